@@ -1,0 +1,27 @@
+"""The simulated market: batched dynamics and its Gymnasium and Stable-Baselines3 faces."""
+
+from .expected import catalogue_of, expected_units
+from .face import Face
+from .gym_env import MarketEnv
+from .market import Market
+from .rollout import Episodes, rollout
+from .sb3_env import MarketVecEnv, make_sb3_env
+from .seeds import seed_for
+from .state import MarketState, Outcome
+from .vector_env import MarketVectorEnv
+
+__all__ = [
+    "Episodes",
+    "Face",
+    "Market",
+    "MarketEnv",
+    "MarketState",
+    "MarketVecEnv",
+    "MarketVectorEnv",
+    "Outcome",
+    "catalogue_of",
+    "expected_units",
+    "make_sb3_env",
+    "rollout",
+    "seed_for",
+]

@@ -1,0 +1,115 @@
+"""Run a policy through whole episodes and keep what tables, tests and plots need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..pricing import MarketView, Policy
+from ..scenarios import MarketSpec
+from .market import Market
+from .state import Outcome
+
+Watch = Callable[[MarketView, Outcome], None]
+_LANES = 1 << 16
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """Totals of E episodes under one policy, and mean paths. E episodes, T periods, N products, K segments.
+
+    revenue, profit, objective (discounted where the scenario discounts): (E,) currency an episode. units, lost: (E,).
+    price_changes: (E,) changes a product. at_bound, stockout: (E,) share of product-periods with the price at a bound
+    of the price rules, and with sales lost for lack of stock. price_path, paid_path, stock_path, units_path: (T, N)
+    means over episodes. shown: (K, N) share of periods in which the slot of the segment showed the product.
+    """
+
+    policy: str
+    revenue: NDArray[np.float64]
+    profit: NDArray[np.float64]
+    objective: NDArray[np.float64]
+    units: NDArray[np.float64]
+    lost: NDArray[np.float64]
+    price_changes: NDArray[np.float64]
+    at_bound: NDArray[np.float64]
+    stockout: NDArray[np.float64]
+    price_path: NDArray[np.float64]
+    paid_path: NDArray[np.float64]
+    stock_path: NDArray[np.float64]
+    units_path: NDArray[np.float64]
+    shown: NDArray[np.float64]
+
+    @property
+    def average_transaction_price(self) -> float:
+        """Revenue over units, all episodes together; NaN where nothing sold."""
+        units = self.units.sum()
+        return float(self.revenue.sum() / units) if units else float("nan")
+
+
+def rollout(
+    spec: MarketSpec,
+    policy: Policy,
+    *,
+    episodes: int,
+    seed: int,
+    expected: bool = False,
+    watch: Watch | None = None,
+) -> Episodes:
+    """Run `episodes` markets for one episode each; the same seed gives every policy the same customers.
+
+    expected: let `objective` hold the expectation of each period's money given the action, which has less noise.
+    watch: called with the view before and the outcome after each period, batch by batch.
+    """
+    if episodes < 1:
+        raise ValueError(f"episodes must be at least 1; got {episodes}; ask for one or more")
+    parts = [
+        _run(Market(spec, num_markets=size, seed=seed, first_market=first), policy, expected, watch)
+        for first, size in _batches(episodes, len(spec.products.names))
+    ]
+    totals = {name: np.concatenate([part[name] for part in parts]) for name in _TOTALS}
+    share = np.array([len(part["revenue"]) for part in parts]) / episodes
+    means = {name: sum(w * part[name] for w, part in zip(share, parts, strict=True)) for name in _MEANS}
+    return Episodes(policy=policy.name, **totals, **means)
+
+
+_TOTALS = ("revenue", "profit", "objective", "units", "lost", "price_changes", "at_bound", "stockout")
+_MEANS = ("price_path", "paid_path", "stock_path", "units_path", "shown")
+
+
+def _batches(episodes: int, products: int) -> Iterator[tuple[int, int]]:
+    """(first market, number) of batches that stay in the processor's caches."""
+    size = max(1, _LANES // products)
+    for first in range(0, episodes, size):
+        yield first, min(size, episodes - first)
+
+
+def _run(market: Market, policy: Policy, expected: bool, watch: Watch | None) -> dict[str, NDArray[np.float64]]:
+    spec, rules = market.spec, market.spec.guardrails
+    horizon, products, segments = market.catalogue.horizon, len(rules.low), market.catalogue.num_segments
+    sums = {name: np.zeros(market.num_markets) for name in _TOTALS}
+    paths = {name: np.zeros((horizon, products)) for name in _MEANS[:-1]}
+    shown = np.zeros((segments, products))
+    for t in range(horizon):
+        view = market.view
+        outcome = market.step(policy.act(view))
+        if watch is not None:
+            watch(view, outcome)
+        for name in ("revenue", "profit", "units", "lost"):
+            sums[name] += getattr(outcome, name).sum(axis=1, dtype=np.float64)
+        money = market.money(outcome, expected=expected).sum(axis=1, dtype=np.float64)
+        sums["objective"] += spec.market.discount_factor**t * money
+        price = outcome.list_price
+        # A product's first price is set, not changed.
+        sums["price_changes"] += (price != view.list_price).mean(axis=1) if t else 0.0
+        sums["at_bound"] += ((price <= rules.low) | (price >= rules.high)).mean(axis=1) / horizon
+        sums["stockout"] += (outcome.lost > 0).mean(axis=1) / horizon
+        rows = (price, outcome.paid, np.where(np.isfinite(view.on_hand), view.on_hand, np.nan), outcome.units)
+        for name, row in zip(paths, rows, strict=True):
+            paths[name][t] = row.mean(axis=0, dtype=np.float64)
+        for k in range(segments):
+            hit = outcome.shown[:, k]
+            shown[k] += np.bincount(hit[hit >= 0], minlength=products) / (horizon * market.num_markets)
+    return sums | paths | {"shown": shown}

@@ -1,0 +1,85 @@
+"""The Gymnasium vector environment: E markets in one step, without a process or a loop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import ArrayLike, NDArray
+
+from ..scenarios import MarketSpec
+from .face import Face, Reward
+from .market import Market
+
+
+class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArray[Any]]):
+    """E markets as `gymnasium.vector.VectorEnv`; row e is market e, with the path that it has alone.
+
+    autoreset_mode: Gymnasium's modes. `NEXT_STEP`: the step after an end opens the next episode with reward 0.
+    `SAME_STEP`: the end's own step returns the opening, the last observation is in `info["final_obs"]`. `DISABLED`:
+    the caller resets, with `options={"reset_mask": …}` for some of the markets.
+    """
+
+    def __init__(
+        self,
+        scenario: MarketSpec | str,
+        num_envs: int = 1,
+        *,
+        reward: Reward = "drawn",
+        base_price: ArrayLike | None = None,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        render_mode: str | None = None,
+    ) -> None:
+        self.face = Face(Market(scenario, num_markets=num_envs), reward=reward, base_price=base_price)
+        self.num_envs = num_envs
+        self.render_mode = render_mode
+        self._mode = AutoresetMode(autoreset_mode)
+        self.metadata = {"render_modes": [], "autoreset_mode": self._mode}
+        self.single_observation_space = self.face.observation_space
+        self.single_action_space = self.face.action_space
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Open an episode in every market, or in those of `options["reset_mask"]`; one seed serves all markets."""
+        if isinstance(seed, list):
+            raise ValueError(
+                f"seed must be one whole number, from which every market's own is derived; got a list of {len(seed)}; "
+                "give the first"
+            )
+        super().reset(seed=seed)
+        market = self.face.market
+        mask = np.ones(self.num_envs, dtype=bool) if not options else np.asarray(options["reset_mask"], dtype=bool)
+        if seed is not None and mask.all():
+            market.reset(seed=seed)
+        else:
+            market.restart(mask)
+        return self.face.observe(), {}
+
+    def step(
+        self, actions: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[Any], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        """One period of every market."""
+        market = self.face.market
+        ended = market.done
+        truncated = np.zeros(self.num_envs, dtype=bool)
+        if self._mode is AutoresetMode.NEXT_STEP and ended.any():
+            market.restart(ended)
+            if ended.all():
+                return self.face.observe(), np.zeros(self.num_envs), truncated.copy(), truncated, {}
+        opening = market.state
+        outcome = market.step(self.face.action(actions))
+        rewards = self.face.rewards(outcome).astype(np.float64)
+        if ended.any():
+            market.restore(opening, where=ended)
+            rewards[ended] = 0.0
+        terminated = market.done
+        info: dict[str, Any] = self.face.info(outcome)
+        if self._mode is AutoresetMode.SAME_STEP and terminated.any():
+            info |= {"final_obs": self.face.observe(), "_final_obs": terminated.copy()}
+            market.restart(terminated)
+        return self.face.observe(), rewards, terminated, truncated, info

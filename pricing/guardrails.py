@@ -1,0 +1,218 @@
+"""Guardrails: the price rules that training, evaluation and the service apply, one object for all three."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .catalogue import MarketView
+from .ladder import PriceLadder
+from .policy import Action
+
+RULES = {
+    "not_a_number": "a price that is no finite positive number is replaced by the price in force",
+    "max_change": "the price moves by at most this share of the price in force",
+    "price_ladder": "the price is a step of the price ladder, or a multiple of the tick",
+    "minimum_margin": "the price leaves at least this margin over the unit cost",
+    "floor": "the price is at least the floor",
+    "ceiling": "the price is at most the ceiling",
+    "max_discount": "a personal discount lies between nothing and the cap",
+    "segment_spread": "discounts of two segments differ by at most the cap",
+    "paid_floor": "the price paid after the discount keeps the floor and the minimum margin",
+}
+_BIT = {rule: np.uint16(1 << i) for i, rule in enumerate(RULES)}
+
+
+@dataclass(frozen=True)
+class TrailStep:
+    """One thing a guardrail changed: the rule, the value before and after (price, or discount fractions)."""
+
+    rule: str
+    before: Any
+    after: Any
+
+    @property
+    def why(self) -> str:
+        """The rule in words."""
+        return RULES[self.rule]
+
+
+@dataclass(frozen=True)
+class GuardedAction:
+    """An allowed action and what was changed to get there.
+
+    price: (E, N); discount: (E, N, K) or None; trail: (E, N) uint16, bit i set where the i-th of `RULES` changed it.
+    """
+
+    price: NDArray[np.float32]
+    discount: NDArray[np.float32] | None
+    trail: NDArray[np.uint16]
+
+    def rules(self, market: int, product: int) -> list[str]:
+        """Names of the rules that changed this product's price or discount."""
+        return [rule for rule, bit in _BIT.items() if self.trail[market, product] & bit]
+
+
+@dataclass(frozen=True)
+class Guardrails:
+    """Price rules; the hard ones (minimum margin, floor, ceiling) act last and cannot be broken by another rule.
+
+    floor, ceiling: (N,) currency per unit. minimum_margin: least (price - unit cost) / price, or None.
+    max_change: largest relative change from one period to the next, or None. ladder: allowed prices, or None.
+    tick: prices are multiples of it (currency per unit), or None; a ladder and a tick exclude each other.
+    max_discount: cap on a personal discount (fraction). max_segment_spread: cap on the difference between two
+    segments' discounts. Raises ValueError where no price could satisfy all hard rules.
+    """
+
+    floor: NDArray[np.float64]
+    ceiling: NDArray[np.float64]
+    unit_cost: NDArray[np.float64]
+    minimum_margin: float | None = None
+    max_change: float | None = None
+    ladder: PriceLadder | None = None
+    tick: float | None = None
+    max_discount: float = 0.0
+    max_segment_spread: float = 1.0
+    low: NDArray[np.float32] = field(init=False, repr=False)
+    high: NDArray[np.float32] = field(init=False, repr=False)
+    margin_low: NDArray[np.float64] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._check_scalars()
+        for name in ("floor", "ceiling", "unit_cost"):
+            object.__setattr__(self, name, np.atleast_1d(np.asarray(getattr(self, name), dtype=np.float64)))
+        margin_low = np.zeros_like(self.floor)
+        if self.minimum_margin is not None:
+            margin_low = self.unit_cost / (1.0 - self.minimum_margin)
+        low = self._round(np.maximum(self.floor, margin_low), up=True)
+        high = self._round(self.ceiling, up=False)
+        empty = np.flatnonzero(~(low <= high))
+        if empty.size:
+            i = int(empty[0])
+            raise ValueError(
+                f"guardrails must leave at least one allowed price; product {i + 1} got floor {self.floor[i]:g}, "
+                f"minimum margin price {margin_low[i]:g}, ceiling {self.ceiling[i]:g}"
+                f"{' with a price ladder or tick' if self.ladder or self.tick else ''}; widen the range"
+            )
+        object.__setattr__(self, "margin_low", margin_low)
+        object.__setattr__(self, "low", low.astype(np.float32))
+        object.__setattr__(self, "high", high.astype(np.float32))
+
+    def _check_scalars(self) -> None:
+        allowed = {
+            "minimum_margin": (0.0, 1.0, self.minimum_margin),
+            "max_change": (0.0, np.inf, self.max_change),
+            "tick": (0.0, np.inf, self.tick),
+            "max_discount": (0.0, 1.0, self.max_discount),
+            "max_segment_spread": (0.0, np.inf, self.max_segment_spread),
+        }
+        for name, (least, below, value) in allowed.items():
+            if value is not None and not least <= value < below:
+                raise ValueError(f"{name} must lie in [{least:g}, {below:g}); got {value:g}; mend the price rules")
+        if self.ladder is not None and self.tick is not None:
+            raise ValueError("price rules take a price_ladder or a tick; got both; remove one")
+
+    def apply(self, action: Action, view: MarketView) -> GuardedAction:
+        """The allowed action nearest in spirit to what was proposed, for E markets at once."""
+        price, discount = action.price, action.discount
+        trail = np.zeros(price.shape, dtype=np.uint16)
+        for rule, kind, after in self._steps(action, view):
+            if kind == "price":
+                trail |= np.where(after != price, _BIT[rule], np.uint16(0))
+                price = after
+            else:
+                trail |= np.where((after != discount).any(axis=-1), _BIT[rule], np.uint16(0))
+                discount = after
+        return GuardedAction(price, discount, trail)
+
+    def trace(self, action: Action, view: MarketView, product: int) -> list[TrailStep]:
+        """Step by step, what the rules did to one product's price and discounts in the first market."""
+        price, discount, trail = action.price, action.discount, []
+        for rule, kind, after in self._steps(action, view):
+            before = price if kind == "price" else discount
+            if not np.array_equal(before[0, product], after[0, product], equal_nan=True):
+                trail.append(TrailStep(rule, before[0, product].tolist(), after[0, product].tolist()))
+            if kind == "price":
+                price = after
+            else:
+                discount = after
+        return trail
+
+    def _steps(self, action: Action, view: MarketView) -> Iterator[tuple[str, str, NDArray[np.float32]]]:
+        """Each rule in turn, with the price or the discount after it; `apply` and `trace` both read this."""
+        current = np.clip(view.list_price, self.low, self.high)
+        price = np.asarray(action.price, dtype=np.float32)
+        price = np.where(np.isfinite(price) & (price > 0), price, current)
+        yield "not_a_number", "price", price
+        soft_low, soft_high = self.low, self.high
+        if self.max_change is not None:
+            change = np.float32(self.max_change)
+            least, most = view.list_price * (1 - change), view.list_price * (1 + change)
+            price = np.clip(price, least, most)
+            # The price in force may stand outside the hard range (a new floor): the hard range then wins.
+            soft_low, soft_high = np.clip(least, self.low, self.high), np.clip(most, self.low, self.high)
+            yield "max_change", "price", price
+        if self.ladder is not None or self.tick is not None:
+            price = self._snap(price, soft_low, soft_high, current)
+            yield "price_ladder", "price", price
+        if self.minimum_margin is not None:
+            margin_low = self._round(self.margin_low, up=True).astype(np.float32)
+            price = np.maximum(price, margin_low)
+            yield "minimum_margin", "price", price
+        price = np.maximum(price, self.low)
+        yield "floor", "price", price
+        price = np.minimum(price, self.high)
+        yield "ceiling", "price", price
+        if action.discount is not None:
+            yield from self._discount_steps(action.discount, price)
+
+    def _discount_steps(
+        self, discount: NDArray[np.float32], price: NDArray[np.float32]
+    ) -> Iterator[tuple[str, str, NDArray[np.float32]]]:
+        discount = np.asarray(discount, dtype=np.float32)
+        # A NaN is no discount.
+        discount = np.clip(np.where(discount > 0, discount, np.float32(0)), 0, np.float32(self.max_discount))
+        yield "max_discount", "discount", discount
+        least = discount.min(axis=-1, keepdims=True)
+        discount = np.minimum(discount, least + np.float32(self.max_segment_spread))
+        yield "segment_spread", "discount", discount
+        room = np.maximum(0, 1 - self.low / price)[..., None].astype(np.float32)
+        discount = np.minimum(discount, room)
+        yield "paid_floor", "discount", discount
+
+    def _snap(
+        self,
+        price: NDArray[np.float32],
+        soft_low: NDArray[np.float32],
+        soft_high: NDArray[np.float32],
+        current: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """To the nearest allowed step inside the soft range, or to the one nearest the current price if it is empty."""
+        slack = np.float32(1e-6)
+        if self.ladder is not None:
+            steps = self.ladder.steps
+            first = np.searchsorted(steps, soft_low * (1 - slack), side="left")
+            last = np.searchsorted(steps, soft_high * (1 + slack), side="right") - 1
+            index = np.clip(self.ladder.nearest(price), first, np.maximum(first, last))
+            index = np.where(first <= last, index, self.ladder.nearest(current))
+            return steps[np.clip(index, 0, len(steps) - 1)].astype(np.float32)
+        tick = self.tick or 1.0
+        first, last = np.ceil(soft_low / tick - 1e-4), np.floor(soft_high / tick + 1e-4)
+        count = np.where(first <= last, np.clip(np.round(price / tick), first, last), np.round(current / tick))
+        return (count * tick).astype(np.float32)
+
+    def _round(self, price: ArrayLike, *, up: bool) -> NDArray[np.float64]:
+        """The allowed step at or above (up) or at or below a bound; NaN where there is none."""
+        price = np.asarray(price, dtype=np.float64)
+        if self.ladder is not None:
+            steps = np.concatenate([[np.nan], self.ladder.steps, [np.nan]])
+            side = "left" if up else "right"
+            index = np.searchsorted(self.ladder.steps, price * (1 - 1e-9 if up else 1 + 1e-9), side=side)
+            return steps[index + 1] if up else steps[index]
+        if self.tick is not None:
+            return (np.ceil(price / self.tick - 1e-9) if up else np.floor(price / self.tick + 1e-9)) * self.tick
+        return price

@@ -1,0 +1,39 @@
+"""The policy protocol: a baseline, a learned policy, a served bundle and its fallback are all this."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .catalogue import MarketView
+
+
+@dataclass(frozen=True)
+class Action:
+    """What a policy proposes for E markets of N products and K segments, before the guardrails.
+
+    price: (E, N) list price, currency per unit. discount: (E, N, K) personal discount as a fraction of the list
+    price, or None for no discounts. recommendation: (E, N, K) score of showing the product in the segment's slot
+    (among the candidates the highest positive score is shown), or None for the recommender's own first choice.
+    """
+
+    price: NDArray[np.float32]
+    discount: NDArray[np.float32] | None = None
+    recommendation: NDArray[np.float32] | None = None
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Anything that sets prices. `act` must depend on the view alone, so that the same view gives the same action."""
+
+    @property
+    def name(self) -> str:
+        """How tables and logs call it."""
+        ...
+
+    def act(self, view: MarketView) -> Action:
+        """Propose prices (and what else the scenario lets a policy decide) for every market in the view."""
+        ...

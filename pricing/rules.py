@@ -1,0 +1,78 @@
+"""Rule policies: what a shop could do without learning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .catalogue import MarketView
+from .policy import Action
+
+
+def _spread(price: ArrayLike, view: MarketView) -> NDArray[np.float32]:
+    """Give every market of the view the prices of one market: (N,) or scalar to (E, N)."""
+    shape = (view.num_markets, view.catalogue.num_products)
+    return np.broadcast_to(np.asarray(price, dtype=np.float32), shape)
+
+
+@dataclass(frozen=True)
+class FixedPrice:
+    """The same prices in every period. `price`: scalar or (N,), currency per unit."""
+
+    price: NDArray[np.float32] | float
+    name: str = "fixed"
+
+    def act(self, view: MarketView) -> Action:
+        """Propose the fixed prices."""
+        return Action(_spread(self.price, view))
+
+
+@dataclass(frozen=True)
+class CostPlus:
+    """Unit cost plus a mark-up. `rate` is a fraction of the cost: 0.5 prices a unit that costs 2 at 3."""
+
+    rate: float
+
+    @property
+    def name(self) -> str:
+        """`cost-plus:RATE`."""
+        return f"cost-plus:{self.rate:g}"
+
+    def act(self, view: MarketView) -> Action:
+        """Propose unit_cost * (1 + rate)."""
+        return Action(_spread(view.catalogue.unit_cost * (1.0 + self.rate), view))
+
+
+@dataclass(frozen=True)
+class PricePath:
+    """Prices that follow the calendar and nothing else: a shop's history, or the best time-only path.
+
+    `path`: (T, N) currency per unit; periods beyond T keep the last row.
+    """
+
+    path: NDArray[np.float32]
+    name: str = "path"
+
+    def act(self, view: MarketView) -> Action:
+        """Propose the row of each market's period."""
+        path = np.asarray(self.path, dtype=np.float32)
+        return Action(path[np.minimum(view.period, len(path) - 1)])
+
+
+@dataclass(frozen=True)
+class RandomPrice:
+    """Log-uniform prices between `low` and `high` (scalar or (N,), currency per unit), the same in a rerun."""
+
+    low: NDArray[np.float32] | float
+    high: NDArray[np.float32] | float
+    seed: int = 0
+    name: str = "random"
+
+    def act(self, view: MarketView) -> Action:
+        """Propose a draw keyed by (seed, period), independent between markets."""
+        generator = np.random.default_rng([self.seed, int(view.period[0])])
+        share = generator.random((view.num_markets, view.catalogue.num_products), dtype=np.float32)
+        low, high = np.log(self.low), np.log(self.high)
+        return Action(np.exp(low + share * (high - low)).astype(np.float32))

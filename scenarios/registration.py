@@ -1,0 +1,20 @@
+"""Gymnasium ids of the scenarios, registered when `repricer` is imported."""
+
+from __future__ import annotations
+
+from .loading import registered
+
+
+def gymnasium_id(scenario: str) -> str:
+    """`stationary-logit` is `repricer/StationaryLogit-v0`."""
+    return f"repricer/{''.join(word.capitalize() for word in scenario.split('-'))}-v0"
+
+
+def register() -> None:
+    """Register `repricer/Market-v0`, which takes `scenario=`, and an id for each registered scenario."""
+    from gymnasium.envs.registration import register as gymnasium_register
+
+    entry = {"entry_point": "repricer.envs:MarketEnv", "vector_entry_point": "repricer.envs:MarketVectorEnv"}
+    gymnasium_register("repricer/Market-v0", **entry)
+    for name in registered():
+        gymnasium_register(gymnasium_id(name), **entry, kwargs={"scenario": name})

@@ -1,0 +1,1 @@
+"""Scenario files of markets whose optimum is known."""
