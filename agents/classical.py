@@ -1,0 +1,112 @@
+"""Classical policies that are searched or solved on the scenario: the best fixed price and the myopic path."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..envs import Market, expected_units, seed_for
+from ..pricing import FixedPrice, PricePath
+from ..scenarios import MarketSpec
+
+_MARKETS = 64
+_POPULATION = 96
+_ELITES = 12
+_GENERATIONS = 40
+
+
+def best_fixed(spec: MarketSpec, *, seed: int = 0) -> FixedPrice:
+    """The best prices that never change, tuned on the tuning markets (never the ones that judge).
+
+    One product on a ladder: every step is tried. Otherwise the cross-entropy method (Rubinstein 1999, The
+    Cross-Entropy Method for Combinatorial and Continuous Optimization) over log prices, every candidate on the same
+    customers, with expected money. Categories share no customers, so each keeps its own elites.
+    """
+    ladder = spec.prices.price_ladder
+    if ladder is not None and len(spec.products.names) == 1:
+        steps = ladder.steps[(ladder.steps >= spec.guardrails.low[0]) & (ladder.steps <= spec.guardrails.high[0])]
+        value = _value_of(spec, steps[:, None], seed, markets=1024).sum(axis=1)
+        return FixedPrice(np.float32([steps[value.argmax()]]), name="best-fixed")
+    return FixedPrice(_cross_entropy(spec, seed), name="best-fixed")
+
+
+def _value_of(spec: MarketSpec, candidates: NDArray[np.float64], seed: int, markets: int) -> NDArray[np.float64]:
+    """(B, C) mean expected money of an episode by category, for B candidate price vectors (B, N)."""
+    batch = len(candidates) * markets
+    numbers = np.tile(np.arange(markets), len(candidates))
+    market = Market(spec, num_markets=batch, seed=seed_for("tuning", seed), numbers=numbers)
+    policy = FixedPrice(np.repeat(candidates, markets, axis=0).astype(np.float32))
+    total = np.zeros((batch, len(spec.products.names)))
+    for t in range(spec.market.horizon_periods):
+        total += spec.market.discount_factor**t * market.money(market.step(policy.act(market.view)), expected=True)
+    mean = total.reshape(len(candidates), markets, -1).mean(axis=1)
+    member = np.eye(len(spec.category_names))[spec.category_index]
+    return mean @ member
+
+
+def _cross_entropy(spec: MarketSpec, seed: int) -> NDArray[np.float32]:
+    generator = np.random.default_rng(seed_for("tuning", seed))
+    low, high = np.log(spec.guardrails.low), np.log(spec.guardrails.high)
+    category = spec.category_index
+    centre = np.clip(np.log(myopic(spec).path.mean(axis=0)), low, high)
+    spread = (high - low) / 4
+    for _ in range(_GENERATIONS):
+        candidates = np.clip(centre + spread * generator.standard_normal((_POPULATION, centre.size)), low, high)
+        candidates[0] = centre
+        value = _value_of(spec, np.exp(candidates), seed, _MARKETS)
+        elites = np.argsort(-value, axis=0)[:_ELITES]  # (elites, C)
+        chosen = np.take_along_axis(candidates, elites[:, category], axis=0)
+        # Smoothing keeps the spread from collapsing before the centre has settled.
+        centre = 0.3 * centre + 0.7 * chosen.mean(axis=0)
+        spread = 0.3 * spread + 0.7 * chosen.std(axis=0)
+    return np.exp(centre).astype(np.float32)
+
+
+def myopic(spec: MarketSpec) -> PricePath:
+    """Prices that maximise each period's expected money with ample stock, knowing the true response.
+
+    It sees neither stock nor the future. The reference price follows from the prices alone, so the policy is a path.
+    """
+    regular = spec.products.regular_price
+    grid = _grid(spec)
+    path = np.empty((spec.market.horizon_periods, regular.size))
+    price, reference = np.clip(regular, grid[0], grid[-1]), regular
+    for t in range(len(path)):
+        price = path[t] = _maximise(spec, t, price, reference, grid)
+        if spec.reference_price is not None:
+            reference = spec.reference_price.memory * reference + (1 - spec.reference_price.memory) * price
+    return PricePath(path.astype(np.float32), name="myopic")
+
+
+def _grid(spec: MarketSpec, points: int = 41) -> NDArray[np.float64]:
+    """(G, N) prices to try: the ladder, or a geometric grid over the allowed range."""
+    low, high = spec.guardrails.low.astype(np.float64), spec.guardrails.high.astype(np.float64)
+    if spec.prices.price_ladder is not None:
+        return np.clip(spec.prices.price_ladder.steps[:, None], low, high)
+    return low * (high / low) ** np.linspace(0, 1, points)[:, None]
+
+
+def _maximise(
+    spec: MarketSpec,
+    period: int,
+    price: NDArray[np.float64],
+    reference: NDArray[np.float64],
+    grid: NDArray[np.float64],
+    sweeps: int = 4,
+) -> NDArray[np.float64]:
+    """Coordinate ascent of one period's expected money; a product of each category moves at a time."""
+    cost = spec.products.unit_cost if spec.market.objective == "profit" else 0.0
+    category = spec.category_index
+    rank = np.array([np.sum(category[:n] == category[n]) for n in range(category.size)])
+    member = np.eye(len(spec.category_names))[category]
+    for _ in range(sweeps):
+        before = price
+        for turn in range(rank.max() + 1):
+            moving = rank == turn
+            rows = np.where(moving, grid, price)
+            units = expected_units(spec, period, rows, reference=reference).sum(axis=1)
+            best = (((rows - cost) * units) @ member).argmax(axis=0)
+            price = np.where(moving, grid[best[category], np.arange(price.size)], price)
+        if np.array_equal(before, price):
+            break
+    return price
