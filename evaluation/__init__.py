@@ -1,0 +1,7 @@
+"""What a policy is worth: paired comparison, exact optima, the report."""
+
+from .comparison import Comparison, Estimate, Row, evaluate
+from .optimum import Optimum, exact_value, solve
+from .policies import RULES, named_policy
+
+__all__ = ["RULES", "Comparison", "Estimate", "Optimum", "Row", "evaluate", "exact_value", "named_policy", "solve"]

@@ -7,7 +7,7 @@ from .ladder import PriceLadder
 from .layout import ActionLayout
 from .network import NetworkPolicy, action_from_parts
 from .policy import Action, Policy
-from .rules import CostPlus, FixedPrice, PricePath, RandomPrice
+from .rules import CostPlus, FixedPrice, PricePath, RandomPrice, StockTimePrice
 
 __all__ = [
     "FEATURES",
@@ -27,6 +27,7 @@ __all__ = [
     "PriceLadder",
     "PricePath",
     "RandomPrice",
+    "StockTimePrice",
     "TrailStep",
     "action_from_parts",
     "feature_names",

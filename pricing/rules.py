@@ -76,3 +76,19 @@ class RandomPrice:
         share = generator.random((view.num_markets, view.catalogue.num_products), dtype=np.float32)
         low, high = np.log(self.low), np.log(self.high)
         return Action(np.exp(low + share * (high - low)).astype(np.float32))
+
+
+@dataclass(frozen=True)
+class StockTimePrice:
+    """A table of prices by period and units on hand, for one product: what dynamic programming gives.
+
+    `table`: (T, S + 1) currency per unit, column s for s units; more than S units read the last column.
+    """
+
+    table: NDArray[np.float64]
+    name: str = "optimum"
+
+    def act(self, view: MarketView) -> Action:
+        """Look the price up."""
+        units = np.minimum(view.on_hand[:, 0], self.table.shape[1] - 1).astype(np.intp)
+        return Action(self.table[view.period, units].astype(np.float32)[:, None])
