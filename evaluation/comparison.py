@@ -45,7 +45,8 @@ class Row:
 
     objective: what the scenario rewards (revenue or profit). value: the objective exactly where it can be had, else
     the simulated mean; `method` says which. vs_best_fixed: paired difference of the objective. share_of_optimum: of the
-    exact optimum, or None. price_changes: a product and episode. constant: the prices never change, or stand at a bound.
+    exact optimum, or None. price_changes: a product and episode. constant: the prices never change, or stand at a
+    bound.
     """
 
     policy: str
