@@ -1,0 +1,117 @@
+"""Sale lines to one row a customer: what a shop knows of how someone buys."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+FEATURES: dict[str, str] = {
+    "recency_days": "days from the last purchase to `as_of`",
+    "frequency": "visits per week; a visit is a basket, or a day with a purchase where baskets are unknown",
+    "spend": "currency per week",
+    "visit_units": "units per visit",
+    "n_categories": "distinct categories bought from (needs `products`)",
+    "discount_share": "currency saved as a share of what the same units cost at regular price, 0 to 1 "
+    "(needs `regular_price`)",
+    "promotion_affinity": "units bought below regular price, over the units that average buyers of the same "
+    "products would have bought so; 1 is average (needs `regular_price`)",
+}
+"""Every feature and its unit, in the order of the columns. All are 0 or more, none is missing."""
+
+
+def customer_features(
+    sales: pd.DataFrame, *, products: pd.DataFrame | None = None, as_of: str | pd.Timestamp | None = None
+) -> pd.DataFrame:
+    """Describe each customer by the features of `FEATURES`.
+
+    Rates per week are over the whole span from the first date of `sales` to `as_of`, whenever the customer
+    came: a segment's rates then add up to the shop's. Sale lines without a customer are passed over.
+
+    Args:
+        sales: canonical sales with the column `customer`.
+        products: canonical products, for `n_categories`.
+        as_of: last day to look at; later sales are left out. The last date of `sales` if None.
+
+    Returns:
+        Floats indexed by customer, sorted. A feature whose data are missing is left out, never a customer.
+
+    Raises:
+        ValueError: `sales` has no column `customer`, or no customer's sale up to `as_of`.
+    """
+    require_columns(sales, "customer", "date", "product", "units", "price_paid")
+    end = sales["date"].max() if as_of is None else pd.Timestamp(as_of)
+    known = sales[(sales["date"] <= end) & sales["customer"].notna()]
+    if known.empty:
+        raise ValueError(f"sales: no customer's sale up to as_of; got as_of {end}; choose a later day")
+    # Categories make every grouping below work on integers, which is several times quicker than on text.
+    lines = known.astype({"customer": "category", "product": "category"})
+    weeks = ((end - sales["date"].min()).days + 1) / 7
+    parts = [_habits(lines, end, weeks)]
+    if products is not None:
+        parts.append(_breadth(lines, products))
+    if "regular_price" in lines:
+        parts.append(_price_response(lines))
+    features = pd.concat(parts, axis="columns").astype(float)
+    features.index = features.index.astype(str)
+    return features
+
+
+def require_columns(sales: pd.DataFrame, *names: str) -> None:
+    """Raise a ValueError if `sales` lacks one of the columns `names`."""
+    missing = [name for name in names if name not in sales]
+    if missing:
+        raise ValueError(
+            f"sales: column {missing[0]!r} is missing; needed are {', '.join(names)}; "
+            f"got {', '.join(map(str, sales.columns))}; add it or map it on import"
+        )
+
+
+def _habits(lines: pd.DataFrame, end: pd.Timestamp, weeks: float) -> pd.DataFrame:
+    # A basket belongs to one day, so the date changes nothing but where baskets are unknown.
+    visit = [name for name in ("customer", "date", "basket") if name in lines]
+    visits = lines[visit].drop_duplicates().groupby("customer", observed=True).size()
+    amounts = lines[["customer", "units"]].assign(spend=lines["units"] * lines["price_paid"])
+    totals = amounts.groupby("customer", observed=True).sum()
+    last = lines.groupby("customer", observed=True)["date"].max()
+    return pd.DataFrame(
+        {
+            "recency_days": (end - last).dt.days,
+            "frequency": visits / weeks,
+            "spend": totals["spend"] / weeks,
+            "visit_units": totals["units"] / visits,
+        }
+    )
+
+
+def _breadth(lines: pd.DataFrame, products: pd.DataFrame) -> pd.DataFrame:
+    category = products.set_index("product")["category"].astype("category")
+    bought = lines[["customer"]].assign(category=lines["product"].map(category))
+    counts = bought.drop_duplicates().groupby("customer", observed=True)["category"].count()
+    return counts.to_frame("n_categories")
+
+
+def _price_response(lines: pd.DataFrame) -> pd.DataFrame:
+    regular = lines["regular_price"].fillna(lines["price_paid"])
+    below = lines["price_paid"] < regular
+    units = lines[["product", "units"]].assign(promoted=lines["units"].where(below, 0.0))
+    by_product = units.groupby("product", observed=True).sum()
+    share = by_product["promoted"] / by_product["units"]
+    totals = (
+        pd.DataFrame(
+            {
+                "customer": lines["customer"],
+                "saved": (lines["units"] * (regular - lines["price_paid"])).clip(lower=0),
+                "regular": lines["units"] * regular,
+                "promoted": units["promoted"],
+                "expected": lines["units"] * lines["product"].map(share).astype(float),
+            }
+        )
+        .groupby("customer", observed=True)
+        .sum()
+    )
+    return pd.DataFrame(
+        {
+            "discount_share": (totals["saved"] / totals["regular"]).fillna(0.0),
+            # One unit added on both sides: a handful of units says little, so it stays near the average of 1.
+            "promotion_affinity": (totals["promoted"] + 1) / (totals["expected"] + 1),
+        }
+    )

@@ -1,0 +1,101 @@
+"""How good recommendations are: recall and NDCG, on purchases made after the fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from .features import require_columns
+from .recommend import Recommender
+
+
+def recall_at_k(recommended: pd.DataFrame, relevant: pd.DataFrame, *, k: int) -> float:
+    """Average over customers the share of their relevant products among the first `k` recommended.
+
+    A customer with r relevant products can reach min(k, r) of them, which is what the hits are divided by
+    (as in Liang, Krishnan, Hoffman, Jebara 2018).
+
+    Args:
+        recommended: `customer`, `rank` (from 1) and `product`, as `Recommender.recommend` gives.
+        relevant: `customer` and `product`, each pair once; its customers are averaged over.
+        k: ranks that count.
+
+    Raises:
+        ValueError: `relevant` is empty or `k` below 1.
+    """
+    possible = _relevant_counts(relevant, k)
+    hits = _hits(recommended, relevant, k).groupby("customer").size()
+    return float((hits.reindex(possible.index, fill_value=0) / possible).mean())
+
+
+def ndcg_at_k(recommended: pd.DataFrame, relevant: pd.DataFrame, *, k: int) -> float:
+    """Average over customers the normalised discounted cumulative gain of the first `k` recommended.
+
+    A hit at rank r gains 1 / log2(1 + r); the best order possible scores 1 (Järvelin and Kekäläinen 2002).
+    Arguments and errors are those of `recall_at_k`.
+    """
+    possible = _relevant_counts(relevant, k)
+    hits = _hits(recommended, relevant, k)
+    gained = (1 / np.log2(1 + hits["rank"])).groupby(hits["customer"]).sum()
+    best = np.cumsum(1 / np.log2(1 + np.arange(1, k + 1)))
+    return float((gained.reindex(possible.index, fill_value=0.0) / best[possible - 1]).mean())
+
+
+def rank_on_later_sales(
+    recommenders: Mapping[str, Recommender],
+    sales: pd.DataFrame,
+    *,
+    test_from: str | pd.Timestamp,
+    k: int = 20,
+    filter_seen: bool = True,
+) -> pd.DataFrame:
+    """Fit each model on the sales before `test_from`, and score it on the purchases from then on.
+
+    Only customers and products that occur before `test_from` count, since no purchase-based model can score
+    others. The models are left fitted on the earlier sales.
+
+    Args:
+        recommenders: name -> model.
+        sales: canonical sales with customers.
+        test_from: first day of the test.
+        k: ranks that count.
+        filter_seen: recommend, and count as relevant, only what the customer had not bought before; else
+            repeated purchases count as well.
+
+    Returns:
+        DataFrame indexed by `model`: `recall`, `ndcg`, and the number of `customers` averaged over.
+
+    Raises:
+        ValueError: no customer buys on both sides of `test_from`.
+    """
+    require_columns(sales, "customer", "date", "product")
+    before = sales["date"] < pd.Timestamp(test_from)
+    pairs = ["customer", "product"]
+    earlier, later = (sales.loc[part, pairs].dropna().drop_duplicates() for part in (before, ~before))
+    relevant = later[later["customer"].isin(earlier["customer"]) & later["product"].isin(earlier["product"])]
+    if filter_seen:
+        relevant = relevant[~pd.MultiIndex.from_frame(relevant).isin(pd.MultiIndex.from_frame(earlier))]
+    customers = pd.Index(relevant["customer"].unique())
+    if customers.empty:
+        raise ValueError(f"sales: no customer to test on; got test_from {test_from}; choose a day between sales")
+    rows = {}
+    for name, recommender in recommenders.items():
+        listed = recommender.fit(sales[before]).recommend(customers, n=k, filter_seen=filter_seen)
+        rows[name] = {
+            "recall": recall_at_k(listed, relevant, k=k),
+            "ndcg": ndcg_at_k(listed, relevant, k=k),
+            "customers": len(customers),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
+
+
+def _relevant_counts(relevant: pd.DataFrame, k: int) -> pd.Series:
+    if k < 1 or relevant.empty:
+        raise ValueError(f"k must be 1 or more and relevant hold rows; got k {k} and {len(relevant)} rows")
+    return relevant.groupby("customer").size().clip(upper=k)
+
+
+def _hits(recommended: pd.DataFrame, relevant: pd.DataFrame, k: int) -> pd.DataFrame:
+    return recommended[recommended["rank"] <= k].merge(relevant, on=["customer", "product"])
