@@ -9,10 +9,10 @@ from ..envs import Market, expected_units, seed_for
 from ..pricing import FixedPrice, PricePath
 from ..scenarios import MarketSpec
 
-_MARKETS = 64
-_POPULATION = 96
-_ELITES = 12
-_GENERATIONS = 40
+_MARKETS = 32
+_POPULATION = 64
+_ELITES = 10
+_GENERATIONS = 30
 
 
 def best_fixed(spec: MarketSpec, *, seed: int = 0) -> FixedPrice:
@@ -26,7 +26,7 @@ def best_fixed(spec: MarketSpec, *, seed: int = 0) -> FixedPrice:
     if ladder is not None and len(spec.products.names) == 1:
         steps = ladder.steps[(ladder.steps >= spec.guardrails.low[0]) & (ladder.steps <= spec.guardrails.high[0])]
         value = _value_of(spec, steps[:, None], seed, markets=1024).sum(axis=1)
-        return FixedPrice(np.float32([steps[value.argmax()]]), name="best-fixed")
+        return FixedPrice(np.array([steps[value.argmax()]], dtype=np.float32), name="best-fixed")
     return FixedPrice(_cross_entropy(spec, seed), name="best-fixed")
 
 

@@ -58,7 +58,7 @@ def settings_for(spec: MarketSpec, algo: str, overrides: Mapping[str, Any] | Non
     """The preset of the algorithm for this scenario, with the caller's values laid over it."""
     overrides = dict(overrides or {})
     product_wise = overrides.get("product_wise", len(spec.products.names) >= PRODUCT_WISE_FROM)
-    preset = tomllib.loads((resources.files(__package__) / "presets" / f"{algo}.toml").read_text(encoding="utf-8"))
+    preset = tomllib.loads((resources.files("repricer.agents.presets") / f"{algo}.toml").read_text(encoding="utf-8"))
     family = "many-products" if product_wise else ""
     values = preset["default"] | preset.get(family, {}) | preset.get(spec.name, {}) | overrides
     values["product_wise"] = product_wise

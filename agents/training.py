@@ -98,7 +98,8 @@ def _learn(
 ) -> Run:
     started = time.perf_counter()
     fixed = best_fixed(spec, seed=seed)
-    base_price = np.float32(fixed.price if settings.base_price == "best-fixed" else spec.products.regular_price)
+    chosen = fixed.price if settings.base_price == "best-fixed" else spec.products.regular_price
+    base_price = np.asarray(chosen, dtype=np.float32)
     venv = make_sb3_env(
         spec,
         num_envs=settings.num_envs,

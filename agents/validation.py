@@ -6,13 +6,14 @@ import csv
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.policies import ActorCriticPolicy
 
-from ..envs import Face, rollout, seed_for
+from ..envs import Face, MarketVecEnv, rollout, seed_for
 from ..pricing import FixedPrice
 from ..scenarios import MarketSpec
 from .actor import Actor, network_policy
@@ -80,14 +81,13 @@ class Validation(BaseCallback):
         return rollout(self._spec, policy, episodes=count, seed=self._seed, expected=True).objective
 
     def _validate(self) -> None:
-        network = self.model.policy.cpu() if self.model.device.type != "cpu" else self.model.policy
+        network = cast(ActorCriticPolicy, self.model.policy.cpu())
         face = self._face
         policy = network_policy(
             Actor(network), face.layout, face.base_price, product_wise=face.product_wise, name="learning"
         )
         objective = self._objective(policy)
-        if self.model.device.type != "cpu":
-            self.model.policy.to(self.model.device)
+        self.model.policy.to(self.model.device)
         gain = objective - self._fixed
         row = {
             "steps": self.num_timesteps,
@@ -102,7 +102,7 @@ class Validation(BaseCallback):
             self.best = row
             self.best_weights = {k: v.detach().cpu().clone() for k, v in self.model.policy.state_dict().items()}
             if self._folder is not None:
-                save_policy(self._folder, self.model.policy, row)
+                save_policy(self._folder, network, row)
 
     def _checkpoint(self) -> None:
         if self._folder is None:
@@ -117,4 +117,4 @@ class Validation(BaseCallback):
             "next": self._next,
             "seconds": self.seconds_before + time.perf_counter() - self._started,
         }
-        save_checkpoint(self._folder / CHECKPOINT_FILE, self.model, self.training_env, facts)
+        save_checkpoint(self._folder / CHECKPOINT_FILE, self.model, cast(MarketVecEnv, self.training_env), facts)

@@ -7,74 +7,17 @@ ago arrives for the next period.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from ..pricing import GuardedAction
 from ..scenarios import MarketSpec
 from . import kernels
+from .choice import Choice, mean_demand
+from .credit import charges
 from .random import market_keys
 from .state import Floats, MarketState, Outcome
-from .tiling import Tiling, group_values
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Mean demand of a period. mean: (K, M) units by segment and lane. paid: (K, M) currency per unit.
-
-    weight: (K, M) exp(utility) before any recommendation; rate: (K, G) arrivals.
-    """
-
-    mean: NDArray
-    paid: NDArray
-    weight: NDArray
-    rate: NDArray
-
-
-def mean_demand(
-    tiling: Tiling,
-    period: NDArray[np.int64],
-    price: NDArray,
-    reference: NDArray,
-    on_hand: NDArray,
-    *,
-    discount: NDArray | None = None,
-    shown: NDArray[np.int64] | None = None,
-) -> Choice:
-    """Mean units that each segment wants of each product, stock limits aside (a sold-out product is not chosen).
-
-    period: (E,). price, reference, on_hand: (M,). discount: (E, N, K) or None. shown: (E, K) or None.
-    """
-    lanes, groups, dtype = price.size, tiling.markets * tiling.categories, price.dtype
-    effect = np.zeros(lanes, dtype)
-    if tiling.gain is not None:
-        kernels.reference_effect(price, reference, tiling.gain, tiling.loss, effect)
-    season = group_values(tiling.outside, period)
-    if season.any():
-        effect += season[tiling.group]
-    path = group_values(tiling.path, period)[tiling.group]
-    rate = tiling.rate[period].reshape(groups, tiling.segments).T.copy()
-    mean, weight = np.empty((tiling.segments, lanes), dtype), np.empty((tiling.segments, lanes), dtype)
-    paid = np.broadcast_to(price, mean.shape)
-    if discount is not None:
-        paid = price * (1 - discount.reshape(lanes, tiling.segments).T)
-    total = np.empty(groups, dtype)
-    for k in range(tiling.segments):
-        parts = (tiling.quality[k], tiling.sensitivity[k], path, paid[k], effect, on_hand, weight[k])
-        if tiling.family != kernels.MNL:
-            kernels.single_probability(tiling.family, *parts)
-            kernels.single_means(weight[k], rate[k], tiling.group, mean[k])
-            continue
-        kernels.weights(*parts)
-        lifted = weight[k]
-        if shown is not None and tiling.lift is not None:
-            lifted = lifted.copy()
-            kernels.lift_shown(lifted, shown[:, k], tiling.lift[k], tiling.products)
-        kernels.totals(lifted, tiling.group, total)
-        kernels.logit_means(lifted, total, rate[k], tiling.group, mean[k])
-    return Choice(mean, paid, weight, rate)
+from .tiling import Tiling
 
 
 class Dynamics:
@@ -109,9 +52,18 @@ class Dynamics:
         )
 
     def step(
-        self, state: MarketState, action: GuardedAction, recommendation: Floats | None = None
+        self,
+        state: MarketState,
+        action: GuardedAction,
+        recommendation: Floats | None = None,
+        *,
+        credit_price: Floats | None = None,
     ) -> tuple[MarketState, Outcome]:
-        """One period under an allowed action; recommendation: (E, N, K) scores, or None for the recommender's own."""
+        """One period under an allowed action.
+
+        recommendation: (E, N, K) scores, or None for the recommender's own choice. credit_price: (N,) prices of the
+        counterfactual that `Outcome.charge` is worked out against, or None for no charges.
+        """
         tiling = self.tiling
         on_hand, pipeline = self._order(state)
         price, stock = np.ascontiguousarray(action.price, np.float32).reshape(-1), on_hand.reshape(-1)
@@ -126,8 +78,10 @@ class Dynamics:
             shown=shown,
         )
         outcome = self._sell(state, action, choice, stock, shown)
-        if shown is not None and runner_up is not None:
-            self._charge(choice, shown, runner_up, outcome)
+        if credit_price is not None:
+            profit = self.spec.market.objective == "profit"
+            taken = charges(tiling, choice, credit_price, shown, runner_up, profit=profit)
+            outcome.charge[:] = taken.reshape(on_hand.shape)
         return self._advance(state, outcome, on_hand, pipeline), outcome
 
     def _order(self, state: MarketState) -> tuple[Floats, Floats]:
@@ -144,7 +98,7 @@ class Dynamics:
     def _slots(self, recommendation: Floats | None, on_hand: Floats) -> tuple[NDArray | None, NDArray | None]:
         """What is shown to each segment, and what would have been instead: (E, K) each, None where there is no slot."""
         tiling = self.tiling
-        if tiling.candidates is None:
+        if tiling.candidates is None or tiling.default_score is None:
             return None, None
         shown, runner_up = np.empty((2, self.num_markets, tiling.segments), dtype=np.int64)
         if recommendation is None:
@@ -188,20 +142,11 @@ class Dynamics:
             profit=profit.reshape(shape),
             expected_revenue=expected_revenue.reshape(shape),
             expected_profit=expected_profit.reshape(shape),
-            slot_charge=np.zeros(shape, np.float32),
+            charge=np.zeros(shape, np.float32),
             shown=np.full((self.num_markets, tiling.segments), -1) if shown is None else shown,
             segment_units=None if by_segment is None else by_segment.reshape(*shape, -1),
             trail=action.trail,
         )
-
-    def _charge(self, choice: Choice, shown: NDArray, runner_up: NDArray, outcome: Outcome) -> None:
-        """Fill in what each shown product's slot took from the others."""
-        tiling, charge = self.tiling, outcome.slot_charge.reshape(-1)
-        assert tiling.lift is not None  # a market with slots has lifts
-        for k in range(tiling.segments):
-            margin = choice.paid[k] - tiling.cost if self.spec.market.objective == "profit" else choice.paid[k]
-            parts = (choice.weight[k], margin, tiling.group, choice.rate[k], tiling.lift[k], tiling.products, charge)
-            kernels.charge_shown(shown[:, k], runner_up[:, k], *parts)
 
     def _advance(self, state: MarketState, outcome: Outcome, on_hand: Floats, pipeline: Floats) -> MarketState:
         """The state that opens the next period."""
@@ -215,7 +160,7 @@ class Dynamics:
         reference = state.reference_price
         if self.spec.reference_price is not None:
             keep = np.float32(self.spec.reference_price.memory)
-            reference = keep * reference + (1 - keep) * outcome.list_price
+            reference = (keep * reference + (1 - keep) * outcome.list_price).astype(np.float32)
         return MarketState(
             market=state.market,
             episode=state.episode,

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..pricing import Catalogue
 from ..scenarios import MarketSpec
-from .dynamics import mean_demand
+from .choice import mean_demand
 from .tiling import Tiling
 
 

@@ -63,10 +63,14 @@ class Face:
         parts = self.layout.decode(raw.reshape(self.market.num_markets, -1, self.layout.size))
         return action_from_parts(parts, self.base_price, self.market.num_markets)
 
+    def step(self, raw: ArrayLike) -> Outcome:
+        """One period under raw actions, with the charges that product-wise credit needs."""
+        return self.market.step(self.action(raw), credit_price=self.base_price if self.product_wise else None)
+
     def rewards(self, outcome: Outcome) -> NDArray[np.float32]:
-        """(rows,) reward of a period. Product-wise, what a slot took from others is charged to the product shown."""
+        """(rows,) reward of a period. Product-wise, what a product took from the others is charged to it."""
         money = self.market.money(outcome, expected=self.reward == "expected")
-        rows = (money - outcome.slot_charge).reshape(-1) if self.product_wise else money.sum(axis=1)
+        rows = (money - outcome.charge).reshape(-1) if self.product_wise else money.sum(axis=1)
         return rows * np.float32(self.reward_scale)
 
     def info(self, outcome: Outcome) -> dict[str, NDArray]:

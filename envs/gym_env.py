@@ -54,7 +54,7 @@ class MarketEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
     def step(self, action: NDArray[np.float32]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """One period."""
         market = self.face.market
-        outcome = market.step(self.face.action(action))
+        outcome = self.face.step(action)
         self._last = {name: values[0] for name, values in self.face.info(outcome).items()}
         reward = float(self.face.rewards(outcome)[0])
         return self.face.observe()[0], reward, bool(market.done[0]), False, dict(self._last)

@@ -101,40 +101,6 @@ def choose_shown(score, candidates, on_hand, shown, runner_up):
 
 
 @njit(cache=True)
-def slot_gain(n, e, products, weight, margin, group, rate, factor):
-    """(own gain, gain of the whole category) in expected money if lane n of market e were shown to one segment.
-
-    weight: exp(utility) of every lane before the lift; closed form of the logit, stock limits left aside.
-    """
-    lane = e * products + n
-    g = group[lane]
-    base, worth = 1.0, 0.0
-    for j in range(e * products, (e + 1) * products):
-        if group[j] == g:
-            base += weight[j]
-            worth += weight[j] * margin[j]
-    own = weight[lane] * margin[lane]
-    lifted = base + (factor - 1.0) * weight[lane]
-    own_gain = rate[g] * (factor * own / lifted - own / base)
-    whole_gain = rate[g] * ((worth + (factor - 1.0) * own) / lifted - worth / base)
-    return own_gain, whole_gain
-
-
-@njit(cache=True)
-def charge_shown(shown, runner_up, weight, margin, group, rate, lift, products, charge):
-    """Add to the shown lane's charge what its slot took from others: cannibalised sales and the runner-up's gain."""
-    factor = math.exp(lift)
-    for e in range(shown.size):
-        if shown[e] < 0:
-            continue
-        own, whole = slot_gain(shown[e], e, products, weight, margin, group, rate, factor)
-        forgone = 0.0
-        if runner_up[e] >= 0:
-            forgone = slot_gain(runner_up[e], e, products, weight, margin, group, rate, factor)[1]
-        charge[e * products + shown[e]] += (own - whole) + forgone
-
-
-@njit(cache=True)
 def draw_units(mean, overdispersion, on_hand, keys, products, demand, sold):
     """Demand and sales of each lane, all segments together."""
     for m in range(mean.size):
@@ -196,39 +162,44 @@ def _ration(units, total, stock, key):
 
 @njit(cache=True)
 def expected_sales(mean, overdispersion, on_hand, out):
-    """E[min(demand, stock)] of each lane: stock minus the summed distribution function below it.
-
-    Demand is Poisson, or negative binomial where the rate has a gamma multiplier.
-    """
+    """E[min(demand, stock)] of each lane; demand is Poisson, or negative binomial under a gamma multiplier."""
     for m in range(mean.size):
         rate, stock, variance = float(mean[m]), float(on_hand[m]), float(overdispersion[m])
-        spread = math.sqrt(rate + variance * rate * rate)
         # Beyond this the shortfall is below float32's resolution; gamma tails are longer than Poisson's.
-        if rate <= 0.0 or stock > rate + (8.0 + 16.0 * variance) * spread + 12.0:
+        ample = rate + (6.0 + 12.0 * variance) * math.sqrt(rate + variance * rate * rate) + 6.0
+        if rate <= 0.0 or stock > ample:
             out[m] = rate
+        elif stock > rate:
+            out[m] = rate - _partial_moment(rate, variance, int(stock), 1)
         else:
-            out[m] = stock - _summed_distribution(rate, variance, int(stock))
+            out[m] = stock - _partial_moment(rate, variance, int(stock), -1)
 
 
 @njit(cache=True)
-def _summed_distribution(rate, variance, stock):
-    """Sum of P(demand <= k) for k below stock."""
+def _partial_moment(rate, variance, stock, side):
+    """E[(demand - stock)+] for side 1, E[(stock - demand)+] for side -1, summed from the stock outwards."""
     if variance > 0:
         shape = 1.0 / variance
-        log_mass = shape * math.log(shape / (shape + rate))
-        log_ratio = math.log(rate / (shape + rate))
+        ratio = rate / (shape + rate)
+        mass = math.lgamma(stock + shape) - math.lgamma(shape) - math.lgamma(stock + 1.0)
+        mass = math.exp(mass + shape * math.log(shape / (shape + rate)) + stock * math.log(ratio))
     else:
-        shape = 0.0
-        log_mass = -rate
-        log_ratio = math.log(rate)
-    below, total = 0.0, 0.0
-    for k in range(stock):
-        below += math.exp(log_mass)
-        total += below
-        # pmf(k+1) / pmf(k) is (k + shape) / (k + 1) * ratio, and rate / (k + 1) for the Poisson.
-        step = math.log(k + shape) if variance > 0 else 0.0
-        log_mass += step + log_ratio - math.log(k + 1.0)
-    return total
+        mass = math.exp(stock * math.log(rate) - rate - math.lgamma(stock + 1.0))
+    moment, k, negligible = 0.0, stock, 1e-10 * (rate + 1.0)
+    while True:
+        # The ratio of neighbouring masses is ratio * (k + shape) / (k + 1), and rate / (k + 1) for the Poisson.
+        if side > 0:
+            mass *= (ratio * (k + shape) if variance > 0 else rate) / (k + 1.0)
+            k += 1
+        else:
+            if k == 0:
+                return moment
+            mass *= k / (ratio * (k - 1.0 + shape) if variance > 0 else rate)
+            k -= 1
+        term = abs(k - stock) * mass
+        moment += term
+        if term < negligible and abs(k - stock) > 1:
+            return moment
 
 
 @njit(cache=True)

@@ -18,11 +18,17 @@ class Market:
     """E markets of one scenario that run side by side, each with customers of its own.
 
     scenario: a MarketSpec, a registered name or a path. seed: with a market's number and episode it fixes that
-    market's customers, whatever else runs beside it. first_market: number of the first of the E markets.
+    market's customers, whatever else runs beside it. numbers: (E,) the markets' own numbers, 0 to E - 1 where left out;
+    two markets with the same number have the same customers.
     """
 
     def __init__(
-        self, scenario: MarketSpec | str, *, num_markets: int = 1, seed: int = 0, first_market: int = 0
+        self,
+        scenario: MarketSpec | str,
+        *,
+        num_markets: int = 1,
+        seed: int = 0,
+        numbers: NDArray[np.int64] | None = None,
     ) -> None:
         if num_markets < 1:
             raise ValueError(f"num_markets must be at least 1; got {num_markets}; ask for one market or more")
@@ -30,15 +36,14 @@ class Market:
         self.num_markets = num_markets
         self.catalogue = catalogue_of(self.spec)
         self.dynamics = Dynamics(self.spec, num_markets, seed)
-        self._first_market = first_market
+        self._numbers = np.arange(num_markets) if numbers is None else numbers
         self.state = self.reset()
 
     def reset(self, *, seed: int | None = None) -> MarketState:
         """Start episode 0 of every market, with other customers where a seed is given."""
         if seed is not None:
             self.dynamics.seed = int(seed)
-        numbers = self._first_market + np.arange(self.num_markets)
-        self.state = self.dynamics.initial_state(numbers, np.zeros(self.num_markets, dtype=np.int64))
+        self.state = self.dynamics.initial_state(self._numbers, np.zeros(self.num_markets, dtype=np.int64))
         return self.state
 
     def restart(self, done: NDArray[np.bool_]) -> None:
@@ -80,14 +85,17 @@ class Market:
         """(E,) whether the market's horizon is reached: a real end (terminated), not a truncation."""
         return self.state.period >= self.spec.market.horizon_periods
 
-    def step(self, action: Action) -> Outcome:
-        """Apply the guardrails, run one period, move the state on. Markets that are done must be restarted first."""
+    def step(self, action: Action, *, credit_price: NDArray[np.float32] | None = None) -> Outcome:
+        """Apply the guardrails, run one period, move the state on. Markets that are done must be restarted first.
+
+        credit_price: (N,) counterfactual prices for `Outcome.charge`, or None for no charges.
+        """
         if self.done.any():
             raise RuntimeError(
                 f"step needs markets that are not over; got {int(self.done.sum())} at their horizon; restart them"
             )
         allowed = self.spec.guardrails.apply(action, self.view)
-        self.state, outcome = self.dynamics.step(self.state, allowed, action.recommendation)
+        self.state, outcome = self.dynamics.step(self.state, allowed, action.recommendation, credit_price=credit_price)
         return outcome
 
     def money(self, outcome: Outcome, *, expected: bool = False) -> NDArray[np.float32]:

@@ -23,6 +23,7 @@ _S30, _S27, _S31, _S11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(
 _TO_UNIT = 2.0**-53
 # Inversion walks up from zero; beyond this mean rejection is cheaper.
 _INVERSION_LIMIT = 64.0
+_RECIPROCAL = 1.0 / np.maximum(np.arange(256.0), 1.0)
 
 
 @njit(cache=True, inline="always")
@@ -68,14 +69,13 @@ def poisson(mean: float, key: np.uint64) -> float:
 @njit(cache=True)
 def _poisson_inversion(mean: float, u: float) -> float:
     mass = math.exp(-mean)
-    total, k = mass, 0.0
-    # Past this many units the tail is below the resolution of u.
-    limit = mean + 12.0 * math.sqrt(mean) + 40.0
-    while u > total and k < limit:
-        k += 1.0
-        mass *= mean / k
+    total, k = mass, 0
+    # Past 255 units the tail of the largest mean here is far below the resolution of u.
+    while u > total and k < 255:
+        k += 1
+        mass *= mean * _RECIPROCAL[k]
         total += mass
-    return k
+    return float(k)
 
 
 @njit(cache=True)

@@ -66,12 +66,12 @@ def rollout(
     if episodes < 1:
         raise ValueError(f"episodes must be at least 1; got {episodes}; ask for one or more")
     parts = [
-        _run(Market(spec, num_markets=size, seed=seed, first_market=first), policy, expected, watch)
+        _run(Market(spec, num_markets=size, seed=seed, numbers=first + np.arange(size)), policy, expected, watch)
         for first, size in _batches(episodes, len(spec.products.names))
     ]
     totals = {name: np.concatenate([part[name] for part in parts]) for name in _TOTALS}
     share = np.array([len(part["revenue"]) for part in parts]) / episodes
-    means = {name: sum(w * part[name] for w, part in zip(share, parts, strict=True)) for name in _MEANS}
+    means = {name: np.average([part[name] for part in parts], axis=0, weights=share) for name in _MEANS}
     return Episodes(policy=policy.name, **totals, **means)
 
 

@@ -43,7 +43,7 @@ class MarketVecEnv(VecEnv):
         """One period of every market."""
         assert self._raw is not None, "step_wait comes after step_async"
         market = self.face.market
-        outcome = market.step(self.face.action(self._raw))
+        outcome = self.face.step(self._raw)
         rewards = self.face.rewards(outcome)
         done = market.done
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
@@ -98,9 +98,8 @@ def make_sb3_env(
     reward: Reward = "drawn",
     base_price: NDArray[np.float32] | None = None,
     reward_scale: float = 1.0,
-    first_market: int = 0,
 ) -> MarketVecEnv:
     """An SB3 environment over `num_envs` markets of a scenario; see `Face` for the options."""
-    market = Market(scenario, num_markets=num_envs, seed=seed, first_market=first_market)
+    market = Market(scenario, num_markets=num_envs, seed=seed)
     face = Face(market, product_wise=product_wise, reward=reward, base_price=base_price, reward_scale=reward_scale)
     return MarketVecEnv(face)

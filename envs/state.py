@@ -45,9 +45,9 @@ class Outcome:
     list_price, paid: currency per unit before and after the mean personal discount of those who bought. units, lost:
     units sold and demanded beyond stock. revenue, profit: currency, as drawn; expected_revenue, expected_profit: their
     means given the action and the stock, before the draw. shown: (E, K) product in each segment's slot, -1 for none.
-    slot_charge: currency, what showing the product instead of the runner-up took from the other products (profit or
-    revenue, by the objective), for credit in product-wise learning. segment_units: (E, N, K) or None. trail: (E, N)
-    what the guardrails changed.
+    charge: currency, what the product's price, discounts and slot took from the other products, for credit in
+    product-wise learning (zero where nobody asked). segment_units: (E, N, K) or None. trail: (E, N) what the
+    guardrails changed.
     """
 
     list_price: Floats
@@ -58,7 +58,7 @@ class Outcome:
     profit: Floats
     expected_revenue: Floats
     expected_profit: Floats
-    slot_charge: Floats
+    charge: Floats
     shown: NDArray[np.int64]
     segment_units: Floats | None
     trail: NDArray[np.uint16]

@@ -72,7 +72,7 @@ class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArra
             if ended.all():
                 return self.face.observe(), np.zeros(self.num_envs), truncated.copy(), truncated, {}
         opening = market.state
-        outcome = market.step(self.face.action(actions))
+        outcome = self.face.step(actions)
         rewards = self.face.rewards(outcome).astype(np.float64)
         if ended.any():
             market.restore(opening, where=ended)

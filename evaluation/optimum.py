@@ -136,4 +136,4 @@ def _unit_cost(spec: MarketSpec) -> float:
 def _demand_mass(spec: MarketSpec, period: int, prices: NDArray[np.float64], units: int) -> NDArray[np.float64]:
     """(P, units + 1) probability of each demand at each price."""
     mean = expected_units(spec, period, prices[:, None]).sum(axis=(1, 2))
-    return poisson.pmf(np.arange(units + 1), mean[:, None])
+    return np.asarray(poisson.pmf(np.arange(units + 1), mean[:, None]))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from ..agents import best_fixed, myopic
-from ..pricing import CostPlus, FixedPrice, Policy, RandomPrice
+from ..pricing import CostPlus, FixedPrice, Policy, PricePath, RandomPrice
 from ..scenarios import MarketSpec
 from .optimum import solve
 
 RULES = {
     "fixed:PRICE": "the same price for every product, in currency per unit",
     "regular": "every product at its regular price",
+    "historical": "what the shop itself charged, where the scenario knows",
     "best-fixed": "the best prices that never change, tuned on customers of their own",
     "cost-plus:RATE": "unit cost plus this fraction of it",
     "myopic": "the true response known, the future and the stock ignored",
@@ -29,6 +30,10 @@ def named_policy(name: str, spec: MarketSpec, *, seed: int = 0) -> Policy:
         return FixedPrice(number, name=name) if kind == "fixed" else CostPlus(number)
     if name == "regular":
         return FixedPrice(spec.products.regular_price.astype(np.float32), name=name)
+    if name == "historical":
+        if spec.history is None:
+            raise ValueError(f"policy historical needs a scenario fitted on data; got {spec.name}; leave it out")
+        return PricePath(spec.history.price.astype(np.float32), name=name)
     if name == "best-fixed":
         return best_fixed(spec, seed=seed)
     if name == "myopic":

@@ -131,15 +131,12 @@ class Guardrails:
 
     def trace(self, action: Action, view: MarketView, product: int) -> list[TrailStep]:
         """Step by step, what the rules did to one product's price and discounts in the first market."""
-        price, discount, trail = action.price, action.discount, []
+        value, trail = {"price": action.price, "discount": action.discount}, []
         for rule, kind, after in self._steps(action, view):
-            before = price if kind == "price" else discount
-            if not np.array_equal(before[0, product], after[0, product], equal_nan=True):
-                trail.append(TrailStep(rule, before[0, product].tolist(), after[0, product].tolist()))
-            if kind == "price":
-                price = after
-            else:
-                discount = after
+            before, now = np.asarray(value[kind])[0, product], after[0, product]
+            if not np.array_equal(before, now, equal_nan=True):
+                trail.append(TrailStep(rule, before.tolist(), now.tolist()))
+            value[kind] = after
         return trail
 
     def _steps(self, action: Action, view: MarketView) -> Iterator[tuple[str, str, NDArray[np.float32]]]:

@@ -44,7 +44,7 @@ class PriceLadder:
             raise ValueError(f"price_ladder needs step > 0 and stop >= start; got {start}, {stop}, {step}; mend them")
         count = int(np.floor((stop - start) / step + 1e-9)) + 1
         # Rounding undoes the drift of start + i * step, so that 0.5 + 12 * 0.1 is the price 1.7.
-        return cls(np.round(start + step * np.arange(count), 10))
+        return cls(np.round(start + step * np.arange(count, dtype=np.float64), 10))
 
     def __len__(self) -> int:
         return self.steps.size

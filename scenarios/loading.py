@@ -27,7 +27,7 @@ _SECTIONS = {
 
 def registered() -> dict[str, Path]:
     """Names of the scenarios that come with the package, each with its file."""
-    folder = Path(str(resources.files(__package__) / "textbook"))
+    folder = Path(str(resources.files("repricer.scenarios.textbook")))
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 

@@ -13,8 +13,15 @@ def gymnasium_id(scenario: str) -> str:
 def register() -> None:
     """Register `repricer/Market-v0`, which takes `scenario=`, and an id for each registered scenario."""
     from gymnasium.envs.registration import register as gymnasium_register
+    from gymnasium.envs.registration import registry
 
-    entry = {"entry_point": "repricer.envs:MarketEnv", "vector_entry_point": "repricer.envs:MarketVectorEnv"}
-    gymnasium_register("repricer/Market-v0", **entry)
-    for name in registered():
-        gymnasium_register(gymnasium_id(name), **entry, kwargs={"scenario": name})
+    scenarios = {"repricer/Market-v0": {}} | {gymnasium_id(name): {"scenario": name} for name in registered()}
+    for env_id, kwargs in scenarios.items():
+        if env_id in registry:
+            continue
+        gymnasium_register(
+            env_id,
+            entry_point="repricer.envs:MarketEnv",
+            vector_entry_point="repricer.envs:MarketVectorEnv",
+            kwargs=kwargs,
+        )

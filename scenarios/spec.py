@@ -118,6 +118,15 @@ class Prices:
     max_segment_spread: float = scalar("largest difference of two segments' discounts", low=0, high=1, default=1.0)
 
 
+@dataclass(frozen=True)
+class History:
+    """What the shop itself did in the simulated periods: the benchmark to beat, and the check of the fit."""
+
+    price: Array = array("TN", "currency per unit that was charged", low=1e-9, high=1e9)
+    units: Array = array("TN", "units that were sold", low=0, high=1e12)
+    first_day: str = value("first day of the first period, YYYY-MM-DD", default="2001-01-01")
+
+
 @dataclass(frozen=True, eq=False)
 class MarketSpec:
     """One market, ready to simulate. Sections that are None are off and cost nothing.
@@ -136,6 +145,7 @@ class MarketSpec:
     stock: Stock = value("section", default_factory=Stock)
     reference_price: ReferencePrice | None = value("section", default=None)
     recommendation: Recommendation | None = value("section", default=None)
+    history: History | None = value("section", default=None)
     summary: str = value("one or two sentences", default="")
     sources: tuple[str, ...] = value("who published it", default=())
     traps: tuple[str, ...] = value("what goes wrong for the unwary", default=())
@@ -224,7 +234,7 @@ class MarketSpec:
         except ValueError as error:
             raise ScenarioError(f"prices: {error}") from error
 
-    def action_layout(self, base_price: Array) -> ActionLayout:
+    def action_layout(self, base_price: NDArray[np.floating]) -> ActionLayout:
         """The columns of a raw action around these base prices (N,), wide enough for every product's bounds."""
         rules = self.guardrails
         low = float(np.min(rules.low / base_price))

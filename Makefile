@@ -1,0 +1,53 @@
+# Two commands for a newcomer: `make demo` and `make test`. Each makes the .venv that it needs, once.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+PACKAGES := agents cli data envs evaluation forecasting pricing profiles scenarios serving
+
+.PHONY: demo test check format acceptance bench docs clean help
+
+help:
+	@echo "make demo        the whole loop on a real shop's data, into ./demo"
+	@echo "make test        the tests"
+	@echo "make check       lint, types, import contract"
+	@echo "make format      format the code"
+	@echo "make acceptance  the long checks (ONLY=loop for a part, JSON=1)"
+	@echo "make bench       speed on this machine"
+	@echo "make docs        bring the generated parts of README and docs up to date"
+
+$(STAMP): pyproject.toml constraints.txt
+	@echo "setting up $(VENV) (once, a few minutes)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "repricer needs Python 3.11 or newer; $(PYTHON) is older; name another: make PYTHON=python3.12"; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[train,serve,dev]'
+	@touch $(STAMP)
+
+demo: $(STAMP)
+	@$(BIN)/repricer demo --out demo
+
+test: $(STAMP)
+	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal --quiet
+
+check: $(STAMP)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/basedpyright
+	@$(BIN)/lint-imports
+
+format: $(STAMP)
+	@$(BIN)/ruff check --fix --quiet .
+	@$(BIN)/ruff format --quiet .
+
+acceptance: $(STAMP)
+	@$(BIN)/python -m tests.acceptance $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json)
+
+bench: $(STAMP)
+	@$(BIN)/repricer bench
+
+docs: $(STAMP)
+	@$(BIN)/python docs/generate.py
+
+clean:
+	rm -rf build dist *.egg-info demo runs .pytest_cache .ruff_cache

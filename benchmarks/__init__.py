@@ -1,0 +1,1 @@
+"""What measures speed: each file prints a table and can be run alone."""

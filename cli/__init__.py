@@ -1,0 +1,70 @@
+"""The command line: one small file a command, loaded when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from .. import __version__
+
+_COMMANDS = {
+    "demo": "the whole loop on the real data set, offline",
+    "data": "check, import and summarise a shop's tables",
+    "fit": "fit every model and write the market they describe",
+    "scenarios": "list the scenarios, or describe one with its known optimum",
+    "simulate": "run a policy and write the sales it makes as a table",
+    "train": "learn prices in a scenario",
+    "evaluate": "compare policies on the same customers",
+    "export": "write a run's policy as a signed, pickle-free bundle",
+    "price": "answer one price request from a bundle, offline",
+    "serve": "answer price requests from a bundle over HTTP",
+    "report": "write a run's report as one HTML file",
+    "bench": "measure this machine",
+}
+
+
+class _Commands(click.Group):
+    """Finds a command's file by its name, and turns what goes wrong into one line and an exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        return importlib.import_module(f".{cmd_name}", __name__).command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        # Without loading a single command: `--help` needs none of their libraries.
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except ValueError as error:
+            _fail(str(error), 2)
+        except ModuleNotFoundError as error:
+            extra = "serve" if (error.name or "").startswith(("fastapi", "uvicorn")) else "train"
+            _fail(f"this command needs {error.name}, which is not installed; pip install 'repricer[{extra}]'", 1)
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            _fail(f"{where}{error.strerror or error}", 1)
+        except KeyboardInterrupt:
+            _fail("interrupted; the same command goes on from here", 130)
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(f"repricer: {' '.join(message.split())}", err=True)
+    sys.exit(code)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="repricer")
+def main() -> None:
+    """Learn prices in a simulated market fitted on a shop's own data, prove what they earn, and serve them.
+
+    Every command takes --json and --seed. Exit codes: 0, 2 (the input is wrong; one line says what), 1 (it failed).
+    """

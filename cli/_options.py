@@ -1,0 +1,67 @@
+"""What the commands share: options, output, progress."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+seed_option = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Fixes every draw.")
+episodes_option = click.option(
+    "--episodes", type=click.IntRange(min=1), default=1000, show_default=True, help="Judging markets, one episode each."
+)
+
+progress_console = Console(stderr=True, highlight=False, markup=False)
+
+
+def say(text: str) -> None:
+    """Print a line as it is: wrapping is the terminal's business, and names may hold brackets."""
+    click.echo(text)
+
+
+def show(table: Table) -> None:
+    """Print a table, as wide as the terminal, or wide enough where there is none."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=160)
+    console.print(table)
+
+
+def emit(document: Any) -> None:
+    """Print the one JSON document of a command."""
+    json.dump(document, sys.stdout, indent=2, default=_plain)
+    sys.stdout.write("\n")
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+@contextmanager
+def training_bar(label: str, money: str) -> Iterator[Callable[[int, int, dict[str, float]], None]]:
+    """A progress bar on stderr (where it is a terminal) that shows the gain over the best fixed price."""
+    columns = (TextColumn(label), BarColumn(), TextColumn("{task.percentage:>3.0f}% {task.fields[gain]}"))
+    with Progress(
+        *columns,
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=progress_console,
+        disable=not progress_console.is_terminal,
+    ) as bar:
+        task = bar.add_task(label, total=None, gain="")
+
+        def update(done: int, total: int, figures: dict[str, float]) -> None:
+            gain = f"{money} {figures['gain'] / abs(figures['best_fixed']):+.2%} against best fixed"
+            bar.update(task, completed=min(done, total), total=total, gain=gain)
+
+        yield update

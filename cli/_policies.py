@@ -1,0 +1,38 @@
+"""A policy by what the user typed: a run folder, a bundle, or a rule."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..pricing import Policy
+    from ..scenarios import MarketSpec
+
+
+def policy_of(text: str, spec: MarketSpec, *, seed: int) -> Policy:
+    """The policy, checked to fit the scenario. Raises ValueError, one line, where there is none."""
+    from ..agents import load_run
+    from ..evaluation import named_policy
+    from ..serving import load_bundle
+
+    path = Path(text)
+    if (path / "run.json").is_file():
+        run = load_run(path)
+        _check(text, run.spec.name, run.spec.products.names, spec)
+        return replace(run.policy, name=text)
+    if (path / "manifest.json").is_file():
+        bundle = load_bundle(path)
+        _check(text, bundle.manifest["scenario"]["name"], bundle.catalogue.products, spec)
+        return replace(bundle.policy, name=text)
+    if path.is_dir():
+        raise ValueError(f"{text} must be a run folder or a bundle; got neither run.json nor manifest.json in it")
+    return named_policy(text, spec, seed=seed)
+
+
+def _check(text: str, scenario: str, products: tuple[str, ...], spec: MarketSpec) -> None:
+    if products != spec.products.names:
+        raise ValueError(
+            f"{text} prices the products of scenario {scenario}; got {spec.name}, which sells others; train on it first"
+        )

@@ -1,0 +1,50 @@
+"""A simulated episode as a canonical sales table: what the market sold is what the next fit reads."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from ..envs import Outcome
+from ..pricing import MarketView
+from ..scenarios import MarketSpec
+
+_FIRST_DAY = np.datetime64("2001-01-01")
+
+
+class SalesRecorder:
+    """Watches a `rollout` and keeps every sale: one row a market, period and product with units sold.
+
+    Periods become weeks from the first Monday of 2001; each
+    market is a store.
+    """
+
+    def __init__(self, spec: MarketSpec) -> None:
+        self._spec = spec
+        self._parts: list[pd.DataFrame] = []
+        self._store = 0
+
+    def __call__(self, view: MarketView, outcome: Outcome) -> None:
+        """Keep what one period of one batch of markets sold."""
+        market, product = np.nonzero(outcome.units > 0)
+        names = np.array(self._spec.products.names)
+        period = int(view.period[0])
+        self._parts.append(
+            pd.DataFrame(
+                {
+                    "date": _FIRST_DAY + np.timedelta64(7 * period, "D"),
+                    "product": names[product],
+                    "units": outcome.units[market, product].astype(float),
+                    "price_paid": outcome.paid[market, product].astype(float),
+                    "regular_price": view.catalogue.regular_price[product].astype(float),
+                    "store": [f"market-{number}" for number in self._store + market],
+                }
+            )
+        )
+        if period == view.catalogue.horizon - 1:
+            self._store += view.num_markets
+
+    def sales(self) -> pd.DataFrame:
+        """The sales so far, in order of date, store and product."""
+        table = pd.concat(self._parts, ignore_index=True)
+        return table.sort_values(["date", "store", "product"], ignore_index=True)

@@ -1,0 +1,231 @@
+"""Fitted models to one market: forecasts become arrivals, elasticities become the choice model's utilities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from .spec import (
+    Arrivals,
+    Demand,
+    History,
+    Market,
+    MarketSpec,
+    Prices,
+    Products,
+    Recommendation,
+    ReferencePrice,
+    Stock,
+)
+
+Array = NDArray[np.float64]
+_OUTSIDE_BOUNDS = (0.15, 0.9)
+_ELASTICITY_BOUNDS = (0.3, 8.0)
+
+
+@dataclass(frozen=True)
+class Assumptions:
+    """What the tables do not say. Every one of them stands, in words, in the market's `assumptions`.
+
+    unit_cost_share: unit cost over regular price, for products without a known cost. recommendation_lift: utility that
+    being shown adds. max_discount: largest personal discount. lowest_price, highest_price: bounds over the regular
+    price. max_change: largest relative change a week. lead_time_weeks, cover_quantile: the shop orders up to the
+    quantile of demand over lead time and one week. holding_cost_share: cost of a unit on hand a week over its cost.
+    """
+
+    unit_cost_share: float = 0.65
+    recommendation_lift: float = 0.3
+    max_discount: float = 0.15
+    lowest_price: float = 0.5
+    highest_price: float = 1.3
+    max_change: float = 0.5
+    lead_time_weeks: int = 1
+    cover_quantile: float = 0.95
+    holding_cost_share: float = 0.005
+
+    def lines(self) -> tuple[str, ...]:
+        """In words, for the card and the report."""
+        return (
+            f"Unit costs are not in the data: {self.unit_cost_share:.0%} of the regular price where none is given.",
+            f"Stock is not in the data: ordered weekly up to {self.lead_time_weeks + 1} weeks at the "
+            f"{self.cover_quantile:.0%} quantile of forecast and past demand, delivered after {self.lead_time_weeks}; "
+            f"holding a unit costs {self.holding_cost_share:.1%} of its cost a week.",
+            f"Being recommended adds {self.recommendation_lift:g} to a product's utility: not fitted, since the sales "
+            "do not record what was shown.",
+            f"Prices may move between {self.lowest_price:.0%} and {self.highest_price:.0%} of the regular price, by at "
+            f"most {self.max_change:.0%} a week; personal discounts go up to {self.max_discount:.0%}.",
+            "Past prices moved within what the shop chose: prices far outside that range are extrapolation.",
+        )
+
+
+@dataclass(frozen=True)
+class FittedModels:
+    """What the fitted models say about N products, C categories, K segments and the T weeks to simulate.
+
+    products: `product`, `name`, `category`, and `unit_cost` where known; rows fix the order of N. first_day: of the
+    first week. forecast: (T, N) mean units at the regular price. overdispersion: (N,). regular_price, low_price: (N,)
+    currency, usual and lowest price (a low quantile) of the history. elasticity: (N,) in-week own-price elasticity.
+    category_elasticity: (C,) of a category's total units, in order of appearance. reference_effect, memory: coefficient
+    of log(reference / price), 0 for none. segments: K names. segment_elasticity: (K,). segment_units: (K, N) past
+    units. affinity, candidates: (K, N). high_units: (N,) weekly units of the busiest past weeks (a high quantile).
+    past_price, past_units: (T, N) what was charged and sold in the weeks to simulate.
+    """
+
+    products: pd.DataFrame
+    first_day: pd.Timestamp
+    forecast: Array
+    overdispersion: Array
+    regular_price: Array
+    low_price: Array
+    elasticity: Array
+    category_elasticity: Array
+    reference_effect: float
+    memory: float
+    segments: tuple[str, ...]
+    segment_elasticity: Array
+    segment_units: Array
+    affinity: Array
+    candidates: Array
+    high_units: Array
+    past_price: Array
+    past_units: Array
+
+
+def outside_share(models: FittedModels) -> tuple[Array, NDArray[np.bool_]]:
+    """(C,) share of a category's customers who leave without buying at regular prices, and where it was cut.
+
+    In the logit, a category's total answers to a common price change with the share of those who leave times what each
+    product's utility answers with; the ratio of the two fitted elasticities therefore identifies the share.
+    """
+    category = pd.factorize(models.products["category"])[0]
+    weight = models.forecast.mean(axis=0)
+    own = np.bincount(category, models.elasticity * weight) / np.bincount(category, weight)
+    share = models.forecast.mean(axis=0) / np.bincount(category, weight)[category]
+    # Own elasticity is -b p (1 - P): the mean P within the category enters on both sides.
+    mean_share = np.bincount(category, share * weight) / np.bincount(category, weight)
+    ratio = models.category_elasticity / own
+    raw = ratio * (1 - mean_share) / (1 - ratio * mean_share)
+    raw = np.where(np.isfinite(raw), raw, _OUTSIDE_BOUNDS[1])
+    cut = np.clip(raw, *_OUTSIDE_BOUNDS)
+    return cut, cut != raw
+
+
+def build_market(
+    models: FittedModels, *, name: str, assumptions: Assumptions, period: str = "week", currency: str = "dollars"
+) -> MarketSpec:
+    """The market in which, at regular prices, sales are the forecasts and responses the fitted elasticities."""
+    category = pd.factorize(models.products["category"])[0]
+    left, _ = outside_share(models)
+    bought = 1 - left[category]
+    totals = np.stack([np.bincount(category, week) for week in models.forecast])
+    rate = totals / (1 - left)
+    segment_share, probability = _segment_choice(models, category, bought)
+    sensitivity = _sensitivity(models, probability)
+    utility = np.log(probability / left[category])
+    regular = models.regular_price
+    cost = _unit_cost(models, assumptions)
+    return MarketSpec(
+        name=name,
+        version=1,
+        summary=f"{len(regular)} products in {len(left)} categories, fitted on a shop's own sales.",
+        sources=("fitted by `repricer fit`",),
+        assumptions=assumptions.lines(),
+        market=Market(horizon_periods=len(models.forecast), period=period, currency=currency, objective="profit"),
+        products=Products(
+            names=tuple(_unique_names(models.products)),
+            regular_price=regular,
+            category=tuple(models.products["category"]),
+            unit_cost=cost,
+        ),
+        arrivals=Arrivals(
+            rate=rate, segments=models.segments, segment_share=segment_share, overdispersion=models.overdispersion
+        ),
+        demand=Demand(quality=utility + sensitivity * regular, price_sensitivity=sensitivity),
+        reference_price=_reference(models, probability),
+        recommendation=Recommendation(
+            lift=np.array(assumptions.recommendation_lift), candidates=models.candidates, affinity=models.affinity
+        ),
+        stock=_stock(models, cost, assumptions),
+        prices=Prices(
+            floor=assumptions.lowest_price * regular,
+            ceiling=assumptions.highest_price * regular,
+            tick=0.01,
+            max_change=assumptions.max_change,
+            max_discount=assumptions.max_discount,
+        ),
+        history=History(price=models.past_price, units=models.past_units, first_day=f"{models.first_day:%Y-%m-%d}"),
+    )
+
+
+def _unique_names(products: pd.DataFrame) -> pd.Series:
+    """The products' names, with the id behind where two products share one."""
+    shared = products["name"].duplicated(keep=False)
+    return products["name"].where(~shared, products["name"] + " (" + products["product"] + ")")
+
+
+def _unit_cost(models: FittedModels, assumptions: Assumptions) -> Array:
+    assumed = assumptions.unit_cost_share * models.regular_price
+    if "unit_cost" not in models.products:
+        return assumed
+    return models.products["unit_cost"].fillna(pd.Series(assumed, models.products.index)).to_numpy(dtype=float)
+
+
+def _segment_choice(models: FittedModels, category: NDArray[np.intp], bought: Array) -> tuple[Array, Array]:
+    """((C, K) segment shares, (K, N) choice probabilities at regular prices).
+
+    Iterative proportional fitting (Deming and Stephan 1940): the past units of segment and product, scaled until the
+    products' totals are the forecasts and the segments' totals are what they were.
+    """
+    # Half a unit stands for a product that a segment never bought.
+    units = models.segment_units + 0.5
+    member = np.eye(category.max() + 1)[category]
+    segment_share = (units @ member) / (units.sum(axis=0) @ member)
+    forecast = models.forecast.mean(axis=0)
+    product_share = forecast / (forecast @ member)[category]
+    within = units / (units @ member)[:, category]
+    for _ in range(100):
+        within *= product_share / (segment_share[:, category] * within).sum(axis=0)
+        within /= (within @ member)[:, category]
+    return segment_share.T, within * bought
+
+
+def _sensitivity(models: FittedModels, probability: Array) -> Array:
+    """(K, N) utility per unit of currency that gives the fitted elasticities over the prices that were charged.
+
+    Utility is linear in price and the fitted response is linear in its logarithm: both agree on the step from the
+    regular to the low price if the elasticity is divided by the logarithmic mean of the two.
+    """
+    relative = models.segment_elasticity / np.average(
+        models.segment_elasticity, weights=models.segment_units.sum(axis=1)
+    )
+    own = np.outer(relative, models.elasticity + max(models.reference_effect, 0.0))
+    regular, low = models.regular_price, np.minimum(models.low_price, 0.999 * models.regular_price)
+    log_mean = (regular - low) / np.log(regular / low)
+    return np.clip(-own, *_ELASTICITY_BOUNDS) / (log_mean * (1 - probability))
+
+
+def _reference(models: FittedModels, probability: Array) -> ReferencePrice | None:
+    """Reference-price section, or None where the fitted effect has not the sign that the model allows."""
+    if models.reference_effect <= 0:
+        return None
+    strength = models.reference_effect / (1 - probability.mean(axis=0))
+    return ReferencePrice(memory=models.memory, gain=strength, loss=strength)
+
+
+def _stock(models: FittedModels, cost: Array, assumptions: Assumptions) -> Stock:
+    weeks = assumptions.lead_time_weeks + 1
+    mean = models.forecast.max(axis=0) * weeks
+    spread = np.sqrt(mean + models.overdispersion * mean**2 / weeks)
+    # Past weeks include the shop's promotions, for which it had stock.
+    level = np.ceil(np.maximum(mean + norm.ppf(assumptions.cover_quantile) * spread, models.high_units * weeks))
+    return Stock(
+        initial_units=level,
+        replenishment="order-up-to",
+        order_up_to_units=level,
+        lead_time_periods=assumptions.lead_time_weeks,
+        holding_cost=assumptions.holding_cost_share * cost,
+    )

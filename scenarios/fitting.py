@@ -1,0 +1,278 @@
+"""From a shop's tables to a fitted market: every model fitted on the past, the last weeks kept out to be simulated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..data import Tables, product_weeks
+from ..forecasting import (
+    Forecaster,
+    MarketTrend,
+    MovingAverage,
+    PriceResponse,
+    Sarimax,
+    SeasonalNaive,
+    backtest,
+    segment_response,
+    select,
+)
+from ..profiles import (
+    ItemItem,
+    Popularity,
+    Segmentation,
+    customer_features,
+    rank_on_later_sales,
+    segment_affinity,
+    segment_candidates,
+)
+from .builder import Assumptions, FittedModels, build_market, outside_share
+from .spec import MarketSpec
+
+OnStep = Callable[[str], None]
+_HORIZON_OF_SELECTION = 4
+_CANDIDATES = 10
+_RECENT_WEEKS = 8
+_LOW_PRICE_QUANTILE = 0.1
+
+
+@dataclass(frozen=True)
+class Split:
+    """The weekly panel of the chosen products, cut in two: the past that models see and the weeks to simulate."""
+
+    products: pd.DataFrame
+    past: pd.DataFrame
+    future: pd.DataFrame
+    sales: pd.DataFrame
+
+    @property
+    def weeks(self) -> pd.DatetimeIndex:
+        """The T weeks to simulate."""
+        return pd.DatetimeIndex(sorted(self.future["week"].unique()))
+
+    def grid(self, column: str) -> np.ndarray:
+        """(T, N) values of the future, products in the order of `products`."""
+        table = self.future.pivot(index="week", columns="product", values=column)
+        return table[self.products["product"]].to_numpy(dtype=np.float64)
+
+
+def fit_market(
+    tables: Tables,
+    products: pd.DataFrame,
+    *,
+    name: str,
+    holdout_weeks: int = 12,
+    assumptions: Assumptions | None = None,
+    seed: int = 0,
+    on_step: OnStep = lambda _: None,
+) -> tuple[MarketSpec, dict[str, Any]]:
+    """Fit every model on the weeks before the last `holdout_weeks`, and build the market of those weeks.
+
+    tables: canonical, with customers named in the sales. products: `product`, `name`, `category` of those to price.
+    on_step: told what is being fitted. Returns the market and the fit report (plain data, for JSON and the report).
+
+    Raises ValueError where the history is too short, or the sales name no customers.
+    """
+    assumptions = assumptions or Assumptions()
+    split = _split(tables, products, holdout_weeks)
+    on_step("demand forecasters")
+    forecaster, demand = _demand(split)
+    on_step("market trend")
+    trend = MarketTrend(seed=seed).fit(split.past)
+    traffic, used = _traffic_ahead(trend, split)
+    on_step("price response")
+    response = PriceResponse().fit(split.past)
+    on_step("segments")
+    segmentation, segments, units = _segments(tables, split, seed)
+    on_step("recommender")
+    affinity, recommender = _recommender(split, segmentation)
+    models = _models(split, forecaster, traffic, response, segments, units, affinity, assumptions.cover_quantile)
+    spec = build_market(models, name=name, assumptions=assumptions)
+    report = {
+        **demand,
+        "price_response": _records(response.elasticity_.merge(products[["product", "name"]], on="product")),
+        "category_response": _category_response(response, models),
+        "reference_effect": asdict(response.reference_effect_) | {"used": spec.reference_price is not None},
+        "segments": segments,
+        "segment_rules": segmentation.rules(),
+        "segment_fidelity": float(segmentation.fidelity_),
+        "segment_selection": _records(segmentation.selection_),
+        "trend": _trend(trend, split, traffic) | {"used": used},
+        "recommender": recommender,
+        "assumptions": list(spec.assumptions),
+    }
+    return spec, report
+
+
+def _split(tables: Tables, products: pd.DataFrame, holdout_weeks: int) -> Split:
+    panel = product_weeks(tables.sales, products=products)
+    weeks = np.sort(panel["week"].unique())
+    # A quarter's seasonal terms and the backtest's origins need this much past.
+    least = 26
+    if len(weeks) < least + holdout_weeks:
+        raise ValueError(
+            f"sales must cover at least {least + holdout_weeks} weeks ({least} to fit, {holdout_weeks} to simulate); "
+            f"got {len(weeks)}; add history or lower holdout_weeks"
+        )
+    start = weeks[-holdout_weeks]
+    return Split(
+        products=products.reset_index(drop=True),
+        past=panel[panel["week"] < start],
+        future=panel[panel["week"] >= start],
+        sales=tables.sales[tables.sales["date"] < start],
+    )
+
+
+def _demand(split: Split) -> tuple[Forecaster, dict[str, Any]]:
+    """The forecaster that wins inside the past, fitted on all of it, with both backtest tables."""
+    candidates = {"seasonal-naive": SeasonalNaive(), "moving-average": MovingAverage(), "sarimax": Sarimax()}
+    weeks = np.sort(split.past["week"].unique())
+    origins = [weeks[-1 - 2 * _HORIZON_OF_SELECTION], weeks[-1 - _HORIZON_OF_SELECTION]]
+    inside = backtest(candidates, split.past, origins=origins, horizon=_HORIZON_OF_SELECTION)
+    chosen = select(inside)
+    whole = pd.concat([split.past, split.future])
+    held_out = backtest(candidates, whole, origins=[weeks[-1]], horizon=len(split.weeks))
+    return candidates[chosen].fit(split.past), {
+        "chosen_forecaster": chosen,
+        "selection": _records(inside[inside["step"] == 0]),
+        "backtest": _records(held_out[held_out["step"] == 0]),
+    }
+
+
+def _segments(tables: Tables, split: Split, seed: int) -> tuple[Segmentation, list[dict[str, Any]], np.ndarray]:
+    """Segments of the past's customers, each with its elasticity, and the (K, N) units that they bought."""
+    features = customer_features(split.sales, products=tables.products)
+    segmentation = Segmentation(seed=seed).fit(features)
+    labels = segmentation.labels_
+    response = segment_response(split.sales, labels, split.past).set_index("segment")
+    table = segmentation.summary_
+    rows = [
+        {
+            "name": str(table.loc[k, "name"]),
+            "customers": int(table.loc[k, "size"]),
+            "share": float(table.loc[k, "share"]),
+            "spend_per_week": float(table.loc[k, "value"]),
+            "elasticity": float(response.loc[k, "elasticity"]),
+            "elasticity_se": float(response.loc[k, "se"]),
+        }
+        for k in table.index
+    ]
+    lines = split.sales[split.sales["product"].isin(split.products["product"])]
+    units = lines.groupby([lines["customer"].map(labels), "product"])["units"].sum().unstack(fill_value=0.0)
+    units = units.reindex(index=table.index, columns=split.products["product"], fill_value=0.0)
+    return segmentation, rows, units.to_numpy(dtype=np.float64)
+
+
+def _recommender(split: Split, segmentation: Segmentation) -> tuple[pd.DataFrame, dict[str, float]]:
+    """The (segments x products) affinity of the recommender, and how it ranks later purchases of the past."""
+    weeks = np.sort(split.past["week"].unique())
+    model = ItemItem()
+    ranks = rank_on_later_sales(
+        {"item-item": model, "popularity": Popularity()}, split.sales, test_from=pd.Timestamp(weeks[-_RECENT_WEEKS])
+    )
+    figures = {
+        "recall_at_20": float(ranks.loc["item-item", "recall"]),
+        "popularity_recall_at_20": float(ranks.loc["popularity", "recall"]),
+        "customers": int(ranks.loc["item-item", "customers"]),
+    }
+    model.fit(split.sales)
+    return segment_affinity(model, segmentation.labels_, split.products["product"]), figures
+
+
+def _models(
+    split: Split,
+    forecaster: Forecaster,
+    traffic: pd.DataFrame,
+    response: PriceResponse,
+    segments: list[dict[str, Any]],
+    segment_units: np.ndarray,
+    affinity: pd.DataFrame,
+    quantile: float,
+) -> FittedModels:
+    order = split.products["product"]
+    recent = split.past[split.past["week"] >= np.sort(split.past["week"].unique())[-_RECENT_WEEKS]]
+    regular = recent.groupby("product")["regular_price"].median()
+    low = split.past.groupby("product")["price"].quantile(_LOW_PRICE_QUANTILE)
+    ahead = split.future[["product", "week"]].merge(traffic[["week", "traffic"]], on="week")
+    ahead = ahead.assign(regular_price=ahead["product"].map(regular))
+    forecast = forecaster.predict(ahead.assign(price=ahead["regular_price"]))
+    mean = forecast.pivot(index="week", columns="product", values="mean")[order].to_numpy(dtype=np.float64)
+    elasticity = response.elasticity_.set_index("product").loc[order, "shrunk"]
+    category = response.category_elasticity_.set_index("category")["shrunk"]
+    return FittedModels(
+        products=split.products,
+        first_day=split.weeks[0],
+        forecast=np.maximum(mean, 0.05),
+        overdispersion=_overdispersion(forecast, list(order)),
+        regular_price=regular[order].to_numpy(dtype=np.float64),
+        low_price=low[order].to_numpy(dtype=np.float64),
+        elasticity=elasticity.to_numpy(dtype=np.float64),
+        category_elasticity=category[split.products["category"].unique()].to_numpy(dtype=np.float64),
+        reference_effect=response.reference_effect_.coefficient,
+        memory=response.reference_effect_.memory,
+        segments=tuple(row["name"] for row in segments),
+        segment_elasticity=np.array([row["elasticity"] for row in segments]),
+        segment_units=segment_units,
+        affinity=affinity[order].to_numpy(dtype=np.float64),
+        candidates=segment_candidates(affinity[order], min(_CANDIDATES, len(order))).to_numpy(dtype=np.float64),
+        high_units=split.past.groupby("product")["units"].quantile(quantile)[order].to_numpy(dtype=np.float64),
+        past_price=split.grid("price"),
+        past_units=split.grid("units"),
+    )
+
+
+def _overdispersion(forecast: pd.DataFrame, order: list[str]) -> np.ndarray:
+    """(N,) variance of a gamma multiplier that widens a Poisson to the forecast's 80% interval (first week ahead)."""
+    first = forecast[forecast["week"] == forecast["week"].min()].set_index("product").loc[order]
+    low, high = (np.log1p(first[q].to_numpy(dtype=np.float64)) for q in ("q0.1", "q0.9"))
+    sigma = (high - low) / 2.563  # the width of a normal's 80% interval in standard deviations
+    return np.clip(np.expm1(sigma**2) - 1 / np.maximum(first["mean"].to_numpy(dtype=np.float64), 0.5), 0.0, 2.0)
+
+
+def _category_response(response: PriceResponse, models: FittedModels) -> list[dict[str, Any]]:
+    table = response.category_elasticity_.set_index("category")
+    shares, cut = outside_share(models)
+    return [
+        {
+            "category": category,
+            "elasticity": float(table.loc[category, "shrunk"]),
+            "se": float(table.loc[category, "shrunk_se"]),
+            "outside_share": float(shares[c]),
+            "clamped": bool(cut[c]),
+        }
+        for c, category in enumerate(models.products["category"].unique())
+    ]
+
+
+def _traffic_ahead(trend: MarketTrend, split: Split) -> tuple[pd.DataFrame, str]:
+    """The weeks ahead of the forest, or of a flat recent mean where the forest did not beat it on later weeks."""
+    ahead = trend.roll(len(split.weeks))
+    if trend.score_.forest <= trend.score_.moving_average:
+        return ahead, "forest"
+    level = split.past.groupby("week")["traffic"].first().tail(trend.lags).mean()
+    shift = level / ahead["traffic"]
+    return ahead.assign(**{column: ahead[column] * shift for column in ("traffic", "low", "high")}), "moving-average"
+
+
+def _trend(trend: MarketTrend, split: Split, ahead: pd.DataFrame) -> dict[str, Any]:
+    past = split.past.groupby("week")["traffic"].first()
+    return {
+        "score": trend.score_.forest,
+        "naive": trend.score_.naive,
+        "moving_average": trend.score_.moving_average,
+        "weeks": [f"{week:%Y-%m-%d}" for week in past.index],
+        "history": past.tolist(),
+        "forecast_weeks": [f"{week:%Y-%m-%d}" for week in ahead["week"]],
+        "traffic": ahead["traffic"].tolist(),
+        "low": ahead["low"].tolist(),
+        "high": ahead["high"].tolist(),
+    }
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as plain data; a missing number is None."""
+    return table.astype(object).where(table.notna(), None).to_dict("records")

@@ -1,0 +1,56 @@
+import pytest
+
+from repricer.scenarios import MarketSpec, spec_from_table
+
+
+def shop_table(**changes) -> dict:
+    """Two categories, three products, two segments, everything on."""
+    table = {
+        "name": "small-shop",
+        "version": 1,
+        "market": {"horizon_periods": 8, "objective": "profit"},
+        "products": {
+            "names": ["a", "b", "c"],
+            "category": ["x", "x", "y"],
+            "regular_price": [4.0, 5.0, 3.0],
+            "unit_cost": [2.0, 3.0, 1.0],
+        },
+        "arrivals": {
+            "rate": [30.0, 20.0],
+            "segments": ["loyal", "thrifty"],
+            "segment_share": [[0.6, 0.4], [0.3, 0.7]],
+            "overdispersion": [0.1, 0.0, 0.3],
+        },
+        "demand": {
+            "quality": [[3.0, 3.5, 2.0], [4.0, 4.0, 3.0]],
+            "price_sensitivity": [[0.6, 0.6, 0.8], [1.2, 1.1, 1.4]],
+        },
+        "reference_price": {"memory": 0.7, "gain": 0.5, "loss": 1.0},
+        "recommendation": {
+            "lift": 0.4,
+            "candidates": [[1, 1, 0], [1, 1, 1]],
+            "affinity": [[0.2, 0.9, 0.1], [0.5, 0.1, 0.6]],
+        },
+        "stock": {
+            "initial_units": 25,
+            "replenishment": "order-up-to",
+            "order_up_to_units": 25,
+            "lead_time_periods": 2,
+            "holding_cost": 0.02,
+            "lost_sale_cost": 0.1,
+        },
+        "prices": {"floor": [2.0, 2.5, 1.5], "ceiling": [6.0, 8.0, 5.0], "tick": 0.01, "max_discount": 0.2},
+    }
+    for section, values in changes.items():
+        table[section] = {**table.get(section, {}), **values}
+    return table
+
+
+@pytest.fixture
+def shop() -> MarketSpec:
+    return spec_from_table(shop_table())
+
+
+@pytest.fixture
+def make_shop():
+    return lambda **changes: spec_from_table(shop_table(**changes))

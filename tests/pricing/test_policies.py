@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+
+from repricer.envs import Market
+from repricer.pricing import (
+    FEATURE_LIMIT,
+    ActionLayout,
+    CostPlus,
+    FixedPrice,
+    NetworkPolicy,
+    Policy,
+    PriceLadder,
+    PricePath,
+    RandomPrice,
+    StockTimePrice,
+    feature_names,
+    product_features,
+)
+
+
+@pytest.fixture
+def market() -> Market:
+    return Market("stationary-logit", num_markets=3, seed=4)
+
+
+def test_ladder_of_a_range_has_clean_steps():
+    ladder = PriceLadder.from_range(0.5, 6.0, 0.1)
+    assert len(ladder) == 56
+    assert 1.7 in ladder.steps
+    assert ladder.steps[-1] == 6.0
+    assert ladder.nearest([0.1, 0.549, 0.56, 9.0]).tolist() == [0, 0, 1, 55]
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"), [([1, 3, 2], "rise strictly; got 2.0 after 3.0"), ([0, 1], "positive"), ([], "non-empty")]
+)
+def test_wrong_ladders_are_refused(steps, words):
+    with pytest.raises(ValueError, match=words):
+        PriceLadder(np.array(steps, dtype=float))
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        FixedPrice(7.0),
+        CostPlus(0.5),
+        PricePath(np.full((30, 1), 8.0)),
+        RandomPrice(5.0, 20.0, seed=1),
+        StockTimePrice(np.full((30, 41), 9.0)),
+    ],
+)
+def test_rules_are_policies_with_one_price_a_market_and_product(policy, market):
+    assert isinstance(policy, Policy)
+    action = policy.act(market.view)
+    assert action.price.shape == (3, 1)
+    np.testing.assert_array_equal(action.price, policy.act(market.view).price)
+
+
+def test_rule_prices(market):
+    assert PricePath(np.arange(30.0)[:, None] + 5).act(market.view).price.tolist() == [[5.0]] * 3
+    table = np.tile(np.arange(41.0), (30, 1))
+    assert StockTimePrice(table).act(market.view).price.tolist() == [[40.0]] * 3
+    draws = RandomPrice(5.0, 20.0).act(market.view).price
+    assert len(np.unique(draws)) == 3
+    assert draws.min() >= 5 - 1e-5
+    assert draws.max() <= 20 + 1e-5
+
+
+def test_layout_decodes_to_named_parts():
+    layout = ActionLayout(0.5, 2.0, num_segments=2, max_discount=0.2, recommend=True)
+    assert layout.size == 5
+    raw = np.array([[0.0, -1.0, 0.5, 0.3, -0.7], [1.0, 1.0, 2.0, 0.0, 0.0], [-1.0, 0, 0, 0, 0]])
+    multiplier, discount, score = layout.decode(raw)
+    np.testing.assert_allclose(multiplier, [1.0, 2.0, 0.5])
+    np.testing.assert_allclose(discount[:2], [[0.0, 0.1], [0.2, 0.2]])
+    np.testing.assert_allclose(score[0], [0.3, -0.7])
+    assert ActionLayout(0.5, 2.0).decode(raw[:, :1])[1:] == (None, None)
+    with pytest.raises(ValueError, match="low <= 1 <= high"):
+        ActionLayout(1.1, 2.0)
+
+
+def test_layout_decodes_torch_as_numpy():
+    torch = pytest.importorskip("torch")
+    layout = ActionLayout(0.6, 1.7, num_segments=3, max_discount=0.2, recommend=True)
+    raw = np.random.default_rng(0).normal(size=(50, layout.size)).astype(np.float32)
+    for ours, theirs in zip(layout.decode(raw), layout.decode(torch.from_numpy(raw), xp=torch), strict=True):
+        np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-6)
+
+
+def test_features_are_named_bounded_and_blind_to_the_currency(market):
+    features = product_features(market.view)
+    assert features.shape == (3, 1, len(feature_names(market.catalogue)))
+    assert np.abs(features).max() <= FEATURE_LIMIT
+    spec = market.spec
+    dear = spec.with_changes(
+        products={"regular_price": spec.products.regular_price * 100},
+        demand={"price_sensitivity": spec.demand.price_sensitivity / 100},
+        prices={"price_ladder": PriceLadder(spec.prices.price_ladder.steps * 100)},
+    )
+    np.testing.assert_allclose(product_features(Market(dear, num_markets=3, seed=4).view), features, atol=1e-5)
+
+
+def test_network_policy_multiplies_the_base_price(market):
+    layout = ActionLayout(0.5, 2.0)
+    policy = NetworkPolicy(
+        "n", lambda rows: layout.decode(np.ones((len(rows), 1))), layout, np.array([4.0], np.float32), True
+    )
+    assert policy.act(market.view).price.tolist() == [[8.0]] * 3
