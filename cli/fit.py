@@ -1,0 +1,114 @@
+"""`repricer fit`: fit every model and write the market they describe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ._options import emit, json_option, progress_console, say, seed_option, write_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..data import Tables
+
+
+@click.command(name="fit")
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the scenario and its report.")
+@click.option("--holdout", type=click.IntRange(min=1), default=12, show_default=True, help="Weeks kept out, simulated.")
+@click.option("--categories", type=click.IntRange(min=1), default=5, show_default=True, help="Categories to price.")
+@click.option("--per-category", type=click.IntRange(min=2), default=6, show_default=True, help="Products in each.")
+@seed_option
+@json_option
+def command(
+    dataset: Path, out: Path, holdout: int, categories: int, per_category: int, seed: int, as_json: bool
+) -> None:
+    """Fit demand, price response, trend, segments and recommender on DATASET, a folder made by `repricer data import`.
+
+    The last weeks are kept out: the market that is written simulates them, so that its sales can be held against what
+    was really sold, and the shop's own prices be compared with others.
+    """
+    from ..data import choose_products, load_tables
+
+    tables = load_tables(dataset)
+    products = choose_products(tables, n_categories=categories, per_category=per_category)
+    fit = fit_to_folder(tables, products, out, name=out.name, seed=seed, holdout_weeks=holdout)
+    if as_json:
+        emit({"scenario": str(out), **fit})
+        return
+    for line in fit_lines(fit):
+        say(line)
+    say(f"Scenario: {out}. Next: repricer train {out}")
+
+
+def fit_to_folder(
+    tables: Tables, products: pd.DataFrame, out: Path, *, name: str, seed: int, holdout_weeks: int = 12
+) -> dict[str, Any]:
+    """Fit, check the fit against the weeks kept out, write scenario and fit report; returns the report."""
+    from ..evaluation import fidelity
+    from ..scenarios import save_scenario
+    from ..scenarios.fitting import fit_market
+
+    def step(what: str) -> None:
+        if progress_console.is_terminal:
+            progress_console.print(f"fitting {what}")
+
+    spec, fit = fit_market(tables, products, name=name, seed=seed, holdout_weeks=holdout_weeks, on_step=step)
+    fit["fidelity"] = fidelity(spec, seed=seed)
+    fit["scores"] = _scores(fit)
+    save_scenario(spec, out)
+    write_json(out / "fit.json", fit)
+    return fit
+
+
+def _scores(fit: dict[str, Any]) -> dict[str, Any]:
+    """How well each model does, in a few numbers."""
+    held_out = {row["forecaster"]: row["wape"] for row in fit["backtest"]}
+    response = fit["price_response"]
+    return {
+        "forecaster": fit["chosen_forecaster"],
+        "forecast_wape": held_out[fit["chosen_forecaster"]],
+        "moving_average_wape": held_out["moving-average"],
+        "simulated_wape": fit["fidelity"]["wape"],
+        "simulated_bias": fit["fidelity"]["bias"],
+        "implausible_elasticities": sum(row["implausible"] for row in response),
+        "median_elasticity": sorted(row["shrunk"] for row in response)[len(response) // 2],
+        "trend_error": fit["trend"]["score"],
+        "trend_error_naive": fit["trend"]["naive"],
+        "segment_fidelity": fit["segment_fidelity"],
+        "recall_at_20": fit["recommender"]["recall_at_20"],
+        "popularity_recall_at_20": fit["recommender"]["popularity_recall_at_20"],
+    }
+
+
+def fit_lines(fit: dict[str, Any]) -> list[str]:
+    """The fit report in a dozen lines."""
+    s, trend, reference = fit["scores"], fit["trend"], fit["reference_effect"]
+    lines = [
+        f"demand: {s['forecaster']} won the backtest; error over the weeks kept out {s['forecast_wape']:.1%} of units "
+        f"(moving average {s['moving_average_wape']:.1%})",
+        f"price response: median elasticity {s['median_elasticity']:.2f} over {len(fit['price_response'])} products; "
+        f"{s['implausible_elasticities']} of implausible sign, shrunk to their category",
+        *(
+            f"  {row['category'].lower()}: {row['elasticity']:.2f} (s.e. {row['se']:.2f}); "
+            f"{row['outside_share']:.0%} leave without buying{' (cut to the bound)' if row['clamped'] else ''}"
+            for row in fit["category_response"]
+        ),
+        f"reference price: effect {reference['coefficient']:.3f} (s.e. {reference['se']:.3f}), "
+        f"{'kept' if reference['used'] else 'left out'}",
+        f"trend: random forest off by {trend['score']:.0f} baskets a week, last value {trend['naive']:.0f}, moving average "
+        f"{trend['moving_average']:.0f}; the market uses the {trend['used'].replace('-', ' ')}",
+        *(
+            f"segment '{row['name']}': {row['customers']} customers, {row['spend_per_week']:.2f} a week, elasticity "
+            f"{row['elasticity']:.2f} (s.e. {row['elasticity_se']:.2f})"
+            for row in fit["segments"]
+        ),
+        f"the decision tree gives {s['segment_fidelity']:.0%} of customers their segment",
+        f"recommender: recall@20 of new products {s['recall_at_20']:.3f}, popularity {s['popularity_recall_at_20']:.3f}",
+        f"fitted market at the prices really charged: off by {s['simulated_wape']:.1%} of units a product and week, "
+        f"{s['simulated_bias']:+.1%} in all",
+    ]
+    return lines

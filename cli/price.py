@@ -1,0 +1,78 @@
+"""`repricer price`: one answer from a bundle, offline."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from ..serving import Bundle, PriceAnswer
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.command("price")
+@click.argument("bundle", type=_FILE)
+@click.option("--state", type=_FILE, help="JSON file with the market's state; - reads standard input.")
+@click.option("--example", is_flag=True, help="Print a state that this bundle accepts, and stop.")
+@click.option("--public-key", type=_FILE, help="PEM file of the key that must have signed the bundle.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def command(bundle: Path, state: Path | None, example: bool, public_key: Path | None, as_json: bool) -> None:
+    """Price one market state with the policy in BUNDLE, and show what the price rules changed."""
+    from ..serving import Predictor, example_state, load_bundle
+
+    if example == (state is not None):
+        raise click.UsageError("give --state FILE or --example")
+    loaded = load_bundle(bundle, public_key=public_key)
+    if state is None:
+        click.echo(json.dumps(example_state(loaded.catalogue), indent=2))
+        return
+    answer = Predictor(loaded).price(_read(state))
+    if as_json:
+        click.echo(json.dumps(answer.to_dict(), allow_nan=False))
+    else:
+        _show(answer, loaded)
+
+
+def _read(path: Path) -> Any:
+    standard_input = str(path) == "-"
+    try:
+        return json.loads(sys.stdin.read() if standard_input else path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        name = "standard input" if standard_input else str(path)
+        raise ValueError(
+            f"{name} must be a state in JSON; got: {error}; `repricer price BUNDLE --example` prints one"
+        ) from error
+
+
+def _show(answer: PriceAnswer, bundle: Bundle) -> None:
+    console = Console(markup=False)
+    currency = bundle.manifest["scenario"]["currency"]
+    title = f"{answer.scenario}, period {answer.period}, policy {answer.policy}"
+    table = Table("product", "proposed", f"price ({currency})", "discounts", "changed by the price rules", title=title)
+    for item in answer.prices:
+        table.add_row(
+            item.product,
+            _number(item.proposed),
+            _number(item.price),
+            ", ".join(f"{segment} {fraction:.1%}" for segment, fraction in item.discounts.items()),
+            "\n".join(f"{step.rule}: {_number(step.before)} → {_number(step.after)}" for step in item.trail),
+        )
+    console.print(table)
+    for segment, product in answer.recommendations.items():
+        console.print(f"shown to {segment}: {product or 'nothing'}")
+    signer = "by the given key" if bundle.trust == "pinned" else "by its own key only: --public-key proves who made it"
+    console.print(f"bundle {answer.bundle[:12]}, signed {signer}; {answer.milliseconds:.2f} ms")
+
+
+def _number(value: Any) -> str:
+    """A price, or the discounts of every segment."""
+    if isinstance(value, list):
+        return " / ".join("none" if item is None else f"{item:.1%}" for item in value)
+    return "no number" if value is None else f"{value:,.6g}"

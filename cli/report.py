@@ -1,0 +1,77 @@
+"""`repricer report`: what a run's prices are worth, as one HTML file."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ._options import emit, episodes_option, json_option, progress_console, say, seed_option
+
+if TYPE_CHECKING:
+    from ..agents import Run
+    from ..evaluation import Comparison
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.command(name="report")
+@click.argument("run", type=_FILE)
+@click.option("--out", type=_FILE, required=True, help="The HTML file to write.")
+@click.option("--fit", type=_FILE, help="Fit report of the scenario [default: RUN/fit.json, where there is one].")
+@episodes_option
+@seed_option
+@json_option
+def command(run: Path, out: Path, fit: Path | None, episodes: int, seed: int, as_json: bool) -> None:
+    """Judge RUN on customers it never met, and write a report that a pricing manager can read offline."""
+    from ..agents import load_run
+    from ..evaluation.report import ReportData, verdict, write_report
+
+    if out.is_dir():
+        raise ValueError(f"--out must be a file; got the folder {out}; name an .html file in it")
+    learned, fitted = load_run(run), _read_fit(run, fit)
+    started = time.perf_counter()
+    with progress_console.status("judging"):
+        comparison = _judge(learned, episodes, seed)
+    timings = [
+        {"stage": "training", "seconds": learned.facts["seconds"]},
+        {"stage": "judging", "seconds": time.perf_counter() - started},
+    ]
+    name = learned.policy.name
+    path = write_report(out, ReportData(comparison, learned, name, fitted, timings))
+    sentence = verdict(comparison, name)
+    if as_json:
+        emit({"verdict": sentence, "report": str(path)} | comparison.to_dict())
+    else:
+        say(sentence)
+        say(f"written to {path}")
+
+
+def _judge(run: Run, episodes: int, seed: int) -> Comparison:
+    """The run against every rule that its scenario knows."""
+    from ..evaluation import evaluate, solve
+
+    spec = run.spec
+    rules = ["best-fixed", "myopic", "regular"]
+    rules += ["historical"] * (spec.history is not None) + ["optimum"] * (solve(spec) is not None)
+    return evaluate(spec, [run.policy, *rules], episodes=episodes, seed=seed)
+
+
+def _read_fit(run: Path, path: Path | None) -> dict[str, Any] | None:
+    """The fit report that was named, or the one in the run's folder, or None."""
+    if path is None:
+        path = run / "fit.json"
+        if not path.is_file():
+            return None
+    if not path.is_file():
+        raise ValueError(f"--fit must be a JSON file; got {path}, which is not there; `repricer fit` writes one")
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} must be a JSON document; got a syntax error: {error}; mend it") from error
+    if not isinstance(document, dict):
+        raise ValueError(f"{path} must hold a JSON object; got {type(document).__name__}; `repricer fit` writes one")
+    return document
