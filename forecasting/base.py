@@ -1,0 +1,129 @@
+"""The interface of a demand forecaster, and the checks that all of them share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Self
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+
+QUANTILES = (0.025, 0.1, 0.5, 0.9, 0.975)
+"""Median, 80% and 95% intervals."""
+
+WEEK = pd.Timedelta(days=7)
+
+_FUTURE = ["product", "week", "price", "regular_price", "traffic"]
+_HISTORY = [*_FUTURE, "units"]
+
+
+class Forecaster(BaseEstimator, ABC):
+    """Weekly units of every product in a panel, given the prices and the traffic of the weeks ahead.
+
+    `predict` uses what `fit` was given and the rows of the very week that it forecasts, so that a price
+    can change no forecast of an earlier week. A subclass writes `_fit` and `_forecast`.
+
+    Attributes:
+        failures_: reason, for each product whose series could not be fitted as intended; such a product is
+            forecast by the simpler model that the class names.
+        products_: the products that were fitted.
+        last_week_: first day of the last week fitted; week 1 of a forecast is the next one.
+    """
+
+    failures_: dict[str, str]
+    products_: pd.Index
+    last_week_: pd.Timestamp
+
+    def fit(self, panel: pd.DataFrame) -> Self:
+        """Fit to a weekly panel (`repricer.data.product_weeks`), in any row order.
+
+        Raises:
+            ValueError: a column is missing, a value is missing or negative, a product and week is doubled.
+        """
+        history = check_rows(panel, _HISTORY, name="panel")
+        self.failures_ = {}
+        self.products_ = pd.Index(history["product"].unique())
+        self.last_week_ = history["week"].max()
+        self._fit(history)
+        return self
+
+    def predict(self, future: pd.DataFrame, *, quantiles: Sequence[float] = QUANTILES) -> pd.DataFrame:
+        """Forecast the units of each product and week in `future`.
+
+        Args:
+            future: columns `product`, `week`, `price`, `regular_price`, `traffic`, known or planned; any
+                weeks after the last one fitted, gaps allowed.
+            quantiles: probabilities strictly between 0 and 1.
+
+        Returns:
+            Rows sorted by product and week: `product`, `week`, `mean` and a column `q0.5` for each
+            quantile, in units a week and never negative.
+
+        Raises:
+            ValueError: as `fit`; or a product was not fitted, a price is zero, a week is not ahead.
+        """
+        levels = np.asarray(sorted(quantiles), dtype=float)
+        if not ((levels > 0) & (levels < 1)).all():
+            raise ValueError(f"quantiles must lie strictly between 0 and 1; got {list(quantiles)}")
+        rows = self._check_future(future)
+        mean, bands = self._forecast(rows, levels)
+        table = rows[["product", "week"]].assign(mean=np.maximum(mean, 0.0))
+        for column, level in enumerate(levels):
+            table[f"q{level}"] = np.maximum(bands[:, column], 0.0)
+        return table
+
+    def _check_future(self, future: pd.DataFrame) -> pd.DataFrame:
+        """Check, sort, and count the `step` of each row: 1 is the week after the last one fitted."""
+        rows = check_rows(future, _FUTURE, name="future")
+        unknown = rows.loc[~rows["product"].isin(self.products_), "product"]
+        if len(unknown):
+            raise ValueError(
+                f"future: products must have been fitted; got {unknown.iloc[0]!r}; fit a panel that holds it"
+            )
+        if (rows[["price", "regular_price"]] <= 0).any(axis=None):
+            raise ValueError("future: price and regular_price must be positive; got 0; leave those rows out")
+        step = (rows["week"] - self.last_week_) / WEEK
+        if ((step < 1) | (step % 1 != 0)).any():
+            raise ValueError(
+                f"future: weeks must follow {self.last_week_:%Y-%m-%d} in steps of 7 days; "
+                f"got {rows['week'][(step < 1) | (step % 1 != 0)].iloc[0]:%Y-%m-%d}; move or drop those rows"
+            )
+        return rows.assign(step=step.astype(int))
+
+    @abstractmethod
+    def _fit(self, history: pd.DataFrame) -> None:
+        """Fit to checked rows sorted by product and week; note what failed in `failures_`."""
+
+    @abstractmethod
+    def _forecast(self, future: pd.DataFrame, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Forecast R checked rows (sorted; with `step`) at Q rising levels: mean (R,) and quantiles (R, Q)."""
+
+
+def check_rows(table: pd.DataFrame, columns: Sequence[str], *, name: str) -> pd.DataFrame:
+    """Check the rows of a panel (columns, no missing or negative number, no double) and sort them.
+
+    Raises:
+        ValueError: the first fault found.
+    """
+    missing = [column for column in columns if column not in table]
+    if missing:
+        raise ValueError(
+            f"{name}: column {missing[0]!r} is missing; needed are {', '.join(columns)}; "
+            f"got {', '.join(map(str, table.columns))}; make it with repricer.data.product_weeks"
+        )
+    if table.empty:
+        raise ValueError(f"{name}: at least one row is needed; got none")
+    for column in columns:
+        faulty = table[column].isna()
+        if column not in ("product", "week"):
+            faulty |= ~np.isfinite(table[column]) | (table[column] < 0)
+        if faulty.any():
+            raise ValueError(
+                f"{name}: {column} must be given, finite and not negative; "
+                f"got {table[column][faulty].iloc[0]} ({faulty.sum()} rows); mend or drop those rows"
+            )
+    if table.duplicated(["product", "week"]).any():
+        raise ValueError(f"{name}: one row for each product and week is allowed; got doubles; drop them")
+    return table.sort_values(["product", "week"], ignore_index=True)

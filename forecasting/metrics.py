@@ -1,0 +1,70 @@
+"""Accuracy of point and quantile forecasts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+def wape(actual: ArrayLike, forecast: ArrayLike) -> float:
+    """Sum of absolute errors over the sum of the actual values; NaN if nothing was sold."""
+    actual, forecast = np.asarray(actual, float), np.asarray(forecast, float)
+    return _ratio(np.abs(actual - forecast).sum(), actual.sum())
+
+
+def bias(actual: ArrayLike, forecast: ArrayLike) -> float:
+    """Sum of forecasts over the sum of the actual values, less 1; NaN if nothing was sold."""
+    actual, forecast = np.asarray(actual, float), np.asarray(forecast, float)
+    return _ratio((forecast - actual).sum(), actual.sum())
+
+
+def mase(actual: ArrayLike, forecast: ArrayLike, scale: ArrayLike) -> float:
+    """Mean absolute scaled error (Hyndman and Koehler 2006).
+
+    Args:
+        actual: units.
+        forecast: units.
+        scale: for each row, mean absolute change from week to week in its series' history, the error of the
+            one-step naive forecast. Rows with a constant history (0) are left out.
+    """
+    errors = np.abs(np.asarray(actual, float) - np.asarray(forecast, float))
+    return float(np.nanmean(errors / _positive(scale)))
+
+
+def rmsse(actual: ArrayLike, forecast: ArrayLike, scale: ArrayLike) -> float:
+    """Root mean squared scaled error (M5: Makridakis, Spiliotis and Assimakopoulos 2022), over all rows.
+
+    Args: as `mase`, but `scale` is the mean *squared* change from week to week.
+    """
+    squares = np.square(np.asarray(actual, float) - np.asarray(forecast, float))
+    return float(np.sqrt(np.nanmean(squares / _positive(scale))))
+
+
+def pinball(actual: ArrayLike, quantiles: Mapping[float, ArrayLike]) -> float:
+    """Twice the pinball loss, mean over the quantiles, per unit sold (the weighted quantile loss).
+
+    The median alone gives the WAPE. NaN if nothing was sold.
+    """
+    actual = np.asarray(actual, float)
+    losses = [
+        np.maximum(level * (actual - values), (level - 1) * (actual - values)).sum()
+        for level, values in ((level, np.asarray(values, float)) for level, values in quantiles.items())
+    ]
+    return _ratio(2 * float(np.mean(losses)), actual.sum())
+
+
+def coverage(actual: ArrayLike, low: ArrayLike, high: ArrayLike) -> float:
+    """Share of the actual values inside [low, high]."""
+    actual = np.asarray(actual, float)
+    return float(np.mean((actual >= np.asarray(low, float)) & (actual <= np.asarray(high, float))))
+
+
+def _ratio(numerator: float, denominator: float) -> float:
+    return float(numerator / denominator) if denominator > 0 else float("nan")
+
+
+def _positive(scale: ArrayLike) -> np.ndarray:
+    scale = np.asarray(scale, float)
+    return np.where(scale > 0, scale, np.nan)

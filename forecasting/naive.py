@@ -1,0 +1,55 @@
+"""Forecasts without a model: the bars that a model has to clear."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from .series import CannotFit, Level, SeriesForecaster
+
+
+class MovingAverage(SeriesForecaster):
+    """The mean of the last `window` weeks, for every week ahead; intervals are quantiles of its past errors."""
+
+    def __init__(self, *, window: int = 4) -> None:
+        self.window = window
+
+    def _fit_series(self, series: pd.DataFrame) -> Level:
+        if self.window < 1:
+            raise ValueError(f"MovingAverage: window must be 1 week or more; got {self.window}")
+        return Level(series["units"].to_numpy(), window=self.window)
+
+
+class SeasonalNaive(SeriesForecaster):
+    """The units of the same week one season ago; intervals are quantiles of the past season-on-season changes.
+
+    A product with less than a season and a week of history is forecast by its last week's units, and
+    counted in `failures_`.
+    """
+
+    def __init__(self, *, season_length: int = 52) -> None:
+        self.season_length = season_length
+
+    def _fit_series(self, series: pd.DataFrame) -> _Season:
+        if self.season_length < 1:
+            raise ValueError(f"SeasonalNaive: season_length must be 1 week or more; got {self.season_length}")
+        if len(series) <= self.season_length:
+            raise CannotFit(f"{len(series)} weeks of history, the season has {self.season_length}")
+        return _Season(series["units"].to_numpy(), self.season_length)
+
+    def _fall_back(self, series: pd.DataFrame) -> Level:
+        return Level(series["units"].to_numpy(), window=1)
+
+
+@dataclass(frozen=True)
+class _Season:
+    units: np.ndarray
+    length: int
+
+    def forecast(self, future: pd.DataFrame, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        season = self.units[-self.length :]
+        level = season[(future["step"].to_numpy() - 1) % self.length]
+        change = np.quantile(self.units[self.length :] - self.units[: -self.length], levels)
+        return level, level[:, None] + change

@@ -1,0 +1,190 @@
+"""Regression with ARMA errors on log units, one state-space model a product."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from statsmodels.tsa.statespace.initialization import Initialization
+from statsmodels.tsa.statespace.sarimax import SARIMAX
+
+from .base import WEEK
+from .series import CannotFit, SeriesForecaster
+
+_YEAR_WEEKS = 52.1775
+_MIN_WEEKS = 12
+_LEVEL_SD = 10.0
+_REGULAR_PRICE_SD = 1.0
+_TRAFFIC_SD = 0.5
+
+
+class Sarimax(SeriesForecaster):
+    r"""SARIMAX of a product's log units, with weakly informative priors on the regression.
+
+    .. math:: \log(1 + u_t) = \log(w_t / \bar w) + x_t' b + n_t, \qquad n_t \sim ARMA(p, d, q)
+
+    u is units, w the traffic of the shop; x holds a constant, log price, log regular price, log traffic and
+    `fourier_pairs` sine and cosine terms of the year. The coefficients b are states with a normal prior
+    (Harvey 1989, section 3.4; Durbin and Koopman 2012, section 6.2), so the forecast's standard errors
+    carry their uncertainty and less than a year of history can be fitted:
+
+    - log price: `elasticity_prior`, mean and standard deviation. The default mean is that of 1,851 published
+      elasticities (Bijmolt, van Heerde and Pieters 2005); the standard deviation is wide.
+    - log regular price: N(0, 1), how much a lasting change of the regular price does beyond its effect on
+      the price. (In terms of the price ratio p/r: coefficient b_p on log p/r and b_p + b_r on log r.)
+    - log traffic: N(0, 0.5²), the departure from sales in proportion to traffic.
+    - each Fourier term: N(0, `seasonal_sd`²). A part of the year that was never seen then adds uncertainty
+      rather than a wild curve, and a long history outweighs the prior.
+
+    Quantiles are those of Student's t around the log forecast, with the forecast's standard error. The
+    mean is the median times the ratio of units sold to fitted one step ahead (the ratio estimator of
+    Snowdon 1991), held between 1 and the log-normal factor exp(variance / 2) of one step: the full
+    log-normal mean of a far horizon explodes with the uncertainty of the coefficients.
+
+    Weeks without traffic count as missing. A series that is too short, holds a price of zero or whose
+    likelihood does not converge is forecast by the mean of its last four weeks and counted in `failures_`.
+
+    Args:
+        order: (p, d, q) of the ARMA part.
+        fourier_pairs: sine and cosine pairs of the year.
+        elasticity_prior: mean and standard deviation of the coefficient of log price.
+        seasonal_sd: prior standard deviation of each Fourier coefficient, in logs.
+        maxiter: most steps of the optimiser (BFGS on the ARMA parameters and the variance).
+    """
+
+    def __init__(
+        self,
+        *,
+        order: tuple[int, int, int] = (1, 0, 0),
+        fourier_pairs: int = 1,
+        elasticity_prior: tuple[float, float] = (-2.62, 2.0),
+        seasonal_sd: float = 0.1,
+        maxiter: int = 50,
+    ) -> None:
+        self.order = order
+        self.fourier_pairs = fourier_pairs
+        self.elasticity_prior = elasticity_prior
+        self.seasonal_sd = seasonal_sd
+        self.maxiter = maxiter
+
+    def _fit_series(self, series: pd.DataFrame) -> _Fitted:
+        if len(series) < _MIN_WEEKS:
+            raise CannotFit(f"{len(series)} weeks since the first sale, {_MIN_WEEKS} are needed")
+        if (series[["price", "regular_price"]] <= 0).any(axis=None):
+            raise CannotFit("a price of 0")
+        scaling = _Scaling.of(series)
+        exog = scaling.design(series, self.fourier_pairs)
+        target = np.log1p(series["units"].to_numpy()) - scaling.offset(series)
+        target[series["traffic"] == 0] = np.nan
+        level = float(np.nanmean(target))
+        model = SARIMAX(
+            target - level,
+            exog=exog,
+            order=self.order,
+            mle_regression=False,
+            loglikelihood_burn=0,
+        )
+        model.initialization = self._initial_state(model.k_states)
+        start = np.append(np.zeros(self.order[0] + self.order[2]), np.nanvar(target) + 1e-4)
+        try:
+            results: Any = model.fit(
+                start, method="bfgs", maxiter=self.maxiter, disp=False, cov_type="none", warn_convergence=False
+            )
+        except np.linalg.LinAlgError as error:
+            raise CannotFit(f"numerical failure: {error}") from error
+        if not results.mle_retvals["converged"]:
+            raise CannotFit(f"the likelihood did not converge in {self.maxiter} steps")
+        return _Fitted.of(results, series, scaling, level, self.fourier_pairs)
+
+    def _initial_state(self, n_states: int) -> Initialization:
+        """Lay the priors on the states: differences, ARMA, then the regression coefficients."""
+        differences = self.order[1]
+        # A differenced series has its level in the first state; a constant beside it would mean nothing.
+        level_sd = 0.0 if differences else _LEVEL_SD
+        sd = [level_sd, self.elasticity_prior[1], _REGULAR_PRICE_SD, _TRAFFIC_SD]
+        sd += [self.seasonal_sd] * (2 * self.fourier_pairs)
+        mean = np.zeros(len(sd))
+        mean[1] = self.elasticity_prior[0]
+        regression = n_states - len(sd)
+        state = Initialization(n_states)
+        if differences:
+            spread = _LEVEL_SD**2 * np.eye(differences)
+            state.set((0, differences), "known", constant=np.zeros(differences), stationary_cov=spread)
+        state.set((differences, regression), "stationary")
+        state.set((regression, n_states), "known", constant=mean, stationary_cov=np.diag(np.square(sd)))
+        return state
+
+
+@dataclass(frozen=True)
+class _Scaling:
+    """Means of the history: prices count in logs around them, so a currency changes nothing."""
+
+    log_price: float
+    log_regular_price: float
+    log_traffic: float
+
+    @classmethod
+    def of(cls, series: pd.DataFrame) -> _Scaling:
+        return cls(
+            float(np.log(series["price"]).mean()),
+            float(np.log(series["regular_price"]).mean()),
+            float(np.log(series["traffic"].clip(lower=1)).mean()),
+        )
+
+    def offset(self, rows: pd.DataFrame) -> np.ndarray:
+        return np.log(rows["traffic"].to_numpy().clip(1)) - self.log_traffic
+
+    def design(self, rows: pd.DataFrame, fourier_pairs: int) -> np.ndarray:
+        """Return the regressors, in the order of `Sarimax._initial_state`."""
+        weeks = (rows["week"] - pd.Timestamp("2000-01-01")) / WEEK
+        angles = 2 * np.pi * np.outer(weeks / _YEAR_WEEKS, np.arange(1, fourier_pairs + 1))
+        columns = [
+            np.ones(len(rows)),
+            np.log(rows["price"]) - self.log_price,
+            np.log(rows["regular_price"]) - self.log_regular_price,
+            self.offset(rows),
+            np.sin(angles),
+            np.cos(angles),
+        ]
+        return np.column_stack(columns)
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    results: Any
+    scaling: _Scaling
+    level: float
+    fourier_pairs: int
+    degrees_of_freedom: int
+    mean_over_median: float
+
+    @classmethod
+    def of(cls, results: Any, series: pd.DataFrame, scaling: _Scaling, level: float, fourier_pairs: int) -> _Fitted:
+        # The first forecasts of the filter still rest on the priors alone.
+        settled = results.model.k_exog + 1
+        fitted = np.expm1(results.fittedvalues + level + scaling.offset(series))[settled:].clip(0)
+        units = series["units"].to_numpy()[settled:]
+        variance = results.params[-1]
+        ratio = units.sum() / fitted.sum() if fitted.sum() > 0 else 1.0
+        return cls(
+            results=results,
+            scaling=scaling,
+            level=level,
+            fourier_pairs=fourier_pairs,
+            degrees_of_freedom=max(int(results.nobs) - settled, 1),
+            mean_over_median=float(np.clip(ratio, 1.0, np.exp(variance / 2))),
+        )
+
+    def forecast(self, future: pd.DataFrame, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        step = future["step"].to_numpy()
+        design = self.scaling.design(future, self.fourier_pairs)
+        # Weeks between that were not asked for: the coefficients are constant, so theirs do not matter.
+        exog = np.zeros((step.max(), design.shape[1]))
+        exog[step - 1] = design
+        ahead = self.results.get_forecast(len(exog), exog=exog)
+        centre = ahead.predicted_mean[step - 1] + self.level + self.scaling.offset(future)
+        spread = np.outer(ahead.se_mean[step - 1], stats.t.ppf(levels, self.degrees_of_freedom))
+        return np.expm1(centre) * self.mean_over_median, np.expm1(centre[:, None] + spread)

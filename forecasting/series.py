@@ -1,0 +1,82 @@
+"""Forecasters that fit one model to each product's series, and the model they fall back on."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+from .base import Forecaster
+
+
+class CannotFit(Exception):
+    """A series cannot be fitted as intended; the message says why."""
+
+
+class SeriesModel(Protocol):
+    """A fitted model of one product."""
+
+    def forecast(self, future: pd.DataFrame, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Forecast rows of this product (see `Forecaster._forecast`)."""
+        ...
+
+
+class SeriesForecaster(Forecaster):
+    """One model a product, fitted to the weeks since its first sale.
+
+    A subclass writes `_fit_series` and raises `CannotFit` for a series it cannot fit; `_fall_back` then
+    fits the simpler model, by default the mean of the last four weeks.
+
+    Attributes:
+        models_: fitted model of each product.
+    """
+
+    models_: dict[str, SeriesModel]
+
+    def _fit(self, history: pd.DataFrame) -> None:
+        self.models_ = {}
+        for product, series in history.groupby("product"):
+            # A product that was not yet on sale was not in no demand.
+            listed = series[series["units"].cumsum() > 0]
+            try:
+                if listed.empty:
+                    raise CannotFit("nothing was ever sold")
+                self.models_[str(product)] = self._fit_series(listed)
+            except CannotFit as failure:
+                self.failures_[str(product)] = str(failure)
+                self.models_[str(product)] = self._fall_back(series if listed.empty else listed)
+
+    def _forecast(self, future: pd.DataFrame, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        parts = [self.models_[str(product)].forecast(rows, levels) for product, rows in future.groupby("product")]
+        means, bands = zip(*parts, strict=True)
+        return np.concatenate(means), np.concatenate(bands)
+
+    @abstractmethod
+    def _fit_series(self, series: pd.DataFrame) -> SeriesModel:
+        """Fit one product's rows, sorted by week; raises `CannotFit`."""
+
+    def _fall_back(self, series: pd.DataFrame) -> SeriesModel:
+        return Level(series["units"].to_numpy(), window=4)
+
+
+@dataclass(frozen=True)
+class Level:
+    """The mean of the last `window` weeks; intervals from its own past errors, for each step ahead."""
+
+    units: np.ndarray
+    window: int
+
+    def forecast(self, future: pd.DataFrame, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Forecast rows of this product (see `Forecaster._forecast`)."""
+        means = pd.Series(self.units).rolling(self.window, min_periods=1).mean().to_numpy()
+        level = np.full(len(future), means[-1])
+        bands = [means[-1] + np.quantile(self._errors(means, step), levels) for step in future["step"].to_numpy()]
+        return level, np.array(bands)
+
+    def _errors(self, means: np.ndarray, step: int) -> np.ndarray:
+        """Return the past errors at `step`, or at the longest step that half of the history can show."""
+        step = min(step, max(len(means) // 2, 1))
+        return self.units[step:] - means[:-step] if len(means) > 1 else np.zeros(1)

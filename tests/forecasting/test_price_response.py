@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.formula.api as smf
+from repricer.forecasting import PriceResponse, segment_response
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+TRUTH = np.linspace(-3.5, -1.0, 8)
+
+
+def by_product(model: PriceResponse) -> pd.DataFrame:
+    return model.elasticity_.set_index("product")
+
+
+@pytest.fixture(scope="module")
+def fitted(panel) -> PriceResponse:
+    return PriceResponse().fit(panel)
+
+
+class TestRecovery:
+    @pytest.mark.parametrize(
+        "links", [{}, {"product_link": 0.6}, {"week_link": 1.0}, {"product_link": 0.6, "week_link": 1.0}]
+    )
+    def test_price_that_follows_the_product_or_the_week(self, simulate, links):
+        model = PriceResponse().fit(simulate(elasticity=TRUTH, n_weeks=80, seed=1, **links))
+        table = model.elasticity_
+        score = (table["raw"] - TRUTH) / table["raw_se"]
+        assert score.abs().max() < 3.5
+        assert np.abs(table["shrunk"] - TRUTH).max() < 0.4
+        assert model.pooled_.coefficient == pytest.approx(TRUTH.mean(), abs=3 * model.pooled_.se + 0.05)
+
+    def test_a_season_of_the_category_that_prices_follow(self, simulate):
+        panel = simulate(n_weeks=104, seed=2)
+        angle = 2 * np.pi * panel["week"].dt.day_of_year / 365.25
+        season = np.where(panel["category"] == "c0", np.sin(angle), 0.0)
+        panel["units"] *= np.exp(season - 2.0 * -0.2 * season)
+        panel["price"] *= np.exp(-0.2 * season)
+        model = PriceResponse().fit(panel)
+        np.testing.assert_allclose(model.elasticity_["shrunk"], -2, atol=0.35)
+        np.testing.assert_allclose(model.category_elasticity_["raw"], -2, atol=0.6)
+
+    def test_standard_errors_are_those_of_repeated_samples(self, simulate):
+        scores = []
+        for seed in range(40):
+            table = PriceResponse().fit(simulate(seed=seed)).elasticity_
+            scores.append((table["raw"] + 2) / table["raw_se"])
+        assert np.mean(np.abs(scores) < 1.96) == pytest.approx(0.955, abs=0.035)
+        assert 0.75 < np.std(scores) < 1.1
+
+    @pytest.mark.parametrize("effect", [0.0, 0.6])
+    def test_reference_price(self, simulate, effect):
+        panel = simulate(reference=effect, elasticity=TRUTH, n_weeks=104, n_products=8, noise=0.1, seed=4)
+        model = PriceResponse().fit(panel)
+        reference = model.reference_effect_
+        assert reference.memory == 0.7
+        assert reference.coefficient == pytest.approx(effect, abs=3 * reference.se)
+        assert 0 < reference.se < 0.1
+        # As the documentation says: shrunk is the response in the week; the coefficient makes up the rest.
+        np.testing.assert_allclose(model.elasticity_["shrunk"] + effect, TRUTH, atol=0.35)
+
+    def test_category_answers_less_where_products_replace_each_other(self, simulate):
+        """Six equal products share what a category sells by a logit; the category itself answers with -0.5."""
+        panel = simulate(n_products=12, n_weeks=104, seed=6)
+        rng = np.random.default_rng(0)
+        log_price = np.log(panel["price"])
+        by_week = [panel["category"], panel["week"]]
+        index = log_price.groupby(by_week).transform("mean")
+        pull = np.exp(-2.5 * log_price + rng.normal(0, 0.1, len(panel)))
+        panel["units"] = 600 * np.exp(-0.5 * index) * pull / pull.groupby(by_week).transform("sum")
+        panel["traffic"] = 1000.0
+        model = PriceResponse().fit(panel)
+        category = model.category_elasticity_
+        assert list(category["category"]) == ["c0", "c1"]
+        np.testing.assert_allclose(category["raw"], -0.5, atol=0.15)
+        assert (model.elasticity_["shrunk"] < -1.8).all()
+
+
+class TestAgreement:
+    @pytest.fixture
+    def gappy(self, panel):
+        rng = np.random.default_rng(0)
+        return panel.assign(units=panel["units"].where(rng.random(len(panel)) > 0.1, 0.0))
+
+    def test_with_ols_on_dummies(self, gappy):
+        sold = gappy[gappy["units"] > 0].assign(
+            log_units=lambda rows: np.log(rows["units"]),
+            log_price=lambda rows: np.log(rows["price"]),
+            angle=lambda rows: 2 * np.pi * rows["week"].dt.day_of_year / 365.25,
+            other=lambda rows: (rows["category"] == "c1").astype(float),
+        )
+        sold["week"] = sold["week"].astype(str)
+        formula = "log_units ~ {} + C(product) + C(week) + other:np.sin(angle) + other:np.cos(angle) - other"
+        each = smf.ols(formula.format("C(product):log_price"), sold).fit(cov_type="HC3")
+        table = PriceResponse().fit(gappy).elasticity_
+        names = [f"C(product)[{name}]:log_price" for name in table["product"]]
+        np.testing.assert_allclose(table["raw"], each.params[names])
+        # The larger of two: never below HC3, and HC3 itself for some.
+        ratio = table["raw_se"] / each.bse[names].to_numpy()
+        assert (ratio > 1 - 1e-6).all()
+        assert ratio.min() == pytest.approx(1)
+        one = smf.ols(formula.format("log_price"), sold)
+        clusters = {"groups": pd.factorize(sold["product"])[0]}
+        expected = one.fit(cov_type="cluster", cov_kwds=clusters)
+        pooled = PriceResponse().fit(gappy).pooled_
+        assert pooled.coefficient == pytest.approx(expected.params["log_price"])
+        # Effects nested in the clusters do not count in the degrees of freedom.
+        freedom = (len(sold) - one.rank) / (len(sold) - one.rank + sold["product"].nunique())
+        assert pooled.se == pytest.approx(expected.bse["log_price"] * np.sqrt(freedom), rel=1e-3)
+
+    def test_weeks_without_sales_are_left_out_and_counted(self, gappy):
+        table = by_product(PriceResponse().fit(gappy))
+        assert table["weeks"].equals((gappy["units"] > 0).groupby(gappy["product"]).sum().rename("weeks"))
+        absurd = gappy.assign(price=gappy["price"].where(gappy["units"] > 0, 99.0))
+        np.testing.assert_allclose(by_product(PriceResponse().fit(absurd))["raw"], table["raw"])
+
+
+class TestInvariance:
+    def test_row_order(self, panel, fitted):
+        again = PriceResponse().fit(panel.sample(frac=1, random_state=0))
+        pd.testing.assert_frame_equal(again.elasticity_, fitted.elasticity_)
+        pd.testing.assert_frame_equal(again.category_elasticity_, fitted.category_elasticity_)
+        assert again.reference_effect_.coefficient == pytest.approx(fitted.reference_effect_.coefficient)
+
+    def test_currency_and_pack_size(self, panel, fitted):
+        scaled = panel.assign(price=panel["price"] * 100, units=panel["units"] * 6)
+        again = PriceResponse().fit(scaled)
+        pd.testing.assert_frame_equal(again.elasticity_, fitted.elasticity_)
+        pd.testing.assert_frame_equal(again.category_elasticity_, fitted.category_elasticity_)
+
+    def test_without_categories_all_products_are_one(self, panel):
+        model = PriceResponse().fit(panel.drop(columns="category"))
+        assert set(model.elasticity_["category"]) == {"all"} == set(model.category_elasticity_["category"])
+        assert model.variance_["between_categories"] == 0
+
+
+class TestEdges:
+    def test_implausible_signs_are_shrunk_and_reported(self, simulate):
+        truth = np.r_[0.8, np.full(7, -2.0)]
+        table = by_product(PriceResponse().fit(simulate(elasticity=truth, noise=0.6, seed=3)))
+        assert table["implausible"].equals((table["raw"] > 0).rename("implausible"))
+        assert table["implausible"]["p00"]
+        assert table["shrunk"]["p00"] < table["raw"]["p00"]
+
+    def test_a_price_that_did_not_move_has_no_estimate_of_its_own(self, panel):
+        stuck = panel["product"] == "p00"
+        table = by_product(PriceResponse().fit(panel.assign(price=panel["price"].mask(stuck, 2.0))))
+        assert np.isnan(table["raw"]["p00"])
+        assert not table["implausible"]["p00"]
+        peers = table[(table["category"] == "c0") & table["raw"].notna()]
+        assert peers["shrunk"].min() - 0.2 < table["shrunk"]["p00"] < peers["shrunk"].max() + 0.2
+        assert table["shrunk_se"]["p00"] > 0
+
+    def test_a_single_reduction_has_a_wide_error(self, panel):
+        alone = panel["product"] == "p00"
+        week = panel["week"] == panel["week"].unique()[10]
+        price = panel["price"].mask(alone, 2.0).mask(alone & week, 1.2)
+        table = by_product(PriceResponse().fit(panel.assign(price=price)))
+        assert table["raw_se"]["p00"] > 1.2 * table["raw_se"].drop("p00").median()
+
+    def test_no_category_price_moves(self, simulate):
+        """Reductions that cancel out in the index leave no estimate for the category, and no error."""
+        panel = simulate(n_products=4, n_categories=1, elasticity=0.0, noise=0.05)
+        rng = np.random.default_rng(0)
+        waves = rng.normal(0, 0.1, (40, 2))
+        panel["price"] = 2 * np.exp(np.concatenate([waves[:, 0], -waves[:, 0], waves[:, 1], -waves[:, 1]]))
+        panel["units"] = rng.uniform(45, 55, len(panel))
+        model = PriceResponse().fit(panel)
+        assert model.category_elasticity_["raw"].isna().all()
+        assert model.category_elasticity_["shrunk"].isna().all()
+        assert list(model.category_elasticity_["category"]) == ["c0"]
+        assert model.elasticity_["raw"].notna().all()
+
+    def test_mistakes(self, panel):
+        with pytest.raises(ValueError, match=r"memory must lie in \[0, 1\); got 1"):
+            PriceResponse(memory=1).fit(panel)
+        with pytest.raises(ValueError, match=r"3 products or more .* are needed; got 2"):
+            PriceResponse().fit(panel[panel["product"].isin(["p00", "p01"])])
+        alike = panel.groupby("week")["price"].transform("first")
+        with pytest.raises(ValueError, match="prices must move differently"):
+            PriceResponse().fit(panel.assign(price=alike))
+
+
+class TestSegments:
+    @pytest.fixture
+    def shop(self, panel):
+        """Sale lines of two segments that differ in elasticity, and few enough sales for many zeros."""
+        rng = np.random.default_rng(0)
+        lines = []
+        for customer, elasticity in (("brand", -1.0), ("deal", -3.5)):
+            mean = 1.5 * (panel["price"] / panel["price"].mean()) ** elasticity
+            lines.append(panel[["product", "week"]].assign(customer=customer, units=rng.poisson(mean)))
+        sales = pd.concat(lines)
+        sales["date"] = sales["week"] + pd.to_timedelta(rng.integers(0, 7, len(sales)), unit="D")
+        stray = sales.iloc[:5].assign(customer="unknown", units=500.0)
+        outside = sales.iloc[:5].assign(date=panel["week"].max() + pd.Timedelta(days=7), units=500.0)
+        return pd.concat([sales[sales["units"] > 0].drop(columns="week"), stray, outside])
+
+    def test_recovers_elasticities_from_rare_sales(self, panel, shop):
+        table = segment_response(shop, pd.Series({"brand": 0, "deal": 1}), panel).set_index("segment")
+        for segment, truth in ((0, -1.0), (1, -3.5)):
+            assert table.loc[segment, "elasticity"] == pytest.approx(truth, abs=3 * table.loc[segment, "se"])
+        assert (table["se"] < 0.5).all()
+        assert list(table["customers"]) == [1, 1]
+        known = shop[shop["customer"].isin(["brand", "deal"]) & (shop["units"] < 500)]
+        assert table["units"].sum() == known["units"].sum()
+
+    def test_mistakes(self, panel, shop):
+        with pytest.raises(ValueError, match="column 'customer' is missing"):
+            segment_response(shop.drop(columns="customer"), pd.Series({"brand": 0}), panel)
+        with pytest.raises(ValueError, match="no customer with sales in the panel has one"):
+            segment_response(shop, pd.Series({"nobody": 0}), panel)
