@@ -134,7 +134,7 @@ def _compare(out: Path, episodes: int, seed: int, timings: list[dict[str, Any]])
     from ..evaluation.report import ReportData, verdict, write_report
 
     run = load_run(out / _PATHS["run"])
-    learned = replace(run.policy, name="learned")
+    learned = replace(run.policy, name=run.facts["algo"])
     policies = [learned, Without(learned, "discount"), Without(learned, "recommendation")]
     comparison = evaluate(run.spec, [*policies, "historical", "regular", "myopic"], episodes=episodes, seed=seed)
     document = comparison.to_dict()

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+
+from ._options import emit, json_option, say, show
 
 if TYPE_CHECKING:
     from ..serving import Bundle, PriceAnswer
@@ -22,7 +24,7 @@ _FILE = click.Path(path_type=Path)
 @click.option("--state", type=_FILE, help="JSON file with the market's state; - reads standard input.")
 @click.option("--example", is_flag=True, help="Print a state that this bundle accepts, and stop.")
 @click.option("--public-key", type=_FILE, help="PEM file of the key that must have signed the bundle.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option
 def command(bundle: Path, state: Path | None, example: bool, public_key: Path | None, as_json: bool) -> None:
     """Price one market state with the policy in BUNDLE, and show what the price rules changed."""
     from ..serving import Predictor, example_state, load_bundle
@@ -31,11 +33,11 @@ def command(bundle: Path, state: Path | None, example: bool, public_key: Path | 
         raise click.UsageError("give --state FILE or --example")
     loaded = load_bundle(bundle, public_key=public_key)
     if state is None:
-        click.echo(json.dumps(example_state(loaded.catalogue), indent=2))
+        emit(example_state(loaded.catalogue))
         return
     answer = Predictor(loaded).price(_read(state))
     if as_json:
-        click.echo(json.dumps(answer.to_dict(), allow_nan=False))
+        emit(answer.to_dict())
     else:
         _show(answer, loaded)
 
@@ -52,23 +54,24 @@ def _read(path: Path) -> Any:
 
 
 def _show(answer: PriceAnswer, bundle: Bundle) -> None:
-    console = Console(markup=False)
     currency = bundle.manifest["scenario"]["currency"]
     title = f"{answer.scenario}, period {answer.period}, policy {answer.policy}"
-    table = Table("product", "proposed", f"price ({currency})", "discounts", "changed by the price rules", title=title)
+    columns = ("product", "proposed", f"price ({currency})", "discounts", "changed by the price rules")
+    table = Table(*map(escape, columns), title=escape(title))
     for item in answer.prices:
-        table.add_row(
+        cells = (
             item.product,
             _number(item.proposed),
             _number(item.price),
             ", ".join(f"{segment} {fraction:.1%}" for segment, fraction in item.discounts.items()),
             "\n".join(f"{step.rule}: {_number(step.before)} → {_number(step.after)}" for step in item.trail),
         )
-    console.print(table)
+        table.add_row(*map(escape, cells))
+    show(table)
     for segment, product in answer.recommendations.items():
-        console.print(f"shown to {segment}: {product or 'nothing'}")
+        say(f"shown to {segment}: {product or 'nothing'}")
     signer = "by the given key" if bundle.trust == "pinned" else "by its own key only: --public-key proves who made it"
-    console.print(f"bundle {answer.bundle[:12]}, signed {signer}; {answer.milliseconds:.2f} ms")
+    say(f"bundle {answer.bundle[:12]}, signed {signer}; {answer.milliseconds:.2f} ms")
 
 
 def _number(value: Any) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import sys
 from pathlib import Path
 
 import click
+
+from ._options import emit, json_option, say
 
 _FILE = click.Path(path_type=Path)
 
@@ -16,21 +18,19 @@ _FILE = click.Path(path_type=Path)
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
 @click.option("--log", type=_FILE, help="Decision log (SQLite); with one, no price is given that is not recorded.")
 @click.option("--public-key", type=_FILE, help="PEM file of the key that must have signed the bundle.")
-@click.option("--json", "as_json", is_flag=True, help="Print what is served as one JSON document.")
+@json_option
 def command(bundle: Path, host: str, port: int, log: Path | None, public_key: Path | None, as_json: bool) -> None:
     """Answer price requests from the policy in BUNDLE: POST /v1/prices."""
-    try:
-        import uvicorn
+    import uvicorn
 
-        from ..serving.service import create_app
-    except ModuleNotFoundError as error:
-        raise click.ClickException(f"serve needs {error.name}; install it: pip install 'repricer[serve]'") from error
+    from ..serving.service import create_app
+
     app = create_app(bundle, public_key=public_key, log=log)
     served, url = app.state.bundle, f"http://{host}:{port}"
     if as_json:
-        facts = {"url": url, "policy": served.policy.name, "bundle": served.digest, "trust": served.trust}
-        click.echo(json.dumps(facts))
+        emit({"url": url, "policy": served.policy.name, "bundle": served.digest, "trust": served.trust})
+        sys.stdout.flush()
     else:
-        click.echo(f"{served.policy.name} for {served.scenario} ({served.trust}) at {url}, described at {url}/docs")
+        say(f"{served.policy.name} for {served.scenario} ({served.trust}) at {url}, described at {url}/docs")
     # The access log goes to standard output, which is the JSON document's.
     uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)

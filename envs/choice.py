@@ -16,8 +16,8 @@ class Choice:
     """Mean demand of a period, and what it came from.
 
     mean: (K, M) units by segment and lane. paid: (K, M) currency per unit. weight, lifted: (K, M) exp(utility) without
-    and with the recommendation. total: (K, G) denominators of the logit. rate: (K, G) arrivals. path, effect: (M,)
-    multiplier of the price sensitivity and utility of the reference price. on_hand: (M,) units.
+    and with the recommendation. total: (K, G) denominators of the logit. rate: (K, G) arrivals. path: (M,) multiplier
+    of the price sensitivity. on_hand: (M,) units. period, reference: as they were given.
     """
 
     mean: NDArray
@@ -27,8 +27,18 @@ class Choice:
     total: NDArray
     rate: NDArray
     path: NDArray
-    effect: NDArray
     on_hand: NDArray
+    period: NDArray[np.int64]
+    reference: NDArray
+
+
+def utility_effect(tiling: Tiling, period: NDArray[np.int64], price: NDArray, reference: NDArray) -> NDArray:
+    """(M,) utility that a list price adds through the reference price, and that the season adds."""
+    effect = np.zeros(price.size, price.dtype)
+    if tiling.gain is not None:
+        kernels.reference_effect(price, reference, tiling.gain, tiling.loss, effect)
+    season = group_values(tiling.season, period)
+    return effect + season[tiling.group] if season.any() else effect
 
 
 def mean_demand(
@@ -46,12 +56,7 @@ def mean_demand(
     period: (E,). price, reference, on_hand: (M,). discount: (E, N, K) or None. shown: (E, K) or None.
     """
     lanes, groups, dtype = price.size, tiling.markets * tiling.categories, price.dtype
-    effect = np.zeros(lanes, dtype)
-    if tiling.gain is not None:
-        kernels.reference_effect(price, reference, tiling.gain, tiling.loss, effect)
-    season = group_values(tiling.outside, period)
-    if season.any():
-        effect += season[tiling.group]
+    effect = utility_effect(tiling, period, price, reference)
     path = group_values(tiling.path, period)[tiling.group]
     rate = tiling.rate[period].reshape(groups, tiling.segments).T.copy()
     mean, weight = np.empty((2, tiling.segments, lanes), dtype)
@@ -73,4 +78,4 @@ def mean_demand(
             kernels.lift_shown(lifted[k], shown[:, k], tiling.lift[k], tiling.products)
         kernels.totals(lifted[k], tiling.group, total[k])
         kernels.logit_means(lifted[k], total[k], rate[k], tiling.group, mean[k])
-    return Choice(mean, paid, weight, lifted, total, rate, path, effect, on_hand)
+    return Choice(mean, paid, weight, lifted, total, rate, path, on_hand, period, reference)

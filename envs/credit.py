@@ -15,7 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from . import kernels
-from .choice import Choice
+from .choice import Choice, utility_effect
 from .tiling import Tiling
 
 
@@ -40,8 +40,9 @@ def charges(
     price = np.tile(credit_price.astype(np.float32), tiling.markets)
     base_weight, worth = np.empty(lanes, np.float32), np.empty_like(choice.total[0])
     cost = tiling.cost if profit else np.zeros_like(tiling.cost)
+    effect = utility_effect(tiling, choice.period, price, choice.reference)
     for k in range(tiling.segments):
-        parts = (tiling.quality[k], tiling.sensitivity[k], choice.path, price, choice.effect, choice.on_hand)
+        parts = (tiling.quality[k], tiling.sensitivity[k], choice.path, price, effect, choice.on_hand)
         kernels.weights(*parts, base_weight)
         margin = choice.paid[k] - cost
         if shown is not None and runner_up is not None and tiling.lift is not None:

@@ -124,7 +124,8 @@ class Dynamics:
             kernels.draw_segment_units(
                 choice.mean, tiling.overdispersion, stock, keys, tiling.products, demand, sold, by_segment
             )
-            paid_mean = (choice.mean * choice.paid).sum(axis=0) / np.maximum(mean, np.float32(1e-12))
+            # What nobody wants is offered at its list price.
+            paid_mean = np.where(mean > 0, (choice.mean * choice.paid).sum(axis=0) / np.maximum(mean, 1e-30), paid)
             paid = np.where(sold > 0, (by_segment.T * choice.paid).sum(axis=0) / np.maximum(sold, 1), paid_mean)
         else:
             kernels.draw_units(mean, tiling.overdispersion, stock, keys, tiling.products, demand, sold)

@@ -41,7 +41,7 @@ class Tiling:
     lost_cost: NDArray
     overdispersion: NDArray
     rate: NDArray
-    outside: NDArray
+    season: NDArray
     path: NDArray
     lift: NDArray | None
     candidates: NDArray[np.bool_] | None
@@ -74,7 +74,7 @@ class Tiling:
             lost_cost=lanes(spec.stock.lost_sale_cost),
             overdispersion=lanes(spec.arrivals.overdispersion),
             rate=rate.astype(dtype),
-            outside=spec.demand.season.astype(dtype),
+            season=spec.demand.season.astype(dtype),
             path=spec.demand.sensitivity_path.astype(dtype),
             lift=None if slots is None else slots.lift,
             candidates=None if slots is None else slots.candidates > 0,

@@ -95,7 +95,7 @@ def product_features(view: MarketView) -> NDArray[np.float32]:
     stock = np.minimum(view.on_hand, np.float32(1e9))
     out = np.empty((view.num_markets, catalogue.num_products, len(FEATURES) + c.segment.shape[1]), dtype=np.float32)
     columns = (
-        (c.periods_left[t] / catalogue.horizon)[:, None],
+        (1 - view.period / catalogue.horizon)[:, None],
         np.log(c.periods_left[t])[:, None] / 4,
         log_price,
         np.log(view.reference_price / view.list_price),

@@ -199,7 +199,7 @@ class Guardrails:
             return steps[np.clip(index, 0, len(steps) - 1)].astype(np.float32)
         tick = self.tick or 1.0
         first, last = np.ceil(soft_low / tick - 1e-4), np.floor(soft_high / tick + 1e-4)
-        count = np.where(first <= last, np.clip(np.round(price / tick), first, last), np.round(current / tick))
+        count = np.where(first <= last, np.clip(np.round(price.astype(np.float64) / tick), first, last), np.round(current / tick))
         return (count * tick).astype(np.float32)
 
     def _round(self, price: ArrayLike, *, up: bool) -> NDArray[np.float64]:

@@ -108,8 +108,9 @@ def outside_share(models: FittedModels) -> tuple[Array, NDArray[np.bool_]]:
     # Own elasticity is -b p (1 - P): the mean P within the category enters on both sides.
     mean_share = np.bincount(category, share * weight) / np.bincount(category, weight)
     ratio = models.category_elasticity / own
-    raw = ratio * (1 - mean_share) / (1 - ratio * mean_share)
-    raw = np.where(np.isfinite(raw), raw, _OUTSIDE_BOUNDS[1])
+    raw = ratio * (1 - mean_share) / np.maximum(1 - ratio * mean_share, 1e-9)
+    # A category that answers as much as its products do has no substitution within it.
+    raw = np.where(ratio * mean_share < 1, raw, np.inf)
     cut = np.clip(raw, *_OUTSIDE_BOUNDS)
     return cut, cut != raw
 

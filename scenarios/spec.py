@@ -152,6 +152,7 @@ class MarketSpec:
     assumptions: tuple[str, ...] = value("what was assumed, not fitted", default=())
 
     def __post_init__(self) -> None:
+        self._check_names()
         sizes = {
             "T": int(self.market.horizon_periods),
             "C": len(self.category_names),
@@ -164,7 +165,21 @@ class MarketSpec:
                 object.__setattr__(self, section.name, validated(part, section.name, sizes))
         self._check_together()
 
+    def _check_names(self) -> None:
+        names, category = self.products.names, self.products.category
+        for key, listed in (("products.names", names), ("arrivals.segments", self.arrivals.segments)):
+            twice = next((name for i, name in enumerate(listed) if name in listed[:i]), None)
+            if twice is not None:
+                raise ScenarioError(f"{key} must differ; got '{twice}' twice; rename one")
+        if category is not None and len(category) != len(names):
+            raise ScenarioError(
+                f"products.category must name one category for each of {len(names)} products; got {len(category)}; "
+                "complete the list"
+            )
+
     def _check_together(self) -> None:
+        if (np.isinf(self.stock.initial_units) & (self.stock.holding_cost > 0)).any():
+            raise ScenarioError("stock.holding_cost needs finite stock; got initial_units inf; give a number of units")
         share = self.arrivals.segment_share.sum(axis=1)
         bad = np.flatnonzero(np.abs(share - 1) > 1e-6)
         if bad.size:

@@ -1,5 +1,4 @@
 import pytest
-
 from repricer.scenarios import MarketSpec, spec_from_table
 
 
@@ -54,3 +53,9 @@ def shop() -> MarketSpec:
 @pytest.fixture
 def make_shop():
     return lambda **changes: spec_from_table(shop_table(**changes))
+
+
+@pytest.fixture(scope="session")
+def shop_once() -> MarketSpec:
+    """The same shop, made once: Hypothesis refuses fixtures that are made anew for each example."""
+    return spec_from_table(shop_table())

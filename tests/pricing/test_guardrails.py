@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from repricer.pricing import Action, Catalogue, Guardrails, MarketView, PriceLadder
 
 
@@ -155,10 +154,7 @@ def test_the_same_result_in_a_batch_and_alone():
     asked = generator.uniform(0, 10, (64, 2)).astype(np.float32)
     one = view([3.0, 4.0])
     many = MarketView(
-        **{
-            name: value if name == "catalogue" else np.repeat(value, 64, axis=0)
-            for name, value in vars(one).items()
-        }
+        **{name: value if name == "catalogue" else np.repeat(value, 64, axis=0) for name, value in vars(one).items()}
     )
     together = guardrails.apply(Action(asked), many)
     for row in range(64):

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-
 from repricer.envs import Market
 from repricer.pricing import (
     FEATURE_LIMIT,

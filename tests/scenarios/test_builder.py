@@ -1,0 +1,98 @@
+"""What goes into the builder comes out of the market."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from repricer.envs import catalogue_of, expected_units
+from repricer.scenarios.builder import Assumptions, FittedModels, build_market, outside_share
+
+
+def models(**changes) -> FittedModels:
+    products = pd.DataFrame(
+        {
+            "product": ["1", "2", "3", "4"],
+            "name": ["milk", "milk", "cream", "soap"],
+            "category": ["dairy", "dairy", "dairy", "home"],
+        }
+    )
+    generator = np.random.default_rng(0)
+    values = {
+        "products": products,
+        "first_day": pd.Timestamp("2017-10-02"),
+        "forecast": np.array([[20.0, 10, 5, 8], [22.0, 11, 5.5, 7], [18.0, 9, 4.5, 9]]),
+        "overdispersion": np.array([0.1, 0.0, 0.2, 0.3]),
+        "regular_price": np.array([2.0, 3.0, 4.0, 5.0]),
+        "low_price": np.array([1.999, 2.999, 3.999, 4.999]),
+        "elasticity": np.array([-2.0, -2.5, -1.5, -3.0]),
+        "category_elasticity": np.array([-1.2, -2.4]),
+        "reference_effect": 0.0,
+        "memory": 0.7,
+        "segments": ("keen", "careful"),
+        "segment_elasticity": np.array([-1.5, -3.0]),
+        "segment_units": generator.uniform(50, 500, (2, 4)),
+        "affinity": generator.random((2, 4)),
+        "candidates": np.ones((2, 4)),
+        "high_units": np.array([40.0, 20, 10, 16]),
+        "past_price": np.full((3, 4), 2.5),
+        "past_units": np.full((3, 4), 7.0),
+    }
+    return FittedModels(**values | changes)
+
+
+def test_sales_at_regular_prices_are_the_forecasts():
+    fitted = models()
+    spec = build_market(fitted, name="shop", assumptions=Assumptions())
+    rows = np.broadcast_to(fitted.regular_price, (3, 4))
+    units = expected_units(spec, np.arange(3), rows).sum(axis=1)
+    # A category's total follows the weeks; products keep their mean shares of it.
+    np.testing.assert_allclose(units.mean(axis=0), fitted.forecast.mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(units[:, :3].sum(axis=1), fitted.forecast[:, :3].sum(axis=1), rtol=1e-6)
+    assert catalogue_of(spec).forecast_units.shape == (3, 4)
+
+
+def test_elasticities_of_the_market_are_those_that_were_fitted():
+    fitted = models(segment_elasticity=np.array([-2.0, -2.0]))
+    spec = build_market(fitted, name="shop", assumptions=Assumptions())
+    elasticity = catalogue_of(spec).segment_elasticity
+    np.testing.assert_allclose(elasticity, np.tile(fitted.elasticity, (2, 1)), rtol=2e-3)
+
+
+def test_segments_keep_their_ratio_of_elasticities_and_their_shares():
+    fitted = models()
+    spec = build_market(fitted, name="shop", assumptions=Assumptions())
+    elasticity = catalogue_of(spec).segment_elasticity
+    np.testing.assert_allclose(elasticity[1] / elasticity[0], 2.0, rtol=1e-3)
+    past = fitted.segment_units[:, 3]
+    np.testing.assert_allclose(spec.arrivals.segment_share[1], past / past.sum(), rtol=1e-2)
+
+
+def test_the_outside_share_is_recovered_from_a_logit_category():
+    """Two like products, b p = 4, a share of .4 who leave: own and category elasticity give the share back."""
+    bp, left = 4.0, 0.4
+    probability = (1 - left) / 2
+    fitted = models(
+        products=pd.DataFrame({"product": ["1", "2"], "name": ["a", "b"], "category": ["c", "c"]}),
+        forecast=np.full((3, 2), 10.0),
+        elasticity=np.full(2, -bp * (1 - probability)),
+        category_elasticity=np.array([-bp * left]),
+    )
+    share, cut = outside_share(fitted)
+    assert share[0] == pytest.approx(left)
+    assert not cut[0]
+
+
+def test_a_category_that_answers_more_than_its_products_is_cut_and_reported():
+    share, cut = outside_share(models(category_elasticity=np.array([-9.0, -2.0])))
+    assert share[0] == 0.9
+    assert cut.tolist()[0]
+
+
+def test_assumptions_are_said_and_known_costs_are_used():
+    fitted = models()
+    known = models(products=fitted.products.assign(unit_cost=[1.0, np.nan, 2.0, np.nan]))
+    spec = build_market(known, name="shop", assumptions=Assumptions(unit_cost_share=0.5))
+    assert spec.products.unit_cost.tolist() == [1.0, 1.5, 2.0, 2.5]
+    assert any("50% of the regular price" in line for line in spec.assumptions)
+    assert spec.products.names == ("milk (1)", "milk (2)", "cream", "soap")
+    assert spec.reference_price is None
+    assert build_market(models(reference_effect=0.4), name="s", assumptions=Assumptions()).reference_price is not None
