@@ -68,6 +68,7 @@ def train(
         raise ValueError(f"algo must be one of {', '.join(ALGORITHMS)}; got {algo!r}; choose one of them")
     if steps < 1:
         raise ValueError(f"steps must be at least 1; got {steps}; ask for more")
+    choose_device(device, weights=0)  # a wrong device is refused before anything is written
     spec = load_scenario(scenario)
     chosen = settings_for(spec, algo, settings)
     identity = {

@@ -1,0 +1,132 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from repricer.agents import load_run, settings_for, train
+from repricer.agents.training import choose_device
+from repricer.envs import Market
+from repricer.evaluation import exact_value, solve
+from repricer.scenarios import load_scenario
+
+FAST = {"num_envs": 8, "n_steps": 30, "batch_size": 120, "evaluations": 4, "validation_episodes": 64}
+STEPS = 8 * 30 * 8
+
+
+def weights(run) -> np.ndarray:
+    return np.concatenate([p.detach().numpy().reshape(-1) for p in run.actor.parameters()])
+
+
+def test_a_market_that_a_child_can_solve_is_learnt():
+    """With more stock than anyone buys, one price is best in every period; the policy must leave its base price."""
+    spec = load_scenario("stationary-logit").with_changes(stock={"initial_units": np.array([400.0])})
+    run = train(spec, steps=40_000, settings={"base_price": "regular"})
+    optimum = solve(spec)
+    best = np.median(optimum.policy.table[0])
+    assert abs(run.policy.act(Market(spec, num_markets=16).view).price.mean() - best) < 0.5
+    assert exact_value(spec, run.policy) > 0.99 * optimum.value
+
+
+def test_same_seed_same_policy_and_another_seed_another():
+    one, two, other = (train("stationary-logit", steps=STEPS, seed=s, settings=FAST) for s in (1, 1, 2))
+    np.testing.assert_array_equal(weights(one), weights(two))
+    assert not np.array_equal(weights(one), weights(other))
+
+
+class Stop(Exception):
+    """Stands for a kill: raised from inside the training loop."""
+
+
+@pytest.mark.parametrize("after", [1, 4, 7])
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, after):
+    whole = train("stationary-logit", steps=STEPS, settings=FAST, out=tmp_path / "whole")
+    calls = []
+
+    def interrupt(*_):
+        calls.append(1)
+        if len(calls) == after:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train("stationary-logit", steps=STEPS, settings=FAST, out=tmp_path / "cut", progress=interrupt)
+    resumed = train("stationary-logit", steps=STEPS, settings=FAST, out=tmp_path / "cut")
+    np.testing.assert_array_equal(weights(whole), weights(resumed))
+    strip = [{k: v for k, v in row.items() if k != "seconds"} for row in whole.history]
+    assert strip == [{k: v for k, v in row.items() if k != "seconds"} for row in resumed.history]
+
+
+def test_a_run_folder_gives_the_policy_back(tmp_path, shop):
+    run = train(shop, steps=3000, settings={"num_envs": 4, "n_steps": 8, "batch_size": 96}, out=tmp_path / "run")
+    assert run.product_wise
+    loaded = load_run(tmp_path / "run")
+    view = Market(shop, num_markets=3).view
+    np.testing.assert_array_equal(run.policy.act(view).price, loaded.policy.act(view).price)
+    np.testing.assert_array_equal(run.policy.act(view).discount, loaded.policy.act(view).discount)
+    assert loaded.facts == json.loads(json.dumps(run.facts))
+    assert (tmp_path / "run" / "progress.csv").read_text(encoding="utf-8").startswith("steps,seconds,objective")
+    again = train(shop, steps=3000, settings={"num_envs": 4, "n_steps": 8, "batch_size": 96}, out=tmp_path / "run")
+    np.testing.assert_array_equal(weights(again), weights(run))
+
+
+def test_the_best_validated_policy_is_kept(tmp_path):
+    run = train("stationary-logit", steps=STEPS, settings=FAST, out=tmp_path / "run")
+    best = max(run.history, key=lambda row: row["objective"])
+    assert run.facts["best"]["steps"] == best["steps"]
+    # Validation uses customers that the training never meets: the figure comes back from the kept weights.
+    from repricer.envs import rollout, seed_for
+
+    seen = rollout(run.spec, run.policy, episodes=64, seed=seed_for("validation", 0), expected=True)
+    assert seen.objective.mean() == pytest.approx(best["objective"], rel=1e-6)
+
+
+def test_product_wise_network_does_not_grow_with_the_products(shop):
+    small = settings_for(shop, "ppo")
+    assert small.product_wise
+    assert not settings_for(load_scenario("stationary-logit"), "ppo").product_wise
+
+
+def test_nothing_that_training_writes_is_a_pickle(tmp_path):
+    train("stationary-logit", steps=STEPS, settings=FAST, out=tmp_path / "run")
+    for path in (tmp_path / "run").iterdir():
+        assert path.suffix in {".json", ".toml", ".npz", ".safetensors", ".csv"}, path
+    with np.load(tmp_path / "run" / "scenario.npz", allow_pickle=False) as arrays:
+        assert all(arrays[name].dtype != object for name in arrays.files)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"algo": "ppoo"}, "algo must be one of ppo; got 'ppoo'"),
+        ({"steps": 0}, "steps must be at least 1; got 0"),
+        ({"device": "tpu"}, "device must be auto, cpu or cuda; got 'tpu'"),
+        ({"settings": {"learningrate": 1}}, "learningrate is no training setting; did you mean 'learning_rate'"),
+        ({"settings": {"reward": "sum"}}, "reward must be one of expected, drawn"),
+        ({"settings": {"num_envs": 0}}, "num_envs must be at least 1; got 0"),
+    ],
+)
+def test_wrong_calls_get_one_line_and_leave_nothing(tmp_path, options, words):
+    with pytest.raises(ValueError, match=words) as caught:
+        train("stationary-logit", **{"steps": 100, "out": tmp_path / "run"} | options)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_another_run_in_the_folder_is_refused(tmp_path):
+    train("stationary-logit", steps=STEPS, settings=FAST, out=tmp_path / "run")
+    with pytest.raises(ValueError, match="holds a run with seed 0; got 1"):
+        train("stationary-logit", steps=STEPS, seed=1, settings=FAST, out=tmp_path / "run")
+    with pytest.raises(ValueError, match="must be a run folder"):
+        load_run(tmp_path)
+
+
+def test_small_networks_stay_on_the_cpu_and_say_why():
+    assert choose_device("cpu", 10) == ("cpu", "as asked")
+    device, why = choose_device("auto", 10_000)
+    assert device == "cpu"
+    assert why
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch can see")
+def test_training_on_a_gpu_learns_too(tmp_path):
+    run = train("stationary-logit", steps=STEPS, settings=FAST, device="cuda", out=tmp_path / "run")
+    assert run.facts["device"].startswith("cuda")

@@ -1,0 +1,89 @@
+"""The outside contract: exit codes, one line on stderr, one JSON document on stdout."""
+
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from repricer.cli import _COMMANDS, main
+
+
+def run(*arguments: str, code: int = 0):
+    result = CliRunner().invoke(main, list(arguments))
+    assert result.exit_code == code, result.output
+    return result
+
+
+def document(*arguments: str):
+    return json.loads(run(*arguments, "--json").stdout)
+
+
+def test_help_names_every_command_and_each_has_its_own():
+    text = run("--help").stdout
+    for name in _COMMANDS:
+        assert f"  {name}" in text
+        assert run(name, "--help").stdout.startswith(f"Usage: main {name}")
+
+
+def test_help_needs_no_training_library():
+    """`repricer --help` on a price server, which has none of them."""
+    code = "import sys; from repricer.cli import main; main(['--help'], standalone_mode=False); print(*sys.modules)"
+    loaded = subprocess.check_output([sys.executable, "-c", code], text=True).split()
+    assert not {"torch", "pandas", "numba", "stable_baselines3", "onnxruntime"} & set(loaded)
+
+
+def test_scenarios_lists_and_describes():
+    assert {"gallego-van-ryzin", "stationary-logit"} <= {row["name"] for row in document("scenarios")}
+    card = document("scenarios", "gallego-van-ryzin")
+    assert card["optimum"]["value"] == pytest.approx(15.4464, abs=1e-4)
+    assert "Gallego" in run("scenarios", "gallego-van-ryzin").stdout
+
+
+def test_train_evaluate_simulate_in_a_row(tmp_path):
+    folder = str(tmp_path / "run")
+    arguments = ["train", "stationary-logit", "--steps", "4000", "--out", folder, "--set", "num_envs=8"]
+    trained = document(*arguments)
+    assert trained["algo"] == "ppo"
+    assert "Kept the policy of step" in run(*arguments).stdout  # finished: answered from the folder
+    judged = document("evaluate", "stationary-logit", "--policy", folder, "--policy", "optimum", "--episodes", "50")
+    assert {row["policy"] for row in judged["policies"]} == {folder, "optimum", "best-fixed"}
+    table = run("evaluate", "stationary-logit", "--policy", folder, "--episodes", "50").stdout
+    assert "exact" in table
+    sales = tmp_path / "sales.csv"
+    made = document("simulate", "stationary-logit", "--policy", folder, "--episodes", "3", "--out", str(sales))
+    assert pd.read_csv(sales)["units"].sum() == pytest.approx(3 * made["units"])
+
+
+def test_simulated_sales_pass_the_import(tmp_path):
+    sales = tmp_path / "sales.csv"
+    run("simulate", "stationary-logit", "--policy", "best-fixed", "--episodes", "4", "--out", str(sales))
+    assert document("data", "check", "--sales", str(sales))["kept"]["sales"] == len(pd.read_csv(sales))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["scenarios", "nowhere"], "scenario must be a registered name"),
+        (["evaluate", "stationary-logit", "--policy", "fixd:2"], "policy must be a run folder"),
+        (["train", "stationary-logit", "--algo", "magic"], "algo must be one of ppo; got 'magic'"),
+        (["train", "stationary-logit", "--set", "gamma"], "--set takes KEY=VALUE; got 'gamma'"),
+        (["simulate", "stationary-logit", "--policy", "regular", "--out", "x.txt"], "--out must end in .csv"),
+        (["fit", "nowhere", "--out", "x"], "nowhere"),
+        (["price", "nowhere", "--state", "x"], "nowhere"),
+        (["report", "nowhere", "--out", "x.html"], "nowhere must be a run folder"),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_code_2(arguments, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = run(*arguments, code=2)
+    assert result.stdout == ""
+    (line,) = result.stderr.strip().splitlines()
+    assert line.startswith("repricer: ")
+    assert words in line
+
+
+def test_unknown_command_and_option_are_exit_code_2():
+    assert "No such command 'trian'" in run("trian", code=2).stderr
+    assert "No such option" in run("scenarios", "--josn", code=2).stderr
