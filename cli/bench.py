@@ -1,0 +1,37 @@
+"""`repricer bench`: measure this machine."""
+
+from __future__ import annotations
+
+import importlib
+import platform
+
+import click
+from rich.table import Table
+
+from ._options import emit, json_option, seed_option, show
+
+_NAMES = ("market", "learner", "serving")
+
+
+@click.command(name="bench")
+@click.argument("name", required=False, type=click.Choice(_NAMES))
+@seed_option
+@json_option
+def command(name: str | None, seed: int, as_json: bool) -> None:
+    """Print the speed tables with this machine's figures: market, learner, serving, or all of them.
+
+    One thread; CPU seconds, medians; ratios are to a yardstick measured in the same run.
+    """
+    tables = {
+        one: importlib.import_module(f"...benchmarks.{one}", __name__).table() for one in ([name] if name else _NAMES)
+    }
+    if as_json:
+        emit({"python": platform.python_version(), "machine": platform.machine(), "tables": tables})
+        return
+    for title, rows in tables.items():
+        table = Table(title=title)
+        for heading, justify in (("what", "left"), ("a second", "right"), ("of", "left"), ("ratio", "right")):
+            table.add_column(heading, justify=justify)
+        for row in rows:
+            table.add_row(row["what"], f"{row['per_second']:,.0f}", row["unit"], f"{row['ratio']:.1f}")
+        show(table)
