@@ -1,0 +1,284 @@
+"""The report's plots: small SVG pictures, readable on a phone, each with a sentence that says what it shows."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import io
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Concatenate, ParamSpec
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator
+from numpy.typing import ArrayLike, NDArray
+
+ACCENT, INK, GREY, PALE = "#0b5fa5", "#1f2933", "#667080", "#d5dae1"
+LINES = {
+    "learned": {"color": ACCENT, "linestyle": "-", "linewidth": 2.0},
+    "paid": {"color": ACCENT, "linestyle": "-", "linewidth": 0.8},
+    "best-fixed": {"color": INK, "linestyle": "--", "linewidth": 1.3},
+    "historical": {"color": GREY, "linestyle": ":", "linewidth": 1.6},
+}
+"""How the line of each kind of policy is drawn; told apart without colour."""
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",  # text stays text; the reader's browser draws it
+    "svg.hashsalt": "report",  # the same data make the same file
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Segoe UI", "Helvetica Neue", "Arial"],
+    "font.size": 8.5,
+    "text.parse_math": False,  # a product may be called "$1 off $5"
+    "text.color": INK,
+    "axes.edgecolor": PALE,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 8.5,
+    "axes.formatter.useoffset": False,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "grid.color": PALE,
+    "grid.linewidth": 0.6,
+}
+_WIDTH, _NARROW = 4.0, 3.3  # inches; a phone shows them at about their own size
+_PIXELS_PER_INCH = 96
+
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A picture for an <img>: its data URI, what it shows, and its size in CSS pixels."""
+
+    source: str
+    alt: str
+    width: int
+    height: int
+
+
+def _plot(draw: Callable[Concatenate[Figure, P], str]) -> Callable[P, Plot]:
+    """Turn a function that draws on a figure and returns the alternative text into one that returns a Plot."""
+
+    @functools.wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> Plot:
+        with rc_context(_STYLE), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing")  # the browser has the glyphs
+            figure = Figure(figsize=(_WIDTH, 2.6), layout="constrained")
+            alt = draw(figure, *args, **kwargs)
+            for axis in figure.axes:
+                assert np.isfinite(axis.dataLim.get_points()).all(), f"empty plot: {alt}"
+            buffer = io.BytesIO()
+            metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+            figure.savefig(buffer, format="svg", metadata=metadata)
+        width, height = (round(inches * _PIXELS_PER_INCH) for inches in figure.get_size_inches())
+        source = "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+        return Plot(source, alt, width, height)
+
+    return drawn
+
+
+@_plot
+def interval_plot(
+    figure: Figure,
+    names: Sequence[str],
+    centre: ArrayLike,
+    low: ArrayLike,
+    high: ArrayLike,
+    *,
+    label: str,
+    strong: ArrayLike,
+    hollow: ArrayLike | None = None,
+    crossed: ArrayLike | None = None,
+    room: float = 0.08,
+) -> str:
+    """Dots with intervals, a row a name, and a line at zero.
+
+    label: of the axis. strong: rows in the accent colour, which set the axis; dots outside it become an arrow with the
+    figure at the edge. hollow: a second, hollow dot a row; crossed: where that dot is a cross. room: added to either
+    side of the axis, as a share of it.
+    """
+    middle, ends = np.asarray(centre, dtype=float), np.array([low, high], dtype=float)
+    strong = np.asarray(strong, dtype=bool)
+    y = np.arange(len(names))[::-1]
+    figure.set_size_inches(_WIDTH, 0.75 + 0.21 * len(names))
+    axis = figure.add_subplot()
+    for rows, colour in ((strong, ACCENT), (~strong, GREY)):
+        axis.hlines(y[rows], ends[0, rows], ends[1, rows], color=colour, linewidth=2)
+        axis.plot(middle[rows], y[rows], "o", color=colour, markersize=5)
+    reach = np.concatenate([ends[:, strong].ravel(), middle[strong], [0.0]])
+    reach = reach[np.isfinite(reach)]
+    spare = room * (float(np.ptp(reach)) or 1.0)
+    left, right = reach.min() - spare, reach.max() + spare
+    if hollow is not None:
+        second, cross = np.asarray(hollow, dtype=float), np.asarray(crossed, dtype=bool)
+        seen = (second >= left) & (second <= right)
+        axis.plot(second[seen & ~cross], y[seen & ~cross], "o", markerfacecolor="white", color=GREY, markersize=4.5)
+        axis.plot(second[seen & cross], y[seen & cross], "x", color=INK, markersize=5)
+        _arrows(axis, second, y, left, right)
+    _arrows(axis, middle, y, left, right)
+    axis.axvline(0, color=INK, linewidth=0.8, zorder=0)
+    axis.set(xlim=(left, right), ylim=(-0.7, len(names) - 0.3), xlabel=label)
+    axis.set_yticks(y, [_short(name) for name in names])
+    axis.tick_params(axis="y", length=0, pad=8)  # room for the arrows
+    axis.xaxis.set_major_locator(MaxNLocator(5))
+    axis.grid(axis="x")
+    axis.set_axisbelow(True)
+    order = np.argsort(middle)
+    listed = order[::-1] if len(names) <= 8 else order[[-1, 0]]
+    parts = [f"{names[i]} {middle[i]:+.2f} (95% interval {ends[0, i]:.2f} to {ends[1, i]:.2f})" for i in listed]
+    return f"{label}: " + ("" if len(names) <= 8 else f"{len(names)} rows, between ") + "; ".join(parts) + "."
+
+
+def _arrows(axis: Axes, values: NDArray[np.float64], y: NDArray[np.intp], left: float, right: float) -> None:
+    """Mark the values that lie outside the axis by an arrow at its edge with the figure."""
+    for edge, marker, beyond, side in ((left, "<", values < left, 1), (right, ">", values > right, -1)):
+        for value, row in zip(values[beyond], y[beyond], strict=True):
+            axis.plot(edge, row, marker, color=GREY, markersize=5, clip_on=False, zorder=3)
+            axis.annotate(
+                f"{value:.1f}".replace("-", "−"),
+                (edge, row),
+                xytext=(7 * side, 0),
+                textcoords="offset points",
+                va="center",
+                ha="left" if side > 0 else "right",
+                color=INK,
+                fontsize=7.5,
+            )
+
+
+@_plot
+def path_plot(
+    figure: Figure,
+    product: str,
+    prices: Mapping[str, NDArray[np.float64]],
+    units: Mapping[str, NDArray[np.float64]],
+    *,
+    period: str,
+    price_label: str,
+    units_label: str,
+) -> str:
+    """One product's mean price path above and its units below, (T,) a policy; keys are those of `LINES`."""
+    figure.set_size_inches(_NARROW, 2.7)
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    for axis, paths, title in ((top, prices, price_label), (bottom, units, units_label)):
+        for kind, path in paths.items():
+            # One period makes no line.
+            axis.plot(np.arange(1, len(path) + 1), path, marker="." if len(path) == 1 else None, **LINES[kind])
+        axis.set_title(title)
+        axis.yaxis.set_major_locator(MaxNLocator(4))
+        axis.grid(axis="y")
+    low, high = top.get_ylim()
+    lacking = max(0.0, 0.1 * (low + high) / 2 - (high - low))  # a steady price shall look steady
+    top.set_ylim(low - lacking / 2, high + lacking / 2)
+    bottom.set_ylim(bottom=0)
+    bottom.set_xlabel(period)
+    bottom.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    told = [f"{kind} from {path[0]:.2f} to {path[-1]:.2f}" for kind, path in prices.items()]
+    sold = [f"{kind} {np.nanmean(path):.1f}" for kind, path in units.items()]
+    return (
+        f"{product} by {period}. {price_label}, first to last {period}: {', '.join(told)}. "
+        f"{units_label}, mean: {', '.join(sold)}."
+    )
+
+
+@_plot
+def learning_plot(figure: Figure, history: Sequence[Mapping[str, float]], *, objective: str, unit: str) -> str:
+    """Gain over the best fixed prices by training step with two standard errors; the kept policy is ringed."""
+    steps, gain, error, scale = (_column(history, name) for name in ("steps", "gain", "gain_se", "best_fixed"))
+    if unit == "%":
+        gain, error = 100 * gain / scale, 100 * error / scale
+    kept = int(np.argmax(_column(history, "objective")))
+    axis = figure.add_subplot()
+    axis.fill_between(steps, gain - 2 * error, gain + 2 * error, color=ACCENT, alpha=0.2, linewidth=0)
+    axis.plot(steps, gain, ".-", color=ACCENT)
+    axis.plot(steps[kept], gain[kept], "o", markerfacecolor="none", color=INK, markersize=9)
+    axis.annotate("kept", (steps[kept], gain[kept]), xytext=(0, 8), textcoords="offset points", ha="center")
+    axis.axhline(0, color=INK, linewidth=0.8, linestyle="--")
+    axis.margins(y=0.18)
+    axis.set(xlabel="training steps", title=f"{objective} above the best fixed prices ({unit})")
+    axis.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axis.xaxis.set_major_locator(MaxNLocator(6))
+    axis.grid(axis="y")
+    return (
+        f"{objective.capitalize()} above the best fixed prices in {unit}, at {len(steps)} validations: "
+        f"from {gain[0]:+.2f} at {steps[0]:,.0f} steps to {gain[-1]:+.2f} at {steps[-1]:,.0f}; "
+        f"kept is the policy of {steps[kept]:,.0f} steps with {gain[kept]:+.2f} "
+        f"(two standard errors: {2 * error[kept]:.2f})."
+    )
+
+
+@_plot
+def fidelity_plot(figure: Figure, products: Sequence[Mapping[str, Any]]) -> str:
+    """Units that were sold against units that the fitted market sells, a dot a product, with the line of equality."""
+    actual, simulated = _column(products, "actual_units"), _column(products, "simulated_units")
+    figure.set_size_inches(_WIDTH, 3.4)
+    axis = figure.add_subplot()
+    axis.plot(actual, simulated, "o", color=ACCENT, alpha=0.7, markersize=5)
+    both = np.concatenate([actual, simulated])
+    both = both[np.isfinite(both)]
+    wide = both.min() > 0 and both.max() > 30 * both.min()
+    if wide:
+        axis.set(xscale="log", yscale="log")
+        ends = [both.min() / 1.3, both.max() * 1.3]
+    else:
+        spare = 0.06 * float(both.max() - both.min()) or 1.0
+        ends = [both.min() - spare, both.max() + spare]
+        axis.xaxis.set_major_locator(MaxNLocator(5))
+        axis.yaxis.set_major_locator(MaxNLocator(5))
+        axis.ticklabel_format(style="plain")
+    axis.plot(ends, ends, color=INK, linewidth=0.8, linestyle="--", zorder=0)
+    axis.set(
+        xlim=ends, ylim=ends, aspect="equal", xlabel="units sold in truth", title="units sold in the fitted market"
+    )
+    axis.grid()
+    axis.set_axisbelow(True)
+    close = np.corrcoef(actual, simulated)[0, 1] if len(products) > 2 and np.ptp(actual) and np.ptp(simulated) else None
+    return f"Units sold in the fitted market against units sold in truth, {len(products)} products" + (
+        "." if close is None else f"; correlation {close:.2f}."
+    )
+
+
+@_plot
+def trend_plot(figure: Figure, trend: Mapping[str, Any]) -> str:
+    """The shop's weekly traffic and its forecast with the band."""
+    past, ahead = _weeks(trend["weeks"]), _weeks(trend["forecast_weeks"])
+    history, forecast, low, high = (
+        np.array(trend[name], dtype=float) for name in ("history", "traffic", "low", "high")
+    )
+    axis = figure.add_subplot()
+    axis.plot(past, history, color=GREY, linewidth=1.2)
+    axis.fill_between(ahead, low, high, color=ACCENT, alpha=0.2, linewidth=0)
+    axis.plot(ahead, forecast, color=ACCENT, linewidth=1.8, marker="." if len(ahead) == 1 else None)
+    if past.dtype.kind == "M":
+        locator = AutoDateLocator(minticks=3, maxticks=6)
+        axis.xaxis.set_major_locator(locator)
+        axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    else:
+        axis.set_xlabel("week")
+    axis.set_title("traffic a week: history (grey), forecast and its band (blue)")
+    axis.grid(axis="y")
+    return (
+        f"Traffic a week: {len(history)} weeks of history with mean {np.nanmean(history):,.0f}, "
+        f"then a forecast of {len(forecast)} weeks with mean {np.nanmean(forecast):,.0f}."
+    )
+
+
+def _column(rows: Sequence[Mapping[str, Any]], name: str) -> NDArray[np.float64]:
+    return np.array([row[name] for row in rows], dtype=float)
+
+
+def _weeks(values: Sequence[Any]) -> NDArray[Any]:
+    """Dates where the weeks are written as dates, else numbers."""
+    return np.array(values, dtype="datetime64[D]" if isinstance(values[0], str) else float)
+
+
+def _short(name: str, limit: int = 24) -> str:
+    return name if len(name) <= limit else name[: limit - 1] + "…"
