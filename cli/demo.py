@@ -172,7 +172,9 @@ def _answer_lines(answer: PriceAnswer, shown: int = 5) -> list[str]:
             f"{segment} {share:.0%} off" for segment, share in item.discounts.items() if share >= 0.005
         )
         lines.append(f"{item.product}: {item.price:.2f}" + (f" ({discounts})" if discounts else ""))
-        lines += [f"    {step.rule}: {_text(step.before)} to {_text(step.after)}, {step.why}" for step in item.trail]
+        # Rounding to the tick is in every trail and no news.
+        told = [step for step in item.trail if step.rule != "price_ladder"]
+        lines += [f"    {step.rule}: {_text(step.before)} to {_text(step.after)}, {step.why}" for step in told]
     return lines + [
         f"shown to {segment}: {product or 'nothing'}" for segment, product in answer.recommendations.items()
     ]

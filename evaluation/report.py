@@ -98,6 +98,8 @@ def verdict(comparison: Comparison, learned: str | None) -> str:
             said.append(f"They reach {_percent(row.share_of_optimum)} of the exact optimum.")
     if _HISTORICAL in comparison.episodes and learned != _HISTORICAL:
         said.append(f"The historical prices {_earn(comparison, _row(comparison, _HISTORICAL))}.")
+    if comparison.spec.assumptions:
+        said.append(f"The {market.objective} rests on what was assumed beside the data.")
     return " ".join(said).replace("−", "-")  # a terminal may lack the sign
 
 
@@ -130,8 +132,10 @@ def _gap(comparison: Comparison, row: Row, sign: int = 1) -> tuple[str, str]:
     low, high = sorted((sign * low, sign * high))
     tail = "%" if unit == "%" else unit and f" {unit}"
     finite = [abs(x) for x in (mean, low, high) if x and math.isfinite(x)]
-    # As many digits as the smallest of the three needs, so that nothing that is not zero reads as zero.
-    digits = min(4, max(1, math.ceil(-math.log10(min(finite, default=1.0)))))
+    # As many digits as the smallest of the three needs, so that nothing that is not zero reads as zero, and as the two
+    # ends of the interval need to differ.
+    width = high - low if 0 < high - low < math.inf else 1.0
+    digits = min(4, max(1, math.ceil(-math.log10(min([*finite, width], default=1.0)))))
     amount, *ends = (f"{_number(x, digits)}{tail}" for x in (sign * mean, low, high))
     known = math.isfinite(low) and math.isfinite(high)
     return amount, f"(95% interval {ends[0]} to {ends[1]})" if known else "(one episode gives no interval)"

@@ -129,18 +129,20 @@ class Guardrails:
                 discount = after
         return GuardedAction(price, discount, trail)
 
-    def trace(self, action: Action, view: MarketView, product: int) -> list[TrailStep]:
-        """Step by step, what the rules did to one product's price and discounts in the first market."""
-        value, trail = {"price": action.price, "discount": action.discount}, []
+    def traces(self, action: Action, view: MarketView) -> list[list[TrailStep]]:
+        """Step by step, what the rules did to each product's price and discounts in the first market."""
+        value = {"price": np.asarray(action.price), "discount": action.discount}
+        trails: list[list[TrailStep]] = [[] for _ in range(action.price.shape[1])]
         for rule, kind, after in self._steps(action, view):
-            before, now = np.asarray(value[kind])[0, product], after[0, product]
-            if not np.array_equal(before, now, equal_nan=True):
-                trail.append(TrailStep(rule, before.tolist(), now.tolist()))
+            before, now = np.asarray(value[kind])[0], after[0]
+            same = (before == now) | (np.isnan(before) & np.isnan(now))
+            for n in np.flatnonzero(~same.reshape(len(now), -1).all(axis=1)):
+                trails[n].append(TrailStep(rule, before[n].tolist(), now[n].tolist()))
             value[kind] = after
-        return trail
+        return trails
 
     def _steps(self, action: Action, view: MarketView) -> Iterator[tuple[str, str, NDArray[np.float32]]]:
-        """Each rule in turn, with the price or the discount after it; `apply` and `trace` both read this."""
+        """Each rule in turn, with the price or the discount after it; `apply` and `traces` both read this."""
         current = np.clip(view.list_price, self.low, self.high)
         price = np.asarray(action.price, dtype=np.float32)
         price = np.where(np.isfinite(price) & (price > 0), price, current)
@@ -199,8 +201,10 @@ class Guardrails:
             return steps[np.clip(index, 0, len(steps) - 1)].astype(np.float32)
         tick = self.tick or 1.0
         first, last = np.ceil(soft_low / tick - 1e-4), np.floor(soft_high / tick + 1e-4)
-        count = np.where(first <= last, np.clip(np.round(price.astype(np.float64) / tick), first, last), np.round(current / tick))
-        return (count * tick).astype(np.float32)
+        count = np.where(
+            first <= last, np.clip(np.round(price.astype(np.float64) / tick), first, last), np.round(current / tick)
+        )
+        return (count.astype(np.float64) * tick).astype(np.float32)
 
     def _round(self, price: ArrayLike, *, up: bool) -> NDArray[np.float64]:
         """The allowed step at or above (up) or at or below a bound; NaN where there is none."""

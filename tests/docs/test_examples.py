@@ -16,7 +16,7 @@ def test_the_examples_of_a_page_run(page, tmp_path, monkeypatch):
     assert blocks, f"{page} has no example"
     namespace: dict = {}
     for block in blocks:
-        exec(compile(block, page, "exec"), namespace)  # noqa: S102
+        exec(compile(block, page, "exec"), namespace)
 
 
 @pytest.mark.parametrize("page", [*PAGES, "CHANGELOG.md", "docs/notation.md"])

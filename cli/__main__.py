@@ -1,0 +1,5 @@
+"""`python -m repricer.cli` is `repricer`."""
+
+from . import main
+
+main(prog_name="repricer")

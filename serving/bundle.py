@@ -1,0 +1,90 @@
+"""Read a policy bundle and believe nothing in it before it is verified. No torch, no pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..pricing import Catalogue, Guardrails, NetworkPolicy, feature_names
+from . import golden
+from .codec import Knowledge, knowledge_from
+from .files import CATALOGUE, GOLDEN, GUARDRAILS, MANIFEST, POLICY, BundleError, read_files
+from .network import open_network
+from .signing import open_seal, read_public_key, sha256
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A verified policy with all it needs to answer.
+
+    policy: proposes prices; its name is that of the training run. guardrails: what turns them into allowed prices.
+    candidates: (K, N) whether a product may fill a segment's slot, or None without slots. scenario: its name and
+    version. manifest: where the policy comes from and what it is worth. digest: SHA-256 of the manifest, which names
+    this very bundle. trust: "pinned" where a given public key signed it, "self-signed" where its own key only shows
+    that it is unchanged.
+    """
+
+    policy: NetworkPolicy
+    guardrails: Guardrails
+    catalogue: Catalogue
+    candidates: NDArray[np.bool_] | None
+    scenario: str
+    manifest: dict[str, Any]
+    digest: str
+    trust: Literal["pinned", "self-signed"]
+
+
+def load_bundle(path: str | os.PathLike[str], *, public_key: str | os.PathLike[str] | None = None) -> Bundle:
+    """The bundle in a folder, verified: its files, their hashes, the signature, the network, the golden vectors.
+
+    public_key: PEM file of the key that must have signed it. Without one, anybody may have made the bundle. Raises
+    BundleError (a ValueError) with one line.
+    """
+    folder = Path(path)
+    pinned = None if public_key is None else read_public_key(Path(public_key))
+    files = read_files(folder)
+    try:
+        manifest = open_seal(files, pinned)
+        if manifest["schema_version"] != SCHEMA_VERSION:
+            raise BundleError(
+                f"{MANIFEST}: schema_version must be {SCHEMA_VERSION}; got {manifest['schema_version']!r}; "
+                "read it with the repricer that wrote it"
+            )
+        knowledge = knowledge_from(json.loads(files[CATALOGUE]), json.loads(files[GUARDRAILS]))
+        policy = _policy(files[POLICY], knowledge, str(manifest["policy"]))
+        scenario = "{name}:{version}".format_map(manifest["scenario"])
+        golden.check(json.loads(files[GOLDEN]), knowledge, policy)
+    except BundleError as error:
+        raise BundleError(f"{folder}: {error}") from error
+    except Exception as error:
+        # Whatever breaks here was broken by what the files say: ONNX Runtime's errors, for one, share no base class.
+        first = (str(error).splitlines() or [""])[0][:200]
+        raise BundleError(
+            f"{folder} must be a bundle that repricer wrote; got {type(error).__name__}: {first}; export it again"
+        ) from error
+    return Bundle(
+        policy=policy,
+        guardrails=knowledge.guardrails,
+        catalogue=knowledge.catalogue,
+        candidates=knowledge.candidates,
+        scenario=scenario,
+        manifest=manifest,
+        digest=sha256(files[MANIFEST]),
+        trust="self-signed" if pinned is None else "pinned",
+    )
+
+
+def _policy(model: bytes, knowledge: Knowledge, name: str) -> NetworkPolicy:
+    columns = len(feature_names(knowledge.catalogue))
+    if not knowledge.product_wise:
+        columns *= knowledge.catalogue.num_products
+    forward = open_network(model, knowledge.layout, columns)
+    return NetworkPolicy(name, forward, knowledge.layout, knowledge.base_price, knowledge.product_wise)

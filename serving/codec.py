@@ -1,0 +1,125 @@
+"""The price rules and the catalogue as JSON: plain numbers, every shape and bound checked on the way in."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..pricing import ActionLayout, Catalogue, Guardrails, PriceLadder
+from .files import CATALOGUE, GUARDRAILS, BundleError
+
+_MOST = 1e12
+
+
+@dataclass(frozen=True, eq=False)
+class Knowledge:
+    """What a bundle knows beside its network (N products, K segments).
+
+    base_price: (N,) what the network's price multiplies, currency per unit. product_wise: whether a row of the network
+    is a product or a market. candidates: (K, N) whether the product may fill the segment's slot; None without slots.
+    """
+
+    catalogue: Catalogue
+    guardrails: Guardrails
+    layout: ActionLayout
+    base_price: NDArray[np.float32]
+    product_wise: bool
+    candidates: NDArray[np.bool_] | None
+
+
+def guardrails_document(rules: Guardrails) -> dict[str, Any]:
+    """Everything that `guardrails_from` needs."""
+    document = {item.name: _plain(getattr(rules, item.name)) for item in fields(rules) if item.init}
+    return document | {"ladder": None if rules.ladder is None else rules.ladder.steps.tolist()}
+
+
+def guardrails_from(document: dict[str, Any], num_products: int) -> Guardrails:
+    """The price rules of a document; ValueError or TypeError where it is none."""
+    names = [item.name for item in fields(Guardrails) if item.init]
+    _check_keys(GUARDRAILS, document, names)
+    bounds = {
+        name: _numbers(GUARDRAILS, document, name, (num_products,), least=0, kind=np.float64)
+        for name in ("floor", "ceiling", "unit_cost")
+    }
+    ladder = None if document["ladder"] is None else PriceLadder(np.array(document["ladder"], dtype=np.float64))
+    values: dict[str, Any] = {**document, **bounds, "ladder": ladder}
+    return Guardrails(**values)
+
+
+def catalogue_document(knowledge: Knowledge) -> dict[str, Any]:
+    """Everything that `knowledge_from` needs, apart from the price rules."""
+    document = {item.name: _plain(getattr(knowledge.catalogue, item.name)) for item in fields(Catalogue)}
+    return document | {
+        "layout": asdict(knowledge.layout),
+        "base_price": _plain(knowledge.base_price),
+        "product_wise": knowledge.product_wise,
+        "candidates": _plain(knowledge.candidates),
+    }
+
+
+def knowledge_from(document: dict[str, Any], guardrails: dict[str, Any]) -> Knowledge:
+    """What the two documents hold; ValueError or TypeError where they are wrong."""
+    own = ("layout", "base_price", "product_wise", "candidates")
+    _check_keys(CATALOGUE, document, [item.name for item in fields(Catalogue)] + list(own))
+    products, segments = (_names(document, key) for key in ("products", "segments"))
+    n, k, t = len(products), len(segments), len(document["forecast_units"])
+    layout = ActionLayout(**document["layout"])
+    if layout.num_segments != k or t < 1 or not isinstance(document["product_wise"], bool):
+        raise BundleError(f"{CATALOGUE} must agree with its own segments and periods; got another; export it again")
+    candidates = None
+    if document["candidates"] is not None:
+        candidates = _numbers(CATALOGUE, document, "candidates", (k, n), least=0) > 0
+
+    def column(name: str, *shape: int, least: float = 0.0) -> NDArray[np.float32]:
+        return _numbers(CATALOGUE, document, name, shape, least=least)
+
+    return Knowledge(
+        catalogue=Catalogue(
+            products=products,
+            segments=segments,
+            category=column("category", n).astype(np.intp),
+            regular_price=column("regular_price", n, least=1e-9),
+            unit_cost=column("unit_cost", n),
+            segment_elasticity=column("segment_elasticity", k, n, least=-_MOST),
+            segment_units=column("segment_units", k, n),
+            forecast_units=column("forecast_units", t, n),
+        ),
+        guardrails=guardrails_from(guardrails, n),
+        layout=layout,
+        base_price=column("base_price", n, least=1e-9),
+        product_wise=document["product_wise"],
+        candidates=candidates,
+    )
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+def _check_keys(file: str, document: dict[str, Any], names: Collection[str]) -> None:
+    if set(document) != set(names):
+        raise BundleError(f"{file} must have the keys {', '.join(names)}; got {', '.join(document)}; export it again")
+
+
+def _names(document: dict[str, Any], key: str) -> tuple[str, ...]:
+    names = tuple(document[key])
+    if not names or len(set(names)) < len(names) or not all(isinstance(name, str) for name in names):
+        raise BundleError(f"{CATALOGUE}: {key} must be different names; got something else; export it again")
+    return names
+
+
+def _numbers(
+    file: str, document: dict[str, Any], key: str, shape: tuple[int, ...], *, least: float, kind: type = np.float32
+) -> NDArray[Any]:
+    """An array of this shape with every number in [least, 1e12], which leaves out NaN and infinity."""
+    values = np.array(document[key], dtype=np.float64)
+    if values.shape != shape or not ((values >= least) & (values <= _MOST)).all():
+        raise BundleError(
+            f"{file}: {key} must have shape {shape} and numbers from {least:g} to {_MOST:g}; "
+            f"got shape {values.shape}; export it again"
+        )
+    return values.astype(kind)

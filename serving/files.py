@@ -1,0 +1,125 @@
+"""The folder that a bundle is: exactly these files, read whole and once, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+POLICY, GUARDRAILS, CATALOGUE, GOLDEN = "policy.onnx", "guardrails.json", "catalogue.json", "golden.json"
+MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
+LIMITS = {
+    POLICY: 64 << 20,
+    GUARDRAILS: 8 << 20,
+    CATALOGUE: 64 << 20,
+    GOLDEN: 32 << 20,
+    MANIFEST: 4 << 20,
+    SIGNATURE: 1 << 10,
+}
+"""Every file of a bundle and the most bytes it may have."""
+
+
+class BundleError(ValueError):
+    """A bundle, or a key of one, that cannot be read, trusted or replaced; the message is one line that says why."""
+
+
+def read_files(folder: Path) -> dict[str, bytes]:
+    """The contents of a bundle's files; BundleError unless they are all there, plain, small enough, and alone.
+
+    Each file is read once, so that what is verified is what is used, whatever happens to the folder meanwhile.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            found = {entry.name: entry for entry in entries}
+        problem = _problem(found)
+        if problem is None:
+            return {name: _read(folder / name, limit) for name, limit in LIMITS.items()}
+    except OSError as error:
+        problem = error.strerror or str(error)
+    raise BundleError(f"{folder} must be a bundle: the files {', '.join(LIMITS)}; got {problem}; export it again")
+
+
+def _problem(found: Mapping[str, os.DirEntry[str]]) -> str | None:
+    """What is wrong with the names or the kinds of a folder's entries."""
+    for name in sorted(found.keys() ^ LIMITS.keys()):
+        return f"{name!r} as well" if name in found else f"no {name}"
+    for name, entry in found.items():
+        if not entry.is_file(follow_symlinks=False):
+            return f"a {name} that is no plain file"
+    return None
+
+
+def _read(path: Path, limit: int) -> bytes:
+    with path.open("rb") as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise BundleError(f"{path} must have at most {limit:,} bytes; got more; export it again")
+    return content
+
+
+def check_target(out: Path) -> None:
+    """BundleError unless `out` is free, or a bundle (good or not) that may be replaced."""
+    if not out.exists() and not out.is_symlink():
+        return
+    if out.is_dir() and not out.is_symlink():
+        with os.scandir(out) as entries:
+            if _problem({entry.name: entry for entry in entries}) is None:
+                return
+    raise BundleError(f"{out} must be a new path or a bundle to replace; got something else; choose another path")
+
+
+def write_files(out: Path, files: Mapping[str, bytes], check: Callable[[Path], object]) -> None:
+    """Put the files at `out` once they are all on the disk and `check` has passed on them there.
+
+    They are written to a folder beside it, which is then renamed.
+    """
+    temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}.new")
+    try:
+        # Not `mkdtemp`: its folders are closed to the user who runs the service.
+        temporary.mkdir(parents=True)
+        for name, content in files.items():
+            write_durably(temporary / name, content)
+        _sync(temporary)
+        check(temporary)
+        check_target(out)
+        _swap_in(temporary, out)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _swap_in(temporary: Path, out: Path) -> None:
+    """Rename the folder to `out`. What stands there steps aside, and comes back if that fails.
+
+    No portable call exchanges two folders: a reader finds the old one, the new one, or for an instant none.
+    """
+    replaced = temporary.with_suffix(".old")
+    if out.exists():
+        out.rename(replaced)
+    try:
+        temporary.rename(out)
+    except BaseException:
+        if replaced.exists():
+            replaced.rename(out)
+        raise
+    _sync(out.parent)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def write_durably(path: Path, content: bytes, mode: int = 0o666) -> None:
+    """Write a new file, private from its first byte where `mode` says so, and wait for the disk."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    """Wait until the folder's names are on the disk, where the system lets a folder be opened."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,129 @@
+"""One market state in, allowed prices out, with what the price rules changed and why."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..pricing import Action, MarketView
+from .bundle import Bundle
+from .state import State, market_view
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one price rule changed: its name, the value before and after (price, or discounts by segment), the rule."""
+
+    rule: str
+    before: Any
+    after: Any
+    why: str
+
+
+@dataclass(frozen=True)
+class ProductPrice:
+    """The answer for one product.
+
+    proposed: what the policy wanted, None where that was no number. price: the allowed list price. Both currency per
+    unit. discounts: allowed fraction of the list price by segment, empty where the scenario has none. trail: what the
+    price rules changed, in order.
+    """
+
+    product: str
+    proposed: float | None
+    price: float
+    discounts: dict[str, float]
+    trail: list[Change]
+
+
+@dataclass(frozen=True)
+class PriceAnswer:
+    """The answer for one market state.
+
+    policy: name of the policy. bundle: SHA-256 of the manifest. scenario: name and version. prices: one a product, in
+    the catalogue's order. recommendations: the product for each segment's slot or None, empty where there are no slots.
+    """
+
+    policy: str
+    bundle: str
+    scenario: str
+    period: int
+    prices: list[ProductPrice]
+    recommendations: dict[str, str | None]
+    milliseconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The answer as plain JSON."""
+        prices = [vars(price) | {"trail": [vars(change) for change in price.trail]} for price in self.prices]
+        return vars(self) | {"prices": prices}
+
+
+class Predictor:
+    """Answers from a bundle; one may be used by several threads."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+
+    def price(self, state: State) -> PriceAnswer:
+        """Prices for one market state, as `market_view` describes it. Raises StateError (a ValueError)."""
+        started = time.perf_counter()
+        view = market_view(self.bundle.catalogue, state)
+        action = self.bundle.policy.act(view)
+        return PriceAnswer(
+            policy=self.bundle.policy.name,
+            bundle=self.bundle.digest,
+            scenario=self.bundle.scenario,
+            period=int(view.period[0]),
+            prices=self._prices(action, view),
+            recommendations=self._recommendations(action, view),
+            milliseconds=round((time.perf_counter() - started) * 1e3, 4),
+        )
+
+    def _prices(self, action: Action, view: MarketView) -> list[ProductPrice]:
+        catalogue, rules = self.bundle.catalogue, self.bundle.guardrails
+        allowed, traces = rules.apply(action, view), rules.traces(action, view)
+        answers = []
+        for n, product in enumerate(catalogue.products):
+            discounts = [] if allowed.discount is None else _plain(allowed.discount[0, n].tolist())
+            steps = [step for step in traces[n] if _moved(step.before, step.after)]
+            answers.append(
+                ProductPrice(
+                    product=product,
+                    proposed=_plain(float(action.price[0, n])),
+                    price=_plain(float(allowed.price[0, n])),
+                    discounts=dict(zip(catalogue.segments, discounts, strict=False)),
+                    trail=[Change(step.rule, _plain(step.before), _plain(step.after), step.why) for step in steps],
+                )
+            )
+        return answers
+
+    def _recommendations(self, action: Action, view: MarketView) -> dict[str, str | None]:
+        """The candidate in stock with the highest positive score, the first of equals, as in the simulated market."""
+        catalogue, candidates = self.bundle.catalogue, self.bundle.candidates
+        if candidates is None or action.recommendation is None:
+            return {}
+        score = action.recommendation[0].T
+        score = np.where(candidates & (view.on_hand[0] > 0) & (score > 0), score, 0)
+        best = score.argmax(axis=1)
+        return {
+            segment: catalogue.products[best[k]] if score[k, best[k]] > 0 else None
+            for k, segment in enumerate(catalogue.segments)
+        }
+
+
+def _moved(before: Any, after: Any) -> bool:
+    """Whether a rule changed more than the last bits, as when a price already is a step of the ladder."""
+    if isinstance(before, list):
+        return any(map(_moved, before, after))
+    return not math.isclose(before, after, rel_tol=1e-6)
+
+
+def _plain(value: Any) -> Any:
+    """A float32 to the seven digits that it has (1.55, not 1.5500000715255737); None for what is no number."""
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return float(f"{value:.7g}") if math.isfinite(value) else None

@@ -1,0 +1,117 @@
+"""Ed25519 keys and the signature that binds a bundle's files together (RFC 8032)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+
+from .files import MANIFEST, SIGNATURE, BundleError, write_durably
+
+Key = TypeVar("Key", Ed25519PrivateKey, Ed25519PublicKey)
+
+
+def own_key_paths(out: Path) -> tuple[Path, Path]:
+    """Where the private and the public key stand that `export` makes for itself: OUT.key.pem and OUT.pub.pem."""
+    return out.with_name(out.name + ".key.pem"), out.with_name(out.name + ".pub.pem")
+
+
+def own_key(out: Path) -> Ed25519PrivateKey:
+    """The key beside the bundle, made on first use; only its owner may read it."""
+    private, public = own_key_paths(out)
+    if not private.exists():
+        private.parent.mkdir(parents=True, exist_ok=True)
+        pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        write_durably(private, pem, mode=0o600)
+    key = read_private_key(private)
+    pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    if not public.exists() or public.read_bytes() != pem:
+        public.write_bytes(pem)
+    return key
+
+
+def read_private_key(path: Path) -> Ed25519PrivateKey:
+    """The key that signs, from a PEM file without a password."""
+    return _read_key(path, lambda pem: load_pem_private_key(pem, password=None), Ed25519PrivateKey, "private")
+
+
+def read_public_key(path: Path) -> Ed25519PublicKey:
+    """The key that a bundle must be signed by, from a PEM file."""
+    return _read_key(path, load_pem_public_key, Ed25519PublicKey, "public")
+
+
+def _read_key(path: Path, load: Callable[[bytes], Any], kind: type[Key], word: str) -> Key:
+    try:
+        key = load(path.read_bytes())
+    except OSError as error:
+        problem = error.strerror
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        problem = "something else, or a key with a password"
+    else:
+        if isinstance(key, kind):
+            return key
+        problem = f"a {type(key).__name__}"
+    raise BundleError(f"{path} must be an Ed25519 {word} key (PEM, no password); got {problem}; give another file")
+
+
+def seal(files: Mapping[str, bytes], facts: Mapping[str, Any], key: Ed25519PrivateKey) -> dict[str, bytes]:
+    """The files with the manifest that lists their sizes and hashes beside the facts, and its signature."""
+    listed = {name: {"bytes": len(content), "sha256": sha256(content)} for name, content in files.items()}
+    manifest = to_json(MANIFEST, {**facts, "files": listed})
+    return {**files, MANIFEST: manifest, SIGNATURE: _signature_file(key.public_key(), key.sign(manifest))}
+
+
+def _signature_file(public: Ed25519PublicKey, signature: bytes) -> bytes:
+    return to_json(SIGNATURE, {"public_key": public.public_bytes_raw().hex(), "signature": signature.hex()})
+
+
+def open_seal(files: Mapping[str, bytes], pinned: Ed25519PublicKey | None) -> dict[str, Any]:
+    """The manifest, once the signature over it and every hash in it hold; BundleError otherwise.
+
+    pinned: the key to trust; without it the bundle's own key shows only that nothing has changed since the export.
+    """
+    document = json.loads(files[SIGNATURE])
+    own = Ed25519PublicKey.from_public_bytes(bytes.fromhex(document["public_key"]))
+    signature = bytes.fromhex(document["signature"])
+    if files[SIGNATURE] != _signature_file(own, signature):
+        raise BundleError(f"{SIGNATURE} must be as it was written; got another spelling; export it again")
+    if pinned is not None and pinned != own:
+        raise BundleError(f"{SIGNATURE} must be made with the given public key; got another signer; check its source")
+    try:
+        own.verify(signature, files[MANIFEST])
+    except InvalidSignature as error:
+        raise BundleError(f"{MANIFEST} must be as it was signed; got other bytes; export it again") from error
+    manifest = json.loads(files[MANIFEST])
+    wanted = files.keys() - {MANIFEST, SIGNATURE}
+    if manifest["files"].keys() != wanted:
+        raise BundleError(f"{MANIFEST} must list {', '.join(sorted(wanted))}; got other names; export it again")
+    for name, entry in manifest["files"].items():
+        if (len(files[name]), sha256(files[name])) != (entry["bytes"], entry["sha256"]):
+            raise BundleError(f"{name} must be as {MANIFEST} lists it; got other bytes; export it again")
+    return manifest
+
+
+def sha256(content: bytes) -> str:
+    """Hash of a file's bytes, hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def to_json(name: str, document: Any) -> bytes:
+    """A JSON file of a bundle; BundleError where something in it is no JSON, a NaN for one."""
+    try:
+        return json.dumps(document, indent=1, allow_nan=False).encode() + b"\n"
+    except (TypeError, ValueError) as error:
+        raise BundleError(f"{name} must hold plain finite JSON; got: {error}; mend the run") from error

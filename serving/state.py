@@ -1,0 +1,157 @@
+"""A market's state as plain data, as a shop's systems would send it, checked and turned into a market view."""
+
+from __future__ import annotations
+
+import difflib
+import reprlib
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..pricing import Catalogue, Guardrails, MarketView
+
+State = Mapping[str, Any]
+_KEYS = ("period", "products")
+_LEAST = {"list_price": 1e-9, "on_hand": 0.0, "on_order": 0.0, "reference_price": 1e-9, "last_units": 0.0}
+_MOST = 1e12
+_REQUIRED = ("product", "list_price", "on_hand")
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 80
+
+
+class StateError(ValueError):
+    """A state that no price can be given for; the message is one line that says what is wrong in it and where."""
+
+
+def market_view(catalogue: Catalogue, state: State) -> MarketView:
+    """The view of one market. Raises StateError.
+
+    state: {"period": number from 0, "products": [one object a product of the catalogue, in any order]}, with product
+    (name), list_price (in force now, currency per unit), on_hand (units, null for unlimited) and, if known, on_order
+    (units; 0), reference_price (currency per unit; the list price) and last_units (sold in the period before; the
+    forecast).
+    """
+    _check_keys(state, _KEYS, _KEYS, "state")
+    period = _period(catalogue, state["period"])
+    items = _by_product(catalogue, state["products"])
+    forecast = catalogue.forecast_units[max(period - 1, 0)].tolist()
+    rows = [_numbers(item, units) for item, units in zip(items, forecast, strict=True)]
+    columns: NDArray[np.float32] = np.array(rows, dtype=np.float32).T[:, None]
+    return MarketView(catalogue, np.array([period]), **dict(zip(_LEAST, columns, strict=True)))
+
+
+def example_state(catalogue: Catalogue) -> dict[str, Any]:
+    """A valid state of this catalogue: the opening, at regular prices, with the forecast of all periods in stock."""
+    stock = np.ceil(catalogue.forecast_units.sum(axis=0))
+    return {
+        "period": 0,
+        "products": [
+            {
+                "product": name,
+                "list_price": round(float(catalogue.regular_price[n]), 4),
+                "on_hand": float(stock[n]),
+                "on_order": 0.0,
+                "reference_price": round(float(catalogue.regular_price[n]), 4),
+                "last_units": 0.0,
+            }
+            for n, name in enumerate(catalogue.products)
+        ],
+    }
+
+
+def random_states(catalogue: Catalogue, rules: Guardrails, count: int, seed: int) -> list[dict[str, Any]]:
+    """Valid states all over what the price rules allow, to compare two ways of answering on."""
+    rng, size = np.random.default_rng(seed), catalogue.num_products
+    states = []
+    for _ in range(count):
+        period = int(rng.integers(catalogue.horizon))
+        ahead = catalogue.forecast_units[period:].sum(axis=0)
+        price = np.exp(rng.uniform(np.log(rules.low), np.log(np.maximum(rules.high, rules.low * (1 + 1e-6)))))
+        columns = {
+            "product": catalogue.products,
+            "list_price": price.round(4).clip(1e-4).tolist(),
+            "on_hand": [None if rng.random() < 0.2 else x for x in rng.poisson(ahead * rng.uniform(0, 2)).tolist()],
+            "on_order": (rng.poisson(ahead / catalogue.horizon) * (rng.random(size) < 0.5)).tolist(),
+            "reference_price": (price * rng.uniform(0.8, 1.25, size)).round(4).clip(1e-4).tolist(),
+            "last_units": rng.poisson(catalogue.forecast_units[period]).tolist(),
+        }
+        rows = zip(*columns.values(), strict=True)
+        states.append({"period": period, "products": [dict(zip(columns, row, strict=True)) for row in rows]})
+    return states
+
+
+def _period(catalogue: Catalogue, period: Any) -> int:
+    last = catalogue.horizon - 1
+    if isinstance(period, bool) or not isinstance(period, int) or not 0 <= period <= last:
+        raise StateError(
+            f"state: period must be a whole number from 0 to {last} (the policy's horizon); "
+            f"got {_short.repr(period)}; give the number of the present period"
+        )
+    return period
+
+
+def _by_product(catalogue: Catalogue, products: Any) -> list[Mapping[str, Any]]:
+    """The objects of the state in the catalogue's order."""
+    if isinstance(products, str | bytes) or not isinstance(products, Sequence):
+        raise StateError(f"state: products must be a list of objects; got {_short.repr(products)}; list the products")
+    items: dict[str, Mapping[str, Any]] = {}
+    known = frozenset(catalogue.products)
+    for number, item in enumerate(products, start=1):
+        _check_keys(item, ("product", *_LEAST), _REQUIRED, f"state: products, item {number}")
+        name = item["product"]
+        if not isinstance(name, str) or name not in known:
+            near = _nearest(name, catalogue.products)
+            raise StateError(
+                f"state: product must be one of the catalogue's {catalogue.num_products}; "
+                f"got {_short.repr(name)} (item {number}); {near}"
+            )
+        if name in items:
+            raise StateError(f"state: a product must stand once; got {name!r} again (item {number}); remove one")
+        items[name] = item
+    lacking = [name for name in catalogue.products if name not in items]
+    if lacking:
+        raise StateError(
+            f"state: products must hold all {catalogue.num_products} of the catalogue; got {len(items)}, without "
+            f"{_short.repr(lacking[0])}; add {'it' if len(lacking) == 1 else f'the {len(lacking)} that lack'}"
+        )
+    return [items[name] for name in catalogue.products]
+
+
+def _numbers(item: Mapping[str, Any], forecast: float) -> list[float]:
+    """One product's numbers in the order of `_LEAST`."""
+    item = {"on_order": 0.0, "reference_price": item["list_price"], "last_units": forecast, **item}
+    return [
+        np.inf if key == "on_hand" and item[key] is None else _number(item, key, least) for key, least in _LEAST.items()
+    ]
+
+
+def _number(item: Mapping[str, Any], key: str, least: float) -> float:
+    value = item[key]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= _MOST:
+        unlimited = ", or null for unlimited" if key == "on_hand" else ""
+        raise StateError(
+            f"state: {key} of {item['product']!r} must be a number from {least:g} to {_MOST:g}{unlimited}; "
+            f"got {_short.repr(value)}; mend it"
+        )
+    return value
+
+
+def _check_keys(item: Any, known: Collection[str], required: Collection[str], where: str) -> None:
+    if not isinstance(item, Mapping):
+        raise StateError(f"{where} must be an object with {', '.join(known)}; got {_short.repr(item)}; mend it")
+    for key in item:
+        if key not in known:
+            raise StateError(f"{where} must have known keys; got {_short.repr(key)}; {_nearest(key, known)}")
+    for key in required:
+        if key not in item:
+            raise StateError(f"{where} must have {', '.join(required)}; got no {key}; add it")
+
+
+def _nearest(word: Any, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(str(word), known, n=1, cutoff=0.5)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    first = ", ".join(list(known)[:6])
+    return f"known are {first}{', …' if len(known) > 6 else ''}"

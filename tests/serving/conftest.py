@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from repricer.envs import catalogue_of
+from repricer.pricing import ActionLayout, feature_names
+from repricer.scenarios import MarketSpec, spec_from_table
+from repricer.serving import Bundle, export, load_bundle
+
+PRODUCTS = ("anchovy", "biscuit", "cider")
+SEGMENTS = ("thrifty", "loyal")
+
+
+@dataclass(frozen=True)
+class FakeRun:
+    """What `export` reads of a training run."""
+
+    spec: MarketSpec
+    actor: torch.nn.Module
+    layout: ActionLayout
+    base_price: np.ndarray
+    product_wise: bool
+    facts: dict[str, Any] = field(default_factory=lambda: {"algo": "ppo", "seed": 3, "steps": 1000})
+    evaluation: dict[str, Any] | None = None
+
+
+@pytest.fixture(scope="session")
+def spec() -> MarketSpec:
+    return spec_from_table(
+        {
+            "name": "test-market",
+            "version": 2,
+            "assumptions": ["the slot's lift was assumed"],
+            "market": {"horizon_periods": 8, "objective": "profit"},
+            "products": {
+                "names": PRODUCTS,
+                "regular_price": [2.0, 3.0, 5.0],
+                "unit_cost": [1.0, 1.0, 2.0],
+                "category": ("food", "food", "drink"),
+            },
+            "arrivals": {"rate": 20.0, "segments": SEGMENTS, "segment_share": 0.5},
+            "demand": {"quality": 3.0, "price_sensitivity": [[1.0] * 3, [0.5] * 3]},
+            "recommendation": {"lift": 0.5, "candidates": [[1, 1, 0], [0, 1, 1]]},
+            "prices": {
+                "floor": [1.0, 1.5, 3.0],
+                "ceiling": [4.0, 6.0, 9.0],
+                "tick": 0.05,
+                "minimum_margin": 0.2,
+                "max_change": 0.15,
+                "max_discount": 0.3,
+                "max_segment_spread": 0.1,
+            },
+        }
+    )
+
+
+def make_run(spec: MarketSpec, *, product_wise: bool) -> FakeRun:
+    catalogue = catalogue_of(spec)
+    base = catalogue.regular_price * np.float32(0.9)
+    layout = spec.action_layout(base)
+    rows = 1 if product_wise else catalogue.num_products
+    with torch.random.fork_rng():
+        torch.manual_seed(11)
+        actor = torch.nn.Sequential(
+            torch.nn.Linear(rows * len(feature_names(catalogue)), 32),
+            torch.nn.ReLU(),
+            torch.nn.Linear(32, 32),
+            torch.nn.ReLU(),
+            torch.nn.Linear(32, rows * layout.size),
+        )
+        actor[-1].weight.data *= 6
+    return FakeRun(spec, actor, layout, base, product_wise)
+
+
+@pytest.fixture(scope="session", params=[True, False], ids=["product-wise", "joint"])
+def run(request: pytest.FixtureRequest, spec: MarketSpec) -> FakeRun:
+    return make_run(spec, product_wise=request.param)
+
+
+@pytest.fixture(scope="session")
+def bundle_path(run: FakeRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One of each way to lay out rows; never changed by a test."""
+    return export(run, tmp_path_factory.mktemp("exported") / "bundle")
+
+
+@pytest.fixture(scope="session")
+def bundle(bundle_path: Path) -> Bundle:
+    return load_bundle(bundle_path)
+
+
+@pytest.fixture(scope="session")
+def one_run(spec: MarketSpec) -> FakeRun:
+    return make_run(spec, product_wise=True)
+
+
+@pytest.fixture(scope="session")
+def one_path(one_run: FakeRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle for tests that need no more than one; never changed by a test."""
+    return export(one_run, tmp_path_factory.mktemp("exported") / "bundle")
+
+
+@pytest.fixture(scope="session")
+def one(one_path: Path) -> Bundle:
+    return load_bundle(one_path)

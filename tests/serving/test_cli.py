@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from repricer.cli import main
+from repricer.cli.export import command as export_command
+from repricer.cli.price import command as price_command
+from repricer.cli.serve import command as serve_command
+from repricer.serving import Bundle, Predictor, StateError, example_state, load_bundle
+from repricer.serving.signing import own_key_paths
+
+
+def call(command: Any, *arguments: Any, **options: Any) -> Result:
+    return CliRunner().invoke(command, [str(argument) for argument in arguments], **options)
+
+
+@pytest.fixture
+def state_file(one: Bundle, tmp_path: Path) -> Path:
+    path = tmp_path / "state.json"
+    path.write_text(json.dumps(example_state(one.catalogue)))
+    return path
+
+
+def test_price_prints_one_document(one: Bundle, one_path: Path, state_file: Path) -> None:
+    result = call(price_command, one_path, "--state", state_file, "--json")
+    assert result.exit_code == 0
+    wanted = Predictor(one).price(json.loads(state_file.read_text())).to_dict()
+    assert json.loads(result.stdout) | {"milliseconds": 0} == wanted | {"milliseconds": 0}
+
+
+def test_price_shows_what_the_rules_changed(one_path: Path, state_file: Path) -> None:
+    result = call(price_command, one_path, "--state", state_file)
+    assert result.exit_code == 0
+    for word in ("anchovy", "biscuit", "cider", "max_change", "→", "thrifty", "shown to loyal", "own key only"):
+        assert word in result.stdout
+    pinned = call(price_command, one_path, "--state", state_file, "--public-key", own_key_paths(one_path)[1])
+    assert "by the given key" in pinned.stdout
+
+
+def test_price_gives_an_example_that_it_takes(one_path: Path) -> None:
+    example = call(price_command, one_path, "--example")
+    assert example.exit_code == 0
+    result = call(price_command, one_path, "--state", "-", "--json", input=example.stdout)
+    assert result.exit_code == 0
+    assert len(json.loads(result.stdout)["prices"]) == 3
+
+
+@pytest.mark.parametrize("content", [None, "no json", "[" * 100_000, "\udcff"])
+def test_price_says_what_is_wrong_with_the_file(one_path: Path, tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "s.json"
+    if content is not None:
+        path.write_text(content, errors="surrogateescape")
+    result = call(price_command, one_path, "--state", path)
+    assert isinstance(result.exception, ValueError)
+    assert "s.json must be a state in JSON" in str(result.exception)
+    assert "--example" in str(result.exception)
+
+
+def test_price_passes_the_line_of_a_wrong_state_on(one_path: Path) -> None:
+    assert isinstance(call(price_command, one_path, "--state", "-", input="{}").exception, StateError)
+
+
+def test_price_needs_a_state_or_none(one_path: Path, state_file: Path) -> None:
+    assert call(price_command, one_path).exit_code == 2
+    assert call(price_command, one_path, "--state", state_file, "--example").exit_code == 2
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What uvicorn was asked to run."""
+    calls: list[dict[str, Any]] = []
+    monkeypatch.setattr("uvicorn.run", lambda app, **options: calls.append({"app": app, **options}))
+    return calls
+
+
+def test_serve_listens_at_home_unless_told(one_path: Path, one: Bundle, served: list[dict[str, Any]]) -> None:
+    result = call(serve_command, one_path, "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["bundle"] == one.digest
+    assert (served[0]["host"], served[0]["port"]) == ("127.0.0.1", 8000)
+    assert served[0]["app"].state.bundle.digest == one.digest
+
+
+def test_serve_takes_a_key_and_a_log(one_path: Path, tmp_path: Path, served: list[dict[str, Any]]) -> None:
+    key = own_key_paths(one_path)[1]
+    result = call(serve_command, one_path, "--port", 9000, "--log", tmp_path / "log.db", "--public-key", key)
+    assert "pinned" in result.stdout
+    assert "http://127.0.0.1:9000" in result.stdout
+    assert (tmp_path / "log.db").exists()
+
+
+def test_serve_names_the_extra_that_lacks(one_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    result = call(main, "serve", one_path)
+    assert result.exit_code == 1
+    assert "needs uvicorn" in result.stderr
+    assert "pip install 'repricer[serve]'" in result.stderr
+
+
+def test_what_is_wrong_is_one_line_and_exit_code_two(one_path: Path, tmp_path: Path) -> None:
+    for arguments in (["price", tmp_path, "--example"], ["serve", tmp_path], ["price", one_path, "--state", tmp_path]):
+        result = call(main, *arguments)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr.count("\n") == 1
+
+
+@pytest.fixture
+def agents(monkeypatch: pytest.MonkeyPatch, one_run: Any) -> None:
+    """The training room, reduced to one run."""
+    module = ModuleType("repricer.agents")
+    monkeypatch.setattr(module, "load_run", lambda path: one_run, raising=False)
+    monkeypatch.setitem(sys.modules, "repricer.agents", module)
+
+
+def test_export_writes_a_bundle_and_says_which_key_signed(agents: None, tmp_path: Path) -> None:
+    result = call(export_command, "run", "--out", tmp_path / "b", "--seed", 4, "--json")
+    assert result.exit_code == 0, result.exception
+    facts = json.loads(result.stdout)
+    assert load_bundle(facts["bundle"], public_key=facts["public_key"]).digest == facts["digest"]
+    assert facts["key"] == str(tmp_path / "b.key.pem")
+    again = call(export_command, "run", "--out", tmp_path / "c", "--key", facts["key"])
+    assert again.exit_code == 0
+    assert f"signed by {facts['key']}" in again.stdout.replace("\n", " ")
+    assert load_bundle(tmp_path / "c", public_key=facts["public_key"]).trust == "pinned"
+    first, second = (json.loads((tmp_path / name / "golden.json").read_text()) for name in ("b", "c"))
+    assert first != second  # another seed

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from repricer.envs import Market
+from repricer.pricing import RULES
+from repricer.scenarios import MarketSpec
+from repricer.serving import Bundle, Predictor, StateError, example_state
+from repricer.serving.state import market_view, random_states
+
+PRICES = st.floats(0.01, 100)
+ITEM = st.fixed_dictionaries(
+    {"list_price": PRICES, "on_hand": st.none() | st.integers(0, 500)},
+    optional={"on_order": st.integers(0, 99), "reference_price": PRICES, "last_units": st.integers(0, 99)},
+)
+# Whatever a network could say, up to where a price in single precision overflows.
+NUMBERS = st.floats(-1e30, 1e30) | st.sampled_from([np.nan, np.inf, -np.inf])
+STATES = st.tuples(st.integers(0, 7), st.lists(ITEM, min_size=3, max_size=3))
+
+
+def named(bundle: Bundle, drawn: tuple[int, list[dict[str, Any]]]) -> dict[str, Any]:
+    period, items = drawn
+    products = [{"product": name, **item} for name, item in zip(bundle.catalogue.products, items, strict=True)]
+    return {"period": period, "products": products}
+
+
+def with_forward(bundle: Bundle, multiplier: float, discount: float = 0.0, score: Any = 0.0) -> Predictor:
+    """The bundle with a network that always says the same; score: one number, or (N, K)."""
+
+    def forward(rows: NDArray[np.float32]) -> tuple[Any, ...]:
+        size = (len(rows), 2)
+        parts = np.full(len(rows), multiplier), np.full(size, discount), np.broadcast_to(score, size)
+        return tuple(part.astype(np.float32) for part in parts)
+
+    return Predictor(replace(bundle, policy=replace(bundle.policy, forward=forward, product_wise=True)))
+
+
+@settings(max_examples=150, deadline=None)
+@given(drawn=STATES, multiplier=NUMBERS, discount=NUMBERS | st.none())
+def test_no_answer_breaks_a_price_rule(one: Bundle, drawn: Any, multiplier: float, discount: float | None) -> None:
+    state, rules = named(one, drawn), one.guardrails
+    # The policy of the bundle, or whatever a network that went wrong could say.
+    predictor = Predictor(one) if discount is None else with_forward(one, multiplier, discount)
+    answer = predictor.price(state)
+    for n, (item, given_state) in enumerate(zip(answer.prices, state["products"], strict=True)):
+        slack = 1e-5 * item.price
+        assert rules.low[n] - slack <= item.price <= rules.high[n] + slack
+        assert item.price - one.catalogue.unit_cost[n] >= 0.2 * item.price - slack
+        steps = item.price / 0.05
+        assert abs(steps - round(steps)) < 1e-3
+        before = float(np.clip(given_state["list_price"], rules.low[n], rules.high[n]))
+        assert abs(item.price - before) <= max(0.15 * given_state["list_price"], 0.05) + slack
+        paid = [item.price * (1 - fraction) for fraction in item.discounts.values()]
+        assert min(paid) >= rules.low[n] - slack
+        fractions = list(item.discounts.values())
+        assert min(fractions) >= 0
+        assert max(fractions) <= 0.3 + 1e-6
+        assert max(fractions) - min(fractions) <= 0.1 + 1e-6
+    json.dumps(answer.to_dict(), allow_nan=False)
+
+
+@settings(max_examples=60, deadline=None)
+@given(drawn=STATES)
+def test_the_trail_leads_from_the_proposal_to_the_price(one: Bundle, drawn: Any) -> None:
+    for item in Predictor(one).price(named(one, drawn)).prices:
+        price, discounts = item.proposed, None
+        for change in item.trail:
+            assert change.why == RULES[change.rule]
+            assert change.before != change.after
+            if isinstance(change.after, list):
+                assert discounts is None or change.before == pytest.approx(discounts, rel=1e-5)
+                discounts = change.after
+            else:
+                assert change.before == pytest.approx(price, rel=1e-5)
+                price = change.after
+        assert price == pytest.approx(item.price, rel=1e-5)
+        assert discounts is None or discounts == pytest.approx(list(item.discounts.values()), rel=1e-5)
+
+
+def test_a_price_that_stays_has_no_trail(one: Bundle) -> None:
+    state = example_state(one.catalogue)
+    # 0.05 times 31 is not quite 1.55 in single precision; that is no change.
+    for price in (1.55, 1.7, 2.55):
+        state["products"][0]["list_price"] = price
+        answer = with_forward(one, price / float(one.policy.base_price[0])).price(state)
+        assert answer.prices[0].price == price
+        assert answer.prices[0].trail == []
+
+
+def test_it_prices_and_recommends_as_the_simulated_market_does(bundle: Bundle, spec: MarketSpec) -> None:
+    market = Market(spec.with_changes(stock={"initial_units": [60, 25, 40]}), num_markets=4, seed=2)
+    predictor = Predictor(bundle)
+    shown = set()
+    for period in range(8):
+        view = market.view
+        action = bundle.policy.act(view)
+        outcome = market.step(action)
+        for e in range(4):
+            products = [
+                {
+                    "product": name,
+                    "list_price": float(view.list_price[e, n]),
+                    "on_hand": float(view.on_hand[e, n]),
+                    "on_order": float(view.on_order[e, n]),
+                    "reference_price": float(view.reference_price[e, n]),
+                    "last_units": float(view.last_units[e, n]),
+                }
+                for n, name in enumerate(bundle.catalogue.products)
+            ]
+            answer = predictor.price({"period": period, "products": products})
+            got = [item.price for item in answer.prices]
+            # One tick of slack: rows of a batch may differ in the last bit, and so fall to either side of a middle.
+            np.testing.assert_allclose(got, outcome.list_price[e], atol=0.0501)
+            for k, segment in enumerate(bundle.catalogue.segments):
+                number = int(outcome.shown[e, k])
+                wanted = None if number < 0 else bundle.catalogue.products[number]
+                assert answer.recommendations[segment] == wanted
+                shown.add(wanted)
+    assert len(shown) > 1
+
+
+@pytest.mark.parametrize("multiplier", [np.nan, np.inf, -np.inf, 0.0, -1.0])
+def test_a_network_that_gives_no_price_keeps_the_price_in_force(one: Bundle, multiplier: float) -> None:
+    answer = with_forward(one, multiplier, np.nan, np.nan).price(example_state(one.catalogue))
+    assert [item.price for item in answer.prices] == [2.0, 3.0, 5.0]
+    for item in answer.prices:
+        assert item.trail[0].rule == "not_a_number"
+        assert item.proposed is None or item.proposed <= 0
+        assert set(item.discounts.values()) == {0.0}
+    assert answer.recommendations == {"thrifty": None, "loyal": None}
+    json.dumps(answer.to_dict(), allow_nan=False)
+
+
+A, B, C = 0, 1, 2
+
+
+@pytest.mark.parametrize(
+    ("scores", "empty", "wanted"),
+    [
+        # (N, K); thrifty may see anchovy and biscuit, loyal biscuit and cider
+        ([[0.2, 0.9], [0.5, 0.3], [0.9, 0.4]], (), ("biscuit", "cider")),
+        ([[0.2, 0.9], [0.5, 0.3], [0.9, 0.4]], (B,), ("anchovy", "cider")),
+        ([[0.2, 0.9], [0.5, 0.3], [0.9, 0.4]], (A, B, C), (None, None)),
+        ([[0.2, 0.9], [0.2, 0.3], [0.9, 0.3]], (), ("anchovy", "biscuit")),
+        ([[-0.2, 0.9], [0.0, -0.3], [0.9, -0.1]], (), (None, None)),
+    ],
+)
+def test_the_slot_shows_the_best_candidate_in_stock(
+    one: Bundle, scores: list[list[float]], empty: tuple[int, ...], wanted: tuple[str | None, ...]
+) -> None:
+    state = example_state(one.catalogue)
+    for n in empty:
+        state["products"][n]["on_hand"] = 0
+    answer = with_forward(one, 1.0, score=scores).price(state)
+    assert tuple(answer.recommendations.values()) == wanted
+
+
+def test_an_answer_says_who_gave_it(bundle: Bundle) -> None:
+    answer = Predictor(bundle).price(example_state(bundle.catalogue)).to_dict()
+    assert list(answer) == ["policy", "bundle", "scenario", "period", "prices", "recommendations", "milliseconds"]
+    assert (answer["policy"], answer["scenario"], answer["period"]) == ("ppo:3", "test-market:2", 0)
+    assert answer["bundle"] == bundle.digest
+    assert answer["milliseconds"] > 0
+    assert list(answer["prices"][0]) == ["product", "proposed", "price", "discounts", "trail"]
+    assert list(answer["prices"][0]["discounts"]) == ["thrifty", "loyal"]
+
+
+def test_prices_read_as_they_are_written(one: Bundle) -> None:
+    for state in random_states(one.catalogue, one.guardrails, 20, seed=8):
+        for item in Predictor(one).price(state).prices:
+            assert item.price == round(item.price, 2)
+
+
+def test_the_order_of_products_does_not_matter(one: Bundle) -> None:
+    state = random_states(one.catalogue, one.guardrails, 1, seed=3)[0]
+    turned = state | {"products": state["products"][::-1]}
+    assert Predictor(one).price(turned).prices == Predictor(one).price(state).prices
+
+
+def test_a_wrong_state_is_one_line(one: Bundle) -> None:
+    with pytest.raises(StateError):
+        Predictor(one).price({})
+
+
+def test_the_view_is_what_the_policy_was_asked(one: Bundle) -> None:
+    state = random_states(one.catalogue, one.guardrails, 1, seed=5)[0]
+    view = market_view(one.catalogue, state)
+    action = one.policy.act(view)
+    allowed = one.guardrails.apply(action, view)
+    answer = Predictor(one).price(state)
+    np.testing.assert_allclose([item.price for item in answer.prices], allowed.price[0], rtol=1e-6)
+    np.testing.assert_allclose([item.proposed for item in answer.prices], action.price[0], rtol=1e-6)
