@@ -46,7 +46,7 @@ def choose_device(device: str, weights: int) -> tuple[str, str]:
 
 
 def train(
-    scenario: MarketSpec | str,
+    scenario: MarketSpec | str | Path,
     *,
     algo: str = "ppo",
     steps: int = 400_000,

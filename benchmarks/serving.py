@@ -35,7 +35,7 @@ def table() -> list[dict[str, Any]]:
     run = train(scenario, steps=1, settings={"num_envs": 4, "n_steps": 30, "batch_size": 60})
     with tempfile.TemporaryDirectory() as folder:
         bundle = load_bundle(export(run, Path(folder) / "bundle"))
-    row = np.zeros((1, *model.observation_space.shape), np.float32)  # pyright: ignore[reportGeneralTypeIssues]
+    row = np.zeros((1, *make_sb3_env(scenario, num_envs=1).reset().shape[1:]), np.float32)
     sb3 = 1 / _median_seconds(lambda: model.predict(row, deterministic=True))
     onnx = 1 / _median_seconds(lambda: bundle.policy.forward(row))
     return [

@@ -84,15 +84,17 @@ def comparison_table(document: dict[str, Any], currency: str) -> Table:
         caption=f"Objective: {document['objective']}. Brackets: 95% intervals, differences paired by customer.",
     )
     table.add_column("policy")
-    for heading in ("objective", "share of optimum", "against best fixed", "revenue", "average price", "price changes"):
+    known = document["optimum"] is not None
+    optimum = ("share of optimum",) if known else ()
+    for heading in ("objective", *optimum, "against best fixed", "revenue", "average price", "price changes"):
         table.add_column(heading, justify="right")
     for row in document["policies"]:
-        share = "" if row["share_of_optimum"] is None else f"{row['share_of_optimum']:.2%}"
-        exact = " exact" if share and row["method"].startswith("exact") else ""
+        exact = " exact" if row["method"].startswith("exact") else ""
+        share = (f"{row['share_of_optimum']:.2%}{exact}",) if known else ()
         table.add_row(
             escape(row["policy"]) + (" (constant)" if row["constant"] else ""),
             _interval(row["objective"]),
-            share + exact,
+            *share,
             _interval(row["vs_best_fixed"], sign="+"),
             f"{row['revenue']['mean']:,.2f}",
             f"{row['average_transaction_price']:.3f}",

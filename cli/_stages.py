@@ -43,10 +43,11 @@ class Stages:
         done = self._state["done"]
         before = name in done
         if not before:
-            with progress_console.status(f"{title} …"):
-                started = time.perf_counter()
-                facts = work()
-                done[name] = facts | {"seconds": time.perf_counter() - started}
+            if progress_console.is_terminal:
+                progress_console.print(f"{title} …", style="dim")
+            started = time.perf_counter()
+            facts = work()
+            done[name] = facts | {"seconds": time.perf_counter() - started}
             self._save()
         facts = done[name]
         self.tell("")

@@ -29,9 +29,10 @@ def command(name: str | None, seed: int, as_json: bool) -> None:
         emit({"python": platform.python_version(), "machine": platform.machine(), "tables": tables})
         return
     for title, rows in tables.items():
-        table = Table(title=title)
-        for heading, justify in (("what", "left"), ("a second", "right"), ("of", "left"), ("ratio", "right")):
-            table.add_column(heading, justify=justify)
+        table = Table("what", title=title)
+        table.add_column("a second", justify="right")
+        table.add_column("of")
+        table.add_column("ratio", justify="right")
         for row in rows:
             table.add_row(row["what"], f"{row['per_second']:,.0f}", row["unit"], f"{row['ratio']:.1f}")
         show(table)

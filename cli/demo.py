@@ -95,7 +95,10 @@ def _data(out: Path) -> Facts:
         f"{summary.discount_share:.1%} taken off regular prices",
         f"{len(chosen)} best sellers to price, in {chosen['category'].nunique()} categories whose products replace each "
         "other:",
-        *(f"  {category.lower()}: {count} products" for category, count in chosen["category"].value_counts().items()),
+        *(
+            f"  {str(category).lower()}: {count} products"
+            for category, count in chosen["category"].value_counts().items()
+        ),
     ]
     return {"lines": lines, "import": report.lines(), "rows": report.kept["sales"]}
 

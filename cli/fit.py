@@ -54,7 +54,7 @@ def fit_to_folder(
 
     def step(what: str) -> None:
         if progress_console.is_terminal:
-            progress_console.print(f"fitting {what}")
+            progress_console.print(f"  fitting {what} …", style="dim")
 
     spec, fit = fit_market(tables, products, name=name, seed=seed, holdout_weeks=holdout_weeks, on_step=step)
     fit["fidelity"] = fidelity(spec, seed=seed)
@@ -78,6 +78,7 @@ def _scores(fit: dict[str, Any]) -> dict[str, Any]:
         "median_elasticity": sorted(row["shrunk"] for row in response)[len(response) // 2],
         "trend_error": fit["trend"]["score"],
         "trend_error_naive": fit["trend"]["naive"],
+        "segment_stability": fit["segment_stability"],
         "segment_fidelity": fit["segment_fidelity"],
         "recall_at_20": fit["recommender"]["recall_at_20"],
         "popularity_recall_at_20": fit["recommender"]["popularity_recall_at_20"],
@@ -106,7 +107,8 @@ def fit_lines(fit: dict[str, Any]) -> list[str]:
             f"{row['elasticity']:.2f} (s.e. {row['elasticity_se']:.2f})"
             for row in fit["segments"]
         ),
-        f"the decision tree gives {s['segment_fidelity']:.0%} of customers their segment",
+        f"{len(fit['segments'])} segments: stability {s['segment_stability']:.2f} between halves of the customers; the "
+        f"decision tree gives {s['segment_fidelity']:.0%} of held-out customers their segment",
         f"recommender: recall@20 of new products {s['recall_at_20']:.3f}, popularity {s['popularity_recall_at_20']:.3f}",
         f"fitted market at the prices really charged: off by {s['simulated_wape']:.1%} of units a product and week, "
         f"{s['simulated_bias']:+.1%} in all",

@@ -101,6 +101,6 @@ def _pick(group: pd.DataFrame, log_price: pd.DataFrame, most: int) -> pd.DataFra
     correlation = log_price[alike["product"]].corr()
     picked: list[str] = []
     for product in alike["product"]:
-        if len(picked) < most and (correlation.loc[product, picked] <= _ONE_PRICE_LINE).all():
+        if len(picked) < most and correlation.loc[[product], picked].le(_ONE_PRICE_LINE).all(axis=None):
             picked.append(product)
     return alike[alike["product"].isin(picked)]

@@ -77,8 +77,10 @@ def _read_parquet(path: Path) -> tuple[pa.Table, pd.Series]:
 
 
 def _tidy(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    text = pc.utf8_trim_whitespace(column.cast(pa.string()))
-    return pc.if_else(pc.is_in(text, value_set=_MISSING), pa.scalar(None, pa.string()), text)
+    # pyarrow makes these functions when it is imported, so a type checker does not see them.
+    text = pc.utf8_trim_whitespace(column.cast(pa.string()))  # pyright: ignore[reportAttributeAccessIssue]
+    missing = pc.is_in(text, value_set=_MISSING)  # pyright: ignore[reportAttributeAccessIssue]
+    return pc.if_else(missing, pa.scalar(None, pa.string()), text)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _number(frame: pd.DataFrame, broken: pd.Series, path: Path) -> pd.DataFrame:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandera.pandas as pa
 
@@ -10,7 +12,7 @@ class DataError(ValueError):
     """A table that cannot be used at all: one line says what, what is allowed, what came and what to do."""
 
 
-def _column(dtype: str, description: str, unit: str, *checks: pa.Check, **options: bool) -> pa.Column:
+def _column(dtype: str, description: str, unit: str, *checks: pa.Check, **options: Any) -> pa.Column:
     return pa.Column(dtype, list(checks), description=description, metadata={"unit": unit}, **options)
 
 

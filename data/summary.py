@@ -108,4 +108,8 @@ def _abc(revenue: pd.Series) -> pd.DataFrame:
 
 def _seasonality(daily: pd.Series) -> pd.Series:
     daily = daily.asfreq("D", fill_value=0.0)
-    return (daily.groupby(daily.index.month).mean() / daily.mean()).rename_axis("month").rename("seasonality")
+    return (
+        (daily.groupby(pd.DatetimeIndex(daily.index).month).mean() / daily.mean())
+        .rename_axis("month")
+        .rename("seasonality")
+    )

@@ -38,7 +38,7 @@ def _exp32(x: np.float32) -> np.float32:
     x = x - n * _LN2_HIGH - n * _LN2_LOW
     y = ((((_C0 * x + _C1) * x + _C2) * x + _C3) * x + _C4) * x + _C5
     y = y * x * x + x + _UNIT
-    return y * _bits_to_float(np.int32((np.int32(n) + np.int32(127)) << np.int32(23)))
+    return y * _bits_to_float(np.int32((np.int32(n) + np.int32(127)) << np.int32(23)))  # pyright: ignore[reportCallIssue]
 
 
 def exponential(x):

@@ -178,6 +178,7 @@ def expected_sales(mean, overdispersion, on_hand, out):
 @njit(cache=True)
 def _partial_moment(rate, variance, stock, side):
     """E[(demand - stock)+] for side 1, E[(stock - demand)+] for side -1, summed from the stock outwards."""
+    shape, ratio = 0.0, 0.0
     if variance > 0:
         shape = 1.0 / variance
         ratio = rate / (shape + rate)

@@ -30,6 +30,7 @@ from ..profiles import (
     segment_affinity,
     segment_candidates,
 )
+from ..profiles.segments import choose_k
 from .builder import Assumptions, FittedModels, build_market, outside_share
 from .spec import MarketSpec
 
@@ -101,6 +102,9 @@ def fit_market(
         "segment_rules": segmentation.rules(),
         "segment_fidelity": float(segmentation.fidelity_),
         "segment_selection": _records(segmentation.selection_),
+        "segment_stability": float(
+            segmentation.selection_.set_index("k")["stability"].loc[choose_k(segmentation.selection_)]
+        ),
         "trend": _trend(trend, split, traffic) | {"used": used},
         "recommender": recommender,
         "assumptions": list(spec.assumptions),
@@ -150,21 +154,14 @@ def _segments(tables: Tables, split: Split, seed: int) -> tuple[Segmentation, li
     labels = segmentation.labels_
     response = segment_response(split.sales, labels, split.past).set_index("segment")
     table = segmentation.summary_
-    rows = [
-        {
-            "name": str(table.loc[k, "name"]),
-            "customers": int(table.loc[k, "size"]),
-            "share": float(table.loc[k, "share"]),
-            "spend_per_week": float(table.loc[k, "value"]),
-            "elasticity": float(response.loc[k, "elasticity"]),
-            "elasticity_se": float(response.loc[k, "se"]),
-        }
-        for k in table.index
-    ]
+    described = table.rename(columns={"size": "customers", "value": "spend_per_week"}).assign(
+        elasticity=response["elasticity"], elasticity_se=response["se"]
+    )
+    columns = ["name", "customers", "share", "spend_per_week", "elasticity", "elasticity_se"]
     lines = split.sales[split.sales["product"].isin(split.products["product"])]
-    units = lines.groupby([lines["customer"].map(labels), "product"])["units"].sum().unstack(fill_value=0.0)
+    units = lines.groupby([lines["customer"].map(labels), "product"])["units"].sum().unstack(fill_value=0)
     units = units.reindex(index=table.index, columns=split.products["product"], fill_value=0.0)
-    return segmentation, rows, units.to_numpy(dtype=np.float64)
+    return segmentation, _records(described[columns]), units.to_numpy(dtype=np.float64)
 
 
 def _recommender(split: Split, segmentation: Segmentation) -> tuple[pd.DataFrame, dict[str, float]]:
@@ -174,13 +171,10 @@ def _recommender(split: Split, segmentation: Segmentation) -> tuple[pd.DataFrame
     ranks = rank_on_later_sales(
         {"item-item": model, "popularity": Popularity()}, split.sales, test_from=pd.Timestamp(weeks[-_RECENT_WEEKS])
     )
-    figures = {
-        "recall_at_20": float(ranks.loc["item-item", "recall"]),
-        "popularity_recall_at_20": float(ranks.loc["popularity", "recall"]),
-        "customers": int(ranks.loc["item-item", "customers"]),
-    }
+    recall = ranks["recall"].to_dict()
+    figures = {"recall_at_20": recall["item-item"], "popularity_recall_at_20": recall["popularity"]}
     model.fit(split.sales)
-    return segment_affinity(model, segmentation.labels_, split.products["product"]), figures
+    return segment_affinity(model, segmentation.labels_, pd.Index(split.products["product"])), figures
 
 
 def _models(
@@ -234,18 +228,11 @@ def _overdispersion(forecast: pd.DataFrame, order: list[str]) -> np.ndarray:
 
 
 def _category_response(response: PriceResponse, models: FittedModels) -> list[dict[str, Any]]:
-    table = response.category_elasticity_.set_index("category")
     shares, cut = outside_share(models)
-    return [
-        {
-            "category": category,
-            "elasticity": float(table.loc[category, "shrunk"]),
-            "se": float(table.loc[category, "shrunk_se"]),
-            "outside_share": float(shares[c]),
-            "clamped": bool(cut[c]),
-        }
-        for c, category in enumerate(models.products["category"].unique())
-    ]
+    order = models.products["category"].unique()
+    table = response.category_elasticity_.set_index("category").loc[order, ["shrunk", "shrunk_se"]]
+    table = table.rename(columns={"shrunk": "elasticity", "shrunk_se": "se"})
+    return _records(table.assign(outside_share=shares, clamped=cut).reset_index())
 
 
 def _traffic_ahead(trend: MarketTrend, split: Split) -> tuple[pd.DataFrame, str]:
@@ -275,4 +262,5 @@ def _trend(trend: MarketTrend, split: Split, ahead: pd.DataFrame) -> dict[str, A
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as plain data; a missing number is None."""
-    return table.astype(object).where(table.notna(), None).to_dict("records")
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in rows]

@@ -14,14 +14,30 @@ from typing import Any
 import numpy as np
 
 from ..pricing import PriceLadder
-from . import spec as _spec
 from .errors import ScenarioError
-from .spec import MarketSpec
+from .spec import (
+    Arrivals,
+    Demand,
+    History,
+    Market,
+    MarketSpec,
+    Prices,
+    Products,
+    Recommendation,
+    ReferencePrice,
+    Stock,
+)
 
 _SECTIONS = {
-    item.name: getattr(_spec, item.type.split(" ")[0])
-    for item in fields(MarketSpec)
-    if "[" not in item.type and item.type not in ("str", "int")
+    "market": Market,
+    "products": Products,
+    "arrivals": Arrivals,
+    "demand": Demand,
+    "prices": Prices,
+    "stock": Stock,
+    "reference_price": ReferencePrice,
+    "recommendation": Recommendation,
+    "history": History,
 }
 
 

@@ -43,7 +43,7 @@ def test_scenarios_lists_and_describes():
 
 def test_train_evaluate_simulate_in_a_row(tmp_path):
     folder = str(tmp_path / "run")
-    arguments = ["train", "stationary-logit", "--steps", "4000", "--out", folder, "--set", "num_envs=8"]
+    arguments = ["train", "stationary-logit", "--steps", "4000", "--out", folder, "--set", "num_envs=16"]
     trained = document(*arguments)
     assert trained["algo"] == "ppo"
     assert "Kept the policy of step" in run(*arguments).stdout  # finished: answered from the folder

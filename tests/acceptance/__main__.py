@@ -1,0 +1,39 @@
+"""`make acceptance`: the long checks, one line each: name, figure, bar, `ok` or `short`, seconds."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+
+from . import loop  # noqa: F401  registers its checks
+from .checks import CHECKS
+
+
+def main() -> None:
+    """Run the checks of a part, or all."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=sorted({check.part for check in CHECKS}), help="one part")
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    arguments = parser.parse_args()
+    rows = []
+    for check in (c for c in CHECKS if arguments.only in (None, c.part)):
+        started = time.perf_counter()
+        figure = check.measure()
+        ok = check.passes(figure)
+        seconds = time.perf_counter() - started
+        rows.append(
+            {"part": check.part, "check": check.name, "figure": figure, "bar": check.bar, "ok": ok, "seconds": seconds}
+        )
+        if not arguments.json:
+            bar = f"{check.relation} {check.bar:g} {check.unit}".rstrip()
+            print(
+                f"{check.part}: {check.name}: {figure:.4g} ({bar}) {'ok' if ok else 'short'} {seconds:.0f} s",
+                flush=True,
+            )
+    counts = {"ok": sum(row["ok"] for row in rows), "short": sum(not row["ok"] for row in rows)}
+    print(json.dumps({"checks": rows, **counts}) if arguments.json else f"{counts['ok']} ok, {counts['short']} short")
+
+
+if __name__ == "__main__":
+    main()

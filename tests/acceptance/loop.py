@@ -1,0 +1,123 @@
+"""The whole loop: the demo, the first training, the wheel."""
+
+from __future__ import annotations
+
+import functools
+import json
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from pathlib import Path
+from typing import Any
+
+from .checks import check
+
+ROOT = Path(__file__).parents[2]
+REPRICER = [sys.executable, "-m", "repricer.cli"]
+
+
+def said(*command: str, cwd: Path = ROOT) -> Any:
+    """The JSON document of a command."""
+    return json.loads(subprocess.run([*REPRICER, *command, "--json"], cwd=cwd, check=True, capture_output=True).stdout)
+
+
+@functools.cache
+def demo() -> dict[str, Any]:
+    """A fresh demo in a folder of its own: its document, wall seconds and peak memory in GiB."""
+    with tempfile.TemporaryDirectory() as folder:
+        script = (
+            "import json, resource, subprocess, sys, time; start = time.perf_counter();"
+            f"out = subprocess.run({[*REPRICER, 'demo', '--json', '--out', folder + '/demo']!r}, capture_output=True, check=True);"
+            "peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss;"
+            "scale = 2**30 if sys.platform == 'darwin' else 2**20;"
+            "seconds = time.perf_counter() - start;"
+            "print(json.dumps({'seconds': seconds, 'gib': peak / scale, 'document': json.loads(out.stdout)}))"
+        )
+        return json.loads(subprocess.check_output([sys.executable, "-c", script]))
+
+
+@check("loop", "demo, wall time", "<=", 360, "s")
+def demo_seconds() -> float:
+    return demo()["seconds"]
+
+
+@check("loop", "demo, peak memory of its largest process", "<=", 4, "GiB")
+def demo_memory() -> float:
+    return demo()["gib"]
+
+
+@check("loop", "demo --json holds comparison, timings, fit scores, paths", "==", 4, "parts")
+def demo_document() -> float:
+    document = demo()["document"]
+    timed = {row["stage"] for row in document["timings"]} == {"data", "fit", "train", "compare", "export", "price"}
+    judged = len(document["comparison"]["policies"]) >= 4
+    return float(judged + timed + ("forecast_wape" in document["fit"]) + ("report" in document["paths"]))
+
+
+@check("loop", "demo killed at 3 random moments, then finished with the same policy", "==", 3, "times")
+def demo_survives_kills() -> float:
+    small = ("demo", "--steps", "300000", "--episodes", "50", "--json")
+    same = 0
+    with tempfile.TemporaryDirectory() as folder:
+        whole = said(*small, "--out", f"{folder}/whole")
+        seconds = sum(row["seconds"] for row in whole["timings"])
+        generator = random.Random(0)
+        for i in range(3):
+            command = [*REPRICER, *small, "--out", f"{folder}/cut{i}"]
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            time.sleep(generator.uniform(0.1, 0.9) * seconds)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            again = json.loads(subprocess.check_output(command))
+            same += again["comparison"]["policies"] == whole["comparison"]["policies"]
+    return float(same)
+
+
+@functools.cache
+def first_training() -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        said("train", "stationary-logit", "--algo", "ppo", "--out", folder + "/run")
+        document = said("evaluate", "stationary-logit", "--policy", folder + "/run", "--episodes", "100")
+        (row,) = (row for row in document["policies"] if row["policy"].endswith("/run"))
+        return {"seconds": time.perf_counter() - started, "share": row["share_of_optimum"], "method": row["method"]}
+
+
+@check("loop", "stationary-logit after `repricer train`, exact share of the optimum", ">=", 0.99)
+def logit_share() -> float:
+    return first_training()["share"] if first_training()["method"].startswith("exact") else 0.0
+
+
+@check("loop", "stationary-logit, train and evaluate, wall time", "<=", 180, "s")
+def logit_seconds() -> float:
+    return first_training()["seconds"]
+
+
+@check("loop", "wheel in an empty environment: commands that work there", "==", 4, "of 4")
+def wheel() -> float:
+    """--help, scenarios, import, and one top-level name, with the `train` extra, from outside the repository."""
+    with tempfile.TemporaryDirectory() as text:
+        folder = Path(text)
+        pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", text, str(ROOT)], check=True)
+        (built,) = folder.glob("*.whl")
+        venv.create(folder / "venv", with_pip=True)
+        python = str(folder / "venv" / "bin" / "python")
+        constraints = ["--constraint", str(ROOT / "constraints.txt")]
+        install = [python, *pip[1:], "install", *constraints, f"{built}[train]"]
+        subprocess.run(install, check=True, cwd=text)
+        worked = 0
+        command = str(folder / "venv" / "bin" / "repricer")
+        for arguments in (
+            [command, "--help"],
+            [command, "scenarios"],
+            [python, "-c", "import repricer; repricer.train"],
+        ):
+            worked += subprocess.run(arguments, cwd=text, capture_output=True).returncode == 0
+        names = subprocess.check_output([sys.executable, "-m", "zipfile", "--list", str(built)], text=True)
+        tops = {line.split("/")[0].split()[0] for line in names.splitlines()[1:]}
+        return float(worked + (len([t for t in tops if not t.endswith(".dist-info")]) == 1 and "repricer" in tops))
