@@ -68,6 +68,7 @@ def __dir__() -> list[str]:
 
 
 if importlib.util.find_spec("gymnasium"):
-    from .scenarios.registration import register
+    # Absolute, unlike elsewhere: pytest also runs this file by itself, under the name of the checkout's folder.
+    from repricer.scenarios.registration import register
 
     register()
