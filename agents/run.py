@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -77,20 +77,25 @@ def write_json(path: Path, document: dict[str, Any]) -> None:
     temporary.replace(path)
 
 
-def open_folder(folder: Path, spec: MarketSpec, identity: dict[str, Any]) -> bool:
-    """Make the run's folder, or check that it holds this same run; True where there is a checkpoint to resume."""
+def open_folder(folder: Path, spec: MarketSpec, identity: dict[str, Any]) -> Literal["new", "begun", "finished"]:
+    """Make the run's folder, or check that it holds this same run; `begun` means that there is a checkpoint to resume.
+
+    Raises ValueError where the folder holds another run.
+    """
     path = folder / RUN_FILE
-    if path.is_file():
-        known = json.loads(path.read_text(encoding="utf-8"))["identity"]
-        for key, wanted in identity.items():
-            if known.get(key) != wanted:
-                raise ValueError(
-                    f"{folder} holds a run with {key} {known.get(key)!r}; got {wanted!r}; choose another --out"
-                )
-    else:
+    if not path.is_file():
         save_scenario(spec, folder)
         write_json(path, {"identity": identity})
-    return (folder / CHECKPOINT_FILE).is_file()
+        return "new"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    for key, wanted in identity.items():
+        if document["identity"].get(key) != wanted:
+            raise ValueError(
+                f"{folder} holds a run with {key} {document['identity'].get(key)!r}; got {wanted!r}; choose another --out"
+            )
+    if "facts" in document:
+        return "finished"
+    return "begun" if (folder / CHECKPOINT_FILE).is_file() else "new"
 
 
 def load_run(folder: str | Path) -> Run:

@@ -6,6 +6,7 @@ import platform
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,36 @@ from ..scenarios import MarketSpec, load_scenario
 from .actor import Actor
 from .checkpoint import restore_checkpoint
 from .classical import best_fixed
-from .run import CHECKPOINT_FILE, Run, network_arguments, open_folder, policy_network, save_result
+from .run import CHECKPOINT_FILE, Run, load_run, network_arguments, open_folder, policy_network, save_result
 from .settings import Settings, settings_for
 from .validation import Progress, Validation
 
 ALGORITHMS = {"ppo": PPO}
 # Below this many weights a GPU's transfers cost more than its arithmetic saves.
 _GPU_FROM_WEIGHTS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What fixes a training run: the same plan gives the same policy."""
+
+    spec: MarketSpec
+    algo: str
+    steps: int
+    seed: int
+    settings: Settings
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """As the run folder holds it, to tell a resumed run from another."""
+        return {
+            "scenario": self.spec.name,
+            "scenario_version": self.spec.version,
+            "algo": self.algo,
+            "steps": self.steps,
+            "seed": self.seed,
+            "settings": self.settings.to_dict(),
+        }
 
 
 def choose_device(device: str, weights: int) -> tuple[str, str]:
@@ -70,65 +94,35 @@ def train(
         raise ValueError(f"steps must be at least 1; got {steps}; ask for more")
     choose_device(device, weights=0)  # a wrong device is refused before anything is written
     spec = load_scenario(scenario)
-    chosen = settings_for(spec, algo, settings)
-    identity = {
-        "scenario": spec.name,
-        "scenario_version": spec.version,
-        "algo": algo,
-        "steps": steps,
-        "seed": seed,
-        "settings": chosen.to_dict(),
-    }
+    plan = Plan(spec, algo, steps, seed, settings_for(spec, algo, settings))
     folder = None if out is None else Path(out)
-    resume = folder is not None and open_folder(folder, spec, identity)
+    state = "new" if folder is None else open_folder(folder, spec, plan.identity)
+    if folder is not None and state == "finished":
+        return load_run(folder)
     with _one_thread():
-        return _learn(spec, algo, steps, seed, device, folder, chosen, identity, resume, progress)
+        return _learn(plan, device, folder, state == "begun", progress)
 
 
-def _learn(
-    spec: MarketSpec,
-    algo: str,
-    steps: int,
-    seed: int,
-    device: str,
-    folder: Path | None,
-    settings: Settings,
-    identity: dict[str, Any],
-    resume: bool,
-    progress: Progress | None,
-) -> Run:
-    started = time.perf_counter()
-    fixed = best_fixed(spec, seed=seed)
-    chosen = fixed.price if settings.base_price == "best-fixed" else spec.products.regular_price
-    base_price = np.asarray(chosen, dtype=np.float32)
-    venv = make_sb3_env(
-        spec,
-        num_envs=settings.num_envs,
-        seed=seed_for("training", seed),
-        product_wise=settings.product_wise,
-        reward=settings.reward,
-        base_price=base_price,
-    )
-    venv.face.reward_scale = _reward_scale(spec, base_price, venv.face)
-    model = _model(algo, venv, settings, seed)
+def _learn(plan: Plan, device: str, folder: Path | None, resume: bool, progress: Progress | None) -> Run:
+    started, spec, settings = time.perf_counter(), plan.spec, plan.settings
+    fixed = best_fixed(spec, seed=plan.seed)
+    venv = _markets(plan, fixed)
+    model = _model(plan, venv)
     weights = sum(p.numel() for p in model.policy.parameters())
     where, why = choose_device(device, weights)
     if where != "cpu":
-        model = _model(algo, venv, settings, seed, where)
-    validation = Validation(spec, venv.face, fixed, settings, steps, seed, folder, progress)
+        model = _model(plan, venv, where)
+    validation = Validation(spec, venv.face, fixed, settings, plan.steps, plan.seed, folder, progress)
     if resume and folder is not None:
         validation.resume(restore_checkpoint(folder / CHECKPOINT_FILE, model, venv))
     # A multiple of a rollout, so that SB3 stops where a checkpoint can stand.
     rollout_size = settings.n_steps * venv.num_envs
-    target = max(1, round(steps / rollout_size)) * rollout_size
+    target = max(1, round(plan.steps / rollout_size)) * rollout_size
     if model.num_timesteps < target:
         model.learn(target - model.num_timesteps, callback=validation, reset_num_timesteps=False)
         validation.finish()
-    network = policy_network(venv.face, list(settings.net_arch), settings.log_std_init)
-    network.load_state_dict(validation.best_weights)
-    facts = identity | {
-        "settings": settings.to_dict(),
-        "base_price": base_price.tolist(),
+    facts = plan.identity | {
+        "base_price": venv.face.base_price.tolist(),
         "device": f"{where} ({why})",
         "weights": weights,
         "best": validation.best,
@@ -136,17 +130,43 @@ def _learn(
         "versions": {name: version(name) for name in ("repricer", "torch", "stable-baselines3", "numpy")},
         "python": platform.python_version(),
     }
-    run = Run(spec, Actor(network), venv.face.layout, base_price, settings.product_wise, facts, validation.history)
+    run = _kept(plan, venv.face, validation, facts)
     if folder is not None:
         save_result(folder, run)
     return run
 
 
-def _model(algo: str, venv: MarketVecEnv, settings: Settings, seed: int, device: str = "cpu") -> PPO:
-    return ALGORITHMS[algo](
+def _markets(plan: Plan, fixed: FixedPrice) -> MarketVecEnv:
+    """The training markets, seen as the settings say, with rewards of order one."""
+    chosen = fixed.price if plan.settings.base_price == "best-fixed" else plan.spec.products.regular_price
+    base_price = np.asarray(chosen, dtype=np.float32)
+    venv = make_sb3_env(
+        plan.spec,
+        num_envs=plan.settings.num_envs,
+        seed=seed_for("training", plan.seed),
+        product_wise=plan.settings.product_wise,
+        reward=plan.settings.reward,
+        base_price=base_price,
+    )
+    venv.face.reward_scale = _reward_scale(plan.spec, base_price, venv.face)
+    return venv
+
+
+def _kept(plan: Plan, face: Face, validation: Validation, facts: dict[str, Any]) -> Run:
+    """The run with the weights of its best validation."""
+    settings = plan.settings
+    network = policy_network(face, list(settings.net_arch), settings.log_std_init)
+    network.load_state_dict(validation.best_weights)
+    product_wise = settings.product_wise
+    return Run(plan.spec, Actor(network), face.layout, face.base_price, product_wise, facts, validation.history)
+
+
+def _model(plan: Plan, venv: MarketVecEnv, device: str = "cpu") -> PPO:
+    settings = plan.settings
+    return ALGORITHMS[plan.algo](
         "MlpPolicy",
         venv,
-        seed=seed,
+        seed=plan.seed,
         device=device,
         n_steps=settings.n_steps,
         batch_size=settings.batch_size,

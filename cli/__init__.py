@@ -66,5 +66,6 @@ def _fail(message: str, code: int) -> None:
 def main() -> None:
     """Learn prices in a simulated market fitted on a shop's own data, prove what they earn, and serve them.
 
-    Every command takes --json and --seed. Exit codes: 0, 2 (the input is wrong; one line says what), 1 (it failed).
+    Every command takes --json, and --seed where something is drawn. Exit codes: 0; 2, the input is wrong and one line
+    says what; 1, it failed.
     """

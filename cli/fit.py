@@ -78,10 +78,8 @@ def _scores(fit: dict[str, Any]) -> dict[str, Any]:
         "median_elasticity": sorted(row["shrunk"] for row in response)[len(response) // 2],
         "trend_error": fit["trend"]["score"],
         "trend_error_naive": fit["trend"]["naive"],
-        "segment_stability": fit["segment_stability"],
-        "segment_fidelity": fit["segment_fidelity"],
-        "recall_at_20": fit["recommender"]["recall_at_20"],
-        "popularity_recall_at_20": fit["recommender"]["popularity_recall_at_20"],
+        **{name: fit[name] for name in ("segment_stability", "segment_fidelity") if name in fit},
+        **fit.get("recommender", {}),
     }
 
 
@@ -102,15 +100,25 @@ def fit_lines(fit: dict[str, Any]) -> list[str]:
         f"{'kept' if reference['used'] else 'left out'}",
         f"trend: random forest off by {trend['score']:.0f} baskets a week, last value {trend['naive']:.0f}, moving average "
         f"{trend['moving_average']:.0f}; the market uses the {trend['used'].replace('-', ' ')}",
+        *_customer_lines(fit),
+        f"fitted market at the prices really charged: off by {s['simulated_wape']:.1%} of units a product and week, "
+        f"{s['simulated_bias']:+.1%} in all",
+    ]
+    return lines
+
+
+def _customer_lines(fit: dict[str, Any]) -> list[str]:
+    if "segments" not in fit:
+        return ["the sales name no customers: one segment, no personal discounts, no recommendations"]
+    scores = fit["scores"]
+    return [
         *(
             f"segment '{row['name']}': {row['customers']} customers, {row['spend_per_week']:.2f} a week, elasticity "
             f"{row['elasticity']:.2f} (s.e. {row['elasticity_se']:.2f})"
             for row in fit["segments"]
         ),
-        f"{len(fit['segments'])} segments: stability {s['segment_stability']:.2f} between halves of the customers; the "
-        f"decision tree gives {s['segment_fidelity']:.0%} of held-out customers their segment",
-        f"recommender: recall@20 of new products {s['recall_at_20']:.3f}, popularity {s['popularity_recall_at_20']:.3f}",
-        f"fitted market at the prices really charged: off by {s['simulated_wape']:.1%} of units a product and week, "
-        f"{s['simulated_bias']:+.1%} in all",
+        f"{len(fit['segments'])} segments: stability {scores['segment_stability']:.2f} between halves of the customers; "
+        f"the decision tree gives {scores['segment_fidelity']:.0%} of held-out customers their segment",
+        f"recommender: recall@20 of new products {scores['recall_at_20']:.3f}, popularity "
+        f"{scores['popularity_recall_at_20']:.3f}",
     ]
-    return lines

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -47,18 +47,24 @@ class Assumptions:
     cover_quantile: float = 0.95
     holding_cost_share: float = 0.005
 
-    def lines(self) -> tuple[str, ...]:
-        """In words, for the card and the report."""
-        return (
+    def lines(self, *, customers: bool = True) -> tuple[str, ...]:
+        """In words, for the card and the report; `customers`: whether the data name them."""
+        always = (
             f"Unit costs are not in the data: {self.unit_cost_share:.0%} of the regular price where none is given.",
             f"Stock is not in the data: ordered weekly up to {self.lead_time_weeks + 1} weeks at the "
             f"{self.cover_quantile:.0%} quantile of forecast and past demand, delivered after {self.lead_time_weeks}; "
             f"holding a unit costs {self.holding_cost_share:.1%} of its cost a week.",
+            f"Prices may move between {self.lowest_price:.0%} and {self.highest_price:.0%} of the regular price, by at "
+            f"most {self.max_change:.0%} a week.",
+            "Past prices moved within what the shop chose: prices far outside that range are extrapolation.",
+        )
+        if not customers:
+            return (*always, "The sales name no customers: all are alike, nothing is personal, nothing is recommended.")
+        return (
+            *always,
             f"Being recommended adds {self.recommendation_lift:g} to a product's utility: not fitted, since the sales "
             "do not record what was shown.",
-            f"Prices may move between {self.lowest_price:.0%} and {self.highest_price:.0%} of the regular price, by at "
-            f"most {self.max_change:.0%} a week; personal discounts go up to {self.max_discount:.0%}.",
-            "Past prices moved within what the shop chose: prices far outside that range are extrapolation.",
+            f"Personal discounts go up to {self.max_discount:.0%}.",
         )
 
 
@@ -67,17 +73,19 @@ class FittedModels:
     """What the fitted models say about N products, C categories, K segments and the T weeks to simulate.
 
     products: `product`, `name`, `category`, and `unit_cost` where known; rows fix the order of N. first_day: of the
-    first week. forecast: (T, N) mean units at the regular price. overdispersion: (N,). regular_price, low_price: (N,)
+    first week. forecast: (T, N) mean units of a product at its regular price, the others priced as in the past.
+    promotion_uplift: (N,) past mean of a product's demand over that at its regular price. overdispersion: (N,). regular_price, low_price: (N,)
     currency, usual and lowest price (a low quantile) of the history. elasticity: (N,) in-week own-price elasticity.
     category_elasticity: (C,) of a category's total units, in order of appearance. reference_effect, memory: coefficient
     of log(reference / price), 0 for none. segments: K names. segment_elasticity: (K,). segment_units: (K, N) past
-    units. affinity, candidates: (K, N). high_units: (N,) weekly units of the busiest past weeks (a high quantile).
+    units. affinity, candidates: (K, N), None where the sales name no customers. high_units: (N,) weekly units of the busiest past weeks (a high quantile).
     past_price, past_units: (T, N) what was charged and sold in the weeks to simulate.
     """
 
     products: pd.DataFrame
     first_day: pd.Timestamp
     forecast: Array
+    promotion_uplift: Array
     overdispersion: Array
     regular_price: Array
     low_price: Array
@@ -88,8 +96,8 @@ class FittedModels:
     segments: tuple[str, ...]
     segment_elasticity: Array
     segment_units: Array
-    affinity: Array
-    candidates: Array
+    affinity: Array | None
+    candidates: Array | None
     high_units: Array
     past_price: Array
     past_units: Array
@@ -121,6 +129,7 @@ def build_market(
     """The market in which, at regular prices, sales are the forecasts and responses the fitted elasticities."""
     category = pd.factorize(models.products["category"])[0]
     left, _ = outside_share(models)
+    models = replace(models, forecast=_all_regular(models, left, category))
     bought = 1 - left[category]
     totals = np.stack([np.bincount(category, week) for week in models.forecast])
     rate = totals / (1 - left)
@@ -129,12 +138,13 @@ def build_market(
     utility = np.log(probability / left[category])
     regular = models.regular_price
     cost = _unit_cost(models, assumptions)
+    personal = models.affinity is not None
     return MarketSpec(
         name=name,
         version=1,
         summary=f"{len(regular)} products in {len(left)} categories, fitted on a shop's own sales.",
         sources=("fitted by `repricer fit`",),
-        assumptions=assumptions.lines(),
+        assumptions=assumptions.lines(customers=personal),
         market=Market(horizon_periods=len(models.forecast), period=period, currency=currency, objective="profit"),
         products=Products(
             names=tuple(_unique_names(models.products)),
@@ -147,19 +157,33 @@ def build_market(
         ),
         demand=Demand(quality=utility + sensitivity * regular, price_sensitivity=sensitivity),
         reference_price=_reference(models, probability),
-        recommendation=Recommendation(
-            lift=np.array(assumptions.recommendation_lift), candidates=models.candidates, affinity=models.affinity
-        ),
+        recommendation=_recommendation(models, assumptions),
         stock=_stock(models, cost, assumptions),
         prices=Prices(
             floor=assumptions.lowest_price * regular,
             ceiling=assumptions.highest_price * regular,
             tick=0.01,
             max_change=assumptions.max_change,
-            max_discount=assumptions.max_discount,
+            max_discount=assumptions.max_discount if personal else 0.0,
         ),
         history=History(price=models.past_price, units=models.past_units, first_day=f"{models.first_day:%Y-%m-%d}"),
     )
+
+
+def _all_regular(models: FittedModels, left: Array, category: NDArray[np.intp]) -> Array:
+    """(T, N) forecasts with every product at its regular price.
+
+    A product's forecast at its own regular price still holds what the other products' promotions took from it in the
+    past. In the logit that factor is the ratio of two denominators; a few rounds settle it.
+    """
+    forecast, member = models.forecast, np.eye(category.max() + 1)[category]
+    for _ in range(20):
+        mean = forecast.mean(axis=0)
+        weight = mean / (mean @ member)[category] * (1 / left[category] - 1)
+        promoted = models.promotion_uplift * weight
+        past = 1 + weight + (promoted @ member)[category] - promoted
+        forecast = models.forecast * past * left[category]
+    return forecast
 
 
 def _unique_names(products: pd.DataFrame) -> pd.Series:
@@ -207,6 +231,13 @@ def _sensitivity(models: FittedModels, probability: Array) -> Array:
     regular, low = models.regular_price, np.minimum(models.low_price, 0.999 * models.regular_price)
     log_mean = (regular - low) / np.log(regular / low)
     return np.clip(-own, *_ELASTICITY_BOUNDS) / (log_mean * (1 - probability))
+
+
+def _recommendation(models: FittedModels, assumptions: Assumptions) -> Recommendation | None:
+    if models.affinity is None or models.candidates is None:
+        return None
+    lift = np.array(assumptions.recommendation_lift)
+    return Recommendation(lift=lift, candidates=models.candidates, affinity=models.affinity)
 
 
 def _reference(models: FittedModels, probability: Array) -> ReferencePrice | None:

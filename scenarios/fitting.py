@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -18,47 +17,15 @@ from ..forecasting import (
     Sarimax,
     SeasonalNaive,
     backtest,
-    segment_response,
     select,
 )
-from ..profiles import (
-    ItemItem,
-    Popularity,
-    Segmentation,
-    customer_features,
-    rank_on_later_sales,
-    segment_affinity,
-    segment_candidates,
-)
-from ..profiles.segments import choose_k
 from .builder import Assumptions, FittedModels, build_market, outside_share
+from .customers import Customers, OnStep, Split, fit_customers, records
 from .spec import MarketSpec
 
-OnStep = Callable[[str], None]
 _HORIZON_OF_SELECTION = 4
-_CANDIDATES = 10
 _RECENT_WEEKS = 8
 _LOW_PRICE_QUANTILE = 0.1
-
-
-@dataclass(frozen=True)
-class Split:
-    """The weekly panel of the chosen products, cut in two: the past that models see and the weeks to simulate."""
-
-    products: pd.DataFrame
-    past: pd.DataFrame
-    future: pd.DataFrame
-    sales: pd.DataFrame
-
-    @property
-    def weeks(self) -> pd.DatetimeIndex:
-        """The T weeks to simulate."""
-        return pd.DatetimeIndex(sorted(self.future["week"].unique()))
-
-    def grid(self, column: str) -> np.ndarray:
-        """(T, N) values of the future, products in the order of `products`."""
-        table = self.future.pivot(index="week", columns="product", values=column)
-        return table[self.products["product"]].to_numpy(dtype=np.float64)
 
 
 def fit_market(
@@ -73,10 +40,11 @@ def fit_market(
 ) -> tuple[MarketSpec, dict[str, Any]]:
     """Fit every model on the weeks before the last `holdout_weeks`, and build the market of those weeks.
 
-    tables: canonical, with customers named in the sales. products: `product`, `name`, `category` of those to price.
-    on_step: told what is being fitted. Returns the market and the fit report (plain data, for JSON and the report).
+    tables: canonical; where the sales name no customers, the market has one segment, without discounts and slots.
+    products: `product`, `name`, `category` of those to price. on_step: told what is being fitted. Returns the market and
+    the fit report (plain data, for JSON and the report).
 
-    Raises ValueError where the history is too short, or the sales name no customers.
+    Raises ValueError where the history is too short.
     """
     assumptions = assumptions or Assumptions()
     split = _split(tables, products, holdout_weeks)
@@ -87,26 +55,16 @@ def fit_market(
     traffic, used = _traffic_ahead(trend, split)
     on_step("price response")
     response = PriceResponse().fit(split.past)
-    on_step("segments")
-    segmentation, segments, units = _segments(tables, split, seed)
-    on_step("recommender")
-    affinity, recommender = _recommender(split, segmentation)
-    models = _models(split, forecaster, traffic, response, segments, units, affinity, assumptions.cover_quantile)
+    customers = fit_customers(tables, split, seed, on_step)
+    models = _models(split, forecaster, traffic, response, customers, assumptions.cover_quantile)
     spec = build_market(models, name=name, assumptions=assumptions)
     report = {
         **demand,
-        "price_response": _records(response.elasticity_.merge(products[["product", "name"]], on="product")),
+        "price_response": records(response.elasticity_.merge(products[["product", "name"]], on="product")),
         "category_response": _category_response(response, models),
         "reference_effect": asdict(response.reference_effect_) | {"used": spec.reference_price is not None},
-        "segments": segments,
-        "segment_rules": segmentation.rules(),
-        "segment_fidelity": float(segmentation.fidelity_),
-        "segment_selection": _records(segmentation.selection_),
-        "segment_stability": float(
-            segmentation.selection_.set_index("k")["stability"].loc[choose_k(segmentation.selection_)]
-        ),
+        **customers.report,
         "trend": _trend(trend, split, traffic) | {"used": used},
-        "recommender": recommender,
         "assumptions": list(spec.assumptions),
     }
     return spec, report
@@ -142,39 +100,9 @@ def _demand(split: Split) -> tuple[Forecaster, dict[str, Any]]:
     held_out = backtest(candidates, whole, origins=[weeks[-1]], horizon=len(split.weeks))
     return candidates[chosen].fit(split.past), {
         "chosen_forecaster": chosen,
-        "selection": _records(inside[inside["step"] == 0]),
-        "backtest": _records(held_out[held_out["step"] == 0]),
+        "selection": records(inside[inside["step"] == 0]),
+        "backtest": records(held_out[held_out["step"] == 0]),
     }
-
-
-def _segments(tables: Tables, split: Split, seed: int) -> tuple[Segmentation, list[dict[str, Any]], np.ndarray]:
-    """Segments of the past's customers, each with its elasticity, and the (K, N) units that they bought."""
-    features = customer_features(split.sales, products=tables.products)
-    segmentation = Segmentation(seed=seed).fit(features)
-    labels = segmentation.labels_
-    response = segment_response(split.sales, labels, split.past).set_index("segment")
-    table = segmentation.summary_
-    described = table.rename(columns={"size": "customers", "value": "spend_per_week"}).assign(
-        elasticity=response["elasticity"], elasticity_se=response["se"]
-    )
-    columns = ["name", "customers", "share", "spend_per_week", "elasticity", "elasticity_se"]
-    lines = split.sales[split.sales["product"].isin(split.products["product"])]
-    units = lines.groupby([lines["customer"].map(labels), "product"])["units"].sum().unstack(fill_value=0)
-    units = units.reindex(index=table.index, columns=split.products["product"], fill_value=0.0)
-    return segmentation, _records(described[columns]), units.to_numpy(dtype=np.float64)
-
-
-def _recommender(split: Split, segmentation: Segmentation) -> tuple[pd.DataFrame, dict[str, float]]:
-    """The (segments x products) affinity of the recommender, and how it ranks later purchases of the past."""
-    weeks = np.sort(split.past["week"].unique())
-    model = ItemItem()
-    ranks = rank_on_later_sales(
-        {"item-item": model, "popularity": Popularity()}, split.sales, test_from=pd.Timestamp(weeks[-_RECENT_WEEKS])
-    )
-    recall = ranks["recall"].to_dict()
-    figures = {"recall_at_20": recall["item-item"], "popularity_recall_at_20": recall["popularity"]}
-    model.fit(split.sales)
-    return segment_affinity(model, segmentation.labels_, pd.Index(split.products["product"])), figures
 
 
 def _models(
@@ -182,9 +110,7 @@ def _models(
     forecaster: Forecaster,
     traffic: pd.DataFrame,
     response: PriceResponse,
-    segments: list[dict[str, Any]],
-    segment_units: np.ndarray,
-    affinity: pd.DataFrame,
+    customers: Customers,
     quantile: float,
 ) -> FittedModels:
     order = split.products["product"]
@@ -201,6 +127,7 @@ def _models(
         products=split.products,
         first_day=split.weeks[0],
         forecast=np.maximum(mean, 0.05),
+        promotion_uplift=_promotion_uplift(split.past, elasticity)[order].to_numpy(dtype=np.float64),
         overdispersion=_overdispersion(forecast, list(order)),
         regular_price=regular[order].to_numpy(dtype=np.float64),
         low_price=low[order].to_numpy(dtype=np.float64),
@@ -208,15 +135,21 @@ def _models(
         category_elasticity=category[split.products["category"].unique()].to_numpy(dtype=np.float64),
         reference_effect=response.reference_effect_.coefficient,
         memory=response.reference_effect_.memory,
-        segments=tuple(row["name"] for row in segments),
-        segment_elasticity=np.array([row["elasticity"] for row in segments]),
-        segment_units=segment_units,
-        affinity=affinity[order].to_numpy(dtype=np.float64),
-        candidates=segment_candidates(affinity[order], min(_CANDIDATES, len(order))).to_numpy(dtype=np.float64),
+        segments=customers.names,
+        segment_elasticity=customers.elasticity,
+        segment_units=customers.units,
+        affinity=customers.affinity,
+        candidates=customers.candidates,
         high_units=split.past.groupby("product")["units"].quantile(quantile)[order].to_numpy(dtype=np.float64),
         past_price=split.grid("price"),
         past_units=split.grid("units"),
     )
+
+
+def _promotion_uplift(past: pd.DataFrame, elasticity: pd.Series) -> pd.Series:
+    """Mean over the past of a product's demand relative to that at its regular price, by its own elasticity."""
+    uplift = (past["price"] / past["regular_price"]).pow(past["product"].map(elasticity))
+    return uplift.groupby(past["product"]).mean()
 
 
 def _overdispersion(forecast: pd.DataFrame, order: list[str]) -> np.ndarray:
@@ -232,7 +165,7 @@ def _category_response(response: PriceResponse, models: FittedModels) -> list[di
     order = models.products["category"].unique()
     table = response.category_elasticity_.set_index("category").loc[order, ["shrunk", "shrunk_se"]]
     table = table.rename(columns={"shrunk": "elasticity", "shrunk_se": "se"})
-    return _records(table.assign(outside_share=shares, clamped=cut).reset_index())
+    return records(table.assign(outside_share=shares, clamped=cut).reset_index())
 
 
 def _traffic_ahead(trend: MarketTrend, split: Split) -> tuple[pd.DataFrame, str]:
@@ -258,9 +191,3 @@ def _trend(trend: MarketTrend, split: Split, ahead: pd.DataFrame) -> dict[str, A
         "low": ahead["low"].tolist(),
         "high": ahead["high"].tolist(),
     }
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as plain data; a missing number is None."""
-    rows = table.astype(object).where(table.notna(), None).to_dict("records")
-    return [{str(name): value for name, value in row.items()} for row in rows]

@@ -1,0 +1,127 @@
+"""Who buys, for the market: segments with their elasticities, and what the recommender would show them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..data import Tables
+from ..forecasting import segment_response
+from ..profiles import (
+    ItemItem,
+    Popularity,
+    Segmentation,
+    customer_features,
+    rank_on_later_sales,
+    segment_affinity,
+    segment_candidates,
+)
+from ..profiles.segments import choose_k
+
+OnStep = Callable[[str], None]
+_CANDIDATES = 10
+_TEST_WEEKS = 8
+
+
+@dataclass(frozen=True)
+class Split:
+    """The weekly panel of the chosen products, cut in two: the past that models see and the weeks to simulate."""
+
+    products: pd.DataFrame
+    past: pd.DataFrame
+    future: pd.DataFrame
+    sales: pd.DataFrame
+
+    @property
+    def weeks(self) -> pd.DatetimeIndex:
+        """The T weeks to simulate."""
+        return pd.DatetimeIndex(sorted(self.future["week"].unique()))
+
+    def grid(self, column: str) -> np.ndarray:
+        """(T, N) values of the future, products in the order of `products`."""
+        table = self.future.pivot(index="week", columns="product", values=column)
+        return table[self.products["product"]].to_numpy(dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Customers:
+    """K segments of customers.
+
+    names: K. elasticity: (K,). units: (K, N) bought in the past. affinity, candidates: (K, N), None where nobody is named.
+    report: the parts of the fit report about customers.
+    """
+
+    names: tuple[str, ...]
+    elasticity: np.ndarray
+    units: np.ndarray
+    affinity: np.ndarray | None
+    candidates: np.ndarray | None
+    report: dict[str, Any]
+
+
+def fit_customers(tables: Tables, split: Split, seed: int, on_step: OnStep) -> Customers:
+    """Segments and recommender from the past's sales; one segment of everyone where they name no customers."""
+    order = split.products["product"]
+    if "customer" not in split.sales or split.sales["customer"].isna().all():
+        units = split.past.groupby("product")["units"].sum()[order].to_numpy(dtype=np.float64)
+        # With one segment only the ratio of elasticities matters, and it is one.
+        return Customers(("everyone",), -np.ones(1), units[None], None, None, {})
+    on_step("segments")
+    features = customer_features(split.sales, products=tables.products)
+    segmentation = Segmentation(seed=seed).fit(features)
+    response = segment_response(split.sales, segmentation.labels_, split.past).set_index("segment")
+    table = segmentation.summary_.assign(elasticity=response["elasticity"], elasticity_se=response["se"])
+    on_step("recommender")
+    affinity, ranks = _recommender(split, segmentation)
+    candidates = segment_candidates(affinity, min(_CANDIDATES, len(order)))
+    described = table.rename(columns={"size": "customers", "value": "spend_per_week"})
+    columns = ["name", "customers", "share", "spend_per_week", "elasticity", "elasticity_se"]
+    selection = segmentation.selection_
+    return Customers(
+        names=tuple(table["name"]),
+        elasticity=table["elasticity"].to_numpy(dtype=np.float64),
+        units=_units(split, segmentation),
+        affinity=affinity.to_numpy(dtype=np.float64),
+        candidates=candidates.to_numpy(dtype=np.float64),
+        report={
+            "segments": records(described[columns]),
+            "segment_rules": segmentation.rules(),
+            "segment_fidelity": float(segmentation.fidelity_),
+            "segment_selection": records(selection),
+            "segment_stability": float(selection.set_index("k")["stability"].loc[choose_k(selection)]),
+            "recommender": ranks,
+        },
+    )
+
+
+def _units(split: Split, segmentation: Segmentation) -> np.ndarray:
+    """(K, N) units that each segment bought of each product in the past."""
+    order = split.products["product"]
+    lines = split.sales[split.sales["product"].isin(order)]
+    segment = lines["customer"].map(segmentation.labels_)
+    units = lines.groupby([segment, "product"])["units"].sum().unstack(fill_value=0)
+    table = units.reindex(index=segmentation.summary_.index, columns=order, fill_value=0.0)
+    return table.to_numpy(dtype=np.float64)
+
+
+def _recommender(split: Split, segmentation: Segmentation) -> tuple[pd.DataFrame, dict[str, float]]:
+    """The (segments x products) affinity of the recommender, and how it ranks later purchases of the past."""
+    weeks = np.sort(split.past["week"].unique())
+    model = ItemItem()
+    ranks = rank_on_later_sales(
+        {"item-item": model, "popularity": Popularity()}, split.sales, test_from=pd.Timestamp(weeks[-_TEST_WEEKS])
+    )
+    recall = ranks["recall"].to_dict()
+    figures = {"recall_at_20": recall["item-item"], "popularity_recall_at_20": recall["popularity"]}
+    model.fit(split.sales)
+    return segment_affinity(model, segmentation.labels_, pd.Index(split.products["product"])), figures
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as plain data; a missing number is None."""
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in rows]

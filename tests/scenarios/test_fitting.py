@@ -1,0 +1,86 @@
+"""The loop closes: sales of a known market, without customers, come in as tables, and the fit finds the market again."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from repricer.agents import best_fixed
+from repricer.data import Tables
+from repricer.envs import Market, catalogue_of, rollout
+from repricer.evaluation import SalesRecorder, evaluate, fidelity
+from repricer.pricing import FixedPrice, PricePath
+from repricer.scenarios.fitting import fit_market
+
+
+@pytest.fixture(scope="module")
+def truth():
+    from repricer.scenarios import spec_from_table
+
+    regular = np.array([4.0, 5.0, 4.5, 3.0, 3.5, 3.2])
+    return spec_from_table(
+        {
+            "name": "truth",
+            "version": 1,
+            "market": {"horizon_periods": 60},
+            "products": {"names": list("abcdef"), "category": ["x"] * 3 + ["y"] * 3, "regular_price": regular},
+            "arrivals": {"rate": [400.0, 300.0]},
+            "demand": {"quality": [[2.4, 2.4, 2.4, 2.2, 2.2, 2.2]], "price_sensitivity": [(3.0 / regular).tolist()]},
+            "prices": {"floor": regular * 0.5, "ceiling": regular * 1.5},
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def sales(truth):
+    """Each product is at its regular price or 25% below it, by turns of its own."""
+    reduced = np.random.default_rng(1).random((60, 6)) < 0.35
+    path = truth.products.regular_price * np.where(reduced, 0.75, 1.0)
+    recorder = SalesRecorder(truth)
+    rollout(truth, PricePath(path), episodes=1, seed=4, watch=recorder)
+    return recorder.sales()
+
+
+@pytest.fixture(scope="module")
+def fitted(truth, sales):
+    products = pd.DataFrame({"product": list("abcdef"), "name": list("abcdef"), "category": ["x"] * 3 + ["y"] * 3})
+    return fit_market(Tables(sales, products), products, name="again")
+
+
+def test_the_market_is_found_again(truth, fitted):
+    spec, report = fitted
+    assert spec.market.horizon_periods == 12
+    again, before = catalogue_of(spec), catalogue_of(truth)
+    np.testing.assert_allclose(again.forecast_units.mean(axis=0), before.forecast_units[0], rtol=0.15)
+    np.testing.assert_allclose(again.segment_elasticity, before.segment_elasticity, rtol=0.2)
+    assert report["chosen_forecaster"] == "sarimax"
+    assert not any(row["implausible"] for row in report["price_response"])
+
+
+def test_it_sells_what_was_sold_in_the_weeks_kept_out(fitted):
+    figures = fidelity(fitted[0])
+    assert figures["wape"] < 0.15
+    assert abs(figures["bias"]) < 0.1
+
+
+def test_without_customers_nothing_is_personal(fitted):
+    spec, report = fitted
+    assert spec.arrivals.segments == ("everyone",)
+    assert spec.recommendation is None
+    assert spec.prices.max_discount == 0
+    assert "segments" not in report
+    assert any("name no customers" in line for line in spec.assumptions)
+
+
+def test_the_fitted_market_can_be_priced(fitted):
+    spec, _ = fitted
+    found = best_fixed(spec)
+    assert isinstance(found, FixedPrice)
+    assert Market(spec).catalogue.num_products == 6
+    rows = evaluate(spec, ["historical", "regular"], episodes=50)
+    assert rows.row("best-fixed").value >= rows.row("regular").value
+
+
+def test_a_short_history_is_refused(sales):
+    products = pd.DataFrame({"product": ["a", "b", "c"], "name": ["a", "b", "c"], "category": "x"})
+    early = sales[sales["date"] < "2001-08-01"]
+    with pytest.raises(ValueError, match=r"sales must cover at least 38 weeks .* got 31"):
+        fit_market(Tables(early, products), products, name="short")
