@@ -111,7 +111,9 @@ def _fit(out: Path, seed: int) -> Facts:
 
     products = pd.read_csv(out / "products.csv", dtype={"product": str})
     tables = load_tables(out / _PATHS["tables"])
-    fit = fit_to_folder(tables, products, out / _PATHS["market"], name="complete-journey", seed=seed)
+    fit = fit_to_folder(
+        tables, products, out / _PATHS["market"], name="complete-journey", seed=seed, currency="dollars"
+    )
     return {"lines": fit_lines(fit), "scores": fit["scores"]}
 
 

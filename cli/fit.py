@@ -21,10 +21,13 @@ if TYPE_CHECKING:
 @click.option("--holdout", type=click.IntRange(min=1), default=12, show_default=True, help="Weeks kept out, simulated.")
 @click.option("--categories", type=click.IntRange(min=1), default=5, show_default=True, help="Categories to price.")
 @click.option("--per-category", type=click.IntRange(min=2), default=6, show_default=True, help="Products in each.")
+@click.option(
+    "--currency", default="currency", show_default=True, help="What the money is called in tables and report."
+)
 @seed_option
 @json_option
 def command(
-    dataset: Path, out: Path, holdout: int, categories: int, per_category: int, seed: int, as_json: bool
+    dataset: Path, out: Path, holdout: int, categories: int, per_category: int, currency: str, seed: int, as_json: bool
 ) -> None:
     """Fit demand, price response, trend, segments and recommender on DATASET, a folder made by `repricer data import`.
 
@@ -35,7 +38,7 @@ def command(
 
     tables = load_tables(dataset)
     products = choose_products(tables, n_categories=categories, per_category=per_category)
-    fit = fit_to_folder(tables, products, out, name=out.name, seed=seed, holdout_weeks=holdout)
+    fit = fit_to_folder(tables, products, out, name=out.name, seed=seed, holdout_weeks=holdout, currency=currency)
     if as_json:
         emit({"scenario": str(out), **fit})
         return
@@ -45,7 +48,14 @@ def command(
 
 
 def fit_to_folder(
-    tables: Tables, products: pd.DataFrame, out: Path, *, name: str, seed: int, holdout_weeks: int = 12
+    tables: Tables,
+    products: pd.DataFrame,
+    out: Path,
+    *,
+    name: str,
+    seed: int,
+    currency: str,
+    holdout_weeks: int = 12,
 ) -> dict[str, Any]:
     """Fit, check the fit against the weeks kept out, write scenario and fit report; returns the report."""
     from ..evaluation import fidelity
@@ -56,7 +66,9 @@ def fit_to_folder(
         if progress_console.is_terminal:
             progress_console.print(f"  fitting {what} …", style="dim")
 
-    spec, fit = fit_market(tables, products, name=name, seed=seed, holdout_weeks=holdout_weeks, on_step=step)
+    spec, fit = fit_market(
+        tables, products, name=name, seed=seed, holdout_weeks=holdout_weeks, currency=currency, on_step=step
+    )
     fit["fidelity"] = fidelity(spec, seed=seed)
     fit["scores"] = _scores(fit)
     save_scenario(spec, out)

@@ -124,7 +124,7 @@ def outside_share(models: FittedModels) -> tuple[Array, NDArray[np.bool_]]:
 
 
 def build_market(
-    models: FittedModels, *, name: str, assumptions: Assumptions, period: str = "week", currency: str = "dollars"
+    models: FittedModels, *, name: str, assumptions: Assumptions, period: str = "week", currency: str = "currency"
 ) -> MarketSpec:
     """The market in which, at regular prices, sales are the forecasts and responses the fitted elasticities."""
     category = pd.factorize(models.products["category"])[0]

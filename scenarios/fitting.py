@@ -34,6 +34,7 @@ def fit_market(
     *,
     name: str,
     holdout_weeks: int = 12,
+    currency: str = "currency",
     assumptions: Assumptions | None = None,
     seed: int = 0,
     on_step: OnStep = lambda _: None,
@@ -41,7 +42,7 @@ def fit_market(
     """Fit every model on the weeks before the last `holdout_weeks`, and build the market of those weeks.
 
     tables: canonical; where the sales name no customers, the market has one segment, without discounts and slots.
-    products: `product`, `name`, `category` of those to price. on_step: told what is being fitted. Returns the market and
+    products: `product`, `category` and, where known, `name` of those to price; unit costs come from the tables. on_step: told what is being fitted. Returns the market and
     the fit report (plain data, for JSON and the report).
 
     Raises ValueError where the history is too short.
@@ -57,10 +58,10 @@ def fit_market(
     response = PriceResponse().fit(split.past)
     customers = fit_customers(tables, split, seed, on_step)
     models = _models(split, forecaster, traffic, response, customers, assumptions.cover_quantile)
-    spec = build_market(models, name=name, assumptions=assumptions)
+    spec = build_market(models, name=name, assumptions=assumptions, currency=currency)
     report = {
         **demand,
-        "price_response": records(response.elasticity_.merge(products[["product", "name"]], on="product")),
+        "price_response": records(response.elasticity_.merge(split.products[["product", "name"]], on="product")),
         "category_response": _category_response(response, models),
         "reference_effect": asdict(response.reference_effect_) | {"used": spec.reference_price is not None},
         **customers.report,
@@ -82,11 +83,21 @@ def _split(tables: Tables, products: pd.DataFrame, holdout_weeks: int) -> Split:
         )
     start = weeks[-holdout_weeks]
     return Split(
-        products=products.reset_index(drop=True),
+        products=_described(products, tables),
         past=panel[panel["week"] < start],
         future=panel[panel["week"] >= start],
         sales=tables.sales[tables.sales["date"] < start],
     )
+
+
+def _described(products: pd.DataFrame, tables: Tables) -> pd.DataFrame:
+    """The products with a name (their id where they have none) and the unit cost that the tables know."""
+    rows = products.reset_index(drop=True)
+    name = rows["name"] if "name" in rows else rows["product"]
+    rows = rows.assign(name=name.fillna(rows["product"]))
+    if tables.products is None or "unit_cost" not in tables.products or "unit_cost" in rows:
+        return rows
+    return rows.merge(tables.products[["product", "unit_cost"]], on="product", how="left")
 
 
 def _demand(split: Split) -> tuple[Forecaster, dict[str, Any]]:

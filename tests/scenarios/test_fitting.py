@@ -41,8 +41,9 @@ def sales(truth):
 
 @pytest.fixture(scope="module")
 def fitted(truth, sales):
-    products = pd.DataFrame({"product": list("abcdef"), "name": list("abcdef"), "category": ["x"] * 3 + ["y"] * 3})
-    return fit_market(Tables(sales, products), products, name="again")
+    chosen = pd.DataFrame({"product": list("abcdef"), "category": ["x"] * 3 + ["y"] * 3})
+    known = chosen.assign(unit_cost=[1.0, np.nan, 1.0, 1.0, 1.0, 1.0])
+    return fit_market(Tables(sales, known), chosen, name="again")
 
 
 def test_the_market_is_found_again(truth, fitted):
@@ -67,6 +68,8 @@ def test_without_customers_nothing_is_personal(fitted):
     assert spec.recommendation is None
     assert spec.prices.max_discount == 0
     assert "segments" not in report
+    assert spec.products.names == tuple("abcdef")
+    assert spec.products.unit_cost[:2].tolist() == [1.0, 0.65 * spec.products.regular_price[1]]
     assert any("name no customers" in line for line in spec.assumptions)
 
 

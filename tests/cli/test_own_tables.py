@@ -1,0 +1,66 @@
+"""A shop's own CSV, command by command, to an answer from the bundle; the shop is a simulated one."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from repricer.cli import main
+
+TRUTH = """
+name = "truth"
+version = 1
+[market]
+horizon_periods = 52
+[products]
+names = ["a", "b", "c", "d", "e", "f"]
+category = ["x", "x", "x", "y", "y", "y"]
+regular_price = [4.0, 5.0, 4.5, 3.0, 3.5, 3.2]
+[arrivals]
+rate = [400.0, 300.0]
+[demand]
+quality = [[2.4, 2.4, 2.4, 2.2, 2.2, 2.2]]
+price_sensitivity = [[0.75, 0.6, 0.67, 1.0, 0.86, 0.94]]
+[prices]
+floor = [3.0, 3.7, 3.3, 2.2, 2.6, 2.4]
+ceiling = [4.4, 5.5, 5.0, 3.3, 3.9, 3.5]
+"""
+
+
+def run(*arguments: str):
+    result = CliRunner().invoke(main, [*arguments, "--json"])
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("shop")
+    before = Path.cwd()
+    os.chdir(folder)
+    Path("truth.toml").write_text(TRUTH, encoding="utf-8")
+    rows = [f"{product},{'x' if product in 'abc' else 'y'}" for product in "abcdef"]
+    Path("products.csv").write_text("\n".join(["product,category", *rows]), encoding="utf-8")
+    run("simulate", "truth.toml", "--policy", "random", "--out", "sales.csv")
+    yield folder
+    os.chdir(before)
+
+
+def test_from_tables_to_a_price(shop):
+    imported = run("data", "import", "--sales", "sales.csv", "--products", "products.csv", "--out", "tables")
+    assert imported["kept"]["sales"] == imported["read"]["sales"]
+    fit = run("fit", "tables", "--out", "market", "--currency", "euros")
+    assert fit["scores"]["simulated_wape"] < 0.2
+    run("train", "market", "--out", "run", "--steps", "13000")
+    judged = run("evaluate", "market", "--policy", "run", "--policy", "historical", "--episodes", "30")
+    report = run("report", "run", "--out", "report.html", "--episodes", "30")
+    assert report["verdict"] in (shop / "report.html").read_text(encoding="utf-8")
+    run("export", "run", "--out", "bundle")
+    served = run("evaluate", "market", "--policy", "bundle", "--episodes", "30")
+    revenue = {row["policy"]: row["revenue"]["mean"] for row in judged["policies"] + served["policies"]}
+    assert revenue["bundle"] == pytest.approx(revenue["run"], rel=1e-3)
+    state = CliRunner().invoke(main, ["price", "bundle", "--example"]).stdout
+    (shop / "state.json").write_text(state, encoding="utf-8")
+    answer = run("price", "bundle", "--state", "state.json")
+    assert {item["product"] for item in answer["prices"]} == set("abcdef")
