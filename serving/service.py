@@ -7,6 +7,7 @@ import sqlite3
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from typing import Annotated, Any
 
 from fastapi import Body, FastAPI, Request
@@ -16,7 +17,6 @@ from pydantic import BaseModel, Field, PlainValidator
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from .. import __version__
 from .bundle import Bundle, load_bundle
 from .decisions import DecisionLog
 from .predictor import Predictor, PriceAnswer
@@ -89,7 +89,7 @@ def create_app(
         if decisions is not None:
             decisions.close()
 
-    app = FastAPI(title="repricer", version=__version__, lifespan=lifespan)
+    app = FastAPI(title="repricer", version=version("repricer"), lifespan=lifespan)
     app.state.bundle = bundle
     app.add_middleware(_BodyLimit)
     app.add_exception_handler(RequestValidationError, _malformed)

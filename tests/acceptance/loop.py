@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -103,7 +104,10 @@ def wheel() -> float:
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
         pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", text, str(ROOT)], check=True)
+        # From a copy: a build in the checkout would leave files that the next wheel picks up.
+        apart = shutil.ignore_patterns(".*", "build", "demo", "runs", "*.egg-info")
+        shutil.copytree(ROOT, folder / "source", ignore=apart)
+        subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", text, str(folder / "source")], check=True)
         (built,) = folder.glob("*.whl")
         venv.create(folder / "venv", with_pip=True)
         python = str(folder / "venv" / "bin" / "python")
