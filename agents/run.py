@@ -33,7 +33,7 @@ class Run:
 
     actor: torch module, (rows, F) features to raw actions. base_price: (N,) currency. facts: how it was trained, as
     JSON (algo, seed, steps, settings, versions, seconds, best validation). history: one dict a validation.
-    evaluation: the last comparison that was made of it, or None.
+    evaluation: a comparison that was made of it, for the bundle's manifest, or None.
     """
 
     spec: MarketSpec
@@ -120,7 +120,6 @@ def load_run(folder: str | Path) -> Run:
         product_wise=settings["product_wise"],
         facts=facts,
         history=document["history"],
-        evaluation=document.get("evaluation"),
     )
 
 
@@ -128,5 +127,5 @@ def save_result(folder: Path, run: Run) -> None:
     """Write what the finished run is beside its weights."""
     path = folder / RUN_FILE
     document = json.loads(path.read_text(encoding="utf-8"))
-    document |= {"facts": run.facts, "history": run.history, "evaluation": run.evaluation}
+    document |= {"facts": run.facts, "history": run.history}
     write_json(path, document)

@@ -155,7 +155,9 @@ def _export(out: Path, seed: int) -> Facts:
     from ..agents import load_run
     from ..serving import export, load_bundle
 
-    bundle = load_bundle(export(load_run(out / _PATHS["run"]), out / _PATHS["bundle"], seed=seed))
+    judged = json.loads((out / _PATHS["comparison"]).read_text(encoding="utf-8"))
+    run = replace(load_run(out / _PATHS["run"]), evaluation=judged)
+    bundle = load_bundle(export(run, out / _PATHS["bundle"], seed=seed))
     return {"lines": [f"{out / _PATHS['bundle']}: {bundle.digest[:12]}, ONNX, signed with Ed25519, verified again"]}
 
 

@@ -15,12 +15,13 @@ _FIRST_DAY = np.datetime64("2001-01-01")
 class SalesRecorder:
     """Watches a `rollout` and keeps every sale: one row a market, period and product with units sold.
 
-    Periods become weeks from the first Monday of 2001; each
+    Periods become weeks from the first day of the scenario's history, or the first Monday of 2001; each
     market is a store.
     """
 
     def __init__(self, spec: MarketSpec) -> None:
         self._spec = spec
+        self._first_day = np.datetime64(spec.history.first_day) if spec.history else _FIRST_DAY
         self._parts: list[pd.DataFrame] = []
         self._store = 0
 
@@ -32,7 +33,7 @@ class SalesRecorder:
         self._parts.append(
             pd.DataFrame(
                 {
-                    "date": _FIRST_DAY + np.timedelta64(7 * period, "D"),
+                    "date": self._first_day + np.timedelta64(7 * period, "D"),
                     "product": names[product],
                     "units": outcome.units[market, product].astype(float),
                     "price_paid": outcome.paid[market, product].astype(float),

@@ -198,6 +198,12 @@ class MarketSpec:
                 f"stock.lead_time_periods must be at most market.horizon_periods ({self.market.horizon_periods}); "
                 f"got {self.stock.lead_time_periods}; no order would ever arrive"
             )
+        if self.history is not None:
+            try:
+                np.datetime64(self.history.first_day, "D")
+            except ValueError as error:
+                day = self.history.first_day
+                raise ScenarioError(f"history.first_day must be a day, YYYY-MM-DD; got {day!r}; mend it") from error
         self.guardrails  # noqa: B018  an impossible set of price rules is refused here
 
     @cached_property

@@ -71,6 +71,7 @@ WRONG = [
     ({"prices": {"price_ladder": [1.0, 3.0, 2.0]}}, "prices.price_ladder must rise strictly; got 2.0 after 3.0"),
     ({"prices": {"price_ladder": {"start": 1, "stop": 2}}}, "prices.price_ladder takes start, stop, step"),
     ({"prices": {"max_discount": 0.99}}, "prices.max_discount must lie in"),
+    ({"history": {"price": 2.0, "units": 1.0, "first_day": "monday"}}, "history.first_day must be a day"),
     ({"prices": {"tick": [0.1, 0.2]}}, "prices.tick must be one number; got a list of 2"),
 ]
 
