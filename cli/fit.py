@@ -35,10 +35,19 @@ def command(
     was really sold, and the shop's own prices be compared with others.
     """
     from ..data import choose_products, load_tables
+    from ..scenarios import scenario_name
 
     tables = load_tables(dataset)
     products = choose_products(tables, n_categories=categories, per_category=per_category)
-    fit = fit_to_folder(tables, products, out, name=out.name, seed=seed, holdout_weeks=holdout, currency=currency)
+    fit = fit_to_folder(
+        tables,
+        products,
+        out,
+        name=scenario_name(out.resolve().name),
+        seed=seed,
+        holdout_weeks=holdout,
+        currency=currency,
+    )
     if as_json:
         emit({"scenario": str(out), **fit})
         return

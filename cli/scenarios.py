@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,7 +12,11 @@ import click
 from ._options import emit, json_option, say, seed_option
 
 if TYPE_CHECKING:
+    from ..evaluation import Optimum
     from ..scenarios import MarketSpec
+
+_OTHERS = "other packages"
+_INDENT = 18
 
 
 @click.command(name="scenarios")
@@ -17,36 +24,73 @@ if TYPE_CHECKING:
 @seed_option
 @json_option
 def command(name: str | None, seed: int, as_json: bool) -> None:
-    """List the registered scenarios, or describe NAME (a registered name or a path) with its known optimum."""
-    from ..scenarios import load_scenario, registered
+    """List the registered scenarios, or describe NAME with its known optimum.
+
+    NAME is a registered name, a path, catalogue:N:SEED, or any of them under stress: NAME@STRESS.
+    """
+    from ..scenarios import load_scenario
 
     if name is None:
-        specs = [load_scenario(known) for known in registered()]
-        if as_json:
-            emit([{"name": s.name, "version": s.version, "summary": s.summary} for s in specs])
-            return
-        for s in specs:
-            say(f"{s.name} (version {s.version})\n  {s.summary}")
+        rows = _rows()
+        (emit if as_json else _say_list)(rows)
         return
     card = _card(load_scenario(name), seed)
-    if as_json:
-        emit(card)
-        return
-    say(f"{card['name']}, version {card['version']}\n{card['summary']}\n")
-    for heading in ("market", "optimum", "best_fixed"):
-        say(f"{heading.replace('_', ' ')}: {_text(card[heading])}")
-    for heading in ("sources", "traps", "assumptions"):
-        for line in card[heading]:
-            say(f"{heading.removesuffix('s')}: {line}")
+    (emit if as_json else _say_card)(card)
+
+
+def _rows() -> list[dict[str, Any]]:
+    """One row a registered scenario."""
+    from ..scenarios import load_scenario, registered
+    from ..scenarios.card import group
+
+    rows = []
+    for name, source in registered().items():
+        spec = load_scenario(name)
+        rows.append(
+            {
+                "name": name,
+                "group": group(spec) if isinstance(source, Path) else _OTHERS,
+                "version": spec.version,
+                "products": len(spec.products.names),
+                "periods": spec.market.horizon_periods,
+                "summary": spec.summary,
+            }
+        )
+    return rows
+
+
+def _say_list(rows: list[dict[str, Any]]) -> None:
+    from ..scenarios import STRESSES
+    from ..scenarios.card import GROUPS
+
+    columns = shutil.get_terminal_size((160, 24)).columns
+    width = max(len(name) for name in [*(row["name"] for row in rows), *STRESSES])
+    for group, meaning in {**GROUPS, _OTHERS: "registered by installed packages"}.items():
+        chosen = [row for row in rows if row["group"] == group]
+        if not chosen:
+            continue
+        say(f"{group}: {meaning}")
+        for row in chosen:
+            size = f"{row['products']:>3} x {row['periods']:<5}"
+            _say_row(row["name"], width, f"{size} {row['summary']}", columns)
+        say("")
+    say("stress tests: any of them, or a file, as NAME@STRESS")
+    for name, stress in STRESSES.items():
+        _say_row(name, width, stress.meaning, columns)
+    say("\nSizes are products x periods. catalogue:N:SEED samples a shop of N products.")
+
+
+def _say_row(name: str, width: int, text: str, columns: int) -> None:
+    line = f"  {name:<{width}}  {text}"
+    say(line if len(line) <= columns else line[: columns - 1] + "…")
 
 
 def _card(spec: MarketSpec, seed: int) -> dict[str, Any]:
-    from ..agents import best_fixed
-    from ..evaluation import exact_value, solve
-    from ..pricing import FixedPrice
+    from ..evaluation import solve
+    from ..scenarios.card import describe
 
     optimum = solve(spec)
-    card = {
+    return {
         "name": spec.name,
         "version": spec.version,
         "summary": spec.summary,
@@ -58,21 +102,44 @@ def _card(spec: MarketSpec, seed: int) -> dict[str, Any]:
             "segments": len(spec.arrivals.segments),
             "demand": spec.demand.family,
         },
+        "parts": describe(spec),
         "optimum": None if optimum is None else {"value": optimum.value, "method": optimum.method},
-        "best_fixed": None,
+        "best_fixed": None if optimum is None else _best_fixed(spec, optimum, seed),
         "sources": list(spec.sources),
         "traps": list(spec.traps),
         "assumptions": list(spec.assumptions),
     }
-    if optimum is not None:
-        fixed: FixedPrice = best_fixed(spec, seed=seed)
-        share = (exact_value(spec, fixed) or 0.0) / optimum.value
-        card["best_fixed"] = {"price": float(fixed.price[0]), "share_of_optimum": share}  # pyright: ignore[reportIndexIssue]
-    return card
 
 
-def _text(content: Any) -> str:
-    if content is None:
-        return "no exact solver reaches this market"
-    parts = [f"{key} {value:.6g}" if isinstance(value, float) else f"{key} {value}" for key, value in content.items()]
-    return ", ".join(parts).replace("_", " ")
+def _best_fixed(spec: MarketSpec, optimum: Optimum, seed: int) -> dict[str, Any] | None:
+    """The best prices that never change and their share of the optimum; None where the share is not exact."""
+    from ..agents import best_fixed
+    from ..evaluation import exact_value
+
+    fixed = best_fixed(spec, seed=seed)
+    value = exact_value(spec, fixed)
+    if value is None:
+        return None
+    prices = [float(price) for price in fixed.price]  # pyright: ignore[reportGeneralTypeIssues]
+    return {"price": prices[0] if len(prices) == 1 else prices, "share_of_optimum": value / optimum.value}
+
+
+def _say_card(card: dict[str, Any]) -> None:
+    say(f"{card['name']}, version {card['version']}\n{card['summary']}\n")
+    for heading, sentence in card["parts"].items():
+        _say_entry(heading, sentence)
+    optimum, fixed = card["optimum"], card["best_fixed"]
+    known = "unknown: no exact solver reaches this market"
+    _say_entry("optimum", known if optimum is None else f"{optimum['value']:,.6g} ({optimum['method']})")
+    if fixed is not None:
+        prices = fixed["price"] if isinstance(fixed["price"], list) else [fixed["price"]]
+        listed = ", ".join(f"{price:.6g}" for price in prices)
+        _say_entry("best fixed price", f"{listed}, which earns {fixed['share_of_optimum']:.1%} of the optimum")
+    for heading in ("sources", "traps", "assumptions"):
+        for i, line in enumerate(card[heading]):
+            _say_entry("" if i else heading, line)
+
+
+def _say_entry(heading: str, text: str) -> None:
+    columns = max(shutil.get_terminal_size((120, 24)).columns, 60)
+    say(textwrap.fill(f"{heading:<{_INDENT}}{text}", columns, subsequent_indent=" " * _INDENT))

@@ -1,7 +1,21 @@
-"""One frozen market description, its files, the textbook markets and the builder from fitted models."""
+"""One frozen market description, its files, the known markets, samples, stress tests, the builder from fitted models."""
 
+from .checks import scenario_name
 from .errors import ScenarioError
 from .loading import load_scenario, registered, save_scenario, spec_from_table
+from .sampler import sample_catalogue
 from .spec import MarketSpec
+from .stress import STRESSES, Stress
 
-__all__ = ["MarketSpec", "ScenarioError", "load_scenario", "registered", "save_scenario", "spec_from_table"]
+__all__ = [
+    "STRESSES",
+    "MarketSpec",
+    "ScenarioError",
+    "Stress",
+    "load_scenario",
+    "registered",
+    "sample_catalogue",
+    "save_scenario",
+    "scenario_name",
+    "spec_from_table",
+]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import reprlib
+from collections.abc import Sequence
 from dataclasses import field, fields, replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -20,7 +23,7 @@ def array(
     default: Any = None,
     optional: bool = False,
 ) -> Any:
-    """A field that holds numbers: shape letters (of T, C, N, K), the closed interval allowed, the meaning."""
+    """A field that holds numbers: shape letters (of T, C, N, K, R, Z), the closed interval allowed, the meaning."""
     metadata = {"shape": shape, "low": low, "high": high, "doc": doc, "optional": optional}
     if default is None and not optional:
         return field(metadata=metadata)
@@ -42,6 +45,34 @@ def choice(doc: str, *allowed: str, **kwargs: Any) -> Any:
     return field(metadata={"doc": doc, "choices": allowed}, **kwargs)
 
 
+def flag(doc: str, *, default: bool) -> Any:
+    """A field that is true or false."""
+    return field(default=default, metadata={"doc": doc, "flag": True})
+
+
+def shown(content: Any) -> str:
+    """A wrong value as an error shows it: short, on one line."""
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = 60
+    return " ".join(short.repr(content).split())
+
+
+def check_words(part: Any, prefix: str) -> None:
+    """Text is text and lists of names are lists of names; this comes before anything that counts names."""
+    for item in fields(part):
+        kind, current, key = str(item.type), getattr(part, item.name), f"{prefix}{item.name}"
+        if {"shape", "choices", "flag"} & set(item.metadata) or (current is None and kind.endswith(" | None")):
+            continue
+        if kind == "str" and not isinstance(current, str):
+            raise ScenarioError(f"{key} must be text; got {shown(current)}; put it in quotes")
+        if kind.startswith("tuple") and not _is_names(current):
+            raise ScenarioError(f'{key} must be a list of names; got {shown(current)}; write it as ["…", "…"]')
+
+
+def _is_names(current: Any) -> bool:
+    return isinstance(current, tuple | list) and all(isinstance(name, str) for name in current)
+
+
 def validated(part: Any, where: str, sizes: dict[str, int]) -> Any:
     """The section with its arrays spread to full shape, frozen, and everything inside its bounds."""
     changed = {}
@@ -49,21 +80,44 @@ def validated(part: Any, where: str, sizes: dict[str, int]) -> Any:
         current, key = getattr(part, item.name), f"{where}.{item.name}"
         if "shape" in item.metadata:
             changed[item.name] = _number(current, key, item.metadata, sizes)
-            if item.type == "int":
+            if item.type in ("int", "int | None") and changed[item.name] is not None:
                 changed[item.name] = _whole(changed[item.name], key)
         elif "choices" in item.metadata and current not in item.metadata["choices"]:
             allowed = ", ".join(item.metadata["choices"])
-            raise ScenarioError(f"{key} must be one of {allowed}; got {current!r}; choose one of them")
+            raise ScenarioError(f"{key} must be one of {allowed}; got {shown(current)}; choose one of them")
+        elif "flag" in item.metadata and not isinstance(current, bool):
+            raise ScenarioError(f"{key} must be true or false; got {shown(current)}; choose one of them")
+        elif str(item.type).startswith("tuple") and isinstance(current, list):
+            changed[item.name] = tuple(current)
     return replace(part, **changed)
+
+
+def as_numbers(current: Any, key: str) -> NDArray[np.float64]:
+    """An array of the numbers in nested sequences; text, booleans, dates and rows of different lengths are refused."""
+    wrong = _no_number(current)
+    if wrong is not None:
+        raise ScenarioError(f"{key} must be numbers; got {shown(wrong[0])}; mend the value")
+    try:
+        return np.array(current, dtype=np.float64)
+    except OverflowError as error:
+        raise ScenarioError(f"{key} must be numbers below 1e308; got a larger one; mend the value") from error
+    except ValueError as error:
+        raise ScenarioError(f"{key} must have rows of one length; got {shown(current)}; complete the rows") from error
+
+
+def _no_number(current: Any) -> tuple[Any] | None:
+    """The first thing in nested sequences that is no number, in a tuple of one; None where all are."""
+    if isinstance(current, Sequence) and not isinstance(current, str | bytes):
+        return next((wrong for item in current if (wrong := _no_number(item))), None)
+    if isinstance(current, Real):
+        return (current,) if isinstance(current, bool) else None
+    return None if hasattr(current, "__array__") and np.asarray(current).dtype.kind in "biuf" else (current,)
 
 
 def _number(current: Any, key: str, metadata: Any, sizes: dict[str, int]) -> Any:
     if current is None and metadata["optional"]:
         return None
-    try:
-        numbers = np.array(current, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ScenarioError(f"{key} must be numbers; got {current!r}; mend the value") from error
+    numbers = as_numbers(current, key)
     outside = ~((numbers >= metadata["low"]) & (numbers <= metadata["high"]))
     if outside.any():
         raise ScenarioError(
@@ -91,7 +145,10 @@ def _number(current: Any, key: str, metadata: Any, sizes: dict[str, int]) -> Any
 
 
 def _position(outside: NDArray[np.bool_]) -> str:
-    return f" (item {int(np.flatnonzero(outside)[0]) + 1})" if outside.ndim else ""
+    if not outside.ndim:
+        return ""
+    *row, item = np.argwhere(outside)[0] + 1
+    return f" (item {item} of row {row[0]})" if row else f" (item {item})"
 
 
 def _whole(number: float, key: str) -> int:

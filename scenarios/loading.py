@@ -1,78 +1,164 @@
-"""Scenario files: TOML beside an optional .npz of arrays, to and from the frozen MarketSpec."""
+"""Scenario files: TOML beside an optional .npz of arrays, to and from the frozen MarketSpec; scenarios by name."""
 
 from __future__ import annotations
 
 import difflib
+import functools
+import json
 import os
 import tomllib
-from collections.abc import Mapping
-from dataclasses import MISSING, fields
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, fields, is_dataclass
 from importlib import resources
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..pricing import PriceLadder
+from . import sections
+from .checks import is_name
 from .errors import ScenarioError
-from .spec import (
-    Arrivals,
-    Demand,
-    History,
-    Market,
-    MarketSpec,
-    Prices,
-    Products,
-    Recommendation,
-    ReferencePrice,
-    Stock,
-)
+from .fields import as_numbers, shown
+from .sampler import sample_by_name
+from .spec import MarketSpec
+from .stress import stressed
 
-_SECTIONS = {
-    "market": Market,
-    "products": Products,
-    "arrivals": Arrivals,
-    "demand": Demand,
-    "prices": Prices,
-    "stock": Stock,
-    "reference_price": ReferencePrice,
-    "recommendation": Recommendation,
-    "history": History,
+_SECTIONS: dict[str, type] = {
+    item.name: getattr(sections, item.type.removesuffix(" | None"))
+    for item in fields(MarketSpec)
+    if is_dataclass(getattr(sections, str(item.type).removesuffix(" | None"), None))
 }
+_MOST_STEPS = 100_000
 
 
-def registered() -> dict[str, Path]:
-    """Names of the scenarios that come with the package, each with its file."""
+def scenario_sources() -> Iterator[tuple[str, Path | EntryPoint]]:
+    """(name, source) of every scenario that is here: the package's own files, then other packages' entry points.
+
+    An entry point of the group `repricer.scenarios` leads to a path of a TOML file, a table (mapping), a MarketSpec, or
+    a function without arguments that gives one of them; it is loaded when its scenario is.
+    """
     folder = Path(str(resources.files("repricer.scenarios.textbook")))
-    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    for path in sorted(folder.glob("*.toml"), key=lambda path: path.stem):
+        yield path.stem, path
+    for point in _extensions():
+        yield point.name, point
+
+
+@functools.cache
+def _extensions() -> tuple[EntryPoint, ...]:
+    return tuple(entry_points(group="repricer.scenarios"))
+
+
+def gymnasium_id(scenario: str) -> str:
+    """`stationary-logit` is `repricer/StationaryLogit-v0`."""
+    return f"repricer/{''.join(word.capitalize() for word in scenario.split('-'))}-v0"
+
+
+def registered() -> dict[str, Path | EntryPoint]:
+    """Names of the registered scenarios, each with where it comes from.
+
+    Raises ScenarioError where a name is none, or two share one, or a Gymnasium id (`bench-1` and `bench1` do).
+    """
+    known: dict[str, Path | EntryPoint] = {}
+    taken = {gymnasium_id("market"): "'market' from repricer"}
+    for name, source in scenario_sources():
+        mine, env_id = f"'{name}' from {_owner(source)}", gymnasium_id(name)
+        if not is_name(name):
+            raise ScenarioError(f"scenario names must be lower-case words joined by dashes; got {mine}; rename it")
+        if env_id in taken:
+            raise ScenarioError(
+                f"scenario names must differ; got {taken[env_id]} and {mine}; rename or uninstall one of them"
+            )
+        taken[env_id], known[name] = mine, source
+    return known
+
+
+def _owner(source: Path | EntryPoint) -> str:
+    if isinstance(source, Path) or source.dist is None:
+        return "repricer"
+    return source.dist.name
 
 
 def load_scenario(name: str | os.PathLike[str] | MarketSpec) -> MarketSpec:
     """A scenario by registered name, by the path of its TOML file or its folder, or a MarketSpec as it is.
 
-    Raises ScenarioError with one line: the key, what is allowed, what came, and the nearest known key or name.
+    `catalogue:N:SEED` samples a shop of N products (`sample_catalogue`); `NAME@STRESS` is any of these under stress
+    (`STRESSES`). Raises ScenarioError with one line: the key, what is allowed, what came, and the nearest known key or
+    name.
     """
     if isinstance(name, MarketSpec):
         return name
+    text = str(name)
     known = registered()
-    path = known.get(str(name), Path(name))
+    path = _file(Path(text))
+    if text in known:
+        return _from_source(text, known[text])
+    if path is not None:
+        return _from_file(path)
+    sampled = sample_by_name(text)
+    if sampled is not None:
+        return sampled
+    base, at, stress = text.rpartition("@")
+    if at:
+        return stressed(load_scenario(base), stress)
+    near = difflib.get_close_matches(text, known, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"registered are {', '.join(known)}"
+    raise ScenarioError(
+        f"scenario must be a registered name, a TOML file, catalogue:N:SEED or NAME@STRESS; got {shown(text)}; {hint}"
+    )
+
+
+def _file(path: Path) -> Path | None:
     if path.is_dir():
         path = path / "scenario.toml"
-    if not path.is_file():
-        near = difflib.get_close_matches(str(name), known, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"registered are {', '.join(known)}"
-        raise ScenarioError(f"scenario must be a registered name or a TOML file; got '{name}'; {hint}")
+    return path if path.is_file() else None
+
+
+def _from_source(name: str, source: Path | EntryPoint) -> MarketSpec:
+    """The scenario of a registered name."""
+    if isinstance(source, Path):
+        return _from_file(source)
+    where = f"scenario '{name}' of {_owner(source)}"
+    try:
+        content = source.load()
+        spec = _from_object(content() if callable(content) else content)
+    except Exception as error:  # whatever another package's code raises
+        line = " ".join(str(error).split())
+        raise ScenarioError(f"{where} must load; got {type(error).__name__}: {line}; mend that package") from error
+    if spec.name != name:
+        raise ScenarioError(f"{where} must have the name it is registered by; got '{spec.name}'; rename one of them")
+    return spec
+
+
+def _from_object(content: Any) -> MarketSpec:
+    if isinstance(content, MarketSpec):
+        return content
+    if isinstance(content, Mapping):
+        return spec_from_table(content)
+    path = _file(Path(content)) if isinstance(content, str | os.PathLike) else None
+    if path is None:
+        raise ScenarioError(f"it must be a path, a table or a MarketSpec; got {shown(content)}")
+    return _from_file(path)
+
+
+def _from_file(path: Path) -> MarketSpec:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ScenarioError(f"{path} must be a TOML file; got a syntax error: {error}; mend that line") from error
-    arrays = path.with_suffix(".npz")
-    if arrays.is_file():
-        _merge_arrays(table, arrays)
-    return spec_from_table(table, where=str(path))
+    try:
+        arrays = path.with_suffix(".npz")
+        if arrays.is_file():
+            _merge_arrays(table, arrays)
+        return spec_from_table(table)
+    except ScenarioError as error:
+        raise ScenarioError(f"{path}: {error}") from error
 
 
-def spec_from_table(table: Mapping[str, Any], *, where: str = "scenario") -> MarketSpec:
+def spec_from_table(table: Mapping[str, Any]) -> MarketSpec:
     """A MarketSpec from the nested tables of a scenario file; unknown keys are errors."""
     table = dict(table)
     values = {}
@@ -81,10 +167,10 @@ def spec_from_table(table: Mapping[str, Any], *, where: str = "scenario") -> Mar
             content = table.pop(name)
             if not isinstance(content, Mapping):
                 raise ScenarioError(
-                    f"{name} must be a table [{name}] in {where}; got {content!r}; put its keys under [{name}]"
+                    f"{name} must be a table [{name}]; got {shown(content)}; put its keys under [{name}]"
                 )
             values[name] = _section(section, dict(content), name)
-    values |= _keywords(MarketSpec, table, "", also=_SECTIONS)
+    values |= _keywords(MarketSpec, table, "")
     _require(MarketSpec, values, "")
     return MarketSpec(**values)
 
@@ -92,21 +178,29 @@ def spec_from_table(table: Mapping[str, Any], *, where: str = "scenario") -> Mar
 def _section(section: type, content: dict[str, Any], name: str) -> Any:
     if "price_ladder" in content:
         content["price_ladder"] = _ladder(content["price_ladder"])
+    if isinstance(content.get("rule"), str):
+        content["rule"] = [content["rule"]]
     values = _keywords(section, content, f"{name}.")
     _require(section, values, f"{name}.")
     return section(**values)
 
 
-def _keywords(
-    section: type, content: Mapping[str, Any], prefix: str, also: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    known = [item.name for item in fields(section)]
+def _keywords(section: type, content: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    known = {item.name: str(item.type) for item in fields(section)}
     for key in content:
-        if key not in known or (also and key in also):
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-            hint = f"did you mean '{prefix}{near[0]}'?" if near else f"known are {', '.join(known)}"
-            raise ScenarioError(f"{prefix}{key} is no known key; {hint}")
-    return {key: tuple(v) if _is_names(v) else v for key, v in content.items()}
+        if key not in known:
+            line = " ".join(key.split())
+            raise ScenarioError(f"{prefix}{line} is no known key; {_hint(key, list(known), prefix)}")
+    return {key: tuple(v) if known[key].startswith("tuple") and _is_names(v) else v for key, v in content.items()}
+
+
+def _hint(key: str, known: list[str], prefix: str) -> str:
+    """The section where such a key belongs, the nearest key of this one, or all that is known."""
+    home = next((name for name, section in _SECTIONS.items() if key in (item.name for item in fields(section))), None)
+    if home is not None:
+        return f"did you mean '{home}.{key}'?"
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    return f"did you mean '{prefix}{near[0]}'?" if near else f"known are {', '.join(known)}"
 
 
 def _is_names(content: Any) -> bool:
@@ -120,25 +214,39 @@ def _require(section: type, values: Mapping[str, Any], prefix: str) -> None:
 
 
 def _ladder(content: Any) -> PriceLadder:
+    key = "prices.price_ladder"
+    ends = ("start", "stop", "step")
+    if isinstance(content, Mapping):
+        if set(content) != set(ends):
+            raise ScenarioError(f"{key} takes start, stop, step; got {', '.join(content) or 'none'}; name all three")
+        content = [content[end] for end in ends]
+        if as_numbers(content, key).shape != (3,):
+            raise ScenarioError(f"{key} takes three numbers as start, stop, step; got {shown(content)}; mend them")
+        start, stop, step = content
+        if step > 0 and not (stop - start) / step < _MOST_STEPS:
+            raise ScenarioError(f"{key} must have less than {_MOST_STEPS} steps; got {shown(content)}; raise the step")
+    else:
+        content = as_numbers(content, key)
     try:
-        if isinstance(content, Mapping):
-            unknown = set(content) ^ {"start", "stop", "step"}
-            if unknown:
-                raise ValueError(f"price_ladder takes start, stop, step; got {', '.join(content)}; name all three")
-            return PriceLadder.from_range(**content)
-        return PriceLadder(np.asarray(content, dtype=np.float64))
-    except (TypeError, ValueError) as error:
+        return PriceLadder.from_range(*content) if isinstance(content, list) else PriceLadder(content)
+    except ValueError as error:
         raise ScenarioError(f"prices.{error}") from error
 
 
 def _merge_arrays(table: dict[str, Any], path: Path) -> None:
     """Put the arrays of the .npz, named `section.key`, where the TOML would have them."""
-    with np.load(path, allow_pickle=False) as arrays:
-        for key in arrays.files:
-            section, _, name = key.partition(".")
-            if not name:
-                raise ScenarioError(f"{path} must name its arrays section.key; got '{key}'; rename it")
-            table.setdefault(section, {})[name] = arrays[key]
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {key: stored[key] for key in stored.files}
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ScenarioError(f"{path.name} must hold plain arrays; got: {error}; write it with save_scenario") from error
+    for key, content in arrays.items():
+        section, _, name = key.partition(".")
+        if section not in _SECTIONS or not name:
+            raise ScenarioError(f"{path.name} must name its arrays section.key; got '{key}'; rename it")
+        home = table.setdefault(section, {})
+        if isinstance(home, dict):
+            home[name] = content
 
 
 def save_scenario(spec: MarketSpec, folder: str | os.PathLike[str]) -> Path:
@@ -171,9 +279,11 @@ def save_scenario(spec: MarketSpec, folder: str | os.PathLike[str]) -> Path:
 def _toml(content: Any) -> str:
     if isinstance(content, PriceLadder):
         content = content.steps.tolist()
+    if isinstance(content, bool):
+        return "true" if content else "false"
     if isinstance(content, str):
-        escaped = content.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-        return f'"{escaped}"'
+        # A JSON string is a TOML string, but for the one control character that JSON leaves as it is.
+        return json.dumps(content, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(content, tuple | list):
         return "[" + ", ".join(_toml(item) for item in content) + "]"
     return repr(content)

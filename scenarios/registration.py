@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from .loading import registered
-
-
-def gymnasium_id(scenario: str) -> str:
-    """`stationary-logit` is `repricer/StationaryLogit-v0`."""
-    return f"repricer/{''.join(word.capitalize() for word in scenario.split('-'))}-v0"
+from .checks import is_name
+from .loading import gymnasium_id, scenario_sources
 
 
 def register() -> None:
-    """Register `repricer/Market-v0`, which takes `scenario=`, and an id for each registered scenario."""
+    """Register `repricer/Market-v0`, which takes `scenario=`, and an id for each registered scenario.
+
+    Another package's wrong name must not keep `import repricer` from working: `registered` says what is wrong with it,
+    when a scenario is loaded.
+    """
     from gymnasium.envs.registration import register as gymnasium_register
     from gymnasium.envs.registration import registry
 
-    scenarios = {"repricer/Market-v0": {}} | {gymnasium_id(name): {"scenario": name} for name in registered()}
+    names = [name for name, _ in scenario_sources() if is_name(name)]
+    scenarios = {gymnasium_id(name): {"scenario": name} for name in names} | {gymnasium_id("market"): {}}
     for env_id, kwargs in scenarios.items():
         if env_id in registry:
             continue

@@ -1,0 +1,253 @@
+"""What the sections of a market description must satisfy together; each check names the key, the limit and the mend."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import unicodedata
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..pricing import competitor
+from .errors import ScenarioError
+from .families import demand_families
+from .fields import check_words, shown
+
+if TYPE_CHECKING:
+    from .spec import MarketSpec
+
+_GROUPED = ("mnl", "cheapest")
+# What only customers who compare offers can have.
+_TOGETHER = ("competitors", "strategic", "recommendation")
+_TOLERANCE = 1e-6
+# Words joined by dashes; `:` and `@` are in the names of sampled and of stressed markets.
+_NAME = re.compile(r"[a-z0-9]+(?:[-:@][a-z0-9]+)*")
+
+
+def scenario_name(text: str) -> str:
+    """A scenario's name from any text: `My Shop` is `my-shop`."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    return "-".join(re.findall(r"[a-z0-9]+", plain)) or "market"
+
+
+def is_name(text: str) -> bool:
+    """Whether a scenario may have this name."""
+    return _NAME.fullmatch(text) is not None
+
+
+def check_names(spec: MarketSpec) -> None:
+    """Text is text, names differ, and lists that go together are equally long."""
+    check_words(spec, "")
+    for section in fields(spec):
+        part = getattr(spec, section.name)
+        if is_dataclass(part):
+            check_words(part, f"{section.name}.")
+    _check_identity(spec)
+    lists = {"products.names": spec.products.names, "arrivals.segments": spec.arrivals.segments}
+    if spec.competitors is not None:
+        lists["competitors.names"] = spec.competitors.names
+    if spec.regimes is not None:
+        lists["regimes.names"] = spec.regimes.names
+    for key, listed in lists.items():
+        _check_list(key, listed)
+    _one_line("products.category", spec.products.category)
+    _same_length("products.category", "category", spec.products.category, "product", len(spec.products.names))
+    if spec.competitors is not None:
+        _check_competitor_names(spec)
+
+
+def _check_identity(spec: MarketSpec) -> None:
+    if not is_name(spec.name):
+        raise ScenarioError(
+            f"name must be lower-case words joined by dashes; got {shown(spec.name)}; "
+            f"write '{scenario_name(spec.name)}'"
+        )
+    if isinstance(spec.version, bool) or not isinstance(spec.version, int) or spec.version < 1:
+        raise ScenarioError(f"version must be a whole number from 1; got {shown(spec.version)}; mend it")
+
+
+def _check_list(key: str, listed: tuple[str, ...]) -> None:
+    if not listed:
+        raise ScenarioError(f"{key} must hold at least one name; got an empty list; add one")
+    _one_line(key, listed)
+    twice = next((name for i, name in enumerate(listed) if name in listed[:i]), None)
+    if twice is not None:
+        raise ScenarioError(f"{key} must differ; got '{twice}' twice; rename one")
+
+
+def _one_line(key: str, listed: tuple[str, ...] | None) -> None:
+    for name in listed or ():
+        if name.splitlines() != [name]:
+            raise ScenarioError(f"{key} must be names of one line; got {shown(name)}; mend the name")
+
+
+def _same_length(key: str, what: str, listed: tuple[str, ...] | None, of: str, count: int) -> None:
+    if listed is not None and len(listed) != count:
+        raise ScenarioError(
+            f"{key} must name one {what} for each of {count} {of}s; got {len(listed)}; complete the list"
+        )
+
+
+def _check_competitor_names(spec: MarketSpec) -> None:
+    rivals = spec.competitors
+    assert rivals is not None
+    count = len(rivals.names)
+    _one_line("competitors.seller", rivals.seller)
+    _one_line("competitors.rule", rivals.rule)
+    _same_length("competitors.seller", "seller", rivals.seller, "offer", count)
+    _same_length("competitors.product", "product", rivals.product, "offer", count)
+    if rivals.product is None and count > len(spec.products.names):
+        raise ScenarioError(
+            f"competitors.product must say what each of {count} offers competes with, as there are only "
+            f"{len(spec.products.names)} products; got nothing; add it"
+        )
+    for name in rivals.product or ():
+        if name not in spec.products.names:
+            near = difflib.get_close_matches(name, spec.products.names, n=1, cutoff=0)
+            raise ScenarioError(
+                f"competitors.product must be one of products.names; got {shown(name)}; did you mean '{near[0]}'?"
+            )
+
+
+def check_together(spec: MarketSpec) -> None:
+    """Everything that no single field can show."""
+    _check_arrivals(spec)
+    _check_demand(spec)
+    _check_excluded(spec)
+    _check_stock(spec)
+    _check_prices(spec)
+    if spec.competitors is not None:
+        _check_competitors(spec)
+    if spec.regimes is not None:
+        _sum_to_one("regimes.transition", spec.regimes.transition, spec.regimes.names)
+        _sum_to_one("regimes.initial", spec.regimes.initial[None], ("the start",))
+    if spec.history is not None:
+        try:
+            np.datetime64(spec.history.first_day, "D")
+        except ValueError as error:
+            day = spec.history.first_day
+            raise ScenarioError(f"history.first_day must be a day, YYYY-MM-DD; got {day!r}; mend it") from error
+
+
+def _sum_to_one(key: str, rows: np.ndarray, names: tuple[str, ...]) -> None:
+    total = rows.sum(axis=1)
+    bad = np.flatnonzero(np.abs(total - 1) > _TOLERANCE)
+    if bad.size:
+        raise ScenarioError(
+            f"{key} must sum to one; got {total[bad[0]]:g} for '{names[bad[0]]}'; rescale the probabilities"
+        )
+
+
+def _check_arrivals(spec: MarketSpec) -> None:
+    share = spec.arrivals.segment_share.sum(axis=1)
+    bad = np.flatnonzero(np.abs(share - 1) > _TOLERANCE)
+    if bad.size:
+        raise ScenarioError(
+            f"arrivals.segment_share must sum to one over the segments; got {share[bad[0]]:g} "
+            f"for category '{spec.category_names[bad[0]]}'; rescale the shares"
+        )
+    if spec.arrivals.process == "poisson":
+        return
+    busiest = 1.0 if spec.regimes is None else spec.regimes.arrivals.max()
+    if spec.arrivals.rate.max() * busiest > 1:
+        raise ScenarioError(
+            "arrivals.rate (times regimes.arrivals) must be at most 1 where process = 'single', being a probability; "
+            f"got {spec.arrivals.rate.max() * busiest:g}; use more and shorter periods"
+        )
+
+
+def excluded_parts(family: str, process: str) -> dict[str, tuple[str, str]]:
+    """Parts that a demand family or an arrival process leaves no room for, each with where it is so and the mend."""
+    excluded = {}
+    if process == "single":
+        for part in ("overdispersion", "loyalty", "strategic", "shocks"):
+            excluded[part] = ("where arrivals.process = 'single'", "use process = 'poisson'")
+    alone = () if family == "mnl" else ("strategic",) if family in _GROUPED else _TOGETHER
+    for part in alone:
+        excluded[part] = (f"with demand.family '{family}'", "use family = 'mnl'")
+    return excluded
+
+
+def _check_excluded(spec: MarketSpec) -> None:
+    for part, (where, mend) in excluded_parts(spec.demand.family, spec.arrivals.process).items():
+        spread = part == "overdispersion"
+        if spec.arrivals.overdispersion.any() if spread else getattr(spec, part) is not None:
+            key = f"arrivals.{part}" if spread else part
+            raise ScenarioError(f"{key} must be left out {where}; got both; {mend}")
+
+
+def _check_demand(spec: MarketSpec) -> None:
+    family, known = spec.demand.family, demand_families()
+    if family not in known:
+        raise ScenarioError(f"demand.family must be one of {', '.join(known)}; got {shown(family)}; choose one of them")
+    if family in _GROUPED:
+        return
+    counts = np.bincount(spec.category_index)
+    if counts.max() > 1:
+        raise ScenarioError(
+            f"demand.family '{family}' is for one product a category; got {counts.max()} products in "
+            f"'{spec.category_names[counts.argmax()]}'; use family = 'mnl'"
+        )
+
+
+def _check_stock(spec: MarketSpec) -> None:
+    stock = spec.stock
+    unlimited = np.isinf(stock.initial_units)
+    for key in ("holding_cost", "spoilage", "salvage_value"):
+        if (unlimited & (getattr(stock, key) != 0)).any():
+            raise ScenarioError(f"stock.{key} needs finite stock; got initial_units inf; give a number of units")
+    for key, on in (
+        ("shortage = 'backlog'", stock.shortage == "backlog"),
+        (f"replenishment = '{stock.replenishment}'", stock.replenishment != "none"),
+    ):
+        if on and unlimited.any():
+            raise ScenarioError(f"stock.{key} needs finite stock; got initial_units inf; give a number of units")
+    if stock.replenishment == "action" and not stock.max_order_units.any():
+        raise ScenarioError(
+            "stock.max_order_units must be above 0 where the policy orders; got 0; give the largest order"
+        )
+    if stock.lead_time_periods > spec.market.horizon_periods:
+        raise ScenarioError(
+            f"stock.lead_time_periods must be at most market.horizon_periods ({spec.market.horizon_periods}); "
+            f"got {stock.lead_time_periods}; no order would ever arrive"
+        )
+    if stock.season_periods is not None and stock.season_periods > spec.market.horizon_periods:
+        raise ScenarioError(
+            f"stock.season_periods must be at most market.horizon_periods ({spec.market.horizon_periods}); "
+            f"got {stock.season_periods}; shorten the season"
+        )
+
+
+def _check_prices(spec: MarketSpec) -> None:
+    floor, ceiling = spec.prices.floor, spec.prices.ceiling
+    if floor is not None and ceiling is not None:
+        _in_order("prices.floor", floor, "prices.ceiling", ceiling, spec.products.names)
+
+
+def _in_order(low_key: str, low: np.ndarray, high_key: str, high: np.ndarray, names: tuple[str, ...]) -> None:
+    bad = np.flatnonzero(low > high)
+    if bad.size:
+        i = int(bad[0])
+        raise ScenarioError(
+            f"{low_key} must be at most {high_key}; got {low[i]:g} over {high[i]:g} for '{names[i]}'; mend one of them"
+        )
+
+
+def _check_competitors(spec: MarketSpec) -> None:
+    rivals = spec.competitors
+    assert rivals is not None
+    if len(rivals.rule) not in (1, len(rivals.names)):
+        raise ScenarioError(
+            f"competitors.rule must be one rule, or one for each of {len(rivals.names)} offers; got {len(rivals.rule)}; "
+            "complete the list"
+        )
+    for low, high in (("floor", "ceiling"), ("floor", "regular_price"), ("regular_price", "ceiling")):
+        keys = (f"competitors.{low}", f"competitors.{high}")
+        _in_order(keys[0], getattr(rivals, low), keys[1], getattr(rivals, high), rivals.names)
+    for rule in rivals.rule:
+        try:
+            competitor(rule)
+        except ValueError as error:
+            raise ScenarioError(f"competitors.rule: {error}") from error

@@ -1,0 +1,33 @@
+"""Demand families: how a utility becomes a choice; those of other packages are found by entry point.
+
+An extension registers, under `repricer.demand_families`, a function probability(utility) that maps an array of
+utilities (any shape; quality - price_sensitivity * price + effects) to purchase probabilities of the same shape, falling
+as the utility falls. It is for one product a category, like `linear`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from importlib.metadata import entry_points
+
+import numpy as np
+from numpy.typing import NDArray
+
+Family = Callable[[NDArray[np.floating]], NDArray[np.floating]]
+BUILT_IN = ("mnl", "cheapest", "exponential", "linear", "constant-elasticity")
+
+
+@functools.cache
+def _extensions() -> dict[str, Family]:
+    return {point.name: point.load() for point in entry_points(group="repricer.demand_families")}
+
+
+def demand_families() -> tuple[str, ...]:
+    """The names that `demand.family` may have."""
+    return (*BUILT_IN, *_extensions())
+
+
+def family_function(name: str) -> Family | None:
+    """The function of an extension's family, or None where the family is built in."""
+    return _extensions().get(name)

@@ -1,0 +1,349 @@
+"""Sampled markets: a random but plausible shop of any size, for tests over many markets and for training on many.
+
+Prices and demand are lognormal, elasticities lie about -1.5 to -3.5 and a half to three quarters of a price are cost:
+the sizes that Bijmolt, van Heerde and Pieters (2005), New Empirical Generalizations on the Determinants of Price
+Elasticity, Journal of Marketing Research 42(2), report and that groceries have.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+from numpy.random import Generator
+
+from ..pricing import PriceLadder
+from .checks import excluded_parts
+from .errors import ScenarioError
+from .sections import (
+    Array,
+    Arrivals,
+    Competitors,
+    Demand,
+    History,
+    Loyalty,
+    Market,
+    Prices,
+    Products,
+    Promotion,
+    Recommendation,
+    ReferencePrice,
+    Regimes,
+    Returns,
+    Shocks,
+    Stock,
+    Strategic,
+)
+from .spec import MarketSpec
+
+DEFAULT_PARTS = frozenset({"stock", "competitors", "promotion", "reference_price", "season", "overdispersion"})
+_RULES = ("fixed", "undercut:2%", "match", "edgeworth:0.1", "learning:0.05", "two-bound:4:9:0.1")
+_MOST_PRODUCTS = 10_000
+
+
+class _Shop:
+    """What every part is drawn around: sizes, prices, costs, demand at regular prices, utilities.
+
+    price, cost, units: (N,) regular price, unit cost, mean units a period at regular prices without rivals. rate: (C,).
+    quality, sensitivity: (K, N). utility: (N,) what a unit of utility stands for: 1, or a purchase probability in the
+    families whose utility is one.
+    """
+
+    def __init__(self, generator: Generator, products: int, segments: int, periods: int, family: str, process: str):
+        self.products, self.segments, self.periods = products, segments, periods
+        self.family, self.process = family, process
+        grouped = family in ("mnl", "cheapest")
+        self.categories = categories = (products + 5) // 6 if grouped else products
+        more = generator.integers(categories, size=products - categories)
+        self.category = np.sort(np.concatenate([np.arange(categories), more]))
+        middle = generator.lognormal(2.0, 0.8, categories)[self.category]
+        self.price = np.maximum(np.round(middle * generator.lognormal(0, 0.25, products), 2), 0.1)
+        self.cost = np.round(self.price * generator.uniform(0.5, 0.75, products), 3)
+        left = generator.uniform(0.4, 0.8, categories)[self.category]
+        popularity = generator.lognormal(0, 0.5, products)
+        bought = (1 - left) * popularity / np.bincount(self.category, popularity)[self.category]
+        busy = generator.lognormal(3.5, 0.7, categories) * np.bincount(self.category)
+        self.rate = generator.uniform(0.2, 0.7, categories) if process == "single" else busy
+        self.units = self.rate[self.category] * bought
+        elasticity = generator.uniform(1.5, 3.5, products) * generator.lognormal(0, 0.2, (segments, 1))
+        self.utility = {"linear": bought, "cheapest": np.full(products, 0.5)}.get(family, np.ones(products))
+        self._choose(np.minimum(elasticity, 5.0), bought, left, generator.normal(0, 0.2, elasticity.shape))
+
+    def _choose(self, elasticity: Array, bought: Array, left: Array, taste: Array) -> None:
+        """The utilities with which products sell as they do at regular prices, and answer with these elasticities."""
+        if self.family == "constant-elasticity":
+            self.sensitivity = elasticity
+            self.quality = np.log(bought) + elasticity * np.log(self.price)
+            return
+        if self.family in ("linear", "cheapest"):
+            slope, at_regular = elasticity * self.utility, self.utility
+        elif self.family == "exponential":
+            slope, at_regular = elasticity, np.log(bought)
+        else:
+            slope, at_regular = elasticity / (1 - bought), np.log(bought / left) + taste
+        self.sensitivity, self.quality = slope / self.price, at_regular + slope
+
+
+def sample_catalogue(
+    products: int,
+    seed: int,
+    *,
+    segments: int = 2,
+    parts: Iterable[str] | str = DEFAULT_PARTS,
+    family: str = "mnl",
+    process: str = "poisson",
+    periods: int = 52,
+) -> MarketSpec:
+    """A random but plausible shop, the same for the same arguments.
+
+    products: N, 1 to 10,000. seed: which shop. segments: K. parts: what is on, names of `PARTS` (the optional sections,
+    and season, overdispersion, discounts), or "all"; what the family or the process excludes is left out. family,
+    process: as `demand.family` and `arrivals.process`. periods: T.
+
+    With the defaults, `load_scenario("catalogue:N:SEED")` gives the same shop. Raises ScenarioError, one line.
+    """
+    _check_sizes(products=products, segments=segments, periods=periods, seed=seed)
+    chosen = _chosen(parts) - set(excluded_parts(family, process))
+    generator = np.random.default_rng([seed, products])
+    shop = _Shop(generator, products, segments, periods, family, process)
+    # A generator for each part: switching one on leaves the others as they are.
+    drawn: dict[str, Any] = {
+        name: draw(shop, np.random.default_rng([seed, products, i]))
+        for i, (name, draw) in enumerate(PARTS.items(), start=1)
+        if name in chosen
+    }
+    plain = chosen == DEFAULT_PARTS and (segments, family, process, periods) == (2, "mnl", "poisson", 52)
+    inside = {key: drawn.pop(key, {}) for key in ("season", "overdispersion", "discounts")}
+    share = generator.dirichlet(np.full(segments, 4.0), shop.categories)
+    return MarketSpec(
+        name=f"catalogue:{products}:{seed}" + ("" if plain else ":custom"),
+        version=1,
+        summary=f"A sampled shop: {products} products in {shop.categories} categories.",
+        sources=("sampled by repricer's sample_catalogue",),
+        assumptions=("Every number is drawn at random from ranges that are usual in retail.",),
+        market=_market(shop, generator),
+        products=_products(shop),
+        arrivals=Arrivals(
+            rate=shop.rate,
+            segments=tuple(f"segment {k + 1}" for k in range(segments)),
+            segment_share=share,
+            process=process,
+            **inside["overdispersion"],
+        ),
+        demand=Demand(quality=shop.quality, price_sensitivity=shop.sensitivity, family=family, **inside["season"]),
+        prices=_prices(shop, generator, inside["discounts"]),
+        **drawn,
+    )
+
+
+def sample_by_name(name: str) -> MarketSpec | None:
+    """The shop of `catalogue:N:SEED`, or None where the name has not this form."""
+    found = re.fullmatch(r"catalogue:(\d+):(\d+)", name, flags=re.ASCII)
+    return None if found is None else sample_catalogue(int(found[1]), int(found[2]))
+
+
+def _check_sizes(*, seed: int, **sizes: int) -> None:
+    for key, size in sizes.items():
+        if not 1 <= size <= _MOST_PRODUCTS:
+            raise ScenarioError(f"{key} of a sampled shop must lie in [1, {_MOST_PRODUCTS}]; got {size}; mend it")
+    if seed < 0:
+        raise ScenarioError(f"seed of a sampled shop must be 0 or more; got {seed}; mend it")
+
+
+def _chosen(parts: Iterable[str] | str) -> set[str]:
+    if parts == "all":
+        return set(PARTS)
+    chosen = set([parts] if isinstance(parts, str) else parts)
+    unknown = sorted(chosen - set(PARTS))
+    if unknown:
+        raise ScenarioError(f"parts must be 'all' or names of {', '.join(PARTS)}; got '{unknown[0]}'; choose from them")
+    return chosen
+
+
+def _market(shop: _Shop, generator: Generator) -> Market:
+    endless = bool(generator.random() < 0.25)
+    return Market(
+        horizon_periods=shop.periods,
+        period="week",
+        objective="profit" if generator.random() < 0.75 else "revenue",
+        discount_factor=0.98 if endless else 1.0,
+        ending="truncated" if endless else "terminated",
+    )
+
+
+def _products(shop: _Shop) -> Products:
+    return Products(
+        names=tuple(f"product {n + 1}" for n in range(shop.products)),
+        regular_price=shop.price,
+        category=tuple(f"category {c + 1}" for c in shop.category),
+        unit_cost=shop.cost,
+    )
+
+
+def _prices(shop: _Shop, generator: Generator, discounts: dict[str, float]) -> Prices:
+    """Free prices, ticks, or a ladder that all products share, in rising steps of 4%."""
+    kind = generator.integers(3)
+    floor, ceiling = np.round(0.5 * shop.price, 2), np.round(1.6 * shop.price, 2)
+    steps = int(np.log(ceiling.max() / floor.min()) / 0.04) + 2
+    return Prices(
+        price_ladder=PriceLadder(floor.min() * 1.04 ** np.arange(steps)) if kind == 2 else None,
+        floor=floor,
+        ceiling=ceiling,
+        tick=0.01 if kind == 1 else None,
+        minimum_margin=0.05 if generator.random() < 0.3 else None,
+        max_change=0.3 if generator.random() < 0.5 else None,
+        **discounts,
+    )
+
+
+def _season(shop: _Shop, generator: Generator) -> dict[str, Array]:
+    """Season of utility and of price sensitivity: one wave a year each, (T, C)."""
+    phase = generator.uniform(0, 2 * np.pi, (2, shop.categories))
+    wave = np.sin(2 * np.pi * np.arange(shop.periods)[:, None, None] / 52 + phase)
+    usual = np.bincount(shop.category, shop.utility) / np.bincount(shop.category)
+    return {"season": 0.2 * usual * wave[:, 0], "sensitivity_path": 1 + 0.1 * wave[:, 1]}
+
+
+def _overdispersion(shop: _Shop, generator: Generator) -> dict[str, Array]:
+    return {"overdispersion": generator.uniform(0, 0.3, shop.products)}
+
+
+def _discounts(shop: _Shop, generator: Generator) -> dict[str, float]:
+    most = generator.uniform(0.05, 0.3)
+    return {"max_discount": most, "max_segment_spread": most * generator.uniform(0.5, 1)}
+
+
+def _stock(shop: _Shop, generator: Generator) -> Stock:
+    replenishment = ("none", "order-up-to", "action")[generator.integers(3)]
+    lead = int(min(generator.integers(4), shop.periods))
+    level = np.ceil((lead + generator.uniform(2, 3)) * shop.units) + 1
+    bought_once = np.ceil(shop.units * shop.periods * generator.uniform(0.5, 1.2)) + 1
+    seasons = replenishment == "none" and shop.periods > 1 and generator.random() < 0.5
+    return Stock(
+        initial_units=bought_once if replenishment == "none" else level,
+        replenishment=replenishment,
+        order_up_to_units=level,
+        max_order_units=level,
+        lead_time_periods=lead,
+        shortage="backlog" if not seasons and generator.random() < 0.3 else "lost",
+        cost_due="ordered" if generator.random() < 0.3 else "sold",
+        order_cost=generator.uniform(0, 2, shop.products),
+        holding_cost=0.003 * shop.cost,
+        lost_sale_cost=0.05 * shop.price,
+        backlog_cost=0.1 * shop.price,
+        spoilage=np.where(generator.random(shop.products) < 0.3, generator.uniform(0, 0.15, shop.products), 0.0),
+        season_periods=(shop.periods + 1) // 2 if seasons else None,
+        salvage_value=0.3 * shop.cost,
+    )
+
+
+def _competitors(shop: _Shop, generator: Generator) -> Competitors:
+    """One offer against the first product, and against every other product one with a chance of a third."""
+    rivalled = generator.random(shop.products) < 1 / 3
+    rivalled[0] = True
+    product = np.flatnonzero(rivalled)
+    price = np.round(shop.price[product] * generator.uniform(0.85, 1.15, product.size), 2)
+    return Competitors(
+        names=tuple(f"rival {r + 1}" for r in range(product.size)),
+        seller=tuple(f"seller {r % 3 + 1}" for r in range(product.size)),
+        product=tuple(f"product {n + 1}" for n in product),
+        regular_price=price,
+        unit_cost=shop.cost[product],
+        quality=shop.quality[:, product] + generator.normal(0, 0.2, product.size) * shop.utility[product],
+        price_sensitivity=shop.sensitivity[:, product],
+        rule=tuple(_RULES[i] for i in generator.integers(len(_RULES), size=product.size)),
+        floor=0.5 * price,
+        ceiling=2 * price,
+        answers_within_period=bool(generator.random() < 0.3),
+    )
+
+
+def _promotion(shop: _Shop, generator: Generator) -> Promotion:
+    return Promotion(
+        lift=generator.uniform(0.2, 1.0, (shop.segments, 1)) * shop.utility,
+        cost=shop.price * shop.units * 0.05,
+        max_products=1 + shop.products // 5,
+    )
+
+
+def _reference_price(shop: _Shop, generator: Generator) -> ReferencePrice:
+    scale = ("log", "linear")[generator.integers(2)]
+    gain = generator.uniform(0.2, 1.0, shop.products) * shop.utility / (shop.price if scale == "linear" else 1.0)
+    return ReferencePrice(
+        memory=generator.uniform(0.5, 0.95), gain=gain, loss=gain * generator.uniform(1, 2.5), scale=scale
+    )
+
+
+def _recommendation(shop: _Shop, generator: Generator) -> Recommendation:
+    shape = (shop.segments, shop.products)
+    return Recommendation(
+        lift=generator.uniform(0.1, 0.6, shop.segments) * shop.utility.min(),
+        candidates=(generator.random(shape) < 0.7).astype(np.float64),
+        affinity=generator.normal(0, 1, shape),
+    )
+
+
+def _loyalty(shop: _Shop, generator: Generator) -> Loyalty:
+    return Loyalty(
+        memory=generator.uniform(0.7, 0.95),
+        price_effect=generator.uniform(0, 1, shop.segments),
+        stockout_effect=generator.uniform(0, 1, shop.segments),
+    )
+
+
+def _strategic(shop: _Shop, generator: Generator) -> Strategic:
+    return Strategic(share=generator.uniform(0, 0.6, shop.segments), patience=generator.uniform(0, 1, shop.segments))
+
+
+def _regimes(shop: _Shop, generator: Generator) -> Regimes:
+    states = int(generator.integers(2, 4))
+    arrivals = generator.uniform(0.6, 1.4, states)
+    return Regimes(
+        names=tuple(f"regime {z + 1}" for z in range(states)),
+        transition=0.8 * np.eye(states) + 0.2 * generator.dirichlet(np.ones(states), states),
+        initial=generator.dirichlet(np.ones(states)),
+        utility=generator.normal(0, 0.2, states) * shop.utility.min(),
+        sensitivity=generator.uniform(0.7, 1.4, states),
+        arrivals=arrivals / arrivals.max() if shop.process == "single" else arrivals,
+        observed=bool(generator.random() < 0.7),
+    )
+
+
+def _shocks(shop: _Shop, generator: Generator) -> Shocks:
+    return Shocks(volatility=generator.uniform(0.05, 0.5), persistence=generator.uniform(0, 0.9))
+
+
+def _returns(shop: _Shop, generator: Generator) -> Returns:
+    return Returns(
+        probability=generator.uniform(0, 0.3, shop.products),
+        handling_cost=shop.price * generator.uniform(0, 0.1),
+    )
+
+
+def _history(shop: _Shop, generator: Generator) -> History:
+    """Past prices were regular, or a fifth lower in one period of five."""
+    shape = (shop.periods, shop.products)
+    return History(
+        price=shop.price * np.where(generator.random(shape) < 0.2, 0.8, 1.0),
+        units=generator.poisson(shop.units, shape).astype(np.float64),
+    )
+
+
+PARTS: dict[str, Callable[[_Shop, Generator], Any]] = {
+    "season": _season,
+    "overdispersion": _overdispersion,
+    "discounts": _discounts,
+    "stock": _stock,
+    "competitors": _competitors,
+    "promotion": _promotion,
+    "reference_price": _reference_price,
+    "recommendation": _recommendation,
+    "loyalty": _loyalty,
+    "strategic": _strategic,
+    "regimes": _regimes,
+    "shocks": _shocks,
+    "returns": _returns,
+    "history": _history,
+}

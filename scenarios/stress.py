@@ -1,0 +1,194 @@
+"""Stress tests: what a market may turn into. `grocery@demand-halved` is the grocery under the stress demand-halved."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from .checks import excluded_parts
+from .errors import ScenarioError
+from .sections import Array, Competitors
+from .spec import MarketSpec
+
+# Families whose utility is a probability, not a logarithm of one.
+_LINEAR = ("linear", "cheapest")
+
+
+@dataclass(frozen=True)
+class Stress:
+    """What happens, in one line, and the change of the market that makes it happen."""
+
+    meaning: str
+    apply: Callable[[MarketSpec], MarketSpec]
+
+
+def stressed(spec: MarketSpec, name: str) -> MarketSpec:
+    """The market under a stress of `STRESSES`, named `NAME@STRESS`.
+
+    Raises ScenarioError, one line, where there is no such stress or it does not apply to this market.
+    """
+    if name not in STRESSES:
+        near = difflib.get_close_matches(name, STRESSES, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(STRESSES)}"
+        raise ScenarioError(f"stress must be a known one; got '{name}'; {hint}")
+    stress = STRESSES[name]
+    try:
+        changed = stress.apply(spec)
+    except ScenarioError as error:
+        raise ScenarioError(f"stress {name} does not apply to {spec.name}: {error}") from error
+    summary = f"{spec.summary} Under stress: {stress.meaning}."
+    return replace(changed, name=f"{spec.name}@{name}", summary=summary.strip())
+
+
+def _price_term(spec: MarketSpec, price: Array) -> Array:
+    """What price_sensitivity multiplies: the price, or its logarithm."""
+    return np.log(price) if spec.demand.family == "constant-elasticity" else price
+
+
+def _elasticity(factor: float) -> Callable[[MarketSpec], MarketSpec]:
+    """Scale every price sensitivity and turn utility around the regular price, where choices stay what they were."""
+
+    def turned(part: Any, price: Array, spec: MarketSpec) -> dict[str, Array]:
+        more = (factor - 1) * part.price_sensitivity
+        return {
+            "price_sensitivity": part.price_sensitivity + more,
+            "quality": part.quality + more * _price_term(spec, price),
+        }
+
+    def apply(spec: MarketSpec) -> MarketSpec:
+        sections = {"demand": turned(spec.demand, spec.products.regular_price, spec)}
+        if spec.competitors is not None:
+            sections["competitors"] = turned(spec.competitors, spec.competitors.regular_price, spec)
+        return spec.with_changes(**sections)
+
+    return apply
+
+
+def _demand_halved(spec: MarketSpec) -> MarketSpec:
+    return spec.with_changes(arrivals={"rate": spec.arrivals.rate / 2})
+
+
+def _utility_at_regular(spec: MarketSpec) -> Array:
+    """(C, N) mean utility at the regular price over the segments of a category, season aside."""
+    utility = spec.demand.quality - spec.demand.price_sensitivity * _price_term(spec, spec.products.regular_price)
+    return spec.arrivals.segment_share @ utility
+
+
+def _new_competitor(spec: MarketSpec) -> MarketSpec:
+    """One more offer a category, as good as the category's favourite product and like it in all but the price."""
+    if "competitors" in excluded_parts(spec.demand.family, spec.arrivals.process):
+        raise ScenarioError(f"no rival can compete in it; got demand.family '{spec.demand.family}'; use another stress")
+    utility, products = _utility_at_regular(spec), spec.products
+    own = [np.flatnonzero(spec.category_index == c) for c in range(len(spec.category_names))]
+    best = np.array([members[utility[c, members].argmax()] for c, members in enumerate(own)])
+    regular = products.regular_price[best]
+    names = tuple(f"newcomer in {category}" for category in spec.category_names)
+    taken = () if spec.competitors is None else spec.competitors.names
+    number = 2
+    while set(names) & set(taken):
+        names = tuple(f"newcomer {number} in {category}" for category in spec.category_names)
+        number += 1
+    newcomers = Competitors(
+        names=names,
+        seller=names,
+        product=tuple(products.names[n] for n in best),
+        regular_price=0.95 * regular,
+        unit_cost=products.unit_cost[best],
+        quality=spec.demand.quality[:, best],
+        price_sensitivity=spec.demand.price_sensitivity[:, best],
+        rule=("undercut:5%",) * len(best),
+        floor=0.6 * regular,
+        ceiling=1.5 * regular,
+    )
+    return replace(spec, competitors=_joined(spec, newcomers))
+
+
+def _joined(spec: MarketSpec, more: Competitors) -> Competitors:
+    """The market's rival offers with these behind them."""
+    rivals = spec.competitors
+    if rivals is None:
+        return more
+    count = len(rivals.names)
+    opponents = tuple(spec.products.names[n] for n in spec.competitor_product)
+    before = replace(rivals, seller=rivals.seller or rivals.names, product=opponents, rule=_each(rivals.rule, count))
+    together = {}
+    for key in Competitors.__dataclass_fields__:
+        one, two = getattr(before, key), getattr(more, key)
+        if isinstance(one, tuple):
+            together[key] = one + two
+        elif isinstance(one, np.ndarray):
+            together[key] = np.concatenate([one, two], axis=-1)
+    return replace(before, **together)
+
+
+def _each(rule: tuple[str, ...], count: int) -> tuple[str, ...]:
+    return rule * count if len(rule) == 1 else rule
+
+
+def _supplier_delay(spec: MarketSpec) -> MarketSpec:
+    if spec.stock.replenishment == "none":
+        raise ScenarioError("nothing is ordered in it; got stock.replenishment 'none'; use another stress")
+    return spec.with_changes(stock={"lead_time_periods": spec.stock.lead_time_periods + 2})
+
+
+def _drifting_taste(spec: MarketSpec) -> MarketSpec:
+    """Utility of the first, third, … category falls in a straight line by .5 over the horizon, the others' rises.
+
+    In a logit that is a fall of some 40% in what is wanted; where utility is a probability, by half of it.
+    """
+    periods, categories = spec.demand.season.shape
+    strength = np.full(categories, 0.5)
+    if spec.demand.family in _LINEAR:
+        strength *= [_utility_at_regular(spec)[c, spec.category_index == c].mean() for c in range(categories)]
+    direction = np.where(np.arange(categories) % 2 == 0, -1.0, 1.0)
+    drift = np.linspace(0, 1, periods)[:, None] * strength * direction
+    return spec.with_changes(demand={"season": spec.demand.season + drift})
+
+
+def _cold_start(spec: MarketSpec) -> MarketSpec:
+    """How many come, and how much each product is wanted, is up to half more or less than in the market by this name.
+
+    One draw, the same every time. A policy that was trained on the market meets an assortment that is as unknown to it
+    as a new one, whose sales were guessed.
+    """
+    generator = np.random.default_rng(0)
+    rate = spec.arrivals.rate * generator.uniform(0.5, 1.5, len(spec.category_names))
+    if spec.arrivals.process == "single":
+        busiest = 1.0 if spec.regimes is None else max(spec.regimes.arrivals.max(), 1.0)
+        rate = np.minimum(rate, 1 / busiest)
+    wanted = generator.uniform(0.5, 1.5, len(spec.products.names))
+    demand = {"quality": spec.demand.quality + np.log(wanted)}
+    if spec.demand.family in _LINEAR:
+        # Where utility is a probability, the whole of it is scaled.
+        demand = {key: getattr(spec.demand, key) * wanted for key in ("quality", "price_sensitivity")}
+    return spec.with_changes(arrivals={"rate": rate}, demand=demand)
+
+
+def _price_war(spec: MarketSpec) -> MarketSpec:
+    rivals = spec.competitors
+    if rivals is None:
+        raise ScenarioError("it has no rivals to be at war with; got no competitors; use new-competitor")
+    lowest = np.maximum(rivals.unit_cost, 0.5 * rivals.regular_price)
+    return spec.with_changes(
+        competitors={"rule": ("undercut:5%",) * len(rivals.names), "floor": np.minimum(rivals.floor, lowest)}
+    )
+
+
+STRESSES: dict[str, Stress] = {
+    "elasticity-up": Stress("customers answer 30% more strongly to every price", _elasticity(1.3)),
+    "elasticity-down": Stress("customers answer 30% less strongly to every price", _elasticity(0.7)),
+    "demand-halved": Stress("half as many customers come", _demand_halved),
+    "new-competitor": Stress(
+        "a rival opens in every category and stays 5% below its favourite product", _new_competitor
+    ),
+    "supplier-delay": Stress("orders take two periods longer", _supplier_delay),
+    "drifting-taste": Stress("taste drifts from the first, third, … category to the others", _drifting_taste),
+    "cold-start": Stress(
+        "how many come and what they want was guessed, and the guesses were up to half off", _cold_start
+    ),
+    "price-war": Stress("every rival undercuts by 5%, down to its cost or half its price", _price_war),
+}

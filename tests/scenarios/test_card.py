@@ -1,0 +1,111 @@
+"""Cards: what is on is said, what is off is not, and the known optimum stands beside it."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+from repricer.cli import main
+from repricer.scenarios import MarketSpec, load_scenario, registered, sample_catalogue
+from repricer.scenarios.card import GROUPS, describe, group
+
+ALWAYS = ["market", "products", "prices", "customers", "demand", "stock"]
+
+
+def run(*arguments: str) -> str:
+    result = CliRunner().invoke(main, ["scenarios", *arguments])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+@pytest.mark.parametrize("name", list(registered()))
+def test_the_parts_that_are_on_are_described(name):
+    spec = load_scenario(name)
+    optional = [key for key, item in MarketSpec.__dataclass_fields__.items() if str(item.type).endswith("| None")]
+    on = [key.replace("_", " ") for key in optional if getattr(spec, key) is not None]
+    parts = describe(spec)
+    assert list(parts) == ALWAYS + on
+    for sentence in parts.values():
+        assert "\n" not in sentence
+        assert "  " not in sentence
+        assert "array" not in sentence
+        assert not sentence.endswith((".", " "))
+
+
+def test_a_description_says_what_the_spec_says():
+    parts = describe(load_scenario("undercutter"))
+    assert parts["market"].startswith("1,500 periods; the market goes on")
+    assert "discounted by 0.99" in parts["market"]
+    assert parts["customers"] == "at most one a period and category, with probability 1"
+    assert parts["prices"] == "a ladder of 100 prices from 1 to 100"
+    assert "answering within the period: undercutter against unit (undercut:1)" in parts["competitors"]
+    order = describe(load_scenario("price-and-order"))["stock"]
+    assert "the policy orders up to 8 a period, delivered at once; demand beyond it waits" in order
+    assert order.endswith("costs: holding 0.2, a waiting unit 4")
+    fashion = describe(load_scenario("fashion"))
+    assert "a fresh stock every 26 weeks" in fashion["stock"]
+    assert fashion["strategic"].startswith("5 to 60% of a segment may wait")
+    grocery = describe(load_scenario("grocery"))
+    assert "12 in 4 categories (milk, yoghurt, coffee, fruit): whole milk" in grocery["products"]
+    assert "discounter's milk against whole milk (undercut:3%)" in grocery["competitors"]
+    assert describe(load_scenario("segment-prices"))["stock"] == "unlimited"
+
+
+def test_every_sample_can_be_described():
+    for seed in range(20):
+        assert set(ALWAYS) <= set(describe(sample_catalogue(9, seed, parts="all")))
+
+
+def test_groups():
+    groups = {name: group(load_scenario(name)) for name in registered()}
+    assert set(groups.values()) == set(GROUPS)
+    assert groups["bench-10-full"] == "benchmarks"
+    assert {n for n, g in groups.items() if g == "shops"} == {
+        "electronics", "fashion", "grocery", "marketplace", "subscription",
+    }  # fmt: skip
+
+
+def test_the_list_has_one_aligned_line_a_scenario():
+    lines = run().splitlines()
+    rows = {line.split()[0]: line for line in lines if line.startswith("  ")}
+    assert set(registered()) < set(rows)
+    assert {line.index(" x ") for name, line in rows.items() if name in registered()} == {rows["regimes"].index(" x ")}
+    assert all(len(line) <= 160 for line in lines)
+    assert "demand-halved" in rows
+    documents = json.loads(run("--json"))
+    assert {row["name"] for row in documents} == set(registered())
+    assert {"group", "version", "products", "periods", "summary"} < set(documents[0])
+
+
+def test_a_card_names_the_optimum_the_best_fixed_price_and_the_sources():
+    text = run("low-before-high")
+    assert "optimum           358.395 (backward induction)" in text
+    assert "best fixed price  17, which earns 81.1% of the optimum" in text
+    assert "sources           Littlewood (1972)" in text
+    assert "traps             " in text
+    card = json.loads(run("low-before-high", "--json"))
+    assert card["optimum"]["value"] == pytest.approx(358.395, abs=1e-3)
+    assert card["best_fixed"]["price"] == 17
+    assert card["best_fixed"]["share_of_optimum"] == pytest.approx(0.811, abs=5e-4)
+    assert card["parts"]["stock"].startswith("20 units at the start")
+
+
+def test_a_card_without_an_optimum_says_so_and_searches_nothing(monkeypatch):
+    import repricer.agents
+
+    def never(*arguments, **keywords):
+        raise AssertionError("a search for a card")
+
+    monkeypatch.setattr(repricer.agents, "best_fixed", never)
+    text = run("grocery@price-war")
+    assert "unknown: no exact solver reaches this market" in text
+    assert "assumptions       " in text
+    card = json.loads(run("catalogue:20:7", "--json"))
+    assert card["optimum"] is None
+    assert card["best_fixed"] is None
+
+
+def test_a_wrong_name_is_one_line_and_exit_code_2():
+    result = CliRunner().invoke(main, ["scenarios", "grocery@price-wars"])
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert line == "repricer: stress must be a known one; got 'price-wars'; did you mean 'price-war'?"

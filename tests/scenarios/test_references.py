@@ -1,0 +1,167 @@
+"""The files hold the markets whose values were published: each value again, from the file's numbers, by a page of NumPy."""
+
+import numpy as np
+import pytest
+from repricer.evaluation import solve
+from repricer.scenarios import load_scenario
+from scipy.optimize import brentq
+from scipy.special import lambertw
+from scipy.stats import poisson
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("gallego-van-ryzin", 15.4464), ("stationary-logit", 435.668), ("low-before-high", 358.395), ("scarce", 30.4538)],
+)
+def test_what_the_solver_reaches(name, value):
+    assert solve(load_scenario(name)).value == pytest.approx(value, rel=5e-6)
+
+
+def test_regimes():
+    spec = load_scenario("regimes")
+    prices, stock = spec.prices.price_ladder.steps, int(spec.stock.initial_units[0])
+    sensitivity = spec.demand.price_sensitivity[0, 0] * spec.regimes.sensitivity
+    mean = spec.arrivals.rate[0, 0] * np.exp(-np.outer(sensitivity, prices))
+    mass = poisson.pmf(np.arange(stock + 1), mean[..., None])  # (Z, P, D)
+    value = np.zeros((2, stock + 1))
+    for _ in range(spec.market.horizon_periods):
+        later, value = spec.regimes.transition @ value, np.zeros_like(value)
+        for n in range(1, stock + 1):
+            sold = np.arange(n)
+            rest = 1 - mass[:, :, :n].sum(axis=2)
+            units = mass[:, :, :n] @ sold + n * rest
+            go_on = np.einsum("zpd,zd->zp", mass[:, :, :n], later[:, n - sold]) + rest * later[:, :1]
+            value[:, n] = (prices * units + go_on).max(axis=1)
+    assert spec.regimes.initial @ value[:, stock] == pytest.approx(619.856, abs=1e-3)
+
+
+def test_three_stocks():
+    spec = load_scenario("three-stocks")
+    quality, slope, arrival = spec.demand.quality[0], spec.demand.price_sensitivity[0, 0], spec.arrivals.rate[0, 0]
+    units = int(spec.stock.initial_units[0])
+    value = np.zeros((units + 1,) * 3)
+    for _ in range(spec.market.horizon_periods):
+        weight = np.zeros_like(value)
+        for j in range(3):
+            lost = np.full_like(value, np.inf)  # what one unit less of j costs later; a sold-out product is not chosen
+            here, below = [slice(None)] * 3, [slice(None)] * 3
+            here[j], below[j] = slice(1, None), slice(None, -1)
+            lost[tuple(here)] = value[tuple(here)] - value[tuple(below)]
+            weight += np.exp(quality[j] - slope * lost - 1)
+        # All products carry the markup (1 + W) / b over what they cost later, and the customer brings W / b.
+        value = value + arrival * lambertw(weight).real / slope
+    assert value[-1, -1, -1] == pytest.approx(282.498, abs=1e-3)
+
+
+def test_undercutter():
+    spec = load_scenario("undercutter")
+    own = spec.prices.price_ladder.steps
+    chance = lambda low: np.clip(spec.demand.quality[0, 0] - spec.demand.price_sensitivity[0, 0] * low, 0, 1)  # noqa: E731
+
+    def half(rival):
+        """(own, rival) money of half a period."""
+        won = (own[:, None] < rival) + 0.5 * (own[:, None] == rival)
+        return own[:, None] * won * chance(np.minimum(own[:, None], rival))
+
+    answer = np.maximum(own - 1, spec.competitors.floor[0])
+    money = half(own[None]) + np.diag(half(answer[None]))[:, None]
+    value = np.zeros(own.size)
+    for _ in range(spec.market.horizon_periods):
+        total = money + spec.market.discount_factor * value[np.searchsorted(own, answer)][:, None]
+        value = total.max(axis=0)
+    opening = np.searchsorted(own, spec.competitors.regular_price[0])
+    assert value[opening] == pytest.approx(2262.006, abs=2e-3)
+    assert spec.market.discount_factor**spec.market.horizon_periods < 1e-5
+    best = own[total.argmax(axis=0)]
+    assert best[34] == 66  # a rival at 35 or below is led up
+    assert best[35] == 35  # one at 36 is undercut
+
+
+def test_price_and_order():
+    spec = load_scenario("price-and-order")
+    stock, prices = spec.stock, spec.prices.price_ladder.steps
+    cost, gamma = spec.products.unit_cost[0], spec.market.discount_factor
+    mean = spec.arrivals.rate[0, 0] * (spec.demand.quality[0, 0] - spec.demand.price_sensitivity[0, 0] * prices)
+    demand = np.arange(60)
+    mass = poisson.pmf(demand, np.maximum(mean, 0)[:, None])
+    units = np.arange(-160, 61)
+    ordered, sold = np.arange(int(stock.max_order_units[0]) + 1), units[:, None] - demand
+    kept = -stock.holding_cost[0] * np.maximum(sold, 0) - stock.backlog_cost[0] * np.maximum(-sold, 0)
+    value = np.zeros(units.size)
+    for _ in range(spec.market.horizon_periods):
+        later = kept + gamma * value[np.clip(sold + 160, 0, units.size - 1)]
+        after_order = (later @ mass.T + prices * mean).max(axis=1)
+        value = np.max(
+            [after_order[np.minimum(np.arange(units.size) + q, units.size - 1)] - cost * q for q in ordered], 0
+        )
+    assert value[160 + int(stock.initial_units[0])] == pytest.approx(588.903, abs=2e-3)
+
+
+def test_equal_markup():
+    spec = load_scenario("equal-markup")
+    slope, cost = spec.demand.price_sensitivity[0], spec.products.unit_cost
+    brought = lambertw(np.exp(spec.demand.quality[0] - slope * cost - 1).sum()).real / slope[0]
+    assert brought == pytest.approx(9.162189, abs=1e-6)
+    np.testing.assert_allclose(spec.products.regular_price - cost, 13.1622, atol=1e-4)
+    assert spec.arrivals.rate.sum() == 100
+
+
+def test_segment_prices():
+    spec = load_scenario("segment-prices")
+    slope, share = spec.demand.price_sensitivity[:, 0], spec.arrivals.segment_share[0]
+    each = lambertw(np.exp(spec.demand.quality[:, 0] - 1)).real / slope
+    assert share @ each == pytest.approx(8.0958, abs=1e-4)
+    best = each + 1 / slope
+    assert best.max() == pytest.approx(spec.products.regular_price[0], abs=0.01)
+    assert 1 - best.min() / best.max() < spec.prices.max_discount
+    assert best.min() > spec.prices.floor[0]
+    price = np.linspace(1, 60, 5901)
+    chance = 1 / (1 + np.exp(np.outer(price, slope) - spec.demand.quality[:, 0]))
+    one = price * (chance @ share)
+    assert (one.max(), price[one.argmax()]) == pytest.approx((5.5200, 26.73), abs=1e-2)
+
+
+def test_reference_price():
+    spec = load_scenario("reference-price")
+    grid = np.linspace(spec.prices.floor[0], spec.prices.ceiling[0], 441)
+    effect, memory = spec.reference_price.gain[0], spec.reference_price.memory
+    price, reference = grid[:, None], grid[None]
+    chance = spec.demand.quality[0, 0] - spec.demand.price_sensitivity[0, 0] * price + effect * (reference - price)
+    assert chance.min() > 0  # nothing is cut: the closed form is the market's
+    assert chance.max() < 1
+    money, value = (price - spec.products.unit_cost[0]) * spec.arrivals.rate[0, 0] * chance, np.zeros(grid.size)
+    for _ in range(spec.market.horizon_periods):
+        later = np.interp(memory * reference + (1 - memory) * price, grid, value)
+        total = money + spec.market.discount_factor * later
+        value = total.max(axis=0)
+    assert np.interp(spec.products.regular_price[0], grid, value) == pytest.approx(8083.385, rel=1e-6)
+
+
+def test_calvano_duopoly():
+    spec = load_scenario("calvano-duopoly")
+    quality, slope, cost = spec.demand.quality[0, 0], spec.demand.price_sensitivity[0, 0], spec.products.unit_cost[0]
+
+    def share(price):
+        weight = np.exp(quality - slope * price)
+        return weight / (1 + 2 * weight)
+
+    nash = brentq(lambda p: 1 - slope * (p - cost) * (1 - share(p)), 1.01, 3)
+    monopoly = brentq(lambda p: 1 - slope * (p - cost) * (1 - 2 * share(p)), 1.01, 4)
+    assert (nash, monopoly) == pytest.approx((1.472927, 1.924981), abs=1e-6)
+    assert ((nash - cost) * share(nash), (monopoly - cost) * share(monopoly)) == pytest.approx(
+        (0.222927, 0.337490), abs=1e-6
+    )
+    wider = 0.1 * (monopoly - nash)
+    np.testing.assert_allclose(
+        spec.prices.price_ladder.steps, np.linspace(nash - wider, monopoly + wider, 15), atol=1e-6
+    )
+    for key in ("quality", "price_sensitivity"):
+        np.testing.assert_array_equal(getattr(spec.demand, key), getattr(spec.competitors, key))
+
+
+def test_the_opening_price_is_where_the_reference_is():
+    assert load_scenario("price-and-order").products.regular_price[0] == 6.75
+    for name in ("price-and-order", "reference-price", "calvano-duopoly"):
+        market = load_scenario(name).market
+        assert market.ending == "truncated"
+        assert market.discount_factor**market.horizon_periods < 1e-5
