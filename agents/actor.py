@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from stable_baselines3.common.policies import ActorCriticPolicy
 
-from ..pricing import ActionLayout, NetworkPolicy
+from ..pricing import ActionLayout, NetworkPolicy, Parts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +32,7 @@ def network_policy(
 ) -> NetworkPolicy:
     """A policy that asks the network, on the CPU."""
 
-    def forward(rows: NDArray[np.float32]) -> tuple:
+    def forward(rows: NDArray[np.float32]) -> Parts:
         with torch.inference_mode():
             raw = actor(torch.from_numpy(rows)).numpy()
         return layout.decode(raw.reshape(-1, layout.size))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from ..envs import MarketState, MarketVecEnv
+from ..envs import MarketVecEnv
 
 _RNG = "random."
 
@@ -72,7 +73,7 @@ def restore_checkpoint(path: Path, model: BaseAlgorithm, venv: MarketVecEnv) -> 
         index, name = key.split(".", 1)
         slots.setdefault(int(index), {})[name] = value
     model.policy.optimizer.load_state_dict({"state": slots, "param_groups": counters["param_groups"]})
-    venv.restore(MarketState(**{k: v.numpy() for k, v in _under(tensors, "market.").items()}))
+    venv.restore(replace(venv.state(), **{k: v.numpy() for k, v in _under(tensors, "market.").items()}))
     model._last_obs = tensors["last.obs"].numpy()
     model._last_episode_starts = tensors["last.episode_starts"].numpy()
     model.num_timesteps, model._n_updates = counters["num_timesteps"], counters["n_updates"]

@@ -1,9 +1,10 @@
 """The simulated market: batched dynamics and its Gymnasium and Stable-Baselines3 faces."""
 
-from .expected import catalogue_of, expected_units
+from .expected import catalogue_of, expected_units, rival_catalogue, rival_units
 from .face import Face
 from .gym_env import MarketEnv
 from .market import Market
+from .parallel_env import MarketParallelEnv
 from .rollout import Episodes, rollout
 from .sb3_env import MarketVecEnv, make_sb3_env
 from .seeds import seed_for
@@ -15,6 +16,7 @@ __all__ = [
     "Face",
     "Market",
     "MarketEnv",
+    "MarketParallelEnv",
     "MarketState",
     "MarketVecEnv",
     "MarketVectorEnv",
@@ -22,6 +24,8 @@ __all__ = [
     "catalogue_of",
     "expected_units",
     "make_sb3_env",
+    "rival_catalogue",
+    "rival_units",
     "rollout",
     "seed_for",
 ]

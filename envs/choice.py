@@ -2,80 +2,120 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import kernels
-from .tiling import Tiling, group_values
+from ..scenarios.families import Family
+from .choosing import choose, read_calendar
+from .parameters import EXTENSION, ChoiceParameters
+
+Array = NDArray
 
 
-@dataclass(frozen=True)
-class Choice:
-    """Mean demand of a period, and what it came from.
+class Situation(NamedTuple):
+    """What customers meet in a period of E markets, all in the type of the parameters.
 
-    mean: (K, M) units by segment and lane. paid: (K, M) currency per unit. weight, lifted: (K, M) exp(utility) without
-    and with the recommendation. total: (K, G) denominators of the logit. rate: (K, G) arrivals. path: (M,) multiplier
-    of the price sensitivity. on_hand: (M,) units. period, reference: as they were given.
+    period, regime: (E,). price, reference, available (units, or anything above 0): (N, E). paid: (K, N, E) or (0, N, E)
+    where all pay the list price. shown: (K, E) or (0, E). promoted: (N, E) or (0, E). rival_price: (R, E). multiplier of
+    arrivals, and customers who waited: (C * K, E) or (0, E). scale: share of the period's customers.
     """
 
-    mean: NDArray
-    paid: NDArray
-    weight: NDArray
-    lifted: NDArray
-    total: NDArray
-    rate: NDArray
-    path: NDArray
-    on_hand: NDArray
     period: NDArray[np.int64]
-    reference: NDArray
+    regime: NDArray[np.int64]
+    price: Array
+    reference: Array
+    available: Array
+    paid: Array
+    shown: NDArray[np.int64]
+    promoted: Array
+    rival_price: Array
+    multiplier: Array
+    waiting: Array
+    scale: float = 1.0
 
 
-def utility_effect(tiling: Tiling, period: NDArray[np.int64], price: NDArray, reference: NDArray) -> NDArray:
-    """(M,) utility that a list price adds through the reference price, and that the season adds."""
-    effect = np.zeros(price.size, price.dtype)
-    if tiling.gain is not None:
-        kernels.reference_effect(price, reference, tiling.gain, tiling.loss, effect)
-    season = group_values(tiling.season, period)
-    return effect + season[tiling.group] if season.any() else effect
+class Choice(NamedTuple):
+    """Mean demand of a period, and what it came from.
+
+    weight, lifted: (K, N, E) exp(utility) without and with the slot, and total: (K, C, E) denominators of the logit, or of
+    the last segment alone, (1, …), where nobody asked for `detail`. mean: (K, N, E) units by segment, or (0, …) without
+    `by_segment`. units: (N, E), all segments. rival_units: (R, E). waiting: (C * K, E) customers who wait. arrivals,
+    season, path: (C, E). effect: (N, E) utility of season and reference price.
+    """
+
+    weight: Array
+    lifted: Array
+    mean: Array
+    units: Array
+    total: Array
+    rival_units: Array
+    waiting: Array
+    arrivals: Array
+    season: Array
+    path: Array
+    effect: Array
 
 
 def mean_demand(
-    tiling: Tiling,
-    period: NDArray[np.int64],
-    price: NDArray,
-    reference: NDArray,
-    on_hand: NDArray,
+    p: ChoiceParameters,
+    now: Situation,
+    family: Family | None = None,
     *,
-    discount: NDArray | None = None,
-    shown: NDArray[np.int64] | None = None,
+    by_segment: bool = True,
+    detail: bool = True,
 ) -> Choice:
-    """Mean units that each segment wants of each product, stock limits aside (a sold-out product is not chosen).
+    """Mean units that the segments want of each product, stock limits aside (a sold-out product is not chosen).
 
-    period: (E,). price, reference, on_hand: (M,). discount: (E, N, K) or None. shown: (E, K) or None.
+    family: the function of an extension's demand family. by_segment, detail: whether `Choice.mean`, and the weights and
+    totals of every segment, are wanted; without them the market is faster.
     """
-    lanes, groups, dtype = price.size, tiling.markets * tiling.categories, price.dtype
-    effect = utility_effect(tiling, period, price, reference)
-    path = group_values(tiling.path, period)[tiling.group]
-    rate = tiling.rate[period].reshape(groups, tiling.segments).T.copy()
-    mean, weight = np.empty((2, tiling.segments, lanes), dtype)
-    lifted, total = weight, np.ones((tiling.segments, groups), dtype)
-    if shown is not None and tiling.lift is not None:
-        lifted = np.empty_like(weight)
-    paid = np.broadcast_to(price, mean.shape)
-    if discount is not None:
-        paid = price * (1 - discount.reshape(lanes, tiling.segments).T)
-    for k in range(tiling.segments):
-        parts = (tiling.quality[k], tiling.sensitivity[k], path, paid[k], effect, on_hand, weight[k])
-        if tiling.family != kernels.MNL:
-            kernels.single_probability(tiling.family, *parts)
-            kernels.single_means(weight[k], rate[k], tiling.group, mean[k])
-            continue
-        kernels.weights(*parts)
-        if shown is not None and tiling.lift is not None:
-            lifted[k] = weight[k]
-            kernels.lift_shown(lifted[k], shown[:, k], tiling.lift[k], tiling.products)
-        kernels.totals(lifted[k], tiling.group, total[k])
-        kernels.logit_means(lifted[k], total[k], rate[k], tiling.group, mean[k])
-    return Choice(mean, paid, weight, lifted, total, rate, path, on_hand, period, reference)
+    segments, products = p.quality.shape
+    categories, markets, dtype = p.rate.shape[0], now.period.size, p.quality.dtype
+    kept = segments if detail or p.family == EXTENSION else 1
+    weight = np.empty((kept, products, markets), dtype)
+    calendar = np.empty((3, categories, markets), dtype)
+    choice = Choice(
+        weight=weight,
+        lifted=np.empty_like(weight) if now.shown.size else weight,
+        mean=np.empty((segments if by_segment or p.family == EXTENSION else 0, products, markets), dtype),
+        units=np.empty((products, markets), dtype),
+        total=np.empty((kept, categories, markets), dtype),
+        rival_units=np.empty(now.rival_price.shape, dtype),
+        waiting=np.empty(now.waiting.shape, dtype),
+        arrivals=calendar[0],
+        season=calendar[1],
+        path=calendar[2],
+        effect=np.empty((products, markets), dtype),
+    )
+    if p.family == EXTENSION:
+        assert family is not None, "an extension's family needs its function"
+        _extension_demand(p, now, family, choice)
+        return choice
+    scratch = np.empty((products + categories + 1, markets), dtype)
+    choose(p, now.period, now.regime, now[2:11], dtype.type(now.scale), scratch, tuple(choice))
+    return choice
+
+
+def _extension_demand(p: ChoiceParameters, now: Situation, family: Family, choice: Choice) -> None:
+    """Fill the choice from another package's demand family, one product a category."""
+    read_calendar(p, now.period, now.regime, choice.arrivals, choice.season, choice.path)
+    choice.arrivals[:] *= now.scale
+    c = p.category
+    choice.effect[:] = choice.season[c]
+    if p.gain.size:
+        gap = now.reference - now.price if p.linear_reference else np.log(now.reference / now.price)
+        choice.effect[:] += np.where(gap > 0, p.gain[:, None], p.loss[:, None]) * gap
+    paid = now.paid if now.paid.shape[0] else now.price
+    utility = p.quality[:, :, None] - p.sensitivity[:, :, None] * choice.path[c] * paid + choice.effect
+    if p.promotion.size:
+        utility = utility + np.log(p.promotion)[:, :, None] * now.promoted
+    choice.weight[:] = np.where(now.available > 0, np.clip(family(utility), 0, 1), 0)
+    share = p.share.T[:, c, None]
+    customers = choice.arrivals[c] * share
+    if now.multiplier.shape[0]:
+        customers = customers * now.multiplier.reshape(len(choice.season), -1, now.period.size).swapaxes(0, 1)[:, c]
+    choice.mean[:] = customers * choice.weight
+    choice.units[:] = choice.mean.sum(axis=0)
+    choice.total[:] = 1

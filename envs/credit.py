@@ -8,94 +8,122 @@ counterfactuals are one period long, in expected money, and leave stock limits a
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from . import kernels
-from .choice import Choice, utility_effect
-from .tiling import Tiling
+from .choice import Choice, Situation
+from .choosing import add_reference_effect, lift_shown, logit_weight, multiply, segment_arrivals
+from .fastmath import compiled
+from .parameters import MNL, ChoiceParameters
+
+_ZERO = np.float32(0)
 
 
 def charges(
-    tiling: Tiling,
+    p: ChoiceParameters,
+    now: Situation,
     choice: Choice,
     credit_price: NDArray[np.float32],
-    shown: NDArray[np.int64] | None,
-    runner_up: NDArray[np.int64] | None,
-    *,
-    profit: bool,
+    runner_up: NDArray[np.int64],
+    cost: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """(M,) currency to take off each lane's own money.
+    """(N, E) currency to take off each product's own money.
 
-    credit_price: (N,) list price of the counterfactual, without discount. shown, runner_up: (E, K) or None; the
-    counterfactual of a slot is that it goes to the runner-up. profit: money is profit, else revenue.
+    credit_price: (N,) list price of the counterfactual, without discount or promotion. runner_up: (K, E), who gets the
+    slot in the counterfactual, or (0, E). cost: (N,) currency per unit, zero where revenue counts.
     """
-    lanes = choice.weight.shape[1]
-    charge = np.zeros(lanes, np.float32)
-    if tiling.family != kernels.MNL:
-        return charge  # one product a category: nobody to take from
-    price = np.tile(credit_price.astype(np.float32), tiling.markets)
-    base_weight, worth = np.empty(lanes, np.float32), np.empty_like(choice.total[0])
-    cost = tiling.cost if profit else np.zeros_like(tiling.cost)
-    effect = utility_effect(tiling, choice.period, price, choice.reference)
-    for k in range(tiling.segments):
-        parts = (tiling.quality[k], tiling.sensitivity[k], choice.path, price, effect, choice.on_hand)
-        kernels.weights(*parts, base_weight)
-        margin = choice.paid[k] - cost
-        if shown is not None and runner_up is not None and tiling.lift is not None:
-            kernels.lift_shown(base_weight, shown[:, k], tiling.lift[k], tiling.products)
-            slot = (choice.weight[k], margin, tiling.group, choice.rate[k], tiling.lift[k], tiling.products, charge)
-            charge_slots(shown[:, k], runner_up[:, k], *slot)
-        charge_prices(
-            choice.lifted[k], base_weight, margin, tiling.group, choice.rate[k], choice.total[k], worth, charge
+    charge = np.zeros(choice.units.shape, np.float32)
+    if p.family == MNL:  # else one product a category: nobody to take from
+        arrays = (choice.weight, choice.lifted, choice.total, choice.arrivals, choice.season, choice.path)
+        _charge(
+            p,
+            now.price,
+            now.paid,
+            now.reference,
+            now.available,
+            now.shown,
+            runner_up,
+            now.multiplier,
+            credit_price,
+            cost,
+            arrays,
+            charge,
         )
     return charge
 
 
-@njit(cache=True)
-def charge_prices(weight, base_weight, margin, group, rate, total, worth, charge):
-    """Add what the others would have earned, and did not, had the lane kept its base price; worth: (G,) scratch."""
-    worth[:] = 0
-    for m in range(weight.size):
-        worth[group[m]] += weight[m] * margin[m]
-    for m in range(weight.size):
-        g = group[m]
-        others = worth[g] - weight[m] * margin[m]
-        charge[m] += rate[g] * others * (1 / (total[g] - weight[m] + base_weight[m]) - 1 / total[g])
+@compiled
+def _charge(p, price, paid, reference, available, shown, runner_up, multiplier, credit_price, cost, arrays, charge):
+    weight, lifted, total, arrivals, season, path = arrays
+    segments, products, markets = weight.shape
+    base, margin = np.empty((products, markets), price.dtype), np.empty((products, markets), price.dtype)
+    ignored = np.zeros(markets, price.dtype)
+    customers, row, effect = np.empty_like(arrivals), np.empty(markets, price.dtype), np.empty(markets, price.dtype)
+    for k in range(segments):
+        for c in range(arrivals.shape[0]):
+            g = c * segments + k
+            segment_arrivals(
+                arrivals[c], p.share[c, k], multiplier[g] if multiplier.shape[0] else row[:0], customers[c]
+            )
+        for n in range(products):
+            c = p.category[n]
+            row[:] = credit_price[n]
+            effect[:] = season[c]
+            if p.gain.size:
+                add_reference_effect(p.linear_reference, p.gain[n], p.loss[n], row, reference[n], effect)
+            multiply(row, path[c], row)
+            logit_weight(p.quality[k, n], p.sensitivity[k, n], row, effect, available[n], base[n], ignored)
+            if shown.size:
+                lift_shown(p.lift[k], n, shown[k], base[n], base[n], ignored)
+            margin[n] = (paid[k, n] if paid.shape[0] else price[n]) - cost[n]
+        if shown.size:
+            charge_slots(p, k, shown[k], runner_up[k], weight[k], margin, customers, charge)
+        charge_prices(p.category, lifted[k], base, margin, customers, total[k], charge)
 
 
-@njit(cache=True)
-def slot_gain(n, e, products, weight, margin, group, rate, factor):
-    """(own gain, gain of the whole category) in expected money if lane n of market e were shown to one segment.
+@compiled
+def charge_prices(category, weight, base, margin, customers, total, charge):
+    """Add what the others would have earned, and did not, had the product kept its base price."""
+    worth = np.zeros_like(total)
+    for n in range(category.size):
+        c = category[n]
+        for e in range(total.shape[1]):
+            worth[c, e] += weight[n, e] * margin[n, e]
+    for n in range(category.size):
+        c = category[n]
+        for e in range(total.shape[1]):
+            others = worth[c, e] - weight[n, e] * margin[n, e]
+            without = total[c, e] - weight[n, e] + base[n, e]
+            charge[n, e] += customers[c, e] * others * (1 / without - 1 / total[c, e])
 
-    weight: exp(utility) of every lane before the lift; closed form of the logit, stock limits left aside.
+
+@compiled
+def slot_gain(p, k, n, e, weight, margin, customers):
+    """(own gain, gain of the whole category) in expected money if product n were shown to segment k in market e.
+
+    weight: (N, E) exp(utility) before the lift; closed form of the logit, rivals and stock limits left aside.
     """
-    lane = e * products + n
-    g = group[lane]
+    c = p.category[n]
     base, worth = 1.0, 0.0
-    for j in range(e * products, (e + 1) * products):
-        if group[j] == g:
-            base += weight[j]
-            worth += weight[j] * margin[j]
-    own = weight[lane] * margin[lane]
-    lifted = base + (factor - 1.0) * weight[lane]
-    own_gain = rate[g] * (factor * own / lifted - own / base)
-    whole_gain = rate[g] * ((worth + (factor - 1.0) * own) / lifted - worth / base)
+    for j in range(weight.shape[0]):
+        if p.category[j] == c:
+            base += weight[j, e]
+            worth += weight[j, e] * margin[j, e]
+    own, more = weight[n, e] * margin[n, e], p.lift[k] - 1.0
+    lifted = base + more * weight[n, e]
+    own_gain = customers[c, e] * (p.lift[k] * own / lifted - own / base)
+    whole_gain = customers[c, e] * ((worth + more * own) / lifted - worth / base)
     return own_gain, whole_gain
 
 
-@njit(cache=True)
-def charge_slots(shown, runner_up, weight, margin, group, rate, lift, products, charge):
-    """Add to the shown lane's charge what its slot took from others: cannibalised sales and the runner-up's gain."""
-    factor = math.exp(lift)
+@compiled
+def charge_slots(p, k, shown, runner_up, weight, margin, customers, charge):
+    """Add to the shown product's charge what its slot took from others: cannibalised sales and the runner-up's gain."""
     for e in range(shown.size):
         if shown[e] < 0:
             continue
-        own, whole = slot_gain(shown[e], e, products, weight, margin, group, rate, factor)
+        own, whole = slot_gain(p, k, shown[e], e, weight, margin, customers)
         forgone = 0.0
         if runner_up[e] >= 0:
-            forgone = slot_gain(runner_up[e], e, products, weight, margin, group, rate, factor)[1]
-        charge[e * products + shown[e]] += (own - whole) + forgone
+            forgone = slot_gain(p, k, runner_up[e], e, weight, margin, customers)[1]
+        charge[shown[e], e] += (own - whole) + forgone

@@ -1,174 +1,298 @@
 """One period of E markets: (state, action) -> (state, outcome), pure, with randomness keyed and not stored.
 
-Order of events: the market's own orders are placed (and arrive at once where the lead time is 0); customers arrive
-and choose at the prices of the period; sales are cut to stock; the reference price moves; what was ordered a lead time
-ago arrives for the next period.
+Order of events: orders are placed (and arrive at once where the lead time is 0); customers arrive and choose at the
+prices of the period, in two halves where rivals answer within it; sales are cut to stock; units return, perish, or leave
+at a season's end; what was ordered a lead time ago arrives for the next period; reference prices, loyalty, shocks and the
+regime move on.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pricing import GuardedAction
 from ..scenarios import MarketSpec
-from . import kernels
-from .choice import Choice, mean_demand
+from ..scenarios.families import family_function
+from . import advancing, selling
+from .choice import Choice, Situation, mean_demand
+from .choosing import choose_promoted, choose_shown
 from .credit import charges
-from .random import market_keys
-from .state import Floats, MarketState, Outcome
-from .tiling import Tiling
+from .parameters import ChoiceParameters, MoneyParameters
+from .random import period_keys, poisson_lanes
+from .state import (
+    LIST_PRICE,
+    ON_HAND,
+    ORDERED,
+    PERIOD,
+    PIPELINE,
+    RECEIVED,
+    REFERENCE_PRICE,
+    Floats,
+    MarketState,
+    Outcome,
+    StateLayout,
+)
+
+
+class Decision(NamedTuple):
+    """An allowed action as the step takes it, markets last. N products, K segments, R rival offers, E markets.
+
+    price: (N, E). discount: (K, N, E) or None. score: (K, N, E) recommendation scores, None for the recommender's own
+    choice. promotion: (N, E) scores or None. order: (N, E) units or None. trail: (N, E) what the guardrails changed.
+    propensity: (N, E) or None. rival_price: (R, E) in force as the period opens; rival_answer: (R, E) from half-period on,
+    or None where rivals do not answer within it. credit_price: (N,) prices of the counterfactual that `Outcome.charge` is
+    worked out against, or None for no charges.
+    """
+
+    price: Floats
+    discount: Floats | None
+    score: Floats | None
+    promotion: Floats | None
+    order: Floats | None
+    trail: NDArray[np.uint16]
+    propensity: Floats | None
+    rival_price: Floats
+    rival_answer: Floats | None
+    credit_price: Floats | None
 
 
 class Dynamics:
     """The step of E markets of one spec. Holds constants only: the state comes in and goes out."""
 
-    def __init__(self, spec: MarketSpec, num_markets: int, seed: int) -> None:
-        self.spec, self.num_markets, self.seed = spec, num_markets, seed
-        self.tiling = Tiling.of(spec, num_markets)
-        self._order_up_to = np.round(spec.stock.order_up_to_units).astype(np.float32)
-        self._by_segment = spec.prices.max_discount > 0
+    def __init__(self, spec: MarketSpec, num_markets: int, seed: int, *, draw_rivals: bool = False) -> None:
+        self.spec, self.num_markets, self.seed, self.draw_rivals = spec, num_markets, seed, draw_rivals
+        self.layout = StateLayout.of(spec)
+        self.choice = ChoiceParameters.of(spec)
+        self.money = MoneyParameters.of(spec)
+        self._family = family_function(spec.demand.family)
+        # Personal prices make every segment's units a draw of its own, whether a policy gives discounts or not.
+        self._personal = spec.sizes["K"] if spec.prices.max_discount > 0 else 0
+        self._by_segment = bool(self._personal) or spec.loyalty is not None or spec.arrivals.process == "single"
+        self._none = np.empty((0, num_markets), np.float32)
+        self._flows = (
+            spec.returns is not None
+            or spec.stock.replenishment != "none"
+            or bool(spec.stock.spoilage.any() or spec.stock.season_periods or spec.stock.salvage_value.any())
+        )
+        slots = spec.recommendation
+        if slots is not None:
+            self._candidates = slots.candidates > 0
+            # Above zero in the order of the recommender's affinities, whatever their sign.
+            score = slots.affinity - slots.affinity.min(axis=1, keepdims=True) + 1.0
+            self._default_score = np.repeat(score.astype(np.float32)[:, :, None], num_markets, axis=2)
 
     def initial_state(self, market: NDArray[np.int64], episode: NDArray[np.int64]) -> MarketState:
         """The opening of the given episode of each market: regular prices, full shelves, no orders."""
-        shape = (self.num_markets, self.tiling.products)
-        spread = {
-            "list_price": np.clip(
-                self.spec.products.regular_price, self.spec.guardrails.low, self.spec.guardrails.high
-            ),
-            "reference_price": self.spec.products.regular_price,
-            "on_hand": np.floor(self.spec.stock.initial_units),
-            "last_units": self.spec.products.regular_price * 0,
-        }
-        arrays = {name: np.broadcast_to(row, shape).astype(np.float32) for name, row in spread.items()}
-        slots = max(self.spec.stock.lead_time_periods, 1)
-        period = np.zeros(self.num_markets, dtype=np.int64)
-        return MarketState(
-            market=market.astype(np.int64),
-            episode=episode.astype(np.int64),
-            period=period,
-            pipeline=np.zeros((slots, *shape), dtype=np.float32),
-            **arrays,
-        )
+        spec, products = self.spec, self.spec.sizes["N"]
+        slots = 0 if spec.stock.replenishment == "none" else max(spec.stock.lead_time_periods, 1)
+        clock = np.zeros((4, self.num_markets), dtype=np.int64)
+        clock[0], clock[1] = market, episode
+        lanes = np.zeros((PIPELINE + slots, products, self.num_markets), np.float32)
+        opening = np.clip(spec.products.regular_price, spec.guardrails.low, spec.guardrails.high)
+        lanes[LIST_PRICE] = opening[:, None]
+        lanes[REFERENCE_PRICE] = spec.products.regular_price[:, None]
+        lanes[ON_HAND] = np.floor(spec.stock.initial_units)[:, None]
+        context = np.zeros((self.layout.rows, self.num_markets), np.float32)
+        context[self.layout.loyalty] = 1.0
+        if spec.competitors is not None:
+            context[self.layout.rival_price] = spec.competitors.regular_price[:, None]
+        state = MarketState(clock, lanes, context, self.layout)
+        advancing.open_context(spec, state, self._opening_keys(state))
+        return state
 
-    def step(
+    def _opening_keys(self, state: MarketState) -> NDArray[np.uint64]:
+        clock = state.clock.copy()
+        clock[PERIOD] = -1  # no period of the episode: the opening has draws of its own
+        return period_keys(self.seed, clock)
+
+    def step(self, state: MarketState, now: Decision) -> tuple[MarketState, Outcome]:
+        """One period under an allowed action."""
+        spec = self.spec
+        keys = period_keys(self.seed, state.clock)
+        lanes = state.lanes.copy()
+        flows = (
+            np.zeros((4, *now.price.shape), np.float32) if self._flows else np.empty((0, *now.price.shape), np.float32)
+        )
+        ordered = self._order(state, now, lanes, flows)
+        stock = lanes[ON_HAND]
+        situation, runner_up = self._situation(state, now, stock)
+        halves = self._halves(situation, now)
+        choice = halves[0] if len(halves) == 1 else _whole(halves)
+        demand, by_segment, rivals = self._draw(halves, choice, keys)
+        money = np.empty((7, *now.price.shape), np.float32)
+        ends = self._season_ends(state)
+        selling.settle(
+            self.money,
+            keys,
+            spec.sizes["K"],
+            now.price,
+            situation.paid,
+            stock,
+            choice.mean,
+            choice.units,
+            ordered,
+            situation.promoted,
+            ends,
+            by_segment,
+            demand,
+            money,
+            flows,
+        )
+        taken = None
+        if now.credit_price is not None:
+            profit = spec.market.objective == "profit"
+            cost = spec.products.unit_cost.astype(np.float32) * np.float32(profit)
+            taken = charges(self.choice, situation, halves[-1], now.credit_price, runner_up, cost)
+        last_price = now.rival_price if now.rival_answer is None else now.rival_answer
+        costs = np.zeros((0, 1)) if spec.competitors is None else spec.competitors.unit_cost[:, None]
+        outcome = Outcome(
+            price=now.price,
+            money=money,
+            flows=flows,
+            taken=taken,
+            shown=situation.shown.T if situation.shown.size else np.full((self.num_markets, spec.sizes["K"]), -1),
+            promoted=situation.promoted.T > 0,
+            segment_units=by_segment.transpose(2, 1, 0) if by_segment.shape[0] else None,
+            trail=now.trail.T,
+            propensity=None if now.propensity is None else now.propensity.T,
+            rival_price=last_price.T,
+            rival_units=rivals.T,
+            rival_profit=((last_price - costs) * rivals).T.astype(np.float32),
+        )
+        return self._advance(state, lanes, keys, outcome, choice, situation.paid, demand, ends), outcome
+
+    def _order(self, state: MarketState, now: Decision, lanes: Floats, flows: Floats) -> Floats:
+        """Place the period's orders in `lanes`; units ordered, (N, E) or (0, E)."""
+        stock = self.spec.stock
+        if stock.replenishment == "none":
+            return self._none
+        if stock.replenishment == "action":
+            most = stock.max_order_units.astype(np.float32)[:, None]
+            asked = np.zeros_like(now.price) if now.order is None else np.nan_to_num(now.order, nan=0.0)
+            quantity = np.round(np.clip(asked, 0, most)).astype(np.float32)
+        else:
+            level = np.round(stock.order_up_to_units).astype(np.float32)[:, None]
+            quantity = np.maximum(level - lanes[ON_HAND] - lanes[PIPELINE:].sum(axis=0), 0)
+        immediate = stock.lead_time_periods == 0
+        slots = len(lanes) - PIPELINE
+        selling.place_orders(quantity, state.period % slots, immediate, lanes, ON_HAND, PIPELINE)
+        flows[ORDERED] = quantity
+        if immediate:
+            flows[RECEIVED] = quantity
+        return quantity
+
+    def _situation(self, state: MarketState, now: Decision, stock: Floats) -> tuple[Situation, NDArray[np.int64]]:
+        """What customers meet as the period opens, and who would have had the slots instead, (K, E) or (0, E)."""
+        available = np.ones_like(stock) if self.money.backlog else stock
+        shown = runner_up = np.empty((0, self.num_markets), np.int64)
+        if self.spec.recommendation is not None:
+            shown, runner_up = np.empty((2, self.spec.sizes["K"], self.num_markets), np.int64)
+            score = self._default_score if now.score is None else now.score
+            choose_shown(score, self._candidates, available, shown, runner_up)
+        promoted = self._none
+        if self.spec.promotion is not None:
+            promoted = np.zeros_like(stock)
+            if now.promotion is not None:
+                choose_promoted(now.promotion, int(self.spec.promotion.max_products), promoted)
+        paid = np.empty((self._personal, *stock.shape), np.float32)
+        if self._personal:
+            paid[:] = now.price if now.discount is None else now.price * (1 - now.discount)
+        situation = Situation(
+            period=state.period,
+            regime=state.regime,
+            price=now.price,
+            reference=state.lanes[REFERENCE_PRICE],
+            available=available,
+            paid=paid,
+            shown=shown,
+            promoted=promoted,
+            rival_price=now.rival_price,
+            multiplier=advancing.arrival_multiplier(self.spec, state),
+            waiting=state.context[self.layout.waiting],
+        )
+        return situation, runner_up
+
+    def _halves(self, situation: Situation, now: Decision) -> list[Choice]:
+        """The choice of the whole period, or of each half where rivals answer within it."""
+        wanted = {"by_segment": self._by_segment, "detail": now.credit_price is not None}
+        if now.rival_answer is None:
+            return [mean_demand(self.choice, situation, self._family, **wanted)]
+        scale = 1.0 if self.spec.arrivals.process == "single" else 0.5
+        first = situation._replace(scale=scale)
+        second = first._replace(rival_price=now.rival_answer)
+        return [mean_demand(self.choice, half, self._family, **wanted) for half in (first, second)]
+
+    def _draw(self, halves: list[Choice], choice: Choice, keys: NDArray[np.uint64]) -> tuple[Floats, Floats, Floats]:
+        """Demand (N, E), by segment (K, N, E) or (0, N, E), and the rivals' units (R, E)."""
+        products, markets = choice.units.shape
+        demand = np.zeros((products, markets), np.float32)
+        by_segment = np.zeros((self._personal, products, markets), np.float32)
+        common = advancing.first_common(self.spec)
+        if self.spec.arrivals.process == "single":
+            rivals = np.zeros_like(choice.rival_units)
+            p, categories = self.choice, self.spec.sizes["C"]
+            for i, half in enumerate(halves):
+                first = common + advancing.CUSTOMERS + i * categories
+                arrays = (half.mean, half.rival_units, by_segment, demand, rivals)
+                selling.draw_single(p.category, p.rival_category, keys, first, *arrays)
+            return demand, by_segment, rivals
+        segments = self.spec.sizes["K"]
+        arrays = (choice.mean, choice.units, by_segment, demand)
+        selling.draw_poisson(self.money.overdispersion, keys, segments, *arrays)
+        rivals = choice.rival_units
+        if self.draw_rivals:
+            rivals = np.empty_like(choice.rival_units)
+            for r in range(len(rivals)):
+                first = common + advancing.CUSTOMERS + 2 * self.spec.sizes["C"]
+                poisson_lanes(choice.rival_units[r], keys, first + r, rivals[r])
+        return demand, by_segment, rivals
+
+    def _season_ends(self, state: MarketState) -> NDArray[np.bool_]:
+        """(E,) whether a selling season ends with this period, or (0,) where that does not matter."""
+        stock, market = self.spec.stock, self.spec.market
+        if stock.season_periods is not None:
+            return (state.period + 1) % stock.season_periods == 0
+        if stock.salvage_value.any() and market.ending == "terminated":
+            return state.period + 1 == market.horizon_periods
+        return np.empty(0, np.bool_)
+
+    def _advance(
         self,
         state: MarketState,
-        action: GuardedAction,
-        recommendation: Floats | None = None,
-        *,
-        credit_price: Floats | None = None,
-    ) -> tuple[MarketState, Outcome]:
-        """One period under an allowed action.
+        lanes: Floats,
+        keys: NDArray[np.uint64],
+        outcome: Outcome,
+        choice: Choice,
+        paid: Floats,
+        demand: Floats,
+        ends: NDArray[np.bool_],
+    ) -> MarketState:
+        """The state that opens the next period; `lanes` hold the stock after ordering and are finished in place."""
+        spec, clock = self.spec, state.clock.copy()
+        clock[PERIOD] += 1
+        slots = len(lanes) - PIPELINE
+        due = clock[PERIOD] % slots if slots and spec.stock.lead_time_periods > 0 else np.empty(0, np.int64)
+        restart = ends if spec.stock.season_periods is not None else np.empty(0, np.bool_)
+        advancing.close_stock(self.money, keys, spec.sizes["K"], due, restart, outcome.money, outcome.flows, lanes)
+        lanes[LIST_PRICE] = outcome.price
+        if spec.reference_price is not None:
+            advancing.remember(np.float32(spec.reference_price.memory), outcome.price, lanes[REFERENCE_PRICE])
+        context = state.context.copy()
+        context[self.layout.waiting] = choice.waiting
+        context[self.layout.rival_price] = outcome.rival_price.T
+        context[self.layout.rival_units] = outcome.rival_units.T
+        after = MarketState(clock, lanes, context, self.layout)
+        advancing.move_context(spec, after, keys, outcome, choice, paid, demand)
+        return after
 
-        recommendation: (E, N, K) scores, or None for the recommender's own choice. credit_price: (N,) prices of the
-        counterfactual that `Outcome.charge` is worked out against, or None for no charges.
-        """
-        tiling = self.tiling
-        on_hand, pipeline = self._order(state)
-        price, stock = np.ascontiguousarray(action.price, np.float32).reshape(-1), on_hand.reshape(-1)
-        shown, runner_up = self._slots(recommendation, on_hand)
-        choice = mean_demand(
-            tiling,
-            state.period,
-            price,
-            state.reference_price.reshape(-1),
-            stock,
-            discount=action.discount if self._by_segment else None,
-            shown=shown,
-        )
-        outcome = self._sell(state, action, choice, stock, shown)
-        if credit_price is not None:
-            profit = self.spec.market.objective == "profit"
-            taken = charges(tiling, choice, credit_price, shown, runner_up, profit=profit)
-            outcome.charge[:] = taken.reshape(on_hand.shape)
-        return self._advance(state, outcome, on_hand, pipeline), outcome
 
-    def _order(self, state: MarketState) -> tuple[Floats, Floats]:
-        """Place the market's own orders: stock on hand and pipeline after it."""
-        if self.spec.stock.replenishment == "none":
-            return state.on_hand, state.pipeline
-        quantity = np.maximum(self._order_up_to - state.on_hand - state.on_order, 0)
-        if self.spec.stock.lead_time_periods == 0:
-            return state.on_hand + quantity, state.pipeline
-        pipeline = state.pipeline.copy()
-        pipeline[state.period % len(pipeline), np.arange(self.num_markets)] = quantity
-        return state.on_hand, pipeline
-
-    def _slots(self, recommendation: Floats | None, on_hand: Floats) -> tuple[NDArray | None, NDArray | None]:
-        """What is shown to each segment, and what would have been instead: (E, K) each, None where there is no slot."""
-        tiling = self.tiling
-        if tiling.candidates is None or tiling.default_score is None:
-            return None, None
-        shown, runner_up = np.empty((2, self.num_markets, tiling.segments), dtype=np.int64)
-        if recommendation is None:
-            recommendation = np.broadcast_to(tiling.default_score, (self.num_markets, *tiling.default_score.shape))
-        kernels.choose_shown(
-            np.ascontiguousarray(recommendation, np.float32), tiling.candidates, on_hand, shown, runner_up
-        )
-        return shown, runner_up
-
-    def _sell(
-        self, state: MarketState, action: GuardedAction, choice: Choice, stock: Floats, shown: NDArray | None
-    ) -> Outcome:
-        """Draw the sales and work out the money, drawn and expected."""
-        tiling, lanes = self.tiling, stock.size
-        shape = (self.num_markets, tiling.products)
-        keys = market_keys(self.seed, state.market, state.episode)
-        kernels.period_keys(keys, state.period, keys)
-        mean = choice.mean.sum(axis=0)
-        demand, sold, expected = np.empty((3, lanes), np.float32)
-        by_segment, paid_mean, paid = None, action.price.reshape(-1), action.price.reshape(-1)
-        if self._by_segment:
-            by_segment = np.empty((lanes, tiling.segments), np.float32)
-            kernels.draw_segment_units(
-                choice.mean, tiling.overdispersion, stock, keys, tiling.products, demand, sold, by_segment
-            )
-            # What nobody wants is offered at its list price.
-            paid_mean = np.where(mean > 0, (choice.mean * choice.paid).sum(axis=0) / np.maximum(mean, 1e-30), paid)
-            paid = np.where(sold > 0, (by_segment.T * choice.paid).sum(axis=0) / np.maximum(sold, 1), paid_mean)
-        else:
-            kernels.draw_units(mean, tiling.overdispersion, stock, keys, tiling.products, demand, sold)
-        kernels.expected_sales(mean, tiling.overdispersion, stock, expected)
-        costs = (tiling.cost, tiling.holding, tiling.lost_cost)
-        revenue, profit, expected_revenue, expected_profit = np.empty((4, lanes), np.float32)
-        kernels.money(sold, demand, stock, paid.astype(np.float32), *costs, revenue, profit)
-        kernels.money(expected, mean, stock, paid_mean.astype(np.float32), *costs, expected_revenue, expected_profit)
-        return Outcome(
-            list_price=action.price,
-            paid=paid.reshape(shape),
-            units=sold.reshape(shape),
-            lost=(demand - sold).reshape(shape),
-            revenue=revenue.reshape(shape),
-            profit=profit.reshape(shape),
-            expected_revenue=expected_revenue.reshape(shape),
-            expected_profit=expected_profit.reshape(shape),
-            charge=np.zeros(shape, np.float32),
-            shown=np.full((self.num_markets, tiling.segments), -1) if shown is None else shown,
-            segment_units=None if by_segment is None else by_segment.reshape(*shape, -1),
-            trail=action.trail,
-        )
-
-    def _advance(self, state: MarketState, outcome: Outcome, on_hand: Floats, pipeline: Floats) -> MarketState:
-        """The state that opens the next period."""
-        period = state.period + 1
-        on_hand = on_hand - outcome.units
-        if self.spec.stock.replenishment != "none" and self.spec.stock.lead_time_periods > 0:
-            due, markets = period % len(pipeline), np.arange(self.num_markets)
-            on_hand = on_hand + pipeline[due, markets]
-            pipeline = pipeline.copy()
-            pipeline[due, markets] = 0
-        reference = state.reference_price
-        if self.spec.reference_price is not None:
-            keep = np.float32(self.spec.reference_price.memory)
-            reference = (keep * reference + (1 - keep) * outcome.list_price).astype(np.float32)
-        return MarketState(
-            market=state.market,
-            episode=state.episode,
-            period=period,
-            list_price=outcome.list_price,
-            reference_price=reference,
-            on_hand=on_hand,
-            pipeline=pipeline,
-            last_units=outcome.units,
-        )
+def _whole(halves: list[Choice]) -> Choice:
+    """The means of a period from those of its halves."""
+    first, second = halves
+    return second._replace(
+        mean=first.mean + second.mean,
+        units=first.units + second.units,
+        rival_units=first.rival_units + second.rival_units,
+    )

@@ -8,9 +8,9 @@ import numpy as np
 from gymnasium.spaces import Box
 from numpy.typing import ArrayLike, NDArray
 
-from ..pricing import FEATURE_LIMIT, Action, action_from_parts, product_features
+from ..pricing import FEATURE_LIMIT, row_width
 from .market import Market
-from .state import Outcome
+from .state import MarketState, Outcome
 
 Reward = Literal["drawn", "expected"]
 
@@ -20,7 +20,8 @@ class Face:
 
     product_wise: a row is one product of one market with its own reward (E * N rows); otherwise a row is a market and
     its reward is the whole of it. reward: the drawn money or its expectation given the action (less noise). base_price:
-    (N,) what a raw price of zero means, the regular price where left out. reward_scale: multiplies rewards.
+    (N,) what a raw price of zero means, the regular price where left out. reward_scale: multiplies rewards. history: how
+    many periods an observation shows, oldest first; before the episode's first they repeat it.
     """
 
     def __init__(
@@ -31,7 +32,10 @@ class Face:
         reward: Reward = "drawn",
         base_price: ArrayLike | None = None,
         reward_scale: float = 1.0,
+        history: int = 1,
     ) -> None:
+        if history < 1:
+            raise ValueError(f"history must be at least 1 period; got {history}; ask for one or more")
         if reward not in ("drawn", "expected"):
             raise ValueError(f"reward must be 'drawn' or 'expected'; got {reward!r}; choose one of them")
         regular = market.catalogue.regular_price
@@ -43,29 +47,58 @@ class Face:
             )
         self.layout = market.spec.action_layout(self.base_price)
         columns = 1 if product_wise else regular.size
-        features = product_features(market.view).shape[-1]
+        features = row_width(market.catalogue, product_wise=product_wise)
         self.rows_per_market = regular.size if product_wise else 1
-        self.observation_space = Box(-FEATURE_LIMIT, FEATURE_LIMIT, (columns * features,), np.float32)
+        self.observation_space = Box(-FEATURE_LIMIT, FEATURE_LIMIT, (history * features,), np.float32)
         self.action_space = Box(-1.0, 1.0, (columns * self.layout.size,), np.float32)
+        self.history = history
+        self._window = np.repeat(self._present()[:, None], history, axis=1) if history > 1 else None
 
     @property
     def num_rows(self) -> int:
         """Rows of an observation: E, or E * N product-wise."""
         return self.market.num_markets * self.rows_per_market
 
+    def _present(self) -> NDArray[np.float32]:
+        return self.market.features(fixed=self.product_wise).reshape(self.num_rows, -1)
+
     def observe(self) -> NDArray[np.float32]:
-        """(rows, features) of the present view."""
-        return product_features(self.market.view).reshape(self.num_rows, -1)
+        """(rows, features) of the present view, behind those of the periods before where there is a history."""
+        return self._present() if self._window is None else self._window.reshape(self.num_rows, -1).copy()
 
-    def action(self, raw: ArrayLike) -> Action:
-        """Raw numbers in [-1, 1], (rows, columns), to an action of E markets; a NaN counts as zero."""
-        raw = np.nan_to_num(np.asarray(raw, dtype=np.float32), nan=0.0, posinf=1.0, neginf=-1.0)
-        parts = self.layout.decode(raw.reshape(self.market.num_markets, -1, self.layout.size))
-        return action_from_parts(parts, self.base_price, self.market.num_markets)
+    def reset(self, *, seed: int | None = None) -> None:
+        """Open episode 0 of every market."""
+        self.market.reset(seed=seed)
+        self._refill(np.ones(self.market.num_markets, dtype=bool))
 
-    def step(self, raw: ArrayLike) -> Outcome:
-        """One period under raw actions, with the charges that product-wise credit needs."""
-        return self.market.step(self.action(raw), credit_price=self.base_price if self.product_wise else None)
+    def restart(self, done: NDArray[np.bool_]) -> None:
+        """Open the next episode of the markets in the (E,) mask."""
+        self.market.restart(done)
+        self._refill(done)
+
+    def restore(self, state: MarketState, *, where: NDArray[np.bool_] | None = None) -> None:
+        """Bring saved markets back, in all markets or in those of the (E,) mask; their history starts anew."""
+        self.market.restore(state, where=where)
+        self._refill(np.ones(self.market.num_markets, dtype=bool) if where is None else where)
+
+    def _refill(self, markets: NDArray[np.bool_]) -> None:
+        if self._window is not None:
+            rows = np.repeat(markets, self.rows_per_market)
+            self._window[rows] = self._present()[rows, None]
+
+    def step(self, raw: ArrayLike, *, rival_price: ArrayLike | None = None) -> Outcome:
+        """One period under raw numbers in [-1, 1], (rows, columns), with the charges that product-wise credit needs.
+
+        rival_price: (E, R) what rivals charge, NaN where the scenario's rule decides; all by rule where left out.
+        """
+        flat = np.ascontiguousarray(raw, dtype=np.float32).reshape(self.market.num_markets, -1)
+        credit_price = self.base_price if self.product_wise else None
+        outcome = self.market.step_raw(
+            flat, self.layout, self.base_price, credit_price=credit_price, rival_price=rival_price
+        )
+        if self._window is not None:
+            self._window = np.concatenate([self._window[:, 1:], self._present()[:, None]], axis=1)
+        return outcome
 
     def rewards(self, outcome: Outcome) -> NDArray[np.float32]:
         """(rows,) reward of a period. Product-wise, what a product took from the others is charged to it."""
@@ -74,7 +107,15 @@ class Face:
         return rows * np.float32(self.reward_scale)
 
     def info(self, outcome: Outcome) -> dict[str, NDArray]:
-        """What happened, for `info`: (E, N) arrays in currency or units; `shown` is (E, K) product numbers."""
+        """What happened, for `info`: (E, N) arrays in currency or units; `shown` is (E, K) product numbers.
+
+        propensity: (E, N) the probability or density that a logging policy stated, 0 where nobody did. expected_reward:
+        (E,) currency, mean of the period's objective given the action.
+        """
         kinds = ("list_price", "paid", "units", "lost", "trail", "shown")
         money = ("revenue", "profit", "expected_revenue", "expected_profit")
-        return {name: getattr(outcome, name) for name in kinds + money}
+        facts = {name: getattr(outcome, name) for name in kinds + money}
+        facts["expected_reward"] = self.market.money(outcome, expected=True).sum(axis=1)
+        stated = outcome.propensity
+        facts["propensity"] = np.zeros_like(outcome.units) if stated is None else stated
+        return facts

@@ -30,8 +30,7 @@ class MarketVecEnv(VecEnv):
 
     def reset(self) -> NDArray[np.float32]:
         """Open episode 0 of every market."""
-        market = self.face.market
-        market.reset(seed=self._seeds[0])
+        self.face.reset(seed=self._seeds[0])
         self._reset_seeds()
         return self.face.observe()
 
@@ -51,8 +50,8 @@ class MarketVecEnv(VecEnv):
         if done.any():
             last = self.face.observe()
             for row in np.flatnonzero(dones):
-                infos[row]["terminal_observation"] = last[row]
-            market.restart(done)
+                infos[row] = {"terminal_observation": last[row], "TimeLimit.truncated": not market.ends}
+            self.face.restart(done)
         return self.face.observe(), rewards, dones, infos
 
     def state(self) -> MarketState:
@@ -61,7 +60,7 @@ class MarketVecEnv(VecEnv):
 
     def restore(self, state: MarketState) -> NDArray[np.float32]:
         """Bring saved markets back; returns their observation."""
-        self.face.market.restore(state)
+        self.face.restore(state)
         return self.face.observe()
 
     def close(self) -> None:
@@ -98,8 +97,16 @@ def make_sb3_env(
     reward: Reward = "drawn",
     base_price: NDArray[np.float32] | None = None,
     reward_scale: float = 1.0,
+    history: int = 1,
 ) -> MarketVecEnv:
     """An SB3 environment over `num_envs` markets of a scenario; see `Face` for the options."""
     market = Market(scenario, num_markets=num_envs, seed=seed)
-    face = Face(market, product_wise=product_wise, reward=reward, base_price=base_price, reward_scale=reward_scale)
+    face = Face(
+        market,
+        product_wise=product_wise,
+        reward=reward,
+        base_price=base_price,
+        reward_scale=reward_scale,
+        history=history,
+    )
     return MarketVecEnv(face)

@@ -1,64 +1,230 @@
-"""What a batch of markets is between two steps, and what one step brings. E markets, N products, K segments."""
+"""What a batch of markets is between two steps, and what one step brings. E markets, N products, K segments.
+
+Arrays lie product by product with the markets side by side, (N, E), as the compiled loops want them; the properties show
+them market by market, (E, N), without copying.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..scenarios import MarketSpec
+
 Floats = NDArray[np.float32]
+# Rows of `MarketState.clock` and of `MarketState.lanes`; what is ordered lies in the lane rows behind.
+MARKET, EPISODE, PERIOD, REGIME = range(4)
+LIST_PRICE, REFERENCE_PRICE, ON_HAND, LAST_UNITS, PIPELINE = range(5)
+# Rows of `Outcome.money`, and of `Outcome.flows`.
+PAID, UNITS, LOST, REVENUE, PROFIT, EXPECTED_REVENUE, EXPECTED_PROFIT = range(7)
+RETURNED, PERISHED, RECEIVED, ORDERED = range(4)
+
+
+@dataclass(frozen=True)
+class StateLayout:
+    """Which rows of `MarketState.context` hold what; slices are empty where a section is off.
+
+    loyalty: K rows. shock: C rows, logarithms. waiting: C * K rows, customers. rival_price: R rows, currency per unit. rival_units: R rows, last period.
+    rival_memory: 2 R rows.
+    """
+
+    loyalty: slice
+    shock: slice
+    waiting: slice
+    rival_price: slice
+    rival_units: slice
+    rival_memory: slice
+
+    @classmethod
+    def of(cls, spec: MarketSpec) -> StateLayout:
+        """The rows that this market needs."""
+        segments, categories, rivals = (spec.sizes[letter] for letter in "KCR")
+        counts = {
+            "loyalty": segments * (spec.loyalty is not None),
+            "shock": categories * (spec.shocks is not None),
+            "waiting": categories * segments * (spec.strategic is not None),
+            "rival_price": rivals,
+            "rival_units": rivals,
+            "rival_memory": 2 * rivals,
+        }
+        ends = np.cumsum(list(counts.values())).tolist()
+        return cls(**{name: slice(end - count, end) for (name, count), end in zip(counts.items(), ends, strict=True)})
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return self.rival_memory.stop
 
 
 @dataclass(frozen=True)
 class MarketState:
-    """A struct of arrays; copying it saves the markets in mid-episode.
+    """Three arrays, markets last; copying them saves the markets in mid-episode.
 
-    period, episode, market: (E,) int64, market being the market's own number, which keys its randomness.
-    list_price, reference_price: (E, N) currency per unit. on_hand, last_units: (E, N) units.
-    pipeline: (L, E, N) units ordered; slot t % L holds what was ordered in period t.
+    clock: (4, E) int64, the market's own number, which keys its randomness, episode, period and regime. lanes: (4 + L, N, E)
+    float32: list price, reference price (currency per unit), on hand, units sold last, and L slots of units ordered, slot
+    t % L in period t. context: (Q, E) float32, what `layout` says.
     """
 
-    market: NDArray[np.int64]
-    episode: NDArray[np.int64]
-    period: NDArray[np.int64]
-    list_price: Floats
-    reference_price: Floats
-    on_hand: Floats
-    pipeline: Floats
-    last_units: Floats
+    clock: NDArray[np.int64]
+    lanes: Floats
+    context: Floats
+    layout: StateLayout = field(repr=False)
+
+    @property
+    def market(self) -> NDArray[np.int64]:
+        """(E,) the markets' own numbers."""
+        return self.clock[MARKET]
+
+    @property
+    def episode(self) -> NDArray[np.int64]:
+        """(E,) episodes that went before."""
+        return self.clock[EPISODE]
+
+    @property
+    def period(self) -> NDArray[np.int64]:
+        """(E,) periods that went before in this episode."""
+        return self.clock[PERIOD]
+
+    @property
+    def regime(self) -> NDArray[np.int64]:
+        """(E,) state of the market."""
+        return self.clock[REGIME]
+
+    @property
+    def list_price(self) -> Floats:
+        """(E, N) price in force, currency per unit."""
+        return self.lanes[LIST_PRICE].T
+
+    @property
+    def reference_price(self) -> Floats:
+        """(E, N) what customers remember, currency per unit."""
+        return self.lanes[REFERENCE_PRICE].T
+
+    @property
+    def on_hand(self) -> Floats:
+        """(E, N) units; below zero what is owed, where the scenario has a backlog."""
+        return self.lanes[ON_HAND].T
+
+    @property
+    def last_units(self) -> Floats:
+        """(E, N) units sold in the period before."""
+        return self.lanes[LAST_UNITS].T
 
     @property
     def on_order(self) -> Floats:
         """(E, N) units on the way."""
-        return self.pipeline.sum(axis=0)
+        return self.lanes[PIPELINE:].sum(axis=0).T
+
+    @property
+    def loyalty(self) -> Floats:
+        """(E, K) multiplier of a segment's arrivals; (E, 0) where it does not move."""
+        return self.context[self.layout.loyalty].T
+
+    @property
+    def waiting(self) -> Floats:
+        """(E, C * K) customers who wait, category by category; (E, 0) where nobody does."""
+        return self.context[self.layout.waiting].T
+
+    @property
+    def rival_price(self) -> Floats:
+        """(E, R) prices of the rival offers, currency per unit."""
+        return self.context[self.layout.rival_price].T
 
     def arrays(self) -> dict[str, NDArray]:
-        """Name to array, for saving."""
-        return {item.name: getattr(self, item.name) for item in fields(self)}
+        """Name to array, for saving; the last axis is the market."""
+        return {"clock": self.clock, "lanes": self.lanes, "context": self.context}
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What one period brought; all (E, N) float32 unless said.
+class Outcome(NamedTuple):
+    """What one period brought; the properties are (E, N) float32 unless said.
 
-    list_price, paid: currency per unit before and after the mean personal discount of those who bought. units, lost:
-    units sold and demanded beyond stock. revenue, profit: currency, as drawn; expected_revenue, expected_profit: their
-    means given the action and the stock, before the draw. shown: (E, K) product in each segment's slot, -1 for none.
-    charge: currency, what the product's price, discounts and slot took from the other products, for credit in
-    product-wise learning (zero where nobody asked). segment_units: (E, N, K) or None. trail: (E, N) what the
-    guardrails changed.
+    price: (N, E) list price. money: (7, N, E). flows: (4, N, E), or empty where units neither return, perish nor arrive.
+    taken: (N, E) or None, the charges of product-wise credit. shown: (E, K) product in each segment's slot, -1 for none.
+    promoted: (E, N) bool. segment_units: (E, N, K) units by segment, or None without personal discounts. trail: (E, N)
+    uint16, what the guardrails changed. propensity: (E, N) as the policy gave it, or None. rival_price, rival_units,
+    rival_profit: (E, R) of the rival offers; units expected, or drawn where someone learns from them.
     """
 
-    list_price: Floats
-    paid: Floats
-    units: Floats
-    lost: Floats
-    revenue: Floats
-    profit: Floats
-    expected_revenue: Floats
-    expected_profit: Floats
-    charge: Floats
+    price: Floats
+    money: Floats
+    flows: Floats
+    taken: Floats | None
     shown: NDArray[np.int64]
+    promoted: NDArray[np.bool_]
     segment_units: Floats | None
     trail: NDArray[np.uint16]
+    propensity: Floats | None
+    rival_price: Floats
+    rival_units: Floats
+    rival_profit: Floats
+
+    @property
+    def list_price(self) -> Floats:
+        """Currency per unit, before personal discount."""
+        return self.price.T
+
+    @property
+    def paid(self) -> Floats:
+        """Currency per unit, mean over those who bought."""
+        return self.money[PAID].T
+
+    @property
+    def units(self) -> Floats:
+        """Units sold."""
+        return self.money[UNITS].T
+
+    @property
+    def lost(self) -> Floats:
+        """Units demanded beyond stock."""
+        return self.money[LOST].T
+
+    @property
+    def revenue(self) -> Floats:
+        """Currency, as drawn."""
+        return self.money[REVENUE].T
+
+    @property
+    def profit(self) -> Floats:
+        """Currency, as drawn."""
+        return self.money[PROFIT].T
+
+    @property
+    def expected_revenue(self) -> Floats:
+        """Currency, mean given action and state, before the draw."""
+        return self.money[EXPECTED_REVENUE].T
+
+    @property
+    def expected_profit(self) -> Floats:
+        """Currency, mean given action and state, before the draw."""
+        return self.money[EXPECTED_PROFIT].T
+
+    @property
+    def charge(self) -> Floats:
+        """Currency that the product's price, discounts and slot took from the others; zero where nobody asked."""
+        return np.zeros_like(self.units) if self.taken is None else self.taken.T
+
+    @property
+    def returned(self) -> Floats:
+        """Units that came back."""
+        return self._flow(RETURNED)
+
+    @property
+    def perished(self) -> Floats:
+        """Units that perished, or were left at the end of a season."""
+        return self._flow(PERISHED)
+
+    @property
+    def received(self) -> Floats:
+        """Units delivered, before the sales (lead time 0) or for the next period."""
+        return self._flow(RECEIVED)
+
+    @property
+    def ordered(self) -> Floats:
+        """Units ordered."""
+        return self._flow(ORDERED)
+
+    def _flow(self, row: int) -> Floats:
+        return self.flows[row].T if self.flows.size else np.zeros_like(self.units)

@@ -29,10 +29,12 @@ class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArra
         *,
         reward: Reward = "drawn",
         base_price: ArrayLike | None = None,
+        history: int = 1,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
     ) -> None:
-        self.face = Face(Market(scenario, num_markets=num_envs), reward=reward, base_price=base_price)
+        market = Market(scenario, num_markets=num_envs)
+        self.face = Face(market, reward=reward, base_price=base_price, history=history)
         self.num_envs = num_envs
         self.render_mode = render_mode
         self._mode = AutoresetMode(autoreset_mode)
@@ -52,12 +54,11 @@ class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArra
                 "give the first"
             )
         super().reset(seed=seed)
-        market = self.face.market
         mask = np.ones(self.num_envs, dtype=bool) if not options else np.asarray(options["reset_mask"], dtype=bool)
         if seed is not None and mask.all():
-            market.reset(seed=seed)
+            self.face.reset(seed=seed)
         else:
-            market.restart(mask)
+            self.face.restart(mask)
         return self.face.observe(), {}
 
     def step(
@@ -66,20 +67,21 @@ class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArra
         """One period of every market."""
         market = self.face.market
         ended = market.done
-        truncated = np.zeros(self.num_envs, dtype=bool)
+        nobody = np.zeros(self.num_envs, dtype=bool)
         if self._mode is AutoresetMode.NEXT_STEP and ended.any():
-            market.restart(ended)
+            self.face.restart(ended)
             if ended.all():
-                return self.face.observe(), np.zeros(self.num_envs), truncated.copy(), truncated, {}
+                return self.face.observe(), np.zeros(self.num_envs), nobody.copy(), nobody, {}
         opening = market.state
         outcome = self.face.step(actions)
         rewards = self.face.rewards(outcome).astype(np.float64)
         if ended.any():
-            market.restore(opening, where=ended)
+            self.face.restore(opening, where=ended)
             rewards[ended] = 0.0
-        terminated = market.done
+        over = market.done
         info: dict[str, Any] = self.face.info(outcome)
-        if self._mode is AutoresetMode.SAME_STEP and terminated.any():
-            info |= {"final_obs": self.face.observe(), "_final_obs": terminated.copy()}
-            market.restart(terminated)
+        if self._mode is AutoresetMode.SAME_STEP and over.any():
+            info |= {"final_obs": self.face.observe(), "_final_obs": over.copy()}
+            self.face.restart(over)
+        terminated, truncated = (over, nobody) if market.ends else (nobody, over)
         return self.face.observe(), rewards, terminated, truncated, info

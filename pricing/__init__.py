@@ -1,17 +1,30 @@
 """What a price may be, who sets it, and what they may know: numpy only."""
 
 from .catalogue import Catalogue, MarketView
-from .features import FEATURE_LIMIT, FEATURES, SEGMENT_FEATURES, feature_names, product_features
+from .competitors import LearningPolicy, competitor
+from .features import (
+    FEATURE_LIMIT,
+    FIXED_FEATURES,
+    MARKET_FEATURES,
+    MOVING_FEATURES,
+    SEGMENT_FEATURES,
+    feature_names,
+    feature_rows,
+    product_features,
+    row_width,
+)
 from .guardrails import RULES, GuardedAction, Guardrails, TrailStep
 from .ladder import PriceLadder
-from .layout import ActionLayout
+from .layout import ActionLayout, Parts
 from .network import NetworkPolicy, action_from_parts
 from .policy import Action, Policy
 from .rules import CostPlus, FixedPrice, PricePath, RandomPrice, StockTimePrice
 
 __all__ = [
-    "FEATURES",
     "FEATURE_LIMIT",
+    "FIXED_FEATURES",
+    "MARKET_FEATURES",
+    "MOVING_FEATURES",
     "RULES",
     "SEGMENT_FEATURES",
     "Action",
@@ -21,8 +34,10 @@ __all__ = [
     "FixedPrice",
     "GuardedAction",
     "Guardrails",
+    "LearningPolicy",
     "MarketView",
     "NetworkPolicy",
+    "Parts",
     "Policy",
     "PriceLadder",
     "PricePath",
@@ -30,6 +45,9 @@ __all__ = [
     "StockTimePrice",
     "TrailStep",
     "action_from_parts",
+    "competitor",
     "feature_names",
+    "feature_rows",
     "product_features",
+    "row_width",
 ]

@@ -17,6 +17,10 @@ class Catalogue:
     segment_elasticity: (K, N) own-price elasticity at the regular price, negative.
     segment_units: (K, N) expected units a period at the regular price, mean over periods.
     forecast_units: (T, N) expected units at the regular price in each period.
+    endless: whether the market goes on after the T periods (an episode is then cut, and no period is the last).
+    regimes: names of the Z market states that a policy sees, none where there are none or they are hidden.
+    rivals: whether there are competitors' prices to see. loyal: whether segments' loyalty moves and is seen.
+    max_order_units: (N,) the largest order, None where policies do not order.
     """
 
     products: tuple[str, ...]
@@ -27,6 +31,11 @@ class Catalogue:
     segment_elasticity: NDArray[np.float32]
     segment_units: NDArray[np.float32]
     forecast_units: NDArray[np.float32]
+    endless: bool = False
+    regimes: tuple[str, ...] = ()
+    rivals: bool = False
+    loyal: bool = False
+    max_order_units: NDArray[np.float32] | None = None
 
     @property
     def num_products(self) -> int:
@@ -52,6 +61,10 @@ class MarketView:
     list_price: (E, N) the price charged last, before personal discount. reference_price: (E, N) what customers
     remember. Both currency per unit. on_hand: (E, N) units, inf where stock is unlimited. on_order: (E, N) units
     on the way. last_units: (E, N) units sold in the period before.
+    competitor_price: (E, N) lowest price of a rival for the product, currency per unit, inf where there is none.
+    regime: (E,) int, the state of the market among `catalogue.regimes`. loyalty: (E, K) multiplier of a segment's
+    arrivals. memory: (E, N, 2) what a policy that learns in the market noted itself. None where a market has no such
+    thing.
     """
 
     catalogue: Catalogue
@@ -61,6 +74,10 @@ class MarketView:
     on_hand: NDArray[np.float32]
     on_order: NDArray[np.float32]
     last_units: NDArray[np.float32]
+    competitor_price: NDArray[np.float32] | None = None
+    regime: NDArray[np.intp] | None = None
+    loyalty: NDArray[np.float32] | None = None
+    memory: NDArray[np.float32] | None = None
 
     @property
     def num_markets(self) -> int:

@@ -1,7 +1,7 @@
 """What a network sees of each product: one row of numbers of order one, computed from the market view.
 
-The market, the evaluation and the service call this same function, so that a served policy sees what it was
-trained on. Prices enter as logarithms of ratios: a change of currency changes nothing.
+The market, the evaluation and the service call these same formulas, so that a served policy sees what it was trained
+on. Prices enter as logarithms of ratios: a change of currency changes nothing.
 """
 
 from __future__ import annotations
@@ -12,20 +12,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .catalogue import Catalogue, MarketView
+from .elementwise import ONE, THREE, ZERO, clip, larger, log, smaller, where
 
-FEATURES = {
-    "time_left": "share of the episode that is left",
+MOVING_FEATURES = {
+    "time_left": "share of the episode that is left (1 in an endless market)",
     "log_periods_left": "log of the number of periods left, this one included, over 4",
     "log_price": "log(list price in force / regular price)",
     "log_reference": "log(reference price / list price in force)",
-    "log_cost": "log(unit cost / regular price), at least -3",
-    "log_price_rank": "log(regular price / mean regular price of the category)",
     "log_category_price": "mean of log_price over the category",
     "log_stock_cover": "log((on hand + 1) / (units forecast for the periods left + 1)), within [-3, 3]",
     "log_position_cover": "log((on hand + on order + 1) / (units forecast for this period + 1)), within [-3, 3]",
     "log_season": "log(units forecast for this period / mean forecast of the product)",
     "log_outlook": "log(mean units forecast for the periods left / units forecast for this period)",
     "log_surprise": "log((units sold last period + 1) / (units forecast for it + 1))",
+}
+MARKET_FEATURES = {
+    "log_competitor": "log(lowest rival price / list price in force), within [-3, 3]; only where there are rivals",
+    "regime": "1 in this state of the market; one a regime, only where regimes are seen",
+    "log_loyalty": "log of the loyalty of the segment; one a segment, only where loyalty moves",
+}
+FIXED_FEATURES = {
+    "log_cost": "log(unit cost / regular price), at least -3",
+    "log_price_rank": "log(regular price / mean regular price of the category)",
     "log_volume": "log(mean forecast of the product + 1) over 4",
 }
 SEGMENT_FEATURES = {
@@ -35,43 +43,112 @@ SEGMENT_FEATURES = {
 }
 FEATURE_LIMIT = 10.0
 """Every feature lies within plus or minus this."""
-_TINY = np.float32(1e-6)
+OUTLOOK_PERIODS = 10
+"""Periods ahead that the forecasts of an endless market look."""
+_TINY, _MANY, _FAR = np.float32(1e-6), np.float32(1e9), np.float32(1e18)
 
 
-def feature_names(catalogue: Catalogue) -> list[str]:
-    """Names of the F columns of `product_features`, segment columns last."""
-    names = list(FEATURES)
-    for segment in catalogue.segments:
-        names += [f"{name}[{segment}]" for name in SEGMENT_FEATURES]
+def feature_names(catalogue: Catalogue, *, fixed: bool = True) -> list[str]:
+    """Names of the F columns of `product_features`."""
+    names = list(MOVING_FEATURES)
+    if catalogue.rivals:
+        names.append("log_competitor")
+    names += [f"regime[{regime}]" for regime in catalogue.regimes]
+    if catalogue.loyal:
+        names += [f"log_loyalty[{segment}]" for segment in catalogue.segments]
+    if fixed:
+        names += FIXED_FEATURES
+        names += [f"{name}[{segment}]" for segment in catalogue.segments for name in SEGMENT_FEATURES]
     return names
 
 
-class _Constants:
-    """What the features need of a catalogue, worked out once."""
+def log_units(units):
+    """log(units + 1), and its mirror image for units that are owed."""
+    size = log(ONE + smaller(larger(units, -units), _MANY))
+    return where(units < ZERO, -size, size)
+
+
+def log_cover(log_stock, log_forecast):
+    """How far stock reaches: the log of the ratio, within [-3, 3]."""
+    return clip(log_stock - log_forecast, -THREE, THREE)
+
+
+def log_surprise(log_last, log_before, started):
+    """How last period's sales differ from the forecast; nothing has sold before the first period (started 0)."""
+    return where(started > ZERO, log_last - log_before, ZERO)
+
+
+def log_competitor(competitor_price, list_price):
+    """The column of that name; 0 where there is no rival."""
+    there = competitor_price < _FAR
+    return clip(log(where(there, competitor_price, list_price) / list_price), -THREE, THREE)
+
+
+class FeatureConstants:
+    """What the features need of a catalogue, worked out once. Tables by period have T + 1 rows, float32: the last is the
+    end of the episode, which a learner sees but no policy acts on.
+
+    time: (T + 1, 3) share left, log periods left over 4, whether there was a period before. log_ahead, log_now,
+    log_before, log_season, log_outlook: (T + 1, N). log_regular: (N,). fixed: (N, F'). category: (N,), member: (N, C).
+    """
 
     def __init__(self, catalogue: Catalogue) -> None:
         forecast = np.maximum(catalogue.forecast_units, _TINY)
-        periods_left = np.arange(catalogue.horizon, 0, -1, dtype=np.float32)
-        ahead = np.cumsum(forecast[::-1], axis=0)[::-1]
+        horizon = catalogue.horizon
+        if catalogue.endless:
+            left = np.full(horizon, OUTLOOK_PERIODS, dtype=np.float32)
+            around = np.concatenate([forecast] * (1 + -(-OUTLOOK_PERIODS // horizon)))
+            total = np.cumsum(np.vstack([np.zeros_like(forecast[:1]), around]), axis=0)
+            ahead = total[OUTLOOK_PERIODS : OUTLOOK_PERIODS + horizon] - total[:horizon]
+            share = np.ones(horizon)
+        else:
+            left = np.arange(horizon, 0, -1, dtype=np.float32)
+            ahead = np.cumsum(forecast[::-1], axis=0)[::-1]
+            share = left / horizon
         mean = forecast.mean(axis=0)
         before = np.vstack([forecast[:1], forecast[:-1]])
-        self.category = np.eye(catalogue.category.max() + 1, dtype=np.float32)[catalogue.category]
-        self.category /= self.category.sum(axis=0)
-        self.member = (self.category > 0).astype(np.float32)
-        self.periods_left = periods_left
-        self.log_regular = np.log(catalogue.regular_price)
-        self.log_cost = np.log(np.maximum(catalogue.unit_cost / catalogue.regular_price, np.exp(-3)))
-        self.log_price_rank = self.log_regular - np.log(self.member @ (self.category.T @ catalogue.regular_price))
-        self.log_ahead, self.log_now, self.log_before = (np.log1p(x) for x in (ahead, forecast, before))
-        self.log_season = np.log(forecast / mean)
-        self.log_outlook = np.log(ahead / periods_left[:, None] / forecast)
-        self.log_volume = np.log1p(mean) / 4
-        self.segment = self._segment_columns(catalogue)
+        time = np.column_stack([share, np.log(left) / 4, np.arange(horizon) > 0])
+        by_period = {
+            "time": time,
+            "log_ahead": np.log1p(ahead),
+            "log_now": np.log1p(forecast),
+            "log_before": np.log1p(before),
+            "log_season": np.clip(np.log(forecast / mean), -FEATURE_LIMIT, FEATURE_LIMIT),
+            "log_outlook": np.clip(np.log(ahead / left[:, None] / forecast), -FEATURE_LIMIT, FEATURE_LIMIT),
+        }
+        tables = {name: np.vstack([table, table[-1:]]) for name, table in by_period.items()}
+        if not catalogue.endless:
+            tables["time"][-1, 0] = 0
+        tables |= {
+            "log_regular": np.log(catalogue.regular_price),
+            "member": np.eye(catalogue.category.max() + 1)[catalogue.category],
+        }
+        for name, table in tables.items():
+            setattr(self, name, np.ascontiguousarray(table, dtype=np.float32))
+        self.category = catalogue.category.astype(np.int64)
+        self.fixed = self._fixed(catalogue, mean)
 
-    @staticmethod
-    def _segment_columns(catalogue: Catalogue) -> NDArray[np.float32]:
+    time: NDArray[np.float32]
+    log_ahead: NDArray[np.float32]
+    log_now: NDArray[np.float32]
+    log_before: NDArray[np.float32]
+    log_season: NDArray[np.float32]
+    log_outlook: NDArray[np.float32]
+    log_regular: NDArray[np.float32]
+    member: NDArray[np.float32]
+
+    def _fixed(self, catalogue: Catalogue, mean: NDArray) -> NDArray[np.float32]:
+        regular = catalogue.regular_price
+        in_category = self.member @ ((self.member.T @ regular) / self.member.sum(axis=0))
+        own = np.column_stack(
+            [
+                np.log(np.maximum(catalogue.unit_cost / regular, np.exp(-3))),
+                self.log_regular - np.log(in_category),
+                np.log1p(mean) / 4,
+            ]
+        )
         units = np.maximum(catalogue.segment_units, _TINY)
-        columns = np.stack(
+        segment = np.stack(
             [
                 catalogue.segment_elasticity + 2,
                 np.log(units / units.mean(axis=1, keepdims=True)),
@@ -79,38 +156,72 @@ class _Constants:
             ]
         )
         # (3, K, N) to (N, K * 3), in the order of `feature_names`.
-        return np.clip(columns, -3, 3).transpose(2, 1, 0).reshape(catalogue.num_products, -1)
+        segment = np.clip(segment, -3, 3).transpose(2, 1, 0).reshape(catalogue.num_products, -1)
+        return np.clip(np.column_stack([own, segment]), -FEATURE_LIMIT, FEATURE_LIMIT).astype(np.float32)
 
 
 @functools.lru_cache(maxsize=32)
-def _constants(catalogue: Catalogue) -> _Constants:
-    return _Constants(catalogue)
+def feature_constants(catalogue: Catalogue) -> FeatureConstants:
+    """The constants of this catalogue."""
+    return FeatureConstants(catalogue)
 
 
-def product_features(view: MarketView) -> NDArray[np.float32]:
-    """Features of every product of every market: (E, N, F) float32, columns as in `feature_names`."""
-    c, catalogue = _constants(view.catalogue), view.catalogue
-    t = np.minimum(view.period, catalogue.horizon - 1)
+def product_features(view: MarketView, *, fixed: bool = True) -> NDArray[np.float32]:
+    """Features of every product of every market: (E, N, F) float32, columns as in `feature_names`.
+
+    fixed: with the columns that never change, which tell a network shared by the products which one it looks at.
+    """
+    catalogue = view.catalogue
+    c = feature_constants(catalogue)
+    t = np.minimum(view.period, catalogue.horizon)
     log_price = np.log(view.list_price) - c.log_regular
-    stock = np.minimum(view.on_hand, np.float32(1e9))
-    out = np.empty((view.num_markets, catalogue.num_products, len(FEATURES) + c.segment.shape[1]), dtype=np.float32)
-    columns = (
-        (1 - view.period / catalogue.horizon)[:, None],
-        np.log(c.periods_left[t])[:, None] / 4,
+    category_price = ((log_price @ c.member) / c.member.sum(axis=0)) @ c.member.T
+    started = c.time[t, 2][:, None]
+    columns = [
+        c.time[t, 0][:, None],
+        c.time[t, 1][:, None],
         log_price,
         np.log(view.reference_price / view.list_price),
-        c.log_cost,
-        c.log_price_rank,
-        (log_price @ c.category) @ c.member.T,
-        np.clip(np.log1p(stock) - c.log_ahead[t], -3, 3),
-        np.clip(np.log1p(stock + view.on_order) - c.log_now[t], -3, 3),
+        category_price,
+        log_cover(log_units(view.on_hand), c.log_ahead[t]),
+        log_cover(log_units(view.on_hand + view.on_order), c.log_now[t]),
         c.log_season[t],
         c.log_outlook[t],
-        # Nothing has sold before the first period: no surprise.
-        np.where(t[:, None] > 0, np.log1p(view.last_units) - c.log_before[t], 0),
-        c.log_volume,
-    )
+        log_surprise(log_units(view.last_units), c.log_before[t], started),
+        *_market_columns(view),
+    ]
+    names = feature_names(catalogue, fixed=fixed)
+    out = np.empty((view.num_markets, catalogue.num_products, len(names)), dtype=np.float32)
     for i, column in enumerate(columns):
         out[..., i] = column
-    out[..., len(columns) :] = c.segment
-    return np.clip(out, -FEATURE_LIMIT, FEATURE_LIMIT, out=out)
+    np.clip(out[..., : len(columns)], -FEATURE_LIMIT, FEATURE_LIMIT, out=out[..., : len(columns)])
+    if fixed:
+        out[..., len(columns) :] = c.fixed
+    return out
+
+
+def _market_columns(view: MarketView) -> tuple[NDArray, ...]:
+    """Columns of `MARKET_FEATURES` that this catalogue has."""
+    catalogue, columns = view.catalogue, []
+    if catalogue.rivals:
+        assert view.competitor_price is not None, "a catalogue with rivals needs their prices"
+        columns.append(log_competitor(view.competitor_price, view.list_price))
+    if catalogue.regimes:
+        assert view.regime is not None, "a catalogue with regimes needs the present one"
+        columns += [(view.regime == z)[:, None] for z in range(len(catalogue.regimes))]
+    if catalogue.loyal:
+        assert view.loyalty is not None, "a catalogue with loyalty needs its level"
+        columns += list(np.log(view.loyalty).T[:, :, None])
+    return tuple(columns)
+
+
+def row_width(catalogue: Catalogue, *, product_wise: bool) -> int:
+    """Columns of a row of `feature_rows`."""
+    names = len(feature_names(catalogue, fixed=product_wise))
+    return names if product_wise else names * catalogue.num_products
+
+
+def feature_rows(view: MarketView, *, product_wise: bool) -> NDArray[np.float32]:
+    """The rows of a network: one a product, (E * N, F), or one a market without the fixed columns, (E, N * F)."""
+    features = product_features(view, fixed=product_wise)
+    return features.reshape(-1, features.shape[-1]) if product_wise else features.reshape(len(features), -1)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .catalogue import MarketView
+from .elementwise import ONE, ZERO, clip, double, floor, larger, single, smaller, where
 from .ladder import PriceLadder
 from .policy import Action
 
@@ -25,6 +26,75 @@ RULES = {
     "paid_floor": "the price paid after the discount keeps the floor and the minimum margin",
 }
 _BIT = {rule: np.uint16(1 << i) for i, rule in enumerate(RULES)}
+PRICE_RULES, DISCOUNT_RULES = tuple(RULES)[:6], tuple(RULES)[6:]
+NO_GRID, LADDER, TICK = 0, 1, 2
+_SLACK, _LARGEST = np.float32(1e-6), np.float32(1e30)
+
+
+class GridConstants(NamedTuple):
+    """The part of a set of price rules that is not a bound.
+
+    grid: NO_GRID, LADDER or TICK. steps: prices of the ladder. tick: currency per unit. change: largest relative
+    change, inf for none. margin_low: (N,) allowed price that leaves the minimum margin, 0 for none.
+    """
+
+    grid: int
+    steps: NDArray[np.float64]
+    tick: float
+    change: np.float32
+    margin_low: NDArray[np.float32]
+
+
+def price_steps(price, in_force, low, high, constants):
+    """The price after each of `PRICE_RULES`, elementwise; low, high: the hard bounds."""
+    grid, steps, tick, change, margin_low = constants
+    current = clip(in_force, low, high)
+    proper = where((price > ZERO) & (price < _LARGEST), price, current)
+    least, most = in_force * (ONE - change), in_force * (ONE + change)
+    moved = clip(proper, least, most)
+    if grid == LADDER:
+        # The price in force may stand outside the hard range (a new floor): the hard range then wins.
+        snapped = on_ladder(moved, clip(least, low, high), clip(most, low, high), current, steps)
+    elif grid == TICK:
+        snapped = on_tick(moved, clip(least, low, high), clip(most, low, high), current, tick)
+    else:
+        snapped = moved
+    margin = larger(snapped, margin_low)
+    floored = larger(margin, low)
+    return proper, moved, snapped, margin, floored, smaller(floored, high)
+
+
+def on_ladder(price, soft_low, soft_high, current, steps):
+    """The nearest step of the ladder in the soft range; the one nearest the current price if there is none in it."""
+    first = np.searchsorted(steps, soft_low * (ONE - _SLACK), side="left")
+    last = np.searchsorted(steps, soft_high * (ONE + _SLACK), side="right") - 1
+    inside = clip(nearest_step(steps, price), first, where(last < first, first, last))
+    return single(steps[clip(where(first <= last, inside, nearest_step(steps, current)), 0, len(steps) - 1)])
+
+
+def nearest_step(steps, price):
+    """Index of the nearest step; a tie goes to the lower one."""
+    above = clip(np.searchsorted(steps, price, side="left"), 1, len(steps) - 1)
+    below = where(len(steps) > 1, above - 1, 0 * above)
+    return where(price > (steps[below] + steps[where(len(steps) > 1, above, below)]) / 2, above, below)
+
+
+def on_tick(price, soft_low, soft_high, current, tick):
+    """The nearest multiple of the tick in the soft range; the one nearest the current price if there is none in it."""
+    first, last = -floor(-(double(soft_low) / tick - 1e-4)), floor(double(soft_high) / tick + 1e-4)
+    inside = clip(floor(double(price) / tick + 0.5), first, last)
+    return single(where(first <= last, inside, floor(double(current) / tick + 0.5)) * tick)
+
+
+def capped_discount(discount, cap):
+    """Between nothing and the cap; a NaN is no discount."""
+    return smaller(where(discount > ZERO, discount, ZERO), cap)
+
+
+def discount_steps(capped, least, price, low, spread):
+    """The discount after the segment spread and after the floor of the price paid; least: of the segments' capped."""
+    near = smaller(capped, least + spread)
+    return near, smaller(near, larger(ONE - low / price, ZERO))
 
 
 @dataclass(frozen=True)
@@ -143,68 +213,28 @@ class Guardrails:
 
     def _steps(self, action: Action, view: MarketView) -> Iterator[tuple[str, str, NDArray[np.float32]]]:
         """Each rule in turn, with the price or the discount after it; `apply` and `traces` both read this."""
-        current = np.clip(view.list_price, self.low, self.high)
         price = np.asarray(action.price, dtype=np.float32)
-        price = np.where(np.isfinite(price) & (price > 0), price, current)
-        yield "not_a_number", "price", price
-        soft_low, soft_high = self.low, self.high
-        if self.max_change is not None:
-            change = np.float32(self.max_change)
-            least, most = view.list_price * (1 - change), view.list_price * (1 + change)
-            price = np.clip(price, least, most)
-            # The price in force may stand outside the hard range (a new floor): the hard range then wins.
-            soft_low, soft_high = np.clip(least, self.low, self.high), np.clip(most, self.low, self.high)
-            yield "max_change", "price", price
-        if self.ladder is not None or self.tick is not None:
-            price = self._snap(price, soft_low, soft_high, current)
-            yield "price_ladder", "price", price
-        if self.minimum_margin is not None:
-            margin_low = self._round(self.margin_low, up=True).astype(np.float32)
-            price = np.maximum(price, margin_low)
-            yield "minimum_margin", "price", price
-        price = np.maximum(price, self.low)
-        yield "floor", "price", price
-        price = np.minimum(price, self.high)
-        yield "ceiling", "price", price
+        after = price_steps(price, view.list_price, self.low, self.high, self.constants)
+        for rule, step in zip(PRICE_RULES, after, strict=True):
+            yield rule, "price", step
         if action.discount is not None:
-            yield from self._discount_steps(action.discount, price)
+            cap, spread = np.float32(self.max_discount), np.float32(self.max_segment_spread)
+            capped = capped_discount(np.asarray(action.discount, dtype=np.float32), cap)
+            least = capped.min(axis=-1, keepdims=True)
+            steps = (capped, *discount_steps(capped, least, after[-1][..., None], self.low[:, None], spread))
+            for rule, step in zip(DISCOUNT_RULES, steps, strict=True):
+                yield rule, "discount", step
 
-    def _discount_steps(
-        self, discount: NDArray[np.float32], price: NDArray[np.float32]
-    ) -> Iterator[tuple[str, str, NDArray[np.float32]]]:
-        discount = np.asarray(discount, dtype=np.float32)
-        # A NaN is no discount.
-        discount = np.clip(np.where(discount > 0, discount, np.float32(0)), 0, np.float32(self.max_discount))
-        yield "max_discount", "discount", discount
-        least = discount.min(axis=-1, keepdims=True)
-        discount = np.minimum(discount, least + np.float32(self.max_segment_spread))
-        yield "segment_spread", "discount", discount
-        room = np.maximum(0, 1 - self.low / price)[..., None].astype(np.float32)
-        discount = np.minimum(discount, room)
-        yield "paid_floor", "discount", discount
-
-    def _snap(
-        self,
-        price: NDArray[np.float32],
-        soft_low: NDArray[np.float32],
-        soft_high: NDArray[np.float32],
-        current: NDArray[np.float32],
-    ) -> NDArray[np.float32]:
-        """To the nearest allowed step inside the soft range, or to the one nearest the current price if it is empty."""
-        slack = np.float32(1e-6)
+    @property
+    def constants(self) -> GridConstants:
+        """What `price_steps` needs beside the bounds."""
+        change = np.inf if self.max_change is None else self.max_change
+        margin = self._round(self.margin_low, up=True)
         if self.ladder is not None:
-            steps = self.ladder.steps
-            first = np.searchsorted(steps, soft_low * (1 - slack), side="left")
-            last = np.searchsorted(steps, soft_high * (1 + slack), side="right") - 1
-            index = np.clip(self.ladder.nearest(price), first, np.maximum(first, last))
-            index = np.where(first <= last, index, self.ladder.nearest(current))
-            return steps[np.clip(index, 0, len(steps) - 1)].astype(np.float32)
-        tick = self.tick or 1.0
-        first, last = np.ceil(soft_low / tick - 1e-4), np.floor(soft_high / tick + 1e-4)
-        count = np.where(
-            first <= last, np.clip(np.round(price.astype(np.float64) / tick), first, last), np.round(current / tick)
-        )
-        return (count.astype(np.float64) * tick).astype(np.float32)
+            return GridConstants(LADDER, self.ladder.steps, 1.0, np.float32(change), margin.astype(np.float32))
+        grid = NO_GRID if self.tick is None else TICK
+        tick = 1.0 if self.tick is None else float(self.tick)
+        return GridConstants(grid, np.empty(0), tick, np.float32(change), margin.astype(np.float32))
 
     def _round(self, price: ArrayLike, *, up: bool) -> NDArray[np.float64]:
         """The allowed step at or above (up) or at or below a bound; NaN where there is none."""

@@ -4,19 +4,39 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
+from .elementwise import clip, exp, where
+
+
+class Parts(NamedTuple):
+    """Decoded parts, of whatever array library they came from; None where the layout has no such columns.
+
+    price_multiplier: (…,) times the base price is the price. discount: (…, K) fraction. recommendation: (…, K) score.
+    promotion: (…,) score. order: (…,) fraction of the largest order.
+    """
+
+    price_multiplier: Any
+    discount: Any = None
+    recommendation: Any = None
+    promotion: Any = None
+    order: Any = None
+
+
+def price_multiplier(raw: Any, log_high: float, log_low: float) -> Any:
+    """The multiplier of a raw price in [-1, 1]: log-linear on either side of 0, which is the base price."""
+    return exp(where(raw > 0, raw * log_high, raw * -log_low))
 
 
 @dataclass(frozen=True)
 class ActionLayout:
-    """Columns of one product's raw action, each in [-1, 1]: price, then K discounts, then K recommendation scores.
+    """Columns of one product's raw action, each in [-1, 1]: price, K discounts, K recommendation scores, promotion
+    score, order.
 
     low_multiplier, high_multiplier: the price range around the base price; raw 0 is the base price itself and the
     log price is linear on either side of it, so a network that knows nothing starts from the base price.
     num_segments: K. max_discount: largest personal discount (fraction); 0 leaves the discount columns out.
-    recommend: whether there are recommendation columns.
+    recommend, promote, order: whether there are such columns.
     """
 
     low_multiplier: float
@@ -24,6 +44,8 @@ class ActionLayout:
     num_segments: int = 1
     max_discount: float = 0.0
     recommend: bool = False
+    promote: bool = False
+    order: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.low_multiplier <= 1 <= self.high_multiplier:
@@ -40,22 +62,36 @@ class ActionLayout:
     @property
     def size(self) -> int:
         """A, the number of columns a product has."""
-        return 1 + self.num_segments * (int(self.discounts) + int(self.recommend))
+        return 1 + self.num_segments * (int(self.discounts) + int(self.recommend)) + int(self.promote) + int(self.order)
 
-    def decode(self, raw: Any, xp: Any = np) -> tuple[Any, Any | None, Any | None]:
-        """Raw (…, A) to (price multiplier (…,), discount (…, K) or None, recommendation score (…, K) or None).
+    @property
+    def logs(self) -> tuple[float, float]:
+        """Logarithms of the highest and the lowest multiplier."""
+        return math.log(self.high_multiplier), math.log(self.low_multiplier)
 
-        `xp` is the array library of `raw`: numpy in the market, torch when a network is exported, so that the
-        served file and the simulated market decode by the same lines. A raw discount below zero is no discount.
+    @property
+    def names(self) -> list[str]:
+        """The parts that there are, in the order of the columns."""
+        there = (True, self.discounts, self.recommend, self.promote, self.order)
+        return [name for name, part in zip(Parts._fields, there, strict=True) if part]
+
+    def decode(self, raw: Any) -> Parts:
+        """Raw (…, A), numpy or torch, to the parts.
+
+        The served file and the simulated market decode by the same lines. A raw discount below zero is no discount, a raw
+        order below zero no order.
         """
-        raw = xp.clip(raw, -1.0, 1.0)
-        up, down = math.log(self.high_multiplier), -math.log(self.low_multiplier)
-        price = raw[..., 0]
-        multiplier = xp.exp(xp.where(price > 0, price * up, price * down))
-        column, discount, score = 1, None, None
+        raw = clip(raw, -1.0, 1.0)
+        parts, column = {"price_multiplier": price_multiplier(raw[..., 0], *self.logs)}, 1
         if self.discounts:
-            discount = xp.clip(raw[..., column : column + self.num_segments], 0.0, 1.0) * self.max_discount
+            parts["discount"] = clip(raw[..., column : column + self.num_segments], 0.0, 1.0) * self.max_discount
             column += self.num_segments
         if self.recommend:
-            score = raw[..., column : column + self.num_segments]
-        return multiplier, discount, score
+            parts["recommendation"] = raw[..., column : column + self.num_segments]
+            column += self.num_segments
+        if self.promote:
+            parts["promotion"] = raw[..., column]
+            column += 1
+        if self.order:
+            parts["order"] = clip(raw[..., column], 0.0, 1.0)
+        return Parts(**parts)

@@ -10,21 +10,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .catalogue import MarketView
-from .features import product_features
-from .layout import ActionLayout
+from .features import feature_rows
+from .layout import ActionLayout, Parts
 from .policy import Action
 
-Parts = tuple[Any, Any | None, Any | None]
 
+def action_from_parts(parts: Parts, base_price: NDArray[np.float32], view: MarketView) -> Action:
+    """The action for a view from what `ActionLayout.decode` gives, whichever way the rows were laid out.
 
-def action_from_parts(parts: Parts, base_price: NDArray[np.float32], num_markets: int) -> Action:
-    """The action of E markets from what `ActionLayout.decode` gives, whichever way the rows were laid out."""
-    multiplier, discount, score = parts
-    shape = (num_markets, base_price.size)
+    base_price: (N,) currency per unit.
+    """
+    shape = (view.num_markets, base_price.size)
+
+    def spread(part: Any, *last: int) -> NDArray[np.float32] | None:
+        return None if part is None else np.asarray(part).reshape(*shape, *last)
+
+    order = spread(parts.order)
+    if order is not None:
+        most = view.catalogue.max_order_units
+        if most is None:
+            raise ValueError(
+                "a policy that orders needs a catalogue with max_order_units; got none; name the scenario's"
+            )
+        order = np.floor(order * most + np.float32(0.5))
     return Action(
-        price=(base_price * np.asarray(multiplier).reshape(shape)).astype(np.float32),
-        discount=None if discount is None else np.asarray(discount).reshape(*shape, -1),
-        recommendation=None if score is None else np.asarray(score).reshape(*shape, -1),
+        price=(base_price * np.asarray(parts.price_multiplier).reshape(shape)).astype(np.float32),
+        discount=spread(parts.discount, -1),
+        recommendation=spread(parts.recommendation, -1),
+        promotion=spread(parts.promotion),
+        order=order,
     )
 
 
@@ -33,8 +47,8 @@ class NetworkPolicy:
     """Prices from a network.
 
     forward: rows of features to the decoded parts of `layout`. product_wise: a row is one product, (E * N, F), so that
-    the same network prices any number of products; otherwise a row is one market, (E, N * F). base_price: (N,) what
-    the network's price multiplies.
+    the same network prices any number of products; otherwise a row is one market, (E, N * F), without the columns that
+    never change. base_price: (N,) what the network's price multiplies.
     """
 
     name: str
@@ -45,6 +59,5 @@ class NetworkPolicy:
 
     def act(self, view: MarketView) -> Action:
         """Propose what the network says, without exploration."""
-        features = product_features(view)
-        rows = features.reshape(-1, features.shape[-1]) if self.product_wise else features.reshape(len(features), -1)
-        return action_from_parts(self.forward(rows), self.base_price, view.num_markets)
+        rows = feature_rows(view, product_wise=self.product_wise)
+        return action_from_parts(self.forward(rows), self.base_price, view)

@@ -18,11 +18,17 @@ class Action:
     price: (E, N) list price, currency per unit. discount: (E, N, K) personal discount as a fraction of the list
     price, or None for no discounts. recommendation: (E, N, K) score of showing the product in the segment's slot
     (among the candidates the highest positive score is shown), or None for the recommender's own first choice.
+    promotion: (E, N) score of promoting the product (the highest positive scores are promoted, up to the scenario's
+    number), or None for no promotions. order: (E, N) units to order, or None for none. propensity: (E, N) probability
+    (density per currency, for continuous prices) with which the policy chose this price, or None where it does not say.
     """
 
     price: NDArray[np.float32]
     discount: NDArray[np.float32] | None = None
     recommendation: NDArray[np.float32] | None = None
+    promotion: NDArray[np.float32] | None = None
+    order: NDArray[np.float32] | None = None
+    propensity: NDArray[np.float32] | None = None
 
 
 @runtime_checkable

@@ -80,9 +80,10 @@ class RandomPrice:
 
 @dataclass(frozen=True)
 class StockTimePrice:
-    """A table of prices by period and units on hand, for one product: what dynamic programming gives.
+    """A table of prices by period, regime and units on hand, for one product: what dynamic programming gives.
 
-    `table`: (T, S + 1) currency per unit, column s for s units; more than S units read the last column.
+    `table`: (T, S + 1), or (T, Z, S + 1) where there are regimes that policies see; currency per unit. Column s is for s
+    units; more than S units read the last column, and periods beyond T the last row.
     """
 
     table: NDArray[np.float64]
@@ -90,5 +91,8 @@ class StockTimePrice:
 
     def act(self, view: MarketView) -> Action:
         """Look the price up."""
-        units = np.minimum(view.on_hand[:, 0], self.table.shape[1] - 1).astype(np.intp)
-        return Action(self.table[view.period, units].astype(np.float32)[:, None])
+        units = np.minimum(view.on_hand[:, 0], self.table.shape[-1] - 1).astype(np.intp)
+        period = np.minimum(view.period, len(self.table) - 1)
+        regime = 0 if self.table.ndim == 2 or view.regime is None else view.regime
+        table = self.table.reshape(len(self.table), -1, self.table.shape[-1])
+        return Action(table[period, regime, units].astype(np.float32)[:, None])

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pricing import Catalogue, Guardrails, NetworkPolicy, feature_names
+from ..pricing import Catalogue, Guardrails, NetworkPolicy, row_width
 from . import golden
 from .codec import Knowledge, knowledge_from
 from .files import CATALOGUE, GOLDEN, GUARDRAILS, MANIFEST, POLICY, BundleError, read_files
@@ -83,8 +83,6 @@ def load_bundle(path: str | os.PathLike[str], *, public_key: str | os.PathLike[s
 
 
 def _policy(model: bytes, knowledge: Knowledge, name: str) -> NetworkPolicy:
-    columns = len(feature_names(knowledge.catalogue))
-    if not knowledge.product_wise:
-        columns *= knowledge.catalogue.num_products
+    columns = row_width(knowledge.catalogue, product_wise=knowledge.product_wise)
     forward = open_network(model, knowledge.layout, columns)
     return NetworkPolicy(name, forward, knowledge.layout, knowledge.base_price, knowledge.product_wise)

@@ -63,12 +63,14 @@ def catalogue_document(knowledge: Knowledge) -> dict[str, Any]:
 
 def knowledge_from(document: dict[str, Any], guardrails: dict[str, Any]) -> Knowledge:
     """What the two documents hold; ValueError or TypeError where they are wrong."""
+    flags = ("endless", "rivals", "loyal")
     own = ("layout", "base_price", "product_wise", "candidates")
     _check_keys(CATALOGUE, document, [item.name for item in fields(Catalogue)] + list(own))
     products, segments = (_names(document, key) for key in ("products", "segments"))
     n, k, t = len(products), len(segments), len(document["forecast_units"])
     layout = ActionLayout(**document["layout"])
-    if layout.num_segments != k or t < 1 or not isinstance(document["product_wise"], bool):
+    switches = [document[name] for name in ("product_wise", *flags)]
+    if layout.num_segments != k or t < 1 or not all(isinstance(switch, bool) for switch in switches):
         raise BundleError(f"{CATALOGUE} must agree with its own segments and periods; got another; export it again")
     candidates = None
     if document["candidates"] is not None:
@@ -87,6 +89,9 @@ def knowledge_from(document: dict[str, Any], guardrails: dict[str, Any]) -> Know
             segment_elasticity=column("segment_elasticity", k, n, least=-_MOST),
             segment_units=column("segment_units", k, n),
             forecast_units=column("forecast_units", t, n),
+            regimes=tuple(map(str, document["regimes"])),
+            max_order_units=None if document["max_order_units"] is None else column("max_order_units", n),
+            **{name: document[name] for name in flags},
         ),
         guardrails=guardrails_from(guardrails, n),
         layout=layout,

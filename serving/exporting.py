@@ -8,11 +8,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..pricing import feature_names
+from ..pricing import row_width
 from . import golden
 from .bundle import SCHEMA_VERSION, load_bundle
 from .codec import Knowledge, catalogue_document, guardrails_document
-from .files import CATALOGUE, GOLDEN, GUARDRAILS, POLICY, check_target, write_files
+from .files import CATALOGUE, GOLDEN, GUARDRAILS, POLICY, BundleError, check_target, write_files
 from .signing import own_key, read_private_key, seal, to_json
 
 if TYPE_CHECKING:
@@ -32,6 +32,12 @@ def export(run: Run, out: str | os.PathLike[str], *, key: str | os.PathLike[str]
     from ..envs import catalogue_of
     from .graph import PolicyGraph
 
+    for part, there in (("promotions", run.layout.promote), ("orders", run.layout.order)):
+        if there:
+            raise BundleError(
+                f"the price service answers prices, discounts and slots; got a policy that also decides {part}; "
+                "train it on the scenario without them"
+            )
     out = Path(out)
     check_target(out)
     own = None if key is None else read_private_key(Path(key))
@@ -47,7 +53,7 @@ def export(run: Run, out: str | os.PathLike[str], *, key: str | os.PathLike[str]
     products_in_row = None if run.product_wise else knowledge.catalogue.num_products
     graph = PolicyGraph(run.actor, run.layout, products_in_row)
     files = {
-        POLICY: graph.to_onnx(len(feature_names(knowledge.catalogue)) * (products_in_row or 1)),
+        POLICY: graph.to_onnx(row_width(knowledge.catalogue, product_wise=run.product_wise)),
         GUARDRAILS: to_json(GUARDRAILS, guardrails_document(knowledge.guardrails)),
         CATALOGUE: to_json(CATALOGUE, catalogue_document(knowledge)),
         GOLDEN: to_json(GOLDEN, golden.record(knowledge, graph.parts, seed)),

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pricing import Action, NetworkPolicy, product_features
-from ..pricing.network import Parts
+from ..pricing import Action, NetworkPolicy, Parts, feature_rows
 from .codec import Knowledge
 from .files import GOLDEN, BundleError
-from .network import FEATURES, PARTS, part_names
+from .network import FEATURES
 from .state import market_view, random_states
 
 _ROWS, _MARKETS = 12, 4
@@ -27,11 +26,11 @@ def record(knowledge: Knowledge, forward: Callable[[NDArray[np.float32]], Parts]
     policy = NetworkPolicy("golden", forward, knowledge.layout, knowledge.base_price, knowledge.product_wise)
     features = []
     for number, state in enumerate(states):
-        table = product_features(market_view(catalogue, state))[0]
+        table = feature_rows(market_view(catalogue, state), product_wise=knowledge.product_wise)
         # Product-wise, another product of each market.
-        features.append(table[number % len(table)] if knowledge.product_wise else table.reshape(-1))
+        features.append(table[number % len(table)])
     rows = np.stack(features)
-    outputs = {name: part.tolist() for name, part in zip(PARTS, forward(rows), strict=True) if part is not None}
+    outputs = {name: part.tolist() for name, part in forward(rows)._asdict().items() if part is not None}
     markets = []
     for state in states[:_MARKETS]:
         view = market_view(catalogue, state)
@@ -47,9 +46,9 @@ def check(document: dict[str, Any], knowledge: Knowledge, policy: NetworkPolicy)
     The rules are applied to the proposal that was recorded: a proposal half-way between two steps of the ladder may
     round to the other one on another processor, and is no fault.
     """
-    parts = dict(zip(PARTS, policy.forward(np.array(document[FEATURES], dtype=np.float32)), strict=True))
-    for name in part_names(knowledge.layout):
-        _compare(name, parts[name], document["outputs"][name])
+    parts = policy.forward(np.array(document[FEATURES], dtype=np.float32))
+    for name in knowledge.layout.names:
+        _compare(name, getattr(parts, name), document["outputs"][name])
     for market in document["markets"]:
         view = market_view(knowledge.catalogue, market["state"])
         _compare("the proposed price", policy.act(view).price[0], market["proposed"])

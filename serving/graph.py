@@ -12,9 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..pricing import FEATURE_LIMIT, ActionLayout
-from ..pricing.network import Parts
-from .network import FEATURES, part_names
+from ..pricing import FEATURE_LIMIT, ActionLayout, Parts
+from .network import FEATURES
 
 
 class PolicyGraph(torch.nn.Module):
@@ -33,15 +32,13 @@ class PolicyGraph(torch.nn.Module):
     def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Only the parts that the layout has."""
         raw = self.actor(torch.clip(features, -FEATURE_LIMIT, FEATURE_LIMIT)).reshape(self.shape)
-        return tuple(part for part in self.layout.decode(raw, xp=torch) if part is not None)
+        return tuple(part for part in self.layout.decode(raw) if part is not None)
 
     def parts(self, rows: NDArray[np.float32]) -> Parts:
         """What torch makes of rows of features, in the form of a policy's `forward`."""
         with torch.inference_mode():
-            found = iter([part.numpy() for part in self(torch.from_numpy(rows))])
-        there = (True, self.layout.discounts, self.layout.recommend)
-        multiplier, discount, score = (next(found) if part else None for part in there)
-        return multiplier, discount, score
+            found = [part.numpy() for part in self(torch.from_numpy(rows))]
+        return Parts(**dict(zip(self.layout.names, found, strict=True)))
 
     def to_onnx(self, columns: int) -> bytes:
         """One file with the weights inside, any number of rows, and nothing about the machine that wrote it."""
@@ -53,7 +50,7 @@ class PolicyGraph(torch.nn.Module):
                 dynamo=True,
                 external_data=False,
                 input_names=[FEATURES],
-                output_names=part_names(self.layout),
+                output_names=self.layout.names,
                 dynamic_shapes={"features": {0: torch.export.Dim("rows")}},
                 verbose=False,
             )

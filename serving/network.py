@@ -8,18 +8,11 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from ..pricing import ActionLayout
-from ..pricing.network import Parts
+from ..pricing import ActionLayout, Parts
 from .files import POLICY, BundleError
 from .onnx_scan import scan
 
 FEATURES = "features"
-PARTS: tuple[str, ...] = ("price_multiplier", "discount", "recommendation")
-
-
-def part_names(layout: ActionLayout) -> list[str]:
-    """The outputs that a network of this layout has, in order."""
-    return [name for name, there in zip(PARTS, (True, layout.discounts, layout.recommend), strict=True) if there]
 
 
 def open_network(model: bytes, layout: ActionLayout, columns: int) -> Callable[[NDArray[np.float32]], Parts]:
@@ -34,7 +27,7 @@ def open_network(model: bytes, layout: ActionLayout, columns: int) -> Callable[[
     # Bytes that pass the scan as ONNX must not be taken for ONNX Runtime's own format.
     options.add_session_config_entry("session.load_model_format", "ONNX")
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    names = part_names(layout)
+    names = layout.names
     inputs = [(item.name, item.type, item.shape[1:]) for item in session.get_inputs()]
     outputs = [item.name for item in session.get_outputs()]
     if inputs != [(FEATURES, "tensor(float)", [columns])] or outputs != names:
@@ -45,7 +38,6 @@ def open_network(model: bytes, layout: ActionLayout, columns: int) -> Callable[[
 
     def forward(rows: NDArray[np.float32]) -> Parts:
         given = session.run(names, {FEATURES: np.ascontiguousarray(rows, dtype=np.float32)})
-        parts = dict(zip(names, given, strict=True))
-        return parts[PARTS[0]], parts.get(PARTS[1]), parts.get(PARTS[2])
+        return Parts(**dict(zip(names, given, strict=True)))
 
     return forward

@@ -14,9 +14,11 @@ from ..pricing import Catalogue, Guardrails, MarketView
 
 State = Mapping[str, Any]
 _KEYS = ("period", "products")
+_MARKET_KEYS = ("regime", "loyalty")
 _LEAST = {"list_price": 1e-9, "on_hand": 0.0, "on_order": 0.0, "reference_price": 1e-9, "last_units": 0.0}
 _MOST = 1e12
 _REQUIRED = ("product", "list_price", "on_hand")
+_RIVAL = "competitor_price"
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 80
 
@@ -30,35 +32,74 @@ def market_view(catalogue: Catalogue, state: State) -> MarketView:
 
     state: {"period": number from 0, "products": [one object a product of the catalogue, in any order]}, with product
     (name), list_price (in force now, currency per unit), on_hand (units, null for unlimited) and, if known, on_order
-    (units; 0), reference_price (currency per unit; the list price) and last_units (sold in the period before; the
-    forecast).
+    (units; 0), reference_price (currency per unit; the list price), last_units (sold in the period before; the forecast)
+    and, where the policy looks at rivals, competitor_price (currency per unit; null for no rival). A policy that looks at
+    them also needs {"regime": its name} and may have {"loyalty": {segment: multiplier of its arrivals; 1}}.
     """
-    _check_keys(state, _KEYS, _KEYS, "state")
+    _check_keys(state, (*_KEYS, *_MARKET_KEYS), (*_KEYS, "regime") if catalogue.regimes else _KEYS, "state")
     period = _period(catalogue, state["period"])
     items = _by_product(catalogue, state["products"])
     forecast = catalogue.forecast_units[max(period - 1, 0)].tolist()
     rows = [_numbers(item, units) for item, units in zip(items, forecast, strict=True)]
     columns: NDArray[np.float32] = np.array(rows, dtype=np.float32).T[:, None]
-    return MarketView(catalogue, np.array([period]), **dict(zip(_LEAST, columns, strict=True)))
+    return MarketView(
+        catalogue,
+        np.array([period]),
+        **dict(zip(_LEAST, columns, strict=True)),
+        competitor_price=np.array([[_rival_price(item) for item in items]], np.float32) if catalogue.rivals else None,
+        regime=np.array([_regime(catalogue, state["regime"])]) if catalogue.regimes else None,
+        loyalty=_loyalty(catalogue, state.get("loyalty", {})) if catalogue.loyal else None,
+    )
+
+
+def _rival_price(item: Mapping[str, Any]) -> float:
+    return np.inf if item.get(_RIVAL) is None else _number(item, _RIVAL, 1e-9)
+
+
+def _regime(catalogue: Catalogue, name: Any) -> int:
+    if name not in catalogue.regimes:
+        known = ", ".join(catalogue.regimes)
+        raise StateError(f"state: regime must be one of {known}; got {_short.repr(name)}; name the present one")
+    return catalogue.regimes.index(name)
+
+
+def _loyalty(catalogue: Catalogue, levels: Any) -> NDArray[np.float32]:
+    _check_keys(levels, catalogue.segments, (), "state: loyalty")
+    for segment, level in levels.items():
+        if isinstance(level, bool) or not isinstance(level, int | float) or not 1e-3 <= level <= 1e3:
+            raise StateError(
+                f"state: loyalty of {segment!r} must be a number from 0.001 to 1000; got {_short.repr(level)}; mend it"
+            )
+    return np.array([[levels.get(segment, 1.0) for segment in catalogue.segments]], dtype=np.float32)
 
 
 def example_state(catalogue: Catalogue) -> dict[str, Any]:
     """A valid state of this catalogue: the opening, at regular prices, with the forecast of all periods in stock."""
     stock = np.ceil(catalogue.forecast_units.sum(axis=0))
-    return {
-        "period": 0,
-        "products": [
-            {
-                "product": name,
-                "list_price": round(float(catalogue.regular_price[n]), 4),
-                "on_hand": float(stock[n]),
-                "on_order": 0.0,
-                "reference_price": round(float(catalogue.regular_price[n]), 4),
-                "last_units": 0.0,
-            }
-            for n, name in enumerate(catalogue.products)
-        ],
-    }
+    regular = [round(float(price), 4) for price in catalogue.regular_price]
+    rows = [
+        {
+            "product": name,
+            "list_price": regular[n],
+            "on_hand": float(stock[n]),
+            "on_order": 0.0,
+            "reference_price": regular[n],
+            "last_units": 0.0,
+        }
+        | ({_RIVAL: regular[n]} if catalogue.rivals else {})
+        for n, name in enumerate(catalogue.products)
+    ]
+    return {"period": 0, "products": rows} | _market_facts(catalogue, 0)
+
+
+def _market_facts(catalogue: Catalogue, regime: int) -> dict[str, Any]:
+    """What a state says of the market as a whole, where this policy looks at it."""
+    facts: dict[str, Any] = {}
+    if catalogue.regimes:
+        facts["regime"] = catalogue.regimes[regime]
+    if catalogue.loyal:
+        facts["loyalty"] = dict.fromkeys(catalogue.segments, 1.0)
+    return facts
 
 
 def random_states(catalogue: Catalogue, rules: Guardrails, count: int, seed: int) -> list[dict[str, Any]]:
@@ -77,8 +118,12 @@ def random_states(catalogue: Catalogue, rules: Guardrails, count: int, seed: int
             "reference_price": (price * rng.uniform(0.8, 1.25, size)).round(4).clip(1e-4).tolist(),
             "last_units": rng.poisson(catalogue.forecast_units[period]).tolist(),
         }
+        if catalogue.rivals:
+            columns[_RIVAL] = (price * rng.uniform(0.8, 1.25, size)).round(4).clip(1e-4).tolist()
         rows = zip(*columns.values(), strict=True)
-        states.append({"period": period, "products": [dict(zip(columns, row, strict=True)) for row in rows]})
+        products = [dict(zip(columns, row, strict=True)) for row in rows]
+        regime = int(rng.integers(max(len(catalogue.regimes), 1)))
+        states.append({"period": period, "products": products} | _market_facts(catalogue, regime))
     return states
 
 
@@ -99,7 +144,7 @@ def _by_product(catalogue: Catalogue, products: Any) -> list[Mapping[str, Any]]:
     items: dict[str, Mapping[str, Any]] = {}
     known = frozenset(catalogue.products)
     for number, item in enumerate(products, start=1):
-        _check_keys(item, ("product", *_LEAST), _REQUIRED, f"state: products, item {number}")
+        _check_keys(item, ("product", *_LEAST, _RIVAL), _REQUIRED, f"state: products, item {number}")
         name = item["product"]
         if not isinstance(name, str) or name not in known:
             near = _nearest(name, catalogue.products)

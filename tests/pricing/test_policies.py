@@ -69,11 +69,13 @@ def test_layout_decodes_to_named_parts():
     layout = ActionLayout(0.5, 2.0, num_segments=2, max_discount=0.2, recommend=True)
     assert layout.size == 5
     raw = np.array([[0.0, -1.0, 0.5, 0.3, -0.7], [1.0, 1.0, 2.0, 0.0, 0.0], [-1.0, 0, 0, 0, 0]])
-    multiplier, discount, score = layout.decode(raw)
+    multiplier, discount, score, promotion, order = layout.decode(raw)
+    assert promotion is None
+    assert order is None
     np.testing.assert_allclose(multiplier, [1.0, 2.0, 0.5])
     np.testing.assert_allclose(discount[:2], [[0.0, 0.1], [0.2, 0.2]])
     np.testing.assert_allclose(score[0], [0.3, -0.7])
-    assert ActionLayout(0.5, 2.0).decode(raw[:, :1])[1:] == (None, None)
+    assert ActionLayout(0.5, 2.0).decode(raw[:, :1])[1:] == (None, None, None, None)
     with pytest.raises(ValueError, match="low <= 1 <= high"):
         ActionLayout(1.1, 2.0)
 
@@ -82,7 +84,7 @@ def test_layout_decodes_torch_as_numpy():
     torch = pytest.importorskip("torch")
     layout = ActionLayout(0.6, 1.7, num_segments=3, max_discount=0.2, recommend=True)
     raw = np.random.default_rng(0).normal(size=(50, layout.size)).astype(np.float32)
-    for ours, theirs in zip(layout.decode(raw), layout.decode(torch.from_numpy(raw), xp=torch), strict=True):
+    for ours, theirs in zip(layout.decode(raw)[:3], layout.decode(torch.from_numpy(raw))[:3], strict=True):
         np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-6)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from repricer.envs import catalogue_of
-from repricer.pricing import ActionLayout, feature_names
+from repricer.pricing import ActionLayout, row_width
 from repricer.scenarios import MarketSpec, spec_from_table
 from repricer.serving import Bundle, export, load_bundle
 
@@ -67,7 +67,7 @@ def make_run(spec: MarketSpec, *, product_wise: bool) -> FakeRun:
     with torch.random.fork_rng():
         torch.manual_seed(11)
         actor = torch.nn.Sequential(
-            torch.nn.Linear(rows * len(feature_names(catalogue)), 32),
+            torch.nn.Linear(row_width(catalogue, product_wise=product_wise), 32),
             torch.nn.ReLU(),
             torch.nn.Linear(32, 32),
             torch.nn.ReLU(),

@@ -1,0 +1,178 @@
+"""How a market moves from one period to the next: stock, memory, loyalty, shocks, regimes. Arrays lie (…, N, E)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..scenarios import MarketSpec
+from .choice import Choice
+from .fastmath import compiled
+from .random import derive, normal, uniform
+from .selling import DEMAND, spoil
+from .state import (
+    LAST_UNITS,
+    ON_HAND,
+    PERISHED,
+    PIPELINE,
+    RECEIVED,
+    REGIME,
+    RETURNED,
+    UNITS,
+    Floats,
+    MarketState,
+    Outcome,
+)
+
+_ZERO, _ONE = np.float32(0), np.float32(1)
+# Streams that a market's products share, counted from `first_common`; shocks take one a category.
+MARKOV, SHOCK = 0, 1
+CUSTOMERS = 1 << 20
+
+
+def first_common(spec: MarketSpec) -> int:
+    """Counter of the first stream behind those of the products."""
+    return spec.sizes["N"] * (DEMAND + spec.sizes["K"])
+
+
+@compiled
+def close_stock(m, keys, segments, due, restart, money, flows, lanes):
+    """Stock at the period's end, what perishes, what arrives; due: (E,) slot delivered, or (0,); restart: (E,) or (0,)."""
+    products, markets = lanes.shape[1:]
+    for n in range(products):
+        closing = lanes[ON_HAND, n]
+        for e in range(markets):
+            closing[e] -= money[UNITS, n, e]
+            lanes[LAST_UNITS, n, e] = money[UNITS, n, e]
+        if not flows.shape[0]:
+            continue
+        for e in range(markets):
+            closing[e] += flows[RETURNED, n, e]
+        if m.spoilage[n] > _ZERO:
+            spoil(m.spoilage[n], keys, n, segments, closing, flows[PERISHED, n])
+        if restart.size:
+            for e in range(markets):
+                if restart[e]:
+                    flows[PERISHED, n, e] += max(closing[e], _ZERO)
+                    flows[RECEIVED, n, e] += m.opening_units[n]
+                    closing[e] = m.opening_units[n] + min(closing[e], _ZERO)
+        if due.size:
+            deliver(due, n, closing, flows[RECEIVED, n], lanes)
+
+
+@compiled
+def deliver(due, n, closing, received, lanes):
+    """Bring each market's due slot of the pipeline onto the shelf."""
+    for place in range(lanes.shape[0] - PIPELINE):
+        row = lanes[PIPELINE + place, n]
+        for e in range(due.size):
+            arrived = row[e] if due[e] == place else _ZERO
+            closing[e] += arrived
+            received[e] += arrived
+            row[e] -= arrived
+
+
+@compiled
+def remember(memory, price, reference):
+    """The reference price after this period's list price."""
+    for n in range(price.shape[0]):
+        for e in range(price.shape[1]):
+            reference[n, e] = memory * reference[n, e] + (_ONE - memory) * price[n, e]
+
+
+@compiled
+def draw_regimes(cumulative, keys, counter, regime):
+    """Move each market's regime, (E,), by its row of the (Z, Z) cumulative transition matrix."""
+    for e in range(regime.size):
+        u, z = uniform(derive(keys[e], counter)), 0
+        row = regime[e] if cumulative.shape[0] > 1 else 0
+        while z < cumulative.shape[1] - 1 and u >= cumulative[row, z]:
+            z += 1
+        regime[e] = z
+
+
+@compiled
+def draw_shocks(persistence, deviation, keys, counter, shock):
+    """Autoregressive step of the log shocks, (C, E)."""
+    for c in range(shock.shape[0]):
+        for e in range(shock.shape[1]):
+            shock[c, e] = persistence * shock[c, e] + deviation * normal(derive(keys[e], counter + c))
+
+
+@compiled
+def move_loyalty(rules, regular, paid, price, mean, demand, lost, loyalty):
+    """Loyalty of each segment, (K, E), after what it paid and what it missed.
+
+    rules: (memory, price effect (K,), stock-out effect (K,), low, high). paid: (K, N, E) or (0, N, E).
+    """
+    memory, price_effect, stockout_effect, low, high = rules
+    segments, products, markets = mean.shape
+    for k in range(segments):
+        for e in range(markets):
+            wanted, cheaper, missed = 0.0, 0.0, 0.0
+            for n in range(products):
+                units = mean[k, n, e]
+                charged = paid[k, n, e] if paid.shape[0] else price[n, e]
+                wanted += units
+                cheaper += units * np.log(regular[n] / charged)
+                missed += units * lost[n, e] / max(demand[n, e], 1.0)
+            if wanted > 0.0:
+                target = np.exp((price_effect[k] * cheaper - stockout_effect[k] * missed) / wanted)
+                loyalty[k, e] = min(max(memory * loyalty[k, e] + (1.0 - memory) * target, low), high)
+
+
+def open_context(spec: MarketSpec, state: MarketState, keys: NDArray[np.uint64]) -> None:
+    """Draw what the opening of an episode leaves to chance, in place: the first regime and the first shocks."""
+    first = first_common(spec)
+    if spec.regimes is not None:
+        draw_regimes(np.cumsum(spec.regimes.initial)[None], keys, first + MARKOV, state.clock[REGIME])
+    if spec.shocks is not None:
+        shock = state.context[state.layout.shock]
+        draw_shocks(0.0, spec.shocks.volatility, keys, first + SHOCK, shock)
+
+
+def arrival_multiplier(spec: MarketSpec, state: MarketState) -> Floats:
+    """(C * K, E) what loyalty and shocks make of the arrivals, or (0, E) where neither moves."""
+    segments, categories, _ = (spec.sizes[letter] for letter in "KCR")
+    if spec.loyalty is None and spec.shocks is None:
+        return np.empty((0, state.period.size), np.float32)
+    multiplier = np.ones((categories, segments, state.period.size), np.float32)
+    if spec.loyalty is not None:
+        multiplier *= state.context[state.layout.loyalty]
+    if spec.shocks is not None:
+        # Less half the variance: the mean of the multiplier is one.
+        shock = state.context[state.layout.shock] - np.float32(spec.shocks.volatility**2 / 2)
+        multiplier *= np.exp(shock)[:, None]
+    return multiplier.reshape(categories * segments, -1)
+
+
+def move_context(
+    spec: MarketSpec,
+    state: MarketState,
+    keys: NDArray[np.uint64],
+    outcome: Outcome,
+    choice: Choice,
+    paid: Floats,
+    demand: Floats,
+) -> None:
+    """Move loyalty, shocks and regime of the state that opens the next period, in place."""
+    first = first_common(spec)
+    if spec.loyalty is not None:
+        rules = spec.loyalty
+        move_loyalty(
+            (rules.memory, rules.price_effect, rules.stockout_effect, rules.low, rules.high),
+            spec.products.regular_price,
+            paid,
+            outcome.price,
+            choice.mean,
+            demand,
+            outcome.lost.T,
+            state.context[state.layout.loyalty],
+        )
+    if spec.shocks is not None:
+        deviation = spec.shocks.volatility * np.sqrt(1 - spec.shocks.persistence**2)
+        shock = state.context[state.layout.shock]
+        draw_shocks(spec.shocks.persistence, deviation, keys, first + SHOCK, shock)
+    if spec.regimes is not None:
+        cumulative = np.cumsum(spec.regimes.transition, axis=1)
+        draw_regimes(cumulative, keys, first + MARKOV, state.clock[REGIME])

@@ -1,0 +1,59 @@
+"""Elementary functions that one formula can use on numpy arrays, on torch tensors and in compiled loops.
+
+The market compiles the formulas of this room (features, guardrails, decoding) into loops over many markets; `envs`
+gives each of these functions its compiled meaning. A formula therefore stands in one place.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+# Written out, since a compiled loop would take a bare 1 for double precision.
+ZERO, HALF, ONE, THREE = np.float32(0), np.float32(0.5), np.float32(1), np.float32(3)
+
+
+def exp(x: Any) -> Any:
+    """e to the x."""
+    return x.exp() if hasattr(x, "exp") else np.exp(x)
+
+
+def log(x: Any) -> Any:
+    """Natural logarithm."""
+    return np.log(x)
+
+
+def where(condition: Any, then: Any, otherwise: Any) -> Any:
+    """`then` where the condition holds, else `otherwise`."""
+    return then.where(condition, otherwise) if hasattr(then, "where") else np.where(condition, then, otherwise)
+
+
+def clip(x: Any, low: Any, high: Any) -> Any:
+    """x cut to [low, high]; `high` wins where the two cross."""
+    return x.clip(low, high) if hasattr(x, "exp") else np.minimum(np.maximum(x, low), high)
+
+
+def larger(x: Any, y: Any) -> Any:
+    """The larger of the two."""
+    return np.maximum(x, y)
+
+
+def smaller(x: Any, y: Any) -> Any:
+    """The smaller of the two."""
+    return np.minimum(x, y)
+
+
+def floor(x: Any) -> Any:
+    """The whole number at or below."""
+    return np.floor(x)
+
+
+def single(x: Any) -> Any:
+    """In single precision."""
+    return np.asarray(x, dtype=np.float32)
+
+
+def double(x: Any) -> Any:
+    """In double precision."""
+    return np.asarray(x, dtype=np.float64)

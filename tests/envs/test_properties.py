@@ -1,0 +1,217 @@
+"""What must hold in any market: each property is tried on 2,000 sampled ones."""
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from repricer.envs import Market, expected_units
+from repricer.envs.expected import choice_at
+from repricer.pricing import Action, PriceLadder, product_features
+from repricer.scenarios import MarketSpec
+from repricer.scenarios.sampler import PARTS, sample_catalogue
+
+properties = settings(
+    max_examples=2000, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+)
+FAMILIES = ["mnl", "cheapest", "exponential", "linear", "constant-elasticity"]
+PERIODS = 6
+
+
+@st.composite
+def specs(draw, families=FAMILIES, processes=("poisson", "single"), parts=frozenset(PARTS)):
+    return sample_catalogue(
+        draw(st.integers(1, 4)),
+        draw(st.integers(0, 10**6)),
+        segments=draw(st.integers(1, 3)),
+        parts=draw(st.sets(st.sampled_from(sorted(parts)))),
+        family=draw(st.sampled_from(families)),
+        process=draw(st.sampled_from(processes)),
+        periods=PERIODS,
+    )
+
+
+def sensible_action(spec: MarketSpec, markets: int, seed: int) -> Action:
+    """Prices all over the allowed range, and every other part at random."""
+    generator = np.random.default_rng(seed)
+    products, segments = spec.sizes["N"], spec.sizes["K"]
+    rules = spec.guardrails
+    return Action(
+        price=(rules.low + generator.random((markets, products)) * (rules.high - rules.low)).astype(np.float32),
+        discount=generator.uniform(-0.1, 0.3, (markets, products, segments)),
+        recommendation=generator.uniform(-1, 1, (markets, products, segments)),
+        promotion=generator.uniform(-1, 1, (markets, products)),
+        order=generator.uniform(0, 40, (markets, products)),
+    )
+
+
+@properties
+@given(spec=specs(), seed=st.integers(0, 10**6))
+def test_units_are_conserved(spec, seed):
+    market = Market(spec, num_markets=3, seed=seed)
+    if np.isinf(spec.stock.initial_units).any():
+        spec = spec.with_changes(stock={"initial_units": np.round(spec.products.regular_price * 5)})
+        market = Market(spec, num_markets=3, seed=seed)
+    balance = market.state.on_hand.copy()
+    for t in range(PERIODS):
+        outcome = market.step(sensible_action(spec, 3, seed + t))
+        balance += outcome.received + outcome.returned - outcome.units - outcome.perished
+        np.testing.assert_allclose(market.state.on_hand, balance, atol=1e-3)
+        assert (outcome.returned <= outcome.units).all()
+        assert (outcome.units % 1 == 0).all()
+        if spec.stock.shortage == "lost":
+            assert (market.state.on_hand >= 0).all()
+
+
+@properties
+@given(spec=specs(), seed=st.integers(0, 10**6))
+def test_shares_and_leaving_sum_to_one(spec, seed):
+    price = sensible_action(spec, 1, seed).price
+    choice = choice_at(spec, seed % PERIODS, price)
+    share = spec.arrivals.segment_share
+    for c in range(spec.sizes["C"]):
+        own = choice.mean[:, spec.category_index == c, 0].sum()
+        rivals = choice.rival_units[spec.category_index[spec.competitor_product] == c, 0].sum()
+        came = choice.arrivals[c, 0]
+        if spec.demand.family == "mnl" and spec.strategic is None:
+            leaving = (came * share[c] / choice.total[:, c, 0]).sum()
+            np.testing.assert_allclose(own + rivals + leaving, came, rtol=1e-9)
+        elif spec.demand.family == "mnl":
+            segments = slice(c * spec.sizes["K"], (c + 1) * spec.sizes["K"])
+            assert own + rivals + choice.waiting[segments, 0].sum() <= came * (1 + 1e-9)
+        assert -1e-12 <= own + rivals <= came * (1 + 1e-9)
+
+
+@properties
+@given(spec=specs(), seed=st.integers(0, 10**6), rise=st.floats(0.0, 1.0))
+def test_demand_never_rises_in_its_own_price(spec, seed, rise):
+    price = sensible_action(spec, 1, seed).price[0].astype(np.float64)
+    product = seed % spec.sizes["N"]
+    dearer = price.copy()
+    dearer[product] *= 1 + rise
+    before, after = (expected_units(spec, 0, p)[0][:, product] for p in (price, dearer))
+    assert np.all(after <= before * (1 + 1e-12))
+
+
+@properties
+@given(spec=specs(), seed=st.integers(0, 10**6))
+def test_a_sold_out_product_sells_nothing(spec, seed):
+    empty = seed % spec.sizes["N"]
+    units = np.where(np.arange(spec.sizes["N"]) == empty, 0.0, 50.0)
+    # The first season starts with nothing of it, and no order brings any in time.
+    stock = {"initial_units": units, "shortage": "lost", "lead_time_periods": 2, "season_periods": None}
+    spec = spec.with_changes(stock=stock)
+    market = Market(spec, num_markets=4, seed=seed)
+    outcome = market.step(sensible_action(spec, 4, seed))
+    assert (outcome.units[:, empty] == 0).all()
+    assert (outcome.expected_revenue[:, empty] == 0).all()
+    assert (outcome.shown != empty).all()
+
+
+@properties
+@given(spec=specs(families=["mnl", "linear", "exponential", "cheapest"]), seed=st.integers(0, 10**6))
+def test_another_currency_changes_nothing_else(spec, seed):
+    """Prices, costs and bounds four times as high, sensitivities a quarter: powers of two leave every bit of units alone."""
+    dear = recoin(spec, 4.0)
+    cheap_market, dear_market = (Market(s, num_markets=3, seed=seed) for s in (spec, dear))
+    for t in range(PERIODS):
+        action = sensible_action(spec, 3, seed + t)
+        one, two = cheap_market.step(action), dear_market.step(action_in(action, 4.0))
+        np.testing.assert_allclose(two.list_price, 4 * one.list_price, rtol=1e-6)
+        np.testing.assert_allclose(two.expected_revenue, 4 * one.expected_revenue, rtol=2e-3, atol=1e-3)
+    np.testing.assert_allclose(dear_market.features(), cheap_market.features(), atol=0.05)
+
+
+def action_in(action: Action, rate: float) -> Action:
+    return Action(
+        action.price * np.float32(rate), action.discount, action.recommendation, action.promotion, action.order
+    )
+
+
+def recoin(spec: MarketSpec, rate: float) -> MarketSpec:
+    """The market in a currency of which `rate` units are worth one."""
+    money = {
+        "products": ("regular_price", "unit_cost"),
+        "prices": ("floor", "ceiling", "tick"),
+        "stock": ("order_cost", "holding_cost", "lost_sale_cost", "backlog_cost", "salvage_value"),
+        "promotion": ("cost",),
+        "returns": ("handling_cost",),
+        "competitors": ("regular_price", "unit_cost", "floor", "ceiling"),
+    }
+    per_money = {"demand": ("price_sensitivity",), "competitors": ("price_sensitivity",)}
+    if spec.reference_price is not None and spec.reference_price.scale == "linear":
+        per_money["reference_price"] = ("gain", "loss")
+    changes: dict[str, dict] = {}
+    for factor, fields in ((rate, money), (1 / rate, per_money)):
+        for section, names in fields.items():
+            part = getattr(spec, section)
+            for name in names:
+                if part is not None and getattr(part, name) is not None:
+                    changes.setdefault(section, {})[name] = getattr(part, name) * factor
+    if spec.prices.price_ladder is not None:
+        changes["prices"]["price_ladder"] = PriceLadder(spec.prices.price_ladder.steps * rate)
+    return spec.with_changes(**changes)
+
+
+@properties
+@given(spec=specs(parts=frozenset(PARTS) - {"competitors"}), seed=st.integers(0, 10**6))
+def test_twice_the_customers_is_twice_the_demand(spec, seed):
+    price = sensible_action(spec, 1, seed).price
+    twice = spec.with_changes(arrivals={"rate": spec.arrivals.rate * 2, "process": "poisson"})
+    once = expected_units(spec, 1, price)
+    np.testing.assert_allclose(expected_units(twice, 1, price), 2 * once, rtol=1e-12)
+
+
+numbers = st.floats(allow_nan=True, allow_infinity=True, width=32)
+
+
+@properties
+@given(spec=specs(), seed=st.integers(0, 10**6), wild=st.lists(numbers, min_size=5, max_size=5))
+def test_no_action_breaks_a_market_or_its_price_rules(spec, seed, wild):
+    market = Market(spec, num_markets=2, seed=seed)
+    products, segments = spec.sizes["N"], spec.sizes["K"]
+    price, discount, score, promotion, order = wild
+    action = Action(
+        price=np.full((2, products), price, np.float32),
+        discount=np.full((2, products, segments), discount, np.float32),
+        recommendation=np.full((2, products, segments), score, np.float32),
+        promotion=np.full((2, products), promotion, np.float32),
+        order=np.full((2, products), order, np.float32),
+    )
+    rules = spec.guardrails
+    for _ in range(3):
+        in_force = np.clip(market.state.list_price, rules.low, rules.high)
+        outcome = market.step(action)
+        for name in (
+            "paid",
+            "units",
+            "lost",
+            "revenue",
+            "profit",
+            "expected_revenue",
+            "expected_profit",
+            "rival_profit",
+        ):
+            assert np.isfinite(getattr(outcome, name)).all(), name
+        assert np.isfinite(market.features()).all()
+        assert np.all((outcome.list_price >= rules.low) & (outcome.list_price <= rules.high))
+        assert np.all(outcome.paid >= rules.low * (1 - 1e-5))
+        if rules.max_change is not None and rules.ladder is None:
+            allowed = rules.max_change * in_force + 0.011
+            moved = np.abs(outcome.list_price - in_force)
+            assert np.all((moved <= allowed) | (outcome.list_price == rules.low) | (outcome.list_price == rules.high))
+        if rules.ladder is not None:
+            assert np.isin(outcome.list_price, rules.ladder.steps.astype(np.float32)).all()
+
+
+@properties
+@given(spec=specs(), seed=st.integers(0, 10**6))
+def test_the_compiled_formulas_are_those_of_pricing(spec, seed):
+    """Features and guardrails run compiled in the market and on numpy in the service: the same numbers."""
+    market = Market(spec, num_markets=3, seed=seed)
+    for t in range(2):
+        action, view = sensible_action(spec, 3, seed + t), market.view
+        np.testing.assert_allclose(market.features(), product_features(view), atol=2e-5)
+        np.testing.assert_allclose(market.features(fixed=False), product_features(view, fixed=False), atol=2e-5)
+        allowed = spec.guardrails.apply(action, view)
+        outcome = market.step(action)
+        np.testing.assert_array_equal(outcome.list_price, allowed.price)
+        np.testing.assert_array_equal(outcome.trail, allowed.trail)
