@@ -1,6 +1,7 @@
 """What a policy is worth: paired comparison, exact optima, the report."""
 
 from .ablation import Without
+from .collusion import CollusionAudit, Yardstick, audit, profit_gain, yardstick
 from .comparison import Comparison, Estimate, Row, evaluate
 from .fidelity import fidelity
 from .optimum import Optimum, exact_value, solve
@@ -9,15 +10,20 @@ from .sales import SalesRecorder
 
 __all__ = [
     "RULES",
+    "CollusionAudit",
     "Comparison",
     "Estimate",
     "Optimum",
     "Row",
     "SalesRecorder",
     "Without",
+    "Yardstick",
+    "audit",
     "evaluate",
     "exact_value",
     "fidelity",
     "named_policy",
+    "profit_gain",
     "solve",
+    "yardstick",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..agents import best_fixed, myopic
-from ..pricing import CostPlus, FixedPrice, Policy, PricePath, RandomPrice
+from ..pricing import CostPlus, FixedPrice, Policy, PricePath, RandomPrice, competitor
 from ..scenarios import MarketSpec
 from .optimum import solve
 
@@ -15,10 +15,14 @@ RULES = {
     "historical": "what the shop itself charged, where the scenario knows",
     "best-fixed": "the best prices that never change, tuned on customers of their own",
     "cost-plus:RATE": "unit cost plus this fraction of it",
+    "undercut:STEP": "the lowest rival price less a step (currency, or STEP%); also match, two-bound:LOW:HIGH:STEP",
     "myopic": "the true response known, the future and the stock ignored",
     "optimum": "the exact optimum, where a solver reaches",
     "random": "log-uniform between the price bounds",
 }
+
+
+_AGAINST_RIVALS = ("undercut", "match", "two-bound", "edgeworth")
 
 
 def named_policy(name: str, spec: MarketSpec, *, seed: int = 0) -> Policy:
@@ -36,6 +40,10 @@ def named_policy(name: str, spec: MarketSpec, *, seed: int = 0) -> Policy:
         return PricePath(spec.history.price.astype(np.float32), name=name)
     if name == "best-fixed":
         return best_fixed(spec, seed=seed)
+    if kind in _AGAINST_RIVALS:
+        if spec.competitors is None:
+            raise ValueError(f"policy {kind} needs a scenario with competitors; got {spec.name}; leave it out")
+        return competitor(name)
     if name == "myopic":
         return myopic(spec)
     if name == "random":

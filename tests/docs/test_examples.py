@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "CONTRIBUTING.md", "docs/guide.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "docs/guide.md", "docs/competition.md")
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -19,7 +19,7 @@ def test_the_examples_of_a_page_run(page, tmp_path, monkeypatch):
         exec(compile(block, page, "exec"), namespace)
 
 
-@pytest.mark.parametrize("page", [*PAGES, "CHANGELOG.md", "docs/notation.md"])
+@pytest.mark.parametrize("page", [*PAGES, "CHANGELOG.md", "docs/notation.md", "docs/extending.md"])
 def test_links_between_pages_lead_somewhere(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     for target in re.findall(r"\]\((?!http)([^)#]+)", text):

@@ -1,0 +1,81 @@
+"""The exact value of any deterministic policy: the probabilities of the states that it reaches are carried forward."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...pricing import MarketView, Policy
+from ...scenarios import MarketSpec
+from .chain import Decision, Period, States, TooManyStates, is_unlimited, sales_are_few
+from .problem import Costs, is_endless, sections_on, stock_settings
+from .replies import all_stay, one_answers
+
+# What an endless market still brings once it is discounted to this moves no visible digit.
+_NEGLIGIBLE = 1e-12
+
+
+def covers(spec: MarketSpec) -> bool:
+    """Whether the states that a policy reaches can be listed, or sales move none because stock is unlimited."""
+    costs = {"cost_due", "order_cost", "holding_cost", "lost_sale_cost", "backlog_cost", "salvage_value"}
+    ordering = {"replenishment", "max_order_units"} if spec.stock.replenishment == "action" else set()
+    return (
+        sections_on(spec) <= {"regimes", "reference_price", "competitors"}
+        and stock_settings(spec) <= {"initial_units", "lead_time_periods", "shortage"} | costs | ordering
+        and (not ordering or spec.stock.lead_time_periods == 0)
+        and (is_unlimited(spec) or sales_are_few(spec))
+        and (spec.competitors is None or all_stay(spec) or one_answers(spec))
+        and (spec.market.ending == "terminated" or not spec.stock.salvage_value.any())
+    )
+
+
+class _LookedAtSales(Exception):
+    """The policy's answer hangs on the units sold last."""
+
+
+class _ViewWithoutSales(MarketView):
+    """A view in which the units sold last are not kept, and asking for them raises.
+
+    Most policies never ask. Without them there are several times fewer states, and one where stock is unlimited.
+    """
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "last_units":
+            raise _LookedAtSales
+        return super().__getattribute__(name)
+
+
+def exact_value(spec: MarketSpec, policy: Policy, *, states: int = 200_000) -> float | None:
+    """The expected money of a deterministic policy's episode, or None where it cannot be had exactly.
+
+    Discounted, and without an end where the market goes on after the episode, as in `Optimum`. None for markets that
+    `covers` leaves out and for policies that reach more than `states` states.
+    """
+    if not covers(spec):
+        return None
+    try:
+        try:
+            return _carry_forward(spec, policy, states, _ViewWithoutSales)
+        except _LookedAtSales:
+            return _carry_forward(spec, policy, states, MarketView) if sales_are_few(spec) else None
+    except TooManyStates:
+        return None
+
+
+def _carry_forward(spec: MarketSpec, policy: Policy, states: int, kind: type[MarketView]) -> float:
+    horizon, endless = int(spec.market.horizon_periods), is_endless(spec)
+    now, costs, value, period, factor = States.opening(spec), Costs.of(spec), 0.0, 0, 1.0
+    while factor > _NEGLIGIBLE if endless else period < horizon:
+        # Beyond its horizon an endless market looks as in the last period.
+        number = min(period, horizon - 1)
+        decision = Decision.of(spec, policy, now.view(spec, number, kind))
+        money, now = Period(spec, costs, number, now, decision, keep_sales=kind is MarketView).run()
+        if now.weight.size > states:
+            raise TooManyStates
+        value += factor * money
+        period, factor = period + 1, factor * spec.market.discount_factor
+    if spec.stock.salvage_value.any():
+        left = float(now.weight @ (np.maximum(now.on_hand, 0) @ spec.stock.salvage_value))
+        value += spec.market.discount_factor ** (horizon - 1) * left
+    return value

@@ -1,0 +1,136 @@
+"""One product whose price and order are set together, delivered at once.
+
+Federgruen and Heching (1999), Combined Pricing and Inventory Control under Uncertainty, Operations Research 47(3). A
+period: the order arrives; demand comes at the price; units are paid for when demanded (with a backlog, even those
+delivered later); holding and backlog costs fall on the units on hand or owed at the end. The state is that number.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from ...envs import expected_units
+from ...pricing import Action, MarketView
+from ...scenarios import MarketSpec
+from .problem import (
+    Array,
+    Costs,
+    Optimum,
+    Units,
+    demand_mass,
+    has_horizon,
+    method_of,
+    optimise,
+    price_grid,
+    prices_are_free,
+    sections_on,
+    stock_settings,
+)
+
+_MOST_UNITS = 20_000
+_MOST_PRICES = 500
+# The range of units on hand is wide enough when twice the range gives the same value.
+_TOLERANCE = 1e-9
+
+
+def covers(spec: MarketSpec) -> bool:
+    """Whether units on hand are the whole state: the policy orders, and orders arrive at once."""
+    costs = {"cost_due", "order_cost", "holding_cost", "lost_sale_cost", "backlog_cost", "salvage_value"}
+    settings = {"initial_units", "replenishment", "max_order_units", "lead_time_periods", "shortage"}
+    return (
+        len(spec.products.names) == 1
+        and spec.stock.replenishment == "action"
+        and spec.stock.lead_time_periods == 0
+        and stock_settings(spec) <= settings | costs
+        and not sections_on(spec)
+        and not spec.arrivals.overdispersion.any()
+        and prices_are_free(spec)
+        and has_horizon(spec)
+    )
+
+
+@dataclass(frozen=True)
+class PriceAndOrder:
+    """Tables of prices and orders by period and units on hand.
+
+    least: units on hand of the first column; fewer read it too. price, order: (T, S) or (1, S) for all periods, currency
+    per unit and units.
+    """
+
+    least: int
+    price: Array
+    order: Units
+    name: str = "optimum"
+
+    def act(self, view: MarketView) -> Action:
+        """Look both up."""
+        column = np.clip(view.on_hand[:, 0] - self.least, 0, self.price.shape[1] - 1).astype(np.intp)
+        cell = np.minimum(view.period, len(self.price) - 1), column
+        return Action(self.price[cell].astype(np.float32)[:, None], order=self.order[cell].astype(np.float32)[:, None])
+
+
+def solve(spec: MarketSpec) -> Optimum | None:
+    """The optimum of a market that `covers` admits, else None.
+
+    The units on hand are cut to a range, which is widened until the value does not move. Continuous prices are searched on
+    a grid of five hundred.
+    """
+    if not covers(spec):
+        return None
+    prices, reach = price_grid(spec, most=_MOST_PRICES), 16
+    mass = functools.lru_cache(maxsize=1)(functools.partial(_demand, spec, prices))
+    found = _solve_within(spec, prices, mass, reach)
+    while reach <= _MOST_UNITS:
+        reach *= 2
+        narrow, found = found, _solve_within(spec, prices, mass, reach)
+        if abs(found.value - narrow.value) <= _TOLERANCE * (1 + abs(found.value)):
+            return found
+    return None
+
+
+def _solve_within(spec: MarketSpec, prices: Array, mass: Callable[[int], Array], reach: int) -> Optimum:
+    """The optimum where at most `reach` units more than at first are on hand, and at most `reach` owed.
+
+    mass: (P, D + 1) probability of each demand at each price, of a period.
+    """
+    start = int(spec.stock.initial_units[0])
+    least = -reach if spec.stock.shortage == "backlog" else 0
+    units, costs = np.arange(least, start + reach + 1), Costs.of(spec)
+    orders = np.arange(min(int(spec.stock.max_order_units[0]), units.size - 1) + 1)
+    order_cost = costs.ordered[0] * orders + costs.order[0] * (orders > 0)
+
+    def step(period: int, future: Array) -> tuple[Array, tuple[Array, Units]]:
+        """Best value, price and order at each number of units, all (S,)."""
+        worth = _worth(spec, costs, mass(period), prices, units, future)
+        after_order, best_price = worth.max(axis=0), prices[worth.argmax(axis=0)]
+        # Row s: what is had by ordering 0, 1, … units at s units; beyond the range no order reaches.
+        padded = np.concatenate([after_order, np.full(orders.size - 1, -np.inf)])
+        choice = sliding_window_view(padded, orders.size) - order_cost
+        order = choice.argmax(axis=1)
+        return choice.max(axis=1), (best_price[np.arange(units.size) + order], orders[order])
+
+    values, tables = optimise(spec, step, spec.stock.salvage_value[0] * np.maximum(units, 0))
+    price, order = (np.array(table) for table in zip(*tables, strict=True))
+    return Optimum(float(values[start - least]), method_of(spec), PriceAndOrder(least, price, order))
+
+
+def _demand(spec: MarketSpec, prices: Array, period: int) -> Array:
+    """(P, D + 1) probability of each demand at each price."""
+    return demand_mass(spec, expected_units(spec, period, prices[:, None]).sum(axis=(1, 2)))
+
+
+def _worth(spec: MarketSpec, costs: Costs, mass: Array, prices: Array, units: Units, future: Array) -> Array:
+    """(P, S) money of a period and of what follows, by price and units on hand once the order is there."""
+    demand, backlog = np.arange(mass.shape[1])[:, None], spec.stock.shortage == "backlog"
+    sold = demand + 0 * units if backlog else np.minimum(demand, units)
+    # Nobody chooses a product that is sold out, so nobody is turned away.
+    lost = np.where(units > 0, demand - sold, 0)
+    left = np.maximum(units - sold, units[0])
+    rest = future[left - units[0]] - costs.lost[0] * lost
+    rest = rest - costs.holding[0] * np.maximum(units - sold, 0) - costs.backlog[0] * np.maximum(sold - units, 0)
+    return (prices - costs.sold[0])[:, None] * (mass @ sold) + mass @ rest

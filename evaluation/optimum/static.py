@@ -1,0 +1,172 @@
+"""Markets without stock limits and without a memory: every period, and every category, stands alone.
+
+Several products of one segment: logit mark-ups (see `logit`). One product and several segments: one list price for all,
+found by search; where personal discounts are allowed, each segment pays its own best price within their reach. That is
+third-degree price discrimination; one price for all, the best that a shop can do which cannot tell customers apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+
+from ...envs import expected_units
+from ...pricing import Action, MarketView
+from ...scenarios import MarketSpec
+from .logit import LogitCustomer
+from .problem import Array, Costs, Optimum, allowed_prices, is_endless, price_grid, sections_on, stock_settings
+from .replies import all_stay, opening_prices
+
+_MOST_PRICES = 2000
+
+
+def covers(spec: MarketSpec) -> bool:
+    """Whether stock is unlimited, nothing links the periods, and each category has one product or one segment."""
+    several = bool(np.bincount(spec.category_index).max() > 1)
+    one_segment = len(spec.arrivals.segments) == 1
+    discounts = spec.prices.max_discount > 0
+    free = spec.prices.price_ladder is None and spec.prices.tick is None
+    return (
+        stock_settings(spec) <= {"lead_time_periods"}
+        and sections_on(spec) <= {"competitors"}
+        and (spec.competitors is None or all_stay(spec))
+        and spec.prices.max_change is None
+        and (not several or (spec.demand.family == "mnl" and one_segment and not discounts))
+        # `cheapest` compares list prices; a ladder of list prices leaves gaps that a narrow spread does not bridge.
+        and (not discounts or spec.demand.family != "cheapest")
+        and (free or spec.prices.max_discount <= spec.prices.max_segment_spread)
+    )
+
+
+@dataclass(frozen=True)
+class PriceAndDiscountPath:
+    """Prices and personal discounts that follow the calendar.
+
+    price: (T, N) currency per unit. discount: (T, N, K) fractions, or None.
+    """
+
+    price: Array
+    discount: Array | None
+    name: str = "optimum"
+
+    def act(self, view: MarketView) -> Action:
+        """Propose the row of each market's period; periods beyond T keep the last."""
+        period = np.minimum(view.period, len(self.price) - 1)
+        discount = None if self.discount is None else self.discount[period].astype(np.float32)
+        return Action(self.price[period].astype(np.float32), discount)
+
+
+def solve(spec: MarketSpec) -> Optimum | None:
+    """The optimum of a market that `covers` admits, else None."""
+    if not covers(spec):
+        return None
+    periods, products, segments = (int(spec.sizes[letter]) for letter in "TNK")
+    price, discount = np.empty((periods, products)), np.zeros((periods, products, segments))
+    for c in range(len(spec.category_names)):
+        own = np.flatnonzero(spec.category_index == c)
+        # The rate scales a period's money and leaves its best prices alone.
+        calendar = np.column_stack([spec.demand.season[:, c], spec.demand.sensitivity_path[:, c]])
+        _, first, alike = np.unique(calendar, axis=0, return_index=True, return_inverse=True)
+        for i, period in enumerate(first):
+            same = np.ix_(np.flatnonzero(alike.reshape(-1) == i), own)
+            price[same], discount[same] = _best(spec, int(period), own)
+    personal = discount if spec.prices.max_discount > 0 else None
+    units = expected_units(spec, np.arange(periods), price, discount=personal, rival_price=_rival_prices(spec, periods))
+    paid = price[:, None, :] * (1 - discount.swapaxes(1, 2))
+    money = ((paid - Costs.of(spec).sold) * units).sum(axis=(1, 2))
+    method = "closed form" if _is_logit(spec) else "price search"
+    return Optimum(_total(spec, money), method, PriceAndDiscountPath(price, personal))
+
+
+def _total(spec: MarketSpec, money: Array) -> float:
+    """Discounted sum of the periods' money (T,), without an end where the market is endless."""
+    discount = spec.market.discount_factor
+    return float(money[0] / (1 - discount) if is_endless(spec) else discount ** np.arange(money.size) @ money)
+
+
+def _is_logit(spec: MarketSpec) -> bool:
+    return spec.demand.family == "mnl" and len(spec.arrivals.segments) == 1 and spec.prices.max_discount == 0
+
+
+def _rival_prices(spec: MarketSpec, rows: int) -> Array | None:
+    return None if spec.competitors is None else np.tile(opening_prices(spec), (rows, 1))
+
+
+def _best(spec: MarketSpec, period: int, products: NDArray[np.intp]) -> tuple[Array, Array]:
+    """Best prices (n,) and discounts (n, K) of one category's products in a period."""
+    if not _is_logit(spec):
+        return _OneProduct(spec, period, int(products[0])).best()
+    customer = LogitCustomer.of(spec, period, products, outside=_outside(spec, period, products))
+    prices, _ = customer.best_prices(Costs.of(spec).sold[None, products], np.ones((1, products.size), bool))
+    return prices[0], np.zeros((products.size, 1))
+
+
+def _outside(spec: MarketSpec, period: int, products: NDArray[np.intp]) -> float:
+    """Weight of leaving and of the rival offers in a category, for one segment."""
+    rivals, c = spec.competitors, spec.category_index[products[0]]
+    if rivals is None:
+        return 1.0
+    here = spec.category_index[spec.competitor_product] == c
+    slope = rivals.price_sensitivity[0, here] * spec.demand.sensitivity_path[period, c]
+    utility = rivals.quality[0, here] - slope * opening_prices(spec)[here] + spec.demand.season[period, c]
+    return float(1 + np.exp(utility).sum())
+
+
+class _OneProduct:
+    """The only product of its category in a period, and what each segment's custom is worth at each price it may pay."""
+
+    def __init__(self, spec: MarketSpec, period: int, product: int) -> None:
+        self.spec, self.period, self.product = spec, period, product
+        self.cost = Costs.of(spec).sold[product]
+        self.low, self.high = (float(bound[product]) for bound in (spec.guardrails.low, spec.guardrails.high))
+        self.reach = min(spec.prices.max_discount, spec.prices.max_segment_spread)
+        self.segments = range(len(spec.arrivals.segments))
+        if self.reach > 0:
+            self.own_price = np.array([self._peak(lambda p, k=k: self._money(p)[:, k]) for k in self.segments])
+
+    def best(self) -> tuple[Array, Array]:
+        """The best list price (1,) and discounts (1, K)."""
+        grid = price_grid(self.spec, self.product, most=_MOST_PRICES)
+        continuous = allowed_prices(self.spec, self.product) is None
+        price = self._peak(self._worth, grid, refine=continuous)
+        return np.array([price]), 1 - self._paid(np.array([price])) / price
+
+    def _worth(self, price: Array) -> Array:
+        """(B,) money of the period at list prices (B,), each segment's discount being the best."""
+        paid, money = self._paid(price), np.zeros(price.size)
+        for k in self.segments:
+            money += self._money(paid[:, k])[:, k]
+        return money
+
+    def _paid(self, price: Array) -> Array:
+        """(B, K) what each segment pays at list prices (B,): its own best price, as near as discounts reach.
+
+        A segment's money rises up to its own best price and falls beyond it, as demand is log-concave or an elasticity.
+        """
+        if self.reach == 0:
+            return np.tile(price[:, None], len(self.segments))
+        least = np.maximum(self.low, price * (1 - self.reach))
+        return np.clip(self.own_price, least[:, None], price[:, None])
+
+    def _money(self, paid: Array) -> Array:
+        """(B, K) money of the period by segment if it pays these prices (B,)."""
+        rows = np.tile(self.spec.products.regular_price, (paid.size, 1))
+        rows[:, self.product] = paid
+        units = expected_units(self.spec, self.period, rows, rival_price=_rival_prices(self.spec, paid.size))
+        return (paid[:, None] - self.cost) * units[:, :, self.product]
+
+    def _peak(self, worth: Callable[[Array], Array], grid: Array | None = None, *, refine: bool = True) -> float:
+        """The price of the highest worth: the best of a grid, refined between its neighbours."""
+        grid = np.linspace(self.low, self.high, _MOST_PRICES + 1) if grid is None else grid
+        best = int(worth(grid).argmax())
+        if not refine:
+            return float(grid[best])
+        around = grid[max(best - 1, 0)], grid[min(best + 1, grid.size - 1)]
+        found = minimize_scalar(
+            lambda p: -worth(np.array([p]))[0], bounds=around, method="bounded", options={"xatol": 1e-9 * around[1]}
+        )
+        return float(found.x if -found.fun > worth(grid[best : best + 1])[0] else grid[best])
