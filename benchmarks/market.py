@@ -1,4 +1,4 @@
-"""Speed of the simulated market against Gymnasium's CartPole in a vector of 64, in the same run."""
+"""Speed and memory of the simulated market against Gymnasium's CartPole in a vector of 64, in the same run."""
 
 from __future__ import annotations
 
@@ -8,50 +8,22 @@ import gymnasium
 import numpy as np
 
 from ..envs import Face, Market
-from ..scenarios import MarketSpec, spec_from_table
 from .timing import rate
 
-
-def market_of(products: int, segments: int = 6) -> MarketSpec:
-    """Substitutes for several segments, with reference prices, overdispersion, orders on the way."""
-    generator = np.random.default_rng(0)
-    regular = generator.uniform(2, 10, products)
-    return spec_from_table(
-        {
-            "name": f"bench-{products}",
-            "version": 1,
-            "market": {"horizon_periods": 52, "objective": "profit"},
-            "products": {
-                "names": [f"p{n}" for n in range(products)],
-                "regular_price": regular,
-                "unit_cost": regular * 0.6,
-            },
-            "arrivals": {
-                "rate": 5.0 * products,
-                "segments": [f"s{k}" for k in range(segments)],
-                "segment_share": 1 / segments,
-            },
-            "demand": {
-                "quality": generator.normal(1.5, 0.5, (segments, products)),
-                "price_sensitivity": generator.uniform(1, 4, (segments, 1)) / regular,
-            },
-            "reference_price": {"memory": 0.7, "gain": 0.3, "loss": 0.6},
-            "stock": {"initial_units": 30, "replenishment": "order-up-to", "order_up_to_units": 30},
-            "prices": {"floor": regular * 0.5, "ceiling": regular * 2},
-        }
-    )
+SIZES = (("bench-1", 1024), ("bench-10", 1024), ("bench-100", 64), ("bench-10-full", 1024))
+"""Scenario, and how many markets run side by side."""
 
 
-def market_rate(spec: MarketSpec, markets: int, steps: int = 40) -> float:
-    """Market-steps per CPU second, guardrails and observations included."""
-    face = Face(Market(spec, num_markets=markets, seed=0))
+def market_rate(scenario: str, markets: int, steps: int = 40) -> float:
+    """Market-steps per CPU second: raw actions in, guardrails, rivals, sales, rewards and observations out."""
+    face = Face(Market(scenario, num_markets=markets, seed=0))
     raw = np.random.default_rng(0).uniform(-0.5, 0.5, (markets, *face.action_space.shape)).astype(np.float32)
 
     def work() -> int:
         for _ in range(steps):
-            if face.market.done.any():
-                face.market.restart(face.market.done)
-            face.step(raw)
+            if face.market.over:
+                face.restart(face.market.done)
+            face.rewards(face.step(raw))
             face.observe()
         return steps * markets
 
@@ -72,13 +44,29 @@ def cartpole_rate(copies: int = 64, steps: int = 200) -> float:
     return rate(work)
 
 
+def bytes_per_lane(scenario: str, markets: int) -> float:
+    """Bytes that the state and the constants of one product of one market take."""
+    market = Market(scenario, num_markets=markets)
+    held = sum(array.nbytes for array in market.state.arrays().values()) + market.dynamics.nbytes
+    return held / (markets * market.spec.sizes["N"])
+
+
 def table() -> list[dict[str, Any]]:
-    """One row a size: steps a second and the ratio to CartPole."""
+    """One row a scenario: steps a second, the ratio to CartPole, memory at one and at ten times the markets."""
     yardstick = cartpole_rate()
     rows = [{"what": "CartPole, SyncVectorEnv(64)", "per_second": yardstick, "ratio": 1.0, "unit": "environment-steps"}]
-    for products, markets in ((1, 1024), (10, 1024), (100, 64)):
-        speed = market_rate(market_of(products), markets) * (products if products == 100 else 1)
-        unit = "product decisions" if products == 100 else "market-steps"
-        what = f"market, {products} products, {markets} side by side"
+    for scenario, markets in SIZES:
+        speed = market_rate(scenario, markets) * (100 if scenario == "bench-100" else 1)
+        unit = "product decisions" if scenario == "bench-100" else "market-steps"
+        what = f"{scenario}, {markets} side by side"
         rows.append({"what": what, "per_second": speed, "ratio": speed / yardstick, "unit": unit})
+    rows += [
+        {
+            "what": f"bench-10 memory, {markets} side by side",
+            "per_second": bytes_per_lane("bench-10", markets),
+            "ratio": bytes_per_lane("bench-10", markets) / bytes_per_lane("bench-10", 1024),
+            "unit": "bytes a product and market",
+        }
+        for markets in (1024, 10_240)
+    ]
     return rows

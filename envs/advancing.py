@@ -12,10 +12,12 @@ from .random import derive, normal, uniform
 from .selling import DEMAND, spoil
 from .state import (
     LAST_UNITS,
+    LIST_PRICE,
     ON_HAND,
     PERISHED,
     PIPELINE,
     RECEIVED,
+    REFERENCE_PRICE,
     REGIME,
     RETURNED,
     UNITS,
@@ -36,18 +38,24 @@ def first_common(spec: MarketSpec) -> int:
 
 
 @compiled
-def close_stock(m, keys, segments, due, restart, money, flows, lanes):
-    """Stock at the period's end, what perishes, what arrives; due: (E,) slot delivered, or (0,); restart: (E,) or (0,)."""
-    products, markets = lanes.shape[1:]
+def close_period(m, keys, segments, period, delivers, restart, memory, price, money, flows, lanes):
+    """Stock and memory at the period's end: what perishes, what arrives, what customers remember of the price.
+
+    period: (E,) the period that opens. delivers: whether orders have a lead time. restart: (E,) whether a new season's
+    stock arrives, or (0,). memory: share of the old reference price that is kept, 1 where nobody remembers.
+    """
+    products, markets = price.shape
     for n in range(products):
-        closing = lanes[ON_HAND, n]
-        for e in range(markets):
-            closing[e] -= money[UNITS, n, e]
-            lanes[LAST_UNITS, n, e] = money[UNITS, n, e]
+        lanes[LIST_PRICE, n] = price[n]
+        if memory < _ONE:
+            remember(memory, price[n], lanes[REFERENCE_PRICE, n])
+        sell_off(money[UNITS, n], lanes[ON_HAND, n], lanes[LAST_UNITS, n])
         if not flows.shape[0]:
             continue
-        for e in range(markets):
-            closing[e] += flows[RETURNED, n, e]
+        closing = lanes[ON_HAND, n]
+        if m.return_probability[n] > _ZERO:
+            for e in range(markets):
+                closing[e] += flows[RETURNED, n, e]
         if m.spoilage[n] > _ZERO:
             spoil(m.spoilage[n], keys, n, segments, closing, flows[PERISHED, n])
         if restart.size:
@@ -56,28 +64,36 @@ def close_stock(m, keys, segments, due, restart, money, flows, lanes):
                     flows[PERISHED, n, e] += max(closing[e], _ZERO)
                     flows[RECEIVED, n, e] += m.opening_units[n]
                     closing[e] = m.opening_units[n] + min(closing[e], _ZERO)
-        if due.size:
-            deliver(due, n, closing, flows[RECEIVED, n], lanes)
+        if delivers:
+            deliver(period, n, closing, flows[RECEIVED, n], lanes)
 
 
 @compiled
-def deliver(due, n, closing, received, lanes):
+def sell_off(sold, on_hand, last):
+    """Take what was sold off the shelf, and note it."""
+    for e in range(sold.size):
+        on_hand[e] -= sold[e]
+        last[e] = sold[e]
+
+
+@compiled
+def deliver(period, n, closing, received, lanes):
     """Bring each market's due slot of the pipeline onto the shelf."""
-    for place in range(lanes.shape[0] - PIPELINE):
+    slots = lanes.shape[0] - PIPELINE
+    for place in range(slots):
         row = lanes[PIPELINE + place, n]
-        for e in range(due.size):
-            arrived = row[e] if due[e] == place else _ZERO
-            closing[e] += arrived
+        for e in range(closing.size):
+            arrived = row[e] if slots == 1 or period[e] % slots == place else _ZERO
             received[e] += arrived
             row[e] -= arrived
+            closing[e] += arrived
 
 
 @compiled
 def remember(memory, price, reference):
     """The reference price after this period's list price."""
-    for n in range(price.shape[0]):
-        for e in range(price.shape[1]):
-            reference[n, e] = memory * reference[n, e] + (_ONE - memory) * price[n, e]
+    for e in range(price.size):
+        reference[e] = memory * reference[e] + (_ONE - memory) * price[e]
 
 
 @compiled

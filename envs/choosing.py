@@ -158,7 +158,6 @@ def segment_arrivals(arrivals, share, multiplier, out):
 @compiled
 def segment_weights(p, k, felt, paid, available, shown, promoted, effect, path, weight, lifted, total):
     """Weights of segment k without and with the slot, (N, E), and the denominators before rivals, (C, E)."""
-    lifts = p.promotion.size + shown.size > 0
     for n in range(felt.shape[0]):
         c = p.category[n]
         if p.family == MNL:
@@ -169,17 +168,11 @@ def segment_weights(p, k, felt, paid, available, shown, promoted, effect, path, 
                 promote(p.promotion[k, n], promoted[n], felt_effect)
             constants = (p.quality[k, n], p.sensitivity[k, n], path[c], paid[n], felt_effect, available[n])
             single_probability(p.family, *constants, weight[n])
-        if lifts and p.family == MNL:
-            lift(p, k, n, shown, promoted, weight[n], lifted[n], total[c])
-
-
-@compiled
-def lift(p, k, n, shown, promoted, weight, lifted, total):
-    """Raise one product's weight, and the total by as much, where it is on promotion or shown to the segment."""
-    if p.promotion.size:
-        lift_promoted(p.promotion[k, n], promoted[n], weight, total)
-    if shown.size:
-        lift_shown(p.lift[k], n, shown[k], weight, lifted, total)
+            continue
+        if p.promotion.size:
+            lift_promoted(p.promotion[k, n], promoted[n], weight[n], total[c])
+        if shown.size:
+            lift_shown(p.lift[k], n, shown[k], weight[n], lifted[n], total[c])
 
 
 @compiled
@@ -326,12 +319,27 @@ def choose_shown(score, candidates, available, shown, runner_up):
 def choose_promoted(score, most, promoted):
     """The products with the highest positive scores, at most `most` a market; score: (N, E); promoted: filled with 0, 1."""
     products, markets = score.shape
-    for n in range(products):
-        for e in range(markets):
-            promoted[n, e] = _ONE if score[n, e] > _ZERO else _ZERO
     if most >= products:
+        for n in range(products):
+            for e in range(markets):
+                promoted[n, e] = _ONE if score[n, e] > _ZERO else _ZERO
         return
-    for e in range(markets):
-        order = np.argsort(-score[:, e])
-        for n in order[most:]:
-            promoted[n, e] = _ZERO
+    promoted[:] = _ZERO
+    best, which = np.empty(markets, score.dtype), np.empty(markets, np.int32)
+    for _ in range(most):
+        best[:] = _ZERO
+        which[:] = -1
+        for n in range(products):
+            keep_better(score[n], promoted[n], np.int32(n), best, which)
+        for n in range(products):
+            for e in range(markets):
+                promoted[n, e] = _ONE if which[e] == n else promoted[n, e]
+
+
+@compiled
+def keep_better(score, promoted, n, best, which):
+    """Note product n where its score beats the best so far and it is not on promotion yet."""
+    for e in range(best.size):
+        better = np.int32(score[e] > best[e]) & np.int32(promoted[e] == _ZERO)
+        which[e] = n if better else which[e]
+        best[e] = score[e] if better else best[e]

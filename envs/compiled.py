@@ -300,15 +300,25 @@ def _write_block(rows, out):
 @compiled
 def observe_market(price, competitor, regime, regimes, loyalty, out):
     """Fill the columns of `MARKET_FEATURES` behind the moving ones."""
-    for n in range(price.shape[0]):
-        for e in range(price.shape[1]):
-            column = _MOVING
-            if competitor.shape[0]:
-                out[e, n, column] = log_competitor(competitor[n, e], price[n, e])
-                column += 1
-            for z in range(regimes):
-                out[e, n, column] = _ONE if regime[e] == z else _ZERO
-                column += 1
-            for k in range(loyalty.shape[0]):
-                out[e, n, column] = logarithm(loyalty[k, e])
-                column += 1
+    products, markets = price.shape
+    rows = np.empty((int(competitor.shape[0] > 0) + regimes + loyalty.shape[0], markets), price.dtype)
+    common = rows[int(competitor.shape[0] > 0) :]
+    for z in range(regimes):
+        for e in range(markets):
+            common[z, e] = _ONE if regime[e] == z else _ZERO
+    for k in range(loyalty.shape[0]):
+        for e in range(markets):
+            common[regimes + k, e] = logarithm(loyalty[k, e])
+    for n in range(products):
+        if competitor.shape[0]:
+            compare_prices(competitor[n], price[n], rows[0])
+        for i in range(rows.shape[0]):
+            for e in range(markets):
+                out[e, n, _MOVING + i] = rows[i, e]
+
+
+@compiled
+def compare_prices(competitor, price, out):
+    """The column of the lowest rival price."""
+    for e in range(price.size):
+        out[e] = log_competitor(competitor[e], price[e])

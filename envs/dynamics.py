@@ -70,7 +70,15 @@ class Dynamics:
         # Personal prices make every segment's units a draw of its own, whether a policy gives discounts or not.
         self._personal = spec.sizes["K"] if spec.prices.max_discount > 0 else 0
         self._by_segment = bool(self._personal) or spec.loyalty is not None or spec.arrivals.process == "single"
-        self._none = np.empty((0, num_markets), np.float32)
+        self._none, self._never = np.empty((0, num_markets), np.float32), np.empty(0, np.bool_)
+        self._nobody = np.empty((0, num_markets), np.int64)
+        level = spec.stock.order_up_to_units if spec.stock.replenishment == "order-up-to" else np.empty(0)
+        self._level = np.round(level).astype(np.float32)
+        self._most = spec.stock.max_order_units.astype(np.float32)[:, None]
+        self._memory = np.float32(1.0 if spec.reference_price is None else spec.reference_price.memory)
+        self._rival_cost = np.zeros((0, 1), np.float32)
+        if spec.competitors is not None:
+            self._rival_cost = spec.competitors.unit_cost.astype(np.float32)[:, None]
         self._flows = (
             spec.returns is not None
             or spec.stock.replenishment != "none"
@@ -101,6 +109,11 @@ class Dynamics:
         state = MarketState(clock, lanes, context, self.layout)
         advancing.open_context(spec, state, self._opening_keys(state))
         return state
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the constants."""
+        return sum(a.nbytes for part in (self.choice, self.money) for a in part if isinstance(a, np.ndarray))
 
     def _opening_keys(self, state: MarketState) -> NDArray[np.uint64]:
         clock = state.clock.copy()
@@ -146,20 +159,17 @@ class Dynamics:
             cost = spec.products.unit_cost.astype(np.float32) * np.float32(profit)
             taken = charges(self.choice, situation, halves[-1], now.credit_price, runner_up, cost)
         last_price = now.rival_price if now.rival_answer is None else now.rival_answer
-        costs = np.zeros((0, 1)) if spec.competitors is None else spec.competitors.unit_cost[:, None]
         outcome = Outcome(
             price=now.price,
             money=money,
             flows=flows,
             taken=taken,
-            shown=situation.shown.T if situation.shown.size else np.full((self.num_markets, spec.sizes["K"]), -1),
-            promoted=situation.promoted.T > 0,
-            segment_units=by_segment.transpose(2, 1, 0) if by_segment.shape[0] else None,
-            trail=now.trail.T,
-            propensity=None if now.propensity is None else now.propensity.T,
-            rival_price=last_price.T,
-            rival_units=rivals.T,
-            rival_profit=((last_price - costs) * rivals).T.astype(np.float32),
+            slots=situation.shown,
+            promotions=situation.promoted,
+            by_segment=by_segment,
+            rules=now.trail,
+            stated=now.propensity,
+            rivals=(last_price, rivals, self._rival_cost),
         )
         return self._advance(state, lanes, keys, outcome, choice, situation.paid, demand, ends), outcome
 
@@ -168,17 +178,12 @@ class Dynamics:
         stock = self.spec.stock
         if stock.replenishment == "none":
             return self._none
-        if stock.replenishment == "action":
-            most = stock.max_order_units.astype(np.float32)[:, None]
-            asked = np.zeros_like(now.price) if now.order is None else np.nan_to_num(now.order, nan=0.0)
-            quantity = np.round(np.clip(asked, 0, most)).astype(np.float32)
-        else:
-            level = np.round(stock.order_up_to_units).astype(np.float32)[:, None]
-            quantity = np.maximum(level - lanes[ON_HAND] - lanes[PIPELINE:].sum(axis=0), 0)
+        quantity = flows[ORDERED]
+        asked = quantity
+        if stock.replenishment == "action" and now.order is not None:
+            asked = np.round(np.clip(np.nan_to_num(now.order, nan=0.0), 0, self._most)).astype(np.float32)
         immediate = stock.lead_time_periods == 0
-        slots = len(lanes) - PIPELINE
-        selling.place_orders(quantity, state.period % slots, immediate, lanes, ON_HAND, PIPELINE)
-        flows[ORDERED] = quantity
+        selling.order(self._level, asked, state.period, immediate, lanes, quantity)
         if immediate:
             flows[RECEIVED] = quantity
         return quantity
@@ -186,7 +191,7 @@ class Dynamics:
     def _situation(self, state: MarketState, now: Decision, stock: Floats) -> tuple[Situation, NDArray[np.int64]]:
         """What customers meet as the period opens, and who would have had the slots instead, (K, E) or (0, E)."""
         available = np.ones_like(stock) if self.money.backlog else stock
-        shown = runner_up = np.empty((0, self.num_markets), np.int64)
+        shown = runner_up = self._nobody
         if self.spec.recommendation is not None:
             shown, runner_up = np.empty((2, self.spec.sizes["K"], self.num_markets), np.int64)
             score = self._default_score if now.score is None else now.score
@@ -256,7 +261,7 @@ class Dynamics:
             return (state.period + 1) % stock.season_periods == 0
         if stock.salvage_value.any() and market.ending == "terminated":
             return state.period + 1 == market.horizon_periods
-        return np.empty(0, np.bool_)
+        return self._never
 
     def _advance(
         self,
@@ -272,13 +277,22 @@ class Dynamics:
         """The state that opens the next period; `lanes` hold the stock after ordering and are finished in place."""
         spec, clock = self.spec, state.clock.copy()
         clock[PERIOD] += 1
-        slots = len(lanes) - PIPELINE
-        due = clock[PERIOD] % slots if slots and spec.stock.lead_time_periods > 0 else np.empty(0, np.int64)
-        restart = ends if spec.stock.season_periods is not None else np.empty(0, np.bool_)
-        advancing.close_stock(self.money, keys, spec.sizes["K"], due, restart, outcome.money, outcome.flows, lanes)
-        lanes[LIST_PRICE] = outcome.price
-        if spec.reference_price is not None:
-            advancing.remember(np.float32(spec.reference_price.memory), outcome.price, lanes[REFERENCE_PRICE])
+        stock = spec.stock
+        advancing.close_period(
+            self.money,
+            keys,
+            spec.sizes["K"],
+            clock[PERIOD],
+            stock.replenishment != "none" and stock.lead_time_periods > 0,
+            ends if stock.season_periods is not None else self._never,
+            self._memory,
+            outcome.price,
+            outcome.money,
+            outcome.flows,
+            lanes,
+        )
+        if not self.layout.rows and spec.regimes is None:
+            return MarketState(clock, lanes, state.context, self.layout)
         context = state.context.copy()
         context[self.layout.waiting] = choice.waiting
         context[self.layout.rival_price] = outcome.rival_price.T

@@ -43,32 +43,36 @@ class Market:
         self.rivals = Rivals(self.spec)
         self._constants = self.spec.guardrails.constants
         self._numbers = np.arange(num_markets) if numbers is None else numbers
-        self.state = self.reset()
+        self.reset()
 
     def reset(self, *, seed: int | None = None) -> MarketState:
         """Start episode 0 of every market, with other customers where a seed is given."""
         if seed is not None:
             self.dynamics.seed = int(seed)
-        self.state = self.dynamics.initial_state(self._numbers, np.zeros(self.num_markets, dtype=np.int64))
+        self._set(self.dynamics.initial_state(self._numbers, np.zeros(self.num_markets, dtype=np.int64)))
         return self.state
+
+    def _set(self, state: MarketState) -> None:
+        self.state = state
+        # Counted down by `step`, which is quicker than to look at every market's period.
+        self._left = self.spec.market.horizon_periods - int(state.period.max())
 
     def restart(self, done: NDArray[np.bool_]) -> None:
         """Start the next episode of the markets in the (E,) mask; the others go on."""
         fresh = self.dynamics.initial_state(self.state.market, self.state.episode + 1)
         if done.all():
-            self.state = fresh
+            self._set(fresh)
             return
         self.restore(fresh, where=done)
 
     def restore(self, state: MarketState, *, where: NDArray[np.bool_] | None = None) -> None:
         """Bring a saved state back, in all markets or in those of the (E,) mask."""
         if where is None:
-            self.state = state
+            self._set(state)
             return
         now = self.state.arrays()
-        self.state = replace(
-            self.state, **{name: np.where(where, saved, now[name]) for name, saved in state.arrays().items()}
-        )
+        mixed = {name: np.where(where, saved, now[name]) for name, saved in state.arrays().items()}
+        self._set(replace(self.state, **mixed))
 
     @property
     def view(self) -> MarketView:
@@ -91,6 +95,11 @@ class Market:
     def done(self) -> NDArray[np.bool_]:
         """(E,) whether the market's horizon is reached; `ends` says what kind of end that is."""
         return self.state.period >= self.spec.market.horizon_periods
+
+    @property
+    def over(self) -> bool:
+        """Whether any market is at its horizon."""
+        return self._left <= 0
 
     @property
     def ends(self) -> bool:
@@ -146,7 +155,7 @@ class Market:
         credit_price: NDArray[np.float32] | None,
         rival_price: Floats | None,
     ) -> Outcome:
-        if self.done.any():
+        if self.over:
             raise RuntimeError(
                 f"step needs markets that are not over; got {int(self.done.sum())} at their horizon; restart them"
             )
@@ -168,9 +177,10 @@ class Market:
             credit_price=credit_price,
         )
         self.state, outcome = self.dynamics.step(before, now)
+        self._left -= 1
         if self.spec.competitors is not None:
             seen = price if answer is not None else in_force
-            self.rivals.learn(before, self.state, seen, outcome.rival_profit)
+            self.rivals.learn(before, self.state, seen, outcome)
         return outcome
 
     def _rival_prices(

@@ -48,7 +48,9 @@ class MarketParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float32
         }
         self.possible_agents = [OWN, *self._offers]
         self.agents = list(self.possible_agents)
-        self.observation_spaces: dict[str, Space] = {name: self._observation_space(name) for name in self.possible_agents}
+        self.observation_spaces: dict[str, Space] = {
+            name: self._observation_space(name) for name in self.possible_agents
+        }
         self.action_spaces: dict[str, Space] = {name: self._action_space(name) for name in self.possible_agents}
         self._path: list[Seen] = []
 

@@ -109,7 +109,7 @@ def _run(market: Market, policy: Policy, expected: bool, watch: Watch | None) ->
         rows = (price, outcome.paid, np.where(np.isfinite(view.on_hand), view.on_hand, np.nan), outcome.units)
         for name, row in zip(paths, rows, strict=True):
             paths[name][t] = row.mean(axis=0, dtype=np.float64)
-        for k in range(segments):
+        for k in range(outcome.shown.shape[1]):
             hit = outcome.shown[:, k]
             shown[k] += np.bincount(hit[hit >= 0], minlength=products) / (horizon * market.num_markets)
     return sums | paths | {"shown": shown}

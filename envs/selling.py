@@ -12,7 +12,9 @@ from .state import (
     EXPECTED_PROFIT,
     EXPECTED_REVENUE,
     LOST,
+    ON_HAND,
     PAID,
+    PIPELINE,
     PROFIT,
     RETURNED,
     REVENUE,
@@ -363,19 +365,38 @@ def charge_orders(unit_cost, order_cost, ordered, profit):
 
 
 @compiled
-def place_orders(quantity, slot, immediate, lanes, on_hand_row, first_slot):
-    """Put orders (N, E) on hand, or into each market's slot (E,) of the pipeline."""
+def order(level, asked, period, immediate, lanes, quantity):
+    """Place a period's orders: on hand at once, or in each market's slot of the pipeline.
+
+    level: (N,) what the market orders up to, or (0,) where the policy asks. asked: (N, E). quantity: (N, E), filled.
+    """
     products, markets = quantity.shape
-    slots = lanes.shape[0] - first_slot
+    slots = lanes.shape[0] - PIPELINE
     for n in range(products):
+        if level.size:
+            order_up_to(level[n], lanes[ON_HAND, n], lanes[PIPELINE, n], quantity[n])
+            for place in range(1, slots):
+                for e in range(markets):
+                    quantity[n, e] -= lanes[PIPELINE + place, n, e]
+            for e in range(markets):
+                quantity[n, e] = max(quantity[n, e], _ZERO)
+        else:
+            quantity[n] = asked[n]
         if immediate:
             for e in range(markets):
-                lanes[on_hand_row, n, e] += quantity[n, e]
+                lanes[ON_HAND, n, e] += quantity[n, e]
+        elif slots == 1:
+            lanes[PIPELINE, n] = quantity[n]
         else:
-            for place in range(slots):
-                row = lanes[first_slot + place, n]
-                for e in range(markets):
-                    row[e] = quantity[n, e] if slot[e] == place else row[e]
+            for e in range(markets):
+                lanes[PIPELINE + period[e] % slots, n, e] = quantity[n, e]
+
+
+@compiled
+def order_up_to(level, on_hand, first_slot, quantity):
+    """What lacks to the level, one slot of the pipeline counted."""
+    for e in range(quantity.size):
+        quantity[e] = level - on_hand[e] - first_slot[e]
 
 
 @compiled

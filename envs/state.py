@@ -141,25 +141,64 @@ class MarketState:
 class Outcome(NamedTuple):
     """What one period brought; the properties are (E, N) float32 unless said.
 
-    price: (N, E) list price. money: (7, N, E). flows: (4, N, E), or empty where units neither return, perish nor arrive.
-    taken: (N, E) or None, the charges of product-wise credit. shown: (E, K) product in each segment's slot, -1 for none.
-    promoted: (E, N) bool. segment_units: (E, N, K) units by segment, or None without personal discounts. trail: (E, N)
-    uint16, what the guardrails changed. propensity: (E, N) as the policy gave it, or None. rival_price, rival_units,
-    rival_profit: (E, R) of the rival offers; units expected, or drawn where someone learns from them.
+    price: (N, E) list price. money: (7, N, E). flows: (4, N, E), or (0, …) where units neither return, perish nor arrive.
+    taken: (N, E) or None, the charges of product-wise credit. slots: (K, E) product shown or (0, E). promotions: (N, E) or
+    (0, E). by_segment: (K, N, E) units or (0, …). rules: (N, E) uint16, what the guardrails changed. stated: (N, E) or None,
+    the policy's propensity. rivals: prices, units (expected, or drawn where someone learns from them) and unit costs of the
+    rival offers, (R, E), (R, E), (R, 1).
     """
 
     price: Floats
     money: Floats
     flows: Floats
     taken: Floats | None
-    shown: NDArray[np.int64]
-    promoted: NDArray[np.bool_]
-    segment_units: Floats | None
-    trail: NDArray[np.uint16]
-    propensity: Floats | None
-    rival_price: Floats
-    rival_units: Floats
-    rival_profit: Floats
+    slots: NDArray[np.int64]
+    promotions: Floats
+    by_segment: Floats
+    rules: NDArray[np.uint16]
+    stated: Floats | None
+    rivals: tuple[Floats, Floats, Floats]
+
+    @property
+    def shown(self) -> NDArray[np.int64]:
+        """(E, K) product in each segment's slot, -1 for none; (E, 0) where there are no slots."""
+        return self.slots.T
+
+    @property
+    def promoted(self) -> NDArray[np.bool_]:
+        """(E, N) whether the product was on promotion."""
+        return self.promotions.T > 0 if self.promotions.size else np.zeros(self.price.T.shape, np.bool_)
+
+    @property
+    def segment_units(self) -> Floats | None:
+        """(E, N, K) units by segment, or None without personal discounts."""
+        return self.by_segment.transpose(2, 1, 0) if self.by_segment.shape[0] else None
+
+    @property
+    def trail(self) -> NDArray[np.uint16]:
+        """(E, N) bit i set where the i-th of the price rules changed the price or a discount."""
+        return self.rules.T
+
+    @property
+    def propensity(self) -> Floats | None:
+        """(E, N) as the policy stated it, or None."""
+        return None if self.stated is None else self.stated.T
+
+    @property
+    def rival_price(self) -> Floats:
+        """(E, R) currency per unit, as they stand at the period's end."""
+        return self.rivals[0].T
+
+    @property
+    def rival_units(self) -> Floats:
+        """(E, R) units of the rival offers."""
+        return self.rivals[1].T
+
+    @property
+    def rival_profit(self) -> Floats:
+        """(E, R) currency."""
+        price, units, cost = self.rivals
+        return ((price - cost) * units).T
 
     @property
     def list_price(self) -> Floats:

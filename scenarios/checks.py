@@ -243,9 +243,7 @@ def _check_competitors(spec: MarketSpec) -> None:
             f"competitors.rule must be one rule, or one for each of {len(rivals.names)} offers; got {len(rivals.rule)}; "
             "complete the list"
         )
-    for low, high in (("floor", "ceiling"), ("floor", "regular_price"), ("regular_price", "ceiling")):
-        keys = (f"competitors.{low}", f"competitors.{high}")
-        _in_order(keys[0], getattr(rivals, low), keys[1], getattr(rivals, high), rivals.names)
+    _in_order("competitors.floor", rivals.floor, "competitors.ceiling", rivals.ceiling, rivals.names)
     for rule in rivals.rule:
         try:
             competitor(rule)

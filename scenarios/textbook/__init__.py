@@ -1,1 +1,1 @@
-"""Scenario files of markets whose optimum is known."""
+"""Scenario files that come with the package: textbook markets, benchmarks, shops."""

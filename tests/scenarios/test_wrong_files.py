@@ -220,11 +220,6 @@ WRONG = [
     ),
     (
         "competitors",
-        {**RIVAL, "ceiling": 3.0},
-        "competitors.regular_price must be at most competitors.ceiling; got 4 over 3",
-    ),
-    (
-        "competitors",
         {**RIVAL, "answers_within_period": 1},
         "competitors.answers_within_period must be true or false; got 1",
     ),
