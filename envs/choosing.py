@@ -216,6 +216,8 @@ def choose(p, period, regime, now, scale, scratch, out):
             multiply(reference[n], path[p.category[n]], expected[n])
     for k in range(p.quality.shape[0]):
         w = k if weight.shape[0] > 1 else 0
+        if k > w:
+            total[w] = _ONE
         prices = paid[k] if paid.shape[0] else price
         if paid.shape[0]:
             for n in range(products):
@@ -236,8 +238,6 @@ def choose(p, period, regime, now, scale, scratch, out):
                 add_product(lifted[w, n], factor[p.category[n]], units[n])
         for r in range(rival_price.shape[0]):
             add_product(rival[r], factor[p.rival_category[r]], rival_units[r])
-        if weight.shape[0] == 1:
-            total[0] = _ONE
 
 
 @compiled

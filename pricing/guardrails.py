@@ -188,7 +188,8 @@ class Guardrails:
 
     def apply(self, action: Action, view: MarketView) -> GuardedAction:
         """The allowed action nearest in spirit to what was proposed, for E markets at once."""
-        price, discount = action.price, action.discount
+        price = np.asarray(action.price, dtype=np.float32)
+        discount = None if action.discount is None else np.asarray(action.discount, dtype=np.float32)
         trail = np.zeros(price.shape, dtype=np.uint16)
         for rule, kind, after in self._steps(action, view):
             if kind == "price":

@@ -70,7 +70,7 @@ def profit_table(spec: MarketSpec, prices: NDArray[np.float64]) -> NDArray[np.fl
     own, rival = (grid.reshape(-1, 1) for grid in np.meshgrid(prices, prices, indexing="ij"))
     units = (
         expected_units(spec, 0, own, rival_price=rival).sum(axis=1),
-        rival_units(spec, 0, own, rival).sum(axis=1),
+        rival_units(spec, 0, own, rival),
     )
     costs = (spec.products.unit_cost, spec.competitors.unit_cost)
     profits = [(p - c) * u for p, c, u in zip((own, rival), costs, units, strict=True)]
