@@ -7,12 +7,13 @@ from numpy.typing import NDArray
 
 from ..scenarios import MarketSpec
 from .choice import Choice
-from .fastmath import compiled
+from .fastmath import compiled, exponential, logarithm
 from .random import derive, normal, uniform
 from .selling import DEMAND, spoil
 from .state import (
     LAST_UNITS,
     LIST_PRICE,
+    LOST,
     ON_HAND,
     PERISHED,
     PIPELINE,
@@ -26,7 +27,7 @@ from .state import (
     Outcome,
 )
 
-_ZERO, _ONE = np.float32(0), np.float32(1)
+_ZERO, _ONE, _TINY = np.float32(0), np.float32(1), np.float32(1e-30)
 # Streams that a market's products share, counted from `first_common`; shocks take one a category.
 MARKOV, SHOCK = 0, 1
 CUSTOMERS = 1 << 20
@@ -116,25 +117,27 @@ def draw_shocks(persistence, deviation, keys, counter, shock):
 
 
 @compiled
-def move_loyalty(rules, regular, paid, price, mean, demand, lost, loyalty):
+def move_loyalty(memory, price_effect, stockout_effect, bounds, regular, paid, price, mean, demand, lost, loyalty):
     """Loyalty of each segment, (K, E), after what it paid and what it missed.
 
-    rules: (memory, price effect (K,), stock-out effect (K,), low, high). paid: (K, N, E) or (0, N, E).
+    price_effect, stockout_effect: (K,). bounds: (low, high). paid: (K, N, E) or (0, N, E).
     """
-    memory, price_effect, stockout_effect, low, high = rules
     segments, products, markets = mean.shape
+    wanted, target = np.empty(markets, mean.dtype), np.empty(markets, mean.dtype)
     for k in range(segments):
+        wanted[:] = _ZERO
+        target[:] = _ZERO
+        charged = paid[k] if paid.shape[0] else price
+        for n in range(products):
+            for e in range(markets):
+                wanted[e] += mean[k, n, e]
+            for e in range(markets):
+                target[e] += price_effect[k] * mean[k, n, e] * logarithm(regular[n] / charged[n, e])
+            for e in range(markets):
+                target[e] -= stockout_effect[k] * mean[k, n, e] * lost[n, e] / max(demand[n, e], _ONE)
         for e in range(markets):
-            wanted, cheaper, missed = 0.0, 0.0, 0.0
-            for n in range(products):
-                units = mean[k, n, e]
-                charged = paid[k, n, e] if paid.shape[0] else price[n, e]
-                wanted += units
-                cheaper += units * np.log(regular[n] / charged)
-                missed += units * lost[n, e] / max(demand[n, e], 1.0)
-            if wanted > 0.0:
-                target = np.exp((price_effect[k] * cheaper - stockout_effect[k] * missed) / wanted)
-                loyalty[k, e] = min(max(memory * loyalty[k, e] + (1.0 - memory) * target, low), high)
+            moved = memory * loyalty[k, e] + (_ONE - memory) * exponential(target[e] / max(wanted[e], _TINY))
+            loyalty[k, e] = min(max(moved, bounds[0]), bounds[1]) if wanted[e] > _ZERO else loyalty[k, e]
 
 
 def open_context(spec: MarketSpec, state: MarketState, keys: NDArray[np.uint64]) -> None:
@@ -174,15 +177,18 @@ def move_context(
     """Move loyalty, shocks and regime of the state that opens the next period, in place."""
     first = first_common(spec)
     if spec.loyalty is not None:
-        rules = spec.loyalty
+        rules, single = spec.loyalty, np.float32
         move_loyalty(
-            (rules.memory, rules.price_effect, rules.stockout_effect, rules.low, rules.high),
-            spec.products.regular_price,
+            single(rules.memory),
+            rules.price_effect.astype(single),
+            rules.stockout_effect.astype(single),
+            (single(rules.low), single(rules.high)),
+            spec.products.regular_price.astype(single),
             paid,
             outcome.price,
             choice.mean,
             demand,
-            outcome.lost.T,
+            outcome.money[LOST],
             state.context[state.layout.loyalty],
         )
     if spec.shocks is not None:

@@ -16,6 +16,8 @@ from .fastmath import compiled, exponential, logarithm
 from .parameters import CHEAPEST, CONSTANT_ELASTICITY, LINEAR, MNL
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
+# The bits of float32's infinity, above which only NaN lies.
+_INFINITE, _HALVE = np.int32(0x7F800000), np.int32(1)
 
 
 @compiled
@@ -40,33 +42,47 @@ def read_calendar(p, period, regime, arrivals, season, path):
 
 @compiled
 def add_reference_effect(linear, gain, loss, price, reference, effect):
-    """Utility from the distance between the reference price and the list price, added."""
-    if linear:
-        for e in range(price.size):
-            gap = reference[e] - price[e]
-            effect[e] += gain * gap if gap > _ZERO else loss * gap
-    else:
-        for e in range(price.size):
-            gap = logarithm(reference[e] / price[e])
-            effect[e] += gain * gap if gap > _ZERO else loss * gap
+    """Utility from the distance between the reference price and the list price, added; gain, loss: (N,)."""
+    for n in range(price.shape[0]):
+        up, down = gain[n], loss[n]
+        if linear:
+            for e in range(price.shape[1]):
+                gap = reference[n, e] - price[n, e]
+                effect[n, e] += up * gap if gap > _ZERO else down * gap
+        else:
+            for e in range(price.shape[1]):
+                gap = logarithm(reference[n, e] / price[n, e])
+                effect[n, e] += up * gap if gap > _ZERO else down * gap
 
 
 @compiled
-def logit_weight(quality, sensitivity, felt, effect, available, out, total):
-    """exp(utility), added to the total; felt: price paid times the path. A sold-out product weighs nothing."""
-    for e in range(out.size):
-        weight = exponential(quality - sensitivity * felt[e] + effect[e])
-        weight = weight if available[e] > _ZERO else _ZERO
-        out[e] = weight
-        total[e] += weight
+def logit_weights(quality, sensitivity, felt, effect, available, out):
+    """exp(utility) of one segment; felt: price paid times the path. A sold-out product weighs nothing."""
+    for n in range(out.shape[0]):
+        q, b = quality[n], sensitivity[n]
+        for e in range(out.shape[1]):
+            weight = exponential(q - b * felt[n, e] + effect[n, e])
+            out[n, e] = weight if available[n, e] > _ZERO else _ZERO
 
 
 @compiled
-def rival_weight(quality, sensitivity, felt, season, out, total):
-    """exp(utility) of a rival offer, added to the total."""
-    for e in range(out.size):
-        out[e] = exponential(quality - sensitivity * felt[e] + season[e])
-        total[e] += out[e]
+def add_by_category(category, weight, total):
+    """Sum of the weights of each category, added to (C, E) totals."""
+    for n in range(weight.shape[0]):
+        c = category[n]
+        for e in range(weight.shape[1]):
+            total[c, e] += weight[n, e]
+
+
+@compiled
+def rival_weights(category, quality, sensitivity, price, path, season, out, total):
+    """exp(utility) of the rival offers, (R, E), added to the totals."""
+    for r in range(out.shape[0]):
+        c, q, b = category[r], quality[r], sensitivity[r]
+        for e in range(out.shape[1]):
+            out[r, e] = exponential(q - b * (path[c, e] * price[r, e]) + season[c, e])
+        for e in range(out.shape[1]):
+            total[c, e] += out[r, e]
 
 
 @compiled
@@ -80,12 +96,12 @@ def single_probability(family, quality, sensitivity, path, paid, effect, availab
 
 
 @compiled
-def lift_promoted(factor, promoted, weight, total):
-    """Multiply the weight where the product is on promotion."""
-    for e in range(weight.size):
-        more = weight[e] * (factor - _ONE) * promoted[e]
-        weight[e] += more
-        total[e] += more
+def lift_promoted(factor, promoted, weight):
+    """Multiply the weights of products on promotion by their factors, (N,)."""
+    for n in range(weight.shape[0]):
+        more = factor[n] - _ONE
+        for e in range(weight.shape[1]):
+            weight[n, e] *= _ONE + more * promoted[n, e]
 
 
 @compiled
@@ -97,34 +113,29 @@ def promote(factor, promoted, effect):
 
 
 @compiled
-def lift_shown(factor, n, shown, weight, out, total):
-    """The weight with the lift of the slot, where it shows product n."""
-    for e in range(out.size):
-        more = weight[e] * (factor - _ONE) if shown[e] == n else _ZERO
-        out[e] = weight[e] + more
-        total[e] += more
+def lift_shown(factor, shown, weight, out):
+    """The weights with the lift of the slot, for the product that it shows in each market, (E,)."""
+    for n in range(out.shape[0]):
+        for e in range(out.shape[1]):
+            out[n, e] = weight[n, e] * (factor if shown[e] == n else _ONE)
 
 
 @compiled
-def multiply(left, right, out):
-    """out = left * right."""
-    for e in range(out.size):
-        out[e] = left[e] * right[e]
+def times_path(category, values, path, out):
+    """(N, E) values times the path of their category."""
+    for n in range(out.shape[0]):
+        c = category[n]
+        for e in range(out.shape[1]):
+            out[n, e] = values[n, e] * path[c, e]
 
 
 @compiled
-def add_product(values, factor, total):
-    """total += values * factor."""
-    for e in range(total.size):
-        total[e] += values[e] * factor[e]
-
-
-@compiled
-def add_scaled(values, factor, out, total):
-    """out = values * factor; total += out."""
-    for e in range(out.size):
-        out[e] = values[e] * factor[e]
-        total[e] += out[e]
+def add_shares(category, weight, factor, units):
+    """Add weight times its category's factor to the units of each product."""
+    for n in range(weight.shape[0]):
+        c = category[n]
+        for e in range(weight.shape[1]):
+            units[n, e] += weight[n, e] * factor[c, e]
 
 
 @compiled
@@ -158,30 +169,28 @@ def segment_arrivals(arrivals, share, multiplier, out):
 @compiled
 def segment_weights(p, k, felt, paid, available, shown, promoted, effect, path, weight, lifted, total):
     """Weights of segment k without and with the slot, (N, E), and the denominators before rivals, (C, E)."""
-    for n in range(felt.shape[0]):
-        c = p.category[n]
-        if p.family == MNL:
-            logit_weight(p.quality[k, n], p.sensitivity[k, n], felt[n], effect[n], available[n], weight[n], total[c])
-        else:
+    if p.family != MNL:
+        for n in range(felt.shape[0]):
             felt_effect = effect[n].copy()
             if p.promotion.size:
                 promote(p.promotion[k, n], promoted[n], felt_effect)
-            constants = (p.quality[k, n], p.sensitivity[k, n], path[c], paid[n], felt_effect, available[n])
+            constants = (p.quality[k, n], p.sensitivity[k, n], path[p.category[n]], paid[n], felt_effect, available[n])
             single_probability(p.family, *constants, weight[n])
-            continue
-        if p.promotion.size:
-            lift_promoted(p.promotion[k, n], promoted[n], weight[n], total[c])
-        if shown.size:
-            lift_shown(p.lift[k], n, shown[k], weight[n], lifted[n], total[c])
+        return
+    logit_weights(p.quality[k], p.sensitivity[k], felt, effect, available, weight)
+    if p.promotion.size:
+        lift_promoted(p.promotion[k], promoted, weight)
+    if shown.size:
+        lift_shown(p.lift[k], shown[k], weight, lifted)
+    add_by_category(p.category, lifted, total)
 
 
 @compiled
-def expected_later(p, k, felt, available, season, row, later):
-    """(C, E) weight of a segment's products at the prices that those who wait expect."""
+def expected_later(p, k, felt, available, effect, spare, later):
+    """(C, E) weight of a segment's products at the prices that those who wait expect; effect: of the season."""
     later[:] = _ZERO
-    for n in range(available.shape[0]):
-        c = p.category[n]
-        logit_weight(p.quality[k, n], p.sensitivity[k, n], felt[n], season[c], available[n], row, later[c])
+    logit_weights(p.quality[k], p.sensitivity[k], felt, effect, available, spare)
+    add_by_category(p.category, spare, later)
 
 
 @compiled
@@ -200,8 +209,8 @@ def choose(p, period, regime, now, scale, scratch, out):
         arrivals *= scale
     for n in range(products):
         effect[n] = season[p.category[n]]
-        if p.gain.size:
-            add_reference_effect(p.linear_reference, p.gain[n], p.loss[n], price[n], reference[n], effect[n])
+    if p.gain.size:
+        add_reference_effect(p.linear_reference, p.gain, p.loss, price, reference, effect)
     units[:] = _ZERO
     rival_units[:] = _ZERO
     total[:] = _ONE
@@ -209,35 +218,44 @@ def choose(p, period, regime, now, scale, scratch, out):
         choose_cheapest(p, price, effect, available, promoted, rival_price, arrivals, path, mean, units, rival_units)
         return
     felt, factor, row = scratch[:products], scratch[products:-1], scratch[-1]
-    rival, later, expected = np.empty_like(rival_price), np.empty_like(arrivals), np.empty_like(felt)
-    for n in range(products):
-        multiply(price[n], path[p.category[n]], felt[n])
-        if waiting.shape[0]:
-            multiply(reference[n], path[p.category[n]], expected[n])
+    rival, later = np.empty_like(rival_price), np.empty_like(arrivals)
+    patient = (felt, felt, felt)
+    times_path(p.category, price, path, felt)
+    if waiting.shape[0]:
+        patient = (np.empty_like(felt), np.empty_like(felt), np.empty_like(felt))
+        times_path(p.category, reference, path, patient[0])
+        for n in range(products):
+            patient[1][n] = season[p.category[n]]
     for k in range(p.quality.shape[0]):
         w = k if weight.shape[0] > 1 else 0
         if k > w:
             total[w] = _ONE
         prices = paid[k] if paid.shape[0] else price
         if paid.shape[0]:
-            for n in range(products):
-                multiply(paid[k, n], path[p.category[n]], felt[n])
+            times_path(p.category, prices, path, felt)
         goods = (felt, prices, available, shown, promoted, effect, path)
         segment_weights(p, k, *goods, weight[w], lifted[w], total[w])
-        for r in range(rival_price.shape[0]):
-            c = p.rival_category[r]
-            multiply(rival_price[r], path[c], row)
-            rival_weight(p.rival_quality[k, r], p.rival_sensitivity[k, r], row, season[c], rival[r], total[w, c])
+        if rival.shape[0]:
+            offers = (p.rival_category, p.rival_quality[k], p.rival_sensitivity[k], rival_price, path, season)
+            rival_weights(*offers, rival, total[w])
         if waiting.shape[0]:
-            expected_later(p, k, expected, available, season, row, later)
+            expected_later(p, k, patient[0], available, patient[1], patient[2], later)
         share_out(p, k, arrivals, multiplier, pool, total[w], later, row, factor, waiting)
-        for n in range(products):
-            if mean.shape[0]:
-                add_scaled(lifted[w, n], factor[p.category[n]], mean[k, n], units[n])
-            else:
-                add_product(lifted[w, n], factor[p.category[n]], units[n])
-        for r in range(rival_price.shape[0]):
-            add_product(rival[r], factor[p.rival_category[r]], rival_units[r])
+        if mean.shape[0]:
+            mean[k] = _ZERO
+            add_shares(p.category, lifted[w], factor, mean[k])
+            add(mean[k], units)
+        else:
+            add_shares(p.category, lifted[w], factor, units)
+        add_shares(p.rival_category, rival, factor, rival_units)
+
+
+@compiled
+def add(values, total):
+    """total += values."""
+    for n in range(total.shape[0]):
+        for e in range(total.shape[1]):
+            total[n, e] += values[n, e]
 
 
 @compiled
@@ -317,29 +335,39 @@ def choose_shown(score, candidates, available, shown, runner_up):
 
 @compiled
 def choose_promoted(score, most, promoted):
-    """The products with the highest positive scores, at most `most` a market; score: (N, E); promoted: filled with 0, 1."""
+    """The products with the highest positive scores, at most `most` a market; score: (N, E); promoted: filled with 0, 1.
+
+    The lowest score that is still promoted is found by bisection in all markets at once: positive floats are ordered as
+    their bits are.
+    """
     products, markets = score.shape
-    if most >= products:
-        for n in range(products):
-            for e in range(markets):
-                promoted[n, e] = _ONE if score[n, e] > _ZERO else _ZERO
-        return
-    promoted[:] = _ZERO
-    best, which = np.empty(markets, score.dtype), np.empty(markets, np.int32)
-    for _ in range(most):
-        best[:] = _ZERO
-        which[:] = -1
-        for n in range(products):
-            keep_better(score[n], promoted[n], np.int32(n), best, which)
-        for n in range(products):
-            for e in range(markets):
-                promoted[n, e] = _ONE if which[e] == n else promoted[n, e]
+    bits, low, high = score.view(np.int32), np.zeros(markets, np.int32), np.full(markets, _INFINITE, np.int32)
+    middle, count = np.empty(markets, np.int32), np.empty(markets, np.int32)
+    for _ in range(31 if most < products else 0):
+        for e in range(markets):
+            middle[e] = low[e] + np.int32((high[e] - low[e]) >> _HALVE)
+            count[e] = 0
+        count_above(bits, middle, count)
+        for e in range(markets):
+            enough = count[e] <= most
+            high[e] = middle[e] if enough else high[e]
+            low[e] = low[e] if enough else middle[e] + np.int32(1)
+    count[:] = 0
+    if most < products:
+        count_above(bits, high, count)
+    else:
+        high[:] = 0
+    for n in range(products):
+        for e in range(markets):
+            # Equal scores at the bound: the first products fill what is left.
+            tied = most < products and bits[n, e] == high[e] and high[e] > 0 and count[e] < most
+            count[e] += np.int32(tied)
+            promoted[n, e] = _ONE if bits[n, e] > high[e] or tied else _ZERO
 
 
 @compiled
-def keep_better(score, promoted, n, best, which):
-    """Note product n where its score beats the best so far and it is not on promotion yet."""
-    for e in range(best.size):
-        better = np.int32(score[e] > best[e]) & np.int32(promoted[e] == _ZERO)
-        which[e] = n if better else which[e]
-        best[e] = score[e] if better else best[e]
+def count_above(bits, bound, count):
+    """How many products of each market lie above its bound, added."""
+    for n in range(bits.shape[0]):
+        for e in range(bits.shape[1]):
+            count[e] += np.int32(bits[n, e] > bound[e])

@@ -26,6 +26,7 @@ from ..pricing.guardrails import (
     price_steps,
 )
 from ..pricing.layout import ActionLayout, price_multiplier
+from .choosing import add
 from .fastmath import compiled, inlined, logarithm
 from .state import LAST_UNITS, LIST_PRICE, ON_HAND, PIPELINE, REFERENCE_PRICE, Floats, MarketState
 
@@ -47,9 +48,6 @@ for _formula in (
 _ZERO, _ONE, _LIMIT = np.float32(0), np.float32(1), np.float32(FEATURE_LIMIT)
 _BITS, _NONE = tuple(np.int32(1 << i) for i in range(len(RULES))), np.int32(0)
 _MOVING = len(MOVING_FEATURES)
-# Rows of a block behind the features: what the features need by period.
-AHEAD, NOW, BEFORE, STARTED, _ROWS = range(_MOVING, _MOVING + 5)
-_BLOCK = 256
 
 
 def guard(
@@ -158,29 +156,27 @@ def _proper(x):
 
 @compiled
 def decode_rows(raw, base_price, scales, price, discount, recommendation, promotion, order, max_order):
-    """Fill the parts from raw (E, N, A)."""
+    """Fill the parts from raw (E, N, A), row by row; only the price, which needs an exponential, goes lane by lane."""
     log_high, log_low, max_discount = scales
+    segments = max(discount.shape[0], recommendation.shape[0])
+    recommended = 1 + discount.shape[0]
+    promoted = recommended + recommendation.shape[0]
+    ordered = promoted + int(promotion.shape[0] > 0)
     for n in range(raw.shape[1]):
         for e in range(raw.shape[0]):
-            price[n, e] = _proper(raw[e, n, 0])
+            row = raw[e, n]
+            price[n, e] = _proper(row[0])
+            for k in range(segments):
+                if discount.shape[0]:
+                    discount[k, n, e] = max(_proper(row[1 + k]), _ZERO) * max_discount
+                if recommendation.shape[0]:
+                    recommendation[k, n, e] = _proper(row[recommended + k])
+            if promotion.shape[0]:
+                promotion[n, e] = _proper(row[promoted])
+            if order.shape[0]:
+                order[n, e] = np.floor(max(_proper(row[ordered]), _ZERO) * max_order[n] + np.float32(0.5))
         for e in range(raw.shape[0]):
             price[n, e] = base_price[n] * price_multiplier(price[n, e], log_high, log_low)
-        column = 1
-        for k in range(discount.shape[0]):
-            for e in range(raw.shape[0]):
-                discount[k, n, e] = max(_proper(raw[e, n, column]), _ZERO) * max_discount
-            column += 1
-        for k in range(recommendation.shape[0]):
-            for e in range(raw.shape[0]):
-                recommendation[k, n, e] = _proper(raw[e, n, column])
-            column += 1
-        if promotion.shape[0]:
-            for e in range(raw.shape[0]):
-                promotion[n, e] = _proper(raw[e, n, column])
-            column += 1
-        if order.shape[0]:
-            for e in range(raw.shape[0]):
-                order[n, e] = np.floor(max(_proper(raw[e, n, column]), _ZERO) * max_order[n] + np.float32(0.5))
 
 
 def market_features(
@@ -209,35 +205,33 @@ def market_features(
 def observe_moving(period, lanes, log_regular, category, tables, out):
     """Fill the columns of `MOVING_FEATURES`."""
     products, markets = lanes.shape[1:]
-    log_price = np.empty((products, markets), lanes.dtype)
-    category_price = np.zeros((category.max() + 1, markets), lanes.dtype)
-    count = np.zeros(category.max() + 1, lanes.dtype)
+    time, log_season, log_outlook, log_ahead, log_now, log_before = tables
+    planes = np.empty((6, products, markets), lanes.dtype)
     same = True
     for e in range(markets):
         same &= period[e] == period[0]
-    for n in range(products):
-        count[category[n]] += _ONE
-        for e in range(markets):
-            log_price[n, e] = logarithm(lanes[LIST_PRICE, n, e]) - log_regular[n]
-            category_price[category[n], e] += log_price[n, e]
-    for c in range(count.size):
-        share = _ONE / count[c]
-        for e in range(markets):
-            category_price[c, e] *= share
-    on_order, rows = np.zeros(markets, lanes.dtype), np.empty((_ROWS, _BLOCK), lanes.dtype)
-    for n in range(products):
-        if lanes.shape[0] > PIPELINE:
-            on_order[:] = lanes[PIPELINE, n]
-            for place in range(PIPELINE + 1, lanes.shape[0]):
-                for e in range(markets):
-                    on_order[e] += lanes[place, n, e]
-        for first in range(0, markets, _BLOCK):
-            span = slice(first, min(first + _BLOCK, markets))
-            _fill_clock(tables, same, period[span], n, rows)
-            prices = (lanes[REFERENCE_PRICE, n, span], lanes[LIST_PRICE, n, span])
-            _fill_prices(*prices, log_price[n, span], category_price[category[n], span], rows)
-            _fill_units(lanes[ON_HAND, n, span], on_order[span], lanes[LAST_UNITS, n, span], rows)
-            _write_block(rows, out[span, n])
+    compare_to_regular(lanes[LIST_PRICE], log_regular, planes[0])
+    compare_to_reference(lanes[REFERENCE_PRICE], lanes[LIST_PRICE], planes[1])
+    average_by_category(planes[0], category, planes[2])
+    position = lanes[ON_HAND].copy()
+    for place in range(PIPELINE, lanes.shape[0]):
+        add(lanes[place], position)
+    cover(lanes[ON_HAND], log_ahead, period, same, planes[3])
+    cover(position, log_now, period, same, planes[4])
+    surprise(lanes[LAST_UNITS], log_before, time, period, planes[5])
+    for e in range(markets):
+        t = period[e]
+        for n in range(products):
+            out[e, n, 0] = time[t, 0]
+            out[e, n, 1] = time[t, 1]
+            out[e, n, 2] = within_limit(planes[0, n, e])
+            out[e, n, 3] = planes[1, n, e]
+            out[e, n, 4] = within_limit(planes[2, n, e])
+            out[e, n, 5] = planes[3, n, e]
+            out[e, n, 6] = planes[4, n, e]
+            out[e, n, 7] = log_season[t, n]
+            out[e, n, 8] = log_outlook[t, n]
+            out[e, n, 9] = planes[5, n, e]
 
 
 @inlined
@@ -247,54 +241,60 @@ def within_limit(x):
 
 
 @compiled
-def _fill_clock(tables, same, period, n, rows):
-    """Columns and forecasts that follow the calendar."""
-    time, by_product = tables[0], tables[1:]
-    first = period[0]
-    if same:
-        for i, row in ((0, 0), (1, 1), (2, STARTED)):
-            rows[row] = time[first, i]
-        for i, row in ((0, 7), (1, 8), (2, AHEAD), (3, NOW), (4, BEFORE)):
-            rows[row] = by_product[i][first, n]
-        return
-    for j in range(period.size):
-        t = period[j]
-        for i, row in ((0, 0), (1, 1), (2, STARTED)):
-            rows[row, j] = time[t, i]
-        for i, row in ((0, 7), (1, 8), (2, AHEAD), (3, NOW), (4, BEFORE)):
-            rows[row, j] = by_product[i][t, n]
+def compare_to_regular(price, log_regular, out):
+    """The column `log_price`, not yet cut to the limit."""
+    for n in range(out.shape[0]):
+        for e in range(out.shape[1]):
+            out[n, e] = logarithm(price[n, e]) - log_regular[n]
 
 
 @compiled
-def _fill_prices(reference, price, log_price, category_price, rows):
-    """Columns of the prices."""
-    for row, values in ((rows[2], log_price), (rows[4], category_price)):
-        for j in range(price.size):
-            row[j] = within_limit(values[j])
-    distance = rows[3]
-    for j in range(price.size):
-        distance[j] = within_limit(logarithm(reference[j] / price[j]))
+def compare_to_reference(reference, price, out):
+    """The column `log_reference`."""
+    for n in range(out.shape[0]):
+        for e in range(out.shape[1]):
+            out[n, e] = within_limit(logarithm(reference[n, e] / price[n, e]))
 
 
 @compiled
-def _fill_units(on_hand, on_order, last, rows):
-    """Columns of stock and sales."""
-    stock, position, surprise = rows[5], rows[6], rows[9]
-    ahead, now, before, started = rows[AHEAD], rows[NOW], rows[BEFORE], rows[STARTED]
-    for j in range(on_order.size):
-        stock[j] = log_cover(log_units(on_hand[j]), ahead[j])
-    for j in range(on_order.size):
-        position[j] = log_cover(log_units(on_hand[j] + on_order[j]), now[j])
-    for j in range(on_order.size):
-        surprise[j] = within_limit(log_surprise(log_units(last[j]), before[j], started[j]))
+def average_by_category(log_price, category, out):
+    """The column `log_category_price`, not yet cut to the limit."""
+    products, markets = out.shape
+    total, count = np.zeros((category.max() + 1, markets), out.dtype), np.zeros(category.max() + 1, out.dtype)
+    for n in range(products):
+        c = category[n]
+        count[c] += _ONE
+        for e in range(markets):
+            total[c, e] += log_price[n, e]
+    for n in range(products):
+        c = category[n]
+        share = _ONE / count[c]
+        for e in range(markets):
+            out[n, e] = total[c, e] * share
 
 
 @compiled
-def _write_block(rows, out):
-    """Transpose a block into rows of a learner; out: (block, F)."""
-    for j in range(out.shape[0]):
-        for i in range(_MOVING):
-            out[j, i] = rows[i, j]
+def cover(units, log_forecast, period, same, out):
+    """A column of stock against the forecast, a (T + 1, N) table."""
+    for n in range(out.shape[0]):
+        if same:
+            wanted = log_forecast[period[0], n]
+            for e in range(out.shape[1]):
+                out[n, e] = log_cover(log_units(units[n, e]), wanted)
+        else:
+            for e in range(out.shape[1]):
+                out[n, e] = log_cover(log_units(units[n, e]), log_forecast[period[e], n])
+
+
+@compiled
+def surprise(last, log_before, time, period, out):
+    """The column `log_surprise`."""
+    for n in range(out.shape[0]):
+        for e in range(out.shape[1]):
+            out[n, e] = log_units(last[n, e])
+        for e in range(out.shape[1]):
+            t = period[e]
+            out[n, e] = within_limit(log_surprise(out[n, e], log_before[t, n], time[t, 2]))
 
 
 @compiled

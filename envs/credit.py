@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .choice import Choice, Situation
-from .choosing import add_reference_effect, lift_shown, logit_weight, multiply, segment_arrivals
+from .choosing import add_reference_effect, lift_shown, logit_weights, segment_arrivals, times_path
 from .fastmath import compiled
 from .parameters import MNL, ChoiceParameters
 
@@ -56,25 +56,29 @@ def charges(
 def _charge(p, price, paid, reference, available, shown, runner_up, multiplier, credit_price, cost, arrays, charge):
     weight, lifted, total, arrivals, season, path = arrays
     segments, products, markets = weight.shape
-    base, margin = np.empty((products, markets), price.dtype), np.empty((products, markets), price.dtype)
-    ignored = np.zeros(markets, price.dtype)
-    customers, row, effect = np.empty_like(arrivals), np.empty(markets, price.dtype), np.empty(markets, price.dtype)
+    base, margin, felt, effect = (
+        np.empty_like(price),
+        np.empty_like(price),
+        np.empty_like(price),
+        np.empty_like(price),
+    )
+    customers, row = np.empty_like(arrivals), np.empty(markets, price.dtype)
+    for n in range(products):
+        felt[n] = credit_price[n]
+        effect[n] = season[p.category[n]]
+    if p.gain.size:
+        add_reference_effect(p.linear_reference, p.gain, p.loss, felt, reference, effect)
+    times_path(p.category, felt, path, felt)
     for k in range(segments):
         for c in range(arrivals.shape[0]):
             g = c * segments + k
             segment_arrivals(
                 arrivals[c], p.share[c, k], multiplier[g] if multiplier.shape[0] else row[:0], customers[c]
             )
+        logit_weights(p.quality[k], p.sensitivity[k], felt, effect, available, base)
+        if shown.size:
+            lift_shown(p.lift[k], shown[k], base, base)
         for n in range(products):
-            c = p.category[n]
-            row[:] = credit_price[n]
-            effect[:] = season[c]
-            if p.gain.size:
-                add_reference_effect(p.linear_reference, p.gain[n], p.loss[n], row, reference[n], effect)
-            multiply(row, path[c], row)
-            logit_weight(p.quality[k, n], p.sensitivity[k, n], row, effect, available[n], base[n], ignored)
-            if shown.size:
-                lift_shown(p.lift[k], n, shown[k], base[n], base[n], ignored)
             margin[n] = (paid[k, n] if paid.shape[0] else price[n]) - cost[n]
         if shown.size:
             charge_slots(p, k, shown[k], runner_up[k], weight[k], margin, customers, charge)

@@ -139,19 +139,15 @@ def _walk_block(mean, u, mass, total, out):
 
 
 @compiled
-def binomial(count: float, probability: float, key: np.uint64) -> float:
-    """How many of `count` >= 0 happen, each with this probability: by inversion, in blocks of at most 64."""
-    if probability <= 0.0 or count < 1.0:
-        return 0.0
-    if probability >= 1.0:
-        return count
+def _binomial(count: float, probability: float, none: NDArray, key: np.uint64) -> float:
+    """How many of `count` >= 1 happen: by inversion, in parts of at most 64; none: (65,) chance that none of so many does."""
     rare = min(probability, 1.0 - probability)
     happened, part, left = 0.0, 0, count
     odds = rare / (1.0 - rare)
     while left >= 1.0:
         size = min(left, 64.0)
         u, k = uniform(derive(key, part)), 0.0
-        mass = (1.0 - rare) ** size
+        mass = none[int(size)]
         total = mass
         while u > total and k < size:
             k += 1.0
@@ -161,6 +157,18 @@ def binomial(count: float, probability: float, key: np.uint64) -> float:
         left -= size
         part += 1
     return happened if rare == probability else count - happened
+
+
+@compiled
+def binomial_lanes(count, probability, keys, counter, out):
+    """Binomial draws of many lanes with one probability; lane e is keyed by the counter-th child of keys[e]."""
+    none, probability = np.empty(65), float(probability)
+    for size in range(none.size):
+        none[size] = (1.0 - min(probability, 1.0 - probability)) ** size
+    for e in range(out.size):
+        out[e] = _ZERO32
+        if count[e] >= _ONE32:
+            out[e] = _binomial(float(count[e]), probability, none, derive(keys[e], counter))
 
 
 @compiled

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from .fastmath import compiled, exponential, inlined
-from .random import BLOCK, binomial, derive, gamma_multiplier, poisson_lanes, uniform
+from .fastmath import compiled, exponential, inlined, logarithm
+from .random import BLOCK, binomial_lanes, derive, gamma_multiplier, poisson_lanes, uniform
 from .state import (
     EXPECTED_PROFIT,
     EXPECTED_REVENUE,
@@ -24,7 +24,7 @@ from .state import (
 # Streams of a product's randomness in a period; demand takes one a segment.
 GAMMA, RATION, RETURN, SPOIL, DEMAND = range(5)
 _ZERO, _ONE, _FOUR, _FIVE, _TWELVE = np.float32(0), np.float32(1), np.float32(4), np.float32(5), np.float32(12)
-_BLOCK_LIMIT, _NEGLIGIBLE = np.float32(64.0), np.float32(1e-7)
+_BLOCK_LIMIT, _NEGLIGIBLE, _MOST_TERMS = np.float32(64.0), np.float32(1e-7), 2000
 
 
 @inlined
@@ -96,91 +96,148 @@ def settle(
     paid: (K, N, E) or (0, N, E). stock, ordered, promoted: (N, E); ordered and promoted may be (0, E). season_ends: (E,)
     or (0,). by_segment is cut in place.
     """
-    products, markets = units.shape
-    covered, mean_paid = np.empty(markets, units.dtype), np.empty(markets, units.dtype)
-    returned, closing = np.zeros(markets, units.dtype), np.empty(markets, units.dtype)
-    scratch = (np.empty(markets, units.dtype), np.empty(markets, units.dtype), np.empty(markets, units.dtype))
-    blocks = (np.empty(BLOCK, units.dtype), np.empty(BLOCK, units.dtype), np.empty(BLOCK, units.dtype))
-    for n in range(products):
-        # Numbers, not arrays: a tuple of arrays is slow to hand on.
-        own = (
-            m.sold_cost[n],
-            m.lost_sale_cost[n],
-            m.return_probability[n],
-            m.handling_cost[n],
-            m.holding_cost[n],
-            m.backlog_cost[n],
-        )
-        salvage = m.salvage_value[n]
-        cut_to_stock(m.backlog, demand[n], stock[n], money[UNITS, n], money[LOST, n])
-        if paid.shape[0]:
-            ration_row(keys, counter(n, RATION, segments), demand[n], money[UNITS, n], by_segment[:, n])
-            paid_row(paid[:, n], mean[:, n], units[n], price[n], mean_paid)
-            paid_row(paid[:, n], by_segment[:, n], money[UNITS, n], mean_paid, money[PAID, n])
-        else:
-            mean_paid[:] = price[n]
-            money[PAID, n] = price[n]
-        expected_sales(units[n], m.overdispersion[n], stock[n], blocks, covered)
-        if m.return_probability[n] > _ZERO:
-            stream = counter(n, RETURN, segments)
-            for e in range(markets):
-                sold = float(money[UNITS, n, e])
-                returned[e] = binomial(sold, float(m.return_probability[n]), derive(keys[e], stream))
-            flows[RETURNED, n] = returned
-        leftover(stock[n], money[UNITS, n], returned, closing)
-        earn(
-            own, money[UNITS, n], returned, money[LOST, n], closing, money[PAID, n], money[REVENUE, n], money[PROFIT, n]
-        )
-        leave(salvage, closing, season_ends, money[REVENUE, n], money[PROFIT, n])
-        expected = (money[EXPECTED_REVENUE, n], money[EXPECTED_PROFIT, n])
-        expect(m.backlog, own, units[n], covered, stock[n], mean_paid, scratch, closing, *expected)
-        leave(salvage, closing, season_ends, *expected)
-        spend(m, n, ordered, promoted, money)
-        if m.return_probability[n] > _ZERO:
-            returned[:] = _ZERO
+    sold, lost, mean_paid = money[UNITS], money[LOST], price
+    cut_to_stock(m.backlog, demand, stock, sold, lost)
+    money[PAID] = price
+    if paid.shape[0]:
+        mean_paid = np.empty_like(price)
+        for n in range(price.shape[0]):
+            ration_row(keys, counter(n, RATION, segments), demand[n], sold[n], by_segment[:, n])
+        average_paid(paid, mean, units, price, mean_paid)
+        average_paid(paid, by_segment, sold, mean_paid, money[PAID])
+    covered, closing, spare = np.empty_like(price), np.empty_like(price), np.empty_like(price)
+    returns = flows.shape[0] > 0 and m.return_probability.max() > _ZERO
+    subtract(stock, sold, closing)
+    earn(m.sold_cost, m.lost_sale_cost, sold, lost, money[PAID], money[REVENUE], money[PROFIT])
+    if returns:
+        draw_returns(m.return_probability, keys, segments, sold, flows[RETURNED])
+        take_back(m, flows[RETURNED], money[PAID], closing, money[REVENUE], money[PROFIT])
+    keep(m, closing, season_ends, money[REVENUE], money[PROFIT])
+    expected_sales(units, m.overdispersion, stock, covered)
+    bought = units if m.backlog else covered
+    subtract(stock, covered, closing)
+    subtract(units, bought, spare)
+    earn(m.sold_cost, m.lost_sale_cost, bought, spare, mean_paid, money[EXPECTED_REVENUE], money[EXPECTED_PROFIT])
+    if returns:
+        scale_rows(bought, m.return_probability, spare)
+        take_back(m, spare, mean_paid, closing, money[EXPECTED_REVENUE], money[EXPECTED_PROFIT])
+    keep(m, closing, season_ends, money[EXPECTED_REVENUE], money[EXPECTED_PROFIT])
+    if m.backlog:
+        # The mean of the stock left is never below zero: what is owed is the demand not covered.
+        subtract(units, covered, spare)
+        charge_rows(m.backlog_cost, spare, money[EXPECTED_PROFIT])
+    spend(m, ordered, promoted, money)
 
 
 @compiled
-def leftover(stock, sold, returned, closing):
-    """Units on hand once a period's sales and returns are done."""
-    for e in range(closing.size):
-        closing[e] = stock[e] - sold[e] + returned[e]
+def subtract(left, right, out):
+    """out = left - right."""
+    for n in range(out.shape[0]):
+        for e in range(out.shape[1]):
+            out[n, e] = left[n, e] - right[n, e]
 
 
 @compiled
-def spend(m, n, ordered, promoted, money):
+def scale_rows(values, factor, out):
+    """out = values times its product's factor."""
+    for n in range(out.shape[0]):
+        for e in range(out.shape[1]):
+            out[n, e] = values[n, e] * factor[n]
+
+
+@compiled
+def charge_rows(cost, units, profit):
+    """profit -= units times its product's cost."""
+    for n in range(units.shape[0]):
+        if cost[n] != _ZERO:
+            for e in range(units.shape[1]):
+                profit[n, e] -= cost[n] * units[n, e]
+
+
+@compiled
+def earn(cost, lost_cost, sold, lost, paid, revenue, profit):
+    """Revenue, and profit less unit costs and lost sales, from units sold and lost (all drawn, or all expected)."""
+    for n in range(sold.shape[0]):
+        for e in range(sold.shape[1]):
+            revenue[n, e] = sold[n, e] * paid[n, e]
+        for e in range(sold.shape[1]):
+            profit[n, e] = revenue[n, e] - cost[n] * sold[n, e] - lost_cost[n] * lost[n, e]
+
+
+@compiled
+def draw_returns(probability, keys, segments, sold, returned):
+    """How many of the units sold come back."""
+    for n in range(sold.shape[0]):
+        if probability[n] > _ZERO:
+            binomial_lanes(sold[n], probability[n], keys, counter(n, RETURN, segments), returned[n])
+
+
+@compiled
+def take_back(m, returned, paid, closing, revenue, profit):
+    """Refund what came back, and put it on the shelf."""
+    for n in range(returned.shape[0]):
+        if m.return_probability[n] > _ZERO:
+            saved = m.sold_cost[n] - m.handling_cost[n]
+            for e in range(returned.shape[1]):
+                revenue[n, e] -= returned[n, e] * paid[n, e]
+            for e in range(returned.shape[1]):
+                profit[n, e] += returned[n, e] * (saved - paid[n, e])
+            for e in range(returned.shape[1]):
+                closing[n, e] += returned[n, e]
+
+
+@compiled
+def keep(m, closing, season_ends, revenue, profit):
+    """What the units left cost to hold, what the units owed cost, and what is salvaged at the end of a season."""
+    for n in range(closing.shape[0]):
+        if m.holding_cost[n] > _ZERO:
+            for e in range(closing.shape[1]):
+                profit[n, e] -= m.holding_cost[n] * max(closing[n, e], _ZERO)
+        if m.backlog_cost[n] > _ZERO:
+            for e in range(closing.shape[1]):
+                profit[n, e] += m.backlog_cost[n] * min(closing[n, e], _ZERO)
+        if season_ends.size and m.salvage_value[n] != _ZERO:
+            for e in range(closing.shape[1]):
+                salvage = m.salvage_value[n] * max(closing[n, e], _ZERO) if season_ends[e] else _ZERO
+                revenue[n, e] += salvage
+                profit[n, e] += salvage
+
+
+@compiled
+def spend(m, ordered, promoted, money):
     """Take what orders and promotions cost off the profit, drawn and expected."""
-    if ordered.shape[0] and m.ordered_cost[n] + m.order_cost[n] > _ZERO:
-        charge_orders(m.ordered_cost[n], m.order_cost[n], ordered[n], money[PROFIT, n])
-        charge_orders(m.ordered_cost[n], m.order_cost[n], ordered[n], money[EXPECTED_PROFIT, n])
-    if promoted.shape[0] and m.promotion_cost[n] > _ZERO:
-        for e in range(promoted.shape[1]):
-            money[PROFIT, n, e] -= m.promotion_cost[n] * promoted[n, e]
-            money[EXPECTED_PROFIT, n, e] -= m.promotion_cost[n] * promoted[n, e]
+    for row in (PROFIT, EXPECTED_PROFIT):
+        if promoted.shape[0]:
+            charge_rows(m.promotion_cost, promoted, money[row])
+        if ordered.shape[0]:
+            charge_rows(m.ordered_cost, ordered, money[row])
+            for n in range(ordered.shape[0]):
+                if m.order_cost[n] > _ZERO:
+                    for e in range(ordered.shape[1]):
+                        money[row, n, e] -= m.order_cost[n] if ordered[n, e] > _ZERO else _ZERO
 
 
 @compiled
 def cut_to_stock(backlog, demand, stock, sold, lost):
-    """Units sold and lost of one product."""
-    if backlog:
-        for e in range(sold.size):
-            sold[e] = demand[e]
-            lost[e] = _ZERO
-    else:
-        for e in range(sold.size):
-            sold[e] = min(demand[e], stock[e])
-            lost[e] = demand[e] - sold[e]
+    """Units sold and lost."""
+    for n in range(sold.shape[0]):
+        for e in range(sold.shape[1]):
+            sold[n, e] = demand[n, e] if backlog else min(demand[n, e], stock[n, e])
+        for e in range(sold.shape[1]):
+            lost[n, e] = demand[n, e] - sold[n, e]
 
 
 @compiled
-def paid_row(paid, units, total, otherwise, out):
-    """Mean price paid over the segments' units, both (K, E); `otherwise` where there are none."""
+def average_paid(paid, units, total, otherwise, out):
+    """Mean price paid over the segments' units, both (K, N, E); `otherwise` where there are none."""
     out[:] = _ZERO
     for k in range(paid.shape[0]):
-        for e in range(out.size):
-            out[e] += paid[k, e] * units[k, e]
-    for e in range(out.size):
-        out[e] = out[e] / total[e] if total[e] > _ZERO else otherwise[e]
+        for n in range(out.shape[0]):
+            for e in range(out.shape[1]):
+                out[n, e] += paid[k, n, e] * units[k, n, e]
+    for n in range(out.shape[0]):
+        for e in range(out.shape[1]):
+            out[n, e] = out[n, e] / total[n, e] if total[n, e] > _ZERO else otherwise[n, e]
 
 
 @compiled
@@ -221,45 +278,56 @@ def _ration(units, e, total, stock, key):
 
 
 @compiled
-def expected_sales(mean, overdispersion, stock, blocks, out):
+def expected_sales(mean, overdispersion, stock, out):
     """E[min(demand, stock)]; demand is Poisson, or negative binomial under a gamma multiplier."""
-    for first in range(0, out.size, BLOCK):
-        rate, units, block = mean[first : first + BLOCK], stock[first : first + BLOCK], out[first : first + BLOCK]
-        scarce, hard, shorts = np.int32(0), np.int32(0), blocks[2]
-        for j in range(block.size):
-            # Beyond this the shortfall is below float32's resolution; gamma tails are longer than Poisson's.
-            spread = np.sqrt(rate[j] + overdispersion * rate[j] * rate[j])
-            short = np.int32(units[j] <= rate[j] + (_FIVE + _TWELVE * overdispersion) * spread + _FOUR)
-            shorts[j] = np.float32(short)
-            alone = short & np.int32((rate[j] > _BLOCK_LIMIT) | (overdispersion > _ZERO))
-            block[j] = rate[j]
-            scarce = np.int32(scarce | (short & (alone ^ np.int32(1))))
-            hard = np.int32(hard | alone)
-        if scarce:
-            _expected_block(rate, units, blocks[0], blocks[1], block)
-            # A lane with ample stock must not depend on the company it keeps.
-            for j in range(block.size):
-                block[j] = block[j] if shorts[j] > _ZERO else rate[j]
-        if hard:
-            for j in range(block.size):
-                if rate[j] > _BLOCK_LIMIT or overdispersion > _ZERO:
-                    block[j] = _expected_sale(float(rate[j]), float(overdispersion), float(units[j]))
+    shorts, mass, beyond = np.empty(BLOCK, mean.dtype), np.empty(BLOCK, mean.dtype), np.empty(BLOCK, mean.dtype)
+    for n in range(mean.shape[0]):
+        variance = overdispersion[n]
+        for first in range(0, mean.shape[1], BLOCK):
+            last = min(first + BLOCK, mean.shape[1])
+            scarce, hard = np.int32(0), np.int32(0)
+            for e in range(first, last):
+                short = np.int32(stock[n, e] <= ample(mean[n, e], variance))
+                alone = short & np.int32(mean[n, e] > _BLOCK_LIMIT)
+                out[n, e] = mean[n, e]
+                scarce = np.int32(scarce | (short ^ alone))
+                hard = np.int32(hard | alone)
+            block = slice(first, last)
+            if scarce:
+                _expected_block(mean[n, block], variance, stock[n, block], shorts, mass, beyond, out[n, block])
+            if hard:
+                for e in range(first, last):
+                    if mean[n, e] > _BLOCK_LIMIT:
+                        out[n, e] = _expected_sale(float(mean[n, e]), float(variance), float(stock[n, e]))
+
+
+@inlined
+def ample(rate, variance):
+    """Stock beyond which the shortfall is below float32's resolution; gamma tails are longer than Poisson's."""
+    return rate + (_FIVE + _TWELVE * variance) * np.sqrt(rate + variance * rate * rate) + _FOUR
 
 
 @compiled
-def _expected_block(rate, stock, mass, beyond, out):
-    """The sum of P(demand > k) over k below the stock, all lanes in step; Poisson means up to the block limit."""
+def _expected_block(rate, variance, stock, shorts, mass, beyond, out):
+    """The sum of P(demand > k) over k below the stock, the lanes that may run short in step.
+
+    P(k + 1) / P(k) is rate (1 + k variance) / ((1 + rate variance) (k + 1)): negative binomial, Poisson for variance 0.
+    """
     for j in range(out.size):
-        mass[j] = exponential(-rate[j])
-        # A lane with a larger mean goes alone, later.
-        beyond[j] = _ONE - mass[j] if rate[j] <= _BLOCK_LIMIT else _ZERO
-        out[j] = min(stock[j], _ZERO)
-    for k in range(256):
-        here, reciprocal, going = np.float32(k), np.float32(1.0 / (k + 1.0)), np.int32(0)
+        shorts[j] = np.float32(np.int32(stock[j] <= ample(rate[j], variance)) & np.int32(rate[j] <= _BLOCK_LIMIT))
+    for j in range(out.size):
+        mass[j] = exponential(-logarithm(_ONE + variance * rate[j]) / variance if variance > _ZERO else -rate[j])
+    for j in range(out.size):
+        # A lane with ample stock must not depend on the company it keeps: it takes no part.
+        beyond[j] = (_ONE - mass[j]) * shorts[j]
+    for j in range(out.size):
+        out[j] = min(stock[j], _ZERO) if shorts[j] > _ZERO else rate[j]
+    for k in range(_MOST_TERMS):
+        here, step, going = np.float32(k), (_ONE + np.float32(k) * variance) / np.float32(k + 1), np.int32(0)
         for j in range(out.size):
             counts = np.int32(stock[j] > here) & np.int32(beyond[j] > _NEGLIGIBLE)
             out[j] += beyond[j] if counts else _ZERO
-            mass[j] *= rate[j] * reciprocal
+            mass[j] *= step * rate[j] / (_ONE + variance * rate[j])
             beyond[j] -= mass[j]
             going = np.int32(going | counts)
         if going == 0:
@@ -309,62 +377,6 @@ def _partial_moment(rate, variance, stock, side):
 
 
 @compiled
-def earn(own, sold, returned, lost, closing, paid, revenue, profit):
-    """Revenue and profit of one product from units sold, returned, lost and left on hand (all drawn, or all expected)."""
-    cost, lost_cost, return_probability, handling, holding, owing = own
-    for e in range(sold.size):
-        revenue[e] = (sold[e] - returned[e]) * paid[e]
-    for e in range(sold.size):
-        profit[e] = revenue[e] - cost * sold[e] - lost_cost * lost[e]
-    if return_probability > _ZERO:
-        for e in range(sold.size):
-            profit[e] += (cost - handling) * returned[e]
-    if holding > _ZERO:
-        for e in range(sold.size):
-            profit[e] -= holding * max(closing[e], _ZERO)
-    if owing > _ZERO:
-        for e in range(sold.size):
-            profit[e] += owing * min(closing[e], _ZERO)
-
-
-@compiled
-def leave(salvage, closing, season_ends, revenue, profit):
-    """What is left at the end of a season brings its salvage value."""
-    if season_ends.size and salvage != _ZERO:
-        for e in range(closing.size):
-            if season_ends[e]:
-                left = salvage * max(closing[e], _ZERO)
-                revenue[e] += left
-                profit[e] += left
-
-
-@compiled
-def expect(backlog, own, mean, covered, stock, paid, scratch, closing, revenue, profit):
-    """Expected revenue and profit, and closing stock. covered: E[min(demand, stock)]; with a backlog all demand is sold."""
-    sold, lost, returned = scratch
-    for e in range(mean.size):
-        sold[e] = mean[e] if backlog else covered[e]
-    for e in range(mean.size):
-        lost[e] = mean[e] - sold[e]
-    for e in range(mean.size):
-        returned[e] = own[2] * sold[e]
-    leftover(stock, covered, returned, closing)
-    earn(own, sold, returned, lost, closing, paid, revenue, profit)
-    if backlog:
-        # `earn` saw the mean of stock left, which is never below zero: what is owed is the demand not covered.
-        for e in range(mean.size):
-            profit[e] -= own[5] * (mean[e] - covered[e])
-
-
-@compiled
-def charge_orders(unit_cost, order_cost, ordered, profit):
-    """Take what an order costs off the profit."""
-    for e in range(profit.size):
-        if ordered[e] > _ZERO:
-            profit[e] -= unit_cost * ordered[e] + order_cost
-
-
-@compiled
 def order(level, asked, period, immediate, lanes, quantity):
     """Place a period's orders: on hand at once, or in each market's slot of the pipeline.
 
@@ -402,8 +414,9 @@ def order_up_to(level, on_hand, first_slot, quantity):
 @compiled
 def spoil(probability, keys, n, segments, closing, perished):
     """Take what perishes off one product's closing stock, (E,)."""
+    gone = np.empty_like(closing)
+    binomial_lanes(closing, probability, keys, counter(n, SPOIL, segments), gone)
     for e in range(closing.size):
-        if closing[e] >= _ONE:
-            gone = binomial(float(closing[e]), float(probability), derive(keys[e], counter(n, SPOIL, segments)))
-            closing[e] -= gone
-            perished[e] += gone
+        closing[e] -= gone[e]
+    for e in range(closing.size):
+        perished[e] += gone[e]
