@@ -49,5 +49,7 @@ bench: $(STAMP)
 docs: $(STAMP)
 	@$(BIN)/python docs/generate.py
 
+# Numba's caches too: a changed function would live on in its callers of other files.
 clean:
 	rm -rf build dist *.egg-info demo runs .pytest_cache .ruff_cache
+	find $(PACKAGES) docs tests -name '*.nb[ic]' -delete

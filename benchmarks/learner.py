@@ -10,7 +10,6 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
 
 from ..envs import make_sb3_env
-from .market import market_of
 
 
 def _rate(model: PPO, steps: int) -> float:
@@ -25,7 +24,7 @@ def table() -> list[dict[str, Any]]:
     """Steps a second of PPO here and there, and their ratio."""
     torch.set_num_threads(1)
     cartpole = _rate(PPO("MlpPolicy", make_vec_env("CartPole-v1", n_envs=8), device="cpu", seed=0), 30_000)
-    venv = make_sb3_env(market_of(10), num_envs=256, reward="expected")
+    venv = make_sb3_env("bench-10", num_envs=256, reward="expected")
     settings = {"n_steps": 64, "batch_size": 4096, "n_epochs": 4, "device": "cpu", "seed": 0}
     market = _rate(PPO("MlpPolicy", venv, **settings), 150_000)
     return [

@@ -1,31 +1,145 @@
-"""Bring the generated parts of README and docs up to date: what stands between markers comes from the commands."""
+"""Bring the generated parts of README and docs up to date: what stands between markers comes from the code."""
 
 from __future__ import annotations
 
 import base64
+import inspect
 import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import MISSING, Field, fields
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from repricer.evaluation import solve
 from repricer.evaluation.plots import learning_plot
+from repricer.pricing import FIXED_FEATURES, MARKET_FEATURES, MOVING_FEATURES, SEGMENT_FEATURES
+from repricer.scenarios import STRESSES, MarketSpec, load_scenario, registered, sections
+from repricer.scenarios.card import group
 
 ROOT = Path(__file__).parents[1]
+
+
+def filled(page: str, old: str, marker: str, text: str) -> str:
+    """The page's old content with the text between its markers."""
+    pattern = rf"(<!-- {marker}:begin.*?-->\n).*?(<!-- {marker}:end -->)"
+    new, count = re.subn(pattern, lambda m: m[1] + text.rstrip() + "\n" + m[2], old, flags=re.DOTALL)
+    if count != 1:
+        raise ValueError(f"{page} must hold the markers {marker}:begin and {marker}:end once; got {count}; add them")
+    return new
 
 
 def between(page: str, marker: str, text: str) -> None:
     """Put the text between the page's markers."""
     path = ROOT / page
-    old = path.read_text(encoding="utf-8")
-    pattern = rf"(<!-- {marker}:begin.*?-->\n).*?(<!-- {marker}:end -->)"
-    new, count = re.subn(pattern, lambda m: m[1] + text.rstrip() + "\n" + m[2], old, flags=re.DOTALL)
-    if count != 1:
-        raise ValueError(f"{page} must hold the markers {marker}:begin and {marker}:end once; got {count}; add them")
-    path.write_text(new, encoding="utf-8")
+    path.write_text(filled(page, path.read_text(encoding="utf-8"), marker, text), encoding="utf-8")
 
 
-def main() -> None:
+def table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """A Markdown table."""
+    lines = [heads, tuple("---" for _ in heads), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines) + "\n"
+
+
+def scenario_sections() -> Iterator[tuple[Field, type]]:
+    """The fields of a `MarketSpec` that are sections, each with its class."""
+    for item in fields(MarketSpec):
+        kind = getattr(sections, str(item.type).removesuffix(" | None"), None)
+        if kind is not None:
+            yield item, kind
+
+
+def sections_text() -> str:
+    """Every section of a scenario file: what it means, and its keys."""
+    parts = []
+    for item, kind in scenario_sections():
+        needed = "needed" if item.default is MISSING and item.default_factory is MISSING else "may be left out"
+        rows = (
+            (f"`{key.name}`", _shape(key), key.metadata["doc"], _allowed(key), _default(key)) for key in fields(kind)
+        )
+        heads = ("key", "shape", "meaning", "allowed", "default")
+        parts.append(f"### `[{item.name}]`, {needed}\n\n{inspect.getdoc(kind)}\n\n{table(heads, rows)}")
+    return "\n".join(parts)
+
+
+def _shape(key: Field) -> str:
+    if "shape" in key.metadata:
+        whole = "whole number" if str(key.type).startswith("int") else "number"
+        return " × ".join(key.metadata["shape"]) or whole
+    if "flag" in key.metadata:
+        return "switch"
+    return "names" if str(key.type).startswith("tuple") else "prices" if "Ladder" in str(key.type) else "word"
+
+
+def _allowed(key: Field) -> str:
+    if "choices" in key.metadata:
+        return ", ".join(f"`{word}`" for word in key.metadata["choices"])
+    if "shape" not in key.metadata:
+        return ""
+    low, high = key.metadata["low"], key.metadata["high"]
+    return f"{low:g} to {high:g}" if np.isfinite(high) else f"{low:g} or more"
+
+
+def _default(key: Field) -> str:
+    if key.default is MISSING:
+        return "needed"
+    return "none" if key.default is None else f"`{_toml(key.default)}`"
+
+
+def _toml(content: Any) -> str:
+    """As a scenario file has it."""
+    if isinstance(content, bool):
+        return str(content).lower()
+    if isinstance(content, tuple):
+        return f"[{', '.join(map(_toml, content))}]"
+    return f'"{content}"' if isinstance(content, str) else f"{content:g}"
+
+
+def features_text() -> str:
+    """What a network sees of a product."""
+    groups = {
+        "moving": MOVING_FEATURES,
+        "market": MARKET_FEATURES,
+        "fixed": FIXED_FEATURES,
+        "fixed, one a segment": SEGMENT_FEATURES,
+    }
+    rows = ((f"`{name}`", kind, text) for kind, features in groups.items() for name, text in features.items())
+    return table(("feature", "kind", "meaning"), rows)
+
+
+def scenarios_text() -> str:
+    """The scenarios of this package, with the optimum where a solver reaches it."""
+    kinds = {"textbook": [], "shops": [], "benchmarks": []}
+    for name, source in registered().items():
+        if not isinstance(source, Path):  # another package's
+            continue
+        spec = load_scenario(name)
+        optimum = solve(spec)
+        best = "–" if optimum is None else f"{optimum.value:.6g}, {optimum.method}"
+        size = f"{len(spec.products.names)} × {spec.market.horizon_periods}"
+        kinds[group(spec)].append((f"`{name}`", size, best, spec.summary))
+    heads = ("scenario", "products × periods", "optimum", "what it is")
+    return "\n".join(f"**{kind.capitalize()}**\n\n{table(heads, rows)}" for kind, rows in kinds.items())
+
+
+def stresses_text() -> str:
+    """The stress tests."""
+    return table(("stress", "what happens"), ((f"`{name}`", stress.meaning) for name, stress in STRESSES.items()))
+
+
+MARKET_PAGE = {
+    "sections": sections_text,
+    "features": features_text,
+    "scenarios": scenarios_text,
+    "stresses": stresses_text,
+}
+"""Markers of docs/market.md and what stands between them."""
+
+
+def demo() -> None:
     """Run the demo (a finished one is read again) and write what it said."""
     command = [sys.executable, "-m", "repricer.cli", "demo", "--out", "demo"]
     said = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
@@ -34,6 +148,13 @@ def main() -> None:
     history = json.loads((ROOT / "demo" / "run" / "run.json").read_text(encoding="utf-8"))["history"]
     plot = learning_plot(history, objective="profit", unit="%")
     (ROOT / "docs" / "learning.svg").write_bytes(base64.b64decode(plot.source.partition(",")[2]))
+
+
+def main() -> None:
+    """The tables of the market page, then the demo."""
+    for marker, text in MARKET_PAGE.items():
+        between("docs/market.md", marker, text())
+    demo()
 
 
 if __name__ == "__main__":

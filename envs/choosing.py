@@ -215,7 +215,7 @@ def choose(p, period, regime, now, scale, scratch, out):
     rival_units[:] = _ZERO
     total[:] = _ONE
     if p.family == CHEAPEST:
-        choose_cheapest(p, price, effect, available, promoted, rival_price, arrivals, path, mean, units, rival_units)
+        choose_cheapest(p, now, arrivals, season, path, effect, mean, units, rival_units)
         return
     felt, factor, row = scratch[:products], scratch[products:-1], scratch[-1]
     rival, later = np.empty_like(rival_price), np.empty_like(arrivals)
@@ -272,34 +272,45 @@ def share_out(p, k, arrivals, multiplier, pool, total, later, row, factor, waiti
 
 
 @compiled
-def choose_cheapest(p, price, effect, available, promoted, rival_price, arrivals, path, mean, units, rival_units):
-    """The lowest price of each category takes all who can pay it; equal lowest prices share them."""
-    products, markets = price.shape
-    for c in range(arrivals.shape[0]):
-        for e in range(markets):
-            lowest, sellers = math.inf, 0
-            for n in range(products):
-                if p.category[n] == c and available[n, e] > 0:
-                    lowest, sellers = _lower(price[n, e], lowest, sellers)
-            for r in range(rival_price.shape[0]):
-                if p.rival_category[r] == c:
-                    lowest, sellers = _lower(rival_price[r, e], lowest, sellers)
-            for k in range(p.quality.shape[0]):
+def choose_cheapest(p, now, arrivals, season, path, effect, mean, units, rival_units):
+    """The lowest price of each category takes all of a segment who can pay it; equal lowest prices share them."""
+    price, _, available, paid, _, promoted, rival_price, multiplier, _ = now
+    segments, markets = p.quality.shape[0], price.shape[1]
+    for k in range(segments):
+        prices = paid[k] if paid.shape[0] else price
+        for c in range(arrivals.shape[0]):
+            for e in range(markets):
+                lowest, sellers = cheapest_offer(p, c, e, prices, available, rival_price)
                 customers = arrivals[c, e] * p.share[c, k] / max(sellers, 1)
-                for n in range(products):
+                if multiplier.shape[0]:
+                    customers *= multiplier[c * segments + k, e]
+                for n in range(price.shape[0]):
                     if p.category[n] == c:
-                        u = p.quality[k, n] - p.sensitivity[k, n] * path[c, e] * price[n, e] + effect[n, e]
+                        u = p.quality[k, n] - p.sensitivity[k, n] * path[c, e] * prices[n, e] + effect[n, e]
                         if p.promotion.size:
                             u += np.log(p.promotion[k, n]) * promoted[n, e]
-                        wins = available[n, e] > 0 and price[n, e] == lowest
+                        wins = available[n, e] > 0 and prices[n, e] == lowest
                         bought = customers * min(max(u, 0.0), 1.0) if wins else 0.0
                         units[n, e] += bought
                         if mean.shape[0]:
                             mean[k, n, e] = bought
                 for r in range(rival_price.shape[0]):
                     if p.rival_category[r] == c and rival_price[r, e] == lowest:
-                        u = p.rival_quality[k, r] - p.rival_sensitivity[k, r] * path[c, e] * rival_price[r, e]
+                        u = p.rival_quality[k, r] - p.rival_sensitivity[k, r] * path[c, e] * lowest + season[c, e]
                         rival_units[r, e] += customers * min(max(u, 0.0), 1.0)
+
+
+@compiled
+def cheapest_offer(p, c, e, prices, available, rival_price):
+    """The lowest price of a category in one market, and how many ask it."""
+    lowest, sellers = math.inf, 0
+    for n in range(prices.shape[0]):
+        if p.category[n] == c and available[n, e] > 0:
+            lowest, sellers = _lower(prices[n, e], lowest, sellers)
+    for r in range(rival_price.shape[0]):
+        if p.rival_category[r] == c:
+            lowest, sellers = _lower(rival_price[r, e], lowest, sellers)
+    return lowest, sellers
 
 
 @compiled
@@ -341,7 +352,10 @@ def choose_promoted(score, most, promoted):
     their bits are.
     """
     products, markets = score.shape
-    bits, low, high = score.view(np.int32), np.zeros(markets, np.int32), np.full(markets, _INFINITE, np.int32)
+    bits, low, high = score.view(np.int32).copy(), np.zeros(markets, np.int32), np.full(markets, _INFINITE, np.int32)
+    for n in range(products):
+        for e in range(markets):
+            bits[n, e] = bits[n, e] if bits[n, e] <= _INFINITE else 0
     middle, count = np.empty(markets, np.int32), np.empty(markets, np.int32)
     for _ in range(31 if most < products else 0):
         for e in range(markets):

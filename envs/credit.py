@@ -33,7 +33,8 @@ def charges(
     slot in the counterfactual, or (0, E). cost: (N,) currency per unit, zero where revenue counts.
     """
     charge = np.zeros(choice.units.shape, np.float32)
-    if p.family == MNL:  # else one product a category: nobody to take from
+    # Elsewhere a category has one product, nobody to take from; `cheapest` has no closed form and goes without.
+    if p.family == MNL:
         arrays = (choice.weight, choice.lifted, choice.total, choice.arrivals, choice.season, choice.path)
         _charge(
             p,

@@ -145,6 +145,7 @@ class Dynamics:
             stock,
             choice.mean,
             choice.units,
+            self._chances(halves),
             ordered,
             situation.promoted,
             ends,
@@ -157,7 +158,8 @@ class Dynamics:
         if now.credit_price is not None:
             profit = spec.market.objective == "profit"
             cost = spec.products.unit_cost.astype(np.float32) * np.float32(profit)
-            taken = charges(self.choice, situation, halves[-1], now.credit_price, runner_up, cost)
+            of_halves = [charges(self.choice, situation, half, now.credit_price, runner_up, cost) for half in halves]
+            taken = of_halves[0] if len(halves) == 1 else of_halves[0] + of_halves[1]
         last_price = now.rival_price if now.rival_answer is None else now.rival_answer
         outcome = Outcome(
             price=now.price,
@@ -225,9 +227,16 @@ class Dynamics:
         if now.rival_answer is None:
             return [mean_demand(self.choice, situation, self._family, **wanted)]
         scale = 1.0 if self.spec.arrivals.process == "single" else 0.5
-        first = situation._replace(scale=scale)
+        # Of those who waited half come in each half; those who wait in either half come back in the next period.
+        first = situation._replace(scale=scale, waiting=situation.waiting * np.float32(scale))
         second = first._replace(rival_price=now.rival_answer)
         return [mean_demand(self.choice, half, self._family, **wanted) for half in (first, second)]
+
+    def _chances(self, halves: list[Choice]) -> Floats:
+        """(H, N, E) probability of a sale to the customer of each half, or (0, N, E) where any number come."""
+        if self.spec.arrivals.process == "single":
+            return np.stack([half.units for half in halves])
+        return np.empty((0, *halves[0].units.shape), np.float32)
 
     def _draw(self, halves: list[Choice], choice: Choice, keys: NDArray[np.uint64]) -> tuple[Floats, Floats, Floats]:
         """Demand (N, E), by segment (K, N, E) or (0, N, E), and the rivals' units (R, E)."""
@@ -309,4 +318,5 @@ def _whole(halves: list[Choice]) -> Choice:
         mean=first.mean + second.mean,
         units=first.units + second.units,
         rival_units=first.rival_units + second.rival_units,
+        waiting=first.waiting + second.waiting,
     )

@@ -103,8 +103,9 @@ class Face:
     def rewards(self, outcome: Outcome) -> NDArray[np.float32]:
         """(rows,) reward of a period. Product-wise, what a product took from the others is charged to it."""
         money = self.market.money(outcome, expected=self.reward == "expected")
-        rows = (money - outcome.charge).reshape(-1) if self.product_wise else money.sum(axis=1)
-        return rows * np.float32(self.reward_scale)
+        # In double precision the sum does not depend on the order, which numpy chooses by the size of the batch.
+        rows = (money - outcome.charge).reshape(-1) if self.product_wise else money.sum(axis=1, dtype=np.float64)
+        return (rows * self.reward_scale).astype(np.float32)
 
     def info(self, outcome: Outcome) -> dict[str, NDArray]:
         """What happened, for `info`: (E, N) arrays in currency or units; `shown` is (E, K) product numbers.
@@ -115,7 +116,7 @@ class Face:
         kinds = ("list_price", "paid", "units", "lost", "trail", "shown")
         money = ("revenue", "profit", "expected_revenue", "expected_profit")
         facts = {name: getattr(outcome, name) for name in kinds + money}
-        facts["expected_reward"] = self.market.money(outcome, expected=True).sum(axis=1)
+        facts["expected_reward"] = self.market.money(outcome, expected=True).sum(axis=1, dtype=np.float64)
         stated = outcome.propensity
         facts["propensity"] = np.zeros_like(outcome.units) if stated is None else stated
         return facts

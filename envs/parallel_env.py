@@ -9,7 +9,8 @@ from gymnasium.spaces import Box, Space
 from numpy.typing import NDArray
 from pettingzoo import ParallelEnv
 
-from ..pricing import FEATURE_LIMIT, ActionLayout, feature_rows, row_width
+from ..pricing import FEATURE_LIMIT, feature_rows, row_width
+from ..pricing.layout import price_multiplier
 from ..scenarios import MarketSpec, ScenarioError
 from .expected import rival_catalogue
 from .face import Face, Reward
@@ -42,10 +43,7 @@ class MarketParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float32
         self.face, self.render_mode = Face(market, reward=reward), render_mode
         names = rivals.seller or rivals.names
         self._offers = {name: np.flatnonzero(np.array(names) == name) for name in dict.fromkeys(names)}
-        self._layouts = {
-            name: _layout(*(bound[offers] for bound in (rivals.floor, rivals.ceiling, rivals.regular_price)))
-            for name, offers in self._offers.items()
-        }
+        self._reach = _reach(rivals.floor, rivals.ceiling, rivals.regular_price)
         self.possible_agents = [OWN, *self._offers]
         self.agents = list(self.possible_agents)
         self.observation_spaces: dict[str, Space] = {
@@ -79,8 +77,9 @@ class MarketParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float32
         prices = np.full((1, market.spec.sizes["R"]), np.nan, np.float32)
         for name, offers in self._offers.items():
             assert market.spec.competitors is not None, "checked when it was made"
-            multiplier = self._layouts[name].decode(np.nan_to_num(np.asarray(actions[name], np.float32))[:, None])
-            prices[0, offers] = market.spec.competitors.regular_price[offers] * multiplier.price_multiplier
+            raw = np.clip(np.nan_to_num(np.asarray(actions[name], np.float32)), -1.0, 1.0)
+            multiplier = price_multiplier(raw, *(logs[offers] for logs in self._reach))
+            prices[0, offers] = market.spec.competitors.regular_price[offers] * multiplier
         outcome = self.face.step(actions[OWN], rival_price=prices)
         self._path.append((outcome, market.state.on_hand[0]))
         rewards = {OWN: float(self.face.rewards(outcome)[0])}
@@ -127,6 +126,6 @@ class MarketParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float32
         return Box(-1.0, 1.0, (len(self._offers[agent]),), np.float32)
 
 
-def _layout(floor: NDArray, ceiling: NDArray, regular: NDArray) -> ActionLayout:
-    low, high = float(np.min(floor / regular)), float(np.max(ceiling / regular))
-    return ActionLayout(min(max(low, 1 / _WIDEST), 1.0), max(min(high, _WIDEST), 1.0))
+def _reach(floor: NDArray, ceiling: NDArray, regular: NDArray) -> tuple[NDArray, NDArray]:
+    """(R,) logarithms of the highest and the lowest multiplier of each offer's regular price."""
+    return np.log(np.clip(ceiling / regular, 1.0, _WIDEST)), np.log(np.clip(floor / regular, 1 / _WIDEST, 1.0))

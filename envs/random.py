@@ -94,8 +94,20 @@ def _poisson_inversion(mean: float, u: float) -> float:
 @compiled
 def poisson_lanes(mean, keys, counter, out):
     """Poisson draws of many lanes; lane e is keyed by the counter-th child of keys[e]. mean, out: float32, (lanes,)."""
+    poisson_blocks(mean, keys, counter, block_scratch(), out)
+
+
+@compiled
+def block_scratch():
+    """Room for one block, to be used by many calls of `poisson_blocks`."""
     # One by one: arrays unpacked from a table would not count as contiguous.
-    u, mass, total = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
+    return np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
+
+
+@compiled
+def poisson_blocks(mean, keys, counter, scratch, out):
+    """As `poisson_lanes`, in a given scratch."""
+    u, mass, total = scratch
     offset = _GOLDEN * (np.uint64(counter) + _ONE)
     for first in range(0, mean.size, BLOCK):
         block = mean[first : first + BLOCK]

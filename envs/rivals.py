@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import cast
 
@@ -14,14 +15,16 @@ from ..scenarios import MarketSpec
 from .expected import rival_catalogue
 from .state import Floats, MarketState, Outcome
 
+Offers = NDArray[np.intp] | slice
+
 
 @dataclass(frozen=True)
 class _Group:
-    """Offers with one rule. offers: (R',) indices; product: (R',) the product that each competes with."""
+    """Offers with one rule. offers: (R',) indices, or all; product: (R',) the product that each competes with."""
 
     policy: Policy
     learns: bool
-    offers: NDArray[np.intp]
+    offers: Offers
     product: NDArray[np.intp]
     catalogue: Catalogue
     low: Floats
@@ -42,7 +45,8 @@ class Rivals:
             offers, policy = np.flatnonzero(rule == text), competitor(text)
             low, high = (bound[offers, None].astype(np.float32) for bound in (rivals.floor, rivals.ceiling))
             learns, catalogue = isinstance(policy, LearningPolicy), rival_catalogue(spec, offers)
-            self._groups.append(_Group(policy, learns, offers, self._product[offers], catalogue, low, high))
+            rows = slice(None) if len(offers) == len(rivals.names) else offers
+            self._groups.append(_Group(policy, learns, rows, self._product[offers], catalogue, low, high))
         self._still = all(isinstance(group.policy, Stay) for group in self._groups)
 
     def prices(self, state: MarketState, our_price: Floats) -> Floats:
@@ -88,8 +92,13 @@ class Rivals:
         return offer_view(group.catalogue, state, group.offers, price, memory=group.learns)
 
 
+@functools.lru_cache(maxsize=16)
+def _filled(shape: tuple[int, int], value: float) -> Floats:
+    return np.full(shape, value, np.float32)
+
+
 def offer_view(
-    catalogue: Catalogue, state: MarketState, offers: NDArray[np.intp], our_price: Floats, *, memory: bool
+    catalogue: Catalogue, state: MarketState, offers: Offers, our_price: Floats, *, memory: bool
 ) -> MarketView:
     """The market from the side of R' offers.
 
@@ -105,8 +114,8 @@ def offer_view(
         period=state.period,
         list_price=own,
         reference_price=own,
-        on_hand=np.full_like(own, np.inf),
-        on_order=np.zeros_like(own),
+        on_hand=_filled(own.shape, np.inf),
+        on_order=_filled(own.shape, 0.0),
         last_units=context[layout.rival_units][offers].T,
         competitor_price=our_price,
         memory=notes,

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from .fastmath import compiled, exponential, inlined, logarithm
-from .random import BLOCK, binomial_lanes, derive, gamma_multiplier, poisson_lanes, uniform
+from .random import BLOCK, binomial_lanes, block_scratch, derive, gamma_multiplier, poisson_blocks, uniform
 from .state import (
     EXPECTED_PROFIT,
     EXPECTED_REVENUE,
@@ -37,31 +37,34 @@ def counter(n, stream, segments):
 def draw_poisson(overdispersion, keys, segments, mean, units, by_segment, demand):
     """Demand of each product, (N, E): its segments one by one into by_segment (K, N, E), or together if that is (0, …)."""
     products, markets = units.shape
-    scaled, multiplier = np.empty(markets, units.dtype), np.empty(markets, units.dtype)
+    scaled, multiplier, scratch = np.empty(markets, units.dtype), np.empty(markets, units.dtype), block_scratch()
     for n in range(products):
         if overdispersion[n] > 0:
             for e in range(markets):
                 multiplier[e] = gamma_multiplier(float(overdispersion[n]), derive(keys[e], counter(n, GAMMA, segments)))
         if not by_segment.shape[0]:
-            scale_row(units[n], overdispersion[n], multiplier, scaled)
-            poisson_lanes(scaled, keys, counter(n, DEMAND, segments), demand[n])
+            row = units[n]
+            if overdispersion[n] > 0:
+                row = scaled
+                scale_row(units[n], multiplier, scaled)
+            poisson_blocks(row, keys, counter(n, DEMAND, segments), scratch, demand[n])
             continue
         demand[n] = _ZERO
         for k in range(segments):
-            scale_row(mean[k, n], overdispersion[n], multiplier, scaled)
-            poisson_lanes(scaled, keys, counter(n, DEMAND + k, segments), by_segment[k, n])
+            row = mean[k, n]
+            if overdispersion[n] > 0:
+                row = scaled
+                scale_row(mean[k, n], multiplier, scaled)
+            poisson_blocks(row, keys, counter(n, DEMAND + k, segments), scratch, by_segment[k, n])
             for e in range(markets):
                 demand[n, e] += by_segment[k, n, e]
 
 
 @compiled
-def scale_row(mean, overdispersion, multiplier, out):
+def scale_row(mean, multiplier, out):
     """The mean under its gamma multiplier."""
-    if overdispersion > 0:
-        for e in range(out.size):
-            out[e] = mean[e] * multiplier[e]
-    else:
-        out[:] = mean
+    for e in range(out.size):
+        out[e] = mean[e] * multiplier[e]
 
 
 @compiled
@@ -89,12 +92,28 @@ def draw_single(category, rival_category, keys, first, mean, rival_mean, by_segm
 
 @compiled
 def settle(
-    m, keys, segments, price, paid, stock, mean, units, ordered, promoted, season_ends, by_segment, demand, money, flows
+    m,
+    keys,
+    segments,
+    price,
+    paid,
+    stock,
+    mean,
+    units,
+    chances,
+    ordered,
+    promoted,
+    season_ends,
+    by_segment,
+    demand,
+    money,
+    flows,
 ):
     """Cut demand to stock and work out the money, drawn and expected, into `money` and `flows` (see `Outcome`).
 
-    paid: (K, N, E) or (0, N, E). stock, ordered, promoted: (N, E); ordered and promoted may be (0, E). season_ends: (E,)
-    or (0,). by_segment is cut in place.
+    paid: (K, N, E) or (0, N, E). chances: (H, N, E) probability that each of H customers buys, where no more come, or
+    (0, N, E). stock, ordered, promoted: (N, E); ordered and promoted may be (0, E). season_ends: (E,) or (0,). by_segment
+    is cut in place.
     """
     sold, lost, mean_paid = money[UNITS], money[LOST], price
     cut_to_stock(m.backlog, demand, stock, sold, lost)
@@ -105,7 +124,12 @@ def settle(
             ration_row(keys, counter(n, RATION, segments), demand[n], sold[n], by_segment[:, n])
         average_paid(paid, mean, units, price, mean_paid)
         average_paid(paid, by_segment, sold, mean_paid, money[PAID])
-    covered, closing, spare = np.empty_like(price), np.empty_like(price), np.empty_like(price)
+    covered, closing, spare, kept = (
+        np.empty_like(price),
+        np.empty_like(price),
+        np.empty_like(price),
+        np.empty_like(price),
+    )
     returns = flows.shape[0] > 0 and m.return_probability.max() > _ZERO
     subtract(stock, sold, closing)
     earn(m.sold_cost, m.lost_sale_cost, sold, lost, money[PAID], money[REVENUE], money[PROFIT])
@@ -113,20 +137,40 @@ def settle(
         draw_returns(m.return_probability, keys, segments, sold, flows[RETURNED])
         take_back(m, flows[RETURNED], money[PAID], closing, money[REVENUE], money[PROFIT])
     keep(m, closing, season_ends, money[REVENUE], money[PROFIT])
-    expected_sales(units, m.overdispersion, stock, covered)
+    # Those who wait in a backlog are served with what comes back: only what is kept draws on the stock.
+    share = _ONE - m.return_probability * np.float32(m.backlog)
+    scale_rows(units, share, kept)
+    if chances.shape[0]:
+        few_sales(chances, share, stock, covered)
+    else:
+        expected_sales(kept, m.overdispersion, stock, covered)
     bought = units if m.backlog else covered
     subtract(stock, covered, closing)
     subtract(units, bought, spare)
     earn(m.sold_cost, m.lost_sale_cost, bought, spare, mean_paid, money[EXPECTED_REVENUE], money[EXPECTED_PROFIT])
-    if returns:
-        scale_rows(bought, m.return_probability, spare)
-        take_back(m, spare, mean_paid, closing, money[EXPECTED_REVENUE], money[EXPECTED_PROFIT])
-    keep(m, closing, season_ends, money[EXPECTED_REVENUE], money[EXPECTED_PROFIT])
     if m.backlog:
         # The mean of the stock left is never below zero: what is owed is the demand not covered.
-        subtract(units, covered, spare)
+        subtract(kept, covered, spare)
         charge_rows(m.backlog_cost, spare, money[EXPECTED_PROFIT])
+    if returns:
+        scale_rows(bought, m.return_probability, spare)
+        shelf = kept if m.backlog else closing
+        take_back(m, spare, mean_paid, shelf, money[EXPECTED_REVENUE], money[EXPECTED_PROFIT])
+    keep(m, closing, season_ends, money[EXPECTED_REVENUE], money[EXPECTED_PROFIT])
     spend(m, ordered, promoted, money)
+
+
+@compiled
+def few_sales(chances, share, stock, out):
+    """E[min(demand, stock)] where each of few customers, (H, N, E), buys at most one unit; share: (N,) that counts."""
+    for n in range(out.shape[0]):
+        for e in range(out.shape[1]):
+            nobody, mean = _ONE, _ZERO
+            for i in range(chances.shape[0]):
+                nobody *= _ONE - share[n] * chances[i, n, e]
+                mean += share[n] * chances[i, n, e]
+            scarce = _ONE - nobody if stock[n, e] > _ZERO else stock[n, e]
+            out[n, e] = mean if stock[n, e] > _ONE else scarce
 
 
 @compiled

@@ -54,7 +54,9 @@ class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArra
                 "give the first"
             )
         super().reset(seed=seed)
-        mask = np.ones(self.num_envs, dtype=bool) if not options else np.asarray(options["reset_mask"], dtype=bool)
+        mask = np.ones(self.num_envs, dtype=bool)
+        if options and "reset_mask" in options:
+            mask = np.asarray(options["reset_mask"], dtype=bool)
         if seed is not None and mask.all():
             self.face.reset(seed=seed)
         else:
@@ -80,6 +82,9 @@ class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArra
             rewards[ended] = 0.0
         over = market.done
         info: dict[str, Any] = self.face.info(outcome)
+        if ended.any():
+            # What was just reopened has no period behind it.
+            info = {name: np.where(ended.reshape(-1, *[1] * (v.ndim - 1)), 0, v) for name, v in info.items()}
         if self._mode is AutoresetMode.SAME_STEP and over.any():
             info |= {"final_obs": self.face.observe(), "_final_obs": over.copy()}
             self.face.restart(over)

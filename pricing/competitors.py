@@ -167,9 +167,9 @@ def _numbers(kind: Callable[..., Policy]) -> Callable[..., Policy]:
 
 
 _BUILT_IN: dict[str, tuple[str, Callable[..., Policy]]] = {
-    "fixed": ("fixed", Stay),
+    "fixed": ("fixed", lambda: Stay()),
     "undercut": ("undercut:STEP or undercut:PERCENT%", _undercut),
-    "match": ("match", Match),
+    "match": ("match", lambda: Match()),
     "two-bound": ("two-bound:LOW:HIGH:STEP", _numbers(TwoBound)),
     "edgeworth": ("edgeworth:STEP", _numbers(Edgeworth)),
     "learning": ("learning:STEP", _numbers(DerivativeFollower)),

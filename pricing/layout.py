@@ -23,7 +23,7 @@ class Parts(NamedTuple):
     order: Any = None
 
 
-def price_multiplier(raw: Any, log_high: float, log_low: float) -> Any:
+def price_multiplier(raw: Any, log_high: Any, log_low: Any) -> Any:
     """The multiplier of a raw price in [-1, 1]: log-linear on either side of 0, which is the base price."""
     return exp(where(raw > 0, raw * log_high, raw * -log_low))
 

@@ -164,7 +164,7 @@ def excluded_parts(family: str, process: str) -> dict[str, tuple[str, str]]:
     if process == "single":
         for part in ("overdispersion", "loyalty", "strategic", "shocks"):
             excluded[part] = ("where arrivals.process = 'single'", "use process = 'poisson'")
-    alone = () if family == "mnl" else ("strategic",) if family in _GROUPED else _TOGETHER
+    alone = () if family == "mnl" else ("strategic", "recommendation") if family in _GROUPED else _TOGETHER
     for part in alone:
         excluded[part] = (f"with demand.family '{family}'", "use family = 'mnl'")
     return excluded

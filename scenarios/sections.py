@@ -78,7 +78,7 @@ class Demand:
     another package registers (entry point `repricer.demand_families`) is named the same way.
     """
 
-    quality: Array = array("KN", "utility at a price of zero", low=-1e3, high=1e3)
+    quality: Array = array("KN", "utility at a price of zero (of one where the logarithm counts)", low=-1e3, high=1e3)
     price_sensitivity: Array = array("KN", "utility lost per unit of currency", low=0, high=1e6)
     family: str = value(
         "choice model: mnl, cheapest, exponential, linear, constant-elasticity, or an extension's", default="mnl"
@@ -211,7 +211,7 @@ class Regimes:
     names: tuple[str, ...] = value("Z names")
     transition: Array = array("ZZ", "probability of the next regime (column) given this one (row)", low=0, high=1)
     initial: Array = array("Z", "probability of the first regime", low=0, high=1)
-    utility: Array = array("Z", "utility added to every product", low=-1e2, high=1e2, default=0.0)
+    utility: Array = array("Z", "utility added to every offer, rivals included", low=-1e2, high=1e2, default=0.0)
     sensitivity: Array = array("Z", "multiplies price_sensitivity", low=0, high=1e3, default=1.0)
     arrivals: Array = array("Z", "multiplies the arrival rate", low=0, high=1e3, default=1.0)
     observed: bool = flag("whether policies see the regime", default=True)
@@ -238,8 +238,20 @@ class Prices:
     """What may be charged."""
 
     price_ladder: PriceLadder | None = value("allowed prices: a list, or {start, stop, step}", default=None)
-    floor: Array | None = array("N", "currency per unit", low=1e-9, high=1e9, optional=True)
-    ceiling: Array | None = array("N", "currency per unit", low=1e-9, high=1e9, optional=True)
+    floor: Array | None = array(
+        "N",
+        "currency per unit; the ladder's first step, or a quarter of the regular price",
+        low=1e-9,
+        high=1e9,
+        optional=True,
+    )
+    ceiling: Array | None = array(
+        "N",
+        "currency per unit; the ladder's last step, or four times the regular price",
+        low=1e-9,
+        high=1e9,
+        optional=True,
+    )
     tick: float | None = scalar("prices are multiples of it", low=1e-6, high=1e6, optional=True)
     minimum_margin: float | None = scalar("least (price - cost) / price", low=0, high=0.999, optional=True)
     max_change: float | None = scalar("largest relative change a period", low=0, high=1e3, optional=True)

@@ -18,7 +18,7 @@ from .files import CATALOGUE, GOLDEN, GUARDRAILS, MANIFEST, POLICY, BundleError,
 from .network import open_network
 from .signing import open_seal, read_public_key, sha256
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ import gymnasium
 import repricer
 from click.testing import CliRunner
 from repricer.cli import main
-from repricer.pricing import competitor
+from repricer.pricing import FixedPrice, competitor
 from repricer.scenarios import load_scenario, registered
 from repricer.scenarios.families import demand_families, family_function
 
@@ -32,6 +32,10 @@ assert "repricer/CornerShop-v0" in gymnasium.registry
 assert load_scenario("corner-shop@demand-halved").arrivals.rate[0, 0] == 20.0
 listed = CliRunner().invoke(main, ["scenarios"]).output
 assert "other packages: registered" in listed and "Tea and coffee" in listed
+for name in ("corner-shop", "corner-shop-cloglog"):
+    market = repricer.Market(name, num_markets=50)
+    sold = market.step(FixedPrice(market.catalogue.regular_price).act(market.view)).units
+    assert 0 < sold.mean() < 1000, name
 card = CliRunner().invoke(main, ["scenarios", "corner-shop"]).output
 assert "café against coffee (happy-hour:7:30)" in card, card
 """

@@ -4,6 +4,7 @@ import pickle
 import subprocess
 import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import gymnasium
 import numpy as np
@@ -11,8 +12,19 @@ import pytest
 import repricer
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
-from repricer.envs import Face, Market, MarketEnv, MarketVecEnv, MarketVectorEnv, make_sb3_env, seed_for
-from repricer.scenarios import registered
+from pettingzoo.test import parallel_api_test, parallel_seed_test
+from repricer.envs import (
+    Face,
+    Market,
+    MarketEnv,
+    MarketParallelEnv,
+    MarketVecEnv,
+    MarketVectorEnv,
+    make_sb3_env,
+    seed_for,
+)
+from repricer.pricing import Action
+from repricer.scenarios import load_scenario, registered, sample_catalogue, spec_from_table
 from repricer.scenarios.registration import gymnasium_id
 from stable_baselines3.common.env_checker import check_env as check_env_sb3
 
@@ -184,3 +196,386 @@ def test_the_package_offers_its_names_lazily():
     assert repricer.make_sb3_env is make_sb3_env
     with pytest.raises(AttributeError, match="public names are"):
         _ = repricer.nothing
+
+
+# One market, many runs of it
+
+
+def everything(name: str):
+    if name == "sampled":
+        return sample_catalogue(6, 8, parts="all", periods=20)
+    return load_scenario(name)
+
+
+@pytest.mark.parametrize("name", ["bench-10-full", "sampled"])
+@pytest.mark.parametrize("markets", [1, 7, 64, 65, 200])
+def test_a_market_with_all_parts_is_the_same_bits_in_any_batch(name, markets):
+    spec = everything(name)
+    together = Market(spec, num_markets=markets, seed=9)
+    face = Face(together)
+    generator = np.random.default_rng(markets)
+    raws = generator.uniform(-1, 1, (4, markets, face.action_space.shape[0])).astype(np.float32)
+    outcomes = [face.step(raw) for raw in raws]
+    for e in sorted({0, markets // 2, 63 % markets, markets - 1}):
+        single = Face(Market(spec, seed=9, numbers=np.array([e])))
+        for raw, outcome in zip(raws, outcomes, strict=True):
+            alone = single.step(raw[e : e + 1])
+            for ours, theirs in ((outcome.money, alone.money), (outcome.flows, alone.flows)):
+                np.testing.assert_array_equal(ours[..., e : e + 1], theirs)
+            for part in ("segment_units", "shown", "promoted", "trail", "rival_price", "rival_units"):
+                np.testing.assert_array_equal(getattr(outcome, part)[e], getattr(alone, part)[0], err_msg=part)
+            np.testing.assert_array_equal(single.rewards(alone)[0], face.rewards(outcome)[e])
+        for part, array in together.state.arrays().items():
+            np.testing.assert_array_equal(array[..., e], single.market.state.arrays()[part][..., 0], err_msg=part)
+        np.testing.assert_array_equal(face.observe()[e], single.observe()[0])
+
+
+def play(spec, seed: int) -> bytes:
+    face = Face(Market(spec, num_markets=70, seed=seed))
+    generator = np.random.default_rng(seed)
+    parts = []
+    for _ in range(12):
+        raw = generator.uniform(-1, 1, (70, face.action_space.shape[0])).astype(np.float32)
+        outcome = face.step(raw)
+        parts += [outcome.money.tobytes(), face.observe().tobytes()]
+    return b"".join(parts + [array.tobytes() for array in face.market.state.arrays().values()])
+
+
+def test_markets_in_parallel_threads_give_the_bytes_that_they_give_alone():
+    spec = load_scenario("bench-10-full")
+    alone = [play(spec, seed) for seed in range(8)]
+    assert len(set(alone)) == 8
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda seed: play(spec, seed), range(8))) == alone
+
+
+def test_market_face_and_environment_pickle_in_mid_episode():
+    spec = load_scenario("bench-10-full")
+    market = Market(spec, num_markets=3, seed=2)
+    faces = [Face(market, history=2), MarketEnv(spec), Face(Market(spec, num_markets=3), product_wise=True)]
+    for face in faces:
+        face.reset(seed=4)
+        rows = face.num_rows if isinstance(face, Face) else 1
+        raw = np.full((rows, *face.action_space.shape), 0.3, np.float32)
+        raw = raw if isinstance(face, Face) else raw[0]
+        face.step(raw)
+        copy = pickle.loads(pickle.dumps(face))
+        ours, theirs = face.step(raw), copy.step(raw)
+        if isinstance(face, Face):
+            np.testing.assert_array_equal(copy.observe(), face.observe())
+            np.testing.assert_array_equal(theirs.money, ours.money)
+        else:
+            np.testing.assert_array_equal(theirs[0], ours[0])
+            assert theirs[1] == ours[1]
+    action = Action(np.tile(np.float32(spec.products.regular_price), (3, 1)))
+    copy = pickle.loads(pickle.dumps(market))
+    np.testing.assert_array_equal(copy.step(action).money, market.step(action).money)
+
+
+def test_everything_that_moves_is_saved_and_restored_in_mid_episode():
+    face = Face(Market("bench-10-full", num_markets=5, seed=2))
+    generator = np.random.default_rng(0)
+    raws = generator.uniform(-1, 1, (9, 5, face.action_space.shape[0])).astype(np.float32)
+    for raw in raws[:5]:
+        face.step(raw)
+    saved = pickle.loads(pickle.dumps(face.market.state))
+    first = [face.step(raw) for raw in raws[5:]]
+    ended = face.market.state
+    # In another market, of another history: only the state counts.
+    other = Face(Market("bench-10-full", num_markets=5, seed=2))
+    other.step(raws[8])
+    other.restore(saved)
+    for raw, outcome in zip(raws[5:], first, strict=True):
+        again = other.step(raw)
+        np.testing.assert_array_equal(again.money, outcome.money)
+        np.testing.assert_array_equal(again.rival_profit, outcome.rival_profit)
+    for part, array in other.market.state.arrays().items():
+        np.testing.assert_array_equal(array, ended.arrays()[part], err_msg=part)
+
+
+def test_some_markets_are_restored_and_the_others_go_on():
+    face = Face(Market("bench-10-full", num_markets=4, seed=2))
+    raw = np.zeros((4, face.action_space.shape[0]), np.float32)
+    face.step(raw)
+    saved = face.market.state
+    face.step(raw)
+    gone_on, where = face.market.state, np.array([True, False, True, False])
+    face.restore(saved, where=where)
+    assert face.market.state.period.tolist() == [1, 2, 1, 2]
+    for part, array in face.market.state.arrays().items():
+        np.testing.assert_array_equal(array[..., where], saved.arrays()[part][..., where])
+        np.testing.assert_array_equal(array[..., ~where], gone_on.arrays()[part][..., ~where])
+
+
+# History
+
+
+def test_history_shows_the_last_periods_oldest_first(shop):
+    env, plain = MarketEnv(shop, history=3), MarketEnv(shop)
+    width = plain.observation_space.shape[0]
+    assert env.observation_space.shape == (3 * width,)
+    opening, _ = plain.reset(seed=3)
+    seen = [opening] * 3
+    np.testing.assert_array_equal(env.reset(seed=3)[0], np.concatenate(seen))
+    generator = np.random.default_rng(1)
+    for _ in range(8):
+        action = generator.uniform(-1, 1, env.action_space.shape).astype(np.float32)
+        seen = [*seen[1:], plain.step(action)[0]]
+        np.testing.assert_array_equal(env.step(action)[0], np.concatenate(seen))
+    opening, _ = plain.reset()
+    np.testing.assert_array_equal(env.reset()[0], np.concatenate([opening] * 3))
+    with pytest.raises(ValueError, match="history must be at least 1 period; got 0"):
+        MarketEnv(shop, history=0)
+
+
+def test_the_checkers_pass_with_history(shop):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_env(gymnasium.make("repricer/Market-v0", scenario=shop, history=3).unwrapped)
+        check_env_sb3(MarketEnv(shop, history=3))
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_history_starts_anew_with_each_episode_in_every_autoreset_mode(shop, mode):
+    env = MarketVectorEnv(shop, 3, history=3, autoreset_mode=mode)
+    width = env.single_observation_space.shape[0] // 3
+    observation, _ = env.reset(seed=0)
+    fresh = Face(Market(shop, num_markets=3, seed=0)).observe()
+    np.testing.assert_array_equal(observation, np.tile(fresh, (1, 3)))
+    action = np.full(env.action_space.shape, 0.4, np.float32)
+    for _ in range(8):
+        before = observation
+        observation, _, terminated, truncated, info = env.step(action)
+        last = info["final_obs"] if mode is AutoresetMode.SAME_STEP and terminated.all() else observation
+        np.testing.assert_array_equal(last[:, : 2 * width], before[:, width:])
+    assert terminated.all()
+    assert not truncated.any()
+    if mode is AutoresetMode.NEXT_STEP:
+        observation, reward, terminated, _, _ = env.step(action)
+        assert not reward.any()
+        assert not terminated.any()
+    elif mode is AutoresetMode.DISABLED:
+        observation, _ = env.reset(options={"reset_mask": np.ones(3, dtype=bool)})
+    np.testing.assert_array_equal(observation, np.tile(observation[:, -width:], (1, 3)))
+    assert (observation[:, 0] == 1).all()
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_restarting_some_markets_leaves_the_others_and_their_history_alone(shop, mode):
+    """Market 1 is two periods ahead; each row then goes on as it would alone."""
+    env = MarketVectorEnv(shop, 2, history=3, autoreset_mode=mode)
+    env.reset(seed=0)
+    action = np.full(env.action_space.shape, -0.3, np.float32)
+    for _ in range(2):
+        env.step(action)
+    mask = np.array([True, False])
+    observation, _ = env.reset(options={"reset_mask": mask})
+    alone = Face(Market(shop, seed=0, numbers=np.array([1])), history=3)
+    for _ in range(2):
+        alone.step(action[:1])
+    np.testing.assert_array_equal(observation[1], alone.observe()[0])
+    for _ in range(6):
+        observation, reward, terminated, _, info = env.step(action)
+        outcome = alone.step(action[:1])
+        assert reward[1] == alone.rewards(outcome)[0]
+    assert terminated.tolist() == [False, True]
+    last = info["final_obs"] if mode is AutoresetMode.SAME_STEP else observation
+    np.testing.assert_array_equal(last[1], alone.observe()[0])
+    if mode is AutoresetMode.DISABLED:
+        observation, _ = env.reset(options={"reset_mask": terminated})
+    elif mode is AutoresetMode.NEXT_STEP:
+        ahead = observation[0, 0]
+        observation, reward, terminated, _, _ = env.step(action)
+        assert reward[1] == 0
+        assert not terminated.any()
+        assert observation[0, 0] < ahead
+    alone.restart(np.ones(1, dtype=bool))
+    np.testing.assert_array_equal(observation[1], alone.observe()[0])
+    for _ in range(2):
+        observation, _, terminated, _, info = env.step(action)
+        alone.step(action[:1])
+        np.testing.assert_array_equal(observation[1], alone.observe()[0])
+
+
+@pytest.mark.parametrize("product_wise", [False, True])
+def test_sb3_rows_have_their_own_history(shop, product_wise):
+    env = make_sb3_env(shop, num_envs=3, seed=1, history=3, product_wise=product_wise)
+    plain = make_sb3_env(shop, num_envs=3, seed=1, product_wise=product_wise)
+    env.seed(1), plain.seed(1)
+    seen = [plain.reset()] * 3
+    np.testing.assert_array_equal(env.reset(), np.concatenate(seen, axis=1))
+    action = np.full((env.num_envs, *env.action_space.shape), 0.2, np.float32)
+    for _ in range(7):
+        seen = [*seen[1:], plain.step(action)[0]]
+        np.testing.assert_array_equal(env.step(action)[0], np.concatenate(seen, axis=1))
+    opening, _, dones, infos = plain.step(action)
+    observation, _, _, stacked = env.step(action)
+    assert dones.all()
+    np.testing.assert_array_equal(observation, np.tile(opening, (1, 3)))
+    for row in range(env.num_envs):
+        seen_last = np.concatenate([seen[1][row], seen[2][row], infos[row]["terminal_observation"]])
+        np.testing.assert_array_equal(stacked[row]["terminal_observation"], seen_last)
+
+
+# Ends and cuts
+
+
+@pytest.mark.parametrize(("ending", "cut"), [("terminated", False), ("truncated", True)])
+def test_an_episode_that_is_cut_is_truncated_on_every_face(make_shop, ending, cut):
+    spec = make_shop(market={"ending": ending})
+    env = MarketEnv(spec)
+    env.reset(seed=0)
+    ends = [env.step(np.zeros(env.action_space.shape, np.float32))[2:4] for _ in range(8)]
+    assert ends == [(False, False)] * 7 + [(not cut, cut)]
+    for mode in AutoresetMode:
+        vector = MarketVectorEnv(spec, 2, autoreset_mode=mode)
+        vector.reset(seed=0)
+        steps = [vector.step(np.zeros(vector.action_space.shape, np.float32))[2:4] for _ in range(8)]
+        assert [[flags.tolist() for flags in step] for step in steps[:-1]] == [[[False] * 2] * 2] * 7
+        assert [flags.tolist() for flags in steps[-1]] == [[not cut] * 2, [cut] * 2]
+    rows = make_sb3_env(spec, num_envs=2)
+    rows.reset()
+    for _ in range(8):
+        _, _, dones, infos = rows.step(np.zeros((2, *rows.action_space.shape), np.float32))
+    assert dones.all()
+    assert [info["TimeLimit.truncated"] for info in infos] == [cut, cut]
+
+
+# What info tells
+
+
+def test_info_holds_what_the_environment_promises(shop):
+    env = MarketEnv(shop)
+    env.reset(seed=1)
+    _, reward, _, _, info = env.step(np.zeros(env.action_space.shape, np.float32))
+    by_product = {"list_price", "paid", "units", "lost", "revenue", "profit"}
+    by_product |= {"expected_revenue", "expected_profit", "trail", "propensity"}
+    assert set(info) == by_product | {"shown", "expected_reward"}
+    assert {name: np.shape(info[name]) for name in by_product} == dict.fromkeys(by_product, (3,))
+    assert info["shown"].shape == (2,)
+    assert np.shape(info["expected_reward"]) == ()
+    assert reward == pytest.approx(float(info["profit"].sum()))
+    assert info["expected_reward"] == pytest.approx(float(info["expected_profit"].sum()))
+    expected = MarketEnv(shop, reward="expected")
+    expected.reset(seed=1)
+    _, reward, _, _, info = expected.step(np.zeros(env.action_space.shape, np.float32))
+    assert reward == pytest.approx(float(info["expected_reward"]))
+
+
+# Pictures
+
+
+@pytest.mark.parametrize("make", [MarketEnv, MarketParallelEnv])
+def test_a_picture_of_the_episode_changes_over_time(make):
+    env = make("marketplace", render_mode="rgb_array")
+    env.reset(seed=1)
+    pictures = [env.render()]
+    for _ in range(2):
+        if isinstance(env, MarketEnv):
+            env.step(np.zeros(env.action_space.shape, np.float32))
+        else:
+            env.step({name: np.zeros(env.action_space(name).shape, np.float32) for name in env.agents})
+        pictures.append(env.render())
+    for picture in pictures:
+        assert (picture.dtype, picture.ndim, picture.shape[2]) == (np.uint8, 3, 3)
+        assert picture.std() > 0
+    assert not np.array_equal(pictures[0], pictures[1])
+    assert not np.array_equal(pictures[1], pictures[2])
+    env.reset(seed=1)
+    np.testing.assert_array_equal(env.render(), pictures[0])
+
+
+# Several sellers
+
+
+@pytest.mark.parametrize("name", ["calvano-duopoly", "marketplace"])
+def test_the_checkers_of_pettingzoo_pass_with_warnings_as_errors(name):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        parallel_api_test(MarketParallelEnv(name), num_cycles=130)
+        parallel_seed_test(lambda: MarketParallelEnv(name), num_cycles=5)
+
+
+@pytest.mark.parametrize("reward", ["drawn", "expected"])
+@pytest.mark.parametrize("name", ["calvano-duopoly", "marketplace", "bench-10-full"])
+def test_every_seller_sees_its_space_and_earns_its_profit(name, reward):
+    env = MarketParallelEnv(name, reward=reward)
+    rivals = env.face.market.spec.competitors
+    sellers = np.array(rivals.seller or rivals.names)
+    observations, infos = env.reset(seed=3)
+    assert set(observations) == set(infos) == set(env.agents) == {"own", *sellers}
+    generator = np.random.default_rng(0)
+    for _ in range(5):
+        actions = {
+            name: generator.uniform(-1, 1, env.action_space(name).shape).astype(np.float32) for name in env.agents
+        }
+        observations, rewards, terminated, truncated, infos = env.step(actions)
+        for agent, observation in observations.items():
+            assert env.observation_space(agent).contains(observation)
+        assert not any(terminated.values())
+        assert not any(truncated.values())
+        state = env.face.market.state
+        price = state.rival_price[0]
+        units = state.context[state.layout.rival_units][:, 0]
+        assert reward == "expected" or (units % 1 == 0).all()
+        profit = (price - rivals.unit_cost) * units
+        for seller in set(sellers):
+            offers = sellers == seller
+            np.testing.assert_array_equal(infos[seller]["price"], price[offers])
+            assert rewards[seller] == pytest.approx(profit[offers].sum(), rel=1e-4, abs=1e-4)
+        kind = "profit" if reward == "drawn" else "expected_profit"
+        assert rewards["own"] == pytest.approx(float(infos["own"][kind].sum()), rel=1e-5)
+
+
+def two_offers_of_one_seller():
+    return spec_from_table(
+        {
+            "name": "two-offers",
+            "version": 1,
+            "market": {"horizon_periods": 3, "objective": "revenue", "ending": "truncated"},
+            "products": {"names": ["p"], "regular_price": 3.0},
+            "arrivals": {"rate": 10.0},
+            "demand": {"quality": 1.0, "price_sensitivity": 0.5},
+            "competitors": {
+                "names": ["x", "y"],
+                "seller": ["s", "s"],
+                "product": ["p", "p"],
+                "regular_price": [3.0, 3.0],
+                "floor": [2.7, 1.0],
+                "ceiling": [4.0, 9.0],
+                "quality": 1.0,
+                "price_sensitivity": 0.5,
+                "unit_cost": 1.0,
+            },
+            "prices": {"floor": 1.0, "ceiling": 9.0},
+        }
+    )
+
+
+def test_a_sellers_raw_prices_reach_each_offers_own_bounds_and_no_further():
+    env = MarketParallelEnv(two_offers_of_one_seller())
+    env.reset(seed=0)
+    for raw, prices in ((-1.0, [2.7, 1.0]), (0.0, [3.0, 3.0]), (1.0, [4.0, 9.0])):
+        infos = env.step({"own": np.zeros(1, np.float32), "s": np.full(2, raw, np.float32)})[4]
+        np.testing.assert_allclose(infos["s"]["price"], prices, rtol=1e-5)
+
+
+def test_sellers_earn_the_scenarios_objective_and_are_cut_together():
+    env = MarketParallelEnv(two_offers_of_one_seller(), reward="expected")
+    env.reset(seed=0)
+    for t in range(3):
+        _, rewards, terminated, truncated, infos = env.step(
+            {name: np.zeros(env.action_space(name).shape, np.float32) for name in env.agents}
+        )
+        state = env.face.market.state
+        revenue = (state.rival_price * state.context[state.layout.rival_units].T).sum()
+        assert rewards["s"] == pytest.approx(float(revenue), rel=1e-5)
+        assert not any(terminated.values())
+        assert set(truncated.values()) == {t == 2}
+    assert env.agents == []
+    assert set(infos) == {"own", "s"}
+
+
+def test_a_market_without_rivals_is_no_market_of_several_sellers(shop):
+    with pytest.raises(ValueError, match=r"needs a \[competitors\] section; got small-shop without one; add it"):
+        MarketParallelEnv(shop)
