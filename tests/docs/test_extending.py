@@ -37,7 +37,7 @@ for name in ("corner-shop", "corner-shop-cloglog"):
     sold = market.step(FixedPrice(market.catalogue.regular_price).act(market.view)).units
     assert 0 < sold.mean() < 1000, name
 card = CliRunner().invoke(main, ["scenarios", "corner-shop"]).output
-assert "café against coffee (happy-hour:7:30)" in card, card
+assert "café against coffee (happy-hour:7:30)" in " ".join(card.split()), card
 """
 
 
