@@ -9,19 +9,10 @@ from ..scenarios import MarketSpec
 from .choice import Choice
 from .fastmath import compiled, exponential, logarithm
 from .random import derive, normal, uniform
-from .selling import DEMAND, spoil
+from .selling import DEMAND
 from .state import (
-    LAST_UNITS,
-    LIST_PRICE,
     LOST,
-    ON_HAND,
-    PERISHED,
-    PIPELINE,
-    RECEIVED,
-    REFERENCE_PRICE,
     REGIME,
-    RETURNED,
-    UNITS,
     Floats,
     MarketState,
     Outcome,
@@ -36,65 +27,6 @@ CUSTOMERS = 1 << 20
 def first_common(spec: MarketSpec) -> int:
     """Counter of the first stream behind those of the products."""
     return spec.sizes["N"] * (DEMAND + spec.sizes["K"])
-
-
-@compiled
-def close_period(m, keys, segments, period, delivers, restart, memory, price, money, flows, lanes):
-    """Stock and memory at the period's end: what perishes, what arrives, what customers remember of the price.
-
-    period: (E,) the period that opens. delivers: whether orders have a lead time. restart: (E,) whether a new season's
-    stock arrives, or (0,). memory: share of the old reference price that is kept, 1 where nobody remembers.
-    """
-    products, markets = price.shape
-    for n in range(products):
-        lanes[LIST_PRICE, n] = price[n]
-        if memory < _ONE:
-            remember(memory, price[n], lanes[REFERENCE_PRICE, n])
-        sell_off(money[UNITS, n], lanes[ON_HAND, n], lanes[LAST_UNITS, n])
-        if not flows.shape[0]:
-            continue
-        closing = lanes[ON_HAND, n]
-        if m.return_probability[n] > _ZERO:
-            for e in range(markets):
-                closing[e] += flows[RETURNED, n, e]
-        if m.spoilage[n] > _ZERO:
-            spoil(m.spoilage[n], keys, n, segments, closing, flows[PERISHED, n])
-        if restart.size:
-            for e in range(markets):
-                if restart[e]:
-                    flows[PERISHED, n, e] += max(closing[e], _ZERO)
-                    flows[RECEIVED, n, e] += m.opening_units[n]
-                    closing[e] = m.opening_units[n] + min(closing[e], _ZERO)
-        if delivers:
-            deliver(period, n, closing, flows[RECEIVED, n], lanes)
-
-
-@compiled
-def sell_off(sold, on_hand, last):
-    """Take what was sold off the shelf, and note it."""
-    for e in range(sold.size):
-        on_hand[e] -= sold[e]
-        last[e] = sold[e]
-
-
-@compiled
-def deliver(period, n, closing, received, lanes):
-    """Bring each market's due slot of the pipeline onto the shelf."""
-    slots = lanes.shape[0] - PIPELINE
-    for place in range(slots):
-        row = lanes[PIPELINE + place, n]
-        for e in range(closing.size):
-            arrived = row[e] if slots == 1 or period[e] % slots == place else _ZERO
-            received[e] += arrived
-            row[e] -= arrived
-            closing[e] += arrived
-
-
-@compiled
-def remember(memory, price, reference):
-    """The reference price after this period's list price."""
-    for e in range(price.size):
-        reference[e] = memory * reference[e] + (_ONE - memory) * price[e]
 
 
 @compiled

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..scenarios import MarketSpec
 from ..scenarios.families import family_function
-from . import advancing, selling
+from . import advancing, selling, stocking
 from .choice import Choice, Situation, mean_demand
 from .choosing import choose_promoted, choose_shown
 from .credit import charges
@@ -122,58 +122,47 @@ class Dynamics:
 
     def step(self, state: MarketState, now: Decision) -> tuple[MarketState, Outcome]:
         """One period under an allowed action."""
-        spec = self.spec
         keys = period_keys(self.seed, state.clock)
         lanes = state.lanes.copy()
-        flows = (
-            np.zeros((4, *now.price.shape), np.float32) if self._flows else np.empty((0, *now.price.shape), np.float32)
-        )
+        flows = np.zeros((4 if self._flows else 0, *now.price.shape), np.float32)
         ordered = self._order(state, now, lanes, flows)
-        stock = lanes[ON_HAND]
-        situation, runner_up = self._situation(state, now, stock)
+        situation, runner_up = self._situation(state, now, lanes[ON_HAND])
         halves = self._halves(situation, now)
         choice = halves[0] if len(halves) == 1 else _whole(halves)
-        demand, by_segment, rivals = self._draw(halves, choice, keys)
-        money = np.empty((7, *now.price.shape), np.float32)
-        ends = self._season_ends(state)
-        selling.settle(
-            self.money,
-            keys,
-            spec.sizes["K"],
-            now.price,
-            situation.paid,
-            stock,
-            choice.mean,
-            choice.units,
-            self._chances(halves),
-            ordered,
-            situation.promoted,
-            ends,
-            by_segment,
-            demand,
-            money,
-            flows,
-        )
-        taken = None
-        if now.credit_price is not None:
-            profit = spec.market.objective == "profit"
-            cost = spec.products.unit_cost.astype(np.float32) * np.float32(profit)
-            of_halves = [charges(self.choice, situation, half, now.credit_price, runner_up, cost) for half in halves]
-            taken = of_halves[0] if len(halves) == 1 else of_halves[0] + of_halves[1]
-        last_price = now.rival_price if now.rival_answer is None else now.rival_answer
+        demand, by_segment, rival_units = self._draw(halves, choice, keys)
+        ends, money = self._season_ends(state), np.empty((7, *now.price.shape), np.float32)
+        offered = (now.price, situation.paid, lanes[ON_HAND], ordered, situation.promoted, ends)
+        wanted = (choice.mean, choice.units, self._chances(halves), by_segment, demand)
+        selling.settle(self.money, keys, self.spec.sizes["K"], offered, wanted, money, flows)
+        rival_price = now.rival_price if now.rival_answer is None else now.rival_answer
         outcome = Outcome(
             price=now.price,
             money=money,
             flows=flows,
-            taken=taken,
+            taken=self._charges(situation, halves, runner_up, now.credit_price),
             slots=situation.shown,
             promotions=situation.promoted,
             by_segment=by_segment,
             rules=now.trail,
             stated=now.propensity,
-            rivals=(last_price, rivals, self._rival_cost),
+            rivals=(rival_price, rival_units, self._rival_cost),
         )
         return self._advance(state, lanes, keys, outcome, choice, situation.paid, demand, ends), outcome
+
+    def _charges(
+        self,
+        situation: Situation,
+        halves: list[Choice],
+        runner_up: NDArray[np.int64],
+        credit_price: NDArray[np.float32] | None,
+    ) -> Floats | None:
+        """(N, E) what each product took from the others, or None where nobody asked."""
+        if credit_price is None:
+            return None
+        counts = np.float32(self.spec.market.objective == "profit")
+        cost = self.spec.products.unit_cost.astype(np.float32) * counts
+        taken = [charges(self.choice, situation, half, credit_price, runner_up, cost) for half in halves]
+        return taken[0] if len(taken) == 1 else taken[0] + taken[1]
 
     def _order(self, state: MarketState, now: Decision, lanes: Floats, flows: Floats) -> Floats:
         """Place the period's orders in `lanes`; units ordered, (N, E) or (0, E)."""
@@ -185,7 +174,7 @@ class Dynamics:
         if stock.replenishment == "action" and now.order is not None:
             asked = np.round(np.clip(np.nan_to_num(now.order, nan=0.0), 0, self._most)).astype(np.float32)
         immediate = stock.lead_time_periods == 0
-        selling.order(self._level, asked, state.period, immediate, lanes, quantity)
+        stocking.order(self._level, asked, state.period, immediate, lanes, quantity)
         if immediate:
             flows[RECEIVED] = quantity
         return quantity
@@ -287,7 +276,7 @@ class Dynamics:
         spec, clock = self.spec, state.clock.copy()
         clock[PERIOD] += 1
         stock = spec.stock
-        advancing.close_period(
+        stocking.close_period(
             self.money,
             keys,
             spec.sizes["K"],

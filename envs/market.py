@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 from ..pricing import Action, ActionLayout, MarketView
 from ..pricing.features import feature_constants
 from ..scenarios import MarketSpec, load_scenario
-from .compiled import decode, guard, market_features
 from .dynamics import Decision, Dynamics
 from .expected import catalogue_of
+from .formulas import decode, guard, market_features
 from .rivals import Rivals
 from .state import LIST_PRICE, Floats, MarketState, Outcome
 

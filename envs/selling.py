@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from .fastmath import compiled, exponential, inlined, logarithm
-from .random import BLOCK, binomial_lanes, block_scratch, derive, gamma_multiplier, poisson_blocks, uniform
+from .coverage import expected_sales, few_sales
+from .fastmath import compiled, inlined
+from .random import binomial_lanes, block_scratch, derive, gamma_multiplier, poisson_blocks, uniform
 from .state import (
     EXPECTED_PROFIT,
     EXPECTED_REVENUE,
     LOST,
-    ON_HAND,
     PAID,
-    PIPELINE,
     PROFIT,
     RETURNED,
     REVENUE,
@@ -91,32 +88,17 @@ def draw_single(category, rival_category, keys, first, mean, rival_mean, by_segm
 
 
 @compiled
-def settle(
-    m,
-    keys,
-    segments,
-    price,
-    paid,
-    stock,
-    mean,
-    units,
-    chances,
-    ordered,
-    promoted,
-    season_ends,
-    by_segment,
-    demand,
-    money,
-    flows,
-):
+def settle(m, keys, segments, offered, wanted, money, flows):
     """Cut demand to stock and work out the money, drawn and expected, into `money` and `flows` (see `Outcome`).
 
-    paid: (K, N, E) or (0, N, E). chances: (H, N, E) probability that each of H customers buys, where no more come, or
-    (0, N, E). stock, ordered, promoted: (N, E); ordered and promoted may be (0, E). season_ends: (E,) or (0,). by_segment
-    is cut in place.
+    offered: price, paid, stock, ordered, promoted, season_ends. paid: (K, N, E) or (0, N, E). ordered, promoted: (N, E) or
+    (0, E). season_ends: (E,) or (0,). wanted: mean (K, N, E) and units (N, E) before the draw; chances, (H, N, E)
+    probability that each of H customers buys, where no more come, or (0, N, E); by_segment, cut in place; demand (N, E).
     """
-    sold, lost, mean_paid = money[UNITS], money[LOST], price
-    cut_to_stock(m.backlog, demand, stock, sold, lost)
+    price, paid, stock, ordered, promoted, season_ends = offered
+    mean, units, chances, by_segment, demand = wanted
+    sold, mean_paid = money[UNITS], price
+    cut_to_stock(m.backlog, demand, stock, sold, money[LOST])
     money[PAID] = price
     if paid.shape[0]:
         mean_paid = np.empty_like(price)
@@ -124,19 +106,35 @@ def settle(
             ration_row(keys, counter(n, RATION, segments), demand[n], sold[n], by_segment[:, n])
         average_paid(paid, mean, units, price, mean_paid)
         average_paid(paid, by_segment, sold, mean_paid, money[PAID])
-    covered, closing, spare, kept = (
-        np.empty_like(price),
-        np.empty_like(price),
-        np.empty_like(price),
-        np.empty_like(price),
-    )
     returns = flows.shape[0] > 0 and m.return_probability.max() > _ZERO
-    subtract(stock, sold, closing)
-    earn(m.sold_cost, m.lost_sale_cost, sold, lost, money[PAID], money[REVENUE], money[PROFIT])
     if returns:
         draw_returns(m.return_probability, keys, segments, sold, flows[RETURNED])
-        take_back(m, flows[RETURNED], money[PAID], closing, money[REVENUE], money[PROFIT])
-    keep(m, closing, season_ends, money[REVENUE], money[PROFIT])
+    settle_drawn(m, returns, stock, season_ends, money, flows)
+    settle_expected(m, returns, stock, units, chances, mean_paid, season_ends, money)
+    spend(m, ordered, promoted, money)
+
+
+@compiled
+def settle_drawn(m, returns, stock, season_ends, money, flows):
+    """Revenue and profit of the units drawn, orders and promotions apart."""
+    closing, revenue, profit = np.empty_like(stock), money[REVENUE], money[PROFIT]
+    subtract(stock, money[UNITS], closing)
+    earn(m.sold_cost, m.lost_sale_cost, money[UNITS], money[LOST], money[PAID], revenue, profit)
+    if returns:
+        take_back(m, flows[RETURNED], money[PAID], closing, revenue, profit)
+    keep(m, closing, season_ends, revenue, profit)
+
+
+@compiled
+def settle_expected(m, returns, stock, units, chances, paid, season_ends, money):
+    """Revenue and profit expected before the draw, orders and promotions apart."""
+    covered, closing, spare, kept = (
+        np.empty_like(stock),
+        np.empty_like(stock),
+        np.empty_like(stock),
+        np.empty_like(stock),
+    )
+    revenue, profit = money[EXPECTED_REVENUE], money[EXPECTED_PROFIT]
     # Those who wait in a backlog are served with what comes back: only what is kept draws on the stock.
     share = _ONE - m.return_probability * np.float32(m.backlog)
     scale_rows(units, share, kept)
@@ -147,30 +145,16 @@ def settle(
     bought = units if m.backlog else covered
     subtract(stock, covered, closing)
     subtract(units, bought, spare)
-    earn(m.sold_cost, m.lost_sale_cost, bought, spare, mean_paid, money[EXPECTED_REVENUE], money[EXPECTED_PROFIT])
+    earn(m.sold_cost, m.lost_sale_cost, bought, spare, paid, revenue, profit)
     if m.backlog:
         # The mean of the stock left is never below zero: what is owed is the demand not covered.
         subtract(kept, covered, spare)
-        charge_rows(m.backlog_cost, spare, money[EXPECTED_PROFIT])
+        charge_rows(m.backlog_cost, spare, profit)
     if returns:
         scale_rows(bought, m.return_probability, spare)
         shelf = kept if m.backlog else closing
-        take_back(m, spare, mean_paid, shelf, money[EXPECTED_REVENUE], money[EXPECTED_PROFIT])
-    keep(m, closing, season_ends, money[EXPECTED_REVENUE], money[EXPECTED_PROFIT])
-    spend(m, ordered, promoted, money)
-
-
-@compiled
-def few_sales(chances, share, stock, out):
-    """E[min(demand, stock)] where each of few customers, (H, N, E), buys at most one unit; share: (N,) that counts."""
-    for n in range(out.shape[0]):
-        for e in range(out.shape[1]):
-            nobody, mean = _ONE, _ZERO
-            for i in range(chances.shape[0]):
-                nobody *= _ONE - share[n] * chances[i, n, e]
-                mean += share[n] * chances[i, n, e]
-            scarce = _ONE - nobody if stock[n, e] > _ZERO else stock[n, e]
-            out[n, e] = mean if stock[n, e] > _ONE else scarce
+        take_back(m, spare, paid, shelf, revenue, profit)
+    keep(m, closing, season_ends, revenue, profit)
 
 
 @compiled
@@ -319,148 +303,3 @@ def _ration(units, e, total, stock, key):
     if not keep:
         for k in range(segments):
             units[k, e] = left[k]
-
-
-@compiled
-def expected_sales(mean, overdispersion, stock, out):
-    """E[min(demand, stock)]; demand is Poisson, or negative binomial under a gamma multiplier."""
-    shorts, mass, beyond = np.empty(BLOCK, mean.dtype), np.empty(BLOCK, mean.dtype), np.empty(BLOCK, mean.dtype)
-    for n in range(mean.shape[0]):
-        variance = overdispersion[n]
-        for first in range(0, mean.shape[1], BLOCK):
-            last = min(first + BLOCK, mean.shape[1])
-            scarce, hard = np.int32(0), np.int32(0)
-            for e in range(first, last):
-                short = np.int32(stock[n, e] <= ample(mean[n, e], variance))
-                alone = short & np.int32(mean[n, e] > _BLOCK_LIMIT)
-                out[n, e] = mean[n, e]
-                scarce = np.int32(scarce | (short ^ alone))
-                hard = np.int32(hard | alone)
-            block = slice(first, last)
-            if scarce:
-                _expected_block(mean[n, block], variance, stock[n, block], shorts, mass, beyond, out[n, block])
-            if hard:
-                for e in range(first, last):
-                    if mean[n, e] > _BLOCK_LIMIT:
-                        out[n, e] = _expected_sale(float(mean[n, e]), float(variance), float(stock[n, e]))
-
-
-@inlined
-def ample(rate, variance):
-    """Stock beyond which the shortfall is below float32's resolution; gamma tails are longer than Poisson's."""
-    return rate + (_FIVE + _TWELVE * variance) * np.sqrt(rate + variance * rate * rate) + _FOUR
-
-
-@compiled
-def _expected_block(rate, variance, stock, shorts, mass, beyond, out):
-    """The sum of P(demand > k) over k below the stock, the lanes that may run short in step.
-
-    P(k + 1) / P(k) is rate (1 + k variance) / ((1 + rate variance) (k + 1)): negative binomial, Poisson for variance 0.
-    """
-    for j in range(out.size):
-        shorts[j] = np.float32(np.int32(stock[j] <= ample(rate[j], variance)) & np.int32(rate[j] <= _BLOCK_LIMIT))
-    for j in range(out.size):
-        mass[j] = exponential(-logarithm(_ONE + variance * rate[j]) / variance if variance > _ZERO else -rate[j])
-    for j in range(out.size):
-        # A lane with ample stock must not depend on the company it keeps: it takes no part.
-        beyond[j] = (_ONE - mass[j]) * shorts[j]
-    for j in range(out.size):
-        out[j] = min(stock[j], _ZERO) if shorts[j] > _ZERO else rate[j]
-    for k in range(_MOST_TERMS):
-        here, step, going = np.float32(k), (_ONE + np.float32(k) * variance) / np.float32(k + 1), np.int32(0)
-        for j in range(out.size):
-            counts = np.int32(stock[j] > here) & np.int32(beyond[j] > _NEGLIGIBLE)
-            out[j] += beyond[j] if counts else _ZERO
-            mass[j] *= step * rate[j] / (_ONE + variance * rate[j])
-            beyond[j] -= mass[j]
-            going = np.int32(going | counts)
-        if going == 0:
-            return
-
-
-@compiled
-def _expected_sale(rate, variance, stock):
-    """E[min(demand, stock)] of one lane."""
-    if rate <= 0.0:
-        return min(0.0, stock)
-    if stock > rate + (5.0 + 12.0 * variance) * math.sqrt(rate + variance * rate * rate) + 4.0:
-        return rate
-    if stock <= 0.0:
-        return stock
-    if stock > rate:
-        return rate - _partial_moment(rate, variance, int(stock), 1)
-    return stock - _partial_moment(rate, variance, int(stock), -1)
-
-
-@compiled
-def _partial_moment(rate, variance, stock, side):
-    """E[(demand - stock)+] for side 1, E[(stock - demand)+] for side -1, summed from the stock outwards."""
-    shape, ratio = 0.0, 0.0
-    if variance > 0:
-        shape = 1.0 / variance
-        ratio = rate / (shape + rate)
-        mass = math.lgamma(stock + shape) - math.lgamma(shape) - math.lgamma(stock + 1.0)
-        mass = math.exp(mass + shape * math.log(shape / (shape + rate)) + stock * math.log(ratio))
-    else:
-        mass = math.exp(stock * math.log(rate) - rate - math.lgamma(stock + 1.0))
-    moment, k, negligible = 0.0, stock, 1e-10 * (rate + 1.0)
-    while True:
-        # The ratio of neighbouring masses is ratio * (k + shape) / (k + 1), and rate / (k + 1) for the Poisson.
-        if side > 0:
-            mass *= (ratio * (k + shape) if variance > 0 else rate) / (k + 1.0)
-            k += 1
-        else:
-            if k == 0:
-                return moment
-            mass *= k / (ratio * (k - 1.0 + shape) if variance > 0 else rate)
-            k -= 1
-        term = abs(k - stock) * mass
-        moment += term
-        if term < negligible and abs(k - stock) > 1:
-            return moment
-
-
-@compiled
-def order(level, asked, period, immediate, lanes, quantity):
-    """Place a period's orders: on hand at once, or in each market's slot of the pipeline.
-
-    level: (N,) what the market orders up to, or (0,) where the policy asks. asked: (N, E). quantity: (N, E), filled.
-    """
-    products, markets = quantity.shape
-    slots = lanes.shape[0] - PIPELINE
-    for n in range(products):
-        if level.size:
-            order_up_to(level[n], lanes[ON_HAND, n], lanes[PIPELINE, n], quantity[n])
-            for place in range(1, slots):
-                for e in range(markets):
-                    quantity[n, e] -= lanes[PIPELINE + place, n, e]
-            for e in range(markets):
-                quantity[n, e] = max(quantity[n, e], _ZERO)
-        else:
-            quantity[n] = asked[n]
-        if immediate:
-            for e in range(markets):
-                lanes[ON_HAND, n, e] += quantity[n, e]
-        elif slots == 1:
-            lanes[PIPELINE, n] = quantity[n]
-        else:
-            for e in range(markets):
-                lanes[PIPELINE + period[e] % slots, n, e] = quantity[n, e]
-
-
-@compiled
-def order_up_to(level, on_hand, first_slot, quantity):
-    """What lacks to the level, one slot of the pipeline counted."""
-    for e in range(quantity.size):
-        quantity[e] = level - on_hand[e] - first_slot[e]
-
-
-@compiled
-def spoil(probability, keys, n, segments, closing, perished):
-    """Take what perishes off one product's closing stock, (E,)."""
-    gone = np.empty_like(closing)
-    binomial_lanes(closing, probability, keys, counter(n, SPOIL, segments), gone)
-    for e in range(closing.size):
-        closing[e] -= gone[e]
-    for e in range(closing.size):
-        perished[e] += gone[e]

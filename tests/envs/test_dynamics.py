@@ -1,10 +1,13 @@
 """Reference values and properties of the market step."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from repricer.envs import Market, catalogue_of, expected_units, rollout
+from repricer.envs.expected import choice_at
 from repricer.pricing import Action, FixedPrice
 from repricer.scenarios import load_scenario
 from scipy.special import softmax
@@ -201,3 +204,23 @@ def test_demand_never_rises_in_its_own_price(shop_once, price, product, rise):
     dearer[product] += rise
     before, after = (expected_units(shop_once, 0, p)[0][:, product] for p in (price, dearer))
     assert np.all(after <= before * (1 + 1e-12))
+
+
+@pytest.mark.parametrize("name", ["equal-markup", "bench-10", "bench-10-full"])
+def test_finite_differences_of_demand_are_the_derivatives_of_the_logit(name):
+    """Own and cross: dq_j/dp_i = sum over segments of customers * b_i P_j (P_i - [i = j]) within a category."""
+    spec = replace(load_scenario(name), reference_price=None, strategic=None)
+    price, step = spec.products.regular_price * 1.07, 1e-5
+    size, products = spec.sizes["K"], price.size
+    choice = choice_at(spec, 0, price)
+    customers = choice.arrivals[:, 0] * spec.arrivals.segment_share.T
+    share = choice.mean[..., 0] / customers[:, spec.category_index]
+    together = spec.category_index[:, None] == spec.category_index
+    sensitivity = spec.demand.price_sensitivity * choice.path[spec.category_index, 0]
+    analytic = np.zeros((products, products))
+    for k in range(size):
+        moved = sensitivity[k, :, None] * share[k] * (share[k, :, None] - np.eye(products)) * together
+        analytic += customers[k, spec.category_index] * moved
+    shifted = price + step * np.concatenate([np.eye(products), -np.eye(products)])
+    units = expected_units(spec, 0, shifted).sum(axis=1)
+    np.testing.assert_allclose((units[:products] - units[products:]) / (2 * step), analytic, rtol=1e-6, atol=1e-8)
