@@ -4,7 +4,6 @@ import pickle
 import subprocess
 import sys
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 
 import gymnasium
 import numpy as np
@@ -12,7 +11,6 @@ import pytest
 import repricer
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
-from pettingzoo.test import parallel_api_test, parallel_seed_test
 from repricer.envs import (
     Face,
     Market,
@@ -24,7 +22,7 @@ from repricer.envs import (
     seed_for,
 )
 from repricer.pricing import Action
-from repricer.scenarios import load_scenario, registered, sample_catalogue, spec_from_table
+from repricer.scenarios import registered
 from repricer.scenarios.registration import gymnasium_id
 from stable_baselines3.common.env_checker import check_env as check_env_sb3
 
@@ -164,7 +162,6 @@ def test_charges_make_a_rows_reward_the_change_of_the_whole(shop):
     def run(price: float) -> tuple[float, float]:
         market = Market(shop.with_changes(stock={"initial_units": 1e6, "holding_cost": 0.0}), seed=0)
         vec = MarketVecEnv(Face(market, product_wise=True, reward="expected", base_price=base))
-        from repricer.pricing import Action
 
         asked = Action(np.array([[price, 5.0, 3.0]], np.float32), None, np.full((1, 3, 2), -1.0, np.float32))
         outcome = market.step(asked, credit_price=base)
@@ -196,115 +193,6 @@ def test_the_package_offers_its_names_lazily():
     assert repricer.make_sb3_env is make_sb3_env
     with pytest.raises(AttributeError, match="public names are"):
         _ = repricer.nothing
-
-
-# One market, many runs of it
-
-
-def everything(name: str):
-    if name == "sampled":
-        return sample_catalogue(6, 8, parts="all", periods=20)
-    return load_scenario(name)
-
-
-@pytest.mark.parametrize("name", ["bench-10-full", "sampled"])
-@pytest.mark.parametrize("markets", [1, 7, 64, 65, 200])
-def test_a_market_with_all_parts_is_the_same_bits_in_any_batch(name, markets):
-    spec = everything(name)
-    together = Market(spec, num_markets=markets, seed=9)
-    face = Face(together)
-    generator = np.random.default_rng(markets)
-    raws = generator.uniform(-1, 1, (4, markets, face.action_space.shape[0])).astype(np.float32)
-    outcomes = [face.step(raw) for raw in raws]
-    for e in sorted({0, markets // 2, 63 % markets, markets - 1}):
-        single = Face(Market(spec, seed=9, numbers=np.array([e])))
-        for raw, outcome in zip(raws, outcomes, strict=True):
-            alone = single.step(raw[e : e + 1])
-            for ours, theirs in ((outcome.money, alone.money), (outcome.flows, alone.flows)):
-                np.testing.assert_array_equal(ours[..., e : e + 1], theirs)
-            for part in ("segment_units", "shown", "promoted", "trail", "rival_price", "rival_units"):
-                np.testing.assert_array_equal(getattr(outcome, part)[e], getattr(alone, part)[0], err_msg=part)
-            np.testing.assert_array_equal(single.rewards(alone)[0], face.rewards(outcome)[e])
-        for part, array in together.state.arrays().items():
-            np.testing.assert_array_equal(array[..., e], single.market.state.arrays()[part][..., 0], err_msg=part)
-        np.testing.assert_array_equal(face.observe()[e], single.observe()[0])
-
-
-def play(spec, seed: int) -> bytes:
-    face = Face(Market(spec, num_markets=70, seed=seed))
-    generator = np.random.default_rng(seed)
-    parts = []
-    for _ in range(12):
-        raw = generator.uniform(-1, 1, (70, face.action_space.shape[0])).astype(np.float32)
-        outcome = face.step(raw)
-        parts += [outcome.money.tobytes(), face.observe().tobytes()]
-    return b"".join(parts + [array.tobytes() for array in face.market.state.arrays().values()])
-
-
-def test_markets_in_parallel_threads_give_the_bytes_that_they_give_alone():
-    spec = load_scenario("bench-10-full")
-    alone = [play(spec, seed) for seed in range(8)]
-    assert len(set(alone)) == 8
-    with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(lambda seed: play(spec, seed), range(8))) == alone
-
-
-def test_market_face_and_environment_pickle_in_mid_episode():
-    spec = load_scenario("bench-10-full")
-    market = Market(spec, num_markets=3, seed=2)
-    faces = [Face(market, history=2), MarketEnv(spec), Face(Market(spec, num_markets=3), product_wise=True)]
-    for face in faces:
-        face.reset(seed=4)
-        rows = face.num_rows if isinstance(face, Face) else 1
-        raw = np.full((rows, *face.action_space.shape), 0.3, np.float32)
-        raw = raw if isinstance(face, Face) else raw[0]
-        face.step(raw)
-        copy = pickle.loads(pickle.dumps(face))
-        ours, theirs = face.step(raw), copy.step(raw)
-        if isinstance(face, Face):
-            np.testing.assert_array_equal(copy.observe(), face.observe())
-            np.testing.assert_array_equal(theirs.money, ours.money)
-        else:
-            np.testing.assert_array_equal(theirs[0], ours[0])
-            assert theirs[1] == ours[1]
-    action = Action(np.tile(np.float32(spec.products.regular_price), (3, 1)))
-    copy = pickle.loads(pickle.dumps(market))
-    np.testing.assert_array_equal(copy.step(action).money, market.step(action).money)
-
-
-def test_everything_that_moves_is_saved_and_restored_in_mid_episode():
-    face = Face(Market("bench-10-full", num_markets=5, seed=2))
-    generator = np.random.default_rng(0)
-    raws = generator.uniform(-1, 1, (9, 5, face.action_space.shape[0])).astype(np.float32)
-    for raw in raws[:5]:
-        face.step(raw)
-    saved = pickle.loads(pickle.dumps(face.market.state))
-    first = [face.step(raw) for raw in raws[5:]]
-    ended = face.market.state
-    # In another market, of another history: only the state counts.
-    other = Face(Market("bench-10-full", num_markets=5, seed=2))
-    other.step(raws[8])
-    other.restore(saved)
-    for raw, outcome in zip(raws[5:], first, strict=True):
-        again = other.step(raw)
-        np.testing.assert_array_equal(again.money, outcome.money)
-        np.testing.assert_array_equal(again.rival_profit, outcome.rival_profit)
-    for part, array in other.market.state.arrays().items():
-        np.testing.assert_array_equal(array, ended.arrays()[part], err_msg=part)
-
-
-def test_some_markets_are_restored_and_the_others_go_on():
-    face = Face(Market("bench-10-full", num_markets=4, seed=2))
-    raw = np.zeros((4, face.action_space.shape[0]), np.float32)
-    face.step(raw)
-    saved = face.market.state
-    face.step(raw)
-    gone_on, where = face.market.state, np.array([True, False, True, False])
-    face.restore(saved, where=where)
-    assert face.market.state.period.tolist() == [1, 2, 1, 2]
-    for part, array in face.market.state.arrays().items():
-        np.testing.assert_array_equal(array[..., where], saved.arrays()[part][..., where])
-        np.testing.assert_array_equal(array[..., ~where], gone_on.arrays()[part][..., ~where])
 
 
 # History
@@ -483,99 +371,3 @@ def test_a_picture_of_the_episode_changes_over_time(make):
     assert not np.array_equal(pictures[1], pictures[2])
     env.reset(seed=1)
     np.testing.assert_array_equal(env.render(), pictures[0])
-
-
-# Several sellers
-
-
-@pytest.mark.parametrize("name", ["calvano-duopoly", "marketplace"])
-def test_the_checkers_of_pettingzoo_pass_with_warnings_as_errors(name):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        parallel_api_test(MarketParallelEnv(name), num_cycles=130)
-        parallel_seed_test(lambda: MarketParallelEnv(name), num_cycles=5)
-
-
-@pytest.mark.parametrize("reward", ["drawn", "expected"])
-@pytest.mark.parametrize("name", ["calvano-duopoly", "marketplace", "bench-10-full"])
-def test_every_seller_sees_its_space_and_earns_its_profit(name, reward):
-    env = MarketParallelEnv(name, reward=reward)
-    rivals = env.face.market.spec.competitors
-    sellers = np.array(rivals.seller or rivals.names)
-    observations, infos = env.reset(seed=3)
-    assert set(observations) == set(infos) == set(env.agents) == {"own", *sellers}
-    generator = np.random.default_rng(0)
-    for _ in range(5):
-        actions = {
-            name: generator.uniform(-1, 1, env.action_space(name).shape).astype(np.float32) for name in env.agents
-        }
-        observations, rewards, terminated, truncated, infos = env.step(actions)
-        for agent, observation in observations.items():
-            assert env.observation_space(agent).contains(observation)
-        assert not any(terminated.values())
-        assert not any(truncated.values())
-        state = env.face.market.state
-        price = state.rival_price[0]
-        units = state.context[state.layout.rival_units][:, 0]
-        assert reward == "expected" or (units % 1 == 0).all()
-        profit = (price - rivals.unit_cost) * units
-        for seller in set(sellers):
-            offers = sellers == seller
-            np.testing.assert_array_equal(infos[seller]["price"], price[offers])
-            assert rewards[seller] == pytest.approx(profit[offers].sum(), rel=1e-4, abs=1e-4)
-        kind = "profit" if reward == "drawn" else "expected_profit"
-        assert rewards["own"] == pytest.approx(float(infos["own"][kind].sum()), rel=1e-5)
-
-
-def two_offers_of_one_seller():
-    return spec_from_table(
-        {
-            "name": "two-offers",
-            "version": 1,
-            "market": {"horizon_periods": 3, "objective": "revenue", "ending": "truncated"},
-            "products": {"names": ["p"], "regular_price": 3.0},
-            "arrivals": {"rate": 10.0},
-            "demand": {"quality": 1.0, "price_sensitivity": 0.5},
-            "competitors": {
-                "names": ["x", "y"],
-                "seller": ["s", "s"],
-                "product": ["p", "p"],
-                "regular_price": [3.0, 3.0],
-                "floor": [2.7, 1.0],
-                "ceiling": [4.0, 9.0],
-                "quality": 1.0,
-                "price_sensitivity": 0.5,
-                "unit_cost": 1.0,
-            },
-            "prices": {"floor": 1.0, "ceiling": 9.0},
-        }
-    )
-
-
-def test_a_sellers_raw_prices_reach_each_offers_own_bounds_and_no_further():
-    env = MarketParallelEnv(two_offers_of_one_seller())
-    env.reset(seed=0)
-    for raw, prices in ((-1.0, [2.7, 1.0]), (0.0, [3.0, 3.0]), (1.0, [4.0, 9.0])):
-        infos = env.step({"own": np.zeros(1, np.float32), "s": np.full(2, raw, np.float32)})[4]
-        np.testing.assert_allclose(infos["s"]["price"], prices, rtol=1e-5)
-
-
-def test_sellers_earn_the_scenarios_objective_and_are_cut_together():
-    env = MarketParallelEnv(two_offers_of_one_seller(), reward="expected")
-    env.reset(seed=0)
-    for t in range(3):
-        _, rewards, terminated, truncated, infos = env.step(
-            {name: np.zeros(env.action_space(name).shape, np.float32) for name in env.agents}
-        )
-        state = env.face.market.state
-        revenue = (state.rival_price * state.context[state.layout.rival_units].T).sum()
-        assert rewards["s"] == pytest.approx(float(revenue), rel=1e-5)
-        assert not any(terminated.values())
-        assert set(truncated.values()) == {t == 2}
-    assert env.agents == []
-    assert set(infos) == {"own", "s"}
-
-
-def test_a_market_without_rivals_is_no_market_of_several_sellers(shop):
-    with pytest.raises(ValueError, match=r"needs a \[competitors\] section; got small-shop without one; add it"):
-        MarketParallelEnv(shop)
