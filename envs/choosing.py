@@ -356,27 +356,46 @@ def choose_promoted(score, most, promoted):
     for n in range(products):
         for e in range(markets):
             bits[n, e] = bits[n, e] if bits[n, e] <= _INFINITE else 0
-    middle, count = np.empty(markets, np.int32), np.empty(markets, np.int32)
-    for _ in range(31 if most < products else 0):
-        for e in range(markets):
-            middle[e] = low[e] + np.int32((high[e] - low[e]) >> _HALVE)
-            count[e] = 0
-        count_above(bits, middle, count)
-        for e in range(markets):
-            enough = count[e] <= most
-            high[e] = middle[e] if enough else high[e]
-            low[e] = low[e] if enough else middle[e] + np.int32(1)
-    count[:] = 0
-    if most < products:
-        count_above(bits, high, count)
-    else:
+    bound, count = np.zeros(markets, np.int32), np.empty(markets, np.int32)
+    unsettled = most < products
+    while unsettled:
+        count[:] = 0
+        count_above(bits, bound, count)
+        unsettled = halve(np.int32(most), bound, count, low, high)
+    if most >= products:
         high[:] = 0
+    count[:] = 0
+    count_above(bits, high, count)
     for n in range(products):
         for e in range(markets):
-            # Equal scores at the bound: the first products fill what is left.
-            tied = most < products and bits[n, e] == high[e] and high[e] > 0 and count[e] < most
-            count[e] += np.int32(tied)
-            promoted[n, e] = _ONE if bits[n, e] > high[e] or tied else _ZERO
+            promoted[n, e] = _ONE if bits[n, e] > high[e] else _ZERO
+    for e in range(markets):
+        if high[e] > 0 and count[e] < most:
+            fill_ties(bits[:, e], high[e], most - count[e], promoted[:, e])
+
+
+@compiled
+def fill_ties(bits, bound, places, promoted):
+    """Of the products of one market with a score at the bound, (N,), the first fill what is left."""
+    for n in range(bits.size):
+        if bits[n] == bound and places > 0:
+            promoted[n] = _ONE
+            places -= 1
+
+
+@compiled
+def halve(most, bound, count, low, high):
+    """One step of the bisection, and the next bounds to try; whether any market's is still open."""
+    unsettled = np.int32(0)
+    for e in range(bound.size):
+        enough, exact = count[e] <= most, count[e] == most
+        high[e] = bound[e] if enough else high[e]
+        after = low[e] if enough else bound[e] + np.int32(1)
+        low[e] = bound[e] if exact else after
+    for e in range(bound.size):
+        unsettled = np.int32(unsettled | np.int32(low[e] < high[e]))
+        bound[e] = low[e] + np.int32((high[e] - low[e]) >> _HALVE)
+    return unsettled > 0
 
 
 @compiled

@@ -128,16 +128,13 @@ def settle_drawn(m, returns, stock, season_ends, money, flows):
 @compiled
 def settle_expected(m, returns, stock, units, chances, paid, season_ends, money):
     """Revenue and profit expected before the draw, orders and promotions apart."""
-    covered, closing, spare, kept = (
-        np.empty_like(stock),
-        np.empty_like(stock),
-        np.empty_like(stock),
-        np.empty_like(stock),
-    )
+    covered, closing, spare = np.empty_like(stock), np.empty_like(stock), np.empty_like(stock)
     revenue, profit = money[EXPECTED_REVENUE], money[EXPECTED_PROFIT]
     # Those who wait in a backlog are served with what comes back: only what is kept draws on the stock.
-    share = _ONE - m.return_probability * np.float32(m.backlog)
-    scale_rows(units, share, kept)
+    share, kept = _ONE - m.return_probability * np.float32(m.backlog), units
+    if m.backlog:
+        kept = np.empty_like(stock)
+        scale_rows(units, share, kept)
     if chances.shape[0]:
         few_sales(chances, share, stock, covered)
     else:
