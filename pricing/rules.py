@@ -71,11 +71,15 @@ class RandomPrice:
     name: str = "random"
 
     def act(self, view: MarketView) -> Action:
-        """Propose a draw keyed by (seed, period), independent between markets."""
+        """Propose a draw keyed by (seed, period), independent between markets, with its density as propensity."""
         generator = np.random.default_rng([self.seed, int(view.period[0])])
         share = generator.random((view.num_markets, view.catalogue.num_products), dtype=np.float32)
         low, high = np.log(self.low), np.log(self.high)
-        return Action(np.exp(low + share * (high - low)).astype(np.float32))
+        price = np.exp(low + share * (high - low)).astype(np.float32)
+        # Where only one price is allowed it is charged with certainty.
+        spread = np.maximum(high - low, 0)
+        density = np.where(spread > 0, 1 / (price * np.where(spread > 0, spread, 1)), 1)
+        return Action(price, propensity=density.astype(np.float32))
 
 
 @dataclass(frozen=True)

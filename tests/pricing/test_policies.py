@@ -107,3 +107,14 @@ def test_network_policy_multiplies_the_base_price(market):
         "n", lambda rows: layout.decode(np.ones((len(rows), 1))), layout, np.array([4.0], np.float32), True
     )
     assert policy.act(market.view).price.tolist() == [[8.0]] * 3
+
+
+def test_random_prices_state_their_density(shop):
+    """Log-uniform: the density integrates to one over the range, and the market hands it on."""
+    low, high = shop.guardrails.low, shop.guardrails.high
+    market = Market(shop, num_markets=4000)
+    action = RandomPrice(low, high, seed=3).act(market.view)
+    outcome = market.step(action)
+    np.testing.assert_array_equal(outcome.propensity, action.propensity)
+    # The mean of one over the density is the length of the range.
+    np.testing.assert_allclose((1 / action.propensity).mean(axis=0), high - low, rtol=0.03)
