@@ -16,8 +16,6 @@ from .fastmath import compiled, exponential, logarithm
 from .parameters import CHEAPEST, CONSTANT_ELASTICITY, LINEAR, MNL
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
-# The bits of float32's infinity, above which only NaN lies.
-_INFINITE, _HALVE = np.int32(0x7F800000), np.int32(1)
 
 
 @compiled
@@ -201,8 +199,8 @@ def choose(p, period, regime, now, scale, scratch, out):
     share of the period. scratch: (N + C + 1, E). Where `out` has no room for weights or means of every segment (first axis
     1 or 0) only what the drawn sales need is kept.
     """
-    price, reference, available, paid, shown, promoted, rival_price, multiplier, pool = now
-    weight, lifted, mean, units, total, rival_units, waiting, arrivals, season, path, effect = out
+    price, reference = now[:2]
+    _, _, mean, units, total, rival_units, _, arrivals, season, path, effect = out
     products = price.shape[0]
     read_calendar(p, period, regime, arrivals, season, path)
     if scale != _ONE:
@@ -217,15 +215,26 @@ def choose(p, period, regime, now, scale, scratch, out):
     if p.family == CHEAPEST:
         choose_cheapest(p, now, arrivals, season, path, effect, mean, units, rival_units)
         return
-    felt, factor, row = scratch[:products], scratch[products:-1], scratch[-1]
-    rival, later = np.empty_like(rival_price), np.empty_like(arrivals)
-    patient = (felt, felt, felt)
+    felt = scratch[:products]
     times_path(p.category, price, path, felt)
+    choose_logit(p, now, felt, scratch[products:], out)
+
+
+@compiled
+def choose_logit(p, now, felt, scratch, out):
+    """The part of `choose` that goes segment by segment: the logit, and the families with one product a category.
+
+    felt: (N, E) list prices times the path. scratch: (C + 1, E).
+    """
+    price, reference, available, paid, shown, promoted, rival_price, multiplier, pool = now
+    weight, lifted, mean, units, total, rival_units, waiting, arrivals, season, path, effect = out
+    factor, row, rival, later = scratch[:-1], scratch[-1], np.empty_like(rival_price), np.empty_like(arrivals)
+    expected, expected_effect, spare = felt, felt, felt
     if waiting.shape[0]:
-        patient = (np.empty_like(felt), np.empty_like(felt), np.empty_like(felt))
-        times_path(p.category, reference, path, patient[0])
-        for n in range(products):
-            patient[1][n] = season[p.category[n]]
+        expected, expected_effect, spare = np.empty_like(felt), np.empty_like(felt), np.empty_like(felt)
+        times_path(p.category, reference, path, expected)
+        for n in range(price.shape[0]):
+            expected_effect[n] = season[p.category[n]]
     for k in range(p.quality.shape[0]):
         w = k if weight.shape[0] > 1 else 0
         if k > w:
@@ -239,7 +248,7 @@ def choose(p, period, regime, now, scale, scratch, out):
             offers = (p.rival_category, p.rival_quality[k], p.rival_sensitivity[k], rival_price, path, season)
             rival_weights(*offers, rival, total[w])
         if waiting.shape[0]:
-            expected_later(p, k, patient[0], available, patient[1], patient[2], later)
+            expected_later(p, k, expected, available, expected_effect, spare, later)
         share_out(p, k, arrivals, multiplier, pool, total[w], later, row, factor, waiting)
         if mean.shape[0]:
             mean[k] = _ZERO
@@ -319,88 +328,3 @@ def _lower(price, lowest, sellers):
     if price < lowest:
         return float(price), 1
     return lowest, sellers + (1 if price == lowest else 0)
-
-
-@compiled
-def choose_shown(score, candidates, available, shown, runner_up):
-    """Per segment and market, the candidate in stock with the highest positive score, and the second; -1 for none.
-
-    score: (K, N, E); candidates: (K, N); available: (N, E); shown, runner_up: (K, E), filled.
-    """
-    segments, products, markets = score.shape
-    best, second = np.empty(markets, score.dtype), np.empty(markets, score.dtype)
-    for k in range(segments):
-        best[:], second[:] = _ZERO, _ZERO
-        shown[k], runner_up[k] = -1, -1
-        for n in range(products):
-            if not candidates[k, n]:
-                continue
-            for e in range(markets):
-                value = score[k, n, e] if available[n, e] > _ZERO else _ZERO
-                if value > best[e]:
-                    second[e], runner_up[k, e] = best[e], shown[k, e]
-                    best[e], shown[k, e] = value, n
-                elif value > second[e]:
-                    second[e], runner_up[k, e] = value, n
-
-
-@compiled
-def choose_promoted(score, most, promoted):
-    """The products with the highest positive scores, at most `most` a market; score: (N, E); promoted: filled with 0, 1.
-
-    The lowest score that is still promoted is found by bisection in all markets at once: positive floats are ordered as
-    their bits are.
-    """
-    products, markets = score.shape
-    bits, low, high = score.view(np.int32).copy(), np.zeros(markets, np.int32), np.full(markets, _INFINITE, np.int32)
-    for n in range(products):
-        for e in range(markets):
-            bits[n, e] = bits[n, e] if bits[n, e] <= _INFINITE else 0
-    bound, count = np.zeros(markets, np.int32), np.empty(markets, np.int32)
-    unsettled = most < products
-    while unsettled:
-        count[:] = 0
-        count_above(bits, bound, count)
-        unsettled = halve(np.int32(most), bound, count, low, high)
-    if most >= products:
-        high[:] = 0
-    count[:] = 0
-    count_above(bits, high, count)
-    for n in range(products):
-        for e in range(markets):
-            promoted[n, e] = _ONE if bits[n, e] > high[e] else _ZERO
-    for e in range(markets):
-        if high[e] > 0 and count[e] < most:
-            fill_ties(bits[:, e], high[e], most - count[e], promoted[:, e])
-
-
-@compiled
-def fill_ties(bits, bound, places, promoted):
-    """Of the products of one market with a score at the bound, (N,), the first fill what is left."""
-    for n in range(bits.size):
-        if bits[n] == bound and places > 0:
-            promoted[n] = _ONE
-            places -= 1
-
-
-@compiled
-def halve(most, bound, count, low, high):
-    """One step of the bisection, and the next bounds to try; whether any market's is still open."""
-    unsettled = np.int32(0)
-    for e in range(bound.size):
-        enough, exact = count[e] <= most, count[e] == most
-        high[e] = bound[e] if enough else high[e]
-        after = low[e] if enough else bound[e] + np.int32(1)
-        low[e] = bound[e] if exact else after
-    for e in range(bound.size):
-        unsettled = np.int32(unsettled | np.int32(low[e] < high[e]))
-        bound[e] = low[e] + np.int32((high[e] - low[e]) >> _HALVE)
-    return unsettled > 0
-
-
-@compiled
-def count_above(bits, bound, count):
-    """How many products of each market lie above its bound, added."""
-    for n in range(bits.shape[0]):
-        for e in range(bits.shape[1]):
-            count[e] += np.int32(bits[n, e] > bound[e])

@@ -17,10 +17,10 @@ from ..scenarios import MarketSpec
 from ..scenarios.families import family_function
 from . import advancing, selling, stocking
 from .choice import Choice, Situation, mean_demand
-from .choosing import choose_promoted, choose_shown
 from .credit import charges
 from .parameters import ChoiceParameters, MoneyParameters
 from .random import period_keys, poisson_lanes
+from .slots import choose_promoted, choose_shown
 from .state import (
     LIST_PRICE,
     ON_HAND,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,39 +18,13 @@ from .parameters import ChoiceParameters
 Array = NDArray[np.float64]
 
 
-def expected_units(
-    spec: MarketSpec,
-    period: int | NDArray[np.int64],
-    price: ArrayLike,
-    *,
-    reference: ArrayLike | None = None,
-    discount: NDArray | None = None,
-    shown: NDArray[np.int64] | None = None,
-    promoted: ArrayLike | None = None,
-    regime: int | NDArray[np.int64] = 0,
-    rival_price: ArrayLike | None = None,
-    in_stock: ArrayLike | None = None,
-) -> Array:
-    """Mean units by segment with ample stock, (B, K, N) float64, at B price rows (B, N) in one period each.
+def expected_units(spec: MarketSpec, period: int | NDArray[np.int64], price: ArrayLike, **given: Any) -> Array:
+    """Mean units by segment with ample stock, (B, K, N) float64; arguments as for `choice_at`.
 
-    Shocks, loyalty and waiting customers are left out (their means are 1, 1 and 0). reference: (N,) or (B, N), the regular
-    price where left out. discount: (B, N, K). shown: (B, K). promoted, in_stock: (N,) or (B, N), 0 or 1. regime: (B,).
-    rival_price: (R,) or (B, R), the rivals' regular prices where left out. Where rivals answer within the period, or at
-    most one customer comes, this is the mean of a period with these rival prices throughout.
+    Where rivals answer within the period, or at most one customer comes, this is the mean of a period with these rival
+    prices throughout.
     """
-    choice = choice_at(
-        spec,
-        period,
-        price,
-        reference=reference,
-        discount=discount,
-        shown=shown,
-        promoted=promoted,
-        regime=regime,
-        rival_price=rival_price,
-        in_stock=in_stock,
-    )
-    return np.moveaxis(choice.mean, -1, 0)
+    return np.moveaxis(choice_at(spec, period, price, **given).mean, -1, 0)
 
 
 def rival_units(
@@ -79,7 +54,12 @@ def choice_at(
     rival_price: ArrayLike | None = None,
     in_stock: ArrayLike | None = None,
 ) -> Choice:
-    """The whole choice, float64, at B price rows; arguments as for `expected_units`, arrays with the rows last."""
+    """The choice of customers with ample stock, float64, at B price rows (B, N) in one period each; B is its last axis.
+
+    Shocks, loyalty and waiting customers are left out (their means are 1, 1 and 0). reference: (N,) or (B, N), the regular
+    price where left out. discount: (B, N, K). shown: (B, K). promoted, in_stock: (N,) or (B, N), 0 or 1. regime: (B,).
+    rival_price: (R,) or (B, R), the rivals' regular prices where left out.
+    """
     prices = np.atleast_2d(np.asarray(price, dtype=np.float64))
     rows, (segments, rivals, categories) = len(prices), (spec.sizes[letter] for letter in "KRC")
 
