@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..scenarios.families import Family
-from .choosing import choose, read_calendar
+from .choosing import choose, product_season, read_calendar
 from .parameters import EXTENSION, ChoiceParameters
 
 Array = NDArray
@@ -103,7 +103,7 @@ def _extension_demand(p: ChoiceParameters, now: Situation, family: Family, choic
     read_calendar(p, now.period, now.regime, choice.arrivals, choice.season, choice.path)
     choice.arrivals[:] *= now.scale
     c = p.category
-    choice.effect[:] = choice.season[c]
+    product_season(p, now.period, choice.season, choice.effect)
     if p.gain.size:
         gap = now.reference - now.price if p.linear_reference else np.log(now.reference / now.price)
         choice.effect[:] += np.where(gap > 0, p.gain[:, None], p.loss[:, None]) * gap

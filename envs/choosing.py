@@ -39,6 +39,16 @@ def read_calendar(p, period, regime, arrivals, season, path):
 
 
 @compiled
+def product_season(p, period, season, effect):
+    """(N, E) utility that the period adds to each product: of its category's season and of its own path."""
+    for n in range(effect.shape[0]):
+        effect[n] = season[p.category[n]]
+    for n in range(p.quality_path.shape[0]):
+        for e in range(period.size):
+            effect[n, e] += p.quality_path[n, period[e]]
+
+
+@compiled
 def add_reference_effect(linear, gain, loss, price, reference, effect):
     """Utility from the distance between the reference price and the list price, added; gain, loss: (N,)."""
     for n in range(price.shape[0]):
@@ -205,8 +215,7 @@ def choose(p, period, regime, now, scale, scratch, out):
     read_calendar(p, period, regime, arrivals, season, path)
     if scale != _ONE:
         arrivals *= scale
-    for n in range(products):
-        effect[n] = season[p.category[n]]
+    product_season(p, period, season, effect)
     if p.gain.size:
         add_reference_effect(p.linear_reference, p.gain, p.loss, price, reference, effect)
     units[:] = _ZERO
@@ -217,11 +226,11 @@ def choose(p, period, regime, now, scale, scratch, out):
         return
     felt = scratch[:products]
     times_path(p.category, price, path, felt)
-    choose_logit(p, now, felt, scratch[products:], out)
+    choose_logit(p, period, now, felt, scratch[products:], out)
 
 
 @compiled
-def choose_logit(p, now, felt, scratch, out):
+def choose_logit(p, period, now, felt, scratch, out):
     """The part of `choose` that goes segment by segment: the logit, and the families with one product a category.
 
     felt: (N, E) list prices times the path. scratch: (C + 1, E).
@@ -233,8 +242,7 @@ def choose_logit(p, now, felt, scratch, out):
     if waiting.shape[0]:
         expected, expected_effect, spare = np.empty_like(felt), np.empty_like(felt), np.empty_like(felt)
         times_path(p.category, reference, path, expected)
-        for n in range(price.shape[0]):
-            expected_effect[n] = season[p.category[n]]
+        product_season(p, period, season, expected_effect)
     for k in range(p.quality.shape[0]):
         w = k if weight.shape[0] > 1 else 0
         if k > w:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .choice import Choice, Situation
-from .choosing import add_reference_effect, lift_shown, logit_weights, segment_arrivals, times_path
+from .choosing import add_reference_effect, lift_shown, logit_weights, product_season, segment_arrivals, times_path
 from .fastmath import compiled
 from .parameters import MNL, ChoiceParameters
 
@@ -45,6 +45,7 @@ def charges(
             now.shown,
             runner_up,
             now.multiplier,
+            now.period,
             credit_price,
             cost,
             arrays,
@@ -54,7 +55,9 @@ def charges(
 
 
 @compiled
-def _charge(p, price, paid, reference, available, shown, runner_up, multiplier, credit_price, cost, arrays, charge):
+def _charge(
+    p, price, paid, reference, available, shown, runner_up, multiplier, period, credit_price, cost, arrays, charge
+):
     weight, lifted, total, arrivals, season, path = arrays
     segments, products, markets = weight.shape
     base, margin, felt, effect = (
@@ -66,7 +69,7 @@ def _charge(p, price, paid, reference, available, shown, runner_up, multiplier, 
     customers, row = np.empty_like(arrivals), np.empty(markets, price.dtype)
     for n in range(products):
         felt[n] = credit_price[n]
-        effect[n] = season[p.category[n]]
+    product_season(p, period, season, effect)
     if p.gain.size:
         add_reference_effect(p.linear_reference, p.gain, p.loss, felt, reference, effect)
     times_path(p.category, felt, path, felt)

@@ -17,7 +17,7 @@ _OFF = np.empty(0)
 class ChoiceParameters(NamedTuple):
     """How customers choose. T periods, C categories, N products, K segments, R rival offers, Z regimes.
 
-    category: (N,). quality, sensitivity: (K, N). rate, season, path: (C, T). share: (C, K). gain, loss: (N,).
+    category: (N,). quality, sensitivity: (K, N). quality_path: (N, T), or (0, T) where flat. rate, season, path: (C, T). share: (C, K). gain, loss: (N,).
     promotion: (K, N) and lift: (K,), factors of the weight. rival_category: (R,). rival_quality, rival_sensitivity:
     (K, R). regime_utility, regime_sensitivity, regime_arrivals: (Z,). strategic_share, patience: (K,).
     """
@@ -27,6 +27,7 @@ class ChoiceParameters(NamedTuple):
     category: NDArray[np.int64]
     quality: NDArray
     sensitivity: NDArray
+    quality_path: NDArray
     rate: NDArray
     season: NDArray
     path: NDArray
@@ -55,6 +56,7 @@ class ChoiceParameters(NamedTuple):
         values = {
             "quality": spec.demand.quality,
             "sensitivity": spec.demand.price_sensitivity,
+            "quality_path": spec.demand.quality_path.T[: None if spec.demand.quality_path.any() else 0],
             "rate": spec.arrivals.rate.T,
             "season": spec.demand.season.T,
             "path": spec.demand.sensitivity_path.T,

@@ -132,7 +132,7 @@ def _customers(spec: MarketSpec) -> str:
 def _demand(spec: MarketSpec) -> str:
     demand = spec.demand
     words = [_FAMILIES.get(demand.family, f"the chance of a sale follows '{demand.family}', of another package")]
-    if np.ptp(demand.season, axis=0).any():
+    if np.ptp(demand.season, axis=0).any() or np.ptp(demand.quality_path, axis=0).any():
         words.append("what they like moves with the season")
     if np.ptp(demand.sensitivity_path, axis=0).any():
         words.append("what they can pay moves with time")

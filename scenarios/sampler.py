@@ -199,11 +199,16 @@ def _prices(shop: _Shop, generator: Generator, discounts: dict[str, float]) -> P
 
 
 def _season(shop: _Shop, generator: Generator) -> dict[str, Array]:
-    """Season of utility and of price sensitivity: one wave a year each, (T, C)."""
+    """Season of utility and of price sensitivity: one wave a year each, (T, C); and a product's own, one a quarter."""
     phase = generator.uniform(0, 2 * np.pi, (2, shop.categories))
     wave = np.sin(2 * np.pi * np.arange(shop.periods)[:, None, None] / 52 + phase)
     usual = np.bincount(shop.category, shop.utility) / np.bincount(shop.category)
-    return {"season": 0.2 * usual * wave[:, 0], "sensitivity_path": 1 + 0.1 * wave[:, 1]}
+    own = np.sin(2 * np.pi * np.arange(shop.periods)[:, None] / 13 + generator.uniform(0, 2 * np.pi, shop.products))
+    return {
+        "season": 0.2 * usual * wave[:, 0],
+        "sensitivity_path": 1 + 0.1 * wave[:, 1],
+        "quality_path": 0.1 * shop.utility * own,
+    }
 
 
 def _overdispersion(shop: _Shop, generator: Generator) -> dict[str, Array]:

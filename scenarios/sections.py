@@ -69,7 +69,7 @@ class Arrivals:
 
 @dataclass(frozen=True)
 class Demand:
-    """How a customer chooses: utility = quality + season - price_sensitivity * price paid + lifts + reference effect.
+    """How a customer chooses: utility = quality + its path + season - price_sensitivity * price paid + lifts + reference.
 
     mnl: multinomial logit among the products in stock of the category, the rival offers and leaving. cheapest: the
     lowest price of the category, rivals included, is bought with probability u, cut to [0, 1], ties shared equally. The
@@ -83,7 +83,8 @@ class Demand:
     family: str = value(
         "choice model: mnl, cheapest, exponential, linear, constant-elasticity, or an extension's", default="mnl"
     )
-    season: Array = array("TC", "utility added by period", low=-1e2, high=1e2, default=0.0)
+    season: Array = array("TC", "utility added by period, to the rival offers too", low=-1e2, high=1e2, default=0.0)
+    quality_path: Array = array("TN", "utility added to a product by period", low=-1e2, high=1e2, default=0.0)
     sensitivity_path: Array = array("TC", "multiplies price_sensitivity by period", low=0, high=1e3, default=1.0)
 
 

@@ -43,7 +43,9 @@ class LogitCustomer:
         category, demand = spec.category_index[products[0]], spec.demand
         allowed = [steps for n in products if (steps := allowed_prices(spec, int(n))) is not None]
         return cls(
-            quality=demand.quality[0, products] + demand.season[period, category],
+            quality=demand.quality[0, products]
+            + demand.season[period, category]
+            + demand.quality_path[period, products],
             sensitivity=demand.price_sensitivity[0, products] * demand.sensitivity_path[period, category],
             low=spec.guardrails.low[products].astype(np.float64),
             high=spec.guardrails.high[products].astype(np.float64),

@@ -60,7 +60,7 @@ def prices_are_free(spec: MarketSpec) -> bool:
 
 def is_stationary(spec: MarketSpec) -> bool:
     """Whether demand is the same in every period."""
-    tables = (spec.arrivals.rate, spec.demand.season, spec.demand.sensitivity_path)
+    tables = (spec.arrivals.rate, spec.demand.season, spec.demand.quality_path, spec.demand.sensitivity_path)
     return all((table == table[0]).all() for table in tables)
 
 

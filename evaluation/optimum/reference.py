@@ -177,7 +177,7 @@ def _before(spec: MarketSpec, period: int, after: _Quadratic) -> _Quadratic | No
     effect, demand, cost = spec.reference_price, spec.demand, float(Costs.of(spec).sold[0])
     assert effect is not None
     customers, gain = float(spec.arrivals.rate[period, 0]), float(effect.gain[0])
-    quality = float(demand.quality[0, 0] + demand.season[period, 0])
+    quality = float(demand.quality[0, 0] + demand.season[period, 0] + demand.quality_path[period, 0])
     steep = gain + float(demand.price_sensitivity[0, 0] * demand.sensitivity_path[period, 0])
     memory, fresh = effect.memory, 1 - effect.memory
     constant, slope, curve = spec.market.discount_factor * np.array(after[:3])

@@ -69,7 +69,8 @@ def solve(spec: MarketSpec) -> Optimum | None:
     for c in range(len(spec.category_names)):
         own = np.flatnonzero(spec.category_index == c)
         # The rate scales a period's money and leaves its best prices alone.
-        calendar = np.column_stack([spec.demand.season[:, c], spec.demand.sensitivity_path[:, c]])
+        demand = spec.demand
+        calendar = np.column_stack([demand.season[:, c], demand.sensitivity_path[:, c], demand.quality_path[:, own]])
         _, first, alike = np.unique(calendar, axis=0, return_index=True, return_inverse=True)
         for i, period in enumerate(first):
             same = np.ix_(np.flatnonzero(alike.reshape(-1) == i), own)

@@ -31,6 +31,16 @@ def test_choice_equals_an_independent_logit(make_shop):
             np.testing.assert_allclose(units[k, members], arrivals * chosen, rtol=1e-12)
 
 
+def test_a_quality_path_is_a_quality_of_its_period(make_shop):
+    price, path = np.array([3.7, 5.2, 2.9]), 0.1 * np.arange(24.0).reshape(8, 3)
+    spec = make_shop(demand={"quality_path": path})
+    for period in (0, 5):
+        still = make_shop(demand={"quality": spec.demand.quality + path[period]})
+        moved = expected_units(spec, period, price)
+        np.testing.assert_allclose(moved, expected_units(still, period, price), rtol=1e-12)
+        assert not np.allclose(moved, expected_units(spec, 7 - period, price))
+
+
 def test_the_float32_market_expects_what_float64_says(make_shop):
     spec = make_shop(prices={"max_discount": 0.0}, arrivals={"overdispersion": 0.0}, stock={"initial_units": 1e6})
     market = Market(spec, num_markets=1)
