@@ -2,31 +2,58 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..envs import rollout, seed_for
+from ..envs import Outcome, rollout, seed_for
+from ..pricing import MarketView
 from ..scenarios import MarketSpec
+from .calibration import calibration
 from .policies import named_policy
 
 
-def fidelity(spec: MarketSpec, *, episodes: int = 200, seed: int = 0) -> dict[str, Any]:
-    """Mean simulated units at the historical prices against the units really sold, in weeks that no model saw.
+def fidelity(spec: MarketSpec, *, episodes: int = 400, seed: int = 0) -> dict[str, Any]:
+    """Simulated units at the historical prices against the units really sold, in weeks that no model saw.
 
-    Returns `wape` (sum of absolute errors over products and periods / units sold), `bias` (simulated / sold - 1) and the
-    totals of each product. Raises ValueError where the scenario has no history.
+    Returns `wape` (sum of absolute errors of the mean over products and periods / units sold), `bias` (simulated / sold -
+    1), the totals of each product and of each period, and `calibration`, whether the spread is right (`Calibration`).
+    Raises ValueError where the scenario has no history.
     """
-    run = rollout(spec, named_policy("historical", spec), episodes=episodes, seed=seed_for("judging", seed))
+    policy = named_policy("historical", spec)
     assert spec.history is not None  # the policy has refused the scenario otherwise
-    sold = spec.history.units
+    sold, parts = spec.history.units, _Units(spec.market.horizon_periods)
+    rollout(spec, policy, episodes=episodes, seed=seed_for("judging", seed), watch=parts)
+    simulated = parts.units()
+    mean = simulated.mean(axis=0)
+    spread = asdict(calibration(sold, simulated))
+    spread |= {"pit": spread["pit"].tolist(), "p_value": None if np.isnan(spread["p_value"]) else spread["p_value"]}
     return {
-        "wape": float(np.abs(run.units_path - sold).sum() / sold.sum()),
-        "bias": float(run.units_path.sum() / sold.sum() - 1),
+        "wape": float(np.abs(mean - sold).sum() / sold.sum()),
+        "bias": float(mean.sum() / sold.sum() - 1),
+        "calibration": spread,
         "products": [
-            {"product": name, "name": name, "actual_units": float(actual), "simulated_units": float(simulated)}
-            for name, actual, simulated in zip(
-                spec.products.names, sold.sum(axis=0), run.units_path.sum(axis=0), strict=True
-            )
+            {"product": name, "name": name, "actual_units": float(actual), "simulated_units": float(units)}
+            for name, actual, units in zip(spec.products.names, sold.sum(axis=0), mean.sum(axis=0), strict=True)
+        ],
+        "periods": [
+            {"period": period, "actual_units": float(actual), "simulated_units": float(units)}
+            for period, (actual, units) in enumerate(zip(sold.sum(axis=1), mean.sum(axis=1), strict=True), start=1)
         ],
     }
+
+
+class _Units:
+    """Watches a `rollout` of whole episodes and keeps what each market sold."""
+
+    def __init__(self, periods: int) -> None:
+        self._periods: list[list[NDArray]] = [[] for _ in range(periods)]
+
+    def __call__(self, view: MarketView, outcome: Outcome) -> None:
+        self._periods[int(view.period[0])].append(outcome.units)
+
+    def units(self) -> NDArray[np.float64]:
+        """(E, T, N)."""
+        return np.stack([np.concatenate(batches) for batches in self._periods], axis=1).astype(np.float64)

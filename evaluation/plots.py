@@ -247,6 +247,25 @@ def fidelity_plot(figure: Figure, products: Sequence[Mapping[str, Any]]) -> str:
 
 
 @_plot
+def calibration_plot(figure: Figure, calibration: Mapping[str, Any]) -> str:
+    """Share of what was sold in each tenth of what the market sells, with the line where all would be alike."""
+    shares = np.array(calibration["pit"])
+    tenths = np.arange(len(shares))
+    figure.set_size_inches(_WIDTH, 2.4)
+    axis = figure.add_subplot()
+    axis.bar(tenths + 0.5, 100 * shares, width=0.92, color=ACCENT, alpha=0.7)
+    axis.axhline(100 / len(shares), color=INK, linewidth=0.8, linestyle="--")
+    axis.set(
+        xlim=(0, len(shares)), xticks=[0, len(shares) / 2, len(shares)], xticklabels=["lowest", "median", "highest"]
+    )
+    axis.set(xlabel="where true sales lie among simulated sales", title="% of products and periods")
+    return (
+        f"Share of true sales in each tenth of the simulated sales, from lowest to highest: "
+        f"{', '.join(f'{share:.0%}' for share in shares)}; even would be {1 / len(shares):.0%} each."
+    )
+
+
+@_plot
 def trend_plot(figure: Figure, trend: Mapping[str, Any]) -> str:
     """The shop's weekly traffic and its forecast with the band."""
     past, ahead = _weeks(trend["weeks"]), _weeks(trend["forecast_weeks"])

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ..agents import Run
 from ..envs import Episodes
 from .comparison import BASELINE, Comparison, Estimate, Row
-from .plots import LINES, Plot, fidelity_plot, interval_plot, learning_plot, path_plot, trend_plot
+from .plots import LINES, Plot, calibration_plot, fidelity_plot, interval_plot, learning_plot, path_plot, trend_plot
 from .policies import RULES
 
 SECTIONS = {
@@ -244,13 +244,14 @@ def _plots(data: ReportData, fit: Mapping[str, Any]) -> dict[str, Plot | None]:
     market, history = data.comparison.spec.market, data.run.history if data.run else []
     scaled = bool(history) and all(row["best_fixed"] > 0 for row in history)
     unit = "%" if scaled else _currency(data.comparison).strip() or "units of money"
-    fidelity, trend = (fit.get("fidelity") or {}).get("products"), fit.get("trend") or {}
+    fidelity, trend = fit.get("fidelity") or {}, fit.get("trend") or {}
     drawable = all(trend.get(name) for name in ("weeks", "history", "forecast_weeks", "traffic", "low", "high"))
     return {
         "gaps": _gap_plot(data),
         "learning": learning_plot(history, objective=market.objective, unit=unit) if history else None,
         "response": _response_plot(fit.get("price_response") or []),
-        "fidelity": fidelity_plot(fidelity) if fidelity else None,
+        "fidelity": fidelity_plot(fidelity["products"]) if fidelity.get("products") else None,
+        "calibration": calibration_plot(fidelity["calibration"]) if fidelity.get("calibration") else None,
         "trend": trend_plot(trend) if drawable else None,
     }
 

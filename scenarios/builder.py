@@ -25,6 +25,9 @@ from .spec import (
 Array = NDArray[np.float64]
 _OUTSIDE_BOUNDS = (0.15, 0.9)
 _ELASTICITY_BOUNDS = (0.3, 8.0)
+# Most of a category's customers who buy one product at its low price: on average, and in a segment.
+_BUSIEST, _MOST_CHOSEN = 0.8, 0.95
+_MOST_ROUNDS, _CLOSE = 10_000, 1e-9
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,9 @@ def outside_share(models: FittedModels) -> tuple[Array, NDArray[np.bool_]]:
     """(C,) share of a category's customers who leave without buying at regular prices, and where it was cut.
 
     In the logit, a category's total answers to a common price change with the share of those who leave times what each
-    product's utility answers with; the ratio of the two fitted elasticities therefore identifies the share.
+    product's utility answers with; the ratio of the two fitted elasticities therefore identifies the share. It does not
+    where a category has one product: most leave then, so that demand is close to exponential. Enough must leave for the
+    fitted elasticities to hold down to the low prices: a choice probability cannot rise above one.
     """
     category = pd.factorize(models.products["category"])[0]
     weight = models.forecast.mean(axis=0)
@@ -119,8 +124,21 @@ def outside_share(models: FittedModels) -> tuple[Array, NDArray[np.bool_]]:
     raw = ratio * (1 - mean_share) / np.maximum(1 - ratio * mean_share, 1e-9)
     # A category that answers as much as its products do has no substitution within it.
     raw = np.where(ratio * mean_share < 1, raw, np.inf)
-    cut = np.clip(raw, *_OUTSIDE_BOUNDS)
+    raw = np.where(np.bincount(category) == 1, _OUTSIDE_BOUNDS[1], raw)
+    busiest = share * _rise(models, np.clip(-models.elasticity, *_ELASTICITY_BOUNDS))
+    enough = 1 - _BUSIEST / np.array([busiest[category == c].max() for c in range(category.max() + 1)])
+    cut = np.clip(raw, np.clip(enough, *_OUTSIDE_BOUNDS), _OUTSIDE_BOUNDS[1])
     return cut, cut != raw
+
+
+def _low_price(models: FittedModels) -> Array:
+    """(N,) low price of the history, a little below the regular one at least."""
+    return np.minimum(models.low_price, 0.999 * models.regular_price)
+
+
+def _rise(models: FittedModels, elasticity: Array) -> Array:
+    """Demand at the low price over that at the regular one, for elasticities (…, N) without their sign."""
+    return (_low_price(models) / models.regular_price) ** -elasticity
 
 
 def build_market(
@@ -136,6 +154,7 @@ def build_market(
     segment_share, probability = _segment_choice(models, category, bought)
     sensitivity = _sensitivity(models, probability)
     utility = np.log(probability / left[category])
+    path = _quality_path(utility, segment_share, models.forecast / rate[:, category], category)
     regular = models.regular_price
     cost = _unit_cost(models, assumptions)
     personal = models.affinity is not None
@@ -155,7 +174,7 @@ def build_market(
         arrivals=Arrivals(
             rate=rate, segments=models.segments, segment_share=segment_share, overdispersion=models.overdispersion
         ),
-        demand=Demand(quality=utility + sensitivity * regular, price_sensitivity=sensitivity),
+        demand=Demand(quality=utility + sensitivity * regular, price_sensitivity=sensitivity, quality_path=path),
         reference_price=_reference(models, probability),
         recommendation=_recommendation(models, assumptions),
         stock=_stock(models, cost, assumptions),
@@ -218,19 +237,35 @@ def _segment_choice(models: FittedModels, category: NDArray[np.intp], bought: Ar
     return segment_share.T, within * bought
 
 
+def _quality_path(utility: Array, segment_share: Array, target: Array, category: NDArray[np.intp]) -> Array:
+    """(T, N) utility that moves the products' choice probabilities at regular prices, over all segments, to `target`.
+
+    The contraction of Berry, Levinsohn and Pakes (1995, appendix I); with one segment it is exact at once.
+    """
+    member, path = np.eye(category.max() + 1)[category], np.zeros_like(target)
+    for _ in range(_MOST_ROUNDS):
+        weight = np.exp(utility + path[:, None])
+        choice = weight / (1 + weight @ member)[..., category]
+        step = np.log(target / np.einsum("nk,tkn->tn", segment_share[category], choice))
+        path += step
+        if np.abs(step).max() < _CLOSE:
+            return path
+    raise RuntimeError(f"the choice probabilities of the forecasts were not met in {_MOST_ROUNDS} rounds")
+
+
 def _sensitivity(models: FittedModels, probability: Array) -> Array:
     """(K, N) utility per unit of currency that gives the fitted elasticities over the prices that were charged.
 
-    Utility is linear in price and the fitted response is linear in its logarithm: both agree on the step from the
-    regular to the low price if the elasticity is divided by the logarithmic mean of the two.
+    Utility is linear in price and the fitted response is linear in its logarithm: both agree on the step of the product's
+    own price from the regular to the low one if the odds of choosing it rise as that response says.
     """
     relative = models.segment_elasticity / np.average(
         models.segment_elasticity, weights=models.segment_units.sum(axis=1)
     )
     own = np.outer(relative, models.elasticity + max(models.reference_effect, 0.0))
-    regular, low = models.regular_price, np.minimum(models.low_price, 0.999 * models.regular_price)
-    log_mean = (regular - low) / np.log(regular / low)
-    return np.clip(-own, *_ELASTICITY_BOUNDS) / (log_mean * (1 - probability))
+    chosen = np.minimum(_rise(models, np.clip(-own, *_ELASTICITY_BOUNDS)) * probability, _MOST_CHOSEN)
+    odds = (chosen / (1 - chosen)) / (probability / (1 - probability))
+    return np.log(odds) / (models.regular_price - _low_price(models))
 
 
 def _recommendation(models: FittedModels, assumptions: Assumptions) -> Recommendation | None:

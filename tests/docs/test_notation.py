@@ -60,13 +60,14 @@ def mean_demand(spec, state, discount, outcome, e):
     sensitivity = spec.demand.price_sensitivity * (spec.demand.sensitivity_path[t] * regimes.sensitivity[z])[c]
     gap = np.log(r / p)
     shown = np.array([np.arange(len(p)) == j for j in outcome.shown[e]])
-    u = spec.demand.quality + season[c] - sensitivity * p * (1 - discount[e].T)
+    quality = spec.demand.quality + spec.demand.quality_path[t]
+    u = quality + season[c] - sensitivity * p * (1 - discount[e].T)
     u = u + spec.promotion.lift * outcome.promoted[e] + spec.recommendation.lift[:, None] * shown
     u = u + reference.gain * np.maximum(gap, 0) - reference.loss * np.maximum(-gap, 0)
     theirs = c[spec.competitor_product]
     path = (spec.demand.sensitivity_path[t] * regimes.sensitivity[z])[theirs]
     u_rival = rivals.quality + season[theirs] - rivals.price_sensitivity * path * outcome.rival_price[e]
-    expected = np.exp(spec.demand.quality + season[c] - sensitivity * r)
+    expected = np.exp(quality + season[c] - sensitivity * r)
     member, against = np.eye(len(season))[c], np.eye(len(season))[theirs]
     phi = 1 + np.exp(u) @ member + np.exp(u_rival) @ against  # (K, C)
     later = spec.strategic.patience[:, None] * (expected @ member)
@@ -89,7 +90,8 @@ def everything():
 
 def test_demand_is_that_of_the_page(everything):
     # With ample stock the expected revenue is mean demand at the prices paid.
-    spec = everything.with_changes(stock={"initial_units": 1e6})
+    path = np.random.default_rng(1).normal(0, 0.3, (everything.sizes["T"], everything.sizes["N"]))
+    spec = everything.with_changes(stock={"initial_units": 1e6}, demand={"quality_path": path})
     market = Market(spec, num_markets=4, seed=3)
     state, discount, outcome = drive(market, 8, 6)
     for e in range(4):

@@ -25,7 +25,7 @@ def test_discretised_gallego_van_ryzin(periods, step, value):
     finer = load_scenario("gallego-van-ryzin").with_changes(
         market={"horizon_periods": periods},
         arrivals={"rate": np.array([[20 * np.e / periods]])},
-        demand={"season": 0.0, "sensitivity_path": 1.0},
+        demand={"season": 0.0, "quality_path": 0.0, "sensitivity_path": 1.0},
         prices={"price_ladder": PriceLadder.from_range(0.5, 6.0, step)},
     )
     assert solve(finer).value == pytest.approx(value, abs=6e-5)

@@ -117,6 +117,8 @@ def fit_report() -> dict:
         "fidelity": {
             "wape": 0.23,
             "benchmark_wape": 0.25,
+            "calibration": {"pit": [0.14, 0.09, 0.08, 0.1, 0.09, 0.1, 0.09, 0.08, 0.1, 0.13], "p_value": 0.012,
+                            "cover80": 0.77, "cover95": 0.93},
             "products": [
                 row | {"actual_units": float(u), "simulated_units": float(u * f)}
                 for row, u, f in zip(products, draws.gamma(2, 80, 30), draws.normal(1, 0.15, 30), strict=True)
