@@ -13,6 +13,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from .alarms import command as alarms
+
 if TYPE_CHECKING:
     from ..data import ImportReport, SalesSummary, Tables
 
@@ -23,6 +25,9 @@ _FILE = click.Path(path_type=Path)
 @click.group("data")
 def command() -> None:
     """Check, import and summarise sales, product and customer tables (CSV or Parquet)."""
+
+
+command.add_command(alarms)
 
 
 def _tables(function: Callable[..., None]) -> Callable[..., None]:

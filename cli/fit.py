@@ -119,13 +119,16 @@ def fit_lines(fit: dict[str, Any]) -> list[str]:
         ),
         f"reference price: effect {reference['coefficient']:.3f} (s.e. {reference['se']:.3f}), "
         f"{'kept' if reference['used'] else 'left out'}",
-        f"trend: random forest off by {trend['score']:.0f} baskets a week, last value {trend['naive']:.0f}, moving average "
-        f"{trend['moving_average']:.0f}; the market uses the {trend['used'].replace('-', ' ')}",
+        f"trend, one week ahead: {', '.join(_trend_error(row) for row in trend['scores'])}; the market uses the {trend['used']}",
         *_customer_lines(fit),
         f"fitted market at the prices really charged: off by {s['simulated_wape']:.1%} of units a product and week, "
         f"{s['simulated_bias']:+.1%} in all",
     ]
     return lines
+
+
+def _trend_error(row: dict[str, Any]) -> str:
+    return f"{row['candidate']} off by {row['mae']:.0f} baskets"
 
 
 def _customer_lines(fit: dict[str, Any]) -> list[str]:

@@ -1,152 +1,365 @@
-"""The market's size in the weeks ahead: a random forest on the shop's traffic."""
+"""The market's size in the weeks ahead: forest or support vectors on the shop's traffic, whichever forecasts better."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import RandomForestRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVR
 
 from .base import WEEK, check_rows
 
-_YEAR_WEEKS = 52.1775
-_N_PATHS = 200
-_HOLDOUT_SHARE = 0.25
+Array = NDArray[np.float64]
+
+_PLANNED = ("holiday", "promotion")
+_BEHAVIOUR = ("views", "carts")
+_RECENT_WEEKS = 2
 _LEAST_ROWS = 12
+_SIGNIFICANT = 2.0
+_WITHOUT_MODEL = ["moving average", "naive"]
+_YEAR_WEEKS = 52
 
 
 @dataclass(frozen=True)
-class TrendScore:
-    """One-step errors in baskets a week over the last quarter of the history, from a fit to what came before.
+class MarketShock:
+    """What a scenario can hold of the paths.
 
     Attributes:
-        forest: mean absolute error of the forest.
-        naive: that of the last week's traffic.
-        moving_average: that of the mean of the last `lags` weeks.
+        multiplier: (T,) mean of the paths over the mean traffic of the last weeks.
+        volatility: standard deviation of the log deviation from that mean, over all T periods.
+        persistence: its autocorrelation from one period to the next, in [0, 0.999].
     """
 
-    forest: float
-    naive: float
-    moving_average: float
+    multiplier: Array
+    volatility: float
+    persistence: float
+
+
+@dataclass(frozen=True)
+class MarketPaths:
+    """P ways in which the market may go on for T weeks.
+
+    Attributes:
+        weeks: (T,) first days.
+        traffic: (P, T) baskets a week.
+        drivers: (P, T) for each outside series that enters, in the units of `MarketTrend.history_`.
+        level: mean traffic of the last weeks before the first.
+    """
+
+    weeks: pd.DatetimeIndex
+    traffic: Array
+    drivers: dict[str, Array]
+    level: float
+
+    def bands(self, level: float = 0.8) -> pd.DataFrame:
+        """Return `week`, `traffic` (median path), `low` and `high`, between which the share `level` of paths lies."""
+        tail = (1 - level) / 2
+        low, middle, high = np.quantile(self.traffic, [tail, 0.5, 1 - tail], axis=0)
+        return pd.DataFrame({"week": self.weeks, "traffic": middle, "low": low, "high": high})
+
+    def shock(self) -> MarketShock:
+        """Sum the paths up as a mean course and a first-order autoregressive shock around it."""
+        mean = self.traffic.mean(axis=0)
+        deviation = np.log(self.traffic / mean)
+        deviation -= deviation.mean(axis=0)
+        before, after = deviation[:, :-1].ravel(), deviation[:, 1:].ravel()
+        power = before @ before
+        persistence = float(np.clip(before @ after / power, 0.0, 0.999)) if power else 0.0
+        return MarketShock(mean / self.level, float(np.sqrt((deviation**2).mean())), persistence)
+
+
+class LastWeek(RegressorMixin, BaseEstimator):
+    """The naive forecast: traffic stays where it is."""
+
+    def __init__(self, lags: int) -> None:
+        self.lags = lags
+
+    def fit(self, features: Array, target: Array) -> Self:
+        """Learn nothing."""
+        del features, target
+        self.fitted_ = True
+        return self
+
+    def predict(self, features: Array) -> Array:
+        """Return last week's traffic relative to the window, as a logarithm."""
+        return features[:, self.lags - 1]
 
 
 class MarketTrend(BaseEstimator):
-    """Weekly traffic (baskets of the whole shop) from its own past, the prices of the past and the calendar.
+    """Weekly traffic (baskets of the whole shop) from its own past, prices, promotions, behaviour and outside signals.
 
-    The forest learns log(traffic / mean of the last `lags` weeks). A tree predicts a mean of what it saw, so a
-    forest on levels could never leave their range; relative to its own recent past a shop that grows or
-    shrinks stays inside (Breiman 2001 for the forest, the choice of target is ours). Features: the lagged
-    traffic relative to that mean, the price index (fixed weights: shares of revenue) relative to its
-    own, the discount share, and sine and cosine of the year.
+    Learned is log(traffic / mean of the last `lags` weeks). A tree predicts a mean of what it saw, and a radial kernel
+    falls back to the mean outside it, so on levels neither could leave its range; relative to its own recent
+    past a shop that grows or shrinks stays inside (forest: Breiman 2001; support vectors: Smola and Schölkopf 2004; the
+    target is ours). Features of a week: lagged traffic; of each driver, its last weeks relative to the window's mean;
+    what is planned for that week (`promotion`, `holiday`, where the panel has them); what the week did a year ago, from
+    the second year on; the place in the month.
+    Drivers are a chained price index, the discount share and, where the panel has them, views, carts, rating, the
+    competitors' price relative to the shop's, and every `signal_*`. They enter with lags alone.
+
+    Four candidates are compared by the one-week-ahead forecasts of the later half of the history, each from a fit to
+    the weeks before it. The one with the least mean absolute error is used, a model only where it beats
+    both forecasts without one by more than a standard error. The weights of products in an index are their revenue so
+    far, so that no later week can change an earlier forecast.
 
     Args:
         n_estimators: trees.
         lags: past weeks that are looked at.
-        seed: of the trees and of the simulated paths.
+        seed: of the trees and of the paths.
 
     Attributes:
-        score_: `TrendScore`, against two forecasts without a model. Use the trend only where it wins.
+        errors_: log(actual / forecast), a row for each week forecast and a column for each candidate.
+        scores_: `candidate`, `mae` (baskets a week), `mape`, `bias` (mean log error), `weeks`, `chosen`.
+        chosen_: the candidate that is rolled forward.
+        history_: traffic and drivers, a row a week.
+        revenue_: of each product, by which what is planned is averaged.
     """
 
-    score_: TrendScore
+    errors_: pd.DataFrame
+    scores_: pd.DataFrame
+    chosen_: str
+    history_: pd.DataFrame
+    revenue_: pd.Series
 
-    def __init__(self, *, n_estimators: int = 200, lags: int = 4, seed: int = 0) -> None:
+    def __init__(self, *, n_estimators: int = 100, lags: int = 4, seed: int = 0) -> None:
         self.n_estimators = n_estimators
         self.lags = lags
         self.seed = seed
 
     def fit(self, panel: pd.DataFrame) -> Self:
-        """Fit to a weekly panel.
+        """Fit to a weekly panel, in any row order.
 
         Raises:
             ValueError: the panel is faulty, a week has no traffic, or the history is too short.
         """
         if self.lags < 1:
             raise ValueError(f"MarketTrend: lags must be 1 week or more; got {self.lags}")
-        weeks = _weeks(panel)
+        weeks = _market_weeks(panel)
         if len(weeks) < self.lags + _LEAST_ROWS:
             raise ValueError(
                 f"panel: the trend needs {self.lags + _LEAST_ROWS} weeks with lags={self.lags}; "
                 f"got {len(weeks)}; give a longer history or fewer lags"
             )
-        ends = range(self.lags, len(weeks))
-        features = np.vstack([self._features(weeks.iloc[end - self.lags : end]) for end in ends])
-        base = np.array([weeks["traffic"].iloc[end - self.lags : end].mean() for end in ends])
-        traffic = weeks["traffic"].to_numpy()
-        target = np.log(traffic[self.lags :] / base)
-        self.score_ = self._score(features, target, base, traffic[self.lags - 1 :])
-        self.forest_ = self._forest().fit(features, target)
-        self.residuals_ = target - self.forest_.oob_prediction_
-        self.history_ = weeks.iloc[-self.lags :]
+        self.history_ = weeks
+        rows = panel.sort_values(["product", "week"])
+        self.revenue_ = (rows["units"] * rows["price"]).groupby(rows["product"]).sum()
+        features, target = self._learnable(weeks)
+        self.errors_ = self._rolling_errors(features, target)
+        self.scores_ = _scores(self.errors_, weeks["traffic"])
+        self.chosen_ = str(self.scores_.loc[self.scores_["chosen"], "candidate"].item())
+        self.model_ = self._candidates()[self.chosen_].fit(features, target)
         return self
 
-    def roll(self, horizon: int, *, level: float = 0.8) -> pd.DataFrame:
-        """Roll forward, each week on the paths of the weeks before it.
+    def roll(self, horizon: int, *, level: float = 0.8, planned: pd.DataFrame | None = None) -> pd.DataFrame:
+        """Median and band of 1,000 paths: `week`, `traffic`, `low`, `high`, in baskets a week (see `sample_paths`)."""
+        return self.sample_paths(horizon, planned=planned).bands(level)
 
-        Each of 200 paths adds out-of-bag residuals drawn at random; price index and discounts of the weeks
-        ahead are held at their last values, as nobody has set them yet.
+    def sample_paths(self, horizon: int, n_paths: int = 1000, *, planned: pd.DataFrame | None = None) -> MarketPaths:
+        """Draw paths of traffic and drivers, each week on the weeks before it.
+
+        Every driver is a first-order autoregression about its mean. What is added to the forecasts of a path's week,
+        traffic and drivers alike, are the errors of one week of the past, drawn at random: what moved together
+        then does so again. A mean error that is not significant is removed.
 
         Args:
             horizon: weeks ahead.
-            level: share of the paths between `low` and `high`.
-
-        Returns:
-            `week`, `traffic` (median path), `low`, `high`, in baskets a week.
+            n_paths: how many.
+            planned: `week` and any of `promotion`, `holiday` of the weeks ahead, a row a week or a product and week;
+                left out, promotions stay at their last value and there is no holiday.
         """
+        if horizon < 1 or n_paths < 1:
+            raise ValueError(f"horizon and n_paths must be 1 or more; got {horizon} and {n_paths}; raise them")
         rng = np.random.default_rng(self.seed)
-        past = np.tile(self.history_["traffic"].to_numpy(), (_N_PATHS, 1))
-        other = self.history_.drop(columns="traffic")
-        for _ in range(horizon):
-            window = past[:, -self.lags :]
-            base = window.mean(axis=1)
-            features = np.tile(self._features(other.assign(traffic=1.0)), (_N_PATHS, 1))
-            features[:, : self.lags] = np.log(window / base[:, None])
-            growth = self.forest_.predict(features) + rng.choice(self.residuals_, _N_PATHS)
-            past = np.column_stack([past, base * np.exp(growth)])
-            other = pd.concat([other, other.iloc[[-1]].set_axis(other.index[-1:] + WEEK)]).iloc[1:]
-        tail = (1 - level) / 2
-        low, middle, high = np.quantile(past[:, self.lags :], [tail, 0.5, 1 - tail], axis=0)
-        weeks = self.history_.index[-1] + WEEK * np.arange(1, horizon + 1)
-        return pd.DataFrame({"week": weeks, "traffic": middle, "low": low, "high": high})
-
-    def _features(self, window: pd.DataFrame) -> np.ndarray:
-        """Describe the week after `window` by its past; traffic comes first."""
-        traffic, prices = np.log(window["traffic"].to_numpy()), window["log_price"].to_numpy()
-        year = 2 * np.pi * (window.index[-1] + WEEK).day_of_year / 365.25
-        return np.concatenate(
-            [
-                traffic - np.log(window["traffic"].mean()),
-                prices - prices.mean(),
-                window["discount_share"].to_numpy(),
-                [np.sin(year), np.cos(year)],
-            ]
+        drivers = list(self._drivers)
+        mean, memory, shocks = _autoregressions(self.history_[drivers])
+        pool = _noise(self.errors_[self.chosen_].to_numpy())
+        shocks = shocks[-len(pool) :]
+        window = np.tile(self.history_[["traffic", *drivers]].to_numpy()[-_YEAR_WEEKS - self.lags :], (n_paths, 1, 1))
+        known = window.shape[1]
+        ahead = self._plan(horizon, planned)
+        for step in range(horizon):
+            recent = window[:, -self.lags :]
+            features = self._features(window, ahead.iloc[step : step + self.lags + 1])
+            drawn = rng.integers(len(pool), size=n_paths)
+            growth = self.model_.predict(features) + pool[drawn]
+            traffic = recent[:, :, 0].mean(axis=1) * np.exp(growth)
+            moved = mean + memory * (recent[:, -1, 1:] - mean) + shocks[drawn]
+            window = np.concatenate([window, np.column_stack([traffic, moved])[:, None]], axis=1)
+        future = window[:, known:]
+        return MarketPaths(
+            weeks=pd.DatetimeIndex(ahead.index[self.lags :]),
+            traffic=future[:, :, 0],
+            drivers={name: future[:, :, place] for place, name in enumerate(drivers, start=1)},
+            level=float(self.history_["traffic"].iloc[-self.lags :].mean()),
         )
 
-    def _forest(self) -> RandomForestRegressor:
-        return RandomForestRegressor(
-            self.n_estimators, min_samples_leaf=3, max_features=0.5, oob_score=True, random_state=self.seed
+    @property
+    def _drivers(self) -> pd.Index:
+        return self.history_.columns.drop(["traffic", *_PLANNED], errors="ignore")
+
+    def _plan(self, horizon: int, planned: pd.DataFrame | None) -> pd.DataFrame:
+        """What is planned in the last `lags` weeks and the weeks ahead."""
+        known = [column for column in _PLANNED if column in self.history_]
+        past = self.history_[known].iloc[-self.lags :]
+        weeks = past.index[-1] + WEEK * np.arange(1, horizon + 1)
+        ahead = pd.DataFrame(index=weeks, columns=known, dtype=float)
+        if planned is not None:
+            given = [column for column in known if column in planned]
+            # Averaged like the history: a product counts by its revenue.
+            weight = planned["product"].map(self.revenue_).fillna(0.0) if "product" in planned else 1.0
+            sums = planned[given].mul(weight, axis=0).assign(weight=weight).groupby(planned["week"]).sum()
+            ahead.update(sums[given].div(sums["weight"], axis=0))
+        rest = past.iloc[-1].where(past.columns != "holiday", 0.0)
+        return pd.concat([past, ahead.fillna(rest)])
+
+    def _learnable(self, weeks: pd.DataFrame) -> tuple[Array, Array]:
+        """Features, and log growth on the mean of the window, of every week after the first `lags`."""
+        known = [column for column in _PLANNED if column in weeks]
+        values = weeks[["traffic", *self._drivers]].to_numpy(dtype=float)
+        ends = range(self.lags, len(weeks))
+        features = np.vstack(
+            [self._features(values[None, :end], weeks[known].iloc[end - self.lags : end + 1]) for end in ends]
         )
+        base = np.array([values[end - self.lags : end, 0].mean() for end in ends])
+        return features, np.log(values[self.lags :, 0] / base)
 
-    def _score(self, features: np.ndarray, target: np.ndarray, base: np.ndarray, traffic: np.ndarray) -> TrendScore:
-        """Score the last quarter; `traffic` starts one week before the first target."""
-        start = len(target) - max(1, int(_HOLDOUT_SHARE * len(target)))
-        growth = self._forest().fit(features[:start], target[:start]).predict(features[start:])
-        actual = traffic[1:][start:]
-        forecasts = (base[start:] * np.exp(growth), traffic[:-1][start:], base[start:])
-        return TrendScore(*(float(np.abs(actual - forecast).mean()) for forecast in forecasts))
+    def _features(self, past: Array, planned: pd.DataFrame) -> Array:
+        """Describe the last week of `planned` (lags + 1 rows) by the (P, weeks, 1 + drivers) before it."""
+        traffic, drivers = past[:, -self.lags :, 0], past[:, -self.lags :, 1:]
+        moves = (drivers - drivers.mean(axis=1, keepdims=True))[:, -_RECENT_WEEKS:].reshape(len(past), -1)
+        relative = np.log(traffic / traffic.mean(axis=1, keepdims=True))
+        known = planned.to_numpy()[-1] - planned.to_numpy()[:-1].mean(axis=0)
+        month = _month_angle(planned.index[-1])
+        place = np.tile([*known, np.sin(month), np.cos(month)], (len(past), 1))
+        return np.column_stack([relative, moves, self._last_year(past[:, :, 0]), place])
+
+    def _last_year(self, traffic: Array) -> Array:
+        """(P, 2) log growth of the same week a year ago on the `lags` weeks before it, alone and with its neighbours."""
+        then = traffic.shape[1] - _YEAR_WEEKS
+        if then < self.lags:
+            return np.zeros((len(traffic), 2))
+        base = traffic[:, then - self.lags : then].mean(axis=1)
+        around = traffic[:, then - 1 : then + 2].mean(axis=1)
+        return np.log(np.column_stack([traffic[:, then], around]) / base[:, None])
+
+    def _candidates(self) -> dict[str, Any]:
+        """Forecasts without a model first."""
+        forest = RandomForestRegressor(self.n_estimators, min_samples_leaf=3, max_features=0.5, random_state=self.seed)
+        scaled = make_pipeline(StandardScaler(), SVR())
+        return {
+            "moving average": DummyRegressor(strategy="constant", constant=0.0),
+            "naive": LastWeek(self.lags),
+            "support vectors": TransformedTargetRegressor(scaled, transformer=StandardScaler()),
+            "random forest": make_pipeline(StandardScaler(), forest),
+        }
+
+    def _rolling_errors(self, features: Array, target: Array) -> pd.DataFrame:
+        """Errors of the later half, each week forecast from a fit to the weeks before it alone."""
+        first = len(target) // 2
+        rows = [
+            {
+                name: target[row] - _ahead(model, features[:row], target[:row], features[row : row + 1])
+                for name, model in self._candidates().items()
+            }
+            for row in range(first, len(target))
+        ]
+        return pd.DataFrame(rows, index=self.history_.index[self.lags + first :])
 
 
-def _weeks(panel: pd.DataFrame) -> pd.DataFrame:
-    """One row a week: `traffic`, `log_price` (index) and `discount_share`, the last two by revenue."""
+def _ahead(model: Any, features: Array, target: Array, next_week: Array) -> float:
+    return float(model.fit(features, target).predict(next_week)[0])
+
+
+def _scores(errors: pd.DataFrame, traffic: pd.Series) -> pd.DataFrame:
+    actual = traffic.loc[errors.index].to_numpy()[:, None]
+    miss = (actual - actual * np.exp(-errors)).abs()
+    table = pd.DataFrame(
+        {
+            "mae": miss.mean(),
+            "mape": (miss / actual).mean(),
+            "bias": errors.mean(),
+            "weeks": len(errors),
+            "chosen": errors.columns == _choice(miss),
+        }
+    )
+    return table.rename_axis("candidate").reset_index()
+
+
+def _choice(miss: pd.DataFrame) -> str:
+    """The least mean; a forecast without a model wins if it is within one standard error (Breiman et al. 1984)."""
+    best = miss.mean().idxmin()
+    simple = miss[_WITHOUT_MODEL].mean().idxmin()
+    lead = miss[simple] - miss[best]
+    return str(simple if lead.mean() <= lead.std() / np.sqrt(len(lead)) else best)
+
+
+def _noise(errors: Array) -> Array:
+    """Errors to draw from: freed of their mean unless it is significant, and as wide as the next one is uncertain."""
+    mean, deviation = errors.mean(), errors - errors.mean()
+    bias = mean if abs(mean) > _SIGNIFICANT * errors.std(ddof=1) / np.sqrt(len(errors)) else 0.0
+    return bias + deviation * np.sqrt((len(errors) + 1) / (len(errors) - 1))
+
+
+def _autoregressions(series: pd.DataFrame) -> tuple[Array, Array, Array]:
+    """Mean and memory of each of D columns, (D,), and what they leave over, (weeks - 1, D)."""
+    values = series.to_numpy(dtype=float)
+    mean = values.mean(axis=0)
+    deviation = values - mean
+    before, after = deviation[:-1], deviation[1:]
+    power = (before**2).sum(axis=0)
+    memory = np.clip(np.divide((before * after).sum(axis=0), power, out=np.zeros_like(power), where=power > 0), 0, 1)
+    return mean, memory, after - memory * before
+
+
+def _month_angle(week: pd.Timestamp) -> float:
+    """Angle of the week's middle in its month: wages and benefits are paid by the month."""
+    middle = week + WEEK / 2
+    return 2 * np.pi * (middle.day - 1) / middle.days_in_month
+
+
+def _market_weeks(panel: pd.DataFrame) -> pd.DataFrame:
+    """One row a week: `traffic`, the drivers, and what is planned; averages over products by revenue so far."""
     rows = check_rows(panel, ["product", "week", "units", "price", "discount_share", "traffic"], name="panel")
     if (rows["traffic"] <= 0).any():
         raise ValueError("panel: traffic must be positive in every week; got 0; leave weeks without sales out")
-    rows = rows[rows["price"] > 0]
-    revenue = (rows["units"] * rows["price"]).groupby(rows["product"]).transform("sum")
-    rows = rows.assign(log_price=np.log(rows["price"]) * revenue, discount_share=rows["discount_share"] * revenue)
-    sums = rows.assign(weight=revenue).groupby("week")[["log_price", "discount_share", "weight"]].sum()
-    weeks = sums[["log_price", "discount_share"]].div(sums["weight"], axis=0)
-    return weeks.assign(traffic=rows.groupby("week")["traffic"].first())
+    weight = (rows["units"] * rows["price"]).groupby(rows["product"]).cumsum()
+    by_week = rows.groupby("week")
+    weeks = pd.DataFrame({"traffic": by_week["traffic"].first()})
+    for name, column in _averaged(rows):
+        known = column.notna() & (weight > 0)
+        sums = pd.DataFrame({"value": column * weight, "weight": weight})[known].groupby(rows["week"]).sum()
+        weeks[name] = sums["value"] / sums["weight"]
+    weeks["log_price"] = weeks["log_price"].cumsum()
+    for name in _BEHAVIOUR:
+        if name in rows:
+            weeks[name] = np.log1p(by_week[name].sum())
+    for name in rows.columns:
+        if name.startswith("signal_") or name == "holiday":
+            weeks[name] = by_week[name].first()
+    return weeks.ffill().fillna(0.0)
+
+
+def _averaged(rows: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
+    """What is averaged over products; of log prices their change, since a chain forgets no product's level."""
+    price = _log(rows["price"])
+    yield "log_price", price.groupby(rows["product"]).diff()
+    yield "discount_share", rows["discount_share"]
+    for name in ("promotion", "rating"):
+        if name in rows:
+            yield name, rows[name]
+    if "competitor_price" in rows:
+        yield "competitor", _log(rows["competitor_price"]) - price
+
+
+def _log(values: pd.Series) -> pd.Series:
+    return pd.Series(np.log(values.where(values > 0)), values.index)

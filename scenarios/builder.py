@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import norm
 
+from ..forecasting import replenishment_levels
 from .spec import (
     Arrivals,
     Demand,
@@ -19,6 +19,7 @@ from .spec import (
     Products,
     Recommendation,
     ReferencePrice,
+    Shocks,
     Stock,
 )
 
@@ -104,6 +105,7 @@ class FittedModels:
     high_units: Array
     past_price: Array
     past_units: Array
+    shocks: Shocks | None = None
 
 
 def outside_share(models: FittedModels) -> tuple[Array, NDArray[np.bool_]]:
@@ -178,6 +180,7 @@ def build_market(
         reference_price=_reference(models, probability),
         recommendation=_recommendation(models, assumptions),
         stock=_stock(models, cost, assumptions),
+        shocks=models.shocks,
         prices=Prices(
             floor=assumptions.lowest_price * regular,
             ceiling=assumptions.highest_price * regular,
@@ -285,10 +288,16 @@ def _reference(models: FittedModels, probability: Array) -> ReferencePrice | Non
 
 def _stock(models: FittedModels, cost: Array, assumptions: Assumptions) -> Stock:
     weeks = assumptions.lead_time_weeks + 1
-    mean = models.forecast.max(axis=0) * weeks
-    spread = np.sqrt(mean + models.overdispersion * mean**2 / weeks)
+    dispersion, persistence = _multiplier(models)
+    needed = replenishment_levels(
+        models.forecast,
+        dispersion,
+        fractile=assumptions.cover_quantile,
+        lead_time_weeks=assumptions.lead_time_weeks,
+        persistence=persistence,
+    )
     # Past weeks include the shop's promotions, for which it had stock.
-    level = np.ceil(np.maximum(mean + norm.ppf(assumptions.cover_quantile) * spread, models.high_units * weeks))
+    level = np.ceil(np.maximum(needed.order_up_to.max(axis=0), models.high_units * weeks))
     return Stock(
         initial_units=level,
         replenishment="order-up-to",
@@ -296,3 +305,12 @@ def _stock(models: FittedModels, cost: Array, assumptions: Assumptions) -> Stock
         lead_time_periods=assumptions.lead_time_weeks,
         holding_cost=assumptions.holding_cost_share * cost,
     )
+
+
+def _multiplier(models: FittedModels) -> tuple[Array, float]:
+    """(N,) variance of a product's whole rate multiplier, and the memory it has from the market's shock alone."""
+    if models.shocks is None:
+        return models.overdispersion, 0.0
+    market = np.expm1(models.shocks.volatility**2)
+    whole = market + models.overdispersion * (1 + market)
+    return whole, float(models.shocks.persistence * market / max(whole.mean(), 1e-12))

@@ -10,18 +10,22 @@ import pandas as pd
 
 from ..data import Tables, product_weeks
 from ..forecasting import (
+    QUANTILES,
     Forecaster,
+    MarketPaths,
+    MarketShock,
     MarketTrend,
     MovingAverage,
     PriceResponse,
     Sarimax,
     SeasonalNaive,
     backtest,
+    fitted_dispersion,
     select,
 )
 from .builder import Assumptions, FittedModels, build_market, outside_share
 from .customers import Customers, OnStep, Split, fit_customers, records
-from .spec import MarketSpec
+from .spec import MarketSpec, Shocks
 
 _HORIZON_OF_SELECTION = 4
 _RECENT_WEEKS = 8
@@ -53,11 +57,12 @@ def fit_market(
     forecaster, demand = _demand(split)
     on_step("market trend")
     trend = MarketTrend(seed=seed).fit(split.past)
-    traffic, used = _traffic_ahead(trend, split)
+    paths = trend.sample_paths(len(split.weeks), planned=split.future)
+    traffic, shock = paths.bands(), paths.shock()
     on_step("price response")
     response = PriceResponse().fit(split.past)
     customers = fit_customers(tables, split, seed, on_step)
-    models = _models(split, forecaster, traffic, response, customers, assumptions.cover_quantile)
+    models = _models(split, forecaster, paths, response, customers, assumptions.cover_quantile)
     spec = build_market(models, name=name, assumptions=assumptions, currency=currency)
     report = {
         **demand,
@@ -65,7 +70,7 @@ def fit_market(
         "category_response": _category_response(response, models),
         "reference_effect": asdict(response.reference_effect_) | {"used": spec.reference_price is not None},
         **customers.report,
-        "trend": _trend(trend, split, traffic) | {"used": used},
+        "trend": _trend(trend, split, traffic) | {"volatility": shock.volatility, "persistence": shock.persistence},
         "assumptions": list(spec.assumptions),
     }
     return spec, report
@@ -119,7 +124,7 @@ def _demand(split: Split) -> tuple[Forecaster, dict[str, Any]]:
 def _models(
     split: Split,
     forecaster: Forecaster,
-    traffic: pd.DataFrame,
+    paths: MarketPaths,
     response: PriceResponse,
     customers: Customers,
     quantile: float,
@@ -128,18 +133,21 @@ def _models(
     recent = split.past[split.past["week"] >= np.sort(split.past["week"].unique())[-_RECENT_WEEKS]]
     regular = recent.groupby("product")["regular_price"].median()
     low = split.past.groupby("product")["price"].quantile(_LOW_PRICE_QUANTILE)
-    ahead = split.future[["product", "week"]].merge(traffic[["week", "traffic"]], on="week")
+    traffic = pd.DataFrame({"week": paths.weeks, "traffic": paths.traffic.mean(axis=0)})
+    ahead = split.future[["product", "week"]].merge(traffic, on="week")
     ahead = ahead.assign(regular_price=ahead["product"].map(regular))
     forecast = forecaster.predict(ahead.assign(price=ahead["regular_price"]))
     mean = forecast.pivot(index="week", columns="product", values="mean")[order].to_numpy(dtype=np.float64)
     elasticity = response.elasticity_.set_index("product").loc[order, "shrunk"]
     category = response.category_elasticity_.set_index("category")["shrunk"]
+    shock = paths.shock()
     return FittedModels(
         products=split.products,
         first_day=split.weeks[0],
         forecast=np.maximum(mean, 0.05),
         promotion_uplift=_promotion_uplift(split.past, elasticity)[order].to_numpy(dtype=np.float64),
-        overdispersion=_overdispersion(forecast, list(order)),
+        overdispersion=_overdispersion(forecast, list(order), shock),
+        shocks=Shocks(volatility=shock.volatility, persistence=shock.persistence),
         regular_price=regular[order].to_numpy(dtype=np.float64),
         low_price=low[order].to_numpy(dtype=np.float64),
         elasticity=elasticity.to_numpy(dtype=np.float64),
@@ -163,12 +171,13 @@ def _promotion_uplift(past: pd.DataFrame, elasticity: pd.Series) -> pd.Series:
     return uplift.groupby(past["product"]).mean()
 
 
-def _overdispersion(forecast: pd.DataFrame, order: list[str]) -> np.ndarray:
-    """(N,) variance of a gamma multiplier that widens a Poisson to the forecast's 80% interval (first week ahead)."""
-    first = forecast[forecast["week"] == forecast["week"].min()].set_index("product").loc[order]
-    low, high = (np.log1p(first[q].to_numpy(dtype=np.float64)) for q in ("q0.1", "q0.9"))
-    sigma = (high - low) / 2.563  # the width of a normal's 80% interval in standard deviations
-    return np.clip(np.expm1(sigma**2) - 1 / np.maximum(first["mean"].to_numpy(dtype=np.float64), 0.5), 0.0, 2.0)
+def _overdispersion(forecast: pd.DataFrame, order: list[str], shock: MarketShock) -> np.ndarray:
+    """(N,) variance of a gamma multiplier that, with the market's shock, spreads sales as the forecasts' quantiles do."""
+    table = forecast.pivot(index="week", columns="product")
+    upper = {level: table[f"q{level}"][order].to_numpy(dtype=np.float64) for level in QUANTILES if level > 0.5}
+    whole = fitted_dispersion(table["mean"][order].to_numpy(dtype=np.float64), upper).mean(axis=0)
+    market = np.expm1(shock.volatility**2)
+    return np.maximum((whole - market) / (1 + market), 0.0)
 
 
 def _category_response(response: PriceResponse, models: FittedModels) -> list[dict[str, Any]]:
@@ -179,22 +188,15 @@ def _category_response(response: PriceResponse, models: FittedModels) -> list[di
     return records(table.assign(outside_share=shares, clamped=cut).reset_index())
 
 
-def _traffic_ahead(trend: MarketTrend, split: Split) -> tuple[pd.DataFrame, str]:
-    """The weeks ahead of the forest, or of a flat recent mean where the forest did not beat it on later weeks."""
-    ahead = trend.roll(len(split.weeks))
-    if trend.score_.forest <= trend.score_.moving_average:
-        return ahead, "forest"
-    level = split.past.groupby("week")["traffic"].first().tail(trend.lags).mean()
-    shift = level / ahead["traffic"]
-    return ahead.assign(**{column: ahead[column] * shift for column in ("traffic", "low", "high")}), "moving-average"
-
-
 def _trend(trend: MarketTrend, split: Split, ahead: pd.DataFrame) -> dict[str, Any]:
     past = split.past.groupby("week")["traffic"].first()
+    error = trend.scores_.set_index("candidate")["mae"]
     return {
-        "score": trend.score_.forest,
-        "naive": trend.score_.naive,
-        "moving_average": trend.score_.moving_average,
+        "scores": records(trend.scores_),
+        "used": trend.chosen_,
+        "score": float(error[["support vectors", "random forest"]].min()),
+        "naive": float(error["naive"]),
+        "moving_average": float(error["moving average"]),
         "weeks": [f"{week:%Y-%m-%d}" for week in past.index],
         "history": past.tolist(),
         "forecast_weeks": [f"{week:%Y-%m-%d}" for week in ahead["week"]],

@@ -1,0 +1,363 @@
+"""Alarms in weekly series: spikes, level shifts and trends, each raised from its own week and the past alone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field, replace
+
+import numpy as np
+import pandas as pd
+import ruptures
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
+
+from .base import WEEK
+from .signals import weekly_series
+
+Array = NDArray[np.float64]
+
+FALSE_ALARMS_PER_YEAR = 0.2
+"""Of one series without change: one in five years."""
+
+COLUMNS = ["signal", "product", "week", "kind", "size", "before", "after", "since", "sentence"]
+
+_WEEKS_A_YEAR = 52.1775
+# Level, memory and spread are learnt from the same few weeks that are judged, which at the worst of the simulated
+# series (tests/forecasting/test_alarms.py) costs this factor over the charts' nominal rate.
+_COST_OF_LEARNING = 3.0
+_ALLOWANCE = 0.75  # in standard deviations: shifts of twice as much are what the CUSUM finds soonest
+_SMOOTHING = 0.35
+LEARNING_WEEKS = 12
+_DATABLE_WEEKS = 8
+_SAME_MOVE_WEEKS = 8
+_VAGUE = 1e6
+_KNOWN_WIDTH = 10.0
+_LEAST_SPREAD = 0.01
+_COUNTS = ("units", "views", "carts")
+_RATIOS = ("traffic", "competitor_price")
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """One alarm.
+
+    Attributes:
+        signal: name of the series.
+        product: whose it is, or empty for the market's.
+        week: first day of the week whose value raised it.
+        kind: `spike` (that week alone, so far), `level shift`, or `trend` (a slope, or a second shift the same way
+            within eight weeks).
+        size: signed, in robust standard deviations of a week's forecast error.
+        before: what the past led to expect (spike), or the median before the change, in the series' own unit; of
+            units, at the regular price.
+        after: the week's value (spike, trend), or the median since the change; of units, likewise.
+        since: first day of the week from which on it changed, as far as that week could tell.
+        sentence: all that in words.
+    """
+
+    signal: str
+    product: str
+    week: pd.Timestamp
+    kind: str
+    size: float
+    before: float
+    after: float
+    since: pd.Timestamp
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Control limits of the two charts, each with half of the allowed false alarms.
+
+    Attributes:
+        error: of a single standard normal error.
+        cusum: of a CUSUM of them.
+    """
+
+    error: float
+    cusum: float
+
+    @classmethod
+    def of_rate(cls, false_alarms_per_year: float) -> Limits:
+        """Limits for a rate; the CUSUM's mean time between false alarms by Siegmund (1985, section 2.6).
+
+        Raises:
+            ValueError: the rate is not in (0, 12].
+        """
+        if not 0 < false_alarms_per_year <= 12:
+            raise ValueError(f"false_alarms_per_year must lie in (0, 12]; got {false_alarms_per_year}; try 0.2")
+        each_week = false_alarms_per_year / _COST_OF_LEARNING / 2 / _WEEKS_A_YEAR
+
+        def excess(limit: float) -> float:
+            height = 2 * _ALLOWANCE * (limit + 1.166)
+            one_sided = (math.exp(height) - height - 1) / (2 * _ALLOWANCE**2)
+            return one_sided / 2 - 1 / each_week
+
+        return cls(error=float(-ndtri(each_week / 2)), cusum=float(brentq(excess, 0.0, 50.0)))
+
+
+def find_alarms(table: pd.DataFrame, *, false_alarms_per_year: float = FALSE_ALARMS_PER_YEAR) -> pd.DataFrame:
+    """Watch every series of a weekly panel or of a long table.
+
+    Each series is forecast one week ahead from its last value and its smoothed level, with weights that are learnt as
+    the weeks go by (recursive least squares; a product's units also follow its own reduction and promotion). Under
+    normal noise such errors, over their own spread so far, follow Student's t whatever the level and the spread
+    (recursive residuals: Brown, Durbin and Evans 1975; as control charts: Quesenberry 1991), so the limits need no
+    years of quiet. Two charts share the allowed false alarms: the single error (a spike), and the two-sided CUSUM of
+    the errors (Page 1954; self-starting: Hawkins 1987). When the CUSUM signals, `ruptures` dates the change and tells a
+    level shift from a trend, by the week's knowledge. An error is learnt only up to the limit, so that a spike does not
+    deafen the chart; after a change the level is learnt anew. No alarm depends on a later week.
+
+    Args:
+        table: the panel (`product`, `week`, `units`, `traffic` and the optional columns), or a long table with
+            `week` or `date`, `name`, `value` and perhaps `product`; dates are averaged in blocks of 7 days from the first.
+        false_alarms_per_year: of each series, in the long run.
+
+    Returns:
+        The fields of `Alarm`, a row each, by week; none in the first 12 weeks of a series.
+
+    Raises:
+        ValueError: a column is missing, a week of a series is doubled, or the rate is not in (0, 12].
+    """
+    limits = Limits.of_rate(false_alarms_per_year)
+    alarms: list[Alarm] = []
+    for (name, product), rows in weekly_series(table).groupby(["name", "product"], sort=True):
+        alarms += _watch(str(name), str(product), rows, limits)
+    found = pd.DataFrame([asdict(alarm) for alarm in alarms], columns=COLUMNS)
+    return found.sort_values(["week", "signal", "product"], ignore_index=True)
+
+
+class _Scale:
+    """Where a series' noise is about even: roots of counts, logarithms of traffic and prices, else as it is.
+
+    Numbers are counted from the first weeks' median in the first weeks' deviations, so that no unit matters.
+    """
+
+    def __init__(self, name: str, first: Array) -> None:
+        self.root, self.log = name in _COUNTS, name in _RATIOS
+        raw = self._even(first)
+        self.centre = float(np.median(raw))
+        deviation = float(np.abs(raw - self.centre).mean())
+        self.unit = max(deviation, _LEAST_SPREAD * self._size(float(np.abs(raw).max()))) or 1.0
+
+    def there(self, values: Array) -> Array:
+        return (self._even(values) - self.centre) / self.unit
+
+    def back(self, value: float) -> float:
+        raw = value * self.unit + self.centre
+        if self.root:
+            return round(max(raw, 0.0) ** 2, 9)
+        return math.exp(raw) if self.log else raw
+
+    def least_spread(self, *values: float) -> float:
+        """A hundredth of the series' size: what never moved does not alarm at the first rounding."""
+        return _LEAST_SPREAD * self._size(max(abs(value * self.unit + self.centre) for value in values)) / self.unit
+
+    def _size(self, raw: float) -> float:
+        return 1.0 if self.log else raw
+
+    def _even(self, values: Array) -> Array:
+        if self.root:
+            return np.sqrt(values)
+        return np.log(values) if self.log else values
+
+
+@dataclass(frozen=True)
+class _Learner:
+    """Recursive least squares; the first of its regressors is 1.
+
+    squares, errors: sum and count of squared forecast errors, each over the variance of its own design.
+    """
+
+    weights: Array = field(default_factory=lambda: np.zeros(4))
+    covariance: Array = field(default_factory=lambda: np.eye(4) * _VAGUE)
+    squares: float = 0.0
+    errors: int = 0
+
+    def width(self, regressors: Array) -> float:
+        """Standard deviation of a forecast error over that of the noise."""
+        return math.sqrt(1 + regressors @ self.covariance @ regressors)
+
+    def spread(self, least: float) -> float:
+        """Standard deviation of the noise."""
+        return max(math.sqrt(self.squares / self.errors), least) if self.errors else least
+
+    def learn(self, regressors: Array, value: float) -> _Learner:
+        width = self.width(regressors)
+        gain = self.covariance @ regressors / width**2
+        error = value - self.weights @ regressors
+        counts = width < _KNOWN_WIDTH
+        return _Learner(
+            weights=self.weights + gain * error,
+            covariance=self.covariance - np.outer(gain, regressors @ self.covariance),
+            squares=self.squares + float(error / width) ** 2 * counts,
+            errors=self.errors + counts,
+        )
+
+    def without_level(self) -> _Learner:
+        covariance = self.covariance.copy()
+        covariance[0] = covariance[:, 0] = 0.0
+        covariance[0, 0] = _VAGUE
+        return replace(self, covariance=covariance)
+
+
+@dataclass(frozen=True)
+class _Raised:
+    """What a week raised, on the series' even scale; `since` counts weeks from the series' first."""
+
+    kind: str
+    size: float
+    before: float
+    after: float
+    since: int
+
+
+class _Watch:
+    """One series, judged and learnt week by week."""
+
+    def __init__(self, values: Array, explained: Array, scale: _Scale, limits: Limits) -> None:
+        self.values, self.explained, self.scale, self.limits = values, explained, scale, limits
+        self.learner = _Learner()
+        self.past: list[_Learner] = []
+        self.last = self.level = 0.0
+        self.first_of_level = 0
+        self.cusum = np.zeros(2)  # of errors above and below what was expected
+        self.rising_since = np.zeros(2, dtype=int)
+        self.last_change: tuple[int, int, _Raised] | None = None
+
+    def step(self, week: int) -> _Raised | None:
+        """Judge one week by what was learnt before it, then learn it."""
+        self.past.append(self.learner)
+        value, regressors = float(self.values[week]), self._regressors(week)
+        expected = float(self.learner.weights @ regressors)
+        spread = self.learner.spread(self.scale.least_spread(expected, value))
+        error, learnt = self._judge(value - expected, self.learner.width(regressors), spread)
+        self.learner = self.learner.learn(regressors, expected + learnt)
+        self._smooth(expected + learnt)
+        if week < LEARNING_WEEKS:
+            return None
+        self._accumulate(week, float(np.clip(error, -self.limits.error, self.limits.error)))
+        if self.cusum.max() > self.limits.cusum:
+            return self._changed(week, spread)
+        if abs(error) > self.limits.error:
+            return _Raised("spike", (value - expected) / spread, expected, value, week)
+        return None
+
+    def _judge(self, error: float, width: float, spread: float) -> tuple[float, float]:
+        """The standard normal value as probable as this error, and the part of the error that is learnt."""
+        degrees = self.learner.errors
+        if width > _KNOWN_WIDTH or degrees < 2 or not error:
+            return 0.0, error
+        tail = stdtr(degrees, -abs(error) / (width * spread))
+        limit = float(stdtrit(degrees, ndtr(self.limits.error))) * width * spread
+        # Below any double the tail is 0: the error is beyond 37 standard deviations.
+        normal = -float(ndtri(max(tail, np.finfo(float).tiny)))
+        return math.copysign(normal, error), float(np.clip(error, -limit, limit))
+
+    def _regressors(self, week: int) -> Array:
+        return np.array([1.0, self.last, self.level, self.explained[week]])
+
+    def _smooth(self, value: float) -> None:
+        self.last = value
+        self.level += _SMOOTHING * (value - self.level)
+
+    def _accumulate(self, week: int, error: float) -> None:
+        self.rising_since[self.cusum == 0] = week
+        self.cusum = np.maximum(0.0, self.cusum + np.array([error, -error]) - _ALLOWANCE)
+
+    def _changed(self, week: int, spread: float) -> _Raised | None:
+        """Date and name the change, and learn the level anew from that week on.
+
+        Errors can add up although the weeks since the change are level with those before: that raises nothing.
+        """
+        side = int(self.cusum.argmax())
+        start = self.first_of_level
+        history = self.values[start : week + 1] - self.past[-1].weights[-1] * self.explained[start : week + 1]
+        kind, length = self._kind_and_length(history, int(self.rising_since[side]) - start)
+        before, after = float(np.median(history[:length])), float(np.median(history[length:]))
+        since = start + length
+        self._restart(since, week)
+        if (after - before) * (1 - 2 * side) < spread:
+            return None
+        if self.last_change and self.last_change[1] == side and week - self.last_change[0] <= _SAME_MOVE_WEEKS:
+            kind, before, since = "trend", self.last_change[2].before, self.last_change[2].since
+        if kind == "trend":
+            after = float(history[-1])
+        raised = _Raised(kind, (after - before) / spread, before, after, since)
+        self.last_change = (week, side, raised)
+        return raised
+
+    @staticmethod
+    def _kind_and_length(history: Array, rise: int) -> tuple[str, int]:
+        """The better of one step and one kink (least squares), and the weeks before it.
+
+        rise: weeks before the CUSUM began to rise, which must do where there are too few for that.
+        """
+        if len(history) < _DATABLE_WEEKS:
+            return "level shift", max(rise, 1)
+        fits = {}
+        for kind, cost in (("level shift", "l2"), ("trend", "clinear")):
+            search = ruptures.Dynp(model=cost, min_size=2, jump=1).fit(history[:, None])
+            ends = search.predict(n_bkps=1)
+            fits[kind] = (search.cost.sum_of_costs(ends), ends[0])
+        kind = min(fits, key=lambda name: fits[name][0])
+        return kind, fits[kind][1]
+
+    def _restart(self, since: int, week: int) -> None:
+        """Learn the level from the weeks since the change; of noise and memory keep what was known before it."""
+        quiet = self.past[since]
+        self.learner = quiet.without_level()
+        self.last = self.level = float(self.values[since])
+        for place in range(since, week + 1):
+            self.learner = self.learner.learn(self._regressors(place), float(self.values[place]))
+            self._smooth(float(self.values[place]))
+        self.learner = replace(self.learner, squares=quiet.squares, errors=quiet.errors)
+        self.first_of_level = since
+        self.cusum = np.zeros(2)
+
+
+def _watch(name: str, product: str, rows: pd.DataFrame, limits: Limits) -> list[Alarm]:
+    usable = np.isfinite(rows["value"]) & ((rows["value"] > 0) | (name not in _RATIOS))
+    rows = rows[usable]
+    if len(rows) <= LEARNING_WEEKS:
+        return []
+    values, weeks = rows["value"].to_numpy(dtype=float), list(rows["week"])
+    scale = _Scale(name, values[:LEARNING_WEEKS])
+    watch = _Watch(scale.there(values), rows["explained"].to_numpy(dtype=float), scale, limits)
+    alarms: list[Alarm] = []
+    for place, week in enumerate(weeks):
+        raised = watch.step(place)
+        if raised is not None:
+            before, after, since = scale.back(raised.before), scale.back(raised.after), weeks[raised.since]
+            title = f"{name} of {product}" if product else name
+            if name == "units" and raised.kind != "spike":
+                title += ", at the regular price,"
+            sentence = _sentence(title, week, raised, before, after, since)
+            if _a_year_ago(alarms, week, raised.size):
+                sentence += " It did the same a year ago."
+            alarms.append(Alarm(name, product, week, raised.kind, raised.size, before, after, since, sentence))
+    return alarms
+
+
+def _a_year_ago(alarms: list[Alarm], week: pd.Timestamp, size: float) -> bool:
+    return any(abs((week - past.week) / WEEK - 52) <= 1 and past.size * size > 0 for past in alarms)
+
+
+def _sentence(name: str, week: pd.Timestamp, raised: _Raised, before: float, after: float, since: pd.Timestamp) -> str:
+    up, deviations = raised.size > 0, f"{abs(raised.size):.1f} standard deviations"
+    if raised.kind == "spike":
+        return (
+            f"{name} {'rose' if up else 'fell'} to {after:,.4g} in the week of {week:%Y-%m-%d}, "
+            f"where {before:,.4g} was expected ({deviations})."
+        )
+    if raised.kind == "trend":
+        return (
+            f"{name} has been {'rising' if up else 'falling'} since the week of {since:%Y-%m-%d}, "
+            f"from {before:,.4g} to {after:,.4g} ({deviations})."
+        )
+    return (
+        f"{name} has stood at about {after:,.4g} since the week of {since:%Y-%m-%d}, "
+        f"{'up' if up else 'down'} from {before:,.4g} ({deviations})."
+    )

@@ -1,0 +1,198 @@
+"""From a demand forecast to what to order: reorder point and order-up-to level for a service level or by costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import nbinom
+
+Array = NDArray[np.float64]
+
+_DISPERSIONS = np.concatenate([[0.0], np.geomspace(1e-3, 10.0, 60)])
+# The negative binomial at this dispersion is a Poisson but for the last digits.
+_LEAST_EXCESS = 1e-9
+
+
+@dataclass(frozen=True)
+class Demand:
+    """Units asked for over some weeks: negative binomial, or Poisson where variance and mean agree.
+
+    A Poisson whose rate is gamma distributed is negative binomial; so is the sum over weeks if it has their two
+    moments, exactly where the weeks are alike in mean over dispersion, and closely otherwise.
+
+    Attributes:
+        mean: (…) units.
+        variance: (…) at least the mean.
+    """
+
+    mean: Array
+    variance: Array
+
+    def probability(self, level: Array | float) -> Array:
+        """P(demand <= level)."""
+        return np.asarray(nbinom.cdf(level, *self._shape()))
+
+    def quantile(self, probability: Array | float) -> Array:
+        """Least number of units that suffices with the probability."""
+        return np.asarray(nbinom.ppf(probability, *self._shape()))
+
+    def shortage(self, level: Array | float) -> Array:
+        """E max(demand - level, 0), the loss function, at a whole number of units (Zipkin 2000, appendix C.2.3).
+
+        x f(x; n) = mean f(x - 1; n + 1) for the negative binomial, which sums the tail in closed form.
+        """
+        size, chance = self._shape()
+        above = self.mean * nbinom.sf(level - 1, size + 1, chance)
+        return np.asarray(np.maximum(above - level * nbinom.sf(level, size, chance), 0.0))
+
+    def _shape(self) -> tuple[Array, Array]:
+        mean = np.maximum(self.mean, _LEAST_EXCESS)
+        excess = np.maximum(self.variance - mean, _LEAST_EXCESS * mean)
+        return mean**2 / excess, mean / (mean + excess)
+
+
+@dataclass(frozen=True)
+class Replenishment:
+    """The rule: when on hand plus on order is at the reorder point or below, order up to the level. Each (T, N).
+
+    Attributes:
+        reorder_point: units.
+        order_up_to: units.
+        safety_stock: units above the mean demand until an order placed a review later has come.
+        service_level: least probability that no demand is left unserved in a week before the next delivery.
+        fill_rate: share of demand served from stock, without fixed order costs (shortage waits; if it is lost, more).
+    """
+
+    reorder_point: Array
+    order_up_to: Array
+    safety_stock: Array
+    service_level: Array
+    fill_rate: Array
+
+
+def critical_fractile(underage: ArrayLike, overage: ArrayLike) -> Array:
+    """Service level that costs least: underage / (underage + overage), the newsvendor's (Arrow, Harris, Marschak 1951).
+
+    Args:
+        underage: currency lost per unit of demand not served (margin and what else a lost sale costs).
+        overage: currency per unit left over (holding cost until the next review; for goods that perish, cost less salvage).
+
+    Raises:
+        ValueError: a cost is negative, or both are 0.
+    """
+    under, over = np.asarray(underage, dtype=float), np.asarray(overage, dtype=float)
+    if not ((under >= 0) & (over >= 0) & (under + over > 0)).all():
+        raise ValueError(
+            f"underage and overage must be 0 or more, and not both 0; got {under.tolist()} and {over.tolist()}; "
+            "give costs in currency per unit"
+        )
+    return under / (under + over)
+
+
+def fitted_dispersion(mean: ArrayLike, quantiles: Mapping[float, ArrayLike]) -> Array:
+    """Variance of the gamma multiplier with which a Poisson of the forecast's mean has its upper quantiles.
+
+    The upper ones alone, since stock is held against them: least squares over a grid of 61 values from 0 to 10.
+
+    Args:
+        mean: (…) units a week.
+        quantiles: probability, to units (…); at least one probability above one half.
+
+    Raises:
+        ValueError: no probability lies above one half.
+    """
+    upper = {level: np.asarray(units, dtype=float) for level, units in quantiles.items() if level > 0.5}
+    if not upper:
+        raise ValueError(f"quantiles must hold one above 0.5; got {list(quantiles)}; forecast the 0.9 quantile")
+    centre = np.asarray(mean, dtype=float)
+    grid = _DISPERSIONS.reshape(-1, *[1] * centre.ndim)
+    demand = Demand(centre, centre + grid * centre**2)
+    gap = np.sum([(demand.quantile(level) - units) ** 2 for level, units in upper.items()], axis=0)
+    return _DISPERSIONS[gap.argmin(axis=0)]
+
+
+def protection_demand(mean: ArrayLike, dispersion: ArrayLike, *, weeks: int, persistence: float = 0.0) -> Demand:
+    """Demand over each week and those after it, `weeks` in all; beyond the last week, demand stays as in it.
+
+    Args:
+        mean: (T, N) units a week.
+        dispersion: (N,) or (T, N) variance of the weekly gamma multiplier (mean 1) of the Poisson rate.
+        weeks: until an order placed at the next review is there: lead time plus review period.
+        persistence: autocorrelation of the multiplier from week to week, in [0, 1]. Ignoring it understates the stock.
+
+    Returns:
+        (T, N).
+
+    Raises:
+        ValueError: an argument is out of its range.
+    """
+    rate = np.atleast_2d(np.asarray(mean, dtype=float))
+    excess = np.broadcast_to(np.asarray(dispersion, dtype=float), rate.shape)
+    if not ((rate >= 0).all() and (excess >= 0).all() and np.isfinite(rate).all()):
+        raise ValueError("mean and dispersion must be finite and 0 or more; got another value; check the forecast")
+    if weeks < 0 or not 0 <= persistence <= 1:
+        raise ValueError(f"weeks must be 0 or more and persistence in [0, 1]; got {weeks} and {persistence}")
+    ahead = np.minimum(np.arange(len(rate))[:, None] + np.arange(weeks), len(rate) - 1)
+    total = rate[ahead].sum(axis=1)
+    spread = np.sqrt(excess)[ahead] * rate[ahead]
+    correlation = persistence ** np.abs(np.subtract.outer(np.arange(weeks), np.arange(weeks)))
+    return Demand(total, total + np.einsum("tin,ij,tjn->tn", spread, correlation, spread))
+
+
+def replenishment_levels(
+    mean: ArrayLike,
+    dispersion: ArrayLike,
+    *,
+    fractile: ArrayLike,
+    lead_time_weeks: int,
+    review_weeks: int = 1,
+    persistence: float = 0.0,
+    order_cost: ArrayLike = 0.0,
+    holding_cost: ArrayLike = 0.0,
+) -> Replenishment:
+    """Levels of periodic review, for each week as if its forecast and those after it were all there is to know.
+
+    An order placed now must last until the next one arrives: lead time plus review period (Silver, Pyke and Thomas
+    2017, chapter 6). The order-up-to level without order costs is the `fractile` of that demand, which is the
+    newsvendor's answer with the weeks' costs (`critical_fractile`). With a fixed `order_cost` the order
+    grows by the economic order quantity (Harris 1913), sqrt(2 order_cost demand / holding_cost), above the reorder
+    point that keeps the service: an (s, S) rule, near the optimum but not it (Zipkin 2000, section 9.6).
+
+    Args:
+        mean, dispersion, persistence: see `protection_demand`.
+        fractile: in (0, 1), one or (N,): the least share of weeks without shortage.
+        lead_time_weeks: whole weeks from order to delivery.
+        review_weeks: weeks between two looks at the stock.
+        order_cost: currency per order, one or (N,).
+        holding_cost: currency per unit and week, one or (N,); must be above 0 where there is an order cost.
+
+    Raises:
+        ValueError: an argument is out of its range.
+    """
+    chosen, fixed, holding = (np.asarray(value, dtype=float) for value in (fractile, order_cost, holding_cost))
+    if not ((chosen > 0) & (chosen < 1)).all():
+        raise ValueError(f"fractile must lie strictly between 0 and 1; got {chosen.tolist()}; try 0.95")
+    if lead_time_weeks < 0 or review_weeks < 1:
+        raise ValueError(
+            f"lead_time_weeks must be 0 or more and review_weeks 1 or more; got {lead_time_weeks} and {review_weeks}"
+        )
+    if (fixed < 0).any() or ((fixed > 0) & (holding <= 0)).any():
+        raise ValueError("order_cost must be 0 or more, and holding_cost above 0 where it is; got other costs")
+    demand = protection_demand(mean, dispersion, weeks=lead_time_weeks + review_weeks, persistence=persistence)
+    arriving = protection_demand(mean, dispersion, weeks=lead_time_weeks, persistence=persistence)
+    base = demand.quantile(chosen)
+    in_review = demand.mean - arriving.mean
+    unserved = demand.shortage(base) - arriving.shortage(base)
+    economic = np.sqrt(
+        np.divide(2 * fixed * in_review / review_weeks, holding, out=np.zeros_like(base), where=holding > 0)
+    )
+    return Replenishment(
+        reorder_point=base - 1,
+        order_up_to=base - 1 + np.maximum(np.ceil(economic), 1),
+        safety_stock=base - demand.mean,
+        service_level=demand.probability(base),
+        fill_rate=1 - np.divide(unserved, in_review, out=np.zeros_like(base), where=in_review > 0),
+    )
