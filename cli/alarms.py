@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,19 +10,22 @@ from rich.markup import escape
 from rich.table import Table
 
 from ._options import emit, json_option, say, show
+from ._tables import FILE, file_options, given_tables, mapping_option
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_FILE = click.Path(path_type=Path)
+    from ..data import Tables
+
 _WEEKS_A_YEAR = 52.1775
 _PLOTTED_SERIES = 12
 _COLOURS = {"spike": "tab:orange", "level shift": "tab:red", "trend": "tab:purple"}
 
 
 @click.command("alarms")
-@click.option("--sales", type=_FILE, required=True, help="One row a sale line.")
-@click.option("--signals", type=_FILE, help="One row a date and outside index: date, name, value.")
+@click.argument("dataset", type=FILE, required=False)
+@file_options
+@mapping_option
 @click.option("--top", type=click.IntRange(min=1), default=30, show_default=True, help="Best sellers to watch.")
 @click.option(
     "--false-alarms",
@@ -32,57 +34,43 @@ _COLOURS = {"spike": "tab:orange", "level shift": "tab:red", "trend": "tab:purpl
     show_default=True,
     help="Allowed in a year of each series.",
 )
-@click.option("--plot", type=_FILE, help="Picture of the series with the largest alarms (.png, .svg, .pdf).")
+@click.option("--plot", type=FILE, help="Picture of the series with the largest alarms (.png, .svg, .pdf).")
 @json_option
-def command(sales: Path, signals: Path | None, top: int, false_alarms: float, plot: Path | None, as_json: bool) -> None:
-    """Raise alarms: weeks that stand out, levels that shifted, trends that set in.
+def command(
+    dataset: Path | None,
+    paths: dict[str, Path],
+    mapping: Path | None,
+    top: int,
+    false_alarms: float,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
+    """Raise alarms on DATASET, a folder made by `repricer data import`, or on files: spikes, shifts of level, trends.
+
+    Watched are units, traffic, competitors' prices, views, carts, ratings and outside signals, week by week.
 
     An alarm rests on its own week and those before it alone: what a later week shows never changes it.
     """
-    import pandas as pd
-
+    from ..data import check_plot_path
     from ..forecasting.alarms import find_alarms
     from ..forecasting.signals import weekly_series
 
-    tables = [_panel(sales, top)] + ([_outside(signals)] if signals else [])
-    found = pd.concat(
-        [find_alarms(table, false_alarms_per_year=false_alarms) for table in tables], ignore_index=True
-    ).sort_values(["week", "signal", "product"], ignore_index=True)
-    series = pd.concat([weekly_series(table) for table in tables], ignore_index=True).dropna(subset=["value"])
+    if plot:
+        check_plot_path(plot)
+    panel = _panel(given_tables(dataset, paths, mapping)[0], top)
+    found = find_alarms(panel, false_alarms_per_year=false_alarms)
+    series = weekly_series(panel).dropna(subset=["value"])
     if plot:
         _plot(series, found, plot)
     _print(series, found, false_alarms, as_json)
 
 
-def _panel(sales: Path, top: int) -> pd.DataFrame:
-    from ..data import import_tables, product_weeks
+def _panel(tables: Tables, top: int) -> pd.DataFrame:
+    from ..data import product_weeks
 
-    lines = import_tables({"sales": sales}, key=secrets.token_bytes(32))[0].sales
-    revenue = (lines["units"] * lines["price_paid"]).groupby(lines["product"]).sum()
+    revenue = (tables.sales["units"] * tables.sales["price_paid"]).groupby(tables.sales["product"]).sum()
     best = revenue.nlargest(top).index.to_frame(index=False).assign(category="")
-    return product_weeks(lines, products=best)
-
-
-def _outside(path: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    from ..data import DataError
-    from ..data.reading import read_table
-
-    table, _ = read_table(path)
-    missing = {"date", "name", "value"} - set(table)
-    if missing:
-        raise DataError(
-            f"{path.name}: columns date, name, value are needed; got {', '.join(map(str, table.columns))}; rename them"
-        )
-    try:
-        return table.assign(
-            date=pd.to_datetime(table["date"]),
-            value=pd.to_numeric(table["value"]),
-            name="signal_" + table["name"].astype(str),
-        )
-    except ValueError as error:
-        raise DataError(f"{path.name}: dates and values must be readable; got: {error}; mend that row") from error
+    return product_weeks(tables, products=best)
 
 
 def _print(series: pd.DataFrame, found: pd.DataFrame, rate: float, as_json: bool) -> None:

@@ -2,109 +2,129 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from ._options import emit
+from ._tables import FILE, file_options, given_tables, import_files, mapping_option
 from .alarms import command as alarms
 
 if TYPE_CHECKING:
-    from ..data import ImportReport, SalesSummary, Tables
+    import pandas as pd
+
+    from ..data import ImportReport, SalesSummary
 
 _SHOWN_REJECTS = 10
-_FILE = click.Path(path_type=Path)
 
 
 @click.group("data")
 def command() -> None:
-    """Check, import and summarise sales, product and customer tables (CSV or Parquet)."""
+    """Check, import and summarise a shop's tables (CSV or Parquet)."""
 
 
 command.add_command(alarms)
-
-
-def _tables(function: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that every command here takes."""
-    for option in (
-        click.option("--json", "as_json", is_flag=True, help="Print one JSON document."),
-        click.option("--customers", type=_FILE, help="One row a customer."),
-        click.option("--products", type=_FILE, help="One row a product."),
-        click.option("--sales", type=_FILE, required=True, help="One row a sale line."),
-    ):
-        function = option(function)
-    return function
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
 @command.command()
-@_tables
+@file_options
+@mapping_option
+@_json
 @click.pass_context
-def check(context: click.Context, sales: Path, products: Path | None, customers: Path | None, as_json: bool) -> None:
+def check(context: click.Context, paths: dict[str, Path], mapping: Path | None, as_json: bool) -> None:
     """Say what an import would keep and reject; exit 2 if it would reject a row."""
-    _, report = _import(sales, products, customers, secrets.token_bytes(32))
+    _, report = import_files(paths, mapping, secrets.token_bytes(32))
     if as_json:
-        click.echo(json.dumps(report.to_dict()))
+        emit(report.to_dict())
     else:
         _show_report(report)
     context.exit(0 if report.rejects.empty else 2)
 
 
 @command.command("import")
-@_tables
-@click.option("--out", type=_FILE, required=True, help="New folder for the clean tables.")
-@click.option("--key-file", type=_FILE, help="Secret for the pseudonyms; made if missing [default: OUT.key].")
-def import_(
-    sales: Path,
-    products: Path | None,
-    customers: Path | None,
-    as_json: bool,
-    out: Path,
-    key_file: Path | None,
-) -> None:
+@file_options
+@mapping_option
+@click.option("--out", type=FILE, required=True, help="New folder for the clean tables.")
+@click.option("--key-file", type=FILE, help="Secret for the pseudonyms; made if missing [default: OUT.key].")
+@_json
+def import_(paths: dict[str, Path], mapping: Path | None, out: Path, key_file: Path | None, as_json: bool) -> None:
     """Clean the tables, replace customers by pseudonyms, and write them to a new folder."""
-    from ..data import save_tables
+    from ..data import check_new, save_tables
 
+    check_new(out)
     key_file = key_file or out.with_name(out.name + ".key")
-    key = key_file.read_bytes() if key_file.exists() else secrets.token_bytes(32)
-    tables, report = _import(sales, products, customers, key)
-    if not key_file.exists():
+    made = not key_file.exists()
+    key = secrets.token_bytes(32) if made else key_file.read_bytes()
+    tables, report = import_files(paths, mapping, key)
+    if made:
         _write_key(key_file, key)
-    save_tables(tables, report, out)
+    try:
+        save_tables(tables, report, out)
+    except BaseException:
+        if made:
+            key_file.unlink()
+        raise
     if as_json:
-        click.echo(json.dumps(report.to_dict() | {"out": str(out), "key_file": str(key_file)}))
+        emit(report.to_dict() | {"out": str(out), "key_file": str(key_file)})
     else:
         _show_report(report)
         click.echo(f"written to {out}; keep {key_file} secret: it makes the pseudonyms")
 
 
-@command.command()
-@_tables
-def summary(sales: Path, products: Path | None, customers: Path | None, as_json: bool) -> None:
-    """Analyse the sales: revenue, prices, discounts, best sellers and seasons."""
-    from ..data import sales_summary
+@command.command("mapping")
+@file_options
+@click.option("--out", type=FILE, help="New file to write it to; printed otherwise.")
+@_json
+def mapping_(paths: dict[str, Path], out: Path | None, as_json: bool) -> None:
+    """Print a mapping file to start from, guessed from the headers and first rows of the files."""
+    from ..data import SCHEMAS, DataError, mapping_template
 
-    tables, report = _import(sales, products, customers, secrets.token_bytes(32))
-    result = sales_summary(tables)
-    rejected = len(report.rejects)
+    if not paths:
+        raise DataError(f"mapping must be given a file; got none; name one with --{' or --'.join(SCHEMAS)}")
+    if out and out.exists():
+        raise DataError(f"the mapping file must be new; got {out}, which exists; name another or remove it")
+    template = mapping_template(paths)
+    if out:
+        out.write_text(template, encoding="utf-8")
     if as_json:
-        click.echo(json.dumps(result.to_dict() | {"rows_rejected": rejected}))
+        emit({"mapping": template, "out": str(out) if out else None})
+    else:
+        click.echo(f"written to {out}; look it over" if out else template, nl=bool(out))
+
+
+@command.command()
+@click.argument("dataset", type=FILE, required=False)
+@file_options
+@mapping_option
+@click.option("--plot", type=FILE, help="Picture to draw (.png, .svg or .pdf).")
+@_json
+def summary(
+    dataset: Path | None, paths: dict[str, Path], mapping: Path | None, plot: Path | None, as_json: bool
+) -> None:
+    """Analyse the sales of DATASET, a folder made by `repricer data import`, or of files."""
+    from ..data import check_plot_path, plot_summary, sales_summary
+
+    if plot:
+        check_plot_path(plot)
+    tables, rejected = given_tables(dataset, paths, mapping)
+    result = sales_summary(tables)
+    if plot:
+        plot_summary(result, plot)
+    if as_json:
+        emit(result.to_dict() | {"rows_rejected": rejected})
         return
     _show_summary(result)
     if rejected:
         click.echo(f"{rejected:,} faulty rows are left out; `repricer data check` lists them")
-
-
-def _import(sales: Path, products: Path | None, customers: Path | None, key: bytes) -> tuple[Tables, ImportReport]:
-    from ..data import import_tables
-
-    paths = {"sales": sales, "products": products, "customers": customers}
-    return import_tables({name: path for name, path in paths.items() if path}, key=key)
+    if plot:
+        click.echo(f"drawn to {plot}")
 
 
 def _write_key(path: Path, key: bytes) -> None:
@@ -119,23 +139,48 @@ def _show_report(report: ImportReport) -> None:
     if report.rejects.empty:
         return
     shown = report.rejects.head(_SHOWN_REJECTS)
-    table = Table(*shown.columns, title=f"first {len(shown)} of {len(report.rejects):,} rejected rows")
-    for row in shown.itertuples(index=False):
-        table.add_row(*map(str, row))
-    Console(markup=False).print(table)
+    title = f"first {len(shown)} of {len(report.rejects):,} rejected rows"
+    _show_table(shown.astype(str), title, dict.fromkeys(shown, "left"))
 
 
 def _show_summary(result: SalesSummary) -> None:
     facts = result.to_dict()
     table = Table("sales", "", show_header=False)
     for name, value in facts.items():
+        label = name.replace("_", " ")
         if isinstance(value, float):
-            table.add_row(name, f"{value:,.3f}")
-        elif not isinstance(value, dict):
-            table.add_row(name, "not known" if value is None else f"{value:,}" if isinstance(value, int) else value)
+            table.add_row(label, f"{value:.1%}" if name.endswith("share") else f"{value:,.3f}")
+        elif not isinstance(value, dict | list):
+            table.add_row(label, "not known" if value is None else f"{value:,}" if isinstance(value, int) else value)
     table.add_row("price index, last week (first = 1)", f"{result.price_index.iloc[-1]:.3f}")
     for name, row in facts["abc"].items():
         table.add_row(f"class {name}", f"{row['products']:,} products, {row['revenue_share']:.1%} of revenue")
-    months = ", ".join(f"{month}: {value:.2f}" for month, value in facts["seasonality"].items())
-    table.add_row("revenue a day by month (mean = 1)", months)
+    for label, cycle in (("month", "seasonality"), ("weekday (1: Monday)", "weekdays")):
+        values = ", ".join(f"{step}: {value:.2f}" for step, value in facts[cycle].items())
+        table.add_row(f"revenue a day by {label} (mean = 1)", values)
+    if result.stockouts is not None:
+        weeks = (result.stockouts > 0).sum()
+        table.add_row("weeks with a stock-out", f"{weeks:,} ({result.stockouts.sum():,} weeks of products)")
     Console(markup=False).print(table)
+    _show_table(_rounded(result.top_products), "best sellers by revenue")
+    if result.categories is not None:
+        shown = result.categories.head(_SHOWN_REJECTS)
+        _show_table(_rounded(shown), f"first {len(shown)} of {len(result.categories):,} categories by revenue")
+
+
+def _rounded(frame: pd.DataFrame) -> pd.DataFrame:
+    formats = {"revenue": "{:,.2f}", "units": "{:,.0f}", "price": "{:,.2f}", "products": "{:,}"}
+    shares = dict.fromkeys([name for name in frame if str(name).endswith("share")], "{:.1%}")
+    told = {str(name): frame[name].map(text.format) for name, text in (formats | shares).items() if name in frame}
+    return frame.assign(**told)
+
+
+def _show_table(frame: pd.DataFrame, title: str, justify: dict[Any, Any] | None = None) -> None:
+    table = Table(title=title)
+    text = {"product", "name", "category"}
+    for name in frame:
+        side = justify[name] if justify else "left" if name in text else "right"
+        table.add_column(str(name).replace("_", " "), justify=side)
+    for row in frame.itertuples(index=False):
+        table.add_row(*(escape(str(value)) for value in row))
+    Console().print(table)

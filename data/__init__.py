@@ -1,14 +1,17 @@
-"""Tables: schema, import, cleaning, sales analysis and pseudonyms."""
+"""Tables: schema, mapping, import, cleaning, weekly panel, sales analysis and pseudonyms."""
 
 from __future__ import annotations
 
 from .choosing import choose_products
 from .complete_journey import load_complete_journey
+from .guessing import mapping_template
 from .importing import import_tables
+from .mapping import TableMapping, load_mapping
 from .panel import product_weeks
+from .plotting import check_plot_path, plot_summary
 from .pseudonyms import pseudonymise
 from .schema import SCHEMAS, DataError, data_dictionary
-from .storage import load_tables, save_tables
+from .storage import check_new, load_tables, save_tables
 from .summary import SalesSummary, sales_summary
 from .tables import ImportReport, Tables
 
@@ -17,12 +20,18 @@ __all__ = [
     "DataError",
     "ImportReport",
     "SalesSummary",
+    "TableMapping",
     "Tables",
+    "check_new",
+    "check_plot_path",
     "choose_products",
     "data_dictionary",
     "import_tables",
     "load_complete_journey",
+    "load_mapping",
     "load_tables",
+    "mapping_template",
+    "plot_summary",
     "product_weeks",
     "pseudonymise",
     "sales_summary",

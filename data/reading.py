@@ -1,89 +1,186 @@
-"""Read a table from a file as text, with the row numbers of that file, before anything is judged."""
+"""Read a table from a file piece by piece, with the row numbers of that file, before anything is judged."""
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
+import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
-import pyarrow.parquet
+import pyarrow.parquet as pq
 
+from .mapping import TableMapping
 from .schema import DataError
 
+Progress = Callable[[float], None]
+"""Told the share of a file that has been read, 0 to 1."""
+
 # What spreadsheets, R and pandas write for "not known".
-_MISSING = pa.array(["", "NA", "N/A", "NaN", "nan", "NULL", "null", "None"])
+_MISSING = ["", "NA", "N/A", "NaN", "nan", "NULL", "null", "None"]
+_CSV_BLOCK_BYTES = 16 * 2**20
+_PARQUET_BATCH_ROWS = 250_000
 
 
-def read_table(path: Path) -> tuple[pd.DataFrame, pd.Series]:
-    """Read a CSV (UTF-8, comma, one header line) or Parquet file.
+@dataclass
+class TableFile:
+    """A CSV or Parquet file that is there and has a header.
 
-    Returns:
-        The table without its empty rows, every column trimmed text (missing where empty), indexed by row number in
-        the file: the header of a CSV is row 1, the first row of a Parquet file is row 1; and the rows that have too
-        few or too many fields to be read: the reason, by row number.
-
-    Raises:
-        DataError: there is no such file, its suffix is unknown, it cannot be read, or it holds no row.
+    Attributes:
+        name: the file's name, for messages.
+        columns: its columns, made to differ: the second `Price` is `Price (2)`, one without a name `column 3`.
+        doubled: names that two columns share.
+        read: records read so far, the broken ones apart.
+        broken: reason by row number of records with too few or too many fields, filled as they are read.
     """
-    readers = {".csv": _read_csv, ".parquet": _read_parquet}
-    if path.suffix not in readers:
-        raise DataError(f"{path.name}: a table must end in .csv or .parquet; got {path.suffix!r}; convert it")
-    if not path.is_file():
-        raise DataError(f"{path.name}: a table must be a file; got {path}, where there is none; check the path")
-    try:
-        table, broken = readers[path.suffix](path)
-        names = table.column_names
-        table = pa.Table.from_arrays([_tidy(column) for column in table.columns], names=names)
-    except (OSError, ValueError, csv.Error, pa.ArrowException) as error:
-        what = str(error).splitlines()[0]
-        raise DataError(f"{path.name}: a table must be readable; got: {what}; save it again as UTF-8 CSV") from error
-    if len(set(names)) < len(names):
-        raise DataError(f"{path.name}: column names must differ; got {', '.join(names)}; rename the double one")
-    frame = _number(table.to_pandas(), broken, path).dropna(how="all")
-    if frame.empty and broken.empty:
-        raise DataError(f"{path.name}: a table must hold rows; got none; check how it was exported")
-    return frame, broken
+
+    path: Path
+    layout: TableMapping
+    columns: list[str] = field(init=False)
+    doubled: set[str] = field(init=False)
+    read: int = field(init=False, default=0)
+    broken: dict[int, str] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.path.suffix.lower() not in (".csv", ".parquet"):
+            raise DataError(
+                f"{self.name}: a table must end in .csv or .parquet; got {self.path.suffix!r}; convert it, or rename "
+                "a text file"
+            )
+        if not self.path.is_file():
+            raise DataError(
+                f"{self.name}: a table must be a file; got {self.path}, where there is none; check the path"
+            )
+        with _readable(self):
+            header = self._csv_header() if self.is_csv else self._parquet_header()
+        self.columns = _distinct(header)
+        self.doubled = {name for name in header if name and header.count(name) > 1}
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.path.name
+
+    @property
+    def is_csv(self) -> bool:
+        """Whether it is a CSV; else it is Parquet."""
+        return self.path.suffix.lower() == ".csv"
+
+    def batches(self, progress: Progress) -> Iterator[pl.DataFrame]:
+        """The records in pieces, in order: text is trimmed, and missing where it stands for "not known".
+
+        Raises:
+            DataError: the file cannot be read to its end.
+        """
+        with _readable(self):
+            for batch in self._csv_batches(progress) if self.is_csv else self._parquet_batches(progress):
+                self.read += batch.num_rows
+                yield _tidy(pl.DataFrame(pl.from_arrow(batch)))
+
+    def row_numbers(self, positions: np.ndarray) -> np.ndarray:
+        """Rows of the file by position (0, 1, ...) among its unbroken records.
+
+        The header of a CSV is row 1 (skipped lines count); the first row of a Parquet file is row 1.
+        """
+        first = 2 + self.layout.skip_lines if self.is_csv else 1
+        broken = np.sort(np.fromiter(self.broken, dtype=np.int64))
+        # The i-th broken row has (its number - i) - first unbroken ones before it.
+        before = np.searchsorted(broken - np.arange(len(broken)), first + positions, side="right")
+        return first + positions + before
+
+    def _csv_header(self) -> list[str]:
+        encoding = "utf-8-sig" if self.layout.encoding == "utf-8" else self.layout.encoding
+        with self.path.open(encoding=encoding, newline="") as file:
+            for _ in range(self.layout.skip_lines):
+                file.readline()
+            header = next(csv.reader(file, delimiter=self.layout.separator), [])
+        if not any(name.strip() for name in header):
+            raise ValueError("an empty file" if not header else "a header without names")
+        return [name.strip() for name in header]
+
+    def _parquet_header(self) -> list[str]:
+        """Lists and records have no place in a table: such columns are not read."""
+        return [item.name for item in pq.read_schema(self.path) if not pa.types.is_nested(item.type)]
+
+    def _csv_batches(self, progress: Progress) -> Iterator[pa.RecordBatch]:
+        def skip(row: pyarrow.csv.InvalidRow) -> str:
+            self.broken[row.number] = f"row: has {row.actual_columns} fields, not {row.expected_columns}"
+            return "skip"
+
+        size, done = self.path.stat().st_size, 0
+        encoding = "utf8" if self.layout.encoding in ("utf-8", "utf-8-sig") else self.layout.encoding
+        with pyarrow.csv.open_csv(
+            self.path,
+            # Row numbers are only known to a single thread.
+            read_options=pyarrow.csv.ReadOptions(
+                use_threads=False,
+                block_size=_CSV_BLOCK_BYTES,
+                encoding=encoding,
+                column_names=self.columns,
+                skip_rows=self.layout.skip_lines,
+                skip_rows_after_names=1,
+            ),
+            parse_options=pyarrow.csv.ParseOptions(
+                delimiter=self.layout.separator,
+                newlines_in_values=True,
+                ignore_empty_lines=False,
+                invalid_row_handler=skip,
+            ),
+            convert_options=pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(self.columns, pa.string())),
+        ) as reader:
+            for batch in reader:
+                # Offsets take four bytes a cell in memory, a separator takes one in the file.
+                done += batch.nbytes - 3 * batch.num_rows * batch.num_columns
+                progress(min(done / size, 1.0))
+                yield batch
+
+    def _parquet_batches(self, progress: Progress) -> Iterator[pa.RecordBatch]:
+        with pq.ParquetFile(self.path) as file:
+            done = 0
+            for batch in file.iter_batches(_PARQUET_BATCH_ROWS, columns=self._parquet_header()):
+                done += batch.num_rows
+                progress(done / file.metadata.num_rows)
+                yield batch.rename_columns(self.columns)
 
 
-def _read_csv(path: Path) -> tuple[pa.Table, pd.Series]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        header = next(csv.reader(file), [])
-    if not header:
-        raise ValueError("an empty file")
-    broken: dict[int, str] = {}
+class _readable:
+    """Turn what goes wrong inside into a DataError of one line."""
 
-    def skip(row: pyarrow.csv.InvalidRow) -> str:
-        broken[row.number] = f"row: has {row.actual_columns} fields, not {row.expected_columns}"
-        return "skip"
+    def __init__(self, file: TableFile) -> None:
+        self._file = file
 
-    table = pyarrow.csv.read_csv(
-        path,
-        # Row numbers are only known to a single thread.
-        read_options=pyarrow.csv.ReadOptions(use_threads=False),
-        parse_options=pyarrow.csv.ParseOptions(
-            newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=skip
-        ),
-        convert_options=pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string())),
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if not isinstance(error, OSError | ValueError | csv.Error | pa.ArrowException) or isinstance(error, DataError):
+            return
+        what, name = str(error).splitlines()[0], self._file.name
+        if not self._file.is_csv:
+            raise DataError(f"{name}: a table must be readable; got: {what}; save it again as Parquet") from error
+        raise DataError(
+            f"{name}: a table must be readable as {self._file.layout.encoding}; got: {what}; save it again as UTF-8 CSV, "
+            "or give its encoding and skip_lines in a mapping file (`repricer data mapping`)"
+        ) from error
+
+
+def _distinct(header: list[str]) -> list[str]:
+    names: list[str] = []
+    for position, name in enumerate(header, start=1):
+        plain = name or f"column {position}"
+        seen = sum(other == name for other in header[: position - 1]) if name else 0
+        names.append(f"{plain} ({seen + 1})" if seen else plain)
+    return names
+
+
+def _tidy(batch: pl.DataFrame) -> pl.DataFrame:
+    batch = batch.cast({pl.Categorical: pl.String, pl.Decimal: pl.Float64}).with_columns(
+        pl.col(pl.Float64, pl.Float32).fill_nan(None)
     )
-    return table.rename_columns([name.strip() for name in table.column_names]), pd.Series(broken, dtype="object")
-
-
-def _read_parquet(path: Path) -> tuple[pa.Table, pd.Series]:
-    return pyarrow.parquet.read_table(path), pd.Series(dtype="object")
-
-
-def _tidy(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    # pyarrow makes these functions when it is imported, so a type checker does not see them.
-    text = pc.utf8_trim_whitespace(column.cast(pa.string()))  # pyright: ignore[reportAttributeAccessIssue]
-    missing = pc.is_in(text, value_set=_MISSING)  # pyright: ignore[reportAttributeAccessIssue]
-    return pc.if_else(missing, pa.scalar(None, pa.string()), text)  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def _number(frame: pd.DataFrame, broken: pd.Series, path: Path) -> pd.DataFrame:
-    first = 2 if path.suffix == ".csv" else 1
-    rows = np.arange(first, first + len(frame) + len(broken))
-    return frame.set_index(np.setdiff1d(rows, broken.index.to_numpy(dtype=int)))
+    text = pl.col(pl.String).str.strip_chars()
+    return batch.with_columns(text).with_columns(
+        pl.when(pl.col(pl.String).is_in(_MISSING)).then(None).otherwise(pl.col(pl.String)).name.keep()
+    )

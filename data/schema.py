@@ -24,7 +24,12 @@ _FINITE = pa.Check.lt(np.inf, error="must be finite")
 _NOT_NEGATIVE = pa.Check.ge(0, error="must be 0 or more")
 # A year that was mistyped would stretch the weekly panel over centuries.
 _PLAUSIBLE = pa.Check.in_range("1990-01-01", "2099-12-31", error="must lie between 1990 and 2099")
+_SHARE = pa.Check.in_range(0, 1, error="must lie between 0 and 1")
 _OPTIONAL = {"required": False, "nullable": True}
+
+EVENTS = ("view", "cart", "rating", "review")
+HOLIDAY, COMPETITOR_PRICE = "holiday", "competitor_price"
+"""Names of market signals with a meaning of their own; any other name is an outside index."""
 
 SCHEMAS: dict[str, pa.DataFrameSchema] = {
     "sales": pa.DataFrameSchema(
@@ -76,6 +81,87 @@ SCHEMAS: dict[str, pa.DataFrameSchema] = {
     "customers": pa.DataFrameSchema(
         {"customer": _id("The customer, as a pseudonym once imported; unique.")},
         description="One row a customer; every further column is kept as a trait (age, income, ...).",
+        coerce=True,
+    ),
+    "behaviour": pa.DataFrameSchema(
+        {
+            "date": _column("datetime64[ns]", "Day of the event, on the shop's own clock.", "day", _PLAUSIBLE),
+            "product": _id("What the event is about."),
+            "event": _column(
+                "str",
+                "What the customer did.",
+                "text",
+                pa.Check.isin(EVENTS, error=f"must be one of {', '.join(EVENTS)}"),
+            ),
+            "value": _column(
+                "float64",
+                "A rating or review: its stars. A view or cart: how many the row stands for, 1 where missing.",
+                "stars or count",
+                _NOT_NEGATIVE,
+                _FINITE,
+                **_OPTIONAL,
+            ),
+            "customer": _id("Who did it, as a pseudonym once imported.", **_OPTIONAL),
+        },
+        description="One row an event of a customer in the shop or on its site; purchases are sales.",
+        coerce=True,
+    ),
+    "signals": pa.DataFrameSchema(
+        {
+            "date": _column("datetime64[ns]", "Day from which the value is known, or the holiday.", "day", _PLAUSIBLE),
+            "name": _column(
+                "str",
+                f"`{COMPETITOR_PRICE}`, `{HOLIDAY}`, or the name of an outside index (weather, news, ...).",
+                "text",
+            ),
+            "value": _column(
+                "float64",
+                f"The signal: currency per unit for `{COMPETITOR_PRICE}`; 1, 0 or missing (meaning 1) for `{HOLIDAY}`.",
+                "as named",
+                _FINITE,
+                **_OPTIONAL,
+            ),
+            "product": _id(
+                f"The product that a `{COMPETITOR_PRICE}` is for; missing in any other signal.", **_OPTIONAL
+            ),
+        },
+        description="One row a market signal from outside the shop.",
+        coerce=True,
+    ),
+    "stock": pa.DataFrameSchema(
+        {
+            "date": _column("datetime64[ns]", "Day of the count.", "day", _PLAUSIBLE),
+            "product": _id("What was counted."),
+            "on_hand": _column(
+                "float64", "Stock that could be sold; 0 is a stock-out.", "units", _NOT_NEGATIVE, _FINITE
+            ),
+            "store": _id("Where it was counted.", **_OPTIONAL),
+            "received": _column("float64", "Delivered that day.", "units", _NOT_NEGATIVE, _FINITE, **_OPTIONAL),
+        },
+        description="One row a count of a product's stock (in a store).",
+        coerce=True,
+    ),
+    "promotions": pa.DataFrameSchema(
+        {
+            "start_date": _column(
+                "datetime64[ns]", "First day (of a weekly promotion: of the week).", "day", _PLAUSIBLE
+            ),
+            "end_date": _column(
+                "datetime64[ns]", "Last day; where missing, the promotion runs 7 days.", "day", _PLAUSIBLE, **_OPTIONAL
+            ),
+            "product": _id("What was promoted."),
+            "store": _id("Where; where missing, the whole shop, or `store_share` of it.", **_OPTIONAL),
+            "kind": _column("str", "How: display, mailer, coupon, ...", "text", **_OPTIONAL),
+            "discount": _column("float64", "The part of the regular price taken off.", "share", _SHARE, **_OPTIONAL),
+            "store_share": _column(
+                "float64",
+                "Share of the shop's stores, in a row that names no store; 1 where missing.",
+                "share",
+                _SHARE,
+                **_OPTIONAL,
+            ),
+        },
+        description="One row a promotion of a product, in a store or the whole shop. It is planned, so known ahead.",
         coerce=True,
     ),
 }

@@ -13,14 +13,23 @@ from .schema import SCHEMAS, DataError
 from .tables import ImportReport, Tables
 
 
-def save_tables(tables: Tables, report: ImportReport, folder: Path) -> None:
-    """Write one Parquet file a table, rejects.csv and import.json; `folder` appears complete or not at all.
+def check_new(folder: Path) -> None:
+    """Refuse an output folder that is there already.
 
     Raises:
         DataError: `folder` exists.
     """
     if folder.exists():
         raise DataError(f"the output folder must be new; got {folder}, which exists; name another or remove it")
+
+
+def save_tables(tables: Tables, report: ImportReport, folder: Path) -> None:
+    """Write one Parquet file a table, rejects.csv and import.json; `folder` appears complete or not at all.
+
+    Raises:
+        DataError: `folder` exists.
+    """
+    check_new(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
@@ -49,4 +58,4 @@ def load_tables(folder: Path) -> Tables:
             f"an imported data set must hold sales.parquet; got {folder}; make one with `repricer data import`"
         )
     read = {name: pd.read_parquet(file) for name, file in files.items() if file.is_file()}
-    return Tables(**{name: SCHEMAS[name].validate(table) for name, table in read.items()})
+    return Tables(**{name: SCHEMAS[name].validate(table, inplace=True) for name, table in read.items()})

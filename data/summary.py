@@ -12,6 +12,8 @@ from .panel import product_weeks
 from .tables import Tables
 
 _ABC_BOUNDS = (0.80, 0.95)
+_TOP = 10
+_FIGURES = ["revenue", "revenue_share", "units", "price", "discount_share"]
 
 
 @dataclass(frozen=True)
@@ -27,9 +29,17 @@ class SalesSummary:
         price_index: by week, what the units of the whole period cost at that week's prices, over the same in
             the first week (a fixed-basket, or Lowe, index; ILO et al., Consumer Price Index Manual 2020,
             chapter 2). Prices of weeks without a sale are those of `product_weeks`.
+        weekly: by week, `revenue`, `units` and `discount_share`.
         abc: number of products and share of revenue by class: the best sellers up to 80% of the revenue are
             A, the next up to 95% are B, the rest C; the product that crosses a bound is in the better class.
         seasonality: by calendar month, revenue a day over the period's revenue a day.
+        weekdays: the same by day of the week, Monday is 1.
+        top_products: the ten best sellers by revenue: `product`, `name` where known, `revenue`, `revenue_share`, `units`,
+            `price` (currency per unit) and `discount_share`.
+        categories: the same by category, and its number of `products`; None without a product table.
+        stockouts: by week, the number of products that were sold out on some day; None without a stock table.
+        promoted_units_share: part of the units sold in weeks in which their product was promoted somewhere; None without
+            a promotion table.
     """
 
     first_day: pd.Timestamp
@@ -44,26 +54,48 @@ class SalesSummary:
     average_transaction_price: float
     discount_share: float
     price_index: pd.Series
+    weekly: pd.DataFrame
     abc: pd.DataFrame
     seasonality: pd.Series
+    weekdays: pd.Series
+    top_products: pd.DataFrame
+    categories: pd.DataFrame | None
+    stockouts: pd.Series | None
+    promoted_units_share: float | None
 
     def to_dict(self) -> dict[str, Any]:
         """Give the summary as plain data, fit for JSON."""
         return asdict(self) | {
-            "first_day": f"{self.first_day:%Y-%m-%d}",
-            "last_day": f"{self.last_day:%Y-%m-%d}",
-            "price_index": {f"{week:%Y-%m-%d}": value for week, value in self.price_index.items()},
+            "first_day": _day(self.first_day),
+            "last_day": _day(self.last_day),
+            "price_index": {_day(week): value for week, value in self.price_index.items()},
+            "weekly": {_day(week): row for week, row in self.weekly.to_dict("index").items()},
             "abc": self.abc.to_dict("index"),
             "seasonality": self.seasonality.to_dict(),
+            "weekdays": self.weekdays.to_dict(),
+            "top_products": self.top_products.to_dict("records"),
+            "categories": None if self.categories is None else self.categories.to_dict("records"),
+            "stockouts": None
+            if self.stockouts is None
+            else {_day(week): int(products) for week, products in self.stockouts.items()},
         }
 
 
 def sales_summary(tables: Tables) -> SalesSummary:
     """Summarise the sales of `tables`."""
     sales = tables.sales
-    revenue = sales["units"] * sales["price_paid"]
-    panel = product_weeks(sales)
-    total, units = float(revenue.sum()), float(sales["units"].sum())
+    money = pd.DataFrame(
+        {
+            "product": sales["product"],
+            "units": sales["units"],
+            "revenue": sales["units"] * sales["price_paid"],
+            "regular_revenue": sales["units"] * sales["regular_price"],
+        }
+    )
+    by_product = money.groupby("product").sum()
+    panel = product_weeks(tables)
+    total, units, regular = by_product[["revenue", "units", "regular_revenue"]].sum()
+    daily = money["revenue"].groupby(sales["date"]).sum().asfreq("D", fill_value=0.0)
     return SalesSummary(
         first_day=sales["date"].min(),
         last_day=sales["date"].max(),
@@ -71,30 +103,85 @@ def sales_summary(tables: Tables) -> SalesSummary:
         lines=len(sales),
         baskets=_distinct(sales, "basket"),
         customers=_distinct(sales, "customer"),
-        products=sales["product"].nunique(),
-        revenue=total,
-        units=units,
-        average_transaction_price=total / units,
-        discount_share=_discount_share(sales, total),
+        products=len(by_product),
+        revenue=float(total),
+        units=float(units),
+        average_transaction_price=float(total / units),
+        discount_share=float(1 - total / regular) if regular else 0.0,
         price_index=_price_index(panel),
-        abc=_abc(revenue.groupby(sales["product"]).sum()),
-        seasonality=_seasonality(revenue.groupby(sales["date"]).sum()),
+        weekly=_weekly(panel),
+        abc=_abc(by_product["revenue"]),
+        seasonality=_cycle(daily, pd.DatetimeIndex(daily.index).month, "month").rename("seasonality"),
+        weekdays=_cycle(daily, pd.DatetimeIndex(daily.index).day_of_week + 1, "weekday").rename("weekdays"),
+        top_products=_top(by_product, tables.products),
+        categories=_categories(by_product, tables.products),
+        stockouts=panel.groupby("week")["stockout"].sum() if "stockout" in panel else None,
+        promoted_units_share=_promoted(panel),
     )
+
+
+def _day(day: Any) -> str:
+    return f"{day:%Y-%m-%d}"
 
 
 def _distinct(sales: pd.DataFrame, column: str) -> int | None:
     return sales[column].nunique() if column in sales else None
 
 
-def _discount_share(sales: pd.DataFrame, revenue: float) -> float:
-    regular = float((sales["units"] * sales["regular_price"]).sum())
-    return 1 - revenue / regular if regular else 0.0
-
-
 def _price_index(panel: pd.DataFrame) -> pd.Series:
     basket = panel.groupby("product")["units"].transform("sum")
-    cost = (panel["price"] * basket).groupby(panel["week"]).sum()
+    # A fixed basket needs a price in every week: before its first sale, a product has that of its first sale.
+    cost = (panel.groupby("product")["price"].bfill() * basket).groupby(panel["week"]).sum()
     return (cost / cost.iloc[0]).rename("price_index")
+
+
+def _weekly(panel: pd.DataFrame) -> pd.DataFrame:
+    weekly = (
+        panel.assign(regular_revenue=panel["units"] * panel["regular_price"])
+        .groupby("week")[["revenue", "units", "regular_revenue"]]
+        .sum()
+    )
+    return weekly[["revenue", "units"]].assign(discount_share=_discount_share(weekly))
+
+
+def _discount_share(totals: pd.DataFrame) -> pd.Series:
+    """The part of the regular value that was taken off; 0 where there is none."""
+    return (1 - totals["revenue"] / totals["regular_revenue"]).where(totals["regular_revenue"] > 0, 0.0)
+
+
+def _described(totals: pd.DataFrame) -> pd.DataFrame:
+    """Shares and prices of `revenue`, `units` and `regular_revenue`, best seller first."""
+    return (
+        totals.assign(
+            revenue_share=totals["revenue"] / totals["revenue"].sum(),
+            price=totals["revenue"] / totals["units"],
+            discount_share=_discount_share(totals),
+        )
+        .sort_values("revenue", ascending=False, kind="stable")
+        .drop(columns="regular_revenue")
+    )
+
+
+def _top(by_product: pd.DataFrame, products: pd.DataFrame | None) -> pd.DataFrame:
+    top = _described(by_product).head(_TOP)[_FIGURES].reset_index()
+    if products is not None and "name" in products:
+        name = products.drop_duplicates("product").set_index("product")["name"]
+        top.insert(1, "name", top["product"].map(name).fillna(top["product"]))
+    return top
+
+
+def _categories(by_product: pd.DataFrame, products: pd.DataFrame | None) -> pd.DataFrame | None:
+    if products is None:
+        return None
+    category = products.drop_duplicates("product").set_index("product")["category"]
+    groups = by_product.groupby(category.reindex(by_product.index))
+    return _described(groups.sum().assign(products=groups.size()))[["products", *_FIGURES]].reset_index()
+
+
+def _promoted(panel: pd.DataFrame) -> float | None:
+    if "promotion" not in panel:
+        return None
+    return float(panel["units"].where(panel["promotion"] > 0, 0.0).sum() / panel["units"].sum())
 
 
 def _abc(revenue: pd.Series) -> pd.DataFrame:
@@ -106,10 +193,6 @@ def _abc(revenue: pd.Series) -> pd.DataFrame:
     return pd.DataFrame({"products": table["size"], "revenue_share": table["sum"] / best_first.sum()})
 
 
-def _seasonality(daily: pd.Series) -> pd.Series:
-    daily = daily.asfreq("D", fill_value=0.0)
-    return (
-        (daily.groupby(pd.DatetimeIndex(daily.index).month).mean() / daily.mean())
-        .rename_axis("month")
-        .rename("seasonality")
-    )
+def _cycle(daily: pd.Series, step: pd.Index, name: str) -> pd.Series:
+    """Revenue a day in each step of a cycle, over that of the whole period."""
+    return (daily.groupby(step).mean() / daily.mean()).rename_axis(name)

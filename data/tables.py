@@ -12,11 +12,15 @@ REJECT_COLUMNS = ["table", "row", "reason", "text"]
 
 @dataclass(frozen=True)
 class Tables:
-    """The canonical tables (columns and units: `SCHEMAS`); `products` and `customers` may be unknown."""
+    """The canonical tables (columns and units: `SCHEMAS`); all but `sales` may be unknown."""
 
     sales: pd.DataFrame
     products: pd.DataFrame | None = None
     customers: pd.DataFrame | None = None
+    behaviour: pd.DataFrame | None = None
+    signals: pd.DataFrame | None = None
+    stock: pd.DataFrame | None = None
+    promotions: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)

@@ -115,6 +115,9 @@ def check_rows(table: pd.DataFrame, columns: Sequence[str], *, name: str) -> pd.
         )
     if table.empty:
         raise ValueError(f"{name}: at least one row is needed; got none")
+    if "units" in columns:
+        # Weeks before a product's first sale have no price and are no demand (`product_weeks`).
+        table = table[table["price"].notna() | (table["units"] > 0)]
     for column in columns:
         faulty = table[column].isna()
         if column not in ("product", "week"):

@@ -49,6 +49,9 @@ def _from_panel(panel: pd.DataFrame) -> pd.DataFrame:
         )
     # Sold out, units say what there was, not what was asked for.
     rows = panel.assign(units=panel["units"].where(~panel["stockout"])) if "stockout" in panel else panel
+    if "price" in rows:
+        # Before its first sale a product has no price, and no demand that could rise.
+        rows = rows[rows["price"].notna()]
     weeks = panel.drop_duplicates("week").assign(product="")
     signals = [name for name in map(str, panel.columns) if name == "traffic" or name.startswith("signal_")]
     watched = [(name, rows) for name in _PRODUCT_SIGNALS if name in panel] + [(name, weeks) for name in signals]

@@ -77,7 +77,7 @@ def fit_market(
 
 
 def _split(tables: Tables, products: pd.DataFrame, holdout_weeks: int) -> Split:
-    panel = product_weeks(tables.sales, products=products)
+    panel = product_weeks(tables, products=products)
     weeks = np.sort(panel["week"].unique())
     # A quarter's seasonal terms and the backtest's origins need this much past.
     least = 26

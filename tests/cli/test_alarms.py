@@ -69,12 +69,3 @@ def test_plot_is_a_picture(shell, tmp_path):
     result = shell("--sales sales.csv --plot alarms.png")
     assert result.exit_code == 0, result.output
     assert (tmp_path / "alarms.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_signals_without_their_columns(shell, tmp_path):
-    (tmp_path / "wrong.csv").write_text("date,level\n2024-01-01,2\n", encoding="utf-8")
-    result = shell("--sales sales.csv --signals wrong.csv")
-    assert isinstance(result.exception, ValueError)
-    assert "columns date, name, value are needed; got date, level" in str(result.exception)
-    (tmp_path / "wrong.csv").write_text("date,name,value\n2024-01-01,news,many\n", encoding="utf-8")
-    assert "must be readable" in str(shell("--sales sales.csv --signals wrong.csv").exception)

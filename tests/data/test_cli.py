@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import stat
+import tomllib
 
 import pandas as pd
 import pytest
@@ -95,3 +96,62 @@ def test_summary_json_is_one_document(shell):
     assert summary["revenue"] == 14
     assert summary["rows_rejected"] == 0
     assert summary["price_index"] == {"2024-01-01": 1.0, "2024-01-08": 1.0}
+
+
+def test_an_existing_folder_is_refused_before_a_key_is_made(shell, tmp_path):
+    (tmp_path / "shop").mkdir()
+    result = shell("import --sales good.csv --out shop")
+    assert isinstance(result.exception, DataError)
+    assert "must be new" in str(result.exception)
+    assert not (tmp_path / "shop.key").exists()
+
+
+def test_an_import_that_cannot_be_written_leaves_no_key(shell, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("pandas.DataFrame.to_parquet", fail)
+    result = shell("import --sales good.csv --out shop")
+    assert isinstance(result.exception, OSError)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.csv", "good.csv"]
+
+
+def test_mapping_prints_a_template_that_loads(shell, tmp_path):
+    result = shell("mapping --sales good.csv")
+    assert result.exit_code == 0, result.output
+    assert tomllib.loads(result.stdout)["sales"]["columns"]["units"] == "units"
+    assert shell("mapping --sales good.csv --out map.toml").exit_code == 0
+    assert (tmp_path / "map.toml").read_text(encoding="utf-8") == result.stdout
+    again = shell("mapping --sales good.csv --out map.toml")
+    assert "the mapping file must be new" in str(again.exception)
+    assert "must be given a file; got none" in str(shell("mapping").exception)
+
+
+def test_a_mapping_file_is_applied(shell, tmp_path):
+    (tmp_path / "export.csv").write_text("day;product;units;paid\n1.2.2024;A;2;3,00\n", encoding="utf-8")
+    (tmp_path / "map.toml").write_text(
+        '[sales]\nseparator = ";"\ndecimal = ","\ndate_format = "%d.%m.%Y"\n'
+        '[sales.columns]\ndate = "day"\nprice_paid = "paid"\n[sales.convert]\nprice_paid = "line-total"\n',
+        encoding="utf-8",
+    )
+    result = shell("summary --sales export.csv --mapping map.toml --json")
+    assert json.loads(result.stdout)["average_transaction_price"] == 1.5
+
+
+def test_summary_of_an_imported_folder(shell):
+    shell("import --sales bad.csv --out shop")
+    assert json.loads(shell("summary shop --json").stdout)["revenue"] == 14
+    assert "a folder or files must be given; got shop and files" in str(shell("summary shop --sales good.csv").exception)
+    assert "paths must name sales" in str(shell("summary").exception)
+
+
+@pytest.mark.parametrize(("name", "start"), [("s.png", b"\x89PNG"), ("s.svg", b"<?xml"), ("new/s.pdf", b"%PDF")])
+def test_summary_draws(shell, tmp_path, name, start):
+    result = shell(f"summary --sales good.csv --plot {name}")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / name).read_bytes().startswith(start)
+
+
+def test_a_plot_of_another_kind_is_refused_before_anything_is_read(shell):
+    result = shell("summary --sales nowhere.csv --plot s.jpg")
+    assert "the plot file must end in .png, .svg, .pdf; got s.jpg" in str(result.exception)

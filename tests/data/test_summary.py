@@ -73,6 +73,59 @@ def test_another_currency_changes_money_only(sales):
     other = sales_summary(Tables(rated)).to_dict()
     for name in ("revenue", "average_transaction_price"):
         assert other.pop(name) == pytest.approx(7 * summary.pop(name))
+    for rows in zip(
+        [*other["weekly"].values(), *other["top_products"]],
+        [*summary["weekly"].values(), *summary["top_products"]],
+        strict=True,
+    ):
+        for name in {"revenue", "price"} & set(rows[0]):
+            assert rows[0].pop(name) == pytest.approx(7 * rows[1].pop(name))
     assert json.loads(json.dumps(other), parse_float=lambda text: round(float(text), 9)) == json.loads(
         json.dumps(summary), parse_float=lambda text: round(float(text), 9)
     )
+
+
+def test_weekdays_are_revenue_a_day_over_the_mean_day(sales):
+    """Tuesdays 55 + 41, a Wednesday 4, in eight days from a Tuesday; no other day sells."""
+    weekdays = sales_summary(Tables(sales)).weekdays
+    mean = 100 / 8
+    assert weekdays.to_dict() == pytest.approx({1: 0, 2: 48 / mean, 3: 4 / mean, 4: 0, 5: 0, 6: 0, 7: 0})
+
+
+def test_weekly_totals_by_hand(sales):
+    weekly = sales_summary(Tables(sales)).weekly
+    assert weekly["revenue"].tolist() == pytest.approx([59, 41])
+    assert weekly["units"].tolist() == [16, 11]
+    assert weekly["discount_share"].tolist() == pytest.approx([1 - 59 / 69, 1 - 41 / 59])
+
+
+def test_best_sellers_come_first_with_names_where_known(sales):
+    products = pd.DataFrame({"product": list("ABCD"), "category": list("xxyy"), "name": ["Apple", None, "C", "D"]})
+    summary = sales_summary(Tables(sales, products))
+    assert summary.top_products["product"].tolist() == list("ABCD")
+    assert summary.top_products["name"].tolist() == ["Apple", "B", "C", "D"]
+    assert summary.top_products["revenue_share"].tolist() == pytest.approx([0.8, 0.15, 0.04, 0.01])
+    assert summary.top_products["price"].tolist() == pytest.approx([4, 3, 4, 1])
+    assert summary.top_products["discount_share"].tolist() == pytest.approx([0.2, 0, 0, 8 / 9])
+    categories = summary.categories.set_index("category")
+    assert categories["products"].to_dict() == {"x": 2, "y": 2}
+    assert categories["revenue"].to_dict() == pytest.approx({"x": 95, "y": 5})
+    assert categories["discount_share"].to_dict() == pytest.approx({"x": 1 - 95 / 115, "y": 1 - 5 / 13})
+
+
+def test_what_no_table_tells_is_not_known(sales):
+    summary = sales_summary(Tables(sales))
+    assert (summary.categories, summary.stockouts, summary.promoted_units_share) == (None, None, None)
+
+
+def test_stockouts_and_promotions_by_hand(sales):
+    day = pd.to_datetime(["2024-02-07", "2024-02-07"])
+    stock = pd.DataFrame({"date": day, "product": ["A", "B"], "on_hand": [0.0, 3.0]})
+    promotions = pd.DataFrame({"start_date": pd.to_datetime(["2024-01-30"]), "product": ["A"]})
+    summary = sales_summary(Tables(sales, stock=stock, promotions=promotions))
+    assert summary.stockouts.tolist() == [0, 1]
+    assert summary.promoted_units_share == pytest.approx(10 / 27)
+
+
+def test_a_product_that_comes_late_does_not_move_the_price_index(sales):
+    assert sales_summary(Tables(sales)).price_index.tolist() == pytest.approx([1, 1])

@@ -1,0 +1,193 @@
+"""A mapping file to start from, guessed from the files themselves."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import itertools
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+
+from .mapping import CONVERSIONS, TableMapping
+from .reading import TableFile
+from .schema import SCHEMAS
+
+_SAMPLE_BYTES = 1_000_000
+_SAMPLE_ROWS = 200
+_DATE_FORMATS = (
+    "%Y-%m-%d",
+    "%d.%m.%Y",
+    "%d/%m/%Y",
+    "%m/%d/%Y",
+    "%Y/%m/%d",
+    "%Y%m%d",
+    "%d-%m-%Y",
+    "%d.%m.%y",
+    "%m/%d/%y",
+)
+_TOTALS = {"umsatz", "betrag", "revenue", "amount", "total", "linetotal", "salesvalue", "turnover", "sales", "montant"}
+# What tills and shop systems call the columns, in letters and digits only.
+_NAMES: dict[str, set[str]] = {
+    "date": {"datum", "day", "tag", "transactiondate", "orderdate", "invoicedate", "saledate", "timestamp", "belegdatum"},
+    "product": {
+        "productid", "sku", "item", "itemid", "article", "articleid", "artikel", "artikelnr", "artikelnummer", "ean", "upc",
+        "stockcode", "productcode",
+    },
+    "units": {"quantity", "qty", "menge", "stueck", "stück", "anzahl", "pieces", "unitssold", "quantite"},
+    "price_paid": {"price", "unitprice", "preis", "einzelpreis", "netprice", "verkaufspreis", *_TOTALS},
+    "regular_price": {"listprice", "regularprice", "baseprice", "normalpreis", "listenpreis", "rrp", "uvp", "msrp"},
+    "customer": {"customerid", "kunde", "kundennr", "kundennummer", "householdid", "userid", "user", "client", "member"},
+    "store": {"storeid", "filiale", "shop", "branch", "outlet", "markt", "location"},
+    "basket": {"basketid", "receipt", "bon", "bonnr", "invoice", "invoiceno", "orderid", "transactionid", "beleg", "belegnr"},
+    "category": {"warengruppe", "productcategory", "kategorie", "group", "department", "producttype"},
+    "name": {"productname", "description", "bezeichnung", "artikelbezeichnung", "signal"},
+    "unit_cost": {"cost", "purchaseprice", "einkaufspreis", "ek", "costprice", "cogs"},
+    "event": {"eventtype", "action", "type"},
+    "value": {"rating", "stars", "score", "wert", "count"},
+    "on_hand": {"stock", "onhand", "inventory", "bestand", "lagerbestand", "stocklevel"},
+    "received": {"delivered", "receipts", "wareneingang", "inbound"},
+    "start_date": {"from", "start", "startdate", "validfrom", "von", "week", "weekstart", "gueltigab", "begin"},
+    "end_date": {"to", "end", "enddate", "validto", "bis", "gueltigbis", "until"},
+    "kind": {"promotiontype", "promotion", "promo", "aktion", "aktionsart", "type"},
+    "discount": {"discountshare", "rabatt", "reduction"},
+    "store_share": {"storeshare"},
+}  # fmt: skip
+
+
+def mapping_template(paths: Mapping[str, Path]) -> str:
+    """Write a mapping file (TOML) for the files of `paths`, by table: what can be guessed is filled in, the rest is
+    a comment that says what belongs there.
+
+    Raises:
+        DataError: a file is missing or cannot be read at all.
+    """
+    return "\n".join(_section(name, path) for name, path in paths.items())
+
+
+def _section(name: str, path: Path) -> str:
+    layout = _layout(path)
+    file = TableFile(path, layout)
+    sample = next(file.batches(lambda _: None), pl.DataFrame()).head(_SAMPLE_ROWS)
+    columns = _match(name, file.columns)
+    layout = _formats(layout, sample, columns, name)
+    lines = [f"# {path.name} has the columns: {', '.join(file.columns)}", f"[{name}]"]
+    default = TableMapping()
+    options = ("encoding", "separator", "decimal", "thousands", "date_format") if file.is_csv else ("date_format",)
+    for option in options:
+        value = getattr(layout, option)
+        mark = "" if value != getattr(default, option) else "# "
+        lines.append(f"{mark}{option} = {_quoted(value)}")
+    lines += ["# skip_lines = 0  # lines above the header"] * file.is_csv
+    lines += ['# duplicates = "keep"  # where the same line can truly occur twice', "", f"[{name}.columns]"]
+    for column, spec in SCHEMAS[name].columns.items():
+        about = f"{'needed, ' if spec.required else ''}{(spec.metadata or {})['unit']}: {spec.description}"
+        own = columns.get(column)
+        lines.append(f"{column} = {_quoted(own)}  # {about}" if own else f'# {column} = ""  # {about}')
+    return "\n".join([*lines, *_conversions(name, columns), ""])
+
+
+def _conversions(name: str, columns: dict[str, str]) -> list[str]:
+    """Totals by their names; else what could be declared, as a comment."""
+    known = {column: names for (table, column), names in CONVERSIONS.items() if table == name}
+    if not known:
+        return []
+    lines = ["", f"[{name}.convert]  # a factor such as 0.01, or what the column holds instead of a price per unit"]
+    for column, names in known.items():
+        is_total = column in columns and _plain(columns[column]) in _TOTALS
+        allowed = " or ".join(map(_quoted, names))
+        lines.append(f"{'' if is_total else '# '}{column} = {_quoted(names[0])}  # {allowed}")
+    return lines
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^\w]|_", "", name.lower())
+
+
+def _match(table: str, header: list[str]) -> dict[str, str]:
+    """The file's column by canonical column, as far as names tell: the same name, then a usual, then a similar one."""
+    free = {_plain(own): own for own in reversed(header)}
+    matched: dict[str, str] = {}
+    wanted = list(SCHEMAS[table].columns)
+    for find in (
+        lambda column: _plain(column) if _plain(column) in free else None,
+        lambda column: next((name for name in free if name in _NAMES[column]), None),
+        lambda column: next(iter(difflib.get_close_matches(_plain(column), free, n=1, cutoff=0.8)), None),
+    ):
+        for column in wanted:
+            name = find(column) if column not in matched else None
+            if name is not None:
+                matched[column] = free.pop(name)
+    return {column: matched[column] for column in wanted if column in matched}
+
+
+def _layout(path: Path) -> TableMapping:
+    """Encoding by the bytes, separator by the header."""
+    if path.suffix.lower() != ".csv" or not path.is_file():
+        return TableMapping()
+    with path.open("rb") as file:
+        start = file.read(_SAMPLE_BYTES)
+    encoding = "utf-8"
+    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        encoding = "utf-16"
+    else:
+        try:
+            # A sample may end inside a character.
+            start[: start.rfind(b"\n") + 1 or None].decode("utf-8")
+        except UnicodeDecodeError:
+            encoding = "cp1252"
+    with path.open(encoding=encoding, errors="replace", newline="") as file:
+        header = next(itertools.islice(file, 1), "")
+    separator = max((",", ";", "\t", "|"), key=lambda mark: len(next(csv.reader([header], delimiter=mark), [])))
+    return TableMapping(encoding=encoding, separator=separator)
+
+
+def _formats(layout: TableMapping, sample: pl.DataFrame, columns: dict[str, str], name: str) -> TableMapping:
+    """Decimal sign, thousands separator and date format by the values of the matched columns."""
+    texts = {
+        kind: [
+            value
+            for column, own in columns.items()
+            if str(SCHEMAS[name].columns[column].dtype) == kind and sample.schema.get(own) == pl.String
+            for value in sample[own].drop_nulls()
+        ]
+        for kind in ("float64", "datetime64[ns]")
+    }
+    numbers, days = texts["float64"], texts["datetime64[ns]"]
+    # Where no value tells the two signs apart, semicolons between fields leave the comma free for decimals.
+    comma = _splits_parts(numbers, ",") or (layout.separator == ";" and not _splits_parts(numbers, "."))
+    decimal, other = (",", ".") if comma and any(re.search("[.,]", value) for value in numbers) else (".", ",")
+    grouping = (("'", "'"), (" ", r"\d[ \u00a0\u202f]\d"), (other, re.escape(other)))
+    thousands = next((mark for mark, pattern in grouping if any(re.search(pattern, value) for value in numbers)), "")
+    return replace(layout, decimal=decimal, thousands=thousands, date_format=_date_format(days))
+
+
+def _splits_parts(numbers: list[str], mark: str) -> bool:
+    """Whether the mark is a decimal one somewhere: other than three digits follow it, to the end."""
+    return any(re.search(rf"{re.escape(mark)}(?:\d{{1,2}}|\d{{4,}})$", value) for value in numbers)
+
+
+def _date_format(days: list[str]) -> str:
+    """The first format that reads nearly all days (a row of totals may have none)."""
+
+    def reads(date_format: str) -> int:
+        count = 0
+        for day in days:
+            try:
+                datetime.strptime(re.sub(r"[T ]\d{1,2}:\d{2}.*$", "", day), date_format)
+                count += 1
+            except ValueError:
+                pass
+        return count
+
+    best = max(_DATE_FORMATS, key=reads)
+    return best if days and reads(best) > len(days) / 2 else _DATE_FORMATS[0]

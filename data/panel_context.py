@@ -1,0 +1,121 @@
+"""What the optional tables say of each product and week: promotions, stock, the market and behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from .schema import COMPETITOR_PRICE, HOLIDAY
+from .tables import Tables
+from .weeks import Weeks, to_polars
+
+_KEYS = ["product", "week"]
+
+
+def context_columns(tables: Tables, grid: pl.DataFrame, weeks: Weeks) -> pl.DataFrame:
+    """The optional columns of the panel that `tables` know, in the order of `grid` (`product`, `week` number).
+
+    Known ahead:
+
+    - `promotion`, share of the shop's stores in which the product was promoted on some day of the week (1 where a row
+      names neither store nor share); the shop's stores are those in the sales, or else in the promotions;
+    - `holiday`, days of the week that are holidays.
+
+    Not known ahead:
+
+    - `stockout`, whether on some day of the week the product was counted as sold out (in some store): `units` is
+      then a lower bound of what customers wanted;
+    - `competitor_price`, currency per unit: the last known one (the mean, where that day knows several), carried
+      forward, NaN before the first;
+    - `views` and `carts`, events, and `rating`, the week's mean of ratings and reviews, carried forward;
+    - `signal_NAME`, weekly mean of the index NAME, carried forward, the same for all products.
+    """
+    found = [*_promotion(tables, grid, weeks), *_stockout(tables, grid, weeks)]
+    found += [*_signals(tables, grid, weeks), *_behaviour(tables, grid, weeks)]
+    return pl.DataFrame(found)
+
+
+def _promotion(tables: Tables, grid: pl.DataFrame, weeks: Weeks) -> Iterator[pl.Series]:
+    if tables.promotions is None:
+        return
+    rows = to_polars(tables.promotions, ["start_date", "end_date", "product", "store", "store_share"])
+    week_long = pl.col("start_date") + pl.duration(days=6)
+    end = pl.coalesce("end_date", week_long) if "end_date" in rows else week_long
+    rows = rows.with_columns(
+        first=weeks.number(pl.col("start_date")).clip(lower_bound=0),
+        last=weeks.number(end).clip(upper_bound=weeks.count - 1),
+    ).filter((pl.col("first") <= pl.col("last")) & pl.col("product").is_in(grid["product"].unique().implode()))
+    rows = rows.with_columns(week=pl.int_ranges("first", pl.col("last") + 1, dtype=pl.Int32)).explode("week")
+    named = pl.col("store").is_not_null() if "store" in rows else pl.lit(False)
+    share = pl.col("store_share").fill_null(1.0) if "store_share" in rows else pl.lit(1.0)
+    whole = rows.filter(~named).group_by(_KEYS).agg(share.max().alias("share"))
+    if "store" in rows:
+        selling = to_polars(tables.sales, ["store"]).get_column("store", default=rows["store"].clear()).drop_nulls()
+        known = (selling if len(selling) else rows["store"].drop_nulls()).unique()
+        here = rows.filter(pl.col("store").is_in(known.implode()))
+        counted = here.group_by(_KEYS).agg((pl.col("store").n_unique() / len(known)).alias("share"))
+        # Where both speak of a week, nothing says whether they mean the same stores: the greater share is certain.
+        whole = pl.concat([whole, counted]).group_by(_KEYS).agg(pl.col("share").max())
+    yield _onto(grid, whole, "share").fill_null(0.0).alias("promotion")
+
+
+def _stockout(tables: Tables, grid: pl.DataFrame, weeks: Weeks) -> Iterator[pl.Series]:
+    if tables.stock is None:
+        return
+    rows = _with_week(to_polars(tables.stock, ["date", "product", "on_hand"]), weeks)
+    sold_out = rows.group_by(_KEYS).agg((pl.col("on_hand") <= 0).any().alias("stockout"))
+    yield _onto(grid, sold_out, "stockout").fill_null(False)
+
+
+def _signals(tables: Tables, grid: pl.DataFrame, weeks: Weeks) -> Iterator[pl.Series]:
+    if tables.signals is None:
+        return
+    rows = _with_week(to_polars(tables.signals, ["date", "name", "value", "product"]), weeks)
+    for name in rows["name"].unique().sort():
+        own = rows.filter(pl.col("name") == name)
+        if name == HOLIDAY:
+            days = (
+                own.filter(pl.col("value").fill_null(1.0) != 0)
+                .group_by("week")
+                .agg(pl.col("date").n_unique().cast(pl.Float64))
+            )
+            yield _onto(grid, days, "date", on=["week"]).fill_null(0.0).alias(HOLIDAY)
+        elif name == COMPETITOR_PRICE:
+            last = own.filter(pl.col("date") == pl.col("date").max().over(_KEYS))
+            prices = last.group_by(_KEYS).agg(pl.col("value").sort().mean())
+            yield _carried(grid, prices, by="product").alias(COMPETITOR_PRICE)
+        else:
+            yield _carried(grid, own.group_by("week").agg(pl.col("value").sort().mean())).alias(f"signal_{name}")
+
+
+def _behaviour(tables: Tables, grid: pl.DataFrame, weeks: Weeks) -> Iterator[pl.Series]:
+    if tables.behaviour is None:
+        return
+    rows = _with_week(to_polars(tables.behaviour, ["date", "product", "event", "value"]), weeks)
+    if "value" not in rows:
+        rows = rows.with_columns(value=pl.lit(None, pl.Float64))
+    for event, column in (("view", "views"), ("cart", "carts")):
+        own = rows.filter(pl.col("event") == event)
+        if len(own):
+            counts = own.group_by(_KEYS).agg(pl.col("value").fill_null(1.0).sort().sum())
+            yield _onto(grid, counts, "value").fill_null(0.0).alias(column)
+    stars = rows.filter(pl.col("event").is_in(["rating", "review"]) & pl.col("value").is_not_null())
+    if len(stars):
+        yield _carried(grid, stars.group_by(_KEYS).agg(pl.col("value").sort().mean()), by="product").alias("rating")
+
+
+def _with_week(rows: pl.DataFrame, weeks: Weeks) -> pl.DataFrame:
+    """Attach the week's number; weeks after the last stay out of it all."""
+    return rows.with_columns(week=weeks.number(pl.col("date"))).filter(pl.col("week") < weeks.count)
+
+
+def _onto(grid: pl.DataFrame, values: pl.DataFrame, column: str, on: list[str] = _KEYS) -> pl.Series:
+    return grid.join(values, on=on, how="left", maintain_order="left")[column]
+
+
+def _carried(grid: pl.DataFrame, values: pl.DataFrame, by: str | None = None) -> pl.Series:
+    """The `value` of the latest week up to that of each row, also one before the first week of the grid."""
+    rows = grid.with_row_index().sort("week")
+    joined = rows.join_asof(values.sort("week"), on="week", by=by, check_sortedness=False)
+    return joined.sort("index")["value"]

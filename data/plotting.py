@@ -1,0 +1,80 @@
+"""The sales summary as a picture."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .schema import DataError
+from .summary import SalesSummary
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+_SUFFIXES = (".png", ".svg", ".pdf")
+_SHOWN = 10
+_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+_WEEKDAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
+
+
+def check_plot_path(path: Path) -> None:
+    """Refuse a file that no picture can be written to, before long work is done for it.
+
+    Raises:
+        DataError: the suffix is none of .png, .svg and .pdf.
+    """
+    if path.suffix.lower() not in _SUFFIXES:
+        raise DataError(f"the plot file must end in {', '.join(_SUFFIXES)}; got {path.name}; rename it")
+
+
+def plot_summary(summary: SalesSummary, path: Path) -> None:
+    """Draw revenue, units, discounts, prices, best sellers, categories and seasons into one picture.
+
+    Raises:
+        DataError: as `check_plot_path`.
+    """
+    from matplotlib.figure import Figure
+
+    check_plot_path(path)
+    figure = Figure(figsize=(15, 12), layout="constrained")
+    axes = figure.subplots(3, 2)
+    weekly = summary.weekly
+    _line(axes[0, 0], "revenue a week (currency)", weekly.index, weekly["revenue"])
+    _line(axes[0, 1], "units a week", weekly.index, weekly["units"])
+    _line(axes[1, 0], "price index (first week = 1)", weekly.index, summary.price_index, bottom=None)
+    _line(axes[1, 1], "part of the regular price taken off (%)", weekly.index, 100 * weekly["discount_share"])
+    axes[1, 1].set_ylim(top=max(5.0, 110 * weekly["discount_share"].max()))
+    _mark_stockouts(axes[0, 1], summary)
+    best = summary.top_products if summary.categories is None else summary.categories.head(_SHOWN)
+    labels = best["category" if summary.categories is not None else "name" if "name" in best else "product"]
+    axes[2, 0].barh([str(label)[:40] for label in labels][::-1], best["revenue"].tolist()[::-1])
+    axes[2, 0].set_title("revenue of the best sellers (currency)")
+    names = [_MONTHS[month - 1] for month in summary.seasonality.index]
+    axes[2, 1].bar(names, summary.seasonality.tolist())
+    axes[2, 1].bar([_WEEKDAYS[day - 1] for day in summary.weekdays.index], summary.weekdays.tolist())
+    axes[2, 1].axhline(1.0, color="black", linewidth=0.8)
+    axes[2, 1].set_title("revenue a day by month and by weekday (mean = 1)")
+    axes[2, 1].tick_params(axis="x", labelrotation=90)
+    picture = io.BytesIO()
+    figure.savefig(picture, format=path.suffix.lower().removeprefix("."))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(picture.getvalue())
+
+
+def _line(axes: Axes, title: str, weeks: pd.Index, values: pd.Series, bottom: float | None = 0.0) -> None:
+    axes.plot(weeks, values, marker="." if len(weeks) < 20 else None)
+    axes.set_title(title)
+    axes.set_ylim(bottom=bottom)
+    axes.tick_params(axis="x", labelrotation=30)
+
+
+def _mark_stockouts(axes: Axes, summary: SalesSummary) -> None:
+    """Weeks in which a product was sold out: units are then less than customers wanted."""
+    if summary.stockouts is None:
+        return
+    weeks = summary.stockouts[summary.stockouts > 0].index
+    axes.plot(weeks, summary.weekly.loc[weeks, "units"], "x", label="a product sold out")
+    if len(weeks):
+        axes.legend()

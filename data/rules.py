@@ -1,0 +1,142 @@
+"""What is wrong with a row: alone, by the rules of `SCHEMAS`, and beside the other rows and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pandas as pd
+import pandera.pandas as pa
+import polars as pl
+
+from .casting import not_readable
+from .mapping import TableMapping
+from .schema import COMPETITOR_PRICE, HOLIDAY
+
+COPY = "row: an exact copy of an earlier one"
+_SHORTENED = r"^\d(?:[.,]\d+)?E\+\d+$"
+RETURN = ["basket", "product", "price_paid", "units"]
+"""What a sale line and its cancellation on the same receipt have in common, the sign of the units apart."""
+
+
+def faults(
+    raw: pl.DataFrame, read: pl.DataFrame, values: pl.DataFrame, schema: pa.DataFrameSchema, layout: TableMapping
+) -> pl.DataFrame:
+    """Faults of each row alone, a column of booleans for each reason.
+
+    Args:
+        raw: the rows as they stand in the file, in canonical columns.
+        read: the same, cast.
+        values: the same, converted as `layout` declares.
+        schema: the rules.
+        layout: how the file is laid out.
+    """
+    faulty: dict[str, pl.Series] = {}
+    for column, spec in schema.columns.items():
+        if column not in raw:
+            continue
+        given = raw[column].is_not_null()
+        reason = not_readable(spec, layout)
+        if reason:
+            faulty[f"{column}: {reason}"] = read[column].is_null() & given
+        elif (spec.metadata or {})["unit"] == "id":
+            shortened = read[column].str.contains(_SHORTENED).fill_null(False)
+            faulty[f"{column}: was shortened by a spreadsheet; export it as text"] = shortened
+        if not spec.nullable:
+            faulty[f"{column}: is missing"] = ~given
+        for check in spec.checks:
+            faulty[f"{column}: {check.error}"] = _breaks(values[column], check)
+    return pl.DataFrame(faulty)
+
+
+def _breaks(values: pl.Series, check: pa.Check) -> pl.Series:
+    """Where a value is given and against the rule."""
+    # Texts repeat: the rule looks at each once.
+    texts = values.dtype == pl.String
+    known = values.drop_nulls().unique() if texts else values.drop_nulls()
+    broken = ~check(pd.Series(known.to_numpy())).check_output.to_numpy(dtype=bool)
+    if texts:
+        return values.is_in(known.filter(pl.Series(broken)).implode()).fill_null(False)
+    whole = values.is_not_null().to_numpy().copy()
+    whole[whole] = broken
+    return pl.Series(whole)
+
+
+def misfits(
+    rows: pl.DataFrame, name: str, *, known: pl.Series | None, returns: pl.DataFrame | None
+) -> dict[str, pl.Series]:
+    """Rows, each good in itself, that do not fit the other rows and tables, by reason (a boolean for each row).
+
+    Args:
+        rows: good rows of the table `name`, in the order of the file.
+        name: the table.
+        known: ids of the product table, where there is one.
+        returns: sale lines of negative units, with the columns of `RETURN`, where receipts are known.
+    """
+    found: dict[str, pl.Series] = {}
+    if known is not None and name != "products" and "product" in rows:
+        found |= _unknown(rows["product"], known)
+    special: dict[str, Callable[[pl.DataFrame], dict[str, pl.Series]]] = {
+        "sales": lambda rows: _cancelled(rows, returns),
+        "products": lambda rows: _doubled(rows, "product"),
+        "customers": lambda rows: _doubled(rows, "customer"),
+        "signals": _incomplete_signals,
+        "promotions": _backward,
+    }
+    return found | (special[name](rows) if name in special else {})
+
+
+def _unknown(products: pl.Series, known: pl.Series) -> dict[str, pl.Series]:
+    distinct = products.drop_nulls().unique().cast(pl.String)
+    strangers = distinct.filter(~distinct.is_in(known.implode()))
+    bare = known.str.strip_chars_start("0").implode()
+    differ_in_zeros = strangers.str.strip_chars_start("0").is_in(bare)
+    reasons = {
+        "product: not in the product table": strangers.filter(~differ_in_zeros),
+        "product: not in the product table, but it is but for leading zeros": strangers.filter(differ_in_zeros),
+    }
+    return {reason: _among(products, ids) for reason, ids in reasons.items() if len(ids)}
+
+
+def _among(products: pl.Series, ids: pl.Series) -> pl.Series:
+    flagged = ids.cast(products.dtype).to_frame("product").with_columns(flag=True)
+    return (
+        products.to_frame("product")
+        .join(flagged, on="product", how="left", maintain_order="left")["flag"]
+        .fill_null(False)
+    )
+
+
+def _cancelled(rows: pl.DataFrame, returns: pl.DataFrame | None) -> dict[str, pl.Series]:
+    """Sale lines that a line of the same receipt takes back whole: as many as there are such lines."""
+    if returns is None or returns.is_empty():
+        return {}
+    times = returns.with_columns(pl.col("units").abs()).group_by(RETURN).len("times")
+    on_receipts = rows["basket"].is_in(times["basket"].unique().implode()).fill_null(False)
+    alike = rows.select(RETURN).with_row_index().filter(on_receipts).join(times, on=RETURN)
+    taken_back = alike.filter(pl.int_range(pl.len()).over(RETURN) < pl.col("times"))
+    flags = pl.zeros(len(rows), dtype=pl.Boolean, eager=True)
+    return {"units: cancelled on the same receipt": flags.scatter(taken_back["index"].sort(), True)}
+
+
+def _doubled(rows: pl.DataFrame, column: str) -> dict[str, pl.Series]:
+    return {f"{column}: occurs twice": ~rows[column].is_first_distinct()}
+
+
+def _incomplete_signals(rows: pl.DataFrame) -> dict[str, pl.Series]:
+    price = rows["name"].cast(pl.String) == COMPETITOR_PRICE
+    valueless = rows["value"].is_null() if "value" in rows else pl.repeat(True, len(rows), eager=True)
+    productless = rows["product"].is_null() if "product" in rows else pl.repeat(True, len(rows), eager=True)
+    return {
+        f"product: is missing, a {COMPETITOR_PRICE} is for one product": price & productless,
+        f"product: is given, only a {COMPETITOR_PRICE} is for one product": ~price & ~productless,
+        "value: is missing": valueless & (rows["name"].cast(pl.String) != HOLIDAY),
+        f"value: a {COMPETITOR_PRICE} must be above 0": price & (rows["value"] <= 0).fill_null(False)
+        if "value" in rows
+        else price & False,
+    }
+
+
+def _backward(rows: pl.DataFrame) -> dict[str, pl.Series]:
+    if "end_date" not in rows:
+        return {}
+    return {"end_date: is before start_date": (rows["end_date"] < rows["start_date"]).fill_null(False)}
