@@ -6,8 +6,19 @@ from .alarms import find_alarms
 from .backtest import backtest, select
 from .base import QUANTILES, Forecaster
 from .naive import MovingAverage, SeasonalNaive
-from .price_response import Estimate, PriceResponse, ReferenceEffect, segment_response
 from .replenishment import critical_fractile, fitted_dispersion, replenishment_levels
+from .response import (
+    Estimate,
+    Identification,
+    LogitDemand,
+    PriceResponse,
+    ReferenceEffect,
+    Substitution,
+    hausman_panel,
+    logit_elasticities,
+    segment_category_response,
+    segment_response,
+)
 from .sarimax import Sarimax
 from .trend import MarketPaths, MarketShock, MarketTrend
 
@@ -15,6 +26,8 @@ __all__ = [
     "QUANTILES",
     "Estimate",
     "Forecaster",
+    "Identification",
+    "LogitDemand",
     "MarketPaths",
     "MarketShock",
     "MarketTrend",
@@ -23,11 +36,15 @@ __all__ = [
     "ReferenceEffect",
     "Sarimax",
     "SeasonalNaive",
+    "Substitution",
     "backtest",
     "critical_fractile",
     "find_alarms",
     "fitted_dispersion",
+    "hausman_panel",
+    "logit_elasticities",
     "replenishment_levels",
+    "segment_category_response",
     "segment_response",
     "select",
 ]

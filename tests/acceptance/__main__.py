@@ -6,7 +6,7 @@ import argparse
 import json
 import time
 
-from . import demand_data, discrimination, loop, market  # noqa: F401  they register their checks
+from . import demand_data, demand_response, discrimination, loop, market  # noqa: F401  they register their checks
 from .checks import CHECKS
 
 

@@ -141,7 +141,9 @@ def test_a_mapping_file_is_applied(shell, tmp_path):
 def test_summary_of_an_imported_folder(shell):
     shell("import --sales bad.csv --out shop")
     assert json.loads(shell("summary shop --json").stdout)["revenue"] == 14
-    assert "a folder or files must be given; got shop and files" in str(shell("summary shop --sales good.csv").exception)
+    assert "a folder or files must be given; got shop and files" in str(
+        shell("summary shop --sales good.csv").exception
+    )
     assert "paths must name sales" in str(shell("summary").exception)
 
 

@@ -32,7 +32,9 @@ def test_forecast_beats_flat_ones_clearly(real):
 
 
 def test_elasticities_are_those_known_of_this_shop(real):
-    model = PriceResponse().fit(real[real["week"] <= real["week"].unique()[38]])
+    # Without the promotion, which holds half of what a reduction does here; known figures do not hold it fixed either.
+    past = real[real["week"] <= real["week"].unique()[38]].drop(columns="promotion", errors="ignore")
+    model = PriceResponse().fit(past)
     table = model.elasticity_
     assert -3.0 < table["raw"].median() < -1.7
     assert (table["raw"] < -1.96 * table["raw_se"]).sum() >= 24

@@ -1,0 +1,24 @@
+"""Price response: elasticities of products, categories and segments, and substitution between products."""
+
+from __future__ import annotations
+
+from .choice import LogitDemand, logit_elasticities
+from .hausman import hausman_panel
+from .identification import Identification
+from .least_squares import Estimate
+from .price_response import PriceResponse, ReferenceEffect
+from .segments import segment_category_response, segment_response
+from .substitution import Substitution
+
+__all__ = [
+    "Estimate",
+    "Identification",
+    "LogitDemand",
+    "PriceResponse",
+    "ReferenceEffect",
+    "Substitution",
+    "hausman_panel",
+    "logit_elasticities",
+    "segment_category_response",
+    "segment_response",
+]

@@ -1,0 +1,303 @@
+"""How demand answers to price: elasticities of products and categories, with their uncertainty."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+
+from ..shrinkage import Shrunk, shrink
+from .identification import INSTRUMENTS, WEAK_F, Identification, identify
+from .least_squares import STILL, Array, Estimate, Groups, Slopes, fit_slopes, independent
+from .rows import MIN_WEEKS, calendar, in_logs, moves_apart, regression_rows, season, usable, weeks_sold
+
+COSTS = ("unit_cost", "wholesale_price")
+_MIN_PRODUCTS = 3
+
+
+@dataclass(frozen=True)
+class ReferenceEffect(Estimate):
+    """Coefficient of log(reference price / price): positive if a price below the habitual one sells more.
+
+    Attributes:
+        memory: weight of the last reference price in the next one.
+    """
+
+    memory: float
+
+
+class PriceResponse(BaseEstimator):
+    r"""Log-log price response, estimated for each product and shrunk to its category.
+
+    .. math:: \log u_{it} = a_i + w_t + s_{c(i)}(t) + x_{it}'\gamma + e_i \log p_{it} + \varepsilon_{it}
+
+    u is units, p the price paid. The product effects a hold what makes a product dear and popular at once;
+    the week effects w what moves prices and demand of the whole shop in the same weeks, its traffic included; s, a
+    sine and a cosine of the year for each category, a category's season (buns are reduced in summer, when they sell
+    anyway); x the controls, which have one coefficient for all products. Weeks in which nothing was sold are left
+    out: their price was not observed. That biases the elasticity of a seldom-sold product towards 0; `weeks` tells
+    how many remain.
+
+    With instruments, each product's slope is the just-identified one whose instrument is the pooled first stage's
+    prediction of its price: many instruments for one product would lean towards least squares, a combination that
+    all products share does not. A product whose own first-stage F is below 10 has no estimate of its own then.
+
+    Args:
+        memory: weight of the last reference price in the next one, in [0, 1).
+        instruments: panel columns that move a product's price and, given effects and controls, not its demand;
+            positive ones enter in logs. None: `unit_cost` and `wholesale_price` where the panel has them and they
+            move. Instruments that are weak in the pool are not used, with a warning.
+        controls: further panel columns to hold fixed, as they stand. `promotion` is always held fixed where the panel
+            has it.
+
+    Attributes:
+        elasticity_: a row for each product: `product`, `category`, `raw` (NaN: fewer than 10 weeks with
+            sales, a log price whose standard deviation is below .02, or a weak instrument), `raw_se`,
+            `shrunk`, `shrunk_se` (see `shrink`), `implausible` (raw above 0), `weeks` and `first_stage_f` (NaN
+            without instruments). It is the response in the week itself.
+        pooled_: one elasticity for all products, with the larger of the robust standard error and the one clustered by
+            product.
+        variance_: variances of the true elasticities: `within_category`, `between_categories`.
+        category_elasticity_: answer of a category's total units to its price index (weights: shares of the
+            revenue in the whole history), in the same columns with `category` for `product`; units are
+            taken per basket of the shop, so that a few categories suffice. Where it is weaker than the
+            products' elasticities, the rest is substitution within the category. By instruments where these are
+            strong for the index too.
+        reference_effect_: coefficient of log(reference / price), estimated jointly with the products'
+            elasticities; the reference is exponentially smoothed past price. With it, the response in the
+            week is elasticity minus coefficient, so a model that holds both uses
+            `shrunk + reference_effect_.coefficient` for the price itself.
+        control_effects_: the coefficient of each control, by name, standard errors clustered by product.
+        identification_: what the estimates rest on, and what they cannot rule out; `print` it.
+        category_identification_: the same for the categories; None where no category's price moved.
+    """
+
+    elasticity_: pd.DataFrame
+    pooled_: Estimate
+    variance_: dict[str, float]
+    category_elasticity_: pd.DataFrame
+    reference_effect_: ReferenceEffect
+    control_effects_: dict[str, Estimate]
+    identification_: Identification
+    category_identification_: Identification | None
+
+    def __init__(
+        self, *, memory: float = 0.7, instruments: Sequence[str] | None = None, controls: Sequence[str] = ()
+    ) -> None:
+        self.memory = memory
+        self.instruments = instruments
+        self.controls = controls
+
+    def fit(self, panel: pd.DataFrame) -> Self:
+        """Fit to a weekly panel, in any row order; without a `category`, all products form one.
+
+        Raises:
+            ValueError: the panel is faulty, holds too few products with moving prices, or all prices move
+                alike, so that price and week cannot be told apart; a named column moves with the weeks alone.
+        """
+        if not 0 <= self.memory < 1:
+            raise ValueError(f"PriceResponse: memory must lie in [0, 1); got {self.memory}")
+        rows = regression_rows(panel, memory=self.memory, columns=(*(self.instruments or ()), *self.controls))
+        found = [name for name in COSTS if name in rows and moves_apart(rows, name)]
+        instruments = tuple(found if self.instruments is None else self.instruments)
+        promotion = ("promotion",) if "promotion" in rows and moves_apart(rows, "promotion") else ()
+        controls = (*promotion, *self.controls)
+        rows = rows.assign(**{name: in_logs(rows[name]) for name in instruments})
+        design = _design_of_products(rows, instruments, controls)
+        self.identification_ = design.identify()
+        for text in self.identification_.warnings:
+            warnings.warn(text, stacklevel=2)
+        instrumented = self.identification_.method == INSTRUMENTS
+        slopes, common = design.slopes(instrumented=instrumented)
+        self.pooled_ = self.identification_.used
+        self.control_effects_ = dict(zip(controls, common, strict=False))
+        categories = rows.groupby("product")["category"].first()
+        self.elasticity_, shrunk = _table(slopes, categories, weeks_sold(rows), self.pooled_)
+        self.variance_ = {
+            "within_category": shrunk.within_variance,
+            "between_categories": shrunk.between_variance,
+        }
+        gain = design.with_reference().slopes(instrumented=instrumented)[1][0]
+        self.reference_effect_ = ReferenceEffect(gain.coefficient, gain.se, memory=self.memory)
+        self._fit_categories(rows, instruments, controls)
+        return self
+
+    def _fit_categories(self, rows: pd.DataFrame, instruments: Sequence[str], controls: Sequence[str]) -> None:
+        """Regress log units per basket of each category on its log price index, with its mean and season."""
+        totals = _category_totals(rows, instruments, controls)
+        count = weeks_sold(totals)
+        self.category_identification_, pooled = None, Estimate(np.nan, np.nan)
+        slopes = pd.DataFrame(columns=["raw", "raw_se", "first_stage_f"], dtype=float)
+        if len(chosen := usable(totals, (*instruments, *controls))):
+            # Here the categories play the part of the products.
+            effects = ("category", "traffic", "season of the category")
+            design = _design(chosen, season(chosen["week"], chosen["product"]), instruments, controls, effects)
+            self.category_identification_ = design.identify()
+            pooled = self.category_identification_.used
+            slopes, _ = design.slopes(instrumented=self.category_identification_.method == INSTRUMENTS)
+        table, _ = _table(slopes, pd.Series("all", index=count.index), count, pooled)
+        self.category_elasticity_ = table.drop(columns="category").rename(columns={"product": "category"})
+
+
+@dataclass(frozen=True)
+class _Design:
+    """Rows of a regression by group (product or category), the groups' means taken off.
+
+    `controls` and `dates` (weeks and seasons, independent of one another) are the columns common to all groups.
+    """
+
+    labels: NDArray
+    y: Array
+    x: Array
+    reference: Array
+    controls: Array
+    dates: Array
+    excluded: pd.DataFrame
+    effects: tuple[str, ...]
+    control_names: tuple[str, ...]
+
+    @property
+    def groups(self) -> Groups:
+        return Groups(self.labels)
+
+    @property
+    def common(self) -> Array:
+        """(n, q) the controls first."""
+        return np.column_stack([self.controls, self.dates])
+
+    def identify(self) -> Identification:
+        """Estimate the pooled slope."""
+        return identify(
+            self.y,
+            self.x,
+            self.common,
+            self.excluded,
+            clusters=self.labels,
+            absorbed=len(self.groups.sizes),
+            effects=self.effects,
+            controls=self.control_names,
+        )
+
+    def with_reference(self) -> _Design:
+        """The same with the log of the reference price as first common column.
+
+        Beside slopes of the log price, log(reference) has the coefficient of log(reference / price), and it is past.
+        """
+        return replace(self, controls=np.column_stack([self.reference, self.controls]))
+
+    def slopes(self, *, instrumented: bool) -> tuple[pd.DataFrame, tuple[Estimate, ...]]:
+        """Return (`raw`, `raw_se`, `first_stage_f`) by group, and the common coefficients.
+
+        With instruments, the groups whose own first stage is weak have NaN, and their rows are left out.
+        """
+        try:
+            if not instrumented:
+                fitted = fit_slopes(self.y, self.x, self.common, self.groups)
+                return _frame(self.groups, fitted, np.nan), fitted.common
+            return self._instrumented_slopes()
+        except np.linalg.LinAlgError as error:
+            raise ValueError(
+                "panel: prices must move differently from product to product and within a product; got prices "
+                "that cannot be told apart from the weeks; choose products that are not priced alike"
+            ) from error
+
+    def _instrumented_slopes(self) -> tuple[pd.DataFrame, tuple[Estimate, ...]]:
+        excluded = self.excluded.to_numpy()
+        first = np.linalg.lstsq(np.column_stack([excluded, self.common]), self.x)[0][: excluded.shape[1]]
+        moved = self._only(self.groups.sum((excluded @ first) ** 2) > STILL)
+        own = fit_slopes(moved.x, moved.excluded.to_numpy() @ first, moved.common, moved.groups)
+        own_f = (own.coefficient / own.se) ** 2
+        table = pd.DataFrame({"raw": np.nan, "raw_se": np.nan, "first_stage_f": own_f}, index=moved.groups.labels)
+        strong = moved._only(own_f >= WEAK_F)
+        if not len(strong.y):
+            return table, ()
+        fitted = fit_slopes(
+            strong.y, strong.x, strong.common, strong.groups, instrument=strong.excluded.to_numpy() @ first
+        )
+        table.update(_frame(strong.groups, fitted, np.nan))
+        return table, fitted.common
+
+    def _only(self, keep: NDArray[np.bool_]) -> _Design:
+        """Keep the rows of some groups."""
+        rows = keep[self.groups.codes]
+        arrays = {name: getattr(self, name)[rows] for name in ("labels", "y", "x", "reference", "controls", "excluded")}
+        return replace(self, **arrays, dates=independent(self.dates[rows]))
+
+
+def _design_of_products(rows: pd.DataFrame, instruments: Sequence[str], controls: Sequence[str]) -> _Design:
+    for name in (*instruments, *controls):
+        if not moves_apart(rows, name):
+            raise ValueError(
+                f"panel: {name} must change within products and differently from product to product; got a column that "
+                "the product and week effects hold already; leave it out of instruments and controls"
+            )
+    chosen = usable(rows, (*instruments, *controls))
+    if (count := chosen["product"].nunique()) < _MIN_PRODUCTS:
+        raise ValueError(
+            f"panel: {_MIN_PRODUCTS} products or more with {MIN_WEEKS} weeks of sales and moving prices "
+            f"are needed; got {count}; choose more products or a longer history"
+        )
+    effects = ("product", "week (with the shop's traffic)", "season of the category")
+    return _design(chosen, calendar(chosen), instruments, controls, effects)
+
+
+def _design(
+    rows: pd.DataFrame,
+    dates: pd.DataFrame,
+    instruments: Sequence[str],
+    controls: Sequence[str],
+    effects: tuple[str, ...],
+) -> _Design:
+    labels = rows["product"].to_numpy()
+    groups = Groups(labels)
+    excluded = {name: groups.demean(rows[name].to_numpy(float)) for name in instruments}
+    return _Design(
+        labels=labels,
+        y=groups.demean(rows["log_units"].to_numpy()),
+        x=groups.demean(rows["log_price"].to_numpy()),
+        reference=groups.demean(rows["log_reference"].to_numpy()),
+        controls=groups.demean(rows[list(controls)].to_numpy(float)),
+        dates=independent(groups.demean(dates.to_numpy(float))),
+        excluded=pd.DataFrame(excluded, index=range(len(rows))),
+        effects=effects,
+        control_names=tuple(controls),
+    )
+
+
+def _category_totals(rows: pd.DataFrame, instruments: Sequence[str], controls: Sequence[str]) -> pd.DataFrame:
+    """Add up the units of each category and week, and average its log prices, instruments and controls."""
+    revenue = (rows["units"] * rows["price"]).groupby(rows["product"]).transform("sum")
+    averaged = rows[["log_price", "log_reference", *controls, *instruments]]
+    keys = [rows["category"], rows["week"]]
+    averages = averaged.mul(revenue, axis=0).groupby(keys).sum().div(revenue.groupby(keys).sum(), axis=0)
+    units, traffic = rows["units"].groupby(keys).sum(), rows["traffic"].groupby(keys).first()
+    return averages.assign(units=units / traffic).reset_index().rename(columns={"category": "product"})
+
+
+def _frame(groups: Groups, slopes: Slopes, first_stage_f: float) -> pd.DataFrame:
+    columns = {"raw": slopes.coefficient, "raw_se": slopes.se, "first_stage_f": first_stage_f}
+    return pd.DataFrame(columns, index=groups.labels)
+
+
+def _table(slopes: pd.DataFrame, members: pd.Series, count: pd.Series, pooled: Estimate) -> tuple[pd.DataFrame, Shrunk]:
+    """Lay out estimates and their shrunken values, a row for each of `members` (its group by its name)."""
+    slopes = slopes.reindex(members.index)
+    shrunk = shrink(slopes["raw"], slopes["raw_se"], members)
+    columns = {
+        "category": members,
+        "raw": slopes["raw"],
+        "raw_se": slopes["raw_se"],
+        # No product has an estimate of its own where only together their instruments are strong.
+        "shrunk": shrunk.mean.fillna(pooled.coefficient),
+        "shrunk_se": shrunk.se.fillna(pooled.se),
+        "implausible": slopes["raw"] > 0,
+        "weeks": count,
+        "first_stage_f": slopes["first_stage_f"],
+    }
+    return pd.DataFrame(columns).rename_axis("product").reset_index(), shrunk

@@ -1,0 +1,87 @@
+"""The weekly panel as rows of a regression: logs, effects of week and season, controls, instruments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from ..base import check_rows
+
+MIN_WEEKS = 10
+MIN_PRICE_SD = 0.02
+"""A price that hardly moves would carry what a change of 1% seemed to do to reductions of tens of percent."""
+
+
+def regression_rows(panel: pd.DataFrame, *, memory: float, columns: Sequence[str]) -> pd.DataFrame:
+    """Check a panel and add `log_price`, `log_reference` (the habitual price that the past left) and `category`.
+
+    Weeks in which the product was sold out are left out: their units are a lower bound of the demand.
+
+    Args:
+        panel: the weekly panel.
+        memory: weight of the last reference price in the next one.
+        columns: further columns that must be there.
+    """
+    rows = check_rows(panel, ["product", "week", "units", "price", "traffic"], name="panel")
+    if missing := [name for name in columns if name not in rows]:
+        raise ValueError(
+            f"panel: column {missing[0]!r} is named as instrument or control; got {', '.join(map(str, rows.columns))}; "
+            "add it to the panel"
+        )
+    rows = categorised(rows[(rows["price"] > 0) & (rows["traffic"] > 0)])
+    reference = rows.groupby("product")["price"].transform(
+        lambda price: price.ewm(alpha=1 - memory, adjust=False).mean().shift().fillna(price)
+    )
+    rows = rows.assign(log_price=np.log(rows["price"]), log_reference=np.log(reference))
+    return rows[~rows["stockout"].fillna(False).astype(bool)] if "stockout" in rows else rows
+
+
+def categorised(rows: pd.DataFrame) -> pd.DataFrame:
+    """Put all products into one category where the panel knows none."""
+    return rows if "category" in rows else rows.assign(category="all")
+
+
+def usable(rows: pd.DataFrame, columns: Sequence[str] = ()) -> pd.DataFrame:
+    """Keep the weeks with sales, and known `columns`, of what was sold often enough at a price that moved."""
+    sold = rows[(rows["units"] > 0) & rows[list(columns)].notna().all(axis=1)]
+    by_product = sold.groupby("product")["log_price"]
+    moves = by_product.transform("std") >= MIN_PRICE_SD
+    kept = sold[moves & (by_product.transform("size") >= MIN_WEEKS)]
+    return kept.assign(log_units=np.log(kept["units"]))
+
+
+def weeks_sold(rows: pd.DataFrame) -> pd.Series:
+    """Count the weeks with sales of each product."""
+    return (rows["units"] > 0).groupby(rows["product"]).sum()
+
+
+def moves_apart(rows: pd.DataFrame, name: str) -> bool:
+    """Whether a column changes within products, and not alike in all of them."""
+    within = rows[name] - rows.groupby("product")[name].transform("mean")
+    left = within - within.groupby(rows["week"]).transform("mean")
+    return bool(left.abs().max() > 1e-9 * rows[name].abs().max())
+
+
+def in_logs(values: pd.Series) -> pd.Series:
+    """Take the logarithm of what is positive everywhere (costs, prices); the rest (indicators) stays."""
+    return pd.Series(np.log(values), index=values.index) if (values > 0).all() else values.astype(float)
+
+
+def dummies(keys: pd.Series) -> pd.DataFrame:
+    """Return an indicator column for each key."""
+    return pd.get_dummies(keys, dtype=float)
+
+
+def season(week: pd.Series, category: pd.Series) -> pd.DataFrame:
+    """Return a sine and a cosine of the year for each category."""
+    year = 2 * np.pi * week.dt.day_of_year / 365.25
+    member = dummies(category)
+    return pd.concat([member.mul(np.sin(year), axis=0), member.mul(np.cos(year), axis=0)], axis=1)
+
+
+def calendar(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return week effects, and the season of every category but the first, which the weeks already hold."""
+    others = rows["category"].where(rows["category"] != rows["category"].min())
+    return pd.concat([dummies(rows["week"]).iloc[:, 1:], season(rows["week"], others)], axis=1)
