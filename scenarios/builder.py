@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -51,8 +51,11 @@ class Assumptions:
     cover_quantile: float = 0.95
     holding_cost_share: float = 0.005
 
-    def lines(self, *, customers: bool = True) -> tuple[str, ...]:
-        """In words, for the card and the report; `customers`: whether the data name them."""
+    def lines(self, *, customers: bool = True, exposure_effect: float | None = None) -> tuple[str, ...]:
+        """In words, for the card and the report.
+
+        customers: whether the data name them. exposure_effect: of displays and mailers on log units, where recorded.
+        """
         always = (
             f"Unit costs are not in the data: {self.unit_cost_share:.0%} of the regular price where none is given.",
             f"Stock is not in the data: ordered weekly up to {self.lead_time_weeks + 1} weeks at the "
@@ -62,13 +65,24 @@ class Assumptions:
             f"most {self.max_change:.0%} a week.",
             "Past prices moved within what the shop chose: prices far outside that range are extrapolation.",
         )
+        if exposure_effect is not None:
+            always += (
+                "A reduction comes with the displays and mailers that reductions usually came with: the price response "
+                "holds both. What the shop planned beyond that stays as planned.",
+            )
         if not customers:
             return (*always, "The sales name no customers: all are alike, nothing is personal, nothing is recommended.")
+        return (*always, self._recommended(exposure_effect), f"Personal discounts go up to {self.max_discount:.0%}.")
+
+    def _recommended(self, exposure_effect: float | None) -> str:
+        if exposure_effect is None:
+            return (
+                f"Being recommended adds {self.recommendation_lift:g} to a product's utility: not fitted, since the sales "
+                "do not record what was shown."
+            )
         return (
-            *always,
-            f"Being recommended adds {self.recommendation_lift:g} to a product's utility: not fitted, since the sales "
-            "do not record what was shown.",
-            f"Personal discounts go up to {self.max_discount:.0%}.",
+            f"Being recommended lifts a product as a display or mailer in all stores did, by {exposure_effect:.2f} in "
+            "logs: fitted on those, since the sales do not record slots."
         )
 
 
@@ -77,19 +91,18 @@ class FittedModels:
     """What the fitted models say about N products, C categories, K segments and the T weeks to simulate.
 
     products: `product`, `name`, `category`, and `unit_cost` where known; rows fix the order of N. first_day: of the
-    first week. forecast: (T, N) mean units of a product at its regular price, the others priced as in the past.
-    promotion_uplift: (N,) past mean of a product's demand over that at its regular price. overdispersion: (N,). regular_price, low_price: (N,)
-    currency, usual and lowest price (a low quantile) of the history. elasticity: (N,) in-week own-price elasticity.
+    first week. forecast: (T, N) mean units of a product with all at their regular prices.
+    overdispersion: (N,). regular_price, low_price: (N,) currency, usual and lowest price (a low quantile) of the history. elasticity: (N,) in-week own-price elasticity.
     category_elasticity: (C,) of a category's total units, in order of appearance. reference_effect, memory: coefficient
     of log(reference / price), 0 for none. segments: K names. segment_elasticity: (K,). segment_units: (K, N) past
     units. affinity, candidates: (K, N), None where the sales name no customers. high_units: (N,) weekly units of the busiest past weeks (a high quantile).
-    past_price, past_units: (T, N) what was charged and sold in the weeks to simulate.
+    past_price, past_units: (T, N) what was charged and sold in the weeks to simulate. exposure_effect: of a display or
+    mailer in all stores on log units, None where none are recorded.
     """
 
     products: pd.DataFrame
     first_day: pd.Timestamp
     forecast: Array
-    promotion_uplift: Array
     overdispersion: Array
     regular_price: Array
     low_price: Array
@@ -106,6 +119,7 @@ class FittedModels:
     past_price: Array
     past_units: Array
     shocks: Shocks | None = None
+    exposure_effect: float | None = None
 
 
 def outside_share(models: FittedModels) -> tuple[Array, NDArray[np.bool_]]:
@@ -149,7 +163,6 @@ def build_market(
     """The market in which, at regular prices, sales are the forecasts and responses the fitted elasticities."""
     category = pd.factorize(models.products["category"])[0]
     left, _ = outside_share(models)
-    models = replace(models, forecast=_all_regular(models, left, category))
     bought = 1 - left[category]
     totals = np.stack([np.bincount(category, week) for week in models.forecast])
     rate = totals / (1 - left)
@@ -165,7 +178,7 @@ def build_market(
         version=1,
         summary=f"{len(regular)} products in {len(left)} categories, fitted on a shop's own sales.",
         sources=("fitted by `repricer fit`",),
-        assumptions=assumptions.lines(customers=personal),
+        assumptions=assumptions.lines(customers=personal, exposure_effect=models.exposure_effect),
         market=Market(horizon_periods=len(models.forecast), period=period, currency=currency, objective="profit"),
         products=Products(
             names=tuple(_unique_names(models.products)),
@@ -178,7 +191,7 @@ def build_market(
         ),
         demand=Demand(quality=utility + sensitivity * regular, price_sensitivity=sensitivity, quality_path=path),
         reference_price=_reference(models, probability),
-        recommendation=_recommendation(models, assumptions),
+        recommendation=_recommendation(models, probability, assumptions),
         stock=_stock(models, cost, assumptions),
         shocks=models.shocks,
         prices=Prices(
@@ -190,22 +203,6 @@ def build_market(
         ),
         history=History(price=models.past_price, units=models.past_units, first_day=f"{models.first_day:%Y-%m-%d}"),
     )
-
-
-def _all_regular(models: FittedModels, left: Array, category: NDArray[np.intp]) -> Array:
-    """(T, N) forecasts with every product at its regular price.
-
-    A product's forecast at its own regular price still holds what the other products' promotions took from it in the
-    past. In the logit that factor is the ratio of two denominators; a few rounds settle it.
-    """
-    forecast, member = models.forecast, np.eye(category.max() + 1)[category]
-    for _ in range(20):
-        mean = forecast.mean(axis=0)
-        weight = mean / (mean @ member)[category] * (1 / left[category] - 1)
-        promoted = models.promotion_uplift * weight
-        past = 1 + weight + (promoted @ member)[category] - promoted
-        forecast = models.forecast * past * left[category]
-    return forecast
 
 
 def _unique_names(products: pd.DataFrame) -> pd.Series:
@@ -271,10 +268,13 @@ def _sensitivity(models: FittedModels, probability: Array) -> Array:
     return np.log(odds) / (models.regular_price - _low_price(models))
 
 
-def _recommendation(models: FittedModels, assumptions: Assumptions) -> Recommendation | None:
+def _recommendation(models: FittedModels, probability: Array, assumptions: Assumptions) -> Recommendation | None:
     if models.affinity is None or models.candidates is None:
         return None
     lift = np.array(assumptions.recommendation_lift)
+    if models.exposure_effect is not None:
+        # Log units answer to an exposure as its lift of the utility does, less what the product already has.
+        lift = max(models.exposure_effect, 0.0) / (1 - probability.mean(axis=1))
     return Recommendation(lift=lift, candidates=models.candidates, affinity=models.affinity)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import os
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -11,23 +12,24 @@ import pandas as pd
 from ..data import Tables, product_weeks
 from ..forecasting import (
     QUANTILES,
+    Estimate,
     Forecaster,
     MarketPaths,
     MarketShock,
     MarketTrend,
     MovingAverage,
     PriceResponse,
-    Sarimax,
-    SeasonalNaive,
-    backtest,
+    Selected,
     fitted_dispersion,
-    select,
+    forecasts_from,
+    score,
 )
 from .builder import Assumptions, FittedModels, build_market, outside_share
 from .customers import Customers, OnStep, Split, fit_customers, records
 from .spec import MarketSpec, Shocks
 
-_HORIZON_OF_SELECTION = 4
+_BASELINE, _CHOSEN = "moving-average", "selected"
+_JOBS = min(os.cpu_count() or 1, 4)
 _RECENT_WEEKS = 8
 _LOW_PRICE_QUANTILE = 0.1
 
@@ -54,21 +56,23 @@ def fit_market(
     assumptions = assumptions or Assumptions()
     split = _split(tables, products, holdout_weeks)
     on_step("demand forecasters")
-    forecaster, demand = _demand(split)
+    forecaster, demand = _demand(split, seed)
     on_step("market trend")
     trend = MarketTrend(seed=seed).fit(split.past)
     paths = trend.sample_paths(len(split.weeks), planned=split.future)
     traffic, shock = paths.bands(), paths.shock()
     on_step("price response")
-    response = PriceResponse().fit(split.past)
+    response = _Response.of(split.past)
     customers = fit_customers(tables, split, seed, on_step)
     models = _models(split, forecaster, paths, response, customers, assumptions.cover_quantile)
     spec = build_market(models, name=name, assumptions=assumptions, currency=currency)
     report = {
         **demand,
-        "price_response": records(response.elasticity_.merge(split.products[["product", "name"]], on="product")),
-        "category_response": _category_response(response, models),
-        "reference_effect": asdict(response.reference_effect_) | {"used": spec.reference_price is not None},
+        "price_response": records(response.prices.elasticity_.merge(split.products[["product", "name"]], on="product")),
+        "identification": str(response.alone.identification_),
+        "category_response": _category_response(response.prices, models),
+        "reference_effect": asdict(response.prices.reference_effect_) | {"used": spec.reference_price is not None},
+        **_exposure(response),
         **customers.report,
         "trend": _trend(trend, split, traffic) | {"volatility": shock.volatility, "persistence": shock.persistence},
         "assumptions": list(spec.assumptions),
@@ -105,27 +109,73 @@ def _described(products: pd.DataFrame, tables: Tables) -> pd.DataFrame:
     return rows.merge(tables.products[["product", "unit_cost"]], on="product", how="left")
 
 
-def _demand(split: Split) -> tuple[Forecaster, dict[str, Any]]:
-    """The forecaster that wins inside the past, fitted on all of it, with both backtest tables."""
-    candidates = {"seasonal-naive": SeasonalNaive(), "moving-average": MovingAverage(), "sarimax": Sarimax()}
-    weeks = np.sort(split.past["week"].unique())
-    origins = [weeks[-1 - 2 * _HORIZON_OF_SELECTION], weeks[-1 - _HORIZON_OF_SELECTION]]
-    inside = backtest(candidates, split.past, origins=origins, horizon=_HORIZON_OF_SELECTION)
-    chosen = select(inside)
-    whole = pd.concat([split.past, split.future])
-    held_out = backtest(candidates, whole, origins=[weeks[-1]], horizon=len(split.weeks))
-    return candidates[chosen].fit(split.past), {
-        "chosen_forecaster": chosen,
-        "selection": records(inside[inside["step"] == 0]),
-        "backtest": records(held_out[held_out["step"] == 0]),
+def _demand(split: Split, seed: int) -> tuple[Selected, dict[str, Any]]:
+    """The forecaster, its candidates chosen for each product inside the past, and its errors in the weeks kept out."""
+    forecaster = Selected(seed=seed, n_jobs=_JOBS).fit(split.past)
+    whole, origin = pd.concat([split.past, split.future]), split.past["week"].max()
+    models = {_BASELINE: MovingAverage().fit(split.past), **forecaster.models_, _CHOSEN: forecaster}
+    seconds = forecaster.scores_.set_index("forecaster")["seconds"]
+    held_out = [
+        {
+            "forecaster": name,
+            **score(forecasts_from(model, whole, origin=origin, horizon=len(split.weeks))),
+            "failures": len(model.failures_),
+            "seconds": float(seconds.get(name, seconds.sum())),
+        }
+        for name, model in models.items()
+    ]
+    return forecaster, {
+        "chosen_forecaster": _CHOSEN,
+        "selection": records(forecaster.scores_),
+        "chosen_by_product": records(forecaster.selection_[["product", "chosen"]]),
+        "backtest": held_out,
     }
+
+
+@dataclass(frozen=True)
+class _Response:
+    """How demand answers to prices, as the market holds it.
+
+    prices: to the shop's reductions with the displays and mailers that came with them. alone: with these held fixed; the
+    same where none are recorded. usual: displays and mailers (share of stores) a log point of reduction came with.
+    """
+
+    prices: PriceResponse
+    alone: PriceResponse
+    usual: float
+
+    @classmethod
+    def of(cls, past: pd.DataFrame) -> _Response:
+        alone = PriceResponse().fit(past)
+        if not alone.control_effects_:
+            return cls(alone, alone, 0.0)
+        depth, promotion = _depth(past), past["promotion"]
+        depth, promotion = (column - column.groupby(past["product"]).transform("mean") for column in (depth, promotion))
+        usual = float((depth * promotion).sum() / (depth**2).sum())
+        return cls(PriceResponse().fit(past.drop(columns="promotion")), alone, usual)
+
+    @property
+    def exposure(self) -> Estimate | None:
+        """Effect of a display or mailer in all stores on log units."""
+        return self.alone.control_effects_.get("promotion")
+
+    def beyond_usual(self, ahead: pd.DataFrame) -> pd.Series:
+        """Factor of demand from the planned displays and mailers beyond those that the planned reductions usually have."""
+        if self.exposure is None:
+            return pd.Series(1.0, ahead.index)
+        return np.exp(self.exposure.coefficient * (ahead["promotion"] - self.usual * _depth(ahead)))
+
+
+def _depth(rows: pd.DataFrame) -> pd.Series:
+    """Log points by which a price lies below the regular one."""
+    return np.log(rows["regular_price"] / rows["price"]).fillna(0.0)
 
 
 def _models(
     split: Split,
     forecaster: Forecaster,
     paths: MarketPaths,
-    response: PriceResponse,
+    response: _Response,
     customers: Customers,
     quantile: float,
 ) -> FittedModels:
@@ -134,26 +184,28 @@ def _models(
     regular = recent.groupby("product")["regular_price"].median()
     low = split.past.groupby("product")["price"].quantile(_LOW_PRICE_QUANTILE)
     traffic = pd.DataFrame({"week": paths.weeks, "traffic": paths.traffic.mean(axis=0)})
-    ahead = split.future[["product", "week"]].merge(traffic, on="week")
-    ahead = ahead.assign(regular_price=ahead["product"].map(regular))
-    forecast = forecaster.predict(ahead.assign(price=ahead["regular_price"]))
-    mean = forecast.pivot(index="week", columns="product", values="mean")[order].to_numpy(dtype=np.float64)
-    elasticity = response.elasticity_.set_index("product").loc[order, "shrunk"]
-    category = response.category_elasticity_.set_index("category")["shrunk"]
-    shock = paths.shock()
+    planned = split.future.drop(columns="traffic").merge(traffic, on="week").sort_values(["product", "week"])
+    at_regular = planned["product"].map(regular)
+    known = ["product", "week", "traffic", *(["holiday"] if "holiday" in planned else [])]
+    forecast = forecaster.predict(planned[known].assign(price=at_regular, regular_price=at_regular))
+    factor = response.beyond_usual(planned.assign(regular_price=at_regular)).to_numpy()
+    base = forecast.assign(mean=forecast["mean"] * factor)
+    mean = base.pivot(index="week", columns="product", values="mean")[order].to_numpy(dtype=np.float64)
+    elasticity = response.prices.elasticity_.set_index("product").loc[order, "shrunk"]
+    category = response.prices.category_elasticity_.set_index("category")["shrunk"]
+    shock, exposure = paths.shock(), response.exposure
     return FittedModels(
         products=split.products,
         first_day=split.weeks[0],
         forecast=np.maximum(mean, 0.05),
-        promotion_uplift=_promotion_uplift(split.past, elasticity)[order].to_numpy(dtype=np.float64),
         overdispersion=_overdispersion(forecast, list(order), shock),
         shocks=Shocks(volatility=shock.volatility, persistence=shock.persistence),
         regular_price=regular[order].to_numpy(dtype=np.float64),
         low_price=low[order].to_numpy(dtype=np.float64),
         elasticity=elasticity.to_numpy(dtype=np.float64),
         category_elasticity=category[split.products["category"].unique()].to_numpy(dtype=np.float64),
-        reference_effect=response.reference_effect_.coefficient,
-        memory=response.reference_effect_.memory,
+        reference_effect=response.prices.reference_effect_.coefficient,
+        memory=response.prices.reference_effect_.memory,
         segments=customers.names,
         segment_elasticity=customers.elasticity,
         segment_units=customers.units,
@@ -162,13 +214,8 @@ def _models(
         high_units=split.past.groupby("product")["units"].quantile(quantile)[order].to_numpy(dtype=np.float64),
         past_price=split.grid("price"),
         past_units=split.grid("units"),
+        exposure_effect=None if exposure is None else exposure.coefficient,
     )
-
-
-def _promotion_uplift(past: pd.DataFrame, elasticity: pd.Series) -> pd.Series:
-    """Mean over the past of a product's demand relative to that at its regular price, by its own elasticity."""
-    uplift = (past["price"] / past["regular_price"]).pow(past["product"].map(elasticity))
-    return uplift.groupby(past["product"]).mean()
 
 
 def _overdispersion(forecast: pd.DataFrame, order: list[str], shock: MarketShock) -> np.ndarray:
@@ -178,6 +225,17 @@ def _overdispersion(forecast: pd.DataFrame, order: list[str], shock: MarketShock
     whole = fitted_dispersion(table["mean"][order].to_numpy(dtype=np.float64), upper).mean(axis=0)
     market = np.expm1(shock.volatility**2)
     return np.maximum((whole - market) / (1 + market), 0.0)
+
+
+def _exposure(response: _Response) -> dict[str, Any]:
+    """What displays and mailers do, and prices without them, where they are recorded."""
+    if response.exposure is None:
+        return {}
+    alone = response.alone.pooled_
+    return {
+        "exposure_effect": asdict(response.exposure)
+        | {"usual_share": response.usual, "elasticity_alone": alone.coefficient, "elasticity_alone_se": alone.se}
+    }
 
 
 def _category_response(response: PriceResponse, models: FittedModels) -> list[dict[str, Any]]:
