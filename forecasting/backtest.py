@@ -9,7 +9,8 @@ from typing import Any, cast
 import pandas as pd
 from sklearn.base import clone
 
-from .base import QUANTILES, WEEK, Forecaster
+from .base import QUANTILES, Forecaster
+from .covariates import PLANNED, WEEK
 from .metrics import bias, coverage, mase, pinball, rmsse, wape
 
 POOLED = 0
@@ -22,22 +23,24 @@ def backtest(
     *,
     origins: Sequence[Any],
     horizon: int,
+    refit: bool = True,
 ) -> pd.DataFrame:
-    """Fit to the weeks up to each origin, forecast the `horizon` weeks after it, and score.
+    """Fit to the weeks up to an origin, forecast the `horizon` weeks after it, and score.
 
-    Forecasters are given the prices and the traffic of the weeks ahead as they came: what is judged is the
-    demand model, not a guess of prices.
+    Forecasters are given the prices, promotions and holidays of the weeks ahead as they came: what is judged is
+    the demand model, not a guess of prices. Traffic and all else that is not known ahead is kept from them.
 
     Args:
         forecasters: by name; they are cloned, not changed.
         panel: weekly panel.
         origins: weeks of the panel (dates); each is the last week that is seen, and leaves `horizon` weeks.
         horizon: weeks ahead.
+        refit: fit at every origin; else at the first, and go on from there with the history of each.
 
     Returns:
         A row for each forecaster and step ahead, and one with step 0 for all steps together:
-        `wape`, `bias` (of the mean), `mase` and `rmsse` (scaled by the one-step naive forecast in the
-        product's history), `pinball` (twice the loss, per unit sold), `cover80`,
+        `wape`, `bias` (of the mean), `wape_median`, `mase` and `rmsse` (scaled by the one-step naive forecast in
+        the product's history), `pinball` (twice the loss, per unit sold), `cover80`,
         `cover95`, and for the whole run of the forecaster `failures` (series) and `seconds`.
 
     Raises:
@@ -47,14 +50,10 @@ def backtest(
     scores = []
     for name, forecaster in forecasters.items():
         started = time.perf_counter()
-        runs = [_run(forecaster, panel, pd.Timestamp(origin), horizon) for origin in origins]
-        total = {
-            "failures": sum(failures for _, failures in runs),
-            "seconds": time.perf_counter() - started,
-        }
-        forecasts = pd.concat([forecast for forecast, _ in runs], ignore_index=True)
+        forecasts, failures = rolling_forecasts(forecaster, panel, origins=origins, horizon=horizon, refit=refit)
+        total = {"failures": failures, "seconds": time.perf_counter() - started}
         groups = [(POOLED, forecasts), *forecasts.groupby("step")]
-        scores += [{"forecaster": name, "step": step, **_score(rows), **total} for step, rows in groups]
+        scores += [{"forecaster": name, "step": step, **score(rows), **total} for step, rows in groups]
     return pd.DataFrame(scores)
 
 
@@ -62,6 +61,69 @@ def select(table: pd.DataFrame) -> str:
     """Name the forecaster with the smallest WAPE over all steps and origins of a `backtest` table."""
     pooled = table[table["step"] == POOLED]
     return str(pooled["forecaster"].iloc[pooled["wape"].argmin()])
+
+
+def rolling_forecasts(
+    forecaster: Forecaster,
+    panel: pd.DataFrame,
+    *,
+    origins: Sequence[Any],
+    horizon: int,
+    refit: bool = True,
+    quantiles: Sequence[float] = QUANTILES,
+) -> tuple[pd.DataFrame, int]:
+    """Forecast from each origin (see `backtest`), without scoring; at most to the end of the panel.
+
+    Returns:
+        Rows by origin, product and week: `product`, `week`, `mean` and quantiles, the actual `units`, `mae` and
+        `mse` (one-step naive errors of the product's history), `origin`, `step`; and the failures, counted at
+        every fit.
+    """
+    model, failures, tables = None, 0, []
+    for origin in sorted(map(pd.Timestamp, origins)):
+        if model is None or refit:
+            model = cast(Forecaster, clone(forecaster)).fit(panel[panel["week"] <= origin])
+            failures += len(model.failures_)
+        tables.append(forecasts_from(model, panel, origin=origin, horizon=horizon, quantiles=quantiles))
+    return pd.concat(tables, ignore_index=True), failures
+
+
+def forecasts_from(
+    model: Forecaster,
+    panel: pd.DataFrame,
+    *,
+    origin: Any,
+    horizon: int,
+    quantiles: Sequence[float] = QUANTILES,
+) -> pd.DataFrame:
+    """Forecast with a fitted model from one origin, its history taken up to there (rows as `rolling_forecasts`)."""
+    origin = pd.Timestamp(origin)
+    past = panel[panel["week"] <= origin].sort_values(["product", "week"])
+    here = model if model.last_week_ == past["week"].max() else model.updated(past)
+    known = panel[(panel["week"] > origin) & (panel["week"] <= origin + horizon * WEEK)]
+    known = known[known["product"].isin(here.products_)]
+    planned = ["product", "week", "price", "regular_price", *(name for name in PLANNED if name in panel)]
+    forecast = here.predict(known[planned], quantiles=quantiles)
+    changes = past.groupby("product")["units"].diff()
+    scales = pd.DataFrame({"product": past["product"], "mae": changes.abs(), "mse": changes**2})
+    rows = forecast.merge(known[["product", "week", "units"]], on=["product", "week"])
+    rows = rows.merge(scales.groupby("product").mean(), on="product")
+    return rows.assign(origin=origin, step=(rows["week"] - origin) // WEEK)
+
+
+def score(rows: pd.DataFrame) -> dict[str, float]:
+    """Score `rolling_forecasts` at the default quantiles; the figures of `backtest`."""
+    units, mean = rows["units"], rows["mean"]
+    return {
+        "wape": wape(units, mean),
+        "wape_median": wape(units, rows["q0.5"]),
+        "bias": bias(units, mean),
+        "mase": mase(units, mean, rows["mae"]),
+        "rmsse": rmsse(units, mean, rows["mse"]),
+        "pinball": pinball(units, {level: rows[f"q{level}"] for level in QUANTILES}),
+        "cover80": coverage(units, rows["q0.1"], rows["q0.9"]),
+        "cover95": coverage(units, rows["q0.025"], rows["q0.975"]),
+    }
 
 
 def _check_origins(panel: pd.DataFrame, origins: Sequence[Any], horizon: int) -> None:
@@ -77,30 +139,3 @@ def _check_origins(panel: pd.DataFrame, origins: Sequence[Any], horizon: int) ->
             )
     if not len(origins):
         raise ValueError("origins: at least one week is needed; got none")
-
-
-def _run(forecaster: Forecaster, panel: pd.DataFrame, origin: pd.Timestamp, horizon: int) -> tuple[pd.DataFrame, int]:
-    """Forecast from one origin; return forecasts with the actual units and scales, and the failures."""
-    history = panel[panel["week"] <= origin].sort_values(["product", "week"])
-    ahead = panel[(panel["week"] > origin) & (panel["week"] <= origin + horizon * WEEK)]
-    known = ahead[ahead["product"].isin(history["product"])]
-    model = cast(Forecaster, clone(forecaster)).fit(history)
-    forecast = model.predict(known.drop(columns="units"), quantiles=QUANTILES)
-    changes = history.groupby("product")["units"].diff()
-    scales = pd.DataFrame({"product": history["product"], "mae": changes.abs(), "mse": changes**2})
-    rows = forecast.merge(known[["product", "week", "units"]], on=["product", "week"])
-    rows = rows.merge(scales.groupby("product").mean(), on="product")
-    return rows.assign(origin=origin, step=(rows["week"] - origin) // WEEK), len(model.failures_)
-
-
-def _score(rows: pd.DataFrame) -> dict[str, float]:
-    units, mean = rows["units"], rows["mean"]
-    return {
-        "wape": wape(units, mean),
-        "bias": bias(units, mean),
-        "mase": mase(units, mean, rows["mae"]),
-        "rmsse": rmsse(units, mean, rows["mse"]),
-        "pinball": pinball(units, {level: rows[f"q{level}"] for level in QUANTILES}),
-        "cover80": coverage(units, rows["q0.1"], rows["q0.9"]),
-        "cover95": coverage(units, rows["q0.025"], rows["q0.975"]),
-    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Self
@@ -10,31 +11,37 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
+from .covariates import PLANNED, WEEK, Covariates
+
 QUANTILES = (0.025, 0.1, 0.5, 0.9, 0.975)
 """Median, 80% and 95% intervals."""
 
-WEEK = pd.Timedelta(days=7)
-
-_FUTURE = ["product", "week", "price", "regular_price", "traffic"]
-_HISTORY = [*_FUTURE, "units"]
+_FUTURE = ["product", "week", "price", "regular_price"]
+_HISTORY = [*_FUTURE, "traffic", "units"]
 
 
 class Forecaster(BaseEstimator, ABC):
-    """Weekly units of every product in a panel, given the prices and the traffic of the weeks ahead.
+    """Weekly units of every product in a panel, given the prices and promotions planned for the weeks ahead.
 
     `predict` uses what `fit` was given and the rows of the very week that it forecasts, so that a price
-    can change no forecast of an earlier week. A subclass writes `_fit` and `_forecast`.
+    can change no forecast of an earlier week. A subclass writes `_fit`, `_update` and `_forecast`.
+
+    What every model sees beside units: prices, traffic, and where the panel holds them `promotion`, `holiday`,
+    `category` (through the other products of the category) and the columns in `covariates.OBSERVED`. Weeks in
+    which the product was sold out (`stockout`), cost nothing or the shop was closed say nothing of demand and
+    count as missing.
 
     Attributes:
         failures_: reason, for each product whose series could not be fitted as intended; such a product is
             forecast by the simpler model that the class names.
         products_: the products that were fitted.
-        last_week_: first day of the last week fitted; week 1 of a forecast is the next one.
+        last_week_: first day of the last week of the history; week 1 of a forecast is the next one.
     """
 
     failures_: dict[str, str]
     products_: pd.Index
     last_week_: pd.Timestamp
+    covariates_: Covariates
 
     def fit(self, panel: pd.DataFrame) -> Self:
         """Fit to a weekly panel (`repricer.data.product_weeks`), in any row order.
@@ -46,42 +53,71 @@ class Forecaster(BaseEstimator, ABC):
         self.failures_ = {}
         self.products_ = pd.Index(history["product"].unique())
         self.last_week_ = history["week"].max()
-        self._fit(history)
+        self.covariates_ = Covariates.of(history)
+        self._fit(self._prepare(history))
         return self
 
-    def predict(self, future: pd.DataFrame, *, quantiles: Sequence[float] = QUANTILES) -> pd.DataFrame:
+    def updated(self, history: pd.DataFrame) -> Self:
+        """Return this fitted forecaster at the end of another history; what was estimated stays.
+
+        history: a panel, as for `fit`. Products that were not fitted are ignored. Far cheaper than `fit`.
+        """
+        rows = check_rows(history, _HISTORY, name="history")
+        rows = rows[rows["product"].isin(self.products_)].reset_index(drop=True)
+        later = copy.copy(self)
+        later.products_ = pd.Index(rows["product"].unique())
+        later.last_week_ = rows["week"].max()
+        later.covariates_ = self.covariates_.at_end_of(rows)
+        later._update(later._prepare(rows))
+        return later
+
+    def predict(
+        self,
+        future: pd.DataFrame,
+        *,
+        history: pd.DataFrame | None = None,
+        quantiles: Sequence[float] = QUANTILES,
+    ) -> pd.DataFrame:
         """Forecast the units of each product and week in `future`.
 
         Args:
-            future: columns `product`, `week`, `price`, `regular_price`, `traffic`, known or planned; any
-                weeks after the last one fitted, gaps allowed.
+            future: columns `product`, `week`, `price`, `regular_price`, planned; any weeks after the last one
+                of the history, gaps allowed. Optional: `promotion` and `holiday` (0 where absent), `traffic`
+                (by default the mean of the last weeks).
+            history: weeks up to a later or earlier one than was fitted, to forecast from there (`updated`).
             quantiles: probabilities strictly between 0 and 1.
 
         Returns:
             Rows sorted by product and week: `product`, `week`, `mean` and a column `q0.5` for each
-            quantile, in units a week and never negative.
+            quantile, in units a week and never negative; quantiles never cross.
 
         Raises:
             ValueError: as `fit`; or a product was not fitted, a price is zero, a week is not ahead.
         """
+        if history is not None:
+            return self.updated(history).predict(future, quantiles=quantiles)
         levels = np.asarray(sorted(quantiles), dtype=float)
         if not ((levels > 0) & (levels < 1)).all():
             raise ValueError(f"quantiles must lie strictly between 0 and 1; got {list(quantiles)}")
-        rows = self._check_future(future)
+        rows = self.covariates_.of_future(self._check_future(future))
         mean, bands = self._forecast(rows, levels)
         table = rows[["product", "week"]].assign(mean=np.maximum(mean, 0.0))
-        for column, level in enumerate(levels):
-            table[f"q{level}"] = np.maximum(bands[:, column], 0.0)
-        return table
+        bands = np.maximum.accumulate(np.maximum(bands, 0.0), axis=1)
+        return table.assign(**{f"q{level}": bands[:, column] for column, level in enumerate(levels)})
+
+    def _prepare(self, history: pd.DataFrame) -> pd.DataFrame:
+        """Add the covariates and `demand`: units, or NaN in weeks that say nothing of demand."""
+        rows = self.covariates_.of_history(history)
+        silent = (rows["traffic"] == 0) | rows["discount"].isna()
+        if "stockout" in rows:
+            silent |= rows["stockout"].astype(bool)
+        return rows.assign(demand=rows["units"].astype(float).mask(silent))
 
     def _check_future(self, future: pd.DataFrame) -> pd.DataFrame:
-        """Check, sort, and count the `step` of each row: 1 is the week after the last one fitted."""
-        rows = check_rows(future, _FUTURE, name="future")
-        unknown = rows.loc[~rows["product"].isin(self.products_), "product"]
-        if len(unknown):
-            raise ValueError(
-                f"future: products must have been fitted; got {unknown.iloc[0]!r}; fit a panel that holds it"
-            )
+        """Check, sort, and count the `step` of each row: 1 is the week after the last one of the history."""
+        optional = [name for name in ("traffic", *PLANNED) if name in future]
+        rows = check_rows(future, [*_FUTURE, *optional], name="future")
+        self._check_products(rows)
         if (rows[["price", "regular_price"]] <= 0).any(axis=None):
             raise ValueError("future: price and regular_price must be positive; got 0; leave those rows out")
         step = (rows["week"] - self.last_week_) / WEEK
@@ -92,9 +128,20 @@ class Forecaster(BaseEstimator, ABC):
             )
         return rows.assign(step=step.astype(int))
 
+    def _check_products(self, rows: pd.DataFrame) -> None:
+        unknown = rows.loc[~rows["product"].isin(self.products_), "product"]
+        if len(unknown):
+            raise ValueError(
+                f"future: products must have been fitted; got {unknown.iloc[0]!r}; fit a panel that holds it"
+            )
+
     @abstractmethod
     def _fit(self, history: pd.DataFrame) -> None:
-        """Fit to checked rows sorted by product and week; note what failed in `failures_`."""
+        """Fit to prepared rows sorted by product and week; note what failed in `failures_`."""
+
+    @abstractmethod
+    def _update(self, history: pd.DataFrame) -> None:
+        """Move to the end of prepared rows; assign new attributes, as the old ones are shared with the original."""
 
     @abstractmethod
     def _forecast(self, future: pd.DataFrame, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -30,7 +30,7 @@ def mase(actual: ArrayLike, forecast: ArrayLike, scale: ArrayLike) -> float:
             one-step naive forecast. Rows with a constant history (0) are left out.
     """
     errors = np.abs(np.asarray(actual, float) - np.asarray(forecast, float))
-    return float(np.nanmean(errors / _positive(scale)))
+    return _mean(errors / _positive(scale))
 
 
 def rmsse(actual: ArrayLike, forecast: ArrayLike, scale: ArrayLike) -> float:
@@ -39,7 +39,7 @@ def rmsse(actual: ArrayLike, forecast: ArrayLike, scale: ArrayLike) -> float:
     Args: as `mase`, but `scale` is the mean *squared* change from week to week.
     """
     squares = np.square(np.asarray(actual, float) - np.asarray(forecast, float))
-    return float(np.sqrt(np.nanmean(squares / _positive(scale))))
+    return float(np.sqrt(_mean(squares / _positive(scale))))
 
 
 def pinball(actual: ArrayLike, quantiles: Mapping[float, ArrayLike]) -> float:
@@ -63,6 +63,12 @@ def coverage(actual: ArrayLike, low: ArrayLike, high: ArrayLike) -> float:
 
 def _ratio(numerator: float, denominator: float) -> float:
     return float(numerator / denominator) if denominator > 0 else float("nan")
+
+
+def _mean(values: np.ndarray) -> float:
+    """Mean of what is a number; NaN if nothing is."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")
 
 
 def _positive(scale: ArrayLike) -> np.ndarray:

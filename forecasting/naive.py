@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from .series import CannotFit, Level, SeriesForecaster
+from .series import CannotFit, Level, SeriesForecaster, filled
 
 
 class MovingAverage(SeriesForecaster):
@@ -19,7 +19,7 @@ class MovingAverage(SeriesForecaster):
     def _fit_series(self, series: pd.DataFrame) -> Level:
         if self.window < 1:
             raise ValueError(f"MovingAverage: window must be 1 week or more; got {self.window}")
-        return Level(series["units"].to_numpy(), window=self.window)
+        return Level.of(series, self.window)
 
 
 class SeasonalNaive(SeriesForecaster):
@@ -37,16 +37,19 @@ class SeasonalNaive(SeriesForecaster):
             raise ValueError(f"SeasonalNaive: season_length must be 1 week or more; got {self.season_length}")
         if len(series) <= self.season_length:
             raise CannotFit(f"{len(series)} weeks of history, the season has {self.season_length}")
-        return _Season(series["units"].to_numpy(), self.season_length)
+        return _Season(filled(series), self.season_length)
 
     def _fall_back(self, series: pd.DataFrame) -> Level:
-        return Level(series["units"].to_numpy(), window=1)
+        return Level.of(series, window=1)
 
 
 @dataclass(frozen=True)
 class _Season:
     units: np.ndarray
     length: int
+
+    def updated(self, series: pd.DataFrame) -> _Season:
+        return _Season(filled(series), self.length)
 
     def forecast(self, future: pd.DataFrame, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         season = self.units[-self.length :]

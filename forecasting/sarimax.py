@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,14 +11,20 @@ from scipy import stats
 from statsmodels.tsa.statespace.initialization import Initialization
 from statsmodels.tsa.statespace.sarimax import SARIMAX
 
-from .base import WEEK
+from .covariates import fourier
 from .series import CannotFit, SeriesForecaster
 
-_YEAR_WEEKS = 52.1775
 _MIN_WEEKS = 12
 _LEVEL_SD = 10.0
 _REGULAR_PRICE_SD = 1.0
 _TRAFFIC_SD = 0.5
+_OPTIONAL_SD = {
+    "promotion": 0.5,
+    "holiday": 0.2,
+    "rival_discount": 0.7,
+    "rival_promotion": 0.3,
+    "lag_competitor_price": 0.5,
+}
 
 
 class Sarimax(SeriesForecaster):
@@ -26,8 +32,9 @@ class Sarimax(SeriesForecaster):
 
     .. math:: \log(1 + u_t) = \log(w_t / \bar w) + x_t' b + n_t, \qquad n_t \sim ARMA(p, d, q)
 
-    u is units, w the traffic of the shop; x holds a constant, log price, log regular price, log traffic and
-    `fourier_pairs` sine and cosine terms of the year. The coefficients b are states with a normal prior
+    u is units, w the traffic of the shop; x holds a constant, log price, log regular price, log traffic,
+    `fourier_pairs` sine and cosine terms of the year and, where they moved in the product's history, promotion,
+    holidays, discounts and promotions of the category's other products and last week's log competitor price. The coefficients b are states with a normal prior
     (Harvey 1989, section 3.4; Durbin and Koopman 2012, section 6.2), so the forecast's standard errors
     carry their uncertainty and less than a year of history can be fitted:
 
@@ -36,6 +43,7 @@ class Sarimax(SeriesForecaster):
     - log regular price: N(0, 1), how much a lasting change of the regular price does beyond its effect on
       the price. (In terms of the price ratio p/r: coefficient b_p on log p/r and b_p + b_r on log r.)
     - log traffic: N(0, 0.5²), the departure from sales in proportion to traffic.
+    - the optional ones: mean 0 and the standard deviations in `_OPTIONAL_SD`.
     - each Fourier term: N(0, `seasonal_sd`²). A part of the year that was never seen then adds uncertainty
       rather than a wild curve, and a long history outweighs the prior.
 
@@ -44,8 +52,8 @@ class Sarimax(SeriesForecaster):
     Snowdon 1991), held between 1 and the log-normal factor exp(variance / 2) of one step: the full
     log-normal mean of a far horizon explodes with the uncertainty of the coefficients.
 
-    Weeks without traffic count as missing. A series that is too short, holds a price of zero or whose
-    likelihood does not converge is forecast by the mean of its last four weeks and counted in `failures_`.
+    A series that is too short, without a positive price or whose likelihood does not converge is forecast by
+    the mean of its last four weeks and counted in `failures_`.
 
     Args:
         order: (p, d, q) of the ARMA part.
@@ -71,23 +79,18 @@ class Sarimax(SeriesForecaster):
         self.maxiter = maxiter
 
     def _fit_series(self, series: pd.DataFrame) -> _Fitted:
-        if len(series) < _MIN_WEEKS:
-            raise CannotFit(f"{len(series)} weeks since the first sale, {_MIN_WEEKS} are needed")
-        if (series[["price", "regular_price"]] <= 0).any(axis=None):
-            raise CannotFit("a price of 0")
-        scaling = _Scaling.of(series)
-        exog = scaling.design(series, self.fourier_pairs)
-        target = np.log1p(series["units"].to_numpy()) - scaling.offset(series)
-        target[series["traffic"] == 0] = np.nan
-        level = float(np.nanmean(target))
+        if series["demand"].count() < _MIN_WEEKS:
+            raise CannotFit(f"{series['demand'].count()} weeks since the first sale, {_MIN_WEEKS} are needed")
+        scaling = _Scaling.of(series, self.fourier_pairs)
+        target = scaling.target(series)
         model = SARIMAX(
-            target - level,
-            exog=exog,
+            target,
+            exog=scaling.design(series),
             order=self.order,
             mle_regression=False,
             loglikelihood_burn=0,
         )
-        model.initialization = self._initial_state(model.k_states)
+        model.initialization = self._initial_state(model.k_states, scaling.optional)
         start = np.append(np.zeros(self.order[0] + self.order[2]), np.nanvar(target) + 1e-4)
         try:
             results: Any = model.fit(
@@ -97,14 +100,15 @@ class Sarimax(SeriesForecaster):
             raise CannotFit(f"numerical failure: {error}") from error
         if not results.mle_retvals["converged"]:
             raise CannotFit(f"the likelihood did not converge in {self.maxiter} steps")
-        return _Fitted.of(results, series, scaling, level, self.fourier_pairs)
+        return _Fitted.of(results, series, scaling)
 
-    def _initial_state(self, n_states: int) -> Initialization:
+    def _initial_state(self, n_states: int, optional: tuple[str, ...]) -> Initialization:
         """Lay the priors on the states: differences, ARMA, then the regression coefficients."""
         differences = self.order[1]
         # A differenced series has its level in the first state; a constant beside it would mean nothing.
         level_sd = 0.0 if differences else _LEVEL_SD
         sd = [level_sd, self.elasticity_prior[1], _REGULAR_PRICE_SD, _TRAFFIC_SD]
+        sd += [_OPTIONAL_SD[name] for name in optional]
         sd += [self.seasonal_sd] * (2 * self.fourier_pairs)
         mean = np.zeros(len(sd))
         mean[1] = self.elasticity_prior[0]
@@ -122,69 +126,69 @@ class Sarimax(SeriesForecaster):
 class _Scaling:
     """Means of the history: prices count in logs around them, so a currency changes nothing."""
 
-    log_price: float
-    log_regular_price: float
-    log_traffic: float
+    level: float
+    means: pd.Series
+    optional: tuple[str, ...]
+    fourier_pairs: int
 
     @classmethod
-    def of(cls, series: pd.DataFrame) -> _Scaling:
-        return cls(
-            float(np.log(series["price"]).mean()),
-            float(np.log(series["regular_price"]).mean()),
-            float(np.log(series["traffic"].clip(lower=1)).mean()),
-        )
+    def of(cls, series: pd.DataFrame, fourier_pairs: int) -> _Scaling:
+        optional = tuple(name for name in _OPTIONAL_SD if name in series and series[name].std() > 0)
+        means = series[["log_price", "log_regular", "log_traffic", *optional]].mean()
+        empty = cls(0.0, means, optional, fourier_pairs)
+        return replace(empty, level=float(np.nanmean(empty.target(series))))
 
     def offset(self, rows: pd.DataFrame) -> np.ndarray:
-        return np.log(rows["traffic"].to_numpy().clip(1)) - self.log_traffic
+        return rows["log_traffic"].to_numpy() - self.means["log_traffic"]
 
-    def design(self, rows: pd.DataFrame, fourier_pairs: int) -> np.ndarray:
-        """Return the regressors, in the order of `Sarimax._initial_state`."""
-        weeks = (rows["week"] - pd.Timestamp("2000-01-01")) / WEEK
-        angles = 2 * np.pi * np.outer(weeks / _YEAR_WEEKS, np.arange(1, fourier_pairs + 1))
-        columns = [
-            np.ones(len(rows)),
-            np.log(rows["price"]) - self.log_price,
-            np.log(rows["regular_price"]) - self.log_regular_price,
-            self.offset(rows),
-            np.sin(angles),
-            np.cos(angles),
-        ]
-        return np.column_stack(columns)
+    def target(self, series: pd.DataFrame) -> np.ndarray:
+        return np.log1p(series["demand"].to_numpy()) - self.offset(series) - self.level
+
+    def design(self, rows: pd.DataFrame) -> np.ndarray:
+        """Return the regressors, in the order of `Sarimax._initial_state`; what is unknown is as usual."""
+        centred = (rows[self.means.index] - self.means).fillna(0.0)
+        return np.column_stack([np.ones(len(rows)), centred, fourier(rows["week"], self.fourier_pairs)])
 
 
 @dataclass(frozen=True)
 class _Fitted:
     results: Any
     scaling: _Scaling
-    level: float
-    fourier_pairs: int
     degrees_of_freedom: int
     mean_over_median: float
 
     @classmethod
-    def of(cls, results: Any, series: pd.DataFrame, scaling: _Scaling, level: float, fourier_pairs: int) -> _Fitted:
+    def of(cls, results: Any, series: pd.DataFrame, scaling: _Scaling) -> _Fitted:
         # The first forecasts of the filter still rest on the priors alone.
         settled = results.model.k_exog + 1
-        fitted = np.expm1(results.fittedvalues + level + scaling.offset(series))[settled:].clip(0)
-        units = series["units"].to_numpy()[settled:]
+        fitted = np.expm1(results.fittedvalues + scaling.level + scaling.offset(series)).clip(0)
+        units = series["demand"].to_numpy()
+        known = ~np.isnan(units)
+        known[:settled] = False
         variance = results.params[-1]
-        ratio = units.sum() / fitted.sum() if fitted.sum() > 0 else 1.0
+        ratio = units[known].sum() / fitted[known].sum() if fitted[known].sum() > 0 else 1.0
         return cls(
             results=results,
             scaling=scaling,
-            level=level,
-            fourier_pairs=fourier_pairs,
             degrees_of_freedom=max(int(results.nobs) - settled, 1),
             mean_over_median=float(np.clip(ratio, 1.0, np.exp(variance / 2))),
         )
 
+    def updated(self, series: pd.DataFrame) -> _Fitted:
+        model = self.results.model
+        later = model.clone(self.scaling.target(series), exog=self.scaling.design(series))
+        later.initialization = model.initialization
+        return replace(self, results=later.filter(self.results.params, cov_type="none"))
+
     def forecast(self, future: pd.DataFrame, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         step = future["step"].to_numpy()
-        design = self.scaling.design(future, self.fourier_pairs)
+        design = self.scaling.design(future)
         # Weeks between that were not asked for: the coefficients are constant, so theirs do not matter.
         exog = np.zeros((step.max(), design.shape[1]))
         exog[step - 1] = design
         ahead = self.results.get_forecast(len(exog), exog=exog)
-        centre = ahead.predicted_mean[step - 1] + self.level + self.scaling.offset(future)
-        spread = np.outer(ahead.se_mean[step - 1], stats.t.ppf(levels, self.degrees_of_freedom))
+        centre = ahead.predicted_mean[step - 1] + self.scaling.level + self.scaling.offset(future)
+        # Sales in proportion to traffic: what is not known of it is not known of them.
+        deviation = np.hypot(ahead.se_mean[step - 1], future["traffic_sd"].to_numpy())
+        spread = np.outer(deviation, stats.t.ppf(levels, self.degrees_of_freedom))
         return np.expm1(centre) * self.mean_over_median, np.expm1(centre[:, None] + spread)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,10 @@ class CannotFit(Exception):
 
 class SeriesModel(Protocol):
     """A fitted model of one product."""
+
+    def updated(self, series: pd.DataFrame) -> Self:
+        """Return the model with the same parameters at the end of this series."""
+        ...
 
     def forecast(self, future: pd.DataFrame, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Forecast rows of this product (see `Forecaster._forecast`)."""
@@ -39,15 +43,18 @@ class SeriesForecaster(Forecaster):
     def _fit(self, history: pd.DataFrame) -> None:
         self.models_ = {}
         for product, series in history.groupby("product"):
-            # A product that was not yet on sale was not in no demand.
-            listed = series[series["units"].cumsum() > 0]
+            listed = _since_first_sale(series)
             try:
-                if listed.empty:
+                if not listed["units"].any():
                     raise CannotFit("nothing was ever sold")
                 self.models_[str(product)] = self._fit_series(listed)
             except CannotFit as failure:
                 self.failures_[str(product)] = str(failure)
-                self.models_[str(product)] = self._fall_back(series if listed.empty else listed)
+                self.models_[str(product)] = self._fall_back(listed)
+
+    def _update(self, history: pd.DataFrame) -> None:
+        series = {str(product): _since_first_sale(rows) for product, rows in history.groupby("product")}
+        self.models_ = {product: self.models_[product].updated(rows) for product, rows in series.items()}
 
     def _forecast(self, future: pd.DataFrame, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         parts = [self.models_[str(product)].forecast(rows, levels) for product, rows in future.groupby("product")]
@@ -59,7 +66,18 @@ class SeriesForecaster(Forecaster):
         """Fit one product's rows, sorted by week; raises `CannotFit`."""
 
     def _fall_back(self, series: pd.DataFrame) -> SeriesModel:
-        return Level(series["units"].to_numpy(), window=4)
+        return Level.of(series, window=4)
+
+
+def _since_first_sale(series: pd.DataFrame) -> pd.DataFrame:
+    """Drop the weeks before the first sale: a product that was not yet on sale was not in no demand."""
+    sold = series["units"].cumsum() > 0
+    return series[sold] if sold.any() else series
+
+
+def filled(series: pd.DataFrame) -> np.ndarray:
+    """Demand of one product, missing weeks as the week before (the first ones as the next)."""
+    return series["demand"].ffill().bfill().fillna(0.0).to_numpy(dtype=float)
 
 
 @dataclass(frozen=True)
@@ -68,6 +86,15 @@ class Level:
 
     units: np.ndarray
     window: int
+
+    @classmethod
+    def of(cls, series: pd.DataFrame, window: int) -> Level:
+        """Take the demand of one product."""
+        return cls(filled(series), window)
+
+    def updated(self, series: pd.DataFrame) -> Level:
+        """Return the same at the end of this series."""
+        return Level.of(series, self.window)
 
     def forecast(self, future: pd.DataFrame, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Forecast rows of this product (see `Forecaster._forecast`)."""

@@ -93,7 +93,8 @@ class FittedModels:
     products: `product`, `name`, `category`, and `unit_cost` where known; rows fix the order of N. first_day: of the
     first week. forecast: (T, N) mean units of a product with all at their regular prices.
     overdispersion: (N,). regular_price, low_price: (N,) currency, usual and lowest price (a low quantile) of the history. elasticity: (N,) in-week own-price elasticity.
-    category_elasticity: (C,) of a category's total units, in order of appearance. reference_effect, memory: coefficient
+    substitution: what a product gains when the others of its category become dearer by a log point, over what
+    it loses when it does itself. reference_effect, memory: coefficient
     of log(reference / price), 0 for none. segments: K names. segment_elasticity: (K,). segment_units: (K, N) past
     units. affinity, candidates: (K, N), None where the sales name no customers. high_units: (N,) weekly units of the busiest past weeks (a high quantile).
     past_price, past_units: (T, N) what was charged and sold in the weeks to simulate. exposure_effect: of a display or
@@ -107,7 +108,7 @@ class FittedModels:
     regular_price: Array
     low_price: Array
     elasticity: Array
-    category_elasticity: Array
+    substitution: float
     reference_effect: float
     memory: float
     segments: tuple[str, ...]
@@ -125,21 +126,19 @@ class FittedModels:
 def outside_share(models: FittedModels) -> tuple[Array, NDArray[np.bool_]]:
     """(C,) share of a category's customers who leave without buying at regular prices, and where it was cut.
 
-    In the logit, a category's total answers to a common price change with the share of those who leave times what each
-    product's utility answers with; the ratio of the two fitted elasticities therefore identifies the share. It does not
-    where a category has one product: most leave then, so that demand is close to exponential. Enough must leave for the
-    fitted elasticities to hold down to the low prices: a choice probability cannot rise above one.
+    In the logit, a product's demand answers to its own price with 1 - P of what its utility does, and to the prices of
+    the category's other products with the S - P that buy those: S, the share that buys at all, follows from the ratio of
+    the two fitted responses. It tells nothing where a category has one product: most leave then, so that demand is close
+    to exponential. Enough must leave for the fitted elasticities to hold down to the low prices: a choice probability
+    cannot rise above one.
     """
     category = pd.factorize(models.products["category"])[0]
     weight = models.forecast.mean(axis=0)
-    own = np.bincount(category, models.elasticity * weight) / np.bincount(category, weight)
-    share = models.forecast.mean(axis=0) / np.bincount(category, weight)[category]
-    # Own elasticity is -b p (1 - P): the mean P within the category enters on both sides.
+    share = weight / np.bincount(category, weight)[category]
     mean_share = np.bincount(category, share * weight) / np.bincount(category, weight)
-    ratio = models.category_elasticity / own
-    raw = ratio * (1 - mean_share) / np.maximum(1 - ratio * mean_share, 1e-9)
-    # A category that answers as much as its products do has no substitution within it.
-    raw = np.where(ratio * mean_share < 1, raw, np.inf)
+    ratio = models.substitution
+    # Substitution of all that is lost leaves nobody to leave; of the ratio, P is mean_share * S.
+    raw = 1 - ratio / (1 - mean_share + mean_share * ratio)
     raw = np.where(np.bincount(category) == 1, _OUTSIDE_BOUNDS[1], raw)
     busiest = share * _rise(models, np.clip(-models.elasticity, *_ELASTICITY_BOUNDS))
     enough = 1 - _BUSIEST / np.array([busiest[category == c].max() for c in range(category.max() + 1)])

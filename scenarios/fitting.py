@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
+from sklearn.base import clone
 
 from ..data import Tables, product_weeks
 from ..forecasting import (
@@ -28,6 +30,7 @@ from .builder import Assumptions, FittedModels, build_market, outside_share
 from .customers import Customers, OnStep, Split, fit_customers, records
 from .spec import MarketSpec, Shocks
 
+_PROMOTION, _RIVALS = "promotion", "rival_log_price"
 _BASELINE, _CHOSEN = "moving-average", "selected"
 _JOBS = min(os.cpu_count() or 1, 4)
 _RECENT_WEEKS = 8
@@ -43,20 +46,22 @@ def fit_market(
     currency: str = "currency",
     assumptions: Assumptions | None = None,
     seed: int = 0,
+    forecaster: Forecaster | None = None,
     on_step: OnStep = lambda _: None,
 ) -> tuple[MarketSpec, dict[str, Any]]:
     """Fit every model on the weeks before the last `holdout_weeks`, and build the market of those weeks.
 
     tables: canonical; where the sales name no customers, the market has one segment, without discounts and slots.
-    products: `product`, `category` and, where known, `name` of those to price; unit costs come from the tables. on_step: told what is being fitted. Returns the market and
-    the fit report (plain data, for JSON and the report).
+    products: `product`, `category` and, where known, `name` of those to price; unit costs come from the tables.
+    forecaster: by default `Selected`, the best of all for each product. on_step: told what is being fitted. Returns the
+    market and the fit report (plain data, for JSON and the report).
 
     Raises ValueError where the history is too short.
     """
     assumptions = assumptions or Assumptions()
     split = _split(tables, products, holdout_weeks)
     on_step("demand forecasters")
-    forecaster, demand = _demand(split, seed)
+    forecaster, demand = _demand(split, forecaster or Selected(seed=seed, n_jobs=_JOBS))
     on_step("market trend")
     trend = MarketTrend(seed=seed).fit(split.past)
     paths = trend.sample_paths(len(split.weeks), planned=split.future)
@@ -109,35 +114,38 @@ def _described(products: pd.DataFrame, tables: Tables) -> pd.DataFrame:
     return rows.merge(tables.products[["product", "unit_cost"]], on="product", how="left")
 
 
-def _demand(split: Split, seed: int) -> tuple[Selected, dict[str, Any]]:
-    """The forecaster, its candidates chosen for each product inside the past, and its errors in the weeks kept out."""
-    forecaster = Selected(seed=seed, n_jobs=_JOBS).fit(split.past)
+def _demand(split: Split, forecaster: Forecaster) -> tuple[Forecaster, dict[str, Any]]:
+    """The forecaster fitted on the past, and its errors in the weeks kept out beside those of what it chose from."""
+    started = time.perf_counter()
+    fitted = cast(Forecaster, clone(forecaster)).fit(split.past)
+    seconds = {_CHOSEN: time.perf_counter() - started}
+    models, chosen = {_BASELINE: MovingAverage().fit(split.past)}, {}
+    if isinstance(fitted, Selected):
+        models |= fitted.models_
+        seconds |= fitted.scores_.set_index("forecaster")["seconds"].to_dict()
+        chosen = {
+            "selection": records(fitted.scores_),
+            "chosen_by_product": records(fitted.selection_[["product", "chosen"]]),
+        }
     whole, origin = pd.concat([split.past, split.future]), split.past["week"].max()
-    models = {_BASELINE: MovingAverage().fit(split.past), **forecaster.models_, _CHOSEN: forecaster}
-    seconds = forecaster.scores_.set_index("forecaster")["seconds"]
     held_out = [
         {
             "forecaster": name,
             **score(forecasts_from(model, whole, origin=origin, horizon=len(split.weeks))),
             "failures": len(model.failures_),
-            "seconds": float(seconds.get(name, seconds.sum())),
+            "seconds": float(seconds.get(name, 0.0)),
         }
-        for name, model in models.items()
+        for name, model in (models | {_CHOSEN: fitted}).items()
     ]
-    return forecaster, {
-        "chosen_forecaster": _CHOSEN,
-        "selection": records(forecaster.scores_),
-        "chosen_by_product": records(forecaster.selection_[["product", "chosen"]]),
-        "backtest": held_out,
-    }
+    return fitted, {"chosen_forecaster": _CHOSEN, "backtest": held_out, **chosen}
 
 
 @dataclass(frozen=True)
 class _Response:
     """How demand answers to prices, as the market holds it.
 
-    prices: to the shop's reductions with the displays and mailers that came with them. alone: with these held fixed; the
-    same where none are recorded. usual: displays and mailers (share of stores) a log point of reduction came with.
+    prices: to the shop's reductions with the displays and mailers that came with them, rivals' prices held fixed. alone:
+    with displays and mailers held fixed too; the same where none are recorded. usual: displays and mailers (share of stores) a log point of reduction came with.
     """
 
     prices: PriceResponse
@@ -146,29 +154,45 @@ class _Response:
 
     @classmethod
     def of(cls, past: pd.DataFrame) -> _Response:
-        alone = PriceResponse().fit(past)
-        if not alone.control_effects_:
+        past = past.assign(**{_RIVALS: _rival_log_price(past)})
+        response = PriceResponse(controls=(_RIVALS,) if past[_RIVALS].any() else ())
+        alone = response.fit(past)
+        if _PROMOTION not in alone.control_effects_:
             return cls(alone, alone, 0.0)
-        depth, promotion = _depth(past), past["promotion"]
+        depth, promotion = _depth(past), past[_PROMOTION]
         depth, promotion = (column - column.groupby(past["product"]).transform("mean") for column in (depth, promotion))
         usual = float((depth * promotion).sum() / (depth**2).sum())
-        return cls(PriceResponse().fit(past.drop(columns="promotion")), alone, usual)
+        return cls(cast(PriceResponse, clone(response)).fit(past.drop(columns=_PROMOTION)), alone, usual)
 
     @property
     def exposure(self) -> Estimate | None:
         """Effect of a display or mailer in all stores on log units."""
-        return self.alone.control_effects_.get("promotion")
+        return self.alone.control_effects_.get(_PROMOTION)
+
+    @property
+    def substitution(self) -> float:
+        """Response to the prices of the category's other products over that to the own price, in [0, 1]."""
+        rivals = self.prices.control_effects_.get(_RIVALS, Estimate(0.0, 0.0))
+        return float(np.clip(-rivals.coefficient / self.prices.pooled_.coefficient, 0.0, 1.0))
 
     def beyond_usual(self, ahead: pd.DataFrame) -> pd.Series:
         """Factor of demand from the planned displays and mailers beyond those that the planned reductions usually have."""
         if self.exposure is None:
             return pd.Series(1.0, ahead.index)
-        return np.exp(self.exposure.coefficient * (ahead["promotion"] - self.usual * _depth(ahead)))
+        return np.exp(self.exposure.coefficient * (ahead[_PROMOTION] - self.usual * _depth(ahead)))
+
+
+def _rival_log_price(rows: pd.DataFrame) -> pd.Series:
+    """Mean log price of the other products of the category in that week; 0 where there is none."""
+    price = pd.Series(np.log(rows["price"].where(rows["price"] > 0)), rows.index)
+    others = price.groupby([rows["category"], rows["week"]])
+    count = others.transform("count") - price.notna()
+    return ((others.transform("sum") - price.fillna(0.0)) / count.where(count > 0)).fillna(0.0)
 
 
 def _depth(rows: pd.DataFrame) -> pd.Series:
     """Log points by which a price lies below the regular one."""
-    return np.log(rows["regular_price"] / rows["price"]).fillna(0.0)
+    return pd.Series(np.log(rows["regular_price"] / rows["price"]), rows.index).fillna(0.0)
 
 
 def _models(
@@ -192,7 +216,6 @@ def _models(
     base = forecast.assign(mean=forecast["mean"] * factor)
     mean = base.pivot(index="week", columns="product", values="mean")[order].to_numpy(dtype=np.float64)
     elasticity = response.prices.elasticity_.set_index("product").loc[order, "shrunk"]
-    category = response.prices.category_elasticity_.set_index("category")["shrunk"]
     shock, exposure = paths.shock(), response.exposure
     return FittedModels(
         products=split.products,
@@ -203,7 +226,7 @@ def _models(
         regular_price=regular[order].to_numpy(dtype=np.float64),
         low_price=low[order].to_numpy(dtype=np.float64),
         elasticity=elasticity.to_numpy(dtype=np.float64),
-        category_elasticity=category[split.products["category"].unique()].to_numpy(dtype=np.float64),
+        substitution=response.substitution,
         reference_effect=response.prices.reference_effect_.coefficient,
         memory=response.prices.reference_effect_.memory,
         segments=customers.names,

@@ -6,7 +6,15 @@ import argparse
 import json
 import time
 
-from . import demand_data, demand_response, discrimination, loop, market  # noqa: F401  they register their checks
+from . import (  # noqa: F401  they register their checks
+    demand_data,
+    demand_forecasts,
+    demand_market,
+    demand_response,
+    discrimination,
+    loop,
+    market,
+)
 from .checks import CHECKS
 
 

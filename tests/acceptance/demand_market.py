@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from repricer.data import load_complete_journey, product_weeks
+from repricer.data import Tables, load_complete_journey, product_weeks
 from repricer.envs import rollout
 from repricer.evaluation import SalesRecorder, fidelity, named_policy
-from repricer.forecasting import Estimate, PriceResponse
+from repricer.forecasting import Estimate, PooledRegression, PriceResponse
 from repricer.scenarios import MarketSpec
 from repricer.scenarios.fitting import fit_market
 
 from .checks import check
 
 PRODUCTS, HELD_OUT, FLAT_WEEKS = 200, 12, 8
-TIMES_FLAT, SIMULATED = 0.70, 1.05
+TIMES_MOVING, TIMES_FLAT, SIMULATED = 0.75, 0.70, 1.05
+
+
+@functools.cache
+def shop() -> tuple[Tables, pd.DataFrame]:
+    """Tables of the whole shop, and the products to fit."""
+    tables, _ = load_complete_journey(key=b"for this check only")
+    assert tables.products is not None
+    top = tables.sales["product"].value_counts().index[:PRODUCTS]
+    return tables, tables.products[tables.products["product"].isin(top)].reset_index(drop=True)
 
 
 @functools.cache
 def fitted() -> tuple[MarketSpec, dict[str, Any], pd.DataFrame, list[str]]:
     """Market and fit report on weeks 2 to 40 for weeks 41 to 52, the panel of all, and the products in their order."""
-    tables, _ = load_complete_journey(key=b"for this check only")
-    assert tables.products is not None
-    top = tables.sales["product"].value_counts().index[:PRODUCTS]
-    products = tables.products[tables.products["product"].isin(top)].reset_index(drop=True)
+    tables, products = shop()
     spec, report = fit_market(tables, products, name="top-200", holdout_weeks=HELD_OUT)
     return spec, report, product_weeks(tables, products=products), list(products["product"])
 
@@ -52,10 +59,20 @@ def against_flat() -> float:
     return simulated()["wape"] / flat_wape()
 
 
-@check("demand", "fitted market, 12 weeks ahead: WAPE over that of the forecaster", "<=", SIMULATED)
-def against_forecaster() -> float:
-    rows = {row["forecaster"]: row["wape"] for row in fitted()[1]["backtest"]}
-    return simulated()["wape"] / rows[fitted()[1]["chosen_forecaster"]]
+@check("demand", "fitted market, one week ahead: WAPE over that of a moving average", "<=", TIMES_MOVING * SIMULATED)
+def one_week() -> float:
+    """A market fitted before each of the weeks, on all that was known then, with the quickest of the forecasters."""
+    tables, products = shop()
+    error = average = units = 0.0
+    for left in range(HELD_OUT):
+        end = tables.sales["date"].max() - pd.Timedelta(weeks=left)
+        known = replace(tables, sales=tables.sales[tables.sales["date"] <= end])
+        spec, report = fit_market(known, products, name="week", holdout_weeks=1, forecaster=PooledRegression())
+        found = fidelity(spec)
+        sold = sum(row["actual_units"] for row in found["products"])
+        rows = {row["forecaster"]: row["wape"] for row in report["backtest"]}
+        error, average, units = error + found["wape"] * sold, average + rows["moving-average"] * sold, units + sold
+    return error / average
 
 
 @check("demand", "fitted market: p-value of even bars in the calibration (PIT) plot", ">=", 0.05)

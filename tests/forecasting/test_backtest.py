@@ -13,8 +13,13 @@ class Recorder(Forecaster):
     """Forecasts 1 for everything and keeps what it was shown."""
 
     seen: ClassVar[list[tuple[pd.DataFrame, pd.DataFrame]]] = []
+    updates: ClassVar[int] = 0
 
     def _fit(self, history):
+        self.history_ = history
+
+    def _update(self, history):
+        Recorder.updates += 1
         self.history_ = history
 
     def _forecast(self, future, levels):
@@ -27,14 +32,21 @@ def weeks(panel):
     return panel["week"].unique()
 
 
-def test_sees_the_past_and_the_prices_ahead_but_no_units(panel, weeks):
-    Recorder.seen = []
-    backtest({"recorder": Recorder()}, panel, origins=[weeks[20], weeks[25]], horizon=3)
+@pytest.mark.parametrize("refit", [True, False])
+def test_sees_the_past_and_the_prices_ahead_but_no_units(panel, weeks, refit):
+    Recorder.seen, Recorder.updates = [], 0
+    shown = panel.assign(promotion=0.5, stockout=False, competitor_price=1.0, signal_index=2.0, buyers=1.0)
+    backtest({"recorder": Recorder()}, shown, origins=[weeks[25], weeks[20]], horizon=3, refit=refit)
     assert len(Recorder.seen) == 2
+    assert Recorder.updates == (not refit)
     for (history, future), origin in zip(Recorder.seen, (20, 25), strict=True):
         assert history["week"].max() == weeks[origin]
         assert list(future["week"].unique()) == list(weeks[origin + 1 : origin + 4])
-        assert "units" not in future
+        hidden = {"units", "revenue", "traffic", "buyers", "stockout", "competitor_price", "signal_index"}
+        assert not hidden & set(future)
+        # The traffic ahead is the mean of the last four weeks.
+        past = panel[panel["week"] <= weeks[origin]].groupby("week")["traffic"].first()
+        assert future["log_traffic"].unique() == pytest.approx(np.log(past.tail(4).mean()))
         assert list(future["step"].unique()) == [1, 2, 3]
 
 

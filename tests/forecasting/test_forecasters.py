@@ -3,21 +3,45 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from repricer.forecasting import Forecaster, MovingAverage, Sarimax, SeasonalNaive
+from repricer.forecasting import (
+    ExponentialSmoothing,
+    Forecaster,
+    Intermittent,
+    Lstm,
+    MovingAverage,
+    Newcomers,
+    PooledRegression,
+    Sarimax,
+    SeasonalNaive,
+    Selected,
+)
 from sklearn.base import clone
 
-FORECASTERS = [
+ALONE = [
     MovingAverage(),
     SeasonalNaive(season_length=8),
+    ExponentialSmoothing(),
+    Intermittent(),
     Sarimax(),
     Sarimax(order=(1, 1, 0), fourier_pairs=0),
+]
+LSTM = Lstm(steps=15, seeds=2)
+POOLING = [
+    PooledRegression(),
+    LSTM,
+    Newcomers(),
+    Selected({"average": MovingAverage(), "sarimax": Sarimax(), "lstm": LSTM}, combine=2),
 ]
 AHEAD = 6
 
 pytestmark = pytest.mark.filterwarnings("error")
 
 
-@pytest.fixture(params=FORECASTERS, ids=lambda forecaster: repr(forecaster)[:30])
+def name(forecaster: Forecaster) -> str:
+    return repr(forecaster)[:30]
+
+
+@pytest.fixture(params=[*ALONE, *POOLING], ids=name)
 def forecaster(request) -> Forecaster:
     return clone(request.param)
 
@@ -41,12 +65,13 @@ class TestContract:
         assert forecaster.failures_ == {}
 
     def test_a_later_price_changes_no_earlier_forecast(self, forecaster, parts):
-        history, future = parts
+        history, future = (part.assign(promotion=0.0) for part in parts)
         model = forecaster.fit(history)
         cut = future["week"].unique()[2]
         changed = future.copy()
         later = changed["week"] > cut
         changed.loc[later, ["price", "regular_price", "traffic"]] *= 0.5
+        changed.loc[later, "promotion"] = 1.0
         before, after = model.predict(future), model.predict(changed)
         seen = before["week"] <= cut
         pd.testing.assert_frame_equal(before[seen], after[seen])
@@ -66,19 +91,21 @@ class TestContract:
         shuffled = clone(forecaster).fit(history.sample(frac=1, random_state=1))
         pd.testing.assert_frame_equal(shuffled.predict(future.sample(frac=1, random_state=2)), expected)
 
-    def test_products_do_not_influence_each_other(self, forecaster, parts):
+    @pytest.mark.parametrize("forecaster", ALONE, ids=name)
+    def test_products_of_other_categories_have_no_influence(self, forecaster, parts):
         history, future = parts
         expected = clone(forecaster).fit(history).predict(future)
-        few = ["p00", "p03"]
+        few = history.loc[history["category"] == "c1", "product"].unique()
         alone = clone(forecaster).fit(history[history["product"].isin(few)])
         actual = alone.predict(future[future["product"].isin(few)])
         pd.testing.assert_frame_equal(actual, expected[expected["product"].isin(few)].reset_index(drop=True))
 
     def test_currency_changes_no_units(self, forecaster, parts):
         history, future = parts
-        prices = ["price", "regular_price"]
+        prices = ["price", "regular_price", "competitor_price"]
+        history, future = (part.assign(competitor_price=1.1 * part["price"].shift(2)) for part in parts)
         expected = clone(forecaster).fit(history).predict(future)
-        cents = [part.assign(**{name: part[name] * 100 for name in prices}) for part in parts]
+        cents = [part.assign(**{name: part[name] * 100 for name in prices}) for part in (history, future)]
         actual = clone(forecaster).fit(cents[0]).predict(cents[1])
         pd.testing.assert_frame_equal(actual, expected, rtol=1e-4)
 
@@ -88,13 +115,59 @@ class TestContract:
         forecaster.fit(history.assign(units=1.0))
         pd.testing.assert_frame_equal(forecaster.fit(history).predict(future), expected)
 
-    def test_nothing_ever_sold(self, forecaster, parts):
+    def test_traffic_ahead_is_not_needed(self, forecaster, parts):
+        history, future = parts
+        model = forecaster.fit(history)
+        recent = history.groupby("week")["traffic"].first().tail(4).mean()
+        expected = model.predict(future.assign(traffic=recent))
+        unknown = model.predict(future.drop(columns="traffic"))
+        np.testing.assert_allclose(unknown["mean"], expected["mean"])
+        assert (unknown["q0.9"] >= expected["q0.9"] - 1e-9).all()
+
+    def test_history_in_is_the_end_of_another_past(self, forecaster, parts):
+        """A longer past moves the forecast, the fitted object stays, and the past that was fitted changes nothing."""
+        history, future = parts
+        weeks = history["week"].unique()
+        model = forecaster.fit(history[history["week"] <= weeks[-4]])
+        before = model.predict(future)
+        later = model.predict(future, history=history.sample(frac=1, random_state=3))
+        assert list(later["week"]) == list(before["week"])
+        pd.testing.assert_frame_equal(model.predict(future), before)
+        pd.testing.assert_frame_equal(model.predict(future, history=history[history["week"] <= weeks[-4]]), before)
+        if not isinstance(forecaster, Newcomers):
+            assert not np.allclose(later["mean"], before["mean"], rtol=1e-3)
+
+    def test_what_is_not_known_ahead_has_no_influence(self, forecaster, parts):
+        history, future = parts
+        model = forecaster.fit(history.assign(competitor_price=history["price"], views=history["units"]))
+        expected = model.predict(future)
+        shown = future.assign(units=9e9, buyers=9e9, competitor_price=1.0, views=9e9, signal_index=3.0)
+        pd.testing.assert_frame_equal(model.predict(shown), expected)
+
+    def test_far_ahead(self, forecaster, parts):
+        history, future = parts
+        late = future[future["week"] == future["week"].max()]
+        late = late.assign(week=late["week"] + pd.Timedelta(days=7 * 40))
+        forecast = forecaster.fit(history).predict(late)
+        assert np.isfinite(forecast.drop(columns=["product", "week"])).all(axis=None)
+
+
+class TestNothingEverSold:
+    @pytest.mark.parametrize("forecaster", ALONE, ids=name)
+    def test_alone(self, forecaster, parts):
         history, future = parts
         idle = history.assign(units=history["units"].where(history["product"] != "p01", 0.0))
-        model = forecaster.fit(idle)
+        model = clone(forecaster).fit(idle)
         assert model.failures_ == {"p01": "nothing was ever sold"}
         forecast = model.predict(future)
         assert (forecast.loc[forecast["product"] == "p01", ["mean", "q0.975"]] == 0).all(axis=None)
+
+    @pytest.mark.parametrize("forecaster", POOLING, ids=name)
+    def test_among_others(self, forecaster, parts):
+        history, future = parts
+        idle = history.assign(units=history["units"].where(history["product"] != "p01", 0.0))
+        forecast = clone(forecaster).fit(idle).predict(future)
+        assert np.isfinite(forecast.drop(columns=["product", "week"])).all(axis=None)
 
 
 class TestMistakes:
@@ -163,6 +236,12 @@ class TestNaive:
         model = SeasonalNaive(season_length=52).fit(history)
         assert model.failures_ == {"p00": f"{len(history)} weeks of history, the season has 52"}
         np.testing.assert_allclose(model.predict(future)["mean"], history["units"].iloc[-1])
+
+    def test_weeks_sold_out_count_as_missing(self, ramp, split):
+        history, future = split(ramp.assign(units=5.0, stockout=False), 3)
+        out = history["week"] == history["week"].max()
+        history = history.assign(units=history["units"].mask(out, 1.0), stockout=out)
+        np.testing.assert_allclose(MovingAverage().fit(history).predict(future)["mean"], 5.0)
 
     def test_one_week_of_history(self, ramp):
         model = MovingAverage().fit(ramp.iloc[:1])

@@ -20,12 +20,11 @@ def models(**changes) -> FittedModels:
         "products": products,
         "first_day": pd.Timestamp("2017-10-02"),
         "forecast": np.array([[20.0, 10, 5, 8], [22.0, 11, 5.5, 7], [18.0, 9, 4.5, 9]]),
-        "promotion_uplift": np.ones(4),
         "overdispersion": np.array([0.1, 0.0, 0.2, 0.3]),
         "regular_price": np.array([2.0, 3.0, 4.0, 5.0]),
         "low_price": np.array([1.999, 2.999, 3.999, 4.999]),
         "elasticity": np.array([-2.0, -2.5, -1.5, -3.0]),
-        "category_elasticity": np.array([-1.2, -2.4]),
+        "substitution": 0.4,
         "reference_effect": 0.0,
         "memory": 0.7,
         "segments": ("keen", "careful"),
@@ -66,15 +65,14 @@ def test_segments_keep_their_ratio_of_elasticities_and_their_shares():
 
 
 def test_the_outside_share_is_recovered_from_a_logit_category():
-    """Two like products, b p = 4, a share of .4 who leave: own and category elasticity give the share back."""
+    """Two like products, b p = 4, a share of .4 who leave: the responses to own and other prices give the share back."""
     bp, left = 4.0, 0.4
     probability = (1 - left) / 2
     fitted = models(
         products=pd.DataFrame({"product": ["1", "2"], "name": ["a", "b"], "category": ["c", "c"]}),
         forecast=np.full((3, 2), 10.0),
-        promotion_uplift=np.ones(2),
         elasticity=np.full(2, -bp * (1 - probability)),
-        category_elasticity=np.array([-bp * left]),
+        substitution=(1 - left - probability) / (1 - probability),
         **{name: np.array([2.0, 3.0]) for name in ("regular_price", "low_price")},
     )
     share, cut = outside_share(fitted)
@@ -82,10 +80,10 @@ def test_the_outside_share_is_recovered_from_a_logit_category():
     assert not cut[0]
 
 
-def test_a_category_that_answers_more_than_its_products_is_cut_and_reported():
-    share, cut = outside_share(models(category_elasticity=np.array([-9.0, -2.0])))
-    assert share[0] == 0.9
-    assert cut.tolist()[0]
+def test_a_category_whose_products_only_replace_each_other_is_cut_and_reported():
+    share, cut = outside_share(models(substitution=1.0))
+    assert share.tolist() == [0.15, 0.9]
+    assert cut.tolist() == [True, False]
 
 
 def test_assumptions_are_said_and_known_costs_are_used():
@@ -97,29 +95,3 @@ def test_assumptions_are_said_and_known_costs_are_used():
     assert spec.products.names == ("milk (1)", "milk (2)", "cream", "soap")
     assert spec.reference_price is None
     assert build_market(models(reference_effect=0.4), name="s", assumptions=Assumptions()).reference_price is not None
-
-
-def test_what_others_promotions_took_is_given_back():
-    """Forecasts made while the others were on promotion a third of the time, doubling their weight, from a known logit."""
-    fitted = models(
-        products=pd.DataFrame({"product": ["1", "2"], "name": ["a", "b"], "category": ["c", "c"]}),
-        elasticity=np.array([-2.0, -2.0]),
-        category_elasticity=np.array([-1.0]),
-        promotion_uplift=np.full(2, 4 / 3),
-        segments=("all",),
-        segment_elasticity=-np.ones(1),
-        segment_units=np.ones((1, 2)),
-        affinity=None,
-        candidates=None,
-        **{name: np.array([2.0, 3.0]) for name in ("regular_price", "low_price", "high_units")},
-        overdispersion=np.zeros(2),
-        past_price=np.full((3, 2), 2.0),
-        past_units=np.full((3, 2), 2.0),
-        forecast=np.full((3, 2), 10.0),
-    )
-    left = outside_share(fitted)[0][0]
-    weight = (1 / left - 1) / 2
-    spec = build_market(fitted, name="s", assumptions=Assumptions())
-    at_regular = catalogue_of(spec).forecast_units[0, 0]
-    seen = at_regular * (1 + 2 * weight) / (1 + weight + 4 / 3 * weight)
-    assert seen == pytest.approx(10.0, rel=1e-5)

@@ -52,7 +52,7 @@ def test_the_market_is_found_again(truth, fitted):
     again, before = catalogue_of(spec), catalogue_of(truth)
     np.testing.assert_allclose(again.forecast_units.mean(axis=0), before.forecast_units[0], rtol=0.15)
     np.testing.assert_allclose(again.segment_elasticity, before.segment_elasticity, rtol=0.2)
-    assert report["chosen_forecaster"] == "sarimax"
+    assert report["chosen_forecaster"] == "selected"
     assert not any(row["implausible"] for row in report["price_response"])
 
 

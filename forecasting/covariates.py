@@ -1,0 +1,137 @@
+"""What explains demand beside its own past: prices, promotions, rivals, traffic, the calendar."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+WEEK = pd.Timedelta(days=7)
+
+PLANNED = ("promotion", "holiday")
+"""Optional columns of a panel that are known ahead; 0 where a panel or future has none."""
+
+OBSERVED = ("competitor_price", "views", "carts", "rating")
+"""Optional columns that are known only afterwards: they count with a lag of one week, and a forecast carries the last."""
+
+TRAFFIC_WEEKS = 4
+"""Where the traffic ahead is not given, the mean of this many last weeks stands for it."""
+
+_YEAR_WEEKS = 52.1775
+
+
+@dataclass(frozen=True)
+class Covariates:
+    """What the history says that every row needs: usual discounts, rivals, last values.
+
+    Attributes:
+        category: category of each product (its own where the panel has none).
+        usual: mean of `discount` and `promotion` of each product.
+        last: last value of each observed column, by product.
+        traffic: visits a week that are expected where none are given.
+        traffic_sd: standard deviation of the error of that, one week ahead, in logs.
+        observed: the `OBSERVED` columns that the panel has.
+    """
+
+    category: pd.Series
+    usual: pd.DataFrame
+    last: pd.DataFrame
+    traffic: float
+    traffic_sd: float
+    observed: tuple[str, ...]
+
+    @classmethod
+    def of(cls, history: pd.DataFrame) -> Covariates:
+        """Learn from checked rows."""
+        rows = _own(history)
+        products = rows.groupby("product")
+        category = products["category"].first() if "category" in rows else pd.Series(dtype=object)
+        names = pd.Series(products.ngroups * [""], index=list(products.groups))
+        return cls(
+            category=category.reindex(names.index).fillna(pd.Series(names.index, index=names.index)),
+            usual=products[["discount", "promotion"]].mean(),
+            last=pd.DataFrame(),
+            traffic=0.0,
+            traffic_sd=_traffic_sd(history),
+            observed=tuple(name for name in OBSERVED if name in rows),
+        ).at_end_of(history)
+
+    def at_end_of(self, history: pd.DataFrame) -> Covariates:
+        """Return the same, with the last values of this history."""
+        values = _observed(history, self.observed)
+        weekly = history.groupby("week")["traffic"].first().tail(TRAFFIC_WEEKS)
+        return replace(self, last=values.groupby(history["product"]).last(), traffic=float(weekly.mean()))
+
+    def of_history(self, history: pd.DataFrame) -> pd.DataFrame:
+        """Add the covariates to rows of the past; what is observed counts one week later."""
+        values = _observed(history, self.observed)
+        lagged = values.groupby(history["product"]).shift(1)
+        # Before the first one known: as it was then.
+        lagged = lagged.groupby(history["product"]).bfill()
+        if self.observed:
+            lagged = lagged.fillna(values.groupby(history["product"]).transform("last"))
+        return _with_lagged(self._rivals(_own(history)), lagged)
+
+    def of_future(self, future: pd.DataFrame) -> pd.DataFrame:
+        """Add the covariates to rows of the weeks ahead; what is not known ahead is carried forward."""
+        given = "traffic" in future
+        rows = self._rivals(_own(future if given else future.assign(traffic=self.traffic)))
+        carried = self.last.reindex(rows["product"]).set_axis(rows.index)
+        rows = rows.assign(traffic_sd=0.0 if given else self.traffic_sd)
+        rows = _with_lagged(rows, carried)
+        return rows if given else rows.drop(columns="traffic")
+
+    def _rivals(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Add the mean departure of the category's other products from their usual discount and promotion.
+
+        A rival without a row in that week is taken to be as usual.
+        """
+        category = rows["product"].map(self.category)
+        if "category" in rows:
+            category = category.fillna(rows["category"])
+        category = category.fillna(rows["product"])
+        others = (category.map(self.category.value_counts()) - rows["product"].isin(self.category.index)).clip(lower=1)
+        added = {}
+        for name in ("discount", "promotion"):
+            departure = (rows[name] - rows["product"].map(self.usual[name])).fillna(0.0)
+            total = departure.groupby([category, rows["week"]]).transform("sum")
+            added[f"rival_{name}"] = ((total - departure) / others).fillna(0.0)
+        return rows.assign(**added)
+
+
+def fourier(weeks: pd.Series, pairs: int) -> np.ndarray:
+    """Return `pairs` sines, then cosines, of the year: (R, 2 pairs)."""
+    elapsed = (weeks - pd.Timestamp("2000-01-01")) / WEEK
+    angles = 2 * np.pi * np.outer(elapsed / _YEAR_WEEKS, np.arange(1, pairs + 1))
+    return np.hstack([np.sin(angles), np.cos(angles)])
+
+
+def _own(rows: pd.DataFrame) -> pd.DataFrame:
+    """Add logs of a row's own prices and traffic (NaN where 0), and the planned columns that it lacks."""
+    # Multiplying both prices by an exchange rate must change nothing: only logs, and only differences, are used.
+    price, regular = (np.log(rows[name].where(rows[name] > 0)) for name in ("price", "regular_price"))
+    planned = {name: rows[name].fillna(0.0) if name in rows else 0.0 for name in PLANNED}
+    return rows.assign(
+        log_price=price,
+        log_regular=regular,
+        discount=price - regular,
+        log_traffic=np.log(rows["traffic"].clip(lower=1)),
+        **planned,
+    )
+
+
+def _with_lagged(rows: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
+    return rows.assign(**{f"lag_{name}": values[name] for name in values})
+
+
+def _traffic_sd(history: pd.DataFrame) -> float:
+    weekly = pd.Series(np.log(history.groupby("week")["traffic"].first().clip(lower=1)))
+    errors = weekly - weekly.rolling(TRAFFIC_WEEKS).mean().shift(1)
+    return float(errors.std()) if errors.count() > 1 else 0.0
+
+
+def _observed(rows: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:
+    """Logs of the observed columns."""
+    logs = {name: np.log(rows[name]) if name == "competitor_price" else np.log1p(rows[name]) for name in names}
+    return pd.DataFrame(logs, index=rows.index)

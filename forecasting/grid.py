@@ -1,0 +1,84 @@
+"""Prepared rows as arrays over products and weeks, for the models that learn from all products at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from .covariates import TRAFFIC_WEEKS, WEEK, fourier
+
+YEAR = 52
+"""Weeks of history from which a season of the year can be told from a trend."""
+
+FOURIER_PAIRS = 2
+
+_TRAFFIC = "log_traffic"
+_NAMES = (
+    "discount",
+    "log_regular",
+    "promotion",
+    "holiday",
+    "rival_discount",
+    "rival_promotion",
+    _TRAFFIC,
+)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """N products in T weeks without gaps.
+
+    Attributes:
+        products: N names.
+        carried: numbers of the covariates that are not known ahead.
+        target: (N, T) log(1 + demand); 0 where missing.
+        seen: (N, T) 1 where demand is known, from the first sale on; else 0.
+        x: (N, T, K) covariates; the last `2 FOURIER_PAIRS` are the season. 0 where there is no row.
+    """
+
+    products: pd.Index
+    carried: np.ndarray
+    target: np.ndarray
+    seen: np.ndarray
+    x: np.ndarray
+
+    @classmethod
+    def of(cls, history: pd.DataFrame) -> Grid:
+        """Lay out prepared rows (see `Forecaster._prepare`)."""
+        products = pd.Index(history["product"].unique())
+        first = history["week"].min()
+        row = products.get_indexer(pd.Index(history["product"]))
+        column = ((history["week"] - first) // WEEK).to_numpy()
+        shape = (len(products), column.max() + 1)
+        listed = history.groupby("product")["units"].cumsum() > 0
+        known = (listed & history["demand"].notna()).to_numpy()
+        target, seen = np.zeros(shape), np.zeros(shape)
+        x = np.zeros((*shape, len(columns(history)) + 2 * FOURIER_PAIRS))
+        target[row[known], column[known]] = np.log1p(history["demand"].to_numpy()[known])
+        seen[row[known], column[known]] = 1.0
+        x[row, column] = design(history)
+        carried = [k for k, name in enumerate(columns(history)) if name == _TRAFFIC or name.startswith("lag_")]
+        return cls(products, np.array(carried), target, seen, x)
+
+    def planned(self, origin: int, step: int) -> np.ndarray:
+        """Return the covariates (N, K) of week `origin` + `step` as far as they are known at the end of `origin`.
+
+        Traffic is the mean of the last weeks, as in `Covariates.of_future`; lagged columns keep their last value.
+        """
+        x = self.x[:, origin + step].copy()
+        x[:, self.carried] = self.x[:, origin + 1, self.carried]
+        x[:, self.carried[0]] = self.x[:, max(origin + 1 - TRAFFIC_WEEKS, 0) : origin + 1, self.carried[0]].mean(axis=1)
+        return x
+
+
+def columns(rows: pd.DataFrame) -> list[str]:
+    """Names of the covariates that these rows hold, less the season."""
+    return [*_NAMES, *sorted(str(name) for name in rows if str(name).startswith("lag_"))]
+
+
+def design(rows: pd.DataFrame) -> np.ndarray:
+    """Return the covariates of R rows (R, K); what is unknown is 0."""
+    known = rows[columns(rows)].fillna(0.0).to_numpy(dtype=float)
+    return np.hstack([known, fourier(rows["week"], FOURIER_PAIRS)])

@@ -1,0 +1,160 @@
+"""The network of `Lstm` and its training; the only module here that imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+LEVELS = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
+"""Probabilities of the quantiles that the network gives."""
+
+NORMAL = (-1.95996, -1.28155, -0.67449, 0.0, 0.67449, 1.28155, 1.95996)
+"""Quantiles of a standard normal at `LEVELS`: what the untrained network gives."""
+
+_MIDDLE = LEVELS.index(0.5)
+_LEARNING_RATE = 1e-3
+_WEIGHT_DECAY = 0.2
+_PRODUCTS_A_STEP = 64
+_STEPS_AHEAD_A_ORIGIN = 3
+
+
+@dataclass(frozen=True)
+class Data:
+    """Tensors of N products, T weeks, H steps ahead.
+
+    Attributes:
+        past: (N, T, F) what is known at the end of each week.
+        x: (N, T, K) covariates of each week.
+        centre, spread: (N, T, H) base forecast and its deviation, in logs, by last week seen and step; 0 where none.
+        target: (N, T) log(1 + demand).
+        valid: (N, T, H) 1 where the base forecast and the demand that it meets are both known.
+        category: (N,) number of the category.
+        weight: (N,) of the loss.
+    """
+
+    past: Tensor
+    x: Tensor
+    centre: Tensor
+    spread: Tensor
+    target: Tensor
+    valid: Tensor
+    category: Tensor
+    weight: Tensor
+
+    @property
+    def steps(self) -> int:
+        """Steps ahead H."""
+        return self.centre.shape[2]
+
+    def weeks_ahead(self) -> Tensor:
+        """Index of the week of each origin and step (T, H), held inside the data."""
+        weeks = self.target.shape[1]
+        return (torch.arange(weeks)[:, None] + torch.arange(1, self.steps + 1)).clamp(max=weeks - 1)
+
+
+class Network(nn.Module):
+    """LSTM over the past, then a small decoder for each week ahead (MQ-RNN: Wen et al. 2017).
+
+    Gives quantiles at `LEVELS` of the base forecast's error in units of its deviation. Each week ahead is decoded
+    alone, from the state at the last week seen and its own covariates.
+    """
+
+    def __init__(self, n_past: int, n_x: int, n_categories: int, *, hidden: int, embedding: int, dropout: float):
+        super().__init__()
+        self.encoder = nn.LSTM(n_past, hidden, batch_first=True)
+        self.embedding = nn.Embedding(n_categories, embedding)
+        self.dropout = nn.Dropout(dropout)
+        inputs = hidden + n_x + embedding + 2
+        self.decoder = nn.Sequential(nn.Linear(inputs, 24), nn.Tanh(), nn.Dropout(dropout), nn.Linear(24, len(LEVELS)))
+        nn.init.normal_(self.embedding.weight, std=0.05)
+        # Training starts from the base forecast with normal errors.
+        gaps = torch.tensor(NORMAL).diff()
+        start = torch.cat([torch.zeros(1), torch.log(torch.expm1(gaps))])
+        last = self.decoder[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.zeros_(last.weight)
+        last.bias.data = start
+
+    def encode(self, past: Tensor) -> Tensor:
+        """States (B, T, hidden) after each week."""
+        return self.dropout(self.encoder(past)[0])
+
+    def decode(self, state: Tensor, x: Tensor, category: Tensor, step: Tensor, centre: Tensor) -> Tensor:
+        """Quantiles (…, Q) for covariates (…, K); the others are shaped alike, without the last axis."""
+        known = [state, x, self.embedding(category), (step.log() / 2)[..., None], centre[..., None] / 2 - 1.5]
+        out = self.decoder(torch.cat(known, dim=-1))
+        gaps = nn.functional.softplus(out[..., 1:])
+        below = out[..., :1] - gaps[..., :_MIDDLE].flip(-1).cumsum(-1).flip(-1)
+        return torch.cat([below, out[..., :1], out[..., :1] + gaps[..., _MIDDLE:].cumsum(-1)], dim=-1)
+
+    def all_ahead(self, data: Data) -> Tensor:
+        """Quantiles from every origin to every step (N, T, H, Q)."""
+        index = data.weeks_ahead()
+        every = torch.arange(data.steps).expand(index.shape)
+        return self._ahead(data, torch.arange(len(data.target)), every)
+
+    def _ahead(self, data: Data, products: Tensor, steps: Tensor) -> Tensor:
+        """Quantiles for these products (B,) at the step indices of each origin (T, S): (B, T, S, Q)."""
+        weeks = data.weeks_ahead().gather(1, steps)
+        shape = (len(products), *steps.shape)
+        state = self.encode(data.past[products])[:, :, None].expand(*shape, -1)
+        category = data.category[products][:, None, None].expand(shape)
+        step = (steps + 1.0).expand(shape)
+        origins = torch.arange(len(steps))[:, None]
+        centre = data.centre[products][:, origins, steps]
+        return self.decode(state, data.x[products][:, weeks], category, step, centre)
+
+    def loss(self, data: Data, products: Tensor, steps: Tensor, valid: Tensor) -> Tensor:
+        """Mean pinball loss in logs, of the rows that are valid (N, T, H)."""
+        quantiles = self._ahead(data, products, steps)
+        origins = torch.arange(len(steps))[:, None]
+        weeks = data.weeks_ahead().gather(1, steps)
+        spread = data.spread[products][:, origins, steps]
+        error = data.target[products][:, weeks] - data.centre[products][:, origins, steps]
+        short = error[..., None] - quantiles * spread[..., None]
+        level = torch.tensor(LEVELS)
+        pinball = torch.maximum(level * short, (level - 1) * short).sum(-1)
+        weight = valid[products][:, origins, steps] * data.weight[products][:, None, None]
+        return (pinball * weight).sum() / weight.sum().clamp(min=1e-9)
+
+
+def train(data: Data, valid: Tensor, *, steps: int, seed: int, size: dict[str, Any]) -> Network:
+    """Train on the rows that are valid (N, T, H), with a learning rate that falls to 0 along a cosine."""
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    network = Network(data.past.shape[2], data.x.shape[2], int(data.category.max()) + 1, **size)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    n_products, weeks = data.target.shape
+    for _ in range(steps):
+        products = torch.randperm(n_products, generator=generator)[:_PRODUCTS_A_STEP]
+        ahead = torch.rand(weeks, data.steps, generator=generator).argsort(dim=1)[:, :_STEPS_AHEAD_A_ORIGIN]
+        optimiser.zero_grad()
+        network.loss(data, products, ahead, valid).backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+    return network.eval()
+
+
+def to_tensor(values: np.ndarray) -> Tensor:
+    """Single precision; what is not a number is 0."""
+    return torch.nan_to_num(torch.tensor(values, dtype=torch.float32))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Run torch on one thread (sums in one order, so that a seed gives one network) and leave its seed as it was."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,85 @@
+"""Forecasts of products that were never sold, from their attributes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from sklearn.linear_model import RidgeCV
+from sklearn.model_selection import LeaveOneOut, cross_val_predict
+from sklearn.preprocessing import OneHotEncoder
+
+from .base import Forecaster
+from .grid import FOURIER_PAIRS, columns, design
+from .pooled import PooledRegression
+
+LEAST_PRODUCTS = 5
+"""Fewer known products tell nothing of a new one."""
+
+_PENALTIES = np.logspace(-1, 3, 9)
+_SMEARING = (np.arange(199) + 0.5) / 199
+
+
+class Newcomers(Forecaster):
+    """The level of a new product from its category and price, its answer to prices from all products.
+
+    A ridge regression explains each known product's mean of log(1 + units) by its category, its regular price,
+    and that price relative to its category's. Discount, promotion, rivals and season then act as they do on the
+    average product (`PooledRegression`). Intervals are quantiles of the errors made in forecasting each known
+    product from all others (leave-one-out), which is what happens to a new one: they are wide. The mean is Duan's
+    smearing estimate (1983) over the same errors.
+
+    A `future` of products that were fitted is forecast likewise, as if they were new.
+    """
+
+    def _fit(self, history: pd.DataFrame) -> None:
+        if len(self.products_) < LEAST_PRODUCTS:
+            raise ValueError(
+                f"Newcomers: the panel must hold {LEAST_PRODUCTS} products or more; got {len(self.products_)}"
+            )
+        pooled = PooledRegression()
+        pooled._fit(history)
+        self.seasonal_ = pooled.state_.seasonal
+        self.coefficients_ = pooled.state_.coefficients.mean(axis=0)
+        # The price level is part of what explains a product's own level.
+        self.coefficients_[columns(history).index("log_regular")] = 0.0
+        self.middle_ = pooled.state_.middle.mean(axis=0)
+        sold = history[history["demand"].notna() & (history.groupby("product")["units"].cumsum() > 0)]
+        products = sold.groupby("product")["log_regular"].mean().to_frame()
+        products["category"] = self.covariates_.category[products.index]
+        self.category_price_ = products.groupby("category")["log_regular"].mean()
+        rest = pd.Series(np.log1p(sold["demand"].to_numpy()) - self._answer(sold), index=sold.index)
+        level = rest.groupby(sold["product"]).mean()
+        self.encoder_ = OneHotEncoder(handle_unknown="ignore", sparse_output=False).fit(products[["category"]])
+        attributes = self._attributes(products)
+        self.model_ = RidgeCV(alphas=_PENALTIES).fit(attributes, level)
+        guess = cross_val_predict(RidgeCV(alphas=_PENALTIES), attributes, level, cv=LeaveOneOut())
+        self.errors_ = rest.to_numpy() - sold["product"].map(dict(zip(level.index, guess, strict=True))).to_numpy()
+
+    def _update(self, history: pd.DataFrame) -> None:
+        """What a new product sells does not depend on where the history ends."""
+
+    def _check_products(self, rows: pd.DataFrame) -> None:
+        """Every product may be asked for."""
+
+    def _forecast(self, future: pd.DataFrame, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        category = future["product"].map(self.covariates_.category)
+        if "category" in future:
+            category = category.fillna(future["category"])
+        attributes = self._attributes(future.assign(category=category.fillna("")))
+        centre = self.model_.predict(attributes) + self._answer(future)
+        spread = np.quantile(self.errors_, _SMEARING)
+        mean = np.expm1(centre[:, None] + spread).clip(0.0).mean(axis=1)
+        return mean, np.expm1(centre[:, None] + np.quantile(self.errors_, levels))
+
+    def _answer(self, rows: pd.DataFrame) -> np.ndarray:
+        """What prices, promotions and rivals of the week add to the log (R,)."""
+        departure = design(rows) - self.middle_
+        if not self.seasonal_:
+            departure[:, -2 * FOURIER_PAIRS :] = 0.0
+        return departure @ self.coefficients_
+
+    def _attributes(self, rows: pd.DataFrame) -> np.ndarray:
+        """Log regular price, the same relative to the category's mean (0 for an unknown one), category flags."""
+        relative = (rows["log_regular"] - rows["category"].map(self.category_price_)).fillna(0.0)
+        flags = np.asarray(self.encoder_.transform(rows[["category"]]))
+        return np.column_stack([rows["log_regular"].to_numpy(), relative.to_numpy(), flags])

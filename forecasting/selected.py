@@ -1,0 +1,211 @@
+"""The forecaster to use: for each product the mean of those that did best on its own later weeks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from scipy import stats
+from sklearn.base import clone
+
+from .backtest import rolling_forecasts, score
+from .base import QUANTILES, Forecaster
+from .lstm import Lstm
+from .naive import MovingAverage, SeasonalNaive
+from .newcomers import LEAST_PRODUCTS, Newcomers
+from .pooled import PooledRegression
+from .sarimax import Sarimax
+from .smoothing import ExponentialSmoothing, Intermittent
+
+_PRIOR_WEEKS = 4
+_MOST_STRETCH = 5.0
+_LEVELS = (0.01, *QUANTILES[:2], 0.25, 0.5, 0.75, *QUANTILES[-2:], 0.99)
+"""Symmetric: the first and the last are the widest interval that is calibrated, and so on inwards."""
+
+
+def candidates(*, seed: int = 0) -> dict[str, Forecaster]:
+    """Return every forecaster of this package with its defaults, by the name that tables give it."""
+    return {
+        "moving-average": MovingAverage(),
+        "seasonal-naive": SeasonalNaive(),
+        "exponential-smoothing": ExponentialSmoothing(),
+        "intermittent": Intermittent(),
+        "sarimax": Sarimax(),
+        "pooled-regression": PooledRegression(),
+        "lstm": Lstm(seed=seed),
+    }
+
+
+class Selected(Forecaster):
+    """For each product, the mean of the candidates that forecast its last weeks best; new products too.
+
+    Selection is by rolling origin, never in-sample: every candidate is fitted to the weeks before the last
+    `horizon`, then forecasts all the weeks that remain from each origin among them, its history moving on but
+    its parameters not. A candidate's absolute errors (of the median) in a series, relative to those of all
+    candidates, are drawn towards its mean over all series, as a dozen weeks alone would pick the luckiest. The
+    `combine` best are averaged, quantile by quantile: combinations beat the single best one more often than not
+    (Bates and Granger 1969; Lichtendahl, Grushka-Cockayne and Winkler 2013). Last, intervals that
+    covered less on those weeks than they claim are stretched around the median, in logs, until they would have
+    (split conformal: Lei et al. 2018).
+
+    Products that were not fitted are forecast by `Newcomers` (their `category` in `future`, where known), if
+    five products or more were.
+
+    Args:
+        forecasters: candidates by name; by default `candidates(seed=seed)`.
+        combine: number of candidates averaged for each product.
+        horizon: last weeks on which to judge, and most weeks ahead judged; a third of a shorter history.
+        n_jobs: processes (joblib); the result does not depend on it.
+        seed: of the default candidates.
+
+    Attributes:
+        scores_: a row for each candidate: figures of `backtest` on the judged weeks, pooled, and `chosen`, the share
+            of products that use it.
+        selection_: a row for each product: relative error of each candidate (1: the mean of all), drawn towards the
+            pooled one, and `chosen`, names joined by "+".
+        models_: the candidates in use, by name, fitted to the whole history.
+        failures_: reasons of the products that a candidate in use could not fit, by "name: product".
+    """
+
+    def __init__(
+        self,
+        forecasters: Mapping[str, Forecaster] | None = None,
+        *,
+        combine: int = 3,
+        horizon: int = 12,
+        n_jobs: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.forecasters = forecasters
+        self.combine = combine
+        self.horizon = horizon
+        self.n_jobs = n_jobs
+        self.seed = seed
+
+    def _fit(self, history: pd.DataFrame) -> None:
+        named = self._candidates()
+        judged: Any = Parallel(n_jobs=self.n_jobs)(
+            delayed(_judge)(forecaster, history, self.horizon) for forecaster in named.values()
+        )
+        tables = {name: rows for name, (rows, _) in zip(named, judged, strict=True)}
+        self._choose(tables)
+        used = [name for name in named if (self.choice_ == name).any(axis=None)]
+        self.scores_ = pd.DataFrame(
+            [
+                {"forecaster": name, **score(rows), **run, "chosen": (self.choice_ == name).any(axis=1).mean()}
+                for (name, rows), (_, run) in zip(tables.items(), judged, strict=True)
+            ]
+        )
+        self._calibrate(tables)
+        fitted = Parallel(n_jobs=self.n_jobs)(delayed(_fitted)(named[name], history) for name in used)
+        self.models_: dict[str, Forecaster] = dict(zip(used, cast(Any, fitted), strict=True))
+        self.failures_ = {
+            f"{name}: {product}": reason
+            for name, model in self.models_.items()
+            for product, reason in model.failures_.items()
+            if (self.choice_.loc[[product]] == name).any(axis=None)
+        }
+        enough = len(self.products_) >= LEAST_PRODUCTS
+        self.newcomers_: Newcomers | None = Newcomers().fit(history) if enough else None
+
+    def _update(self, history: pd.DataFrame) -> None:
+        self.models_ = {name: model.updated(history) for name, model in self.models_.items()}
+        if self.newcomers_ is not None:
+            self.newcomers_ = self.newcomers_.updated(history)
+
+    def _check_products(self, rows: pd.DataFrame) -> None:
+        if self.newcomers_ is None:
+            super()._check_products(rows)
+
+    def _forecast(self, future: pd.DataFrame, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        names = [f"q{level}" for level in levels]
+        new = ~future["product"].isin(self.products_).to_numpy()
+        mean, bands = np.empty(len(future)), np.empty((len(future), len(levels)))
+        if new.any():
+            # All rows: the rivals of a new product are among the known ones.
+            assert self.newcomers_ is not None
+            table = self.newcomers_.predict(future, quantiles=levels.tolist())[new]
+            mean[new], bands[new] = table["mean"], table[names]
+        if not new.all():
+            known = future[~new]
+            wanted = ["mean", "q0.5", *names]
+            tables = {
+                name: model.predict(known, quantiles=np.union1d(levels, 0.5).tolist())[wanted].to_numpy()
+                for name, model in self.models_.items()
+            }
+            combined = _combine(tables, self.choice_.loc[known["product"]])
+            mean[~new], bands[~new] = combined[:, 0], self._stretched(combined[:, 1:], levels)
+        return mean, bands
+
+    def _candidates(self) -> dict[str, Forecaster]:
+        named = dict(candidates(seed=self.seed) if self.forecasters is None else self.forecasters)
+        if not 1 <= self.combine <= len(named):
+            raise ValueError(f"Selected: combine must lie in 1..{len(named)} candidates; got {self.combine}")
+        return named
+
+    def _choose(self, tables: Mapping[str, pd.DataFrame]) -> None:
+        """Rank the candidates of each product; `choice_` holds the names of the best (product x rank)."""
+        errors = pd.DataFrame(
+            {name: (rows["units"] - rows["q0.5"]).abs().groupby(rows["product"]).sum() for name, rows in tables.items()}
+        ).reindex(self.products_)
+        # Nothing to tell of products that came in the judged weeks: they get what is best for all.
+        relative = errors.div(errors.mean(axis=1).where(lambda mean: mean > 0), axis=0)
+        pooled = relative.mean().fillna(1.0)
+        weeks = next(iter(tables.values())).groupby("product")["week"].nunique().reindex(self.products_).fillna(0)
+        trust = weeks / (weeks + _PRIOR_WEEKS)
+        shrunk = relative.fillna(pooled).mul(trust, axis=0) + np.outer(1 - trust, pooled)
+        order = np.argsort(shrunk.to_numpy(), axis=1, kind="stable")[:, : self.combine]
+        self.choice_ = pd.DataFrame(shrunk.columns.to_numpy(dtype=object)[order], index=self.products_)
+        names = self.choice_.apply("+".join, axis=1)
+        self.selection_ = shrunk.assign(chosen=names).rename_axis("product").reset_index()
+
+    def _calibrate(self, tables: Mapping[str, pd.DataFrame]) -> None:
+        """Keep how far, in logs from the median, intervals must be stretched to cover what they claim."""
+        rows = next(iter(tables.values()))
+        values = {name: table[[f"q{level}" for level in _LEVELS]].to_numpy() for name, table in tables.items()}
+        bands = np.log1p(_combine(values, self.choice_.loc[rows["product"]]))
+        inner = len(_LEVELS) // 2
+        error = np.log1p(rows["units"].to_numpy()) - bands[:, inner]
+        side = np.where(error[:, None] >= 0, bands[:, -inner:], bands[:, :inner][:, ::-1]) - bands[:, [inner]]
+        ratio = np.abs(error[:, None]) / np.maximum(np.abs(side), 1e-9)
+        claimed = 2 * np.array(_LEVELS[-inner:]) - 1
+        stretch = [np.quantile(ratio[:, k], width) for k, width in enumerate(claimed)]
+        # A dozen weeks, with their common shocks, can show that intervals are too narrow; not that they are too wide.
+        self.stretch_ = np.clip(stretch, 1.0, _MOST_STRETCH)
+
+    def _stretched(self, bands: np.ndarray, levels: np.ndarray) -> np.ndarray:
+        """Stretch quantiles (R, 1 + Q), of which the first is the median, to those of `levels` (R, Q)."""
+        middle, logs = np.log1p(bands[:, :1]), np.log1p(bands[:, 1:])
+        factor = np.interp(
+            np.abs(stats.norm.ppf(levels)), stats.norm.ppf(_LEVELS[-len(self.stretch_) :]), self.stretch_
+        )
+        return np.expm1(middle + factor * (logs - middle))
+
+
+def _judge(forecaster: Forecaster, history: pd.DataFrame, horizon: int) -> tuple[pd.DataFrame, dict[str, float]]:
+    """Forecasts of the last weeks from every origin among them, with failures and seconds."""
+    started = time.perf_counter()
+    weeks = np.sort(history["week"].unique())
+    if len(weeks) < 2:
+        raise ValueError(f"Selected: the panel must hold 2 weeks or more; got {len(weeks)}; use MovingAverage")
+    judged = max(min(horizon, len(weeks) // 3), 1)
+    rows, failures = rolling_forecasts(
+        forecaster, history, origins=list(weeks[-judged - 1 : -1]), horizon=judged, refit=False, quantiles=_LEVELS
+    )
+    return rows, {"failures": failures, "seconds": time.perf_counter() - started}
+
+
+def _fitted(forecaster: Forecaster, history: pd.DataFrame) -> Forecaster:
+    return cast(Forecaster, clone(forecaster)).fit(history)
+
+
+def _combine(values: Mapping[str, np.ndarray], choice: pd.DataFrame) -> np.ndarray:
+    """Mean over a row's chosen forecasters of R rows' values (R, Q); choice: names (R, combine)."""
+    row = np.arange(len(choice))
+    stacked = np.stack(list(values.values()))
+    ranks = [stacked[pd.Index(list(values)).get_indexer(pd.Index(choice[rank])), row] for rank in choice]
+    return np.mean(ranks, axis=0)

@@ -1,0 +1,114 @@
+"""Exponential smoothing and, for seldom-sold products, the Teunter-Syntetos-Babai method."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from statsmodels.tools.sm_exceptions import ConvergenceWarning
+from statsmodels.tsa.exponential_smoothing.ets import ETSModel
+
+from .series import CannotFit, SeriesForecaster, filled
+
+_MIN_WEEKS = 8
+_TSB_GRID = (0.02, 0.05, 0.1, 0.2, 0.3)
+
+
+class ExponentialSmoothing(SeriesForecaster):
+    r"""ETS(A, N, N) of log units: simple exponential smoothing in its state-space form (Hyndman et al. 2008).
+
+    Level and smoothing are estimated by maximum likelihood with statsmodels. The log forecast is normal with
+    variance :math:`\\sigma^2 (1 + (h - 1) \\alpha^2)` (their table 6.1) h weeks ahead; the mean is that of
+    the log-normal. A trend is left out: a year of weekly sales shows none that lasts. A series that is too short
+    or does not converge is forecast by the mean of its last four weeks and counted in `failures_`.
+    """
+
+    def _fit_series(self, series: pd.DataFrame) -> _Ets:
+        target = np.log1p(filled(series))
+        if len(target) < _MIN_WEEKS:
+            raise CannotFit(f"{len(target)} weeks since the first sale, {_MIN_WEEKS} are needed")
+        if np.ptp(target) == 0:
+            raise CannotFit("the units never changed")
+        with warnings.catch_warnings():
+            # Counted below instead.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            results: Any = ETSModel(target).fit(disp=False)
+        if not results.mle_retvals["converged"]:
+            raise CannotFit("the likelihood did not converge")
+        errors = target - results.fittedvalues
+        smoothing, start = float(results.params[0]), float(results.params[1])
+        return _Ets.of(series, smoothing, start, float(np.sqrt(np.mean(errors**2))))
+
+
+@dataclass(frozen=True)
+class _Ets:
+    smoothing: float
+    start: float
+    deviation: float
+    level: float
+
+    @classmethod
+    def of(cls, series: pd.DataFrame, smoothing: float, start: float, deviation: float) -> _Ets:
+        level = start
+        for value in np.log1p(filled(series)):
+            level += smoothing * (value - level)
+        return cls(smoothing, start, deviation, level)
+
+    def updated(self, series: pd.DataFrame) -> _Ets:
+        return _Ets.of(series, self.smoothing, self.start, self.deviation)
+
+    def forecast(self, future: pd.DataFrame, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        spread = self.deviation * np.sqrt(1 + (future["step"].to_numpy() - 1) * self.smoothing**2)
+        # The log-normal factor of one week: that of a far one explodes with the drift of the level.
+        mean = np.expm1(np.full(len(future), self.level + self.deviation**2 / 2))
+        return mean, np.expm1(self.level + np.outer(spread, stats.norm.ppf(levels)))
+
+
+class Intermittent(SeriesForecaster):
+    """The method of Teunter, Syntetos and Babai (2011), with negative-binomial intervals.
+
+    The probability of a sale and the size of a sale are smoothed apart; the forecast is their product. Of the
+    Croston family this is the one whose forecast falls while nothing is sold: Croston's and the Syntetos-Boylan
+    correction of its bias change only when something is, so a product that died would be ordered for ever.
+    Both smoothing constants are chosen on a grid by squared one-step error.
+    """
+
+    def _fit_series(self, series: pd.DataFrame) -> _Tsb:
+        demand = filled(series)
+        fits = (_Tsb.of(demand, *pair) for pair in itertools.product(_TSB_GRID, repeat=2))
+        return min(fits, key=lambda fit: fit.squared_error)
+
+
+@dataclass(frozen=True)
+class _Tsb:
+    chance_smoothing: float
+    size_smoothing: float
+    mean: float
+    squared_error: float
+
+    @classmethod
+    def of(cls, demand: np.ndarray, chance_smoothing: float, size_smoothing: float) -> _Tsb:
+        sold = demand > 0
+        chance, size = sold.mean(), demand[sold].mean() if sold.any() else 0.0
+        total = 0.0
+        for value in demand:
+            total += (value - chance * size) ** 2
+            chance += chance_smoothing * ((value > 0) - chance)
+            if value > 0:
+                size += size_smoothing * (value - size)
+        return cls(chance_smoothing, size_smoothing, chance * size, total / len(demand))
+
+    def updated(self, series: pd.DataFrame) -> _Tsb:
+        return _Tsb.of(filled(series), self.chance_smoothing, self.size_smoothing)
+
+    def forecast(self, future: pd.DataFrame, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        mean = max(self.mean, 1e-9)
+        # Less variance than Poisson's cannot be told from chance in a series this thin.
+        variance = max(self.squared_error, 1.001 * mean)
+        bands = stats.nbinom.ppf(levels, mean**2 / (variance - mean), mean / variance)
+        return np.full(len(future), self.mean), np.tile(bands, (len(future), 1))
