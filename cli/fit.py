@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.markup import escape
+from rich.table import Table
 
-from ._options import emit, json_option, progress_console, say, seed_option, write_json
+from ._options import emit, json_option, progress_console, say, seed_option, show, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ..data import Tables
+
+_FORECASTERS = (
+    "selected",
+    "moving-average",
+    "seasonal-naive",
+    "exponential-smoothing",
+    "intermittent",
+    "sarimax",
+    "pooled-regression",
+    "lstm",
+)
 
 
 @click.command(name="fit")
@@ -22,12 +36,27 @@ if TYPE_CHECKING:
 @click.option("--categories", type=click.IntRange(min=1), default=5, show_default=True, help="Categories to price.")
 @click.option("--per-category", type=click.IntRange(min=2), default=6, show_default=True, help="Products in each.")
 @click.option(
+    "--forecaster",
+    type=click.Choice(_FORECASTERS),
+    default=_FORECASTERS[0],
+    show_default=True,
+    help="One for all products; selected: the best for each, by backtest.",
+)
+@click.option(
     "--currency", default="currency", show_default=True, help="What the money is called in tables and report."
 )
 @seed_option
 @json_option
 def command(
-    dataset: Path, out: Path, holdout: int, categories: int, per_category: int, currency: str, seed: int, as_json: bool
+    dataset: Path,
+    out: Path,
+    holdout: int,
+    categories: int,
+    per_category: int,
+    forecaster: str,
+    currency: str,
+    seed: int,
+    as_json: bool,
 ) -> None:
     """Fit demand, price response, trend, segments and recommender on DATASET, a folder made by `repricer data import`.
 
@@ -46,6 +75,7 @@ def command(
         name=scenario_name(out.resolve().name),
         seed=seed,
         holdout_weeks=holdout,
+        forecaster=forecaster,
         currency=currency,
     )
     if as_json:
@@ -53,6 +83,8 @@ def command(
         return
     for line in fit_lines(fit):
         say(line)
+    show(_backtest_table(fit))
+    show(_fidelity_table(fit))
     say(f"Scenario: {out}. Next: repricer train {out}")
 
 
@@ -65,9 +97,11 @@ def fit_to_folder(
     seed: int,
     currency: str,
     holdout_weeks: int = 12,
+    forecaster: str = _FORECASTERS[0],
 ) -> dict[str, Any]:
     """Fit, check the fit against the weeks kept out, write scenario and fit report; returns the report."""
     from ..evaluation import fidelity
+    from ..forecasting import candidates
     from ..scenarios import save_scenario
     from ..scenarios.fitting import fit_market
 
@@ -76,9 +110,17 @@ def fit_to_folder(
             progress_console.print(f"  fitting {what} …", style="dim")
 
     spec, fit = fit_market(
-        tables, products, name=name, seed=seed, holdout_weeks=holdout_weeks, currency=currency, on_step=step
+        tables,
+        products,
+        name=name,
+        seed=seed,
+        holdout_weeks=holdout_weeks,
+        currency=currency,
+        forecaster=candidates(seed=seed).get(forecaster),
+        on_step=step,
     )
-    fit["fidelity"] = fidelity(spec, seed=seed)
+    held_out = {row["forecaster"]: row["wape"] for row in fit["backtest"]}
+    fit["fidelity"] = fidelity(spec, seed=seed) | {"benchmark_wape": held_out["moving-average"]}
     fit["scores"] = _scores(fit)
     save_scenario(spec, out)
     write_json(out / "fit.json", fit)
@@ -95,6 +137,8 @@ def _scores(fit: dict[str, Any]) -> dict[str, Any]:
         "moving_average_wape": held_out["moving-average"],
         "simulated_wape": fit["fidelity"]["wape"],
         "simulated_bias": fit["fidelity"]["bias"],
+        "simulated_cover80": fit["fidelity"]["calibration"]["cover80"],
+        "simulated_cover95": fit["fidelity"]["calibration"]["cover95"],
         "implausible_elasticities": sum(row["implausible"] for row in response),
         "median_elasticity": sorted(row["shrunk"] for row in response)[len(response) // 2],
         "trend_error": fit["trend"]["score"],
@@ -117,14 +161,51 @@ def fit_lines(fit: dict[str, Any]) -> list[str]:
             f"{row['outside_share']:.0%} leave without buying{' (cut to the bound)' if row['clamped'] else ''}"
             for row in fit["category_response"]
         ),
+        *_exposure_lines(fit),
         f"reference price: effect {reference['coefficient']:.3f} (s.e. {reference['se']:.3f}), "
         f"{'kept' if reference['used'] else 'left out'}",
         f"trend, one week ahead: {', '.join(_trend_error(row) for row in trend['scores'])}; the market uses the {trend['used']}",
         *_customer_lines(fit),
         f"fitted market at the prices really charged: off by {s['simulated_wape']:.1%} of units a product and week, "
-        f"{s['simulated_bias']:+.1%} in all",
+        f"{s['simulated_bias']:+.1%} in all; {s['simulated_cover80']:.0%} of true sales inside the simulated 80% intervals",
     ]
     return lines
+
+
+def _backtest_table(fit: dict[str, Any]) -> Table:
+    table = Table(title="forecasts of the weeks kept out, all steps ahead")
+    table.add_column("forecaster")
+    for heading in ("WAPE", "bias", "MASE", "in 80%", "in 95%", "failed fits", "products"):
+        table.add_column(heading, justify="right")
+    used = {row["forecaster"]: row["chosen"] for row in fit.get("selection", [])}
+    for row in fit["backtest"]:
+        name = row["forecaster"]
+        cells = [f"{row['wape']:.1%}", f"{row['bias']:+.1%}", f"{row['mase']:.2f}"]
+        cells += [f"{row['cover80']:.0%}", f"{row['cover95']:.0%}", str(row["failures"])]
+        table.add_row(name, *cells, f"{used[name]:.0%}" if name in used else "")
+    return table
+
+
+def _fidelity_table(fit: dict[str, Any]) -> Table:
+    table = Table(title="units sold in the weeks kept out, and by the fitted market at the prices really charged")
+    table.add_column("product")
+    for heading in ("sold", "simulated", "difference"):
+        table.add_column(heading, justify="right")
+    for row in fit["fidelity"]["products"]:
+        sold, simulated = row["actual_units"], row["simulated_units"]
+        change = f"{simulated / sold - 1:+.0%}" if sold else ""
+        table.add_row(escape(row["name"]), f"{sold:,.0f}", f"{simulated:,.0f}", change)
+    return table
+
+
+def _exposure_lines(fit: dict[str, Any]) -> list[str]:
+    if "exposure_effect" not in fit:
+        return []
+    effect = fit["exposure_effect"]
+    return [
+        f"displays and mailers: in all stores they sell {math.expm1(effect['coefficient']):+.0%} (s.e. {effect['se']:.2f} in "
+        f"logs); prices alone have elasticity {effect['elasticity_alone']:.2f} (s.e. {effect['elasticity_alone_se']:.2f})"
+    ]
 
 
 def _trend_error(row: dict[str, Any]) -> str:

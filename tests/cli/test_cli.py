@@ -87,3 +87,10 @@ def test_wrong_input_is_one_line_and_exit_code_2(arguments, words, tmp_path, mon
 def test_unknown_command_and_option_are_exit_code_2():
     assert "No such command 'trian'" in run("trian", code=2).stderr
     assert "No such option" in run("scenarios", "--josn", code=2).stderr
+
+
+def test_fit_offers_every_forecaster():
+    from repricer.cli.fit import _FORECASTERS
+    from repricer.forecasting import candidates
+
+    assert _FORECASTERS[1:] == tuple(candidates())
