@@ -3,20 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..scenarios import MarketSpec
-from .choice import Choice
 from .fastmath import compiled, exponential, logarithm
 from .random import derive, normal, uniform
 from .selling import DEMAND
-from .state import (
-    LOST,
-    REGIME,
-    Floats,
-    MarketState,
-    Outcome,
-)
 
 _ZERO, _ONE, _TINY = np.float32(0), np.float32(1), np.float32(1e-30)
 # Streams that a market's products share, counted from `first_common`; shocks take one a category.
@@ -24,9 +14,10 @@ MARKOV, SHOCK = 0, 1
 CUSTOMERS = 1 << 20
 
 
-def first_common(spec: MarketSpec) -> int:
+@compiled
+def first_common(segments, products):
     """Counter of the first stream behind those of the products."""
-    return spec.sizes["N"] * (DEMAND + spec.sizes["K"])
+    return products * (DEMAND + segments)
 
 
 @compiled
@@ -49,13 +40,15 @@ def draw_shocks(persistence, deviation, keys, counter, shock):
 
 
 @compiled
-def move_loyalty(memory, price_effect, stockout_effect, bounds, regular, paid, price, mean, demand, lost, loyalty):
-    """Loyalty of each segment, (K, E), after what it paid and what it missed.
-
-    price_effect, stockout_effect: (K,). bounds: (low, high). paid: (K, N, E) or (0, N, E).
-    """
+def move_loyalty(p, paid, price, mean, demand, lost, loyalty):
+    """Loyalty of each segment, (K, E), after what it paid and what it missed; p: `Shifts`. paid: (K, N, E) or (0, N, E)."""
     segments, products, markets = mean.shape
+    memory, price_effect, stockout_effect, bounds = p.loyalty_memory, p.price_effect, p.stockout_effect, p.bounds
     wanted, target = np.empty(markets, mean.dtype), np.empty(markets, mean.dtype)
+    missed = np.empty_like(lost)
+    for n in range(products):
+        for e in range(markets):
+            missed[n, e] = lost[n, e] / max(demand[n, e], _ONE)
     for k in range(segments):
         wanted[:] = _ZERO
         target[:] = _ZERO
@@ -64,69 +57,37 @@ def move_loyalty(memory, price_effect, stockout_effect, bounds, regular, paid, p
             for e in range(markets):
                 wanted[e] += mean[k, n, e]
             for e in range(markets):
-                target[e] += price_effect[k] * mean[k, n, e] * logarithm(regular[n] / charged[n, e])
+                target[e] += price_effect[k] * mean[k, n, e] * logarithm(p.regular[n] / charged[n, e])
             for e in range(markets):
-                target[e] -= stockout_effect[k] * mean[k, n, e] * lost[n, e] / max(demand[n, e], _ONE)
+                target[e] -= stockout_effect[k] * mean[k, n, e] * missed[n, e]
         for e in range(markets):
             moved = memory * loyalty[k, e] + (_ONE - memory) * exponential(target[e] / max(wanted[e], _TINY))
             loyalty[k, e] = min(max(moved, bounds[0]), bounds[1]) if wanted[e] > _ZERO else loyalty[k, e]
 
 
-def open_context(spec: MarketSpec, state: MarketState, keys: NDArray[np.uint64]) -> None:
-    """Draw what the opening of an episode leaves to chance, in place: the first regime and the first shocks."""
-    first = first_common(spec)
-    if spec.regimes is not None:
-        draw_regimes(np.cumsum(spec.regimes.initial)[None], keys, first + MARKOV, state.clock[REGIME])
-    if spec.shocks is not None:
-        shock = state.context[state.layout.shock]
-        draw_shocks(0.0, spec.shocks.volatility, keys, first + SHOCK, shock)
+@compiled
+def arrival_multiplier(p, shape, loyalty, shock):
+    """(C * K, E) what loyalty, (K, E), and shocks, (C, E), make of the arrivals, or (0, E) where neither moves."""
+    categories, segments = shape
+    moves = p.loyal or p.shocked
+    multiplier = np.ones((categories * segments if moves else 0, loyalty.shape[1]), np.float32)
+    less = p.volatility * p.volatility / np.float32(2)
+    for g in range(multiplier.shape[0]):
+        if p.loyal:
+            multiplier[g] = loyalty[g % segments]
+        if p.shocked:
+            row = shock[g // segments]
+            # Less half the variance: the mean of the multiplier is one.
+            for e in range(row.size):
+                multiplier[g, e] *= exponential(row[e] - less)
+    return multiplier
 
 
-def arrival_multiplier(spec: MarketSpec, state: MarketState) -> Floats:
-    """(C * K, E) what loyalty and shocks make of the arrivals, or (0, E) where neither moves."""
-    segments, categories, _ = (spec.sizes[letter] for letter in "KCR")
-    if spec.loyalty is None and spec.shocks is None:
-        return np.empty((0, state.period.size), np.float32)
-    multiplier = np.ones((categories, segments, state.period.size), np.float32)
-    if spec.loyalty is not None:
-        multiplier *= state.context[state.layout.loyalty]
-    if spec.shocks is not None:
-        # Less half the variance: the mean of the multiplier is one.
-        shock = state.context[state.layout.shock] - np.float32(spec.shocks.volatility**2 / 2)
-        multiplier *= np.exp(shock)[:, None]
-    return multiplier.reshape(categories * segments, -1)
-
-
-def move_context(
-    spec: MarketSpec,
-    state: MarketState,
-    keys: NDArray[np.uint64],
-    outcome: Outcome,
-    choice: Choice,
-    paid: Floats,
-    demand: Floats,
-) -> None:
-    """Move loyalty, shocks and regime of the state that opens the next period, in place."""
-    first = first_common(spec)
-    if spec.loyalty is not None:
-        rules, single = spec.loyalty, np.float32
-        move_loyalty(
-            single(rules.memory),
-            rules.price_effect.astype(single),
-            rules.stockout_effect.astype(single),
-            (single(rules.low), single(rules.high)),
-            spec.products.regular_price.astype(single),
-            paid,
-            outcome.price,
-            choice.mean,
-            demand,
-            outcome.money[LOST],
-            state.context[state.layout.loyalty],
-        )
-    if spec.shocks is not None:
-        deviation = spec.shocks.volatility * np.sqrt(1 - spec.shocks.persistence**2)
-        shock = state.context[state.layout.shock]
-        draw_shocks(spec.shocks.persistence, deviation, keys, first + SHOCK, shock)
-    if spec.regimes is not None:
-        cumulative = np.cumsum(spec.regimes.transition, axis=1)
-        draw_regimes(cumulative, keys, first + MARKOV, state.clock[REGIME])
+@compiled
+def open_context(p, choice, initial, keys, regime, shock):
+    """Draw what the opening of an episode leaves to chance: the first regimes, (E,), and the first shocks, (C, E)."""
+    first = first_common(*choice.quality.shape)
+    if p.transition.size:
+        draw_regimes(initial, keys, first + MARKOV, regime)
+    if p.shocked:
+        draw_shocks(_ZERO, p.volatility, keys, first + SHOCK, shock)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..scenarios.families import Family
 from .choosing import choose, product_season, read_calendar
+from .fastmath import compiled
 from .parameters import EXTENSION, ChoiceParameters
 
 Array = NDArray
@@ -33,7 +34,7 @@ class Situation(NamedTuple):
     rival_price: Array
     multiplier: Array
     waiting: Array
-    scale: float = 1.0
+    scale: np.floating
 
 
 class Choice(NamedTuple):
@@ -58,44 +59,43 @@ class Choice(NamedTuple):
     effect: Array
 
 
-def mean_demand(
-    p: ChoiceParameters,
-    now: Situation,
-    family: Family | None = None,
-    *,
-    by_segment: bool = True,
-    detail: bool = True,
-) -> Choice:
+def mean_demand(p: ChoiceParameters, now: Situation, family: Family | None = None) -> Choice:
     """Mean units that the segments want of each product, stock limits aside (a sold-out product is not chosen).
 
-    family: the function of an extension's demand family. by_segment, detail: whether `Choice.mean`, and the weights and
-    totals of every segment, are wanted; without them the market is faster.
+    family: the function of an extension's demand family.
     """
-    segments, products = p.quality.shape
-    categories, markets, dtype = p.rate.shape[0], now.period.size, p.quality.dtype
-    kept = segments if detail or p.family == EXTENSION else 1
-    weight = np.empty((kept, products, markets), dtype)
-    calendar = np.empty((3, categories, markets), dtype)
-    choice = Choice(
-        weight=weight,
-        lifted=np.empty_like(weight) if now.shown.size else weight,
-        mean=np.empty((segments if by_segment or p.family == EXTENSION else 0, products, markets), dtype),
-        units=np.empty((products, markets), dtype),
-        total=np.empty((kept, categories, markets), dtype),
-        rival_units=np.empty(now.rival_price.shape, dtype),
-        waiting=np.empty(now.waiting.shape, dtype),
-        arrivals=calendar[0],
-        season=calendar[1],
-        path=calendar[2],
-        effect=np.empty((products, markets), dtype),
-    )
+    choice = room_for_choice(p, now, True, True)
     if p.family == EXTENSION:
         assert family is not None, "an extension's family needs its function"
         _extension_demand(p, now, family, choice)
-        return choice
-    scratch = np.empty((products + categories + 1, markets), dtype)
-    choose(p, now.period, now.regime, now[2:11], dtype.type(now.scale), scratch, tuple(choice))
+    else:
+        choose(p, now, choice)
     return choice
+
+
+@compiled
+def room_for_choice(p, now, by_segment, detail):
+    """An empty `Choice`. by_segment, detail: with the means, and with the weights and totals, of every segment."""
+    segments, products = p.quality.shape
+    categories, markets, dtype = p.rate.shape[0], now.period.size, now.price.dtype
+    kept = segments if detail else 1
+    weight, calendar = np.empty((kept, products, markets), dtype), np.empty((3, categories, markets), dtype)
+    lifted = weight
+    if now.shown.shape[0]:
+        lifted = np.empty_like(weight)
+    return Choice(
+        weight,
+        lifted,
+        np.empty((segments if by_segment else 0, products, markets), dtype),
+        np.empty((products, markets), dtype),
+        np.empty((kept, categories, markets), dtype),
+        np.empty(now.rival_price.shape, dtype),
+        np.empty(now.waiting.shape, dtype),
+        calendar[0],
+        calendar[1],
+        calendar[2],
+        np.empty((products, markets), dtype),
+    )
 
 
 def _extension_demand(p: ChoiceParameters, now: Situation, family: Family, choice: Choice) -> None:
@@ -103,14 +103,14 @@ def _extension_demand(p: ChoiceParameters, now: Situation, family: Family, choic
     read_calendar(p, now.period, now.regime, choice.arrivals, choice.season, choice.path)
     choice.arrivals[:] *= now.scale
     c = p.category
-    product_season(p, now.period, choice.season, choice.effect)
+    product_season(c, p.quality_path, now.period, choice.season, choice.effect)
     if p.gain.size:
         gap = now.reference - now.price if p.linear_reference else np.log(now.reference / now.price)
         choice.effect[:] += np.where(gap > 0, p.gain[:, None], p.loss[:, None]) * gap
     paid = now.paid if now.paid.shape[0] else now.price
     utility = p.quality[:, :, None] - p.sensitivity[:, :, None] * choice.path[c] * paid + choice.effect
     if p.promotion.size:
-        utility = utility + np.log(p.promotion)[:, :, None] * now.promoted
+        utility = utility + p.promotion[:, :, None] * now.promoted
     choice.weight[:] = np.where(now.available > 0, np.clip(family(utility), 0, 1), 0)
     share = p.share.T[:, c, None]
     customers = choice.arrivals[c] * share

@@ -39,13 +39,13 @@ def read_calendar(p, period, regime, arrivals, season, path):
 
 
 @compiled
-def product_season(p, period, season, effect):
+def product_season(category, quality_path, period, season, effect):
     """(N, E) utility that the period adds to each product: of its category's season and of its own path."""
     for n in range(effect.shape[0]):
-        effect[n] = season[p.category[n]]
-    for n in range(p.quality_path.shape[0]):
+        effect[n] = season[category[n]]
+    for n in range(quality_path.shape[0]):
         for e in range(period.size):
-            effect[n, e] += p.quality_path[n, period[e]]
+            effect[n, e] += quality_path[n, period[e]]
 
 
 @compiled
@@ -74,6 +74,16 @@ def logit_weights(quality, sensitivity, felt, effect, available, out):
 
 
 @compiled
+def promoted_weights(quality, sensitivity, lift, felt, effect, promoted, available, out):
+    """As `logit_weights`, with the utility of being on promotion, (N,), where promoted, (N, E), is 1."""
+    for n in range(out.shape[0]):
+        q, b, more = quality[n], sensitivity[n], lift[n]
+        for e in range(out.shape[1]):
+            weight = exponential(q - b * felt[n, e] + effect[n, e] + more * promoted[n, e])
+            out[n, e] = weight if available[n, e] > _ZERO else _ZERO
+
+
+@compiled
 def add_by_category(category, weight, total):
     """Sum of the weights of each category, added to (C, E) totals."""
     for n in range(weight.shape[0]):
@@ -83,12 +93,12 @@ def add_by_category(category, weight, total):
 
 
 @compiled
-def rival_weights(category, quality, sensitivity, price, path, season, out, total):
-    """exp(utility) of the rival offers, (R, E), added to the totals."""
+def rival_weights(category, quality, sensitivity, felt, season, out, total):
+    """exp(utility) of the rival offers, (R, E), added to the totals; felt: price times the path."""
     for r in range(out.shape[0]):
         c, q, b = category[r], quality[r], sensitivity[r]
         for e in range(out.shape[1]):
-            out[r, e] = exponential(q - b * (path[c, e] * price[r, e]) + season[c, e])
+            out[r, e] = exponential(q - b * felt[r, e] + season[c, e])
         for e in range(out.shape[1]):
             total[c, e] += out[r, e]
 
@@ -104,20 +114,10 @@ def single_probability(family, quality, sensitivity, path, paid, effect, availab
 
 
 @compiled
-def lift_promoted(factor, promoted, weight):
-    """Multiply the weights of products on promotion by their factors, (N,)."""
-    for n in range(weight.shape[0]):
-        more = factor[n] - _ONE
-        for e in range(weight.shape[1]):
-            weight[n, e] *= _ONE + more * promoted[n, e]
-
-
-@compiled
-def promote(factor, promoted, effect):
-    """Add the utility of being on promotion, where probabilities are cut and a factor would not do."""
-    more = np.log(factor)
+def promote(lift, promoted, effect):
+    """Add the utility of being on promotion."""
     for e in range(effect.size):
-        effect[e] += more * promoted[e]
+        effect[e] += lift * promoted[e]
 
 
 @compiled
@@ -147,10 +147,28 @@ def add_shares(category, weight, factor, units):
 
 
 @compiled
-def per_weight(arrivals, total, out):
-    """Customers over the denominator of the logit."""
-    for e in range(out.size):
-        out[e] = arrivals[e] / total[e]
+def share(category, weight, factor, mean, units):
+    """As `add_shares`, where the units of the segment are kept, too."""
+    for n in range(weight.shape[0]):
+        c = category[n]
+        for e in range(weight.shape[1]):
+            mean[n, e] = weight[n, e] * factor[c, e]
+        for e in range(weight.shape[1]):
+            units[n, e] += mean[n, e]
+
+
+@compiled
+def per_weight(arrivals, share, k, multiplier, total, out):
+    """(C, E) customers of segment k over the denominator of the logit. multiplier: (C * K, E) or (0, E)."""
+    for c in range(out.shape[0]):
+        part = share[c, k]
+        if multiplier.shape[0]:
+            g = c * share.shape[1] + k
+            for e in range(out.shape[1]):
+                out[c, e] = arrivals[c, e] * part * multiplier[g, e] / total[c, e]
+        else:
+            for e in range(out.shape[1]):
+                out[c, e] = arrivals[c, e] * part / total[c, e]
 
 
 @compiled
@@ -175,22 +193,23 @@ def segment_arrivals(arrivals, share, multiplier, out):
 
 
 @compiled
-def segment_weights(p, k, felt, paid, available, shown, promoted, effect, path, weight, lifted, total):
-    """Weights of segment k without and with the slot, (N, E), and the denominators before rivals, (C, E)."""
-    if p.family != MNL:
-        for n in range(felt.shape[0]):
-            felt_effect = effect[n].copy()
-            if p.promotion.size:
-                promote(p.promotion[k, n], promoted[n], felt_effect)
-            constants = (p.quality[k, n], p.sensitivity[k, n], path[p.category[n]], paid[n], felt_effect, available[n])
-            single_probability(p.family, *constants, weight[n])
-        return
-    logit_weights(p.quality[k], p.sensitivity[k], felt, effect, available, weight)
-    if p.promotion.size:
-        lift_promoted(p.promotion[k], promoted, weight)
-    if shown.size:
-        lift_shown(p.lift[k], shown[k], weight, lifted)
-    add_by_category(p.category, lifted, total)
+def single_weights(p, k, now, paid, effect, path, weight):
+    """Probabilities of a segment in the families with one product a category."""
+    for n in range(weight.shape[0]):
+        felt_effect = effect[n].copy()
+        if p.promotion.size:
+            promote(p.promotion[k, n], now.promoted[n], felt_effect)
+        constants = (p.quality[k, n], p.sensitivity[k, n], path[p.category[n]], paid[n], felt_effect, now.available[n])
+        single_probability(p.family, *constants, weight[n])
+
+
+@compiled
+def logit_segment(quality, sensitivity, promotion, felt, effect, promoted, available, weight):
+    """Weights of a segment without the slot, (N, E)."""
+    if promoted.shape[0]:
+        promoted_weights(quality, sensitivity, promotion, felt, effect, promoted, available, weight)
+    else:
+        logit_weights(quality, sensitivity, felt, effect, available, weight)
 
 
 @compiled
@@ -202,69 +221,79 @@ def expected_later(p, k, felt, available, effect, spare, later):
 
 
 @compiled
-def choose(p, period, regime, now, scale, scratch, out):
-    """Fill `out`, the arrays of a `Choice`, for E markets.
+def choose(p, now, out):
+    """Fill `out`, a `Choice`, from the `Situation` of E markets.
 
-    now: (price, reference, available, paid, shown, promoted, rival_price, multiplier, waiting) of a `Situation`. scale:
-    share of the period. scratch: (N + C + 1, E). Where `out` has no room for weights or means of every segment (first axis
-    1 or 0) only what the drawn sales need is kept.
+    Where `out` has no room for weights or means of every segment (first axis 1 or 0) only what the drawn sales need is kept.
     """
-    price, reference = now[:2]
-    _, _, mean, units, total, rival_units, _, arrivals, season, path, effect = out
-    products = price.shape[0]
-    read_calendar(p, period, regime, arrivals, season, path)
-    if scale != _ONE:
-        arrivals *= scale
-    product_season(p, period, season, effect)
+    read_calendar(p, now.period, now.regime, out.arrivals, out.season, out.path)
+    if now.scale != _ONE:
+        out.arrivals[:] *= now.scale
+    product_season(p.category, p.quality_path, now.period, out.season, out.effect)
     if p.gain.size:
-        add_reference_effect(p.linear_reference, p.gain, p.loss, price, reference, effect)
-    units[:] = _ZERO
-    rival_units[:] = _ZERO
-    total[:] = _ONE
+        add_reference_effect(p.linear_reference, p.gain, p.loss, now.price, now.reference, out.effect)
+    out.units[:] = _ZERO
+    out.rival_units[:] = _ZERO
+    out.total[:] = _ONE
     if p.family == CHEAPEST:
-        choose_cheapest(p, now, arrivals, season, path, effect, mean, units, rival_units)
-        return
-    felt = scratch[:products]
-    times_path(p.category, price, path, felt)
-    choose_logit(p, period, now, felt, scratch[products:], out)
+        choose_cheapest(p, now, out)
+    else:
+        choose_logit(p, now, out)
 
 
 @compiled
-def choose_logit(p, period, now, felt, scratch, out):
+def choose_logit(p, now, out):
     """The part of `choose` that goes segment by segment: the logit, and the families with one product a category.
 
-    felt: (N, E) list prices times the path. scratch: (C + 1, E).
+    What it calls in every round takes single arrays: a group of twenty would cost more than a small market's loop.
     """
-    price, reference, available, paid, shown, promoted, rival_price, multiplier, pool = now
-    weight, lifted, mean, units, total, rival_units, waiting, arrivals, season, path, effect = out
-    factor, row, rival, later = scratch[:-1], scratch[-1], np.empty_like(rival_price), np.empty_like(arrivals)
+    arrivals, path, season, units, effect, waiting = (
+        out.arrivals,
+        out.path,
+        out.season,
+        out.units,
+        out.effect,
+        out.waiting,
+    )
+    category, promoted, available, shown = p.category, now.promoted, now.available, now.shown
+    felt, factor, rival = np.empty_like(units), np.empty_like(arrivals), np.empty_like(now.rival_price)
+    rival_felt, later = np.empty_like(rival), np.empty_like(arrivals)
+    times_path(category, now.price, path, felt)
+    times_path(p.rival_category, now.rival_price, path, rival_felt)
     expected, expected_effect, spare = felt, felt, felt
     if waiting.shape[0]:
         expected, expected_effect, spare = np.empty_like(felt), np.empty_like(felt), np.empty_like(felt)
-        times_path(p.category, reference, path, expected)
-        product_season(p, period, season, expected_effect)
+        times_path(category, now.reference, path, expected)
+        product_season(category, p.quality_path, now.period, season, expected_effect)
     for k in range(p.quality.shape[0]):
-        w = k if weight.shape[0] > 1 else 0
-        if k > w:
-            total[w] = _ONE
-        prices = paid[k] if paid.shape[0] else price
-        if paid.shape[0]:
-            times_path(p.category, prices, path, felt)
-        goods = (felt, prices, available, shown, promoted, effect, path)
-        segment_weights(p, k, *goods, weight[w], lifted[w], total[w])
+        w = k if out.weight.shape[0] > 1 else 0
+        weight, lifted, total = out.weight[w], out.lifted[w], out.total[w]
+        total[:] = _ONE
+        if now.paid.shape[0]:
+            times_path(category, now.paid[k], path, felt)
+        if p.family == MNL:
+            lift = p.promotion[k]
+            logit_segment(p.quality[k], p.sensitivity[k], lift, felt, effect, promoted, available, weight)
+            if shown.shape[0]:
+                lift_shown(p.lift[k], shown[k], weight, lifted)
+            add_by_category(category, lifted, total)
+        else:
+            single_weights(p, k, now, now.paid[k] if now.paid.shape[0] else now.price, effect, path, weight)
         if rival.shape[0]:
-            offers = (p.rival_category, p.rival_quality[k], p.rival_sensitivity[k], rival_price, path, season)
-            rival_weights(*offers, rival, total[w])
+            rival_weights(
+                p.rival_category, p.rival_quality[k], p.rival_sensitivity[k], rival_felt, season, rival, total
+            )
         if waiting.shape[0]:
             expected_later(p, k, expected, available, expected_effect, spare, later)
-        share_out(p, k, arrivals, multiplier, pool, total[w], later, row, factor, waiting)
-        if mean.shape[0]:
-            mean[k] = _ZERO
-            add_shares(p.category, lifted[w], factor, mean[k])
-            add(mean[k], units)
+            share_waiting(p, k, arrivals, now.multiplier, now.waiting, total, later, factor, waiting)
         else:
-            add_shares(p.category, lifted[w], factor, units)
-        add_shares(p.rival_category, rival, factor, rival_units)
+            per_weight(arrivals, p.share, k, now.multiplier, total, factor)
+        if out.mean.shape[0]:
+            share(category, lifted, factor, out.mean[k], units)
+        else:
+            add_shares(category, lifted, factor, units)
+        if rival.shape[0]:
+            add_shares(p.rival_category, rival, factor, out.rival_units)
 
 
 @compiled
@@ -276,22 +305,22 @@ def add(values, total):
 
 
 @compiled
-def share_out(p, k, arrivals, multiplier, pool, total, later, row, factor, waiting):
-    """(C, E) customers of a segment over the denominator of the logit, and those who wait."""
+def share_waiting(p, k, arrivals, multiplier, pool, total, later, factor, waiting):
+    """As `per_weight`, where a share of the customers waits."""
+    row = np.empty_like(arrivals[0])
     for c in range(arrivals.shape[0]):
         g = c * p.quality.shape[0] + k
         segment_arrivals(arrivals[c], p.share[c, k], multiplier[g] if multiplier.shape[0] else row[:0], row)
-        if waiting.shape[0]:
-            patient = (p.strategic_share[k], p.patience[k], row, pool[g], total[c], later[c])
-            per_weight_waiting(*patient, factor[c], waiting[g])
-        else:
-            per_weight(row, total[c], factor[c])
+        patient = (p.strategic_share[k], p.patience[k], row, pool[g], total[c], later[c])
+        per_weight_waiting(*patient, factor[c], waiting[g])
 
 
 @compiled
-def choose_cheapest(p, now, arrivals, season, path, effect, mean, units, rival_units):
+def choose_cheapest(p, now, out):
     """The lowest price of each category takes all of a segment who can pay it; equal lowest prices share them."""
-    price, _, available, paid, _, promoted, rival_price, multiplier, _ = now
+    price, available, paid, promoted, rival_price = now.price, now.available, now.paid, now.promoted, now.rival_price
+    multiplier, arrivals, season, path, effect = now.multiplier, out.arrivals, out.season, out.path, out.effect
+    mean, units, rival_units = out.mean, out.units, out.rival_units
     segments, markets = p.quality.shape[0], price.shape[1]
     for k in range(segments):
         prices = paid[k] if paid.shape[0] else price
@@ -305,7 +334,7 @@ def choose_cheapest(p, now, arrivals, season, path, effect, mean, units, rival_u
                     if p.category[n] == c:
                         u = p.quality[k, n] - p.sensitivity[k, n] * path[c, e] * prices[n, e] + effect[n, e]
                         if p.promotion.size:
-                            u += np.log(p.promotion[k, n]) * promoted[n, e]
+                            u += p.promotion[k, n] * promoted[n, e]
                         wins = available[n, e] > 0 and prices[n, e] == lowest
                         bought = customers * min(max(u, 0.0), 1.0) if wins else 0.0
                         units[n, e] += bought

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from .fastmath import compiled, exponential, inlined, logarithm
-from .random import BLOCK
+from .fastmath import compiled, exponential, inlined, logarithm, merged
+from .random import BLOCK, STRIDE, empty_block, fill_block
 
 _ZERO, _ONE, _FOUR, _FIVE, _TWELVE = np.float32(0), np.float32(1), np.float32(4), np.float32(5), np.float32(12)
 _BLOCK_LIMIT, _NEGLIGIBLE, _MOST_TERMS = np.float32(64.0), np.float32(1e-7), 2000
@@ -29,25 +29,41 @@ def few_sales(chances, share, stock, out):
 @compiled
 def expected_sales(mean, overdispersion, stock, out):
     """E[min(demand, stock)]; demand is Poisson, or negative binomial under a gamma multiplier."""
-    shorts, mass, beyond = np.empty(BLOCK, mean.dtype), np.empty(BLOCK, mean.dtype), np.empty(BLOCK, mean.dtype)
+    rate, limit, covered = np.empty(BLOCK, mean.dtype), np.empty(BLOCK, mean.dtype), np.empty(BLOCK, mean.dtype)
+    scratch = (
+        rate,
+        limit,
+        covered,
+        np.empty(BLOCK, mean.dtype),
+        np.empty(BLOCK, mean.dtype),
+        np.empty(BLOCK, mean.dtype),
+    )
     for n in range(mean.shape[0]):
         variance = overdispersion[n]
         for first in range(0, mean.shape[1], BLOCK):
-            last = min(first + BLOCK, mean.shape[1])
-            scarce, hard = np.int32(0), np.int32(0)
-            for e in range(first, last):
-                short = np.int32(stock[n, e] <= ample(mean[n, e], variance))
-                alone = short & np.int32(mean[n, e] > _BLOCK_LIMIT)
-                out[n, e] = mean[n, e]
-                scarce = np.int32(scarce | (short ^ alone))
-                hard = np.int32(hard | alone)
-            block = slice(first, last)
-            if scarce:
-                _expected_block(mean[n, block], variance, stock[n, block], shorts, mass, beyond, out[n, block])
-            if hard:
-                for e in range(first, last):
-                    if mean[n, e] > _BLOCK_LIMIT:
-                        out[n, e] = _expected_sale(float(mean[n, e]), float(variance), float(stock[n, e]))
+            fill_block(mean, n, first, rate)
+            fill_block(stock, n, first, limit)
+            _expected_block(variance, scratch)
+            empty_block(covered, n, first, out)
+
+
+@merged
+def _expected_block(variance, scratch):
+    """As `expected_sales` for a block: the lanes that may run short go in step, large means one by one."""
+    rate, limit, covered = scratch[:3]
+    scarce, hard = np.int32(0), np.int32(0)
+    for j in range(BLOCK):
+        short = np.int32(limit[j] <= ample(rate[j], variance))
+        alone = short & np.int32(rate[j] > _BLOCK_LIMIT)
+        covered[j] = rate[j]
+        scarce = np.int32(scarce | (short ^ alone))
+        hard = np.int32(hard | alone)
+    if scarce:
+        _cover_block(variance, scratch)
+    if hard:
+        for j in range(BLOCK):
+            if rate[j] > _BLOCK_LIMIT:
+                covered[j] = _expected_sale(float(rate[j]), float(variance), float(limit[j]))
 
 
 @inlined
@@ -56,31 +72,54 @@ def ample(rate, variance):
     return rate + (_FIVE + _TWELVE * variance) * np.sqrt(rate + variance * rate * rate) + _FOUR
 
 
-@compiled
-def _expected_block(rate, variance, stock, shorts, mass, beyond, out):
+@merged
+def _cover_block(variance, scratch):
     """The sum of P(demand > k) over k below the stock, the lanes that may run short in step.
 
     P(k + 1) / P(k) is rate (1 + k variance) / ((1 + rate variance) (k + 1)): negative binomial, Poisson for variance 0.
     """
-    for j in range(out.size):
-        shorts[j] = np.float32(np.int32(stock[j] <= ample(rate[j], variance)) & np.int32(rate[j] <= _BLOCK_LIMIT))
-    for j in range(out.size):
-        mass[j] = exponential(-logarithm(_ONE + variance * rate[j]) / variance if variance > _ZERO else -rate[j])
-    for j in range(out.size):
+    rate, stock, covered, mass, beyond, ratio = scratch
+    if variance > _ZERO:
+        for j in range(BLOCK):
+            mass[j] = exponential(-logarithm(_ONE + variance * rate[j]) / variance)
+    else:
+        for j in range(BLOCK):
+            mass[j] = exponential(-rate[j])
+    for j in range(BLOCK):
+        short = np.int32(stock[j] <= ample(rate[j], variance)) & np.int32(rate[j] <= _BLOCK_LIMIT)
         # A lane with ample stock must not depend on the company it keeps: it takes no part.
-        beyond[j] = (_ONE - mass[j]) * shorts[j]
-    for j in range(out.size):
-        out[j] = min(stock[j], _ZERO) if shorts[j] > _ZERO else rate[j]
-    for k in range(_MOST_TERMS):
-        here, step, going = np.float32(k), (_ONE + np.float32(k) * variance) / np.float32(k + 1), np.int32(0)
-        for j in range(out.size):
-            counts = np.int32(stock[j] > here) & np.int32(beyond[j] > _NEGLIGIBLE)
-            out[j] += beyond[j] if counts else _ZERO
-            mass[j] *= step * rate[j] / (_ONE + variance * rate[j])
-            beyond[j] -= mass[j]
-            going = np.int32(going | counts)
+        beyond[j] = _ONE - mass[j] if short else _ZERO
+        covered[j] = min(stock[j], _ZERO) if short else rate[j]
+        ratio[j] = rate[j] / (_ONE + variance * rate[j])
+    for k in range(0, _MOST_TERMS, STRIDE):
+        a, b, c, d = np.float32(k), np.float32(k + 1), np.float32(k + 2), np.float32(k + 3)
+        e, f, g, h = term_step(a, variance), term_step(b, variance), term_step(c, variance), term_step(d, variance)
+        going = np.int32(0)
+        for j in range(BLOCK):
+            # Several terms a visit: the lane's numbers stay in registers.
+            lane = (covered[j], mass[j], beyond[j])
+            lane = _add_tail(a, stock[j], ratio[j] * e, lane)
+            lane = _add_tail(b, stock[j], ratio[j] * f, lane)
+            lane = _add_tail(c, stock[j], ratio[j] * g, lane)
+            going = np.int32(going | (np.int32(stock[j] > d) & np.int32(lane[2] > _NEGLIGIBLE)))
+            covered[j], mass[j], beyond[j] = _add_tail(d, stock[j], ratio[j] * h, lane)
         if going == 0:
             return
+
+
+@inlined
+def term_step(k, variance):
+    """The part of P(k + 1) / P(k) that is the same in all lanes."""
+    return (_ONE + k * variance) / (k + _ONE)
+
+
+@inlined
+def _add_tail(k, stock, ratio, lane):
+    """The chance of more than k customers counts where the stock is larger; the next chance is this ratio of the last."""
+    units, term, rest = lane
+    units += rest if (stock > k) & (rest > _NEGLIGIBLE) else _ZERO
+    term *= ratio
+    return units, term, rest - term
 
 
 @compiled

@@ -9,84 +9,51 @@ counterfactuals are one period long, in expected money, and leave stock limits a
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .choice import Choice, Situation
 from .choosing import add_reference_effect, lift_shown, logit_weights, product_season, segment_arrivals, times_path
 from .fastmath import compiled
-from .parameters import MNL, ChoiceParameters
+from .parameters import MNL
 
 _ZERO = np.float32(0)
 
 
-def charges(
-    p: ChoiceParameters,
-    now: Situation,
-    choice: Choice,
-    credit_price: NDArray[np.float32],
-    runner_up: NDArray[np.int64],
-    cost: NDArray[np.float32],
-) -> NDArray[np.float32]:
-    """(N, E) currency to take off each product's own money.
+@compiled
+def charge_products(plan, now, choice, credit_price, runner_up, charge):
+    """Add to the (N, E) currency to take off each product's own money.
 
     credit_price: (N,) list price of the counterfactual, without discount or promotion. runner_up: (K, E), who gets the
-    slot in the counterfactual, or (0, E). cost: (N,) currency per unit, zero where revenue counts.
+    slot in the counterfactual, or (0, E).
     """
-    charge = np.zeros(choice.units.shape, np.float32)
+    p = plan.choice
     # Elsewhere a category has one product, nobody to take from; `cheapest` has no closed form and goes without.
-    if p.family == MNL:
-        arrays = (choice.weight, choice.lifted, choice.total, choice.arrivals, choice.season, choice.path)
-        _charge(
-            p,
-            now.price,
-            now.paid,
-            now.reference,
-            now.available,
-            now.shown,
-            runner_up,
-            now.multiplier,
-            now.period,
-            credit_price,
-            cost,
-            arrays,
-            charge,
-        )
-    return charge
-
-
-@compiled
-def _charge(
-    p, price, paid, reference, available, shown, runner_up, multiplier, period, credit_price, cost, arrays, charge
-):
-    weight, lifted, total, arrivals, season, path = arrays
-    segments, products, markets = weight.shape
-    base, margin, felt, effect = (
-        np.empty_like(price),
-        np.empty_like(price),
-        np.empty_like(price),
-        np.empty_like(price),
-    )
-    customers, row = np.empty_like(arrivals), np.empty(markets, price.dtype)
-    for n in range(products):
+    if p.family != MNL:
+        return
+    base, margin = np.empty_like(now.price), np.empty_like(now.price)
+    felt, effect = np.empty_like(now.price), np.empty_like(now.price)
+    customers, row = np.empty_like(choice.arrivals), np.empty_like(choice.arrivals[0])
+    for n in range(felt.shape[0]):
         felt[n] = credit_price[n]
-    product_season(p, period, season, effect)
+    product_season(p.category, p.quality_path, now.period, choice.season, effect)
     if p.gain.size:
-        add_reference_effect(p.linear_reference, p.gain, p.loss, felt, reference, effect)
-    times_path(p.category, felt, path, felt)
-    for k in range(segments):
-        for c in range(arrivals.shape[0]):
-            g = c * segments + k
-            segment_arrivals(
-                arrivals[c], p.share[c, k], multiplier[g] if multiplier.shape[0] else row[:0], customers[c]
-            )
-        logit_weights(p.quality[k], p.sensitivity[k], felt, effect, available, base)
-        if shown.size:
-            lift_shown(p.lift[k], shown[k], base, base)
-        for n in range(products):
-            margin[n] = (paid[k, n] if paid.shape[0] else price[n]) - cost[n]
-        if shown.size:
-            charge_slots(p, k, shown[k], runner_up[k], weight[k], margin, customers, charge)
-        charge_prices(p.category, lifted[k], base, margin, customers, total[k], charge)
+        add_reference_effect(p.linear_reference, p.gain, p.loss, felt, now.reference, effect)
+    times_path(p.category, felt, choice.path, felt)
+    for k in range(p.quality.shape[0]):
+        weight, lifted, total = choice.weight[k], choice.lifted[k], choice.total[k]
+        for c in range(customers.shape[0]):
+            g = c * p.quality.shape[0] + k
+            multiplier = now.multiplier[g] if now.multiplier.shape[0] else row[:0]
+            segment_arrivals(choice.arrivals[c], p.share[c, k], multiplier, customers[c])
+        logit_weights(p.quality[k], p.sensitivity[k], felt, effect, now.available, base)
+        if now.shown.shape[0]:
+            lift_shown(p.lift[k], now.shown[k], base, base)
+        for n in range(felt.shape[0]):
+            # Only where profit counts are there costs.
+            cost = plan.money.unit_cost[n] if plan.sections.profit else _ZERO
+            for e in range(felt.shape[1]):
+                margin[n, e] = (now.paid[k, n, e] if now.paid.shape[0] else now.price[n, e]) - cost
+        if now.shown.shape[0]:
+            charge_slots(p, k, now.shown[k], runner_up[k], weight, margin, customers, charge)
+        charge_prices(p.category, lifted, base, margin, customers, total, charge)
 
 
 @compiled

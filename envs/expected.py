@@ -85,6 +85,7 @@ def choice_at(
         rival_price=across(their if rival_price is None else rival_price, rivals),
         multiplier=np.empty((0, rows)),
         waiting=np.zeros((waits, rows)),
+        scale=np.float64(1.0),
     )
     return mean_demand(_parameters(spec), situation, family_function(spec.demand.family))
 

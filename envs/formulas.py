@@ -6,6 +6,9 @@ calls on whole arrays. Arrays lie (…, N, E), rows for learners (E, …).
 
 from __future__ import annotations
 
+import functools
+from typing import NamedTuple
+
 import numpy as np
 from numba.extending import register_jitable
 from numpy.typing import NDArray
@@ -17,7 +20,6 @@ from ..pricing.guardrails import (
     NO_GRID,
     RULES,
     TICK,
-    Guardrails,
     capped_discount,
     discount_steps,
     nearest_step,
@@ -28,7 +30,7 @@ from ..pricing.guardrails import (
 from ..pricing.layout import ActionLayout, price_multiplier
 from .choosing import add
 from .fastmath import compiled, inlined, logarithm
-from .state import LAST_UNITS, LIST_PRICE, ON_HAND, PIPELINE, REFERENCE_PRICE, Floats, MarketState
+from .state import LAST_UNITS, LIST_PRICE, ON_HAND, PERIOD, PIPELINE, REFERENCE_PRICE, REGIME, shared_rows
 
 for _formula in (
     price_multiplier,
@@ -45,35 +47,18 @@ for _formula in (
 ):
     register_jitable(error_model="numpy")(_formula)
 
-_ZERO, _ONE, _LIMIT = np.float32(0), np.float32(1), np.float32(FEATURE_LIMIT)
+_ZERO, _HALF, _ONE, _LIMIT = np.float32(0), np.float32(0.5), np.float32(1), np.float32(FEATURE_LIMIT)
 _BITS, _NONE = tuple(np.int32(1 << i) for i in range(len(RULES))), np.int32(0)
 _MOVING = len(MOVING_FEATURES)
 _BLOCK = 64
 
 
-def guard(
-    rules: Guardrails, constants: tuple, proposed: Floats, discount: Floats | None, in_force: Floats
-) -> tuple[Floats, Floats | None, NDArray[np.uint16]]:
-    """`Guardrails.apply` for prices (N, E) and discounts (K, N, E): allowed prices, discounts and trail.
-
-    constants: of the rules, as `Guardrails.constants` gives them. in_force: (N, E) list price.
-    """
-    price, trail = np.empty_like(proposed), np.zeros(proposed.shape, np.uint16)
-    guard_prices(proposed, in_force, rules.low, rules.high, constants, price, trail)
-    if discount is None:
-        return price, None, trail
-    allowed = np.empty_like(discount)
-    caps = (np.float32(rules.max_discount), np.float32(rules.max_segment_spread))
-    guard_discounts(discount, price, rules.low, *caps, allowed, trail)
-    return price, allowed, trail
-
-
 @compiled
-def guard_prices(proposed, in_force, low, high, constants, price, trail):
+def guard_prices(proposed, in_force, rules, price, trail):
     """Allowed prices, and which rules changed them."""
-    grid, steps, tick, change, margin_low = constants
+    grid, steps, tick, change, margin_low = rules.grid
     for n in range(price.shape[0]):
-        bounds = (low[n], high[n], margin_low[n])
+        bounds = (rules.low[n], rules.high[n], margin_low[n])
         # Named kinds, not a variable: the loop without a grid then has no branch and goes by SIMD.
         if grid == LADDER:
             _guard_row(LADDER, steps, tick, change, bounds, proposed[n], in_force[n], price[n], trail[n])
@@ -101,10 +86,10 @@ def _guard_row(grid, steps, tick, change, bounds, proposed, in_force, price, tra
 
 
 @compiled
-def guard_discounts(proposed, price, low, cap, spread, allowed, trail):
+def guard_discounts(proposed, price, rules, allowed, trail):
     """Allowed discounts, and which rules changed them."""
     segments, products, markets = proposed.shape
-    least = np.empty(markets, proposed.dtype)
+    low, cap, spread, least = rules.low, rules.cap, rules.spread, np.empty(markets, proposed.dtype)
     for n in range(products):
         least[:] = cap
         for k in range(segments):
@@ -122,31 +107,13 @@ def guard_discounts(proposed, price, low, cap, spread, allowed, trail):
                 allowed[k, n, e] = final
 
 
-def decode(layout: ActionLayout, raw: Floats, base_price: Floats, max_order: Floats) -> dict[str, Floats | None]:
-    """`ActionLayout.decode` for raw rows (E, N * A): price (N, E), discount and recommendation (K, N, E), promotion and
-    order in units (N, E), None where the layout has none. A NaN counts as zero."""
-    products, markets, segments = base_price.size, len(raw), layout.num_segments
-    parts: dict[str, Floats | None] = {
-        "price": np.empty((products, markets), np.float32),
-        "discount": np.empty((segments, products, markets), np.float32) if layout.discounts else None,
-        "recommendation": np.empty((segments, products, markets), np.float32) if layout.recommend else None,
-        "promotion": np.empty((products, markets), np.float32) if layout.promote else None,
-        "order": np.empty((products, markets), np.float32) if layout.order else None,
-    }
-    none, none3 = np.empty((0, markets), np.float32), np.empty((0, products, markets), np.float32)
-    high, low = layout.logs
-    decode_rows(
-        raw.reshape(markets, products, layout.size),
-        base_price,
-        (np.float32(high), np.float32(low), np.float32(layout.max_discount)),
-        parts["price"],
-        none3 if parts["discount"] is None else parts["discount"],
-        none3 if parts["recommendation"] is None else parts["recommendation"],
-        none if parts["promotion"] is None else parts["promotion"],
-        none if parts["order"] is None else parts["order"],
-        max_order,
-    )
-    return parts
+@functools.lru_cache(maxsize=32)
+def decoding(layout: ActionLayout) -> tuple[NDArray[np.int64], tuple[np.float32, np.float32, np.float32]]:
+    """What `decode` needs of a layout: (4,) how many rows of discounts, recommendation scores, promotion scores and orders
+    there are; logs of the price range and the largest discount."""
+    segments, (high, low) = layout.num_segments, layout.logs
+    counts = [segments * layout.discounts, segments * layout.recommend, layout.promote, layout.order]
+    return np.array(counts, np.int64), (np.float32(high), np.float32(low), np.float32(layout.max_discount))
 
 
 @inlined
@@ -156,59 +123,96 @@ def _proper(x):
 
 
 @compiled
-def decode_rows(raw, base_price, scales, price, discount, recommendation, promotion, order, max_order):
-    """Fill the parts from raw (E, N, A), column by column."""
-    log_high, log_low, max_discount = scales
-    for n in range(raw.shape[1]):
-        for e in range(raw.shape[0]):
-            price[n, e] = _proper(raw[e, n, 0])
-        for e in range(raw.shape[0]):
-            price[n, e] = base_price[n] * price_multiplier(price[n, e], log_high, log_low)
-        column = 1
-        for k in range(discount.shape[0]):
-            for e in range(raw.shape[0]):
-                discount[k, n, e] = max(_proper(raw[e, n, column]), _ZERO) * max_discount
-            column += 1
-        for k in range(recommendation.shape[0]):
-            for e in range(raw.shape[0]):
-                recommendation[k, n, e] = _proper(raw[e, n, column])
-            column += 1
-        if promotion.shape[0]:
-            for e in range(raw.shape[0]):
-                promotion[n, e] = _proper(raw[e, n, column])
-            column += 1
-        if order.shape[0]:
-            for e in range(raw.shape[0]):
-                order[n, e] = np.floor(max(_proper(raw[e, n, column]), _ZERO) * max_order[n] + np.float32(0.5))
+def decode(raw, counts, base_price, scales, max_order, out):
+    """`ActionLayout.decode` for raw rows (E, N, A), into (A, N, E): prices, discounts, scores, promotion, orders in units.
 
-
-def market_features(
-    c: FeatureConstants, catalogue_flags: tuple[bool, int, bool], state: MarketState, competitor: Floats, *, fixed: bool
-) -> Floats:
-    """`product_features` of the present state: (E, N, F).
-
-    catalogue_flags: whether there are rivals, how many regimes are seen, whether loyalty is seen. competitor: (N, E) lowest
-    rival price, or (0, E).
+    A NaN counts as zero. counts, scales: see `decoding`.
     """
-    rivals, regimes, loyal = catalogue_flags
-    products, markets = state.lanes.shape[1:]
-    loyalty = state.context[state.layout.loyalty] if loyal else np.empty((0, markets), np.float32)
-    moving = _MOVING + int(rivals) + regimes + len(loyalty)
-    out = np.empty((markets, products, moving + (c.fixed.shape[1] if fixed else 0)), np.float32)
-    tables = (c.time, c.log_season, c.log_outlook, c.log_ahead, c.log_now, c.log_before)
-    observe_moving(state.period, state.lanes, c.log_regular, c.category, tables, out)
+    log_high, log_low, max_discount = scales
+    scores = 1 + counts[0]
+    orders = scores + counts[1] + counts[2]
+    turn(raw, out)
+    for n in range(out.shape[1]):
+        price_of(out[0, n], base_price[n], log_high, log_low)
+        for column in range(1, scores):
+            for e in range(out.shape[2]):
+                out[column, n, e] = max(out[column, n, e], _ZERO) * max_discount
+        for column in range(orders, out.shape[0]):
+            for e in range(out.shape[2]):
+                out[column, n, e] = np.floor(max(out[column, n, e], _ZERO) * max_order[n] + _HALF)
+
+
+@compiled
+def turn(raw, out):
+    """Raw rows (E, N, A) as proper numbers (A, N, E)."""
+    for n in range(raw.shape[1]):
+        for column in range(raw.shape[2]):
+            for e in range(raw.shape[0]):
+                out[column, n, e] = _proper(raw[e, n, column])
+
+
+@compiled
+def price_of(row, base_price, log_high, log_low):
+    """Prices from raw numbers, in place."""
+    for e in range(row.size):
+        row[e] = base_price * price_multiplier(row[e], log_high, log_low)
+
+
+class FeatureTables(NamedTuple):
+    """`FeatureConstants` as the loops want them."""
+
+    time: NDArray[np.float32]
+    log_season: NDArray[np.float32]
+    log_outlook: NDArray[np.float32]
+    log_ahead: NDArray[np.float32]
+    log_now: NDArray[np.float32]
+    log_before: NDArray[np.float32]
+    log_regular: NDArray[np.float32]
+    category: NDArray[np.int64]
+    fixed: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, constants: FeatureConstants) -> FeatureTables:
+        """From those of a catalogue."""
+        return cls(*(getattr(constants, name) for name in cls._fields))
+
+
+@compiled
+def observe(plan, clock, lanes, context, fixed):
+    """`product_features` of the present state: (E, N, F). fixed: with the columns that never change."""
+    tables, sight, markets = plan.sight.tables, plan.sight, clock.shape[1]
+    shared = shared_rows(plan.sections, context)
+    loyalty = shared.loyalty if sight.loyal else shared.loyalty[:0]
+    competitor = lowest_offers(plan.rivals.product, shared.rival_price, lanes.shape[1])
+    moving = _MOVING + int(sight.rivals) + sight.regimes + loyalty.shape[0]
+    out = np.empty((markets, lanes.shape[1], moving + (tables.fixed.shape[1] if fixed else 0)), np.float32)
+    observe_moving(clock[PERIOD], lanes, tables, out)
     if moving > _MOVING:
-        observe_market(state.lanes[LIST_PRICE], competitor, state.regime, regimes, loyalty, out)
+        observe_market(lanes[LIST_PRICE], competitor, clock[REGIME], sight.regimes, loyalty, out)
     if fixed:
-        out[:, :, moving:] = c.fixed
+        for n in range(lanes.shape[1]):
+            for i in range(tables.fixed.shape[1]):
+                for e in range(markets):
+                    out[e, n, moving + i] = tables.fixed[n, i]
     return out
 
 
 @compiled
-def observe_moving(period, lanes, log_regular, category, tables, out):
+def lowest_offers(product, price, products):
+    """(N, E) lowest rival price for each product, inf where there is none; (0, E) where nobody competes."""
+    lowest = np.full((products if price.shape[0] else 0, price.shape[1]), np.float32(np.inf), np.float32)
+    for r in range(price.shape[0]):
+        row = lowest[product[r]]
+        for e in range(row.size):
+            row[e] = min(row[e], price[r, e])
+    return lowest
+
+
+@compiled
+def observe_moving(period, lanes, tables, out):
     """Fill the columns of `MOVING_FEATURES`."""
     products, markets = lanes.shape[1:]
-    time, log_season, log_outlook, log_ahead, log_now, log_before = tables
+    time, log_season, log_outlook, log_ahead, log_now, log_before, log_regular, category, _ = tables
     planes = np.empty((6, products, markets), lanes.dtype)
     same = True
     for e in range(markets):
@@ -224,19 +228,32 @@ def observe_moving(period, lanes, log_regular, category, tables, out):
     surprise(lanes[LAST_UNITS], log_before, time, period, planes[5])
     # In blocks of markets, so that rows half written stay in the nearest cache.
     for first in range(0, markets, _BLOCK):
+        last = min(first + _BLOCK, markets)
         for n in range(products):
-            for e in range(first, min(first + _BLOCK, markets)):
-                t = period[e]
-                out[e, n, 0] = time[t, 0]
-                out[e, n, 1] = time[t, 1]
-                out[e, n, 2] = within_limit(planes[0, n, e])
-                out[e, n, 3] = planes[1, n, e]
-                out[e, n, 4] = within_limit(planes[2, n, e])
-                out[e, n, 5] = planes[3, n, e]
-                out[e, n, 6] = planes[4, n, e]
-                out[e, n, 7] = log_season[t, n]
-                out[e, n, 8] = log_outlook[t, n]
-                out[e, n, 9] = planes[5, n, e]
+            if same:
+                t = period[0]
+                left, log_left, season, outlook = time[t, 0], time[t, 1], log_season[t, n], log_outlook[t, n]
+                for e in range(first, last):
+                    write_row(left, log_left, season, outlook, planes, n, e, out)
+            else:
+                for e in range(first, last):
+                    t = period[e]
+                    write_row(time[t, 0], time[t, 1], log_season[t, n], log_outlook[t, n], planes, n, e, out)
+
+
+@inlined
+def write_row(left, log_left, season, outlook, planes, n, e, out):
+    """The columns of `MOVING_FEATURES` of one product of one market."""
+    out[e, n, 0] = left
+    out[e, n, 1] = log_left
+    out[e, n, 2] = within_limit(planes[0, n, e])
+    out[e, n, 3] = planes[1, n, e]
+    out[e, n, 4] = within_limit(planes[2, n, e])
+    out[e, n, 5] = planes[3, n, e]
+    out[e, n, 6] = planes[4, n, e]
+    out[e, n, 7] = season
+    out[e, n, 8] = outlook
+    out[e, n, 9] = planes[5, n, e]
 
 
 @inlined

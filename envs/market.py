@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..pricing import Action, ActionLayout, MarketView
-from ..pricing.features import feature_constants
 from ..scenarios import MarketSpec, load_scenario
 from .dynamics import Decision, Dynamics
 from .expected import catalogue_of
-from .formulas import decode, guard, market_features
+from .formulas import decode, decoding, guard_prices, observe
 from .rivals import Rivals
 from .state import LIST_PRICE, Floats, MarketState, Outcome
 
@@ -41,7 +40,7 @@ class Market:
         self.catalogue = catalogue_of(self.spec)
         self.dynamics = Dynamics(self.spec, num_markets, seed, draw_rivals=draw_rivals)
         self.rivals = Rivals(self.spec)
-        self._constants = self.spec.guardrails.constants
+        self._by_rule, self._uncharged = np.empty((0, num_markets), np.float32), np.empty(0, np.float32)
         self._numbers = np.arange(num_markets) if numbers is None else numbers
         self.reset()
 
@@ -108,10 +107,8 @@ class Market:
 
     def features(self, *, fixed: bool = True) -> Floats:
         """`product_features` of the present view, (E, N, F), by compiled loops."""
-        catalogue = self.catalogue
-        flags = (catalogue.rivals, len(catalogue.regimes), catalogue.loyal)
-        seen = self.rivals.seen(self.state)
-        return market_features(feature_constants(catalogue), flags, self.state, seen, fixed=fixed)
+        state = self.state
+        return observe(self.dynamics.plan, state.clock, state.lanes, state.context, fixed)
 
     def step(
         self, action: Action, *, credit_price: NDArray[np.float32] | None = None, rival_price: ArrayLike | None = None
@@ -121,14 +118,14 @@ class Market:
         credit_price: (N,) counterfactual prices for `Outcome.charge`, or None for no charges. rival_price: (E, R) what the
         rivals charge, NaN where the scenario's rule decides; all by rule where left out.
         """
-        parts = {
-            "price": _lanes(action.price),
-            "discount": _lanes(action.discount),
-            "recommendation": _lanes(action.recommendation),
-            "promotion": _lanes(action.promotion),
-            "order": _lanes(action.order),
-        }
-        return self._step(parts, _lanes(action.propensity), credit_price, _lanes(rival_price))
+        parts = (action.price, action.discount, action.recommendation, action.promotion, action.order)
+        products, markets = self.spec.sizes["N"], self.num_markets
+        rows = [np.empty((0, products, markets)) if part is None else _lanes(part) for part in parts]
+        rows = [row.reshape(-1, products, markets) for row in rows]
+        counts = np.array([len(row) for row in rows[1:]])
+        asked = np.concatenate(rows, dtype=np.float32)
+        propensity = None if action.propensity is None else _lanes(action.propensity)
+        return self._step(asked, counts, propensity, credit_price, rival_price)
 
     def step_raw(
         self,
@@ -140,67 +137,55 @@ class Market:
         rival_price: ArrayLike | None = None,
     ) -> Outcome:
         """As `step`, from the raw numbers of a learner, (E, N * A)."""
-        parts = decode(layout, raw, base_price, self.max_order)
-        return self._step(parts, None, credit_price, _lanes(rival_price))
+        products = base_price.size
+        asked = np.empty((layout.size, products, self.num_markets), np.float32)
+        counts, scales = decoding(layout)
+        decode(raw.reshape(-1, products, layout.size), counts, base_price, scales, self.max_order, asked)
+        return self._step(asked, counts, None, credit_price, rival_price)
 
     @property
     def max_order(self) -> Floats:
         """(N,) units of the largest order."""
-        return self.spec.stock.max_order_units.astype(np.float32)
+        return self.dynamics.constants.stock.most
 
     def _step(
         self,
-        parts: dict[str, Floats | None],
+        asked: Floats,
+        counts: NDArray[np.int64],
         propensity: Floats | None,
         credit_price: NDArray[np.float32] | None,
-        rival_price: Floats | None,
+        rival_price: ArrayLike | None,
     ) -> Outcome:
         if self.over:
             raise RuntimeError(
                 f"step needs markets that are not over; got {int(self.done.sum())} at their horizon; restart them"
             )
-        before, rules = self.state, self.spec.guardrails
-        proposed, in_force = parts["price"], before.lanes[LIST_PRICE]
-        assert proposed is not None, "every action has prices"
-        price, discount, trail = guard(rules, self._constants, proposed, parts["discount"], in_force)
-        opening, answer = self._rival_prices(before, price, rival_price)
-        now = Decision(
-            price=price,
-            discount=discount,
-            score=parts["recommendation"],
-            promotion=parts["promotion"],
-            order=parts["order"],
-            trail=trail,
-            propensity=propensity,
-            rival_price=opening,
-            rival_answer=answer,
-            credit_price=credit_price,
-        )
-        self.state, outcome = self.dynamics.step(before, now)
+        before = self.state
+        given = self._by_rule if rival_price is None else _lanes(rival_price)
+        if self.rivals.foreign:
+            given = self.rivals.asked(before, self._seen_by_rivals(asked[0]), given)
+        charged = self._uncharged if credit_price is None else credit_price
+        self.state, outcome = self.dynamics.step(before, Decision(asked, counts, propensity, given, charged))
         self._left -= 1
-        if self.spec.competitors is not None:
-            seen = price if answer is not None else in_force
-            self.rivals.learn(before, self.state, seen, outcome)
+        if self.rivals.foreign:
+            within = self.dynamics.constants.rivals.within
+            self.rivals.learn(before, self.state, outcome.price if within else before.lanes[LIST_PRICE], outcome)
         return outcome
 
-    def _rival_prices(
-        self, state: MarketState, our_price: Floats, given: Floats | None
-    ) -> tuple[Floats, Floats | None]:
-        """(R, E) rival prices as the period opens, and from half-period on (None where they do not answer within it)."""
-        rivals = self.spec.competitors
-        opening = state.context[state.layout.rival_price]
-        if rivals is None:
-            return opening, None
-        asked = self.rivals.prices(state, our_price if rivals.answers_within_period else state.lanes[LIST_PRICE])
-        if given is not None:
-            asked = np.where(np.isfinite(given), given, asked)
-        return (opening, asked) if rivals.answers_within_period else (asked, None)
+    def _seen_by_rivals(self, proposed: Floats) -> Floats:
+        """(N, E) the prices that rivals look at: those in force, or ours of this period where they answer within it."""
+        in_force, constants = self.state.lanes[LIST_PRICE], self.dynamics.constants
+        if not constants.rivals.within:
+            return in_force
+        price = np.empty_like(proposed)
+        guard_prices(proposed, in_force, constants.rules, price, np.empty(price.shape, np.uint16))
+        return price
 
     def money(self, outcome: Outcome, *, expected: bool = False) -> NDArray[np.float32]:
         """(E, N) the objective of a period, currency: revenue or profit, drawn or expected."""
         return getattr(outcome, f"expected_{self.spec.market.objective}" if expected else self.spec.market.objective)
 
 
-def _lanes(part: ArrayLike | None) -> Floats | None:
+def _lanes(part: ArrayLike) -> Floats:
     """A part of an action, (E, N) or (E, N, K), as the loops want it: (N, E) or (K, N, E)."""
-    return None if part is None else np.ascontiguousarray(np.asarray(part, dtype=np.float32).T)
+    return np.ascontiguousarray(np.asarray(part, dtype=np.float32).T)

@@ -18,7 +18,7 @@ class ChoiceParameters(NamedTuple):
     """How customers choose. T periods, C categories, N products, K segments, R rival offers, Z regimes.
 
     category: (N,). quality, sensitivity: (K, N). quality_path: (N, T), or (0, T) where flat. rate, season, path: (C, T). share: (C, K). gain, loss: (N,).
-    promotion: (K, N) and lift: (K,), factors of the weight. rival_category: (R,). rival_quality, rival_sensitivity:
+    promotion: (K, N) utility of being on promotion. lift: (K,) factor of the weight in the slot. rival_category: (R,). rival_quality, rival_sensitivity:
     (K, R). regime_utility, regime_sensitivity, regime_arrivals: (Z,). strategic_share, patience: (K,).
     """
 
@@ -63,7 +63,7 @@ class ChoiceParameters(NamedTuple):
             "share": spec.arrivals.segment_share,
             "gain": _OFF if reference is None else reference.gain,
             "loss": _OFF if reference is None else reference.loss,
-            "promotion": empty_pair if promotion is None else np.exp(promotion.lift),
+            "promotion": empty_pair if promotion is None else promotion.lift,
             "lift": _OFF if slots is None else np.exp(slots.lift),
             "rival_quality": empty_pair if rivals is None else rivals.quality,
             "rival_sensitivity": empty_pair if rivals is None else rivals.price_sensitivity,
@@ -85,10 +85,11 @@ class ChoiceParameters(NamedTuple):
 class MoneyParameters(NamedTuple):
     """What a period costs and earns, and what happens to units; all (N,) float32.
 
-    sold_cost, ordered_cost: unit cost, where it is due when sold or when ordered. The others are as in the spec.
+    unit_cost; sold_cost, ordered_cost: the same, where it is due when sold or when ordered. The others are as in the spec.
     """
 
     backlog: bool
+    unit_cost: NDArray
     sold_cost: NDArray
     ordered_cost: NDArray
     order_cost: NDArray
@@ -109,6 +110,7 @@ class MoneyParameters(NamedTuple):
         stock, zeros = spec.stock, np.zeros(spec.sizes["N"])
         cost = spec.products.unit_cost
         values = {
+            "unit_cost": cost,
             "sold_cost": cost if stock.cost_due == "sold" else zeros,
             "ordered_cost": cost if stock.cost_due == "ordered" else zeros,
             "order_cost": stock.order_cost,

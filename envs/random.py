@@ -14,7 +14,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from .fastmath import compiled, exponential, inlined
+from .fastmath import compiled, exponential, inlined, logarithm, merged
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_A = np.uint64(0xBF58476D1CE4E5B9)
@@ -31,6 +31,18 @@ BLOCK = 64
 _BLOCK_LIMIT, _BLOCK_TAIL = np.float32(48.0), np.float32(0.999)
 _S41, _HALF32, _TO_UNIT32 = np.uint64(41), np.float32(0.5), np.float32(2.0**-23)
 _ZERO32, _ONE32, _DONE32 = np.float32(0), np.float32(1), np.float32(-1)
+_TWO32, _FIVE32, _ROOT2, _TINY32 = np.float32(2), np.float32(5), np.float32(math.sqrt(2)), np.float32(1e-30)
+# Terms that a lane adds at a visit.
+STRIDE = 4
+_LARGEST_PART = 64.0
+_S23, _LEAST_VARIANCE = np.uint64(23), 1e-3
+# Coefficients of Giles' single-precision inverse error function, in the middle and in the tails.
+_M0, _M1, _M2 = np.float32(2.81022636e-08), np.float32(3.43273939e-07), np.float32(-3.5233877e-06)
+_M3, _M4, _M5 = np.float32(-4.39150654e-06), np.float32(0.00021858087), np.float32(-0.00125372503)
+_M6, _M7, _M8, _M9 = np.float32(-0.00417768164), np.float32(0.246640727), np.float32(1.50140941), np.float32(2.5)
+_T0, _T1, _T2 = np.float32(-0.000200214257), np.float32(0.000100950558), np.float32(0.00134934322)
+_T3, _T4, _T5 = np.float32(-0.00367342844), np.float32(0.00573950773), np.float32(-0.0076224613)
+_T6, _T7, _T8, _T9 = np.float32(0.00943887047), np.float32(1.00167406), np.float32(2.83297682), np.float32(3.0)
 
 
 @inlined
@@ -94,72 +106,101 @@ def _poisson_inversion(mean: float, u: float) -> float:
 @compiled
 def poisson_lanes(mean, keys, counter, out):
     """Poisson draws of many lanes; lane e is keyed by the counter-th child of keys[e]. mean, out: float32, (lanes,)."""
-    poisson_blocks(mean, keys, counter, block_scratch(), out)
+    poisson_rows(mean.reshape(1, -1), keys, counter, 0, out.reshape(1, -1))
 
 
 @compiled
-def block_scratch():
-    """Room for one block, to be used by many calls of `poisson_blocks`."""
+def poisson_rows(mean, keys, counter, step, out):
+    """As `poisson_lanes` for rows of lanes, (N, E); the counters of two rows are `step` apart."""
     # One by one: arrays unpacked from a table would not count as contiguous.
-    return np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
+    rate, u, drawn = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
+    mass, total = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
+    for n in range(out.shape[0]):
+        offset = _GOLDEN * (np.uint64(counter + n * step) + _ONE)
+        for first in range(0, out.shape[1], BLOCK):
+            fill_block(mean, n, first, rate)
+            stragglers = start_lanes(rate, keys, first, offset, _BLOCK_LIMIT, u)
+            walk_poisson(rate, u, mass, total, drawn)
+            if stragglers:
+                for j in range(min(BLOCK, keys.size - first)):
+                    if u[j] < _ZERO32:
+                        drawn[j] = poisson(float(rate[j]), mix(keys[first + j] + offset))
+            empty_block(drawn, n, first, out)
 
 
-@compiled
-def poisson_blocks(mean, keys, counter, scratch, out):
-    """As `poisson_lanes`, in a given scratch."""
-    u, mass, total = scratch
-    offset = _GOLDEN * (np.uint64(counter) + _ONE)
-    for first in range(0, mean.size, BLOCK):
-        block = mean[first : first + BLOCK]
-        drawn = out[first : first + BLOCK]
-        stragglers = _start_block(block, keys[first : first + BLOCK], offset, u, mass, total, drawn)
-        _walk_block(block, u, mass, total, drawn)
-        if stragglers:
-            for j in range(block.size):
-                if u[j] < _ZERO32:
-                    drawn[j] = poisson(float(block[j]), mix(keys[first + j] + offset))
+@merged
+def fill_block(values, n, first, block):
+    """Take up to BLOCK values of a row from the first on; loops over blocks always run over all lanes, whose number the
+    compiler then knows. Slices would cost more than the block."""
+    lanes = min(BLOCK, values.shape[1] - first)
+    for j in range(lanes):
+        block[j] = values[n, np.uint64(first) + np.uint64(j)]
+    for j in range(lanes, BLOCK):
+        block[j] = _ZERO32
 
 
-@compiled
-def _start_block(mean, keys, offset, u, mass, total, out):
-    """Uniforms and first terms of a block; a lane that must go alone gets u = -1. Returns whether any does."""
+@merged
+def empty_block(block, n, first, values):
+    """Give a block back to its row."""
+    for j in range(min(BLOCK, values.shape[1] - first)):
+        values[n, np.uint64(first) + np.uint64(j)] = block[j]
+
+
+@merged
+def start_lanes(size, keys, first, offset, most, u):
+    """Uniforms of a block; a lane that must go alone gets -1, as its size or the far tail want. Returns whether any does."""
     stragglers = np.int32(0)
-    for j in range(mean.size):
-        share = uniform32(mix(keys[j] + offset))
-        alone = np.int32(mean[j] > _BLOCK_LIMIT) | np.int32(share > _BLOCK_TAIL)
+    lanes = min(BLOCK, keys.size - first)
+    for j in range(lanes, BLOCK):
+        u[j] = _DONE32
+    for j in range(lanes):
+        share = uniform32(mix(keys[np.uint64(first) + np.uint64(j)] + offset))
+        alone = np.int32(size[j] > most) | np.int32(share > _BLOCK_TAIL)
         u[j] = _DONE32 if alone else share
         stragglers = np.int32(stragglers | alone)
-        mass[j] = exponential(-mean[j])
-        total[j] = mass[j]
-        out[j] = _ZERO32
     return stragglers
 
 
-@compiled
-def _walk_block(mean, u, mass, total, out):
+@merged
+def walk_poisson(rate, u, mass, total, drawn):
     """Inversion of all lanes of a block in step, until none is below its uniform."""
-    for k in range(1, 256):
-        reciprocal, going = _RECIPROCAL32[k], np.int32(0)
-        for j in range(mean.size):
-            more = np.int32(u[j] > total[j])
-            out[j] += np.float32(more)
-            going = np.int32(going | more)
-            mass[j] *= mean[j] * reciprocal
-            total[j] += mass[j]
+    for j in range(BLOCK):
+        mass[j] = exponential(-rate[j])
+        total[j] = mass[j]
+        drawn[j] = _ZERO32
+    for k in range(1, 253, STRIDE):
+        going = np.int32(0)
+        a, b, c, d = _RECIPROCAL32[k], _RECIPROCAL32[k + 1], _RECIPROCAL32[k + 2], _RECIPROCAL32[k + 3]
+        for j in range(BLOCK):
+            # Several terms a visit: the lane's numbers stay in registers.
+            lane = (drawn[j], mass[j], total[j])
+            lane = _add_term(u[j], rate[j] * a, lane)
+            lane = _add_term(u[j], rate[j] * b, lane)
+            lane = _add_term(u[j], rate[j] * c, lane)
+            going = np.int32(going | np.int32(u[j] > lane[2]))
+            drawn[j], mass[j], total[j] = _add_term(u[j], rate[j] * d, lane)
         if going == 0:
             return
 
 
+@inlined
+def _add_term(u, ratio, lane):
+    """One more unit where the terms do not reach the uniform yet; the next term is this ratio of the last."""
+    count, term, total = lane
+    count += _ONE32 if u > total else _ZERO32
+    term *= ratio
+    return count, term, total + term
+
+
 @compiled
-def _binomial(count: float, probability: float, none: NDArray, key: np.uint64) -> float:
-    """How many of `count` >= 1 happen: by inversion, in parts of at most 64; none: (65,) chance that none of so many does."""
-    rare = min(probability, 1.0 - probability)
+def _binomial(count: float, rare: float, key: np.uint64) -> float:
+    """How many of `count` >= 1 with probability `rare` <= 0.5 happen: by inversion, in parts of at most 64."""
     happened, part, left = 0.0, 0, count
     odds = rare / (1.0 - rare)
     while left >= 1.0:
-        size = min(left, 64.0)
-        u, k = uniform(derive(key, part)), 0.0
-        mass = none[int(size)]
+        size = min(left, _LARGEST_PART)
+        u, k = uniform(derive(key, part) if part else key), 0.0
+        mass = (1.0 - rare) ** size
         total = mass
         while u > total and k < size:
             k += 1.0
@@ -168,26 +209,77 @@ def _binomial(count: float, probability: float, none: NDArray, key: np.uint64) -
         happened += k
         left -= size
         part += 1
-    return happened if rare == probability else count - happened
+    return happened
 
 
 @compiled
 def binomial_lanes(count, probability, keys, counter, out):
-    """Binomial draws of many lanes with one probability; lane e is keyed by the counter-th child of keys[e]."""
-    none, probability = np.empty(65), float(probability)
-    for size in range(none.size):
-        none[size] = (1.0 - min(probability, 1.0 - probability)) ** size
-    for e in range(out.size):
-        out[e] = _ZERO32
-        if count[e] >= _ONE32:
-            out[e] = _binomial(float(count[e]), probability, none, derive(keys[e], counter))
+    """Binomial draws of many lanes with one probability; lane e is keyed by the counter-th child of keys[e].
+
+    count, out: float32, (lanes,); a count below 1 gives nothing.
+    """
+    rare = min(float(probability), 1.0 - float(probability))
+    counts, drawn_row = count.reshape(1, -1), out.reshape(1, -1)
+    size, u, drawn = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
+    mass, total = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
+    offset = _GOLDEN * (np.uint64(counter) + _ONE)
+    none, odds = np.float32(math.log1p(-rare)), np.float32(rare / (1.0 - rare))
+    for first in range(0, out.size, BLOCK):
+        fill_block(counts, 0, first, size)
+        stragglers = start_lanes(size, keys, first, offset, np.float32(_LARGEST_PART), u)
+        walk_binomial(size, none, odds, u, mass, total, drawn)
+        if stragglers:
+            for j in range(min(BLOCK, keys.size - first)):
+                if u[j] < _ZERO32:
+                    drawn[j] = _binomial(float(size[j]), rare, mix(keys[first + j] + offset))
+        empty_block(drawn, 0, first, drawn_row)
+    if rare != float(probability):
+        for e in range(out.size):
+            out[e] = max(count[e], _ZERO32) - out[e]
 
 
-@compiled
-def normal(key: np.uint64) -> float:
-    """A standard normal draw (Box and Muller 1958, A Note on the Generation of Random Normal Deviates)."""
-    radius = math.sqrt(-2.0 * math.log(uniform(derive(key, 0))))
-    return radius * math.cos(2.0 * math.pi * uniform(derive(key, 1)))
+@merged
+def walk_binomial(size, log_none, odds, u, mass, total, drawn):
+    """As `walk_poisson`; log_none: log of the chance that one does not happen."""
+    for j in range(BLOCK):
+        size[j] = max(size[j], _ZERO32)
+        mass[j] = exponential(size[j] * log_none)
+        total[j] = mass[j]
+        drawn[j] = _ZERO32
+    for k in range(1, int(_LARGEST_PART) + 1):
+        factor, before, going = odds * _RECIPROCAL32[k], np.float32(k - 1), np.int32(0)
+        for j in range(BLOCK):
+            more = np.int32(u[j] > total[j])
+            drawn[j] += np.float32(more)
+            going = np.int32(going | more)
+            mass[j] *= factor * (size[j] - before)
+            total[j] += mass[j]
+        if going == 0:
+            return
+
+
+@inlined
+def _quantile_middle(w: np.float32) -> np.float32:
+    """Giles' polynomial for w = -log(4 u (1 - u)) < 5."""
+    w = w - _M9
+    y = (((_M0 * w + _M1) * w + _M2) * w + _M3) * w + _M4
+    return (((y * w + _M5) * w + _M6) * w + _M7) * w + _M8
+
+
+@inlined
+def _quantile_tail(w: np.float32) -> np.float32:
+    """The same for w >= 5."""
+    w = np.sqrt(w) - _T9
+    y = (((_T0 * w + _T1) * w + _T2) * w + _T3) * w + _T4
+    return (((y * w + _T5) * w + _T6) * w + _T7) * w + _T8
+
+
+@inlined
+def normal(key: np.uint64) -> np.float32:
+    """A standard normal draw by inversion (Giles 2010, Approximating the erfinv function)."""
+    x = _TWO32 * uniform32(key) - _ONE32
+    w = -logarithm((_ONE32 - x) * (_ONE32 + x))
+    return _ROOT2 * x * (_quantile_middle(w) if w < _FIVE32 else _quantile_tail(w))
 
 
 @compiled
@@ -233,3 +325,32 @@ def gamma_multiplier(variance: float, key: np.uint64) -> float:
         v = (1.0 + c * x) ** 3
         if v > 0.0 and math.log(u) < 0.5 * x * x + d - d * v + d * math.log(v):
             return boost * d * v * variance
+
+
+@compiled
+def gamma_lanes(variance, keys, counter, out):
+    """Gamma draws of many lanes with mean 1 and one variance > 0; lane e is keyed by the counter-th child of keys[e].
+
+    A first proposal in step, in single precision; the few lanes that reject it go on alone, as do extreme variances.
+    """
+    offset, shape = _GOLDEN * (np.uint64(counter) + _ONE), 1.0 / float(variance)
+    out[:] = _DONE32
+    if _LEAST_VARIANCE <= float(variance) <= 1.0:
+        d = shape - 1.0 / 3.0
+        _propose_gamma(np.float32(d), np.float32(1.0 / math.sqrt(9.0 * d)), np.float32(d * variance), keys, offset, out)
+    for e in range(out.size):
+        if out[e] < _ZERO32:
+            out[e] = gamma_multiplier(float(variance), mix(keys[e] + offset))
+
+
+@compiled
+def _propose_gamma(d, c, scale, keys, offset, out):
+    """Marsaglia and Tsang's proposal, or -1 where it is rejected."""
+    for e in range(out.size):
+        key = mix(keys[e] + offset)
+        x, u = normal(key), uniform32(key << _S23)
+        t = _ONE32 + c * x
+        v = t * t * t
+        bound = _HALF32 * x * x + d * (_ONE32 - v + logarithm(max(v, _TINY32)))
+        fine = np.int32(t > _ZERO32) & np.int32(logarithm(u) < bound)
+        out[e] = scale * v if fine else _DONE32

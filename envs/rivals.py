@@ -1,4 +1,4 @@
-"""The rivals of a market: which policy prices which offers, and what it sees."""
+"""The rivals of a market: what their sellers see, and the offers that rules of other packages price."""
 
 from __future__ import annotations
 
@@ -10,21 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..pricing import Catalogue, LearningPolicy, MarketView, Policy, competitor
-from ..pricing.competitors import Stay
 from ..scenarios import MarketSpec
 from .expected import rival_catalogue
+from .rules import is_built_in
 from .state import Floats, MarketState, Outcome
-
-Offers = NDArray[np.intp] | slice
 
 
 @dataclass(frozen=True)
 class _Group:
-    """Offers with one rule. offers: (R',) indices, or all; product: (R',) the product that each competes with."""
+    """Offers with one rule. offers: (R',) indices; product: (R',) the product that each competes with."""
 
     policy: Policy
     learns: bool
-    offers: Offers
+    offers: NDArray[np.intp]
     product: NDArray[np.intp]
     catalogue: Catalogue
     low: Floats
@@ -32,7 +30,7 @@ class _Group:
 
 
 class Rivals:
-    """The rival offers of E markets, priced by the rules that the scenario names."""
+    """The rival offers of E markets; those of built-in rules are priced by `rules`."""
 
     def __init__(self, spec: MarketSpec) -> None:
         self._spec, self._products, self._product = spec, spec.sizes["N"], spec.competitor_product
@@ -44,23 +42,30 @@ class Rivals:
         for text in dict.fromkeys(rule):
             offers, policy = np.flatnonzero(rule == text), competitor(text)
             low, high = (bound[offers, None].astype(np.float32) for bound in (rivals.floor, rivals.ceiling))
+            if is_built_in(policy):
+                continue
             learns, catalogue = isinstance(policy, LearningPolicy), rival_catalogue(spec, offers)
-            rows = slice(None) if len(offers) == len(rivals.names) else offers
-            self._groups.append(_Group(policy, learns, rows, self._product[offers], catalogue, low, high))
-        self._still = all(isinstance(group.policy, Stay) for group in self._groups)
+            self._groups.append(_Group(policy, learns, offers, self._product[offers], catalogue, low, high))
 
-    def prices(self, state: MarketState, our_price: Floats) -> Floats:
-        """(R, E) what the rivals charge once they have seen our prices (N, E); currency per unit."""
+    @property
+    def foreign(self) -> bool:
+        """Whether any offer is priced by a rule of another package."""
+        return bool(self._groups)
+
+    def asked(self, state: MarketState, our_price: Floats, given: Floats) -> Floats:
+        """(R, E) given prices, and what foreign rules charge once they have seen our prices (N, E); NaN for the others.
+
+        given: (R, E), NaN where the rule decides, or (0, E) where it always does.
+        """
         prices = state.context[state.layout.rival_price]
-        if self._still:
-            return prices
-        prices = prices.copy()
+        asked = given.copy() if len(given) else np.full_like(prices, np.nan)
         for group in self._groups:
-            asked = group.policy.act(self._view(group, state, our_price)).price.T
-            asked = np.minimum(np.maximum(asked, group.low), group.high)
+            wanted = group.policy.act(self._view(group, state, our_price)).price.T
+            wanted = np.minimum(np.maximum(wanted, group.low), group.high)
             # A policy of another package may give no number: the price in force then stays.
-            prices[group.offers] = np.where(np.isnan(asked), prices[group.offers], asked)
-        return prices
+            wanted = np.where(np.isnan(wanted), prices[group.offers], wanted)
+            asked[group.offers] = np.where(np.isfinite(asked[group.offers]), asked[group.offers], wanted)
+        return asked
 
     def learn(self, before: MarketState, after: MarketState, our_price: Floats, outcome: Outcome) -> None:
         """Let the rivals that learn note what they earned in the memory of the state after, in place."""
@@ -98,7 +103,7 @@ def _filled(shape: tuple[int, int], value: float) -> Floats:
 
 
 def offer_view(
-    catalogue: Catalogue, state: MarketState, offers: Offers, our_price: Floats, *, memory: bool
+    catalogue: Catalogue, state: MarketState, offers: NDArray[np.intp], our_price: Floats, *, memory: bool
 ) -> MarketView:
     """The market from the side of R' offers.
 

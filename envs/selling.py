@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from .choosing import add
 from .coverage import expected_sales, few_sales
 from .fastmath import compiled, inlined
-from .random import binomial_lanes, block_scratch, derive, gamma_multiplier, poisson_blocks, uniform
+from .random import binomial_lanes, derive, gamma_lanes, poisson_rows, uniform
 from .state import (
     EXPECTED_PROFIT,
     EXPECTED_REVENUE,
@@ -20,8 +21,7 @@ from .state import (
 
 # Streams of a product's randomness in a period; demand takes one a segment.
 GAMMA, RATION, RETURN, SPOIL, DEMAND = range(5)
-_ZERO, _ONE, _FOUR, _FIVE, _TWELVE = np.float32(0), np.float32(1), np.float32(4), np.float32(5), np.float32(12)
-_BLOCK_LIMIT, _NEGLIGIBLE, _MOST_TERMS = np.float32(64.0), np.float32(1e-7), 2000
+_ZERO, _ONE = np.float32(0), np.float32(1)
 
 
 @inlined
@@ -33,35 +33,33 @@ def counter(n, stream, segments):
 @compiled
 def draw_poisson(overdispersion, keys, segments, mean, units, by_segment, demand):
     """Demand of each product, (N, E): its segments one by one into by_segment (K, N, E), or together if that is (0, …)."""
-    products, markets = units.shape
-    scaled, multiplier, scratch = np.empty(markets, units.dtype), np.empty(markets, units.dtype), block_scratch()
-    for n in range(products):
-        if overdispersion[n] > 0:
-            for e in range(markets):
-                multiplier[e] = gamma_multiplier(float(overdispersion[n]), derive(keys[e], counter(n, GAMMA, segments)))
+    step = DEMAND + segments
+    if overdispersion.max() > _ZERO:
+        multiplier, scaled = np.ones_like(units), np.empty_like(units)
+        for n in range(units.shape[0]):
+            if overdispersion[n] > _ZERO:
+                gamma_lanes(overdispersion[n], keys, counter(n, GAMMA, segments), multiplier[n])
+        for k in range(by_segment.shape[0]):
+            multiply(mean[k], multiplier, scaled)
+            poisson_rows(scaled, keys, DEMAND + k, step, by_segment[k])
         if not by_segment.shape[0]:
-            row = units[n]
-            if overdispersion[n] > 0:
-                row = scaled
-                scale_row(units[n], multiplier, scaled)
-            poisson_blocks(row, keys, counter(n, DEMAND, segments), scratch, demand[n])
-            continue
-        demand[n] = _ZERO
-        for k in range(segments):
-            row = mean[k, n]
-            if overdispersion[n] > 0:
-                row = scaled
-                scale_row(mean[k, n], multiplier, scaled)
-            poisson_blocks(row, keys, counter(n, DEMAND + k, segments), scratch, by_segment[k, n])
-            for e in range(markets):
-                demand[n, e] += by_segment[k, n, e]
+            multiply(units, multiplier, scaled)
+            poisson_rows(scaled, keys, DEMAND, step, demand)
+    else:
+        for k in range(by_segment.shape[0]):
+            poisson_rows(mean[k], keys, DEMAND + k, step, by_segment[k])
+        if not by_segment.shape[0]:
+            poisson_rows(units, keys, DEMAND, step, demand)
+    for k in range(by_segment.shape[0]):
+        add(by_segment[k], demand)
 
 
 @compiled
-def scale_row(mean, multiplier, out):
-    """The mean under its gamma multiplier."""
-    for e in range(out.size):
-        out[e] = mean[e] * multiplier[e]
+def multiply(left, right, out):
+    """out = left * right."""
+    for n in range(out.shape[0]):
+        for e in range(out.shape[1]):
+            out[n, e] = left[n, e] * right[n, e]
 
 
 @compiled
@@ -102,8 +100,7 @@ def settle(m, keys, segments, offered, wanted, money, flows):
     money[PAID] = price
     if paid.shape[0]:
         mean_paid = np.empty_like(price)
-        for n in range(price.shape[0]):
-            ration_row(keys, counter(n, RATION, segments), demand[n], sold[n], by_segment[:, n])
+        ration(keys, segments, demand, sold, by_segment)
         average_paid(paid, mean, units, price, mean_paid)
         average_paid(paid, by_segment, sold, mean_paid, money[PAID])
     returns = flows.shape[0] > 0 and m.return_probability.max() > _ZERO
@@ -266,37 +263,39 @@ def average_paid(paid, units, total, otherwise, out):
 
 
 @compiled
-def ration_row(keys, stream, demand, sold, by_segment):
+def ration(keys, segments, demand, sold, by_segment):
     """Serve in random order where demand exceeds stock: the units sold are a random subset of those wanted."""
-    for e in range(demand.size):
-        if demand[e] > sold[e]:
-            _ration(by_segment, e, float(demand[e]), float(sold[e]), derive(keys[e], stream))
+    left, drawn = np.empty(by_segment.shape[0]), np.empty(by_segment.shape[0])
+    for n in range(demand.shape[0]):
+        for e in range(demand.shape[1]):
+            if demand[n, e] > sold[n, e]:
+                for k in range(left.size):
+                    left[k] = by_segment[k, n, e]
+                key = derive(keys[e], counter(n, RATION, segments))
+                keep_some(left, drawn, float(demand[n, e]), float(sold[n, e]), key)
+                for k in range(left.size):
+                    by_segment[k, n, e] = left[k]
 
 
 @compiled
-def _ration(units, e, total, stock, key):
-    """Keep `stock` of the `total` units of column e at random, in place, drawing the smaller of kept and dropped."""
-    segments = units.shape[0]
-    left = np.empty(segments)
-    for k in range(segments):
-        left[k] = units[k, e]
+def keep_some(units, drawn, total, stock, key):
+    """Keep `stock` of the `total` units of the segments, (K,), at random, drawing the smaller of kept and dropped;
+    drawn: (K,), scratch."""
     keep = stock <= total - stock
-    draws = stock if keep else total - stock
-    if keep:
-        units[:, e] = _ZERO
-    attempt = 0
+    draws, attempt = stock if keep else total - stock, 0
+    for k in range(units.size):
+        drawn[k] = 0.0
     while draws >= 1.0:
         ticket = uniform(derive(key, attempt)) * total
         attempt += 1
         k = 0
-        while k < segments - 1 and ticket >= left[k]:
-            ticket -= left[k]
+        while k < units.size - 1 and ticket >= units[k]:
+            ticket -= units[k]
             k += 1
-        left[k] -= 1.0
+        units[k] -= 1.0
+        drawn[k] += 1.0
         total -= 1.0
         draws -= 1.0
-        if keep:
-            units[k, e] += _ONE
-    if not keep:
-        for k in range(segments):
-            units[k, e] = left[k]
+    if keep:
+        for k in range(units.size):
+            units[k] = drawn[k]

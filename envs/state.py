@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..scenarios import MarketSpec
+from .fastmath import compiled
 
 Floats = NDArray[np.float32]
 # Rows of `MarketState.clock` and of `MarketState.lanes`; what is ordered lies in the lane rows behind.
@@ -21,6 +22,7 @@ LIST_PRICE, REFERENCE_PRICE, ON_HAND, LAST_UNITS, PIPELINE = range(5)
 # Rows of `Outcome.money`, and of `Outcome.flows`.
 PAID, UNITS, LOST, REVENUE, PROFIT, EXPECTED_REVENUE, EXPECTED_PROFIT = range(7)
 RETURNED, PERISHED, RECEIVED, ORDERED = range(4)
+MONEY_ROWS, FLOW_ROWS = 7, 4
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,33 @@ class StateLayout:
         return cls(**{name: slice(end - count, end) for (name, count), end in zip(counts.items(), ends, strict=True)})
 
     @property
+    def ends(self) -> tuple[int, int, int, int, int, int]:
+        """Where each part ends, in this order."""
+        parts = (self.loyalty, self.shock, self.waiting, self.rival_price, self.rival_units)
+        return (*(part.stop for part in parts), self.rival_memory.stop)
+
+    @property
     def rows(self) -> int:
         """How many rows there are."""
         return self.rival_memory.stop
+
+
+class Shared(NamedTuple):
+    """The rows of `MarketState.context` by name, see `StateLayout`."""
+
+    loyalty: Floats
+    shock: Floats
+    waiting: Floats
+    rival_price: Floats
+    rival_units: Floats
+    rival_memory: Floats
+
+
+@compiled
+def shared_rows(sections, context):
+    """The parts of the context."""
+    a, b, c, d, e, f = sections.ends
+    return Shared(context[:a], context[a:b], context[b:c], context[c:d], context[d:e], context[e:f])
 
 
 @dataclass(frozen=True)

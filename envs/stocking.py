@@ -43,11 +43,31 @@ def order(level, asked, period, immediate, lanes, quantity):
         if immediate:
             for e in range(markets):
                 lanes[ON_HAND, n, e] += quantity[n, e]
-        elif slots == 1:
-            lanes[PIPELINE, n] = quantity[n]
-        else:
-            for e in range(markets):
-                lanes[PIPELINE + period[e] % slots, n, e] = quantity[n, e]
+    if not immediate:
+        for place in range(slots):
+            send(period, place, slots, quantity, lanes[PIPELINE + place])
+
+
+@compiled
+def send(period, place, slots, quantity, slot):
+    """Put the orders of the markets whose turn it is into a slot of the pipeline."""
+    turn = np.empty_like(slot[0])
+    for e in range(turn.size):
+        turn[e] = _ONE if period[e] % slots == place else _ZERO
+    for n in range(slot.shape[0]):
+        for e in range(turn.size):
+            slot[n, e] = quantity[n, e] if turn[e] > _ZERO else slot[n, e]
+
+
+@compiled
+def whole_orders(proposed, most):
+    """Proposed orders, (N, E), in whole units between nothing and the most, (N,); a NaN is none."""
+    out = np.empty_like(proposed)
+    for n in range(out.shape[0]):
+        for e in range(out.shape[1]):
+            units = proposed[n, e] if proposed[n, e] > _ZERO else _ZERO
+            out[n, e] = np.rint(min(units, most[n]))
+    return out
 
 
 @compiled
@@ -58,70 +78,72 @@ def order_up_to(level, on_hand, first_slot, quantity):
 
 
 @compiled
-def spoil(probability, keys, n, segments, closing, perished):
-    """Take what perishes off one product's closing stock, (E,)."""
-    gone = np.empty_like(closing)
-    binomial_lanes(closing, probability, keys, counter(n, SPOIL, segments), gone)
-    for e in range(closing.size):
-        closing[e] -= gone[e]
-    for e in range(closing.size):
-        perished[e] += gone[e]
-
-
-@compiled
 def close_period(m, keys, segments, period, delivers, restart, memory, price, money, flows, lanes):
     """Stock and memory at the period's end: what perishes, what arrives, what customers remember of the price.
 
     period: (E,) the period that opens. delivers: whether orders have a lead time. restart: (E,) whether a new season's
     stock arrives, or (0,). memory: share of the old reference price that is kept, 1 where nobody remembers.
     """
-    products, markets = price.shape
-    for n in range(products):
-        lanes[LIST_PRICE, n] = price[n]
-        if memory < _ONE:
-            remember(memory, price[n], lanes[REFERENCE_PRICE, n])
-        sell_off(money[UNITS, n], lanes[ON_HAND, n], lanes[LAST_UNITS, n])
-        if not flows.shape[0]:
-            continue
-        closing = lanes[ON_HAND, n]
+    closing = lanes[ON_HAND]
+    copy(price, lanes[LIST_PRICE])
+    copy(money[UNITS], lanes[LAST_UNITS])
+    take(money[UNITS], closing)
+    if memory < _ONE:
+        remember(memory, price, lanes[REFERENCE_PRICE])
+    if not flows.shape[0]:
+        return
+    for n in range(price.shape[0]):
         if m.return_probability[n] > _ZERO:
-            for e in range(markets):
-                closing[e] += flows[RETURNED, n, e]
+            for e in range(closing.shape[1]):
+                closing[n, e] += flows[RETURNED, n, e]
         if m.spoilage[n] > _ZERO:
-            spoil(m.spoilage[n], keys, n, segments, closing, flows[PERISHED, n])
+            binomial_lanes(closing[n], m.spoilage[n], keys, counter(n, SPOIL, segments), flows[PERISHED, n])
+            for e in range(closing.shape[1]):
+                closing[n, e] -= flows[PERISHED, n, e]
         if restart.size:
-            for e in range(markets):
+            for e in range(closing.shape[1]):
                 if restart[e]:
-                    flows[PERISHED, n, e] += max(closing[e], _ZERO)
+                    flows[PERISHED, n, e] += max(closing[n, e], _ZERO)
                     flows[RECEIVED, n, e] += m.opening_units[n]
-                    closing[e] = m.opening_units[n] + min(closing[e], _ZERO)
-        if delivers:
-            deliver(period, n, closing, flows[RECEIVED, n], lanes)
+                    closing[n, e] = m.opening_units[n] + min(closing[n, e], _ZERO)
+    if delivers:
+        for place in range(lanes.shape[0] - PIPELINE):
+            deliver(period, place, lanes.shape[0] - PIPELINE, closing, flows[RECEIVED], lanes[PIPELINE + place])
 
 
 @compiled
-def sell_off(sold, on_hand, last):
-    """Take what was sold off the shelf, and note it."""
-    for e in range(sold.size):
-        on_hand[e] -= sold[e]
-        last[e] = sold[e]
+def copy(values, out):
+    """out = values."""
+    for n in range(out.shape[0]):
+        for e in range(out.shape[1]):
+            out[n, e] = values[n, e]
 
 
 @compiled
-def deliver(period, n, closing, received, lanes):
-    """Bring each market's due slot of the pipeline onto the shelf."""
-    slots = lanes.shape[0] - PIPELINE
-    for place in range(slots):
-        row = lanes[PIPELINE + place, n]
-        for e in range(closing.size):
-            arrived = row[e] if slots == 1 or period[e] % slots == place else _ZERO
-            received[e] += arrived
-            row[e] -= arrived
-            closing[e] += arrived
+def take(values, out):
+    """out -= values."""
+    for n in range(out.shape[0]):
+        for e in range(out.shape[1]):
+            out[n, e] -= values[n, e]
+
+
+@compiled
+def deliver(period, place, slots, closing, received, slot):
+    """Bring a slot of the pipeline onto the shelf, in the markets where it is due."""
+    due = np.empty_like(slot[0])
+    for e in range(due.size):
+        due[e] = _ONE if period[e] % slots == place else _ZERO
+    for n in range(closing.shape[0]):
+        for e in range(due.size):
+            arrived = due[e] * slot[n, e]
+            received[n, e] += arrived
+            closing[n, e] += arrived
+            slot[n, e] -= arrived
 
 
 @compiled
 def remember(memory, price, reference):
     """The reference price after this period's list price."""
-    for e in range(price.size):
-        reference[e] = memory * reference[e] + (_ONE - memory) * price[e]
+    for n in range(price.shape[0]):
+        for e in range(price.shape[1]):
+            reference[n, e] = memory * reference[n, e] + (_ONE - memory) * price[n, e]

@@ -16,9 +16,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .catalogue import MarketView
+from .elementwise import ONE, ZERO, smaller, where
 from .policy import Action, Policy
 
 Floats = NDArray[np.float32]
+
+
+def reduced(rival, factor, step):
+    """A share of the rival's price, less a step."""
+    return rival * factor - step
+
+
+def bounded(rival, low, high, step):
+    """Undercuts a rival in (low, high], else goes to `high`."""
+    return where((rival > low) & (rival <= high), rival - step, high)
+
+
+def cycled(rival, regular, cost, step):
+    """Undercuts the rival, and returns to the regular price where nothing would be left over the unit cost."""
+    lower = smaller(rival, regular) - step
+    return where(lower > cost, lower, regular)
+
+
+def turned(direction, profit, before):
+    """The direction of the next step, from the last one's and what it earned beside the period before."""
+    ahead = where(direction == ZERO, ONE, direction)
+    return where((direction != ZERO) & (profit < before), -ahead, ahead)
 
 
 @runtime_checkable
@@ -60,13 +83,18 @@ class Undercut:
         """`undercut:STEP`."""
         return f"undercut:{self.step:.6g}" if not self.relative else f"undercut:{self.step:.6%}"
 
+    @property
+    def terms(self) -> tuple[np.float32, np.float32]:
+        """What the rival's price is multiplied by, and what is then taken off."""
+        return (np.float32(1 - self.step), np.float32(0)) if self.relative else (np.float32(1), np.float32(self.step))
+
     def act(self, view: MarketView) -> Action:
         """Propose a price below the rival's."""
         return Action(self.below(_rival_price(view)))
 
     def below(self, rival: Floats) -> Floats:
         """A step below these prices."""
-        return rival * np.float32(1 - self.step) if self.relative else rival - np.float32(self.step)
+        return reduced(rival, *self.terms)
 
 
 @dataclass(frozen=True)
@@ -95,9 +123,8 @@ class TwoBound:
 
     def act(self, view: MarketView) -> Action:
         """Propose an undercut or the high price."""
-        rival = _rival_price(view)
-        inside = (rival > self.low) & (rival <= self.high)
-        return Action(np.where(inside, rival - np.float32(self.step), np.float32(self.high)))
+        low, high, step = np.array([self.low, self.high, self.step], np.float32)
+        return Action(bounded(_rival_price(view), low, high, step))
 
 
 @dataclass(frozen=True)
@@ -116,10 +143,8 @@ class Edgeworth:
 
     def act(self, view: MarketView) -> Action:
         """Propose an undercut, or the regular price where it would not pay."""
-        lower = np.minimum(_rival_price(view), view.catalogue.regular_price) - np.float32(self.step)
-        return Action(
-            np.where(lower > view.catalogue.unit_cost, lower, view.catalogue.regular_price).astype(np.float32)
-        )
+        regular, cost = view.catalogue.regular_price, view.catalogue.unit_cost
+        return Action(cycled(_rival_price(view), regular, cost, np.float32(self.step)))
 
 
 @dataclass(frozen=True)
@@ -146,9 +171,8 @@ class DerivativeFollower:
     def learn(self, view: MarketView, price: Floats, profit: Floats) -> Floats:
         """Keep the direction if profit did not fall, else turn."""
         memory = view.memory if view.memory is not None else np.zeros((*price.shape, 2), np.float32)
-        direction = np.where(memory[..., 0] == 0, np.float32(1), memory[..., 0])
-        fell = (memory[..., 0] != 0) & (profit < memory[..., 1])
-        return np.stack([np.where(fell, -direction, direction), profit], axis=-1).astype(np.float32)
+        direction = turned(memory[..., 0], profit, memory[..., 1])
+        return np.stack([direction, profit], axis=-1).astype(np.float32)
 
 
 def _undercut(step: str) -> Policy:

@@ -12,6 +12,7 @@ from repricer.envs.random import (
     BLOCK,
     binomial_lanes,
     derive,
+    gamma_lanes,
     gamma_multiplier,
     normal,
     period_keys,
@@ -165,6 +166,30 @@ def test_poisson_lanes_rise_with_the_mean_for_the_same_customer():
 def test_gamma_is_gamma_with_mean_one(variance):
     draws = gammas(variance, keys_of(3, COUNT))
     assert stats.kstest(draws, stats.gamma(1 / variance, scale=variance).cdf).pvalue > LEVEL
+
+
+@pytest.mark.parametrize("variance", [0.0005, 0.001, 0.02, 0.1, 0.3, 0.99, 1.0, 1.01, 3.0])
+def test_gamma_of_many_lanes_is_gamma_with_mean_one(variance):
+    draws = np.empty(COUNT, np.float32)
+    gamma_lanes(np.float32(variance), keys_of(14, COUNT), 2, draws)
+    assert stats.kstest(draws.astype(float), stats.gamma(1 / variance, scale=variance).cdf).pvalue > LEVEL
+    assert abs(draws.var(dtype=float) / variance - 1) < 4 * np.sqrt((2 + 6 * variance) / COUNT)
+
+
+def test_gamma_and_binomial_lanes_depend_on_neither_their_neighbours_nor_their_place():
+    keys, size = keys_of(15, 333), np.random.default_rng(0).integers(-2, 80, 333).astype(np.float32)
+
+    def both(part):
+        gamma, binomial = np.empty(part.size, np.float32), np.empty(part.size, np.float32)
+        gamma_lanes(np.float32(0.1), keys[part], 1, gamma)
+        binomial_lanes(size[part], 0.3, keys[part], 2, binomial)
+        return np.stack([gamma, binomial])
+
+    whole = both(np.arange(333))
+    order = np.random.default_rng(1).permutation(333)
+    for cuts in ([1], [63], [64], [65], [7, 100, 130, 301]):
+        pieces = [both(part) for part in np.split(order, cuts)]
+        np.testing.assert_array_equal(np.concatenate(pieces, axis=1), whole[:, order])
 
 
 @pytest.mark.parametrize("count", [1, 5, 63, 64, 65, 200])

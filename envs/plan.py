@@ -1,0 +1,265 @@
+"""All that a period's compiled code must know of a market, laid out once and handed over as one argument."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import types
+from numba.experimental import structref
+from numpy.typing import NDArray
+
+from ..pricing import competitor
+from ..pricing.features import feature_constants
+from ..pricing.guardrails import GridConstants
+from ..scenarios import MarketSpec
+from .expected import catalogue_of
+from .fastmath import compiled
+from .formulas import FeatureTables
+from .parameters import ChoiceParameters, MoneyParameters
+from .rules import offer_rule
+from .state import StateLayout
+
+_OFF = np.empty(0, np.float32)
+
+
+class PriceRules(NamedTuple):
+    """Price rules as the loops want them: low, high: (N,) hard bounds; grid: the rest; cap and spread of discounts."""
+
+    low: NDArray[np.float32]
+    high: NDArray[np.float32]
+    grid: GridConstants
+    cap: np.float32
+    spread: np.float32
+
+    @classmethod
+    def of(cls, spec: MarketSpec) -> PriceRules:
+        """From a spec."""
+        rules, single = spec.guardrails, np.float32
+        grid = rules.constants
+        grid = grid._replace(steps=np.array(grid.steps), margin_low=np.array(grid.margin_low))
+        return cls(
+            np.array(rules.low),
+            np.array(rules.high),
+            grid,
+            single(rules.max_discount),
+            single(rules.max_segment_spread),
+        )
+
+
+class StockRules(NamedTuple):
+    """How a market is replenished: level: (N,) ordered up to, or (0,); asked: whether the policy orders, and most: (N,) at
+    most; orders, immediate: whether anybody does, and without a lead time. season: periods of a season, 0 for none.
+    last: number of the period whose end salvages what is left, 0 for none. flows: whether units return, perish or arrive.
+    """
+
+    level: NDArray[np.float32]
+    most: NDArray[np.float32]
+    asked: bool
+    orders: bool
+    immediate: bool
+    season: int
+    last: int
+    flows: bool
+
+    @classmethod
+    def of(cls, spec: MarketSpec) -> StockRules:
+        """From a spec."""
+        stock, market = spec.stock, spec.market
+        orders = stock.replenishment != "none"
+        perishes = bool(stock.spoilage.any() or stock.season_periods or stock.salvage_value.any())
+        ends = bool(stock.salvage_value.any()) and market.ending == "terminated" and stock.season_periods is None
+        level = stock.order_up_to_units if stock.replenishment == "order-up-to" else _OFF
+        return cls(
+            level=np.round(level).astype(np.float32),
+            most=stock.max_order_units.astype(np.float32),
+            asked=stock.replenishment == "action",
+            orders=orders,
+            immediate=orders and stock.lead_time_periods == 0,
+            season=stock.season_periods or 0,
+            last=market.horizon_periods if ends else 0,
+            flows=spec.returns is not None or orders or perishes,
+        )
+
+
+class RivalRules(NamedTuple):
+    """How rivals price their R offers: kind and parameters of the rule, (R,) and (R, 3), see `offer_rule`; product: (R,)
+    that each competes with; floor, ceiling, regular, cost: (R,) currency per unit. within: whether they answer within the
+    period. drawn: whether their units are drawn.
+    """
+
+    kind: NDArray[np.int64]
+    parameters: NDArray[np.float32]
+    product: NDArray[np.int64]
+    floor: NDArray[np.float32]
+    ceiling: NDArray[np.float32]
+    regular: NDArray[np.float32]
+    cost: NDArray[np.float32]
+    within: bool
+    drawn: bool
+
+    @classmethod
+    def of(cls, spec: MarketSpec, drawn: bool) -> RivalRules:
+        """From a spec."""
+        rivals, single = spec.competitors, np.float32
+        if rivals is None:
+            none = np.empty(0, np.int64)
+            return cls(none, np.empty((0, 3), single), none, _OFF, _OFF, _OFF, _OFF, False, drawn)
+        rule = np.broadcast_to(np.array(rivals.rule, dtype=object), len(rivals.names))
+        rules = [offer_rule(competitor(text)) for text in rule]
+        return cls(
+            kind=np.array([kind for kind, _ in rules], np.int64),
+            parameters=np.array([parameters for _, parameters in rules], single),
+            product=spec.competitor_product.astype(np.int64),
+            floor=rivals.floor.astype(single),
+            ceiling=rivals.ceiling.astype(single),
+            regular=rivals.regular_price.astype(single),
+            cost=rivals.unit_cost.astype(single),
+            within=rivals.answers_within_period,
+            drawn=drawn,
+        )
+
+
+class Shifts(NamedTuple):
+    """What moves from period to period. memory: share of the reference price that is kept, 1 where nobody remembers.
+    loyal: whether loyalty moves, with its memory, effects (K,), bounds and regular prices (N,). volatility, persistence,
+    deviation of the shocks (volatility below 0 for none). transition: (Z, Z) cumulative, or (0, 0).
+    """
+
+    memory: np.float32
+    loyal: bool
+    loyalty_memory: np.float32
+    price_effect: NDArray[np.float32]
+    stockout_effect: NDArray[np.float32]
+    bounds: tuple[np.float32, np.float32]
+    regular: NDArray[np.float32]
+    shocked: bool
+    volatility: np.float32
+    persistence: np.float32
+    deviation: np.float32
+    transition: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, spec: MarketSpec) -> Shifts:
+        """From a spec."""
+        single, loyalty, shocks = np.float32, spec.loyalty, spec.shocks
+        persistence = 0.0 if shocks is None else shocks.persistence
+        volatility = 0.0 if shocks is None else shocks.volatility
+        return cls(
+            memory=single(1.0 if spec.reference_price is None else spec.reference_price.memory),
+            loyal=loyalty is not None,
+            loyalty_memory=single(1.0 if loyalty is None else loyalty.memory),
+            price_effect=_OFF if loyalty is None else loyalty.price_effect.astype(single),
+            stockout_effect=_OFF if loyalty is None else loyalty.stockout_effect.astype(single),
+            bounds=(single(0), single(0)) if loyalty is None else (single(loyalty.low), single(loyalty.high)),
+            regular=spec.products.regular_price.astype(single),
+            shocked=shocks is not None,
+            volatility=single(volatility),
+            persistence=single(persistence),
+            deviation=single(volatility * np.sqrt(1 - persistence**2)),
+            transition=np.empty((0, 0)) if spec.regimes is None else np.cumsum(spec.regimes.transition, axis=1),
+        )
+
+
+class Sections(NamedTuple):
+    """Which parts there are. personal: K where prices are personal, else 0. by_segment: whether the means of every segment
+    are wanted. single: whether at most one customer comes. slots, promotions: whether there are; most: products promoted
+    at once. candidates: (K, N), default_score: (K, N) of the recommender. profit: whether profit is the objective. ends:
+    where each part of `MarketState.context` ends, in the order of `StateLayout`.
+    """
+
+    personal: int
+    by_segment: bool
+    single: bool
+    slots: bool
+    promotions: bool
+    most: int
+    candidates: NDArray[np.bool_]
+    default_score: NDArray[np.float32]
+    profit: bool
+    ends: tuple[int, int, int, int, int, int]
+
+    @classmethod
+    def of(cls, spec: MarketSpec) -> Sections:
+        """From a spec."""
+        slots, promotion = spec.recommendation, spec.promotion
+        personal = spec.sizes["K"] if spec.prices.max_discount > 0 else 0
+        single = spec.arrivals.process == "single"
+        candidates, score = np.empty((0, 0), np.bool_), np.empty((0, 0), np.float32)
+        if slots is not None:
+            candidates = slots.candidates > 0
+            # Above zero in the order of the recommender's affinities, whatever their sign.
+            score = (slots.affinity - slots.affinity.min(axis=1, keepdims=True) + 1.0).astype(np.float32)
+        return cls(
+            personal=personal,
+            # Personal prices make every segment's units a draw of its own, whether a policy gives discounts or not.
+            by_segment=bool(personal) or spec.loyalty is not None or single,
+            single=single,
+            slots=slots is not None,
+            promotions=promotion is not None,
+            most=0 if promotion is None else int(promotion.max_products),
+            candidates=np.ascontiguousarray(candidates),
+            default_score=np.ascontiguousarray(score),
+            profit=spec.market.objective == "profit",
+            ends=StateLayout.of(spec).ends,
+        )
+
+
+class Sight(NamedTuple):
+    """What features are made of: tables of the catalogue, and what of the market is seen. regimes: number seen."""
+
+    tables: FeatureTables
+    rivals: bool
+    regimes: int
+    loyal: bool
+
+
+class Constants(NamedTuple):
+    """All groups."""
+
+    choice: ChoiceParameters
+    money: MoneyParameters
+    rules: PriceRules
+    stock: StockRules
+    rivals: RivalRules
+    shifts: Shifts
+    sections: Sections
+    sight: Sight
+
+    @classmethod
+    def of(cls, spec: MarketSpec, *, draw_rivals: bool = False) -> Constants:
+        """From a spec. draw_rivals: let the rivals' units be drawn, too."""
+        catalogue = catalogue_of(spec)
+        tables = FeatureTables.of(feature_constants(catalogue))
+        return cls(
+            ChoiceParameters.of(spec),
+            MoneyParameters.of(spec),
+            PriceRules.of(spec),
+            StockRules.of(spec),
+            RivalRules.of(spec, draw_rivals),
+            Shifts.of(spec),
+            Sections.of(spec),
+            Sight(tables, catalogue.rivals, len(catalogue.regimes), catalogue.loyal),
+        )
+
+
+@structref.register
+class _PlanType(types.StructRef):
+    def preprocess_fields(self, fields):
+        return tuple((name, types.unliteral(kind)) for name, kind in fields)
+
+
+class Plan(structref.StructRefProxy):
+    """`Constants` behind one pointer: a hundred arrays would take longer to hand over than a small market to run."""
+
+    def __new__(cls, constants: Constants) -> Plan:
+        """The plan of these constants."""
+        return _plan(*constants)
+
+
+structref.define_proxy(Plan, _PlanType, list(Constants._fields))
+
+
+@compiled
+def _plan(choice, money, rules, stock, rivals, shifts, sections, sight):
+    return Plan(choice, money, rules, stock, rivals, shifts, sections, sight)  # pyright: ignore[reportCallIssue]

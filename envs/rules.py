@@ -1,0 +1,102 @@
+"""The built-in rules of rivals, compiled: what each offer costs, and what those that learn note. Arrays lie (R, E).
+
+The formulas are those of `pricing.competitors`; rules of other packages are asked as policies, see `rivals`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba.extending import register_jitable
+
+from ..pricing import Policy
+from ..pricing.competitors import (
+    DerivativeFollower,
+    Edgeworth,
+    Match,
+    Stay,
+    TwoBound,
+    Undercut,
+    bounded,
+    cycled,
+    reduced,
+    turned,
+)
+from .fastmath import compiled
+
+for _formula in (reduced, bounded, cycled, turned):
+    register_jitable(error_model="numpy")(_formula)
+
+STAY, REDUCE, BOUND, CYCLE, FOLLOW = range(5)
+
+
+def offer_rule(policy: Policy) -> tuple[int, tuple[float, float, float]]:
+    """Kind and parameters of a built-in rule; another package's stays where it is, its price is given."""
+    match policy:
+        case Undercut():
+            factor, step = policy.terms
+            return REDUCE, (float(factor), float(step), 0.0)
+        case Match():
+            return REDUCE, (1.0, 0.0, 0.0)
+        case TwoBound(low, high, step):
+            return BOUND, (low, high, step)
+        case Edgeworth(step):
+            return CYCLE, (step, 0.0, 0.0)
+        case DerivativeFollower(step):
+            return FOLLOW, (step, 0.0, 0.0)
+    return STAY, (0.0, 0.0, 0.0)
+
+
+def is_built_in(policy: Policy) -> bool:
+    """Whether the compiled rules price and teach this policy's offers."""
+    return isinstance(policy, Stay | Undercut | Match | TwoBound | Edgeworth | DerivativeFollower)
+
+
+@compiled
+def price_offers(p, given, ours, memory, price):
+    """Move the prices of the offers, (R, E): as given, by their rule where that is NaN, or all by rule if it is (0, E).
+
+    ours: (N, E) what we charge. memory: (2 R, E) notes of those that learn.
+    """
+    for r in range(price.shape[0]):
+        other, low, high = ours[p.product[r]], p.floor[r], p.ceiling[r]
+        a, b, c = p.parameters[r, 0], p.parameters[r, 1], p.parameters[r, 2]
+        asked = np.empty_like(price[r])
+        if p.kind[r] == REDUCE:
+            for e in range(asked.size):
+                asked[e] = reduced(other[e], a, b)
+        elif p.kind[r] == BOUND:
+            for e in range(asked.size):
+                asked[e] = bounded(other[e], a, b, c)
+        elif p.kind[r] == CYCLE:
+            for e in range(asked.size):
+                asked[e] = cycled(other[e], p.regular[r], p.cost[r], a)
+        elif p.kind[r] == FOLLOW:
+            for e in range(asked.size):
+                asked[e] = price[r, e] + memory[2 * r, e] * a
+        else:
+            asked[:] = price[r]
+        if p.kind[r] != STAY:
+            for e in range(asked.size):
+                asked[e] = min(max(asked[e], low), high)
+        take_given(given[r] if given.shape[0] else price[r, :0], asked, price[r])
+
+
+@compiled
+def take_given(given, asked, price):
+    """The given price where there is one, else what the rule asks."""
+    if given.size:
+        for e in range(price.size):
+            price[e] = given[e] if np.isfinite(given[e]) else asked[e]
+    else:
+        price[:] = asked
+
+
+@compiled
+def take_notes(p, price, units, memory):
+    """Let the offers that learn note what they earned."""
+    for r in range(price.shape[0]):
+        if p.kind[r] == FOLLOW:
+            for e in range(price.shape[1]):
+                profit = (price[r, e] - p.cost[r]) * units[r, e]
+                memory[2 * r, e] = turned(memory[2 * r, e], profit, memory[2 * r + 1, e])
+                memory[2 * r + 1, e] = profit
