@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
+
+from .behaviour import behaviour_features, trait_features
 
 FEATURES: dict[str, str] = {
     "recency_days": "days from the last purchase to `as_of`",
@@ -14,14 +17,26 @@ FEATURES: dict[str, str] = {
     "(needs `regular_price`)",
     "promotion_affinity": "units bought below regular price, over the units that average buyers of the same "
     "products would have bought so; 1 is average (needs `regular_price`)",
+    "price_sensitivity": "what average buyers of the same products pay for the same units, over what the customer "
+    "paid; 1 is average, above it buys cheaper; or the measure that is handed in",
+    "view_rate": "products looked at per week, bought or not (needs `behaviour`)",
+    "cart_rate": "products put into the basket per week, bought or not (needs `behaviour`)",
+    "rating_rate": "ratings and reviews per week (needs `behaviour`)",
+    "rating": "mean value of the customer's ratings; of all ratings where they gave none (needs `behaviour`)",
 }
 """Every feature and its unit, in the order of the columns. All are 0 or more, none is missing."""
 
 
 def customer_features(
-    sales: pd.DataFrame, *, products: pd.DataFrame | None = None, as_of: str | pd.Timestamp | None = None
+    sales: pd.DataFrame,
+    *,
+    products: pd.DataFrame | None = None,
+    behaviour: pd.DataFrame | None = None,
+    customers: pd.DataFrame | None = None,
+    price_sensitivity: pd.Series | None = None,
+    as_of: str | pd.Timestamp | None = None,
 ) -> pd.DataFrame:
-    """Describe each customer by the features of `FEATURES`.
+    """Describe each customer by the features of `FEATURES`, and by their traits.
 
     Rates per week are over the whole span from the first date of `sales` to `as_of`, whenever the customer
     came: a segment's rates then add up to the shop's. Sale lines without a customer are passed over.
@@ -29,6 +44,11 @@ def customer_features(
     Args:
         sales: canonical sales with the column `customer`.
         products: canonical products, for `n_categories`.
+        behaviour: canonical behaviour with `customer`: views, carts, ratings and reviews.
+        customers: canonical customers, whose further columns are traits (age, income): a column "trait:NAME" for
+            a number, "trait:NAME=LEVEL" of 0 and 1 for each level of a text that 50 customers or more share.
+        price_sensitivity: customer -> a measure from 0 up (such as minus their elasticity) to take for the one made
+            here; who is not in it gets the mean.
         as_of: last day to look at; later sales are left out. The last date of `sales` if None.
 
     Returns:
@@ -50,9 +70,16 @@ def customer_features(
         parts.append(_breadth(lines, products))
     if "regular_price" in lines:
         parts.append(_price_response(lines))
+    if price_sensitivity is None:
+        parts.append(_price_sensitivity(lines).to_frame())
     features = pd.concat(parts, axis="columns").astype(float)
     features.index = features.index.astype(str)
-    return features
+    if price_sensitivity is not None:
+        known = price_sensitivity.reindex(features.index).astype(float)
+        features["price_sensitivity"] = known.fillna(known.mean())
+    if behaviour is not None:
+        features = features.join(behaviour_features(behaviour, features.index, end=end, weeks=weeks))
+    return features if customers is None else features.join(trait_features(customers, features.index))
 
 
 def require_columns(sales: pd.DataFrame, *names: str) -> None:
@@ -115,3 +142,14 @@ def _price_response(lines: pd.DataFrame) -> pd.DataFrame:
             "promotion_affinity": (totals["promoted"] + 1) / (totals["expected"] + 1),
         }
     )
+
+
+def _price_sensitivity(lines: pd.DataFrame) -> pd.Series:
+    paid = lines["units"] * lines["price_paid"]
+    by_product = paid.groupby(lines["product"], observed=True).sum()
+    average = by_product / lines["units"].groupby(lines["product"], observed=True).sum()
+    others = lines["units"] * lines["product"].map(average).astype(float)
+    totals = pd.DataFrame({"others": others, "paid": paid}).groupby(lines["customer"], observed=True).sum()
+    # Who paid nothing at all leaves no ratio to take.
+    ratio = totals["others"] / totals["paid"].where(totals["paid"] > 0, np.nan)
+    return ratio.fillna(1.0).rename("price_sensitivity")

@@ -49,46 +49,63 @@ def rank_on_later_sales(
     *,
     test_from: str | pd.Timestamp,
     k: int = 20,
-    filter_seen: bool = True,
+    min_purchases: int = 1,
 ) -> pd.DataFrame:
     """Fit each model on the sales before `test_from`, and score it on the purchases from then on.
 
-    Only customers and products that occur before `test_from` count, since no purchase-based model can score
-    others. The models are left fitted on the earlier sales.
+    All purchases are scored against lists of all products, and purchases that are new to the customer against lists
+    without what they had bought before. Only customers and products that occur before `test_from` count, since
+    no purchase-based model can score others. The models are left fitted on the earlier sales.
 
     Args:
         recommenders: name -> model.
         sales: canonical sales with customers.
         test_from: first day of the test.
         k: ranks that count.
-        filter_seen: recommend, and count as relevant, only what the customer had not bought before; else
-            repeated purchases count as well.
+        min_purchases: sale lines, of products that occur before, that a customer must have in the test.
 
     Returns:
-        DataFrame indexed by `model`: `recall`, `ndcg`, and the number of `customers` averaged over.
+        DataFrame indexed by `model`: `recall`, `ndcg` and the number of `customers` averaged over for all purchases,
+        `recall_new`, `ndcg_new` and `customers_new` for the new ones (no number, and 0, where none is new).
 
     Raises:
         ValueError: no customer buys on both sides of `test_from`.
     """
     require_columns(sales, "customer", "date", "product")
     before = sales["date"] < pd.Timestamp(test_from)
-    pairs = ["customer", "product"]
-    earlier, later = (sales.loc[part, pairs].dropna().drop_duplicates() for part in (before, ~before))
-    relevant = later[later["customer"].isin(earlier["customer"]) & later["product"].isin(earlier["product"])]
-    if filter_seen:
-        relevant = relevant[~pd.MultiIndex.from_frame(relevant).isin(pd.MultiIndex.from_frame(earlier))]
-    customers = pd.Index(relevant["customer"].unique())
-    if customers.empty:
+    everything, fresh = _relevant(sales, before, min_purchases)
+    if everything.empty:
         raise ValueError(f"sales: no customer to test on; got test_from {test_from}; choose a day between sales")
     rows = {}
     for name, recommender in recommenders.items():
-        listed = recommender.fit(sales[before]).recommend(customers, n=k, filter_seen=filter_seen)
+        recommender.fit(sales[before])
         rows[name] = {
-            "recall": recall_at_k(listed, relevant, k=k),
-            "ndcg": ndcg_at_k(listed, relevant, k=k),
-            "customers": len(customers),
+            **_figures(recommender, everything, k, filter_seen=False, suffix=""),
+            **_figures(recommender, fresh, k, filter_seen=True, suffix="_new"),
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
+
+
+def _relevant(sales: pd.DataFrame, before: pd.Series, min_purchases: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Pairs of customer and product bought in the test: all of them, and those that are new."""
+    pairs = ["customer", "product"]
+    earlier = sales.loc[before, pairs].dropna().drop_duplicates()
+    later = sales.loc[~before, pairs].dropna()
+    later = later[later["customer"].isin(earlier["customer"]) & later["product"].isin(earlier["product"])]
+    later = later[later.groupby("customer")["product"].transform("size") >= min_purchases].drop_duplicates()
+    seen = pd.MultiIndex.from_frame(later).isin(pd.MultiIndex.from_frame(earlier))
+    return later, later[~seen]
+
+
+def _figures(
+    recommender: Recommender, relevant: pd.DataFrame, k: int, *, filter_seen: bool, suffix: str
+) -> dict[str, float]:
+    customers = pd.Index(relevant["customer"].unique())
+    recall = ndcg = np.nan
+    if len(customers):
+        listed = recommender.recommend(customers, n=k, filter_seen=filter_seen)
+        recall, ndcg = recall_at_k(listed, relevant, k=k), ndcg_at_k(listed, relevant, k=k)
+    return {f"recall{suffix}": recall, f"ndcg{suffix}": ndcg, f"customers{suffix}": len(customers)}
 
 
 def _relevant_counts(relevant: pd.DataFrame, k: int) -> pd.Series:

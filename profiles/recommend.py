@@ -1,23 +1,85 @@
-"""Which products a customer, or a segment of customers, is likely to want."""
+"""One interface for every recommender: who bought what goes in, scores and ranked lists come out."""
 
 from __future__ import annotations
 
-import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Self
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.sparse import coo_array, csr_array, vstack
+from scipy.sparse import coo_array, csr_array
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from .features import require_columns
 
 _BATCH = 256
-_PRODUCTS_AT_ONCE = 500
+
+
+@dataclass(frozen=True)
+class History:
+    """Sale lines of named customers as positions in two indices.
+
+    customers, products: sorted. lines: the sale lines. row, column: customer and product of each line.
+    """
+
+    customers: pd.Index
+    products: pd.Index
+    lines: pd.DataFrame
+    row: NDArray[np.intp]
+    column: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, sales: pd.DataFrame) -> Self:
+        """Take canonical sales; lines without a customer are passed over.
+
+        Raises:
+            ValueError: `sales` names no customer at all.
+        """
+        lines = sales[sales["customer"].notna()]
+        if lines.empty:
+            raise ValueError("sales: a recommender needs lines with a customer; got none; import customer ids")
+        row, customers = pd.factorize(lines["customer"], sort=True)
+        column, products = pd.factorize(lines["product"], sort=True)
+        return cls(customers, products, lines, row, column)
+
+    def between(self, start: pd.Timestamp | None, end: pd.Timestamp | None) -> History:
+        """The lines from `start` on and before `end` (None: no limit), over the same customers and products."""
+        date = self.lines["date"]
+        kept = np.ones(len(date), dtype=bool)
+        if start is not None:
+            kept &= (date >= start).to_numpy()
+        if end is not None:
+            kept &= (date < end).to_numpy()
+        return History(self.customers, self.products, self.lines[kept], self.row[kept], self.column[kept])
+
+    def most_bought(self, n: int) -> History:
+        """The same customers and the `n` products with the most lines."""
+        if n >= len(self.products):
+            return self
+        lines = np.bincount(self.column, minlength=len(self.products))
+        chosen = np.sort(np.argsort(-lines, kind="stable")[:n])
+        position = np.full(len(self.products), -1)
+        position[chosen] = np.arange(n)
+        kept = position[self.column] >= 0
+        return History(
+            self.customers, self.products[chosen], self.lines[kept], self.row[kept], position[self.column[kept]]
+        )
+
+    def weeks_ago(self, end: pd.Timestamp | None = None) -> NDArray[np.float32]:
+        """Whole weeks from each line to `end`, by default the last date; 0 for the last seven days."""
+        date = self.lines["date"]
+        return ((date.max() if end is None else end) - date).dt.days.to_numpy(np.float32) // 7
+
+    def total(self, weight: NDArray[np.floating] | None = None) -> csr_array:
+        """Sparse array customers x products: the sum of `weight` over lines, or the number of lines."""
+        values = np.ones(len(self.row)) if weight is None else weight
+        shape = (len(self.customers), len(self.products))
+        # Conversion adds up the entries of one customer and product.
+        return coo_array((values.astype(np.float32), (self.row, self.column)), shape=shape).tocsr()
 
 
 class Recommender(BaseEstimator, ABC):
@@ -27,9 +89,12 @@ class Recommender(BaseEstimator, ABC):
 
     Attributes:
         customers_: Index of the customers fitted, sorted.
-        products_: Index of the products fitted, sorted; the columns of `scores`.
-        purchases_: sparse array customers x products, number of sale lines.
+        products_: Index of the products scored, sorted; the columns of `scores`.
+        purchases_: sparse array customers x `products_`, number of sale lines.
     """
+
+    needs: ClassVar[tuple[str, ...]] = ("customer", "product")
+    """Columns of the sales that the model cannot do without."""
 
     customers_: pd.Index
     products_: pd.Index
@@ -39,18 +104,16 @@ class Recommender(BaseEstimator, ABC):
         """Fit on canonical sales; lines without a customer are passed over.
 
         Raises:
-            ValueError: `sales` has no column `customer`, or names no customer at all.
+            ValueError: `sales` lacks a column that the model needs, or names no customer at all.
         """
-        require_columns(sales, "customer", "product")
-        lines = sales[["customer", "product"]].dropna()
-        if lines.empty:
-            raise ValueError("sales: a recommender needs lines with a customer; got none; import customer ids")
-        rows, self.customers_ = pd.factorize(lines["customer"], sort=True)
-        columns, self.products_ = pd.factorize(lines["product"], sort=True)
-        shape = (len(self.customers_), len(self.products_))
-        # Conversion adds up the entries of one customer and product.
-        self.purchases_ = coo_array((np.ones(len(lines), np.float32), (rows, columns)), shape=shape).tocsr()
-        self._learn(self.purchases_)
+        require_columns(sales, *self.needs)
+        return self.fit_history(History.of(sales))
+
+    def fit_history(self, history: History) -> Self:
+        """Fit on a history, whose customers and products need not all occur in its lines."""
+        self.customers_, self.products_ = history.customers, history.products
+        self.purchases_ = history.total()
+        self._learn(history)
         return self
 
     def scores(self, customers: Sequence[str] | pd.Index) -> NDArray[np.float32]:
@@ -80,7 +143,7 @@ class Recommender(BaseEstimator, ABC):
         if n < 1:
             raise ValueError(f"n must be 1 or more; got {n}; ask for at least one product")
         rows = self._rows(customers)
-        return pd.concat([self._best(rows[part], n, filter_seen) for part in _batches(len(rows))], ignore_index=True)
+        return pd.concat([self._best(rows[part], n, filter_seen) for part in batches(len(rows))], ignore_index=True)
 
     def _best(self, rows: NDArray[np.intp], n: int, filter_seen: bool) -> pd.DataFrame:
         scores = self._score(rows)
@@ -104,125 +167,22 @@ class Recommender(BaseEstimator, ABC):
         check_is_fitted(self)
         rows = self.customers_.get_indexer(pd.Index(customers))
         if (unknown := rows < 0).any():
+            # The message may reach a log, so it names no customer.
             raise ValueError(
-                f"customers must have bought something in the sales fitted; got {unknown.sum()} unknown, the first "
-                f"{pd.Index(customers)[unknown][0]!r}; leave them out or recommend for their segment"
+                f"customers must have bought something in the sales fitted; got {unknown.sum()} unknown of {len(rows)}; "
+                "leave them out or recommend for their segment"
             )
         return rows
 
     @abstractmethod
-    def _learn(self, purchases: csr_array) -> None:
-        """Learn from the sparse counts customers x products."""
+    def _learn(self, history: History) -> None:
+        """Learn from the sale lines."""
 
     @abstractmethod
     def _score(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
         """Score all products for the customers at `rows`, as a new array."""
 
 
-class Popularity(Recommender):
-    """Score a product by the number of customers who bought it: the same for everyone.
-
-    Attributes:
-        buyers_: distinct customers of each product.
-    """
-
-    def _learn(self, purchases: csr_array) -> None:
-        self.buyers_ = purchases.count_nonzero(axis=0).astype(np.float32)
-
-    def _score(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
-        return np.tile(self.buyers_, (len(rows), 1))
-
-
-class ItemItem(Recommender):
-    """Score a product by its likeness to what the customer buys: nearest neighbours among products.
-
-    With x_i the column of product i in the array of log(1 + sale lines), the likeness of i and j is the
-    cosine with shrinkage, x_i · x_j / (‖x_i‖ ‖x_j‖ + shrinkage), kept for the nearest `neighbours` of each j and
-    0 elsewhere; a product's score is the sum of its likeness to each product bought, times that product's
-    log(1 + lines) (Sarwar, Karypis, Konstan, Riedl 2001; shrinkage as in Bell and Koren 2007).
-
-    Args:
-        neighbours: products that a product's score draws on.
-        shrinkage: holds down likeness that rests on few buyers, in squared log counts.
-
-    Attributes:
-        likeness_: sparse array products bought x products scored.
-    """
-
-    def __init__(self, *, neighbours: int = 50, shrinkage: float = 20.0):
-        self.neighbours = neighbours
-        self.shrinkage = shrinkage
-
-    def _learn(self, purchases: csr_array) -> None:
-        if self.neighbours < 1 or self.shrinkage < 0:
-            raise ValueError(
-                f"neighbours must be 1 or more and shrinkage 0 or more; got {self.neighbours} and {self.shrinkage}"
-            )
-        self._weights = purchases.log1p()
-        by_product = self._weights.T.tocsr()
-        norms = np.sqrt(by_product.power(2).sum(axis=1))
-        nearest = []
-        for start in range(0, len(norms), _PRODUCTS_AT_ONCE):
-            block = slice(start, start + _PRODUCTS_AT_ONCE)
-            likeness = by_product[block] @ self._weights
-            own = start + np.repeat(np.arange(likeness.shape[0]), np.diff(likeness.indptr))
-            likeness.data /= norms[own] * norms[likeness.indices] + self.shrinkage
-            likeness.data[own == likeness.indices] = 0
-            nearest.append(_largest(likeness, self.neighbours))
-        self.likeness_ = vstack(nearest, format="csr").T.tocsr()
-
-    def _score(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
-        return (self._weights[rows] @ self.likeness_).toarray()
-
-
-def segment_affinity(recommender: Recommender, labels: pd.Series, products: Sequence[str] | pd.Index) -> pd.DataFrame:
-    """Average the scores of a segment's customers: DataFrame segments x `products`, more is better.
-
-    Args:
-        recommender: fitted.
-        labels: customer -> segment, such as `Segmentation.labels_`.
-        products: the products of the market.
-
-    Raises:
-        ValueError: a product or a customer is not in the sales that `recommender` was fitted on.
-    """
-    check_is_fitted(recommender)
-    wanted = pd.Index(products, name="product")
-    columns = recommender.products_.get_indexer(wanted)
-    if (unknown := columns < 0).any():
-        raise ValueError(
-            f"products must occur in the sales fitted; got {unknown.sum()} unknown, the first "
-            f"{wanted[unknown][0]!r}; choose among `products_`"
-        )
-    scores = [recommender.scores(labels.index[part])[:, columns] for part in _batches(len(labels))]
-    affinity = pd.DataFrame(np.concatenate(scores), columns=wanted).groupby(labels.to_numpy()).mean()
-    return affinity.rename_axis("segment")
-
-
-def segment_candidates(affinity: pd.DataFrame, n: int) -> pd.DataFrame:
-    """Mark the `n` products of highest affinity in each segment: booleans segments x products.
-
-    Of products alike in affinity the first wins, so that every segment has exactly `n`.
-
-    Raises:
-        ValueError: `n` is not between 1 and the number of products.
-    """
-    if not 1 <= n <= affinity.shape[1]:
-        raise ValueError(f"n must lie between 1 and the {affinity.shape[1]} products; got {n}")
-    return affinity.rank(axis="columns", method="first", ascending=False) <= n
-
-
-def _batches(n_customers: int) -> Iterator[slice]:
+def batches(n_customers: int) -> Iterator[slice]:
     """Cut customers into parts, whose dense scores over all products fit in memory."""
     return (slice(start, start + _BATCH) for start in range(0, max(n_customers, 1), _BATCH))
-
-
-def _largest(table: csr_array, n: int) -> csr_array:
-    """Keep the `n` largest entries of each row of `table`."""
-    kept = [
-        start + (np.argpartition(-table.data[start:end], n - 1)[:n] if end - start > n else np.arange(end - start))
-        for start, end in itertools.pairwise(table.indptr)
-    ]
-    bounds = np.r_[0, np.minimum(np.diff(table.indptr), n).cumsum()]
-    chosen = np.concatenate(kept)
-    return csr_array((table.data[chosen], table.indices[chosen], bounds), shape=table.shape)

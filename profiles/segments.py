@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
-from sklearn.cluster import KMeans
-from sklearn.metrics import adjusted_rand_score, silhouette_score
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, RobustScaler, StandardScaler
 from sklearn.tree import DecisionTreeClassifier, export_text
 from sklearn.utils.validation import check_is_fitted
+
+from .behaviour import TRAIT
+from .clusters import KINDS, choose, clusterer, compare, merge_small
 
 # Weights on standardised features. Segments serve to set prices: what customers are worth and how they answer
 # to reductions lead, the latter most; the other features largely repeat these two and only decide close cases.
@@ -31,14 +32,13 @@ _WORDS = {
     "n_categories": ("narrow-range", "wide-range"),
     "discount_share": ("full-price", "deal-seeking"),
     "promotion_affinity": ("promotion-shy", "promotion-led"),
+    "price_sensitivity": ("price-insensitive", "price-sensitive"),
+    "view_rate": ("seldom-looking", "often-looking"),
+    "cart_rate": ("seldom-choosing", "often-choosing"),
+    "rating_rate": ("seldom-rating", "often-rating"),
+    "rating": ("critical", "content"),
 }
 
-# An adjusted Rand index above .8 counts as good agreement (Steinley 2004, Psychological Methods 9).
-_STABLE = 0.8
-# Splitting well separated clusters costs more silhouette than this; splitting a continuum does not.
-_SILHOUETTE_KEPT = 0.8
-_REPEATS = 20
-_LARGEST_SAMPLE = 5000
 # Cuts off splits between leaves of one segment; the tree answers the same with about half the rules.
 _PRUNING = 0.01
 
@@ -47,21 +47,24 @@ class Segmentation(BaseEstimator):
     """Group customers by their features, explain the groups by a decision tree, and assign new customers.
 
     Features are scaled by x -> log(1 + x / interquartile range), standardised, cut at 3 standard deviations
-    and weighted (`WEIGHTS`); the groups are KMeans clusters. A change of currency therefore changes
-    nothing, nor does the order of the rows or what the customers are called.
+    and weighted (`WEIGHTS`); the groups are clusters of one of the `kinds`. A change of currency therefore changes
+    nothing, nor does the order of the rows or what the customers are called. Traits ("trait:...") are summed up by
+    segment but form none: prices by age or income are no business of this model.
 
     Args:
-        n_segments: how many clusters to fit; None picks one of `candidates`, see `choose_k`.
+        n_segments: how many clusters to fit; None picks one of `candidates`, see `clusters.choose`.
         candidates: numbers of clusters to try.
+        kinds: kinds of clusters to try, of `clusters.KINDS`.
         min_size: customers a segment must have. Smaller clusters join the nearest one, and no leaf of the
             tree is smaller, so that no figure or rule describes fewer customers (k-anonymity).
         seed: of the clusters, the halves and the tree.
 
     Attributes:
-        features_: names of the features, in the order of the columns fitted.
+        features_: names of the features that form segments, in the order of the columns fitted.
         labels_: Series customer -> segment; segments count from 0 by falling value.
         n_segments_: how many segments there are, after merging.
-        selection_: DataFrame with `k`, `stability` and `silhouette` of every number that was tried.
+        selection_: what was tried, see `clusters.compare`.
+        chosen_: the row of `selection_` that was chosen.
         summary_: DataFrame indexed by segment: `name`, `size` (customers), `share` (of customers), `value`
             (mean currency per week) and the means of the features, in their own units.
         tree_: decision tree on the features as they are, fitted on three quarters of the customers.
@@ -73,11 +76,13 @@ class Segmentation(BaseEstimator):
         *,
         n_segments: int | None = None,
         candidates: Sequence[int] = range(2, 7),
+        kinds: Sequence[str] = KINDS,
         min_size: int = 50,
         seed: int = 0,
     ):
         self.n_segments = n_segments
         self.candidates = candidates
+        self.kinds = kinds
         self.min_size = min_size
         self.seed = seed
 
@@ -92,15 +97,16 @@ class Segmentation(BaseEstimator):
             raise ValueError(
                 f"features: column 'spend' is missing; got {', '.join(map(str, features.columns))}; add it"
             )
-        self.features_ = list(features.columns)
+        self.features_ = [name for name in features.columns if not str(name).startswith(TRAIT)]
         table = self._checked(features)
         candidates = self._candidates(len(table))
         # Sorted by what they hold, rows give the same result whatever their order and index.
         table = table.sort_values(self.features_)
         self._scaler: Pipeline = _scaler().fit(table.to_numpy())
         points = self._points(table)
-        self.selection_ = pd.DataFrame([self._trial(k, points) for k in candidates])
-        self._clusters = self._clusterer(choose_k(self.selection_)).fit(points)
+        self.selection_ = compare(points, self.kinds, candidates, self.seed)
+        self.chosen_ = choose(self.selection_)
+        self._clusters = clusterer(self.chosen_["clusters"], self.chosen_["k"], self.seed).fit(points)
         clusters = self._clusters.predict(points)
         merged = merge_small(points, clusters, self.min_size)
         value = table["spend"].groupby(merged[clusters]).mean().sort_values(ascending=False)
@@ -108,7 +114,8 @@ class Segmentation(BaseEstimator):
         self.n_segments_ = len(value)
         labels = self._segment_of_cluster[clusters]
         self.labels_ = _series(labels, table.index).reindex(features.index)
-        self.summary_ = _summary(table, points, labels)
+        traits = features.drop(columns=self.features_).loc[table.index]
+        self.summary_ = _summary(table, points, labels).join(traits.groupby(labels).mean())
         self._explain(table, labels)
         return self
 
@@ -133,10 +140,6 @@ class Segmentation(BaseEstimator):
         check_is_fitted(self)
         names = self.summary_["name"].loc[self.tree_.classes_]
         return export_text(self.tree_, feature_names=self.features_, class_names=list(names), decimals=3)
-
-    def _clusterer(self, k: int) -> Any:
-        """Make an unfitted model with `fit` and `predict`; what another kind of segmentation overrides."""
-        return KMeans(k, n_init=10, random_state=self.seed)  # pyright: ignore[reportArgumentType]
 
     def _checked(self, features: pd.DataFrame) -> pd.DataFrame:
         missing = [name for name in self.features_ if name not in features]
@@ -165,6 +168,8 @@ class Segmentation(BaseEstimator):
         candidates = list(self.candidates) if self.n_segments is None else [self.n_segments]
         if not candidates or min(candidates) < 1:
             raise ValueError(f"numbers of segments must be 1 or more; got {candidates}; name at least one")
+        if not self.kinds:
+            raise ValueError("kinds of clusters must be one or more; got none; name at least one")
         needed = max(self.min_size, 3 * max(candidates))
         if n_customers < needed:
             raise ValueError(
@@ -176,23 +181,6 @@ class Segmentation(BaseEstimator):
     def _points(self, table: pd.DataFrame) -> NDArray[np.float64]:
         return self._scaler.transform(table.to_numpy()) * [WEIGHTS.get(f, _OTHER_WEIGHT) for f in self.features_]
 
-    def _trial(self, k: int, points: NDArray[np.float64]) -> dict[str, float]:
-        """Measure how well `k` clusters repeat and how far apart they lie."""
-        rng = np.random.default_rng(self.seed)
-        half = min(2 * len(points) // 5, _LARGEST_SAMPLE)
-        agreement = []
-        for _ in range(_REPEATS):
-            shuffled = rng.permutation(points)
-            held_out = shuffled[2 * half : 3 * half]
-            one, other = (
-                self._clusterer(k).fit(part).predict(held_out) for part in (shuffled[:half], shuffled[half : 2 * half])
-            )
-            agreement.append(adjusted_rand_score(one, other))
-        sample = rng.permutation(points)[:_LARGEST_SAMPLE]
-        labels = self._clusterer(k).fit_predict(sample)
-        separation = silhouette_score(sample, labels) if 1 < len(np.unique(labels)) < len(sample) else 0.0
-        return {"k": k, "stability": float(np.mean(agreement)), "silhouette": float(separation)}
-
     def _explain(self, table: pd.DataFrame, labels: NDArray[np.intp]) -> None:
         seen, unseen, answers, truth = train_test_split(
             table.to_numpy(), labels, test_size=0.25, random_state=self.seed
@@ -201,40 +189,6 @@ class Segmentation(BaseEstimator):
             min_samples_leaf=self.min_size, ccp_alpha=_PRUNING, random_state=self.seed
         ).fit(seen, answers)
         self.fidelity_ = float(self.tree_.score(unseen, truth))
-
-
-def choose_k(selection: pd.DataFrame) -> int:
-    """Choose the number of clusters from the columns `k`, `stability` and `silhouette` of `selection`.
-
-    Stability is the adjusted Rand index (Hubert and Arabie 1985), on held-out customers, between models
-    fitted on two disjoint samples. Of the numbers whose stability is at least .8, and whose silhouette
-    (Rousseeuw 1987) is at least .8 of the best of these, the largest is taken: as many segments as
-    repeat and stand apart. If none is so stable, the most stable one is taken.
-    """
-    stable = selection[selection["stability"] >= _STABLE]
-    if stable.empty:
-        return int(selection["k"].iloc[selection["stability"].argmax()])
-    apart = stable["silhouette"] >= _SILHOUETTE_KEPT * stable["silhouette"].max()
-    return int(stable["k"][apart].max())
-
-
-def merge_small(points: NDArray[np.float64], clusters: NDArray[np.intp], min_size: int) -> NDArray[np.intp]:
-    """Say which cluster each cluster joins, so that none with fewer than `min_size` points is left.
-
-    Step by step the smallest joins the one with the nearest mean. Returns one entry a cluster, its own
-    number where it stays.
-    """
-    merged = np.arange(clusters.max() + 1)
-    while len(left := np.unique(merged[clusters])) > 1:
-        sizes = np.array([(merged[clusters] == cluster).sum() for cluster in left])
-        if sizes.min() >= min_size:
-            break
-        means = np.array([points[merged[clusters] == cluster].mean(axis=0) for cluster in left])
-        smallest = sizes.argmin()
-        distances = np.linalg.norm(means - means[smallest], axis=1)
-        distances[smallest] = np.inf
-        merged[merged == left[smallest]] = left[distances.argmin()]
-    return merged
 
 
 def _scaler() -> Pipeline:

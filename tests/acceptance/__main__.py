@@ -7,6 +7,7 @@ import json
 import time
 
 from . import (  # noqa: F401  they register their checks
+    customers,
     demand_data,
     demand_forecasts,
     demand_market,

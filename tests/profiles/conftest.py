@@ -45,10 +45,20 @@ def continuum():
 def block_sales():
     """Two tastes, a and b: 12 customers and 6 products each; customer i of a taste buys all of it but one.
 
-    All buy milk, but for a0 who has bought the whole of taste a instead.
+    All buy milk, but for a0 who has bought the whole of taste a instead. The lines fall into twelve weeks by turns.
     """
     rows = [(f"{taste}{i}", f"{taste}-{j}") for taste in "ab" for i in range(12) for j in range(6) if i % 6 != j]
     rows += [(f"{taste}{i}", "milk") for taste in "ab" for i in range(12) if (taste, i) != ("a", 0)]
     rows += [("a0", "a-0"), *[("b1", "b-2")] * 3]
     sales = pd.DataFrame(rows, columns=["customer", "product"])
-    return sales.assign(date=pd.Timestamp("2024-01-01"), units=1.0, price_paid=1.0)
+    date = pd.Timestamp("2024-01-01") + pd.to_timedelta(7 * (np.arange(len(sales)) % 12), unit="D")
+    return sales.assign(date=date, units=1.0, price_paid=1.0)
+
+
+@pytest.fixture
+def attributes(block_sales):
+    """Products with their taste as category, and two that were never sold."""
+    products = sorted(block_sales["product"].unique())
+    rows = [(product, product.split("-")[0], f"fine {product.split('-')[0]}") for product in products]
+    rows += [("a-new", "a", "fine a"), ("b-new", "b", None)]
+    return pd.DataFrame(rows, columns=["product", "category", "name"])

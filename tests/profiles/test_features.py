@@ -37,16 +37,19 @@ def test_by_hand(sales):
             "n_categories": [2.0, 1.0],
             "discount_share": [2 / 30, 4 / 16],
             "promotion_affinity": [(2 + 1) / (10 / 3 + 1), (4 + 1) / (8 / 3 + 1)],
+            # Tea is paid 22/6 a unit on average, jam 3.
+            "price_sensitivity": [(6 * 22 / 6 + 2 * 3) / 28, 1.0],
         },
         index=pd.Index(["ann", "bob"], name="customer"),
     )
     pd.testing.assert_frame_equal(features, expected, check_index_type=False)
-    assert list(features) == list(FEATURES)
+    behaviour = {"view_rate", "cart_rate", "rating_rate", "rating"}
+    assert list(features) == [name for name in FEATURES if name not in behaviour]
 
 
 def test_missing_kinds_of_data_leave_features_out_not_customers(sales):
     features = customer_features(sales.drop(columns=["regular_price", "basket"]))
-    assert list(features) == ["recency_days", "frequency", "spend", "visit_units"]
+    assert list(features) == ["recency_days", "frequency", "spend", "visit_units", "price_sensitivity"]
     assert features.loc["ann", "frequency"] == 1.0  # two days in two weeks
     assert list(features.index) == ["ann", "bob"]
 
@@ -108,6 +111,69 @@ def test_average_taker_of_promotions_is_one():
     features = customer_features(sales)
     assert features["promotion_affinity"].to_numpy() == pytest.approx(1, abs=0.05)
     assert features["discount_share"].to_numpy() == pytest.approx(0.3 * 0.25, abs=0.005)
+
+
+def test_price_sensitivity_of_the_response_model_takes_the_place_of_our_own(sales):
+    features = customer_features(sales, price_sensitivity=pd.Series({"ann": 2.5, "zoe": 1.0}))
+    assert features["price_sensitivity"].to_dict() == {"ann": 2.5, "bob": 2.5}  # Bob gets the mean of the known
+
+
+@pytest.fixture
+def behaviour():
+    rows = [
+        ("2024-01-02", "ann", "view", np.nan),
+        ("2024-01-03", "ann", "view", np.nan),
+        ("2024-01-03", "ann", "rating", 2.0),
+        ("2024-01-04", "ann", "review", 5.0),
+        ("2024-01-04", "ann", "wink", 9.0),
+        ("2024-01-04", "zoe", "view", np.nan),
+        ("2024-01-20", "bob", "cart", 2.0),
+    ]
+    table = pd.DataFrame(rows, columns=["date", "customer", "event", "value"])
+    return table.assign(date=pd.to_datetime(table["date"]), product="tea")
+
+
+def test_behaviour(sales, behaviour):
+    plain = customer_features(sales)
+    features = customer_features(sales, behaviour=behaviour)
+    # The only cart is filled after the last sale.
+    assert list(features) == [*plain, "view_rate", "rating_rate", "rating"]
+    assert features.loc["ann", ["view_rate", "rating_rate", "rating"]].tolist() == [1.0, 1.0, 3.5]
+    assert features.loc["bob", ["view_rate", "rating_rate", "rating"]].tolist() == [0.0, 0.0, 3.5]
+    later = customer_features(sales, behaviour=behaviour, as_of="2024-01-28")
+    assert later["cart_rate"].to_dict() == {"ann": 0.0, "bob": 0.5}
+    assert list(customer_features(sales, behaviour=behaviour, as_of="2024-01-28")) == [
+        name for name in FEATURES if name != "n_categories"
+    ]
+
+
+def test_behaviour_of_the_wrong_shape(sales, behaviour):
+    with pytest.raises(ValueError, match="behaviour: column 'event' is missing"):
+        customer_features(sales, behaviour=behaviour.drop(columns="event"))
+
+
+def test_traits_that_many_share():
+    n = 120
+    names = [f"c{i:03d}" for i in range(n)]
+    sales = pd.DataFrame(
+        {"date": pd.Timestamp("2024-01-01"), "product": "tea", "units": 1.0, "price_paid": 1.0, "customer": names}
+    )
+    # 60 are young, 50 old, one of a kind, and nine are not known at all.
+    customers = pd.DataFrame(
+        {
+            "customer": names[:111],
+            "age": ["young"] * 60 + ["old"] * 50 + ["ancient"],
+            "children": [1.0] * 70 + [3.0] * 41,
+            "debt": -1.0,
+            "pet": [None] * 100 + ["dog"] * 11,
+        }
+    )
+    features = customer_features(sales, customers=customers)
+    traits = features.filter(like="trait:")
+    assert list(traits) == ["trait:age=old", "trait:age=young", "trait:children"]
+    assert traits["trait:age=young"].sum() == 60
+    assert traits.loc["c110"].tolist() == [0.0, 0.0, 3.0]
+    assert traits.loc["c119"].tolist() == [0.0, 0.0, 1.0]
 
 
 def test_errors(sales):

@@ -66,25 +66,39 @@ def later_sales(block_sales):
     later = [pd.DataFrame({"customer": customers, "product": product}) for product in (missing, "new")]
     stranger = pd.DataFrame({"customer": ["zoe"], "product": ["milk"]})
     return pd.concat(
-        [block_sales, pd.concat([*later, stranger]).assign(date=pd.Timestamp("2024-02-01"), units=1.0, price_paid=1.0)],
+        [block_sales, pd.concat([*later, stranger]).assign(date=pd.Timestamp("2024-05-01"), units=1.0, price_paid=1.0)],
         ignore_index=True,
     )
 
 
 def test_personal_beats_popular_where_tastes_differ(later_sales):
     models = {"popular": Popularity(), "personal": ItemItem(neighbours=6, shrinkage=1.0)}
-    table = rank_on_later_sales(models, later_sales, test_from="2024-02-01", k=1)
+    table = rank_on_later_sales(models, later_sales, test_from="2024-05-01", k=1)
     # a0 already had all of his taste: nothing new of it is left to hit.
-    assert table["customers"].tolist() == [23, 23]
-    assert table.loc["personal", ["recall", "ndcg"]].tolist() == [1, 1]
-    assert table.loc["popular", "recall"] < 0.7
+    assert table["customers_new"].tolist() == [23, 23]
+    assert table.loc["personal", ["recall_new", "ndcg_new"]].tolist() == [1, 1]
+    assert table.loc["popular", "recall_new"] < 0.7
     assert "new" not in models["personal"].products_
 
 
-def test_repeated_purchases_count_on_demand(later_sales):
-    models = {"popular": Popularity()}
-    table = rank_on_later_sales(models, later_sales, test_from="2024-02-01", k=13, filter_seen=False)
+def test_repeated_purchases_count_among_all(later_sales):
+    table = rank_on_later_sales({"popular": Popularity()}, later_sales, test_from="2024-05-01", k=13)
     assert table.loc["popular", ["recall", "customers"]].tolist() == [1, 24]
+
+
+def test_customers_with_few_purchases_are_left_out_on_demand(later_sales):
+    again = later_sales[later_sales["customer"].isin(["a3", "b4"]) & (later_sales["date"] >= "2024-05-01")]
+    sales = pd.concat([later_sales, again], ignore_index=True)
+    table = rank_on_later_sales({"popular": Popularity()}, sales, test_from="2024-05-01", min_purchases=2)
+    assert table["customers"].tolist() == [2]
+
+
+def test_nothing_new_has_no_figures(block_sales):
+    later = block_sales.assign(date=pd.Timestamp("2024-05-01"))
+    table = rank_on_later_sales({"popular": Popularity()}, pd.concat([block_sales, later]), test_from="2024-05-01")
+    assert table.loc["popular", "customers_new"] == 0
+    assert np.isnan(table.loc["popular", "ndcg_new"])
+    assert table.loc["popular", "recall"] > 0
 
 
 def test_no_customer_on_both_sides(block_sales):

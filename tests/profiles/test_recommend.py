@@ -5,21 +5,50 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from repricer.profiles import ItemItem, Popularity, recommend, segment_affinity, segment_candidates
+from repricer.profiles import (
+    Als,
+    Blend,
+    ContentBased,
+    Ease,
+    ItemItem,
+    OwnFrequency,
+    Popularity,
+    neighbours,
+    recommend,
+    segment_affinity,
+    segment_candidates,
+)
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics.pairwise import cosine_similarity
 
-MODELS = {"popularity": Popularity, "item-item": ItemItem}
+IMPERSONAL = {
+    "popularity": lambda _: Popularity(),
+    "own-frequency": lambda _: OwnFrequency(),
+    "own-frequency-decayed": lambda _: OwnFrequency(half_life_weeks=4),
+}
+PERSONAL = {
+    "item-item": lambda _: ItemItem(neighbours=13, shrinkage=1.0),
+    "ease": lambda _: Ease(regularisation=5.0),
+    "als": lambda _: Als(factors=3, regularisation=0.1),
+    "content": lambda attributes: ContentBased(attributes[~attributes["product"].str.endswith("new")]),
+    "blend": lambda attributes: Blend(attributes, target_weeks=3, regularisation=5.0, min_samples_leaf=5),
+}
+MODELS = IMPERSONAL | PERSONAL
 
 
 @pytest.fixture(params=MODELS.values(), ids=MODELS.keys())
-def model(request):
-    return request.param()
+def model(request, attributes):
+    return request.param(attributes)
 
 
-@pytest.fixture
-def personal():
-    return ItemItem(neighbours=6, shrinkage=1.0)
+@pytest.fixture(params=PERSONAL.values(), ids=PERSONAL.keys())
+def personal(request, attributes):
+    return request.param(attributes)
+
+
+@pytest.fixture(params=[*IMPERSONAL.values(), *list(PERSONAL.values())[:3]], ids=[*IMPERSONAL, *list(PERSONAL)[:3]])
+def collaborative(request, attributes):
+    return request.param(attributes)
 
 
 def test_scores_have_a_row_a_customer_and_a_column_a_product(model, block_sales):
@@ -31,8 +60,8 @@ def test_scores_have_a_row_a_customer_and_a_column_a_product(model, block_sales)
     np.testing.assert_allclose(scores[1:], model.scores(["a0"]), rtol=1e-6)
 
 
-def test_what_all_others_buy_comes_first(model, block_sales):
-    best = model.fit(block_sales).recommend(["a0"], n=1)
+def test_what_all_others_buy_comes_first(collaborative, block_sales):
+    best = collaborative.fit(block_sales).recommend(["a0"], n=1)
     assert best["product"].tolist() == ["milk"]
 
 
@@ -57,11 +86,13 @@ def test_seen_products_are_left_out_on_demand(model, block_sales):
 
 
 def test_order_of_rows_and_batches_change_nothing(model, block_sales, monkeypatch):
-    expected = model.fit(block_sales).recommend(model.customers_, n=3)
+    scores = model.fit(block_sales).scores(model.customers_)
+    expected = model.recommend(model.customers_, n=1)
     monkeypatch.setattr(recommend, "_BATCH", 5)
-    monkeypatch.setattr(recommend, "_PRODUCTS_AT_ONCE", 4)
-    again = model.fit(block_sales.sample(frac=1, random_state=0)).recommend(model.customers_, n=3)
-    pd.testing.assert_frame_equal(again, expected)
+    monkeypatch.setattr(neighbours, "_PRODUCTS_AT_ONCE", 4)
+    model.fit(block_sales.sample(frac=1, random_state=0))
+    np.testing.assert_allclose(model.scores(model.customers_), scores, rtol=1e-4, atol=1e-5)
+    pd.testing.assert_frame_equal(model.recommend(model.customers_, n=1), expected, rtol=1e-4)
 
 
 def test_nobody_gets_nothing(model, block_sales):
@@ -84,7 +115,7 @@ def test_errors(model, block_sales):
     with pytest.raises(ValueError, match="lines with a customer; got none"):
         model.fit(block_sales.assign(customer=None))
     model.fit(block_sales)
-    with pytest.raises(ValueError, match="got 2 unknown, the first 'zoe'"):
+    with pytest.raises(ValueError, match="got 2 unknown of 3; leave"):
         model.recommend(["a0", "zoe", "yan"], n=1)
     with pytest.raises(ValueError, match="n must be 1 or more; got 0"):
         model.recommend(["a0"], n=0)
@@ -98,7 +129,7 @@ def test_popularity_counts_customers_not_lines(block_sales):
     assert buyers["a-0"] == 11
 
 
-def test_item_item_completes_each_taste(personal, block_sales):
+def test_personal_models_complete_each_taste(personal, block_sales):
     best = personal.fit(block_sales).recommend(personal.customers_.drop("a0"), n=1)
     missing = [f"{customer[0]}-{int(customer[1:]) % 6}" for customer in best["customer"]]
     assert best["product"].tolist() == missing
@@ -167,5 +198,182 @@ def test_affinity_errors(model, block_sales):
     labels = pd.Series([0], index=["a0"])
     with pytest.raises(NotFittedError):
         segment_affinity(model, labels, ["milk"])
-    with pytest.raises(ValueError, match="products must occur in the sales fitted; got 1 unknown, the first 'tea'"):
+    with pytest.raises(ValueError, match="sales fitted or in attributes; got 1 unknown, the first 'tea'"):
         segment_affinity(model.fit(block_sales), labels, ["milk", "tea"])
+
+
+def test_products_never_sold_take_after_those_like_them(personal, block_sales, attributes):
+    personal.fit(block_sales)
+    labels = pd.Series([int(c[0] == "b") for c in personal.customers_], index=personal.customers_)
+    affinity = segment_affinity(personal, labels, ["a-new", "b-new", "a-1"], attributes=attributes)
+    assert affinity.loc[0, "a-new"] > affinity.loc[0, "b-new"]
+    assert affinity.loc[1, "b-new"] > affinity.loc[1, "a-new"]
+    # By category alone, a product is as much like each of its taste.
+    by_category = segment_affinity(personal, labels, ["a-new"], attributes=attributes.drop(columns="name"))
+    alike = segment_affinity(personal, labels, [f"a-{j}" for j in range(6)])
+    np.testing.assert_allclose(by_category["a-new"], alike.mean(axis="columns"), rtol=1e-5)
+
+
+def test_a_product_like_no_other_gets_the_mean(block_sales, attributes):
+    model = Popularity().fit(block_sales)
+    odd = pd.DataFrame({"product": ["kite"], "category": ["toys"], "name": ["paper kite"]})
+    affinity = segment_affinity(model, pd.Series([0], index=["a0"]), ["kite"], attributes=pd.concat([attributes, odd]))
+    assert affinity.loc[0, "kite"] == pytest.approx(model.buyers_.mean())
+
+
+def test_content_scores_what_was_never_sold(block_sales, attributes):
+    model = ContentBased(attributes).fit(block_sales)
+    assert {"a-new", "b-new"} <= set(model.products_)
+    best = model.recommend(["a0", "b3"], n=1)
+    assert best["product"].tolist()[0] == "a-new"
+    assert best["product"].tolist()[1] in {"b-3", "b-new"}
+    with pytest.raises(ValueError, match="a product has one row; got 1 rows too many"):
+        ContentBased(pd.concat([attributes, attributes.head(1)])).fit(block_sales)
+
+
+def test_content_without_names_and_attributes(block_sales, attributes):
+    known = attributes.drop(columns="name")[attributes["product"] != "milk"]
+    scores = ContentBased(known).fit(block_sales).scores(["a0"])
+    products = ContentBased(known).fit(block_sales).products_
+    assert scores[0, products.get_loc("milk")] == 0
+    assert scores[0, products.get_loc("a-new")] > scores[0, products.get_loc("b-new")] == 0
+
+
+def test_own_frequency_by_hand():
+    sales = pd.DataFrame(
+        {
+            "date": pd.to_datetime(["2024-01-01", "2024-01-01", "2024-01-16", "2024-01-29"]),
+            "product": ["tea", "tea", "jam", "tea"],
+            "customer": ["ann", "ann", "ann", "bob"],
+        }
+    )
+    assert OwnFrequency().fit(sales).recommend(["ann"], n=1, filter_seen=False)["product"].tolist() == ["tea"]
+    # Four weeks ago and one: 2 / 16 of tea against 1 / 2 of jam.
+    model = OwnFrequency(half_life_weeks=1).fit(sales)
+    np.testing.assert_allclose(model.scores(["ann"]), [[1 / 2, 2 / 16]], atol=2e-3)
+    # What Bob never bought follows what he did.
+    assert model.recommend(["bob"], n=2, filter_seen=False)["product"].tolist() == ["tea", "jam"]
+    with pytest.raises(ValueError, match="half_life_weeks must be above 0, or None; got 0"):
+        OwnFrequency(half_life_weeks=0).fit(sales)
+    with pytest.raises(ValueError, match="column 'date' is missing"):
+        OwnFrequency().fit(sales.drop(columns="date"))
+
+
+def test_ease_against_its_definition(block_sales):
+    """Each column of B is the ridge regression of a product on all the others."""
+    model = Ease(regularisation=5.0).fit(block_sales)
+    logs = np.log1p(pd.crosstab(block_sales["customer"], block_sales["product"]).to_numpy())
+    for j in range(logs.shape[1]):
+        others = np.arange(logs.shape[1]) != j
+        x = logs[:, others]
+        ridge = np.linalg.solve(x.T @ x + 5 * np.eye(x.shape[1]), x.T @ logs[:, j])
+        np.testing.assert_allclose(model.weights_[others, j], ridge, atol=1e-4)
+        assert model.weights_[j, j] == 0
+
+
+def test_ease_of_a_larger_catalogue_takes_the_most_bought(block_sales):
+    # No two products have as many lines at the border.
+    block_sales = pd.concat([block_sales, block_sales[block_sales["product"].isin(["a-1", "a-2", "b-1"])]])
+    model = Ease(regularisation=5.0, max_products=7).fit(block_sales)
+    most_bought = block_sales["product"].value_counts().index[:7]
+    assert set(model.products_) == set(most_bought)
+    alone = Ease(regularisation=5.0).fit(block_sales[block_sales["product"].isin(most_bought)])
+    np.testing.assert_allclose(model.scores(["a1", "b1"]), alone.scores(["a1", "b1"]), rtol=1e-4)
+
+
+@pytest.mark.parametrize("options", [{"regularisation": 0.0}, {"max_products": 0}])
+def test_ease_options(block_sales, options):
+    with pytest.raises(ValueError, match="regularisation must be above 0 and max_products 1 or more"):
+        Ease(**options).fit(block_sales)
+
+
+@pytest.mark.parametrize("weighting", ["binary", "tf-idf"])
+def test_item_item_weightings(block_sales, weighting):
+    model = ItemItem(neighbours=13, shrinkage=1.0, weighting=weighting).fit(block_sales)
+    counts = pd.crosstab(block_sales["customer"], block_sales["product"]).to_numpy()
+    rarity = np.log(len(counts) / (counts > 0).sum(axis=0))
+    weights = np.sign(counts) if weighting == "binary" else np.log1p(counts) * rarity
+    norms = np.linalg.norm(weights, axis=0)
+    likeness = weights.T @ weights / (np.outer(norms, norms) + 1)
+    np.fill_diagonal(likeness, 0)
+    np.testing.assert_allclose(model.scores(model.customers_), weights @ likeness, rtol=1e-4, atol=1e-6)
+    with pytest.raises(ValueError, match="weighting must be one of binary, log, tf-idf; got 'bm25'"):
+        ItemItem(weighting="bm25").fit(block_sales)
+
+
+def test_als_repeats_with_its_seed(block_sales):
+    first, again = (Als(factors=3).fit(block_sales).scores(["a0", "b1"]) for _ in range(2))
+    np.testing.assert_allclose(first, again, rtol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def weekly():
+    """30 weeks of 200 customers: each buys tea with their own rhythm, and jams of one taste or the other."""
+    rng = np.random.default_rng(0)
+    weeks, customers = np.arange(30), [f"c{i:03d}" for i in range(200)]
+    keen, taste = rng.random(200) < 0.5, rng.random(200) < 0.5
+    rows = []
+    for i, customer in enumerate(customers):
+        for week in weeks:
+            if rng.random() < (0.9 if keen[i] else 0.1):
+                rows.append((week, customer, "tea"))
+            rows += [(week, customer, f"{'red' if taste[i] else 'blue'}-{rng.integers(40)}") for _ in range(2)]
+    sales = pd.DataFrame(rows, columns=["week", "customer", "product"])
+    sales["date"] = pd.Timestamp("2024-01-01") + pd.to_timedelta(7 * sales["week"], unit="D")
+    sales = sales.drop(columns="week").assign(units=1.0, price_paid=2.0, store="s1")
+    return sales, pd.Series(keen, index=customers), pd.Series(taste.astype(int), index=customers)
+
+
+def test_blend_knows_rhythm_and_taste(weekly):
+    sales, keen, taste = weekly
+    model = Blend(target_weeks=4, min_samples_leaf=50, segments=taste).fit(sales)
+    tea = pd.Series(model.scores(keen.index)[:, model.products_.get_loc("tea")], index=keen.index)
+    # The chance of one purchase or more in four weeks: .9999 and .34.
+    assert tea[keen].mean() > 0.95
+    assert 0.2 < tea[~keen].mean() < 0.5
+    fresh = model.recommend(keen.index, n=1)
+    fresh = fresh[fresh["score"] > 1e-3]
+    right = fresh["product"].str.startswith("red").astype(int) == taste[fresh["customer"]].to_numpy()
+    assert right[fresh["product"] != "tea"].mean() > 0.9
+
+
+def test_a_higher_demand_forecast_never_lowers_a_product(weekly):
+    sales, keen, _ = weekly
+    # Two products fade and rise, so that demand tells something.
+    late = sales["date"] >= sales["date"].max() - pd.Timedelta(weeks=9)
+    fading = sales["product"].isin(["red-0", "blue-0"]) & late
+    rising = sales["product"].isin(["red-1", "blue-1"]) & ~late
+    sales = sales[~(fading | rising)]
+    plain, low, high = (
+        Blend(target_weeks=4, min_samples_leaf=50, demand=demand).fit(sales)
+        for demand in (None, pd.Series({"red-2": 0.0}), pd.Series({"red-2": 1e4}))
+    )
+    changed = plain.products_.get_loc("red-2")
+    before, less, more = (model.scores(keen.index) for model in (plain, low, high))
+    assert (more[:, changed] >= less[:, changed]).all()
+    assert more[:, changed].mean() > less[:, changed].mean()
+    others = plain.products_ != "red-2"
+    np.testing.assert_allclose(more[:, others], before[:, others])
+
+
+def test_blend_does_without_what_the_sales_do_not_hold(weekly):
+    sales, keen, _ = weekly
+    bare = Blend(target_weeks=4, min_samples_leaf=50).fit(sales[["date", "customer", "product"]])
+    assert np.isfinite(bare.scores(keen.index)).all()
+
+
+def test_blend_needs_weeks_to_learn_from(block_sales, weekly):
+    with pytest.raises(ValueError, match=r"must cover 3 times target_weeks .*; got 11 weeks for target_weeks 8"):
+        Blend().fit(block_sales)
+    sales = weekly[0]
+    cut = sales["date"].max() - pd.Timedelta(weeks=4)
+    apart = sales["customer"].where(sales["date"] > cut, "x" + sales["customer"])
+    with pytest.raises(ValueError, match="no customer bought both in the last 4 weeks and before"):
+        Blend(target_weeks=4).fit(sales.assign(customer=apart))
+
+
+def test_no_message_names_a_customer(block_sales):
+    model = Popularity().fit(block_sales)
+    with pytest.raises(ValueError, match="1 unknown") as caught:
+        model.scores(["c_0123456789abcdef"])
+    assert "c_0123456789abcdef" not in str(caught.value)

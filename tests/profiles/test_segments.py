@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from repricer.profiles import Segmentation
-from repricer.profiles.segments import _names, choose_k, merge_small
+from repricer.profiles.clusters import choose, merge_small
+from repricer.profiles.segments import _names
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import adjusted_rand_score
 
@@ -24,10 +25,12 @@ def test_planted_groups_and_their_number_are_found(planted, chosen):
     _, truth = planted
     assert chosen.n_segments_ == 3
     assert adjusted_rand_score(truth, chosen.labels_[truth.index]) > 0.95
-    by_k = chosen.selection_.set_index("k")
-    assert list(by_k.index) == [2, 3, 4, 5, 6]
-    assert by_k.loc[3, "stability"] > 0.95
-    assert by_k["silhouette"].idxmax() == 3
+    table = chosen.selection_.set_index(["clusters", "k"])
+    assert list(table.index) == [(kind, k) for kind in ("kmeans", "mixture") for k in (2, 3, 4, 5, 6)]
+    for kind in ("kmeans", "mixture"):
+        assert table.loc[(kind, 3), "stability"] > 0.95
+        assert table.loc[kind, "silhouette"].idxmax() == 3
+    assert chosen.chosen_["k"] == 3
 
 
 def test_new_customers_join_their_group(planted, three):
@@ -140,7 +143,7 @@ def test_price_response_outweighs_a_habit():
 def test_customers_all_alike_are_one_segment():
     features = pd.DataFrame({"spend": np.full(60, 5.0), "discount_share": 0.1})
     with pytest.warns(UserWarning, match="distinct clusters"):
-        alike = Segmentation(candidates=[2]).fit(features)
+        alike = Segmentation(candidates=[2], kinds=["kmeans"]).fit(features)
     assert alike.n_segments_ == 1
     assert alike.summary_["name"].tolist() == ["all customers"]
     assert alike.fidelity_ == 1
@@ -168,8 +171,32 @@ def test_names_are_never_shared():
         ([0.50, 0.70, 0.60], [0.9, 0.3, 0.3], 3),  # none repeats: the most stable
     ],
 )
-def test_choose_k(stability, silhouette, k):
-    assert choose_k(pd.DataFrame({"k": [2, 3, 4], "stability": stability, "silhouette": silhouette})) == k
+def test_choose(stability, silhouette, k):
+    table = pd.DataFrame({"clusters": "kmeans", "k": [2, 3, 4], "stability": stability, "silhouette": silhouette})
+    assert choose(table)["k"] == k
+
+
+def test_of_two_kinds_with_as_many_clusters_the_more_stable_is_chosen():
+    kinds = ["kmeans", "mixture"]
+    table = pd.DataFrame({"clusters": kinds, "k": [3, 3], "stability": [0.85, 0.9], "silhouette": [0.3, 0.29]})
+    assert choose(table)["clusters"] == "mixture"
+
+
+@pytest.mark.parametrize("kind", ["kmeans", "mixture"])
+def test_either_kind_alone_finds_the_groups(planted, kind):
+    labels = Segmentation(n_segments=3, kinds=[kind]).fit(planted[0]).labels_
+    assert adjusted_rand_score(planted[1], labels[planted[1].index]) > 0.95
+
+
+def test_traits_are_summed_up_but_form_no_segment(planted, three):
+    features, truth = planted
+    traits = pd.DataFrame({"trait:age=65+": (truth == "deals").astype(float)})
+    with_traits = Segmentation(n_segments=3).fit(features.join(traits))
+    pd.testing.assert_series_equal(with_traits.labels_, three.labels_)
+    assert with_traits.rules() == three.rules()
+    name = with_traits.summary_["name"][with_traits.summary_["trait:age=65+"].idxmax()]
+    assert "deal-seeking" in name
+    pd.testing.assert_series_equal(with_traits.assign(features), three.labels_)
 
 
 def test_merge_small_joins_the_nearest():
@@ -206,6 +233,8 @@ def test_features_that_cannot_be_used(planted, three):
         ({"min_size": 0}, "min_size must be 1 or more"),
         ({"candidates": []}, "must be 1 or more; got"),
         ({"n_segments": 0}, "must be 1 or more; got"),
+        ({"kinds": []}, "must be one or more; got none"),
+        ({"kinds": ["dbscan"]}, "must be among kmeans, mixture; got 'dbscan'"),
         ({"n_segments": 200}, "at least 600 customers are needed"),
     ],
 )

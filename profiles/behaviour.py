@@ -1,0 +1,68 @@
+"""What customers did besides buying, and who they are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+_RATES = {
+    "view_rate": ("view",),
+    "cart_rate": ("cart",),
+    "rating_rate": ("rating", "review"),
+}
+TRAIT = "trait:"
+"""How the names of columns that hold traits begin."""
+# A level that fewer share would show who someone is.
+_LEAST_SHARED = 50
+
+
+def behaviour_features(
+    behaviour: pd.DataFrame, customers: pd.Index, *, end: pd.Timestamp, weeks: float
+) -> pd.DataFrame:
+    """Rates per week of each kind of event up to `end`, and the mean rating: a row for each of `customers`.
+
+    A kind of event that never happened leaves its feature out.
+
+    Raises:
+        ValueError: `behaviour` lacks one of `date`, `customer` and `event`.
+    """
+    missing = [name for name in ("date", "customer", "event") if name not in behaviour]
+    if missing:
+        raise ValueError(
+            f"behaviour: column {missing[0]!r} is missing; got {', '.join(map(str, behaviour.columns))}; add it"
+        )
+    events = behaviour[(behaviour["date"] <= end) & behaviour["customer"].isin(customers)]
+    value = events["value"] if "value" in events else pd.Series(np.nan, events.index)
+    # A row of views or carts may stand for several; a rating's value is its stars.
+    count = value.where(~events["event"].isin(_RATES["rating_rate"])).fillna(1.0)
+    features = pd.DataFrame(index=customers)
+    for name, kinds in _RATES.items():
+        chosen = events["event"].isin(kinds)
+        if chosen.any():
+            counts = count[chosen].groupby(events["customer"]).sum()
+            features[name] = counts.reindex(customers, fill_value=0.0) / weeks
+    stars = value[events["event"].isin(_RATES["rating_rate"])].dropna()
+    if len(stars):
+        features["rating"] = stars.groupby(events["customer"]).mean().reindex(customers).fillna(stars.mean())
+    return features
+
+
+def trait_features(table: pd.DataFrame, customers: pd.Index) -> pd.DataFrame:
+    """Traits of `customers` as numbers from 0 up; an unknown number is the median, an unknown level 0 in each.
+
+    A trait that is negative somewhere, or known of fewer than 50 customers, is left out.
+    """
+    known = table.set_index("customer").reindex(customers)
+    columns = {}
+    for name in known:
+        trait = known[name]
+        if trait.notna().sum() < _LEAST_SHARED:
+            continue
+        if pd.api.types.is_numeric_dtype(trait) and not pd.api.types.is_bool_dtype(trait):
+            if trait.min() >= 0 and trait.max() < np.inf:
+                columns[f"{TRAIT}{name}"] = trait.astype(float).fillna(trait.median())
+            continue
+        levels = trait.value_counts()
+        for level in sorted(levels.index[levels >= _LEAST_SHARED], key=str):
+            columns[f"{TRAIT}{name}={level}"] = (trait == level).fillna(False).astype(float)
+    return pd.DataFrame(columns, index=customers)

@@ -1,0 +1,67 @@
+"""Products by their attributes: what can be said of one that was never sold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from .recommend import History, Recommender
+
+
+class ContentBased(Recommender):
+    """Score a product by its likeness, in category and words of the name, to what the customer buys.
+
+    A product is the vector of its category and the words of its name, weighted by tf-idf and of length 1; a customer
+    is the sum of their products' vectors times log(1 + sale lines) (Pazzani and Billsus 2007). All of `attributes` are
+    scored, sold or not; a product sold without attributes scores 0.
+
+    Args:
+        attributes: canonical products: `product`, `category` and, if there, `name`.
+    """
+
+    def __init__(self, attributes: pd.DataFrame):
+        self.attributes = attributes
+
+    def _learn(self, history: History) -> None:
+        self.products_ = history.products.union(pd.Index(self.attributes["product"].unique()), sort=True)
+        positions = self.products_.get_indexer(history.products)
+        wide = csr_array(
+            (self.purchases_.data, positions[self.purchases_.indices], self.purchases_.indptr),
+            shape=(len(history.customers), len(self.products_)),
+        )
+        wide.sort_indices()
+        self.purchases_ = wide
+        self._vectors = attribute_vectors(self.attributes, self.products_)
+        self._tastes = wide.log1p() @ self._vectors
+
+    def _score(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+        return (self._tastes[rows] @ self._vectors.T).toarray().astype(np.float32)
+
+
+def attribute_vectors(attributes: pd.DataFrame, products: pd.Index) -> csr_array:
+    """Vectors of length 1 (0 for a product without attributes): sparse array `products` x words.
+
+    Raises:
+        ValueError: a product has two rows in `attributes`.
+    """
+    if attributes["product"].duplicated().any():
+        raise ValueError(
+            f"attributes: a product has one row; got {attributes['product'].duplicated().sum()} rows too many; drop them"
+        )
+    category = attributes["category"].astype(str)
+    words = attributes["name"].fillna("").str.lower().str.split() if "name" in attributes else [[]] * len(attributes)
+    # A category is one token, whatever words it is written in.
+    tokens = [[f"category={one}", *several] for one, several in zip(category, words, strict=True)]
+    by_product = pd.Series(tokens, index=attributes["product"]).reindex(products)
+    known = [value if isinstance(value, list) else [] for value in by_product]
+    vectorizer: Any = TfidfVectorizer(analyzer=_itself, dtype=np.float32)  # pyright: ignore[reportArgumentType]
+    return csr_array(vectorizer.fit(tokens).transform(known))
+
+
+def _itself(tokens: list[str]) -> list[str]:
+    return tokens
