@@ -28,7 +28,7 @@ _OUTSIDE_BOUNDS = (0.15, 0.9)
 _ELASTICITY_BOUNDS = (0.3, 8.0)
 # Most of a category's customers who buy one product at its low price: on average, and in a segment.
 _BUSIEST, _MOST_CHOSEN = 0.8, 0.95
-_MOST_ROUNDS, _CLOSE = 10_000, 1e-9
+_MOST_ROUNDS, _CLOSE, _ROUNDS = 10_000, 1e-9, 50
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,8 @@ def build_market(
     totals = np.stack([np.bincount(category, week) for week in models.forecast])
     rate = totals / (1 - left)
     segment_share, probability = _segment_choice(models, category, bought)
-    sensitivity = _sensitivity(models, probability)
+    bought_by = segment_share[category].T * probability
+    sensitivity = _sensitivity(models, probability, bought_by / bought_by.sum(axis=0))
     utility = np.log(probability / left[category])
     path = _quality_path(utility, segment_share, models.forecast / rate[:, category], category)
     regular = models.regular_price
@@ -252,17 +253,24 @@ def _quality_path(utility: Array, segment_share: Array, target: Array, category:
     raise RuntimeError(f"the choice probabilities of the forecasts were not met in {_MOST_ROUNDS} rounds")
 
 
-def _sensitivity(models: FittedModels, probability: Array) -> Array:
+def _sensitivity(models: FittedModels, probability: Array, share: Array) -> Array:
     """(K, N) utility per unit of currency that gives the fitted elasticities over the prices that were charged.
 
     Utility is linear in price and the fitted response is linear in its logarithm: both agree on the step of the product's
-    own price from the regular to the low one if the odds of choosing it rise as that response says.
+    own price from the regular to the low one if the odds of choosing it rise as that response says. Segments answer in
+    the ratio of their elasticities, and together as the product's. share: (K, N) of a product's sales to each segment.
     """
     relative = models.segment_elasticity / np.average(
         models.segment_elasticity, weights=models.segment_units.sum(axis=1)
     )
-    own = np.outer(relative, models.elasticity + max(models.reference_effect, 0.0))
-    chosen = np.minimum(_rise(models, np.clip(-own, *_ELASTICITY_BOUNDS)) * probability, _MOST_CHOSEN)
+    own = np.clip(-(models.elasticity + max(models.reference_effect, 0.0)), *_ELASTICITY_BOUNDS)
+    whole, scale = np.log(_rise(models, own)), np.ones_like(own)
+    for _ in range(_ROUNDS):
+        # The keenest segment answers more than the mean does: without the scale all together would too.
+        together = np.log((share * np.exp(np.outer(relative, scale * whole))).sum(axis=0))
+        scale *= whole / together
+    rise = _rise(models, np.clip(np.outer(relative, scale * own), *_ELASTICITY_BOUNDS))
+    chosen = np.minimum(rise * probability, _MOST_CHOSEN)
     odds = (chosen / (1 - chosen)) / (probability / (1 - probability))
     return np.log(odds) / (models.regular_price - _low_price(models))
 
