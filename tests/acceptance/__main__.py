@@ -15,6 +15,7 @@ from . import (  # noqa: F401  they register their checks
     discrimination,
     loop,
     market,
+    recommending,
 )
 from .checks import CHECKS
 
