@@ -139,6 +139,7 @@ def _scores(fit: dict[str, Any]) -> dict[str, Any]:
         "simulated_bias": fit["fidelity"]["bias"],
         "simulated_cover80": fit["fidelity"]["calibration"]["cover80"],
         "simulated_cover95": fit["fidelity"]["calibration"]["cover95"],
+        "simulated_p_value": fit["fidelity"]["calibration"]["p_value"],
         "implausible_elasticities": sum(row["implausible"] for row in response),
         "median_elasticity": sorted(row["shrunk"] for row in response)[len(response) // 2],
         "trend_error": fit["trend"]["score"],

@@ -15,7 +15,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, MaxNLocator
+from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
 ACCENT, INK, GREY, PALE = "#0b5fa5", "#1f2933", "#667080", "#d5dae1"
@@ -227,6 +227,10 @@ def fidelity_plot(figure: Figure, products: Sequence[Mapping[str, Any]]) -> str:
     wide = both.min() > 0 and both.max() > 30 * both.min()
     if wide:
         axis.set(xscale="log", yscale="log")
+        for side in (axis.xaxis, axis.yaxis):
+            # The formatter of logarithms writes formulas, and text is not parsed for them here.
+            side.set_major_formatter(EngFormatter(sep=""))
+            side.set_minor_formatter(NullFormatter())
         ends = [both.min() / 1.3, both.max() * 1.3]
     else:
         spare = 0.06 * float(both.max() - both.min()) or 1.0

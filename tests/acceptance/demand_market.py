@@ -16,6 +16,7 @@ from repricer.scenarios import MarketSpec
 from repricer.scenarios.fitting import fit_market
 
 from .checks import check
+from .loop import demo
 
 PRODUCTS, HELD_OUT, FLAT_WEEKS = 200, 12, 8
 TIMES_MOVING, TIMES_FLAT, SIMULATED = 0.75, 0.70, 1.05
@@ -75,9 +76,14 @@ def one_week() -> float:
     return error / average
 
 
-@check("demand", "fitted market: p-value of even bars in the calibration (PIT) plot", ">=", 0.05)
+@check("demand", "fitted market, 200 products: p-value of even bars in the calibration (PIT) plot", ">=", 0.05)
 def calibrated() -> float:
     return simulated()["calibration"]["p_value"]
+
+
+@check("demand", "demo: p-value of even bars in the calibration (PIT) plot of its report", ">=", 0.05)
+def calibrated_demo() -> float:
+    return demo()["document"]["fit"]["simulated_p_value"]
 
 
 def pooled(panel: pd.DataFrame) -> Estimate:

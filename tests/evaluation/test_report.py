@@ -15,7 +15,7 @@ from matplotlib.image import imread
 from repricer.agents import train
 from repricer.cli.report import command
 from repricer.evaluation import Comparison, Estimate, evaluate
-from repricer.evaluation.plots import interval_plot
+from repricer.evaluation.plots import fidelity_plot, interval_plot
 from repricer.evaluation.report import SECTIONS, ReportData, verdict, write_report
 from repricer.scenarios import MarketSpec, load_scenario, spec_from_table
 
@@ -406,3 +406,11 @@ def test_a_browser_draws_it(page, tmp_path, width):
     assert not ink[:, -4:].all(axis=1).any()
     accent = np.abs(picture - np.array([0x0B, 0x5F, 0xA5]) / 255).max(axis=2) < 0.02
     assert accent.sum() > 2000
+
+
+def test_figures_on_a_wide_range_are_plain():
+    products = [{"actual_units": 10.0**power, "simulated_units": 11.0**power} for power in range(1, 5)]
+    picture = fidelity_plot(products)
+    text = base64.b64decode(picture.source.partition(",")[2]).decode("utf-8")
+    assert "mathdefault" not in text
+    assert ">1k<" in text
