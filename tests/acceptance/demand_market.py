@@ -67,7 +67,8 @@ def one_week() -> float:
     error = average = units = 0.0
     for left in range(HELD_OUT):
         end = tables.sales["date"].max() - pd.Timedelta(weeks=left)
-        known = replace(tables, sales=tables.sales[tables.sales["date"] <= end])
+        # Nobody named, nothing personal: segments and slots would take most of the time.
+        known = replace(tables, sales=tables.sales[tables.sales["date"] <= end].drop(columns="customer"))
         spec, report = fit_market(known, products, name="week", holdout_weeks=1, forecaster=PooledRegression())
         found = fidelity(spec)
         sold = sum(row["actual_units"] for row in found["products"])
