@@ -43,6 +43,9 @@ _FORECASTERS = (
     help="One for all products; selected: the best for each, by backtest.",
 )
 @click.option(
+    "--promotions", is_flag=True, help="Let policies decide on displays and mailers, where they are recorded."
+)
+@click.option(
     "--currency", default="currency", show_default=True, help="What the money is called in tables and report."
 )
 @seed_option
@@ -54,6 +57,7 @@ def command(
     categories: int,
     per_category: int,
     forecaster: str,
+    promotions: bool,
     currency: str,
     seed: int,
     as_json: bool,
@@ -76,6 +80,7 @@ def command(
         seed=seed,
         holdout_weeks=holdout,
         forecaster=forecaster,
+        promotions=promotions,
         currency=currency,
     )
     if as_json:
@@ -98,6 +103,7 @@ def fit_to_folder(
     currency: str,
     holdout_weeks: int = 12,
     forecaster: str = _FORECASTERS[0],
+    promotions: bool = False,
 ) -> dict[str, Any]:
     """Fit, check the fit against the weeks kept out, write scenario and fit report; returns the report."""
     from ..evaluation import fidelity
@@ -117,6 +123,7 @@ def fit_to_folder(
         holdout_weeks=holdout_weeks,
         currency=currency,
         forecaster=candidates(seed=seed).get(forecaster),
+        promotions=promotions,
         on_step=step,
     )
     held_out = {row["forecaster"]: row["wape"] for row in fit["backtest"]}

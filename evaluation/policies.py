@@ -37,7 +37,8 @@ def named_policy(name: str, spec: MarketSpec, *, seed: int = 0) -> Policy:
     if name == "historical":
         if spec.history is None:
             raise ValueError(f"policy historical needs a scenario fitted on data; got {spec.name}; leave it out")
-        return PricePath(spec.history.price.astype(np.float32), name=name)
+        promotion = None if spec.promotion is None else spec.history.promotion.astype(np.float32)
+        return PricePath(spec.history.price.astype(np.float32), promotion, name=name)
     if name == "best-fixed":
         return best_fixed(spec, seed=seed)
     if kind in _AGAINST_RIVALS:

@@ -49,16 +49,19 @@ class CostPlus:
 class PricePath:
     """Prices that follow the calendar and nothing else: a shop's history, or the best time-only path.
 
-    `path`: (T, N) currency per unit; periods beyond T keep the last row.
+    `path`: (T, N) currency per unit; periods beyond T keep the last row. `promotion`: (T, N) shares of stores, promoted
+    where above a half; None for no promotions.
     """
 
     path: NDArray[np.float32]
+    promotion: NDArray[np.float32] | None = None
     name: str = "path"
 
     def act(self, view: MarketView) -> Action:
         """Propose the row of each market's period."""
         path = np.asarray(self.path, dtype=np.float32)
-        return Action(path[np.minimum(view.period, len(path) - 1)])
+        row = np.minimum(view.period, len(path) - 1)
+        return Action(path[row], promotion=None if self.promotion is None else self.promotion[row] - np.float32(0.5))
 
 
 @dataclass(frozen=True)

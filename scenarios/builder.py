@@ -17,6 +17,7 @@ from .spec import (
     MarketSpec,
     Prices,
     Products,
+    Promotion,
     Recommendation,
     ReferencePrice,
     Shocks,
@@ -39,6 +40,7 @@ class Assumptions:
     being shown adds. max_discount: largest personal discount. lowest_price, highest_price: bounds over the regular
     price. max_change: largest relative change a week. lead_time_weeks, cover_quantile: the shop orders up to the
     quantile of demand over lead time and one week. holding_cost_share: cost of a unit on hand a week over its cost.
+    promotion_cost_share: cost of a week's display and mailer over the product's usual weekly revenue.
     """
 
     unit_cost_share: float = 0.65
@@ -50,11 +52,15 @@ class Assumptions:
     lead_time_weeks: int = 1
     cover_quantile: float = 0.95
     holding_cost_share: float = 0.005
+    promotion_cost_share: float = 0.05
 
-    def lines(self, *, customers: bool = True, exposure_effect: float | None = None) -> tuple[str, ...]:
+    def lines(
+        self, *, customers: bool = True, exposure_effect: float | None = None, promoted: int | None = None
+    ) -> tuple[str, ...]:
         """In words, for the card and the report.
 
         customers: whether the data name them. exposure_effect: of displays and mailers on log units, where recorded.
+        promoted: most products on promotion, where that is a decision.
         """
         always = (
             f"Unit costs are not in the data: {self.unit_cost_share:.0%} of the regular price where none is given.",
@@ -65,7 +71,12 @@ class Assumptions:
             f"most {self.max_change:.0%} a week.",
             "Past prices moved within what the shop chose: prices far outside that range are extrapolation.",
         )
-        if exposure_effect is not None:
+        if promoted is not None:
+            always += (
+                f"Up to {promoted} products a week can be on display and in the mailer of all stores; it costs "
+                f"{self.promotion_cost_share:.0%} of a product's usual weekly revenue, which the data do not say.",
+            )
+        elif exposure_effect is not None:
             always += (
                 "A reduction comes with the displays and mailers that reductions usually came with: the price response "
                 "holds both. What the shop planned beyond that stays as planned.",
@@ -98,7 +109,8 @@ class FittedModels:
     of log(reference / price), 0 for none. segments: K names. segment_elasticity: (K,). segment_units: (K, N) past
     units. affinity, candidates: (K, N), None where the sales name no customers. high_units: (N,) weekly units of the busiest past weeks (a high quantile).
     past_price, past_units: (T, N) what was charged and sold in the weeks to simulate. exposure_effect: of a display or
-    mailer in all stores on log units, None where none are recorded.
+    mailer in all stores on log units, None where none are recorded. past_promotion: (T, N) share of stores with one in the
+    weeks to simulate, where promotions are to be decided (the elasticities are then those of prices alone), else None.
     """
 
     products: pd.DataFrame
@@ -121,6 +133,7 @@ class FittedModels:
     past_units: Array
     shocks: Shocks | None = None
     exposure_effect: float | None = None
+    past_promotion: Array | None = None
 
 
 def outside_share(models: FittedModels) -> tuple[Array, NDArray[np.bool_]]:
@@ -173,12 +186,17 @@ def build_market(
     regular = models.regular_price
     cost = _unit_cost(models, assumptions)
     personal = models.affinity is not None
+    promotion = _promotion(models, probability, assumptions)
     return MarketSpec(
         name=name,
         version=1,
         summary=f"{len(regular)} products in {len(left)} categories, fitted on a shop's own sales.",
         sources=("fitted by `repricer fit`",),
-        assumptions=assumptions.lines(customers=personal, exposure_effect=models.exposure_effect),
+        assumptions=assumptions.lines(
+            customers=personal,
+            exposure_effect=models.exposure_effect,
+            promoted=None if promotion is None else int(promotion.max_products),
+        ),
         market=Market(horizon_periods=len(models.forecast), period=period, currency=currency, objective="profit"),
         products=Products(
             names=tuple(_unique_names(models.products)),
@@ -201,7 +219,13 @@ def build_market(
             max_change=assumptions.max_change,
             max_discount=assumptions.max_discount if personal else 0.0,
         ),
-        history=History(price=models.past_price, units=models.past_units, first_day=f"{models.first_day:%Y-%m-%d}"),
+        promotion=promotion,
+        history=History(
+            price=models.past_price,
+            units=models.past_units,
+            promotion=np.array(0.0) if models.past_promotion is None else models.past_promotion,
+            first_day=f"{models.first_day:%Y-%m-%d}",
+        ),
     )
 
 
@@ -283,6 +307,18 @@ def _recommendation(models: FittedModels, probability: Array, assumptions: Assum
         # Log units answer to an exposure as its lift of the utility does, less what the product already has.
         lift = max(models.exposure_effect, 0.0) / (1 - probability.mean(axis=1))
     return Recommendation(lift=lift, candidates=models.candidates, affinity=models.affinity)
+
+
+def _promotion(models: FittedModels, probability: Array, assumptions: Assumptions) -> Promotion | None:
+    """Displays and mailers as a decision: as many products a week as the shop promoted in most of its stores."""
+    if models.past_promotion is None or models.exposure_effect is None:
+        return None
+    usual_revenue = models.regular_price * models.forecast.mean(axis=0)
+    return Promotion(
+        lift=max(models.exposure_effect, 0.0) / (1 - probability),
+        cost=assumptions.promotion_cost_share * usual_revenue,
+        max_products=max(1, round(float((models.past_promotion > 0.5).sum(axis=1).mean()))),
+    )
 
 
 def _reference(models: FittedModels, probability: Array) -> ReferencePrice | None:

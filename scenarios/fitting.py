@@ -47,13 +47,15 @@ def fit_market(
     assumptions: Assumptions | None = None,
     seed: int = 0,
     forecaster: Forecaster | None = None,
+    promotions: bool = False,
     on_step: OnStep = lambda _: None,
 ) -> tuple[MarketSpec, dict[str, Any]]:
     """Fit every model on the weeks before the last `holdout_weeks`, and build the market of those weeks.
 
     tables: canonical; where the sales name no customers, the market has one segment, without discounts and slots.
     products: `product`, `category` and, where known, `name` of those to price; unit costs come from the tables.
-    forecaster: by default `Selected`, the best of all for each product. on_step: told what is being fitted. Returns the
+    forecaster: by default `Selected`, the best of all for each product. promotions: whether displays and mailers are a
+    decision in the market; otherwise reductions bring them as they did. on_step: told what is being fitted. Returns the
     market and the fit report (plain data, for JSON and the report).
 
     Raises ValueError where the history is too short.
@@ -68,8 +70,13 @@ def fit_market(
     traffic, shock = paths.bands(), paths.shock()
     on_step("price response")
     response = _Response.of(split.past)
+    if promotions and response.exposure is None:
+        raise ValueError(
+            "promotions must be recorded, and move apart from prices, to be decided; got none in the tables; import a "
+            "promotions table or leave promotions out"
+        )
     customers = fit_customers(tables, split, seed, on_step)
-    models = _models(split, forecaster, paths, response, customers, assumptions.cover_quantile)
+    models = _models(split, forecaster, paths, response, customers, assumptions.cover_quantile, promotions)
     spec = build_market(models, name=name, assumptions=assumptions, currency=currency)
     report = {
         **demand,
@@ -202,6 +209,7 @@ def _models(
     response: _Response,
     customers: Customers,
     quantile: float,
+    promotions: bool,
 ) -> FittedModels:
     order = split.products["product"]
     recent = split.past[split.past["week"] >= np.sort(split.past["week"].unique())[-_RECENT_WEEKS]]
@@ -212,10 +220,11 @@ def _models(
     at_regular = planned["product"].map(regular)
     known = ["product", "week", "traffic", *(["holiday"] if "holiday" in planned else [])]
     forecast = forecaster.predict(planned[known].assign(price=at_regular, regular_price=at_regular))
-    factor = response.beyond_usual(planned.assign(regular_price=at_regular)).to_numpy()
+    prices = response.alone if promotions else response.prices
+    factor = 1.0 if promotions else response.beyond_usual(planned.assign(regular_price=at_regular)).to_numpy()
     base = forecast.assign(mean=forecast["mean"] * factor)
     mean = base.pivot(index="week", columns="product", values="mean")[order].to_numpy(dtype=np.float64)
-    elasticity = response.prices.elasticity_.set_index("product").loc[order, "shrunk"]
+    elasticity = prices.elasticity_.set_index("product").loc[order, "shrunk"]
     shock, exposure = paths.shock(), response.exposure
     return FittedModels(
         products=split.products,
@@ -227,8 +236,8 @@ def _models(
         low_price=low[order].to_numpy(dtype=np.float64),
         elasticity=elasticity.to_numpy(dtype=np.float64),
         substitution=response.substitution,
-        reference_effect=response.prices.reference_effect_.coefficient,
-        memory=response.prices.reference_effect_.memory,
+        reference_effect=prices.reference_effect_.coefficient,
+        memory=prices.reference_effect_.memory,
         segments=customers.names,
         segment_elasticity=customers.elasticity,
         segment_units=customers.units,
@@ -238,6 +247,7 @@ def _models(
         past_price=split.grid("price"),
         past_units=split.grid("units"),
         exposure_effect=None if exposure is None else exposure.coefficient,
+        past_promotion=split.grid(_PROMOTION) if promotions else None,
     )
 
 

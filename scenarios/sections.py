@@ -266,4 +266,5 @@ class History:
 
     price: Array = array("TN", "currency per unit that was charged", low=1e-9, high=1e9)
     units: Array = array("TN", "units that were sold", low=0, high=1e12)
+    promotion: Array = array("TN", "share of stores with a display or in the mailer", low=0, high=1, default=0.0)
     first_day: str = value("first day of the first period, YYYY-MM-DD", default="2001-01-01")

@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from repricer.envs import catalogue_of, expected_units
+from repricer.envs import Market, catalogue_of, expected_units
+from repricer.evaluation import named_policy
 from repricer.scenarios.builder import Assumptions, FittedModels, build_market, outside_share
 
 
@@ -95,3 +96,25 @@ def test_assumptions_are_said_and_known_costs_are_used():
     assert spec.products.names == ("milk (1)", "milk (2)", "cream", "soap")
     assert spec.reference_price is None
     assert build_market(models(reference_effect=0.4), name="s", assumptions=Assumptions()).reference_price is not None
+
+
+def test_promotions_are_a_decision_where_their_past_is_given():
+    share = np.array([[1.0, 0.2, 0.0, 0.9], [1.0, 0.6, 0.0, 0.0], [0.0, 0.0, 0.0, 0.6]])
+    spec = build_market(models(exposure_effect=0.4, past_promotion=share), name="s", assumptions=Assumptions())
+    assert spec.promotion is not None
+    assert spec.history is not None
+    assert spec.promotion.max_products == 2  # promoted in most stores: 2, 2 and 1 products
+    np.testing.assert_allclose(spec.promotion.cost, 0.05 * spec.products.regular_price * models().forecast.mean(axis=0))
+    plain = expected_units(spec, 0, spec.products.regular_price).sum(axis=1)[0]
+    lifted = expected_units(spec, 0, spec.products.regular_price, promoted=np.array([[0, 0, 1, 0]])).sum(axis=1)[0]
+    assert np.log(lifted / plain)[2] == pytest.approx(0.4, rel=0.1)
+    assert any("on display" in line for line in spec.assumptions)
+    assert build_market(models(exposure_effect=0.4), name="s", assumptions=Assumptions()).promotion is None
+
+
+def test_history_promotes_what_the_shop_did():
+    share = np.array([[1.0, 0.2, 0.0, 0.9], [1.0, 0.6, 0.0, 0.0], [0.0, 0.0, 0.0, 0.6]])
+    spec = build_market(models(exposure_effect=0.4, past_promotion=share), name="s", assumptions=Assumptions())
+    policy, market = named_policy("historical", spec), Market(spec)
+    shown = [market.step(policy.act(market.view)).promoted[0] for _ in range(3)]
+    assert (np.stack(shown) > 0).tolist() == (share > 0.5).tolist()
