@@ -30,6 +30,7 @@ from ..pricing.guardrails import (
 from ..pricing.layout import ActionLayout, price_multiplier
 from .choosing import add
 from .fastmath import compiled, inlined, logarithm
+from .random import BLOCK, empty_block, fill_block
 from .state import LAST_UNITS, LIST_PRICE, ON_HAND, PERIOD, PIPELINE, REFERENCE_PRICE, REGIME, shared_rows
 
 for _formula in (
@@ -50,7 +51,6 @@ for _formula in (
 _ZERO, _HALF, _ONE, _LIMIT = np.float32(0), np.float32(0.5), np.float32(1), np.float32(FEATURE_LIMIT)
 _BITS, _NONE = tuple(np.int32(1 << i) for i in range(len(RULES))), np.int32(0)
 _MOVING = len(MOVING_FEATURES)
-_BLOCK = 64
 
 
 @compiled
@@ -126,36 +126,29 @@ def _proper(x):
 def decode(raw, counts, base_price, scales, max_order, out):
     """`ActionLayout.decode` for raw rows (E, N, A), into (A, N, E): prices, discounts, scores, promotion, orders in units.
 
-    A NaN counts as zero. counts, scales: see `decoding`.
+    A NaN counts as zero. counts, scales: see `decoding`. In blocks of markets, so that a row of raw numbers is read once.
     """
     log_high, log_low, max_discount = scales
     scores = 1 + counts[0]
     orders = scores + counts[1] + counts[2]
-    turn(raw, out)
-    for n in range(out.shape[1]):
-        price_of(out[0, n], base_price[n], log_high, log_low)
-        for column in range(1, scores):
-            for e in range(out.shape[2]):
-                out[column, n, e] = max(out[column, n, e], _ZERO) * max_discount
-        for column in range(orders, out.shape[0]):
-            for e in range(out.shape[2]):
-                out[column, n, e] = np.floor(max(out[column, n, e], _ZERO) * max_order[n] + _HALF)
-
-
-@compiled
-def turn(raw, out):
-    """Raw rows (E, N, A) as proper numbers (A, N, E)."""
-    for n in range(raw.shape[1]):
-        for column in range(raw.shape[2]):
-            for e in range(raw.shape[0]):
-                out[column, n, e] = _proper(raw[e, n, column])
-
-
-@compiled
-def price_of(row, base_price, log_high, log_low):
-    """Prices from raw numbers, in place."""
-    for e in range(row.size):
-        row[e] = base_price * price_multiplier(row[e], log_high, log_low)
+    columns, products, markets = out.shape
+    asked, decoded, row = raw.reshape(markets, -1).T, out.reshape(-1, markets), np.empty(BLOCK, np.float32)
+    for first in range(0, markets, BLOCK):
+        for n in range(products):
+            for column in range(columns):
+                fill_block(asked, n * columns + column, first, row)
+                for j in range(BLOCK):
+                    row[j] = _proper(row[j])
+                if column == 0:
+                    for j in range(BLOCK):
+                        row[j] = base_price[n] * price_multiplier(row[j], log_high, log_low)
+                elif column < scores:
+                    for j in range(BLOCK):
+                        row[j] = max(row[j], _ZERO) * max_discount
+                elif column >= orders:
+                    for j in range(BLOCK):
+                        row[j] = np.floor(max(row[j], _ZERO) * max_order[n] + _HALF)
+                empty_block(row, column * products + n, first, decoded)
 
 
 class FeatureTables(NamedTuple):
@@ -227,8 +220,8 @@ def observe_moving(period, lanes, tables, out):
     cover(position, log_now, period, same, planes[4])
     surprise(lanes[LAST_UNITS], log_before, time, period, planes[5])
     # In blocks of markets, so that rows half written stay in the nearest cache.
-    for first in range(0, markets, _BLOCK):
-        last = min(first + _BLOCK, markets)
+    for first in range(0, markets, BLOCK):
+        last = min(first + BLOCK, markets)
         for n in range(products):
             if same:
                 t = period[0]

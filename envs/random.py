@@ -56,7 +56,13 @@ def mix(z: np.uint64) -> np.uint64:
 @inlined
 def derive(key: np.uint64, index: int) -> np.uint64:
     """The key of the index-th child of a key."""
-    return mix(key + _GOLDEN * (np.uint64(index) + _ONE))
+    return mix(key + child(index))
+
+
+@inlined
+def child(index: int) -> np.uint64:
+    """What `derive` adds to a key before it mixes; the same for many keys, a loop over them needs it once."""
+    return _GOLDEN * (np.uint64(index) + _ONE)
 
 
 @inlined
@@ -116,7 +122,7 @@ def poisson_rows(mean, keys, counter, step, out):
     rate, u, drawn = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
     mass, total = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
     for n in range(out.shape[0]):
-        offset = _GOLDEN * (np.uint64(counter + n * step) + _ONE)
+        offset = child(counter + n * step)
         for first in range(0, out.shape[1], BLOCK):
             fill_block(mean, n, first, rate)
             stragglers = start_lanes(rate, keys, first, offset, _BLOCK_LIMIT, u)
@@ -222,7 +228,7 @@ def binomial_lanes(count, probability, keys, counter, out):
     counts, drawn_row = count.reshape(1, -1), out.reshape(1, -1)
     size, u, drawn = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
     mass, total = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
-    offset = _GOLDEN * (np.uint64(counter) + _ONE)
+    offset = child(counter)
     none, odds = np.float32(math.log1p(-rare)), np.float32(rare / (1.0 - rare))
     for first in range(0, out.size, BLOCK):
         fill_block(counts, 0, first, size)
@@ -333,7 +339,7 @@ def gamma_lanes(variance, keys, counter, out):
 
     A first proposal in step, in single precision; the few lanes that reject it go on alone, as do extreme variances.
     """
-    offset, shape = _GOLDEN * (np.uint64(counter) + _ONE), 1.0 / float(variance)
+    offset, shape = child(counter), 1.0 / float(variance)
     out[:] = _DONE32
     if _LEAST_VARIANCE <= float(variance) <= 1.0:
         d = shape - 1.0 / 3.0

@@ -6,8 +6,8 @@ import numpy as np
 
 from .choosing import add
 from .coverage import expected_sales, few_sales
-from .fastmath import compiled, inlined
-from .random import binomial_lanes, derive, gamma_lanes, poisson_rows, uniform
+from .fastmath import compiled, inlined, merged
+from .random import BLOCK, binomial_lanes, child, derive, gamma_lanes, mix, poisson_rows, uniform, uniform32
 from .state import (
     EXPECTED_PROFIT,
     EXPECTED_REVENUE,
@@ -265,37 +265,66 @@ def average_paid(paid, units, total, otherwise, out):
 @compiled
 def ration(keys, segments, demand, sold, by_segment):
     """Serve in random order where demand exceeds stock: the units sold are a random subset of those wanted."""
-    left, drawn = np.empty(by_segment.shape[0]), np.empty(by_segment.shape[0])
+    short = np.empty(demand.shape[1], np.uint64)
+    left, key = np.empty((by_segment.shape[0], BLOCK), np.float32), np.empty(BLOCK, np.uint64)
+    total, draws, ticket = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
     for n in range(demand.shape[0]):
-        for e in range(demand.shape[1]):
-            if demand[n, e] > sold[n, e]:
-                for k in range(left.size):
-                    left[k] = by_segment[k, n, e]
-                key = derive(keys[e], counter(n, RATION, segments))
-                keep_some(left, drawn, float(demand[n, e]), float(sold[n, e]), key)
-                for k in range(left.size):
-                    by_segment[k, n, e] = left[k]
+        count = find_short(demand, sold, n, short)
+        for first in range(0, count, BLOCK):
+            lanes = min(BLOCK, count - first)
+            for j in range(lanes):
+                e = short[first + j]
+                key[j] = derive(keys[e], counter(n, RATION, segments))
+                total[j] = demand[n, e]
+                draws[j] = min(sold[n, e], demand[n, e] - sold[n, e])
+            for j in range(lanes, BLOCK):
+                draws[j] = _ZERO
+            pile_up(by_segment, n, short, first, lanes, left)
+            draw_units(key, total, draws, ticket, left)
+            keep_some(demand, sold, n, short, first, lanes, left, by_segment)
 
 
 @compiled
-def keep_some(units, drawn, total, stock, key):
-    """Keep `stock` of the `total` units of the segments, (K,), at random, drawing the smaller of kept and dropped;
-    drawn: (K,), scratch."""
-    keep = stock <= total - stock
-    draws, attempt = stock if keep else total - stock, 0
-    for k in range(units.size):
-        drawn[k] = 0.0
-    while draws >= 1.0:
-        ticket = uniform(derive(key, attempt)) * total
-        attempt += 1
-        k = 0
-        while k < units.size - 1 and ticket >= units[k]:
-            ticket -= units[k]
-            k += 1
-        units[k] -= 1.0
-        drawn[k] += 1.0
-        total -= 1.0
-        draws -= 1.0
-    if keep:
-        for k in range(units.size):
-            units[k] = drawn[k]
+def find_short(demand, sold, n, short):
+    """Number of the markets in which a product runs short, and which they are, into `short`, (E,)."""
+    count = 0
+    for e in range(demand.shape[1]):
+        short[count] = e
+        count += np.int64(demand[n, e] > sold[n, e])
+    return count
+
+
+@merged
+def pile_up(by_segment, n, short, first, lanes, left):
+    """Units of each segment and those before it, (K, BLOCK), in a block of markets that run short."""
+    for j in range(lanes):
+        left[0, j] = by_segment[0, n, short[first + j]]
+    for k in range(1, left.shape[0]):
+        for j in range(lanes):
+            left[k, j] = left[k - 1, j] + by_segment[k, n, short[first + j]]
+
+
+@merged
+def draw_units(key, total, draws, ticket, left):
+    """Take `draws` of the `total` units off the pile at random, one by one, the lanes of a block in step."""
+    for attempt in range(int(draws.max())):
+        drawn, offset = np.float32(attempt), child(attempt)
+        for j in range(BLOCK):
+            remaining = total[j] - drawn
+            unit = min(np.floor(uniform32(mix(key[j] + offset)) * remaining), remaining - _ONE)
+            # Behind the pile where all are drawn.
+            ticket[j] = unit if drawn < draws[j] else total[j]
+        for k in range(left.shape[0]):
+            for j in range(BLOCK):
+                left[k, j] -= _ONE if ticket[j] < left[k, j] else _ZERO
+
+
+@merged
+def keep_some(demand, sold, n, short, first, lanes, left, by_segment):
+    """What the segments keep: what was drawn or what was left, of which `draws` was the smaller."""
+    for k in range(left.shape[0]):
+        for j in range(lanes):
+            e = short[first + j]
+            rest = left[k, j] - left[k - 1, j] if k else left[k, j]
+            drawn = sold[n, e] <= demand[n, e] - sold[n, e]
+            by_segment[k, n, e] = by_segment[k, n, e] - rest if drawn else rest
