@@ -12,7 +12,7 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
@@ -57,17 +57,17 @@ def plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
+def progress_bar(*columns: ProgressColumn) -> Progress:
+    """A progress bar with times on stderr, drawn where that is a terminal."""
+    times = (TimeElapsedColumn(), TimeRemainingColumn())
+    return Progress(*columns, *times, console=progress_console, disable=not progress_console.is_terminal)
+
+
 @contextmanager
 def training_bar(label: str, money: str) -> Iterator[Callable[[int, int, dict[str, float]], None]]:
     """A progress bar on stderr (where it is a terminal) that shows the gain over the best fixed price."""
     columns = (TextColumn(label), BarColumn(), TextColumn("{task.percentage:>3.0f}% {task.fields[gain]}"))
-    with Progress(
-        *columns,
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=progress_console,
-        disable=not progress_console.is_terminal,
-    ) as bar:
+    with progress_bar(*columns) as bar:
         task = bar.add_task(label, total=None, gain="")
 
         def update(done: int, total: int, figures: dict[str, float]) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn
 
-from ._options import progress_console
+from ._options import progress_bar
 
 if TYPE_CHECKING:
     from ..data import ImportReport, Tables
@@ -69,13 +69,7 @@ def import_files(paths: dict[str, Path], mapping: Path | None, key: bytes) -> tu
 def _bar() -> Iterator[Callable[[str, float], None]]:
     """A progress bar for each file on stderr, where it is a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
-    with Progress(
-        *columns,
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=progress_console,
-        disable=not progress_console.is_terminal,
-    ) as bar:
+    with progress_bar(*columns) as bar:
         tasks: dict[str, Any] = {}
 
         def update(name: str, share: float) -> None:

@@ -212,20 +212,28 @@ def build_market(
         recommendation=_recommendation(models, probability, assumptions),
         stock=_stock(models, cost, assumptions),
         shocks=models.shocks,
-        prices=Prices(
-            floor=assumptions.lowest_price * regular,
-            ceiling=assumptions.highest_price * regular,
-            tick=0.01,
-            max_change=assumptions.max_change,
-            max_discount=assumptions.max_discount if personal else 0.0,
-        ),
+        prices=_prices(regular, personal, assumptions),
         promotion=promotion,
-        history=History(
-            price=models.past_price,
-            units=models.past_units,
-            promotion=np.array(0.0) if models.past_promotion is None else models.past_promotion,
-            first_day=f"{models.first_day:%Y-%m-%d}",
-        ),
+        history=_history(models),
+    )
+
+
+def _prices(regular: Array, personal: bool, assumptions: Assumptions) -> Prices:
+    return Prices(
+        floor=assumptions.lowest_price * regular,
+        ceiling=assumptions.highest_price * regular,
+        tick=0.01,
+        max_change=assumptions.max_change,
+        max_discount=assumptions.max_discount if personal else 0.0,
+    )
+
+
+def _history(models: FittedModels) -> History:
+    return History(
+        price=models.past_price,
+        units=models.past_units,
+        promotion=np.array(0.0) if models.past_promotion is None else models.past_promotion,
+        first_day=f"{models.first_day:%Y-%m-%d}",
     )
 
 

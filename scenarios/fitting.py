@@ -58,25 +58,20 @@ def fit_market(
     decision in the market; otherwise reductions bring them as they did. on_step: told what is being fitted. Returns the
     market and the fit report (plain data, for JSON and the report).
 
-    Raises ValueError where the history is too short.
+    Raises ValueError where the history is too short, or promotions that are to be decided are not recorded.
     """
     assumptions = assumptions or Assumptions()
     split = _split(tables, products, holdout_weeks)
+    on_step("price response")
+    response = _Response.of(split.past, promotions)
     on_step("demand forecasters")
     forecaster, demand = _demand(split, forecaster or Selected(seed=seed, n_jobs=_JOBS))
     on_step("market trend")
     trend = MarketTrend(seed=seed).fit(split.past)
     paths = trend.sample_paths(len(split.weeks), planned=split.future)
     traffic, shock = paths.bands(), paths.shock()
-    on_step("price response")
-    response = _Response.of(split.past)
-    if promotions and response.exposure is None:
-        raise ValueError(
-            "promotions must be recorded, and move apart from prices, to be decided; got none in the tables; import a "
-            "promotions table or leave promotions out"
-        )
     customers = fit_customers(tables, split, seed, on_step)
-    models = _models(split, forecaster, paths, response, customers, assumptions.cover_quantile, promotions)
+    models = _models(split, forecaster, paths, response, customers, assumptions.cover_quantile)
     spec = build_market(models, name=name, assumptions=assumptions, currency=currency)
     report = {
         **demand,
@@ -152,24 +147,33 @@ class _Response:
     """How demand answers to prices, as the market holds it.
 
     prices: to the shop's reductions with the displays and mailers that came with them, rivals' prices held fixed. alone:
-    with displays and mailers held fixed too; the same where none are recorded. usual: displays and mailers (share of stores) a log point of reduction came with.
+    with displays and mailers held fixed too; the same where none are recorded or they are a decision of their own
+    (`decided`). usual: displays and mailers (share of stores) a log point of reduction came with.
     """
 
     prices: PriceResponse
     alone: PriceResponse
     usual: float
+    decided: bool
 
     @classmethod
-    def of(cls, past: pd.DataFrame) -> _Response:
+    def of(cls, past: pd.DataFrame, promotions: bool) -> _Response:
         past = past.assign(**{_RIVALS: _rival_log_price(past)})
         response = PriceResponse(controls=(_RIVALS,) if past[_RIVALS].any() else ())
         alone = response.fit(past)
-        if _PROMOTION not in alone.control_effects_:
-            return cls(alone, alone, 0.0)
+        recorded = _PROMOTION in alone.control_effects_
+        if promotions and not recorded:
+            raise ValueError(
+                "promotions must be recorded, and move apart from prices, to be decided; got none in the tables; import a "
+                "promotions table or leave promotions out"
+            )
+        if promotions or not recorded:
+            return cls(alone, alone, 0.0, decided=promotions)
         depth, promotion = _depth(past), past[_PROMOTION]
         depth, promotion = (column - column.groupby(past["product"]).transform("mean") for column in (depth, promotion))
         usual = float((depth * promotion).sum() / (depth**2).sum())
-        return cls(cast(PriceResponse, clone(response)).fit(past.drop(columns=_PROMOTION)), alone, usual)
+        together = cast(PriceResponse, clone(response)).fit(past.drop(columns=_PROMOTION))
+        return cls(together, alone, usual, decided=False)
 
     @property
     def exposure(self) -> Estimate | None:
@@ -184,7 +188,7 @@ class _Response:
 
     def beyond_usual(self, ahead: pd.DataFrame) -> pd.Series:
         """Factor of demand from the planned displays and mailers beyond those that the planned reductions usually have."""
-        if self.exposure is None:
+        if self.exposure is None or self.decided:
             return pd.Series(1.0, ahead.index)
         return np.exp(self.exposure.coefficient * (ahead[_PROMOTION] - self.usual * _depth(ahead)))
 
@@ -209,7 +213,6 @@ def _models(
     response: _Response,
     customers: Customers,
     quantile: float,
-    promotions: bool,
 ) -> FittedModels:
     order = split.products["product"]
     recent = split.past[split.past["week"] >= np.sort(split.past["week"].unique())[-_RECENT_WEEKS]]
@@ -220,9 +223,9 @@ def _models(
     at_regular = planned["product"].map(regular)
     known = ["product", "week", "traffic", *(["holiday"] if "holiday" in planned else [])]
     forecast = forecaster.predict(planned[known].assign(price=at_regular, regular_price=at_regular))
-    prices = response.alone if promotions else response.prices
-    factor = 1.0 if promotions else response.beyond_usual(planned.assign(regular_price=at_regular)).to_numpy()
-    base = forecast.assign(mean=forecast["mean"] * factor)
+    prices = response.prices
+    factor = response.beyond_usual(planned.assign(regular_price=at_regular))
+    base = forecast.assign(mean=forecast["mean"] * factor.to_numpy())
     mean = base.pivot(index="week", columns="product", values="mean")[order].to_numpy(dtype=np.float64)
     elasticity = prices.elasticity_.set_index("product").loc[order, "shrunk"]
     shock, exposure = paths.shock(), response.exposure
@@ -247,7 +250,7 @@ def _models(
         past_price=split.grid("price"),
         past_units=split.grid("units"),
         exposure_effect=None if exposure is None else exposure.coefficient,
-        past_promotion=split.grid(_PROMOTION) if promotions else None,
+        past_promotion=split.grid(_PROMOTION) if response.decided else None,
     )
 
 

@@ -10,13 +10,13 @@ import time
 
 import numpy as np
 import pandas as pd
-from repricer.data import load_complete_journey, product_weeks
+from repricer.data import product_weeks
 from repricer.forecasting import Forecaster, MovingAverage, Selected, candidates
 from repricer.forecasting.backtest import forecasts_from, score
 
 from .checks import check
+from .demand_market import shop
 
-PRODUCTS = 200
 ORIGIN, LAST = 40, 52
 _STATISTICAL = ("exponential-smoothing", "intermittent", "sarimax", "pooled-regression")
 
@@ -24,10 +24,8 @@ _STATISTICAL = ("exponential-smoothing", "intermittent", "sarimax", "pooled-regr
 @functools.cache
 def panel() -> pd.DataFrame:
     """The products with most sale lines, weeks 2 to 52, with the share of stores that promoted them."""
-    tables, _ = load_complete_journey(key=b"a key for checks alone")
-    assert tables.products is not None
-    best = tables.sales["product"].value_counts().index[:PRODUCTS]
-    weekly = product_weeks(tables, products=tables.products[tables.products["product"].isin(best)])
+    tables, products = shop()
+    weekly = product_weeks(tables, products=products)
     # The data set's own number of a week: the first full one is 2.
     weekly["number"] = (weekly["week"] - weekly["week"].min()).dt.days // 7 + 2
     return weekly

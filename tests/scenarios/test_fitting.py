@@ -7,6 +7,7 @@ from repricer.agents import best_fixed
 from repricer.data import Tables
 from repricer.envs import Market, catalogue_of, rollout
 from repricer.evaluation import SalesRecorder, evaluate, fidelity
+from repricer.forecasting import PooledRegression
 from repricer.pricing import FixedPrice, PricePath
 from repricer.scenarios.fitting import fit_market
 
@@ -87,3 +88,27 @@ def test_a_short_history_is_refused(sales):
     early = sales[sales["date"] < "2001-08-01"]
     with pytest.raises(ValueError, match=r"sales must cover at least 38 weeks .* got 31"):
         fit_market(Tables(early, products), products, name="short")
+
+
+def test_promotions_that_nobody_recorded_cannot_be_decided(sales):
+    chosen = pd.DataFrame({"product": list("abcdef"), "category": ["x"] * 3 + ["y"] * 3})
+    with pytest.raises(ValueError, match="promotions must be recorded"):
+        fit_market(Tables(sales, chosen), chosen, name="again", promotions=True)
+
+
+def test_decided_promotions_leave_prices_their_own_response(sales):
+    """A promotion that sells half as much again comes with most reductions: alone, prices must not be given its share."""
+    chosen = pd.DataFrame({"product": list("abcdef"), "category": ["x"] * 3 + ["y"] * 3})
+    reduced, rng = sales["price_paid"] < sales["regular_price"], np.random.default_rng(5)
+    promoted = np.where(reduced, rng.random(len(sales)) < 0.8, rng.random(len(sales)) < 0.2)
+    lifted = sales.assign(units=np.round(sales["units"] * np.where(promoted, 1.5, 1.0)))
+    rows = sales[promoted]
+    promotions = pd.DataFrame({"start_date": rows["date"], "product": rows["product"], "kind": "display"})
+    tables = Tables(lifted, chosen, promotions=promotions)
+    fits = {on: fit_market(tables, chosen, name="again", forecaster=PooledRegression(), promotions=on) for on in (0, 1)}
+    together, alone = (np.mean([row["shrunk"] for row in fits[on][1]["price_response"]]) for on in (0, 1))
+    assert together < alone - 0.4
+    assert fits[0][0].promotion is None
+    assert fits[1][0].promotion is not None
+    assert fits[1][1]["exposure_effect"]["coefficient"] == pytest.approx(np.log(1.5), abs=0.1)
+    assert fits[1][0].history.promotion.max() == 1
