@@ -1,40 +1,161 @@
-"""The part of an SB3 policy that sets prices: features to raw action, without distribution or value."""
+"""The part of an SB3 policy that decides: features to raw action, without exploration, distribution or value."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import torch
-from stable_baselines3.common.policies import ActorCriticPolicy
+from numpy.typing import NDArray
+from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
+from sb3_contrib.qrdqn.policies import QRDQNPolicy
+from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
+from stable_baselines3.dqn.policies import DQNPolicy
+from stable_baselines3.td3.policies import TD3Policy
 
-from ..pricing import ActionLayout, NetworkPolicy, Parts
+from ..pricing import ActionLayout, Memory, NetworkPolicy, Parts, RememberingPolicy
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from ..envs import Face
 
 
 class Actor(torch.nn.Module):
-    """The deterministic action of an actor-critic policy: (rows, F) features to (rows, columns) raw actions."""
+    """(rows, F) features to (rows, columns) raw actions, not yet cut to [-1, 1]: decoding does that.
 
-    def __init__(self, policy: ActorCriticPolicy) -> None:
+    layers: features to numbers. levels: raw levels of each column where actions are discrete: the numbers are then one a
+    level, and the highest of each column is chosen.
+    """
+
+    def __init__(self, layers: torch.nn.Module, levels: tuple[NDArray[np.float32], ...] | None, columns: int) -> None:
         super().__init__()
-        self.hidden = policy.mlp_extractor.policy_net
-        self.action = policy.action_net
+        self.layers, self.columns = layers, columns
+        self.counts = None if levels is None else [len(level) for level in levels] * (columns // len(levels))
+        for i, level in enumerate(levels or ()):
+            self.register_buffer(f"level{i}", torch.from_numpy(level))
+        self.kinds = len(levels or ())
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """The mean action, not yet cut to [-1, 1]: decoding does that."""
-        return self.action(self.hidden(features))
+        """The raw action."""
+        return self.choose(self.layers(features))
+
+    def choose(self, numbers: torch.Tensor) -> torch.Tensor:
+        """The raw action that the network's numbers stand for."""
+        if self.counts is None:
+            return numbers
+        chosen = [part.argmax(dim=1) for part in torch.split(numbers, self.counts, dim=1)]
+        return torch.stack([getattr(self, f"level{i % self.kinds}")[c] for i, c in enumerate(chosen)], dim=1)
+
+
+class RecurrentActor(Actor):
+    """An LSTM in front of the layers: (rows, F) and the LSTM's two states, (rows, layers, units), to raw actions and states.
+
+    features: what the LSTM reads of an observation.
+    """
+
+    def __init__(
+        self,
+        features: torch.nn.Module,
+        lstm: torch.nn.LSTM,
+        layers: torch.nn.Module,
+        levels: tuple[NDArray[np.float32], ...] | None,
+        columns: int,
+    ) -> None:
+        super().__init__(layers, levels, columns)
+        self.features, self.lstm = features, lstm
+
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, features: torch.Tensor, hidden: torch.Tensor, cell: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The raw action and what the LSTM notes for the next period."""
+        states = (hidden.transpose(0, 1).contiguous(), cell.transpose(0, 1).contiguous())
+        read, (hidden, cell) = self.lstm(self.features(features)[None], states)
+        return self.choose(self.layers(read[0])), hidden.transpose(0, 1), cell.transpose(0, 1)
+
+
+class _MeanQuantile(torch.nn.Module):
+    """(rows, quantiles * choices) to (rows, choices): the value of each choice."""
+
+    def __init__(self, quantiles: int) -> None:
+        super().__init__()
+        self.quantiles = quantiles
+
+    def forward(self, numbers: torch.Tensor) -> torch.Tensor:
+        return numbers.reshape(numbers.shape[0], self.quantiles, -1).mean(dim=1)
+
+
+def actor_of(policy: BasePolicy, face: Face) -> Actor:
+    """The deciding part of an SB3 policy, which shares its weights."""
+    columns = face.layout.size * (1 if face.product_wise else face.base_price.size)
+    any_policy = cast(Any, policy)
+    if isinstance(policy, RecurrentActorCriticPolicy):
+        layers = torch.nn.Sequential(policy.mlp_extractor.policy_net, policy.action_net)
+        return RecurrentActor(any_policy.pi_features_extractor, policy.lstm_actor, layers, face.levels, columns)
+    if isinstance(policy, ActorCriticPolicy):
+        parts = [any_policy.pi_features_extractor, policy.mlp_extractor.policy_net, policy.action_net]
+    elif isinstance(policy, DQNPolicy):
+        parts = [any_policy.q_net.features_extractor, policy.q_net.q_net]
+    elif isinstance(policy, QRDQNPolicy):
+        network = any_policy.quantile_net
+        parts = [network.features_extractor, network.quantile_net, _MeanQuantile(network.n_quantiles)]
+    elif isinstance(policy, TD3Policy):
+        parts = [any_policy.actor.features_extractor, any_policy.actor.mu]
+    else:
+        actor = any_policy.actor  # of SAC and TQC
+        parts = [actor.features_extractor, actor.latent_pi, actor.mu, torch.nn.Tanh()]
+    return Actor(torch.nn.Sequential(*parts), face.levels, columns)
 
 
 def network_policy(
-    actor: torch.nn.Module, layout: ActionLayout, base_price: NDArray[np.float32], *, product_wise: bool, name: str
-) -> NetworkPolicy:
-    """A policy that asks the network, on the CPU."""
+    actor: Actor,
+    layout: ActionLayout,
+    base_price: NDArray[np.float32],
+    *,
+    product_wise: bool,
+    name: str,
+    history: int = 1,
+) -> NetworkPolicy | RememberingPolicy:
+    """A policy that asks the network, on the CPU. history: periods of features in one row."""
+    actor.eval()
+
+    def decoded(raw: torch.Tensor) -> Parts:
+        return layout.decode(raw.numpy().reshape(-1, layout.size))
 
     def forward(rows: NDArray[np.float32]) -> Parts:
         with torch.inference_mode():
-            raw = actor(torch.from_numpy(rows)).numpy()
-        return layout.decode(raw.reshape(-1, layout.size))
+            return decoded(actor(torch.from_numpy(rows)))
 
-    return NetworkPolicy(name, forward, layout, base_price, product_wise)
+    if isinstance(actor, RecurrentActor):
+        remember, opening = _lstm_memory(actor, decoded)
+    elif history > 1:
+        remember, opening = _window_memory(forward, history)
+    else:
+        return NetworkPolicy(name, forward, layout, base_price, product_wise)
+    return RememberingPolicy(name, remember, opening, layout, base_price, product_wise)
+
+
+def _lstm_memory(actor: RecurrentActor, decoded: Any) -> tuple[Any, Any]:
+    """Notes are the LSTM's states, zero at an opening."""
+    shape = (actor.lstm.num_layers, actor.lstm.hidden_size)
+
+    def opening(rows: NDArray[np.float32]) -> Memory:
+        return tuple(np.zeros((len(rows), *shape), np.float32) for _ in range(2))
+
+    def remember(rows: NDArray[np.float32], notes: Memory) -> tuple[Parts, Memory]:
+        with torch.inference_mode():
+            raw, *states = actor(torch.from_numpy(rows), *map(torch.from_numpy, notes))
+        return decoded(raw), tuple(np.ascontiguousarray(state.numpy()) for state in states)
+
+    return remember, opening
+
+
+def _window_memory(forward: Any, history: int) -> tuple[Any, Any]:
+    """Notes are the rows of the periods before, which the first repeats."""
+
+    def opening(rows: NDArray[np.float32]) -> Memory:
+        return (np.repeat(rows[:, None], history - 1, axis=1),)
+
+    def remember(rows: NDArray[np.float32], notes: Memory) -> tuple[Parts, Memory]:
+        window = np.concatenate([notes[0], rows[:, None]], axis=1)
+        return forward(window.reshape(len(rows), -1)), (np.ascontiguousarray(window[:, 1:]),)
+
+    return remember, opening

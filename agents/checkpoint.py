@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,21 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from ..envs import MarketVecEnv
 
-_RNG = "random."
+_BUFFER = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
+_COUNTERS = ("num_timesteps", "_n_updates", "_n_calls", "_episode_num", "exploration_rate")
 
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> None:
-    """Write the file whole or not at all: beside the target first, then renamed over it."""
+    """Write the file whole or not at all: beside the target first, then renamed over it. OSError where it cannot be."""
     temporary = path.with_suffix(".tmp")
     try:
-        whole = {key: value.detach().contiguous().clone() for key, value in tensors.items()}
+        whole = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
         save_file(whole, temporary, {"facts": json.dumps(facts)})
         os.replace(temporary, path)
+    except SafetensorError as error:
+        raise OSError(
+            f"{path} could not be written: {error}; free some space and run the same command again"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -41,48 +46,123 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         raise ValueError(f"{path} must be a safetensors file that training wrote; got {error}; train again") from error
 
 
-def save_checkpoint(path: Path, model: BaseAlgorithm, venv: MarketVecEnv, facts: Mapping[str, Any]) -> None:
-    """Everything that the next update depends on: weights, optimiser, markets, random states, counters."""
-    tensors = {f"policy.{k}": v for k, v in model.policy.state_dict().items()}
-    optimiser = model.policy.optimizer.state_dict()
-    for i, slot in optimiser["state"].items():
-        tensors |= {f"optimizer.{i}.{k}": torch.as_tensor(v) for k, v in slot.items()}
-    tensors |= {f"market.{k}": torch.from_numpy(np.array(v)) for k, v in venv.state().arrays().items()}
-    # SB3 draws from the global generators.
-    kind, words, position, *gauss = np.random.get_state()  # noqa: NPY002
-    tensors[f"{_RNG}torch"] = torch.get_rng_state()
-    tensors[f"{_RNG}numpy"] = torch.from_numpy(np.array(words, dtype=np.int64))
-    tensors["last.obs"] = torch.from_numpy(np.array(model._last_obs))
-    tensors["last.episode_starts"] = torch.from_numpy(np.array(model._last_episode_starts))
-    counters = {
-        "num_timesteps": model.num_timesteps,
-        "n_updates": model._n_updates,
-        "param_groups": optimiser["param_groups"],
-        "numpy": [kind, int(position), int(gauss[0]), float(gauss[1])],
-    }
-    write_tensors(path, tensors, {"counters": counters, "facts": dict(facts)})
+def save_checkpoint(
+    path: Path, model: BaseAlgorithm, venv: MarketVecEnv, facts: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]
+) -> None:
+    """Everything that the next update depends on: weights, optimisers, replay buffer, markets, random states, counters.
+
+    facts, tensors: the caller's own, given back by `restore_checkpoint`.
+    """
+    names, variables = model._get_torch_save_params()
+    states: dict[str, Any] = {}
+    parts = {f"own.{key}": value for key, value in tensors.items()}
+    for name in names:
+        state = attrgetter(name)(model).state_dict()
+        if isinstance(attrgetter(name)(model), torch.optim.Optimizer):
+            states[name] = state["param_groups"]
+            state = {f"{i}.{key}": torch.as_tensor(v) for i, slot in state["state"].items() for key, v in slot.items()}
+        parts |= {f"{name}/{key}": value for key, value in state.items()}
+    parts |= {f"variable.{name}": attrgetter(name)(model) for name in variables}
+    parts |= {f"market.{key}": torch.from_numpy(np.array(value)) for key, value in venv.arrays().items()}
+    parts |= _buffer(model) | _last(model) | _random_tensors()
+    counters = {name: getattr(model, name) for name in _COUNTERS if hasattr(model, name)}
+    saved = {"counters": counters, "param_groups": states, "random": _random_facts(model), "facts": dict(facts)}
+    write_tensors(path, parts, saved)
 
 
-def restore_checkpoint(path: Path, model: BaseAlgorithm, venv: MarketVecEnv) -> dict[str, Any]:
-    """Put a fresh model and its markets where the checkpoint left them; returns the facts saved with it."""
+def restore_checkpoint(
+    path: Path, model: BaseAlgorithm, venv: MarketVecEnv
+) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Put a fresh model and its markets where the checkpoint left them; returns the facts and tensors saved with it."""
     tensors, saved = read_tensors(path)
-    counters = saved["counters"]
-    model.policy.load_state_dict(_under(tensors, "policy."))
-    slots: dict[int, dict[str, torch.Tensor]] = {}
-    for key, value in _under(tensors, "optimizer.").items():
-        index, name = key.split(".", 1)
-        slots.setdefault(int(index), {})[name] = value
-    model.policy.optimizer.load_state_dict({"state": slots, "param_groups": counters["param_groups"]})
-    venv.restore(replace(venv.state(), **{k: v.numpy() for k, v in _under(tensors, "market.").items()}))
-    model._last_obs = tensors["last.obs"].numpy()
-    model._last_episode_starts = tensors["last.episode_starts"].numpy()
-    model.num_timesteps, model._n_updates = counters["num_timesteps"], counters["n_updates"]
-    torch.set_rng_state(tensors[f"{_RNG}torch"])
-    kind, position, has_gauss, gauss = counters["numpy"]
-    words = tensors[f"{_RNG}numpy"].numpy().astype(np.uint32)
+    names, variables = model._get_torch_save_params()
+    for name in names:
+        target, state = attrgetter(name)(model), under(tensors, f"{name}/")
+        if isinstance(target, torch.optim.Optimizer):
+            slots: dict[int, dict[str, torch.Tensor]] = {}
+            for key, value in state.items():
+                index, slot = key.split(".", 1)
+                slots.setdefault(int(index), {})[slot] = value
+            target.load_state_dict({"state": slots, "param_groups": saved["param_groups"][name]})
+        else:
+            target.load_state_dict(state)
+    for name in variables:
+        attrgetter(name)(model).data.copy_(tensors[f"variable.{name}"])
+    venv.put_back({key: value.numpy() for key, value in under(tensors, "market.").items()})
+    _put_back_buffer(model, under(tensors, "replay."))
+    _put_back_last(model, under(tensors, "last."))
+    for name, value in saved["counters"].items():
+        setattr(model, name, value)
+    _put_back_random(model, tensors, saved["random"])
+    return saved["facts"], under(tensors, "own.")
+
+
+def _buffer(model: BaseAlgorithm) -> dict[str, torch.Tensor]:
+    """The filled part of the replay buffer, and where the next transition goes."""
+    buffer = getattr(model, "replay_buffer", None)
+    if buffer is None:
+        return {}
+    filled = buffer.buffer_size if buffer.full else buffer.pos
+    parts = {f"replay.{name}": torch.from_numpy(getattr(buffer, name)[:filled]) for name in _BUFFER}
+    return parts | {"replay.place": torch.tensor([buffer.pos, int(buffer.full)])}
+
+
+def _put_back_buffer(model: BaseAlgorithm, parts: dict[str, torch.Tensor]) -> None:
+    buffer: Any = getattr(model, "replay_buffer", None)
+    if buffer is None:
+        return
+    for name in _BUFFER:
+        getattr(buffer, name)[: len(parts[name])] = parts[name].numpy()
+    buffer.pos, buffer.full = int(parts["place"][0]), bool(parts["place"][1])
+
+
+def _last(model: BaseAlgorithm) -> dict[str, torch.Tensor]:
+    """What the model saw last, and what its LSTMs noted."""
+    parts = {
+        "last.obs": torch.from_numpy(np.array(model._last_obs)),
+        "last.episode_starts": torch.from_numpy(np.array(model._last_episode_starts)),
+    }
+    notes = getattr(model, "_last_lstm_states", None)
+    if notes is not None:
+        parts |= {f"last.{who}{i}": state for who in ("pi", "vf") for i, state in enumerate(getattr(notes, who))}
+    return parts
+
+
+def _put_back_last(model: BaseAlgorithm, parts: dict[str, torch.Tensor]) -> None:
+    model._last_obs = parts["obs"].numpy()
+    model._last_episode_starts = parts["episode_starts"].numpy()
+    notes: Any = getattr(model, "_last_lstm_states", None)
+    if notes is not None:
+        rows = {who: tuple(parts[f"{who}{i}"].to(model.device) for i in range(2)) for who in ("pi", "vf")}
+        model._last_lstm_states = notes._replace(**rows)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _random_tensors() -> dict[str, torch.Tensor]:
+    """States of the global generators, from which SB3 draws."""
+    _, words, *_ = np.random.get_state()  # noqa: NPY002
+    parts = {"random.torch": torch.get_rng_state(), "random.numpy": torch.from_numpy(np.array(words, dtype=np.int64))}
+    if torch.cuda.is_available():
+        parts["random.cuda"] = torch.cuda.get_rng_state()
+    return parts
+
+
+def _random_facts(model: BaseAlgorithm) -> dict[str, Any]:
+    """The rest of the global generator's state, and that of the actions drawn at random, whose numbers are wide."""
+    kind, _, position, *gauss = np.random.get_state()  # noqa: NPY002
+    numpy_state = [kind, int(position), int(gauss[0]), float(gauss[1])]
+    return {"numpy": numpy_state, "actions": model.action_space.np_random.bit_generator.state}
+
+
+def _put_back_random(model: BaseAlgorithm, tensors: Mapping[str, torch.Tensor], facts: dict[str, Any]) -> None:
+    torch.set_rng_state(tensors["random.torch"])
+    if torch.cuda.is_available() and "random.cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["random.cuda"])
+    kind, position, has_gauss, gauss = facts["numpy"]
+    words = tensors["random.numpy"].numpy().astype(np.uint32)
     np.random.set_state((kind, words, position, has_gauss, gauss))  # noqa: NPY002
-    return saved["facts"]
+    model.action_space.np_random.bit_generator.state = facts["actions"]
 
 
-def _under(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+def under(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """The tensors whose names begin so, without it."""
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
-from gymnasium.spaces import Box
 from numpy.typing import NDArray
-from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.policies import BasePolicy
 
 from ..envs import Face, Market
-from ..pricing import ActionLayout, NetworkPolicy
+from ..pricing import ActionLayout, NetworkPolicy, RememberingPolicy
 from ..scenarios import MarketSpec, load_scenario, save_scenario
-from .actor import Actor, network_policy
+from .actor import Actor, actor_of, network_policy
+from .algorithms import algorithm, make_policy
 from .checkpoint import read_tensors, write_tensors
+from .classical import best_fixed
+from .settings import Settings, settings_from
 
 RUN_FILE, POLICY_FILE, CHECKPOINT_FILE, PROGRESS_FILE = (
     "run.json",
@@ -31,13 +32,13 @@ RUN_FILE, POLICY_FILE, CHECKPOINT_FILE, PROGRESS_FILE = (
 class Run:
     """A learned policy with everything that is needed to judge, export and explain it.
 
-    actor: torch module, (rows, F) features to raw actions. base_price: (N,) currency. facts: how it was trained, as
-    JSON (algo, seed, steps, settings, versions, seconds, best validation). history: one dict a validation.
-    evaluation: a comparison that was made of it, for the bundle's manifest, or None.
+    actor: torch module, rows of features to raw actions. base_price: (N,) currency. facts: how it was trained, as JSON
+    (algo, seed, steps, settings, versions, seconds, best validation). history: one dict a validation. evaluation: a
+    comparison that was made of it, for the bundle's manifest, or None.
     """
 
     spec: MarketSpec
-    actor: torch.nn.Module
+    actor: Actor
     layout: ActionLayout
     base_price: NDArray[np.float32]
     product_wise: bool
@@ -46,26 +47,54 @@ class Run:
     evaluation: dict[str, Any] | None = None
 
     @property
-    def policy(self) -> NetworkPolicy:
+    def policy(self) -> NetworkPolicy | RememberingPolicy:
         """The learned policy, without exploration."""
-        name = f"{self.facts['algo']}:{self.facts['seed']}"
-        return network_policy(self.actor, self.layout, self.base_price, product_wise=self.product_wise, name=name)
+        return self._with(self.base_price)
+
+    def policy_for(self, spec: MarketSpec, *, seed: int = 0) -> NetworkPolicy | RememberingPolicy:
+        """The same network, untouched, for another assortment, around the best fixed prices (or regular ones) there.
+
+        Raises ValueError where the network does not fit: it is joint, or the other market has other parts to see or decide.
+        """
+        layout = spec.action_layout(spec.products.regular_price)
+        width = Face(Market(spec), product_wise=True, history=self.facts["settings"]["history"]).observation_space.shape
+        own = Face(
+            Market(self.spec), product_wise=True, history=self.facts["settings"]["history"]
+        ).observation_space.shape
+        if not self.product_wise or (width, layout.names) != (own, self.layout.names):
+            raise ValueError(
+                f"another assortment needs a product-wise policy, and the same segments and decisions; got {spec.name} "
+                f"for a policy of {self.spec.name}; train on it"
+            )
+        base = spec.products.regular_price
+        if self.facts["settings"]["base_price"] == "best-fixed":
+            base = best_fixed(spec, seed=seed).price
+        return self._with(np.asarray(base, dtype=np.float32))
+
+    def _with(self, base_price: NDArray[np.float32]) -> NetworkPolicy | RememberingPolicy:
+        return network_policy(
+            self.actor,
+            self.layout,
+            base_price,
+            product_wise=self.product_wise,
+            name=f"{self.facts['algo']}:{self.facts['seed']}",
+            history=self.facts["settings"]["history"],
+        )
 
 
-def policy_network(face: Face, net_arch: list[int], log_std_init: float) -> ActorCriticPolicy:
-    """An untrained network of the run's shape, on the CPU."""
-    assert isinstance(face.action_space, Box)
-    return ActorCriticPolicy(
-        face.observation_space, face.action_space, lambda _: 0.0, **network_arguments(net_arch, log_std_init)
+def face_of(spec: MarketSpec, settings: Settings, base_price: NDArray[np.float32], num_envs: int = 1) -> Face:
+    """The market as the settings let a learner see it."""
+    return Face(
+        Market(spec, num_markets=num_envs),
+        product_wise=settings.product_wise,
+        base_price=base_price,
+        history=settings.history,
+        actions=settings.actions,
+        price_levels=settings.price_levels,
     )
 
 
-def network_arguments(net_arch: list[int], log_std_init: float) -> dict[str, Any]:
-    """Keyword arguments of SB3's policy; ReLU, because tanh costs thirty times as much on a CPU."""
-    return {"net_arch": list(net_arch), "activation_fn": torch.nn.ReLU, "log_std_init": log_std_init}
-
-
-def save_policy(folder: Path, policy: ActorCriticPolicy, facts: dict[str, Any]) -> None:
+def save_policy(folder: Path, policy: BasePolicy, facts: dict[str, Any]) -> None:
     """Keep these weights as the run's best."""
     write_tensors(folder / POLICY_FILE, policy.state_dict(), facts)
 
@@ -73,8 +102,11 @@ def save_policy(folder: Path, policy: ActorCriticPolicy, facts: dict[str, Any]) 
 def write_json(path: Path, document: dict[str, Any]) -> None:
     """Write a JSON file whole or not at all."""
     temporary = path.with_suffix(".json.tmp")
-    temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    try:
+        temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def open_folder(folder: Path, spec: MarketSpec, identity: dict[str, Any]) -> Literal["new", "begun", "finished"]:
@@ -107,19 +139,25 @@ def load_run(folder: str | Path) -> Run:
     document = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
     if "facts" not in document:
         raise ValueError(f"{folder} holds an unfinished run; got no result yet; run the same `repricer train` to go on")
-    facts, spec = document["facts"], load_scenario(folder)
-    settings, base_price = facts["settings"], np.array(facts["base_price"], dtype=np.float32)
-    face = Face(Market(spec), product_wise=settings["product_wise"], base_price=base_price)
-    network = policy_network(face, settings["net_arch"], settings["log_std_init"])
-    network.load_state_dict(read_tensors(folder / POLICY_FILE)[0])
+    facts = document["facts"]
+    algo = algorithm(facts["algo"])
+    settings = settings_from(facts["settings"], algo.options)
+    face = face_of(load_scenario(folder), settings, np.array(facts["base_price"], dtype=np.float32))
+    policy = make_policy(algo, face, settings)
+    policy.load_state_dict(read_tensors(folder / POLICY_FILE)[0])
+    return run_of(policy, face, facts, document["history"])
+
+
+def run_of(policy: BasePolicy, face: Face, facts: dict[str, Any], history: list[dict[str, float]]) -> Run:
+    """The run of a policy that learned through this face."""
     return Run(
-        spec=spec,
-        actor=Actor(network),
+        spec=face.market.spec,
+        actor=actor_of(policy, face),
         layout=face.layout,
-        base_price=base_price,
-        product_wise=settings["product_wise"],
+        base_price=face.base_price,
+        product_wise=face.product_wise,
         facts=facts,
-        history=document["history"],
+        history=history,
     )
 
 

@@ -4,68 +4,132 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from importlib import resources
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from ..envs.face import Actions, Reward
 from ..scenarios import MarketSpec
 
 PRODUCT_WISE_FROM = 3
 """From this many products on, learning is product-wise unless told otherwise."""
+BasePrice = Literal["best-fixed", "regular"]
+Network = Literal["mlp", "rnn"]
+Schedule = Literal["constant", "linear", "cosine"]
 
 
 @dataclass(frozen=True)
 class Settings:
     """Everything that shapes a training run besides the scenario, the number of steps and the seed.
 
-    Names are Stable-Baselines3's where it has one. num_envs: markets side by side. reward: "expected" or "drawn".
-    base_price: "best-fixed" or "regular", what a raw price of zero means. evaluations: paired validations in a run.
-    validation_episodes: markets in each. product_wise: one network row a product, or a market.
+    Markets: num_envs side by side. product_wise: one network row a product, or a market. reward, actions, price_levels,
+    history: as `Face` has them. base_price: what a raw price of zero means.
+
+    Networks: net_arch hidden layers; "rnn" puts a GRU of rnn_size in front, which reads the history. normalise: bring
+    features to mean 0 and deviation 1 first. dropout: share of units. l1, l2: weight penalties. learning_rate falls by
+    `schedule`: linear to a tenth, cosine to nothing.
+
+    Validation: `evaluations` in a run, each in validation_episodes markets; patience: stop after so many without a gain
+    that stands out of its paired error, 0 never.
+
+    Variants: other markets that run beside the scenario's own in training, none by default: their elasticity and demand are
+    up to variant_elasticity and variant_demand (fractions) off, and with probability variant_rival a rival opens.
+
+    clone_episodes: of the teacher, where there is one, to imitate before learning; clone_epochs: passes over them.
+
+    algorithm: Stable-Baselines3's own settings by its names.
     """
 
     num_envs: int
-    n_steps: int
-    batch_size: int
-    n_epochs: int
+    reward: Reward
     learning_rate: float
-    gamma: float
-    gae_lambda: float
-    clip_range: float
-    ent_coef: float
     net_arch: tuple[int, ...]
-    log_std_init: float
-    reward: Literal["expected", "drawn"]
-    base_price: Literal["best-fixed", "regular"]
     evaluations: int
     validation_episodes: int
     product_wise: bool
+    base_price: BasePrice = "best-fixed"
+    actions: Actions = "continuous"
+    price_levels: int = 21
+    history: int = 1
+    network: Network = "mlp"
+    rnn_size: int = 32
+    normalise: bool = False
+    dropout: float = 0.0
+    l1: float = 0.0
+    l2: float = 0.0
+    schedule: Schedule = "linear"
+    patience: int = 0
+    variants: int = 0
+    variant_elasticity: float = 0.3
+    variant_demand: float = 0.5
+    variant_rival: float = 0.2
+    clone_episodes: int = 64
+    clone_epochs: int = 20
+    algorithm: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("num_envs", "n_steps", "batch_size", "n_epochs", "evaluations", "validation_episodes"):
+        for name in _COUNTS:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}; raise it")
-        for name, allowed in (("reward", ("expected", "drawn")), ("base_price", ("best-fixed", "regular"))):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} must be one of {', '.join(allowed)}; got {getattr(self, name)!r}; choose one")
+        for name, kind in _CHOICES.items():
+            if getattr(self, name) not in get_args(kind):
+                allowed = ", ".join(get_args(kind))
+                raise ValueError(f"{name} must be one of {allowed}; got {getattr(self, name)!r}; choose one")
+        for name, high in _SHARES.items():
+            if not 0 <= getattr(self, name) <= high:
+                raise ValueError(f"{name} must be between 0 and {high:g}; got {getattr(self, name)}; mend it")
+        if self.network == "rnn" and self.history == 1:
+            raise ValueError("network rnn reads the periods before; got history 1; set history to 4 or more")
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it."""
-        return asdict(self) | {"net_arch": list(self.net_arch)}
+        """As JSON and the presets hold it: flat."""
+        values: dict[str, Any] = asdict(self)
+        own = values.pop("algorithm")
+        return values | {"net_arch": list(self.net_arch)} | own
 
 
-def settings_for(spec: MarketSpec, algo: str, overrides: Mapping[str, Any] | None = None) -> Settings:
-    """The preset of the algorithm for this scenario, with the caller's values laid over it."""
+_COUNTS = ("num_envs", "evaluations", "validation_episodes", "history", "rnn_size", "clone_episodes", "clone_epochs")
+_CHOICES = {"reward": Reward, "base_price": BasePrice, "actions": Actions, "network": Network, "schedule": Schedule}
+_SHARES = {
+    "dropout": 0.9,
+    "l1": 1.0,
+    "l2": 1.0,
+    "patience": 1e6,
+    "variants": 1e3,
+    "variant_elasticity": 0.9,
+    "variant_demand": 0.9,
+    "variant_rival": 1.0,
+}
+
+
+def settings_for(
+    spec: MarketSpec, algo: str, overrides: Mapping[str, Any] | None = None, options: Iterable[str] = ()
+) -> Settings:
+    """The preset of the algorithm for this scenario, with the caller's values laid over it.
+
+    options: names of the algorithm's own settings beside those of its preset.
+    """
     overrides = dict(overrides or {})
     product_wise = overrides.get("product_wise", len(spec.products.names) >= PRODUCT_WISE_FROM)
     preset = tomllib.loads((resources.files("repricer.agents.presets") / f"{algo}.toml").read_text(encoding="utf-8"))
     family = "many-products" if product_wise else ""
-    values = preset["default"] | preset.get(family, {}) | preset.get(spec.name, {}) | overrides
-    values["product_wise"] = product_wise
-    known = [item.name for item in fields(Settings)]
+    # A stressed market is learned as the one that it came from.
+    own = preset.get(spec.name.partition("@")[0], {})
+    values = preset["default"] | preset.get(family, {}) | own | overrides | {"product_wise": product_wise}
+    return settings_from(values, {*options, *preset["default"]})
+
+
+def settings_from(values: Mapping[str, Any], options: Iterable[str]) -> Settings:
+    """Settings from flat values, as `Settings.to_dict` gives them. options: names of the algorithm's own settings."""
+    common = {item.name for item in fields(Settings)} - {"algorithm"}
+    known = common | set(options)
     for key in values:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}"
-            raise ValueError(f"{key} is no training setting; {hint}")
-    return Settings(**values | {"net_arch": tuple(values["net_arch"])})
+            hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(sorted(known))}"
+            raise ValueError(f"{key} is no training setting here; {hint}")
+    own = {key: value for key, value in values.items() if key not in common}
+    shared: dict[str, Any] = {key: value for key, value in values.items() if key in common}
+    shared["net_arch"] = tuple(values["net_arch"])
+    return Settings(**shared, algorithm=own)

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from stable_baselines3 import PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.logger import Logger
 
-from ..envs import Face, MarketVecEnv, make_sb3_env, rollout, seed_for
-from ..pricing import FixedPrice
-from ..scenarios import MarketSpec, load_scenario
-from .actor import Actor
+from ..envs import Face, Market, MarketVecEnv, make_sb3_env, rollout, seed_for
+from ..pricing import FixedPrice, RandomPrice
+from ..scenarios import MarketSpec, load_scenario, sample_variants
+from .algorithms import algorithm, check_actions, make_model, make_policy
 from .checkpoint import restore_checkpoint
 from .classical import best_fixed
-from .run import CHECKPOINT_FILE, Run, load_run, network_arguments, open_folder, policy_network, save_result
+from .networks import Features
+from .run import CHECKPOINT_FILE, Run, face_of, load_run, open_folder, run_of, save_result
 from .settings import Settings, settings_for
+from .tracking import make_logger
 from .validation import Progress, Validation
 
-ALGORITHMS = {"ppo": PPO}
 # Below this many weights a GPU's transfers cost more than its arithmetic saves.
 _GPU_FROM_WEIGHTS = 1_000_000
 
@@ -79,58 +81,79 @@ def train(
     out: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
+    wandb_project: str | None = None,
 ) -> Run:
     """Learn prices in a scenario's simulated market.
 
-    steps: network rows collected, as SB3 counts them (a market-period, or product-wise a product-period). out: folder
-    of the run; the same call resumes an interrupted run there and returns a finished one at once. settings: values laid
-    over the preset. progress: called with (steps done, steps in all, figures of the last validation).
+    algo: a name of `ALGORITHMS`. steps: network rows collected, as SB3 counts them (a market-period, or product-wise a
+    product-period). out: folder of the run; the same call resumes an interrupted run there and returns a finished one at
+    once. settings: values laid over the preset, see `Settings`. progress: called with (steps done, steps in all, figures of
+    the last validation). wandb_project: send the figures to Weights & Biases too (extra `wandb`).
 
-    Raises ValueError for an unknown algorithm, setting or device, and where `out` holds another run.
+    Raises ValueError for an unknown algorithm, setting or device, for an algorithm that cannot decide what the market asks
+    for, and where `out` holds another run; OSError where the folder cannot be written.
     """
-    if algo not in ALGORITHMS:
-        raise ValueError(f"algo must be one of {', '.join(ALGORITHMS)}; got {algo!r}; choose one of them")
     if steps < 1:
         raise ValueError(f"steps must be at least 1; got {steps}; ask for more")
     choose_device(device, weights=0)  # a wrong device is refused before anything is written
     spec = load_scenario(scenario)
-    plan = Plan(spec, algo, steps, seed, settings_for(spec, algo, settings))
+    plan = Plan(spec, algo, steps, seed, settings_for(spec, algo, settings, algorithm(algo).options))
+    regular = np.asarray(spec.products.regular_price, dtype=np.float32)
+    check_actions(algorithm(algo), face_of(spec, plan.settings, regular))
     folder = None if out is None else Path(out)
     state = "new" if folder is None else open_folder(folder, spec, plan.identity)
     if folder is not None and state == "finished":
         return load_run(folder)
     with _one_thread():
-        return _learn(plan, device, folder, state == "begun", progress)
+        logger = make_logger(folder, wandb_project, plan.identity)
+        try:
+            return _learn(plan, device, folder, state == "begun", progress, logger)
+        finally:
+            logger.close()
 
 
-def _learn(plan: Plan, device: str, folder: Path | None, resume: bool, progress: Progress | None) -> Run:
-    started, spec, settings = time.perf_counter(), plan.spec, plan.settings
+def _learn(
+    plan: Plan, device: str, folder: Path | None, resume: bool, progress: Progress | None, logger: Logger
+) -> Run:
+    started, spec, settings, algo = time.perf_counter(), plan.spec, plan.settings, algorithm(plan.algo)
     fixed = best_fixed(spec, seed=plan.seed)
     venv = _markets(plan, fixed)
-    model = _model(plan, venv)
+    model = make_model(algo, venv, settings, plan.seed)
     weights = sum(p.numel() for p in model.policy.parameters())
     where, why = choose_device(device, weights)
     if where != "cpu":
-        model = _model(plan, venv, where)
+        model = make_model(algo, venv, settings, plan.seed, where)
+    # SB3 has seeded the markets with the run's own number, which another purpose may have.
+    venv.seed(seed_for("training", plan.seed))
+    model.set_logger(logger)
     validation = Validation(spec, venv.face, fixed, settings, plan.steps, plan.seed, folder, progress)
     if resume and folder is not None:
-        validation.resume(restore_checkpoint(folder / CHECKPOINT_FILE, model, venv))
+        validation.resume(*restore_checkpoint(folder / CHECKPOINT_FILE, model, venv))
+    elif settings.normalise:
+        _normalise(model, venv.face, plan)
     # A multiple of a rollout, so that SB3 stops where a checkpoint can stand.
-    rollout_size = settings.n_steps * venv.num_envs
-    target = max(1, round(plan.steps / rollout_size)) * rollout_size
+    rows = venv.num_envs * (1 if algo.off_policy else cast(Any, model).n_steps)
+    target = max(1, round(plan.steps / rows)) * rows
     if model.num_timesteps < target:
-        model.learn(target - model.num_timesteps, callback=validation, reset_num_timesteps=False)
+        left = target - model.num_timesteps
+        interval = None if algo.off_policy or folder is None else 1
+        model.learn(left, callback=validation, reset_num_timesteps=False, log_interval=cast(int, interval))
         validation.finish()
     facts = plan.identity | {
         "base_price": venv.face.base_price.tolist(),
         "device": f"{where} ({why})",
         "weights": weights,
         "best": validation.best,
+        "stopped_early": validation.stopped,
         "seconds": validation.seconds_before + time.perf_counter() - started,
-        "versions": {name: version(name) for name in ("repricer", "torch", "stable-baselines3", "numpy")},
+        "versions": {
+            name: version(name) for name in ("repricer", "torch", "stable-baselines3", "sb3-contrib", "numpy")
+        },
         "python": platform.python_version(),
     }
-    run = _kept(plan, venv.face, validation, facts)
+    policy = make_policy(algo, venv.face, settings)
+    policy.load_state_dict(validation.best_weights)
+    run = run_of(policy, venv.face, facts, validation.history)
     if folder is not None:
         save_result(folder, run)
     return run
@@ -138,58 +161,59 @@ def _learn(plan: Plan, device: str, folder: Path | None, resume: bool, progress:
 
 def _markets(plan: Plan, fixed: FixedPrice) -> MarketVecEnv:
     """The training markets, seen as the settings say, with rewards of order one."""
-    chosen = fixed.price if plan.settings.base_price == "best-fixed" else plan.spec.products.regular_price
+    settings = plan.settings
+    chosen = fixed.price if settings.base_price == "best-fixed" else plan.spec.products.regular_price
     base_price = np.asarray(chosen, dtype=np.float32)
+    variants = sample_variants(
+        plan.spec,
+        settings.variants,
+        seed=seed_for("training", plan.seed),
+        elasticity=settings.variant_elasticity,
+        demand=settings.variant_demand,
+        rival=settings.variant_rival,
+    )
     venv = make_sb3_env(
         plan.spec,
-        num_envs=plan.settings.num_envs,
+        num_envs=max(1, settings.num_envs // (1 + settings.variants)),
         seed=seed_for("training", plan.seed),
-        product_wise=plan.settings.product_wise,
-        reward=plan.settings.reward,
+        product_wise=settings.product_wise,
+        reward=settings.reward,
         base_price=base_price,
+        history=settings.history,
+        actions=settings.actions,
+        price_levels=settings.price_levels,
+        variants=variants,
     )
-    venv.face.reward_scale = _reward_scale(plan.spec, base_price, venv.face)
+    scale = _reward_scale(plan.spec, base_price, venv.face)
+    for face in venv.faces:
+        face.reward_scale = scale
     return venv
 
 
-def _kept(plan: Plan, face: Face, validation: Validation, facts: dict[str, Any]) -> Run:
-    """The run with the weights of its best validation."""
-    settings = plan.settings
-    network = policy_network(face, list(settings.net_arch), settings.log_std_init)
-    network.load_state_dict(validation.best_weights)
-    product_wise = settings.product_wise
-    return Run(plan.spec, Actor(network), face.layout, face.base_price, product_wise, facts, validation.history)
-
-
-def _model(plan: Plan, venv: MarketVecEnv, device: str = "cpu") -> PPO:
-    settings = plan.settings
-    return ALGORITHMS[plan.algo](
-        "MlpPolicy",
-        venv,
-        seed=plan.seed,
-        device=device,
-        n_steps=settings.n_steps,
-        batch_size=settings.batch_size,
-        n_epochs=settings.n_epochs,
-        learning_rate=linear_to_tenth(settings.learning_rate),
-        gamma=settings.gamma,
-        gae_lambda=settings.gae_lambda,
-        clip_range=settings.clip_range,
-        ent_coef=settings.ent_coef,
-        policy_kwargs=network_arguments(list(settings.net_arch), settings.log_std_init),
-    )
-
-
-def linear_to_tenth(start: float) -> Callable[[float], float]:
-    """SB3 schedule: from `start` to a tenth of it, linear in the share of training that is left."""
-    return lambda left: start * (0.1 + 0.9 * left)
-
-
 def _reward_scale(spec: MarketSpec, base_price: NDArray[np.float32], face: Face) -> float:
-    """Makes a row's reward of order one: the inverse of what the base price earns a row and period."""
+    """Makes a row's reward of order one: the inverse of what the base price earns a row and period.
+
+    Of a conversion, that is also a customer.
+    """
     episodes = rollout(spec, FixedPrice(base_price), episodes=64, seed=seed_for("training"), expected=True)
     per_row = np.abs(episodes.objective.mean()) / (spec.market.horizon_periods * face.rows_per_market)
+    if face.reward == "conversion-difference":
+        per_row /= max(float(spec.arrivals.rate.mean()), 1e-9)
     return float(1.0 / max(per_row, 1e-9))
+
+
+def _normalise(model: BaseAlgorithm, face: Face, plan: Plan) -> None:
+    """Give the networks the mean and deviation of the features under random prices, on customers of the training set."""
+    rules, watched = plan.spec.guardrails, []
+    market = Market(plan.spec, num_markets=64, seed=seed_for("training", plan.seed))
+    seen, policy = Face(market, product_wise=face.product_wise), RandomPrice(rules.low, rules.high, seed=plan.seed)
+    for _ in range(plan.spec.market.horizon_periods):
+        watched.append(seen.observe())
+        market.step(policy.act(market.view))
+    rows = np.concatenate(watched)
+    for module in model.policy.modules():
+        if isinstance(module, Features):
+            module.normalise(rows)
 
 
 class _one_thread(nullcontext):

@@ -1,8 +1,11 @@
-"""What happens between updates: checkpoints, paired validation, the best policy, the log."""
+"""What happens between updates: checkpoints, paired validation, the best policy, the log, an end on a plateau."""
 
 from __future__ import annotations
 
+import copy
 import csv
+import io
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,18 +13,21 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.policies import ActorCriticPolicy
 
 from ..envs import Face, MarketVecEnv, rollout, seed_for
 from ..pricing import FixedPrice
 from ..scenarios import MarketSpec
-from .actor import Actor, network_policy
+from .actor import actor_of, network_policy
 from .checkpoint import read_tensors, save_checkpoint
 from .run import CHECKPOINT_FILE, POLICY_FILE, PROGRESS_FILE, save_policy
 from .settings import Settings
 
 Progress = Callable[[int, int, dict[str, float]], None]
+# A gain stands out of its paired standard error by this factor, or the run stands on a plateau.
+_STANDS_OUT = 1.64
+_TOLD = 200
 
 
 class Validation(BaseCallback):
@@ -47,74 +53,121 @@ class Validation(BaseCallback):
         self.best: dict[str, float] = {}
         self.best_weights: dict[str, torch.Tensor] = {}
         self.seconds_before = 0.0
+        self.stopped = False
         self._spec, self._face, self._settings, self._steps = spec, face, settings, steps
         self._seed, self._folder, self._progress = seed_for("validation", seed), folder, progress
         self._fixed = self._objective(fixed)
-        self._next, self._started = 0, time.perf_counter()
+        self._next, self._told, self._started = 0, 0, time.perf_counter()
+        # The plateau: what the policy earned when a gain last stood out, and the validations since.
+        self._mark, self._flat = np.full_like(self._fixed, -np.inf), 0
 
-    def resume(self, facts: dict[str, Any]) -> None:
-        """Go on from what a checkpoint's facts say."""
+    def resume(self, facts: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
+        """Go on from what a checkpoint holds."""
         assert self._folder is not None  # only a run with a folder has a checkpoint
         self.history, self.best, self._next = facts["history"], facts["best"], facts["next"]
-        self.seconds_before = facts["seconds"]
+        self.seconds_before, self._flat = facts["seconds"], facts["flat"]
+        self._mark = tensors["mark"].numpy()
         self.best_weights = read_tensors(self._folder / POLICY_FILE)[0]
 
     def finish(self) -> None:
-        """The last validation, after the last update."""
-        self._validate()
-        self._checkpoint()
+        """The last validation, after the last update; after an early end there is nothing new to see."""
+        if not self.stopped:
+            self._validate()
+            self._checkpoint()
 
     def _on_rollout_start(self) -> None:
         if self.num_timesteps >= self._next:
             self._validate()
             self._next = self.num_timesteps + self._steps // self._settings.evaluations
             self._checkpoint()
+        elif self.num_timesteps < self._told:
+            return
+        self._told = self.num_timesteps + self._steps // _TOLD
         if self._progress is not None:
             self._progress(self.num_timesteps, self._steps, self.history[-1])
 
     def _on_step(self) -> bool:
-        return True
+        return not self.stopped
 
-    def _objective(self, policy: Any) -> np.ndarray:
+    def _objective(self, policy: Any) -> NDArray[np.float64]:
         """(episodes,) expected objective on the validation customers."""
         count = self._settings.validation_episodes
         return rollout(self._spec, policy, episodes=count, seed=self._seed, expected=True).objective
 
+    def _learned(self) -> NDArray[np.float64]:
+        """What the policy earns as it stands."""
+        face, policy = self._face, self.model.policy
+        policy.set_training_mode(False)
+        actor = actor_of(policy, face)
+        if self.model.device.type != "cpu":
+            actor = copy.deepcopy(actor).cpu()
+        asked = {"product_wise": face.product_wise, "history": face.history, "name": "learning"}
+        return self._objective(network_policy(actor, face.layout, face.base_price, **asked))
+
     def _validate(self) -> None:
-        network = cast(ActorCriticPolicy, self.model.policy.cpu())
-        face = self._face
-        policy = network_policy(
-            Actor(network), face.layout, face.base_price, product_wise=face.product_wise, name="learning"
-        )
-        objective = self._objective(policy)
-        self.model.policy.to(self.model.device)
+        objective = self._learned()
         gain = objective - self._fixed
         row = {
             "steps": self.num_timesteps,
-            "seconds": self.seconds_before + time.perf_counter() - self._started,
+            "seconds": self._seconds(),
             "objective": float(objective.mean()),
             "best_fixed": float(self._fixed.mean()),
             "gain": float(gain.mean()),
-            "gain_se": float(gain.std(ddof=1) / np.sqrt(gain.size)) if gain.size > 1 else 0.0,
+            "gain_se": _standard_error(gain),
         }
         self.history.append(row)
+        self._log(row)
+        self._watch_for_a_plateau(objective)
         if not self.best or row["objective"] > self.best["objective"]:
             self.best = row
             self.best_weights = {k: v.detach().cpu().clone() for k, v in self.model.policy.state_dict().items()}
             if self._folder is not None:
-                save_policy(self._folder, network, row)
+                save_policy(self._folder, self.model.policy, row)
+
+    def _watch_for_a_plateau(self, objective: NDArray[np.float64]) -> None:
+        ahead = objective - self._mark
+        if not np.isfinite(ahead).all() or ahead.mean() > _STANDS_OUT * _standard_error(ahead):
+            self._mark, self._flat = objective, 0
+            return
+        self._flat += 1
+        self.stopped = 0 < self._settings.patience <= self._flat
+
+    def _log(self, row: dict[str, float]) -> None:
+        for name in ("objective", "gain", "gain_se"):
+            self.logger.record(f"validation/{name}", row[name])
+        self.logger.dump(self.num_timesteps)
+
+    def _seconds(self) -> float:
+        return self.seconds_before + time.perf_counter() - self._started
 
     def _checkpoint(self) -> None:
         if self._folder is None:
             return
-        with (self._folder / PROGRESS_FILE).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=list(self.history[0]))
-            writer.writeheader()
-            writer.writerows(self.history)
+        _write_table(self._folder / PROGRESS_FILE, self.history)
         facts = {
             "history": self.history,
             "best": self.best,
             "next": self._next,
-            "seconds": self.seconds_before + time.perf_counter() - self._started,
+            "seconds": self._seconds(),
+            "flat": self._flat,
         }
-        save_checkpoint(self._folder / CHECKPOINT_FILE, self.model, cast(MarketVecEnv, self.training_env), facts)
+        venv, own = cast(MarketVecEnv, self.training_env), {"mark": torch.from_numpy(self._mark)}
+        save_checkpoint(self._folder / CHECKPOINT_FILE, self.model, venv, facts, own)
+
+
+def _standard_error(values: NDArray[np.float64]) -> float:
+    return float(values.std(ddof=1) / np.sqrt(values.size)) if values.size > 1 else 0.0
+
+
+def _write_table(path: Path, rows: list[dict[str, float]]) -> None:
+    """Write a CSV file whole or not at all."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    temporary = path.with_suffix(".csv.tmp")
+    try:
+        temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -17,7 +17,8 @@ SIZES = (("bench-1", 1024), ("bench-10", 1024), ("bench-100", 64), ("bench-10-fu
 def market_rate(scenario: str, markets: int, steps: int = 40) -> float:
     """Market-steps per CPU second: raw actions in, guardrails, rivals, sales, rewards and observations out."""
     face = Face(Market(scenario, num_markets=markets, seed=0))
-    raw = np.random.default_rng(0).uniform(-0.5, 0.5, (markets, *face.action_space.shape)).astype(np.float32)
+    columns = face.layout.size * face.base_price.size
+    raw = np.random.default_rng(0).uniform(-0.5, 0.5, (markets, columns)).astype(np.float32)
 
     def work() -> int:
         for _ in range(steps):

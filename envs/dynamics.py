@@ -56,10 +56,23 @@ class Decision(NamedTuple):
 class Dynamics:
     """The step of E markets of one spec. Holds constants only: the state comes in and goes out."""
 
-    def __init__(self, spec: MarketSpec, num_markets: int, seed: int, draw_rivals: bool = False) -> None:
-        self.spec, self.num_markets, self.seed, self.draw_rivals = spec, num_markets, seed, draw_rivals
+    def __init__(
+        self,
+        spec: MarketSpec,
+        num_markets: int,
+        seed: int,
+        draw_rivals: bool = False,
+        known: MarketSpec | None = None,
+    ) -> None:
+        self.spec, self.num_markets, self.seed, self.draw_rivals, self.known = (
+            spec,
+            num_markets,
+            seed,
+            draw_rivals,
+            known,
+        )
         self.layout = StateLayout.of(spec)
-        self.constants = constants = Constants.of(spec, draw_rivals=draw_rivals)
+        self.constants = constants = Constants.of(spec, draw_rivals=draw_rivals, known=known)
         self.plan = Plan(constants)
         self._family = family_function(spec.demand.family)
         sections, products = constants.sections, spec.sizes["N"]
@@ -70,7 +83,7 @@ class Dynamics:
         self._rival_cost = constants.rivals.cost[:, None]
 
     def __reduce__(self) -> tuple:
-        return Dynamics, (self.spec, self.num_markets, self.seed, self.draw_rivals)
+        return Dynamics, (self.spec, self.num_markets, self.seed, self.draw_rivals, self.known)
 
     def initial_state(self, market: NDArray[np.int64], episode: NDArray[np.int64]) -> MarketState:
         """The opening of the given episode of each market: regular prices, full shelves, no orders."""

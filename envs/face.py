@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Literal, get_args
 
 import numpy as np
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, Discrete, MultiDiscrete, Space
 from numpy.typing import ArrayLike, NDArray
 
 from ..pricing import FEATURE_LIMIT, row_width
+from .levels import action_levels
 from .market import Market
 from .state import MarketState, Outcome
 
-Reward = Literal["drawn", "expected"]
+Reward = Literal["drawn", "expected", "conversion-difference"]
+Actions = Literal["continuous", "discrete"]
 
 
 class Face:
     """One way to look at a batch of E markets.
 
     product_wise: a row is one product of one market with its own reward (E * N rows); otherwise a row is a market and
-    its reward is the whole of it. reward: the drawn money or its expectation given the action (less noise). base_price:
-    (N,) what a raw price of zero means, the regular price where left out. reward_scale: multiplies rewards. history: how
-    many periods an observation shows, oldest first; before the episode's first they repeat it.
+    its reward is the whole of it. reward: the drawn money, its expectation given the action (less noise), or
+    conversion-difference: how much the expected money a customer differs from that of the period before, so that a busy
+    week is no merit of the price (Liu et al. 2019, Dynamic Pricing on E-commerce Platform with Deep Reinforcement
+    Learning, section 3.4). base_price: (N,) what a raw price of zero means, the regular price where left out.
+    reward_scale: multiplies rewards. history: how many periods an observation shows, oldest first; before the episode's
+    first they repeat it. actions: a flat Box in [-1, 1], or choices among the levels of `action_levels`; price_levels: how
+    many a price without a ladder has.
     """
 
     def __init__(
@@ -33,11 +41,18 @@ class Face:
         base_price: ArrayLike | None = None,
         reward_scale: float = 1.0,
         history: int = 1,
+        actions: Actions = "continuous",
+        price_levels: int = 21,
     ) -> None:
         if history < 1:
             raise ValueError(f"history must be at least 1 period; got {history}; ask for one or more")
-        if reward not in ("drawn", "expected"):
-            raise ValueError(f"reward must be 'drawn' or 'expected'; got {reward!r}; choose one of them")
+        for name, given, kind in (("reward", reward, Reward), ("actions", actions, Actions)):
+            if given not in get_args(kind):
+                raise ValueError(
+                    f"{name} must be one of {', '.join(get_args(kind))}; got {given!r}; choose one of them"
+                )
+        if price_levels < 2:
+            raise ValueError(f"price_levels must be at least 2; got {price_levels}; ask for more")
         regular = market.catalogue.regular_price
         self.market, self.product_wise, self.reward, self.reward_scale = market, product_wise, reward, reward_scale
         self.base_price = np.array(regular if base_price is None else base_price, dtype=np.float32)
@@ -50,9 +65,20 @@ class Face:
         features = row_width(market.catalogue, product_wise=product_wise)
         self.rows_per_market = regular.size if product_wise else 1
         self.observation_space = Box(-FEATURE_LIMIT, FEATURE_LIMIT, (history * features,), np.float32)
-        self.action_space = Box(-1.0, 1.0, (columns * self.layout.size,), np.float32)
+        self.levels = None
+        if actions == "discrete":
+            self.levels = action_levels(market.spec, self.layout, self.base_price, price_levels)
+        self.action_space = self._action_space(columns)
         self.history = history
         self._window = np.repeat(self._present()[:, None], history, axis=1) if history > 1 else None
+        # Money a customer in the period before, and now.
+        self._rates = np.zeros((2, *market.state.list_price.shape)) if reward == "conversion-difference" else None
+
+    def _action_space(self, columns: int) -> Space:
+        if self.levels is None:
+            return Box(-1.0, 1.0, (columns * self.layout.size,), np.float32)
+        counts = [len(level) for level in self.levels] * columns
+        return Discrete(counts[0]) if len(counts) == 1 else MultiDiscrete(counts)
 
     @property
     def num_rows(self) -> int:
@@ -85,26 +111,63 @@ class Face:
         if self._window is not None:
             rows = np.repeat(markets, self.rows_per_market)
             self._window[rows] = self._present()[rows, None]
+        if self._rates is not None:
+            self._rates[:, markets] = 0.0
 
-    def step(self, raw: ArrayLike, *, rival_price: ArrayLike | None = None) -> Outcome:
-        """One period under raw numbers in [-1, 1], (rows, columns), with the charges that product-wise credit needs.
+    def arrays(self) -> dict[str, NDArray]:
+        """All that changes from period to period, by name: the markets' state, and what was seen and earned before."""
+        own = {"window": self._window, "rates": self._rates}
+        return self.market.state.arrays() | {name: array for name, array in own.items() if array is not None}
+
+    def put_back(self, arrays: Mapping[str, NDArray]) -> None:
+        """Go on from what `arrays` gave."""
+        state = {name: arrays[name] for name in self.market.state.arrays()}
+        self.market.restore(replace(self.market.state, **state))
+        if self._window is not None:
+            self._window = arrays["window"].copy()
+        if self._rates is not None:
+            self._rates = arrays["rates"].copy()
+
+    def raw(self, actions: ArrayLike) -> NDArray[np.float32]:
+        """(rows, columns) raw numbers in [-1, 1] of what the action space holds."""
+        if self.levels is None:
+            return np.ascontiguousarray(actions, dtype=np.float32)
+        chosen = np.asarray(actions).reshape(-1, len(self.levels))
+        return np.stack([level[chosen[:, i]] for i, level in enumerate(self.levels)], axis=1)
+
+    def step(self, actions: ArrayLike, *, rival_price: ArrayLike | None = None) -> Outcome:
+        """One period under actions of the action space, (rows, …), with the charges that product-wise credit needs.
 
         rival_price: (E, R) what rivals charge, NaN where the scenario's rule decides; all by rule where left out.
         """
-        flat = np.ascontiguousarray(raw, dtype=np.float32).reshape(self.market.num_markets, -1)
+        flat = self.raw(actions).reshape(self.market.num_markets, -1)
+        period = self.market.state.period
         credit_price = self.base_price if self.product_wise else None
         outcome = self.market.step_raw(
             flat, self.layout, self.base_price, credit_price=credit_price, rival_price=rival_price
         )
         if self._window is not None:
             self._window = np.concatenate([self._window[:, 1:], self._present()[:, None]], axis=1)
+        if self._rates is not None:
+            self._rates = np.stack([self._rates[1], self._money_a_customer(outcome, period)])
         return outcome
+
+    def _money_a_customer(self, outcome: Outcome, period: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(E, N) expected money over the customers that were to be expected."""
+        spec = self.market.known or self.market.spec
+        customers = spec.arrivals.rate[period][:, spec.category_index]
+        money = self.market.money(outcome, expected=True)
+        return np.divide(money, customers, out=np.zeros_like(customers), where=customers > 0)
 
     def rewards(self, outcome: Outcome) -> NDArray[np.float32]:
         """(rows,) reward of a period. Product-wise, what a product took from the others is charged to it."""
-        money = self.market.money(outcome, expected=self.reward == "expected")
+        if self._rates is not None:
+            own = self._rates[1] - self._rates[0]
+        else:
+            own = self.market.money(outcome, expected=self.reward == "expected")
+            own = own - outcome.charge if self.product_wise else own
         # In double precision the sum does not depend on the order, which numpy chooses by the size of the batch.
-        rows = (money - outcome.charge).reshape(-1) if self.product_wise else money.sum(axis=1, dtype=np.float64)
+        rows = own.reshape(-1) if self.product_wise else own.sum(axis=1, dtype=np.float64)
         return (rows * self.reward_scale).astype(np.float32)
 
     def info(self, outcome: Outcome) -> dict[str, NDArray]:

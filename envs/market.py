@@ -21,7 +21,9 @@ class Market:
 
     scenario: a MarketSpec, a registered name or a path. seed: with a market's number and episode it fixes that
     market's customers, whatever else runs beside it. numbers: (E,) the markets' own numbers, 0 to E - 1 where left out;
-    two markets with the same number have the same customers. draw_rivals: let the rivals' units be drawn, too.
+    two markets with the same number have the same customers. draw_rivals: let the rivals' units be drawn, too. known: the
+    market that policies are told of, with the same products, segments and price rules: forecasts and elasticities that they
+    see are then that market's, whatever this one turned into. This one where left out.
     """
 
     def __init__(
@@ -32,13 +34,17 @@ class Market:
         seed: int = 0,
         numbers: NDArray[np.int64] | None = None,
         draw_rivals: bool = False,
+        known: MarketSpec | None = None,
     ) -> None:
         if num_markets < 1:
             raise ValueError(f"num_markets must be at least 1; got {num_markets}; ask for one market or more")
         self.spec = load_scenario(scenario)
         self.num_markets = num_markets
-        self.catalogue = catalogue_of(self.spec)
-        self.dynamics = Dynamics(self.spec, num_markets, seed, draw_rivals=draw_rivals)
+        if known is not None:
+            _check_known(self.spec, known)
+        self.known = known
+        self.catalogue = catalogue_of(known or self.spec)
+        self.dynamics = Dynamics(self.spec, num_markets, seed, draw_rivals, known)
         self.rivals = Rivals(self.spec)
         self._by_rule, self._uncharged = np.empty((0, num_markets), np.float32), np.empty(0, np.float32)
         self._numbers = np.arange(num_markets) if numbers is None else numbers
@@ -184,6 +190,22 @@ class Market:
     def money(self, outcome: Outcome, *, expected: bool = False) -> NDArray[np.float32]:
         """(E, N) the objective of a period, currency: revenue or profit, drawn or expected."""
         return getattr(outcome, f"expected_{self.spec.market.objective}" if expected else self.spec.market.objective)
+
+
+def _check_known(spec: MarketSpec, known: MarketSpec) -> None:
+    """What policies are told of must fit what they decide, and all that they are told must be there to see."""
+    same = (spec.products.names, spec.arrivals.segments, spec.market.horizon_periods)
+    told = (known.products.names, known.arrivals.segments, known.market.horizon_periods)
+    if same != told:
+        raise ValueError(
+            f"known must have the products, segments and periods of {spec.name}; got {known.name}, which differs; "
+            "change demand, arrivals, stock or rivals only"
+        )
+    for part in ("competitors", "regimes", "loyalty"):
+        if getattr(known, part) is not None and getattr(spec, part) is None:
+            raise ValueError(
+                f"known must have no [{part}] where the market has none; got {known.name}, which has; leave them out"
+            )
 
 
 def _lanes(part: ArrayLike) -> Floats:

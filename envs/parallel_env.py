@@ -114,13 +114,13 @@ class MarketParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float32
         theirs = {name: feature_rows(view, product_wise=False)[0] for name, view in views.items()}
         return {OWN: self.face.observe()[0]} | theirs
 
-    def _observation_space(self, agent: str) -> Box:
+    def _observation_space(self, agent: str) -> Space:
         if agent == OWN:
             return self.face.observation_space
         width = row_width(rival_catalogue(self.face.market.spec, self._offers[agent]), product_wise=False)
         return Box(-FEATURE_LIMIT, FEATURE_LIMIT, (width,), np.float32)
 
-    def _action_space(self, agent: str) -> Box:
+    def _action_space(self, agent: str) -> Space:
         if agent == OWN:
             return self.face.action_space
         return Box(-1.0, 1.0, (len(self._offers[agent]),), np.float32)

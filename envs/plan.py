@@ -227,9 +227,9 @@ class Constants(NamedTuple):
     sight: Sight
 
     @classmethod
-    def of(cls, spec: MarketSpec, *, draw_rivals: bool = False) -> Constants:
-        """From a spec. draw_rivals: let the rivals' units be drawn, too."""
-        catalogue = catalogue_of(spec)
+    def of(cls, spec: MarketSpec, *, draw_rivals: bool = False, known: MarketSpec | None = None) -> Constants:
+        """From a spec. draw_rivals: let the rivals' units be drawn, too. known: the market that policies are told of."""
+        catalogue = catalogue_of(known or spec)
         tables = FeatureTables.of(feature_constants(catalogue))
         return cls(
             ChoiceParameters.of(spec),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,63 +11,73 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 from ..scenarios import MarketSpec
-from .face import Face, Reward
+from .face import Actions, Face, Reward
 from .market import Market
-from .state import MarketState
 
 
 class MarketVecEnv(VecEnv):
     """E markets as SB3's `VecEnv`: E rows joint, E * N rows product-wise (row e * N + n is product n of market e).
 
-    Episodes restart by themselves, as SB3 expects; the last observation is in the row's info as
-    `terminal_observation`. `state()` and `restore()` save and bring back the markets in mid-episode.
+    variants: faces of further markets that look alike but are not (another elasticity, another rival): their rows come
+    behind, in this order. Episodes restart by themselves, as SB3 expects; the last observation is in the row's info as
+    `terminal_observation`. `arrays()` and `put_back()` save and bring back the markets in mid-episode.
     """
 
-    def __init__(self, face: Face) -> None:
-        self.face = face
-        self._raw: NDArray[np.float32] | None = None
-        super().__init__(face.num_rows, face.observation_space, face.action_space)
+    def __init__(self, face: Face, variants: Sequence[Face] = ()) -> None:
+        self.face, self.faces = face, (face, *variants)
+        self._actions: NDArray | None = None
+        self._ends = np.cumsum([each.num_rows for each in self.faces])
+        super().__init__(int(self._ends[-1]), face.observation_space, face.action_space)
 
     def reset(self) -> NDArray[np.float32]:
         """Open episode 0 of every market."""
-        self.face.reset(seed=self._seeds[0])
+        for face in self.faces:
+            face.reset(seed=self._seeds[0])
         self._reset_seeds()
-        return self.face.observe()
+        return self._observe()
 
-    def step_async(self, actions: NDArray[np.float32]) -> None:
-        """Keep the raw actions for `step_wait`."""
-        self._raw = actions
+    def _observe(self) -> NDArray[np.float32]:
+        rows = [face.observe() for face in self.faces]
+        return rows[0] if len(rows) == 1 else np.concatenate(rows)
+
+    def step_async(self, actions: NDArray) -> None:
+        """Keep the actions for `step_wait`."""
+        self._actions = actions
 
     def step_wait(self) -> VecEnvStepReturn:
         """One period of every market."""
-        assert self._raw is not None, "step_wait comes after step_async"
-        market = self.face.market
-        outcome = self.face.step(self._raw)
-        rewards = self.face.rewards(outcome)
-        done = market.done
+        assert self._actions is not None, "step_wait comes after step_async"
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
-        dones = np.repeat(done, self.face.rows_per_market)
-        if done.any():
-            last = self.face.observe()
-            for row in np.flatnonzero(dones):
-                infos[row] = {"terminal_observation": last[row], "TimeLimit.truncated": not market.ends}
-            self.face.restart(done)
-        return self.face.observe(), rewards, dones, infos
+        rewards, dones = np.empty(self.num_envs, np.float32), np.zeros(self.num_envs, bool)
+        for face, end in zip(self.faces, self._ends, strict=True):
+            rows = slice(end - face.num_rows, end)
+            market = face.market
+            rewards[rows] = face.rewards(face.step(self._actions[rows]))
+            done = market.done
+            if done.any():
+                dones[rows] = np.repeat(done, face.rows_per_market)
+                last = face.observe()
+                for row in np.flatnonzero(dones[rows]):
+                    fact = {"terminal_observation": last[row], "TimeLimit.truncated": not market.ends}
+                    infos[rows.start + row] = fact
+                face.restart(done)
+        return self._observe(), rewards, dones, infos
 
-    def state(self) -> MarketState:
-        """The markets as they stand."""
-        return self.face.market.state
+    def arrays(self) -> dict[str, NDArray]:
+        """All that changes from period to period, by name."""
+        return {f"{i}.{name}": array for i, face in enumerate(self.faces) for name, array in face.arrays().items()}
 
-    def restore(self, state: MarketState) -> NDArray[np.float32]:
-        """Bring saved markets back; returns their observation."""
-        self.face.restore(state)
-        return self.face.observe()
+    def put_back(self, arrays: Mapping[str, NDArray]) -> NDArray[np.float32]:
+        """Go on from what `arrays` gave; returns the observation."""
+        for i, face in enumerate(self.faces):
+            face.put_back({name: arrays[f"{i}.{name}"] for name in face.arrays()})
+        return self._observe()
 
     def close(self) -> None:
         """Nothing to release."""
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """The attribute of the face, once a row: rows share one batch of markets."""
+        """The attribute of the first face, once a row: rows share batches of markets."""
         return [getattr(self.face, attr_name, None) for _ in self._rows(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
@@ -98,15 +108,28 @@ def make_sb3_env(
     base_price: NDArray[np.float32] | None = None,
     reward_scale: float = 1.0,
     history: int = 1,
+    actions: Actions = "continuous",
+    price_levels: int = 21,
+    variants: Sequence[MarketSpec] = (),
 ) -> MarketVecEnv:
-    """An SB3 environment over `num_envs` markets of a scenario; see `Face` for the options."""
-    market = Market(scenario, num_markets=num_envs, seed=seed)
-    face = Face(
-        market,
-        product_wise=product_wise,
-        reward=reward,
-        base_price=base_price,
-        reward_scale=reward_scale,
-        history=history,
-    )
-    return MarketVecEnv(face)
+    """An SB3 environment over `num_envs` markets of a scenario; see `Face` for the options.
+
+    variants: markets of which as many again run beside them, each; policies are told that they are the scenario.
+    """
+
+    def face(part: int, spec: MarketSpec | str, known: MarketSpec | None) -> Face:
+        numbers = part * num_envs + np.arange(num_envs)
+        market = Market(spec, num_markets=num_envs, seed=seed, numbers=numbers, known=known)
+        return Face(
+            market,
+            product_wise=product_wise,
+            reward=reward,
+            base_price=base_price,
+            reward_scale=reward_scale,
+            history=history,
+            actions=actions,
+            price_levels=price_levels,
+        )
+
+    first = face(0, scenario, None)
+    return MarketVecEnv(first, [face(i, spec, first.market.spec) for i, spec in enumerate(variants, start=1)])

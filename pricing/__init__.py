@@ -16,7 +16,7 @@ from .features import (
 from .guardrails import RULES, GuardedAction, Guardrails, TrailStep
 from .ladder import PriceLadder
 from .layout import ActionLayout, Parts
-from .network import NetworkPolicy, action_from_parts
+from .network import Memory, NetworkPolicy, RememberingPolicy, action_from_parts, parts_from_action
 from .policy import Action, Policy
 from .rules import CostPlus, FixedPrice, PricePath, RandomPrice, StockTimePrice
 
@@ -36,18 +36,21 @@ __all__ = [
     "Guardrails",
     "LearningPolicy",
     "MarketView",
+    "Memory",
     "NetworkPolicy",
     "Parts",
     "Policy",
     "PriceLadder",
     "PricePath",
     "RandomPrice",
+    "RememberingPolicy",
     "StockTimePrice",
     "TrailStep",
     "action_from_parts",
     "competitor",
     "feature_names",
     "feature_rows",
+    "parts_from_action",
     "product_features",
     "row_width",
 ]

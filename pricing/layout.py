@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from .elementwise import clip, exp, where
 
 
@@ -26,6 +28,15 @@ class Parts(NamedTuple):
 def price_multiplier(raw: Any, log_high: Any, log_low: Any) -> Any:
     """The multiplier of a raw price in [-1, 1]: log-linear on either side of 0, which is the base price."""
     return exp(where(raw > 0, raw * log_high, raw * -log_low))
+
+
+def raw_price(multiplier: Any, log_high: float, log_low: float) -> Any:
+    """The raw price in [-1, 1] whose multiplier this is, or the nearest: the inverse of `price_multiplier`."""
+    log_multiplier = np.log(multiplier)
+    # A range that ends at the base price has nothing on that side.
+    above = log_multiplier / log_high if log_high > 0 else np.zeros_like(log_multiplier)
+    below = log_multiplier / -log_low if log_low < 0 else np.zeros_like(log_multiplier)
+    return np.clip(np.where(log_multiplier > 0, above, below), -1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -95,3 +106,21 @@ class ActionLayout:
         if self.order:
             parts["order"] = clip(raw[..., column], 0.0, 1.0)
         return Parts(**parts)
+
+    def encode(self, parts: Parts) -> Any:
+        """Raw (…, A) float32 that decode to these numpy parts, or the nearest there are; a part that is None is left at zero.
+
+        What a teacher does becomes what a network should say.
+        """
+        columns = [raw_price(parts.price_multiplier, *self.logs)[..., None]]
+        segments = (*columns[0].shape[:-1], self.num_segments)
+        none = np.zeros_like(columns[0])
+        if self.discounts:
+            columns.append(np.zeros(segments) if parts.discount is None else parts.discount / self.max_discount)
+        if self.recommend:
+            columns.append(np.zeros(segments) if parts.recommendation is None else parts.recommendation)
+        if self.promote:
+            columns.append(none if parts.promotion is None else parts.promotion[..., None])
+        if self.order:
+            columns.append(none if parts.order is None else parts.order[..., None])
+        return np.clip(np.concatenate(columns, axis=-1), -1.0, 1.0).astype(np.float32)

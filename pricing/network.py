@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .catalogue import MarketView
+from .catalogue import Catalogue, MarketView
 from .features import feature_rows
 from .layout import ActionLayout, Parts
 from .policy import Action
@@ -42,6 +42,18 @@ def action_from_parts(parts: Parts, base_price: NDArray[np.float32], view: Marke
     )
 
 
+def parts_from_action(action: Action, base_price: NDArray[np.float32], catalogue: Catalogue) -> Parts:
+    """The parts, (E, N, …), that `action_from_parts` would make this action of."""
+    most = catalogue.max_order_units
+    return Parts(
+        price_multiplier=action.price / base_price,
+        discount=action.discount,
+        recommendation=action.recommendation,
+        promotion=action.promotion,
+        order=None if action.order is None or most is None else action.order / np.maximum(most, 1),
+    )
+
+
 @dataclass(frozen=True)
 class NetworkPolicy:
     """Prices from a network.
@@ -61,3 +73,48 @@ class NetworkPolicy:
         """Propose what the network says, without exploration."""
         rows = feature_rows(view, product_wise=self.product_wise)
         return action_from_parts(self.forward(rows), self.base_price, view)
+
+
+Memory = tuple[NDArray[np.float32], ...]
+
+
+@dataclass(frozen=True)
+class RememberingPolicy:
+    """Prices from a network that looks back: at the periods before, or at what it noted itself.
+
+    remember: (rows of features, notes) to (decoded parts, new notes); the rows lie along the notes' first axis. opening:
+    the notes with which these rows begin an episode. The rest is as in `NetworkPolicy`. The notes are kept here from one
+    call to the next: periods must come in order, always for the same markets, and the first period of an episode opens
+    them anew.
+    """
+
+    name: str
+    remember: Callable[[NDArray[np.float32], Memory], tuple[Parts, Memory]]
+    opening: Callable[[NDArray[np.float32]], Memory]
+    layout: ActionLayout
+    base_price: NDArray[np.float32]
+    product_wise: bool
+    _notes: list[Memory] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    remembers = True
+    """The view alone does not fix the action: such a policy has no exact value and answers no question out of turn."""
+
+    def act(self, view: MarketView) -> Action:
+        """Propose what the network says, without exploration. Raises ValueError where periods come out of turn."""
+        rows = feature_rows(view, product_wise=self.product_wise)
+        opens = np.repeat(view.period == 0, len(rows) // view.num_markets)
+        parts, notes = self.remember(rows, self._notes_for(rows, opens))
+        self._notes[:] = [notes]
+        return action_from_parts(parts, self.base_price, view)
+
+    def _notes_for(self, rows: NDArray[np.float32], opens: NDArray[np.bool_]) -> Memory:
+        if opens.all():
+            return self.opening(rows)
+        if not self._notes or len(self._notes[0][0]) != len(rows):
+            raise ValueError(
+                f"{self.name} looks back and must see every period from the first on, always for the same markets; got "
+                f"{len(rows)} rows in mid-episode; begin at period 0"
+            )
+        fresh = self.opening(rows)
+        where = [opens.reshape(-1, *[1] * (note.ndim - 1)) for note in fresh]
+        return tuple(np.where(w, new, old) for w, new, old in zip(where, fresh, self._notes[0], strict=True))

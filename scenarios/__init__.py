@@ -6,6 +6,7 @@ from .loading import load_scenario, registered, save_scenario, spec_from_table
 from .sampler import sample_catalogue
 from .spec import MarketSpec
 from .stress import STRESSES, Stress
+from .variants import sample_variants
 
 __all__ = [
     "STRESSES",
@@ -15,6 +16,7 @@ __all__ = [
     "load_scenario",
     "registered",
     "sample_catalogue",
+    "sample_variants",
     "save_scenario",
     "scenario_name",
     "spec_from_table",

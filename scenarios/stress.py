@@ -49,7 +49,7 @@ def _price_term(spec: MarketSpec, price: Array) -> Array:
     return np.log(price) if spec.demand.family == "constant-elasticity" else price
 
 
-def _elasticity(factor: float) -> Callable[[MarketSpec], MarketSpec]:
+def scaled_elasticity(factor: float) -> Callable[[MarketSpec], MarketSpec]:
     """Scale every price sensitivity and turn utility around the regular price, where choices stay what they were."""
 
     def turned(part: Any, price: Array, spec: MarketSpec) -> dict[str, Array]:
@@ -68,8 +68,17 @@ def _elasticity(factor: float) -> Callable[[MarketSpec], MarketSpec]:
     return apply
 
 
+def with_demand(spec: MarketSpec, factor: Array | float) -> MarketSpec:
+    """As many times the customers, by category (C,); where at most one comes a period, at most one."""
+    rate = spec.arrivals.rate * factor
+    if spec.arrivals.process == "single":
+        busiest = 1.0 if spec.regimes is None else max(spec.regimes.arrivals.max(), 1.0)
+        rate = np.minimum(rate, 1 / busiest)
+    return spec.with_changes(arrivals={"rate": rate})
+
+
 def _demand_halved(spec: MarketSpec) -> MarketSpec:
-    return spec.with_changes(arrivals={"rate": spec.arrivals.rate / 2})
+    return with_demand(spec, 0.5)
 
 
 def _utility_at_regular(spec: MarketSpec) -> Array:
@@ -78,7 +87,7 @@ def _utility_at_regular(spec: MarketSpec) -> Array:
     return spec.arrivals.segment_share @ utility
 
 
-def _new_competitor(spec: MarketSpec) -> MarketSpec:
+def with_newcomers(spec: MarketSpec) -> MarketSpec:
     """One more offer a category, as good as the category's favourite product and like it in all but the price."""
     if "competitors" in excluded_parts(spec.demand.family, spec.arrivals.process):
         raise ScenarioError(f"no rival can compete in it; got demand.family '{spec.demand.family}'; use another stress")
@@ -156,16 +165,13 @@ def _cold_start(spec: MarketSpec) -> MarketSpec:
     as a new one, whose sales were guessed.
     """
     generator = np.random.default_rng(0)
-    rate = spec.arrivals.rate * generator.uniform(0.5, 1.5, len(spec.category_names))
-    if spec.arrivals.process == "single":
-        busiest = 1.0 if spec.regimes is None else max(spec.regimes.arrivals.max(), 1.0)
-        rate = np.minimum(rate, 1 / busiest)
+    spec = with_demand(spec, generator.uniform(0.5, 1.5, len(spec.category_names)))
     wanted = generator.uniform(0.5, 1.5, len(spec.products.names))
     demand = {"quality": spec.demand.quality + np.log(wanted)}
     if spec.demand.family in _LINEAR:
         # Where utility is a probability, the whole of it is scaled.
         demand = {key: getattr(spec.demand, key) * wanted for key in ("quality", "price_sensitivity")}
-    return spec.with_changes(arrivals={"rate": rate}, demand=demand)
+    return spec.with_changes(demand=demand)
 
 
 def _price_war(spec: MarketSpec) -> MarketSpec:
@@ -179,11 +185,11 @@ def _price_war(spec: MarketSpec) -> MarketSpec:
 
 
 STRESSES: dict[str, Stress] = {
-    "elasticity-up": Stress("customers answer 30% more strongly to every price", _elasticity(1.3)),
-    "elasticity-down": Stress("customers answer 30% less strongly to every price", _elasticity(0.7)),
+    "elasticity-up": Stress("customers answer 30% more strongly to every price", scaled_elasticity(1.3)),
+    "elasticity-down": Stress("customers answer 30% less strongly to every price", scaled_elasticity(0.7)),
     "demand-halved": Stress("half as many customers come", _demand_halved),
     "new-competitor": Stress(
-        "a rival opens in every category and stays 5% below its favourite product", _new_competitor
+        "a rival opens in every category and stays 5% below its favourite product", with_newcomers
     ),
     "supplier-delay": Stress("orders take two periods longer", _supplier_delay),
     "drifting-taste": Stress("taste drifts from the first, third, … category to the others", _drifting_taste),

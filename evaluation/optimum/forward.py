@@ -50,9 +50,9 @@ def exact_value(spec: MarketSpec, policy: Policy, *, states: int = 200_000) -> f
     """The expected money of a deterministic policy's episode, or None where it cannot be had exactly.
 
     Discounted, and without an end where the market goes on after the episode, as in `Optimum`. None for markets that
-    `covers` leaves out and for policies that reach more than `states` states.
+    `covers` leaves out, for policies that reach more than `states` states, and for those that look back.
     """
-    if not covers(spec):
+    if not covers(spec) or getattr(policy, "remembers", False):
         return None
     try:
         try:

@@ -1,0 +1,128 @@
+"""The learning algorithms: what each can decide, and how its model is made from settings."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+from sb3_contrib import QRDQN, TQC, RecurrentPPO
+from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.noise import NormalActionNoise
+from stable_baselines3.common.policies import BasePolicy
+
+from ..envs import Face, MarketVecEnv
+from .networks import policy_arguments, schedule
+from .settings import Settings
+
+_MANAGED = {
+    "self",
+    "policy",
+    "env",
+    "learning_rate",
+    "policy_kwargs",
+    "seed",
+    "device",
+    "verbose",
+    "tensorboard_log",
+    "stats_window_size",
+    "_init_setup_model",
+    "rollout_buffer_class",
+    "rollout_buffer_kwargs",
+    "replay_buffer_class",
+    "replay_buffer_kwargs",
+    "optimize_memory_usage",
+}
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """A Stable-Baselines3 algorithm. decides: "continuous" or "discrete" actions, or "both". off_policy: whether it keeps a
+    replay buffer. recurrent: whether its policy keeps notes. network: names of its policy's own settings.
+    """
+
+    name: str
+    kind: type[BaseAlgorithm]
+    decides: str
+    off_policy: bool = False
+    recurrent: bool = False
+    network: tuple[str, ...] = ()
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Names of SB3's own settings, and of its policy's."""
+        own = inspect.signature(self.kind.__init__).parameters
+        return (*(name for name in own if name not in _MANAGED), *self.network)
+
+
+_GAUSSIAN = ("log_std_init",)
+ALGORITHMS = {
+    each.name: each
+    for each in (
+        Algorithm("ppo", PPO, "both", network=_GAUSSIAN),
+        Algorithm("a2c", A2C, "both", network=_GAUSSIAN),
+        Algorithm(
+            "recurrent-ppo",
+            RecurrentPPO,
+            "both",
+            recurrent=True,
+            network=(*_GAUSSIAN, "lstm_hidden_size", "n_lstm_layers"),
+        ),
+        Algorithm("sac", SAC, "continuous", off_policy=True, network=("n_critics",)),
+        Algorithm("td3", TD3, "continuous", off_policy=True, network=("n_critics",)),
+        Algorithm("tqc", TQC, "continuous", off_policy=True, network=("n_critics", "n_quantiles")),
+        Algorithm("dqn", DQN, "discrete", off_policy=True),
+        Algorithm("qr-dqn", QRDQN, "discrete", off_policy=True, network=("n_quantiles",)),
+    )
+}
+
+
+def algorithm(name: str) -> Algorithm:
+    """The algorithm of this name. Raises ValueError, one line, where there is none."""
+    if name not in ALGORITHMS:
+        raise ValueError(f"algo must be one of {', '.join(ALGORITHMS)}; got {name!r}; choose one of them")
+    return ALGORITHMS[name]
+
+
+def check_actions(algo: Algorithm, face: Face) -> None:
+    """ValueError, one line, unless the algorithm can decide what this market asks for."""
+    space = face.action_space
+    if algo.decides == "continuous" and not isinstance(space, Box):
+        raise ValueError(f"{algo.name} needs continuous actions; got actions 'discrete'; set actions to continuous")
+    if algo.decides != "discrete" or isinstance(space, Discrete):
+        return
+    if isinstance(space, Box):
+        raise ValueError(f"{algo.name} needs discrete actions; got actions 'continuous'; set actions to discrete")
+    others = ", ".join(name for name in face.layout.names if name != "price_multiplier")
+    got = f"{others} to decide as well" if others else f"{face.base_price.size} prices at once"
+    means = "ppo, sac or a market without them" if others else "product_wise=true"
+    raise ValueError(f"{algo.name} chooses one price from a list; got {got}; use {means}")
+
+
+def make_model(
+    algo: Algorithm, venv: MarketVecEnv, settings: Settings, seed: int, device: str = "cpu"
+) -> BaseAlgorithm:
+    """An untrained SB3 model on these markets, whose customers stay those that `venv` was made with."""
+    arguments: dict[str, Any] = {k: v for k, v in settings.algorithm.items() if k not in algo.network}
+    deviation = arguments.get("action_noise")
+    if deviation is not None:
+        columns = np.zeros(venv.action_space.shape or (1,))
+        arguments["action_noise"] = NormalActionNoise(columns, np.full_like(columns, deviation))
+    return algo.kind(
+        "MlpPolicy" if not algo.recurrent else "MlpLstmPolicy",
+        venv,
+        learning_rate=schedule(settings.schedule, settings.learning_rate),
+        seed=seed,
+        device=device,
+        policy_kwargs=policy_arguments(algo, settings),
+        **arguments,
+    )
+
+
+def make_policy(algo: Algorithm, face: Face, settings: Settings) -> BasePolicy:
+    """An untrained policy of the run's shape, on the CPU."""
+    kind = algo.kind.policy_aliases["MlpLstmPolicy" if algo.recurrent else "MlpPolicy"]
+    return kind(face.observation_space, face.action_space, lambda _: 0.0, **policy_arguments(algo, settings))

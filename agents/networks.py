@@ -1,0 +1,128 @@
+"""The networks that learn, as Stable-Baselines3 takes them: features, layers, regularisation, learning-rate schedules."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from gymnasium.spaces import Box
+from numpy.typing import NDArray
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from .algorithms import Algorithm
+
+_ADAM_EPS = 1e-5
+"""SB3's own for its on-policy algorithms."""
+
+
+class Features(BaseFeaturesExtractor):
+    """What stands between an observation and the layers of a network: normalisation, memory of the periods before, dropout.
+
+    history: periods in an observation. rnn_size: units of a GRU that reads them (Cho et al. 2014), 0 for none: they then
+    stand side by side. layers, dropout: hidden ReLU layers with dropout behind each; none where SB3's own follow.
+    """
+
+    def __init__(
+        self,
+        observation_space: Box,
+        history: int = 1,
+        rnn_size: int = 0,
+        layers: tuple[int, ...] = (),
+        dropout: float = 0.0,
+    ) -> None:
+        width = observation_space.shape[0]
+        columns = width // history
+        read = rnn_size or width
+        super().__init__(observation_space, layers[-1] if layers else read)
+        self.history = history
+        self.mean: torch.Tensor
+        self.scale: torch.Tensor
+        self.register_buffer("mean", torch.zeros(columns))
+        self.register_buffer("scale", torch.ones(columns))
+        self.rnn = torch.nn.GRU(columns, rnn_size, batch_first=True) if rnn_size else None
+        parts: list[torch.nn.Module] = []
+        for before, after in zip((read, *layers), layers, strict=False):
+            parts += [torch.nn.Linear(before, after), torch.nn.ReLU(), torch.nn.Dropout(dropout)]
+        self.layers = torch.nn.Sequential(*parts)
+
+    def forward(self, observations: torch.Tensor) -> torch.Tensor:
+        """(rows, history * F) to (rows, features_dim)."""
+        periods = observations.reshape(observations.shape[0], self.history, -1)
+        periods = (periods - self.mean) * self.scale
+        read = periods.flatten(1) if self.rnn is None else self.rnn(periods)[0][:, -1]
+        return self.layers(read)
+
+    def normalise(self, rows: NDArray[np.float32]) -> None:
+        """Bring the columns of such rows, (rows, history * F), to mean 0 and deviation 1; constant ones keep their scale."""
+        columns = rows.reshape(-1, self.mean.numel())
+        deviation = columns.std(axis=0)
+        self.mean.copy_(torch.from_numpy(columns.mean(axis=0)))
+        self.scale.copy_(torch.from_numpy(np.where(deviation > 1e-4, 1 / np.maximum(deviation, 1e-4), 1.0)))
+
+
+class SparseAdam(torch.optim.Adam):
+    """Adam with an L1 penalty as a proximal step behind each update: weights within learning rate * l1 of zero become zero.
+
+    Parikh and Boyd (2014), Proximal Algorithms, section 6.5.2 (soft thresholding).
+    """
+
+    def __init__(self, params: Any, l1: float = 0.0, **arguments: Any) -> None:
+        super().__init__(params, **arguments)
+        self.l1 = l1
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """One update, and the shrinkage behind it."""
+        loss = super().step(closure)
+        for group in self.param_groups:
+            for weight in group["params"]:
+                weight.copy_(torch.nn.functional.softshrink(weight, group["lr"] * self.l1))
+        return loss
+
+
+def policy_arguments(algo: Algorithm, settings: Settings) -> dict[str, Any]:
+    """Keyword arguments of SB3's policy; ReLU, because tanh costs thirty times as much on a CPU."""
+    layers = tuple(settings.net_arch) if settings.dropout else ()
+    features = {
+        "history": settings.history,
+        "rnn_size": settings.rnn_size if settings.network == "rnn" else 0,
+        "layers": layers,
+        "dropout": settings.dropout,
+    }
+    arguments: dict[str, Any] = {
+        "net_arch": _net_arch(algo, settings),
+        "activation_fn": torch.nn.ReLU,
+        "features_extractor_class": Features,
+        "features_extractor_kwargs": features,
+        "optimizer_class": SparseAdam if settings.l1 else torch.optim.Adam,
+        "optimizer_kwargs": {"weight_decay": settings.l2, "eps": 1e-8 if algo.off_policy else _ADAM_EPS},
+    }
+    if settings.l1:
+        arguments["optimizer_kwargs"]["l1"] = settings.l1
+    if algo.decides != "discrete":
+        # Actor and critic each read for themselves.
+        arguments["share_features_extractor"] = False
+    return arguments | {name: settings.algorithm[name] for name in algo.network if name in settings.algorithm}
+
+
+def _net_arch(algo: Algorithm, settings: Settings) -> Any:
+    """SB3's layers: all of them, or with dropout only the critic's, which read the action as well."""
+    layers = list(settings.net_arch)
+    if not settings.dropout:
+        return layers
+    return {"pi": [], "qf": layers} if algo.off_policy and algo.decides == "continuous" else []
+
+
+def schedule(kind: str, start: float) -> Callable[[float], float]:
+    """SB3 schedule of the learning rate, by the share of training that is left: linear to a tenth, cosine to nothing."""
+    if kind == "linear":
+        return lambda left: start * (0.1 + 0.9 * left)
+    if kind == "cosine":
+        return lambda left: start * 0.5 * (1 + math.cos(math.pi * (1 - left)))
+    return lambda _: start
