@@ -19,14 +19,21 @@ def _spread(price: ArrayLike, view: MarketView) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class FixedPrice:
-    """The same prices in every period. `price`: scalar or (N,), currency per unit."""
+    """The same prices in every period. `price`: scalar or (N,), currency per unit.
+
+    order_up_to: (N,) units on hand and on order that orders bring it up to (the base stock), None for no orders.
+    """
 
     price: NDArray[np.float32] | float
     name: str = "fixed"
+    order_up_to: NDArray[np.float32] | None = None
 
     def act(self, view: MarketView) -> Action:
-        """Propose the fixed prices."""
-        return Action(_spread(self.price, view))
+        """Propose the fixed prices, and what is missing to the base stock."""
+        order = None
+        if self.order_up_to is not None:
+            order = np.maximum(self.order_up_to - view.on_hand - view.on_order, 0).astype(np.float32)
+        return Action(_spread(self.price, view), order=order)
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ def test_nothing_that_training_writes_is_a_pickle(tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"algo": "ppoo"}, "algo must be one of ppo; got 'ppoo'"),
+        ({"algo": "ppoo"}, "algo must be one of ppo, a2c, .*; got 'ppoo'"),
         ({"steps": 0}, "steps must be at least 1; got 0"),
         ({"device": "tpu"}, "device must be auto, cpu or cuda; got 'tpu'"),
         ({"settings": {"learningrate": 1}}, "learningrate is no training setting here; did you mean 'learning_rate'"),
