@@ -13,7 +13,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.dqn.policies import DQNPolicy
 from stable_baselines3.td3.policies import TD3Policy
 
-from ..pricing import ActionLayout, Memory, NetworkPolicy, Parts, RememberingPolicy
+from ..pricing import ActionLayout, Memory, NetworkPolicy, Parts, Policy, RememberingPolicy
 
 if TYPE_CHECKING:
     from ..envs import Face
@@ -113,8 +113,9 @@ def network_policy(
     product_wise: bool,
     name: str,
     history: int = 1,
+    base: Policy | None = None,
 ) -> NetworkPolicy | RememberingPolicy:
-    """A policy that asks the network, on the CPU. history: periods of features in one row."""
+    """A policy that asks the network, on the CPU. history: periods of features in one row. base: see `Run`."""
     actor.eval()
 
     def decoded(raw: torch.Tensor) -> Parts:
@@ -129,8 +130,8 @@ def network_policy(
     elif history > 1:
         remember, opening = _window_memory(forward, history)
     else:
-        return NetworkPolicy(name, forward, layout, base_price, product_wise)
-    return RememberingPolicy(name, remember, opening, layout, base_price, product_wise)
+        return NetworkPolicy(name, forward, layout, base_price, product_wise, base)
+    return RememberingPolicy(name, remember, opening, layout, base_price, product_wise, base)
 
 
 def _lstm_memory(actor: RecurrentActor, decoded: Any) -> tuple[Any, Any]:

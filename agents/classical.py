@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import cast
 
 import numpy as np
@@ -21,6 +22,7 @@ _GENERATIONS = 30
 _MOST_TRIED = 64
 
 
+@functools.lru_cache(maxsize=16)
 def best_fixed(spec: MarketSpec, *, seed: int = 0) -> FixedPrice:
     """The best prices that never change, tuned on the tuning markets (never the ones that judge).
 

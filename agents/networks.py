@@ -17,8 +17,8 @@ from .settings import Settings
 if TYPE_CHECKING:
     from .algorithms import Algorithm
 
-_ADAM_EPS = 1e-5
-"""SB3's own for its on-policy algorithms."""
+# SB3's own.
+_EPS_ON_POLICY, _EPS_OFF_POLICY = 1e-5, 1e-8
 
 
 class Features(BaseFeaturesExtractor):
@@ -88,26 +88,25 @@ class SparseAdam(torch.optim.Adam):
 
 def policy_arguments(algo: Algorithm, settings: Settings) -> dict[str, Any]:
     """Keyword arguments of SB3's policy; ReLU, because tanh costs thirty times as much on a CPU."""
-    layers = tuple(settings.net_arch) if settings.dropout else ()
-    features = {
-        "history": settings.history,
-        "rnn_size": settings.rnn_size if settings.network == "rnn" else 0,
-        "layers": layers,
-        "dropout": settings.dropout,
-    }
+    optimizer = {"weight_decay": settings.l2, "eps": _EPS_OFF_POLICY if algo.off_policy else _EPS_ON_POLICY}
     arguments: dict[str, Any] = {
         "net_arch": _net_arch(algo, settings),
         "activation_fn": torch.nn.ReLU,
-        "features_extractor_class": Features,
-        "features_extractor_kwargs": features,
+        # One kernel an update instead of one a weight matrix.
         "optimizer_class": SparseAdam if settings.l1 else torch.optim.Adam,
-        "optimizer_kwargs": {"weight_decay": settings.l2, "eps": 1e-8 if algo.off_policy else _ADAM_EPS},
+        "optimizer_kwargs": optimizer | ({"l1": settings.l1} if settings.l1 else {"fused": True}),
     }
-    if settings.l1:
-        arguments["optimizer_kwargs"]["l1"] = settings.l1
-    if algo.decides != "discrete":
-        # Actor and critic each read for themselves.
-        arguments["share_features_extractor"] = False
+    if settings.normalise or settings.network == "rnn" or settings.dropout:
+        arguments["features_extractor_class"] = Features
+        arguments["features_extractor_kwargs"] = {
+            "history": settings.history,
+            "rnn_size": settings.rnn_size if settings.network == "rnn" else 0,
+            "layers": tuple(settings.net_arch) if settings.dropout else (),
+            "dropout": settings.dropout,
+        }
+        if algo.decides != "discrete":
+            # Actor and critic each read for themselves.
+            arguments["share_features_extractor"] = False
     return arguments | {name: settings.algorithm[name] for name in algo.network if name in settings.algorithm}
 
 

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from stable_baselines3.common.policies import BasePolicy
 
 from ..envs import Face, Market
-from ..pricing import ActionLayout, NetworkPolicy, RememberingPolicy
+from ..pricing import ActionLayout, NetworkPolicy, Policy, RememberingPolicy
 from ..scenarios import MarketSpec, load_scenario, save_scenario
 from .actor import Actor, actor_of, network_policy
 from .algorithms import algorithm, make_policy
+from .base import STEADY, base_of
 from .checkpoint import read_tensors, write_tensors
-from .classical import best_fixed
 from .settings import Settings, settings_from
 
 RUN_FILE, POLICY_FILE, CHECKPOINT_FILE, PROGRESS_FILE = (
@@ -32,7 +32,8 @@ RUN_FILE, POLICY_FILE, CHECKPOINT_FILE, PROGRESS_FILE = (
 class Run:
     """A learned policy with everything that is needed to judge, export and explain it.
 
-    actor: torch module, rows of features to raw actions. base_price: (N,) currency. facts: how it was trained, as JSON
+    actor: torch module, rows of features to raw actions. base_price: (N,) currency. base: the policy
+    whose price the learned one multiplies, None where that is base_price. facts: how it was trained, as JSON
     (algo, seed, steps, settings, versions, seconds, best validation). history: one dict a validation. evaluation: a
     comparison that was made of it, for the bundle's manifest, or None.
     """
@@ -41,6 +42,7 @@ class Run:
     actor: Actor
     layout: ActionLayout
     base_price: NDArray[np.float32]
+    base: Policy | None
     product_wise: bool
     facts: dict[str, Any]
     history: list[dict[str, float]]
@@ -49,7 +51,7 @@ class Run:
     @property
     def policy(self) -> NetworkPolicy | RememberingPolicy:
         """The learned policy, without exploration."""
-        return self._with(self.base_price)
+        return self._with(self.base_price, self.base)
 
     def policy_for(self, spec: MarketSpec, *, seed: int = 0) -> NetworkPolicy | RememberingPolicy:
         """The same network, untouched, for another assortment, around the best fixed prices (or regular ones) there.
@@ -66,12 +68,9 @@ class Run:
                 f"another assortment needs a product-wise policy, and the same segments and decisions; got {spec.name} "
                 f"for a policy of {self.spec.name}; train on it"
             )
-        base = spec.products.regular_price
-        if self.facts["settings"]["base_price"] == "best-fixed":
-            base = best_fixed(spec, seed=seed).price
-        return self._with(np.asarray(base, dtype=np.float32))
+        return self._with(*base_of(spec, self.facts["settings"]["base_price"], seed))
 
-    def _with(self, base_price: NDArray[np.float32]) -> NetworkPolicy | RememberingPolicy:
+    def _with(self, base_price: NDArray[np.float32], base: Policy | None) -> NetworkPolicy | RememberingPolicy:
         return network_policy(
             self.actor,
             self.layout,
@@ -79,18 +78,21 @@ class Run:
             product_wise=self.product_wise,
             name=f"{self.facts['algo']}:{self.facts['seed']}",
             history=self.facts["settings"]["history"],
+            base=base,
         )
 
 
-def face_of(spec: MarketSpec, settings: Settings, base_price: NDArray[np.float32], num_envs: int = 1) -> Face:
+def face_of(spec: MarketSpec, settings: Settings, base_price: NDArray[np.float32], base: Policy | None = None) -> Face:
     """The market as the settings let a learner see it."""
     return Face(
-        Market(spec, num_markets=num_envs),
+        Market(spec),
         product_wise=settings.product_wise,
         base_price=base_price,
+        base=base,
         history=settings.history,
         actions=settings.actions,
         price_levels=settings.price_levels,
+        price_reach=settings.price_reach,
     )
 
 
@@ -142,7 +144,9 @@ def load_run(folder: str | Path) -> Run:
     facts = document["facts"]
     algo = algorithm(facts["algo"])
     settings = settings_from(facts["settings"], algo.options)
-    face = face_of(load_scenario(folder), settings, np.array(facts["base_price"], dtype=np.float32))
+    spec, base_price = load_scenario(folder), np.array(facts["base_price"], dtype=np.float32)
+    base = None if settings.base_price in STEADY else base_of(spec, settings.base_price)[1]
+    face = face_of(spec, settings, base_price, base)
     policy = make_policy(algo, face, settings)
     policy.load_state_dict(read_tensors(folder / POLICY_FILE)[0])
     return run_of(policy, face, facts, document["history"])
@@ -155,6 +159,7 @@ def run_of(policy: BasePolicy, face: Face, facts: dict[str, Any], history: list[
         actor=actor_of(policy, face),
         layout=face.layout,
         base_price=face.base_price,
+        base=face.base,
         product_wise=face.product_wise,
         facts=facts,
         history=history,

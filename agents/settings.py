@@ -14,7 +14,6 @@ from ..scenarios import MarketSpec
 
 PRODUCT_WISE_FROM = 3
 """From this many products on, learning is product-wise unless told otherwise."""
-BasePrice = Literal["best-fixed", "regular"]
 Network = Literal["mlp", "rnn"]
 Schedule = Literal["constant", "linear", "cosine"]
 
@@ -24,7 +23,8 @@ class Settings:
     """Everything that shapes a training run besides the scenario, the number of steps and the seed.
 
     Markets: num_envs side by side. product_wise: one network row a product, or a market. reward, actions, price_levels,
-    history: as `Face` has them. base_price: what a raw price of zero means.
+    price_reach, history: as `Face` has them. base_price: what a raw price of zero
+    means, see `base_of`.
 
     Networks: net_arch hidden layers; "rnn" puts a GRU of rnn_size in front, which reads the history. normalise: bring
     features to mean 0 and deviation 1 first. dropout: share of units. l1, l2: weight penalties. learning_rate falls by
@@ -48,7 +48,8 @@ class Settings:
     evaluations: int
     validation_episodes: int
     product_wise: bool
-    base_price: BasePrice = "best-fixed"
+    base_price: str = "best-fixed"
+    price_reach: float = 0.0
     actions: Actions = "continuous"
     price_levels: int = 21
     history: int = 1
@@ -90,7 +91,7 @@ class Settings:
 
 
 _COUNTS = ("num_envs", "evaluations", "validation_episodes", "history", "rnn_size", "clone_episodes", "clone_epochs")
-_CHOICES = {"reward": Reward, "base_price": BasePrice, "actions": Actions, "network": Network, "schedule": Schedule}
+_CHOICES = {"reward": Reward, "actions": Actions, "network": Network, "schedule": Schedule}
 _SHARES = {
     "dropout": 0.9,
     "l1": 1.0,

@@ -13,14 +13,14 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import Logger
 
-from ..envs import Face, Market, MarketVecEnv, make_sb3_env, rollout, seed_for
-from ..pricing import FixedPrice, RandomPrice
+from ..envs import Face, Market, MarketVecEnv, make_sb3_env, seed_for
+from ..pricing import RandomPrice
 from ..scenarios import MarketSpec, load_scenario, sample_variants
 from .algorithms import algorithm, check_actions, make_model, make_policy
+from .base import base_of
 from .checkpoint import restore_checkpoint
 from .classical import best_fixed
 from .networks import Features
@@ -31,6 +31,7 @@ from .validation import Progress, Validation
 
 # Below this many weights a GPU's transfers cost more than its arithmetic saves.
 _GPU_FROM_WEIGHTS = 1_000_000
+_TRIAL_PERIODS = 64
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,7 @@ def train(
     choose_device(device, weights=0)  # a wrong device is refused before anything is written
     spec = load_scenario(scenario)
     plan = Plan(spec, algo, steps, seed, settings_for(spec, algo, settings, algorithm(algo).options))
-    regular = np.asarray(spec.products.regular_price, dtype=np.float32)
-    check_actions(algorithm(algo), face_of(spec, plan.settings, regular))
+    check_actions(algorithm(algo), face_of(spec, plan.settings, *base_of(spec, "regular")))
     folder = None if out is None else Path(out)
     state = "new" if folder is None else open_folder(folder, spec, plan.identity)
     if folder is not None and state == "finished":
@@ -117,7 +117,7 @@ def _learn(
 ) -> Run:
     started, spec, settings, algo = time.perf_counter(), plan.spec, plan.settings, algorithm(plan.algo)
     fixed = best_fixed(spec, seed=plan.seed)
-    venv = _markets(plan, fixed)
+    venv = _markets(plan)
     model = make_model(algo, venv, settings, plan.seed)
     weights = sum(p.numel() for p in model.policy.parameters())
     where, why = choose_device(device, weights)
@@ -159,11 +159,10 @@ def _learn(
     return run
 
 
-def _markets(plan: Plan, fixed: FixedPrice) -> MarketVecEnv:
+def _markets(plan: Plan) -> MarketVecEnv:
     """The training markets, seen as the settings say, with rewards of order one."""
     settings = plan.settings
-    chosen = fixed.price if settings.base_price == "best-fixed" else plan.spec.products.regular_price
-    base_price = np.asarray(chosen, dtype=np.float32)
+    base_price, base = base_of(plan.spec, settings.base_price, plan.seed)
     variants = sample_variants(
         plan.spec,
         settings.variants,
@@ -179,24 +178,35 @@ def _markets(plan: Plan, fixed: FixedPrice) -> MarketVecEnv:
         product_wise=settings.product_wise,
         reward=settings.reward,
         base_price=base_price,
+        base=base,
         history=settings.history,
         actions=settings.actions,
         price_levels=settings.price_levels,
+        price_reach=settings.price_reach,
         variants=variants,
     )
-    scale = _reward_scale(plan.spec, base_price, venv.face)
+    scale = _reward_scale(plan.spec, venv.face)
     for face in venv.faces:
         face.reward_scale = scale
     return venv
 
 
-def _reward_scale(spec: MarketSpec, base_price: NDArray[np.float32], face: Face) -> float:
-    """Makes a row's reward of order one: the inverse of what the base price earns a row and period.
+def _reward_scale(spec: MarketSpec, face: Face) -> float:
+    """Makes a row's reward of order one: the inverse of what base prices or random actions earn a row and period.
 
-    Of a conversion, that is also a customer.
+    The base price alone may earn next to nothing, where a rival undercuts it or nobody orders. Of a conversion, that is also
+    a customer.
     """
-    episodes = rollout(spec, FixedPrice(base_price), episodes=64, seed=seed_for("training"), expected=True)
-    per_row = np.abs(episodes.objective.mean()) / (spec.market.horizon_periods * face.rows_per_market)
+    generator = np.random.default_rng(seed_for("training"))
+    trial = Face(Market(spec, num_markets=64, seed=seed_for("training")), base_price=face.base_price, base=face.base)
+    periods = min(spec.market.horizon_periods, _TRIAL_PERIODS)
+    columns, earned = (trial.num_rows, trial.layout.size * trial.base_price.size), []
+    for deviation in (0.0, 0.5):
+        trial.reset()
+        raws = deviation * generator.standard_normal((periods, *columns), dtype=np.float32)
+        outcomes = [trial.market.money(trial.step(raw), expected=True) for raw in raws]
+        earned.append(np.abs(outcomes).mean() * trial.base_price.size)
+    per_row = max(earned) / face.rows_per_market
     if face.reward == "conversion-difference":
         per_row /= max(float(spec.arrivals.rate.mean()), 1e-9)
     return float(1.0 / max(per_row, 1e-9))

@@ -101,8 +101,16 @@ class Validation(BaseCallback):
         actor = actor_of(policy, face)
         if self.model.device.type != "cpu":
             actor = copy.deepcopy(actor).cpu()
-        asked = {"product_wise": face.product_wise, "history": face.history, "name": "learning"}
-        return self._objective(network_policy(actor, face.layout, face.base_price, **asked))
+        policy = network_policy(
+            actor,
+            face.layout,
+            face.base_price,
+            product_wise=face.product_wise,
+            name="learning",
+            history=face.history,
+            base=face.base,
+        )
+        return self._objective(policy)
 
     def _validate(self) -> None:
         objective = self._learned()

@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete, MultiDiscrete, Space
 from numpy.typing import ArrayLike, NDArray
 
-from ..pricing import FEATURE_LIMIT, row_width
+from ..pricing import FEATURE_LIMIT, Policy, row_width
 from .levels import action_levels
 from .market import Market
 from .state import MarketState, Outcome
@@ -26,7 +26,9 @@ class Face:
     its reward is the whole of it. reward: the drawn money, its expectation given the action (less noise), or
     conversion-difference: how much the expected money a customer differs from that of the period before, so that a busy
     week is no merit of the price (Liu et al. 2019, Dynamic Pricing on E-commerce Platform with Deep Reinforcement
-    Learning, section 3.4). base_price: (N,) what a raw price of zero means, the regular price where left out.
+    Learning, section 3.4). base_price: (N,) what a raw price of zero means, the regular price where left out. base: a policy
+    whose price is that instead, period by period; base_price then serves the credit alone.
+    price_reach: the largest factor between a price and its base price, 0 for as far as the price rules go.
     reward_scale: multiplies rewards. history: how many periods an observation shows, oldest first; before the episode's
     first they repeat it. actions: a flat Box in [-1, 1], or choices among the levels of `action_levels`; price_levels: how
     many a price without a ladder has.
@@ -39,10 +41,12 @@ class Face:
         product_wise: bool = False,
         reward: Reward = "drawn",
         base_price: ArrayLike | None = None,
+        base: Policy | None = None,
         reward_scale: float = 1.0,
         history: int = 1,
         actions: Actions = "continuous",
         price_levels: int = 21,
+        price_reach: float = 0.0,
     ) -> None:
         if history < 1:
             raise ValueError(f"history must be at least 1 period; got {history}; ask for one or more")
@@ -51,6 +55,8 @@ class Face:
                 raise ValueError(
                     f"{name} must be one of {', '.join(get_args(kind))}; got {given!r}; choose one of them"
                 )
+        if price_reach and not price_reach > 1:
+            raise ValueError(f"price_reach must be 0 or above 1; got {price_reach}; ask for more")
         if price_levels < 2:
             raise ValueError(f"price_levels must be at least 2; got {price_levels}; ask for more")
         regular = market.catalogue.regular_price
@@ -60,7 +66,9 @@ class Face:
             raise ValueError(
                 f"base_price must have one price a product, shape {regular.shape}; got {self.base_price.shape}; mend it"
             )
-        self.layout = market.spec.action_layout(self.base_price)
+        self.base = base
+        around = self.base_price if base is None else None
+        self.layout = market.spec.action_layout(around, reach=price_reach or np.inf)
         columns = 1 if product_wise else regular.size
         features = row_width(market.catalogue, product_wise=product_wise)
         self.rows_per_market = regular.size if product_wise else 1
@@ -142,9 +150,10 @@ class Face:
         """
         flat = self.raw(actions).reshape(self.market.num_markets, -1)
         period = self.market.state.period
+        base_price = self.base_price if self.base is None else self.base.act(self.market.view).price
         credit_price = self.base_price if self.product_wise else None
         outcome = self.market.step_raw(
-            flat, self.layout, self.base_price, credit_price=credit_price, rival_price=rival_price
+            flat, self.layout, base_price, credit_price=credit_price, rival_price=rival_price
         )
         if self._window is not None:
             self._window = np.concatenate([self._window[:, 1:], self._present()[:, None]], axis=1)

@@ -142,11 +142,14 @@ class Market:
         credit_price: NDArray[np.float32] | None = None,
         rival_price: ArrayLike | None = None,
     ) -> Outcome:
-        """As `step`, from the raw numbers of a learner, (E, N * A)."""
-        products = base_price.size
+        """As `step`, from the raw numbers of a learner, (E, N * A). base_price: (N,), or (E, N) where it moves."""
+        products, moves = base_price.shape[-1], base_price.ndim > 1
         asked = np.empty((layout.size, products, self.num_markets), np.float32)
         counts, scales = decoding(layout)
-        decode(raw.reshape(-1, products, layout.size), counts, base_price, scales, self.max_order, asked)
+        steady = np.ones(products, np.float32) if moves else base_price
+        decode(raw.reshape(-1, products, layout.size), counts, steady, scales, self.max_order, asked)
+        if moves:
+            asked[0] *= base_price.T
         return self._step(asked, counts, None, credit_price, rival_price)
 
     @property

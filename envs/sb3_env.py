@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
+from ..pricing import Policy
 from ..scenarios import MarketSpec
 from .face import Actions, Face, Reward
 from .market import Market
@@ -106,10 +107,12 @@ def make_sb3_env(
     product_wise: bool = False,
     reward: Reward = "drawn",
     base_price: NDArray[np.float32] | None = None,
+    base: Policy | None = None,
     reward_scale: float = 1.0,
     history: int = 1,
     actions: Actions = "continuous",
     price_levels: int = 21,
+    price_reach: float = 0.0,
     variants: Sequence[MarketSpec] = (),
 ) -> MarketVecEnv:
     """An SB3 environment over `num_envs` markets of a scenario; see `Face` for the options.
@@ -125,10 +128,12 @@ def make_sb3_env(
             product_wise=product_wise,
             reward=reward,
             base_price=base_price,
+            base=base,
             reward_scale=reward_scale,
             history=history,
             actions=actions,
             price_levels=price_levels,
+            price_reach=price_reach,
         )
 
     first = face(0, scenario, None)

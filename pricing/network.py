@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from .catalogue import Catalogue, MarketView
 from .features import feature_rows
 from .layout import ActionLayout, Parts
-from .policy import Action
+from .policy import Action, Policy
 
 
 def action_from_parts(parts: Parts, base_price: NDArray[np.float32], view: MarketView) -> Action:
     """The action for a view from what `ActionLayout.decode` gives, whichever way the rows were laid out.
 
-    base_price: (N,) currency per unit.
+    base_price: (N,) or (E, N) currency per unit.
     """
-    shape = (view.num_markets, base_price.size)
+    shape = (view.num_markets, view.catalogue.num_products)
 
     def spread(part: Any, *last: int) -> NDArray[np.float32] | None:
         return None if part is None else np.asarray(part).reshape(*shape, *last)
@@ -60,7 +60,8 @@ class NetworkPolicy:
 
     forward: rows of features to the decoded parts of `layout`. product_wise: a row is one product, (E * N, F), so that
     the same network prices any number of products; otherwise a row is one market, (E, N * F), without the columns that
-    never change. base_price: (N,) what the network's price multiplies.
+    never change. base_price: (N,) what the network's price multiplies. base: a policy whose price is multiplied instead,
+    period by period.
     """
 
     name: str
@@ -68,11 +69,13 @@ class NetworkPolicy:
     layout: ActionLayout
     base_price: NDArray[np.float32]
     product_wise: bool
+    base: Policy | None = None
 
     def act(self, view: MarketView) -> Action:
         """Propose what the network says, without exploration."""
         rows = feature_rows(view, product_wise=self.product_wise)
-        return action_from_parts(self.forward(rows), self.base_price, view)
+        base_price = self.base_price if self.base is None else self.base.act(view).price
+        return action_from_parts(self.forward(rows), base_price, view)
 
 
 Memory = tuple[NDArray[np.float32], ...]
@@ -94,6 +97,7 @@ class RememberingPolicy:
     layout: ActionLayout
     base_price: NDArray[np.float32]
     product_wise: bool
+    base: Policy | None = None
     _notes: list[Memory] = field(default_factory=list, init=False, repr=False, compare=False)
 
     remembers = True
@@ -105,7 +109,8 @@ class RememberingPolicy:
         opens = np.repeat(view.period == 0, len(rows) // view.num_markets)
         parts, notes = self.remember(rows, self._notes_for(rows, opens))
         self._notes[:] = [notes]
-        return action_from_parts(parts, self.base_price, view)
+        base_price = self.base_price if self.base is None else self.base.act(view).price
+        return action_from_parts(parts, base_price, view)
 
     def _notes_for(self, rows: NDArray[np.float32], opens: NDArray[np.bool_]) -> Memory:
         if opens.all():

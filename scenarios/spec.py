@@ -144,11 +144,16 @@ class MarketSpec:
         except ValueError as error:
             raise ScenarioError(f"prices: {error}") from error
 
-    def action_layout(self, base_price: NDArray[np.floating]) -> ActionLayout:
-        """The columns of a raw action around these base prices (N,), wide enough for every product's bounds."""
+    def action_layout(self, base_price: NDArray[np.floating] | None = None, *, reach: float = np.inf) -> ActionLayout:
+        """The columns of a raw action around these base prices (N,), wide enough for every product's bounds.
+
+        base_price: None where it moves anywhere between the bounds. reach: or at most this factor away from the base price,
+        either way.
+        """
         rules = self.guardrails
-        low = float(np.min(rules.low / base_price))
-        high = float(np.max(rules.high / base_price))
+        lowest, highest = (rules.low, rules.high) if base_price is None else (base_price, base_price)
+        low = max(float(np.min(rules.low / highest)), 1 / reach)
+        high = min(float(np.max(rules.high / lowest)), reach)
         return ActionLayout(
             low_multiplier=min(low, 1.0),
             high_multiplier=max(high, 1.0),
