@@ -97,6 +97,12 @@ class Validation(BaseCallback):
     def _learned(self) -> NDArray[np.float64]:
         """What the policy earns as it stands."""
         face, policy = self._face, self.model.policy
+        # The price rules would turn what such a policy asks for into the base price, and its gain into an honest zero.
+        if not all(bool(torch.isfinite(weight).all()) for weight in policy.parameters()):
+            raise ValueError(
+                f"training must keep weights finite; got NaN or infinity after {self.num_timesteps:,} steps: the policy "
+                "diverged; lower learning_rate"
+            )
         policy.set_training_mode(False)
         actor = actor_of(policy, face)
         if self.model.device.type != "cpu":
@@ -151,7 +157,7 @@ class Validation(BaseCallback):
     def _checkpoint(self) -> None:
         if self._folder is None:
             return
-        _write_table(self._folder / PROGRESS_FILE, self.history)
+        write_table(self._folder / PROGRESS_FILE, self.history)
         facts = {
             "history": self.history,
             "best": self.best,
@@ -167,7 +173,7 @@ def _standard_error(values: NDArray[np.float64]) -> float:
     return float(values.std(ddof=1) / np.sqrt(values.size)) if values.size > 1 else 0.0
 
 
-def _write_table(path: Path, rows: list[dict[str, float]]) -> None:
+def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
     """Write a CSV file whole or not at all."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, fieldnames=list(rows[0]))

@@ -8,6 +8,7 @@ from repricer.agents.training import choose_device
 from repricer.envs import Market
 from repricer.evaluation import exact_value, solve
 from repricer.scenarios import load_scenario
+from safetensors import safe_open
 
 FAST = {"num_envs": 8, "n_steps": 30, "batch_size": 120, "evaluations": 4, "validation_episodes": 64}
 STEPS = 8 * 30 * 8
@@ -110,6 +111,18 @@ def test_wrong_calls_get_one_line_and_leave_nothing(tmp_path, options, words):
         train("stationary-logit", **{"steps": 100, "out": tmp_path / "run"} | options)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_diverged_policy_is_an_error_and_never_kept(tmp_path):
+    """The price rules give the best fixed price for NaN, which beats the untrained policy here: it must not be kept."""
+    settings = {"learning_rate": 1e30, "evaluations": 4, "validation_episodes": 16, "learning_starts": 500}
+    with pytest.raises(
+        ValueError, match=r"got NaN or infinity after .* steps: the policy diverged; lower learning_rate"
+    ):
+        train("stationary-logit", algo="td3", steps=4000, settings=settings, out=tmp_path / "run")
+    with safe_open(tmp_path / "run" / "policy.safetensors", framework="np") as file:
+        assert all(np.isfinite(file.get_tensor(name)).all() for name in file.keys())  # noqa: SIM118
 
 
 def test_another_run_in_the_folder_is_refused(tmp_path):
