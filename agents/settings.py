@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from importlib import resources
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..envs.face import Actions, Reward
@@ -14,6 +15,7 @@ from ..scenarios import MarketSpec
 
 PRODUCT_WISE_FROM = 3
 """From this many products on, learning is product-wise unless told otherwise."""
+_FAMILY = "many-products"
 Network = Literal["mlp", "rnn"]
 Schedule = Literal["constant", "linear", "cosine"]
 
@@ -105,20 +107,53 @@ _SHARES = {
 
 
 def settings_for(
-    spec: MarketSpec, algo: str, overrides: Mapping[str, Any] | None = None, options: Iterable[str] = ()
+    spec: MarketSpec,
+    algo: str,
+    overrides: Mapping[str, Any] | None = None,
+    options: Iterable[str] = (),
+    preset: str | Path | None = None,
 ) -> Settings:
     """The preset of the algorithm for this scenario, with the caller's values laid over it.
 
-    options: names of the algorithm's own settings beside those of its preset.
+    options: names of the algorithm's own settings beside those of its preset. preset: a file like the presets, whose
+    blocks are laid over theirs.
     """
-    overrides = dict(overrides or {})
-    product_wise = overrides.get("product_wise", len(spec.products.names) >= PRODUCT_WISE_FROM)
-    preset = tomllib.loads((resources.files("repricer.agents.presets") / f"{algo}.toml").read_text(encoding="utf-8"))
-    family = "many-products" if product_wise else ""
-    # A stressed market is learned as the one that it came from.
-    own = preset.get(spec.name.partition("@")[0], {})
-    values = preset["default"] | preset.get(family, {}) | own | overrides | {"product_wise": product_wise}
-    return settings_from(values, {*options, *preset["default"]})
+    installed = (resources.files("repricer.agents.presets") / f"{algo}.toml").read_text(encoding="utf-8")
+    presets = [tomllib.loads(installed)]
+    if preset is not None:
+        presets.append(_read_preset(Path(preset), spec))
+    own, overrides = preset_block(spec), dict(overrides or {})
+    stated = _laid(presets, ("default", own)) | overrides
+    product_wise = stated.get("product_wise", len(spec.products.names) >= PRODUCT_WISE_FROM)
+    values = _laid(presets, ("default", _FAMILY if product_wise else "", own))
+    return settings_from(values | overrides | {"product_wise": product_wise}, {*options, *presets[0]["default"]})
+
+
+def preset_block(spec: MarketSpec) -> str:
+    """Name of a preset's block for this scenario: a stressed market is learned as the one that it came from."""
+    return spec.name.partition("@")[0]
+
+
+def _laid(presets: Iterable[Mapping[str, Any]], blocks: tuple[str, ...]) -> dict[str, Any]:
+    """These blocks of all presets, each laid over those before it."""
+    return {key: value for preset in presets for name in blocks for key, value in preset.get(name, {}).items()}
+
+
+def _read_preset(path: Path, spec: MarketSpec) -> dict[str, dict[str, Any]]:
+    try:
+        blocks = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"preset must be a TOML file; got {path}, where there is none; check the path") from None
+    except ValueError as error:
+        raise ValueError(f"preset {path} must be a TOML file in UTF-8; got: {error}; mend that line") from error
+    for name, block in blocks.items():
+        if not isinstance(block, dict):
+            raise ValueError(f"preset {path} must hold blocks; got {name} outside one; put it under [default]")
+    known = ("default", _FAMILY, preset_block(spec))
+    if not any(name in blocks for name in known):
+        wanted = ", ".join(known)
+        raise ValueError(f"preset {path} must have a block of {wanted}; got {', '.join(blocks) or 'none'}; rename one")
+    return blocks
 
 
 def settings_from(values: Mapping[str, Any], options: Iterable[str]) -> Settings:

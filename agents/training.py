@@ -57,6 +57,25 @@ class Plan:
         }
 
 
+def plan_for(
+    spec: MarketSpec,
+    algo: str,
+    steps: int,
+    seed: int,
+    settings: Mapping[str, Any] | None = None,
+    preset: str | Path | None = None,
+) -> Plan:
+    """The plan of a run, as `train` takes it. Raises ValueError for what cannot be trained."""
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1; got {steps}; ask for more")
+    plan = Plan(spec, algo, steps, seed, settings_for(spec, algo, settings, algorithm(algo).options, preset))
+    base = plan.settings.base_price
+    # The best fixed prices are a search of their own, and fit wherever the regular ones do.
+    around = base_of(spec, "regular" if base == "best-fixed" else base)
+    check_actions(algorithm(algo), face_of(spec, plan.settings, *around))
+    return plan
+
+
 def choose_device(device: str, weights: int) -> tuple[str, str]:
     """(device, why): `auto` keeps small networks on the CPU. Raises ValueError for an unknown or missing device."""
     if device not in ("auto", "cpu", "cuda"):
@@ -81,6 +100,7 @@ def train(
     device: str = "auto",
     out: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
+    preset: str | Path | None = None,
     progress: Progress | None = None,
     wandb_project: str | None = None,
 ) -> Run:
@@ -88,18 +108,16 @@ def train(
 
     algo: a name of `ALGORITHMS`. steps: network rows collected, as SB3 counts them (a market-period, or product-wise a
     product-period). out: folder of the run; the same call resumes an interrupted run there and returns a finished one at
-    once. settings: values laid over the preset, see `Settings`. progress: called with (steps done, steps in all, figures of
-    the last validation). wandb_project: send the figures to Weights & Biases too (extra `wandb`).
+    once. settings: values laid over the preset, see `Settings`. preset: a file of such values, as `tune` writes it, laid
+    between the two. progress: called with (steps done, steps in all, figures of the last validation). wandb_project: send
+    the figures to Weights & Biases too (extra `wandb`).
 
     Raises ValueError for an unknown algorithm, setting or device, for an algorithm that cannot decide what the market asks
     for, and where `out` holds another run; OSError where the folder cannot be written.
     """
-    if steps < 1:
-        raise ValueError(f"steps must be at least 1; got {steps}; ask for more")
     choose_device(device, weights=0)  # a wrong device is refused before anything is written
     spec = load_scenario(scenario)
-    plan = Plan(spec, algo, steps, seed, settings_for(spec, algo, settings, algorithm(algo).options))
-    check_actions(algorithm(algo), face_of(spec, plan.settings, *base_of(spec, "regular")))
+    plan = plan_for(spec, algo, steps, seed, settings, preset)
     folder = None if out is None else Path(out)
     state = "new" if folder is None else open_folder(folder, spec, plan.identity)
     if folder is not None and state == "finished":

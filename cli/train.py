@@ -17,6 +17,9 @@ from ._options import emit, json_option, say, seed_option, training_bar
 @click.option("--steps", type=click.IntRange(min=1), default=300_000, show_default=True, help="Rows to learn from.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda; small networks stay on the CPU.")
 @click.option("--out", "folder", type=click.Path(path_type=Path), help="Run folder; the same call resumes it.")
+@click.option(
+    "--preset", type=click.Path(path_type=Path), help="File of settings, such as the best.toml of `repricer tune`."
+)
 @click.option("--set", "values", multiple=True, metavar="KEY=VALUE", help="Override a preset's value; repeatable.")
 @seed_option
 @json_option
@@ -26,6 +29,7 @@ def command(
     steps: int,
     device: str,
     folder: Path | None,
+    preset: Path | None,
     values: tuple[str, ...],
     seed: int,
     as_json: bool,
@@ -45,6 +49,7 @@ def command(
             device=device,
             out=folder,
             settings=dict(_setting(v) for v in values),
+            preset=preset,
             progress=progress,
         )
     if as_json:
