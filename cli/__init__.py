@@ -16,6 +16,7 @@ _COMMANDS = {
     "scenarios": "list the scenarios, or describe one with its known optimum",
     "simulate": "run a policy and write the sales it makes as a table",
     "train": "learn prices in a scenario",
+    "tune": "search an algorithm's settings for a scenario",
     "evaluate": "compare policies on the same customers",
     "export": "write a run's policy as a signed, pickle-free bundle",
     "price": "answer one price request from a bundle, offline",

@@ -1,0 +1,54 @@
+"""A study's trials as a picture."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_MARKS = {"complete": "o", "pruned": "x"}
+
+
+def plot_trials(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Draw the gain by trial, the best so far and the preset (trial 0), as an SVG; failed trials are marked below.
+
+    rows: as `Tuning.trials`, one of them complete. Trials far below the others lie on the lower edge.
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    gains = np.array([np.nan if row["gain"] is None else row["gain"] for row in rows], dtype=float)
+    state = np.array([row["state"] for row in rows])
+    best = np.fmax.accumulate(np.where(state == "complete", gains, np.nan))
+    low = _edge(gains[np.isfinite(gains)], float(np.nanmax(best)))
+    figure = Figure(figsize=(7, 3.5), layout="constrained")
+    axis = figure.add_subplot()
+    for name, mark in _MARKS.items():
+        chosen = np.flatnonzero((state == name) & np.isfinite(gains))
+        axis.plot(chosen, np.maximum(gains[chosen], low), mark, label=name, clip_on=False)
+    failed = np.flatnonzero(state == "failed")
+    if failed.size:
+        axis.plot(failed, np.full(failed.size, low), "v", label="failed", clip_on=False)
+    axis.step(range(len(rows)), best, where="post", label="best so far")
+    if state[0] == "complete":
+        axis.axhline(gains[0], linestyle="--", linewidth=0.8, color="black", label="preset")
+    axis.set(xlabel="trial", ylabel="gain over best fixed, money an episode")
+    axis.set_ylim(bottom=low)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.legend()
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with rc_context({"svg.hashsalt": "tuning"}):
+            figure.savefig(temporary, format="svg", metadata={"Date": None})
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _edge(gains: np.ndarray, best: float) -> float:
+    """The lowest gain that is drawn where it is: one bad trial must not press all others together."""
+    return float(max(gains.min(), best - 3 * max(best - np.median(gains), 1e-9 + 0.01 * abs(best))))

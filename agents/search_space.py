@@ -1,0 +1,157 @@
+"""What `tune` may draw: a table of settings for each algorithm, each a range around the value that the preset holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from optuna import Trial
+
+
+@dataclass(frozen=True)
+class Range:
+    """Values that a setting may take, given the preset's.
+
+    draw: a trial's setting, from (trial, name, the preset's value); drawn again, the same. start: the parameter of Optuna
+    that stands for the preset's value; None where there is nothing to tune.
+    """
+
+    draw: Callable[[Trial, str, Any], Any]
+    start: Callable[[Any], Any] = lambda value: value
+
+
+def times(factor: float) -> Range:
+    """Log-uniform, up to `factor` times more or less; whole numbers stay whole."""
+
+    def draw(trial: Trial, name: str, value: Any) -> Any:
+        low, high = value / factor, value * factor
+        if isinstance(value, int):
+            return trial.suggest_int(name, max(1, round(low)), round(high), log=True)
+        return _short(trial.suggest_float(name, low, high, log=True), value)
+
+    return Range(draw)
+
+
+def doublings(low: int, high: int) -> Range:
+    """A whole number times 2^low to 2^high, so that minibatches still divide what was collected."""
+
+    def draw(trial: Trial, name: str, value: Any) -> Any:
+        return max(1, int(value * 2.0 ** trial.suggest_int(name, low, high)))
+
+    return Range(draw, start=lambda _: 0)
+
+
+def complement(factor: float) -> Range:
+    """One minus the value is log-uniform, up to `factor` times more or less; a value of 1 is meant and stays."""
+
+    def draw(trial: Trial, name: str, value: Any) -> Any:
+        rest = 1 - value
+        drawn = trial.suggest_float(name, rest / factor, min(1.0, rest * factor), log=True)
+        return value if drawn == rest else round(1 - _short(drawn, rest), 9)
+
+    return Range(draw, start=lambda value: None if value == 1 else 1 - value)
+
+
+def shift(by: int) -> Range:
+    """Uniform, up to `by` more or less; whole numbers stay whole and at least 0."""
+
+    def draw(trial: Trial, name: str, value: Any) -> Any:
+        if isinstance(value, int):
+            return trial.suggest_int(name, max(0, value - by), value + by)
+        return _short(trial.suggest_float(name, value - by, value + by), value)
+
+    return Range(draw)
+
+
+def between(low: float, high: float) -> Range:
+    """Uniform between two bounds, which give way to the preset's value."""
+
+    def draw(trial: Trial, name: str, value: Any) -> Any:
+        return _short(trial.suggest_float(name, min(low, value), max(high, value)), value)
+
+    return Range(draw)
+
+
+def choice(*options: Any) -> Range:
+    """One of some values, or the preset's own."""
+
+    def draw(trial: Trial, name: str, value: Any) -> Any:
+        # As JSON, because Optuna stores words and numbers but no lists.
+        texts = dict.fromkeys(json.dumps(option) for option in (*options, value))
+        return json.loads(trial.suggest_categorical(name, list(texts)))
+
+    return Range(draw, start=json.dumps)
+
+
+_EVERY: Mapping[str, Range] = {
+    "learning_rate": times(10),
+    "schedule": choice("constant", "linear", "cosine"),
+    "gamma": complement(5),
+    "net_arch": choice([32, 32], [64, 64], [128, 128], [64, 64, 64]),
+    "normalise": choice(False, True),
+    "num_envs": doublings(-1, 1),
+}
+_ROLLOUTS: Mapping[str, Range] = {
+    **_EVERY,
+    "n_steps": doublings(-1, 2),
+    "gae_lambda": complement(5),
+    "ent_coef": between(0.0, 0.01),
+    "log_std_init": shift(1),
+}
+_PROXIMAL: Mapping[str, Range] = {
+    **_ROLLOUTS,
+    "batch_size": doublings(-2, 2),
+    "n_epochs": times(3),
+    "clip_range": times(2),
+}
+_REPLAY: Mapping[str, Range] = {
+    **_EVERY,
+    "batch_size": doublings(-2, 1),
+    "buffer_size": doublings(-2, 1),
+    "learning_starts": times(4),
+    "gradient_steps": doublings(0, 2),
+}
+_ENTROPY = choice("auto_0.01", "auto_0.05", "auto_0.2", "auto_1.0")
+_QUALITIES: Mapping[str, Range] = {
+    **_REPLAY,
+    "price_levels": choice(11, 21, 41),
+    "target_update_interval": doublings(-2, 2),
+    "exploration_fraction": times(2),
+    "exploration_final_eps": times(4),
+}
+SPACES: Mapping[str, Mapping[str, Range]] = {
+    "ppo": _PROXIMAL,
+    "a2c": _ROLLOUTS,
+    "recurrent-ppo": {**_PROXIMAL, "lstm_hidden_size": doublings(-1, 1)},
+    "sac": {**_REPLAY, "tau": times(5), "ent_coef": _ENTROPY},
+    "td3": {**_REPLAY, "tau": times(5), "action_noise": times(4)},
+    "tqc": {**_REPLAY, "tau": times(5), "ent_coef": _ENTROPY, "top_quantiles_to_drop_per_net": shift(2)},
+    "dqn": _QUALITIES,
+    "qr-dqn": {**_QUALITIES, "n_quantiles": doublings(-1, 1)},
+}
+"""What is tuned, by algorithm."""
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """The settings of an algorithm that are tuned around a preset's values, which are flat as in `Settings.to_dict`."""
+
+    algo: str
+    preset: Mapping[str, Any]
+
+    @property
+    def start(self) -> dict[str, Any]:
+        """Optuna's parameters at which a trial is the preset itself."""
+        starts = {name: each.start(self.preset[name]) for name, each in SPACES[self.algo].items()}
+        return {name: start for name, start in starts.items() if start is not None}
+
+    def draw(self, trial: Trial) -> dict[str, Any]:
+        """A trial's settings; drawn again, the same."""
+        return {name: SPACES[self.algo][name].draw(trial, name, self.preset[name]) for name in self.start}
+
+
+def _short(drawn: float, value: float) -> float:
+    """Three digits are enough to write down; the preset's own value stays as it is."""
+    return value if drawn == value else float(f"{drawn:.3g}")

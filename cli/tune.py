@@ -1,0 +1,102 @@
+"""`repricer tune`: search an algorithm's settings on a scenario."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.markup import escape
+from rich.table import Table
+
+from ._options import emit, json_option, say, seed_option, show, training_bar
+
+if TYPE_CHECKING:
+    from ..agents.tuning import Tuning
+
+
+@click.command(name="tune")
+@click.argument("scenario")
+@click.option("--algo", default="ppo", show_default=True, help="Learning algorithm.")
+@click.option(
+    "--trials", type=click.IntRange(min=1), default=20, show_default=True, help="In all; the first: the preset."
+)
+@click.option("--steps", type=click.IntRange(min=1), default=300_000, show_default=True, help="Rows a training run.")
+@click.option(
+    "--seeds-per-trial",
+    "seeds",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Runs a trial's mean is of.",
+)
+@click.option("--out", "folder", type=click.Path(path_type=Path), help="Study folder; the same call goes on there.")
+@seed_option
+@json_option
+def command(
+    scenario: str, algo: str, trials: int, steps: int, seeds: int, folder: Path | None, seed: int, as_json: bool
+) -> None:
+    """Search the settings of a learning algorithm in SCENARIO for the largest gain over the best fixed price.
+
+    Judged on the validation customers, never on those that `repricer evaluate` uses.
+    """
+    from ..agents.tuning import BEST_FILE, PLOT_FILE, TRIALS_FILE, tune
+    from ..scenarios import load_scenario
+
+    spec = load_scenario(scenario)
+    folder = folder or Path("runs") / f"tune-{spec.name}-{algo}"
+    with training_bar(f"tuning {spec.name}", spec.market.objective) as progress:
+        found = tune(
+            spec,
+            algo=algo,
+            trials=trials,
+            steps=steps,
+            seed=seed,
+            out=folder,
+            seeds_per_trial=seeds,
+            progress=progress,
+        )
+    files = {
+        name: str(folder / file) for name, file in (("best", BEST_FILE), ("table", TRIALS_FILE), ("plot", PLOT_FILE))
+    }
+    if as_json:
+        emit(
+            {"study": str(folder), "scenario": spec.name, "algo": algo, **asdict(found), **found.counts, "files": files}
+        )
+        return
+    show(_table(found))
+    for line in _lines(found, spec.market.objective):
+        say(line)
+    say(f"Study: {folder}. Next: repricer train {scenario} --algo {algo} --preset {files['best']}")
+
+
+def _table(found: Tuning) -> Table:
+    """What was tuned, most important first: the preset's value and the best trial's."""
+    table = Table(title=f"trial {found.trial} of {len(found.trials)}, the preset being trial 0")
+    table.add_column("setting")
+    for heading in ("preset", "best", "importance"):
+        table.add_column(heading, justify="right")
+    for name in [*found.importances] or [*found.settings]:
+        share = f"{found.importances[name]:.0%}" if found.importances else ""
+        table.add_row(name, escape(str(found.trials[0][name])), escape(str(found.settings[name])), share)
+    return table
+
+
+def _lines(found: Tuning, money: str) -> list[str]:
+    told = ", ".join(f"{count} {state}" for state, count in found.counts.items())
+    reasons = Counter(row["reason"] for row in found.trials if row["state"] == "failed")
+    share = f" ({found.gain / abs(found.best_fixed):+.2%})" if found.best_fixed else ""
+    best = f"{money} {found.gain:+.4g} an episode{share} against the best fixed price on the validation customers"
+    if found.preset_gain is None:
+        verdict = "the preset failed"
+    elif found.trial:
+        verdict = f"the preset {found.preset_gain:+.4g}"
+    else:
+        verdict = "it is the preset, which no other trial beat"
+    return [
+        f"Trials: {told}.",
+        *(f"  failed {count} times: {reason}" for reason, count in reasons.items()),
+        f"Trial {found.trial}: {best}; {verdict}.",
+    ]
