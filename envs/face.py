@@ -75,7 +75,7 @@ class Face:
         self.observation_space = Box(-FEATURE_LIMIT, FEATURE_LIMIT, (history * features,), np.float32)
         self.levels = None
         if actions == "discrete":
-            self.levels = action_levels(market.spec, self.layout, self.base_price, price_levels)
+            self.levels = action_levels(market.spec, self.layout, around, price_levels)
         self.action_space = self._action_space(columns)
         self.history = history
         self._window = np.repeat(self._present()[:, None], history, axis=1) if history > 1 else None
