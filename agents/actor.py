@@ -84,12 +84,17 @@ class _MeanQuantile(torch.nn.Module):
 
 
 def actor_of(policy: BasePolicy, face: Face) -> Actor:
-    """The deciding part of an SB3 policy, which shares its weights."""
+    """The deciding part of an SB3 policy that learned through this face; it shares the weights."""
     columns = face.layout.size * (1 if face.product_wise else face.base_price.size)
+    return actor_from(policy, columns, face.levels)
+
+
+def actor_from(policy: BasePolicy, columns: int, levels: tuple[NDArray[np.float32], ...] | None = None) -> Actor:
+    """The deciding part of an SB3 policy with so many columns of raw action, see `Actor`; it shares the weights."""
     any_policy = cast(Any, policy)
     if isinstance(policy, RecurrentActorCriticPolicy):
         layers = torch.nn.Sequential(policy.mlp_extractor.policy_net, policy.action_net)
-        return RecurrentActor(any_policy.pi_features_extractor, policy.lstm_actor, layers, face.levels, columns)
+        return RecurrentActor(any_policy.pi_features_extractor, policy.lstm_actor, layers, levels, columns)
     if isinstance(policy, ActorCriticPolicy):
         parts = [any_policy.pi_features_extractor, policy.mlp_extractor.policy_net, policy.action_net]
     elif isinstance(policy, DQNPolicy):
@@ -102,7 +107,7 @@ def actor_of(policy: BasePolicy, face: Face) -> Actor:
     else:
         actor = any_policy.actor  # of SAC and TQC
         parts = [actor.features_extractor, actor.latent_pi, actor.mu, torch.nn.Tanh()]
-    return Actor(torch.nn.Sequential(*parts), face.levels, columns)
+    return Actor(torch.nn.Sequential(*parts), levels, columns)
 
 
 def network_policy(

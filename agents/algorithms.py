@@ -14,7 +14,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.policies import BasePolicy
 
-from ..envs import Face, MarketVecEnv
+from ..envs import BatchVecEnv, Face
 from .networks import policy_arguments, schedule
 from .settings import Settings
 
@@ -102,9 +102,7 @@ def check_actions(algo: Algorithm, face: Face) -> None:
     raise ValueError(f"{algo.name} chooses one price from a list; got {got}; use {means}")
 
 
-def make_model(
-    algo: Algorithm, venv: MarketVecEnv, settings: Settings, seed: int, device: str = "cpu"
-) -> BaseAlgorithm:
+def make_model(algo: Algorithm, venv: BatchVecEnv, settings: Settings, seed: int, device: str = "cpu") -> BaseAlgorithm:
     """An untrained SB3 model on these markets, whose customers stay those that `venv` was made with."""
     arguments: dict[str, Any] = {k: v for k, v in settings.algorithm.items() if k not in algo.network}
     deviation = arguments.get("action_noise")
@@ -122,7 +120,7 @@ def make_model(
     )
 
 
-def make_policy(algo: Algorithm, face: Face, settings: Settings) -> BasePolicy:
+def make_policy(algo: Algorithm, face: Face | BatchVecEnv, settings: Settings) -> BasePolicy:
     """An untrained policy of the run's shape, on the CPU."""
     kind = algo.kind.policy_aliases["MlpLstmPolicy" if algo.recurrent else "MlpPolicy"]
     return kind(face.observation_space, face.action_space, lambda _: 0.0, **policy_arguments(algo, settings))

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from ..envs import MarketVecEnv
+from ..envs import BatchVecEnv
 
 _BUFFER = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 _COUNTERS = ("num_timesteps", "_n_updates", "_n_calls", "_episode_num", "exploration_rate")
@@ -47,7 +47,7 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 
 
 def save_checkpoint(
-    path: Path, model: BaseAlgorithm, venv: MarketVecEnv, facts: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]
+    path: Path, model: BaseAlgorithm, venv: BatchVecEnv, facts: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]
 ) -> None:
     """Everything that the next update depends on: weights, optimisers, replay buffer, markets, random states, counters.
 
@@ -71,7 +71,7 @@ def save_checkpoint(
 
 
 def restore_checkpoint(
-    path: Path, model: BaseAlgorithm, venv: MarketVecEnv
+    path: Path, model: BaseAlgorithm, venv: BatchVecEnv
 ) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """Put a fresh model and its markets where the checkpoint left them; returns the facts and tensors saved with it."""
     tensors, saved = read_tensors(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -125,3 +126,14 @@ def schedule(kind: str, start: float) -> Callable[[float], float]:
     if kind == "cosine":
         return lambda left: start * 0.5 * (1 + math.cos(math.pi * (1 - left)))
     return lambda _: start
+
+
+class one_thread(nullcontext):
+    """Small networks run faster on one torch thread; the caller's number is put back afterwards."""
+
+    def __enter__(self) -> None:
+        self._before = torch.get_num_threads()
+        torch.set_num_threads(1)
+
+    def __exit__(self, *_: object) -> None:
+        torch.set_num_threads(self._before)

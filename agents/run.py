@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import platform
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -99,6 +101,12 @@ def face_of(spec: MarketSpec, settings: Settings, base_price: NDArray[np.float32
 def save_policy(folder: Path, policy: BasePolicy, facts: dict[str, Any]) -> None:
     """Keep these weights as the run's best."""
     write_tensors(folder / POLICY_FILE, policy.state_dict(), facts)
+
+
+def made_with() -> dict[str, Any]:
+    """What a policy was learned with, for the report: versions of the packages that shape it, and of Python."""
+    packages = ("repricer", "torch", "stable-baselines3", "sb3-contrib", "numpy")
+    return {"versions": {name: version(name) for name in packages}, "python": platform.python_version()}
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,8 +20,8 @@ from .algorithms import algorithm, check_actions, make_model, make_policy
 from .base import base_of
 from .checkpoint import restore_checkpoint
 from .classical import best_fixed
-from .networks import Features
-from .run import CHECKPOINT_FILE, Run, face_of, load_run, open_folder, run_of, save_result
+from .networks import Features, one_thread
+from .run import CHECKPOINT_FILE, Run, face_of, load_run, made_with, open_folder, run_of, save_result
 from .settings import Settings, settings_for
 from .tracking import make_logger
 from .validation import Progress, Validation
@@ -122,7 +119,7 @@ def train(
     state = "new" if folder is None else open_folder(folder, spec, plan.identity)
     if folder is not None and state == "finished":
         return load_run(folder)
-    with _one_thread():
+    with one_thread():
         logger = make_logger(folder, wandb_project, plan.identity)
         try:
             return _learn(plan, device, folder, state == "begun", progress, logger)
@@ -164,10 +161,7 @@ def _learn(
         "best": validation.best,
         "stopped_early": validation.stopped,
         "seconds": validation.seconds_before + time.perf_counter() - started,
-        "versions": {
-            name: version(name) for name in ("repricer", "torch", "stable-baselines3", "sb3-contrib", "numpy")
-        },
-        "python": platform.python_version(),
+        **made_with(),
     }
     policy = make_policy(algo, venv.face, settings)
     policy.load_state_dict(validation.best_weights)
@@ -242,14 +236,3 @@ def _normalise(model: BaseAlgorithm, face: Face, plan: Plan) -> None:
     for module in model.policy.modules():
         if isinstance(module, Features):
             module.normalise(rows)
-
-
-class _one_thread(nullcontext):
-    """Small networks run faster on one torch thread; the caller's number is put back afterwards."""
-
-    def __enter__(self) -> None:
-        self._before = torch.get_num_threads()
-        torch.set_num_threads(1)
-
-    def __exit__(self, *_: object) -> None:
-        torch.set_num_threads(self._before)

@@ -17,6 +17,7 @@ _COMMANDS = {
     "simulate": "run a policy and write the sales it makes as a table",
     "train": "learn prices in a scenario",
     "tune": "search an algorithm's settings for a scenario",
+    "league": "let every seller learn against the others, and audit their prices",
     "evaluate": "compare policies on the same customers",
     "export": "write a run's policy as a signed, pickle-free bundle",
     "price": "answer one price request from a bundle, offline",

@@ -24,6 +24,17 @@ episodes_option = click.option(
 progress_console = Console(stderr=True, highlight=False, markup=False)
 
 
+def setting(text: str) -> tuple[str, Any]:
+    """KEY=VALUE with a JSON value; a word that is no JSON is a string."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"--set takes KEY=VALUE; got '{text}'; write, for example, learning_rate=1e-3")
+    try:
+        return key, json.loads(value)
+    except json.JSONDecodeError:
+        return key, value
+
+
 def say(text: str) -> None:
     """Print a line as it is: wrapping is the terminal's business, and names may hold brackets."""
     click.echo(text)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import click
 
-from ._options import emit, json_option, say, seed_option, training_bar
+from ._options import emit, json_option, say, seed_option, setting, training_bar
 
 
 @click.command(name="train")
@@ -48,7 +46,7 @@ def command(
             seed=seed,
             device=device,
             out=folder,
-            settings=dict(_setting(v) for v in values),
+            settings=dict(setting(v) for v in values),
             preset=preset,
             progress=progress,
         )
@@ -65,14 +63,3 @@ def command(
         f"validation customers, best fixed price {best['best_fixed']:.4g}."
     )
     say(f"Run folder: {folder}. Next: repricer evaluate {scenario} --policy {folder}")
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    """KEY=VALUE with a JSON value; a word that is no JSON is a string."""
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise ValueError(f"--set takes KEY=VALUE; got '{text}'; write, for example, learning_rate=1e-3")
-    try:
-        return key, json.loads(value)
-    except json.JSONDecodeError:
-        return key, value

@@ -87,11 +87,6 @@ class Rivals:
             np.minimum(lowest[product], price, out=lowest[product])
         return lowest
 
-    def view(self, state: MarketState, offers: NDArray[np.intp], our_price: Floats) -> MarketView:
-        """What the seller of these offers sees: its own prices and sales, and ours, (N, E), as the rival's."""
-        catalogue = rival_catalogue(self._spec, offers)
-        return offer_view(catalogue, state, offers, our_price[self._product[offers]].T, memory=False)
-
     def _view(self, group: _Group, state: MarketState, our_price: Floats) -> MarketView:
         price = our_price[group.product].T
         return offer_view(group.catalogue, state, group.offers, price, memory=group.learns)

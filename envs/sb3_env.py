@@ -16,63 +16,26 @@ from .face import Actions, Face, Reward
 from .market import Market
 
 
-class MarketVecEnv(VecEnv):
-    """E markets as SB3's `VecEnv`: E rows joint, E * N rows product-wise (row e * N + n is product n of market e).
+class BatchVecEnv(VecEnv):
+    """What SB3's `VecEnv` asks of rows that share batches of markets: nothing can be set or called on one row alone.
 
-    variants: faces of further markets that look alike but are not (another elasticity, another rival): their rows come
-    behind, in this order. Episodes restart by themselves, as SB3 expects; the last observation is in the row's info as
-    `terminal_observation`. `arrays()` and `put_back()` save and bring back the markets in mid-episode.
+    `arrays()` and `put_back()` save and bring back the markets in mid-episode.
     """
 
-    def __init__(self, face: Face, variants: Sequence[Face] = ()) -> None:
-        self.face, self.faces = face, (face, *variants)
-        self._actions: NDArray | None = None
-        self._ends = np.cumsum([each.num_rows for each in self.faces])
-        super().__init__(int(self._ends[-1]), face.observation_space, face.action_space)
-
-    def reset(self) -> NDArray[np.float32]:
-        """Open episode 0 of every market."""
-        for face in self.faces:
-            face.reset(seed=self._seeds[0])
-        self._reset_seeds()
-        return self._observe()
-
-    def _observe(self) -> NDArray[np.float32]:
-        rows = [face.observe() for face in self.faces]
-        return rows[0] if len(rows) == 1 else np.concatenate(rows)
+    face: Face
+    _actions: NDArray | None = None
 
     def step_async(self, actions: NDArray) -> None:
         """Keep the actions for `step_wait`."""
         self._actions = actions
 
-    def step_wait(self) -> VecEnvStepReturn:
-        """One period of every market."""
-        assert self._actions is not None, "step_wait comes after step_async"
-        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
-        rewards, dones = np.empty(self.num_envs, np.float32), np.zeros(self.num_envs, bool)
-        for face, end in zip(self.faces, self._ends, strict=True):
-            rows = slice(end - face.num_rows, end)
-            market = face.market
-            rewards[rows] = face.rewards(face.step(self._actions[rows]))
-            done = market.done
-            if done.any():
-                dones[rows] = np.repeat(done, face.rows_per_market)
-                last = face.observe()
-                for row in np.flatnonzero(dones[rows]):
-                    fact = {"terminal_observation": last[row], "TimeLimit.truncated": not market.ends}
-                    infos[rows.start + row] = fact
-                face.restart(done)
-        return self._observe(), rewards, dones, infos
-
     def arrays(self) -> dict[str, NDArray]:
         """All that changes from period to period, by name."""
-        return {f"{i}.{name}": array for i, face in enumerate(self.faces) for name, array in face.arrays().items()}
+        raise NotImplementedError
 
     def put_back(self, arrays: Mapping[str, NDArray]) -> NDArray[np.float32]:
         """Go on from what `arrays` gave; returns the observation."""
-        for i, face in enumerate(self.faces):
-            face.put_back({name: arrays[f"{i}.{name}"] for name in face.arrays()})
-        return self._observe()
+        raise NotImplementedError
 
     def close(self) -> None:
         """Nothing to release."""
@@ -97,6 +60,64 @@ class MarketVecEnv(VecEnv):
 
     def _rows(self, indices: int | Sequence[int] | None) -> Sequence[int]:
         return list(self._get_indices(indices))
+
+
+def endings(done: NDArray[np.bool_], last: NDArray[np.float32], truncated: bool) -> dict[int, dict[str, Any]]:
+    """What SB3 must know of the rows that end here: their last observation, and whether the episode was only cut."""
+    facts = {"TimeLimit.truncated": truncated}
+    return {int(row): {"terminal_observation": last[row]} | facts for row in np.flatnonzero(done)}
+
+
+class MarketVecEnv(BatchVecEnv):
+    """E markets as SB3's `VecEnv`: E rows joint, E * N rows product-wise (row e * N + n is product n of market e).
+
+    variants: faces of further markets that look alike but are not (another elasticity, another rival): their rows come
+    behind, in this order. Episodes restart by themselves, as SB3 expects; the last observation is in the row's info as
+    `terminal_observation`.
+    """
+
+    def __init__(self, face: Face, variants: Sequence[Face] = ()) -> None:
+        self.face, self.faces = face, (face, *variants)
+        self._ends = np.cumsum([each.num_rows for each in self.faces])
+        super().__init__(int(self._ends[-1]), face.observation_space, face.action_space)
+
+    def reset(self) -> NDArray[np.float32]:
+        """Open episode 0 of every market."""
+        for face in self.faces:
+            face.reset(seed=self._seeds[0])
+        self._reset_seeds()
+        return self._observe()
+
+    def _observe(self) -> NDArray[np.float32]:
+        rows = [face.observe() for face in self.faces]
+        return rows[0] if len(rows) == 1 else np.concatenate(rows)
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """One period of every market."""
+        assert self._actions is not None, "step_wait comes after step_async"
+        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        rewards, dones = np.empty(self.num_envs, np.float32), np.zeros(self.num_envs, bool)
+        for face, end in zip(self.faces, self._ends, strict=True):
+            rows = slice(end - face.num_rows, end)
+            market = face.market
+            rewards[rows] = face.rewards(face.step(self._actions[rows]))
+            done = market.done
+            if done.any():
+                dones[rows] = np.repeat(done, face.rows_per_market)
+                for row, fact in endings(dones[rows], face.observe(), not market.ends).items():
+                    infos[rows.start + row] = fact
+                face.restart(done)
+        return self._observe(), rewards, dones, infos
+
+    def arrays(self) -> dict[str, NDArray]:
+        """All that changes from period to period, by name."""
+        return {f"{i}.{name}": array for i, face in enumerate(self.faces) for name, array in face.arrays().items()}
+
+    def put_back(self, arrays: Mapping[str, NDArray]) -> NDArray[np.float32]:
+        """Go on from what `arrays` gave; returns the observation."""
+        for i, face in enumerate(self.faces):
+            face.put_back({name: arrays[f"{i}.{name}"] for name in face.arrays()})
+        return self._observe()
 
 
 def make_sb3_env(

@@ -4,6 +4,7 @@ from .ablation import Without
 from .collusion import CollusionAudit, Yardstick, audit, profit_gain, yardstick
 from .comparison import Comparison, Estimate, Row, evaluate
 from .fidelity import fidelity
+from .league import LeagueVerdict, judge_league
 from .optimum import Optimum, exact_value, solve
 from .policies import RULES, named_policy
 from .sales import SalesRecorder
@@ -13,6 +14,7 @@ __all__ = [
     "CollusionAudit",
     "Comparison",
     "Estimate",
+    "LeagueVerdict",
     "Optimum",
     "Row",
     "SalesRecorder",
@@ -22,6 +24,7 @@ __all__ = [
     "evaluate",
     "exact_value",
     "fidelity",
+    "judge_league",
     "named_policy",
     "profit_gain",
     "solve",

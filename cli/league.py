@@ -1,0 +1,122 @@
+"""`repricer league`: let every seller of a scenario learn its prices against the others, and audit where they end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import numpy as np
+from rich.markup import escape
+from rich.progress import BarColumn, TextColumn
+from rich.table import Table
+
+from ._options import emit, json_option, progress_bar, say, seed_option, setting, show, write_json
+
+if TYPE_CHECKING:
+    from ..agents.league import LeagueProgress
+    from ..evaluation import LeagueVerdict
+
+RESULT_FILE = "league.json"
+
+
+@click.command(name="league")
+@click.argument("scenario")
+@click.option("--algo", default="ppo", show_default=True, help="Learning algorithm.")
+@click.option("--rounds", type=click.IntRange(min=1), default=8, show_default=True, help="Rounds of the league.")
+@click.option("--steps", type=click.IntRange(min=1), default=40_000, show_default=True, help="Of a seller in a round.")
+@click.option("--shared", is_flag=True, help="One network for all sellers, which must be alike: self-play.")
+@click.option("--episodes", type=click.IntRange(min=1), default=100, show_default=True, help="Judging markets.")
+@click.option("--out", "folder", type=click.Path(path_type=Path), help="Folder; the same call resumes it.")
+@click.option("--set", "values", multiple=True, metavar="KEY=VALUE", help="Override a preset's value; repeatable.")
+@seed_option
+@json_option
+def command(
+    scenario: str,
+    algo: str,
+    rounds: int,
+    steps: int,
+    shared: bool,
+    episodes: int,
+    folder: Path | None,
+    values: tuple[str, ...],
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Let every seller of SCENARIO learn its prices against the others, and audit the prices that they end at.
+
+    The folder is also the run folder of the shop's own policy: evaluate and export take it.
+    """
+    from ..agents import league
+    from ..evaluation import judge_league
+    from ..scenarios import load_scenario
+
+    spec = load_scenario(scenario)
+    folder = folder or Path("runs") / f"{spec.name}-league-{algo}-{seed}"
+    with _bar(f"league on {spec.name}") as progress:
+        result = league(
+            spec,
+            algo=algo,
+            rounds=rounds,
+            steps=steps,
+            seed=seed,
+            out=folder,
+            settings=dict(setting(value) for value in values),
+            shared=shared,
+            progress=progress,
+        )
+    verdict = judge_league(result, episodes=episodes, seed=seed)
+    document = {"league": str(folder), "scenario": spec.name, "facts": result.run.facts, **verdict.to_dict()}
+    write_json(folder / RESULT_FILE, document)
+    if as_json:
+        emit(document)
+        return
+    show(_table(verdict, spec.market.currency))
+    say(_said(verdict))
+    say(f"League folder: {folder}. Next: repricer evaluate {scenario} --policy {folder}")
+
+
+@contextmanager
+def _bar(label: str) -> Iterator[LeagueProgress]:
+    """A progress bar on stderr (where it is a terminal) that shows what each seller earned in the last round."""
+    columns = (TextColumn(label), BarColumn(), TextColumn("{task.percentage:>3.0f}% {task.fields[profit]}"))
+    with progress_bar(*columns) as bar:
+        task = bar.add_task(label, total=None, profit="")
+
+        def update(done: int, total: int, figures: dict[str, float]) -> None:
+            profit = ", ".join(f"{seat} {money:.4g}" for seat, money in list(figures.items())[:4])
+            bar.update(task, completed=done, total=total, profit=profit)
+
+        yield update
+
+
+def _table(verdict: LeagueVerdict, currency: str) -> Table:
+    """A row a seller."""
+    found, seats = verdict.audit, verdict.league.seats
+    when = "mean over periods" if verdict.period is None else f"period {verdict.period}"
+    table = Table(
+        title=f"{verdict.league.run.spec.name}: final policies among themselves, {currency} a period, {when}",
+        caption="Best response: what the best answer found to the others would add to a seller's Nash profit.",
+    )
+    table.add_column("seller")
+    for heading in ("mean price", "Nash", "monopoly", "profit", "Nash", "monopoly", "profit gain", "best response"):
+        table.add_column(heading, justify="right")
+    for s, seat in enumerate(seats):
+        mine = verdict.offers_of[seat]
+        cells = [f"{verdict.price[mine].mean():.4g}", "-", "-", f"{verdict.profit[s]:.4g}", "-", "-", "-"]
+        if found is not None:
+            marks, gain = found.yardstick, found.seller_gain[s]
+            prices = [f"{price[mine].mean():.4g}" for price in (marks.nash_price, marks.monopoly_price)]
+            profits = [f"{profit[s]:.4g}" for profit in (marks.nash_profit, marks.monopoly_profit)]
+            cells = [cells[0], *prices, cells[3], *profits, "-" if np.isnan(gain) else f"{gain:.3f}"]
+        table.add_row(escape(seat), *cells, f"{verdict.exploitability[s]:+.2%}")
+    return table
+
+
+def _said(verdict: LeagueVerdict) -> str:
+    """The audit's first line, or why there is none."""
+    if verdict.audit is None:
+        return f"No audit: {verdict.no_audit}"
+    return str(verdict.audit).partition("\n")[0]

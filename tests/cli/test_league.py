@@ -1,0 +1,61 @@
+"""`repricer league`, and what its folder is good for."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+from repricer.cli import main
+from repricer.scenarios import save_scenario, spec_from_table
+
+FAST = ("num_envs=4", "n_steps=5", "batch_size=20", "net_arch=[8]", "validation_episodes=2")
+SETTINGS = [word for value in FAST for word in ("--set", value)]
+
+
+def run(*arguments, code=0):
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    return result
+
+
+@pytest.fixture(scope="module")
+def scenario(tmp_path_factory):
+    sides = {"quality": 8.0, "price_sensitivity": 4.0}
+    spec = spec_from_table(
+        {
+            "name": "duopoly",
+            "version": 1,
+            "market": {"horizon_periods": 6, "objective": "profit", "ending": "truncated"},
+            "products": {"names": ["a"], "regular_price": 1.5, "unit_cost": 1.0},
+            "arrivals": {"rate": 1.0},
+            "demand": sides,
+            "competitors": {"names": ["b"], "seller": ["[B]"], "regular_price": 1.5, "unit_cost": 1.0} | sides,
+            "prices": {"floor": 1.0, "ceiling": 2.25},
+        }
+    )
+    return save_scenario(spec, tmp_path_factory.mktemp("duopoly"))
+
+
+def test_a_league_is_printed_kept_and_its_policy_evaluated_exported_and_reported(tmp_path, scenario):
+    folder = tmp_path / "league"
+    call = ("league", scenario, "--rounds", 2, "--steps", 40, "--out", folder, "--episodes", 3, *SETTINGS)
+    document = json.loads(run(*call, "--json").stdout)
+    assert document == json.loads((folder / "league.json").read_text(encoding="utf-8"))
+    assert document["sellers"] == ["own", "[B]"]
+    assert [row["round"] for row in document["history"]] == [1, 2]
+    assert {seller: len(row) for seller, row in document["payoff"].items()} == {"own": 3, "[B]": 3}
+    assert document["exploitability"]["own"] == pytest.approx(
+        document["responses"]["own"]["gain"] / document["audit"]["profits"][0]["nash"]
+    )
+    text = run(*call).stdout  # finished: answered from the folder
+    assert "[B]" in text
+    assert f"{document['audit']['verdict']}: joint profit gain {document['audit']['profit_gain']:.3f}" in text
+    judged = json.loads(run("evaluate", scenario, "--policy", folder, "--episodes", 5, "--json").stdout)
+    assert str(folder) in {row["policy"] for row in judged["policies"]}
+    run("export", folder, "--out", tmp_path / "bundle")
+    run("report", folder, "--out", tmp_path / "report.html", "--episodes", 5)
+    run(*call, "--seed", 1, code=2)
+
+
+def test_a_market_without_rivals_has_no_league():
+    result = run("league", "stationary-logit", code=2)
+    assert "needs a [competitors] section; got stationary-logit without one" in result.stderr
