@@ -3,17 +3,20 @@
 from .algorithms import ALGORITHMS
 from .classical import best_fixed, myopic
 from .league import League, league
+from .offline import LOG_ALGORITHMS, learn_from_log
 from .run import Run, load_run
 from .settings import Settings, settings_for
 from .training import train
 
 __all__ = [
     "ALGORITHMS",
+    "LOG_ALGORITHMS",
     "League",
     "Run",
     "Settings",
     "best_fixed",
     "league",
+    "learn_from_log",
     "load_run",
     "myopic",
     "settings_for",

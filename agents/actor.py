@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -137,6 +138,23 @@ def network_policy(
     else:
         return NetworkPolicy(name, forward, layout, base_price, product_wise, base)
     return RememberingPolicy(name, remember, opening, layout, base_price, product_wise, base)
+
+
+def learning_policy(policy: BasePolicy, face: Face) -> NetworkPolicy | RememberingPolicy:
+    """What an SB3 policy that learns through this face would do now, without exploration, on the CPU."""
+    policy.set_training_mode(False)
+    actor = actor_of(policy, face)
+    if policy.device.type != "cpu":
+        actor = copy.deepcopy(actor).cpu()
+    return network_policy(
+        actor,
+        face.layout,
+        face.base_price,
+        product_wise=face.product_wise,
+        name="learning",
+        history=face.history,
+        base=face.base,
+    )
 
 
 def _lstm_memory(actor: RecurrentActor, decoded: Any) -> tuple[Any, Any]:

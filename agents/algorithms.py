@@ -109,6 +109,10 @@ def make_model(algo: Algorithm, venv: BatchVecEnv, settings: Settings, seed: int
     if deviation is not None:
         columns = np.zeros(venv.action_space.shape or (1,))
         arguments["action_noise"] = NormalActionNoise(columns, np.full_like(columns, deviation))
+    if "batch_size" in arguments and not algo.off_policy:
+        rows = venv.num_envs * arguments["n_steps"]
+        # Batches of one size, as near as can be to what is asked for: a small rest would weigh as much as a whole one.
+        arguments["batch_size"] = -(-rows // max(1, round(rows / arguments["batch_size"])))
     return algo.kind(
         "MlpPolicy" if not algo.recurrent else "MlpLstmPolicy",
         venv,

@@ -34,9 +34,10 @@ RUN_FILE, POLICY_FILE, CHECKPOINT_FILE, PROGRESS_FILE = (
 class Run:
     """A learned policy with everything that is needed to judge, export and explain it.
 
-    actor: torch module, rows of features to raw actions. base_price: (N,) currency. base: the policy
-    whose price the learned one multiplies, None where that is base_price. facts: how it was trained, as JSON
-    (algo, seed, steps, settings, versions, seconds, best validation). history: one dict a validation. evaluation: a
+    actor: torch module, rows of features to raw actions. base_price: (N,) currency. base: the policy whose price the learned
+    one multiplies, None where that is base_price. facts: how it was trained, as JSON (algo, seed, steps, settings, versions,
+    seconds, best validation; network: the algorithm whose networks it has, where that is another). history: one dict a
+    validation. evaluation: a
     comparison that was made of it, for the bundle's manifest, or None.
     """
 
@@ -150,8 +151,8 @@ def load_run(folder: str | Path) -> Run:
     if "facts" not in document:
         raise ValueError(f"{folder} holds an unfinished run; got no result yet; run the same `repricer train` to go on")
     facts = document["facts"]
-    algo = algorithm(facts["algo"])
-    settings = settings_from(facts["settings"], algo.options)
+    algo = algorithm(facts.get("network", facts["algo"]))
+    settings = settings_from(facts["settings"], facts["settings"])
     spec, base_price = load_scenario(folder), np.array(facts["base_price"], dtype=np.float32)
     base = None if settings.base_price in STEADY else base_of(spec, settings.base_price)[1]
     face = face_of(spec, settings, base_price, base)

@@ -14,12 +14,13 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import Logger
 
 from ..envs import Face, Market, MarketVecEnv, make_sb3_env, seed_for
-from ..pricing import RandomPrice
+from ..pricing import Policy, RandomPrice
 from ..scenarios import MarketSpec, load_scenario, sample_variants
 from .algorithms import algorithm, check_actions, make_model, make_policy
 from .base import base_of
 from .checkpoint import restore_checkpoint
 from .classical import best_fixed
+from .cloning import clone, clone_defaults
 from .networks import Features, one_thread
 from .run import CHECKPOINT_FILE, Run, face_of, load_run, made_with, open_folder, run_of, save_result
 from .settings import Settings, settings_for
@@ -40,6 +41,7 @@ class Plan:
     steps: int
     seed: int
     settings: Settings
+    teacher: Policy | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -51,6 +53,7 @@ class Plan:
             "steps": self.steps,
             "seed": self.seed,
             "settings": self.settings.to_dict(),
+            "teacher": None if self.teacher is None else self.teacher.name,
         }
 
 
@@ -61,11 +64,14 @@ def plan_for(
     seed: int,
     settings: Mapping[str, Any] | None = None,
     preset: str | Path | None = None,
+    teacher: Policy | None = None,
 ) -> Plan:
     """The plan of a run, as `train` takes it. Raises ValueError for what cannot be trained."""
     if steps < 1:
         raise ValueError(f"steps must be at least 1; got {steps}; ask for more")
-    plan = Plan(spec, algo, steps, seed, settings_for(spec, algo, settings, algorithm(algo).options, preset))
+    chosen = ({} if teacher is None else clone_defaults(algorithm(algo))) | dict(settings or {})
+    plan = Plan(spec, algo, steps, seed, settings_for(spec, algo, chosen, algorithm(algo).options, preset), teacher)
+    _check_reward(plan.settings)
     base = plan.settings.base_price
     # The best fixed prices are a search of their own, and fit wherever the regular ones do.
     around = base_of(spec, "regular" if base == "best-fixed" else base)
@@ -100,6 +106,7 @@ def train(
     preset: str | Path | None = None,
     progress: Progress | None = None,
     wandb_project: str | None = None,
+    teacher: Policy | None = None,
 ) -> Run:
     """Learn prices in a scenario's simulated market.
 
@@ -107,14 +114,15 @@ def train(
     product-period). out: folder of the run; the same call resumes an interrupted run there and returns a finished one at
     once. settings: values laid over the preset, see `Settings`. preset: a file of such values, as `tune` writes it, laid
     between the two. progress: called with (steps done, steps in all, figures of the last validation). wandb_project: send
-    the figures to Weights & Biases too (extra `wandb`).
+    the figures to Weights & Biases too (extra `wandb`). teacher: a policy of this market that is imitated before learning
+    begins, see `cloning.clone`.
 
     Raises ValueError for an unknown algorithm, setting or device, for an algorithm that cannot decide what the market asks
     for, and where `out` holds another run; OSError where the folder cannot be written.
     """
     choose_device(device, weights=0)  # a wrong device is refused before anything is written
     spec = load_scenario(scenario)
-    plan = plan_for(spec, algo, steps, seed, settings, preset)
+    plan = plan_for(spec, algo, steps, seed, settings, preset, teacher)
     folder = None if out is None else Path(out)
     state = "new" if folder is None else open_folder(folder, spec, plan.identity)
     if folder is not None and state == "finished":
@@ -144,8 +152,11 @@ def _learn(
     validation = Validation(spec, venv.face, fixed, settings, plan.steps, plan.seed, folder, progress)
     if resume and folder is not None:
         validation.resume(*restore_checkpoint(folder / CHECKPOINT_FILE, model, venv))
-    elif settings.normalise:
-        _normalise(model, venv.face, plan)
+    else:
+        if settings.normalise:
+            _normalise(model, venv.face, plan)
+        if plan.teacher is not None:
+            clone(model, venv, plan.teacher, settings, plan.seed)
     # A multiple of a rollout, so that SB3 stops where a checkpoint can stand.
     rows = venv.num_envs * (1 if algo.off_policy else cast(Any, model).n_steps)
     target = max(1, round(plan.steps / rows)) * rows
@@ -169,6 +180,14 @@ def _learn(
     if folder is not None:
         save_result(folder, run)
     return run
+
+
+def _check_reward(settings: Settings) -> None:
+    """Undiscounted, the differences add up to the last period's conversion alone."""
+    if settings.reward == "conversion-difference" and settings.algorithm.get("gamma") == 1:
+        raise ValueError(
+            "reward conversion-difference needs a gamma below 1, or only the last period counts; got 1; set gamma to 0.9"
+        )
 
 
 def _markets(plan: Plan) -> MarketVecEnv:

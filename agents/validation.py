@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import csv
 import io
 import os
@@ -19,7 +18,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from ..envs import Face, MarketVecEnv, rollout, seed_for
 from ..pricing import FixedPrice
 from ..scenarios import MarketSpec
-from .actor import actor_of, network_policy
+from .actor import learning_policy
 from .checkpoint import read_tensors, save_checkpoint
 from .run import CHECKPOINT_FILE, POLICY_FILE, PROGRESS_FILE, save_policy
 from .settings import Settings
@@ -103,20 +102,7 @@ class Validation(BaseCallback):
                 f"training must keep weights finite; got NaN or infinity after {self.num_timesteps:,} steps: the policy "
                 "diverged; lower learning_rate"
             )
-        policy.set_training_mode(False)
-        actor = actor_of(policy, face)
-        if self.model.device.type != "cpu":
-            actor = copy.deepcopy(actor).cpu()
-        policy = network_policy(
-            actor,
-            face.layout,
-            face.base_price,
-            product_wise=face.product_wise,
-            name="learning",
-            history=face.history,
-            base=face.base,
-        )
-        return self._objective(policy)
+        return self._objective(learning_policy(policy, face))
 
     def _validate(self) -> None:
         objective = self._learned()

@@ -3,59 +3,87 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ._options import emit, json_option, say, seed_option, setting, training_bar
+from ._policies import policy_of
+
+if TYPE_CHECKING:
+    from ..agents import Run
+    from ..scenarios import MarketSpec
 
 
 @click.command(name="train")
 @click.argument("scenario")
-@click.option("--algo", default="ppo", show_default=True, help="Learning algorithm.")
-@click.option("--steps", type=click.IntRange(min=1), default=300_000, show_default=True, help="Rows to learn from.")
+@click.option(
+    "--algo",
+    default="ppo",
+    show_default=True,
+    help="ppo, a2c, recurrent-ppo, sac, td3, tqc, dqn, qr-dqn; or, from a log alone, deep-pricing, td3-bc, cql.",
+)
+@click.option("--steps", type=click.IntRange(min=1), help="Rows to learn from in the market.  [default: 300000]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda; small networks stay on the CPU.")
 @click.option("--out", "folder", type=click.Path(path_type=Path), help="Run folder; the same call resumes it.")
 @click.option(
     "--preset", type=click.Path(path_type=Path), help="File of settings, such as the best.toml of `repricer tune`."
 )
+@click.option("--clone", "teacher", metavar="P", help="Imitate this policy first: a run folder, a bundle or a rule.")
+@click.option(
+    "--log",
+    metavar="P",
+    help="For deep-pricing, td3-bc and cql: learn from what P did alone; historical is the shop's record.",
+)
+@click.option("--wandb", "wandb_project", metavar="PROJECT", help="Send the figures to Weights & Biases as well.")
 @click.option("--set", "values", multiple=True, metavar="KEY=VALUE", help="Override a preset's value; repeatable.")
 @seed_option
 @json_option
 def command(
     scenario: str,
     algo: str,
-    steps: int,
+    steps: int | None,
     device: str,
     folder: Path | None,
     preset: Path | None,
+    teacher: str | None,
+    log: str | None,
+    wandb_project: str | None,
     values: tuple[str, ...],
     seed: int,
     as_json: bool,
 ) -> None:
     """Learn prices in SCENARIO, a registered name or a path, and keep the best policy."""
-    from ..agents import train
+    from ..agents import LOG_ALGORITHMS
     from ..scenarios import load_scenario
 
     spec = load_scenario(scenario)
     folder = folder or Path("runs") / f"{spec.name}-{algo}-{seed}"
-    with training_bar(f"training {spec.name}", spec.market.objective) as progress:
-        run = train(
-            spec,
-            algo=algo,
-            steps=steps,
-            seed=seed,
-            device=device,
-            out=folder,
-            settings=dict(setting(v) for v in values),
-            preset=preset,
-            progress=progress,
-        )
+    settings = dict(setting(v) for v in values)
+    if algo in LOG_ALGORITHMS:
+        if steps is not None or teacher is not None:
+            raise ValueError(
+                f"{algo} learns from a log; got --steps or --clone; set clone_epochs, and name the log by --log"
+            )
+        run = _from_log(spec, algo, log, seed, folder, settings)
+    elif log is not None:
+        raise ValueError(f"--log is for {', '.join(LOG_ALGORITHMS)}; got {algo}; imitate a policy by --clone")
+    else:
+        given = {"algo": algo, "steps": steps or 300_000, "seed": seed, "device": device, "out": folder}
+        more = {"settings": settings, "preset": preset, "wandb_project": wandb_project}
+        run = _in_the_market(spec, teacher, **given, **more)
     if as_json:
         emit({"run": str(folder), **run.facts, "history": run.history})
         return
     best = run.facts["best"]
+    figures = run.facts.get("log_figures", {})
+    if "held_out_log_likelihood" in figures:
+        say(
+            f"Held-out log likelihood a product-period: {figures['held_out_log_likelihood']:.4f}, of each product's mean "
+            f"{figures['held_out_log_likelihood_of_means']:.4f}."
+        )
     say(
-        f"Trained {algo} on {spec.name} for {steps:,} steps in {run.facts['seconds']:.0f} s "
+        f"Trained {algo} on {spec.name} for {run.facts['steps']:,} steps in {run.facts['seconds']:.0f} s "
         f"on {run.facts['device']}; {run.facts['weights']:,} weights."
     )
     say(
@@ -63,3 +91,20 @@ def command(
         f"validation customers, best fixed price {best['best_fixed']:.4g}."
     )
     say(f"Run folder: {folder}. Next: repricer evaluate {scenario} --policy {folder}")
+
+
+def _in_the_market(spec: MarketSpec, teacher: str | None, **given: Any) -> Run:
+    from ..agents import train
+
+    imitated = None if teacher is None else policy_of(teacher, spec, seed=given["seed"])
+    with training_bar(f"training {spec.name}", spec.market.objective) as progress:
+        return train(spec, teacher=imitated, progress=progress, **given)
+
+
+def _from_log(spec: MarketSpec, algo: str, log: str | None, seed: int, folder: Path, settings: dict[str, Any]) -> Run:
+    from ..agents import learn_from_log
+
+    if log is None:
+        raise ValueError(f"{algo} needs --log P; got none; name historical, random or another policy to learn from")
+    logged = None if log == "historical" else policy_of(log, spec, seed=seed)
+    return learn_from_log(spec, algo=algo, log=logged, seed=seed, out=folder, settings=settings)

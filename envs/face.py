@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete, MultiDiscrete, Space
 from numpy.typing import ArrayLike, NDArray
 
-from ..pricing import FEATURE_LIMIT, Policy, row_width
+from ..pricing import FEATURE_LIMIT, Action, Policy, row_width
 from .levels import action_levels
 from .market import Market
 from .state import MarketState, Outcome
@@ -60,13 +60,14 @@ class Face:
         if price_levels < 2:
             raise ValueError(f"price_levels must be at least 2; got {price_levels}; ask for more")
         regular = market.catalogue.regular_price
-        self.market, self.product_wise, self.reward, self.reward_scale = market, product_wise, reward, reward_scale
+        self.market, self.product_wise, self.reward_scale = market, product_wise, reward_scale
+        self.reward: Reward = reward
         self.base_price = np.array(regular if base_price is None else base_price, dtype=np.float32)
         if self.base_price.shape != regular.shape:
             raise ValueError(
                 f"base_price must have one price a product, shape {regular.shape}; got {self.base_price.shape}; mend it"
             )
-        self.base = base
+        self.base, self.price_reach = base, price_reach
         around = self.base_price if base is None else None
         self.layout = market.spec.action_layout(around, reach=price_reach or np.inf)
         columns = 1 if product_wise else regular.size
@@ -143,6 +144,14 @@ class Face:
         chosen = np.asarray(actions).reshape(-1, len(self.levels))
         return np.stack([level[chosen[:, i]] for i, level in enumerate(self.levels)], axis=1)
 
+    def chosen(self, raw: NDArray[np.float32]) -> NDArray:
+        """(rows, columns) of the action space that come nearest to raw numbers: the inverse of `raw`."""
+        if self.levels is None:
+            return raw
+        columns = raw.reshape(-1, len(self.levels))
+        near = [np.abs(columns[:, i, None] - level).argmin(axis=1) for i, level in enumerate(self.levels)]
+        return np.stack(near, axis=1).reshape(len(raw), -1)
+
     def step(self, actions: ArrayLike, *, rival_price: ArrayLike | None = None) -> Outcome:
         """One period under actions of the action space, (rows, …), with the charges that product-wise credit needs.
 
@@ -150,11 +159,27 @@ class Face:
         """
         flat = self.raw(actions).reshape(self.market.num_markets, -1)
         period = self.market.state.period
-        base_price = self.base_price if self.base is None else self.base.act(self.market.view).price
-        credit_price = self.base_price if self.product_wise else None
         outcome = self.market.step_raw(
-            flat, self.layout, base_price, credit_price=credit_price, rival_price=rival_price
+            flat, self.layout, self.base_now, credit_price=self._credit_price, rival_price=rival_price
         )
+        return self._seen(outcome, period)
+
+    def follow(self, action: Action) -> Outcome:
+        """One period under a policy's own action, which a learner watches; the rest is as in `step`."""
+        period = self.market.state.period
+        return self._seen(self.market.step(action, credit_price=self._credit_price), period)
+
+    @property
+    def base_now(self) -> NDArray[np.float32]:
+        """What a raw price of zero means in this period: (N,), or (E, N) where a policy moves it."""
+        return self.base_price if self.base is None else self.base.act(self.market.view).price
+
+    @property
+    def _credit_price(self) -> NDArray[np.float32] | None:
+        return self.base_price if self.product_wise else None
+
+    def _seen(self, outcome: Outcome, period: NDArray[np.int64]) -> Outcome:
+        """Note what the period, which was this one, brought."""
         if self._window is not None:
             self._window = np.concatenate([self._window[:, 1:], self._present()[:, None]], axis=1)
         if self._rates is not None:

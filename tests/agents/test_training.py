@@ -103,6 +103,10 @@ def test_nothing_that_training_writes_is_a_pickle(tmp_path):
         ({"device": "tpu"}, "device must be auto, cpu or cuda; got 'tpu'"),
         ({"settings": {"learningrate": 1}}, "learningrate is no training setting here; did you mean 'learning_rate'"),
         ({"settings": {"reward": "sum"}}, "reward must be one of drawn, expected, conversion-difference"),
+        (
+            {"settings": {"reward": "conversion-difference"}},
+            "needs a gamma below 1, or only the last period counts; got 1",
+        ),
         ({"settings": {"num_envs": 0}}, "num_envs must be at least 1; got 0"),
     ],
 )

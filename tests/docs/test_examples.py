@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "CONTRIBUTING.md", "docs/guide.md", "docs/competition.md", "docs/market.md", "docs/tuning.md")
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/guide.md",
+    "docs/competition.md",
+    "docs/market.md",
+    "docs/starting_from_data.md",
+    "docs/tuning.md",
+)
 
 
 @pytest.mark.parametrize("page", PAGES)

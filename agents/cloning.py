@@ -1,0 +1,197 @@
+"""Behaviour cloning: a policy starts by imitating a teacher, and its critic by knowing what followed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sb3_contrib.common.utils import quantile_huber_loss
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
+from torch.nn.functional import cross_entropy, mse_loss
+
+from ..envs import Face, MarketVecEnv
+from ..pricing import Policy
+from .actor import Actor, RecurrentActor, actor_of
+from .algorithms import Algorithm
+from .logs import LoggedData, record, training_face
+from .settings import Settings
+
+_DISTURBANCE = 0.3  # of raw numbers, whose range is 2
+_BATCHES, _LARGEST_BATCH = 50, 4096
+_RATE = 3e-3
+_MARGIN = 0.2  # rewards are of order one
+
+
+class Samples(NamedTuple):
+    """Logged rows as tensors, samples first: periods of a row, or for recurrent policies whole episodes, (samples, T, …).
+
+    features: (…, F). advice, actions: (…, A), in the action space. returns: (…,).
+    """
+
+    features: torch.Tensor
+    advice: torch.Tensor
+    actions: torch.Tensor
+    returns: torch.Tensor
+
+    @classmethod
+    def of(cls, log: LoggedData, face: Face, discount: float, *, whole: bool, device: torch.device) -> Samples:
+        """From a log seen through this face. whole: keep episodes together."""
+
+        def tensor(part: NDArray) -> torch.Tensor:
+            by_row = np.moveaxis(part, 0, 1)
+            return torch.from_numpy(by_row if whole else by_row.reshape(-1, *part.shape[2:])).to(device)
+
+        advice, actions = (
+            face.chosen(part.reshape(-1, part.shape[-1])).reshape(*part.shape[:2], -1)
+            for part in (log.advice, log.actions)
+        )
+        return cls(tensor(log.features), tensor(advice), tensor(actions), tensor(log.returns(discount)))
+
+
+def clone_defaults(algo: Algorithm) -> dict[str, Any]:
+    """Settings with which an algorithm goes on from a teacher: no phase of random actions."""
+    if not algo.off_policy:
+        return {}
+    return {"learning_starts": 0} | ({"exploration_initial_eps": 0.1} if algo.decides == "discrete" else {})
+
+
+def clone(model: BaseAlgorithm, venv: MarketVecEnv, teacher: Policy, settings: Settings, seed: int) -> None:
+    """Set the model's weights so that its deterministic policy imitates the teacher.
+
+    The teacher runs `clone_episodes` episodes on customers of the training set, in half of which its actions are disturbed.
+    Actor: mean squared error on the raw columns that the teacher decides, or cross-entropy with the nearest level where
+    actions are discrete. Critic: the discounted rewards that followed. A Q-network is both: it learns what followed the
+    teacher's own choices, and holds the others a margin below (Hester et al. 2018, Deep Q-learning from Demonstrations,
+    equation 1). A replay buffer is filled with the transitions.
+    """
+    face, policy = venv.face, model.policy
+    # A replay buffer takes one row of all markets at a time.
+    enough = -(-venv.num_envs // face.rows_per_market)
+    watched = training_face(face, max(settings.clone_episodes, enough), seed)
+    log = record(watched, teacher, disturbance=_DISTURBANCE, seed=seed)
+    actor = actor_of(policy, face)
+    whole = isinstance(actor, RecurrentActor)
+    samples = Samples.of(log, face, cast(Any, model).gamma, whole=whole, device=model.device)
+    policy.set_training_mode(True)
+    loss = _loss(policy, actor, torch.from_numpy(np.flatnonzero(log.decided)))
+    fit(loss, policy.parameters(), samples, settings.clone_epochs, seed)
+    policy.set_training_mode(False)
+    for name in ("actor", "critic", "q_net", "quantile_net"):
+        target = getattr(policy, f"{name}_target", None)
+        if target is not None:
+            target.load_state_dict(getattr(policy, name).state_dict())
+    buffer = getattr(model, "replay_buffer", None)
+    if buffer is not None:
+        fill(buffer, log, face)
+
+
+def fit(
+    loss: Callable[[Any], torch.Tensor],
+    weights: Iterable[torch.nn.Parameter],
+    samples: Any,
+    epochs: int,
+    seed: int,
+) -> None:
+    """Minimise a loss over named tuples of tensors by Adam, at a rate that falls to nothing."""
+    optimiser = torch.optim.Adam(weights, lr=_RATE)
+    parts = list(batches(samples[0], epochs, seed))
+    falling = falling_rate(optimiser, len(parts))
+    for rows in parts:
+        optimiser.zero_grad()
+        loss(type(samples)(*(part[rows] for part in samples))).backward()
+        optimiser.step()
+        falling.step()
+
+
+def falling_rate(optimiser: torch.optim.Optimizer, updates: int) -> torch.optim.lr_scheduler.LRScheduler:
+    """Lets the learning rate fall to nothing along a cosine."""
+    return torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: 0.5 * (1 + math.cos(math.pi * i / updates)))
+
+
+def batches(rows: torch.Tensor, epochs: int, seed: int) -> Iterator[torch.Tensor]:
+    """Numbers of rows in random order, in about fifty batches an epoch: of 32 at least, or of whole episodes, (rows, T, F)."""
+    size = min(max(len(rows) // _BATCHES, 32 if rows.ndim == 2 else 1), _LARGEST_BATCH)
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(epochs):
+        yield from torch.randperm(len(rows), generator=generator).split(size)
+
+
+def fill(buffer: ReplayBuffer, log: LoggedData, face: Face) -> None:
+    """Put the logged transitions into a replay buffer, in whole sets of its rows; what fills none is left out."""
+    cut = [{"TimeLimit.truncated": not log.ends}] * buffer.n_envs
+    for first in range(0, log.money.shape[1] - buffer.n_envs + 1, buffer.n_envs):
+        rows = slice(first, first + buffer.n_envs)
+        for t in range(len(log.money)):
+            actions, done = face.chosen(log.actions[t, rows]), log.done[t, rows]
+            before, after = log.features[t, rows], log.next_features[t, rows]
+            buffer.add(before, after, actions, log.money[t, rows], done, cut if done[0] else [{}] * buffer.n_envs)
+
+
+def _loss(policy: BasePolicy, actor: Actor, decided: torch.Tensor) -> Callable[[Samples], torch.Tensor]:
+    """What imitation costs. Actor and critic share no weights, so that their losses can be added."""
+    if hasattr(policy, "q_net") or hasattr(policy, "quantile_net"):
+        return lambda s: _of_choices(policy, s)
+    critic = _of_value if isinstance(policy, ActorCriticPolicy) else _of_critic
+    return lambda s: _of_actor(actor, decided, s) + critic(policy, s)
+
+
+def _of_actor(actor: Actor, decided: torch.Tensor, samples: Samples) -> torch.Tensor:
+    numbers, advice = _numbers(actor, samples.features), samples.advice.flatten(0, -2)
+    if actor.counts is None:
+        return mse_loss(numbers[:, decided], advice[:, decided])
+    parts = torch.split(numbers, actor.counts, dim=1)
+    return torch.stack([cross_entropy(parts[i], advice[:, i]) for i in decided.tolist()]).sum()
+
+
+def _numbers(actor: Actor, features: torch.Tensor) -> torch.Tensor:
+    """(all rows, numbers) before anything is chosen; a recurrent actor reads (episodes, T, F) from their openings on."""
+    if not isinstance(actor, RecurrentActor):
+        return actor.layers(features)
+    read = actor.features(features.flatten(0, 1)).unflatten(0, features.shape[:2])
+    noted, _ = actor.lstm(read.transpose(0, 1))
+    return actor.layers(noted.transpose(0, 1).flatten(0, 1))
+
+
+def _of_value(policy: Any, samples: Samples) -> torch.Tensor:
+    """V(s) against what followed."""
+    rows, returns = samples.features, samples.returns.flatten()
+    if rows.ndim == 2:
+        return mse_loss(policy.predict_values(rows).flatten(), returns)
+    layers, _, units = policy.lstm_hidden_state_shape
+    opening = torch.zeros(layers, len(rows), units, device=rows.device)
+    # Row behind row, which is how SB3 cuts sequences apart; the states at the opening are zero already.
+    seen = rows.flatten(0, 1)
+    starts = torch.zeros(len(seen), device=rows.device)
+    return mse_loss(policy.predict_values(seen, (opening, opening), starts).flatten(), returns)
+
+
+def _of_critic(policy: Any, samples: Samples) -> torch.Tensor:
+    """Q(s, a) of what was done against what followed."""
+    found, returns = policy.critic(samples.features, samples.actions), samples.returns[:, None]
+    if isinstance(found, torch.Tensor):  # quantiles
+        return quantile_huber_loss(found, returns[:, None], sum_over_quantiles=False)
+    return torch.stack([mse_loss(each, returns) for each in found]).sum()
+
+
+def _of_choices(policy: Any, samples: Samples) -> torch.Tensor:
+    """Q of the teacher's choice against what followed it, and the others' a margin below."""
+    if hasattr(policy, "quantile_net"):
+        quantiles = policy.quantile_net(samples.features)
+    else:
+        quantiles = policy.q_net(samples.features)[:, None]
+    values = quantiles.mean(dim=1)
+    own = values.gather(1, samples.advice)
+    margin = torch.full_like(values, _MARGIN).scatter(1, samples.advice, 0.0)
+    below = ((values + margin).amax(dim=1, keepdim=True) - own).mean()
+    followed = (samples.actions == samples.advice).flatten()
+    of_own = quantiles.gather(2, samples.advice[:, None].expand(-1, quantiles.shape[1], -1))[followed, :, 0]
+    returns = samples.returns[followed, None]
+    if not len(returns):
+        return below
+    return below + (quantile_huber_loss(of_own, returns) if quantiles.shape[1] > 1 else mse_loss(of_own, returns))

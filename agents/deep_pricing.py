@@ -1,0 +1,174 @@
+"""Supervised deep pricing: demand learned from a log, and a price network that maximises the money it predicts.
+
+Price p = f(x, y, z, w) and demand d = g(x, y, z, w, p), networks over the features that a learner sees. f looks one period
+ahead, greedily: what a sale takes from later periods, it does not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from stable_baselines3.common.policies import BasePolicy
+from torch.nn.functional import relu, softplus
+
+from ..envs import Face
+from ..pricing.layout import price_multiplier
+from .actor import actor_of
+from .cloning import fit
+from .logs import LoggedData
+from .networks import Features
+from .settings import Settings
+
+_KNOTS = 8
+_LEAST_VARIATION = 0.02
+_HELD_OUT = 5  # one in so many
+_OUTSIDE = 10.0
+
+
+class DemandNetwork(torch.nn.Module):
+    """Mean units of a row's P products, given its features and raw prices.
+
+    The logarithm falls in a product's own raw price (its log price), and the faster the higher the price: a concave piecewise
+    linear function whose slopes a network makes of the features. So do exponential, linear and logit demand; constant
+    elasticity is its limit. Other products' prices shift it by constant elasticities.
+    """
+
+    def __init__(self, face: Face, settings: Settings) -> None:
+        super().__init__()
+        self.products = 1 if face.product_wise else face.base_price.size
+        rnn_size = settings.rnn_size if settings.network == "rnn" else 0
+        self.features = Features(face.observation_space, settings.history, rnn_size)  # pyright: ignore[reportArgumentType]
+        widths = (self.features.features_dim, *settings.net_arch)
+        layers: list[torch.nn.Module] = []
+        for before, after in pairwise(widths):
+            layers += [torch.nn.Linear(before, after), torch.nn.ReLU()]
+        self.layers = torch.nn.Sequential(*layers, torch.nn.Linear(widths[-1], self.products * (1 + _KNOTS)))
+        self.cross = torch.nn.Parameter(torch.zeros(self.products, self.products))
+        self.knots: torch.Tensor
+        self.register_buffer("knots", torch.linspace(-1, 1, _KNOTS + 1)[:-1])
+
+    def forward(self, features: torch.Tensor, raw: torch.Tensor) -> torch.Tensor:
+        """(rows, P) logarithm of the mean units. raw: (rows, P) in [-1, 1]."""
+        numbers = self.layers(self.features(features)).reshape(len(raw), self.products, 1 + _KNOTS)
+        falls = (softplus(numbers[..., 1:]) * relu(raw[..., None] - self.knots)).sum(dim=-1)
+        others = self.cross * (1 - torch.eye(self.products))
+        return numbers[..., 0] - falls + raw @ others.T
+
+
+class Sales(NamedTuple):
+    """Rows of a log. features: (rows, F). raw: (rows, P) prices. units, base_price, unit_cost, low, high: (rows, P); the last
+    two bound the raw prices that the log has tried."""
+
+    features: torch.Tensor
+    raw: torch.Tensor
+    units: torch.Tensor
+    base_price: torch.Tensor
+    unit_cost: torch.Tensor
+    low: torch.Tensor
+    high: torch.Tensor
+
+
+def learn_prices(policy: BasePolicy, face: Face, log: LoggedData, settings: Settings, seed: int) -> dict[str, Any]:
+    """Set the weights of a deterministic policy to those of the price network; returns the fit's figures as facts.
+
+    Demand is fitted by Poisson likelihood on four fifths of the log's markets (of its periods where it has fewer than five)
+    and judged on the rest. Prices stay within the first and last percentile of those that the log has tried for a product; the
+    other columns of an action stay at nothing.
+
+    Raises ValueError where the log's prices hardly vary.
+    """
+    sales, held_out = _sales_of(log, face)
+    demand = DemandNetwork(face, settings)
+    if settings.normalise:
+        demand.features.normalise(log.features.reshape(-1, log.features.shape[-1]))
+
+    def surprise(s: Sales) -> torch.Tensor:
+        return -_likelihood(demand(s.features, s.raw), s.units).mean()
+
+    fit(surprise, demand.parameters(), _those(sales, ~held_out), settings.clone_epochs, seed)
+    demand.requires_grad_(False)
+    fit(_shortfall(policy, demand, sales, face), policy.parameters(), sales, settings.clone_epochs, seed + 1)
+    return _judge(demand, sales, held_out, face)
+
+
+def _shortfall(policy: BasePolicy, demand: DemandNetwork, sales: Sales, face: Face) -> Callable[[Sales], torch.Tensor]:
+    """What the price network minimises: predicted money, negative, and how far its actions stray from where they should stay."""
+    layers, price, logs = actor_of(policy, face).layers, _price_columns(face), face.layout.logs
+    other = torch.from_numpy(np.setdiff1d(np.arange(price.size * face.layout.size), price))
+    scale = (sales.units * sales.base_price).sum(dim=1).mean()
+
+    def loss(s: Sales) -> torch.Tensor:
+        raw = layers(s.features)
+        asked = raw[:, price]
+        inside = torch.minimum(torch.maximum(asked, s.low), s.high)
+        money = (s.base_price * price_multiplier(inside, *logs) - s.unit_cost) * demand(s.features, inside).exp()
+        stays = _OUTSIDE * (asked - inside).square().sum(dim=1).mean() + raw[:, other].square().sum(dim=1).mean()
+        return stays - money.sum(dim=1).mean() / scale
+
+    return loss
+
+
+def _sales_of(log: LoggedData, face: Face) -> tuple[Sales, torch.Tensor]:
+    """The log's rows, and which are held out."""
+    periods, rows, products = log.units.shape
+    raw = log.actions[..., _price_columns(face)]
+    by_product = raw.reshape(-1, face.base_price.size)
+    variation = float(np.log(price_multiplier(by_product, *face.layout.logs)).std(axis=0).mean())
+    if variation < _LEAST_VARIATION:
+        raise ValueError(
+            f"the prices of a log must vary by {_LEAST_VARIATION:.0%} or more to tell what they do to demand; got {variation:.1%} "
+            f"in that of {log.source}; log a policy that tries prices, such as random"
+        )
+    spec = face.market.spec
+    cost = spec.products.unit_cost if spec.market.objective == "profit" else np.zeros_like(face.base_price)
+    low, high = np.quantile(by_product, [0.01, 0.99], axis=0)
+    markets = rows // face.rows_per_market
+
+    def spread(facts: NDArray) -> torch.Tensor:
+        return torch.from_numpy(np.tile(facts, (periods * markets, 1)).reshape(-1, products).astype(np.float32))
+
+    held_out = np.zeros((periods, markets), dtype=bool)
+    if markets >= _HELD_OUT:
+        held_out[:, -(markets // _HELD_OUT) :] = True
+    else:
+        held_out[-max(1, periods // _HELD_OUT) :] = True
+    held_out = np.repeat(held_out, face.rows_per_market, axis=1)
+    flat = (
+        torch.from_numpy(part.reshape(-1, part.shape[-1]).astype(np.float32)) for part in (log.features, raw, log.units)
+    )
+    return Sales(*flat, *(spread(f) for f in (face.base_price, cost, low, high))), torch.from_numpy(
+        held_out.reshape(-1)
+    )
+
+
+def _price_columns(face: Face) -> NDArray[np.intp]:
+    """(P,) which raw columns of a row are prices."""
+    return np.arange(1 if face.product_wise else face.base_price.size) * face.layout.size
+
+
+def _those(sales: Sales, rows: torch.Tensor) -> Sales:
+    return Sales(*(part[rows] for part in sales))
+
+
+def _likelihood(log_mean: torch.Tensor, units: torch.Tensor) -> torch.Tensor:
+    """Poisson log likelihood."""
+    return units * log_mean - log_mean.exp() - torch.lgamma(units + 1)
+
+
+def _judge(demand: DemandNetwork, sales: Sales, held_out: torch.Tensor, face: Face) -> dict[str, Any]:
+    """Held-out log likelihood of a product-period, of the network and of each product's mean in the rest of the log."""
+    rest, judged = _those(sales, ~held_out), _those(sales, held_out)
+    products = face.base_price.size
+    mean = rest.units.reshape(-1, products).mean(dim=0).clamp(min=1e-6).log()
+    found = _likelihood(demand(judged.features, judged.raw), judged.units)
+    constant = _likelihood(mean, judged.units.reshape(-1, products))
+    return {
+        "rows": len(sales.units),
+        "held_out_log_likelihood": float(found.mean()),
+        "held_out_log_likelihood_of_means": float(constant.mean()),
+    }

@@ -1,0 +1,237 @@
+"""Logged data: what happened under a policy, or under the shop itself, as a learner sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..envs import Face, Market, Outcome, seed_for
+from ..pricing import (
+    Action,
+    ActionLayout,
+    MarketView,
+    Parts,
+    Policy,
+    action_from_parts,
+    feature_rows,
+    parts_from_action,
+)
+from ..scenarios import MarketSpec
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class LoggedData:
+    """Whole episodes of T periods in R rows, as a `Face` lays them out: a row has P products and A raw columns.
+
+    observations: (T + 1, R, F) features before each period, and behind the last. actions: (T, R, A) raw numbers in [-1, 1]
+    that decode to what was done: the price is that which was charged. advice: (T, R, A) what the policy proposed itself; as
+    `actions` but for guardrails and disturbances. decided: (A,) the columns on which the policy had a say. units: (T, R, P)
+    sold. money: (T, R) rewards. ends: whether the last period is a real end, not a cut. propensity: (T, R, P) the stated
+    probability (density per currency) of the price, None where the policy did not say. source: what was logged.
+    """
+
+    observations: Floats
+    actions: Floats
+    advice: Floats
+    decided: NDArray[np.bool_]
+    units: Floats
+    money: Floats
+    ends: bool
+    propensity: Floats | None
+    source: str
+
+    @property
+    def features(self) -> Floats:
+        """(T, R, F) what was seen before each period."""
+        return self.observations[:-1]
+
+    @property
+    def next_features(self) -> Floats:
+        """(T, R, F) what was seen behind each period."""
+        return self.observations[1:]
+
+    @property
+    def done(self) -> NDArray[np.bool_]:
+        """(T, R) whether the episode was over behind the period."""
+        last = np.zeros(self.money.shape, dtype=bool)
+        last[-1] = True
+        return last
+
+    def returns(self, discount: float) -> Floats:
+        """(T, R) discounted sum of the money from each period on.
+
+        Where the episodes are cut, what follows is taken for the mean period's money for ever; without a discount for nothing.
+        """
+        goes_on = not self.ends and discount < 1
+        after = np.full(self.money.shape[1], self.money.mean() / (1 - discount) if goes_on else 0.0, dtype=np.float64)
+        found = np.empty_like(self.money)
+        for t in range(len(found) - 1, -1, -1):
+            after = found[t] = self.money[t] + discount * after
+        return found
+
+
+def training_face(face: Face, markets: int, seed: int) -> Face:
+    """The same look, at the beginning of other markets of the scenario, with customers of the training set."""
+    return Face(
+        Market(face.market.spec, num_markets=markets, seed=seed_for("training", seed)),
+        product_wise=face.product_wise,
+        reward=face.reward,
+        base_price=face.base_price,
+        base=face.base,
+        price_reach=face.price_reach,
+        reward_scale=face.reward_scale,
+        history=face.history,
+    )
+
+
+def record(face: Face, policy: Policy, *, disturbance: float = 0.0, seed: int = 0) -> LoggedData:
+    """One episode of every market under a policy, seen through a face, which is reset before.
+
+    disturbance: mean deviation of Gaussian noise on the raw columns that the policy decides, in every second market, from
+    nothing in the first to twice as much in the last: the log then holds states that the policy alone would not reach, with
+    what it advises there (Laskey et al. 2017, DART: Noise Injection for Robust Imitation Learning). seed: fixes that noise.
+    """
+    generator, market, layout = np.random.default_rng(seed), face.market, face.layout
+    level = np.linspace(0, 2 * disturbance, market.num_markets, dtype=np.float32)
+    level = np.where(np.arange(market.num_markets) % 2 == 1, level, 0)[:, None, None]
+    face.reset()
+    seen, steps, decided = [face.observe()], [], np.empty(0, dtype=bool)
+    for _ in range(market.spec.market.horizon_periods):
+        view, base = market.view, face.base_now
+        action = policy.act(view)
+        advice, decided = _raw(face, action, base), _decided(layout, action)
+        if disturbance:
+            noise = generator.standard_normal(advice.shape, dtype=np.float32)
+            raw = np.clip(advice + level * noise * decided, -1.0, 1.0)
+            action = _only(action, action_from_parts(layout.decode(raw), base, view))
+        outcome = face.follow(action)
+        done = _raw(face, replace(action, price=outcome.list_price), base)
+        steps.append((done, advice, outcome, face.rewards(outcome)))
+        seen.append(face.observe())
+    return _log(face, seen, steps, decided, policy.name)
+
+
+def record_history(face: Face) -> LoggedData:
+    """What the shop itself charged and sold, of which a fitted market's spec keeps the record: one market's episode.
+
+    The record holds neither stock nor rivals: those are seen as they would be in the simulated market at these prices. The
+    money is the drawn one; product-wise a product is not charged for what it took from others.
+
+    Raises ValueError where the scenario has no record or the face pays conversion differences.
+    """
+    spec, past = face.market.spec, face.market.spec.history
+    if past is None:
+        raise ValueError(f"the shop's own record needs a scenario fitted on data; got {spec.name}; log a policy in it")
+    if face.reward == "conversion-difference":
+        raise ValueError(
+            "the shop's own record knows money; got reward conversion-difference; set reward to drawn or expected"
+        )
+    cost = spec.products.unit_cost if spec.market.objective == "profit" else 0.0
+    money = ((past.price - cost) * past.units).astype(np.float64)
+    rows = money if face.product_wise else money.sum(axis=1, keepdims=True)
+    views = _views_of_the_past(spec, training_face(face, 1, 0).market)
+    present = [feature_rows(view, product_wise=face.product_wise) for view in views]
+    raw = np.concatenate([_raw(face, _charged(spec, t), face.base_price)[None] for t in range(len(past.price))])
+    shape = (len(rows), rows.shape[1], -1)
+    return LoggedData(
+        observations=_windows(present, face.history),
+        actions=raw.reshape(shape),
+        advice=raw.reshape(shape),
+        decided=_row_of(face, _decided(face.layout, _charged(spec, 0))),
+        units=past.units.astype(np.float32).reshape(shape),
+        money=(rows * face.reward_scale).astype(np.float32),
+        ends=face.market.ends,
+        propensity=None,
+        source="history",
+    )
+
+
+def _charged(spec: MarketSpec, period: int) -> Action:
+    """What the shop did in a period, (1, N)."""
+    past = spec.history
+    assert past is not None, "the caller has checked that there is a history"
+    promotion = None if spec.promotion is None else past.promotion[period][None].astype(np.float32) - np.float32(0.5)
+    return Action(past.price[period][None].astype(np.float32), promotion=promotion)
+
+
+def _views_of_the_past(spec: MarketSpec, market: Market) -> list[MarketView]:
+    """T + 1 views of the market with the recorded prices and units in them."""
+    past = spec.history
+    assert past is not None, "the caller has checked that there is a history"
+    views = [market.view]
+    memory = 0.0 if spec.reference_price is None else spec.reference_price.memory
+    reference = market.view.reference_price
+    for t in range(len(past.price)):
+        action = _charged(spec, t)
+        market.step(action)
+        if spec.reference_price is not None:
+            reference = memory * reference + (1 - memory) * action.price
+        known = {
+            "list_price": action.price,
+            "last_units": past.units[t][None].astype(np.float32),
+            "reference_price": np.asarray(reference, dtype=np.float32),
+        }
+        views.append(replace(market.view, **known))
+    return views
+
+
+def _windows(present: list[Floats], history: int) -> Floats:
+    """(T + 1, R, history * F) from the rows of each period; before the first they repeat it."""
+    rows = np.stack([present[0]] * (history - 1) + present)
+    return np.concatenate([rows[i : i + len(present)] for i in range(history)], axis=-1)
+
+
+def _raw(face: Face, action: Action, base: Floats) -> Floats:
+    """(E, N, A) raw numbers of an action, around these base prices, (N,) or (E, N)."""
+    layout = face.layout
+    low, high = layout.low_multiplier * base, layout.high_multiplier * base
+    within = replace(action, price=np.clip(action.price, low, high))
+    return layout.encode(parts_from_action(within, base, face.market.catalogue))
+
+
+def _decided(layout: ActionLayout, action: Action) -> NDArray[np.bool_]:
+    """(A,) the columns of a product on which the action says something."""
+    parts = Parts(True, action.discount, action.recommendation, action.promotion, action.order)
+    wide = {"discount": layout.num_segments, "recommendation": layout.num_segments}
+    return np.concatenate(
+        [np.full(wide.get(name, 1), getattr(parts, name) is not None, dtype=bool) for name in layout.names]
+    )
+
+
+def _only(asked: Action, decoded: Action) -> Action:
+    """The decoded action without the parts on which nobody asked for anything."""
+    silent = {
+        name: None for name in ("discount", "recommendation", "promotion", "order") if getattr(asked, name) is None
+    }
+    return replace(decoded, **silent)
+
+
+def _row_of(face: Face, decided: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return decided if face.product_wise else np.tile(decided, face.base_price.size)
+
+
+def _log(
+    face: Face,
+    seen: list[Floats],
+    steps: list[tuple[Floats, Floats, Outcome, Floats]],
+    decided: NDArray[np.bool_],
+    source: str,
+) -> LoggedData:
+    shape = (len(steps), face.num_rows, -1)
+    actions, advice, outcomes, money = zip(*steps, strict=True)
+    stated = [outcome.propensity for outcome in outcomes if outcome.propensity is not None]
+    return LoggedData(
+        observations=np.stack(seen),
+        actions=np.stack(actions).reshape(shape),
+        advice=np.stack(advice).reshape(shape),
+        decided=_row_of(face, decided),
+        units=np.stack([outcome.units for outcome in outcomes]).reshape(shape),
+        money=np.stack(money),
+        ends=face.market.ends,
+        propensity=np.stack(stated).reshape(shape) if stated else None,
+        source=source,
+    )

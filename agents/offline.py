@@ -1,0 +1,162 @@
+"""Learning from a log alone: supervised deep pricing and offline reinforcement learning, each gives a `Run`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.policies import BasePolicy
+
+from ..envs import Face, Market, rollout, seed_for
+from ..pricing import Policy
+from ..scenarios import MarketSpec, load_scenario
+from .actor import actor_of, learning_policy
+from .algorithms import Algorithm, algorithm, check_actions, make_policy
+from .base import base_of
+from .classical import best_fixed
+from .conservative import cql, td3_bc
+from .deep_pricing import learn_prices
+from .logs import LoggedData, record, record_history
+from .networks import Features, one_thread
+from .run import RUN_FILE, Run, load_run, made_with, open_folder, run_of, save_policy, save_result
+from .settings import Settings, settings_for
+
+Learner = Callable[[Any, Face, LoggedData, Settings, int], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class LogAlgorithm:
+    """learn: sets a policy's weights by a log. network: the Stable-Baselines3 algorithm whose networks they are."""
+
+    learn: Learner
+    network: str
+
+
+LOG_ALGORITHMS = {
+    "deep-pricing": LogAlgorithm(learn_prices, "td3"),
+    "td3-bc": LogAlgorithm(td3_bc, "td3"),
+    "cql": LogAlgorithm(cql, "dqn"),
+}
+
+
+def learn_from_log(
+    scenario: MarketSpec | str | Path,
+    *,
+    algo: str,
+    log: Policy | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Run:
+    """Learn prices from a log, without trying any.
+
+    algo: a name of `LOG_ALGORITHMS`. log: a policy, of which `clone_episodes` episodes are logged in the market, with customers
+    of the training set; None for what the shop itself charged and sold, where the scenario was fitted on that. out, settings:
+    as for `train`. The market judges the result at the end and chooses nothing.
+
+    Raises ValueError for an unknown algorithm or setting, a market that it cannot decide, and a log that tells nothing.
+    """
+    if algo not in LOG_ALGORITHMS:
+        raise ValueError(f"algo must be one of {', '.join(LOG_ALGORITHMS)}; got {algo!r}; choose one of them")
+    started, spec, own = time.perf_counter(), load_scenario(scenario), LOG_ALGORITHMS[algo]
+    chosen = settings_for(spec, algo, settings)
+    base = algorithm(own.network)
+    face = _face(spec, chosen, seed)
+    check_actions(base, face)
+    identity = _identity(spec, algo, seed, chosen, log)
+    folder = None if out is None else Path(out)
+    if folder is not None and (folder / RUN_FILE).is_file() and open_folder(folder, spec, identity) == "finished":
+        return load_run(folder)
+    with one_thread():
+        policy, figures = _learned(own, base, face, log, chosen, seed)
+        judged = _judged(policy, face, chosen, seed)
+    best = judged | {"steps": figures["rows"] * chosen.clone_epochs}
+    facts = identity | {
+        "steps": best["steps"],
+        "base_price": face.base_price.tolist(),
+        "network": own.network,
+        "device": "cpu (a log is small)",
+        "weights": sum(p.numel() for p in actor_of(policy, face).parameters()),
+        "best": best,
+        "log_figures": figures,
+        "seconds": time.perf_counter() - started,
+    }
+    run = run_of(policy, face, facts | made_with(), [best])
+    if folder is not None:
+        open_folder(folder, spec, identity)
+        save_policy(folder, policy, best)
+        save_result(folder, run)
+    return run
+
+
+def _identity(spec: MarketSpec, algo: str, seed: int, settings: Settings, log: Policy | None) -> dict[str, Any]:
+    """What tells this run from another."""
+    return {
+        "scenario": spec.name,
+        "scenario_version": spec.version,
+        "algo": algo,
+        "seed": seed,
+        "settings": settings.to_dict(),
+        "log": "history" if log is None else log.name,
+    }
+
+
+def _face(spec: MarketSpec, settings: Settings, seed: int) -> Face:
+    """The markets that are logged, seen as the settings say."""
+    base_price, base = base_of(spec, settings.base_price, seed)
+    return Face(
+        Market(spec, num_markets=settings.clone_episodes, seed=seed_for("training", seed)),
+        product_wise=settings.product_wise,
+        reward=settings.reward,
+        base_price=base_price,
+        base=base,
+        price_reach=settings.price_reach,
+        history=settings.history,
+        actions=settings.actions,
+        price_levels=settings.price_levels,
+    )
+
+
+def _learned(
+    own: LogAlgorithm, base: Algorithm, face: Face, log: Policy | None, settings: Settings, seed: int
+) -> tuple[BasePolicy, dict[str, Any]]:
+    """The policy that a log taught, and the learner's figures."""
+    data = record_history(face) if log is None else record(face, log)
+    torch.manual_seed(seed)
+    policy = make_policy(base, face, settings)
+    if settings.normalise:
+        _normalise(policy, data)
+    policy.set_training_mode(True)
+    figures = own.learn(policy, face, data, settings, seed)
+    policy.set_training_mode(False)
+    return policy, figures
+
+
+def _normalise(policy: torch.nn.Module, log: LoggedData) -> None:
+    """Give the networks the mean and deviation of the logged features."""
+    for module in policy.modules():
+        if isinstance(module, Features):
+            module.normalise(log.features.reshape(-1, log.features.shape[-1]))
+
+
+def _judged(policy: Any, face: Face, settings: Settings, seed: int) -> dict[str, float]:
+    """Expected money an episode against the best fixed price, on the same customers of the validation set."""
+    spec = face.market.spec
+    learned = learning_policy(policy, face)
+    count, customers = settings.validation_episodes, seed_for("validation", seed)
+    own, fixed = (
+        rollout(spec, each, episodes=count, seed=customers, expected=True).objective
+        for each in (learned, best_fixed(spec, seed=seed))
+    )
+    gain = own - fixed
+    return {
+        "objective": float(own.mean()),
+        "best_fixed": float(fixed.mean()),
+        "gain": float(gain.mean()),
+        "gain_se": float(gain.std() / np.sqrt(count)),
+    }
