@@ -1,7 +1,7 @@
 """Learning and classical policies on the simulated market."""
 
 from .algorithms import ALGORITHMS
-from .classical import best_fixed, myopic
+from .classical import best_fixed, myopic, time_only
 from .league import League, league
 from .offline import LOG_ALGORITHMS, learn_from_log
 from .run import Run, load_run
@@ -20,5 +20,6 @@ __all__ = [
     "load_run",
     "myopic",
     "settings_for",
+    "time_only",
     "train",
 ]

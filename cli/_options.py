@@ -95,18 +95,18 @@ def comparison_table(document: dict[str, Any], currency: str) -> Table:
         caption=f"Objective: {document['objective']}. Brackets: 95% intervals, differences paired by customer.",
     )
     table.add_column("policy")
-    known = document["optimum"] is not None
-    optimum = ("share of optimum",) if known else ()
-    for heading in ("objective", *optimum, "against best fixed", "revenue", "average price", "price changes"):
+    limit = next((name for name in ("optimum", "bound") if document[name] is not None), None)
+    headings = () if limit is None else (f"share of {limit}",)
+    for heading in ("objective", *headings, "against best fixed", "revenue", "average price", "price changes"):
         table.add_column(heading, justify="right")
     for row in document["policies"]:
         exact = " exact" if row["method"].startswith("exact") else ""
-        share = (f"{row['share_of_optimum']:.2%}{exact}",) if known else ()
+        share = () if limit is None else (f"{row[f'share_of_{limit}']:.2%}{exact}",)
         table.add_row(
             escape(row["policy"]) + (" (constant)" if row["constant"] else ""),
-            _interval(row["objective"]),
+            interval(row["objective"]),
             *share,
-            _interval(row["vs_best_fixed"], sign="+"),
+            interval(row["vs_best_fixed"], sign="+"),
             f"{row['revenue']['mean']:,.2f}",
             f"{row['average_transaction_price']:.3f}",
             f"{row['price_changes']:.1f}",
@@ -114,7 +114,7 @@ def comparison_table(document: dict[str, Any], currency: str) -> Table:
     return table
 
 
-def _interval(estimate: dict[str, Any], sign: str = "") -> str:
+def interval(estimate: dict[str, Any], sign: str = "") -> str:
     """`12.3 [11.9, 12.7]`; one episode has no interval."""
     low, high = estimate["ci95"]
     bounds = "" if low is None else f" [{low:{sign},.2f}, {high:{sign},.2f}]"

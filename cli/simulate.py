@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ._options import emit, json_option, say, seed_option
 from ._policies import policy_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..envs import Outcome
+    from ..pricing import MarketView
 
 
 @click.command(name="simulate")
@@ -16,33 +22,35 @@ from ._policies import policy_of
 @click.option("--policy", required=True, metavar="P", help="Run folder, bundle or rule.")
 @click.option("--episodes", type=click.IntRange(min=1), default=1, show_default=True, help="Markets; each is a store.")
 @click.option("--out", "path", type=click.Path(path_type=Path), required=True, help="Sales table, .csv or .parquet.")
+@click.option(
+    "--log", type=click.Path(path_type=Path), help="Every decision, .csv or .parquet, for evaluate --from-log."
+)
 @seed_option
 @json_option
-def command(scenario: str, policy: str, episodes: int, path: Path, seed: int, as_json: bool) -> None:
-    """Run a policy in SCENARIO and write the sales it makes as a canonical sales table."""
+def command(scenario: str, policy: str, episodes: int, path: Path, log: Path | None, seed: int, as_json: bool) -> None:
+    """Run a policy in SCENARIO and write the sales it makes as a canonical sales table.
+
+    Where the policy draws its prices and says how probable they were (epsilon-greedy:EPSILON), the table holds that too.
+    """
     from ..envs import rollout, seed_for
-    from ..evaluation import SalesRecorder
+    from ..evaluation import LogRecorder, SalesRecorder
     from ..scenarios import load_scenario
 
-    if path.suffix not in (".csv", ".parquet"):
-        raise ValueError(f"--out must end in .csv or .parquet; got '{path}'; rename it")
+    _check(path, log)
     spec = load_scenario(scenario)
-    recorder = SalesRecorder(spec)
-    run = rollout(
-        spec,
-        policy_of(policy, spec, seed=seed),
-        episodes=episodes,
-        seed=seed_for("judging", seed),
-        watch=recorder,
-    )
+    recorder, decisions = SalesRecorder(spec), LogRecorder(spec)
+
+    def watch(view: MarketView, outcome: Outcome) -> None:
+        recorder(view, outcome)
+        if log is not None:
+            decisions(view, outcome)
+
+    chosen = policy_of(policy, spec, seed=seed)
+    run = rollout(spec, chosen, episodes=episodes, seed=seed_for("judging", seed), watch=watch)
     sales = recorder.sales()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    if path.suffix == ".csv":
-        sales.to_csv(temporary, index=False)
-    else:
-        sales.to_parquet(temporary, index=False)
-    temporary.replace(path)
+    _write(sales, path)
+    if log is not None:
+        _write(decisions.log().to_table(), log)
     figures: dict[str, Any] = {
         "scenario": spec.name,
         "policy": policy,
@@ -52,6 +60,7 @@ def command(scenario: str, policy: str, episodes: int, path: Path, seed: int, as
         "revenue": float(run.revenue.mean()),
         "average_transaction_price": run.average_transaction_price,
         "sales": str(path),
+        "log": None if log is None else str(log),
     }
     if as_json:
         emit(figures)
@@ -60,3 +69,20 @@ def command(scenario: str, policy: str, episodes: int, path: Path, seed: int, as
         f"{policy} in {spec.name}: {figures['units']:,.1f} units and {figures['revenue']:,.2f} {spec.market.currency} "
         f"an episode; {len(sales):,} sale rows in {path}."
     )
+
+
+def _check(path: Path, log: Path | None) -> None:
+    for option, file in (("--out", path), ("--log", log)):
+        if file is not None and file.suffix not in (".csv", ".parquet"):
+            raise ValueError(f"{option} must end in .csv or .parquet; got '{file}'; rename it")
+
+
+def _write(table: pd.DataFrame, path: Path) -> None:
+    """A table whole, or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    if path.suffix == ".csv":
+        table.to_csv(temporary, index=False)
+    else:
+        table.to_parquet(temporary, index=False)
+    temporary.replace(path)

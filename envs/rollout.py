@@ -22,7 +22,8 @@ class Episodes:
     """Totals of E episodes under one policy, and mean paths. E episodes, T periods, N products, K segments.
 
     revenue, profit, objective (discounted where the scenario discounts): (E,) currency an episode. units, lost: (E,).
-    price_changes: (E,) changes a product. at_bound, stockout: (E,) share of product-periods with the price at a bound
+    price_changes: (E,) changes a product. price_variance: (E,) of a product's list price over the periods, mean over products,
+    squared currency per unit. at_bound, stockout: (E,) share of product-periods with the price at a bound
     of the price rules, and with sales lost for lack of stock. price_path, paid_path, stock_path, units_path: (T, N)
     means over episodes. shown: (K, N) share of periods in which the slot of the segment showed the product.
     """
@@ -34,6 +35,7 @@ class Episodes:
     units: NDArray[np.float64]
     lost: NDArray[np.float64]
     price_changes: NDArray[np.float64]
+    price_variance: NDArray[np.float64]
     at_bound: NDArray[np.float64]
     stockout: NDArray[np.float64]
     price_path: NDArray[np.float64]
@@ -82,7 +84,7 @@ def rollout(
     return Episodes(policy=policy.name, **totals, **means)
 
 
-_TOTALS = ("revenue", "profit", "objective", "units", "lost", "price_changes", "at_bound", "stockout")
+_TOTALS = ("revenue", "profit", "objective", "units", "lost", "price_changes", "price_variance", "at_bound", "stockout")
 _MEANS = ("price_path", "paid_path", "stock_path", "units_path", "shown")
 
 
@@ -99,6 +101,7 @@ def _run(market: Market, policy: Policy, expected: bool, watch: Watch | None) ->
     sums = {name: np.zeros(market.num_markets) for name in _TOTALS}
     paths = {name: np.zeros((horizon, products)) for name in _MEANS[:-1]}
     shown = np.zeros((segments, products))
+    spread = np.zeros((2, market.num_markets, products))
     for t in range(horizon):
         view = market.view
         outcome = market.step(policy.act(view))
@@ -111,6 +114,9 @@ def _run(market: Market, policy: Policy, expected: bool, watch: Watch | None) ->
         price = outcome.list_price
         # A product's first price is set, not changed.
         sums["price_changes"] += (price != view.list_price).mean(axis=1) if t else 0.0
+        moved = price.astype(np.float64) - rules.low
+        spread[0] += moved
+        spread[1] += moved * moved
         sums["at_bound"] += ((price <= rules.low) | (price >= rules.high)).mean(axis=1) / horizon
         sums["stockout"] += (outcome.lost > 0).mean(axis=1) / horizon
         rows = (price, outcome.paid, np.where(np.isfinite(view.on_hand), view.on_hand, np.nan), outcome.units)
@@ -119,4 +125,6 @@ def _run(market: Market, policy: Policy, expected: bool, watch: Watch | None) ->
         for k in range(outcome.shown.shape[1]):
             hit = outcome.shown[:, k]
             shown[k] += np.bincount(hit[hit >= 0], minlength=products) / (horizon * market.num_markets)
+    # Prices are counted from the lowest, so that the difference of the squares loses no digits.
+    sums["price_variance"] = np.maximum(spread[1] / horizon - (spread[0] / horizon) ** 2, 0).mean(axis=1)
     return sums | paths | {"shown": shown}

@@ -5,28 +5,39 @@ from .collusion import CollusionAudit, Yardstick, audit, profit_gain, yardstick
 from .comparison import Comparison, Estimate, Row, evaluate
 from .fidelity import fidelity
 from .league import LeagueVerdict, judge_league
-from .optimum import Optimum, exact_value, solve
+from .logs import LogRecorder, PriceLog, read_log
+from .off_policy import OffPolicy, estimate_from_log
+from .optimum import Bound, Optimum, exact_value, solve, upper_bound
 from .policies import RULES, named_policy
 from .sales import SalesRecorder
+from .training_seeds import interquartile_mean
 
 __all__ = [
     "RULES",
+    "Bound",
     "CollusionAudit",
     "Comparison",
     "Estimate",
     "LeagueVerdict",
+    "LogRecorder",
+    "OffPolicy",
     "Optimum",
+    "PriceLog",
     "Row",
     "SalesRecorder",
     "Without",
     "Yardstick",
     "audit",
+    "estimate_from_log",
     "evaluate",
     "exact_value",
     "fidelity",
+    "interquartile_mean",
     "judge_league",
     "named_policy",
     "profit_gain",
+    "read_log",
     "solve",
+    "upper_bound",
     "yardstick",
 ]

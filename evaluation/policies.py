@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..agents import best_fixed, myopic
-from ..pricing import CostPlus, FixedPrice, Policy, PricePath, RandomPrice, competitor
+from ..agents import best_fixed, myopic, time_only
+from ..pricing import CostPlus, EpsilonGreedy, FixedPrice, Policy, PricePath, RandomPrice, ThompsonPrice, competitor
 from ..scenarios import MarketSpec
-from .optimum import solve
+from .optimum import best_path, certainty_equivalent, solve
 
 RULES = {
     "fixed:PRICE": "the same price for every product, in currency per unit",
@@ -17,11 +18,17 @@ RULES = {
     "cost-plus:RATE": "unit cost plus this fraction of it",
     "undercut:STEP": "the lowest rival price less a step (currency, or STEP%); also match, two-bound:LOW:HIGH:STEP",
     "myopic": "the true response known, the future and the stock ignored",
+    "time-only": "the best prices that follow the calendar alone: searched exactly, or tuned on customers of their own",
+    "certainty-equivalent": "the true response known, and the problem without luck solved again each period for the stock left",
+    "thompson": "learns demand price by price within the episode, with the stock in mind (Thompson sampling)",
+    "thompson-no-stock": "the same, blind to the stock",
+    "epsilon-greedy:EPSILON": "best-fixed, but a random step with this probability; a log of it can judge other policies",
     "optimum": "the exact optimum, where a solver reaches",
     "random": "log-uniform between the price bounds",
 }
 
 
+_STEPS = 10
 _AGAINST_RIVALS = ("undercut", "match", "two-bound", "edgeworth")
 
 
@@ -47,14 +54,50 @@ def named_policy(name: str, spec: MarketSpec, *, seed: int = 0) -> Policy:
         return competitor(name)
     if name == "myopic":
         return myopic(spec)
+    if kind == "epsilon-greedy":
+        return EpsilonGreedy(best_fixed(spec, seed=seed), price_steps(spec), _number(name, argument), seed=seed)
     if name == "random":
         return RandomPrice(rules.low, rules.high, seed=seed)
+    policy = _solved(name, spec, seed)
+    if policy is not None:
+        return policy
+    raise ValueError(f"policy must be a run folder, a bundle or one of {', '.join(RULES)}; got '{name}'; choose one")
+
+
+def _solved(name: str, spec: MarketSpec, seed: int) -> Policy | None:
+    """The policies that are solved for, or learn; None for another name."""
+    if name == "time-only":
+        return best_path(spec) or time_only(spec, seed=seed)
+    if name == "certainty-equivalent":
+        policy = certainty_equivalent(spec)
+        if policy is None:
+            raise ValueError(
+                f"policy {name} needs stock that is never replenished, of one product or of several under one logit "
+                f"segment; got {spec.name}; take myopic"
+            )
+        return policy
+    if name in ("thompson", "thompson-no-stock"):
+        single, mind_stock = spec.arrivals.process == "single", name == "thompson"
+        return ThompsonPrice(price_steps(spec), one_customer=single, mind_stock=mind_stock, seed=seed, name=name)
     if name == "optimum":
         optimum = solve(spec)
         if optimum is None:
             raise ValueError(f"policy optimum needs a market with an exact solver; got {spec.name}; leave it out")
         return optimum.policy
-    raise ValueError(f"policy must be a run folder, a bundle or one of {', '.join(RULES)}; got '{name}'; choose one")
+    return None
+
+
+def price_steps(spec: MarketSpec) -> NDArray[np.float64]:
+    """(K, N) prices to choose from: the ladder, or ten steps between the price bounds, each dearer by the same factor."""
+    low, high = spec.guardrails.low.astype(np.float64), spec.guardrails.high.astype(np.float64)
+    if spec.prices.price_ladder is not None:
+        steps = spec.prices.price_ladder.steps
+        inside = (steps >= low.min() * (1 - 1e-6)) & (steps <= high.max() * (1 + 1e-6))
+        return np.clip(steps[inside][:, None], low, high)
+    steps = low * (high / low) ** np.linspace(0, 1, _STEPS)[:, None]
+    return (
+        steps if spec.prices.tick is None else np.clip(np.round(steps / spec.prices.tick) * spec.prices.tick, low, high)
+    )
 
 
 def _number(name: str, argument: str) -> float:

@@ -16,7 +16,7 @@ class SalesRecorder:
     """Watches a `rollout` and keeps every sale: one row a market, period and product with units sold.
 
     Periods become weeks from the first day of the scenario's history, or the first Monday of 2001; each
-    market is a store.
+    market is a store. Where the policy states with which probability it chose a price, that is kept as `propensity`.
     """
 
     def __init__(self, spec: MarketSpec) -> None:
@@ -30,6 +30,7 @@ class SalesRecorder:
         market, product = np.nonzero(outcome.units > 0)
         names = np.array(self._spec.products.names)
         period = int(view.period[0])
+        stated = {} if outcome.propensity is None else {"propensity": outcome.propensity[market, product].astype(float)}
         self._parts.append(
             pd.DataFrame(
                 {
@@ -39,6 +40,7 @@ class SalesRecorder:
                     "price_paid": outcome.paid[market, product].astype(float),
                     "regular_price": view.catalogue.regular_price[product].astype(float),
                     "store": [f"market-{number}" for number in self._store + market],
+                    **stated,
                 }
             )
         )

@@ -17,8 +17,9 @@ from .guardrails import RULES, GuardedAction, Guardrails, TrailStep
 from .ladder import PriceLadder
 from .layout import ActionLayout, Parts
 from .network import Memory, NetworkPolicy, RememberingPolicy, action_from_parts, parts_from_action
-from .policy import Action, Policy
-from .rules import CostPlus, FixedPrice, PricePath, RandomPrice, StockTimePrice
+from .policy import Action, Policy, is_deterministic
+from .rules import CostPlus, EpsilonGreedy, FixedPrice, PricePath, RandomPrice, StockTimePrice, order_up_to
+from .thompson import ThompsonPrice
 
 __all__ = [
     "FEATURE_LIMIT",
@@ -31,6 +32,7 @@ __all__ = [
     "ActionLayout",
     "Catalogue",
     "CostPlus",
+    "EpsilonGreedy",
     "FixedPrice",
     "GuardedAction",
     "Guardrails",
@@ -45,11 +47,14 @@ __all__ = [
     "RandomPrice",
     "RememberingPolicy",
     "StockTimePrice",
+    "ThompsonPrice",
     "TrailStep",
     "action_from_parts",
     "competitor",
     "feature_names",
     "feature_rows",
+    "is_deterministic",
+    "order_up_to",
     "parts_from_action",
     "product_features",
     "row_width",

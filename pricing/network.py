@@ -100,7 +100,7 @@ class RememberingPolicy:
     base: Policy | None = None
     _notes: list[Memory] = field(default_factory=list, init=False, repr=False, compare=False)
 
-    remembers = True
+    deterministic = False
     """The view alone does not fix the action: such a policy has no exact value and answers no question out of turn."""
 
     def act(self, view: MarketView) -> Action:

@@ -33,7 +33,11 @@ class Action:
 
 @runtime_checkable
 class Policy(Protocol):
-    """Anything that sets prices. `act` must depend on the view alone, so that the same view gives the same action."""
+    """Anything that sets prices. `act` must depend on the view alone, so that the same view gives the same action.
+
+    The exception says so: a policy that draws its prices, or learns as it goes, has an attribute `deterministic` that is
+    False. It can be simulated, but has no exact value.
+    """
 
     @property
     def name(self) -> str:
@@ -43,3 +47,8 @@ class Policy(Protocol):
     def act(self, view: MarketView) -> Action:
         """Propose prices (and what else the scenario lets a policy decide) for every market in the view."""
         ...
+
+
+def is_deterministic(policy: Policy) -> bool:
+    """Whether the same view always gives the same action; true of every policy that does not say otherwise."""
+    return getattr(policy, "deterministic", True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .catalogue import MarketView
-from .policy import Action
+from .policy import Action, Policy
 
 
 def _spread(price: ArrayLike, view: MarketView) -> NDArray[np.float32]:
@@ -17,23 +18,26 @@ def _spread(price: ArrayLike, view: MarketView) -> NDArray[np.float32]:
     return np.broadcast_to(np.asarray(price, dtype=np.float32), shape)
 
 
+def order_up_to(base_stock: NDArray[np.float32] | None, view: MarketView) -> NDArray[np.float32] | None:
+    """What is missing to the base stock, (E, N) units; None where there is none."""
+    return None if base_stock is None else np.maximum(base_stock - view.on_hand - view.on_order, 0).astype(np.float32)
+
+
 @dataclass(frozen=True)
 class FixedPrice:
-    """The same prices in every period. `price`: scalar or (N,), currency per unit.
+    """The same prices in every period.
 
-    order_up_to: (N,) units on hand and on order that orders bring it up to (the base stock), None for no orders.
+    `price`: scalar or (N,), currency per unit. `base_stock`: (N,) units on hand plus on order after ordering, where
+    policies order; None for no orders.
     """
 
     price: NDArray[np.float32] | float
     name: str = "fixed"
-    order_up_to: NDArray[np.float32] | None = None
+    base_stock: NDArray[np.float32] | None = None
 
     def act(self, view: MarketView) -> Action:
-        """Propose the fixed prices, and what is missing to the base stock."""
-        order = None
-        if self.order_up_to is not None:
-            order = np.maximum(self.order_up_to - view.on_hand - view.on_order, 0).astype(np.float32)
-        return Action(_spread(self.price, view), order=order)
+        """Propose the fixed prices."""
+        return Action(_spread(self.price, view), order=order_up_to(self.base_stock, view))
 
 
 @dataclass(frozen=True)
@@ -56,24 +60,29 @@ class CostPlus:
 class PricePath:
     """Prices that follow the calendar and nothing else: a shop's history, or the best time-only path.
 
-    `path`: (T, N) currency per unit; periods beyond T keep the last row. `promotion`: (T, N) shares of stores, promoted
-    where above a half; None for no promotions.
+    `path`: (T, N) currency per unit, or (T, Z, N) by the regimes that policies see; periods beyond T keep the last row. `promotion`: (T, N) shares of stores, promoted
+    where above a half; None for no promotions. `base_stock`: as of `FixedPrice`.
     """
 
     path: NDArray[np.float32]
     promotion: NDArray[np.float32] | None = None
     name: str = "path"
+    base_stock: NDArray[np.float32] | None = None
 
     def act(self, view: MarketView) -> Action:
         """Propose the row of each market's period."""
         path = np.asarray(self.path, dtype=np.float32)
         row = np.minimum(view.period, len(path) - 1)
-        return Action(path[row], promotion=None if self.promotion is None else self.promotion[row] - np.float32(0.5))
+        promotion = None if self.promotion is None else self.promotion[row] - np.float32(0.5)
+        price = path[row] if path.ndim == 2 else path[row, 0 if view.regime is None else view.regime]
+        return Action(price, promotion=promotion, order=order_up_to(self.base_stock, view))
 
 
 @dataclass(frozen=True)
 class RandomPrice:
     """Log-uniform prices between `low` and `high` (scalar or (N,), currency per unit), the same in a rerun."""
+
+    deterministic: ClassVar[bool] = False
 
     low: NDArray[np.float32] | float
     high: NDArray[np.float32] | float
@@ -90,6 +99,33 @@ class RandomPrice:
         spread = np.maximum(high - low, 0)
         density = np.where(spread > 0, 1 / (price * np.where(spread > 0, spread, 1)), 1)
         return Action(price, propensity=density.astype(np.float32))
+
+
+class EpsilonGreedy:
+    """Explores: product by product, another policy's price, or with probability `epsilon` any step of a ladder, uniformly.
+
+    ladder: (K, N) currency per unit, rising. base: the policy; its price counts as the nearest step. States the probability
+    of the price that it proposes. A fresh object with the same seed makes the same draws.
+    """
+
+    deterministic: ClassVar[bool] = False
+
+    def __init__(self, base: Policy, ladder: NDArray[np.floating], epsilon: float, *, seed: int = 0) -> None:
+        if not 0 < epsilon <= 1:
+            raise ValueError(f"epsilon must lie in (0, 1]; got {epsilon:g}; 1 draws every price uniformly")
+        self.base, self.ladder, self.epsilon = base, np.asarray(ladder, dtype=np.float32).T, epsilon
+        self.name = f"epsilon-greedy:{epsilon:g}"
+        self._generator = np.random.default_rng(seed)
+
+    def act(self, view: MarketView) -> Action:
+        """Propose a draw, with its probability as propensity."""
+        usual = np.abs(self.ladder - self.base.act(view).price[..., None]).argmin(axis=2)
+        steps = self.ladder.shape[1]
+        explores = self._generator.random(usual.shape) < self.epsilon
+        chosen = np.where(explores, self._generator.integers(steps, size=usual.shape), usual)
+        chance = self.epsilon / steps + np.where(chosen == usual, 1 - self.epsilon, 0)
+        price = np.take_along_axis(self.ladder[None], chosen[..., None], axis=2)[..., 0]
+        return Action(price, propensity=chance.astype(np.float32))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ...pricing import MarketView, Policy
+from ...pricing import MarketView, Policy, is_deterministic
 from ...scenarios import MarketSpec
 from .chain import Decision, Period, States, TooManyStates, is_unlimited, sales_are_few
 from .problem import Costs, is_endless, sections_on, stock_settings
@@ -50,9 +50,9 @@ def exact_value(spec: MarketSpec, policy: Policy, *, states: int = 200_000) -> f
     """The expected money of a deterministic policy's episode, or None where it cannot be had exactly.
 
     Discounted, and without an end where the market goes on after the episode, as in `Optimum`. None for markets that
-    `covers` leaves out, for policies that reach more than `states` states, and for those that look back.
+    `covers` leaves out, for policies that draw, learn or look back, and for those that reach more than `states` states.
     """
-    if not covers(spec) or getattr(policy, "remembers", False):
+    if not (covers(spec) and is_deterministic(policy)):
         return None
     try:
         try:

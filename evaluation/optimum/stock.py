@@ -58,18 +58,18 @@ def solve(spec: MarketSpec) -> Optimum | None:
         return None
     prices, costs = price_grid(spec), Costs.of(spec)
     units = np.arange(int(spec.stock.initial_units[0]) + 1)
-    transition, opening = _chain(spec)
+    transition, opening = chain(spec)
 
     @functools.lru_cache(maxsize=1)
     def demand(period: int) -> list[Array]:
-        return [_demand(spec, period, prices, z) for z in range(opening.size)]
+        return [demand_at(spec, period, prices, z) for z in range(opening.size)]
 
     def step(period: int, future: Array) -> tuple[Array, Array]:
         """Best value and price of each regime and number of units, both (Z, S + 1)."""
         values, best = np.empty_like(future), np.empty_like(future)
         for z, (mass, ahead) in enumerate(zip(demand(period), transition @ future, strict=True)):
-            worth = _worth(costs, mass, prices, units, ahead)
-            best[z], values[z] = prices[worth.argmax(axis=0)], worth.max(axis=0)
+            money = worth(costs, mass, prices, units, ahead)
+            best[z], values[z] = prices[money.argmax(axis=0)], money.max(axis=0)
         return values, best
 
     last = np.tile(spec.stock.salvage_value[0] * units, (opening.size, 1))
@@ -77,20 +77,20 @@ def solve(spec: MarketSpec) -> Optimum | None:
     return Optimum(float(opening @ values[:, -1]), method_of(spec), StockTimePrice(np.array(table)))
 
 
-def _chain(spec: MarketSpec) -> tuple[Array, Array]:
+def chain(spec: MarketSpec) -> tuple[Array, Array]:
     """The regimes' transition matrix and opening probabilities; one regime where there are none."""
     if spec.regimes is None:
         return np.ones((1, 1)), np.ones(1)
     return spec.regimes.transition, spec.regimes.initial
 
 
-def _demand(spec: MarketSpec, period: int, prices: Array, regime: int) -> Array:
+def demand_at(spec: MarketSpec, period: int, prices: Array, regime: int) -> Array:
     """(P, D + 1) probability of each demand at each price."""
     units = expected_units(spec, period, prices[:, None], regime=np.full(prices.size, regime))
     return demand_mass(spec, units.sum(axis=(1, 2)))
 
 
-def _worth(costs: Costs, mass: Array, prices: Array, units: Units, ahead: Array) -> Array:
+def worth(costs: Costs, mass: Array, prices: Array, units: Units, ahead: Array) -> Array:
     """(P, S + 1) money of a period and of what follows, by price and units on hand."""
     demand = np.arange(mass.shape[1])[:, None]
     sold = np.minimum(demand, units)
@@ -98,9 +98,9 @@ def _worth(costs: Costs, mass: Array, prices: Array, units: Units, ahead: Array)
     # Nobody chooses a product that is sold out, so nobody is turned away.
     lost = np.where(units > 0, demand - sold, 0)
     rest = ahead[left] - costs.holding[0] * left - costs.lost[0] * lost
-    worth = (prices - costs.sold[0])[:, None] * (mass @ sold) + mass @ rest
-    worth[:, 0] = ahead[0]
-    return worth
+    money = (prices - costs.sold[0])[:, None] * (mass @ sold) + mass @ rest
+    money[:, 0] = ahead[0]
+    return money
 
 
 class ClosedForm(NamedTuple):

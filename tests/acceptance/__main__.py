@@ -14,6 +14,7 @@ from . import (  # noqa: F401  they register their checks
     demand_market,
     demand_response,
     discrimination,
+    evaluation,
     loop,
     market,
     recommending,

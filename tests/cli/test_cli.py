@@ -102,3 +102,18 @@ def test_fit_offers_every_forecaster():
     from repricer.forecasting import candidates
 
     assert _FORECASTERS[1:] == tuple(candidates())
+
+
+def test_a_log_judges_policies_without_simulation(tmp_path):
+    sales, log = str(tmp_path / "sales.csv"), str(tmp_path / "log.parquet")
+    simulate = ["simulate", "seen-segments", "--episodes", "600", "--out", sales]
+    assert document(*simulate, "--policy", "epsilon-greedy:1", "--log", log)["log"] == log
+    assert pd.read_csv(sales)["propensity"].to_numpy() == pytest.approx(0.1)
+    judged = ["evaluate", "seen-segments", "--from-log", log, "--policy", "optimum", "--policy", "fixed:6"]
+    rows = document(*judged)["policies"]
+    assert [row["policy"] for row in rows] == ["optimum", "fixed:6"]
+    assert set(rows[0]["estimates"]) == {"ips", "snips", "doubly_robust", "fitted_q"}
+    assert "effective sample" in run(*judged).stdout
+    run(*simulate, "--policy", "fixed:6", "--log", log)
+    (line,) = run(*judged, code=2).stderr.strip().splitlines()
+    assert line.startswith("repricer: log must state the propensity of every price")

@@ -11,6 +11,7 @@ PAGES = (
     "CONTRIBUTING.md",
     "docs/guide.md",
     "docs/competition.md",
+    "docs/evaluation.md",
     "docs/market.md",
     "docs/starting_from_data.md",
     "docs/tuning.md",

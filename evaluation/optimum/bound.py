@@ -1,0 +1,82 @@
+"""The fluid upper bound: no policy earns more, whatever it knows, in a market that no solver reaches.
+
+Every unit of stock is given a worth. What an episode earns is at most the stock at that worth and, period by period, what
+the customers bring above it at the prices that are best for that alone (Gallego and van Ryzin 1994, Optimal Dynamic Pricing
+of Inventories with Stochastic Demand over Finite Horizons, Management Science 40(8), section 2.4; Topaloglu 2009, Using
+Lagrangian Relaxation to Compute Capacity-Dependent Bid Prices in Network Revenue Management, Operations Research 57(3)). It
+holds at any worth; the lowest over all of them is the bound. What a section of the market could do at best is granted in
+full and for nothing: see `demand`. So the bound is close in plain markets, and lies high where much is granted.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize, minimize_scalar
+
+from ...scenarios import MarketSpec
+from .demand import Demand, demand_of
+from .problem import Array, Costs
+
+
+@dataclass(frozen=True)
+class Bound:
+    """An upper bound on the value of an episode (currency), and how it was found."""
+
+    value: float
+    method: str
+
+
+@functools.lru_cache(maxsize=16)
+def upper_bound(spec: MarketSpec) -> Bound | None:
+    """The fluid bound, or None where the choice model is one that it does not reach."""
+    demand = demand_of(spec)
+    if demand is None or (spec.stock.replenishment != "none" and (spec.stock.salvage_value > 0).any()):
+        return None
+    season = spec.stock.season_periods or spec.market.horizon_periods
+    last = spec.market.horizon_periods
+    value = sum(_season(spec, demand, first, min(first + season, last)) for first in range(0, last, season))
+    return Bound(value + _stock_paid_for(spec), "fluid bound")
+
+
+def _stock_paid_for(spec: MarketSpec) -> float:
+    """Units on hand at the start cost nothing where costs are due on orders; `demand` charges every unit sold."""
+    replenished = spec.stock.replenishment != "none" and spec.stock.shortage == "lost"
+    return float(Costs.of(spec).ordered @ np.floor(spec.stock.initial_units)) if replenished else 0.0
+
+
+def _season(spec: MarketSpec, demand: Demand, first: int, last: int) -> float:
+    """The bound of one selling season, periods [first, last), in money of the episode's start."""
+    stock = np.floor(spec.stock.initial_units)
+    limited = np.isfinite(stock) & (spec.stock.replenishment == "none") & (spec.stock.shortage == "lost")
+    nothing = np.zeros((last - first, stock.size))
+    if not limited.any():
+        return demand.money(nothing, first)[0]
+    factors = spec.market.discount_factor ** np.arange(first, last)
+    salvage, stock = (factors[-1] * spec.stock.salvage_value)[limited], stock[limited]
+    held = np.zeros((last - first, stock.size))
+    if spec.stock.spoilage.any() or spec.returns is not None or last < first + (spec.stock.season_periods or 0):
+        # What perishes is not held, and need not be disposed of.
+        salvage = np.maximum(salvage, 0)
+    else:
+        # A unit sold is not held from then on.
+        held = np.cumsum((factors[:, None] * Costs.of(spec).holding[limited])[::-1], axis=0)[::-1]
+    most = np.maximum(spec.guardrails.high.astype(np.float64)[limited] + held[0], salvage)
+
+    def dual(worth: Array) -> tuple[float, Array]:
+        everything = nothing.copy()
+        everything[:, limited] = worth - held
+        money, units = demand.money(everything, first)
+        return money + float((worth - held[0]) @ stock), stock - units[limited]
+
+    if stock.size == 1:
+        bounds = (float(salvage[0]), float(most[0]))
+        inside = minimize_scalar(
+            lambda w: dual(np.array([w]))[0], bounds=bounds, method="bounded", options={"xatol": 1e-9 * bounds[1]}
+        )
+        return min(float(inside.fun), *(dual(np.array([edge]))[0] for edge in bounds))
+    bounds = list(zip(salvage, most, strict=True))
+    found = minimize(dual, np.clip(0, salvage, most), jac=True, method="L-BFGS-B", bounds=bounds)
+    return float(found.fun)

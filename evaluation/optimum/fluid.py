@@ -1,0 +1,153 @@
+"""The certainty-equivalent policy: before each period, the fluid problem of what is left is solved again, the response known.
+
+In the fluid problem demand is its own mean. Stock then has one worth, the lowest at which the mean demand of all periods
+left, each at the price that is best at that worth, is no more than the stock. Maglaras and Meissner (2006), Dynamic Pricing
+Strategies for Multiproduct Revenue Management Problems, M&SOM 8(2), section 4 (the resolving heuristic). Prices are
+solved for as if any between the bounds could be charged; the guardrails round them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...envs import expected_units
+from ...pricing import Action, MarketView, Policy, StockTimePrice
+from ...scenarios import MarketSpec
+from . import several_stocks, stock
+from .logit import LogitCustomer
+from .problem import Array, Costs, is_endless, is_stationary
+
+_NAME = "certainty-equivalent"
+_PRICES = 2001
+_WORTHS = 801
+_TOLERANCE = 1e-9
+
+
+def certainty_equivalent(spec: MarketSpec) -> Policy | None:
+    """The policy, or None where stock is not the state: the myopic path is then certainty-equivalent, or nearly.
+
+    For one product whose stock is never replenished, and for several under one logit segment and one demand throughout.
+    """
+    if is_endless(spec):
+        return None
+    if stock.covers(spec):
+        return StockTimePrice(_OneProduct(spec).table(), name=_NAME)
+    if several_stocks.covers(spec) and is_stationary(spec) and spec.market.discount_factor == 1:
+        return FluidPrices(spec)
+    return None
+
+
+def opening_path(spec: MarketSpec) -> Array:
+    """(T,) the fluid prices at the opening of a market of one product that `stock` covers, which see no regime."""
+    return _OneProduct(spec).opening_path()
+
+
+class _OneProduct:
+    """Mean demand and best price by the worth of a unit."""
+
+    def __init__(self, spec: MarketSpec) -> None:
+        self.spec, self.periods = spec, int(spec.market.horizon_periods)
+        self.low, self.high = float(spec.guardrails.low[0]), float(spec.guardrails.high[0])
+        self.price, self.cost = np.linspace(self.low, self.high, _PRICES), Costs.of(spec).sold[0]
+        self.holding = Costs.of(spec).holding[0]
+        self.least = self._unsold()
+        self.worth = np.linspace(min(self.least.min(), 0.0), max(self.high, self.least.max()), _WORTHS)
+        self.transition, self.opening = stock.chain(spec)
+        kinds = 1 if is_stationary(spec) else self.periods
+        self.units = np.stack([self._units_of(t) for t in range(kinds)])  # (kinds, Z, P)
+
+    def _unsold(self) -> Array:
+        """(T,) what a unit in each period is worth that is never sold: its salvage value, less what it costs to hold."""
+        worth = np.empty(self.periods)
+        worth[-1] = self.spec.stock.salvage_value[0] - self.holding
+        for t in reversed(range(self.periods - 1)):
+            worth[t] = self.spec.market.discount_factor * worth[t + 1] - self.holding
+        return worth
+
+    def _units_of(self, period: int) -> Array:
+        rows, regimes = self.price[:, None], range(self.opening.size)
+        return np.stack([expected_units(self.spec, period, rows, regime=z).sum(axis=(1, 2)) for z in regimes])
+
+    def _kind(self, period: int) -> int:
+        return period if len(self.units) > 1 else 0
+
+    def best(self, units: Array, worth: Array) -> NDArray[np.intp]:
+        """(W,) index of the price that earns most above each worth of a unit (W,), at mean units (P,) of each price."""
+        return ((self.price - self.cost - worth[:, None]) * units).argmax(axis=1)
+
+    def _demand_at_best(self) -> Array:
+        """(kinds, Z, W) mean units at the best price for each worth."""
+        return np.stack([np.stack([row[self.best(row, self.worth)] for row in kind]) for kind in self.units])
+
+    def worth_of_stock(self) -> Array:
+        """(T, Z, S + 1) of a unit, in money of the period."""
+        stock_units, discount = np.arange(int(self.spec.stock.initial_units[0]) + 1), self.spec.market.discount_factor
+        now, regimes = self._demand_at_best(), range(self.opening.size)
+        table = np.empty((self.periods, self.opening.size, stock_units.size))
+        left = np.zeros((self.opening.size, self.worth.size))
+        for t in reversed(range(self.periods)):
+            # A unit that is worth this much now is worth more later: it was held, and money is discounted.
+            later = np.stack([np.interp((self.worth + self.holding) / discount, self.worth, row) for row in left])
+            left = now[self._kind(t)] + self.transition @ later
+            for z in regimes:
+                # Demand falls as the worth rises.
+                found = np.interp(stock_units, left[z, ::-1], self.worth[::-1])
+                table[t, z] = np.maximum(found, self.least[t])
+        return table
+
+    def table(self) -> Array:
+        """(T, Z, S + 1) prices."""
+        worth = self.worth_of_stock()
+        prices = np.empty_like(worth)
+        for t in range(self.periods):
+            for z, units in enumerate(self.units[self._kind(t)]):
+                prices[t, z] = self.price[self.best(units, worth[t, z])]
+        return prices
+
+    def opening_path(self) -> Array:
+        """See the function of this name."""
+        worth, chance = float(self.opening @ self.worth_of_stock()[0, :, -1]), self.opening
+        path = np.empty(self.periods)
+        for t in range(self.periods):
+            path[t] = self.price[self.best(chance @ self.units[self._kind(t)], np.array([worth]))[0]]
+            chance = chance @ self.transition
+            worth = (worth + self.holding) / self.spec.market.discount_factor
+        return path
+
+
+@dataclass(frozen=True)
+class FluidPrices:
+    """The fluid prices of several products of one logit segment, for the stock and the time that are left."""
+
+    spec: MarketSpec
+    name: str = _NAME
+
+    def act(self, view: MarketView) -> Action:
+        """Solve once for every different state in the view."""
+        periods_left = np.maximum(self.spec.market.horizon_periods - view.period, 1)
+        states = np.column_stack([periods_left, np.maximum(view.on_hand, 0)]).astype(np.float64)
+        states, index = np.unique(states, axis=0, return_inverse=True)
+        prices = self.solve(states[:, 1:], self.spec.arrivals.rate[0, 0] * states[:, 0])
+        return Action(prices.astype(np.float32)[index.reshape(-1)])
+
+    def solve(self, units: Array, customers: Array) -> Array:
+        """Prices (B, N) for units left (B, N) and customers still expected (B,).
+
+        The worth of each product rises while more is wanted than is left and falls, down to its salvage value, while less
+        is; by a step in the logarithm over the sensitivity, which is Newton's where the others stand still.
+        """
+        count = units.shape[1]
+        customer = LogitCustomer.of(self.spec, 0, np.arange(count))
+        cost, least = Costs.of(self.spec).sold, self.spec.stock.salvage_value
+        there, worth = units > 0, np.broadcast_to(least, units.shape)
+        while True:
+            prices, theta = customer.best_prices(cost + worth, there)
+            weight = np.where(there, np.exp(customer.quality - customer.sensitivity * prices), 0.0)
+            wanted = customers[:, None] * weight / (customer.outside + weight.sum(axis=1, keepdims=True))
+            gap = np.log(np.where(there, wanted, 1.0) / np.where(there, units, 1.0)) / customer.sensitivity
+            before, worth = worth, np.maximum(worth + gap, least)
+            if np.abs(worth - before).max() <= _TOLERANCE * (1 + theta.max()):
+                return prices

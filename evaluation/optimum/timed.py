@@ -1,0 +1,99 @@
+"""The best prices that follow the calendar and nothing else, where units on hand and a regime are the whole state.
+
+An open-loop problem: one price a period, whatever was sold. Given the prices before a period (which give the probabilities
+of its states) and after it (which give the worth of the states that follow), the best price of the period is exact; sweeps
+back through the season, each with the prices found so far, raise the value until nothing moves. That is coordinate ascent,
+from several starts: the best path that it finds, of which no single price can be bettered.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...envs import rollout
+from ...pricing import PricePath
+from ...scenarios import MarketSpec
+from . import fluid, reference, static, stock
+from .problem import Array, Costs, is_endless, is_stationary, price_grid
+
+_MOST_PRICES = 500
+_STARTS = 12
+
+
+def best_path(spec: MarketSpec) -> PricePath | None:
+    """The best time-only path of a market of one product with stock, or of one without anything random in its state.
+
+    None for every other market. Where no price can hang on luck, the optimum itself is a path.
+    """
+    for solver in (static, reference):
+        optimum = solver.solve(spec) if spec.prices.max_discount == 0 else None
+        if optimum is not None:
+            path = rollout(spec, optimum.policy, episodes=1, seed=0).price_path
+            return PricePath(path.astype(np.float32), name="time-only")
+    if not stock.covers(spec) or is_endless(spec):
+        return None
+    season = _Season(spec)
+    starts = [np.full(season.periods, i) for i in np.linspace(0, season.prices.size - 1, _STARTS).astype(int)]
+    fluid_prices = fluid.opening_path(spec)
+    starts.append(np.abs(season.prices - fluid_prices[:, None]).argmin(axis=1))
+    found = [season.ascend(start) for start in starts]
+    _, path = max(found, key=lambda pair: pair[0])
+    return PricePath(season.prices[path].astype(np.float32)[:, None], name="time-only")
+
+
+class _Season:
+    """The periods of a market that `stock` covers: demand at every price, and how states lead to states."""
+
+    def __init__(self, spec: MarketSpec) -> None:
+        self.spec, self.costs, self.periods = spec, Costs.of(spec), int(spec.market.horizon_periods)
+        self.prices = price_grid(spec, most=_MOST_PRICES)
+        self.units = np.arange(int(spec.stock.initial_units[0]) + 1)
+        self.transition, self.opening = stock.chain(spec)
+        self.alike = is_stationary(spec)
+
+    @functools.lru_cache(maxsize=128)  # noqa: B019  as many as a season has different periods, for a short-lived object
+    def _demand_of(self, period: int) -> list[Array]:
+        return [stock.demand_at(self.spec, period, self.prices, z) for z in range(self.opening.size)]
+
+    def demand(self, period: int) -> list[Array]:
+        """By regime, (P, D + 1) probability of each demand at each price."""
+        return self._demand_of(0 if self.alike else period)
+
+    def ascend(self, path: NDArray[np.intp]) -> tuple[float, NDArray[np.intp]]:
+        """Value and price indices (T,) of the path that no single price can better, from a path."""
+        discount, before = self.spec.market.discount_factor, -np.inf
+        while True:
+            reached, path = self._forward(path), path.copy()
+            values = np.tile(self.spec.stock.salvage_value[0] * self.units, (self.opening.size, 1))
+            for t in reversed(range(self.periods)):
+                ahead = self.transition @ (values * (discount if t < self.periods - 1 else 1.0))
+                money = [
+                    stock.worth(self.costs, mass, self.prices, self.units, row)
+                    for mass, row in zip(self.demand(t), ahead, strict=True)
+                ]
+                total = sum(table @ weight for table, weight in zip(money, reached[t], strict=True))
+                path[t] = np.argmax(total)
+                values = np.stack([table[path[t]] for table in money])
+            value = float(self.opening @ values[:, -1])
+            if value <= before * (1 + 1e-12):
+                return value, path
+            before = value
+
+    def _forward(self, path: NDArray[np.intp]) -> list[Array]:
+        """By period, (Z, S + 1) probability of each state under a path."""
+        now = np.zeros((self.opening.size, self.units.size))
+        now[:, -1] = self.opening
+        reached = []
+        for t, price in enumerate(path):
+            reached.append(now)
+            after = np.stack([self._sell(mass[price], row) for mass, row in zip(self.demand(t), now, strict=True)])
+            now = self.transition.T @ after
+        return reached
+
+    def _sell(self, mass: Array, weight: Array) -> Array:
+        """(S + 1,) probability of each number of units left, from those before and the probability of each demand."""
+        left = np.maximum(self.units - np.arange(mass.size)[:, None], 0)
+        return np.bincount(left.ravel(), (mass[:, None] * weight).ravel(), self.units.size).astype(np.float64)
