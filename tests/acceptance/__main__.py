@@ -7,6 +7,7 @@ import json
 import time
 
 from . import (  # noqa: F401  they register their checks
+    agents,
     competition,
     customers,
     demand_data,

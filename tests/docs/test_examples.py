@@ -14,6 +14,7 @@ PAGES = (
     "docs/evaluation.md",
     "docs/market.md",
     "docs/starting_from_data.md",
+    "docs/training.md",
     "docs/tuning.md",
 )
 
