@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..pricing import row_width
+from ..pricing import NetworkPolicy, row_width
 from . import golden
 from .bundle import SCHEMA_VERSION, load_bundle
 from .codec import Knowledge, catalogue_document, guardrails_document
@@ -37,6 +37,13 @@ def export(run: Run, out: str | os.PathLike[str], *, key: str | os.PathLike[str]
             raise BundleError(
                 f"the price service answers prices, discounts and slots; got a policy that also decides {part}; "
                 "train it on the scenario without them"
+            )
+    looks_back = not isinstance(run.policy, NetworkPolicy)
+    for there, what in ((looks_back, "looks back"), (run.base is not None, "multiplies the price of a rule")):
+        if there:
+            raise BundleError(
+                f"the price service answers from one period, by a network alone; got a policy that {what}; "
+                "train without that to export"
             )
     out = Path(out)
     check_target(out)

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import repricer
 import repricer.serving.exporting as exporting
 import torch
+from repricer.envs import Market
 from repricer.pricing import FEATURE_LIMIT, row_width
 from repricer.serving import Bundle, BundleError, export, load_bundle
 from repricer.serving.files import LIMITS, write_files
@@ -210,3 +212,27 @@ def test_another_user_may_read_it_where_the_umask_allows(quick: None, one_run, t
         os.umask(before)
     assert stat.S_IMODE(out.stat().st_mode) == 0o755
     assert {stat.S_IMODE(path.stat().st_mode) for path in out.iterdir()} == {0o644}
+
+
+@pytest.mark.parametrize(
+    ("scenario", "options", "words"),
+    [
+        ("stationary-logit", {"settings": {"history": 3}}, "looks back"),
+        ("stationary-logit", {"algo": "recurrent-ppo"}, "looks back"),
+        ("undercutter", {}, "multiplies the price of a rule"),
+    ],
+)
+def test_a_policy_that_one_period_and_a_network_do_not_fix_is_refused(tmp_path, scenario, options, words):
+    small = {"num_envs": 2, "validation_episodes": 2, "evaluations": 1}
+    run = repricer.train(scenario, **options | {"steps": 1, "settings": small | options.get("settings", {})})
+    with pytest.raises(BundleError, match=words):
+        repricer.export(run, tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.parametrize("algo", ["dqn", "sac"])
+def test_other_algorithms_are_exported_and_answer_alike(tmp_path, algo):
+    run = repricer.train("stationary-logit", algo=algo, steps=3000, settings={"validation_episodes": 8})
+    bundle = repricer.load_bundle(repricer.export(run, tmp_path / "bundle"))
+    view = Market(run.spec, num_markets=5).view
+    np.testing.assert_allclose(bundle.policy.act(view).price, run.policy.act(view).price, rtol=1e-5)
