@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from repricer.agents import load_run, settings_for, train
+from repricer.agents import ALGORITHMS, load_run, settings_for, train
 from repricer.agents.training import choose_device
 from repricer.envs import Market
 from repricer.evaluation import exact_value, solve
@@ -32,6 +32,15 @@ def test_same_seed_same_policy_and_another_seed_another():
     one, two, other = (train("stationary-logit", steps=STEPS, seed=s, settings=FAST) for s in (1, 1, 2))
     np.testing.assert_array_equal(weights(one), weights(two))
     assert not np.array_equal(weights(one), weights(other))
+
+
+@pytest.mark.parametrize("algo", sorted(set(ALGORITHMS) - {"ppo"}))
+def test_same_seed_same_policy_by_every_other_algorithm(algo):
+    small = {"num_envs": 8, "validation_episodes": 8, "evaluations": 2}
+    if ALGORITHMS[algo].off_policy:
+        small |= {"learning_starts": 200, "batch_size": 64}
+    one, two = (train("stationary-logit", algo=algo, steps=600, seed=1, settings=small) for _ in range(2))
+    np.testing.assert_array_equal(weights(one), weights(two))
 
 
 class Stop(Exception):

@@ -174,7 +174,7 @@ def test_charges_make_a_rows_reward_the_change_of_the_whole(shop):
 def test_wrong_options_get_one_line(shop):
     with pytest.raises(ValueError, match="num_markets must be at least 1; got 0"):
         Market(shop, num_markets=0)
-    with pytest.raises(ValueError, match="reward must be 'drawn' or 'expected'"):
+    with pytest.raises(ValueError, match="reward must be one of drawn, expected, conversion-difference"):
         make_sb3_env(shop, reward="mean")
     with pytest.raises(ValueError, match="base_price must have one price a product"):
         make_sb3_env(shop, base_price=np.ones(2))
