@@ -66,6 +66,7 @@ class Validation(BaseCallback):
         self.history, self.best, self._next = facts["history"], facts["best"], facts["next"]
         self.seconds_before, self._flat = facts["seconds"], facts["flat"]
         self._mark = tensors["mark"].numpy()
+        self.stopped = self._on_a_plateau
         self.best_weights = read_tensors(self._folder / POLICY_FILE)[0]
 
     def finish(self) -> None:
@@ -130,7 +131,11 @@ class Validation(BaseCallback):
             self._mark, self._flat = objective, 0
             return
         self._flat += 1
-        self.stopped = 0 < self._settings.patience <= self._flat
+        self.stopped = self._on_a_plateau
+
+    @property
+    def _on_a_plateau(self) -> bool:
+        return 0 < self._settings.patience <= self._flat
 
     def _log(self, row: dict[str, float]) -> None:
         for name in ("objective", "gain", "gain_se"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,13 +30,13 @@ class BatchVecEnv(VecEnv):
         """Keep the actions for `step_wait`."""
         self._actions = actions
 
+    @abstractmethod
     def arrays(self) -> dict[str, NDArray]:
         """All that changes from period to period, by name."""
-        raise NotImplementedError
 
+    @abstractmethod
     def put_back(self, arrays: Mapping[str, NDArray]) -> NDArray[np.float32]:
         """Go on from what `arrays` gave; returns the observation."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Nothing to release."""
