@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from repricer.agents.actor import network_policy
 from repricer.envs import catalogue_of
-from repricer.pricing import ActionLayout, row_width
+from repricer.pricing import ActionLayout, NetworkPolicy, RememberingPolicy, row_width
 from repricer.scenarios import MarketSpec, spec_from_table
 from repricer.serving import Bundle, export, load_bundle
 
@@ -25,8 +26,13 @@ class FakeRun:
     layout: ActionLayout
     base_price: np.ndarray
     product_wise: bool
+    base: None = None
     facts: dict[str, Any] = field(default_factory=lambda: {"algo": "ppo", "seed": 3, "steps": 1000})
     evaluation: dict[str, Any] | None = None
+
+    @property
+    def policy(self) -> NetworkPolicy | RememberingPolicy:
+        return network_policy(self.actor, self.layout, self.base_price, product_wise=self.product_wise, name="ppo:3")
 
 
 @pytest.fixture(scope="session")
