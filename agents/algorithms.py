@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 from sb3_contrib import QRDQN, TQC, RecurrentPPO
-from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
+from stable_baselines3 import A2C, DQN, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.policies import BasePolicy
 
 from ..envs import BatchVecEnv, Face
+from .fused import FusedPPO
 from .networks import policy_arguments, schedule
 from .settings import Settings
 
@@ -62,7 +63,7 @@ _GAUSSIAN = ("log_std_init",)
 ALGORITHMS = {
     each.name: each
     for each in (
-        Algorithm("ppo", PPO, "both", network=_GAUSSIAN),
+        Algorithm("ppo", FusedPPO, "both", network=_GAUSSIAN),
         Algorithm("a2c", A2C, "both", network=_GAUSSIAN),
         Algorithm(
             "recurrent-ppo",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 from gymnasium.spaces import Box
 from numpy.typing import NDArray
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from threadpoolctl import threadpool_limits
 
 from .settings import Settings
 
@@ -128,12 +129,14 @@ def schedule(kind: str, start: float) -> Callable[[float], float]:
     return lambda _: start
 
 
-class one_thread(nullcontext):
-    """Small networks run faster on one torch thread; the caller's number is put back afterwards."""
-
-    def __enter__(self) -> None:
-        self._before = torch.get_num_threads()
-        torch.set_num_threads(1)
-
-    def __exit__(self, *_: object) -> None:
-        torch.set_num_threads(self._before)
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Small networks run faster on one thread; the caller's numbers are put back afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        # The compiled update multiplies its matrices by a library of its own.
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(before)
