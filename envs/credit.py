@@ -1,6 +1,6 @@
-"""Credit in product-wise learning: what a product's price, discounts and slot took from the other products.
+"""Credit in product-wise learning: what a product's price, discounts, slot and promotion took from the other products.
 
-A row that is rewarded with its product's own money alone would undercut its neighbours and fight for every slot.
+A row that is rewarded with its product's own money alone would undercut its neighbours and fight for every slot and promotion.
 Charging it for what the others lost against a counterfactual gives it the difference reward (Wolpert and Tumer 2002,
 Optimal Payoff Functions for Members of Collectives): what is good for the row is then good for the market. The
 counterfactuals are one period long, in expected money, and leave stock limits aside; the logit has a closed form.
@@ -18,11 +18,12 @@ _ZERO = np.float32(0)
 
 
 @compiled
-def charge_products(plan, now, choice, credit_price, runner_up, charge):
+def charge_products(plan, now, choice, credit_price, runner_up, next_promoted, charge):
     """Add to the (N, E) currency to take off each product's own money.
 
     credit_price: (N,) list price of the counterfactual, without discount or promotion. runner_up: (K, E), who gets the
-    slot in the counterfactual, or (0, E).
+    slot in the counterfactual, or (0, E). next_promoted: (E,), who gets a promotion in the counterfactual, -1 for none, or
+    (0,).
     """
     p = plan.choice
     # Elsewhere a category has one product, nobody to take from; `cheapest` has no closed form and goes without.
@@ -53,23 +54,60 @@ def charge_products(plan, now, choice, credit_price, runner_up, charge):
                 margin[n, e] = (now.paid[k, n, e] if now.paid.shape[0] else now.price[n, e]) - cost
         if now.shown.shape[0]:
             charge_slots(p, k, now.shown[k], runner_up[k], weight, margin, customers, charge)
-        charge_prices(p.category, lifted, base, margin, customers, total, charge)
+        worth = worth_by_category(p.category, lifted, margin, total)
+        charge_prices(p.category, lifted, base, margin, customers, total, worth, charge)
+        if next_promoted.size:
+            lift = p.promotion[k]
+            charge_promotions(
+                p.category, lift, now.promoted, next_promoted, lifted, margin, customers, total, worth, charge
+            )
+    if next_promoted.size and plan.sections.profit:
+        spare_promotion_cost(plan.money.promotion_cost, now.promoted, next_promoted, charge)
 
 
 @compiled
-def charge_prices(category, weight, base, margin, customers, total, charge):
-    """Add what the others would have earned, and did not, had the product kept its base price."""
+def worth_by_category(category, weight, margin, total):
+    """(C, E) sum of weight times margin."""
     worth = np.zeros_like(total)
     for n in range(category.size):
         c = category[n]
         for e in range(total.shape[1]):
             worth[c, e] += weight[n, e] * margin[n, e]
+    return worth
+
+
+@compiled
+def charge_prices(category, weight, base, margin, customers, total, worth, charge):
+    """Add what the others would have earned, and did not, had the product kept its base price."""
     for n in range(category.size):
         c = category[n]
         for e in range(total.shape[1]):
             others = worth[c, e] - weight[n, e] * margin[n, e]
             without = total[c, e] - weight[n, e] + base[n, e]
             charge[n, e] += customers[c, e] * others * (1 / without - 1 / total[c, e])
+
+
+@compiled
+def charge_promotions(category, lift, promoted, next_promoted, weight, margin, customers, total, worth, charge):
+    """Add to each promoted product's charge what the market would gain of a segment were the next one promoted as well."""
+    for e in range(next_promoted.size):
+        j = next_promoted[e]
+        if j < 0:
+            continue
+        c, more = category[j], np.exp(lift[j]) - 1
+        after = (worth[c, e] + more * weight[j, e] * margin[j, e]) / (total[c, e] + more * weight[j, e])
+        forgone = customers[c, e] * (after - worth[c, e] / total[c, e])
+        for n in range(promoted.shape[0]):
+            charge[n, e] += promoted[n, e] * forgone
+
+
+@compiled
+def spare_promotion_cost(cost, promoted, next_promoted, charge):
+    """Take what the next product's promotion would have cost off the charge."""
+    for e in range(next_promoted.size):
+        if next_promoted[e] >= 0:
+            for n in range(promoted.shape[0]):
+                charge[n, e] -= promoted[n, e] * cost[next_promoted[e]]
 
 
 @compiled

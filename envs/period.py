@@ -18,7 +18,7 @@ from .credit import charge_products
 from .fastmath import compiled
 from .formulas import guard_discounts, guard_prices
 from .random import period_keys, poisson_lanes
-from .slots import choose_promoted, choose_shown
+from .slots import choose_promoted, choose_shown, next_to_promote
 from .state import (
     FLOW_ROWS,
     LIST_PRICE,
@@ -221,20 +221,21 @@ def run_period(plan, seed, clock, lanes, context, asked, counts, given, credit_p
     """
     keys = period_keys(seed, clock)
     shared, out = shared_rows(plan.sections, context), results_of(plan, table, trail, slots, offers)
-    now = open_period(plan, lanes, clock[REGIME], clock[PERIOD], shared, parts_of(asked, counts), given, out)
+    parts = parts_of(asked, counts)
+    now = open_period(plan, lanes, clock[REGIME], clock[PERIOD], shared, parts, given, out)
     wanted = (plan.sections.by_segment, credit_price.size > 0)
     scale = half_share(plan)
     first = chosen(plan.choice, part_of(now, now.rival_price, scale), *wanted)
     second = first
     if plan.rivals.within:
         second = chosen(plan.choice, part_of(now, out.rival_price, scale), *wanted)
-    finish_period(plan, keys, clock, lanes, shared, now, (first, second), credit_price, out)
+    finish_period(plan, keys, clock, lanes, shared, now, (first, second), credit_price, parts.promotion, out)
 
 
 @compiled
-def finish_period(plan, keys, clock, lanes, shared, now, halves, credit_price, out):
+def finish_period(plan, keys, clock, lanes, shared, now, halves, credit_price, promotion, out):
     """Sales, money, charges, and the state that opens the next period. halves: the choice of each; of the whole period
-    twice, where rivals do not answer within it."""
+    twice, where rivals do not answer within it. promotion: (1, N, E) scores, or (0, N, E)."""
     whole, parts = halves[0], 1
     if plan.rivals.within:
         whole, parts = together(halves[0], halves[1]), 2
@@ -250,8 +251,11 @@ def finish_period(plan, keys, clock, lanes, shared, now, halves, credit_price, o
     selling.settle(plan.money, keys, plan.choice.quality.shape[0], offered, wanted, out.money, out.flows)
     if credit_price.size:
         out.taken[:] = _ZERO
+        displaced = np.empty(0, np.int64)
+        if plan.sections.promotions and promotion.shape[0]:
+            displaced = next_to_promote(promotion[0], now.promoted)
         for i in range(parts):
-            charge_products(plan, now, halves[i], credit_price, out.runner_up, out.taken)
+            charge_products(plan, now, halves[i], credit_price, out.runner_up, displaced, out.taken)
     advance(plan, keys, clock, lanes, shared, now, whole, demand, ends, out)
 
 

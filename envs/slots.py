@@ -60,6 +60,18 @@ def choose_promoted(score, most, promoted):
 
 
 @compiled
+def next_to_promote(score, promoted):
+    """(E,) the product with the highest positive score of those that are not promoted, -1 for none; score: (N, E)."""
+    products, markets = score.shape
+    best, found = np.zeros(markets, score.dtype), np.full(markets, -1)
+    for n in range(products):
+        for e in range(markets):
+            if promoted[n, e] == _ZERO and score[n, e] > best[e]:
+                best[e], found[e] = score[n, e], n
+    return found
+
+
+@compiled
 def insert(value, best):
     """Put each market's value into its column of `best`, (M, E), which falls from row to row; the lowest drops out."""
     for i in range(best.shape[0]):

@@ -171,6 +171,26 @@ def test_a_slot_is_charged_what_it_takes_from_the_others(shop):
     np.testing.assert_allclose(outcome.charge[0], [charge, 0, 0], rtol=1e-4)
 
 
+def test_a_promotion_is_charged_what_it_takes_from_the_others(make_shop):
+    lift, cost = np.array([[0.7, 0.5, 0.2], [0.3, 0.9, 0.4]]), np.array([0.4, 0.1, 0.2])
+    spec = make_shop(promotion={"lift": lift, "cost": cost, "max_products": 1})
+    market, price = Market(spec, num_markets=2, seed=0), np.array([4.0, 5.0, 3.0])
+    scores = np.array([[0.9, 0.5, 0.1], [0.9, -0.5, 0.0]], np.float32)  # nobody waits for the second market's promotion
+    nobody = np.full((2, 3, 2), -1, np.float32)
+    action = Action(np.tile(price, (2, 1)).astype(np.float32), None, nobody, scores)
+    outcome = market.step(action, credit_price=price.astype(np.float32))
+
+    def profit(*promoted: int) -> np.ndarray:
+        on = np.isin(range(3), promoted)
+        units = expected_units(spec, 0, price, promoted=on)[0].sum(axis=0)
+        return units * (price - spec.products.unit_cost) - cost * on
+
+    nothing, first, both = profit(), profit(0), profit(0, 1)
+    cannibalised = (nothing - first)[1:].sum()
+    np.testing.assert_allclose(outcome.charge[0], [cannibalised + (both - first).sum(), 0, 0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(outcome.charge[1], [cannibalised, 0, 0], rtol=1e-4, atol=1e-5)
+
+
 def test_the_reference_price_is_exponentially_smoothed(shop):
     market = Market(shop, num_markets=1)
     for _ in range(2):
