@@ -8,6 +8,8 @@ import time
 
 from . import (  # noqa: F401  they register their checks
     agents,
+    agents_killed,
+    agents_markets,
     competition,
     customers,
     demand_data,

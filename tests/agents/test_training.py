@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -136,6 +138,42 @@ def test_a_diverged_policy_is_an_error_and_never_kept(tmp_path):
         train("stationary-logit", algo="td3", steps=4000, settings=settings, out=tmp_path / "run")
     with safe_open(tmp_path / "run" / "policy.safetensors", framework="np") as file:
         assert all(np.isfinite(file.get_tensor(name)).all() for name in file.keys())  # noqa: SIM118
+
+
+def test_a_full_disk_is_one_line_and_what_was_there_stays(tmp_path):
+    """A limit on the size of a file does what a full disk does: a write fails half way."""
+    command = ["train", "scarce", "--steps", "3000", "--out", str(tmp_path / "run")]
+    script = (
+        "import resource, sys; from repricer.cli import main;"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000)); main()"
+    )
+    full = subprocess.run([sys.executable, "-c", script, *command], capture_output=True, text=True)
+    assert full.returncode == 1
+    (line,) = full.stderr.strip().splitlines()
+    assert "could not be written" in line
+    assert "free some space" in line
+    left = {path.name for path in (tmp_path / "run").iterdir()}
+    assert "checkpoint.safetensors" not in left
+    assert not [name for name in left if "tmp" in name]
+    # With room again the same command ends in a run as if nothing had happened.
+    again = subprocess.run([sys.executable, "-m", "repricer.cli", *command, "--json"], capture_output=True, check=True)
+    assert json.loads(again.stdout)
+    weights = load_run(tmp_path / "run").actor.state_dict()
+    for name, weight in train("scarce", steps=3000).actor.state_dict().items():
+        assert torch.equal(weight, weights[name])
+
+
+def test_a_run_that_ended_early_is_finished(tmp_path):
+    options = {"steps": 50_000, "settings": {"patience": 1, "evaluations": 25, "learning_rate": 1e-30}}
+    run = train("scarce", out=tmp_path / "run", **options)
+    assert run.facts["stopped_early"]
+    assert len(run.history) == 2
+    # Killed between the early end and its result: the checkpoint is there, the result is not.
+    document = json.loads((tmp_path / "run" / "run.json").read_text())
+    (tmp_path / "run" / "run.json").write_text(json.dumps({"identity": document["identity"]}))
+    again = train("scarce", out=tmp_path / "run", **options)
+    assert again.facts["stopped_early"]
+    assert [row["steps"] for row in again.history] == [row["steps"] for row in run.history]
 
 
 def test_another_run_in_the_folder_is_refused(tmp_path):

@@ -1,0 +1,131 @@
+"""Agents where no optimum is known: what they earn beyond every fixed price, there, on unseen products and under stress."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import repricer
+from repricer.agents import best_fixed
+from repricer.envs import rollout, seed_for
+from repricer.evaluation.policies import named_policy
+from repricer.pricing import Policy
+from repricer.scenarios import STRESSES, MarketSpec, ScenarioError, load_scenario
+
+from .checks import check
+from .loop import REPRICER
+
+EPISODES = 500
+BUDGET = 2_000_000
+"""Rows that the demo learns from."""
+
+
+def earned(spec: MarketSpec, policy: Policy, known: MarketSpec | None = None) -> np.ndarray:
+    """(episodes,) expected objective on the judging customers."""
+    return rollout(spec, policy, episodes=EPISODES, seed=seed_for("judging"), expected=True, known=known).objective
+
+
+def paired(own: np.ndarray, other: np.ndarray) -> tuple[float, float]:
+    """(gain, lower end of its 95% interval), percent of the other's mean."""
+    gap, scale = own - other, 100 / abs(other.mean())
+    return float(gap.mean() * scale), float((gap.mean() - 1.96 * gap.std(ddof=1) / len(gap) ** 0.5) * scale)
+
+
+@functools.cache
+def fitted() -> MarketSpec:
+    """The demo's market."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [*REPRICER, "demo", "--out", f"{folder}/demo", "--steps", "1000", "--episodes", "10", "--json"]
+        subprocess.run(command, check=True, capture_output=True)
+        return load_scenario(Path(folder) / "demo" / "market")
+
+
+@functools.cache
+def rivals_of_the_demo() -> dict[str, np.ndarray]:
+    """What the prices that the shop could have set without learning earn."""
+    return {name: earned(fitted(), named_policy(name, fitted())) for name in ("best-fixed", "myopic", "historical")}
+
+
+def on_the_demo(algo: str) -> None:
+    @check("agents", f"demo's market, {algo}: least lower end of paired intervals over the rules", ">=", 0, "%")
+    def measure() -> float:
+        own = earned(fitted(), repricer.train(fitted(), algo=algo, steps=BUDGET).policy)
+        gains = {name: paired(own, other) for name, other in rivals_of_the_demo().items()}
+        said = ", ".join(f"{mean:+.2f}% over {name}" for name, (mean, _) in gains.items())
+        print(f"demo, {algo}: {said}", file=sys.stderr)
+        return min(low for _, low in gains.values())
+
+
+for _algo in ("ppo", "tqc"):
+    on_the_demo(_algo)
+
+
+@functools.cache
+def many(name: str, steps: int) -> repricer.Run:
+    return repricer.train(name, steps=steps)
+
+
+def above_fixed(name: str, steps: int) -> None:
+    @check("agents", f"{name}: gain over the best fixed price vector", ">=", 1.5, "%")
+    def gain() -> float:
+        run = many(name, steps)
+        return paired(earned(run.spec, run.policy), earned(run.spec, best_fixed(run.spec)))[0]
+
+    @check("agents", f"{name}: lowest gain at a checkpoint after the first that was above", ">=", 0, "%")
+    def lowest() -> float:
+        gains = [100 * row["gain"] / abs(row["best_fixed"]) for row in many(name, steps).history]
+        print(f"{name}: " + " ".join(f"{gain:+.2f}%" for gain in gains), file=sys.stderr)
+        above = next(i for i, gain in enumerate(gains) if gain > 0)
+        return min(gains[above:])
+
+
+above_fixed("bench-10", 600_000)
+above_fixed("catalogue:20:0", 1_000_000)
+
+
+@check("agents", "catalogue:20:0's policy, untouched, on 20 unseen products", ">=", 0, "%")
+def unseen() -> float:
+    other = load_scenario("catalogue:20:2")
+    return paired(earned(other, many("catalogue:20:0", 1_000_000).policy_for(other)), earned(other, best_fixed(other)))[
+        0
+    ]
+
+
+ROBUST = "stationary-logit"
+
+
+@functools.cache
+def losses(variants: int) -> dict[str, float]:
+    """Percent that a policy trained with so many variants loses on one trained in the stressed market itself, by stress."""
+    spec = load_scenario(ROBUST)
+    policy = repricer.train(spec, steps=300_000, settings={"variants": variants}).policy
+    found = {"nominal": spec}
+    for stress in STRESSES:
+        try:
+            found[stress] = load_scenario(f"{ROBUST}@{stress}")
+        except ScenarioError:
+            continue  # the stress does not apply to this market
+    return {name: -paired(earned(market, policy, known=spec), at_home(name))[0] for name, market in found.items()}
+
+
+@functools.cache
+def at_home(name: str) -> np.ndarray:
+    market = load_scenario(ROBUST if name == "nominal" else f"{ROBUST}@{name}")
+    return earned(market, named_policy("optimum", market))
+
+
+@check("agents", f"{ROBUST}: what randomised training costs on the nominal market", "<=", 1, "%")
+def cost_of_variants() -> float:
+    return losses(7)["nominal"] - losses(0)["nominal"]
+
+
+@check("agents", f"{ROBUST}: worst loss over the stresses, randomised over plain", "<=", 0.5, "of it")
+def worst_case() -> float:
+    for variants in (0, 7):
+        said = ", ".join(f"{name} {loss:.2f}%" for name, loss in losses(variants).items())
+        print(f"{ROBUST}, {variants} variants: {said}", file=sys.stderr)
+    return max(losses(7).values()) / max(losses(0).values())
