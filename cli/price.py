@@ -15,6 +15,7 @@ from ._options import emit, json_option, say, show
 
 if TYPE_CHECKING:
     from ..serving import Bundle, PriceAnswer
+    from ..serving.predictor import ProductPrice
 
 _FILE = click.Path(path_type=Path)
 
@@ -62,7 +63,7 @@ def _show(answer: PriceAnswer, bundle: Bundle) -> None:
         cells = (
             item.product,
             _number(item.proposed),
-            _number(item.price),
+            _price(item),
             ", ".join(f"{segment} {fraction:.1%}" for segment, fraction in item.discounts.items()),
             "\n".join(f"{step.rule}: {_number(step.before)} → {_number(step.after)}" for step in item.trail),
         )
@@ -72,6 +73,12 @@ def _show(answer: PriceAnswer, bundle: Bundle) -> None:
         say(f"shown to {segment}: {product or 'nothing'}")
     signer = "by the given key" if bundle.trust == "pinned" else "by its own key only: --public-key proves who made it"
     say(f"bundle {answer.bundle[:12]}, signed {signer}; {answer.milliseconds:.2f} ms")
+
+
+def _price(item: ProductPrice) -> str:
+    """The price, and what an announcement of a reduction must show beside it."""
+    prior = item.prior_lowest_price
+    return _number(item.price) if prior is None else f"{_number(item.price)} (lowest in 30 days {_number(prior)})"
 
 
 def _number(value: Any) -> str:

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from repricer.evaluation import solve
 from repricer.evaluation.plots import learning_plot
-from repricer.pricing import FIXED_FEATURES, MARKET_FEATURES, MOVING_FEATURES, SEGMENT_FEATURES
+from repricer.pricing import FIXED_FEATURES, MARKET_FEATURES, MOVING_FEATURES, RULES, SEGMENT_FEATURES
+from repricer.pricing.price_rules import HARD_RULES
 from repricer.scenarios import STRESSES, MarketSpec, load_scenario, registered, sections
 from repricer.scenarios.card import group
 
@@ -71,7 +72,10 @@ def _shape(key: Field) -> str:
         return " × ".join(key.metadata["shape"]) or whole
     if "flag" in key.metadata:
         return "switch"
-    return "names" if str(key.type).startswith("tuple") else "prices" if "Ladder" in str(key.type) else "word"
+    kind = str(key.type)
+    if kind.startswith("tuple"):
+        return "lists of names" if kind.startswith("tuple[tuple") else "names"
+    return "prices" if "Ladder" in kind else "fractions" if "Endings" in kind else "word"
 
 
 def _allowed(key: Field) -> str:
@@ -125,6 +129,12 @@ def scenarios_text() -> str:
     return "\n".join(f"**{kind.capitalize()}**\n\n{table(heads, rows)}" for kind, rows in kinds.items())
 
 
+def rules_text() -> str:
+    """The price rules in the order in which they act."""
+    rows = ((f"`{rule}`", "hard" if rule in HARD_RULES else "soft", why) for rule, why in RULES.items())
+    return table(("rule", "kind", "what it does"), rows)
+
+
 def stresses_text() -> str:
     """The stress tests."""
     return table(("stress", "what happens"), ((f"`{name}`", stress.meaning) for name, stress in STRESSES.items()))
@@ -133,6 +143,7 @@ def stresses_text() -> str:
 MARKET_PAGE = {
     "sections": sections_text,
     "features": features_text,
+    "rules": rules_text,
     "scenarios": scenarios_text,
     "stresses": stresses_text,
 }

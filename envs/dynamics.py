@@ -98,6 +98,8 @@ class Dynamics:
         lanes[ON_HAND] = np.floor(spec.stock.initial_units)[:, None]
         context = np.zeros((self.layout.rows, self.num_markets), np.float32)
         context[self.layout.loyalty] = 1.0
+        # The opening price has stood for as long as anybody looks back.
+        context[self.layout.past] = np.tile(opening, spec.guardrails.past_periods)[:, None]
         if spec.competitors is not None:
             context[self.layout.rival_price] = spec.competitors.regular_price[:, None]
         # No period of the episode: the opening has draws of its own.

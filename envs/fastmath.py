@@ -128,6 +128,11 @@ def _floor(x):
     return lambda x: np.floor(x)
 
 
+@overload(elementwise.integer)
+def _integer(x):
+    return lambda x: np.int64(x)
+
+
 @overload(elementwise.single)
 def _single(x):
     return lambda x: np.float32(x)

@@ -1,4 +1,4 @@
-"""The formulas of `pricing` compiled for many markets at once: decoding, guardrails, features.
+"""The formulas of `pricing` compiled for many markets at once: decoding and features. `guarding` has the price rules.
 
 `pricing` itself knows numpy alone; each loop here calls, for one product of one market, the very function that `pricing`
 calls on whole arrays. Arrays lie (…, N, E), rows for learners (E, …).
@@ -15,96 +15,18 @@ from numpy.typing import NDArray
 
 from ..pricing import FEATURE_LIMIT, MOVING_FEATURES
 from ..pricing.features import FeatureConstants, log_competitor, log_cover, log_surprise, log_units
-from ..pricing.guardrails import (
-    LADDER,
-    NO_GRID,
-    RULES,
-    TICK,
-    capped_discount,
-    discount_steps,
-    nearest_step,
-    on_ladder,
-    on_tick,
-    price_steps,
-)
 from ..pricing.layout import ActionLayout, price_multiplier
 from .choosing import add
 from .fastmath import compiled, inlined, logarithm
+from .guarding import changes
 from .random import BLOCK, empty_block, fill_block
 from .state import LAST_UNITS, LIST_PRICE, ON_HAND, PERIOD, PIPELINE, REFERENCE_PRICE, REGIME, shared_rows
 
-for _formula in (
-    price_multiplier,
-    nearest_step,
-    on_ladder,
-    on_tick,
-    price_steps,
-    capped_discount,
-    discount_steps,
-    log_units,
-    log_competitor,
-    log_cover,
-    log_surprise,
-):
+for _formula in (price_multiplier, log_units, log_competitor, log_cover, log_surprise):
     register_jitable(error_model="numpy")(_formula)
 
 _ZERO, _HALF, _ONE, _LIMIT = np.float32(0), np.float32(0.5), np.float32(1), np.float32(FEATURE_LIMIT)
-_BITS, _NONE = tuple(np.int32(1 << i) for i in range(len(RULES))), np.int32(0)
 _MOVING = len(MOVING_FEATURES)
-
-
-@compiled
-def guard_prices(proposed, in_force, rules, price, trail):
-    """Allowed prices, and which rules changed them."""
-    grid, steps, tick, change, margin_low = rules.grid
-    for n in range(price.shape[0]):
-        bounds = (rules.low[n], rules.high[n], margin_low[n])
-        # Named kinds, not a variable: the loop without a grid then has no branch and goes by SIMD.
-        if grid == LADDER:
-            _guard_row(LADDER, steps, tick, change, bounds, proposed[n], in_force[n], price[n], trail[n])
-        elif grid == TICK:
-            _guard_row(TICK, steps, tick, change, bounds, proposed[n], in_force[n], price[n], trail[n])
-        else:
-            _guard_row(NO_GRID, steps, tick, change, bounds, proposed[n], in_force[n], price[n], trail[n])
-
-
-@compiled
-def _guard_row(grid, steps, tick, change, bounds, proposed, in_force, price, trail):
-    """One product's prices, (E,)."""
-    low, high, margin_low = bounds
-    for e in range(price.size):
-        constants = (grid, steps, tick, change, margin_low)
-        proper, moved, snapped, margin, floored, final = price_steps(proposed[e], in_force[e], low, high, constants)
-        bits = _BITS[0] if proper != proposed[e] else _NONE
-        bits |= _BITS[1] if moved != proper else _NONE
-        bits |= _BITS[2] if snapped != moved else _NONE
-        bits |= _BITS[3] if margin != snapped else _NONE
-        bits |= _BITS[4] if floored != margin else _NONE
-        bits |= _BITS[5] if final != floored else _NONE
-        price[e] = final
-        trail[e] = bits
-
-
-@compiled
-def guard_discounts(proposed, price, rules, allowed, trail):
-    """Allowed discounts, and which rules changed them."""
-    segments, products, markets = proposed.shape
-    low, cap, spread, least = rules.low, rules.cap, rules.spread, np.empty(markets, proposed.dtype)
-    for n in range(products):
-        least[:] = cap
-        for k in range(segments):
-            for e in range(markets):
-                least[e] = min(least[e], capped_discount(proposed[k, n, e], cap))
-        for k in range(segments):
-            for e in range(markets):
-                before = proposed[k, n, e]
-                capped = capped_discount(before, cap)
-                near, final = discount_steps(capped, least[e], price[n, e], low[n], spread)
-                bits = _BITS[6] if capped != before else _NONE
-                bits |= _BITS[7] if near != capped else _NONE
-                bits |= _BITS[8] if final != near else _NONE
-                trail[n, e] |= bits
-                allowed[k, n, e] = final
 
 
 @functools.lru_cache(maxsize=32)
@@ -177,11 +99,13 @@ def observe(plan, clock, lanes, context, fixed):
     shared = shared_rows(plan.sections, context)
     loyalty = shared.loyalty if sight.loyal else shared.loyalty[:0]
     competitor = lowest_offers(plan.rivals.product, shared.rival_price, lanes.shape[1])
-    moving = _MOVING + int(sight.rivals) + sight.regimes + loyalty.shape[0]
+    moving = _MOVING + int(sight.rivals) + sight.regimes + loyalty.shape[0] + int(sight.window > 0)
     out = np.empty((markets, lanes.shape[1], moving + (tables.fixed.shape[1] if fixed else 0)), np.float32)
     observe_moving(clock[PERIOD], lanes, tables, out)
     if moving > _MOVING:
         observe_market(lanes[LIST_PRICE], competitor, clock[REGIME], sight.regimes, loyalty, out)
+    if sight.window:
+        observe_changes(lanes[LIST_PRICE], shared.past, sight.window, out, moving - 1)
     if fixed:
         for n in range(lanes.shape[1]):
             for i in range(tables.fixed.shape[1]):
@@ -330,6 +254,14 @@ def observe_market(price, competitor, regime, regimes, loyalty, out):
         for i in range(rows.shape[0]):
             for e in range(markets):
                 out[e, n, _MOVING + i] = rows[i, e]
+
+
+@compiled
+def observe_changes(price, past, window, out, column):
+    """Fill the column `recent_changes`."""
+    for n in range(price.shape[0]):
+        for e in range(price.shape[1]):
+            out[e, n, column] = np.float32(changes(price, past, window, n, e)) / np.float32(window - 1)
 
 
 @compiled

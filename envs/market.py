@@ -11,7 +11,8 @@ from ..pricing import Action, ActionLayout, MarketView
 from ..scenarios import MarketSpec, load_scenario
 from .dynamics import Decision, Dynamics
 from .expected import catalogue_of
-from .formulas import decode, decoding, guard_prices, observe
+from .formulas import decode, decoding, observe
+from .guarding import guard_prices
 from .rivals import Rivals
 from .state import LIST_PRICE, Floats, MarketState, Outcome
 
@@ -82,7 +83,13 @@ class Market:
     @property
     def view(self) -> MarketView:
         """What a policy sees now."""
-        s, catalogue = self.state, self.catalogue
+        s, catalogue, rules = self.state, self.catalogue, self.spec.guardrails
+        changes = lowest = None
+        if rules.change_window_periods is not None:
+            prices = s.latest_prices(rules.change_window_periods)
+            changes = (prices[1:] != prices[:-1]).sum(axis=0).T
+        if rules.prior_price_periods is not None:
+            lowest = s.latest_prices(rules.prior_price_periods).min(axis=0).T
         return MarketView(
             catalogue=catalogue,
             period=s.period,
@@ -94,6 +101,8 @@ class Market:
             competitor_price=self.rivals.seen(s).T if catalogue.rivals else None,
             regime=s.regime if catalogue.regimes else None,
             loyalty=s.loyalty if catalogue.loyal else None,
+            changes=changes,
+            lowest_price_30_days=lowest,
         )
 
     @property
@@ -186,8 +195,8 @@ class Market:
         in_force, constants = self.state.lanes[LIST_PRICE], self.dynamics.constants
         if not constants.rivals.within:
             return in_force
-        price = np.empty_like(proposed)
-        guard_prices(proposed, in_force, constants.rules, price, np.empty(price.shape, np.uint16))
+        price, past = np.empty_like(proposed), self.state.context[self.state.layout.past]
+        guard_prices(proposed, in_force, past, constants.rules, price, np.empty(price.shape, np.uint16))
         return price
 
     def money(self, outcome: Outcome, *, expected: bool = False) -> NDArray[np.float32]:
@@ -197,11 +206,13 @@ class Market:
 
 def _check_known(spec: MarketSpec, known: MarketSpec) -> None:
     """What policies are told of must fit what they decide, and all that they are told must be there to see."""
-    same = (spec.products.names, spec.arrivals.segments, spec.market.horizon_periods)
-    told = (known.products.names, known.arrivals.segments, known.market.horizon_periods)
+    same, told = (
+        (s.products.names, s.arrivals.segments, s.market.horizon_periods, s.prices.change_window_periods)
+        for s in (spec, known)
+    )
     if same != told:
         raise ValueError(
-            f"known must have the products, segments and periods of {spec.name}; got {known.name}, which differs; "
+            f"known must have the products, segments, periods and price rules of {spec.name}; got {known.name}, which differs; "
             "change demand, arrivals, stock or rivals only"
         )
     for part in ("competitors", "regimes", "loyalty"):

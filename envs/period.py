@@ -16,7 +16,7 @@ from .choice import Choice, Situation, room_for_choice
 from .choosing import choose
 from .credit import charge_products
 from .fastmath import compiled
-from .formulas import guard_discounts, guard_prices
+from .guarding import guard_discounts, guard_prices, remember
 from .random import period_keys, poisson_lanes
 from .slots import choose_promoted, choose_shown, next_to_promote
 from .state import (
@@ -98,7 +98,7 @@ def open_period(plan, lanes, regime, period, shared, parts, given, out):
     """What customers meet as the period opens: guarded prices, rivals' prices, orders, slots, promotions."""
     sections, stock = plan.sections, plan.stock
     old_price, paid = shared.rival_price, np.empty((sections.personal, *out.price.shape), np.float32)
-    guard_prices(parts.price, lanes[LIST_PRICE], plan.rules, out.price, out.trail)
+    guard_prices(parts.price, lanes[LIST_PRICE], shared.past, plan.rules, out.price, out.trail)
     pay(plan.rules, parts.discount, out.price, paid, out.trail)
     out.rival_price[:] = old_price
     ours = out.price if plan.rivals.within else lanes[LIST_PRICE]
@@ -305,6 +305,8 @@ def advance(plan, keys, clock, lanes, shared, now, whole, demand, ends, out):
     """The state that opens the next period."""
     segments, stock, shifts = plan.choice.quality.shape[0], plan.stock, plan.shifts
     clock[PERIOD] += 1
+    if shared.past.shape[0]:
+        remember(lanes[LIST_PRICE], shared.past)
     delivers, restart = stock.orders and not stock.immediate, ends if stock.season else ends[:0]
     closing = (clock[PERIOD], delivers, restart, shifts.memory, out.price, out.money, out.flows, lanes)
     stocking.close_period(plan.money, keys, segments, *closing)

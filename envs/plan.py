@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..pricing import competitor
 from ..pricing.features import feature_constants
-from ..pricing.guardrails import GridConstants
+from ..pricing.price_rules import StepConstants
 from ..scenarios import MarketSpec
 from .expected import catalogue_of
 from .fastmath import compiled
@@ -24,26 +24,48 @@ _OFF = np.empty(0, np.float32)
 
 
 class PriceRules(NamedTuple):
-    """Price rules as the loops want them: low, high: (N,) hard bounds; grid: the rest; cap and spread of discounts."""
+    """Price rules as the loops want them.
+
+    low, high: (N,) hard bounds of each product alone; steps: the rest of what `price_steps` needs. frozen: (N,) or (0,).
+    most_changes: within so many periods, the window; 0 for any number. line: the products of all lines, one line after the other;
+    opens: whether one is the smallest of its line; line_low, line_high: (N,) bounds that lines leave. paid_low: (N,) after a
+    discount; cap and spread of discounts.
+    """
 
     low: NDArray[np.float32]
     high: NDArray[np.float32]
-    grid: GridConstants
+    steps: StepConstants
+    frozen: NDArray[np.bool_]
+    most_changes: int
+    window: int
+    line: NDArray[np.int64]
+    opens: NDArray[np.bool_]
+    line_low: NDArray[np.float32]
+    line_high: NDArray[np.float32]
+    paid_low: NDArray[np.float32]
     cap: np.float32
     spread: np.float32
 
     @classmethod
     def of(cls, spec: MarketSpec) -> PriceRules:
         """From a spec."""
-        rules, single = spec.guardrails, np.float32
-        grid = rules.constants
-        grid = grid._replace(steps=np.array(grid.steps), margin_low=np.array(grid.margin_low))
+        rules, steps = spec.guardrails, spec.guardrails.constants
+        # A ladder's steps are read-only, which is another type to the compiler.
+        steps = steps._replace(steps=np.array(steps.steps))
         return cls(
-            np.array(rules.low),
-            np.array(rules.high),
-            grid,
-            single(rules.max_discount),
-            single(rules.max_segment_spread),
+            low=rules.own_low,
+            high=rules.own_high,
+            steps=steps,
+            frozen=np.empty(0, np.bool_) if rules.frozen is None else rules.frozen,
+            most_changes=rules.max_changes or 0,
+            window=rules.change_window_periods or 1,
+            line=np.array([n for line in rules.lines for n in line], np.int64),
+            opens=np.array([n == line[0] for line in rules.lines for n in line], np.bool_),
+            line_low=rules.low,
+            line_high=rules.high,
+            paid_low=rules.paid_low,
+            cap=np.float32(rules.max_discount),
+            spread=np.float32(rules.max_segment_spread),
         )
 
 
@@ -177,7 +199,7 @@ class Sections(NamedTuple):
     candidates: NDArray[np.bool_]
     default_score: NDArray[np.float32]
     profit: bool
-    ends: tuple[int, int, int, int, int, int]
+    ends: tuple[int, int, int, int, int, int, int]
 
     @classmethod
     def of(cls, spec: MarketSpec) -> Sections:
@@ -206,12 +228,14 @@ class Sections(NamedTuple):
 
 
 class Sight(NamedTuple):
-    """What features are made of: tables of the catalogue, and what of the market is seen. regimes: number seen."""
+    """What features are made of: tables of the catalogue, and what of the market is seen. regimes: number seen. window: of the
+    price changes that are counted, 0 for none."""
 
     tables: FeatureTables
     rivals: bool
     regimes: int
     loyal: bool
+    window: int
 
 
 class Constants(NamedTuple):
@@ -239,7 +263,7 @@ class Constants(NamedTuple):
             RivalRules.of(spec, draw_rivals),
             Shifts.of(spec),
             Sections.of(spec),
-            Sight(tables, catalogue.rivals, len(catalogue.regimes), catalogue.loyal),
+            Sight(tables, catalogue.rivals, len(catalogue.regimes), catalogue.loyal, catalogue.change_window_periods),
         )
 
 

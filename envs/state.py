@@ -30,7 +30,8 @@ class StateLayout:
     """Which rows of `MarketState.context` hold what; slices are empty where a section is off.
 
     loyalty: K rows. shock: C rows, logarithms. waiting: C * K rows, customers. rival_price: R rows, currency per unit. rival_units: R rows, last period.
-    rival_memory: 2 R rows.
+    rival_memory: 2 R rows. past: H * N rows, list prices of the H periods before the one that set the price in force, the latest
+    first, where the price rules look back.
     """
 
     loyalty: slice
@@ -39,6 +40,7 @@ class StateLayout:
     rival_price: slice
     rival_units: slice
     rival_memory: slice
+    past: slice
 
     @classmethod
     def of(cls, spec: MarketSpec) -> StateLayout:
@@ -51,20 +53,21 @@ class StateLayout:
             "rival_price": rivals,
             "rival_units": rivals,
             "rival_memory": 2 * rivals,
+            "past": spec.guardrails.past_periods * spec.sizes["N"],
         }
         ends = np.cumsum(list(counts.values())).tolist()
         return cls(**{name: slice(end - count, end) for (name, count), end in zip(counts.items(), ends, strict=True)})
 
     @property
-    def ends(self) -> tuple[int, int, int, int, int, int]:
+    def ends(self) -> tuple[int, int, int, int, int, int, int]:
         """Where each part ends, in this order."""
-        parts = (self.loyalty, self.shock, self.waiting, self.rival_price, self.rival_units)
-        return (*(part.stop for part in parts), self.rival_memory.stop)
+        parts = (self.loyalty, self.shock, self.waiting, self.rival_price, self.rival_units, self.rival_memory)
+        return (*(part.stop for part in parts), self.past.stop)
 
     @property
     def rows(self) -> int:
         """How many rows there are."""
-        return self.rival_memory.stop
+        return self.past.stop
 
 
 class Shared(NamedTuple):
@@ -76,13 +79,15 @@ class Shared(NamedTuple):
     rival_price: Floats
     rival_units: Floats
     rival_memory: Floats
+    past: Floats
 
 
 @compiled
 def shared_rows(sections, context):
     """The parts of the context."""
-    a, b, c, d, e, f = sections.ends
-    return Shared(context[:a], context[a:b], context[b:c], context[c:d], context[d:e], context[e:f])
+    a, b, c, d, e, f, g = sections.ends
+    rivals = (context[c:d], context[d:e], context[e:f])
+    return Shared(context[:a], context[a:b], context[b:c], *rivals, context[f:g])
 
 
 @dataclass(frozen=True)
@@ -158,6 +163,11 @@ class MarketState:
     def rival_price(self) -> Floats:
         """(E, R) prices of the rival offers, currency per unit."""
         return self.context[self.layout.rival_price].T
+
+    def latest_prices(self, periods: int) -> Floats:
+        """(P, N, E) list prices of the latest periods, the price in force first; as many as are remembered."""
+        past = self.context[self.layout.past].reshape(-1, *self.lanes.shape[1:])
+        return np.concatenate([self.lanes[LIST_PRICE][None], past[: periods - 1]])
 
     def arrays(self) -> dict[str, NDArray]:
         """Name to array, for saving; the last axis is the market."""

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from ..envs import Outcome, catalogue_of
 from ..pricing import MarketView
-from ..pricing.guardrails import PRICE_RULES
+from ..pricing.price_rules import BITS, PRICE_RULES
 from ..scenarios import MarketSpec
 
 Array = NDArray[np.float64]
 
 _SEEN = ("list_price", "reference_price", "on_hand", "on_order", "last_units")
-_PRICE_BITS = np.uint16((1 << len(PRICE_RULES)) - 1)
+_PRICE_BITS = np.bitwise_or.reduce([BITS[rule] for rule in PRICE_RULES])
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,8 @@ class PriceLog:
         if view.loyalty is not None:
             for k, segment in enumerate(view.catalogue.segments):
                 columns[f"seen_loyalty[{segment}]"] = np.repeat(view.loyalty[:, k], products)
+        if view.changes is not None:
+            columns["seen_changes"] = view.changes.reshape(-1)
         columns |= {name: getattr(self, name).reshape(-1) for name in ("price", "propensity", "units", "money")}
         return pd.DataFrame(columns)
 
@@ -93,6 +95,7 @@ class PriceLog:
             competitor_price=grid("seen_competitor_price").astype(np.float32) if catalogue.rivals else None,
             regime=regime,
             loyalty=np.stack([first(name) for name in loyal], axis=1).astype(np.float32) if loyal else None,
+            changes=grid("seen_changes").astype(np.intp) if catalogue.change_window_periods else None,
         )
         market = first("market").astype(np.int64)
         return cls(spec, market, view, grid("price"), grid("propensity"), grid("units"), grid("money"))
@@ -103,6 +106,7 @@ def _ordered(spec: MarketSpec, table: pd.DataFrame, loyal: list[str]) -> pd.Data
     catalogue = catalogue_of(spec)
     wanted = ["market", "period", "product", *(f"seen_{name}" for name in _SEEN), "price", "units", "money"]
     wanted += ["seen_competitor_price"] * catalogue.rivals + ["seen_regime"] * bool(catalogue.regimes)
+    wanted += ["seen_changes"] * bool(catalogue.change_window_periods)
     missing = [name for name in [*wanted, *loyal] if name not in table]
     if missing:
         raise ValueError(
@@ -166,7 +170,7 @@ class LogRecorder:
             values = [getattr(view, name) for view in self._views]
             return None if values[0] is None else np.concatenate(values)[order]
 
-        names = ("period", *_SEEN, "competitor_price", "regime", "loyalty")
+        names = ("period", *_SEEN, "competitor_price", "regime", "loyalty", "changes")
         parts_seen: dict[str, Any] = {name: seen(name) for name in names}
         view = MarketView(catalogue=catalogue_of(self._spec), **parts_seen)
         return PriceLog(self._spec, market[order], view, *parts)

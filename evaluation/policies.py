@@ -95,9 +95,7 @@ def price_steps(spec: MarketSpec) -> NDArray[np.float64]:
         inside = (steps >= low.min() * (1 - 1e-6)) & (steps <= high.max() * (1 + 1e-6))
         return np.clip(steps[inside][:, None], low, high)
     steps = low * (high / low) ** np.linspace(0, 1, _STEPS)[:, None]
-    return (
-        steps if spec.prices.tick is None else np.clip(np.round(steps / spec.prices.tick) * spec.prices.tick, low, high)
-    )
+    return spec.guardrails.nearest(steps)
 
 
 def _number(name: str, argument: str) -> float:

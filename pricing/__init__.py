@@ -13,11 +13,12 @@ from .features import (
     product_features,
     row_width,
 )
-from .guardrails import RULES, GuardedAction, Guardrails, TrailStep
-from .ladder import PriceLadder
+from .guardrails import GuardedAction, Guardrails, TrailStep
+from .ladder import PriceEndings, PriceLadder
 from .layout import ActionLayout, Parts
 from .network import Memory, NetworkPolicy, RememberingPolicy, action_from_parts, parts_from_action
 from .policy import Action, Policy, is_deterministic
+from .price_rules import RULES
 from .rules import CostPlus, EpsilonGreedy, FixedPrice, PricePath, RandomPrice, StockTimePrice, order_up_to
 from .thompson import ThompsonPrice
 
@@ -42,6 +43,7 @@ __all__ = [
     "NetworkPolicy",
     "Parts",
     "Policy",
+    "PriceEndings",
     "PriceLadder",
     "PricePath",
     "RandomPrice",

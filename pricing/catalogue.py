@@ -21,6 +21,7 @@ class Catalogue:
     regimes: names of the Z market states that a policy sees, none where there are none or they are hidden.
     rivals: whether there are competitors' prices to see. loyal: whether segments' loyalty moves and is seen.
     max_order_units: (N,) the largest order, None where policies do not order.
+    change_window_periods: window in which the price rules count a product's price changes, 0 where they do not.
     """
 
     products: tuple[str, ...]
@@ -36,6 +37,7 @@ class Catalogue:
     rivals: bool = False
     loyal: bool = False
     max_order_units: NDArray[np.float32] | None = None
+    change_window_periods: int = 0
 
     @property
     def num_products(self) -> int:
@@ -63,8 +65,9 @@ class MarketView:
     on the way. last_units: (E, N) units sold in the period before.
     competitor_price: (E, N) lowest price of a rival for the product, currency per unit, inf where there is none.
     regime: (E,) int, the state of the market among `catalogue.regimes`. loyalty: (E, K) multiplier of a segment's
-    arrivals. memory: (E, N, 2) what a policy that learns in the market noted itself. None where a market has no such
-    thing.
+    arrivals. memory: (E, N, 2) what a policy that learns in the market noted itself. changes: (E, N) price changes in
+    the periods of `catalogue.change_window_periods` before this one. lowest_price_30_days: (E, N) lowest list price of
+    the 30 days before, NaN where it is not known. None where a market has no such thing.
     """
 
     catalogue: Catalogue
@@ -78,6 +81,8 @@ class MarketView:
     regime: NDArray[np.intp] | None = None
     loyalty: NDArray[np.float32] | None = None
     memory: NDArray[np.float32] | None = None
+    changes: NDArray[np.intp] | None = None
+    lowest_price_30_days: NDArray[np.float32] | None = None
 
     @property
     def num_markets(self) -> int:

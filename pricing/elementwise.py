@@ -49,6 +49,11 @@ def floor(x: Any) -> Any:
     return np.floor(x)
 
 
+def integer(x: Any) -> Any:
+    """A whole number as an integer."""
+    return np.asarray(x, dtype=np.int64)
+
+
 def single(x: Any) -> Any:
     """In single precision."""
     return np.asarray(x, dtype=np.float32)

@@ -30,6 +30,7 @@ MARKET_FEATURES = {
     "log_competitor": "log(lowest rival price / list price in force), within [-3, 3]; only where there are rivals",
     "regime": "1 in this state of the market; one a regime, only where regimes are seen",
     "log_loyalty": "log of the loyalty of the segment; one a segment, only where loyalty moves",
+    "recent_changes": "share of the window's periods before this one that changed the price; only with max_changes",
 }
 FIXED_FEATURES = {
     "log_cost": "log(unit cost / regular price), at least -3",
@@ -56,6 +57,8 @@ def feature_names(catalogue: Catalogue, *, fixed: bool = True) -> list[str]:
     names += [f"regime[{regime}]" for regime in catalogue.regimes]
     if catalogue.loyal:
         names += [f"log_loyalty[{segment}]" for segment in catalogue.segments]
+    if catalogue.change_window_periods:
+        names.append("recent_changes")
     if fixed:
         names += FIXED_FEATURES
         names += [f"{name}[{segment}]" for segment in catalogue.segments for name in SEGMENT_FEATURES]
@@ -212,6 +215,9 @@ def _market_columns(view: MarketView) -> tuple[NDArray, ...]:
     if catalogue.loyal:
         assert view.loyalty is not None, "a catalogue with loyalty needs its level"
         columns += list(np.log(view.loyalty).T[:, :, None])
+    if catalogue.change_window_periods:
+        assert view.changes is not None, "a catalogue that counts price changes needs their number"
+        columns.append(view.changes / np.float32(catalogue.change_window_periods - 1))
     return tuple(columns)
 
 

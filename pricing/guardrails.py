@@ -4,97 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .catalogue import MarketView
-from .elementwise import ONE, ZERO, clip, double, floor, larger, single, smaller, where
-from .ladder import PriceLadder
+from .elementwise import ZERO, larger
+from .grids import Grid
+from .ladder import PriceEndings, PriceLadder
 from .policy import Action
+from .price_rules import (
+    BITS,
+    DISCOUNT_RULES,
+    RULES,
+    STEP_RULES,
+    StepConstants,
+    capped_discount,
+    discount_steps,
+    price_steps,
+    under_held,
+)
 
-RULES = {
-    "not_a_number": "a price that is no finite positive number is replaced by the price in force",
-    "max_change": "the price moves by at most this share of the price in force",
-    "price_ladder": "the price is a step of the price ladder, or a multiple of the tick",
-    "minimum_margin": "the price leaves at least this margin over the unit cost",
-    "floor": "the price is at least the floor",
-    "ceiling": "the price is at most the ceiling",
-    "max_discount": "a personal discount lies between nothing and the cap",
-    "segment_spread": "discounts of two segments differ by at most the cap",
-    "paid_floor": "the price paid after the discount keeps the floor and the minimum margin",
-}
-_BIT = {rule: np.uint16(1 << i) for i, rule in enumerate(RULES)}
-PRICE_RULES, DISCOUNT_RULES = tuple(RULES)[:6], tuple(RULES)[6:]
-NO_GRID, LADDER, TICK = 0, 1, 2
-_SLACK, _LARGEST = np.float32(1e-6), np.float32(1e30)
-
-
-class GridConstants(NamedTuple):
-    """The part of a set of price rules that is not a bound.
-
-    grid: NO_GRID, LADDER or TICK. steps: prices of the ladder. tick: currency per unit. change: largest relative
-    change, inf for none. margin_low: (N,) allowed price that leaves the minimum margin, 0 for none.
-    """
-
-    grid: int
-    steps: NDArray[np.float64]
-    tick: float
-    change: np.float32
-    margin_low: NDArray[np.float32]
-
-
-def price_steps(price, in_force, low, high, constants):
-    """The price after each of `PRICE_RULES`, elementwise; low, high: the hard bounds."""
-    grid, steps, tick, change, margin_low = constants
-    current = clip(in_force, low, high)
-    proper = where((price > ZERO) & (price < _LARGEST), price, current)
-    least, most = in_force * (ONE - change), in_force * (ONE + change)
-    moved = clip(proper, least, most)
-    if grid == LADDER:
-        # The price in force may stand outside the hard range (a new floor): the hard range then wins.
-        snapped = on_ladder(moved, clip(least, low, high), clip(most, low, high), current, steps)
-    elif grid == TICK:
-        snapped = on_tick(moved, clip(least, low, high), clip(most, low, high), current, tick)
-    else:
-        snapped = moved
-    margin = larger(snapped, margin_low)
-    floored = larger(margin, low)
-    return proper, moved, snapped, margin, floored, smaller(floored, high)
-
-
-def on_ladder(price, soft_low, soft_high, current, steps):
-    """The nearest step of the ladder in the soft range; the one nearest the current price if there is none in it."""
-    first = np.searchsorted(steps, soft_low * (ONE - _SLACK), side="left")
-    last = np.searchsorted(steps, soft_high * (ONE + _SLACK), side="right") - 1
-    inside = clip(nearest_step(steps, price), first, where(last < first, first, last))
-    return single(steps[clip(where(first <= last, inside, nearest_step(steps, current)), 0, len(steps) - 1)])
-
-
-def nearest_step(steps, price):
-    """Index of the nearest step; a tie goes to the lower one."""
-    above = clip(np.searchsorted(steps, price, side="left"), 1, len(steps) - 1)
-    below = where(len(steps) > 1, above - 1, 0 * above)
-    return where(price > (steps[below] + steps[where(len(steps) > 1, above, below)]) / 2, above, below)
-
-
-def on_tick(price, soft_low, soft_high, current, tick):
-    """The nearest multiple of the tick in the soft range; the one nearest the current price if there is none in it."""
-    first, last = -floor(-(double(soft_low) / tick - 1e-4)), floor(double(soft_high) / tick + 1e-4)
-    inside = clip(floor(double(price) / tick + 0.5), first, last)
-    return single(where(first <= last, inside, floor(double(current) / tick + 0.5)) * tick)
-
-
-def capped_discount(discount, cap):
-    """Between nothing and the cap; a NaN is no discount."""
-    return smaller(where(discount > ZERO, discount, ZERO), cap)
-
-
-def discount_steps(capped, least, price, low, spread):
-    """The discount after the segment spread and after the floor of the price paid; least: of the segments' capped."""
-    near = smaller(capped, least + spread)
-    return near, smaller(near, larger(ONE - low / price, ZERO))
+Prices = NDArray[np.float32]
+# A price that differs in its last bits is the same price.
+_SAME = np.float32(1e-6)
 
 
 @dataclass(frozen=True)
@@ -116,26 +50,38 @@ class GuardedAction:
     """An allowed action and what was changed to get there.
 
     price: (E, N); discount: (E, N, K) or None; trail: (E, N) uint16, bit i set where the i-th of `RULES` changed it.
+    prior_price: (E, N) where the price is below the one in force, the lowest of the 30 days before, which an announced
+    reduction must show (Directive 98/6/EC, article 6a), else NaN; None where the view does not know it.
     """
 
-    price: NDArray[np.float32]
-    discount: NDArray[np.float32] | None
+    price: Prices
+    discount: Prices | None
     trail: NDArray[np.uint16]
+    prior_price: Prices | None = None
 
     def rules(self, market: int, product: int) -> list[str]:
         """Names of the rules that changed this product's price or discount."""
-        return [rule for rule, bit in _BIT.items() if self.trail[market, product] & bit]
+        return [rule for rule, bit in BITS.items() if self.trail[market, product] & bit]
 
 
 @dataclass(frozen=True)
 class Guardrails:
-    """Price rules; the hard ones (minimum margin, floor, ceiling) act last and cannot be broken by another rule.
+    """Price rules; the hard ones act last and cannot be broken by another rule.
+
+    Hard are the grid, minimum margin, minimum advertised price, floor, ceiling and line order; the others give way to
+    them. The largest change gives way to the grid where no step is within reach, and then the price in force stays.
 
     floor, ceiling: (N,) currency per unit. minimum_margin: least (price - unit cost) / price, or None.
-    max_change: largest relative change from one period to the next, or None. ladder: allowed prices, or None.
-    tick: prices are multiples of it (currency per unit), or None; a ladder and a tick exclude each other.
+    max_change: largest relative change from one period to the next, or None. ladder, tick, endings: allowed prices, the
+    currency per unit that they are multiples of, or what they end in; None, or one of the three.
     max_discount: cap on a personal discount (fraction). max_segment_spread: cap on the difference between two
-    segments' discounts. Raises ValueError where no price could satisfy all hard rules.
+    segments' discounts. minimum_advertised_price: (N,) least list price, currency per unit, 0 for none; a personal
+    discount may go below it. frozen: (N,) products whose price stays. max_changes: most changes of a product's price in
+    any change_window_periods periods in a row. lines: products from small to large, by number: a larger one is raised to
+    the price of a smaller one, and a smaller one stays below a larger one that is frozen or out of changes.
+    prior_price_periods: periods that make 30 days, where a market is to know the lowest price of them.
+    low, high: (N,) the bounds that all of these leave a price; paid_low: (N,) least price after a discount.
+    Raises ValueError where no price could satisfy all hard rules.
     """
 
     floor: NDArray[np.float64]
@@ -147,30 +93,47 @@ class Guardrails:
     tick: float | None = None
     max_discount: float = 0.0
     max_segment_spread: float = 1.0
-    low: NDArray[np.float32] = field(init=False, repr=False)
-    high: NDArray[np.float32] = field(init=False, repr=False)
-    margin_low: NDArray[np.float64] = field(init=False, repr=False)
+    endings: PriceEndings | None = None
+    minimum_advertised_price: NDArray[np.float64] | None = None
+    frozen: NDArray[np.bool_] | None = None
+    max_changes: int | None = None
+    change_window_periods: int | None = None
+    lines: tuple[tuple[int, ...], ...] = ()
+    prior_price_periods: int | None = None
+    grid: Grid = field(init=False, repr=False)
+    low: Prices = field(init=False, repr=False)
+    high: Prices = field(init=False, repr=False)
+    own_low: Prices = field(init=False, repr=False)
+    own_high: Prices = field(init=False, repr=False)
+    paid_low: Prices = field(init=False, repr=False)
+    constants: StepConstants = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._check_scalars()
-        for name in ("floor", "ceiling", "unit_cost"):
-            object.__setattr__(self, name, np.atleast_1d(np.asarray(getattr(self, name), dtype=np.float64)))
-        margin_low = np.zeros_like(self.floor)
+        self._check_changes()
+        for name in ("floor", "ceiling", "unit_cost", "minimum_advertised_price"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, np.atleast_1d(np.asarray(getattr(self, name), dtype=np.float64)))
+        self._check_lines()
+        grid = Grid.of(self.ladder, self.tick, self.endings)
+        margin_low = advertised = np.zeros_like(self.floor)
         if self.minimum_margin is not None:
             margin_low = self.unit_cost / (1.0 - self.minimum_margin)
-        low = self._round(np.maximum(self.floor, margin_low), up=True)
-        high = self._round(self.ceiling, up=False)
-        empty = np.flatnonzero(~(low <= high))
-        if empty.size:
-            i = int(empty[0])
-            raise ValueError(
-                f"guardrails must leave at least one allowed price; product {i + 1} got floor {self.floor[i]:g}, "
-                f"minimum margin price {margin_low[i]:g}, ceiling {self.ceiling[i]:g}"
-                f"{' with a price ladder or tick' if self.ladder or self.tick else ''}; widen the range"
-            )
-        object.__setattr__(self, "margin_low", margin_low)
-        object.__setattr__(self, "low", low.astype(np.float32))
-        object.__setattr__(self, "high", high.astype(np.float32))
+        if self.minimum_advertised_price is not None:
+            advertised = self.minimum_advertised_price
+        paid_low = np.maximum(self.floor, margin_low)
+        low = grid.rounded(np.maximum(paid_low, advertised), up=True)
+        high = grid.rounded(self.ceiling, up=False)
+        self._check_range(low, high, margin_low, grid)
+        self._check_line_bounds(low, high)
+        change = np.float32(np.inf if self.max_change is None else self.max_change)
+        lows = (grid.rounded(bound, up=True).astype(np.float32) for bound in (margin_low, advertised))
+        bounds = {"own_low": low, "own_high": high, "paid_low": grid.rounded(paid_low, up=True)}
+        bounds |= dict(zip(("low", "high"), self._line_bounds(low, high), strict=True))
+        for name, bound in bounds.items():
+            object.__setattr__(self, name, bound.astype(np.float32))
+        object.__setattr__(self, "grid", grid)
+        object.__setattr__(self, "constants", StepConstants(*grid, change, *lows))
 
     def _check_scalars(self) -> None:
         allowed = {
@@ -179,72 +142,171 @@ class Guardrails:
             "tick": (0.0, np.inf, self.tick),
             "max_discount": (0.0, 1.0, self.max_discount),
             "max_segment_spread": (0.0, np.inf, self.max_segment_spread),
+            "max_changes": (1, np.inf, self.max_changes),
+            "change_window_periods": (2, np.inf, self.change_window_periods),
+            "prior_price_periods": (1, np.inf, self.prior_price_periods),
         }
         for name, (least, below, value) in allowed.items():
             if value is not None and not least <= value < below:
                 raise ValueError(f"{name} must lie in [{least:g}, {below:g}); got {value:g}; mend the price rules")
-        if self.ladder is not None and self.tick is not None:
-            raise ValueError("price rules take a price_ladder or a tick; got both; remove one")
+            if value is not None and name.endswith(("changes", "periods")) and not isinstance(value, int):
+                raise ValueError(f"{name} must be a whole number; got {value:g}; round it")
+
+    def _check_changes(self) -> None:
+        most, window = self.max_changes, self.change_window_periods
+        if (most is None) != (window is None):
+            given, lacking = ("max_changes", "change_window_periods")[:: -1 if most is None else 1]
+            raise ValueError(f"{given} needs {lacking}; got no {lacking}; give both or neither")
+        if most is not None and window is not None and most >= window:
+            raise ValueError(
+                f"max_changes must be below change_window_periods ({window}), or it forbids nothing; got {most}; "
+                "lower it or leave both out"
+            )
+
+    def _check_lines(self) -> None:
+        count, seen = self.floor.size, set()
+        if self.frozen is not None:
+            object.__setattr__(self, "frozen", np.atleast_1d(np.asarray(self.frozen, dtype=np.bool_)))
+        for line in self.lines:
+            if len(line) < 2:
+                raise ValueError(f"a line of products must hold at least two; got {len(line)}; complete or remove it")
+            for product in line:
+                if not 0 <= product < count:
+                    raise ValueError(
+                        f"a line of products must hold numbers below {count}; got {product}; name products that there are"
+                    )
+                if product in seen:
+                    raise ValueError(
+                        f"a product must stand in one line once; got product {product + 1} again; remove one"
+                    )
+                seen.add(product)
+
+    def _check_range(
+        self, low: NDArray[np.float64], high: NDArray[np.float64], margin_low: NDArray[np.float64], grid: Grid
+    ) -> None:
+        empty = np.flatnonzero(~(low <= high))
+        if empty.size:
+            i, advertised = int(empty[0]), self.minimum_advertised_price
+            also = "" if advertised is None else f"minimum advertised price {advertised[i]:g}, "
+            raise ValueError(
+                f"guardrails must leave at least one allowed price{grid.words}; product {i + 1} got floor "
+                f"{self.floor[i]:g}, minimum margin price {margin_low[i]:g}, {also}ceiling {self.ceiling[i]:g}; "
+                "widen the range"
+            )
+
+    def _check_line_bounds(self, low: NDArray[np.float64], high: NDArray[np.float64]) -> None:
+        for line in self.lines:
+            for i, small in enumerate(line):
+                large = min(line[i:], key=high.__getitem__)
+                if low[small] > high[large]:
+                    raise ValueError(
+                        f"a line of products must leave prices that do not fall; product {small + 1} got at least "
+                        f"{low[small]:g}, the larger product {large + 1} at most {high[large]:g}; mend bounds or line"
+                    )
+
+    def _line_bounds(
+        self, low: NDArray[np.float64], high: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The bounds that leave room for a line: none below that of a smaller product, none above that of a larger."""
+        low, high = low.copy(), high.copy()
+        for line in map(list, self.lines):
+            low[line] = np.maximum.accumulate(low[line])
+            high[line] = np.minimum.accumulate(high[line][::-1])[::-1]
+        return low, high
+
+    @property
+    def past_periods(self) -> int:
+        """How many prices before the one in force a market must remember for these rules."""
+        return max(self.change_window_periods or 1, self.prior_price_periods or 1) - 1
+
+    @property
+    def bounds_only(self) -> bool:
+        """Whether nothing but bounds and the grid limits a list price: not what was charged before, nor other products."""
+        return (self.max_change, self.max_changes, self.frozen) == (None, None, None) and not self.lines
+
+    def nearest(self, price: ArrayLike) -> NDArray[np.float64]:
+        """The prices (…, N) that the grid and the bounds allow nearest to these, lines apart."""
+        low, high = self.own_low.astype(np.float64), self.own_high.astype(np.float64)
+        price = np.clip(np.asarray(price, dtype=np.float64), low, high)
+        below, above = (self.grid.rounded(price, up=up) for up in (False, True))
+        return np.clip(np.where(price - below > above - price, above, below), low, high)
 
     def apply(self, action: Action, view: MarketView) -> GuardedAction:
-        """The allowed action nearest in spirit to what was proposed, for E markets at once."""
+        """The allowed action nearest in spirit to what was proposed, for E markets at once.
+
+        Raises ValueError where changes are limited and the view does not know them.
+        """
         price = np.asarray(action.price, dtype=np.float32)
         discount = None if action.discount is None else np.asarray(action.discount, dtype=np.float32)
         trail = np.zeros(price.shape, dtype=np.uint16)
-        for rule, kind, after in self._steps(action, view):
-            if kind == "price":
-                trail |= np.where(after != price, _BIT[rule], np.uint16(0))
-                price = after
-            else:
-                trail |= np.where((after != discount).any(axis=-1), _BIT[rule], np.uint16(0))
+        for rule, after in self._steps(action, view):
+            if discount is not None and rule in DISCOUNT_RULES:
+                trail |= np.where(_changed(discount, after).any(axis=-1), BITS[rule], np.uint16(0))
                 discount = after
-        return GuardedAction(price, discount, trail)
+            else:
+                trail |= np.where(_changed(price, after), BITS[rule], np.uint16(0))
+                price = after
+        prior = view.lowest_price_30_days
+        if prior is not None:
+            prior = np.where(price < view.list_price * (1 - _SAME), prior, np.float32(np.nan))
+        return GuardedAction(price, discount, trail, prior)
 
     def traces(self, action: Action, view: MarketView) -> list[list[TrailStep]]:
         """Step by step, what the rules did to each product's price and discounts in the first market."""
-        value = {"price": np.asarray(action.price), "discount": action.discount}
+        value = [np.asarray(action.price), action.discount]
         trails: list[list[TrailStep]] = [[] for _ in range(action.price.shape[1])]
-        for rule, kind, after in self._steps(action, view):
+        for rule, after in self._steps(action, view):
+            kind = int(rule in DISCOUNT_RULES)
             before, now = np.asarray(value[kind])[0], after[0]
-            same = (before == now) | (np.isnan(before) & np.isnan(now))
-            for n in np.flatnonzero(~same.reshape(len(now), -1).all(axis=1)):
+            for n in np.flatnonzero(_changed(before, now).reshape(len(now), -1).any(axis=1)):
                 trails[n].append(TrailStep(rule, before[n].tolist(), now[n].tolist()))
             value[kind] = after
         return trails
 
-    def _steps(self, action: Action, view: MarketView) -> Iterator[tuple[str, str, NDArray[np.float32]]]:
+    def _steps(self, action: Action, view: MarketView) -> Iterator[tuple[str, Prices]]:
         """Each rule in turn, with the price or the discount after it; `apply` and `traces` both read this."""
-        price = np.asarray(action.price, dtype=np.float32)
-        after = price_steps(price, view.list_price, self.low, self.high, self.constants)
-        for rule, step in zip(PRICE_RULES, after, strict=True):
-            yield rule, "price", step
+        price, in_force = np.asarray(action.price, dtype=np.float32), view.list_price
+        held = np.zeros(price.shape, dtype=np.bool_)
+        for rule, holds in self._holding(view).items():
+            price, held = np.where(holds, in_force, price), held | holds
+            yield rule, price
+        steps = price_steps(price, in_force, self.own_low, self.own_high, self.constants)
+        yield from zip(STEP_RULES, steps, strict=True)
+        price = steps[-1]
+        if self.lines:
+            price = self._in_line(price, held)
+            yield "line_order", price
         if action.discount is not None:
             cap, spread = np.float32(self.max_discount), np.float32(self.max_segment_spread)
             capped = capped_discount(np.asarray(action.discount, dtype=np.float32), cap)
             least = capped.min(axis=-1, keepdims=True)
-            steps = (capped, *discount_steps(capped, least, after[-1][..., None], self.low[:, None], spread))
-            for rule, step in zip(DISCOUNT_RULES, steps, strict=True):
-                yield rule, "discount", step
+            steps = (capped, *discount_steps(capped, least, price[..., None], self.paid_low[:, None], spread))
+            yield from zip(DISCOUNT_RULES, steps, strict=True)
 
-    @property
-    def constants(self) -> GridConstants:
-        """What `price_steps` needs beside the bounds."""
-        change = np.inf if self.max_change is None else self.max_change
-        margin = self._round(self.margin_low, up=True)
-        if self.ladder is not None:
-            return GridConstants(LADDER, self.ladder.steps, 1.0, np.float32(change), margin.astype(np.float32))
-        grid = NO_GRID if self.tick is None else TICK
-        tick = 1.0 if self.tick is None else float(self.tick)
-        return GridConstants(grid, np.empty(0), tick, np.float32(change), margin.astype(np.float32))
+    def _holding(self, view: MarketView) -> dict[str, NDArray[np.bool_]]:
+        """The rules that keep prices in force, each with the products (N,) or (E, N) that it holds."""
+        holding = {} if self.frozen is None else {"frozen": self.frozen}
+        if self.max_changes is not None:
+            if view.changes is None:
+                raise ValueError(
+                    "price rules with max_changes need the price changes of each product; got a view without; "
+                    "give MarketView.changes"
+                )
+            holding["max_changes"] = view.changes >= self.max_changes
+        return holding
 
-    def _round(self, price: ArrayLike, *, up: bool) -> NDArray[np.float64]:
-        """The allowed step at or above (up) or at or below a bound; NaN where there is none."""
-        price = np.asarray(price, dtype=np.float64)
-        if self.ladder is not None:
-            steps = np.concatenate([[np.nan], self.ladder.steps, [np.nan]])
-            side = "left" if up else "right"
-            index = np.searchsorted(self.ladder.steps, price * (1 - 1e-9 if up else 1 + 1e-9), side=side)
-            return steps[index + 1] if up else steps[index]
-        if self.tick is not None:
-            return (np.ceil(price / self.tick - 1e-9) if up else np.floor(price / self.tick + 1e-9)) * self.tick
+    def _in_line(self, price: Prices, held: NDArray[np.bool_]) -> Prices:
+        """Prices that do not fall along any line."""
+        price = price.copy()
+        for line in self.lines:
+            cap, least = np.full(len(price), np.inf, np.float32), ZERO
+            for n in reversed(line):
+                price[:, n], cap = under_held(price[:, n], cap, held[:, n], self.low[n], self.high[n])
+            for n in line:
+                price[:, n] = least = larger(price[:, n], least)
         return price
+
+
+def _changed(before: ArrayLike, after: ArrayLike) -> NDArray[np.bool_]:
+    """Where a rule changed something; what is no number and stays none was not changed."""
+    return np.not_equal(before, after) & ~(np.isnan(before) & np.isnan(after))

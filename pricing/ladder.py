@@ -1,4 +1,4 @@
-"""The price ladder: the finite set of prices that a shop uses."""
+"""The prices that a shop uses: a price ladder, which is a finite set of them, or the endings that they have."""
 
 from __future__ import annotations
 
@@ -53,3 +53,33 @@ class PriceLadder:
         """Index of the step nearest to each price (a tie goes to the lower step)."""
         middles = (self.steps[1:] + self.steps[:-1]) / 2
         return np.searchsorted(middles, np.asarray(price, dtype=np.float64), side="left")
+
+
+@dataclass(frozen=True)
+class PriceEndings:
+    """What prices end in: 0.49 and 0.99 allow 0.49, 0.99, 1.49, 1.99, and so on.
+
+    `fractions`: (L,) float64, of one unit of currency. Raises ValueError unless they lie in [0, 1) and rise strictly.
+    """
+
+    fractions: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        fractions = np.array(self.fractions, dtype=np.float64)
+        if fractions.ndim != 1 or fractions.size == 0:
+            raise ValueError(
+                f"price_endings must be a non-empty list of fractions; got shape {fractions.shape}; list the endings"
+            )
+        bad = np.flatnonzero(~((fractions >= 0) & (fractions < 1)))
+        if bad.size:
+            raise ValueError(
+                f"price_endings must lie in [0, 1); got {fractions[bad[0]]} (item {bad[0] + 1}); write 1.99 as 0.99"
+            )
+        falls = np.flatnonzero(np.diff(fractions) <= 0)
+        if falls.size:
+            i = int(falls[0]) + 1
+            raise ValueError(
+                f"price_endings must rise strictly; got {fractions[i]} after {fractions[i - 1]} (item {i + 1}); sort them"
+            )
+        fractions.setflags(write=False)
+        object.__setattr__(self, "fractions", fractions)

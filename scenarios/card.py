@@ -104,12 +104,25 @@ def _prices(spec: MarketSpec) -> str:
         words = [f"a ladder of {_count(len(steps), 'price')} from {steps[0]:g} to {steps[-1]:g}"]
     if prices.tick is not None:
         words.append(f"multiples of {prices.tick:g}")
+    if prices.price_endings is not None:
+        words.append(f"ending in {' or '.join(f'{fraction:g}' for fraction in prices.price_endings.fractions)}")
     if prices.minimum_margin is not None:
         words.append(f"a margin of at least {_percent(prices.minimum_margin)}")
+    if prices.minimum_advertised_price is not None:
+        words.append(f"advertised for at least {_span(prices.minimum_advertised_price)}")
     if prices.max_change is not None:
         words.append(f"changes of at most {_percent(prices.max_change)} a {period}")
+    if prices.max_changes is not None:
+        window = _count(prices.change_window_periods or 0, period)
+        words.append(f"at most {_count(prices.max_changes, 'change')} of a price in {window}")
+    if prices.frozen:
+        words.append(f"frozen: {_some(prices.frozen)}")
+    if prices.line_order:
+        words.append(f"never falling along {_some(' < '.join(map(str, line)) for line in prices.line_order)}")
     if prices.max_discount:
         words.append(f"personal discounts up to {_percent(prices.max_discount)}")
+    if prices.prior_price_periods is not None:
+        words.append(f"a reduction carries the lowest price of {_count(prices.prior_price_periods, period)} before")
     return "; ".join(words)
 
 

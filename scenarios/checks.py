@@ -104,11 +104,13 @@ def _check_competitor_names(spec: MarketSpec) -> None:
             f"{len(spec.products.names)} products; got nothing; add it"
         )
     for name in rivals.product or ():
-        if name not in spec.products.names:
-            near = difflib.get_close_matches(name, spec.products.names, n=1, cutoff=0)
-            raise ScenarioError(
-                f"competitors.product must be one of products.names; got {shown(name)}; did you mean '{near[0]}'?"
-            )
+        _is_product("competitors.product", name, spec)
+
+
+def _is_product(key: str, name: str, spec: MarketSpec) -> None:
+    if name not in spec.products.names:
+        near = difflib.get_close_matches(name, spec.products.names, n=1, cutoff=0)
+        raise ScenarioError(f"{key} must be one of products.names; got {shown(name)}; did you mean '{near[0]}'?")
 
 
 def check_together(spec: MarketSpec) -> None:
@@ -224,6 +226,11 @@ def _check_prices(spec: MarketSpec) -> None:
     floor, ceiling = spec.prices.floor, spec.prices.ceiling
     if floor is not None and ceiling is not None:
         _in_order("prices.floor", floor, "prices.ceiling", ceiling, spec.products.names)
+    for name in spec.prices.frozen:
+        _is_product("prices.frozen", name, spec)
+    for line in spec.prices.line_order:
+        for name in line:
+            _is_product("prices.line_order", name, spec)
 
 
 def _in_order(low_key: str, low: np.ndarray, high_key: str, high: np.ndarray, names: tuple[str, ...]) -> None:

@@ -65,7 +65,10 @@ def check_words(part: Any, prefix: str) -> None:
             continue
         if kind == "str" and not isinstance(current, str):
             raise ScenarioError(f"{key} must be text; got {shown(current)}; put it in quotes")
-        if kind.startswith("tuple") and not _is_names(current):
+        if kind.startswith("tuple[tuple"):
+            if not (isinstance(current, tuple | list) and all(map(_is_names, current))):
+                raise ScenarioError(f'{key} must be lists of names; got {shown(current)}; write them as [["…", "…"]]')
+        elif kind.startswith("tuple") and not _is_names(current):
             raise ScenarioError(f'{key} must be a list of names; got {shown(current)}; write it as ["…", "…"]')
 
 
@@ -87,8 +90,8 @@ def validated(part: Any, where: str, sizes: dict[str, int]) -> Any:
             raise ScenarioError(f"{key} must be one of {allowed}; got {shown(current)}; choose one of them")
         elif "flag" in item.metadata and not isinstance(current, bool):
             raise ScenarioError(f"{key} must be true or false; got {shown(current)}; choose one of them")
-        elif str(item.type).startswith("tuple") and isinstance(current, list):
-            changed[item.name] = tuple(current)
+        elif str(item.type).startswith("tuple") and isinstance(current, tuple | list):
+            changed[item.name] = tuple(tuple(inner) if isinstance(inner, list) else inner for inner in current)
     return replace(part, **changed)
 
 

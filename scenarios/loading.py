@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..pricing import PriceLadder
+from ..pricing import PriceEndings, PriceLadder
 from . import sections
 from .checks import is_name
 from .errors import ScenarioError
@@ -178,6 +178,8 @@ def spec_from_table(table: Mapping[str, Any]) -> MarketSpec:
 def _section(section: type, content: dict[str, Any], name: str) -> Any:
     if "price_ladder" in content:
         content["price_ladder"] = _ladder(content["price_ladder"])
+    if "price_endings" in content:
+        content["price_endings"] = _endings(content["price_endings"])
     if isinstance(content.get("rule"), str):
         content["rule"] = [content["rule"]]
     values = _keywords(section, content, f"{name}.")
@@ -233,6 +235,13 @@ def _ladder(content: Any) -> PriceLadder:
         raise ScenarioError(f"prices.{error}") from error
 
 
+def _endings(content: Any) -> PriceEndings:
+    try:
+        return PriceEndings(as_numbers(content, "prices.price_endings"))
+    except ValueError as error:
+        raise ScenarioError(f"{'' if isinstance(error, ScenarioError) else 'prices.'}{error}") from error
+
+
 def _merge_arrays(table: dict[str, Any], path: Path) -> None:
     """Put the arrays of the .npz, named `section.key`, where the TOML would have them."""
     try:
@@ -279,6 +288,8 @@ def save_scenario(spec: MarketSpec, folder: str | os.PathLike[str]) -> Path:
 def _toml(content: Any) -> str:
     if isinstance(content, PriceLadder):
         content = content.steps.tolist()
+    if isinstance(content, PriceEndings):
+        content = content.fractions.tolist()
     if isinstance(content, bool):
         return "true" if content else "false"
     if isinstance(content, str):

@@ -182,7 +182,7 @@ def _products(shop: _Shop) -> Products:
     )
 
 
-def _prices(shop: _Shop, generator: Generator, discounts: dict[str, float]) -> Prices:
+def _prices(shop: _Shop, generator: Generator, discounts: dict[str, Any]) -> Prices:
     """Free prices, ticks, or a ladder that all products share, in rising steps of 4%."""
     kind = generator.integers(3)
     floor, ceiling = np.round(0.5 * shop.price, 2), np.round(1.6 * shop.price, 2)

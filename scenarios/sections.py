@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pricing import PriceLadder
+from ..pricing import PriceEndings, PriceLadder
 from .fields import array, choice, flag, scalar, value
 
 Array = NDArray[np.float64]
@@ -236,7 +236,7 @@ class Returns:
 
 @dataclass(frozen=True)
 class Prices:
-    """What may be charged."""
+    """What may be charged: one grid at most (price_ladder, tick or price_endings), and rules that hold together."""
 
     price_ladder: PriceLadder | None = value("allowed prices: a list, or {start, stop, step}", default=None)
     floor: Array | None = array(
@@ -254,10 +254,36 @@ class Prices:
         optional=True,
     )
     tick: float | None = scalar("prices are multiples of it", low=1e-6, high=1e6, optional=True)
+    price_endings: PriceEndings | None = value(
+        "what prices end in, fractions of one unit of currency: [0.49, 0.99]", default=None
+    )
     minimum_margin: float | None = scalar("least (price - cost) / price", low=0, high=0.999, optional=True)
+    minimum_advertised_price: Array | None = array(
+        "N",
+        "least list price, currency per unit; a personal discount may go below; 0 is none",
+        low=0,
+        high=1e9,
+        optional=True,
+    )
     max_change: float | None = scalar("largest relative change a period", low=0, high=1e3, optional=True)
+    max_changes: int | None = scalar(
+        "most changes of a product's price within the window; needs change_window_periods",
+        low=1,
+        high=1e3,
+        optional=True,
+    )
+    change_window_periods: int | None = scalar(
+        "periods of the window, the present one included", low=2, high=1e3, optional=True
+    )
+    frozen: tuple[str, ...] = value("products whose price stays where it is", default=())
+    line_order: tuple[tuple[str, ...], ...] = value(
+        "lists of products from small to large, along which list prices do not fall", default=()
+    )
     max_discount: float = scalar("largest personal discount, a fraction; 0 is none", low=0, high=0.95, default=0.0)
     max_segment_spread: float = scalar("largest difference of two segments' discounts", low=0, high=1, default=1.0)
+    prior_price_periods: int | None = scalar(
+        "periods that make 30 days, to carry the lowest price of them with a reduction", low=1, high=1e3, optional=True
+    )
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,7 @@ class MarketSpec:
     def guardrails(self) -> Guardrails:
         """The price rules as the object that training, evaluation and the service apply."""
         low, high = self.price_bounds
-        prices = self.prices
+        prices, number = self.prices, {name: n for n, name in enumerate(self.products.names)}
         try:
             return Guardrails(
                 floor=low,
@@ -140,6 +140,13 @@ class MarketSpec:
                 tick=prices.tick,
                 max_discount=prices.max_discount,
                 max_segment_spread=prices.max_segment_spread,
+                endings=prices.price_endings,
+                minimum_advertised_price=prices.minimum_advertised_price,
+                frozen=np.isin(self.products.names, prices.frozen) if prices.frozen else None,
+                max_changes=prices.max_changes,
+                change_window_periods=prices.change_window_periods,
+                lines=tuple(tuple(number[name] for name in line) for line in prices.line_order),
+                prior_price_periods=prices.prior_price_periods,
             )
         except ValueError as error:
             raise ScenarioError(f"prices: {error}") from error

@@ -18,7 +18,7 @@ from .files import CATALOGUE, GOLDEN, GUARDRAILS, MANIFEST, POLICY, BundleError,
 from .network import open_network
 from .signing import open_seal, read_public_key, sha256
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 @dataclass(frozen=True, eq=False)

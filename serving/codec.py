@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pricing import ActionLayout, Catalogue, Guardrails, PriceLadder
+from ..pricing import ActionLayout, Catalogue, Guardrails, PriceEndings, PriceLadder
 from .files import CATALOGUE, GUARDRAILS, BundleError
 
 _MOST = 1e12
@@ -34,19 +34,30 @@ class Knowledge:
 def guardrails_document(rules: Guardrails) -> dict[str, Any]:
     """Everything that `guardrails_from` needs."""
     document = {item.name: _plain(getattr(rules, item.name)) for item in fields(rules) if item.init}
-    return document | {"ladder": None if rules.ladder is None else rules.ladder.steps.tolist()}
+    return document | {
+        "ladder": None if rules.ladder is None else rules.ladder.steps.tolist(),
+        "endings": None if rules.endings is None else rules.endings.fractions.tolist(),
+        "lines": [list(line) for line in rules.lines],
+    }
 
 
 def guardrails_from(document: dict[str, Any], num_products: int) -> Guardrails:
     """The price rules of a document; ValueError or TypeError where it is none."""
     names = [item.name for item in fields(Guardrails) if item.init]
     _check_keys(GUARDRAILS, document, names)
-    bounds = {
+    given = [name for name in ("minimum_advertised_price", "frozen") if document[name] is not None]
+    arrays = {
         name: _numbers(GUARDRAILS, document, name, (num_products,), least=0, kind=np.float64)
-        for name in ("floor", "ceiling", "unit_cost")
+        for name in ("floor", "ceiling", "unit_cost", *given)
     }
-    ladder = None if document["ladder"] is None else PriceLadder(np.array(document["ladder"], dtype=np.float64))
-    values: dict[str, Any] = {**document, **bounds, "ladder": ladder}
+    grids = {
+        name: None if document[name] is None else kind(np.array(document[name], dtype=np.float64))
+        for name, kind in (("ladder", PriceLadder), ("endings", PriceEndings))
+    }
+    lines = tuple(tuple(line) for line in document["lines"])
+    if not all(type(n) is int for line in lines for n in line):
+        raise BundleError(f"{GUARDRAILS}: lines must hold the numbers of products; got something else; export it again")
+    values: dict[str, Any] = {**document, **arrays, **grids, "lines": lines}
     return Guardrails(**values)
 
 
@@ -91,6 +102,7 @@ def knowledge_from(document: dict[str, Any], guardrails: dict[str, Any]) -> Know
             forecast_units=column("forecast_units", t, n),
             regimes=tuple(map(str, document["regimes"])),
             max_order_units=None if document["max_order_units"] is None else column("max_order_units", n),
+            change_window_periods=_window(document["change_window_periods"]),
             **{name: document[name] for name in flags},
         ),
         guardrails=guardrails_from(guardrails, n),
@@ -99,6 +111,14 @@ def knowledge_from(document: dict[str, Any], guardrails: dict[str, Any]) -> Know
         product_wise=document["product_wise"],
         candidates=candidates,
     )
+
+
+def _window(periods: Any) -> int:
+    if type(periods) is not int or periods < 0:
+        raise BundleError(
+            f"{CATALOGUE}: change_window_periods must be a whole number from 0; got {periods!r:.40}; export it again"
+        )
+    return periods
 
 
 def _plain(value: Any) -> Any:

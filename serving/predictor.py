@@ -30,7 +30,8 @@ class ProductPrice:
 
     proposed: what the policy wanted, None where that was no number. price: the allowed list price. Both currency per
     unit. discounts: allowed fraction of the list price by segment, empty where the scenario has none. trail: what the
-    price rules changed, in order.
+    price rules changed, in order. prior_lowest_price: where the price is reduced and the state says it, the lowest list
+    price of the 30 days before, which an announcement of the reduction must show; else None.
     """
 
     product: str
@@ -38,6 +39,7 @@ class ProductPrice:
     price: float
     discounts: dict[str, float]
     trail: list[Change]
+    prior_lowest_price: float | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class Predictor:
     def _prices(self, action: Action, view: MarketView) -> list[ProductPrice]:
         catalogue, rules = self.bundle.catalogue, self.bundle.guardrails
         allowed, traces = rules.apply(action, view), rules.traces(action, view)
+        prior = allowed.prior_price
         answers = []
         for n, product in enumerate(catalogue.products):
             discounts = [] if allowed.discount is None else _plain(allowed.discount[0, n].tolist())
@@ -97,6 +100,7 @@ class Predictor:
                     price=_plain(float(allowed.price[0, n])),
                     discounts=dict(zip(catalogue.segments, discounts, strict=False)),
                     trail=[Change(step.rule, _plain(step.before), _plain(step.after), step.why) for step in steps],
+                    prior_lowest_price=None if prior is None else _plain(float(prior[0, n])),
                 )
             )
         return answers

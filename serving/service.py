@@ -35,6 +35,8 @@ class ProductState(BaseModel):
     on_order: float = Field(0, description="units on the way")
     reference_price: float | None = Field(None, description="what customers remember; the list price if left out")
     last_units: float | None = Field(None, description="units sold in the period before; the forecast if left out")
+    changes: int = Field(0, description="price changes in the window of the price rules; needed where they limit them")
+    lowest_price_30_days: float | None = Field(None, description="lowest list price of the 30 days before, if known")
 
 
 class MarketState(BaseModel):

@@ -18,7 +18,7 @@ _MARKET_KEYS = ("regime", "loyalty")
 _LEAST = {"list_price": 1e-9, "on_hand": 0.0, "on_order": 0.0, "reference_price": 1e-9, "last_units": 0.0}
 _MOST = 1e12
 _REQUIRED = ("product", "list_price", "on_hand")
-_RIVAL = "competitor_price"
+_RIVAL, _CHANGES, _LOWEST = "competitor_price", "changes", "lowest_price_30_days"
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 80
 
@@ -33,8 +33,11 @@ def market_view(catalogue: Catalogue, state: State) -> MarketView:
     state: {"period": number from 0, "products": [one object a product of the catalogue, in any order]}, with product
     (name), list_price (in force now, currency per unit), on_hand (units, null for unlimited) and, if known, on_order
     (units; 0), reference_price (currency per unit; the list price), last_units (sold in the period before; the forecast)
-    and, where the policy looks at rivals, competitor_price (currency per unit; null for no rival). A policy that looks at
-    them also needs {"regime": its name} and may have {"loyalty": {segment: multiplier of its arrivals; 1}}.
+    and, where the policy looks at rivals, competitor_price (currency per unit; null for no rival). Where the price rules
+    limit their number, changes (price changes in the catalogue's window before this period) is needed, and
+    lowest_price_30_days (lowest list price of the 30 days before, the one in force among them, currency per unit; null
+    where not known) may be there. A policy that looks at them also needs {"regime": its name} and may have {"loyalty":
+    {segment: multiplier of its arrivals; 1}}.
     """
     _check_keys(state, (*_KEYS, *_MARKET_KEYS), (*_KEYS, "regime") if catalogue.regimes else _KEYS, "state")
     period = _period(catalogue, state["period"])
@@ -49,7 +52,30 @@ def market_view(catalogue: Catalogue, state: State) -> MarketView:
         competitor_price=np.array([[_rival_price(item) for item in items]], np.float32) if catalogue.rivals else None,
         regime=np.array([_regime(catalogue, state["regime"])]) if catalogue.regimes else None,
         loyalty=_loyalty(catalogue, state.get("loyalty", {})) if catalogue.loyal else None,
+        changes=np.array([[_changes(item) for item in items]]) if catalogue.change_window_periods else None,
+        lowest_price_30_days=_lowest_prices(items),
     )
+
+
+def _changes(item: Mapping[str, Any]) -> int:
+    count = _number(item, _CHANGES, 0.0)
+    if count != int(count):
+        raise StateError(
+            f"state: {_CHANGES} of {item['product']!r} must be a whole number; got {_short.repr(count)}; count them"
+        )
+    return int(count)
+
+
+def _lowest_prices(items: list[Mapping[str, Any]]) -> NDArray[np.float32] | None:
+    """(1, N), NaN where it is not known; None where no product has it."""
+    for item in items:
+        if item.get(_LOWEST) is not None and _number(item, _LOWEST, 1e-9) > _number(item, "list_price", 1e-9):
+            raise StateError(
+                f"state: {_LOWEST} of {item['product']!r} must be at most its list_price, which is one of them; "
+                f"got {_short.repr(item[_LOWEST])}; mend it"
+            )
+    lowest = [np.nan if item.get(_LOWEST) is None else item[_LOWEST] for item in items]
+    return None if np.isnan(lowest).all() else np.array([lowest], np.float32)
 
 
 def _rival_price(item: Mapping[str, Any]) -> float:
@@ -87,6 +113,7 @@ def example_state(catalogue: Catalogue) -> dict[str, Any]:
             "last_units": 0.0,
         }
         | ({_RIVAL: regular[n]} if catalogue.rivals else {})
+        | ({_CHANGES: 0} if catalogue.change_window_periods else {})
         for n, name in enumerate(catalogue.products)
     ]
     return {"period": 0, "products": rows} | _market_facts(catalogue, 0)
@@ -120,6 +147,8 @@ def random_states(catalogue: Catalogue, rules: Guardrails, count: int, seed: int
         }
         if catalogue.rivals:
             columns[_RIVAL] = (price * rng.uniform(0.8, 1.25, size)).round(4).clip(1e-4).tolist()
+        if catalogue.change_window_periods:
+            columns[_CHANGES] = rng.integers(catalogue.change_window_periods, size=size).tolist()
         rows = zip(*columns.values(), strict=True)
         products = [dict(zip(columns, row, strict=True)) for row in rows]
         regime = int(rng.integers(max(len(catalogue.regimes), 1)))
@@ -143,8 +172,9 @@ def _by_product(catalogue: Catalogue, products: Any) -> list[Mapping[str, Any]]:
         raise StateError(f"state: products must be a list of objects; got {_short.repr(products)}; list the products")
     items: dict[str, Mapping[str, Any]] = {}
     known = frozenset(catalogue.products)
+    required = (*_REQUIRED, _CHANGES) if catalogue.change_window_periods else _REQUIRED
     for number, item in enumerate(products, start=1):
-        _check_keys(item, ("product", *_LEAST, _RIVAL), _REQUIRED, f"state: products, item {number}")
+        _check_keys(item, ("product", *_LEAST, _RIVAL, _CHANGES, _LOWEST), required, f"state: products, item {number}")
         name = item["product"]
         if not isinstance(name, str) or name not in known:
             near = _nearest(name, catalogue.products)

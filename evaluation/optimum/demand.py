@@ -55,7 +55,11 @@ class _Calendar:
         orders = spec.stock.replenishment != "none" and not backlog
         self.cost = costs.sold + (costs.ordered if orders else 0)
         self.kept = 1 - (0.0 if spec.returns is None else spec.returns.probability)
-        self.reference = np.maximum(spec.products.regular_price, spec.guardrails.high.astype(np.float64))
+        rules = spec.guardrails
+        # What is paid: between the floor after a discount and the highest list price.
+        self.low = (rules.paid_low if spec.prices.max_discount > 0 else rules.low).astype(np.float64)
+        self.high = rules.high.astype(np.float64)
+        self.reference = np.maximum(spec.products.regular_price, self.high)
         self.regimes = max(spec.sizes["Z"], 1)
 
     def worth_of_money(self, period: int) -> tuple[float, float]:
@@ -87,11 +91,18 @@ class _Priced(_Calendar):
 
     def __init__(self, spec: MarketSpec) -> None:
         super().__init__(spec)
-        grids = [price_grid(spec, n, most=_MOST_PRICES) for n in range(spec.sizes["N"])]
+        grids = [self._paid(n) for n in range(spec.sizes["N"])]
         longest = max(grid.size for grid in grids)
         # Shorter grids are filled up with their last price.
         self.price = np.stack([np.pad(g, (0, longest - g.size), mode="edge") for g in grids], axis=1)
         self.alike = is_stationary(spec)
+
+    def _paid(self, n: int) -> Array:
+        """Prices that a customer may pay: list prices, and what a discount may make of the least of them."""
+        grid = price_grid(self.spec, n, most=_MOST_PRICES)
+        if self.low[n] >= grid[0]:
+            return grid
+        return np.concatenate([np.linspace(self.low[n], grid[0], _MOST_PRICES, endpoint=False), grid])
 
     @functools.lru_cache(maxsize=256)  # noqa: B019  a season's periods, for a short-lived object
     def _units(self, period: int, regime: int) -> Array:
@@ -152,7 +163,7 @@ class _Logit(_Calendar):
         spec, loyal = self.spec, self.spec.loyalty
         if loyal is None:
             return np.ones((self.periods, spec.sizes["K"]))
-        cut = np.log(spec.products.regular_price / spec.guardrails.low).max()
+        cut = np.log(spec.products.regular_price / self.low).max()
         goal, rows = np.exp(loyal.price_effect * max(cut, 0)), [np.ones(spec.sizes["K"])]
         for _ in range(self.periods - 1):
             rows.append(np.clip(loyal.memory * rows[-1] + (1 - loyal.memory) * goal, loyal.low, loyal.high))
@@ -215,7 +226,7 @@ class _Logit(_Calendar):
     def _customer(self, period: int, cost: Array, later: Array, later_units: Array) -> tuple[Array, Array]:
         """Money (Z, K', C) and units (Z, K', N) of one customer; later: what one brings who comes back."""
         level, slope, power, outside = self.utility(period)
-        low, high = (bound.astype(np.float64) for bound in (self.spec.guardrails.low, self.spec.guardrails.high))
+        low, high = self.low, self.high
         cheapest = np.exp(np.minimum(level - slope * low - power * np.log(low), _HIGHEST_UTILITY))
         waiting = self.patience[:, None] * (cheapest @ self.member)
         theta = np.zeros_like(later)

@@ -27,6 +27,8 @@ def covers(spec: MarketSpec) -> bool:
         and (is_unlimited(spec) or sales_are_few(spec))
         and (spec.competitors is None or all_stay(spec) or one_answers(spec))
         and (spec.market.ending == "terminated" or not spec.stock.salvage_value.any())
+        # What was charged before the price in force is no part of these states.
+        and spec.prices.max_changes is None
     )
 
 

@@ -55,7 +55,7 @@ def stock_settings(spec: MarketSpec) -> set[str]:
 
 def prices_are_free(spec: MarketSpec) -> bool:
     """Whether any allowed price may follow any other, and all customers pay it."""
-    return spec.prices.max_change is None and spec.prices.max_discount == 0
+    return spec.guardrails.bounds_only and spec.prices.max_discount == 0
 
 
 def is_stationary(spec: MarketSpec) -> bool:
@@ -78,14 +78,8 @@ def has_horizon(spec: MarketSpec) -> bool:
 
 def allowed_prices(spec: MarketSpec, product: int = 0) -> Array | None:
     """The finite set of prices that a product may have, rising; None where prices are continuous."""
-    low, high = float(spec.guardrails.low[product]), float(spec.guardrails.high[product])
-    if spec.prices.price_ladder is not None:
-        steps = spec.prices.price_ladder.steps
-        return steps[(steps >= low * (1 - 1e-6)) & (steps <= high * (1 + 1e-6))]
-    if spec.prices.tick is not None:
-        first, last = np.round(np.array([low, high]) / spec.prices.tick)
-        return np.arange(first, last + 1) * spec.prices.tick
-    return None
+    rules = spec.guardrails
+    return rules.grid.between(float(rules.low[product]), float(rules.high[product]))
 
 
 def price_grid(spec: MarketSpec, product: int = 0, *, most: int = _MOST_PRICES) -> Array:

@@ -16,6 +16,7 @@ from scipy.optimize import minimize_scalar
 
 from ...envs import expected_units
 from ...pricing import Action, MarketView
+from ...pricing.grids import NO_GRID
 from ...scenarios import MarketSpec
 from .logit import LogitCustomer
 from .problem import Array, Costs, Optimum, allowed_prices, is_endless, price_grid, sections_on, stock_settings
@@ -29,12 +30,14 @@ def covers(spec: MarketSpec) -> bool:
     several = bool(np.bincount(spec.category_index).max() > 1)
     one_segment = len(spec.arrivals.segments) == 1
     discounts = spec.prices.max_discount > 0
-    free = spec.prices.price_ladder is None and spec.prices.tick is None
+    free, advertised = spec.guardrails.grid.kind == NO_GRID, spec.prices.minimum_advertised_price
     return (
         stock_settings(spec) <= {"lead_time_periods"}
         and sections_on(spec) <= {"competitors"}
         and (spec.competitors is None or all_stay(spec))
-        and spec.prices.max_change is None
+        and spec.guardrails.bounds_only
+        # The price paid then has another floor than the list price.
+        and (not discounts or advertised is None)
         and (not several or (spec.demand.family == "mnl" and one_segment and not discounts))
         # `cheapest` compares list prices; a ladder of list prices leaves gaps that a narrow spread does not bridge.
         and (not discounts or spec.demand.family != "cheapest")

@@ -9,7 +9,7 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 import pytest
-from repricer.pricing import FIXED_FEATURES, MARKET_FEATURES, MOVING_FEATURES, SEGMENT_FEATURES
+from repricer.pricing import FIXED_FEATURES, MARKET_FEATURES, MOVING_FEATURES, RULES, SEGMENT_FEATURES
 from repricer.scenarios import STRESSES, MarketSpec, registered, sections
 
 ROOT = Path(__file__).parents[2]
@@ -52,6 +52,11 @@ def test_every_feature_scenario_and_stress_stands_on_the_page():
     own = {name for name, source in registered().items() if isinstance(source, Path)}
     features = {*MOVING_FEATURES, *MARKET_FEATURES, *FIXED_FEATURES, *SEGMENT_FEATURES}
     assert own | features | set(STRESSES) <= named
+
+
+def test_every_price_rule_stands_on_the_page_in_its_order():
+    table = PAGE.partition("<!-- rules:begin")[2].partition("<!-- rules:end")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE) == list(RULES)
 
 
 def test_info_has_the_names_of_the_page():

@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from repricer.envs import Market, expected_units
 from repricer.envs.expected import choice_at
-from repricer.pricing import Action, PriceLadder, product_features
+from repricer.pricing import Action, PriceEndings, PriceLadder, product_features
 from repricer.scenarios import MarketSpec
 from repricer.scenarios.sampler import PARTS, sample_catalogue
 
@@ -218,3 +218,40 @@ def test_the_compiled_formulas_are_those_of_pricing(spec, seed):
         outcome = market.step(action)
         np.testing.assert_array_equal(outcome.list_price, allowed.price)
         np.testing.assert_array_equal(outcome.trail, allowed.trail)
+
+
+def with_more_rules(spec: MarketSpec, rng: np.random.Generator) -> MarketSpec:
+    """Every rule that looks back, or at other products, some of them off; bounds that leave room for any line."""
+    names, regular = spec.products.names, spec.products.regular_price
+    prices: dict = {"floor": 0.5 * regular, "ceiling": np.full_like(regular, 1.6 * regular.max()), "price_ladder": None}
+    if rng.random() < 0.5:
+        prices |= {"tick": None, "price_endings": PriceEndings([0.2, 0.49, 0.95])}
+    if rng.random() < 0.7:
+        prices["minimum_advertised_price"] = regular * rng.uniform(0, 0.9, regular.size)
+    if rng.random() < 0.7:
+        prices |= {"max_changes": int(rng.integers(1, 3)), "change_window_periods": int(rng.integers(3, 6))}
+    if rng.random() < 0.5:
+        prices["frozen"] = tuple(name for name in names if rng.random() < 0.4)
+    if len(names) > 1 and rng.random() < 0.8:
+        order = rng.permutation(names).tolist()
+        prices["line_order"] = (tuple(order),) if len(order) < 4 else (tuple(order[:2]), tuple(order[2:]))
+    if rng.random() < 0.5:
+        prices["prior_price_periods"] = int(rng.integers(1, 5))
+    return spec.with_changes(prices=prices)
+
+
+@settings(properties, max_examples=400)
+@given(spec=specs(), seed=st.integers(0, 10**6))
+def test_the_compiled_price_rules_are_those_of_pricing(spec, seed):
+    rng = np.random.default_rng(seed)
+    spec = with_more_rules(spec, rng)
+    market = Market(spec, num_markets=3, seed=seed)
+    for t in range(PERIODS):
+        action, view = sensible_action(spec, 3, seed + t), market.view
+        action.price[rng.random(action.price.shape) < 0.2] = rng.choice([np.nan, np.inf, -1.0, 1e6])
+        np.testing.assert_allclose(market.features(), product_features(view), atol=2e-5)
+        allowed, outcome = spec.guardrails.apply(action, view), market.step(action)
+        np.testing.assert_array_equal(outcome.list_price, allowed.price)
+        np.testing.assert_array_equal(outcome.trail, allowed.trail)
+        least = spec.guardrails.paid_low[None, :]
+        assert np.all(outcome.paid >= least * (1 - 1e-5))

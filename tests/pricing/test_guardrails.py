@@ -88,7 +88,7 @@ def test_discounts_are_capped_spread_and_never_undercut_the_floor():
         ({"minimum_margin": 0.9}, "minimum margin price 20"),
         ({"minimum_margin": 1.0}, "minimum_margin must lie in"),
         ({"max_discount": 1.0}, "max_discount must lie in"),
-        ({"ladder": PriceLadder(np.array([11.0, 12.0]))}, "with a price ladder or tick"),
+        ({"ladder": PriceLadder(np.array([11.0, 12.0]))}, "on the price ladder; product 1"),
         ({"ladder": PriceLadder(np.array([2.0])), "tick": 0.1}, "got both"),
     ],
 )
@@ -154,7 +154,10 @@ def test_the_same_result_in_a_batch_and_alone():
     asked = generator.uniform(0, 10, (64, 2)).astype(np.float32)
     one = view([3.0, 4.0])
     many = MarketView(
-        **{name: value if name == "catalogue" else np.repeat(value, 64, axis=0) for name, value in vars(one).items()}
+        **{
+            name: value if name == "catalogue" or value is None else np.repeat(value, 64, axis=0)
+            for name, value in vars(one).items()
+        }
     )
     together = guardrails.apply(Action(asked), many)
     for row in range(64):

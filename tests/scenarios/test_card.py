@@ -5,7 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 from repricer.cli import main
-from repricer.scenarios import MarketSpec, load_scenario, registered, sample_catalogue
+from repricer.scenarios import MarketSpec, load_scenario, registered, sample_catalogue, save_scenario
 from repricer.scenarios.card import GROUPS, describe, group
 
 ALWAYS = ["market", "products", "prices", "customers", "demand", "stock"]
@@ -109,3 +109,36 @@ def test_a_wrong_name_is_one_line_and_exit_code_2():
     assert result.exit_code == 2
     (line,) = result.stderr.splitlines()
     assert line == "repricer: stress must be a known one; got 'price-wars'; did you mean 'price-war'?"
+
+
+def test_a_card_tells_every_price_rule(make_shop):
+    rules = {
+        "tick": None,
+        "price_endings": [0.49, 0.99],
+        "minimum_advertised_price": 2.5,
+        "max_changes": 2,
+        "change_window_periods": 7,
+        "frozen": ["c"],
+        "line_order": [["a", "b"]],
+        "prior_price_periods": 30,
+    }
+    assert describe(make_shop(prices=rules))["prices"] == (
+        "between 50% and 167% of the regular price; ending in 0.49 or 0.99; advertised for at least 2.5; at most 2 changes "
+        "of a price in 7 periods; frozen: c; never falling along a < b; personal discounts up to 20%; a reduction carries "
+        "the lowest price of 30 periods before"
+    )
+
+
+def test_a_shop_with_every_price_rule_comes_back_as_it_was_saved(make_shop, tmp_path):
+    rules = {
+        "price_endings": [0.49, 0.99],
+        "frozen": ["c"],
+        "line_order": [["a", "b"]],
+        "minimum_advertised_price": 2.5,
+    }
+    shop = make_shop(prices={"tick": None, "max_changes": 2, "change_window_periods": 7, **rules})
+    again = load_scenario(save_scenario(shop, tmp_path).parent)
+    assert describe(again) == describe(shop)
+    assert again.guardrails.lines == ((0, 1),)
+    assert again.guardrails.frozen.tolist() == [False, False, True]
+    assert (again.guardrails.low == shop.guardrails.low).all()

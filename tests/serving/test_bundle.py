@@ -159,7 +159,7 @@ def test_deep_json_is_refused(reseal: Reseal) -> None:
 
 
 def test_another_schema_is_refused(reseal: Reseal) -> None:
-    refused(reseal(schema_version=1), "schema_version must be 2; got 1")
+    refused(reseal(schema_version=1), "schema_version must be 3; got 1")
 
 
 def test_a_manifest_that_lists_other_files_is_refused(copy: Path) -> None:

@@ -66,6 +66,15 @@ def test_price_passes_the_line_of_a_wrong_state_on(one_path: Path) -> None:
     assert isinstance(call(price_command, one_path, "--state", "-", input="{}").exception, StateError)
 
 
+def test_price_shows_the_lowest_price_beside_a_reduction(one_path: Path, one: Bundle) -> None:
+    state = example_state(one.catalogue)
+    for item, ceiling in zip(state["products"], (4.0, 6.0, 9.0), strict=True):
+        item |= {"list_price": ceiling, "lowest_price_30_days": 1.2345}
+    result = call(price_command, one_path, "--state", "-", input=json.dumps(state))
+    assert "lowest in 30 days" in " ".join(result.stdout.split())
+    assert "1.2345" in result.stdout
+
+
 def test_price_needs_a_state_or_none(one_path: Path, state_file: Path) -> None:
     assert call(price_command, one_path).exit_code == 2
     assert call(price_command, one_path, "--state", state_file, "--example").exit_code == 2

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from repricer.envs import Market
-from repricer.pricing import RULES, Parts
+from repricer.pricing import RULES, Guardrails, Parts, PriceEndings
 from repricer.scenarios import MarketSpec
 from repricer.serving import Bundle, Predictor, StateError, example_state
+from repricer.serving.codec import guardrails_document, guardrails_from
 from repricer.serving.state import market_view, random_states
 
 PRICES = st.floats(0.01, 100)
@@ -168,7 +169,7 @@ def test_an_answer_says_who_gave_it(bundle: Bundle) -> None:
     assert (answer["policy"], answer["scenario"], answer["period"]) == ("ppo:3", "test-market:2", 0)
     assert answer["bundle"] == bundle.digest
     assert answer["milliseconds"] > 0
-    assert list(answer["prices"][0]) == ["product", "proposed", "price", "discounts", "trail"]
+    assert list(answer["prices"][0]) == ["product", "proposed", "price", "discounts", "trail", "prior_lowest_price"]
     assert list(answer["prices"][0]["discounts"]) == ["thrifty", "loyal"]
 
 
@@ -197,3 +198,73 @@ def test_the_view_is_what_the_policy_was_asked(one: Bundle) -> None:
     answer = Predictor(one).price(state)
     np.testing.assert_allclose([item.price for item in answer.prices], allowed.price[0], rtol=1e-6)
     np.testing.assert_allclose([item.proposed for item in answer.prices], action.price[0], rtol=1e-6)
+
+
+EVERY_RULE: dict[str, Any] = {
+    "tick": None,
+    "endings": PriceEndings(np.array([0.45, 0.95])),
+    "minimum_advertised_price": np.array([1.6, 0.0, 0.0]),
+    "frozen": np.array([False, True, False]),
+    "max_changes": 1,
+    "change_window_periods": 7,
+    "lines": ((0, 1),),
+    "prior_price_periods": 4,
+}
+
+
+def test_every_rule_goes_through_the_file_of_a_bundle(one: Bundle) -> None:
+    rules = replace(one.guardrails, **EVERY_RULE)
+    assert {item.name for item in fields(Guardrails) if item.init and getattr(rules, item.name) is None} == {
+        "ladder",
+        "tick",
+    }
+    text = json.dumps(guardrails_document(rules), allow_nan=False)
+    again = guardrails_from(json.loads(text), 3)
+    assert guardrails_document(again) == guardrails_document(rules)
+    for name in ("low", "high", "own_low", "own_high", "paid_low"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(rules, name))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("lines", [[0, 1.0]], "lines must hold the numbers of products"),
+        ("lines", [[0, 3]], "must hold numbers below 3; got 3"),
+        ("lines", [[1, 0]], "must leave prices that do not fall"),
+        ("frozen", [True], "frozen must have shape"),
+        ("max_changes", 7, "max_changes must be below change_window_periods"),
+        ("max_changes", 1.0, "max_changes must be a whole number"),
+        ("tick", 0.05, "got both tick and price_endings"),
+        ("minimum_advertised_price", [9.0, 0, 0], "minimum advertised price 9"),
+    ],
+)
+def test_contradictory_rules_in_a_bundle_are_refused(one: Bundle, key: str, value: Any, words: str) -> None:
+    document = guardrails_document(replace(one.guardrails, **EVERY_RULE, floor=np.array([1.0, 5.0, 3.0])))
+    if key == "lines" and value == [[1, 0]]:
+        document["ceiling"][0] = 4.0
+    with pytest.raises(ValueError, match=words):
+        guardrails_from(document | {key: value}, 3)
+
+
+def test_a_service_with_every_rule_says_what_it_did(one: Bundle) -> None:
+    catalogue = replace(one.catalogue, change_window_periods=7)
+    ruled = replace(one, guardrails=replace(one.guardrails, **EVERY_RULE), catalogue=catalogue)
+    state = example_state(catalogue)
+    for item, price, changes in zip(state["products"], (2.45, 2.95, 5.45), (0, 0, 1), strict=True):
+        item |= {"list_price": price, "changes": changes, "lowest_price_30_days": price - 0.5}
+    # The policy wants 90% of the regular price times 0.9: 1.62, 2.43, 4.05.
+    anchovy, biscuit, cider = with_forward(ruled, 0.9).price(state).prices
+    assert (anchovy.price, biscuit.price, cider.price) == (2.45, 2.95, 5.45)
+    assert [change.rule for change in biscuit.trail if isinstance(change.after, float)] == ["frozen"]
+    assert [change.rule for change in cider.trail if isinstance(change.after, float)] == ["max_changes"]
+    # A change of 15% reaches no lower ending, and the price stays.
+    assert [change.rule for change in anchovy.trail if isinstance(change.after, float)] == [
+        "max_change",
+        "price_ladder",
+    ]
+    assert anchovy.prior_lowest_price is None
+    state["products"][2]["changes"] = 0
+    cider = with_forward(ruled, 0.9).price(state).prices[2]
+    assert (cider.price, cider.prior_lowest_price) == (4.95, 4.95)
+    with pytest.raises(StateError, match="got no changes"):
+        with_forward(ruled, 0.9).price(example_state(one.catalogue))

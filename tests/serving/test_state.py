@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -193,3 +194,34 @@ def test_the_example_is_valid(one: Bundle, state: dict[str, Any]) -> None:
     view = market_view(one.catalogue, state)
     np.testing.assert_allclose(view.list_price[0], one.catalogue.regular_price)
     assert view.period.tolist() == [0]
+
+
+def test_price_changes_are_needed_where_the_price_rules_count_them(one: Bundle, state: dict[str, Any]) -> None:
+    assert market_view(one.catalogue, state).changes is None
+    counting = replace(one.catalogue, change_window_periods=7)
+    with pytest.raises(StateError, match="must have product, list_price, on_hand, changes; got no changes"):
+        market_view(counting, state)
+    assert market_view(counting, example_state(counting)).changes.tolist() == [[0, 0, 0]]
+    for number, item in enumerate(state["products"]):
+        item["changes"] = number
+    assert market_view(counting, state).changes.tolist() == [[0, 1, 2]]
+    state["products"][1]["changes"] = 1.5
+    with pytest.raises(StateError, match=r"changes of 'biscuit' must be a whole number; got 1\.5"):
+        market_view(counting, state)
+    for drawn in random_states(counting, one.guardrails, 5, seed=0):
+        assert market_view(counting, drawn).changes.max() < 7
+
+
+def test_the_lowest_price_may_be_known_for_some(one: Bundle, state: dict[str, Any]) -> None:
+    assert market_view(one.catalogue, state).lowest_price_30_days is None
+    state["products"][0]["lowest_price_30_days"] = 1.5
+    state["products"][1]["lowest_price_30_days"] = None
+    np.testing.assert_array_equal(
+        market_view(one.catalogue, state).lowest_price_30_days, np.float32([[1.5, np.nan, np.nan]])
+    )
+    state["products"][0]["lowest_price_30_days"] = 2.5
+    with pytest.raises(StateError, match="lowest_price_30_days of 'anchovy' must be at most its list_price"):
+        market_view(one.catalogue, state)
+    state["products"][0]["lowest_price_30_days"] = "1.5"
+    with pytest.raises(StateError, match="lowest_price_30_days of 'anchovy' must be a number from"):
+        market_view(one.catalogue, state)

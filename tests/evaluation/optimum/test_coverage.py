@@ -48,7 +48,9 @@ def test_the_other_solvers_model_no_further_section(make, name, section):
 
 
 @pytest.mark.parametrize("name", ["scarce", "three-stocks", "undercutter", "price-and-order", "remembered", "logit"])
-@pytest.mark.parametrize("prices", [{"max_change": 0.1}, {"max_discount": 0.2}])
+@pytest.mark.parametrize(
+    "prices", [{"max_change": 0.1}, {"max_discount": 0.2}, {"max_changes": 1, "change_window_periods": 3}]
+)
 def test_linked_prices_and_personal_ones_have_no_solver(make, name, prices):
     assert solve(make(name, prices=prices)) is None
 

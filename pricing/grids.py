@@ -1,0 +1,137 @@
+"""The grids that a price may stand on: the steps of a ladder, multiples of a tick, or the price endings of a shop."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .elementwise import ONE, clip, double, floor, integer, single, where
+from .ladder import PriceEndings, PriceLadder
+
+NO_GRID, LADDER, TICK, ENDINGS = 0, 1, 2, 3
+_SLACK = np.float32(1e-6)
+_MOST = 1e12
+# Of the bounds, which are double precision.
+_CLOSE = 1e-9
+
+
+def on_ladder(price, soft_low, soft_high, current, steps):
+    """The nearest step of the ladder in the soft range; the one nearest the current price if there is none in it."""
+    first = np.searchsorted(steps, soft_low * (ONE - _SLACK), side="left")
+    last = np.searchsorted(steps, soft_high * (ONE + _SLACK), side="right") - 1
+    inside = clip(nearest_step(steps, price), first, where(last < first, first, last))
+    return single(steps[clip(where(first <= last, inside, nearest_step(steps, current)), 0, len(steps) - 1)])
+
+
+def nearest_step(steps, price):
+    """Index of the nearest step; a tie goes to the lower one."""
+    above = clip(np.searchsorted(steps, price, side="left"), 1, len(steps) - 1)
+    below = where(len(steps) > 1, above - 1, 0 * above)
+    return where(price > (steps[below] + steps[where(len(steps) > 1, above, below)]) / 2, above, below)
+
+
+def on_tick(price, soft_low, soft_high, current, tick):
+    """The nearest multiple of the tick in the soft range; the one nearest the current price if there is none in it."""
+    first, last = -floor(-(double(soft_low) / tick - 1e-4)), floor(double(soft_high) / tick + 1e-4)
+    inside = clip(floor(double(price) / tick + 0.5), first, last)
+    return single(where(first <= last, inside, floor(double(current) / tick + 0.5)) * tick)
+
+
+def on_ending(price, soft_low, soft_high, current, endings):
+    """The nearest price with one of the endings in the soft range; the one nearest the current price if there is none."""
+    # Beyond what can be counted nobody charges anything: the floor and the ceiling see to it.
+    least, most = clip(double(soft_low), 0.0, _MOST), clip(double(soft_high), 0.0, _MOST)
+    first, last = rank_above(least * (1 - 1e-6), endings), rank_below(most * (1 + 1e-6), endings)
+    inside = clip(nearest_rank(clip(double(price), least, most), endings), first, where(last < first, first, last))
+    return single(ranked_price(where(first <= last, inside, nearest_rank(double(current), endings)), endings))
+
+
+def ranked_price(rank, endings):
+    """The price with this number, where all prices with one of the endings are counted upwards from the first below 1."""
+    return rank // len(endings) + endings[rank % len(endings)]
+
+
+def rank_above(price, endings):
+    """Number of the lowest price with one of the endings at or above this one."""
+    whole = floor(price)
+    return integer(whole) * len(endings) + np.searchsorted(endings, price - whole, side="left")
+
+
+def rank_below(price, endings):
+    """Number of the highest price with one of the endings at or below this one."""
+    whole = floor(price)
+    return integer(whole) * len(endings) + np.searchsorted(endings, price - whole, side="right") - 1
+
+
+def nearest_rank(price, endings):
+    """Number of the nearest price with one of the endings; a tie goes to the lower one."""
+    above = rank_above(price, endings)
+    middle = (ranked_price(above - 1, endings) + ranked_price(above, endings)) / 2
+    return where(price > middle, above, above - 1)
+
+
+class Grid(NamedTuple):
+    """Where prices may stand. kind: NO_GRID, LADDER, TICK or ENDINGS. steps: (L,) prices of the ladder, or the fractions
+    of the endings, rising. tick: currency per unit."""
+
+    kind: int
+    steps: NDArray[np.float64]
+    tick: float
+
+    @classmethod
+    def of(cls, ladder: PriceLadder | None, tick: float | None, endings: PriceEndings | None) -> Grid:
+        """The one that is given. Raises ValueError for two."""
+        given = {"price_ladder": ladder, "tick": tick, "price_endings": endings}
+        names = [name for name, grid in given.items() if grid is not None]
+        if len(names) > 1:
+            raise ValueError(
+                "price rules take one of price_ladder, tick and price_endings; "
+                f"got {'both' if len(names) == 2 else 'all'} {' and '.join(names)}; keep one"
+            )
+        if ladder is not None:
+            return cls(LADDER, ladder.steps, 1.0)
+        if endings is not None:
+            return cls(ENDINGS, endings.fractions, 1.0)
+        return cls(NO_GRID, np.empty(0), 1.0) if tick is None else cls(TICK, np.empty(0), float(tick))
+
+    @property
+    def words(self) -> str:
+        """As an error names it."""
+        return ("", " on the price ladder", " in multiples of the tick", " with the price endings")[self.kind]
+
+    def rounded(self, price: ArrayLike, *, up: bool) -> NDArray[np.float64]:
+        """The place on the grid at or above (up) or at or below a price; NaN where there is none."""
+        price = np.asarray(price, dtype=np.float64)
+        if self.kind == TICK:
+            return (np.ceil(price / self.tick - _CLOSE) if up else np.floor(price / self.tick + _CLOSE)) * self.tick
+        if self.kind == LADDER:
+            steps = np.concatenate([[np.nan], self.steps, [np.nan]])
+            index = np.searchsorted(self.steps, _loosened(price, up), side="left" if up else "right")
+            return steps[index + 1] if up else steps[index]
+        if self.kind == ENDINGS:
+            rank = (rank_above if up else rank_below)(_loosened(price, up), self.steps)
+            # A price of nothing is none.
+            first = int(self.steps[0] == 0)
+            found = ranked_price(np.maximum(rank, first), self.steps)
+            return found if up else np.where(rank < first, np.nan, found)
+        return price
+
+    def between(self, low: float, high: float) -> NDArray[np.float64] | None:
+        """All prices on the grid in the closed interval, rising; None where there is no grid."""
+        if self.kind == LADDER:
+            inside = (self.steps >= low * (1 - _SLACK)) & (self.steps <= high * (1 + _SLACK))
+            return self.steps[inside]
+        if self.kind == TICK:
+            first, last = np.round(np.array([low, high]) / self.tick)
+            return np.arange(first, last + 1) * self.tick
+        if self.kind == ENDINGS:
+            bounds = (rank_above(low * (1 - _SLACK), self.steps), rank_below(high * (1 + _SLACK), self.steps))
+            return ranked_price(np.arange(bounds[0], bounds[1] + 1), self.steps)
+        return None
+
+
+def _loosened(price: NDArray[np.float64], up: bool) -> NDArray[np.float64]:
+    """A bound that already is on the grid stays there."""
+    return price * (1 - _CLOSE if up else 1 + _CLOSE)

@@ -1,0 +1,89 @@
+"""Price rules that look back: what the market remembers for them, and that it remembers nothing where they are off."""
+
+import numpy as np
+import pytest
+from repricer.envs import Market
+from repricer.pricing import Action, RandomPrice
+
+
+def step(market: Market, *prices: float) -> list[str]:
+    """One period at these prices; the rules that changed the first product's."""
+    action = Action(np.tile(np.float32(prices), (market.num_markets, 1)))
+    allowed = market.spec.guardrails.apply(action, market.view)
+    market.step(action)
+    return allowed.rules(0, 0)
+
+
+def test_a_price_changes_no_more_often_than_allowed_in_any_window(make_shop):
+    spec = make_shop(prices={"max_changes": 2, "change_window_periods": 4, "tick": None})
+    market = Market(spec, num_markets=3, seed=1)
+    policy, charged = RandomPrice(spec.guardrails.low, spec.guardrails.high, seed=0), [market.state.list_price]
+    charged += [market.step(policy.act(market.view)).list_price for _ in range(8)]
+    changed = np.array(charged[1:]) != np.array(charged[:-1])
+    in_window = np.array([changed[t : t + 4].sum(axis=0) for t in range(5)])
+    assert in_window.max() == 2
+    assert in_window.min() == 2  # a policy that always wants another price uses them all
+
+
+def test_changes_are_counted_and_forgotten(make_shop):
+    market = Market(make_shop(prices={"max_changes": 1, "change_window_periods": 3}))
+    assert market.view.changes.tolist() == [[0, 0, 0]]
+    assert step(market, 4.5, 5.0, 3.0) == []
+    assert market.view.changes.tolist() == [[1, 0, 0]]
+    assert step(market, 4.6, 5.0, 3.0) == ["max_changes"]
+    assert step(market, 4.6, 5.0, 3.0) == ["max_changes"]
+    assert market.view.changes.tolist() == [[0, 0, 0]]
+    assert step(market, 4.6, 5.0, 3.0) == []
+    assert market.state.list_price[0, 0] == pytest.approx(4.6)
+
+
+def test_a_reduction_carries_the_lowest_price_before_it(make_shop):
+    market = Market(make_shop(prices={"prior_price_periods": 3}))
+    rules, seen = market.spec.guardrails, []
+    for price in (3.5, 4.5, 4.2, 4.2, 4.1):
+        action = Action(np.float32([[price, 5.0, 3.0]]))
+        seen.append(float(rules.apply(action, market.view).prior_price[0, 0]))
+        market.step(action)
+    # Opens at 4: down to 3.5; up; down, but dearer than 3.5 a while ago; no change; down, 3.5 is no longer among the last three.
+    np.testing.assert_allclose(seen, [4.0, np.nan, 3.5, np.nan, 4.2], rtol=1e-6)
+
+
+def test_what_was_charged_starts_anew_with_an_episode_and_comes_back_with_a_state(make_shop):
+    spec = make_shop(prices={"max_changes": 1, "change_window_periods": 3, "prior_price_periods": 3})
+    market = Market(spec, num_markets=2)
+    step(market, 3.9, 5.0, 3.0)
+    saved = market.state
+    market.restart(np.array([True, False]))
+    assert market.view.changes.tolist() == [[0, 0, 0], [1, 0, 0]]
+    np.testing.assert_allclose(market.view.lowest_price_30_days[:, 0], [4.0, 3.9])
+    market.restore(saved)
+    assert market.view.changes.tolist() == [[1, 0, 0]] * 2
+
+
+def test_a_frozen_price_stays_and_a_line_rises(make_shop):
+    market = Market(make_shop(prices={"frozen": ["b"], "line_order": [["c", "a", "b"]], "max_change": 0.2}))
+    assert step(market, 4.8, 6.0, 3.3) == []
+    np.testing.assert_allclose(market.state.list_price, [[4.8, 5.0, 3.3]])
+    # The smaller stays below the frozen larger one, and the larger is raised to the smaller.
+    assert step(market, 5.7, 9.0, 3.9) == ["line_order"]
+    np.testing.assert_allclose(market.state.list_price, [[5.0, 5.0, 3.9]])
+    assert step(market, 4.0, 5.0, 4.6) == ["line_order"]
+    np.testing.assert_allclose(market.state.list_price, [[4.6, 5.0, 4.6]])
+
+
+def test_an_advertised_price_binds_the_list_price_alone(make_shop):
+    market = Market(make_shop(prices={"minimum_advertised_price": [3.8, 0, 0], "max_discount": 0.5}))
+    action = Action(np.float32([[3.0, 5.0, 3.0]]), np.full((1, 3, 2), 0.5, np.float32))
+    allowed = market.spec.guardrails.apply(action, market.view)
+    assert allowed.rules(0, 0) == ["minimum_advertised_price", "paid_floor"]
+    assert allowed.price[0, 0] == pytest.approx(3.8)
+    # The floor is 2: a segment may pay it.
+    np.testing.assert_allclose(allowed.price[0, 0] * (1 - allowed.discount[0, 0]), 2.0, rtol=1e-6)
+
+
+def test_rules_that_are_off_are_not_remembered(shop, make_shop):
+    looks_back = make_shop(prices={"max_changes": 1, "change_window_periods": 4, "prior_price_periods": 2})
+    without, with_them = (Market(spec).state.context.shape[0] for spec in (shop, looks_back))
+    assert with_them == without + 3 * 3
+    assert Market(shop).view.changes is None
+    assert Market(shop).view.lowest_price_30_days is None
