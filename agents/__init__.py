@@ -1,6 +1,7 @@
 """Learning and classical policies on the simulated market."""
 
 from .algorithms import ALGORITHMS
+from .archive import load_archive
 from .classical import best_fixed, myopic, time_only
 from .league import League, league
 from .offline import LOG_ALGORITHMS, learn_from_log
@@ -17,6 +18,7 @@ __all__ = [
     "best_fixed",
     "league",
     "learn_from_log",
+    "load_archive",
     "load_run",
     "myopic",
     "settings_for",

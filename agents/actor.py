@@ -43,8 +43,12 @@ class Actor(torch.nn.Module):
         """The raw action that the network's numbers stand for."""
         if self.counts is None:
             return numbers
-        chosen = [part.argmax(dim=1) for part in torch.split(numbers, self.counts, dim=1)]
-        return torch.stack([getattr(self, f"level{i % self.kinds}")[c] for i, c in enumerate(chosen)], dim=1)
+        # The same columns for each product: (rows, products, numbers of a product).
+        counts = self.counts[: self.kinds]
+        products = numbers.reshape(-1, self.columns // self.kinds, sum(counts))
+        chosen = [part.argmax(dim=2).flatten() for part in torch.split(products, counts, dim=2)]
+        raw = [torch.index_select(getattr(self, f"level{i}"), 0, c) for i, c in enumerate(chosen)]
+        return torch.stack(raw, dim=1).reshape(-1, self.columns)
 
 
 class RecurrentActor(Actor):

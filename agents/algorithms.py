@@ -125,7 +125,8 @@ def make_model(algo: Algorithm, venv: BatchVecEnv, settings: Settings, seed: int
     )
 
 
-def make_policy(algo: Algorithm, face: Face | BatchVecEnv, settings: Settings) -> BasePolicy:
-    """An untrained policy of the run's shape, on the CPU."""
+def make_policy(algo: Algorithm, face: Face | BatchVecEnv, settings: Settings, **more: Any) -> BasePolicy:
+    """An untrained policy of the run's shape, on the CPU. more: SB3's own arguments of a policy, laid over the settings'."""
     kind = algo.kind.policy_aliases["MlpLstmPolicy" if algo.recurrent else "MlpPolicy"]
-    return kind(face.observation_space, face.action_space, lambda _: 0.0, **policy_arguments(algo, settings))
+    arguments = policy_arguments(algo, settings) | more
+    return kind(face.observation_space, face.action_space, lambda _: 0.0, **arguments)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from ._options import emit, json_option, say, seed_option
+from ._options import emit, episodes_option, json_option, say, seed_option, setting
+
+if TYPE_CHECKING:
+    from ..agents import Run
 
 _FILE = click.Path(path_type=Path)
 
@@ -15,15 +20,35 @@ _FILE = click.Path(path_type=Path)
 @click.argument("run", type=_FILE)
 @click.option("--out", type=_FILE, required=True, help="New folder, or a bundle to replace.")
 @click.option("--key", type=_FILE, help="Ed25519 private key (PEM) that signs [default: OUT.key.pem, made if missing].")
+@click.option("--scenario", help="What a Stable-Baselines3 archive was trained on; for RUN.zip alone.")
+@click.option("--algo", help="What it was trained by; for RUN.zip alone.")
+@click.option("--set", "values", multiple=True, metavar="KEY=VALUE", help="How it saw the market; for RUN.zip alone.")
+@episodes_option
 @seed_option
 @json_option
-def command(run: Path, out: Path, key: Path | None, seed: int, as_json: bool) -> None:
-    """Write the policy that RUN learned as a bundle: ONNX, price rules, catalogue, golden vectors, signature."""
-    from ..agents import load_run
+def command(
+    run: Path,
+    out: Path,
+    key: Path | None,
+    scenario: str | None,
+    algo: str | None,
+    values: tuple[str, ...],
+    episodes: int,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Write the policy that RUN learned as a bundle: ONNX, price rules, catalogue, golden vectors, signature.
+
+    RUN is a run folder, or an archive that Stable-Baselines3's model.save wrote. Of an archive only tensors and plain JSON are
+    read: its pickles never run. The policy is judged first, and the figures go into the manifest.
+    """
+    from ..evaluation import evaluate
     from ..serving import export, load_bundle
     from ..serving.signing import own_key_paths
 
-    bundle = load_bundle(export(load_run(run), out, key=key, seed=seed))
+    learned = _run(run, scenario, algo, values)
+    judged = evaluate(learned.spec, [learned.policy], episodes=episodes, seed=seed).to_dict()
+    bundle = load_bundle(export(replace(learned, evaluation=judged), out, key=key, seed=seed))
     private, public = own_key_paths(out) if key is None else (key, None)
     if as_json:
         facts = {"bundle": str(out), "digest": bundle.digest, "policy": bundle.policy.name, "key": str(private)}
@@ -32,3 +57,15 @@ def command(run: Path, out: Path, key: Path | None, seed: int, as_json: bool) ->
     say(f"written to {out}: {bundle.policy.name} for {bundle.scenario}, {bundle.digest[:12]}; signed by {private}")
     if public is not None:
         say(f"keep {private} secret and away from the server; load the bundle with --public-key {public}")
+
+
+def _run(path: Path, scenario: str | None, algo: str | None, values: tuple[str, ...]) -> Run:
+    from ..agents import load_archive, load_run
+
+    if path.suffix == ".zip":
+        if scenario is None or algo is None:
+            raise click.UsageError("an archive does not say safely what it was trained on: give --scenario and --algo")
+        return load_archive(path, scenario, algo=algo, settings=dict(setting(value) for value in values))
+    if scenario is not None or algo is not None or values:
+        raise click.UsageError("a run folder knows its scenario and algo: --scenario, --algo and --set are for RUN.zip")
+    return load_run(path)

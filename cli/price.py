@@ -57,7 +57,9 @@ def _read(path: Path) -> Any:
 def _show(answer: PriceAnswer, bundle: Bundle) -> None:
     currency = bundle.manifest["scenario"]["currency"]
     title = f"{answer.scenario}, period {answer.period}, policy {answer.policy}"
-    columns = ("product", "proposed", f"price ({currency})", "discounts", "changed by the price rules")
+    promotes, orders = (getattr(answer.prices[0], part) is not None for part in ("promotion", "order_units"))
+    more = ("promotion",) * promotes + ("order (units)",) * orders
+    columns = ("product", "proposed", f"price ({currency})", "discounts", *more, "changed by the price rules")
     table = Table(*map(escape, columns), title=escape(title))
     for item in answer.prices:
         cells = (
@@ -65,12 +67,16 @@ def _show(answer: PriceAnswer, bundle: Bundle) -> None:
             _number(item.proposed),
             _price(item),
             ", ".join(f"{segment} {fraction:.1%}" for segment, fraction in item.discounts.items()),
+            *(("yes" if item.promotion else "no",) if promotes else ()),
+            *((f"{item.order_units:,.0f}",) if orders else ()),
             "\n".join(f"{step.rule}: {_number(step.before)} → {_number(step.after)}" for step in item.trail),
         )
         table.add_row(*map(escape, cells))
     show(table)
     for segment, product in answer.recommendations.items():
         say(f"shown to {segment}: {product or 'nothing'}")
+    if answer.memory is not None:
+        say("this policy looks back: put `memory` of the answer (--json) into the next period's state")
     signer = "by the given key" if bundle.trust == "pinned" else "by its own key only: --public-key proves who made it"
     say(f"bundle {answer.bundle[:12]}, signed {signer}; {answer.milliseconds:.2f} ms")
 

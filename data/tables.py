@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import pandas as pd
@@ -21,6 +23,16 @@ class Tables:
     signals: pd.DataFrame | None = None
     stock: pd.DataFrame | None = None
     promotions: pd.DataFrame | None = None
+
+    def fingerprint(self) -> str:
+        """SHA-256 of what the tables hold, hexadecimal: names, columns and rows in their order."""
+        digest = hashlib.sha256()
+        for item in fields(self):
+            table = getattr(self, item.name)
+            if table is not None:
+                digest.update(json.dumps([item.name, len(table), *map(str, table.columns)]).encode())
+                digest.update(pd.util.hash_pandas_object(table, index=False).to_numpy().astype("<u8").tobytes())
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True)

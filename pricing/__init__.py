@@ -1,7 +1,7 @@
 """What a price may be, who sets it, and what they may know: numpy only."""
 
 from .catalogue import Catalogue, MarketView
-from .competitors import LearningPolicy, competitor
+from .competitors import LearningPolicy, built_in_rule, competitor
 from .features import (
     FEATURE_LIMIT,
     FIXED_FEATURES,
@@ -52,6 +52,7 @@ __all__ = [
     "ThompsonPrice",
     "TrailStep",
     "action_from_parts",
+    "built_in_rule",
     "competitor",
     "feature_names",
     "feature_rows",

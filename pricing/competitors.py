@@ -7,7 +7,7 @@ market's memory: then it has `learn`, which the market calls after each period.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Protocol, runtime_checkable
@@ -213,7 +213,13 @@ def competitor(rule: str) -> Policy:
     name, *arguments = str(rule).split(":")
     if name in _extensions():
         return _extensions()[name](*arguments)
-    known = [usage for usage, _ in _BUILT_IN.values()] + list(_extensions())
+    return built_in_rule(rule, also=_extensions())
+
+
+def built_in_rule(rule: str, *, also: Iterable[str] = ()) -> Policy:
+    """As `competitor`, but of the rules of this package alone: no code of another is loaded. also: other known names."""
+    name, *arguments = str(rule).split(":")
+    known = [*(usage for usage, _ in _BUILT_IN.values()), *also]
     if name not in _BUILT_IN:
         raise ValueError(f"rule must be one of {', '.join(known)}; got '{rule}'; choose one of them")
     usage, build = _BUILT_IN[name]

@@ -107,10 +107,19 @@ class RememberingPolicy:
         """Propose what the network says, without exploration. Raises ValueError where periods come out of turn."""
         rows = feature_rows(view, product_wise=self.product_wise)
         opens = np.repeat(view.period == 0, len(rows) // view.num_markets)
-        parts, notes = self.remember(rows, self._notes_for(rows, opens))
+        action, notes = self._answer(view, rows, self._notes_for(rows, opens))
         self._notes[:] = [notes]
+        return action
+
+    def answer(self, view: MarketView, notes: Memory | None) -> tuple[Action, Memory]:
+        """What the network says with these notes (None opens an episode), and its new ones; nothing is kept here."""
+        rows = feature_rows(view, product_wise=self.product_wise)
+        return self._answer(view, rows, self.opening(rows) if notes is None else notes)
+
+    def _answer(self, view: MarketView, rows: NDArray[np.float32], notes: Memory) -> tuple[Action, Memory]:
+        parts, notes = self.remember(rows, notes)
         base_price = self.base_price if self.base is None else self.base.act(view).price
-        return action_from_parts(parts, base_price, view)
+        return action_from_parts(parts, base_price, view), notes
 
     def _notes_for(self, rows: NDArray[np.float32], opens: NDArray[np.bool_]) -> Memory:
         if opens.all():

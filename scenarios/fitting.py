@@ -73,6 +73,7 @@ def fit_market(
     customers = fit_customers(tables, split, seed, on_step)
     models = _models(split, forecaster, paths, response, customers, assumptions.cover_quantile)
     spec = build_market(models, name=name, assumptions=assumptions, currency=currency)
+    spec = spec.with_changes(history={"tables_sha256": tables.fingerprint()})
     report = {
         **demand,
         "price_response": records(response.prices.elasticity_.merge(split.products[["product", "name"]], on="product")),

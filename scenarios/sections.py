@@ -294,3 +294,4 @@ class History:
     units: Array = array("TN", "units that were sold", low=0, high=1e12)
     promotion: Array = array("TN", "share of stores with a display or in the mailer", low=0, high=1, default=0.0)
     first_day: str = value("first day of the first period, YYYY-MM-DD", default="2001-01-01")
+    tables_sha256: str = value("fingerprint of the tables that the market was fitted on, empty if none", default="")

@@ -11,10 +11,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pricing import Catalogue, Guardrails, NetworkPolicy, row_width
+from ..pricing import Catalogue, Guardrails, NetworkPolicy, RememberingPolicy
 from . import golden
-from .codec import Knowledge, knowledge_from
+from .codec import knowledge_from
 from .files import CATALOGUE, GOLDEN, GUARDRAILS, MANIFEST, POLICY, BundleError, read_files
+from .memory import MemoryText
 from .network import open_network
 from .signing import open_seal, read_public_key, sha256
 
@@ -26,16 +27,19 @@ class Bundle:
     """A verified policy with all it needs to answer.
 
     policy: proposes prices; its name is that of the training run. guardrails: what turns them into allowed prices.
-    candidates: (K, N) whether a product may fill a segment's slot, or None without slots. scenario: its name and
-    version. manifest: where the policy comes from and what it is worth. digest: SHA-256 of the manifest, which names
+    candidates: (K, N) whether a product may fill a segment's slot, or None without slots. most_promoted: products on
+    promotion at once, or None without promotions. memory: how the notes of a policy that looks back travel. scenario:
+    its name and version. manifest: where the policy comes from and what it is worth. digest: SHA-256 of the manifest, which names
     this very bundle. trust: "pinned" where a given public key signed it, "self-signed" where its own key only shows
     that it is unchanged.
     """
 
-    policy: NetworkPolicy
+    policy: NetworkPolicy | RememberingPolicy
     guardrails: Guardrails
     catalogue: Catalogue
     candidates: NDArray[np.bool_] | None
+    most_promoted: int | None
+    memory: MemoryText
     scenario: str
     manifest: dict[str, Any]
     digest: str
@@ -59,9 +63,9 @@ def load_bundle(path: str | os.PathLike[str], *, public_key: str | os.PathLike[s
                 "read it with the repricer that wrote it"
             )
         knowledge = knowledge_from(json.loads(files[CATALOGUE]), json.loads(files[GUARDRAILS]))
-        policy = _policy(files[POLICY], knowledge, str(manifest["policy"]))
+        network, memory = open_network(files[POLICY], knowledge), knowledge.memory_text(sha256(files[POLICY]))
         scenario = "{name}:{version}".format_map(manifest["scenario"])
-        golden.check(json.loads(files[GOLDEN]), knowledge, policy)
+        golden.check(json.loads(files[GOLDEN]), knowledge, network, memory)
     except BundleError as error:
         raise BundleError(f"{folder}: {error}") from error
     except Exception as error:
@@ -71,18 +75,14 @@ def load_bundle(path: str | os.PathLike[str], *, public_key: str | os.PathLike[s
             f"{folder} must be a bundle that repricer wrote; got {type(error).__name__}: {first}; export it again"
         ) from error
     return Bundle(
-        policy=policy,
+        policy=knowledge.policy(str(manifest["policy"]), network),
         guardrails=knowledge.guardrails,
         catalogue=knowledge.catalogue,
         candidates=knowledge.candidates,
+        most_promoted=knowledge.most_promoted,
+        memory=memory,
         scenario=scenario,
         manifest=manifest,
         digest=sha256(files[MANIFEST]),
         trust="self-signed" if pinned is None else "pinned",
     )
-
-
-def _policy(model: bytes, knowledge: Knowledge, name: str) -> NetworkPolicy:
-    columns = row_width(knowledge.catalogue, product_wise=knowledge.product_wise)
-    forward = open_network(model, knowledge.layout, columns)
-    return NetworkPolicy(name, forward, knowledge.layout, knowledge.base_price, knowledge.product_wise)

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pricing import ActionLayout, Catalogue, Guardrails, PriceEndings, PriceLadder
+from ..pricing import (
+    ActionLayout,
+    Catalogue,
+    Guardrails,
+    Memory,
+    NetworkPolicy,
+    Parts,
+    PriceEndings,
+    PriceLadder,
+    RememberingPolicy,
+    built_in_rule,
+)
 from .files import CATALOGUE, GUARDRAILS, BundleError
+from .memory import MemoryLayout, MemoryText
 
+FEATURES = "features"
+Network = Callable[[NDArray[np.float32], Memory], tuple[Parts, Memory]]
+"""Rows of features and the notes of the period before (none where the policy keeps none) to decoded parts and new notes."""
 _MOST = 1e12
 
 
@@ -21,6 +36,9 @@ class Knowledge:
 
     base_price: (N,) what the network's price multiplies, currency per unit. product_wise: whether a row of the network
     is a product or a market. candidates: (K, N) whether the product may fill the segment's slot; None without slots.
+    base: the rule whose price the network's multiplies instead, period by period, or None. most_promoted: how many
+    products may be on promotion at once; None where the policy promotes none. memory: what the policy notes, None where
+    it looks at one period alone.
     """
 
     catalogue: Catalogue
@@ -29,6 +47,25 @@ class Knowledge:
     base_price: NDArray[np.float32]
     product_wise: bool
     candidates: NDArray[np.bool_] | None
+    base: str | None = None
+    most_promoted: int | None = None
+    memory: MemoryLayout | None = None
+
+    def policy(self, name: str, network: Network) -> NetworkPolicy | RememberingPolicy:
+        """The policy that this network and this knowledge make."""
+        base = None if self.base is None else built_in_rule(self.base)
+        if self.memory is not None:
+            return RememberingPolicy(
+                name, network, self.memory.opening, self.layout, self.base_price, self.product_wise, base
+            )
+        return NetworkPolicy(
+            name, lambda rows: network(rows, ())[0], self.layout, self.base_price, self.product_wise, base
+        )
+
+    def memory_text(self, digest: str) -> MemoryText:
+        """How the policy's notes travel; digest: the SHA-256 of the network, which owns them."""
+        rows = self.catalogue.num_products if self.product_wise else 1
+        return MemoryText(self.memory, rows, bytes.fromhex(digest)[:8])
 
 
 def guardrails_document(rules: Guardrails) -> dict[str, Any]:
@@ -69,13 +106,16 @@ def catalogue_document(knowledge: Knowledge) -> dict[str, Any]:
         "base_price": _plain(knowledge.base_price),
         "product_wise": knowledge.product_wise,
         "candidates": _plain(knowledge.candidates),
+        "base": knowledge.base,
+        "most_promoted": knowledge.most_promoted,
+        "memory": None if knowledge.memory is None else knowledge.memory.shapes,
     }
 
 
 def knowledge_from(document: dict[str, Any], guardrails: dict[str, Any]) -> Knowledge:
     """What the two documents hold; ValueError or TypeError where they are wrong."""
     flags = ("endless", "rivals", "loyal")
-    own = ("layout", "base_price", "product_wise", "candidates")
+    own = ("layout", "base_price", "product_wise", "candidates", "base", "most_promoted", "memory")
     _check_keys(CATALOGUE, document, [item.name for item in fields(Catalogue)] + list(own))
     products, segments = (_names(document, key) for key in ("products", "segments"))
     n, k, t = len(products), len(segments), len(document["forecast_units"])
@@ -86,6 +126,13 @@ def knowledge_from(document: dict[str, Any], guardrails: dict[str, Any]) -> Know
     candidates = None
     if document["candidates"] is not None:
         candidates = _numbers(CATALOGUE, document, "candidates", (k, n), least=0) > 0
+    most, memory = document["most_promoted"], document["memory"]
+    if (most is not None) != layout.promote or (most is not None and not (type(most) is int and most > 0)):
+        raise BundleError(
+            f"{CATALOGUE}: most_promoted must be a number if the policy promotes; got {most!r}; export it again"
+        )
+    if (document["max_order_units"] is None) and layout.order:
+        raise BundleError(f"{CATALOGUE}: a policy that orders must have max_order_units; got none; export it again")
 
     def column(name: str, *shape: int, least: float = 0.0) -> NDArray[np.float32]:
         return _numbers(CATALOGUE, document, name, shape, least=least)
@@ -110,6 +157,9 @@ def knowledge_from(document: dict[str, Any], guardrails: dict[str, Any]) -> Know
         base_price=column("base_price", n, least=1e-9),
         product_wise=document["product_wise"],
         candidates=candidates,
+        base=None if document["base"] is None else str(document["base"]),
+        most_promoted=most,
+        memory=None if memory is None else MemoryLayout({name: tuple(shape) for name, shape in memory.items()}),
     )
 
 

@@ -8,12 +8,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..pricing import NetworkPolicy, row_width
+import numpy as np
+
+from ..pricing import RememberingPolicy, built_in_rule, row_width
 from . import golden
 from .bundle import SCHEMA_VERSION, load_bundle
 from .codec import Knowledge, catalogue_document, guardrails_document
 from .files import CATALOGUE, GOLDEN, GUARDRAILS, POLICY, BundleError, check_target, write_files
-from .signing import own_key, read_private_key, seal, to_json
+from .memory import MemoryLayout
+from .signing import own_key, read_private_key, seal, sha256, to_json
 
 if TYPE_CHECKING:
     from ..agents import Run
@@ -29,48 +32,58 @@ def export(run: Run, out: str | os.PathLike[str], *, key: str | os.PathLike[str]
     with OUT.pub.pem to hand to those who load the bundle. seed: picks the market states of the golden vectors.
     Raises BundleError where `out` is something else or the key cannot be read. Needs the `train` extra.
     """
-    from ..envs import catalogue_of
     from .graph import PolicyGraph
 
-    for part, there in (("promotions", run.layout.promote), ("orders", run.layout.order)):
-        if there:
-            raise BundleError(
-                f"the price service answers prices, discounts and slots; got a policy that also decides {part}; "
-                "train it on the scenario without them"
-            )
-    looks_back = not isinstance(run.policy, NetworkPolicy)
-    for there, what in ((looks_back, "looks back"), (run.base is not None, "multiplies the price of a rule")):
-        if there:
-            raise BundleError(
-                f"the price service answers from one period, by a network alone; got a policy that {what}; "
-                "train without that to export"
-            )
     out = Path(out)
     check_target(out)
     own = None if key is None else read_private_key(Path(key))
-    slots = run.spec.recommendation
-    knowledge = Knowledge(
-        catalogue=catalogue_of(run.spec),
-        guardrails=run.spec.guardrails,
-        layout=run.layout,
-        base_price=run.base_price,
-        product_wise=run.product_wise,
-        candidates=None if slots is None else slots.candidates > 0,
-    )
-    products_in_row = None if run.product_wise else knowledge.catalogue.num_products
-    graph = PolicyGraph(run.actor, run.layout, products_in_row)
+    knowledge = _knowledge(run)
+    graph = PolicyGraph(run.actor, knowledge)
+    model = graph.to_onnx()
+    memory = knowledge.memory_text(sha256(model))
     files = {
-        POLICY: graph.to_onnx(row_width(knowledge.catalogue, product_wise=run.product_wise)),
+        POLICY: model,
         GUARDRAILS: to_json(GUARDRAILS, guardrails_document(knowledge.guardrails)),
         CATALOGUE: to_json(CATALOGUE, catalogue_document(knowledge)),
-        GOLDEN: to_json(GOLDEN, golden.record(knowledge, graph.parts, seed)),
+        GOLDEN: to_json(GOLDEN, golden.record(knowledge, graph.answer, memory, seed)),
     }
-    sealed = seal(files, _facts(run), own or own_key(out))
+    sealed = seal(files, _facts(run, seed), own or own_key(out))
     write_files(out, sealed, check=load_bundle)
     return out
 
 
-def _facts(run: Run) -> dict[str, Any]:
+def _knowledge(run: Run) -> Knowledge:
+    """What the bundle must know beside the network."""
+    from ..envs import catalogue_of
+
+    spec, policy, catalogue = run.spec, run.policy, catalogue_of(run.spec)
+    slots, promotion, memory = spec.recommendation, spec.promotion, None
+    if isinstance(policy, RememberingPolicy):
+        row = np.zeros((1, row_width(catalogue, product_wise=run.product_wise)), np.float32)
+        memory = MemoryLayout.of(policy.opening(row))
+    return Knowledge(
+        catalogue=catalogue,
+        guardrails=spec.guardrails,
+        layout=run.layout,
+        base_price=run.base_price,
+        product_wise=run.product_wise,
+        candidates=None if slots is None else slots.candidates > 0,
+        base=None if run.base is None else _rule(run.facts["settings"]["base_price"]),
+        most_promoted=None if promotion is None else int(promotion.max_products),
+        memory=memory,
+    )
+
+
+def _rule(name: str) -> str:
+    """The name of a rule that a price server knows as well."""
+    try:
+        built_in_rule(name)
+    except ValueError as error:
+        raise BundleError(f"a bundle's base_price must be a rule of repricer's own: {error}") from error
+    return name
+
+
+def _facts(run: Run, seed: int) -> dict[str, Any]:
     """What the manifest says of the policy."""
     spec, market = run.spec, run.spec.market
     return {
@@ -83,8 +96,10 @@ def _facts(run: Run) -> dict[str, Any]:
             "period": market.period,
             "currency": market.currency,
         },
+        "data": {"tables_sha256": (spec.history.tables_sha256 or None) if spec.history is not None else None},
         "objective": market.objective,
         "assumptions": list(spec.assumptions),
+        "seeds": {"training": run.facts["seed"], "golden vectors": seed},
         "run": run.facts,
         "evaluation": run.evaluation,
         "packages": {name: version(name) for name in _PACKAGES},

@@ -12,46 +12,63 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..pricing import FEATURE_LIMIT, ActionLayout, Parts
-from .network import FEATURES
+from ..pricing import FEATURE_LIMIT, Memory, Parts, row_width
+from .codec import FEATURES, Knowledge
+from .memory import WINDOW
 
 
 class PolicyGraph(torch.nn.Module):
-    """Features (rows, F) to the decoded parts of an action, by the lines that decode in the simulated market.
+    """Features (rows, F), and the notes of a policy that looks back, to the decoded parts of an action and new notes.
 
-    actor: the deterministic part of the policy alone; a distribution's argument checks cannot be exported.
-    num_products: products in one row; a part has shape (rows, N, …), and without the N product-wise, where it is None.
+    The lines that decode are those of the simulated market. actor: the deterministic part of the policy alone; a
+    distribution's argument checks cannot be exported. A part has shape (rows, N, …), and product-wise (rows, …).
     """
 
-    def __init__(self, actor: torch.nn.Module, layout: ActionLayout, num_products: int | None) -> None:
+    def __init__(self, actor: torch.nn.Module, knowledge: Knowledge) -> None:
         super().__init__()
         self.actor = copy.deepcopy(actor).cpu().eval()
-        self.layout = layout
-        self.shape = (-1, layout.size) if num_products is None else (-1, num_products, layout.size)
+        self.layout, self.memory = knowledge.layout, knowledge.memory
+        self.columns = row_width(knowledge.catalogue, product_wise=knowledge.product_wise)
+        products = [] if knowledge.product_wise else [knowledge.catalogue.num_products]
+        self.shape = (-1, *products, self.layout.size)
 
-    def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Only the parts that the layout has."""
-        raw = self.actor(torch.clip(features, -FEATURE_LIMIT, FEATURE_LIMIT)).reshape(self.shape)
-        return tuple(part for part in self.layout.decode(raw) if part is not None)
+    def forward(self, features: torch.Tensor, *notes: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Only the parts that the layout has, and the notes that the memory has."""
+        raw, notes = self._raw(torch.clip(features, -FEATURE_LIMIT, FEATURE_LIMIT), notes)
+        parts = self.layout.decode(raw.reshape(self.shape))
+        return (*(part for part in parts if part is not None), *notes)
 
-    def parts(self, rows: NDArray[np.float32]) -> Parts:
-        """What torch makes of rows of features, in the form of a policy's `forward`."""
+    def _raw(self, row: torch.Tensor, notes: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        if self.memory is None:
+            return self.actor(row), ()
+        if tuple(self.memory.shapes) == WINDOW:
+            periods = torch.cat([notes[0], row[:, None]], dim=1)
+            return self.actor(periods.flatten(1)), (periods[:, 1:],)
+        raw, *states = self.actor(row, *notes)
+        return raw, tuple(states)
+
+    def answer(self, rows: NDArray[np.float32], notes: Memory) -> tuple[Parts, Memory]:
+        """What torch makes of rows of features and notes, in the form of `Network`."""
+        names = self.layout.names
         with torch.inference_mode():
-            found = [part.numpy() for part in self(torch.from_numpy(rows))]
-        return Parts(**dict(zip(self.layout.names, found, strict=True)))
+            found = [part.numpy() for part in self(*map(torch.from_numpy, (rows, *notes)))]
+        return Parts(**dict(zip(names, found, strict=False))), tuple(found[len(names) :])
 
-    def to_onnx(self, columns: int) -> bytes:
+    def to_onnx(self) -> bytes:
         """One file with the weights inside, any number of rows, and nothing about the machine that wrote it."""
+        memory = {} if self.memory is None else self.memory.shapes
+        # Two rows: one row would be taken for a constant.
+        inputs = (torch.zeros(2, self.columns), *(torch.zeros(2, *shape) for shape in memory.values()))
+        any_rows = {0: torch.export.Dim("rows")}
         with _quiet():
             program = torch.onnx.export(
                 self,
-                # Two rows: one row would be taken for a constant.
-                (torch.zeros(2, columns),),
+                inputs,
                 dynamo=True,
                 external_data=False,
-                input_names=[FEATURES],
-                output_names=self.layout.names,
-                dynamic_shapes={"features": {0: torch.export.Dim("rows")}},
+                input_names=[FEATURES, *memory],
+                output_names=self.layout.names + ([] if self.memory is None else self.memory.renewed),
+                dynamic_shapes={"features": any_rows} | ({"notes": (any_rows,) * len(memory)} if memory else {}),
                 verbose=False,
             )
         assert program is not None

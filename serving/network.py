@@ -2,42 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from typing import Any, cast
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from ..pricing import ActionLayout, Parts
+from ..pricing import Memory, Parts, row_width
+from .codec import FEATURES, Knowledge, Network
 from .files import POLICY, BundleError
 from .onnx_scan import scan
 
-FEATURES = "features"
+_MOST_BYTES = 1 << 30
 
 
-def open_network(model: bytes, layout: ActionLayout, columns: int) -> Callable[[NDArray[np.float32]], Parts]:
-    """A function from (rows, columns) features to decoded parts; one thread, since a small network gains from no more.
+@functools.cache
+def _limited_memory() -> None:
+    """Let no network of this process have more than this for its numbers: a small file can ask for a huge tensor."""
+    kind, default = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, onnxruntime.OrtMemType.DEFAULT
+    place = onnxruntime.OrtMemoryInfo("Cpu", kind, 0, default)
+    onnxruntime.create_and_register_allocator(place, onnxruntime.OrtArenaCfg(_MOST_BYTES, -1, -1, -1))
+
+
+def open_network(model: bytes, knowledge: Knowledge) -> Network:
+    """The network of a bundle; one thread, since a small one gains from no more.
 
     The model is given as bytes: it has no folder from which it could read another file.
     """
     scan(model)
+    _limited_memory()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4  # what is wrong is raised
     # Bytes that pass the scan as ONNX must not be taken for ONNX Runtime's own format.
     options.add_session_config_entry("session.load_model_format", "ONNX")
+    options.add_session_config_entry("session.use_env_allocators", "1")
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    names = layout.names
-    inputs = [(item.name, item.type, item.shape[1:]) for item in session.get_inputs()]
+    memory, names = knowledge.memory, knowledge.layout.names
+    columns = row_width(knowledge.catalogue, product_wise=knowledge.product_wise)
+    shapes = {FEATURES: (columns,)} | ({} if memory is None else memory.shapes)
+    answers = names + ([] if memory is None else memory.renewed)
+    inputs = [(item.name, item.type, tuple(item.shape[1:])) for item in session.get_inputs()]
     outputs = [item.name for item in session.get_outputs()]
-    if inputs != [(FEATURES, "tensor(float)", [columns])] or outputs != names:
+    if inputs != [(name, "tensor(float)", shape) for name, shape in shapes.items()] or outputs != answers:
         raise BundleError(
-            f"{POLICY} must take {FEATURES} of {columns} columns and give {', '.join(names)}; "
+            f"{POLICY} must take {shapes} and give {', '.join(answers)}; "
             f"got {inputs} and {', '.join(outputs)}; export it again"
         )
 
-    def forward(rows: NDArray[np.float32]) -> Parts:
-        given = session.run(names, {FEATURES: np.ascontiguousarray(rows, dtype=np.float32)})
-        return Parts(**dict(zip(names, given, strict=True)))
+    # Where a part stands among the outputs is worked out once: a call takes some ten microseconds, all told.
+    places = [names.index(part) if part in names else None for part in Parts._fields]
+    run, number = cast(Any, session.run), len(names)
 
-    return forward
+    def network(rows: NDArray[np.float32], notes: Memory) -> tuple[Parts, Memory]:
+        feed = {FEATURES: np.ascontiguousarray(rows, dtype=np.float32)}
+        if memory is not None:
+            feed.update(zip(memory.names, notes, strict=True))
+        given = run(answers, feed)
+        return Parts(*[None if i is None else given[i] for i in places]), tuple(given[number:])
+
+    return network

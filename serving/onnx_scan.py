@@ -9,6 +9,7 @@ Field numbers are those of onnx.proto.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import NoReturn
 
@@ -30,6 +31,15 @@ _FORBIDDEN = {
 }
 _DOMAIN = {"node": 7, "opset import": 1}
 _STANDARD = (b"", b"ai.onnx")
+_OPERATOR, _DIMENSIONS = 4, 1
+_OPERATORS = frozenset(
+    b"Add And ArgMax Cast Ceil Clip Concat Constant ConstantOfShape Div Elu Equal Exp Expand Flatten Floor GRU Gather GatherND "
+    b"Gemm Greater GreaterOrEqual Identity LSTM LeakyRelu Less LessOrEqual Log MatMul Max Min Mul Neg Not Or Pow "
+    b"ReduceMean ReduceSum Relu Reshape Shape Sigmoid Slice Softplus Split Sqrt Squeeze Sub Tanh Transpose Unsqueeze "
+    b"Where".split()
+)
+"""Arithmetic: what networks and the decoding of actions are made of. Nothing random, no text, no loops."""
+_MOST_NUMBERS = 1 << 24
 
 
 def scan(model: bytes) -> None:
@@ -39,15 +49,35 @@ def scan(model: bytes) -> None:
 
 def _message(data: memoryview, kind: str) -> None:
     inside, forbidden = _INSIDE.get(kind, {}), _FORBIDDEN.get(kind, {})
+    operator, size = None, 1
     for number, content in _fields(data):
         if number in forbidden and content != 0:
             _refuse(forbidden[number])
+        if kind == "tensor" and number == _DIMENSIONS:
+            size *= math.prod(_numbers(content))
+            if size > _MOST_NUMBERS:
+                _refuse(f"a tensor of more than {_MOST_NUMBERS:,} numbers")
         if isinstance(content, int):
             continue
+        if kind == "node" and number == _OPERATOR:
+            operator = bytes(content[:40])
         if number == _DOMAIN.get(kind) and content not in _STANDARD:
             _refuse(f"operator domain {bytes(content[:40])!r}")
         if number in inside:
             _message(content, inside[number])
+    if operator is not None and operator not in _OPERATORS:
+        _refuse(f"operator {operator!r}")
+
+
+def _numbers(content: int | memoryview) -> Iterator[int]:
+    """The numbers of a repeated field, one or packed."""
+    if isinstance(content, int):
+        yield content
+        return
+    position = 0
+    while position < len(content):
+        number, position = _varint(content, position)
+        yield number
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:

@@ -7,10 +7,10 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from ..pricing import Action, MarketView
+from ..pricing import Action, MarketView, RememberingPolicy
 from .bundle import Bundle
+from .choosing import ordered, promoted, shown
+from .memory import MEMORY
 from .state import State, market_view
 
 
@@ -29,15 +29,18 @@ class ProductPrice:
     """The answer for one product.
 
     proposed: what the policy wanted, None where that was no number. price: the allowed list price. Both currency per
-    unit. discounts: allowed fraction of the list price by segment, empty where the scenario has none. trail: what the
-    price rules changed, in order. prior_lowest_price: where the price is reduced and the state says it, the lowest list
-    price of the 30 days before, which an announcement of the reduction must show; else None.
+    unit. discounts: allowed fraction of the list price by segment, empty where the scenario has none. promotion: whether
+    to promote it, order_units: how many to order; None where the policy does not decide that. trail: what the price
+    rules changed, in order. prior_lowest_price: where the price is reduced and the state says it, the lowest list price
+    of the 30 days before, which an announcement of the reduction must show; else None.
     """
 
     product: str
     proposed: float | None
     price: float
     discounts: dict[str, float]
+    promotion: bool | None
+    order_units: float | None
     trail: list[Change]
     prior_lowest_price: float | None = None
 
@@ -48,6 +51,7 @@ class PriceAnswer:
 
     policy: name of the policy. bundle: SHA-256 of the manifest. scenario: name and version. prices: one a product, in
     the catalogue's order. recommendations: the product for each segment's slot or None, empty where there are no slots.
+    memory: what a policy that looks back must be sent again, as it is, with the next period's state; else None.
     """
 
     policy: str
@@ -56,6 +60,7 @@ class PriceAnswer:
     period: int
     prices: list[ProductPrice]
     recommendations: dict[str, str | None]
+    memory: str | None
     milliseconds: float
 
     def to_dict(self) -> dict[str, Any]:
@@ -74,7 +79,7 @@ class Predictor:
         """Prices for one market state, as `market_view` describes it. Raises StateError (a ValueError)."""
         started = time.perf_counter()
         view = market_view(self.bundle.catalogue, state)
-        action = self.bundle.policy.act(view)
+        action, memory = self._act(view, state)
         return PriceAnswer(
             policy=self.bundle.policy.name,
             bundle=self.bundle.digest,
@@ -82,12 +87,25 @@ class Predictor:
             period=int(view.period[0]),
             prices=self._prices(action, view),
             recommendations=self._recommendations(action, view),
+            memory=memory,
             milliseconds=round((time.perf_counter() - started) * 1e3, 4),
         )
+
+    def _act(self, view: MarketView, state: State) -> tuple[Action, str | None]:
+        """The policy's action, and the text of the notes that it leaves."""
+        policy, memory, period = self.bundle.policy, self.bundle.memory, int(view.period[0])
+        notes = memory.read(state.get(MEMORY), period)
+        if not isinstance(policy, RememberingPolicy):
+            return policy.act(view), None
+        action, notes = policy.answer(view, notes)
+        return action, memory.write(notes, period)
 
     def _prices(self, action: Action, view: MarketView) -> list[ProductPrice]:
         catalogue, rules = self.bundle.catalogue, self.bundle.guardrails
         allowed, traces = rules.apply(action, view), rules.traces(action, view)
+        most, largest = self.bundle.most_promoted, catalogue.max_order_units
+        promotion = None if action.promotion is None or most is None else promoted(action.promotion[0], most)
+        order = None if action.order is None or largest is None else ordered(action.order[0], largest)
         prior = allowed.prior_price
         answers = []
         for n, product in enumerate(catalogue.products):
@@ -99,6 +117,8 @@ class Predictor:
                     proposed=_plain(float(action.price[0, n])),
                     price=_plain(float(allowed.price[0, n])),
                     discounts=dict(zip(catalogue.segments, discounts, strict=False)),
+                    promotion=None if promotion is None else bool(promotion[n]),
+                    order_units=None if order is None else float(order[n]),
                     trail=[Change(step.rule, _plain(step.before), _plain(step.after), step.why) for step in steps],
                     prior_lowest_price=None if prior is None else _plain(float(prior[0, n])),
                 )
@@ -106,17 +126,12 @@ class Predictor:
         return answers
 
     def _recommendations(self, action: Action, view: MarketView) -> dict[str, str | None]:
-        """The candidate in stock with the highest positive score, the first of equals, as in the simulated market."""
         catalogue, candidates = self.bundle.catalogue, self.bundle.candidates
         if candidates is None or action.recommendation is None:
             return {}
-        score = action.recommendation[0].T
-        score = np.where(candidates & (view.on_hand[0] > 0) & (score > 0), score, 0)
-        best = score.argmax(axis=1)
-        return {
-            segment: catalogue.products[best[k]] if score[k, best[k]] > 0 else None
-            for k, segment in enumerate(catalogue.segments)
-        }
+        numbers = shown(action.recommendation[0], candidates, view.on_hand[0])
+        names = [None if n is None else catalogue.products[n] for n in numbers]
+        return dict(zip(catalogue.segments, names, strict=True))
 
 
 def _moved(before: Any, after: Any) -> bool:

@@ -44,6 +44,7 @@ class MarketState(BaseModel):
 
     period: int = Field(description="number of the period, from 0")
     products: list[ProductState]
+    memory: str | None = Field(None, description="memory of the answer before, where there was one; not in period 0")
 
 
 class Problem(BaseModel):

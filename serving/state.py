@@ -14,7 +14,7 @@ from ..pricing import Catalogue, Guardrails, MarketView
 
 State = Mapping[str, Any]
 _KEYS = ("period", "products")
-_MARKET_KEYS = ("regime", "loyalty")
+_MARKET_KEYS = ("regime", "loyalty", "memory")
 _LEAST = {"list_price": 1e-9, "on_hand": 0.0, "on_order": 0.0, "reference_price": 1e-9, "last_units": 0.0}
 _MOST = 1e12
 _REQUIRED = ("product", "list_price", "on_hand")
@@ -37,7 +37,8 @@ def market_view(catalogue: Catalogue, state: State) -> MarketView:
     limit their number, changes (price changes in the catalogue's window before this period) is needed, and
     lowest_price_30_days (lowest list price of the 30 days before, the one in force among them, currency per unit; null
     where not known) may be there. A policy that looks at them also needs {"regime": its name} and may have {"loyalty":
-    {segment: multiplier of its arrivals; 1}}.
+    {segment: multiplier of its arrivals; 1}}. `memory` is for a policy that looks back, see `MemoryText`, and no part of
+    the view.
     """
     _check_keys(state, (*_KEYS, *_MARKET_KEYS), (*_KEYS, "regime") if catalogue.regimes else _KEYS, "state")
     period = _period(catalogue, state["period"])

@@ -21,6 +21,7 @@ from . import (  # noqa: F401  they register their checks
     loop,
     market,
     recommending,
+    serving,
 )
 from .checks import CHECKS
 

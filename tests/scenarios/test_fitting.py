@@ -112,3 +112,13 @@ def test_decided_promotions_leave_prices_their_own_response(sales):
     assert fits[1][0].promotion is not None
     assert fits[1][1]["exposure_effect"]["coefficient"] == pytest.approx(np.log(1.5), abs=0.1)
     assert fits[1][0].history.promotion.max() == 1
+
+
+def test_the_market_says_which_tables_it_was_fitted_on(sales, fitted):
+    tables = Tables(sales, pd.DataFrame({"product": list("abcdef"), "unit_cost": [1.0, np.nan, 1.0, 1.0, 1.0, 1.0]}))
+    own = fitted[0].history.tables_sha256
+    assert len(own) == 64
+    assert tables.fingerprint() != own  # without the categories
+    assert tables.fingerprint() == Tables(sales.copy(), tables.products).fingerprint()
+    changed = sales.assign(units=sales["units"].where(sales.index != sales.index[7], 99))
+    assert Tables(changed, tables.products).fingerprint() != tables.fingerprint()

@@ -196,6 +196,13 @@ def test_a_manifest_that_lists_other_files_is_refused(copy: Path) -> None:
         ("catalogue.json", ("layout", "recommend"), False),
         ("catalogue.json", ("layout", "surprise"), 1),
         ("catalogue.json", ("candidates",), [[1, 1, 1]]),
+        ("catalogue.json", ("base",), "undercut:1"),
+        ("catalogue.json", ("base",), "os.system:1"),
+        ("catalogue.json", ("most_promoted",), 2),
+        ("catalogue.json", ("layout", "promote"), True),
+        ("catalogue.json", ("layout", "order"), True),
+        ("catalogue.json", ("memory",), {"window": [2, 10]}),
+        ("catalogue.json", ("memory",), {"hidden": [1, 4], "cell": [1, "4"]}),
         ("catalogue.json", ("extra",), 1),
     ],
     ids=str,
@@ -232,6 +239,10 @@ def evil(model: onnx.ModelProto, trick: str) -> onnx.ModelProto:
         graph.node.append(helper.make_node("If", ["c"], ["unused"], then_branch=body, else_branch=body))
     elif trick == "functions":
         model.functions.append(helper.make_function("mine", "f", [], [], [], []))
+    elif trick == "operator":
+        graph.node.append(helper.make_node("RandomNormal", [], ["unused"], shape=[1]))
+    elif trick == "oversize":
+        graph.initializer.append(TensorProto(name="big", data_type=1, dims=[1 << 13, 1 << 12]))
     elif trick == "sparse weights":
         graph.sparse_initializer.append(helper.make_sparse_tensor(scalar, scalar, [1]))
     return model
@@ -245,6 +256,8 @@ TRICKS = {
     "control flow": "control flow",
     "functions": "functions",
     "sparse weights": "sparse weights",
+    "operator": "operator b'RandomNormal'",
+    "oversize": "a tensor of more than 16,777,216 numbers",
 }
 
 
@@ -257,7 +270,23 @@ def test_a_network_that_does_more_than_arithmetic_is_refused(copy: Path, reseal:
 def test_a_network_of_another_shape_is_refused(copy: Path, reseal: Reseal) -> None:
     model = onnx.load(copy / "policy.onnx")
     model.graph.output[0].name = model.graph.node[0].output[0]
-    refused(reseal("policy.onnx", model.SerializeToString()), "must take features of")
+    refused(reseal("policy.onnx", model.SerializeToString()), "must take .*features")
+
+
+def test_a_small_file_cannot_ask_for_a_huge_tensor(copy: Path, reseal: Reseal) -> None:
+    model = onnx.load(copy / "policy.onnx")
+    output = model.graph.output[0].name
+    last = next(node for node in model.graph.node if output in node.output)
+    last.output[0] = "small"
+    shape = helper.make_tensor("shape", TensorProto.INT64, [3], [1 << 20, 1 << 20, 1])
+    model.graph.initializer.append(shape)
+    model.graph.node.extend(
+        [
+            helper.make_node("Expand", ["small", "shape"], ["huge"]),
+            helper.make_node("ReduceMean", ["huge"], [output], keepdims=0),
+        ]
+    )
+    refused(reseal("policy.onnx", model.SerializeToString()), "must be a bundle .*Expand node.*arena")
 
 
 @pytest.mark.parametrize("content", [b"garbage", b"\x3a\x00", b"\x08\x0a"])

@@ -3,17 +3,19 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from repricer.cli import main
 from repricer.cli.export import command as export_command
 from repricer.cli.price import command as price_command
 from repricer.cli.serve import command as serve_command
+from repricer.envs import make_sb3_env
 from repricer.serving import Bundle, Predictor, StateError, example_state, load_bundle
 from repricer.serving.signing import own_key_paths
+from stable_baselines3 import PPO
 
 
 def call(command: Any, *arguments: Any, **options: Any) -> Result:
@@ -121,21 +123,39 @@ def test_what_is_wrong_is_one_line_and_exit_code_two(one_path: Path, tmp_path: P
 
 @pytest.fixture
 def agents(monkeypatch: pytest.MonkeyPatch, one_run: Any) -> None:
-    """The training room, reduced to one run."""
-    module = ModuleType("repricer.agents")
-    monkeypatch.setattr(module, "load_run", lambda path: one_run, raising=False)
-    monkeypatch.setitem(sys.modules, "repricer.agents", module)
+    """A run without a folder."""
+    monkeypatch.setattr("repricer.agents.load_run", lambda path: one_run)
 
 
 def test_export_writes_a_bundle_and_says_which_key_signed(agents: None, tmp_path: Path) -> None:
-    result = call(export_command, "run", "--out", tmp_path / "b", "--seed", 4, "--json")
+    result = call(export_command, "run", "--out", tmp_path / "b", "--seed", 4, "--episodes", 5, "--json")
     assert result.exit_code == 0, result.exception
     facts = json.loads(result.stdout)
     assert load_bundle(facts["bundle"], public_key=facts["public_key"]).digest == facts["digest"]
     assert facts["key"] == str(tmp_path / "b.key.pem")
-    again = call(export_command, "run", "--out", tmp_path / "c", "--key", facts["key"])
+    again = call(export_command, "run", "--out", tmp_path / "c", "--key", facts["key"], "--episodes", 5)
     assert again.exit_code == 0
     assert f"signed by {facts['key']}" in again.stdout.replace("\n", " ")
     assert load_bundle(tmp_path / "c", public_key=facts["public_key"]).trust == "pinned"
     first, second = (json.loads((tmp_path / name / "golden.json").read_text()) for name in ("b", "c"))
     assert first != second  # another seed
+    manifest = load_bundle(facts["bundle"]).manifest
+    assert {row["policy"] for row in manifest["evaluation"]["policies"]} == {"ppo:3", "best-fixed"}
+    assert manifest["seeds"] == {"training": 3, "golden vectors": 4}
+    assert manifest["data"] == {"tables_sha256": None}
+
+
+def test_an_archive_of_stable_baselines_is_exported_with_its_scenario_and_algorithm(tmp_path: Path) -> None:
+    model = PPO("MlpPolicy", make_sb3_env("stationary-logit", num_envs=2), seed=7, policy_kwargs={"net_arch": [8]})
+    model.save(tmp_path / "model.zip")
+    arguments = (tmp_path / "model.zip", "--out", tmp_path / "b", "--episodes", 5, "--json")
+    assert call(export_command, *arguments).exit_code == 2
+    assert call(export_command, tmp_path, *arguments[1:], "--algo", "ppo").exit_code == 2
+    result = call(export_command, *arguments, "--algo", "ppo", "--scenario", "stationary-logit")
+    assert result.exit_code == 0, result.exception
+    bundle = load_bundle(tmp_path / "b")
+    assert (bundle.policy.name, bundle.scenario) == ("ppo:7", "stationary-logit:1")
+    row = np.random.default_rng(0).normal(size=(1, 10)).astype(np.float32)
+    raw = model.predict(row, deterministic=True)[0]
+    wanted = bundle.policy.layout.decode(raw).price_multiplier
+    np.testing.assert_allclose(bundle.policy.forward(row).price_multiplier[0], wanted, rtol=1e-5)

@@ -165,11 +165,24 @@ def test_the_slot_shows_the_best_candidate_in_stock(
 
 def test_an_answer_says_who_gave_it(bundle: Bundle) -> None:
     answer = Predictor(bundle).price(example_state(bundle.catalogue)).to_dict()
-    assert list(answer) == ["policy", "bundle", "scenario", "period", "prices", "recommendations", "milliseconds"]
+    head = ["policy", "bundle", "scenario", "period", "prices", "recommendations", "memory", "milliseconds"]
+    assert list(answer) == head
     assert (answer["policy"], answer["scenario"], answer["period"]) == ("ppo:3", "test-market:2", 0)
     assert answer["bundle"] == bundle.digest
     assert answer["milliseconds"] > 0
-    assert list(answer["prices"][0]) == ["product", "proposed", "price", "discounts", "trail", "prior_lowest_price"]
+    assert list(answer["prices"][0]) == [
+        "product",
+        "proposed",
+        "price",
+        "discounts",
+        "promotion",
+        "order_units",
+        "trail",
+        "prior_lowest_price",
+    ]
+    # What this policy does not decide.
+    assert answer["memory"] is None
+    assert {(item["promotion"], item["order_units"]) for item in answer["prices"]} == {(None, None)}
     assert list(answer["prices"][0]["discounts"]) == ["thrifty", "loyal"]
 
 

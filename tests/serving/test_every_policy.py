@@ -1,0 +1,147 @@
+"""Policies that look back, promote, order, choose among levels or multiply a rule's price, from run to answer."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import repricer
+from click.testing import CliRunner
+from repricer.cli.evaluate import command as evaluate
+from repricer.envs import Market
+from repricer.pricing import MarketView, RememberingPolicy
+from repricer.scenarios import MarketSpec, spec_from_table
+from repricer.serving import Bundle, BundleError, Predictor, StateError, load_bundle
+
+SMALL = {"num_envs": 2, "validation_episodes": 2, "evaluations": 1}
+
+
+@pytest.fixture(scope="module")
+def shop() -> MarketSpec:
+    """Promotions, orders and a rival."""
+    return spec_from_table(
+        {
+            "name": "corner-shop",
+            "version": 1,
+            "market": {"horizon_periods": 6, "objective": "profit"},
+            "products": {"names": ["tea", "jam"], "regular_price": [4.0, 5.0], "unit_cost": [2.0, 3.0]},
+            "arrivals": {"rate": 30.0},
+            "demand": {"quality": [[3.0, 3.5]], "price_sensitivity": [[0.6, 0.6]]},
+            "competitors": {
+                "names": ["rival"],
+                "product": ["tea"],
+                "rule": "undercut:0.1",
+                "regular_price": [4.0],
+                "unit_cost": [2.0],
+                "quality": [[3.0]],
+                "price_sensitivity": [[0.6]],
+            },
+            "promotion": {"lift": 0.5, "cost": 1.0, "max_products": 1},
+            "stock": {"initial_units": 25, "replenishment": "action", "max_order_units": 20, "lead_time_periods": 1},
+            "prices": {"floor": [2.0, 2.5], "ceiling": [6.0, 8.0], "tick": 0.01},
+        }
+    )
+
+
+@pytest.fixture(scope="module", params=["everything", "recurrent"])
+def made(request: pytest.FixtureRequest, shop: MarketSpec, tmp_path_factory: pytest.TempPathFactory) -> tuple:
+    """(run, folder of the run, folder of the bundle)."""
+    folder = tmp_path_factory.mktemp(request.param)
+    options: dict[str, Any] = {"algo": "recurrent-ppo", "settings": SMALL | {"product_wise": True}}
+    if request.param == "everything":
+        rule = {"base_price": "undercut:0.125", "actions": "discrete", "history": 3, "product_wise": False}
+        options = {"algo": "ppo", "settings": SMALL | rule}
+    run = repricer.train(shop, steps=1, out=folder / "run", **options)
+    return run, folder / "run", repricer.export(run, folder / "bundle")
+
+
+@pytest.fixture(scope="module")
+def bundle(made: tuple) -> Bundle:
+    return load_bundle(made[2])
+
+
+def test_an_evaluation_of_the_bundle_is_that_of_the_run(made: tuple) -> None:
+    _, run, bundle = made
+    result = CliRunner().invoke(
+        evaluate, [str(run), "--policy", str(run), "--policy", str(bundle), "--episodes", "30", "--json"]
+    )
+    assert result.exit_code == 0, result.exception
+    rows = {row["policy"]: row for row in json.loads(result.stdout)["policies"]}
+    own, theirs = rows[str(run)], rows[str(bundle)]
+    assert own["price_changes"] > 0
+    for name in own.keys() - {"policy", "response_ms"}:
+        assert theirs[name] == own[name], name
+
+
+def document(catalogue: Any, view: MarketView, memory: str | None) -> dict[str, Any]:
+    """The state of the first market of a view."""
+    keys = ("list_price", "on_hand", "on_order", "reference_price", "last_units", "competitor_price")
+    columns = {key: getattr(view, key)[0].tolist() for key in keys}
+    products = [{"product": name} | {k: v[n] for k, v in columns.items()} for n, name in enumerate(catalogue.products)]
+    for item in products:
+        if np.isinf(item["competitor_price"]):
+            item["competitor_price"] = None
+    return {"period": int(view.period[0]), "products": products, "memory": memory}
+
+
+def test_question_by_question_it_answers_as_in_the_market(made: tuple, bundle: Bundle) -> None:
+    run, predictor, memory = made[0], Predictor(bundle), None
+    market, policy = Market(run.spec, seed=5), run.policy
+    chosen = set()
+    for _ in range(run.spec.market.horizon_periods):
+        view = market.view
+        state = json.loads(json.dumps(document(bundle.catalogue, view, memory)))
+        answer = json.loads(json.dumps(predictor.price(state).to_dict(), allow_nan=False))
+        outcome, memory = market.step(policy.act(view)), answer["memory"]
+        np.testing.assert_allclose([p["price"] for p in answer["prices"]], outcome.list_price[0], atol=0.0101)
+        assert [p["promotion"] for p in answer["prices"]] == outcome.promoted[0].tolist()
+        assert [p["order_units"] for p in answer["prices"]] == outcome.ordered[0].tolist()
+        chosen |= {p["promotion"] for p in answer["prices"]}
+    assert isinstance(memory, str)
+
+
+def test_the_notes_must_be_those_of_the_period_before(made: tuple, bundle: Bundle) -> None:
+    predictor, market = Predictor(bundle), Market(made[0].spec)
+    first = predictor.price(document(bundle.catalogue, market.view, None))
+    market.step(made[0].policy.act(market.view))
+    predictor.price(document(bundle.catalogue, market.view, first.memory))
+    with pytest.raises(StateError, match="this policy looks back"):
+        predictor.price(document(bundle.catalogue, market.view, None))
+
+
+def test_notes_matter_and_are_kept_by_the_caller_alone(made: tuple, bundle: Bundle) -> None:
+    policy, view = bundle.policy, Market(made[0].spec).view
+    assert isinstance(policy, RememberingPolicy)
+    generator = np.random.default_rng(0)
+    opening, notes = policy.answer(view, None)
+
+    def said(notes: Any) -> bytes:
+        action, _ = policy.answer(view, notes)
+        assert action.promotion is not None
+        return action.price.tobytes() + action.promotion.tobytes()
+
+    others = {said(tuple(3 * generator.standard_normal(n.shape, np.float32) for n in notes)) for _ in range(50)}
+    assert len(others) > 1
+    np.testing.assert_array_equal(policy.answer(view, None)[0].price, opening.price)
+
+
+def test_its_golden_vectors_hold_every_part(made: tuple) -> None:
+    golden = json.loads((made[2] / "golden.json").read_text())
+    assert {"price_multiplier", "promotion", "order"} <= golden["outputs"].keys()
+    assert all(np.abs(note).max() > 0 for note in (*golden["notes"], *golden["renewed"]))
+    assert [market["state"]["period"] for market in golden["markets"]] == [0, 1, 2, 3]
+    assert [market["state"]["memory"] is None for market in golden["markets"]] == [True, False, False, False]
+    assert all({"promotion", "order_units", "price"} <= market.keys() for market in golden["markets"])
+
+
+@pytest.mark.parametrize("made", ["everything"], indirect=True)
+def test_a_rule_of_another_package_cannot_be_exported(made: tuple, tmp_path: Path) -> None:
+    run = made[0]
+    facts = run.facts | {"settings": run.facts["settings"] | {"base_price": "somebody-elses"}}
+    with pytest.raises(BundleError, match="rule of repricer's own"):
+        repricer.export(replace(run, facts=facts), tmp_path / "b")
+    assert not (tmp_path / "b").exists()
