@@ -19,6 +19,7 @@ _COMMANDS = {
     "tune": "search an algorithm's settings for a scenario",
     "league": "let every seller learn against the others, and audit their prices",
     "evaluate": "compare policies on the same customers",
+    "explain": "say what moved a price and what others would earn, or what a whole policy does",
     "export": "write a run's policy as a signed, pickle-free bundle",
     "price": "answer one price request from a bundle, offline",
     "serve": "answer price requests from a bundle over HTTP",

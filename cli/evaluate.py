@@ -13,6 +13,7 @@ from ._policies import policy_of
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from ..evaluation import Comparison
     from ..scenarios import MarketSpec
 
 
@@ -20,11 +21,12 @@ if TYPE_CHECKING:
 @click.argument("scenario")
 @click.option("--policy", "policies", multiple=True, required=True, metavar="P", help="Run folder, bundle or rule.")
 @click.option("--from-log", "log", type=click.Path(path_type=Path), help="Judge from a log that simulate --log wrote.")
+@click.option("--stress", is_flag=True, help="Judge them also where the market is not what they were told.")
 @episodes_option
 @seed_option
 @json_option
 def command(
-    scenario: str, policies: tuple[str, ...], log: Path | None, episodes: int, seed: int, as_json: bool
+    scenario: str, policies: tuple[str, ...], log: Path | None, stress: bool, episodes: int, seed: int, as_json: bool
 ) -> None:
     """Compare policies in SCENARIO on customers that none of them was tuned or trained on.
 
@@ -34,19 +36,33 @@ def command(
 
     With --from-log nothing is simulated: a log of decisions with propensities is weighed instead, by inverse propensity
     scoring (IPS), the same self-normalised (SNIPS), doubly robust, and by fitted Q evaluation.
+
+    With --stress a second table follows, worst case first: the same policies, which go on seeing the forecasts of SCENARIO,
+    where customers, rivals or the supplier have changed.
     """
-    from ..evaluation import evaluate
+    from ..evaluation import evaluate, stress_table
     from ..scenarios import load_scenario
+
+    if stress and log is not None:
+        raise click.UsageError("a log knows no other market; give --from-log or --stress")
 
     spec = load_scenario(scenario)
     if log is not None:
         _from_log(spec, log, policies, seed, as_json)
         return
-    comparison = evaluate(spec, [policy_of(p, spec, seed=seed) for p in policies], episodes=episodes, seed=seed)
+    chosen = [policy_of(p, spec, seed=seed) for p in policies]
+    comparison = evaluate(spec, chosen, episodes=episodes, seed=seed)
     document = comparison.to_dict()
+    if stress:
+        document["stress"] = stress_table(spec, chosen, episodes=episodes, seed=seed).to_dict()
     if as_json:
         emit(document)
         return
+    _show(comparison, document)
+
+
+def _show(comparison: Comparison, document: dict[str, Any]) -> None:
+    spec = comparison.spec
     show(comparison_table(document, spec.market.currency))
     for row in comparison.rows:
         for flag in row.flags:
@@ -54,6 +70,39 @@ def command(
     for name, limit in (("Optimum", comparison.optimum), ("No policy earns more than", comparison.bound)):
         if limit:
             say(f"{name} {limit['value']:.6g} by {limit['method']}.")
+    if "stress" in document:
+        show(_stresses(document["stress"], spec))
+        for name, why in document["stress"]["skipped"].items():
+            say(f"{name} does not apply: {why}.")
+
+
+def _stresses(document: dict[str, Any], spec: MarketSpec) -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(
+        title=f"{spec.name} under stress, worst first: {document['episodes']:,} judging markets, {spec.market.currency} an episode",
+        caption=f"Objective: {spec.market.objective}. Loss: of the policy's own result in the market as described. The best "
+        "fixed prices are those of the market as described; tuned: those of the market under stress. Brackets: 95% intervals.",
+    )
+    rows, last = [*document["rows"], *document["nominal"]], len(document["rows"]) - 1
+    extra = {"vs_hindsight": "against tuned fixed", "share_of_optimum": "share of optimum"}
+    extra = {key: heading for key, heading in extra.items() if any(row[key] is not None for row in rows)}
+    table.add_column("stress")
+    table.add_column("policy")
+    for heading in ("objective", "loss", "against best fixed", *extra.values()):
+        table.add_column(heading, justify="right")
+    for number, row in enumerate(rows):
+        share, tuned = row["share_of_optimum"], row["vs_hindsight"]
+        cells = {
+            "vs_hindsight": interval(tuned, sign="+") if tuned else "–",
+            "share_of_optimum": "–" if share is None else f"{share:.2%}",
+        }
+        loss = "–" if row["loss"] is None else f"{row['loss']['mean']:z.1%}"
+        against = interval(row["vs_fixed"], sign="+")
+        shown = (escape(row["policy"]), interval(row["objective"]), loss, against, *(cells[key] for key in extra))
+        table.add_row(row["stress"], *shown, end_section=number == last)
+    return table
 
 
 def _from_log(spec: MarketSpec, path: Path, policies: tuple[str, ...], seed: int, as_json: bool) -> None:

@@ -36,14 +36,15 @@ def command(bundle: Path, state: Path | None, example: bool, public_key: Path | 
     if state is None:
         emit(example_state(loaded.catalogue))
         return
-    answer = Predictor(loaded).price(_read(state))
+    answer = Predictor(loaded).price(read_state(state))
     if as_json:
         emit(answer.to_dict())
     else:
         _show(answer, loaded)
 
 
-def _read(path: Path) -> Any:
+def read_state(path: Path) -> Any:
+    """The state in a JSON file, or on standard input for -."""
     standard_input = str(path) == "-"
     try:
         return json.loads(sys.stdin.read() if standard_input else path.read_text(encoding="utf-8"))

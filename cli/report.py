@@ -32,7 +32,7 @@ def command(run: Path, out: Path, fit: Path | None, episodes: int, seed: int, as
 
     if out.is_dir():
         raise ValueError(f"--out must be a file; got the folder {out}; name an .html file in it")
-    learned, fitted = load_run(run), _read_fit(run, fit)
+    learned, fitted = load_run(run), read_fit(run, fit)
     started = time.perf_counter()
     with progress_console.status("judging"):
         comparison = _judge(learned, episodes, seed)
@@ -60,7 +60,7 @@ def _judge(run: Run, episodes: int, seed: int) -> Comparison:
     return evaluate(spec, [run.policy, *rules], episodes=episodes, seed=seed)
 
 
-def _read_fit(run: Path, path: Path | None) -> dict[str, Any] | None:
+def read_fit(run: Path, path: Path | None) -> dict[str, Any] | None:
     """The fit report that was named, or the one in the run's folder, or None."""
     if path is None:
         path = run / "fit.json"

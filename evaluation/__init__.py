@@ -3,6 +3,7 @@
 from .ablation import Without
 from .collusion import CollusionAudit, Yardstick, audit, profit_gain, yardstick
 from .comparison import Comparison, Estimate, Row, evaluate
+from .explanation import Explanation, explain
 from .fidelity import fidelity
 from .league import LeagueVerdict, judge_league
 from .logs import LogRecorder, PriceLog, read_log
@@ -10,6 +11,8 @@ from .off_policy import OffPolicy, estimate_from_log
 from .optimum import Bound, Optimum, exact_value, solve, upper_bound
 from .policies import RULES, named_policy
 from .sales import SalesRecorder
+from .stress import StressRow, StressTable, stress_table
+from .surrogate import SurrogateTree, surrogate_tree
 from .training_seeds import interquartile_mean
 
 __all__ = [
@@ -18,6 +21,7 @@ __all__ = [
     "CollusionAudit",
     "Comparison",
     "Estimate",
+    "Explanation",
     "LeagueVerdict",
     "LogRecorder",
     "OffPolicy",
@@ -25,12 +29,16 @@ __all__ = [
     "PriceLog",
     "Row",
     "SalesRecorder",
+    "StressRow",
+    "StressTable",
+    "SurrogateTree",
     "Without",
     "Yardstick",
     "audit",
     "estimate_from_log",
     "evaluate",
     "exact_value",
+    "explain",
     "fidelity",
     "interquartile_mean",
     "judge_league",
@@ -38,6 +46,8 @@ __all__ = [
     "profit_gain",
     "read_log",
     "solve",
+    "stress_table",
+    "surrogate_tree",
     "upper_bound",
     "yardstick",
 ]

@@ -150,13 +150,9 @@ def evaluate(
     episode each. Raises ValueError for an unknown name, or two policies with one name.
     """
     spec = load_scenario(scenario)
-    chosen = [named_policy(p, spec, seed=seed) if isinstance(p, str) else p for p in policies]
+    chosen = policies_of(spec, policies, seed)
     if BASELINE not in [p.name for p in chosen]:
         chosen.append(named_policy(BASELINE, spec, seed=seed))
-    names = [p.name for p in chosen]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"policies must have different names; got '{name}' {names.count(name)} times; drop one")
     judging, second = seed_for("judging", seed), seed_for("judging", seed + FRESH)
     run, fresh = ({p.name: rollout(spec, p, episodes=episodes, seed=s) for p in chosen} for s in (judging, second))
     optimum, bound = (_said(limit(spec)) for limit in (solve, upper_bound))
@@ -167,6 +163,16 @@ def evaluate(
         rows.append(_row(spec, policy, run[policy.name], (gain, again), segments, (optimum, bound)))
     rows.sort(key=lambda row: -row.value)
     return Comparison(spec, episodes, seed, optimum, bound, rows, run)
+
+
+def policies_of(spec: MarketSpec, policies: Sequence[Policy | str], seed: int) -> list[Policy]:
+    """Policy objects, those given by name made for the market. Raises ValueError for an unknown name, or one twice."""
+    chosen = [named_policy(p, spec, seed=seed) if isinstance(p, str) else p for p in policies]
+    names = [p.name for p in chosen]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"policies must have different names; got '{name}' {names.count(name)} times; drop one")
+    return chosen
 
 
 def _said(limit: Optimum | Bound | None) -> dict[str, Any] | None:

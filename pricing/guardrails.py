@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,6 +44,12 @@ class TrailStep:
     def why(self) -> str:
         """The rule in words."""
         return RULES[self.rule]
+
+    @property
+    def moved(self) -> bool:
+        """Whether the rule changed more than the last bits, as when a price already is a step of the ladder."""
+        pairs = zip(np.ravel(self.before).tolist(), np.ravel(self.after).tolist(), strict=True)
+        return not all(math.isclose(before, after, rel_tol=1e-6) for before, after in pairs)
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,7 @@ class Predictor:
         answers = []
         for n, product in enumerate(catalogue.products):
             discounts = [] if allowed.discount is None else _plain(allowed.discount[0, n].tolist())
-            steps = [step for step in traces[n] if _moved(step.before, step.after)]
+            steps = [step for step in traces[n] if step.moved]
             answers.append(
                 ProductPrice(
                     product=product,
@@ -132,13 +132,6 @@ class Predictor:
         numbers = shown(action.recommendation[0], candidates, view.on_hand[0])
         names = [None if n is None else catalogue.products[n] for n in numbers]
         return dict(zip(catalogue.segments, names, strict=True))
-
-
-def _moved(before: Any, after: Any) -> bool:
-    """Whether a rule changed more than the last bits, as when a price already is a step of the ladder."""
-    if isinstance(before, list):
-        return any(map(_moved, before, after))
-    return not math.isclose(before, after, rel_tol=1e-6)
 
 
 def _plain(value: Any) -> Any:

@@ -38,6 +38,12 @@ def sales_are_few(spec: MarketSpec) -> bool:
     return (single or len(spec.products.names) == 1) and not spec.arrivals.overdispersion.any()
 
 
+def regime_chances(spec: MarketSpec, period: int) -> Array:
+    """(Z,) probability of each regime in a period, before anything is seen."""
+    assert spec.regimes is not None, "only a market with regimes has chances of them"
+    return spec.regimes.initial @ np.linalg.matrix_power(spec.regimes.transition, period)
+
+
 @dataclass(frozen=True)
 class States:
     """S states: (S, N), but rival_price (S, R), regime (S,) and their probabilities, weight (S,)."""
@@ -64,6 +70,21 @@ class States:
         )
         return cls(*(np.tile(row, (regime.size, 1)) for row in rows), regime=regime, weight=first[regime])
 
+    @classmethod
+    def seen(cls, spec: MarketSpec, view: MarketView) -> States:
+        """Where the first market of a view may stand: each regime that is possible where policies do not see it."""
+        period = int(view.period[0])
+        chance = np.ones(1) if spec.regimes is None else regime_chances(spec, period)
+        if view.regime is not None:
+            chance = np.eye(chance.size)[view.regime[0]]
+        regime = np.flatnonzero(chance)
+        prices = np.zeros(0)
+        if view.competitor_price is not None:
+            prices = view.competitor_price[0, spec.competitor_product]
+        rows = (view.list_price[0], view.reference_price[0], view.on_hand[0], view.last_units[0], prices)
+        tiled = (np.tile(row.astype(np.float64), (regime.size, 1)) for row in rows)
+        return cls(*tiled, regime=regime, weight=chance[regime])
+
     def merged(self) -> States:
         """Each state once, with the probability of all its copies."""
         parts = (self.list_price, self.reference_price, self.on_hand, self.last_units, self.rival_price)
@@ -76,11 +97,11 @@ class States:
         weight = np.bincount(code, self.weight).astype(np.float64)
         return States(*(part[first] for part in parts), regime=self.regime[first], weight=weight)
 
-    def view(self, spec: MarketSpec, period: int, kind: type[MarketView] = MarketView) -> MarketView:
-        """What a policy sees of them."""
+    def view(self, spec: MarketSpec, period: int, kind: type[MarketView], known: MarketSpec) -> MarketView:
+        """What a policy sees of them, if it is told of the market `known`."""
         rivals = None if spec.competitors is None else lowest_prices(spec, self.rival_price).astype(np.float32)
         return kind(
-            catalogue=catalogue_of(spec),
+            catalogue=catalogue_of(known),
             period=np.full(self.weight.size, period),
             list_price=self.list_price.astype(np.float32),
             reference_price=self.reference_price.astype(np.float32),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -48,36 +49,64 @@ class _ViewWithoutSales(MarketView):
         return super().__getattribute__(name)
 
 
-def exact_value(spec: MarketSpec, policy: Policy, *, states: int = 200_000) -> float | None:
+def exact_value(
+    spec: MarketSpec,
+    policy: Policy,
+    *,
+    states: int = 200_000,
+    known: MarketSpec | None = None,
+    start: MarketView | None = None,
+) -> float | None:
     """The expected money of a deterministic policy's episode, or None where it cannot be had exactly.
 
     Discounted, and without an end where the market goes on after the episode, as in `Optimum`. None for markets that
     `covers` leaves out, for policies that draw, learn or look back, and for those that reach more than `states` states.
+    known: the market that the policy is told of, see `Market`. start: the first market of this view is where the episode
+    stands; the value is then of the periods left, in money of the view's period.
     """
     if not (covers(spec) and is_deterministic(policy)):
         return None
+    walk = _Walk(spec, policy, states, known or spec, start)
     try:
         try:
-            return _carry_forward(spec, policy, states, _ViewWithoutSales)
+            return walk.value(_ViewWithoutSales)
         except _LookedAtSales:
-            return _carry_forward(spec, policy, states, MarketView) if sales_are_few(spec) else None
+            return walk.value(MarketView) if sales_are_few(spec) else None
     except TooManyStates:
         return None
 
 
-def _carry_forward(spec: MarketSpec, policy: Policy, states: int, kind: type[MarketView]) -> float:
+@dataclass(frozen=True)
+class _Walk:
+    """What `exact_value` was asked for."""
+
+    spec: MarketSpec
+    policy: Policy
+    states: int
+    known: MarketSpec
+    start: MarketView | None
+
+    def value(self, kind: type[MarketView]) -> float:
+        """The money expected, if the policy sees views of this kind."""
+        if self.start is None:
+            return _carry_forward(self, States.opening(self.spec), 0, kind)
+        return _carry_forward(self, States.seen(self.spec, self.start), int(self.start.period[0]), kind)
+
+
+def _carry_forward(walk: _Walk, now: States, first: int, kind: type[MarketView]) -> float:
+    spec = walk.spec
     horizon, endless = int(spec.market.horizon_periods), is_endless(spec)
-    now, costs, value, period, factor = States.opening(spec), Costs.of(spec), 0.0, 0, 1.0
+    costs, value, period, factor = Costs.of(spec), 0.0, first, 1.0
     while factor > _NEGLIGIBLE if endless else period < horizon:
         # Beyond its horizon an endless market looks as in the last period.
         number = min(period, horizon - 1)
-        decision = Decision.of(spec, policy, now.view(spec, number, kind))
+        decision = Decision.of(spec, walk.policy, now.view(spec, number, kind, walk.known))
         money, now = Period(spec, costs, number, now, decision, keep_sales=kind is MarketView).run()
-        if now.weight.size > states:
+        if now.weight.size > walk.states:
             raise TooManyStates
         value += factor * money
         period, factor = period + 1, factor * spec.market.discount_factor
     if spec.stock.salvage_value.any():
         left = float(now.weight @ (np.maximum(now.on_hand, 0) @ spec.stock.salvage_value))
-        value += spec.market.discount_factor ** (horizon - 1) * left
+        value += spec.market.discount_factor ** (horizon - 1 - first) * left
     return value

@@ -1,0 +1,141 @@
+"""`repricer explain`: why one price is what it is, or what a whole policy does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ._options import emit, json_option, say, seed_option, show
+from ._policies import policy_of
+from .price import read_state
+from .report import read_fit
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ..evaluation import Explanation
+    from ..pricing import MarketView
+    from ..scenarios import MarketSpec
+
+_FILE = click.Path(path_type=Path)
+_LINES = 15
+
+
+@click.command("explain")
+@click.argument("scenario")
+@click.option(
+    "--policy", required=True, metavar="P", help="Run folder, bundle or rule, as `repricer evaluate` takes them."
+)
+@click.option("--product", help="Name of the product [default: the first].")
+@click.option("--period", type=click.IntRange(min=0), default=0, show_default=True, help="Period, counted from 0.")
+@click.option(
+    "--market", type=click.IntRange(min=0), default=0, show_default=True, help="Number of the judging market."
+)
+@click.option("--state", type=_FILE, help="JSON file with the market's state instead; - reads standard input.")
+@click.option("--fit", type=_FILE, help="Fit report of the scenario [default: SCENARIO/fit.json, where there is one].")
+@click.option("--tree", is_flag=True, help="Explain the whole policy by a decision tree instead of one price.")
+@click.option("--depth", type=click.IntRange(min=1), default=3, show_default=True, help="Levels of the tree.")
+@seed_option
+@json_option
+def command(scenario: str, policy: str, tree: bool, depth: int, seed: int, as_json: bool, **asked: Any) -> None:
+    """Say why policy P charges what it charges in SCENARIO.
+
+    What moved the price away from the policy's usual one, input by input, adding up exactly; what the price rules changed; what
+    is sold at other prices, with intervals; and what the best of them would earn. The state is that of a period of a judging
+    market that the policy has priced so far, or of a file as `repricer price` reads it.
+
+    With --tree, a decision tree that says what the policy does over all its episodes, and how well it does so.
+    """
+    from ..evaluation import surrogate_tree
+    from ..scenarios import load_scenario
+
+    spec = load_scenario(scenario)
+    chosen = policy_of(policy, spec, seed=seed)
+    if not tree:
+        _one_price(spec, chosen, Path(scenario), seed, as_json, **asked)
+        return
+    found = surrogate_tree(chosen, spec, max_depth=depth, seed=seed)
+    if as_json:
+        emit({"scenario": spec.name} | found.to_dict())
+        return
+    say(f"{policy} in {spec.name}: price over regular price, by a tree fitted to {found.rows:,} prices")
+    say(found.text.rstrip())
+    say(f"The tree is {found.fidelity:.1%} of the policy (R² on markets it was not fitted to).")
+
+
+def _one_price(
+    spec: MarketSpec,
+    policy: Any,
+    folder: Path,
+    seed: int,
+    as_json: bool,
+    *,
+    product: str | None,
+    period: int,
+    market: int,
+    state: Path | None,
+    fit: Path | None,
+) -> None:
+    from ..evaluation import explain
+
+    error = _elasticity_error(read_fit(folder, fit), product or spec.products.names[0])
+    given = {"view": _view(spec, state), "period": period, "market": market, "elasticity_error": error}
+    explanation = explain(spec, policy, product=product, seed=seed, **given)
+    if as_json:
+        emit(explanation.to_dict())
+        return
+    show(_attribution(explanation))
+    show(_curve(explanation))
+    for sentence in explanation.sentences:
+        say(sentence)
+
+
+def _view(spec: MarketSpec, state: Path | None) -> MarketView | None:
+    from ..envs import catalogue_of
+    from ..serving.state import market_view
+
+    return None if state is None else market_view(catalogue_of(spec), read_state(state))
+
+
+def _elasticity_error(fit: dict[str, Any] | None, product: str) -> float | None:
+    """The standard error of the product's elasticity in the fit report."""
+    rows = [] if fit is None else fit.get("price_response", [])
+    return next((row["shrunk_se"] for row in rows if product in (row["product"], row.get("name"))), None)
+
+
+def _attribution(explanation: Explanation) -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
+    found = explanation.attribution
+    title = f"{explanation.product}, {explanation.period_name} {explanation.period}: what moved the price"
+    still = [name for name, amount in found.inputs.items() if amount == 0]
+    table = Table(title=escape(title), caption=f"Nothing: {', '.join(still)}." if still else None)
+    table.add_column("input")
+    table.add_column(explanation.currency, justify="right")
+    table.add_row(f"usual price of {escape(explanation.policy)}", f"{found.baseline:,.4f}", end_section=True)
+    for name, amount in sorted(found.inputs.items(), key=lambda item: -abs(item[1])):
+        if amount:
+            table.add_row(name, f"{amount:+,.4f}")
+    table.add_row("price rules", f"{found.rules:+,.4f}", end_section=True)
+    table.add_row("price charged", f"{explanation.price:,.4f}")
+    return table
+
+
+def _curve(explanation: Explanation) -> Table:
+    """Some of the curve's prices, the charged and the best among them."""
+    import numpy as np
+    from rich.table import Table
+
+    curve, best = explanation.curve, explanation.now.price
+    table = Table(title=f"the same {explanation.period_name} at other prices")
+    for heading in ("price", "units wanted", "80%", "95%", explanation.objective):
+        table.add_column(heading, justify="right")
+    some = np.linspace(0, curve.price.size - 1, min(_LINES, curve.price.size)).round().astype(int)
+    for i in np.unique([*some.tolist(), curve.charged, int(curve.objective.argmax())]):
+        mark = (" charged" if i == curve.charged else "") + (" best" if curve.price[i] == best else "")
+        spans = (f"{low:.0f} to {high:.0f}" for low, high in (both[:, i] for both in curve.interval.values()))
+        table.add_row(f"{curve.price[i]:,.4g}{mark}", f"{curve.units[i]:,.4g}", *spans, f"{curve.objective[i]:,.4g}")
+    return table

@@ -1,0 +1,94 @@
+"""`repricer explain`, and `repricer evaluate --stress`."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+from repricer.cli import main
+from repricer.envs import catalogue_of
+from repricer.scenarios import load_scenario
+from repricer.serving.state import example_state
+
+MARKET = "stationary-logit"
+
+
+def run(*arguments: str, code: int = 0, **given):
+    result = CliRunner().invoke(main, list(arguments), **given)
+    assert result.exit_code == code, result.output
+    return result
+
+
+def test_one_price_in_words_and_in_json():
+    asked = ("explain", MARKET, "--policy", "optimum", "--period", "12", "--market", "3")
+    text = run(*asked).stdout
+    for words in ("what moved the price", "stock on hand", "price charged", "80%", "Over the periods left"):
+        assert words in text
+    document = json.loads(run(*asked, "--json").stdout)
+    found = document["attribution"]
+    assert found["baseline"] + sum(found["inputs"].values()) + found["rules"] == pytest.approx(document["price"])
+    assert document["period"] == 12
+    assert document["ahead"]["gain"] == 0
+
+
+def test_a_state_from_a_file(tmp_path):
+    state = example_state(catalogue_of(load_scenario(MARKET)))
+    state["period"] = 7
+    state["products"][0]["on_hand"] = 2
+    path = tmp_path / "state.json"
+    path.write_text(json.dumps(state))
+    document = json.loads(run("explain", MARKET, "--policy", "optimum", "--state", str(path), "--json").stdout)
+    assert document["period"] == 7
+    assert document["attribution"]["inputs"]["stock on hand"] > 0
+
+
+def test_a_fit_report_widens_the_interval(tmp_path):
+    fit = tmp_path / "fit.json"
+    fit.write_text(json.dumps({"price_response": [{"product": "1", "name": "unit", "shrunk_se": 1.5}]}))
+    asked = ("explain", MARKET, "--policy", "fixed:9", "--json")
+    plain = json.loads(run(*asked).stdout)["curve"]
+    wide = json.loads(run(*asked, "--fit", str(fit)).stdout)["curve"]
+    assert wide["units"] == plain["units"]
+    assert wide["units95"][0][1] > plain["units95"][0][1]
+
+
+def test_a_tree():
+    text = run("explain", MARKET, "--policy", "optimum", "--tree", "--depth", "2").stdout
+    assert "log_stock_cover" in text
+    assert "R² on markets it was not fitted to" in text
+    document = json.loads(run("explain", MARKET, "--policy", "thompson", "--tree", "--json").stdout)
+    assert document["fidelity"] < 1
+    assert document["depth"] == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--policy", "thompson"], "which draws, learns or looks back"),
+        (["--policy", "optimum", "--product", "nothing"], "product must be one of unit; got 'nothing'"),
+        (["--policy", "optimum", "--period", "30"], "period must lie in 0 to 29; got 30"),
+        (["--policy", "optimum", "--fit", "nowhere.json"], "--fit must be a JSON file"),
+    ],
+)
+def test_what_cannot_be_explained_is_one_line(arguments, words):
+    error = run("explain", MARKET, *arguments, code=2).stderr
+    assert words in error
+    assert error.count("\n") == 1
+
+
+def test_evaluate_under_stress():
+    asked = ("evaluate", "seen-segments", "--policy", "optimum", "--policy", "fixed:9", "--stress", "--episodes", "400")
+    text = run(*asked).stdout
+    for words in ("under stress, worst first", "demand-halved", "supplier-delay does not apply", "against tuned fixed"):
+        assert words in text
+    document = json.loads(run(*asked, "--json").stdout)
+    rows = document["stress"]["rows"]
+    losses = [row["loss"]["mean"] for row in rows]
+    assert losses == sorted(losses, reverse=True)
+    assert {row["policy"] for row in rows} == {"optimum", "fixed:9"}
+    assert "supplier-delay" in document["stress"]["skipped"]
+
+
+def test_a_log_knows_no_stress(tmp_path):
+    log = str(tmp_path / "log.parquet")
+    error = run("evaluate", MARKET, "--policy", "fixed:9", "--from-log", log, "--stress", code=2).stderr
+    assert "give --from-log or --stress" in error
