@@ -15,6 +15,7 @@ from stable_baselines3.dqn.policies import DQNPolicy
 from stable_baselines3.td3.policies import TD3Policy
 
 from ..pricing import ActionLayout, Memory, NetworkPolicy, Parts, Policy, RememberingPolicy
+from .networks import one_thread
 
 if TYPE_CHECKING:
     from ..envs import Face
@@ -132,7 +133,7 @@ def network_policy(
         return layout.decode(raw.numpy().reshape(-1, layout.size))
 
     def forward(rows: NDArray[np.float32]) -> Parts:
-        with torch.inference_mode():
+        with one_thread(), torch.inference_mode():
             return decoded(actor(torch.from_numpy(rows)))
 
     if isinstance(actor, RecurrentActor):
@@ -169,7 +170,7 @@ def _lstm_memory(actor: RecurrentActor, decoded: Any) -> tuple[Any, Any]:
         return tuple(np.zeros((len(rows), *shape), np.float32) for _ in range(2))
 
     def remember(rows: NDArray[np.float32], notes: Memory) -> tuple[Parts, Memory]:
-        with torch.inference_mode():
+        with one_thread(), torch.inference_mode():
             raw, *states = actor(torch.from_numpy(rows), *map(torch.from_numpy, notes))
         return decoded(raw), tuple(np.ascontiguousarray(state.numpy()) for state in states)
 

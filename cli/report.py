@@ -41,7 +41,7 @@ def command(run: Path, out: Path, fit: Path | None, episodes: int, seed: int, as
         {"stage": "judging", "seconds": time.perf_counter() - started},
     ]
     name = learned.policy.name
-    path = write_report(out, ReportData(comparison, learned, name, fitted, timings))
+    path = write_report(out, ReportData(comparison, run=learned, learned=name, fit=fitted, timings=timings))
     sentence = verdict(comparison, name)
     if as_json:
         emit({"verdict": sentence, "report": str(path)} | comparison.to_dict())

@@ -1,91 +1,23 @@
-"""The report's plots: small SVG pictures, readable on a phone, each with a sentence that says what it shows."""
+"""The report's plots, readable on a phone."""
 
 from __future__ import annotations
 
-import base64
-import functools
-import io
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Concatenate, ParamSpec
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
-ACCENT, INK, GREY, PALE = "#0b5fa5", "#1f2933", "#667080", "#d5dae1"
-LINES = {
-    "learned": {"color": ACCENT, "linestyle": "-", "linewidth": 2.0},
-    "paid": {"color": ACCENT, "linestyle": "-", "linewidth": 0.8},
-    "best-fixed": {"color": INK, "linestyle": "--", "linewidth": 1.3},
-    "historical": {"color": GREY, "linestyle": ":", "linewidth": 1.6},
-}
-"""How the line of each kind of policy is drawn; told apart without colour."""
-_STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",  # text stays text; the reader's browser draws it
-    "svg.hashsalt": "report",  # the same data make the same file
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans", "Segoe UI", "Helvetica Neue", "Arial"],
-    "font.size": 8.5,
-    "text.parse_math": False,  # a product may be called "$1 off $5"
-    "text.color": INK,
-    "axes.edgecolor": PALE,
-    "axes.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 8.5,
-    "axes.formatter.useoffset": False,
-    "xtick.color": GREY,
-    "ytick.color": GREY,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "grid.color": PALE,
-    "grid.linewidth": 0.6,
-}
-_WIDTH, _NARROW = 4.0, 3.3  # inches; a phone shows them at about their own size
-_PIXELS_PER_INCH = 96
-
-P = ParamSpec("P")
+from .drawing import ACCENT, GREY, INK, LINES, NARROW, PALE, WIDTH, plot
+from .price_map import PriceMap
 
 
-@dataclass(frozen=True)
-class Plot:
-    """A picture for an <img>: its data URI, what it shows, and its size in CSS pixels."""
-
-    source: str
-    alt: str
-    width: int
-    height: int
-
-
-def _plot(draw: Callable[Concatenate[Figure, P], str]) -> Callable[P, Plot]:
-    """Turn a function that draws on a figure and returns the alternative text into one that returns a Plot."""
-
-    @functools.wraps(draw)
-    def drawn(*args: P.args, **kwargs: P.kwargs) -> Plot:
-        with rc_context(_STYLE), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Glyph .* missing")  # the browser has the glyphs
-            figure = Figure(figsize=(_WIDTH, 2.6), layout="constrained")
-            alt = draw(figure, *args, **kwargs)
-            for axis in figure.axes:
-                assert np.isfinite(axis.dataLim.get_points()).all(), f"empty plot: {alt}"
-            buffer = io.BytesIO()
-            metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-            figure.savefig(buffer, format="svg", metadata=metadata)
-        width, height = (round(inches * _PIXELS_PER_INCH) for inches in figure.get_size_inches())
-        source = "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-        return Plot(source, alt, width, height)
-
-    return drawn
-
-
-@_plot
+@plot
 def interval_plot(
     figure: Figure,
     names: Sequence[str],
@@ -108,7 +40,7 @@ def interval_plot(
     middle, ends = np.asarray(centre, dtype=float), np.array([low, high], dtype=float)
     strong = np.asarray(strong, dtype=bool)
     y = np.arange(len(names))[::-1]
-    figure.set_size_inches(_WIDTH, 0.75 + 0.21 * len(names))
+    figure.set_size_inches(WIDTH, 0.75 + 0.21 * len(names))
     axis = figure.add_subplot()
     for rows, colour in ((strong, ACCENT), (~strong, GREY)):
         axis.hlines(y[rows], ends[0, rows], ends[1, rows], color=colour, linewidth=2)
@@ -154,7 +86,7 @@ def _arrows(axis: Axes, values: NDArray[np.float64], y: NDArray[np.intp], left: 
             )
 
 
-@_plot
+@plot
 def path_plot(
     figure: Figure,
     product: str,
@@ -166,7 +98,7 @@ def path_plot(
     units_label: str,
 ) -> str:
     """One product's mean price path above and its units below, (T,) a policy; keys are those of `LINES`."""
-    figure.set_size_inches(_NARROW, 2.7)
+    figure.set_size_inches(NARROW, 2.7)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     for axis, paths, title in ((top, prices, price_label), (bottom, units, units_label)):
         for kind, path in paths.items():
@@ -189,7 +121,42 @@ def path_plot(
     )
 
 
-@_plot
+@plot
+def map_plot(figure: Figure, found: PriceMap, *, period: str, unit: str) -> str:
+    """The price by period (across) and stock or remembered price (upwards); nine in ten visits lie between the dots."""
+    assert np.isfinite(found.price).any(), f"empty plot: {found.product}"
+    figure.set_size_inches(NARROW, 2.5)
+    axis = figure.add_subplot()
+    money = f" ({unit})" if unit else ""
+    levels = "units on hand" if found.axis == "on_hand" else f"remembered price{money}"
+    across, up = found.periods + 1.0, found.levels
+    extent = (*_edges(across), *_edges(up))
+    axis.set_facecolor(PALE)
+    picture = axis.imshow(
+        found.price, cmap="cividis", origin="lower", aspect="auto", interpolation="none", extent=extent
+    )
+    bar = figure.colorbar(picture, ax=axis, fraction=0.08, pad=0.03, ticks=MaxNLocator(4))
+    bar.ax.tick_params(length=0)
+    for edge in found.band:
+        halo = [withStroke(linewidth=3, foreground="white")]
+        axis.plot(across, edge, ":", color=INK, linewidth=1.3, path_effects=halo)
+    axis.set(xlim=extent[:2], ylim=extent[2:], xlabel=period, title=f"{levels}; colour: list price{money}")
+    axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axis.yaxis.set_major_locator(MaxNLocator(5, integer=found.axis == "on_hand"))
+    told = []
+    for word, place in (("lowest", np.nanargmin(found.price)), ("highest", np.nanargmax(found.price))):
+        i, j = np.unravel_index(place, found.price.shape)
+        told.append(f"{word} {found.price[i, j]:.2f} in {period} {across[j]:.0f} at {up[i]:.4g} {levels}")
+    return f"List price of {found.product} by {period} and {levels}: {', '.join(told)}."
+
+
+def _edges(values: NDArray[np.floating]) -> tuple[float, float]:
+    """The outer edges of cells around evenly spaced values."""
+    half = np.ptp(values) / (2 * (len(values) - 1)) if len(values) > 1 else 0.5
+    return float(values[0] - half), float(values[-1] + half)
+
+
+@plot
 def learning_plot(figure: Figure, history: Sequence[Mapping[str, float]], *, objective: str, unit: str) -> str:
     """Gain over the best fixed prices by training step with two standard errors; the kept policy is ringed."""
     steps, gain, error, scale = (_column(history, name) for name in ("steps", "gain", "gain_se", "best_fixed"))
@@ -215,11 +182,11 @@ def learning_plot(figure: Figure, history: Sequence[Mapping[str, float]], *, obj
     )
 
 
-@_plot
+@plot
 def fidelity_plot(figure: Figure, products: Sequence[Mapping[str, Any]]) -> str:
     """Units that were sold against units that the fitted market sells, a dot a product, with the line of equality."""
     actual, simulated = _column(products, "actual_units"), _column(products, "simulated_units")
-    figure.set_size_inches(_WIDTH, 3.4)
+    figure.set_size_inches(WIDTH, 3.4)
     axis = figure.add_subplot()
     axis.plot(actual, simulated, "o", color=ACCENT, alpha=0.7, markersize=5)
     both = np.concatenate([actual, simulated])
@@ -250,12 +217,12 @@ def fidelity_plot(figure: Figure, products: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-@_plot
+@plot
 def calibration_plot(figure: Figure, calibration: Mapping[str, Any]) -> str:
     """Share of what was sold in each tenth of what the market sells, with the line where all would be alike."""
     shares = np.array(calibration["pit"])
     tenths = np.arange(len(shares))
-    figure.set_size_inches(_WIDTH, 2.4)
+    figure.set_size_inches(WIDTH, 2.4)
     axis = figure.add_subplot()
     axis.bar(tenths + 0.5, 100 * shares, width=0.92, color=ACCENT, alpha=0.7)
     axis.axhline(100 / len(shares), color=INK, linewidth=0.8, linestyle="--")
@@ -269,7 +236,7 @@ def calibration_plot(figure: Figure, calibration: Mapping[str, Any]) -> str:
     )
 
 
-@_plot
+@plot
 def trend_plot(figure: Figure, trend: Mapping[str, Any]) -> str:
     """The shop's weekly traffic and its forecast with the band."""
     past, ahead = _weeks(trend["weeks"]), _weeks(trend["forecast_weeks"])
@@ -304,4 +271,6 @@ def _weeks(values: Sequence[Any]) -> NDArray[Any]:
 
 
 def _short(name: str, limit: int = 24) -> str:
-    return name if len(name) <= limit else name[: limit - 1] + "…"
+    """The name's beginning and end: long names of one shop often differ at the end alone."""
+    tail = limit // 2 - 1
+    return name if len(name) <= limit else f"{name[: limit - 1 - tail]}…{name[-tail:]}"

@@ -1,0 +1,166 @@
+"""The report: one offline HTML file that tells a pricing manager what the learned prices are worth, and why."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from ..comparison import BASELINE, Comparison
+from ..policies import RULES
+from .data import ReportData, currency_of, labeller, row_of
+from .formats import estimate, number, percent
+from .sections import (
+    FOREST,
+    line_kinds,
+    map_plots,
+    middle_elasticity,
+    path_plots,
+    payers,
+    shown_products,
+    single_plots,
+    stress_sentences,
+)
+from .verdict import relative, second_look, standing, verdict, warnings
+
+SECTIONS = {
+    "comparison": "Comparison",
+    "paths": "Prices and stock",
+    "map": "Price by stock and time",
+    "rules": "The prices as rules",
+    "shown": "What is shown to whom",
+    "paid": "Who pays what",
+    "learning": "Learning curve",
+    "response": "Price responses",
+    "segments": "Customer segments",
+    "forecast": "Demand forecasts",
+    "fidelity": "Fidelity of the fitted market",
+    "trend": "Market trend",
+    "stress": "Stress",
+    "assumptions": "What was assumed",
+    "made": "How it was made",
+}
+"""The sections under the verdict in their order; one without data is left out."""
+
+
+def write_report(path: str | Path, data: ReportData) -> Path:
+    """Write the report as one HTML file that needs nothing else, whole or not at all.
+
+    Raises ValueError where `learned` is no policy of the comparison.
+    """
+    path = Path(path)
+    html = _template().render(_context(data))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(html)
+        os.chmod(name, 0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def _template() -> jinja2.Template:
+    folder = jinja2.FileSystemLoader(Path(__file__).parent)
+    environment = jinja2.Environment(loader=folder, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"number": number, "percent": percent, "estimate": estimate}
+    return environment.get_template("page.html.jinja")
+
+
+def _context(data: ReportData) -> dict[str, Any]:
+    """All that the template sees."""
+    context = _judged(data) | _figures(data)
+    present = _present(data, context)
+    return context | {"sections": {key: title for key, title in SECTIONS.items() if present[key]}}
+
+
+def _judged(data: ReportData) -> dict[str, Any]:
+    """The comparison, and how to speak of it."""
+    comparison, market = data.comparison, data.comparison.spec.market
+    learned = None if data.learned is None else row_of(comparison, data.learned)
+    return {
+        "verdict": verdict(comparison, data.learned),
+        "standing": "none" if learned is None else standing(learned),
+        "warnings": warnings(comparison, data.learned),
+        "second_look": "" if data.learned is None else second_look(comparison, data.learned),
+        "comparison": comparison,
+        "limit": "optimum" if comparison.optimum else "bound" if comparison.bound else None,
+        "spec": comparison.spec,
+        "market": market,
+        "currency": currency_of(comparison).strip(),
+        "base": comparison.row(BASELINE),
+        "learned": learned,
+        "label": labeller(data),
+        "relative": lambda gap: relative(comparison, gap),
+        "rules": _meanings(comparison),
+    }
+
+
+def _figures(data: ReportData) -> dict[str, Any]:
+    """What the sections show."""
+    fit = data.fit or {}
+    products = fit.get("price_response") or []
+    map_pictures, maps = map_plots(data)
+    return {
+        "fit": fit,
+        "plots": single_plots(data, fit),
+        "paths": path_plots(data),
+        "kinds": line_kinds(data),
+        "map_pictures": map_pictures,
+        "maps": maps,
+        "tree": data.tree,
+        "tree_fidelity": data.tree_fidelity,
+        "shown": shown_products(data),
+        "payers": payers(data),
+        "elasticity": middle_elasticity(products),
+        "spread": FOREST if len(products) > FOREST else 0,
+        "stress": data.stress,
+        "stress_sentences": stress_sentences(data),
+        "assumptions": list(dict.fromkeys([*data.comparison.spec.assumptions, *fit.get("assumptions", [])])),
+        "facts": data.run.facts if data.run else {},
+        "versions": _versions(data),
+        "timings": data.timings or [],
+    }
+
+
+def _present(data: ReportData, context: Mapping[str, Any]) -> dict[str, Any]:
+    """Whether each section has something to show."""
+    fit = context["fit"]
+    return {
+        "comparison": True,
+        "paths": True,
+        "map": data.run and data.learned,
+        "rules": data.tree,
+        "shown": context["shown"] or fit.get("recommender"),
+        "paid": True,
+        "learning": context["plots"]["learning"],
+        "response": fit.get("price_response") or fit.get("category_response") or fit.get("reference_effect"),
+        "segments": fit.get("segments"),
+        "forecast": fit.get("backtest"),
+        "fidelity": fit.get("fidelity"),
+        "trend": fit.get("trend"),
+        "stress": data.stress,
+        "assumptions": context["assumptions"],
+        "made": True,
+    }
+
+
+def _meanings(comparison: Comparison) -> dict[str, str]:
+    """What each rule policy of the comparison does."""
+    rules = {rule.partition(":")[0]: meaning for rule, meaning in RULES.items()}
+    kinds = {row.policy: row.policy.partition(":")[0] for row in comparison.rows}
+    return {policy: rules[kind] for policy, kind in kinds.items() if kind in rules}
+
+
+def _versions(data: ReportData) -> dict[str, str]:
+    if data.run is None:
+        return {name: version(name) for name in ("repricer", "numpy")}
+    return {"python": data.run.facts["python"]} | data.run.facts["versions"]

@@ -1,0 +1,207 @@
+"""What the sections show: their plots, and the figures that are worked out for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...envs import Episodes
+from ..comparison import BASELINE
+from .data import HISTORICAL, ReportData, currency_of, has_discounts, labeller
+from .drawing import LINES, Plot
+from .formats import NORMAL95, known, percent
+from .plots import calibration_plot, fidelity_plot, interval_plot, learning_plot, map_plot, path_plot, trend_plot
+from .price_map import PriceMap, price_maps
+from .verdict import relative
+
+_PATHS, _MAPS, _SHOWN, FOREST = 6, 3, 5, 40
+
+
+def single_plots(data: ReportData, fit: Mapping[str, Any]) -> dict[str, Plot | None]:
+    """The plots that stand once, None where there is nothing to draw."""
+    market, history = data.comparison.spec.market, data.run.history if data.run else []
+    scaled = bool(history) and all(row["best_fixed"] > 0 for row in history)
+    unit = "%" if scaled else currency_of(data.comparison).strip() or "units of money"
+    fidelity, trend = fit.get("fidelity") or {}, fit.get("trend") or {}
+    drawable = all(trend.get(name) for name in ("weeks", "history", "forecast_weeks", "traffic", "low", "high"))
+    return {
+        "gaps": _gap_plot(data),
+        "stress": _stress_plot(data),
+        "learning": learning_plot(history, objective=market.objective, unit=unit) if history else None,
+        "response": _response_plot(fit.get("price_response") or []),
+        "fidelity": fidelity_plot(fidelity["products"]) if fidelity.get("products") else None,
+        "calibration": calibration_plot(fidelity["calibration"]) if fidelity.get("calibration") else None,
+        "trend": trend_plot(trend) if drawable else None,
+    }
+
+
+def _gap_plot(data: ReportData) -> Plot | None:
+    """The paired difference of every other policy to the best fixed prices."""
+    comparison, label = data.comparison, labeller(data)
+    rows = [row for row in comparison.rows if row.policy != BASELINE]
+    if not rows or comparison.count < 2:
+        return None
+    mean, low, high, units = zip(*(relative(comparison, row.vs_best_fixed) for row in rows), strict=True)
+    strong = [data.learned is None or row.policy == data.learned for row in rows]
+    title = f"{comparison.spec.market.objective} against the best fixed prices" + (f" ({units[0]})" if units[0] else "")
+    return interval_plot([label(row.policy) for row in rows], mean, low, high, label=title, strong=strong, room=1.5)
+
+
+def _stress_plot(data: ReportData) -> Plot | None:
+    """What the learned policy earns beyond the plain market's best fixed prices under each stress."""
+    rows = [row for row in data.stress.rows if row.policy == data.learned] if data.stress else []
+    if not rows:
+        return None
+    gaps = [row.vs_fixed for row in rows]
+    unit = currency_of(data.comparison).strip()
+    return interval_plot(
+        [row.stress for row in rows],
+        *([getattr(gap, end) for gap in gaps] for end in ("mean", "low", "high")),
+        label=f"{data.comparison.spec.market.objective} against the fixed prices" + (f" ({unit})" if unit else ""),
+        strong=np.ones(len(rows), dtype=bool),
+    )
+
+
+def stress_sentences(data: ReportData) -> list[str]:
+    """The worst stress for the learned policy, and how often it stays ahead of the plain market's best fixed prices."""
+    rows = [row for row in data.stress.rows if row.policy == data.learned] if data.stress else []
+    known_losses = [row for row in rows if known(row.loss.mean)]
+    if not known_losses:
+        return []
+    objective, worst = data.comparison.spec.market.objective, max(known_losses, key=lambda row: row.loss.mean)
+    taken = f"takes {percent(worst.loss.mean)} of" if worst.loss.mean > 0 else "takes nothing from"
+    ahead, behind = sum(row.vs_fixed.low > 0 for row in rows), sum(row.vs_fixed.high < 0 for row in rows)
+    counts = {"more": ahead, "less": behind, "neither more nor less, but for luck,": len(rows) - ahead - behind}
+    told = ", ".join(f"{what} under {count}" for what, count in counts.items() if count)
+    return [
+        f"The worst for the learned prices is {worst.stress}, which {taken} their {objective}.",
+        f"Of {len(rows)} stresses they earn {told}, against the prices that were the best fixed ones before.",
+    ]
+
+
+def _response_plot(products: list[dict[str, Any]]) -> Plot | None:
+    """Own-price elasticities, shrunk with their intervals and raw; evenly thinned where there are too many."""
+    rows = sorted((row for row in products if known(row["shrunk"])), key=lambda row: -row["shrunk"])
+    if not rows:
+        return None
+    rows = [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, min(len(rows), FOREST)).round().astype(int))]
+    shrunk, error, raw = (np.array([row[name] for row in rows], dtype=float) for name in ("shrunk", "shrunk_se", "raw"))
+    return interval_plot(
+        [row.get("name") or row["product"] for row in rows],
+        shrunk,
+        shrunk - NORMAL95 * error,
+        shrunk + NORMAL95 * error,
+        label="own-price elasticity",
+        strong=np.ones(len(rows), dtype=bool),
+        hollow=raw,
+        crossed=[bool(row["implausible"]) for row in rows],
+    )
+
+
+def middle_elasticity(products: list[dict[str, Any]]) -> float | None:
+    """The median of the elasticities that were used."""
+    values = [row["shrunk"] for row in products if known(row["shrunk"])]
+    return float(np.median(values)) if values else None
+
+
+def line_kinds(data: ReportData) -> dict[str, str]:
+    """The key of the path plots."""
+    words = {
+        "learned": "learned",
+        "paid": "learned, price paid after personal discounts",
+        "best-fixed": "best fixed",
+        "historical": "historical",
+    }
+    return {kind: words[kind] for kind in _price_lines(drawn_runs(data), 0, has_discounts(data.comparison))}
+
+
+def _main_products(data: ReportData) -> list[int]:
+    """Index of every product, the one that brings the most money under the learned prices first."""
+    spec, first = data.comparison.spec, next(iter(drawn_runs(data).values()))
+    cost = spec.products.unit_cost if spec.market.objective == "profit" else 0.0
+    worth = (first.units_path * (first.paid_path - cost)).sum(axis=0)
+    return np.argsort(-worth, kind="stable").tolist()
+
+
+def map_plots(data: ReportData) -> tuple[list[tuple[str, Plot]], list[PriceMap]]:
+    """(product, plot) of the learned prices as a map, and the maps, of the main products whose price moves most; nothing
+    where there is no run to ask."""
+    if data.run is None or data.learned is None:
+        return [], []
+    spec, unit = data.comparison.spec, currency_of(data.comparison).strip()
+    maps = price_maps(spec, data.run.policy, _main_products(data)[:_PATHS], seed=data.comparison.seed)
+    maps = sorted(maps, key=lambda found: np.nanmin(found.price) / np.nanmax(found.price))[:_MAPS]
+    return [(found.product, map_plot(found, period=spec.market.period, unit=unit)) for found in maps], maps
+
+
+def path_plots(data: ReportData) -> list[tuple[str, Plot]]:
+    """(product, plot) of the products that bring the most money under the learned prices."""
+    spec = data.comparison.spec
+    episodes = drawn_runs(data)
+    first = next(iter(episodes.values()))
+    unit, period = currency_of(data.comparison).strip(), spec.market.period
+    drawn = []
+    for n in _main_products(data)[:_PATHS]:
+        limited = bool(np.isfinite(first.stock_path[:, n]).all())
+        units = {kind: (run.stock_path if limited else run.units_path)[:, n] for kind, run in episodes.items()}
+        plot = path_plot(
+            spec.products.names[n],
+            _price_lines(episodes, n, has_discounts(data.comparison)),
+            units,
+            period=period,
+            price_label="list price" + (f" ({unit})" if unit else ""),
+            units_label="units on hand" if limited else f"units sold a {period}",
+        )
+        drawn.append((spec.products.names[n], plot))
+    return drawn
+
+
+def drawn_runs(data: ReportData) -> dict[str, Episodes]:
+    """The episodes whose paths are drawn, by the kind of line."""
+    names = {"learned": data.learned, "best-fixed": BASELINE, "historical": HISTORICAL}
+    known = data.comparison.episodes
+    return {kind: known[name] for kind, name in names.items() if name in known}
+
+
+def _price_lines(episodes: Mapping[str, Episodes], product: int, discounts: bool) -> dict[str, NDArray[np.float64]]:
+    lines = {kind: run.price_path[:, product] for kind, run in episodes.items()}
+    if discounts and "learned" in episodes:
+        lines["paid"] = episodes["learned"].paid_path[:, product]
+    return {kind: lines[kind] for kind in LINES if kind in lines}
+
+
+def shown_products(data: ReportData) -> list[dict[str, Any]]:
+    """A row a segment: the recommender's own favourite (as the best fixed prices show it) and what is shown most."""
+    spec = data.comparison.spec
+    if spec.recommendation is None or data.learned is None:
+        return []
+    now, own = (data.comparison.episodes[name].shown for name in (data.learned, BASELINE))
+    rows = []
+    for k, segment in enumerate(spec.arrivals.segments):
+        most = [n for n in np.argsort(-now[k], kind="stable")[:_SHOWN] if now[k, n] > 0]
+        rows.append(
+            {
+                "segment": segment,
+                "own": spec.products.names[own[k].argmax()] if own[k].any() else None,
+                "most": [(spec.products.names[n], float(now[k, n])) for n in most],
+                "rest": max(0.0, float(now[k].sum() - now[k, most].sum())),
+                "nothing": max(0.0, 1.0 - float(now[k].sum())),
+            }
+        )
+    return rows
+
+
+def payers(data: ReportData) -> dict[str, Any]:
+    """Who pays what: a row a segment with (price paid, surplus) under each policy whose paths are drawn, and the ratios."""
+    comparison = data.comparison
+    rows = [comparison.row(run.policy) for run in drawn_runs(data).values()]
+    segments = comparison.spec.arrivals.segments
+    return {
+        "policies": [labeller(data)(row.policy) for row in rows],
+        "segments": [(name, [(row.price_paid[name], row.consumer_surplus[name]) for row in rows]) for name in segments],
+        "together": [sum(row.consumer_surplus.values()) for row in rows],
+        "ratios": [row.segment_price_ratio for row in rows],
+    }
