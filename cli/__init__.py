@@ -23,9 +23,12 @@ _COMMANDS = {
     "export": "write a run's policy as a signed, pickle-free bundle",
     "price": "answer one price request from a bundle, offline",
     "serve": "answer price requests from a bundle over HTTP",
+    "log": "export, verify and sum up what the service decided and what then sold",
     "report": "write a run's report as one HTML file",
     "bench": "measure this machine",
 }
+_EXTRAS = {"fastapi": "serve", "sqlalchemy": "serve", "uvicorn": "serve", "psycopg": "postgres"}
+"""Which extra brings a library; `train` brings all others."""
 
 
 class _Commands(click.Group):
@@ -50,7 +53,7 @@ class _Commands(click.Group):
         except ValueError as error:
             _fail(str(error), 2)
         except ModuleNotFoundError as error:
-            extra = "serve" if (error.name or "").startswith(("fastapi", "uvicorn")) else "train"
+            extra = _EXTRAS.get((error.name or "").split(".")[0], "train")
             _fail(f"this command needs {error.name}, which is not installed; pip install 'repricer[{extra}]'", 1)
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""

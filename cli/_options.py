@@ -7,13 +7,16 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 seed_option = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Fixes every draw.")
@@ -58,6 +61,23 @@ def write_json(path: Path, document: Any) -> None:
     """Write a JSON file whole or not at all."""
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(json.dumps(document, indent=2, default=plain) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def check_table_path(option: str, path: Path) -> None:
+    """Refuse a table's file before the work, where its ending is unknown."""
+    if path.suffix not in (".csv", ".parquet"):
+        raise ValueError(f"{option} must end in .csv or .parquet; got '{path}'; rename it")
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    if path.suffix == ".csv":
+        table.to_csv(temporary, index=False)
+    else:
+        table.to_parquet(temporary, index=False)
     temporary.replace(path)
 
 

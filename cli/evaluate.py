@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 @click.command(name="evaluate")
 @click.argument("scenario")
 @click.option("--policy", "policies", multiple=True, required=True, metavar="P", help="Run folder, bundle or rule.")
-@click.option("--from-log", "log", type=click.Path(path_type=Path), help="Judge from a log that simulate --log wrote.")
+@click.option(
+    "--from-log", "log", type=click.Path(path_type=Path), help="Judge from a log: of simulate --log or log export."
+)
 @click.option("--stress", is_flag=True, help="Judge them also where the market is not what they were told.")
 @episodes_option
 @seed_option

@@ -16,10 +16,10 @@ _FILE = click.Path(path_type=Path)
 @click.argument("bundle", type=_FILE)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
-@click.option("--log", type=_FILE, help="Decision log (SQLite); with one, no price is given that is not recorded.")
+@click.option("--log", help="Decision log: SQLite file or postgresql:// URL. No price is given that is not recorded.")
 @click.option("--public-key", type=_FILE, help="PEM file of the key that must have signed the bundle.")
 @json_option
-def command(bundle: Path, host: str, port: int, log: Path | None, public_key: Path | None, as_json: bool) -> None:
+def command(bundle: Path, host: str, port: int, log: str | None, public_key: Path | None, as_json: bool) -> None:
     """Answer price requests from the policy in BUNDLE: POST /v1/prices."""
     import uvicorn
 

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._options import emit, json_option, say, seed_option
+from ._options import check_table_path, emit, json_option, say, seed_option, write_table
 from ._policies import policy_of
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from ..envs import Outcome
     from ..pricing import MarketView
 
@@ -36,7 +34,9 @@ def command(scenario: str, policy: str, episodes: int, path: Path, log: Path | N
     from ..evaluation import LogRecorder, SalesRecorder
     from ..scenarios import load_scenario
 
-    _check(path, log)
+    for option, file in (("--out", path), ("--log", log)):
+        if file is not None:
+            check_table_path(option, file)
     spec = load_scenario(scenario)
     recorder, decisions = SalesRecorder(spec), LogRecorder(spec)
 
@@ -48,9 +48,9 @@ def command(scenario: str, policy: str, episodes: int, path: Path, log: Path | N
     chosen = policy_of(policy, spec, seed=seed)
     run = rollout(spec, chosen, episodes=episodes, seed=seed_for("judging", seed), watch=watch)
     sales = recorder.sales()
-    _write(sales, path)
+    write_table(sales, path)
     if log is not None:
-        _write(decisions.log().to_table(), log)
+        write_table(decisions.log().to_table(), log)
     figures: dict[str, Any] = {
         "scenario": spec.name,
         "policy": policy,
@@ -69,20 +69,3 @@ def command(scenario: str, policy: str, episodes: int, path: Path, log: Path | N
         f"{policy} in {spec.name}: {figures['units']:,.1f} units and {figures['revenue']:,.2f} {spec.market.currency} "
         f"an episode; {len(sales):,} sale rows in {path}."
     )
-
-
-def _check(path: Path, log: Path | None) -> None:
-    for option, file in (("--out", path), ("--log", log)):
-        if file is not None and file.suffix not in (".csv", ".parquet"):
-            raise ValueError(f"{option} must end in .csv or .parquet; got '{file}'; rename it")
-
-
-def _write(table: pd.DataFrame, path: Path) -> None:
-    """A table whole, or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    if path.suffix == ".csv":
-        table.to_csv(temporary, index=False)
-    else:
-        table.to_parquet(temporary, index=False)
-    temporary.replace(path)

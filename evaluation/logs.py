@@ -31,6 +31,8 @@ class PriceLog:
 
     market: (D,) int. view: what was seen, a row a decision. price: (D, N) currency per unit, as charged. propensity: (D, N)
     its probability, NaN where it was not stated. units: (D, N). money: (D, N) the scenario's objective, currency.
+    arm_propensity: (D, N) the part of the propensity that the products of a decision share, as one draw decided who prices
+    them (1 for a product that all would have priced alike); None where each product was drawn by itself.
     """
 
     spec: MarketSpec
@@ -40,6 +42,7 @@ class PriceLog:
     propensity: Array
     units: Array
     money: Array
+    arm_propensity: Array | None = None
 
     def __len__(self) -> int:
         return self.market.size
@@ -64,11 +67,15 @@ class PriceLog:
         if view.changes is not None:
             columns["seen_changes"] = view.changes.reshape(-1)
         columns |= {name: getattr(self, name).reshape(-1) for name in ("price", "propensity", "units", "money")}
+        if self.arm_propensity is not None:
+            columns["arm_propensity"] = self.arm_propensity.reshape(-1)
         return pd.DataFrame(columns)
 
     @classmethod
     def from_table(cls, spec: MarketSpec, table: pd.DataFrame) -> PriceLog:
-        """Read what `to_table` wrote. Raises ValueError, one line, for a table of another kind or another market."""
+        """Read what `to_table` or `repricer log export` wrote: the latter states prices paid instead of money, and may leave
+        out units sold before (the forecast stands in). Raises ValueError, one line, for another kind of table or market.
+        """
         catalogue, products = catalogue_of(spec), len(spec.products.names)
         loyal = [f"seen_loyalty[{segment}]" for segment in catalogue.segments] if catalogue.loyal else []
         table = _ordered(spec, table, loyal)
@@ -88,30 +95,54 @@ class PriceLog:
                 raise ValueError(
                     f"log: seen_regime must be one of {', '.join(catalogue.regimes)}; got '{strange}'; log this market"
                 )
+        period = first("period").astype(np.intp)
+        last_units, forecast = grid("seen_last_units"), catalogue.forecast_units[np.maximum(period - 1, 0)]
         view = MarketView(
             catalogue=catalogue,
-            period=first("period").astype(np.intp),
-            **{name: grid(f"seen_{name}").astype(np.float32) for name in _SEEN},
+            period=period,
+            **{name: grid(f"seen_{name}").astype(np.float32) for name in _SEEN[:-1]},
+            last_units=np.where(np.isnan(last_units), forecast, last_units).astype(np.float32),
             competitor_price=grid("seen_competitor_price").astype(np.float32) if catalogue.rivals else None,
             regime=regime,
             loyalty=np.stack([first(name) for name in loyal], axis=1).astype(np.float32) if loyal else None,
             changes=grid("seen_changes").astype(np.intp) if catalogue.change_window_periods else None,
         )
         market = first("market").astype(np.int64)
-        return cls(spec, market, view, grid("price"), grid("propensity"), grid("units"), grid("money"))
+        units = grid("units")
+        money = grid("money") if "money" in table else _money(spec, units, grid("price_paid"))
+        shared = grid("arm_propensity") if "arm_propensity" in table else None
+        return cls(spec, market, view, grid("price"), grid("propensity"), units, money, shared)
+
+
+def _money(spec: MarketSpec, units: Array, paid: Array) -> Array:
+    """(D, N) the objective, from units and prices paid (currency per unit), where nothing else counts."""
+    if spec.market.objective == "revenue" and spec.returns is None:
+        return units * paid
+    stock = spec.stock
+    due = ("order_cost", "holding_cost", "lost_sale_cost", "backlog_cost", "salvage_value")
+    also = [name for name in due if np.any(getattr(stock, name))]
+    also += [name for name in ("promotion", "returns") if getattr(spec, name) is not None]
+    also += ["units ordered"] if stock.cost_due == "ordered" else []
+    if also:
+        raise ValueError(
+            f"log must have a column money where more counts than units, prices and unit costs; got {spec.name} with "
+            f"{', '.join(also)} and no such column; add it"
+        )
+    return units * (paid - spec.products.unit_cost)
 
 
 def _ordered(spec: MarketSpec, table: pd.DataFrame, loyal: list[str]) -> pd.DataFrame:
     """The rows in order of market, period and product, where it is a log of this market. Raises ValueError, one line."""
     catalogue = catalogue_of(spec)
-    wanted = ["market", "period", "product", *(f"seen_{name}" for name in _SEEN), "price", "units", "money"]
+    wanted = ["market", "period", "product", *(f"seen_{name}" for name in _SEEN), "price", "units"]
+    wanted.append("price_paid" if "price_paid" in table else "money")
     wanted += ["seen_competitor_price"] * catalogue.rivals + ["seen_regime"] * bool(catalogue.regimes)
     wanted += ["seen_changes"] * bool(catalogue.change_window_periods)
     missing = [name for name in [*wanted, *loyal] if name not in table]
     if missing:
         raise ValueError(
             f"log must have a column {missing[0]}; got {', '.join(table.columns)}; "
-            "write it with repricer simulate --log"
+            "write it with repricer simulate --log or repricer log export"
         )
     if "propensity" not in table:
         table = table.assign(propensity=np.nan)

@@ -131,8 +131,14 @@ def _episode_money(log: PriceLog, money: Array) -> Array:
 
 def _weights(log: PriceLog, target: Array) -> Array:
     """(D, C) one over the probability of a category's prices where they are the target's, else zero."""
-    same = (np.abs(log.price - target) > _SAME * target) @ _member(log) == 0
-    return np.where(same, np.exp(-np.log(log.propensity) @ _member(log)), 0.0)
+    member = _member(log)
+    same = (np.abs(log.price - target) > _SAME * target) @ member == 0
+    own, arm = log.propensity, np.ones((len(log), member.shape[1]))
+    if log.arm_propensity is not None:
+        # One draw decided for all products of a category: it counts once, and not at all where every arm agreed.
+        own = log.propensity / log.arm_propensity
+        arm = np.stack([log.arm_propensity[:, own_products > 0].min(axis=1) for own_products in member.T], axis=1)
+    return np.where(same, np.exp(-np.log(own) @ member) / arm, 0.0)
 
 
 def _check_log(log: PriceLog) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,8 +18,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .bundle import Bundle, load_bundle
 from .decisions import DecisionLog
+from .outcomes import add_outcomes
 from .predictor import Predictor, PriceAnswer
-from .state import StateError, example_state
+from .state import MARKET, StateError, example_state
+from .storage import LogError
 
 MAX_BODY = 4 << 20
 """Most bytes of a request, enough for some ten thousand products."""
@@ -42,6 +43,7 @@ class ProductState(BaseModel):
 class MarketState(BaseModel):
     """The state of one market: every product of the catalogue, in any order."""
 
+    market: str = Field(MARKET, description="name of the market, such as a store; for the log alone")
     period: int = Field(description="number of the period, from 0")
     products: list[ProductState]
     memory: str | None = Field(None, description="memory of the answer before, where there was one; not in period 0")
@@ -80,7 +82,7 @@ def create_app(
 ) -> FastAPI:
     """The service of one bundle. Raises BundleError where it cannot be trusted.
 
-    public_key: PEM file of the key that must have signed the bundle. log: file of the decision log; with one, no
+    public_key: PEM file of the key that must have signed the bundle. log: file or database URL of the decision log; with one, no
     price is given that is not recorded.
     """
     bundle = load_bundle(bundle_path, public_key=public_key)
@@ -97,6 +99,8 @@ def create_app(
     app.add_middleware(_BodyLimit)
     app.add_exception_handler(RequestValidationError, _malformed)
     _add_prices(app, Predictor(bundle), decisions)
+    if decisions is not None:
+        add_outcomes(app, decisions)
     _add_status(app, bundle)
     return app
 
@@ -120,7 +124,7 @@ def _add_prices(app: FastAPI, predictor: Predictor, decisions: DecisionLog | Non
                 decisions.record(answer, state, request_id)
         except StateError as error:
             return _problem(422, str(error))
-        except sqlite3.Error as error:
+        except LogError as error:
             return _problem(503, f"the decision must be recorded before it is given; got {error}; try again")
         return JSONResponse(answer.to_dict(), headers={"X-Request-Id": request_id})
 

@@ -14,11 +14,13 @@ from ..pricing import Catalogue, Guardrails, MarketView
 
 State = Mapping[str, Any]
 _KEYS = ("period", "products")
-_MARKET_KEYS = ("regime", "loyalty", "memory")
+_MARKET_KEYS = ("market", "regime", "loyalty", "memory")
 _LEAST = {"list_price": 1e-9, "on_hand": 0.0, "on_order": 0.0, "reference_price": 1e-9, "last_units": 0.0}
 _MOST = 1e12
 _REQUIRED = ("product", "list_price", "on_hand")
 _RIVAL, _CHANGES, _LOWEST = "competitor_price", "changes", "lowest_price_30_days"
+MARKET = "shop"
+"""The market of a state that names none."""
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 80
 
@@ -38,9 +40,10 @@ def market_view(catalogue: Catalogue, state: State) -> MarketView:
     lowest_price_30_days (lowest list price of the 30 days before, the one in force among them, currency per unit; null
     where not known) may be there. A policy that looks at them also needs {"regime": its name} and may have {"loyalty":
     {segment: multiplier of its arrivals; 1}}. `memory` is for a policy that looks back, see `MemoryText`, and no part of
-    the view.
+    the view; {"market": name of the market, such as a store; "shop"} is for the decision log alone.
     """
     _check_keys(state, (*_KEYS, *_MARKET_KEYS), (*_KEYS, "regime") if catalogue.regimes else _KEYS, "state")
+    name_of(state.get("market", MARKET), "state: market", StateError)
     period = _period(catalogue, state["period"])
     items = _by_product(catalogue, state["products"])
     forecast = catalogue.forecast_units[max(period - 1, 0)].tolist()
@@ -77,6 +80,13 @@ def _lowest_prices(items: list[Mapping[str, Any]]) -> NDArray[np.float32] | None
             )
     lowest = [np.nan if item.get(_LOWEST) is None else item[_LOWEST] for item in items]
     return None if np.isnan(lowest).all() else np.array([lowest], np.float32)
+
+
+def name_of(value: Any, what: str, error: type[ValueError]) -> str:
+    """A name that every database can hold: printable text. Raises `error`, one line, for anything else."""
+    if not isinstance(value, str) or not value.isprintable() or not 0 < len(value) <= 200:
+        raise error(f"{what} must be 1 to 200 printable characters; got {_short.repr(value)}; name it so")
+    return value
 
 
 def _rival_price(item: Mapping[str, Any]) -> float:

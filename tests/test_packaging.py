@@ -37,7 +37,7 @@ def test_files_that_are_no_code_are_listed_too():
 
 def test_extras_are_those_that_make_installs():
     # `make` installs the first three; the others are for those who ask for them.
-    assert set(CONFIG["project"]["optional-dependencies"]) == {"train", "serve", "dev", "wandb"}
+    assert set(CONFIG["project"]["optional-dependencies"]) == {"train", "serve", "dev", "postgres", "wandb"}
     torch = next(d for d in CONFIG["project"]["optional-dependencies"]["train"] if d.startswith("torch"))
     assert "==" not in torch
     pins = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()

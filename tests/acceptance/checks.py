@@ -9,6 +9,10 @@ from dataclasses import dataclass
 _COMPARE = {">=": operator.ge, "<=": operator.le, "==": operator.eq}
 
 
+class Skip(Exception):
+    """Raised by a check that this machine cannot do; the message says what it lacks."""
+
+
 @dataclass(frozen=True)
 class Check:
     """measure() gives the figure; `relation` and `bar` say what it must be; `unit` is for the reader."""

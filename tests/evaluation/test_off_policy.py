@@ -14,7 +14,7 @@ from repricer.evaluation import (
     read_log,
     solve,
 )
-from repricer.evaluation.off_policy import links_between_periods, weighted_estimates
+from repricer.evaluation.off_policy import _weights, links_between_periods, weighted_estimates
 from repricer.evaluation.off_policy_models import fitted_q
 from repricer.pricing import Action, EpsilonGreedy, FixedPrice, PricePath, RandomPrice
 from repricer.scenarios import load_scenario
@@ -233,3 +233,35 @@ def test_sales_keep_the_propensities(segments):
     assert sales["propensity"].to_numpy() == pytest.approx(np.where(usual, 0.55, 0.05))
     assert "propensity" not in plain.sales()
     assert isinstance(sales, pd.DataFrame)
+
+
+def test_a_draw_that_products_share_counts_once(make_shop):
+    """Half of the decisions charge all high: each is one in two, whatever the number of products."""
+    spec = make_shop(
+        stock={"initial_units": float("inf"), "replenishment": "none", "holding_cost": 0.0, "lost_sale_cost": 0.0},
+    )
+    low, high = np.array([3.0, 4.0, 2.0]), np.array([4.0, 5.0, 2.0])
+    parts = [logged(spec, FixedPrice(p.astype(np.float32)), episodes=60, seed=s) for s, p in enumerate((low, high))]
+    tables = [part.to_table().assign(market=part.to_table()["market"] + 60 * i) for i, part in enumerate(parts)]
+    chance = np.where(tables[0]["product"] == "c", 1.0, 0.5)
+    both = pd.concat([table.assign(propensity=chance, arm_propensity=chance) for table in tables])
+    log = PriceLog.from_table(spec, both)
+    weights = _weights(log, np.tile(high, (len(log), 1)))
+    np.testing.assert_allclose(np.unique(weights[:, 0]), [0, 2])
+    np.testing.assert_allclose(weights[:, 1], 1)
+    np.testing.assert_allclose(weights.mean(axis=0), 1)
+    again = PriceLog.from_table(spec, log.to_table())
+    np.testing.assert_array_equal(again.arm_propensity, log.arm_propensity)
+
+
+def test_a_log_of_prices_paid_needs_no_money_where_nothing_else_counts(log, segments, make_shop):
+    table = log.to_table()
+    paid = table.assign(price_paid=table["price"] - 0.5).drop(columns="money")
+    told = PriceLog.from_table(segments, paid.assign(seen_last_units=np.nan))
+    np.testing.assert_allclose(told.money, told.units * (told.price - 0.5))
+    # Where nobody told what was sold before, the forecast stands in.
+    np.testing.assert_allclose(told.view.last_units, told.view.catalogue.forecast_units[[0]].repeat(len(told), axis=0))
+    shop = make_shop()
+    costly = logged(shop, FixedPrice(np.array([3, 4, 2], np.float32)), episodes=2).to_table()
+    with pytest.raises(ValueError, match="got small-shop with holding_cost, lost_sale_cost and no such column"):
+        PriceLog.from_table(shop, costly.assign(price_paid=1.0).drop(columns="money"))

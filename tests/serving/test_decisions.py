@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from repricer.serving import Bundle, ChainError, DecisionLog, Predictor, example_state
+from repricer.serving.outcome_rows import Outcome, OutcomeError
+from repricer.serving.storage import LogError
 
 
 @pytest.fixture
@@ -47,14 +50,87 @@ def test_a_row_holds_the_decision(one: Bundle, path: Path) -> None:
         assert json.loads(row["discounts"]) == price.discounts
         assert json.loads(row["trail"]) == [vars(change) for change in price.trail]
         assert (row["policy"], row["bundle"]) == ("ppo:3", one.digest)
+        assert (row["market"], row["arm"], row["propensity"], row["shadow"]) == ("shop", "policy", 1.0, None)
         assert row["time"].endswith("+00:00")
     log.close()
 
 
+def test_a_row_says_who_answered_and_how_probable_that_was(one: Bundle, path: Path) -> None:
+    log, state = DecisionLog(path), example_state(one.catalogue) | {"market": "Oslo"}
+    answer = Predictor(one).price(state)
+    second = replace(answer, policy="other", prices=[replace(price, price=9.5) for price in answer.prices])
+    chances = {"anchovy": 0.1, "biscuit": 1.0, "cider": 0.1}
+    log.record(answer, state, "r1", arm="fallback", propensity=chances, shadow=second)
+    for row in log.export():
+        assert (row["market"], row["arm"], row["propensity"]) == ("Oslo", "fallback", chances[row["product"]])
+        shadow = json.loads(row["shadow"])
+        assert (shadow["policy"], shadow["price"]) == ("other", 9.5)
+    for wrong in (0.0, 1.5, float("nan")):
+        with pytest.raises(ValueError, match=r"propensity must lie in \(0, 1\]; got"):
+            log.record(answer, state, "r2", propensity=wrong)
+    assert log.verify().rows == 3
+
+
+def test_what_is_asked_of_the_market_as_a_whole_is_kept(one: Bundle, path: Path) -> None:
+    log, state = DecisionLog(path), example_state(one.catalogue)
+    log.record(Predictor(one).price(state), state | {"regime": "boom", "loyalty": {"loyal": 1.1}}, "r1")
+    kept = json.loads(next(log.export())["state"])
+    assert (kept["product"], kept["regime"], kept["loyalty"]) == ("anchovy", "boom", {"loyal": 1.1})
+
+
 def test_it_waits_for_the_disk_and_lets_readers_in(path: Path) -> None:
     log = DecisionLog(path)
-    assert log._db.execute("PRAGMA synchronous").fetchone() == (2,)
-    assert log._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    with log._storage._engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+
+
+def test_those_who_wait_share_a_commit(one: Bundle, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, state, sizes, begun = DecisionLog(path), example_state(one.catalogue), [], threading.Event()
+    answer, commit = Predictor(one).price(state), log._storage._commit
+
+    def slowly(jobs: list) -> bool:
+        sizes.append(len(jobs))
+        assert begun.wait(10)
+        return commit(jobs)
+
+    monkeypatch.setattr(log._storage, "_commit", slowly)
+    futures = [log.submit(answer, state, str(number)) for number in range(20)]
+    begun.set()
+    wait(futures)
+    assert sum(sizes) == 20
+    assert len(sizes) <= 2
+    assert log.verify().rows == 60
+
+
+def test_one_at_fault_does_not_take_its_company_along(one: Bundle, path: Path) -> None:
+    log, state = DecisionLog(path), example_state(one.catalogue)
+    answer = Predictor(one).price(state)
+    stop, go = threading.Event(), threading.Event()
+    blocking = log._storage.submit(lambda _: (stop.set(), go.wait(10)))
+    assert stop.wait(10)
+    good, given_up = (log.submit(answer, state, name) for name in ("good", "given up"))
+    bad = log.submit_outcomes([Outcome("cider", 1.0, request_id="nowhere")])
+    assert given_up.cancel()
+    go.set()
+    blocking.result()
+    good.result()
+    with pytest.raises(OutcomeError, match="got request_id 'nowhere'"):
+        bad.result()
+    # Who went away before it was written has no row, and the writer goes on.
+    assert [row["request_id"] for row in log.export()] == ["good"] * 3
+    log.record(answer, state, "later")
+    assert log.verify().rows == 6
+
+
+def test_a_closed_log_says_so(one: Bundle, path: Path) -> None:
+    log, state = DecisionLog(path), example_state(one.catalogue)
+    waiting = log.submit(Predictor(one).price(state), state, "r")
+    log.close()
+    assert waiting.done()
+    assert DecisionLog(path).verify().rows == 3
+    with pytest.raises(LogError, match="is closed"):
+        log.record(Predictor(one).price(state), state, "r")
 
 
 def test_the_chain_holds_and_goes_on_after_a_restart(one: Bundle, filled: Path) -> None:
@@ -92,7 +168,11 @@ def test_a_decision_without_a_proposal_can_be_logged(one: Bundle, path: Path) ->
         ("DELETE FROM decisions WHERE id = 1", 1),
         ("DELETE FROM decisions WHERE id BETWEEN 4 AND 6", 4),
         ("UPDATE decisions SET id = 99 WHERE id = 3", 3),
-        ("INSERT INTO decisions (product, previous_hash, hash) VALUES ('x', 'y', 'z')", 13),
+        (
+            "CREATE TEMP TABLE t AS SELECT * FROM decisions WHERE id = 12; UPDATE t SET id = 13;"
+            "INSERT INTO decisions SELECT * FROM t",
+            13,
+        ),
     ],
 )
 def test_a_change_is_found(filled: Path, statement: str, row: int) -> None:
@@ -106,7 +186,7 @@ def test_lost_rows_at_the_end_are_found_by_who_noted_the_head(filled: Path) -> N
     tamper(filled, "DELETE FROM decisions WHERE id > 9")
     log = DecisionLog(filled)
     assert log.verify().rows == 9
-    with pytest.raises(ChainError, match="got 9 rows without it"):
+    with pytest.raises(ChainError, match="got 9 decisions and 0 outcomes without it"):
         log.verify(head.hash)
 
 
@@ -123,7 +203,7 @@ def test_all_rows_of_an_answer_or_none(one: Bundle, filled: Path) -> None:
         filled,
         "CREATE TRIGGER t BEFORE INSERT ON decisions WHEN NEW.product = 'cider' BEGIN SELECT RAISE(ABORT, 'full'); END",
     )
-    with pytest.raises(sqlite3.Error, match="full"):
+    with pytest.raises(LogError, match="full"):
         log.record(answer, state, "r")
     assert log.verify().rows == 12
     with closing(sqlite3.connect(filled)) as db, db:
@@ -154,3 +234,36 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="decision log must be"):
             DecisionLog(path)
     assert (tmp_path / "notes.txt").read_text().startswith("not a database")
+
+
+def test_a_log_of_the_former_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
+    columns = "time, request_id, period, product, state, proposed, price, discounts, trail, policy, bundle"
+    with closing(sqlite3.connect(tmp_path / "old.db")) as db, db:
+        db.execute(f"CREATE TABLE decisions (id INTEGER PRIMARY KEY, {columns}, previous_hash, hash)")
+    with pytest.raises(
+        ValueError, match=r"differs in arm, market, propensity, schema, shadow; keep it .* start a new log"
+    ):
+        DecisionLog(tmp_path / "old.db")
+    with closing(sqlite3.connect(tmp_path / "old.db")) as db:
+        assert db.execute("SELECT name FROM sqlite_master").fetchall() == [("decisions",)]
+
+
+@pytest.mark.parametrize("place", ["mysql://root@localhost/x", "postgresql://", "://"])
+def test_another_database_is_one_line(place: str) -> None:
+    with pytest.raises(ValueError, match="decision log must be") as caught:
+        DecisionLog(place)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_log_that_cannot_be_written_says_so_to_all_who_wait(one: Bundle, path: Path) -> None:
+    log, state = DecisionLog(path), example_state(one.catalogue)
+    answer = Predictor(one).price(state)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("ALTER TABLE decisions RENAME TO elsewhere")
+    for waiting in [log.submit(answer, state, str(number)) for number in range(5)]:
+        with pytest.raises(LogError, match="no such table"):
+            waiting.result()
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("ALTER TABLE elsewhere RENAME TO decisions")
+    log.record(answer, state, "later")
+    assert log.verify().rows == 3

@@ -225,3 +225,10 @@ def test_the_lowest_price_may_be_known_for_some(one: Bundle, state: dict[str, An
     state["products"][0]["lowest_price_30_days"] = "1.5"
     with pytest.raises(StateError, match="lowest_price_30_days of 'anchovy' must be a number from"):
         market_view(one.catalogue, state)
+
+
+def test_a_state_may_name_its_market_for_the_log(one: Bundle, state: dict[str, Any]) -> None:
+    assert market_view(one.catalogue, state | {"market": "Oslo"}).num_markets == 1
+    for wrong in ("", "x" * 201, "a\0b", "\ud800", 7, None):
+        with pytest.raises(StateError, match="market must be 1 to 200 printable characters; got"):
+            market_view(one.catalogue, state | {"market": wrong})

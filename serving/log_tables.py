@@ -1,0 +1,47 @@
+"""The tables of the decision log: a row a priced product, and a row of what then sold."""
+
+from __future__ import annotations
+
+from sqlalchemy import Boolean, Column, Double, Index, Integer, MetaData, Text
+
+from .storage import chained_table
+
+SCHEMA = 2
+"""Version of the rows, which stands in each. 1 was SQLite alone, without arms, propensities and outcomes."""
+METADATA = MetaData()
+DECISIONS = chained_table(
+    "decisions",
+    METADATA,
+    Column("schema", Integer, nullable=False),
+    Column("time", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("market", Text, nullable=False),
+    Column("period", Integer, nullable=False),
+    Column("product", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("proposed", Double),
+    Column("price", Double, nullable=False),
+    Column("discounts", Text, nullable=False),
+    Column("trail", Text, nullable=False),
+    Column("arm", Text, nullable=False),
+    Column("propensity", Double, nullable=False),
+    Column("shadow", Text),
+    Column("policy", Text, nullable=False),
+    Column("bundle", Text, nullable=False),
+)
+OUTCOMES = chained_table(
+    "outcomes",
+    METADATA,
+    Column("schema", Integer, nullable=False),
+    Column("time", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("product", Text, nullable=False),
+    Column("segment", Text),
+    Column("units", Double, nullable=False),
+    Column("price_paid", Double),
+    Column("stockout", Boolean, nullable=False),
+    Column("date", Text),
+)
+Index("decisions_request", DECISIONS.c.request_id)
+Index("decisions_market", DECISIONS.c.market, DECISIONS.c.period)
+Index("outcomes_request", OUTCOMES.c.request_id)
