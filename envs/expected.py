@@ -63,12 +63,13 @@ def choice_at(
     prices = np.atleast_2d(np.asarray(price, dtype=np.float64))
     rows, (segments, rivals, categories) = len(prices), (spec.sizes[letter] for letter in "KRC")
 
+    # Copies, always: a view of what is read-only has another type, and the loops would be compiled anew for each mixture.
     def across(values: ArrayLike, count: int) -> Array:
-        return np.ascontiguousarray(np.broadcast_to(np.asarray(values, np.float64), (rows, count)).T)
+        return np.array(np.broadcast_to(np.asarray(values, np.float64), (rows, count)).T, order="C")
 
     products = prices.shape[1]
     their = np.empty(0) if spec.competitors is None else spec.competitors.regular_price
-    own = np.ascontiguousarray(prices.T)
+    own = np.array(prices.T, order="C")
     paid = np.empty((0, products, rows))
     if discount is not None:
         paid = np.ascontiguousarray(own * (1 - np.moveaxis(np.asarray(discount, np.float64), 0, -1).swapaxes(0, 1)))
@@ -80,7 +81,7 @@ def choice_at(
         reference=across(spec.products.regular_price if reference is None else reference, products),
         available=across(1.0 if in_stock is None else in_stock, products),
         paid=paid,
-        shown=np.empty((0, rows), np.int64) if shown is None else np.ascontiguousarray(shown.T, np.int64),
+        shown=np.empty((0, rows), np.int64) if shown is None else np.array(shown.T, np.int64, order="C"),
         promoted=across(0.0 if promoted is None else promoted, products if spec.promotion is not None else 0),
         rival_price=across(their if rival_price is None else rival_price, rivals),
         multiplier=np.empty((0, rows)),

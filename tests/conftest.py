@@ -1,5 +1,19 @@
+from pathlib import Path
+
 import pytest
 from repricer.scenarios import MarketSpec, spec_from_table
+
+# Where the market's loops are compiled, which takes minutes on a fresh machine, and where they are not needed.
+_COMPILING = ("agents", "cli", "docs", "envs", "evaluation", "scenarios")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The rooms that compile first: of two workers, one then compiles while the other has tests that need no market.
+
+    pytest-xdist gives the first half of the tests to one worker and the second to the other.
+    """
+    tests = Path(__file__).parent
+    items.sort(key=lambda item: item.path.relative_to(tests).parts[0] not in _COMPILING)
 
 
 def shop_table(**changes) -> dict:

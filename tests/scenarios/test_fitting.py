@@ -7,7 +7,7 @@ from repricer.agents import best_fixed
 from repricer.data import Tables
 from repricer.envs import Market, catalogue_of, rollout
 from repricer.evaluation import SalesRecorder, evaluate, fidelity
-from repricer.forecasting import PooledRegression
+from repricer.forecasting import PooledRegression, Selected
 from repricer.pricing import FixedPrice, PricePath
 from repricer.scenarios.fitting import fit_market
 
@@ -44,7 +44,8 @@ def sales(truth):
 def fitted(truth, sales):
     chosen = pd.DataFrame({"product": list("abcdef"), "category": ["x"] * 3 + ["y"] * 3})
     known = chosen.assign(unit_cost=[1.0, np.nan, 1.0, 1.0, 1.0, 1.0])
-    return fit_market(Tables(sales, known), chosen, name="again")
+    # The default, without processes of its own: each would import all libraries anew.
+    return fit_market(Tables(sales, known), chosen, name="again", forecaster=Selected())
 
 
 def test_the_market_is_found_again(truth, fitted):
