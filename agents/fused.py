@@ -62,38 +62,41 @@ class FusedPPO(PPO):
 
     def train(self) -> None:
         """Update the policy on the rollout."""
-        plain = isinstance(self.policy, GaussianPolicy) and _is_plain(self.policy)
-        if not plain or self.clip_range_vf or type(self.policy.optimizer) is not torch.optim.Adam or self._on_gpu():
+        policy = self.policy
+        if not isinstance(policy, GaussianPolicy) or not self._is_fused(policy):
             return super().train()
-        self.policy.set_training_mode(True)
-        self._update_learning_rate(self.policy.optimizer)
+        policy.set_training_mode(True)
+        self._update_learning_rate(policy.optimizer)
         rollout = Rollout(*(_rows(getattr(self.rollout_buffer, name)) for name in Rollout._fields))
         size = len(rollout.observations)
         # From the generator that SB3 takes it from, in the same order.
         order = np.stack([np.random.permutation(size) for _ in range(self.n_epochs)])  # noqa: NPY002
-        weights = _Weights(self.policy)
+        weights = _Weights(policy)
         clip = float(self.clip_range(self._current_progress_remaining))  # pyright: ignore[reportCallIssue]
         facts, epochs = update(weights.network, rollout, order, self.batch_size or size, self._rules(clip))
         weights.put_back()
         self._n_updates += int(epochs)
         self._record(dict(zip(_FACTS, facts, strict=True)), clip)
 
-    def _on_gpu(self) -> bool:
-        return self.device.type != "cpu"
+    def _is_fused(self, policy: GaussianPolicy) -> bool:
+        """Whether the compiled update knows such a policy, its optimiser and the settings."""
+        adam = type(policy.optimizer) is torch.optim.Adam
+        return adam and _is_plain(policy) and not self.clip_range_vf and self.device.type == "cpu"
 
     def _rules(self, clip: float) -> Rules:
         group = self.policy.optimizer.param_groups[0]
         return Rules(
-            clip,
-            bool(self.normalize_advantage),
-            float(self.ent_coef),
-            float(self.vf_coef),
-            float(self.max_grad_norm),
-            np.inf if self.target_kl is None else 1.5 * float(self.target_kl),
-            float(group["lr"]),
-            *map(float, group["betas"]),
-            float(group["eps"]),
-            float(group["weight_decay"]),
+            clip=clip,
+            normalize=bool(self.normalize_advantage),
+            ent_coef=float(self.ent_coef),
+            vf_coef=float(self.vf_coef),
+            max_grad_norm=float(self.max_grad_norm),
+            kl_limit=np.inf if self.target_kl is None else 1.5 * float(self.target_kl),
+            rate=float(group["lr"]),
+            beta1=float(group["betas"][0]),
+            beta2=float(group["betas"][1]),
+            eps=float(group["eps"]),
+            weight_decay=float(group["weight_decay"]),
         )
 
     def _record(self, facts: dict[str, float], clip: float) -> None:
@@ -134,14 +137,14 @@ class Rules(NamedTuple):
 
 class Network(NamedTuple):
     """All weights one after another, (W,): log deviations (A,), the actor's layers, the critic's; each a matrix (out, in)
-    and a bias. first, second: Adam's moments. count: (1,) Adam's updates so far. actor, critic: widths of the layers, from
+    and a bias. first, second: Adam's moments. updates: (1,) Adam's so far. actor, critic: widths of the layers, from
     the features to what comes out.
     """
 
     weights: NDArray[np.float32]
     first: NDArray[np.float32]
     second: NDArray[np.float32]
-    count: NDArray[np.float32]
+    updates: NDArray[np.float32]
     actor: NDArray[np.int64]
     critic: NDArray[np.int64]
 
@@ -156,7 +159,7 @@ class _Weights:
     """The weights and moments of an SB3 policy laid out as a `Network`, and the way back."""
 
     def __init__(self, policy: GaussianPolicy) -> None:
-        extractor = policy.mlp_extractor
+        extractor: Any = policy.mlp_extractor
         nets = [[*extractor.policy_net[::2], policy.action_net], [*extractor.value_net[::2], policy.value_net]]
         self._tensors: list[torch.Tensor] = [policy.log_std]
         for layer in (each for net in nets for each in net):
@@ -165,8 +168,9 @@ class _Weights:
         self._moments = [[state[name] for state in states] for name in ("exp_avg", "exp_avg_sq")]
         self._counts = [state["step"] for state in states]
         actor, critic = (np.array([net[0].in_features, *(layer.out_features for layer in net)]) for net in nets)
-        flat = (_flat(part) for part in (self._tensors, *self._moments))
-        self.network = Network(*flat, np.array([float(self._counts[0])], dtype=np.float32), actor, critic)
+        weights, first, second = (_flat(part) for part in (self._tensors, *self._moments))
+        updates = np.array([float(self._counts[0])], dtype=np.float32)
+        self.network = Network(weights, first, second, updates, actor, critic)
 
     def put_back(self) -> None:
         """Give the policy and its optimiser what the update made of them."""
@@ -176,7 +180,7 @@ class _Weights:
                 for part, piece in zip(parts, pieces, strict=True):
                     part.copy_(piece.view_as(part))
         for count in self._counts:
-            count.fill_(float(self.network.count[0]))
+            count.fill_(float(self.network.updates[0]))
 
 
 def _moments(optimizer: torch.optim.Optimizer, tensor: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -356,8 +360,8 @@ def _cut_norm(gradient, most):
 @compiled
 def _adam(network, gradient, rules):
     """One step of Adam."""
-    network.count[0] += 1
-    t = network.count[0]
+    network.updates[0] += 1
+    t = network.updates[0]
     beta1, beta2 = np.float32(rules.beta1), np.float32(rules.beta2)
     step = np.float32(rules.rate / (1 - rules.beta1**t))
     scale, eps = np.float32(1 / np.sqrt(1 - rules.beta2**t)), np.float32(rules.eps)

@@ -14,6 +14,7 @@ from stable_baselines3 import PPO
 
 from ..agents import train
 from ..envs import make_sb3_env
+from ..pricing import NetworkPolicy
 from ..serving import export, load_bundle
 
 
@@ -34,10 +35,11 @@ def table() -> list[dict[str, Any]]:
     model = PPO("MlpPolicy", make_sb3_env(scenario, num_envs=2), device="cpu")
     run = train(scenario, steps=1, settings={"num_envs": 4, "n_steps": 30, "batch_size": 60})
     with tempfile.TemporaryDirectory() as folder:
-        bundle = load_bundle(export(run, Path(folder) / "bundle"))
+        policy = load_bundle(export(run, Path(folder) / "bundle")).policy
+    assert isinstance(policy, NetworkPolicy), "it does not look back"
     row = np.zeros((1, *make_sb3_env(scenario, num_envs=1).reset().shape[1:]), np.float32)
     sb3 = 1 / _median_seconds(lambda: model.predict(row, deterministic=True))
-    onnx = 1 / _median_seconds(lambda: bundle.policy.forward(row))
+    onnx = 1 / _median_seconds(lambda: policy.forward(row))
     return [
         {"what": "SB3 predict, batch 1", "per_second": sb3, "ratio": 1.0, "unit": "calls"},
         {"what": "bundle's network, batch 1", "per_second": onnx, "ratio": onnx / sb3, "unit": "calls"},

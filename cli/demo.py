@@ -137,6 +137,7 @@ def _compare(out: Path, episodes: int, seed: int, timings: list[dict[str, Any]])
     from ..agents import load_run
     from ..evaluation import Without, evaluate
     from ..evaluation.report import ReportData, verdict, write_report
+    from .report import beyond_the_comparison
 
     run = load_run(out / _PATHS["run"])
     learned = replace(run.policy, name=run.facts["algo"])
@@ -145,7 +146,8 @@ def _compare(out: Path, episodes: int, seed: int, timings: list[dict[str, Any]])
     document = comparison.to_dict()
     write_json(out / _PATHS["comparison"], document)
     fit = json.loads((out / _PATHS["fit"]).read_text(encoding="utf-8"))
-    data = ReportData(comparison, run=run, learned=learned.name, fit=fit, timings=timings)
+    beyond = beyond_the_comparison(learned, comparison, seed)
+    data = ReportData(comparison, run=run, learned=learned.name, fit=fit, timings=timings, **beyond)
     write_report(out / _PATHS["report"], data)
     facts = {"comparison": document, "verdict": verdict(comparison, learned.name)}
     return facts | {"lines": [f"report: {out / _PATHS['report']}"]}

@@ -14,7 +14,10 @@ from ._options import emit, episodes_option, json_option, progress_console, say,
 if TYPE_CHECKING:
     from ..agents import Run
     from ..evaluation import Comparison
+    from ..pricing import Policy
 
+# Stresses take many markets, and show losses of whole percents; deeper trees nobody reads.
+_STRESS_EPISODES, _RULES_DEPTH = 200, 3
 _FILE = click.Path(path_type=Path)
 
 
@@ -36,12 +39,13 @@ def command(run: Path, out: Path, fit: Path | None, episodes: int, seed: int, as
     started = time.perf_counter()
     with progress_console.status("judging"):
         comparison = _judge(learned, episodes, seed)
+        beyond = beyond_the_comparison(learned.policy, comparison, seed)
     timings = [
         {"stage": "training", "seconds": learned.facts["seconds"]},
         {"stage": "judging", "seconds": time.perf_counter() - started},
     ]
     name = learned.policy.name
-    path = write_report(out, ReportData(comparison, run=learned, learned=name, fit=fitted, timings=timings))
+    path = write_report(out, ReportData(comparison, run=learned, learned=name, fit=fitted, timings=timings, **beyond))
     sentence = verdict(comparison, name)
     if as_json:
         emit({"verdict": sentence, "report": str(path)} | comparison.to_dict())
@@ -58,6 +62,16 @@ def _judge(run: Run, episodes: int, seed: int) -> Comparison:
     rules = ["best-fixed", "myopic", "regular"]
     rules += ["historical"] * (spec.history is not None) + ["optimum"] * (solve(spec) is not None)
     return evaluate(spec, [run.policy, *rules], episodes=episodes, seed=seed)
+
+
+def beyond_the_comparison(policy: Policy, comparison: Comparison, seed: int) -> dict[str, Any]:
+    """What a report says of a policy beside its earnings, as `ReportData` takes it: what stress leaves of it, and its rules."""
+    from ..evaluation import stress_table, surrogate_tree
+
+    spec = comparison.spec
+    stress = stress_table(spec, [policy, "best-fixed"], episodes=min(comparison.count, _STRESS_EPISODES), seed=seed)
+    rules = surrogate_tree(policy, spec, max_depth=_RULES_DEPTH, seed=seed)
+    return {"stress": stress, "tree": rules.text, "tree_fidelity": rules.fidelity}
 
 
 def read_fit(run: Path, path: Path | None) -> dict[str, Any] | None:

@@ -162,4 +162,4 @@ class Dynamics:
         opening = open_period(plan, lanes, clock[REGIME], period, shared, parts, now.rival_price, out)
         prices, scale = (opening.rival_price, out.rival_price), half_share(plan)
         choices = tuple(mean_demand(plan.choice, part_of(opening, price, scale), self._family) for price in prices)
-        finish_period(plan, keys, clock, lanes, shared, opening, choices, now.credit_price, out)
+        finish_period(plan, keys, clock, lanes, shared, opening, choices, now.credit_price, parts.promotion, out)

@@ -212,7 +212,19 @@ def test_the_command_judges_a_run_and_finds_its_fit(folder, fit_report, tmp_path
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("The learned prices ")
     page = read(tmp_path / "new" / "r.html")
-    drawn = ["comparison", "paths", "map", "shown", "paid", "learning", "segments", "assumptions", "made"]
+    drawn = [
+        "comparison",
+        "paths",
+        "map",
+        "rules",
+        "shown",
+        "paid",
+        "learning",
+        "segments",
+        "stress",
+        "assumptions",
+        "made",
+    ]
     assert sections(page) == drawn
     assert result.stdout.splitlines()[0] in page.text
 
