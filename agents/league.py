@@ -123,9 +123,9 @@ def league(
     In each of `rounds`, every seat learns for `steps` market-periods in markets where the others play policies of the pool:
     their newest in half of them, else past ones or the scenario's own rules; then its policy joins the pool. algo: a name
     of `ALGORITHMS` that decides continuous actions. settings: values laid over its preset, from which a league differs in
-    gamma, the scenario's discount factor where it has one, in log_std_init, -1.5, and in validation_episodes, 64. shared:
-    one network for all seats, self-play, where sellers are symmetric. out: folder of the league, which is also the run
-    folder of the shop's policy; the same call goes on where an interrupted one stopped. Trained on the CPU.
+    log_std_init, -1.5, and in validation_episodes, 64. shared: one network for all seats, self-play, where sellers are
+    symmetric. out: folder of the league, which is also the run folder of the shop's policy; the same call goes on where
+    an interrupted one stopped. Trained on the CPU.
 
     Raises ValueError for a scenario without competitors, an unknown algorithm or setting, sellers too unlike to share a
     network, and where `out` holds something else; OSError where the folder cannot be written.
@@ -152,8 +152,6 @@ def league(
 def _settings(spec: MarketSpec, algo: str, given: Mapping[str, Any] | None, shared: bool) -> Settings:
     """The preset with what a league wants otherwise; ValueError for what it cannot do."""
     wanted: dict[str, Any] = {"validation_episodes": 64, **_ONLY}
-    if spec.market.discount_factor < 1:
-        wanted["gamma"] = spec.market.discount_factor
     if "log_std_init" in algorithm(algo).options:
         wanted["log_std_init"] = _DEVIATION
     if shared:

@@ -126,6 +126,10 @@ def settings_for(
     stated = _laid(presets, ("default", own)) | overrides
     product_wise = stated.get("product_wise", len(spec.products.names) >= PRODUCT_WISE_FROM)
     values = _laid(presets, ("default", _FAMILY if product_wise else "", own))
+    chosen = _laid(presets, (own,)) | _laid(presets[1:], ("default", _FAMILY))
+    if spec.market.discount_factor < 1 and "gamma" in values and "gamma" not in chosen:
+        # What money to come is worth is the market's to say.
+        values["gamma"] = spec.market.discount_factor
     return settings_from(values | overrides | {"product_wise": product_wise}, {*options, *presets[0]["default"]})
 
 

@@ -97,6 +97,15 @@ def test_product_wise_network_does_not_grow_with_the_products(shop):
     assert not settings_for(load_scenario("stationary-logit"), "ppo").product_wise
 
 
+def test_money_to_come_is_discounted_as_the_market_says(shop, tmp_path):
+    patient, hasty = load_scenario("scarce"), load_scenario("reference-price")
+    assert settings_for(patient, "ppo").algorithm["gamma"] == 1
+    assert settings_for(hasty, "ppo").algorithm["gamma"] == hasty.market.discount_factor == 0.95
+    assert settings_for(hasty, "sac", {"gamma": 0.5}).algorithm["gamma"] == 0.5
+    (tmp_path / "own.toml").write_text("[default]\ngamma = 0.8\n", encoding="utf-8")
+    assert settings_for(hasty, "ppo", preset=tmp_path / "own.toml").algorithm["gamma"] == 0.8
+
+
 def test_nothing_that_training_writes_is_a_pickle(tmp_path):
     train("stationary-logit", steps=STEPS, settings=FAST, out=tmp_path / "run")
     for path in (p for p in (tmp_path / "run").rglob("*") if p.is_file()):
