@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy.linalg.cython_blas  # noqa: F401  Numba multiplies by it, and only what is loaded can be told to keep to one thread
 import torch
 from gymnasium.spaces import Box
 from numpy.typing import NDArray
