@@ -85,7 +85,7 @@ def _owner(source: Path | EntryPoint) -> str:
 def load_scenario(name: str | os.PathLike[str] | MarketSpec) -> MarketSpec:
     """A scenario by registered name, by the path of its TOML file or its folder, or a MarketSpec as it is.
 
-    `catalogue:N:SEED` samples a shop of N products (`sample_catalogue`); `NAME@STRESS` is any of these under stress
+    `catalogue:N:SEED[:ASSORTMENT]` samples a shop of N products (`sample_catalogue`); `NAME@STRESS` is any of these under stress
     (`STRESSES`). Raises ScenarioError with one line: the key, what is allowed, what came, and the nearest known key or
     name.
     """

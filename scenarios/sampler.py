@@ -95,19 +95,25 @@ def sample_catalogue(
     family: str = "mnl",
     process: str = "poisson",
     periods: int = 52,
+    assortment: int = 0,
 ) -> MarketSpec:
     """A random but plausible shop, the same for the same arguments.
 
-    products: N, 1 to 10,000. seed: which shop. segments: K. parts: what is on, names of `PARTS` (the optional sections,
+    products: N, 1 to 10,000. seed: which shop. assortment: which products it has; the rest of the shop (its objective, price
+    rules, segment sizes, what promotions do) is the same for all of them. segments: K. parts: what is on, names of `PARTS` (the optional sections,
     and season, overdispersion, discounts), or "all"; what the family or the process excludes is left out. family,
     process: as `demand.family` and `arrivals.process`. periods: T.
 
-    With the defaults, `load_scenario("catalogue:N:SEED")` gives the same shop. Raises ScenarioError, one line.
+    With the defaults, `load_scenario("catalogue:N:SEED")` gives the same shop, and "catalogue:N:SEED:ASSORTMENT" one of its
+    other assortments. Raises ScenarioError, one line.
     """
-    _check_sizes(products=products, segments=segments, periods=periods, seed=seed)
+    _check_sizes(products=products, segments=segments, periods=periods, seed=seed, assortment=assortment)
     chosen = _chosen(parts) - set(excluded_parts(family, process))
     generator = np.random.default_rng([seed, products])
     shop = _Shop(generator, products, segments, periods, family, process)
+    if assortment:
+        other = np.random.default_rng([seed, products, 0, assortment])
+        shop = _Shop(other, products, segments, periods, family, process)
     # A generator for each part: switching one on leaves the others as they are.
     drawn: dict[str, Any] = {
         name: draw(shop, np.random.default_rng([seed, products, i]))
@@ -118,7 +124,7 @@ def sample_catalogue(
     inside = {key: drawn.pop(key, {}) for key in ("season", "overdispersion", "discounts")}
     share = generator.dirichlet(np.full(segments, 4.0), shop.categories)
     return MarketSpec(
-        name=f"catalogue:{products}:{seed}" + ("" if plain else ":custom"),
+        name=f"catalogue:{products}:{seed}" + (f":{assortment}" if assortment else "") + ("" if plain else ":custom"),
         version=1,
         summary=f"A sampled shop: {products} products in {shop.categories} categories.",
         sources=("sampled by repricer's sample_catalogue",),
@@ -139,17 +145,18 @@ def sample_catalogue(
 
 
 def sample_by_name(name: str) -> MarketSpec | None:
-    """The shop of `catalogue:N:SEED`, or None where the name has not this form."""
-    found = re.fullmatch(r"catalogue:(\d+):(\d+)", name, flags=re.ASCII)
-    return None if found is None else sample_catalogue(int(found[1]), int(found[2]))
+    """The shop of `catalogue:N:SEED`, or of `catalogue:N:SEED:ASSORTMENT`; None where the name has not this form."""
+    found = re.fullmatch(r"catalogue:(\d+):(\d+)(?::(\d+))?", name, flags=re.ASCII)
+    return None if found is None else sample_catalogue(int(found[1]), int(found[2]), assortment=int(found[3] or 0))
 
 
-def _check_sizes(*, seed: int, **sizes: int) -> None:
+def _check_sizes(*, seed: int, assortment: int, **sizes: int) -> None:
     for key, size in sizes.items():
         if not 1 <= size <= _MOST_PRODUCTS:
             raise ScenarioError(f"{key} of a sampled shop must lie in [1, {_MOST_PRODUCTS}]; got {size}; mend it")
-    if seed < 0:
-        raise ScenarioError(f"seed of a sampled shop must be 0 or more; got {seed}; mend it")
+    for key, number in (("seed", seed), ("assortment", assortment)):
+        if number < 0:
+            raise ScenarioError(f"{key} of a sampled shop must be 0 or more; got {number}; mend it")
 
 
 def _chosen(parts: Iterable[str] | str) -> set[str]:

@@ -60,6 +60,19 @@ def test_the_same_arguments_give_the_same_shop(tmp_path):
     assert sample_catalogue(20, 7, parts="all").name == "catalogue:20:7:custom"
 
 
+def test_another_assortment_is_other_products_in_the_same_shop():
+    first, other = load_scenario("catalogue:20:7"), load_scenario("catalogue:20:7:3")
+    assert other.name == "catalogue:20:7:3"
+    assert_same(other, sample_catalogue(20, 7, assortment=3))
+    assert not np.isin(first.products.regular_price, other.products.regular_price).all()
+    assert not np.isclose(first.demand.quality, other.demand.quality).any()
+    assert other.market == first.market
+    np.testing.assert_array_equal(other.arrivals.segment_share, first.arrivals.segment_share)
+    np.testing.assert_array_equal(other.promotion.lift, first.promotion.lift)
+    assert (other.prices.max_change, other.prices.tick) == (first.prices.max_change, first.prices.tick)
+    assert_same(load_scenario("catalogue:20:7:0"), first)
+
+
 def test_switching_a_part_on_leaves_the_others_as_they_are():
     few, all_on = sample_catalogue(12, 3), sample_catalogue(12, 3, parts="all")
     for section in ("products", "competitors", "promotion", "stock", "prices"):
