@@ -25,7 +25,7 @@ BARS = {
     "stationary-logit": (0.997, 300_000),
     "low-before-high": (0.985, 300_000),
     "regimes": (0.985, 300_000),
-    "three-stocks": (0.980, 300_000),
+    "three-stocks": (0.980, 600_000),
     "undercutter": (0.970, 1_600_000),
     "price-and-order": (0.985, 300_000),
     "scarce": (0.997, 200_000),
