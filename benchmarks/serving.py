@@ -1,4 +1,4 @@
-"""Latency of one decision at batch 1: the exported network against SB3's own `predict`."""
+"""One decision at batch 1, the exported network against SB3's own `predict`; a large batch; the service under load."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from stable_baselines3 import PPO
 from ..agents import train
 from ..envs import make_sb3_env
 from ..pricing import NetworkPolicy
-from ..serving import export, load_bundle
+from ..serving import Predictor, example_state, export, load_bundle
+from .loopback import throughput
 
 
 def _median_seconds(call: Callable[[], object], count: int = 2000) -> float:
@@ -35,12 +36,48 @@ def table() -> list[dict[str, Any]]:
     model = PPO("MlpPolicy", make_sb3_env(scenario, num_envs=2), device="cpu")
     run = train(scenario, steps=1, settings={"num_envs": 4, "n_steps": 30, "batch_size": 60})
     with tempfile.TemporaryDirectory() as folder:
-        policy = load_bundle(export(run, Path(folder) / "bundle")).policy
+        path = export(run, Path(folder) / "bundle")
+        predictor = Predictor(load_bundle(path))
+        policy, state = predictor.bundle.policy, example_state(predictor.bundle.catalogue)
+        served = throughput(path, state, predictor.price(state).to_dict())
     assert isinstance(policy, NetworkPolicy), "it does not look back"
     row = np.zeros((1, *make_sb3_env(scenario, num_envs=1).reset().shape[1:]), np.float32)
     sb3 = 1 / _median_seconds(lambda: model.predict(row, deterministic=True))
     onnx = 1 / _median_seconds(lambda: policy.forward(row))
+    many = 10_000 / batch_seconds(predictor)
+    alone = 1 / _median_seconds(lambda: predictor.price(state))
     return [
         {"what": "SB3 predict, batch 1", "per_second": sb3, "ratio": 1.0, "unit": "calls"},
         {"what": "bundle's network, batch 1", "per_second": onnx, "ratio": onnx / sb3, "unit": "calls"},
+        {"what": "price of one state", "per_second": alone, "ratio": 1.0, "unit": "prices"},
+        {"what": "prices of 10,000 states at once", "per_second": many, "ratio": many / alone, "unit": "prices"},
+        *(
+            {
+                "what": name,
+                "per_second": served[key],
+                "ratio": served[key] / served["constant"],
+                "unit": "requests, CPU",
+            }
+            for key, name in _SERVED.items()
+        ),
     ]
+
+
+_SERVED = {
+    "constant": "bare FastAPI, a constant",
+    "same size": "bare FastAPI, our body in, a constant answer of our size",
+    "service": "POST /v1/prices",
+}
+
+
+def batch_seconds(predictor: Predictor, count: int = 10_000, repeats: int = 5) -> float:
+    """Median seconds for `count` prices of one product, from plain states to plain answers."""
+    catalogue = predictor.bundle.catalogue
+    states = [example_state(catalogue)] * (count // catalogue.num_products)
+    seconds = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        answers = predictor.price_all([predictor.read(state) for state in states])
+        seconds.append(time.perf_counter() - started)
+        assert len(answers) == len(states)
+    return statistics.median(seconds)

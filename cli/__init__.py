@@ -24,10 +24,13 @@ _COMMANDS = {
     "price": "answer one price request from a bundle, offline",
     "serve": "answer price requests from a bundle over HTTP",
     "log": "export, verify and sum up what the service decided and what then sold",
+    "keys": "make, list and remove the API keys of the price service",
     "report": "write a run's report as one HTML file",
     "bench": "measure this machine",
 }
-_EXTRAS = {"fastapi": "serve", "sqlalchemy": "serve", "uvicorn": "serve", "psycopg": "postgres"}
+_EXTRAS = dict.fromkeys(("fastapi", "jinja2", "prometheus_client", "sqlalchemy", "uvicorn"), "serve") | {
+    "psycopg": "postgres"
+}
 """Which extra brings a library; `train` brings all others."""
 
 

@@ -24,15 +24,28 @@ _FILE = click.Path(path_type=Path)
 @click.argument("bundle", type=_FILE)
 @click.option("--state", type=_FILE, help="JSON file with the market's state; - reads standard input.")
 @click.option("--example", is_flag=True, help="Print a state that this bundle accepts, and stop.")
+@click.option("--batch", type=_FILE, help="CSV file with a row a product, of one market or several.")
+@click.option("--out", type=_FILE, help="CSV file to write the prices of --batch to.")
 @click.option("--public-key", type=_FILE, help="PEM file of the key that must have signed the bundle.")
 @json_option
-def command(bundle: Path, state: Path | None, example: bool, public_key: Path | None, as_json: bool) -> None:
-    """Price one market state with the policy in BUNDLE, and show what the price rules changed."""
+def command(
+    bundle: Path,
+    state: Path | None,
+    example: bool,
+    batch: Path | None,
+    out: Path | None,
+    public_key: Path | None,
+    as_json: bool,
+) -> None:
+    """Price one market state, or a file of them, with the policy in BUNDLE, and show what the price rules changed."""
     from ..serving import Predictor, example_state, load_bundle
 
-    if example == (state is not None):
-        raise click.UsageError("give --state FILE or --example")
+    if [example, state is not None, batch is not None].count(True) != 1 or (batch is None) != (out is None):
+        raise click.UsageError("give --state FILE, --example, or --batch IN.csv with --out OUT.csv")
     loaded = load_bundle(bundle, public_key=public_key)
+    if batch is not None and out is not None:
+        _price_batch(loaded, batch, out, as_json)
+        return
     if state is None:
         emit(example_state(loaded.catalogue))
         return
@@ -41,6 +54,17 @@ def command(bundle: Path, state: Path | None, example: bool, public_key: Path | 
         emit(answer.to_dict())
     else:
         _show(answer, loaded)
+
+
+def _price_batch(bundle: Bundle, batch: Path, out: Path, as_json: bool) -> None:
+    from ..serving import Predictor
+    from ..serving.csv_batch import price_file
+
+    markets, prices = price_file(Predictor(bundle), batch, out)
+    if as_json:
+        emit({"out": str(out), "markets": markets, "prices": prices, "bundle": bundle.digest})
+    else:
+        say(f"{prices:,} prices of {markets:,} markets written to {out}")
 
 
 def read_state(path: Path) -> Any:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import gc
+import ipaddress
+import signal
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import click
 
-from ._options import emit, json_option, say
+from ._options import emit, json_option, say, seed_option
 
 _FILE = click.Path(path_type=Path)
+_GRACE_SECONDS = 10
 
 
 @click.command("serve")
@@ -18,19 +24,90 @@ _FILE = click.Path(path_type=Path)
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
 @click.option("--log", help="Decision log: SQLite file or postgresql:// URL. No price is given that is not recorded.")
 @click.option("--public-key", type=_FILE, help="PEM file of the key that must have signed the bundle.")
+@click.option("--keys", type=_FILE, help="File of API keys (`repricer keys`); without one, this machine alone may ask.")
+@click.option(
+    "--fallback",
+    default="in-force",
+    show_default=True,
+    help="Rule for holdout and kill switch: in-force, regular, base.",
+)
+@click.option("--holdout", default=0.0, show_default=True, help="Share of markets that the fallback answers.")
+@click.option("--kill-switch", is_flag=True, help="Start with the fallback answering everything.")
+@click.option("--shadow", type=_FILE, help="A second bundle that answers beside, unused.")
+@click.option(
+    "--rate", default=500.0, show_default=True, help="Requests a second of one caller; twice as many at once."
+)
+@click.option("--watch", type=click.FloatRange(min=0.1), help="Look for a newer bundle every so many seconds.")
+@click.option(
+    "--log-level", default="info", show_default=True, type=click.Choice(["debug", "info", "warning", "error"])
+)
+@seed_option
 @json_option
-def command(bundle: Path, host: str, port: int, log: str | None, public_key: Path | None, as_json: bool) -> None:
-    """Answer price requests from the policy in BUNDLE: POST /v1/prices."""
+def command(
+    bundle: Path,
+    host: str,
+    port: int,
+    log: str | None,
+    public_key: Path | None,
+    log_level: str,
+    as_json: bool,
+    **run: Any,
+) -> None:
+    """Answer price requests from the policy in BUNDLE: POST /v1/prices, and a page at /.
+
+    A hang-up signal (SIGHUP) reads the bundle again; SIGTERM lets requests in progress finish.
+    """
     import uvicorn
 
-    from ..serving.service import create_app
+    from ..serving.logs import log_settings
+    from ..serving.service import Options, create_app
 
-    app = create_app(bundle, public_key=public_key, log=log)
-    served, url = app.state.bundle, f"http://{host}:{port}"
+    if run["keys"] is None and not _at_home(host):
+        raise ValueError(
+            f"without --keys the service listens on this machine only; got --host {host}; "
+            "make a key (`repricer keys add FILE --role price`) and give --keys FILE"
+        )
+    options = Options(killed=run.pop("kill_switch"), burst=2 * run["rate"], **run)
+    app = create_app(bundle, public_key=public_key, log=log, options=options)
+    _reload_on_hangup(app.state.operation)
+    _announce(app.state.operation.bundle, f"http://{f'[{host}]' if ':' in host else host}:{port}", as_json)
+    # What is there now stays: the collector need not look through it again in the middle of a request.
+    gc.collect()
+    gc.freeze()
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        log_config=log_settings(log_level),
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+
+
+def _at_home(host: str) -> bool:
+    """Whether only this machine can reach the address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _announce(served: Any, url: str, as_json: bool) -> None:
     if as_json:
         emit({"url": url, "policy": served.policy.name, "bundle": served.digest, "trust": served.trust})
         sys.stdout.flush()
     else:
         say(f"{served.policy.name} for {served.scenario} ({served.trust}) at {url}, described at {url}/docs")
-    # The access log goes to standard output, which is the JSON document's.
-    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
+
+
+def _reload_on_hangup(operation: Any) -> None:
+    """In a thread: a bundle takes a while to verify, and requests go on meanwhile."""
+    from ..serving.service import reload_quietly
+
+    def hang_up(*_: object) -> None:
+        threading.Thread(target=reload_quietly, args=(operation,), daemon=True).start()
+
+    # Not every system has the signal, and only the main thread may set it.
+    if hasattr(signal, "SIGHUP") and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGHUP, hang_up)

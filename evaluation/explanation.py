@@ -146,7 +146,7 @@ def explain(
         period_name=spec.market.period,
         objective=spec.market.objective,
         attribution=attribute(spec, policy, view, n, seed=seed),
-        trail=[step for step in spec.guardrails.traces(action, view)[n] if step.moved],
+        trail=[step for step in spec.guardrails.traces(action, view)[0][n] if step.moved],
         curve=curve,
         now=_now(curve),
         ahead=_ahead(spec, view, action, n),

@@ -258,16 +258,19 @@ class Guardrails:
             prior = np.where(price < view.list_price * (1 - _SAME), prior, np.float32(np.nan))
         return GuardedAction(price, discount, trail, prior)
 
-    def traces(self, action: Action, view: MarketView) -> list[list[TrailStep]]:
-        """Step by step, what the rules did to each product's price and discounts in the first market."""
+    def traces(self, action: Action, view: MarketView) -> list[list[list[TrailStep]]]:
+        """Step by step, what the rules did to the price and discounts of each product (N) of each market (E)."""
         value = [np.asarray(action.price), action.discount]
-        trails: list[list[TrailStep]] = [[] for _ in range(action.price.shape[1])]
+        trails: list[list[list[TrailStep]]] = [[[] for _ in market] for market in action.price]
         for rule, after in self._steps(action, view):
             kind = int(rule in DISCOUNT_RULES)
-            before, now = np.asarray(value[kind])[0], after[0]
-            for n in np.flatnonzero(_changed(before, now).reshape(len(now), -1).any(axis=1)):
-                trails[n].append(TrailStep(rule, before[n].tolist(), now[n].tolist()))
-            value[kind] = after
+            before, value[kind] = np.asarray(value[kind]), after
+            if (before == after).all():
+                continue  # as most rules leave most prices: an answer's time counts
+            old, new = before.tolist(), after.tolist()
+            changed = _changed(before, after).reshape(*after.shape[:2], -1).any(axis=2)
+            for e, n in np.argwhere(changed).tolist():
+                trails[e][n].append(TrailStep(rule, old[e][n], new[e][n]))
         return trails
 
     def _steps(self, action: Action, view: MarketView) -> Iterator[tuple[str, Prices]]:

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from ..pricing import Catalogue, Guardrails, NetworkPolicy, RememberingPolicy
 from . import golden
 from .codec import knowledge_from
-from .files import CATALOGUE, GOLDEN, GUARDRAILS, MANIFEST, POLICY, BundleError, read_files
+from .files import CATALOGUE, GOLDEN, GUARDRAILS, MANIFEST, POLICY, RANGE, RESPONSE, BundleError, read_files
 from .memory import MemoryText
 from .network import open_network
+from .response import PriceResponse, read_response
 from .signing import open_seal, read_public_key, sha256
+from .training_range import TrainingRange, read_range
 
 SCHEMA_VERSION = 3
 
@@ -28,9 +30,10 @@ class Bundle:
 
     policy: proposes prices; its name is that of the training run. guardrails: what turns them into allowed prices.
     candidates: (K, N) whether a product may fill a segment's slot, or None without slots. most_promoted: products on
-    promotion at once, or None without promotions. memory: how the notes of a policy that looks back travel. scenario:
-    its name and version. manifest: where the policy comes from and what it is worth. digest: SHA-256 of the manifest, which names
-    this very bundle. trust: "pinned" where a given public key signed it, "self-signed" where its own key only shows
+    promotion at once, or None without promotions. memory: how the notes of a policy that looks back travel. response: what
+    customers are expected to buy, None where the scenario's demand comes from another package. seen: what the policy saw in
+    simulation. scenario: its name and version. manifest: where the policy comes from and what it is worth. digest: SHA-256 of
+    the manifest, which names this very bundle. trust: "pinned" where a given public key signed it, "self-signed" where its own key only shows
     that it is unchanged.
     """
 
@@ -40,6 +43,8 @@ class Bundle:
     candidates: NDArray[np.bool_] | None
     most_promoted: int | None
     memory: MemoryText
+    response: PriceResponse | None
+    seen: TrainingRange
     scenario: str
     manifest: dict[str, Any]
     digest: str
@@ -65,6 +70,8 @@ def load_bundle(path: str | os.PathLike[str], *, public_key: str | os.PathLike[s
         knowledge = knowledge_from(json.loads(files[CATALOGUE]), json.loads(files[GUARDRAILS]))
         network, memory = open_network(files[POLICY], knowledge), knowledge.memory_text(sha256(files[POLICY]))
         scenario = "{name}:{version}".format_map(manifest["scenario"])
+        response = read_response(json.loads(files[RESPONSE]), knowledge.catalogue)
+        seen = read_range(json.loads(files[RANGE]), knowledge.catalogue)
         golden.check(json.loads(files[GOLDEN]), knowledge, network, memory)
     except BundleError as error:
         raise BundleError(f"{folder}: {error}") from error
@@ -81,6 +88,8 @@ def load_bundle(path: str | os.PathLike[str], *, public_key: str | os.PathLike[s
         candidates=knowledge.candidates,
         most_promoted=knowledge.most_promoted,
         memory=memory,
+        response=response,
+        seen=seen,
         scenario=scenario,
         manifest=manifest,
         digest=sha256(files[MANIFEST]),

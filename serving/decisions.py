@@ -91,7 +91,7 @@ class DecisionLog:
         return self.submit_outcomes(outcomes, refused).result()
 
     def export(self) -> Iterator[dict[str, Any]]:
-        """The decisions in order, with discounts, state, trail and shadow as the JSON text that was hashed. Raises LogError."""
+        """The decisions in order, with discounts, also, state, trail and shadow as the JSON text that was hashed. Raises LogError."""
         return self._storage.rows(select(DECISIONS).order_by(DECISIONS.c.id))
 
     def export_outcomes(self) -> Iterator[dict[str, Any]]:
@@ -167,6 +167,7 @@ def _decision_rows(
             "proposed": price.proposed,
             "price": price.price,
             "discounts": as_json(price.discounts),
+            "also": as_json(_beside(answer, price)),
             "trail": as_json([vars(change) for change in price.trail]),
             "arm": arm,
             "propensity": _probability(propensity, price),
@@ -176,6 +177,12 @@ def _decision_rows(
         }
         for price in answer.prices
     ]
+
+
+def _beside(answer: PriceAnswer, price: ProductPrice) -> dict[str, Any]:
+    """What was decided of a product beside its price. shown_to: the segments whose slot shows it."""
+    shown_to = [segment for segment, product in answer.recommendations.items() if product == price.product]
+    return {"promotion": price.promotion, "order_units": price.order_units, "shown_to": shown_to}
 
 
 def _probability(propensity: float | Mapping[str, float], price: ProductPrice) -> float:

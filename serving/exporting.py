@@ -14,7 +14,8 @@ from ..pricing import RememberingPolicy, built_in_rule, row_width
 from . import golden
 from .bundle import SCHEMA_VERSION, load_bundle
 from .codec import Knowledge, catalogue_document, guardrails_document
-from .files import CATALOGUE, GOLDEN, GUARDRAILS, POLICY, BundleError, check_target, write_files
+from .files import CATALOGUE, GOLDEN, GUARDRAILS, POLICY, RANGE, RESPONSE, BundleError, check_target, write_files
+from .market_facts import range_document, response_document
 from .memory import MemoryLayout
 from .signing import own_key, read_private_key, seal, sha256, to_json
 
@@ -46,6 +47,8 @@ def export(run: Run, out: str | os.PathLike[str], *, key: str | os.PathLike[str]
         GUARDRAILS: to_json(GUARDRAILS, guardrails_document(knowledge.guardrails)),
         CATALOGUE: to_json(CATALOGUE, catalogue_document(knowledge)),
         GOLDEN: to_json(GOLDEN, golden.record(knowledge, graph.answer, memory, seed)),
+        RESPONSE: to_json(RESPONSE, response_document(run.spec)),
+        RANGE: to_json(RANGE, range_document(run.spec, run.policy, seed)),
     }
     sealed = seal(files, _facts(run, seed), own or own_key(out))
     write_files(out, sealed, check=load_bundle)

@@ -9,12 +9,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 POLICY, GUARDRAILS, CATALOGUE, GOLDEN = "policy.onnx", "guardrails.json", "catalogue.json", "golden.json"
+RESPONSE, RANGE = "response.json", "training_range.json"
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
 LIMITS = {
     POLICY: 64 << 20,
     GUARDRAILS: 8 << 20,
     CATALOGUE: 64 << 20,
     GOLDEN: 32 << 20,
+    RESPONSE: 64 << 20,
+    RANGE: 1 << 20,
     MANIFEST: 4 << 20,
     SIGNATURE: 1 << 10,
 }
@@ -113,6 +116,16 @@ def write_durably(path: Path, content: bytes, mode: int = 0o666) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def write_whole(path: Path, content: bytes, mode: int = 0o666) -> None:
+    """Write a file, new or in the place of another, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+    try:
+        write_durably(temporary, content, mode)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _sync(folder: Path) -> None:

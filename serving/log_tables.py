@@ -22,6 +22,7 @@ DECISIONS = chained_table(
     Column("proposed", Double),
     Column("price", Double, nullable=False),
     Column("discounts", Text, nullable=False),
+    Column("also", Text, nullable=False),
     Column("trail", Text, nullable=False),
     Column("arm", Text, nullable=False),
     Column("propensity", Double, nullable=False),

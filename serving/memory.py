@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pricing import Memory
+from ..pricing import MarketView, Memory, RememberingPolicy, feature_rows
 from .state import StateError
 
 WINDOW, LSTM = ("window",), ("hidden", "cell")
@@ -100,6 +101,21 @@ class MemoryText:
             raise StateError("state: memory must hold finite numbers; got others; begin at period 0")
         parts = np.split(numbers, np.cumsum(sizes)[:-1])
         return tuple(part.reshape(shape) for part, shape in zip(parts, shapes, strict=True))
+
+
+def together(policy: RememberingPolicy, view: MarketView, notes: Sequence[Memory | None]) -> Memory:
+    """The notes of all markets of a view, one after the other; None is a market that opens an episode."""
+    if len(notes) == 1 and notes[0] is not None:
+        return notes[0]
+    rows = feature_rows(view, product_wise=policy.product_wise)
+    opening = apart(policy.opening(rows), len(notes))
+    each = [opens if own is None else own for own, opens in zip(notes, opening, strict=True)]
+    return tuple(np.concatenate(parts) for parts in zip(*each, strict=True))
+
+
+def apart(notes: Memory, markets: int) -> list[Memory]:
+    """The notes of each of so many markets."""
+    return list(zip(*(np.split(note, markets) for note in notes), strict=True))
 
 
 def _unpacked(text: Any, count: int) -> tuple[bytes, int, NDArray[np.float32]]:

@@ -10,7 +10,9 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, PlainValidator
 
 from .decisions import DecisionLog
+from .gate import problem
 from .outcome_rows import ContradictionError, OutcomeError, outcome_of
+from .schemas import examples, problems
 from .storage import LogError
 
 MOST_AT_ONCE = 10_000
@@ -46,30 +48,20 @@ class Receipt(BaseModel):
     new: int
 
 
-class Problem(BaseModel):
-    """What is wrong, in one line."""
-
-    detail: str
-
-
-_EXAMPLE = {
-    "outcomes": [
-        {"period": 0, "product": "apple", "units": 12, "price_paid": 1.95, "date": "2024-03-04"},
-        {"request_id": "6f1b7c9e-4a54-4f6e-9d53-9b8f4a1d2c30", "product": "pear", "units": 0, "stockout": True},
-    ]
-}
 # The model describes; `outcome_of` checks, so that a mistake reads the same here and at the command line.
 _Described = Annotated[Any, PlainValidator(lambda body: body, json_schema_input_type=Outcomes), Body()]
 
 
-def add_outcomes(app: FastAPI, decisions: DecisionLog) -> None:
-    """Let the app take outcomes into the log: all of a request, or none."""
+def add_outcomes(app: FastAPI, decisions: DecisionLog, product: str) -> None:
+    """Let the app take outcomes into the log: all of a request, or none. product: one to show in the example."""
+    sold = {"period": 0, "product": product, "units": 12, "price_paid": 1.95, "date": "2024-03-04"}
 
     @app.post(
         "/v1/outcomes",
         response_model=Receipt,
-        responses={code: {"model": Problem} for code in (409, 413, 422, 503)},
-        openapi_extra={"requestBody": {"content": {"application/json": {"examples": {"a week": {"value": _EXAMPLE}}}}}},
+        responses=problems(400, 409, 413, 422, 503),
+        openapi_extra=examples(period={"outcomes": [sold]}),
+        tags=["prices"],
     )
     async def outcomes(body: _Described) -> JSONResponse:
         """What then sold. The same told again is taken once; what says otherwise than before is refused."""
@@ -77,9 +69,9 @@ def add_outcomes(app: FastAPI, decisions: DecisionLog) -> None:
             told = [outcome_of(item) for item in _listed(body)]
             new = await asyncio.wrap_future(decisions.submit_outcomes(told))
         except OutcomeError as error:
-            return _problem(409 if isinstance(error, ContradictionError) else 422, str(error))
+            return problem(409 if isinstance(error, ContradictionError) else 422, str(error))
         except LogError as error:
-            return _problem(503, f"outcomes must be recorded before they are accepted; got {error}; try again")
+            return problem(503, f"outcomes must be recorded before they are accepted; got {error}; try again")
         return JSONResponse({"accepted": len(told), "new": new})
 
 
@@ -90,7 +82,3 @@ def _listed(body: Any) -> list[Any]:
             f'outcomes must be {{"outcomes": [1 to {MOST_AT_ONCE} objects]}}; got something else; see /docs for an example'
         )
     return found
-
-
-def _problem(status: int, line: str) -> JSONResponse:
-    return JSONResponse({"detail": line}, status_code=status)

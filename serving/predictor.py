@@ -1,17 +1,20 @@
-"""One market state in, allowed prices out, with what the price rules changed and why."""
+"""Market states in, allowed prices out, with what the price rules changed and why."""
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from ..pricing import Action, MarketView, RememberingPolicy
+import numpy as np
+
+from ..pricing import Action, MarketView, Memory, Policy, RememberingPolicy
 from .bundle import Bundle
 from .choosing import ordered, promoted, shown
-from .memory import MEMORY
-from .state import State, market_view
+from .memory import MEMORY, apart, together
+from .state import State, market_view, stacked
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class PriceAnswer:
     policy: name of the policy. bundle: SHA-256 of the manifest. scenario: name and version. prices: one a product, in
     the catalogue's order. recommendations: the product for each segment's slot or None, empty where there are no slots.
     memory: what a policy that looks back must be sent again, as it is, with the next period's state; else None.
+    milliseconds: what working it out took, together with the states asked at the same time.
     """
 
     policy: str
@@ -69,69 +73,126 @@ class PriceAnswer:
         return vars(self) | {"prices": prices}
 
 
-class Predictor:
-    """Answers from a bundle; one may be used by several threads."""
+class Asked(NamedTuple):
+    """One market state, read: its view, and the notes of the period before (None where there are none)."""
 
-    def __init__(self, bundle: Bundle) -> None:
+    view: MarketView
+    notes: Memory | None
+
+
+class Predictor:
+    """Answers from a bundle; one may be used by several threads.
+
+    policy: answers in place of the bundle's own, under the same price rules. Where the bundle's own looks back, its notes go
+    on all the same, so that it can take over again.
+    """
+
+    def __init__(self, bundle: Bundle, policy: Policy | None = None) -> None:
         self.bundle = bundle
+        self.policy: Policy = bundle.policy if policy is None else policy
+
+    def read(self, state: State) -> Asked:
+        """A market state, as `market_view` describes it. Raises StateError (a ValueError)."""
+        view = market_view(self.bundle.catalogue, state)
+        return Asked(view, self.bundle.memory.read(state.get(MEMORY), int(view.period[0])))
 
     def price(self, state: State) -> PriceAnswer:
-        """Prices for one market state, as `market_view` describes it. Raises StateError (a ValueError)."""
+        """Prices for one market state. Raises StateError (a ValueError)."""
+        return self.price_all([self.read(state)])[0]
+
+    def price_all(self, asked: Sequence[Asked]) -> list[PriceAnswer]:
+        """Prices for each of several market states, worked out together."""
         started = time.perf_counter()
-        view = market_view(self.bundle.catalogue, state)
-        action, memory = self._act(view, state)
-        return PriceAnswer(
-            policy=self.bundle.policy.name,
-            bundle=self.bundle.digest,
-            scenario=self.bundle.scenario,
-            period=int(view.period[0]),
-            prices=self._prices(action, view),
-            recommendations=self._recommendations(action, view),
-            memory=memory,
-            milliseconds=round((time.perf_counter() - started) * 1e3, 4),
-        )
+        view = stacked([one.view for one in asked])
+        action, memory = self._act(view, asked)
+        prices, recommendations = self._prices(action, view), self._recommendations(action, view)
+        milliseconds = round((time.perf_counter() - started) * 1e3, 4)
+        return [
+            PriceAnswer(
+                policy=self.policy.name,
+                bundle=self.bundle.digest,
+                scenario=self.bundle.scenario,
+                period=period,
+                prices=prices[e],
+                recommendations=recommendations[e],
+                memory=memory[e],
+                milliseconds=milliseconds,
+            )
+            for e, period in enumerate(view.period.tolist())
+        ]
 
-    def _act(self, view: MarketView, state: State) -> tuple[Action, str | None]:
-        """The policy's action, and the text of the notes that it leaves."""
-        policy, memory, period = self.bundle.policy, self.bundle.memory, int(view.period[0])
-        notes = memory.read(state.get(MEMORY), period)
-        if not isinstance(policy, RememberingPolicy):
-            return policy.act(view), None
-        action, notes = policy.answer(view, notes)
-        return action, memory.write(notes, period)
+    def recalling(self, asked: Asked) -> Policy:
+        """The policy as it answers other views of this market, with its notes as they are."""
+        policy = self.policy
+        return _Recalling(policy, asked) if isinstance(policy, RememberingPolicy) else policy
 
-    def _prices(self, action: Action, view: MarketView) -> list[ProductPrice]:
+    def _act(self, view: MarketView, asked: Sequence[Asked]) -> tuple[Action, Sequence[str | None]]:
+        """The action for every market, and the texts of the notes that they leave."""
+        own = self.bundle.policy
+        if not isinstance(own, RememberingPolicy):
+            return self.policy.act(view), [None] * len(asked)
+        action, notes = own.answer(view, together(own, view, [one.notes for one in asked]))
+        periods = view.period.tolist()
+        texts = [self.bundle.memory.write(*one) for one in zip(apart(notes, len(asked)), periods, strict=True)]
+        return (action if self.policy is own else self.policy.act(view)), texts
+
+    def _prices(self, action: Action, view: MarketView) -> list[list[ProductPrice]]:
         catalogue, rules = self.bundle.catalogue, self.bundle.guardrails
         allowed, traces = rules.apply(action, view), rules.traces(action, view)
         most, largest = self.bundle.most_promoted, catalogue.max_order_units
-        promotion = None if action.promotion is None or most is None else promoted(action.promotion[0], most)
-        order = None if action.order is None or largest is None else ordered(action.order[0], largest)
-        prior = allowed.prior_price
-        answers = []
-        for n, product in enumerate(catalogue.products):
-            discounts = [] if allowed.discount is None else _plain(allowed.discount[0, n].tolist())
-            steps = [step for step in traces[n] if step.moved]
-            answers.append(
+        promotion = None if action.promotion is None or most is None else promoted(action.promotion, most)
+        order = None if action.order is None or largest is None else ordered(action.order, largest)
+        columns = (action.price, allowed.price, allowed.discount, promotion, order, allowed.prior_price)
+        proposed, price, discount, promotion, order, prior = (None if c is None else c.tolist() for c in columns)
+        assert proposed is not None
+        assert price is not None
+        segments = catalogue.segments
+        return [
+            [
                 ProductPrice(
                     product=product,
-                    proposed=_plain(float(action.price[0, n])),
-                    price=_plain(float(allowed.price[0, n])),
-                    discounts=dict(zip(catalogue.segments, discounts, strict=False)),
-                    promotion=None if promotion is None else bool(promotion[n]),
-                    order_units=None if order is None else float(order[n]),
-                    trail=[Change(step.rule, _plain(step.before), _plain(step.after), step.why) for step in steps],
-                    prior_lowest_price=None if prior is None else _plain(float(prior[0, n])),
+                    proposed=_plain(proposed[e][n]),
+                    price=_plain(price[e][n]),
+                    discounts={} if discount is None else dict(zip(segments, _plain(discount[e][n]), strict=True)),
+                    promotion=None if promotion is None else promotion[e][n],
+                    order_units=None if order is None else order[e][n],
+                    trail=[
+                        Change(step.rule, _plain(step.before), _plain(step.after), step.why)
+                        for step in traces[e][n]
+                        if step.moved
+                    ],
+                    prior_lowest_price=None if prior is None else _plain(prior[e][n]),
                 )
-            )
-        return answers
+                for n, product in enumerate(catalogue.products)
+            ]
+            for e in range(view.num_markets)
+        ]
 
-    def _recommendations(self, action: Action, view: MarketView) -> dict[str, str | None]:
+    def _recommendations(self, action: Action, view: MarketView) -> list[dict[str, str | None]]:
         catalogue, candidates = self.bundle.catalogue, self.bundle.candidates
         if candidates is None or action.recommendation is None:
-            return {}
-        numbers = shown(action.recommendation[0], candidates, view.on_hand[0])
-        names = [None if n is None else catalogue.products[n] for n in numbers]
-        return dict(zip(catalogue.segments, names, strict=True))
+            return [{} for _ in range(view.num_markets)]
+        names = (*catalogue.products, None)  # -1 is none
+        return [
+            dict(zip(catalogue.segments, [names[n] for n in slots], strict=True))
+            for slots in shown(action.recommendation, candidates, view.on_hand).tolist()
+        ]
+
+
+@dataclass(frozen=True)
+class _Recalling:
+    """A policy that looks back, at views of one market that all have the same past."""
+
+    policy: RememberingPolicy
+    asked: Asked
+
+    @property
+    def name(self) -> str:
+        return self.policy.name
+
+    def act(self, view: MarketView) -> Action:
+        notes = together(self.policy, self.asked.view, [self.asked.notes])
+        return self.policy.answer(view, tuple(np.concatenate([note] * view.num_markets) for note in notes))[0]
 
 
 def _plain(value: Any) -> Any:

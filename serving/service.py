@@ -2,76 +2,66 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import logging
 import os
-import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Any
 
-from fastapi import Body, FastAPI, Request
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field, PlainValidator
-from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
-from .bundle import Bundle, load_bundle
+from .admin import add_admin, add_status
+from .answers import add_answers
 from .decisions import DecisionLog
+from .files import BundleError
+from .gate import MAX_BODY, OPEN_PATHS, Gate, problem
+from .keys import KeyRing
+from .limits import RateLimit
+from .operation import Operation
 from .outcomes import add_outcomes
-from .predictor import Predictor, PriceAnswer
-from .state import MARKET, StateError, example_state
-from .storage import LogError
+from .page import add_page
+from .recent import Recent
+from .schemas import state_schemas
 
-MAX_BODY = 4 << 20
-"""Most bytes of a request, enough for some ten thousand products."""
-
-
-class ProductState(BaseModel):
-    """One product as it stands before the prices of the period are set."""
-
-    product: str = Field(description="name in the catalogue")
-    list_price: float = Field(description="price in force now, before personal discounts, currency per unit")
-    on_hand: float | None = Field(description="units in stock; null for unlimited")
-    on_order: float = Field(0, description="units on the way")
-    reference_price: float | None = Field(None, description="what customers remember; the list price if left out")
-    last_units: float | None = Field(None, description="units sold in the period before; the forecast if left out")
-    changes: int = Field(0, description="price changes in the window of the price rules; needed where they limit them")
-    lowest_price_30_days: float | None = Field(None, description="lowest list price of the 30 days before, if known")
+__all__ = ["MAX_BODY", "Options", "create_app"]
+_log = logging.getLogger(__name__)
 
 
-class MarketState(BaseModel):
-    """The state of one market: every product of the catalogue, in any order."""
+@dataclass(frozen=True)
+class Options:
+    """How a service is run.
 
-    market: str = Field(MARKET, description="name of the market, such as a store; for the log alone")
-    period: int = Field(description="number of the period, from 0")
-    products: list[ProductState]
-    memory: str | None = Field(None, description="memory of the answer before, where there was one; not in period 0")
+    keys: file of API keys; None lets everybody in. shadow: bundle of shadow mode. fallback: one of `fallback.FALLBACKS`.
+    holdout: share of markets on it; killed: start with all on it. rate, burst: requests a second of one caller, and at
+    once. watch: seconds between looks at the bundle's path, None to look only when told. seed: keys the holdout's draw.
+    """
+
+    keys: str | os.PathLike[str] | None = None
+    shadow: str | os.PathLike[str] | None = None
+    fallback: str = "in-force"
+    holdout: float = 0.0
+    killed: bool = False
+    rate: float = 500.0
+    burst: float = 1000.0
+    watch: float | None = None
+    seed: int = 0
 
 
-class Problem(BaseModel):
-    """What is wrong, in one line."""
+class _Service(FastAPI):
+    """FastAPI behind a gate, where its own middleware would stand before."""
 
-    detail: str
-
-
-# The models describe; `market_view` checks, so that a mistake reads the same here and at the command line.
-Described = Annotated[Any, PlainValidator(lambda state: state, json_schema_input_type=MarketState), Body()]
-
-
-class _BodyLimit:
-    """Refuses a request before it is read if it is too long, or does not say how long it is."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    gate: Gate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] == "POST":
-            length = Headers(scope=scope).get("content-length", "")
-            if not length.isdecimal() or len(length) > 9 or int(length) > MAX_BODY:
-                line = f"request must state its content-length, at most {MAX_BODY}; got {length[:20] or 'none'}"
-                return await _problem(413, line)(scope, receive, send)
-        await self.app(scope, receive, send)
+        await self.gate(scope, receive, send)
 
 
 def create_app(
@@ -79,84 +69,116 @@ def create_app(
     *,
     public_key: str | os.PathLike[str] | None = None,
     log: str | os.PathLike[str] | None = None,
+    options: Options | None = None,
 ) -> FastAPI:
-    """The service of one bundle. Raises BundleError where it cannot be trusted.
+    """The service of one bundle, with its `Operation` as `app.state.operation`. Raises ValueError where it cannot start.
 
     public_key: PEM file of the key that must have signed the bundle. log: file or database URL of the decision log; with one, no
     price is given that is not recorded.
     """
-    bundle = load_bundle(bundle_path, public_key=public_key)
-    decisions = None if log is None else DecisionLog(log)
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        if decisions is not None:
-            decisions.close()
-
-    app = FastAPI(title="repricer", version=version("repricer"), lifespan=lifespan)
-    app.state.bundle = bundle
-    app.add_middleware(_BodyLimit)
+    options = options or Options()
+    keys = None if options.keys is None else KeyRing(options.keys)
+    operation = Operation(
+        bundle_path,
+        public_key=public_key,
+        fallback=options.fallback,
+        shadow_path=options.shadow,
+        holdout=options.holdout,
+        killed=options.killed,
+        seed=options.seed,
+    )
+    decisions, recent = None if log is None else DecisionLog(log), Recent()
+    app = _Service(
+        title="repricer",
+        version=version("repricer"),
+        lifespan=_lifespan(operation, Path(bundle_path), options.watch, decisions),
+        redoc_url=None,
+    )
+    app.state.operation = operation
     app.add_exception_handler(RequestValidationError, _malformed)
-    _add_prices(app, Predictor(bundle), decisions)
+    express = add_answers(app, operation, decisions, recent)
     if decisions is not None:
-        add_outcomes(app, decisions)
-    _add_status(app, bundle)
+        add_outcomes(app, decisions, operation.bundle.catalogue.products[0])
+    add_status(app, operation)
+    add_admin(app, operation)
+    add_page(app, operation, recent)
+    limit = RateLimit(options.rate, options.burst)
+    app.gate = Gate(super(_Service, app).__call__, keys=keys, limit=limit, metrics=operation.metrics, express=express)
+    _describe(app, operation)
     return app
 
 
-def _add_prices(app: FastAPI, predictor: Predictor, decisions: DecisionLog | None) -> None:
-    example = {"examples": {"opening": {"value": example_state(predictor.bundle.catalogue)}}}
+def _lifespan(
+    operation: Operation, path: Path, seconds: float | None, decisions: DecisionLog | None
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """What goes on while the service runs: it watches the path, if so told, and closes the log at the end."""
 
-    # In a worker thread: the log waits for the disk, and health checks must not.
-    @app.post(
-        "/v1/prices",
-        response_model=PriceAnswer,
-        responses={413: {"model": Problem}, 422: {"model": Problem}, 503: {"model": Problem}},
-        openapi_extra={"requestBody": {"content": {"application/json": example}}},
-    )
-    def prices(state: Described) -> JSONResponse:
-        """Allowed prices for one market state, with what the price rules changed."""
-        request_id = str(uuid.uuid4())
-        try:
-            answer = predictor.price(state)
-            if decisions is not None:
-                decisions.record(answer, state, request_id)
-        except StateError as error:
-            return _problem(422, str(error))
-        except LogError as error:
-            return _problem(503, f"the decision must be recorded before it is given; got {error}; try again")
-        return JSONResponse(answer.to_dict(), headers={"X-Request-Id": request_id})
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        watching = None if seconds is None else asyncio.create_task(_watch(operation, path, seconds))
+        yield
+        if watching is not None:
+            watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watching
+        if decisions is not None:
+            decisions.close()
+        _log.info("stopped")
+
+    return lifespan
 
 
-def _add_status(app: FastAPI, bundle: Bundle) -> None:
-    @app.get("/healthz")
-    async def healthz() -> dict[str, str]:
-        """The process runs."""
-        return {"status": "ok"}
+def reload_quietly(operation: Operation) -> None:
+    """Reload for who cannot be told what is wrong: the log is."""
+    try:
+        operation.reload()
+    except BundleError as error:
+        _log.error("reload refused", extra={"facts": {"reason": str(error)}})
 
-    @app.get("/readyz")
-    async def readyz() -> dict[str, str]:
-        """The bundle is loaded and verified: there is no service before it is."""
-        return {"status": "ready", "bundle": bundle.digest}
 
-    @app.get("/v1/policy")
-    async def policy() -> dict[str, Any]:
-        """Which policy answers, where it comes from and who vouches for it."""
-        return {
-            "policy": bundle.policy.name,
-            "bundle": bundle.digest,
-            "scenario": bundle.scenario,
-            "trust": bundle.trust,
-            "manifest": bundle.manifest,
-        }
+async def _watch(operation: Operation, path: Path, seconds: float) -> None:
+    """Reload when the manifest's signature changes on the disk."""
+    seen = _stamp(path)
+    while True:
+        await asyncio.sleep(seconds)
+        now = _stamp(path)
+        if now is not None and now != seen:
+            await asyncio.to_thread(reload_quietly, operation)
+            seen = now
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """What changes when another bundle takes the place; None in the instant without one."""
+    try:
+        status = (path / "manifest.sig").stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino
+
+
+def _describe(app: FastAPI, operation: Operation) -> None:
+    """Say in the description what this bundle's states are, and that a key is asked for: the gate asks."""
+    plain = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = plain()
+            document.setdefault("components", {}).setdefault("schemas", {}).update(
+                state_schemas(operation.bundle.catalogue)
+            )
+            schemes = {"key": {"type": "http", "scheme": "bearer", "description": "`repricer keys add` makes one"}}
+            document["components"]["securitySchemes"] = schemes
+            for path, methods in document["paths"].items():
+                for method in methods.values():
+                    method["security"] = [] if path in OPEN_PATHS else [{"key": []}, {}]
+        return plain()
+
+    app.openapi = openapi
 
 
 async def _malformed(_: Request, error: Exception) -> JSONResponse:
-    """A body that is missing or no JSON; anything else is for `market_view` to judge."""
+    """A body that is missing, no JSON, or not as described."""
     assert isinstance(error, RequestValidationError)
-    return _problem(422, f"request must be a state in JSON; got: {error.errors()[0]['msg']}; see /docs for an example")
-
-
-def _problem(status: int, line: str) -> JSONResponse:
-    return JSONResponse({"detail": line}, status_code=status)
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"][1:])
+    return problem(422, f"request must be as described in JSON; got: {where} {first['msg']}; see /docs for an example")

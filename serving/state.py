@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import reprlib
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,8 @@ def market_view(catalogue: Catalogue, state: State) -> MarketView:
     lowest_price_30_days (lowest list price of the 30 days before, the one in force among them, currency per unit; null
     where not known) may be there. A policy that looks at them also needs {"regime": its name} and may have {"loyalty":
     {segment: multiplier of its arrivals; 1}}. `memory` is for a policy that looks back, see `MemoryText`, and no part of
-    the view; {"market": name of the market, such as a store; "shop"} is for the decision log alone.
+    the view; {"market": name of the market, such as a store; "shop"} is for the decision log and
+    the holdout.
     """
     _check_keys(state, (*_KEYS, *_MARKET_KEYS), (*_KEYS, "regime") if catalogue.regimes else _KEYS, "state")
     name_of(state.get("market", MARKET), "state: market", StateError)
@@ -80,6 +82,29 @@ def _lowest_prices(items: list[Mapping[str, Any]]) -> NDArray[np.float32] | None
             )
     lowest = [np.nan if item.get(_LOWEST) is None else item[_LOWEST] for item in items]
     return None if np.isnan(lowest).all() else np.array([lowest], np.float32)
+
+
+def stacked(views: Sequence[MarketView]) -> MarketView:
+    """Several views of one catalogue as one, in this order."""
+    if len(views) == 1:
+        return views[0]
+    columns = {part.name: [getattr(view, part.name) for view in views] for part in fields(MarketView)}
+    del columns["catalogue"]
+    return replace(views[0], **{name: _joined(parts, views) for name, parts in columns.items()})
+
+
+def _joined(parts: list[NDArray[Any] | None], views: Sequence[MarketView]) -> NDArray[Any] | None:
+    """One part of all views; NaN for a view without, as `lowest_price_30_days` may be known of some markets alone."""
+    known = next((part for part in parts if part is not None), None)
+    if known is None:
+        return None
+    shape = known.shape[1:]
+    return np.concatenate(
+        [
+            np.full((view.num_markets, *shape), np.nan, known.dtype) if part is None else part
+            for part, view in zip(parts, views, strict=True)
+        ]
+    )
 
 
 def name_of(value: Any, what: str, error: type[ValueError]) -> str:
@@ -211,6 +236,21 @@ def _numbers(item: Mapping[str, Any], forecast: float) -> list[float]:
     return [
         np.inf if key == "on_hand" and item[key] is None else _number(item, key, least) for key, least in _LEAST.items()
     ]
+
+
+def wrong_number(item: Mapping[str, Any]) -> str | None:
+    """The first key of a product's object whose number no state may have, or None."""
+    for key, value in item.items():
+        if key == "product" or (value is None and key in ("on_hand", _RIVAL, _LOWEST)):
+            continue
+        try:
+            if key == _CHANGES:
+                _changes(item)
+            else:
+                _number(item, key, _LEAST.get(key, 1e-9))
+        except StateError:
+            return key
+    return None
 
 
 def _number(item: Mapping[str, Any], key: str, least: float) -> float:

@@ -22,6 +22,7 @@ from . import (  # noqa: F401  they register their checks
     loop,
     market,
     recommending,
+    service,
     serving,
 )
 from .checks import CHECKS, Skip

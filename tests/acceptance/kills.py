@@ -72,7 +72,8 @@ class _Server:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         serve = [sys.executable, "-m", "repricer.cli", "serve", str(bundle)]
-        self.command = [*serve, "--port", str(self.port), "--log", log]
+        # As much load as comes, and no line a request among the figures.
+        self.command = [*serve, "--port", str(self.port), "--log", log, "--rate", "1e6", "--log-level", "error"]
 
     def start(self) -> float:
         """Seconds until it says that it is ready."""

@@ -62,11 +62,11 @@ def test_each_rule_changes_the_price_and_says_so(kwargs, current, asked, given_p
     done = guardrails.apply(act(asked), seen)
     assert done.price[0, 0] == pytest.approx(given_price)
     assert done.rules(0, 0) == rules
-    assert [step.rule for step in guardrails.traces(act(asked), seen)[0]] == rules
+    assert [step.rule for step in guardrails.traces(act(asked), seen)[0][0]] == rules
 
 
 def test_traces_tell_before_and_after():
-    (step,) = rails().traces(act(12.0), view([4.0]))[0]
+    (step,) = rails().traces(act(12.0), view([4.0]))[0][0]
     assert (step.before, step.after) == (12.0, 10.0)
     assert "ceiling" in step.why
 

@@ -14,6 +14,7 @@ from repricer.cli.price import command as price_command
 from repricer.cli.serve import command as serve_command
 from repricer.envs import make_sb3_env
 from repricer.serving import Bundle, Predictor, StateError, example_state, load_bundle
+from repricer.serving.keys import add_key
 from repricer.serving.signing import own_key_paths
 from stable_baselines3 import PPO
 
@@ -95,7 +96,7 @@ def test_serve_listens_at_home_unless_told(one_path: Path, one: Bundle, served: 
     assert result.exit_code == 0
     assert json.loads(result.stdout)["bundle"] == one.digest
     assert (served[0]["host"], served[0]["port"]) == ("127.0.0.1", 8000)
-    assert served[0]["app"].state.bundle.digest == one.digest
+    assert served[0]["app"].state.operation.bundle.digest == one.digest
 
 
 def test_serve_takes_a_key_and_a_log(one_path: Path, tmp_path: Path, served: list[dict[str, Any]]) -> None:
@@ -104,6 +105,18 @@ def test_serve_takes_a_key_and_a_log(one_path: Path, tmp_path: Path, served: lis
     assert "pinned" in result.stdout
     assert "http://127.0.0.1:9000" in result.stdout
     assert (tmp_path / "log.db").exists()
+
+
+def test_serve_without_keys_stays_at_home(one_path: Path, tmp_path: Path, served: list[dict[str, Any]]) -> None:
+    for host in ("0.0.0.0", "::", "192.168.1.5", "shop.example"):
+        refused = call(main, "serve", one_path, "--host", host)
+        assert (refused.exit_code, "without --keys" in refused.stderr) == (2, True)
+    assert served == []
+    keys = tmp_path / "keys.json"
+    add_key(keys, role="price", name="till")
+    assert call(main, "serve", one_path, "--host", "0.0.0.0", "--keys", keys).exit_code == 0
+    assert call(main, "serve", one_path, "--host", "::1").exit_code == 0
+    assert [one["host"] for one in served] == ["0.0.0.0", "::1"]
 
 
 def test_serve_names_the_extra_that_lacks(one_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

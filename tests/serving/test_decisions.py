@@ -241,7 +241,7 @@ def test_a_log_of_the_former_schema_is_refused_and_left_alone(tmp_path: Path) ->
     with closing(sqlite3.connect(tmp_path / "old.db")) as db, db:
         db.execute(f"CREATE TABLE decisions (id INTEGER PRIMARY KEY, {columns}, previous_hash, hash)")
     with pytest.raises(
-        ValueError, match=r"differs in arm, market, propensity, schema, shadow; keep it .* start a new log"
+        ValueError, match=r"differs in also, arm, market, propensity, schema, shadow; keep it .* start a new log"
     ):
         DecisionLog(tmp_path / "old.db")
     with closing(sqlite3.connect(tmp_path / "old.db")) as db:

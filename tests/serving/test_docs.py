@@ -17,6 +17,6 @@ def test_the_python_of_the_page_runs(
     shutil.copy(own_key_paths(one_path)[1], tmp_path / "bundle.pub.pem")
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     exec("\n".join(blocks), {})
     assert "pinned" in capsys.readouterr().out

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,15 @@ from repricer.cli.evaluate import command as evaluate
 from repricer.envs import Market
 from repricer.pricing import MarketView, RememberingPolicy
 from repricer.scenarios import MarketSpec, spec_from_table
-from repricer.serving import Bundle, BundleError, Predictor, StateError, load_bundle
+from repricer.serving import Bundle, BundleError, DecisionLog, Predictor, StateError, example_state, load_bundle
+from repricer.serving.csv_batch import price_file
+from repricer.serving.operation import Decision, Operation, OperationError
+from repricer.serving.service import Options, create_app
+from repricer.serving.state import random_states
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # which HTTP client the test client would rather have
+    from fastapi.testclient import TestClient
 
 SMALL = {"num_envs": 2, "validation_episodes": 2, "evaluations": 1}
 
@@ -145,3 +155,98 @@ def test_a_rule_of_another_package_cannot_be_exported(made: tuple, tmp_path: Pat
     with pytest.raises(BundleError, match="rule of repricer's own"):
         repricer.export(replace(run, facts=facts), tmp_path / "b")
     assert not (tmp_path / "b").exists()
+
+
+def seasons(bundle: Bundle) -> list[dict[str, Any]]:
+    """States of several markets: two that open an episode, two in the middle of one; some know the lowest price."""
+    states = random_states(bundle.catalogue, bundle.guardrails, 6, seed=8)
+    memory = [Predictor(bundle).price(state | {"period": 0}).memory for state in states[:2]]
+    for item in states[3]["products"]:
+        item["lowest_price_30_days"] = item["list_price"]
+    opening = [state | {"period": 0} for state in states[2:4]]
+    return [*opening, *(s | {"period": 1, "memory": text} for s, text in zip(states[4:], memory, strict=True))]
+
+
+def decided(operation: Operation, states: list[dict[str, Any]]) -> list[Decision]:
+    found = operation.answer(states)
+    assert all(isinstance(one, Decision) for one in found), found
+    return found  # pyright: ignore
+
+
+def test_many_states_are_answered_as_each_alone(made: tuple, bundle: Bundle) -> None:
+    states = seasons(bundle)
+    for state, decision in zip(states, decided(Operation(made[2]), states), strict=True):
+        answers = [answer.to_dict() for answer in (Predictor(bundle).price(state), decision.answer)]
+        notes = [bundle.memory.read(answer.pop("memory"), state["period"] + 1) for answer in answers]
+        for alone, together in zip(*notes, strict=True):
+            np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-6)
+        assert answers[0] | {"milliseconds": 0} == answers[1] | {"milliseconds": 0}
+
+
+def test_its_notes_go_on_while_the_fallback_answers(made: tuple, bundle: Bundle) -> None:
+    operation, first = Operation(made[2], killed=True, fallback="base"), example_state(bundle.catalogue)
+    (held,) = decided(operation, [first])
+    assert held.answer.memory == Predictor(bundle).price(first).memory
+    rule = bundle.policy.base
+    name = "base" if rule is None else rule.name
+    assert (held.arm, held.answer.policy, held.propensity) == ("fallback", name, 1.0)
+    operation.kill(False)
+    (taken,) = decided(operation, [first | {"period": 1, "memory": held.answer.memory}])
+    assert taken.arm == "policy"
+
+
+def test_a_price_that_both_arms_give_was_certain(made: tuple, bundle: Bundle) -> None:
+    operation = Operation(made[2], holdout=0.25)
+    states = [state | {"period": 0} for state in random_states(bundle.catalogue, bundle.guardrails, 200, seed=4)]
+    for state in states[::2]:
+        state["products"][0]["list_price"] = float(bundle.guardrails.high[0])
+    policy, rule = Predictor(bundle), operation.slots.fallback
+    for state, decision in zip(states, decided(operation, states), strict=True):
+        pairs = zip(policy.price(state).prices, rule.price(state).prices, strict=True)
+        chance = 0.25 if decision.arm == "fallback" else 0.75
+        assert decision.propensity == {a.product: 1.0 if a.price == b.price else chance for a, b in pairs}
+
+
+def test_it_is_no_shadow(made: tuple) -> None:
+    with pytest.raises(OperationError, match="must look at one period alone"):
+        Operation(made[2], shadow_path=made[2])
+
+
+def test_it_is_explained_and_recorded_over_http(made: tuple, bundle: Bundle, tmp_path: Path) -> None:
+    log, state = tmp_path / "log.db", seasons(bundle)[2]
+    with TestClient(create_app(made[2], log=log, options=Options(holdout=0.5))) as client:
+        given = client.post("/v1/prices", json=state | {"market": "a"}).json()
+        for product in bundle.catalogue.products:
+            found = client.post("/v1/explain", json={"state": state, "product": product}).json()
+            parts = found["attribution"]
+            total = parts["ordinary"] + sum(part["effect"] for part in parts["inputs"])
+            assert total == pytest.approx(parts["proposed"], rel=1e-4)
+            assert len(found["curve"]["points"]) > 1
+        forgetful = client.post("/v1/explain", json={"state": state | {"memory": None}, "product": "tea"})
+        assert (forgetful.status_code, "looks back" in forgetful.json()["detail"]) == (422, True)
+        assert client.get("/").status_code == 200
+    rows = list(DecisionLog(log).export())
+    also = [{key: item[key] for key in ("promotion", "order_units")} | {"shown_to": []} for item in given["prices"]]
+    assert [json.loads(row["also"]) for row in rows] == also
+
+
+def test_files_carry_its_notes(made: tuple, bundle: Bundle, tmp_path: Path) -> None:
+    columns = [
+        "market",
+        "period",
+        "product",
+        "list_price",
+        "on_hand",
+        "competitor_price",
+        "lowest_price_30_days",
+        "memory",
+    ]
+    source, out, memory = tmp_path / "in.csv", tmp_path / "out.csv", ""
+    for period in range(2):
+        rows = [f"a,{period},tea,4.0,20,3.9,3.5,{memory}", f"a,{period},jam,5.0,20,,,{memory}"]
+        source.write_text("\n".join([",".join(columns), *rows]))
+        assert price_file(Predictor(bundle), source, out) == (1, 2)
+        found = list(csv.DictReader(out.open(encoding="utf-8")))
+        assert {"promotion", "order_units", "memory"} <= found[0].keys()
+        memory = found[0]["memory"]
+        assert len(memory) > 20

@@ -141,7 +141,7 @@ def test_the_description_has_models_and_an_example(client: TestClient) -> None:
     body = description["paths"]["/v1/outcomes"]["post"]["requestBody"]["content"]["application/json"]
     assert body["schema"] == {"$ref": "#/components/schemas/Outcomes"}
     assert {"Outcome", "Receipt"} <= description["components"]["schemas"].keys()
-    assert body["examples"]["a week"]["value"]["outcomes"]
+    assert body["examples"]["period"]["value"]["outcomes"]
 
 
 def test_without_a_log_nothing_is_taken(one_path: Path) -> None:

@@ -1,0 +1,158 @@
+"""The price service under load over the loopback interface, beside a bare FastAPI endpoint that returns a constant.
+
+Server and load share a machine; each server is a process of its own, both on one core where the system lets a process
+choose. Throughput is counted per second of the server's own CPU time, which another program on the machine does not
+change, and the servers take turns. Linux alone tells the CPU time of another process so simply.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+_CONNECTIONS, _ROUNDS, _EACH = 32, 5, 60
+_BARE = """
+import json, sys, uvicorn
+from fastapi import FastAPI
+app, answer = FastAPI(), json.load(open(sys.argv[2]))
+
+@app.post("/constant")
+async def constant():
+    return {"price": 1.0}
+
+@app.post("/same-size")
+async def same_size(state: dict):
+    return answer
+
+uvicorn.run(app, port=int(sys.argv[1]), log_level="error", access_log=False)
+"""
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+@contextlib.contextmanager
+def running(command: list[str], port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A server process on the first core, from the moment it answers."""
+    pinned = ["taskset", "-c", "0"] if sys.platform == "linux" else []
+    process = subprocess.Popen([*pinned, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + 60
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                break
+            if process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(f"{command} does not listen on port {port}")
+            time.sleep(0.05)
+        yield process
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def serve_command(python: str, bundle: Path, port: int, *options: str) -> list[str]:
+    """The command line that serves a bundle without a rate limit that the load would meet."""
+    return [python, "-m", "repricer.cli", "serve", str(bundle), "--port", str(port), "--rate", "1e6", *options]
+
+
+async def _request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, message: bytes) -> float:
+    started = time.perf_counter()
+    writer.write(message)
+    head = await reader.readuntil(b"\r\n\r\n")
+    if not head.startswith(b"HTTP/1.1 200"):
+        raise RuntimeError(f"the service must answer 200; got {head[:60]!r}")
+    length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+    await reader.readexactly(int(length.partition(b":")[2]))
+    return time.perf_counter() - started
+
+
+def _message(path: str, body: bytes) -> bytes:
+    head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+async def flood(port: int, path: str, body: bytes) -> None:
+    """Thirty-two connections that each ask again as soon as they are answered."""
+
+    async def one() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(_EACH):
+            await _request(reader, writer, _message(path, body))
+        writer.close()
+
+    await asyncio.gather(*[one() for _ in range(_CONNECTIONS)])
+
+
+async def paced(port: int, path: str, body: bytes, *, rate: int, seconds: float) -> list[float]:
+    """Times to answer at a steady rate, seconds, rising; a request starts on time whether or not others are answered."""
+    # In turn, so that none is idle for so long that the server closes it.
+    idle = collections.deque([await asyncio.open_connection("127.0.0.1", port) for _ in range(_CONNECTIONS)])
+    times: list[float] = []
+
+    async def one() -> None:
+        connection = idle.popleft() if idle else await asyncio.open_connection("127.0.0.1", port)
+        times.append(await _request(connection[0], connection[1], _message(path, body)))
+        idle.append(connection)
+
+    started, tasks = time.perf_counter(), []
+    for i in range(int(rate * seconds)):
+        await asyncio.sleep(max(started + i / rate - time.perf_counter(), 0))
+        tasks.append(asyncio.create_task(one()))
+    await asyncio.gather(*tasks)
+    return sorted(times)
+
+
+def cpu_seconds(process: subprocess.Popen[bytes]) -> float:
+    """CPU time of a server so far, all its threads."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def throughput(
+    bundle: Path, state: dict[str, Any], answer: dict[str, Any], python: str = sys.executable
+) -> dict[str, float]:
+    """Requests per second of server CPU: of the service, and of bare endpoints without and with its body and answer."""
+    body, ports = json.dumps(state).encode(), (free_port(), free_port())
+    with tempfile.TemporaryDirectory() as folder:
+        constant = Path(folder) / "answer.json"
+        constant.write_text(json.dumps(answer))
+        bare_command = [python, "-c", _BARE, str(ports[0]), str(constant)]
+        with running(bare_command, ports[0]) as bare, running(serve_command(python, bundle, ports[1]), ports[1]) as own:
+            asked = {
+                "constant": (bare, ports[0], "/constant"),
+                "same size": (bare, ports[0], "/same-size"),
+                "service": (own, ports[1], "/v1/prices"),
+            }
+            found: dict[str, list[float]] = {name: [] for name in asked}
+            for _ in range(_ROUNDS):
+                for name, (process, port, path) in asked.items():
+                    before = cpu_seconds(process)
+                    asyncio.run(flood(port, path, body))
+                    found[name].append(_CONNECTIONS * _EACH / (cpu_seconds(process) - before))
+    return {name: statistics.median(rates) for name, rates in found.items()}
+
+
+def latency(
+    bundle: Path, state: dict[str, Any], *, rate: int = 200, seconds: float = 15, python: str = sys.executable
+) -> list[float]:
+    """Times to answer at a steady rate, seconds, rising."""
+    port = free_port()
+    with running(serve_command(python, bundle, port), port):
+        asyncio.run(flood(port, "/v1/prices", json.dumps(state).encode()))
+        return asyncio.run(paced(port, "/v1/prices", json.dumps(state).encode(), rate=rate, seconds=seconds))

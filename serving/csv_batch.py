@@ -1,0 +1,204 @@
+"""Prices by files: product rows in, prices out, for shops whose stock-keeping writes and reads CSV. numpy alone."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..pricing import Catalogue
+from .files import write_whole
+from .memory import MEMORY
+from .predictor import Predictor, PriceAnswer, ProductPrice
+from .state import MARKET, StateError, wrong_number
+
+NUMBERS = (
+    "list_price",
+    "on_hand",
+    "on_order",
+    "reference_price",
+    "last_units",
+    "competitor_price",
+    "changes",
+    "lowest_price_30_days",
+)
+REQUIRED = ("period", "product", "list_price", "on_hand")
+_LOYALTY = "loyalty:"
+_AT_ONCE = 500
+_MORE = ("promotion", "order_units", "prior_lowest_price", MEMORY)
+"""Columns of the prices that stand there where the policy decides or notes such a thing."""
+_FIRST = ("market", "period", "product", "list_price", "proposed", "price")
+
+
+class BatchError(ValueError):
+    """A file that no prices can be given for; the message is one line that names the row and the column."""
+
+
+@dataclass
+class _Market:
+    """One state and the rows (counted from 1, the header is 1) that it came from."""
+
+    state: dict[str, Any]
+    rows: list[int]
+
+
+def price_file(predictor: Predictor, source: Path, out: Path) -> tuple[int, int]:
+    """Price every row of a CSV file and write them to `out`, whole or not at all; returns numbers of markets and prices.
+
+    Rows of one market and period make one state. Columns: those of a product's state, period, and, if known, market,
+    regime, memory and loyalty:SEGMENT; an empty on_hand is unlimited stock, another empty cell is as if left out. Raises BatchError.
+    """
+    catalogue = predictor.bundle.catalogue
+    markets = _markets(source, catalogue)
+    answers = list(_answers(predictor, source, markets))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    segments = [f"discount:{segment}" for segment in catalogue.segments if answers[0].prices[0].discounts]
+    more = [
+        name
+        for name in _MORE
+        if any(_cells(answer, price)[name] != "" for answer in answers for price in answer.prices)
+    ]
+    writer.writerow([*_FIRST, *segments, "shown_to", "rules", "bundle", *more])
+    count = 0
+    for market, answer in zip(markets, answers, strict=True):
+        for row in _rows(market.state, answer, more):
+            writer.writerow(row)
+            count += 1
+    write_whole(out, text.getvalue().encode())
+    return len(markets), count
+
+
+def _rows(state: dict[str, Any], answer: PriceAnswer, more: list[str]) -> Iterator[list[Any]]:
+    before = {item["product"]: item["list_price"] for item in state["products"]}
+    for price in answer.prices:
+        shown = [segment for segment, product in answer.recommendations.items() if product == price.product]
+        rules = [change.rule for change in price.trail]
+        start = [state.get("market", MARKET), answer.period, price.product, before[price.product]]
+        proposed = "" if price.proposed is None else price.proposed
+        yield [
+            *start,
+            proposed,
+            price.price,
+            *price.discounts.values(),
+            " ".join(shown),
+            " ".join(rules),
+            answer.bundle[:12],
+            *(_cells(answer, price)[name] for name in more),
+        ]
+
+
+def _cells(answer: PriceAnswer, price: ProductPrice) -> dict[str, Any]:
+    """What this policy decides or notes beside the price."""
+    found = {name: getattr(price, name) for name in _MORE[:-1]} | {MEMORY: answer.memory}
+    return {name: "" if value is None else value for name, value in found.items()}
+
+
+def _answers(predictor: Predictor, source: Path, markets: list[_Market]) -> Iterator[PriceAnswer]:
+    """In the order of the markets, several at a time."""
+    for first in range(0, len(markets), _AT_ONCE):
+        asked = []
+        for market in markets[first : first + _AT_ONCE]:
+            try:
+                asked.append(predictor.read(market.state))
+            except StateError as error:
+                name, rows = market.state.get("market", MARKET), market.rows
+                where = f"{source}: market {name!r} (rows {rows[0]} to {rows[-1]})"
+                raise BatchError(f"{where}: {error}") from error
+        yield from predictor.price_all(asked)
+
+
+def _markets(source: Path, catalogue: Catalogue) -> list[_Market]:
+    try:
+        text = source.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BatchError(f"{source} must be a CSV file in UTF-8; got: {error}; mend it") from error
+    # Where a comma marks decimals, spreadsheets part cells by semicolons.
+    header = text.partition("\n")[0]
+    reader = csv.reader(io.StringIO(text), delimiter=";" if ";" in header and "," not in header else ",")
+    names = [name.strip() for name in next(reader, [])]
+    _check_columns(source, names, catalogue)
+    found: dict[tuple[str, str], _Market] = {}
+    for number, cells in enumerate(_listed(source, reader), start=2):
+        if not any(cells):
+            continue
+        if len(cells) != len(names):
+            raise BatchError(f"{source}, row {number}: must have {len(names)} cells; got {len(cells)}; mend the row")
+        row = {name: cell.strip() for name, cell in zip(names, cells, strict=True)}
+        _add_row(source, number, row, found, catalogue)
+    if not found:
+        raise BatchError(f"{source} must have rows under its header; got none; add the products")
+    return list(found.values())
+
+
+def _listed(source: Path, reader: Iterable[list[str]]) -> Iterator[list[str]]:
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise BatchError(f"{source} must be a CSV file; got: {error}; write it anew") from error
+
+
+def _check_columns(source: Path, names: list[str], catalogue: Catalogue) -> None:
+    known = {"market", "regime", MEMORY, "period", "product", *NUMBERS, *(_LOYALTY + s for s in catalogue.segments)}
+    for name in REQUIRED:
+        if name not in names:
+            raise BatchError(f"{source}, row 1: must have the columns {', '.join(REQUIRED)}; got no {name}; add it")
+    for name in names:
+        if name not in known or names.count(name) > 1:
+            raise BatchError(
+                f"{source}, row 1, column {name!r}: must be known and stand once; got it; remove or rename it"
+            )
+
+
+def _add_row(
+    source: Path, number: int, row: dict[str, str], found: dict[tuple[str, str], _Market], catalogue: Catalogue
+) -> None:
+    """Put one row to its market's state."""
+
+    def wrong(column: str, problem: str) -> BatchError:
+        return BatchError(f"{source}, row {number}, column {column}: {problem}")
+
+    if row["product"] not in catalogue.products:
+        raise wrong("product", f"must be a product of the catalogue; got {row['product'][:80]!r}; name one of it")
+    item: dict[str, Any] = {"product": row["product"]}
+    for name in NUMBERS:
+        if row.get(name) or name == "list_price":
+            item[name] = _number(row[name], wrong, name)
+        elif name == "on_hand":
+            item[name] = None
+    bad = wrong_number(item)
+    if bad is not None:
+        raise wrong(bad, f"must be a number in its range; got {row[bad][:40]!r}; mend the cell")
+    if not row["period"].isdecimal() or len(row["period"]) > 9:
+        raise wrong("period", f"must be a whole number from 0; got {row['period'][:40]!r}; mend the cell")
+    key = (row.get("market", ""), row["period"])
+    facts = _facts(row, wrong)
+    market = found.setdefault(key, _Market(facts | {"period": int(row["period"]), "products": []}, []))
+    for name, value in facts.items():
+        if market.state.get(name) != value:
+            raise wrong(
+                name, f"must be the same in all rows of a market; got {value!r} after {market.state.get(name)!r}"
+            )
+    if any(other["product"] == item["product"] for other in market.state["products"]):
+        raise wrong("product", f"must stand once in a market and period; got {item['product']!r} again; remove one")
+    market.state["products"].append(item)
+    market.rows.append(number)
+
+
+def _facts(row: dict[str, str], wrong: Any) -> dict[str, Any]:
+    """What a row says of its market as a whole."""
+    facts: dict[str, Any] = {name: row[name] for name in ("market", "regime", MEMORY) if row.get(name)}
+    loyalty = {name: cell for name, cell in row.items() if name.startswith(_LOYALTY) and cell}
+    if loyalty:
+        facts["loyalty"] = {name.removeprefix(_LOYALTY): _number(cell, wrong, name) for name, cell in loyalty.items()}
+    return facts
+
+
+def _number(cell: str, wrong: Any, column: str) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        raise wrong(column, f"must be a number with a decimal point; got {cell[:40]!r}; mend the cell") from None

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from repricer.cli import main
+from repricer.serving import Bundle, Predictor
+from repricer.serving.csv_batch import BatchError, price_file
+
+HEADER = "market,period,product,list_price,on_hand"
+ROWS = [
+    "north,0,anchovy,2.0,10",
+    "north,0,biscuit,3.0,",
+    "south,1,cider,5.0,4",
+    "north,0,cider,5.0,4",
+    "south,1,anchovy,1.9,10",
+    "south,1,biscuit,3.1,5",
+]
+
+
+def written(folder: Path, rows: list[str], header: str = HEADER) -> Path:
+    path = folder / "in.csv"
+    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def test_each_market_is_priced_as_its_state(one: Bundle, tmp_path: Path) -> None:
+    out = tmp_path / "out.csv"
+    assert price_file(Predictor(one), written(tmp_path, ROWS), out) == (2, 6)
+    with out.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    products = [
+        {"product": "anchovy", "list_price": 2.0, "on_hand": 10.0},
+        {"product": "biscuit", "list_price": 3.0, "on_hand": None},
+        {"product": "cider", "list_price": 5.0, "on_hand": 4.0},
+    ]
+    answer = Predictor(one).price({"market": "north", "period": 0, "products": products})
+    north = [row for row in rows if row["market"] == "north"]
+    assert [float(row["price"]) for row in north] == [item.price for item in answer.prices]
+    assert [row["rules"].split() for row in north] == [[c.rule for c in item.trail] for item in answer.prices]
+    assert float(north[2]["discount:loyal"]) == answer.prices[2].discounts["loyal"]
+    shown = {segment: row["product"] for row in north for segment in row["shown_to"].split()}
+    assert shown == {segment: product for segment, product in answer.recommendations.items() if product}
+
+
+def test_semicolons_and_a_byte_order_mark_are_read_too(one: Bundle, tmp_path: Path) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text("\n".join([HEADER, *ROWS]).replace(",", ";"), encoding="utf-8-sig")
+    assert price_file(Predictor(one), path, tmp_path / "out.csv") == (2, 6)
+
+
+@pytest.mark.parametrize(
+    ("rows", "header", "line"),
+    [
+        ([*ROWS[:4], "south,1,anchovy,x,10", ROWS[5]], HEADER, "row 6, column list_price: must be a number"),
+        ([*ROWS[:4], "south,1,anchovy,-1,10", ROWS[5]], HEADER, "row 6, column list_price"),
+        ([*ROWS[:4], "south,1,anchovy,nan,10", ROWS[5]], HEADER, "row 6, column list_price"),
+        ([*ROWS[:4], "south,1,anchovy,,10", ROWS[5]], HEADER, "row 6, column list_price"),
+        ([*ROWS[:4], "south,1,anchovy,1,-4", ROWS[5]], HEADER, "row 6, column on_hand"),
+        ([*ROWS[:4], "south,one,anchovy,1,4", ROWS[5]], HEADER, "row 6, column period"),
+        ([*ROWS[:4], "south,1,dates,1,4", ROWS[5]], HEADER, "row 6, column product"),
+        ([*ROWS, ROWS[0]], HEADER, "row 8, column product: must stand once"),
+        ([*ROWS[:5], "south,1,biscuit,3.1"], HEADER, "row 7: must have 5 cells"),
+        (ROWS[:5], HEADER, "market 'south' .rows 4 to 6.*without 'biscuit'"),
+        ([row.replace("south,1", "south,99") for row in ROWS], HEADER, "market 'south'.*period must be"),
+        (ROWS, HEADER.replace("on_hand", "onhand"), "row 1: must have the columns.*no on_hand"),
+        (ROWS, HEADER.replace("market", "shop"), "row 1, column 'shop'"),
+        ([], HEADER, "must have rows"),
+    ],
+)
+def test_a_wrong_file_is_one_line_and_nothing_is_written(
+    one: Bundle, tmp_path: Path, rows: list[str], header: str, line: str
+) -> None:
+    path, out = written(tmp_path, rows, header), tmp_path / "out.csv"
+    out.write_text("before")
+    with pytest.raises(BatchError, match=line) as caught:
+        price_file(Predictor(one), path, out)
+    assert "\n" not in str(caught.value)
+    assert out.read_text() == "before"
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["in.csv", "out.csv"]
+
+
+def test_the_command_takes_files(one_path: Path, tmp_path: Path) -> None:
+    path, out = written(tmp_path, ROWS), tmp_path / "out.csv"
+    result = CliRunner().invoke(main, ["price", str(one_path), "--batch", str(path), "--out", str(out)])
+    assert (result.exit_code, "6 prices of 2 markets" in result.stdout) == (0, True)
+    assert CliRunner().invoke(main, ["price", str(one_path), "--batch", str(path)]).exit_code == 2
+    path.write_bytes(b"\xff\xfe\x00")
+    broken = CliRunner().invoke(main, ["price", str(one_path), "--batch", str(path), "--out", str(out)])
+    assert (broken.exit_code, broken.stderr.count("\n")) == (2, 1)

@@ -1,0 +1,86 @@
+"""The service as a process: signals, and what stays outside of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from repricer.serving import Bundle, DecisionLog, example_state
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of other systems differ")
+
+
+class Service:
+    def __init__(self, bundle: Path, log: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        command = [
+            sys.executable,
+            "-m",
+            "repricer.cli",
+            "serve",
+            str(bundle),
+            "--port",
+            str(self.port),
+            "--log",
+            str(log),
+        ]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        assert self.process.stderr is not None
+        self.lines = self.process.stderr
+        self.wait_for("Uvicorn running")
+
+    def wait_for(self, words: str) -> str:
+        for line in self.lines:
+            if words in line:
+                return line
+        raise AssertionError(f"the service ended without {words!r}")
+
+
+@pytest.fixture
+def service(one_path: Path, tmp_path: Path) -> Iterator[Service]:
+    shutil.copytree(one_path, tmp_path / "bundle")
+    service = Service(tmp_path / "bundle", tmp_path / "log.db")
+    yield service
+    service.process.kill()
+    service.process.wait()
+    service.lines.close()
+
+
+def test_it_reloads_on_a_hang_up_and_finishes_its_requests_when_told_to_stop(
+    service: Service, one: Bundle, tmp_path: Path
+) -> None:
+    (tmp_path / "bundle" / "policy.onnx").write_bytes(b"broken")
+    service.process.send_signal(signal.SIGHUP)
+    line = json.loads(service.wait_for("reload refused"))
+    assert "policy.onnx" in line["reason"]
+    # The old bundle still answers: this request is under way when the service is told to stop.
+    body = json.dumps([example_state(one.catalogue)] * 200).encode()
+    with socket.create_connection(("127.0.0.1", service.port)) as caller:
+        head = f"POST /v1/prices HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {len(body)}\r\n\r\n"
+        caller.sendall(head.encode() + body[:-10])
+        time.sleep(0.2)
+        service.process.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+        caller.sendall(body[-10:])
+        answer = b""
+        while part := caller.recv(1 << 16):
+            answer += part
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert len(json.loads(answer.partition(b"\r\n\r\n")[2])) == 200
+    service.wait_for('"stopped"')
+    service.process.wait(timeout=20)
+    assert DecisionLog(tmp_path / "log.db").verify().rows == 600
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(f"http://127.0.0.1:{service.port}/healthz")
