@@ -89,6 +89,22 @@ class _MeanQuantile(torch.nn.Module):
         return numbers.reshape(numbers.shape[0], self.quantiles, -1).mean(dim=1)
 
 
+def with_folded_quantiles(actor: Actor) -> Actor:
+    """A copy whose mean over quantiles, where it has one, is part of its last matrix: the same numbers, sooner."""
+    actor = copy.deepcopy(actor)
+    if not (isinstance(actor.layers, torch.nn.Sequential) and isinstance(actor.layers[-1], _MeanQuantile)):
+        return actor
+    parts: list[Any] = list(actor.layers)
+    *before, values, mean = parts
+    *hidden, last = values
+    folded = torch.nn.Linear(last.in_features, last.out_features // mean.quantiles)
+    with torch.no_grad():
+        for part, whole in ((folded.weight, last.weight), (folded.bias, last.bias)):
+            part.copy_(whole.reshape(mean.quantiles, *part.shape).mean(dim=0))
+    actor.layers = torch.nn.Sequential(*before, *hidden, folded)
+    return actor
+
+
 def actor_of(policy: BasePolicy, face: Face) -> Actor:
     """The deciding part of an SB3 policy that learned through this face; it shares the weights."""
     columns = face.layout.size * (1 if face.product_wise else face.base_price.size)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import logging
 import warnings
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..agents.actor import Actor, with_folded_quantiles
 from ..pricing import FEATURE_LIMIT, Memory, Parts, row_width
 from .codec import FEATURES, Knowledge
 from .memory import WINDOW
@@ -24,9 +24,9 @@ class PolicyGraph(torch.nn.Module):
     distribution's argument checks cannot be exported. A part has shape (rows, N, …), and product-wise (rows, …).
     """
 
-    def __init__(self, actor: torch.nn.Module, knowledge: Knowledge) -> None:
+    def __init__(self, actor: Actor, knowledge: Knowledge) -> None:
         super().__init__()
-        self.actor = copy.deepcopy(actor).cpu().eval()
+        self.actor = with_folded_quantiles(actor).cpu().eval()
         self.layout, self.memory = knowledge.layout, knowledge.memory
         self.columns = row_width(knowledge.catalogue, product_wise=knowledge.product_wise)
         products = [] if knowledge.product_wise else [knowledge.catalogue.num_products]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from repricer.agents.actor import network_policy
+from repricer.agents.actor import Actor, network_policy
 from repricer.envs import catalogue_of
 from repricer.pricing import ActionLayout, NetworkPolicy, RememberingPolicy, row_width
 from repricer.scenarios import MarketSpec, spec_from_table
@@ -22,7 +22,7 @@ class FakeRun:
     """What `export` reads of a training run."""
 
     spec: MarketSpec
-    actor: torch.nn.Module
+    actor: Actor
     layout: ActionLayout
     base_price: np.ndarray
     product_wise: bool
@@ -72,15 +72,15 @@ def make_run(spec: MarketSpec, *, product_wise: bool) -> FakeRun:
     rows = 1 if product_wise else catalogue.num_products
     with torch.random.fork_rng():
         torch.manual_seed(11)
-        actor = torch.nn.Sequential(
+        layers = torch.nn.Sequential(
             torch.nn.Linear(row_width(catalogue, product_wise=product_wise), 32),
             torch.nn.ReLU(),
             torch.nn.Linear(32, 32),
             torch.nn.ReLU(),
             torch.nn.Linear(32, rows * layout.size),
         )
-        actor[-1].weight.data *= 6
-    return FakeRun(spec, actor, layout, base, product_wise)
+        layers[-1].weight.data *= 6
+    return FakeRun(spec, Actor(layers, None, rows * layout.size), layout, base, product_wise)
 
 
 @pytest.fixture(scope="session", params=[True, False], ids=["product-wise", "joint"])

@@ -10,6 +10,7 @@ import pytest
 import repricer
 import repricer.serving.exporting as exporting
 import torch
+from repricer.agents.actor import Actor
 from repricer.envs import Market
 from repricer.pricing import FEATURE_LIMIT, row_width
 from repricer.serving import Bundle, BundleError, export, load_bundle
@@ -189,8 +190,8 @@ def test_only_a_bundle_is_replaced(quick: None, one_run, tmp_path: Path) -> None
 
 
 def test_a_policy_that_gives_no_numbers_is_not_exported(one_run, tmp_path: Path) -> None:
-    actor = torch.nn.Sequential(*one_run.actor)
-    broken = replace(one_run, actor=torch.nn.Sequential(actor, torch.nn.Threshold(float("inf"), float("nan"))))
+    layers = torch.nn.Sequential(one_run.actor.layers, torch.nn.Threshold(float("inf"), float("nan")))
+    broken = replace(one_run, actor=Actor(layers, None, one_run.actor.columns))
     with pytest.raises(BundleError):
         export(broken, tmp_path / "b")
     assert not (tmp_path / "b").exists()
