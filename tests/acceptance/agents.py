@@ -32,7 +32,7 @@ BARS = {
 }
 """Bar and steps of each instance of the references."""
 STOCK_STEPS = 300_000
-QUICK: dict[str, Any] = {"steps": 60_000, "settings": {"evaluations": 3, "validation_episodes": 256}}
+QUICK: dict[str, Any] = {"steps": 50_000, "settings": {"evaluations": 2, "validation_episodes": 256}}
 """A run on `scarce` that takes two seconds at most."""
 
 
