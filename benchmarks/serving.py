@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +16,7 @@ from ..envs import make_sb3_env
 from ..pricing import NetworkPolicy
 from ..serving import Predictor, example_state, export, load_bundle
 from .loopback import throughput
-
-
-def _median_seconds(call: Callable[[], object], count: int = 2000) -> float:
-    for _ in range(100):
-        call()
-    seconds = []
-    for _ in range(count):
-        started = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds)
+from .timing import median_seconds
 
 
 def table() -> list[dict[str, Any]]:
@@ -42,10 +31,10 @@ def table() -> list[dict[str, Any]]:
         served = throughput(path, state, predictor.price(state).to_dict())
     assert isinstance(policy, NetworkPolicy), "it does not look back"
     row = np.zeros((1, *make_sb3_env(scenario, num_envs=1).reset().shape[1:]), np.float32)
-    sb3 = 1 / _median_seconds(lambda: model.predict(row, deterministic=True))
-    onnx = 1 / _median_seconds(lambda: policy.forward(row))
+    sb3 = 1 / median_seconds(lambda: model.predict(row, deterministic=True))
+    onnx = 1 / median_seconds(lambda: policy.forward(row))
     many = 10_000 / batch_seconds(predictor)
-    alone = 1 / _median_seconds(lambda: predictor.price(state))
+    alone = 1 / median_seconds(lambda: predictor.price(state))
     return [
         {"what": "SB3 predict, batch 1", "per_second": sb3, "ratio": 1.0, "unit": "calls"},
         {"what": "bundle's network, batch 1", "per_second": onnx, "ratio": onnx / sb3, "unit": "calls"},

@@ -18,3 +18,15 @@ def rate(work: Callable[[], int], *, repeats: int = REPEATS) -> float:
         done = work()
         rates.append(done / (time.process_time() - started))
     return statistics.median(rates)
+
+
+def median_seconds(call: Callable[[], object], count: int = 2000) -> float:
+    """Of so many calls, after a hundred that warm up."""
+    for _ in range(100):
+        call()
+    seconds = []
+    for _ in range(count):
+        started = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds)

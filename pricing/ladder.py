@@ -18,24 +18,13 @@ class PriceLadder:
     steps: NDArray[np.float64]
 
     def __post_init__(self) -> None:
-        steps = np.array(self.steps, dtype=np.float64)
-        if steps.ndim != 1 or steps.size == 0:
-            raise ValueError(
-                f"price_ladder must be a non-empty list of prices; got shape {steps.shape}; list the allowed prices"
-            )
+        steps = _listed(self.steps, "price_ladder", "prices", "list the allowed prices")
         bad = np.flatnonzero(~np.isfinite(steps) | (steps <= 0))
         if bad.size:
             raise ValueError(
                 f"price_ladder must hold positive prices; got {steps[bad[0]]} (item {bad[0] + 1}); remove it"
             )
-        falls = np.flatnonzero(np.diff(steps) <= 0)
-        if falls.size:
-            i = int(falls[0]) + 1
-            raise ValueError(
-                f"price_ladder must rise strictly; got {steps[i]} after {steps[i - 1]} (item {i + 1}); sort the prices"
-            )
-        steps.setflags(write=False)
-        object.__setattr__(self, "steps", steps)
+        object.__setattr__(self, "steps", _rising(steps, "price_ladder", "sort the prices"))
 
     @classmethod
     def from_range(cls, start: float, stop: float, step: float) -> PriceLadder:
@@ -65,21 +54,28 @@ class PriceEndings:
     fractions: NDArray[np.float64]
 
     def __post_init__(self) -> None:
-        fractions = np.array(self.fractions, dtype=np.float64)
-        if fractions.ndim != 1 or fractions.size == 0:
-            raise ValueError(
-                f"price_endings must be a non-empty list of fractions; got shape {fractions.shape}; list the endings"
-            )
+        fractions = _listed(self.fractions, "price_endings", "fractions", "list the endings")
         bad = np.flatnonzero(~((fractions >= 0) & (fractions < 1)))
         if bad.size:
             raise ValueError(
                 f"price_endings must lie in [0, 1); got {fractions[bad[0]]} (item {bad[0] + 1}); write 1.99 as 0.99"
             )
-        falls = np.flatnonzero(np.diff(fractions) <= 0)
-        if falls.size:
-            i = int(falls[0]) + 1
-            raise ValueError(
-                f"price_endings must rise strictly; got {fractions[i]} after {fractions[i - 1]} (item {i + 1}); sort them"
-            )
-        fractions.setflags(write=False)
-        object.__setattr__(self, "fractions", fractions)
+        object.__setattr__(self, "fractions", _rising(fractions, "price_endings", "sort them"))
+
+
+def _listed(values: ArrayLike, name: str, what: str, remedy: str) -> NDArray[np.float64]:
+    """A list of numbers that is not empty, as an own array; ValueError for anything else."""
+    array = np.array(values, dtype=np.float64)
+    if array.ndim != 1 or array.size == 0:
+        raise ValueError(f"{name} must be a non-empty list of {what}; got shape {array.shape}; {remedy}")
+    return array
+
+
+def _rising(values: NDArray[np.float64], name: str, remedy: str) -> NDArray[np.float64]:
+    """The values, read-only; ValueError unless they rise strictly."""
+    falls = np.flatnonzero(np.diff(values) <= 0)
+    if falls.size:
+        i = int(falls[0]) + 1
+        raise ValueError(f"{name} must rise strictly; got {values[i]} after {values[i - 1]} (item {i + 1}); {remedy}")
+    values.setflags(write=False)
+    return values

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import functools
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +20,7 @@ from repricer.agents.checkpoint import read_tensors
 from repricer.agents.networks import one_thread
 from repricer.agents.run import POLICY_FILE, Run, face_of
 from repricer.agents.settings import settings_from
+from repricer.benchmarks.timing import median_seconds
 from repricer.envs import Face, seed_for
 from repricer.pricing import FEATURE_LIMIT, RandomPrice, RememberingPolicy
 from repricer.serving import Bundle, BundleError, load_bundle
@@ -173,17 +171,6 @@ for _case in TABLES:
     one_table(_case)
 
 
-def median_seconds(call: Callable[[], object], count: int = 5_000) -> float:
-    for _ in range(200):
-        call()
-    seconds = []
-    for _ in range(count):
-        started = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds)
-
-
 @functools.cache
 def latency(case: Case) -> tuple[float, float]:
     """Median seconds of one call at batch 1: the bundle's network, SB3's predict; each on one thread."""
@@ -195,7 +182,7 @@ def latency(case: Case) -> tuple[float, float]:
     else:
         own = functools.partial(policy.forward, row)
     with one_thread():
-        return median_seconds(own), median_seconds(lambda: m.sb3.predict(row, deterministic=True), 1_000)
+        return median_seconds(own, 5_000), median_seconds(lambda: m.sb3.predict(row, deterministic=True), 1_000)
 
 
 def speed(case: Case) -> None:
