@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import torch
 from gymnasium.spaces import Box
 from numpy.typing import NDArray
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from .settings import Settings
 
@@ -137,7 +138,13 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     try:
         # The compiled update multiplies its matrices by a library of its own.
-        with threadpool_limits(1):
+        with _thread_pools().limit(limits=1):
             yield
     finally:
         torch.set_num_threads(before)
+
+
+@functools.cache
+def _thread_pools() -> ThreadpoolController:
+    """The libraries that keep threads. Looking for them takes a millisecond, longer than a call of a small network."""
+    return ThreadpoolController()
