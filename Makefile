@@ -27,8 +27,9 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	@$(BIN)/repricer demo --out demo
 
+# A worker a core: more threads would only wait for one another.
 test: $(STAMP)
-	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal --quiet
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder --quiet
 
 check: $(STAMP)
 	@$(BIN)/ruff check .

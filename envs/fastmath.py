@@ -17,6 +17,7 @@ from ..pricing import elementwise
 
 # Division by zero as in numpy: Python's check would keep loops from SIMD.
 compiled = njit(cache=True, error_model="numpy")
+# For small functions, and for large ones with one caller: LLVM goes over a compiled function again in each of its callers.
 inlined = njit(cache=True, error_model="numpy", inline="always")
 # For loops over the caller's scratch: where they stand in the function that makes it, the compiler knows that it does not
 # overlap with anything, which takes out its checks and keeps lanes in registers.

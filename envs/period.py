@@ -15,7 +15,7 @@ from . import advancing, rules, selling, stocking
 from .choice import Choice, Situation, room_for_choice
 from .choosing import choose
 from .credit import charge_products
-from .fastmath import compiled
+from .fastmath import compiled, inlined
 from .guarding import guard_discounts, guard_prices, remember
 from .random import period_keys, poisson_lanes
 from .slots import choose_promoted, choose_shown, next_to_promote
@@ -93,7 +93,7 @@ def results_of(plan, table, trail, slots, offers):
     return Results(*parts, promoted, taken, trail, slots[0], slots[1], offers[0], offers[1])
 
 
-@compiled
+@inlined
 def open_period(plan, lanes, regime, period, shared, parts, given, out):
     """What customers meet as the period opens: guarded prices, rivals' prices, orders, slots, promotions."""
     sections, stock = plan.sections, plan.stock
@@ -186,7 +186,7 @@ def half_share(plan):
     return _HALF if plan.rivals.within and not plan.sections.single else _ONE
 
 
-@compiled
+@inlined
 def chosen(p, now, by_segment, detail):
     """The `Choice` of a situation."""
     choice = room_for_choice(p, now, by_segment, detail)
@@ -194,7 +194,7 @@ def chosen(p, now, by_segment, detail):
     return choice
 
 
-@compiled
+@inlined
 def together(first, second):
     """The means of a period from those of its halves."""
     return Choice(
@@ -223,16 +223,16 @@ def run_period(plan, seed, clock, lanes, context, asked, counts, given, credit_p
     shared, out = shared_rows(plan.sections, context), results_of(plan, table, trail, slots, offers)
     parts = parts_of(asked, counts)
     now = open_period(plan, lanes, clock[REGIME], clock[PERIOD], shared, parts, given, out)
-    wanted = (plan.sections.by_segment, credit_price.size > 0)
+    by_segment, detail = plan.sections.by_segment, credit_price.size > 0
     scale = half_share(plan)
-    first = chosen(plan.choice, part_of(now, now.rival_price, scale), *wanted)
+    first = chosen(plan.choice, part_of(now, now.rival_price, scale), by_segment, detail)
     second = first
     if plan.rivals.within:
-        second = chosen(plan.choice, part_of(now, out.rival_price, scale), *wanted)
+        second = chosen(plan.choice, part_of(now, out.rival_price, scale), by_segment, detail)
     finish_period(plan, keys, clock, lanes, shared, now, (first, second), credit_price, parts.promotion, out)
 
 
-@compiled
+@inlined
 def finish_period(plan, keys, clock, lanes, shared, now, halves, credit_price, promotion, out):
     """Sales, money, charges, and the state that opens the next period. halves: the choice of each; of the whole period
     twice, where rivals do not answer within it. promotion: (1, N, E) scores, or (0, N, E)."""
@@ -259,7 +259,7 @@ def finish_period(plan, keys, clock, lanes, shared, now, halves, credit_price, p
     advance(plan, keys, clock, lanes, shared, now, whole, demand, ends, out)
 
 
-@compiled
+@inlined
 def draw(plan, keys, halves, parts, whole, demand, out):
     """Demand (N, E), by segment where prices are personal, and the rivals' units: drawn where asked, else expected."""
     segments, categories = plan.choice.quality.shape[0], plan.choice.rate.shape[0]
@@ -300,7 +300,7 @@ def season_ends(stock, period):
     return ends
 
 
-@compiled
+@inlined
 def advance(plan, keys, clock, lanes, shared, now, whole, demand, ends, out):
     """The state that opens the next period."""
     segments, stock, shifts = plan.choice.quality.shape[0], plan.stock, plan.shifts

@@ -3,17 +3,19 @@ from pathlib import Path
 import pytest
 from repricer.scenarios import MarketSpec, spec_from_table
 
-# Where the market's loops are compiled, which takes minutes on a fresh machine, and where they are not needed.
-_COMPILING = ("agents", "cli", "docs", "envs", "evaluation", "scenarios")
+# Where the market's loops are compiled, which takes a minute on a fresh machine, and where they are needed afterwards.
+_COMPILES = "envs/test_properties.py"
+_NEED_IT = ("agents", "cli", "docs", "envs", "evaluation", "scenarios")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The rooms that compile first: of two workers, one then compiles while the other has tests that need no market.
+    """One file compiles the market first, while the other workers have tests that need none: none compiles it again."""
 
-    pytest-xdist gives the first half of the tests to one worker and the second to the other.
-    """
-    tests = Path(__file__).parent
-    items.sort(key=lambda item: item.path.relative_to(tests).parts[0] not in _COMPILING)
+    def turn(item: pytest.Item) -> int:
+        place = item.path.relative_to(Path(__file__).parent)
+        return 0 if place.as_posix() == _COMPILES else 1 + (place.parts[0] in _NEED_IT)
+
+    items.sort(key=turn)
 
 
 def shop_table(**changes) -> dict:
