@@ -44,7 +44,8 @@ def command(scenario: str, policy: str, tree: bool, depth: int, seed: int, as_js
 
     What moved the price away from the policy's usual one, input by input, adding up exactly; what the price rules changed; what
     is sold at other prices, with intervals; and what the best of them would earn. The state is that of a period of a judging
-    market that the policy has priced so far, or of a file as `repricer price` reads it.
+    market that the policy has priced so far, or of a file as `repricer price` reads it. What a policy that looks back noted on
+    the way is held as it is.
 
     With --tree, a decision tree that says what the policy does over all its episodes, and how well it does so.
     """

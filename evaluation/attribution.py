@@ -53,16 +53,18 @@ class Attribution:
         return self.baseline + sum(self.inputs.values()) + self.rules
 
 
-def attribute(spec: MarketSpec, policy: Policy, view: MarketView, product: int, *, seed: int = 0) -> Attribution:
+def attribute(
+    spec: MarketSpec, policy: Policy, view: MarketView, product: int, *, plays: Policy | None = None, seed: int = 0
+) -> Attribution:
     """Share the distance between a product's price in the first market of a view and the policy's usual price among inputs.
 
     Shapley values of the game whose players are the inputs: those in a coalition are as in the view, the others as in
     a view of the policy's own episodes; the mean over such views (Lundberg and Lee 2017, A Unified Approach to Interpreting
     Model Predictions, NeurIPS, with the interventional expectation; Janzing, Minorics and Blöbaum 2020, Feature Relevance
-    Quantification in Explainable AI, AISTATS). All coalitions are asked, so the shares add up exactly. The forecast counts
+    Quantification in Explainable AI, AISTATS). plays: whose episodes they are, where it is not the policy itself. All coalitions are asked, so the shares add up exactly. The forecast counts
     against a flat one of the same mean. Mixed views may be such as no market shows.
     """
-    now, usual = _first(view), usual_views(spec, policy, product, seed=seed)
+    now, usual = _first(view), usual_views(spec, plays or policy, product, seed=seed)
     players = _players(now, usual, product)
     count = int(np.clip(_ROWS // (2 ** len(players) * now.catalogue.num_products), _LEAST_VIEWS, _MOST_VIEWS))
     # Evenly over what was seen, so that no stretch of the episode counts twice.

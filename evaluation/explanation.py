@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..envs import Market, seed_for
-from ..pricing import Action, MarketView, Policy, TrailStep, is_deterministic
+from ..pricing import Action, AsNoted, MarketView, Policy, RememberingPolicy, TrailStep, is_deterministic
 from ..scenarios import MarketSpec, load_scenario
 from .attribution import Attribution, attribute
 from .demand_curve import DemandCurve, demand_curve, repeated
@@ -35,7 +35,8 @@ class Explanation:
     attribution: what moved the price, see `Attribution`. trail: what the guardrails changed of it, in order. curve: what this
     period would sell and earn at other prices. now: the price that earns most in this period, all else as it is. ahead: the
     prices that earn most by the end of the episode, and the money from now on if all products take them, against the
-    prices charged now and the best ones later; None where no solver reaches.
+    prices charged now and the best ones later; None where no solver reaches. looks_back: whether the policy notes what it
+    saw; the notes of the periods before are then held as they are.
     """
 
     scenario: str
@@ -50,6 +51,7 @@ class Explanation:
     curve: DemandCurve
     now: Alternative
     ahead: Alternative | None
+    looks_back: bool = False
 
     @property
     def price(self) -> float:
@@ -66,9 +68,9 @@ class Explanation:
         named = [f"{name} {amount:+.3g}" for name, amount in moved[:_NAMED] if abs(amount) > _ROUNDING * self.price]
         why = f": {', '.join(named)}" if named else ""
         usual = f"against the {self.attribution.baseline:.4g} that {self.policy} proposes on average"
-        return (
-            f"{self.product} costs {self.price:.4g} {self.currency} in {self.period_name} {self.period}, {usual}{why}."
-        )
+        held = " What it noted in the periods before is held as it is." if self.looks_back else ""
+        when = f"in {self.period_name} {self.period}"
+        return f"{self.product} costs {self.price:.4g} {self.currency} {when}, {usual}{why}.{held}"
 
     def _rules(self) -> list[str]:
         return [
@@ -100,7 +102,7 @@ class Explanation:
 
     def to_dict(self) -> dict[str, Any]:
         """As `explain --json` prints it."""
-        names = ("scenario", "policy", "product", "period", "currency", "objective", "price")
+        names = ("scenario", "policy", "product", "period", "currency", "objective", "price", "looks_back")
         steps = [{name: getattr(step, name) for name in ("rule", "before", "after", "why")} for step in self.trail]
         return {name: getattr(self, name) for name in names} | {
             "attribution": vars(self.attribution),
@@ -123,17 +125,20 @@ def explain(
     seed: int = 0,
     elasticity_error: float | None = None,
 ) -> Explanation:
-    """Explain one price of any policy whose price hangs on the view alone.
+    """Explain one price of any policy whose price hangs on the view, and on what it noted before.
 
     product: its name, the first where left out. view: what the policy sees, one market; where left out, what it comes to see
     in this period (from 0) of this judging market. elasticity_error: standard error of the product's elasticity, as the fit
-    report has it, which widens the curve's interval. Raises ValueError for an unknown product or period, and for policies
-    that draw, learn or look back.
+    report has it, which widens the curve's interval. Raises ValueError for an unknown product or period, for policies that
+    draw or learn, and for a view in mid-episode where the policy looks back.
     """
     spec = load_scenario(scenario)
-    _check(spec, policy, product, period)
+    _check(spec, policy, product, period, view)
     if view is None:
         view = view_at(spec, policy, period=period, market=market, seed=seed)
+    plays = policy
+    if isinstance(policy, RememberingPolicy):
+        policy = policy.as_noted(view)
     n = 0 if product is None else spec.products.names.index(product)
     action = policy.act(view)
     curve = demand_curve(spec, view, action, n, elasticity_error=elasticity_error)
@@ -145,11 +150,12 @@ def explain(
         currency=spec.market.currency,
         period_name=spec.market.period,
         objective=spec.market.objective,
-        attribution=attribute(spec, policy, view, n, seed=seed),
+        attribution=attribute(spec, policy, view, n, plays=plays, seed=seed),
         trail=[step for step in spec.guardrails.traces(action, view)[0][n] if step.moved],
         curve=curve,
         now=_now(curve),
         ahead=_ahead(spec, view, action, n),
+        looks_back=isinstance(policy, AsNoted),
     )
 
 
@@ -161,11 +167,17 @@ def view_at(spec: MarketSpec, policy: Policy, *, period: int, market: int = 0, s
     return batch.view
 
 
-def _check(spec: MarketSpec, policy: Policy, product: str | None, period: int) -> None:
-    if not is_deterministic(policy):
+def _check(spec: MarketSpec, policy: Policy, product: str | None, period: int, view: MarketView | None) -> None:
+    looks_back = isinstance(policy, RememberingPolicy)
+    if not (looks_back or is_deterministic(policy)):
         raise ValueError(
-            f"a price is explained where it hangs on the view alone; got {policy.name}, which draws, learns or looks back; "
+            f"a price is explained where it hangs on the view; got {policy.name}, which draws or learns; "
             "fit a surrogate tree to it"
+        )
+    if looks_back and view is not None and view.period[0] != 0:
+        raise ValueError(
+            f"the state of a policy that looks back must open an episode; got one of period {view.period[0]} for {policy.name}; "
+            "name a period and a market instead, which are played up to there"
         )
     if product is not None and product not in spec.products.names:
         known = ", ".join(spec.products.names)

@@ -16,7 +16,7 @@ from .features import (
 from .guardrails import GuardedAction, Guardrails, TrailStep
 from .ladder import PriceEndings, PriceLadder
 from .layout import ActionLayout, Parts
-from .network import Memory, NetworkPolicy, RememberingPolicy, action_from_parts, parts_from_action
+from .network import AsNoted, Memory, NetworkPolicy, RememberingPolicy, action_from_parts, parts_from_action
 from .policy import Action, Policy, is_deterministic
 from .price_rules import RULES
 from .rules import CostPlus, EpsilonGreedy, FixedPrice, PricePath, RandomPrice, StockTimePrice, order_up_to
@@ -31,6 +31,7 @@ __all__ = [
     "SEGMENT_FEATURES",
     "Action",
     "ActionLayout",
+    "AsNoted",
     "Catalogue",
     "CostPlus",
     "EpsilonGreedy",

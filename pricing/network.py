@@ -116,6 +116,11 @@ class RememberingPolicy:
         rows = feature_rows(view, product_wise=self.product_wise)
         return self._answer(view, rows, self.opening(rows) if notes is None else notes)
 
+    def as_noted(self, view: MarketView) -> AsNoted:
+        """This policy with what it has noted until this view of one market, the next in turn. Raises as `act` does."""
+        rows = feature_rows(view, product_wise=self.product_wise)
+        return AsNoted(self, self._notes_for(rows, np.repeat(view.period == 0, len(rows) // view.num_markets)))
+
     def _answer(self, view: MarketView, rows: NDArray[np.float32], notes: Memory) -> tuple[Action, Memory]:
         parts, notes = self.remember(rows, notes)
         base_price = self.base_price if self.base is None else self.base.act(view).price
@@ -132,3 +137,24 @@ class RememberingPolicy:
         fresh = self.opening(rows)
         where = [opens.reshape(-1, *[1] * (note.ndim - 1)) for note in fresh]
         return tuple(np.where(w, new, old) for w, new, old in zip(where, fresh, self._notes[0], strict=True))
+
+
+@dataclass(frozen=True)
+class AsNoted:
+    """A policy that looks back as it answers at one moment: with the notes of one market, whatever the view.
+
+    Answers what it would propose if that market were in another state, all that went before being as it was.
+    """
+
+    policy: RememberingPolicy
+    notes: Memory
+
+    @property
+    def name(self) -> str:
+        """That of the policy."""
+        return self.policy.name
+
+    def act(self, view: MarketView) -> Action:
+        """Propose what the network says with these notes, for every market."""
+        notes = tuple(np.tile(note, (view.num_markets, *[1] * (note.ndim - 1))) for note in self.notes)
+        return self.policy.answer(view, notes)[0]

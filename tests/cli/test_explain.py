@@ -63,7 +63,7 @@ def test_a_tree():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--policy", "thompson"], "which draws, learns or looks back"),
+        (["--policy", "thompson"], "which draws or learns"),
         (["--policy", "optimum", "--product", "nothing"], "product must be one of unit; got 'nothing'"),
         (["--policy", "optimum", "--period", "30"], "period must lie in 0 to 29; got 30"),
         (["--policy", "optimum", "--fit", "nowhere.json"], "--fit must be a JSON file"),

@@ -8,7 +8,7 @@ from repricer.evaluation import exact_value, explain, named_policy, solve, surro
 from repricer.evaluation.attribution import attribute, shapley_values, usual_views
 from repricer.evaluation.demand_curve import demand_curve
 from repricer.evaluation.explanation import view_at
-from repricer.pricing import Action, FixedPrice, NetworkPolicy, Parts, PricePath, row_width
+from repricer.pricing import Action, FixedPrice, NetworkPolicy, Parts, PricePath, RememberingPolicy, row_width
 from repricer.scenarios import load_scenario
 
 
@@ -35,6 +35,20 @@ def network(spec):
 
     regular = spec.products.regular_price.astype(np.float32)
     return NetworkPolicy("network", forward, spec.action_layout(regular), regular, product_wise=True)
+
+
+def remembering(spec):
+    """The same, which mixes in half of what it said in the period before."""
+    plain = network(spec)
+
+    def remember(rows, notes):
+        said = np.log(plain.forward(rows).price_multiplier) + 0.5 * notes[0][:, 0, 0]
+        return Parts(price_multiplier=np.exp(said)), (said[:, None, None],)
+
+    def opening(rows):
+        return (np.zeros((len(rows), 1, 1), np.float32),)
+
+    return RememberingPolicy("remembering", remember, opening, plain.layout, plain.base_price, product_wise=True)
 
 
 CASES = [
@@ -318,6 +332,30 @@ class TestExplain:
         assert view.on_hand[0] == many.view.on_hand[2]
         assert view.period[0] == 6
 
+    def test_a_policy_that_looks_back_is_explained_with_what_it_noted(self):
+        spec = load_scenario("grocery")
+        found = explain(spec, remembering(spec), product=spec.products.names[1], period=4, market=2)
+        played = remembering(spec)
+        batch = Market(spec, seed=seed_for("judging"), numbers=np.array([2]))
+        for _ in range(4):
+            batch.step(played.act(batch.view))
+        charged = spec.guardrails.apply(played.act(batch.view), batch.view).price[0, 1]
+        assert found.price == pytest.approx(float(charged), rel=1e-6)
+        moved = found.attribution
+        assert moved.baseline + sum(moved.inputs.values()) + moved.rules == pytest.approx(found.price, abs=1e-9)
+        assert found.to_dict()["looks_back"]
+        assert "held as it is" in found.sentences[0]
+        # Without its notes the network says something else.
+        assert network(spec).act(batch.view).price[0, 1] != pytest.approx(float(charged), rel=1e-3)
+
+    def test_a_state_in_mid_episode_does_not_say_what_a_policy_noted(self, shop):
+        policy = remembering(shop)
+        assert explain(shop, policy, view=view_at(shop, policy, period=0)).period == 0
+        with pytest.raises(
+            ValueError, match="must open an episode; got one of period 3 for remembering; name a period"
+        ):
+            explain(shop, policy, view=view_at(shop, policy, period=3))
+
     def test_the_document_is_plain_json(self, shop):
         document = json.loads(
             json.dumps(explain(shop, network(shop), product="b", period=3).to_dict(), allow_nan=False)
@@ -331,7 +369,7 @@ class TestExplain:
     @pytest.mark.parametrize("name", ["thompson", "random", "epsilon-greedy:0.2"])
     def test_policies_that_the_view_does_not_fix_are_refused_in_one_line(self, name):
         spec = load_scenario("stationary-logit")
-        with pytest.raises(ValueError, match="which draws, learns or looks back; fit a surrogate tree") as caught:
+        with pytest.raises(ValueError, match="which draws or learns; fit a surrogate tree") as caught:
             explain(spec, named_policy(name, spec))
         assert "\n" not in str(caught.value)
 
