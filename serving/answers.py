@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import asdict
 from typing import Any
 
+import orjson
 from anyio import to_thread
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
@@ -24,7 +24,6 @@ from .state import StateError, example_state
 from .storage import LogError
 from .what_if import NoResponseError, WhatIf, what_if
 
-_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 _INLINE_PRICES = 500
 """Prices that are worked out faster than a thread would take over."""
 
@@ -110,8 +109,8 @@ def _add_prices(app: FastAPI, asking: _Asking, shown: dict[str, Any]) -> Endpoin
         """Allowed prices for one market state, or for each of several, with what the price rules changed."""
         name, body = request.scope["state"]["request_id"], await request.body()
         try:
-            state = json.loads(body.decode())
-        except (ValueError, RecursionError) as error:
+            state = orjson.loads(body)
+        except ValueError as error:
             return problem(422, f"request must be a state in JSON; got: {str(error)[:100]}; see /docs for an example")
         try:
             found = await (asking.several if isinstance(state, list) else asking.one)(state, name)
@@ -119,7 +118,7 @@ def _add_prices(app: FastAPI, asking: _Asking, shown: dict[str, Any]) -> Endpoin
             return problem(422, str(error))
         except LogError as error:
             return problem(503, f"the decision must be recorded before it is given; got {error}; try again")
-        return Response(_encode(found), media_type="application/json")
+        return Response(orjson.dumps(found), media_type="application/json")
 
     return prices
 
