@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 
 import click
@@ -78,3 +79,7 @@ def main() -> None:
     Every command takes --json, and --seed where something is drawn. Exit codes: 0; 2, the input is wrong and one line
     says what; 1, it failed.
     """
+    waited_for = logging.getLogger("repricer.envs")
+    if sys.stderr.isatty() and not waited_for.handlers:
+        waited_for.addHandler(logging.StreamHandler())
+        waited_for.setLevel(logging.INFO)

@@ -14,6 +14,7 @@ from numba.core.errors import TypingError
 from numba.extending import intrinsic, overload
 
 from ..pricing import elementwise
+from . import compiling  # noqa: F401  it says when what is below takes its time
 
 # Division by zero as in numpy: Python's check would keep loops from SIMD.
 compiled = njit(cache=True, error_model="numpy")
