@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from ..pricing import Action, MarketView, Memory, Policy, RememberingPolicy
+from ..pricing import Action, AsNoted, MarketView, Memory, Policy, RememberingPolicy
 from .bundle import Bundle
 from .choosing import ordered, promoted, shown
 from .memory import MEMORY, apart, together
@@ -124,7 +122,9 @@ class Predictor:
     def recalling(self, asked: Asked) -> Policy:
         """The policy as it answers other views of this market, with its notes as they are."""
         policy = self.policy
-        return _Recalling(policy, asked) if isinstance(policy, RememberingPolicy) else policy
+        if not isinstance(policy, RememberingPolicy):
+            return policy
+        return AsNoted(policy, together(policy, asked.view, [asked.notes]))
 
     def _act(self, view: MarketView, asked: Sequence[Asked]) -> tuple[Action, Sequence[str | None]]:
         """The action for every market, and the texts of the notes that they leave."""
@@ -177,22 +177,6 @@ class Predictor:
             dict(zip(catalogue.segments, [names[n] for n in slots], strict=True))
             for slots in shown(action.recommendation, candidates, view.on_hand).tolist()
         ]
-
-
-@dataclass(frozen=True)
-class _Recalling:
-    """A policy that looks back, at views of one market that all have the same past."""
-
-    policy: RememberingPolicy
-    asked: Asked
-
-    @property
-    def name(self) -> str:
-        return self.policy.name
-
-    def act(self, view: MarketView) -> Action:
-        notes = together(self.policy, self.asked.view, [self.asked.notes])
-        return self.policy.answer(view, tuple(np.concatenate([note] * view.num_markets) for note in notes))[0]
 
 
 def _plain(value: Any) -> Any:
