@@ -119,9 +119,9 @@ async def paced(port: int, path: str, body: bytes, *, rate: int, seconds: float)
 
 
 def cpu_seconds(process: subprocess.Popen[bytes]) -> float:
-    """CPU time of a server so far, all its threads."""
-    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """CPU time of a server so far, all its threads, to the nanosecond: a round is some forty ticks of the coarser clock."""
+    threads = Path(f"/proc/{process.pid}/task").glob("*/schedstat")
+    return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
 
 
 def throughput(

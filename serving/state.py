@@ -74,6 +74,8 @@ def _changes(item: Mapping[str, Any]) -> int:
 
 def _lowest_prices(items: list[Mapping[str, Any]]) -> NDArray[np.float32] | None:
     """(1, N), NaN where it is not known; None where no product has it."""
+    if all(item.get(_LOWEST) is None for item in items):
+        return None
     for item in items:
         if item.get(_LOWEST) is not None and _number(item, _LOWEST, 1e-9) > _number(item, "list_price", 1e-9):
             raise StateError(
@@ -81,7 +83,7 @@ def _lowest_prices(items: list[Mapping[str, Any]]) -> NDArray[np.float32] | None
                 f"got {_short.repr(item[_LOWEST])}; mend it"
             )
     lowest = [np.nan if item.get(_LOWEST) is None else item[_LOWEST] for item in items]
-    return None if np.isnan(lowest).all() else np.array([lowest], np.float32)
+    return np.array([lowest], np.float32)
 
 
 def stacked(views: Sequence[MarketView]) -> MarketView:
