@@ -11,7 +11,6 @@ import asyncio
 import collections
 import contextlib
 import json
-import os
 import socket
 import statistics
 import subprocess
