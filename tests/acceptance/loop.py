@@ -118,8 +118,13 @@ def demo_survives_kills() -> float:
             process.send_signal(signal.SIGKILL)
             process.wait()
             again = json.loads(subprocess.check_output(command))
-            same += again["comparison"]["policies"] == whole["comparison"]["policies"]
+            same += figures(again) == figures(whole)
     return float(same)
+
+
+def figures(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a demo says of its policies, but for how fast they answered."""
+    return [{k: v for k, v in row.items() if k != "response_ms"} for row in document["comparison"]["policies"]]
 
 
 @functools.cache
