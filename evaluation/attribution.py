@@ -61,8 +61,9 @@ def attribute(
     Shapley values of the game whose players are the inputs: those in a coalition are as in the view, the others as in
     a view of the policy's own episodes; the mean over such views (Lundberg and Lee 2017, A Unified Approach to Interpreting
     Model Predictions, NeurIPS, with the interventional expectation; Janzing, Minorics and Blöbaum 2020, Feature Relevance
-    Quantification in Explainable AI, AISTATS). plays: whose episodes they are, where it is not the policy itself. All coalitions are asked, so the shares add up exactly. The forecast counts
-    against a flat one of the same mean. Mixed views may be such as no market shows.
+    Quantification in Explainable AI, AISTATS). plays: whose episodes they are, where it is not the policy itself. All
+    coalitions are asked, so the shares add up exactly. The forecast counts against a flat one of the same mean. Mixed views
+    may be such as no market shows.
     """
     now, usual = _first(view), usual_views(spec, plays or policy, product, seed=seed)
     players = _players(now, usual, product)
