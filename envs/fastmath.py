@@ -27,7 +27,10 @@ merged = njit(cache=True, error_model="numpy", forceinline=True)
 _LOG2E = np.float32(1.44269504)
 _LN2_HIGH, _LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
 _LOW, _HIGH = np.float32(-87.0), np.float32(88.0)
-_HALF, _ONE, _SQRT_HALF = np.float32(0.5), np.float32(1.0), np.float32(0.707106781186547524)
+_HALF, _ONE = np.float32(0.5), np.float32(1.0)
+# Added to a small number, 1.5 * 2**23 leaves it rounded to a whole one in the last bits.
+_ROUNDING, _MANTISSA = np.float32(12582912.0), np.int32(23)
+_SQRT_HALF_BITS = np.float32(0.707106781186547524).view(np.int32)
 # Minimax coefficients of expf and logf in Moshier's Cephes library.
 _C0, _C1, _C2 = np.float32(1.9875691500e-4), np.float32(1.3981999507e-3), np.float32(8.3334519073e-3)
 _C3, _C4, _C5 = np.float32(4.1665795894e-2), np.float32(1.6666665459e-1), np.float32(5.0000001201e-1)
@@ -54,29 +57,52 @@ _bits_to_float = _reinterpret(types.int32, types.float32, ir.FloatType())
 _float_to_bits = _reinterpret(types.float32, types.int32, ir.IntType(32))
 
 
+@intrinsic
+def _fused(typing_context, x, y, z):
+    def generate(context, builder, signature, arguments):
+        return builder.fma(*arguments)
+
+    return x(x, y, z), generate
+
+
+def multiply_add(x, y, z):
+    """x * y + z, rounded once: half the work of two operations, and the same in a loop of any width."""
+    return x * y + z
+
+
+@overload(multiply_add)
+def _multiply_add(x, y, z):
+    if x == y == z and isinstance(x, types.Float):
+        return lambda x, y, z: _fused(x, y, z)  # pyright: ignore[reportCallIssue]
+    raise TypingError(f"multiply_add takes numbers of one floating type; got {x}, {y}, {z}; cast first")
+
+
 @inlined
 def _exp32(x: np.float32) -> np.float32:
     x = min(max(x, _LOW), _HIGH)
-    n = np.float32(math.floor(x * _LOG2E + _HALF))
-    x = x - n * _LN2_HIGH - n * _LN2_LOW
-    y = ((((_C0 * x + _C1) * x + _C2) * x + _C3) * x + _C4) * x + _C5
-    y = y * x * x + x + _ONE
-    return y * _bits_to_float(np.int32((np.int32(n) + np.int32(127)) << np.int32(23)))  # pyright: ignore[reportCallIssue]
+    rounded = multiply_add(x, _LOG2E, _ROUNDING)
+    n = rounded - _ROUNDING
+    x = multiply_add(-n, _LN2_LOW, multiply_add(-n, _LN2_HIGH, x))
+    y = multiply_add(multiply_add(multiply_add(_C0, x, _C1), x, _C2), x, _C3)
+    y = multiply_add(multiply_add(y, x, _C4), x, _C5)
+    y = multiply_add(y * x, x, x) + _ONE
+    # Times two to the n, in the exponent.
+    power = np.int32(_float_to_bits(rounded) << _MANTISSA)  # pyright: ignore[reportCallIssue]
+    return _bits_to_float(np.int32(_float_to_bits(y) + power))  # pyright: ignore[reportCallIssue]
 
 
 @inlined
 def _log32(x: np.float32) -> np.float32:
     """For normal positive numbers."""
     bits = _float_to_bits(x)  # pyright: ignore[reportCallIssue]
-    e = np.float32(np.int32(np.int32(bits >> np.int32(23)) - np.int32(126)))
-    m = _bits_to_float(np.int32(np.int32(bits & np.int32(0x007FFFFF)) | np.int32(0x3F000000)))  # pyright: ignore[reportCallIssue]
-    low = m < _SQRT_HALF
-    e = e - _ONE if low else e
-    m = m + m - _ONE if low else m - _ONE
-    z = m * m
-    y = ((((((((_L0 * m + _L1) * m + _L2) * m + _L3) * m + _L4) * m + _L5) * m + _L6) * m + _L7) * m + _L8) * m * z
-    y = y + e * _LN2_LOW - _HALF * z
-    return m + y + e * _LN2_HIGH
+    exponent = np.int32(np.int32(bits - _SQRT_HALF_BITS) >> _MANTISSA)
+    m = _bits_to_float(np.int32(bits - np.int32(exponent << _MANTISSA))) - _ONE  # pyright: ignore[reportCallIssue]
+    e, z = np.float32(exponent), m * m
+    y = multiply_add(multiply_add(multiply_add(_L0, m, _L1), m, _L2), m, _L3)
+    y = multiply_add(multiply_add(multiply_add(y, m, _L4), m, _L5), m, _L6)
+    y = multiply_add(multiply_add(y, m, _L7), m, _L8) * m
+    y = multiply_add(-_HALF, z, multiply_add(e, _LN2_LOW, y * z))
+    return multiply_add(e, _LN2_HIGH, m + y)
 
 
 def exponential(x):
