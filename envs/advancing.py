@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .fastmath import compiled, exponential, logarithm
+from .fastmath import compiled, exponential, lean, logarithm
 from .random import derive, normal, uniform
 from .selling import DEMAND
 
@@ -14,13 +14,13 @@ MARKOV, SHOCK = 0, 1
 CUSTOMERS = 1 << 20
 
 
-@compiled
+@lean
 def first_common(segments, products):
     """Counter of the first stream behind those of the products."""
     return products * (DEMAND + segments)
 
 
-@compiled
+@lean
 def draw_regimes(cumulative, keys, counter, regime):
     """Move each market's regime, (E,), by its row of the (Z, Z) cumulative transition matrix."""
     for e in range(regime.size):
@@ -31,7 +31,7 @@ def draw_regimes(cumulative, keys, counter, regime):
         regime[e] = z
 
 
-@compiled
+@lean
 def draw_shocks(persistence, deviation, keys, counter, shock):
     """Autoregressive step of the log shocks, (C, E)."""
     for c in range(shock.shape[0]):
@@ -65,22 +65,17 @@ def move_loyalty(p, paid, price, mean, demand, lost, loyalty):
             loyalty[k, e] = min(max(moved, bounds[0]), bounds[1]) if wanted[e] > _ZERO else loyalty[k, e]
 
 
-@compiled
-def arrival_multiplier(p, shape, loyalty, shock):
-    """(C * K, E) what loyalty, (K, E), and shocks, (C, E), make of the arrivals, or (0, E) where neither moves."""
-    categories, segments = shape
-    moves = p.loyal or p.shocked
-    multiplier = np.ones((categories * segments if moves else 0, loyalty.shape[1]), np.float32)
+@lean
+def arrival_multiplier(p, segments, loyalty, shock, multiplier):
+    """Fill (C * K, E) with what loyalty, (K, E), and shocks, (C, E), make of the arrivals; (0, E) where neither moves."""
     less = p.volatility * p.volatility / np.float32(2)
     for g in range(multiplier.shape[0]):
-        if p.loyal:
-            multiplier[g] = loyalty[g % segments]
+        for e in range(multiplier.shape[1]):
+            multiplier[g, e] = loyalty[g % segments, e] if p.loyal else _ONE
         if p.shocked:
-            row = shock[g // segments]
             # Less half the variance: the mean of the multiplier is one.
-            for e in range(row.size):
-                multiplier[g, e] *= exponential(row[e] - less)
-    return multiplier
+            for e in range(multiplier.shape[1]):
+                multiplier[g, e] *= exponential(shock[g // segments, e] - less)
 
 
 @compiled

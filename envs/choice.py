@@ -59,29 +59,48 @@ class Choice(NamedTuple):
     effect: Array
 
 
+class ChoiceWork(NamedTuple):
+    """Scratch of `choose`. felt: (N, E) prices as customers feel them. rival, rival_felt: (R, E). factor, later: (C, E). row:
+    (E,). spare: (N, E). expected, expected_effect: (N, E), or (0, E) where nobody waits.
+    """
+
+    felt: Array
+    rival: Array
+    rival_felt: Array
+    factor: Array
+    later: Array
+    row: Array
+    spare: Array
+    expected: Array
+    expected_effect: Array
+
+
 def mean_demand(p: ChoiceParameters, now: Situation, family: Family | None = None) -> Choice:
     """Mean units that the segments want of each product, stock limits aside (a sold-out product is not chosen).
 
     family: the function of an extension's demand family.
     """
-    choice = room_for_choice(p, now, True, True)
+    sizes = (now.price, now.rival_price.shape[0], now.waiting.shape[0], now.shown.shape[0] > 0)
+    choice = room_for_choice(p, *sizes, True, True)
     if p.family == EXTENSION:
         assert family is not None, "an extension's family needs its function"
         _extension_demand(p, now, family, choice)
     else:
-        choose(p, now, choice)
+        choose(p, now, choice, room_to_choose(p, *sizes[:-1]))
     return choice
 
 
 @compiled
-def room_for_choice(p, now, by_segment, detail):
-    """An empty `Choice`. by_segment, detail: with the means, and with the weights and totals, of every segment."""
-    segments, products = p.quality.shape
-    categories, markets, dtype = p.rate.shape[0], now.period.size, now.price.dtype
+def room_for_choice(p, price, rivals, waits, slots, by_segment, detail):
+    """An empty `Choice` for markets with such prices, (N, E), so many rival offers and rows of customers who wait.
+
+    by_segment, detail: with the means, and with the weights and totals, of every segment.
+    """
+    segments, categories, (products, markets), dtype = p.quality.shape[0], p.rate.shape[0], price.shape, price.dtype
     kept = segments if detail else 1
     weight, calendar = np.empty((kept, products, markets), dtype), np.empty((3, categories, markets), dtype)
     lifted = weight
-    if now.shown.shape[0]:
+    if slots:
         lifted = np.empty_like(weight)
     return Choice(
         weight,
@@ -89,13 +108,24 @@ def room_for_choice(p, now, by_segment, detail):
         np.empty((segments if by_segment else 0, products, markets), dtype),
         np.empty((products, markets), dtype),
         np.empty((kept, categories, markets), dtype),
-        np.empty(now.rival_price.shape, dtype),
-        np.empty(now.waiting.shape, dtype),
+        np.empty((rivals, markets), dtype),
+        np.empty((waits, markets), dtype),
         calendar[0],
         calendar[1],
         calendar[2],
         np.empty((products, markets), dtype),
     )
+
+
+@compiled
+def room_to_choose(p, price, rivals, waits):
+    """The `ChoiceWork` of such markets."""
+    (products, markets), dtype, patient = price.shape, price.dtype, int(waits > 0)
+    rows, pairs = np.empty((2, rivals, markets), dtype), np.empty((2, p.rate.shape[0], markets), dtype)
+    planes = np.empty((2, products, markets), dtype)
+    later = np.empty((2, patient * products, markets), dtype)
+    row = np.empty(markets, dtype)
+    return ChoiceWork(planes[0], rows[0], rows[1], pairs[0], pairs[1], row, planes[1], later[0], later[1])
 
 
 def _extension_demand(p: ChoiceParameters, now: Situation, family: Family, choice: Choice) -> None:

@@ -12,13 +12,13 @@ import math
 
 import numpy as np
 
-from .fastmath import compiled, exponential, logarithm
+from .fastmath import exponential, lean, logarithm, multiply_add
 from .parameters import CHEAPEST, CONSTANT_ELASTICITY, LINEAR, MNL
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 
 
-@compiled
+@lean
 def read_calendar(p, period, regime, arrivals, season, path):
     """(C, E) arrivals, utility of the season and multiplier of the price sensitivity in each market's period."""
     same = True
@@ -38,17 +38,19 @@ def read_calendar(p, period, regime, arrivals, season, path):
                 path[c, e] *= p.regime_sensitivity[regime[e]]
 
 
-@compiled
+@lean
 def product_season(category, quality_path, period, season, effect):
     """(N, E) utility that the period adds to each product: of its category's season and of its own path."""
     for n in range(effect.shape[0]):
-        effect[n] = season[category[n]]
+        c = category[n]
+        for e in range(effect.shape[1]):
+            effect[n, e] = season[c, e]
     for n in range(quality_path.shape[0]):
         for e in range(period.size):
             effect[n, e] += quality_path[n, period[e]]
 
 
-@compiled
+@lean
 def add_reference_effect(linear, gain, loss, price, reference, effect):
     """Utility from the distance between the reference price and the list price, added; gain, loss: (N,)."""
     for n in range(price.shape[0]):
@@ -63,27 +65,28 @@ def add_reference_effect(linear, gain, loss, price, reference, effect):
                 effect[n, e] += up * gap if gap > _ZERO else down * gap
 
 
-@compiled
+@lean
 def logit_weights(quality, sensitivity, felt, effect, available, out):
     """exp(utility) of one segment; felt: price paid times the path. A sold-out product weighs nothing."""
     for n in range(out.shape[0]):
-        q, b = quality[n], sensitivity[n]
+        q, b = quality[n], -sensitivity[n]
         for e in range(out.shape[1]):
-            weight = exponential(q - b * felt[n, e] + effect[n, e])
+            weight = exponential(multiply_add(b, felt[n, e], q + effect[n, e]))
             out[n, e] = weight if available[n, e] > _ZERO else _ZERO
 
 
-@compiled
+@lean
 def promoted_weights(quality, sensitivity, lift, felt, effect, promoted, available, out):
     """As `logit_weights`, with the utility of being on promotion, (N,), where promoted, (N, E), is 1."""
     for n in range(out.shape[0]):
-        q, b, more = quality[n], sensitivity[n], lift[n]
+        q, b, more = quality[n], -sensitivity[n], lift[n]
         for e in range(out.shape[1]):
-            weight = exponential(q - b * felt[n, e] + effect[n, e] + more * promoted[n, e])
+            utility = multiply_add(more, promoted[n, e], q + effect[n, e])
+            weight = exponential(multiply_add(b, felt[n, e], utility))
             out[n, e] = weight if available[n, e] > _ZERO else _ZERO
 
 
-@compiled
+@lean
 def add_by_category(category, weight, total):
     """Sum of the weights of each category, added to (C, E) totals."""
     for n in range(weight.shape[0]):
@@ -92,18 +95,18 @@ def add_by_category(category, weight, total):
             total[c, e] += weight[n, e]
 
 
-@compiled
+@lean
 def rival_weights(category, quality, sensitivity, felt, season, out, total):
     """exp(utility) of the rival offers, (R, E), added to the totals; felt: price times the path."""
     for r in range(out.shape[0]):
         c, q, b = category[r], quality[r], sensitivity[r]
         for e in range(out.shape[1]):
-            out[r, e] = exponential(q - b * felt[r, e] + season[c, e])
+            out[r, e] = exponential(multiply_add(-b, felt[r, e], q + season[c, e]))
         for e in range(out.shape[1]):
             total[c, e] += out[r, e]
 
 
-@compiled
+@lean
 def single_probability(family, quality, sensitivity, path, paid, effect, available, out):
     """Probability that a customer buys, for the families with one product a category."""
     for e in range(out.size):
@@ -113,14 +116,15 @@ def single_probability(family, quality, sensitivity, path, paid, effect, availab
         out[e] = min(max(p, _ZERO), _ONE) if available[e] > _ZERO else _ZERO
 
 
-@compiled
-def promote(lift, promoted, effect):
-    """Add the utility of being on promotion."""
-    for e in range(effect.size):
-        effect[e] += lift * promoted[e]
+@lean
+def promote(lift, promoted, effect, out):
+    """The utility of the period with that of being on promotion; lift: (N,) or (0,)."""
+    for n in range(out.shape[0]):
+        for e in range(out.shape[1]):
+            out[n, e] = effect[n, e] + lift[n] * promoted[n, e] if lift.size else effect[n, e]
 
 
-@compiled
+@lean
 def lift_shown(factor, shown, weight, out):
     """The weights with the lift of the slot, for the product that it shows in each market, (E,)."""
     for n in range(out.shape[0]):
@@ -128,7 +132,7 @@ def lift_shown(factor, shown, weight, out):
             out[n, e] = weight[n, e] * (factor if shown[e] == n else _ONE)
 
 
-@compiled
+@lean
 def times_path(category, values, path, out):
     """(N, E) values times the path of their category."""
     for n in range(out.shape[0]):
@@ -137,7 +141,7 @@ def times_path(category, values, path, out):
             out[n, e] = values[n, e] * path[c, e]
 
 
-@compiled
+@lean
 def add_shares(category, weight, factor, units):
     """Add weight times its category's factor to the units of each product."""
     for n in range(weight.shape[0]):
@@ -146,7 +150,7 @@ def add_shares(category, weight, factor, units):
             units[n, e] += weight[n, e] * factor[c, e]
 
 
-@compiled
+@lean
 def share(category, weight, factor, mean, units):
     """As `add_shares`, where the units of the segment are kept, too."""
     for n in range(weight.shape[0]):
@@ -157,7 +161,7 @@ def share(category, weight, factor, mean, units):
             units[n, e] += mean[n, e]
 
 
-@compiled
+@lean
 def per_weight(arrivals, share, k, multiplier, total, out):
     """(C, E) customers of segment k over the denominator of the logit. multiplier: (C * K, E) or (0, E)."""
     for c in range(out.shape[0]):
@@ -171,7 +175,7 @@ def per_weight(arrivals, share, k, multiplier, total, out):
                 out[c, e] = arrivals[c, e] * part / total[c, e]
 
 
-@compiled
+@lean
 def per_weight_waiting(share, patience, arrivals, pool, total, later, out, waiting):
     """As `per_weight`, where a share of the customers may wait; later: weight of the products at expected prices."""
     for e in range(out.size):
@@ -182,37 +186,38 @@ def per_weight_waiting(share, patience, arrivals, pool, total, later, out, waiti
         waiting[e] *= patience * later[e]
 
 
-@compiled
+@lean
 def segment_arrivals(arrivals, share, multiplier, out):
-    """Customers of a segment in a category."""
+    """Customers of a segment in a category; multiplier: (1, E) or (0, E)."""
     for e in range(out.size):
         out[e] = arrivals[e] * share
-    if multiplier.size:
+    if multiplier.shape[0]:
         for e in range(out.size):
-            out[e] *= multiplier[e]
+            out[e] *= multiplier[0, e]
 
 
-@compiled
-def single_weights(p, k, now, paid, effect, path, weight):
+@lean
+def single_weights(p, k, paid, effect, path, available, weight):
     """Probabilities of a segment in the families with one product a category."""
     for n in range(weight.shape[0]):
-        felt_effect = effect[n].copy()
-        if p.promotion.size:
-            promote(p.promotion[k, n], now.promoted[n], felt_effect)
-        constants = (p.quality[k, n], p.sensitivity[k, n], path[p.category[n]], paid[n], felt_effect, now.available[n])
-        single_probability(p.family, *constants, weight[n])
+        constants = (p.quality[k, n], p.sensitivity[k, n], path[p.category[n]])
+        single_probability(p.family, *constants, paid[n], effect[n], available[n], weight[n])
 
 
-@compiled
-def logit_segment(quality, sensitivity, promotion, felt, effect, promoted, available, weight):
-    """Weights of a segment without the slot, (N, E)."""
-    if promoted.shape[0]:
-        promoted_weights(quality, sensitivity, promotion, felt, effect, promoted, available, weight)
+@lean
+def logit_segment(p, k, now, felt, effect, weight, lifted, total):
+    """Weights of a segment, without the slot and with it, (N, E), and their sums by category, added to (C, E) totals."""
+    if now.promoted.shape[0]:
+        constants = (p.quality[k], p.sensitivity[k], p.promotion[k])
+        promoted_weights(*constants, felt, effect, now.promoted, now.available, weight)
     else:
-        logit_weights(quality, sensitivity, felt, effect, available, weight)
+        logit_weights(p.quality[k], p.sensitivity[k], felt, effect, now.available, weight)
+    if now.shown.shape[0]:
+        lift_shown(p.lift[k], now.shown[k], weight, lifted)
+    add_by_category(p.category, lifted, total)
 
 
-@compiled
+@lean
 def expected_later(p, k, felt, available, effect, spare, later):
     """(C, E) weight of a segment's products at the prices that those who wait expect; effect: of the season."""
     later[:] = _ZERO
@@ -220,15 +225,17 @@ def expected_later(p, k, felt, available, effect, spare, later):
     add_by_category(p.category, spare, later)
 
 
-@compiled
-def choose(p, now, out):
-    """Fill `out`, a `Choice`, from the `Situation` of E markets.
+@lean
+def choose(p, now, out, work):
+    """Fill `out`, a `Choice`, from the `Situation` of E markets; work: `ChoiceWork`.
 
     Where `out` has no room for weights or means of every segment (first axis 1 or 0) only what the drawn sales need is kept.
     """
     read_calendar(p, now.period, now.regime, out.arrivals, out.season, out.path)
     if now.scale != _ONE:
-        out.arrivals[:] *= now.scale
+        for c in range(out.arrivals.shape[0]):
+            for e in range(out.arrivals.shape[1]):
+                out.arrivals[c, e] *= now.scale
     product_season(p.category, p.quality_path, now.period, out.season, out.effect)
     if p.gain.size:
         add_reference_effect(p.linear_reference, p.gain, p.loss, now.price, now.reference, out.effect)
@@ -238,65 +245,54 @@ def choose(p, now, out):
     if p.family == CHEAPEST:
         choose_cheapest(p, now, out)
     else:
-        choose_logit(p, now, out)
+        choose_by_segment(p, now, out, work)
 
 
-@compiled
-def choose_logit(p, now, out):
-    """The part of `choose` that goes segment by segment: the logit, and the families with one product a category.
-
-    What it calls in every round takes single arrays: a group of twenty would cost more than a small market's loop.
-    """
-    arrivals, path, season, units, effect, waiting = (
-        out.arrivals,
-        out.path,
-        out.season,
-        out.units,
-        out.effect,
-        out.waiting,
-    )
-    category, promoted, available, shown = p.category, now.promoted, now.available, now.shown
-    felt, factor, rival = np.empty_like(units), np.empty_like(arrivals), np.empty_like(now.rival_price)
-    rival_felt, later = np.empty_like(rival), np.empty_like(arrivals)
-    times_path(category, now.price, path, felt)
-    times_path(p.rival_category, now.rival_price, path, rival_felt)
-    expected, expected_effect, spare = felt, felt, felt
-    if waiting.shape[0]:
-        expected, expected_effect, spare = np.empty_like(felt), np.empty_like(felt), np.empty_like(felt)
-        times_path(category, now.reference, path, expected)
-        product_season(category, p.quality_path, now.period, season, expected_effect)
+@lean
+def choose_by_segment(p, now, out, work):
+    """The part of `choose` that goes segment by segment: the logit, and the families with one product a category."""
+    felt, effect = work.felt, out.effect
+    times_path(p.category, now.price, out.path, felt)
+    times_path(p.rival_category, now.rival_price, out.path, work.rival_felt)
+    if out.waiting.shape[0]:
+        times_path(p.category, now.reference, out.path, work.expected)
+        product_season(p.category, p.quality_path, now.period, out.season, work.expected_effect)
     for k in range(p.quality.shape[0]):
         w = k if out.weight.shape[0] > 1 else 0
         weight, lifted, total = out.weight[w], out.lifted[w], out.total[w]
         total[:] = _ONE
         if now.paid.shape[0]:
-            times_path(category, now.paid[k], path, felt)
+            times_path(p.category, now.paid[k], out.path, felt)
         if p.family == MNL:
-            lift = p.promotion[k]
-            logit_segment(p.quality[k], p.sensitivity[k], lift, felt, effect, promoted, available, weight)
-            if shown.shape[0]:
-                lift_shown(p.lift[k], shown[k], weight, lifted)
-            add_by_category(category, lifted, total)
+            logit_segment(p, k, now, felt, effect, weight, lifted, total)
         else:
-            single_weights(p, k, now, now.paid[k] if now.paid.shape[0] else now.price, effect, path, weight)
-        if rival.shape[0]:
-            rival_weights(
-                p.rival_category, p.rival_quality[k], p.rival_sensitivity[k], rival_felt, season, rival, total
-            )
-        if waiting.shape[0]:
-            expected_later(p, k, expected, available, expected_effect, spare, later)
-            share_waiting(p, k, arrivals, now.multiplier, now.waiting, total, later, factor, waiting)
-        else:
-            per_weight(arrivals, p.share, k, now.multiplier, total, factor)
-        if out.mean.shape[0]:
-            share(category, lifted, factor, out.mean[k], units)
-        else:
-            add_shares(category, lifted, factor, units)
-        if rival.shape[0]:
-            add_shares(p.rival_category, rival, factor, out.rival_units)
+            promote(p.promotion[k], now.promoted, effect, work.spare)
+            paid = now.paid[k] if now.paid.shape[0] else now.price
+            single_weights(p, k, paid, work.spare, out.path, now.available, weight)
+        share_segment(p, k, now, lifted, total, out, work)
 
 
-@compiled
+@lean
+def share_segment(p, k, now, lifted, total, out, work):
+    """Units of a segment from its weights and those of the rivals."""
+    rival, factor, rivals = work.rival, work.factor, work.rival.shape[0] > 0
+    if rivals:
+        constants = (p.rival_category, p.rival_quality[k], p.rival_sensitivity[k])
+        rival_weights(*constants, work.rival_felt, out.season, rival, total)
+    if out.waiting.shape[0]:
+        expected_later(p, k, work.expected, now.available, work.expected_effect, work.spare, work.later)
+        share_waiting(p, k, out.arrivals, now.multiplier, now.waiting, total, work, out.waiting)
+    else:
+        per_weight(out.arrivals, p.share, k, now.multiplier, total, factor)
+    if out.mean.shape[0]:
+        share(p.category, lifted, factor, out.mean[k], out.units)
+    else:
+        add_shares(p.category, lifted, factor, out.units)
+    if rivals:
+        add_shares(p.rival_category, rival, factor, out.rival_units)
+
+
+@lean
 def add(values, total):
     """total += values."""
     for n in range(total.shape[0]):
@@ -304,18 +300,17 @@ def add(values, total):
             total[n, e] += values[n, e]
 
 
-@compiled
-def share_waiting(p, k, arrivals, multiplier, pool, total, later, factor, waiting):
+@lean
+def share_waiting(p, k, arrivals, multiplier, pool, total, work, waiting):
     """As `per_weight`, where a share of the customers waits."""
-    row = np.empty_like(arrivals[0])
     for c in range(arrivals.shape[0]):
         g = c * p.quality.shape[0] + k
-        segment_arrivals(arrivals[c], p.share[c, k], multiplier[g] if multiplier.shape[0] else row[:0], row)
-        patient = (p.strategic_share[k], p.patience[k], row, pool[g], total[c], later[c])
-        per_weight_waiting(*patient, factor[c], waiting[g])
+        segment_arrivals(arrivals[c], p.share[c, k], multiplier[g : g + 1], work.row)
+        patient = (p.strategic_share[k], p.patience[k], work.row, pool[g], total[c], work.later[c])
+        per_weight_waiting(*patient, work.factor[c], waiting[g])
 
 
-@compiled
+@lean
 def choose_cheapest(p, now, out):
     """The lowest price of each category takes all of a segment who can pay it; equal lowest prices share them."""
     price, available, paid, promoted, rival_price = now.price, now.available, now.paid, now.promoted, now.rival_price
@@ -346,7 +341,7 @@ def choose_cheapest(p, now, out):
                         rival_units[r, e] += customers * min(max(u, 0.0), 1.0)
 
 
-@compiled
+@lean
 def cheapest_offer(p, c, e, prices, available, rival_price):
     """The lowest price of a category in one market, and how many ask it."""
     lowest, sellers = math.inf, 0
@@ -359,7 +354,7 @@ def cheapest_offer(p, c, e, prices, available, rival_price):
     return lowest, sellers
 
 
-@compiled
+@lean
 def _lower(price, lowest, sellers):
     """The lowest price so far and how many ask it."""
     if price < lowest:

@@ -6,14 +6,14 @@ import math
 
 import numpy as np
 
-from .fastmath import compiled, exponential, inlined, logarithm, merged
+from .fastmath import compiled, exponential, inlined, lean, logarithm, merged
 from .random import BLOCK, STRIDE, empty_block, fill_block
 
 _ZERO, _ONE, _FOUR, _FIVE, _TWELVE = np.float32(0), np.float32(1), np.float32(4), np.float32(5), np.float32(12)
 _BLOCK_LIMIT, _NEGLIGIBLE, _MOST_TERMS = np.float32(64.0), np.float32(1e-7), 2000
 
 
-@compiled
+@lean
 def few_sales(chances, share, stock, out):
     """E[min(demand, stock)] where each of few customers, (H, N, E), buys at most one unit; share: (N,) that counts."""
     for n in range(out.shape[0]):

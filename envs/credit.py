@@ -18,20 +18,19 @@ _ZERO = np.float32(0)
 
 
 @compiled
-def charge_products(plan, now, choice, credit_price, runner_up, next_promoted, charge):
+def charge_products(p, money, profit, now, choice, credit_price, runner_up, next_promoted, charge):
     """Add to the (N, E) currency to take off each product's own money.
 
-    credit_price: (N,) list price of the counterfactual, without discount or promotion. runner_up: (K, E), who gets the
+    p, money: the parameters of the choice and of the money; profit: whether profit is the objective. credit_price: (N,) list price of the counterfactual, without discount or promotion. runner_up: (K, E), who gets the
     slot in the counterfactual, or (0, E). next_promoted: (E,), who gets a promotion in the counterfactual, -1 for none, or
     (0,).
     """
-    p = plan.choice
     # Elsewhere a category has one product, nobody to take from; `cheapest` has no closed form and goes without.
     if p.family != MNL:
         return
     base, margin = np.empty_like(now.price), np.empty_like(now.price)
     felt, effect = np.empty_like(now.price), np.empty_like(now.price)
-    customers, row = np.empty_like(choice.arrivals), np.empty_like(choice.arrivals[0])
+    customers = np.empty_like(choice.arrivals)
     for n in range(felt.shape[0]):
         felt[n] = credit_price[n]
     product_season(p.category, p.quality_path, now.period, choice.season, effect)
@@ -42,14 +41,13 @@ def charge_products(plan, now, choice, credit_price, runner_up, next_promoted, c
         weight, lifted, total = choice.weight[k], choice.lifted[k], choice.total[k]
         for c in range(customers.shape[0]):
             g = c * p.quality.shape[0] + k
-            multiplier = now.multiplier[g] if now.multiplier.shape[0] else row[:0]
-            segment_arrivals(choice.arrivals[c], p.share[c, k], multiplier, customers[c])
+            segment_arrivals(choice.arrivals[c], p.share[c, k], now.multiplier[g : g + 1], customers[c])
         logit_weights(p.quality[k], p.sensitivity[k], felt, effect, now.available, base)
         if now.shown.shape[0]:
             lift_shown(p.lift[k], now.shown[k], base, base)
         for n in range(felt.shape[0]):
             # Only where profit counts are there costs.
-            cost = plan.money.unit_cost[n] if plan.sections.profit else _ZERO
+            cost = money.unit_cost[n] if profit else _ZERO
             for e in range(felt.shape[1]):
                 margin[n, e] = (now.paid[k, n, e] if now.paid.shape[0] else now.price[n, e]) - cost
         if now.shown.shape[0]:
@@ -61,8 +59,8 @@ def charge_products(plan, now, choice, credit_price, runner_up, next_promoted, c
             charge_promotions(
                 p.category, lift, now.promoted, next_promoted, lifted, margin, customers, total, worth, charge
             )
-    if next_promoted.size and plan.sections.profit:
-        spare_promotion_cost(plan.money.promotion_cost, now.promoted, next_promoted, charge)
+    if next_promoted.size and profit:
+        spare_promotion_cost(money.promotion_cost, now.promoted, next_promoted, charge)
 
 
 @compiled

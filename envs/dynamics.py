@@ -17,18 +17,29 @@ from ..scenarios import MarketSpec
 from ..scenarios.families import family_function
 from .advancing import open_context
 from .choice import mean_demand
-from .period import finish_period, half_share, open_period, part_of, parts_of, results_of, run_period
+from .expecting import expected_money
+from .period import (
+    finish_period,
+    half_share,
+    open_period,
+    part_of,
+    parts_of,
+    results_of,
+    room_for_period,
+    run_period,
+    together,
+)
 from .plan import Constants, Plan
 from .random import period_keys
 from .state import (
-    FLOW_ROWS,
     LIST_PRICE,
-    MONEY_ROWS,
     ON_HAND,
+    ORDERED,
     PERIOD,
     PIPELINE,
     REFERENCE_PRICE,
     REGIME,
+    Expected,
     Floats,
     MarketState,
     Outcome,
@@ -76,8 +87,7 @@ class Dynamics:
         self.plan = Plan(constants)
         self._family = family_function(spec.demand.family)
         sections, products = constants.sections, spec.sizes["N"]
-        self._flows = FLOW_ROWS if constants.stock.flows else 0
-        self._rows = 1 + MONEY_ROWS + self._flows + sections.personal + sections.promotions
+        self._table = sections.table
         self._shape, self._offers = (products, num_markets), (2, spec.sizes["R"], num_markets)
         self._slots = (2, spec.sizes["K"] if sections.slots else 0, num_markets)
         self._rival_cost = constants.rivals.cost[:, None]
@@ -121,9 +131,8 @@ class Dynamics:
     def step(self, state: MarketState, now: Decision) -> tuple[MarketState, Outcome]:
         """One period under a proposed action."""
         clock, lanes, context = state.clock.copy(), state.lanes.copy(), state.context.copy()
-        credited = now.credit_price.size > 0
-        table = np.empty((self._rows + credited, *self._shape), np.float32)
-        trail, slots = np.zeros(self._shape, np.uint16), np.empty(self._slots, np.int64)
+        table = np.empty((self._table.promoted + (now.credit_price.size > 0), *self._shape), np.float32)
+        trail, slots = np.empty(self._shape, np.uint16), np.empty(self._slots, np.int64)
         offers = np.empty(self._offers, np.float32)
         moving, results = (clock, lanes, context), (table, trail, slots, offers)
         if self._family is None:
@@ -131,23 +140,33 @@ class Dynamics:
             run_period(self.plan, self.seed, *moving, *given, *results)
         else:
             self._run_with_family(moving, now, results)
-        return MarketState(clock, lanes, context, self.layout), self._outcome(now, table, trail, slots, offers)
+        outcome = self._outcome(now, state.clock[PERIOD], *results)
+        return MarketState(clock, lanes, context, self.layout), outcome
 
     def _outcome(
-        self, now: Decision, table: Floats, trail: NDArray[np.uint16], slots: NDArray[np.int64], offers: Floats
+        self,
+        now: Decision,
+        period: NDArray[np.int64],
+        table: Floats,
+        trail: NDArray[np.uint16],
+        slots: NDArray[np.int64],
+        offers: Floats,
     ) -> Outcome:
-        flows = 1 + MONEY_ROWS
-        segments = flows + self._flows
-        personal, promotions = self.constants.sections.personal, self.constants.sections.promotions
-        last = segments + personal
+        money, flows, segments, paid, chances, promoted = self._table
+        moved, charged, none = table[money + 2 : flows], table[segments:paid], table[0, :0]
+        promotions = table[chances] if promoted > chances else none
+        price, ordered = charged[1] if len(charged) else table[0], moved[ORDERED] if len(moved) else none
+        goods = (price, table[money], table[money + 1], table[paid:chances])
         return Outcome(
             price=table[0],
-            money=table[1:flows],
-            flows=table[flows:segments],
+            money=table[1:money],
+            flows=moved,
+            charged=charged,
+            expectation=Expected(expected_money, self.plan, period, *goods, ordered, promotions),
             taken=table[-1] if now.credit_price.size else None,
             slots=slots[0],
-            promotions=table[last] if promotions else table[0, :0],
-            by_segment=table[segments:last],
+            promotions=promotions,
+            by_segment=table[flows:segments],
             rules=trail,
             stated=now.propensity,
             rivals=(offers[0], offers[1], self._rival_cost),
@@ -157,9 +176,16 @@ class Dynamics:
         """As `run_period`, asking an extension's demand family in between."""
         clock, lanes, context = moving
         plan, keys, period = self.constants, period_keys(self.seed, clock), clock[PERIOD].copy()
-        shared, out = shared_rows(plan.sections, context), results_of(plan, *results)
-        parts = parts_of(now.asked, now.counts)
-        opening = open_period(plan, lanes, clock[REGIME], period, shared, parts, now.rival_price, out)
+        shared, out = shared_rows(plan.sections, context), results_of(plan.sections, *results)
+        parts, detail = parts_of(now.asked, now.counts), now.credit_price.size > 0
+        room = room_for_period(plan, self.num_markets, parts.score, parts.promotion, detail)
+        opening = open_period(plan, lanes, clock[REGIME], period, shared, parts, now.rival_price, room, out)
         prices, scale = (opening.rival_price, out.rival_price), half_share(plan)
-        choices = tuple(mean_demand(plan.choice, part_of(opening, price, scale), self._family) for price in prices)
-        finish_period(plan, keys, clock, lanes, shared, opening, choices, now.credit_price, parts.promotion, out)
+        first, second = (
+            mean_demand(plan.choice, part_of(opening, price, shared.waiting, scale), self._family) for price in prices
+        )
+        room = room._replace(first=first, second=second, whole=first)
+        if plan.rivals.within:
+            together(first, second, second)
+            room = room._replace(whole=second)
+        finish_period(plan, keys, clock, lanes, shared, opening, now.credit_price, parts.promotion, room, out)

@@ -16,13 +16,17 @@ from numba.extending import intrinsic, overload
 from ..pricing import elementwise
 from . import compiling  # noqa: F401  it says when what is below takes its time
 
-# Division by zero as in numpy: Python's check would keep loops from SIMD.
-compiled = njit(cache=True, error_model="numpy")
+# Division by zero as in numpy: Python's check would keep loops from SIMD. Whether functions count references they would
+# have from who calls them first, so each says it.
+compiled = njit(cache=True, error_model="numpy", _nrt=True)
+# For functions that neither make nor return arrays. Elsewhere every slice counts who holds it, by an atomic operation: a
+# tenth of a period.
+lean = njit(cache=True, error_model="numpy", _nrt=False)
 # For small functions, and for large ones with one caller: LLVM goes over a compiled function again in each of its callers.
-inlined = njit(cache=True, error_model="numpy", inline="always")
+inlined = njit(cache=True, error_model="numpy", inline="always", _nrt=True)
 # For loops over the caller's scratch: where they stand in the function that makes it, the compiler knows that it does not
 # overlap with anything, which takes out its checks and keeps lanes in registers.
-merged = njit(cache=True, error_model="numpy", forceinline=True)
+merged = njit(cache=True, error_model="numpy", forceinline=True, _nrt=False)
 
 _LOG2E = np.float32(1.44269504)
 _LN2_HIGH, _LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
@@ -63,6 +67,41 @@ def _fused(typing_context, x, y, z):
         return builder.fma(*arguments)
 
     return x(x, y, z), generate
+
+
+@intrinsic
+def turn(typing_context, source, start, step, target, place, stride):
+    """Copy a square of four by four float32 numbers with rows and columns exchanged, in registers.
+
+    source, target: contiguous arrays, whose bounds nobody checks. The square's rows lie at start, start + step, …; its columns
+    go to place, place + stride, …, numbers counted from the arrays' first.
+    """
+    four = ir.VectorType(ir.FloatType(), 4)
+
+    def generate(context, builder, signature, arguments):
+        def row(array, first, apart, i):
+            kind, value = signature.args[array], arguments[array]
+            data = context.make_array(kind)(context, builder, value).data
+            offset = builder.add(arguments[first], builder.mul(arguments[apart], arguments[apart].type(i)))
+            return builder.bitcast(builder.gep(data, [offset]), four.as_pointer())
+
+        def mixed(left, right, *order):
+            return builder.shuffle_vector(left, right, ir.Constant(ir.VectorType(ir.IntType(32), 4), order))
+
+        rows = []
+        for i in range(4):
+            rows.append(builder.load(row(0, 1, 2, i)))
+            rows[-1].align = 4
+        low = [mixed(rows[0], rows[1], 0, 4, 1, 5), mixed(rows[2], rows[3], 0, 4, 1, 5)]
+        high = [mixed(rows[0], rows[1], 2, 6, 3, 7), mixed(rows[2], rows[3], 2, 6, 3, 7)]
+        for i, (halves, order) in enumerate(((low, (0, 1, 4, 5)), (low, (2, 3, 6, 7)), (high, (0, 1, 4, 5)), (high, (2, 3, 6, 7)))):
+            builder.store(mixed(*halves, *order), row(3, 4, 5, i)).align = 4
+        return context.get_dummy_value()
+
+    floats = [isinstance(array, types.Array) and array.dtype == types.float32 for array in (source, target)]
+    if not all(floats) or not (source.layout == target.layout == "C"):
+        raise TypingError(f"turn takes contiguous arrays of float32; got {source} and {target}; copy them first")
+    return types.void(source, types.intp, types.intp, target, types.intp, types.intp), generate
 
 
 def multiply_add(x, y, z):

@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from ..pricing import FEATURE_LIMIT, MOVING_FEATURES
 from ..pricing.features import FeatureConstants, log_competitor, log_cover, log_surprise, log_units
 from ..pricing.layout import ActionLayout, price_multiplier
-from .choosing import add
-from .fastmath import compiled, inlined, logarithm
+from .fastmath import compiled, inlined, logarithm, merged, turn
 from .guarding import changes
-from .random import BLOCK, empty_block, fill_block
+from .random import BLOCK, add_block, empty_block, fill_block
 from .state import LAST_UNITS, LIST_PRICE, ON_HAND, PERIOD, PIPELINE, REFERENCE_PRICE, REGIME, shared_rows
 
 for _formula in (price_multiplier, log_units, log_competitor, log_cover, log_surprise):
@@ -74,7 +73,7 @@ def decode(raw, counts, base_price, scales, max_order, out):
 
 
 class FeatureTables(NamedTuple):
-    """`FeatureConstants` as the loops want them."""
+    """`FeatureConstants` as the loops want them; share: (C,) one over the number of products of a category."""
 
     time: NDArray[np.float32]
     log_season: NDArray[np.float32]
@@ -85,32 +84,53 @@ class FeatureTables(NamedTuple):
     log_regular: NDArray[np.float32]
     category: NDArray[np.int64]
     fixed: NDArray[np.float32]
+    share: NDArray[np.float32]
 
     @classmethod
     def of(cls, constants: FeatureConstants) -> FeatureTables:
         """From those of a catalogue."""
-        return cls(*(getattr(constants, name) for name in cls._fields))
+        share = (1 / constants.member.sum(axis=0)).astype(np.float32)
+        return cls(*(getattr(constants, name) for name in cls._fields[:-1]), share)
 
 
 @compiled
 def observe(plan, clock, lanes, context, fixed):
-    """`product_features` of the present state: (E, N, F). fixed: with the columns that never change."""
-    tables, sight, markets = plan.sight.tables, plan.sight, clock.shape[1]
+    """`product_features` of the present state: (E, N, F). fixed: with the columns that never change.
+
+    In blocks of markets: a product's columns are worked out as rows, with the markets side by side, and then turned.
+    """
+    tables, sight, (products, markets) = plan.sight.tables, plan.sight, lanes.shape[1:]
     shared = shared_rows(plan.sections, context)
     loyalty = shared.loyalty if sight.loyal else shared.loyalty[:0]
-    competitor = lowest_offers(plan.rivals.product, shared.rival_price, lanes.shape[1])
+    competitor = lowest_offers(plan.rivals.product, shared.rival_price, products)
     moving = _MOVING + int(sight.rivals) + sight.regimes + loyalty.shape[0] + int(sight.window > 0)
-    out = np.empty((markets, lanes.shape[1], moving + (tables.fixed.shape[1] if fixed else 0)), np.float32)
-    observe_moving(clock[PERIOD], lanes, tables, out)
-    if moving > _MOVING:
-        observe_market(lanes[LIST_PRICE], competitor, clock[REGIME], sight.regimes, loyalty, out)
-    if sight.window:
-        observe_changes(lanes[LIST_PRICE], shared.past, sight.window, out, moving - 1)
-    if fixed:
-        for n in range(lanes.shape[1]):
-            for i in range(tables.fixed.shape[1]):
-                for e in range(markets):
-                    out[e, n, moving + i] = tables.fixed[n, i]
+    out = np.empty((markets, products, moving + (tables.fixed.shape[1] if fixed else 0)), np.float32)
+    rows, price, spare = np.empty((out.shape[2], BLOCK), np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
+    log_price, mean = np.empty((products, BLOCK), np.float32), np.empty((tables.share.size, BLOCK), np.float32)
+    period, common, same = clock[PERIOD], _MOVING + int(sight.rivals), True
+    for e in range(markets):
+        same &= period[e] == period[0]
+    for first in range(0, markets, BLOCK):
+        count = min(BLOCK, markets - first)
+        _compare_to_regular(lanes[LIST_PRICE], tables, first, price, log_price, mean)
+        _look_up(tables.time, 0, period, first, count, same, rows[0])
+        _look_up(tables.time, 1, period, first, count, same, rows[1])
+        _observe_market(clock[REGIME], sight.regimes, loyalty, first, count, rows[common:moving])
+        for n in range(products):
+            fill_block(lanes[LIST_PRICE], n, first, price)
+            _observe_prices(lanes[REFERENCE_PRICE], tables.category[n], n, first, price, log_price, mean, spare, rows)
+            _observe_stock(lanes, tables, n, period, first, count, same, spare, rows)
+            if sight.rivals:
+                fill_block(competitor, n, first, spare)
+                for j in range(BLOCK):
+                    rows[_MOVING, j] = log_competitor(spare[j], price[j])
+            if sight.window:
+                for j in range(count):
+                    changed = changes(lanes[LIST_PRICE], shared.past, sight.window, n, first + j)
+                    rows[moving - 1, j] = np.float32(changed) / np.float32(sight.window - 1)
+            for i in range(moving, out.shape[2]):
+                rows[i] = tables.fixed[n, i - moving]
+            turn_rows(rows, first, count, n, out)
     return out
 
 
@@ -125,52 +145,72 @@ def lowest_offers(product, price, products):
     return lowest
 
 
-@compiled
-def observe_moving(period, lanes, tables, out):
-    """Fill the columns of `MOVING_FEATURES`."""
-    products, markets = lanes.shape[1:]
-    time, log_season, log_outlook, log_ahead, log_now, log_before, log_regular, category, _ = tables
-    planes = np.empty((6, products, markets), lanes.dtype)
-    same = True
-    for e in range(markets):
-        same &= period[e] == period[0]
-    compare_to_regular(lanes[LIST_PRICE], log_regular, planes[0])
-    compare_to_reference(lanes[REFERENCE_PRICE], lanes[LIST_PRICE], planes[1])
-    average_by_category(planes[0], category, planes[2])
-    position = lanes[ON_HAND].copy()
+@merged
+def _look_up(table, column, period, first, count, same, row):
+    """Each market's entry of a column of a table by period."""
+    if same:
+        row[:] = table[period[0], column]
+    else:
+        for j in range(count):
+            row[j] = table[period[first + j], column]
+
+
+@merged
+def _compare_to_regular(list_price, tables, first, price, log_price, mean):
+    """The logs of the price over the regular price, (N, BLOCK), and their means by category, (C, BLOCK)."""
+    mean[:] = _ZERO
+    for n in range(log_price.shape[0]):
+        c, log_regular = tables.category[n], tables.log_regular[n]
+        fill_block(list_price, n, first, price)
+        for j in range(BLOCK):
+            log_price[n, j] = logarithm(price[j]) - log_regular
+            mean[c, j] += log_price[n, j]
+    for c in range(mean.shape[0]):
+        for j in range(BLOCK):
+            mean[c, j] *= tables.share[c]
+
+
+@merged
+def _observe_prices(reference, category, n, first, price, log_price, mean, spare, rows):
+    """The columns of prices."""
+    fill_block(reference, n, first, spare)
+    for j in range(BLOCK):
+        rows[2, j] = within_limit(log_price[n, j])
+        rows[3, j] = within_limit(logarithm(spare[j] / price[j]))
+        rows[4, j] = within_limit(mean[category, j])
+
+
+@merged
+def _observe_stock(lanes, tables, n, period, first, count, same, spare, rows):
+    """The columns of stock, season and sales."""
+    for table, row in ((tables.log_ahead, 5), (tables.log_now, 6), (tables.log_season, 7), (tables.log_outlook, 8)):
+        _look_up(table, n, period, first, count, same, rows[row])
+    _look_up(tables.log_before, n, period, first, count, same, rows[9])
+    fill_block(lanes[ON_HAND], n, first, spare)
+    for j in range(BLOCK):
+        rows[5, j] = log_cover(log_units(spare[j]), rows[5, j])
     for place in range(PIPELINE, lanes.shape[0]):
-        add(lanes[place], position)
-    cover(lanes[ON_HAND], log_ahead, period, same, planes[3])
-    cover(position, log_now, period, same, planes[4])
-    surprise(lanes[LAST_UNITS], log_before, time, period, planes[5])
-    # In blocks of markets, so that rows half written stay in the nearest cache.
-    for first in range(0, markets, BLOCK):
-        last = min(first + BLOCK, markets)
-        for n in range(products):
-            if same:
-                t = period[0]
-                left, log_left, season, outlook = time[t, 0], time[t, 1], log_season[t, n], log_outlook[t, n]
-                for e in range(first, last):
-                    write_row(left, log_left, season, outlook, planes, n, e, out)
-            else:
-                for e in range(first, last):
-                    t = period[e]
-                    write_row(time[t, 0], time[t, 1], log_season[t, n], log_outlook[t, n], planes, n, e, out)
+        add_block(lanes[place], n, first, spare)
+    for j in range(BLOCK):
+        rows[6, j] = log_cover(log_units(spare[j]), rows[6, j])
+    fill_block(lanes[LAST_UNITS], n, first, spare)
+    for j in range(BLOCK):
+        spare[j] = within_limit(log_units(spare[j]) - rows[9, j])
+    # Nothing has sold before the first period.
+    _look_up(tables.time, 2, period, first, count, same, rows[9])
+    for j in range(BLOCK):
+        rows[9, j] = log_surprise(spare[j], _ZERO, rows[9, j])
 
 
-@inlined
-def write_row(left, log_left, season, outlook, planes, n, e, out):
-    """The columns of `MOVING_FEATURES` of one product of one market."""
-    out[e, n, 0] = left
-    out[e, n, 1] = log_left
-    out[e, n, 2] = within_limit(planes[0, n, e])
-    out[e, n, 3] = planes[1, n, e]
-    out[e, n, 4] = within_limit(planes[2, n, e])
-    out[e, n, 5] = planes[3, n, e]
-    out[e, n, 6] = planes[4, n, e]
-    out[e, n, 7] = season
-    out[e, n, 8] = outlook
-    out[e, n, 9] = planes[5, n, e]
+@merged
+def _observe_market(regime, regimes, loyalty, first, count, rows):
+    """The columns that all products of a market share: its regime, and the loyalty of its segments."""
+    for z in range(regimes):
+        for j in range(count):
+            rows[z, j] = _ONE if regime[first + j] == z else _ZERO
+    for k in range(loyalty.shape[0]):
+        for j in range(count):
+            rows[regimes + k, j] = logarithm(loyalty[k, first + j])
 
 
 @inlined
@@ -179,93 +219,17 @@ def within_limit(x):
     return min(max(x, -_LIMIT), _LIMIT)
 
 
-@compiled
-def compare_to_regular(price, log_regular, out):
-    """The column `log_price`, not yet cut to the limit."""
-    for n in range(out.shape[0]):
-        for e in range(out.shape[1]):
-            out[n, e] = logarithm(price[n, e]) - log_regular[n]
-
-
-@compiled
-def compare_to_reference(reference, price, out):
-    """The column `log_reference`."""
-    for n in range(out.shape[0]):
-        for e in range(out.shape[1]):
-            out[n, e] = within_limit(logarithm(reference[n, e] / price[n, e]))
-
-
-@compiled
-def average_by_category(log_price, category, out):
-    """The column `log_category_price`, not yet cut to the limit."""
-    products, markets = out.shape
-    total, count = np.zeros((category.max() + 1, markets), out.dtype), np.zeros(category.max() + 1, out.dtype)
-    for n in range(products):
-        c = category[n]
-        count[c] += _ONE
-        for e in range(markets):
-            total[c, e] += log_price[n, e]
-    for n in range(products):
-        c = category[n]
-        share = _ONE / count[c]
-        for e in range(markets):
-            out[n, e] = total[c, e] * share
-
-
-@compiled
-def cover(units, log_forecast, period, same, out):
-    """A column of stock against the forecast, a (T + 1, N) table."""
-    for n in range(out.shape[0]):
-        if same:
-            wanted = log_forecast[period[0], n]
-            for e in range(out.shape[1]):
-                out[n, e] = log_cover(log_units(units[n, e]), wanted)
-        else:
-            for e in range(out.shape[1]):
-                out[n, e] = log_cover(log_units(units[n, e]), log_forecast[period[e], n])
-
-
-@compiled
-def surprise(last, log_before, time, period, out):
-    """The column `log_surprise`."""
-    for n in range(out.shape[0]):
-        for e in range(out.shape[1]):
-            out[n, e] = log_units(last[n, e])
-        for e in range(out.shape[1]):
-            t = period[e]
-            out[n, e] = within_limit(log_surprise(out[n, e], log_before[t, n], time[t, 2]))
-
-
-@compiled
-def observe_market(price, competitor, regime, regimes, loyalty, out):
-    """Fill the columns of `MARKET_FEATURES` behind the moving ones."""
-    products, markets = price.shape
-    rows = np.empty((int(competitor.shape[0] > 0) + regimes + loyalty.shape[0], markets), price.dtype)
-    common = rows[int(competitor.shape[0] > 0) :]
-    for z in range(regimes):
-        for e in range(markets):
-            common[z, e] = _ONE if regime[e] == z else _ZERO
-    for k in range(loyalty.shape[0]):
-        for e in range(markets):
-            common[regimes + k, e] = logarithm(loyalty[k, e])
-    for n in range(products):
-        if competitor.shape[0]:
-            compare_prices(competitor[n], price[n], rows[0])
-        for i in range(rows.shape[0]):
-            for e in range(markets):
-                out[e, n, _MOVING + i] = rows[i, e]
-
-
-@compiled
-def observe_changes(price, past, window, out, column):
-    """Fill the column `recent_changes`."""
-    for n in range(price.shape[0]):
-        for e in range(price.shape[1]):
-            out[e, n, column] = np.float32(changes(price, past, window, n, e)) / np.float32(window - 1)
-
-
-@compiled
-def compare_prices(competitor, price, out):
-    """The column of the lowest rival price."""
-    for e in range(price.size):
-        out[e] = log_competitor(competitor[e], price[e])
+@merged
+def turn_rows(rows, first, count, n, out):
+    """Write rows, (F, BLOCK), as one product's features of `count` markets; out: (E, N, F), F at least 4."""
+    columns, stride = out.shape[2], out.shape[1] * out.shape[2]
+    flat, whole = out.reshape(-1), count - count % 4
+    for j in range(0, whole, 4):
+        here = (first + j) * stride + n * columns
+        for i in range(0, columns - 3, 4):
+            turn(rows, i * BLOCK + j, BLOCK, flat, here + i, stride)
+        # The last four once more, where they do not come out even.
+        turn(rows, (columns - 4) * BLOCK + j, BLOCK, flat, here + columns - 4, stride)
+    for j in range(whole, count):
+        for i in range(columns):
+            out[first + j, n, i] = rows[i, j]

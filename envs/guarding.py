@@ -21,7 +21,7 @@ from ..pricing.price_rules import (
     price_steps,
     under_held,
 )
-from .fastmath import compiled
+from .fastmath import compiled, lean
 
 for _formula in (
     grids.ranked_price,
@@ -45,34 +45,48 @@ _DISCOUNTS = tuple(np.int32(BITS[rule]) for rule in DISCOUNT_RULES)
 _FROZEN, _USED_UP, _LINE = (BITS[rule] for rule in ("frozen", "max_changes", "line_order"))
 
 
-@compiled
+@lean
 def guard_prices(proposed, in_force, past, rules, price, trail):
     """Allowed prices, and which rules changed them."""
-    grid, steps, tick, change, margin_low, advertised_low = rules.steps
+    if rules.frozen.size or rules.most_changes > 0 or rules.line.size:
+        _guard_together(proposed, in_force, past, rules, price, trail)
+    else:
+        _guard_apart(proposed, in_force, rules, price, trail)
+
+
+@compiled
+def _guard_together(proposed, in_force, past, rules, price, trail):
+    """As `guard_prices`, where prices may be held in force or depend on one another."""
     holding = rules.frozen.size > 0 or rules.most_changes > 0
-    asked = proposed
-    held = np.zeros((price.shape[0] if holding or rules.line.size else 0, price.shape[1]), np.bool_)
+    asked, held = proposed, np.zeros(price.shape, np.bool_)
     if holding:
         asked = np.empty_like(price)
         hold(proposed, in_force, past, rules, asked, held)
-    for n in range(price.shape[0]):
-        bounds = (rules.low[n], rules.high[n], margin_low[n], advertised_low[n])
-        # Named kinds, not a variable: the loop without a grid then has no branch and goes by SIMD.
-        if grid == LADDER:
-            _guard_row(LADDER, steps, tick, change, bounds, asked[n], in_force[n], price[n], trail[n])
-        elif grid == TICK:
-            _guard_row(TICK, steps, tick, change, bounds, asked[n], in_force[n], price[n], trail[n])
-        elif grid == ENDINGS:
-            _guard_row(ENDINGS, steps, tick, change, bounds, asked[n], in_force[n], price[n], trail[n])
-        else:
-            _guard_row(NO_GRID, steps, tick, change, bounds, asked[n], in_force[n], price[n], trail[n])
+    _guard_apart(asked, in_force, rules, price, trail)
     if holding:
         note_held(proposed, in_force, rules, held, trail)
     if rules.line.size:
         order_lines(rules, held, price, trail)
 
 
-@compiled
+@lean
+def _guard_apart(proposed, in_force, rules, price, trail):
+    """As `guard_prices`, each product by itself."""
+    grid, steps, tick, change, margin_low, advertised_low = rules.steps
+    for n in range(price.shape[0]):
+        bounds = (rules.low[n], rules.high[n], margin_low[n], advertised_low[n])
+        # Named kinds, not a variable: the loop without a grid then has no branch and goes by SIMD.
+        if grid == LADDER:
+            _guard_row(LADDER, steps, tick, change, bounds, proposed[n], in_force[n], price[n], trail[n])
+        elif grid == TICK:
+            _guard_row(TICK, steps, tick, change, bounds, proposed[n], in_force[n], price[n], trail[n])
+        elif grid == ENDINGS:
+            _guard_row(ENDINGS, steps, tick, change, bounds, proposed[n], in_force[n], price[n], trail[n])
+        else:
+            _guard_row(NO_GRID, steps, tick, change, bounds, proposed[n], in_force[n], price[n], trail[n])
+
+
+@lean
 def _guard_row(grid, steps, tick, change, bounds, proposed, in_force, price, trail):
     """One product's prices, (E,)."""
     low, high, margin_low, advertised_low = bounds
@@ -91,7 +105,7 @@ def _guard_row(grid, steps, tick, change, bounds, proposed, in_force, price, tra
         trail[e] = bits
 
 
-@compiled
+@lean
 def hold(proposed, in_force, past, rules, asked, held):
     """Which prices are held in force, and what is asked for once they are."""
     products, markets = proposed.shape
@@ -103,7 +117,7 @@ def hold(proposed, in_force, past, rules, asked, held):
             asked[n, e] = in_force[n, e] if held[n, e] else proposed[n, e]
 
 
-@compiled
+@lean
 def changes(in_force, past, window, n, e):
     """How often a price changed in the window's periods before the present one."""
     count, later = 0, in_force[n, e]
@@ -114,7 +128,7 @@ def changes(in_force, past, window, n, e):
     return count
 
 
-@compiled
+@lean
 def note_held(proposed, in_force, rules, held, trail):
     """Add the rules that held a price to the trail."""
     for n in range(proposed.shape[0]):
@@ -166,10 +180,10 @@ def guard_discounts(proposed, price, rules, allowed, trail):
                 allowed[k, n, e] = final
 
 
-@compiled
+@lean
 def remember(price, past):
     """Move the past prices on by a period, whose price was this one."""
-    products = price.shape[0]
-    for row in range(past.shape[0] - 1, products - 1, -1):
-        past[row] = past[row - products]
-    past[:products] = price
+    products, markets = price.shape
+    for row in range(past.shape[0] - 1, -1, -1):
+        for e in range(markets):
+            past[row, e] = past[row - products, e] if row >= products else price[row, e]

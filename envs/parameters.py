@@ -85,10 +85,11 @@ class ChoiceParameters(NamedTuple):
 class MoneyParameters(NamedTuple):
     """What a period costs and earns, and what happens to units; all (N,) float32.
 
-    unit_cost; sold_cost, ordered_cost: the same, where it is due when sold or when ordered. The others are as in the spec.
+    dispersed: whether any demand is a gamma mixture. unit_cost; sold_cost, ordered_cost: the same, where it is due when sold or when ordered. The others are as in the spec.
     """
 
     backlog: bool
+    dispersed: bool
     unit_cost: NDArray
     sold_cost: NDArray
     ordered_cost: NDArray
@@ -126,4 +127,5 @@ class MoneyParameters(NamedTuple):
             "opening_units": np.floor(stock.initial_units),
         }
         arrays = {name: np.array(value, dtype=np.float32) for name, value in values.items()}
-        return cls(backlog=stock.shortage == "backlog", **arrays)
+        dispersed = bool(spec.arrivals.overdispersion.any())
+        return cls(backlog=stock.shortage == "backlog", dispersed=dispersed, **arrays)

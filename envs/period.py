@@ -12,24 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import advancing, rules, selling, stocking
-from .choice import Choice, Situation, room_for_choice
+from .choice import Choice, ChoiceWork, Situation, room_for_choice, room_to_choose
 from .choosing import choose
 from .credit import charge_products
-from .fastmath import compiled, inlined
+from .fastmath import compiled, inlined, lean
 from .guarding import guard_discounts, guard_prices, remember
+from .plan import Constants
 from .random import period_keys, poisson_lanes
 from .slots import choose_promoted, choose_shown, next_to_promote
 from .state import (
-    FLOW_ROWS,
     LIST_PRICE,
     LOST,
-    MONEY_ROWS,
     ON_HAND,
     ORDERED,
     PERIOD,
     RECEIVED,
     REFERENCE_PRICE,
     REGIME,
+    UNITS,
     Floats,
     shared_rows,
 )
@@ -48,16 +48,19 @@ class Parts(NamedTuple):
 
 
 class Results(NamedTuple):
-    """Where a period's results go: the rows of the table of an `Outcome`, in this order, and its other arrays.
+    """Where a period's results go: the rows of the table of an `Outcome`, see `TableLayout`, and its other arrays.
 
-    price: (N, E). money: (7, N, E). flows: (4 or 0, N, E). by_segment: (K or 0, N, E). promoted, taken: (N, E) or (0, E).
     trail: (N, E). shown, runner_up: (K, E) or (0, E). rival_price, rival_units: (R, E).
     """
 
     price: Floats
     money: Floats
+    stock: Floats
+    wanted: Floats
     flows: Floats
     by_segment: Floats
+    paid: Floats
+    chances: Floats
     promoted: Floats
     taken: Floats
     trail: NDArray[np.uint16]
@@ -67,7 +70,62 @@ class Results(NamedTuple):
     rival_units: Floats
 
 
+class Room(NamedTuple):
+    """What a period works in. by_price: (K, N, E) personal prices or (0, …). score: (K, N, E) of the recommender, or (0, …).
+    ready: (N, E) ones, or (0, E) where stock limits sales. multiplier: see `Situation`. first, second: the choice of each half, the
+    same where rivals do not answer within the period; whole: of both. demand: (N, E). ends: (E,) whether a selling season
+    ends, or (0,). displaced: (E,) see `charge_products`, or (0,). place: (E,).
+    """
+
+    by_price: Floats
+    score: Floats
+    ready: Floats
+    multiplier: Floats
+    first: Choice
+    second: Choice
+    whole: Choice
+    work: ChoiceWork
+    demand: Floats
+    ends: NDArray[np.bool_]
+    displaced: NDArray[np.int64]
+    place: Floats
+
+
 @compiled
+def room_for_period(constants, markets, score, promotion, detail):
+    """The `Room` of E markets. score, promotion: rows of the proposed action. detail: whether products are charged."""
+    choice, sections, shifts, stock = constants.choice, constants.sections, constants.shifts, constants.stock
+    segments, products = choice.quality.shape
+    rivals, waits = choice.rival_category.size, choice.strategic_share.size * choice.rate.shape[0]
+    price = np.empty((products, markets), choice.quality.dtype)
+    sizes = (price, rivals, waits)
+    first = room_for_choice(choice, *sizes, sections.slots, sections.by_segment, detail)
+    second, whole = first, first
+    if constants.rivals.within:
+        second = room_for_choice(choice, *sizes, sections.slots, sections.by_segment, detail)
+        whole = room_for_choice(choice, *sizes, False, sections.by_segment, False)
+    default = np.empty((segments if sections.slots and score.shape[0] == 0 else 0, products, markets), price.dtype)
+    for k in range(default.shape[0]):
+        for n in range(products):
+            default[k, n] = sections.default_score[k, n]
+    moves = shifts.loyal or shifts.shocked
+    return Room(
+        np.empty((sections.personal, products, markets), price.dtype),
+        default,
+        np.ones((products if constants.money.backlog else 0, markets), price.dtype),
+        np.empty((choice.share.size if moves else 0, markets), price.dtype),
+        first,
+        second,
+        whole,
+        room_to_choose(choice, *sizes),
+        price,
+        np.empty(markets if stock.season or stock.last else 0, np.bool_),
+        np.empty(markets if detail and sections.promotions and promotion.shape[0] else 0, np.int64),
+        np.empty(markets, price.dtype),
+    )
+
+
+@inlined
 def parts_of(asked, counts):
     """The parts of a decoded action, (A, N, E), with so many rows of discounts, scores, promotion and order."""
     discount = 1
@@ -77,59 +135,53 @@ def parts_of(asked, counts):
     return Parts(asked[0], asked[discount:score], asked[score:promotion], asked[promotion:order], asked[order:])
 
 
-@compiled
-def results_of(plan, table, trail, slots, offers):
+@inlined
+def results_of(sections, table, trail, slots, offers):
     """The parts of the arrays that a period fills."""
-    flows = 1 + MONEY_ROWS
-    segments = flows + (FLOW_ROWS if plan.stock.flows else 0)
-    last = segments + plan.sections.personal
-    promoted, taken = table[0, :0], table[0, :0]
-    if plan.sections.promotions:
-        promoted = table[last]
-        last += 1
-    if last < table.shape[0]:
-        taken = table[last]
-    parts = (table[0], table[1:flows], table[flows:segments], table[segments : segments + plan.sections.personal])
-    return Results(*parts, promoted, taken, trail, slots[0], slots[1], offers[0], offers[1])
+    money, flows, segments, paid, chances, promoted = sections.table
+    taken = table[promoted] if table.shape[0] > promoted else table[0, :0]
+    rows = (table[0], table[1:money], table[money], table[money + 1], table[money + 2 : flows], table[flows:segments])
+    few = (table[segments:paid], table[paid:chances], table[chances] if promoted > chances else table[0, :0], taken)
+    return Results(*rows, *few, trail, slots[0], slots[1], offers[0], offers[1])
 
 
 @inlined
-def open_period(plan, lanes, regime, period, shared, parts, given, out):
+def open_period(constants, lanes, regime, period, shared, parts, given, room, out):
     """What customers meet as the period opens: guarded prices, rivals' prices, orders, slots, promotions."""
-    sections, stock = plan.sections, plan.stock
-    old_price, paid = shared.rival_price, np.empty((sections.personal, *out.price.shape), np.float32)
-    guard_prices(parts.price, lanes[LIST_PRICE], shared.past, plan.rules, out.price, out.trail)
-    pay(plan.rules, parts.discount, out.price, paid, out.trail)
-    out.rival_price[:] = old_price
-    ours = out.price if plan.rivals.within else lanes[LIST_PRICE]
-    rules.price_offers(plan.rivals, given, ours, shared.rival_memory, out.rival_price)
+    sections, stock, rivals, shifts = constants.sections, constants.stock, constants.rivals, constants.shifts
+    guard_prices(parts.price, lanes[LIST_PRICE], shared.past, constants.rules, out.price, out.trail)
+    if room.by_price.shape[0] or parts.discount.shape[0]:
+        pay(constants.rules, parts.discount, out.price, room.by_price, out.trail)
+    copy(shared.rival_price, out.rival_price)
+    rules.price_offers(
+        rivals, given, out.price if rivals.within else lanes[LIST_PRICE], shared.rival_memory, out.rival_price
+    )
     out.flows[:] = _ZERO
     if stock.orders:
-        order(stock, parts.order, period, lanes, out.flows)
-    available = lanes[ON_HAND]
-    if plan.money.backlog:
-        available = np.ones_like(available)
+        order(stock, parts.order, period, lanes, out.flows, room.place)
+    copy(lanes[ON_HAND], out.stock)
+    available = room.ready if constants.money.backlog else out.stock
     if sections.slots:
-        score = parts.score
-        if score.shape[0] == 0:
-            score = spread(sections.default_score, available.shape[1])
+        score = parts.score if parts.score.shape[0] else room.score
         choose_shown(score, sections.candidates, available, out.shown, out.runner_up)
     if sections.promotions:
         if parts.promotion.shape[0]:
             choose_promoted(parts.promotion[0], sections.most, out.promoted)
         else:
             out.promoted[:] = _ZERO
+    segments = constants.choice.quality.shape[0]
+    advancing.arrival_multiplier(shifts, segments, shared.loyalty, shared.shock, room.multiplier)
     return Situation(
         period,
         regime,
         out.price,
         lanes[REFERENCE_PRICE],
         available,
-        paid,
+        room.by_price,
         out.shown,
         out.promoted,
-        old_price if plan.rivals.within else out.rival_price,
-        advancing.arrival_multiplier(plan.shifts, plan.choice.share.shape, shared.loyalty, shared.shock),
+        shared.rival_price if rivals.within else out.rival_price,
+        room.multiplier,
         shared.waiting,
         _ONE,
     )
@@ -138,78 +190,72 @@ def open_period(plan, lanes, regime, period, shared, parts, given, out):
 @compiled
 def pay(rules, discount, price, paid, trail):
     """Personal prices, (K, N, E), and the trail of the rules for discounts."""
-    allowed = np.empty_like(discount)
+    allowed = np.zeros((max(paid.shape[0], discount.shape[0]), *price.shape), price.dtype)
     if discount.shape[0]:
         guard_discounts(discount, price, rules, allowed, trail)
     for k in range(paid.shape[0]):
-        if discount.shape[0]:
-            for n in range(price.shape[0]):
-                for e in range(price.shape[1]):
-                    paid[k, n, e] = price[n, e] * (_ONE - allowed[k, n, e])
-        else:
-            paid[k] = price
+        for n in range(price.shape[0]):
+            for e in range(price.shape[1]):
+                paid[k, n, e] = price[n, e] * (_ONE - allowed[k, n, e])
 
 
-@compiled
-def order(stock, proposed, period, lanes, flows):
+@lean
+def order(stock, proposed, period, lanes, flows, place):
     """Place the period's orders."""
     quantity = flows[ORDERED]
-    asked = quantity
     if stock.asked and proposed.shape[0]:
-        asked = stocking.whole_orders(proposed[0], stock.most)
-    stocking.order(stock.level, asked, period, stock.immediate, lanes, quantity)
+        stocking.whole_orders(proposed[0], stock.most, quantity)
+    stocking.order(stock.level, period, stock.immediate, lanes, place, quantity)
     if stock.immediate:
-        flows[RECEIVED] = quantity
+        copy(quantity, flows[RECEIVED])
 
 
-@compiled
-def spread(values, markets):
-    """(K, N) values for every market, (K, N, E)."""
-    out = np.empty((values.shape[0], values.shape[1], markets), values.dtype)
-    for k in range(out.shape[0]):
-        for n in range(out.shape[1]):
-            out[k, n] = values[k, n]
-    return out
+@lean
+def copy(values, out):
+    """out = values."""
+    for n in range(out.shape[0]):
+        for e in range(out.shape[1]):
+            out[n, e] = values[n, e]
 
 
-@compiled
-def part_of(now, rival_price, scale):
+@inlined
+def part_of(now, rival_price, waiting, scale):
     """A share of the period's customers, and of those who waited, at these rival prices. What waits in either half comes
     back in the next period."""
     goods = (now.price, now.reference, now.available, now.paid, now.shown, now.promoted)
-    return Situation(now.period, now.regime, *goods, rival_price, now.multiplier, now.waiting * scale, scale)
+    return Situation(now.period, now.regime, *goods, rival_price, now.multiplier, waiting, scale)
 
 
-@compiled
-def half_share(plan):
+@lean
+def halve(values):
+    """Values divided by two, in place."""
+    for n in range(values.shape[0]):
+        for e in range(values.shape[1]):
+            values[n, e] *= _HALF
+
+
+@lean
+def half_share(constants):
     """The share of the customers that meets the rivals' prices of one half: all, where rivals do not answer within it."""
-    return _HALF if plan.rivals.within and not plan.sections.single else _ONE
+    return _HALF if constants.rivals.within and not constants.sections.single else _ONE
 
 
-@inlined
-def chosen(p, now, by_segment, detail):
-    """The `Choice` of a situation."""
-    choice = room_for_choice(p, now, by_segment, detail)
-    choose(p, now, choice)
-    return choice
+@lean
+def together(first, second, out):
+    """The means of a period from those of its halves, into `out`."""
+    for k in range(out.mean.shape[0]):
+        sum_of(first.mean[k], second.mean[k], out.mean[k])
+    sum_of(first.units, second.units, out.units)
+    sum_of(first.rival_units, second.rival_units, out.rival_units)
+    sum_of(first.waiting, second.waiting, out.waiting)
 
 
-@inlined
-def together(first, second):
-    """The means of a period from those of its halves."""
-    return Choice(
-        second.weight,
-        second.lifted,
-        first.mean + second.mean,
-        first.units + second.units,
-        second.total,
-        first.rival_units + second.rival_units,
-        first.waiting + second.waiting,
-        second.arrivals,
-        second.season,
-        second.path,
-        second.effect,
-    )
+@lean
+def sum_of(left, right, out):
+    """out = left + right."""
+    for n in range(out.shape[0]):
+        for e in range(out.shape[1]):
+            out[n, e] = left[n, e] + right[n, e]
 
 
 @compiled
@@ -219,105 +265,99 @@ def run_period(plan, seed, clock, lanes, context, asked, counts, given, credit_p
     asked, counts: see `parts_of`. given: (R, E) rival prices, NaN where the rule decides, or (0, E). credit_price: (N,) price
     of the counterfactual for charges, or (0,).
     """
-    keys = period_keys(seed, clock)
-    shared, out = shared_rows(plan.sections, context), results_of(plan, table, trail, slots, offers)
-    parts = parts_of(asked, counts)
-    now = open_period(plan, lanes, clock[REGIME], clock[PERIOD], shared, parts, given, out)
-    by_segment, detail = plan.sections.by_segment, credit_price.size > 0
-    scale = half_share(plan)
-    first = chosen(plan.choice, part_of(now, now.rival_price, scale), by_segment, detail)
-    second = first
-    if plan.rivals.within:
-        second = chosen(plan.choice, part_of(now, out.rival_price, scale), by_segment, detail)
-    finish_period(plan, keys, clock, lanes, shared, now, (first, second), credit_price, parts.promotion, out)
+    constants = Constants(
+        plan.choice, plan.money, plan.rules, plan.stock, plan.rivals, plan.shifts, plan.sections, plan.sight
+    )
+    parts, detail = parts_of(asked, counts), credit_price.size > 0
+    room = room_for_period(constants, clock.shape[1], parts.score, parts.promotion, detail)
+    keys, out = period_keys(seed, clock), results_of(constants.sections, table, trail, slots, offers)
+    _through_period(constants, keys, clock, lanes, context, parts, given, credit_price, room, out)
+
+
+@lean
+def _through_period(constants, keys, clock, lanes, context, parts, given, credit_price, room, out):
+    """`run_period` once there is room."""
+    shared, scale = shared_rows(constants.sections, context), half_share(constants)
+    now = open_period(constants, lanes, clock[REGIME], clock[PERIOD], shared, parts, given, room, out)
+    if scale != _ONE:
+        halve(shared.waiting)
+    choose(constants.choice, part_of(now, now.rival_price, shared.waiting, scale), room.first, room.work)
+    if constants.rivals.within:
+        choose(constants.choice, part_of(now, out.rival_price, shared.waiting, scale), room.second, room.work)
+        together(room.first, room.second, room.whole)
+    finish_period(constants, keys, clock, lanes, shared, now, credit_price, parts.promotion, room, out)
 
 
 @inlined
-def finish_period(plan, keys, clock, lanes, shared, now, halves, credit_price, promotion, out):
-    """Sales, money, charges, and the state that opens the next period. halves: the choice of each; of the whole period
-    twice, where rivals do not answer within it. promotion: (1, N, E) scores, or (0, N, E)."""
-    whole, parts = halves[0], 1
-    if plan.rivals.within:
-        whole, parts = together(halves[0], halves[1]), 2
-    demand = np.zeros_like(out.price)
-    draw(plan, keys, halves, parts, whole, demand, out)
-    ends = season_ends(plan.stock, now.period)
-    ordered = out.flows[ORDERED] if plan.stock.orders else out.price[:0]
-    offered = (now.price, now.paid, lanes[ON_HAND], ordered, now.promoted, ends)
-    chances = np.empty((0, *demand.shape), demand.dtype)
-    if plan.sections.single:
-        chances = chances_of(halves, parts)
-    wanted = (whole.mean, whole.units, chances, out.by_segment, demand)
-    selling.settle(plan.money, keys, plan.choice.quality.shape[0], offered, wanted, out.money, out.flows)
+def finish_period(constants, keys, clock, lanes, shared, now, credit_price, promotion, room, out):
+    """Sales, money, charges, and the state that opens the next period, once the room's choices are made. promotion:
+    (1, N, E) scores, or (0, N, E)."""
+    sections, halves = constants.sections, (room.first, room.second)
+    draw(constants, keys, halves, room, out)
+    ordered = out.flows[ORDERED] if constants.stock.orders else out.price[:0]
+    stocking.season_ends(constants.stock, now.period, room.ends)
+    offered = (now.price, now.paid, out.stock, ordered, now.promoted, room.ends)
+    wanted = (room.whole.mean, room.whole.units, out.by_segment, room.demand)
+    segments = constants.choice.quality.shape[0]
+    selling.settle(
+        constants.money, keys, segments, offered, wanted, out.paid, out.money, out.flows, lanes[ON_HAND]
+    )
+    copy(room.whole.units, out.wanted)
+    for i in range(out.chances.shape[0]):
+        copy(halves[i].units, out.chances[i])
     if credit_price.size:
         out.taken[:] = _ZERO
-        displaced = np.empty(0, np.int64)
-        if plan.sections.promotions and promotion.shape[0]:
-            displaced = next_to_promote(promotion[0], now.promoted)
-        for i in range(parts):
-            charge_products(plan, now, halves[i], credit_price, out.runner_up, displaced, out.taken)
-    advance(plan, keys, clock, lanes, shared, now, whole, demand, ends, out)
+        if room.displaced.size:
+            next_to_promote(promotion[0], now.promoted, room.displaced)
+        credited = (constants.choice, constants.money, sections.profit)
+        for i in range(2 if constants.rivals.within else 1):
+            charge_products(*credited, now, halves[i], credit_price, out.runner_up, room.displaced, out.taken)
+    advance(constants, keys, clock, lanes, shared, now, room, out)
 
 
 @inlined
-def draw(plan, keys, halves, parts, whole, demand, out):
+def draw(constants, keys, halves, room, out):
     """Demand (N, E), by segment where prices are personal, and the rivals' units: drawn where asked, else expected."""
-    segments, categories = plan.choice.quality.shape[0], plan.choice.rate.shape[0]
-    customers = advancing.first_common(*plan.choice.quality.shape) + advancing.CUSTOMERS
-    out.by_segment[:] = _ZERO
-    out.rival_units[:] = _ZERO
-    if plan.sections.single:
-        category, rival_category = plan.choice.category, plan.choice.rival_category
-        for i in range(parts):
-            means = (halves[i].mean, halves[i].rival_units)
-            first = customers + i * categories
-            selling.draw_single(category, rival_category, keys, first, *means, out.by_segment, demand, out.rival_units)
-        return
-    selling.draw_poisson(plan.money.overdispersion, keys, segments, whole.mean, whole.units, out.by_segment, demand)
-    if not plan.rivals.drawn:
-        out.rival_units[:] = whole.rival_units
-        return
-    for r in range(out.rival_units.shape[0]):
-        poisson_lanes(whole.rival_units[r], keys, customers + 2 * categories + r, out.rival_units[r])
-
-
-@compiled
-def chances_of(halves, customers):
-    """(H, N, E) probability of a sale to the customer of each half."""
-    units = halves[0].units
-    chances = np.empty((customers, *units.shape), units.dtype)
-    for i in range(chances.shape[0]):
-        chances[i] = halves[i].units
-    return chances
-
-
-@compiled
-def season_ends(stock, period):
-    """(E,) whether a selling season ends with this period, or (0,) where that does not matter."""
-    ends = np.zeros(period.size if stock.season or stock.last else 0, np.bool_)
-    for e in range(ends.size):
-        ends[e] = (period[e] + 1) % stock.season == 0 if stock.season else period[e] + 1 == stock.last
-    return ends
+    choice, whole = constants.choice, room.whole
+    segments, categories = choice.quality.shape[0], choice.rate.shape[0]
+    customers = advancing.first_common(*choice.quality.shape) + advancing.CUSTOMERS
+    if constants.sections.single:
+        out.by_segment[:] = _ZERO
+        out.rival_units[:] = _ZERO
+        room.demand[:] = _ZERO
+        for i in range(out.chances.shape[0]):
+            means, first = (halves[i].mean, halves[i].rival_units), customers + i * categories
+            drawn = (out.by_segment, room.demand, out.rival_units)
+            selling.draw_single(categories, choice.category, choice.rival_category, keys, first, *means, *drawn)
+    else:
+        means = (whole.mean, whole.units)
+        selling.draw_poisson(constants.money, keys, segments, *means, out.by_segment, room.demand)
+        if constants.rivals.drawn:
+            for r in range(out.rival_units.shape[0]):
+                poisson_lanes(whole.rival_units[r], keys, customers + 2 * categories + r, out.rival_units[r])
+        else:
+            copy(whole.rival_units, out.rival_units)
 
 
 @inlined
-def advance(plan, keys, clock, lanes, shared, now, whole, demand, ends, out):
+def advance(constants, keys, clock, lanes, shared, now, room, out):
     """The state that opens the next period."""
-    segments, stock, shifts = plan.choice.quality.shape[0], plan.stock, plan.shifts
-    clock[PERIOD] += 1
+    stock, shifts, segments = constants.stock, constants.shifts, constants.choice.quality.shape[0]
+    for e in range(clock.shape[1]):
+        clock[PERIOD, e] += 1
     if shared.past.shape[0]:
         remember(lanes[LIST_PRICE], shared.past)
-    delivers, restart = stock.orders and not stock.immediate, ends if stock.season else ends[:0]
-    closing = (clock[PERIOD], delivers, restart, shifts.memory, out.price, out.money, out.flows, lanes)
-    stocking.close_period(plan.money, keys, segments, *closing)
-    shared.waiting[:] = whole.waiting
-    shared.rival_price[:] = out.rival_price
-    shared.rival_units[:] = out.rival_units
-    rules.take_notes(plan.rivals, out.rival_price, out.rival_units, shared.rival_memory)
+    delivers, restart = stock.orders and not stock.immediate, room.ends if stock.season else room.ends[:0]
+    closing = (clock[PERIOD], delivers, restart, shifts.memory, out.price, out.money[UNITS], out.flows, lanes)
+    stocking.close_period(constants.money, keys, segments, *closing, room.place)
+    copy(room.whole.waiting, shared.waiting)
+    copy(out.rival_price, shared.rival_price)
+    copy(out.rival_units, shared.rival_units)
+    rules.take_notes(constants.rivals, out.rival_price, out.rival_units, shared.rival_memory)
     if shifts.loyal:
-        paid = (now.paid, now.price, whole.mean, demand, out.money[LOST])
+        paid = (now.paid, now.price, room.whole.mean, room.demand, out.money[LOST])
         advancing.move_loyalty(shifts, *paid, shared.loyalty)
-    first = advancing.first_common(*plan.choice.quality.shape)
+    first = advancing.first_common(*constants.choice.quality.shape)
     if shifts.shocked:
         advancing.draw_shocks(shifts.persistence, shifts.deviation, keys, first + advancing.SHOCK, shared.shock)
     if shifts.transition.size:

@@ -18,7 +18,7 @@ from .fastmath import compiled
 from .formulas import FeatureTables
 from .parameters import ChoiceParameters, MoneyParameters
 from .rules import offer_rule
-from .state import StateLayout
+from .state import StateLayout, TableLayout
 
 _OFF = np.empty(0, np.float32)
 
@@ -187,7 +187,7 @@ class Sections(NamedTuple):
     """Which parts there are. personal: K where prices are personal, else 0. by_segment: whether the means of every segment
     are wanted. single: whether at most one customer comes. slots, promotions: whether there are; most: products promoted
     at once. candidates: (K, N), default_score: (K, N) of the recommender. profit: whether profit is the objective. ends:
-    where each part of `MarketState.context` ends, in the order of `StateLayout`.
+    where each part of `MarketState.context` ends, in the order of `StateLayout`. table: of what a period fills.
     """
 
     personal: int
@@ -200,11 +200,12 @@ class Sections(NamedTuple):
     default_score: NDArray[np.float32]
     profit: bool
     ends: tuple[int, int, int, int, int, int, int]
+    table: TableLayout
 
     @classmethod
-    def of(cls, spec: MarketSpec) -> Sections:
-        """From a spec."""
-        slots, promotion = spec.recommendation, spec.promotion
+    def of(cls, spec: MarketSpec, flows: bool) -> Sections:
+        """From a spec. flows: whether units return, perish or arrive."""
+        slots, promotion, rivals = spec.recommendation, spec.promotion, spec.competitors
         personal = spec.sizes["K"] if spec.prices.max_discount > 0 else 0
         single = spec.arrivals.process == "single"
         candidates, score = np.empty((0, 0), np.bool_), np.empty((0, 0), np.float32)
@@ -224,6 +225,13 @@ class Sections(NamedTuple):
             default_score=np.ascontiguousarray(score),
             profit=spec.market.objective == "profit",
             ends=StateLayout.of(spec).ends,
+            table=TableLayout.of(
+                flows=flows,
+                personal=personal,
+                # One in each half of the period.
+                customers=single * (1 + (rivals is not None and rivals.answers_within_period)),
+                promotions=promotion is not None,
+            ),
         )
 
 
@@ -254,15 +262,15 @@ class Constants(NamedTuple):
     def of(cls, spec: MarketSpec, *, draw_rivals: bool = False, known: MarketSpec | None = None) -> Constants:
         """From a spec. draw_rivals: let the rivals' units be drawn, too. known: the market that policies are told of."""
         catalogue = catalogue_of(known or spec)
-        tables = FeatureTables.of(feature_constants(catalogue))
+        tables, stock = FeatureTables.of(feature_constants(catalogue)), StockRules.of(spec)
         return cls(
             ChoiceParameters.of(spec),
             MoneyParameters.of(spec),
             PriceRules.of(spec),
-            StockRules.of(spec),
+            stock,
             RivalRules.of(spec, draw_rivals),
             Shifts.of(spec),
-            Sections.of(spec),
+            Sections.of(spec, stock.flows),
             Sight(tables, catalogue.rivals, len(catalogue.regimes), catalogue.loyal, catalogue.change_window_periods),
         )
 

@@ -146,6 +146,13 @@ def fill_block(values, n, first, block):
 
 
 @merged
+def add_block(values, n, first, block):
+    """Add up to BLOCK values of a row from the first on."""
+    for j in range(min(BLOCK, values.shape[1] - first)):
+        block[j] += values[n, np.uint64(first) + np.uint64(j)]
+
+
+@merged
 def empty_block(block, n, first, values):
     """Give a block back to its row."""
     for j in range(min(BLOCK, values.shape[1] - first)):

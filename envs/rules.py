@@ -21,7 +21,7 @@ from ..pricing.competitors import (
     reduced,
     turned,
 )
-from .fastmath import compiled
+from .fastmath import lean
 
 for _formula in (reduced, bounded, cycled, turned):
     register_jitable(error_model="numpy")(_formula)
@@ -51,47 +51,37 @@ def is_built_in(policy: Policy) -> bool:
     return isinstance(policy, Stay | Undercut | Match | TwoBound | Edgeworth | DerivativeFollower)
 
 
-@compiled
+@lean
 def price_offers(p, given, ours, memory, price):
     """Move the prices of the offers, (R, E): as given, by their rule where that is NaN, or all by rule if it is (0, E).
 
     ours: (N, E) what we charge. memory: (2 R, E) notes of those that learn.
     """
     for r in range(price.shape[0]):
-        other, low, high = ours[p.product[r]], p.floor[r], p.ceiling[r]
+        other, own, notes = ours[p.product[r]], price[r], memory[2 * r]
         a, b, c = p.parameters[r, 0], p.parameters[r, 1], p.parameters[r, 2]
-        asked = np.empty_like(price[r])
         if p.kind[r] == REDUCE:
-            for e in range(asked.size):
-                asked[e] = reduced(other[e], a, b)
+            for e in range(own.size):
+                own[e] = reduced(other[e], a, b)
         elif p.kind[r] == BOUND:
-            for e in range(asked.size):
-                asked[e] = bounded(other[e], a, b, c)
+            for e in range(own.size):
+                own[e] = bounded(other[e], a, b, c)
         elif p.kind[r] == CYCLE:
-            for e in range(asked.size):
-                asked[e] = cycled(other[e], p.regular[r], p.cost[r], a)
+            for e in range(own.size):
+                own[e] = cycled(other[e], p.regular[r], p.cost[r], a)
         elif p.kind[r] == FOLLOW:
-            for e in range(asked.size):
-                asked[e] = price[r, e] + memory[2 * r, e] * a
-        else:
-            asked[:] = price[r]
+            for e in range(own.size):
+                own[e] += notes[e] * a
         if p.kind[r] != STAY:
-            for e in range(asked.size):
-                asked[e] = min(max(asked[e], low), high)
-        take_given(given[r] if given.shape[0] else price[r, :0], asked, price[r])
+            low, high = p.floor[r], p.ceiling[r]
+            for e in range(own.size):
+                own[e] = min(max(own[e], low), high)
+        if given.shape[0]:
+            for e in range(own.size):
+                own[e] = given[r, e] if np.isfinite(given[r, e]) else own[e]
 
 
-@compiled
-def take_given(given, asked, price):
-    """The given price where there is one, else what the rule asks."""
-    if given.size:
-        for e in range(price.size):
-            price[e] = given[e] if np.isfinite(given[e]) else asked[e]
-    else:
-        price[:] = asked
-
-
-@compiled
+@lean
 def take_notes(p, price, units, memory):
     """Let the offers that learn note what they earned."""
     for r in range(price.shape[0]):

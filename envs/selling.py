@@ -5,19 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from .choosing import add
-from .coverage import expected_sales, few_sales
-from .fastmath import compiled, inlined, merged
+from .fastmath import compiled, inlined, lean, merged
 from .random import BLOCK, binomial_lanes, child, derive, gamma_lanes, mix, poisson_rows, uniform, uniform32
-from .state import (
-    EXPECTED_PROFIT,
-    EXPECTED_REVENUE,
-    LOST,
-    PAID,
-    PROFIT,
-    RETURNED,
-    REVENUE,
-    UNITS,
-)
+from .state import LOST, PROFIT, RETURNED, REVENUE, UNITS
 
 # Streams of a product's randomness in a period; demand takes one a segment.
 GAMMA, RATION, RETURN, SPOIL, DEMAND = range(5)
@@ -30,31 +20,44 @@ def counter(n, stream, segments):
     return n * (DEMAND + segments) + stream
 
 
-@compiled
-def draw_poisson(overdispersion, keys, segments, mean, units, by_segment, demand):
+@lean
+def draw_poisson(m, keys, segments, mean, units, by_segment, demand):
     """Demand of each product, (N, E): its segments one by one into by_segment (K, N, E), or together if that is (0, …)."""
-    step = DEMAND + segments
-    if overdispersion.max() > _ZERO:
-        multiplier, scaled = np.ones_like(units), np.empty_like(units)
-        for n in range(units.shape[0]):
-            if overdispersion[n] > _ZERO:
-                gamma_lanes(overdispersion[n], keys, counter(n, GAMMA, segments), multiplier[n])
-        for k in range(by_segment.shape[0]):
-            multiply(mean[k], multiplier, scaled)
-            poisson_rows(scaled, keys, DEMAND + k, step, by_segment[k])
-        if not by_segment.shape[0]:
-            multiply(units, multiplier, scaled)
-            poisson_rows(scaled, keys, DEMAND, step, demand)
+    if m.dispersed:
+        draw_mixed(m.overdispersion, keys, segments, mean, units, by_segment, demand)
     else:
-        for k in range(by_segment.shape[0]):
-            poisson_rows(mean[k], keys, DEMAND + k, step, by_segment[k])
-        if not by_segment.shape[0]:
-            poisson_rows(units, keys, DEMAND, step, demand)
+        draw_plain(keys, segments, mean, units, by_segment, demand)
+    if by_segment.shape[0]:
+        demand[:] = _ZERO
     for k in range(by_segment.shape[0]):
         add(by_segment[k], demand)
 
 
+@lean
+def draw_plain(keys, segments, mean, units, by_segment, demand):
+    """As `draw_poisson`, one random number a draw."""
+    for k in range(by_segment.shape[0]):
+        poisson_rows(mean[k], keys, DEMAND + k, DEMAND + segments, by_segment[k])
+    if not by_segment.shape[0]:
+        poisson_rows(units, keys, DEMAND, DEMAND + segments, demand)
+
+
 @compiled
+def draw_mixed(overdispersion, keys, segments, mean, units, by_segment, demand):
+    """As `draw_poisson`, under a gamma multiplier for each product."""
+    multiplier, scaled = np.ones_like(units), np.empty_like(units)
+    for n in range(units.shape[0]):
+        if overdispersion[n] > _ZERO:
+            gamma_lanes(overdispersion[n], keys, counter(n, GAMMA, segments), multiplier[n])
+    for k in range(by_segment.shape[0]):
+        multiply(mean[k], multiplier, scaled)
+        poisson_rows(scaled, keys, DEMAND + k, DEMAND + segments, by_segment[k])
+    if not by_segment.shape[0]:
+        multiply(units, multiplier, scaled)
+        poisson_rows(scaled, keys, DEMAND, DEMAND + segments, demand)
+
+
+@lean
 def multiply(left, right, out):
     """out = left * right."""
     for n in range(out.shape[0]):
@@ -62,11 +65,10 @@ def multiply(left, right, out):
             out[n, e] = left[n, e] * right[n, e]
 
 
-@compiled
-def draw_single(category, rival_category, keys, first, mean, rival_mean, by_segment, demand, rival_demand):
-    """At most one customer a category; adds what they buy. first: counter of category 0 among the market's streams."""
+@lean
+def draw_single(categories, category, rival_category, keys, first, mean, rival_mean, by_segment, demand, rival_demand):
+    """At most one customer in each of so many categories; adds what they buy. first: counter of category 0 among the market's streams."""
     segments, products, markets = mean.shape
-    categories = max(category.max(), rival_category.max() if rival_category.size else 0) + 1
     for e in range(markets):
         for c in range(categories):
             ticket = uniform(derive(keys[e], first + c))
@@ -85,89 +87,46 @@ def draw_single(category, rival_category, keys, first, mean, rival_mean, by_segm
                         rival_demand[r, e] += _ONE
 
 
-@compiled
-def settle(m, keys, segments, offered, wanted, money, flows):
-    """Cut demand to stock and work out the money, drawn and expected, into `money` and `flows` (see `Outcome`).
+@lean
+def settle(m, keys, segments, offered, wanted, paid, money, flows, closing):
+    """Cut demand to stock and work out the money of the units drawn, into `money` and `flows` (see `Outcome`).
 
-    offered: price, paid, stock, ordered, promoted, season_ends. paid: (K, N, E) or (0, N, E). ordered, promoted: (N, E) or
-    (0, E). season_ends: (E,) or (0,). wanted: mean (K, N, E) and units (N, E) before the draw; chances, (H, N, E)
-    probability that each of H customers buys, where no more come, or (0, N, E); by_segment, cut in place; demand (N, E).
+    offered: price, paid by segment (K, N, E) or (0, N, E), stock, ordered, promoted, season_ends; ordered, promoted: (N, E) or
+    (0, E); season_ends: (E,) or (0,). wanted: mean (K, N, E) and units (N, E) before the draw; by_segment, cut in place;
+    demand (N, E). paid: (2, N, E), filled with the mean price paid over the units drawn and over those expected, or
+    (0, …) where all pay the list price. closing: (N, E), filled with what is left.
     """
-    price, paid, stock, ordered, promoted, season_ends = offered
-    mean, units, chances, by_segment, demand = wanted
-    sold, mean_paid = money[UNITS], price
-    cut_to_stock(m.backlog, demand, stock, sold, money[LOST])
-    money[PAID] = price
-    if paid.shape[0]:
-        mean_paid = np.empty_like(price)
+    price, by_price, stock, ordered, promoted, season_ends = offered
+    mean, units, by_segment, demand = wanted
+    sold, lost, revenue, profit = money[UNITS], money[LOST], money[REVENUE], money[PROFIT]
+    cut_to_stock(m.backlog, demand, stock, sold, lost, closing)
+    charged = price
+    if by_price.shape[0]:
+        charged = paid[0]
         ration(keys, segments, demand, sold, by_segment)
-        average_paid(paid, mean, units, price, mean_paid)
-        average_paid(paid, by_segment, sold, mean_paid, money[PAID])
-    returns = flows.shape[0] > 0 and m.return_probability.max() > _ZERO
-    if returns:
+        average_paid(by_price, mean, units, price, paid[1])
+        average_paid(by_price, by_segment, sold, paid[1], charged)
+    earn(m.sold_cost, m.lost_sale_cost, sold, lost, charged, revenue, profit)
+    if flows.shape[0]:
         draw_returns(m.return_probability, keys, segments, sold, flows[RETURNED])
-    settle_drawn(m, returns, stock, season_ends, money, flows)
-    settle_expected(m, returns, stock, units, chances, mean_paid, season_ends, money)
-    spend(m, ordered, promoted, money)
-
-
-@compiled
-def settle_drawn(m, returns, stock, season_ends, money, flows):
-    """Revenue and profit of the units drawn, orders and promotions apart."""
-    closing, revenue, profit = np.empty_like(stock), money[REVENUE], money[PROFIT]
-    subtract(stock, money[UNITS], closing)
-    earn(m.sold_cost, m.lost_sale_cost, money[UNITS], money[LOST], money[PAID], revenue, profit)
-    if returns:
-        take_back(m, flows[RETURNED], money[PAID], closing, revenue, profit)
+        take_back(m, flows[RETURNED], charged, closing, revenue, profit)
     keep(m, closing, season_ends, revenue, profit)
+    spend(m, ordered, promoted, profit)
 
 
-@compiled
-def settle_expected(m, returns, stock, units, chances, paid, season_ends, money):
-    """Revenue and profit expected before the draw, orders and promotions apart."""
-    covered, closing, spare = np.empty_like(stock), np.empty_like(stock), np.empty_like(stock)
-    revenue, profit = money[EXPECTED_REVENUE], money[EXPECTED_PROFIT]
-    # Those who wait in a backlog are served with what comes back: only what is kept draws on the stock.
-    share, kept = _ONE - m.return_probability * np.float32(m.backlog), units
-    if m.backlog:
-        kept = np.empty_like(stock)
-        scale_rows(units, share, kept)
-    if chances.shape[0]:
-        few_sales(chances, share, stock, covered)
-    else:
-        expected_sales(kept, m.overdispersion, stock, covered)
-    bought = units if m.backlog else covered
-    subtract(stock, covered, closing)
-    subtract(units, bought, spare)
-    earn(m.sold_cost, m.lost_sale_cost, bought, spare, paid, revenue, profit)
-    if m.backlog:
-        # The mean of the stock left is never below zero: what is owed is the demand not covered.
-        subtract(kept, covered, spare)
-        charge_rows(m.backlog_cost, spare, profit)
-    if returns:
-        scale_rows(bought, m.return_probability, spare)
-        shelf = kept if m.backlog else closing
-        take_back(m, spare, paid, shelf, revenue, profit)
-    keep(m, closing, season_ends, revenue, profit)
+@lean
+def cut_to_stock(backlog, demand, stock, sold, lost, closing):
+    """Units sold and lost, and what is left."""
+    for n in range(sold.shape[0]):
+        for e in range(sold.shape[1]):
+            bought = demand[n, e] if backlog else min(demand[n, e], stock[n, e])
+            sold[n, e] = bought
+            lost[n, e] = demand[n, e] - bought
+        for e in range(sold.shape[1]):
+            closing[n, e] = stock[n, e] - sold[n, e]
 
 
-@compiled
-def subtract(left, right, out):
-    """out = left - right."""
-    for n in range(out.shape[0]):
-        for e in range(out.shape[1]):
-            out[n, e] = left[n, e] - right[n, e]
-
-
-@compiled
-def scale_rows(values, factor, out):
-    """out = values times its product's factor."""
-    for n in range(out.shape[0]):
-        for e in range(out.shape[1]):
-            out[n, e] = values[n, e] * factor[n]
-
-
-@compiled
+@lean
 def charge_rows(cost, units, profit):
     """profit -= units times its product's cost."""
     for n in range(units.shape[0]):
@@ -176,17 +135,18 @@ def charge_rows(cost, units, profit):
                 profit[n, e] -= cost[n] * units[n, e]
 
 
-@compiled
+@lean
 def earn(cost, lost_cost, sold, lost, paid, revenue, profit):
     """Revenue, and profit less unit costs and lost sales, from units sold and lost (all drawn, or all expected)."""
     for n in range(sold.shape[0]):
         for e in range(sold.shape[1]):
-            revenue[n, e] = sold[n, e] * paid[n, e]
-        for e in range(sold.shape[1]):
-            profit[n, e] = revenue[n, e] - cost[n] * sold[n, e] - lost_cost[n] * lost[n, e]
+            earned = sold[n, e] * paid[n, e]
+            revenue[n, e] = earned
+            profit[n, e] = earned - cost[n] * sold[n, e]
+    charge_rows(lost_cost, lost, profit)
 
 
-@compiled
+@lean
 def draw_returns(probability, keys, segments, sold, returned):
     """How many of the units sold come back."""
     for n in range(sold.shape[0]):
@@ -194,7 +154,7 @@ def draw_returns(probability, keys, segments, sold, returned):
             binomial_lanes(sold[n], probability[n], keys, counter(n, RETURN, segments), returned[n])
 
 
-@compiled
+@lean
 def take_back(m, returned, paid, closing, revenue, profit):
     """Refund what came back, and put it on the shelf."""
     for n in range(returned.shape[0]):
@@ -208,7 +168,7 @@ def take_back(m, returned, paid, closing, revenue, profit):
                 closing[n, e] += returned[n, e]
 
 
-@compiled
+@lean
 def keep(m, closing, season_ends, revenue, profit):
     """What the units left cost to hold, what the units owed cost, and what is salvaged at the end of a season."""
     for n in range(closing.shape[0]):
@@ -225,31 +185,18 @@ def keep(m, closing, season_ends, revenue, profit):
                 profit[n, e] += salvage
 
 
-@compiled
-def spend(m, ordered, promoted, money):
-    """Take what orders and promotions cost off the profit, drawn and expected."""
-    for row in (PROFIT, EXPECTED_PROFIT):
-        if promoted.shape[0]:
-            charge_rows(m.promotion_cost, promoted, money[row])
-        if ordered.shape[0]:
-            charge_rows(m.ordered_cost, ordered, money[row])
-            for n in range(ordered.shape[0]):
-                if m.order_cost[n] > _ZERO:
-                    for e in range(ordered.shape[1]):
-                        money[row, n, e] -= m.order_cost[n] if ordered[n, e] > _ZERO else _ZERO
+@lean
+def spend(m, ordered, promoted, profit):
+    """Take what orders and promotions cost off the profit."""
+    charge_rows(m.promotion_cost, promoted, profit)
+    charge_rows(m.ordered_cost, ordered, profit)
+    for n in range(ordered.shape[0]):
+        if m.order_cost[n] > _ZERO:
+            for e in range(ordered.shape[1]):
+                profit[n, e] -= m.order_cost[n] if ordered[n, e] > _ZERO else _ZERO
 
 
-@compiled
-def cut_to_stock(backlog, demand, stock, sold, lost):
-    """Units sold and lost."""
-    for n in range(sold.shape[0]):
-        for e in range(sold.shape[1]):
-            sold[n, e] = demand[n, e] if backlog else min(demand[n, e], stock[n, e])
-        for e in range(sold.shape[1]):
-            lost[n, e] = demand[n, e] - sold[n, e]
-
-
-@compiled
+@lean
 def average_paid(paid, units, total, otherwise, out):
     """Mean price paid over the segments' units, both (K, N, E); `otherwise` where there are none."""
     out[:] = _ZERO
@@ -280,11 +227,11 @@ def ration(keys, segments, demand, sold, by_segment):
             for j in range(lanes, BLOCK):
                 draws[j] = _ZERO
             pile_up(by_segment, n, short, first, lanes, left)
-            draw_units(key, total, draws, ticket, left)
+            draw_units(int(draws.max()), key, total, draws, ticket, left)
             keep_some(demand, sold, n, short, first, lanes, left, by_segment)
 
 
-@compiled
+@lean
 def find_short(demand, sold, n, short):
     """Number of the markets in which a product runs short, and which they are, into `short`, (E,)."""
     count = 0
@@ -305,9 +252,9 @@ def pile_up(by_segment, n, short, first, lanes, left):
 
 
 @merged
-def draw_units(key, total, draws, ticket, left):
-    """Take `draws` of the `total` units off the pile at random, one by one, the lanes of a block in step."""
-    for attempt in range(int(draws.max())):
+def draw_units(most, key, total, draws, ticket, left):
+    """Take `draws` of the `total` units, at most so many, off the pile at random, one by one, the lanes in step."""
+    for attempt in range(most):
         drawn, offset = np.float32(attempt), child(attempt)
         for j in range(BLOCK):
             remaining = total[j] - drawn

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .fastmath import compiled
+from .fastmath import compiled, lean
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 
@@ -42,7 +42,10 @@ def choose_promoted(score, most, promoted):
     The lowest score that is still promoted is found by insertion in all markets at once; the first of equals win.
     """
     products, markets = score.shape
-    best, wanted = np.zeros((min(most, products), markets), score.dtype), np.empty(markets, score.dtype)
+    if most >= products:
+        promote_all(score, promoted)
+        return
+    best, wanted = np.zeros((most, markets), score.dtype), np.empty(markets, score.dtype)
     for n in range(products):
         for e in range(markets):
             wanted[e] = score[n, e] if score[n, e] > _ZERO else _ZERO
@@ -59,19 +62,27 @@ def choose_promoted(score, most, promoted):
             drop_ties(score[:, e], bound[e], count[e] - most, promoted[:, e])
 
 
+@lean
+def promote_all(score, promoted):
+    """Every product with a positive score."""
+    for n in range(score.shape[0]):
+        for e in range(score.shape[1]):
+            promoted[n, e] = _ONE if score[n, e] > _ZERO else _ZERO
+
+
 @compiled
-def next_to_promote(score, promoted):
-    """(E,) the product with the highest positive score of those that are not promoted, -1 for none; score: (N, E)."""
+def next_to_promote(score, promoted, found):
+    """Fill (E,) with the product with the highest positive score of those that are not promoted, -1 for none; score: (N, E)."""
     products, markets = score.shape
-    best, found = np.zeros(markets, score.dtype), np.full(markets, -1)
+    best = np.zeros(markets, score.dtype)
+    found[:] = -1
     for n in range(products):
         for e in range(markets):
             if promoted[n, e] == _ZERO and score[n, e] > best[e]:
                 best[e], found[e] = score[n, e], n
-    return found
 
 
-@compiled
+@lean
 def insert(value, best):
     """Put each market's value into its column of `best`, (M, E), which falls from row to row; the lowest drops out."""
     for i in range(best.shape[0]):
@@ -81,7 +92,7 @@ def insert(value, best):
             value[e] = min(here, value[e])
 
 
-@compiled
+@lean
 def drop_ties(score, bound, excess, promoted):
     """Of the products of one market with a score at the bound, (N,), the last are not promoted."""
     for n in range(score.size - 1, -1, -1):

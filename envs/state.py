@@ -6,23 +6,24 @@ them market by market, (E, N), without copying.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..scenarios import MarketSpec
-from .fastmath import compiled
+from .fastmath import inlined
 
 Floats = NDArray[np.float32]
 # Rows of `MarketState.clock` and of `MarketState.lanes`; what is ordered lies in the lane rows behind.
 MARKET, EPISODE, PERIOD, REGIME = range(4)
 LIST_PRICE, REFERENCE_PRICE, ON_HAND, LAST_UNITS, PIPELINE = range(5)
 # Rows of `Outcome.money`, and of `Outcome.flows`.
-PAID, UNITS, LOST, REVENUE, PROFIT, EXPECTED_REVENUE, EXPECTED_PROFIT = range(7)
+UNITS, LOST, REVENUE, PROFIT = range(4)
 RETURNED, PERISHED, RECEIVED, ORDERED = range(4)
-MONEY_ROWS, FLOW_ROWS = 7, 4
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,26 @@ class StateLayout:
         return self.past.stop
 
 
+class TableLayout(NamedTuple):
+    """Where the parts of the table end that a period fills, (rows, N, E): the list price; `Outcome.money`; the stock on sale and
+    the mean units wanted; `Outcome.flows`; `Outcome.by_segment`; `Outcome.charged`; the chances that each of few customers
+    buys; `Outcome.promotions`. A last row holds the charges where they are wanted.
+    """
+
+    money: int
+    flows: int
+    segments: int
+    paid: int
+    chances: int
+    promoted: int
+
+    @classmethod
+    def of(cls, *, flows: bool, personal: int, customers: int, promotions: bool) -> TableLayout:
+        """With flows, so many segments with personal prices, so many customers where no more come, and promotions."""
+        counts = (1 + 4, 2 + 4 * flows, personal, 2 * bool(personal), customers, promotions)
+        return cls(*np.cumsum(counts).tolist())
+
+
 class Shared(NamedTuple):
     """The rows of `MarketState.context` by name, see `StateLayout`."""
 
@@ -82,7 +103,7 @@ class Shared(NamedTuple):
     past: Floats
 
 
-@compiled
+@inlined
 def shared_rows(sections, context):
     """The parts of the context."""
     a, b, c, d, e, f, g = sections.ends
@@ -174,19 +195,34 @@ class MarketState:
         return {"clock": self.clock, "lanes": self.lanes, "context": self.context}
 
 
+class Expected:
+    """The money expected of a period, worked out when it is first asked for: who learns from sales never pays for it."""
+
+    def __init__(self, work: Callable[..., Floats], *given: Any) -> None:
+        self._work, self._given = work, given
+
+    @functools.cached_property
+    def money(self) -> Floats:
+        """(2, N, E) revenue and profit."""
+        return self._work(*self._given)
+
+
 class Outcome(NamedTuple):
     """What one period brought; the properties are (E, N) float32 unless said.
 
-    price: (N, E) list price. money: (7, N, E). flows: (4, N, E), or (0, …) where units neither return, perish nor arrive.
-    taken: (N, E) or None, the charges of product-wise credit. slots: (K, E) product shown or (0, E). promotions: (N, E) or
-    (0, E). by_segment: (K, N, E) units or (0, …). rules: (N, E) uint16, what the guardrails changed. stated: (N, E) or None,
-    the policy's propensity. rivals: prices, units (expected, or drawn where someone learns from them) and unit costs of the
-    rival offers, (R, E), (R, E), (R, 1).
+    price: (N, E) list price. money: (4, N, E). flows: (4, N, E), or (0, …) where units neither return, perish nor arrive.
+    charged: (2, N, E) mean price paid over the units drawn and over those expected, or (0, …) where all pay the list price.
+    expectation: of the money. taken: (N, E) or None, the charges of product-wise credit. slots: (K, E) product shown or
+    (0, E). promotions: (N, E) or (0, E). by_segment: (K, N, E) units or (0, …). rules: (N, E) uint16, what the guardrails
+    changed. stated: (N, E) or None, the policy's propensity. rivals: prices, units (expected, or drawn where someone
+    learns from them) and unit costs of the rival offers, (R, E), (R, E), (R, 1).
     """
 
     price: Floats
     money: Floats
     flows: Floats
+    charged: Floats
+    expectation: Expected
     taken: Floats | None
     slots: NDArray[np.int64]
     promotions: Floats
@@ -244,7 +280,7 @@ class Outcome(NamedTuple):
     @property
     def paid(self) -> Floats:
         """Currency per unit, mean over those who bought."""
-        return self.money[PAID].T
+        return self.charged[0].T if len(self.charged) else self.price.T
 
     @property
     def units(self) -> Floats:
@@ -269,12 +305,12 @@ class Outcome(NamedTuple):
     @property
     def expected_revenue(self) -> Floats:
         """Currency, mean given action and state, before the draw."""
-        return self.money[EXPECTED_REVENUE].T
+        return self.expectation.money[0].T
 
     @property
     def expected_profit(self) -> Floats:
         """Currency, mean given action and state, before the draw."""
-        return self.money[EXPECTED_PROFIT].T
+        return self.expectation.money[1].T
 
     @property
     def charge(self) -> Floats:

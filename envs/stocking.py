@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .fastmath import compiled
+from .choosing import add
+from .fastmath import lean
 from .random import binomial_lanes
 from .selling import SPOIL, counter
 from .state import (
@@ -15,87 +16,98 @@ from .state import (
     PIPELINE,
     RECEIVED,
     REFERENCE_PRICE,
-    RETURNED,
-    UNITS,
 )
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 
 
-@compiled
-def order(level, asked, period, immediate, lanes, quantity):
+@lean
+def order(level, period, immediate, lanes, place, quantity):
     """Place a period's orders: on hand at once, or in each market's slot of the pipeline.
 
-    level: (N,) what the market orders up to, or (0,) where the policy asks. asked: (N, E). quantity: (N, E), filled.
+    level: (N,) what the market orders up to, or (0,) where `quantity`, (N, E), holds what the policy asks; it is filled
+    otherwise. place: (E,) scratch.
     """
-    products, markets = quantity.shape
     slots = lanes.shape[0] - PIPELINE
-    for n in range(products):
-        if level.size:
-            order_up_to(level[n], lanes[ON_HAND, n], lanes[PIPELINE, n], quantity[n])
-            for place in range(1, slots):
-                for e in range(markets):
-                    quantity[n, e] -= lanes[PIPELINE + place, n, e]
-            for e in range(markets):
-                quantity[n, e] = max(quantity[n, e], _ZERO)
-        else:
-            quantity[n] = asked[n]
-        if immediate:
-            for e in range(markets):
-                lanes[ON_HAND, n, e] += quantity[n, e]
-    if not immediate:
-        for place in range(slots):
-            send(period, place, slots, quantity, lanes[PIPELINE + place])
+    if level.size:
+        order_up_to(level, lanes, quantity)
+    if immediate:
+        add(quantity, lanes[ON_HAND])
+        return
+    find_place(period, slots, place)
+    for i in range(slots):
+        send(place, np.float32(i), quantity, lanes[PIPELINE + i])
 
 
-@compiled
-def send(period, place, slots, quantity, slot):
+@lean
+def find_place(period, slots, place):
+    """(E,) the slot of the pipeline whose turn it is."""
+    first, same = period[0] % slots, True
+    for e in range(period.size):
+        same &= period[e] == period[0]
+    if same:
+        place[:] = np.float32(first)
+    else:
+        for e in range(period.size):
+            place[e] = np.float32(period[e] % slots)
+
+
+@lean
+def send(place, here, quantity, slot):
     """Put the orders of the markets whose turn it is into a slot of the pipeline."""
-    turn = np.empty_like(slot[0])
-    for e in range(turn.size):
-        turn[e] = _ONE if period[e] % slots == place else _ZERO
     for n in range(slot.shape[0]):
-        for e in range(turn.size):
-            slot[n, e] = quantity[n, e] if turn[e] > _ZERO else slot[n, e]
+        for e in range(slot.shape[1]):
+            slot[n, e] = quantity[n, e] if place[e] == here else slot[n, e]
 
 
-@compiled
-def whole_orders(proposed, most):
-    """Proposed orders, (N, E), in whole units between nothing and the most, (N,); a NaN is none."""
-    out = np.empty_like(proposed)
+@lean
+def whole_orders(proposed, most, out):
+    """Proposed orders, (N, E), in whole units between nothing and the most, (N,), into `out`; a NaN is none."""
     for n in range(out.shape[0]):
         for e in range(out.shape[1]):
             units = proposed[n, e] if proposed[n, e] > _ZERO else _ZERO
             out[n, e] = np.rint(min(units, most[n]))
-    return out
 
 
-@compiled
-def order_up_to(level, on_hand, first_slot, quantity):
-    """What lacks to the level, one slot of the pipeline counted."""
-    for e in range(quantity.size):
-        quantity[e] = level - on_hand[e] - first_slot[e]
+@lean
+def order_up_to(level, lanes, quantity):
+    """What lacks to the level, all that is on the way counted."""
+    for n in range(quantity.shape[0]):
+        for e in range(quantity.shape[1]):
+            quantity[n, e] = level[n] - lanes[ON_HAND, n, e]
+        for row in range(PIPELINE, lanes.shape[0]):
+            for e in range(quantity.shape[1]):
+                quantity[n, e] -= lanes[row, n, e]
+        for e in range(quantity.shape[1]):
+            quantity[n, e] = max(quantity[n, e], _ZERO)
 
 
-@compiled
-def close_period(m, keys, segments, period, delivers, restart, memory, price, money, flows, lanes):
+@lean
+def season_ends(stock, period, ends):
+    """Fill (E,) with whether a selling season ends with this period; nothing to do for (0,)."""
+    for e in range(ends.size):
+        ends[e] = (period[e] + 1) % stock.season == 0 if stock.season else period[e] + 1 == stock.last
+
+
+@lean
+def close_period(m, keys, segments, period, delivers, restart, memory, price, sold, flows, lanes, place):
     """Stock and memory at the period's end: what perishes, what arrives, what customers remember of the price.
 
     period: (E,) the period that opens. delivers: whether orders have a lead time. restart: (E,) whether a new season's
-    stock arrives, or (0,). memory: share of the old reference price that is kept, 1 where nobody remembers.
+    stock arrives, or (0,). memory: share of the old reference price that is kept, 1 where nobody remembers. lanes: on hand
+    is what the sales left. place: (E,) scratch.
     """
     closing = lanes[ON_HAND]
-    copy(price, lanes[LIST_PRICE])
-    copy(money[UNITS], lanes[LAST_UNITS])
-    take(money[UNITS], closing)
+    for n in range(price.shape[0]):
+        for e in range(price.shape[1]):
+            lanes[LIST_PRICE, n, e] = price[n, e]
+        for e in range(price.shape[1]):
+            lanes[LAST_UNITS, n, e] = sold[n, e]
     if memory < _ONE:
         remember(memory, price, lanes[REFERENCE_PRICE])
     if not flows.shape[0]:
         return
     for n in range(price.shape[0]):
-        if m.return_probability[n] > _ZERO:
-            for e in range(closing.shape[1]):
-                closing[n, e] += flows[RETURNED, n, e]
         if m.spoilage[n] > _ZERO:
             binomial_lanes(closing[n], m.spoilage[n], keys, counter(n, SPOIL, segments), flows[PERISHED, n])
             for e in range(closing.shape[1]):
@@ -107,41 +119,24 @@ def close_period(m, keys, segments, period, delivers, restart, memory, price, mo
                     flows[RECEIVED, n, e] += m.opening_units[n]
                     closing[n, e] = m.opening_units[n] + min(closing[n, e], _ZERO)
     if delivers:
-        for place in range(lanes.shape[0] - PIPELINE):
-            deliver(period, place, lanes.shape[0] - PIPELINE, closing, flows[RECEIVED], lanes[PIPELINE + place])
+        slots = lanes.shape[0] - PIPELINE
+        find_place(period, slots, place)
+        for i in range(slots):
+            deliver(place, np.float32(i), closing, flows[RECEIVED], lanes[PIPELINE + i])
 
 
-@compiled
-def copy(values, out):
-    """out = values."""
-    for n in range(out.shape[0]):
-        for e in range(out.shape[1]):
-            out[n, e] = values[n, e]
-
-
-@compiled
-def take(values, out):
-    """out -= values."""
-    for n in range(out.shape[0]):
-        for e in range(out.shape[1]):
-            out[n, e] -= values[n, e]
-
-
-@compiled
-def deliver(period, place, slots, closing, received, slot):
+@lean
+def deliver(place, here, closing, received, slot):
     """Bring a slot of the pipeline onto the shelf, in the markets where it is due."""
-    due = np.empty_like(slot[0])
-    for e in range(due.size):
-        due[e] = _ONE if period[e] % slots == place else _ZERO
     for n in range(closing.shape[0]):
-        for e in range(due.size):
-            arrived = due[e] * slot[n, e]
+        for e in range(place.size):
+            arrived = slot[n, e] if place[e] == here else _ZERO
             received[n, e] += arrived
             closing[n, e] += arrived
             slot[n, e] -= arrived
 
 
-@compiled
+@lean
 def remember(memory, price, reference):
     """The reference price after this period's list price."""
     for n in range(price.shape[0]):

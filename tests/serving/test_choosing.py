@@ -23,6 +23,6 @@ def test_the_promoted_products_are_those_of_the_simulated_market(most: int) -> N
 def test_orders_are_those_of_the_simulated_market() -> None:
     most = np.array([0, 3, 50], np.float32)
     asked = np.array([[-1, 0.4, 2], [3.6, np.nan, 1.5], [60, 49.5, 12.5]], np.float32)
-    np.testing.assert_array_equal(
-        np.stack([ordered(units, most) for units in asked.T], axis=1), whole_orders(asked, most)
-    )
+    whole = np.empty_like(asked)
+    whole_orders(asked, most, whole)
+    np.testing.assert_array_equal(np.stack([ordered(units, most) for units in asked.T], axis=1), whole)
