@@ -8,6 +8,7 @@ loyalty, shocks and the regime move on. `period` has the stages.
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from ..scenarios.families import family_function
 from .advancing import open_context
 from .choice import mean_demand
 from .expecting import expected_money
+from .formulas import decode
 from .period import (
     finish_period,
     half_share,
@@ -39,7 +41,6 @@ from .state import (
     PIPELINE,
     REFERENCE_PRICE,
     REGIME,
-    Expected,
     Floats,
     MarketState,
     Outcome,
@@ -48,17 +49,30 @@ from .state import (
 )
 
 
+class Raw(NamedTuple):
+    """The raw numbers of a learner, (E, N * A) or (0, 0), what zero means, (N,), and the scales of `decoding`."""
+
+    values: Floats
+    base_price: Floats
+    scales: tuple[np.float32, np.float32, np.float32]
+
+
+NOTHING_RAW = Raw(np.empty((0, 0), np.float32), np.empty(0, np.float32), (np.float32(0), np.float32(0), np.float32(0)))
+
+
 class Decision(NamedTuple):
     """A proposed action as the step takes it, markets last. N products, K segments, R rival offers, E markets.
 
     asked: (A, N, E), the price (currency per unit) and behind it as many rows as counts, (4,), says of discounts (K or 0),
     recommendation scores (K or 0, the recommender's own choice), promotion scores (1 or 0) and orders in units (1 or 0).
-    propensity: (N, E) or None. rival_price: (R, E), NaN where the scenario's rule decides, or (0, E) where it always does.
-    credit_price: (N,) prices of the counterfactual that `Outcome.charge` is worked out against, or (0,) for no charges.
+    raw: what these are to be filled with, if they are not yet. propensity: (N, E) or None. rival_price: (R, E), NaN where
+    the scenario's rule decides, or (0, E) where it always does. credit_price: (N,) prices of the counterfactual that
+    `Outcome.charge` is worked out against, or (0,) for no charges.
     """
 
     asked: Floats
     counts: NDArray[np.int64]
+    raw: Raw
     propensity: Floats | None
     rival_price: Floats
     credit_price: Floats
@@ -130,52 +144,37 @@ class Dynamics:
 
     def step(self, state: MarketState, now: Decision) -> tuple[MarketState, Outcome]:
         """One period under a proposed action."""
-        clock, lanes, context = state.clock.copy(), state.lanes.copy(), state.context.copy()
+        clock, lanes, context = np.empty_like(state.clock), np.empty_like(state.lanes), np.empty_like(state.context)
         table = np.empty((self._table.promoted + (now.credit_price.size > 0), *self._shape), np.float32)
         trail, slots = np.empty(self._shape, np.uint16), np.empty(self._slots, np.int64)
         offers = np.empty(self._offers, np.float32)
-        moving, results = (clock, lanes, context), (table, trail, slots, offers)
+        before, after = (state.clock, state.lanes, state.context), (clock, lanes, context)
         if self._family is None:
-            given = (now.asked, now.counts, now.rival_price, now.credit_price)
-            run_period(self.plan, self.seed, *moving, *given, *results)
+            given = (*now.raw, now.asked, now.counts, now.rival_price, now.credit_price)
+            run_period(self.plan, self.seed, *before, *after, *given, table, trail, slots, offers)
         else:
-            self._run_with_family(moving, now, results)
-        outcome = self._outcome(now, state.clock[PERIOD], *results)
+            self._run_with_family(before, after, now, (table, trail, slots, offers))
+        expect = functools.partial(self._expected_money, state.clock[PERIOD])
+        outcome = Outcome(table, self._table, trail, slots, offers, self._rival_cost, now.propensity, expect)
         return MarketState(clock, lanes, context, self.layout), outcome
 
-    def _outcome(
-        self,
-        now: Decision,
-        period: NDArray[np.int64],
-        table: Floats,
-        trail: NDArray[np.uint16],
-        slots: NDArray[np.int64],
-        offers: Floats,
-    ) -> Outcome:
-        money, flows, segments, paid, chances, promoted = self._table
-        moved, charged, none = table[money + 2 : flows], table[segments:paid], table[0, :0]
-        promotions = table[chances] if promoted > chances else none
-        price, ordered = charged[1] if len(charged) else table[0], moved[ORDERED] if len(moved) else none
-        goods = (price, table[money], table[money + 1], table[paid:chances])
-        return Outcome(
-            price=table[0],
-            money=table[1:money],
-            flows=moved,
-            charged=charged,
-            expectation=Expected(expected_money, self.plan, period, *goods, ordered, promotions),
-            taken=table[-1] if now.credit_price.size else None,
-            slots=slots[0],
-            promotions=promotions,
-            by_segment=table[flows:segments],
-            rules=trail,
-            stated=now.propensity,
-            rivals=(offers[0], offers[1], self._rival_cost),
-        )
+    def _expected_money(self, period: NDArray[np.int64], outcome: Outcome) -> Floats:
+        """(2, N, E) revenue and profit expected of a period, see `Outcome`."""
+        table, (money, flows, segments, paid, chances, promoted) = outcome.table, self._table
+        # What is not there is empty.
+        price, none = table[segments + 1 if paid > segments else 0], table[0, :0]
+        ordered = table[money + 2 + ORDERED] if flows > money + 2 else none
+        wanted = (price, table[money], table[money + 1], table[paid:chances])
+        return expected_money(self.plan, period, *wanted, ordered, table[chances] if promoted > chances else none)
 
-    def _run_with_family(self, moving: tuple, now: Decision, results: tuple) -> None:
+    def _run_with_family(self, before: tuple, after: tuple, now: Decision, results: tuple) -> None:
         """As `run_period`, asking an extension's demand family in between."""
-        clock, lanes, context = moving
-        plan, keys, period = self.constants, period_keys(self.seed, clock), clock[PERIOD].copy()
+        for old, new in zip(before, after, strict=True):
+            new[:] = old
+        clock, lanes, context = after
+        plan, keys, period = self.constants, period_keys(self.seed, clock), before[0][PERIOD]
+        if now.raw.values.size:
+            decode(now.raw.values, now.counts, now.raw.base_price, now.raw.scales, plan.stock.most, now.asked)
         shared, out = shared_rows(plan.sections, context), results_of(plan.sections, *results)
         parts, detail = parts_of(now.asked, now.counts), now.credit_price.size > 0
         room = room_for_period(plan, self.num_markets, parts.score, parts.promotion, detail)

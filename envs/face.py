@@ -11,6 +11,7 @@ from gymnasium.spaces import Box, Discrete, MultiDiscrete, Space
 from numpy.typing import ArrayLike, NDArray
 
 from ..pricing import FEATURE_LIMIT, Action, Policy, row_width
+from .formulas import total_by_market
 from .levels import action_levels
 from .market import Market
 from .state import MarketState, Outcome
@@ -199,10 +200,11 @@ class Face:
             own = self._rates[1] - self._rates[0]
         else:
             own = self.market.money(outcome, expected=self.reward == "expected")
-            own = own - outcome.charge if self.product_wise else own
-        # In double precision the sum does not depend on the order, which numpy chooses by the size of the batch.
-        rows = own.reshape(-1) if self.product_wise else own.sum(axis=1, dtype=np.float64)
-        return (rows * self.reward_scale).astype(np.float32)
+        if not self.product_wise:
+            return total_by_market(own.T, self.reward_scale)
+        if self._rates is None:
+            own = own - outcome.charge
+        return (own.reshape(-1) * self.reward_scale).astype(np.float32)
 
     def info(self, outcome: Outcome) -> dict[str, NDArray]:
         """What happened, for `info`: (E, N) arrays in currency or units; `shown` is (E, K) product numbers.

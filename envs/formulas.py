@@ -45,7 +45,7 @@ def _proper(x):
 
 @compiled
 def decode(raw, counts, base_price, scales, max_order, out):
-    """`ActionLayout.decode` for raw rows (E, N, A), into (A, N, E): prices, discounts, scores, promotion, orders in units.
+    """`ActionLayout.decode` for raw rows (E, N * A), into (A, N, E): prices, discounts, scores, promotion, orders in units.
 
     A NaN counts as zero. counts, scales: see `decoding`. In blocks of markets, so that a row of raw numbers is read once.
     """
@@ -53,7 +53,7 @@ def decode(raw, counts, base_price, scales, max_order, out):
     scores = 1 + counts[0]
     orders = scores + counts[1] + counts[2]
     columns, products, markets = out.shape
-    asked, decoded, row = raw.reshape(markets, -1).T, out.reshape(-1, markets), np.empty(BLOCK, np.float32)
+    asked, decoded, row = raw.T, out.reshape(-1, markets), np.empty(BLOCK, np.float32)
     for first in range(0, markets, BLOCK):
         for n in range(products):
             for column in range(columns):
@@ -131,6 +131,19 @@ def observe(plan, clock, lanes, context, fixed):
             for i in range(moving, out.shape[2]):
                 rows[i] = tables.fixed[n, i - moving]
             turn_rows(rows, first, count, n, out)
+    return out
+
+
+@compiled
+def total_by_market(money, scale):
+    """(E,) sums of (N, E) times a scale: in double precision, and in an order that does not depend on the batch."""
+    out = np.empty(money.shape[1], np.float32)
+    total = np.zeros(money.shape[1])
+    for n in range(money.shape[0]):
+        for e in range(total.size):
+            total[e] += money[n, e]
+    for e in range(total.size):
+        out[e] = total[e] * scale
     return out
 
 

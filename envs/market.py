@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..pricing import Action, ActionLayout, MarketView
 from ..scenarios import MarketSpec, load_scenario
-from .dynamics import Decision, Dynamics
+from .dynamics import NOTHING_RAW, Decision, Dynamics, Raw
 from .expected import catalogue_of
 from .formulas import decode, decoding, observe
 from .guarding import guard_prices
@@ -140,7 +140,7 @@ class Market:
         counts = np.array([len(row) for row in rows[1:]])
         asked = np.concatenate(rows, dtype=np.float32)
         propensity = None if action.propensity is None else _lanes(action.propensity)
-        return self._step(asked, counts, propensity, credit_price, rival_price)
+        return self._step(asked, counts, NOTHING_RAW, propensity, credit_price, rival_price)
 
     def step_raw(
         self,
@@ -155,11 +155,15 @@ class Market:
         products, moves = base_price.shape[-1], base_price.ndim > 1
         asked = np.empty((layout.size, products, self.num_markets), np.float32)
         counts, scales = decoding(layout)
-        steady = np.ones(products, np.float32) if moves else base_price
-        decode(raw.reshape(-1, products, layout.size), counts, steady, scales, self.max_order, asked)
+        given = Raw(raw, base_price, scales)
+        if moves or self.rivals.foreign:
+            # Somebody must see the prices first.
+            steady = np.ones(products, np.float32) if moves else base_price
+            decode(raw, counts, steady, scales, self.max_order, asked)
+            given = NOTHING_RAW
         if moves:
             asked[0] *= base_price.T
-        return self._step(asked, counts, None, credit_price, rival_price)
+        return self._step(asked, counts, given, None, credit_price, rival_price)
 
     @property
     def max_order(self) -> Floats:
@@ -170,6 +174,7 @@ class Market:
         self,
         asked: Floats,
         counts: NDArray[np.int64],
+        raw: Raw,
         propensity: Floats | None,
         credit_price: NDArray[np.float32] | None,
         rival_price: ArrayLike | None,
@@ -183,11 +188,11 @@ class Market:
         if self.rivals.foreign:
             given = self.rivals.asked(before, self._seen_by_rivals(asked[0]), given)
         charged = self._uncharged if credit_price is None else credit_price
-        self.state, outcome = self.dynamics.step(before, Decision(asked, counts, propensity, given, charged))
+        self.state, outcome = self.dynamics.step(before, Decision(asked, counts, raw, propensity, given, charged))
         self._left -= 1
         if self.rivals.foreign:
             within = self.dynamics.constants.rivals.within
-            self.rivals.learn(before, self.state, outcome.price if within else before.lanes[LIST_PRICE], outcome)
+            self.rivals.learn(before, self.state, outcome.list_price.T if within else before.lanes[LIST_PRICE], outcome)
         return outcome
 
     def _seen_by_rivals(self, proposed: Floats) -> Floats:

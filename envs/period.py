@@ -16,6 +16,7 @@ from .choice import Choice, ChoiceWork, Situation, room_for_choice, room_to_choo
 from .choosing import choose
 from .credit import charge_products
 from .fastmath import compiled, inlined, lean
+from .formulas import decode
 from .guarding import guard_discounts, guard_prices, remember
 from .plan import Constants
 from .random import period_keys, poisson_lanes
@@ -259,26 +260,36 @@ def sum_of(left, right, out):
 
 
 @compiled
-def run_period(plan, seed, clock, lanes, context, asked, counts, given, credit_price, table, trail, slots, offers):
-    """Move E markets through one period, in place, under a proposed action; fill the table and arrays of an `Outcome`.
+def run_period(
+    plan, seed, old_clock, old_lanes, old_context, clock, lanes, context,
+    raw, base_price, scales, asked, counts, given, credit_price, table, trail, slots, offers,
+):  # fmt: skip
+    """Move E markets through one period under a proposed action; fill the state after it, and table and arrays of an `Outcome`.
 
-    asked, counts: see `parts_of`. given: (R, E) rival prices, NaN where the rule decides, or (0, E). credit_price: (N,) price
-    of the counterfactual for charges, or (0,).
+    raw, base_price, scales: what is decoded into `asked`, see `decode`, or (0, 0) where that is done. asked, counts: see
+    `parts_of`. given: (R, E) rival prices, NaN where the rule decides, or (0, E). credit_price: (N,) price of the counterfactual
+    for charges, or (0,).
     """
     constants = Constants(
         plan.choice, plan.money, plan.rules, plan.stock, plan.rivals, plan.shifts, plan.sections, plan.sight
     )
+    if raw.size:
+        decode(raw, counts, base_price, scales, constants.stock.most, asked)
+    copy(old_clock, clock)
+    copy(old_context, context)
+    for i in range(lanes.shape[0]):
+        copy(old_lanes[i], lanes[i])
     parts, detail = parts_of(asked, counts), credit_price.size > 0
     room = room_for_period(constants, clock.shape[1], parts.score, parts.promotion, detail)
     keys, out = period_keys(seed, clock), results_of(constants.sections, table, trail, slots, offers)
-    _through_period(constants, keys, clock, lanes, context, parts, given, credit_price, room, out)
+    _through_period(constants, keys, old_clock[PERIOD], clock, lanes, context, parts, given, credit_price, room, out)
 
 
 @lean
-def _through_period(constants, keys, clock, lanes, context, parts, given, credit_price, room, out):
+def _through_period(constants, keys, period, clock, lanes, context, parts, given, credit_price, room, out):
     """`run_period` once there is room."""
     shared, scale = shared_rows(constants.sections, context), half_share(constants)
-    now = open_period(constants, lanes, clock[REGIME], clock[PERIOD], shared, parts, given, room, out)
+    now = open_period(constants, lanes, clock[REGIME], period, shared, parts, given, room, out)
     if scale != _ONE:
         halve(shared.waiting)
     choose(constants.choice, part_of(now, now.rival_price, shared.waiting, scale), room.first, room.work)

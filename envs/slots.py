@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .fastmath import compiled, lean
+from .fastmath import compiled, lean, merged
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 
@@ -82,7 +82,7 @@ def next_to_promote(score, promoted, found):
                 best[e], found[e] = score[n, e], n
 
 
-@lean
+@merged
 def insert(value, best):
     """Put each market's value into its column of `best`, (M, E), which falls from row to row; the lowest drops out."""
     for i in range(best.shape[0]):

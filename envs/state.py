@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,9 +72,12 @@ class StateLayout:
 
 
 class TableLayout(NamedTuple):
-    """Where the parts of the table end that a period fills, (rows, N, E): the list price; `Outcome.money`; the stock on sale and
-    the mean units wanted; `Outcome.flows`; `Outcome.by_segment`; `Outcome.charged`; the chances that each of few customers
-    buys; `Outcome.promotions`. A last row holds the charges where they are wanted.
+    """Where the parts end of the table that a period fills, (rows, N, E), behind the list price.
+
+    money: units sold and lost, revenue, profit. flows: stock on sale, mean units wanted; units returned, perished, received and
+    ordered, where they are. segments: units by segment, where prices are personal. paid: mean price paid over the units drawn
+    and over those expected, where they are. chances: that each of few customers buys, where no more come. promoted: whether
+    a product is, where any can be. One more row holds the charges where they are wanted.
     """
 
     money: int
@@ -195,56 +198,58 @@ class MarketState:
         return {"clock": self.clock, "lanes": self.lanes, "context": self.context}
 
 
-class Expected:
-    """The money expected of a period, worked out when it is first asked for: who learns from sales never pays for it."""
-
-    def __init__(self, work: Callable[..., Floats], *given: Any) -> None:
-        self._work, self._given = work, given
-
-    @functools.cached_property
-    def money(self) -> Floats:
-        """(2, N, E) revenue and profit."""
-        return self._work(*self._given)
-
-
-class Outcome(NamedTuple):
+@dataclass(eq=False)
+class Outcome:
     """What one period brought; the properties are (E, N) float32 unless said.
 
-    price: (N, E) list price. money: (4, N, E). flows: (4, N, E), or (0, …) where units neither return, perish nor arrive.
-    charged: (2, N, E) mean price paid over the units drawn and over those expected, or (0, …) where all pay the list price.
-    expectation: of the money. taken: (N, E) or None, the charges of product-wise credit. slots: (K, E) product shown or
-    (0, E). promotions: (N, E) or (0, E). by_segment: (K, N, E) units or (0, …). rules: (N, E) uint16, what the guardrails
-    changed. stated: (N, E) or None, the policy's propensity. rivals: prices, units (expected, or drawn where someone
-    learns from them) and unit costs of the rival offers, (R, E), (R, E), (R, 1).
+    table: (rows, N, E), see layout. rules: (N, E) uint16, what the guardrails changed. slots: (2, K, E) product shown and
+    runner-up, or (2, 0, E). offers: (2, R, E) prices and units (expected, or drawn where someone learns from them) of the
+    rival offers; rival_cost: (R, 1) their unit costs. stated: (N, E) or None, the policy's propensity. expect: works out
+    the expected money, (2, N, E), from the rows; nobody pays for it who does not ask.
     """
 
-    price: Floats
-    money: Floats
-    flows: Floats
-    charged: Floats
-    expectation: Expected
-    taken: Floats | None
-    slots: NDArray[np.int64]
-    promotions: Floats
-    by_segment: Floats
+    table: Floats
+    layout: TableLayout
     rules: NDArray[np.uint16]
+    slots: NDArray[np.int64]
+    offers: Floats
+    rival_cost: Floats
     stated: Floats | None
-    rivals: tuple[Floats, Floats, Floats]
+    expect: Callable[[Outcome], Floats] = field(repr=False)
+
+    @property
+    def money(self) -> Floats:
+        """(4, N, E) units, units lost, revenue and profit."""
+        return self.table[1 : self.layout.money]
+
+    @property
+    def flows(self) -> Floats:
+        """(4, N, E), or (0, …) where units neither return, perish nor arrive."""
+        return self.table[self.layout.money + 2 : self.layout.flows]
+
+    @functools.cached_property
+    def expected_money(self) -> Floats:
+        """(2, N, E) revenue and profit, mean given action and state."""
+        return self.expect(self)
 
     @property
     def shown(self) -> NDArray[np.int64]:
         """(E, K) product in each segment's slot, -1 for none; (E, 0) where there are no slots."""
-        return self.slots.T
+        return self.slots[0].T
 
     @property
     def promoted(self) -> NDArray[np.bool_]:
         """(E, N) whether the product was on promotion."""
-        return self.promotions.T > 0 if self.promotions.size else np.zeros(self.price.T.shape, np.bool_)
+        ends = self.layout
+        if ends.promoted == ends.chances:
+            return np.zeros(self.list_price.shape, np.bool_)
+        return self.table[ends.chances].T > 0
 
     @property
     def segment_units(self) -> Floats | None:
         """(E, N, K) units by segment, or None without personal discounts."""
-        return self.by_segment.transpose(2, 1, 0) if self.by_segment.shape[0] else None
+        units = self.table[self.layout.flows : self.layout.segments]
+        return units.transpose(2, 1, 0) if len(units) else None
 
     @property
     def trail(self) -> NDArray[np.uint16]:
@@ -259,63 +264,64 @@ class Outcome(NamedTuple):
     @property
     def rival_price(self) -> Floats:
         """(E, R) currency per unit, as they stand at the period's end."""
-        return self.rivals[0].T
+        return self.offers[0].T
 
     @property
     def rival_units(self) -> Floats:
         """(E, R) units of the rival offers."""
-        return self.rivals[1].T
+        return self.offers[1].T
 
     @property
     def rival_profit(self) -> Floats:
         """(E, R) currency."""
-        price, units, cost = self.rivals
-        return ((price - cost) * units).T
+        return ((self.offers[0] - self.rival_cost) * self.offers[1]).T
 
     @property
     def list_price(self) -> Floats:
         """Currency per unit, before personal discount."""
-        return self.price.T
+        return self.table[0].T
 
     @property
     def paid(self) -> Floats:
         """Currency per unit, mean over those who bought."""
-        return self.charged[0].T if len(self.charged) else self.price.T
+        ends = self.layout
+        return self.table[ends.segments if ends.paid > ends.segments else 0].T
 
     @property
     def units(self) -> Floats:
         """Units sold."""
-        return self.money[UNITS].T
+        return self.table[1 + UNITS].T
 
     @property
     def lost(self) -> Floats:
         """Units demanded beyond stock."""
-        return self.money[LOST].T
+        return self.table[1 + LOST].T
 
     @property
     def revenue(self) -> Floats:
         """Currency, as drawn."""
-        return self.money[REVENUE].T
+        return self.table[1 + REVENUE].T
 
     @property
     def profit(self) -> Floats:
         """Currency, as drawn."""
-        return self.money[PROFIT].T
+        return self.table[1 + PROFIT].T
 
     @property
     def expected_revenue(self) -> Floats:
         """Currency, mean given action and state, before the draw."""
-        return self.expectation.money[0].T
+        return self.expected_money[0].T
 
     @property
     def expected_profit(self) -> Floats:
         """Currency, mean given action and state, before the draw."""
-        return self.expectation.money[1].T
+        return self.expected_money[1].T
 
     @property
     def charge(self) -> Floats:
         """Currency that the product's price, discounts and slot took from the others; zero where nobody asked."""
-        return np.zeros_like(self.units) if self.taken is None else self.taken.T
+        last = self.layout.promoted
+        return self.table[last].T if len(self.table) > last else np.zeros_like(self.units)
 
     @property
     def returned(self) -> Floats:
@@ -338,4 +344,4 @@ class Outcome(NamedTuple):
         return self._flow(ORDERED)
 
     def _flow(self, row: int) -> Floats:
-        return self.flows[row].T if self.flows.size else np.zeros_like(self.units)
+        return self.flows[row].T if len(self.flows) else np.zeros_like(self.units)
