@@ -20,19 +20,10 @@ from .advancing import open_context
 from .choice import mean_demand
 from .expecting import expected_money
 from .formulas import decode
-from .period import (
-    finish_period,
-    half_share,
-    open_period,
-    part_of,
-    parts_of,
-    results_of,
-    room_for_period,
-    run_period,
-    together,
-)
+from .period import finish_period, half_share, open_period, part_of, run_period, together
 from .plan import Constants, Plan
 from .random import period_keys
+from .room import Workplace, parts_of, results_of, room_for_period
 from .state import (
     LIST_PRICE,
     ON_HAND,
@@ -101,7 +92,7 @@ class Dynamics:
         self.plan = Plan(constants)
         self._family = family_function(spec.demand.family)
         sections, products = constants.sections, spec.sizes["N"]
-        self._table = sections.table
+        self._table, self._workplaces = sections.table, {}
         self._shape, self._offers = (products, num_markets), (2, spec.sizes["R"], num_markets)
         self._slots = (2, spec.sizes["K"] if sections.slots else 0, num_markets)
         self._rival_cost = constants.rivals.cost[:, None]
@@ -128,7 +119,8 @@ class Dynamics:
             context[self.layout.rival_price] = spec.competitors.regular_price[:, None]
         # No period of the episode: the opening has draws of its own.
         clock[PERIOD] = -1
-        keys = period_keys(self.seed, clock)
+        keys = np.empty(self.num_markets, np.uint64)
+        period_keys(self.seed, clock, keys)
         clock[PERIOD] = 0
         initial = np.empty((1, 0)) if spec.regimes is None else np.cumsum(spec.regimes.initial)[None]
         open_context(
@@ -150,13 +142,21 @@ class Dynamics:
         offers = np.empty(self._offers, np.float32)
         before, after = (state.clock, state.lanes, state.context), (clock, lanes, context)
         if self._family is None:
-            given = (*now.raw, now.asked, now.counts, now.rival_price, now.credit_price)
-            run_period(self.plan, self.seed, *before, *after, *given, table, trail, slots, offers)
+            most = self.constants.stock.most
+            given = (*now.raw, most, now.asked, now.counts, now.rival_price, now.credit_price)
+            run_period(self.plan, self._workplace(now), self.seed, *before, *after, *given, table, trail, slots, offers)
         else:
             self._run_with_family(before, after, now, (table, trail, slots, offers))
         expect = functools.partial(self._expected_money, state.clock[PERIOD])
         outcome = Outcome(table, self._table, trail, slots, offers, self._rival_cost, now.propensity, expect)
         return MarketState(clock, lanes, context, self.layout), outcome
+
+    def _workplace(self, now: Decision) -> Workplace:
+        """Where a period with such an action works."""
+        kind = (bool(now.counts[1]), bool(now.counts[2]), now.credit_price.size > 0)
+        if kind not in self._workplaces:
+            self._workplaces[kind] = Workplace(room_for_period(self.constants, self.num_markets, *kind))
+        return self._workplaces[kind]
 
     def _expected_money(self, period: NDArray[np.int64], outcome: Outcome) -> Floats:
         """(2, N, E) revenue and profit expected of a period, see `Outcome`."""
@@ -172,12 +172,13 @@ class Dynamics:
         for old, new in zip(before, after, strict=True):
             new[:] = old
         clock, lanes, context = after
-        plan, keys, period = self.constants, period_keys(self.seed, clock), before[0][PERIOD]
+        plan, period = self.constants, before[0][PERIOD]
         if now.raw.values.size:
             decode(now.raw.values, now.counts, now.raw.base_price, now.raw.scales, plan.stock.most, now.asked)
         shared, out = shared_rows(plan.sections, context), results_of(plan.sections, *results)
-        parts, detail = parts_of(now.asked, now.counts), now.credit_price.size > 0
-        room = room_for_period(plan, self.num_markets, parts.score, parts.promotion, detail)
+        parts, kind = parts_of(now.asked, now.counts), (now.counts[1] > 0, now.counts[2] > 0, now.credit_price.size > 0)
+        room = room_for_period(plan, self.num_markets, *kind)
+        period_keys(self.seed, clock, room.keys)
         opening = open_period(plan, lanes, clock[REGIME], period, shared, parts, now.rival_price, room, out)
         prices, scale = (opening.rival_price, out.rival_price), half_share(plan)
         first, second = (
@@ -187,4 +188,4 @@ class Dynamics:
         if plan.rivals.within:
             together(first, second, second)
             room = room._replace(whole=second)
-        finish_period(plan, keys, clock, lanes, shared, opening, now.credit_price, parts.promotion, room, out)
+        finish_period(plan, clock, lanes, shared, opening, now.credit_price, parts.promotion, room, out)

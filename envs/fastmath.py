@@ -10,7 +10,9 @@ import math
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
+from numba.core import cgutils
 from numba.core.errors import TypingError
+from numba.core.runtime.context import NRTContext
 from numba.extending import intrinsic, overload
 
 from ..pricing import elementwise
@@ -70,6 +72,24 @@ def _fused(typing_context, x, y, z):
 
 
 @intrinsic
+def borrowed(typing_context, source, kind):
+    """What a structref holds, as a named tuple of this kind with the same fields, for functions that count no references:
+    to read a field elsewhere counts every array in it."""
+    fields = dict(source.field_dict)
+    result = types.NamedTuple([fields[name] for name in kind.instance_class._fields], kind.instance_class)
+
+    def generate(context, builder, signature, arguments):
+        holder = cgutils.create_struct_proxy(source)(context, builder, value=arguments[0])
+        data = NRTContext(context, True).meminfo_data(builder, holder.meminfo)
+        kept = source.get_data_type()
+        place = builder.bitcast(data, context.data_model_manager[kept].get_value_type().as_pointer())
+        held = cgutils.create_struct_proxy(kept)(context, builder, ref=place)
+        return context.make_tuple(builder, result, [getattr(held, name) for name in kind.instance_class._fields])
+
+    return result(source, kind), generate
+
+
+@intrinsic
 def turn(typing_context, source, start, step, target, place, stride):
     """Copy a square of four by four float32 numbers with rows and columns exchanged, in registers.
 
@@ -94,7 +114,9 @@ def turn(typing_context, source, start, step, target, place, stride):
             rows[-1].align = 4
         low = [mixed(rows[0], rows[1], 0, 4, 1, 5), mixed(rows[2], rows[3], 0, 4, 1, 5)]
         high = [mixed(rows[0], rows[1], 2, 6, 3, 7), mixed(rows[2], rows[3], 2, 6, 3, 7)]
-        for i, (halves, order) in enumerate(((low, (0, 1, 4, 5)), (low, (2, 3, 6, 7)), (high, (0, 1, 4, 5)), (high, (2, 3, 6, 7)))):
+        for i, (halves, order) in enumerate(
+            ((low, (0, 1, 4, 5)), (low, (2, 3, 6, 7)), (high, (0, 1, 4, 5)), (high, (2, 3, 6, 7)))
+        ):
             builder.store(mixed(*halves, *order), row(3, 4, 5, i)).align = 4
         return context.get_dummy_value()
 

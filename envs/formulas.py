@@ -7,17 +7,17 @@ calls on whole arrays. Arrays lie (…, N, E), rows for learners (E, …).
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
 
 import numpy as np
 from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from ..pricing import FEATURE_LIMIT, MOVING_FEATURES
-from ..pricing.features import FeatureConstants, log_competitor, log_cover, log_surprise, log_units
+from ..pricing.features import log_competitor, log_cover, log_surprise, log_units
 from ..pricing.layout import ActionLayout, price_multiplier
-from .fastmath import compiled, inlined, logarithm, merged, turn
+from .fastmath import borrowed, compiled, inlined, logarithm, merged, turn
 from .guarding import changes
+from .plan import Constants
 from .random import BLOCK, add_block, empty_block, fill_block
 from .state import LAST_UNITS, LIST_PRICE, ON_HAND, PERIOD, PIPELINE, REFERENCE_PRICE, REGIME, shared_rows
 
@@ -72,42 +72,33 @@ def decode(raw, counts, base_price, scales, max_order, out):
                 empty_block(row, column * products + n, first, decoded)
 
 
-class FeatureTables(NamedTuple):
-    """`FeatureConstants` as the loops want them; share: (C,) one over the number of products of a category."""
-
-    time: NDArray[np.float32]
-    log_season: NDArray[np.float32]
-    log_outlook: NDArray[np.float32]
-    log_ahead: NDArray[np.float32]
-    log_now: NDArray[np.float32]
-    log_before: NDArray[np.float32]
-    log_regular: NDArray[np.float32]
-    category: NDArray[np.int64]
-    fixed: NDArray[np.float32]
-    share: NDArray[np.float32]
-
-    @classmethod
-    def of(cls, constants: FeatureConstants) -> FeatureTables:
-        """From those of a catalogue."""
-        share = (1 / constants.member.sum(axis=0)).astype(np.float32)
-        return cls(*(getattr(constants, name) for name in cls._fields[:-1]), share)
-
-
 @compiled
 def observe(plan, clock, lanes, context, fixed):
     """`product_features` of the present state: (E, N, F). fixed: with the columns that never change.
 
     In blocks of markets: a product's columns are worked out as rows, with the markets side by side, and then turned.
     """
-    tables, sight, (products, markets) = plan.sight.tables, plan.sight, lanes.shape[1:]
-    shared = shared_rows(plan.sections, context)
-    loyalty = shared.loyalty if sight.loyal else shared.loyalty[:0]
-    competitor = lowest_offers(plan.rivals.product, shared.rival_price, products)
-    moving = _MOVING + int(sight.rivals) + sight.regimes + loyalty.shape[0] + int(sight.window > 0)
-    out = np.empty((markets, products, moving + (tables.fixed.shape[1] if fixed else 0)), np.float32)
-    rows, price, spare = np.empty((out.shape[2], BLOCK), np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
-    log_price, mean = np.empty((products, BLOCK), np.float32), np.empty((tables.share.size, BLOCK), np.float32)
-    period, common, same = clock[PERIOD], _MOVING + int(sight.rivals), True
+    products, markets, sight = lanes.shape[1], lanes.shape[2], plan.sight
+    out = np.empty((markets, products, sight.moving + (sight.tables.fixed.shape[1] if fixed else 0)), np.float32)
+    scratch = (
+        np.empty((out.shape[2], BLOCK), np.float32),
+        np.empty((sight.tables.share.size, BLOCK), np.float32),
+        np.empty((products, BLOCK), np.float32),
+        np.empty((products if sight.rivals else 0, BLOCK), np.float32),
+        np.empty(BLOCK, np.float32),
+        np.empty(BLOCK, np.float32),
+    )
+    _observe(plan, clock, lanes, context, scratch, out)
+    return out
+
+
+@merged
+def _observe(plan, clock, lanes, context, scratch, out):
+    """`observe` once there is room."""
+    constants, (rows, mean, log_price, lowest, price, spare) = borrowed(plan, Constants), scratch
+    sight, period, markets, same = constants.sight, clock[PERIOD], out.shape[0], True
+    shared, tables = shared_rows(constants.sections, context), sight.tables
+    loyalty = shared.loyalty[: shared.loyalty.shape[0] if sight.loyal else 0]
     for e in range(markets):
         same &= period[e] == period[0]
     for first in range(0, markets, BLOCK):
@@ -115,23 +106,25 @@ def observe(plan, clock, lanes, context, fixed):
         _compare_to_regular(lanes[LIST_PRICE], tables, first, price, log_price, mean)
         _look_up(tables.time, 0, period, first, count, same, rows[0])
         _look_up(tables.time, 1, period, first, count, same, rows[1])
-        _observe_market(clock[REGIME], sight.regimes, loyalty, first, count, rows[common:moving])
-        for n in range(products):
+        _observe_market(clock[REGIME], sight.regimes, loyalty, first, count, rows[_MOVING + int(sight.rivals) :])
+        _lowest_offers(constants.rivals.product, shared.rival_price, first, spare, lowest)
+        for n in range(out.shape[1]):
             fill_block(lanes[LIST_PRICE], n, first, price)
             _observe_prices(lanes[REFERENCE_PRICE], tables.category[n], n, first, price, log_price, mean, spare, rows)
             _observe_stock(lanes, tables, n, period, first, count, same, spare, rows)
             if sight.rivals:
-                fill_block(competitor, n, first, spare)
                 for j in range(BLOCK):
-                    rows[_MOVING, j] = log_competitor(spare[j], price[j])
+                    rows[_MOVING, j] = log_competitor(lowest[n, j], price[j])
             if sight.window:
                 for j in range(count):
                     changed = changes(lanes[LIST_PRICE], shared.past, sight.window, n, first + j)
-                    rows[moving - 1, j] = np.float32(changed) / np.float32(sight.window - 1)
-            for i in range(moving, out.shape[2]):
-                rows[i] = tables.fixed[n, i - moving]
-            turn_rows(rows, first, count, n, out)
-    return out
+                    rows[sight.moving - 1, j] = np.float32(changed) / np.float32(sight.window - 1)
+            for i in range(sight.moving, out.shape[2]):
+                rows[i] = tables.fixed[n, i - sight.moving]
+            if count == BLOCK:
+                turn_rows(rows, first, BLOCK, n, out)
+            else:
+                turn_rows(rows, first, count, n, out)
 
 
 @compiled
@@ -147,15 +140,15 @@ def total_by_market(money, scale):
     return out
 
 
-@compiled
-def lowest_offers(product, price, products):
-    """(N, E) lowest rival price for each product, inf where there is none; (0, E) where nobody competes."""
-    lowest = np.full((products if price.shape[0] else 0, price.shape[1]), np.float32(np.inf), np.float32)
-    for r in range(price.shape[0]):
-        row = lowest[product[r]]
-        for e in range(row.size):
-            row[e] = min(row[e], price[r, e])
-    return lowest
+@merged
+def _lowest_offers(product, price, first, spare, lowest):
+    """(N, BLOCK) lowest rival price for each product, inf where there is none; nothing to do for (0, BLOCK)."""
+    lowest[:] = np.float32(np.inf)
+    for r in range(product.size):
+        n = product[r]
+        fill_block(price, r, first, spare)
+        for j in range(BLOCK):
+            lowest[n, j] = min(lowest[n, j], spare[j])
 
 
 @merged

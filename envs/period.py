@@ -6,20 +6,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
-from numpy.typing import NDArray
 
 from . import advancing, rules, selling, stocking
-from .choice import Choice, ChoiceWork, Situation, room_for_choice, room_to_choose
+from .choice import Situation
 from .choosing import choose
 from .credit import charge_products
-from .fastmath import compiled, inlined, lean
+from .fastmath import borrowed, compiled, inlined, lean
 from .formulas import decode
 from .guarding import guard_discounts, guard_prices, remember
 from .plan import Constants
 from .random import period_keys, poisson_lanes
+from .room import Room, parts_of, results_of
 from .slots import choose_promoted, choose_shown, next_to_promote
 from .state import (
     LIST_PRICE,
@@ -31,119 +29,10 @@ from .state import (
     REFERENCE_PRICE,
     REGIME,
     UNITS,
-    Floats,
     shared_rows,
 )
 
 _ZERO, _ONE, _HALF = np.float32(0), np.float32(1), np.float32(0.5)
-
-
-class Parts(NamedTuple):
-    """The rows of a proposed action, see `parts_of`; those that are not there are empty."""
-
-    price: Floats
-    discount: Floats
-    score: Floats
-    promotion: Floats
-    order: Floats
-
-
-class Results(NamedTuple):
-    """Where a period's results go: the rows of the table of an `Outcome`, see `TableLayout`, and its other arrays.
-
-    trail: (N, E). shown, runner_up: (K, E) or (0, E). rival_price, rival_units: (R, E).
-    """
-
-    price: Floats
-    money: Floats
-    stock: Floats
-    wanted: Floats
-    flows: Floats
-    by_segment: Floats
-    paid: Floats
-    chances: Floats
-    promoted: Floats
-    taken: Floats
-    trail: NDArray[np.uint16]
-    shown: NDArray[np.int64]
-    runner_up: NDArray[np.int64]
-    rival_price: Floats
-    rival_units: Floats
-
-
-class Room(NamedTuple):
-    """What a period works in. by_price: (K, N, E) personal prices or (0, …). score: (K, N, E) of the recommender, or (0, …).
-    ready: (N, E) ones, or (0, E) where stock limits sales. multiplier: see `Situation`. first, second: the choice of each half, the
-    same where rivals do not answer within the period; whole: of both. demand: (N, E). ends: (E,) whether a selling season
-    ends, or (0,). displaced: (E,) see `charge_products`, or (0,). place: (E,).
-    """
-
-    by_price: Floats
-    score: Floats
-    ready: Floats
-    multiplier: Floats
-    first: Choice
-    second: Choice
-    whole: Choice
-    work: ChoiceWork
-    demand: Floats
-    ends: NDArray[np.bool_]
-    displaced: NDArray[np.int64]
-    place: Floats
-
-
-@compiled
-def room_for_period(constants, markets, score, promotion, detail):
-    """The `Room` of E markets. score, promotion: rows of the proposed action. detail: whether products are charged."""
-    choice, sections, shifts, stock = constants.choice, constants.sections, constants.shifts, constants.stock
-    segments, products = choice.quality.shape
-    rivals, waits = choice.rival_category.size, choice.strategic_share.size * choice.rate.shape[0]
-    price = np.empty((products, markets), choice.quality.dtype)
-    sizes = (price, rivals, waits)
-    first = room_for_choice(choice, *sizes, sections.slots, sections.by_segment, detail)
-    second, whole = first, first
-    if constants.rivals.within:
-        second = room_for_choice(choice, *sizes, sections.slots, sections.by_segment, detail)
-        whole = room_for_choice(choice, *sizes, False, sections.by_segment, False)
-    default = np.empty((segments if sections.slots and score.shape[0] == 0 else 0, products, markets), price.dtype)
-    for k in range(default.shape[0]):
-        for n in range(products):
-            default[k, n] = sections.default_score[k, n]
-    moves = shifts.loyal or shifts.shocked
-    return Room(
-        np.empty((sections.personal, products, markets), price.dtype),
-        default,
-        np.ones((products if constants.money.backlog else 0, markets), price.dtype),
-        np.empty((choice.share.size if moves else 0, markets), price.dtype),
-        first,
-        second,
-        whole,
-        room_to_choose(choice, *sizes),
-        price,
-        np.empty(markets if stock.season or stock.last else 0, np.bool_),
-        np.empty(markets if detail and sections.promotions and promotion.shape[0] else 0, np.int64),
-        np.empty(markets, price.dtype),
-    )
-
-
-@inlined
-def parts_of(asked, counts):
-    """The parts of a decoded action, (A, N, E), with so many rows of discounts, scores, promotion and order."""
-    discount = 1
-    score = discount + counts[0]
-    promotion = score + counts[1]
-    order = promotion + counts[2]
-    return Parts(asked[0], asked[discount:score], asked[score:promotion], asked[promotion:order], asked[order:])
-
-
-@inlined
-def results_of(sections, table, trail, slots, offers):
-    """The parts of the arrays that a period fills."""
-    money, flows, segments, paid, chances, promoted = sections.table
-    taken = table[promoted] if table.shape[0] > promoted else table[0, :0]
-    rows = (table[0], table[1:money], table[money], table[money + 1], table[money + 2 : flows], table[flows:segments])
-    few = (table[segments:paid], table[paid:chances], table[chances] if promoted > chances else table[0, :0], taken)
-    return Results(*rows, *few, trail, slots[0], slots[1], offers[0], offers[1])
 
 
 @inlined
@@ -261,34 +150,37 @@ def sum_of(left, right, out):
 
 @compiled
 def run_period(
-    plan, seed, old_clock, old_lanes, old_context, clock, lanes, context,
-    raw, base_price, scales, asked, counts, given, credit_price, table, trail, slots, offers,
+    plan, place, seed, old_clock, old_lanes, old_context, clock, lanes, context,
+    raw, base_price, scales, most, asked, counts, given, credit_price, table, trail, slots, offers,
 ):  # fmt: skip
     """Move E markets through one period under a proposed action; fill the state after it, and table and arrays of an `Outcome`.
 
-    raw, base_price, scales: what is decoded into `asked`, see `decode`, or (0, 0) where that is done. asked, counts: see
-    `parts_of`. given: (R, E) rival prices, NaN where the rule decides, or (0, E). credit_price: (N,) price of the counterfactual
-    for charges, or (0,).
+    place: `Workplace`. raw, base_price, scales, most: what is decoded into `asked`, see `decode`, or (0, 0) where that is done. asked,
+    counts: see `parts_of`. given: (R, E) rival prices, NaN where the rule decides, or (0, E). credit_price: (N,) price of the
+    counterfactual for charges, or (0,).
     """
-    constants = Constants(
-        plan.choice, plan.money, plan.rules, plan.stock, plan.rivals, plan.shifts, plan.sections, plan.sight
-    )
     if raw.size:
-        decode(raw, counts, base_price, scales, constants.stock.most, asked)
+        decode(raw, counts, base_price, scales, most, asked)
+    _through_period(
+        plan, place, seed, old_clock, old_lanes, old_context, clock, lanes, context,
+        asked, counts, given, credit_price, table, trail, slots, offers,
+    )  # fmt: skip
+
+
+@lean
+def _through_period(
+    plan, place, seed, old_clock, old_lanes, old_context, clock, lanes, context,
+    asked, counts, given, credit_price, table, trail, slots, offers,
+):  # fmt: skip
+    """`run_period` once the action is decoded."""
+    constants, room = borrowed(plan, Constants), borrowed(place, Room)
     copy(old_clock, clock)
     copy(old_context, context)
     for i in range(lanes.shape[0]):
         copy(old_lanes[i], lanes[i])
-    parts, detail = parts_of(asked, counts), credit_price.size > 0
-    room = room_for_period(constants, clock.shape[1], parts.score, parts.promotion, detail)
-    keys, out = period_keys(seed, clock), results_of(constants.sections, table, trail, slots, offers)
-    _through_period(constants, keys, old_clock[PERIOD], clock, lanes, context, parts, given, credit_price, room, out)
-
-
-@lean
-def _through_period(constants, keys, period, clock, lanes, context, parts, given, credit_price, room, out):
-    """`run_period` once there is room."""
-    shared, scale = shared_rows(constants.sections, context), half_share(constants)
+    period_keys(seed, clock, room.keys)
+    parts, out = parts_of(asked, counts), results_of(constants.sections, table, trail, slots, offers)
+    shared, scale, period = shared_rows(constants.sections, context), half_share(constants), old_clock[PERIOD]
     now = open_period(constants, lanes, clock[REGIME], period, shared, parts, given, room, out)
     if scale != _ONE:
         halve(shared.waiting)
@@ -296,23 +188,21 @@ def _through_period(constants, keys, period, clock, lanes, context, parts, given
     if constants.rivals.within:
         choose(constants.choice, part_of(now, out.rival_price, shared.waiting, scale), room.second, room.work)
         together(room.first, room.second, room.whole)
-    finish_period(constants, keys, clock, lanes, shared, now, credit_price, parts.promotion, room, out)
+    finish_period(constants, clock, lanes, shared, now, credit_price, parts.promotion, room, out)
 
 
 @inlined
-def finish_period(constants, keys, clock, lanes, shared, now, credit_price, promotion, room, out):
+def finish_period(constants, clock, lanes, shared, now, credit_price, promotion, room, out):
     """Sales, money, charges, and the state that opens the next period, once the room's choices are made. promotion:
     (1, N, E) scores, or (0, N, E)."""
-    sections, halves = constants.sections, (room.first, room.second)
+    sections, halves, keys = constants.sections, (room.first, room.second), room.keys
     draw(constants, keys, halves, room, out)
     ordered = out.flows[ORDERED] if constants.stock.orders else out.price[:0]
     stocking.season_ends(constants.stock, now.period, room.ends)
     offered = (now.price, now.paid, out.stock, ordered, now.promoted, room.ends)
     wanted = (room.whole.mean, room.whole.units, out.by_segment, room.demand)
     segments = constants.choice.quality.shape[0]
-    selling.settle(
-        constants.money, keys, segments, offered, wanted, out.paid, out.money, out.flows, lanes[ON_HAND]
-    )
+    selling.settle(constants.money, keys, segments, offered, wanted, out.paid, out.money, out.flows, lanes[ON_HAND])
     copy(room.whole.units, out.wanted)
     for i in range(out.chances.shape[0]):
         copy(halves[i].units, out.chances[i])

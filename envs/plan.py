@@ -9,13 +9,12 @@ from numba import types
 from numba.experimental import structref
 from numpy.typing import NDArray
 
-from ..pricing import competitor
-from ..pricing.features import feature_constants
+from ..pricing import MOVING_FEATURES, Catalogue, competitor
+from ..pricing.features import FeatureConstants, feature_constants
 from ..pricing.price_rules import StepConstants
 from ..scenarios import MarketSpec
 from .expected import catalogue_of
 from .fastmath import compiled
-from .formulas import FeatureTables
 from .parameters import ChoiceParameters, MoneyParameters
 from .rules import offer_rule
 from .state import StateLayout, TableLayout
@@ -235,15 +234,45 @@ class Sections(NamedTuple):
         )
 
 
+class FeatureTables(NamedTuple):
+    """`FeatureConstants` as the loops want them; share: (C,) one over the number of products of a category."""
+
+    time: NDArray[np.float32]
+    log_season: NDArray[np.float32]
+    log_outlook: NDArray[np.float32]
+    log_ahead: NDArray[np.float32]
+    log_now: NDArray[np.float32]
+    log_before: NDArray[np.float32]
+    log_regular: NDArray[np.float32]
+    category: NDArray[np.int64]
+    fixed: NDArray[np.float32]
+    share: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, constants: FeatureConstants) -> FeatureTables:
+        """From those of a catalogue."""
+        share = (1 / constants.member.sum(axis=0)).astype(np.float32)
+        return cls(*(getattr(constants, name) for name in cls._fields[:-1]), share)
+
+
 class Sight(NamedTuple):
     """What features are made of: tables of the catalogue, and what of the market is seen. regimes: number seen. window: of the
-    price changes that are counted, 0 for none."""
+    price changes that are counted, 0 for none. moving: number of the columns that change."""
 
     tables: FeatureTables
     rivals: bool
     regimes: int
     loyal: bool
     window: int
+    moving: int
+
+    @classmethod
+    def of(cls, catalogue: Catalogue) -> Sight:
+        """From what policies know."""
+        regimes, loyal, window = len(catalogue.regimes), catalogue.loyal, catalogue.change_window_periods
+        more = catalogue.rivals + regimes + loyal * catalogue.num_segments + (window > 0)
+        tables = FeatureTables.of(feature_constants(catalogue))
+        return cls(tables, catalogue.rivals, regimes, loyal, window, len(MOVING_FEATURES) + more)
 
 
 class Constants(NamedTuple):
@@ -261,8 +290,7 @@ class Constants(NamedTuple):
     @classmethod
     def of(cls, spec: MarketSpec, *, draw_rivals: bool = False, known: MarketSpec | None = None) -> Constants:
         """From a spec. draw_rivals: let the rivals' units be drawn, too. known: the market that policies are told of."""
-        catalogue = catalogue_of(known or spec)
-        tables, stock = FeatureTables.of(feature_constants(catalogue)), StockRules.of(spec)
+        stock = StockRules.of(spec)
         return cls(
             ChoiceParameters.of(spec),
             MoneyParameters.of(spec),
@@ -271,7 +299,7 @@ class Constants(NamedTuple):
             RivalRules.of(spec, draw_rivals),
             Shifts.of(spec),
             Sections.of(spec, stock.flows),
-            Sight(tables, catalogue.rivals, len(catalogue.regimes), catalogue.loyal, catalogue.change_window_periods),
+            Sight.of(catalogue_of(known or spec)),
         )
 
 

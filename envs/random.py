@@ -12,9 +12,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .fastmath import compiled, exponential, inlined, logarithm, merged
+from .fastmath import compiled, exponential, inlined, lean, logarithm, merged
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_A = np.uint64(0xBF58476D1CE4E5B9)
@@ -77,14 +76,12 @@ def uniform32(key: np.uint64) -> np.float32:
     return (np.float32(np.int32(key >> _S41)) + _HALF32) * _TO_UNIT32
 
 
-@compiled
-def period_keys(seed: int, clock: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """(E,) key of each market's present period; clock: rows market, episode, period."""
-    keys = np.empty(clock.shape[1], dtype=np.uint64)
+@lean
+def period_keys(seed, clock, keys):
+    """Fill (E,) uint64 with the key of each market's present period; clock: rows market, episode, period."""
     root = mix(np.uint64(seed) + _GOLDEN)
     for e in range(keys.size):
         keys[e] = derive(derive(derive(root, clock[0, e]), clock[1, e]), clock[2, e])
-    return keys
 
 
 @compiled

@@ -225,7 +225,8 @@ def test_both_uniforms_stand_on_the_same_bits():
 def test_markets_episodes_and_periods_have_draws_of_their_own():
     """Grids of neighbours: were two keys alike or shifted, the pairs would not fill the square evenly."""
     grid = np.stack(np.meshgrid(np.arange(80), np.arange(50), np.arange(50), indexing="ij")).reshape(3, -1)
-    keys = period_keys(1, grid)
+    keys = np.empty(grid.shape[1], np.uint64)
+    period_keys(1, grid, keys)
     assert len(np.unique(keys)) == keys.size
     draws = uniforms(keys).reshape(80, 50, 50)
     for axis in range(3):

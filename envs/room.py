@@ -1,0 +1,148 @@
+"""Where a period of E markets works and where its results go, laid out once. Arrays lie (…, N, E)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import types
+from numba.experimental import structref
+from numpy.typing import NDArray
+
+from .choice import Choice, ChoiceWork, room_for_choice, room_to_choose
+from .fastmath import compiled, inlined
+from .state import Floats
+
+
+class Parts(NamedTuple):
+    """The rows of a proposed action, see `parts_of`; those that are not there are empty."""
+
+    price: Floats
+    discount: Floats
+    score: Floats
+    promotion: Floats
+    order: Floats
+
+
+class Results(NamedTuple):
+    """Where a period's results go: the rows of the table of an `Outcome`, see `TableLayout`, and its other arrays.
+
+    trail: (N, E). shown, runner_up: (K, E) or (0, E). rival_price, rival_units: (R, E).
+    """
+
+    price: Floats
+    money: Floats
+    stock: Floats
+    wanted: Floats
+    flows: Floats
+    by_segment: Floats
+    paid: Floats
+    chances: Floats
+    promoted: Floats
+    taken: Floats
+    trail: NDArray[np.uint16]
+    shown: NDArray[np.int64]
+    runner_up: NDArray[np.int64]
+    rival_price: Floats
+    rival_units: Floats
+
+
+class Room(NamedTuple):
+    """What a period works in. keys: (E,) of the period. by_price: (K, N, E) personal prices or (0, …). score: (K, N, E) of the recommender, or (0, …).
+    ready: (N, E) ones, or (0, E) where stock limits sales. multiplier: see `Situation`. first, second: the choice of each half, the
+    same where rivals do not answer within the period; whole: of both. demand: (N, E). ends: (E,) whether a selling season
+    ends, or (0,). displaced: (E,) see `charge_products`, or (0,). place: (E,).
+    """
+
+    keys: NDArray[np.uint64]
+    by_price: Floats
+    score: Floats
+    ready: Floats
+    multiplier: Floats
+    first: Choice
+    second: Choice
+    whole: Choice
+    work: ChoiceWork
+    demand: Floats
+    ends: NDArray[np.bool_]
+    displaced: NDArray[np.int64]
+    place: Floats
+
+
+@structref.register
+class _WorkplaceType(types.StructRef):
+    def preprocess_fields(self, fields):
+        return tuple((name, types.unliteral(kind)) for name, kind in fields)
+
+
+class Workplace(structref.StructRefProxy):
+    """A `Room` behind one pointer, kept from period to period."""
+
+    def __new__(cls, room: Room) -> Workplace:
+        """The workplace of this room."""
+        return _workplace(*room)
+
+
+structref.define_proxy(Workplace, _WorkplaceType, list(Room._fields))
+
+
+@compiled
+def _workplace(keys, by_price, score, ready, multiplier, first, second, whole, work, demand, ends, displaced, place):
+    return Workplace(  # pyright: ignore[reportCallIssue]
+        keys, by_price, score, ready, multiplier, first, second, whole, work, demand, ends, displaced, place
+    )
+
+
+@compiled
+def room_for_period(constants, markets, score, promotion, detail):
+    """The `Room` of E markets. score, promotion: whether the action has such rows. detail: whether products are charged."""
+    choice, sections, shifts, stock = constants.choice, constants.sections, constants.shifts, constants.stock
+    segments, products = choice.quality.shape
+    rivals, waits = choice.rival_category.size, choice.strategic_share.size * choice.rate.shape[0]
+    price = np.empty((products, markets), choice.quality.dtype)
+    sizes = (price, rivals, waits)
+    first = room_for_choice(choice, *sizes, sections.slots, sections.by_segment, detail)
+    second, whole = first, first
+    if constants.rivals.within:
+        second = room_for_choice(choice, *sizes, sections.slots, sections.by_segment, detail)
+        whole = room_for_choice(choice, *sizes, False, sections.by_segment, False)
+    default = np.empty((segments if sections.slots and not score else 0, products, markets), price.dtype)
+    for k in range(default.shape[0]):
+        for n in range(products):
+            default[k, n] = sections.default_score[k, n]
+    moves = shifts.loyal or shifts.shocked
+    return Room(
+        np.empty(markets, np.uint64),
+        np.empty((sections.personal, products, markets), price.dtype),
+        default,
+        np.ones((products if constants.money.backlog else 0, markets), price.dtype),
+        np.empty((choice.share.size if moves else 0, markets), price.dtype),
+        first,
+        second,
+        whole,
+        room_to_choose(choice, *sizes),
+        price,
+        np.empty(markets if stock.season or stock.last else 0, np.bool_),
+        np.empty(markets if detail and sections.promotions and promotion else 0, np.int64),
+        np.empty(markets, price.dtype),
+    )
+
+
+@inlined
+def parts_of(asked, counts):
+    """The parts of a decoded action, (A, N, E), with so many rows of discounts, scores, promotion and order."""
+    discount = 1
+    score = discount + counts[0]
+    promotion = score + counts[1]
+    order = promotion + counts[2]
+    return Parts(asked[0], asked[discount:score], asked[score:promotion], asked[promotion:order], asked[order:])
+
+
+@inlined
+def results_of(sections, table, trail, slots, offers):
+    """The parts of the arrays that a period fills."""
+    money, flows, segments, paid, chances, promoted = sections.table
+    taken = table[promoted] if table.shape[0] > promoted else table[0, :0]
+    rows = (table[0], table[1:money], table[money], table[money + 1], table[money + 2 : flows], table[flows:segments])
+    few = (table[segments:paid], table[paid:chances], table[chances] if promoted > chances else table[0, :0], taken)
+    return Results(*rows, *few, trail, slots[0], slots[1], offers[0], offers[1])
