@@ -14,7 +14,7 @@ SIZES = (("bench-1", 1024), ("bench-10", 1024), ("bench-100", 64), ("bench-10-fu
 """Scenario, and how many markets run side by side."""
 
 
-def market_rate(scenario: str, markets: int, steps: int = 40) -> float:
+def market_rate(scenario: str, markets: int, steps: int = 400) -> float:
     """Market-steps per CPU second: raw actions in, guardrails, rivals, sales, rewards and observations out."""
     face = Face(Market(scenario, num_markets=markets, seed=0))
     columns = face.layout.size * face.base_price.size

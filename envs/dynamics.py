@@ -142,8 +142,7 @@ class Dynamics:
         offers = np.empty(self._offers, np.float32)
         before, after = (state.clock, state.lanes, state.context), (clock, lanes, context)
         if self._family is None:
-            most = self.constants.stock.most
-            given = (*now.raw, most, now.asked, now.counts, now.rival_price, now.credit_price)
+            given = (*now.raw, now.asked, now.counts, now.rival_price, now.credit_price)
             run_period(self.plan, self._workplace(now), self.seed, *before, *after, *given, table, trail, slots, offers)
         else:
             self._run_with_family(before, after, now, (table, trail, slots, offers))

@@ -90,6 +90,17 @@ def borrowed(typing_context, source, kind):
 
 
 @intrinsic
+def release(typing_context, source):
+    """Give back the reference with which a structref comes to a function that counts none and is called from Python."""
+
+    def generate(context, builder, signature, arguments):
+        NRTContext(context, True).decref(builder, source, arguments[0])
+        return context.get_dummy_value()
+
+    return types.void(source), generate
+
+
+@intrinsic
 def turn(typing_context, source, start, step, target, place, stride):
     """Copy a square of four by four float32 numbers with rows and columns exchanged, in registers.
 

@@ -12,7 +12,7 @@ from . import advancing, rules, selling, stocking
 from .choice import Situation
 from .choosing import choose
 from .credit import charge_products
-from .fastmath import borrowed, compiled, inlined, lean
+from .fastmath import borrowed, compiled, inlined, lean, release
 from .formulas import decode
 from .guarding import guard_discounts, guard_prices, remember
 from .plan import Constants
@@ -148,32 +148,20 @@ def sum_of(left, right, out):
             out[n, e] = left[n, e] + right[n, e]
 
 
-@compiled
+@lean
 def run_period(
     plan, place, seed, old_clock, old_lanes, old_context, clock, lanes, context,
-    raw, base_price, scales, most, asked, counts, given, credit_price, table, trail, slots, offers,
+    raw, base_price, scales, asked, counts, given, credit_price, table, trail, slots, offers,
 ):  # fmt: skip
     """Move E markets through one period under a proposed action; fill the state after it, and table and arrays of an `Outcome`.
 
-    place: `Workplace`. raw, base_price, scales, most: what is decoded into `asked`, see `decode`, or (0, 0) where that is done. asked,
+    place: `Workplace`. raw, base_price, scales: what is decoded into `asked`, see `decode`, or (0, 0) where that is done. asked,
     counts: see `parts_of`. given: (R, E) rival prices, NaN where the rule decides, or (0, E). credit_price: (N,) price of the
-    counterfactual for charges, or (0,).
+    counterfactual for charges, or (0,). From Python alone: it gives back the references to plan and place.
     """
-    if raw.size:
-        decode(raw, counts, base_price, scales, most, asked)
-    _through_period(
-        plan, place, seed, old_clock, old_lanes, old_context, clock, lanes, context,
-        asked, counts, given, credit_price, table, trail, slots, offers,
-    )  # fmt: skip
-
-
-@lean
-def _through_period(
-    plan, place, seed, old_clock, old_lanes, old_context, clock, lanes, context,
-    asked, counts, given, credit_price, table, trail, slots, offers,
-):  # fmt: skip
-    """`run_period` once the action is decoded."""
     constants, room = borrowed(plan, Constants), borrowed(place, Room)
+    if raw.size:
+        decode(raw, counts, base_price, scales, constants.stock.most, asked)
     copy(old_clock, clock)
     copy(old_context, context)
     for i in range(lanes.shape[0]):
@@ -189,6 +177,8 @@ def _through_period(
         choose(constants.choice, part_of(now, out.rival_price, shared.waiting, scale), room.second, room.work)
         together(room.first, room.second, room.whole)
     finish_period(constants, clock, lanes, shared, now, credit_price, parts.promotion, room, out)
+    release(plan)
+    release(place)
 
 
 @inlined
