@@ -19,7 +19,7 @@ from ..scenarios.families import family_function
 from .advancing import open_context
 from .choice import mean_demand
 from .expecting import expected_money
-from .formulas import decode
+from .formulas import Counts, decode
 from .period import finish_period, half_share, open_period, part_of, run_period, together
 from .plan import Constants, Plan
 from .random import period_keys
@@ -54,7 +54,7 @@ NOTHING_RAW = Raw(np.empty((0, 0), np.float32), np.empty(0, np.float32), (np.flo
 class Decision(NamedTuple):
     """A proposed action as the step takes it, markets last. N products, K segments, R rival offers, E markets.
 
-    asked: (A, N, E), the price (currency per unit) and behind it as many rows as counts, (4,), says of discounts (K or 0),
+    asked: (A, N, E), the price (currency per unit) and behind it as many rows as counts says of discounts (K or 0),
     recommendation scores (K or 0, the recommender's own choice), promotion scores (1 or 0) and orders in units (1 or 0).
     raw: what these are to be filled with, if they are not yet. propensity: (N, E) or None. rival_price: (R, E), NaN where
     the scenario's rule decides, or (0, E) where it always does. credit_price: (N,) prices of the counterfactual that
@@ -62,7 +62,7 @@ class Decision(NamedTuple):
     """
 
     asked: Floats
-    counts: NDArray[np.int64]
+    counts: Counts
     raw: Raw
     propensity: Floats | None
     rival_price: Floats
@@ -152,7 +152,7 @@ class Dynamics:
 
     def _workplace(self, now: Decision) -> Workplace:
         """Where a period with such an action works."""
-        kind = (bool(now.counts[1]), bool(now.counts[2]), now.credit_price.size > 0)
+        kind = (now.counts[1] > 0, now.counts[2] > 0, now.credit_price.size > 0)
         if kind not in self._workplaces:
             self._workplaces[kind] = Workplace(room_for_period(self.constants, self.num_markets, *kind))
         return self._workplaces[kind]

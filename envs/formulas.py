@@ -10,7 +10,6 @@ import functools
 
 import numpy as np
 from numba.extending import register_jitable
-from numpy.typing import NDArray
 
 from ..pricing import FEATURE_LIMIT, MOVING_FEATURES
 from ..pricing.features import log_competitor, log_cover, log_surprise, log_units
@@ -26,15 +25,16 @@ for _formula in (price_multiplier, log_units, log_competitor, log_cover, log_sur
 
 _ZERO, _HALF, _ONE, _LIMIT = np.float32(0), np.float32(0.5), np.float32(1), np.float32(FEATURE_LIMIT)
 _MOVING = len(MOVING_FEATURES)
+Counts = tuple[int, int, int, int]
 
 
 @functools.lru_cache(maxsize=32)
-def decoding(layout: ActionLayout) -> tuple[NDArray[np.int64], tuple[np.float32, np.float32, np.float32]]:
-    """What `decode` needs of a layout: (4,) how many rows of discounts, recommendation scores, promotion scores and orders
+def decoding(layout: ActionLayout) -> tuple[Counts, tuple[np.float32, np.float32, np.float32]]:
+    """What `decode` needs of a layout: how many rows of discounts, recommendation scores, promotion scores and orders
     there are; logs of the price range and the largest discount."""
     segments, (high, low) = layout.num_segments, layout.logs
-    counts = [segments * layout.discounts, segments * layout.recommend, layout.promote, layout.order]
-    return np.array(counts, np.int64), (np.float32(high), np.float32(low), np.float32(layout.max_discount))
+    counts = (segments * layout.discounts, segments * layout.recommend, int(layout.promote), int(layout.order))
+    return counts, (np.float32(high), np.float32(low), np.float32(layout.max_discount))
 
 
 @inlined

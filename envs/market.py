@@ -11,7 +11,7 @@ from ..pricing import Action, ActionLayout, MarketView
 from ..scenarios import MarketSpec, load_scenario
 from .dynamics import NOTHING_RAW, Decision, Dynamics, Raw
 from .expected import catalogue_of
-from .formulas import decode, decoding, observe
+from .formulas import Counts, decode, decoding, observe
 from .guarding import guard_prices
 from .rivals import Rivals
 from .state import LIST_PRICE, Floats, MarketState, Outcome
@@ -137,7 +137,7 @@ class Market:
         products, markets = self.spec.sizes["N"], self.num_markets
         rows = [np.empty((0, products, markets)) if part is None else _lanes(part) for part in parts]
         rows = [row.reshape(-1, products, markets) for row in rows]
-        counts = np.array([len(row) for row in rows[1:]])
+        counts = (len(rows[1]), len(rows[2]), len(rows[3]), len(rows[4]))
         asked = np.concatenate(rows, dtype=np.float32)
         propensity = None if action.propensity is None else _lanes(action.propensity)
         return self._step(asked, counts, NOTHING_RAW, propensity, credit_price, rival_price)
@@ -173,7 +173,7 @@ class Market:
     def _step(
         self,
         asked: Floats,
-        counts: NDArray[np.int64],
+        counts: Counts,
         raw: Raw,
         propensity: Floats | None,
         credit_price: NDArray[np.float32] | None,

@@ -20,6 +20,7 @@ from .random import period_keys, poisson_lanes
 from .room import Room, parts_of, results_of
 from .slots import choose_promoted, choose_shown, next_to_promote
 from .state import (
+    LAST_UNITS,
     LIST_PRICE,
     LOST,
     ON_HAND,
@@ -165,7 +166,9 @@ def run_period(
     copy(old_clock, clock)
     copy(old_context, context)
     for i in range(lanes.shape[0]):
-        copy(old_lanes[i], lanes[i])
+        # The units sold last are written anew.
+        if i != LAST_UNITS:
+            copy(old_lanes[i], lanes[i])
     period_keys(seed, clock, room.keys)
     parts, out = parts_of(asked, counts), results_of(constants.sections, table, trail, slots, offers)
     shared, scale, period = shared_rows(constants.sections, context), half_share(constants), old_clock[PERIOD]

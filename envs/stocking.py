@@ -77,9 +77,7 @@ def order_up_to(level, lanes, quantity):
             quantity[n, e] = level[n] - lanes[ON_HAND, n, e]
         for row in range(PIPELINE, lanes.shape[0]):
             for e in range(quantity.shape[1]):
-                quantity[n, e] -= lanes[row, n, e]
-        for e in range(quantity.shape[1]):
-            quantity[n, e] = max(quantity[n, e], _ZERO)
+                quantity[n, e] = max(quantity[n, e] - lanes[row, n, e], _ZERO)
 
 
 @lean
