@@ -19,11 +19,11 @@ def expected_money(plan, period, price, stock, units, chances, ordered, promoted
     period: (E,) its number. price: (N, E) mean price paid. stock, units: (N, E) on sale, and mean units wanted. chances: (H, N, E) probability that each of
     H customers buys, where no more come, or (0, N, E). ordered, promoted: (N, E) or (0, E).
     """
-    m, stock_rules, out = plan.money, plan.stock, np.empty((2, *units.shape), units.dtype)
+    m, stock_rules, out = plan.money, plan.stock, np.empty((2, *units.shape), np.float32)
     ends = np.empty(period.size if stock_rules.season or stock_rules.last else 0, np.bool_)
     season_ends(stock_rules, period, ends)
     returned = m.return_probability.max() > 0
-    scratch = np.empty((4, *units.shape), units.dtype)
+    scratch = np.empty((4, *units.shape), np.float32)
     covered, closing, spare, kept = scratch[0], scratch[1], scratch[2], scratch[3]
     # Those who wait in a backlog are served with what comes back: only what is kept draws on the stock.
     share = _ONE - m.return_probability * np.float32(m.backlog)

@@ -6,6 +6,8 @@ Also gives the functions of `pricing.elementwise` their compiled meaning, so tha
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
@@ -18,17 +20,28 @@ from numba.extending import intrinsic, overload
 from ..pricing import elementwise
 from . import compiling  # noqa: F401  it says when what is below takes its time
 
-# Division by zero as in numpy: Python's check would keep loops from SIMD. Whether functions count references they would
-# have from who calls them first, so each says it.
-compiled = njit(cache=True, error_model="numpy", _nrt=True)
+
+def _loops(counted: bool, **options: Any) -> Any:
+    """Division by zero is as in numpy: Python's check would keep loops from SIMD. Whether functions count references they would
+    have from who calls them first, so each says it."""
+    options["_nrt"] = counted
+    return njit(cache=True, error_model="numpy", **options)
+
+
+def _instructions(build: Callable[..., Any]) -> Any:
+    """An intrinsic, whose first argument only the compiler sees."""
+    return intrinsic(build)
+
+
+compiled = _loops(counted=True)
 # For functions that neither make nor return arrays. Elsewhere every slice counts who holds it, by an atomic operation: a
 # tenth of a period.
-lean = njit(cache=True, error_model="numpy", _nrt=False)
+lean = _loops(counted=False)
 # For small functions, and for large ones with one caller: LLVM goes over a compiled function again in each of its callers.
-inlined = njit(cache=True, error_model="numpy", inline="always", _nrt=True)
+inlined = _loops(counted=True, inline="always")
 # For loops over the caller's scratch: where they stand in the function that makes it, the compiler knows that it does not
 # overlap with anything, which takes out its checks and keeps lanes in registers.
-merged = njit(cache=True, error_model="numpy", forceinline=True, _nrt=False)
+merged = _loops(counted=False, forceinline=True)
 
 _LOG2E = np.float32(1.44269504)
 _LN2_HIGH, _LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
@@ -46,7 +59,7 @@ _L6, _L7, _L8 = np.float32(2.0000714765e-1), np.float32(-2.4999993993e-1), np.fl
 
 
 def _reinterpret(source, target, llvm_type):
-    @intrinsic
+    @_instructions
     def cast(typing_context, value):
         if value != source:
             raise TypingError(f"value must be {source}; got {value}; cast first")
@@ -63,7 +76,7 @@ _bits_to_float = _reinterpret(types.int32, types.float32, ir.FloatType())
 _float_to_bits = _reinterpret(types.float32, types.int32, ir.IntType(32))
 
 
-@intrinsic
+@_instructions
 def _fused(typing_context, x, y, z):
     def generate(context, builder, signature, arguments):
         return builder.fma(*arguments)
@@ -71,7 +84,7 @@ def _fused(typing_context, x, y, z):
     return x(x, y, z), generate
 
 
-@intrinsic
+@_instructions
 def borrowed(typing_context, source, kind):
     """What a structref holds, as a named tuple of this kind with the same fields, for functions that count no references:
     to read a field elsewhere counts every array in it."""
@@ -89,7 +102,7 @@ def borrowed(typing_context, source, kind):
     return result(source, kind), generate
 
 
-@intrinsic
+@_instructions
 def release(typing_context, source):
     """Give back the reference with which a structref comes to a function that counts none and is called from Python."""
 
@@ -100,7 +113,7 @@ def release(typing_context, source):
     return types.void(source), generate
 
 
-@intrinsic
+@_instructions
 def turn(typing_context, source, start, step, target, place, stride):
     """Copy a square of four by four float32 numbers with rows and columns exchanged, in registers.
 
@@ -145,7 +158,7 @@ def multiply_add(x, y, z):
 @overload(multiply_add)
 def _multiply_add(x, y, z):
     if x == y == z and isinstance(x, types.Float):
-        return lambda x, y, z: _fused(x, y, z)  # pyright: ignore[reportCallIssue]
+        return lambda x, y, z: _fused(x, y, z)
     raise TypingError(f"multiply_add takes numbers of one floating type; got {x}, {y}, {z}; cast first")
 
 
@@ -159,16 +172,16 @@ def _exp32(x: np.float32) -> np.float32:
     y = multiply_add(multiply_add(y, x, _C4), x, _C5)
     y = multiply_add(y * x, x, x) + _ONE
     # Times two to the n, in the exponent.
-    power = np.int32(_float_to_bits(rounded) << _MANTISSA)  # pyright: ignore[reportCallIssue]
-    return _bits_to_float(np.int32(_float_to_bits(y) + power))  # pyright: ignore[reportCallIssue]
+    power = np.int32(_float_to_bits(rounded) << _MANTISSA)
+    return _bits_to_float(np.int32(_float_to_bits(y) + power))
 
 
 @inlined
 def _log32(x: np.float32) -> np.float32:
     """For normal positive numbers."""
-    bits = _float_to_bits(x)  # pyright: ignore[reportCallIssue]
+    bits = _float_to_bits(x)
     exponent = np.int32(np.int32(bits - _SQRT_HALF_BITS) >> _MANTISSA)
-    m = _bits_to_float(np.int32(bits - np.int32(exponent << _MANTISSA))) - _ONE  # pyright: ignore[reportCallIssue]
+    m = _bits_to_float(np.int32(bits - np.int32(exponent << _MANTISSA))) - _ONE
     e, z = np.float32(exponent), m * m
     y = multiply_add(multiply_add(multiply_add(_L0, m, _L1), m, _L2), m, _L3)
     y = multiply_add(multiply_add(multiply_add(y, m, _L4), m, _L5), m, _L6)

@@ -251,8 +251,8 @@ class FeatureTables(NamedTuple):
     @classmethod
     def of(cls, constants: FeatureConstants) -> FeatureTables:
         """From those of a catalogue."""
-        share = (1 / constants.member.sum(axis=0)).astype(np.float32)
-        return cls(*(getattr(constants, name) for name in cls._fields[:-1]), share)
+        tables = {name: getattr(constants, name) for name in cls._fields if name != "share"}
+        return cls(**tables, share=(1 / constants.member.sum(axis=0)).astype(np.float32))
 
 
 class Sight(NamedTuple):

@@ -88,9 +88,8 @@ structref.define_proxy(Workplace, _WorkplaceType, list(Room._fields))
 
 @compiled
 def _workplace(keys, by_price, score, ready, multiplier, first, second, whole, work, demand, ends, displaced, place):
-    return Workplace(  # pyright: ignore[reportCallIssue]
-        keys, by_price, score, ready, multiplier, first, second, whole, work, demand, ends, displaced, place
-    )
+    halves = (first, second, whole)
+    return Workplace(keys, by_price, score, ready, multiplier, *halves, work, demand, ends, displaced, place)  # pyright: ignore[reportCallIssue]
 
 
 @compiled
@@ -99,24 +98,24 @@ def room_for_period(constants, markets, score, promotion, detail):
     choice, sections, shifts, stock = constants.choice, constants.sections, constants.shifts, constants.stock
     segments, products = choice.quality.shape
     rivals, waits = choice.rival_category.size, choice.strategic_share.size * choice.rate.shape[0]
-    price = np.empty((products, markets), choice.quality.dtype)
+    price = np.empty((products, markets), np.float32)
     sizes = (price, rivals, waits)
     first = room_for_choice(choice, *sizes, sections.slots, sections.by_segment, detail)
     second, whole = first, first
     if constants.rivals.within:
         second = room_for_choice(choice, *sizes, sections.slots, sections.by_segment, detail)
         whole = room_for_choice(choice, *sizes, False, sections.by_segment, False)
-    default = np.empty((segments if sections.slots and not score else 0, products, markets), price.dtype)
+    default = np.empty((segments if sections.slots and not score else 0, products, markets), np.float32)
     for k in range(default.shape[0]):
         for n in range(products):
             default[k, n] = sections.default_score[k, n]
     moves = shifts.loyal or shifts.shocked
     return Room(
         np.empty(markets, np.uint64),
-        np.empty((sections.personal, products, markets), price.dtype),
+        np.empty((sections.personal, products, markets), np.float32),
         default,
-        np.ones((products if constants.money.backlog else 0, markets), price.dtype),
-        np.empty((choice.share.size if moves else 0, markets), price.dtype),
+        np.ones((products if constants.money.backlog else 0, markets), np.float32),
+        np.empty((choice.share.size if moves else 0, markets), np.float32),
         first,
         second,
         whole,
@@ -124,7 +123,7 @@ def room_for_period(constants, markets, score, promotion, detail):
         price,
         np.empty(markets if stock.season or stock.last else 0, np.bool_),
         np.empty(markets if detail and sections.promotions and promotion else 0, np.int64),
-        np.empty(markets, price.dtype),
+        np.empty(markets, np.float32),
     )
 
 
