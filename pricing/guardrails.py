@@ -48,6 +48,8 @@ class TrailStep:
     @property
     def moved(self) -> bool:
         """Whether the rule changed more than the last bits, as when a price already is a step of the ladder."""
+        if isinstance(self.before, float):
+            return not math.isclose(self.before, self.after, rel_tol=1e-6)
         pairs = zip(np.ravel(self.before).tolist(), np.ravel(self.after).tolist(), strict=True)
         return not all(math.isclose(before, after, rel_tol=1e-6) for before, after in pairs)
 

@@ -48,6 +48,20 @@ class _Asking:
         self._operation, self._decisions, self._recent = operation, decisions, recent
         self._batcher = Batcher(operation)
 
+    async def answer(self, body: bytes, request_id: str) -> Response:
+        """The answer to the body of a request."""
+        try:
+            state = orjson.loads(body)
+        except ValueError as error:
+            return problem(422, f"request must be a state in JSON; got: {str(error)[:100]}; see /docs for an example")
+        try:
+            found = await (self.several if isinstance(state, list) else self.one)(state, request_id)
+        except StateError as error:
+            return problem(422, str(error))
+        except LogError as error:
+            return problem(503, f"the decision must be recorded before it is given; got {error}; try again")
+        return Response(orjson.dumps(found), media_type="application/json")
+
     async def one(self, state: Any, request_id: str) -> dict[str, Any]:
         """The answer to one state as plain JSON. Raises StateError, LogError."""
         if self._operation.bundle.catalogue.num_products <= _INLINE_PRICES:
@@ -94,7 +108,8 @@ class _Asking:
     def _given(self, request_id: str, decision: Decision) -> dict[str, Any]:
         self._recent.note(decision)
         own = {"request_id": request_id, "arm": decision.arm, "warnings": decision.warnings}
-        return decision.answer.to_dict() | own
+        # The encoder knows dataclasses: no dictionary is made of each price.
+        return vars(decision.answer) | own
 
 
 def _add_prices(app: FastAPI, asking: _Asking, shown: dict[str, Any]) -> Endpoint:
@@ -107,20 +122,9 @@ def _add_prices(app: FastAPI, asking: _Asking, shown: dict[str, Any]) -> Endpoin
     )
     async def prices(request: Request) -> Response:
         """Allowed prices for one market state, or for each of several, with what the price rules changed."""
-        name, body = request.scope["state"]["request_id"], await request.body()
-        try:
-            state = orjson.loads(body)
-        except ValueError as error:
-            return problem(422, f"request must be a state in JSON; got: {str(error)[:100]}; see /docs for an example")
-        try:
-            found = await (asking.several if isinstance(state, list) else asking.one)(state, name)
-        except StateError as error:
-            return problem(422, str(error))
-        except LogError as error:
-            return problem(503, f"the decision must be recorded before it is given; got {error}; try again")
-        return Response(orjson.dumps(found), media_type="application/json")
+        return await asking.answer(await request.body(), request.scope["state"]["request_id"])
 
-    return prices
+    return asking.answer
 
 
 def _add_questions(app: FastAPI, operation: Operation, question: dict[str, Any]) -> None:
@@ -137,7 +141,7 @@ def _add_questions(app: FastAPI, operation: Operation, question: dict[str, Any])
         def answer() -> Any:
             predictor, asked, decision = operation.preview(_field(body, "state"))
             policy = predictor.recalling(asked)
-            return explain(predictor.bundle, policy, asked.view, decision, _field(body, "product"))
+            return explain(predictor.bundle, policy, predictor.view([asked]), decision, _field(body, "product"))
 
         return await _asked(body, ("state", "product"), answer)
 
@@ -156,7 +160,7 @@ def _add_questions(app: FastAPI, operation: Operation, question: dict[str, Any])
 
         def answer() -> Any:
             predictor, asked, decision = operation.preview(_field(body, "state"))
-            return what_if(predictor.bundle, asked.view, decision.answer, _field(body, "product"), body.get("prices"))
+            return what_if(predictor.bundle, predictor.view([asked]), decision.answer, _field(body, "product"), body.get("prices"))
 
         return await _asked(body, ("state", "product", "prices"), answer)
 

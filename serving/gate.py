@@ -9,7 +9,6 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
-from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -22,7 +21,8 @@ MAX_BODY = 4 << 20
 OPEN_PATHS = ("/healthz", "/readyz")
 _PRICE_PATHS = ("/v1/prices", "/v1/outcomes")
 _log = logging.getLogger("repricer.requests")
-Endpoint = Callable[[Request], Awaitable[Response]]
+Endpoint = Callable[[bytes, str], Awaitable[Response]]
+"""From the body of a request and its id to the answer."""
 
 
 def role_for(path: str) -> str:
@@ -65,12 +65,17 @@ class Gate:
             await send(message)
 
         try:
-            refusal, caller = self._refusal(scope)
+            answer, caller = self._refusal(scope)
             endpoint = self._express.get(scope["path"]) if scope["method"] == "POST" else None
-            answering: ASGIApp = self.app if refusal is None else refusal
-            if refusal is None and endpoint is not None:
-                answering = await endpoint(Request(scope, receive))
-            await answering(scope, receive, marked)
+            if answer is None and endpoint is not None:
+                answer = await endpoint(await _body(receive), request_id)
+            if answer is None:
+                await self.app(scope, receive, marked)
+            else:
+                status = answer.status_code
+                headers = [*answer.raw_headers, mark]
+                await send({"type": "http.response.start", "status": status, "headers": headers})
+                await send({"type": "http.response.body", "body": answer.body})
         except Exception:
             caller = None
             _log.exception("failed", extra={"facts": {"request_id": request_id}})
@@ -87,7 +92,7 @@ class Gate:
             record.facts = facts | {"request_id": request_id, "key": caller}
             _log.handle(record)
 
-    def _refusal(self, scope: Scope) -> tuple[JSONResponse | None, str | None]:
+    def _refusal(self, scope: Scope) -> tuple[Response | None, str | None]:
         """Why this request goes no further, if so, and the name of its key."""
         headers, path = dict(scope["headers"]), scope["path"]
         if path in OPEN_PATHS:
@@ -108,6 +113,18 @@ class Gate:
             if not key.may(role):
                 return problem(403, f"this needs the role {role}; got a key for {key.role}; use another key"), key.name
         return _unfit(scope, headers), None if key is None else key.name
+
+
+async def _body(receive: Receive) -> bytes:
+    """All of a request's body; what came of it where the caller hung up."""
+    message = await receive()
+    if not message.get("more_body", False):
+        return message.get("body", b"")
+    parts = [message.get("body", b"")]
+    while message.get("more_body", False):
+        message = await receive()
+        parts.append(message.get("body", b""))
+    return b"".join(parts)
 
 
 def _unfit(scope: Scope, headers: dict[bytes, bytes]) -> JSONResponse | None:

@@ -51,7 +51,9 @@ class Metrics:
         for decision in decisions:
             prices = decision.answer.prices
             arms[decision.arm] += len(prices)
-            rules.update(change.rule for price in prices for change in price.trail)
+            for price in prices:
+                for change in price.trail:
+                    rules[change.rule] += 1
             if decision.shadow is not None:
                 theirs = {price.product: price.price for price in decision.shadow.prices}
                 same.update(str(theirs[price.product] == price.price).lower() for price in prices)

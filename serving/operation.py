@@ -21,7 +21,7 @@ from .fallback import fallback_policy
 from .files import BundleError
 from .metrics import Metrics
 from .predictor import Asked, Predictor, PriceAnswer
-from .state import State, StateError, market_view, stacked
+from .state import State, StateError, read_state
 from .training_range import DriftAlarm
 
 _log = logging.getLogger(__name__)
@@ -118,19 +118,21 @@ class Operation:
         slots = self.slots
         predictor, arm = (slots.fallback, "fallback") if slots.killed else (slots.active, "policy")
         asked = predictor.read(state)
-        outside = slots.active.bundle.seen.outside(asked.view)
-        warnings = _warnings(slots.active.bundle, [0], outside).get(0, [])
-        return predictor, asked, Decision(state, predictor.price_all([asked])[0], arm, 1.0, None, warnings)
+        view = predictor.view([asked])
+        warnings = _warnings(slots.active.bundle, [0], slots.active.bundle.seen.outside(view)).get(0, [])
+        answer = predictor.price_all([asked], view)[0]
+        return predictor, asked, Decision(state, answer, arm, 1.0, None, warnings)
 
     def _answered(
         self, slots: Slots, asked: dict[int, Asked], arms: dict[int, str], states: Sequence[State]
     ) -> dict[int, Decision | StateError]:
-        warnings = self._watch(slots, {i: one.view for i, one in asked.items()})
+        view = slots.active.view(list(asked.values()))
+        warnings = self._watch(slots, list(asked), view)
         shadows = self._shadow_answers(slots, [states[i] for i in asked])
         drawn = slots.holdout > 0 and not slots.killed
         # Where the arm was drawn, the other one answers too: a price that both would give was certain.
         answers = {
-            arm: predictor.price_all(list(asked.values()))
+            arm: predictor.price_all(list(asked.values()), view)
             for arm, predictor in (("policy", slots.active), ("fallback", slots.fallback))
             if drawn or arm in arms.values()
         }
@@ -159,21 +161,21 @@ class Operation:
         try:
             catalogue = slots.shadow.bundle.catalogue
             # The notes in a state are the active policy's.
-            asked = [Asked(market_view(catalogue, state), None) for state in states]
+            asked = [Asked(read_state(catalogue, state), None) for state in states]
             return list(slots.shadow.price_all(asked))
         except ValueError:
             self.metrics.shadow_failures.inc(len(states))
             return [None] * len(states)
 
-    def _watch(self, slots: Slots, views: dict[int, MarketView]) -> dict[int, list[str]]:
-        """Counts what lies outside the training range, and says so, market by market."""
+    def _watch(self, slots: Slots, places: list[int], view: MarketView) -> dict[int, list[str]]:
+        """Counts what lies outside the training range, and says so by the place of the market's state."""
         bundle = slots.active.bundle
-        outside = bundle.seen.outside(stacked(list(views.values())))
+        outside = bundle.seen.outside(view)
         slots.drift.see(outside)
         if not outside.any():
             return {}
         self.metrics.outside(dict(zip(bundle.seen.names, outside.sum(axis=(0, 1)).tolist(), strict=True)))
-        return _warnings(bundle, views, outside)
+        return _warnings(bundle, places, outside)
 
     def reload(self) -> bool:
         """Read the bundle's path again, verify it, and let it answer; the one before is kept for `rollback`.

@@ -12,10 +12,10 @@ from ..pricing import Action, AsNoted, MarketView, Memory, Policy, RememberingPo
 from .bundle import Bundle
 from .choosing import ordered, promoted, shown
 from .memory import MEMORY, apart, together
-from .state import State, market_view, stacked
+from .state import Reading, State, read_state, view_of
 
 
-@dataclass(frozen=True)
+@dataclass
 class Change:
     """What one price rule changed: its name, the value before and after (price, or discounts by segment), the rule."""
 
@@ -25,7 +25,7 @@ class Change:
     why: str
 
 
-@dataclass(frozen=True)
+@dataclass
 class ProductPrice:
     """The answer for one product.
 
@@ -46,7 +46,7 @@ class ProductPrice:
     prior_lowest_price: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass
 class PriceAnswer:
     """The answer for one market state.
 
@@ -72,9 +72,9 @@ class PriceAnswer:
 
 
 class Asked(NamedTuple):
-    """One market state, read: its view, and the notes of the period before (None where there are none)."""
+    """One market state, read, and the notes of the period before (None where there are none)."""
 
-    view: MarketView
+    reading: Reading
     notes: Memory | None
 
 
@@ -91,17 +91,21 @@ class Predictor:
 
     def read(self, state: State) -> Asked:
         """A market state, as `market_view` describes it. Raises StateError (a ValueError)."""
-        view = market_view(self.bundle.catalogue, state)
-        return Asked(view, self.bundle.memory.read(state.get(MEMORY), int(view.period[0])))
+        reading = read_state(self.bundle.catalogue, state)
+        return Asked(reading, self.bundle.memory.read(state.get(MEMORY), reading.period))
+
+    def view(self, asked: Sequence[Asked]) -> MarketView:
+        """The view of markets whose states were read."""
+        return view_of(self.bundle.catalogue, [one.reading for one in asked])
 
     def price(self, state: State) -> PriceAnswer:
         """Prices for one market state. Raises StateError (a ValueError)."""
         return self.price_all([self.read(state)])[0]
 
-    def price_all(self, asked: Sequence[Asked]) -> list[PriceAnswer]:
-        """Prices for each of several market states, worked out together."""
+    def price_all(self, asked: Sequence[Asked], view: MarketView | None = None) -> list[PriceAnswer]:
+        """Prices for each of several market states, worked out together; view: theirs, where there is one already."""
         started = time.perf_counter()
-        view = stacked([one.view for one in asked])
+        view = self.view(asked) if view is None else view
         action, memory = self._act(view, asked)
         prices, recommendations = self._prices(action, view), self._recommendations(action, view)
         milliseconds = round((time.perf_counter() - started) * 1e3, 4)
@@ -124,7 +128,7 @@ class Predictor:
         policy = self.policy
         if not isinstance(policy, RememberingPolicy):
             return policy
-        return AsNoted(policy, together(policy, asked.view, [asked.notes]))
+        return AsNoted(policy, together(policy, self.view([asked]), [asked.notes]))
 
     def _act(self, view: MarketView, asked: Sequence[Asked]) -> tuple[Action, Sequence[str | None]]:
         """The action for every market, and the texts of the notes that they leave."""

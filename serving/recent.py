@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -24,13 +25,13 @@ class Recent:
     """Remembers the last hundred markets that asked, in memory alone."""
 
     def __init__(self) -> None:
-        self._lock, self._seen = threading.Lock(), OrderedDict[str, Seen]()
+        self._lock, self._seen = threading.Lock(), OrderedDict[str, tuple[float, Decision]]()
 
     def note(self, decision: Decision) -> None:
         """Keep a decision as its market's last one."""
         market = decision.state.get("market", MARKET)
         with self._lock:
-            self._seen[market] = Seen(datetime.now(UTC), decision)
+            self._seen[market] = (time.time(), decision)
             self._seen.move_to_end(market)
             if len(self._seen) > _MARKETS:
                 self._seen.popitem(last=False)
@@ -39,4 +40,5 @@ class Recent:
     def markets(self) -> dict[str, Seen]:
         """By name, the latest first."""
         with self._lock:
-            return dict(reversed(self._seen.items()))
+            latest = list(reversed(self._seen.items()))
+        return {name: Seen(datetime.fromtimestamp(at, UTC), decision) for name, (at, decision) in latest}

@@ -91,7 +91,7 @@ class Problem(BaseModel):
     detail: str
 
 
-@dataclass(frozen=True)
+@dataclass
 class Priced(PriceAnswer):
     """The answer for one market state, and how it came about.
 

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import reprlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import fields, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from ..pricing import Catalogue, Guardrails, MarketView
 
 State = Mapping[str, Any]
-_KEYS = ("period", "products")
-_MARKET_KEYS = ("market", "regime", "loyalty", "memory")
+# Views of dictionaries, since these are sets that keep their order.
+_KEYS = dict.fromkeys(("period", "products")).keys()
+_STATE_KEYS = dict.fromkeys((*_KEYS, "market", "regime", "loyalty", "memory")).keys()
+_WITH_REGIME = dict.fromkeys((*_KEYS, "regime")).keys()
 _LEAST = {"list_price": 1e-9, "on_hand": 0.0, "on_order": 0.0, "reference_price": 1e-9, "last_units": 0.0}
 _MOST = 1e12
-_REQUIRED = ("product", "list_price", "on_hand")
+_REQUIRED = dict.fromkeys(("product", "list_price", "on_hand")).keys()
 _RIVAL, _CHANGES, _LOWEST = "competitor_price", "changes", "lowest_price_30_days"
+_WITH_CHANGES = dict.fromkeys((*_REQUIRED, _CHANGES)).keys()
+_ITEM_KEYS = dict.fromkeys(("product", *_LEAST, _RIVAL, _CHANGES, _LOWEST)).keys()
 MARKET = "shop"
 """The market of a state that names none."""
 _short = reprlib.Repr()
@@ -30,8 +34,27 @@ class StateError(ValueError):
     """A state that no price can be given for; the message is one line that says what is wrong in it and where."""
 
 
+class Reading(NamedTuple):
+    """One market's state, checked. rows: by product, the numbers in the order of `_LEAST`; rivals, changes, lowest: by product, None
+    where the policy or the rules do not look; lowest is NaN where not known. regime: its number. loyalty: by segment.
+    """
+
+    period: int
+    rows: list[tuple[float, ...]]
+    rivals: list[float] | None
+    regime: int | None
+    loyalty: list[float] | None
+    changes: list[int] | None
+    lowest: list[float] | None
+
+
 def market_view(catalogue: Catalogue, state: State) -> MarketView:
-    """The view of one market. Raises StateError.
+    """The view of one market whose state `read_state` can read. Raises StateError."""
+    return view_of(catalogue, [read_state(catalogue, state)])
+
+
+def read_state(catalogue: Catalogue, state: State) -> Reading:
+    """The state of one market. Raises StateError.
 
     state: {"period": number from 0, "products": [one object a product of the catalogue, in any order]}, with product
     (name), list_price (in force now, currency per unit), on_hand (units, null for unlimited) and, if known, on_order
@@ -44,22 +67,48 @@ def market_view(catalogue: Catalogue, state: State) -> MarketView:
     the view; {"market": name of the market, such as a store; "shop"} is for the decision log and
     the holdout.
     """
-    _check_keys(state, (*_KEYS, *_MARKET_KEYS), (*_KEYS, "regime") if catalogue.regimes else _KEYS, "state")
-    name_of(state.get("market", MARKET), "state: market", StateError)
+    required = _WITH_REGIME if catalogue.regimes else _KEYS
+    if type(state) is not dict or not (required <= state.keys() <= _STATE_KEYS):
+        _check_keys(state, _STATE_KEYS, required, "state")
+    if "market" in state:
+        name_of(state["market"], "state: market", StateError)
     period = _period(catalogue, state["period"])
     items = _by_product(catalogue, state["products"])
     forecast = catalogue.forecast_units[max(period - 1, 0)].tolist()
-    rows = [_numbers(item, units) for item, units in zip(items, forecast, strict=True)]
-    columns: NDArray[np.float32] = np.array(rows, dtype=np.float32).T[:, None]
+    return Reading(
+        period,
+        [_numbers(item, units) for item, units in zip(items, forecast, strict=True)],
+        [_rival_price(item) for item in items] if catalogue.rivals else None,
+        _regime(catalogue, state["regime"]) if catalogue.regimes else None,
+        _loyalty(catalogue, state.get("loyalty", {})) if catalogue.loyal else None,
+        [_changes(item) for item in items] if catalogue.change_window_periods else None,
+        _lowest_prices(items),
+    )
+
+
+def view_of(catalogue: Catalogue, readings: Sequence[Reading]) -> MarketView:
+    """Several markets of one catalogue as one view, in this order: a state costs least where it comes with others."""
+
+    def column(name: str, kind: DTypeLike) -> NDArray[Any] | None:
+        values = [getattr(reading, name) for reading in readings]
+        return None if values[0] is None else np.array(values, kind)
+
+    numbers: NDArray[np.float32] = np.array([reading.rows for reading in readings], np.float32)
+    lowest = [reading.lowest for reading in readings]
+    if any(row is not None for row in lowest):
+        unknown = [np.nan] * catalogue.num_products
+        lowest = np.array([row or unknown for row in lowest], np.float32)
+    else:
+        lowest = None
     return MarketView(
         catalogue,
-        np.array([period]),
-        **dict(zip(_LEAST, columns, strict=True)),
-        competitor_price=np.array([[_rival_price(item) for item in items]], np.float32) if catalogue.rivals else None,
-        regime=np.array([_regime(catalogue, state["regime"])]) if catalogue.regimes else None,
-        loyalty=_loyalty(catalogue, state.get("loyalty", {})) if catalogue.loyal else None,
-        changes=np.array([[_changes(item) for item in items]]) if catalogue.change_window_periods else None,
-        lowest_price_30_days=_lowest_prices(items),
+        np.array([reading.period for reading in readings]),
+        **{key: numbers[:, :, i] for i, key in enumerate(_LEAST)},
+        competitor_price=column("rivals", np.float32),
+        regime=column("regime", np.int64),
+        loyalty=column("loyalty", np.float32),
+        changes=column("changes", np.int64),
+        lowest_price_30_days=lowest,
     )
 
 
@@ -72,8 +121,8 @@ def _changes(item: Mapping[str, Any]) -> int:
     return int(count)
 
 
-def _lowest_prices(items: list[Mapping[str, Any]]) -> NDArray[np.float32] | None:
-    """(1, N), NaN where it is not known; None where no product has it."""
+def _lowest_prices(items: list[Mapping[str, Any]]) -> list[float] | None:
+    """By product, NaN where it is not known; None where no product has it."""
     if all(item.get(_LOWEST) is None for item in items):
         return None
     for item in items:
@@ -82,31 +131,7 @@ def _lowest_prices(items: list[Mapping[str, Any]]) -> NDArray[np.float32] | None
                 f"state: {_LOWEST} of {item['product']!r} must be at most its list_price, which is one of them; "
                 f"got {_short.repr(item[_LOWEST])}; mend it"
             )
-    lowest = [np.nan if item.get(_LOWEST) is None else item[_LOWEST] for item in items]
-    return np.array([lowest], np.float32)
-
-
-def stacked(views: Sequence[MarketView]) -> MarketView:
-    """Several views of one catalogue as one, in this order."""
-    if len(views) == 1:
-        return views[0]
-    columns = {part.name: [getattr(view, part.name) for view in views] for part in fields(MarketView)}
-    del columns["catalogue"]
-    return replace(views[0], **{name: _joined(parts, views) for name, parts in columns.items()})
-
-
-def _joined(parts: list[NDArray[Any] | None], views: Sequence[MarketView]) -> NDArray[Any] | None:
-    """One part of all views; NaN for a view without, as `lowest_price_30_days` may be known of some markets alone."""
-    known = next((part for part in parts if part is not None), None)
-    if known is None:
-        return None
-    shape = known.shape[1:]
-    return np.concatenate(
-        [
-            np.full((view.num_markets, *shape), np.nan, known.dtype) if part is None else part
-            for part, view in zip(parts, views, strict=True)
-        ]
-    )
+    return [np.nan if item.get(_LOWEST) is None else item[_LOWEST] for item in items]
 
 
 def name_of(value: Any, what: str, error: type[ValueError]) -> str:
@@ -127,14 +152,14 @@ def _regime(catalogue: Catalogue, name: Any) -> int:
     return catalogue.regimes.index(name)
 
 
-def _loyalty(catalogue: Catalogue, levels: Any) -> NDArray[np.float32]:
+def _loyalty(catalogue: Catalogue, levels: Any) -> list[float]:
     _check_keys(levels, catalogue.segments, (), "state: loyalty")
     for segment, level in levels.items():
         if isinstance(level, bool) or not isinstance(level, int | float) or not 1e-3 <= level <= 1e3:
             raise StateError(
                 f"state: loyalty of {segment!r} must be a number from 0.001 to 1000; got {_short.repr(level)}; mend it"
             )
-    return np.array([[levels.get(segment, 1.0) for segment in catalogue.segments]], dtype=np.float32)
+    return [levels.get(segment, 1.0) for segment in catalogue.segments]
 
 
 def example_state(catalogue: Catalogue) -> dict[str, Any]:
@@ -204,17 +229,24 @@ def _period(catalogue: Catalogue, period: Any) -> int:
     return period
 
 
+@functools.lru_cache(maxsize=8)
+def _places(catalogue: Catalogue) -> dict[str, int]:
+    """Number of each product."""
+    return {name: n for n, name in enumerate(catalogue.products)}
+
+
 def _by_product(catalogue: Catalogue, products: Any) -> list[Mapping[str, Any]]:
     """The objects of the state in the catalogue's order."""
     if isinstance(products, str | bytes) or not isinstance(products, Sequence):
         raise StateError(f"state: products must be a list of objects; got {_short.repr(products)}; list the products")
     items: dict[str, Mapping[str, Any]] = {}
-    known = frozenset(catalogue.products)
-    required = (*_REQUIRED, _CHANGES) if catalogue.change_window_periods else _REQUIRED
+    places = _places(catalogue)
+    required = _WITH_CHANGES if catalogue.change_window_periods else _REQUIRED
     for number, item in enumerate(products, start=1):
-        _check_keys(item, ("product", *_LEAST, _RIVAL, _CHANGES, _LOWEST), required, f"state: products, item {number}")
+        if type(item) is not dict or not (required <= item.keys() <= _ITEM_KEYS):
+            _check_keys(item, _ITEM_KEYS, required, f"state: products, item {number}")
         name = item["product"]
-        if not isinstance(name, str) or name not in known:
+        if not isinstance(name, str) or name not in places:
             near = _nearest(name, catalogue.products)
             raise StateError(
                 f"state: product must be one of the catalogue's {catalogue.num_products}; "
@@ -223,8 +255,8 @@ def _by_product(catalogue: Catalogue, products: Any) -> list[Mapping[str, Any]]:
         if name in items:
             raise StateError(f"state: a product must stand once; got {name!r} again (item {number}); remove one")
         items[name] = item
-    lacking = [name for name in catalogue.products if name not in items]
-    if lacking:
+    if len(items) < len(places):
+        lacking = [name for name in catalogue.products if name not in items]
         raise StateError(
             f"state: products must hold all {catalogue.num_products} of the catalogue; got {len(items)}, without "
             f"{_short.repr(lacking[0])}; add {'it' if len(lacking) == 1 else f'the {len(lacking)} that lack'}"
@@ -232,12 +264,18 @@ def _by_product(catalogue: Catalogue, products: Any) -> list[Mapping[str, Any]]:
     return [items[name] for name in catalogue.products]
 
 
-def _numbers(item: Mapping[str, Any], forecast: float) -> list[float]:
+def _numbers(item: Mapping[str, Any], forecast: float) -> tuple[float, ...]:
     """One product's numbers in the order of `_LEAST`."""
-    item = {"on_order": 0.0, "reference_price": item["list_price"], "last_units": forecast, **item}
-    return [
-        np.inf if key == "on_hand" and item[key] is None else _number(item, key, least) for key, least in _LEAST.items()
-    ]
+    price, stock = item["list_price"], item["on_hand"]
+    known = (item.get("on_order", 0.0), item.get("reference_price", price), item.get("last_units", forecast))
+    numbers = (price, np.inf if stock is None else stock, *known)
+    for value, (key, least) in zip(numbers, _LEAST.items(), strict=True):
+        # Here an answer's time goes: the common case is looked at first.
+        if type(value) is not float or not least <= value <= _MOST:
+            if key == "on_hand" and stock is None:
+                continue
+            _number(item, key, least)
+    return numbers
 
 
 def wrong_number(item: Mapping[str, Any]) -> str | None:
