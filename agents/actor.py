@@ -74,8 +74,9 @@ class RecurrentActor(Actor):
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The raw action and what the LSTM notes for the next period."""
         states = (hidden.transpose(0, 1).contiguous(), cell.transpose(0, 1).contiguous())
-        read, (hidden, cell) = self.lstm(self.features(features)[None], states)
-        return self.choose(self.layers(read[0])), hidden.transpose(0, 1), cell.transpose(0, 1)
+        _, (hidden, cell) = self.lstm(self.features(features)[None], states)
+        # After one period, what the last layer gives is what it notes.
+        return self.choose(self.layers(hidden[-1])), hidden.transpose(0, 1), cell.transpose(0, 1)
 
 
 class _MeanQuantile(torch.nn.Module):

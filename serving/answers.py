@@ -160,7 +160,9 @@ def _add_questions(app: FastAPI, operation: Operation, question: dict[str, Any])
 
         def answer() -> Any:
             predictor, asked, decision = operation.preview(_field(body, "state"))
-            return what_if(predictor.bundle, predictor.view([asked]), decision.answer, _field(body, "product"), body.get("prices"))
+            return what_if(
+                predictor.bundle, predictor.view([asked]), decision.answer, _field(body, "product"), body.get("prices")
+            )
 
         return await _asked(body, ("state", "product", "prices"), answer)
 

@@ -35,7 +35,11 @@ class PolicyGraph(torch.nn.Module):
     def forward(self, features: torch.Tensor, *notes: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Only the parts that the layout has, and the notes that the memory has."""
         raw, notes = self._raw(torch.clip(features, -FEATURE_LIMIT, FEATURE_LIMIT), notes)
-        parts = self.layout.decode(raw.reshape(self.shape))
+        # Prices alone lie as they should where a row is a market: each operator costs a small network a thirtieth of a call.
+        if self.layout.size == 1 and len(self.shape) == 3:
+            parts = self.layout.decode_prices(raw)
+        else:
+            parts = self.layout.decode(raw.reshape(self.shape))
         return (*(part for part in parts if part is not None), *notes)
 
     def _raw(self, row: torch.Tensor, notes: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:

@@ -270,11 +270,11 @@ def _numbers(item: Mapping[str, Any], forecast: float) -> tuple[float, ...]:
     known = (item.get("on_order", 0.0), item.get("reference_price", price), item.get("last_units", forecast))
     numbers = (price, np.inf if stock is None else stock, *known)
     for value, (key, least) in zip(numbers, _LEAST.items(), strict=True):
-        # Here an answer's time goes: the common case is looked at first.
+        # Here an answer's time goes: the common case is looked at first. What stands in for a missing number is one.
         if type(value) is not float or not least <= value <= _MOST:
-            if key == "on_hand" and stock is None:
-                continue
-            _number(item, key, least)
+            unlimited = key == "on_hand" and stock is None
+            if key in item and not unlimited:
+                _number(item, key, least)
     return numbers
 
 

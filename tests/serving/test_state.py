@@ -232,3 +232,10 @@ def test_a_state_may_name_its_market_for_the_log(one: Bundle, state: dict[str, A
     for wrong in ("", "x" * 201, "a\0b", "\ud800", 7, None):
         with pytest.raises(StateError, match="market must be 1 to 200 printable characters; got"):
             market_view(one.catalogue, state | {"market": wrong})
+
+
+def test_whole_numbers_stand_for_what_is_left_out(one: Bundle) -> None:
+    products = [{"product": name, "list_price": 2, "on_hand": None} for name in one.catalogue.products]
+    view = market_view(one.catalogue, {"period": 0, "products": products})
+    np.testing.assert_array_equal(view.reference_price, [[2, 2, 2]])
+    assert np.isinf(view.on_hand).all()
