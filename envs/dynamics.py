@@ -8,7 +8,6 @@ loyalty, shocks and the regime move on. `period` has the stages.
 
 from __future__ import annotations
 
-import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -146,8 +145,8 @@ class Dynamics:
             run_period(self.plan, self._workplace(now), self.seed, *before, *after, *given, table, trail, slots, offers)
         else:
             self._run_with_family(before, after, now, (table, trail, slots, offers))
-        expect = functools.partial(self._expected_money, state.clock[PERIOD])
-        outcome = Outcome(table, self._table, trail, slots, offers, self._rival_cost, now.propensity, expect)
+        results = (table, self._table, trail, slots, offers, self._rival_cost)
+        outcome = Outcome(state.clock[PERIOD], *results, now.propensity, self._expected_money)
         return MarketState(clock, lanes, context, self.layout), outcome
 
     def _workplace(self, now: Decision) -> Workplace:
@@ -157,14 +156,16 @@ class Dynamics:
             self._workplaces[kind] = Workplace(room_for_period(self.constants, self.num_markets, *kind))
         return self._workplaces[kind]
 
-    def _expected_money(self, period: NDArray[np.int64], outcome: Outcome) -> Floats:
+    def _expected_money(self, outcome: Outcome) -> Floats:
         """(2, N, E) revenue and profit expected of a period, see `Outcome`."""
         table, (money, flows, segments, paid, chances, promoted) = outcome.table, self._table
         # What is not there is empty.
         price, none = table[segments + 1 if paid > segments else 0], table[0, :0]
         ordered = table[money + 2 + ORDERED] if flows > money + 2 else none
         wanted = (price, table[money], table[money + 1], table[paid:chances])
-        return expected_money(self.plan, period, *wanted, ordered, table[chances] if promoted > chances else none)
+        return expected_money(
+            self.plan, outcome.period, *wanted, ordered, table[chances] if promoted > chances else none
+        )
 
     def _run_with_family(self, before: tuple, after: tuple, now: Decision, results: tuple) -> None:
         """As `run_period`, asking an extension's demand family in between."""

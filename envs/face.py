@@ -159,16 +159,15 @@ class Face:
         rival_price: (E, R) what rivals charge, NaN where the scenario's rule decides; all by rule where left out.
         """
         flat = self.raw(actions).reshape(self.market.num_markets, -1)
-        period = self.market.state.period
-        outcome = self.market.step_raw(
-            flat, self.layout, self.base_now, credit_price=self._credit_price, rival_price=rival_price
+        return self._seen(
+            self.market.step_raw(
+                flat, self.layout, self.base_now, credit_price=self._credit_price, rival_price=rival_price
+            )
         )
-        return self._seen(outcome, period)
 
     def follow(self, action: Action) -> Outcome:
         """One period under a policy's own action, which a learner watches; the rest is as in `step`."""
-        period = self.market.state.period
-        return self._seen(self.market.step(action, credit_price=self._credit_price), period)
+        return self._seen(self.market.step(action, credit_price=self._credit_price))
 
     @property
     def base_now(self) -> NDArray[np.float32]:
@@ -179,18 +178,18 @@ class Face:
     def _credit_price(self) -> NDArray[np.float32] | None:
         return self.base_price if self.product_wise else None
 
-    def _seen(self, outcome: Outcome, period: NDArray[np.int64]) -> Outcome:
-        """Note what the period, which was this one, brought."""
+    def _seen(self, outcome: Outcome) -> Outcome:
+        """Note what the period brought."""
         if self._window is not None:
             self._window = np.concatenate([self._window[:, 1:], self._present()[:, None]], axis=1)
         if self._rates is not None:
-            self._rates = np.stack([self._rates[1], self._money_a_customer(outcome, period)])
+            self._rates = np.stack([self._rates[1], self._money_a_customer(outcome)])
         return outcome
 
-    def _money_a_customer(self, outcome: Outcome, period: NDArray[np.int64]) -> NDArray[np.float64]:
+    def _money_a_customer(self, outcome: Outcome) -> NDArray[np.float64]:
         """(E, N) expected money over the customers that were to be expected."""
         spec = self.market.known or self.market.spec
-        customers = spec.arrivals.rate[period][:, spec.category_index]
+        customers = spec.arrivals.rate[outcome.period][:, spec.category_index]
         money = self.market.money(outcome, expected=True)
         return np.divide(money, customers, out=np.zeros_like(customers), where=customers > 0)
 

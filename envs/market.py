@@ -48,6 +48,7 @@ class Market:
         self.dynamics = Dynamics(self.spec, num_markets, seed, draw_rivals, known)
         self.rivals = Rivals(self.spec)
         self._by_rule, self._uncharged = np.empty((0, num_markets), np.float32), np.empty(0, np.float32)
+        self._asked = np.empty((0, 0, 0), np.float32)
         self._numbers = np.arange(num_markets) if numbers is None else numbers
         self.reset()
 
@@ -153,8 +154,10 @@ class Market:
     ) -> Outcome:
         """As `step`, from the raw numbers of a learner, (E, N * A). base_price: (N,), or (E, N) where it moves."""
         products, moves = base_price.shape[-1], base_price.ndim > 1
-        asked = np.empty((layout.size, products, self.num_markets), np.float32)
-        counts, scales = decoding(layout)
+        # Nobody keeps what is asked: it goes where the last one was.
+        if self._asked.shape[0] != layout.size:
+            self._asked = np.empty((layout.size, products, self.num_markets), np.float32)
+        asked, (counts, scales) = self._asked, decoding(layout)
         given = Raw(raw, base_price, scales)
         if moves or self.rivals.foreign:
             # Somebody must see the prices first.

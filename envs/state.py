@@ -114,7 +114,7 @@ def shared_rows(sections, context):
     return Shared(context[:a], context[a:b], context[b:c], *rivals, context[f:g])
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class MarketState:
     """Three arrays, markets last; copying them saves the markets in mid-episode.
 
@@ -202,12 +202,13 @@ class MarketState:
 class Outcome:
     """What one period brought; the properties are (E, N) float32 unless said.
 
-    table: (rows, N, E), see layout. rules: (N, E) uint16, what the guardrails changed. slots: (2, K, E) product shown and
+    period: (E,) its number. table: (rows, N, E), see layout. rules: (N, E) uint16, what the guardrails changed. slots: (2, K, E) product shown and
     runner-up, or (2, 0, E). offers: (2, R, E) prices and units (expected, or drawn where someone learns from them) of the
     rival offers; rival_cost: (R, 1) their unit costs. stated: (N, E) or None, the policy's propensity. expect: works out
     the expected money, (2, N, E), from the rows; nobody pays for it who does not ask.
     """
 
+    period: NDArray[np.int64]
     table: Floats
     layout: TableLayout
     rules: NDArray[np.uint16]
