@@ -184,8 +184,7 @@ class Dynamics:
         first, second = (
             mean_demand(plan.choice, part_of(opening, price, shared.waiting, scale), self._family) for price in prices
         )
-        room = room._replace(first=first, second=second, whole=first)
+        room = room._replace(first=first, second=second, whole=room.whole if plan.rivals.within else first)
         if plan.rivals.within:
-            together(first, second, second)
-            room = room._replace(whole=second)
+            together(first, second, room.whole)
         finish_period(plan, clock, lanes, shared, opening, now.credit_price, parts.promotion, room, out)

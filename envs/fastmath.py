@@ -84,6 +84,14 @@ def _fused(typing_context, x, y, z):
     return x(x, y, z), generate
 
 
+class Held(types.StructRef):
+    """Base of the types of structrefs, which hold many arrays behind one pointer."""
+
+    def preprocess_fields(self, fields):
+        """A number stays what it is, whatever its value."""
+        return tuple((name, types.unliteral(kind)) for name, kind in fields)
+
+
 @_instructions
 def borrowed(typing_context, source, kind):
     """What a structref holds, as a named tuple of this kind with the same fields, for functions that count no references:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import types
 from numba.experimental import structref
 from numpy.typing import NDArray
 
@@ -14,7 +13,7 @@ from ..pricing.features import FeatureConstants, feature_constants
 from ..pricing.price_rules import StepConstants
 from ..scenarios import MarketSpec
 from .expected import catalogue_of
-from .fastmath import compiled
+from .fastmath import Held, compiled
 from .parameters import ChoiceParameters, MoneyParameters
 from .rules import offer_rule
 from .state import StateLayout, TableLayout
@@ -304,9 +303,8 @@ class Constants(NamedTuple):
 
 
 @structref.register
-class _PlanType(types.StructRef):
-    def preprocess_fields(self, fields):
-        return tuple((name, types.unliteral(kind)) for name, kind in fields)
+class _PlanType(Held):
+    pass
 
 
 class Plan(structref.StructRefProxy):

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import types
 from numba.experimental import structref
 from numpy.typing import NDArray
 
 from .choice import Choice, ChoiceWork, room_for_choice, room_to_choose
-from .fastmath import compiled, inlined
+from .fastmath import Held, compiled, inlined
 from .state import Floats
 
 
@@ -70,9 +69,8 @@ class Room(NamedTuple):
 
 
 @structref.register
-class _WorkplaceType(types.StructRef):
-    def preprocess_fields(self, fields):
-        return tuple((name, types.unliteral(kind)) for name, kind in fields)
+class _WorkplaceType(Held):
+    pass
 
 
 class Workplace(structref.StructRefProxy):

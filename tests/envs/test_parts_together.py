@@ -85,3 +85,23 @@ def test_drawn_money_agrees_with_its_expectation_where_stock_is_scarce(process, 
 @pytest.mark.parametrize("family", ["cheapest", "exponential", "linear", "constant-elasticity"])
 def test_drawn_money_agrees_with_its_expectation_in_the_other_families(family):
     assert_unbiased(sample_catalogue(5, 1, parts="all", family=family, periods=6), 12)
+
+
+# In one call, or in pieces around another package's demand family
+
+
+@pytest.mark.parametrize("process", ["poisson", "single"])
+@pytest.mark.parametrize("within", [False, True])
+def test_a_period_in_pieces_is_the_period_in_one_call(process, within):
+    """What asks another package's family in between must do the same with one of our own."""
+    arrivals = {"rate": 0.8 if process == "single" else 12.0, "process": process}
+    spec = build(arrivals=arrivals, competitors=RIVAL | {"answers_within_period": within}, stock={"initial_units": 20})
+    whole, pieces = (Market(spec, num_markets=70, seed=3) for _ in range(2))
+    pieces.dynamics._family = np.exp  # not asked: the spec's own family is built in
+    for price in ([4.0, 5.0], [3.5, 6.0]):
+        one, other = (market.step(at(price, 70)) for market in (whole, pieces))
+        np.testing.assert_array_equal(one.table, other.table)
+        np.testing.assert_array_equal(one.rival_units, other.rival_units)
+        np.testing.assert_array_equal(one.expected_profit, other.expected_profit)
+    for name, array in whole.state.arrays().items():
+        np.testing.assert_array_equal(array, pieces.state.arrays()[name])
