@@ -107,7 +107,9 @@ def _observe(plan, clock, lanes, context, scratch, out):
         _look_up(tables.time, 0, period, first, count, same, rows[0])
         _look_up(tables.time, 1, period, first, count, same, rows[1])
         _observe_market(clock[REGIME], sight.regimes, loyalty, first, count, rows[_MOVING + int(sight.rivals) :])
-        _lowest_offers(constants.rivals.product, shared.rival_price, first, spare, lowest)
+        # There may be rivals of whom the policy was not told.
+        if sight.rivals:
+            _lowest_offers(constants.rivals.product, shared.rival_price, first, spare, lowest)
         for n in range(out.shape[1]):
             fill_block(lanes[LIST_PRICE], n, first, price)
             _observe_prices(lanes[REFERENCE_PRICE], tables.category[n], n, first, price, log_price, mean, spare, rows)
@@ -142,7 +144,7 @@ def total_by_market(money, scale):
 
 @merged
 def _lowest_offers(product, price, first, spare, lowest):
-    """(N, BLOCK) lowest rival price for each product, inf where there is none; nothing to do for (0, BLOCK)."""
+    """(N, BLOCK) lowest rival price for each product, inf where there is none."""
     lowest[:] = np.float32(np.inf)
     for r in range(product.size):
         n = product[r]

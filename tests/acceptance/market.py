@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -135,3 +137,14 @@ def first_step() -> float:
 @check("market", "bench-10, bytes a product and market at 10,240 markets over those at 1,024", "<=", 1.01, "times")
 def linear_memory() -> float:
     return bench.bytes_per_lane("bench-10", 10_240) / bench.bytes_per_lane("bench-10", 1_024)
+
+
+@check("market", "tests of the market's parts that fail with every index of the compiled loops checked", "==", 0)
+def out_of_bounds() -> float:
+    tests = [str(path) for path in sorted((ROOT / "tests" / "envs").glob("test_parts_*.py"))]
+    with tempfile.TemporaryDirectory() as cache:
+        env = os.environ | {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": cache}
+        said = subprocess.run([sys.executable, "-m", "pytest", "-q", *tests], env=env, capture_output=True, text=True)
+    if said.returncode > 1:
+        raise RuntimeError(f"the tests must run; got {said.stdout[-200:]}{said.stderr[-200:]}")
+    return float(said.stdout.count("FAILED "))
