@@ -46,8 +46,10 @@ def cartpole_rate(copies: int = 64, steps: int = 200) -> float:
 
 
 def bytes_per_lane(scenario: str, markets: int) -> float:
-    """Bytes that the state and the constants of one product of one market take."""
-    market = Market(scenario, num_markets=markets)
+    """Bytes that one product of one market takes: its state, its constants, and where a period works on it."""
+    face = Face(Market(scenario, num_markets=markets))
+    face.step(np.zeros((markets, face.layout.size * face.base_price.size), np.float32))
+    market = face.market
     held = sum(array.nbytes for array in market.state.arrays().values()) + market.dynamics.nbytes
     return held / (markets * market.spec.sizes["N"])
 

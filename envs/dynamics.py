@@ -22,7 +22,7 @@ from .formulas import Counts, decode
 from .period import finish_period, half_share, open_period, part_of, run_period, together
 from .plan import Constants, Plan
 from .random import period_keys
-from .room import Workplace, parts_of, results_of, room_for_period
+from .room import Workplace, bytes_of, parts_of, results_of, room_for_period
 from .state import (
     LIST_PRICE,
     ON_HAND,
@@ -91,7 +91,7 @@ class Dynamics:
         self.plan = Plan(constants)
         self._family = family_function(spec.demand.family)
         sections, products = constants.sections, spec.sizes["N"]
-        self._table, self._workplaces = sections.table, {}
+        self._table, self._workplaces, self._scratch = sections.table, {}, 0
         self._shape, self._offers = (products, num_markets), (2, spec.sizes["R"], num_markets)
         self._slots = (2, spec.sizes["K"] if sections.slots else 0, num_markets)
         self._rival_cost = constants.rivals.cost[:, None]
@@ -129,9 +129,9 @@ class Dynamics:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the constants."""
+        """Bytes of the constants, and of where the periods so far worked."""
         parts = (self.constants.choice, self.constants.money)
-        return sum(a.nbytes for part in parts for a in part if isinstance(a, np.ndarray))
+        return self._scratch + sum(a.nbytes for part in parts for a in part if isinstance(a, np.ndarray))
 
     def step(self, state: MarketState, now: Decision) -> tuple[MarketState, Outcome]:
         """One period under a proposed action."""
@@ -153,7 +153,8 @@ class Dynamics:
         """Where a period with such an action works."""
         kind = (now.counts[1] > 0, now.counts[2] > 0, now.credit_price.size > 0)
         if kind not in self._workplaces:
-            self._workplaces[kind] = Workplace(room_for_period(self.constants, self.num_markets, *kind))
+            room = room_for_period(self.constants, self.num_markets, *kind)
+            self._workplaces[kind], self._scratch = Workplace(room), self._scratch + bytes_of(room)
         return self._workplaces[kind]
 
     def _expected_money(self, outcome: Outcome) -> Floats:

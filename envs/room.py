@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -123,6 +124,16 @@ def room_for_period(constants, markets, score, promotion, detail):
         np.empty(markets if detail and sections.promotions and promotion else 0, np.int64),
         np.empty(markets, np.float32),
     )
+
+
+def bytes_of(room: Room) -> int:
+    """Bytes of a room; what two of its parts share counts once."""
+
+    def arrays(part: tuple) -> Iterator[NDArray]:
+        for item in part:
+            yield from arrays(item) if isinstance(item, tuple) else (item,)
+
+    return sum({array.ctypes.data: array.nbytes for array in arrays(room) if array.size}.values())
 
 
 @inlined

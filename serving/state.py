@@ -230,9 +230,9 @@ def _period(catalogue: Catalogue, period: Any) -> int:
 
 
 @functools.lru_cache(maxsize=8)
-def _places(catalogue: Catalogue) -> dict[str, int]:
-    """Number of each product."""
-    return {name: n for n, name in enumerate(catalogue.products)}
+def _known(catalogue: Catalogue) -> frozenset[str]:
+    """Names of the products."""
+    return frozenset(catalogue.products)
 
 
 def _by_product(catalogue: Catalogue, products: Any) -> list[Mapping[str, Any]]:
@@ -240,13 +240,13 @@ def _by_product(catalogue: Catalogue, products: Any) -> list[Mapping[str, Any]]:
     if isinstance(products, str | bytes) or not isinstance(products, Sequence):
         raise StateError(f"state: products must be a list of objects; got {_short.repr(products)}; list the products")
     items: dict[str, Mapping[str, Any]] = {}
-    places = _places(catalogue)
+    products_known = _known(catalogue)
     required = _WITH_CHANGES if catalogue.change_window_periods else _REQUIRED
     for number, item in enumerate(products, start=1):
         if type(item) is not dict or not (required <= item.keys() <= _ITEM_KEYS):
             _check_keys(item, _ITEM_KEYS, required, f"state: products, item {number}")
         name = item["product"]
-        if not isinstance(name, str) or name not in places:
+        if not isinstance(name, str) or name not in products_known:
             near = _nearest(name, catalogue.products)
             raise StateError(
                 f"state: product must be one of the catalogue's {catalogue.num_products}; "
@@ -255,7 +255,7 @@ def _by_product(catalogue: Catalogue, products: Any) -> list[Mapping[str, Any]]:
         if name in items:
             raise StateError(f"state: a product must stand once; got {name!r} again (item {number}); remove one")
         items[name] = item
-    if len(items) < len(places):
+    if len(items) < len(products_known):
         lacking = [name for name in catalogue.products if name not in items]
         raise StateError(
             f"state: products must hold all {catalogue.num_products} of the catalogue; got {len(items)}, without "

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 from numba import njit
+from repricer.envs import Face, Market
 from repricer.envs.fastmath import logarithm, multiply_add, turn
 
 
@@ -46,6 +47,16 @@ def test_a_square_is_turned_where_it_stands():
     expected = np.zeros((8, 5), np.float32)
     expected[1:5, 1:5] = source[1:5, 2:6].T
     np.testing.assert_array_equal(target.reshape(8, 5), expected)
+
+
+def test_where_a_period_works_is_made_once_and_counted():
+    face = Face(Market("bench-10", num_markets=3))
+    raw = np.zeros((3, face.layout.size * 10), np.float32)
+    before = face.market.dynamics.nbytes
+    face.step(raw)
+    after = face.market.dynamics.nbytes
+    face.step(raw)
+    assert before < after == face.market.dynamics.nbytes
 
 
 @pytest.mark.parametrize("product_wise", [False, True])
