@@ -74,9 +74,16 @@ class RecurrentActor(Actor):
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The raw action and what the LSTM notes for the next period."""
         states = (hidden.transpose(0, 1).contiguous(), cell.transpose(0, 1).contiguous())
-        _, (hidden, cell) = self.lstm(self.features(features)[None], states)
+        raw, hidden, cell = self.by_layer(features, *states)
+        return raw, hidden.transpose(0, 1), cell.transpose(0, 1)
+
+    def by_layer(
+        self, features: torch.Tensor, hidden: torch.Tensor, cell: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """As `forward`, with states as the LSTM holds them, (layers, rows, units)."""
+        _, (hidden, cell) = self.lstm(self.features(features)[None], (hidden, cell))
         # After one period, what the last layer gives is what it notes.
-        return self.choose(self.layers(hidden[-1])), hidden.transpose(0, 1), cell.transpose(0, 1)
+        return self.choose(self.layers(hidden[-1])), hidden, cell
 
 
 class _MeanQuantile(torch.nn.Module):

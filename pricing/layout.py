@@ -107,10 +107,6 @@ class ActionLayout:
             parts["order"] = clip(raw[..., column], 0.0, 1.0)
         return Parts(**parts)
 
-    def decode_prices(self, raw: Any) -> Parts:
-        """As `decode` for a layout of prices alone, without the axis of the columns, which is one."""
-        return Parts(price_multiplier(clip(raw, -1.0, 1.0), *self.logs))
-
     def encode(self, parts: Parts) -> Any:
         """Raw (…, A) float32 that decode to these numpy parts, or the nearest there are; a part that is None is left at zero.
 

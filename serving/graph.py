@@ -6,12 +6,13 @@ import contextlib
 import logging
 import warnings
 from collections.abc import Iterator
+from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..agents.actor import Actor, with_folded_quantiles
+from ..agents.actor import Actor, RecurrentActor, with_folded_quantiles
 from ..pricing import FEATURE_LIMIT, Memory, Parts, row_width
 from .codec import FEATURES, Knowledge
 from .memory import WINDOW
@@ -19,6 +20,8 @@ from .memory import WINDOW
 
 class PolicyGraph(torch.nn.Module):
     """Features (rows, F), and the notes of a policy that looks back, to the decoded parts of an action and new notes.
+
+    Notes have the rows where `MemoryLayout.rows_axis` says.
 
     The lines that decode are those of the simulated market. actor: the deterministic part of the policy alone; a
     distribution's argument checks cannot be exported. A part has shape (rows, N, …), and product-wise (rows, …).
@@ -35,12 +38,16 @@ class PolicyGraph(torch.nn.Module):
     def forward(self, features: torch.Tensor, *notes: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Only the parts that the layout has, and the notes that the memory has."""
         raw, notes = self._raw(torch.clip(features, -FEATURE_LIMIT, FEATURE_LIMIT), notes)
-        # Prices alone lie as they should where a row is a market: each operator costs a small network a thirtieth of a call.
-        if self.layout.size == 1 and len(self.shape) == 3:
-            parts = self.layout.decode_prices(raw)
-        else:
-            parts = self.layout.decode(raw.reshape(self.shape))
+        # Prices alone lie as they should where a row is a market.
+        if self.layout.size == 1 and len(self.shape) == 3 and self.layout.high_multiplier > 1:
+            return self._prices(raw), *notes
+        parts = self.layout.decode(raw.reshape(self.shape))
         return (*(part for part in parts if part is not None), *notes)
+
+    def _prices(self, raw: torch.Tensor) -> torch.Tensor:
+        """`price_multiplier` in three operators instead of five: each costs a small network a thirtieth of a call."""
+        log_high, log_low = self.layout.logs
+        return (log_high * torch.nn.functional.leaky_relu(raw.clip(-1.0, 1.0), -log_low / log_high)).exp()
 
     def _raw(self, row: torch.Tensor, notes: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
         if self.memory is None:
@@ -48,22 +55,25 @@ class PolicyGraph(torch.nn.Module):
         if tuple(self.memory.shapes) == WINDOW:
             periods = torch.cat([notes[0], row[:, None]], dim=1)
             return self.actor(periods.flatten(1)), (periods[:, 1:],)
-        raw, *states = self.actor(row, *notes)
+        raw, *states = cast(RecurrentActor, self.actor).by_layer(row, *notes)
         return raw, tuple(states)
 
     def answer(self, rows: NDArray[np.float32], notes: Memory) -> tuple[Parts, Memory]:
         """What torch makes of rows of features and notes, in the form of `Network`."""
-        names = self.layout.names
+        names, axis = self.layout.names, 0 if self.memory is None else self.memory.rows_axis
+        given = [torch.from_numpy(np.ascontiguousarray(np.moveaxis(note, 0, axis))) for note in notes]
         with torch.inference_mode():
-            found = [part.numpy() for part in self(*map(torch.from_numpy, (rows, *notes)))]
-        return Parts(**dict(zip(names, found, strict=False))), tuple(found[len(names) :])
+            found = [part.numpy() for part in self(torch.from_numpy(rows), *given)]
+        renewed = tuple(np.moveaxis(note, axis, 0) for note in found[len(names) :])
+        return Parts(**dict(zip(names, found, strict=False))), renewed
 
     def to_onnx(self) -> bytes:
         """One file with the weights inside, any number of rows, and nothing about the machine that wrote it."""
-        memory = {} if self.memory is None else self.memory.shapes
+        memory, axis = ({}, 0) if self.memory is None else (self.memory.shapes, self.memory.rows_axis)
+        rows = torch.export.Dim("rows")
         # Two rows: one row would be taken for a constant.
-        inputs = (torch.zeros(2, self.columns), *(torch.zeros(2, *shape) for shape in memory.values()))
-        any_rows = {0: torch.export.Dim("rows")}
+        notes = [torch.zeros(2, *shape).movedim(0, axis) for shape in memory.values()]
+        inputs = (torch.zeros(2, self.columns), *notes)
         with _quiet():
             program = torch.onnx.export(
                 self,
@@ -72,7 +82,7 @@ class PolicyGraph(torch.nn.Module):
                 external_data=False,
                 input_names=[FEATURES, *memory],
                 output_names=self.layout.names + ([] if self.memory is None else self.memory.renewed),
-                dynamic_shapes={"features": any_rows} | ({"notes": (any_rows,) * len(memory)} if memory else {}),
+                dynamic_shapes={"features": {0: rows}} | ({"notes": ({axis: rows},) * len(memory)} if memory else {}),
                 verbose=False,
             )
         assert program is not None

@@ -44,6 +44,11 @@ class MemoryLayout:
         return cls({name: note.shape[1:] for name, note in zip(names, notes, strict=True)})
 
     @property
+    def rows_axis(self) -> int:
+        """Where the network's inputs and outputs have the rows: an LSTM holds its states as (layers, rows, units)."""
+        return 0 if tuple(self.shapes) == WINDOW else 1
+
+    @property
     def names(self) -> list[str]:
         """What the network's inputs are called."""
         return list(self.shapes)

@@ -44,54 +44,69 @@ def open_network(model: bytes, knowledge: Knowledge) -> Network:
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     memory, names = knowledge.memory, knowledge.layout.names
     columns = row_width(knowledge.catalogue, product_wise=knowledge.product_wise)
-    shapes = {FEATURES: (columns,)} | ({} if memory is None else memory.shapes)
+    shapes, axis = ({}, 0) if memory is None else (memory.shapes, memory.rows_axis)
+    wanted: dict[str, tuple[int | str, ...]] = {FEATURES: ("rows", columns)}
+    wanted |= {name: (*shape[:axis], "rows", *shape[axis:]) for name, shape in shapes.items()}
     answers = names + ([] if memory is None else memory.renewed)
-    inputs = [(item.name, item.type, tuple(item.shape[1:])) for item in session.get_inputs()]
+    inputs = [(item.name, item.type, tuple(item.shape)) for item in session.get_inputs()]
     outputs = [item.name for item in session.get_outputs()]
-    if inputs != [(name, "tensor(float)", shape) for name, shape in shapes.items()] or outputs != answers:
+    if inputs != [(name, "tensor(float)", shape) for name, shape in wanted.items()] or outputs != answers:
         raise BundleError(
-            f"{POLICY} must take {shapes} and give {', '.join(answers)}; "
+            f"{POLICY} must take {wanted} and give {', '.join(answers)}; "
             f"got {inputs} and {', '.join(outputs)}; export it again"
         )
 
     # Where a part stands among the outputs is worked out once: a call takes some ten microseconds, all told.
     number = len(names)
-    pick = operator.itemgetter(*[names.index(part) if part in names else number for part in Parts._fields])
+    pick = operator.itemgetter(*[names.index(part) if part in names else -1 for part in Parts._fields])
     run, own = cast(Any, session.run), threading.local()
     rows_of_one = knowledge.catalogue.num_products if knowledge.product_wise else 1
-    if not all(isinstance(size, int) for item in session.get_outputs() for size in item.shape[1:]):
+    if any(len(_sizes(item)) + 1 < len(item.shape) for item in session.get_outputs()):
         rows_of_one = 0  # no memory can be bound for outputs of unknown size
+    if rows_of_one > 1 and any(shape[0] > 1 for shape in shapes.values() if axis):
+        rows_of_one = 0  # notes by row and by layer lie otherwise in memory
 
     def network(rows: NDArray[np.float32], notes: Memory) -> tuple[Parts, Memory]:
-        if len(rows) == rows_of_one:
-            if not hasattr(own, "run"):
-                own.run = _run_in_place(session, rows_of_one)
-            given = own.run((rows, *notes))
+        if len(rows) != rows_of_one:
+            moved = [np.ascontiguousarray(np.moveaxis(note, 0, axis)) for note in notes]
+            given = run(answers, dict(zip(wanted, (np.ascontiguousarray(rows, dtype=np.float32), *moved), strict=True)))
+            renewed = tuple(np.moveaxis(note, axis, 0) for note in given[number:])
         else:
-            feed = {FEATURES: np.ascontiguousarray(rows, dtype=np.float32)}
-            if memory is not None:
-                feed.update(zip(memory.names, notes, strict=True))
-            given = run(answers, feed)
-        return Parts._make(pick([*given[:number], None])), tuple(given[number:])
+            try:
+                once = own.once
+            except AttributeError:
+                once = own.once = _run_in_place(session, rows_of_one)
+            given = once(rows, *notes)
+            renewed = tuple(given[number:])
+        given.append(None)
+        return Parts._make(pick(given)), renewed
 
     return network
 
 
-def _run_in_place(session: onnxruntime.InferenceSession, rows: int) -> Callable[[Memory], list[NDArray[np.float32]]]:
+def _sizes(item: onnxruntime.NodeArg) -> list[int]:
+    """The sizes that do not depend on how many rows there are."""
+    return [size for size in item.shape if isinstance(size, int)]
+
+
+def _run_in_place(session: onnxruntime.InferenceSession, rows: int) -> Callable[..., list[Any]]:
     """From inputs to outputs for so many rows, which come and go in memory that is bound once: to hand arrays over takes as long
     as a small network itself. For one thread."""
     binding, run = session.io_binding(), session.run_with_iobinding
     inputs, outputs = (
-        [np.zeros((rows, *item.shape[1:]), np.float32) for item in items]
+        [np.zeros((rows, *_sizes(item)), np.float32) for item in items]
         for items in (session.get_inputs(), session.get_outputs())
     )
-    for item, array in zip(session.get_inputs(), inputs, strict=True):
-        binding.bind_cpu_input(item.name, array)
-    for item, array in zip(session.get_outputs(), outputs, strict=True):
-        binding.bind_output(item.name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+    for bind, items, arrays in (
+        (binding.bind_input, session.get_inputs(), inputs),
+        (binding.bind_output, session.get_outputs(), outputs),
+    ):
+        for item, array in zip(items, arrays, strict=True):
+            shape = [size if isinstance(size, int) else rows for size in item.shape]
+            bind(item.name, "cpu", 0, np.float32, shape, array.ctypes.data)
 
-    def once(given: Memory) -> list[NDArray[np.float32]]:
-        for place, array in zip(inputs, given, strict=True):
+    def once(*given: NDArray[np.float32]) -> list[Any]:
+        for place, array in zip(inputs, given, strict=False):
             place[...] = array
         run(binding)
         return [array.copy() for array in outputs]

@@ -15,7 +15,7 @@ import repricer
 from click.testing import CliRunner
 from repricer.cli.evaluate import command as evaluate
 from repricer.envs import Market
-from repricer.pricing import MarketView, RememberingPolicy
+from repricer.pricing import MarketView, RememberingPolicy, row_width
 from repricer.scenarios import MarketSpec, spec_from_table
 from repricer.serving import Bundle, BundleError, DecisionLog, Predictor, StateError, example_state, load_bundle
 from repricer.serving.csv_batch import price_file
@@ -112,6 +112,29 @@ def test_question_by_question_it_answers_as_in_the_market(made: tuple, bundle: B
         assert [p["order_units"] for p in answer["prices"]] == outcome.ordered[0].tolist()
         chosen |= {p["promotion"] for p in answer["prices"]}
     assert isinstance(memory, str)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("product_wise", [True, False])
+def test_states_by_row_and_by_layer_do_not_get_mixed_up(
+    shop: MarketSpec, tmp_path: Path, layers: int, product_wise: bool
+) -> None:
+    """One market at a time and several: a file holds an LSTM's states by layer, notes hold them by row."""
+    settings = SMALL | {"product_wise": product_wise, "n_lstm_layers": layers, "lstm_hidden_size": 5}
+    run = repricer.train(shop, algo="recurrent-ppo", steps=1, out=tmp_path / "run", settings=settings)
+    ours, theirs = run.policy, load_bundle(repricer.export(run, tmp_path / "bundle")).policy
+    assert isinstance(ours, RememberingPolicy)
+    assert isinstance(theirs, RememberingPolicy)
+    generator, columns = np.random.default_rng(layers), row_width(Market(shop).catalogue, product_wise=product_wise)
+    for rows in (1, 2, 6):
+        features = generator.normal(size=(rows, columns)).astype(np.float32)
+        notes = tuple(generator.normal(size=(rows, layers, 5)).astype(np.float32) for _ in range(2))
+        (own, own_notes), (parts, renewed) = ours.remember(features, notes), theirs.remember(features, notes)
+        np.testing.assert_allclose(
+            parts.price_multiplier, own.price_multiplier.reshape(parts.price_multiplier.shape), rtol=1e-5
+        )
+        for got, wanted in zip(renewed, own_notes, strict=True):
+            np.testing.assert_allclose(got, wanted, atol=1e-5)
 
 
 def test_the_notes_must_be_those_of_the_period_before(made: tuple, bundle: Bundle) -> None:

@@ -12,9 +12,10 @@ import repricer.serving.exporting as exporting
 import torch
 from repricer.agents.actor import Actor
 from repricer.envs import Market
-from repricer.pricing import FEATURE_LIMIT, row_width
+from repricer.pricing import FEATURE_LIMIT, ActionLayout, row_width
 from repricer.serving import Bundle, BundleError, export, load_bundle
 from repricer.serving.files import LIMITS, write_files
+from repricer.serving.graph import PolicyGraph
 from repricer.serving.signing import own_key, own_key_paths
 
 
@@ -32,6 +33,21 @@ def test_the_graph_answers_as_torch_and_the_layout_do(run, bundle: Bundle) -> No
     # Both sides of the base price, and discounts that are none, some and full.
     assert 0.1 < np.mean(wanted[0] > 1) < 0.9
     assert np.unique(wanted[1]).size > 1000
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.5, 2.0), (0.9, 3.0), (1.0, 2.0), (0.4, 1.0)])
+def test_prices_alone_are_decoded_as_the_layout_says(tmp_path: Path, low: float, high: float) -> None:
+    settings = {"num_envs": 2, "validation_episodes": 2, "evaluations": 1, "product_wise": False}
+    run = repricer.train("scarce", steps=1, out=tmp_path / "run", settings=settings)
+    knowledge = replace(exporting._knowledge(run), layout=ActionLayout(low, high))
+    rows = np.random.default_rng(3).normal(0, 4, (500, row_width(knowledge.catalogue, product_wise=False)))
+    with torch.no_grad():
+        run.actor.layers[-1].weight.mul_(1000.0)  # a new network says nearly nothing
+        raw = run.actor(torch.from_numpy(rows.clip(-FEATURE_LIMIT, FEATURE_LIMIT).astype(np.float32))).numpy()
+    graph = PolicyGraph(run.actor, knowledge)
+    got = graph.answer(rows.astype(np.float32), ())[0].price_multiplier
+    assert 0.1 < np.mean(raw > 0) < 0.9
+    np.testing.assert_allclose(got, knowledge.layout.decode(raw[..., None]).price_multiplier, rtol=1e-6)
 
 
 def test_one_row_answers_like_many(bundle: Bundle) -> None:
