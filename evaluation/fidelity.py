@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..envs import Outcome, rollout, seed_for
-from ..pricing import MarketView
+from ..pricing import Action, MarketView, Policy
 from ..scenarios import MarketSpec
 from .calibration import calibration
 from .policies import named_policy
@@ -22,7 +22,7 @@ def fidelity(spec: MarketSpec, *, episodes: int = 400, seed: int = 0) -> dict[st
     1), the totals of each product and of each period, and `calibration`, whether the spread is right (`Calibration`).
     Raises ValueError where the scenario has no history.
     """
-    policy = named_policy("historical", spec)
+    policy = _EmptySlots(named_policy("historical", spec))
     assert spec.history is not None  # the policy has refused the scenario otherwise
     sold, parts = spec.history.units, _Units(spec.market.horizon_periods)
     rollout(spec, policy, episodes=episodes, seed=seed_for("judging", seed), watch=parts)
@@ -43,6 +43,22 @@ def fidelity(spec: MarketSpec, *, episodes: int = 400, seed: int = 0) -> dict[st
             for period, (actual, units) in enumerate(zip(sold.sum(axis=1), mean.sum(axis=1), strict=True), start=1)
         ],
     }
+
+
+@dataclass(frozen=True)
+class _EmptySlots:
+    """A policy that recommends nothing: what was sold without the market's slots is what the market was fitted on."""
+
+    policy: Policy
+
+    @property
+    def name(self) -> str:
+        return self.policy.name
+
+    def act(self, view: MarketView) -> Action:
+        action = self.policy.act(view)
+        shape = (*action.price.shape, view.catalogue.num_segments)
+        return replace(action, recommendation=np.zeros(shape, dtype=np.float32))
 
 
 class _Units:

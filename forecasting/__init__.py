@@ -5,6 +5,7 @@ from __future__ import annotations
 from .alarms import find_alarms
 from .backtest import backtest, forecasts_from, score, select
 from .base import QUANTILES, Forecaster
+from .covariates import PLANNED
 from .lstm import Lstm
 from .naive import MovingAverage, SeasonalNaive
 from .newcomers import Newcomers
@@ -28,6 +29,7 @@ from .smoothing import ExponentialSmoothing, Intermittent
 from .trend import MarketPaths, MarketShock, MarketTrend
 
 __all__ = [
+    "PLANNED",
     "QUANTILES",
     "Estimate",
     "ExponentialSmoothing",

@@ -1,7 +1,8 @@
-"""A global LSTM on top of the pooled regression."""
+"""A global LSTM on top of the statistical forecasts."""
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,18 +12,19 @@ from scipy import stats
 from scipy.interpolate import interp1d
 
 from .base import Forecaster
+from .blend import Blend
 from .grid import Grid, design
-from .pooled import STEPS, PooledRegression
+from .pooled import STEPS
 
 _FIRST_ORIGIN = 8
 _WEIGHTS = np.linspace(0.0, 1.0, 11)
 
 
 class Lstm(Forecaster):
-    """One LSTM for all products: quantiles of what the pooled regression leaves unexplained.
+    """One LSTM for all products: quantiles of what the statistical models leave unexplained.
 
-    A hybrid as the winner of the M4 competition was (Smyl 2020): `PooledRegression` forecasts from every past
-    week with what was known then, and a network with shared weights learns how those forecasts err, from the
+    A hybrid as the winner of the M4 competition was (Smyl 2020): the mean of `PooledRegression` and `Sarimax` (`Blend`)
+    forecasts from every past week with what was known then, and a network with shared weights learns how those forecasts err, from the
     errors, prices and promotions before and in the week, and the category (an embedding). Its output is quantiles
     (pinball loss), decoded for each week ahead alone (MQ-RNN: Wen et al. 2017), so any horizon can be asked for.
 
@@ -63,7 +65,7 @@ class Lstm(Forecaster):
     def _fit(self, history: pd.DataFrame) -> None:
         from . import network
 
-        self.base_ = PooledRegression()
+        self.base_ = Blend()
         self.base_._fit(history)
         grid = Grid.of(history)
         self.scaling_ = _Scaling.of(grid, self.covariates_.category)
@@ -74,10 +76,8 @@ class Lstm(Forecaster):
         self._encode(grid)
 
     def _update(self, history: pd.DataFrame) -> None:
-        base = PooledRegression()
-        base.errors_, base.mean_over_median_ = self.base_.errors_, self.base_.mean_over_median_
-        base._update(history)
-        self.base_ = base
+        self.base_ = copy.copy(self.base_)
+        self.base_._update(history)
         self._encode(Grid.of(history))
 
     def _train(self, data: Any) -> None:

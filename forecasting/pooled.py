@@ -49,7 +49,7 @@ class PooledRegression(Forecaster):
         grid = Grid.of(history)
         self._update(history)
         centre, spread = self.past_forecasts(grid)
-        self.errors_, self.mean_over_median_ = _past_errors(grid, centre, spread)
+        self.errors_, self.mean_over_median_ = past_errors(grid, centre, spread)
 
     def _update(self, history: pd.DataFrame) -> None:
         grid = Grid.of(history)
@@ -58,12 +58,7 @@ class PooledRegression(Forecaster):
 
     def _forecast(self, future: pd.DataFrame, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         centre, spread = self.central(future)
-        bands = np.empty((len(future), len(levels)))
-        step = future["step"].to_numpy()
-        for reached, errors in self.errors_.items():
-            # The last step judged stands for all beyond it.
-            rows = step >= reached
-            bands[rows] = centre[rows, None] + spread[rows, None] * np.quantile(errors, levels)
+        bands = interval(centre, spread, future["step"].to_numpy(), self.errors_, levels)
         return np.expm1(centre) * self.mean_over_median_, np.expm1(bands)
 
     def central(self, future: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -159,7 +154,19 @@ def _random_coefficients(y: np.ndarray, x: np.ndarray, count: np.ndarray) -> tup
     return coefficients, covariance, noise
 
 
-def _past_errors(grid: Grid, centre: np.ndarray, spread: np.ndarray) -> tuple[dict[int, np.ndarray], float]:
+def interval(
+    centre: np.ndarray, spread: np.ndarray, step: np.ndarray, errors: dict[int, np.ndarray], levels: np.ndarray
+) -> np.ndarray:
+    """Quantiles in logs (R, Q): `errors` by step ahead, as of `past_errors`, in units of `spread` around `centre` (R,)."""
+    bands = np.empty((len(centre), len(levels)))
+    for reached, standardised in errors.items():
+        # The last step judged stands for all beyond it.
+        rows = step >= reached
+        bands[rows] = centre[rows, None] + spread[rows, None] * np.quantile(standardised, levels)
+    return bands
+
+
+def past_errors(grid: Grid, centre: np.ndarray, spread: np.ndarray) -> tuple[dict[int, np.ndarray], float]:
     """Standardised errors by step ahead (few: filled up with a normal's), and units sold over units forecast."""
     normal = stats.norm.ppf((np.arange(_PRIOR_ERRORS) + 0.5) / _PRIOR_ERRORS)
     errors, sold, forecast = {}, 0.0, 0.0

@@ -93,9 +93,9 @@ def critical_fractile(underage: ArrayLike, overage: ArrayLike) -> Array:
 
 
 def fitted_dispersion(mean: ArrayLike, quantiles: Mapping[float, ArrayLike]) -> Array:
-    """Variance of the gamma multiplier with which a Poisson of the forecast's mean has its upper quantiles.
+    """Variance of the gamma multiplier with which a Poisson of the forecast's mean has its quantiles.
 
-    The upper ones alone, since stock is held against them: least squares over a grid of 61 values from 0 to 10.
+    Least squares of log(1 + units), in which low and high quantiles weigh alike, over a grid of 61 values from 0 to 10.
 
     Args:
         mean: (…) units a week.
@@ -104,13 +104,13 @@ def fitted_dispersion(mean: ArrayLike, quantiles: Mapping[float, ArrayLike]) -> 
     Raises:
         ValueError: no probability lies above one half.
     """
-    upper = {level: np.asarray(units, dtype=float) for level, units in quantiles.items() if level > 0.5}
-    if not upper:
+    if not any(level > 0.5 for level in quantiles):
         raise ValueError(f"quantiles must hold one above 0.5; got {list(quantiles)}; forecast the 0.9 quantile")
     centre = np.asarray(mean, dtype=float)
     grid = _DISPERSIONS.reshape(-1, *[1] * centre.ndim)
     demand = Demand(centre, centre + grid * centre**2)
-    gap = np.sum([(demand.quantile(level) - units) ** 2 for level, units in upper.items()], axis=0)
+    gaps = [np.log1p(demand.quantile(level)) - np.log1p(np.asarray(units)) for level, units in quantiles.items()]
+    gap = np.square(gaps).sum(axis=0)
     return _DISPERSIONS[gap.argmin(axis=0)]
 
 

@@ -78,7 +78,7 @@ class Sarimax(SeriesForecaster):
         self.seasonal_sd = seasonal_sd
         self.maxiter = maxiter
 
-    def _fit_series(self, series: pd.DataFrame) -> _Fitted:
+    def _fit_series(self, series: pd.DataFrame) -> FittedSarimax:
         if series["demand"].count() < _MIN_WEEKS:
             raise CannotFit(f"{series['demand'].count()} weeks since the first sale, {_MIN_WEEKS} are needed")
         scaling = _Scaling.of(series, self.fourier_pairs)
@@ -100,7 +100,7 @@ class Sarimax(SeriesForecaster):
             raise CannotFit(f"numerical failure: {error}") from error
         if not results.mle_retvals["converged"]:
             raise CannotFit(f"the likelihood did not converge in {self.maxiter} steps")
-        return _Fitted.of(results, series, scaling)
+        return FittedSarimax.of(results, series, scaling)
 
     def _initial_state(self, n_states: int, optional: tuple[str, ...]) -> Initialization:
         """Lay the priors on the states: differences, ARMA, then the regression coefficients."""
@@ -151,14 +151,17 @@ class _Scaling:
 
 
 @dataclass(frozen=True)
-class _Fitted:
+class FittedSarimax:
+    """One product's model at the end of its history."""
+
     results: Any
     scaling: _Scaling
     degrees_of_freedom: int
     mean_over_median: float
 
     @classmethod
-    def of(cls, results: Any, series: pd.DataFrame, scaling: _Scaling) -> _Fitted:
+    def of(cls, results: Any, series: pd.DataFrame, scaling: _Scaling) -> FittedSarimax:
+        """Take the results of statsmodels, and what units they have per unit fitted."""
         # The first forecasts of the filter still rest on the priors alone.
         settled = results.model.k_exog + 1
         fitted = np.expm1(results.fittedvalues + scaling.level + scaling.offset(series)).clip(0)
@@ -174,13 +177,31 @@ class _Fitted:
             mean_over_median=float(np.clip(ratio, 1.0, np.exp(variance / 2))),
         )
 
-    def updated(self, series: pd.DataFrame) -> _Fitted:
+    def updated(self, series: pd.DataFrame) -> FittedSarimax:
+        """Return the same parameters at the end of another history."""
         model = self.results.model
         later = model.clone(self.scaling.target(series), exog=self.scaling.design(series))
         later.initialization = model.initialization
         return replace(self, results=later.filter(self.results.params, cov_type="none"))
 
+    def past_centres(self, planned: pd.DataFrame, steps: int) -> np.ndarray:
+        """Forecast from every week of the series with the coefficients as they were known then (T, steps): logs, medians.
+
+        planned: a row for each week and step ahead, in this order, with the covariates as far as they were known.
+        """
+        states = self.results.filtered_state.T
+        design = self.scaling.design(planned).reshape(len(states), steps, -1)
+        errors = states.shape[1] - design.shape[2]
+        regression = np.einsum("thk,tk->th", design, states[:, errors:])
+        system, state, noise = self.results.model.ssm, states[:, :errors], []
+        for _ in range(steps):
+            state = state @ system["transition"][:errors, :errors].T
+            noise.append(state @ system["design"][0, :errors, 0])
+        offset = self.scaling.offset(planned).reshape(regression.shape)
+        return regression + np.stack(noise, axis=1) + self.scaling.level + offset
+
     def forecast(self, future: pd.DataFrame, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Forecast rows of this product (see `Forecaster._forecast`)."""
         step = future["step"].to_numpy()
         design = self.scaling.design(future)
         # Weeks between that were not asked for: the coefficients are constant, so theirs do not matter.

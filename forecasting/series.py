@@ -43,7 +43,7 @@ class SeriesForecaster(Forecaster):
     def _fit(self, history: pd.DataFrame) -> None:
         self.models_ = {}
         for product, series in history.groupby("product"):
-            listed = _since_first_sale(series)
+            listed = since_first_sale(series)
             try:
                 if not listed["units"].any():
                     raise CannotFit("nothing was ever sold")
@@ -53,7 +53,7 @@ class SeriesForecaster(Forecaster):
                 self.models_[str(product)] = self._fall_back(listed)
 
     def _update(self, history: pd.DataFrame) -> None:
-        series = {str(product): _since_first_sale(rows) for product, rows in history.groupby("product")}
+        series = {str(product): since_first_sale(rows) for product, rows in history.groupby("product")}
         self.models_ = {product: self.models_[product].updated(rows) for product, rows in series.items()}
 
     def _forecast(self, future: pd.DataFrame, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -69,7 +69,7 @@ class SeriesForecaster(Forecaster):
         return Level.of(series, window=4)
 
 
-def _since_first_sale(series: pd.DataFrame) -> pd.DataFrame:
+def since_first_sale(series: pd.DataFrame) -> pd.DataFrame:
     """Drop the weeks before the first sale: a product that was not yet on sale was not in no demand."""
     sold = series["units"].cumsum() > 0
     return series[sold] if sold.any() else series

@@ -29,6 +29,8 @@ _OUTSIDE_BOUNDS = (0.15, 0.9)
 _ELASTICITY_BOUNDS = (0.3, 8.0)
 # Most of a category's customers who buy one product at its low price: on average, and in a segment.
 _BUSIEST, _MOST_CHOSEN = 0.8, 0.95
+# Most of a category's customers who buy at all in a week, at the planned prices.
+_MOST_BUY = 0.9
 _MOST_ROUNDS, _CLOSE, _ROUNDS = 10_000, 1e-9, 50
 
 
@@ -102,7 +104,8 @@ class FittedModels:
     """What the fitted models say about N products, C categories, K segments and the T weeks to simulate.
 
     products: `product`, `name`, `category`, and `unit_cost` where known; rows fix the order of N. first_day: of the
-    first week. forecast: (T, N) mean units of a product with all at their regular prices.
+    first week. forecast: (T, N) mean units of a product with all at their regular prices. planned: (T, N) the same at
+    `past_price`, with the displays and mailers of those weeks.
     overdispersion: (N,). regular_price, low_price: (N,) currency, usual and lowest price (a low quantile) of the history. elasticity: (N,) in-week own-price elasticity.
     substitution: what a product gains when the others of its category become dearer by a log point, over what
     it loses when it does itself. reference_effect, memory: coefficient
@@ -116,6 +119,7 @@ class FittedModels:
     products: pd.DataFrame
     first_day: pd.Timestamp
     forecast: Array
+    planned: Array
     overdispersion: Array
     regular_price: Array
     low_price: Array
@@ -172,21 +176,27 @@ def _rise(models: FittedModels, elasticity: Array) -> Array:
 def build_market(
     models: FittedModels, *, name: str, assumptions: Assumptions, period: str = "week", currency: str = "currency"
 ) -> MarketSpec:
-    """The market in which, at regular prices, sales are the forecasts and responses the fitted elasticities."""
+    """The market in which sales at the planned prices are the forecasts and other prices are answered as was fitted."""
     category = pd.factorize(models.products["category"])[0]
     left, _ = outside_share(models)
     bought = 1 - left[category]
-    totals = np.stack([np.bincount(category, week) for week in models.forecast])
-    rate = totals / (1 - left)
+    rate = np.maximum(
+        _by_category(models.forecast, category) / (1 - left), _by_category(models.planned, category) / _MOST_BUY
+    )
     segment_share, probability = _segment_choice(models, category, bought)
     bought_by = segment_share[category].T * probability
     sensitivity = _sensitivity(models, probability, bought_by / bought_by.sum(axis=0))
     utility = np.log(probability / left[category])
-    path = _quality_path(utility, segment_share, models.forecast / rate[:, category], category)
     regular = models.regular_price
     cost = _unit_cost(models, assumptions)
     personal = models.affinity is not None
+    prices = _prices(regular, personal, assumptions)
     promotion = _promotion(models, probability, assumptions)
+    charged = np.clip(models.past_price, prices.floor, prices.ceiling)
+    at_plan = utility - sensitivity * (charged - regular)[:, None]
+    if promotion is not None and models.past_promotion is not None:
+        at_plan = at_plan + promotion.lift * (models.past_promotion > 0.5)[:, None]
+    path = _quality_path(at_plan, segment_share, models.planned / rate[:, category], category)
     return MarketSpec(
         name=name,
         version=1,
@@ -212,10 +222,15 @@ def build_market(
         recommendation=_recommendation(models, probability, assumptions),
         stock=_stock(models, cost, assumptions),
         shocks=models.shocks,
-        prices=_prices(regular, personal, assumptions),
+        prices=prices,
         promotion=promotion,
         history=_history(models),
     )
+
+
+def _by_category(units: Array, category: NDArray[np.intp]) -> Array:
+    """(T, C) sums of (T, N)."""
+    return units @ np.eye(category.max() + 1)[category]
 
 
 def _prices(regular: Array, personal: bool, assumptions: Assumptions) -> Prices:
@@ -270,9 +285,10 @@ def _segment_choice(models: FittedModels, category: NDArray[np.intp], bought: Ar
 
 
 def _quality_path(utility: Array, segment_share: Array, target: Array, category: NDArray[np.intp]) -> Array:
-    """(T, N) utility that moves the products' choice probabilities at regular prices, over all segments, to `target`.
+    """(T, N) utility that moves the products' choice probabilities, over all segments, to `target`.
 
-    The contraction of Berry, Levinsohn and Pakes (1995, appendix I); with one segment it is exact at once.
+    utility: (T, K, N) at the planned prices. The contraction of Berry, Levinsohn and Pakes (1995, appendix I); with one
+    segment it is exact at once.
     """
     member, path = np.eye(category.max() + 1)[category], np.zeros_like(target)
     for _ in range(_MOST_ROUNDS):
@@ -341,13 +357,13 @@ def _stock(models: FittedModels, cost: Array, assumptions: Assumptions) -> Stock
     weeks = assumptions.lead_time_weeks + 1
     dispersion, persistence = _multiplier(models)
     needed = replenishment_levels(
-        models.forecast,
+        np.maximum(models.forecast, models.planned),
         dispersion,
         fractile=assumptions.cover_quantile,
         lead_time_weeks=assumptions.lead_time_weeks,
         persistence=persistence,
     )
-    # Past weeks include the shop's promotions, for which it had stock.
+    # The shop has the stock for its promotions, past and planned.
     level = np.ceil(np.maximum(needed.order_up_to.max(axis=0), models.high_units * weeks))
     return Stock(
         initial_units=level,

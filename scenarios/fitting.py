@@ -13,6 +13,7 @@ from sklearn.base import clone
 
 from ..data import Tables, product_weeks
 from ..forecasting import (
+    PLANNED,
     QUANTILES,
     Estimate,
     Forecaster,
@@ -35,6 +36,7 @@ _BASELINE, _CHOSEN = "moving-average", "selected"
 _JOBS = min(os.cpu_count() or 1, 4)
 _RECENT_WEEKS = 8
 _LOW_PRICE_QUANTILE = 0.1
+_LEAST_UNITS = 0.05
 
 
 def fit_market(
@@ -187,12 +189,6 @@ class _Response:
         rivals = self.prices.control_effects_.get(_RIVALS, Estimate(0.0, 0.0))
         return float(np.clip(-rivals.coefficient / self.prices.pooled_.coefficient, 0.0, 1.0))
 
-    def beyond_usual(self, ahead: pd.DataFrame) -> pd.Series:
-        """Factor of demand from the planned displays and mailers beyond those that the planned reductions usually have."""
-        if self.exposure is None or self.decided:
-            return pd.Series(1.0, ahead.index)
-        return np.exp(self.exposure.coefficient * (ahead[_PROMOTION] - self.usual * _depth(ahead)))
-
 
 def _rival_log_price(rows: pd.DataFrame) -> pd.Series:
     """Mean log price of the other products of the category in that week; 0 where there is none."""
@@ -219,22 +215,16 @@ def _models(
     recent = split.past[split.past["week"] >= np.sort(split.past["week"].unique())[-_RECENT_WEEKS]]
     regular = recent.groupby("product")["regular_price"].median()
     low = split.past.groupby("product")["price"].quantile(_LOW_PRICE_QUANTILE)
-    traffic = pd.DataFrame({"week": paths.weeks, "traffic": paths.traffic.mean(axis=0)})
-    planned = split.future.drop(columns="traffic").merge(traffic, on="week").sort_values(["product", "week"])
-    at_regular = planned["product"].map(regular)
-    known = ["product", "week", "traffic", *(["holiday"] if "holiday" in planned else [])]
-    forecast = forecaster.predict(planned[known].assign(price=at_regular, regular_price=at_regular))
+    at_plan, at_regular = _forecasts(split, forecaster, paths, regular)
     prices = response.prices
-    factor = response.beyond_usual(planned.assign(regular_price=at_regular))
-    base = forecast.assign(mean=forecast["mean"] * factor.to_numpy())
-    mean = base.pivot(index="week", columns="product", values="mean")[order].to_numpy(dtype=np.float64)
     elasticity = prices.elasticity_.set_index("product").loc[order, "shrunk"]
     shock, exposure = paths.shock(), response.exposure
     return FittedModels(
         products=split.products,
         first_day=split.weeks[0],
-        forecast=np.maximum(mean, 0.05),
-        overdispersion=_overdispersion(forecast, list(order), shock),
+        forecast=_mean(at_regular, order),
+        planned=_mean(at_plan, order),
+        overdispersion=_overdispersion(at_plan, list(order), shock),
         shocks=Shocks(volatility=shock.volatility, persistence=shock.persistence),
         regular_price=regular[order].to_numpy(dtype=np.float64),
         low_price=low[order].to_numpy(dtype=np.float64),
@@ -255,11 +245,29 @@ def _models(
     )
 
 
+def _forecasts(
+    split: Split, forecaster: Forecaster, paths: MarketPaths, regular: pd.Series
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Forecasts of the weeks to simulate: at the prices and promotions planned for them, and at all regular prices."""
+    traffic = pd.DataFrame({"week": paths.weeks, "traffic": paths.traffic.mean(axis=0)})
+    given = ["product", "week", "price", "regular_price", *(name for name in PLANNED if name in split.future)]
+    planned = split.future[given].merge(traffic, on="week")
+    price = planned["product"].map(regular)
+    usual = planned.drop(columns=_PROMOTION, errors="ignore").assign(price=price, regular_price=price)
+    return forecaster.predict(planned), forecaster.predict(usual)
+
+
+def _mean(forecast: pd.DataFrame, order: pd.Series) -> np.ndarray:
+    """(T, N) mean units a week, a little above none."""
+    table = forecast.pivot(index="week", columns="product", values="mean")[order]
+    return np.maximum(table.to_numpy(dtype=np.float64), _LEAST_UNITS)
+
+
 def _overdispersion(forecast: pd.DataFrame, order: list[str], shock: MarketShock) -> np.ndarray:
     """(N,) variance of a gamma multiplier that, with the market's shock, spreads sales as the forecasts' quantiles do."""
     table = forecast.pivot(index="week", columns="product")
-    upper = {level: table[f"q{level}"][order].to_numpy(dtype=np.float64) for level in QUANTILES if level > 0.5}
-    whole = fitted_dispersion(table["mean"][order].to_numpy(dtype=np.float64), upper).mean(axis=0)
+    quantiles = {level: table[f"q{level}"][order].to_numpy(dtype=np.float64) for level in QUANTILES}
+    whole = fitted_dispersion(table["mean"][order].to_numpy(dtype=np.float64), quantiles).mean(axis=0)
     market = np.expm1(shock.volatility**2)
     return np.maximum((whole - market) / (1 + market), 0.0)
 

@@ -135,6 +135,16 @@ def test_dispersion_is_found_again():
     np.testing.assert_array_equal(fitted_dispersion(mean, {0.9: mean}), 0.0)
 
 
+def test_both_tails_of_a_forecast_weigh_alike():
+    """A forecast that is narrow below and wide above is met between the two."""
+    mean = np.array([100.0])
+    narrow, wide = (Demand(mean, mean + spread * mean**2) for spread in (0.02, 0.3))
+    below, above = {p: narrow.quantile(p) for p in (0.025, 0.1)}, {p: wide.quantile(p) for p in (0.9, 0.975)}
+    found = fitted_dispersion(mean, below | above).item()
+    assert 0.05 < found < 0.15
+    assert fitted_dispersion(mean, above).item() > 0.25
+
+
 def test_more_is_held_for_more_service_time_and_doubt():
     def level(dispersion=0.2, **changes) -> float:
         settings = {"fractile": 0.9, "lead_time_weeks": 1, **changes}

@@ -34,19 +34,39 @@ def models(**changes) -> FittedModels:
         "affinity": generator.random((2, 4)),
         "candidates": np.ones((2, 4)),
         "high_units": np.array([40.0, 20, 10, 16]),
-        "past_price": np.full((3, 4), 2.5),
+        "past_price": np.tile([2.0, 3.0, 4.0, 5.0], (3, 1)),
         "past_units": np.full((3, 4), 7.0),
     }
-    return FittedModels(**values | changes)
+    # Unless a test says otherwise, the plan is the regular prices.
+    values |= {"planned": changes.get("forecast", values["forecast"])} | changes
+    return FittedModels(**values)
 
 
-def test_sales_at_regular_prices_are_the_forecasts():
-    forecast = np.array([[20.0, 10, 5, 8], [30.0, 6, 5.5, 7], [18.0, 9, 7.5, 9]])
-    fitted = models(forecast=forecast)
+def test_sales_at_planned_prices_are_the_forecasts():
+    planned = np.array([[20.0, 10, 5, 8], [60.0, 6, 5.5, 7], [18.0, 9, 7.5, 9]])
+    price = np.array([[2.0, 3.0, 4.0, 5.0], [1.2, 3.0, 3.5, 4.0], [2.0, 2.5, 4.0, 5.0]])
+    fitted = models(planned=planned, past_price=price)
     spec = build_market(fitted, name="shop", assumptions=Assumptions())
-    rows = np.broadcast_to(fitted.regular_price, (3, 4))
-    np.testing.assert_allclose(expected_units(spec, np.arange(3), rows).sum(axis=1), forecast, rtol=1e-6)
+    np.testing.assert_allclose(expected_units(spec, np.arange(3), price).sum(axis=1), planned, rtol=1e-6)
     assert catalogue_of(spec).forecast_units.shape == (3, 4)
+    assert spec.stock is not None
+    assert spec.stock.order_up_to_units[0] > 60 + 30  # both weeks until a delivery, the reduced one among them
+
+
+def test_a_price_that_the_market_does_not_allow_is_planned_at_the_nearest_that_it_does():
+    price = np.tile([2.0, 3.0, 4.0, 5.0], (3, 1))
+    price[1, 2] = 0.5
+    spec = build_market(models(past_price=price), name="shop", assumptions=Assumptions())
+    price[1, 2] = spec.prices.floor[2]
+    np.testing.assert_allclose(expected_units(spec, np.arange(3), price).sum(axis=1), models().planned, rtol=1e-6)
+
+
+def test_sales_with_the_promotions_of_the_plan_are_the_forecasts():
+    share = np.array([[1.0, 0.2, 0.0, 0.9], [1.0, 0.6, 0.0, 0.0], [0.0, 0.0, 0.0, 0.6]])
+    fitted = models(exposure_effect=0.4, past_promotion=share)
+    spec = build_market(fitted, name="shop", assumptions=Assumptions())
+    units = expected_units(spec, np.arange(3), fitted.past_price, promoted=(share > 0.5).astype(int)).sum(axis=1)
+    np.testing.assert_allclose(units, fitted.planned, rtol=1e-6)
 
 
 def test_elasticities_of_the_market_are_those_that_were_fitted():

@@ -1,0 +1,87 @@
+"""The mean of the pooled regression and of each product's own model, with its past forecasts: what `Lstm` starts from."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pandas as pd
+
+from .base import Forecaster
+from .covariates import WEEK
+from .grid import Grid, columns
+from .pooled import STEPS, PooledRegression, interval, past_errors
+from .sarimax import FittedSarimax, Sarimax
+from .series import since_first_sale
+
+
+class Blend(Forecaster):
+    """Mean, in logs, of the medians of `PooledRegression` and `Sarimax`; intervals from its own past errors.
+
+    Both forecast from every past week with what was known then, but that the ARMA parameters and the variance of
+    `Sarimax` are those of the whole history. A product that `Sarimax` cannot fit has the pooled regression alone.
+    """
+
+    def _fit(self, history: pd.DataFrame) -> None:
+        self.pooled_, self.sarimax_ = PooledRegression(), Sarimax()
+        self.pooled_._fit(history)
+        self.sarimax_.failures_ = {}
+        self.sarimax_._fit(history)
+        self._note_weeks(history)
+        grid = Grid.of(history)
+        self.errors_, self.mean_over_median_ = past_errors(grid, *self.past_forecasts(grid))
+
+    def _update(self, history: pd.DataFrame) -> None:
+        self.pooled_, self.sarimax_ = copy.copy(self.pooled_), copy.copy(self.sarimax_)
+        self.pooled_._update(history)
+        self.sarimax_._update(history)
+        self._note_weeks(history)
+
+    def _note_weeks(self, history: pd.DataFrame) -> None:
+        """Keep what past covariates are called, and the weeks (column of the `Grid`) of each product's own model."""
+        self.columns_, self.first_week_ = columns(history), history["week"].min()
+        listed = {str(product): since_first_sale(rows)["week"] for product, rows in history.groupby("product")}
+        self.weeks_ = {name: ((weeks - self.first_week_) // WEEK).to_numpy() for name, weeks in listed.items()}
+
+    def _forecast(self, future: pd.DataFrame, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        centre, spread = self.central(future)
+        bands = interval(centre, spread, future["step"].to_numpy(), self.errors_, levels)
+        return np.expm1(centre) * self.mean_over_median_, np.expm1(bands)
+
+    def central(self, future: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """Return median and deviation of log(1 + units), as `PooledRegression.central`."""
+        pooled, spread = self.pooled_.central(future)
+        median = self.sarimax_._forecast(future, np.array([0.5]))[1][:, 0]
+        own = np.log1p(np.maximum(median, 0.0))
+        fitted = {name for name, model in self.sarimax_.models_.items() if isinstance(model, FittedSarimax)}
+        return np.where(future["product"].isin(fitted), (pooled + own) / 2, pooled), spread
+
+    def past_forecasts(self, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+        """Forecast from every past week, as `PooledRegression.past_forecasts`; grid: of the history last seen."""
+        centre, spread = self.pooled_.past_forecasts(grid)
+        planned = _planned(grid)
+        for row, product in enumerate(grid.products):
+            model = self.sarimax_.models_[str(product)]
+            if isinstance(model, FittedSarimax):
+                weeks = self.weeks_[str(product)]
+                rows = self._rows(planned[row, weeks], weeks)
+                own = np.maximum(model.past_centres(rows, STEPS), 0.0)
+                centre[row, weeks] = (centre[row, weeks] + own) / 2
+        return centre, spread
+
+    def _rows(self, planned: np.ndarray, weeks: np.ndarray) -> pd.DataFrame:
+        """Covariates (T, STEPS, K) of one product as prepared rows."""
+        names = len(self.columns_)
+        rows = pd.DataFrame(planned[..., :names].reshape(-1, names), columns=self.columns_)
+        ahead = (weeks[:, None] + np.arange(1, STEPS + 1)).ravel()
+        return rows.assign(log_price=rows["discount"] + rows["log_regular"], week=self.first_week_ + ahead * WEEK)
+
+
+def _planned(grid: Grid) -> np.ndarray:
+    """Covariates (N, T, STEPS, K) of the weeks ahead as they were known; 0 beyond the last week."""
+    products, weeks, size = grid.x.shape
+    ahead = np.zeros((products, weeks, STEPS, size))
+    for origin in range(weeks - 1):
+        for step in range(1, min(STEPS, weeks - 1 - origin) + 1):
+            ahead[:, origin, step - 1] = grid.planned(origin, step)
+    return ahead
