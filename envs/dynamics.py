@@ -50,6 +50,9 @@ class Raw(NamedTuple):
 NOTHING_RAW = Raw(np.empty((0, 0), np.float32), np.empty(0, np.float32), (np.float32(0), np.float32(0), np.float32(0)))
 
 
+_FLOATS, _INTEGERS, _BITS = np.dtype(np.float32), np.dtype(np.int64), np.dtype(np.uint16)
+
+
 class Decision(NamedTuple):
     """A proposed action as the step takes it, markets last. N products, K segments, R rival offers, E markets.
 
@@ -94,6 +97,9 @@ class Dynamics:
         self._table, self._workplaces, self._scratch = sections.table, {}, 0
         self._shape, self._offers = (products, num_markets), (2, spec.sizes["R"], num_markets)
         self._slots = (2, spec.sizes["K"] if sections.slots else 0, num_markets)
+        ordered = 0 if spec.stock.replenishment == "none" else max(spec.stock.lead_time_periods, 1)
+        self._clock, self._context = (4, num_markets), (self.layout.rows, num_markets)
+        self._lanes = (PIPELINE + ordered, *self._shape)
         self._rival_cost = constants.rivals.cost[:, None]
 
     def __reduce__(self) -> tuple:
@@ -101,16 +107,15 @@ class Dynamics:
 
     def initial_state(self, market: NDArray[np.int64], episode: NDArray[np.int64]) -> MarketState:
         """The opening of the given episode of each market: regular prices, full shelves, no orders."""
-        spec, products = self.spec, self.spec.sizes["N"]
-        slots = 0 if spec.stock.replenishment == "none" else max(spec.stock.lead_time_periods, 1)
-        clock = np.zeros((4, self.num_markets), dtype=np.int64)
+        spec = self.spec
+        clock = np.zeros(self._clock, dtype=np.int64)
         clock[0], clock[1] = market, episode
-        lanes = np.zeros((PIPELINE + slots, products, self.num_markets), np.float32)
+        lanes = np.zeros(self._lanes, np.float32)
         opening = np.clip(spec.products.regular_price, spec.guardrails.low, spec.guardrails.high)
         lanes[LIST_PRICE] = opening[:, None]
         lanes[REFERENCE_PRICE] = spec.products.regular_price[:, None]
         lanes[ON_HAND] = np.floor(spec.stock.initial_units)[:, None]
-        context = np.zeros((self.layout.rows, self.num_markets), np.float32)
+        context = np.zeros(self._context, np.float32)
         context[self.layout.loyalty] = 1.0
         # The opening price has stood for as long as anybody looks back.
         context[self.layout.past] = np.tile(opening, spec.guardrails.past_periods)[:, None]
@@ -135,10 +140,10 @@ class Dynamics:
 
     def step(self, state: MarketState, now: Decision) -> tuple[MarketState, Outcome]:
         """One period under a proposed action."""
-        clock, lanes, context = np.empty_like(state.clock), np.empty_like(state.lanes), np.empty_like(state.context)
-        table = np.empty((self._table.promoted + (now.credit_price.size > 0), *self._shape), np.float32)
-        trail, slots = np.empty(self._shape, np.uint16), np.empty(self._slots, np.int64)
-        offers = np.empty(self._offers, np.float32)
+        empty, floats = np.empty, _FLOATS
+        clock, lanes, context = empty(self._clock, _INTEGERS), empty(self._lanes, floats), empty(self._context, floats)
+        table = empty((self._table.promoted + (now.credit_price.size > 0), *self._shape), floats)
+        trail, slots, offers = empty(self._shape, _BITS), empty(self._slots, _INTEGERS), empty(self._offers, floats)
         before, after = (state.clock, state.lanes, state.context), (clock, lanes, context)
         if self._family is None:
             given = (*now.raw, now.asked, now.counts, now.rival_price, now.credit_price)

@@ -121,35 +121,43 @@ def release(typing_context, source):
     return types.void(source), generate
 
 
+def _eight_turned(builder: Any, rows: list[Any]) -> list[Any]:
+    """Rows of eight numbers to columns: pairs of rows are mixed, then pairs of those, each within four columns; halves come last."""
+    ends = ((0, 8, 1, 9, 4, 12, 5, 13), (2, 10, 3, 11, 6, 14, 7, 15))
+    sides = ((0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 15))
+    halves = ((0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15))
+
+    def mixed(left, right, order):
+        return builder.shuffle_vector(left, right, ir.Constant(ir.VectorType(ir.IntType(32), 8), order))
+
+    fours = []
+    for i in (0, 4):
+        pairs = [(mixed(rows[i], rows[i + 1], order), mixed(rows[i + 2], rows[i + 3], order)) for order in ends]
+        fours += [mixed(first, second, order) for first, second in pairs for order in sides]
+    return [mixed(fours[i], fours[i + 4], half) for half in halves for i in range(4)]
+
+
 @_instructions
 def turn(typing_context, source, start, step, target, place, stride):
-    """Copy a square of four by four float32 numbers with rows and columns exchanged, in registers.
+    """Copy a square of eight by eight float32 numbers with rows and columns exchanged, in registers.
 
     source, target: contiguous arrays, whose bounds nobody checks. The square's rows lie at start, start + step, …; its columns
     go to place, place + stride, …, numbers counted from the arrays' first.
     """
-    four = ir.VectorType(ir.FloatType(), 4)
+    eight = ir.VectorType(ir.FloatType(), 8)
 
     def generate(context, builder, signature, arguments):
         def row(array, first, apart, i):
             kind, value = signature.args[array], arguments[array]
             data = context.make_array(kind)(context, builder, value).data
             offset = builder.add(arguments[first], builder.mul(arguments[apart], arguments[apart].type(i)))
-            return builder.bitcast(builder.gep(data, [offset]), four.as_pointer())
+            return builder.bitcast(builder.gep(data, [offset]), eight.as_pointer())
 
-        def mixed(left, right, *order):
-            return builder.shuffle_vector(left, right, ir.Constant(ir.VectorType(ir.IntType(32), 4), order))
-
-        rows = []
-        for i in range(4):
-            rows.append(builder.load(row(0, 1, 2, i)))
-            rows[-1].align = 4
-        low = [mixed(rows[0], rows[1], 0, 4, 1, 5), mixed(rows[2], rows[3], 0, 4, 1, 5)]
-        high = [mixed(rows[0], rows[1], 2, 6, 3, 7), mixed(rows[2], rows[3], 2, 6, 3, 7)]
-        for i, (halves, order) in enumerate(
-            ((low, (0, 1, 4, 5)), (low, (2, 3, 6, 7)), (high, (0, 1, 4, 5)), (high, (2, 3, 6, 7)))
-        ):
-            builder.store(mixed(*halves, *order), row(3, 4, 5, i)).align = 4
+        rows: list[Any] = [builder.load(row(0, 1, 2, i)) for i in range(8)]
+        for each in rows:
+            each.align = 4
+        for i, column in enumerate(_eight_turned(builder, rows)):
+            builder.store(column, row(3, 4, 5, i)).align = 4
         return context.get_dummy_value()
 
     floats = [isinstance(array, types.Array) and array.dtype == types.float32 for array in (source, target)]

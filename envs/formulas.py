@@ -25,6 +25,8 @@ for _formula in (price_multiplier, log_units, log_competitor, log_cover, log_sur
 
 _ZERO, _HALF, _ONE, _LIMIT = np.float32(0), np.float32(0.5), np.float32(1), np.float32(FEATURE_LIMIT)
 _MOVING = len(MOVING_FEATURES)
+# Columns and markets that change places at once.
+_WIDE = 8
 Counts = tuple[int, int, int, int]
 
 
@@ -49,27 +51,45 @@ def decode(raw, counts, base_price, scales, max_order, out):
 
     A NaN counts as zero. counts, scales: see `decoding`. In blocks of markets, so that a row of raw numbers is read once.
     """
+    _decode(raw, counts, base_price, scales, max_order, np.empty((_WIDE, BLOCK), np.float32), out)
+
+
+@merged
+def _decode(raw, counts, base_price, scales, max_order, rows, out):
+    """`decode` once there is scratch, (_WIDE, BLOCK)."""
+    columns, products, markets = out.shape
+    every, flat, decoded = columns * products, raw.reshape(-1), out.reshape(-1, markets)
+    for first in range(0, markets, BLOCK):
+        for start in range(0, every, _WIDE):
+            count = min(_WIDE, every - start)
+            if count == _WIDE and first + BLOCK <= markets:
+                for j in range(0, BLOCK, _WIDE):
+                    turn(flat, (first + j) * every + start, every, rows, j, BLOCK)
+            else:
+                for i in range(count):
+                    fill_block(raw.T, start + i, first, rows[i])
+            for i in range(count):
+                n, column = (start + i) // columns, (start + i) % columns
+                _decode_row(column, counts, base_price[n], scales, max_order[n], rows[i])
+                empty_block(rows[i], column * products + n, first, decoded)
+
+
+@merged
+def _decode_row(column, counts, base_price, scales, max_order, row):
+    """One column of raw numbers, (BLOCK,), decoded in place."""
     log_high, log_low, max_discount = scales
     scores = 1 + counts[0]
-    orders = scores + counts[1] + counts[2]
-    columns, products, markets = out.shape
-    asked, decoded, row = raw.T, out.reshape(-1, markets), np.empty(BLOCK, np.float32)
-    for first in range(0, markets, BLOCK):
-        for n in range(products):
-            for column in range(columns):
-                fill_block(asked, n * columns + column, first, row)
-                for j in range(BLOCK):
-                    row[j] = _proper(row[j])
-                if column == 0:
-                    for j in range(BLOCK):
-                        row[j] = base_price[n] * price_multiplier(row[j], log_high, log_low)
-                elif column < scores:
-                    for j in range(BLOCK):
-                        row[j] = max(row[j], _ZERO) * max_discount
-                elif column >= orders:
-                    for j in range(BLOCK):
-                        row[j] = np.floor(max(row[j], _ZERO) * max_order[n] + _HALF)
-                empty_block(row, column * products + n, first, decoded)
+    for j in range(BLOCK):
+        row[j] = _proper(row[j])
+    if column == 0:
+        for j in range(BLOCK):
+            row[j] = base_price * price_multiplier(row[j], log_high, log_low)
+    elif column < scores:
+        for j in range(BLOCK):
+            row[j] = max(row[j], _ZERO) * max_discount
+    elif column >= scores + counts[1] + counts[2]:
+        for j in range(BLOCK):
+            row[j] = np.floor(max(row[j], _ZERO) * max_order + _HALF)
 
 
 @compiled
@@ -229,15 +249,15 @@ def within_limit(x):
 
 @merged
 def turn_rows(rows, first, count, n, out):
-    """Write rows, (F, BLOCK), as one product's features of `count` markets; out: (E, N, F), F at least 4."""
+    """Write rows, (F, BLOCK), as one product's features of `count` markets; out: (E, N, F), F at least 8."""
     columns, stride = out.shape[2], out.shape[1] * out.shape[2]
-    flat, whole = out.reshape(-1), count - count % 4
-    for j in range(0, whole, 4):
+    flat, whole = out.reshape(-1), count - count % _WIDE
+    for j in range(0, whole, _WIDE):
         here = (first + j) * stride + n * columns
-        for i in range(0, columns - 3, 4):
+        for i in range(0, columns - _WIDE + 1, _WIDE):
             turn(rows, i * BLOCK + j, BLOCK, flat, here + i, stride)
-        # The last four once more, where they do not come out even.
-        turn(rows, (columns - 4) * BLOCK + j, BLOCK, flat, here + columns - 4, stride)
+        # The last eight once more, where they do not come out even.
+        turn(rows, (columns - _WIDE) * BLOCK + j, BLOCK, flat, here + columns - _WIDE, stride)
     for j in range(whole, count):
         for i in range(columns):
             out[first + j, n, i] = rows[i, j]

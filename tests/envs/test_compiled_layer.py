@@ -9,6 +9,8 @@ import pytest
 from numba import njit
 from repricer.envs import Face, Market
 from repricer.envs.fastmath import logarithm, multiply_add, turn
+from repricer.envs.formulas import decode, decoding
+from repricer.pricing import ActionLayout
 
 
 @njit
@@ -24,7 +26,7 @@ def fused(x, y, z):
 
 @njit
 def turned(source, target, start, place):
-    turn(source, start, 8, target, place, 5)
+    turn(source, start, 12, target, place, 9)
 
 
 def test_logarithms_are_as_precise_as_they_say():
@@ -42,11 +44,29 @@ def test_a_product_and_a_sum_are_rounded_once():
 
 
 def test_a_square_is_turned_where_it_stands():
-    source, target = np.arange(40, dtype=np.float32).reshape(5, 8), np.zeros(40, np.float32)
-    turned(source.reshape(-1), target, 8 + 2, 5 + 1)
-    expected = np.zeros((8, 5), np.float32)
-    expected[1:5, 1:5] = source[1:5, 2:6].T
-    np.testing.assert_array_equal(target.reshape(8, 5), expected)
+    source, target = np.arange(120, dtype=np.float32).reshape(10, 12), np.zeros(99, np.float32)
+    turned(source.reshape(-1), target, 12 + 2, 9 + 1)
+    expected = np.zeros((11, 9), np.float32)
+    expected[1:9, 1:9] = source[1:9, 2:10].T
+    np.testing.assert_array_equal(target.reshape(11, 9), expected)
+
+
+@pytest.mark.parametrize(("markets", "products"), [(1, 1), (64, 8), (131, 5), (200, 3)])
+def test_raw_numbers_are_decoded_as_the_layout_says(markets, products):
+    """Blocks of markets and squares of columns that come out even, and those that do not; a NaN is zero."""
+    layout = ActionLayout(0.5, 2.0, num_segments=2, max_discount=0.3, recommend=True, promote=True, order=True)
+    rng = np.random.default_rng(markets)
+    raw = rng.uniform(-1.3, 1.3, (markets, products, layout.size)).astype(np.float32)
+    raw[0, 0, :2] = np.nan
+    base, most = rng.uniform(1, 9, products).astype(np.float32), np.full(products, 20, np.float32)
+    (counts, scales), out = decoding(layout), np.empty((layout.size, products, markets), np.float32)
+    decode(raw.reshape(markets, -1), counts, base, scales, most, out)
+    wanted = layout.decode(np.nan_to_num(raw))
+    np.testing.assert_allclose(out[0], (base * wanted.price_multiplier).T, rtol=1e-6)
+    np.testing.assert_allclose(out[1:3], wanted.discount.transpose(2, 1, 0), rtol=1e-6)
+    np.testing.assert_array_equal(out[3:5], wanted.recommendation.transpose(2, 1, 0))
+    np.testing.assert_array_equal(out[5], wanted.promotion.T)
+    np.testing.assert_allclose(out[6], np.floor(wanted.order.T * 20 + 0.5), atol=1e-6)
 
 
 def test_where_a_period_works_is_made_once_and_counted():
