@@ -192,10 +192,7 @@ def build_market(
     personal = models.affinity is not None
     prices = _prices(regular, personal, assumptions)
     promotion = _promotion(models, probability, assumptions)
-    charged = np.clip(models.past_price, prices.floor, prices.ceiling)
-    at_plan = utility - sensitivity * (charged - regular)[:, None]
-    if promotion is not None and models.past_promotion is not None:
-        at_plan = at_plan + promotion.lift * (models.past_promotion > 0.5)[:, None]
+    at_plan = utility + _planned_utility(models, sensitivity, prices, promotion)
     path = _quality_path(at_plan, segment_share, models.planned / rate[:, category], category)
     return MarketSpec(
         name=name,
@@ -282,6 +279,16 @@ def _segment_choice(models: FittedModels, category: NDArray[np.intp], bought: Ar
         within *= product_share / (segment_share[:, category] * within).sum(axis=0)
         within /= (within @ member)[:, category]
     return segment_share.T, within * bought
+
+
+def _planned_utility(models: FittedModels, sensitivity: Array, prices: Prices, promotion: Promotion | None) -> Array:
+    """(T, K, N) utility that the planned prices, as far as the market allows them, and promotions add to the regular ones."""
+    charged = np.clip(models.past_price, prices.floor, prices.ceiling)
+    added = -sensitivity * (charged - models.regular_price)[:, None]
+    if promotion is None or models.past_promotion is None:
+        return added
+    # As `historical` plays them.
+    return added + promotion.lift * (models.past_promotion > 0.5)[:, None]
 
 
 def _quality_path(utility: Array, segment_share: Array, target: Array, category: NDArray[np.intp]) -> Array:

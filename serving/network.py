@@ -33,29 +33,10 @@ def open_network(model: bytes, knowledge: Knowledge) -> Network:
 
     The model is given as bytes: it has no folder from which it could read another file.
     """
-    scan(model)
-    _limited_memory()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # what is wrong is raised
-    # Bytes that pass the scan as ONNX must not be taken for ONNX Runtime's own format.
-    options.add_session_config_entry("session.load_model_format", "ONNX")
-    options.add_session_config_entry("session.use_env_allocators", "1")
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    memory, names = knowledge.memory, knowledge.layout.names
-    columns = row_width(knowledge.catalogue, product_wise=knowledge.product_wise)
+    session = _open_session(model)
+    takes, gives = _ports(session, knowledge)
+    names, memory = knowledge.layout.names, knowledge.memory
     shapes, axis = ({}, 0) if memory is None else (memory.shapes, memory.rows_axis)
-    wanted: dict[str, tuple[int | str, ...]] = {FEATURES: ("rows", columns)}
-    wanted |= {name: (*shape[:axis], "rows", *shape[axis:]) for name, shape in shapes.items()}
-    answers = names + ([] if memory is None else memory.renewed)
-    inputs = [(item.name, item.type, tuple(item.shape)) for item in session.get_inputs()]
-    outputs = [item.name for item in session.get_outputs()]
-    if inputs != [(name, "tensor(float)", shape) for name, shape in wanted.items()] or outputs != answers:
-        raise BundleError(
-            f"{POLICY} must take {wanted} and give {', '.join(answers)}; "
-            f"got {inputs} and {', '.join(outputs)}; export it again"
-        )
-
     # Where a part stands among the outputs is worked out once: a call takes some ten microseconds, all told.
     number = len(names)
     pick = operator.itemgetter(*[names.index(part) if part in names else -1 for part in Parts._fields])
@@ -69,7 +50,7 @@ def open_network(model: bytes, knowledge: Knowledge) -> Network:
     def network(rows: NDArray[np.float32], notes: Memory) -> tuple[Parts, Memory]:
         if len(rows) != rows_of_one:
             moved = [np.ascontiguousarray(np.moveaxis(note, 0, axis)) for note in notes]
-            given = run(answers, dict(zip(wanted, (np.ascontiguousarray(rows, dtype=np.float32), *moved), strict=True)))
+            given = run(gives, dict(zip(takes, (np.ascontiguousarray(rows, dtype=np.float32), *moved), strict=True)))
             renewed = tuple(np.moveaxis(note, axis, 0) for note in given[number:])
         else:
             try:
@@ -82,6 +63,38 @@ def open_network(model: bytes, knowledge: Knowledge) -> Network:
         return Parts._make(pick(given)), renewed
 
     return network
+
+
+def _open_session(model: bytes) -> onnxruntime.InferenceSession:
+    """A session of ONNX Runtime, of one thread, for a model that may not do more than a network needs."""
+    scan(model)
+    _limited_memory()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # what is wrong is raised
+    # Bytes that pass the scan as ONNX must not be taken for ONNX Runtime's own format.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _ports(session: onnxruntime.InferenceSession, knowledge: Knowledge) -> tuple[list[str], list[str]]:
+    """Names of the network's inputs and outputs, which must be those that such a policy has."""
+    memory, columns = knowledge.memory, row_width(knowledge.catalogue, product_wise=knowledge.product_wise)
+    takes: dict[str, tuple[int | str, ...]] = {FEATURES: ("rows", columns)}
+    gives = list(knowledge.layout.names)
+    if memory is not None:
+        axis = memory.rows_axis
+        takes |= {name: (*shape[:axis], "rows", *shape[axis:]) for name, shape in memory.shapes.items()}
+        gives += memory.renewed
+    inputs = [(item.name, item.type, tuple(item.shape)) for item in session.get_inputs()]
+    outputs = [item.name for item in session.get_outputs()]
+    if inputs != [(name, "tensor(float)", shape) for name, shape in takes.items()] or outputs != gives:
+        raise BundleError(
+            f"{POLICY} must take {takes} and give {', '.join(gives)}; "
+            f"got {inputs} and {', '.join(outputs)}; export it again"
+        )
+    return list(takes), gives
 
 
 def _sizes(item: onnxruntime.NodeArg) -> list[int]:
