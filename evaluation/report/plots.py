@@ -57,7 +57,8 @@ def interval_plot(
         _arrows(axis, second, y, left, right)
     _arrows(axis, middle, y, left, right)
     axis.axvline(0, color=INK, linewidth=0.8, zorder=0)
-    axis.set(xlim=(left, right), ylim=(-0.7, len(names) - 0.3), xlabel=label)
+    axis.set(xlim=(left, right), ylim=(-0.7, len(names) - 0.3))
+    axis.set_xlabel(label, loc="right")  # a long one then reaches under the names and not out of the picture
     axis.set_yticks(y, [_short(name) for name in names])
     axis.tick_params(axis="y", length=0, pad=8)  # room for the arrows
     axis.xaxis.set_major_locator(MaxNLocator(5))
