@@ -47,8 +47,11 @@ def open_network(model: bytes, knowledge: Knowledge) -> Network:
     if rows_of_one > 1 and any(shape[0] > 1 for shape in shapes.values() if axis):
         rows_of_one = 0  # notes by row and by layer lie otherwise in memory
 
+    remembered = len(shapes)
+
     def network(rows: NDArray[np.float32], notes: Memory) -> tuple[Parts, Memory]:
-        if len(rows) != rows_of_one:
+        # Notes that lack must not be those of the call before, which still lie in the bound memory.
+        if len(rows) != rows_of_one or len(notes) != remembered:
             moved = [np.ascontiguousarray(np.moveaxis(note, 0, axis)) for note in notes]
             given = run(gives, dict(zip(takes, (np.ascontiguousarray(rows, dtype=np.float32), *moved), strict=True)))
             renewed = tuple(np.moveaxis(note, axis, 0) for note in given[number:])

@@ -127,6 +127,8 @@ def test_states_by_row_and_by_layer_do_not_get_mixed_up(
     assert isinstance(theirs, RememberingPolicy)
     generator, columns = np.random.default_rng(layers), row_width(Market(shop).catalogue, product_wise=product_wise)
     for rows in (1, 2, 6):
+        with pytest.raises(ValueError, match="shorter"):
+            theirs.remember(np.zeros((rows, columns), np.float32), ())
         features = generator.normal(size=(rows, columns)).astype(np.float32)
         notes = tuple(generator.normal(size=(rows, layers, 5)).astype(np.float32) for _ in range(2))
         (own, own_notes), (parts, renewed) = ours.remember(features, notes), theirs.remember(features, notes)
