@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from .fastmath import exponential, lean, logarithm, multiply_add
+from .fastmath import exponential, inlined, lean, logarithm, multiply_add
 from .parameters import CHEAPEST, CONSTANT_ELASTICITY, LINEAR, MNL
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
@@ -204,7 +204,7 @@ def single_weights(p, k, paid, effect, path, available, weight):
         single_probability(p.family, *constants, paid[n], effect[n], available[n], weight[n])
 
 
-@lean
+@inlined
 def logit_segment(p, k, now, felt, effect, weight, lifted, total):
     """Weights of a segment, without the slot and with it, (N, E), and their sums by category, added to (C, E) totals."""
     if now.promoted.shape[0]:
@@ -272,7 +272,7 @@ def choose_by_segment(p, now, out, work):
         share_segment(p, k, now, lifted, total, out, work)
 
 
-@lean
+@inlined
 def share_segment(p, k, now, lifted, total, out, work):
     """Units of a segment from its weights and those of the rivals."""
     rival, factor, rivals = work.rival, work.factor, work.rival.shape[0] > 0
