@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
+from .blocks import BLOCK, block_rows, empty_block, fill_block
 from .fastmath import compiled, exponential, inlined, lean, logarithm, merged
-from .random import BLOCK, STRIDE, empty_block, fill_block
+from .random import STRIDE
 
 _ZERO, _ONE, _FOUR, _FIVE, _TWELVE = np.float32(0), np.float32(1), np.float32(4), np.float32(5), np.float32(12)
 _BLOCK_LIMIT, _NEGLIGIBLE, _MOST_TERMS = np.float32(64.0), np.float32(1e-7), 2000
@@ -29,15 +30,9 @@ def few_sales(chances, share, stock, out):
 @compiled
 def expected_sales(mean, overdispersion, stock, out):
     """E[min(demand, stock)]; demand is Poisson, or negative binomial under a gamma multiplier."""
-    rate, limit, covered = np.empty(BLOCK, mean.dtype), np.empty(BLOCK, mean.dtype), np.empty(BLOCK, mean.dtype)
-    scratch = (
-        rate,
-        limit,
-        covered,
-        np.empty(BLOCK, mean.dtype),
-        np.empty(BLOCK, mean.dtype),
-        np.empty(BLOCK, mean.dtype),
-    )
+    rows = block_rows(6, mean.dtype)
+    rate, limit, covered = rows[0], rows[1], rows[2]
+    scratch = (rate, limit, covered, rows[3], rows[4], rows[5])
     for n in range(mean.shape[0]):
         variance = overdispersion[n]
         for first in range(0, mean.shape[1], BLOCK):

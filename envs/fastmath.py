@@ -28,7 +28,7 @@ def _loops(counted: bool, **options: Any) -> Any:
     return njit(cache=True, error_model="numpy", **options)
 
 
-def _instructions(build: Callable[..., Any]) -> Any:
+def instructions(build: Callable[..., Any]) -> Any:
     """An intrinsic, whose first argument only the compiler sees."""
     return intrinsic(build)
 
@@ -59,7 +59,7 @@ _L6, _L7, _L8 = np.float32(2.0000714765e-1), np.float32(-2.4999993993e-1), np.fl
 
 
 def _reinterpret(source, target, llvm_type):
-    @_instructions
+    @instructions
     def cast(typing_context, value):
         if value != source:
             raise TypingError(f"value must be {source}; got {value}; cast first")
@@ -72,11 +72,12 @@ def _reinterpret(source, target, llvm_type):
     return cast
 
 
-_bits_to_float = _reinterpret(types.int32, types.float32, ir.FloatType())
-_float_to_bits = _reinterpret(types.float32, types.int32, ir.IntType(32))
+# Of floats that are not negative the bits, as whole numbers, have their order.
+bits_to_float = _reinterpret(types.int32, types.float32, ir.FloatType())
+float_to_bits = _reinterpret(types.float32, types.int32, ir.IntType(32))
 
 
-@_instructions
+@instructions
 def _fused(typing_context, x, y, z):
     def generate(context, builder, signature, arguments):
         return builder.fma(*arguments)
@@ -92,7 +93,7 @@ class Held(types.StructRef):
         return tuple((name, types.unliteral(kind)) for name, kind in fields)
 
 
-@_instructions
+@instructions
 def borrowed(typing_context, source, kind):
     """What a structref holds, as a named tuple of this kind with the same fields, for functions that count no references:
     to read a field elsewhere counts every array in it."""
@@ -110,7 +111,7 @@ def borrowed(typing_context, source, kind):
     return result(source, kind), generate
 
 
-@_instructions
+@instructions
 def release(typing_context, source):
     """Give back the reference with which a structref comes to a function that counts none and is called from Python."""
 
@@ -119,51 +120,6 @@ def release(typing_context, source):
         return context.get_dummy_value()
 
     return types.void(source), generate
-
-
-def _eight_turned(builder: Any, rows: list[Any]) -> list[Any]:
-    """Rows of eight numbers to columns: pairs of rows are mixed, then pairs of those, each within four columns; halves come last."""
-    ends = ((0, 8, 1, 9, 4, 12, 5, 13), (2, 10, 3, 11, 6, 14, 7, 15))
-    sides = ((0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 15))
-    halves = ((0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15))
-
-    def mixed(left, right, order):
-        return builder.shuffle_vector(left, right, ir.Constant(ir.VectorType(ir.IntType(32), 8), order))
-
-    fours = []
-    for i in (0, 4):
-        pairs = [(mixed(rows[i], rows[i + 1], order), mixed(rows[i + 2], rows[i + 3], order)) for order in ends]
-        fours += [mixed(first, second, order) for first, second in pairs for order in sides]
-    return [mixed(fours[i], fours[i + 4], half) for half in halves for i in range(4)]
-
-
-@_instructions
-def turn(typing_context, source, start, step, target, place, stride):
-    """Copy a square of eight by eight float32 numbers with rows and columns exchanged, in registers.
-
-    source, target: contiguous arrays, whose bounds nobody checks. The square's rows lie at start, start + step, …; its columns
-    go to place, place + stride, …, numbers counted from the arrays' first.
-    """
-    eight = ir.VectorType(ir.FloatType(), 8)
-
-    def generate(context, builder, signature, arguments):
-        def row(array, first, apart, i):
-            kind, value = signature.args[array], arguments[array]
-            data = context.make_array(kind)(context, builder, value).data
-            offset = builder.add(arguments[first], builder.mul(arguments[apart], arguments[apart].type(i)))
-            return builder.bitcast(builder.gep(data, [offset]), eight.as_pointer())
-
-        rows: list[Any] = [builder.load(row(0, 1, 2, i)) for i in range(8)]
-        for each in rows:
-            each.align = 4
-        for i, column in enumerate(_eight_turned(builder, rows)):
-            builder.store(column, row(3, 4, 5, i)).align = 4
-        return context.get_dummy_value()
-
-    floats = [isinstance(array, types.Array) and array.dtype == types.float32 for array in (source, target)]
-    if not all(floats) or not (source.layout == target.layout == "C"):
-        raise TypingError(f"turn takes contiguous arrays of float32; got {source} and {target}; copy them first")
-    return types.void(source, types.intp, types.intp, target, types.intp, types.intp), generate
 
 
 def multiply_add(x, y, z):
@@ -188,16 +144,16 @@ def _exp32(x: np.float32) -> np.float32:
     y = multiply_add(multiply_add(y, x, _C4), x, _C5)
     y = multiply_add(y * x, x, x) + _ONE
     # Times two to the n, in the exponent.
-    power = np.int32(_float_to_bits(rounded) << _MANTISSA)
-    return _bits_to_float(np.int32(_float_to_bits(y) + power))
+    power = np.int32(float_to_bits(rounded) << _MANTISSA)
+    return bits_to_float(np.int32(float_to_bits(y) + power))
 
 
 @inlined
 def _log32(x: np.float32) -> np.float32:
     """For normal positive numbers."""
-    bits = _float_to_bits(x)
+    bits = float_to_bits(x)
     exponent = np.int32(np.int32(bits - _SQRT_HALF_BITS) >> _MANTISSA)
-    m = _bits_to_float(np.int32(bits - np.int32(exponent << _MANTISSA))) - _ONE
+    m = bits_to_float(np.int32(bits - np.int32(exponent << _MANTISSA))) - _ONE
     e, z = np.float32(exponent), m * m
     y = multiply_add(multiply_add(multiply_add(_L0, m, _L1), m, _L2), m, _L3)
     y = multiply_add(multiply_add(multiply_add(y, m, _L4), m, _L5), m, _L6)

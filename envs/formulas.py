@@ -14,10 +14,10 @@ from numba.extending import register_jitable
 from ..pricing import FEATURE_LIMIT, MOVING_FEATURES
 from ..pricing.features import log_competitor, log_cover, log_surprise, log_units
 from ..pricing.layout import ActionLayout, price_multiplier
-from .fastmath import borrowed, compiled, inlined, logarithm, merged, turn
+from .blocks import BLOCK, WIDE, add_block, block_rows, empty_block, fill_block, turn
+from .fastmath import borrowed, compiled, inlined, logarithm, merged
 from .guarding import changes
 from .plan import Constants
-from .random import BLOCK, add_block, empty_block, fill_block
 from .state import LAST_UNITS, LIST_PRICE, ON_HAND, PERIOD, PIPELINE, REFERENCE_PRICE, REGIME, shared_rows
 
 for _formula in (price_multiplier, log_units, log_competitor, log_cover, log_surprise):
@@ -25,8 +25,6 @@ for _formula in (price_multiplier, log_units, log_competitor, log_cover, log_sur
 
 _ZERO, _HALF, _ONE, _LIMIT = np.float32(0), np.float32(0.5), np.float32(1), np.float32(FEATURE_LIMIT)
 _MOVING = len(MOVING_FEATURES)
-# Columns and markets that change places at once.
-_WIDE = 8
 Counts = tuple[int, int, int, int]
 
 
@@ -51,19 +49,19 @@ def decode(raw, counts, base_price, scales, max_order, out):
 
     A NaN counts as zero. counts, scales: see `decoding`. In blocks of markets, so that a row of raw numbers is read once.
     """
-    _decode(raw, counts, base_price, scales, max_order, np.empty((_WIDE, BLOCK), np.float32), out)
+    _decode(raw, counts, base_price, scales, max_order, block_rows(WIDE, np.float32), out)
 
 
 @merged
 def _decode(raw, counts, base_price, scales, max_order, rows, out):
-    """`decode` once there is scratch, (_WIDE, BLOCK)."""
+    """`decode` once there is scratch, (WIDE, BLOCK)."""
     columns, products, markets = out.shape
     every, flat, decoded = columns * products, raw.reshape(-1), out.reshape(-1, markets)
     for first in range(0, markets, BLOCK):
-        for start in range(0, every, _WIDE):
-            count = min(_WIDE, every - start)
-            if count == _WIDE and first + BLOCK <= markets:
-                for j in range(0, BLOCK, _WIDE):
+        for start in range(0, every, WIDE):
+            count = min(WIDE, every - start)
+            if count == WIDE and first + BLOCK <= markets:
+                for j in range(0, BLOCK, WIDE):
                     turn(flat, (first + j) * every + start, every, rows, j, BLOCK)
             else:
                 for i in range(count):
@@ -105,8 +103,7 @@ def observe(plan, clock, lanes, context, fixed):
         np.empty((sight.tables.share.size, BLOCK), np.float32),
         np.empty((products, BLOCK), np.float32),
         np.empty((products if sight.rivals else 0, BLOCK), np.float32),
-        np.empty(BLOCK, np.float32),
-        np.empty(BLOCK, np.float32),
+        block_rows(2, np.float32),
     )
     _observe(plan, clock, lanes, context, scratch, out)
     return out
@@ -115,7 +112,8 @@ def observe(plan, clock, lanes, context, fixed):
 @merged
 def _observe(plan, clock, lanes, context, scratch, out):
     """`observe` once there is room."""
-    constants, (rows, mean, log_price, lowest, price, spare) = borrowed(plan, Constants), scratch
+    constants, (rows, mean, log_price, lowest, two) = borrowed(plan, Constants), scratch
+    price, spare = two[0], two[1]
     sight, period, markets, same = constants.sight, clock[PERIOD], out.shape[0], True
     shared, tables = shared_rows(constants.sections, context), sight.tables
     loyalty = shared.loyalty[: shared.loyalty.shape[0] if sight.loyal else 0]
@@ -251,13 +249,13 @@ def within_limit(x):
 def turn_rows(rows, first, count, n, out):
     """Write rows, (F, BLOCK), as one product's features of `count` markets; out: (E, N, F), F at least 8."""
     columns, stride = out.shape[2], out.shape[1] * out.shape[2]
-    flat, whole = out.reshape(-1), count - count % _WIDE
-    for j in range(0, whole, _WIDE):
+    flat, whole = out.reshape(-1), count - count % WIDE
+    for j in range(0, whole, WIDE):
         here = (first + j) * stride + n * columns
-        for i in range(0, columns - _WIDE + 1, _WIDE):
+        for i in range(0, columns - WIDE + 1, WIDE):
             turn(rows, i * BLOCK + j, BLOCK, flat, here + i, stride)
         # The last eight once more, where they do not come out even.
-        turn(rows, (columns - _WIDE) * BLOCK + j, BLOCK, flat, here + columns - _WIDE, stride)
+        turn(rows, (columns - WIDE) * BLOCK + j, BLOCK, flat, here + columns - WIDE, stride)
     for j in range(whole, count):
         for i in range(columns):
             out[first + j, n, i] = rows[i, j]

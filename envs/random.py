@@ -13,6 +13,7 @@ import math
 
 import numpy as np
 
+from .blocks import BLOCK, block_rows, empty_block, fill_block
 from .fastmath import compiled, exponential, inlined, lean, logarithm, merged
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -25,8 +26,7 @@ _TO_UNIT = 2.0**-53
 _INVERSION_LIMIT = 64.0
 _RECIPROCAL = 1.0 / np.maximum(np.arange(256.0), 1.0)
 _RECIPROCAL32 = _RECIPROCAL.astype(np.float32)
-# Lanes that go in step, and what leaves it: single precision is not enough for the far tail of a sum.
-BLOCK = 64
+# What leaves the step: single precision is not enough for the far tail of a sum.
 _BLOCK_LIMIT, _BLOCK_TAIL = np.float32(48.0), np.float32(0.999)
 _S41, _HALF32, _TO_UNIT32 = np.uint64(41), np.float32(0.5), np.float32(2.0**-23)
 _ZERO32, _ONE32, _DONE32 = np.float32(0), np.float32(1), np.float32(-1)
@@ -115,9 +115,8 @@ def poisson_lanes(mean, keys, counter, out):
 @compiled
 def poisson_rows(mean, keys, counter, step, out):
     """As `poisson_lanes` for rows of lanes, (N, E); the counters of two rows are `step` apart."""
-    # One by one: arrays unpacked from a table would not count as contiguous.
-    rate, u, drawn = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
-    mass, total = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
+    rows = block_rows(5, np.float32)
+    rate, u, drawn, mass, total = rows[0], rows[1], rows[2], rows[3], rows[4]
     for n in range(out.shape[0]):
         offset = child(counter + n * step)
         for first in range(0, out.shape[1], BLOCK):
@@ -129,31 +128,6 @@ def poisson_rows(mean, keys, counter, step, out):
                     if u[j] < _ZERO32:
                         drawn[j] = poisson(float(rate[j]), mix(keys[first + j] + offset))
             empty_block(drawn, n, first, out)
-
-
-@merged
-def fill_block(values, n, first, block):
-    """Take up to BLOCK values of a row from the first on; loops over blocks always run over all lanes, whose number the
-    compiler then knows. Slices would cost more than the block."""
-    lanes = min(BLOCK, values.shape[1] - first)
-    for j in range(lanes):
-        block[j] = values[n, np.uint64(first) + np.uint64(j)]
-    for j in range(lanes, BLOCK):
-        block[j] = _ZERO32
-
-
-@merged
-def add_block(values, n, first, block):
-    """Add up to BLOCK values of a row from the first on."""
-    for j in range(min(BLOCK, values.shape[1] - first)):
-        block[j] += values[n, np.uint64(first) + np.uint64(j)]
-
-
-@merged
-def empty_block(block, n, first, values):
-    """Give a block back to its row."""
-    for j in range(min(BLOCK, values.shape[1] - first)):
-        values[n, np.uint64(first) + np.uint64(j)] = block[j]
 
 
 @merged
@@ -230,8 +204,8 @@ def binomial_lanes(count, probability, keys, counter, out):
     """
     rare = min(float(probability), 1.0 - float(probability))
     counts, drawn_row = count.reshape(1, -1), out.reshape(1, -1)
-    size, u, drawn = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
-    mass, total = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
+    rows = block_rows(5, np.float32)
+    size, u, drawn, mass, total = rows[0], rows[1], rows[2], rows[3], rows[4]
     offset = child(counter)
     none, odds = np.float32(math.log1p(-rare)), np.float32(rare / (1.0 - rare))
     for first in range(0, out.size, BLOCK):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from .blocks import BLOCK, block_rows
 from .choosing import add
 from .fastmath import compiled, inlined, lean, merged
-from .random import BLOCK, binomial_lanes, child, derive, gamma_lanes, mix, poisson_rows, uniform, uniform32
+from .random import binomial_lanes, child, derive, gamma_lanes, mix, poisson_rows, uniform, uniform32
 from .state import LOST, PROFIT, RETURNED, REVENUE, UNITS
 
 # Streams of a product's randomness in a period; demand takes one a segment.
@@ -214,7 +215,8 @@ def ration(keys, segments, demand, sold, by_segment):
     """Serve in random order where demand exceeds stock: the units sold are a random subset of those wanted."""
     short = np.empty(demand.shape[1], np.uint64)
     left, key = np.empty((by_segment.shape[0], BLOCK), np.float32), np.empty(BLOCK, np.uint64)
-    total, draws, ticket = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
+    rows = block_rows(3, np.float32)
+    total, draws, ticket = rows[0], rows[1], rows[2]
     for n in range(demand.shape[0]):
         count = find_short(demand, sold, n, short)
         for first in range(0, count, BLOCK):

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from .fastmath import compiled, lean, merged
+from .blocks import BLOCK, block_rows, fill_block
+from .fastmath import bits_to_float, compiled, float_to_bits, lean, merged
 
-_ZERO, _ONE = np.float32(0), np.float32(1)
+# Products that are inserted at a visit.
+_FEW = 4
+_ZERO, _ONE, _NONE = np.float32(0), np.float32(1), np.int32(0)
 
 
 @compiled
@@ -39,27 +42,24 @@ def choose_shown(score, candidates, available, shown, runner_up):
 def choose_promoted(score, most, promoted):
     """The products with the highest positive scores, at most `most` a market; score: (N, E); promoted: filled with 0, 1.
 
-    The lowest score that is still promoted is found by insertion in all markets at once; the first of equals win.
+    The lowest score that is still promoted is found by insertion, in a block of markets at once; the first of equals win.
     """
     products, markets = score.shape
     if most >= products:
         promote_all(score, promoted)
         return
-    best, wanted = np.zeros((most, markets), score.dtype), np.empty(markets, score.dtype)
-    for n in range(products):
-        for e in range(markets):
-            wanted[e] = score[n, e] if score[n, e] > _ZERO else _ZERO
-        insert(wanted, best)
-    bound, count = best[-1], wanted
-    count[:] = _ZERO
-    for n in range(products):
-        for e in range(markets):
-            promoted[n, e] = _ONE if (score[n, e] > _ZERO) & (score[n, e] >= bound[e]) else _ZERO
-        for e in range(markets):
-            count[e] += promoted[n, e]
-    for e in range(markets):
-        if count[e] > most:
-            drop_ties(score[:, e], bound[e], count[e] - most, promoted[:, e])
+    best, wanted, rows = np.empty((most, BLOCK), np.int32), block_rows(_FEW, np.int32), block_rows(3, np.float32)
+    row, bound, count = rows[0], rows[1], rows[2]
+    for first in range(0, markets, BLOCK):
+        lanes = min(BLOCK, markets - first)
+        find_best(score, first, row, wanted, best)
+        for j in range(BLOCK):
+            bound[j] = bits_to_float(best[-1, j])
+        mark_best(score, first, lanes, bound, count, promoted)
+        for j in range(lanes):
+            if count[j] > most:
+                e = first + j
+                drop_ties(score[:, e], bound[j], count[j] - most, promoted[:, e])
 
 
 @lean
@@ -83,13 +83,43 @@ def next_to_promote(score, promoted, found):
 
 
 @merged
-def insert(value, best):
-    """Put each market's value into its column of `best`, (M, E), which falls from row to row; the lowest drops out."""
+def find_best(score, first, row, wanted, best):
+    """The bits of the highest positive scores of each market of a block, (M, BLOCK), which fall from row to row; 0 where there
+    are fewer. row: (BLOCK,), wanted: (_FEW, BLOCK) scratch."""
+    best[:] = _NONE
+    for n in range(0, score.shape[0], _FEW):
+        for i in range(_FEW):
+            if n + i < score.shape[0]:
+                fill_block(score, n + i, first, row)
+            else:
+                row[:] = _ZERO
+            for j in range(BLOCK):
+                wanted[i, j] = float_to_bits(row[j] if row[j] > _ZERO else _ZERO)
+        insert(wanted[0], wanted[1], wanted[2], wanted[3], best)
+
+
+@merged
+def insert(a, b, c, d, best):
+    """Put each market's four numbers into its column of `best`, (M, BLOCK); the lowest drop out."""
     for i in range(best.shape[0]):
-        for e in range(value.size):
-            here = best[i, e]
-            best[i, e] = max(here, value[e])
-            value[e] = min(here, value[e])
+        for j in range(BLOCK):
+            here = best[i, j]
+            here, a[j] = max(here, a[j]), min(here, a[j])
+            here, b[j] = max(here, b[j]), min(here, b[j])
+            here, c[j] = max(here, c[j]), min(here, c[j])
+            best[i, j], d[j] = max(here, d[j]), min(here, d[j])
+
+
+@merged
+def mark_best(score, first, lanes, bound, count, promoted):
+    """Promote what comes up to the bound, (BLOCK,), in a block of so many markets, and count it; equals may be too many."""
+    count[:] = _ZERO
+    for n in range(score.shape[0]):
+        for j in range(lanes):
+            value = score[n, np.uint64(first) + np.uint64(j)]
+            chosen = _ONE if (value > _ZERO) & (value >= bound[j]) else _ZERO
+            promoted[n, np.uint64(first) + np.uint64(j)] = chosen
+            count[j] += chosen
 
 
 @lean

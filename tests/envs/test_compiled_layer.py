@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numba import njit
 from repricer.envs import Face, Market
-from repricer.envs.fastmath import logarithm, multiply_add, turn
+from repricer.envs.blocks import turn
+from repricer.envs.fastmath import logarithm, multiply_add
 from repricer.envs.formulas import decode, decoding
 from repricer.pricing import ActionLayout
 
