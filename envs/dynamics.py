@@ -175,9 +175,8 @@ class Dynamics:
 
     def _run_with_family(self, before: tuple, after: tuple, now: Decision, results: tuple) -> None:
         """As `run_period`, asking an extension's demand family in between."""
-        for old, new in zip(before, after, strict=True):
-            new[:] = old
         clock, lanes, context = after
+        clock[:], context[:] = before[0], before[2]
         plan, period = self.constants, before[0][PERIOD]
         if now.raw.values.size:
             decode(now.raw.values, now.counts, now.raw.base_price, now.raw.scales, plan.stock.most, now.asked)
@@ -185,7 +184,7 @@ class Dynamics:
         parts, kind = parts_of(now.asked, now.counts), (now.counts[1] > 0, now.counts[2] > 0, now.credit_price.size > 0)
         room = room_for_period(plan, self.num_markets, *kind)
         period_keys(self.seed, clock, room.keys)
-        opening = open_period(plan, lanes, clock[REGIME], period, shared, parts, now.rival_price, room, out)
+        opening = open_period(plan, before[1], lanes, clock[REGIME], period, shared, parts, now.rival_price, room, out)
         prices, scale = (opening.rival_price, out.rival_price), half_share(plan)
         first, second = (
             mean_demand(plan.choice, part_of(opening, price, shared.waiting, scale), self._family) for price in prices
@@ -193,4 +192,4 @@ class Dynamics:
         room = room._replace(first=first, second=second, whole=room.whole if plan.rivals.within else first)
         if plan.rivals.within:
             together(first, second, room.whole)
-        finish_period(plan, clock, lanes, shared, opening, now.credit_price, parts.promotion, room, out)
+        finish_period(plan, clock, before[1], lanes, shared, opening, now.credit_price, parts.promotion, room, out)

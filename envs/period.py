@@ -1,7 +1,7 @@
 """One period of E markets in compiled code: the stages in their order, each a loop over products and markets.
 
 `run_period` is the whole of it. Where an extension's demand family must be asked in between, `open_period` and
-`finish_period` stand alone. States move in place: the caller hands over copies. Arrays lie (…, N, E).
+`finish_period` stand alone. Clock and context move in place: the caller hands over copies. Arrays lie (…, N, E).
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from .random import period_keys, poisson_lanes
 from .room import Room, parts_of, results_of
 from .slots import choose_promoted, choose_shown, next_to_promote
 from .state import (
-    LAST_UNITS,
     LIST_PRICE,
     LOST,
     ON_HAND,
@@ -37,20 +36,24 @@ _ZERO, _ONE, _HALF = np.float32(0), np.float32(1), np.float32(0.5)
 
 
 @inlined
-def open_period(constants, lanes, regime, period, shared, parts, given, room, out):
-    """What customers meet as the period opens: guarded prices, rivals' prices, orders, slots, promotions."""
+def open_period(constants, before, lanes, regime, period, shared, parts, given, room, out):
+    """What customers meet as the period opens: guarded prices, rivals' prices, orders, slots, promotions. before, lanes: of the
+    state before the period, and of the one that it leaves."""
     sections, stock, rivals, shifts = constants.sections, constants.stock, constants.rivals, constants.shifts
-    guard_prices(parts.price, lanes[LIST_PRICE], shared.past, constants.rules, out.price, out.trail)
+    guard_prices(parts.price, before[LIST_PRICE], shared.past, constants.rules, out.price, out.trail)
     if room.by_price.shape[0] or parts.discount.shape[0]:
         pay(constants.rules, parts.discount, out.price, room.by_price, out.trail)
     copy(shared.rival_price, out.rival_price)
     rules.price_offers(
-        rivals, given, out.price if rivals.within else lanes[LIST_PRICE], shared.rival_memory, out.rival_price
+        rivals, given, out.price if rivals.within else before[LIST_PRICE], shared.rival_memory, out.rival_price
     )
     out.flows[:] = _ZERO
     if stock.orders:
-        order(stock, parts.order, period, lanes, out.flows, room.place)
-    copy(lanes[ON_HAND], out.stock)
+        order(stock, parts.order, period, before, lanes, out.flows, room.place)
+    if stock.immediate:
+        sum_of(before[ON_HAND], out.flows[ORDERED], out.stock)
+    else:
+        copy(before[ON_HAND], out.stock)
     available = room.ready if constants.money.backlog else out.stock
     if sections.slots:
         score = parts.score if parts.score.shape[0] else room.score
@@ -66,7 +69,7 @@ def open_period(constants, lanes, regime, period, shared, parts, given, room, ou
         period,
         regime,
         out.price,
-        lanes[REFERENCE_PRICE],
+        before[REFERENCE_PRICE],
         available,
         room.by_price,
         out.shown,
@@ -91,12 +94,12 @@ def pay(rules, discount, price, paid, trail):
 
 
 @lean
-def order(stock, proposed, period, lanes, flows, place):
+def order(stock, proposed, period, before, lanes, flows, place):
     """Place the period's orders."""
     quantity = flows[ORDERED]
     if stock.asked and proposed.shape[0]:
         stocking.whole_orders(proposed[0], stock.most, quantity)
-    stocking.order(stock.level, period, stock.immediate, lanes, place, quantity)
+    stocking.order(stock.level, period, stock.immediate, before, lanes, place, quantity)
     if stock.immediate:
         copy(quantity, flows[RECEIVED])
 
@@ -165,27 +168,23 @@ def run_period(
         decode(raw, counts, base_price, scales, constants.stock.most, asked)
     copy(old_clock, clock)
     copy(old_context, context)
-    for i in range(lanes.shape[0]):
-        # The units sold last are written anew.
-        if i != LAST_UNITS:
-            copy(old_lanes[i], lanes[i])
     period_keys(seed, clock, room.keys)
     parts, out = parts_of(asked, counts), results_of(constants.sections, table, trail, slots, offers)
     shared, scale, period = shared_rows(constants.sections, context), half_share(constants), old_clock[PERIOD]
-    now = open_period(constants, lanes, clock[REGIME], period, shared, parts, given, room, out)
+    now = open_period(constants, old_lanes, lanes, clock[REGIME], period, shared, parts, given, room, out)
     if scale != _ONE:
         halve(shared.waiting)
     choose(constants.choice, part_of(now, now.rival_price, shared.waiting, scale), room.first, room.work)
     if constants.rivals.within:
         choose(constants.choice, part_of(now, out.rival_price, shared.waiting, scale), room.second, room.work)
         together(room.first, room.second, room.whole)
-    finish_period(constants, clock, lanes, shared, now, credit_price, parts.promotion, room, out)
+    finish_period(constants, clock, old_lanes, lanes, shared, now, credit_price, parts.promotion, room, out)
     release(plan)
     release(place)
 
 
 @inlined
-def finish_period(constants, clock, lanes, shared, now, credit_price, promotion, room, out):
+def finish_period(constants, clock, before, lanes, shared, now, credit_price, promotion, room, out):
     """Sales, money, charges, and the state that opens the next period, once the room's choices are made. promotion:
     (1, N, E) scores, or (0, N, E)."""
     sections, halves, keys = constants.sections, (room.first, room.second), room.keys
@@ -206,7 +205,7 @@ def finish_period(constants, clock, lanes, shared, now, credit_price, promotion,
         credited = (constants.choice, constants.money, sections.profit)
         for i in range(2 if constants.rivals.within else 1):
             charge_products(*credited, now, halves[i], credit_price, out.runner_up, room.displaced, out.taken)
-    advance(constants, keys, clock, lanes, shared, now, room, out)
+    advance(constants, keys, clock, before, lanes, shared, now, room, out)
 
 
 @inlined
@@ -234,16 +233,16 @@ def draw(constants, keys, halves, room, out):
 
 
 @inlined
-def advance(constants, keys, clock, lanes, shared, now, room, out):
+def advance(constants, keys, clock, before, lanes, shared, now, room, out):
     """The state that opens the next period."""
     stock, shifts, segments = constants.stock, constants.shifts, constants.choice.quality.shape[0]
     for e in range(clock.shape[1]):
         clock[PERIOD, e] += 1
     if shared.past.shape[0]:
-        remember(lanes[LIST_PRICE], shared.past)
+        remember(before[LIST_PRICE], shared.past)
     delivers, restart = stock.orders and not stock.immediate, room.ends if stock.season else room.ends[:0]
-    closing = (clock[PERIOD], delivers, restart, shifts.memory, out.price, out.money[UNITS], out.flows, lanes)
-    stocking.close_period(constants.money, keys, segments, *closing, room.place)
+    closing = (clock[PERIOD], delivers, restart, shifts.memory, out.price, out.money[UNITS], out.flows)
+    stocking.close_period(constants.money, keys, segments, *closing, now.reference, lanes, room.place)
     copy(room.whole.waiting, shared.waiting)
     copy(out.rival_price, shared.rival_price)
     copy(out.rival_units, shared.rival_units)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from .choosing import add
 from .fastmath import lean
 from .random import binomial_lanes
 from .selling import SPOIL, counter
@@ -22,21 +21,20 @@ _ZERO, _ONE = np.float32(0), np.float32(1)
 
 
 @lean
-def order(level, period, immediate, lanes, place, quantity):
-    """Place a period's orders: on hand at once, or in each market's slot of the pipeline.
+def order(level, period, immediate, before, lanes, place, quantity):
+    """Place a period's orders: each market's slot of the pipeline takes them, where they are not on hand at once.
 
     level: (N,) what the market orders up to, or (0,) where `quantity`, (N, E), holds what the policy asks; it is filled
-    otherwise. place: (E,) scratch.
+    otherwise. before, lanes: of the state before, and of the one to fill. place: (E,) scratch.
     """
     slots = lanes.shape[0] - PIPELINE
     if level.size:
-        order_up_to(level, lanes, quantity)
-    if immediate:
-        add(quantity, lanes[ON_HAND])
-        return
+        order_up_to(level, before, quantity)
     find_place(period, slots, place)
     for i in range(slots):
-        send(place, np.float32(i), quantity, lanes[PIPELINE + i])
+        # No market's turn is the slot before the first.
+        here = np.float32(-1 if immediate else i)
+        send(place, here, quantity, before[PIPELINE + i], lanes[PIPELINE + i])
 
 
 @lean
@@ -53,11 +51,11 @@ def find_place(period, slots, place):
 
 
 @lean
-def send(place, here, quantity, slot):
-    """Put the orders of the markets whose turn it is into a slot of the pipeline."""
+def send(place, here, quantity, before, slot):
+    """Put the orders of the markets whose turn it is into a slot of the pipeline; the others keep what it held before."""
     for n in range(slot.shape[0]):
         for e in range(slot.shape[1]):
-            slot[n, e] = quantity[n, e] if place[e] == here else slot[n, e]
+            slot[n, e] = quantity[n, e] if place[e] == here else before[n, e]
 
 
 @lean
@@ -88,12 +86,12 @@ def season_ends(stock, period, ends):
 
 
 @lean
-def close_period(m, keys, segments, period, delivers, restart, memory, price, sold, flows, lanes, place):
+def close_period(m, keys, segments, period, delivers, restart, memory, price, sold, flows, reference, lanes, place):
     """Stock and memory at the period's end: what perishes, what arrives, what customers remember of the price.
 
     period: (E,) the period that opens. delivers: whether orders have a lead time. restart: (E,) whether a new season's
-    stock arrives, or (0,). memory: share of the old reference price that is kept, 1 where nobody remembers. lanes: on hand
-    is what the sales left. place: (E,) scratch.
+    stock arrives, or (0,). memory: share of the old reference price, (N, E), that is kept, 1 where nobody remembers. lanes:
+    on hand is what the sales left. place: (E,) scratch.
     """
     closing = lanes[ON_HAND]
     for n in range(price.shape[0]):
@@ -101,8 +99,7 @@ def close_period(m, keys, segments, period, delivers, restart, memory, price, so
             lanes[LIST_PRICE, n, e] = price[n, e]
         for e in range(price.shape[1]):
             lanes[LAST_UNITS, n, e] = sold[n, e]
-    if memory < _ONE:
-        remember(memory, price, lanes[REFERENCE_PRICE])
+    remember(memory, price, reference, lanes[REFERENCE_PRICE])
     if not flows.shape[0]:
         return
     for n in range(price.shape[0]):
@@ -135,8 +132,8 @@ def deliver(place, here, closing, received, slot):
 
 
 @lean
-def remember(memory, price, reference):
+def remember(memory, price, before, after):
     """The reference price after this period's list price."""
     for n in range(price.shape[0]):
         for e in range(price.shape[1]):
-            reference[n, e] = memory * reference[n, e] + (_ONE - memory) * price[n, e]
+            after[n, e] = memory * before[n, e] + (_ONE - memory) * price[n, e]
