@@ -225,7 +225,7 @@ def expected_later(p, k, felt, available, effect, spare, later):
     add_by_category(p.category, spare, later)
 
 
-@lean
+@inlined
 def choose(p, now, out, work):
     """Fill `out`, a `Choice`, from the `Situation` of E markets; work: `ChoiceWork`.
 
@@ -248,7 +248,7 @@ def choose(p, now, out, work):
         choose_by_segment(p, now, out, work)
 
 
-@lean
+@inlined
 def choose_by_segment(p, now, out, work):
     """The part of `choose` that goes segment by segment: the logit, and the families with one product a category."""
     felt, effect = work.felt, out.effect

@@ -18,7 +18,7 @@ from ..scenarios.families import family_function
 from .advancing import open_context
 from .choice import mean_demand
 from .expecting import expected_money
-from .formulas import Counts, decode
+from .formulas import Decoding, decode
 from .period import finish_period, half_share, open_period, part_of, run_period, together
 from .plan import Constants, Plan
 from .random import period_keys
@@ -38,34 +38,25 @@ from .state import (
     shared_rows,
 )
 
-
-class Raw(NamedTuple):
-    """The raw numbers of a learner, (E, N * A) or (0, 0), what zero means, (N,), and the scales of `decoding`."""
-
-    values: Floats
-    base_price: Floats
-    scales: tuple[np.float32, np.float32, np.float32]
-
-
-NOTHING_RAW = Raw(np.empty((0, 0), np.float32), np.empty(0, np.float32), (np.float32(0), np.float32(0), np.float32(0)))
-
-
 _FLOATS, _INTEGERS, _BITS = np.dtype(np.float32), np.dtype(np.int64), np.dtype(np.uint16)
+
+
+NOTHING_RAW = (np.empty((0, 0), np.float32), np.empty(0, np.float32))
 
 
 class Decision(NamedTuple):
     """A proposed action as the step takes it, markets last. N products, K segments, R rival offers, E markets.
 
-    asked: (A, N, E), the price (currency per unit) and behind it as many rows as counts says of discounts (K or 0),
+    asked: (A, N, E), the price (currency per unit) and behind it as many rows as `decoding` says of discounts (K or 0),
     recommendation scores (K or 0, the recommender's own choice), promotion scores (1 or 0) and orders in units (1 or 0).
-    raw: what these are to be filled with, if they are not yet. propensity: (N, E) or None. rival_price: (R, E), NaN where
+    raw: numbers of a learner, (E, N * A), that these are to be filled with, and what zero means, (N,), or `NOTHING_RAW`. propensity: (N, E) or None. rival_price: (R, E), NaN where
     the scenario's rule decides, or (0, E) where it always does. credit_price: (N,) prices of the counterfactual that
     `Outcome.charge` is worked out against, or (0,) for no charges.
     """
 
     asked: Floats
-    counts: Counts
-    raw: Raw
+    decoding: Decoding
+    raw: tuple[Floats, Floats]
     propensity: Floats | None
     rival_price: Floats
     credit_price: Floats
@@ -97,6 +88,7 @@ class Dynamics:
         self._table, self._workplaces, self._scratch = sections.table, {}, 0
         self._shape, self._offers = (products, num_markets), (2, spec.sizes["R"], num_markets)
         self._slots = (2, spec.sizes["K"] if sections.slots else 0, num_markets)
+        self._nothing_shown = np.empty((2, 0, num_markets), _INTEGERS)
         ordered = 0 if spec.stock.replenishment == "none" else max(spec.stock.lead_time_periods, 1)
         self._clock, self._context = (4, num_markets), (self.layout.rows, num_markets)
         self._lanes = (PIPELINE + ordered, *self._shape)
@@ -143,11 +135,12 @@ class Dynamics:
         empty, floats = np.empty, _FLOATS
         clock, lanes, context = empty(self._clock, _INTEGERS), empty(self._lanes, floats), empty(self._context, floats)
         table = empty((self._table.promoted + (now.credit_price.size > 0), *self._shape), floats)
-        trail, slots, offers = empty(self._shape, _BITS), empty(self._slots, _INTEGERS), empty(self._offers, floats)
+        trail, offers = empty(self._shape, _BITS), empty(self._offers, floats)
+        slots = empty(self._slots, _INTEGERS) if self._slots[1] else self._nothing_shown
         before, after = (state.clock, state.lanes, state.context), (clock, lanes, context)
         if self._family is None:
-            given = (*now.raw, now.asked, now.counts, now.rival_price, now.credit_price)
-            run_period(self.plan, self._workplace(now), self.seed, *before, *after, *given, table, trail, slots, offers)
+            given = (*now.raw, now.asked, now.rival_price, now.credit_price)
+            run_period(self._workplace(now), self.seed, *before, *after, *given, table, trail, slots, offers)
         else:
             self._run_with_family(before, after, now, (table, trail, slots, offers))
         results = (table, self._table, trail, slots, offers, self._rival_cost)
@@ -156,11 +149,13 @@ class Dynamics:
 
     def _workplace(self, now: Decision) -> Workplace:
         """Where a period with such an action works."""
-        kind = (now.counts[1] > 0, now.counts[2] > 0, now.credit_price.size > 0)
-        if kind not in self._workplaces:
+        kind = (now.decoding, now.credit_price.size > 0)
+        place = self._workplaces.get(kind)
+        if place is None:
             room = room_for_period(self.constants, self.num_markets, *kind)
-            self._workplaces[kind], self._scratch = Workplace(room), self._scratch + bytes_of(room)
-        return self._workplaces[kind]
+            place = self._workplaces[kind] = Workplace(self.constants, room)
+            self._scratch += bytes_of(room)
+        return place
 
     def _expected_money(self, outcome: Outcome) -> Floats:
         """(2, N, E) revenue and profit expected of a period, see `Outcome`."""
@@ -178,11 +173,11 @@ class Dynamics:
         clock, lanes, context = after
         clock[:], context[:] = before[0], before[2]
         plan, period = self.constants, before[0][PERIOD]
-        if now.raw.values.size:
-            decode(now.raw.values, now.counts, now.raw.base_price, now.raw.scales, plan.stock.most, now.asked)
+        if now.raw[0].size:
+            decode(*now.raw, now.decoding, plan.stock.most, now.asked)
         shared, out = shared_rows(plan.sections, context), results_of(plan.sections, *results)
-        parts, kind = parts_of(now.asked, now.counts), (now.counts[1] > 0, now.counts[2] > 0, now.credit_price.size > 0)
-        room = room_for_period(plan, self.num_markets, *kind)
+        parts = parts_of(now.asked, now.decoding)
+        room = room_for_period(plan, self.num_markets, now.decoding, now.credit_price.size > 0)
         period_keys(self.seed, clock, room.keys)
         opening = open_period(plan, before[1], lanes, clock[REGIME], period, shared, parts, now.rival_price, room, out)
         prices, scale = (opening.rival_price, out.rival_price), half_share(plan)

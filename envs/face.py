@@ -201,7 +201,7 @@ class Face:
             own = self.market.money(outcome, expected=self.reward == "expected")
         if not self.product_wise:
             if own.shape[1] == 1 and self.reward_scale == 1.0:
-                return own[:, 0].copy()
+                return own.flatten()
             return total_by_market(own.T, self.reward_scale)
         if self._rates is None:
             own = own - outcome.charge

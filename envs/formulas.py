@@ -6,7 +6,7 @@ calls on whole arrays. Arrays lie (…, N, E), rows for learners (E, …).
 
 from __future__ import annotations
 
-import functools
+from typing import NamedTuple
 
 import numpy as np
 from numba.extending import register_jitable
@@ -25,16 +25,26 @@ for _formula in (price_multiplier, log_units, log_competitor, log_cover, log_sur
 
 _ZERO, _HALF, _ONE, _LIMIT = np.float32(0), np.float32(0.5), np.float32(1), np.float32(FEATURE_LIMIT)
 _MOVING = len(MOVING_FEATURES)
-Counts = tuple[int, int, int, int]
 
 
-@functools.lru_cache(maxsize=32)
-def decoding(layout: ActionLayout) -> tuple[Counts, tuple[np.float32, np.float32, np.float32]]:
-    """What `decode` needs of a layout: how many rows of discounts, recommendation scores, promotion scores and orders
-    there are; logs of the price range and the largest discount."""
-    segments, (high, low) = layout.num_segments, layout.logs
-    counts = (segments * layout.discounts, segments * layout.recommend, int(layout.promote), int(layout.order))
-    return counts, (np.float32(high), np.float32(low), np.float32(layout.max_discount))
+class Decoding(NamedTuple):
+    """What the rows of an action, (A, N, E), are: behind the prices so many of discounts, recommendation scores, promotion
+    scores and orders. What `decode` makes of raw numbers: the logs of the price range, and the largest discount."""
+
+    discounts: int
+    scores: int
+    promotions: int
+    orders: int
+    log_high: float = 0.0
+    log_low: float = 0.0
+    max_discount: float = 0.0
+
+    @classmethod
+    def of(cls, layout: ActionLayout) -> Decoding:
+        """Of the raw numbers of a layout."""
+        segments, (high, low) = layout.num_segments, layout.logs
+        rows = (segments * layout.discounts, segments * layout.recommend, int(layout.promote), int(layout.order))
+        return cls(*rows, float(high), float(low), float(layout.max_discount))
 
 
 @inlined
@@ -44,16 +54,17 @@ def _proper(x):
 
 
 @compiled
-def decode(raw, counts, base_price, scales, max_order, out):
+def decode(raw, base_price, decoding, max_order, out):
     """`ActionLayout.decode` for raw rows (E, N * A), into (A, N, E): prices, discounts, scores, promotion, orders in units.
 
-    A NaN counts as zero. counts, scales: see `decoding`. In blocks of markets, so that a row of raw numbers is read once.
+    A NaN counts as zero. base_price: (N,) what a raw price of zero means. In blocks of markets, so that a row of raw numbers
+    is read once.
     """
-    _decode(raw, counts, base_price, scales, max_order, block_rows(WIDE, np.float32), out)
+    _decode(raw, base_price, decoding, max_order, block_rows(WIDE, np.float32), out)
 
 
 @merged
-def _decode(raw, counts, base_price, scales, max_order, rows, out):
+def _decode(raw, base_price, decoding, max_order, rows, out):
     """`decode` once there is scratch, (WIDE, BLOCK)."""
     columns, products, markets = out.shape
     every, flat, decoded = columns * products, raw.reshape(-1), out.reshape(-1, markets)
@@ -68,15 +79,15 @@ def _decode(raw, counts, base_price, scales, max_order, rows, out):
                     fill_block(raw.T, start + i, first, rows[i])
             for i in range(count):
                 n, column = (start + i) // columns, (start + i) % columns
-                _decode_row(column, counts, base_price[n], scales, max_order[n], rows[i])
+                _decode_row(column, base_price[n], decoding, max_order[n], rows[i])
                 empty_block(rows[i], column * products + n, first, decoded)
 
 
 @merged
-def _decode_row(column, counts, base_price, scales, max_order, row):
+def _decode_row(column, base_price, decoding, max_order, row):
     """One column of raw numbers, (BLOCK,), decoded in place."""
-    log_high, log_low, max_discount = scales
-    scores = 1 + counts[0]
+    log_high, log_low = np.float32(decoding.log_high), np.float32(decoding.log_low)
+    max_discount, scores = np.float32(decoding.max_discount), 1 + decoding.discounts
     for j in range(BLOCK):
         row[j] = _proper(row[j])
     if column == 0:
@@ -85,7 +96,7 @@ def _decode_row(column, counts, base_price, scales, max_order, row):
     elif column < scores:
         for j in range(BLOCK):
             row[j] = max(row[j], _ZERO) * max_discount
-    elif column >= scores + counts[1] + counts[2]:
+    elif column >= scores + decoding.scores + decoding.promotions:
         for j in range(BLOCK):
             row[j] = np.floor(max(row[j], _ZERO) * max_order + _HALF)
 

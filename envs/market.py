@@ -9,9 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..pricing import Action, ActionLayout, MarketView
 from ..scenarios import MarketSpec, load_scenario
-from .dynamics import NOTHING_RAW, Decision, Dynamics, Raw
+from .dynamics import NOTHING_RAW, Decision, Dynamics
 from .expected import catalogue_of
-from .formulas import Counts, decode, decoding, observe
+from .formulas import Decoding, decode, observe
 from .guarding import guard_prices
 from .rivals import Rivals
 from .state import LIST_PRICE, Floats, MarketState, Outcome
@@ -48,7 +48,7 @@ class Market:
         self.dynamics = Dynamics(self.spec, num_markets, seed, draw_rivals, known)
         self.rivals = Rivals(self.spec)
         self._by_rule, self._uncharged = np.empty((0, num_markets), np.float32), np.empty(0, np.float32)
-        self._asked = np.empty((0, 0, 0), np.float32)
+        self._layout: ActionLayout | None = None
         self._numbers = np.arange(num_markets) if numbers is None else numbers
         self.reset()
 
@@ -138,10 +138,10 @@ class Market:
         products, markets = self.spec.sizes["N"], self.num_markets
         rows = [np.empty((0, products, markets)) if part is None else _lanes(part) for part in parts]
         rows = [row.reshape(-1, products, markets) for row in rows]
-        counts = (len(rows[1]), len(rows[2]), len(rows[3]), len(rows[4]))
+        decoding = Decoding(*(len(row) for row in rows[1:]))
         asked = np.concatenate(rows, dtype=np.float32)
         propensity = None if action.propensity is None else _lanes(action.propensity)
-        return self._step(asked, counts, NOTHING_RAW, propensity, credit_price, rival_price)
+        return self._step(asked, decoding, NOTHING_RAW, propensity, credit_price, rival_price)
 
     def step_raw(
         self,
@@ -154,19 +154,19 @@ class Market:
     ) -> Outcome:
         """As `step`, from the raw numbers of a learner, (E, N * A). base_price: (N,), or (E, N) where it moves."""
         products, moves = base_price.shape[-1], base_price.ndim > 1
-        # Nobody keeps what is asked: it goes where the last one was.
-        if self._asked.shape[0] != layout.size:
+        if layout is not self._layout:
+            self._layout, self._decoding = layout, Decoding.of(layout)
             self._asked = np.empty((layout.size, products, self.num_markets), np.float32)
-        asked, (counts, scales) = self._asked, decoding(layout)
-        given = Raw(raw, base_price, scales)
+        # Nobody keeps what is asked: it goes where the last one was.
+        asked, given = self._asked, (raw, base_price)
         if moves or self.rivals.foreign:
             # Somebody must see the prices first.
             steady = np.ones(products, np.float32) if moves else base_price
-            decode(raw, counts, steady, scales, self.max_order, asked)
+            decode(raw, steady, self._decoding, self.max_order, asked)
             given = NOTHING_RAW
         if moves:
             asked[0] *= base_price.T
-        return self._step(asked, counts, given, None, credit_price, rival_price)
+        return self._step(asked, self._decoding, given, None, credit_price, rival_price)
 
     @property
     def max_order(self) -> Floats:
@@ -176,8 +176,8 @@ class Market:
     def _step(
         self,
         asked: Floats,
-        counts: Counts,
-        raw: Raw,
+        decoding: Decoding,
+        raw: tuple[Floats, Floats],
         propensity: Floats | None,
         credit_price: NDArray[np.float32] | None,
         rival_price: ArrayLike | None,
@@ -191,7 +191,7 @@ class Market:
         if self.rivals.foreign:
             given = self.rivals.asked(before, self._seen_by_rivals(asked[0]), given)
         charged = self._uncharged if credit_price is None else credit_price
-        self.state, outcome = self.dynamics.step(before, Decision(asked, counts, raw, propensity, given, charged))
+        self.state, outcome = self.dynamics.step(before, Decision(asked, decoding, raw, propensity, given, charged))
         self._left -= 1
         if self.rivals.foreign:
             within = self.dynamics.constants.rivals.within

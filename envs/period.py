@@ -154,32 +154,32 @@ def sum_of(left, right, out):
 
 @lean
 def run_period(
-    plan, place, seed, old_clock, old_lanes, old_context, clock, lanes, context,
-    raw, base_price, scales, asked, counts, given, credit_price, table, trail, slots, offers,
+    place, seed, old_clock, old_lanes, old_context, clock, lanes, context,
+    raw, base_price, asked, given, credit_price, table, trail, slots, offers,
 ):  # fmt: skip
     """Move E markets through one period under a proposed action; fill the state after it, and table and arrays of an `Outcome`.
 
-    place: `Workplace`. raw, base_price, scales: what is decoded into `asked`, see `decode`, or (0, 0) where that is done. asked,
-    counts: see `parts_of`. given: (R, E) rival prices, NaN where the rule decides, or (0, E). credit_price: (N,) price of the
-    counterfactual for charges, or (0,). From Python alone: it gives back the references to plan and place.
+    place: `Workplace`. raw, base_price: what is decoded into `asked`, see `decode`, or (0, 0) where that is done. given: (R, E)
+    rival prices, NaN where the rule decides, or (0, E). credit_price: (N,) price of the counterfactual for charges, or (0,).
+    From Python alone: it gives back the reference to its place.
     """
-    constants, room = borrowed(plan, Constants), borrowed(place, Room)
+    constants, room = borrowed(place, Constants), borrowed(place, Room)
     if raw.size:
-        decode(raw, counts, base_price, scales, constants.stock.most, asked)
+        decode(raw, base_price, room.decoding, constants.stock.most, asked)
     copy(old_clock, clock)
     copy(old_context, context)
     period_keys(seed, clock, room.keys)
-    parts, out = parts_of(asked, counts), results_of(constants.sections, table, trail, slots, offers)
+    parts, out = parts_of(asked, room.decoding), results_of(constants.sections, table, trail, slots, offers)
     shared, scale, period = shared_rows(constants.sections, context), half_share(constants), old_clock[PERIOD]
     now = open_period(constants, old_lanes, lanes, clock[REGIME], period, shared, parts, given, room, out)
     if scale != _ONE:
         halve(shared.waiting)
-    choose(constants.choice, part_of(now, now.rival_price, shared.waiting, scale), room.first, room.work)
+    prices, halves = (now.rival_price, out.rival_price), (room.first, room.second)
+    for i in range(2 if constants.rivals.within else 1):
+        choose(constants.choice, part_of(now, prices[i], shared.waiting, scale), halves[i], room.work)
     if constants.rivals.within:
-        choose(constants.choice, part_of(now, out.rival_price, shared.waiting, scale), room.second, room.work)
         together(room.first, room.second, room.whole)
     finish_period(constants, clock, old_lanes, lanes, shared, now, credit_price, parts.promotion, room, out)
-    release(plan)
     release(place)
 
 

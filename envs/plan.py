@@ -308,16 +308,16 @@ class _PlanType(Held):
 
 
 class Plan(structref.StructRefProxy):
-    """`Constants` behind one pointer: a hundred arrays would take longer to hand over than a small market to run."""
+    """`Constants` behind one pointer."""
 
     def __new__(cls, constants: Constants) -> Plan:
         """The plan of these constants."""
-        return _plan(*constants)
+        return _plan(constants)
 
 
 structref.define_proxy(Plan, _PlanType, list(Constants._fields))
 
 
 @compiled
-def _plan(choice, money, rules, stock, rivals, shifts, sections, sight):
-    return Plan(choice, money, rules, stock, rivals, shifts, sections, sight)  # pyright: ignore[reportCallIssue]
+def _plan(constants):
+    return Plan(*constants)

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from .choice import Choice, ChoiceWork, room_for_choice, room_to_choose
 from .fastmath import Held, compiled, inlined
+from .formulas import Decoding
+from .plan import Constants
 from .state import Floats
 
 
@@ -48,12 +50,13 @@ class Results(NamedTuple):
 
 
 class Room(NamedTuple):
-    """What a period works in. keys: (E,) of the period. by_price: (K, N, E) personal prices or (0, …). score: (K, N, E) of the recommender, or (0, …).
+    """What a period works in. decoding: of its actions. keys: (E,) of the period. by_price: (K, N, E) personal prices or (0, …). score: (K, N, E) of the recommender, or (0, …).
     ready: (N, E) ones, or (0, E) where stock limits sales. multiplier: see `Situation`. first, second: the choice of each half, the
     same where rivals do not answer within the period; whole: of both. demand: (N, E). ends: (E,) whether a selling season
     ends, or (0,). displaced: (E,) see `charge_products`, or (0,). place: (E,).
     """
 
+    decoding: Decoding
     keys: NDArray[np.uint64]
     by_price: Floats
     score: Floats
@@ -75,25 +78,25 @@ class _WorkplaceType(Held):
 
 
 class Workplace(structref.StructRefProxy):
-    """A `Room` behind one pointer, kept from period to period."""
+    """`Constants` and a `Room` behind one pointer, kept from period to period: a hundred arrays would take longer to hand over
+    than a small market to run."""
 
-    def __new__(cls, room: Room) -> Workplace:
-        """The workplace of this room."""
-        return _workplace(*room)
-
-
-structref.define_proxy(Workplace, _WorkplaceType, list(Room._fields))
+    def __new__(cls, constants: Constants, room: Room) -> Workplace:
+        """Where markets with these constants work in this room."""
+        return _workplace((*constants, *room))
 
 
-@compiled
-def _workplace(keys, by_price, score, ready, multiplier, first, second, whole, work, demand, ends, displaced, place):
-    halves = (first, second, whole)
-    return Workplace(keys, by_price, score, ready, multiplier, *halves, work, demand, ends, displaced, place)  # pyright: ignore[reportCallIssue]
+structref.define_proxy(Workplace, _WorkplaceType, [*Constants._fields, *Room._fields])
 
 
 @compiled
-def room_for_period(constants, markets, score, promotion, detail):
-    """The `Room` of E markets. score, promotion: whether the action has such rows. detail: whether products are charged."""
+def _workplace(parts):
+    return Workplace(*parts)
+
+
+@compiled
+def room_for_period(constants, markets, decoding, detail):
+    """The `Room` of E markets with such actions. detail: whether products are charged."""
     choice, sections, shifts, stock = constants.choice, constants.sections, constants.shifts, constants.stock
     segments, products = choice.quality.shape
     rivals, waits = choice.rival_category.size, choice.strategic_share.size * choice.rate.shape[0]
@@ -104,12 +107,13 @@ def room_for_period(constants, markets, score, promotion, detail):
     if constants.rivals.within:
         second = room_for_choice(choice, *sizes, sections.slots, sections.by_segment, detail)
         whole = room_for_choice(choice, *sizes, False, sections.by_segment, False)
-    default = np.empty((segments if sections.slots and not score else 0, products, markets), np.float32)
+    default = np.empty((segments if sections.slots and not decoding.scores else 0, products, markets), np.float32)
     for k in range(default.shape[0]):
         for n in range(products):
             default[k, n] = sections.default_score[k, n]
     moves = shifts.loyal or shifts.shocked
     return Room(
+        decoding,
         np.empty(markets, np.uint64),
         np.empty((sections.personal, products, markets), np.float32),
         default,
@@ -121,7 +125,7 @@ def room_for_period(constants, markets, score, promotion, detail):
         room_to_choose(choice, *sizes),
         price,
         np.empty(markets if stock.season or stock.last else 0, np.bool_),
-        np.empty(markets if detail and sections.promotions and promotion else 0, np.int64),
+        np.empty(markets if detail and sections.promotions and decoding.promotions else 0, np.int64),
         np.empty(markets, np.float32),
     )
 
@@ -131,18 +135,21 @@ def bytes_of(room: Room) -> int:
 
     def arrays(part: tuple) -> Iterator[NDArray]:
         for item in part:
-            yield from arrays(item) if isinstance(item, tuple) else (item,)
+            if isinstance(item, tuple):
+                yield from arrays(item)
+            elif isinstance(item, np.ndarray):
+                yield item
 
     return sum({array.ctypes.data: array.nbytes for array in arrays(room) if array.size}.values())
 
 
 @inlined
-def parts_of(asked, counts):
-    """The parts of a decoded action, (A, N, E), with so many rows of discounts, scores, promotion and order."""
+def parts_of(asked, decoding):
+    """The parts of a decoded action, (A, N, E)."""
     discount = 1
-    score = discount + counts[0]
-    promotion = score + counts[1]
-    order = promotion + counts[2]
+    score = discount + decoding.discounts
+    promotion = score + decoding.scores
+    order = promotion + decoding.promotions
     return Parts(asked[0], asked[discount:score], asked[score:promotion], asked[promotion:order], asked[order:])
 
 

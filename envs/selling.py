@@ -88,7 +88,7 @@ def draw_single(categories, category, rival_category, keys, first, mean, rival_m
                         rival_demand[r, e] += _ONE
 
 
-@lean
+@inlined
 def settle(m, keys, segments, offered, wanted, paid, money, flows, closing):
     """Cut demand to stock and work out the money of the units drawn, into `money` and `flows` (see `Outcome`).
 

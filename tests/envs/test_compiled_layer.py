@@ -10,7 +10,7 @@ from numba import njit
 from repricer.envs import Face, Market
 from repricer.envs.blocks import turn
 from repricer.envs.fastmath import logarithm, multiply_add
-from repricer.envs.formulas import decode, decoding
+from repricer.envs.formulas import Decoding, decode
 from repricer.pricing import ActionLayout
 
 
@@ -60,8 +60,8 @@ def test_raw_numbers_are_decoded_as_the_layout_says(markets, products):
     raw = rng.uniform(-1.3, 1.3, (markets, products, layout.size)).astype(np.float32)
     raw[0, 0, :2] = np.nan
     base, most = rng.uniform(1, 9, products).astype(np.float32), np.full(products, 20, np.float32)
-    (counts, scales), out = decoding(layout), np.empty((layout.size, products, markets), np.float32)
-    decode(raw.reshape(markets, -1), counts, base, scales, most, out)
+    out = np.empty((layout.size, products, markets), np.float32)
+    decode(raw.reshape(markets, -1), base, Decoding.of(layout), most, out)
     wanted = layout.decode(np.nan_to_num(raw))
     np.testing.assert_allclose(out[0], (base * wanted.price_multiplier).T, rtol=1e-6)
     np.testing.assert_allclose(out[1:3], wanted.discount.transpose(2, 1, 0), rtol=1e-6)
