@@ -66,24 +66,28 @@ def add_reference_effect(linear, gain, loss, price, reference, effect):
 
 
 @lean
-def logit_weights(quality, sensitivity, felt, effect, available, out):
-    """exp(utility) of one segment; felt: price paid times the path. A sold-out product weighs nothing."""
+def logit_weights(category, quality, sensitivity, lift, felt, effect, promoted, available, out, total):
+    """exp(utility) of the products for one segment, (N, E), into `out` and added to the totals of their categories, (C, E) or (0, E).
+
+    felt: price paid times the path. lift: (N,) utility of being on promotion where promoted, (N, E) or (0, E), is 1. A
+    sold-out product weighs nothing.
+    """
     for n in range(out.shape[0]):
         q, b = quality[n], -sensitivity[n]
-        for e in range(out.shape[1]):
-            weight = exponential(multiply_add(b, felt[n, e], q + effect[n, e]))
-            out[n, e] = weight if available[n, e] > _ZERO else _ZERO
-
-
-@lean
-def promoted_weights(quality, sensitivity, lift, felt, effect, promoted, available, out):
-    """As `logit_weights`, with the utility of being on promotion, (N,), where promoted, (N, E), is 1."""
-    for n in range(out.shape[0]):
-        q, b, more = quality[n], -sensitivity[n], lift[n]
-        for e in range(out.shape[1]):
-            utility = multiply_add(more, promoted[n, e], q + effect[n, e])
-            weight = exponential(multiply_add(b, felt[n, e], utility))
-            out[n, e] = weight if available[n, e] > _ZERO else _ZERO
+        if promoted.shape[0]:
+            more = lift[n]
+            for e in range(out.shape[1]):
+                utility = multiply_add(more, promoted[n, e], q + effect[n, e])
+                weight = exponential(multiply_add(b, felt[n, e], utility))
+                out[n, e] = weight if available[n, e] > _ZERO else _ZERO
+        else:
+            for e in range(out.shape[1]):
+                weight = exponential(multiply_add(b, felt[n, e], q + effect[n, e]))
+                out[n, e] = weight if available[n, e] > _ZERO else _ZERO
+        if total.shape[0]:
+            c = category[n]
+            for e in range(out.shape[1]):
+                total[c, e] += out[n, e]
 
 
 @lean
@@ -207,22 +211,22 @@ def single_weights(p, k, paid, effect, path, available, weight):
 @inlined
 def logit_segment(p, k, now, felt, effect, weight, lifted, total):
     """Weights of a segment, without the slot and with it, (N, E), and their sums by category, added to (C, E) totals."""
-    if now.promoted.shape[0]:
-        constants = (p.quality[k], p.sensitivity[k], p.promotion[k])
-        promoted_weights(*constants, felt, effect, now.promoted, now.available, weight)
-    else:
-        logit_weights(p.quality[k], p.sensitivity[k], felt, effect, now.available, weight)
+    lift = p.promotion[k] if now.promoted.shape[0] else p.quality[k]
+    utility = (p.category, p.quality[k], p.sensitivity[k], lift, felt, effect, now.promoted, now.available)
     if now.shown.shape[0]:
+        logit_weights(*utility, weight, total[:0])
         lift_shown(p.lift[k], now.shown[k], weight, lifted)
-    add_by_category(p.category, lifted, total)
+        add_by_category(p.category, lifted, total)
+    else:
+        logit_weights(*utility, weight, total)
 
 
 @lean
 def expected_later(p, k, felt, available, effect, spare, later):
     """(C, E) weight of a segment's products at the prices that those who wait expect; effect: of the season."""
     later[:] = _ZERO
-    logit_weights(p.quality[k], p.sensitivity[k], felt, effect, available, spare)
-    add_by_category(p.category, spare, later)
+    constants, nowhere = (p.category, p.quality[k], p.sensitivity[k], p.quality[k]), felt[:0]
+    logit_weights(*constants, felt, effect, nowhere, available, spare, later)
 
 
 @inlined

@@ -42,7 +42,8 @@ def charge_products(p, money, profit, now, choice, credit_price, runner_up, next
         for c in range(customers.shape[0]):
             g = c * p.quality.shape[0] + k
             segment_arrivals(choice.arrivals[c], p.share[c, k], now.multiplier[g : g + 1], customers[c])
-        logit_weights(p.quality[k], p.sensitivity[k], felt, effect, now.available, base)
+        constants, nowhere = (p.category, p.quality[k], p.sensitivity[k], p.quality[k]), felt[:0]
+        logit_weights(*constants, felt, effect, nowhere, now.available, base, total[:0])
         if now.shown.shape[0]:
             lift_shown(p.lift[k], now.shown[k], base, base)
         for n in range(felt.shape[0]):
