@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 import warnings
 from collections.abc import Iterator
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -16,6 +17,50 @@ from ..agents.actor import Actor, RecurrentActor, with_folded_quantiles
 from ..pricing import FEATURE_LIMIT, Memory, Parts, row_width
 from .codec import FEATURES, Knowledge
 from .memory import WINDOW
+
+
+class _LstmNodes(torch.nn.Module):
+    """An LSTM as ONNX's own operator, one a layer, with the arguments and results of `torch.nn.LSTM`, for export alone.
+
+    Torch's exporter takes an LSTM apart into a loop or leaves it whole, as what the process exported before has it.
+    """
+
+    def __init__(self, lstm: torch.nn.LSTM) -> None:
+        super().__init__()
+        self.units = lstm.hidden_size
+        for i, (read, recall, *biases) in enumerate(lstm.all_weights):
+            self.register_buffer(f"read{i}", self._in_order(read)[None])
+            self.register_buffer(f"recall{i}", self._in_order(recall)[None])
+            self.register_buffer(f"bias{i}", torch.cat([self._in_order(bias) for bias in biases])[None])
+
+    @staticmethod
+    def _in_order(weights: torch.Tensor) -> torch.Tensor:
+        """Torch has the gates as input, forget, cell, output; ONNX as input, output, forget, cell."""
+        entry, forget, cell, output = weights.detach().chunk(4)
+        return torch.cat([entry, output, forget, cell])
+
+    def forward(
+        self, row: torch.Tensor, states: tuple[torch.Tensor, torch.Tensor]
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
+        """(1, rows, F) and states (layers, rows, units) to what the last layer notes and the new states."""
+        layers, rows, _ = states[0].shape
+        before = [state.split(1) if layers > 1 else (state,) for state in states]
+        after: list[tuple[torch.Tensor, torch.Tensor]] = []
+        for i in range(layers):
+            weights = (getattr(self, f"{name}{i}") for name in ("read", "recall", "bias"))
+            _, hidden, cell = torch.onnx.ops.symbolic_multi_out(
+                "::LSTM",
+                [row, *weights, None, before[0][i], before[1][i]],
+                {"hidden_size": self.units},
+                dtypes=[torch.float32] * 3,
+                shapes=[(1, 1, rows, self.units), (1, rows, self.units), (1, rows, self.units)],
+            )
+            row = hidden
+            after.append((hidden, cell))
+        if layers == 1:
+            return row, after[0]
+        hidden, cell = (torch.cat(parts) for parts in zip(*after, strict=True))
+        return row, (hidden, cell)
 
 
 class PolicyGraph(torch.nn.Module):
@@ -74,9 +119,13 @@ class PolicyGraph(torch.nn.Module):
         # Two rows: one row would be taken for a constant.
         notes = [torch.zeros(2, *shape).movedim(0, axis) for shape in memory.values()]
         inputs = (torch.zeros(2, self.columns), *notes)
+        graph = self
+        if isinstance(self.actor, RecurrentActor):
+            graph = copy.deepcopy(self)
+            cast(Any, graph.actor).lstm = _LstmNodes(self.actor.lstm)
         with _quiet():
             program = torch.onnx.export(
-                self,
+                graph,
                 inputs,
                 dynamo=True,
                 external_data=False,
