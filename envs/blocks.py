@@ -12,11 +12,11 @@ from numba.core.errors import TypingError
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
-from .fastmath import instructions, merged
+from .fastmath import merged
 
 BLOCK = 64
 _LINE = 64
-# Columns and markets that change places at once.
+# Markets that change places with columns at once.
 WIDE = 8
 _ZERO = np.float32(0)
 
@@ -70,46 +70,51 @@ def empty_block(block, n, first, values):
         values[n, np.uint64(first) + np.uint64(j)] = block[j]
 
 
-def _eight_turned(builder: Any, rows: list[Any]) -> list[Any]:
-    """Rows of eight numbers to columns: pairs of rows are mixed, then pairs of those, each within four columns; halves come last."""
+def _turned(builder: Any, rows: list[Any]) -> list[Any]:
+    """Four or eight rows of eight numbers to columns: pairs of rows are mixed, then pairs of those, each within four columns;
+    halves come last."""
     ends = ((0, 8, 1, 9, 4, 12, 5, 13), (2, 10, 3, 11, 6, 14, 7, 15))
     sides = ((0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 15))
     halves = ((0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15))
 
     def mixed(left, right, order):
-        return builder.shuffle_vector(left, right, ir.Constant(ir.VectorType(ir.IntType(32), 8), order))
+        return builder.shuffle_vector(left, right, ir.Constant(ir.VectorType(ir.IntType(32), len(order)), order))
 
     fours = []
-    for i in (0, 4):
+    for i in range(0, len(rows), 4):
         pairs = [(mixed(rows[i], rows[i + 1], order), mixed(rows[i + 2], rows[i + 3], order)) for order in ends]
         fours += [mixed(first, second, order) for first, second in pairs for order in sides]
+    if len(rows) == 4:
+        return [mixed(fours[i], fours[i], half[:4]) for half in halves for i in range(4)]
     return [mixed(fours[i], fours[i + 4], half) for half in halves for i in range(4)]
 
 
-@instructions
-def turn(typing_context, source, start, step, target, place, stride):
-    """Copy a square of eight by eight float32 numbers with rows and columns exchanged, in registers.
+@intrinsic(prefer_literal=True)  # pyright: ignore[reportCallIssue]
+def turn(typing_context, count, source, start, step, target, place, stride):
+    """Copy `count` rows, four or eight, of eight float32 numbers with rows and columns exchanged, in registers.
 
-    source, target: contiguous arrays, whose bounds nobody checks. The square's rows lie at start, start + step, …; its columns
-    go to place, place + stride, …, numbers counted from the arrays' first.
+    count: a constant. source, target: contiguous arrays, whose bounds nobody checks. The rows lie at start, start + step, …;
+    their columns go to place, place + stride, …, numbers counted from the arrays' first.
     """
-    eight = ir.VectorType(ir.FloatType(), 8)
-
-    def generate(context, builder, signature, arguments):
-        def row(array, first, apart, i):
-            kind, value = signature.args[array], arguments[array]
-            data = context.make_array(kind)(context, builder, value).data
-            offset = builder.add(arguments[first], builder.mul(arguments[apart], arguments[apart].type(i)))
-            return builder.bitcast(builder.gep(data, [offset]), eight.as_pointer())
-
-        rows: list[Any] = [builder.load(row(0, 1, 2, i)) for i in range(8)]
-        for each in rows:
-            each.align = 4
-        for i, column in enumerate(_eight_turned(builder, rows)):
-            builder.store(column, row(3, 4, 5, i)).align = 4
-        return context.get_dummy_value()
-
     floats = [isinstance(array, types.Array) and array.dtype == types.float32 for array in (source, target)]
     if not all(floats) or not (source.layout == target.layout == "C"):
         raise TypingError(f"turn takes contiguous arrays of float32; got {source} and {target}; copy them first")
-    return types.void(source, types.intp, types.intp, target, types.intp, types.intp), generate
+    if getattr(count, "literal_value", None) not in (4, WIDE):
+        raise TypingError(f"count must be the constant 4 or {WIDE}; got {count}; write one of them")
+    many = count.literal_value
+
+    def generate(context, builder, signature, arguments):
+        def row(array, first, apart, i, length):
+            kind, value = signature.args[array], arguments[array]
+            data = context.make_array(kind)(context, builder, value).data
+            offset = builder.add(arguments[first], builder.mul(arguments[apart], arguments[apart].type(i)))
+            return builder.bitcast(builder.gep(data, [offset]), ir.VectorType(ir.FloatType(), length).as_pointer())
+
+        rows: list[Any] = [builder.load(row(1, 2, 3, i, WIDE)) for i in range(many)]
+        for each in rows:
+            each.align = 4
+        for i, column in enumerate(_turned(builder, rows)):
+            builder.store(column, row(4, 5, 6, i, many)).align = 4
+        return context.get_dummy_value()
+
+    return types.void(count, source, types.intp, types.intp, target, types.intp, types.intp), generate

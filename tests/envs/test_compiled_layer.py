@@ -26,8 +26,13 @@ def fused(x, y, z):
 
 
 @njit
-def turned(source, target, start, place):
-    turn(source, start, 12, target, place, 9)
+def eight_turned(source, target, start, place):
+    turn(8, source, start, 12, target, place, 9)
+
+
+@njit
+def four_turned(source, target, start, place):
+    turn(4, source, start, 12, target, place, 9)
 
 
 def test_logarithms_are_as_precise_as_they_say():
@@ -44,11 +49,12 @@ def test_a_product_and_a_sum_are_rounded_once():
     assert fused(x, x, np.float32(-1)) == exact != np.float32(x * x) - np.float32(1)
 
 
-def test_a_square_is_turned_where_it_stands():
+@pytest.mark.parametrize(("turned", "rows"), [(eight_turned, 8), (four_turned, 4)])
+def test_rows_are_turned_where_they_stand(turned, rows):
     source, target = np.arange(120, dtype=np.float32).reshape(10, 12), np.zeros(99, np.float32)
     turned(source.reshape(-1), target, 12 + 2, 9 + 1)
     expected = np.zeros((11, 9), np.float32)
-    expected[1:9, 1:9] = source[1:9, 2:10].T
+    expected[1:9, 1 : 1 + rows] = source[1 : 1 + rows, 2:10].T
     np.testing.assert_array_equal(target.reshape(11, 9), expected)
 
 
