@@ -184,7 +184,10 @@ class Dynamics:
         first, second = (
             mean_demand(plan.choice, part_of(opening, price, shared.waiting, scale), self._family) for price in prices
         )
-        room = room._replace(first=first, second=second, whole=room.whole if plan.rivals.within else first)
+        whole = first
         if plan.rivals.within:
-            together(first, second, room.whole)
-        finish_period(plan, clock, before[1], lanes, shared, opening, now.credit_price, parts.promotion, room, out)
+            whole = room.whole
+            together(first, second, whole)
+        out.wanted[:] = whole.units
+        choices = (first, second, whole)
+        finish_period(plan, clock, before[1], lanes, shared, opening, choices, now.credit_price, parts.promotion, room, out)

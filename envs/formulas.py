@@ -126,7 +126,7 @@ def _observe(plan, clock, lanes, context, scratch, out):
     constants, (rows, mean, log_price, lowest, two) = borrowed(plan, Constants), scratch
     price, spare = two[0], two[1]
     sight, period, markets, same = constants.sight, clock[PERIOD], out.shape[0], True
-    shared, tables = shared_rows(constants.sections, context), sight.tables
+    shared, tables, flat = shared_rows(constants.sections, context), sight.tables, out.reshape(-1)
     loyalty = shared.loyalty[: shared.loyalty.shape[0] if sight.loyal else 0]
     for e in range(markets):
         same &= period[e] == period[0]
@@ -153,9 +153,9 @@ def _observe(plan, clock, lanes, context, scratch, out):
             for i in range(sight.moving, out.shape[2]):
                 rows[i] = tables.fixed[n, i - sight.moving]
             if count == BLOCK:
-                turn_rows(rows, first, BLOCK, n, out)
+                turn_rows(rows, first, BLOCK, n, out, flat)
             else:
-                turn_rows(rows, first, count, n, out)
+                turn_rows(rows, first, count, n, out, flat)
 
 
 @compiled
@@ -257,10 +257,10 @@ def within_limit(x):
 
 
 @merged
-def turn_rows(rows, first, count, n, out):
-    """Write rows, (F, BLOCK), as one product's features of `count` markets; out: (E, N, F), F at least 8."""
+def turn_rows(rows, first, count, n, out, flat):
+    """Write rows, (F, BLOCK), as one product's features of `count` markets; out: (E, N, F), F at least 8, and flat."""
     columns, rest, stride = out.shape[2], out.shape[2] % WIDE, out.shape[1] * out.shape[2]
-    flat, whole = out.reshape(-1), count - count % WIDE
+    whole = count - count % WIDE
     for j in range(0, whole, WIDE):
         here = (first + j) * stride + n * columns
         for i in range(0, columns - WIDE + 1, WIDE):

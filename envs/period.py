@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import advancing, rules, selling, stocking
-from .choice import Situation
+from .choice import Choice, Situation
 from .choosing import choose
 from .credit import charge_products
 from .fastmath import borrowed, compiled, inlined, lean, release
@@ -174,28 +174,37 @@ def run_period(
     now = open_period(constants, old_lanes, lanes, clock[REGIME], period, shared, parts, given, room, out)
     if scale != _ONE:
         halve(shared.waiting)
-    prices, halves = (now.rival_price, out.rival_price), (room.first, room.second)
+    whole = with_units(room.whole, out.wanted)
+    prices, halves = (now.rival_price, out.rival_price), (room.first if constants.rivals.within else whole, room.second)
     for i in range(2 if constants.rivals.within else 1):
         choose(constants.choice, part_of(now, prices[i], shared.waiting, scale), halves[i], room.work)
     if constants.rivals.within:
-        together(room.first, room.second, room.whole)
-    finish_period(constants, clock, old_lanes, lanes, shared, now, credit_price, parts.promotion, room, out)
+        together(room.first, room.second, whole)
+    choices = (*halves, whole)
+    finish_period(constants, clock, old_lanes, lanes, shared, now, choices, credit_price, parts.promotion, room, out)
     release(place)
 
 
 @inlined
-def finish_period(constants, clock, before, lanes, shared, now, credit_price, promotion, room, out):
-    """Sales, money, charges, and the state that opens the next period, once the room's choices are made. promotion:
-    (1, N, E) scores, or (0, N, E)."""
-    sections, halves, keys = constants.sections, (room.first, room.second), room.keys
-    draw(constants, keys, halves, room, out)
+def with_units(choice, units):
+    """The choice with its units, (N, E), elsewhere."""
+    weights, offers = (choice.weight, choice.lifted, choice.mean), (choice.rival_units, choice.waiting)
+    period = (choice.arrivals, choice.season, choice.path, choice.effect)
+    return Choice(*weights, units, choice.total, *offers, *period)
+
+
+@inlined
+def finish_period(constants, clock, before, lanes, shared, now, choices, credit_price, promotion, room, out):
+    """Sales, money, charges, and the state that opens the next period. choices: of both halves, and of the whole, whose units are
+    the outcome's. promotion: (1, N, E) scores, or (0, N, E)."""
+    sections, halves, whole, keys = constants.sections, (choices[0], choices[1]), choices[2], room.keys
+    draw(constants, keys, halves, whole, room, out)
     ordered = out.flows[ORDERED] if constants.stock.orders else out.price[:0]
     stocking.season_ends(constants.stock, now.period, room.ends)
     offered = (now.price, now.paid, out.stock, ordered, now.promoted, room.ends)
-    wanted = (room.whole.mean, room.whole.units, out.by_segment, room.demand)
+    wanted = (whole.mean, whole.units, out.by_segment, room.demand)
     segments = constants.choice.quality.shape[0]
     selling.settle(constants.money, keys, segments, offered, wanted, out.paid, out.money, out.flows, lanes[ON_HAND])
-    copy(room.whole.units, out.wanted)
     for i in range(out.chances.shape[0]):
         copy(halves[i].units, out.chances[i])
     if credit_price.size:
@@ -205,13 +214,13 @@ def finish_period(constants, clock, before, lanes, shared, now, credit_price, pr
         credited = (constants.choice, constants.money, sections.profit)
         for i in range(2 if constants.rivals.within else 1):
             charge_products(*credited, now, halves[i], credit_price, out.runner_up, room.displaced, out.taken)
-    advance(constants, keys, clock, before, lanes, shared, now, room, out)
+    advance(constants, keys, clock, before, lanes, shared, now, whole, room, out)
 
 
 @inlined
-def draw(constants, keys, halves, room, out):
+def draw(constants, keys, halves, whole, room, out):
     """Demand (N, E), by segment where prices are personal, and the rivals' units: drawn where asked, else expected."""
-    choice, whole = constants.choice, room.whole
+    choice = constants.choice
     segments, categories = choice.quality.shape[0], choice.rate.shape[0]
     customers = advancing.first_common(*choice.quality.shape) + advancing.CUSTOMERS
     if constants.sections.single:
@@ -233,7 +242,7 @@ def draw(constants, keys, halves, room, out):
 
 
 @inlined
-def advance(constants, keys, clock, before, lanes, shared, now, room, out):
+def advance(constants, keys, clock, before, lanes, shared, now, whole, room, out):
     """The state that opens the next period."""
     stock, shifts, segments = constants.stock, constants.shifts, constants.choice.quality.shape[0]
     for e in range(clock.shape[1]):
@@ -243,12 +252,12 @@ def advance(constants, keys, clock, before, lanes, shared, now, room, out):
     delivers, restart = stock.orders and not stock.immediate, room.ends if stock.season else room.ends[:0]
     closing = (clock[PERIOD], delivers, restart, shifts.memory, out.price, out.money[UNITS], out.flows)
     stocking.close_period(constants.money, keys, segments, *closing, now.reference, lanes, room.place)
-    copy(room.whole.waiting, shared.waiting)
+    copy(whole.waiting, shared.waiting)
     copy(out.rival_price, shared.rival_price)
     copy(out.rival_units, shared.rival_units)
     rules.take_notes(constants.rivals, out.rival_price, out.rival_units, shared.rival_memory)
     if shifts.loyal:
-        paid = (now.paid, now.price, room.whole.mean, room.demand, out.money[LOST])
+        paid = (now.paid, now.price, whole.mean, room.demand, out.money[LOST])
         advancing.move_loyalty(shifts, *paid, shared.loyalty)
     first = advancing.first_common(*constants.choice.quality.shape)
     if shifts.shocked:
