@@ -69,8 +69,8 @@ def add_reference_effect(linear, gain, loss, price, reference, effect):
 def logit_weights(category, quality, sensitivity, lift, felt, effect, promoted, available, out, total):
     """exp(utility) of the products for one segment, (N, E), into `out` and added to the totals of their categories, (C, E) or (0, E).
 
-    felt: price paid times the path. lift: (N,) utility of being on promotion where promoted, (N, E) or (0, E), is 1. A
-    sold-out product weighs nothing.
+    felt: price paid times the path. lift: (N,) utility of being on promotion where promoted, (N, E), is 1; where that is (0, E)
+    nobody reads it. A sold-out product weighs nothing.
     """
     for n in range(out.shape[0]):
         q, b = quality[n], -sensitivity[n]

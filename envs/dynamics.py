@@ -190,4 +190,6 @@ class Dynamics:
             together(first, second, whole)
         out.wanted[:] = whole.units
         choices = (first, second, whole)
-        finish_period(plan, clock, before[1], lanes, shared, opening, choices, now.credit_price, parts.promotion, room, out)
+        finish_period(
+            plan, clock, before[1], lanes, shared, opening, choices, now.credit_price, parts.promotion, room, out
+        )

@@ -7,8 +7,9 @@ import sys
 import numpy as np
 import pytest
 from numba import njit
+from numba.core.errors import TypingError
 from repricer.envs import Face, Market
-from repricer.envs.blocks import turn
+from repricer.envs.blocks import BLOCK, block_rows, turn
 from repricer.envs.fastmath import logarithm, multiply_add
 from repricer.envs.formulas import Decoding, decode
 from repricer.pricing import ActionLayout
@@ -47,6 +48,36 @@ def test_a_product_and_a_sum_are_rounded_once():
     x = np.float32(1 + 2**-12)
     exact = np.float32(np.float64(x) * np.float64(x) - 1)
     assert fused(x, x, np.float32(-1)) == exact != np.float32(x * x) - np.float32(1)
+
+
+@njit
+def scratch_of_three(kind, out):
+    """What stands in two pieces of scratch that do not overlap, and where they lie in a line of the cache."""
+    first, second = block_rows(2, kind), block_rows(1, kind)
+    for i in range(2):
+        first[i] = i + 1
+    second[0] = 3
+    for i in range(2):
+        out[i] = first[i]
+    out[2] = second[0]
+    return first.ctypes.data % 64, second.ctypes.data % 64
+
+
+@njit
+def scratch_of(count):
+    return block_rows(count, np.float32).size
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int32])
+def test_scratch_lies_on_lines_of_the_cache(kind):
+    out = np.zeros((3, BLOCK), kind)
+    assert scratch_of_three(kind, out) == (0, 0)
+    np.testing.assert_array_equal(out, np.repeat([[1], [2], [3]], BLOCK, axis=1))
+
+
+def test_the_size_of_scratch_must_be_known_to_the_compiler():
+    with pytest.raises(TypingError, match="count must be a constant"):
+        scratch_of(2)
 
 
 @pytest.mark.parametrize(("turned", "rows"), [(eight_turned, 8), (four_turned, 4)])

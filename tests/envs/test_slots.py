@@ -5,7 +5,10 @@ import pytest
 from repricer.envs.slots import choose_promoted
 
 
-@pytest.mark.parametrize(("products", "markets", "most"), [(10, 70, 2), (30, 9, 12), (4, 5, 4), (3, 5, 7), (5, 3, 1)])
+@pytest.mark.parametrize(
+    ("products", "markets", "most"),
+    [(10, 70, 2), (30, 9, 12), (100, 64, 10), (7, 131, 5), (4, 5, 4), (3, 5, 7), (5, 3, 1)],
+)
 def test_the_promoted_are_the_highest_positive_scores_and_the_first_of_equals(products, markets, most):
     score = np.random.default_rng(products).uniform(-1, 1, (products, markets)).astype(np.float32)
     score[:, 0] = np.round(score[:, 0])  # many equal scores
