@@ -26,7 +26,6 @@ from .room import Workplace, bytes_of, parts_of, results_of, room_for_period
 from .state import (
     LIST_PRICE,
     ON_HAND,
-    ORDERED,
     PERIOD,
     PIPELINE,
     REFERENCE_PRICE,
@@ -159,14 +158,12 @@ class Dynamics:
 
     def _expected_money(self, outcome: Outcome) -> Floats:
         """(2, N, E) revenue and profit expected of a period, see `Outcome`."""
-        table, (money, flows, segments, paid, chances, promoted) = outcome.table, self._table
+        table, (money, _, _, _, received, ordered, segments, paid, chances, promoted) = outcome.table, self._table
         # What is not there is empty.
         price, none = table[segments + 1 if paid > segments else 0], table[0, :0]
-        ordered = table[money + 2 + ORDERED] if flows > money + 2 else none
         wanted = (price, table[money], table[money + 1], table[paid:chances])
-        return expected_money(
-            self.plan, outcome.period, *wanted, ordered, table[chances] if promoted > chances else none
-        )
+        costly = (table[received] if ordered > received else none, table[chances] if promoted > chances else none)
+        return expected_money(self.plan, outcome.period, *wanted, *costly)
 
     def _run_with_family(self, before: tuple, after: tuple, now: Decision, results: tuple) -> None:
         """As `run_period`, asking an extension's demand family in between."""

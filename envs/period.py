@@ -23,9 +23,7 @@ from .state import (
     LIST_PRICE,
     LOST,
     ON_HAND,
-    ORDERED,
     PERIOD,
-    RECEIVED,
     REFERENCE_PRICE,
     REGIME,
     UNITS,
@@ -47,11 +45,13 @@ def open_period(constants, before, lanes, regime, period, shared, parts, given, 
     rules.price_offers(
         rivals, given, out.price if rivals.within else before[LIST_PRICE], shared.rival_memory, out.rival_price
     )
-    out.flows[:] = _ZERO
+    for flow in (out.returned, out.perished, out.received):
+        flow[:] = _ZERO
     if stock.orders:
-        order(stock, parts.order, period, before, lanes, out.flows, room.place)
+        order(stock, parts.order, period, before, lanes, out.ordered[0], room.place)
     if stock.immediate:
-        sum_of(before[ON_HAND], out.flows[ORDERED], out.stock)
+        copy(out.ordered[0], out.received[0])
+        sum_of(before[ON_HAND], out.ordered[0], out.stock)
     else:
         copy(before[ON_HAND], out.stock)
     available = room.ready if constants.money.backlog else out.stock
@@ -94,14 +94,11 @@ def pay(rules, discount, price, paid, trail):
 
 
 @lean
-def order(stock, proposed, period, before, lanes, flows, place):
-    """Place the period's orders."""
-    quantity = flows[ORDERED]
+def order(stock, proposed, period, before, lanes, quantity, place):
+    """Place the period's orders, (N, E), filled."""
     if stock.asked and proposed.shape[0]:
         stocking.whole_orders(proposed[0], stock.most, quantity)
     stocking.order(stock.level, period, stock.immediate, before, lanes, place, quantity)
-    if stock.immediate:
-        copy(quantity, flows[RECEIVED])
 
 
 @lean
@@ -199,12 +196,12 @@ def finish_period(constants, clock, before, lanes, shared, now, choices, credit_
     the outcome's. promotion: (1, N, E) scores, or (0, N, E)."""
     sections, halves, whole, keys = constants.sections, (choices[0], choices[1]), choices[2], room.keys
     draw(constants, keys, halves, whole, room, out)
-    ordered = out.flows[ORDERED] if constants.stock.orders else out.price[:0]
+    ordered = out.ordered[0] if constants.stock.orders else out.price[:0]
     stocking.season_ends(constants.stock, now.period, room.ends)
     offered = (now.price, now.paid, out.stock, ordered, now.promoted, room.ends)
     wanted = (whole.mean, whole.units, out.by_segment, room.demand)
     segments = constants.choice.quality.shape[0]
-    selling.settle(constants.money, keys, segments, offered, wanted, out.paid, out.money, out.flows, lanes[ON_HAND])
+    selling.settle(constants.money, keys, segments, offered, wanted, out.paid, out.money, out.returned, lanes[ON_HAND])
     for i in range(out.chances.shape[0]):
         copy(halves[i].units, out.chances[i])
     if credit_price.size:
@@ -250,7 +247,7 @@ def advance(constants, keys, clock, before, lanes, shared, now, whole, room, out
     if shared.past.shape[0]:
         remember(before[LIST_PRICE], shared.past)
     delivers, restart = stock.orders and not stock.immediate, room.ends if stock.season else room.ends[:0]
-    closing = (clock[PERIOD], delivers, restart, shifts.memory, out.price, out.money[UNITS], out.flows)
+    closing = (clock[PERIOD], delivers, restart, shifts.memory, out.price, out.money[UNITS], out.perished, out.received)
     stocking.close_period(constants.money, keys, segments, *closing, now.reference, lanes, room.place)
     copy(whole.waiting, shared.waiting)
     copy(out.rival_price, shared.rival_price)

@@ -70,7 +70,7 @@ class PriceRules(NamedTuple):
 class StockRules(NamedTuple):
     """How a market is replenished: level: (N,) ordered up to, or (0,); asked: whether the policy orders, and most: (N,) at
     most; orders, immediate: whether anybody does, and without a lead time. season: periods of a season, 0 for none.
-    last: number of the period whose end salvages what is left, 0 for none. flows: whether units return, perish or arrive.
+    last: number of the period whose end salvages what is left, 0 for none.
     """
 
     level: NDArray[np.float32]
@@ -80,14 +80,12 @@ class StockRules(NamedTuple):
     immediate: bool
     season: int
     last: int
-    flows: bool
 
     @classmethod
     def of(cls, spec: MarketSpec) -> StockRules:
         """From a spec."""
         stock, market = spec.stock, spec.market
         orders = stock.replenishment != "none"
-        perishes = bool(stock.spoilage.any() or stock.season_periods or stock.salvage_value.any())
         ends = bool(stock.salvage_value.any()) and market.ending == "terminated" and stock.season_periods is None
         level = stock.order_up_to_units if stock.replenishment == "order-up-to" else _OFF
         return cls(
@@ -98,7 +96,6 @@ class StockRules(NamedTuple):
             immediate=orders and stock.lead_time_periods == 0,
             season=stock.season_periods or 0,
             last=market.horizon_periods if ends else 0,
-            flows=spec.returns is not None or orders or perishes,
         )
 
 
@@ -201,8 +198,8 @@ class Sections(NamedTuple):
     table: TableLayout
 
     @classmethod
-    def of(cls, spec: MarketSpec, flows: bool) -> Sections:
-        """From a spec. flows: whether units return, perish or arrive."""
+    def of(cls, spec: MarketSpec, stock: StockRules) -> Sections:
+        """From a spec and its rules of stock."""
         slots, promotion, rivals = spec.recommendation, spec.promotion, spec.competitors
         personal = spec.sizes["K"] if spec.prices.max_discount > 0 else 0
         single = spec.arrivals.process == "single"
@@ -224,7 +221,10 @@ class Sections(NamedTuple):
             profit=spec.market.objective == "profit",
             ends=StateLayout.of(spec).ends,
             table=TableLayout.of(
-                flows=flows,
+                returned=spec.returns is not None,
+                perished=bool(spec.stock.spoilage.any() or stock.season),
+                received=stock.orders or stock.season > 0,
+                ordered=stock.orders,
                 personal=personal,
                 # One in each half of the period.
                 customers=single * (1 + (rivals is not None and rivals.answers_within_period)),
@@ -297,7 +297,7 @@ class Constants(NamedTuple):
             stock,
             RivalRules.of(spec, draw_rivals),
             Shifts.of(spec),
-            Sections.of(spec, stock.flows),
+            Sections.of(spec, stock),
             Sight.of(catalogue_of(known or spec)),
         )
 

@@ -29,14 +29,17 @@ class Parts(NamedTuple):
 class Results(NamedTuple):
     """Where a period's results go: the rows of the table of an `Outcome`, see `TableLayout`, and its other arrays.
 
-    trail: (N, E). shown, runner_up: (K, E) or (0, E). rival_price, rival_units: (R, E).
+    returned, perished, received, ordered: (1, N, E) or (0, N, E). trail: (N, E). shown, runner_up: (K, E) or (0, E). rival_price, rival_units: (R, E).
     """
 
     price: Floats
     money: Floats
     stock: Floats
     wanted: Floats
-    flows: Floats
+    returned: Floats
+    perished: Floats
+    received: Floats
+    ordered: Floats
     by_segment: Floats
     paid: Floats
     chances: Floats
@@ -156,8 +159,15 @@ def parts_of(asked, decoding):
 @inlined
 def results_of(sections, table, trail, slots, offers):
     """The parts of the arrays that a period fills."""
-    money, flows, segments, paid, chances, promoted = sections.table
+    money, wanted, returned, perished, received, ordered, segments, paid, chances, promoted = sections.table
     taken = table[promoted] if table.shape[0] > promoted else table[0, :0]
-    rows = (table[0], table[1:money], table[money], table[money + 1], table[money + 2 : flows], table[flows:segments])
-    few = (table[segments:paid], table[paid:chances], table[chances] if promoted > chances else table[0, :0], taken)
-    return Results(*rows, *few, trail, slots[0], slots[1], offers[0], offers[1])
+    rows = (table[0], table[1:money], table[money], table[money + 1])
+    flows = (table[wanted:returned], table[returned:perished], table[perished:received], table[received:ordered])
+    few = (
+        table[ordered:segments],
+        table[segments:paid],
+        table[paid:chances],
+        table[chances] if promoted > chances else table[0, :0],
+        taken,
+    )
+    return Results(*rows, *flows, *few, trail, slots[0], slots[1], offers[0], offers[1])

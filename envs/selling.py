@@ -8,7 +8,7 @@ from .blocks import BLOCK, block_rows
 from .choosing import add
 from .fastmath import compiled, inlined, lean, merged
 from .random import binomial_lanes, child, derive, gamma_lanes, mix, poisson_rows, uniform, uniform32
-from .state import LOST, PROFIT, RETURNED, REVENUE, UNITS
+from .state import LOST, PROFIT, REVENUE, UNITS
 
 # Streams of a product's randomness in a period; demand takes one a segment.
 GAMMA, RATION, RETURN, SPOIL, DEMAND = range(5)
@@ -89,8 +89,8 @@ def draw_single(categories, category, rival_category, keys, first, mean, rival_m
 
 
 @inlined
-def settle(m, keys, segments, offered, wanted, paid, money, flows, closing):
-    """Cut demand to stock and work out the money of the units drawn, into `money` and `flows` (see `Outcome`).
+def settle(m, keys, segments, offered, wanted, paid, money, returned, closing):
+    """Cut demand to stock and work out the money of the units drawn, into `money` (see `Outcome`) and `returned`, (1, N, E) or (0, N, E).
 
     offered: price, paid by segment (K, N, E) or (0, N, E), stock, ordered, promoted, season_ends; ordered, promoted: (N, E) or
     (0, E); season_ends: (E,) or (0,). wanted: mean (K, N, E) and units (N, E) before the draw; by_segment, cut in place;
@@ -108,9 +108,9 @@ def settle(m, keys, segments, offered, wanted, paid, money, flows, closing):
         average_paid(by_price, mean, units, price, paid[1])
         average_paid(by_price, by_segment, sold, paid[1], charged)
     earn(m.sold_cost, m.lost_sale_cost, sold, lost, charged, revenue, profit)
-    if flows.shape[0]:
-        draw_returns(m.return_probability, keys, segments, sold, flows[RETURNED])
-        take_back(m, flows[RETURNED], charged, closing, revenue, profit)
+    if returned.shape[0]:
+        draw_returns(m.return_probability, keys, segments, sold, returned[0])
+        take_back(m, returned[0], charged, closing, revenue, profit)
     keep(m, closing, season_ends, revenue, profit)
     spend(m, ordered, promoted, profit)
 

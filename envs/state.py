@@ -21,9 +21,8 @@ Floats = NDArray[np.float32]
 # Rows of `MarketState.clock` and of `MarketState.lanes`; what is ordered lies in the lane rows behind.
 MARKET, EPISODE, PERIOD, REGIME = range(4)
 LIST_PRICE, REFERENCE_PRICE, ON_HAND, LAST_UNITS, PIPELINE = range(5)
-# Rows of `Outcome.money`, and of `Outcome.flows`.
+# Rows of `Outcome.money`.
 UNITS, LOST, REVENUE, PROFIT = range(4)
-RETURNED, PERISHED, RECEIVED, ORDERED = range(4)
 
 
 @dataclass(frozen=True)
@@ -74,23 +73,38 @@ class StateLayout:
 class TableLayout(NamedTuple):
     """Where the parts end of the table that a period fills, (rows, N, E), behind the list price.
 
-    money: units sold and lost, revenue, profit. flows: stock on sale, mean units wanted; units returned, perished, received and
-    ordered, where they are. segments: units by segment, where prices are personal. paid: mean price paid over the units drawn
+    money: units sold and lost, revenue, profit. wanted: stock on sale, mean units wanted. returned, perished, received, ordered:
+    units, where any can be. segments: units by segment, where prices are personal. paid: mean price paid over the units drawn
     and over those expected, where they are. chances: that each of few customers buys, where no more come. promoted: whether
     a product is, where any can be. One more row holds the charges where they are wanted.
     """
 
     money: int
-    flows: int
+    wanted: int
+    returned: int
+    perished: int
+    received: int
+    ordered: int
     segments: int
     paid: int
     chances: int
     promoted: int
 
     @classmethod
-    def of(cls, *, flows: bool, personal: int, customers: int, promotions: bool) -> TableLayout:
-        """With flows, so many segments with personal prices, so many customers where no more come, and promotions."""
-        counts = (1 + 4, 2 + 4 * flows, personal, 2 * bool(personal), customers, promotions)
+    def of(
+        cls,
+        *,
+        returned: bool,
+        perished: bool,
+        received: bool,
+        ordered: bool,
+        personal: int,
+        customers: int,
+        promotions: bool,
+    ) -> TableLayout:
+        """With such flows, so many segments with personal prices, so many customers where no more come, and promotions."""
+        flows = (returned, perished, received, ordered)
+        counts = (1 + 4, 2, *flows, personal, 2 * bool(personal), customers, promotions)
         return cls(*np.cumsum(counts).tolist())
 
 
@@ -223,11 +237,6 @@ class Outcome:
         """(4, N, E) units, units lost, revenue and profit."""
         return self.table[1 : self.layout.money]
 
-    @property
-    def flows(self) -> Floats:
-        """(4, N, E), or (0, …) where units neither return, perish nor arrive."""
-        return self.table[self.layout.money + 2 : self.layout.flows]
-
     @functools.cached_property
     def expected_money(self) -> Floats:
         """(2, N, E) revenue and profit, mean given action and state."""
@@ -249,7 +258,7 @@ class Outcome:
     @property
     def segment_units(self) -> Floats | None:
         """(E, N, K) units by segment, or None without personal discounts."""
-        units = self.table[self.layout.flows : self.layout.segments]
+        units = self.table[self.layout.ordered : self.layout.segments]
         return units.transpose(2, 1, 0) if len(units) else None
 
     @property
@@ -327,22 +336,22 @@ class Outcome:
     @property
     def returned(self) -> Floats:
         """Units that came back."""
-        return self._flow(RETURNED)
+        return self._flow(self.layout.wanted, self.layout.returned)
 
     @property
     def perished(self) -> Floats:
         """Units that perished, or were left at the end of a season."""
-        return self._flow(PERISHED)
+        return self._flow(self.layout.returned, self.layout.perished)
 
     @property
     def received(self) -> Floats:
         """Units delivered, before the sales (lead time 0) or for the next period."""
-        return self._flow(RECEIVED)
+        return self._flow(self.layout.perished, self.layout.received)
 
     @property
     def ordered(self) -> Floats:
         """Units ordered."""
-        return self._flow(ORDERED)
+        return self._flow(self.layout.received, self.layout.ordered)
 
-    def _flow(self, row: int) -> Floats:
-        return self.flows[row].T if len(self.flows) else np.zeros_like(self.units)
+    def _flow(self, row: int, end: int) -> Floats:
+        return self.table[row].T if end > row else np.zeros_like(self.units)

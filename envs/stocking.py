@@ -11,9 +11,7 @@ from .state import (
     LAST_UNITS,
     LIST_PRICE,
     ON_HAND,
-    PERISHED,
     PIPELINE,
-    RECEIVED,
     REFERENCE_PRICE,
 )
 
@@ -86,7 +84,9 @@ def season_ends(stock, period, ends):
 
 
 @lean
-def close_period(m, keys, segments, period, delivers, restart, memory, price, sold, flows, reference, lanes, place):
+def close_period(
+    m, keys, segments, period, delivers, restart, memory, price, sold, perished, received, reference, lanes, place
+):  # fmt: skip
     """Stock and memory at the period's end: what perishes, what arrives, what customers remember of the price.
 
     period: (E,) the period that opens. delivers: whether orders have a lead time. restart: (E,) whether a new season's
@@ -100,24 +100,22 @@ def close_period(m, keys, segments, period, delivers, restart, memory, price, so
         for e in range(price.shape[1]):
             lanes[LAST_UNITS, n, e] = sold[n, e]
     remember(memory, price, reference, lanes[REFERENCE_PRICE])
-    if not flows.shape[0]:
-        return
-    for n in range(price.shape[0]):
+    for n in range(price.shape[0] if perished.shape[0] else 0):
         if m.spoilage[n] > _ZERO:
-            binomial_lanes(closing[n], m.spoilage[n], keys, counter(n, SPOIL, segments), flows[PERISHED, n])
+            binomial_lanes(closing[n], m.spoilage[n], keys, counter(n, SPOIL, segments), perished[0, n])
             for e in range(closing.shape[1]):
-                closing[n, e] -= flows[PERISHED, n, e]
+                closing[n, e] -= perished[0, n, e]
         if restart.size:
             for e in range(closing.shape[1]):
                 if restart[e]:
-                    flows[PERISHED, n, e] += max(closing[n, e], _ZERO)
-                    flows[RECEIVED, n, e] += m.opening_units[n]
+                    perished[0, n, e] += max(closing[n, e], _ZERO)
+                    received[0, n, e] += m.opening_units[n]
                     closing[n, e] = m.opening_units[n] + min(closing[n, e], _ZERO)
     if delivers:
         slots = lanes.shape[0] - PIPELINE
         find_place(period, slots, place)
         for i in range(slots):
-            deliver(place, np.float32(i), closing, flows[RECEIVED], lanes[PIPELINE + i])
+            deliver(place, np.float32(i), closing, received[0], lanes[PIPELINE + i])
 
 
 @lean
