@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..scenarios.families import Family
 from .choosing import choose, product_season, read_calendar
-from .fastmath import compiled
+from .fastmath import compiled, inlined
 from .parameters import EXTENSION, ChoiceParameters
 
 Array = NDArray
@@ -115,6 +115,14 @@ def room_for_choice(p, price, rivals, waits, slots, by_segment, detail):
         calendar[2],
         np.empty((products, markets), dtype),
     )
+
+
+@inlined
+def with_units(choice, units):
+    """The choice with its units, (N, E), elsewhere."""
+    weights, offers = (choice.weight, choice.lifted, choice.mean), (choice.rival_units, choice.waiting)
+    period = (choice.arrivals, choice.season, choice.path, choice.effect)
+    return Choice(*weights, units, choice.total, *offers, *period)
 
 
 @compiled

@@ -181,11 +181,11 @@ class Dynamics:
         first, second = (
             mean_demand(plan.choice, part_of(opening, price, shared.waiting, scale), self._family) for price in prices
         )
-        whole = first
+        whole = (room.whole if plan.rivals.within else first)._replace(units=out.wanted)
         if plan.rivals.within:
-            whole = room.whole
             together(first, second, whole)
-        out.wanted[:] = whole.units
+        else:
+            out.wanted[:] = first.units
         choices = (first, second, whole)
         finish_period(
             plan, clock, before[1], lanes, shared, opening, choices, now.credit_price, parts.promotion, room, out

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import advancing, rules, selling, stocking
-from .choice import Choice, Situation
+from .choice import Situation, with_units
 from .choosing import choose
 from .credit import charge_products
 from .fastmath import borrowed, compiled, inlined, lean, release
@@ -96,8 +96,10 @@ def pay(rules, discount, price, paid, trail):
 @lean
 def order(stock, proposed, period, before, lanes, quantity, place):
     """Place the period's orders, (N, E), filled."""
-    if stock.asked and proposed.shape[0]:
+    if proposed.shape[0]:
         stocking.whole_orders(proposed[0], stock.most, quantity)
+    elif not stock.level.size:
+        quantity[:] = _ZERO
     stocking.order(stock.level, period, stock.immediate, before, lanes, place, quantity)
 
 
@@ -180,14 +182,6 @@ def run_period(
     choices = (*halves, whole)
     finish_period(constants, clock, old_lanes, lanes, shared, now, choices, credit_price, parts.promotion, room, out)
     release(place)
-
-
-@inlined
-def with_units(choice, units):
-    """The choice with its units, (N, E), elsewhere."""
-    weights, offers = (choice.weight, choice.lifted, choice.mean), (choice.rival_units, choice.waiting)
-    period = (choice.arrivals, choice.season, choice.path, choice.effect)
-    return Choice(*weights, units, choice.total, *offers, *period)
 
 
 @inlined

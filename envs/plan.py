@@ -68,14 +68,13 @@ class PriceRules(NamedTuple):
 
 
 class StockRules(NamedTuple):
-    """How a market is replenished: level: (N,) ordered up to, or (0,); asked: whether the policy orders, and most: (N,) at
-    most; orders, immediate: whether anybody does, and without a lead time. season: periods of a season, 0 for none.
-    last: number of the period whose end salvages what is left, 0 for none.
+    """How a market is replenished. level: (N,) ordered up to, or (0,) where the policy orders; most: (N,) that it can order; orders,
+    immediate: whether anybody orders, and without a lead time. season: periods of a season, 0 for none. last: number of the
+    period whose end salvages what is left, 0 for none.
     """
 
     level: NDArray[np.float32]
     most: NDArray[np.float32]
-    asked: bool
     orders: bool
     immediate: bool
     season: int
@@ -91,7 +90,6 @@ class StockRules(NamedTuple):
         return cls(
             level=np.round(level).astype(np.float32),
             most=stock.max_order_units.astype(np.float32),
-            asked=stock.replenishment == "action",
             orders=orders,
             immediate=orders and stock.lead_time_periods == 0,
             season=stock.season_periods or 0,

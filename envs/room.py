@@ -9,7 +9,7 @@ import numpy as np
 from numba.experimental import structref
 from numpy.typing import NDArray
 
-from .choice import Choice, ChoiceWork, room_for_choice, room_to_choose
+from .choice import Choice, ChoiceWork, room_for_choice, room_to_choose, with_units
 from .fastmath import Held, compiled, inlined
 from .formulas import Decoding
 from .plan import Constants
@@ -106,10 +106,14 @@ def room_for_period(constants, markets, decoding, detail):
     price = np.empty((products, markets), np.float32)
     sizes = (price, rivals, waits)
     first = room_for_choice(choice, *sizes, sections.slots, sections.by_segment, detail)
-    second, whole = first, first
+    # The units of the whole are written where the outcome has them.
+    second = whole = with_units(first, price[:0])
     if constants.rivals.within:
         second = room_for_choice(choice, *sizes, sections.slots, sections.by_segment, detail)
-        whole = room_for_choice(choice, *sizes, False, sections.by_segment, False)
+        whole = with_units(room_for_choice(choice, *sizes, False, sections.by_segment, False), price[:0])
+    else:
+        first = whole
+    work = room_to_choose(choice, *sizes)
     default = np.empty((segments if sections.slots and not decoding.scores else 0, products, markets), np.float32)
     for k in range(default.shape[0]):
         for n in range(products):
@@ -125,8 +129,9 @@ def room_for_period(constants, markets, decoding, detail):
         first,
         second,
         whole,
-        room_to_choose(choice, *sizes),
-        price,
+        work,
+        # Nobody feels prices any more when demand is drawn.
+        work.felt,
         np.empty(markets if stock.season or stock.last else 0, np.bool_),
         np.empty(markets if detail and sections.promotions and decoding.promotions else 0, np.int64),
         np.empty(markets, np.float32),
