@@ -175,8 +175,8 @@ def _cross_entropy(
     """The best row (D,) found by the cross-entropy method, every candidate on the same customers, with expected money.
 
     Rubinstein (1999), The Cross-Entropy Method for Combinatorial and Continuous Optimization, Methodology and Computing in
-    Applied Probability 1(2). value: (B, D) rows and the number of markets to (B, C) money by category. owner: (D,) the category of each number;
-    categories share no customers, so each keeps its own elites.
+    Applied Probability 1(2). value: (B, D) rows and the number of markets to (B, C) money by category. owner: (D,) the
+    category of each number; categories share no customers, so each keeps its own elites.
     """
     generator = np.random.default_rng(seed_for("tuning", seed))
     for lanes, generations in zip(_LANES, _GENERATIONS, strict=True):

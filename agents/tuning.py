@@ -44,10 +44,11 @@ _STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialSt
 class Tuning:
     """What a study found.
 
-    trial: number of its best trial, 0 where that is the preset. settings: what was tuned, as it has them. gain: money an episode over the best fixed price, which earns
-    best_fixed, on the validation customers. preset_gain: the preset's, None where its trial failed. trials: a row a trial
-    (trial, state, gain, best_fixed, seconds, reason, and its settings). importances: share of the gain's variance that each
-    setting explains (fANOVA, Hutter, Hoos and Leyton-Brown 2014), largest first; empty where no two gains differ.
+    trial: number of its best trial, 0 where that is the preset. settings: what was tuned, as it has them. gain: money an
+    episode over the best fixed price, which earns best_fixed, on the validation customers. preset_gain: the preset's, None
+    where its trial failed. trials: a row a trial (trial, state, gain, best_fixed, seconds, reason, and its settings).
+    importances: share of the gain's variance that each setting explains (fANOVA, Hutter, Hoos and Leyton-Brown 2014), largest
+    first; empty where no two gains differ.
     """
 
     trial: int

@@ -67,10 +67,10 @@ def add_reference_effect(linear, gain, loss, price, reference, effect):
 
 @lean
 def logit_weights(category, quality, sensitivity, lift, felt, effect, promoted, available, out, total):
-    """exp(utility) of the products for one segment, (N, E), into `out` and added to the totals of their categories, (C, E) or (0, E).
+    """exp(utility) of the products for one segment, into `out` and added to the totals of their categories.
 
     felt: price paid times the path. lift: (N,) utility of being on promotion where promoted, (N, E), is 1; where that is (0, E)
-    nobody reads it. A sold-out product weighs nothing.
+    nobody reads it. total: (C, E), or (0, E) where nobody asks. A sold-out product weighs nothing.
     """
     for n in range(out.shape[0]):
         q, b = quality[n], -sensitivity[n]

@@ -21,9 +21,9 @@ _ZERO = np.float32(0)
 def charge_products(p, money, profit, now, choice, credit_price, runner_up, next_promoted, charge):
     """Add to the (N, E) currency to take off each product's own money.
 
-    p, money: the parameters of the choice and of the money; profit: whether profit is the objective. credit_price: (N,) list price of the counterfactual, without discount or promotion. runner_up: (K, E), who gets the
-    slot in the counterfactual, or (0, E). next_promoted: (E,), who gets a promotion in the counterfactual, -1 for none, or
-    (0,).
+    p, money: the parameters of the choice and of the money; profit: whether profit is the objective. credit_price: (N,) list
+    price of the counterfactual, without discount or promotion. runner_up: (K, E), who gets the slot in the counterfactual, or
+    (0, E). next_promoted: (E,), who gets a promotion in the counterfactual, -1 for none, or (0,).
     """
     # Elsewhere a category has one product, nobody to take from; `cheapest` has no closed form and goes without.
     if p.family != MNL:

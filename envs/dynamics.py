@@ -38,8 +38,6 @@ from .state import (
 )
 
 _FLOATS, _INTEGERS, _BITS = np.dtype(np.float32), np.dtype(np.int64), np.dtype(np.uint16)
-
-
 NOTHING_RAW = (np.empty((0, 0), np.float32), np.empty(0, np.float32))
 
 
@@ -48,9 +46,9 @@ class Decision(NamedTuple):
 
     asked: (A, N, E), the price (currency per unit) and behind it as many rows as `decoding` says of discounts (K or 0),
     recommendation scores (K or 0, the recommender's own choice), promotion scores (1 or 0) and orders in units (1 or 0).
-    raw: numbers of a learner, (E, N * A), that these are to be filled with, and what zero means, (N,), or `NOTHING_RAW`. propensity: (N, E) or None. rival_price: (R, E), NaN where
-    the scenario's rule decides, or (0, E) where it always does. credit_price: (N,) prices of the counterfactual that
-    `Outcome.charge` is worked out against, or (0,) for no charges.
+    raw: numbers of a learner, (E, N * A), that these are to be filled with, and what zero means, (N,), or `NOTHING_RAW`.
+    propensity: (N, E) or None. rival_price: (R, E), NaN where the scenario's rule decides, or (0, E) where it always does.
+    credit_price: (N,) prices of the counterfactual that `Outcome.charge` is worked out against, or (0,) for no charges.
     """
 
     asked: Floats

@@ -17,9 +17,10 @@ _OFF = np.empty(0)
 class ChoiceParameters(NamedTuple):
     """How customers choose. T periods, C categories, N products, K segments, R rival offers, Z regimes.
 
-    category: (N,). quality, sensitivity: (K, N). quality_path: (N, T), or (0, T) where flat. rate, season, path: (C, T). share: (C, K). gain, loss: (N,).
-    promotion: (K, N) utility of being on promotion. lift: (K,) factor of the weight in the slot. rival_category: (R,). rival_quality, rival_sensitivity:
-    (K, R). regime_utility, regime_sensitivity, regime_arrivals: (Z,). strategic_share, patience: (K,).
+    category: (N,). quality, sensitivity: (K, N). quality_path: (N, T), or (0, T) where flat. rate, season, path: (C, T).
+    share: (C, K). gain, loss: (N,). promotion: (K, N) utility of being on promotion. lift: (K,) factor of the weight in the
+    slot. rival_category: (R,). rival_quality, rival_sensitivity: (K, R). regime_utility, regime_sensitivity, regime_arrivals:
+    (Z,). strategic_share, patience: (K,).
     """
 
     family: int
@@ -85,7 +86,8 @@ class ChoiceParameters(NamedTuple):
 class MoneyParameters(NamedTuple):
     """What a period costs and earns, and what happens to units; all (N,) float32.
 
-    dispersed: whether any demand is a gamma mixture. unit_cost; sold_cost, ordered_cost: the same, where it is due when sold or when ordered. The others are as in the spec.
+    dispersed: whether any demand is a gamma mixture. unit_cost; sold_cost, ordered_cost: the same, where it is due when sold
+    or when ordered. The others are as in the spec.
     """
 
     backlog: bool

@@ -3,8 +3,9 @@
 A market's path therefore depends neither on how many others run beside it nor on threads, and two policies meet the
 same customers. The hash is the finaliser of SplitMix64 (Steele, Lea and Flood 2014, Fast Splittable Pseudorandom
 Number Generators); Poisson draws are by inversion, so that they rise with the mean for the same customer (many lanes at
-once in blocks: small means take the lanes in step, the far tail and larger means one by one), and by transformed rejection (PTRS; Hörmann 1993, The transformed rejection method for generating Poisson random variables)
-for large means; gamma draws are by Marsaglia and Tsang (2000), A simple method for generating gamma variables.
+once in blocks: small means take the lanes in step, the far tail and larger means one by one), and by transformed rejection
+(PTRS; Hörmann 1993, The transformed rejection method for generating Poisson random variables) for large means; gamma draws
+are by Marsaglia and Tsang (2000), A simple method for generating gamma variables.
 """
 
 from __future__ import annotations

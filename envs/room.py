@@ -29,7 +29,8 @@ class Parts(NamedTuple):
 class Results(NamedTuple):
     """Where a period's results go: the rows of the table of an `Outcome`, see `TableLayout`, and its other arrays.
 
-    returned, perished, received, ordered: (1, N, E) or (0, N, E). trail: (N, E). shown, runner_up: (K, E) or (0, E). rival_price, rival_units: (R, E).
+    returned, perished, received, ordered: (1, N, E) or (0, N, E). trail: (N, E). shown, runner_up: (K, E) or (0, E).
+    rival_price, rival_units: (R, E).
     """
 
     price: Floats

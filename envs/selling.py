@@ -90,7 +90,8 @@ def draw_single(categories, category, rival_category, keys, first, mean, rival_m
 
 @inlined
 def settle(m, keys, segments, offered, wanted, paid, money, returned, closing):
-    """Cut demand to stock and work out the money of the units drawn, into `money` (see `Outcome`) and `returned`, (1, N, E) or (0, N, E).
+    """Cut demand to stock and work out the money of the units drawn, into `money` (see `Outcome`) and `returned`, (1, N, E)
+    or (0, N, E).
 
     offered: price, paid by segment (K, N, E) or (0, N, E), stock, ordered, promoted, season_ends; ordered, promoted: (N, E) or
     (0, E); season_ends: (E,) or (0,). wanted: mean (K, N, E) and units (N, E) before the draw; by_segment, cut in place;

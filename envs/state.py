@@ -29,9 +29,9 @@ UNITS, LOST, REVENUE, PROFIT = range(4)
 class StateLayout:
     """Which rows of `MarketState.context` hold what; slices are empty where a section is off.
 
-    loyalty: K rows. shock: C rows, logarithms. waiting: C * K rows, customers. rival_price: R rows, currency per unit. rival_units: R rows, last period.
-    rival_memory: 2 R rows. past: H * N rows, list prices of the H periods before the one that set the price in force, the latest
-    first, where the price rules look back.
+    loyalty: K rows. shock: C rows, logarithms. waiting: C * K rows, customers. rival_price: R rows, currency per unit.
+    rival_units: R rows, last period. rival_memory: 2 R rows. past: H * N rows, list prices of the H periods before the one
+    that set the price in force, the latest first, where the price rules look back.
     """
 
     loyalty: slice
@@ -216,10 +216,10 @@ class MarketState:
 class Outcome:
     """What one period brought; the properties are (E, N) float32 unless said.
 
-    period: (E,) its number. table: (rows, N, E), see layout. rules: (N, E) uint16, what the guardrails changed. slots: (2, K, E) product shown and
-    runner-up, or (2, 0, E). offers: (2, R, E) prices and units (expected, or drawn where someone learns from them) of the
-    rival offers; rival_cost: (R, 1) their unit costs. stated: (N, E) or None, the policy's propensity. expect: works out
-    the expected money, (2, N, E), from the rows; nobody pays for it who does not ask.
+    period: (E,) its number. table: (rows, N, E), see layout. rules: (N, E) uint16, what the guardrails changed. slots: (2, K,
+    E) product shown and runner-up, or (2, 0, E). offers: (2, R, E) prices and units (expected, or drawn where someone learns
+    from them) of the rival offers; rival_cost: (R, 1) their unit costs. stated: (N, E) or None, the policy's propensity.
+    expect: works out the expected money, (2, N, E), from the rows; nobody pays for it who does not ask.
     """
 
     period: NDArray[np.int64]

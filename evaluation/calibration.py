@@ -29,9 +29,9 @@ class Calibration:
 def calibration(sold: NDArray[np.float64], simulated: NDArray[np.float64]) -> Calibration:
     """Compare units sold, (T, N), with E simulations of them, (E, T, N).
 
-    The transform is that for counts of Czado, Gneiting and Held (2009), Biometrics 65, equation 2, which draws nothing. A product's periods
-    share its fortunes, so the test of equal bins is a Wald test whose covariance is clustered by product, with Hotelling's
-    correction for few of them; it needs more products than bins.
+    The transform is that for counts of Czado, Gneiting and Held (2009), Biometrics 65, equation 2, which draws nothing. A
+    product's periods share its fortunes, so the test of equal bins is a Wald test whose covariance is clustered by product,
+    with Hotelling's correction for few of them; it needs more products than bins.
     """
     # What was sold counts as one more simulation, so that it has a rank even beyond all of them.
     below = (simulated < sold).sum(axis=0) / (len(simulated) + 1)

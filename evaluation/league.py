@@ -19,10 +19,10 @@ from .collusion import CollusionAudit, audit
 class LeagueVerdict:
     """The final policies of a league among themselves. J = N products + R rival offers, S sellers.
 
-    offers: J names. offers_of: indices of each seller's. price: (J,) mean price, currency per unit. profit: (S,) mean currency a period. period: the one that these figures
-    belong to (from 0), or None for all periods of an episode. audit: against Nash and joint monopoly, or None where
-    `no_audit` says why there is none. exploitability: (S,) what each seller's best response that was found would add, as a
-    share of its Nash profit, or of its own profit where there is no audit.
+    offers: J names. offers_of: indices of each seller's. price: (J,) mean price, currency per unit. profit: (S,) mean
+    currency a period. period: the one that these figures belong to (from 0), or None for all periods of an episode. audit:
+    against Nash and joint monopoly, or None where `no_audit` says why there is none. exploitability: (S,) what each seller's
+    best response that was found would add, as a share of its Nash profit, or of its own profit where there is no audit.
     """
 
     league: League

@@ -61,7 +61,8 @@ def surrogate_tree(policy: Policy, scenario: MarketSpec | str, *, max_depth: int
     Interpretability via Model Extraction, FAT/ML).
 
     It sees what a network sees of a product (`pricing.feature_names`), and is fitted on the tuning markets and held against the
-    policy on the judging ones. Policies that draw, learn or look back have a tree, too; what the view does not fix lowers the fidelity.
+    policy on the judging ones. Policies that draw, learn or look back have a tree, too; what the view does not fix lowers the
+    fidelity.
     """
     spec = load_scenario(scenario)
     if max_depth < 1:

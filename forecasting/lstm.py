@@ -24,8 +24,8 @@ class Lstm(Forecaster):
     """One LSTM for all products: quantiles of what the statistical models leave unexplained.
 
     A hybrid as the winner of the M4 competition was (Smyl 2020): the mean of `PooledRegression` and `Sarimax` (`Blend`)
-    forecasts from every past week with what was known then, and a network with shared weights learns how those forecasts err, from the
-    errors, prices and promotions before and in the week, and the category (an embedding). Its output is quantiles
+    forecasts from every past week with what was known then, and a network with shared weights learns how those forecasts err,
+    from the errors, prices and promotions before and in the week, and the category (an embedding). Its output is quantiles
     (pinball loss), decoded for each week ahead alone (MQ-RNN: Wen et al. 2017), so any horizon can be asked for.
 
     The last `judged_weeks` of the history decide how far to trust the networks (a weight between the base

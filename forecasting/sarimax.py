@@ -34,9 +34,9 @@ class Sarimax(SeriesForecaster):
 
     u is units, w the traffic of the shop; x holds a constant, log price, log regular price, log traffic,
     `fourier_pairs` sine and cosine terms of the year and, where they moved in the product's history, promotion,
-    holidays, discounts and promotions of the category's other products and last week's log competitor price. The coefficients b are states with a normal prior
-    (Harvey 1989, section 3.4; Durbin and Koopman 2012, section 6.2), so the forecast's standard errors
-    carry their uncertainty and less than a year of history can be fitted:
+    holidays, discounts and promotions of the category's other products and last week's log competitor price. The coefficients
+    b are states with a normal prior (Harvey 1989, section 3.4; Durbin and Koopman 2012, section 6.2), so the forecast's
+    standard errors carry their uncertainty and less than a year of history can be fitted:
 
     - log price: `elasticity_prior`, mean and standard deviation. The default mean is that of 1,851 published
       elasticities (Bijmolt, van Heerde and Pieters 2005); the standard deviation is wide.

@@ -60,8 +60,9 @@ class CostPlus:
 class PricePath:
     """Prices that follow the calendar and nothing else: a shop's history, or the best time-only path.
 
-    `path`: (T, N) currency per unit, or (T, Z, N) by the regimes that policies see; periods beyond T keep the last row. `promotion`: (T, N) shares of stores, promoted
-    where above a half; None for no promotions. `base_stock`: as of `FixedPrice`.
+    `path`: (T, N) currency per unit, or (T, Z, N) by the regimes that policies see; periods beyond T keep the last row.
+    `promotion`: (T, N) shares of stores, promoted where above a half; None for no promotions. `base_stock`: as of
+    `FixedPrice`.
     """
 
     path: NDArray[np.float32]

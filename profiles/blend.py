@@ -35,9 +35,9 @@ class Blend(Recommender):
     Candidates are the products that a customer bought (the `most_bought` recently most frequent ones) and the
     `most_new` best of EASE^R among the others (two stages as in Covington, Adams, Sargin 2016). The chance of each
     comes from gradient-boosted trees, one ensemble for repeated and one for first purchases, on the features of
-    `PairFeatures`: own rhythm, taste by EASE^R and by ALS, the product's demand and renewal, category, store, price, and the taste of the
-    customer's segment. They learn what happened in the last `target_weeks` of the sales from what was known before; the
-    features are then made anew from all sales. A higher demand never lowers a product's score.
+    `PairFeatures`: own rhythm, taste by EASE^R and by ALS, the product's demand and renewal, category, store, price, and the
+    taste of the customer's segment. They learn what happened in the last `target_weeks` of the sales from what was known
+    before; the features are then made anew from all sales. A higher demand never lowers a product's score.
 
     All customers are scored during the fit. Other products follow by popularity.
 

@@ -106,14 +106,14 @@ class FittedModels:
     products: `product`, `name`, `category`, and `unit_cost` where known; rows fix the order of N. first_day: of the
     first week. forecast: (T, N) mean units of a product with all at their regular prices. planned: (T, N) the same at
     `past_price`, with the displays and mailers of those weeks.
-    overdispersion: (N,). regular_price, low_price: (N,) currency, usual and lowest price (a low quantile) of the history. elasticity: (N,) in-week own-price elasticity.
-    substitution: what a product gains when the others of its category become dearer by a log point, over what
-    it loses when it does itself. reference_effect, memory: coefficient
-    of log(reference / price), 0 for none. segments: K names. segment_elasticity: (K,). segment_units: (K, N) past
-    units. affinity, candidates: (K, N), None where the sales name no customers. high_units: (N,) weekly units of the busiest past weeks (a high quantile).
-    past_price, past_units: (T, N) what was charged and sold in the weeks to simulate. exposure_effect: of a display or
-    mailer in all stores on log units, None where none are recorded. past_promotion: (T, N) share of stores with one in the
-    weeks to simulate, where promotions are to be decided (the elasticities are then those of prices alone), else None.
+    overdispersion: (N,). regular_price, low_price: (N,) currency, usual and lowest price (a low quantile) of the history.
+    elasticity: (N,) in-week own-price elasticity. substitution: what a product gains when the others of its category become
+    dearer by a log point, over what it loses when it does itself. reference_effect, memory: coefficient of log(reference /
+    price), 0 for none. segments: K names. segment_elasticity: (K,). segment_units: (K, N) past units. affinity, candidates:
+    (K, N), None where the sales name no customers. high_units: (N,) weekly units of the busiest past weeks (a high quantile).
+    past_price, past_units: (T, N) what was charged and sold in the weeks to simulate. exposure_effect: of a display or mailer
+    in all stores on log units, None where none are recorded. past_promotion: (T, N) share of stores with one in the weeks to
+    simulate, where promotions are to be decided (the elasticities are then those of prices alone), else None.
     """
 
     products: pd.DataFrame

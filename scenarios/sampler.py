@@ -100,9 +100,9 @@ def sample_catalogue(
     """A random but plausible shop, the same for the same arguments.
 
     products: N, 1 to 10,000. seed: which shop. assortment: which products it has; the rest of the shop (its objective, price
-    rules, segment sizes, what promotions do) is the same for all of them. segments: K. parts: what is on, names of `PARTS` (the optional sections,
-    and season, overdispersion, discounts), or "all"; what the family or the process excludes is left out. family,
-    process: as `demand.family` and `arrivals.process`. periods: T.
+    rules, segment sizes, what promotions do) is the same for all of them. segments: K. parts: what is on, names of `PARTS`
+    (the optional sections, and season, overdispersion, discounts), or "all"; what the family or the process excludes is left
+    out. family, process: as `demand.family` and `arrivals.process`. periods: T.
 
     With the defaults, `load_scenario("catalogue:N:SEED")` gives the same shop, and "catalogue:N:SEED:ASSORTMENT" one of its
     other assortments. Raises ScenarioError, one line.

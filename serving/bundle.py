@@ -33,8 +33,8 @@ class Bundle:
     promotion at once, or None without promotions. memory: how the notes of a policy that looks back travel. response: what
     customers are expected to buy, None where the scenario's demand comes from another package. seen: what the policy saw in
     simulation. scenario: its name and version. manifest: where the policy comes from and what it is worth. digest: SHA-256 of
-    the manifest, which names this very bundle. trust: "pinned" where a given public key signed it, "self-signed" where its own key only shows
-    that it is unchanged.
+    the manifest, which names this very bundle. trust: "pinned" where a given public key signed it, "self-signed" where its
+    own key only shows that it is unchanged.
     """
 
     policy: NetworkPolicy | RememberingPolicy

@@ -49,7 +49,8 @@ def price_file(predictor: Predictor, source: Path, out: Path) -> tuple[int, int]
     """Price every row of a CSV file and write them to `out`, whole or not at all; returns numbers of markets and prices.
 
     Rows of one market and period make one state. Columns: those of a product's state, period, and, if known, market,
-    regime, memory and loyalty:SEGMENT; an empty on_hand is unlimited stock, another empty cell is as if left out. Raises BatchError.
+    regime, memory and loyalty:SEGMENT; an empty on_hand is unlimited stock, another empty cell is as if left out. Raises
+    BatchError.
     """
     catalogue = predictor.bundle.catalogue
     markets = _markets(source, catalogue)

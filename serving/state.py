@@ -35,8 +35,9 @@ class StateError(ValueError):
 
 
 class Reading(NamedTuple):
-    """One market's state, checked. rows: by product, the numbers in the order of `_LEAST`; rivals, changes, lowest: by product, None
-    where the policy or the rules do not look; lowest is NaN where not known. regime: its number. loyalty: by segment.
+    """One market's state, checked. rows: by product, the numbers in the order of `_LEAST`; rivals, changes, lowest: by
+    product, None where the policy or the rules do not look; lowest is NaN where not known. regime: its number. loyalty: by
+    segment.
     """
 
     period: int
