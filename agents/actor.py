@@ -33,7 +33,7 @@ class Actor(torch.nn.Module):
         self.layers, self.columns = layers, columns
         self.counts = None if levels is None else [len(level) for level in levels] * (columns // len(levels))
         for i, level in enumerate(levels or ()):
-            self.register_buffer(f"level{i}", torch.from_numpy(level))
+            self.register_buffer(f"level{i}", torch.from_numpy(level)[:, None])
         self.kinds = len(levels or ())
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
@@ -44,12 +44,16 @@ class Actor(torch.nn.Module):
         """The raw action that the network's numbers stand for."""
         if self.counts is None:
             return numbers
-        # The same columns for each product: (rows, products, numbers of a product).
+        # The same columns for each product: (rows, products, numbers of a product). One column alone needs no such shape.
         counts = self.counts[: self.kinds]
-        products = numbers.reshape(-1, self.columns // self.kinds, sum(counts))
-        chosen = [part.argmax(dim=2).flatten() for part in torch.split(products, counts, dim=2)]
-        raw = [torch.index_select(getattr(self, f"level{i}"), 0, c) for i, c in enumerate(chosen)]
-        return torch.stack(raw, dim=1).reshape(-1, self.columns)
+        products = numbers if self.columns == 1 else numbers.reshape(-1, self.columns // self.kinds, sum(counts))
+        parts = [products] if self.kinds == 1 else torch.split(products, counts, dim=2)
+        chosen = [
+            torch.nn.functional.embedding(part.argmax(dim=-1), getattr(self, f"level{i}"))
+            for i, part in enumerate(parts)
+        ]
+        raw = chosen[0] if self.kinds == 1 else torch.cat(chosen, dim=2)
+        return raw if self.columns == 1 else raw.reshape(-1, self.columns)
 
 
 class RecurrentActor(Actor):
