@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,24 +9,18 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.errors import TypingError
-from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
-from .fastmath import merged
+from .fastmath import instructions, merged
 
 BLOCK = 64
 _LINE = 64
-# Markets that change places with columns at once.
+# Columns and markets that change places at once.
 WIDE = 8
 _ZERO = np.float32(0)
 
 
-def _told_constants(build: Callable[..., Any]) -> Any:
-    """An intrinsic that sees the values of constants; its first argument only the compiler sees."""
-    return intrinsic(prefer_literal=True)(build)  # pyright: ignore[reportCallIssue]
-
-
-@_told_constants
+@instructions
 def block_rows(typing_context, count, kind):
     """So many rows of BLOCK numbers of a kind, contiguous, on a line of the cache: on the stack, for the function's own use.
 
@@ -77,50 +70,45 @@ def empty_block(block, n, first, values):
 
 
 def _turned(builder: Any, rows: list[Any]) -> list[Any]:
-    """Four or eight rows of eight numbers to columns: pairs of rows are mixed, then pairs of those, each within four columns;
-    halves come last."""
+    """Rows of eight numbers to columns: pairs of rows are mixed, then pairs of those, each within four columns; halves come last."""
     ends = ((0, 8, 1, 9, 4, 12, 5, 13), (2, 10, 3, 11, 6, 14, 7, 15))
     sides = ((0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 15))
     halves = ((0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15))
 
     def mixed(left, right, order):
-        return builder.shuffle_vector(left, right, ir.Constant(ir.VectorType(ir.IntType(32), len(order)), order))
+        return builder.shuffle_vector(left, right, ir.Constant(ir.VectorType(ir.IntType(32), WIDE), order))
 
     fours = []
-    for i in range(0, len(rows), 4):
+    for i in (0, 4):
         pairs = [(mixed(rows[i], rows[i + 1], order), mixed(rows[i + 2], rows[i + 3], order)) for order in ends]
         fours += [mixed(first, second, order) for first, second in pairs for order in sides]
-    if len(rows) == 4:
-        return [mixed(fours[i], fours[i], half[:4]) for half in halves for i in range(4)]
     return [mixed(fours[i], fours[i + 4], half) for half in halves for i in range(4)]
 
 
-@_told_constants
-def turn(typing_context, count, source, start, step, target, place, stride):
-    """Copy `count` rows, four or eight, of eight float32 numbers with rows and columns exchanged, in registers.
+@instructions
+def turn(typing_context, source, start, step, target, place, stride):
+    """Copy a square of eight by eight float32 numbers with rows and columns exchanged, in registers.
 
-    count: a constant. source, target: contiguous arrays, whose bounds nobody checks. The rows lie at start, start + step, …;
-    their columns go to place, place + stride, …, numbers counted from the arrays' first.
+    source, target: contiguous arrays, whose bounds nobody checks. The square's rows lie at start, start + step, …; its columns
+    go to place, place + stride, …, numbers counted from the arrays' first.
     """
     floats = [isinstance(array, types.Array) and array.dtype == types.float32 for array in (source, target)]
     if not all(floats) or not (source.layout == target.layout == "C"):
         raise TypingError(f"turn takes contiguous arrays of float32; got {source} and {target}; copy them first")
-    if getattr(count, "literal_value", None) not in (4, WIDE):
-        raise TypingError(f"count must be the constant 4 or {WIDE}; got {count}; write one of them")
-    many = count.literal_value
+    eight = ir.VectorType(ir.FloatType(), WIDE)
 
     def generate(context, builder, signature, arguments):
-        def row(array, first, apart, i, length):
+        def row(array, first, apart, i):
             kind, value = signature.args[array], arguments[array]
             data = context.make_array(kind)(context, builder, value).data
             offset = builder.add(arguments[first], builder.mul(arguments[apart], arguments[apart].type(i)))
-            return builder.bitcast(builder.gep(data, [offset]), ir.VectorType(ir.FloatType(), length).as_pointer())
+            return builder.bitcast(builder.gep(data, [offset]), eight.as_pointer())
 
-        rows: list[Any] = [builder.load(row(1, 2, 3, i, WIDE)) for i in range(many)]
+        rows: list[Any] = [builder.load(row(0, 1, 2, i)) for i in range(WIDE)]
         for each in rows:
             each.align = 4
         for i, column in enumerate(_turned(builder, rows)):
-            builder.store(column, row(4, 5, 6, i, many)).align = 4
+            builder.store(column, row(3, 4, 5, i)).align = 4
         return context.get_dummy_value()
 
-    return types.void(count, source, types.intp, types.intp, target, types.intp, types.intp), generate
+    return types.void(source, types.intp, types.intp, target, types.intp, types.intp), generate

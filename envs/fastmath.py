@@ -28,9 +28,9 @@ def _loops(counted: bool, **options: Any) -> Any:
     return njit(cache=True, error_model="numpy", **options)
 
 
-def _instructions(build: Callable[..., Any]) -> Any:
-    """An intrinsic, whose first argument only the compiler sees."""
-    return intrinsic(build)
+def instructions(build: Callable[..., Any]) -> Any:
+    """An intrinsic, which sees the values of constants; its first argument only the compiler sees."""
+    return intrinsic(prefer_literal=True)(build)  # pyright: ignore[reportCallIssue]
 
 
 compiled = _loops(counted=True)
@@ -59,7 +59,7 @@ _L6, _L7, _L8 = np.float32(2.0000714765e-1), np.float32(-2.4999993993e-1), np.fl
 
 
 def _reinterpret(source, target, llvm_type):
-    @_instructions
+    @instructions
     def cast(typing_context, value):
         if value != source:
             raise TypingError(f"value must be {source}; got {value}; cast first")
@@ -77,7 +77,7 @@ bits_to_float = _reinterpret(types.int32, types.float32, ir.FloatType())
 float_to_bits = _reinterpret(types.float32, types.int32, ir.IntType(32))
 
 
-@_instructions
+@instructions
 def _fused(typing_context, x, y, z):
     def generate(context, builder, signature, arguments):
         return builder.fma(*arguments)
@@ -93,7 +93,7 @@ class Held(types.StructRef):
         return tuple((name, types.unliteral(kind)) for name, kind in fields)
 
 
-@_instructions
+@instructions
 def borrowed(typing_context, source, kind):
     """What a structref holds, as a named tuple of this kind with the same fields, for functions that count no references:
     to read a field elsewhere counts every array in it."""
@@ -111,7 +111,7 @@ def borrowed(typing_context, source, kind):
     return result(source, kind), generate
 
 
-@_instructions
+@instructions
 def release(typing_context, source):
     """Give back the reference with which a structref comes to a function that counts none and is called from Python."""
 

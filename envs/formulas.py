@@ -73,7 +73,7 @@ def _decode(raw, base_price, decoding, max_order, rows, out):
             count = min(WIDE, every - start)
             if count == WIDE and first + BLOCK <= markets:
                 for j in range(0, BLOCK, WIDE):
-                    turn(WIDE, flat, (first + j) * every + start, every, rows, j, BLOCK)
+                    turn(flat, (first + j) * every + start, every, rows, j, BLOCK)
             else:
                 for i in range(count):
                     fill_block(raw.T, start + i, first, rows[i])
@@ -259,17 +259,15 @@ def within_limit(x):
 @merged
 def turn_rows(rows, first, count, n, out, flat):
     """Write rows, (F, BLOCK), as one product's features of `count` markets; out: (E, N, F), F at least 8, and flat."""
-    columns, rest, stride = out.shape[2], out.shape[2] % WIDE, out.shape[1] * out.shape[2]
+    columns, stride = out.shape[2], out.shape[1] * out.shape[2]
     whole = count - count % WIDE
     for j in range(0, whole, WIDE):
         here = (first + j) * stride + n * columns
         for i in range(0, columns - WIDE + 1, WIDE):
-            turn(WIDE, rows, i * BLOCK + j, BLOCK, flat, here + i, stride)
-        # Some once more, where they do not come out even.
-        if rest > 4:
-            turn(WIDE, rows, (columns - WIDE) * BLOCK + j, BLOCK, flat, here + columns - WIDE, stride)
-        elif rest:
-            turn(4, rows, (columns - 4) * BLOCK + j, BLOCK, flat, here + columns - 4, stride)
+            turn(rows, i * BLOCK + j, BLOCK, flat, here + i, stride)
+        # The last eight once more, where they do not come out even.
+        if columns % WIDE:
+            turn(rows, (columns - WIDE) * BLOCK + j, BLOCK, flat, here + columns - WIDE, stride)
     for j in range(whole, count):
         for i in range(columns):
             out[first + j, n, i] = rows[i, j]

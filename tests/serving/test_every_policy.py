@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import repricer
 from click.testing import CliRunner
@@ -122,9 +123,14 @@ def test_states_by_row_and_by_layer_do_not_get_mixed_up(
     """One market at a time and several: a file holds an LSTM's states by layer, notes hold them by row."""
     settings = SMALL | {"product_wise": product_wise, "n_lstm_layers": layers, "lstm_hidden_size": 5}
     run = repricer.train(shop, algo="recurrent-ppo", steps=1, out=tmp_path / "run", settings=settings)
-    ours, theirs = run.policy, load_bundle(repricer.export(run, tmp_path / "bundle")).policy
+    path = repricer.export(run, tmp_path / "bundle")
+    ours, theirs = run.policy, load_bundle(path).policy
     assert isinstance(ours, RememberingPolicy)
     assert isinstance(theirs, RememberingPolicy)
+    # One operator a layer, never a loop: what torch makes of an LSTM depends on what the process exported before.
+    operators = [node.op_type for node in onnx.load(path / "policy.onnx").graph.node]
+    assert operators.count("LSTM") == layers
+    assert not {"Loop", "Slice"} & set(operators)
     generator, columns = np.random.default_rng(layers), row_width(Market(shop).catalogue, product_wise=product_wise)
     for rows in (1, 2, 6):
         with pytest.raises(ValueError, match="shorter"):
