@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
-PACKAGES := agents cli data envs evaluation forecasting pricing profiles scenarios serving
+PACKAGES := agents cli data envs evaluation fitting forecasting pricing profiles scenarios serving
 
 .PHONY: demo test check format acceptance bench docs clean help
 

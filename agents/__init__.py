@@ -3,7 +3,7 @@
 from .algorithms import ALGORITHMS
 from .archive import load_archive
 from .classical import best_fixed, myopic, time_only
-from .league import League, league
+from .leagues.league import League, league
 from .offline import LOG_ALGORITHMS, learn_from_log
 from .run import Run, load_run
 from .settings import Settings, settings_for

@@ -15,8 +15,8 @@ from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.policies import BasePolicy
 
 from ..envs import BatchVecEnv, Face
-from .fused import FusedPPO
 from .networks import policy_arguments, schedule
+from .ppo.fused import FusedPPO
 from .settings import Settings
 
 _MANAGED = {

@@ -17,7 +17,7 @@ import torch
 
 from ..scenarios import MarketSpec, load_scenario
 from .algorithms import Algorithm, algorithm, check_actions, make_policy
-from .base import STEADY, base_of
+from .base_price import STEADY, base_of
 from .run import Run, face_of, made_with, run_of
 from .settings import Settings, settings_for
 

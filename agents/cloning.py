@@ -19,7 +19,7 @@ from ..envs import Face, MarketVecEnv
 from ..pricing import Policy
 from .actor import Actor, RecurrentActor, actor_of
 from .algorithms import Algorithm
-from .logs import LoggedData, record, training_face
+from .logged_data import LoggedData, record, training_face
 from .settings import Settings
 
 _DISTURBANCE = 0.3  # of raw numbers, whose range is 2

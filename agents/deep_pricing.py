@@ -17,10 +17,10 @@ from stable_baselines3.common.policies import BasePolicy
 from torch.nn.functional import relu, softplus
 
 from ..envs import Face
-from ..pricing.layout import price_multiplier
+from ..pricing.action_layout import price_multiplier
 from .actor import actor_of
 from .cloning import fit
-from .logs import LoggedData
+from .logged_data import LoggedData
 from .networks import Features
 from .settings import Settings
 

@@ -17,12 +17,12 @@ from ..pricing import Policy
 from ..scenarios import MarketSpec, load_scenario
 from .actor import actor_of, learning_policy
 from .algorithms import Algorithm, algorithm, check_actions, make_policy
-from .base import base_of
+from .base_price import base_of
 from .classical import best_fixed
-from .conservative import cql, td3_bc
 from .deep_pricing import learn_prices
-from .logs import LoggedData, record, record_history
+from .logged_data import LoggedData, record, record_history
 from .networks import Features, one_thread
+from .offline_rl import cql, td3_bc
 from .run import RUN_FILE, Run, load_run, made_with, open_folder, run_of, save_policy, save_result
 from .settings import Settings, settings_for
 

@@ -18,7 +18,7 @@ from ..pricing import ActionLayout, NetworkPolicy, Policy, RememberingPolicy
 from ..scenarios import MarketSpec, load_scenario, save_scenario
 from .actor import Actor, actor_of, network_policy
 from .algorithms import algorithm, make_policy
-from .base import STEADY, base_of
+from .base_price import STEADY, base_of
 from .checkpoint import read_tensors, write_tensors
 from .settings import Settings, settings_from
 

@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ..envs.face import Actions, Reward
+from ..envs.adapters.learner_view import Actions, Reward
 from ..scenarios import MarketSpec
 
 PRODUCT_WISE_FROM = 3

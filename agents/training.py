@@ -17,7 +17,7 @@ from ..envs import Face, Market, MarketVecEnv, make_sb3_env, seed_for
 from ..pricing import Policy, RandomPrice
 from ..scenarios import MarketSpec, load_scenario, sample_variants
 from .algorithms import algorithm, check_actions, make_model, make_policy
-from .base import base_of
+from .base_price import base_of
 from .checkpoint import restore_checkpoint
 from .classical import best_fixed
 from .cloning import clone, clone_defaults

@@ -9,8 +9,8 @@ import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
 
-from ..agents.fused import FusedPPO
 from ..agents.networks import one_thread
+from ..agents.ppo.fused import FusedPPO
 from ..envs import make_sb3_env
 
 

@@ -95,7 +95,7 @@ def _one_price(
 
 def _view(spec: MarketSpec, state: Path | None) -> MarketView | None:
     from ..envs import catalogue_of
-    from ..serving.state import market_view
+    from ..serving.market_state import market_view
 
     return None if state is None else market_view(catalogue_of(spec), read_state(state))
 

@@ -44,7 +44,7 @@ def command(
     """
     from ..evaluation import evaluate
     from ..serving import export, load_bundle
-    from ..serving.signing import own_key_paths
+    from ..serving.bundle.signing import own_key_paths
 
     learned = _run(run, scenario, algo, values)
     judged = evaluate(learned.spec, [learned.policy], episodes=episodes, seed=seed).to_dict()

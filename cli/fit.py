@@ -107,9 +107,9 @@ def fit_to_folder(
 ) -> dict[str, Any]:
     """Fit, check the fit against the weeks kept out, write scenario and fit report; returns the report."""
     from ..evaluation import fidelity
+    from ..fitting.fit_market import fit_market
     from ..forecasting import candidates
     from ..scenarios import save_scenario
-    from ..scenarios.fitting import fit_market
 
     def step(what: str) -> None:
         if progress_console.is_terminal:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ..serving.keys import ROLES, add_key, read_keys, remove_key
+from ..serving.http.api_keys import ROLES, add_key, read_keys, remove_key
 from ._options import emit, json_option, say
 
 _FILE = click.Path(path_type=Path)

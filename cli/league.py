@@ -16,7 +16,7 @@ from rich.table import Table
 from ._options import emit, json_option, progress_bar, say, seed_option, setting, show, write_json
 
 if TYPE_CHECKING:
-    from ..agents.league import LeagueProgress
+    from ..agents.leagues.league import LeagueProgress
     from ..evaluation import LeagueVerdict
 
 RESULT_FILE = "league.json"

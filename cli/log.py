@@ -17,7 +17,7 @@ from ._options import check_table_path, emit, json_option, say, show, write_tabl
 
 if TYPE_CHECKING:
     from ..serving import DecisionLog
-    from ..serving.outcome_rows import Outcome
+    from ..serving.decision_log.outcomes import Outcome
 
 _FILE = click.Path(path_type=Path)
 _AT_ONCE = 500
@@ -40,7 +40,7 @@ def export(log: str, out: Path, as_json: bool) -> None:
     `repricer data import` and `repricer evaluate --from-log` read it. A decision is left out until the outcomes of all its
     products are told.
     """
-    from ..serving.log_export import sales_table
+    from ..serving.decision_log.sales_table import sales_table
 
     check_table_path("--out", out)
     with closing(_opened(log)) as decisions:
@@ -150,7 +150,7 @@ def _opened(place: str) -> DecisionLog:
 
 def _read(file: Path, refused: dict[int, str]) -> Iterator[tuple[int, Outcome]]:
     """Row number (the header is row 1) and outcome; what is wrong in itself goes to `refused`."""
-    from ..serving.outcome_rows import OutcomeError, outcome_of
+    from ..serving.decision_log.outcomes import OutcomeError, outcome_of
 
     with file.open(encoding="utf-8-sig", newline="") as lines:
         for number, row in enumerate(csv.DictReader(lines), start=2):

@@ -59,8 +59,8 @@ def command(
     """
     import uvicorn
 
-    from ..serving.logs import log_settings
-    from ..serving.service import Options, create_app
+    from ..serving.http.app import Options, create_app
+    from ..serving.http.json_logging import log_settings
 
     if run["keys"] is None and not _at_home(host):
         raise ValueError(
@@ -103,7 +103,7 @@ def _announce(served: Any, url: str, as_json: bool) -> None:
 
 def _reload_on_hangup(operation: Any) -> None:
     """In a thread: a bundle takes a while to verify, and requests go on meanwhile."""
-    from ..serving.service import reload_quietly
+    from ..serving.http.app import reload_quietly
 
     def hang_up(*_: object) -> None:
         threading.Thread(target=reload_quietly, args=(operation,), daemon=True).start()

@@ -14,7 +14,7 @@ from rich.table import Table
 from ._options import emit, json_option, say, seed_option, show, training_bar
 
 if TYPE_CHECKING:
-    from ..agents.tuning import Tuning
+    from ..agents.tuning.study import Tuning
 
 
 @click.command(name="tune")
@@ -42,7 +42,7 @@ def command(
 
     Judged on the validation customers, never on those that `repricer evaluate` uses.
     """
-    from ..agents.tuning import BEST_FILE, PLOT_FILE, TRIALS_FILE, tune
+    from ..agents.tuning.study import BEST_FILE, PLOT_FILE, TRIALS_FILE, tune
     from ..scenarios import load_scenario
 
     spec = load_scenario(scenario)

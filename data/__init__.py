@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from .choosing import choose_products
 from .complete_journey import load_complete_journey
 from .guessing import mapping_template
 from .importing import import_tables
 from .mapping import TableMapping, load_mapping
 from .panel import product_weeks
 from .plotting import check_plot_path, plot_summary
+from .product_selection import choose_products
 from .pseudonyms import pseudonymise
 from .schema import SCHEMAS, DataError, data_dictionary
 from .storage import check_new, load_tables, save_tables

@@ -12,11 +12,11 @@ import pandera.pandas as pa
 import polars as pl
 
 from .casting import cast, convert
+from .clean import mend, to_pandas
 from .mapping import TableMapping, nearest
-from .mending import mend, to_pandas
 from .pseudonyms import Pseudonyms
 from .reading import TableFile
-from .rules import COPY, RETURN, faults, misfits
+from .row_checks import COPY, RETURN, faults, misfits
 from .schema import SCHEMAS, DataError
 from .tables import REJECT_COLUMNS, ImportReport, Tables
 

@@ -17,7 +17,7 @@ import numpy as np
 from repricer.evaluation import solve
 from repricer.evaluation.report.plots import learning_plot
 from repricer.pricing import FIXED_FEATURES, MARKET_FEATURES, MOVING_FEATURES, RULES, SEGMENT_FEATURES
-from repricer.pricing.price_rules import HARD_RULES
+from repricer.pricing.rule_formulas import HARD_RULES
 from repricer.scenarios import STRESSES, MarketSpec, load_scenario, registered, sections
 from repricer.scenarios.card import group
 

@@ -8,26 +8,26 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from .expected import catalogue_of, expected_units, rival_catalogue, rival_units
-from .face import Face
-from .gym_env import MarketEnv
-from .market import Market
-from .parallel_env import MarketParallelEnv
+from .adapters.gym_env import MarketEnv
+from .adapters.learner_view import Face
+from .adapters.multi_seller import OWN, Constant, Mixed, SeatPolicy, Sellers
+from .adapters.parallel_env import MarketParallelEnv
+from .adapters.vector_env import MarketVectorEnv
+from .kernels.expected_demand import catalogue_of, expected_units, rival_catalogue, rival_units
+from .kernels.state import MarketState, Outcome
 from .rollout import Episodes, rollout
 from .seeds import seed_for
-from .sellers import OWN, Constant, Mixed, SeatPolicy, Sellers
-from .state import MarketState, Outcome
-from .vector_env import MarketVectorEnv
+from .simulator import Market
 
 if TYPE_CHECKING:
-    from .sb3_env import BatchVecEnv, MarketVecEnv, make_sb3_env
-    from .seat_env import SeatVecEnv
+    from .adapters.sb3_env import BatchVecEnv, MarketVecEnv, make_sb3_env
+    from .adapters.seller_sb3 import SeatVecEnv
 
 _HOMES = {
-    "BatchVecEnv": "sb3_env",
-    "MarketVecEnv": "sb3_env",
-    "SeatVecEnv": "seat_env",
-    "make_sb3_env": "sb3_env",
+    "BatchVecEnv": "adapters.sb3_env",
+    "MarketVecEnv": "adapters.sb3_env",
+    "SeatVecEnv": "adapters.seller_sb3",
+    "make_sb3_env": "adapters.sb3_env",
 }
 
 __all__ = [

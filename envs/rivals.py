@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from ..pricing import Catalogue, LearningPolicy, MarketView, Policy, competitor
 from ..scenarios import MarketSpec
-from .expected import rival_catalogue
-from .rules import is_built_in
-from .state import Floats, MarketState, Outcome
+from .kernels.expected_demand import rival_catalogue
+from .kernels.rival_rules import is_built_in
+from .kernels.state import Floats, MarketState, Outcome
 
 
 @dataclass(frozen=True)

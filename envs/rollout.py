@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from ..pricing import MarketView, Policy
 from ..scenarios import MarketSpec
-from .market import Market
-from .state import Outcome
+from .kernels.state import Outcome
+from .simulator import Market
 
 Watch = Callable[[MarketView, Outcome], None]
 _LANES = 1 << 16

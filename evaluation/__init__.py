@@ -1,19 +1,19 @@
 """What a policy is worth: paired comparison, exact optima, the report."""
 
-from .ablation import Without
-from .collusion import CollusionAudit, Yardstick, audit, profit_gain, yardstick
-from .comparison import Comparison, Estimate, Row, evaluate
-from .explanation import Explanation, explain
-from .fidelity import fidelity
-from .league import LeagueVerdict, judge_league
-from .logs import LogRecorder, PriceLog, read_log
-from .off_policy import OffPolicy, estimate_from_log
+from .compare.ablation import Without
+from .compare.comparison import Comparison, Estimate, Row, evaluate
+from .compare.stress import StressRow, StressTable, stress_table
+from .compare.training_seeds import interquartile_mean
+from .competition.collusion import CollusionAudit, Yardstick, audit, profit_gain, yardstick
+from .competition.league_verdict import LeagueVerdict, judge_league
+from .explanation.price_explanation import Explanation, explain
+from .explanation.surrogate import SurrogateTree, surrogate_tree
+from .fit_quality.fidelity import fidelity
+from .off_policy.estimators import OffPolicy, estimate_from_log
+from .off_policy.price_log import LogRecorder, PriceLog, read_log
 from .optimum import Bound, Optimum, exact_value, solve, upper_bound
 from .policies import RULES, named_policy
 from .sales import SalesRecorder
-from .stress import StressRow, StressTable, stress_table
-from .surrogate import SurrogateTree, surrogate_tree
-from .training_seeds import interquartile_mean
 
 __all__ = [
     "RULES",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from .alarms import find_alarms
 from .backtest import backtest, forecasts_from, score, select
-from .base import QUANTILES, Forecaster
-from .covariates import PLANNED
-from .lstm import Lstm
-from .naive import MovingAverage, SeasonalNaive
-from .newcomers import Newcomers
-from .pooled import PooledRegression
+from .models.base import QUANTILES, Forecaster
+from .models.covariates import PLANNED
+from .models.lstm import Lstm
+from .models.naive import MovingAverage, SeasonalNaive
+from .models.newcomers import Newcomers
+from .models.pooled import PooledRegression
+from .models.sarimax import Sarimax
+from .models.smoothing import ExponentialSmoothing, Intermittent
 from .replenishment import critical_fractile, fitted_dispersion, replenishment_levels
 from .response import (
     Estimate,
@@ -23,9 +25,7 @@ from .response import (
     segment_category_response,
     segment_response,
 )
-from .sarimax import Sarimax
 from .selected import Selected, candidates
-from .smoothing import ExponentialSmoothing, Intermittent
 from .trend import MarketPaths, MarketShock, MarketTrend
 
 __all__ = [

@@ -9,9 +9,9 @@ from typing import Any, cast
 import pandas as pd
 from sklearn.base import clone
 
-from .base import QUANTILES, Forecaster
-from .covariates import PLANNED, WEEK
 from .metrics import bias, coverage, mase, pinball, rmsse, wape
+from .models.base import QUANTILES, Forecaster
+from .models.covariates import PLANNED, WEEK
 
 POOLED = 0
 """The `step` of the rows that pool all steps."""

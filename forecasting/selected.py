@@ -13,13 +13,13 @@ from scipy import stats
 from sklearn.base import clone
 
 from .backtest import rolling_forecasts, score
-from .base import QUANTILES, Forecaster
-from .lstm import Lstm
-from .naive import MovingAverage, SeasonalNaive
-from .newcomers import LEAST_PRODUCTS, Newcomers
-from .pooled import PooledRegression
-from .sarimax import Sarimax
-from .smoothing import ExponentialSmoothing, Intermittent
+from .models.base import QUANTILES, Forecaster
+from .models.lstm import Lstm
+from .models.naive import MovingAverage, SeasonalNaive
+from .models.newcomers import LEAST_PRODUCTS, Newcomers
+from .models.pooled import PooledRegression
+from .models.sarimax import Sarimax
+from .models.smoothing import ExponentialSmoothing, Intermittent
 
 _PRIOR_WEEKS = 4
 _MOST_STRETCH = 5.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from .base import WEEK
+from .models.base import WEEK
 
 _PRODUCT_SIGNALS = ("units", "competitor_price", "views", "carts", "rating")
 

@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 
-from .base import WEEK, check_rows
+from .models.base import WEEK, check_rows
 
 Array = NDArray[np.float64]
 

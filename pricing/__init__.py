@@ -1,7 +1,7 @@
 """What a price may be, who sets it, and what they may know: numpy only."""
 
+from .action_layout import ActionLayout, Parts
 from .catalogue import Catalogue, MarketView
-from .competitors import LearningPolicy, built_in_rule, competitor
 from .features import (
     FEATURE_LIMIT,
     FIXED_FEATURES,
@@ -15,11 +15,11 @@ from .features import (
 )
 from .guardrails import GuardedAction, Guardrails, TrailStep
 from .ladder import PriceEndings, PriceLadder
-from .layout import ActionLayout, Parts
-from .network import AsNoted, Memory, NetworkPolicy, RememberingPolicy, action_from_parts, parts_from_action
-from .policy import Action, Policy, is_deterministic
-from .price_rules import RULES
-from .rules import CostPlus, EpsilonGreedy, FixedPrice, PricePath, RandomPrice, StockTimePrice, order_up_to
+from .network_policy import AsNoted, Memory, NetworkPolicy, RememberingPolicy, action_from_parts, parts_from_action
+from .policies import CostPlus, EpsilonGreedy, FixedPrice, PricePath, RandomPrice, StockTimePrice, order_up_to
+from .protocol import Action, Policy, is_deterministic
+from .rival_policies import LearningPolicy, built_in_rule, competitor
+from .rule_formulas import RULES
 from .thompson import ThompsonPrice
 
 __all__ = [

@@ -11,8 +11,8 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
+from .backend import ONE, THREE, ZERO, clip, larger, log, smaller, where
 from .catalogue import Catalogue, MarketView
-from .elementwise import ONE, THREE, ZERO, clip, larger, log, smaller, where
 
 MOVING_FEATURES = {
     "time_left": "share of the episode that is left (1 in an endless market)",

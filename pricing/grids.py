@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .elementwise import ONE, clip, double, floor, integer, single, where
+from .backend import ONE, clip, double, floor, integer, single, where
 from .ladder import PriceEndings, PriceLadder
 
 NO_GRID, LADDER, TICK, ENDINGS = 0, 1, 2, 3

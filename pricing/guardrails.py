@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .backend import ZERO, larger
 from .catalogue import MarketView
-from .elementwise import ZERO, larger
 from .grids import Grid
 from .ladder import PriceEndings, PriceLadder
-from .policy import Action
-from .price_rules import (
+from .protocol import Action
+from .rule_formulas import (
     BITS,
     DISCOUNT_RULES,
     RULES,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .catalogue import Catalogue, MarketView
-from .policy import Action
+from .protocol import Action
 
 Array = NDArray[np.float64]
 

@@ -3,15 +3,15 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from .bundle import Bundle, load_bundle
-from .chain import ChainError
-from .exporting import export
-from .files import BundleError
+from .bundle.files import BundleError
+from .bundle.reading import Bundle, load_bundle
+from .decision_log.hash_chain import ChainError
+from .exporter.export import export
+from .market_state import StateError, example_state
 from .predictor import Predictor, PriceAnswer
-from .state import StateError, example_state
 
 if TYPE_CHECKING:
-    from .decisions import DecisionLog
+    from .decision_log.log import DecisionLog
 
 __all__ = [
     "Bundle",
@@ -30,5 +30,5 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """The log is loaded when it is first used: it needs the `serve` extra, and a bundle does not."""
     if name == "DecisionLog":
-        return importlib.import_module(".decisions", __name__).DecisionLog
+        return importlib.import_module(".decision_log.log", __name__).DecisionLog
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from ..pricing import Catalogue
-from .files import write_whole
-from .memory import MEMORY
+from .bundle.files import write_whole
+from .market_state import MARKET, StateError, wrong_number
 from .predictor import Predictor, PriceAnswer, ProductPrice
-from .state import MARKET, StateError, wrong_number
+from .recurrent_state import MEMORY
 
 NUMBERS = (
     "list_price",

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..pricing import Action, AsNoted, MarketView, Memory, Policy, RememberingPolicy
-from .bundle import Bundle
-from .choosing import ordered, promoted, shown
-from .memory import MEMORY, apart, together
-from .state import Reading, State, read_state, view_of
+from .actions import ordered, promoted, shown
+from .bundle.reading import Bundle
+from .market_state import Reading, State, read_state, view_of
+from .recurrent_state import MEMORY, apart, together
 
 
 @dataclass

@@ -16,7 +16,7 @@ import numpy as np
 from ...envs import expected_units
 from ...scenarios import MarketSpec
 from .problem import Array, Costs, allowed_prices, is_endless, is_stationary, price_grid, sections_on
-from .replies import all_stay, opening_prices
+from .rival_replies import all_stay, opening_prices
 
 _MOST_PRICES = 4000
 _TOLERANCE = 1e-12

@@ -9,9 +9,9 @@ import numpy as np
 
 from ...pricing import MarketView, Policy, is_deterministic
 from ...scenarios import MarketSpec
-from .chain import Decision, Period, States, TooManyStates, is_unlimited, sales_are_few
 from .problem import Costs, is_endless, sections_on, stock_settings
-from .replies import all_stay, one_answers
+from .rival_replies import all_stay, one_answers
+from .state_chain import Decision, Period, States, TooManyStates, is_unlimited, sales_are_few
 
 # What an endless market still brings once it is discounted to this moves no visible digit.
 _NEGLIGIBLE = 1e-12

@@ -26,7 +26,7 @@ from .problem import (
     sections_on,
     stock_settings,
 )
-from .replies import answer, charged, one_answers, opening_prices
+from .rival_replies import answer, charged, one_answers, opening_prices
 
 _MOST_PAIRS = 4_000_000
 _MOST_PRICES = 1000

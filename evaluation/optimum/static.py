@@ -20,7 +20,7 @@ from ...pricing.grids import NO_GRID
 from ...scenarios import MarketSpec
 from .logit import LogitCustomer
 from .problem import Array, Costs, Optimum, allowed_prices, is_endless, price_grid, sections_on, stock_settings
-from .replies import all_stay, opening_prices
+from .rival_replies import all_stay, opening_prices
 
 _MOST_PRICES = 2000
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...agents import Run
-from ..comparison import Comparison, Row
+from ..compare.comparison import Comparison, Row
 
 if TYPE_CHECKING:
-    from ..stress import StressTable
+    from ..compare.stress import StressTable
 
 HISTORICAL = "historical"
 

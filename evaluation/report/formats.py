@@ -6,7 +6,7 @@ import math
 from numbers import Real
 from typing import Any
 
-from ..comparison import Estimate
+from ..compare.comparison import Estimate
 
 NORMAL95 = 1.96
 

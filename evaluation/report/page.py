@@ -11,7 +11,7 @@ from typing import Any
 
 import jinja2
 
-from ..comparison import BASELINE, Comparison
+from ..compare.comparison import BASELINE, Comparison
 from ..policies import RULES
 from .data import ReportData, currency_of, labeller, row_of
 from .formats import estimate, number, percent

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...envs import Episodes
-from ..comparison import BASELINE
+from ..compare.comparison import BASELINE
 from .data import HISTORICAL, ReportData, currency_of, has_discounts, labeller
 from .drawing import LINES, Plot
 from .formats import NORMAL95, known, percent

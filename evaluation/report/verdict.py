@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ..comparison import BASELINE, Comparison, Estimate, Row
+from ..compare.comparison import BASELINE, Comparison, Estimate, Row
 from .data import HISTORICAL, currency_of, has_discounts, row_of
 from .formats import number, percent
 

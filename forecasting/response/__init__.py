@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .choice import LogitDemand, logit_elasticities
 from .hausman import hausman_panel
 from .identification import Identification
 from .least_squares import Estimate
+from .logit import LogitDemand, logit_elasticities
 from .price_response import PriceResponse, ReferenceEffect
 from .segments import segment_category_response, segment_response
 from .substitution import Substitution

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from ..base import check_rows
+from ..models.base import check_rows
 
 MIN_WEEKS = 10
 MIN_PRICE_SD = 0.02

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..base import WEEK, check_rows
+from ..models.base import WEEK, check_rows
 from ..shrinkage import shrink
 from .least_squares import STILL, Array, Groups
 from .rows import MIN_PRICE_SD, MIN_WEEKS, calendar, categorised, moves_apart

@@ -11,8 +11,8 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 
 from ..shrinkage import shrink
-from .choice import LogitDemand, logit_elasticities
 from .identification import WEAK_F
+from .logit import LogitDemand, logit_elasticities
 from .rows import MIN_PRICE_SD, MIN_WEEKS, categorised, moves_apart, regression_rows, season
 
 _ROOM = 2.0

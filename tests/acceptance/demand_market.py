@@ -11,9 +11,9 @@ import pandas as pd
 from repricer.data import Tables, load_complete_journey, product_weeks
 from repricer.envs import rollout
 from repricer.evaluation import SalesRecorder, fidelity, named_policy
+from repricer.fitting.fit_market import fit_market
 from repricer.forecasting import Estimate, PooledRegression, PriceResponse
 from repricer.scenarios import MarketSpec
-from repricer.scenarios.fitting import fit_market
 
 from .checks import check
 from .loop import demo

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 from repricer.forecasting import LogitDemand
-from repricer.tests.forecasting.recovery import Recovery, recover
+from repricer.tests.forecasting.response.recovery import Recovery, recover
 
 from .checks import check
 

@@ -20,7 +20,7 @@ import numpy as np
 from repricer.agents import train
 from repricer.benchmarks import loopback
 from repricer.serving import Bundle, DecisionLog, Predictor, example_state, export, load_bundle
-from repricer.serving.operation import Operation
+from repricer.serving.http.deployment import Operation
 
 from .checks import check
 

@@ -24,7 +24,7 @@ from repricer.benchmarks.timing import median_seconds
 from repricer.envs import Face, seed_for
 from repricer.pricing import FEATURE_LIMIT, RandomPrice, RememberingPolicy
 from repricer.serving import Bundle, BundleError, load_bundle
-from repricer.serving.files import LIMITS
+from repricer.serving.bundle.files import LIMITS
 
 from .checks import check
 from .loop import REPRICER

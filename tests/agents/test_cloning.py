@@ -5,7 +5,7 @@ from repricer.agents import ALGORITHMS, best_fixed, load_run, settings_for, trai
 from repricer.agents.actor import actor_of, network_policy
 from repricer.agents.algorithms import algorithm, make_model
 from repricer.agents.cloning import clone, fill
-from repricer.agents.logs import record, training_face
+from repricer.agents.logged_data import record, training_face
 from repricer.envs import make_sb3_env, rollout, seed_for
 from repricer.evaluation import exact_value, solve
 from repricer.pricing import FixedPrice, PricePath

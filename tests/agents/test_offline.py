@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 from repricer.agents import best_fixed, learn_from_log, load_run, myopic, train
-from repricer.agents.logs import record
+from repricer.agents.logged_data import record
 from repricer.envs import Face, Market, expected_units, rollout, seed_for
 from repricer.evaluation import exact_value, solve
 from repricer.pricing import FixedPrice, RandomPrice

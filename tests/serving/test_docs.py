@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from repricer.serving.signing import own_key_paths
+from repricer.serving.bundle.signing import own_key_paths
 
 PAGE = Path(__file__).parents[2] / "docs" / "serving.md"
 

@@ -1,0 +1,1 @@
+"""Sellers that learn against one another."""

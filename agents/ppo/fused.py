@@ -1,0 +1,170 @@
+"""PPO whose update is one compiled function: the same arithmetic as Stable-Baselines3's, without a call a tensor.
+
+On small networks SB3's update is almost all dispatch. `ppo_update` does it for networks of ReLU layers and Adam; anything
+else is left to SB3.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium.spaces import Box, Discrete, MultiDiscrete
+from numpy.typing import NDArray
+from stable_baselines3 import PPO
+from stable_baselines3.common.buffers import RolloutBuffer
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.torch_layers import FlattenExtractor
+from stable_baselines3.common.utils import explained_variance
+
+from .update import FACTS, HALF_LOG_2PI, Network, Rollout, Rules, update
+
+
+class PlainPolicy(ActorCriticPolicy):
+    """SB3's policy, which draws its actions without a distribution object."""
+
+    def forward(
+        self, obs: torch.Tensor, deterministic: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """(rows, F) to the actions, values and log probabilities of a rollout."""
+        if not _is_plain(self) or deterministic:
+            return super().forward(obs, deterministic)
+        rows = obs.flatten(1)
+        out = self.action_net(self.mlp_extractor.policy_net(rows))
+        actions, log_prob = self._draw_choices(out) if _choices(self) else self._draw_gaussian(out)
+        return actions, self.value_net(self.mlp_extractor.value_net(rows)), log_prob
+
+    def _draw_gaussian(self, mean: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        noise = torch.randn_like(mean)
+        log_prob = (-0.5 * noise.square() - self.log_std - HALF_LOG_2PI).sum(dim=1)
+        return torch.addcmul(mean, noise, self.log_std.exp()), log_prob
+
+    def _draw_choices(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        logs = [each.log_softmax(dim=1) for each in logits.split(_choices(self), dim=1)]
+        drawn = [each.exp().multinomial(1) for each in logs]
+        log_prob = torch.cat([each.gather(1, one) for each, one in zip(logs, drawn, strict=True)], dim=1).sum(dim=1)
+        return torch.cat(drawn, dim=1).reshape(-1, *self.action_space.shape), log_prob  # pyright: ignore[reportOptionalIterable, reportGeneralTypeIssues]
+
+
+def _is_plain(policy: ActorCriticPolicy) -> bool:
+    """Whether actions are Gaussian or categorical and the networks ReLU layers on the bare observation."""
+    layers = (*policy.mlp_extractor.policy_net, *policy.mlp_extractor.value_net)
+    return (
+        isinstance(policy.action_space, Box | Discrete | MultiDiscrete)
+        and not (policy.use_sde or policy.squash_output)
+        and type(policy.features_extractor) is FlattenExtractor
+        and all(isinstance(layer, torch.nn.Linear | torch.nn.ReLU) for layer in layers)
+        and layers[1::2] == tuple(layer for layer in layers if isinstance(layer, torch.nn.ReLU))
+    )
+
+
+def _choices(policy: ActorCriticPolicy) -> list[int]:
+    """How many each action has; none where actions are numbers."""
+    space = policy.action_space
+    if isinstance(space, MultiDiscrete):
+        return space.nvec.tolist()
+    return [int(space.n)] if isinstance(space, Discrete) else []
+
+
+class FusedPPO(PPO):
+    """SB3's PPO with the compiled update where policy and optimiser are such that there is one."""
+
+    policy_aliases = PPO.policy_aliases | {"MlpPolicy": PlainPolicy}
+
+    def train(self) -> None:
+        """Update the policy on the rollout."""
+        policy = self.policy
+        if not isinstance(policy, PlainPolicy) or not self._is_fused(policy):
+            return super().train()
+        policy.set_training_mode(True)
+        self._update_learning_rate(policy.optimizer)
+        rollout = Rollout(*(_rows(getattr(self.rollout_buffer, name)) for name in Rollout._fields))
+        size = len(rollout.observations)
+        # From the generator that SB3 takes it from, in the same order.
+        order = np.stack([np.random.permutation(size) for _ in range(self.n_epochs)])  # noqa: NPY002
+        weights = _Weights(policy)
+        clip = float(self.clip_range(self._current_progress_remaining))  # pyright: ignore[reportCallIssue]
+        facts, epochs = update(weights.network, rollout, order, self.batch_size or size, self._rules(clip))
+        weights.put_back()
+        self._n_updates += int(epochs)
+        self._record(dict(zip(FACTS, facts, strict=True)), clip)
+
+    def _is_fused(self, policy: PlainPolicy) -> bool:
+        """Whether the compiled update knows such a policy, its optimiser and the settings."""
+        adam = type(policy.optimizer) is torch.optim.Adam
+        return adam and _is_plain(policy) and not self.clip_range_vf and self.device.type == "cpu"
+
+    def _rules(self, clip: float) -> Rules:
+        group = self.policy.optimizer.param_groups[0]
+        return Rules(
+            clip=clip,
+            normalize=bool(self.normalize_advantage),
+            ent_coef=float(self.ent_coef),
+            vf_coef=float(self.vf_coef),
+            max_grad_norm=float(self.max_grad_norm),
+            kl_limit=np.inf if self.target_kl is None else 1.5 * float(self.target_kl),
+            rate=float(group["lr"]),
+            beta1=float(group["betas"][0]),
+            beta2=float(group["betas"][1]),
+            eps=float(group["eps"]),
+            weight_decay=float(group["weight_decay"]),
+        )
+
+    def _record(self, facts: dict[str, float], clip: float) -> None:
+        """The figures that SB3 records."""
+        buffer: Any = self.rollout_buffer
+        explained = explained_variance(buffer.values.flatten(), buffer.returns.flatten())
+        facts = facts | {"explained_variance": explained, "clip_range": clip}
+        if hasattr(self.policy, "log_std"):
+            facts["std"] = self.policy.log_std.exp().mean().item()  # pyright: ignore[reportCallIssue]
+        for name, value in facts.items():
+            self.logger.record(f"train/{name}", value)
+        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+
+
+def _rows(played: NDArray[Any]) -> NDArray[np.float32]:
+    """(periods, markets, …) to rows: matrices stay matrices, numbers become a vector."""
+    flat = RolloutBuffer.swap_and_flatten(played).astype(np.float32, copy=False)
+    return flat[:, 0] if played.ndim == 2 else flat.reshape(len(flat), -1)
+
+
+class _Weights:
+    """The weights and moments of an SB3 policy laid out as a `Network`, and the way back."""
+
+    def __init__(self, policy: PlainPolicy) -> None:
+        extractor: Any = policy.mlp_extractor
+        nets = [[*extractor.policy_net[::2], policy.action_net], [*extractor.value_net[::2], policy.value_net]]
+        choices = _choices(policy)
+        self._tensors: list[torch.Tensor] = [] if choices else [policy.log_std]
+        for layer in (each for net in nets for each in net):
+            self._tensors += [layer.weight, layer.bias]
+        states = [_moments(policy.optimizer, tensor) for tensor in self._tensors]
+        self._moments = [[state[name] for state in states] for name in ("exp_avg", "exp_avg_sq")]
+        self._counts = [state["step"] for state in states]
+        actor, critic = (np.array([net[0].in_features, *(layer.out_features for layer in net)]) for net in nets)
+        weights, first, second = (_flat(part) for part in (self._tensors, *self._moments))
+        updates = np.array([float(self._counts[0])], dtype=np.float32)
+        self.network = Network(weights, first, second, updates, actor, critic, np.array(choices, np.int64))
+
+    def put_back(self) -> None:
+        """Give the policy and its optimiser what the update made of them."""
+        for whole, parts in zip(self.network[:3], (self._tensors, *self._moments), strict=True):
+            pieces = torch.from_numpy(whole).split([part.numel() for part in parts])
+            with torch.no_grad():
+                for part, piece in zip(parts, pieces, strict=True):
+                    part.copy_(piece.view_as(part))
+        for count in self._counts:
+            count.fill_(float(self.network.updates[0]))
+
+
+def _moments(optimizer: torch.optim.Optimizer, tensor: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Adam's state of a tensor, as torch begins it where there is none."""
+    state = optimizer.state[tensor]
+    if not state:
+        state |= {"step": torch.zeros(()), "exp_avg": torch.zeros_like(tensor), "exp_avg_sq": torch.zeros_like(tensor)}
+    return state
+
+
+def _flat(tensors: list[torch.Tensor]) -> NDArray[np.float32]:
+    return torch.cat([tensor.detach().reshape(-1) for tensor in tensors]).numpy()

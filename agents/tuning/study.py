@@ -1,0 +1,363 @@
+"""Tuning: a resumable Optuna study of an algorithm's settings on one scenario, which starts from the preset."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from filelock import FileLock, Timeout
+from optuna import Study, Trial, TrialPruned
+from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+from optuna.pruners import MedianPruner
+from optuna.samplers import TPESampler
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.trial import FrozenTrial, TrialState
+
+from ...scenarios import MarketSpec, load_scenario
+from ..settings import preset_block
+from ..training import Plan, plan_for, train
+from ..validation import Progress, write_table
+from .plotting import plot_trials
+from .search_space import SearchSpace
+
+STUDY_FILE, LOCK_FILE, BEST_FILE, TRIALS_FILE, PLOT_FILE = (
+    "study.journal",
+    "study.lock",
+    "best.toml",
+    "trials.csv",
+    "trials.svg",
+)
+_STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What a study found.
+
+    trial: number of its best trial, 0 where that is the preset. settings: what was tuned, as it has them. gain: money an
+    episode over the best fixed price, which earns best_fixed, on the validation customers. preset_gain: the preset's, None
+    where its trial failed. trials: a row a trial (trial, state, gain, best_fixed, seconds, reason, and its settings).
+    importances: share of the gain's variance that each setting explains (fANOVA, Hutter, Hoos and Leyton-Brown 2014), largest
+    first; empty where no two gains differ.
+    """
+
+    trial: int
+    settings: dict[str, Any]
+    gain: float
+    best_fixed: float
+    preset_gain: float | None
+    trials: list[dict[str, Any]]
+    importances: dict[str, float]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Trials by state: complete, pruned, failed."""
+        return {state: sum(row["state"] == state for row in self.trials) for state in _STATES.values()}
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What fixes a study besides the number of its trials."""
+
+    plan: Plan
+    seeds: int
+    folder: Path
+
+    @property
+    def space(self) -> SearchSpace:
+        return SearchSpace(self.plan.algo, self.plan.settings.to_dict())
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """As the study holds it, flat, to tell a resumed study from another."""
+        facts = self.plan.identity
+        settings = facts.pop("settings")
+        return facts | settings | {"seeds_per_trial": self.seeds}
+
+    def home(self, number: int) -> Path:
+        """Where a trial's runs stand until it ends."""
+        return self.folder / "trials" / str(number)
+
+
+def tune(
+    scenario: MarketSpec | str | Path,
+    *,
+    algo: str = "ppo",
+    trials: int = 20,
+    steps: int = 300_000,
+    seed: int = 0,
+    out: str | Path,
+    seeds_per_trial: int = 1,
+    progress: Progress | None = None,
+) -> Tuning:
+    """Search an algorithm's settings for the largest gain over the best fixed price on the validation customers.
+
+    A trial trains `seeds_per_trial` policies of `steps` steps, with the seeds from `seed` on, the same in every trial; its
+    value is the mean gain of the policies that were kept. The first trial is the preset. Settings are drawn by TPE
+    (Bergstra et al. 2011), and a trial whose best validation stays below the median of the others at the same point ends
+    early. A trial that training refuses, whose policy diverges or whose buffers do not fit into memory has failed; its
+    reason is kept, and it counts. Any other error is raised.
+
+    out: folder of the study. The same call goes on there until `trials` trials have ended, an interrupted or killed trial
+    from its last checkpoint; it keeps `best.toml` (a preset block), `trials.csv` and `trials.svg` there. progress: called
+    as by `train`, with steps over all trials and the best gain so far.
+
+    The same call on the same machine and the same versions gives the same trials, whatever their number, interrupted or
+    not: every trial's draw is seeded by its own number and depends on the trials before alone. Not guaranteed: the rest
+    of a draw that a kill cut off half-way (a matter of milliseconds), and equality across machines or versions.
+
+    Raises ValueError for what cannot be tuned, where `out` holds another study or is in use, and where all trials failed;
+    OSError where the folder cannot be written.
+    """
+    for name, count in (("trials", trials), ("seeds_per_trial", seeds_per_trial)):
+        if count < 1:
+            raise ValueError(f"{name} must be at least 1; got {count}; ask for more")
+    spec = load_scenario(scenario)
+    job = _Job(plan_for(spec, algo, steps, seed), seeds_per_trial, Path(out))
+    job.folder.mkdir(parents=True, exist_ok=True)
+    with _alone(job.folder), _quiet():
+        study = _open(job)
+        while len(_ended(study)) < trials:
+            _try(study, job, _told(study, job, trials, progress))
+            _write(study, job)
+        found = replace(_result(study), importances=_importances(study))
+    plot_trials(found.trials, job.folder / PLOT_FILE)
+    return found
+
+
+def _open(job: _Job) -> Study:
+    """The folder's study, made or taken up again. Raises ValueError where it is another one."""
+    path = job.folder / STUDY_FILE
+    _mend(path)
+    pruner = MedianPruner(n_warmup_steps=max(1, job.plan.settings.evaluations // 4))
+    try:
+        storage = JournalStorage(JournalFileBackend(str(path), _Held(str(path))))
+        study = optuna.create_study(
+            storage=storage, study_name="tune", direction="maximize", pruner=pruner, load_if_exists=True
+        )
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"{path} must be a study; got: {error}; choose another --out") from error
+    held = study.user_attrs.get("identity")
+    if held is None:
+        study.set_user_attr("identity", job.identity)
+        held = job.identity
+    for key, wanted in job.identity.items():
+        if held.get(key) != wanted:
+            raise ValueError(
+                f"{job.folder} holds a study with {key} {held.get(key)!r}; got {wanted!r}; choose another --out"
+            )
+    if not study.get_trials(deepcopy=False):
+        study.enqueue_trial(job.space.start)
+    for trial in _ended(study):
+        shutil.rmtree(job.home(trial.number), ignore_errors=True)
+    return study
+
+
+def _ended(study: Study) -> list[FrozenTrial]:
+    return study.get_trials(deepcopy=False, states=tuple(_STATES))
+
+
+def _try(study: Study, job: _Job, progress: Progress) -> None:
+    """One trial, to its end."""
+    trial = _next_trial(study, job)
+    settings = job.space.draw(trial)
+    trial.set_user_attr("settings", settings)
+    try:
+        figures = _learn(trial, settings, job, progress)
+    except TrialPruned:
+        study.tell(trial, state=TrialState.PRUNED)
+    except (ValueError, MemoryError) as error:
+        trial.set_user_attr("reason", (str(error).strip() or type(error).__name__).splitlines()[0])
+        study.tell(trial, state=TrialState.FAIL)
+    else:
+        trial.set_user_attr("figures", figures)
+        study.tell(trial, figures["gain"])
+    shutil.rmtree(job.home(trial.number), ignore_errors=True)
+
+
+def _next_trial(study: Study, job: _Job) -> Trial:
+    """The trial that an interruption left, or a new one; its draws depend on its number and the trials that have ended."""
+    left = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    number = left[0].number if left else len(_ended(study))
+    words = np.random.SeedSequence([job.plan.seed, number]).generate_state(1)
+    study.sampler = TPESampler(seed=int(words[0]), multivariate=True, constant_liar=False)
+    return Trial(study, left[0]._trial_id) if left else study.ask()
+
+
+def _learn(trial: Trial, settings: Mapping[str, Any], job: _Job, progress: Progress) -> dict[str, float]:
+    """The trial's runs; the mean gain and best fixed money of what they kept, and their seconds."""
+    plan, kept = job.plan, []
+    for index in range(job.seeds):
+        run = train(
+            plan.spec,
+            algo=plan.algo,
+            steps=plan.steps,
+            seed=plan.seed + index,
+            out=job.home(trial.number) / str(index),
+            settings=settings,
+            progress=_watch(trial, job, [facts["best"]["gain"] for facts in kept], progress),
+        )
+        kept.append(run.facts)
+    figures = {name: float(np.mean([facts["best"][name] for facts in kept])) for name in ("gain", "best_fixed")}
+    return figures | {"seconds": float(sum(facts["seconds"] for facts in kept))}
+
+
+def _watch(trial: Trial, job: _Job, before: list[float], progress: Progress) -> Progress:
+    """Report every validation of a run once, and end a trial that the pruner gives up.
+
+    before: gains of the trial's runs with other seeds, over which the mean is taken.
+    """
+    evaluations = job.plan.settings.evaluations
+    reported = set(trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values)
+
+    def watch(done: int, total: int, figures: dict[str, float]) -> None:
+        # By the share of the run: trials with longer rollouts validate at other steps.
+        place = len(before) * (evaluations + 1) + round(evaluations * figures["steps"] / total)
+        if place not in reported:
+            reported.add(place)
+            trial.report(float(np.mean([*before, figures["gain"]])), place)
+        if trial.should_prune():
+            raise TrialPruned
+        progress(len(before) * total + min(done, total), total, figures)
+
+    return watch
+
+
+def _told(study: Study, job: _Job, trials: int, progress: Progress | None) -> Progress:
+    """The caller's progress, with steps over all trials and the best gain so far."""
+    ended = _ended(study)
+    gains = [trial.user_attrs["figures"]["gain"] for trial in ended if trial.state is TrialState.COMPLETE]
+
+    def told(done: int, total: int, figures: dict[str, float]) -> None:
+        if progress is not None:
+            best = figures | {"gain": max(gains, default=figures["gain"])}
+            progress(len(ended) * job.seeds * total + done, trials * job.seeds * total, best)
+
+    return told
+
+
+def _write(study: Study, job: _Job) -> None:
+    """Keep the table of trials, and the best so far as a preset block, in the folder."""
+    ended = _ended(study)
+    write_table(job.folder / TRIALS_FILE, [_row(trial) for trial in ended])
+    if any(trial.state is TrialState.COMPLETE for trial in ended):
+        _write_text(job.folder / BEST_FILE, _preset_text(_result(study), job))
+
+
+def _result(study: Study) -> Tuning:
+    """What the study has found, without importances, which take half a second. ValueError where no trial was complete."""
+    rows = [_row(trial) for trial in _ended(study)]
+    if not any(row["state"] == "complete" for row in rows):
+        raise ValueError(
+            f"tune needs one complete trial; got {len(rows)} that failed, the first with: {rows[0]['reason']}; "
+            "raise --trials, or mend what they have in common"
+        )
+    best = study.best_trial
+    return Tuning(
+        trial=best.number,
+        settings=dict(best.user_attrs["settings"]),
+        gain=best.user_attrs["figures"]["gain"],
+        best_fixed=best.user_attrs["figures"]["best_fixed"],
+        preset_gain=rows[0]["gain"] if rows[0]["state"] == "complete" else None,
+        trials=rows,
+        importances={},
+    )
+
+
+def _row(trial: FrozenTrial) -> dict[str, Any]:
+    """A trial for the table; of a pruned one the last validation's gain."""
+    facts = trial.user_attrs
+    figures = facts.get("figures", {"gain": trial.value, "best_fixed": None, "seconds": None})
+    head = {"trial": trial.number, "state": _STATES[trial.state]}
+    return head | figures | {"reason": facts.get("reason", "")} | facts["settings"]
+
+
+def _importances(study: Study) -> dict[str, float]:
+    if len({trial.value for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))}) < 2:
+        return {}
+    # The forest of the analysis is drawn: a fixed seed keeps its figures the same.
+    shares = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0))
+    return {name: float(share) for name, share in shares.items()}
+
+
+def _preset_text(found: Tuning, job: _Job) -> str:
+    """A block for `agents/presets/ALGO.toml`, with the command that found it."""
+    plan, told = job.plan, "failed" if found.preset_gain is None else f"{found.preset_gain:.6g}"
+    more = f" --seeds-per-trial {job.seeds}" if job.seeds > 1 else ""
+    lines = [
+        f"# repricer tune {plan.spec.name} --algo {plan.algo} --trials {len(found.trials)} --steps {plan.steps} "
+        f"--seed {plan.seed}{more}",
+        f"# Gain over the best fixed price on the validation customers: {found.gain:.6g} an episode, {_share(found)}; "
+        f"the preset's: {told}.",
+        f"[{json.dumps(preset_block(plan.spec))}]",
+        *(f"{name} = {json.dumps(value)}" for name, value in found.settings.items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _share(found: Tuning) -> str:
+    return f"{found.gain / abs(found.best_fixed):+.2%}" if found.best_fixed else "of nothing"
+
+
+def _write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _mend(path: Path) -> None:
+    """Drop a last line that a kill or a full disk cut off: what is appended behind it would be lost."""
+    if path.is_file():
+        os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
+
+
+class _Held(JournalFileOpenLock):
+    """No lock of Optuna's own, which would outlive a kill: the folder's is held all along."""
+
+    def acquire(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        pass
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, which the system takes back from a killed process."""
+    lock = FileLock(folder / LOCK_FILE)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ValueError(f"{folder} is tuned by one command at a time; got a second; wait for the first") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Optuna's log tells what the table tells, and drawn batches may be larger than what is collected."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            warnings.filterwarnings("ignore", "You have specified a mini-batch size")
+            yield
+    finally:
+        optuna.logging.set_verbosity(before)

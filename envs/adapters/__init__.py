@@ -1,0 +1,1 @@
+"""The market as Gymnasium, Stable-Baselines3 and PettingZoo expect it."""

@@ -1,0 +1,48 @@
+"""Discrete actions: the raw levels that each column of an action may take."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...pricing import ActionLayout
+from ...pricing.action_layout import raw_price
+from ...scenarios import MarketSpec
+
+_OTHER_LEVELS = 5
+_MOST_ORDERS = 100
+Levels = tuple[NDArray[np.float32], ...]
+
+
+def action_levels(
+    spec: MarketSpec, layout: ActionLayout, base_price: NDArray[np.float32] | None, price_levels: int
+) -> Levels:
+    """The raw numbers in [-1, 1] among which each column of a product's action chooses, one rising array a column.
+
+    Prices: the steps of the ladder where one product has one, else `price_levels` steps of the log price; so too where
+    base_price is None: it moves. Orders of one product: every whole number. Discounts, scores and other orders: five steps.
+    """
+    levels = [_prices(spec, layout, base_price, price_levels)]
+    shares, scores = np.linspace(0, 1, _OTHER_LEVELS), np.linspace(-1, 1, _OTHER_LEVELS)
+    if layout.discounts:
+        levels += [shares] * layout.num_segments
+    if layout.recommend:
+        levels += [scores] * layout.num_segments
+    if layout.promote:
+        levels.append(scores)
+    if layout.order:
+        most = int(spec.stock.max_order_units.max())
+        few = spec.sizes["N"] == 1 and most <= _MOST_ORDERS
+        levels.append(np.arange(most + 1) / max(most, 1) if few else shares)
+    return tuple(level.astype(np.float32) for level in levels)
+
+
+def _prices(
+    spec: MarketSpec, layout: ActionLayout, base_price: NDArray[np.float32] | None, price_levels: int
+) -> NDArray[np.floating]:
+    ladder, rules = spec.prices.price_ladder, spec.guardrails
+    if ladder is None or base_price is None or len(base_price) > 1:
+        return np.linspace(-1, 1, price_levels)
+    steps = ladder.steps
+    allowed = steps[(steps >= rules.low[0] * (1 - 1e-6)) & (steps <= rules.high[0] * (1 + 1e-6))]
+    return raw_price(allowed / float(base_price[0]), *layout.logs)

@@ -1,0 +1,74 @@
+"""The Gymnasium environment: the batch of one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ...scenarios import MarketSpec
+from ..simulator import Market
+from .learner_view import Face, Reward
+from .render import Seen, draw, lines
+
+
+class MarketEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
+    """One market as `gymnasium.Env`: the action is a flat Box in [-1, 1], columns as in `ActionLayout` by product.
+
+    An episode is the scenario's horizon and ends `terminated`, or `truncated` where the market goes on. Rewards are
+    currency (the scenario's objective). `info` carries the list price, price paid, units, lost sales, revenue and profit
+    (drawn and expected), what each segment was shown, the guardrail trail and the propensity that a logging policy stated,
+    each as an array over products, and the expected reward.
+    """
+
+    metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 4}  # noqa: RUF012  Gymnasium's own name and type
+
+    def __init__(
+        self,
+        scenario: MarketSpec | str,
+        *,
+        reward: Reward = "drawn",
+        base_price: ArrayLike | None = None,
+        history: int = 1,
+        render_mode: str | None = None,
+    ) -> None:
+        self.face = Face(Market(scenario), reward=reward, base_price=base_price, history=history)
+        self.observation_space = self.face.observation_space
+        self.action_space = self.face.action_space
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise ValueError(
+                f"render_mode must be None, 'ansi' or 'rgb_array'; got {render_mode!r}; choose one of them"
+            )
+        self.render_mode = render_mode
+        self._path: list[Seen] = []
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Open an episode; without a seed, the next one of the same stream of customers."""
+        super().reset(seed=seed)
+        if seed is not None:
+            self.face.reset(seed=seed)
+        else:
+            self.face.restart(np.ones(1, dtype=bool))
+        self._path = []
+        return self.face.observe()[0], {}
+
+    def step(self, action: NDArray[np.float32]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+        """One period."""
+        market = self.face.market
+        outcome = self.face.step(action)
+        if self.render_mode is not None:
+            self._path.append((outcome, market.state.on_hand[0]))
+        info = {name: values[0] for name, values in self.face.info(outcome).items()}
+        reward = float(self.face.rewards(outcome)[0])
+        over = bool(market.done[0])
+        return self.face.observe()[0], reward, over and market.ends, over and not market.ends, info
+
+    def render(self) -> str | NDArray[np.uint8] | None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Mode `ansi`: period, prices, stock and last sales as lines of text. Mode `rgb_array`: a picture of the episode."""
+        if self.render_mode == "ansi":
+            return lines(self.face.market, self._path)
+        return draw(self.face.market, self._path) if self.render_mode == "rgb_array" else None

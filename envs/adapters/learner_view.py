@@ -1,0 +1,222 @@
+"""What a learner sees of a batch of markets: rows of features in, raw actions out, rewards. All faces share this."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Literal, get_args
+
+import numpy as np
+from gymnasium.spaces import Box, Discrete, MultiDiscrete, Space
+from numpy.typing import ArrayLike, NDArray
+
+from ...pricing import FEATURE_LIMIT, Action, Policy, row_width
+from ..kernels.observe import total_by_market
+from ..kernels.state import MarketState, Outcome
+from ..simulator import Market
+from .action_levels import action_levels
+
+Reward = Literal["drawn", "expected", "conversion-difference"]
+Actions = Literal["continuous", "discrete"]
+
+
+class Face:
+    """One way to look at a batch of E markets.
+
+    product_wise: a row is one product of one market with its own reward (E * N rows); otherwise a row is a market and
+    its reward is the whole of it. reward: the drawn money, its expectation given the action (less noise), or
+    conversion-difference: how much the expected money a customer differs from that of the period before, so that a busy
+    week is no merit of the price (Liu et al. 2019, Dynamic Pricing on E-commerce Platform with Deep Reinforcement
+    Learning, section 3.4). base_price: (N,) what a raw price of zero means, the regular price where left out. base: a policy
+    whose price is that instead, period by period; base_price then serves the credit alone.
+    price_reach: the largest factor between a price and its base price, 0 for as far as the price rules go.
+    reward_scale: multiplies rewards. history: how many periods an observation shows, oldest first; before the episode's
+    first they repeat it. actions: a flat Box in [-1, 1], or choices among the levels of `action_levels`; price_levels: how
+    many a price without a ladder has.
+    """
+
+    def __init__(
+        self,
+        market: Market,
+        *,
+        product_wise: bool = False,
+        reward: Reward = "drawn",
+        base_price: ArrayLike | None = None,
+        base: Policy | None = None,
+        reward_scale: float = 1.0,
+        history: int = 1,
+        actions: Actions = "continuous",
+        price_levels: int = 21,
+        price_reach: float = 0.0,
+    ) -> None:
+        if history < 1:
+            raise ValueError(f"history must be at least 1 period; got {history}; ask for one or more")
+        for name, given, kind in (("reward", reward, Reward), ("actions", actions, Actions)):
+            if given not in get_args(kind):
+                raise ValueError(
+                    f"{name} must be one of {', '.join(get_args(kind))}; got {given!r}; choose one of them"
+                )
+        if price_reach and not price_reach > 1:
+            raise ValueError(f"price_reach must be 0 or above 1; got {price_reach}; ask for more")
+        if price_levels < 2:
+            raise ValueError(f"price_levels must be at least 2; got {price_levels}; ask for more")
+        regular = market.catalogue.regular_price
+        self.market, self.product_wise, self.reward_scale = market, product_wise, reward_scale
+        self.reward: Reward = reward
+        self.base_price = np.array(regular if base_price is None else base_price, dtype=np.float32)
+        if self.base_price.shape != regular.shape:
+            raise ValueError(
+                f"base_price must have one price a product, shape {regular.shape}; got {self.base_price.shape}; mend it"
+            )
+        self.base, self.price_reach = base, price_reach
+        around = self.base_price if base is None else None
+        self.layout = market.spec.action_layout(around, reach=price_reach or np.inf)
+        columns = 1 if product_wise else regular.size
+        features = row_width(market.catalogue, product_wise=product_wise)
+        self.rows_per_market = regular.size if product_wise else 1
+        self.observation_space = Box(-FEATURE_LIMIT, FEATURE_LIMIT, (history * features,), np.float32)
+        self.levels = None
+        if actions == "discrete":
+            self.levels = action_levels(market.spec, self.layout, around, price_levels)
+        self.action_space = self._action_space(columns)
+        self.history = history
+        self._window = np.repeat(self._present()[:, None], history, axis=1) if history > 1 else None
+        # Money a customer in the period before, and now.
+        self._rates = np.zeros((2, *market.state.list_price.shape)) if reward == "conversion-difference" else None
+
+    def _action_space(self, columns: int) -> Space:
+        if self.levels is None:
+            return Box(-1.0, 1.0, (columns * self.layout.size,), np.float32)
+        counts = [len(level) for level in self.levels] * columns
+        return Discrete(counts[0]) if len(counts) == 1 else MultiDiscrete(counts)
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of an observation: E, or E * N product-wise."""
+        return self.market.num_markets * self.rows_per_market
+
+    def _present(self) -> NDArray[np.float32]:
+        return self.market.features(fixed=self.product_wise).reshape(self.num_rows, -1)
+
+    def observe(self) -> NDArray[np.float32]:
+        """(rows, features) of the present view, behind those of the periods before where there is a history."""
+        return self._present() if self._window is None else self._window.reshape(self.num_rows, -1).copy()
+
+    def reset(self, *, seed: int | None = None) -> None:
+        """Open episode 0 of every market."""
+        self.market.reset(seed=seed)
+        self._refill(np.ones(self.market.num_markets, dtype=bool))
+
+    def restart(self, done: NDArray[np.bool_]) -> None:
+        """Open the next episode of the markets in the (E,) mask."""
+        self.market.restart(done)
+        self._refill(done)
+
+    def restore(self, state: MarketState, *, where: NDArray[np.bool_] | None = None) -> None:
+        """Bring saved markets back, in all markets or in those of the (E,) mask; their history starts anew."""
+        self.market.restore(state, where=where)
+        self._refill(np.ones(self.market.num_markets, dtype=bool) if where is None else where)
+
+    def _refill(self, markets: NDArray[np.bool_]) -> None:
+        if self._window is not None:
+            rows = np.repeat(markets, self.rows_per_market)
+            self._window[rows] = self._present()[rows, None]
+        if self._rates is not None:
+            self._rates[:, markets] = 0.0
+
+    def arrays(self) -> dict[str, NDArray]:
+        """All that changes from period to period, by name: the markets' state, and what was seen and earned before."""
+        own = {"window": self._window, "rates": self._rates}
+        return self.market.state.arrays() | {name: array for name, array in own.items() if array is not None}
+
+    def put_back(self, arrays: Mapping[str, NDArray]) -> None:
+        """Go on from what `arrays` gave."""
+        state = {name: arrays[name] for name in self.market.state.arrays()}
+        self.market.restore(replace(self.market.state, **state))
+        if self._window is not None:
+            self._window = arrays["window"].copy()
+        if self._rates is not None:
+            self._rates = arrays["rates"].copy()
+
+    def raw(self, actions: ArrayLike) -> NDArray[np.float32]:
+        """(rows, columns) raw numbers in [-1, 1] of what the action space holds."""
+        if self.levels is None:
+            return np.ascontiguousarray(actions, dtype=np.float32)
+        chosen = np.asarray(actions).reshape(-1, len(self.levels))
+        return np.stack([level[chosen[:, i]] for i, level in enumerate(self.levels)], axis=1)
+
+    def chosen(self, raw: NDArray[np.float32]) -> NDArray:
+        """(rows, columns) of the action space that come nearest to raw numbers: the inverse of `raw`."""
+        if self.levels is None:
+            return raw
+        columns = raw.reshape(-1, len(self.levels))
+        near = [np.abs(columns[:, i, None] - level).argmin(axis=1) for i, level in enumerate(self.levels)]
+        return np.stack(near, axis=1).reshape(len(raw), -1)
+
+    def step(self, actions: ArrayLike, *, rival_price: ArrayLike | None = None) -> Outcome:
+        """One period under actions of the action space, (rows, …), with the charges that product-wise credit needs.
+
+        rival_price: (E, R) what rivals charge, NaN where the scenario's rule decides; all by rule where left out.
+        """
+        flat = self.raw(actions).reshape(self.market.num_markets, -1)
+        return self._seen(
+            self.market.step_raw(
+                flat, self.layout, self.base_now, credit_price=self._credit_price, rival_price=rival_price
+            )
+        )
+
+    def follow(self, action: Action) -> Outcome:
+        """One period under a policy's own action, which a learner watches; the rest is as in `step`."""
+        return self._seen(self.market.step(action, credit_price=self._credit_price))
+
+    @property
+    def base_now(self) -> NDArray[np.float32]:
+        """What a raw price of zero means in this period: (N,), or (E, N) where a policy moves it."""
+        return self.base_price if self.base is None else self.base.act(self.market.view).price
+
+    @property
+    def _credit_price(self) -> NDArray[np.float32] | None:
+        return self.base_price if self.product_wise else None
+
+    def _seen(self, outcome: Outcome) -> Outcome:
+        """Note what the period brought."""
+        if self._window is not None:
+            self._window = np.concatenate([self._window[:, 1:], self._present()[:, None]], axis=1)
+        if self._rates is not None:
+            self._rates = np.stack([self._rates[1], self._money_a_customer(outcome)])
+        return outcome
+
+    def _money_a_customer(self, outcome: Outcome) -> NDArray[np.float64]:
+        """(E, N) expected money over the customers that were to be expected."""
+        spec = self.market.known or self.market.spec
+        customers = spec.arrivals.rate[outcome.period][:, spec.category_index]
+        money = self.market.money(outcome, expected=True)
+        return np.divide(money, customers, out=np.zeros_like(customers), where=customers > 0)
+
+    def rewards(self, outcome: Outcome) -> NDArray[np.float32]:
+        """(rows,) reward of a period. Product-wise, what a product took from the others is charged to it."""
+        if self._rates is not None:
+            own = self._rates[1] - self._rates[0]
+        else:
+            own = self.market.money(outcome, expected=self.reward == "expected")
+        if not self.product_wise:
+            if own.shape[1] == 1 and self.reward_scale == 1.0:
+                return own.flatten()
+            return total_by_market(own.T, self.reward_scale)
+        if self._rates is None:
+            own = own - outcome.charge
+        return (own.reshape(-1) * self.reward_scale).astype(np.float32)
+
+    def info(self, outcome: Outcome) -> dict[str, NDArray]:
+        """What happened, for `info`: (E, N) arrays in currency or units; `shown` is (E, K) product numbers.
+
+        propensity: (E, N) the probability or density that a logging policy stated, 0 where nobody did. expected_reward:
+        (E,) currency, mean of the period's objective given the action.
+        """
+        kinds = ("list_price", "paid", "units", "lost", "trail", "shown")
+        money = ("revenue", "profit", "expected_revenue", "expected_profit")
+        facts = {name: getattr(outcome, name) for name in kinds + money}
+        facts["expected_reward"] = self.market.money(outcome, expected=True).sum(axis=1, dtype=np.float64)
+        stated = outcome.propensity
+        facts["propensity"] = np.zeros_like(outcome.units) if stated is None else stated
+        return facts

@@ -1,0 +1,162 @@
+"""The Stable-Baselines3 vector environment, joint or product-wise."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
+
+from ...pricing import Policy
+from ...scenarios import MarketSpec
+from ..simulator import Market
+from .learner_view import Actions, Face, Reward
+
+
+class BatchVecEnv(VecEnv):
+    """What SB3's `VecEnv` asks of rows that share batches of markets: nothing can be set or called on one row alone.
+
+    `arrays()` and `put_back()` save and bring back the markets in mid-episode.
+    """
+
+    face: Face
+    _actions: NDArray | None = None
+
+    def step_async(self, actions: NDArray) -> None:
+        """Keep the actions for `step_wait`."""
+        self._actions = actions
+
+    @abstractmethod
+    def arrays(self) -> dict[str, NDArray]:
+        """All that changes from period to period, by name."""
+
+    @abstractmethod
+    def put_back(self, arrays: Mapping[str, NDArray]) -> NDArray[np.float32]:
+        """Go on from what `arrays` gave; returns the observation."""
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        """The attribute of the first face, once a row: rows share batches of markets."""
+        return [getattr(self.face, attr_name, None) for _ in self._rows(indices)]
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        """Refused: rows share one batch of markets."""
+        raise AttributeError(
+            f"{attr_name} cannot be set on one row; rows share a batch of markets; make a new environment"
+        )
+
+    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
+        """Refused: rows share one batch of markets."""
+        raise AttributeError(f"{method_name} cannot be called on one row; rows share markets; use `face.market`")
+
+    def env_is_wrapped(self, wrapper_class: type, indices: Any = None) -> list[bool]:
+        """No row is wrapped."""
+        return [False for _ in self._rows(indices)]
+
+    def _rows(self, indices: int | Sequence[int] | None) -> Sequence[int]:
+        return list(self._get_indices(indices))
+
+
+def endings(done: NDArray[np.bool_], last: NDArray[np.float32], truncated: bool) -> dict[int, dict[str, Any]]:
+    """What SB3 must know of the rows that end here: their last observation, and whether the episode was only cut."""
+    facts = {"TimeLimit.truncated": truncated}
+    return {int(row): {"terminal_observation": last[row]} | facts for row in np.flatnonzero(done)}
+
+
+class MarketVecEnv(BatchVecEnv):
+    """E markets as SB3's `VecEnv`: E rows joint, E * N rows product-wise (row e * N + n is product n of market e).
+
+    variants: faces of further markets that look alike but are not (another elasticity, another rival): their rows come
+    behind, in this order. Episodes restart by themselves, as SB3 expects; the last observation is in the row's info as
+    `terminal_observation`.
+    """
+
+    def __init__(self, face: Face, variants: Sequence[Face] = ()) -> None:
+        self.face, self.faces = face, (face, *variants)
+        self._ends = np.cumsum([each.num_rows for each in self.faces])
+        super().__init__(int(self._ends[-1]), face.observation_space, face.action_space)
+
+    def reset(self) -> NDArray[np.float32]:
+        """Open episode 0 of every market."""
+        for face in self.faces:
+            face.reset(seed=self._seeds[0])
+        self._reset_seeds()
+        return self._observe()
+
+    def _observe(self) -> NDArray[np.float32]:
+        rows = [face.observe() for face in self.faces]
+        return rows[0] if len(rows) == 1 else np.concatenate(rows)
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """One period of every market."""
+        assert self._actions is not None, "step_wait comes after step_async"
+        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        rewards, dones = np.empty(self.num_envs, np.float32), np.zeros(self.num_envs, bool)
+        for face, end in zip(self.faces, self._ends, strict=True):
+            rows = slice(end - face.num_rows, end)
+            market = face.market
+            rewards[rows] = face.rewards(face.step(self._actions[rows]))
+            done = market.done
+            if done.any():
+                dones[rows] = np.repeat(done, face.rows_per_market)
+                for row, fact in endings(dones[rows], face.observe(), not market.ends).items():
+                    infos[rows.start + row] = fact
+                face.restart(done)
+        return self._observe(), rewards, dones, infos
+
+    def arrays(self) -> dict[str, NDArray]:
+        """All that changes from period to period, by name."""
+        return {f"{i}.{name}": array for i, face in enumerate(self.faces) for name, array in face.arrays().items()}
+
+    def put_back(self, arrays: Mapping[str, NDArray]) -> NDArray[np.float32]:
+        """Go on from what `arrays` gave; returns the observation."""
+        for i, face in enumerate(self.faces):
+            face.put_back({name: arrays[f"{i}.{name}"] for name in face.arrays()})
+        return self._observe()
+
+
+def make_sb3_env(
+    scenario: MarketSpec | str,
+    *,
+    num_envs: int = 64,
+    seed: int = 0,
+    product_wise: bool = False,
+    reward: Reward = "drawn",
+    base_price: NDArray[np.float32] | None = None,
+    base: Policy | None = None,
+    reward_scale: float = 1.0,
+    history: int = 1,
+    actions: Actions = "continuous",
+    price_levels: int = 21,
+    price_reach: float = 0.0,
+    variants: Sequence[MarketSpec] = (),
+) -> MarketVecEnv:
+    """An SB3 environment over `num_envs` markets of a scenario; see `Face` for the options.
+
+    variants: markets of which as many again run beside them, each; policies are told that they are the scenario.
+    """
+
+    def face(part: int, spec: MarketSpec | str, known: MarketSpec | None) -> Face:
+        numbers = part * num_envs + np.arange(num_envs)
+        market = Market(spec, num_markets=num_envs, seed=seed, numbers=numbers, known=known)
+        return Face(
+            market,
+            product_wise=product_wise,
+            reward=reward,
+            base_price=base_price,
+            base=base,
+            reward_scale=reward_scale,
+            history=history,
+            actions=actions,
+            price_levels=price_levels,
+            price_reach=price_reach,
+        )
+
+    first = face(0, scenario, None)
+    return MarketVecEnv(first, [face(i, spec, first.market.spec) for i, spec in enumerate(variants, start=1)])

@@ -1,0 +1,92 @@
+"""The Gymnasium vector environment: E markets in one step, without a process or a loop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import ArrayLike, NDArray
+
+from ...scenarios import MarketSpec
+from ..simulator import Market
+from .learner_view import Face, Reward
+
+
+class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArray[Any]]):
+    """E markets as `gymnasium.vector.VectorEnv`; row e is market e, with the path that it has alone.
+
+    autoreset_mode: Gymnasium's modes. `NEXT_STEP`: the step after an end opens the next episode with reward 0.
+    `SAME_STEP`: the end's own step returns the opening, the last observation is in `info["final_obs"]`. `DISABLED`:
+    the caller resets, with `options={"reset_mask": …}` for some of the markets.
+    """
+
+    def __init__(
+        self,
+        scenario: MarketSpec | str,
+        num_envs: int = 1,
+        *,
+        reward: Reward = "drawn",
+        base_price: ArrayLike | None = None,
+        history: int = 1,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        render_mode: str | None = None,
+    ) -> None:
+        market = Market(scenario, num_markets=num_envs)
+        self.face = Face(market, reward=reward, base_price=base_price, history=history)
+        self.num_envs = num_envs
+        self.render_mode = render_mode
+        self._mode = AutoresetMode(autoreset_mode)
+        self.metadata = {"render_modes": [], "autoreset_mode": self._mode}
+        self.single_observation_space = self.face.observation_space
+        self.single_action_space = self.face.action_space
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Open an episode in every market, or in those of `options["reset_mask"]`; one seed serves all markets."""
+        if isinstance(seed, list):
+            raise ValueError(
+                f"seed must be one whole number, from which every market's own is derived; got a list of {len(seed)}; "
+                "give the first"
+            )
+        super().reset(seed=seed)
+        mask = np.ones(self.num_envs, dtype=bool)
+        if options and "reset_mask" in options:
+            mask = np.asarray(options["reset_mask"], dtype=bool)
+        if seed is not None and mask.all():
+            self.face.reset(seed=seed)
+        else:
+            self.face.restart(mask)
+        return self.face.observe(), {}
+
+    def step(
+        self, actions: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[Any], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        """One period of every market."""
+        market = self.face.market
+        ended = market.done
+        nobody = np.zeros(self.num_envs, dtype=bool)
+        if self._mode is AutoresetMode.NEXT_STEP and ended.any():
+            self.face.restart(ended)
+            if ended.all():
+                return self.face.observe(), np.zeros(self.num_envs), nobody.copy(), nobody, {}
+        opening = market.state
+        outcome = self.face.step(actions)
+        rewards = self.face.rewards(outcome).astype(np.float64)
+        if ended.any():
+            self.face.restore(opening, where=ended)
+            rewards[ended] = 0.0
+        over = market.done
+        info: dict[str, Any] = self.face.info(outcome)
+        if ended.any():
+            # What was just reopened has no period behind it.
+            info = {name: np.where(ended.reshape(-1, *[1] * (v.ndim - 1)), 0, v) for name, v in info.items()}
+        if self._mode is AutoresetMode.SAME_STEP and over.any():
+            info |= {"final_obs": self.face.observe(), "_final_obs": over.copy()}
+            self.face.restart(over)
+        terminated, truncated = (over, nobody) if market.ends else (nobody, over)
+        return self.face.observe(), rewards, terminated, truncated, info

@@ -1,0 +1,1 @@
+"""What the compiled code is made with: decorators, elementary functions, blocks of lanes, random numbers."""

@@ -1,0 +1,228 @@
+"""Elementary functions of the compiled loops: SIMD polynomials for float32, the exact ones for float64.
+
+Also gives the functions of `pricing.elementwise` their compiled meaning, so that the formulas of `pricing` can be compiled.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.core.errors import TypingError
+from numba.core.runtime.context import NRTContext
+from numba.extending import intrinsic, overload
+
+from ...pricing import backend
+from . import compile_notice  # noqa: F401  it says when what is below takes its time
+
+
+def _loops(counted: bool, **options: Any) -> Any:
+    """Division by zero is as in numpy: Python's check would keep loops from SIMD. Whether functions count references they would
+    have from who calls them first, so each says it."""
+    options["_nrt"] = counted
+    return njit(cache=True, error_model="numpy", **options)
+
+
+def instructions(build: Callable[..., Any]) -> Any:
+    """An intrinsic, which sees the values of constants; its first argument only the compiler sees."""
+    return intrinsic(prefer_literal=True)(build)  # pyright: ignore[reportCallIssue]
+
+
+compiled = _loops(counted=True)
+# For functions that neither make nor return arrays. Elsewhere every slice counts who holds it, by an atomic operation: a
+# tenth of a period.
+lean = _loops(counted=False)
+# For small functions, and for large ones with one caller: LLVM goes over a compiled function again in each of its callers.
+inlined = _loops(counted=True, inline="always")
+# For loops over the caller's scratch: where they stand in the function that makes it, the compiler knows that it does not
+# overlap with anything, which takes out its checks and keeps lanes in registers.
+merged = _loops(counted=False, forceinline=True)
+
+_LOG2E = np.float32(1.44269504)
+_LN2_HIGH, _LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
+_LOW, _HIGH = np.float32(-87.0), np.float32(88.0)
+_HALF, _ONE = np.float32(0.5), np.float32(1.0)
+# Added to a small number, 1.5 * 2**23 leaves it rounded to a whole one in the last bits.
+_ROUNDING, _MANTISSA = np.float32(12582912.0), np.int32(23)
+_SQRT_HALF_BITS = np.float32(0.707106781186547524).view(np.int32)
+# Minimax coefficients of expf and logf in Moshier's Cephes library.
+_C0, _C1, _C2 = np.float32(1.9875691500e-4), np.float32(1.3981999507e-3), np.float32(8.3334519073e-3)
+_C3, _C4, _C5 = np.float32(4.1665795894e-2), np.float32(1.6666665459e-1), np.float32(5.0000001201e-1)
+_L0, _L1, _L2 = np.float32(7.0376836292e-2), np.float32(-1.1514610310e-1), np.float32(1.1676998740e-1)
+_L3, _L4, _L5 = np.float32(-1.2420140846e-1), np.float32(1.4249322787e-1), np.float32(-1.6668057665e-1)
+_L6, _L7, _L8 = np.float32(2.0000714765e-1), np.float32(-2.4999993993e-1), np.float32(3.3333331174e-1)
+
+
+def _reinterpret(source, target, llvm_type):
+    @instructions
+    def cast(typing_context, value):
+        if value != source:
+            raise TypingError(f"value must be {source}; got {value}; cast first")
+
+        def generate(context, builder, signature, arguments):
+            return builder.bitcast(arguments[0], llvm_type)
+
+        return target(source), generate
+
+    return cast
+
+
+# Of floats that are not negative the bits, as whole numbers, have their order.
+bits_to_float = _reinterpret(types.int32, types.float32, ir.FloatType())
+float_to_bits = _reinterpret(types.float32, types.int32, ir.IntType(32))
+
+
+@instructions
+def _fused(typing_context, x, y, z):
+    def generate(context, builder, signature, arguments):
+        return builder.fma(*arguments)
+
+    return x(x, y, z), generate
+
+
+class Held(types.StructRef):
+    """Base of the types of structrefs, which hold many arrays behind one pointer."""
+
+    def preprocess_fields(self, fields):
+        """A number stays what it is, whatever its value."""
+        return tuple((name, types.unliteral(kind)) for name, kind in fields)
+
+
+@instructions
+def borrowed(typing_context, source, kind):
+    """What a structref holds, as a named tuple of this kind with the same fields, for functions that count no references:
+    to read a field elsewhere counts every array in it."""
+    fields = dict(source.field_dict)
+    result = types.NamedTuple([fields[name] for name in kind.instance_class._fields], kind.instance_class)
+
+    def generate(context, builder, signature, arguments):
+        holder = cgutils.create_struct_proxy(source)(context, builder, value=arguments[0])
+        data = NRTContext(context, True).meminfo_data(builder, holder.meminfo)
+        kept = source.get_data_type()
+        place = builder.bitcast(data, context.data_model_manager[kept].get_value_type().as_pointer())
+        held = cgutils.create_struct_proxy(kept)(context, builder, ref=place)
+        return context.make_tuple(builder, result, [getattr(held, name) for name in kind.instance_class._fields])
+
+    return result(source, kind), generate
+
+
+@instructions
+def release(typing_context, source):
+    """Give back the reference with which a structref comes to a function that counts none and is called from Python."""
+
+    def generate(context, builder, signature, arguments):
+        NRTContext(context, True).decref(builder, source, arguments[0])
+        return context.get_dummy_value()
+
+    return types.void(source), generate
+
+
+def multiply_add(x, y, z):
+    """x * y + z, rounded once: half the work of two operations, and the same in a loop of any width."""
+    return x * y + z
+
+
+@overload(multiply_add)
+def _multiply_add(x, y, z):
+    if x == y == z and isinstance(x, types.Float):
+        return lambda x, y, z: _fused(x, y, z)
+    raise TypingError(f"multiply_add takes numbers of one floating type; got {x}, {y}, {z}; cast first")
+
+
+@inlined
+def _exp32(x: np.float32) -> np.float32:
+    x = min(max(x, _LOW), _HIGH)
+    rounded = multiply_add(x, _LOG2E, _ROUNDING)
+    n = rounded - _ROUNDING
+    x = multiply_add(-n, _LN2_LOW, multiply_add(-n, _LN2_HIGH, x))
+    y = multiply_add(multiply_add(multiply_add(_C0, x, _C1), x, _C2), x, _C3)
+    y = multiply_add(multiply_add(y, x, _C4), x, _C5)
+    y = multiply_add(y * x, x, x) + _ONE
+    # Times two to the n, in the exponent.
+    power = np.int32(float_to_bits(rounded) << _MANTISSA)
+    return bits_to_float(np.int32(float_to_bits(y) + power))
+
+
+@inlined
+def _log32(x: np.float32) -> np.float32:
+    """For normal positive numbers."""
+    bits = float_to_bits(x)
+    exponent = np.int32(np.int32(bits - _SQRT_HALF_BITS) >> _MANTISSA)
+    m = bits_to_float(np.int32(bits - np.int32(exponent << _MANTISSA))) - _ONE
+    e, z = np.float32(exponent), m * m
+    y = multiply_add(multiply_add(multiply_add(_L0, m, _L1), m, _L2), m, _L3)
+    y = multiply_add(multiply_add(multiply_add(y, m, _L4), m, _L5), m, _L6)
+    y = multiply_add(multiply_add(y, m, _L7), m, _L8) * m
+    y = multiply_add(-_HALF, z, multiply_add(e, _LN2_LOW, y * z))
+    return multiply_add(e, _LN2_HIGH, m + y)
+
+
+def exponential(x):
+    """exp(x); float32 in gives float32 out with a relative error below 3e-7."""
+    return np.exp(x)
+
+
+def logarithm(x):
+    """log(x) for x > 0; float32 in gives float32 out with an error below 2e-7, relative or absolute."""
+    return np.log(x)
+
+
+@overload(exponential)
+@overload(backend.exp)
+def _exponential(x):
+    if x == types.float32:
+        return lambda x: _exp32(x)
+    return lambda x: math.exp(x)
+
+
+@overload(logarithm)
+@overload(backend.log)
+def _logarithm(x):
+    if x == types.float32:
+        return lambda x: _log32(x)
+    return lambda x: math.log(x)
+
+
+@overload(backend.where)
+def _where(condition, then, otherwise):
+    return lambda condition, then, otherwise: then if condition else otherwise
+
+
+@overload(backend.clip)
+def _clip(x, low, high):
+    return lambda x, low, high: min(max(x, low), high)
+
+
+@overload(backend.larger)
+def _larger(x, y):
+    return lambda x, y: x if x > y else y
+
+
+@overload(backend.smaller)
+def _smaller(x, y):
+    return lambda x, y: x if x < y else y
+
+
+@overload(backend.floor)
+def _floor(x):
+    return lambda x: np.floor(x)
+
+
+@overload(backend.integer)
+def _integer(x):
+    return lambda x: np.int64(x)
+
+
+@overload(backend.single)
+def _single(x):
+    return lambda x: np.float32(x)
+
+
+@overload(backend.double)
+def _double(x):
+    return lambda x: np.float64(x)

@@ -1,0 +1,341 @@
+"""Counter-based randomness: every draw is a hash of (seed, market, episode, period, product, stream).
+
+A market's path therefore depends neither on how many others run beside it nor on threads, and two policies meet the
+same customers. The hash is the finaliser of SplitMix64 (Steele, Lea and Flood 2014, Fast Splittable Pseudorandom
+Number Generators); Poisson draws are by inversion, so that they rise with the mean for the same customer (many lanes at
+once in blocks: small means take the lanes in step, the far tail and larger means one by one), and by transformed rejection
+(PTRS; Hörmann 1993, The transformed rejection method for generating Poisson random variables) for large means; gamma draws
+are by Marsaglia and Tsang (2000), A simple method for generating gamma variables.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .blocks import BLOCK, block_rows, empty_block, fill_block
+from .math import compiled, exponential, inlined, lean, logarithm, merged
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MIX_A = np.uint64(0xBF58476D1CE4E5B9)
+_MIX_B = np.uint64(0x94D049BB133111EB)
+_ONE = np.uint64(1)
+_S30, _S27, _S31, _S11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
+_TO_UNIT = 2.0**-53
+# Inversion walks up from zero; beyond this mean rejection is cheaper.
+_INVERSION_LIMIT = 64.0
+_RECIPROCAL = 1.0 / np.maximum(np.arange(256.0), 1.0)
+_RECIPROCAL32 = _RECIPROCAL.astype(np.float32)
+# What leaves the step: single precision is not enough for the far tail of a sum.
+_BLOCK_LIMIT, _BLOCK_TAIL = np.float32(48.0), np.float32(0.999)
+_S41, _HALF32, _TO_UNIT32 = np.uint64(41), np.float32(0.5), np.float32(2.0**-23)
+_ZERO32, _ONE32, _DONE32 = np.float32(0), np.float32(1), np.float32(-1)
+_TWO32, _FIVE32, _ROOT2, _TINY32 = np.float32(2), np.float32(5), np.float32(math.sqrt(2)), np.float32(1e-30)
+# Terms that a lane adds at a visit.
+STRIDE = 4
+_LARGEST_PART = 64.0
+_S23, _LEAST_VARIANCE = np.uint64(23), 1e-3
+# Coefficients of Giles' single-precision inverse error function, in the middle and in the tails.
+_M0, _M1, _M2 = np.float32(2.81022636e-08), np.float32(3.43273939e-07), np.float32(-3.5233877e-06)
+_M3, _M4, _M5 = np.float32(-4.39150654e-06), np.float32(0.00021858087), np.float32(-0.00125372503)
+_M6, _M7, _M8, _M9 = np.float32(-0.00417768164), np.float32(0.246640727), np.float32(1.50140941), np.float32(2.5)
+_T0, _T1, _T2 = np.float32(-0.000200214257), np.float32(0.000100950558), np.float32(0.00134934322)
+_T3, _T4, _T5 = np.float32(-0.00367342844), np.float32(0.00573950773), np.float32(-0.0076224613)
+_T6, _T7, _T8, _T9 = np.float32(0.00943887047), np.float32(1.00167406), np.float32(2.83297682), np.float32(3.0)
+
+
+@inlined
+def mix(z: np.uint64) -> np.uint64:
+    """The SplitMix64 finaliser: a bijection of 64-bit words that scatters neighbours."""
+    z = (z ^ (z >> _S30)) * _MIX_A
+    z = (z ^ (z >> _S27)) * _MIX_B
+    return z ^ (z >> _S31)
+
+
+@inlined
+def derive(key: np.uint64, index: int) -> np.uint64:
+    """The key of the index-th child of a key."""
+    return mix(key + child(index))
+
+
+@inlined
+def child(index: int) -> np.uint64:
+    """What `derive` adds to a key before it mixes; the same for many keys, a loop over them needs it once."""
+    return _GOLDEN * (np.uint64(index) + _ONE)
+
+
+@inlined
+def uniform(key: np.uint64) -> float:
+    """A double in (0, 1) from a key."""
+    return (float(key >> _S11) + 0.5) * _TO_UNIT
+
+
+@inlined
+def uniform32(key: np.uint64) -> np.float32:
+    """A float32 in (0, 1) from the same bits that `uniform` uses first."""
+    return (np.float32(np.int32(key >> _S41)) + _HALF32) * _TO_UNIT32
+
+
+@lean
+def period_keys(seed, clock, keys):
+    """Fill (E,) uint64 with the key of each market's present period; clock: rows market, episode, period."""
+    root = mix(np.uint64(seed) + _GOLDEN)
+    for e in range(keys.size):
+        keys[e] = derive(derive(derive(root, clock[0, e]), clock[1, e]), clock[2, e])
+
+
+@compiled
+def poisson(mean: float, key: np.uint64) -> float:
+    """A Poisson draw with this mean, >= 0."""
+    if mean <= 0.0:
+        return 0.0
+    if mean <= _INVERSION_LIMIT:
+        return _poisson_inversion(mean, uniform(key))
+    return _poisson_rejection(mean, key)
+
+
+@compiled
+def _poisson_inversion(mean: float, u: float) -> float:
+    mass = math.exp(-mean)
+    total, k = mass, 0
+    # Past 255 units the tail of the largest mean here is far below the resolution of u.
+    while u > total and k < 255:
+        k += 1
+        mass *= mean * _RECIPROCAL[k]
+        total += mass
+    return float(k)
+
+
+@compiled
+def poisson_lanes(mean, keys, counter, out):
+    """Poisson draws of many lanes; lane e is keyed by the counter-th child of keys[e]. mean, out: float32, (lanes,)."""
+    poisson_rows(mean.reshape(1, -1), keys, counter, 0, out.reshape(1, -1))
+
+
+@compiled
+def poisson_rows(mean, keys, counter, step, out):
+    """As `poisson_lanes` for rows of lanes, (N, E); the counters of two rows are `step` apart."""
+    rows = block_rows(5, np.float32)
+    rate, u, drawn, mass, total = rows[0], rows[1], rows[2], rows[3], rows[4]
+    for n in range(out.shape[0]):
+        offset = child(counter + n * step)
+        for first in range(0, out.shape[1], BLOCK):
+            fill_block(mean, n, first, rate)
+            stragglers = start_lanes(rate, keys, first, offset, _BLOCK_LIMIT, u)
+            walk_poisson(rate, u, mass, total, drawn)
+            if stragglers:
+                for j in range(min(BLOCK, keys.size - first)):
+                    if u[j] < _ZERO32:
+                        drawn[j] = poisson(float(rate[j]), mix(keys[first + j] + offset))
+            empty_block(drawn, n, first, out)
+
+
+@merged
+def start_lanes(size, keys, first, offset, most, u):
+    """Uniforms of a block; a lane that must go alone gets -1, as its size or the far tail want. Returns whether any does."""
+    stragglers = np.int32(0)
+    lanes = min(BLOCK, keys.size - first)
+    for j in range(lanes, BLOCK):
+        u[j] = _DONE32
+    for j in range(lanes):
+        share = uniform32(mix(keys[np.uint64(first) + np.uint64(j)] + offset))
+        alone = np.int32(size[j] > most) | np.int32(share > _BLOCK_TAIL)
+        u[j] = _DONE32 if alone else share
+        stragglers = np.int32(stragglers | alone)
+    return stragglers
+
+
+@merged
+def walk_poisson(rate, u, mass, total, drawn):
+    """Inversion of all lanes of a block in step, until none is below its uniform."""
+    for j in range(BLOCK):
+        mass[j] = exponential(-rate[j])
+        total[j] = mass[j]
+        drawn[j] = _ZERO32
+    for k in range(1, 253, STRIDE):
+        going = np.int32(0)
+        a, b, c, d = _RECIPROCAL32[k], _RECIPROCAL32[k + 1], _RECIPROCAL32[k + 2], _RECIPROCAL32[k + 3]
+        for j in range(BLOCK):
+            # Several terms a visit: the lane's numbers stay in registers.
+            lane = (drawn[j], mass[j], total[j])
+            lane = _add_term(u[j], rate[j] * a, lane)
+            lane = _add_term(u[j], rate[j] * b, lane)
+            lane = _add_term(u[j], rate[j] * c, lane)
+            going = np.int32(going | np.int32(u[j] > lane[2]))
+            drawn[j], mass[j], total[j] = _add_term(u[j], rate[j] * d, lane)
+        if going == 0:
+            return
+
+
+@inlined
+def _add_term(u, ratio, lane):
+    """One more unit where the terms do not reach the uniform yet; the next term is this ratio of the last."""
+    count, term, total = lane
+    count += _ONE32 if u > total else _ZERO32
+    term *= ratio
+    return count, term, total + term
+
+
+@compiled
+def _binomial(count: float, rare: float, key: np.uint64) -> float:
+    """How many of `count` >= 1 with probability `rare` <= 0.5 happen: by inversion, in parts of at most 64."""
+    happened, part, left = 0.0, 0, count
+    odds = rare / (1.0 - rare)
+    while left >= 1.0:
+        size = min(left, _LARGEST_PART)
+        u, k = uniform(derive(key, part) if part else key), 0.0
+        mass = (1.0 - rare) ** size
+        total = mass
+        while u > total and k < size:
+            k += 1.0
+            mass *= odds * (size - k + 1.0) / k
+            total += mass
+        happened += k
+        left -= size
+        part += 1
+    return happened
+
+
+@compiled
+def binomial_lanes(count, probability, keys, counter, out):
+    """Binomial draws of many lanes with one probability; lane e is keyed by the counter-th child of keys[e].
+
+    count, out: float32, (lanes,); a count below 1 gives nothing.
+    """
+    rare = min(float(probability), 1.0 - float(probability))
+    counts, drawn_row = count.reshape(1, -1), out.reshape(1, -1)
+    rows = block_rows(5, np.float32)
+    size, u, drawn, mass, total = rows[0], rows[1], rows[2], rows[3], rows[4]
+    offset = child(counter)
+    none, odds = np.float32(math.log1p(-rare)), np.float32(rare / (1.0 - rare))
+    for first in range(0, out.size, BLOCK):
+        fill_block(counts, 0, first, size)
+        stragglers = start_lanes(size, keys, first, offset, np.float32(_LARGEST_PART), u)
+        walk_binomial(size, none, odds, u, mass, total, drawn)
+        if stragglers:
+            for j in range(min(BLOCK, keys.size - first)):
+                if u[j] < _ZERO32:
+                    drawn[j] = _binomial(float(size[j]), rare, mix(keys[first + j] + offset))
+        empty_block(drawn, 0, first, drawn_row)
+    if rare != float(probability):
+        for e in range(out.size):
+            out[e] = max(count[e], _ZERO32) - out[e]
+
+
+@merged
+def walk_binomial(size, log_none, odds, u, mass, total, drawn):
+    """As `walk_poisson`; log_none: log of the chance that one does not happen."""
+    for j in range(BLOCK):
+        size[j] = max(size[j], _ZERO32)
+        mass[j] = exponential(size[j] * log_none)
+        total[j] = mass[j]
+        drawn[j] = _ZERO32
+    for k in range(1, int(_LARGEST_PART) + 1):
+        factor, before, going = odds * _RECIPROCAL32[k], np.float32(k - 1), np.int32(0)
+        for j in range(BLOCK):
+            more = np.int32(u[j] > total[j])
+            drawn[j] += np.float32(more)
+            going = np.int32(going | more)
+            mass[j] *= factor * (size[j] - before)
+            total[j] += mass[j]
+        if going == 0:
+            return
+
+
+@inlined
+def _quantile_middle(w: np.float32) -> np.float32:
+    """Giles' polynomial for w = -log(4 u (1 - u)) < 5."""
+    w = w - _M9
+    y = (((_M0 * w + _M1) * w + _M2) * w + _M3) * w + _M4
+    return (((y * w + _M5) * w + _M6) * w + _M7) * w + _M8
+
+
+@inlined
+def _quantile_tail(w: np.float32) -> np.float32:
+    """The same for w >= 5."""
+    w = np.sqrt(w) - _T9
+    y = (((_T0 * w + _T1) * w + _T2) * w + _T3) * w + _T4
+    return (((y * w + _T5) * w + _T6) * w + _T7) * w + _T8
+
+
+@inlined
+def normal(key: np.uint64) -> np.float32:
+    """A standard normal draw by inversion (Giles 2010, Approximating the erfinv function)."""
+    x = _TWO32 * uniform32(key) - _ONE32
+    w = -logarithm((_ONE32 - x) * (_ONE32 + x))
+    return _ROOT2 * x * (_quantile_middle(w) if w < _FIVE32 else _quantile_tail(w))
+
+
+@compiled
+def _poisson_rejection(mean: float, key: np.uint64) -> float:
+    b = 0.931 + 2.53 * math.sqrt(mean)
+    a = -0.059 + 0.02483 * b
+    inverse_alpha = 1.1239 + 1.1328 / (b - 3.4)
+    v_r = 0.9277 - 3.6224 / (b - 2.0)
+    log_mean = math.log(mean)
+    attempt = 0
+    while True:
+        u = uniform(derive(key, attempt)) - 0.5
+        v = uniform(derive(key, attempt + 1))
+        attempt += 2
+        us = 0.5 - abs(u)
+        k = math.floor((2.0 * a / us + b) * u + mean + 0.43)
+        if us >= 0.07 and v <= v_r:
+            return k
+        if k < 0.0 or (us < 0.013 and v > us):
+            continue
+        left = math.log(v) + math.log(inverse_alpha) - math.log(a / (us * us) + b)
+        if left <= -mean + k * log_mean - math.lgamma(k + 1.0):
+            return k
+
+
+@compiled
+def gamma_multiplier(variance: float, key: np.uint64) -> float:
+    """A gamma draw with mean 1 and this variance > 0."""
+    shape = 1.0 / variance
+    boost = 1.0
+    attempt = 0
+    if shape < 1.0:
+        boost = uniform(derive(key, attempt)) ** (1.0 / shape)
+        attempt += 1
+        shape += 1.0
+    d = shape - 1.0 / 3.0
+    c = 1.0 / math.sqrt(9.0 * d)
+    while True:
+        radius = math.sqrt(-2.0 * math.log(uniform(derive(key, attempt))))
+        x = radius * math.cos(2.0 * math.pi * uniform(derive(key, attempt + 1)))
+        u = uniform(derive(key, attempt + 2))
+        attempt += 3
+        v = (1.0 + c * x) ** 3
+        if v > 0.0 and math.log(u) < 0.5 * x * x + d - d * v + d * math.log(v):
+            return boost * d * v * variance
+
+
+@compiled
+def gamma_lanes(variance, keys, counter, out):
+    """Gamma draws of many lanes with mean 1 and one variance > 0; lane e is keyed by the counter-th child of keys[e].
+
+    A first proposal in step, in single precision; the few lanes that reject it go on alone, as do extreme variances.
+    """
+    offset, shape = child(counter), 1.0 / float(variance)
+    out[:] = _DONE32
+    if _LEAST_VARIANCE <= float(variance) <= 1.0:
+        d = shape - 1.0 / 3.0
+        _propose_gamma(np.float32(d), np.float32(1.0 / math.sqrt(9.0 * d)), np.float32(d * variance), keys, offset, out)
+    for e in range(out.size):
+        if out[e] < _ZERO32:
+            out[e] = gamma_multiplier(float(variance), mix(keys[e] + offset))
+
+
+@compiled
+def _propose_gamma(d, c, scale, keys, offset, out):
+    """Marsaglia and Tsang's proposal, or -1 where it is rejected."""
+    for e in range(out.size):
+        key = mix(keys[e] + offset)
+        x, u = normal(key), uniform32(key << _S23)
+        t = _ONE32 + c * x
+        v = t * t * t
+        bound = _HALF32 * x * x + d * (_ONE32 - v + logarithm(max(v, _TINY32)))
+        fine = np.int32(t > _ZERO32) & np.int32(logarithm(u) < bound)
+        out[e] = scale * v if fine else _DONE32

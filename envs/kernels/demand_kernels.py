@@ -1,0 +1,366 @@
+"""Compiled choice: mean units of every segment for every product at the prices of a period.
+
+Arrays lie (…, N, E), so that every inner loop walks the markets side by side with the product's parameters held fixed.
+Each loop is a small function over a few contiguous rows, which is what lets the compiler use SIMD: with more than eight
+pairs of rows that might overlap it gives up. A loop works in the type of its arrays, float32 in the simulated market and
+float64 where exact solvers ask.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..jit.math import exponential, inlined, lean, logarithm, multiply_add
+from .demand_arrays import CHEAPEST, CONSTANT_ELASTICITY, LINEAR, MNL
+
+_ZERO, _ONE = np.float32(0), np.float32(1)
+
+
+@lean
+def read_calendar(p, period, regime, arrivals, season, path):
+    """(C, E) arrivals, utility of the season and multiplier of the price sensitivity in each market's period."""
+    same = True
+    for e in range(period.size):
+        same &= period[e] == period[0]
+    for c in range(arrivals.shape[0]):
+        for table, row in ((p.rate[c], arrivals[c]), (p.season[c], season[c]), (p.path[c], path[c])):
+            if same:
+                row[:] = table[period[0]]
+            else:
+                for e in range(period.size):
+                    row[e] = table[period[e]]
+        if p.regime_utility.size:
+            for e in range(period.size):
+                arrivals[c, e] *= p.regime_arrivals[regime[e]]
+                season[c, e] += p.regime_utility[regime[e]]
+                path[c, e] *= p.regime_sensitivity[regime[e]]
+
+
+@lean
+def product_season(category, quality_path, period, season, effect):
+    """(N, E) utility that the period adds to each product: of its category's season and of its own path."""
+    for n in range(effect.shape[0]):
+        c = category[n]
+        for e in range(effect.shape[1]):
+            effect[n, e] = season[c, e]
+    for n in range(quality_path.shape[0]):
+        for e in range(period.size):
+            effect[n, e] += quality_path[n, period[e]]
+
+
+@lean
+def add_reference_effect(linear, gain, loss, price, reference, effect):
+    """Utility from the distance between the reference price and the list price, added; gain, loss: (N,)."""
+    for n in range(price.shape[0]):
+        up, down = gain[n], loss[n]
+        if linear:
+            for e in range(price.shape[1]):
+                gap = reference[n, e] - price[n, e]
+                effect[n, e] += up * gap if gap > _ZERO else down * gap
+        else:
+            for e in range(price.shape[1]):
+                gap = logarithm(reference[n, e] / price[n, e])
+                effect[n, e] += up * gap if gap > _ZERO else down * gap
+
+
+@lean
+def logit_weights(category, quality, sensitivity, lift, felt, effect, promoted, available, out, total):
+    """exp(utility) of the products for one segment, into `out` and added to the totals of their categories.
+
+    felt: price paid times the path. lift: (N,) utility of being on promotion where promoted, (N, E), is 1; where that is (0, E)
+    nobody reads it. total: (C, E), or (0, E) where nobody asks. A sold-out product weighs nothing.
+    """
+    for n in range(out.shape[0]):
+        q, b = quality[n], -sensitivity[n]
+        if promoted.shape[0]:
+            more = lift[n]
+            for e in range(out.shape[1]):
+                utility = multiply_add(more, promoted[n, e], q + effect[n, e])
+                weight = exponential(multiply_add(b, felt[n, e], utility))
+                out[n, e] = weight if available[n, e] > _ZERO else _ZERO
+        else:
+            for e in range(out.shape[1]):
+                weight = exponential(multiply_add(b, felt[n, e], q + effect[n, e]))
+                out[n, e] = weight if available[n, e] > _ZERO else _ZERO
+        if total.shape[0]:
+            c = category[n]
+            for e in range(out.shape[1]):
+                total[c, e] += out[n, e]
+
+
+@lean
+def add_by_category(category, weight, total):
+    """Sum of the weights of each category, added to (C, E) totals."""
+    for n in range(weight.shape[0]):
+        c = category[n]
+        for e in range(weight.shape[1]):
+            total[c, e] += weight[n, e]
+
+
+@lean
+def rival_weights(category, quality, sensitivity, felt, season, out, total):
+    """exp(utility) of the rival offers, (R, E), added to the totals; felt: price times the path."""
+    for r in range(out.shape[0]):
+        c, q, b = category[r], quality[r], sensitivity[r]
+        for e in range(out.shape[1]):
+            out[r, e] = exponential(multiply_add(-b, felt[r, e], q + season[c, e]))
+        for e in range(out.shape[1]):
+            total[c, e] += out[r, e]
+
+
+@lean
+def single_probability(family, quality, sensitivity, path, paid, effect, available, out):
+    """Probability that a customer buys, for the families with one product a category."""
+    for e in range(out.size):
+        price = logarithm(paid[e]) if family == CONSTANT_ELASTICITY else paid[e]
+        u = quality - sensitivity * path[e] * price + effect[e]
+        p = u if family == LINEAR else exponential(u)
+        out[e] = min(max(p, _ZERO), _ONE) if available[e] > _ZERO else _ZERO
+
+
+@lean
+def promote(lift, promoted, effect, out):
+    """The utility of the period with that of being on promotion; lift: (N,) or (0,)."""
+    for n in range(out.shape[0]):
+        for e in range(out.shape[1]):
+            out[n, e] = effect[n, e] + lift[n] * promoted[n, e] if lift.size else effect[n, e]
+
+
+@lean
+def lift_shown(factor, shown, weight, out):
+    """The weights with the lift of the slot, for the product that it shows in each market, (E,)."""
+    for n in range(out.shape[0]):
+        for e in range(out.shape[1]):
+            out[n, e] = weight[n, e] * (factor if shown[e] == n else _ONE)
+
+
+@lean
+def times_path(category, values, path, out):
+    """(N, E) values times the path of their category."""
+    for n in range(out.shape[0]):
+        c = category[n]
+        for e in range(out.shape[1]):
+            out[n, e] = values[n, e] * path[c, e]
+
+
+@lean
+def add_shares(category, weight, factor, units):
+    """Add weight times its category's factor to the units of each product."""
+    for n in range(weight.shape[0]):
+        c = category[n]
+        for e in range(weight.shape[1]):
+            units[n, e] += weight[n, e] * factor[c, e]
+
+
+@lean
+def share(category, weight, factor, mean, units):
+    """As `add_shares`, where the units of the segment are kept, too."""
+    for n in range(weight.shape[0]):
+        c = category[n]
+        for e in range(weight.shape[1]):
+            mean[n, e] = weight[n, e] * factor[c, e]
+        for e in range(weight.shape[1]):
+            units[n, e] += mean[n, e]
+
+
+@lean
+def per_weight(arrivals, share, k, multiplier, total, out):
+    """(C, E) customers of segment k over the denominator of the logit. multiplier: (C * K, E) or (0, E)."""
+    for c in range(out.shape[0]):
+        part = share[c, k]
+        if multiplier.shape[0]:
+            g = c * share.shape[1] + k
+            for e in range(out.shape[1]):
+                out[c, e] = arrivals[c, e] * part * multiplier[g, e] / total[c, e]
+        else:
+            for e in range(out.shape[1]):
+                out[c, e] = arrivals[c, e] * part / total[c, e]
+
+
+@lean
+def per_weight_waiting(share, patience, arrivals, pool, total, later, out, waiting):
+    """As `per_weight`, where a share of the customers may wait; later: weight of the products at expected prices."""
+    for e in range(out.size):
+        waiting[e] = (share * arrivals[e] + pool[e]) / (total[e] + patience * later[e])
+    for e in range(out.size):
+        out[e] = (_ONE - share) * arrivals[e] / total[e] + waiting[e]
+    for e in range(out.size):
+        waiting[e] *= patience * later[e]
+
+
+@lean
+def segment_arrivals(arrivals, share, multiplier, out):
+    """Customers of a segment in a category; multiplier: (1, E) or (0, E)."""
+    for e in range(out.size):
+        out[e] = arrivals[e] * share
+    if multiplier.shape[0]:
+        for e in range(out.size):
+            out[e] *= multiplier[0, e]
+
+
+@lean
+def single_weights(p, k, paid, effect, path, available, weight):
+    """Probabilities of a segment in the families with one product a category."""
+    for n in range(weight.shape[0]):
+        constants = (p.quality[k, n], p.sensitivity[k, n], path[p.category[n]])
+        single_probability(p.family, *constants, paid[n], effect[n], available[n], weight[n])
+
+
+@inlined
+def logit_segment(p, k, now, felt, effect, weight, lifted, total):
+    """Weights of a segment, without the slot and with it, (N, E), and their sums by category, added to (C, E) totals."""
+    lift = p.promotion[k] if now.promoted.shape[0] else p.quality[k]
+    utility = (p.category, p.quality[k], p.sensitivity[k], lift, felt, effect, now.promoted, now.available)
+    if now.shown.shape[0]:
+        logit_weights(*utility, weight, total[:0])
+        lift_shown(p.lift[k], now.shown[k], weight, lifted)
+        add_by_category(p.category, lifted, total)
+    else:
+        logit_weights(*utility, weight, total)
+
+
+@lean
+def expected_later(p, k, felt, available, effect, spare, later):
+    """(C, E) weight of a segment's products at the prices that those who wait expect; effect: of the season."""
+    later[:] = _ZERO
+    constants, nowhere = (p.category, p.quality[k], p.sensitivity[k], p.quality[k]), felt[:0]
+    logit_weights(*constants, felt, effect, nowhere, available, spare, later)
+
+
+@inlined
+def choose(p, now, out, work):
+    """Fill `out`, a `Choice`, from the `Situation` of E markets; work: `ChoiceWork`.
+
+    Where `out` has no room for weights or means of every segment (first axis 1 or 0) only what the drawn sales need is kept.
+    """
+    read_calendar(p, now.period, now.regime, out.arrivals, out.season, out.path)
+    if now.scale != _ONE:
+        for c in range(out.arrivals.shape[0]):
+            for e in range(out.arrivals.shape[1]):
+                out.arrivals[c, e] *= now.scale
+    product_season(p.category, p.quality_path, now.period, out.season, out.effect)
+    if p.gain.size:
+        add_reference_effect(p.linear_reference, p.gain, p.loss, now.price, now.reference, out.effect)
+    out.units[:] = _ZERO
+    out.rival_units[:] = _ZERO
+    out.total[:] = _ONE
+    if p.family == CHEAPEST:
+        choose_cheapest(p, now, out)
+    else:
+        choose_by_segment(p, now, out, work)
+
+
+@inlined
+def choose_by_segment(p, now, out, work):
+    """The part of `choose` that goes segment by segment: the logit, and the families with one product a category."""
+    felt, effect = work.felt, out.effect
+    times_path(p.category, now.price, out.path, felt)
+    times_path(p.rival_category, now.rival_price, out.path, work.rival_felt)
+    if out.waiting.shape[0]:
+        times_path(p.category, now.reference, out.path, work.expected)
+        product_season(p.category, p.quality_path, now.period, out.season, work.expected_effect)
+    for k in range(p.quality.shape[0]):
+        w = k if out.weight.shape[0] > 1 else 0
+        weight, lifted, total = out.weight[w], out.lifted[w], out.total[w]
+        total[:] = _ONE
+        if now.paid.shape[0]:
+            times_path(p.category, now.paid[k], out.path, felt)
+        if p.family == MNL:
+            logit_segment(p, k, now, felt, effect, weight, lifted, total)
+        else:
+            promote(p.promotion[k], now.promoted, effect, work.spare)
+            paid = now.paid[k] if now.paid.shape[0] else now.price
+            single_weights(p, k, paid, work.spare, out.path, now.available, weight)
+        share_segment(p, k, now, lifted, total, out, work)
+
+
+@inlined
+def share_segment(p, k, now, lifted, total, out, work):
+    """Units of a segment from its weights and those of the rivals."""
+    rival, factor, rivals = work.rival, work.factor, work.rival.shape[0] > 0
+    if rivals:
+        constants = (p.rival_category, p.rival_quality[k], p.rival_sensitivity[k])
+        rival_weights(*constants, work.rival_felt, out.season, rival, total)
+    if out.waiting.shape[0]:
+        expected_later(p, k, work.expected, now.available, work.expected_effect, work.spare, work.later)
+        share_waiting(p, k, out.arrivals, now.multiplier, now.waiting, total, work, out.waiting)
+    else:
+        per_weight(out.arrivals, p.share, k, now.multiplier, total, factor)
+    if out.mean.shape[0]:
+        share(p.category, lifted, factor, out.mean[k], out.units)
+    else:
+        add_shares(p.category, lifted, factor, out.units)
+    if rivals:
+        add_shares(p.rival_category, rival, factor, out.rival_units)
+
+
+@lean
+def add(values, total):
+    """total += values."""
+    for n in range(total.shape[0]):
+        for e in range(total.shape[1]):
+            total[n, e] += values[n, e]
+
+
+@lean
+def share_waiting(p, k, arrivals, multiplier, pool, total, work, waiting):
+    """As `per_weight`, where a share of the customers waits."""
+    for c in range(arrivals.shape[0]):
+        g = c * p.quality.shape[0] + k
+        segment_arrivals(arrivals[c], p.share[c, k], multiplier[g : g + 1], work.row)
+        patient = (p.strategic_share[k], p.patience[k], work.row, pool[g], total[c], work.later[c])
+        per_weight_waiting(*patient, work.factor[c], waiting[g])
+
+
+@lean
+def choose_cheapest(p, now, out):
+    """The lowest price of each category takes all of a segment who can pay it; equal lowest prices share them."""
+    price, available, paid, promoted, rival_price = now.price, now.available, now.paid, now.promoted, now.rival_price
+    multiplier, arrivals, season, path, effect = now.multiplier, out.arrivals, out.season, out.path, out.effect
+    mean, units, rival_units = out.mean, out.units, out.rival_units
+    segments, markets = p.quality.shape[0], price.shape[1]
+    for k in range(segments):
+        prices = paid[k] if paid.shape[0] else price
+        for c in range(arrivals.shape[0]):
+            for e in range(markets):
+                lowest, sellers = cheapest_offer(p, c, e, prices, available, rival_price)
+                customers = arrivals[c, e] * p.share[c, k] / max(sellers, 1)
+                if multiplier.shape[0]:
+                    customers *= multiplier[c * segments + k, e]
+                for n in range(price.shape[0]):
+                    if p.category[n] == c:
+                        u = p.quality[k, n] - p.sensitivity[k, n] * path[c, e] * prices[n, e] + effect[n, e]
+                        if p.promotion.size:
+                            u += p.promotion[k, n] * promoted[n, e]
+                        wins = available[n, e] > 0 and prices[n, e] == lowest
+                        bought = customers * min(max(u, 0.0), 1.0) if wins else 0.0
+                        units[n, e] += bought
+                        if mean.shape[0]:
+                            mean[k, n, e] = bought
+                for r in range(rival_price.shape[0]):
+                    if p.rival_category[r] == c and rival_price[r, e] == lowest:
+                        u = p.rival_quality[k, r] - p.rival_sensitivity[k, r] * path[c, e] * lowest + season[c, e]
+                        rival_units[r, e] += customers * min(max(u, 0.0), 1.0)
+
+
+@lean
+def cheapest_offer(p, c, e, prices, available, rival_price):
+    """The lowest price of a category in one market, and how many ask it."""
+    lowest, sellers = math.inf, 0
+    for n in range(prices.shape[0]):
+        if p.category[n] == c and available[n, e] > 0:
+            lowest, sellers = _lower(prices[n, e], lowest, sellers)
+    for r in range(rival_price.shape[0]):
+        if p.rival_category[r] == c:
+            lowest, sellers = _lower(rival_price[r, e], lowest, sellers)
+    return lowest, sellers
+
+
+@lean
+def _lower(price, lowest, sellers):
+    """The lowest price so far and how many ask it."""
+    if price < lowest:
+        return float(price), 1
+    return lowest, sellers + (1 if price == lowest else 0)

@@ -1,0 +1,165 @@
+"""Expectations in closed form from the same loops: what the catalogue, the classical policies and solvers need."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ...pricing import Catalogue
+from ...scenarios import MarketSpec
+from ...scenarios.families import family_function
+from .demand import Choice, Situation, mean_demand
+from .demand_arrays import ChoiceParameters
+
+Array = NDArray[np.float64]
+
+
+def expected_units(spec: MarketSpec, period: int | NDArray[np.int64], price: ArrayLike, **given: Any) -> Array:
+    """Mean units by segment with ample stock, (B, K, N) float64; arguments as for `choice_at`.
+
+    Where rivals answer within the period, or at most one customer comes, this is the mean of a period with these rival
+    prices throughout.
+    """
+    return np.moveaxis(choice_at(spec, period, price, **given).mean, -1, 0)
+
+
+def rival_units(
+    spec: MarketSpec,
+    period: int | NDArray[np.int64],
+    price: ArrayLike,
+    rival_price: ArrayLike,
+    *,
+    reference: ArrayLike | None = None,
+    regime: int | NDArray[np.int64] = 0,
+) -> Array:
+    """Mean units of the rival offers, (B, R) float64, at B rows of our prices (B, N) and theirs (R,) or (B, R)."""
+    choice = choice_at(spec, period, price, reference=reference, regime=regime, rival_price=rival_price)
+    return choice.rival_units.T
+
+
+def choice_at(
+    spec: MarketSpec,
+    period: int | NDArray[np.int64],
+    price: ArrayLike,
+    *,
+    reference: ArrayLike | None = None,
+    discount: NDArray | None = None,
+    shown: NDArray[np.int64] | None = None,
+    promoted: ArrayLike | None = None,
+    regime: int | NDArray[np.int64] = 0,
+    rival_price: ArrayLike | None = None,
+    in_stock: ArrayLike | None = None,
+) -> Choice:
+    """The choice of customers with ample stock, float64, at B price rows (B, N) in one period each; B is its last axis.
+
+    Shocks, loyalty and waiting customers are left out (their means are 1, 1 and 0). reference: (N,) or (B, N), the regular
+    price where left out. discount: (B, N, K). shown: (B, K). promoted, in_stock: (N,) or (B, N), 0 or 1. regime: (B,).
+    rival_price: (R,) or (B, R), the rivals' regular prices where left out.
+    """
+    prices = np.atleast_2d(np.asarray(price, dtype=np.float64))
+    rows, (segments, rivals, categories) = len(prices), (spec.sizes[letter] for letter in "KRC")
+
+    # Copies, always: a view of what is read-only has another type, and the loops would be compiled anew for each mixture.
+    def across(values: ArrayLike, count: int) -> Array:
+        return np.array(np.broadcast_to(np.asarray(values, np.float64), (rows, count)).T, order="C")
+
+    products = prices.shape[1]
+    their = np.empty(0) if spec.competitors is None else spec.competitors.regular_price
+    own = np.array(prices.T, order="C")
+    paid = np.empty((0, products, rows))
+    if discount is not None:
+        paid = np.ascontiguousarray(own * (1 - np.moveaxis(np.asarray(discount, np.float64), 0, -1).swapaxes(0, 1)))
+    waits = categories * segments if spec.strategic is not None else 0
+    situation = Situation(
+        period=np.array(np.broadcast_to(period, rows), dtype=np.int64),
+        regime=np.array(np.broadcast_to(regime, rows), dtype=np.int64),
+        price=own,
+        reference=across(spec.products.regular_price if reference is None else reference, products),
+        available=across(1.0 if in_stock is None else in_stock, products),
+        paid=paid,
+        shown=np.empty((0, rows), np.int64) if shown is None else np.array(shown.T, np.int64, order="C"),
+        promoted=across(0.0 if promoted is None else promoted, products if spec.promotion is not None else 0),
+        rival_price=across(their if rival_price is None else rival_price, rivals),
+        multiplier=np.empty((0, rows)),
+        waiting=np.zeros((waits, rows)),
+        scale=np.float64(1.0),
+    )
+    return mean_demand(_parameters(spec), situation, family_function(spec.demand.family))
+
+
+@functools.lru_cache(maxsize=32)
+def _parameters(spec: MarketSpec) -> ChoiceParameters:
+    return ChoiceParameters.of(spec, np.float64)
+
+
+@functools.lru_cache(maxsize=32)
+def catalogue_of(spec: MarketSpec) -> Catalogue:
+    """What a policy may know of this market beforehand: forecasts and elasticities at the regular price."""
+    regular = spec.products.regular_price
+    periods = np.arange(spec.market.horizon_periods)
+    rows = np.broadcast_to(regular, (len(periods), regular.size))
+    units = _over_regimes(spec, lambda regime: expected_units(spec, periods, rows, regime=regime))
+    return Catalogue(
+        products=spec.products.names,
+        segments=spec.arrivals.segments,
+        category=spec.category_index,
+        regular_price=regular.astype(np.float32),
+        unit_cost=spec.products.unit_cost.astype(np.float32),
+        segment_elasticity=_elasticity(regular, lambda price: expected_units(spec, 0, price)).astype(np.float32),
+        segment_units=units.mean(axis=0).astype(np.float32),
+        forecast_units=units.sum(axis=1).astype(np.float32),
+        endless=spec.market.ending == "truncated",
+        regimes=spec.regimes.names if spec.regimes is not None and spec.regimes.observed else (),
+        rivals=spec.competitors is not None,
+        loyal=spec.loyalty is not None,
+        max_order_units=spec.stock.max_order_units.astype(np.float32) if spec.stock.replenishment == "action" else None,
+        change_window_periods=spec.prices.change_window_periods or 0,
+    )
+
+
+def rival_catalogue(spec: MarketSpec, offers: NDArray[np.intp]) -> Catalogue:
+    """What a rival with these offers may know: its products are its offers, in the categories of ours."""
+    rivals = spec.competitors
+    assert rivals is not None, "only a market with competitors has rivals"
+    periods = np.arange(spec.market.horizon_periods)
+    rows = np.broadcast_to(spec.products.regular_price, (len(periods), spec.sizes["N"]))
+    units = rival_units(spec, periods, rows, rivals.regular_price)[:, offers]
+    elasticity = _elasticity(
+        rivals.regular_price,
+        lambda price: rival_units(spec, 0, np.broadcast_to(rows[0], (len(price), rows.shape[1])), price)[:, None],
+    )
+    return Catalogue(
+        products=tuple(rivals.names[r] for r in offers),
+        segments=("everyone",),
+        category=np.unique(spec.category_index[spec.competitor_product[offers]], return_inverse=True)[1],
+        regular_price=rivals.regular_price[offers].astype(np.float32),
+        unit_cost=rivals.unit_cost[offers].astype(np.float32),
+        segment_elasticity=elasticity[:, offers].astype(np.float32),
+        segment_units=units.mean(axis=0)[None].astype(np.float32),
+        forecast_units=units.astype(np.float32),
+        endless=spec.market.ending == "truncated",
+        rivals=True,
+    )
+
+
+def _over_regimes(spec: MarketSpec, units_in: Callable[[int], Array]) -> Array:
+    """Mean of (T, …) units over the regime that each period may be in."""
+    if spec.regimes is None:
+        return units_in(0)
+    share = spec.regimes.initial
+    shares = [share := share @ spec.regimes.transition if t else share for t in range(spec.market.horizon_periods)]
+    by_regime = [np.array(shares)[:, z, None, None] * units_in(z) for z in range(spec.sizes["Z"])]
+    return np.sum(by_regime, axis=0)
+
+
+def _elasticity(regular: Array, units_at: Callable[[Array], Array]) -> Array:
+    """(K, N) own-price elasticity at the regular price, by central differences; units_at: (B, N) prices to (B, K, N)."""
+    step = 1e-4
+    own_price = np.eye(regular.size, dtype=bool)
+    nudged = [units_at(np.where(own_price, regular * factor, regular)) for factor in (1 + step, 1 - step)]
+    up, down = (np.einsum("bkb->kb", np.maximum(units, 1e-300)) for units in nudged)
+    return np.log(up / down) / np.log((1 + step) / (1 - step))

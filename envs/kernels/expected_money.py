@@ -1,0 +1,64 @@
+"""Compiled money expected of a period before the draw, worked out for who asks. Arrays lie (…, N, E)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..jit.math import compiled, lean
+from .expected_sales import expected_sales, few_sales
+from .inventory import season_ends
+from .sales import charge_rows, earn, keep, spend, take_back
+
+_ONE = np.float32(1)
+
+
+@compiled
+def expected_money(plan, period, price, stock, units, chances, ordered, promoted):
+    """(2, N, E) revenue and profit expected given action and state.
+
+    period: (E,) its number. price: (N, E) mean price paid. stock, units: (N, E) on sale, and mean units wanted. chances: (H,
+    N, E) probability that each of H customers buys, where no more come, or (0, N, E). ordered, promoted: (N, E) or (0, E).
+    """
+    m, stock_rules, out = plan.money, plan.stock, np.empty((2, *units.shape), np.float32)
+    ends = np.empty(period.size if stock_rules.season or stock_rules.last else 0, np.bool_)
+    season_ends(stock_rules, period, ends)
+    returned = m.return_probability.max() > 0
+    scratch = np.empty((4, *units.shape), np.float32)
+    covered, closing, spare, kept = scratch[0], scratch[1], scratch[2], scratch[3]
+    # Those who wait in a backlog are served with what comes back: only what is kept draws on the stock.
+    share = _ONE - m.return_probability * np.float32(m.backlog)
+    scale_rows(units, share, kept)
+    if chances.shape[0]:
+        few_sales(chances, share, stock, covered)
+    else:
+        expected_sales(kept, m.overdispersion, stock, covered)
+    bought = units if m.backlog else covered
+    subtract(stock, covered, closing)
+    subtract(units, bought, spare)
+    earn(m.sold_cost, m.lost_sale_cost, bought, spare, price, out[0], out[1])
+    if m.backlog:
+        # The mean of the stock left is never below zero: what is owed is the demand not covered.
+        subtract(kept, covered, spare)
+        charge_rows(m.backlog_cost, spare, out[1])
+    if returned:
+        scale_rows(bought, m.return_probability, spare)
+        take_back(m, spare, price, kept if m.backlog else closing, out[0], out[1])
+    keep(m, closing, ends, out[0], out[1])
+    spend(m, ordered, promoted, out[1])
+    return out
+
+
+@lean
+def subtract(left, right, out):
+    """out = left - right."""
+    for n in range(out.shape[0]):
+        for e in range(out.shape[1]):
+            out[n, e] = left[n, e] - right[n, e]
+
+
+@lean
+def scale_rows(values, factor, out):
+    """out = values times its product's factor."""
+    for n in range(out.shape[0]):
+        for e in range(out.shape[1]):
+            out[n, e] = values[n, e] * factor[n]

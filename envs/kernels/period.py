@@ -1,0 +1,248 @@
+"""One period of E markets in compiled code: the stages in their order, each a loop over products and markets.
+
+`run_period` is the whole of it. Where an extension's demand family must be asked in between, `open_period` and
+`finish_period` stand alone. Clock and context move in place: the caller hands over copies. Arrays lie (…, N, E).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..jit.math import borrowed, compiled, inlined, lean, release
+from ..jit.rng import period_keys, poisson_lanes
+from . import inventory, rival_rules, sales, transitions
+from .demand import Situation, with_units
+from .demand_kernels import choose
+from .difference_rewards import charge_products
+from .market_arrays import Constants
+from .observe import decode
+from .price_rules import guard_discounts, guard_prices, remember
+from .slots import choose_promoted, choose_shown, next_to_promote
+from .state import LIST_PRICE, LOST, ON_HAND, PERIOD, REFERENCE_PRICE, REGIME, UNITS, shared_rows
+from .workspace import Room, parts_of, results_of
+
+_ZERO, _ONE, _HALF = np.float32(0), np.float32(1), np.float32(0.5)
+
+
+@inlined
+def open_period(constants, before, lanes, regime, period, shared, parts, given, room, out):
+    """What customers meet as the period opens: guarded prices, rivals' prices, orders, slots, promotions. before, lanes: of the
+    state before the period, and of the one that it leaves."""
+    sections, stock, rivals, shifts = constants.sections, constants.stock, constants.rivals, constants.shifts
+    guard_prices(parts.price, before[LIST_PRICE], shared.past, constants.rules, out.price, out.trail)
+    if room.by_price.shape[0] or parts.discount.shape[0]:
+        pay(constants.rules, parts.discount, out.price, room.by_price, out.trail)
+    copy(shared.rival_price, out.rival_price)
+    rival_rules.price_offers(
+        rivals, given, out.price if rivals.within else before[LIST_PRICE], shared.rival_memory, out.rival_price
+    )
+    for flow in (out.returned, out.perished, out.received):
+        flow[:] = _ZERO
+    if stock.orders:
+        order(stock, parts.order, period, before, lanes, out.ordered[0], room.place)
+    if stock.immediate:
+        copy(out.ordered[0], out.received[0])
+        sum_of(before[ON_HAND], out.ordered[0], out.stock)
+    else:
+        copy(before[ON_HAND], out.stock)
+    available = room.ready if constants.money.backlog else out.stock
+    if sections.slots:
+        score = parts.score if parts.score.shape[0] else room.score
+        choose_shown(score, sections.candidates, available, out.shown, out.runner_up)
+    if sections.promotions:
+        if parts.promotion.shape[0]:
+            choose_promoted(parts.promotion[0], sections.most, out.promoted)
+        else:
+            out.promoted[:] = _ZERO
+    segments = constants.choice.quality.shape[0]
+    transitions.arrival_multiplier(shifts, segments, shared.loyalty, shared.shock, room.multiplier)
+    return Situation(
+        period,
+        regime,
+        out.price,
+        before[REFERENCE_PRICE],
+        available,
+        room.by_price,
+        out.shown,
+        out.promoted,
+        shared.rival_price if rivals.within else out.rival_price,
+        room.multiplier,
+        shared.waiting,
+        _ONE,
+    )
+
+
+@compiled
+def pay(rules, discount, price, paid, trail):
+    """Personal prices, (K, N, E), and the trail of the rules for discounts."""
+    allowed = np.zeros((max(paid.shape[0], discount.shape[0]), *price.shape), price.dtype)
+    if discount.shape[0]:
+        guard_discounts(discount, price, rules, allowed, trail)
+    for k in range(paid.shape[0]):
+        for n in range(price.shape[0]):
+            for e in range(price.shape[1]):
+                paid[k, n, e] = price[n, e] * (_ONE - allowed[k, n, e])
+
+
+@lean
+def order(stock, proposed, period, before, lanes, quantity, place):
+    """Place the period's orders, (N, E), filled."""
+    if proposed.shape[0]:
+        inventory.whole_orders(proposed[0], stock.most, quantity)
+    elif not stock.level.size:
+        quantity[:] = _ZERO
+    inventory.order(stock.level, period, stock.immediate, before, lanes, place, quantity)
+
+
+@lean
+def copy(values, out):
+    """out = values."""
+    for n in range(out.shape[0]):
+        for e in range(out.shape[1]):
+            out[n, e] = values[n, e]
+
+
+@inlined
+def part_of(now, rival_price, waiting, scale):
+    """A share of the period's customers, and of those who waited, at these rival prices. What waits in either half comes
+    back in the next period."""
+    goods = (now.price, now.reference, now.available, now.paid, now.shown, now.promoted)
+    return Situation(now.period, now.regime, *goods, rival_price, now.multiplier, waiting, scale)
+
+
+@lean
+def halve(values):
+    """Values divided by two, in place."""
+    for n in range(values.shape[0]):
+        for e in range(values.shape[1]):
+            values[n, e] *= _HALF
+
+
+@lean
+def half_share(constants):
+    """The share of the customers that meets the rivals' prices of one half: all, where rivals do not answer within it."""
+    return _HALF if constants.rivals.within and not constants.sections.single else _ONE
+
+
+@lean
+def together(first, second, out):
+    """The means of a period from those of its halves, into `out`."""
+    for k in range(out.mean.shape[0]):
+        sum_of(first.mean[k], second.mean[k], out.mean[k])
+    sum_of(first.units, second.units, out.units)
+    sum_of(first.rival_units, second.rival_units, out.rival_units)
+    sum_of(first.waiting, second.waiting, out.waiting)
+
+
+@lean
+def sum_of(left, right, out):
+    """out = left + right."""
+    for n in range(out.shape[0]):
+        for e in range(out.shape[1]):
+            out[n, e] = left[n, e] + right[n, e]
+
+
+@lean
+def run_period(
+    place, seed, old_clock, old_lanes, old_context, clock, lanes, context,
+    raw, base_price, asked, given, credit_price, table, trail, slots, offers,
+):  # fmt: skip
+    """Move E markets through one period under a proposed action; fill the state after it, and table and arrays of an `Outcome`.
+
+    place: `Workplace`. raw, base_price: what is decoded into `asked`, see `decode`, or (0, 0) where that is done. given: (R, E)
+    rival prices, NaN where the rule decides, or (0, E). credit_price: (N,) price of the counterfactual for charges, or (0,).
+    From Python alone: it gives back the reference to its place.
+    """
+    constants, room = borrowed(place, Constants), borrowed(place, Room)
+    if raw.size:
+        decode(raw, base_price, room.decoding, constants.stock.most, asked)
+    copy(old_clock, clock)
+    copy(old_context, context)
+    period_keys(seed, clock, room.keys)
+    parts, out = parts_of(asked, room.decoding), results_of(constants.sections, table, trail, slots, offers)
+    shared, scale, period = shared_rows(constants.sections, context), half_share(constants), old_clock[PERIOD]
+    now = open_period(constants, old_lanes, lanes, clock[REGIME], period, shared, parts, given, room, out)
+    if scale != _ONE:
+        halve(shared.waiting)
+    whole = with_units(room.whole, out.wanted)
+    prices, halves = (now.rival_price, out.rival_price), (room.first if constants.rivals.within else whole, room.second)
+    for i in range(2 if constants.rivals.within else 1):
+        choose(constants.choice, part_of(now, prices[i], shared.waiting, scale), halves[i], room.work)
+    if constants.rivals.within:
+        together(room.first, room.second, whole)
+    choices = (*halves, whole)
+    finish_period(constants, clock, old_lanes, lanes, shared, now, choices, credit_price, parts.promotion, room, out)
+    release(place)
+
+
+@inlined
+def finish_period(constants, clock, before, lanes, shared, now, choices, credit_price, promotion, room, out):
+    """Sales, money, charges, and the state that opens the next period. choices: of both halves, and of the whole, whose units are
+    the outcome's. promotion: (1, N, E) scores, or (0, N, E)."""
+    sections, halves, whole, keys = constants.sections, (choices[0], choices[1]), choices[2], room.keys
+    draw(constants, keys, halves, whole, room, out)
+    ordered = out.ordered[0] if constants.stock.orders else out.price[:0]
+    inventory.season_ends(constants.stock, now.period, room.ends)
+    offered = (now.price, now.paid, out.stock, ordered, now.promoted, room.ends)
+    wanted = (whole.mean, whole.units, out.by_segment, room.demand)
+    segments = constants.choice.quality.shape[0]
+    sales.settle(constants.money, keys, segments, offered, wanted, out.paid, out.money, out.returned, lanes[ON_HAND])
+    for i in range(out.chances.shape[0]):
+        copy(halves[i].units, out.chances[i])
+    if credit_price.size:
+        out.taken[:] = _ZERO
+        if room.displaced.size:
+            next_to_promote(promotion[0], now.promoted, room.displaced)
+        credited = (constants.choice, constants.money, sections.profit)
+        for i in range(2 if constants.rivals.within else 1):
+            charge_products(*credited, now, halves[i], credit_price, out.runner_up, room.displaced, out.taken)
+    advance(constants, keys, clock, before, lanes, shared, now, whole, room, out)
+
+
+@inlined
+def draw(constants, keys, halves, whole, room, out):
+    """Demand (N, E), by segment where prices are personal, and the rivals' units: drawn where asked, else expected."""
+    choice = constants.choice
+    segments, categories = choice.quality.shape[0], choice.rate.shape[0]
+    customers = transitions.first_common(*choice.quality.shape) + transitions.CUSTOMERS
+    if constants.sections.single:
+        out.by_segment[:] = _ZERO
+        out.rival_units[:] = _ZERO
+        room.demand[:] = _ZERO
+        for i in range(out.chances.shape[0]):
+            means, first = (halves[i].mean, halves[i].rival_units), customers + i * categories
+            drawn = (out.by_segment, room.demand, out.rival_units)
+            sales.draw_single(categories, choice.category, choice.rival_category, keys, first, *means, *drawn)
+    else:
+        means = (whole.mean, whole.units)
+        sales.draw_poisson(constants.money, keys, segments, *means, out.by_segment, room.demand)
+        if constants.rivals.drawn:
+            for r in range(out.rival_units.shape[0]):
+                poisson_lanes(whole.rival_units[r], keys, customers + 2 * categories + r, out.rival_units[r])
+        else:
+            copy(whole.rival_units, out.rival_units)
+
+
+@inlined
+def advance(constants, keys, clock, before, lanes, shared, now, whole, room, out):
+    """The state that opens the next period."""
+    stock, shifts, segments = constants.stock, constants.shifts, constants.choice.quality.shape[0]
+    for e in range(clock.shape[1]):
+        clock[PERIOD, e] += 1
+    if shared.past.shape[0]:
+        remember(before[LIST_PRICE], shared.past)
+    delivers, restart = stock.orders and not stock.immediate, room.ends if stock.season else room.ends[:0]
+    closing = (clock[PERIOD], delivers, restart, shifts.memory, out.price, out.money[UNITS], out.perished, out.received)
+    inventory.close_period(constants.money, keys, segments, *closing, now.reference, lanes, room.place)
+    copy(whole.waiting, shared.waiting)
+    copy(out.rival_price, shared.rival_price)
+    copy(out.rival_units, shared.rival_units)
+    rival_rules.take_notes(constants.rivals, out.rival_price, out.rival_units, shared.rival_memory)
+    if shifts.loyal:
+        paid = (now.paid, now.price, whole.mean, room.demand, out.money[LOST])
+        transitions.move_loyalty(shifts, *paid, shared.loyalty)
+    first = transitions.first_common(*constants.choice.quality.shape)
+    if shifts.shocked:
+        transitions.draw_shocks(shifts.persistence, shifts.deviation, keys, first + transitions.SHOCK, shared.shock)
+    if shifts.transition.size:
+        transitions.draw_regimes(shifts.transition, keys, first + transitions.MARKOV, clock[REGIME])

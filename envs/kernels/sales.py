@@ -1,0 +1,280 @@
+"""Compiled sales: units drawn from their means, cut to stock, and the money they bring. Arrays lie (…, N, E)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..jit.blocks import BLOCK, block_rows
+from ..jit.math import compiled, inlined, lean, merged
+from ..jit.rng import binomial_lanes, child, derive, gamma_lanes, mix, poisson_rows, uniform, uniform32
+from .demand_kernels import add
+from .state import LOST, PROFIT, REVENUE, UNITS
+
+# Streams of a product's randomness in a period; demand takes one a segment.
+GAMMA, RATION, RETURN, SPOIL, DEMAND = range(5)
+_ZERO, _ONE = np.float32(0), np.float32(1)
+
+
+@inlined
+def counter(n, stream, segments):
+    """Number of a product's stream among the children of a market's key."""
+    return n * (DEMAND + segments) + stream
+
+
+@lean
+def draw_poisson(m, keys, segments, mean, units, by_segment, demand):
+    """Demand of each product, (N, E): its segments one by one into by_segment (K, N, E), or together if that is (0, …)."""
+    if m.dispersed:
+        draw_mixed(m.overdispersion, keys, segments, mean, units, by_segment, demand)
+    else:
+        draw_plain(keys, segments, mean, units, by_segment, demand)
+    if by_segment.shape[0]:
+        demand[:] = _ZERO
+    for k in range(by_segment.shape[0]):
+        add(by_segment[k], demand)
+
+
+@lean
+def draw_plain(keys, segments, mean, units, by_segment, demand):
+    """As `draw_poisson`, one random number a draw."""
+    for k in range(by_segment.shape[0]):
+        poisson_rows(mean[k], keys, DEMAND + k, DEMAND + segments, by_segment[k])
+    if not by_segment.shape[0]:
+        poisson_rows(units, keys, DEMAND, DEMAND + segments, demand)
+
+
+@compiled
+def draw_mixed(overdispersion, keys, segments, mean, units, by_segment, demand):
+    """As `draw_poisson`, under a gamma multiplier for each product."""
+    multiplier, scaled = np.ones_like(units), np.empty_like(units)
+    for n in range(units.shape[0]):
+        if overdispersion[n] > _ZERO:
+            gamma_lanes(overdispersion[n], keys, counter(n, GAMMA, segments), multiplier[n])
+    for k in range(by_segment.shape[0]):
+        multiply(mean[k], multiplier, scaled)
+        poisson_rows(scaled, keys, DEMAND + k, DEMAND + segments, by_segment[k])
+    if not by_segment.shape[0]:
+        multiply(units, multiplier, scaled)
+        poisson_rows(scaled, keys, DEMAND, DEMAND + segments, demand)
+
+
+@lean
+def multiply(left, right, out):
+    """out = left * right."""
+    for n in range(out.shape[0]):
+        for e in range(out.shape[1]):
+            out[n, e] = left[n, e] * right[n, e]
+
+
+@lean
+def draw_single(categories, category, rival_category, keys, first, mean, rival_mean, by_segment, demand, rival_demand):
+    """At most one customer in each of so many categories; adds what they buy. first: counter of category 0 among the market's streams."""
+    segments, products, markets = mean.shape
+    for e in range(markets):
+        for c in range(categories):
+            ticket = uniform(derive(keys[e], first + c))
+            for n in range(products):
+                for k in range(segments):
+                    if category[n] == c and ticket >= 0.0:
+                        ticket -= mean[k, n, e]
+                        if ticket < 0.0:
+                            demand[n, e] += _ONE
+                            if by_segment.shape[0]:
+                                by_segment[k, n, e] += _ONE
+            for r in range(rival_mean.shape[0]):
+                if rival_category[r] == c and ticket >= 0.0:
+                    ticket -= rival_mean[r, e]
+                    if ticket < 0.0:
+                        rival_demand[r, e] += _ONE
+
+
+@inlined
+def settle(m, keys, segments, offered, wanted, paid, money, returned, closing):
+    """Cut demand to stock and work out the money of the units drawn, into `money` (see `Outcome`) and `returned`, (1, N, E)
+    or (0, N, E).
+
+    offered: price, paid by segment (K, N, E) or (0, N, E), stock, ordered, promoted, season_ends; ordered, promoted: (N, E) or
+    (0, E); season_ends: (E,) or (0,). wanted: mean (K, N, E) and units (N, E) before the draw; by_segment, cut in place;
+    demand (N, E). paid: (2, N, E), filled with the mean price paid over the units drawn and over those expected, or
+    (0, …) where all pay the list price. closing: (N, E), filled with what is left.
+    """
+    price, by_price, stock, ordered, promoted, season_ends = offered
+    mean, units, by_segment, demand = wanted
+    sold, lost, revenue, profit = money[UNITS], money[LOST], money[REVENUE], money[PROFIT]
+    cut_to_stock(m.backlog, demand, stock, sold, lost, closing)
+    charged = price
+    if by_price.shape[0]:
+        charged = paid[0]
+        ration(keys, segments, demand, sold, by_segment)
+        average_paid(by_price, mean, units, price, paid[1])
+        average_paid(by_price, by_segment, sold, paid[1], charged)
+    earn(m.sold_cost, m.lost_sale_cost, sold, lost, charged, revenue, profit)
+    if returned.shape[0]:
+        draw_returns(m.return_probability, keys, segments, sold, returned[0])
+        take_back(m, returned[0], charged, closing, revenue, profit)
+    keep(m, closing, season_ends, revenue, profit)
+    spend(m, ordered, promoted, profit)
+
+
+@lean
+def cut_to_stock(backlog, demand, stock, sold, lost, closing):
+    """Units sold and lost, and what is left."""
+    for n in range(sold.shape[0]):
+        for e in range(sold.shape[1]):
+            bought = demand[n, e] if backlog else min(demand[n, e], stock[n, e])
+            sold[n, e] = bought
+            lost[n, e] = demand[n, e] - bought
+        for e in range(sold.shape[1]):
+            closing[n, e] = stock[n, e] - sold[n, e]
+
+
+@lean
+def charge_rows(cost, units, profit):
+    """profit -= units times its product's cost."""
+    for n in range(units.shape[0]):
+        if cost[n] != _ZERO:
+            for e in range(units.shape[1]):
+                profit[n, e] -= cost[n] * units[n, e]
+
+
+@lean
+def earn(cost, lost_cost, sold, lost, paid, revenue, profit):
+    """Revenue, and profit less unit costs and lost sales, from units sold and lost (all drawn, or all expected)."""
+    for n in range(sold.shape[0]):
+        for e in range(sold.shape[1]):
+            earned = sold[n, e] * paid[n, e]
+            revenue[n, e] = earned
+            profit[n, e] = earned - cost[n] * sold[n, e]
+    charge_rows(lost_cost, lost, profit)
+
+
+@lean
+def draw_returns(probability, keys, segments, sold, returned):
+    """How many of the units sold come back."""
+    for n in range(sold.shape[0]):
+        if probability[n] > _ZERO:
+            binomial_lanes(sold[n], probability[n], keys, counter(n, RETURN, segments), returned[n])
+
+
+@lean
+def take_back(m, returned, paid, closing, revenue, profit):
+    """Refund what came back, and put it on the shelf."""
+    for n in range(returned.shape[0]):
+        if m.return_probability[n] > _ZERO:
+            saved = m.sold_cost[n] - m.handling_cost[n]
+            for e in range(returned.shape[1]):
+                revenue[n, e] -= returned[n, e] * paid[n, e]
+            for e in range(returned.shape[1]):
+                profit[n, e] += returned[n, e] * (saved - paid[n, e])
+            for e in range(returned.shape[1]):
+                closing[n, e] += returned[n, e]
+
+
+@lean
+def keep(m, closing, season_ends, revenue, profit):
+    """What the units left cost to hold, what the units owed cost, and what is salvaged at the end of a season."""
+    for n in range(closing.shape[0]):
+        if m.holding_cost[n] > _ZERO:
+            for e in range(closing.shape[1]):
+                profit[n, e] -= m.holding_cost[n] * max(closing[n, e], _ZERO)
+        if m.backlog_cost[n] > _ZERO:
+            for e in range(closing.shape[1]):
+                profit[n, e] += m.backlog_cost[n] * min(closing[n, e], _ZERO)
+        if season_ends.size and m.salvage_value[n] != _ZERO:
+            for e in range(closing.shape[1]):
+                salvage = m.salvage_value[n] * max(closing[n, e], _ZERO) if season_ends[e] else _ZERO
+                revenue[n, e] += salvage
+                profit[n, e] += salvage
+
+
+@lean
+def spend(m, ordered, promoted, profit):
+    """Take what orders and promotions cost off the profit."""
+    charge_rows(m.promotion_cost, promoted, profit)
+    charge_rows(m.ordered_cost, ordered, profit)
+    for n in range(ordered.shape[0]):
+        if m.order_cost[n] > _ZERO:
+            for e in range(ordered.shape[1]):
+                profit[n, e] -= m.order_cost[n] if ordered[n, e] > _ZERO else _ZERO
+
+
+@lean
+def average_paid(paid, units, total, otherwise, out):
+    """Mean price paid over the segments' units, both (K, N, E); `otherwise` where there are none."""
+    out[:] = _ZERO
+    for k in range(paid.shape[0]):
+        for n in range(out.shape[0]):
+            for e in range(out.shape[1]):
+                out[n, e] += paid[k, n, e] * units[k, n, e]
+    for n in range(out.shape[0]):
+        for e in range(out.shape[1]):
+            out[n, e] = out[n, e] / total[n, e] if total[n, e] > _ZERO else otherwise[n, e]
+
+
+@compiled
+def ration(keys, segments, demand, sold, by_segment):
+    """Serve in random order where demand exceeds stock: the units sold are a random subset of those wanted."""
+    short = np.empty(demand.shape[1], np.uint64)
+    left, key = np.empty((by_segment.shape[0], BLOCK), np.float32), np.empty(BLOCK, np.uint64)
+    rows = block_rows(3, np.float32)
+    total, draws, ticket = rows[0], rows[1], rows[2]
+    for n in range(demand.shape[0]):
+        count = find_short(demand, sold, n, short)
+        for first in range(0, count, BLOCK):
+            lanes = min(BLOCK, count - first)
+            for j in range(lanes):
+                e = short[first + j]
+                key[j] = derive(keys[e], counter(n, RATION, segments))
+                total[j] = demand[n, e]
+                draws[j] = min(sold[n, e], demand[n, e] - sold[n, e])
+            for j in range(lanes, BLOCK):
+                draws[j] = _ZERO
+            pile_up(by_segment, n, short, first, lanes, left)
+            draw_units(int(draws.max()), key, total, draws, ticket, left)
+            keep_some(demand, sold, n, short, first, lanes, left, by_segment)
+
+
+@lean
+def find_short(demand, sold, n, short):
+    """Number of the markets in which a product runs short, and which they are, into `short`, (E,)."""
+    count = 0
+    for e in range(demand.shape[1]):
+        short[count] = e
+        count += np.int64(demand[n, e] > sold[n, e])
+    return count
+
+
+@merged
+def pile_up(by_segment, n, short, first, lanes, left):
+    """Units of each segment and those before it, (K, BLOCK), in a block of markets that run short."""
+    for j in range(lanes):
+        left[0, j] = by_segment[0, n, short[first + j]]
+    for k in range(1, left.shape[0]):
+        for j in range(lanes):
+            left[k, j] = left[k - 1, j] + by_segment[k, n, short[first + j]]
+
+
+@merged
+def draw_units(most, key, total, draws, ticket, left):
+    """Take `draws` of the `total` units, at most so many, off the pile at random, one by one, the lanes in step."""
+    for attempt in range(most):
+        drawn, offset = np.float32(attempt), child(attempt)
+        for j in range(BLOCK):
+            remaining = total[j] - drawn
+            unit = min(np.floor(uniform32(mix(key[j] + offset)) * remaining), remaining - _ONE)
+            # Behind the pile where all are drawn.
+            ticket[j] = unit if drawn < draws[j] else total[j]
+        for k in range(left.shape[0]):
+            for j in range(BLOCK):
+                left[k, j] -= _ONE if ticket[j] < left[k, j] else _ZERO
+
+
+@merged
+def keep_some(demand, sold, n, short, first, lanes, left, by_segment):
+    """What the segments keep: what was drawn or what was left, of which `draws` was the smaller."""
+    for k in range(left.shape[0]):
+        for j in range(lanes):
+            e = short[first + j]
+            rest = left[k, j] - left[k - 1, j] if k else left[k, j]
+            drawn = sold[n, e] <= demand[n, e] - sold[n, e]
+            by_segment[k, n, e] = by_segment[k, n, e] - rest if drawn else rest

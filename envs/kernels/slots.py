@@ -1,0 +1,131 @@
+"""Compiled choice of what the shop shows: which product stands in each segment's slot, which are on promotion.
+
+Arrays lie (…, N, E).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..jit.blocks import BLOCK, block_rows, fill_block
+from ..jit.math import bits_to_float, compiled, float_to_bits, lean, merged
+
+# Products that are inserted at a visit.
+_FEW = 4
+_ZERO, _ONE, _NONE = np.float32(0), np.float32(1), np.int32(0)
+
+
+@compiled
+def choose_shown(score, candidates, available, shown, runner_up):
+    """Per segment and market, the candidate in stock with the highest positive score, and the second; -1 for none.
+
+    score: (K, N, E); candidates: (K, N); available: (N, E); shown, runner_up: (K, E), filled.
+    """
+    segments, products, markets = score.shape
+    best, second = np.empty(markets, score.dtype), np.empty(markets, score.dtype)
+    for k in range(segments):
+        best[:], second[:] = _ZERO, _ZERO
+        shown[k], runner_up[k] = -1, -1
+        for n in range(products):
+            if not candidates[k, n]:
+                continue
+            for e in range(markets):
+                value = score[k, n, e] if available[n, e] > _ZERO else _ZERO
+                if value > best[e]:
+                    second[e], runner_up[k, e] = best[e], shown[k, e]
+                    best[e], shown[k, e] = value, n
+                elif value > second[e]:
+                    second[e], runner_up[k, e] = value, n
+
+
+@compiled
+def choose_promoted(score, most, promoted):
+    """The products with the highest positive scores, at most `most` a market; score: (N, E); promoted: filled with 0, 1.
+
+    The lowest score that is still promoted is found by insertion, in a block of markets at once; the first of equals win.
+    """
+    products, markets = score.shape
+    if most >= products:
+        promote_all(score, promoted)
+        return
+    best, wanted, rows = np.empty((most, BLOCK), np.int32), block_rows(_FEW, np.int32), block_rows(3, np.float32)
+    row, bound, count = rows[0], rows[1], rows[2]
+    for first in range(0, markets, BLOCK):
+        lanes = min(BLOCK, markets - first)
+        find_best(score, first, row, wanted, best)
+        for j in range(BLOCK):
+            bound[j] = bits_to_float(best[-1, j])
+        mark_best(score, first, lanes, bound, count, promoted)
+        for j in range(lanes):
+            if count[j] > most:
+                e = first + j
+                drop_ties(score[:, e], bound[j], count[j] - most, promoted[:, e])
+
+
+@lean
+def promote_all(score, promoted):
+    """Every product with a positive score."""
+    for n in range(score.shape[0]):
+        for e in range(score.shape[1]):
+            promoted[n, e] = _ONE if score[n, e] > _ZERO else _ZERO
+
+
+@compiled
+def next_to_promote(score, promoted, found):
+    """Fill (E,) with the product with the highest positive score of those that are not promoted, -1 for none; score: (N, E)."""
+    products, markets = score.shape
+    best = np.zeros(markets, score.dtype)
+    found[:] = -1
+    for n in range(products):
+        for e in range(markets):
+            if promoted[n, e] == _ZERO and score[n, e] > best[e]:
+                best[e], found[e] = score[n, e], n
+
+
+@merged
+def find_best(score, first, row, wanted, best):
+    """The bits of the highest positive scores of each market of a block, (M, BLOCK), which fall from row to row; 0 where there
+    are fewer. row: (BLOCK,), wanted: (_FEW, BLOCK) scratch."""
+    best[:] = _NONE
+    for n in range(0, score.shape[0], _FEW):
+        for i in range(_FEW):
+            if n + i < score.shape[0]:
+                fill_block(score, n + i, first, row)
+            else:
+                row[:] = _ZERO
+            for j in range(BLOCK):
+                wanted[i, j] = float_to_bits(row[j] if row[j] > _ZERO else _ZERO)
+        insert(wanted[0], wanted[1], wanted[2], wanted[3], best)
+
+
+@merged
+def insert(a, b, c, d, best):
+    """Put each market's four numbers into its column of `best`, (M, BLOCK); the lowest drop out."""
+    for i in range(best.shape[0]):
+        for j in range(BLOCK):
+            here = best[i, j]
+            here, a[j] = max(here, a[j]), min(here, a[j])
+            here, b[j] = max(here, b[j]), min(here, b[j])
+            here, c[j] = max(here, c[j]), min(here, c[j])
+            best[i, j], d[j] = max(here, d[j]), min(here, d[j])
+
+
+@merged
+def mark_best(score, first, lanes, bound, count, promoted):
+    """Promote what comes up to the bound, (BLOCK,), in a block of so many markets, and count it; equals may be too many."""
+    count[:] = _ZERO
+    for n in range(score.shape[0]):
+        for j in range(lanes):
+            value = score[n, np.uint64(first) + np.uint64(j)]
+            chosen = _ONE if (value > _ZERO) & (value >= bound[j]) else _ZERO
+            promoted[n, np.uint64(first) + np.uint64(j)] = chosen
+            count[j] += chosen
+
+
+@lean
+def drop_ties(score, bound, excess, promoted):
+    """Of the products of one market with a score at the bound, (N,), the last are not promoted."""
+    for n in range(score.size - 1, -1, -1):
+        if score[n] == bound and excess > 0:
+            promoted[n] = _ZERO
+            excess -= 1

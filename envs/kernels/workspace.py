@@ -1,0 +1,179 @@
+"""Where a period of E markets works and where its results go, laid out once. Arrays lie (…, N, E)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numba.experimental import structref
+from numpy.typing import NDArray
+
+from ..jit.math import Held, compiled, inlined
+from .demand import Choice, ChoiceWork, room_for_choice, room_to_choose, with_units
+from .market_arrays import Constants
+from .observe import Decoding
+from .state import Floats
+
+
+class Parts(NamedTuple):
+    """The rows of a proposed action, see `parts_of`; those that are not there are empty."""
+
+    price: Floats
+    discount: Floats
+    score: Floats
+    promotion: Floats
+    order: Floats
+
+
+class Results(NamedTuple):
+    """Where a period's results go: the rows of the table of an `Outcome`, see `TableLayout`, and its other arrays.
+
+    returned, perished, received, ordered: (1, N, E) or (0, N, E). trail: (N, E). shown, runner_up: (K, E) or (0, E).
+    rival_price, rival_units: (R, E).
+    """
+
+    price: Floats
+    money: Floats
+    stock: Floats
+    wanted: Floats
+    returned: Floats
+    perished: Floats
+    received: Floats
+    ordered: Floats
+    by_segment: Floats
+    paid: Floats
+    chances: Floats
+    promoted: Floats
+    taken: Floats
+    trail: NDArray[np.uint16]
+    shown: NDArray[np.int64]
+    runner_up: NDArray[np.int64]
+    rival_price: Floats
+    rival_units: Floats
+
+
+class Room(NamedTuple):
+    """What a period works in. decoding: of its actions. keys: (E,) of the period. by_price: (K, N, E) personal prices or (0, …). score: (K, N, E) of the recommender, or (0, …).
+    ready: (N, E) ones, or (0, E) where stock limits sales. multiplier: see `Situation`. first, second: the choice of each half, the
+    same where rivals do not answer within the period; whole: of both. demand: (N, E). ends: (E,) whether a selling season
+    ends, or (0,). displaced: (E,) see `charge_products`, or (0,). place: (E,).
+    """
+
+    decoding: Decoding
+    keys: NDArray[np.uint64]
+    by_price: Floats
+    score: Floats
+    ready: Floats
+    multiplier: Floats
+    first: Choice
+    second: Choice
+    whole: Choice
+    work: ChoiceWork
+    demand: Floats
+    ends: NDArray[np.bool_]
+    displaced: NDArray[np.int64]
+    place: Floats
+
+
+@structref.register
+class _WorkplaceType(Held):
+    pass
+
+
+class Workplace(structref.StructRefProxy):
+    """`Constants` and a `Room` behind one pointer, kept from period to period: a hundred arrays would take longer to hand over
+    than a small market to run."""
+
+    def __new__(cls, constants: Constants, room: Room) -> Workplace:
+        """Where markets with these constants work in this room."""
+        return _workplace((*constants, *room))
+
+
+structref.define_proxy(Workplace, _WorkplaceType, [*Constants._fields, *Room._fields])
+
+
+@compiled
+def _workplace(parts):
+    return Workplace(*parts)
+
+
+@compiled
+def room_for_period(constants, markets, decoding, detail):
+    """The `Room` of E markets with such actions. detail: whether products are charged."""
+    choice, sections, shifts, stock = constants.choice, constants.sections, constants.shifts, constants.stock
+    segments, products = choice.quality.shape
+    rivals, waits = choice.rival_category.size, choice.strategic_share.size * choice.rate.shape[0]
+    price = np.empty((products, markets), np.float32)
+    sizes = (price, rivals, waits)
+    first = room_for_choice(choice, *sizes, sections.slots, sections.by_segment, detail)
+    # The units of the whole are written where the outcome has them.
+    second = whole = with_units(first, price[:0])
+    if constants.rivals.within:
+        second = room_for_choice(choice, *sizes, sections.slots, sections.by_segment, detail)
+        whole = with_units(room_for_choice(choice, *sizes, False, sections.by_segment, False), price[:0])
+    else:
+        first = whole
+    work = room_to_choose(choice, *sizes)
+    default = np.empty((segments if sections.slots and not decoding.scores else 0, products, markets), np.float32)
+    for k in range(default.shape[0]):
+        for n in range(products):
+            default[k, n] = sections.default_score[k, n]
+    moves = shifts.loyal or shifts.shocked
+    return Room(
+        decoding,
+        np.empty(markets, np.uint64),
+        np.empty((sections.personal, products, markets), np.float32),
+        default,
+        np.ones((products if constants.money.backlog else 0, markets), np.float32),
+        np.empty((choice.share.size if moves else 0, markets), np.float32),
+        first,
+        second,
+        whole,
+        work,
+        # Nobody feels prices any more when demand is drawn.
+        work.felt,
+        np.empty(markets if stock.season or stock.last else 0, np.bool_),
+        np.empty(markets if detail and sections.promotions and decoding.promotions else 0, np.int64),
+        np.empty(markets, np.float32),
+    )
+
+
+def bytes_of(room: Room) -> int:
+    """Bytes of a room; what two of its parts share counts once."""
+
+    def arrays(part: tuple) -> Iterator[NDArray]:
+        for item in part:
+            if isinstance(item, tuple):
+                yield from arrays(item)
+            elif isinstance(item, np.ndarray):
+                yield item
+
+    return sum({array.ctypes.data: array.nbytes for array in arrays(room) if array.size}.values())
+
+
+@inlined
+def parts_of(asked, decoding):
+    """The parts of a decoded action, (A, N, E)."""
+    discount = 1
+    score = discount + decoding.discounts
+    promotion = score + decoding.scores
+    order = promotion + decoding.promotions
+    return Parts(asked[0], asked[discount:score], asked[score:promotion], asked[promotion:order], asked[order:])
+
+
+@inlined
+def results_of(sections, table, trail, slots, offers):
+    """The parts of the arrays that a period fills."""
+    money, wanted, returned, perished, received, ordered, segments, paid, chances, promoted = sections.table
+    taken = table[promoted] if table.shape[0] > promoted else table[0, :0]
+    rows = (table[0], table[1:money], table[money], table[money + 1])
+    flows = (table[wanted:returned], table[returned:perished], table[perished:received], table[received:ordered])
+    few = (
+        table[ordered:segments],
+        table[segments:paid],
+        table[paid:chances],
+        table[chances] if promoted > chances else table[0, :0],
+        taken,
+    )
+    return Results(*rows, *flows, *few, trail, slots[0], slots[1], offers[0], offers[1])

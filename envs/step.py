@@ -1,0 +1,190 @@
+"""One period of E markets: (state, action) -> (state, outcome), pure, with randomness keyed and not stored.
+
+Order of events: prices are guarded; orders are placed (and arrive at once where the lead time is 0); customers arrive and
+choose at the prices of the period, in two halves where rivals answer within it; sales are cut to stock; units return,
+perish, or leave at a season's end; what was ordered a lead time ago arrives for the next period; reference prices,
+loyalty, shocks and the regime move on. `period` has the stages.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..scenarios import MarketSpec
+from ..scenarios.families import family_function
+from .jit.rng import period_keys
+from .kernels.demand import mean_demand
+from .kernels.expected_money import expected_money
+from .kernels.market_arrays import Constants, Plan
+from .kernels.observe import Decoding, decode
+from .kernels.period import finish_period, half_share, open_period, part_of, run_period, together
+from .kernels.state import (
+    LIST_PRICE,
+    ON_HAND,
+    PERIOD,
+    PIPELINE,
+    REFERENCE_PRICE,
+    REGIME,
+    Floats,
+    MarketState,
+    Outcome,
+    StateLayout,
+    shared_rows,
+)
+from .kernels.transitions import open_context
+from .kernels.workspace import Workplace, bytes_of, parts_of, results_of, room_for_period
+
+_FLOATS, _INTEGERS, _BITS = np.dtype(np.float32), np.dtype(np.int64), np.dtype(np.uint16)
+NOTHING_RAW = (np.empty((0, 0), np.float32), np.empty(0, np.float32))
+
+
+class Decision(NamedTuple):
+    """A proposed action as the step takes it, markets last. N products, K segments, R rival offers, E markets.
+
+    asked: (A, N, E), the price (currency per unit) and behind it as many rows as `decoding` says of discounts (K or 0),
+    recommendation scores (K or 0, the recommender's own choice), promotion scores (1 or 0) and orders in units (1 or 0).
+    raw: numbers of a learner, (E, N * A), that these are to be filled with, and what zero means, (N,), or `NOTHING_RAW`.
+    propensity: (N, E) or None. rival_price: (R, E), NaN where the scenario's rule decides, or (0, E) where it always does.
+    credit_price: (N,) prices of the counterfactual that `Outcome.charge` is worked out against, or (0,) for no charges.
+    """
+
+    asked: Floats
+    decoding: Decoding
+    raw: tuple[Floats, Floats]
+    propensity: Floats | None
+    rival_price: Floats
+    credit_price: Floats
+
+
+class Dynamics:
+    """The step of E markets of one spec. Holds constants only: the state comes in and goes out."""
+
+    def __init__(
+        self,
+        spec: MarketSpec,
+        num_markets: int,
+        seed: int,
+        draw_rivals: bool = False,
+        known: MarketSpec | None = None,
+    ) -> None:
+        self.spec, self.num_markets, self.seed, self.draw_rivals, self.known = (
+            spec,
+            num_markets,
+            seed,
+            draw_rivals,
+            known,
+        )
+        self.layout = StateLayout.of(spec)
+        self.constants = constants = Constants.of(spec, draw_rivals=draw_rivals, known=known)
+        self.plan = Plan(constants)
+        self._family = family_function(spec.demand.family)
+        sections, products = constants.sections, spec.sizes["N"]
+        self._table, self._workplaces, self._scratch = sections.table, {}, 0
+        self._shape, self._offers = (products, num_markets), (2, spec.sizes["R"], num_markets)
+        self._slots = (2, spec.sizes["K"] if sections.slots else 0, num_markets)
+        self._nothing_shown = np.empty((2, 0, num_markets), _INTEGERS)
+        ordered = 0 if spec.stock.replenishment == "none" else max(spec.stock.lead_time_periods, 1)
+        self._clock, self._context = (4, num_markets), (self.layout.rows, num_markets)
+        self._lanes = (PIPELINE + ordered, *self._shape)
+        self._rival_cost = constants.rivals.cost[:, None]
+
+    def __reduce__(self) -> tuple:
+        return Dynamics, (self.spec, self.num_markets, self.seed, self.draw_rivals, self.known)
+
+    def initial_state(self, market: NDArray[np.int64], episode: NDArray[np.int64]) -> MarketState:
+        """The opening of the given episode of each market: regular prices, full shelves, no orders."""
+        spec = self.spec
+        clock = np.zeros(self._clock, dtype=np.int64)
+        clock[0], clock[1] = market, episode
+        lanes = np.zeros(self._lanes, np.float32)
+        opening = np.clip(spec.products.regular_price, spec.guardrails.low, spec.guardrails.high)
+        lanes[LIST_PRICE] = opening[:, None]
+        lanes[REFERENCE_PRICE] = spec.products.regular_price[:, None]
+        lanes[ON_HAND] = np.floor(spec.stock.initial_units)[:, None]
+        context = np.zeros(self._context, np.float32)
+        context[self.layout.loyalty] = 1.0
+        # The opening price has stood for as long as anybody looks back.
+        context[self.layout.past] = np.tile(opening, spec.guardrails.past_periods)[:, None]
+        if spec.competitors is not None:
+            context[self.layout.rival_price] = spec.competitors.regular_price[:, None]
+        # No period of the episode: the opening has draws of its own.
+        clock[PERIOD] = -1
+        keys = np.empty(self.num_markets, np.uint64)
+        period_keys(self.seed, clock, keys)
+        clock[PERIOD] = 0
+        initial = np.empty((1, 0)) if spec.regimes is None else np.cumsum(spec.regimes.initial)[None]
+        open_context(
+            self.constants.shifts, self.constants.choice, initial, keys, clock[REGIME], context[self.layout.shock]
+        )
+        return MarketState(clock, lanes, context, self.layout)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the constants, and of where the periods so far worked."""
+        parts = (self.constants.choice, self.constants.money)
+        return self._scratch + sum(a.nbytes for part in parts for a in part if isinstance(a, np.ndarray))
+
+    def step(self, state: MarketState, now: Decision) -> tuple[MarketState, Outcome]:
+        """One period under a proposed action."""
+        empty, floats = np.empty, _FLOATS
+        clock, lanes, context = empty(self._clock, _INTEGERS), empty(self._lanes, floats), empty(self._context, floats)
+        table = empty((self._table.promoted + (now.credit_price.size > 0), *self._shape), floats)
+        trail, offers = empty(self._shape, _BITS), empty(self._offers, floats)
+        slots = empty(self._slots, _INTEGERS) if self._slots[1] else self._nothing_shown
+        before, after = (state.clock, state.lanes, state.context), (clock, lanes, context)
+        if self._family is None:
+            given = (*now.raw, now.asked, now.rival_price, now.credit_price)
+            run_period(self._workplace(now), self.seed, *before, *after, *given, table, trail, slots, offers)
+        else:
+            self._run_with_family(before, after, now, (table, trail, slots, offers))
+        results = (table, self._table, trail, slots, offers, self._rival_cost)
+        outcome = Outcome(state.clock[PERIOD], *results, now.propensity, self._expected_money)
+        return MarketState(clock, lanes, context, self.layout), outcome
+
+    def _workplace(self, now: Decision) -> Workplace:
+        """Where a period with such an action works."""
+        kind = (now.decoding, now.credit_price.size > 0)
+        place = self._workplaces.get(kind)
+        if place is None:
+            room = room_for_period(self.constants, self.num_markets, *kind)
+            place = self._workplaces[kind] = Workplace(self.constants, room)
+            self._scratch += bytes_of(room)
+        return place
+
+    def _expected_money(self, outcome: Outcome) -> Floats:
+        """(2, N, E) revenue and profit expected of a period, see `Outcome`."""
+        table, (money, _, _, _, received, ordered, segments, paid, chances, promoted) = outcome.table, self._table
+        # What is not there is empty.
+        price, none = table[segments + 1 if paid > segments else 0], table[0, :0]
+        wanted = (price, table[money], table[money + 1], table[paid:chances])
+        costly = (table[received] if ordered > received else none, table[chances] if promoted > chances else none)
+        return expected_money(self.plan, outcome.period, *wanted, *costly)
+
+    def _run_with_family(self, before: tuple, after: tuple, now: Decision, results: tuple) -> None:
+        """As `run_period`, asking an extension's demand family in between."""
+        clock, lanes, context = after
+        clock[:], context[:] = before[0], before[2]
+        plan, period = self.constants, before[0][PERIOD]
+        if now.raw[0].size:
+            decode(*now.raw, now.decoding, plan.stock.most, now.asked)
+        shared, out = shared_rows(plan.sections, context), results_of(plan.sections, *results)
+        parts = parts_of(now.asked, now.decoding)
+        room = room_for_period(plan, self.num_markets, now.decoding, now.credit_price.size > 0)
+        period_keys(self.seed, clock, room.keys)
+        opening = open_period(plan, before[1], lanes, clock[REGIME], period, shared, parts, now.rival_price, room, out)
+        prices, scale = (opening.rival_price, out.rival_price), half_share(plan)
+        first, second = (
+            mean_demand(plan.choice, part_of(opening, price, shared.waiting, scale), self._family) for price in prices
+        )
+        whole = (room.whole if plan.rivals.within else first)._replace(units=out.wanted)
+        if plan.rivals.within:
+            together(first, second, whole)
+        else:
+            out.wanted[:] = first.units
+        choices = (first, second, whole)
+        finish_period(
+            plan, clock, before[1], lanes, shared, opening, choices, now.credit_price, parts.promotion, room, out
+        )

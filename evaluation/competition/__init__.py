@@ -1,0 +1,1 @@
+"""Markets with several sellers: collusion audit and league verdict."""

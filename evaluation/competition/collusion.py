@@ -1,0 +1,332 @@
+"""Competition yardsticks: are prices near one-period competition, or near what one owner of all offers would charge?
+
+The yardsticks are those of Calvano, Calzolari, Denicolò and Pastorello (2020), Artificial Intelligence, Algorithmic
+Pricing, and Collusion, American Economic Review 110(10): the Nash equilibrium of one period, in which all sellers set
+prices at once, and the prices that maximise the sellers' joint profit.
+
+Covered: scenarios with competitors and demand family mnl, with any number of segments, categories, and products a
+seller. Demand is `envs.expected_units` and `envs.rival_units`: ample stock, list prices paid in full, no promotion, the
+reference price at the regular price. Profit is (price - unit cost) * units, whatever the objective; prices are
+continuous within the price rules' bounds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import minimize
+
+from ...envs import expected_units, rival_units
+from ...scenarios import MarketSpec
+from ...scenarios.sections import Competitors
+
+Array = NDArray[np.float64]
+
+OWN_SELLER = "own"
+_LOW_GAIN, _HIGH_GAIN = 0.25, 0.75
+_ROUNDS = 200
+# Relative to prices: best responses have settled; a central difference with little rounding and truncation error.
+_SETTLED, _NUDGE = 1e-8, 1e-5
+# Where a best response is looked for before it is refined: markups this factor apart, from this share of a price.
+_MARKUP_FACTOR, _LEAST_MARKUP = 1.05, 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class Yardstick:
+    """Competitive and joint-monopoly prices and profits of a period. J = N products + R rival offers, S sellers.
+
+    offers: J names, own products first. sellers: S names, the shop itself (`own`) first. seller: (J,) index of each
+    offer's seller. nash_price, monopoly_price: (J,) currency per unit. nash_profit, monopoly_profit: (S,) expected
+    currency per period.
+    """
+
+    offers: tuple[str, ...]
+    sellers: tuple[str, ...]
+    seller: NDArray[np.intp]
+    nash_price: Array
+    nash_profit: Array
+    monopoly_price: Array
+    monopoly_profit: Array
+
+
+@dataclass(frozen=True, eq=False)
+class CollusionAudit:
+    """What sellers charged and earned against the yardstick. J = N products + R rival offers, S sellers.
+
+    price: (J,) mean price, currency per unit. profit: (S,) mean currency per period. gain: the sellers' joint profit
+    gain, 0 at Nash and 1 at joint monopoly. seller_gain: (S,) each seller's own, NaN for a seller that joint monopoly
+    would pay no more than Nash.
+    """
+
+    yardstick: Yardstick
+    price: Array
+    profit: Array
+    gain: float
+    seller_gain: Array
+
+    @property
+    def verdict(self) -> str:
+        """`near competitive` (gain below .25), `near joint monopoly` (above .75) or `between`."""
+        if self.gain < _LOW_GAIN:
+            return "near competitive"
+        return "near joint monopoly" if self.gain > _HIGH_GAIN else "between"
+
+    def to_dict(self) -> dict:
+        """The audit as plain numbers and lists, ready for JSON."""
+        marks, names = self.yardstick, self.yardstick.sellers
+        prices = zip(marks.offers, marks.seller, self.price, marks.nash_price, marks.monopoly_price, strict=True)
+        profits = zip(names, self.profit, marks.nash_profit, marks.monopoly_profit, self.seller_gain, strict=True)
+        return {
+            "verdict": self.verdict,
+            "profit_gain": self.gain,
+            "prices": [
+                {"offer": offer, "seller": names[s], "price": float(p), "nash": float(n), "monopoly": float(m)}
+                for offer, s, p, n, m in prices
+            ],
+            "profits": [
+                {
+                    "seller": seller,
+                    "profit": float(p),
+                    "nash": float(n),
+                    "monopoly": float(m),
+                    "profit_gain": None if np.isnan(gain) else float(gain),
+                }
+                for seller, p, n, m, gain in profits
+            ],
+        }
+
+    def __str__(self) -> str:
+        """A few lines: the verdict, then prices and profits beside their yardsticks."""
+        plain = self.to_dict()
+        lines = [f"{self.verdict}: joint profit gain {self.gain:.3f} (0 one-period Nash, 1 joint monopoly)"]
+        lines += [
+            f"price of {row['offer']} ({row['seller']}): {row['price']:.4g}, "
+            f"Nash {row['nash']:.4g}, monopoly {row['monopoly']:.4g}"
+            for row in plain["prices"]
+        ]
+        lines += [
+            f"profit of {row['seller']}: {row['profit']:.4g} a period, Nash {row['nash']:.4g}, "
+            f"monopoly {row['monopoly']:.4g}"
+            for row in plain["profits"]
+        ]
+        return "\n".join(lines)
+
+
+def profit_gain(profit: ArrayLike, nash: ArrayLike, monopoly: ArrayLike) -> Array:
+    """Δ = (profit - nash) / (monopoly - nash), elementwise: 0 is one-period Nash, 1 joint monopoly.
+
+    The average profit gain of Calvano et al. (2020). NaN where monopoly pays no more than Nash, and Δ says nothing.
+    """
+    profit, nash, monopoly = (np.asarray(values, np.float64) for values in (profit, nash, monopoly))
+    room = monopoly - nash
+    known = room > _SETTLED * np.abs(nash)  # less is rounding
+    return np.divide(profit - nash, room, out=np.full(np.broadcast(profit, room).shape, np.nan), where=known)
+
+
+def yardstick(spec: MarketSpec, period: int = 0) -> Yardstick:
+    """Nash and joint-monopoly prices and profits at the demand of this period (from 0).
+
+    Sellers answer each other in turn, from prices at unit cost, until no price moves. Where there are several equilibria
+    this finds the lowest, if best responses rise with rivals' prices, as they do in the logit of one segment (Milgrom
+    and Roberts 1990, Econometrica 58(6)). Joint monopoly is the best of local searches from the best common markups.
+    Raises ValueError for a scenario that is not covered, and where best responses do not settle.
+    """
+    game = _Game.of(spec, period)
+    nash = _equilibrium(game, game.seller, np.maximum(game.low, game.cost))
+    monopoly = _equilibrium(game, np.zeros_like(game.seller), nash)
+    return Yardstick(
+        offers=spec.products.names + _rivals(spec).names,
+        sellers=game.sellers,
+        seller=game.seller,
+        nash_price=nash,
+        nash_profit=game.by_seller(nash),
+        monopoly_price=monopoly,
+        monopoly_profit=game.by_seller(monopoly),
+    )
+
+
+def audit(
+    spec: MarketSpec,
+    *,
+    price: ArrayLike,
+    rival_price: ArrayLike,
+    profit: ArrayLike,
+    rival_profit: ArrayLike,
+    period: int = 0,
+) -> CollusionAudit:
+    """Hold what sellers charged and earned against the yardstick of this period's demand.
+
+    price: (N,), or (rows, N) whose mean counts; a row is a market (E) or a period (T). rival_price: the same with the R
+    rival offers. Both currency per unit. profit: the shop's whole profit per period, one number or one a row.
+    rival_profit: (R,) or (rows, R), per period and offer. Profits are before holding, ordering and promotion costs.
+    Raises ValueError for figures of another shape or not finite, and for a scenario that `yardstick` does not cover or
+    whose sellers have nothing to gain from joint prices.
+    """
+    rivals = len(_rivals(spec).names)
+    charged = np.concatenate(
+        [_mean("price", price, len(spec.products.names)), _mean("rival_price", rival_price, rivals)]
+    )
+    own = _mean("profit", np.asarray(profit, np.float64)[..., None], 1)
+    earned = _mean("rival_profit", rival_profit, rivals)
+    marks = yardstick(spec, period)
+    total = _by_seller(marks.seller[-rivals:], earned, len(marks.sellers))
+    total[0] = own[0]
+    gain = float(profit_gain(total.sum(), marks.nash_profit.sum(), marks.monopoly_profit.sum()))
+    if np.isnan(gain):
+        raise ValueError(
+            f"scenario must have sellers who gain from joint prices; got '{spec.name}', where Nash pays as much; "
+            "widen the price bounds or audit another scenario"
+        )
+    return CollusionAudit(marks, charged, total, gain, profit_gain(total, marks.nash_profit, marks.monopoly_profit))
+
+
+def _mean(name: str, rows: ArrayLike, width: int) -> Array:
+    """(width,) mean over rows."""
+    values = np.asarray(rows, np.float64)
+    if values.ndim not in (1, 2) or values.shape[-1] != width or values.size == 0:
+        raise ValueError(
+            f"{name} must have shape ({width},) or (rows, {width}); got {values.shape}; give one column an offer"
+        )
+    if not np.isfinite(values).all():
+        bad = values[~np.isfinite(values)][0]
+        raise ValueError(f"{name} must be finite; got {bad}; leave such rows out")
+    return np.atleast_2d(values).mean(axis=0)
+
+
+def _by_seller(seller: NDArray[np.intp], amounts: Array, sellers: int) -> Array:
+    """(S,) sums of the offers' amounts."""
+    return amounts @ np.eye(sellers)[seller]
+
+
+def _rivals(spec: MarketSpec) -> Competitors:
+    """The competitors of a scenario that is covered."""
+    if spec.competitors is None:
+        raise ValueError(
+            f"scenario must have competitors; got '{spec.name}' without; add a [competitors] section or choose another"
+        )
+    if spec.demand.family != "mnl":
+        raise ValueError(
+            f"demand.family must be mnl for competition yardsticks; got '{spec.demand.family}'; choose another scenario"
+        )
+    return spec.competitors
+
+
+@dataclass(frozen=True, eq=False)
+class _Game:
+    """One period's price competition. seller, category: (J,) index. cost, regular, low, high: (J,) currency per unit."""
+
+    spec: MarketSpec
+    period: int
+    sellers: tuple[str, ...]
+    seller: NDArray[np.intp]
+    category: NDArray[np.intp]
+    cost: Array
+    regular: Array
+    low: Array
+    high: Array
+
+    @classmethod
+    def of(cls, spec: MarketSpec, period: int) -> _Game:
+        """Lay the offers of all sellers side by side; ValueError where the scenario is not covered."""
+        rivals, horizon = _rivals(spec), spec.market.horizon_periods
+        if not 0 <= period < horizon:
+            raise ValueError(f"period must lie in [0, {horizon - 1}]; got {period}; choose one of the scenario's")
+        if not spec.arrivals.rate[period].all():
+            raise ValueError(f"arrivals.rate must be above 0 in the period; got 0 in period {period}; choose another")
+        of_rivals = rivals.seller or rivals.names
+        names = tuple(dict.fromkeys(of_rivals))
+        seller = [0] * len(spec.products.names) + [1 + names.index(name) for name in of_rivals]
+        return cls(
+            spec=spec,
+            period=period,
+            sellers=(OWN_SELLER, *names),
+            seller=np.array(seller, np.intp),
+            category=np.concatenate([spec.category_index, spec.category_index[spec.competitor_product]]),
+            cost=np.concatenate([spec.products.unit_cost, rivals.unit_cost]),
+            regular=np.concatenate([spec.products.regular_price, rivals.regular_price]),
+            low=np.concatenate([spec.guardrails.low.astype(np.float64), rivals.floor]),
+            high=np.concatenate([spec.guardrails.high.astype(np.float64), rivals.ceiling]),
+        )
+
+    def profit(self, price: Array) -> Array:
+        """(B, J) expected profit of each offer at B rows of prices (B, J)."""
+        own, rival = np.split(price, [len(self.spec.products.names)], axis=1)
+        units = np.concatenate(
+            [
+                expected_units(self.spec, self.period, own, rival_price=rival).sum(axis=1),
+                rival_units(self.spec, self.period, own, rival),
+            ],
+            axis=1,
+        )
+        return (price - self.cost) * units
+
+    def by_seller(self, price: Array) -> Array:
+        """(S,) expected profit of each seller at prices (J,)."""
+        return _by_seller(self.seller, self.profit(price[None])[0], len(self.sellers))
+
+
+def _equilibrium(game: _Game, seller: NDArray[np.intp], start: Array) -> Array:
+    """(J,) prices that are best responses to each other, when `seller` (J,) sets them; categories do not interact."""
+    price = start.copy()
+    for category in np.unique(game.category):
+        here = game.category == category
+        for _ in range(_ROUNDS):
+            before = price.copy()
+            for name in np.unique(seller[here]):
+                mine = here & (seller == name)
+                price[mine] = _best_response(game, price, mine)
+            if np.abs(np.log(price / before)).max() < _SETTLED:
+                break
+        else:
+            raise ValueError(
+                f"sellers' best responses must settle; got prices still moving after {_ROUNDS} rounds in category "
+                f"'{game.spec.category_names[category]}'; the market may have no equilibrium in prices"
+            )
+    return price
+
+
+def _best_response(game: _Game, price: Array, mine: NDArray[np.bool_]) -> Array:
+    """Prices (n,) of the n offers `mine` (J,) that maximise their owner's profit, given the other prices (J,)."""
+    low, high = np.log(game.low[mine]), np.log(game.high[mine])
+    count = int(mine.sum())
+    nudges = _NUDGE * np.concatenate([np.zeros((1, count)), np.eye(count), -np.eye(count)])
+    starts = _starts(game, price, mine)
+    scale = np.abs(_earned(game, price, mine, starts)).max() or 1.0
+
+    def loss(log_price: Array) -> tuple[float, Array]:
+        profit = _earned(game, price, mine, np.exp(log_price + nudges)) / scale
+        return -profit[0], (profit[1 + count :] - profit[1 : 1 + count]) / (2 * _NUDGE)
+
+    options: Any = {"ftol": 1e-16, "gtol": 1e-10}
+    found = [
+        minimize(
+            loss, np.log(start), jac=True, method="L-BFGS-B", bounds=list(zip(low, high, strict=True)), options=options
+        )
+        for start in starts
+    ]
+    return np.exp(min(found, key=lambda result: result.fun).x)
+
+
+def _starts(game: _Game, price: Array, mine: NDArray[np.bool_]) -> Array:
+    """Rows of prices (n,) to refine: those in force, and each peak of the profit over a common markup.
+
+    With several segments profit has several peaks: one serves all, another only those who pay much.
+    """
+    low, high, cost = game.low[mine], game.high[mine], game.cost[mine]
+    least = _LEAST_MARKUP * game.regular[mine].min()
+    most = max(least, np.max(high - cost))
+    markups = np.geomspace(least, most, 2 + int(np.log(most / least) / np.log(_MARKUP_FACTOR)))
+    ladder = np.clip(cost + markups[:, None], low, high)
+    earned = np.concatenate([[-np.inf], _earned(game, price, mine, ladder), [-np.inf]])
+    peak = (earned[1:-1] >= earned[:-2]) & (earned[1:-1] > earned[2:])
+    return np.concatenate([price[mine][None], ladder[peak]])
+
+
+def _earned(game: _Game, price: Array, mine: NDArray[np.bool_], rows: Array) -> Array:
+    """(B,) profit of the offers `mine` when they charge these rows (B, n) and the others their price."""
+    full = np.tile(price, (len(rows), 1))
+    full[:, mine] = rows
+    return game.profit(full)[:, mine].sum(axis=1)

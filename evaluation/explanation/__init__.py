@@ -1,0 +1,1 @@
+"""Why a policy charges what it charges."""

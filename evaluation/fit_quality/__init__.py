@@ -1,0 +1,1 @@
+"""Whether the fitted market sells what the shop sold."""

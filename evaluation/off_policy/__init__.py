@@ -1,0 +1,1 @@
+"""What a policy would have earned, estimated from a log of other decisions."""

@@ -1,0 +1,203 @@
+"""What a policy would have earned, from the log of another policy's decisions: estimates with intervals, or a refusal.
+
+Money is of an episode. A decision is the prices of one category in one period, as its customers choose among them. The
+weight of a decision is one over the probability of its prices where the policy would have charged the same, and zero
+elsewhere.
+
+- `ips`: inverse propensity scoring, the mean of weight times money (Horvitz and Thompson 1952).
+- `snips`: the same over the mean weight, which is less noisy and biased a little (Swaminathan and Joachims 2015, The
+  Self-Normalized Estimator for Counterfactual Learning, NeurIPS 28).
+- `doubly_robust`: a model of the response predicts, weighted errors correct it (Dudík, Langford and Li 2011, Doubly Robust
+  Policy Evaluation and Learning, ICML 28). The model never saw the markets that it predicts (five folds).
+- `fitted_q`: the value of every state under the policy, fitted backwards through the periods (Le, Voloshin and Yue 2019,
+  Batch Policy Learning under Constraints, ICML 36). It needs no propensities, and alone takes in that other prices lead to
+  other stock and other reference prices later. The other three judge each price in the states that were logged: they are
+  not given where stock is never replenished, since a price that sells out is then praised for every period.
+
+95% intervals: Student's t over markets, as the periods of one market are not independent; of `fitted_q` by a jackknife that
+leaves out a tenth of the markets at a time. They hold for luck in the log, not for what a model gets wrong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import t as student_t
+
+from ...pricing import Policy, is_deterministic
+from ...scenarios import MarketSpec
+from ..compare.comparison import Estimate
+from .price_log import Array, PriceLog
+from .reward_models import FOLDS, fitted_q, folds_of, predicted_money
+
+WEIGHTED = ("ips", "snips", "doubly_robust")
+"""The estimates that rest on propensities."""
+LEAST_VARIATION = 0.01
+"""Share of the decisions that would fall otherwise if they were drawn again, below which a log is refused."""
+LEAST_SAMPLE = 10
+"""Effective number of decisions, below which a policy is refused."""
+_SAME = 1e-5
+
+
+@dataclass(frozen=True)
+class OffPolicy:
+    """What the log says of one policy.
+
+    estimates: by estimator, the money of an episode, None where it would mislead. ignored: what links the periods, and is left
+    out of all but `fitted_q`. logged: what the log's own prices earned. effective_sample_size: number
+    of unweighted decisions that would tell as much, Kish's (sum of weights) ** 2 / sum of squared weights, in the category
+    where it is least. matched_share: share of the decisions in which the policy would have charged the same.
+    """
+
+    policy: str
+    markets: int
+    decisions: int
+    matched_share: float
+    effective_sample_size: float
+    ignored: tuple[str, ...]
+    logged: Estimate
+    estimates: dict[str, Estimate | None]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `evaluate --from-log --json` prints it."""
+        document = dict(vars(self))
+        estimates = {name: value and value.to_dict() for name, value in self.estimates.items()}
+        return document | {"logged": self.logged.to_dict(), "estimates": estimates}
+
+
+def estimate_from_log(log: PriceLog, policy: Policy) -> OffPolicy:
+    """Judge a policy from a log. Raises ValueError, one line, where the log cannot say."""
+    _check_log(log)
+    target = _prices_of(log, policy)
+    weights = _weights(log, target)
+    size = float(np.min(weights.sum(axis=0) ** 2 / np.maximum((weights**2).sum(axis=0), 1e-300)))
+    if size < LEAST_SAMPLE:
+        raise ValueError(
+            f"policy {policy.name} must charge prices that the log often charged; got an effective sample of "
+            f"{size:.2g} out of {len(log):,} decisions; log more, or explore more"
+        )
+    ignored = links_between_periods(log.spec)
+    weighted = dict.fromkeys(WEIGHTED) if "stock" in ignored else weighted_estimates(log, target)
+    return OffPolicy(
+        policy=policy.name,
+        markets=int(np.unique(log.market).size),
+        decisions=len(log),
+        matched_share=float((weights > 0).mean()),
+        effective_sample_size=size,
+        ignored=ignored,
+        logged=_over_markets(_episode_money(log, log.money).sum(axis=1), log.market),
+        estimates=weighted | {"fitted_q": _jackknife(log, target)},
+    )
+
+
+def weighted_estimates(log: PriceLog, target: Array) -> dict[str, Estimate]:
+    """The three estimates that rest on propensities, of the prices `target` (D, N)."""
+    weight, money = _weights(log, target), _episode_money(log, log.money)
+    at_logged, at_target = (_episode_money(log, predicted) for predicted in predicted_money(log, log.price, target))
+    ratio = (weight * money).sum(axis=0) / weight.sum(axis=0)
+    scores = (
+        weight * money,
+        ratio + weight * (money - ratio) / weight.mean(axis=0),
+        at_target + weight * (money - at_logged),
+    )
+    means = (_over_markets(rows.sum(axis=1), log.market) for rows in scores)
+    return dict(zip(WEIGHTED, means, strict=True))
+
+
+def links_between_periods(spec: MarketSpec) -> tuple[str, ...]:
+    """What a price of one period changes for the next."""
+    if spec.market.horizon_periods == 1:
+        return ()
+    stock = () if np.isinf(spec.stock.initial_units).all() else ("stock",)
+    if spec.stock.replenishment != "none":
+        stock = ("replenished stock",)
+    sections = ("reference_price", "loyalty", "strategic", "competitors")
+    return stock + tuple(name for name in sections if getattr(spec, name) is not None)
+
+
+def _member(log: PriceLog) -> Array:
+    """(N, C) which category a product is of."""
+    return np.eye(len(log.spec.category_names))[log.spec.category_index]
+
+
+def _episode_money(log: PriceLog, money: Array) -> Array:
+    """(D, C) money by category, such that the mean over decisions is an episode's: every period counts once, discounted."""
+    factor = log.spec.market.discount_factor ** log.view.period.astype(np.float64)
+    return (money @ _member(log)) * (log.spec.market.horizon_periods * factor)[:, None]
+
+
+def _weights(log: PriceLog, target: Array) -> Array:
+    """(D, C) one over the probability of a category's prices where they are the target's, else zero."""
+    member = _member(log)
+    same = (np.abs(log.price - target) > _SAME * target) @ member == 0
+    own, arm = log.propensity, np.ones((len(log), member.shape[1]))
+    if log.arm_propensity is not None:
+        # One draw decided for all products of a category: it counts once, and not at all where every arm agreed.
+        own = log.propensity / log.arm_propensity
+        arm = np.stack([log.arm_propensity[:, own_products > 0].min(axis=1) for own_products in member.T], axis=1)
+    return np.where(same, np.exp(-np.log(own) @ member) / arm, 0.0)
+
+
+def _check_log(log: PriceLog) -> None:
+    unknown = ~(log.propensity > 0)
+    if unknown.any():
+        raise ValueError(
+            f"log must state the propensity of every price; got {unknown.any(axis=1).sum():,} of {len(log):,} decisions "
+            "without; log with a policy that draws its prices, such as epsilon-greedy:0.1"
+        )
+    distinct = max(np.unique(column).size for column in log.price.T)
+    if len(log) > 100 and distinct > len(log) / 2:
+        raise ValueError(
+            f"log must hold prices that come again; got {distinct:,} different ones in {len(log):,} decisions; log with "
+            "steps of a ladder, such as epsilon-greedy:1"
+        )
+    variation = float(1 - log.propensity.mean(axis=0).max())
+    if variation < LEAST_VARIATION:
+        raise ValueError(
+            f"log must hold prices that vary by chance; got ones that hardly vary ({variation:.1%} of the decisions would "
+            "fall otherwise if drawn again); explore more"
+        )
+
+
+def _prices_of(log: PriceLog, policy: Policy) -> Array:
+    """(D, N) what the policy would have been allowed to charge."""
+    if not is_deterministic(policy):
+        raise ValueError(
+            f"policy {policy.name} must set prices by what it sees alone; got one that draws or learns; judge it by simulation"
+        )
+    action = policy.act(log.view)
+    also = [part for part in ("discount", "promotion", "order") if getattr(action, part) is not None]
+    if also:
+        raise ValueError(
+            f"policy {policy.name} must set list prices alone, as the log holds no more; got {also[0]} too; judge it by "
+            "simulation"
+        )
+    return log.spec.guardrails.apply(action, log.view).price.astype(np.float64)
+
+
+def _over_markets(scores: Array, market: NDArray[np.int64]) -> Estimate:
+    """The mean of (D,) scores, with an interval over markets."""
+    mean = float(scores.mean())
+    _, index = np.unique(market, return_inverse=True)
+    off = np.bincount(index, scores - mean)
+    count = off.size
+    if count < 2:
+        return Estimate(mean, -np.inf, np.inf)
+    error = np.sqrt(count / (count - 1) * (off**2).sum()) / scores.size
+    half = float(student_t.ppf(0.975, count - 1) * error)
+    return Estimate(mean, mean - half, mean + half)
+
+
+def _jackknife(log: PriceLog, target: Array) -> Estimate:
+    """Delete-a-group jackknife (Kott 2001, The Delete-a-Group Jackknife, Journal of Official Statistics 17(4))."""
+    whole = fitted_q(log, target, np.ones(len(log), dtype=bool))
+    groups, count = folds_of(log.market, 2 * FOLDS), 2 * FOLDS
+    if np.unique(log.market).size < count:
+        return Estimate(whole, -np.inf, np.inf)
+    parts = np.array([fitted_q(log, target, groups != group) for group in range(count)])
+    error = np.sqrt((count - 1) / count * ((parts - parts.mean()) ** 2).sum())
+    half = float(student_t.ppf(0.975, count - 1) * error)
+    return Estimate(whole, whole - half, whole + half)

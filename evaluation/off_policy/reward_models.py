@@ -1,0 +1,100 @@
+"""The models behind off-policy estimates: the response to prices, and the value of states under a policy."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.linear_model import LogisticRegression, PoissonRegressor
+
+from ...pricing import product_features
+from .price_log import Array, PriceLog
+
+FOLDS = 5
+# Hardly any shrinkage: the columns are standardised.
+_PENALTY = 1e-4
+_TREES = 30
+# Small leaves: a log holds few decisions at each price, and an average over neighbouring prices is biased.
+_LEAF = 5
+
+
+def folds_of(market: NDArray[np.int64], count: int) -> NDArray[np.intp]:
+    """(D,) the fold of each decision: markets are dealt out in turn, all periods of one together."""
+    return np.unique(market, return_inverse=True)[1] % count
+
+
+def predicted_money(log: PriceLog, *asked: Array) -> list[Array]:
+    """For each of some prices (D, N), the money (D, N) expected of every decision at them, by a model that did not see its
+    market.
+
+    For each product a generalised linear model of units in the prices of its category, with an intercept and slopes of its
+    own for each regime, and in what was seen: logit where a decision sells one unit at most, else Poisson.
+    """
+    folds, cost = folds_of(log.market, FOLDS), 0.0
+    if log.spec.market.objective == "profit" and log.spec.stock.cost_due == "sold":
+        cost = log.spec.products.unit_cost
+    units = [np.empty(price.shape) for price in asked]
+    for n in range(log.price.shape[1]):
+        own = np.flatnonzero(log.spec.category_index == log.spec.category_index[n])
+        logged, *rows = (_rows(log, own, price) for price in (log.price, *asked))
+        for fold in np.unique(folds):
+            held_out = folds == fold
+            seen = ~held_out if held_out.sum() < len(log) else held_out
+            predicted = _response(logged[seen], log.units[seen, n], [row[held_out] for row in rows])
+            for out, mean in zip(units, predicted, strict=True):
+                out[held_out, n] = np.minimum(mean, np.maximum(log.view.on_hand[held_out, n], 0))
+    return [(price - cost) * out for price, out in zip(asked, units, strict=True)]
+
+
+def _rows(log: PriceLog, own: NDArray[np.intp], price: Array) -> Array:
+    """(D, F) columns: what is seen of the category's products, their prices over the regular ones, both by regime."""
+    relative = price[:, own] / log.spec.products.regular_price[own]
+    features = product_features(log.view)[:, own].reshape(len(price), -1)
+    parts = [features, relative]
+    if log.view.regime is not None:
+        regime = np.eye(len(log.view.catalogue.regimes))[log.view.regime]
+        parts.append((regime[:, :, None] * relative[:, None, :]).reshape(len(price), -1))
+    return np.concatenate(parts, axis=1, dtype=np.float64)
+
+
+def _response(rows: Array, units: Array, asked: list[Array]) -> list[Array]:
+    """Mean units at each set of rows asked for, learnt from rows and units."""
+    if (units == units[0]).all():
+        return [np.full(len(other), float(units[0])) for other in asked]
+    centre, spread = rows.mean(axis=0), rows.std(axis=0)
+    moves = spread > 1e-9
+    rows, *asked = ((x[:, moves] - centre[moves]) / spread[moves] for x in (rows, *asked))
+    if units.max() <= 1:
+        logit = LogisticRegression(C=1 / (_PENALTY * len(rows)), solver="newton-cholesky").fit(rows, units > 0)
+        return [logit.predict_proba(other)[:, 1] for other in asked]
+    model = PoissonRegressor(alpha=_PENALTY, solver="newton-cholesky").fit(rows, np.maximum(units, 0))
+    # Far from what was seen, the exponential of a line knows no bounds.
+    return [np.minimum(model.predict(other), units.max()) for other in asked]
+
+
+def fitted_q(log: PriceLog, target: Array, kept: NDArray[np.bool_]) -> float:
+    """Money of an episode under the prices `target` (D, N), from the decisions that are `kept` (D,): backwards, period by
+    period, a forest fits the money of a decision and of what follows it under the target, category by category."""
+    spec, period = log.spec, log.view.period
+    total = 0.0
+    for c in range(len(spec.category_names)):
+        own = np.flatnonzero(spec.category_index == c)
+        logged, asked = (_rows(log, own, prices)[kept] for prices in (log.price, target))
+        money, when, market = log.money[kept][:, own].sum(axis=1), period[kept], log.market[kept]
+        later: dict[int, float] = {}
+        for t in reversed(np.unique(when)):
+            here = when == t
+            follows = np.array([later.get(m, 0.0) for m in market[here]])
+            value = _forest(logged[here], money[here] + spec.market.discount_factor * follows, asked[here])
+            later = dict(zip(market[here].tolist(), value.tolist(), strict=True))
+        total += float(np.mean(list(later.values())))
+    return total
+
+
+def _forest(rows: Array, money: Array, asked: Array) -> Array:
+    """Mean money at the rows asked for, learnt from rows and money."""
+    moves = rows.std(axis=0) > 1e-9
+    if not moves.any():
+        return np.full(len(asked), money.mean())
+    forest = RandomForestRegressor(_TREES, min_samples_leaf=_LEAF, random_state=0).fit(rows[:, moves], money)
+    return forest.predict(asked[:, moves])

@@ -1,0 +1,1 @@
+"""From a shop's tables to a market."""

@@ -1,0 +1,149 @@
+"""Rule policies: what a shop could do without learning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .catalogue import MarketView
+from .protocol import Action, Policy
+
+
+def _spread(price: ArrayLike, view: MarketView) -> NDArray[np.float32]:
+    """Give every market of the view the prices of one market: (N,) or scalar to (E, N)."""
+    shape = (view.num_markets, view.catalogue.num_products)
+    return np.broadcast_to(np.asarray(price, dtype=np.float32), shape)
+
+
+def order_up_to(base_stock: NDArray[np.float32] | None, view: MarketView) -> NDArray[np.float32] | None:
+    """What is missing to the base stock, (E, N) units; None where there is none."""
+    return None if base_stock is None else np.maximum(base_stock - view.on_hand - view.on_order, 0).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class FixedPrice:
+    """The same prices in every period.
+
+    `price`: scalar or (N,), currency per unit. `base_stock`: (N,) units on hand plus on order after ordering, where
+    policies order; None for no orders.
+    """
+
+    price: NDArray[np.float32] | float
+    name: str = "fixed"
+    base_stock: NDArray[np.float32] | None = None
+
+    def act(self, view: MarketView) -> Action:
+        """Propose the fixed prices."""
+        return Action(_spread(self.price, view), order=order_up_to(self.base_stock, view))
+
+
+@dataclass(frozen=True)
+class CostPlus:
+    """Unit cost plus a mark-up. `rate` is a fraction of the cost: 0.5 prices a unit that costs 2 at 3."""
+
+    rate: float
+
+    @property
+    def name(self) -> str:
+        """`cost-plus:RATE`."""
+        return f"cost-plus:{self.rate:g}"
+
+    def act(self, view: MarketView) -> Action:
+        """Propose unit_cost * (1 + rate)."""
+        return Action(_spread(view.catalogue.unit_cost * (1.0 + self.rate), view))
+
+
+@dataclass(frozen=True)
+class PricePath:
+    """Prices that follow the calendar and nothing else: a shop's history, or the best time-only path.
+
+    `path`: (T, N) currency per unit, or (T, Z, N) by the regimes that policies see; periods beyond T keep the last row.
+    `promotion`: (T, N) shares of stores, promoted where above a half; None for no promotions. `base_stock`: as of
+    `FixedPrice`.
+    """
+
+    path: NDArray[np.float32]
+    promotion: NDArray[np.float32] | None = None
+    name: str = "path"
+    base_stock: NDArray[np.float32] | None = None
+
+    def act(self, view: MarketView) -> Action:
+        """Propose the row of each market's period."""
+        path = np.asarray(self.path, dtype=np.float32)
+        row = np.minimum(view.period, len(path) - 1)
+        promotion = None if self.promotion is None else self.promotion[row] - np.float32(0.5)
+        price = path[row] if path.ndim == 2 else path[row, 0 if view.regime is None else view.regime]
+        return Action(price, promotion=promotion, order=order_up_to(self.base_stock, view))
+
+
+@dataclass(frozen=True)
+class RandomPrice:
+    """Log-uniform prices between `low` and `high` (scalar or (N,), currency per unit), the same in a rerun."""
+
+    deterministic: ClassVar[bool] = False
+
+    low: NDArray[np.float32] | float
+    high: NDArray[np.float32] | float
+    seed: int = 0
+    name: str = "random"
+
+    def act(self, view: MarketView) -> Action:
+        """Propose a draw keyed by (seed, period), independent between markets, with its density as propensity."""
+        generator = np.random.default_rng([self.seed, int(view.period[0])])
+        share = generator.random((view.num_markets, view.catalogue.num_products), dtype=np.float32)
+        low, high = np.log(self.low), np.log(self.high)
+        price = np.exp(low + share * (high - low)).astype(np.float32)
+        # Where only one price is allowed it is charged with certainty.
+        spread = np.maximum(high - low, 0)
+        density = np.where(spread > 0, 1 / (price * np.where(spread > 0, spread, 1)), 1)
+        return Action(price, propensity=density.astype(np.float32))
+
+
+class EpsilonGreedy:
+    """Explores: product by product, another policy's price, or with probability `epsilon` any step of a ladder, uniformly.
+
+    ladder: (K, N) currency per unit, rising. base: the policy; its price counts as the nearest step. States the probability
+    of the price that it proposes. A fresh object with the same seed makes the same draws.
+    """
+
+    deterministic: ClassVar[bool] = False
+
+    def __init__(self, base: Policy, ladder: NDArray[np.floating], epsilon: float, *, seed: int = 0) -> None:
+        if not 0 < epsilon <= 1:
+            raise ValueError(f"epsilon must lie in (0, 1]; got {epsilon:g}; 1 draws every price uniformly")
+        self.base, self.ladder, self.epsilon = base, np.asarray(ladder, dtype=np.float32).T, epsilon
+        self.name = f"epsilon-greedy:{epsilon:g}"
+        self._generator = np.random.default_rng(seed)
+
+    def act(self, view: MarketView) -> Action:
+        """Propose a draw, with its probability as propensity."""
+        usual = np.abs(self.ladder - self.base.act(view).price[..., None]).argmin(axis=2)
+        steps = self.ladder.shape[1]
+        explores = self._generator.random(usual.shape) < self.epsilon
+        chosen = np.where(explores, self._generator.integers(steps, size=usual.shape), usual)
+        chance = self.epsilon / steps + np.where(chosen == usual, 1 - self.epsilon, 0)
+        price = np.take_along_axis(self.ladder[None], chosen[..., None], axis=2)[..., 0]
+        return Action(price, propensity=chance.astype(np.float32))
+
+
+@dataclass(frozen=True)
+class StockTimePrice:
+    """A table of prices by period, regime and units on hand, for one product: what dynamic programming gives.
+
+    `table`: (T, S + 1), or (T, Z, S + 1) where there are regimes that policies see; currency per unit. Column s is for s
+    units; more than S units read the last column, and periods beyond T the last row.
+    """
+
+    table: NDArray[np.float64]
+    name: str = "optimum"
+
+    def act(self, view: MarketView) -> Action:
+        """Look the price up."""
+        units = np.minimum(view.on_hand[:, 0], self.table.shape[-1] - 1).astype(np.intp)
+        period = np.minimum(view.period, len(self.table) - 1)
+        regime = 0 if self.table.ndim == 2 or view.regime is None else view.regime
+        table = self.table.reshape(len(self.table), -1, self.table.shape[-1])
+        return Action(table[period, regime, units].astype(np.float32)[:, None])

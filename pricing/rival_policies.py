@@ -1,0 +1,229 @@
+"""Rules that look at a rival's price: competitors in the market, and baselines for the shop itself.
+
+`view.competitor_price` is what the other side charges. A rule may keep two numbers a product between periods in the
+market's memory: then it has `learn`, which the market calls after each period.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .backend import ONE, ZERO, smaller, where
+from .catalogue import MarketView
+from .protocol import Action, Policy
+
+Floats = NDArray[np.float32]
+
+
+def reduced(rival, factor, step):
+    """A share of the rival's price, less a step."""
+    return rival * factor - step
+
+
+def bounded(rival, low, high, step):
+    """Undercuts a rival in (low, high], else goes to `high`."""
+    return where((rival > low) & (rival <= high), rival - step, high)
+
+
+def cycled(rival, regular, cost, step):
+    """Undercuts the rival, and returns to the regular price where nothing would be left over the unit cost."""
+    lower = smaller(rival, regular) - step
+    return where(lower > cost, lower, regular)
+
+
+def turned(direction, profit, before):
+    """The direction of the next step, from the last one's and what it earned beside the period before."""
+    ahead = where(direction == ZERO, ONE, direction)
+    return where((direction != ZERO) & (profit < before), -ahead, ahead)
+
+
+@runtime_checkable
+class LearningPolicy(Policy, Protocol):
+    """A policy that learns while the market runs; its notes are part of the market's state."""
+
+    def learn(self, view: MarketView, price: Floats, profit: Floats) -> Floats:
+        """The new memory, (E, N, 2), after charging `price` (E, N) and earning `profit` (E, N)."""
+        ...
+
+
+def _rival_price(view: MarketView) -> Floats:
+    """The rival's price, or the regular price where there is no rival to look at."""
+    if view.competitor_price is None:
+        return np.broadcast_to(view.catalogue.regular_price, view.list_price.shape)
+    return np.where(np.isfinite(view.competitor_price), view.competitor_price, view.catalogue.regular_price)
+
+
+@dataclass(frozen=True)
+class Stay:
+    """Keeps the price in force: a rival that never reacts."""
+
+    name: str = "fixed"
+
+    def act(self, view: MarketView) -> Action:
+        """Propose the price in force."""
+        return Action(view.list_price)
+
+
+@dataclass(frozen=True)
+class Undercut:
+    """The rival's price less a step: currency per unit, or a fraction of the rival's price where `relative`."""
+
+    step: float
+    relative: bool = False
+
+    @property
+    def name(self) -> str:
+        """`undercut:STEP`."""
+        return f"undercut:{self.step:.6g}" if not self.relative else f"undercut:{self.step:.6%}"
+
+    @property
+    def terms(self) -> tuple[np.float32, np.float32]:
+        """What the rival's price is multiplied by, and what is then taken off."""
+        return (np.float32(1 - self.step), np.float32(0)) if self.relative else (np.float32(1), np.float32(self.step))
+
+    def act(self, view: MarketView) -> Action:
+        """Propose a price below the rival's."""
+        return Action(self.below(_rival_price(view)))
+
+    def below(self, rival: Floats) -> Floats:
+        """A step below these prices."""
+        return reduced(rival, *self.terms)
+
+
+@dataclass(frozen=True)
+class Match:
+    """The rival's price."""
+
+    name: str = "match"
+
+    def act(self, view: MarketView) -> Action:
+        """Propose the rival's price."""
+        return Action(_rival_price(view).astype(np.float32))
+
+
+@dataclass(frozen=True)
+class TwoBound:
+    """Undercuts while the rival stands in (low, high], else goes to `high`; all in currency per unit."""
+
+    low: float
+    high: float
+    step: float
+
+    @property
+    def name(self) -> str:
+        """`two-bound:LOW:HIGH:STEP`."""
+        return f"two-bound:{self.low:g}:{self.high:g}:{self.step:g}"
+
+    def act(self, view: MarketView) -> Action:
+        """Propose an undercut or the high price."""
+        low, high, step = np.array([self.low, self.high, self.step], np.float32)
+        return Action(bounded(_rival_price(view), low, high, step))
+
+
+@dataclass(frozen=True)
+class Edgeworth:
+    """Undercuts step by step until nothing is left over the unit cost, then returns to the regular price.
+
+    Maskin and Tirole (1988), A Theory of Dynamic Oligopoly II, Econometrica 56(3): Edgeworth cycles.
+    """
+
+    step: float
+
+    @property
+    def name(self) -> str:
+        """`edgeworth:STEP`."""
+        return f"edgeworth:{self.step:g}"
+
+    def act(self, view: MarketView) -> Action:
+        """Propose an undercut, or the regular price where it would not pay."""
+        regular, cost = view.catalogue.regular_price, view.catalogue.unit_cost
+        return Action(cycled(_rival_price(view), regular, cost, np.float32(self.step)))
+
+
+@dataclass(frozen=True)
+class DerivativeFollower:
+    """Moves its price by a step in the direction that last raised its profit, and turns when profit falls.
+
+    Greenwald and Kephart (1999), Shopbots and Pricebots, IJCAI: the derivative-following pricebot. Memory: the
+    direction (-1 or 1; 0 before the first move) and the profit of the last period.
+    """
+
+    step: float
+
+    @property
+    def name(self) -> str:
+        """`learning:STEP`."""
+        return f"learning:{self.step:g}"
+
+    def act(self, view: MarketView) -> Action:
+        """Propose the next step."""
+        if view.memory is None:
+            return Action(view.list_price)
+        return Action((view.list_price + view.memory[..., 0] * np.float32(self.step)).astype(np.float32))
+
+    def learn(self, view: MarketView, price: Floats, profit: Floats) -> Floats:
+        """Keep the direction if profit did not fall, else turn."""
+        memory = view.memory if view.memory is not None else np.zeros((*price.shape, 2), np.float32)
+        direction = turned(memory[..., 0], profit, memory[..., 1])
+        return np.stack([direction, profit], axis=-1).astype(np.float32)
+
+
+def _undercut(step: str) -> Policy:
+    return Undercut(_number(step[:-1]) / 100, relative=True) if step.endswith("%") else Undercut(_number(step))
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < np.inf:
+        raise ValueError
+    return number
+
+
+def _numbers(kind: Callable[..., Policy]) -> Callable[..., Policy]:
+    return lambda *texts: kind(*map(_number, texts))
+
+
+_BUILT_IN: dict[str, tuple[str, Callable[..., Policy]]] = {
+    "fixed": ("fixed", lambda: Stay()),
+    "undercut": ("undercut:STEP or undercut:PERCENT%", _undercut),
+    "match": ("match", lambda: Match()),
+    "two-bound": ("two-bound:LOW:HIGH:STEP", _numbers(TwoBound)),
+    "edgeworth": ("edgeworth:STEP", _numbers(Edgeworth)),
+    "learning": ("learning:STEP", _numbers(DerivativeFollower)),
+}
+
+
+@functools.cache
+def _extensions() -> dict[str, Callable[..., Policy]]:
+    return {point.name: point.load() for point in entry_points(group="repricer.competitors")}
+
+
+def competitor(rule: str) -> Policy:
+    """The policy of a rule, `NAME` or `NAME:ARGUMENT:…`, built in or registered under `repricer.competitors`.
+
+    An extension registers a function that takes the arguments as text and gives a Policy. Raises ValueError, one line.
+    """
+    name, *arguments = str(rule).split(":")
+    if name in _extensions():
+        return _extensions()[name](*arguments)
+    return built_in_rule(rule, also=_extensions())
+
+
+def built_in_rule(rule: str, *, also: Iterable[str] = ()) -> Policy:
+    """As `competitor`, but of the rules of this package alone: no code of another is loaded. also: other known names."""
+    name, *arguments = str(rule).split(":")
+    known = [*(usage for usage, _ in _BUILT_IN.values()), *also]
+    if name not in _BUILT_IN:
+        raise ValueError(f"rule must be one of {', '.join(known)}; got '{rule}'; choose one of them")
+    usage, build = _BUILT_IN[name]
+    try:
+        return build(*arguments)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"rule {name} must be written {usage}, numbers >= 0; got '{rule}'; mend it") from error

@@ -1,0 +1,1 @@
+"""A signed policy bundle: its files, its signature, and how it is read and verified."""

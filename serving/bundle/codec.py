@@ -1,0 +1,200 @@
+"""The price rules and the catalogue as JSON: plain numbers, every shape and bound checked on the way in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...pricing import (
+    ActionLayout,
+    Catalogue,
+    Guardrails,
+    Memory,
+    NetworkPolicy,
+    Parts,
+    PriceEndings,
+    PriceLadder,
+    RememberingPolicy,
+    built_in_rule,
+)
+from ..recurrent_state import MemoryLayout, MemoryText
+from .files import CATALOGUE, GUARDRAILS, BundleError
+
+FEATURES = "features"
+Network = Callable[[NDArray[np.float32], Memory], tuple[Parts, Memory]]
+"""Rows of features and the notes of the period before (none where the policy keeps none) to decoded parts and new notes."""
+_MOST = 1e12
+
+
+@dataclass(frozen=True, eq=False)
+class Knowledge:
+    """What a bundle knows beside its network (N products, K segments).
+
+    base_price: (N,) what the network's price multiplies, currency per unit. product_wise: whether a row of the network
+    is a product or a market. candidates: (K, N) whether the product may fill the segment's slot; None without slots.
+    base: the rule whose price the network's multiplies instead, period by period, or None. most_promoted: how many
+    products may be on promotion at once; None where the policy promotes none. memory: what the policy notes, None where
+    it looks at one period alone.
+    """
+
+    catalogue: Catalogue
+    guardrails: Guardrails
+    layout: ActionLayout
+    base_price: NDArray[np.float32]
+    product_wise: bool
+    candidates: NDArray[np.bool_] | None
+    base: str | None = None
+    most_promoted: int | None = None
+    memory: MemoryLayout | None = None
+
+    def policy(self, name: str, network: Network) -> NetworkPolicy | RememberingPolicy:
+        """The policy that this network and this knowledge make."""
+        base = None if self.base is None else built_in_rule(self.base)
+        if self.memory is not None:
+            return RememberingPolicy(
+                name, network, self.memory.opening, self.layout, self.base_price, self.product_wise, base
+            )
+        return NetworkPolicy(
+            name, lambda rows: network(rows, ())[0], self.layout, self.base_price, self.product_wise, base
+        )
+
+    def memory_text(self, digest: str) -> MemoryText:
+        """How the policy's notes travel; digest: the SHA-256 of the network, which owns them."""
+        rows = self.catalogue.num_products if self.product_wise else 1
+        return MemoryText(self.memory, rows, bytes.fromhex(digest)[:8])
+
+
+def guardrails_document(rules: Guardrails) -> dict[str, Any]:
+    """Everything that `guardrails_from` needs."""
+    document = {item.name: _plain(getattr(rules, item.name)) for item in fields(rules) if item.init}
+    return document | {
+        "ladder": None if rules.ladder is None else rules.ladder.steps.tolist(),
+        "endings": None if rules.endings is None else rules.endings.fractions.tolist(),
+        "lines": [list(line) for line in rules.lines],
+    }
+
+
+def guardrails_from(document: dict[str, Any], num_products: int) -> Guardrails:
+    """The price rules of a document; ValueError or TypeError where it is none."""
+    names = [item.name for item in fields(Guardrails) if item.init]
+    _check_keys(GUARDRAILS, document, names)
+    given = [name for name in ("minimum_advertised_price", "frozen") if document[name] is not None]
+    arrays = {
+        name: _numbers(GUARDRAILS, document, name, (num_products,), least=0, kind=np.float64)
+        for name in ("floor", "ceiling", "unit_cost", *given)
+    }
+    grids = {
+        name: None if document[name] is None else kind(np.array(document[name], dtype=np.float64))
+        for name, kind in (("ladder", PriceLadder), ("endings", PriceEndings))
+    }
+    lines = tuple(tuple(line) for line in document["lines"])
+    if not all(type(n) is int for line in lines for n in line):
+        raise BundleError(f"{GUARDRAILS}: lines must hold the numbers of products; got something else; export it again")
+    values: dict[str, Any] = {**document, **arrays, **grids, "lines": lines}
+    return Guardrails(**values)
+
+
+def catalogue_document(knowledge: Knowledge) -> dict[str, Any]:
+    """Everything that `knowledge_from` needs, apart from the price rules."""
+    document = {item.name: _plain(getattr(knowledge.catalogue, item.name)) for item in fields(Catalogue)}
+    return document | {
+        "layout": asdict(knowledge.layout),
+        "base_price": _plain(knowledge.base_price),
+        "product_wise": knowledge.product_wise,
+        "candidates": _plain(knowledge.candidates),
+        "base": knowledge.base,
+        "most_promoted": knowledge.most_promoted,
+        "memory": None if knowledge.memory is None else knowledge.memory.shapes,
+    }
+
+
+def knowledge_from(document: dict[str, Any], guardrails: dict[str, Any]) -> Knowledge:
+    """What the two documents hold; ValueError or TypeError where they are wrong."""
+    flags = ("endless", "rivals", "loyal")
+    own = ("layout", "base_price", "product_wise", "candidates", "base", "most_promoted", "memory")
+    _check_keys(CATALOGUE, document, [item.name for item in fields(Catalogue)] + list(own))
+    products, segments = (_names(document, key) for key in ("products", "segments"))
+    n, k, t = len(products), len(segments), len(document["forecast_units"])
+    layout = ActionLayout(**document["layout"])
+    switches = [document[name] for name in ("product_wise", *flags)]
+    if layout.num_segments != k or t < 1 or not all(isinstance(switch, bool) for switch in switches):
+        raise BundleError(f"{CATALOGUE} must agree with its own segments and periods; got another; export it again")
+    candidates = None
+    if document["candidates"] is not None:
+        candidates = _numbers(CATALOGUE, document, "candidates", (k, n), least=0) > 0
+    most, memory = document["most_promoted"], document["memory"]
+    if (most is not None) != layout.promote or (most is not None and not (type(most) is int and most > 0)):
+        raise BundleError(
+            f"{CATALOGUE}: most_promoted must be a number if the policy promotes; got {most!r}; export it again"
+        )
+    if (document["max_order_units"] is None) and layout.order:
+        raise BundleError(f"{CATALOGUE}: a policy that orders must have max_order_units; got none; export it again")
+
+    def column(name: str, *shape: int, least: float = 0.0) -> NDArray[np.float32]:
+        return _numbers(CATALOGUE, document, name, shape, least=least)
+
+    return Knowledge(
+        catalogue=Catalogue(
+            products=products,
+            segments=segments,
+            category=column("category", n).astype(np.intp),
+            regular_price=column("regular_price", n, least=1e-9),
+            unit_cost=column("unit_cost", n),
+            segment_elasticity=column("segment_elasticity", k, n, least=-_MOST),
+            segment_units=column("segment_units", k, n),
+            forecast_units=column("forecast_units", t, n),
+            regimes=tuple(map(str, document["regimes"])),
+            max_order_units=None if document["max_order_units"] is None else column("max_order_units", n),
+            change_window_periods=_window(document["change_window_periods"]),
+            **{name: document[name] for name in flags},
+        ),
+        guardrails=guardrails_from(guardrails, n),
+        layout=layout,
+        base_price=column("base_price", n, least=1e-9),
+        product_wise=document["product_wise"],
+        candidates=candidates,
+        base=None if document["base"] is None else str(document["base"]),
+        most_promoted=most,
+        memory=None if memory is None else MemoryLayout({name: tuple(shape) for name, shape in memory.items()}),
+    )
+
+
+def _window(periods: Any) -> int:
+    if type(periods) is not int or periods < 0:
+        raise BundleError(
+            f"{CATALOGUE}: change_window_periods must be a whole number from 0; got {periods!r:.40}; export it again"
+        )
+    return periods
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+def _check_keys(file: str, document: dict[str, Any], names: Collection[str]) -> None:
+    if set(document) != set(names):
+        raise BundleError(f"{file} must have the keys {', '.join(names)}; got {', '.join(document)}; export it again")
+
+
+def _names(document: dict[str, Any], key: str) -> tuple[str, ...]:
+    names = tuple(document[key])
+    if not names or len(set(names)) < len(names) or not all(isinstance(name, str) for name in names):
+        raise BundleError(f"{CATALOGUE}: {key} must be different names; got something else; export it again")
+    return names
+
+
+def _numbers(
+    file: str, document: dict[str, Any], key: str, shape: tuple[int, ...], *, least: float, kind: type = np.float32
+) -> NDArray[Any]:
+    """An array of this shape with every number in [least, 1e12], which leaves out NaN and infinity."""
+    values = np.array(document[key], dtype=np.float64)
+    if values.shape != shape or not ((values >= least) & (values <= _MOST)).all():
+        raise BundleError(
+            f"{file}: {key} must have shape {shape} and numbers from {least:g} to {_MOST:g}; "
+            f"got shape {values.shape}; export it again"
+        )
+    return values.astype(kind)

@@ -1,0 +1,130 @@
+"""The network of a bundle, run by ONNX Runtime."""
+
+from __future__ import annotations
+
+import functools
+import operator
+import threading
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from ...pricing import Memory, Parts, row_width
+from .codec import FEATURES, Knowledge, Network
+from .files import POLICY, BundleError
+from .onnx_scan import scan
+
+_MOST_BYTES = 1 << 30
+
+
+@functools.cache
+def _limited_memory() -> None:
+    """Let no network of this process have more than this for its numbers: a small file can ask for a huge tensor."""
+    kind, default = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, onnxruntime.OrtMemType.DEFAULT
+    place = onnxruntime.OrtMemoryInfo("Cpu", kind, 0, default)
+    onnxruntime.create_and_register_allocator(place, onnxruntime.OrtArenaCfg(_MOST_BYTES, -1, -1, -1))
+
+
+def open_network(model: bytes, knowledge: Knowledge) -> Network:
+    """The network of a bundle; one thread, since a small one gains from no more.
+
+    The model is given as bytes: it has no folder from which it could read another file.
+    """
+    session = _open_session(model)
+    takes, gives = _ports(session, knowledge)
+    names, memory = knowledge.layout.names, knowledge.memory
+    shapes, axis = ({}, 0) if memory is None else (memory.shapes, memory.rows_axis)
+    # Where a part stands among the outputs is worked out once: a call takes some ten microseconds, all told.
+    number = len(names)
+    pick = operator.itemgetter(*[names.index(part) if part in names else -1 for part in Parts._fields])
+    run, own = cast(Any, session.run), threading.local()
+    rows_of_one = knowledge.catalogue.num_products if knowledge.product_wise else 1
+    if any(len(_sizes(item)) + 1 < len(item.shape) for item in session.get_outputs()):
+        rows_of_one = 0  # no memory can be bound for outputs of unknown size
+    if rows_of_one > 1 and any(shape[0] > 1 for shape in shapes.values() if axis):
+        rows_of_one = 0  # notes by row and by layer lie otherwise in memory
+
+    remembered = len(shapes)
+
+    def network(rows: NDArray[np.float32], notes: Memory) -> tuple[Parts, Memory]:
+        # Notes that lack must not be those of the call before, which still lie in the bound memory.
+        if len(rows) != rows_of_one or len(notes) != remembered:
+            moved = [np.ascontiguousarray(np.moveaxis(note, 0, axis)) for note in notes]
+            given = run(gives, dict(zip(takes, (np.ascontiguousarray(rows, dtype=np.float32), *moved), strict=True)))
+            renewed = tuple(np.moveaxis(note, axis, 0) for note in given[number:])
+        else:
+            try:
+                once = own.once
+            except AttributeError:
+                once = own.once = _run_in_place(session, rows_of_one)
+            given = once(rows, *notes)
+            renewed = tuple(given[number:])
+        given.append(None)
+        return Parts._make(pick(given)), renewed
+
+    return network
+
+
+def _open_session(model: bytes) -> onnxruntime.InferenceSession:
+    """A session of ONNX Runtime, of one thread, for a model that may not do more than a network needs."""
+    scan(model)
+    _limited_memory()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # what is wrong is raised
+    # Bytes that pass the scan as ONNX must not be taken for ONNX Runtime's own format.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _ports(session: onnxruntime.InferenceSession, knowledge: Knowledge) -> tuple[list[str], list[str]]:
+    """Names of the network's inputs and outputs, which must be those that such a policy has."""
+    memory, columns = knowledge.memory, row_width(knowledge.catalogue, product_wise=knowledge.product_wise)
+    takes: dict[str, tuple[int | str, ...]] = {FEATURES: ("rows", columns)}
+    gives = list(knowledge.layout.names)
+    if memory is not None:
+        axis = memory.rows_axis
+        takes |= {name: (*shape[:axis], "rows", *shape[axis:]) for name, shape in memory.shapes.items()}
+        gives += memory.renewed
+    inputs = [(item.name, item.type, tuple(item.shape)) for item in session.get_inputs()]
+    outputs = [item.name for item in session.get_outputs()]
+    if inputs != [(name, "tensor(float)", shape) for name, shape in takes.items()] or outputs != gives:
+        raise BundleError(
+            f"{POLICY} must take {takes} and give {', '.join(gives)}; "
+            f"got {inputs} and {', '.join(outputs)}; export it again"
+        )
+    return list(takes), gives
+
+
+def _sizes(item: onnxruntime.NodeArg) -> list[int]:
+    """The sizes that do not depend on how many rows there are."""
+    return [size for size in item.shape if isinstance(size, int)]
+
+
+def _run_in_place(session: onnxruntime.InferenceSession, rows: int) -> Callable[..., list[Any]]:
+    """From inputs to outputs for so many rows, which come and go in memory that is bound once: to hand arrays over takes as long
+    as a small network itself. For one thread."""
+    binding, run = session.io_binding(), session.run_with_iobinding
+    inputs, outputs = (
+        [np.zeros((rows, *_sizes(item)), np.float32) for item in items]
+        for items in (session.get_inputs(), session.get_outputs())
+    )
+    for bind, items, arrays in (
+        (binding.bind_input, session.get_inputs(), inputs),
+        (binding.bind_output, session.get_outputs(), outputs),
+    ):
+        for item, array in zip(items, arrays, strict=True):
+            shape = [size if isinstance(size, int) else rows for size in item.shape]
+            bind(item.name, "cpu", 0, np.float32, shape, array.ctypes.data)
+
+    def once(*given: NDArray[np.float32]) -> list[Any]:
+        for place, array in zip(inputs, given, strict=False):
+            place[...] = array
+        run(binding)
+        return [array.copy() for array in outputs]
+
+    return once

@@ -1,0 +1,97 @@
+"""Read a policy bundle and believe nothing in it before it is verified. No torch, no pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...pricing import Catalogue, Guardrails, NetworkPolicy, RememberingPolicy
+from ..recurrent_state import MemoryText
+from . import golden
+from .codec import knowledge_from
+from .files import CATALOGUE, GOLDEN, GUARDRAILS, MANIFEST, POLICY, RANGE, RESPONSE, BundleError, read_files
+from .onnx_session import open_network
+from .response import PriceResponse, read_response
+from .signing import open_seal, read_public_key, sha256
+from .training_range import TrainingRange, read_range
+
+SCHEMA_VERSION = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A verified policy with all it needs to answer.
+
+    policy: proposes prices; its name is that of the training run. guardrails: what turns them into allowed prices.
+    candidates: (K, N) whether a product may fill a segment's slot, or None without slots. most_promoted: products on
+    promotion at once, or None without promotions. memory: how the notes of a policy that looks back travel. response: what
+    customers are expected to buy, None where the scenario's demand comes from another package. seen: what the policy saw in
+    simulation. scenario: its name and version. manifest: where the policy comes from and what it is worth. digest: SHA-256 of
+    the manifest, which names this very bundle. trust: "pinned" where a given public key signed it, "self-signed" where its
+    own key only shows that it is unchanged.
+    """
+
+    policy: NetworkPolicy | RememberingPolicy
+    guardrails: Guardrails
+    catalogue: Catalogue
+    candidates: NDArray[np.bool_] | None
+    most_promoted: int | None
+    memory: MemoryText
+    response: PriceResponse | None
+    seen: TrainingRange
+    scenario: str
+    manifest: dict[str, Any]
+    digest: str
+    trust: Literal["pinned", "self-signed"]
+
+
+def load_bundle(path: str | os.PathLike[str], *, public_key: str | os.PathLike[str] | None = None) -> Bundle:
+    """The bundle in a folder, verified: its files, their hashes, the signature, the network, the golden vectors.
+
+    public_key: PEM file of the key that must have signed it. Without one, anybody may have made the bundle. Raises
+    BundleError (a ValueError) with one line.
+    """
+    folder = Path(path)
+    pinned = None if public_key is None else read_public_key(Path(public_key))
+    files = read_files(folder)
+    try:
+        manifest = open_seal(files, pinned)
+        if manifest["schema_version"] != SCHEMA_VERSION:
+            raise BundleError(
+                f"{MANIFEST}: schema_version must be {SCHEMA_VERSION}; got {manifest['schema_version']!r}; "
+                "read it with the repricer that wrote it"
+            )
+        knowledge = knowledge_from(json.loads(files[CATALOGUE]), json.loads(files[GUARDRAILS]))
+        network, memory = open_network(files[POLICY], knowledge), knowledge.memory_text(sha256(files[POLICY]))
+        scenario = "{name}:{version}".format_map(manifest["scenario"])
+        response = read_response(json.loads(files[RESPONSE]), knowledge.catalogue)
+        seen = read_range(json.loads(files[RANGE]), knowledge.catalogue)
+        golden.check(json.loads(files[GOLDEN]), knowledge, network, memory)
+    except BundleError as error:
+        raise BundleError(f"{folder}: {error}") from error
+    except Exception as error:
+        # Whatever breaks here was broken by what the files say: ONNX Runtime's errors, for one, share no base class.
+        first = (str(error).splitlines() or [""])[0][:200]
+        raise BundleError(
+            f"{folder} must be a bundle that repricer wrote; got {type(error).__name__}: {first}; export it again"
+        ) from error
+    return Bundle(
+        policy=knowledge.policy(str(manifest["policy"]), network),
+        guardrails=knowledge.guardrails,
+        catalogue=knowledge.catalogue,
+        candidates=knowledge.candidates,
+        most_promoted=knowledge.most_promoted,
+        memory=memory,
+        response=response,
+        seen=seen,
+        scenario=scenario,
+        manifest=manifest,
+        digest=sha256(files[MANIFEST]),
+        trust="self-signed" if pinned is None else "pinned",
+    )

@@ -1,0 +1,269 @@
+"""Append-only tables in SQLite or PostgreSQL, each a hash chain; writers who wait together share one commit."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    DDL,
+    BigInteger,
+    Column,
+    Connection,
+    Engine,
+    MetaData,
+    Select,
+    Table,
+    Text,
+    create_engine,
+    event,
+    inspect,
+    select,
+)
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
+
+from .hash_chain import EMPTY, Tail, linked
+
+_MOST_TOGETHER = 256
+"""Pieces of work in one commit at most, so that a crowd of them does not keep the first one waiting."""
+_MOST_ROWS = 128
+"""Rows in one statement; databases allow a few ten thousand values."""
+_PATIENCE = 10
+"""Seconds to wait for a connection, or for another process to finish writing."""
+_LOCK = int.from_bytes(hashlib.sha256(b"repricer decision log").digest()[:8], "big", signed=True)
+"""The advisory lock of a PostgreSQL database under which its chains grow."""
+_SQLITE_STAYS = (
+    "CREATE TRIGGER %(table)s_{name} BEFORE {event} ON %(table)s"
+    " BEGIN SELECT RAISE(ABORT, '%(table)s are append-only'); END"
+)
+_POSTGRES_SAYS_NO = (
+    "CREATE OR REPLACE FUNCTION repricer_append_only() RETURNS trigger LANGUAGE plpgsql"
+    " AS $$ BEGIN RAISE EXCEPTION '%% are append-only', TG_TABLE_NAME; END $$"
+)
+_POSTGRES_STAYS = (
+    "CREATE TRIGGER %(table)s_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON %(table)s"
+    " FOR EACH STATEMENT EXECUTE FUNCTION repricer_append_only()"
+)
+
+
+class LogError(OSError):
+    """The decision log cannot be written or read now: no room, no connection, locked for too long."""
+
+
+def chained_table(name: str, metadata: MetaData, *columns: Column[Any]) -> Table:
+    """A table whose rows are linked, and which its database lets nobody change or thin out."""
+    links = (Column("previous_hash", Text, nullable=False), Column("hash", Text, nullable=False))
+    table = Table(name, metadata, Column("id", BigInteger, primary_key=True, autoincrement=False), *columns, *links)
+    for trigger, what in {"stay": "UPDATE", "remain": "DELETE"}.items():
+        statement = _SQLITE_STAYS.format(name=trigger, event=what)
+        event.listen(table, "after_create", DDL(statement).execute_if(dialect="sqlite"))
+    for statement in (_POSTGRES_SAYS_NO, _POSTGRES_STAYS):
+        event.listen(table, "after_create", DDL(statement).execute_if(dialect="postgresql"))
+    return table
+
+
+class Writing:
+    """One transaction, alone among all processes: it sees what is committed and continues the chains."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._tails: dict[str, Tail] = {}
+        self._waiting: dict[Table, list[dict[str, Any]]] = {}
+
+    def append(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write rows, each with every column of the table but the links, in the table's order."""
+        if table.name not in self._tails:
+            last = select(table.c.id, table.c.hash).order_by(table.c.id.desc()).limit(1)
+            found = self._connection.execute(last).first()
+            self._tails[table.name] = EMPTY if found is None else Tail(found.id, found.hash)
+        done, self._tails[table.name] = linked(rows, self._tails[table.name])
+        self._waiting.setdefault(table, []).extend(done)
+
+    def read(self, query: Select[Any]) -> list[dict[str, Any]]:
+        """The rows of a query, with all that was appended."""
+        self.flush()
+        return [dict(row) for row in self._connection.execute(query).mappings()]
+
+    def flush(self) -> None:
+        """Send what was appended."""
+        for table, rows in self._waiting.items():
+            for first in range(0, len(rows), _MOST_ROWS):
+                part = rows[first : first + _MOST_ROWS]
+                values = tuple(value for row in part for value in row.values())
+                self._connection.exec_driver_sql(
+                    _insertion(table, len(part), self._connection.dialect.paramstyle), values
+                )
+        self._waiting.clear()
+
+
+@functools.lru_cache(maxsize=1024)
+def _insertion(table: Table, rows: int, style: str) -> str:
+    """One statement for many rows: a driver gives the interpreter away at each statement, and a busy one comes back late."""
+    mark = "?" if style == "qmark" else "%s"
+    row = f"({', '.join([mark] * len(table.columns))})"
+    return f"INSERT INTO {table.name} ({', '.join(table.columns.keys())}) VALUES {', '.join([row] * rows)}"
+
+
+class _Job(NamedTuple):
+    work: Callable[[Writing], Any]
+    done: Future[Any]
+
+
+class Storage:
+    """The tables of `metadata` in a SQLite file (a path) or a database (a URL). Several threads and processes may write.
+
+    Raises ValueError where there is something else. One thread writes: what waits for it is committed together.
+    """
+
+    def __init__(self, place: str | os.PathLike[str], metadata: MetaData) -> None:
+        url = _url(place)
+        self.name = url.render_as_string(hide_password=True) if "://" in str(place) else str(place)
+        try:
+            self._engine = _engine(url)
+            with _locked(self._engine) as connection:
+                metadata.create_all(connection)
+                self._check(connection, metadata)
+        except SQLAlchemyError as error:
+            raise ValueError(
+                f"decision log must be a new file, one of its own, or the URL of a database; got {self.name}: {_line(error)}"
+            ) from error
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._open, self._door = True, threading.Lock()
+        self._writer: threading.Thread | None = None
+
+    def submit(self, work: Callable[[Writing], Any]) -> Future[Any]:
+        """Have work done in a transaction; the result is there once it is on the disk, all of it or nothing.
+
+        The future raises LogError, or what the work itself raised.
+        """
+        job = _Job(work, Future())
+        with self._door:
+            if not self._open:
+                raise LogError(f"decision log {self.name} is closed")
+            if self._writer is None:
+                self._writer = threading.Thread(target=self._write, name="decision-log", daemon=True)
+                self._writer.start()
+            self._jobs.put(job)
+        return job.done
+
+    def rows(self, query: Select[Any]) -> Iterator[dict[str, Any]]:
+        """The rows of a query, read piece by piece as they were when it began. Raises LogError."""
+        try:
+            with self._engine.connect().execution_options(yield_per=1000) as connection:
+                yield from map(dict, connection.execute(query).mappings())
+        except SQLAlchemyError as error:
+            raise LogError(f"decision log {self.name}: {_line(error)}") from error
+
+    def close(self) -> None:
+        """Write what waits, and let go of the database."""
+        with self._door:
+            self._open = False
+            self._jobs.put(None)
+        if self._writer is not None:
+            self._writer.join()
+        self._engine.dispose()
+
+    def _check(self, connection: Connection, metadata: MetaData) -> None:
+        for table in metadata.sorted_tables:
+            found = {column["name"] for column in inspect(connection).get_columns(table.name)}
+            if strange := found ^ set(table.columns.keys()):
+                raise ValueError(
+                    f"decision log must be one of this version; got {self.name}, whose table {table.name} "
+                    f"differs in {', '.join(sorted(strange))}; keep it as it is and start a new log"
+                )
+
+    def _write(self) -> None:
+        """The writing thread: everything that waits goes into one transaction."""
+        while (first := self._jobs.get()) is not None:
+            waiting: list[_Job | None] = [first]
+            with suppress(queue.Empty):
+                while waiting[-1] is not None and len(waiting) < _MOST_TOGETHER:
+                    waiting.append(self._jobs.get_nowait())
+            # Who has gone in the meantime gets no answer, and no row.
+            jobs = [job for job in waiting if job and job.done.set_running_or_notify_cancel()]
+            if not self._commit(jobs):
+                for job in jobs:
+                    self._commit([job])
+            if waiting[-1] is None:
+                return
+
+    def _commit(self, jobs: list[_Job]) -> bool:
+        """Do the jobs in one transaction and tell their results; False where one was at fault, to be found by doing each alone."""
+        try:
+            with _locked(self._engine) as connection:
+                writing = Writing(connection)
+                results = [job.work(writing) for job in jobs]
+                writing.flush()
+        except Exception as error:
+            # No room, no connection or no lock meets all of them.
+            if len(jobs) > 1 and not isinstance(error, OperationalError):
+                return False
+            known = isinstance(error, SQLAlchemyError)
+            for job in jobs:
+                job.done.set_exception(LogError(f"decision log {self.name}: {_line(error)}") if known else error)
+            return True
+        for job, result in zip(jobs, results, strict=True):
+            job.done.set_result(result)
+        return True
+
+
+def _url(place: str | os.PathLike[str]) -> URL:
+    text = os.fspath(place)
+    if "://" not in text:
+        return URL.create("sqlite", database=text)
+    try:
+        url = make_url(text)
+    except ArgumentError as error:
+        raise ValueError(f"decision log must be a path or a URL; got one that cannot be read; {error}") from error
+    if url.drivername in ("postgresql", "postgres"):
+        url = url.set(drivername="postgresql+psycopg")
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
+        raise ValueError(
+            f"decision log must be SQLite or PostgreSQL; got {url.drivername}; name postgresql://HOST/DATABASE"
+        )
+    return url
+
+
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() == "postgresql":
+        # A connection that the server has dropped is replaced before it is used.
+        engine = create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": _PATIENCE})
+        settings = ("SET synchronous_commit = on", f"SET lock_timeout = '{_PATIENCE}s'")
+    else:
+        # The driver itself must begin no transaction: `_locked` does, with the lock at once.
+        engine = create_engine(url, connect_args={"timeout": _PATIENCE, "isolation_level": None})
+        settings = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL")
+
+    @event.listens_for(engine, "connect")
+    def _(connection: Any, _record: Any) -> None:
+        # A decision that was answered must survive a power cut: every commit waits for the disk.
+        for setting in settings:
+            connection.execute(setting).close()
+        connection.commit()
+
+    return engine
+
+
+@contextmanager
+def _locked(engine: Engine) -> Iterator[Connection]:
+    """A transaction that holds the write lock from its start, so that two writers never continue the same row."""
+    with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        else:
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+        yield connection
+        connection.commit()
+
+
+def _line(error: Exception) -> str:
+    """What the driver said, in one line."""
+    return " ".join(str(getattr(error, "orig", None) or error).split())

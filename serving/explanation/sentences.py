@@ -1,0 +1,165 @@
+"""Why this price: sentences that a customer-service desk can read out, and the figures behind them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ...pricing import MarketView, Policy
+from ..bundle.reading import Bundle
+from ..predictor import Change, ProductPrice
+from .shapley import attribution
+from .what_if import Point, WhatIf, product_index, what_if
+
+if TYPE_CHECKING:
+    from ..http.deployment import Decision
+
+_MOVED = {
+    "calendar": "the time that is left",
+    "price in force": "the price before and what customers remember of it",
+    "stock": "the stock and what is on order",
+    "recent sales": "what sold last",
+    "competitors": "the competitors' prices",
+    "market": "the state of the market",
+    "past changes": "how often the price was changed lately",
+}
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What one group of inputs, or one price rule, added to the price, currency per unit."""
+
+    cause: str
+    effect: float
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """A price in parts that add up. ordinary: the policy's price in an ordinary market; with the inputs it is `proposed`,
+    and with the rules `price`. Currency per unit."""
+
+    ordinary: float
+    inputs: list[Effect]
+    proposed: float
+    rules: list[Effect]
+    price: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a product has its price. curve: prices around it, None without a price response. best_alternative: the other
+    allowed price that this period alone would earn most at, by the policy's objective."""
+
+    product: str
+    price: float
+    policy: str
+    sentences: list[str]
+    attribution: Attribution | None
+    curve: WhatIf | None
+    best_alternative: Point | None
+
+
+def explain(bundle: Bundle, policy: Policy, view: MarketView, decision: Decision, product: Any) -> Explanation:
+    """Explain one product's price in a decision by this policy. Raises StateError for a product that is not there."""
+    n = product_index(bundle, product)
+    item, money = decision.answer.prices[n], bundle.manifest["scenario"]["currency"]
+    parts = _parts(policy, view, item, n)
+    curve = None if bundle.response is None else what_if(bundle, view, decision.answer, product)
+    best = None if curve is None else _alternative(curve, bundle.manifest["objective"])
+    sentences = [
+        _opening(bundle, view, item, n, money),
+        _who(decision),
+        *_inputs(parts, money),
+        *(_rule(change, money) for change in item.trail),
+        *_discounts(item),
+        *_demand(bundle, view, decision, item, best, money),
+        *(f"Caution: {line}." for line in decision.warnings),
+    ]
+    return Explanation(item.product, item.price, decision.answer.policy, sentences, parts, curve, best)
+
+
+def _parts(policy: Policy, view: MarketView, item: ProductPrice, n: int) -> Attribution | None:
+    if item.proposed is None:
+        return None
+    ordinary, effects = attribution(policy, view, n)
+    rules = [Effect(c.rule, round(c.after - c.before, 6)) for c in item.trail if isinstance(c.before, float)]
+    inputs = [Effect(name, round(effect, 6)) for name, effect in effects.items()]
+    return Attribution(round(ordinary, 6), inputs, item.proposed, rules, item.price)
+
+
+def _opening(bundle: Bundle, view: MarketView, item: ProductPrice, n: int, money: str) -> str:
+    before, regular = float(view.list_price[0, n]), float(bundle.catalogue.regular_price[n])
+    move = "unchanged from" if _same(item.price, before) else "up from" if item.price > before else "down from"
+    return (
+        f"The price of {item.product} is {_money(item.price, money)}, {move} {_money(before, money)}; "
+        f"the regular price is {_money(regular, money)}."
+    )
+
+
+def _who(decision: Decision) -> str:
+    if decision.arm == "fallback":
+        return f"It comes from the fallback rule '{decision.answer.policy}', not from the learned policy."
+    return f"It comes from the learned policy {decision.answer.policy}."
+
+
+def _inputs(parts: Attribution | None, money: str) -> list[str]:
+    """The largest effects first; what moves the price by less than a thousandth is left out."""
+    if parts is None:
+        return ["The policy gave no number, so the price rules kept the price in force."]
+    said = [f"In an ordinary market it would have proposed {_money(parts.ordinary, money)}."]
+    for part in sorted(parts.inputs, key=lambda one: -abs(one.effect)):
+        if abs(part.effect) > 1e-3 * parts.ordinary:
+            verb = "raised" if part.effect > 0 else "lowered"
+            cause = _MOVED[part.cause]
+            said.append(f"{cause[0].upper()}{cause[1:]} {verb} this by {_money(abs(part.effect), money)}.")
+    return [*said, f"So it proposed {_money(parts.proposed, money)}."]
+
+
+def _rule(change: Change, money: str) -> str:
+    name = change.rule.replace("_", " ")
+    if isinstance(change.before, list):
+        return f"The rule '{name}' cut the personal discounts: {change.why}."
+    if change.before is None:
+        return f"The rule '{name}' set the price to {_money(change.after, money)}: {change.why}."
+    verb = "raised" if change.after > change.before else "lowered"
+    return f"The rule '{name}' {verb} it from {_money(change.before, money)} to {_money(change.after, money)}: {change.why}."
+
+
+def _discounts(item: ProductPrice) -> list[str]:
+    given = [f"{segment} {share:.1%}" for segment, share in item.discounts.items() if share]
+    return [f"Personal discounts: {', '.join(given)}."] if given else []
+
+
+def _demand(
+    bundle: Bundle, view: MarketView, decision: Decision, item: ProductPrice, best: Point | None, money: str
+) -> list[str]:
+    if bundle.response is None:
+        return ["This bundle carries no price response, so no sales can be foretold."]
+    here = what_if(bundle, view, decision.answer, item.product, [item.price]).points[0]
+    said = [
+        f"At this price about {here.units.mean:.3g} units are expected this period (95% of such periods: "
+        f"{here.units.ci95[0]:.3g} to {here.units.ci95[1]:.3g}), for {_money(here.revenue.mean, money)} of revenue and "
+        f"{_money(here.profit.mean, money)} of profit."
+    ]
+    if best is not None:
+        goal = bundle.manifest["objective"]
+        there, now = (getattr(point, goal).mean for point in (best, here))
+        compare = "more" if there > now else "less"
+        said.append(
+            f"The best other allowed price for this period alone is {_money(best.price, money)}, with "
+            f"{_money(abs(there - now), money)} {compare} {goal}; the policy also looks at the periods after."
+        )
+    return said
+
+
+def _alternative(curve: WhatIf, objective: str) -> Point | None:
+    others = [point for point in curve.points if point.allowed_now and not _same(point.price, curve.price)]
+    return max(others, key=lambda point: getattr(point, objective).mean) if others else None
+
+
+def _same(one: float, other: float) -> bool:
+    return abs(one - other) <= 1e-5 * max(one, other)
+
+
+def _money(value: float, money: str) -> str:
+    return f"{value:,.2f} {money}" if abs(value) >= 0.1 else f"{value:.3g} {money}"

@@ -1,0 +1,204 @@
+"""What another price would sell and earn in a state, by the price response that the bundle carries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...pricing import Action, Guardrails, MarketView
+from ..bundle.reading import Bundle
+from ..bundle.response import PriceResponse
+from ..market_state import StateError
+from ..predictor import PriceAnswer
+from .sales_distribution import sales_range
+
+Array = NDArray[np.float64]
+GRID, MOST_PRICES = 25, 200
+NOTE = (
+    "One period, the fitted market taken as true: intervals hold the chance of a period, not the doubt about the fit. "
+    "Profit is before stock costs."
+)
+
+
+class NoResponseError(ValueError):
+    """A bundle whose market cannot be asked without the package that brought its demand family."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean and the range that 95% of such periods fall in."""
+
+    mean: float
+    ci95: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Point:
+    """What one price is expected to do in this period.
+
+    allowed_now: whether every price rule lets it stand. units: sold; revenue, profit: currency. all_products: revenue and
+    profit of the product's whole category, since a price moves its neighbours' sales.
+    """
+
+    price: float
+    allowed_now: bool
+    units: Interval
+    revenue: Interval
+    profit: Interval
+    all_products: dict[str, float]
+
+
+@dataclass(frozen=True)
+class WhatIf:
+    """A product's demand curve. price: what the policy gives. best: the allowed price with most revenue and most profit."""
+
+    product: str
+    period: int
+    currency: str
+    price: float
+    points: list[Point]
+    best: dict[str, float | None]
+    note: str = NOTE
+
+
+def what_if(
+    bundle: Bundle, view: MarketView, answer: PriceAnswer, product: Any, prices: Sequence[float] | None = None
+) -> WhatIf:
+    """The curve of one product in one market; the other products at the prices of the answer.
+
+    prices: asked, currency per unit; by default a grid over what the price rules could ever allow. Raises StateError,
+    NoResponseError.
+    """
+    if bundle.response is None:
+        raise NoResponseError(
+            "what-if needs a price response; got a bundle without: its demand family is an extension's"
+        )
+    n = product_index(bundle, product)
+    grid = _grid(bundle, n) if prices is None else _asked(prices)
+    points = _points(bundle, bundle.response, view, answer, n, grid)
+    allowed = [point for point in points if point.allowed_now]
+    best = {
+        name: max(allowed, key=lambda point: getattr(point, name).mean).price if allowed else None
+        for name in ("revenue", "profit")
+    }
+    currency = bundle.manifest["scenario"]["currency"]
+    return WhatIf(answer.prices[n].product, answer.period, currency, answer.prices[n].price, points, best)
+
+
+def product_index(bundle: Bundle, product: Any) -> int:
+    """The product's number. Raises StateError."""
+    if not isinstance(product, str) or product not in bundle.catalogue.products:
+        raise StateError(
+            f"product must be one of the catalogue's {bundle.catalogue.num_products}; got {str(product)[:80]!r}; "
+            "name the one to look at"
+        )
+    return bundle.catalogue.products.index(product)
+
+
+def _asked(prices: Any) -> Array:
+    numbers = isinstance(prices, list) and all(isinstance(p, int | float) and not isinstance(p, bool) for p in prices)
+    if not numbers or not 0 < len(prices) <= MOST_PRICES or not all(1e-6 <= p <= 1e9 for p in prices):
+        raise StateError(f"prices must be 1 to {MOST_PRICES} numbers from 1e-6 to 1e9; got something else; mend them")
+    return np.array(prices, dtype=np.float64)
+
+
+def _grid(bundle: Bundle, n: int) -> Array:
+    """Prices from the lowest to the highest that bounds and grid allow, whatever was charged before."""
+    rules = bundle.guardrails
+    return np.unique(rules.nearest(np.linspace(rules.low, rules.high, GRID))[:, n].round(6))
+
+
+def _guarded(rules: Guardrails, view: MarketView, answer: PriceAnswer, n: int, prices: Array) -> Array:
+    """What the price rules make of these prices of one product, (B,), with the others as answered."""
+    asked = _prices(answer, n, prices).astype(np.float32)
+    return rules.apply(Action(asked), repeated(view, len(prices))).price[:, n].astype(np.float64)
+
+
+def _prices(answer: PriceAnswer, n: int, prices: Array) -> Array:
+    """(B, N) with product n at each of these prices, (B,), the others as answered."""
+    asked = np.tile(np.array([item.price for item in answer.prices]), (len(prices), 1))
+    asked[:, n] = prices
+    return asked
+
+
+def repeated(view: MarketView, count: int) -> MarketView:
+    """A view of one market as one of many alike."""
+    arrays = {name: value for name, value in vars(view).items() if isinstance(value, np.ndarray)}
+    return replace(view, **{name: np.repeat(value, count, axis=0) for name, value in arrays.items()})
+
+
+def _points(
+    bundle: Bundle, response: PriceResponse, view: MarketView, answer: PriceAnswer, n: int, grid: Array
+) -> list[Point]:
+    own = np.flatnonzero(response.category == response.category[n])
+    at = int(np.flatnonzero(own == n)[0])
+    mean, paid = expected(response, view, answer, n, grid)
+    mean, paid = mean[..., own], paid[..., own]
+    stock, units = view.on_hand[0, own].astype(np.float64), mean.sum(axis=1)
+    sold = sales_range(units, response.overdispersion[own], stock, single=response.single)
+    average = np.where(units > 0, (mean * paid).sum(axis=1) / np.where(units > 0, units, 1), paid.mean(axis=1))
+    cost = bundle.guardrails.unit_cost[own]
+    revenue, profit = (average * sold.mean).sum(axis=1), ((average - cost) * sold.mean).sum(axis=1)
+    guarded = _guarded(bundle.guardrails, view, answer, n, grid)
+    return [
+        Point(
+            price=_short(price),
+            allowed_now=bool(np.isclose(price, guarded[b], rtol=1e-5)),
+            units=_interval(sold.mean[b, at], sold.low[b, at], sold.high[b, at], 1.0),
+            revenue=_interval(sold.mean[b, at], sold.low[b, at], sold.high[b, at], average[b, at]),
+            profit=_interval(sold.mean[b, at], sold.low[b, at], sold.high[b, at], average[b, at] - cost[at]),
+            all_products={"revenue": _short(revenue[b]), "profit": _short(profit[b])},
+        )
+        for b, price in enumerate(grid.tolist())
+    ]
+
+
+def expected(
+    response: PriceResponse, view: MarketView, answer: PriceAnswer, n: int, grid: Array
+) -> tuple[Array, Array]:
+    """Mean demand and price paid, (B, K, N) each, with product n at each price of the grid (B,), the others as answered."""
+    catalogue = view.catalogue
+    price = _prices(answer, n, grid)
+    discount = np.array([[item.discounts.get(s, 0.0) for s in catalogue.segments] for item in answer.prices])
+    shown = None
+    if answer.recommendations:
+        places = {name: i for i, name in enumerate(catalogue.products)} | {None: -1}
+        shown = np.array([places[answer.recommendations[s]] for s in catalogue.segments])
+    mean = response.units(
+        answer.period,
+        price,
+        promoted=[bool(item.promotion) for item in answer.prices],
+        reference=view.reference_price[0],
+        discount=discount,
+        shown=shown,
+        regime=None if view.regime is None else int(view.regime[0]),
+        rival_price=_rival_prices(response, view),
+        loyalty=None if view.loyalty is None else view.loyalty[0],
+        in_stock=view.on_hand[0] > 0,
+    )
+    return mean, price[:, None, :] * (1 - discount.T)
+
+
+def _rival_prices(response: PriceResponse, view: MarketView) -> Array | None:
+    """(R,) prices of the rival offers: a product's lowest is seen, and is taken for that of the usually cheapest offer."""
+    if view.competitor_price is None:
+        return None
+    seen = np.minimum(view.competitor_price[0].astype(np.float64), 1e12)[response.rivals_product]
+    price = np.maximum(response.rivals_regular, seen)
+    for product in np.unique(response.rivals_product):
+        offers = np.flatnonzero(response.rivals_product == product)
+        price[offers[response.rivals_regular[offers].argmin()]] = seen[offers[0]]
+    return price
+
+
+def _interval(mean: float, low: float, high: float, each: float) -> Interval:
+    ends = sorted((_short(low * each), _short(high * each)))
+    return Interval(_short(mean * each), (ends[0], ends[1]))
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.6g}")

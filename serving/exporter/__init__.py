@@ -1,0 +1,1 @@
+"""Write a learned policy as a signed bundle. Needs torch."""

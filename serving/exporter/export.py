@@ -1,0 +1,119 @@
+"""Write what a training run learned as a bundle that a price server can verify."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...pricing import RememberingPolicy, built_in_rule, row_width
+from ..bundle import golden
+from ..bundle.codec import Knowledge, catalogue_document, guardrails_document
+from ..bundle.files import (
+    CATALOGUE,
+    GOLDEN,
+    GUARDRAILS,
+    POLICY,
+    RANGE,
+    RESPONSE,
+    BundleError,
+    check_target,
+    write_files,
+)
+from ..bundle.reading import SCHEMA_VERSION, load_bundle
+from ..bundle.signing import own_key, read_private_key, seal, sha256, to_json
+from ..recurrent_state import MemoryLayout
+from .market_document import range_document, response_document
+
+if TYPE_CHECKING:
+    from ...agents import Run
+
+_PACKAGES = ("repricer", "numpy", "onnx", "onnxruntime", "torch")
+
+
+def export(run: Run, out: str | os.PathLike[str], *, key: str | os.PathLike[str] | None = None, seed: int = 0) -> Path:
+    """Write the run's policy to the folder `out`, signed, and return its path.
+
+    out: a new path, or a bundle, which is replaced once the new one is complete and has been loaded and verified.
+    key: PEM file of an Ed25519 private key. Without one, OUT.key.pem is made on first use and used again after that,
+    with OUT.pub.pem to hand to those who load the bundle. seed: picks the market states of the golden vectors.
+    Raises BundleError where `out` is something else or the key cannot be read. Needs the `train` extra.
+    """
+    from .onnx_graph import PolicyGraph
+
+    out = Path(out)
+    check_target(out)
+    own = None if key is None else read_private_key(Path(key))
+    knowledge = _knowledge(run)
+    graph = PolicyGraph(run.actor, knowledge)
+    model = graph.to_onnx()
+    memory = knowledge.memory_text(sha256(model))
+    files = {
+        POLICY: model,
+        GUARDRAILS: to_json(GUARDRAILS, guardrails_document(knowledge.guardrails)),
+        CATALOGUE: to_json(CATALOGUE, catalogue_document(knowledge)),
+        GOLDEN: to_json(GOLDEN, golden.record(knowledge, graph.answer, memory, seed)),
+        RESPONSE: to_json(RESPONSE, response_document(run.spec)),
+        RANGE: to_json(RANGE, range_document(run.spec, run.policy, seed)),
+    }
+    sealed = seal(files, _facts(run, seed), own or own_key(out))
+    write_files(out, sealed, check=load_bundle)
+    return out
+
+
+def _knowledge(run: Run) -> Knowledge:
+    """What the bundle must know beside the network."""
+    from ...envs import catalogue_of
+
+    spec, policy, catalogue = run.spec, run.policy, catalogue_of(run.spec)
+    slots, promotion, memory = spec.recommendation, spec.promotion, None
+    if isinstance(policy, RememberingPolicy):
+        row = np.zeros((1, row_width(catalogue, product_wise=run.product_wise)), np.float32)
+        memory = MemoryLayout.of(policy.opening(row))
+    return Knowledge(
+        catalogue=catalogue,
+        guardrails=spec.guardrails,
+        layout=run.layout,
+        base_price=run.base_price,
+        product_wise=run.product_wise,
+        candidates=None if slots is None else slots.candidates > 0,
+        base=None if run.base is None else _rule(run.facts["settings"]["base_price"]),
+        most_promoted=None if promotion is None else int(promotion.max_products),
+        memory=memory,
+    )
+
+
+def _rule(name: str) -> str:
+    """The name of a rule that a price server knows as well."""
+    try:
+        built_in_rule(name)
+    except ValueError as error:
+        raise BundleError(f"a bundle's base_price must be a rule of repricer's own: {error}") from error
+    return name
+
+
+def _facts(run: Run, seed: int) -> dict[str, Any]:
+    """What the manifest says of the policy."""
+    spec, market = run.spec, run.spec.market
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "policy": f"{run.facts['algo']}:{run.facts['seed']}",
+        "scenario": {
+            "name": spec.name,
+            "version": spec.version,
+            "period": market.period,
+            "currency": market.currency,
+        },
+        "data": {"tables_sha256": (spec.history.tables_sha256 or None) if spec.history is not None else None},
+        "objective": market.objective,
+        "assumptions": list(spec.assumptions),
+        "seeds": {"training": run.facts["seed"], "golden vectors": seed},
+        "run": run.facts,
+        "evaluation": run.evaluation,
+        "packages": {name: version(name) for name in _PACKAGES},
+    }

@@ -1,0 +1,1 @@
+"""The price service over HTTP. Needs the serve extra."""

@@ -1,0 +1,99 @@
+"""The page of a pricing manager: today's prices, what moved them, alarms, what-if. Needs the `serve` extra."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse, Response
+from jinja2 import Environment, FileSystemLoader, select_autoescape
+
+from ....pricing import RULES
+from ...market_state import example_state
+from ..deployment import Operation
+from ..recent_decisions import Recent
+
+_FOLDER = Path(__file__).parent
+_POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+_ASSETS = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
+
+
+@cache
+def _template() -> Any:
+    loader = Environment(
+        loader=FileSystemLoader(_FOLDER), autoescape=select_autoescape(default=True, default_for_string=True)
+    )
+    return loader.get_template("page.html.jinja")
+
+
+def add_page(app: FastAPI, operation: Operation, recent: Recent) -> None:
+    """`GET /` and the files that it loads."""
+    template = _template()
+
+    @app.get("/", include_in_schema=False)
+    def page(request: Request) -> HTMLResponse:
+        """Server-rendered: it reads without JavaScript, which only adds the what-if curve."""
+        shown = _shown(operation, recent, request.query_params.get("market"))
+        return HTMLResponse(template.render(**shown), headers=_HEADERS)
+
+    for name, kind in _ASSETS.items():
+        _add_asset(app, name, kind)
+
+
+def _add_asset(app: FastAPI, name: str, kind: str) -> None:
+    content = (_FOLDER / name).read_bytes()
+
+    @app.get(f"/page/{name}", include_in_schema=False)
+    async def asset() -> Response:
+        return Response(content, media_type=kind, headers={"X-Content-Type-Options": "nosniff"})
+
+
+def _shown(operation: Operation, recent: Recent, market: str | None) -> dict[str, Any]:
+    """What the template needs: one market's last decision, or the opening's where nobody has asked yet."""
+    markets, bundle = recent.markets, operation.bundle
+    seen = markets.get(market or "") or next(iter(markets.values()), None)
+    if seen is None:
+        time, (_, _, decision) = None, operation.preview(example_state(bundle.catalogue))
+    else:
+        time, decision = seen
+    before = {item["product"]: item["list_price"] for item in decision.state["products"]}
+    rows = [
+        {
+            "price": item,
+            "before": before[item.product],
+            "change": item.price / before[item.product] - 1,
+            "trail": [(change, change.rule.replace("_", " ")) for change in item.trail],
+        }
+        for item in decision.answer.prices
+    ]
+    status = operation.status()
+    return {
+        "answer": decision.answer,
+        "arm": decision.arm,
+        "warnings": decision.warnings,
+        "rows": rows,
+        "changed": sum(abs(row["change"]) > 1e-6 for row in rows),
+        "time": time,
+        "market": decision.state.get("market", "shop"),
+        "markets": list(markets),
+        "status": status,
+        "currency": bundle.manifest["scenario"]["currency"],
+        "period": bundle.manifest["scenario"]["period"],
+        "objective": bundle.manifest["objective"],
+        "has_response": bundle.response is not None,
+        "rules": RULES,
+        # A data block is not run, but must not end its element.
+        "state": json.dumps(decision.state).replace("<", "\\u003c"),
+    }

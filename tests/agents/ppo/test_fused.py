@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from repricer import load_scenario, make_sb3_env, train
+from repricer.agents.algorithms import algorithm, make_model
+from repricer.agents.ppo.fused import FusedPPO, PlainPolicy
+from repricer.agents.settings import settings_for
+from stable_baselines3 import PPO
+from stable_baselines3.common.logger import Logger
+
+# With a large eps Adam's step is nearly the gradient itself; with a small one the sign of a rounding error is a whole step.
+EPS = 1e-3
+
+
+def played(kind: type[PPO], rollout_of: PPO | None = None, scenario: str = "bench-10", **settings: Any) -> PPO:
+    """A model that has played one rollout, its own or that of another with the same weights."""
+    venv = make_sb3_env(scenario, num_envs=8, seed=3, reward="expected", **settings.pop("face", {}))
+    network = {"activation_fn": torch.nn.ReLU, "net_arch": [16, 12], "optimizer_kwargs": {"eps": EPS}}
+    network |= settings.pop("network", {})
+    given = {
+        "n_steps": 20,
+        "batch_size": 48,
+        "n_epochs": 3,
+        "learning_rate": 0.1,
+        "seed": 0,
+        "device": "cpu",
+    } | settings
+    model = kind("MlpPolicy", venv, policy_kwargs=network, **given)
+    model.set_logger(Logger(None, []))
+    _, callback = model._setup_learn(160)
+    if rollout_of is None:
+        model.collect_rollouts(venv, callback, model.rollout_buffer, 20)
+    else:
+        model.policy.load_state_dict(rollout_of.policy.state_dict())
+        model.rollout_buffer = copy.deepcopy(rollout_of.rollout_buffer)
+    return model
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"ent_coef": 0.1, "clip_range": 0.02},
+        {"max_grad_norm": 1e-3, "normalize_advantage": False},
+        {"batch_size": 160, "network": {"net_arch": {"pi": [8], "vf": [24, 8, 8]}}},
+        {"network": {"optimizer_kwargs": {"eps": EPS, "weight_decay": 0.1, "betas": (0.5, 0.9)}}},
+        {"face": {"actions": "discrete"}},
+        {"face": {"actions": "discrete"}, "ent_coef": 0.1, "clip_range": 0.02},
+        {"face": {"actions": "discrete"}, "scenario": "scarce", "ent_coef": 0.1, "learning_rate": 0.01},
+    ],
+    ids=[
+        "default",
+        "clipped, with entropy",
+        "short steps",
+        "other layers",
+        "other Adam",
+        "choices",
+        "choices, clipped, with entropy",
+        "one choice",
+    ],
+)
+def test_an_update_is_that_of_stable_baselines(settings: dict[str, Any]) -> None:
+    theirs = played(PPO, **settings)
+    ours = played(FusedPPO, theirs, **settings)
+    before = copy.deepcopy(ours.policy.state_dict())
+    for model in (theirs, ours, theirs, ours):  # twice: Adam's moments go on
+        np.random.seed(model._n_updates)  # noqa: NPY002
+        buffer = copy.deepcopy(model.rollout_buffer)
+        model.train()
+        model.rollout_buffer = buffer
+    for (name, mine), other in zip(ours.policy.state_dict().items(), theirs.policy.state_dict().values(), strict=True):
+        moved = float((mine - before[name]).abs().max())
+        assert moved > 1e-5
+        torch.testing.assert_close(mine, other, rtol=0, atol=2e-3 * moved)
+    figures, wanted = (model.logger.name_to_value for model in (ours, theirs))
+    assert figures.keys() == wanted.keys()
+    compared = {"entropy_loss", "policy_gradient_loss", "value_loss", "clip_fraction", "explained_variance", "std"}
+    for name in (each for each in compared if f"train/{each}" in wanted):
+        assert figures[f"train/{name}"] == pytest.approx(wanted[f"train/{name}"], rel=1e-3, abs=1e-5)
+
+
+def test_a_divergence_past_the_limit_ends_the_update() -> None:
+    model = played(FusedPPO, target_kl=1e-6)
+    model.train()
+    assert model._n_updates == 1
+    assert played(FusedPPO)._n_updates == 0
+
+
+def test_actions_are_gaussian_around_the_policy_and_know_their_probability() -> None:
+    model = played(FusedPPO)
+    policy = model.policy
+    assert isinstance(policy, PlainPolicy)
+    rows = torch.from_numpy(np.repeat(model._last_obs[:1], 20_000, axis=0))
+    with torch.no_grad():
+        actions, values, log_prob = policy(rows)
+        again, theirs, _ = policy.evaluate_actions(rows, actions)
+        mean = policy.get_distribution(rows[:1]).distribution.mean[0]
+    torch.testing.assert_close(log_prob, theirs, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(values, again)
+    deviation = policy.log_std.exp().detach()
+    assert ((actions.mean(dim=0) - mean).abs() < 4 * deviation / 20_000**0.5).all()
+    torch.testing.assert_close(actions.std(dim=0), deviation, rtol=0.03, atol=0)
+
+
+@pytest.mark.parametrize("scenario", ["scarce", "bench-10"])
+def test_choices_are_drawn_as_the_policy_weighs_them_and_know_their_probability(scenario: str) -> None:
+    model = played(FusedPPO, scenario=scenario, face={"actions": "discrete"})
+    policy, space = model.policy, model.action_space
+    assert isinstance(policy, PlainPolicy)
+    with torch.no_grad():
+        policy.action_net.weight.mul_(100)  # far from even odds
+    rows = torch.from_numpy(np.repeat(model._last_obs[:1], 20_000, axis=0))
+    with torch.no_grad():
+        actions, values, log_prob = policy(rows)
+        again, theirs, _ = policy.evaluate_actions(rows, actions)
+        heads = policy.get_distribution(rows[:1]).distribution
+    torch.testing.assert_close(log_prob, theirs, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(values, again)
+    assert space.contains(actions[0].numpy() if space.shape else actions[0].item())
+    for drawn, head in zip(actions.reshape(20_000, -1).T, heads if space.shape else [heads], strict=True):
+        odds = head.probs[0]
+        seen = torch.bincount(drawn, minlength=len(odds)) / 20_000
+        assert ((seen - odds).abs() <= 4 * (odds * (1 - odds) / 20_000).sqrt() + 1e-4).all()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"l1": 1e-4}, {"dropout": 0.1}, {"normalise": True}, {"clip_range_vf": 0.2}],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_what_is_not_plain_is_left_to_stable_baselines(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("repricer.agents.ppo.fused.update", lambda *_: pytest.fail("not for this network"))
+    run = train("scarce", steps=1600, settings=settings | {"evaluations": 1, "validation_episodes": 4})
+    assert np.isfinite(run.history[-1]["objective"])
+
+
+def test_the_presets_learn_by_the_compiled_update(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("repricer.agents.ppo.fused.update", lambda *_: (_ for _ in ()).throw(InterruptedError))
+    spec = load_scenario("scarce")
+    model = make_model(algorithm("ppo"), make_sb3_env(spec, num_envs=4), settings_for(spec, "ppo"), seed=0)
+    with pytest.raises(InterruptedError):
+        model.learn(200)

@@ -1,0 +1,121 @@
+import numpy as np
+import pytest
+from repricer.agents.logged_data import record, record_history, training_face
+from repricer.envs import Face, Market, seed_for
+from repricer.pricing import Action, CostPlus, FixedPrice, RandomPrice, feature_names
+from repricer.scenarios import load_scenario
+
+PAST = {
+    "price": [[4.0, 5.0, 3.0], [3.2, 5.0, 3.0], [3.2, 4.0, 2.4], *[[4.0, 5.0, 3.0]] * 5],
+    "units": [[8.0, 6.0, 5.0], [12.0, 4.0, 5.0], [11.0, 9.0, 8.0], *[[8.0, 6.0, 5.0]] * 5],
+}
+
+
+class Everything:
+    """Decides all there is to decide, by what it sees."""
+
+    name = "everything"
+
+    def act(self, view):
+        price = view.list_price * np.float32(0.97)
+        segments = np.arange(1, view.catalogue.num_segments + 1, dtype=np.float32)
+        each = np.ones((*price.shape, 1), np.float32)
+        return Action(price, discount=each * segments * 0.05, recommendation=each * segments / 4 - 0.3)
+
+
+@pytest.mark.parametrize("product_wise", [False, True])
+@pytest.mark.parametrize("reward", ["drawn", "expected", "conversion-difference"])
+def test_what_is_logged_can_be_done_again(make_shop, product_wise, reward):
+    """The raw actions, taken by a learner, bring the same features and money for the same customers."""
+    shop = make_shop(prices={"tick": None})
+    face = Face(Market(shop, num_markets=5), product_wise=product_wise, reward=reward, reward_scale=0.1, history=2)
+    log = record(training_face(face, 6, 3), Everything())
+    again = Face(
+        Market(shop, num_markets=6, seed=seed_for("training", 3)),
+        product_wise=product_wise,
+        reward=reward,
+        reward_scale=0.1,
+        history=2,
+    )
+    for t in range(8):
+        np.testing.assert_allclose(log.features[t], again.observe(), atol=2e-5)
+        outcome = again.step(log.actions[t])
+        np.testing.assert_array_equal(log.units[t].reshape(6, 3), outcome.units)
+        np.testing.assert_allclose(log.money[t], again.rewards(outcome), atol=1e-4)
+    np.testing.assert_allclose(log.next_features[-1], again.observe(), atol=2e-5)
+    assert log.decided.all()
+    assert log.done[-1].all()
+    assert not log.done[:-1].any()
+
+
+def test_the_price_that_was_charged_is_logged_and_what_was_advised_beside_it():
+    spec = load_scenario("stationary-logit")
+    log = record(Face(Market(spec, num_markets=4)), FixedPrice(8.3))
+    layout = spec.action_layout(spec.products.regular_price)
+    np.testing.assert_allclose(11 * layout.decode(log.actions).price_multiplier, 8.5, rtol=1e-6)
+    np.testing.assert_allclose(11 * layout.decode(log.advice).price_multiplier, 8.3, rtol=1e-6)
+    assert log.propensity is None
+    random = record(Face(Market(spec, num_markets=4)), RandomPrice(5.0, 20.0))
+    assert random.propensity.shape == (30, 4, 1)
+    assert (random.propensity > 0).all()
+
+
+@pytest.mark.parametrize("product_wise", [False, True])
+def test_only_what_the_policy_decides_is_marked(shop, product_wise):
+    log = record(Face(Market(shop, num_markets=2), product_wise=product_wise), CostPlus(0.6))
+    each = [True, False, False, False, False]
+    assert log.decided.tolist() == (each if product_wise else each * 3)
+    assert (log.actions[..., ~log.decided] == 0).all()
+
+
+def test_a_disturbance_moves_what_is_done_in_every_second_market_and_the_advice_follows(shop):
+    face = Face(Market(shop, num_markets=4))
+    calm, moved = record(face, CostPlus(0.6)), record(face, CostPlus(0.6), disturbance=0.4)
+    for name in ("observations", "actions", "advice", "units"):
+        np.testing.assert_array_equal(getattr(calm, name)[:, ::2], getattr(moved, name)[:, ::2])
+    # Deviations of 0.8 / 3 and 0.8: twice the mean in the last market, where the bounds cut it.
+    low, high = ((moved.actions - moved.advice)[:, market, ::5].std() for market in (1, 3))
+    assert 0.15 < low < 0.35 < high < 0.8
+    np.testing.assert_array_equal(moved.advice, calm.advice)  # cost plus looks at nothing that moved
+    assert not np.array_equal(moved.observations[:, 1], calm.observations[:, 1])
+
+
+@pytest.mark.parametrize("product_wise", [False, True])
+def test_the_shops_own_record(make_shop, product_wise):
+    shop = make_shop(history=PAST)
+    face = Face(Market(shop), product_wise=product_wise, history=2)
+    log = record_history(face)
+    price, units = np.array(PAST["price"]), np.array(PAST["units"])
+    money = (price - [2.0, 3.0, 1.0]) * units
+    np.testing.assert_allclose(log.money, money if product_wise else money.sum(axis=1, keepdims=True), rtol=1e-6)
+    np.testing.assert_array_equal(log.units.reshape(8, 3), units)
+    names = feature_names(face.market.catalogue, fixed=product_wise)
+    seen = (
+        log.observations.reshape(9, 3, 2, -1) if product_wise else log.observations.reshape(9, 2, 3, -1).swapaxes(1, 2)
+    )
+    own = seen[..., names.index("log_price")]
+    before = np.vstack([[4.0, 5.0, 3.0], price])
+    np.testing.assert_allclose(own[:, :, 1], np.log(before / [4.0, 5.0, 3.0]), atol=1e-6)
+    np.testing.assert_array_equal(own[1:, :, 0], own[:-1, :, 1])
+    column = seen[2, :, 1, names.index("log_reference")]
+    reference = 0.7 * np.array([4.0, 5.0, 3.0]) + 0.3 * price[1]
+    np.testing.assert_allclose(column, np.log(reference / price[1]), atol=1e-6)
+    charged = face.base_price * face.layout.decode(log.actions.reshape(8, 3, 5)).price_multiplier
+    np.testing.assert_allclose(charged, price, rtol=1e-5)
+
+
+def test_a_market_without_a_record_says_so(shop, make_shop):
+    with pytest.raises(ValueError, match="needs a scenario fitted on data; got small-shop"):
+        record_history(Face(Market(shop)))
+    with pytest.raises(ValueError, match="got reward conversion-difference"):
+        record_history(Face(Market(make_shop(history=PAST)), reward="conversion-difference"))
+
+
+def test_returns_by_hand(make_shop):
+    ends = record(Face(Market(make_shop(), num_markets=2)), CostPlus(0.5))
+    weights = 0.9 ** np.arange(8)
+    np.testing.assert_allclose(ends.returns(0.9)[0], weights @ ends.money, rtol=1e-5)
+    np.testing.assert_allclose(ends.returns(1.0)[-1], ends.money[-1])
+    cut = record(Face(Market(make_shop(market={"ending": "truncated"}), num_markets=2)), CostPlus(0.5))
+    expected = weights @ cut.money + 0.9**8 * cut.money.mean() / 0.1
+    np.testing.assert_allclose(cut.returns(0.9)[0], expected, rtol=1e-5)

@@ -1,0 +1,388 @@
+import csv
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+import xml.dom.minidom
+from dataclasses import replace
+from types import SimpleNamespace
+
+import optuna
+import pytest
+from filelock import FileLock
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from repricer.agents import ALGORITHMS, settings_for
+from repricer.agents.algorithms import algorithm
+from repricer.agents.settings import settings_from
+from repricer.agents.tuning import search_space
+from repricer.agents.tuning import study as tuning
+from repricer.agents.tuning.search_space import SPACES, SearchSpace
+from repricer.agents.tuning.study import BEST_FILE, LOCK_FILE, PLOT_FILE, STUDY_FILE, TRIALS_FILE, tune
+from repricer.scenarios import load_scenario
+
+EVALUATIONS = 12
+STEPS = 1200
+
+
+def quality(settings, seed=0) -> float:
+    """A made-up gain: best at a learning rate three times the preset's, 1 there."""
+    return 1 - math.log10(settings["learning_rate"] / 3e-3) ** 2 + 0.01 * seed
+
+
+class Lessons:
+    """Stands for `train`: what it is asked, and gains that grow towards `quality`."""
+
+    def __init__(self):
+        self.asked, self.validations = [], []
+
+    def train(self, spec, *, algo, steps, seed, out, settings, progress):
+        self.asked.append((seed, settings))
+        self.validations.append(0)
+        for k in range(EVALUATIONS):
+            self.validations[-1] += 1
+            row = {"steps": k * steps // EVALUATIONS, "gain": self.gain(settings, seed, k), "best_fixed": 100.0}
+            for moment in range(3):
+                progress(row["steps"] + moment, steps, row)
+        best = {"gain": quality(settings, seed), "best_fixed": 100.0}
+        return SimpleNamespace(facts={"best": best, "seconds": 2.0})
+
+    def gain(self, settings, seed, k):
+        return quality(settings, seed) * (k + 1) / EVALUATIONS
+
+
+@pytest.fixture
+def lessons(monkeypatch):
+    made = Lessons()
+    monkeypatch.setattr(tuning, "train", made.train)
+    monkeypatch.setattr(
+        os, "fsync", lambda _: None
+    )  # hundreds of waits for the disk, of which only a real kill is a test
+    return made
+
+
+def study(out, trials, **options):
+    return tune("stationary-logit", **{"trials": trials, "steps": STEPS, "out": out} | options)
+
+
+def stored(out):
+    return optuna.load_study(study_name="tune", storage=JournalStorage(JournalFileBackend(str(out / STUDY_FILE))))
+
+
+def without_seconds(found):
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in found.trials]
+
+
+@pytest.mark.parametrize("algo", ALGORITHMS)
+def test_every_algorithm_starts_from_its_presets_and_draws_what_it_takes(algo, shop):
+    for spec in (load_scenario("stationary-logit"), shop):
+        preset = settings_for(spec, algo).to_dict()
+        space = SearchSpace(algo, preset)
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+        study.enqueue_trial(space.start)
+        assert space.draw(study.ask()) == {name: preset[name] for name in space.start}
+        assert set(SPACES[algo]) - set(space.start) <= {"gamma"}
+        assert ("gamma" in space.start) == (preset["gamma"] < 1)
+        seen = [space.draw(study.ask()) for _ in range(40)]
+        for settings in seen:
+            settings_from(preset | settings, algorithm(algo).options)
+            assert 0 < settings.get("gamma", 0.5) < 1
+            assert all(type(settings[name]) is type(preset[name]) for name in settings)
+        # Each moves, and on both sides of the preset where it is a number with room.
+        assert all(len({json.dumps(settings[name]) for settings in seen}) > 1 for name in space.start)
+        for name in {"learning_rate", "batch_size", "tau", "gae_lambda", "log_std_init"} & set(space.start):
+            assert min(s[name] for s in seen) < preset[name] < max(s[name] for s in seen)
+
+
+def test_ranges_are_what_the_table_says():
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    trials = [study.ask() for _ in range(400)]
+    rates = [search_space.times(10).draw(t, "rate", 1e-3) for t in trials]
+    assert 1e-4 <= min(rates) < 1.5e-4
+    assert 7e-3 < max(rates) <= 1e-2
+    assert abs(sum(rate < 1e-3 for rate in rates) / 400 - 0.5) < 0.1
+    assert {search_space.doublings(-2, 1).draw(t, "batch", 480) for t in trials} == {120, 240, 480, 960}
+    discounts = [search_space.complement(5).draw(t, "gamma", 0.9) for t in trials]
+    assert 0.5 <= min(discounts) < 0.6
+    assert 0.97 < max(discounts) <= 0.98
+    assert {search_space.shift(2).draw(t, "drop", 1) for t in trials} == {0, 1, 2, 3}
+    assert max(search_space.between(0.0, 0.01).draw(t, "entropy", 0.02) for t in trials) > 0.015
+    nets = [search_space.choice([32], [64]).draw(t, "net", [8]) for t in trials]
+    assert sorted({tuple(net) for net in nets}) == [(8,), (32,), (64,)]
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_best_beats_the_preset_and_is_written_down(tmp_path, lessons):
+    found = study(tmp_path, 25)
+    preset = settings_for(load_scenario("stationary-logit"), "ppo").to_dict()
+    assert lessons.asked[0][1] == {name: preset[name] for name in found.settings}
+    assert found.preset_gain == pytest.approx(quality(preset))
+    assert found.gain == quality(found.settings) > max(found.preset_gain, 0.97)
+    assert found.best_fixed == 100.0
+    assert found.trials[found.trial]["gain"] == found.gain
+
+    text = (tmp_path / BEST_FILE).read_text(encoding="utf-8")
+    assert "# repricer tune stationary-logit --algo ppo --trials 25 --steps 1200 --seed 0\n" in text
+    assert tomllib.loads(text) == {"stationary-logit": found.settings}
+    with (tmp_path / TRIALS_FILE).open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["state"] for row in rows] == [row["state"] for row in found.trials]
+    assert float(rows[found.trial]["learning_rate"]) == found.settings["learning_rate"]
+    assert xml.dom.minidom.parse(str(tmp_path / PLOT_FILE)).documentElement.tagName == "svg"
+
+
+def test_what_matters_is_found_to_matter(tmp_path, lessons, monkeypatch):
+    monkeypatch.setattr(lessons, "gain", lambda *_: 0.0)  # no trial stands out before its end, so none is pruned
+    found = study(tmp_path, 20)
+    (first, most), (_, next_most), *_ = found.importances.items()
+    assert first == "learning_rate"
+    assert most > 1.5 * next_most
+    assert sum(found.importances.values()) == pytest.approx(1)
+    assert set(found.importances) == set(found.settings)
+    assert study(tmp_path, 20).importances == found.importances
+
+
+def test_a_preset_file_is_laid_over_the_presets(tmp_path, lessons):
+    found = study(tmp_path, 3)
+    for name in ("stationary-logit", "stationary-logit@demand-halved"):
+        settings = settings_for(load_scenario(name), "ppo", {"n_epochs": 1}, preset=tmp_path / BEST_FILE).to_dict()
+        assert {key: settings[key] for key in found.settings} == found.settings | {"n_epochs": 1}
+    with pytest.raises(ValueError, match="must have a block of default, many-products, gallego-van-ryzin; got station"):
+        settings_for(load_scenario("gallego-van-ryzin"), "ppo", preset=tmp_path / BEST_FILE)
+
+
+def test_blocks_of_a_preset_file_apply_as_those_of_the_presets(tmp_path, shop):
+    path = tmp_path / "own.toml"
+    path.write_text('[default]\ngamma = 0.8\nn_steps = 16\n["many-products"]\nn_steps = 24\n', encoding="utf-8")
+    assert settings_for(shop, "ppo", preset=path).algorithm["n_steps"] == 24
+    assert settings_for(shop, "ppo", preset=path).algorithm["gamma"] == 0.8
+    assert settings_for(load_scenario("stationary-logit"), "ppo", preset=path).algorithm["n_steps"] == 16
+    path.write_text("[default]\nproduct_wise = false\n", encoding="utf-8")
+    assert not settings_for(shop, "ppo", preset=path).product_wise
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[default", "must be a TOML file in UTF-8; got: "),
+        ("gamma = 0.9", r"must hold blocks; got gamma outside one; put it under \[default\]"),
+        ("", "must have a block of default, many-products, stationary-logit; got none"),
+        ("[default]\ngama = 0.9", "gama is no training setting here; did you mean 'gamma'"),
+    ],
+)
+def test_a_wrong_preset_file_gets_one_line(tmp_path, text, words):
+    path = tmp_path / "own.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=words) as caught:
+        settings_for(load_scenario("stationary-logit"), "ppo", preset=path)
+    assert "\n" not in str(caught.value)
+
+
+def test_same_seed_same_trials_whatever_their_number_and_another_seed_others(tmp_path, lessons):
+    whole = study(tmp_path / "whole", 16)
+    study(tmp_path / "parts", 5)
+    parts = study(tmp_path / "parts", 16)
+    assert parts.trials == whole.trials
+    calls = len(lessons.asked)
+    assert study(tmp_path / "parts", 3).trials == whole.trials  # there are more than that already
+    assert len(lessons.asked) == calls
+    other = study(tmp_path / "other", 16, seed=1)
+    assert other.trials[1] != whole.trials[1]
+
+
+class Stop(Exception):
+    """Stands for an interruption: raised from inside a run."""
+
+
+def test_an_interrupted_study_goes_on_as_if_it_had_not_been(tmp_path, lessons):
+    whole = study(tmp_path / "whole", 14)
+    for after in (1, 50, 200, 7, 120):
+        calls = []
+
+        def interrupt(*_, calls=calls, after=after):
+            calls.append(1)
+            if len(calls) == after:
+                raise Stop
+
+        with pytest.raises(Stop):
+            study(tmp_path / "cut", 14, progress=interrupt)
+    assert study(tmp_path / "cut", 14).trials == whole.trials
+    assert not any((tmp_path / "cut" / "trials").glob("*"))
+
+
+@pytest.mark.filterwarnings("error")
+def test_hopeless_trials_end_early_and_each_validation_is_reported_once(tmp_path, lessons):
+    found = study(tmp_path, 25)
+    rows = stored(tmp_path).get_trials()
+    assert found.counts["pruned"] > 2
+    for row, trial, seen, (_, settings) in zip(found.trials, rows, lessons.validations, lessons.asked, strict=True):
+        gains = {k: pytest.approx(lessons.gain(settings, 0, k)) for k in range(seen)}
+        assert trial.intermediate_values == gains
+        assert (row["state"] == "pruned") == (seen < EVALUATIONS)
+    complete = [row["gain"] for row in found.trials if row["state"] == "complete"]
+    hopeless = [quality(row) for row in found.trials if row["state"] == "pruned"]
+    assert max(hopeless) < max(complete)
+
+
+def test_the_mean_of_several_seeds_is_judged(tmp_path, lessons):
+    found = study(tmp_path, 2, seed=5, seeds_per_trial=3)
+    assert [seed for seed, _ in lessons.asked] == [5, 6, 7] * 2
+    assert found.preset_gain == pytest.approx(quality(lessons.asked[0][1], seed=6))
+    assert found.trials[0]["seconds"] == 6.0
+    assert len(stored(tmp_path).get_trials()[0].intermediate_values) == 3 * EVALUATIONS
+
+
+def test_progress_runs_over_all_trials_with_the_best_gain_so_far(tmp_path, lessons):
+    calls = []
+    found = study(tmp_path, 4, progress=lambda *call: calls.append(call))
+    done = [call[0] for call in calls]
+    assert done == sorted(done)
+    assert {call[1] for call in calls} == {4 * STEPS}
+    best = [max(row["gain"] for row in found.trials[:n]) for n in range(1, 4)]
+    assert [calls[n * 3 * EVALUATIONS][2]["gain"] for n in range(1, 4)] == best
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        (ValueError("batch_size must fit;\nsecond line"), "batch_size must fit;"),
+        (MemoryError(), "MemoryError"),
+    ],
+)
+def test_a_failed_trial_keeps_its_reason_and_counts(tmp_path, lessons, monkeypatch, wrong, reason):
+    def gain(settings, seed, k):
+        if len(lessons.asked) == 2:
+            raise wrong
+        return quality(settings)
+
+    monkeypatch.setattr(lessons, "gain", gain)
+    found = study(tmp_path, 4)
+    assert found.counts == {"complete": 3, "pruned": 0, "failed": 1}
+    assert (found.trials[1]["state"], found.trials[1]["reason"]) == ("failed", reason)
+    assert f"1,failed,,,,{reason}," in (tmp_path / TRIALS_FILE).read_text(encoding="utf-8")
+
+
+def test_a_programming_error_is_raised_and_its_trial_waits(tmp_path, lessons, monkeypatch):
+    right = lessons.train
+
+    def broken(*arguments, **options):
+        if len(lessons.asked) == 2:
+            raise TypeError("no such thing")
+        return right(*arguments, **options)
+
+    monkeypatch.setattr(tuning, "train", broken)
+    with pytest.raises(TypeError, match="no such thing"):
+        study(tmp_path / "mended", 5)
+    monkeypatch.setattr(tuning, "train", right)
+    assert study(tmp_path / "mended", 5).trials == study(tmp_path / "whole", 5).trials
+
+
+def test_nothing_but_failures_is_an_error_with_the_reason(tmp_path, lessons, monkeypatch):
+    def refuse(*_):
+        raise ValueError("no room")
+
+    monkeypatch.setattr(lessons, "gain", refuse)
+    with pytest.raises(ValueError, match="got 2 that failed, the first with: no room; raise --trials"):
+        study(tmp_path, 2)
+    assert len((tmp_path / TRIALS_FILE).read_text(encoding="utf-8").splitlines()) == 3
+    assert not (tmp_path / BEST_FILE).exists()
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_policy_that_really_diverges_has_failed(tmp_path, monkeypatch):
+    monkeypatch.setitem(SPACES, "ppo", {"learning_rate": search_space.between(1e29, 1e30)})
+    found = study(tmp_path, 2)
+    assert found.trial == 0
+    assert found.trials[1]["state"] == "failed"
+    assert "the policy diverged; lower learning_rate" in found.trials[1]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"algo": "a2c"}, "holds a study with algo 'ppo'; got 'a2c'; choose another --out"),
+        ({"steps": 900}, "holds a study with steps 1200; got 900"),
+        ({"seed": 3}, "holds a study with seed 0; got 3"),
+        ({"seeds_per_trial": 2}, "holds a study with seeds_per_trial 1; got 2"),
+    ],
+)
+def test_another_study_in_the_folder_is_refused(tmp_path, lessons, options, words):
+    before = study(tmp_path, 2)
+    with pytest.raises(ValueError, match=words) as caught:
+        study(tmp_path, 3, **options)
+    assert "\n" not in str(caught.value)
+    assert study(tmp_path, 2).trials == before.trials
+
+
+def test_another_scenario_or_version_or_preset_is_refused(tmp_path, lessons, monkeypatch):
+    spec = load_scenario("stationary-logit")
+    tune(spec, trials=1, steps=STEPS, out=tmp_path)
+    with pytest.raises(ValueError, match="holds a study with scenario 'stationary-logit'; got 'gallego-van-ryzin'"):
+        tune("gallego-van-ryzin", trials=1, steps=STEPS, out=tmp_path)
+    with pytest.raises(ValueError, match=f"holds a study with scenario_version {spec.version}; got 99"):
+        tune(replace(spec, version=99), trials=1, steps=STEPS, out=tmp_path)
+    plan = tuning.plan_for
+    monkeypatch.setattr(tuning, "plan_for", lambda *given: plan(*given, {"gae_lambda": 0.5}))
+    with pytest.raises(ValueError, match=r"holds a study with gae_lambda 0\.95; got 0\.5"):
+        tune(spec, trials=1, steps=STEPS, out=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"algo": "ppoo"}, "algo must be one of ppo, .*; got 'ppoo'"),
+        ({"trials": 0}, "trials must be at least 1; got 0"),
+        ({"steps": 0}, "steps must be at least 1; got 0"),
+        ({"seeds_per_trial": 0}, "seeds_per_trial must be at least 1; got 0"),
+    ],
+)
+def test_wrong_calls_get_one_line_and_leave_nothing(tmp_path, options, words):
+    with pytest.raises(ValueError, match=words):
+        study(tmp_path / "study", **{"trials": 2} | options)
+    assert not (tmp_path / "study").exists()
+
+
+def test_one_command_at_a_time_and_no_other_file(tmp_path, lessons):
+    with (
+        FileLock(tmp_path / LOCK_FILE),
+        pytest.raises(ValueError, match="tuned by one command at a time; got a second"),
+    ):
+        study(tmp_path, 2)
+    (tmp_path / STUDY_FILE).write_text("no journal\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"study\.journal must be a study; got: .*; choose another --out"):
+        study(tmp_path, 2)
+
+
+KILLED = """
+import sys
+from repricer.agents.tuning.study import tune
+tune("stationary-logit", trials=2, steps=6000, out=sys.argv[1])
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs a system that has SIGKILL")
+def test_a_killed_study_goes_on_and_nothing_is_corrupt(tmp_path):
+    """Killed in the second trial after a checkpoint, with half a line in the journal, as a full disk would leave one."""
+    out = tmp_path / "killed"
+    with subprocess.Popen([sys.executable, "-c", KILLED, str(out)]) as process:
+        deadline = time.monotonic() + 120
+        while not (out / "trials" / "1" / "0" / "checkpoint.safetensors").is_file():
+            assert process.poll() is None, "ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        os.kill(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    (out / f"{STUDY_FILE}.lock").symlink_to(out / STUDY_FILE)  # a lock of Optuna's own, had one been held
+    with (out / STUDY_FILE).open("a", encoding="utf-8") as journal:
+        journal.write('{"op_code": 6, "tri')
+
+    started = time.monotonic()
+    resumed = tune("stationary-logit", trials=2, steps=6000, out=out)
+    assert time.monotonic() - started < 25  # no wait for a lock that nobody holds
+    whole = tune("stationary-logit", trials=2, steps=6000, out=tmp_path / "whole")
+    assert without_seconds(resumed) == without_seconds(whole)
+    assert (out / BEST_FILE).read_bytes() == (tmp_path / "whole" / BEST_FILE).read_bytes()

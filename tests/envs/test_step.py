@@ -1,0 +1,256 @@
+"""Reference values and properties of the market step."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from repricer.envs import Market, catalogue_of, expected_units, rollout
+from repricer.envs.kernels.expected_demand import choice_at
+from repricer.pricing import Action, FixedPrice
+from repricer.scenarios import load_scenario
+from scipy.special import softmax
+
+
+def test_choice_equals_an_independent_logit(make_shop):
+    spec = make_shop()
+    price = np.array([3.7, 5.2, 2.9])
+    reference = np.array([4.0, 4.9, 3.0])
+    discount = np.array([[[0.1, 0.0], [0.0, 0.2], [0.05, 0.05]]])
+    shown = np.array([[1, 2]])
+    units = expected_units(spec, 3, price, reference=reference, discount=discount, shown=shown)[0]
+    for k in range(2):
+        gap = np.log(reference / price)
+        utility = spec.demand.quality[k] - spec.demand.price_sensitivity[k] * price * (1 - discount[0, :, k])
+        utility += np.where(gap > 0, 0.5 * gap, 1.0 * gap)
+        utility[shown[0, k]] += 0.4
+        for c, members in enumerate(([0, 1], [2])):
+            chosen = softmax(np.append(utility[members], 0.0))[:-1]
+            arrivals = spec.arrivals.rate[3, c] * spec.arrivals.segment_share[c, k]
+            np.testing.assert_allclose(units[k, members], arrivals * chosen, rtol=1e-12)
+
+
+def test_a_quality_path_is_a_quality_of_its_period(make_shop):
+    price, path = np.array([3.7, 5.2, 2.9]), 0.1 * np.arange(24.0).reshape(8, 3)
+    spec = make_shop(demand={"quality_path": path})
+    for period in (0, 5):
+        still = make_shop(demand={"quality": spec.demand.quality + path[period]})
+        moved = expected_units(spec, period, price)
+        np.testing.assert_allclose(moved, expected_units(still, period, price), rtol=1e-12)
+        assert not np.allclose(moved, expected_units(spec, 7 - period, price))
+
+
+def test_the_float32_market_expects_what_float64_says(make_shop):
+    spec = make_shop(prices={"max_discount": 0.0}, arrivals={"overdispersion": 0.0}, stock={"initial_units": 1e6})
+    market = Market(spec, num_markets=1)
+    price = np.array([3.7, 5.2, 2.9])
+    outcome = market.step(Action(price[None].astype(np.float32), None, np.full((1, 3, 2), -1.0, np.float32)))
+    exact = expected_units(spec, 0, price)[0].sum(axis=0)
+    np.testing.assert_allclose(outcome.expected_revenue[0] / outcome.list_price[0], exact, rtol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("family", "expected"), [("exponential", np.exp(-1.5)), ("linear", 0.4), ("constant-elasticity", 0.2)]
+)
+def test_willingness_to_pay_families(make_spec_of_one, family, expected):
+    quality, sensitivity, price = {
+        "exponential": (0.0, 0.5, 3.0),
+        "linear": (1.0, 0.2, 3.0),
+        "constant-elasticity": (0.0, np.log(5) / np.log(3), 3.0),
+    }[family]
+    spec = make_spec_of_one(family=family, quality=quality, price_sensitivity=sensitivity)
+    assert expected_units(spec, 0, [[price]])[0, 0, 0] == pytest.approx(10 * expected)
+
+
+@pytest.fixture
+def make_spec_of_one():
+    from repricer.scenarios import spec_from_table
+
+    def make(**demand):
+        return spec_from_table(
+            {
+                "name": "one",
+                "version": 1,
+                "market": {"horizon_periods": 5},
+                "products": {"names": ["p"], "regular_price": 3.0},
+                "arrivals": {"rate": 10.0},
+                "demand": demand,
+                "prices": {"floor": 0.5, "ceiling": 9.0},
+            }
+        )
+
+    return make
+
+
+def test_drawn_money_agrees_with_its_expectation(shop):
+    policy = FixedPrice(np.array([3.5, 4.5, 2.5], np.float32))
+    drawn = rollout(shop, policy, episodes=4000, seed=1).objective
+    expected = rollout(shop, policy, episodes=4000, seed=1, expected=True).objective
+    difference = drawn - expected
+    assert abs(difference.mean()) < 4 * difference.std() / np.sqrt(len(difference))
+
+
+def test_expected_sales_of_scarce_stock_are_exact(make_spec_of_one):
+    from scipy.stats import nbinom, poisson
+
+    for overdispersion in (0.0, 0.4):
+        spec = make_spec_of_one(family="linear", quality=1.0, price_sensitivity=0.1)
+        spec = spec.with_changes(stock={"initial_units": 6.0}, arrivals={"overdispersion": overdispersion})
+        outcome = Market(spec).step(Action(np.array([[3.0]], np.float32)))
+        mean = 7.0
+        if overdispersion:
+            size = 1 / overdispersion
+            mass = nbinom.pmf(np.arange(400), size, size / (size + mean))
+        else:
+            mass = poisson.pmf(np.arange(400), mean)
+        exact = (np.minimum(np.arange(400), 6) * mass).sum()
+        assert outcome.expected_revenue[0, 0] == pytest.approx(3.0 * exact, rel=1e-6)
+
+
+def test_units_are_conserved_with_orders_on_the_way(shop):
+    market = Market(shop, num_markets=50, seed=2)
+    received = np.zeros((50, 3))
+    opening = market.state.on_hand.copy()
+    sold = np.zeros((50, 3))
+    for _ in range(8):
+        before = market.state
+        outcome = market.step(FixedPrice(np.array([2.5, 3.0, 1.8], np.float32)).act(market.view))
+        arrived = market.state.on_hand - (before.on_hand - outcome.units)
+        assert np.all(arrived >= -1e-4)
+        received += arrived
+        sold += outcome.units
+        # Orders bring the position back up to the level.
+        np.testing.assert_allclose(
+            before.on_hand + before.on_order + np.maximum(25 - before.on_hand - before.on_order, 0), 25
+        )
+    np.testing.assert_allclose(opening + received, sold + market.state.on_hand, atol=1e-3)
+    assert sold.sum() > 0
+    assert (received > 0).any()
+
+
+def test_segments_add_up_and_rationed_units_are_a_random_subset(make_shop):
+    spec = make_shop(stock={"initial_units": 5, "replenishment": "none"}, arrivals={"overdispersion": 0.0})
+    market = Market(spec, num_markets=20_000, seed=3)
+    none = np.full((20_000, 3, 2), -1.0, np.float32)
+    outcome = market.step(Action(np.tile(np.float32([2.0, 2.5, 1.5]), (20_000, 1)), None, none))
+    np.testing.assert_allclose(outcome.segment_units.sum(axis=2), outcome.units)
+    short = outcome.lost[:, 0] > 0
+    assert short.mean() > 0.5
+    wanted = expected_units(spec, 0, [2.0, 2.5, 1.5])[0, :, 0]
+    share = outcome.segment_units[short, 0, 0].mean() / 5
+    # Random order of service: the mix of those served is the mix of those who came.
+    assert share == pytest.approx(wanted[0] / wanted.sum(), abs=0.01)
+
+
+def test_a_slot_shows_the_highest_positive_candidate_in_stock(shop):
+    market = Market(shop, num_markets=2, seed=0)
+    score = np.zeros((2, 3, 2), np.float32)
+    score[0, :, 0] = [0.1, 0.3, 0.9]  # c is no candidate of the first segment
+    score[0, :, 1] = [-1, -1, -1]
+    score[1, :, 1] = [0.2, 0.1, 0.8]
+    price = np.tile(np.float32([4, 5, 3]), (2, 1))
+    assert market.step(Action(price, None, score)).shown.tolist() == [[1, -1], [-1, 2]]
+    assert market.step(Action(price)).shown.tolist() == [[1, 2], [1, 2]]  # the recommender's own choice
+
+
+def test_a_slot_is_charged_what_it_takes_from_the_others(shop):
+    market = Market(shop, num_markets=1, seed=0)
+    score = np.full((1, 3, 2), -1.0, np.float32)
+    score[0, 0, 0], score[0, 1, 0] = 0.9, 0.5
+    price = np.array([4.0, 5.0, 3.0])
+    outcome = market.step(Action(price[None].astype(np.float32), None, score), credit_price=price.astype(np.float32))
+
+    def profit(shown: int) -> np.ndarray:
+        units = expected_units(shop, 0, price, shown=np.array([[shown, -1]]))[0, 0]
+        return units * (price - shop.products.unit_cost)
+
+    nothing, first, second = profit(-1), profit(0), profit(1)
+    own = first[0] - nothing[0]
+    charge = own - (first.sum() - nothing.sum()) + (second.sum() - nothing.sum())
+    np.testing.assert_allclose(outcome.charge[0], [charge, 0, 0], rtol=1e-4)
+
+
+def test_a_promotion_is_charged_what_it_takes_from_the_others(make_shop):
+    lift, cost = np.array([[0.7, 0.5, 0.2], [0.3, 0.9, 0.4]]), np.array([0.4, 0.1, 0.2])
+    spec = make_shop(promotion={"lift": lift, "cost": cost, "max_products": 1})
+    market, price = Market(spec, num_markets=2, seed=0), np.array([4.0, 5.0, 3.0])
+    scores = np.array([[0.9, 0.5, 0.1], [0.9, -0.5, 0.0]], np.float32)  # nobody waits for the second market's promotion
+    nobody = np.full((2, 3, 2), -1, np.float32)
+    action = Action(np.tile(price, (2, 1)).astype(np.float32), None, nobody, scores)
+    outcome = market.step(action, credit_price=price.astype(np.float32))
+
+    def profit(*promoted: int) -> np.ndarray:
+        on = np.isin(range(3), promoted)
+        units = expected_units(spec, 0, price, promoted=on)[0].sum(axis=0)
+        return units * (price - spec.products.unit_cost) - cost * on
+
+    nothing, first, both = profit(), profit(0), profit(0, 1)
+    cannibalised = (nothing - first)[1:].sum()
+    np.testing.assert_allclose(outcome.charge[0], [cannibalised + (both - first).sum(), 0, 0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(outcome.charge[1], [cannibalised, 0, 0], rtol=1e-4, atol=1e-5)
+
+
+def test_the_reference_price_is_exponentially_smoothed(shop):
+    market = Market(shop, num_markets=1)
+    for _ in range(2):
+        market.step(Action(np.array([[3.0, 5.0, 3.0]], np.float32)))
+    assert market.state.reference_price[0, 0] == pytest.approx(0.49 * 4.0 + 0.51 * 3.0)
+
+
+def test_elasticities_of_the_catalogue_are_those_of_the_logit():
+    spec = load_scenario("stationary-logit")
+    share = 1 / (1 + np.exp(-(6 - 0.6 * 11)))
+    assert catalogue_of(spec).segment_elasticity[0, 0] == pytest.approx(-0.6 * 11 * (1 - share), rel=1e-5)
+
+
+actions = st.lists(st.floats(allow_nan=True, allow_infinity=True, width=32), min_size=3, max_size=3)
+
+
+@settings(max_examples=200, deadline=None)
+@given(price=actions, level=st.floats(allow_nan=True, allow_infinity=True, width=32), seed=st.integers(0, 2**31))
+def test_no_action_breaks_the_market(shop_once, price, level, seed):
+    market = Market(shop_once, num_markets=2, seed=seed)
+    every = np.full((2, 3, 2), level, np.float32)
+    for _ in range(3):
+        view = market.view
+        outcome = market.step(Action(np.tile(np.float32(price), (2, 1)), every, every))
+        for name in ("paid", "units", "lost", "revenue", "profit", "expected_revenue", "expected_profit"):
+            assert np.isfinite(getattr(outcome, name)).all(), name
+        assert np.all(outcome.units <= view.on_hand + 25)
+        assert np.all(outcome.list_price >= shop_once.guardrails.low)
+        assert np.all(outcome.list_price <= shop_once.guardrails.high)
+        assert np.all(outcome.paid >= shop_once.guardrails.low * (1 - 1e-5))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    price=st.lists(st.floats(2.0, 6.0), min_size=3, max_size=3),
+    product=st.integers(0, 2),
+    rise=st.floats(0.0, 3.0),
+)
+def test_demand_never_rises_in_its_own_price(shop_once, price, product, rise):
+    dearer = np.array(price)
+    dearer[product] += rise
+    before, after = (expected_units(shop_once, 0, p)[0][:, product] for p in (price, dearer))
+    assert np.all(after <= before * (1 + 1e-12))
+
+
+@pytest.mark.parametrize("name", ["equal-markup", "bench-10", "bench-10-full"])
+def test_finite_differences_of_demand_are_the_derivatives_of_the_logit(name):
+    """Own and cross: dq_j/dp_i = sum over segments of customers * b_i P_j (P_i - [i = j]) within a category."""
+    spec = replace(load_scenario(name), reference_price=None, strategic=None)
+    price, step = spec.products.regular_price * 1.07, 1e-5
+    size, products = spec.sizes["K"], price.size
+    choice = choice_at(spec, 0, price)
+    customers = choice.arrivals[:, 0] * spec.arrivals.segment_share.T
+    share = choice.mean[..., 0] / customers[:, spec.category_index]
+    together = spec.category_index[:, None] == spec.category_index
+    sensitivity = spec.demand.price_sensitivity * choice.path[spec.category_index, 0]
+    analytic = np.zeros((products, products))
+    for k in range(size):
+        moved = sensitivity[k, :, None] * share[k] * (share[k, :, None] - np.eye(products)) * together
+        analytic += customers[k, spec.category_index] * moved
+    shifted = price + step * np.concatenate([np.eye(products), -np.eye(products)])
+    units = expected_units(spec, 0, shifted).sum(axis=1)
+    np.testing.assert_allclose((units[:products] - units[products:]) / (2 * step), analytic, rtol=1e-6, atol=1e-8)

@@ -1,0 +1,125 @@
+"""The loop closes: sales of a known market, without customers, come in as tables, and the fit finds the market again."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from repricer.agents import best_fixed
+from repricer.data import Tables
+from repricer.envs import Market, catalogue_of, rollout
+from repricer.evaluation import SalesRecorder, evaluate, fidelity
+from repricer.fitting.fit_market import fit_market
+from repricer.forecasting import PooledRegression, Selected
+from repricer.pricing import FixedPrice, PricePath
+
+
+@pytest.fixture(scope="module")
+def truth():
+    from repricer.scenarios import spec_from_table
+
+    regular = np.array([4.0, 5.0, 4.5, 3.0, 3.5, 3.2])
+    return spec_from_table(
+        {
+            "name": "truth",
+            "version": 1,
+            "market": {"horizon_periods": 60},
+            "products": {"names": list("abcdef"), "category": ["x"] * 3 + ["y"] * 3, "regular_price": regular},
+            "arrivals": {"rate": [400.0, 300.0]},
+            "demand": {"quality": [[2.4, 2.4, 2.4, 2.2, 2.2, 2.2]], "price_sensitivity": [(3.0 / regular).tolist()]},
+            "prices": {"floor": regular * 0.5, "ceiling": regular * 1.5},
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def sales(truth):
+    """Each product is at its regular price or 25% below it, by turns of its own."""
+    reduced = np.random.default_rng(1).random((60, 6)) < 0.35
+    path = truth.products.regular_price * np.where(reduced, 0.75, 1.0)
+    recorder = SalesRecorder(truth)
+    rollout(truth, PricePath(path), episodes=1, seed=4, watch=recorder)
+    return recorder.sales()
+
+
+@pytest.fixture(scope="module")
+def fitted(truth, sales):
+    chosen = pd.DataFrame({"product": list("abcdef"), "category": ["x"] * 3 + ["y"] * 3})
+    known = chosen.assign(unit_cost=[1.0, np.nan, 1.0, 1.0, 1.0, 1.0])
+    # The default, without processes of its own: each would import all libraries anew.
+    return fit_market(Tables(sales, known), chosen, name="again", forecaster=Selected())
+
+
+def test_the_market_is_found_again(truth, fitted):
+    spec, report = fitted
+    assert spec.market.horizon_periods == 12
+    again, before = catalogue_of(spec), catalogue_of(truth)
+    np.testing.assert_allclose(again.forecast_units.mean(axis=0), before.forecast_units[0], rtol=0.15)
+    np.testing.assert_allclose(again.segment_elasticity, before.segment_elasticity, rtol=0.2)
+    assert report["chosen_forecaster"] == "selected"
+    assert not any(row["implausible"] for row in report["price_response"])
+
+
+def test_it_sells_what_was_sold_in_the_weeks_kept_out(fitted):
+    figures = fidelity(fitted[0])
+    assert figures["wape"] < 0.15
+    assert abs(figures["bias"]) < 0.1
+
+
+def test_without_customers_nothing_is_personal(fitted):
+    spec, report = fitted
+    assert spec.arrivals.segments == ("everyone",)
+    assert spec.recommendation is None
+    assert spec.prices.max_discount == 0
+    assert "segments" not in report
+    assert spec.products.names == tuple("abcdef")
+    assert spec.products.unit_cost[:2].tolist() == [1.0, 0.65 * spec.products.regular_price[1]]
+    assert any("name no customers" in line for line in spec.assumptions)
+
+
+def test_the_fitted_market_can_be_priced(fitted):
+    spec, _ = fitted
+    found = best_fixed(spec)
+    assert isinstance(found, FixedPrice)
+    assert Market(spec).catalogue.num_products == 6
+    rows = evaluate(spec, ["historical", "regular"], episodes=50)
+    assert rows.row("best-fixed").value >= rows.row("regular").value
+
+
+def test_a_short_history_is_refused(sales):
+    products = pd.DataFrame({"product": ["a", "b", "c"], "name": ["a", "b", "c"], "category": "x"})
+    early = sales[sales["date"] < "2001-08-01"]
+    with pytest.raises(ValueError, match=r"sales must cover at least 38 weeks .* got 31"):
+        fit_market(Tables(early, products), products, name="short")
+
+
+def test_promotions_that_nobody_recorded_cannot_be_decided(sales):
+    chosen = pd.DataFrame({"product": list("abcdef"), "category": ["x"] * 3 + ["y"] * 3})
+    with pytest.raises(ValueError, match="promotions must be recorded"):
+        fit_market(Tables(sales, chosen), chosen, name="again", promotions=True)
+
+
+def test_decided_promotions_leave_prices_their_own_response(sales):
+    """A promotion that sells half as much again comes with most reductions: alone, prices must not be given its share."""
+    chosen = pd.DataFrame({"product": list("abcdef"), "category": ["x"] * 3 + ["y"] * 3})
+    reduced, rng = sales["price_paid"] < sales["regular_price"], np.random.default_rng(5)
+    promoted = np.where(reduced, rng.random(len(sales)) < 0.8, rng.random(len(sales)) < 0.2)
+    lifted = sales.assign(units=np.round(sales["units"] * np.where(promoted, 1.5, 1.0)))
+    rows = sales[promoted]
+    promotions = pd.DataFrame({"start_date": rows["date"], "product": rows["product"], "kind": "display"})
+    tables = Tables(lifted, chosen, promotions=promotions)
+    fits = {on: fit_market(tables, chosen, name="again", forecaster=PooledRegression(), promotions=on) for on in (0, 1)}
+    together, alone = (np.mean([row["shrunk"] for row in fits[on][1]["price_response"]]) for on in (0, 1))
+    assert together < alone - 0.4
+    assert fits[0][0].promotion is None
+    assert fits[1][0].promotion is not None
+    assert fits[1][1]["exposure_effect"]["coefficient"] == pytest.approx(np.log(1.5), abs=0.1)
+    assert fits[1][0].history.promotion.max() == 1
+
+
+def test_the_market_says_which_tables_it_was_fitted_on(sales, fitted):
+    tables = Tables(sales, pd.DataFrame({"product": list("abcdef"), "unit_cost": [1.0, np.nan, 1.0, 1.0, 1.0, 1.0]}))
+    own = fitted[0].history.tables_sha256
+    assert len(own) == 64
+    assert tables.fingerprint() != own  # without the categories
+    assert tables.fingerprint() == Tables(sales.copy(), tables.products).fingerprint()
+    changed = sales.assign(units=sales["units"].where(sales.index != sales.index[7], 99))
+    assert Tables(changed, tables.products).fingerprint() != tables.fingerprint()

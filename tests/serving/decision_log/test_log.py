@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from repricer.serving import Bundle, ChainError, DecisionLog, Predictor, example_state
+from repricer.serving.decision_log.outcomes import Outcome, OutcomeError
+from repricer.serving.decision_log.storage import LogError
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "decisions.db"
+
+
+@pytest.fixture
+def filled(one: Bundle, path: Path) -> Path:
+    """A log of four requests for three products each."""
+    log, state = DecisionLog(path), example_state(one.catalogue)
+    for period in range(4):
+        state["period"] = period
+        log.record(Predictor(one).price(state), state, f"request-{period}")
+    log.close()
+    return path
+
+
+def tamper(path: Path, statement: str) -> None:
+    """What somebody with the file could do, past the triggers."""
+    with closing(sqlite3.connect(path)) as db, db:
+        db.executescript(f"DROP TRIGGER decisions_stay; DROP TRIGGER decisions_remain; {statement}")
+
+
+def test_a_row_holds_the_decision(one: Bundle, path: Path) -> None:
+    log, state = DecisionLog(path), example_state(one.catalogue)
+    answer = Predictor(one).price(state)
+    log.record(answer, state, "r1")
+    # Another reader sees them at once: they are committed.
+    rows = list(DecisionLog(path).export())
+    assert [row["product"] for row in rows] == list(one.catalogue.products)
+    for row, price, given in zip(rows, answer.prices, state["products"], strict=True):
+        assert (row["request_id"], row["period"]) == ("r1", 0)
+        assert (row["proposed"], row["price"]) == (price.proposed, price.price)
+        assert json.loads(row["state"]) == given
+        assert json.loads(row["discounts"]) == price.discounts
+        assert json.loads(row["trail"]) == [vars(change) for change in price.trail]
+        assert (row["policy"], row["bundle"]) == ("ppo:3", one.digest)
+        assert (row["market"], row["arm"], row["propensity"], row["shadow"]) == ("shop", "policy", 1.0, None)
+        assert row["time"].endswith("+00:00")
+    log.close()
+
+
+def test_a_row_says_who_answered_and_how_probable_that_was(one: Bundle, path: Path) -> None:
+    log, state = DecisionLog(path), example_state(one.catalogue) | {"market": "Oslo"}
+    answer = Predictor(one).price(state)
+    second = replace(answer, policy="other", prices=[replace(price, price=9.5) for price in answer.prices])
+    chances = {"anchovy": 0.1, "biscuit": 1.0, "cider": 0.1}
+    log.record(answer, state, "r1", arm="fallback", propensity=chances, shadow=second)
+    for row in log.export():
+        assert (row["market"], row["arm"], row["propensity"]) == ("Oslo", "fallback", chances[row["product"]])
+        shadow = json.loads(row["shadow"])
+        assert (shadow["policy"], shadow["price"]) == ("other", 9.5)
+    for wrong in (0.0, 1.5, float("nan")):
+        with pytest.raises(ValueError, match=r"propensity must lie in \(0, 1\]; got"):
+            log.record(answer, state, "r2", propensity=wrong)
+    assert log.verify().rows == 3
+
+
+def test_what_is_asked_of_the_market_as_a_whole_is_kept(one: Bundle, path: Path) -> None:
+    log, state = DecisionLog(path), example_state(one.catalogue)
+    log.record(Predictor(one).price(state), state | {"regime": "boom", "loyalty": {"loyal": 1.1}}, "r1")
+    kept = json.loads(next(log.export())["state"])
+    assert (kept["product"], kept["regime"], kept["loyalty"]) == ("anchovy", "boom", {"loyal": 1.1})
+
+
+def test_it_waits_for_the_disk_and_lets_readers_in(path: Path) -> None:
+    log = DecisionLog(path)
+    with log._storage._engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+
+
+def test_those_who_wait_share_a_commit(one: Bundle, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, state, sizes, begun = DecisionLog(path), example_state(one.catalogue), [], threading.Event()
+    answer, commit = Predictor(one).price(state), log._storage._commit
+
+    def slowly(jobs: list) -> bool:
+        sizes.append(len(jobs))
+        assert begun.wait(10)
+        return commit(jobs)
+
+    monkeypatch.setattr(log._storage, "_commit", slowly)
+    futures = [log.submit(answer, state, str(number)) for number in range(20)]
+    begun.set()
+    wait(futures)
+    assert sum(sizes) == 20
+    assert len(sizes) <= 2
+    assert log.verify().rows == 60
+
+
+def test_one_at_fault_does_not_take_its_company_along(one: Bundle, path: Path) -> None:
+    log, state = DecisionLog(path), example_state(one.catalogue)
+    answer = Predictor(one).price(state)
+    stop, go = threading.Event(), threading.Event()
+    blocking = log._storage.submit(lambda _: (stop.set(), go.wait(10)))
+    assert stop.wait(10)
+    good, given_up = (log.submit(answer, state, name) for name in ("good", "given up"))
+    bad = log.submit_outcomes([Outcome("cider", 1.0, request_id="nowhere")])
+    assert given_up.cancel()
+    go.set()
+    blocking.result()
+    good.result()
+    with pytest.raises(OutcomeError, match="got request_id 'nowhere'"):
+        bad.result()
+    # Who went away before it was written has no row, and the writer goes on.
+    assert [row["request_id"] for row in log.export()] == ["good"] * 3
+    log.record(answer, state, "later")
+    assert log.verify().rows == 6
+
+
+def test_a_closed_log_says_so(one: Bundle, path: Path) -> None:
+    log, state = DecisionLog(path), example_state(one.catalogue)
+    waiting = log.submit(Predictor(one).price(state), state, "r")
+    log.close()
+    assert waiting.done()
+    assert DecisionLog(path).verify().rows == 3
+    with pytest.raises(LogError, match="is closed"):
+        log.record(Predictor(one).price(state), state, "r")
+
+
+def test_the_chain_holds_and_goes_on_after_a_restart(one: Bundle, filled: Path) -> None:
+    log = DecisionLog(filled)
+    head = log.verify()
+    assert head.rows == 12
+    state = example_state(one.catalogue)
+    log.record(Predictor(one).price(state), state, "later")
+    assert log.verify(head.hash).rows == 15
+    assert log.verify().hash != head.hash
+
+
+def test_an_empty_chain_holds(path: Path) -> None:
+    head = DecisionLog(path).verify()
+    assert head.rows == 0
+    assert DecisionLog(path).verify(head.hash) == head
+
+
+def test_a_decision_without_a_proposal_can_be_logged(one: Bundle, path: Path) -> None:
+    state, log = example_state(one.catalogue), DecisionLog(path)
+    answer = Predictor(one).price(state)
+    none = replace(answer, prices=[replace(answer.prices[0], proposed=None)])
+    log.record(none, state, "r")
+    assert log.verify().rows == 1
+
+
+@pytest.mark.parametrize(
+    ("statement", "row"),
+    [
+        ("UPDATE decisions SET price = price + 0.01 WHERE id = 5", 5),
+        ("UPDATE decisions SET proposed = NULL WHERE id = 1", 1),
+        ("UPDATE decisions SET time = '2020-01-01' WHERE id = 12", 12),
+        ("UPDATE decisions SET trail = '[]' WHERE id = 7", 7),
+        ("UPDATE decisions SET hash = previous_hash WHERE id = 7", 7),
+        ("DELETE FROM decisions WHERE id = 1", 1),
+        ("DELETE FROM decisions WHERE id BETWEEN 4 AND 6", 4),
+        ("UPDATE decisions SET id = 99 WHERE id = 3", 3),
+        (
+            "CREATE TEMP TABLE t AS SELECT * FROM decisions WHERE id = 12; UPDATE t SET id = 13;"
+            "INSERT INTO decisions SELECT * FROM t",
+            13,
+        ),
+    ],
+)
+def test_a_change_is_found(filled: Path, statement: str, row: int) -> None:
+    tamper(filled, statement)
+    with pytest.raises(ChainError, match=rf"row {row} must follow"):
+        DecisionLog(filled).verify()
+
+
+def test_lost_rows_at_the_end_are_found_by_who_noted_the_head(filled: Path) -> None:
+    head = DecisionLog(filled).verify()
+    tamper(filled, "DELETE FROM decisions WHERE id > 9")
+    log = DecisionLog(filled)
+    assert log.verify().rows == 9
+    with pytest.raises(ChainError, match="got 9 decisions and 0 outcomes without it"):
+        log.verify(head.hash)
+
+
+@pytest.mark.parametrize("statement", ["UPDATE decisions SET price = 1", "DELETE FROM decisions"])
+def test_rows_cannot_be_changed_by_accident(filled: Path, statement: str) -> None:
+    with closing(sqlite3.connect(filled)) as db, pytest.raises(sqlite3.IntegrityError, match="append-only"):
+        db.execute(statement)
+
+
+def test_all_rows_of_an_answer_or_none(one: Bundle, filled: Path) -> None:
+    log, state = DecisionLog(filled), example_state(one.catalogue)
+    answer = Predictor(one).price(state)
+    tamper(
+        filled,
+        "CREATE TRIGGER t BEFORE INSERT ON decisions WHEN NEW.product = 'cider' BEGIN SELECT RAISE(ABORT, 'full'); END",
+    )
+    with pytest.raises(LogError, match="full"):
+        log.record(answer, state, "r")
+    assert log.verify().rows == 12
+    with closing(sqlite3.connect(filled)) as db, db:
+        db.execute("DROP TRIGGER t")
+    log.record(answer, state, "r")
+    assert log.verify().rows == 15
+
+
+def test_two_logs_and_many_threads_make_one_chain(one: Bundle, path: Path) -> None:
+    logs, state, predictor = [DecisionLog(path), DecisionLog(path)], example_state(one.catalogue), Predictor(one)
+
+    def decide(number: int) -> None:
+        logs[number % 2].record(predictor.price(state), state, str(number))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(decide, range(40)))
+    assert logs[0].verify().rows == 120
+    rows = list(logs[1].export())
+    # The rows of one request stand together.
+    assert all(len({row["request_id"] for row in rows[i : i + 3]}) == 1 for i in range(0, 120, 3))
+
+
+def test_another_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("not a database " * 100)
+    with closing(sqlite3.connect(tmp_path / "other.db")) as db, db:
+        db.execute("CREATE TABLE decisions (a TEXT)")
+    for path in (tmp_path, tmp_path / "notes.txt", tmp_path / "other.db", tmp_path / "no" / "where.db"):
+        with pytest.raises(ValueError, match="decision log must be"):
+            DecisionLog(path)
+    assert (tmp_path / "notes.txt").read_text().startswith("not a database")
+
+
+def test_a_log_of_the_former_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
+    columns = "time, request_id, period, product, state, proposed, price, discounts, trail, policy, bundle"
+    with closing(sqlite3.connect(tmp_path / "old.db")) as db, db:
+        db.execute(f"CREATE TABLE decisions (id INTEGER PRIMARY KEY, {columns}, previous_hash, hash)")
+    with pytest.raises(
+        ValueError, match=r"differs in also, arm, market, propensity, schema, shadow; keep it .* start a new log"
+    ):
+        DecisionLog(tmp_path / "old.db")
+    with closing(sqlite3.connect(tmp_path / "old.db")) as db:
+        assert db.execute("SELECT name FROM sqlite_master").fetchall() == [("decisions",)]
+
+
+@pytest.mark.parametrize("place", ["mysql://root@localhost/x", "postgresql://", "://"])
+def test_another_database_is_one_line(place: str) -> None:
+    with pytest.raises(ValueError, match="decision log must be") as caught:
+        DecisionLog(place)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_log_that_cannot_be_written_says_so_to_all_who_wait(one: Bundle, path: Path) -> None:
+    log, state = DecisionLog(path), example_state(one.catalogue)
+    answer = Predictor(one).price(state)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("ALTER TABLE decisions RENAME TO elsewhere")
+    for waiting in [log.submit(answer, state, str(number)) for number in range(5)]:
+        with pytest.raises(LogError, match="no such table"):
+            waiting.result()
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("ALTER TABLE elsewhere RENAME TO decisions")
+    log.record(answer, state, "later")
+    assert log.verify().rows == 3

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+from repricer.cli import main
+from repricer.serving import Bundle, DecisionLog, Predictor, example_state
+from repricer.serving.decision_log.outcomes import Outcome
+
+
+def call(*arguments: Any) -> Result:
+    return CliRunner().invoke(main, ["log", *map(str, arguments)])
+
+
+def said(*arguments: Any) -> Any:
+    result = call(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+@pytest.fixture
+def path(one: Bundle, tmp_path: Path) -> Path:
+    """Three decisions of one market and one of another; the first two are sold, the third in part."""
+    path = tmp_path / "decisions.db"
+    log = DecisionLog(path)
+    for number, (market, period) in enumerate([("Oslo", 3), ("Rome", 0), ("Oslo", 1), ("Oslo", 2)]):
+        state = example_state(one.catalogue) | {"period": period, "market": market}
+        arm = "fallback" if number else "policy"
+        log.record(Predictor(one).price(state), state, f"r{number}", arm=arm, propensity=0.25)
+    for request in ("r0", "r1", "r3"):
+        told = [Outcome(product, 2.0, request_id=request, price_paid=1.5) for product in one.catalogue.products]
+        log.record_outcomes(told)
+    log.record_outcomes([Outcome("cider", 0.0, request_id="r2", stockout=True)])
+    log.close()
+    return path
+
+
+def test_verify_says_where_the_chains_end_and_what_was_changed(path: Path) -> None:
+    head = said("verify", path)
+    assert (head["rows"], head["outcomes"]) == (12, 10)
+    for known in (head["hash"], head["outcomes_hash"]):
+        assert "12 decisions in an unbroken chain" in call("verify", path, "--head", known).stdout
+    lost = call("verify", path, "--head", "f" * 64)
+    assert (lost.exit_code, lost.stderr.count("\n")) == (2, 1)
+    assert "must still hold the row with hash fff" in lost.stderr
+    with closing(sqlite3.connect(path)) as db, db:
+        db.executescript("DROP TRIGGER outcomes_stay; UPDATE outcomes SET units = 3 WHERE id = 4")
+    changed = call("verify", path)
+    assert changed.exit_code == 2
+    assert "outcomes: row 4 must follow from the row before" in changed.stderr
+
+
+def test_export_holds_whole_decisions_as_a_sales_table(path: Path, tmp_path: Path, one: Bundle) -> None:
+    facts = said("export", path, "--out", tmp_path / "sales.csv")
+    assert (facts["rows"], facts["episodes"], facts["left_out"]) == (9, 3, 1)
+    assert "1 decisions left out" in call("export", path, "--out", tmp_path / "sales.parquet").stdout
+    table = pd.read_parquet(tmp_path / "sales.parquet")
+    assert len(pd.read_csv(tmp_path / "sales.csv")) == 9
+    assert list(table.columns[:7]) == ["date", "product", "units", "price_paid", "regular_price", "store", "propensity"]
+    assert (table["units"] == 2).all()
+    assert (table["price_paid"] == 1.5).all()
+    # A later period of Oslo's that does not come after its last one opens another episode.
+    episodes = table.groupby(["store", "period"])["market"].first()
+    assert episodes.nunique() == 3
+    assert dict(zip(table["request_id"], table["arm"], strict=True)) == {
+        "r0": "policy",
+        "r1": "fallback",
+        "r3": "fallback",
+    }
+    assert (table["regular_price"] == table.groupby("product")["price"].transform("median")).all()
+
+
+def test_export_of_a_log_without_outcomes_is_one_line(path: Path, tmp_path: Path) -> None:
+    DecisionLog(tmp_path / "new.db").close()
+    result = call("export", tmp_path / "new.db", "--out", tmp_path / "sales.csv")
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert "must hold decisions with outcomes" in result.stderr
+    assert call("export", path, "--out", tmp_path / "sales.txt").exit_code == 2
+
+
+def test_summary_counts_by_policy_and_arm(path: Path) -> None:
+    own, other = said("summary", path)["groups"]
+    assert (own["arm"], own["prices"], own["with_outcome"], own["units"], own["revenue"]) == ("policy", 3, 3, 6, 9)
+    assert (other["arm"], other["prices"], other["with_outcome"], other["sold_out"]) == ("fallback", 9, 7, 1)
+    assert 0 < own["clipped"] <= 3
+    table = call("summary", path).stdout
+    assert "fallback" in table
+    assert "(UTC)" in table
+
+
+def test_outcomes_come_from_a_csv_and_faulty_rows_are_listed(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "sold.csv").write_text(
+        "request_id,market,period,product,units,price_paid,stockout\n"
+        "r2,,,anchovy,4,1.25,false\n"
+        ",Oslo,1,biscuit,3,,TRUE\n"
+        "r0,,,cider,2,1.5,\n"  # known
+        "r0,,,cider,9,1.5,\n"  # contradicts
+        "r2,,,beer,1,,\n"
+        "r2,,,anchovy,many,,\n"
+    )
+    found = said("outcomes", path, tmp_path / "sold.csv")
+    assert (found["rows"], found["new"], found["known_before"]) == (6, 2, 1)
+    reasons = {reject["row"]: reject["reason"] for reject in found["rejects"]}
+    assert list(reasons) == [5, 6, 7]
+    assert "must stay" in reasons[5]
+    assert "got 'beer'" in reasons[6]
+    assert "got 'many'" in reasons[7]
+    again = call("outcomes", path, tmp_path / "sold.csv").stdout
+    assert "6 rows read: 0 new, 3 known before, 3 left out" in again
+    rows = {row["product"]: row for row in DecisionLog(path).export_outcomes() if row["request_id"] == "r2"}
+    assert (rows["anchovy"]["units"], rows["anchovy"]["price_paid"], rows["biscuit"]["stockout"]) == (4, 1.25, True)
+    # Now the third decision is whole.
+    assert said("export", path, "--out", tmp_path / "sales.csv")["left_out"] == 0
+
+
+def test_no_log_is_made_by_reading(tmp_path: Path) -> None:
+    result = call("verify", tmp_path / "nothing.db")
+    assert (result.exit_code, list(tmp_path.iterdir())) == (2, [])
+    assert "which is no file" in result.stderr
+
+
+@pytest.mark.parametrize(("library", "extra", "place"), [("psycopg", "postgres", "postgresql://h/d")])
+def test_the_extra_that_lacks_is_named(monkeypatch: pytest.MonkeyPatch, library: str, extra: str, place: str) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    result = call("verify", place)
+    assert result.exit_code == 1
+    assert f"pip install 'repricer[{extra}]'" in result.stderr
+
+
+def test_a_bundle_is_read_without_the_database_library() -> None:
+    script = "import sys; sys.modules['sqlalchemy'] = None; from repricer.serving import load_bundle, ChainError"
+    subprocess.run([sys.executable, "-c", script], check=True)

@@ -1,0 +1,82 @@
+"""The log in PostgreSQL: the same library, the same promises. Skipped where there is no PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from repricer.serving import Bundle, ChainError, DecisionLog, Predictor, example_state
+from repricer.serving.decision_log.outcomes import Outcome, OutcomeError
+
+from ...acceptance.kills import killed, postgres, postgres_programs
+
+psycopg = pytest.importorskip("psycopg", reason="no psycopg: pip install 'repricer[postgres]'")
+pytestmark = pytest.mark.skipif(postgres_programs() is None, reason="no PostgreSQL on this machine")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with postgres() as url:
+        yield url
+
+
+@pytest.fixture
+def url(server: str, request: pytest.FixtureRequest) -> str:
+    """A new database."""
+    name = f"d{abs(hash(request.node.name))}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return server.replace("/postgres?", f"/{name}?")
+
+
+def test_what_is_recorded_is_the_same_as_in_sqlite(one: Bundle, url: str, tmp_path: Path) -> None:
+    state, exported = example_state(one.catalogue), []
+    answer = Predictor(one).price(state)
+    for place in (url, tmp_path / "decisions.db"):
+        log = DecisionLog(place)
+        log.record(answer, state, "r1", propensity=0.3, arm="fallback", shadow=answer)
+        assert log.record_outcomes([Outcome("cider", 2.5, request_id="r1", price_paid=4.1, segment="loyal")]) == 1
+        assert log.record_outcomes([Outcome("cider", 2.5, period=0, price_paid=4.1, segment="loyal")]) == 0
+        with pytest.raises(OutcomeError, match="must stay"):
+            log.record_outcomes([Outcome("cider", 3.5, request_id="r1", price_paid=4.1, segment="loyal")])
+        head = log.verify()
+        assert (head.rows, head.outcomes) == (3, 1)
+        exported.append([*log.export(), *log.export_outcomes(), *log.sold()])
+        log.close()
+    links = ("time", "hash", "previous_hash")
+    ours, theirs = ([{k: v for k, v in row.items() if k not in links} for row in rows] for rows in exported)
+    assert ours == theirs
+
+
+def test_rows_stay_and_a_change_past_the_triggers_is_found(one: Bundle, url: str) -> None:
+    log, state = DecisionLog(url), example_state(one.catalogue)
+    log.record(Predictor(one).price(state), state, "r1")
+    head = log.verify()
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in ("UPDATE decisions SET price = 1", "DELETE FROM decisions", "TRUNCATE decisions"):
+            with pytest.raises(psycopg.errors.RaiseException, match="decisions are append-only"):
+                connection.execute(statement)
+        connection.execute("ALTER TABLE decisions DISABLE TRIGGER USER")
+        connection.execute("UPDATE decisions SET price = price + 0.01 WHERE id = 2")
+        with pytest.raises(ChainError, match="row 2 must follow"):
+            log.verify()
+        connection.execute("DELETE FROM decisions WHERE id > 1")
+    with pytest.raises(ChainError, match="got 1 decisions and 0 outcomes without it"):
+        log.verify(head.hash)
+
+
+def test_several_writers_make_one_chain(one: Bundle, url: str) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        # At once: who comes second must find the tables that the first one is making.
+        logs = list(pool.map(DecisionLog, [url] * 4))
+        state, predictor = example_state(one.catalogue), Predictor(one)
+        list(pool.map(lambda n: logs[n % 4].record(predictor.price(state), state, str(n)), range(24)))
+    assert logs[0].verify().rows == 72
+
+
+def test_what_was_acknowledged_is_in_the_log_after_a_kill(one_path: Path, url: str) -> None:
+    found = killed(one_path, url, kills=2)
+    assert (found.refused, found.lost, found.intact) == ([], 0, 2)
+    assert min(found.decisions, found.outcomes) > 10

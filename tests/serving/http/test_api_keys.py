@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from repricer.cli import main
+from repricer.serving.http.api_keys import KeyFileError, KeyRing, add_key, read_keys, remove_key
+
+
+def test_a_key_is_found_and_only_its_hash_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    token = add_key(path, role="price", name="till")
+    found = KeyRing(path).find(token)
+    assert found is not None
+    assert (found.name, found.role) == ("till", "price")
+    assert token.split("_", 2)[2] not in path.read_text()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_no_other_key_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    token, other = (add_key(path, role="read", name=name) for name in ("a", "b"))
+    swapped = f"rp_{token.split('_', 2)[1]}_{other.split('_', 2)[2]}"
+    for wrong in ("", "rp", token[:-1], token + "x", swapped, token.replace("rp_", "xx_"), "rp__", "é" * 40):
+        assert KeyRing(path).find(wrong) is None
+    remove_key(path, "a")
+    assert KeyRing(path).find(token) is None
+    assert KeyRing(path).find(other) is not None
+
+
+@pytest.mark.parametrize(("role", "may"), [("read", 1), ("price", 2), ("admin", 3)])
+def test_a_role_holds_those_before_it(tmp_path: Path, role: str, may: int) -> None:
+    path = tmp_path / "keys.json"
+    token = add_key(path, role=role, name="x")
+    key = KeyRing(path).find(token)
+    assert key is not None
+    assert [key.may(other) for other in ("read", "price", "admin")] == [i < may for i in range(3)]
+
+
+@pytest.mark.parametrize("text", [None, "", "{}", '{"keys": [{}]}', '{"keys": []}', '{"keys": [1]}'])
+def test_what_is_no_file_of_keys_is_one_line(tmp_path: Path, text: str | None) -> None:
+    path = tmp_path / "keys.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(KeyFileError, match=r"keys\.json") as caught:
+        KeyRing(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_command_tells_a_key_once(tmp_path: Path) -> None:
+    path = str(tmp_path / "keys.json")
+    told = CliRunner().invoke(main, ["keys", "add", path, "--role", "admin", "--name", "boss", "--json"])
+    assert KeyRing(path).find(json.loads(told.stdout)["key"]) is not None
+    again = CliRunner().invoke(main, ["keys", "add", path, "--role", "read", "--name", "boss"])
+    assert (again.exit_code, "once" in again.stderr) == (2, True)
+    plain = CliRunner().invoke(main, ["keys", "add", path, "--role", "read"])
+    assert KeyRing(path).find(plain.stdout.strip()) is not None
+    assert "boss: admin" in CliRunner().invoke(main, ["keys", "list", path]).stdout
+    assert CliRunner().invoke(main, ["keys", "remove", path, "boss"]).exit_code == 0
+    assert [key.name for key in read_keys(Path(path))] == ["read"]

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import json
+import sqlite3
+import warnings
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from repricer.serving import Bundle, BundleError, DecisionLog, Predictor, example_state
+from repricer.serving.bundle.signing import own_key, own_key_paths
+from repricer.serving.http.app import MAX_BODY, create_app
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # which HTTP client the test client would rather have
+    from fastapi.testclient import TestClient
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "decisions.db"
+
+
+@pytest.fixture
+def app(one_path: Path, log: Path) -> FastAPI:
+    return create_app(one_path, public_key=own_key_paths(one_path)[1], log=log)
+
+
+@pytest.fixture
+def client(app: FastAPI) -> Iterator[TestClient]:
+    with TestClient(app) as client:
+        yield client
+
+
+def test_it_answers_as_the_predictor_does_and_logs_it(one: Bundle, client: TestClient, log: Path) -> None:
+    state = example_state(one.catalogue)
+    response = client.post("/v1/prices", json=state)
+    assert response.status_code == 200
+    wanted = json.loads(json.dumps(Predictor(one).price(state).to_dict()))
+    own = {"request_id": response.headers["x-request-id"], "arm": "policy", "warnings": response.json()["warnings"]}
+    assert response.json() | {"milliseconds": 0} == wanted | own | {"milliseconds": 0}
+    rows = list(DecisionLog(log).export())
+    assert [row["price"] for row in rows] == [item["price"] for item in response.json()["prices"]]
+    assert {row["request_id"] for row in rows} == {response.headers["x-request-id"]}
+    assert DecisionLog(log).verify().rows == 3
+
+
+def test_two_requests_have_two_names(one: Bundle, client: TestClient) -> None:
+    names = {client.post("/v1/prices", json=example_state(one.catalogue)).headers["x-request-id"] for _ in range(2)}
+    assert len(names) == 2
+
+
+def test_status(client: TestClient, one: Bundle) -> None:
+    assert client.get("/healthz").json() == {"status": "ok"}
+    assert client.get("/readyz").json() == {"status": "ready", "bundle": one.digest}
+    policy = client.get("/v1/policy").json()
+    assert (policy["policy"], policy["bundle"], policy["trust"]) == ("ppo:3", one.digest, "pinned")
+    assert policy["manifest"] == one.manifest
+
+
+def test_the_description_has_models_and_a_valid_example(client: TestClient) -> None:
+    description = client.get("/openapi.json").json()
+    body = description["paths"]["/v1/prices"]["post"]["requestBody"]["content"]["application/json"]
+    assert body["schema"]["anyOf"][0] == {"$ref": "#/components/schemas/MarketState"}
+    assert {"Priced", "ProductState", "ProductPrice"} <= description["components"]["schemas"].keys()
+    for path, methods in description["paths"].items():
+        for method, described in methods.items():
+            for example in (
+                described.get("requestBody", {})
+                .get("content", {})
+                .get("application/json", {})
+                .get("examples", {})
+                .values()
+            ):
+                answer = client.request(method, path, json=example["value"])
+                # There is no second bundle to shadow with.
+                assert answer.status_code == 200 or path == "/v1/admin/shadow", (path, answer.text)
+
+
+def one_line(response: Any) -> str:
+    assert 400 <= response.status_code < 500, response.text
+    assert list(response.json()) == ["detail"]
+    line = response.json()["detail"]
+    assert "\n" not in line
+    return line
+
+
+def test_a_wrong_state_is_one_line_and_no_row(one: Bundle, client: TestClient, log: Path) -> None:
+    state = example_state(one.catalogue)
+    state["products"][0]["list_prise"] = 2.0
+    response = client.post("/v1/prices", json=state)
+    assert response.status_code == 422
+    assert "got 'list_prise'; did you mean 'list_price'?" in one_line(response)
+    assert DecisionLog(log).verify().rows == 0
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no json",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"period": ' + b"9" * 10_000 + b"}",
+        b"NaN",
+        b"null",
+        b'"\\ud800"',
+        b'{"\\ud800": 1}',
+        b'{"period": 0, "products": [{"product": "\\ud800", "list_price": 1, "on_hand": 1}]}',
+    ],
+    ids=lambda content: str(content[:20]),
+)
+@pytest.mark.parametrize("kind", ["application/json", "text/plain", "application/x-www-form-urlencoded", None])
+def test_a_body_that_is_no_state_is_one_line(client: TestClient, content: bytes, kind: str | None) -> None:
+    one_line(client.post("/v1/prices", content=content, headers={"content-type": kind} if kind else {}))
+
+
+LEAF = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6)
+ITEMS = st.fixed_dictionaries(
+    {"product": st.sampled_from(["anchovy", "biscuit", "cider"]), "list_price": LEAF, "on_hand": LEAF}
+)
+BODIES = st.fixed_dictionaries({"period": st.integers(0, 7), "products": st.lists(ITEMS, min_size=3, max_size=3)})
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(body=BODIES | LEAF | st.lists(LEAF))
+def test_no_input_is_the_services_fault(client: TestClient, body: Any) -> None:
+    response = client.post("/v1/prices", content=json.dumps(body), headers={"content-type": "application/json"})
+    if response.status_code != 200:
+        one_line(response)
+
+
+def test_a_body_must_say_that_it_is_short(client: TestClient, one: Bundle) -> None:
+    for length in (str(MAX_BODY + 1), "9" * 5000, "-1", "x"):
+        response = client.post("/v1/prices", content=b"{}", headers={"content-length": length})
+        assert response.status_code == 413
+        one_line(response)
+    chunks = client.post("/v1/prices", content=iter([json.dumps(example_state(one.catalogue)).encode()]))
+    assert (chunks.status_code, "got none" in one_line(chunks)) == (413, True)
+
+
+def test_no_price_without_a_record(client: TestClient, app: FastAPI, one: Bundle, log: Path) -> None:
+    with closing(sqlite3.connect(log)) as db, db:
+        db.execute("DROP TABLE decisions")
+    response = client.post("/v1/prices", json=example_state(one.catalogue))
+    assert response.status_code == 503
+    assert "prices" not in response.json()
+    assert client.get("/healthz").status_code == 200
+
+
+def test_without_a_log_it_answers_too(one_path: Path, one: Bundle, tmp_path: Path) -> None:
+    with TestClient(create_app(one_path)) as client:
+        assert client.post("/v1/prices", json=example_state(one.catalogue)).status_code == 200
+        assert client.get("/v1/policy").json()["trust"] == "self-signed"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_there_is_no_service_of_a_bundle_that_cannot_be_trusted(one_path: Path, tmp_path: Path) -> None:
+    own_key(tmp_path / "stranger")
+    with pytest.raises(BundleError, match="another signer"):
+        create_app(one_path, public_key=own_key_paths(tmp_path / "stranger")[1])

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from repricer.serving import Bundle, BundleError, Predictor, StateError, example_state, export, load_bundle
+from repricer.serving.bundle.signing import own_key_paths
+from repricer.serving.http.deployment import Decision, Operation, OperationError
+from repricer.serving.market_state import random_states
+
+
+@pytest.fixture
+def path(one_path: Path, tmp_path: Path) -> Path:
+    """A bundle that a test may replace."""
+    shutil.copytree(one_path, tmp_path / "bundle")
+    return tmp_path / "bundle"
+
+
+@pytest.fixture(scope="session")
+def newer(one_run: Any, one_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another bundle of the same run: golden vectors by another seed."""
+    out = tmp_path_factory.mktemp("newer") / "bundle"
+    return export(one_run, out, seed=5, key=own_key_paths(one_path)[0])
+
+
+def replaced(path: Path, by: Path) -> None:
+    shutil.rmtree(path)
+    shutil.copytree(by, path)
+
+
+def decided(operation: Operation, states: list[Any]) -> list[Decision]:
+    found = operation.answer(states)
+    assert all(isinstance(one, Decision) for one in found), found
+    return found  # pyright: ignore
+
+
+def test_many_states_are_answered_as_each_alone(one_path: Path, one: Bundle) -> None:
+    states = random_states(one.catalogue, one.guardrails, 7, seed=3)
+    predictor = Predictor(one)
+    for decision, state in zip(decided(Operation(one_path), states), states, strict=True):
+        alone = predictor.price(state)
+        assert [vars(p) for p in decision.answer.prices] == [vars(p) for p in alone.prices]
+        assert decision.answer.recommendations == alone.recommendations
+        assert (decision.arm, decision.propensity, decision.shadow) == ("policy", 1.0, None)
+
+
+def test_a_wrong_state_costs_the_others_nothing(one_path: Path, one: Bundle) -> None:
+    good = example_state(one.catalogue)
+    found = Operation(one_path).answer([good, {}, good])
+    assert isinstance(found[1], StateError)
+    assert isinstance(found[0], Decision)
+    assert isinstance(found[2], Decision)
+
+
+def test_a_newer_bundle_takes_over_and_steps_back(path: Path, newer: Path) -> None:
+    operation = Operation(path, public_key=None)
+    old = operation.bundle.digest
+    assert operation.reload() is False
+    replaced(path, newer)
+    assert operation.reload() is True
+    assert operation.bundle.digest == load_bundle(newer).digest != old
+    operation.rollback()
+    assert operation.bundle.digest == old
+    operation.rollback()
+    assert operation.bundle.digest != old
+
+
+def test_nothing_changes_where_the_new_bundle_cannot_be_trusted(path: Path, one_path: Path, newer: Path) -> None:
+    operation = Operation(path, public_key=own_key_paths(one_path)[1])
+    (path / "policy.onnx").write_bytes(b"something")
+    with pytest.raises(BundleError):
+        operation.reload()
+    assert operation.bundle.digest == load_bundle(one_path).digest
+    assert operation.status()["former"] is None
+    replaced(path, newer)
+    assert operation.reload()
+
+
+def test_an_older_bundle_is_no_update(path: Path, one_path: Path, newer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    replaced(path, newer)
+    operation = Operation(path)
+    monkeypatch.setitem(operation.bundle.manifest, "created", "9999-01-01T00:00:00+00:00")
+    replaced(path, one_path)
+    with pytest.raises(BundleError, match="must be newer"):
+        operation.reload()
+
+
+def test_rollback_needs_a_former(one_path: Path) -> None:
+    with pytest.raises(OperationError, match="got none"):
+        Operation(one_path).rollback()
+
+
+@pytest.mark.parametrize("fallback", ["in-force", "regular", "base"])
+def test_the_kill_switch_puts_all_on_the_fallback_within_the_rules(one_path: Path, one: Bundle, fallback: str) -> None:
+    operation = Operation(one_path, fallback=fallback, killed=True)
+    state = example_state(one.catalogue)
+    (decision,) = decided(operation, [state])
+    assert (decision.arm, decision.propensity, decision.answer.policy) == ("fallback", 1.0, fallback)
+    wanted = {"in-force": one.catalogue.regular_price, "regular": one.catalogue.regular_price}
+    price = np.array([item.price for item in decision.answer.prices])
+    if fallback in wanted:
+        np.testing.assert_allclose(price, wanted[fallback], rtol=1e-6)
+    else:
+        np.testing.assert_allclose(price, one.policy.base_price, atol=0.026)  # a tick of 0.05
+    assert (price >= one.guardrails.low).all()
+    operation.kill(False)
+    assert decided(operation, [state])[0].arm == "policy"
+
+
+def test_no_other_fallback(one_path: Path) -> None:
+    with pytest.raises(ValueError, match="fallback must be one of"):
+        Operation(one_path, fallback="lottery")
+
+
+def test_the_holdout_has_its_share_and_a_market_keeps_its_arm(one_path: Path, one: Bundle) -> None:
+    operation, state = Operation(one_path, holdout=0.3, seed=1), example_state(one.catalogue)
+    markets = [state | {"market": f"store {i}"} for i in range(600)]
+    first = decided(operation, markets)
+    assert [d.arm for d in first] == [d.arm for d in decided(operation, markets)]
+    share = Counter(d.arm for d in first)["fallback"] / 600
+    assert abs(share - 0.3) < 4 * (0.3 * 0.7 / 600) ** 0.5
+    chances = {"policy": 0.7, "fallback": 0.3}
+    for d in first:
+        assert d.propensity == {item.product: pytest.approx(chances[d.arm]) for item in d.answer.prices}
+    other = decided(Operation(one_path, holdout=0.3, seed=2), markets)
+    assert [d.arm for d in first] != [d.arm for d in other]
+    unnamed = Counter(d.arm for d in decided(operation, [state] * 600))["fallback"] / 600
+    assert abs(unnamed - 0.3) < 5 * (0.3 * 0.7 / 600) ** 0.5
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0, float("nan")])
+def test_a_holdout_is_a_share(one_path: Path, share: float) -> None:
+    with pytest.raises(OperationError, match="holdout must lie in"):
+        Operation(one_path).hold_out(share)
+
+
+def test_the_shadow_answers_and_is_not_used(one_path: Path, one: Bundle, newer: Path) -> None:
+    operation = Operation(one_path, shadow_path=newer, killed=True)
+    (decision,) = decided(operation, [example_state(one.catalogue)])
+    assert decision.answer.policy == "in-force"
+    assert decision.shadow is not None
+    assert decision.shadow.bundle == load_bundle(newer).digest
+    assert 'repricer_shadow_prices_total{same="false"}' in operation.metrics.text([], []).decode()
+    operation.shadow(False)
+    assert decided(operation, [example_state(one.catalogue)])[0].shadow is None
+    with pytest.raises(OperationError, match="second bundle"):
+        Operation(one_path).shadow(True)
+
+
+def test_drift_raises_the_alarm_and_says_where(one_path: Path, one: Bundle) -> None:
+    operation = Operation(one_path)
+    usual = example_state(one.catalogue)
+    for item in usual["products"]:
+        item["on_hand"] = None  # as in the simulated market
+    for _ in range(50):
+        (decision,) = decided(operation, [usual])
+    assert decision.warnings == []
+    assert operation.status()["alarms"] == []
+    far = {**usual, "period": 3, "products": [{**item, "last_units": 1e6} for item in usual["products"]]}
+    for _ in range(50):
+        (decision,) = decided(operation, [far])
+    assert any("log_surprise" in line for line in decision.warnings)
+    assert "log_surprise" in operation.status()["alarms"]
+    assert (
+        'repricer_drift_alarm{feature="log_surprise"} 1.0'
+        in operation.metrics.text(operation.slots.drift.shares, operation.slots.drift.alarms).decode()
+    )

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import shutil
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from repricer.serving import Bundle, DecisionLog, example_state
+from repricer.serving.http.api_keys import add_key
+from repricer.serving.http.app import Options, create_app
+from repricer.serving.http.json_logging import JsonFormatter
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # which HTTP client the test client would rather have
+    from fastapi.testclient import TestClient
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> dict[str, dict[str, str]]:
+    """Headers by role; the file is keys.json."""
+    path = tmp_path / "keys.json"
+    return {
+        role: {"authorization": f"Bearer {add_key(path, role=role, name=role)}"} for role in ("read", "price", "admin")
+    }
+
+
+@pytest.fixture
+def client(one_path: Path, keys: dict[str, dict[str, str]], tmp_path: Path) -> Iterator[TestClient]:
+    with TestClient(
+        create_app(one_path, log=tmp_path / "log.db", options=Options(keys=tmp_path / "keys.json"))
+    ) as client:
+        yield client
+
+
+def test_each_role_may_what_it_may(client: TestClient, keys: dict[str, dict[str, str]], one: Bundle) -> None:
+    state = example_state(one.catalogue)
+    question = {"state": state, "product": "cider"}
+    asked = [
+        ("GET", "/", None, 0),
+        ("GET", "/metrics", None, 0),
+        ("GET", "/v1/policy", None, 0),
+        ("POST", "/v1/what-if", question, 0),
+        ("POST", "/v1/explain", question, 0),
+        ("POST", "/v1/prices", state, 1),
+        ("POST", "/v1/prices", [state, state], 1),
+        ("POST", "/v1/outcomes", {"outcomes": [{"period": 0, "product": "cider", "units": 3}]}, 1),
+        ("PUT", "/v1/admin/holdout", {"share": 0.1}, 2),
+        ("PUT", "/v1/admin/kill-switch", {"on": True}, 2),
+    ]
+    for method, path, body, least in asked:
+        assert client.request(method, path, json=body).status_code == 401
+        for rank, role in enumerate(("read", "price", "admin")):
+            status = client.request(method, path, json=body, headers=keys[role]).status_code
+            assert status == (200 if rank >= least else 403), (path, role)
+    assert client.get("/healthz").status_code == client.get("/readyz").status_code == 200
+
+
+def test_a_browser_may_send_the_key_as_a_password(client: TestClient, keys: dict[str, dict[str, str]]) -> None:
+    key = keys["read"]["authorization"].removeprefix("Bearer ")
+    basic = base64.b64encode(f"anyone:{key}".encode()).decode()
+    assert client.get("/", headers={"authorization": f"Basic {basic}"}).status_code == 200
+    for wrong in ("Basic !", "Basic //79", "Basic", "Bearer", f"Digest {key}"):
+        refused = client.get("/", headers={"authorization": wrong})
+        assert (refused.status_code, "Basic" in refused.headers["www-authenticate"]) == (401, True)
+
+
+def test_another_sites_page_may_not_ask(client: TestClient, keys: dict[str, dict[str, str]]) -> None:
+    headers = keys["admin"] | {"sec-fetch-site": "cross-site"}
+    refused = client.put("/v1/admin/kill-switch", json={"on": True}, headers=headers)
+    assert (refused.status_code, "another site" in refused.json()["detail"]) == (403, True)
+
+
+def test_too_many_requests_wait(one_path: Path, one: Bundle) -> None:
+    with TestClient(create_app(one_path, options=Options(rate=0.01, burst=2))) as client:
+        statuses = [client.post("/v1/prices", json=example_state(one.catalogue)) for _ in range(3)]
+        assert [one.status_code for one in statuses] == [200, 200, 429]
+        assert int(statuses[2].headers["retry-after"]) >= 1
+        assert client.get("/healthz").status_code == 200
+
+
+def test_switches_over_http(client: TestClient, keys: dict[str, dict[str, str]], one: Bundle) -> None:
+    admin, state = keys["admin"], example_state(one.catalogue)
+    assert client.put("/v1/admin/kill-switch", json={"on": True}, headers=admin).json()["kill_switch"] is True
+    assert client.post("/v1/prices", json=state, headers=admin).json()["arm"] == "fallback"
+    explained = client.post("/v1/explain", json={"state": state, "product": "cider"}, headers=admin).json()
+    assert "fallback rule" in " ".join(explained["sentences"])
+    assert client.put("/v1/admin/kill-switch", json={"on": False}, headers=admin).status_code == 200
+    assert client.put("/v1/admin/holdout", json={"share": 0.25}, headers=admin).json()["holdout"] == 0.25
+    for path, body in (("holdout", {"share": 2}), ("holdout", {}), ("kill-switch", {"on": "maybe"}), ("shadow", [])):
+        assert client.put(f"/v1/admin/{path}", json=body, headers=admin).status_code == 422
+    for call in (
+        client.post("/v1/admin/rollback", headers=admin),
+        client.put("/v1/admin/shadow", json={"on": True}, headers=admin),
+    ):
+        assert call.status_code == 409
+    assert client.post("/v1/admin/reload", headers=admin).json()["active"]["bundle"] == one.digest
+
+
+def test_a_decision_of_the_log_says_what_answered(one_path: Path, one: Bundle, tmp_path: Path) -> None:
+    log, state = tmp_path / "log.db", example_state(one.catalogue)
+    with TestClient(create_app(one_path, log=log)) as client:
+        answers = client.post("/v1/prices", json=[state, state | {"market": "b"}]).json()
+    rows = list(DecisionLog(log).export())
+    assert [row["market"] for row in rows] == [name for name in ("shop", "b") for _ in range(3)]
+    assert [row["request_id"] for row in rows] == [a["request_id"] for a in answers for _ in range(3)]
+    assert len({a["request_id"] for a in answers}) == 2
+
+
+@pytest.mark.parametrize("body", [[], [{}], [[1]], "x", {"a": 1}])
+def test_several_states_are_priced_all_or_none(one_path: Path, one: Bundle, body: object, tmp_path: Path) -> None:
+    states = [example_state(one.catalogue), *body] if body and isinstance(body, list) else body
+    with TestClient(create_app(one_path, log=tmp_path / "log.db")) as client:
+        refused = client.post("/v1/prices", json=states)
+    assert (refused.status_code, list(refused.json())) == (422, ["detail"])
+    assert DecisionLog(tmp_path / "log.db").verify().rows == 0
+
+
+def test_what_fails_is_one_line_and_its_log_quotes_nobody(
+    one_path: Path, one: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = create_app(one_path)
+    monkeypatch.setattr(app.state.operation, "answer", lambda states: 1 / 0)
+    with caplog.at_level(logging.INFO), TestClient(app) as client:
+        failed = client.post("/v1/prices", json=example_state(one.catalogue) | {"market": "Jane Doe's"})
+    assert (failed.status_code, list(failed.json())) == (500, ["detail"])
+    lines = [
+        json.loads(JsonFormatter().format(record)) for record in caplog.records if record.name.startswith("repricer")
+    ]
+    assert any(line.get("error") == "ZeroDivisionError" for line in lines)
+    asked = next(line for line in lines if line["event"] == "request")
+    assert asked.keys() == {"time", "level", "logger", "event", "route", "method", "status", "ms", "request_id", "key"}
+    assert "Jane" not in json.dumps(lines)
+    assert "testclient" not in json.dumps(lines)
+
+
+def test_an_unknown_path_is_not_noted(one_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO), TestClient(create_app(one_path)) as client:
+        assert client.get("/customers/jane@example.org").status_code == 404
+        assert "jane" not in client.get("/metrics").text
+    assert not any("jane" in JsonFormatter().format(r) for r in caplog.records if r.name.startswith("repricer"))
+
+
+def test_it_watches_for_another_bundle(one_path: Path, tmp_path: Path) -> None:
+    shutil.copytree(one_path, tmp_path / "bundle")
+    app = create_app(tmp_path / "bundle", options=Options(watch=0.02))
+    with TestClient(app) as client:
+        (tmp_path / "bundle" / "policy.onnx").write_bytes(b"")
+        (tmp_path / "bundle" / "manifest.sig").touch()
+        for _ in range(200):
+            if 'repricer_reloads_total{result="refused"}' in client.get("/metrics").text:
+                break
+        else:
+            pytest.fail("the changed bundle was not looked at")
+        assert client.get("/readyz").status_code == 200

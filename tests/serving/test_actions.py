@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from repricer.envs.kernels.inventory import whole_orders
+from repricer.envs.kernels.slots import choose_promoted
+from repricer.serving.actions import ordered, promoted
+
+
+@pytest.mark.parametrize("most", [1, 2, 5, 100])
+def test_the_promoted_products_are_those_of_the_simulated_market(most: int) -> None:
+    generator = np.random.default_rng(most)
+    # Few different scores, so that there are ties; some are no numbers.
+    scores = generator.integers(-2, 4, size=(8, 300)).astype(np.float32) / 4
+    scores[generator.random(scores.shape) < 0.05] = np.nan
+    wanted = np.zeros_like(scores)
+    choose_promoted(scores, most, wanted)
+    got = np.stack([promoted(score, most) for score in scores.T], axis=1)
+    np.testing.assert_array_equal(got, wanted > 0)
+    assert 0 < got.sum(axis=0).max() <= most
+
+
+def test_orders_are_those_of_the_simulated_market() -> None:
+    most = np.array([0, 3, 50], np.float32)
+    asked = np.array([[-1, 0.4, 2], [3.6, np.nan, 1.5], [60, 49.5, 12.5]], np.float32)
+    whole = np.empty_like(asked)
+    whole_orders(asked, most, whole)
+    np.testing.assert_array_equal(np.stack([ordered(units, most) for units in asked.T], axis=1), whole)

@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from repricer.serving import Bundle, StateError, example_state
+from repricer.serving.market_state import market_view, random_states
+
+
+@pytest.fixture
+def state(one: Bundle) -> dict[str, Any]:
+    return example_state(one.catalogue)
+
+
+def test_the_view_holds_what_the_state_says_in_the_catalogues_order(one: Bundle) -> None:
+    products = [
+        {
+            "product": name,
+            "list_price": 1.0 + n,
+            "on_hand": 10 + n,
+            "on_order": 20 + n,
+            "reference_price": 3.0 + n,
+            "last_units": 40 + n,
+        }
+        for n, name in enumerate(one.catalogue.products)
+    ]
+    products[1]["on_hand"] = None
+    view = market_view(one.catalogue, {"products": products[::-1], "period": 5})
+    assert view.period.tolist() == [5]
+    assert view.list_price.tolist() == [[1, 2, 3]]
+    assert view.on_hand.tolist() == [[10, math.inf, 12]]
+    assert view.on_order.tolist() == [[20, 21, 22]]
+    assert view.reference_price.tolist() == [[3, 4, 5]]
+    assert view.last_units.tolist() == [[40, 41, 42]]
+    assert view.list_price.dtype == np.float32
+
+
+@pytest.mark.parametrize("period", [0, 1, 7])
+def test_what_is_left_out_has_a_default(one: Bundle, period: int) -> None:
+    short = [{"product": name, "list_price": 2.5, "on_hand": 1} for name in one.catalogue.products]
+    view = market_view(one.catalogue, {"period": period, "products": short})
+    assert view.on_order.tolist() == [[0, 0, 0]]
+    assert view.reference_price.tolist() == [[2.5, 2.5, 2.5]]
+    np.testing.assert_array_equal(view.last_units[0], one.catalogue.forecast_units[max(period - 1, 0)])
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -0.5, "2", True, [2], {}, 10**400, 1e13])
+@pytest.mark.parametrize("key", ["list_price", "on_hand", "on_order", "reference_price", "last_units"])
+def test_what_is_no_number_is_refused(one: Bundle, state: dict[str, Any], key: str, value: Any) -> None:
+    state["products"][2][key] = value
+    with pytest.raises(StateError, match=f"state: {key} of 'cider' must be a number from"):
+        market_view(one.catalogue, state)
+
+
+@pytest.mark.parametrize(("key", "good"), [("list_price", False), ("reference_price", False), ("last_units", True)])
+def test_a_price_is_above_zero(one: Bundle, state: dict[str, Any], key: str, good: bool) -> None:
+    state["products"][0][key] = 0
+    if good:
+        market_view(one.catalogue, state)
+    else:
+        with pytest.raises(StateError, match="got 0; mend it"):
+            market_view(one.catalogue, state)
+
+
+@pytest.mark.parametrize("key", ["list_price", "on_order", "reference_price", "last_units"])
+def test_only_stock_may_be_unlimited(one: Bundle, state: dict[str, Any], key: str) -> None:
+    state["products"][0][key] = None
+    with pytest.raises(StateError, match=f"{key} of 'anchovy' must be a number.*got None"):
+        market_view(one.catalogue, state)
+
+
+@pytest.mark.parametrize("period", [-1, 8, 10**30, 1.0, True, None, "1", math.nan])
+def test_the_period_is_one_of_the_horizon(one: Bundle, state: dict[str, Any], period: Any) -> None:
+    state["period"] = period
+    with pytest.raises(StateError, match="period must be a whole number from 0 to 7"):
+        market_view(one.catalogue, state)
+
+
+def change(state: dict[str, Any], how: str) -> Any:
+    """A state with one mistake in it."""
+    state = copy.deepcopy(state)
+    first = state["products"][0]
+    match how:
+        case "unknown key":
+            state["perod"] = 1
+        case "unknown product key":
+            first["onhand"] = 1
+        case "strange key":
+            first["zzz"] = 1
+        case "no period":
+            del state["period"]
+        case "no price":
+            del first["list_price"]
+        case "no stock":
+            del first["on_hand"]
+        case "unknown product":
+            first["product"] = "anchovies"
+        case "product without a name":
+            first["product"] = ["anchovy"]
+        case "product twice":
+            state["products"][1] = first
+        case "one lacks":
+            del state["products"][1]
+        case "two lack":
+            del state["products"][1:]
+        case "products in an object":
+            state["products"] = {"anchovy": first}
+        case "products in a text":
+            state["products"] = "anchovy"
+        case "a product that is a text":
+            state["products"][0] = "anchovy"
+        case "list":
+            return [state]
+        case "nothing":
+            return None
+    return state
+
+
+@pytest.mark.parametrize(
+    ("how", "line"),
+    [
+        ("unknown key", "got 'perod'; did you mean 'period'?"),
+        ("unknown product key", "item 1 must have known keys; got 'onhand'; did you mean 'on_hand'?"),
+        ("strange key", "got 'zzz'; known are product, list_price"),
+        ("no period", "got no period; add it"),
+        ("no price", "item 1 must have product, list_price, on_hand; got no list_price"),
+        ("no stock", "got no on_hand; add it"),
+        ("unknown product", "got 'anchovies' (item 1); did you mean 'anchovy'?"),
+        ("product without a name", "got ['anchovy'] (item 1)"),
+        ("product twice", "got 'anchovy' again (item 2)"),
+        ("one lacks", "must hold all 3 of the catalogue; got 2, without 'biscuit'; add it"),
+        ("two lack", "got 1, without 'biscuit'; add the 2 that lack"),
+        ("products in an object", "products must be a list of objects"),
+        ("products in a text", "products must be a list of objects; got 'anchovy'"),
+        ("a product that is a text", "item 1 must be an object"),
+        ("list", "state must be an object with period, products"),
+        ("nothing", "got None"),
+    ],
+)
+def test_a_mistake_is_named_in_one_line(one: Bundle, state: dict[str, Any], how: str, line: str) -> None:
+    with pytest.raises(StateError) as caught:
+        market_view(one.catalogue, change(state, how))
+    assert line in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=8,
+)
+KEYS = st.sampled_from(["product", "list_price", "on_hand", "on_order", "reference_price", "last_units"])
+NAMES = st.sampled_from(["anchovy", "biscuit", "cider"]) | st.text(max_size=5)
+ITEMS = st.dictionaries(KEYS, JSON | NAMES, max_size=6)
+
+
+@settings(max_examples=200, deadline=None)
+@given(document=JSON | st.fixed_dictionaries({"period": st.integers(0, 7) | JSON, "products": st.lists(ITEMS)}))
+def test_any_json_is_a_view_or_one_line(one: Bundle, document: Any) -> None:
+    try:
+        market_view(one.catalogue, document)
+    except StateError as error:
+        line = str(error)
+        assert "\n" not in line
+        assert len(line) < 600
+        line.encode()
+
+
+def test_a_long_mistake_makes_a_short_line(one: Bundle, state: dict[str, Any]) -> None:
+    state["products"][0]["product"] = "x" * 1_000_000
+    with pytest.raises(StateError) as caught:
+        market_view(one.catalogue, state)
+    assert len(str(caught.value)) < 300
+
+
+def test_made_up_states_are_valid_and_the_same_again(one: Bundle) -> None:
+    states = random_states(one.catalogue, one.guardrails, 50, seed=4)
+    assert states == random_states(one.catalogue, one.guardrails, 50, seed=4)
+    views = [market_view(one.catalogue, state) for state in states]
+    prices = np.concatenate([view.list_price for view in views])
+    assert (prices >= one.guardrails.low - 1e-3).all()
+    assert (prices <= one.guardrails.high + 1e-3).all()
+    assert {int(view.period[0]) for view in views} == set(range(8))
+    assert any(np.isinf(view.on_hand).any() for view in views)
+
+
+def test_the_example_is_valid(one: Bundle, state: dict[str, Any]) -> None:
+    view = market_view(one.catalogue, state)
+    np.testing.assert_allclose(view.list_price[0], one.catalogue.regular_price)
+    assert view.period.tolist() == [0]
+
+
+def test_price_changes_are_needed_where_the_price_rules_count_them(one: Bundle, state: dict[str, Any]) -> None:
+    assert market_view(one.catalogue, state).changes is None
+    counting = replace(one.catalogue, change_window_periods=7)
+    with pytest.raises(StateError, match="must have product, list_price, on_hand, changes; got no changes"):
+        market_view(counting, state)
+    assert market_view(counting, example_state(counting)).changes.tolist() == [[0, 0, 0]]
+    for number, item in enumerate(state["products"]):
+        item["changes"] = number
+    assert market_view(counting, state).changes.tolist() == [[0, 1, 2]]
+    state["products"][1]["changes"] = 1.5
+    with pytest.raises(StateError, match=r"changes of 'biscuit' must be a whole number; got 1\.5"):
+        market_view(counting, state)
+    for drawn in random_states(counting, one.guardrails, 5, seed=0):
+        assert market_view(counting, drawn).changes.max() < 7
+
+
+def test_the_lowest_price_may_be_known_for_some(one: Bundle, state: dict[str, Any]) -> None:
+    assert market_view(one.catalogue, state).lowest_price_30_days is None
+    state["products"][0]["lowest_price_30_days"] = 1.5
+    state["products"][1]["lowest_price_30_days"] = None
+    np.testing.assert_array_equal(
+        market_view(one.catalogue, state).lowest_price_30_days, np.float32([[1.5, np.nan, np.nan]])
+    )
+    state["products"][0]["lowest_price_30_days"] = 2.5
+    with pytest.raises(StateError, match="lowest_price_30_days of 'anchovy' must be at most its list_price"):
+        market_view(one.catalogue, state)
+    state["products"][0]["lowest_price_30_days"] = "1.5"
+    with pytest.raises(StateError, match="lowest_price_30_days of 'anchovy' must be a number from"):
+        market_view(one.catalogue, state)
+
+
+def test_a_state_may_name_its_market_for_the_log(one: Bundle, state: dict[str, Any]) -> None:
+    assert market_view(one.catalogue, state | {"market": "Oslo"}).num_markets == 1
+    for wrong in ("", "x" * 201, "a\0b", "\ud800", 7, None):
+        with pytest.raises(StateError, match="market must be 1 to 200 printable characters; got"):
+            market_view(one.catalogue, state | {"market": wrong})
+
+
+def test_whole_numbers_stand_for_what_is_left_out(one: Bundle) -> None:
+    products = [{"product": name, "list_price": 2, "on_hand": None} for name in one.catalogue.products]
+    view = market_view(one.catalogue, {"period": 0, "products": products})
+    np.testing.assert_array_equal(view.reference_price, [[2, 2, 2]])
+    assert np.isinf(view.on_hand).all()
