@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...pricing import MarketView, Policy
 from ..bundle.reading import Bundle
+from ..decision import Decision
 from ..predictor import Change, ProductPrice
 from .shapley import attribution
 from .what_if import Point, WhatIf, product_index, what_if
-
-if TYPE_CHECKING:
-    from ..http.deployment import Decision
 
 _MOVED = {
     "calendar": "the time that is left",

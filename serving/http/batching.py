@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+from ..decision import Decision
 from ..market_state import State, StateError
-from .deployment import Decision, Operation
+from .deployment import Operation
 
 
 class Batcher:

@@ -7,7 +7,7 @@ import logging
 import os
 import random
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from ...pricing import MarketView, RememberingPolicy
 from ..bundle.files import BundleError
 from ..bundle.reading import Bundle, load_bundle
 from ..bundle.training_range import DriftAlarm
+from ..decision import Decision
 from ..market_state import State, StateError, read_state
 from ..predictor import Asked, Predictor, PriceAnswer
 from .fallback import fallback_policy
@@ -29,22 +30,6 @@ _log = logging.getLogger(__name__)
 
 class OperationError(ValueError):
     """A switch that cannot be thrown now; the message is one line that says why."""
-
-
-@dataclass(frozen=True)
-class Decision:
-    """One answered state. arm: "policy" or "fallback". propensity: probability of the prices; by product where the arm
-    was drawn, as a price that both arms would give is certain.
-
-    shadow: what the second policy would have answered. warnings: one line for each feature outside the training range.
-    """
-
-    state: State
-    answer: PriceAnswer
-    arm: str
-    propensity: float | Mapping[str, float]
-    shadow: PriceAnswer | None
-    warnings: list[str]
 
 
 @dataclass(frozen=True)

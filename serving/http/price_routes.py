@@ -13,13 +13,14 @@ from anyio import to_thread
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
+from ..decision import Decision
 from ..decision_log.log import DecisionLog
 from ..decision_log.storage import LogError
 from ..explanation.sentences import Explanation, explain
 from ..explanation.what_if import NoResponseError, WhatIf, what_if
 from ..market_state import StateError, example_state
 from .batching import Batcher
-from .deployment import Decision, Operation
+from .deployment import Operation
 from .middleware import Endpoint, problem
 from .recent_decisions import Recent
 from .schemas import BODY, MOST_STATES, DescribedQuestion, DescribedWhatIf, Priced, examples, problems

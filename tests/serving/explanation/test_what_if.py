@@ -8,11 +8,11 @@ import pytest
 from repricer.envs import expected_units
 from repricer.scenarios import MarketSpec
 from repricer.serving import Bundle, Predictor, StateError, example_state, export, load_bundle
+from repricer.serving.decision import Decision
 from repricer.serving.explanation.sales_distribution import sales_range
 from repricer.serving.explanation.sentences import explain
 from repricer.serving.explanation.shapley import attribution
 from repricer.serving.explanation.what_if import NoResponseError, what_if
-from repricer.serving.http.deployment import Decision
 from repricer.serving.market_state import market_view, random_states
 from scipy import stats
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from repricer.serving import Bundle, BundleError, Predictor, StateError, example_state, export, load_bundle
 from repricer.serving.bundle.signing import own_key_paths
-from repricer.serving.http.deployment import Decision, Operation, OperationError
+from repricer.serving.decision import Decision
+from repricer.serving.http.deployment import Operation, OperationError
 from repricer.serving.market_state import random_states
 
 

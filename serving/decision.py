@@ -1,0 +1,31 @@
+"""A decision: one answered state, with everything that is shown and recorded about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .market_state import State
+from .predictor import PriceAnswer
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One answered state.
+
+    Attributes:
+        state: The state as it was sent.
+        answer: The prices that were given.
+        arm: Who answered, "policy" or "fallback".
+        propensity: Probability with which these prices were given. By product where the arm was drawn
+            by chance: a product that both arms price alike has probability 1.
+        shadow: What the shadow bundle would have answered, None without one.
+        warnings: One line for each feature outside the training range.
+    """
+
+    state: State
+    answer: PriceAnswer
+    arm: str
+    propensity: float | Mapping[str, float]
+    shadow: PriceAnswer | None
+    warnings: list[str]
