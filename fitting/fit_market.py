@@ -15,7 +15,7 @@ from ..data import Tables, product_weeks
 from ..forecasting import (
     PLANNED,
     QUANTILES,
-    Estimate,
+    CoefficientEstimate,
     Forecaster,
     MarketPaths,
     MarketShock,
@@ -179,14 +179,14 @@ class _Response:
         return cls(together, alone, usual, decided=False)
 
     @property
-    def exposure(self) -> Estimate | None:
+    def exposure(self) -> CoefficientEstimate | None:
         """Effect of a display or mailer in all stores on log units."""
         return self.alone.control_effects_.get(_PROMOTION)
 
     @property
     def substitution(self) -> float:
         """Response to the prices of the category's other products over that to the own price, in [0, 1]."""
-        rivals = self.prices.control_effects_.get(_RIVALS, Estimate(0.0, 0.0))
+        rivals = self.prices.control_effects_.get(_RIVALS, CoefficientEstimate(0.0, 0.0))
         return float(np.clip(-rivals.coefficient / self.prices.pooled_.coefficient, 0.0, 1.0))
 
 

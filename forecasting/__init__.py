@@ -14,7 +14,7 @@ from .models.sarimax import Sarimax
 from .models.smoothing import ExponentialSmoothing, Intermittent
 from .replenishment import critical_fractile, fitted_dispersion, replenishment_levels
 from .response import (
-    Estimate,
+    CoefficientEstimate,
     Identification,
     LogitDemand,
     PriceResponse,
@@ -31,7 +31,7 @@ from .trend import MarketPaths, MarketShock, MarketTrend
 __all__ = [
     "PLANNED",
     "QUANTILES",
-    "Estimate",
+    "CoefficientEstimate",
     "ExponentialSmoothing",
     "Forecaster",
     "Identification",

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from .ease import Ease
 from .factorisation import Als
 from .pairs import Columns, PairFeatures
-from .recommend import History, Recommender, batches
+from .recommend import Purchases, Recommender, batches
 
 # Trees that learned in one season follow its fashions; the odds times this power of the taste score hold on to taste.
 _TASTE_POWER = 0.5
@@ -82,7 +82,7 @@ class Blend(Recommender):
         self.min_samples_leaf = min_samples_leaf
         self.seed = seed
 
-    def _learn(self, history: History) -> None:
+    def _learn(self, history: Purchases) -> None:
         history = history.most_bought(self.max_products)
         self.products_, self.purchases_ = history.products, history.total()
         dates = history.lines["date"]
@@ -102,7 +102,7 @@ class Blend(Recommender):
         buyers = self.purchases_.count_nonzero(axis=0)
         self._fill = (_FILL * buyers / buyers.max()).astype(np.float32)
 
-    def _fit_trees(self, history: History, cut: pd.Timestamp) -> dict[str, Any]:
+    def _fit_trees(self, history: Purchases, cut: pd.Timestamp) -> dict[str, Any]:
         """Learn what happened after `cut`, the last day that the features know of."""
         day_after = cut + pd.Timedelta(days=1)
         earlier = self._features(history.between(None, day_after), cut, None)
@@ -114,7 +114,7 @@ class Blend(Recommender):
         chances = self._chances[rows].toarray()
         return np.where(chances > 0, chances, self._fill)
 
-    def _features(self, history: History, end: pd.Timestamp, demand: pd.Series | None) -> PairFeatures:
+    def _features(self, history: Purchases, end: pd.Timestamp, demand: pd.Series | None) -> PairFeatures:
         categories = None
         if self.attributes is not None:
             categories = self.attributes.set_index("product")["category"]

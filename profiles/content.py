@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from .recommend import History, Recommender
+from .recommend import Purchases, Recommender
 
 
 class ContentBased(Recommender):
@@ -27,7 +27,7 @@ class ContentBased(Recommender):
     def __init__(self, attributes: pd.DataFrame):
         self.attributes = attributes
 
-    def _learn(self, history: History) -> None:
+    def _learn(self, history: Purchases) -> None:
         self.products_ = history.products.union(pd.Index(self.attributes["product"].unique()), sort=True)
         positions = self.products_.get_indexer(history.products)
         wide = csr_array(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import get_lapack_funcs
 
-from .recommend import History, Recommender
+from .recommend import Purchases, Recommender
 
 
 class Ease(Recommender):
@@ -33,7 +33,7 @@ class Ease(Recommender):
         self.regularisation = regularisation
         self.max_products = max_products
 
-    def _learn(self, history: History) -> None:
+    def _learn(self, history: Purchases) -> None:
         if not self.regularisation > 0 or self.max_products < 1:
             raise ValueError(
                 "regularisation must be above 0 and max_products 1 or more; "

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from .recommend import History, Recommender
+from .recommend import Purchases, Recommender
 
 
 class Als(Recommender):
@@ -40,7 +40,7 @@ class Als(Recommender):
         self.iterations = iterations
         self.seed = seed
 
-    def _learn(self, history: History) -> None:
+    def _learn(self, history: Purchases) -> None:
         try:
             from implicit.cpu.als import AlternatingLeastSquares
         except ImportError as error:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, vstack
 
-from .recommend import History, Recommender
+from .recommend import Purchases, Recommender
 
 _PRODUCTS_AT_ONCE = 500
 _WEIGHTINGS = ("binary", "log", "tf-idf")
@@ -37,7 +37,7 @@ class ItemItem(Recommender):
         self.shrinkage = shrinkage
         self.weighting = weighting
 
-    def _learn(self, history: History) -> None:
+    def _learn(self, history: Purchases) -> None:
         if self.neighbours < 1 or self.shrinkage < 0:
             raise ValueError(
                 f"neighbours must be 1 or more and shrinkage 0 or more; got {self.neighbours} and {self.shrinkage}"

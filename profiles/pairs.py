@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 
-from .recommend import History, Recommender
+from .recommend import Purchases, Recommender
 
 _HALF_LIVES = (3, 10, 30)
 _DEMAND_WEEKS = 4
@@ -35,7 +35,7 @@ class PairFeatures:
 
     def __init__(
         self,
-        history: History,
+        history: Purchases,
         end: pd.Timestamp,
         taste: Recommender,
         second_taste: Recommender,
@@ -120,7 +120,7 @@ class PairFeatures:
             columns["segment_lift"] = self._lift[self._segment[u], p]
         return columns
 
-    def _own_pairs(self, history: History) -> pd.DataFrame:
+    def _own_pairs(self, history: Purchases) -> pd.DataFrame:
         """A row for each pair in the order of the sparse counts: first, last week and number of weeks bought in."""
         lines = pd.DataFrame({"row": history.row, "column": history.column, "age": self._age}).drop_duplicates()
         ages = lines.groupby(["row", "column"], sort=True)["age"].agg(["min", "max", "size"]).reset_index()
@@ -141,7 +141,7 @@ class PairFeatures:
         }
         return {name: np.asarray(values, np.float32) for name, values in columns.items()}
 
-    def _product_features(self, history: History, demand: pd.Series | None) -> Columns:
+    def _product_features(self, history: Purchases, demand: pd.Series | None) -> Columns:
         pairs, n = self._pairs, len(history.products)
 
         def count(chosen: pd.Series) -> NDArray[np.float32]:
@@ -164,7 +164,7 @@ class PairFeatures:
         }
         return {name: np.asarray(values, np.float32) for name, values in columns.items()}
 
-    def _customer_features(self, history: History) -> Columns:
+    def _customer_features(self, history: Purchases) -> Columns:
         pairs, n = self._pairs, len(history.customers)
         recent = np.bincount(history.row[self._age < 8], minlength=n)
         new = np.bincount(pairs["row"][pairs["max"] < 8], minlength=n)
@@ -176,7 +176,7 @@ class PairFeatures:
         }
         return {name: np.asarray(values, np.float32) for name, values in columns.items()}
 
-    def _learn_prices(self, history: History) -> None:
+    def _learn_prices(self, history: Purchases) -> None:
         self._price = None
         if "price_paid" not in history.lines:
             return
@@ -186,7 +186,7 @@ class PairFeatures:
         logs = self.counts @ self._price
         self._usual_price = logs / np.maximum(self.counts.sum(axis=1), 1)
 
-    def _learn_categories(self, history: History, categories: pd.Series | None) -> None:
+    def _learn_categories(self, history: Purchases, categories: pd.Series | None) -> None:
         self._category = None
         if categories is None:
             return
@@ -210,7 +210,7 @@ class PairFeatures:
             "share_of_category_buyers": buyers / np.maximum(lines.count_nonzero(axis=0), 1)[group],
         }
 
-    def _learn_stores(self, history: History) -> None:
+    def _learn_stores(self, history: Purchases) -> None:
         self._visits = None
         if "store" not in history.lines or history.lines["store"].isna().all():
             return
@@ -230,7 +230,7 @@ class PairFeatures:
         buyers = part[["row", "column"]].drop_duplicates()["column"]
         self._reach = np.bincount(buyers, minlength=len(history.products)) / len(history.customers)
 
-    def _learn_segments(self, history: History, segments: pd.Series | None) -> None:
+    def _learn_segments(self, history: Purchases, segments: pd.Series | None) -> None:
         self._segment = None
         if segments is None:
             return

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .recommend import History, Recommender
+from .recommend import Purchases, Recommender
 
 # Below one purchase, so that the popular only fill up what the customer's own purchases leave open.
 _FILL = 1e-3
@@ -20,7 +20,7 @@ class Popularity(Recommender):
         buyers_: distinct customers of each product.
     """
 
-    def _learn(self, history: History) -> None:
+    def _learn(self, history: Purchases) -> None:
         self.buyers_ = self.purchases_.count_nonzero(axis=0).astype(np.float32)
 
     def _score(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
@@ -41,7 +41,7 @@ class OwnFrequency(Recommender):
     def __init__(self, *, half_life_weeks: float | None = None):
         self.half_life_weeks = half_life_weeks
 
-    def _learn(self, history: History) -> None:
+    def _learn(self, history: Purchases) -> None:
         if self.half_life_weeks is not None and not self.half_life_weeks > 0:
             raise ValueError(f"half_life_weeks must be above 0, or None; got {self.half_life_weeks}")
         buyers = self.purchases_.count_nonzero(axis=0)

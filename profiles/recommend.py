@@ -20,7 +20,7 @@ _BATCH = 256
 
 
 @dataclass(frozen=True)
-class History:
+class Purchases:
     """Sale lines of named customers as positions in two indices.
 
     customers, products: sorted. lines: the sale lines. row, column: customer and product of each line.
@@ -46,7 +46,7 @@ class History:
         column, products = pd.factorize(lines["product"], sort=True)
         return cls(customers, products, lines, row, column)
 
-    def between(self, start: pd.Timestamp | None, end: pd.Timestamp | None) -> History:
+    def between(self, start: pd.Timestamp | None, end: pd.Timestamp | None) -> Purchases:
         """The lines from `start` on and before `end` (None: no limit), over the same customers and products."""
         date = self.lines["date"]
         kept = np.ones(len(date), dtype=bool)
@@ -54,9 +54,9 @@ class History:
             kept &= (date >= start).to_numpy()
         if end is not None:
             kept &= (date < end).to_numpy()
-        return History(self.customers, self.products, self.lines[kept], self.row[kept], self.column[kept])
+        return Purchases(self.customers, self.products, self.lines[kept], self.row[kept], self.column[kept])
 
-    def most_bought(self, n: int) -> History:
+    def most_bought(self, n: int) -> Purchases:
         """The same customers and the `n` products with the most lines."""
         if n >= len(self.products):
             return self
@@ -65,7 +65,7 @@ class History:
         position = np.full(len(self.products), -1)
         position[chosen] = np.arange(n)
         kept = position[self.column] >= 0
-        return History(
+        return Purchases(
             self.customers, self.products[chosen], self.lines[kept], self.row[kept], position[self.column[kept]]
         )
 
@@ -107,9 +107,9 @@ class Recommender(BaseEstimator, ABC):
             ValueError: `sales` lacks a column that the model needs, or names no customer at all.
         """
         require_columns(sales, *self.needs)
-        return self.fit_history(History.of(sales))
+        return self.fit_history(Purchases.of(sales))
 
-    def fit_history(self, history: History) -> Self:
+    def fit_history(self, history: Purchases) -> Self:
         """Fit on a history, whose customers and products need not all occur in its lines."""
         self.customers_, self.products_ = history.customers, history.products
         self.purchases_ = history.total()
@@ -175,7 +175,7 @@ class Recommender(BaseEstimator, ABC):
         return rows
 
     @abstractmethod
-    def _learn(self, history: History) -> None:
+    def _learn(self, history: Purchases) -> None:
         """Learn from the sale lines."""
 
     @abstractmethod

@@ -12,9 +12,9 @@ from scipy import stats
 from scipy.interpolate import interp1d
 
 from .base import Forecaster
-from .blend import Blend
-from .grid import Grid, design
+from .mean_of_models import MeanOfModels
 from .pooled import STEPS
+from .weekly_design import WeeklyDesign, covariate_matrix
 
 _FIRST_ORIGIN = 8
 _WEIGHTS = np.linspace(0.0, 1.0, 11)
@@ -23,7 +23,7 @@ _WEIGHTS = np.linspace(0.0, 1.0, 11)
 class Lstm(Forecaster):
     """One LSTM for all products: quantiles of what the statistical models leave unexplained.
 
-    A hybrid as the winner of the M4 competition was (Smyl 2020): the mean of `PooledRegression` and `Sarimax` (`Blend`)
+    A hybrid as the winner of the M4 competition was (Smyl 2020): the mean of `PooledRegression` and `Sarimax` (`MeanOfModels`)
     forecasts from every past week with what was known then, and a network with shared weights learns how those forecasts err,
     from the errors, prices and promotions before and in the week, and the category (an embedding). Its output is quantiles
     (pinball loss), decoded for each week ahead alone (MQ-RNN: Wen et al. 2017), so any horizon can be asked for.
@@ -65,20 +65,20 @@ class Lstm(Forecaster):
     def _fit(self, history: pd.DataFrame) -> None:
         from . import lstm_network
 
-        self.base_ = Blend()
+        self.base_ = MeanOfModels()
         self.base_._fit(history)
-        grid = Grid.of(history)
-        self.scaling_ = _Scaling.of(grid, self.covariates_.category)
+        weekly = WeeklyDesign.of(history)
+        self.scaling_ = _InputScaling.of(weekly, self.covariates_.category)
         self.weight_, self.shift_, self.networks_ = 0.0, np.zeros(len(lstm_network.LEVELS)), []
-        if grid.target.shape[1] >= _FIRST_ORIGIN + 2 * self.judged_weeks:
+        if weekly.target.shape[1] >= _FIRST_ORIGIN + 2 * self.judged_weeks:
             with lstm_network.one_thread():
-                self._train(self._data(grid))
-        self._encode(grid)
+                self._train(self._data(weekly))
+        self._encode(weekly)
 
     def _update(self, history: pd.DataFrame) -> None:
         self.base_ = copy.copy(self.base_)
         self.base_._update(history)
-        self._encode(Grid.of(history))
+        self._encode(WeeklyDesign.of(history))
 
     def _train(self, data: Any) -> None:
         import torch
@@ -104,37 +104,37 @@ class Lstm(Forecaster):
         seeds = range(self.seed, self.seed + self.seeds)
         return [lstm_network.train(data, valid, steps=self.steps, seed=seed, size=size) for seed in seeds]
 
-    def _data(self, grid: Grid) -> Any:
+    def _data(self, weekly: WeeklyDesign) -> Any:
         from . import lstm_network
 
-        centre, spread = self.base_.past_forecasts(grid)
-        weeks = grid.target.shape[1]
+        centre, spread = self.base_.past_forecasts(weekly)
+        weeks = weekly.target.shape[1]
         ahead = np.minimum(np.arange(weeks)[:, None] + np.arange(1, STEPS + 1), weeks - 1)
-        valid = np.isfinite(centre) & (grid.seen[:, ahead] > 0)
+        valid = np.isfinite(centre) & (weekly.seen[:, ahead] > 0)
         valid[:, :_FIRST_ORIGIN] = False
-        units = np.expm1(grid.target).sum(axis=1) / np.maximum(grid.seen.sum(axis=1), 1.0)
+        units = np.expm1(weekly.target).sum(axis=1) / np.maximum(weekly.seen.sum(axis=1), 1.0)
         return lstm_network.Data(
-            past=lstm_network.to_tensor(self.scaling_.past(grid, centre, spread)),
-            x=lstm_network.to_tensor(self.scaling_.x(grid.products, grid.x)),
+            past=lstm_network.to_tensor(self.scaling_.past(weekly, centre, spread)),
+            x=lstm_network.to_tensor(self.scaling_.x(weekly.products, weekly.x)),
             centre=lstm_network.to_tensor(centre),
             spread=lstm_network.to_tensor(np.where(np.isfinite(spread), spread, 1.0)),
-            target=lstm_network.to_tensor(grid.target),
+            target=lstm_network.to_tensor(weekly.target),
             valid=lstm_network.to_tensor(valid),
-            category=lstm_network.to_tensor(self.scaling_.number(grid.products)).long(),
+            category=lstm_network.to_tensor(self.scaling_.number(weekly.products)).long(),
             # Between products' logs counting alike and units counting alike.
             weight=lstm_network.to_tensor(np.sqrt(units / max(units.mean(), 1e-9))),
         )
 
-    def _encode(self, grid: Grid) -> None:
+    def _encode(self, weekly: WeeklyDesign) -> None:
         """Keep each network's state at the end of the history: (N, hidden)."""
         import torch
 
         from . import lstm_network
 
-        self.names_, self.states_ = grid.products, []
+        self.names_, self.states_ = weekly.products, []
         if self.networks_:
-            centre, spread = self.base_.past_forecasts(grid)
-            past = lstm_network.to_tensor(self.scaling_.past(grid, centre, spread))
+            centre, spread = self.base_.past_forecasts(weekly)
+            past = lstm_network.to_tensor(self.scaling_.past(weekly, centre, spread))
             with lstm_network.one_thread(), torch.no_grad():
                 self.states_ = [net.encode(past)[:, -1] for net in self.networks_]
 
@@ -153,7 +153,7 @@ class Lstm(Forecaster):
         from . import lstm_network
 
         product = self.names_.get_indexer(pd.Index(future["product"]))
-        x = lstm_network.to_tensor(self.scaling_.x(future["product"], design(future)))
+        x = lstm_network.to_tensor(self.scaling_.x(future["product"], covariate_matrix(future)))
         category = lstm_network.to_tensor(self.scaling_.number(pd.Index(future["product"]))).long()
         step = lstm_network.to_tensor(future["step"].to_numpy()).clamp(max=STEPS)
         with lstm_network.one_thread(), torch.no_grad():
@@ -165,7 +165,7 @@ class Lstm(Forecaster):
 
 
 @dataclass(frozen=True)
-class _Scaling:
+class _InputScaling:
     """Covariates around each product's mean, in standard deviations of all; categories by number."""
 
     middle: pd.DataFrame
@@ -173,12 +173,12 @@ class _Scaling:
     categories: pd.Series
 
     @classmethod
-    def of(cls, grid: Grid, category: pd.Series) -> _Scaling:
-        seen = grid.seen[..., None]
-        middle = (grid.x * seen).sum(axis=1) / np.maximum(seen.sum(axis=1), 1.0)
-        deviation = np.sqrt((((grid.x - middle[:, None]) * seen) ** 2).sum(axis=(0, 1)) / max(seen.sum(), 1.0))
+    def of(cls, weekly: WeeklyDesign, category: pd.Series) -> _InputScaling:
+        seen = weekly.seen[..., None]
+        middle = (weekly.x * seen).sum(axis=1) / np.maximum(seen.sum(axis=1), 1.0)
+        deviation = np.sqrt((((weekly.x - middle[:, None]) * seen) ** 2).sum(axis=(0, 1)) / max(seen.sum(), 1.0))
         numbers = pd.Series(pd.factorize(category, sort=True)[0], index=category.index)
-        return cls(pd.DataFrame(middle, index=grid.products), np.where(deviation > 1e-6, deviation, np.inf), numbers)
+        return cls(pd.DataFrame(middle, index=weekly.products), np.where(deviation > 1e-6, deviation, np.inf), numbers)
 
     def x(self, products: Any, values: np.ndarray) -> np.ndarray:
         middle = self.middle.loc[products].to_numpy()
@@ -187,14 +187,14 @@ class _Scaling:
         # A week far outside all that was seen is held at its edge: networks do not extrapolate.
         return np.clip((values - middle) / self.deviation, -4.0, 4.0)
 
-    def past(self, grid: Grid, centre: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    def past(self, weekly: WeeklyDesign, centre: np.ndarray, spread: np.ndarray) -> np.ndarray:
         """Return the error of last week's forecast, whether it is known, and the covariates: (N, T, 2 + K)."""
-        error = np.zeros_like(grid.target)
-        error[:, 1:] = (grid.target[:, 1:] - centre[:, :-1, 0]) / spread[:, :-1, 0]
-        known = (grid.seen > 0) & np.isfinite(error)
+        error = np.zeros_like(weekly.target)
+        error[:, 1:] = (weekly.target[:, 1:] - centre[:, :-1, 0]) / spread[:, :-1, 0]
+        known = (weekly.seen > 0) & np.isfinite(error)
         known[:, 0] = False
         error = np.clip(np.where(known, error, 0.0), -4.0, 4.0)
-        return np.concatenate([error[..., None], known[..., None], self.x(grid.products, grid.x)], axis=2)
+        return np.concatenate([error[..., None], known[..., None], self.x(weekly.products, weekly.x)], axis=2)
 
     def number(self, products: pd.Index) -> np.ndarray:
         return self.categories.loc[products].to_numpy()

@@ -32,24 +32,24 @@ class SeasonalNaive(SeriesForecaster):
     def __init__(self, *, season_length: int = 52) -> None:
         self.season_length = season_length
 
-    def _fit_series(self, series: pd.DataFrame) -> _Season:
+    def _fit_series(self, series: pd.DataFrame) -> _LastSeason:
         if self.season_length < 1:
             raise ValueError(f"SeasonalNaive: season_length must be 1 week or more; got {self.season_length}")
         if len(series) <= self.season_length:
             raise CannotFit(f"{len(series)} weeks of history, the season has {self.season_length}")
-        return _Season(filled(series), self.season_length)
+        return _LastSeason(filled(series), self.season_length)
 
     def _fall_back(self, series: pd.DataFrame) -> Level:
         return Level.of(series, window=1)
 
 
 @dataclass(frozen=True)
-class _Season:
+class _LastSeason:
     units: np.ndarray
     length: int
 
-    def updated(self, series: pd.DataFrame) -> _Season:
-        return _Season(filled(series), self.length)
+    def updated(self, series: pd.DataFrame) -> _LastSeason:
+        return _LastSeason(filled(series), self.length)
 
     def forecast(self, future: pd.DataFrame, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         season = self.units[-self.length :]

@@ -9,8 +9,8 @@ from sklearn.model_selection import LeaveOneOut, cross_val_predict
 from sklearn.preprocessing import OneHotEncoder
 
 from .base import Forecaster
-from .grid import FOURIER_PAIRS, columns, design
 from .pooled import PooledRegression
+from .weekly_design import FOURIER_PAIRS, covariate_matrix, covariate_names
 
 LEAST_PRODUCTS = 5
 """Fewer known products tell nothing of a new one."""
@@ -41,7 +41,7 @@ class Newcomers(Forecaster):
         self.seasonal_ = pooled.state_.seasonal
         self.coefficients_ = pooled.state_.coefficients.mean(axis=0)
         # The price level is part of what explains a product's own level.
-        self.coefficients_[columns(history).index("log_regular")] = 0.0
+        self.coefficients_[covariate_names(history).index("log_regular")] = 0.0
         self.middle_ = pooled.state_.middle.mean(axis=0)
         sold = history[history["demand"].notna() & (history.groupby("product")["units"].cumsum() > 0)]
         products = sold.groupby("product")["log_regular"].mean().to_frame()
@@ -73,7 +73,7 @@ class Newcomers(Forecaster):
 
     def _answer(self, rows: pd.DataFrame) -> np.ndarray:
         """What prices, promotions and rivals of the week add to the log (R,)."""
-        departure = design(rows) - self.middle_
+        departure = covariate_matrix(rows) - self.middle_
         if not self.seasonal_:
             departure[:, -2 * FOURIER_PAIRS :] = 0.0
         return departure @ self.coefficients_

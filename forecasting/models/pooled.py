@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import stats
 
 from .base import Forecaster
-from .grid import FOURIER_PAIRS, YEAR, Grid, design
+from .weekly_design import FOURIER_PAIRS, YEAR, WeeklyDesign, covariate_matrix
 
 STEPS = 12
 """Past forecasts are judged up to this many weeks ahead; farther weeks get the intervals of the last."""
@@ -46,15 +46,15 @@ class PooledRegression(Forecaster):
         self.damping = damping
 
     def _fit(self, history: pd.DataFrame) -> None:
-        grid = Grid.of(history)
+        weekly = WeeklyDesign.of(history)
         self._update(history)
-        centre, spread = self.past_forecasts(grid)
-        self.errors_, self.mean_over_median_ = past_errors(grid, centre, spread)
+        centre, spread = self.past_forecasts(weekly)
+        self.errors_, self.mean_over_median_ = past_errors(weekly, centre, spread)
 
     def _update(self, history: pd.DataFrame) -> None:
-        grid = Grid.of(history)
-        self.names_ = grid.products
-        self.state_ = self._estimate(grid, grid.target.shape[1])
+        weekly = WeeklyDesign.of(history)
+        self.names_ = weekly.products
+        self.state_ = self._estimate(weekly, weekly.target.shape[1])
 
     def _forecast(self, future: pd.DataFrame, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         centre, spread = self.central(future)
@@ -64,26 +64,26 @@ class PooledRegression(Forecaster):
     def central(self, future: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         """Return median and claimed standard deviation of log(1 + units) for R prepared rows: (R,), (R,)."""
         product = self.names_.get_indexer(pd.Index(future["product"]))
-        return self.state_.ahead(product, design(future), future["step"].to_numpy(), self.damping)
+        return self.state_.ahead(product, covariate_matrix(future), future["step"].to_numpy(), self.damping)
 
-    def past_forecasts(self, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+    def past_forecasts(self, weekly: WeeklyDesign) -> tuple[np.ndarray, np.ndarray]:
         """Forecast from every past week with what was known then: median and deviation, in logs.
 
         Returns two arrays (N, T, STEPS): product, last week seen, steps ahead less 1; NaN where there is none.
         """
-        products, weeks = grid.target.shape
+        products, weeks = weekly.target.shape
         centre = np.full((products, weeks, STEPS), np.nan)
         spread = centre.copy()
         for origin in range(_FIRST_ORIGIN, weeks - 1):
-            state = self._estimate(grid, origin + 1)
+            state = self._estimate(weekly, origin + 1)
             for step in range(1, min(STEPS, weeks - 1 - origin) + 1):
-                ahead = state.ahead(np.arange(products), grid.planned(origin, step), np.array(step), self.damping)
+                ahead = state.ahead(np.arange(products), weekly.planned(origin, step), np.array(step), self.damping)
                 centre[:, origin, step - 1], spread[:, origin, step - 1] = ahead
         return centre, spread
 
-    def _estimate(self, grid: Grid, weeks: int) -> _State:
+    def _estimate(self, weekly: WeeklyDesign, weeks: int) -> _State:
         """Estimate from the first `weeks` weeks."""
-        y, seen, x = grid.target[:, :weeks], grid.seen[:, :weeks], grid.x[:, :weeks]
+        y, seen, x = weekly.target[:, :weeks], weekly.seen[:, :weeks], weekly.x[:, :weeks]
         if weeks < YEAR:
             x = x.copy()
             x[:, :, -2 * FOURIER_PAIRS :] = 0.0
@@ -166,14 +166,14 @@ def interval(
     return bands
 
 
-def past_errors(grid: Grid, centre: np.ndarray, spread: np.ndarray) -> tuple[dict[int, np.ndarray], float]:
+def past_errors(weekly: WeeklyDesign, centre: np.ndarray, spread: np.ndarray) -> tuple[dict[int, np.ndarray], float]:
     """Standardised errors by step ahead (few: filled up with a normal's), and units sold over units forecast."""
     normal = stats.norm.ppf((np.arange(_PRIOR_ERRORS) + 0.5) / _PRIOR_ERRORS)
     errors, sold, forecast = {}, 0.0, 0.0
     for step in range(1, STEPS + 1):
         ahead, scale = centre[:, :-step, step - 1], spread[:, :-step, step - 1]
-        known = (grid.seen[:, step:] > 0) & np.isfinite(ahead)
-        actual = grid.target[:, step:][known]
+        known = (weekly.seen[:, step:] > 0) & np.isfinite(ahead)
+        actual = weekly.target[:, step:][known]
         if known.any() or step == 1:
             errors[step] = np.concatenate([normal, (actual - ahead[known]) / scale[known]])
             sold, forecast = sold + np.expm1(actual).sum(), forecast + np.expm1(ahead[known]).sum()

@@ -81,16 +81,16 @@ class Sarimax(SeriesForecaster):
     def _fit_series(self, series: pd.DataFrame) -> FittedSarimax:
         if series["demand"].count() < _MIN_WEEKS:
             raise CannotFit(f"{series['demand'].count()} weeks since the first sale, {_MIN_WEEKS} are needed")
-        scaling = _Scaling.of(series, self.fourier_pairs)
-        target = scaling.target(series)
+        regressors = _Regressors.of(series, self.fourier_pairs)
+        target = regressors.target(series)
         model = SARIMAX(
             target,
-            exog=scaling.design(series),
+            exog=regressors.design(series),
             order=self.order,
             mle_regression=False,
             loglikelihood_burn=0,
         )
-        model.initialization = self._initial_state(model.k_states, scaling.optional)
+        model.initialization = self._initial_state(model.k_states, regressors.optional)
         start = np.append(np.zeros(self.order[0] + self.order[2]), np.nanvar(target) + 1e-4)
         try:
             results: Any = model.fit(
@@ -100,7 +100,7 @@ class Sarimax(SeriesForecaster):
             raise CannotFit(f"numerical failure: {error}") from error
         if not results.mle_retvals["converged"]:
             raise CannotFit(f"the likelihood did not converge in {self.maxiter} steps")
-        return FittedSarimax.of(results, series, scaling)
+        return FittedSarimax.of(results, series, regressors)
 
     def _initial_state(self, n_states: int, optional: tuple[str, ...]) -> Initialization:
         """Lay the priors on the states: differences, ARMA, then the regression coefficients."""
@@ -123,7 +123,7 @@ class Sarimax(SeriesForecaster):
 
 
 @dataclass(frozen=True)
-class _Scaling:
+class _Regressors:
     """Means of the history: prices count in logs around them, so a currency changes nothing."""
 
     level: float
@@ -132,7 +132,7 @@ class _Scaling:
     fourier_pairs: int
 
     @classmethod
-    def of(cls, series: pd.DataFrame, fourier_pairs: int) -> _Scaling:
+    def of(cls, series: pd.DataFrame, fourier_pairs: int) -> _Regressors:
         optional = tuple(name for name in _OPTIONAL_SD if name in series and series[name].std() > 0)
         means = series[["log_price", "log_regular", "log_traffic", *optional]].mean()
         empty = cls(0.0, means, optional, fourier_pairs)
@@ -155,16 +155,16 @@ class FittedSarimax:
     """One product's model at the end of its history."""
 
     results: Any
-    scaling: _Scaling
+    regressors: _Regressors
     degrees_of_freedom: int
     mean_over_median: float
 
     @classmethod
-    def of(cls, results: Any, series: pd.DataFrame, scaling: _Scaling) -> FittedSarimax:
+    def of(cls, results: Any, series: pd.DataFrame, regressors: _Regressors) -> FittedSarimax:
         """Take the results of statsmodels, and what units they have per unit fitted."""
         # The first forecasts of the filter still rest on the priors alone.
         settled = results.model.k_exog + 1
-        fitted = np.expm1(results.fittedvalues + scaling.level + scaling.offset(series)).clip(0)
+        fitted = np.expm1(results.fittedvalues + regressors.level + regressors.offset(series)).clip(0)
         units = series["demand"].to_numpy()
         known = ~np.isnan(units)
         known[:settled] = False
@@ -172,7 +172,7 @@ class FittedSarimax:
         ratio = units[known].sum() / fitted[known].sum() if fitted[known].sum() > 0 else 1.0
         return cls(
             results=results,
-            scaling=scaling,
+            regressors=regressors,
             degrees_of_freedom=max(int(results.nobs) - settled, 1),
             mean_over_median=float(np.clip(ratio, 1.0, np.exp(variance / 2))),
         )
@@ -180,7 +180,7 @@ class FittedSarimax:
     def updated(self, series: pd.DataFrame) -> FittedSarimax:
         """Return the same parameters at the end of another history."""
         model = self.results.model
-        later = model.clone(self.scaling.target(series), exog=self.scaling.design(series))
+        later = model.clone(self.regressors.target(series), exog=self.regressors.design(series))
         later.initialization = model.initialization
         return replace(self, results=later.filter(self.results.params, cov_type="none"))
 
@@ -190,25 +190,25 @@ class FittedSarimax:
         planned: a row for each week and step ahead, in this order, with the covariates as far as they were known.
         """
         states = self.results.filtered_state.T
-        design = self.scaling.design(planned).reshape(len(states), steps, -1)
+        design = self.regressors.design(planned).reshape(len(states), steps, -1)
         errors = states.shape[1] - design.shape[2]
         regression = np.einsum("thk,tk->th", design, states[:, errors:])
         system, state, noise = self.results.model.ssm, states[:, :errors], []
         for _ in range(steps):
             state = state @ system["transition"][:errors, :errors].T
             noise.append(state @ system["design"][0, :errors, 0])
-        offset = self.scaling.offset(planned).reshape(regression.shape)
-        return regression + np.stack(noise, axis=1) + self.scaling.level + offset
+        offset = self.regressors.offset(planned).reshape(regression.shape)
+        return regression + np.stack(noise, axis=1) + self.regressors.level + offset
 
     def forecast(self, future: pd.DataFrame, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Forecast rows of this product (see `Forecaster._forecast`)."""
         step = future["step"].to_numpy()
-        design = self.scaling.design(future)
+        design = self.regressors.design(future)
         # Weeks between that were not asked for: the coefficients are constant, so theirs do not matter.
         exog = np.zeros((step.max(), design.shape[1]))
         exog[step - 1] = design
         ahead = self.results.get_forecast(len(exog), exog=exog)
-        centre = ahead.predicted_mean[step - 1] + self.scaling.level + self.scaling.offset(future)
+        centre = ahead.predicted_mean[step - 1] + self.regressors.level + self.regressors.offset(future)
         # Sales in proportion to traffic: what is not known of it is not known of them.
         deviation = np.hypot(ahead.se_mean[step - 1], future["traffic_sd"].to_numpy())
         spread = np.outer(deviation, stats.t.ppf(levels, self.degrees_of_freedom))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from .hausman import hausman_panel
 from .identification import Identification
-from .least_squares import Estimate
+from .least_squares import CoefficientEstimate
 from .logit import LogitDemand, logit_elasticities
 from .price_response import PriceResponse, ReferenceEffect
 from .segments import segment_category_response, segment_response
 from .substitution import Substitution
 
 __all__ = [
-    "Estimate",
+    "CoefficientEstimate",
     "Identification",
     "LogitDemand",
     "PriceResponse",

@@ -12,7 +12,7 @@ from linearmodels.iv import IV2SLS
 from linearmodels.iv.results import IVResults
 from numpy.typing import NDArray
 
-from .least_squares import Array, Estimate
+from .least_squares import Array, CoefficientEstimate
 
 WEAK_F = 10.0
 """Below it, two-stage least squares leans towards least squares (Staiger and Stock 1997)."""
@@ -47,17 +47,17 @@ class Identification:
     method: str
     effects: tuple[str, ...]
     controls: tuple[str, ...]
-    fixed_effects: Estimate
+    fixed_effects: CoefficientEstimate
     cannot_rule_out: tuple[str, ...]
     instruments: tuple[str, ...] = ()
-    instrumented: Estimate | None = None
+    instrumented: CoefficientEstimate | None = None
     first_stage_f: float = np.nan
     exogeneity_p: float = np.nan
     overidentification_p: float = np.nan
     warnings: tuple[str, ...] = ()
 
     @property
-    def used(self) -> Estimate:
+    def used(self) -> CoefficientEstimate:
         """The pooled coefficient of the method that was used."""
         chosen = self.instrumented if self.method == INSTRUMENTS else self.fixed_effects
         assert chosen is not None
@@ -165,8 +165,8 @@ def _partial_out(values: Array, held: Array) -> Array:
     return values - held @ np.linalg.lstsq(held, values)[0] if held.shape[1] else values
 
 
-def _estimate(fitted: IVResults) -> Estimate:
-    return Estimate(float(fitted.params.iloc[0]), float(fitted.std_errors.iloc[0]))
+def _estimate(fitted: IVResults) -> CoefficientEstimate:
+    return CoefficientEstimate(float(fitted.params.iloc[0]), float(fitted.std_errors.iloc[0]))
 
 
 def _listed(names: tuple[str, ...]) -> str:
@@ -174,7 +174,7 @@ def _listed(names: tuple[str, ...]) -> str:
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} or {shown[-1]}"
 
 
-def _words(estimate: Estimate) -> str:
+def _words(estimate: CoefficientEstimate) -> str:
     return f"{estimate.coefficient:.2f} (standard error {estimate.se:.2f})"
 
 

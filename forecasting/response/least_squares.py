@@ -14,7 +14,7 @@ STILL = 1e-10
 
 
 @dataclass(frozen=True)
-class Estimate:
+class CoefficientEstimate:
     """A coefficient with its standard error."""
 
     coefficient: float
@@ -56,7 +56,7 @@ class Slopes:
 
     coefficient: Array
     se: Array
-    common: tuple[Estimate, ...]
+    common: tuple[CoefficientEstimate, ...]
 
 
 def fit_slopes(y: Array, x: Array, common: Array, groups: Groups, *, instrument: Array | None = None) -> Slopes:
@@ -94,7 +94,9 @@ def fit_slopes(y: Array, x: Array, common: Array, groups: Groups, *, instrument:
         _slope_variance(own, ratio, weights, omega, groups) for omega in _error_variances(residual, freedom, groups)
     ]
     errors = _clustered(weights, residual, groups)
-    return Slopes(slope, np.sqrt(np.maximum(*variances)), tuple(map(Estimate, gamma.tolist(), errors.tolist())))
+    return Slopes(
+        slope, np.sqrt(np.maximum(*variances)), tuple(map(CoefficientEstimate, gamma.tolist(), errors.tolist()))
+    )
 
 
 def independent(columns: Array) -> Array:

@@ -10,7 +10,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 
 from .identification import Identification, fit_iv, identify
-from .least_squares import Array, Estimate, Groups, independent
+from .least_squares import Array, CoefficientEstimate, Groups, independent
 
 _EFFECTS = ("product", "market")
 
@@ -41,8 +41,8 @@ class LogitDemand(BaseEstimator):
         identification_: what the price coefficient of the plain logit rests on.
     """
 
-    price_coefficient_: Estimate
-    nesting_: Estimate | None
+    price_coefficient_: CoefficientEstimate
+    nesting_: CoefficientEstimate | None
     nesting_f_: float
     identification_: Identification
 
@@ -121,8 +121,8 @@ class LogitDemand(BaseEstimator):
         fitted = fit_iv(y, np.column_stack([price, within]), excluded, clusters, **counts)
         self._covariance = fitted.cov.to_numpy()
         coefficients, errors = fitted.params.to_numpy(), fitted.std_errors.to_numpy()
-        self.price_coefficient_ = Estimate(float(coefficients[0]), float(errors[0]))
-        self.nesting_ = Estimate(float(coefficients[1]), float(errors[1]))
+        self.price_coefficient_ = CoefficientEstimate(float(coefficients[0]), float(errors[0]))
+        self.nesting_ = CoefficientEstimate(float(coefficients[1]), float(errors[1]))
         self.nesting_f_ = _conditional_f(within, price, excluded, held.shape[1])
 
     def elasticities(self, products: pd.DataFrame) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator
 
 from ..shrinkage import Shrunk, shrink
 from .identification import INSTRUMENTS, WEAK_F, Identification, identify
-from .least_squares import STILL, Array, Estimate, Groups, Slopes, fit_slopes, independent
+from .least_squares import STILL, Array, CoefficientEstimate, Groups, Slopes, fit_slopes, independent
 from .rows import MIN_WEEKS, calendar, in_logs, moves_apart, regression_rows, season, usable, weeks_sold
 
 COSTS = ("unit_cost", "wholesale_price")
@@ -22,7 +22,7 @@ _MIN_PRODUCTS = 3
 
 
 @dataclass(frozen=True)
-class ReferenceEffect(Estimate):
+class ReferenceEffect(CoefficientEstimate):
     """Coefficient of log(reference price / price): positive if a price below the habitual one sells more.
 
     Attributes:
@@ -79,11 +79,11 @@ class PriceResponse(BaseEstimator):
     """
 
     elasticity_: pd.DataFrame
-    pooled_: Estimate
+    pooled_: CoefficientEstimate
     variance_: dict[str, float]
     category_elasticity_: pd.DataFrame
     reference_effect_: ReferenceEffect
-    control_effects_: dict[str, Estimate]
+    control_effects_: dict[str, CoefficientEstimate]
     identification_: Identification
     category_identification_: Identification | None
 
@@ -132,7 +132,7 @@ class PriceResponse(BaseEstimator):
         """Regress log units per basket of each category on its log price index, with its mean and season."""
         totals = _category_totals(rows, instruments, controls)
         count = weeks_sold(totals)
-        self.category_identification_, pooled = None, Estimate(np.nan, np.nan)
+        self.category_identification_, pooled = None, CoefficientEstimate(np.nan, np.nan)
         slopes = pd.DataFrame(columns=["raw", "raw_se", "first_stage_f"], dtype=float)
         if len(chosen := usable(totals, (*instruments, *controls))):
             # Here the categories play the part of the products.
@@ -191,7 +191,7 @@ class _Design:
         """
         return replace(self, controls=np.column_stack([self.reference, self.controls]))
 
-    def slopes(self, *, instrumented: bool) -> tuple[pd.DataFrame, tuple[Estimate, ...]]:
+    def slopes(self, *, instrumented: bool) -> tuple[pd.DataFrame, tuple[CoefficientEstimate, ...]]:
         """Return (`raw`, `raw_se`, `first_stage_f`) by group, and the common coefficients.
 
         With instruments, the groups whose own first stage is weak have NaN, and their rows are left out.
@@ -207,7 +207,7 @@ class _Design:
                 "that cannot be told apart from the weeks; choose products that are not priced alike"
             ) from error
 
-    def _instrumented_slopes(self) -> tuple[pd.DataFrame, tuple[Estimate, ...]]:
+    def _instrumented_slopes(self) -> tuple[pd.DataFrame, tuple[CoefficientEstimate, ...]]:
         excluded = self.excluded.to_numpy()
         first = np.linalg.lstsq(np.column_stack([excluded, self.common]), self.x)[0][: excluded.shape[1]]
         moved = self._only(self.groups.sum((excluded @ first) ** 2) > STILL)
@@ -285,7 +285,9 @@ def _frame(groups: Groups, slopes: Slopes, first_stage_f: float) -> pd.DataFrame
     return pd.DataFrame(columns, index=groups.labels)
 
 
-def _table(slopes: pd.DataFrame, members: pd.Series, count: pd.Series, pooled: Estimate) -> tuple[pd.DataFrame, Shrunk]:
+def _table(
+    slopes: pd.DataFrame, members: pd.Series, count: pd.Series, pooled: CoefficientEstimate
+) -> tuple[pd.DataFrame, Shrunk]:
     """Lay out estimates and their shrunken values, a row for each of `members` (its group by its name)."""
     slopes = slopes.reindex(members.index)
     shrunk = shrink(slopes["raw"], slopes["raw_se"], members)

@@ -12,7 +12,7 @@ from repricer.data import Tables, load_complete_journey, product_weeks
 from repricer.envs import rollout
 from repricer.evaluation import SalesRecorder, fidelity, named_policy
 from repricer.fitting.fit_market import fit_market
-from repricer.forecasting import Estimate, PooledRegression, PriceResponse
+from repricer.forecasting import CoefficientEstimate, PooledRegression, PriceResponse
 from repricer.scenarios import MarketSpec
 
 from .checks import check
@@ -87,7 +87,7 @@ def calibrated_demo() -> float:
     return demo()["document"]["fit"]["simulated_p_value"]
 
 
-def pooled(panel: pd.DataFrame) -> Estimate:
+def pooled(panel: pd.DataFrame) -> CoefficientEstimate:
     return PriceResponse(instruments=()).fit(panel).pooled_
 
 

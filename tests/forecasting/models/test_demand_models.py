@@ -20,7 +20,7 @@ from repricer.forecasting import (
     Selected,
     backtest,
 )
-from repricer.forecasting.models.blend import Blend
+from repricer.forecasting.models.mean_of_models import MeanOfModels
 from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -193,7 +193,7 @@ class TestLstm:
 
     def test_a_short_history_gives_the_base_forecast(self, panel, split):
         history, future = split(panel[panel["week"] <= panel["week"].unique()[15]], 2)
-        expected = Blend().fit(history).predict(future)
+        expected = MeanOfModels().fit(history).predict(future)
         pd.testing.assert_frame_equal(Lstm().fit(history).predict(future), expected)
 
     def test_torch_is_loaded_only_when_it_is_fitted(self):

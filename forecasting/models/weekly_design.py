@@ -27,7 +27,7 @@ _NAMES = (
 
 
 @dataclass(frozen=True)
-class Grid:
+class WeeklyDesign:
     """N products in T weeks without gaps.
 
     Attributes:
@@ -45,7 +45,7 @@ class Grid:
     x: np.ndarray
 
     @classmethod
-    def of(cls, history: pd.DataFrame) -> Grid:
+    def of(cls, history: pd.DataFrame) -> WeeklyDesign:
         """Lay out prepared rows (see `Forecaster._prepare`)."""
         products = pd.Index(history["product"].unique())
         first = history["week"].min()
@@ -55,11 +55,11 @@ class Grid:
         listed = history.groupby("product")["units"].cumsum() > 0
         known = (listed & history["demand"].notna()).to_numpy()
         target, seen = np.zeros(shape), np.zeros(shape)
-        x = np.zeros((*shape, len(columns(history)) + 2 * FOURIER_PAIRS))
+        x = np.zeros((*shape, len(covariate_names(history)) + 2 * FOURIER_PAIRS))
         target[row[known], column[known]] = np.log1p(history["demand"].to_numpy()[known])
         seen[row[known], column[known]] = 1.0
-        x[row, column] = design(history)
-        carried = [k for k, name in enumerate(columns(history)) if name == _TRAFFIC or name.startswith("lag_")]
+        x[row, column] = covariate_matrix(history)
+        carried = [k for k, name in enumerate(covariate_names(history)) if name == _TRAFFIC or name.startswith("lag_")]
         return cls(products, np.array(carried), target, seen, x)
 
     def planned(self, origin: int, step: int) -> np.ndarray:
@@ -73,12 +73,12 @@ class Grid:
         return x
 
 
-def columns(rows: pd.DataFrame) -> list[str]:
+def covariate_names(rows: pd.DataFrame) -> list[str]:
     """Names of the covariates that these rows hold, less the season."""
     return [*_NAMES, *sorted(str(name) for name in rows if str(name).startswith("lag_"))]
 
 
-def design(rows: pd.DataFrame) -> np.ndarray:
+def covariate_matrix(rows: pd.DataFrame) -> np.ndarray:
     """Return the covariates of R rows (R, K); what is unknown is 0."""
-    known = rows[columns(rows)].fillna(0.0).to_numpy(dtype=float)
+    known = rows[covariate_names(rows)].fillna(0.0).to_numpy(dtype=float)
     return np.hstack([known, fourier(rows["week"], FOURIER_PAIRS)])

@@ -9,13 +9,13 @@ import pandas as pd
 
 from .base import Forecaster
 from .covariates import WEEK
-from .grid import Grid, columns
 from .pooled import STEPS, PooledRegression, interval, past_errors
 from .sarimax import FittedSarimax, Sarimax
 from .series import since_first_sale
+from .weekly_design import WeeklyDesign, covariate_names
 
 
-class Blend(Forecaster):
+class MeanOfModels(Forecaster):
     """Mean, in logs, of the medians of `PooledRegression` and `Sarimax`; intervals from its own past errors.
 
     Both forecast from every past week with what was known then, but that the ARMA parameters and the variance of
@@ -28,8 +28,8 @@ class Blend(Forecaster):
         self.sarimax_.failures_ = {}
         self.sarimax_._fit(history)
         self._note_weeks(history)
-        grid = Grid.of(history)
-        self.errors_, self.mean_over_median_ = past_errors(grid, *self.past_forecasts(grid))
+        weekly = WeeklyDesign.of(history)
+        self.errors_, self.mean_over_median_ = past_errors(weekly, *self.past_forecasts(weekly))
 
     def _update(self, history: pd.DataFrame) -> None:
         self.pooled_, self.sarimax_ = copy.copy(self.pooled_), copy.copy(self.sarimax_)
@@ -38,8 +38,8 @@ class Blend(Forecaster):
         self._note_weeks(history)
 
     def _note_weeks(self, history: pd.DataFrame) -> None:
-        """Keep what past covariates are called, and the weeks (column of the `Grid`) of each product's own model."""
-        self.columns_, self.first_week_ = columns(history), history["week"].min()
+        """Keep what past covariates are called, and the weeks (column of the `WeeklyDesign`) of each product's own model."""
+        self.columns_, self.first_week_ = covariate_names(history), history["week"].min()
         listed = {str(product): since_first_sale(rows)["week"] for product, rows in history.groupby("product")}
         self.weeks_ = {name: ((weeks - self.first_week_) // WEEK).to_numpy() for name, weeks in listed.items()}
 
@@ -56,11 +56,11 @@ class Blend(Forecaster):
         fitted = {name for name, model in self.sarimax_.models_.items() if isinstance(model, FittedSarimax)}
         return np.where(future["product"].isin(fitted), (pooled + own) / 2, pooled), spread
 
-    def past_forecasts(self, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-        """Forecast from every past week, as `PooledRegression.past_forecasts`; grid: of the history last seen."""
-        centre, spread = self.pooled_.past_forecasts(grid)
-        planned = _planned(grid)
-        for row, product in enumerate(grid.products):
+    def past_forecasts(self, weekly: WeeklyDesign) -> tuple[np.ndarray, np.ndarray]:
+        """Forecast from every past week, as `PooledRegression.past_forecasts`; weekly: of the history last seen."""
+        centre, spread = self.pooled_.past_forecasts(weekly)
+        planned = _planned(weekly)
+        for row, product in enumerate(weekly.products):
             model = self.sarimax_.models_[str(product)]
             if isinstance(model, FittedSarimax):
                 weeks = self.weeks_[str(product)]
@@ -77,11 +77,11 @@ class Blend(Forecaster):
         return rows.assign(log_price=rows["discount"] + rows["log_regular"], week=self.first_week_ + ahead * WEEK)
 
 
-def _planned(grid: Grid) -> np.ndarray:
+def _planned(weekly: WeeklyDesign) -> np.ndarray:
     """Covariates (N, T, STEPS, K) of the weeks ahead as they were known; 0 beyond the last week."""
-    products, weeks, size = grid.x.shape
+    products, weeks, size = weekly.x.shape
     ahead = np.zeros((products, weeks, STEPS, size))
     for origin in range(weeks - 1):
         for step in range(1, min(STEPS, weeks - 1 - origin) + 1):
-            ahead[:, origin, step - 1] = grid.planned(origin, step)
+            ahead[:, origin, step - 1] = weekly.planned(origin, step)
     return ahead

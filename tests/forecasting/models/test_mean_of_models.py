@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from repricer.forecasting import PooledRegression, Sarimax
-from repricer.forecasting.models.blend import Blend
-from repricer.forecasting.models.grid import Grid
+from repricer.forecasting.models.mean_of_models import MeanOfModels
+from repricer.forecasting.models.weekly_design import WeeklyDesign
 
 ORIGIN, STEP = 29, 3
 PLANNED = ["product", "week", "price", "regular_price", "promotion"]
@@ -22,8 +22,8 @@ def panel(simulate):
 
 
 def test_a_past_forecast_is_what_was_said_from_that_week(panel):
-    blend = Blend().fit(panel)
-    centre, _ = blend.past_forecasts(Grid.of(blend._prepare(panel)))
+    combined = MeanOfModels().fit(panel)
+    centre, _ = combined.past_forecasts(WeeklyDesign.of(combined._prepare(panel)))
     weeks = np.sort(panel["week"].unique())
     ahead = panel[panel["week"] == weeks[ORIGIN + STEP]][PLANNED]
     past = panel[panel["week"] <= weeks[ORIGIN]]
@@ -34,11 +34,11 @@ def test_a_past_forecast_is_what_was_said_from_that_week(panel):
 
 
 def test_a_later_price_changes_no_past_forecast(panel):
-    blend, last = Blend().fit(panel), panel["week"].max()
+    combined, last = MeanOfModels().fit(panel), panel["week"].max()
     dearer = panel.assign(price=panel["price"].where(panel["week"] < last, 2 * panel["regular_price"]))
-    grids = [Grid.of(blend._prepare(rows)) for rows in (panel, dearer)]
+    designs = [WeeklyDesign.of(combined._prepare(rows)) for rows in (panel, dearer)]
     before, after = (
-        blend.updated(rows).past_forecasts(grid)[0] for rows, grid in zip((panel, dearer), grids, strict=True)
+        combined.updated(rows).past_forecasts(weekly)[0] for rows, weekly in zip((panel, dearer), designs, strict=True)
     )
     np.testing.assert_allclose(after[:, ORIGIN, STEP - 1], before[:, ORIGIN, STEP - 1], rtol=1e-9)
 
@@ -48,8 +48,8 @@ def test_a_product_without_a_model_of_its_own_has_the_pooled_forecast(panel):
     young = (panel["product"] == "p03") & (panel["week"] < weeks[33])
     short, future = panel.assign(units=panel["units"].mask(young, 0.0)), panel[panel["week"] == weeks[39]]
     past, planned = short[short["week"] < weeks[39]], future[PLANNED]
-    blend, pooled = Blend().fit(past), PooledRegression().fit(past)
-    rows = blend.covariates_.of_future(blend._check_future(planned))
-    assert list(blend.sarimax_.failures_) == ["p03"]
-    assert blend.central(rows)[0][3] == pytest.approx(pooled.central(rows)[0][3])
-    assert blend.central(rows)[0][0] != pytest.approx(pooled.central(rows)[0][0])
+    combined, pooled = MeanOfModels().fit(past), PooledRegression().fit(past)
+    rows = combined.covariates_.of_future(combined._check_future(planned))
+    assert list(combined.sarimax_.failures_) == ["p03"]
+    assert combined.central(rows)[0][3] == pytest.approx(pooled.central(rows)[0][3])
+    assert combined.central(rows)[0][0] != pytest.approx(pooled.central(rows)[0][0])
