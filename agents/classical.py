@@ -60,9 +60,8 @@ def _orders(spec: MarketSpec) -> bool:
 def _best_step(spec: MarketSpec, seed: int) -> FixedPrice:
     """The best price of one product: all steps of the ladder are tried, with every base stock where policies order, or a
     grid, and then a finer one around its best."""
-    low, high = float(spec.guardrails.low[0]), float(spec.guardrails.high[0])
-    ladder = spec.prices.price_ladder
-    if ladder is None:
+    if spec.prices.price_ladder is None:
+        low, high = float(spec.guardrails.low[0]), float(spec.guardrails.high[0])
         price = low
         for _ in range(2):
             steps = np.geomspace(low, high, _LEVELS)
@@ -73,7 +72,8 @@ def _best_step(spec: MarketSpec, seed: int) -> FixedPrice:
             )
             price, low, high = steps[best], steps[max(best - 1, 0)], steps[min(best + 1, steps.size - 1)]
         return FixedPrice(np.array([price], dtype=np.float32), name="best-fixed")
-    steps = ladder.steps[(ladder.steps >= low) & (ladder.steps <= high)]
+    steps = spec.guardrails.allowed_prices()
+    assert steps is not None, "the market has a ladder"
     if not _orders(spec):
         markets = _affordable(spec, steps.size)
         value = _value_of(spec, steps[:, None, None], None, seed, markets).sum(axis=1)

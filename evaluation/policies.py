@@ -91,9 +91,9 @@ def price_steps(spec: MarketSpec) -> NDArray[np.float64]:
     """(K, N) prices to choose from: the ladder, or ten steps between the price bounds, each dearer by the same factor."""
     low, high = spec.guardrails.low.astype(np.float64), spec.guardrails.high.astype(np.float64)
     if spec.prices.price_ladder is not None:
-        steps = spec.prices.price_ladder.steps
-        inside = (steps >= low.min() * (1 - 1e-6)) & (steps <= high.max() * (1 + 1e-6))
-        return np.clip(steps[inside][:, None], low, high)
+        steps = spec.guardrails.allowed_prices(low=low.min(), high=high.max())
+        assert steps is not None, "the market has a ladder"
+        return np.clip(steps[:, None], low, high)
     steps = low * (high / low) ** np.linspace(0, 1, _STEPS)[:, None]
     return spec.guardrails.nearest(steps)
 

@@ -233,6 +233,33 @@ class Guardrails:
         """Whether nothing but bounds and the grid limits a list price: not what was charged before, nor other products."""
         return (self.max_change, self.max_changes, self.frozen) == (None, None, None) and not self.lines
 
+    def allowed_prices(
+        self, product: int = 0, low: float | None = None, high: float | None = None
+    ) -> NDArray[np.float64] | None:
+        """The finite set of prices that bounds and grid allow a product, lines apart.
+
+        A bound that is a price of the grid belongs to the set, although bounds are single and
+        prices of a grid double precision.
+
+        Args:
+            product: Number of the product.
+            low: Lower end of a narrower range, currency per unit; by default the lower bound.
+            high: Upper end of it; by default the upper bound.
+
+        Returns:
+            (L,) rising prices in currency per unit, or None where prices are continuous.
+
+        Example:
+            >>> rails = Guardrails(0.99, 3.99, 0.5, ladder=PriceLadder([0.99, 1.99, 2.99, 3.99]))
+            >>> rails.allowed_prices()
+            array([0.99, 1.99, 2.99, 3.99])
+            >>> rails.allowed_prices(low=1.5)
+            array([1.99, 2.99, 3.99])
+        """
+        low = float(self.low[product]) if low is None else low
+        high = float(self.high[product]) if high is None else high
+        return self.grid.between(low, high)
+
     def nearest(self, price: ArrayLike) -> NDArray[np.float64]:
         """The prices (…, N) that the grid and the bounds allow nearest to these, lines apart."""
         low, high = self.own_low.astype(np.float64), self.own_high.astype(np.float64)

@@ -40,9 +40,8 @@ def action_levels(
 def _prices(
     spec: MarketSpec, layout: ActionLayout, base_price: NDArray[np.float32] | None, price_levels: int
 ) -> NDArray[np.floating]:
-    ladder, rules = spec.prices.price_ladder, spec.guardrails
-    if ladder is None or base_price is None or len(base_price) > 1:
+    if spec.prices.price_ladder is None or base_price is None or len(base_price) > 1:
         return np.linspace(-1, 1, price_levels)
-    steps = ladder.steps
-    allowed = steps[(steps >= rules.low[0] * (1 - 1e-6)) & (steps <= rules.high[0] * (1 + 1e-6))]
+    allowed = spec.guardrails.allowed_prices()
+    assert allowed is not None, "the market has a ladder"
     return raw_price(allowed / float(base_price[0]), *layout.logs)

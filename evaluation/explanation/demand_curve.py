@@ -13,7 +13,6 @@ from ...envs import Market, Outcome, expected_units
 from ...envs.kernels.state import LAST_UNITS, LIST_PRICE, ON_HAND, PERIOD, PIPELINE, REFERENCE_PRICE, REGIME
 from ...pricing import Action, MarketView
 from ...scenarios import MarketSpec
-from ..optimum.problem import allowed_prices
 from ..optimum.state_chain import regime_chances
 from .attribution import for_sale
 
@@ -81,11 +80,10 @@ class _Points:
 
 def _grid(spec: MarketSpec, product: int, low: float, high: float) -> Array:
     """Some of the allowed prices from low to high, both ends among them."""
-    allowed = allowed_prices(spec, product)
+    allowed = spec.guardrails.allowed_prices(product, low, high)
     if allowed is None:
         return np.geomspace(low, high, _POINTS)
-    inside = allowed[(allowed >= low * (1 - 1e-6)) & (allowed <= high * (1 + 1e-6))]
-    return inside[np.unique(np.linspace(0, inside.size - 1, min(inside.size, _POINTS)).round().astype(int))]
+    return allowed[np.unique(np.linspace(0, allowed.size - 1, min(allowed.size, _POINTS)).round().astype(int))]
 
 
 def _evaluate(spec: MarketSpec, view: MarketView, action: Action, product: int, asked: Array) -> _Points:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...envs import expected_units
 from ...scenarios import MarketSpec
-from .problem import Array, Costs, allowed_prices, is_endless, is_stationary, price_grid, sections_on
+from .problem import Array, Costs, is_endless, is_stationary, price_grid, sections_on
 from .rival_replies import all_stay, opening_prices
 
 _MOST_PRICES = 4000
@@ -38,7 +38,7 @@ class Demand(Protocol):
 def demand_of(spec: MarketSpec) -> Demand | None:
     """The customers, or None where nothing is known of how they choose."""
     logit = spec.demand.family == "mnl"
-    if logit and (spec.prices.max_discount > 0 or (spec.sizes["K"] == 1 and allowed_prices(spec) is None)):
+    if logit and (spec.prices.max_discount > 0 or (spec.sizes["K"] == 1 and spec.guardrails.allowed_prices() is None)):
         return _Logit(spec)
     plain = sections_on(spec) <= {"regimes", "reference_price", "competitors", "shocks", "returns"}
     if plain and np.bincount(spec.category_index).max() == 1:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...scenarios import MarketSpec
-from .problem import Array, allowed_prices
+from .problem import Array
 
 _TOLERANCE = 1e-14
 _MOST_ROUNDS = 200
@@ -41,7 +41,7 @@ class LogitCustomer:
     def of(cls, spec: MarketSpec, period: int, products: NDArray[np.intp], outside: float = 1.0) -> LogitCustomer:
         """Of these products of one category, in a market of one segment."""
         category, demand = spec.category_index[products[0]], spec.demand
-        allowed = [steps for n in products if (steps := allowed_prices(spec, int(n))) is not None]
+        allowed = [steps for n in products if (steps := spec.guardrails.allowed_prices(int(n))) is not None]
         return cls(
             quality=demand.quality[0, products]
             + demand.season[period, category]

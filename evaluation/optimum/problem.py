@@ -76,15 +76,9 @@ def has_horizon(spec: MarketSpec) -> bool:
     return is_endless(spec) and not spec.stock.salvage_value.any()
 
 
-def allowed_prices(spec: MarketSpec, product: int = 0) -> Array | None:
-    """The finite set of prices that a product may have, rising; None where prices are continuous."""
-    rules = spec.guardrails
-    return rules.grid.between(float(rules.low[product]), float(rules.high[product]))
-
-
 def price_grid(spec: MarketSpec, product: int = 0, *, most: int = _MOST_PRICES) -> Array:
     """The allowed prices, or where prices are continuous a grid of step .0025, wider where that makes too many."""
-    allowed = allowed_prices(spec, product)
+    allowed = spec.guardrails.allowed_prices(product)
     if allowed is not None:
         return allowed
     low, high = float(spec.guardrails.low[product]), float(spec.guardrails.high[product])

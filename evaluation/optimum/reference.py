@@ -22,7 +22,6 @@ from .problem import (
     Array,
     Costs,
     Optimum,
-    allowed_prices,
     has_horizon,
     is_endless,
     method_of,
@@ -151,7 +150,7 @@ def _is_linear_quadratic(spec: MarketSpec) -> bool:
         and effect.gain[0] == effect.loss[0]
         and spec.demand.family == "linear"
         and len(spec.arrivals.segments) == 1
-        and allowed_prices(spec) is None
+        and spec.guardrails.allowed_prices() is None
     )
 
 

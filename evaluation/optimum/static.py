@@ -19,7 +19,7 @@ from ...pricing import Action, MarketView
 from ...pricing.grids import NO_GRID
 from ...scenarios import MarketSpec
 from .logit import LogitCustomer
-from .problem import Array, Costs, Optimum, allowed_prices, is_endless, price_grid, sections_on, stock_settings
+from .problem import Array, Costs, Optimum, is_endless, price_grid, sections_on, stock_settings
 from .rival_replies import all_stay, opening_prices
 
 _MOST_PRICES = 2000
@@ -135,7 +135,7 @@ class _OneProduct:
     def best(self) -> tuple[Array, Array]:
         """The best list price (1,) and discounts (1, K)."""
         grid = price_grid(self.spec, self.product, most=_MOST_PRICES)
-        continuous = allowed_prices(self.spec, self.product) is None
+        continuous = self.spec.guardrails.allowed_prices(self.product) is None
         price = self._peak(self._worth, grid, refine=continuous)
         return np.array([price]), 1 - self._paid(np.array([price])) / price
 

@@ -66,3 +66,27 @@ def test_best_fixed_beats_its_neighbours_on_the_small_shop(shop):
     best = value(found.price)
     for factor in (0.85, 1.15):
         assert value(found.price * np.float32(factor)) < best
+
+
+@pytest.mark.parametrize("replenishment", ["none", "action"])
+@pytest.mark.parametrize(("sensitivity", "best"), [(1e-3, -1), (20.0, 0)])
+@pytest.mark.parametrize(
+    "ladder",
+    [[0.99, 1.99, 2.99, 3.99, 4.99], load_scenario("calvano-duopoly").prices.price_ladder.steps.tolist()],
+    ids=["endings", "calvano"],
+)
+def test_best_fixed_tries_both_ends_of_a_ladder(ladder, sensitivity, best, replenishment):
+    """Bounds are single precision, and .99 or 1.970186 is then another number than the step of that price."""
+    spec = spec_from_table(
+        {
+            "name": "ladder",
+            "version": 1,
+            "market": {"horizon_periods": 3},
+            "products": {"names": ["a"], "regular_price": ladder[2], "unit_cost": 0.1},
+            "arrivals": {"rate": 5.0},
+            "stock": {"replenishment": replenishment, "max_order_units": 50, "initial_units": 50},
+            "demand": {"quality": 2.0, "price_sensitivity": sensitivity},
+            "prices": {"price_ladder": ladder},
+        }
+    )
+    assert best_fixed(spec).price[0] == np.float32(ladder[best])

@@ -164,3 +164,14 @@ def test_the_same_result_in_a_batch_and_alone():
         alone = guardrails.apply(Action(asked[row : row + 1]), one)
         np.testing.assert_array_equal(together.price[row], alone.price[0])
         np.testing.assert_array_equal(together.trail[row], alone.trail[0])
+
+
+def test_allowed_prices_hold_the_bounds_themselves():
+    """Bounds are single precision: .99 is then above the step of that price, and 4.99 below it."""
+    steps = np.array([0.99, 1.99, 2.99, 3.99, 4.99])
+    rails = Guardrails(np.array([0.99]), np.array([4.99]), np.array([0.5]), ladder=PriceLadder(steps))
+    assert rails.low[0] > steps[0]
+    assert rails.high[0] < steps[-1]
+    np.testing.assert_array_equal(rails.allowed_prices(), steps)
+    np.testing.assert_array_equal(rails.allowed_prices(low=1.5, high=3.5), steps[1:3])
+    assert Guardrails(np.array([1.0]), np.array([2.0]), np.array([0.5])).allowed_prices() is None
