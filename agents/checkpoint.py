@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from operator import attrgetter
 from pathlib import Path
@@ -15,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from stable_baselines3.common.base_class import BaseAlgorithm
 
+from ..atomic import whole_file
 from ..envs import BatchVecEnv
 
 _BUFFER = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
@@ -22,18 +22,15 @@ _COUNTERS = ("num_timesteps", "_n_updates", "_n_calls", "_episode_num", "explora
 
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> None:
-    """Write the file whole or not at all: beside the target first, then renamed over it. OSError where it cannot be."""
-    temporary = path.with_suffix(".tmp")
+    """Write the file completely or not at all. Raises OSError where it cannot be written."""
     try:
-        whole = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
-        save_file(whole, temporary, {"facts": json.dumps(facts)})
-        os.replace(temporary, path)
+        with whole_file(path) as temporary:
+            whole = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
+            save_file(whole, temporary, {"facts": json.dumps(facts)})
     except SafetensorError as error:
         raise OSError(
             f"{path} could not be written: {error}; free some space and run the same command again"
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.policies import BasePolicy
 
+from ..atomic import write_json
 from ..envs import Face, Market
 from ..pricing import ActionLayout, NetworkPolicy, Policy, RememberingPolicy
 from ..scenarios import MarketSpec, load_scenario, save_scenario
@@ -108,16 +109,6 @@ def made_with() -> dict[str, Any]:
     """What a policy was learned with, for the report: versions of the packages that shape it, and of Python."""
     packages = ("repricer", "torch", "stable-baselines3", "sb3-contrib", "numpy")
     return {"versions": {name: version(name) for name in packages}, "python": platform.python_version()}
-
-
-def write_json(path: Path, document: dict[str, Any]) -> None:
-    """Write a JSON file whole or not at all."""
-    temporary = path.with_suffix(".json.tmp")
-    try:
-        temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def open_folder(folder: Path, spec: MarketSpec, identity: dict[str, Any]) -> Literal["new", "begun", "finished"]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 
+from ..atomic import write_whole
 from ..envs import Face, MarketVecEnv, rollout, seed_for
 from ..pricing import FixedPrice
 from ..scenarios import MarketSpec
@@ -165,14 +165,9 @@ def _standard_error(values: NDArray[np.float64]) -> float:
 
 
 def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write a CSV file whole or not at all."""
+    """Write a CSV file completely or not at all."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, fieldnames=list(rows[0]))
     writer.writeheader()
     writer.writerows(rows)
-    temporary = path.with_suffix(".csv.tmp")
-    try:
-        temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, text.getvalue())

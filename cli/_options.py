@@ -15,6 +15,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from ..atomic import plain, whole_file
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -57,13 +59,6 @@ def emit(document: Any) -> None:
     sys.stdout.write("\n")
 
 
-def write_json(path: Path, document: Any) -> None:
-    """Write a JSON file whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(document, indent=2, default=plain) + "\n", encoding="utf-8")
-    temporary.replace(path)
-
-
 def check_table_path(option: str, path: Path) -> None:
     """Refuse a table's file before the work, where its ending is unknown."""
     if path.suffix not in (".csv", ".parquet"):
@@ -71,21 +66,13 @@ def check_table_path(option: str, path: Path) -> None:
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a table whole or not at all."""
+    """Write a table completely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    if path.suffix == ".csv":
-        table.to_csv(temporary, index=False)
-    else:
-        table.to_parquet(temporary, index=False)
-    temporary.replace(path)
-
-
-def plain(value: Any) -> Any:
-    """What `json` does not know: numpy's numbers and arrays."""
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} has no JSON form")
+    with whole_file(path) as temporary:
+        if path.suffix == ".csv":
+            table.to_csv(temporary, index=False)
+        else:
+            table.to_parquet(temporary, index=False)
 
 
 def progress_bar(*columns: ProgressColumn) -> Progress:

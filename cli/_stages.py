@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ._options import progress_console, write_json
+from ..atomic import write_json
+from ._options import progress_console
 
 Facts = dict[str, Any]
 _FILE = "stages.json"

@@ -9,6 +9,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
+from ..atomic import whole_file
 from ._options import emit, json_option, say, show
 from ._tables import FILE, file_options, given_tables, mapping_option
 
@@ -115,4 +116,5 @@ def _plot(series: pd.DataFrame, found: pd.DataFrame, file: Path) -> None:
             heights = rows.set_index("week")["value"].loc[alarms["week"]]
             axis.plot(alarms["week"], heights, "o", color=_COLOURS[str(kind)], label=kind, markersize=5)
         axis.legend(fontsize=7)
-    figure.savefig(file, dpi=120)
+    with whole_file(file) as temporary:
+        figure.savefig(temporary, dpi=120)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ..atomic import write_new, write_whole
 from ._options import emit
 from ._tables import FILE, file_options, given_tables, import_files, mapping_option
 from .alarms import command as alarms
@@ -64,7 +64,8 @@ def import_(paths: dict[str, Path], mapping: Path | None, out: Path, key_file: P
     key = secrets.token_bytes(32) if made else key_file.read_bytes()
     tables, report = import_files(paths, mapping, key)
     if made:
-        _write_key(key_file, key)
+        key_file.parent.mkdir(parents=True, exist_ok=True)
+        write_new(key_file, key, mode=0o600)
     try:
         save_tables(tables, report, out)
     except BaseException:
@@ -92,7 +93,7 @@ def mapping_(paths: dict[str, Path], out: Path | None, as_json: bool) -> None:
         raise DataError(f"the mapping file must be new; got {out}, which exists; name another or remove it")
     template = mapping_template(paths)
     if out:
-        out.write_text(template, encoding="utf-8")
+        write_whole(out, template)
     if as_json:
         emit({"mapping": template, "out": str(out) if out else None})
     else:
@@ -125,12 +126,6 @@ def summary(
         click.echo(f"{rejected:,} faulty rows are left out; `repricer data check` lists them")
     if plot:
         click.echo(f"drawn to {plot}")
-
-
-def _write_key(path: Path, key: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(key)
 
 
 def _show_report(report: ImportReport) -> None:

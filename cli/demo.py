@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..atomic import write_json, write_new
 from ._options import (
     comparison_table,
     emit,
@@ -19,7 +20,7 @@ from ._options import (
     seed_option,
     show,
     training_bar,
-    write_json,
+    write_table,
 )
 from ._stages import Facts, Stages
 
@@ -82,13 +83,12 @@ def _data(out: Path) -> Facts:
     key_file = out / "pseudonyms.key"
     out.mkdir(parents=True, exist_ok=True)
     if not key_file.is_file():
-        key_file.touch(mode=0o600)
-        key_file.write_bytes(secrets.token_bytes(32))
+        write_new(key_file, secrets.token_bytes(32), mode=0o600)
     tables, report = load_complete_journey(key=key_file.read_bytes())
     chosen = choose_products(tables)
     summary = sales_summary(tables)
     save_tables(tables, report, out / _PATHS["tables"])
-    chosen.to_csv(out / "products.csv", index=False)
+    write_table(chosen, out / "products.csv")
     lines = [
         *report.lines(),
         f"{summary.weeks} weeks, revenue {summary.revenue:,.0f} dollars, {summary.units:,.0f} units, "

@@ -10,7 +10,8 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from ._options import emit, json_option, progress_console, say, seed_option, show, write_json
+from ..atomic import write_json
+from ._options import emit, json_option, progress_console, say, seed_option, show
 
 if TYPE_CHECKING:
     import pandas as pd

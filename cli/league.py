@@ -13,7 +13,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, TextColumn
 from rich.table import Table
 
-from ._options import emit, json_option, progress_bar, say, seed_option, setting, show, write_json
+from ..atomic import write_json
+from ._options import emit, json_option, progress_bar, say, seed_option, setting, show
 
 if TYPE_CHECKING:
     from ..agents.leagues.league import LeagueProgress

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..atomic import whole_file
 from .schema import DataError
 from .summary import SalesSummary
 
@@ -57,10 +57,9 @@ def plot_summary(summary: SalesSummary, path: Path) -> None:
     axes[2, 1].axhline(1.0, color="black", linewidth=0.8)
     axes[2, 1].set_title("revenue a day by month and by weekday (mean = 1)")
     axes[2, 1].tick_params(axis="x", labelrotation=90)
-    picture = io.BytesIO()
-    figure.savefig(picture, format=path.suffix.lower().removeprefix("."))
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(picture.getvalue())
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, format=path.suffix.lower().removeprefix("."))
 
 
 def _line(axes: Axes, title: str, weeks: pd.Index, values: pd.Series, bottom: float | None = 0.0) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import tempfile
 from pathlib import Path
 
 import pandas as pd
 
+from ..atomic import whole_folder, write_json
 from .schema import SCHEMAS, DataError
 from .tables import ImportReport, Tables
 
@@ -30,20 +28,17 @@ def save_tables(tables: Tables, report: ImportReport, folder: Path) -> None:
         DataError: `folder` exists.
     """
     check_new(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    # What single customers bought is for its owner to read.
+    with whole_folder(folder, mode=0o700) as unfinished:
         for name in SCHEMAS:
             table = getattr(tables, name)
             if table is not None:
                 table.to_parquet(unfinished / f"{name}.parquet", index=False)
         report.rejects.to_csv(unfinished / "rejects.csv", index=False)
-        account = {key: value for key, value in report.to_dict().items() if key != "rejects"}
-        (unfinished / "import.json").write_text(json.dumps(account, indent=2) + "\n", encoding="utf-8")
-        unfinished.rename(folder)
-    except BaseException:
-        shutil.rmtree(unfinished)
-        raise
+        write_json(
+            unfinished / "import.json", {key: value for key, value in report.to_dict().items() if key != "rejects"}
+        )
+        check_new(folder)
 
 
 def load_tables(folder: Path) -> Tables:

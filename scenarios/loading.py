@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ..atomic import whole_file, write_whole
 from ..pricing import PriceEndings, PriceLadder
 from . import sections
 from .checks import is_name
@@ -279,9 +280,10 @@ def save_scenario(spec: MarketSpec, folder: str | os.PathLike[str]) -> Path:
                 arrays[f"{name}.{item.name}"] = current
             elif current is not None:
                 lines.append(f"{item.name} = {_toml(current)}")
-    np.savez(folder / "scenario.npz", **arrays)  # pyright: ignore[reportArgumentType]
+    with whole_file(folder / "scenario.npz") as temporary:
+        np.savez(temporary, **arrays)  # pyright: ignore[reportArgumentType]
     target = folder / "scenario.toml"
-    target.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_whole(target, "\n".join(lines) + "\n")
     return target
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..atomic import write_whole
 from ..pricing import Catalogue
-from .bundle.files import write_whole
 from .market_state import MARKET, StateError, wrong_number
 from .predictor import Predictor, PriceAnswer, ProductPrice
 from .recurrent_state import MEMORY
@@ -69,7 +69,7 @@ def price_file(predictor: Predictor, source: Path, out: Path) -> tuple[int, int]
         for row in _rows(market.state, answer, more):
             writer.writerow(row)
             count += 1
-    write_whole(out, text.getvalue().encode())
+    write_whole(out, text.getvalue())
     return len(markets), count
 
 

@@ -24,6 +24,7 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.utils import set_random_seed
 
+from ...atomic import write_json
 from ...envs import OWN, Mixed, Outcome, SeatPolicy, SeatVecEnv, Sellers, seed_for
 from ...scenarios import MarketSpec, load_scenario
 from ..actor import Actor, actor_from
@@ -31,7 +32,7 @@ from ..algorithms import ALGORITHMS, algorithm, make_model, make_policy
 from ..checkpoint import read_tensors, restore_checkpoint, save_checkpoint, write_tensors
 from ..classical import best_fixed
 from ..networks import one_thread, schedule
-from ..run import RUN_FILE, Run, made_with, open_folder, run_of, save_policy, write_json
+from ..run import RUN_FILE, Run, made_with, open_folder, run_of, save_policy
 from ..settings import Settings, settings_for
 from .best_response import Frozen, Game, Response, best_response, earned, reward_scales
 

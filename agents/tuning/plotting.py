@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from ...atomic import whole_file
 
 _MARKS = {"complete": "o", "pruned": "x"}
 
@@ -40,13 +41,8 @@ def plot_trials(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     axis.set_ylim(bottom=low)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.legend()
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with rc_context({"svg.hashsalt": "tuning"}):
-            figure.savefig(temporary, format="svg", metadata={"Date": None})
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as temporary, rc_context({"svg.hashsalt": "tuning"}):
+        figure.savefig(temporary, format="svg", metadata={"Date": None})
 
 
 def _edge(gains: np.ndarray, best: float) -> float:

@@ -23,6 +23,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
+from ...atomic import write_whole
 from ...scenarios import MarketSpec, load_scenario
 from ..settings import preset_block
 from ..training import Plan, plan_for, train
@@ -251,7 +252,7 @@ def _write(study: Study, job: _Job) -> None:
     ended = _ended(study)
     write_table(job.folder / TRIALS_FILE, [_row(trial) for trial in ended])
     if any(trial.state is TrialState.COMPLETE for trial in ended):
-        _write_text(job.folder / BEST_FILE, _preset_text(_result(study), job))
+        write_whole(job.folder / BEST_FILE, _preset_text(_result(study), job))
 
 
 def _result(study: Study) -> Tuning:
@@ -307,16 +308,6 @@ def _preset_text(found: Tuning, job: _Job) -> str:
 
 def _share(found: Tuning) -> str:
     return f"{found.gain / abs(found.best_fixed):+.2%}" if found.best_fixed else "of nothing"
-
-
-def _write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _mend(path: Path) -> None:

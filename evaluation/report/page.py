@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any
 
 import jinja2
 
+from ...atomic import write_whole
 from ..compare.comparison import BASELINE, Comparison
 from ..policies import RULES
 from .data import ReportData, currency_of, labeller, row_of
@@ -49,22 +48,14 @@ SECTIONS = {
 
 
 def write_report(path: str | Path, data: ReportData) -> Path:
-    """Write the report as one HTML file that needs nothing else, whole or not at all.
+    """Write the report as one HTML file that needs nothing else, completely or not at all.
 
     Raises ValueError where `learned` is no policy of the comparison.
     """
     path = Path(path)
     html = _template().render(_context(data))
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(html)
-        os.chmod(name, 0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    write_whole(path, html)
     return path
 
 

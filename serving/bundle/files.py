@@ -1,12 +1,12 @@
-"""The folder that a bundle is: exactly these files, read whole and once, written whole or not at all."""
+"""The folder that a bundle is: exactly these files, each read once, all written completely or not at all."""
 
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from ...atomic import whole_folder
 
 POLICY, GUARDRAILS, CATALOGUE, GOLDEN = "policy.onnx", "guardrails.json", "catalogue.json", "golden.json"
 RESPONSE, RANGE = "response.json", "training_range.json"
@@ -74,65 +74,9 @@ def check_target(out: Path) -> None:
 
 
 def write_files(out: Path, files: Mapping[str, bytes], check: Callable[[Path], object]) -> None:
-    """Put the files at `out` once they are all on the disk and `check` has passed on them there.
-
-    They are written to a folder beside it, which is then renamed.
-    """
-    temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}.new")
-    try:
-        # Not `mkdtemp`: its folders are closed to the user who runs the service.
-        temporary.mkdir(parents=True)
+    """Put the files at `out`, completely or not at all, once `check` has passed on the folder that holds them."""
+    with whole_folder(out) as temporary:
         for name, content in files.items():
-            write_durably(temporary / name, content)
-        _sync(temporary)
+            (temporary / name).write_bytes(content)
         check(temporary)
         check_target(out)
-        _swap_in(temporary, out)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _swap_in(temporary: Path, out: Path) -> None:
-    """Rename the folder to `out`. What stands there steps aside, and comes back if that fails.
-
-    No portable call exchanges two folders: a reader finds the old one, the new one, or for an instant none.
-    """
-    replaced = temporary.with_suffix(".old")
-    if out.exists():
-        out.rename(replaced)
-    try:
-        temporary.rename(out)
-    except BaseException:
-        if replaced.exists():
-            replaced.rename(out)
-        raise
-    _sync(out.parent)
-    shutil.rmtree(replaced, ignore_errors=True)
-
-
-def write_durably(path: Path, content: bytes, mode: int = 0o666) -> None:
-    """Write a new file, private from its first byte where `mode` says so, and wait for the disk."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def write_whole(path: Path, content: bytes, mode: int = 0o666) -> None:
-    """Write a file, new or in the place of another, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
-    try:
-        write_durably(temporary, content, mode)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _sync(folder: Path) -> None:
-    """Wait until the folder's names are on the disk, where the system lets a folder be opened."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from .files import MANIFEST, SIGNATURE, BundleError, write_durably
+from ...atomic import write_new, write_whole
+from .files import MANIFEST, SIGNATURE, BundleError
 
 Key = TypeVar("Key", Ed25519PrivateKey, Ed25519PublicKey)
 
@@ -35,11 +36,11 @@ def own_key(out: Path) -> Ed25519PrivateKey:
     if not private.exists():
         private.parent.mkdir(parents=True, exist_ok=True)
         pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        write_durably(private, pem, mode=0o600)
+        write_new(private, pem, mode=0o600)
     key = read_private_key(private)
     pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     if not public.exists() or public.read_bytes() != pem:
-        public.write_bytes(pem)
+        write_whole(public, pem)
     return key
 
 

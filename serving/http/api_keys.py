@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ..bundle.files import write_whole
+from ...atomic import write_whole
 
 ROLES = ("read", "price", "admin")
 """Each may do what those before it may: look, ask for prices and tell outcomes, throw switches."""
@@ -100,7 +100,7 @@ def remove_key(path: Path, name: str) -> None:
 
 def _write(path: Path, keys: list[ApiKey]) -> None:
     text = json.dumps({"keys": [asdict(key) for key in keys]}, indent=1) + "\n"
-    write_whole(path, text.encode(), mode=0o600)
+    write_whole(path, text, mode=0o600)
 
 
 def _hash(salt: str, secret: str) -> str:

@@ -169,7 +169,7 @@ def test_a_failure_while_writing_leaves_what_was_there(
         return fail() if path.suffix == ".new" else rename(path, target)
 
     if stage == "write":
-        monkeypatch.setattr("repricer.serving.bundle.files._sync", fail)
+        monkeypatch.setattr("repricer.atomic._sync", fail)
     elif stage == "check":
         monkeypatch.setattr(exporting, "load_bundle", fail)
     else:

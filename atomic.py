@@ -1,0 +1,165 @@
+"""Files and folders that are written completely or not at all.
+
+Everything is written under a temporary name in the same folder, flushed to the disk and then renamed. A process that
+is killed, or a machine that loses power, leaves the old content or the new one, never a part of either.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+def write_whole(path: Path, content: bytes | str, *, mode: int | None = None) -> None:
+    """Write a file, or replace one, completely or not at all.
+
+    Args:
+        path: The file; its folder must exist.
+        content: Bytes, or text to encode as UTF-8.
+        mode: Permission bits, as for `whole_file`.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "prices.txt"
+        >>> write_whole(path, "9.99")
+        >>> path.read_text()
+        '9.99'
+    """
+    with whole_file(path, mode=mode) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def write_new(path: Path, content: bytes, *, mode: int) -> None:
+    """Write a file that must not exist yet, completely or not at all; for keys, which nobody may overwrite.
+
+    Args:
+        path: The file; its folder must exist.
+        content: What to write.
+        mode: Permission bits, which hold from the file's first byte on.
+
+    Raises:
+        FileExistsError: `path` exists, even if another process has only just created it.
+    """
+    temporary = _beside(path)
+    try:
+        _create(temporary, mode)
+        temporary.write_bytes(content)
+        _sync(temporary)
+        # A link, unlike a rename, never replaces a file.
+        os.link(temporary, path)
+        _sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write a document as indented JSON, completely or not at all; NumPy numbers and arrays become plain ones."""
+    write_whole(path, json.dumps(document, indent=2, default=plain) + "\n")
+
+
+def plain(value: Any) -> Any:
+    """NumPy numbers and arrays as plain data: the `default` of `json.dumps`."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+@contextmanager
+def whole_file(path: Path, *, mode: int | None = None) -> Iterator[Path]:
+    """A temporary file to write to, with the ending of `path`; it replaces `path` if the block raises nothing.
+
+    Args:
+        path: The file to write or to replace; its folder must exist.
+        mode: Permission bits, which hold from the file's first byte on. By default those of the file that is
+            replaced, and for a new file what the umask allows.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "prices.csv"
+        >>> with whole_file(path) as temporary:
+        ...     _ = temporary.write_text("price")
+        ...     path.exists()
+        False
+        >>> path.read_text()
+        'price'
+    """
+    temporary = _beside(path)
+    kept = stat.S_IMODE(path.stat().st_mode) if mode is None and path.exists() else None
+    try:
+        _create(temporary, mode or (0o666 if kept is None else 0o600))
+        yield temporary
+        if kept is not None:
+            temporary.chmod(kept)
+        _sync(temporary)
+        temporary.replace(path)
+        _sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: Path, *, mode: int = 0o777) -> Iterator[Path]:
+    """A temporary folder to fill, which becomes `path` if the block raises nothing.
+
+    A folder that stands at `path` is replaced; whoever must not replace one checks that at the end of the block. No
+    portable call exchanges two folders: for an instant, a reader may find neither.
+
+    Args:
+        path: The folder to write or to replace; its parents are created.
+        mode: Permission bits of the folder, less what the umask forbids.
+    """
+    temporary = _beside(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Not `mkdtemp`, whose folders are closed to other users.
+        temporary.mkdir(mode=mode)
+        yield temporary
+        for file in temporary.iterdir():
+            _sync(file)
+        _sync(temporary)
+        _swap_in(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _swap_in(temporary: Path, path: Path) -> None:
+    """Rename the folder to `path`. What stands there is moved aside, and moved back if that fails."""
+    replaced = temporary.with_suffix(".old")
+    if path.exists():
+        path.rename(replaced)
+    try:
+        temporary.rename(path)
+    except BaseException:
+        if replaced.exists():
+            replaced.rename(path)
+        raise
+    _sync(path.parent)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _beside(path: Path) -> Path:
+    """A new name in the same folder, with the same ending: some writers choose their format by it."""
+    return path.with_name(f".{path.stem}.{secrets.token_hex(4)}.new{path.suffix}")
+
+
+def _create(path: Path, mode: int) -> None:
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file's content, or a folder's list of names, is on the disk."""
+    if os.name != "posix" and path.is_dir():
+        return  # Windows opens no folders.
+    # Windows flushes only what is open for writing, and POSIX opens a read-only file for reading alone.
+    descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
