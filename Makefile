@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
+DOCS_STAMP := $(VENV)/docs-installed
 PACKAGES := agents cli data envs evaluation fitting forecasting pricing profiles scenarios serving
 
 .PHONY: demo test check format acceptance bench docs clean help
@@ -14,7 +15,7 @@ help:
 	@echo "make format      format the code"
 	@echo "make acceptance  the long checks (ONLY=loop for a part, JSON=1)"
 	@echo "make bench       speed on this machine"
-	@echo "make docs        bring the generated parts of README and docs up to date"
+	@echo "make docs        update the generated parts of README and docs, build the site (NOTEBOOKS=1 runs the notebooks first)"
 
 $(STAMP): pyproject.toml constraints.txt
 	@echo "setting up $(VENV) (once, a few minutes)"
@@ -23,6 +24,11 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[train,serve,dev]'
 	@touch $(STAMP)
+
+$(DOCS_STAMP): $(STAMP)
+	@echo "adding the documentation tools to $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[train,serve,dev,docs]'
+	@touch $(DOCS_STAMP)
 
 demo: $(STAMP)
 	@$(BIN)/repricer demo --out demo
@@ -47,10 +53,13 @@ acceptance: $(STAMP)
 bench: $(STAMP)
 	@$(BIN)/repricer bench
 
-docs: $(STAMP)
-	@$(BIN)/python docs/generate.py
+docs: $(DOCS_STAMP)
+	@$(BIN)/python docs/generate.py $(if $(NOTEBOOKS),--notebooks)
+	@echo "building the site"
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "built: open site/index.html"
 
 # Numba's caches too: a changed function would live on in its callers of other files.
 clean:
-	rm -rf build dist *.egg-info demo runs .pytest_cache .ruff_cache
+	rm -rf build dist site *.egg-info demo runs .pytest_cache .ruff_cache
 	find $(PACKAGES) docs tests -name '*.nb[ic]' -delete

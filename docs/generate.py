@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import base64
 import inspect
 import json
+import os
 import re
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
@@ -140,18 +144,20 @@ def stresses_text() -> str:
     return table(("stress", "what happens"), ((f"`{name}`", stress.meaning) for name, stress in STRESSES.items()))
 
 
-MARKET_PAGE = {
-    "sections": sections_text,
-    "features": features_text,
-    "rules": rules_text,
-    "scenarios": scenarios_text,
-    "stresses": stresses_text,
+PAGES = {
+    "docs/market.md": {
+        "features": features_text,
+        "rules": rules_text,
+        "scenarios": scenarios_text,
+        "stresses": stresses_text,
+    },
+    "docs/scenario_files.md": {"sections": sections_text},
 }
-"""Markers of docs/market.md and what stands between them."""
+"""Pages, their markers and what stands between these."""
 
 
 def demo() -> None:
-    """Run the demo (a finished one is read again) and write what it said."""
+    """Run the demo (a finished one is read again) and write its output and the picture of its training."""
     command = [sys.executable, "-m", "repricer.cli", "demo", "--out", "demo"]
     said = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     said = "\n".join(line.rstrip().replace(" (done before)", "") for line in said.strip().splitlines())
@@ -161,11 +167,42 @@ def demo() -> None:
     (ROOT / "docs" / "learning.svg").write_bytes(base64.b64decode(plot.source.partition(",")[2]))
 
 
+def notebooks() -> None:
+    """Run the notebooks, each in a folder of its own, and keep their outputs."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    quiet = {"COLUMNS": "110", "NO_COLOR": "1", "TERM": "dumb"}
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    for file in sorted((ROOT / "docs" / "notebooks").glob("*.ipynb")):
+        notebook = nbformat.read(file, as_version=4)
+        with tempfile.TemporaryDirectory() as folder:
+            client = NotebookClient(
+                notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": folder}}
+            )
+            started = time.perf_counter()
+            client.execute(env={**os.environ, **quiet, "PATH": path})
+        for cell in notebook.cells:
+            cell.metadata = {}
+        notebook.metadata = {"language_info": {"name": "python"}}
+        nbformat.write(notebook, file)
+        print(f"  {file.name}: {time.perf_counter() - started:.0f} s", flush=True)
+
+
 def main() -> None:
-    """The tables of the market page, then the demo."""
-    for marker, text in MARKET_PAGE.items():
-        between("docs/market.md", marker, text())
+    """Update the tables, the demo's output and, where asked for, the notebooks."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--notebooks", action="store_true", help="run the notebooks again")
+    options = parser.parse_args()
+    for page, texts in PAGES.items():
+        print(f"tables of {page}", flush=True)
+        for marker, text in texts.items():
+            between(page, marker, text())
+    print("the demo (a minute or two, unless it has run before)", flush=True)
     demo()
+    if options.notebooks:
+        print("the notebooks", flush=True)
+        notebooks()
 
 
 if __name__ == "__main__":

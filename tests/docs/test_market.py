@@ -1,4 +1,4 @@
-"""The tables of the market page are those that the code gives, and leave nothing out."""
+"""The tables of the market page and of the scenario files are those that the code gives, and leave nothing out."""
 
 import importlib.util
 import re
@@ -14,6 +14,7 @@ from repricer.scenarios import STRESSES, MarketSpec, registered, sections
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "market.md").read_text(encoding="utf-8")
+SCENARIO_FILES = (ROOT / "docs" / "scenario_files.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +27,20 @@ def generate():
     del sys.modules["generate"]
 
 
-@pytest.mark.parametrize("marker", ["features", "scenarios", "sections", "stresses"])
-def test_the_tables_are_up_to_date(generate, marker):
-    fresh = generate.filled("docs/market.md", PAGE, marker, generate.MARKET_PAGE[marker]())
-    assert fresh == PAGE, f"the table of {marker} is old: run docs/generate.py"
+@pytest.mark.parametrize(
+    ("page", "marker"),
+    [
+        ("docs/market.md", "features"),
+        ("docs/market.md", "rules"),
+        ("docs/market.md", "scenarios"),
+        ("docs/market.md", "stresses"),
+        ("docs/scenario_files.md", "sections"),
+    ],
+)
+def test_the_tables_are_up_to_date(generate, page, marker):
+    old = (ROOT / page).read_text(encoding="utf-8")
+    fresh = generate.filled(page, old, marker, generate.PAGES[page][marker]())
+    assert fresh == old, f"the table of {marker} in {page} is old: run docs/generate.py"
 
 
 def test_a_page_without_its_markers_is_refused(generate):
@@ -38,7 +49,7 @@ def test_a_page_without_its_markers_is_refused(generate):
 
 
 def test_every_key_of_every_section_stands_on_the_page():
-    parts = dict(re.findall(r"### `\[(\w+)\]`[^\n]*\n(.*?)(?=### |<!-- sections:end)", PAGE, flags=re.DOTALL))
+    parts = dict(re.findall(r"### `\[(\w+)\]`[^\n]*\n(.*?)(?=### |<!-- sections:end)", SCENARIO_FILES, flags=re.DOTALL))
     kinds = {item.name: getattr(sections, str(item.type).removesuffix(" | None"), None) for item in fields(MarketSpec)}
     kinds = {name: kind for name, kind in kinds.items() if kind is not None}
     assert list(parts) == list(kinds)
