@@ -14,7 +14,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.dqn.policies import DQNPolicy
 from stable_baselines3.td3.policies import TD3Policy
 
-from ..pricing import ActionLayout, Memory, NetworkPolicy, Parts, Policy, RememberingPolicy
+from ..pricing import ActionLayout, ActionParts, NetworkPolicy, Policy, RecurrentPolicy, RecurrentState
 from .networks import one_thread
 
 if TYPE_CHECKING:
@@ -153,14 +153,14 @@ def network_policy(
     name: str,
     history: int = 1,
     base: Policy | None = None,
-) -> NetworkPolicy | RememberingPolicy:
+) -> NetworkPolicy | RecurrentPolicy:
     """A policy that asks the network, on the CPU. history: periods of features in one row. base: see `Run`."""
     actor.eval()
 
-    def decoded(raw: torch.Tensor) -> Parts:
+    def decoded(raw: torch.Tensor) -> ActionParts:
         return layout.decode(raw.numpy().reshape(-1, layout.size))
 
-    def forward(rows: NDArray[np.float32]) -> Parts:
+    def forward(rows: NDArray[np.float32]) -> ActionParts:
         with one_thread(), torch.inference_mode():
             return decoded(actor(torch.from_numpy(rows)))
 
@@ -170,10 +170,10 @@ def network_policy(
         remember, opening = _window_memory(forward, history)
     else:
         return NetworkPolicy(name, forward, layout, base_price, product_wise, base)
-    return RememberingPolicy(name, remember, opening, layout, base_price, product_wise, base)
+    return RecurrentPolicy(name, remember, opening, layout, base_price, product_wise, base)
 
 
-def learning_policy(policy: BasePolicy, face: Face) -> NetworkPolicy | RememberingPolicy:
+def learning_policy(policy: BasePolicy, face: Face) -> NetworkPolicy | RecurrentPolicy:
     """What an SB3 policy that learns through this face would do now, without exploration, on the CPU."""
     policy.set_training_mode(False)
     actor = actor_of(policy, face)
@@ -194,10 +194,10 @@ def _lstm_memory(actor: RecurrentActor, decoded: Any) -> tuple[Any, Any]:
     """Notes are the LSTM's states, zero at an opening."""
     shape = (actor.lstm.num_layers, actor.lstm.hidden_size)
 
-    def opening(rows: NDArray[np.float32]) -> Memory:
+    def opening(rows: NDArray[np.float32]) -> RecurrentState:
         return tuple(np.zeros((len(rows), *shape), np.float32) for _ in range(2))
 
-    def remember(rows: NDArray[np.float32], notes: Memory) -> tuple[Parts, Memory]:
+    def remember(rows: NDArray[np.float32], notes: RecurrentState) -> tuple[ActionParts, RecurrentState]:
         with one_thread(), torch.inference_mode():
             raw, *states = actor(torch.from_numpy(rows), *map(torch.from_numpy, notes))
         return decoded(raw), tuple(np.ascontiguousarray(state.numpy()) for state in states)
@@ -208,10 +208,10 @@ def _lstm_memory(actor: RecurrentActor, decoded: Any) -> tuple[Any, Any]:
 def _window_memory(forward: Any, history: int) -> tuple[Any, Any]:
     """Notes are the rows of the periods before, which the first repeats."""
 
-    def opening(rows: NDArray[np.float32]) -> Memory:
+    def opening(rows: NDArray[np.float32]) -> RecurrentState:
         return (np.repeat(rows[:, None], history - 1, axis=1),)
 
-    def remember(rows: NDArray[np.float32], notes: Memory) -> tuple[Parts, Memory]:
+    def remember(rows: NDArray[np.float32], notes: RecurrentState) -> tuple[ActionParts, RecurrentState]:
         window = np.concatenate([notes[0], rows[:, None]], axis=1)
         return forward(window.reshape(len(rows), -1)), (np.ascontiguousarray(window[:, 1:]),)
 

@@ -11,8 +11,8 @@ from ..envs import Face, Market, Outcome, seed_for
 from ..pricing import (
     Action,
     ActionLayout,
+    ActionParts,
     MarketView,
-    Parts,
     Policy,
     action_from_parts,
     feature_rows,
@@ -195,7 +195,7 @@ def _raw(face: Face, action: Action, base: Floats) -> Floats:
 
 def _decided(layout: ActionLayout, action: Action) -> NDArray[np.bool_]:
     """(A,) the columns of a product on which the action says something."""
-    parts = Parts(True, action.discount, action.recommendation, action.promotion, action.order)
+    parts = ActionParts(True, action.discount, action.recommendation, action.promotion, action.order)
     wide = {"discount": layout.num_segments, "recommendation": layout.num_segments}
     return np.concatenate(
         [np.full(wide.get(name, 1), getattr(parts, name) is not None, dtype=bool) for name in layout.names]

@@ -15,7 +15,7 @@ from stable_baselines3.common.policies import BasePolicy
 
 from ..atomic import write_json
 from ..envs import Face, Market
-from ..pricing import ActionLayout, NetworkPolicy, Policy, RememberingPolicy
+from ..pricing import ActionLayout, NetworkPolicy, Policy, RecurrentPolicy
 from ..scenarios import MarketSpec, load_scenario, save_scenario
 from .actor import Actor, actor_of, network_policy
 from .algorithms import algorithm, make_policy
@@ -53,11 +53,11 @@ class Run:
     evaluation: dict[str, Any] | None = None
 
     @property
-    def policy(self) -> NetworkPolicy | RememberingPolicy:
+    def policy(self) -> NetworkPolicy | RecurrentPolicy:
         """The learned policy, without exploration."""
         return self._with(self.base_price, self.base)
 
-    def policy_for(self, spec: MarketSpec, *, seed: int = 0) -> NetworkPolicy | RememberingPolicy:
+    def policy_for(self, spec: MarketSpec, *, seed: int = 0) -> NetworkPolicy | RecurrentPolicy:
         """The same network, untouched, for another assortment, around the best fixed prices (or regular ones) there.
 
         Raises ValueError where the network does not fit: it is joint, or the other market has other parts to see or decide.
@@ -74,7 +74,7 @@ class Run:
             )
         return self._with(*base_of(spec, self.facts["settings"]["base_price"], seed))
 
-    def _with(self, base_price: NDArray[np.float32], base: Policy | None) -> NetworkPolicy | RememberingPolicy:
+    def _with(self, base_price: NDArray[np.float32], base: Policy | None) -> NetworkPolicy | RecurrentPolicy:
         return network_policy(
             self.actor,
             self.layout,

@@ -1,7 +1,8 @@
 """What a price may be, who sets it, and what they may know: numpy only."""
 
-from .action_layout import ActionLayout, Parts
+from .action_layout import ActionLayout, ActionParts
 from .catalogue import Catalogue, MarketView
+from .endings import PriceEndings
 from .features import (
     FEATURE_LIMIT,
     FIXED_FEATURES,
@@ -14,8 +15,15 @@ from .features import (
     row_width,
 )
 from .guardrails import GuardedAction, Guardrails, TrailStep
-from .ladder import PriceEndings, PriceLadder
-from .network_policy import AsNoted, Memory, NetworkPolicy, RememberingPolicy, action_from_parts, parts_from_action
+from .ladder import PriceLadder
+from .network_policy import (
+    NetworkPolicy,
+    PolicyAtState,
+    RecurrentPolicy,
+    RecurrentState,
+    action_from_parts,
+    parts_from_action,
+)
 from .policies import CostPlus, EpsilonGreedy, FixedPrice, PricePath, RandomPrice, StockTimePrice, order_up_to
 from .protocol import Action, Policy, is_deterministic
 from .rival_policies import LearningPolicy, built_in_rule, competitor
@@ -31,7 +39,7 @@ __all__ = [
     "SEGMENT_FEATURES",
     "Action",
     "ActionLayout",
-    "AsNoted",
+    "ActionParts",
     "Catalogue",
     "CostPlus",
     "EpsilonGreedy",
@@ -40,15 +48,15 @@ __all__ = [
     "Guardrails",
     "LearningPolicy",
     "MarketView",
-    "Memory",
     "NetworkPolicy",
-    "Parts",
     "Policy",
+    "PolicyAtState",
     "PriceEndings",
     "PriceLadder",
     "PricePath",
     "RandomPrice",
-    "RememberingPolicy",
+    "RecurrentPolicy",
+    "RecurrentState",
     "StockTimePrice",
     "ThompsonPrice",
     "TrailStep",

@@ -11,7 +11,7 @@ import numpy as np
 from .backend import clip, exp, where
 
 
-class Parts(NamedTuple):
+class ActionParts(NamedTuple):
     """Decoded parts, of whatever array library they came from; None where the layout has no such columns.
 
     price_multiplier: (…,) times the base price is the price. discount: (…, K) fraction. recommendation: (…, K) score.
@@ -84,9 +84,9 @@ class ActionLayout:
     def names(self) -> list[str]:
         """The parts that there are, in the order of the columns."""
         there = (True, self.discounts, self.recommend, self.promote, self.order)
-        return [name for name, part in zip(Parts._fields, there, strict=True) if part]
+        return [name for name, part in zip(ActionParts._fields, there, strict=True) if part]
 
-    def decode(self, raw: Any) -> Parts:
+    def decode(self, raw: Any) -> ActionParts:
         """Raw (…, A), numpy or torch, to the parts.
 
         The served file and the simulated market decode by the same lines. A raw discount below zero is no discount, a raw
@@ -105,9 +105,9 @@ class ActionLayout:
             column += 1
         if self.order:
             parts["order"] = clip(raw[..., column], 0.0, 1.0)
-        return Parts(**parts)
+        return ActionParts(**parts)
 
-    def encode(self, parts: Parts) -> Any:
+    def encode(self, parts: ActionParts) -> Any:
         """Raw (…, A) float32 that decode to these numpy parts, or the nearest there are; a part that is None is left at zero.
 
         What a teacher does becomes what a network should say.

@@ -7,12 +7,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .backend import ONE, clip, double, floor, integer, single, where
-from .ladder import PriceEndings, PriceLadder
+from .backend import ONE, clip, double, floor, single, where
+from .endings import PriceEndings, rank_above, rank_below, ranked_price
+from .ladder import PriceLadder
 
 NO_GRID, LADDER, TICK, ENDINGS = 0, 1, 2, 3
 _SLACK = np.float32(1e-6)
-_MOST = 1e12
 # Of the bounds, which are double precision.
 _CLOSE = 1e-9
 
@@ -39,40 +39,7 @@ def on_tick(price, soft_low, soft_high, current, tick):
     return single(where(first <= last, inside, floor(double(current) / tick + 0.5)) * tick)
 
 
-def on_ending(price, soft_low, soft_high, current, endings):
-    """The nearest price with one of the endings in the soft range; the one nearest the current price if there is none."""
-    # Beyond what can be counted nobody charges anything: the floor and the ceiling see to it.
-    least, most = clip(double(soft_low), 0.0, _MOST), clip(double(soft_high), 0.0, _MOST)
-    first, last = rank_above(least * (1 - 1e-6), endings), rank_below(most * (1 + 1e-6), endings)
-    inside = clip(nearest_rank(clip(double(price), least, most), endings), first, where(last < first, first, last))
-    return single(ranked_price(where(first <= last, inside, nearest_rank(double(current), endings)), endings))
-
-
-def ranked_price(rank, endings):
-    """The price with this number, where all prices with one of the endings are counted upwards from the first below 1."""
-    return rank // len(endings) + endings[rank % len(endings)]
-
-
-def rank_above(price, endings):
-    """Number of the lowest price with one of the endings at or above this one."""
-    whole = floor(price)
-    return integer(whole) * len(endings) + np.searchsorted(endings, price - whole, side="left")
-
-
-def rank_below(price, endings):
-    """Number of the highest price with one of the endings at or below this one."""
-    whole = floor(price)
-    return integer(whole) * len(endings) + np.searchsorted(endings, price - whole, side="right") - 1
-
-
-def nearest_rank(price, endings):
-    """Number of the nearest price with one of the endings; a tie goes to the lower one."""
-    above = rank_above(price, endings)
-    middle = (ranked_price(above - 1, endings) + ranked_price(above, endings)) / 2
-    return where(price > middle, above, above - 1)
-
-
-class Grid(NamedTuple):
+class PriceGrid(NamedTuple):
     """Where prices may stand. kind: NO_GRID, LADDER, TICK or ENDINGS. steps: (L,) prices of the ladder, or the fractions
     of the endings, rising. tick: currency per unit."""
 
@@ -81,7 +48,7 @@ class Grid(NamedTuple):
     tick: float
 
     @classmethod
-    def of(cls, ladder: PriceLadder | None, tick: float | None, endings: PriceEndings | None) -> Grid:
+    def of(cls, ladder: PriceLadder | None, tick: float | None, endings: PriceEndings | None) -> PriceGrid:
         """The one that is given. Raises ValueError for two."""
         given = {"price_ladder": ladder, "tick": tick, "price_endings": endings}
         names = [name for name, grid in given.items() if grid is not None]

@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from .backend import ZERO, larger
 from .catalogue import MarketView
-from .grids import Grid
-from .ladder import PriceEndings, PriceLadder
+from .endings import PriceEndings
+from .grids import PriceGrid
+from .ladder import PriceLadder
 from .protocol import Action
 from .rule_formulas import (
     BITS,
@@ -109,7 +110,7 @@ class Guardrails:
     change_window_periods: int | None = None
     lines: tuple[tuple[int, ...], ...] = ()
     prior_price_periods: int | None = None
-    grid: Grid = field(init=False, repr=False)
+    grid: PriceGrid = field(init=False, repr=False)
     low: Prices = field(init=False, repr=False)
     high: Prices = field(init=False, repr=False)
     own_low: Prices = field(init=False, repr=False)
@@ -124,7 +125,7 @@ class Guardrails:
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, np.atleast_1d(np.asarray(getattr(self, name), dtype=np.float64)))
         self._check_lines()
-        grid = Grid.of(self.ladder, self.tick, self.endings)
+        grid = PriceGrid.of(self.ladder, self.tick, self.endings)
         margin_low = advertised = np.zeros_like(self.floor)
         if self.minimum_margin is not None:
             margin_low = self.unit_cost / (1.0 - self.minimum_margin)
@@ -191,7 +192,7 @@ class Guardrails:
                 seen.add(product)
 
     def _check_range(
-        self, low: NDArray[np.float64], high: NDArray[np.float64], margin_low: NDArray[np.float64], grid: Grid
+        self, low: NDArray[np.float64], high: NDArray[np.float64], margin_low: NDArray[np.float64], grid: PriceGrid
     ) -> None:
         empty = np.flatnonzero(~(low <= high))
         if empty.size:

@@ -18,13 +18,13 @@ class PriceLadder:
     steps: NDArray[np.float64]
 
     def __post_init__(self) -> None:
-        steps = _listed(self.steps, "price_ladder", "prices", "list the allowed prices")
+        steps = number_list(self.steps, "price_ladder", "prices", "list the allowed prices")
         bad = np.flatnonzero(~np.isfinite(steps) | (steps <= 0))
         if bad.size:
             raise ValueError(
                 f"price_ladder must hold positive prices; got {steps[bad[0]]} (item {bad[0] + 1}); remove it"
             )
-        object.__setattr__(self, "steps", _rising(steps, "price_ladder", "sort the prices"))
+        object.__setattr__(self, "steps", rising(steps, "price_ladder", "sort the prices"))
 
     @classmethod
     def from_range(cls, start: float, stop: float, step: float) -> PriceLadder:
@@ -44,26 +44,7 @@ class PriceLadder:
         return np.searchsorted(middles, np.asarray(price, dtype=np.float64), side="left")
 
 
-@dataclass(frozen=True)
-class PriceEndings:
-    """What prices end in: 0.49 and 0.99 allow 0.49, 0.99, 1.49, 1.99, and so on.
-
-    `fractions`: (L,) float64, of one unit of currency. Raises ValueError unless they lie in [0, 1) and rise strictly.
-    """
-
-    fractions: NDArray[np.float64]
-
-    def __post_init__(self) -> None:
-        fractions = _listed(self.fractions, "price_endings", "fractions", "list the endings")
-        bad = np.flatnonzero(~((fractions >= 0) & (fractions < 1)))
-        if bad.size:
-            raise ValueError(
-                f"price_endings must lie in [0, 1); got {fractions[bad[0]]} (item {bad[0] + 1}); write 1.99 as 0.99"
-            )
-        object.__setattr__(self, "fractions", _rising(fractions, "price_endings", "sort them"))
-
-
-def _listed(values: ArrayLike, name: str, what: str, remedy: str) -> NDArray[np.float64]:
+def number_list(values: ArrayLike, name: str, what: str, remedy: str) -> NDArray[np.float64]:
     """A list of numbers that is not empty, as an own array; ValueError for anything else."""
     array = np.array(values, dtype=np.float64)
     if array.ndim != 1 or array.size == 0:
@@ -71,7 +52,7 @@ def _listed(values: ArrayLike, name: str, what: str, remedy: str) -> NDArray[np.
     return array
 
 
-def _rising(values: NDArray[np.float64], name: str, remedy: str) -> NDArray[np.float64]:
+def rising(values: NDArray[np.float64], name: str, remedy: str) -> NDArray[np.float64]:
     """The values, read-only; ValueError unless they rise strictly."""
     falls = np.flatnonzero(np.diff(values) <= 0)
     if falls.size:

@@ -1,4 +1,4 @@
-"""A policy that a network answers for: trained in this process or read from a bundle."""
+"""Policies backed by a neural network, trained in this process or read from a bundle."""
 
 from __future__ import annotations
 
@@ -9,16 +9,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .action_layout import ActionLayout, Parts
+from .action_layout import ActionLayout, ActionParts
 from .catalogue import Catalogue, MarketView
 from .features import feature_rows
 from .protocol import Action, Policy
 
 
-def action_from_parts(parts: Parts, base_price: NDArray[np.float32], view: MarketView) -> Action:
-    """The action for a view from what `ActionLayout.decode` gives, whichever way the rows were laid out.
+def action_from_parts(parts: ActionParts, base_price: NDArray[np.float32], view: MarketView) -> Action:
+    """The action for a view from decoded network outputs.
 
-    base_price: (N,) or (E, N) currency per unit.
+    Args:
+        parts: what `ActionLayout.decode` returns, with one row per product or one row per market.
+        base_price: (N,) or (E, N) currency per unit; the price is this times the multiplier.
+        view: the E markets that the rows describe.
+
+    Returns:
+        The action, before the guardrails.
+
+    Raises:
+        ValueError: the parts hold orders, but the catalogue has no `max_order_units`.
+
+    Example:
+        >>> import repricer
+        >>> market = repricer.Market("stationary-logit", num_markets=2)
+        >>> parts = ActionParts(price_multiplier=np.array([1.0, 0.5], np.float32))
+        >>> action_from_parts(parts, market.view.catalogue.regular_price, market.view).price.shape
+        (2, 1)
     """
     shape = (view.num_markets, view.catalogue.num_products)
 
@@ -42,10 +58,23 @@ def action_from_parts(parts: Parts, base_price: NDArray[np.float32], view: Marke
     )
 
 
-def parts_from_action(action: Action, base_price: NDArray[np.float32], catalogue: Catalogue) -> Parts:
-    """The parts, (E, N, …), that `action_from_parts` would make this action of."""
+def parts_from_action(action: Action, base_price: NDArray[np.float32], catalogue: Catalogue) -> ActionParts:
+    """The inverse of `action_from_parts`: the parts, (E, N, …), that decode to this action.
+
+    Args:
+        action: what a teacher policy proposed for E markets.
+        base_price: (N,) or (E, N) currency per unit, which the network's price multiplies.
+        catalogue: holds the largest orders.
+
+    Example:
+        >>> import repricer
+        >>> view = repricer.Market("stationary-logit").view
+        >>> parts = parts_from_action(Action(view.list_price), view.catalogue.regular_price, view.catalogue)
+        >>> parts.price_multiplier.tolist()
+        [[1.0]]
+    """
     most = catalogue.max_order_units
-    return Parts(
+    return ActionParts(
         price_multiplier=action.price / base_price,
         discount=action.discount,
         recommendation=action.recommendation,
@@ -56,105 +85,173 @@ def parts_from_action(action: Action, base_price: NDArray[np.float32], catalogue
 
 @dataclass(frozen=True)
 class NetworkPolicy:
-    """Prices from a network.
+    """Prices from a feed-forward network.
 
-    forward: rows of features to the decoded parts of `layout`. product_wise: a row is one product, (E * N, F), so that
-    the same network prices any number of products; otherwise a row is one market, (E, N * F), without the columns that
-    never change. base_price: (N,) what the network's price multiplies. base: a policy whose price is multiplied instead,
-    period by period.
+    Args:
+        name: how tables and logs call the policy.
+        forward: maps rows of features to the decoded parts of `layout`.
+        layout: the columns of the network's output.
+        base_price: (N,) currency per unit, which the network's price multiplies.
+        product_wise: True for one row per product, (E * N, F), so that one network prices any number of products;
+            False for one row per market, (E, N * F), without the columns that never change.
+        base: a policy whose price is multiplied in place of `base_price`, period by period.
+
+    Example:
+        >>> import repricer
+        >>> view = repricer.Market("stationary-logit").view
+        >>> layout = ActionLayout(0.5, 2.0)
+        >>> def forward(rows):
+        ...     return layout.decode(np.zeros((len(rows), 1), np.float32))
+        >>> policy = NetworkPolicy("untrained", forward, layout, view.catalogue.regular_price, product_wise=True)
+        >>> bool((policy.act(view).price == view.catalogue.regular_price).all())
+        True
     """
 
     name: str
-    forward: Callable[[NDArray[np.float32]], Parts]
+    forward: Callable[[NDArray[np.float32]], ActionParts]
     layout: ActionLayout
     base_price: NDArray[np.float32]
     product_wise: bool
     base: Policy | None = None
 
     def act(self, view: MarketView) -> Action:
-        """Propose what the network says, without exploration."""
+        """Propose the network's prices, without exploration."""
         rows = feature_rows(view, product_wise=self.product_wise)
         base_price = self.base_price if self.base is None else self.base.act(view).price
         return action_from_parts(self.forward(rows), base_price, view)
 
 
-Memory = tuple[NDArray[np.float32], ...]
+RecurrentState = tuple[NDArray[np.float32], ...]
+"""Hidden state of a network, or a window of past features: arrays whose first axis is the rows."""
 
 
 @dataclass(frozen=True)
-class RememberingPolicy:
-    """Prices from a network that looks back: at the periods before, or at what it noted itself.
+class RecurrentPolicy:
+    """Prices from a network that uses earlier periods: an LSTM, or a window of past features.
 
-    remember: (rows of features, notes) to (decoded parts, new notes); the rows lie along the notes' first axis. opening:
-    the notes with which these rows begin an episode. The rest is as in `NetworkPolicy`. The notes are kept here from one
-    call to the next: periods must come in order, always for the same markets, and the first period of an episode opens
-    them anew.
+    The policy keeps the recurrent state between calls of `act`: periods must come in order and always for the same
+    markets. The first period of an episode resets the state.
+
+    Args:
+        name: how tables and logs call the policy.
+        step: maps (rows of features, recurrent state) to (decoded parts, new recurrent state).
+        initial_state: maps rows of features to the state in which they begin an episode.
+        layout: as in `NetworkPolicy`, like the parameters behind it.
+        base_price: (N,) currency per unit.
+        product_wise: one row per product, or one row per market.
+        base: a policy whose price is multiplied in place of `base_price`.
+
+    Example:
+        A network that starts at the base price and raises the price by 1% a period:
+
+        >>> import repricer
+        >>> market = repricer.Market("stationary-logit")
+        >>> def step(rows, state):
+        ...     return ActionParts(price_multiplier=1.01 ** state[0]), (state[0] + 1,)
+        >>> def initial_state(rows):
+        ...     return (np.zeros(len(rows), np.float32),)
+        >>> regular = market.view.catalogue.regular_price
+        >>> policy = RecurrentPolicy("rising", step, initial_state, ActionLayout(0.5, 2.0), regular, True)
+        >>> first = policy.act(market.view).price
+        >>> _ = market.step(policy.act(market.view))
+        >>> bool((policy.act(market.view).price > first).all())
+        True
     """
 
     name: str
-    remember: Callable[[NDArray[np.float32], Memory], tuple[Parts, Memory]]
-    opening: Callable[[NDArray[np.float32]], Memory]
+    step: Callable[[NDArray[np.float32], RecurrentState], tuple[ActionParts, RecurrentState]]
+    initial_state: Callable[[NDArray[np.float32]], RecurrentState]
     layout: ActionLayout
     base_price: NDArray[np.float32]
     product_wise: bool
     base: Policy | None = None
-    _notes: list[Memory] = field(default_factory=list, init=False, repr=False, compare=False)
+    _states: list[RecurrentState] = field(default_factory=list, init=False, repr=False, compare=False)
 
     deterministic = False
-    """The view alone does not fix the action: such a policy has no exact value and answers no question out of turn."""
+    """The view alone does not fix the action, so the policy has no exact value and cannot answer out of order."""
 
     def act(self, view: MarketView) -> Action:
-        """Propose what the network says, without exploration. Raises ValueError where periods come out of turn."""
+        """Propose the network's prices, without exploration.
+
+        Raises:
+            ValueError: the periods do not come in order, or the markets changed.
+        """
         rows = feature_rows(view, product_wise=self.product_wise)
-        opens = np.repeat(view.period == 0, len(rows) // view.num_markets)
-        action, notes = self._answer(view, rows, self._notes_for(rows, opens))
-        self._notes[:] = [notes]
+        starts = np.repeat(view.period == 0, len(rows) // view.num_markets)
+        action, state = self._answer(view, rows, self._state_for(rows, starts))
+        self._states[:] = [state]
         return action
 
-    def answer(self, view: MarketView, notes: Memory | None) -> tuple[Action, Memory]:
-        """What the network says with these notes (None opens an episode), and its new ones; nothing is kept here."""
+    def answer(self, view: MarketView, state: RecurrentState | None) -> tuple[Action, RecurrentState]:
+        """The action and the new state, given a state (None for the initial one); the policy's own state stays."""
         rows = feature_rows(view, product_wise=self.product_wise)
-        return self._answer(view, rows, self.opening(rows) if notes is None else notes)
+        return self._answer(view, rows, self.initial_state(rows) if state is None else state)
 
-    def as_noted(self, view: MarketView) -> AsNoted:
-        """This policy with what it has noted until this view of one market, the next in turn. Raises as `act` does."""
+    def at_state(self, view: MarketView) -> PolicyAtState:
+        """This policy with its present state fixed.
+
+        Args:
+            view: of one market, the next one in order.
+
+        Raises:
+            ValueError: as `act` does.
+        """
         rows = feature_rows(view, product_wise=self.product_wise)
-        return AsNoted(self, self._notes_for(rows, np.repeat(view.period == 0, len(rows) // view.num_markets)))
+        starts = np.repeat(view.period == 0, len(rows) // view.num_markets)
+        return PolicyAtState(self, self._state_for(rows, starts))
 
-    def _answer(self, view: MarketView, rows: NDArray[np.float32], notes: Memory) -> tuple[Action, Memory]:
-        parts, notes = self.remember(rows, notes)
+    def _answer(
+        self, view: MarketView, rows: NDArray[np.float32], state: RecurrentState
+    ) -> tuple[Action, RecurrentState]:
+        parts, state = self.step(rows, state)
         base_price = self.base_price if self.base is None else self.base.act(view).price
-        return action_from_parts(parts, base_price, view), notes
+        return action_from_parts(parts, base_price, view), state
 
-    def _notes_for(self, rows: NDArray[np.float32], opens: NDArray[np.bool_]) -> Memory:
-        if opens.all():
-            return self.opening(rows)
-        if not self._notes or len(self._notes[0][0]) != len(rows):
+    def _state_for(self, rows: NDArray[np.float32], starts: NDArray[np.bool_]) -> RecurrentState:
+        if starts.all():
+            return self.initial_state(rows)
+        if not self._states or len(self._states[0][0]) != len(rows):
             raise ValueError(
-                f"{self.name} looks back and must see every period from the first on, always for the same markets; got "
-                f"{len(rows)} rows in mid-episode; begin at period 0"
+                f"{self.name} is recurrent and must see every period from the first on, always for the same markets; "
+                f"got {len(rows)} rows in mid-episode; begin at period 0"
             )
-        fresh = self.opening(rows)
-        where = [opens.reshape(-1, *[1] * (note.ndim - 1)) for note in fresh]
-        return tuple(np.where(w, new, old) for w, new, old in zip(where, fresh, self._notes[0], strict=True))
+        fresh = self.initial_state(rows)
+        where = [starts.reshape(-1, *[1] * (part.ndim - 1)) for part in fresh]
+        return tuple(np.where(w, new, old) for w, new, old in zip(where, fresh, self._states[0], strict=True))
 
 
 @dataclass(frozen=True)
-class AsNoted:
-    """A policy that looks back as it answers at one moment: with the notes of one market, whatever the view.
+class PolicyAtState:
+    """A recurrent policy whose state is fixed at that of one market, whatever the view.
 
-    Answers what it would propose if that market were in another state, all that went before being as it was.
+    It answers what the policy would propose if that market were in another condition now, with the same past.
+
+    Args:
+        policy: the recurrent policy.
+        state: the fixed state, for the rows of one market.
+
+    Example:
+        `RecurrentPolicy.at_state` makes one:
+
+        >>> import repricer
+        >>> view = repricer.Market("stationary-logit").view
+        >>> def step(rows, state):
+        ...     return ActionParts(price_multiplier=np.ones(len(rows), np.float32)), state
+        >>> regular = view.catalogue.regular_price
+        >>> policy = RecurrentPolicy("regular", step, lambda rows: (rows,), ActionLayout(0.5, 2.0), regular, True)
+        >>> policy.at_state(view).act(view).price.shape
+        (1, 1)
     """
 
-    policy: RememberingPolicy
-    notes: Memory
+    policy: RecurrentPolicy
+    state: RecurrentState
 
     @property
     def name(self) -> str:
-        """That of the policy."""
+        """The name of the policy."""
         return self.policy.name
 
     def act(self, view: MarketView) -> Action:
-        """Propose what the network says with these notes, for every market."""
-        notes = tuple(np.tile(note, (view.num_markets, *[1] * (note.ndim - 1))) for note in self.notes)
-        return self.policy.answer(view, notes)[0]
+        """Propose the network's prices for every market of the view, each in the fixed state."""
+        state = tuple(np.tile(part, (view.num_markets, *[1] * (part.ndim - 1))) for part in self.state)
+        return self.policy.answer(view, state)[0]

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .backend import ONE, ZERO, clip, larger, smaller, where
-from .grids import ENDINGS, LADDER, TICK, on_ending, on_ladder, on_tick
+from .endings import on_ending
+from .grids import ENDINGS, LADDER, TICK, on_ladder, on_tick
 
 RULES = {
     "frozen": "the price of a frozen product stays in force",
@@ -51,7 +52,7 @@ _LARGEST = np.float32(1e30)
 class StepConstants(NamedTuple):
     """What `price_steps` needs beside the bounds.
 
-    grid, steps, tick: see `Grid`. change: largest relative change, inf for none. margin_low, advertised_low: (N,) allowed
+    grid, steps, tick: see `PriceGrid`. change: largest relative change, inf for none. margin_low, advertised_low: (N,) allowed
     prices that leave the minimum margin and keep the minimum advertised price, 0 for none.
     """
 

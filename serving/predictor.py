@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ..pricing import Action, AsNoted, MarketView, Memory, Policy, RememberingPolicy
+from ..pricing import Action, MarketView, Policy, PolicyAtState, RecurrentPolicy, RecurrentState
 from .actions import ordered, promoted, shown
 from .bundle.reading import Bundle
 from .market_state import Reading, State, read_state, view_of
@@ -75,7 +75,7 @@ class Asked(NamedTuple):
     """One market state, read, and the notes of the period before (None where there are none)."""
 
     reading: Reading
-    notes: Memory | None
+    notes: RecurrentState | None
 
 
 class Predictor:
@@ -126,14 +126,14 @@ class Predictor:
     def recalling(self, asked: Asked) -> Policy:
         """The policy as it answers other views of this market, with its notes as they are."""
         policy = self.policy
-        if not isinstance(policy, RememberingPolicy):
+        if not isinstance(policy, RecurrentPolicy):
             return policy
-        return AsNoted(policy, together(policy, self.view([asked]), [asked.notes]))
+        return PolicyAtState(policy, together(policy, self.view([asked]), [asked.notes]))
 
     def _act(self, view: MarketView, asked: Sequence[Asked]) -> tuple[Action, Sequence[str | None]]:
         """The action for every market, and the texts of the notes that they leave."""
         own = self.bundle.policy
-        if not isinstance(own, RememberingPolicy):
+        if not isinstance(own, RecurrentPolicy):
             return self.policy.act(view), [None] * len(asked)
         action, notes = own.answer(view, together(own, view, [one.notes for one in asked]))
         periods = view.period.tolist()

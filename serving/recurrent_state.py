@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pricing import MarketView, Memory, RememberingPolicy, feature_rows
+from ..pricing import MarketView, RecurrentPolicy, RecurrentState, feature_rows
 from .market_state import StateError
 
 WINDOW, LSTM = ("window",), ("hidden", "cell")
@@ -38,7 +38,7 @@ class MemoryLayout:
             raise ValueError(f"memory must be a window, or hidden and cell, (rows, columns) each; got {self.shapes}")
 
     @classmethod
-    def of(cls, notes: Memory) -> MemoryLayout:
+    def of(cls, notes: RecurrentState) -> MemoryLayout:
         """The layout of such notes, (rows, …)."""
         names = WINDOW if len(notes) == 1 else LSTM
         return cls({name: note.shape[1:] for name, note in zip(names, notes, strict=True)})
@@ -58,7 +58,7 @@ class MemoryLayout:
         """What the network's outputs with the notes for the next period are called."""
         return [f"next_{name}" for name in self.shapes]
 
-    def opening(self, rows: NDArray[np.float32]) -> Memory:
+    def opening(self, rows: NDArray[np.float32]) -> RecurrentState:
         """The notes with which these rows, (rows, columns), begin an episode."""
         if tuple(self.shapes) == WINDOW:
             return (np.repeat(rows[:, None], self.shapes["window"][0], axis=1),)
@@ -77,12 +77,12 @@ class MemoryText:
     rows: int
     owner: bytes
 
-    def write(self, notes: Memory, period: int) -> str:
+    def write(self, notes: RecurrentState, period: int) -> str:
         """The notes that an answer of this period leaves."""
         numbers = np.concatenate([note.reshape(-1) for note in notes]).astype("<f4")
         return base64.b64encode(_HEAD.pack(self.owner, period) + numbers.tobytes()).decode()
 
-    def read(self, text: Any, period: int) -> Memory | None:
+    def read(self, text: Any, period: int) -> RecurrentState | None:
         """The notes for a state of this period, None where it opens an episode or the policy keeps none.
 
         Raises StateError for notes that are missing, broken, another policy's or another period's.
@@ -108,17 +108,17 @@ class MemoryText:
         return tuple(part.reshape(shape) for part, shape in zip(parts, shapes, strict=True))
 
 
-def together(policy: RememberingPolicy, view: MarketView, notes: Sequence[Memory | None]) -> Memory:
+def together(policy: RecurrentPolicy, view: MarketView, notes: Sequence[RecurrentState | None]) -> RecurrentState:
     """The notes of all markets of a view, one after the other; None is a market that opens an episode."""
     if len(notes) == 1 and notes[0] is not None:
         return notes[0]
     rows = feature_rows(view, product_wise=policy.product_wise)
-    opening = apart(policy.opening(rows), len(notes))
+    opening = apart(policy.initial_state(rows), len(notes))
     each = [opens if own is None else own for own, opens in zip(notes, opening, strict=True)]
     return tuple(np.concatenate(parts) for parts in zip(*each, strict=True))
 
 
-def apart(notes: Memory, markets: int) -> list[Memory]:
+def apart(notes: RecurrentState, markets: int) -> list[RecurrentState]:
     """The notes of each of so many markets."""
     return list(zip(*(np.split(note, markets) for note in notes), strict=True))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba.extending import register_jitable
 
-from ...pricing import grids
+from ...pricing import endings, grids
 from ...pricing.grids import ENDINGS, LADDER, NO_GRID, TICK
 from ...pricing.rule_formulas import (
     BITS,
@@ -24,14 +24,14 @@ from ...pricing.rule_formulas import (
 from ..jit.math import compiled, lean
 
 for _formula in (
-    grids.ranked_price,
-    grids.rank_above,
-    grids.rank_below,
-    grids.nearest_rank,
+    endings.ranked_price,
+    endings.rank_above,
+    endings.rank_below,
+    endings.nearest_rank,
     grids.nearest_step,
     grids.on_ladder,
     grids.on_tick,
-    grids.on_ending,
+    endings.on_ending,
     price_steps,
     under_held,
     capped_discount,

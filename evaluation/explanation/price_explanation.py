@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...envs import Market, seed_for
-from ...pricing import Action, AsNoted, MarketView, Policy, RememberingPolicy, TrailStep, is_deterministic
+from ...pricing import Action, MarketView, Policy, PolicyAtState, RecurrentPolicy, TrailStep, is_deterministic
 from ...scenarios import MarketSpec, load_scenario
 from ..optimum import exact_value, solve
 from .attribution import Attribution, attribute
@@ -137,8 +137,8 @@ def explain(
     if view is None:
         view = view_at(spec, policy, period=period, market=market, seed=seed)
     plays = policy
-    if isinstance(policy, RememberingPolicy):
-        policy = policy.as_noted(view)
+    if isinstance(policy, RecurrentPolicy):
+        policy = policy.at_state(view)
     n = 0 if product is None else spec.products.names.index(product)
     action = policy.act(view)
     curve = demand_curve(spec, view, action, n, elasticity_error=elasticity_error)
@@ -155,7 +155,7 @@ def explain(
         curve=curve,
         now=_now(curve),
         ahead=_ahead(spec, view, action, n),
-        looks_back=isinstance(policy, AsNoted),
+        looks_back=isinstance(policy, PolicyAtState),
     )
 
 
@@ -168,7 +168,7 @@ def view_at(spec: MarketSpec, policy: Policy, *, period: int, market: int = 0, s
 
 
 def _check(spec: MarketSpec, policy: Policy, product: str | None, period: int, view: MarketView | None) -> None:
-    looks_back = isinstance(policy, RememberingPolicy)
+    looks_back = isinstance(policy, RecurrentPolicy)
     if not (looks_back or is_deterministic(policy)):
         raise ValueError(
             f"a price is explained where it hangs on the view; got {policy.name}, which draws or learns; "

@@ -11,21 +11,21 @@ from numpy.typing import NDArray
 
 from ...pricing import (
     ActionLayout,
+    ActionParts,
     Catalogue,
     Guardrails,
-    Memory,
     NetworkPolicy,
-    Parts,
     PriceEndings,
     PriceLadder,
-    RememberingPolicy,
+    RecurrentPolicy,
+    RecurrentState,
     built_in_rule,
 )
 from ..recurrent_state import MemoryLayout, MemoryText
 from .files import CATALOGUE, GUARDRAILS, BundleError
 
 FEATURES = "features"
-Network = Callable[[NDArray[np.float32], Memory], tuple[Parts, Memory]]
+Network = Callable[[NDArray[np.float32], RecurrentState], tuple[ActionParts, RecurrentState]]
 """Rows of features and the notes of the period before (none where the policy keeps none) to decoded parts and new notes."""
 _MOST = 1e12
 
@@ -51,11 +51,11 @@ class Knowledge:
     most_promoted: int | None = None
     memory: MemoryLayout | None = None
 
-    def policy(self, name: str, network: Network) -> NetworkPolicy | RememberingPolicy:
+    def policy(self, name: str, network: Network) -> NetworkPolicy | RecurrentPolicy:
         """The policy that this network and this knowledge make."""
         base = None if self.base is None else built_in_rule(self.base)
         if self.memory is not None:
-            return RememberingPolicy(
+            return RecurrentPolicy(
                 name, network, self.memory.opening, self.layout, self.base_price, self.product_wise, base
             )
         return NetworkPolicy(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ...pricing import Action, MarketView, Memory, Parts, RememberingPolicy, feature_rows
+from ...pricing import Action, ActionParts, MarketView, RecurrentPolicy, RecurrentState, feature_rows
 from ..actions import ordered, promoted
 from ..market_state import State, market_view, random_states
 from ..recurrent_state import MEMORY, MemoryText
@@ -89,18 +89,20 @@ def _answer(
     return answer, memory.write(notes, period) if notes else None
 
 
-def _act(knowledge: Knowledge, network: Network, view: MarketView, notes: Memory | None) -> tuple[Action, Memory]:
+def _act(
+    knowledge: Knowledge, network: Network, view: MarketView, notes: RecurrentState | None
+) -> tuple[Action, RecurrentState]:
     policy = knowledge.policy("golden", network)
-    if isinstance(policy, RememberingPolicy):
+    if isinstance(policy, RecurrentPolicy):
         return policy.answer(view, notes)
     return policy.act(view), ()
 
 
-def _named(parts: Parts) -> dict[str, Any]:
+def _named(parts: ActionParts) -> dict[str, Any]:
     return {name: part for name, part in parts._asdict().items() if part is not None}
 
 
-def _plain(notes: Memory) -> list[Any]:
+def _plain(notes: RecurrentState) -> list[Any]:
     return [note.tolist() for note in notes]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from ...pricing import Memory, Parts, row_width
+from ...pricing import ActionParts, RecurrentState, row_width
 from .codec import FEATURES, Knowledge, Network
 from .files import POLICY, BundleError
 from .onnx_scan import scan
@@ -39,7 +39,7 @@ def open_network(model: bytes, knowledge: Knowledge) -> Network:
     shapes, axis = ({}, 0) if memory is None else (memory.shapes, memory.rows_axis)
     # Where a part stands among the outputs is worked out once: a call takes some ten microseconds, all told.
     number = len(names)
-    pick = operator.itemgetter(*[names.index(part) if part in names else -1 for part in Parts._fields])
+    pick = operator.itemgetter(*[names.index(part) if part in names else -1 for part in ActionParts._fields])
     run, own = cast(Any, session.run), threading.local()
     rows_of_one = knowledge.catalogue.num_products if knowledge.product_wise else 1
     if any(len(_sizes(item)) + 1 < len(item.shape) for item in session.get_outputs()):
@@ -49,7 +49,7 @@ def open_network(model: bytes, knowledge: Knowledge) -> Network:
 
     remembered = len(shapes)
 
-    def network(rows: NDArray[np.float32], notes: Memory) -> tuple[Parts, Memory]:
+    def network(rows: NDArray[np.float32], notes: RecurrentState) -> tuple[ActionParts, RecurrentState]:
         # Notes that lack must not be those of the call before, which still lie in the bound memory.
         if len(rows) != rows_of_one or len(notes) != remembered:
             moved = [np.ascontiguousarray(np.moveaxis(note, 0, axis)) for note in notes]
@@ -63,7 +63,7 @@ def open_network(model: bytes, knowledge: Knowledge) -> Network:
             given = once(rows, *notes)
             renewed = tuple(given[number:])
         given.append(None)
-        return Parts._make(pick(given)), renewed
+        return ActionParts._make(pick(given)), renewed
 
     return network
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ...pricing import Catalogue, Guardrails, NetworkPolicy, RememberingPolicy
+from ...pricing import Catalogue, Guardrails, NetworkPolicy, RecurrentPolicy
 from ..recurrent_state import MemoryText
 from . import golden
 from .codec import knowledge_from
@@ -37,7 +37,7 @@ class Bundle:
     own key only shows that it is unchanged.
     """
 
-    policy: NetworkPolicy | RememberingPolicy
+    policy: NetworkPolicy | RecurrentPolicy
     guardrails: Guardrails
     catalogue: Catalogue
     candidates: NDArray[np.bool_] | None

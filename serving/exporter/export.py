@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...pricing import RememberingPolicy, built_in_rule, row_width
+from ...pricing import RecurrentPolicy, built_in_rule, row_width
 from ..bundle import golden
 from ..bundle.codec import Knowledge, catalogue_document, guardrails_document
 from ..bundle.files import (
@@ -71,9 +71,9 @@ def _knowledge(run: Run) -> Knowledge:
 
     spec, policy, catalogue = run.spec, run.policy, catalogue_of(run.spec)
     slots, promotion, memory = spec.recommendation, spec.promotion, None
-    if isinstance(policy, RememberingPolicy):
+    if isinstance(policy, RecurrentPolicy):
         row = np.zeros((1, row_width(catalogue, product_wise=run.product_wise)), np.float32)
-        memory = MemoryLayout.of(policy.opening(row))
+        memory = MemoryLayout.of(policy.initial_state(row))
     return Knowledge(
         catalogue=catalogue,
         guardrails=spec.guardrails,

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from ...agents.actor import Actor, RecurrentActor, with_folded_quantiles
-from ...pricing import FEATURE_LIMIT, Memory, Parts, row_width
+from ...pricing import FEATURE_LIMIT, ActionParts, RecurrentState, row_width
 from ..bundle.codec import FEATURES, Knowledge
 from ..recurrent_state import WINDOW
 
@@ -103,14 +103,14 @@ class PolicyGraph(torch.nn.Module):
         raw, *states = cast(RecurrentActor, self.actor).by_layer(row, *notes)
         return raw, tuple(states)
 
-    def answer(self, rows: NDArray[np.float32], notes: Memory) -> tuple[Parts, Memory]:
+    def answer(self, rows: NDArray[np.float32], notes: RecurrentState) -> tuple[ActionParts, RecurrentState]:
         """What torch makes of rows of features and notes, in the form of `Network`."""
         names, axis = self.layout.names, 0 if self.memory is None else self.memory.rows_axis
         given = [torch.from_numpy(np.ascontiguousarray(np.moveaxis(note, 0, axis))) for note in notes]
         with torch.inference_mode():
             found = [part.numpy() for part in self(torch.from_numpy(rows), *given)]
         renewed = tuple(np.moveaxis(note, axis, 0) for note in found[len(names) :])
-        return Parts(**dict(zip(names, found, strict=False))), renewed
+        return ActionParts(**dict(zip(names, found, strict=False))), renewed
 
     def to_onnx(self) -> bytes:
         """One file with the weights inside, any number of rows, and nothing about the machine that wrote it."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...pricing import MarketView, RememberingPolicy
+from ...pricing import MarketView, RecurrentPolicy
 from ..bundle.files import BundleError
 from ..bundle.reading import Bundle, load_bundle
 from ..bundle.training_range import DriftAlarm
@@ -218,7 +218,7 @@ class Operation:
             predictor = Predictor(load_bundle(self._shadow_path, public_key=self._public_key))
             if set(predictor.bundle.catalogue.products) != set(self.bundle.catalogue.products):
                 raise OperationError("the shadow must price the same products; got others; export it for this shop")
-            if isinstance(predictor.policy, RememberingPolicy):
+            if isinstance(predictor.policy, RecurrentPolicy):
                 raise OperationError(
                     "the shadow must look at one period alone, as states carry the active policy's memory; got one that "
                     "looks back; compare it by `repricer evaluate`"

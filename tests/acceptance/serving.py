@@ -22,7 +22,7 @@ from repricer.agents.run import POLICY_FILE, Run, face_of
 from repricer.agents.settings import settings_from
 from repricer.benchmarks.timing import median_seconds
 from repricer.envs import Face, seed_for
-from repricer.pricing import FEATURE_LIMIT, RandomPrice, RememberingPolicy
+from repricer.pricing import FEATURE_LIMIT, RandomPrice, RecurrentPolicy
 from repricer.serving import Bundle, BundleError, load_bundle
 from repricer.serving.bundle.files import LIMITS
 
@@ -115,19 +115,19 @@ def both(m: Made) -> tuple[NDArray, NDArray]:
     """(ROWS, products) price multipliers of SB3's predict and of the bundle's network, each row asked alone by the bundle."""
     rows, notes = observations(m), None
     columns, policy = m.run.layout.size, m.bundle.policy
-    if isinstance(policy, RememberingPolicy):
+    if isinstance(policy, RecurrentPolicy):
         present = rows.reshape(ROWS, m.face.history, -1)
         generator = np.random.default_rng(1)
         if m.face.history > 1:
             notes = (np.ascontiguousarray(present[:, :-1]),)
             chosen, _ = m.sb3.predict(rows, deterministic=True)
         else:
-            shape = policy.opening(rows)[0].shape
+            shape = policy.initial_state(rows)[0].shape
             notes = tuple(generator.normal(0, 0.5, shape).astype(np.float32) for _ in range(2))
             states = tuple(note.transpose(1, 0, 2) for note in notes)
             chosen, _ = m.sb3.predict(rows, state=states, episode_start=np.zeros(ROWS, bool), deterministic=True)
         present = np.ascontiguousarray(present[:, -1])
-        parts = [policy.remember(present[i : i + 1], tuple(n[i : i + 1] for n in notes))[0] for i in range(ROWS)]
+        parts = [policy.step(present[i : i + 1], tuple(n[i : i + 1] for n in notes))[0] for i in range(ROWS)]
     else:
         chosen, _ = m.sb3.predict(rows, deterministic=True)
         parts = [policy.forward(rows[i : i + 1]) for i in range(ROWS)]
@@ -177,8 +177,8 @@ def latency(case: Case) -> tuple[float, float]:
     m = made(case)
     row = np.zeros((1, m.face.observation_space.shape[0]), np.float32)
     policy = m.bundle.policy
-    if isinstance(policy, RememberingPolicy):
-        own = functools.partial(policy.remember, row, policy.opening(row))
+    if isinstance(policy, RecurrentPolicy):
+        own = functools.partial(policy.step, row, policy.initial_state(row))
     else:
         own = functools.partial(policy.forward, row)
     with one_thread():

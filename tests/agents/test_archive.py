@@ -34,7 +34,7 @@ def test_a_model_saved_by_sb3_becomes_a_run_that_decides_alike(algo: str, tmp_pa
     rows = np.random.default_rng(0).normal(size=(200, model.observation_space.shape[0])).astype(np.float32)
     if ALGORITHMS[algo].recurrent:
         wanted, _ = model.predict(rows, deterministic=True, episode_start=np.ones(len(rows), bool))
-        parts, _ = run.policy.remember(rows, run.policy.opening(rows))
+        parts, _ = run.policy.step(rows, run.policy.initial_state(rows))
     else:
         wanted, _ = model.predict(rows, deterministic=True)
         parts = run.policy.forward(rows)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from repricer.agents.actor import Actor, network_policy
 from repricer.envs import catalogue_of
-from repricer.pricing import ActionLayout, NetworkPolicy, RememberingPolicy, row_width
+from repricer.pricing import ActionLayout, NetworkPolicy, RecurrentPolicy, row_width
 from repricer.scenarios import MarketSpec, spec_from_table
 from repricer.serving import Bundle, export, load_bundle
 
@@ -31,7 +31,7 @@ class FakeRun:
     evaluation: dict[str, Any] | None = None
 
     @property
-    def policy(self) -> NetworkPolicy | RememberingPolicy:
+    def policy(self) -> NetworkPolicy | RecurrentPolicy:
         return network_policy(self.actor, self.layout, self.base_price, product_wise=self.product_wise, name="ppo:3")
 
 

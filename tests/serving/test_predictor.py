@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from repricer.envs import Market
-from repricer.pricing import RULES, Guardrails, Parts, PriceEndings
+from repricer.pricing import RULES, ActionParts, Guardrails, PriceEndings
 from repricer.scenarios import MarketSpec
 from repricer.serving import Bundle, Predictor, StateError, example_state
 from repricer.serving.bundle.codec import guardrails_document, guardrails_from
@@ -35,10 +35,10 @@ def named(bundle: Bundle, drawn: tuple[int, list[dict[str, Any]]]) -> dict[str, 
 def with_forward(bundle: Bundle, multiplier: float, discount: float = 0.0, score: Any = 0.0) -> Predictor:
     """The bundle with a network that always says the same; score: one number, or (N, K)."""
 
-    def forward(rows: NDArray[np.float32]) -> Parts:
+    def forward(rows: NDArray[np.float32]) -> ActionParts:
         size = (len(rows), 2)
         parts = np.full(len(rows), multiplier), np.full(size, discount), np.broadcast_to(score, size)
-        return Parts(*(part.astype(np.float32) for part in parts))
+        return ActionParts(*(part.astype(np.float32) for part in parts))
 
     return Predictor(replace(bundle, policy=replace(bundle.policy, forward=forward, product_wise=True)))
 

@@ -8,7 +8,7 @@ from repricer.evaluation import exact_value, explain, named_policy, solve, surro
 from repricer.evaluation.explanation.attribution import attribute, shapley_values, usual_views
 from repricer.evaluation.explanation.demand_curve import demand_curve
 from repricer.evaluation.explanation.price_explanation import view_at
-from repricer.pricing import Action, FixedPrice, NetworkPolicy, Parts, PricePath, RememberingPolicy, row_width
+from repricer.pricing import Action, ActionParts, FixedPrice, NetworkPolicy, PricePath, RecurrentPolicy, row_width
 from repricer.scenarios import load_scenario
 
 
@@ -31,7 +31,7 @@ def network(spec):
     weights = np.random.default_rng(0).normal(0, 0.1, (width, 4)).astype(np.float32)
 
     def forward(rows):
-        return Parts(price_multiplier=np.exp(0.3 * np.tanh(rows @ weights).sum(axis=1)))
+        return ActionParts(price_multiplier=np.exp(0.3 * np.tanh(rows @ weights).sum(axis=1)))
 
     regular = spec.products.regular_price.astype(np.float32)
     return NetworkPolicy("network", forward, spec.action_layout(regular), regular, product_wise=True)
@@ -43,12 +43,12 @@ def remembering(spec):
 
     def remember(rows, notes):
         said = np.log(plain.forward(rows).price_multiplier) + 0.5 * notes[0][:, 0, 0]
-        return Parts(price_multiplier=np.exp(said)), (said[:, None, None],)
+        return ActionParts(price_multiplier=np.exp(said)), (said[:, None, None],)
 
     def opening(rows):
         return (np.zeros((len(rows), 1, 1), np.float32),)
 
-    return RememberingPolicy("remembering", remember, opening, plain.layout, plain.base_price, product_wise=True)
+    return RecurrentPolicy("remembering", remember, opening, plain.layout, plain.base_price, product_wise=True)
 
 
 CASES = [

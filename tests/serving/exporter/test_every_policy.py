@@ -16,7 +16,7 @@ import repricer
 from click.testing import CliRunner
 from repricer.cli.evaluate import command as evaluate
 from repricer.envs import Market
-from repricer.pricing import MarketView, RememberingPolicy, row_width
+from repricer.pricing import MarketView, RecurrentPolicy, row_width
 from repricer.scenarios import MarketSpec, spec_from_table
 from repricer.serving import Bundle, BundleError, DecisionLog, Predictor, StateError, example_state, load_bundle
 from repricer.serving.csv_batch import price_file
@@ -125,8 +125,8 @@ def test_states_by_row_and_by_layer_do_not_get_mixed_up(
     run = repricer.train(shop, algo="recurrent-ppo", steps=1, out=tmp_path / "run", settings=settings)
     path = repricer.export(run, tmp_path / "bundle")
     ours, theirs = run.policy, load_bundle(path).policy
-    assert isinstance(ours, RememberingPolicy)
-    assert isinstance(theirs, RememberingPolicy)
+    assert isinstance(ours, RecurrentPolicy)
+    assert isinstance(theirs, RecurrentPolicy)
     # One operator a layer, never a loop: what torch makes of an LSTM depends on what the process exported before.
     operators = [node.op_type for node in onnx.load(path / "policy.onnx").graph.node]
     assert operators.count("LSTM") == layers
@@ -134,10 +134,10 @@ def test_states_by_row_and_by_layer_do_not_get_mixed_up(
     generator, columns = np.random.default_rng(layers), row_width(Market(shop).catalogue, product_wise=product_wise)
     for rows in (1, 2, 6):
         with pytest.raises(ValueError, match="shorter"):
-            theirs.remember(np.zeros((rows, columns), np.float32), ())
+            theirs.step(np.zeros((rows, columns), np.float32), ())
         features = generator.normal(size=(rows, columns)).astype(np.float32)
         notes = tuple(generator.normal(size=(rows, layers, 5)).astype(np.float32) for _ in range(2))
-        (own, own_notes), (parts, renewed) = ours.remember(features, notes), theirs.remember(features, notes)
+        (own, own_notes), (parts, renewed) = ours.step(features, notes), theirs.step(features, notes)
         np.testing.assert_allclose(
             parts.price_multiplier, own.price_multiplier.reshape(parts.price_multiplier.shape), rtol=1e-5
         )
@@ -156,7 +156,7 @@ def test_the_notes_must_be_those_of_the_period_before(made: tuple, bundle: Bundl
 
 def test_notes_matter_and_are_kept_by_the_caller_alone(made: tuple, bundle: Bundle) -> None:
     policy, view = bundle.policy, Market(made[0].spec).view
-    assert isinstance(policy, RememberingPolicy)
+    assert isinstance(policy, RecurrentPolicy)
     generator = np.random.default_rng(0)
     opening, notes = policy.answer(view, None)
 

@@ -1,0 +1,65 @@
+"""Price endings: the prices whose fraction of a currency unit is allowed, such as 1.49 and 1.99, and rounding to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .backend import clip, double, floor, integer, single, where
+from .ladder import number_list, rising
+
+_MOST = 1e12
+
+
+@dataclass(frozen=True)
+class PriceEndings:
+    """What prices end in: 0.49 and 0.99 allow 0.49, 0.99, 1.49, 1.99, and so on.
+
+    `fractions`: (L,) float64, of one unit of currency. Raises ValueError unless they lie in [0, 1) and rise strictly.
+    """
+
+    fractions: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        fractions = number_list(self.fractions, "price_endings", "fractions", "list the endings")
+        bad = np.flatnonzero(~((fractions >= 0) & (fractions < 1)))
+        if bad.size:
+            raise ValueError(
+                f"price_endings must lie in [0, 1); got {fractions[bad[0]]} (item {bad[0] + 1}); write 1.99 as 0.99"
+            )
+        object.__setattr__(self, "fractions", rising(fractions, "price_endings", "sort them"))
+
+
+def on_ending(price, soft_low, soft_high, current, endings):
+    """The nearest price with one of the endings in the soft range; the one nearest the current price if there is none."""
+    # Beyond what can be counted nobody charges anything: the floor and the ceiling see to it.
+    least, most = clip(double(soft_low), 0.0, _MOST), clip(double(soft_high), 0.0, _MOST)
+    first, last = rank_above(least * (1 - 1e-6), endings), rank_below(most * (1 + 1e-6), endings)
+    inside = clip(nearest_rank(clip(double(price), least, most), endings), first, where(last < first, first, last))
+    return single(ranked_price(where(first <= last, inside, nearest_rank(double(current), endings)), endings))
+
+
+def ranked_price(rank, endings):
+    """The price with this number, where all prices with one of the endings are counted upwards from the first below 1."""
+    return rank // len(endings) + endings[rank % len(endings)]
+
+
+def rank_above(price, endings):
+    """Number of the lowest price with one of the endings at or above this one."""
+    whole = floor(price)
+    return integer(whole) * len(endings) + np.searchsorted(endings, price - whole, side="left")
+
+
+def rank_below(price, endings):
+    """Number of the highest price with one of the endings at or below this one."""
+    whole = floor(price)
+    return integer(whole) * len(endings) + np.searchsorted(endings, price - whole, side="right") - 1
+
+
+def nearest_rank(price, endings):
+    """Number of the nearest price with one of the endings; a tie goes to the lower one."""
+    above = rank_above(price, endings)
+    middle = (ranked_price(above - 1, endings) + ranked_price(above, endings)) / 2
+    return where(price > middle, above, above - 1)
