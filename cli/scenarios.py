@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from ..scenarios import MarketSpec
 
 _OTHERS = "other packages"
-_INDENT = 18
 
 
 @click.command(name="scenarios")
@@ -26,20 +24,25 @@ _INDENT = 18
 def command(name: str | None, seed: int, as_json: bool) -> None:
     """List the registered scenarios, or describe NAME with its known optimum.
 
-    NAME is a registered name, a path, catalogue:N:SEED, or any of them under stress: NAME@STRESS.
+    NAME is a registered name, a path or catalogue:N:SEED; NAME@STRESS is any of these under a stress test.
     """
     from ..scenarios import load_scenario
+    from ..scenarios.card import card
 
     if name is None:
         rows = _rows()
         (emit if as_json else _say_list)(rows)
         return
-    card = _card(load_scenario(name), seed)
-    (emit if as_json else _say_card)(card)
+    spec = load_scenario(name)
+    document = _card(spec, seed)
+    if as_json:
+        emit(document)
+    else:
+        say(card(spec, columns=max(shutil.get_terminal_size((120, 24)).columns, 60), known=_known(document)))
 
 
 def _rows() -> list[dict[str, Any]]:
-    """One row a registered scenario."""
+    """One row per registered scenario."""
     from ..scenarios import load_scenario, registered
     from ..scenarios.card import group
 
@@ -74,10 +77,10 @@ def _say_list(rows: list[dict[str, Any]]) -> None:
             size = f"{row['products']:>3} x {row['periods']:<5}"
             _say_row(row["name"], width, f"{size} {row['summary']}", columns)
         say("")
-    say("stress tests: any of them, or a file, as NAME@STRESS")
+    say("stress tests, for any scenario or file: NAME@STRESS")
     for name, stress in STRESSES.items():
         _say_row(name, width, stress.meaning, columns)
-    say("\nSizes are products x periods. catalogue:N:SEED samples a shop of N products.")
+    say("\nSizes are products x periods. catalogue:N:SEED is a random shop of N products.")
 
 
 def _say_row(name: str, width: int, text: str, columns: int) -> None:
@@ -112,7 +115,7 @@ def _card(spec: MarketSpec, seed: int) -> dict[str, Any]:
 
 
 def _best_fixed(spec: MarketSpec, optimum: Optimum, seed: int) -> dict[str, Any] | None:
-    """The best prices that never change and their share of the optimum; None where the share is not exact."""
+    """The best fixed prices and their share of the optimum; None where the share cannot be computed exactly."""
     from ..agents import best_fixed
     from ..evaluation import exact_value
 
@@ -124,22 +127,14 @@ def _best_fixed(spec: MarketSpec, optimum: Optimum, seed: int) -> dict[str, Any]
     return {"price": prices[0] if len(prices) == 1 else prices, "share_of_optimum": value / optimum.value}
 
 
-def _say_card(card: dict[str, Any]) -> None:
-    say(f"{card['name']}, version {card['version']}\n{card['summary']}\n")
-    for heading, sentence in card["parts"].items():
-        _say_entry(heading, sentence)
-    optimum, fixed = card["optimum"], card["best_fixed"]
-    known = "unknown: no exact solver reaches this market"
-    _say_entry("optimum", known if optimum is None else f"{optimum['value']:,.6g} ({optimum['method']})")
+def _known(document: dict[str, Any]) -> dict[str, str]:
+    """What is known of the optimum, as entries of the card."""
+    optimum, fixed = document["optimum"], document["best_fixed"]
+    if optimum is None:
+        return {"optimum": "unknown: no exact method covers this market"}
+    known = {"optimum": f"{optimum['value']:,.6g} ({optimum['method']})"}
     if fixed is not None:
         prices = fixed["price"] if isinstance(fixed["price"], list) else [fixed["price"]]
         listed = ", ".join(f"{price:.6g}" for price in prices)
-        _say_entry("best fixed price", f"{listed}, which earns {fixed['share_of_optimum']:.1%} of the optimum")
-    for heading in ("sources", "traps", "assumptions"):
-        for i, line in enumerate(card[heading]):
-            _say_entry("" if i else heading, line)
-
-
-def _say_entry(heading: str, text: str) -> None:
-    columns = max(shutil.get_terminal_size((120, 24)).columns, 60)
-    say(textwrap.fill(f"{heading:<{_INDENT}}{text}", columns, subsequent_indent=" " * _INDENT))
+        known["best fixed price"] = f"{listed}; earns {fixed['share_of_optimum']:.1%} of the optimum"
+    return known

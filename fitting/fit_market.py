@@ -27,7 +27,8 @@ from ..forecasting import (
     forecasts_from,
     score,
 )
-from ..scenarios.spec import MarketSpec, Shocks
+from ..scenarios import MarketSpec
+from ..scenarios.sections import Shocks
 from .customers import Customers, OnStep, Split, fit_customers, records
 from .market_builder import Assumptions, FittedModels, build_market, outside_share
 

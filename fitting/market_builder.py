@@ -9,12 +9,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..forecasting import replenishment_levels
-from ..scenarios.spec import (
+from ..scenarios import MarketSpec
+from ..scenarios.sections import (
     Arrivals,
-    Demand,
-    History,
-    Market,
-    MarketSpec,
+    DemandSection,
+    HistorySection,
+    MarketSection,
     Prices,
     Products,
     Promotion,
@@ -204,7 +204,9 @@ def build_market(
             exposure_effect=models.exposure_effect,
             promoted=None if promotion is None else int(promotion.max_products),
         ),
-        market=Market(horizon_periods=len(models.forecast), period=period, currency=currency, objective="profit"),
+        market=MarketSection(
+            horizon_periods=len(models.forecast), period=period, currency=currency, objective="profit"
+        ),
         products=Products(
             names=tuple(_unique_names(models.products)),
             regular_price=regular,
@@ -214,7 +216,7 @@ def build_market(
         arrivals=Arrivals(
             rate=rate, segments=models.segments, segment_share=segment_share, overdispersion=models.overdispersion
         ),
-        demand=Demand(quality=utility + sensitivity * regular, price_sensitivity=sensitivity, quality_path=path),
+        demand=DemandSection(quality=utility + sensitivity * regular, price_sensitivity=sensitivity, quality_path=path),
         reference_price=_reference(models, probability),
         recommendation=_recommendation(models, probability, assumptions),
         stock=_stock(models, cost, assumptions),
@@ -240,8 +242,8 @@ def _prices(regular: Array, personal: bool, assumptions: Assumptions) -> Prices:
     )
 
 
-def _history(models: FittedModels) -> History:
-    return History(
+def _history(models: FittedModels) -> HistorySection:
+    return HistorySection(
         price=models.past_price,
         units=models.past_units,
         promotion=np.array(0.0) if models.past_promotion is None else models.past_promotion,

@@ -1,38 +1,73 @@
-"""A market in words: what its card says of the parts that are on."""
+"""The card of a market: a description in words of every part that is switched on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import textwrap
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .spec import MarketSpec
+from .description import MarketDescription
 
 GROUPS = {
-    "textbook": "markets of the literature, most with a known optimum",
-    "benchmarks": "markets that speed is measured on",
-    "shops": "markets of the size and kind of a shop's, every number assumed",
+    "textbook": "markets from the literature, most of them with a known optimum",
+    "benchmarks": "markets for measuring speed",
+    "shops": "markets of a real shop's size and kind, with assumed numbers",
 }
 _FAMILIES = {
-    "mnl": "multinomial logit: customers weigh what is in stock in a category, rival offers and leaving",
-    "cheapest": "the cheapest offer of a category is bought, rivals included, or none; chances fall linearly in price",
-    "exponential": "the chance of a sale falls exponentially in price",
-    "linear": "the chance of a sale falls linearly in price",
-    "constant-elasticity": "the chance of a sale is a power of the price",
+    "mnl": "multinomial logit over a category's products in stock, its competing offers and the outside option",
+    "cheapest": "the cheapest offer of a category is bought, competitors included, with a probability linear in price",
+    "exponential": "the purchase probability falls exponentially in price",
+    "linear": "the purchase probability falls linearly in price",
+    "constant-elasticity": "the purchase probability is a power of the price",
 }
 _MOST_NAMES = 6
+_INDENT = 18
 
 
-def group(spec: MarketSpec) -> str:
-    """Which of `GROUPS` a market belongs to: a textbook market assumes nothing, its numbers are published."""
+def headline(spec: MarketDescription) -> str:
+    """Name, version and sizes, for a line."""
+    sizes, market = spec.sizes, spec.market
+    parts = [_count(sizes["N"], "product"), _count(market.horizon_periods, market.period)]
+    if sizes["K"] > 1:
+        parts.insert(1, _count(sizes["K"], "segment"))
+    return f"{spec.name}, version {spec.version}: {', '.join(parts)}"
+
+
+def card(spec: MarketDescription, *, columns: int = 100, known: Mapping[str, str] | None = None) -> str:
+    """The whole card.
+
+    Args:
+        spec: The market.
+        columns: Width to wrap lines at.
+        known: Further entries by heading, placed between the parts and the sources; its optimum, for example.
+    """
+    entries = list((describe(spec) | dict(known or {})).items())
+    for heading in ("sources", "traps", "assumptions"):
+        entries += [("" if i else heading, line) for i, line in enumerate(getattr(spec, heading))]
+    lines = (
+        textwrap.fill(f"{heading:<{_INDENT}}{text}", columns, subsequent_indent=" " * _INDENT)
+        for heading, text in entries
+    )
+    return "\n".join([f"{spec.name}, version {spec.version}", spec.summary, "", *lines])
+
+
+def group(spec: MarketDescription) -> str:
+    """Which of `GROUPS` a market belongs to: the numbers of a textbook market are published, none is assumed."""
     if spec.name.startswith("bench-"):
         return "benchmarks"
     return "shops" if spec.assumptions else "textbook"
 
 
-def describe(spec: MarketSpec) -> dict[str, str]:
-    """The parts of a market that are on, each in a sentence, by heading."""
+def describe(spec: MarketDescription) -> dict[str, str]:
+    """A sentence on every part of a market that is switched on, by heading.
+
+    Example:
+        >>> from repricer import load_scenario
+        >>> describe(load_scenario("stationary-logit"))["stock"]
+        '10 units at the start; never replenished; demand beyond stock is lost'
+    """
     sentences = {
         "market": _market(spec),
         "products": _products(spec),
@@ -49,7 +84,7 @@ def describe(spec: MarketSpec) -> dict[str, str]:
         "regimes": _regimes(spec),
         "shocks": _shocks(spec),
         "returns": _returns(spec),
-        "history": "" if spec.history is None else "what the shop charged and sold in these periods is known",
+        "history": "" if spec.history is None else "the shop's own prices and sales in these periods are recorded",
     }
     return {heading: sentence for heading, sentence in sentences.items() if sentence}
 
@@ -65,7 +100,7 @@ def _percent(values: ArrayLike) -> str:
 
 
 def _some(names: Iterable[str]) -> str:
-    """The first few names, and how many more there are."""
+    """The first few names, and the number of the others."""
     names = list(names)
     more = len(names) - _MOST_NAMES
     return ", ".join(names) if more <= 0 else f"{', '.join(names[:_MOST_NAMES])} and {more} more"
@@ -75,15 +110,15 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun if number == 1 else noun + 's'}"
 
 
-def _market(spec: MarketSpec) -> str:
+def _market(spec: MarketDescription) -> str:
     market = spec.market
-    end = "the season is over then" if market.ending == "terminated" else "the market goes on, only the episode stops"
-    discount = "" if market.discount_factor == 1 else f", discounted by {market.discount_factor:g} a {market.period}"
+    end = "the season ends there" if market.ending == "terminated" else "the market continues, only the episode ends"
+    discount = "" if market.discount_factor == 1 else f", discounted by {market.discount_factor:g} per {market.period}"
     length = _count(market.horizon_periods, market.period)
     return f"{length}; {end}; the reward is {market.objective} in {market.currency}{discount}"
 
 
-def _products(spec: MarketSpec) -> str:
+def _products(spec: MarketDescription) -> str:
     products, categories = spec.products, spec.category_names
     kinds = f" in {len(categories)} categories ({_some(categories)})" if len(categories) > 1 else ""
     costs = f", unit costs {_span(products.unit_cost)}" if products.unit_cost.any() else ""
@@ -92,7 +127,7 @@ def _products(spec: MarketSpec) -> str:
     )
 
 
-def _prices(spec: MarketSpec) -> str:
+def _prices(spec: MarketDescription) -> str:
     prices, period = spec.prices, spec.market.period
     low, high = spec.price_bounds
     regular = spec.products.regular_price
@@ -109,151 +144,151 @@ def _prices(spec: MarketSpec) -> str:
     if prices.minimum_margin is not None:
         words.append(f"a margin of at least {_percent(prices.minimum_margin)}")
     if prices.minimum_advertised_price is not None:
-        words.append(f"advertised for at least {_span(prices.minimum_advertised_price)}")
+        words.append(f"list prices of at least {_span(prices.minimum_advertised_price)}")
     if prices.max_change is not None:
-        words.append(f"changes of at most {_percent(prices.max_change)} a {period}")
+        words.append(f"changes of at most {_percent(prices.max_change)} per {period}")
     if prices.max_changes is not None:
         window = _count(prices.change_window_periods or 0, period)
         words.append(f"at most {_count(prices.max_changes, 'change')} of a price in {window}")
     if prices.frozen:
         words.append(f"frozen: {_some(prices.frozen)}")
     if prices.line_order:
-        words.append(f"never falling along {_some(' < '.join(map(str, line)) for line in prices.line_order)}")
+        words.append(f"not falling along {_some(' < '.join(map(str, line)) for line in prices.line_order)}")
     if prices.max_discount:
         words.append(f"personal discounts up to {_percent(prices.max_discount)}")
     if prices.prior_price_periods is not None:
-        words.append(f"a reduction carries the lowest price of {_count(prices.prior_price_periods, period)} before")
+        words.append(f"a reduction states the lowest price of the {_count(prices.prior_price_periods, period)} before")
     return "; ".join(words)
 
 
-def _customers(spec: MarketSpec) -> str:
+def _customers(spec: MarketDescription) -> str:
     arrivals, period = spec.arrivals, spec.market.period
     if arrivals.process == "single":
-        words = [f"at most one a {period} and category, with probability {_span(arrivals.rate)}"]
+        words = [f"at most one per {period} and category, with probability {_span(arrivals.rate)}"]
     else:
-        words = [f"{arrivals.rate.sum(axis=1).mean():,.4g} a {period} on average"]
+        words = [f"{arrivals.rate.sum(axis=1).mean():,.4g} per {period} on average"]
     if len(arrivals.segments) > 1:
         weight = arrivals.rate.mean(axis=0)
         share = weight @ arrivals.segment_share / max(weight.sum(), 1e-300)
         shares = (f"{name} {part:.0%}" for name, part in zip(arrivals.segments, share, strict=True))
         words.append(f"{len(share)} segments: {_some(shares)}")
     if arrivals.overdispersion.any():
-        words.append(f"more spread than Poisson (variance of the gamma multiplier {_span(arrivals.overdispersion)})")
+        words.append(f"more dispersed than Poisson (variance of the gamma multiplier {_span(arrivals.overdispersion)})")
     return "; ".join(words)
 
 
-def _demand(spec: MarketSpec) -> str:
+def _demand(spec: MarketDescription) -> str:
     demand = spec.demand
-    words = [_FAMILIES.get(demand.family, f"the chance of a sale follows '{demand.family}', of another package")]
+    words = [_FAMILIES.get(demand.family, f"the purchase probability follows '{demand.family}', from another package")]
     if np.ptp(demand.season, axis=0).any() or np.ptp(demand.quality_path, axis=0).any():
-        words.append("what they like moves with the season")
+        words.append("utilities vary with the season")
     if np.ptp(demand.sensitivity_path, axis=0).any():
-        words.append("what they can pay moves with time")
+        words.append("price sensitivity varies over time")
     return "; ".join(words)
 
 
-def _stock(spec: MarketSpec) -> str:
+def _stock(spec: MarketDescription) -> str:
     stock, period = spec.stock, spec.market.period
     if np.isinf(stock.initial_units).all():
         return "unlimited"
-    lead = "at once" if stock.lead_time_periods == 0 else f"after {_count(stock.lead_time_periods, period)}"
+    lead = "immediately" if stock.lead_time_periods == 0 else f"after {_count(stock.lead_time_periods, period)}"
     orders = {
         "none": "never replenished",
-        "order-up-to": f"ordered every {period} by rule, up to {_span(stock.order_up_to_units)}, delivered {lead}",
-        "action": f"the policy orders up to {_span(stock.max_order_units)} a {period}, delivered {lead}",
+        "order-up-to": f"ordered up to {_span(stock.order_up_to_units)} every {period} by rule, delivered {lead}",
+        "action": f"the policy orders at most {_span(stock.max_order_units)} per {period}, delivered {lead}",
     }
     words = [f"{_span(stock.initial_units)} units at the start", orders[stock.replenishment]]
     if stock.season_periods is not None:
-        words.append(f"a fresh stock every {_count(stock.season_periods, period)}, what is left perishes")
-    words.append("demand beyond it is lost" if stock.shortage == "lost" else "demand beyond it waits")
+        words.append(f"new stock every {_count(stock.season_periods, period)}, leftovers perish")
+    words.append("demand beyond stock is " + ("lost" if stock.shortage == "lost" else "backlogged"))
     if stock.spoilage.any():
-        words.append(f"{_percent(stock.spoilage)} of it spoils a {period}")
+        words.append(f"{_percent(stock.spoilage)} of it spoils per {period}")
     if stock.salvage_value.any():
-        words.append(f"a unit left at the end brings {_span(stock.salvage_value)}")
+        words.append(f"salvage value {_span(stock.salvage_value)} per unit left at the end")
     costs = {
-        "ordering": stock.order_cost,
+        "order": stock.order_cost,
         "holding": stock.holding_cost,
-        "a lost sale": stock.lost_sale_cost,
-        "a waiting unit": stock.backlog_cost,
+        "lost sale": stock.lost_sale_cost,
+        "backlogged unit": stock.backlog_cost,
     }
     paid = [f"{what} {_span(cost)}" for what, cost in costs.items() if cost.any()]
     return "; ".join([*words, f"costs: {', '.join(paid)}"] if paid else words)
 
 
-def _competitors(spec: MarketSpec) -> str:
+def _competitors(spec: MarketDescription) -> str:
     rivals = spec.competitors
     if rivals is None:
         return ""
     rules = rivals.rule * len(rivals.names) if len(rivals.rule) == 1 else rivals.rule
     rows = zip(rivals.names, spec.competitor_product, rules, strict=True)
     offers = _some(f"{name} against {spec.products.names[n]} ({rule})" for name, n, rule in rows)
-    when = "within the period" if rivals.answers_within_period else f"to the last {spec.market.period}'s prices"
+    when = "within the period" if rivals.answers_within_period else f"to the previous {spec.market.period}'s prices"
     sellers = len(set(rivals.seller or rivals.names))
-    return f"{_count(len(rivals.names), 'offer')} of {_count(sellers, 'seller')}, answering {when}: {offers}"
+    return f"{_count(len(rivals.names), 'offer')} by {_count(sellers, 'seller')}, responding {when}: {offers}"
 
 
-def _promotion(spec: MarketSpec) -> str:
+def _promotion(spec: MarketDescription) -> str:
     promotion = spec.promotion
     if promotion is None:
         return ""
     most = min(promotion.max_products, len(spec.products.names))
-    cost = f", costs {_span(promotion.cost)} a product and {spec.market.period}" if promotion.cost.any() else ""
-    return f"on {_count(most, 'product')} at most, adds {_span(promotion.lift)} to utility{cost}"
+    cost = f", costs {_span(promotion.cost)} per product and {spec.market.period}" if promotion.cost.any() else ""
+    return f"at most {_count(most, 'product')} at once; adds {_span(promotion.lift)} to utility{cost}"
 
 
-def _reference_price(spec: MarketSpec) -> str:
+def _reference_price(spec: MarketDescription) -> str:
     reference = spec.reference_price
     if reference is None:
         return ""
     per = "log point" if reference.scale == "log" else "unit of currency"
     return (
-        f"customers keep {_percent(reference.memory)} of the price they remember; a {per} below it adds "
-        f"{_span(reference.gain)} to utility, one above takes {_span(reference.loss)}"
+        f"memory {_percent(reference.memory)} per {spec.market.period}; a {per} below the reference price adds "
+        f"{_span(reference.gain)} to utility, one above it takes {_span(reference.loss)}"
     )
 
 
-def _recommendation(spec: MarketSpec) -> str:
+def _recommendation(spec: MarketDescription) -> str:
     shown = spec.recommendation
     if shown is None:
         return ""
-    return f"one product is shown to each segment, which adds {_span(shown.lift)} to its utility"
+    return f"one product is shown to each segment; being shown adds {_span(shown.lift)} to its utility"
 
 
-def _loyalty(spec: MarketSpec) -> str:
+def _loyalty(spec: MarketDescription) -> str:
     loyalty = spec.loyalty
     if loyalty is None:
         return ""
     return (
-        f"segments come more or less often, {loyalty.low:g} to {loyalty.high:g} times, by past prices "
-        f"(effect {_span(loyalty.price_effect)}) and empty shelves ({_span(loyalty.stockout_effect)})"
+        f"a segment's arrivals vary between {loyalty.low:g} and {loyalty.high:g} times the usual with past prices "
+        f"(effect {_span(loyalty.price_effect)}) and stockouts (effect {_span(loyalty.stockout_effect)})"
     )
 
 
-def _strategic(spec: MarketSpec) -> str:
+def _strategic(spec: MarketDescription) -> str:
     strategic = spec.strategic
     if strategic is None:
         return ""
-    return f"{_percent(strategic.share)} of a segment may wait for a lower price, with patience {_span(strategic.patience)}"
+    return f"{_percent(strategic.share)} of a segment may wait for a lower price; patience {_span(strategic.patience)}"
 
 
-def _regimes(spec: MarketSpec) -> str:
+def _regimes(spec: MarketDescription) -> str:
     regimes = spec.regimes
     if regimes is None:
         return ""
-    seen = "seen" if regimes.observed else "not seen"
+    seen = "observed" if regimes.observed else "not observed"
     return f"a Markov chain of {len(regimes.names)} states ({_some(regimes.names)}), {seen} by the policy"
 
 
-def _shocks(spec: MarketSpec) -> str:
+def _shocks(spec: MarketDescription) -> str:
     shocks = spec.shocks
     if shocks is None:
         return ""
-    return f"arrivals are multiplied by lognormal shocks, deviation {shocks.volatility:g}, persistence {shocks.persistence:g}"
+    return f"lognormal shocks multiply arrivals; volatility {shocks.volatility:g}, persistence {shocks.persistence:g}"
 
 
-def _returns(spec: MarketSpec) -> str:
+def _returns(spec: MarketDescription) -> str:
     returns = spec.returns
     if returns is None:
         return ""
-    cost = f", each costs {_span(returns.handling_cost)}" if returns.handling_cost.any() else ""
-    return f"{_percent(returns.probability)} of units sold come back{cost}"
+    cost = f"; handling cost {_span(returns.handling_cost)}" if returns.handling_cost.any() else ""
+    return f"{_percent(returns.probability)} of units sold are returned{cost}"

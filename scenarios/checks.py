@@ -6,17 +6,14 @@ import difflib
 import re
 import unicodedata
 from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..pricing import competitor
+from .description import MarketDescription
 from .errors import ScenarioError
 from .families import demand_families
 from .fields import check_words, shown
-
-if TYPE_CHECKING:
-    from .spec import MarketSpec
 
 _GROUPED = ("mnl", "cheapest")
 # What only customers who compare offers can have.
@@ -37,7 +34,7 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
-def check_names(spec: MarketSpec) -> None:
+def check_names(spec: MarketDescription) -> None:
     """Text is text, names differ, and lists that go together are equally long."""
     check_words(spec, "")
     for section in fields(spec):
@@ -58,7 +55,7 @@ def check_names(spec: MarketSpec) -> None:
         _check_competitor_names(spec)
 
 
-def _check_identity(spec: MarketSpec) -> None:
+def _check_identity(spec: MarketDescription) -> None:
     if not is_name(spec.name):
         raise ScenarioError(
             f"name must be lower-case words joined by dashes; got {shown(spec.name)}; "
@@ -90,7 +87,7 @@ def _same_length(key: str, what: str, listed: tuple[str, ...] | None, of: str, c
         )
 
 
-def _check_competitor_names(spec: MarketSpec) -> None:
+def _check_competitor_names(spec: MarketDescription) -> None:
     rivals = spec.competitors
     assert rivals is not None
     count = len(rivals.names)
@@ -107,13 +104,13 @@ def _check_competitor_names(spec: MarketSpec) -> None:
         _is_product("competitors.product", name, spec)
 
 
-def _is_product(key: str, name: str, spec: MarketSpec) -> None:
+def _is_product(key: str, name: str, spec: MarketDescription) -> None:
     if name not in spec.products.names:
         near = difflib.get_close_matches(name, spec.products.names, n=1, cutoff=0)
         raise ScenarioError(f"{key} must be one of products.names; got {shown(name)}; did you mean '{near[0]}'?")
 
 
-def check_together(spec: MarketSpec) -> None:
+def check_together(spec: MarketDescription) -> None:
     """Everything that no single field can show."""
     _check_arrivals(spec)
     _check_demand(spec)
@@ -142,7 +139,7 @@ def _sum_to_one(key: str, rows: np.ndarray, names: tuple[str, ...]) -> None:
         )
 
 
-def _check_arrivals(spec: MarketSpec) -> None:
+def _check_arrivals(spec: MarketDescription) -> None:
     share = spec.arrivals.segment_share.sum(axis=1)
     bad = np.flatnonzero(np.abs(share - 1) > _TOLERANCE)
     if bad.size:
@@ -172,7 +169,7 @@ def excluded_parts(family: str, process: str) -> dict[str, tuple[str, str]]:
     return excluded
 
 
-def _check_excluded(spec: MarketSpec) -> None:
+def _check_excluded(spec: MarketDescription) -> None:
     for part, (where, mend) in excluded_parts(spec.demand.family, spec.arrivals.process).items():
         spread = part == "overdispersion"
         if spec.arrivals.overdispersion.any() if spread else getattr(spec, part) is not None:
@@ -180,7 +177,7 @@ def _check_excluded(spec: MarketSpec) -> None:
             raise ScenarioError(f"{key} must be left out {where}; got both; {mend}")
 
 
-def _check_demand(spec: MarketSpec) -> None:
+def _check_demand(spec: MarketDescription) -> None:
     family, known = spec.demand.family, demand_families()
     if family not in known:
         raise ScenarioError(f"demand.family must be one of {', '.join(known)}; got {shown(family)}; choose one of them")
@@ -194,7 +191,7 @@ def _check_demand(spec: MarketSpec) -> None:
         )
 
 
-def _check_stock(spec: MarketSpec) -> None:
+def _check_stock(spec: MarketDescription) -> None:
     stock = spec.stock
     unlimited = np.isinf(stock.initial_units)
     for key in ("holding_cost", "spoilage", "salvage_value"):
@@ -222,7 +219,7 @@ def _check_stock(spec: MarketSpec) -> None:
         )
 
 
-def _check_prices(spec: MarketSpec) -> None:
+def _check_prices(spec: MarketDescription) -> None:
     floor, ceiling = spec.prices.floor, spec.prices.ceiling
     if floor is not None and ceiling is not None:
         _in_order("prices.floor", floor, "prices.ceiling", ceiling, spec.products.names)
@@ -242,7 +239,7 @@ def _in_order(low_key: str, low: np.ndarray, high_key: str, high: np.ndarray, na
         )
 
 
-def _check_competitors(spec: MarketSpec) -> None:
+def _check_competitors(spec: MarketDescription) -> None:
     rivals = spec.competitors
     assert rivals is not None
     if len(rivals.rule) not in (1, len(rivals.names)):

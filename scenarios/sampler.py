@@ -21,10 +21,10 @@ from .sections import (
     Array,
     Arrivals,
     Competitors,
-    Demand,
-    History,
+    DemandSection,
+    HistorySection,
     Loyalty,
-    Market,
+    MarketSection,
     Prices,
     Products,
     Promotion,
@@ -138,7 +138,9 @@ def sample_catalogue(
             process=process,
             **inside["overdispersion"],
         ),
-        demand=Demand(quality=shop.quality, price_sensitivity=shop.sensitivity, family=family, **inside["season"]),
+        demand=DemandSection(
+            quality=shop.quality, price_sensitivity=shop.sensitivity, family=family, **inside["season"]
+        ),
         prices=_prices(shop, generator, inside["discounts"]),
         **drawn,
     )
@@ -169,9 +171,9 @@ def _chosen(parts: Iterable[str] | str) -> set[str]:
     return chosen
 
 
-def _market(shop: _Shop, generator: Generator) -> Market:
+def _market(shop: _Shop, generator: Generator) -> MarketSection:
     endless = bool(generator.random() < 0.25)
-    return Market(
+    return MarketSection(
         horizon_periods=shop.periods,
         period="week",
         objective="profit" if generator.random() < 0.75 else "revenue",
@@ -334,10 +336,10 @@ def _returns(shop: _Shop, generator: Generator) -> Returns:
     )
 
 
-def _history(shop: _Shop, generator: Generator) -> History:
+def _history(shop: _Shop, generator: Generator) -> HistorySection:
     """Past prices were regular, or a fifth lower in one period of five."""
     shape = (shop.periods, shop.products)
-    return History(
+    return HistorySection(
         price=shop.price * np.where(generator.random(shape) < 0.2, 0.8, 1.0),
         units=generator.poisson(shop.units, shape).astype(np.float64),
     )

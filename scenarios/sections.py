@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Market:
+class MarketSection:
     """What kind of market it is and what counts."""
 
     horizon_periods: int = scalar("T, periods in an episode", low=1, high=100_000)
@@ -68,7 +68,7 @@ class Arrivals:
 
 
 @dataclass(frozen=True)
-class Demand:
+class DemandSection:
     """How a customer chooses: utility = quality + its path + season - price_sensitivity * price paid + lifts + reference.
 
     mnl: multinomial logit among the products in stock of the category, the rival offers and leaving. cheapest: the
@@ -287,7 +287,7 @@ class Prices:
 
 
 @dataclass(frozen=True)
-class History:
+class HistorySection:
     """What the shop itself did in the simulated periods: the benchmark to beat, and the check of the fit."""
 
     price: Array = array("TN", "currency per unit that was charged", low=1e-9, high=1e9)

@@ -33,21 +33,33 @@ def test_the_parts_that_are_on_are_described(name):
 
 def test_a_description_says_what_the_spec_says():
     parts = describe(load_scenario("undercutter"))
-    assert parts["market"].startswith("1,500 periods; the market goes on")
+    assert parts["market"].startswith("1,500 periods; the market continues")
     assert "discounted by 0.99" in parts["market"]
-    assert parts["customers"] == "at most one a period and category, with probability 1"
+    assert parts["customers"] == "at most one per period and category, with probability 1"
     assert parts["prices"] == "a ladder of 100 prices from 1 to 100"
-    assert "answering within the period: undercutter against unit (undercut:1)" in parts["competitors"]
+    assert "responding within the period: undercutter against unit (undercut:1)" in parts["competitors"]
     order = describe(load_scenario("price-and-order"))["stock"]
-    assert "the policy orders up to 8 a period, delivered at once; demand beyond it waits" in order
-    assert order.endswith("costs: holding 0.2, a waiting unit 4")
+    assert "the policy orders at most 8 per period, delivered immediately; demand beyond stock is backlogged" in order
+    assert order.endswith("costs: holding 0.2, backlogged unit 4")
     fashion = describe(load_scenario("fashion"))
-    assert "a fresh stock every 26 weeks" in fashion["stock"]
+    assert "new stock every 26 weeks" in fashion["stock"]
     assert fashion["strategic"].startswith("5 to 60% of a segment may wait")
     grocery = describe(load_scenario("grocery"))
     assert "12 in 4 categories (milk, yoghurt, coffee, fruit): whole milk" in grocery["products"]
     assert "discounter's milk against whole milk (undercut:3%)" in grocery["competitors"]
     assert describe(load_scenario("segment-prices"))["stock"] == "unlimited"
+
+
+def test_a_spec_prints_as_its_card():
+    spec = load_scenario("grocery")
+    assert repr(spec) == "<MarketSpec grocery, version 1: 12 products, 3 segments, 52 weeks>"
+    text = str(spec)
+    assert text.startswith(f"grocery, version 1\n{spec.summary}\n\nmarket            52 weeks")
+    assert run("grocery").startswith(text[: text.index("market ")])
+    assert max(map(len, text.splitlines()[2:])) <= 100
+    words = " ".join(text.split())
+    for part in [*describe(spec).values(), *spec.sources, *spec.traps, *spec.assumptions]:
+        assert part in words
 
 
 def test_every_sample_can_be_described():
@@ -79,7 +91,7 @@ def test_the_list_has_one_aligned_line_a_scenario():
 def test_a_card_names_the_optimum_the_best_fixed_price_and_the_sources():
     text = run("low-before-high")
     assert "optimum           358.395 (backward induction)" in text
-    assert "best fixed price  17, which earns 81.1% of the optimum" in text
+    assert "best fixed price  17; earns 81.1% of the optimum" in text
     assert "sources           Littlewood (1972)" in text
     assert "traps             " in text
     card = json.loads(run("low-before-high", "--json"))
@@ -97,7 +109,7 @@ def test_a_card_without_an_optimum_says_so_and_searches_nothing(monkeypatch):
 
     monkeypatch.setattr(repricer.agents, "best_fixed", never)
     text = run("grocery@price-war")
-    assert "unknown: no exact solver reaches this market" in text
+    assert "unknown: no exact method covers this market" in text
     assert "assumptions       " in text
     card = json.loads(run("catalogue:20:7", "--json"))
     assert card["optimum"] is None
@@ -123,9 +135,9 @@ def test_a_card_tells_every_price_rule(make_shop):
         "prior_price_periods": 30,
     }
     assert describe(make_shop(prices=rules))["prices"] == (
-        "between 50% and 167% of the regular price; ending in 0.49 or 0.99; advertised for at least 2.5; at most 2 changes "
-        "of a price in 7 periods; frozen: c; never falling along a < b; personal discounts up to 20%; a reduction carries "
-        "the lowest price of 30 periods before"
+        "between 50% and 167% of the regular price; ending in 0.49 or 0.99; list prices of at least 2.5; at most 2 changes "
+        "of a price in 7 periods; frozen: c; not falling along a < b; personal discounts up to 20%; a reduction states "
+        "the lowest price of the 30 periods before"
     )
 
 

@@ -1,0 +1,107 @@
+"""The parts of a market description, and what follows from them: sizes, indices, price bounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .fields import value
+from .sections import (
+    Array,
+    Arrivals,
+    Competitors,
+    DemandSection,
+    HistorySection,
+    Loyalty,
+    MarketSection,
+    Prices,
+    Products,
+    Promotion,
+    Recommendation,
+    ReferencePrice,
+    Regimes,
+    Returns,
+    Shocks,
+    Stock,
+    Strategic,
+)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MarketDescription:
+    """Everything that a scenario file says, not checked yet: `MarketSpec` is the description that was.
+
+    Optional sections are None where the file leaves them out.
+    """
+
+    name: str = value("registered name, lower-case words joined by dashes")
+    version: int = value("rises with every change of behaviour")
+    market: MarketSection = value("section")
+    products: Products = value("section")
+    arrivals: Arrivals = value("section")
+    demand: DemandSection = value("section")
+    prices: Prices = value("section")
+    stock: Stock = value("section", default_factory=Stock)
+    competitors: Competitors | None = value("section", default=None)
+    promotion: Promotion | None = value("section", default=None)
+    reference_price: ReferencePrice | None = value("section", default=None)
+    recommendation: Recommendation | None = value("section", default=None)
+    loyalty: Loyalty | None = value("section", default=None)
+    strategic: Strategic | None = value("section", default=None)
+    regimes: Regimes | None = value("section", default=None)
+    shocks: Shocks | None = value("section", default=None)
+    returns: Returns | None = value("section", default=None)
+    history: HistorySection | None = value("section", default=None)
+    summary: str = value("one or two sentences", default="")
+    sources: tuple[str, ...] = value("where it was published", default=())
+    traps: tuple[str, ...] = value("mistakes that are easily made with it", default=())
+    assumptions: tuple[str, ...] = value("what was assumed rather than fitted", default=())
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """The number behind each letter of a shape: T periods, C categories, N products, K segments, R offers, Z regimes."""
+        return {
+            "T": int(self.market.horizon_periods),
+            "C": len(self.category_names),
+            "N": len(self.products.names),
+            "K": len(self.arrivals.segments),
+            "R": 0 if self.competitors is None else len(self.competitors.names),
+            "Z": 0 if self.regimes is None else len(self.regimes.names),
+        }
+
+    @cached_property
+    def category_names(self) -> tuple[str, ...]:
+        """The C categories in order of appearance."""
+        return tuple(dict.fromkeys(self.products.category or ("all",)))
+
+    @cached_property
+    def category_index(self) -> NDArray[np.intp]:
+        """(N,) index of each product's category."""
+        if self.products.category is None:
+            return np.zeros(len(self.products.names), dtype=np.intp)
+        return np.array([self.category_names.index(c) for c in self.products.category], dtype=np.intp)
+
+    @cached_property
+    def competitor_product(self) -> NDArray[np.intp]:
+        """(R,) index of the product that each competitor's offer competes with."""
+        if self.competitors is None or self.competitors.product is None:
+            return np.arange(self.sizes["R"], dtype=np.intp)
+        return np.array([self.products.names.index(name) for name in self.competitors.product], dtype=np.intp)
+
+    @cached_property
+    def price_bounds(self) -> tuple[Array, Array]:
+        """Lowest and highest allowed prices, (N,) each, in currency per unit.
+
+        Where the scenario gives no bound, it is the end of the ladder; without a ladder, a quarter of the regular
+        price or four times as much.
+        """
+        prices, regular = self.prices, self.products.regular_price
+        if prices.price_ladder is None:
+            low, high = regular / 4, regular * 4
+        else:
+            steps = prices.price_ladder.steps
+            low, high = np.full_like(regular, steps[0]), np.full_like(regular, steps[-1])
+        return low if prices.floor is None else prices.floor, high if prices.ceiling is None else prices.ceiling
