@@ -15,7 +15,7 @@ from .report import read_fit
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..evaluation import Explanation
+    from ..evaluation import PriceExplanation
     from ..pricing import MarketView
     from ..scenarios import MarketSpec
 
@@ -106,26 +106,26 @@ def _elasticity_error(fit: dict[str, Any] | None, product: str) -> float | None:
     return next((row["shrunk_se"] for row in rows if product in (row["product"], row.get("name"))), None)
 
 
-def _attribution(explanation: Explanation) -> Table:
+def _attribution(explanation: PriceExplanation) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    found = explanation.attribution
+    found = explanation.contributions
     title = f"{explanation.product}, {explanation.period_name} {explanation.period}: what moved the price"
     still = [name for name, amount in found.inputs.items() if amount == 0]
     table = Table(title=escape(title), caption=f"Nothing: {', '.join(still)}." if still else None)
     table.add_column("input")
     table.add_column(explanation.currency, justify="right")
-    table.add_row(f"usual price of {escape(explanation.policy)}", f"{found.baseline:,.4f}", end_section=True)
+    table.add_row(f"{escape(explanation.policy)} in an ordinary market", f"{found.baseline:,.4f}", end_section=True)
     for name, amount in sorted(found.inputs.items(), key=lambda item: -abs(item[1])):
         if amount:
             table.add_row(name, f"{amount:+,.4f}")
-    table.add_row("price rules", f"{found.rules:+,.4f}", end_section=True)
+    table.add_row("price rules", f"{explanation.rules:+,.4f}", end_section=True)
     table.add_row("price charged", f"{explanation.price:,.4f}")
     return table
 
 
-def _curve(explanation: Explanation) -> Table:
+def _curve(explanation: PriceExplanation) -> Table:
     """Some of the curve's prices, the charged and the best among them."""
     import numpy as np
     from rich.table import Table

@@ -6,7 +6,7 @@ from .compare.stress import StressRow, StressTable, stress_table
 from .compare.training_seeds import interquartile_mean
 from .competition.collusion import CollusionAudit, Yardstick, audit, profit_gain, yardstick
 from .competition.league_verdict import LeagueVerdict, judge_league
-from .explanation.price_explanation import Explanation, explain
+from .explanation.price_explanation import PriceExplanation, explain
 from .explanation.surrogate import SurrogateTree, surrogate_tree
 from .fit_quality.fidelity import fidelity
 from .off_policy.estimators import OffPolicy, estimate_from_log
@@ -21,11 +21,11 @@ __all__ = [
     "CollusionAudit",
     "Comparison",
     "Estimate",
-    "Explanation",
     "LeagueVerdict",
     "LogRecorder",
     "OffPolicy",
     "Optimum",
+    "PriceExplanation",
     "PriceLog",
     "Row",
     "SalesRecorder",

@@ -28,11 +28,13 @@ from .policies import CostPlus, EpsilonGreedy, FixedPrice, PricePath, RandomPric
 from .protocol import Action, Policy, is_deterministic
 from .rival_policies import LearningPolicy, built_in_rule, competitor
 from .rule_formulas import RULES
+from .shapley import INPUT_GROUPS, InputGroup, PriceContributions, ordinary_view, price_contributions
 from .thompson import ThompsonPrice
 
 __all__ = [
     "FEATURE_LIMIT",
     "FIXED_FEATURES",
+    "INPUT_GROUPS",
     "MARKET_FEATURES",
     "MOVING_FEATURES",
     "RULES",
@@ -46,11 +48,13 @@ __all__ = [
     "FixedPrice",
     "GuardedAction",
     "Guardrails",
+    "InputGroup",
     "LearningPolicy",
     "MarketView",
     "NetworkPolicy",
     "Policy",
     "PolicyAtState",
+    "PriceContributions",
     "PriceEndings",
     "PriceLadder",
     "PricePath",
@@ -67,7 +71,9 @@ __all__ = [
     "feature_rows",
     "is_deterministic",
     "order_up_to",
+    "ordinary_view",
     "parts_from_action",
+    "price_contributions",
     "product_features",
     "row_width",
 ]

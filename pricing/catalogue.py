@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,3 +88,8 @@ class MarketView:
     def num_markets(self) -> int:
         """E."""
         return self.period.shape[0]
+
+    def take(self, markets: NDArray[np.intp]) -> MarketView:
+        """The view of these markets, by number and in this order; a market may be taken several times."""
+        arrays = {name: value[markets] for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        return replace(self, **arrays)

@@ -14,7 +14,6 @@ from ...envs.kernels.state import LAST_UNITS, LIST_PRICE, ON_HAND, PERIOD, PIPEL
 from ...pricing import Action, MarketView
 from ...scenarios import MarketSpec
 from ..optimum.state_chain import regime_chances
-from .attribution import for_sale
 
 Array = NDArray[np.float64]
 
@@ -76,6 +75,13 @@ class _Points:
     price: Array
     units: Array
     objective: Array
+
+
+def for_sale(spec: MarketSpec, view: MarketView) -> NDArray[np.bool_]:
+    """(E, N) whether a product can be bought in the period; where it cannot, its price means nothing."""
+    stock = spec.stock
+    at_once = stock.replenishment != "none" and stock.lead_time_periods == 0
+    return (view.on_hand > 0) | (at_once or stock.shortage == "backlog")
 
 
 def _grid(spec: MarketSpec, product: int, low: float, high: float) -> Array:

@@ -8,10 +8,19 @@ from typing import Any
 import numpy as np
 
 from ...envs import Market, seed_for
-from ...pricing import Action, MarketView, Policy, PolicyAtState, RecurrentPolicy, TrailStep, is_deterministic
+from ...pricing import (
+    Action,
+    MarketView,
+    Policy,
+    PolicyAtState,
+    PriceContributions,
+    RecurrentPolicy,
+    TrailStep,
+    is_deterministic,
+    price_contributions,
+)
 from ...scenarios import MarketSpec, load_scenario
 from ..optimum import exact_value, solve
-from .attribution import Attribution, attribute
 from .demand_curve import DemandCurve, demand_curve, repeated
 
 _NAMED = 3
@@ -29,10 +38,10 @@ class Alternative:
 
 
 @dataclass(frozen=True)
-class Explanation:
+class PriceExplanation:
     """One price of one product in one period. Money in the scenario's currency.
 
-    attribution: what moved the price, see `Attribution`. trail: what the guardrails changed of it, in order. curve: what this
+    contributions: what moved the proposed price. rules: what the guardrails add to it. trail: what the guardrails changed of it, in order. curve: what this
     period would sell and earn at other prices. now: the price that earns most in this period, all else as it is. ahead: the
     prices that earn most by the end of the episode, and the money from now on if all products take them, against the
     prices charged now and the best ones later; None where no solver reaches. looks_back: whether the policy notes what it
@@ -46,7 +55,8 @@ class Explanation:
     currency: str
     period_name: str
     objective: str
-    attribution: Attribution
+    contributions: PriceContributions
+    rules: float
     trail: list[TrailStep]
     curve: DemandCurve
     now: Alternative
@@ -56,7 +66,7 @@ class Explanation:
     @property
     def price(self) -> float:
         """The price charged, currency per unit."""
-        return self.attribution.price
+        return self.contributions.proposed + self.rules
 
     @property
     def sentences(self) -> list[str]:
@@ -64,10 +74,10 @@ class Explanation:
         return [self._what(), *self._rules(), self._sells(), self._alternative(), *self._future()]
 
     def _what(self) -> str:
-        moved = sorted(self.attribution.inputs.items(), key=lambda item: -abs(item[1]))
+        moved = sorted(self.contributions.inputs.items(), key=lambda item: -abs(item[1]))
         named = [f"{name} {amount:+.3g}" for name, amount in moved[:_NAMED] if abs(amount) > _ROUNDING * self.price]
         why = f": {', '.join(named)}" if named else ""
-        usual = f"against the {self.attribution.baseline:.4g} that {self.policy} proposes on average"
+        usual = f"against the {self.contributions.baseline:.4g} that {self.policy} proposes in an ordinary market"
         held = " What it noted in the periods before is held as it is." if self.looks_back else ""
         when = f"in {self.period_name} {self.period}"
         return f"{self.product} costs {self.price:.4g} {self.currency} {when}, {usual}{why}.{held}"
@@ -105,7 +115,7 @@ class Explanation:
         names = ("scenario", "policy", "product", "period", "currency", "objective", "price", "looks_back")
         steps = [{name: getattr(step, name) for name in ("rule", "before", "after", "why")} for step in self.trail]
         return {name: getattr(self, name) for name in names} | {
-            "attribution": vars(self.attribution),
+            "attribution": vars(self.contributions) | {"rules": self.rules},
             "trail": steps,
             "curve": self.curve.to_dict(),
             "now": vars(self.now),
@@ -124,7 +134,7 @@ def explain(
     market: int = 0,
     seed: int = 0,
     elasticity_error: float | None = None,
-) -> Explanation:
+) -> PriceExplanation:
     """Explain one price of any policy whose price hangs on the view, and on what it noted before.
 
     product: its name, the first where left out. view: what the policy sees, one market; where left out, what it comes to see
@@ -136,13 +146,14 @@ def explain(
     _check(spec, policy, product, period, view)
     if view is None:
         view = view_at(spec, policy, period=period, market=market, seed=seed)
-    plays = policy
     if isinstance(policy, RecurrentPolicy):
         policy = policy.at_state(view)
     n = 0 if product is None else spec.products.names.index(product)
     action = policy.act(view)
+    contributions = price_contributions(policy, view, n)
+    allowed = float(spec.guardrails.apply(action, view).price[0, n])
     curve = demand_curve(spec, view, action, n, elasticity_error=elasticity_error)
-    return Explanation(
+    return PriceExplanation(
         scenario=spec.name,
         policy=policy.name,
         product=spec.products.names[n],
@@ -150,7 +161,8 @@ def explain(
         currency=spec.market.currency,
         period_name=spec.market.period,
         objective=spec.market.objective,
-        attribution=attribute(spec, policy, view, n, plays=plays, seed=seed),
+        contributions=contributions,
+        rules=allowed - contributions.proposed,
         trail=[step for step in spec.guardrails.traces(action, view)[0][n] if step.moved],
         curve=curve,
         now=_now(curve),

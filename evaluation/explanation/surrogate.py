@@ -12,7 +12,7 @@ from sklearn.tree import DecisionTreeRegressor, export_text
 from ...envs import Outcome, catalogue_of, rollout, seed_for
 from ...pricing import MarketView, Policy, feature_names, product_features
 from ...scenarios import MarketSpec, load_scenario
-from .attribution import for_sale
+from .demand_curve import for_sale
 
 # Rows of a product in a period that a tree is fitted to, and held against, at most.
 _ROWS = 200_000

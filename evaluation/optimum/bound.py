@@ -17,7 +17,7 @@ import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 
 from ...scenarios import MarketSpec
-from .demand import Demand, demand_of
+from .demand import FluidDemand, demand_of
 from .problem import Array, Costs
 
 
@@ -47,7 +47,7 @@ def _stock_paid_for(spec: MarketSpec) -> float:
     return float(Costs.of(spec).ordered @ np.floor(spec.stock.initial_units)) if replenished else 0.0
 
 
-def _season(spec: MarketSpec, demand: Demand, first: int, last: int) -> float:
+def _season(spec: MarketSpec, demand: FluidDemand, first: int, last: int) -> float:
     """The bound of one selling season, periods [first, last), in money of the episode's start."""
     stock = np.floor(spec.stock.initial_units)
     limited = np.isfinite(stock) & (spec.stock.replenishment == "none") & (spec.stock.shortage == "lost")

@@ -24,7 +24,7 @@ _TOLERANCE = 1e-12
 _HIGHEST_UTILITY = 500.0
 
 
-class Demand(Protocol):
+class FluidDemand(Protocol):
     """The customers of a market."""
 
     def money(self, worth: Array, first: int) -> tuple[float, Array]:
@@ -35,7 +35,7 @@ class Demand(Protocol):
         ...
 
 
-def demand_of(spec: MarketSpec) -> Demand | None:
+def demand_of(spec: MarketSpec) -> FluidDemand | None:
     """The customers, or None where nothing is known of how they choose."""
     logit = spec.demand.family == "mnl"
     if logit and (spec.prices.max_discount > 0 or (spec.sizes["K"] == 1 and spec.guardrails.allowed_prices() is None)):
@@ -112,7 +112,7 @@ class _Priced(_Calendar):
         return units if self.spec.prices.max_discount > 0 else units.sum(axis=1, keepdims=True)
 
     def money(self, worth: Array, first: int) -> tuple[float, Array]:
-        """See `Demand`."""
+        """See `FluidDemand`."""
         total, sold, known = 0.0, np.zeros(worth.shape[1]), {}
         for t, row in enumerate(worth, start=first):
             factor, times = self.worth_of_money(t)
@@ -206,7 +206,7 @@ class _Logit(_Calendar):
         return level, slope, power, outside
 
     def money(self, worth: Array, first: int) -> tuple[float, Array]:
-        """See `Demand`. Backwards, as those who wait bring what the next period's best prices bring."""
+        """See `FluidDemand`. Backwards, as those who wait bring what the next period's best prices bring."""
         shape = (self.regimes, self.who.size)
         later, later_units = np.zeros((*shape, self.spec.sizes["C"])), np.zeros((*shape, worth.shape[1]))
         ahead = np.eye(1) if self.spec.regimes is None else self.spec.regimes.transition

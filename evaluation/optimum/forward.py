@@ -11,7 +11,7 @@ from ...pricing import MarketView, Policy, is_deterministic
 from ...scenarios import MarketSpec
 from .problem import Costs, is_endless, sections_on, stock_settings
 from .rival_replies import all_stay, one_answers
-from .state_chain import Decision, Period, States, TooManyStates, is_unlimited, sales_are_few
+from .state_chain import Period, PolicyChoice, States, TooManyStates, is_unlimited, sales_are_few
 
 # What an endless market still brings once it is discounted to this moves no visible digit.
 _NEGLIGIBLE = 1e-12
@@ -100,7 +100,7 @@ def _carry_forward(walk: _Walk, now: States, first: int, kind: type[MarketView])
     while factor > _NEGLIGIBLE if endless else period < horizon:
         # Beyond its horizon an endless market looks as in the last period.
         number = min(period, horizon - 1)
-        decision = Decision.of(spec, walk.policy, now.view(spec, number, kind, walk.known))
+        decision = PolicyChoice.of(spec, walk.policy, now.view(spec, number, kind, walk.known))
         money, now = Period(spec, costs, number, now, decision, keep_sales=kind is MarketView).run()
         if now.weight.size > walk.states:
             raise TooManyStates

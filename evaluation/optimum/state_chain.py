@@ -114,7 +114,7 @@ class States:
 
 
 @dataclass(frozen=True)
-class Decision:
+class PolicyChoice:
     """What a policy charges after the guardrails, and orders: price, order (S, N); discount (S, N, K) or None."""
 
     price: Array
@@ -122,7 +122,7 @@ class Decision:
     order: Array
 
     @classmethod
-    def of(cls, spec: MarketSpec, policy: Policy, view: MarketView) -> Decision:
+    def of(cls, spec: MarketSpec, policy: Policy, view: MarketView) -> PolicyChoice:
         """Ask the policy and apply the guardrails."""
         action = policy.act(view)
         allowed = spec.guardrails.apply(action, view)
@@ -156,7 +156,7 @@ class Period:
     costs: Costs
     number: int
     now: States
-    decision: Decision
+    decision: PolicyChoice
     keep_sales: bool
 
     def run(self) -> tuple[float, States]:

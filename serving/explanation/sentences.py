@@ -5,22 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ...pricing import MarketView, Policy
+from ...pricing import INPUT_GROUPS, MarketView, Policy, price_contributions
 from ..bundle.reading import Bundle
 from ..decision import Decision
 from ..predictor import Change, ProductPrice
-from .shapley import attribution
 from .what_if import Point, WhatIf, product_index, what_if
-
-_MOVED = {
-    "calendar": "the time that is left",
-    "price in force": "the price before and what customers remember of it",
-    "stock": "the stock and what is on order",
-    "recent sales": "what sold last",
-    "competitors": "the competitors' prices",
-    "market": "the state of the market",
-    "past changes": "how often the price was changed lately",
-}
 
 
 @dataclass(frozen=True)
@@ -79,10 +68,10 @@ def explain(bundle: Bundle, policy: Policy, view: MarketView, decision: Decision
 def _parts(policy: Policy, view: MarketView, item: ProductPrice, n: int) -> Attribution | None:
     if item.proposed is None:
         return None
-    ordinary, effects = attribution(policy, view, n)
+    found = price_contributions(policy, view, n)
     rules = [Effect(c.rule, round(c.after - c.before, 6)) for c in item.trail if isinstance(c.before, float)]
-    inputs = [Effect(name, round(effect, 6)) for name, effect in effects.items()]
-    return Attribution(round(ordinary, 6), inputs, item.proposed, rules, item.price)
+    inputs = [Effect(name, round(effect, 6)) for name, effect in found.inputs.items()]
+    return Attribution(round(found.baseline, 6), inputs, item.proposed, rules, item.price)
 
 
 def _opening(bundle: Bundle, view: MarketView, item: ProductPrice, n: int, money: str) -> str:
@@ -108,7 +97,7 @@ def _inputs(parts: Attribution | None, money: str) -> list[str]:
     for part in sorted(parts.inputs, key=lambda one: -abs(one.effect)):
         if abs(part.effect) > 1e-3 * parts.ordinary:
             verb = "raised" if part.effect > 0 else "lowered"
-            cause = _MOVED[part.cause]
+            cause = INPUT_GROUPS[part.cause].description
             said.append(f"{cause[0].upper()}{cause[1:]} {verb} this by {_money(abs(part.effect), money)}.")
     return [*said, f"So it proposed {_money(parts.proposed, money)}."]
 
@@ -132,7 +121,7 @@ def _demand(
     bundle: Bundle, view: MarketView, decision: Decision, item: ProductPrice, best: Point | None, money: str
 ) -> list[str]:
     if bundle.response is None:
-        return ["This bundle carries no price response, so no sales can be foretold."]
+        return ["This bundle carries no price response, so no sales can be predicted."]
     here = what_if(bundle, view, decision.answer, item.product, [item.price]).points[0]
     said = [
         f"At this price about {here.units.mean:.3g} units are expected this period (95% of such periods: "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -115,7 +115,7 @@ def _grid(bundle: Bundle, n: int) -> Array:
 def _guarded(rules: Guardrails, view: MarketView, answer: PriceAnswer, n: int, prices: Array) -> Array:
     """What the price rules make of these prices of one product, (B,), with the others as answered."""
     asked = _prices(answer, n, prices).astype(np.float32)
-    return rules.apply(Action(asked), repeated(view, len(prices))).price[:, n].astype(np.float64)
+    return rules.apply(Action(asked), view.take(np.zeros(len(prices), np.intp))).price[:, n].astype(np.float64)
 
 
 def _prices(answer: PriceAnswer, n: int, prices: Array) -> Array:
@@ -123,12 +123,6 @@ def _prices(answer: PriceAnswer, n: int, prices: Array) -> Array:
     asked = np.tile(np.array([item.price for item in answer.prices]), (len(prices), 1))
     asked[:, n] = prices
     return asked
-
-
-def repeated(view: MarketView, count: int) -> MarketView:
-    """A view of one market as one of many alike."""
-    arrays = {name: value for name, value in vars(view).items() if isinstance(value, np.ndarray)}
-    return replace(view, **{name: np.repeat(value, count, axis=0) for name, value in arrays.items()})
 
 
 def _points(

@@ -21,7 +21,7 @@ def run(*arguments: str, code: int = 0, **given):
 def test_one_price_in_words_and_in_json():
     asked = ("explain", MARKET, "--policy", "optimum", "--period", "12", "--market", "3")
     text = run(*asked).stdout
-    for words in ("what moved the price", "stock on hand", "price charged", "80%", "Over the periods left"):
+    for words in ("what moved the price", "stock", "in an ordinary market", "price charged", "80%", "Over the periods left"):
         assert words in text
     document = json.loads(run(*asked, "--json").stdout)
     found = document["attribution"]
@@ -38,7 +38,7 @@ def test_a_state_from_a_file(tmp_path):
     path.write_text(json.dumps(state))
     document = json.loads(run("explain", MARKET, "--policy", "optimum", "--state", str(path), "--json").stdout)
     assert document["period"] == 7
-    assert document["attribution"]["inputs"]["stock on hand"] > 0
+    assert document["attribution"]["inputs"]["stock"] > 0
 
 
 def test_a_fit_report_widens_the_interval(tmp_path):

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from repricer.envs import Market, catalogue_of, seed_for
 from repricer.evaluation import exact_value, explain, named_policy, solve, surrogate_tree
-from repricer.evaluation.explanation.attribution import attribute, shapley_values, usual_views
 from repricer.evaluation.explanation.demand_curve import demand_curve
 from repricer.evaluation.explanation.price_explanation import view_at
 from repricer.pricing import Action, ActionParts, FixedPrice, NetworkPolicy, PricePath, RecurrentPolicy, row_width
@@ -61,91 +60,6 @@ CASES = [
     ("electronics", network, 17),
     ("grocery", network, 8),
 ]
-
-
-@pytest.mark.parametrize(("name", "policy", "period"), CASES)
-def test_what_moved_the_price_adds_up_to_it(name, policy, period):
-    spec = load_scenario(name)
-    policy = policy(spec) if callable(policy) else named_policy(policy, spec)
-    product = spec.sizes["N"] - 1
-    view = view_at(spec, policy, period=period)
-    found = attribute(spec, policy, view, product)
-    charged = spec.guardrails.apply(policy.act(view), view).price[0, product]
-    assert found.baseline + sum(found.inputs.values()) + found.rules == pytest.approx(charged, rel=1e-9)
-    assert found.price == pytest.approx(charged, rel=1e-9)
-    assert any(abs(amount) > 1e-3 for amount in found.inputs.values())
-
-
-class TestRecovery:
-    """Policies of which one knows what they look at."""
-
-    @pytest.mark.parametrize(
-        ("name", "price", "inputs"),
-        [
-            ("stationary-logit", BY_STOCK.price, ["stock on hand"]),
-            ("stationary-logit", lambda v: 8 + 0.1 * v.period[:, None] + 0 * v.on_hand, ["time"]),
-            ("stationary-logit", lambda v: 9 + v.last_units, ["units sold last"]),
-            ("grocery", lambda v: v.reference_price * 0.98, ["reference price"]),
-            ("marketplace", lambda v: v.competitor_price * 0.95, ["competitor price"]),
-            ("grocery", lambda v: 3 * v.loyalty[:, :1] + 0 * v.on_hand, ["loyalty"]),
-            ("regimes", lambda v: 8.0 + v.regime[:, None] + 0 * v.on_hand, ["regime"]),
-            ("three-stocks", lambda v: 9 + 0 * v.on_hand + v.on_hand[:, 1:2], ["other products"]),
-        ],
-    )
-    def test_all_of_it_is_on_what_the_policy_looks_at(self, name, price, inputs):
-        spec, policy = load_scenario(name), Rule(price)
-        found = attribute(spec, policy, view_at(spec, policy, period=4, market=3), 0)
-        moved = [name for name, amount in found.inputs.items() if abs(amount) > 1e-9]
-        assert moved == inputs
-
-    def test_a_season_is_the_forecast_and_the_calendar(self):
-        spec = load_scenario("fashion")
-
-        def price(view):
-            forecast = view.catalogue.forecast_units
-            return view.catalogue.regular_price * (forecast[view.period] / forecast.mean(axis=0)) ** 0.2
-
-        found = attribute(spec, Rule(price), view_at(spec, Rule(price), period=6), 0)
-        assert {name for name, amount in found.inputs.items() if abs(amount) > 1e-9} == {"time", "forecast"}
-
-    def test_a_sum_is_shared_term_by_term(self):
-        """Each term counts by how far its input is from the mean of the usual views."""
-        spec = load_scenario("stationary-logit")
-        policy = Rule(lambda v: 10 - 0.15 * v.on_hand + 0.3 * v.last_units)
-        view, usual = view_at(spec, policy, period=10), usual_views(spec, policy, 0)
-        found = attribute(spec, policy, view, 0)
-        rows = np.linspace(0, usual.num_markets - 1, 64).round().astype(int)
-        for name, field, slope in (("stock on hand", "on_hand", -0.15), ("units sold last", "last_units", 0.3)):
-            far = float(getattr(view, field)[0, 0]) - getattr(usual, field)[rows, 0].mean(dtype=np.float64)
-            assert found.inputs[name] == pytest.approx(slope * far, abs=1e-5)
-        assert found.baseline == pytest.approx(policy.price(usual)[rows].mean(dtype=np.float64), rel=1e-5)
-
-    def test_what_the_price_rules_add_stands_apart(self):
-        spec = load_scenario("stationary-logit")
-        found = attribute(spec, Rule(lambda v: 25 + 0 * v.on_hand), Market(spec).view, 0)
-        assert found.baseline == 25
-        assert found.rules == pytest.approx(spec.guardrails.high[0] - 25)
-        assert not any(found.inputs.values())
-
-    def test_views_in_which_nothing_can_be_sold_are_not_usual(self):
-        spec = load_scenario("scarce")
-        assert usual_views(spec, FixedPrice(0.5), 0).on_hand.min() > 0
-
-
-class TestShapleyValues:
-    def test_the_glove_game(self):
-        """One left glove, two right ones; a pair is worth one."""
-
-        def value(member):
-            return (member[:, 0] & (member[:, 1] | member[:, 2])).astype(float)
-
-        shares, empty, full = shapley_values(value, 3)
-        np.testing.assert_allclose(shares, [2 / 3, 1 / 6, 1 / 6])
-        assert (empty, full) == (0, 1)
-
-    def test_nobody_plays(self):
-        shares, empty, full = shapley_values(lambda member: np.full(len(member), 4.0), 0)
-        assert (shares.size, empty, full) == (0, 4, 4)
 
 
 def ample(spec):
@@ -306,6 +220,26 @@ class TestExplain:
         assert found.price == 20
         assert "The price rule price_ladder moved it from 25 to 20" in " ".join(found.sentences)
 
+    def test_what_the_price_rules_add_stands_apart(self):
+        spec = load_scenario("stationary-logit")
+        found = explain(spec, Rule(lambda v: 25 + 0 * v.on_hand))
+        assert found.contributions.baseline == 25
+        assert found.rules == pytest.approx(spec.guardrails.high[0] - 25)
+        assert not any(found.contributions.inputs.values())
+
+    @pytest.mark.parametrize(("name", "policy", "period"), CASES)
+    def test_what_moved_the_price_adds_up_to_it(self, name, policy, period):
+        spec = load_scenario(name)
+        policy = policy(spec) if callable(policy) else named_policy(policy, spec)
+        product = spec.products.names[-1]
+        view = view_at(spec, policy, period=period)
+        found = explain(spec, policy, product=product, view=view)
+        moved = found.contributions
+        charged = spec.guardrails.apply(policy.act(view), view).price[0, -1]
+        assert moved.baseline + sum(moved.inputs.values()) + found.rules == pytest.approx(charged, rel=1e-9)
+        assert found.price == pytest.approx(charged, rel=1e-9)
+        assert any(abs(amount) > 1e-3 for amount in moved.inputs.values())
+
     def test_a_product_that_is_sold_out(self):
         """What would be wanted is known all the same, and no price earns anything."""
         spec = load_scenario("stationary-logit")
@@ -341,8 +275,8 @@ class TestExplain:
             batch.step(played.act(batch.view))
         charged = spec.guardrails.apply(played.act(batch.view), batch.view).price[0, 1]
         assert found.price == pytest.approx(float(charged), rel=1e-6)
-        moved = found.attribution
-        assert moved.baseline + sum(moved.inputs.values()) + moved.rules == pytest.approx(found.price, abs=1e-9)
+        moved = found.contributions
+        assert moved.baseline + sum(moved.inputs.values()) + found.rules == pytest.approx(found.price, abs=1e-9)
         assert found.to_dict()["looks_back"]
         assert "held as it is" in found.sentences[0]
         # Without its notes the network says something else.

@@ -1,0 +1,236 @@
+"""Why a policy proposes a price: Shapley values over groups of inputs, in numpy alone.
+
+The price in a market is compared with the price that the same policy proposes in an *ordinary*
+market (`ordinary_view`), and the difference is shared among groups of inputs (`INPUT_GROUPS`). The
+value of a coalition of groups is the price that the policy proposes where these groups are as seen
+and the others are ordinary: Shapley (1953), A Value for n-Person Games, Annals of Mathematics Studies
+28; Lundberg and Lee (2017), A Unified Approach to Interpreting Model Predictions, NeurIPS. With eight
+groups every coalition is evaluated, so the contributions add up exactly. A coalition may mix inputs
+that never occur together: read a contribution as what the policy looks at, not as what would happen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import comb
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .catalogue import Catalogue, MarketView
+from .features import OUTLOOK_PERIODS
+from .protocol import Policy
+
+Array = NDArray[np.float64]
+_CALENDAR, _OTHERS = "calendar", "other products"
+_PER_MARKET = ("period", "regime", "loyalty")
+# Rows of products that a policy is asked for at once.
+_ROWS = 100_000
+
+
+@dataclass(frozen=True)
+class InputGroup:
+    """Inputs of a policy that are explained together.
+
+    Attributes:
+        fields: The fields of `MarketView` that the group holds.
+        description: What a reader calls it, to begin or continue a sentence with.
+    """
+
+    fields: tuple[str, ...]
+    description: str
+
+
+_PER_PRODUCT = {
+    "price in force": InputGroup(("list_price", "reference_price"), "the current price and the remembered price"),
+    "stock": InputGroup(("on_hand", "on_order"), "the stock on hand and on order"),
+    "recent sales": InputGroup(("last_units",), "the sales of the last period"),
+    "competitors": InputGroup(("competitor_price",), "the competitors' prices"),
+    "past changes": InputGroup(("changes",), "the number of recent price changes"),
+}
+INPUT_GROUPS = {
+    _CALENDAR: InputGroup(("period",), "the time left and the season"),
+    **_PER_PRODUCT,
+    "market": InputGroup(("regime", "loyalty"), "the state of the market"),
+    _OTHERS: InputGroup(
+        tuple(field for group in _PER_PRODUCT.values() for field in group.fields), "the state of the other products"
+    ),
+}
+"""Groups of inputs by name. The groups with fields of each product hold those of the product whose
+price is explained; "other products" holds the same fields of all others."""
+
+
+@dataclass(frozen=True)
+class PriceContributions:
+    """A proposed price as the price in an ordinary market plus what each group of inputs adds.
+
+    Attributes:
+        baseline: The price that the policy proposes in an ordinary market, currency per unit.
+        inputs: By group of `INPUT_GROUPS`, what it adds, currency per unit. Groups that the market
+            does not have are left out; a group that is ordinary adds 0.
+    """
+
+    baseline: float
+    inputs: dict[str, float]
+
+    @property
+    def proposed(self) -> float:
+        """The price that the policy proposes, before the price rules: the sum of all parts."""
+        return self.baseline + sum(self.inputs.values())
+
+
+def price_contributions(policy: Policy, view: MarketView, product: int) -> PriceContributions:
+    """Explain the price that a policy proposes for a product in the first market of a view.
+
+    Args:
+        policy: Proposes prices by the view alone; it is evaluated on up to 256 markets.
+        view: What the policy sees; only its first market counts.
+        product: Number of the product.
+
+    Returns:
+        The contributions, which add up to the proposed price.
+
+    Example:
+        >>> from repricer.envs import Market
+        >>> from repricer.pricing import CostPlus, price_contributions
+        >>> from repricer.scenarios import load_scenario
+        >>> view = Market(load_scenario("grocery")).view
+        >>> price_contributions(CostPlus(0.5), view, 0).inputs["stock"]
+        0.0
+    """
+    seen = view.take(np.zeros(1, np.intp))
+    ordinary = [ordinary_view(seen, period) for period in (0, int(seen.period[0]))]
+    parts = _parts(seen, product)
+    moved = [name for name in parts if _differs(seen, ordinary, parts[name])]
+
+    def value(members: NDArray[np.bool_]) -> Array:
+        size = max(1, _ROWS // seen.catalogue.num_products)
+        blocks = [members[first : first + size] for first in range(0, len(members), size)]
+        mixed = (_mixed(seen, ordinary, dict(zip(moved, block.T, strict=True)), len(block), parts) for block in blocks)
+        return np.concatenate([policy.act(one).price[:, product].astype(np.float64) for one in mixed])
+
+    shares, baseline, _ = shapley_values(value, len(moved))
+    found = dict(zip(moved, shares.tolist(), strict=True))
+    return PriceContributions(baseline, {name: found.get(name, 0.0) for name in parts})
+
+
+def shapley_values(value: Callable[[NDArray[np.bool_]], Array], players: int) -> tuple[Array, float, float]:
+    """Shapley values of a game, every coalition evaluated.
+
+    Args:
+        value: Coalitions, (S, M) whether a player is in it, to their values, (S,).
+        players: M.
+
+    Returns:
+        The players' values, (M,), and the values of the empty and of the full coalition, whose
+        difference they add up to.
+
+    Example:
+        >>> from repricer.pricing.shapley import shapley_values
+        >>> shares, empty, full = shapley_values(lambda member: member @ [1.0, 2.0], 2)
+        >>> shares.tolist(), empty, full
+        ([1.0, 2.0], 0.0, 3.0)
+    """
+    numbers = np.arange(2**players)
+    member = (numbers[:, None] >> np.arange(players)) & 1 > 0
+    values, size = value(member), member.sum(axis=1)
+    shares = np.empty(players)
+    for i in range(players):
+        without = numbers[~member[:, i]]
+        weight = np.array([1 / (players * comb(players - 1, int(s))) for s in size[without]])
+        shares[i] = weight @ (values[without + 2**i] - values[without])
+    return shares, float(values[0]), float(values[-1])
+
+
+def ordinary_view(view: MarketView, period: int) -> MarketView:
+    """The baseline of an explanation: the markets of a view in a period, with nothing out of the ordinary.
+
+    Current and remembered prices are the regular prices, and so are competitors' prices where there
+    is a competitor. Limited stock is the forecast for the periods left, nothing is on order, and the
+    last period sold what was forecast for it. The regime is the first, loyalty 1, and no price was
+    changed within the window. All of it follows from the catalogue, which a policy bundle carries.
+
+    Args:
+        view: Says which of these inputs the market has.
+        period: Period of the ordinary markets, from 0.
+    """
+    catalogue, count = view.catalogue, view.num_markets
+    regular = np.tile(catalogue.regular_price, (count, 1))
+    ordinary = {
+        "period": np.full(count, period),
+        "list_price": regular,
+        "reference_price": regular,
+        "on_hand": np.where(np.isfinite(view.on_hand), np.ceil(_units_left(catalogue, period)), np.inf),
+        "on_order": np.zeros_like(regular),
+        "last_units": np.tile(catalogue.forecast_units[max(period - 1, 0)], (count, 1)),
+        "regime": np.zeros(count),
+        "loyalty": np.ones((count, catalogue.num_segments)),
+        "changes": np.zeros_like(regular),
+    }
+    if view.competitor_price is not None:
+        ordinary["competitor_price"] = np.where(np.isfinite(view.competitor_price), regular, np.inf)
+    there = {name: getattr(view, name) for name in ordinary if getattr(view, name) is not None}
+    return replace(view, **{name: ordinary[name].astype(seen.dtype) for name, seen in there.items()})
+
+
+def _units_left(catalogue: Catalogue, period: int) -> Array:
+    """(N,) units forecast for the periods left, this one included; for the outlook of an endless market."""
+    forecast, horizon = catalogue.forecast_units, catalogue.horizon
+    ahead = OUTLOOK_PERIODS if catalogue.endless else horizon - min(period, horizon - 1)
+    # Rounded, so that sums of single precision never lift a whole number to the next.
+    return forecast[(period + np.arange(ahead)) % horizon].sum(axis=0, dtype=np.float64).round(3)
+
+
+# Fields that a group brings, each with the columns that it takes; None for a field of one number a market.
+_Parts = list[tuple[str, NDArray[np.bool_] | None]]
+
+
+def _parts(view: MarketView, product: int) -> dict[str, _Parts]:
+    """What the view has of every group; groups of which it has nothing are left out."""
+    own = np.arange(view.catalogue.num_products) == product
+    parts: dict[str, _Parts] = {}
+    for name, group in INPUT_GROUPS.items():
+        there = [field for field in group.fields if getattr(view, field) is not None]
+        columns = ~own if name == _OTHERS else own
+        if there and columns.any():
+            parts[name] = [(field, None if field in _PER_MARKET else columns) for field in there]
+    return parts
+
+
+def _differs(seen: MarketView, ordinary: list[MarketView], parts: _Parts) -> bool:
+    """Whether any of these fields is not as in both of the ordinary markets."""
+    return any(
+        not np.array_equal(getattr(seen, field)[0, columns], getattr(one, field)[0, columns])
+        if columns is not None
+        else not np.array_equal(getattr(seen, field), getattr(one, field))
+        for field, columns in parts
+        for one in ordinary
+    )
+
+
+def _mixed(
+    seen: MarketView,
+    ordinary: list[MarketView],
+    member: dict[str, NDArray[np.bool_]],
+    count: int,
+    parts: dict[str, _Parts],
+) -> MarketView:
+    """One market for each of `count` coalitions.
+
+    Where the calendar is in a coalition, ordinary means ordinary for the period seen, with the stock
+    of that time, and else for the first period.
+    """
+    late = member.get(_CALENDAR, np.zeros(count, np.bool_)).astype(np.intp)
+    both = {
+        field: [getattr(one, field) for one in ordinary] for field, value in vars(seen).items() if value is not None
+    }
+    fields = {field: np.concatenate(pair)[late] for field, pair in both.items() if field != "catalogue"}
+    for name, here in member.items():
+        for field, columns in parts[name]:
+            value = getattr(seen, field)[0]
+            if columns is None:
+                fields[field][here] = value
+            else:
+                fields[field][np.ix_(here, columns)] = value[columns]
+    return replace(seen, **fields)
