@@ -18,7 +18,7 @@ from ..pricing import ActionLayout, ActionParts, NetworkPolicy, Policy, Recurren
 from .networks import one_thread
 
 if TYPE_CHECKING:
-    from ..envs import Face
+    from ..envs import LearnerView
 
 
 class Actor(torch.nn.Module):
@@ -117,7 +117,7 @@ def with_folded_quantiles(actor: Actor) -> Actor:
     return actor
 
 
-def actor_of(policy: BasePolicy, face: Face) -> Actor:
+def actor_of(policy: BasePolicy, face: LearnerView) -> Actor:
     """The deciding part of an SB3 policy that learned through this face; it shares the weights."""
     columns = face.layout.size * (1 if face.product_wise else face.base_price.size)
     return actor_from(policy, columns, face.levels)
@@ -173,7 +173,7 @@ def network_policy(
     return RecurrentPolicy(name, remember, opening, layout, base_price, product_wise, base)
 
 
-def learning_policy(policy: BasePolicy, face: Face) -> NetworkPolicy | RecurrentPolicy:
+def learning_policy(policy: BasePolicy, face: LearnerView) -> NetworkPolicy | RecurrentPolicy:
     """What an SB3 policy that learns through this face would do now, without exploration, on the CPU."""
     policy.set_training_mode(False)
     actor = actor_of(policy, face)

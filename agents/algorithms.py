@@ -14,7 +14,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.policies import BasePolicy
 
-from ..envs import BatchVecEnv, Face
+from ..envs import BatchVecEnv, LearnerView
 from .networks import policy_arguments, schedule
 from .ppo.fused import FusedPPO
 from .settings import Settings
@@ -88,7 +88,7 @@ def algorithm(name: str) -> Algorithm:
     return ALGORITHMS[name]
 
 
-def check_actions(algo: Algorithm, face: Face) -> None:
+def check_actions(algo: Algorithm, face: LearnerView) -> None:
     """ValueError, one line, unless the algorithm can decide what this market asks for."""
     space = face.action_space
     if algo.decides == "continuous" and not isinstance(space, Box):
@@ -125,7 +125,7 @@ def make_model(algo: Algorithm, venv: BatchVecEnv, settings: Settings, seed: int
     )
 
 
-def make_policy(algo: Algorithm, face: Face | BatchVecEnv, settings: Settings, **more: Any) -> BasePolicy:
+def make_policy(algo: Algorithm, face: LearnerView | BatchVecEnv, settings: Settings, **more: Any) -> BasePolicy:
     """An untrained policy of the run's shape, on the CPU. more: SB3's own arguments of a policy, laid over the settings'."""
     kind = algo.kind.policy_aliases["MlpLstmPolicy" if algo.recurrent else "MlpPolicy"]
     arguments = policy_arguments(algo, settings) | more

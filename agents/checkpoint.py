@@ -85,7 +85,7 @@ def restore_checkpoint(
             target.load_state_dict(state)
     for name in variables:
         attrgetter(name)(model).data.copy_(tensors[f"variable.{name}"])
-    venv.put_back({key: value.numpy() for key, value in under(tensors, "market.").items()})
+    venv.restore_arrays({key: value.numpy() for key, value in under(tensors, "market.").items()})
     _put_back_buffer(model, under(tensors, "replay."))
     _put_back_last(model, under(tensors, "last."))
     for name, value in saved["counters"].items():

@@ -15,7 +15,7 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from torch.nn.functional import cross_entropy, mse_loss
 
-from ..envs import Face, MarketVecEnv
+from ..envs import LearnerView, MarketVecEnv
 from ..pricing import Policy
 from .actor import Actor, RecurrentActor, actor_of
 from .algorithms import Algorithm
@@ -40,7 +40,7 @@ class Samples(NamedTuple):
     returns: torch.Tensor
 
     @classmethod
-    def of(cls, log: LoggedData, face: Face, discount: float, *, whole: bool, device: torch.device) -> Samples:
+    def of(cls, log: LoggedData, face: LearnerView, discount: float, *, whole: bool, device: torch.device) -> Samples:
         """From a log seen through this face. whole: keep episodes together."""
 
         def tensor(part: NDArray) -> torch.Tensor:
@@ -70,7 +70,7 @@ def clone(model: BaseAlgorithm, venv: MarketVecEnv, teacher: Policy, settings: S
     teacher's own choices, and holds the others a margin below (Hester et al. 2018, Deep Q-learning from Demonstrations,
     equation 1). A replay buffer is filled with the transitions.
     """
-    face, policy = venv.face, model.policy
+    face, policy = venv.learner_view, model.policy
     # A replay buffer takes one row of all markets at a time.
     enough = -(-venv.num_envs // face.rows_per_market)
     watched = training_face(face, max(settings.clone_episodes, enough), seed)
@@ -122,7 +122,7 @@ def batches(rows: torch.Tensor, epochs: int, seed: int) -> Iterator[torch.Tensor
         yield from torch.randperm(len(rows), generator=generator).split(size)
 
 
-def fill(buffer: ReplayBuffer, log: LoggedData, face: Face) -> None:
+def fill(buffer: ReplayBuffer, log: LoggedData, face: LearnerView) -> None:
     """Put the logged transitions into a replay buffer, in whole sets of its rows; what fills none is left out."""
     cut = [{"TimeLimit.truncated": not log.ends}] * buffer.n_envs
     for first in range(0, log.money.shape[1] - buffer.n_envs + 1, buffer.n_envs):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.policies import BasePolicy
 from torch.nn.functional import relu, softplus
 
-from ..envs import Face
+from ..envs import LearnerView
 from ..pricing.action_layout import price_multiplier
 from .actor import actor_of
 from .cloning import fit
@@ -38,7 +38,7 @@ class DemandNetwork(torch.nn.Module):
     elasticity is its limit. Other products' prices shift it by constant elasticities.
     """
 
-    def __init__(self, face: Face, settings: Settings) -> None:
+    def __init__(self, face: LearnerView, settings: Settings) -> None:
         super().__init__()
         self.products = 1 if face.product_wise else face.base_price.size
         rnn_size = settings.rnn_size if settings.network == "rnn" else 0
@@ -73,7 +73,9 @@ class Sales(NamedTuple):
     high: torch.Tensor
 
 
-def learn_prices(policy: BasePolicy, face: Face, log: LoggedData, settings: Settings, seed: int) -> dict[str, Any]:
+def learn_prices(
+    policy: BasePolicy, face: LearnerView, log: LoggedData, settings: Settings, seed: int
+) -> dict[str, Any]:
     """Set the weights of a deterministic policy to those of the price network; returns the fit's figures as facts.
 
     Demand is fitted by Poisson likelihood on four fifths of the log's markets (of its periods where it has fewer than five)
@@ -96,7 +98,9 @@ def learn_prices(policy: BasePolicy, face: Face, log: LoggedData, settings: Sett
     return _judge(demand, sales, held_out, face)
 
 
-def _shortfall(policy: BasePolicy, demand: DemandNetwork, sales: Sales, face: Face) -> Callable[[Sales], torch.Tensor]:
+def _shortfall(
+    policy: BasePolicy, demand: DemandNetwork, sales: Sales, face: LearnerView
+) -> Callable[[Sales], torch.Tensor]:
     """What the price network minimises: predicted money, negative, and how far its actions stray from where they should stay."""
     layers, price, logs = actor_of(policy, face).layers, _price_columns(face), face.layout.logs
     other = torch.from_numpy(np.setdiff1d(np.arange(price.size * face.layout.size), price))
@@ -113,7 +117,7 @@ def _shortfall(policy: BasePolicy, demand: DemandNetwork, sales: Sales, face: Fa
     return loss
 
 
-def _sales_of(log: LoggedData, face: Face) -> tuple[Sales, torch.Tensor]:
+def _sales_of(log: LoggedData, face: LearnerView) -> tuple[Sales, torch.Tensor]:
     """The log's rows, and which are held out."""
     periods, rows, products = log.units.shape
     raw = log.actions[..., _price_columns(face)]
@@ -146,7 +150,7 @@ def _sales_of(log: LoggedData, face: Face) -> tuple[Sales, torch.Tensor]:
     )
 
 
-def _price_columns(face: Face) -> NDArray[np.intp]:
+def _price_columns(face: LearnerView) -> NDArray[np.intp]:
     """(P,) which raw columns of a row are prices."""
     return np.arange(1 if face.product_wise else face.base_price.size) * face.layout.size
 
@@ -160,7 +164,7 @@ def _likelihood(log_mean: torch.Tensor, units: torch.Tensor) -> torch.Tensor:
     return units * log_mean - log_mean.exp() - torch.lgamma(units + 1)
 
 
-def _judge(demand: DemandNetwork, sales: Sales, held_out: torch.Tensor, face: Face) -> dict[str, Any]:
+def _judge(demand: DemandNetwork, sales: Sales, held_out: torch.Tensor, face: LearnerView) -> dict[str, Any]:
     """Held-out log likelihood of a product-period, of the network and of each product's mean in the rest of the log."""
     rest, judged = _those(sales, ~held_out), _those(sales, held_out)
     products = face.base_price.size

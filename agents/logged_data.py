@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..envs import Face, Market, Outcome, seed_for
+from ..envs import LearnerView, Market, Outcome, seed_for
 from ..pricing import (
     Action,
     ActionLayout,
@@ -25,7 +25,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class LoggedData:
-    """Whole episodes of T periods in R rows, as a `Face` lays them out: a row has P products and A raw columns.
+    """Whole episodes of T periods in R rows, as a `LearnerView` lays them out: a row has P products and A raw columns.
 
     observations: (T + 1, R, F) features before each period, and behind the last. actions: (T, R, A) raw numbers in [-1, 1]
     that decode to what was done: the price is that which was charged. advice: (T, R, A) what the policy proposed itself; as
@@ -74,9 +74,9 @@ class LoggedData:
         return found
 
 
-def training_face(face: Face, markets: int, seed: int) -> Face:
+def training_face(face: LearnerView, markets: int, seed: int) -> LearnerView:
     """The same look, at the beginning of other markets of the scenario, with customers of the training set."""
-    return Face(
+    return LearnerView(
         Market(face.market.spec, num_markets=markets, seed=seed_for("training", seed)),
         product_wise=face.product_wise,
         reward=face.reward,
@@ -88,7 +88,7 @@ def training_face(face: Face, markets: int, seed: int) -> Face:
     )
 
 
-def record(face: Face, policy: Policy, *, disturbance: float = 0.0, seed: int = 0) -> LoggedData:
+def record(face: LearnerView, policy: Policy, *, disturbance: float = 0.0, seed: int = 0) -> LoggedData:
     """One episode of every market under a policy, seen through a face, which is reset before.
 
     disturbance: mean deviation of Gaussian noise on the raw columns that the policy decides, in every second market, from
@@ -115,7 +115,7 @@ def record(face: Face, policy: Policy, *, disturbance: float = 0.0, seed: int = 
     return _log(face, seen, steps, decided, policy.name)
 
 
-def record_history(face: Face) -> LoggedData:
+def record_history(face: LearnerView) -> LoggedData:
     """What the shop itself charged and sold, of which a fitted market's spec keeps the record: one market's episode.
 
     The record holds neither stock nor rivals: those are seen as they would be in the simulated market at these prices. The
@@ -185,7 +185,7 @@ def _windows(present: list[Floats], history: int) -> Floats:
     return np.concatenate([rows[i : i + len(present)] for i in range(history)], axis=-1)
 
 
-def _raw(face: Face, action: Action, base: Floats) -> Floats:
+def _raw(face: LearnerView, action: Action, base: Floats) -> Floats:
     """(E, N, A) raw numbers of an action, around these base prices, (N,) or (E, N)."""
     layout = face.layout
     low, high = layout.low_multiplier * base, layout.high_multiplier * base
@@ -210,12 +210,12 @@ def _only(asked: Action, decoded: Action) -> Action:
     return replace(decoded, **silent)
 
 
-def _row_of(face: Face, decided: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _row_of(face: LearnerView, decided: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return decided if face.product_wise else np.tile(decided, face.base_price.size)
 
 
 def _log(
-    face: Face,
+    face: LearnerView,
     seen: list[Floats],
     steps: list[tuple[Floats, Floats, Outcome, Floats]],
     decided: NDArray[np.bool_],

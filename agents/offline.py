@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from stable_baselines3.common.policies import BasePolicy
 
-from ..envs import Face, Market, rollout, seed_for
+from ..envs import LearnerView, Market, rollout, seed_for
 from ..pricing import Policy
 from ..scenarios import MarketSpec, load_scenario
 from .actor import actor_of, learning_policy
@@ -26,7 +26,7 @@ from .offline_rl import cql, td3_bc
 from .run import RUN_FILE, Run, load_run, made_with, open_folder, run_of, save_policy, save_result
 from .settings import Settings, settings_for
 
-Learner = Callable[[Any, Face, LoggedData, Settings, int], dict[str, Any]]
+Learner = Callable[[Any, LearnerView, LoggedData, Settings, int], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -106,10 +106,10 @@ def _identity(spec: MarketSpec, algo: str, seed: int, settings: Settings, log: P
     }
 
 
-def _face(spec: MarketSpec, settings: Settings, seed: int) -> Face:
+def _face(spec: MarketSpec, settings: Settings, seed: int) -> LearnerView:
     """The markets that are logged, seen as the settings say."""
     base_price, base = base_of(spec, settings.base_price, seed)
-    return Face(
+    return LearnerView(
         Market(spec, num_markets=settings.clone_episodes, seed=seed_for("training", seed)),
         product_wise=settings.product_wise,
         reward=settings.reward,
@@ -123,7 +123,7 @@ def _face(spec: MarketSpec, settings: Settings, seed: int) -> Face:
 
 
 def _learned(
-    own: LogAlgorithm, base: Algorithm, face: Face, log: Policy | None, settings: Settings, seed: int
+    own: LogAlgorithm, base: Algorithm, face: LearnerView, log: Policy | None, settings: Settings, seed: int
 ) -> tuple[BasePolicy, dict[str, Any]]:
     """The policy that a log taught, and the learner's figures."""
     data = record_history(face) if log is None else record(face, log)
@@ -144,7 +144,7 @@ def _normalise(policy: torch.nn.Module, log: LoggedData) -> None:
             module.normalise(log.features.reshape(-1, log.features.shape[-1]))
 
 
-def _judged(policy: Any, face: Face, settings: Settings, seed: int) -> dict[str, float]:
+def _judged(policy: Any, face: LearnerView, settings: Settings, seed: int) -> dict[str, float]:
     """Expected money an episode against the best fixed price, on the same customers of the validation set."""
     spec = face.market.spec
     learned = learning_policy(policy, face)

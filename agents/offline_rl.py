@@ -9,7 +9,7 @@ import torch
 from stable_baselines3.common.utils import polyak_update
 from torch.nn.functional import mse_loss
 
-from ..envs import Face
+from ..envs import LearnerView
 from .cloning import batches, falling_rate
 from .logged_data import LoggedData
 from .settings import Settings
@@ -30,7 +30,7 @@ class Transitions(NamedTuple):
     goes_on: torch.Tensor
 
     @classmethod
-    def of(cls, log: LoggedData, face: Face) -> Transitions:
+    def of(cls, log: LoggedData, face: LearnerView) -> Transitions:
         """With money of order one."""
         actions = face.chosen(log.actions.reshape(-1, log.actions.shape[-1]))
         money = log.money / max(np.abs(log.money).mean(), 1e-9)
@@ -41,7 +41,7 @@ class Transitions(NamedTuple):
         return cls(features, torch.from_numpy(actions), money, after, goes_on)
 
 
-def td3_bc(policy: Any, face: Face, log: LoggedData, settings: Settings, seed: int) -> dict[str, Any]:
+def td3_bc(policy: Any, face: LearnerView, log: LoggedData, settings: Settings, seed: int) -> dict[str, Any]:
     """Train a TD3 policy on a log (Fujimoto and Gu 2021, A Minimalist Approach to Offline Reinforcement Learning, equation 3).
 
     The actor minimises caution * |a - logged a|^2 - Q(s, a). Q counts in mean periods' money, not in mean |Q|: over a horizon of
@@ -75,7 +75,7 @@ def td3_bc(policy: Any, face: Face, log: LoggedData, settings: Settings, seed: i
     return {"rows": len(transitions.money)}
 
 
-def cql(policy: Any, face: Face, log: LoggedData, settings: Settings, seed: int) -> dict[str, Any]:
+def cql(policy: Any, face: LearnerView, log: LoggedData, settings: Settings, seed: int) -> dict[str, Any]:
     """Train a DQN policy on a log (Kumar et al. 2020, Conservative Q-Learning, equation 4, with double Q-learning).
 
     Beside the temporal difference it minimises caution * (log sum_a exp Q(s, a) - Q(s, logged a)).

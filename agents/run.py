@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.policies import BasePolicy
 
 from ..atomic import write_json
-from ..envs import Face, Market
+from ..envs import LearnerView, Market
 from ..pricing import ActionLayout, NetworkPolicy, Policy, RecurrentPolicy
 from ..scenarios import MarketSpec, load_scenario, save_scenario
 from .actor import Actor, actor_of, network_policy
@@ -63,8 +63,10 @@ class Run:
         Raises ValueError where the network does not fit: it is joint, or the other market has other parts to see or decide.
         """
         layout = spec.action_layout(spec.products.regular_price)
-        width = Face(Market(spec), product_wise=True, history=self.facts["settings"]["history"]).observation_space.shape
-        own = Face(
+        width = LearnerView(
+            Market(spec), product_wise=True, history=self.facts["settings"]["history"]
+        ).observation_space.shape
+        own = LearnerView(
             Market(self.spec), product_wise=True, history=self.facts["settings"]["history"]
         ).observation_space.shape
         if not self.product_wise or (width, layout.names) != (own, self.layout.names):
@@ -86,9 +88,11 @@ class Run:
         )
 
 
-def face_of(spec: MarketSpec, settings: Settings, base_price: NDArray[np.float32], base: Policy | None = None) -> Face:
+def face_of(
+    spec: MarketSpec, settings: Settings, base_price: NDArray[np.float32], base: Policy | None = None
+) -> LearnerView:
     """The market as the settings let a learner see it."""
-    return Face(
+    return LearnerView(
         Market(spec),
         product_wise=settings.product_wise,
         base_price=base_price,
@@ -152,7 +156,7 @@ def load_run(folder: str | Path) -> Run:
     return run_of(policy, face, facts, document["history"])
 
 
-def run_of(policy: BasePolicy, face: Face, facts: dict[str, Any], history: list[dict[str, float]]) -> Run:
+def run_of(policy: BasePolicy, face: LearnerView, facts: dict[str, Any], history: list[dict[str, float]]) -> Run:
     """The run of a policy that learned through this face."""
     return Run(
         spec=face.market.spec,

@@ -25,7 +25,7 @@ class Settings:
     """Everything that shapes a training run besides the scenario, the number of steps and the seed.
 
     Markets: num_envs side by side. product_wise: one network row a product, or a market. reward, actions, price_levels,
-    price_reach, history: as `Face` has them. base_price: what a raw price of zero
+    price_reach, history: as `LearnerView` has them. base_price: what a raw price of zero
     means, see `base_of`.
 
     Networks: net_arch hidden layers; "rnn" puts a GRU of rnn_size in front, which reads the history. normalise: bring

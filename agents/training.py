@@ -13,7 +13,7 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import Logger
 
-from ..envs import Face, Market, MarketVecEnv, make_sb3_env, seed_for
+from ..envs import LearnerView, Market, MarketVecEnv, make_sb3_env, seed_for
 from ..pricing import Policy, RandomPrice
 from ..scenarios import MarketSpec, load_scenario, sample_variants
 from .algorithms import algorithm, check_actions, make_model, make_policy
@@ -149,12 +149,12 @@ def _learn(
     # SB3 has seeded the markets with the run's own number, which another purpose may have.
     venv.seed(seed_for("training", plan.seed))
     model.set_logger(logger)
-    validation = Validation(spec, venv.face, fixed, settings, plan.steps, plan.seed, folder, progress)
+    validation = Validation(spec, venv.learner_view, fixed, settings, plan.steps, plan.seed, folder, progress)
     if resume and folder is not None:
         validation.resume(*restore_checkpoint(folder / CHECKPOINT_FILE, model, venv))
     else:
         if settings.normalise:
-            _normalise(model, venv.face, plan)
+            _normalise(model, venv.learner_view, plan)
         if plan.teacher is not None:
             clone(model, venv, plan.teacher, settings, plan.seed)
     # A multiple of a rollout, so that SB3 stops where a checkpoint can stand.
@@ -166,7 +166,7 @@ def _learn(
         model.learn(left, callback=validation, reset_num_timesteps=False, log_interval=cast(int, interval))
         validation.finish()
     facts = plan.identity | {
-        "base_price": venv.face.base_price.tolist(),
+        "base_price": venv.learner_view.base_price.tolist(),
         "device": f"{where} ({why})",
         "weights": weights,
         "best": validation.best,
@@ -174,9 +174,9 @@ def _learn(
         "seconds": validation.seconds_before + time.perf_counter() - started,
         **made_with(),
     }
-    policy = make_policy(algo, venv.face, settings)
+    policy = make_policy(algo, venv.learner_view, settings)
     policy.load_state_dict(validation.best_weights)
-    run = run_of(policy, venv.face, facts, validation.history)
+    run = run_of(policy, venv.learner_view, facts, validation.history)
     if folder is not None:
         save_result(folder, run)
     return run
@@ -216,20 +216,22 @@ def _markets(plan: Plan) -> MarketVecEnv:
         price_reach=settings.price_reach,
         variants=variants,
     )
-    scale = _reward_scale(plan.spec, venv.face)
-    for face in venv.faces:
+    scale = _reward_scale(plan.spec, venv.learner_view)
+    for face in venv.learner_views:
         face.reward_scale = scale
     return venv
 
 
-def _reward_scale(spec: MarketSpec, face: Face) -> float:
+def _reward_scale(spec: MarketSpec, face: LearnerView) -> float:
     """Makes a row's reward of order one: the inverse of what base prices or random actions earn a row and period.
 
     The base price alone may earn next to nothing, where a rival undercuts it or nobody orders. Of a conversion, that is also
     a customer.
     """
     generator = np.random.default_rng(seed_for("training"))
-    trial = Face(Market(spec, num_markets=64, seed=seed_for("training")), base_price=face.base_price, base=face.base)
+    trial = LearnerView(
+        Market(spec, num_markets=64, seed=seed_for("training")), base_price=face.base_price, base=face.base
+    )
     periods = min(spec.market.horizon_periods, _TRIAL_PERIODS)
     columns, earned = (trial.num_rows, trial.layout.size * trial.base_price.size), []
     for deviation in (0.0, 0.5):
@@ -243,11 +245,14 @@ def _reward_scale(spec: MarketSpec, face: Face) -> float:
     return float(1.0 / max(per_row, 1e-9))
 
 
-def _normalise(model: BaseAlgorithm, face: Face, plan: Plan) -> None:
+def _normalise(model: BaseAlgorithm, face: LearnerView, plan: Plan) -> None:
     """Give the networks the mean and deviation of the features under random prices, on customers of the training set."""
     rules, watched = plan.spec.guardrails, []
     market = Market(plan.spec, num_markets=64, seed=seed_for("training", plan.seed))
-    seen, policy = Face(market, product_wise=face.product_wise), RandomPrice(rules.low, rules.high, seed=plan.seed)
+    seen, policy = (
+        LearnerView(market, product_wise=face.product_wise),
+        RandomPrice(rules.low, rules.high, seed=plan.seed),
+    )
     for _ in range(plan.spec.market.horizon_periods):
         watched.append(seen.observe())
         market.step(policy.act(market.view))

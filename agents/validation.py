@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 
 from ..atomic import write_whole
-from ..envs import Face, MarketVecEnv, rollout, seed_for
+from ..envs import LearnerView, MarketVecEnv, rollout, seed_for
 from ..pricing import FixedPrice
 from ..scenarios import MarketSpec
 from .actor import learning_policy
@@ -39,7 +39,7 @@ class Validation(BaseCallback):
     def __init__(
         self,
         spec: MarketSpec,
-        face: Face,
+        face: LearnerView,
         fixed: FixedPrice,
         settings: Settings,
         steps: int,

@@ -7,7 +7,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from ..envs import Face, Market
+from ..envs import LearnerView, Market
 from .timing import rate
 
 SIZES = (("bench-1", 1024), ("bench-10", 1024), ("bench-100", 64), ("bench-10-full", 1024))
@@ -16,7 +16,7 @@ SIZES = (("bench-1", 1024), ("bench-10", 1024), ("bench-100", 64), ("bench-10-fu
 
 def market_rate(scenario: str, markets: int, steps: int = 400) -> float:
     """Market-steps per CPU second: raw actions in, guardrails, rivals, sales, rewards and observations out."""
-    face = Face(Market(scenario, num_markets=markets, seed=0))
+    face = LearnerView(Market(scenario, num_markets=markets, seed=0))
     columns = face.layout.size * face.base_price.size
     raw = np.random.default_rng(0).uniform(-0.5, 0.5, (markets, columns)).astype(np.float32)
 
@@ -47,7 +47,7 @@ def cartpole_rate(copies: int = 64, steps: int = 200) -> float:
 
 def bytes_per_lane(scenario: str, markets: int) -> float:
     """Bytes that one product of one market takes: its state, its constants, and where a period works on it."""
-    face = Face(Market(scenario, num_markets=markets))
+    face = LearnerView(Market(scenario, num_markets=markets))
     face.step(np.zeros((markets, face.layout.size * face.base_price.size), np.float32))
     market = face.market
     held = sum(array.nbytes for array in market.state.arrays().values()) + market.dynamics.nbytes

@@ -46,7 +46,7 @@ def command(scenario: str, policy: str, episodes: int, path: Path, log: Path | N
             decisions(view, outcome)
 
     chosen = policy_of(policy, spec, seed=seed)
-    run = rollout(spec, chosen, episodes=episodes, seed=seed_for("judging", seed), watch=watch)
+    run = rollout(spec, chosen, episodes=episodes, seed=seed_for("test", seed), watch=watch)
     sales = recorder.sales()
     write_table(sales, path)
     if log is not None:

@@ -9,8 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from .adapters.gym_env import MarketEnv
-from .adapters.learner_view import Face
-from .adapters.multi_seller import OWN, Constant, Mixed, SeatPolicy, Sellers
+from .adapters.learner_view import LearnerView
+from .adapters.multi_seller import OWN, ConstantSellerPolicy, MixedSellerPolicy, MultiSellerMarket, SellerPolicy
 from .adapters.parallel_env import MarketParallelEnv
 from .adapters.vector_env import MarketVectorEnv
 from .kernels.expected_demand import catalogue_of, expected_units, rival_catalogue, rival_units
@@ -21,32 +21,32 @@ from .simulator import Market
 
 if TYPE_CHECKING:
     from .adapters.sb3_env import BatchVecEnv, MarketVecEnv, make_sb3_env
-    from .adapters.seller_sb3 import SeatVecEnv
+    from .adapters.seller_sb3 import SellerVecEnv
 
 _HOMES = {
     "BatchVecEnv": "adapters.sb3_env",
     "MarketVecEnv": "adapters.sb3_env",
-    "SeatVecEnv": "adapters.seller_sb3",
+    "SellerVecEnv": "adapters.seller_sb3",
     "make_sb3_env": "adapters.sb3_env",
 }
 
 __all__ = [
     "OWN",
     "BatchVecEnv",
-    "Constant",
+    "ConstantSellerPolicy",
     "Episodes",
-    "Face",
+    "LearnerView",
     "Market",
     "MarketEnv",
     "MarketParallelEnv",
     "MarketState",
     "MarketVecEnv",
     "MarketVectorEnv",
-    "Mixed",
+    "MixedSellerPolicy",
+    "MultiSellerMarket",
     "Outcome",
-    "SeatPolicy",
-    "SeatVecEnv",
-    "Sellers",
+    "SellerPolicy",
+    "SellerVecEnv",
     "catalogue_of",
     "expected_units",
     "make_sb3_env",

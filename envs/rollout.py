@@ -59,19 +59,19 @@ def rollout(
     seed: int,
     expected: bool = False,
     watch: Watch | None = None,
-    known: MarketSpec | None = None,
+    believed: MarketSpec | None = None,
 ) -> Episodes:
     """Run `episodes` markets for one episode each; the same seed gives every policy the same customers.
 
     expected: let `objective` hold the expectation of each period's money given the action, which has less noise.
-    watch: called with the view before and the outcome after each period, batch by batch. known: the market that the policy
+    watch: called with the view before and the outcome after each period, batch by batch. believed: the market that the policy
     is told of, see `Market`.
     """
     if episodes < 1:
         raise ValueError(f"episodes must be at least 1; got {episodes}; ask for one or more")
     parts = [
         _run(
-            Market(spec, num_markets=size, seed=seed, numbers=first + np.arange(size), known=known),
+            Market(spec, num_markets=size, seed=seed, numbers=first + np.arange(size), believed=believed),
             policy,
             expected,
             watch,

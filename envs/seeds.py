@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-Purpose = Literal["training", "tuning", "validation", "judging"]
+Purpose = Literal["training", "tuning", "validation", "test"]
 
 
 def seed_for(purpose: Purpose, seed: int = 0) -> int:

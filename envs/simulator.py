@@ -9,12 +9,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..pricing import Action, ActionLayout, MarketView
 from ..scenarios import MarketSpec, load_scenario
+from .kernels.decode import Decoding, decode
 from .kernels.expected_demand import catalogue_of
-from .kernels.observe import Decoding, decode, observe
+from .kernels.observe import observe
 from .kernels.price_rules import guard_prices
 from .kernels.state import LIST_PRICE, Floats, MarketState, Outcome
 from .rivals import Rivals
-from .step import NOTHING_RAW, Decision, Dynamics
+from .step import NOTHING_RAW, Dynamics, PeriodInputs
 
 
 class Market:
@@ -22,7 +23,7 @@ class Market:
 
     scenario: a MarketSpec, a registered name or a path. seed: with a market's number and episode it fixes that
     market's customers, whatever else runs beside it. numbers: (E,) the markets' own numbers, 0 to E - 1 where left out;
-    two markets with the same number have the same customers. draw_rivals: let the rivals' units be drawn, too. known: the
+    two markets with the same number have the same customers. draw_rivals: let the rivals' units be drawn, too. believed: the
     market that policies are told of, with the same products, segments and price rules: forecasts and elasticities that they
     see are then that market's, whatever this one turned into. This one where left out.
     """
@@ -35,17 +36,17 @@ class Market:
         seed: int = 0,
         numbers: NDArray[np.int64] | None = None,
         draw_rivals: bool = False,
-        known: MarketSpec | None = None,
+        believed: MarketSpec | None = None,
     ) -> None:
         if num_markets < 1:
             raise ValueError(f"num_markets must be at least 1; got {num_markets}; ask for one market or more")
         self.spec = load_scenario(scenario)
         self.num_markets = num_markets
-        if known is not None:
-            _check_known(self.spec, known)
-        self.known = known
-        self.catalogue = catalogue_of(known or self.spec)
-        self.dynamics = Dynamics(self.spec, num_markets, seed, draw_rivals, known)
+        if believed is not None:
+            _check_believed(self.spec, believed)
+        self.believed = believed
+        self.catalogue = catalogue_of(believed or self.spec)
+        self.dynamics = Dynamics(self.spec, num_markets, seed, draw_rivals, believed)
         self.rivals = Rivals(self.spec)
         self._by_rule, self._uncharged = np.empty((0, num_markets), np.float32), np.empty(0, np.float32)
         self._layout: ActionLayout | None = None
@@ -124,7 +125,7 @@ class Market:
     def features(self, *, fixed: bool = True) -> Floats:
         """`product_features` of the present view, (E, N, F), by compiled loops."""
         state = self.state
-        return observe(self.dynamics.plan, state.clock, state.lanes, state.context, fixed)
+        return observe(self.dynamics.arrays, state.clock, state.lanes, state.context, fixed)
 
     def step(
         self, action: Action, *, credit_price: NDArray[np.float32] | None = None, rival_price: ArrayLike | None = None
@@ -191,7 +192,7 @@ class Market:
         if self.rivals.foreign:
             given = self.rivals.asked(before, self._seen_by_rivals(asked[0]), given)
         charged = self._uncharged if credit_price is None else credit_price
-        self.state, outcome = self.dynamics.step(before, Decision(asked, decoding, raw, propensity, given, charged))
+        self.state, outcome = self.dynamics.step(before, PeriodInputs(asked, decoding, raw, propensity, given, charged))
         self._left -= 1
         if self.rivals.foreign:
             within = self.dynamics.constants.rivals.within
@@ -212,21 +213,21 @@ class Market:
         return getattr(outcome, f"expected_{self.spec.market.objective}" if expected else self.spec.market.objective)
 
 
-def _check_known(spec: MarketSpec, known: MarketSpec) -> None:
+def _check_believed(spec: MarketSpec, believed: MarketSpec) -> None:
     """What policies are told of must fit what they decide, and all that they are told must be there to see."""
     same, told = (
         (s.products.names, s.arrivals.segments, s.market.horizon_periods, s.prices.change_window_periods)
-        for s in (spec, known)
+        for s in (spec, believed)
     )
     if same != told:
         raise ValueError(
-            f"known must have the products, segments, periods and price rules of {spec.name}; got {known.name}, which differs; "
+            f"believed must have the products, segments, periods and price rules of {spec.name}; got {believed.name}, which differs; "
             "change demand, arrivals, stock or rivals only"
         )
     for part in ("competitors", "regimes", "loyalty"):
-        if getattr(known, part) is not None and getattr(spec, part) is None:
+        if getattr(believed, part) is not None and getattr(spec, part) is None:
             raise ValueError(
-                f"known must have no [{part}] where the market has none; got {known.name}, which has; leave them out"
+                f"believed must have no [{part}] where the market has none; got {believed.name}, which has; leave them out"
             )
 
 

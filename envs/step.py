@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from ..scenarios import MarketSpec
 from ..scenarios.families import family_function
 from .jit.rng import period_keys
+from .kernels.decode import Decoding, decode
 from .kernels.demand import mean_demand
 from .kernels.expected_money import expected_money
-from .kernels.market_arrays import Constants, Plan
-from .kernels.observe import Decoding, decode
+from .kernels.market_arrays import Constants, MarketArrays
 from .kernels.period import finish_period, half_share, open_period, part_of, run_period, together
 from .kernels.state import (
     LIST_PRICE,
@@ -35,13 +35,13 @@ from .kernels.state import (
     shared_rows,
 )
 from .kernels.transitions import open_context
-from .kernels.workspace import Workplace, bytes_of, parts_of, results_of, room_for_period
+from .kernels.workspace import Workspace, bytes_of, parts_of, period_scratch, results_of
 
 _FLOATS, _INTEGERS, _BITS = np.dtype(np.float32), np.dtype(np.int64), np.dtype(np.uint16)
 NOTHING_RAW = (np.empty((0, 0), np.float32), np.empty(0, np.float32))
 
 
-class Decision(NamedTuple):
+class PeriodInputs(NamedTuple):
     """A proposed action as the step takes it, markets last. N products, K segments, R rival offers, E markets.
 
     asked: (A, N, E), the price (currency per unit) and behind it as many rows as `decoding` says of discounts (K or 0),
@@ -68,21 +68,21 @@ class Dynamics:
         num_markets: int,
         seed: int,
         draw_rivals: bool = False,
-        known: MarketSpec | None = None,
+        believed: MarketSpec | None = None,
     ) -> None:
-        self.spec, self.num_markets, self.seed, self.draw_rivals, self.known = (
+        self.spec, self.num_markets, self.seed, self.draw_rivals, self.believed = (
             spec,
             num_markets,
             seed,
             draw_rivals,
-            known,
+            believed,
         )
         self.layout = StateLayout.of(spec)
-        self.constants = constants = Constants.of(spec, draw_rivals=draw_rivals, known=known)
-        self.plan = Plan(constants)
+        self.constants = constants = Constants.of(spec, draw_rivals=draw_rivals, believed=believed)
+        self.arrays = MarketArrays(constants)
         self._family = family_function(spec.demand.family)
         sections, products = constants.sections, spec.sizes["N"]
-        self._table, self._workplaces, self._scratch = sections.table, {}, 0
+        self._table, self._workspaces, self._scratch = sections.table, {}, 0
         self._shape, self._offers = (products, num_markets), (2, spec.sizes["R"], num_markets)
         self._slots = (2, spec.sizes["K"] if sections.slots else 0, num_markets)
         self._nothing_shown = np.empty((2, 0, num_markets), _INTEGERS)
@@ -92,7 +92,7 @@ class Dynamics:
         self._rival_cost = constants.rivals.cost[:, None]
 
     def __reduce__(self) -> tuple:
-        return Dynamics, (self.spec, self.num_markets, self.seed, self.draw_rivals, self.known)
+        return Dynamics, (self.spec, self.num_markets, self.seed, self.draw_rivals, self.believed)
 
     def initial_state(self, market: NDArray[np.int64], episode: NDArray[np.int64]) -> MarketState:
         """The opening of the given episode of each market: regular prices, full shelves, no orders."""
@@ -117,7 +117,7 @@ class Dynamics:
         clock[PERIOD] = 0
         initial = np.empty((1, 0)) if spec.regimes is None else np.cumsum(spec.regimes.initial)[None]
         open_context(
-            self.constants.shifts, self.constants.choice, initial, keys, clock[REGIME], context[self.layout.shock]
+            self.constants.transition, self.constants.choice, initial, keys, clock[REGIME], context[self.layout.shock]
         )
         return MarketState(clock, lanes, context, self.layout)
 
@@ -127,7 +127,7 @@ class Dynamics:
         parts = (self.constants.choice, self.constants.money)
         return self._scratch + sum(a.nbytes for part in parts for a in part if isinstance(a, np.ndarray))
 
-    def step(self, state: MarketState, now: Decision) -> tuple[MarketState, Outcome]:
+    def step(self, state: MarketState, now: PeriodInputs) -> tuple[MarketState, Outcome]:
         """One period under a proposed action."""
         empty, floats = np.empty, _FLOATS
         clock, lanes, context = empty(self._clock, _INTEGERS), empty(self._lanes, floats), empty(self._context, floats)
@@ -137,21 +137,21 @@ class Dynamics:
         before, after = (state.clock, state.lanes, state.context), (clock, lanes, context)
         if self._family is None:
             given = (*now.raw, now.asked, now.rival_price, now.credit_price)
-            run_period(self._workplace(now), self.seed, *before, *after, *given, table, trail, slots, offers)
+            run_period(self._workspace(now), self.seed, *before, *after, *given, table, trail, slots, offers)
         else:
             self._run_with_family(before, after, now, (table, trail, slots, offers))
         results = (table, self._table, trail, slots, offers, self._rival_cost)
         outcome = Outcome(state.clock[PERIOD], *results, now.propensity, self._expected_money)
         return MarketState(clock, lanes, context, self.layout), outcome
 
-    def _workplace(self, now: Decision) -> Workplace:
+    def _workspace(self, now: PeriodInputs) -> Workspace:
         """Where a period with such an action works."""
         kind = (now.decoding, now.credit_price.size > 0)
-        place = self._workplaces.get(kind)
+        place = self._workspaces.get(kind)
         if place is None:
-            room = room_for_period(self.constants, self.num_markets, *kind)
-            place = self._workplaces[kind] = Workplace(self.constants, room)
-            self._scratch += bytes_of(room)
+            scratch = period_scratch(self.constants, self.num_markets, *kind)
+            place = self._workspaces[kind] = Workspace(self.constants, scratch)
+            self._scratch += bytes_of(scratch)
         return place
 
     def _expected_money(self, outcome: Outcome) -> Floats:
@@ -161,30 +161,43 @@ class Dynamics:
         price, none = table[segments + 1 if paid > segments else 0], table[0, :0]
         wanted = (price, table[money], table[money + 1], table[paid:chances])
         costly = (table[received] if ordered > received else none, table[chances] if promoted > chances else none)
-        return expected_money(self.plan, outcome.period, *wanted, *costly)
+        return expected_money(self.arrays, outcome.period, *wanted, *costly)
 
-    def _run_with_family(self, before: tuple, after: tuple, now: Decision, results: tuple) -> None:
+    def _run_with_family(self, before: tuple, after: tuple, now: PeriodInputs, results: tuple) -> None:
         """As `run_period`, asking an extension's demand family in between."""
         clock, lanes, context = after
         clock[:], context[:] = before[0], before[2]
-        plan, period = self.constants, before[0][PERIOD]
+        constants, period = self.constants, before[0][PERIOD]
         if now.raw[0].size:
-            decode(*now.raw, now.decoding, plan.stock.most, now.asked)
-        shared, out = shared_rows(plan.sections, context), results_of(plan.sections, *results)
+            decode(*now.raw, now.decoding, constants.stock.most, now.asked)
+        shared, out = shared_rows(constants.sections, context), results_of(constants.sections, *results)
         parts = parts_of(now.asked, now.decoding)
-        room = room_for_period(plan, self.num_markets, now.decoding, now.credit_price.size > 0)
-        period_keys(self.seed, clock, room.keys)
-        opening = open_period(plan, before[1], lanes, clock[REGIME], period, shared, parts, now.rival_price, room, out)
-        prices, scale = (opening.rival_price, out.rival_price), half_share(plan)
-        first, second = (
-            mean_demand(plan.choice, part_of(opening, price, shared.waiting, scale), self._family) for price in prices
+        scratch = period_scratch(constants, self.num_markets, now.decoding, now.credit_price.size > 0)
+        period_keys(self.seed, clock, scratch.keys)
+        opening = open_period(
+            constants, before[1], lanes, clock[REGIME], period, shared, parts, now.rival_price, scratch, out
         )
-        whole = (room.whole if plan.rivals.within else first)._replace(units=out.wanted)
-        if plan.rivals.within:
+        prices, scale = (opening.rival_price, out.rival_price), half_share(constants)
+        first, second = (
+            mean_demand(constants.choice, part_of(opening, price, shared.waiting, scale), self._family)
+            for price in prices
+        )
+        whole = (scratch.whole if constants.rivals.within else first)._replace(units=out.wanted)
+        if constants.rivals.within:
             together(first, second, whole)
         else:
             out.wanted[:] = first.units
         choices = (first, second, whole)
         finish_period(
-            plan, clock, before[1], lanes, shared, opening, choices, now.credit_price, parts.promotion, room, out
+            constants,
+            clock,
+            before[1],
+            lanes,
+            shared,
+            opening,
+            choices,
+            now.credit_price,
+            parts.promotion,
+            scratch,
+            out,
         )

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...envs import OWN, Constant, Mixed, Outcome, SeatPolicy, Sellers, seed_for
+from ...envs import OWN, ConstantSellerPolicy, MixedSellerPolicy, MultiSellerMarket, Outcome, SellerPolicy, seed_for
 from ...envs.adapters.learner_view import Reward
 from ...envs.seeds import Purpose
 from ...scenarios import MarketSpec
@@ -55,9 +55,9 @@ class Game:
     seed: int
     episodes: int
 
-    def sellers(self, purpose: Purpose, profiles: int = 1) -> tuple[Sellers, NDArray[np.intp]]:
+    def sellers(self, purpose: Purpose, profiles: int = 1) -> tuple[MultiSellerMarket, NDArray[np.intp]]:
         """Markets for several profiles side by side, on the same customers, and the profile (E,) that each belongs to."""
-        sellers = Sellers(
+        sellers = MultiSellerMarket(
             self.spec,
             num_markets=profiles * self.episodes,
             seed=seed_for(purpose, self.seed),
@@ -69,7 +69,7 @@ class Game:
 
 
 def earned(
-    sellers: Sellers, profile: Mapping[str, SeatPolicy], *, watch: Callable[[Outcome], None] | None = None
+    sellers: MultiSellerMarket, profile: Mapping[str, SellerPolicy], *, watch: Callable[[Outcome], None] | None = None
 ) -> dict[str, NDArray[np.float64]]:
     """(E,) what each seat earns a period under these policies, weighted as the scenario discounts; an episode each.
 
@@ -77,8 +77,8 @@ def earned(
     """
     weights = sellers.market.spec.market.discount_factor ** np.arange(sellers.market.catalogue.horizon)
     weights = weights[weights >= _LEAST_WEIGHT]
-    total = {seat: np.zeros(sellers.market.num_markets) for seat in sellers.seats}
-    sellers.face.reset()
+    total = {seat: np.zeros(sellers.market.num_markets) for seat in sellers.names}
+    sellers.learner_view.reset()
     for weight in weights:
         outcome = sellers.play(profile)
         for seat, reward in sellers.rewards(outcome).items():
@@ -91,7 +91,7 @@ def earned(
 def reward_scales(game: Game) -> dict[str, float]:
     """Makes a reward of order one: the inverse of what each seat earns a period where all stand at their middle price."""
     sellers, _ = game.sellers("training")
-    middle = {seat: Constant(np.zeros(count, np.float32)) for seat, count in sellers.columns.items()}
+    middle = {seat: ConstantSellerPolicy(np.zeros(count, np.float32)) for seat, count in sellers.columns.items()}
     return {seat: float(1 / max(abs(money.mean()), 1e-9)) for seat, money in earned(sellers, middle).items()}
 
 
@@ -117,7 +117,9 @@ class Response:
         return asdict(self)
 
 
-def best_response(game: Game, seat: str, profile: Callable[[], dict[str, SeatPolicy]], learned: SeatPolicy) -> Response:
+def best_response(
+    game: Game, seat: str, profile: Callable[[], dict[str, SellerPolicy]], learned: SellerPolicy
+) -> Response:
     """Hold a seat's policy in the profile against its best constant raw price, chosen on other customers, and `learned`.
 
     profile: makes the policies anew, since they may keep notes.
@@ -125,8 +127,8 @@ def best_response(game: Game, seat: str, profile: Callable[[], dict[str, SeatPol
     raw = _best_constant(game, seat, profile)
     sellers, own = game.sellers("validation", 3)
     others = {name: policy for name, policy in profile().items() if name != seat}
-    tried: list[SeatPolicy] = [profile()[seat], _constant(sellers, seat, raw), learned]
-    money = earned(sellers, others | {seat: Mixed(tried, own)})[seat].reshape(3, -1)
+    tried: list[SellerPolicy] = [profile()[seat], _constant(sellers, seat, raw), learned]
+    money = earned(sellers, others | {seat: MixedSellerPolicy(tried, own)})[seat].reshape(3, -1)
     gains = money[1:] - money[0]
     errors = gains.std(axis=1, ddof=1) / np.sqrt(gains.shape[1]) if gains.shape[1] > 1 else np.zeros(2)
     constant, learner = gains.mean(axis=1)
@@ -141,22 +143,22 @@ def best_response(game: Game, seat: str, profile: Callable[[], dict[str, SeatPol
     )
 
 
-def _best_constant(game: Game, seat: str, profile: Callable[[], dict[str, SeatPolicy]]) -> float:
+def _best_constant(game: Game, seat: str, profile: Callable[[], dict[str, SellerPolicy]]) -> float:
     """The raw price, the same for all offers of the seat, that earns most: from a grid, then from a finer one around it."""
     sellers, own = game.sellers("tuning", _GRID)
 
     def best(low: float, high: float) -> float:
         grid = np.linspace(low, high, _GRID)
-        candidates: Sequence[SeatPolicy] = [_constant(sellers, seat, raw) for raw in grid]
-        money = earned(sellers, profile() | {seat: Mixed(candidates, own)})[seat]
+        candidates: Sequence[SellerPolicy] = [_constant(sellers, seat, raw) for raw in grid]
+        money = earned(sellers, profile() | {seat: MixedSellerPolicy(candidates, own)})[seat]
         return float(grid[money.reshape(_GRID, -1).mean(axis=1).argmax()])
 
     coarse, step = best(-1.0, 1.0), 2.0 / (_GRID - 1)
     return best(max(-1.0, coarse - step), min(1.0, coarse + step))
 
 
-def _constant(sellers: Sellers, seat: str, raw: float) -> Constant:
+def _constant(sellers: MultiSellerMarket, seat: str, raw: float) -> ConstantSellerPolicy:
     """This raw price for every offer of the seat, and nothing else that it may decide."""
     columns = np.zeros(sellers.columns[seat], np.float32)
-    columns[:: sellers.face.layout.size if seat == OWN else 1] = raw
-    return Constant(columns)
+    columns[:: sellers.learner_view.layout.size if seat == OWN else 1] = raw
+    return ConstantSellerPolicy(columns)

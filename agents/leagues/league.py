@@ -25,7 +25,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.utils import set_random_seed
 
 from ...atomic import write_json
-from ...envs import OWN, Mixed, Outcome, SeatPolicy, SeatVecEnv, Sellers, seed_for
+from ...envs import OWN, MixedSellerPolicy, MultiSellerMarket, Outcome, SellerPolicy, SellerVecEnv, seed_for
 from ...scenarios import MarketSpec, load_scenario
 from ..actor import Actor, actor_from
 from ..algorithms import ALGORITHMS, algorithm, make_model, make_policy
@@ -78,8 +78,8 @@ class League:
         """The sellers, the shop first."""
         return tuple(self.actors)
 
-    def profile(self) -> dict[str, SeatPolicy]:
-        """The final policy of every seat, to be played in `Sellers`; made anew, since a recurrent one keeps notes."""
+    def profile(self) -> dict[str, SellerPolicy]:
+        """The final policy of every seat, to be played in `MultiSellerMarket`; made anew, since a recurrent one keeps notes."""
         return {seat: Frozen(actor) for seat, actor in self.actors.items()}
 
 
@@ -138,7 +138,7 @@ def league(
     if algorithm(algo).decides == "discrete":
         able = ", ".join(name for name, each in ALGORITHMS.items() if each.decides != "discrete")
         raise ValueError(f"algo must decide continuous actions in a league: {able}; got {algo}; choose one of them")
-    Sellers(spec)  # a market without rivals is refused before anything is written
+    MultiSellerMarket(spec)  # a market without rivals is refused before anything is written
     plan = _Plan(spec, algo, rounds, steps, seed, shared, _settings(spec, algo, settings, shared))
     folder = None if out is None else Path(out)
     with one_thread():
@@ -182,7 +182,7 @@ class _Play:
         base = np.asarray(base, dtype=np.float32)
         self.game = Game(spec, settings.reward, base, plan.seed, settings.validation_episodes)
         first = self._markets()
-        self.seats = first.seats
+        self.seats = first.names
         if plan.shared:
             _check_symmetric(first)
         self.learning = (OWN,) if plan.shared else self.seats
@@ -197,13 +197,13 @@ class _Play:
         self.models: dict[str, BaseAlgorithm] = {}
         self.pool: dict[str, list[Actor]] = {}
         for seat in self.learning:
-            venv = SeatVecEnv(self._markets(), seat, reward_scale=self.scale[seat])
+            venv = SellerVecEnv(self._markets(), seat, reward_scale=self.scale[seat])
             self.models[seat], self.pool[seat] = self._model(venv, self._seed(seat)), []
             self._resume(seat)
 
-    def _markets(self) -> Sellers:
+    def _markets(self) -> MultiSellerMarket:
         plan = self.plan
-        return Sellers(
+        return MultiSellerMarket(
             plan.spec,
             num_markets=plan.settings.num_envs,
             seed=seed_for("training", plan.seed),
@@ -215,7 +215,7 @@ class _Play:
         """Of what one seat draws, in the making of its network or in one of its rounds."""
         return int(np.random.SeedSequence([self.plan.seed, self.seats.index(seat), *further]).generate_state(1)[0])
 
-    def _model(self, venv: SeatVecEnv, seed: int) -> BaseAlgorithm:
+    def _model(self, venv: SellerVecEnv, seed: int) -> BaseAlgorithm:
         plan = self.plan
         model = make_model(algorithm(plan.algo), venv, plan.settings, seed)
         # SB3 has seeded the markets with the model's own number, which another purpose may have.
@@ -232,8 +232,8 @@ class _Play:
         rollout = model.n_envs * getattr(model, "n_steps", 1)
         return max(1, round(self.plan.steps / rollout)) * rollout
 
-    def _venv(self, seat: str) -> SeatVecEnv:
-        return cast(SeatVecEnv, self.models[seat].get_env())
+    def _venv(self, seat: str) -> SellerVecEnv:
+        return cast(SellerVecEnv, self.models[seat].get_env())
 
     # Rounds
 
@@ -254,27 +254,27 @@ class _Play:
             save_checkpoint(self._file(seat), model, self._venv(seat), {"rounds": turn + 1}, {})
         self._tell(turn * len(self.learning) + self.learning.index(seat) + 1)
 
-    def _opponents(self, seat: str, turn: int, generator: np.random.Generator) -> dict[str, SeatPolicy]:
+    def _opponents(self, seat: str, turn: int, generator: np.random.Generator) -> dict[str, SellerPolicy]:
         """For each other seat a policy of the pool a market, drawn."""
         share = np.ones(1)
         if turn:
             share = _priorities(np.array(self.history[turn - 1]["against_pool"][seat]))
         markets = self.plan.settings.num_envs
         return {
-            other: Mixed(self._policies(other, turn), generator.choice(turn + 1, size=markets, p=share))
+            other: MixedSellerPolicy(self._policies(other, turn), generator.choice(turn + 1, size=markets, p=share))
             for other in self.seats
             if other != seat
         }
 
-    def _policies(self, seat: str, turn: int) -> list[SeatPolicy]:
+    def _policies(self, seat: str, turn: int) -> list[SellerPolicy]:
         """The entries of the pool for a seat after so many rounds: the scenario's rule, then its policies."""
         frozen = [Frozen(actor) for actor in self.pool[self._learner(seat)][:turn]]
-        return [self._venv(self.learning[0]).sellers.by_rule(seat), *frozen]
+        return [self._venv(self.learning[0]).multi_seller.by_rule(seat), *frozen]
 
     def _learner(self, seat: str) -> str:
         return OWN if self.plan.shared else seat
 
-    def _newest(self) -> dict[str, SeatPolicy]:
+    def _newest(self) -> dict[str, SellerPolicy]:
         return {seat: Frozen(self.pool[self._learner(seat)][-1]) for seat in self.seats}
 
     def note(self, turn: int) -> None:
@@ -288,7 +288,7 @@ class _Play:
 
         money = earned(self.game.sellers("validation")[0], self._newest(), watch=watch)
         sellers, entry = self.game.sellers("validation", turn + 2)
-        pool = {seat: Mixed(self._policies(seat, turn + 1), entry) for seat in self.seats}
+        pool = {seat: MixedSellerPolicy(self._policies(seat, turn + 1), entry) for seat in self.seats}
         against = {}
         for seat in self.seats:
             found = earned(sellers, pool | {seat: self._newest()[seat]})[seat]
@@ -335,10 +335,10 @@ class _Play:
         for turn in range(facts["rounds"]):
             self.pool[seat].append(self._frozen(self._venv(seat), read_tensors(self._file(seat, turn + 1))[0]))
 
-    def _frozen(self, venv: SeatVecEnv, weights: Mapping[str, Any]) -> Actor:
+    def _frozen(self, venv: SellerVecEnv, weights: Mapping[str, Any]) -> Actor:
         policy = make_policy(algorithm(self.plan.algo), venv, self.plan.settings)
         policy.load_state_dict(weights)
-        return actor_from(policy, venv.sellers.columns[venv.seat])
+        return actor_from(policy, venv.multi_seller.columns[venv.seller])
 
     # The end
 
@@ -356,7 +356,7 @@ class _Play:
             **made_with(),
         }
         policy = self.models[OWN].policy
-        run = run_of(policy, self._venv(OWN).face, facts, [])
+        run = run_of(policy, self._venv(OWN).learner_view, facts, [])
         if self.folder is not None and not finished:
             save_policy(self.folder, policy, {})
             self._write(facts=facts)
@@ -367,7 +367,7 @@ class _Play:
     def _respond(self, seat: str) -> Response:
         """A new learner with the budget of the whole league against the others' final policies, and the best constant."""
         others = {other: policy for other, policy in self._newest().items() if other != seat}
-        venv = SeatVecEnv(self._markets(), seat, others, reward_scale=self.scale[seat])
+        venv = SellerVecEnv(self._markets(), seat, others, reward_scale=self.scale[seat])
         model = self._model(venv, self._seed(seat, self.plan.rounds))
         model.learn(self.plan.rounds * self._rows(model), log_interval=cast(int, None))
         learned = Frozen(self._frozen(venv, model.policy.state_dict()))
@@ -384,9 +384,9 @@ def _priorities(payoff: NDArray[np.float64]) -> NDArray[np.float64]:
     return share
 
 
-def _check_symmetric(sellers: Sellers) -> None:
+def _check_symmetric(sellers: MultiSellerMarket) -> None:
     """ValueError, one line, unless the same raw price means the same to every seller."""
-    own = np.array(sellers.face.layout.logs)
+    own = np.array(sellers.learner_view.layout.logs)
     for seat, offers in sellers.offers.items():
         alike = sellers.columns[seat] == sellers.columns[OWN] and (
             sellers.observation_spaces[seat] == sellers.observation_spaces[OWN]

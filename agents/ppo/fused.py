@@ -86,7 +86,7 @@ class FusedPPO(PPO):
         weights = _Weights(policy)
         clip = float(self.clip_range(self._current_progress_remaining))  # pyright: ignore[reportCallIssue]
         facts, epochs = update(weights.network, rollout, order, self.batch_size or size, self._rules(clip))
-        weights.put_back()
+        weights.restore_arrays()
         self._n_updates += int(epochs)
         self._record(dict(zip(FACTS, facts, strict=True)), clip)
 
@@ -147,7 +147,7 @@ class _Weights:
         updates = np.array([float(self._counts[0])], dtype=np.float32)
         self.network = Network(weights, first, second, updates, actor, critic, np.array(choices, np.int64))
 
-    def put_back(self) -> None:
+    def restore_arrays(self) -> None:
         """Give the policy and its optimiser what the update made of them."""
         for whole, parts in zip(self.network[:3], (self._tensors, *self._moments), strict=True):
             pieces = torch.from_numpy(whole).split([part.numel() for part in parts])

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...scenarios import MarketSpec
 from ..simulator import Market
-from .learner_view import Face, Reward
+from .learner_view import LearnerView, Reward
 from .render import Seen, draw, lines
 
 
@@ -34,9 +34,9 @@ class MarketEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         history: int = 1,
         render_mode: str | None = None,
     ) -> None:
-        self.face = Face(Market(scenario), reward=reward, base_price=base_price, history=history)
-        self.observation_space = self.face.observation_space
-        self.action_space = self.face.action_space
+        self.learner_view = LearnerView(Market(scenario), reward=reward, base_price=base_price, history=history)
+        self.observation_space = self.learner_view.observation_space
+        self.action_space = self.learner_view.action_space
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise ValueError(
                 f"render_mode must be None, 'ansi' or 'rgb_array'; got {render_mode!r}; choose one of them"
@@ -50,25 +50,25 @@ class MarketEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         """Open an episode; without a seed, the next one of the same stream of customers."""
         super().reset(seed=seed)
         if seed is not None:
-            self.face.reset(seed=seed)
+            self.learner_view.reset(seed=seed)
         else:
-            self.face.restart(np.ones(1, dtype=bool))
+            self.learner_view.restart(np.ones(1, dtype=bool))
         self._path = []
-        return self.face.observe()[0], {}
+        return self.learner_view.observe()[0], {}
 
     def step(self, action: NDArray[np.float32]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """One period."""
-        market = self.face.market
-        outcome = self.face.step(action)
+        market = self.learner_view.market
+        outcome = self.learner_view.step(action)
         if self.render_mode is not None:
             self._path.append((outcome, market.state.on_hand[0]))
-        info = {name: values[0] for name, values in self.face.info(outcome).items()}
-        reward = float(self.face.rewards(outcome)[0])
+        info = {name: values[0] for name, values in self.learner_view.info(outcome).items()}
+        reward = float(self.learner_view.rewards(outcome)[0])
         over = bool(market.done[0])
-        return self.face.observe()[0], reward, over and market.ends, over and not market.ends, info
+        return self.learner_view.observe()[0], reward, over and market.ends, over and not market.ends, info
 
     def render(self) -> str | NDArray[np.uint8] | None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Mode `ansi`: period, prices, stock and last sales as lines of text. Mode `rgb_array`: a picture of the episode."""
         if self.render_mode == "ansi":
-            return lines(self.face.market, self._path)
-        return draw(self.face.market, self._path) if self.render_mode == "rgb_array" else None
+            return lines(self.learner_view.market, self._path)
+        return draw(self.learner_view.market, self._path) if self.render_mode == "rgb_array" else None

@@ -11,7 +11,7 @@ from gymnasium.spaces import Box, Discrete, MultiDiscrete, Space
 from numpy.typing import ArrayLike, NDArray
 
 from ...pricing import FEATURE_LIMIT, Action, Policy, row_width
-from ..kernels.observe import total_by_market
+from ..kernels.sales import total_by_market
 from ..kernels.state import MarketState, Outcome
 from ..simulator import Market
 from .action_levels import action_levels
@@ -20,7 +20,7 @@ Reward = Literal["drawn", "expected", "conversion-difference"]
 Actions = Literal["continuous", "discrete"]
 
 
-class Face:
+class LearnerView:
     """One way to look at a batch of E markets.
 
     product_wise: a row is one product of one market with its own reward (E * N rows); otherwise a row is a market and
@@ -129,7 +129,7 @@ class Face:
         own = {"window": self._window, "rates": self._rates}
         return self.market.state.arrays() | {name: array for name, array in own.items() if array is not None}
 
-    def put_back(self, arrays: Mapping[str, NDArray]) -> None:
+    def restore_arrays(self, arrays: Mapping[str, NDArray]) -> None:
         """Go on from what `arrays` gave."""
         state = {name: arrays[name] for name in self.market.state.arrays()}
         self.market.restore(replace(self.market.state, **state))
@@ -188,7 +188,7 @@ class Face:
 
     def _money_a_customer(self, outcome: Outcome) -> NDArray[np.float64]:
         """(E, N) expected money over the customers that were to be expected."""
-        spec = self.market.known or self.market.spec
+        spec = self.market.believed or self.market.spec
         customers = spec.arrivals.rate[outcome.period][:, spec.category_index]
         money = self.market.money(outcome, expected=True)
         return np.divide(money, customers, out=np.zeros_like(customers), where=customers > 0)

@@ -18,13 +18,13 @@ from ..kernels.expected_demand import rival_catalogue
 from ..kernels.state import LIST_PRICE, Floats, Outcome
 from ..rivals import offer_view
 from ..simulator import Market
-from .learner_view import Face, Reward
+from .learner_view import LearnerView, Reward
 
 OWN = "own"
 _WIDEST = 4.0
 
 
-class SeatPolicy(Protocol):
+class SellerPolicy(Protocol):
     """Anything that decides for one seller: a frozen network, a rule, a mixture of both."""
 
     def __call__(self, rows: Floats, opens: NDArray[np.bool_]) -> Floats:
@@ -33,7 +33,7 @@ class SeatPolicy(Protocol):
 
 
 @dataclass(frozen=True)
-class Constant:
+class ConstantSellerPolicy:
     """The same raw action (A,) in every period. NaN leaves a rival's price to the scenario's own rule."""
 
     raw: Floats
@@ -44,10 +44,10 @@ class Constant:
 
 
 @dataclass(frozen=True)
-class Mixed:
+class MixedSellerPolicy:
     """A policy a market, from a pool. chosen: (E,) index of the policy that acts in each market."""
 
-    policies: Sequence[SeatPolicy]
+    policies: Sequence[SellerPolicy]
     chosen: NDArray[np.intp]
 
     def __call__(self, rows: Floats, opens: NDArray[np.bool_]) -> Floats:
@@ -68,15 +68,15 @@ def _catalogue(spec: MarketSpec, offers: tuple[int, ...]) -> Catalogue:
     return rival_catalogue(spec, np.array(offers))
 
 
-class Sellers:
-    """E markets of one scenario with a seat for each seller.
+class MultiSellerMarket:
+    """E markets of one scenario with a seller for each seller.
 
-    Seats: `own`, the shop, which sees and decides what `Face` says, jointly; and each seller of the scenario's
+    Seats: `own`, the shop, which sees and decides what `LearnerView` says, jointly; and each seller of the scenario's
     `competitors`, which sees the features of its own offers (the shop's prices are its rival's) and decides a raw price in
     [-1, 1] an offer: 0 is the regular price, and the log price is linear on either side up to the offer's floor and ceiling,
     at most a factor 4 away. Rewards are currency, the scenario's objective for each seller: drawn or expected for all,
-    conversion-difference for the shop alone. seed, numbers: as `Market` has them. base_price: as `Face` has it. columns: A
-    of each seat, numbers of its raw action.
+    conversion-difference for the shop alone. seed, numbers: as `Market` has them. base_price: as `LearnerView` has it. columns: A
+    of each seller, numbers of its raw action.
     """
 
     def __init__(
@@ -95,10 +95,10 @@ class Sellers:
             raise ScenarioError(
                 f"a market of several sellers needs a [competitors] section; got {market.spec.name} without one; add it"
             )
-        self.face, self.market = Face(market, reward=reward, base_price=base_price), market
+        self.learner_view, self.market = LearnerView(market, reward=reward, base_price=base_price), market
         names = rivals.seller or rivals.names
         self.offers = {name: np.flatnonzero(np.array(names) == name) for name in dict.fromkeys(names)}
-        self.seats = (OWN, *self.offers)
+        self.names = (OWN, *self.offers)
         self.regular_price = rivals.regular_price
         # (R,) logarithms of the highest and the lowest multiplier of each offer's regular price.
         self.reach = (
@@ -106,39 +106,39 @@ class Sellers:
             np.log(np.clip(rivals.floor / rivals.regular_price, 1 / _WIDEST, 1.0)),
         )
         self._catalogues = {name: _catalogue(market.spec, tuple(offers)) for name, offers in self.offers.items()}
-        self.observation_spaces = {OWN: self.face.observation_space} | {
+        self.observation_spaces = {OWN: self.learner_view.observation_space} | {
             name: Box(-FEATURE_LIMIT, FEATURE_LIMIT, (row_width(catalogue, product_wise=False),), np.float32)
             for name, catalogue in self._catalogues.items()
         }
-        own = {OWN: self.face.base_price.size * self.face.layout.size}
+        own = {OWN: self.learner_view.base_price.size * self.learner_view.layout.size}
         self.columns = own | {name: len(offers) for name, offers in self.offers.items()}
         self.action_spaces = {name: Box(-1.0, 1.0, (count,), np.float32) for name, count in self.columns.items()}
 
-    def observe(self, seat: str) -> Floats:
+    def observe(self, seller: str) -> Floats:
         """(E, F) what this seller sees."""
-        if seat == OWN:
-            return self.face.observe()
-        state, offers = self.market.state, self.offers[seat]
+        if seller == OWN:
+            return self.learner_view.observe()
+        state, offers = self.market.state, self.offers[seller]
         ours = state.lanes[LIST_PRICE][self.market.spec.competitor_product[offers]].T
-        view = offer_view(self._catalogues[seat], state, offers, ours, memory=False)
+        view = offer_view(self._catalogues[seller], state, offers, ours, memory=False)
         return feature_rows(view, product_wise=False)
 
-    def by_rule(self, seat: str) -> Constant:
+    def by_rule(self, seller: str) -> ConstantSellerPolicy:
         """The seller as the scenario has it: a rival by its rule, the shop at its base price."""
-        return Constant(np.full(self.columns[seat], 0.0 if seat == OWN else np.nan, np.float32))
+        return ConstantSellerPolicy(np.full(self.columns[seller], 0.0 if seller == OWN else np.nan, np.float32))
 
     def step(self, actions: Mapping[str, Floats]) -> Outcome:
-        """One period in which all sellers set their prices at once, (E, A) a seat; NaN: the rival's rule decides."""
+        """One period in which all sellers set their prices at once, (E, A) a seller; NaN: the rival's rule decides."""
         prices = np.empty((self.market.num_markets, self.regular_price.size), np.float32)
         for name, offers in self.offers.items():
             raw = np.clip(actions[name], -1.0, 1.0)
             prices[:, offers] = self.regular_price[offers] * price_multiplier(raw, *(log[offers] for log in self.reach))
-        return self.face.step(actions[OWN], rival_price=prices)
+        return self.learner_view.step(actions[OWN], rival_price=prices)
 
-    def play(self, profile: Mapping[str, SeatPolicy]) -> Outcome:
-        """One period in which every seat does what its policy says."""
+    def play(self, profile: Mapping[str, SellerPolicy]) -> Outcome:
+        """One period in which every seller does what its policy says."""
         opens = self.market.state.period == 0
-        return self.step({seat: profile[seat](self.observe(seat), opens) for seat in self.seats})
+        return self.step({seller: profile[seller](self.observe(seller), opens) for seller in self.names})
 
     def rewards(self, outcome: Outcome) -> dict[str, Floats]:
         """(E,) what each seller earned in a period."""
@@ -147,4 +147,6 @@ class Sellers:
             theirs = outcome.rival_price * outcome.rival_units
         # In double precision the sum does not depend on the order, which numpy chooses by the size of the batch.
         sums = {name: theirs[:, offers].sum(axis=1, dtype=np.float64) for name, offers in self.offers.items()}
-        return {OWN: self.face.rewards(outcome)} | {name: earned.astype(np.float32) for name, earned in sums.items()}
+        return {OWN: self.learner_view.rewards(outcome)} | {
+            name: earned.astype(np.float32) for name, earned in sums.items()
+        }

@@ -11,22 +11,22 @@ from pettingzoo import ParallelEnv
 
 from ...scenarios import MarketSpec
 from .learner_view import Reward
-from .multi_seller import OWN, Sellers
+from .multi_seller import OWN, MultiSellerMarket
 from .render import Seen, draw, lines
 
 
 class MarketParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float32]]):
-    """One market in which every seller learns: `Sellers` with a batch of one; the agents are its seats."""
+    """One market in which every seller learns: `MultiSellerMarket` with a batch of one; the agents are its seats."""
 
     metadata = {"name": "repricer_market_v0", "render_modes": ["ansi", "rgb_array"]}  # noqa: RUF012  PettingZoo's own name
 
     def __init__(self, scenario: MarketSpec | str, *, reward: Reward = "drawn", render_mode: str | None = None) -> None:
-        self.sellers, self.render_mode = Sellers(scenario, reward=reward), render_mode
-        self.face = self.sellers.face
-        self.possible_agents = list(self.sellers.seats)
+        self.multi_seller, self.render_mode = MultiSellerMarket(scenario, reward=reward), render_mode
+        self.learner_view = self.multi_seller.learner_view
+        self.possible_agents = list(self.multi_seller.names)
         self.agents = list(self.possible_agents)
-        self.observation_spaces: dict[str, Space] = dict(self.sellers.observation_spaces)
-        self.action_spaces: dict[str, Space] = dict(self.sellers.action_spaces)
+        self.observation_spaces: dict[str, Space] = dict(self.multi_seller.observation_spaces)
+        self.action_spaces: dict[str, Space] = dict(self.multi_seller.action_spaces)
         self._path: list[Seen] = []
 
     def observation_space(self, agent: str) -> Space[NDArray[np.float32]]:
@@ -42,24 +42,26 @@ class MarketParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float32
     ) -> tuple[dict[str, NDArray[np.float32]], dict[str, dict]]:
         """Open an episode; without a seed, the next one of the same stream of customers."""
         if seed is not None:
-            self.face.reset(seed=seed)
+            self.learner_view.reset(seed=seed)
         else:
-            self.face.restart(np.ones(1, dtype=bool))
+            self.learner_view.restart(np.ones(1, dtype=bool))
         self.agents, self._path = list(self.possible_agents), []
         return self._observe(), {name: {} for name in self.agents}
 
     def step(self, actions: dict[str, NDArray[np.float32]]) -> tuple[dict, dict, dict, dict, dict]:
         """One period in which all sellers set their prices at once."""
-        market = self.face.market
-        asked = {name: np.asarray(actions[name], np.float32)[None] for name in self.sellers.seats}
+        market = self.learner_view.market
+        asked = {name: np.asarray(actions[name], np.float32)[None] for name in self.multi_seller.names}
         # What is no number is the regular price: here no rival's price is left to the scenario's rule.
-        asked |= {name: np.nan_to_num(asked[name]) for name in self.sellers.offers}
-        outcome = self.sellers.step(asked)
+        asked |= {name: np.nan_to_num(asked[name]) for name in self.multi_seller.offers}
+        outcome = self.multi_seller.step(asked)
         self._path.append((outcome, market.state.on_hand[0]))
-        rewards = {name: float(earned[0]) for name, earned in self.sellers.rewards(outcome).items()}
+        rewards = {name: float(earned[0]) for name, earned in self.multi_seller.rewards(outcome).items()}
         over, agents = bool(market.done[0]), list(self.agents)
-        infos: dict[str, dict] = {name: {"price": outcome.rival_price[0, o]} for name, o in self.sellers.offers.items()}
-        infos[OWN] = {name: values[0] for name, values in self.face.info(outcome).items()}
+        infos: dict[str, dict] = {
+            name: {"price": outcome.rival_price[0, o]} for name, o in self.multi_seller.offers.items()
+        }
+        infos[OWN] = {name: values[0] for name, values in self.learner_view.info(outcome).items()}
         observations = self._observe()
         if over:
             self.agents = []
@@ -74,8 +76,8 @@ class MarketParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float32
     def render(self) -> str | NDArray[np.uint8] | None:
         """As `MarketEnv.render`."""
         if self.render_mode == "ansi":
-            return lines(self.face.market, self._path)
-        return draw(self.face.market, self._path) if self.render_mode == "rgb_array" else None
+            return lines(self.learner_view.market, self._path)
+        return draw(self.learner_view.market, self._path) if self.render_mode == "rgb_array" else None
 
     def _observe(self) -> dict[str, NDArray[np.float32]]:
-        return {name: self.sellers.observe(name)[0] for name in self.possible_agents}
+        return {name: self.multi_seller.observe(name)[0] for name in self.possible_agents}

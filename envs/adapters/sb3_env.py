@@ -14,16 +14,16 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 from ...pricing import Policy
 from ...scenarios import MarketSpec
 from ..simulator import Market
-from .learner_view import Actions, Face, Reward
+from .learner_view import Actions, LearnerView, Reward
 
 
 class BatchVecEnv(VecEnv):
     """What SB3's `VecEnv` asks of rows that share batches of markets: nothing can be set or called on one row alone.
 
-    `arrays()` and `put_back()` save and bring back the markets in mid-episode.
+    `arrays()` and `restore_arrays()` save and bring back the markets in mid-episode.
     """
 
-    face: Face
+    learner_view: LearnerView
     _actions: NDArray | None = None
 
     def step_async(self, actions: NDArray) -> None:
@@ -35,15 +35,15 @@ class BatchVecEnv(VecEnv):
         """All that changes from period to period, by name."""
 
     @abstractmethod
-    def put_back(self, arrays: Mapping[str, NDArray]) -> NDArray[np.float32]:
+    def restore_arrays(self, arrays: Mapping[str, NDArray]) -> NDArray[np.float32]:
         """Go on from what `arrays` gave; returns the observation."""
 
     def close(self) -> None:
         """Nothing to release."""
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """The attribute of the first face, once a row: rows share batches of markets."""
-        return [getattr(self.face, attr_name, None) for _ in self._rows(indices)]
+        """The attribute of the first learner view, once a row: rows share batches of markets."""
+        return [getattr(self.learner_view, attr_name, None) for _ in self._rows(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
         """Refused: rows share one batch of markets."""
@@ -53,7 +53,9 @@ class BatchVecEnv(VecEnv):
 
     def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
         """Refused: rows share one batch of markets."""
-        raise AttributeError(f"{method_name} cannot be called on one row; rows share markets; use `face.market`")
+        raise AttributeError(
+            f"{method_name} cannot be called on one row; rows share markets; use `learner_view.market`"
+        )
 
     def env_is_wrapped(self, wrapper_class: type, indices: Any = None) -> list[bool]:
         """No row is wrapped."""
@@ -72,25 +74,25 @@ def endings(done: NDArray[np.bool_], last: NDArray[np.float32], truncated: bool)
 class MarketVecEnv(BatchVecEnv):
     """E markets as SB3's `VecEnv`: E rows joint, E * N rows product-wise (row e * N + n is product n of market e).
 
-    variants: faces of further markets that look alike but are not (another elasticity, another rival): their rows come
+    variants: views of further markets that look alike but are not (another elasticity, another rival): their rows come
     behind, in this order. Episodes restart by themselves, as SB3 expects; the last observation is in the row's info as
     `terminal_observation`.
     """
 
-    def __init__(self, face: Face, variants: Sequence[Face] = ()) -> None:
-        self.face, self.faces = face, (face, *variants)
-        self._ends = np.cumsum([each.num_rows for each in self.faces])
-        super().__init__(int(self._ends[-1]), face.observation_space, face.action_space)
+    def __init__(self, view: LearnerView, variants: Sequence[LearnerView] = ()) -> None:
+        self.learner_view, self.learner_views = view, (view, *variants)
+        self._ends = np.cumsum([each.num_rows for each in self.learner_views])
+        super().__init__(int(self._ends[-1]), view.observation_space, view.action_space)
 
     def reset(self) -> NDArray[np.float32]:
         """Open episode 0 of every market."""
-        for face in self.faces:
-            face.reset(seed=self._seeds[0])
+        for view in self.learner_views:
+            view.reset(seed=self._seeds[0])
         self._reset_seeds()
         return self._observe()
 
     def _observe(self) -> NDArray[np.float32]:
-        rows = [face.observe() for face in self.faces]
+        rows = [view.observe() for view in self.learner_views]
         return rows[0] if len(rows) == 1 else np.concatenate(rows)
 
     def step_wait(self) -> VecEnvStepReturn:
@@ -98,26 +100,28 @@ class MarketVecEnv(BatchVecEnv):
         assert self._actions is not None, "step_wait comes after step_async"
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         rewards, dones = np.empty(self.num_envs, np.float32), np.zeros(self.num_envs, bool)
-        for face, end in zip(self.faces, self._ends, strict=True):
-            rows = slice(end - face.num_rows, end)
-            market = face.market
-            rewards[rows] = face.rewards(face.step(self._actions[rows]))
+        for view, end in zip(self.learner_views, self._ends, strict=True):
+            rows = slice(end - view.num_rows, end)
+            market = view.market
+            rewards[rows] = view.rewards(view.step(self._actions[rows]))
             done = market.done
             if done.any():
-                dones[rows] = np.repeat(done, face.rows_per_market)
-                for row, fact in endings(dones[rows], face.observe(), not market.ends).items():
+                dones[rows] = np.repeat(done, view.rows_per_market)
+                for row, fact in endings(dones[rows], view.observe(), not market.ends).items():
                     infos[rows.start + row] = fact
-                face.restart(done)
+                view.restart(done)
         return self._observe(), rewards, dones, infos
 
     def arrays(self) -> dict[str, NDArray]:
         """All that changes from period to period, by name."""
-        return {f"{i}.{name}": array for i, face in enumerate(self.faces) for name, array in face.arrays().items()}
+        return {
+            f"{i}.{name}": array for i, view in enumerate(self.learner_views) for name, array in view.arrays().items()
+        }
 
-    def put_back(self, arrays: Mapping[str, NDArray]) -> NDArray[np.float32]:
+    def restore_arrays(self, arrays: Mapping[str, NDArray]) -> NDArray[np.float32]:
         """Go on from what `arrays` gave; returns the observation."""
-        for i, face in enumerate(self.faces):
-            face.put_back({name: arrays[f"{i}.{name}"] for name in face.arrays()})
+        for i, view in enumerate(self.learner_views):
+            view.restore_arrays({name: arrays[f"{i}.{name}"] for name in view.arrays()})
         return self._observe()
 
 
@@ -137,15 +141,15 @@ def make_sb3_env(
     price_reach: float = 0.0,
     variants: Sequence[MarketSpec] = (),
 ) -> MarketVecEnv:
-    """An SB3 environment over `num_envs` markets of a scenario; see `Face` for the options.
+    """An SB3 environment over `num_envs` markets of a scenario; see `LearnerView` for the options.
 
     variants: markets of which as many again run beside them, each; policies are told that they are the scenario.
     """
 
-    def face(part: int, spec: MarketSpec | str, known: MarketSpec | None) -> Face:
+    def view(part: int, spec: MarketSpec | str, believed: MarketSpec | None) -> LearnerView:
         numbers = part * num_envs + np.arange(num_envs)
-        market = Market(spec, num_markets=num_envs, seed=seed, numbers=numbers, known=known)
-        return Face(
+        market = Market(spec, num_markets=num_envs, seed=seed, numbers=numbers, believed=believed)
+        return LearnerView(
             market,
             product_wise=product_wise,
             reward=reward,
@@ -158,5 +162,5 @@ def make_sb3_env(
             price_reach=price_reach,
         )
 
-    first = face(0, scenario, None)
-    return MarketVecEnv(first, [face(i, spec, first.market.spec) for i, spec in enumerate(variants, start=1)])
+    first = view(0, scenario, None)
+    return MarketVecEnv(first, [view(i, spec, first.market.spec) for i, spec in enumerate(variants, start=1)])

@@ -9,59 +9,63 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
-from .multi_seller import SeatPolicy, Sellers
+from .multi_seller import MultiSellerMarket, SellerPolicy
 from .sb3_env import BatchVecEnv, endings
 
 
-class SeatVecEnv(BatchVecEnv):
-    """E markets as SB3's `VecEnv` in which one seat learns; row e is market e.
+class SellerVecEnv(BatchVecEnv):
+    """E markets as SB3's `VecEnv` in which one seller learns; row e is market e.
 
     others: what the other seats do; left out, they act as the scenario has them. It may be changed between two steps: a
-    `Mixed` policy draws an opponent a market. reward_scale: multiplies rewards. `arrays()` holds the markets, not the
+    `MixedSellerPolicy` policy draws an opponent a market. reward_scale: multiplies rewards. `arrays()` holds the markets, not the
     others' policies: whoever brings markets back says again who plays in them.
     """
 
     def __init__(
         self,
-        sellers: Sellers,
-        seat: str,
-        others: Mapping[str, SeatPolicy] | None = None,
+        multi_seller: MultiSellerMarket,
+        seller: str,
+        others: Mapping[str, SellerPolicy] | None = None,
         *,
         reward_scale: float = 1.0,
     ) -> None:
-        if seat not in sellers.seats:
-            raise ValueError(f"seat must be one of {', '.join(sellers.seats)}; got '{seat}'; choose one of them")
-        self.sellers, self.seat, self.face, self.reward_scale = sellers, seat, sellers.face, reward_scale
-        self.others = {name: sellers.by_rule(name) for name in sellers.seats if name != seat} | dict(others or {})
-        spaces = sellers.observation_spaces[seat], sellers.action_spaces[seat]
-        super().__init__(sellers.market.num_markets, *spaces)
+        if seller not in multi_seller.names:
+            raise ValueError(
+                f"seller must be one of {', '.join(multi_seller.names)}; got '{seller}'; choose one of them"
+            )
+        self.multi_seller, self.seller, self.reward_scale = multi_seller, seller, reward_scale
+        self.learner_view = multi_seller.learner_view
+        by_rule = {name: multi_seller.by_rule(name) for name in multi_seller.names if name != seller}
+        self.others = by_rule | dict(others or {})
+        spaces = multi_seller.observation_spaces[seller], multi_seller.action_spaces[seller]
+        super().__init__(multi_seller.market.num_markets, *spaces)
 
     def reset(self) -> NDArray[np.float32]:
         """Open episode 0 of every market."""
-        self.face.reset(seed=self._seeds[0])
+        self.learner_view.reset(seed=self._seeds[0])
         self._reset_seeds()
-        return self.sellers.observe(self.seat)
+        return self.multi_seller.observe(self.seller)
 
     def step_wait(self) -> VecEnvStepReturn:
         """One period of every market: the learner's actions, and what the others' policies answer to what they see."""
         assert self._actions is not None, "step_wait comes after step_async"
         learned = self._actions
-        outcome = self.sellers.play(self.others | {self.seat: lambda rows, opens: learned})
-        rewards = self.sellers.rewards(outcome)[self.seat] * np.float32(self.reward_scale)
+        outcome = self.multi_seller.play(self.others | {self.seller: lambda rows, opens: learned})
+        rewards = self.multi_seller.rewards(outcome)[self.seller] * np.float32(self.reward_scale)
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
-        done = self.sellers.market.done
+        done = self.multi_seller.market.done
         if done.any():
-            last = self.sellers.observe(self.seat)
-            for row, fact in endings(done, last, not self.sellers.market.ends).items():
+            last = self.multi_seller.observe(self.seller)
+            for row, fact in endings(done, last, not self.multi_seller.market.ends).items():
                 infos[row] = fact
-            self.face.restart(done)
-        return self.sellers.observe(self.seat), rewards, done, infos
+            self.learner_view.restart(done)
+        return self.multi_seller.observe(self.seller), rewards, done, infos
 
     def arrays(self) -> dict[str, NDArray]:
         """All that changes from period to period, by name."""
-        return self.face.arrays()
+        return self.learner_view.arrays()
 
-    def put_back(self, arrays: Mapping[str, NDArray]) -> NDArray[np.float32]:
+    def restore_arrays(self, arrays: Mapping[str, NDArray]) -> NDArray[np.float32]:
         """Go on from what `arrays` gave; returns the observation."""
-        self.face.put_back(arrays)
-        return self.sellers.observe(self.seat)
+        self.learner_view.restore_arrays(arrays)
+        return self.multi_seller.observe(self.seller)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...scenarios import MarketSpec
 from ..simulator import Market
-from .learner_view import Face, Reward
+from .learner_view import LearnerView, Reward
 
 
 class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArray[Any]]):
@@ -34,13 +34,13 @@ class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArra
         render_mode: str | None = None,
     ) -> None:
         market = Market(scenario, num_markets=num_envs)
-        self.face = Face(market, reward=reward, base_price=base_price, history=history)
+        self.learner_view = LearnerView(market, reward=reward, base_price=base_price, history=history)
         self.num_envs = num_envs
         self.render_mode = render_mode
         self._mode = AutoresetMode(autoreset_mode)
         self.metadata = {"render_modes": [], "autoreset_mode": self._mode}
-        self.single_observation_space = self.face.observation_space
-        self.single_action_space = self.face.action_space
+        self.single_observation_space = self.learner_view.observation_space
+        self.single_action_space = self.learner_view.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
 
@@ -58,35 +58,35 @@ class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArra
         if options and "reset_mask" in options:
             mask = np.asarray(options["reset_mask"], dtype=bool)
         if seed is not None and mask.all():
-            self.face.reset(seed=seed)
+            self.learner_view.reset(seed=seed)
         else:
-            self.face.restart(mask)
-        return self.face.observe(), {}
+            self.learner_view.restart(mask)
+        return self.learner_view.observe(), {}
 
     def step(
         self, actions: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[Any], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """One period of every market."""
-        market = self.face.market
+        market = self.learner_view.market
         ended = market.done
         nobody = np.zeros(self.num_envs, dtype=bool)
         if self._mode is AutoresetMode.NEXT_STEP and ended.any():
-            self.face.restart(ended)
+            self.learner_view.restart(ended)
             if ended.all():
-                return self.face.observe(), np.zeros(self.num_envs), nobody.copy(), nobody, {}
+                return self.learner_view.observe(), np.zeros(self.num_envs), nobody.copy(), nobody, {}
         opening = market.state
-        outcome = self.face.step(actions)
-        rewards = self.face.rewards(outcome).astype(np.float64)
+        outcome = self.learner_view.step(actions)
+        rewards = self.learner_view.rewards(outcome).astype(np.float64)
         if ended.any():
-            self.face.restore(opening, where=ended)
+            self.learner_view.restore(opening, where=ended)
             rewards[ended] = 0.0
         over = market.done
-        info: dict[str, Any] = self.face.info(outcome)
+        info: dict[str, Any] = self.learner_view.info(outcome)
         if ended.any():
             # What was just reopened has no period behind it.
             info = {name: np.where(ended.reshape(-1, *[1] * (v.ndim - 1)), 0, v) for name, v in info.items()}
         if self._mode is AutoresetMode.SAME_STEP and over.any():
-            info |= {"final_obs": self.face.observe(), "_final_obs": over.copy()}
-            self.face.restart(over)
+            info |= {"final_obs": self.learner_view.observe(), "_final_obs": over.copy()}
+            self.learner_view.restart(over)
         terminated, truncated = (over, nobody) if market.ends else (nobody, over)
-        return self.face.observe(), rewards, terminated, truncated, info
+        return self.learner_view.observe(), rewards, terminated, truncated, info

@@ -15,7 +15,7 @@ from .demand_kernels import choose, product_season, read_calendar
 Array = NDArray
 
 
-class Situation(NamedTuple):
+class ChoiceInputs(NamedTuple):
     """What customers meet in a period of E markets, all in the type of the parameters.
 
     period, regime: (E,). price, reference, available (units, or anything above 0): (N, E). paid: (K, N, E) or (0, N, E)
@@ -59,7 +59,7 @@ class Choice(NamedTuple):
     effect: Array
 
 
-class ChoiceWork(NamedTuple):
+class ChoiceScratch(NamedTuple):
     """Scratch of `choose`. felt: (N, E) prices as customers feel them. rival, rival_felt: (R, E). factor, later: (C, E). row:
     (E,). spare: (N, E). expected, expected_effect: (N, E), or (0, E) where nobody waits.
     """
@@ -75,23 +75,23 @@ class ChoiceWork(NamedTuple):
     expected_effect: Array
 
 
-def mean_demand(p: ChoiceParameters, now: Situation, family: Family | None = None) -> Choice:
+def mean_demand(p: ChoiceParameters, now: ChoiceInputs, family: Family | None = None) -> Choice:
     """Mean units that the segments want of each product, stock limits aside (a sold-out product is not chosen).
 
     family: the function of an extension's demand family.
     """
     sizes = (now.price, now.rival_price.shape[0], now.waiting.shape[0], now.shown.shape[0] > 0)
-    choice = room_for_choice(p, *sizes, True, True)
+    choice = empty_choice(p, *sizes, True, True)
     if p.family == EXTENSION:
         assert family is not None, "an extension's family needs its function"
         _extension_demand(p, now, family, choice)
     else:
-        choose(p, now, choice, room_to_choose(p, *sizes[:-1]))
+        choose(p, now, choice, choice_scratch(p, *sizes[:-1]))
     return choice
 
 
 @compiled
-def room_for_choice(p, price, rivals, waits, slots, by_segment, detail):
+def empty_choice(p, price, rivals, waits, slots, by_segment, detail):
     """An empty `Choice` for markets with such prices, (N, E), so many rival offers and rows of customers who wait.
 
     by_segment, detail: with the means, and with the weights and totals, of every segment.
@@ -126,17 +126,17 @@ def with_units(choice, units):
 
 
 @compiled
-def room_to_choose(p, price, rivals, waits):
-    """The `ChoiceWork` of such markets."""
+def choice_scratch(p, price, rivals, waits):
+    """The `ChoiceScratch` of such markets."""
     (products, markets), dtype, patient = price.shape, price.dtype, int(waits > 0)
     rows, pairs = np.empty((2, rivals, markets), dtype), np.empty((2, p.rate.shape[0], markets), dtype)
     planes = np.empty((2, products, markets), dtype)
     later = np.empty((2, patient * products, markets), dtype)
     row = np.empty(markets, dtype)
-    return ChoiceWork(planes[0], rows[0], rows[1], pairs[0], pairs[1], row, planes[1], later[0], later[1])
+    return ChoiceScratch(planes[0], rows[0], rows[1], pairs[0], pairs[1], row, planes[1], later[0], later[1])
 
 
-def _extension_demand(p: ChoiceParameters, now: Situation, family: Family, choice: Choice) -> None:
+def _extension_demand(p: ChoiceParameters, now: ChoiceInputs, family: Family, choice: Choice) -> None:
     """Fill the choice from another package's demand family, one product a category."""
     read_calendar(p, now.period, now.regime, choice.arrivals, choice.season, choice.path)
     choice.arrivals[:] *= now.scale

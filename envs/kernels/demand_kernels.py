@@ -231,7 +231,7 @@ def expected_later(p, k, felt, available, effect, spare, later):
 
 @inlined
 def choose(p, now, out, work):
-    """Fill `out`, a `Choice`, from the `Situation` of E markets; work: `ChoiceWork`.
+    """Fill `out`, a `Choice`, from the `ChoiceInputs` of E markets; work: `ChoiceScratch`.
 
     Where `out` has no room for weights or means of every segment (first axis 1 or 0) only what the drawn sales need is kept.
     """

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from ...pricing import Catalogue
 from ...scenarios import MarketSpec
 from ...scenarios.families import family_function
-from .demand import Choice, Situation, mean_demand
+from .demand import Choice, ChoiceInputs, mean_demand
 from .demand_arrays import ChoiceParameters
 
 Array = NDArray[np.float64]
@@ -74,7 +74,7 @@ def choice_at(
     if discount is not None:
         paid = np.ascontiguousarray(own * (1 - np.moveaxis(np.asarray(discount, np.float64), 0, -1).swapaxes(0, 1)))
     waits = categories * segments if spec.strategic is not None else 0
-    situation = Situation(
+    situation = ChoiceInputs(
         period=np.array(np.broadcast_to(period, rows), dtype=np.int64),
         regime=np.array(np.broadcast_to(regime, rows), dtype=np.int64),
         price=own,

@@ -13,13 +13,13 @@ _ONE = np.float32(1)
 
 
 @compiled
-def expected_money(plan, period, price, stock, units, chances, ordered, promoted):
+def expected_money(arrays, period, price, stock, units, chances, ordered, promoted):
     """(2, N, E) revenue and profit expected given action and state.
 
     period: (E,) its number. price: (N, E) mean price paid. stock, units: (N, E) on sale, and mean units wanted. chances: (H,
     N, E) probability that each of H customers buys, where no more come, or (0, N, E). ordered, promoted: (N, E) or (0, E).
     """
-    m, stock_rules, out = plan.money, plan.stock, np.empty((2, *units.shape), np.float32)
+    m, stock_rules, out = arrays.money, arrays.stock, np.empty((2, *units.shape), np.float32)
     ends = np.empty(period.size if stock_rules.season or stock_rules.last else 0, np.bool_)
     season_ends(stock_rules, period, ends)
     returned = m.return_probability.max() > 0

@@ -13,12 +13,62 @@ from ...pricing.features import FeatureConstants, feature_constants
 from ...pricing.rule_formulas import StepConstants
 from ...scenarios import MarketSpec
 from ..jit.math import Held, compiled
-from .demand_arrays import ChoiceParameters, MoneyParameters
+from .demand_arrays import ChoiceParameters
 from .expected_demand import catalogue_of
 from .rival_rules import offer_rule
 from .state import StateLayout, TableLayout
 
 _OFF = np.empty(0, np.float32)
+
+
+class MoneyParameters(NamedTuple):
+    """What a period costs and earns, and what happens to units; all (N,) float32.
+
+    dispersed: whether any demand is a gamma mixture. unit_cost; sold_cost, ordered_cost: the same, where it is due when sold
+    or when ordered. The others are as in the spec.
+    """
+
+    backlog: bool
+    dispersed: bool
+    unit_cost: NDArray
+    sold_cost: NDArray
+    ordered_cost: NDArray
+    order_cost: NDArray
+    holding_cost: NDArray
+    lost_sale_cost: NDArray
+    backlog_cost: NDArray
+    promotion_cost: NDArray
+    salvage_value: NDArray
+    overdispersion: NDArray
+    return_probability: NDArray
+    handling_cost: NDArray
+    spoilage: NDArray
+    opening_units: NDArray
+
+    @classmethod
+    def of(cls, spec: MarketSpec) -> MoneyParameters:
+        """From a spec."""
+        stock, zeros = spec.stock, np.zeros(spec.sizes["N"])
+        cost = spec.products.unit_cost
+        values = {
+            "unit_cost": cost,
+            "sold_cost": cost if stock.cost_due == "sold" else zeros,
+            "ordered_cost": cost if stock.cost_due == "ordered" else zeros,
+            "order_cost": stock.order_cost,
+            "holding_cost": stock.holding_cost,
+            "lost_sale_cost": stock.lost_sale_cost,
+            "backlog_cost": stock.backlog_cost,
+            "promotion_cost": zeros if spec.promotion is None else spec.promotion.cost,
+            "salvage_value": stock.salvage_value,
+            "overdispersion": spec.arrivals.overdispersion,
+            "return_probability": zeros if spec.returns is None else spec.returns.probability,
+            "handling_cost": zeros if spec.returns is None else spec.returns.handling_cost,
+            "spoilage": stock.spoilage,
+            "opening_units": np.floor(stock.initial_units),
+        }
+        arrays = {name: np.array(value, dtype=np.float32) for name, value in values.items()}
+        dispersed = bool(spec.arrivals.overdispersion.any())
+        return cls(backlog=stock.shortage == "backlog", dispersed=dispersed, **arrays)
 
 
 class PriceRules(NamedTuple):
@@ -135,7 +185,7 @@ class RivalRules(NamedTuple):
         )
 
 
-class Shifts(NamedTuple):
+class TransitionRules(NamedTuple):
     """What moves from period to period. memory: share of the reference price that is kept, 1 where nobody remembers.
     loyal: whether loyalty moves, with its memory, effects (K,), bounds and regular prices (N,). volatility, persistence,
     deviation of the shocks (volatility below 0 for none). transition: (Z, Z) cumulative, or (0, 0).
@@ -152,10 +202,10 @@ class Shifts(NamedTuple):
     volatility: np.float32
     persistence: np.float32
     deviation: np.float32
-    transition: NDArray[np.float64]
+    regime_matrix: NDArray[np.float64]
 
     @classmethod
-    def of(cls, spec: MarketSpec) -> Shifts:
+    def of(cls, spec: MarketSpec) -> TransitionRules:
         """From a spec."""
         single, loyalty, shocks = np.float32, spec.loyalty, spec.shocks
         persistence = 0.0 if shocks is None else shocks.persistence
@@ -172,7 +222,7 @@ class Shifts(NamedTuple):
             volatility=single(volatility),
             persistence=single(persistence),
             deviation=single(volatility * np.sqrt(1 - persistence**2)),
-            transition=np.empty((0, 0)) if spec.regimes is None else np.cumsum(spec.regimes.transition, axis=1),
+            regime_matrix=np.empty((0, 0)) if spec.regimes is None else np.cumsum(spec.regimes.transition, axis=1),
         )
 
 
@@ -252,7 +302,7 @@ class FeatureTables(NamedTuple):
         return cls(**tables, share=(1 / constants.member.sum(axis=0)).astype(np.float32))
 
 
-class Sight(NamedTuple):
+class FeatureParameters(NamedTuple):
     """What features are made of: tables of the catalogue, and what of the market is seen. regimes: number seen. window: of the
     price changes that are counted, 0 for none. moving: number of the columns that change."""
 
@@ -264,7 +314,7 @@ class Sight(NamedTuple):
     moving: int
 
     @classmethod
-    def of(cls, catalogue: Catalogue) -> Sight:
+    def of(cls, catalogue: Catalogue) -> FeatureParameters:
         """From what policies know."""
         regimes, loyal, window = len(catalogue.regimes), catalogue.loyal, catalogue.change_window_periods
         more = catalogue.rivals + regimes + loyal * catalogue.num_segments + (window > 0)
@@ -280,13 +330,13 @@ class Constants(NamedTuple):
     rules: PriceRules
     stock: StockRules
     rivals: RivalRules
-    shifts: Shifts
+    transition: TransitionRules
     sections: Sections
-    sight: Sight
+    features: FeatureParameters
 
     @classmethod
-    def of(cls, spec: MarketSpec, *, draw_rivals: bool = False, known: MarketSpec | None = None) -> Constants:
-        """From a spec. draw_rivals: let the rivals' units be drawn, too. known: the market that policies are told of."""
+    def of(cls, spec: MarketSpec, *, draw_rivals: bool = False, believed: MarketSpec | None = None) -> Constants:
+        """From a spec. draw_rivals: let the rivals' units be drawn, too. believed: the market that policies are told of."""
         stock = StockRules.of(spec)
         return cls(
             ChoiceParameters.of(spec),
@@ -294,28 +344,28 @@ class Constants(NamedTuple):
             PriceRules.of(spec),
             stock,
             RivalRules.of(spec, draw_rivals),
-            Shifts.of(spec),
+            TransitionRules.of(spec),
             Sections.of(spec, stock),
-            Sight.of(catalogue_of(known or spec)),
+            FeatureParameters.of(catalogue_of(believed or spec)),
         )
 
 
 @structref.register
-class _PlanType(Held):
+class _MarketArraysType(Held):
     pass
 
 
-class Plan(structref.StructRefProxy):
+class MarketArrays(structref.StructRefProxy):
     """`Constants` behind one pointer."""
 
-    def __new__(cls, constants: Constants) -> Plan:
+    def __new__(cls, constants: Constants) -> MarketArrays:
         """The plan of these constants."""
-        return _plan(constants)
+        return _market_arrays(constants)
 
 
-structref.define_proxy(Plan, _PlanType, list(Constants._fields))
+structref.define_proxy(MarketArrays, _MarketArraysType, list(Constants._fields))
 
 
 @compiled
-def _plan(constants):
-    return Plan(*constants)
+def _market_arrays(constants):
+    return MarketArrays(*constants)

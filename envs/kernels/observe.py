@@ -1,133 +1,56 @@
-"""The formulas of `pricing` compiled for many markets at once: decoding and features. `guarding` has the price rules.
+"""Compiled features: what a learner observes of each product, from the state of the markets.
 
-`pricing` itself knows numpy alone; each loop here calls, for one product of one market, the very function that `pricing`
-calls on whole arrays. Arrays lie (…, N, E), rows for learners (E, …).
+Each loop calls, for one product of one market, the very function of `pricing.features` that `pricing` calls on whole arrays.
+Arrays lie (…, N, E), the learner's rows (E, …).
 """
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numpy as np
 from numba.extending import register_jitable
 
 from ...pricing import FEATURE_LIMIT, MOVING_FEATURES
-from ...pricing.action_layout import ActionLayout, price_multiplier
 from ...pricing.features import log_competitor, log_cover, log_surprise, log_units
-from ..jit.blocks import BLOCK, WIDE, add_block, block_rows, empty_block, fill_block, turn
+from ..jit.blocks import BLOCK, WIDE, add_block, block_rows, fill_block, turn
 from ..jit.math import borrowed, compiled, inlined, logarithm, merged
 from .market_arrays import Constants
 from .price_rules import changes
 from .state import LAST_UNITS, LIST_PRICE, ON_HAND, PERIOD, PIPELINE, REFERENCE_PRICE, REGIME, shared_rows
 
-for _formula in (price_multiplier, log_units, log_competitor, log_cover, log_surprise):
+for _formula in (log_units, log_competitor, log_cover, log_surprise):
     register_jitable(error_model="numpy")(_formula)
 
-_ZERO, _HALF, _ONE, _LIMIT = np.float32(0), np.float32(0.5), np.float32(1), np.float32(FEATURE_LIMIT)
+_ZERO, _ONE, _LIMIT = np.float32(0), np.float32(1), np.float32(FEATURE_LIMIT)
 _MOVING = len(MOVING_FEATURES)
 
 
-class Decoding(NamedTuple):
-    """What the rows of an action, (A, N, E), are: behind the prices so many of discounts, recommendation scores, promotion
-    scores and orders. What `decode` makes of raw numbers: the logs of the price range, and the largest discount."""
-
-    discounts: int
-    scores: int
-    promotions: int
-    orders: int
-    log_high: float = 0.0
-    log_low: float = 0.0
-    max_discount: float = 0.0
-
-    @classmethod
-    def of(cls, layout: ActionLayout) -> Decoding:
-        """Of the raw numbers of a layout."""
-        segments, (high, low) = layout.num_segments, layout.logs
-        rows = (segments * layout.discounts, segments * layout.recommend, int(layout.promote), int(layout.order))
-        return cls(*rows, float(high), float(low), float(layout.max_discount))
-
-
-@inlined
-def _proper(x):
-    """Within [-1, 1]; a NaN is zero."""
-    return min(max(x, -_ONE), _ONE) if x == x else _ZERO
-
-
 @compiled
-def decode(raw, base_price, decoding, max_order, out):
-    """`ActionLayout.decode` for raw rows (E, N * A), into (A, N, E): prices, discounts, scores, promotion, orders in units.
-
-    A NaN counts as zero. base_price: (N,) what a raw price of zero means. In blocks of markets, so that a row of raw numbers
-    is read once.
-    """
-    _decode(raw, base_price, decoding, max_order, block_rows(WIDE, np.float32), out)
-
-
-@merged
-def _decode(raw, base_price, decoding, max_order, rows, out):
-    """`decode` once there is scratch, (WIDE, BLOCK)."""
-    columns, products, markets = out.shape
-    every, flat, decoded = columns * products, raw.reshape(-1), out.reshape(-1, markets)
-    for first in range(0, markets, BLOCK):
-        for start in range(0, every, WIDE):
-            count = min(WIDE, every - start)
-            if count == WIDE and first + BLOCK <= markets:
-                for j in range(0, BLOCK, WIDE):
-                    turn(flat, (first + j) * every + start, every, rows, j, BLOCK)
-            else:
-                for i in range(count):
-                    fill_block(raw.T, start + i, first, rows[i])
-            for i in range(count):
-                n, column = (start + i) // columns, (start + i) % columns
-                _decode_row(column, base_price[n], decoding, max_order[n], rows[i])
-                empty_block(rows[i], column * products + n, first, decoded)
-
-
-@merged
-def _decode_row(column, base_price, decoding, max_order, row):
-    """One column of raw numbers, (BLOCK,), decoded in place."""
-    log_high, log_low = np.float32(decoding.log_high), np.float32(decoding.log_low)
-    max_discount, scores = np.float32(decoding.max_discount), 1 + decoding.discounts
-    for j in range(BLOCK):
-        row[j] = _proper(row[j])
-    if column == 0:
-        for j in range(BLOCK):
-            row[j] = base_price * price_multiplier(row[j], log_high, log_low)
-    elif column < scores:
-        for j in range(BLOCK):
-            row[j] = max(row[j], _ZERO) * max_discount
-    elif column >= scores + decoding.scores + decoding.promotions:
-        for j in range(BLOCK):
-            row[j] = np.floor(max(row[j], _ZERO) * max_order + _HALF)
-
-
-@compiled
-def observe(plan, clock, lanes, context, fixed):
+def observe(arrays, clock, lanes, context, fixed):
     """`product_features` of the present state: (E, N, F). fixed: with the columns that never change.
 
     In blocks of markets: a product's columns are worked out as rows, with the markets side by side, and then turned.
     """
-    products, markets, sight = lanes.shape[1], lanes.shape[2], plan.sight
-    out = np.empty((markets, products, sight.moving + (sight.tables.fixed.shape[1] if fixed else 0)), np.float32)
+    products, markets, features = lanes.shape[1], lanes.shape[2], arrays.features
+    out = np.empty((markets, products, features.moving + (features.tables.fixed.shape[1] if fixed else 0)), np.float32)
     scratch = (
         np.empty((out.shape[2], BLOCK), np.float32),
-        np.empty((sight.tables.share.size, BLOCK), np.float32),
+        np.empty((features.tables.share.size, BLOCK), np.float32),
         np.empty((products, BLOCK), np.float32),
-        np.empty((products if sight.rivals else 0, BLOCK), np.float32),
+        np.empty((products if features.rivals else 0, BLOCK), np.float32),
         block_rows(2, np.float32),
     )
-    _observe(plan, clock, lanes, context, scratch, out)
+    _observe(arrays, clock, lanes, context, scratch, out)
     return out
 
 
 @merged
-def _observe(plan, clock, lanes, context, scratch, out):
+def _observe(arrays, clock, lanes, context, scratch, out):
     """`observe` once there is room."""
-    constants, (rows, mean, log_price, lowest, two) = borrowed(plan, Constants), scratch
+    constants, (rows, mean, log_price, lowest, two) = borrowed(arrays, Constants), scratch
     price, spare = two[0], two[1]
-    sight, period, markets, same = constants.sight, clock[PERIOD], out.shape[0], True
-    shared, tables, flat = shared_rows(constants.sections, context), sight.tables, out.reshape(-1)
-    loyalty = shared.loyalty[: shared.loyalty.shape[0] if sight.loyal else 0]
+    features, period, markets, same = constants.features, clock[PERIOD], out.shape[0], True
+    shared, tables, flat = shared_rows(constants.sections, context), features.tables, out.reshape(-1)
+    loyalty = shared.loyalty[: shared.loyalty.shape[0] if features.loyal else 0]
     for e in range(markets):
         same &= period[e] == period[0]
     for first in range(0, markets, BLOCK):
@@ -135,40 +58,27 @@ def _observe(plan, clock, lanes, context, scratch, out):
         _compare_to_regular(lanes[LIST_PRICE], tables, first, price, log_price, mean)
         _look_up(tables.time, 0, period, first, count, same, rows[0])
         _look_up(tables.time, 1, period, first, count, same, rows[1])
-        _observe_market(clock[REGIME], sight.regimes, loyalty, first, count, rows[_MOVING + int(sight.rivals) :])
+        _observe_market(clock[REGIME], features.regimes, loyalty, first, count, rows[_MOVING + int(features.rivals) :])
         # There may be rivals of whom the policy was not told.
-        if sight.rivals:
+        if features.rivals:
             _lowest_offers(constants.rivals.product, shared.rival_price, first, spare, lowest)
         for n in range(out.shape[1]):
             fill_block(lanes[LIST_PRICE], n, first, price)
             _observe_prices(lanes[REFERENCE_PRICE], tables.category[n], n, first, price, log_price, mean, spare, rows)
             _observe_stock(lanes, tables, n, period, first, count, same, spare, rows)
-            if sight.rivals:
+            if features.rivals:
                 for j in range(BLOCK):
                     rows[_MOVING, j] = log_competitor(lowest[n, j], price[j])
-            if sight.window:
+            if features.window:
                 for j in range(count):
-                    changed = changes(lanes[LIST_PRICE], shared.past, sight.window, n, first + j)
-                    rows[sight.moving - 1, j] = np.float32(changed) / np.float32(sight.window - 1)
-            for i in range(sight.moving, out.shape[2]):
-                rows[i] = tables.fixed[n, i - sight.moving]
+                    changed = changes(lanes[LIST_PRICE], shared.past, features.window, n, first + j)
+                    rows[features.moving - 1, j] = np.float32(changed) / np.float32(features.window - 1)
+            for i in range(features.moving, out.shape[2]):
+                rows[i] = tables.fixed[n, i - features.moving]
             if count == BLOCK:
                 turn_rows(rows, first, BLOCK, n, out, flat)
             else:
                 turn_rows(rows, first, count, n, out, flat)
-
-
-@compiled
-def total_by_market(money, scale):
-    """(E,) sums of (N, E) times a scale: in double precision, and in an order that does not depend on the batch."""
-    out = np.empty(money.shape[1], np.float32)
-    total = np.zeros(money.shape[1])
-    for n in range(money.shape[0]):
-        for e in range(total.size):
-            total[e] += money[n, e]
-    for e in range(total.size):
-        out[e] = total[e] * scale
-    return out
 
 
 @merged

@@ -11,27 +11,27 @@ import numpy as np
 from ..jit.math import borrowed, compiled, inlined, lean, release
 from ..jit.rng import period_keys, poisson_lanes
 from . import inventory, rival_rules, sales, transitions
-from .demand import Situation, with_units
+from .decode import decode
+from .demand import ChoiceInputs, with_units
 from .demand_kernels import choose
 from .difference_rewards import charge_products
 from .market_arrays import Constants
-from .observe import decode
 from .price_rules import guard_discounts, guard_prices, remember
 from .slots import choose_promoted, choose_shown, next_to_promote
 from .state import LIST_PRICE, LOST, ON_HAND, PERIOD, REFERENCE_PRICE, REGIME, UNITS, shared_rows
-from .workspace import Room, parts_of, results_of
+from .workspace import Scratch, parts_of, results_of
 
 _ZERO, _ONE, _HALF = np.float32(0), np.float32(1), np.float32(0.5)
 
 
 @inlined
-def open_period(constants, before, lanes, regime, period, shared, parts, given, room, out):
+def open_period(constants, before, lanes, regime, period, shared, parts, given, scratch, out):
     """What customers meet as the period opens: guarded prices, rivals' prices, orders, slots, promotions. before, lanes: of the
     state before the period, and of the one that it leaves."""
-    sections, stock, rivals, shifts = constants.sections, constants.stock, constants.rivals, constants.shifts
+    sections, stock, rivals, transition = constants.sections, constants.stock, constants.rivals, constants.transition
     guard_prices(parts.price, before[LIST_PRICE], shared.past, constants.rules, out.price, out.trail)
-    if room.by_price.shape[0] or parts.discount.shape[0]:
-        pay(constants.rules, parts.discount, out.price, room.by_price, out.trail)
+    if scratch.by_price.shape[0] or parts.discount.shape[0]:
+        pay(constants.rules, parts.discount, out.price, scratch.by_price, out.trail)
     copy(shared.rival_price, out.rival_price)
     rival_rules.price_offers(
         rivals, given, out.price if rivals.within else before[LIST_PRICE], shared.rival_memory, out.rival_price
@@ -39,15 +39,15 @@ def open_period(constants, before, lanes, regime, period, shared, parts, given, 
     for flow in (out.returned, out.perished, out.received):
         flow[:] = _ZERO
     if stock.orders:
-        order(stock, parts.order, period, before, lanes, out.ordered[0], room.place)
+        order(stock, parts.order, period, before, lanes, out.ordered[0], scratch.place)
     if stock.immediate:
         copy(out.ordered[0], out.received[0])
         sum_of(before[ON_HAND], out.ordered[0], out.stock)
     else:
         copy(before[ON_HAND], out.stock)
-    available = room.ready if constants.money.backlog else out.stock
+    available = scratch.ready if constants.money.backlog else out.stock
     if sections.slots:
-        score = parts.score if parts.score.shape[0] else room.score
+        score = parts.score if parts.score.shape[0] else scratch.score
         choose_shown(score, sections.candidates, available, out.shown, out.runner_up)
     if sections.promotions:
         if parts.promotion.shape[0]:
@@ -55,18 +55,18 @@ def open_period(constants, before, lanes, regime, period, shared, parts, given, 
         else:
             out.promoted[:] = _ZERO
     segments = constants.choice.quality.shape[0]
-    transitions.arrival_multiplier(shifts, segments, shared.loyalty, shared.shock, room.multiplier)
-    return Situation(
+    transitions.arrival_multiplier(transition, segments, shared.loyalty, shared.shock, scratch.multiplier)
+    return ChoiceInputs(
         period,
         regime,
         out.price,
         before[REFERENCE_PRICE],
         available,
-        room.by_price,
+        scratch.by_price,
         out.shown,
         out.promoted,
         shared.rival_price if rivals.within else out.rival_price,
-        room.multiplier,
+        scratch.multiplier,
         shared.waiting,
         _ONE,
     )
@@ -107,7 +107,7 @@ def part_of(now, rival_price, waiting, scale):
     """A share of the period's customers, and of those who waited, at these rival prices. What waits in either half comes
     back in the next period."""
     goods = (now.price, now.reference, now.available, now.paid, now.shown, now.promoted)
-    return Situation(now.period, now.regime, *goods, rival_price, now.multiplier, waiting, scale)
+    return ChoiceInputs(now.period, now.regime, *goods, rival_price, now.multiplier, waiting, scale)
 
 
 @lean
@@ -149,58 +149,61 @@ def run_period(
 ):  # fmt: skip
     """Move E markets through one period under a proposed action; fill the state after it, and table and arrays of an `Outcome`.
 
-    place: `Workplace`. raw, base_price: what is decoded into `asked`, see `decode`, or (0, 0) where that is done. given: (R, E)
+    place: `Workspace`. raw, base_price: what is decoded into `asked`, see `decode`, or (0, 0) where that is done. given: (R, E)
     rival prices, NaN where the rule decides, or (0, E). credit_price: (N,) price of the counterfactual for charges, or (0,).
     From Python alone: it gives back the reference to its place.
     """
-    constants, room = borrowed(place, Constants), borrowed(place, Room)
+    constants, scratch = borrowed(place, Constants), borrowed(place, Scratch)
     if raw.size:
-        decode(raw, base_price, room.decoding, constants.stock.most, asked)
+        decode(raw, base_price, scratch.decoding, constants.stock.most, asked)
     copy(old_clock, clock)
     copy(old_context, context)
-    period_keys(seed, clock, room.keys)
-    parts, out = parts_of(asked, room.decoding), results_of(constants.sections, table, trail, slots, offers)
+    period_keys(seed, clock, scratch.keys)
+    parts, out = parts_of(asked, scratch.decoding), results_of(constants.sections, table, trail, slots, offers)
     shared, scale, period = shared_rows(constants.sections, context), half_share(constants), old_clock[PERIOD]
-    now = open_period(constants, old_lanes, lanes, clock[REGIME], period, shared, parts, given, room, out)
+    now = open_period(constants, old_lanes, lanes, clock[REGIME], period, shared, parts, given, scratch, out)
     if scale != _ONE:
         halve(shared.waiting)
-    whole = with_units(room.whole, out.wanted)
-    prices, halves = (now.rival_price, out.rival_price), (room.first if constants.rivals.within else whole, room.second)
+    whole = with_units(scratch.whole, out.wanted)
+    prices, halves = (
+        (now.rival_price, out.rival_price),
+        (scratch.first if constants.rivals.within else whole, scratch.second),
+    )
     for i in range(2 if constants.rivals.within else 1):
-        choose(constants.choice, part_of(now, prices[i], shared.waiting, scale), halves[i], room.work)
+        choose(constants.choice, part_of(now, prices[i], shared.waiting, scale), halves[i], scratch.work)
     if constants.rivals.within:
-        together(room.first, room.second, whole)
+        together(scratch.first, scratch.second, whole)
     choices = (*halves, whole)
-    finish_period(constants, clock, old_lanes, lanes, shared, now, choices, credit_price, parts.promotion, room, out)
+    finish_period(constants, clock, old_lanes, lanes, shared, now, choices, credit_price, parts.promotion, scratch, out)
     release(place)
 
 
 @inlined
-def finish_period(constants, clock, before, lanes, shared, now, choices, credit_price, promotion, room, out):
+def finish_period(constants, clock, before, lanes, shared, now, choices, credit_price, promotion, scratch, out):
     """Sales, money, charges, and the state that opens the next period. choices: of both halves, and of the whole, whose units are
     the outcome's. promotion: (1, N, E) scores, or (0, N, E)."""
-    sections, halves, whole, keys = constants.sections, (choices[0], choices[1]), choices[2], room.keys
-    draw(constants, keys, halves, whole, room, out)
+    sections, halves, whole, keys = constants.sections, (choices[0], choices[1]), choices[2], scratch.keys
+    draw(constants, keys, halves, whole, scratch, out)
     ordered = out.ordered[0] if constants.stock.orders else out.price[:0]
-    inventory.season_ends(constants.stock, now.period, room.ends)
-    offered = (now.price, now.paid, out.stock, ordered, now.promoted, room.ends)
-    wanted = (whole.mean, whole.units, out.by_segment, room.demand)
+    inventory.season_ends(constants.stock, now.period, scratch.ends)
+    offered = (now.price, now.paid, out.stock, ordered, now.promoted, scratch.ends)
+    wanted = (whole.mean, whole.units, out.by_segment, scratch.demand)
     segments = constants.choice.quality.shape[0]
     sales.settle(constants.money, keys, segments, offered, wanted, out.paid, out.money, out.returned, lanes[ON_HAND])
     for i in range(out.chances.shape[0]):
         copy(halves[i].units, out.chances[i])
     if credit_price.size:
         out.taken[:] = _ZERO
-        if room.displaced.size:
-            next_to_promote(promotion[0], now.promoted, room.displaced)
+        if scratch.displaced.size:
+            next_to_promote(promotion[0], now.promoted, scratch.displaced)
         credited = (constants.choice, constants.money, sections.profit)
         for i in range(2 if constants.rivals.within else 1):
-            charge_products(*credited, now, halves[i], credit_price, out.runner_up, room.displaced, out.taken)
-    advance(constants, keys, clock, before, lanes, shared, now, whole, room, out)
+            charge_products(*credited, now, halves[i], credit_price, out.runner_up, scratch.displaced, out.taken)
+    advance(constants, keys, clock, before, lanes, shared, now, whole, scratch, out)
 
 
 @inlined
-def draw(constants, keys, halves, whole, room, out):
+def draw(constants, keys, halves, whole, scratch, out):
     """Demand (N, E), by segment where prices are personal, and the rivals' units: drawn where asked, else expected."""
     choice = constants.choice
     segments, categories = choice.quality.shape[0], choice.rate.shape[0]
@@ -208,14 +211,14 @@ def draw(constants, keys, halves, whole, room, out):
     if constants.sections.single:
         out.by_segment[:] = _ZERO
         out.rival_units[:] = _ZERO
-        room.demand[:] = _ZERO
+        scratch.demand[:] = _ZERO
         for i in range(out.chances.shape[0]):
             means, first = (halves[i].mean, halves[i].rival_units), customers + i * categories
-            drawn = (out.by_segment, room.demand, out.rival_units)
+            drawn = (out.by_segment, scratch.demand, out.rival_units)
             sales.draw_single(categories, choice.category, choice.rival_category, keys, first, *means, *drawn)
     else:
         means = (whole.mean, whole.units)
-        sales.draw_poisson(constants.money, keys, segments, *means, out.by_segment, room.demand)
+        sales.draw_poisson(constants.money, keys, segments, *means, out.by_segment, scratch.demand)
         if constants.rivals.drawn:
             for r in range(out.rival_units.shape[0]):
                 poisson_lanes(whole.rival_units[r], keys, customers + 2 * categories + r, out.rival_units[r])
@@ -224,25 +227,36 @@ def draw(constants, keys, halves, whole, room, out):
 
 
 @inlined
-def advance(constants, keys, clock, before, lanes, shared, now, whole, room, out):
+def advance(constants, keys, clock, before, lanes, shared, now, whole, scratch, out):
     """The state that opens the next period."""
-    stock, shifts, segments = constants.stock, constants.shifts, constants.choice.quality.shape[0]
+    stock, transition, segments = constants.stock, constants.transition, constants.choice.quality.shape[0]
     for e in range(clock.shape[1]):
         clock[PERIOD, e] += 1
     if shared.past.shape[0]:
         remember(before[LIST_PRICE], shared.past)
-    delivers, restart = stock.orders and not stock.immediate, room.ends if stock.season else room.ends[:0]
-    closing = (clock[PERIOD], delivers, restart, shifts.memory, out.price, out.money[UNITS], out.perished, out.received)
-    inventory.close_period(constants.money, keys, segments, *closing, now.reference, lanes, room.place)
+    delivers, restart = stock.orders and not stock.immediate, scratch.ends if stock.season else scratch.ends[:0]
+    closing = (
+        clock[PERIOD],
+        delivers,
+        restart,
+        transition.memory,
+        out.price,
+        out.money[UNITS],
+        out.perished,
+        out.received,
+    )
+    inventory.close_period(constants.money, keys, segments, *closing, now.reference, lanes, scratch.place)
     copy(whole.waiting, shared.waiting)
     copy(out.rival_price, shared.rival_price)
     copy(out.rival_units, shared.rival_units)
     rival_rules.take_notes(constants.rivals, out.rival_price, out.rival_units, shared.rival_memory)
-    if shifts.loyal:
-        paid = (now.paid, now.price, whole.mean, room.demand, out.money[LOST])
-        transitions.move_loyalty(shifts, *paid, shared.loyalty)
+    if transition.loyal:
+        paid = (now.paid, now.price, whole.mean, scratch.demand, out.money[LOST])
+        transitions.move_loyalty(transition, *paid, shared.loyalty)
     first = transitions.first_common(*constants.choice.quality.shape)
-    if shifts.shocked:
-        transitions.draw_shocks(shifts.persistence, shifts.deviation, keys, first + transitions.SHOCK, shared.shock)
-    if shifts.transition.size:
-        transitions.draw_regimes(shifts.transition, keys, first + transitions.MARKOV, clock[REGIME])
+    if transition.shocked:
+        transitions.draw_shocks(
+            transition.persistence, transition.deviation, keys, first + transitions.SHOCK, shared.shock
+        )
+    if transition.regime_matrix.size:
+        transitions.draw_regimes(transition.regime_matrix, keys, first + transitions.MARKOV, clock[REGIME])

@@ -278,3 +278,16 @@ def keep_some(demand, sold, n, short, first, lanes, left, by_segment):
             rest = left[k, j] - left[k - 1, j] if k else left[k, j]
             drawn = sold[n, e] <= demand[n, e] - sold[n, e]
             by_segment[k, n, e] = by_segment[k, n, e] - rest if drawn else rest
+
+
+@compiled
+def total_by_market(money, scale):
+    """(E,) sums of (N, E) times a scale: in double precision, and in an order that does not depend on the batch."""
+    out = np.empty(money.shape[1], np.float32)
+    total = np.zeros(money.shape[1])
+    for n in range(money.shape[0]):
+        for e in range(total.size):
+            total[e] += money[n, e]
+    for e in range(total.size):
+        out[e] = total[e] * scale
+    return out

@@ -41,7 +41,7 @@ def draw_shocks(persistence, deviation, keys, counter, shock):
 
 @compiled
 def move_loyalty(p, paid, price, mean, demand, lost, loyalty):
-    """Loyalty of each segment, (K, E), after what it paid and what it missed; p: `Shifts`. paid: (K, N, E) or (0, N, E)."""
+    """Loyalty of each segment, (K, E), after what it paid and what it missed; p: `TransitionRules`. paid: (K, N, E) or (0, N, E)."""
     segments, products, markets = mean.shape
     memory, price_effect, stockout_effect, bounds = p.loyalty_memory, p.price_effect, p.stockout_effect, p.bounds
     wanted, target = np.empty(markets, mean.dtype), np.empty(markets, mean.dtype)
@@ -82,7 +82,7 @@ def arrival_multiplier(p, segments, loyalty, shock, multiplier):
 def open_context(p, choice, initial, keys, regime, shock):
     """Draw what the opening of an episode leaves to chance: the first regimes, (E,), and the first shocks, (C, E)."""
     first = first_common(*choice.quality.shape)
-    if p.transition.size:
+    if p.regime_matrix.size:
         draw_regimes(initial, keys, first + MARKOV, regime)
     if p.shocked:
         draw_shocks(_ZERO, p.volatility, keys, first + SHOCK, shock)

@@ -10,9 +10,9 @@ from numba.experimental import structref
 from numpy.typing import NDArray
 
 from ..jit.math import Held, compiled, inlined
-from .demand import Choice, ChoiceWork, room_for_choice, room_to_choose, with_units
+from .decode import Decoding
+from .demand import Choice, ChoiceScratch, choice_scratch, empty_choice, with_units
 from .market_arrays import Constants
-from .observe import Decoding
 from .state import Floats
 
 
@@ -53,9 +53,9 @@ class Results(NamedTuple):
     rival_units: Floats
 
 
-class Room(NamedTuple):
+class Scratch(NamedTuple):
     """What a period works in. decoding: of its actions. keys: (E,) of the period. by_price: (K, N, E) personal prices or (0, …). score: (K, N, E) of the recommender, or (0, …).
-    ready: (N, E) ones, or (0, E) where stock limits sales. multiplier: see `Situation`. first, second: the choice of each half, the
+    ready: (N, E) ones, or (0, E) where stock limits sales. multiplier: see `ChoiceInputs`. first, second: the choice of each half, the
     same where rivals do not answer within the period; whole: of both. demand: (N, E). ends: (E,) whether a selling season
     ends, or (0,). displaced: (E,) see `charge_products`, or (0,). place: (E,).
     """
@@ -69,7 +69,7 @@ class Room(NamedTuple):
     first: Choice
     second: Choice
     whole: Choice
-    work: ChoiceWork
+    work: ChoiceScratch
     demand: Floats
     ends: NDArray[np.bool_]
     displaced: NDArray[np.int64]
@@ -77,50 +77,50 @@ class Room(NamedTuple):
 
 
 @structref.register
-class _WorkplaceType(Held):
+class _WorkspaceType(Held):
     pass
 
 
-class Workplace(structref.StructRefProxy):
-    """`Constants` and a `Room` behind one pointer, kept from period to period: a hundred arrays would take longer to hand over
+class Workspace(structref.StructRefProxy):
+    """`Constants` and a `Scratch` behind one pointer, kept from period to period: a hundred arrays would take longer to hand over
     than a small market to run."""
 
-    def __new__(cls, constants: Constants, room: Room) -> Workplace:
-        """Where markets with these constants work in this room."""
-        return _workplace((*constants, *room))
+    def __new__(cls, constants: Constants, scratch: Scratch) -> Workspace:
+        """Where markets with these constants work in this scratch."""
+        return _workspace((*constants, *scratch))
 
 
-structref.define_proxy(Workplace, _WorkplaceType, [*Constants._fields, *Room._fields])
-
-
-@compiled
-def _workplace(parts):
-    return Workplace(*parts)
+structref.define_proxy(Workspace, _WorkspaceType, [*Constants._fields, *Scratch._fields])
 
 
 @compiled
-def room_for_period(constants, markets, decoding, detail):
-    """The `Room` of E markets with such actions. detail: whether products are charged."""
-    choice, sections, shifts, stock = constants.choice, constants.sections, constants.shifts, constants.stock
+def _workspace(parts):
+    return Workspace(*parts)
+
+
+@compiled
+def period_scratch(constants, markets, decoding, detail):
+    """The `Scratch` of E markets with such actions. detail: whether products are charged."""
+    choice, sections, transition, stock = constants.choice, constants.sections, constants.transition, constants.stock
     segments, products = choice.quality.shape
     rivals, waits = choice.rival_category.size, choice.strategic_share.size * choice.rate.shape[0]
     price = np.empty((products, markets), np.float32)
     sizes = (price, rivals, waits)
-    first = room_for_choice(choice, *sizes, sections.slots, sections.by_segment, detail)
+    first = empty_choice(choice, *sizes, sections.slots, sections.by_segment, detail)
     # The units of the whole are written where the outcome has them.
     second = whole = with_units(first, price[:0])
     if constants.rivals.within:
-        second = room_for_choice(choice, *sizes, sections.slots, sections.by_segment, detail)
-        whole = with_units(room_for_choice(choice, *sizes, False, sections.by_segment, False), price[:0])
+        second = empty_choice(choice, *sizes, sections.slots, sections.by_segment, detail)
+        whole = with_units(empty_choice(choice, *sizes, False, sections.by_segment, False), price[:0])
     else:
         first = whole
-    work = room_to_choose(choice, *sizes)
+    work = choice_scratch(choice, *sizes)
     default = np.empty((segments if sections.slots and not decoding.scores else 0, products, markets), np.float32)
     for k in range(default.shape[0]):
         for n in range(products):
             default[k, n] = sections.default_score[k, n]
-    moves = shifts.loyal or shifts.shocked
-    return Room(
+    moves = transition.loyal or transition.shocked
+    return Scratch(
         decoding,
         np.empty(markets, np.uint64),
         np.empty((sections.personal, products, markets), np.float32),
@@ -139,8 +139,8 @@ def room_for_period(constants, markets, decoding, detail):
     )
 
 
-def bytes_of(room: Room) -> int:
-    """Bytes of a room; what two of its parts share counts once."""
+def bytes_of(scratch: Scratch) -> int:
+    """Bytes of a scratch; what two of its parts share counts once."""
 
     def arrays(part: tuple) -> Iterator[NDArray]:
         for item in part:
@@ -149,7 +149,7 @@ def bytes_of(room: Room) -> int:
             elif isinstance(item, np.ndarray):
                 yield item
 
-    return sum({array.ctypes.data: array.nbytes for array in arrays(room) if array.size}.values())
+    return sum({array.ctypes.data: array.nbytes for array in arrays(scratch) if array.size}.values())
 
 
 @inlined

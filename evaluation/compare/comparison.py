@@ -121,8 +121,8 @@ class Comparison:
             },
             "training": {"seed": None, "for": "learned policies, with the seed of their run"},
             "validation": {"seed": None, "for": "the checkpoint that a run keeps, with the seed of the run"},
-            "judging": {"seed": seed_for("judging", self.seed), "for": "every figure but vs_best_fixed_fresh"},
-            "second judging": {"seed": seed_for("judging", self.seed + FRESH), "for": "vs_best_fixed_fresh"},
+            "judging": {"seed": seed_for("test", self.seed), "for": "every figure but vs_best_fixed_fresh"},
+            "second judging": {"seed": seed_for("test", self.seed + FRESH), "for": "vs_best_fixed_fresh"},
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -153,7 +153,7 @@ def evaluate(
     chosen = policies_of(spec, policies, seed)
     if BASELINE not in [p.name for p in chosen]:
         chosen.append(named_policy(BASELINE, spec, seed=seed))
-    judging, second = seed_for("judging", seed), seed_for("judging", seed + FRESH)
+    judging, second = seed_for("test", seed), seed_for("test", seed + FRESH)
     run, fresh = ({p.name: rollout(spec, p, episodes=episodes, seed=s) for p in chosen} for s in (judging, second))
     optimum, bound = (_said(limit(spec)) for limit in (solve, upper_bound))
     rows = []

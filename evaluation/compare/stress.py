@@ -154,8 +154,8 @@ class _Judge:
 
     def _earned(self, market: MarketSpec, policy: Policy) -> NDArray[np.float64]:
         """(E,) the objective of each judging market; what the policy is told of is the market as described."""
-        judging = seed_for("judging", self.seed)
-        return rollout(market, policy, episodes=self.episodes, seed=judging, known=self.spec).objective
+        judging = seed_for("test", self.seed)
+        return rollout(market, policy, episodes=self.episodes, seed=judging, believed=self.spec).objective
 
     def _share(self, market: MarketSpec, policy: Policy, earned: NDArray[np.float64], optimum: Optimum) -> float | None:
         """Of the optimum: exactly, or simulated; None where a simulated episode would miss what comes after it."""

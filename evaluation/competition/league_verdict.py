@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...agents import League
 from ...agents.networks import one_thread
-from ...envs import OWN, Outcome, Sellers, seed_for
+from ...envs import OWN, MultiSellerMarket, Outcome, seed_for
 from ...scenarios import MarketSpec
 from .collusion import CollusionAudit, audit
 
@@ -62,10 +62,10 @@ def judge_league(league: League, *, episodes: int = 100, seed: int = 0) -> Leagu
     if episodes < 1:
         raise ValueError(f"episodes must be at least 1; got {episodes}; ask for one or more")
     period = None if _steady(spec) else spec.market.horizon_periods // 2
-    sellers = Sellers(
+    sellers = MultiSellerMarket(
         spec,
         num_markets=episodes,
-        seed=seed_for("judging", seed),
+        seed=seed_for("test", seed),
         reward=league.game.reward,
         base_price=league.game.base_price,
     )
@@ -103,7 +103,9 @@ def judge_league(league: League, *, episodes: int = 100, seed: int = 0) -> Leagu
     )
 
 
-def _met(league: League, sellers: Sellers, period: int | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _met(
+    league: League, sellers: MultiSellerMarket, period: int | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(J,) mean price and profit of each offer in this period, or over all."""
     profile, rows = league.profile(), []
     for t in range(sellers.market.catalogue.horizon if period is None else period + 1):

@@ -173,7 +173,7 @@ def explain(
 
 def view_at(spec: MarketSpec, policy: Policy, *, period: int, market: int = 0, seed: int = 0) -> MarketView:
     """What a policy sees in a period of a judging market that it has priced so far."""
-    batch = Market(spec, seed=seed_for("judging", seed), numbers=np.array([market]))
+    batch = Market(spec, seed=seed_for("test", seed), numbers=np.array([market]))
     for _ in range(period):
         batch.step(policy.act(batch.view))
     return batch.view

@@ -69,7 +69,7 @@ def surrogate_tree(policy: Policy, scenario: MarketSpec | str, *, max_depth: int
         raise ValueError(f"max_depth must be at least 1; got {max_depth}; ask for one level or more")
     features, target = _charged(spec, policy, seed_for("tuning", seed))
     tree = DecisionTreeRegressor(max_depth=max_depth, random_state=0).fit(features, target)
-    held_out, truth = _charged(spec, policy, seed_for("judging", seed))
+    held_out, truth = _charged(spec, policy, seed_for("test", seed))
     names = feature_names(catalogue_of(spec), fixed=_several(spec))
     return SurrogateTree(policy.name, tree, names, _r_squared(truth, tree.predict(held_out)), len(target))
 

@@ -25,7 +25,7 @@ def fidelity(spec: MarketSpec, *, episodes: int = 400, seed: int = 0) -> dict[st
     policy = _EmptySlots(named_policy("historical", spec))
     assert spec.history is not None  # the policy has refused the scenario otherwise
     sold, parts = spec.history.units, _Units(spec.market.horizon_periods)
-    rollout(spec, policy, episodes=episodes, seed=seed_for("judging", seed), watch=parts)
+    rollout(spec, policy, episodes=episodes, seed=seed_for("test", seed), watch=parts)
     simulated = parts.units()
     mean = simulated.mean(axis=0)
     spread = asdict(calibration(sold, simulated))

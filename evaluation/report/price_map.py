@@ -45,7 +45,7 @@ def price_maps(spec: MarketSpec, policy: Policy, products: list[int], *, seed: i
     (or reference price), as its markets usually are in that period. Any other policy is watched. seed: as of `evaluate`.
     """
     visits = _Visits(spec, policy)
-    rollout(spec, policy, episodes=_MARKETS, seed=seed_for("judging", seed), watch=visits.note)
+    rollout(spec, policy, episodes=_MARKETS, seed=seed_for("test", seed), watch=visits.note)
     drawn = (visits.map_of(product) for product in products)
     return [found for found in drawn if found is not None]
 

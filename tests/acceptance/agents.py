@@ -41,7 +41,7 @@ def optimal_path(spec: MarketSpec) -> float:
     """What the optimal policy earns on the judging customers."""
     optimum = solve(spec)
     assert optimum is not None, "every instance has one"
-    episodes = rollout(spec, optimum.policy, episodes=EPISODES, seed=seed_for("judging"), expected=True)
+    episodes = rollout(spec, optimum.policy, episodes=EPISODES, seed=seed_for("test"), expected=True)
     return float(episodes.objective.mean())
 
 
@@ -51,7 +51,7 @@ def share(spec: MarketSpec, policy: repricer.Policy) -> float:
     assert optimum is not None, "every instance has one"
     if exact is not None:
         return exact / optimum.value
-    own = rollout(spec, policy, episodes=EPISODES, seed=seed_for("judging"), expected=True).objective.mean()
+    own = rollout(spec, policy, episodes=EPISODES, seed=seed_for("test"), expected=True).objective.mean()
     return 1 + float(own - optimal_path(spec)) / optimum.value
 
 
@@ -77,7 +77,7 @@ class Stock:
         started = time.process_time()
         self.model.learn(steps, reset_num_timesteps=False)
         self.seconds += time.process_time() - started
-        return share(self.spec, learning_policy(self.model.policy, self.venv.face))
+        return share(self.spec, learning_policy(self.model.policy, self.venv.learner_view))
 
 
 def instance(name: str, bar: float, steps: int) -> None:

@@ -29,7 +29,7 @@ RANDOMISED: dict[str, Any] = {"variants": 15, "batch_size": 64, "learning_rate":
 
 def earned(spec: MarketSpec, policy: Policy) -> np.ndarray:
     """(episodes,) expected objective on the judging customers."""
-    return rollout(spec, policy, episodes=EPISODES, seed=seed_for("judging"), expected=True).objective
+    return rollout(spec, policy, episodes=EPISODES, seed=seed_for("test"), expected=True).objective
 
 
 def paired(own: np.ndarray, other: np.ndarray) -> tuple[float, float]:

@@ -61,7 +61,7 @@ def _share(name: str, policy: Policy) -> float:
     optimum, value = solve(spec), exact_value(spec, policy)
     assert optimum is not None, f"a solver reaches {name}"
     if value is None:
-        value = float(rollout(spec, policy, episodes=100_000, seed=seed_for("judging")).objective.mean())
+        value = float(rollout(spec, policy, episodes=100_000, seed=seed_for("test")).objective.mean())
     return 100 * value / optimum.value
 
 
@@ -173,7 +173,7 @@ def thompson_check(policy: str, share: float) -> None:
         spec = load_scenario("demand-learning")
         bound = upper_bound(spec)
         assert bound is not None, "demand-learning has a bound"
-        money = rollout(spec, named_policy(policy, spec), episodes=1000, seed=seed_for("judging")).objective
+        money = rollout(spec, named_policy(policy, spec), episodes=1000, seed=seed_for("test")).objective
         return abs(100 * money.mean() / bound.value - share)
 
 
@@ -222,7 +222,7 @@ def coverage_check(one: str, two: str) -> None:
         spec = load_scenario("stationary-logit")
         policies = [named_policy(name, spec) for name in (one, two)]
         values = [exact_value(spec, policy) or np.nan for policy in policies]
-        money = [rollout(spec, policy, episodes=20_000, seed=seed_for("judging", 11)).objective for policy in policies]
+        money = [rollout(spec, policy, episodes=20_000, seed=seed_for("test", 11)).objective for policy in policies]
         estimates = [Estimate.of(part) for part in np.split(money[0] - money[1], 200)]
         exact = values[0] - values[1]
         return float(abs(np.mean([e.low <= exact <= e.high for e in estimates]) - 0.95))
@@ -239,5 +239,5 @@ def speed() -> float:
     assert optimum is not None, "a solver reaches gallego-van-ryzin"
     rollout(spec, optimum.policy, episodes=10, seed=1)
     started = time.perf_counter()
-    rollout(spec, optimum.policy, episodes=100_000, seed=seed_for("judging"))
+    rollout(spec, optimum.policy, episodes=100_000, seed=seed_for("test"))
     return time.perf_counter() - started

@@ -21,7 +21,7 @@ from repricer.agents.networks import one_thread
 from repricer.agents.run import POLICY_FILE, Run, face_of
 from repricer.agents.settings import settings_from
 from repricer.benchmarks.timing import median_seconds
-from repricer.envs import Face, seed_for
+from repricer.envs import LearnerView, seed_for
 from repricer.pricing import FEATURE_LIMIT, RandomPrice, RecurrentPolicy
 from repricer.serving import Bundle, BundleError, load_bundle
 from repricer.serving.bundle.files import LIMITS
@@ -68,7 +68,7 @@ class Made:
     bundle_path: Path
     bundle: Bundle
     sb3: Any
-    face: Face
+    learner_view: LearnerView
 
 
 @functools.cache
@@ -100,12 +100,12 @@ def observations(m: Made) -> NDArray[np.float32]:
     """(ROWS, F): half of them met in the market under random prices, half anywhere within the limits."""
     generator, rules = np.random.default_rng(0), m.run.spec.guardrails
     policy, seen = RandomPrice(rules.low, rules.high, seed=1), []
-    m.face.reset(seed=seed_for("training"))
+    m.learner_view.reset(seed=seed_for("training"))
     while sum(map(len, seen)) < ROWS // 2:
-        seen.append(m.face.observe())
-        m.face.follow(policy.act(m.face.market.view))
-        if m.face.market.over:
-            m.face.restart(m.face.market.done)
+        seen.append(m.learner_view.observe())
+        m.learner_view.follow(policy.act(m.learner_view.market.view))
+        if m.learner_view.market.over:
+            m.learner_view.restart(m.learner_view.market.done)
     met = np.concatenate(seen)[: ROWS // 2]
     made_up = generator.normal(0, 2, (ROWS - len(met), met.shape[1])).clip(-FEATURE_LIMIT, FEATURE_LIMIT)
     return np.concatenate([met, made_up.astype(np.float32)])
@@ -116,9 +116,9 @@ def both(m: Made) -> tuple[NDArray, NDArray]:
     rows, notes = observations(m), None
     columns, policy = m.run.layout.size, m.bundle.policy
     if isinstance(policy, RecurrentPolicy):
-        present = rows.reshape(ROWS, m.face.history, -1)
+        present = rows.reshape(ROWS, m.learner_view.history, -1)
         generator = np.random.default_rng(1)
-        if m.face.history > 1:
+        if m.learner_view.history > 1:
             notes = (np.ascontiguousarray(present[:, :-1]),)
             chosen, _ = m.sb3.predict(rows, deterministic=True)
         else:
@@ -131,7 +131,7 @@ def both(m: Made) -> tuple[NDArray, NDArray]:
     else:
         chosen, _ = m.sb3.predict(rows, deterministic=True)
         parts = [policy.forward(rows[i : i + 1]) for i in range(ROWS)]
-    wanted = m.run.layout.decode(m.face.raw(chosen).reshape(ROWS, -1, columns)).price_multiplier
+    wanted = m.run.layout.decode(m.learner_view.raw(chosen).reshape(ROWS, -1, columns)).price_multiplier
     got = np.stack([part.price_multiplier.reshape(-1) for part in parts])
     return wanted, got
 
@@ -175,7 +175,7 @@ for _case in TABLES:
 def latency(case: Case) -> tuple[float, float]:
     """Median seconds of one call at batch 1: the bundle's network, SB3's predict; each on one thread."""
     m = made(case)
-    row = np.zeros((1, m.face.observation_space.shape[0]), np.float32)
+    row = np.zeros((1, m.learner_view.observation_space.shape[0]), np.float32)
     policy = m.bundle.policy
     if isinstance(policy, RecurrentPolicy):
         own = functools.partial(policy.step, row, policy.initial_state(row))

@@ -38,7 +38,7 @@ def test_a_model_saved_by_sb3_becomes_a_run_that_decides_alike(algo: str, tmp_pa
     else:
         wanted, _ = model.predict(rows, deterministic=True)
         parts = run.policy.forward(rows)
-    raw = model.env.face.raw(wanted).reshape(-1, run.layout.size)
+    raw = model.env.learner_view.raw(wanted).reshape(-1, run.layout.size)
     np.testing.assert_allclose(parts.price_multiplier, run.layout.decode(raw).price_multiplier, rtol=1e-5)
     assert (run.facts["seed"], run.facts["algo"], run.facts["steps"]) == (7, algo, 0)
 

@@ -41,8 +41,8 @@ def cloned(algo, teacher, spec=SPEC, **values):
     model = make_model(algo, venv, settings, 0)
     clone(model, venv, teacher, settings, 0)
     asked = {"product_wise": settings.product_wise, "history": settings.history, "name": "clone"}
-    actor = actor_of(model.policy, venv.face)
-    return model, venv, network_policy(actor, venv.face.layout, venv.face.base_price, **asked)
+    actor = actor_of(model.policy, venv.learner_view)
+    return model, venv, network_policy(actor, venv.learner_view.layout, venv.learner_view.base_price, **asked)
 
 
 def value(policy) -> float:
@@ -105,13 +105,13 @@ def test_the_replay_buffer_holds_the_teachers_transitions():
     buffer = model.replay_buffer
     assert buffer.pos == 64 * 30 // 8
     assert buffer.dones.sum() == 64
-    log = record(training_face(venv.face, 16, 5), OPTIMUM.policy)
+    log = record(training_face(venv.learner_view, 16, 5), OPTIMUM.policy)
     fresh = type(buffer)(1000, venv.observation_space, venv.action_space, n_envs=8)
-    fill(fresh, log, venv.face)
+    fill(fresh, log, venv.learner_view)
     np.testing.assert_array_equal(fresh.observations[:30], log.features[:, :8])
     np.testing.assert_array_equal(fresh.next_observations[30:60], log.next_features[:, 8:])
     steps = np.arange(5, 20.5, 0.5)
-    charged = 11 * venv.face.layout.decode(log.actions).price_multiplier
+    charged = 11 * venv.learner_view.layout.decode(log.actions).price_multiplier
     np.testing.assert_allclose(steps[fresh.actions[:30, :, 0]], charged[:, :8], rtol=1e-5)
 
 

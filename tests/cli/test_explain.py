@@ -21,7 +21,14 @@ def run(*arguments: str, code: int = 0, **given):
 def test_one_price_in_words_and_in_json():
     asked = ("explain", MARKET, "--policy", "optimum", "--period", "12", "--market", "3")
     text = run(*asked).stdout
-    for words in ("what moved the price", "stock", "in an ordinary market", "price charged", "80%", "Over the periods left"):
+    for words in (
+        "what moved the price",
+        "stock",
+        "in an ordinary market",
+        "price charged",
+        "80%",
+        "Over the periods left",
+    ):
         assert words in text
     document = json.loads(run(*asked, "--json").stdout)
     found = document["attribution"]

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from repricer.envs import (
-    Face,
+    LearnerView,
     Market,
     MarketEnv,
 )
@@ -25,32 +25,32 @@ def everything(name: str):
 def test_a_market_with_all_parts_is_the_same_bits_in_any_batch(name, markets):
     spec = everything(name)
     together = Market(spec, num_markets=markets, seed=9)
-    face = Face(together)
+    view = LearnerView(together)
     generator = np.random.default_rng(markets)
-    raws = generator.uniform(-1, 1, (4, markets, face.action_space.shape[0])).astype(np.float32)
-    outcomes = [face.step(raw) for raw in raws]
+    raws = generator.uniform(-1, 1, (4, markets, view.action_space.shape[0])).astype(np.float32)
+    outcomes = [view.step(raw) for raw in raws]
     for e in sorted({0, markets // 2, 63 % markets, markets - 1}):
-        single = Face(Market(spec, seed=9, numbers=np.array([e])))
+        single = LearnerView(Market(spec, seed=9, numbers=np.array([e])))
         for raw, outcome in zip(raws, outcomes, strict=True):
             alone = single.step(raw[e : e + 1])
             np.testing.assert_array_equal(outcome.table[..., e : e + 1], alone.table)
             for part in ("segment_units", "shown", "promoted", "trail", "rival_price", "rival_units"):
                 np.testing.assert_array_equal(getattr(outcome, part)[e], getattr(alone, part)[0], err_msg=part)
-            np.testing.assert_array_equal(single.rewards(alone)[0], face.rewards(outcome)[e])
+            np.testing.assert_array_equal(single.rewards(alone)[0], view.rewards(outcome)[e])
         for part, array in together.state.arrays().items():
             np.testing.assert_array_equal(array[..., e], single.market.state.arrays()[part][..., 0], err_msg=part)
-        np.testing.assert_array_equal(face.observe()[e], single.observe()[0])
+        np.testing.assert_array_equal(view.observe()[e], single.observe()[0])
 
 
 def play(spec, seed: int) -> bytes:
-    face = Face(Market(spec, num_markets=70, seed=seed))
+    view = LearnerView(Market(spec, num_markets=70, seed=seed))
     generator = np.random.default_rng(seed)
     parts = []
     for _ in range(12):
-        raw = generator.uniform(-1, 1, (70, face.action_space.shape[0])).astype(np.float32)
-        outcome = face.step(raw)
-        parts += [outcome.money.tobytes(), face.observe().tobytes()]
-    return b"".join(parts + [array.tobytes() for array in face.market.state.arrays().values()])
+        raw = generator.uniform(-1, 1, (70, view.action_space.shape[0])).astype(np.float32)
+        outcome = view.step(raw)
+        parts += [outcome.money.tobytes(), view.observe().tobytes()]
+    return b"".join(parts + [array.tobytes() for array in view.market.state.arrays().values()])
 
 
 def test_markets_in_parallel_threads_give_the_bytes_that_they_give_alone():
@@ -64,17 +64,21 @@ def test_markets_in_parallel_threads_give_the_bytes_that_they_give_alone():
 def test_market_face_and_environment_pickle_in_mid_episode():
     spec = load_scenario("bench-10-full")
     market = Market(spec, num_markets=3, seed=2)
-    faces = [Face(market, history=2), MarketEnv(spec), Face(Market(spec, num_markets=3), product_wise=True)]
-    for face in faces:
-        face.reset(seed=4)
-        rows = face.num_rows if isinstance(face, Face) else 1
-        raw = np.full((rows, *face.action_space.shape), 0.3, np.float32)
-        raw = raw if isinstance(face, Face) else raw[0]
-        face.step(raw)
-        copy = pickle.loads(pickle.dumps(face))
-        ours, theirs = face.step(raw), copy.step(raw)
-        if isinstance(face, Face):
-            np.testing.assert_array_equal(copy.observe(), face.observe())
+    adapters = [
+        LearnerView(market, history=2),
+        MarketEnv(spec),
+        LearnerView(Market(spec, num_markets=3), product_wise=True),
+    ]
+    for view in adapters:
+        view.reset(seed=4)
+        rows = view.num_rows if isinstance(view, LearnerView) else 1
+        raw = np.full((rows, *view.action_space.shape), 0.3, np.float32)
+        raw = raw if isinstance(view, LearnerView) else raw[0]
+        view.step(raw)
+        copy = pickle.loads(pickle.dumps(view))
+        ours, theirs = view.step(raw), copy.step(raw)
+        if isinstance(view, LearnerView):
+            np.testing.assert_array_equal(copy.observe(), view.observe())
             np.testing.assert_array_equal(theirs.money, ours.money)
         else:
             np.testing.assert_array_equal(theirs[0], ours[0])
@@ -85,16 +89,16 @@ def test_market_face_and_environment_pickle_in_mid_episode():
 
 
 def test_everything_that_moves_is_saved_and_restored_in_mid_episode():
-    face = Face(Market("bench-10-full", num_markets=5, seed=2))
+    view = LearnerView(Market("bench-10-full", num_markets=5, seed=2))
     generator = np.random.default_rng(0)
-    raws = generator.uniform(-1, 1, (9, 5, face.action_space.shape[0])).astype(np.float32)
+    raws = generator.uniform(-1, 1, (9, 5, view.action_space.shape[0])).astype(np.float32)
     for raw in raws[:5]:
-        face.step(raw)
-    saved = pickle.loads(pickle.dumps(face.market.state))
-    first = [face.step(raw) for raw in raws[5:]]
-    ended = face.market.state
+        view.step(raw)
+    saved = pickle.loads(pickle.dumps(view.market.state))
+    first = [view.step(raw) for raw in raws[5:]]
+    ended = view.market.state
     # In another market, of another history: only the state counts.
-    other = Face(Market("bench-10-full", num_markets=5, seed=2))
+    other = LearnerView(Market("bench-10-full", num_markets=5, seed=2))
     other.step(raws[8])
     other.restore(saved)
     for raw, outcome in zip(raws[5:], first, strict=True):
@@ -106,14 +110,14 @@ def test_everything_that_moves_is_saved_and_restored_in_mid_episode():
 
 
 def test_some_markets_are_restored_and_the_others_go_on():
-    face = Face(Market("bench-10-full", num_markets=4, seed=2))
-    raw = np.zeros((4, face.action_space.shape[0]), np.float32)
-    face.step(raw)
-    saved = face.market.state
-    face.step(raw)
-    gone_on, where = face.market.state, np.array([True, False, True, False])
-    face.restore(saved, where=where)
-    assert face.market.state.period.tolist() == [1, 2, 1, 2]
-    for part, array in face.market.state.arrays().items():
+    view = LearnerView(Market("bench-10-full", num_markets=4, seed=2))
+    raw = np.zeros((4, view.action_space.shape[0]), np.float32)
+    view.step(raw)
+    saved = view.market.state
+    view.step(raw)
+    gone_on, where = view.market.state, np.array([True, False, True, False])
+    view.restore(saved, where=where)
+    assert view.market.state.period.tolist() == [1, 2, 1, 2]
+    for part, array in view.market.state.arrays().items():
         np.testing.assert_array_equal(array[..., where], saved.arrays()[part][..., where])
         np.testing.assert_array_equal(array[..., ~where], gone_on.arrays()[part][..., ~where])

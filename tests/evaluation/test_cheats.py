@@ -57,7 +57,7 @@ def tuned_on(spec, seed, episodes):
 def test_a_policy_tuned_on_the_judging_customers_is_caught():
     """Its prices suit the luck of the twenty markets that judge it, and no others."""
     spec, episodes = load_scenario(MARKET), 20
-    tuned = tuned_on(spec, seed_for("judging"), episodes)
+    tuned = tuned_on(spec, seed_for("test"), episodes)
     row = evaluate(spec, [tuned], episodes=episodes).row("tuned")
     assert row.vs_best_fixed.low > 0
     assert NOT_FRESH in row.flags
@@ -85,7 +85,7 @@ def test_a_constant_at_the_ceiling_is_caught():
 def test_a_policy_that_reads_the_future_is_caught():
     """Its gain is there on the customers whose seed it was handed, and gone with others."""
     spec, episodes = load_scenario(MARKET), 200
-    peeks = Peeks(spec, seed_for("judging"), episodes)
+    peeks = Peeks(spec, seed_for("test"), episodes)
     row = evaluate(spec, [peeks], episodes=episodes).row("peeks")
     assert row.vs_best_fixed.low > 0
     assert row.vs_best_fixed_fresh.high < row.vs_best_fixed.low
@@ -122,7 +122,7 @@ def test_how_often_an_honest_policy_is_flagged():
 def test_both_judging_sets_are_named_and_differ():
     comparison = evaluate(MARKET, [FixedPrice(11.0)], episodes=20, seed=5)
     seeds = comparison.to_dict()["seeds"]
-    assert seeds["judging"]["seed"] == seed_for("judging", 5)
-    assert seeds["second judging"]["seed"] == seed_for("judging", 5 + FRESH)
+    assert seeds["judging"]["seed"] == seed_for("test", 5)
+    assert seeds["second judging"]["seed"] == seed_for("test", 5 + FRESH)
     assert seeds["tuning"]["seed"] == seed_for("tuning", 5)
     assert not shrinks(np.array([1.0]), np.array([0.0]))

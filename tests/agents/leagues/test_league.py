@@ -7,7 +7,7 @@ import pytest
 from repricer.agents import league, load_run
 from repricer.agents.leagues.best_response import Frozen, Game, best_response, earned
 from repricer.agents.leagues.league import _priorities
-from repricer.envs import Constant, Market
+from repricer.envs import ConstantSellerPolicy, Market
 from repricer.evaluation import yardstick
 from repricer.scenarios import spec_from_table
 
@@ -126,8 +126,10 @@ def test_a_shared_network_is_one_learner_in_every_seat():
 def test_a_best_response_to_constant_prices_is_the_one_that_calculus_gives():
     spec = duopoly()
     game = Game(spec, "expected", np.array([1.5], np.float32), 0, 2)
-    zero = Constant(np.zeros(1, np.float32))
-    answer = best_response(game, "own", lambda: {"own": zero, "b": zero}, Constant(np.full(1, -0.05, np.float32)))
+    zero = ConstantSellerPolicy(np.zeros(1, np.float32))
+    answer = best_response(
+        game, "own", lambda: {"own": zero, "b": zero}, ConstantSellerPolicy(np.full(1, -0.05, np.float32))
+    )
     prices = np.linspace(1, 2.25, 20_001)
     weight = np.exp(8 - 4 * prices)
     profit = (prices - 1) * weight / (1 + weight + np.exp(8 - 4 * 1.5))
@@ -140,7 +142,7 @@ def test_a_best_response_to_constant_prices_is_the_one_that_calculus_gives():
 def test_earnings_are_weighted_as_the_scenario_discounts():
     spec = duopoly(rule="learning:0.1")
     sellers, _ = Game(spec, "expected", np.array([1.5], np.float32), 0, 1).sellers("validation")
-    by_rule, seen = {seat: sellers.by_rule(seat) for seat in sellers.seats}, []
+    by_rule, seen = {seat: sellers.by_rule(seat) for seat in sellers.names}, []
     money = earned(sellers, by_rule, watch=lambda outcome: seen.append(outcome.expected_profit[0, 0]))
     assert len(seen) == 6
     assert np.ptp(seen) > 0

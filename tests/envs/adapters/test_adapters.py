@@ -1,4 +1,4 @@
-"""Contracts: every registered scenario through every face."""
+"""Contracts: every registered scenario through every adapter."""
 
 import pickle
 import subprocess
@@ -12,7 +12,7 @@ import repricer
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 from repricer.envs import (
-    Face,
+    LearnerView,
     Market,
     MarketEnv,
     MarketParallelEnv,
@@ -64,13 +64,13 @@ def test_an_episode_is_the_horizon_and_ends_terminated():
 def test_the_batch_equals_its_singles(shop, markets):
     generator = np.random.default_rng(5)
     together = Market(shop, num_markets=markets, seed=9)
-    face = Face(together)
+    view = LearnerView(together)
     singles = [Market(shop, seed=9, numbers=np.array([e])) for e in range(markets)]
     for _ in range(4):
-        raw = generator.uniform(-1, 1, (markets, face.action_space.shape[0])).astype(np.float32)
-        outcome = face.step(raw)
+        raw = generator.uniform(-1, 1, (markets, view.action_space.shape[0])).astype(np.float32)
+        outcome = view.step(raw)
         for e, single in enumerate(singles):
-            alone = Face(single).step(raw[e : e + 1])
+            alone = LearnerView(single).step(raw[e : e + 1])
             for name in ("units", "revenue", "expected_profit", "segment_units", "shown"):
                 np.testing.assert_array_equal(getattr(outcome, name)[e], getattr(alone, name)[0], err_msg=name)
             np.testing.assert_array_equal(together.state.on_hand[e], single.state.on_hand[0])
@@ -95,13 +95,13 @@ def test_the_same_seed_gives_the_same_bytes_in_a_new_process():
 
 def test_state_saves_restores_and_pickles_in_mid_episode(shop):
     market = Market(shop, num_markets=5, seed=2)
-    face = Face(market)
-    raw = np.full((5, face.action_space.shape[0]), 0.2, np.float32)
-    face.step(raw)
+    view = LearnerView(market)
+    raw = np.full((5, view.action_space.shape[0]), 0.2, np.float32)
+    view.step(raw)
     saved = pickle.loads(pickle.dumps(market.state))
-    first = face.step(raw).revenue
+    first = view.step(raw).revenue
     market.restore(saved)
-    np.testing.assert_array_equal(face.step(raw).revenue, first)
+    np.testing.assert_array_equal(view.step(raw).revenue, first)
 
 
 def test_vector_env_rows_are_the_single_environments(shop):
@@ -163,11 +163,11 @@ def test_charges_make_a_rows_reward_the_change_of_the_whole(shop):
 
     def run(price: float) -> tuple[float, float]:
         market = Market(shop.with_changes(stock={"initial_units": 1e6, "holding_cost": 0.0}), seed=0)
-        vec = MarketVecEnv(Face(market, product_wise=True, reward="expected", base_price=base))
+        vec = MarketVecEnv(LearnerView(market, product_wise=True, reward="expected", base_price=base))
 
         asked = Action(np.array([[price, 5.0, 3.0]], np.float32), None, np.full((1, 3, 2), -1.0, np.float32))
         outcome = market.step(asked, credit_price=base)
-        return float(vec.face.rewards(outcome)[0]), float(outcome.expected_profit.sum())
+        return float(vec.learner_view.rewards(outcome)[0]), float(outcome.expected_profit.sum())
 
     (own, whole), (own_low, whole_low) = run(4.0), run(3.2)
     assert own_low - own == pytest.approx(whole_low - whole, rel=1e-3)
@@ -187,7 +187,7 @@ def test_wrong_options_get_one_line(shop):
 
 
 def test_purposes_never_share_customers():
-    seeds = [seed_for(p, s) for p in ("training", "tuning", "validation", "judging") for s in range(50)]
+    seeds = [seed_for(p, s) for p in ("training", "tuning", "validation", "test") for s in range(50)]
     assert len(set(seeds)) == len(seeds)
 
 
@@ -230,7 +230,7 @@ def test_history_starts_anew_with_each_episode_in_every_autoreset_mode(shop, mod
     env = MarketVectorEnv(shop, 3, history=3, autoreset_mode=mode)
     width = env.single_observation_space.shape[0] // 3
     observation, _ = env.reset(seed=0)
-    fresh = Face(Market(shop, num_markets=3, seed=0)).observe()
+    fresh = LearnerView(Market(shop, num_markets=3, seed=0)).observe()
     np.testing.assert_array_equal(observation, np.tile(fresh, (1, 3)))
     action = np.full(env.action_space.shape, 0.4, np.float32)
     for _ in range(8):
@@ -260,7 +260,7 @@ def test_restarting_some_markets_leaves_the_others_and_their_history_alone(shop,
         env.step(action)
     mask = np.array([True, False])
     observation, _ = env.reset(options={"reset_mask": mask})
-    alone = Face(Market(shop, seed=0, numbers=np.array([1])), history=3)
+    alone = LearnerView(Market(shop, seed=0, numbers=np.array([1])), history=3)
     for _ in range(2):
         alone.step(action[:1])
     np.testing.assert_array_equal(observation[1], alone.observe()[0])

@@ -23,7 +23,7 @@ def test_the_checkers_of_pettingzoo_pass_with_warnings_as_errors(name):
 @pytest.mark.parametrize("name", ["calvano-duopoly", "marketplace", "bench-10-full"])
 def test_every_seller_sees_its_space_and_earns_its_profit(name, reward):
     env = MarketParallelEnv(name, reward=reward)
-    rivals = env.face.market.spec.competitors
+    rivals = env.learner_view.market.spec.competitors
     sellers = np.array(rivals.seller or rivals.names)
     observations, infos = env.reset(seed=3)
     assert set(observations) == set(infos) == set(env.agents) == {"own", *sellers}
@@ -37,7 +37,7 @@ def test_every_seller_sees_its_space_and_earns_its_profit(name, reward):
             assert env.observation_space(agent).contains(observation)
         assert not any(terminated.values())
         assert not any(truncated.values())
-        state = env.face.market.state
+        state = env.learner_view.market.state
         price = state.rival_price[0]
         units = state.context[state.layout.rival_units][:, 0]
         assert reward == "expected" or (units % 1 == 0).all()
@@ -90,7 +90,7 @@ def test_sellers_earn_the_scenarios_objective_and_are_cut_together():
         _, rewards, terminated, truncated, infos = env.step(
             {name: np.zeros(env.action_space(name).shape, np.float32) for name in env.agents}
         )
-        state = env.face.market.state
+        state = env.learner_view.market.state
         revenue = (state.rival_price * state.context[state.layout.rival_units].T).sum()
         assert rewards["s"] == pytest.approx(float(revenue), rel=1e-5)
         assert not any(terminated.values())

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from numba import njit
 from numba.core.errors import TypingError
-from repricer.envs import Face, Market
+from repricer.envs import LearnerView, Market
 from repricer.envs.jit.blocks import BLOCK, block_rows, turn
 from repricer.envs.jit.math import logarithm, multiply_add
-from repricer.envs.kernels.observe import Decoding, decode
+from repricer.envs.kernels.decode import Decoding, decode
 from repricer.pricing import ActionLayout
 
 
@@ -102,25 +102,25 @@ def test_raw_numbers_are_decoded_as_the_layout_says(markets, products):
 
 
 def test_where_a_period_works_is_made_once_and_counted():
-    face = Face(Market("bench-10", num_markets=3))
-    raw = np.zeros((3, face.layout.size * 10), np.float32)
-    before = face.market.dynamics.nbytes
-    face.step(raw)
-    after = face.market.dynamics.nbytes
-    face.step(raw)
-    assert before < after == face.market.dynamics.nbytes
+    view = LearnerView(Market("bench-10", num_markets=3))
+    raw = np.zeros((3, view.layout.size * 10), np.float32)
+    before = view.market.dynamics.nbytes
+    view.step(raw)
+    after = view.market.dynamics.nbytes
+    view.step(raw)
+    assert before < after == view.market.dynamics.nbytes
 
 
 @pytest.mark.parametrize("product_wise", [False, True])
 def test_a_market_that_is_dropped_leaves_no_memory_behind(product_wise):
     """The loops give references back by hand: one too few would keep a market for good, one too many would crash."""
     code = (
-        "import gc, numpy as np; from numba.core.runtime import rtsys; from repricer.envs import Face, Market\n"
+        "import gc, numpy as np; from numba.core.runtime import rtsys; from repricer.envs import LearnerView, Market\n"
         "def run():\n"
-        f"    face = Face(Market('bench-10-full', num_markets=3), product_wise={product_wise})\n"
-        "    raw = np.zeros((face.num_rows, face.action_space.shape[0]), np.float32)\n"
+        f"    view = LearnerView(Market('bench-10-full', num_markets=3), product_wise={product_wise})\n"
+        "    raw = np.zeros((view.num_rows, view.action_space.shape[0]), np.float32)\n"
         "    for _ in range(3):\n"
-        "        face.step(raw).expected_profit, face.observe()\n"
+        "        view.step(raw).expected_profit, view.observe()\n"
         "def held():\n"
         "    gc.collect(); now = rtsys.get_allocation_stats(); return now.alloc - now.free, now.mi_alloc - now.mi_free\n"
         "run(); before = held(); run(); run(); print(before == held())"

@@ -1,8 +1,8 @@
-"""What a face pays, by hand: above all the difference of conversion rates."""
+"""What a learner view pays, by hand: above all the difference of conversion rates."""
 
 import numpy as np
 import pytest
-from repricer.envs import Face, Market, expected_units
+from repricer.envs import LearnerView, Market, expected_units
 from repricer.scenarios import spec_from_table
 
 RATE = [10.0, 40.0, 20.0, 5.0]
@@ -23,11 +23,11 @@ def corner_shop(**market) -> dict:
 
 def paid(spec, reward, product_wise=False):
     """(T, rows) rewards under PRICE."""
-    face = Face(Market(spec, num_markets=3), reward=reward, product_wise=product_wise)
-    high, low = face.layout.logs
+    view = LearnerView(Market(spec, num_markets=3), reward=reward, product_wise=product_wise)
+    high, low = view.layout.logs
     logs = np.log(np.array(PRICE) / 6.0)
     raw = np.where(logs > 0, logs / high, -logs / low)
-    return np.array([face.rewards(face.step(np.full((face.num_rows, 1), raw[t], np.float32))) for t in range(4)])
+    return np.array([view.rewards(view.step(np.full((view.num_rows, 1), raw[t], np.float32))) for t in range(4)])
 
 
 def share(price: float) -> float:
@@ -47,11 +47,11 @@ def test_the_conversion_difference_by_hand(objective, cost, product_wise):
 def test_a_busy_period_is_no_merit():
     """At one price, four times the customers bring four times the money and no difference of conversion."""
     spec = spec_from_table(corner_shop())
-    face = Face(Market(spec, num_markets=1), reward="conversion-difference")
+    view = LearnerView(Market(spec, num_markets=1), reward="conversion-difference")
     rewards, money = [], []
     for t in range(4):
-        outcome = face.step(np.zeros((1, 1), np.float32))
-        rewards.append(face.rewards(outcome)[0])
+        outcome = view.step(np.zeros((1, 1), np.float32))
+        rewards.append(view.rewards(outcome)[0])
         money.append(outcome.expected_revenue[0, 0])
         assert money[-1] == pytest.approx(6.0 * expected_units(spec, t, [6.0])[0, 0, 0], rel=1e-5)
     assert money[1] == pytest.approx(4 * money[0], rel=1e-5)
@@ -72,12 +72,12 @@ def test_discounted_differences_telescope(gamma):
 
 def test_a_new_episode_starts_from_nothing_and_money_is_scaled():
     spec = spec_from_table(corner_shop())
-    face = Face(Market(spec, num_markets=2), reward="conversion-difference", reward_scale=0.5)
-    first = face.rewards(face.step(np.zeros((2, 1), np.float32)))
+    view = LearnerView(Market(spec, num_markets=2), reward="conversion-difference", reward_scale=0.5)
+    first = view.rewards(view.step(np.zeros((2, 1), np.float32)))
     for _ in range(3):
-        face.step(np.zeros((2, 1), np.float32))
-    face.restart(np.array([True, True]))
-    np.testing.assert_array_equal(face.rewards(face.step(np.zeros((2, 1), np.float32))), first)
+        view.step(np.zeros((2, 1), np.float32))
+    view.restart(np.array([True, True]))
+    np.testing.assert_array_equal(view.rewards(view.step(np.zeros((2, 1), np.float32))), first)
     np.testing.assert_allclose(first, 0.5 * 6.0 * share(6.0), rtol=1e-5)
 
 
@@ -85,8 +85,8 @@ def test_two_products_share_their_customers(shop):
     """Joint, a market's reward is the sum of its products'; each is over the customers of its own category."""
     asked = {"reward": "conversion-difference"}
     joint, each = (
-        Face(Market(shop, num_markets=2), **asked),
-        Face(Market(shop, num_markets=2), product_wise=True, **asked),
+        LearnerView(Market(shop, num_markets=2), **asked),
+        LearnerView(Market(shop, num_markets=2), product_wise=True, **asked),
     )
     for _ in range(3):
         whole = joint.rewards(joint.step(np.full((2, 15), 0.1, np.float32)))

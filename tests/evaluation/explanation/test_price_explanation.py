@@ -259,7 +259,7 @@ class TestExplain:
 
     def test_what_a_market_came_to_is_replayed(self):
         spec = load_scenario("stationary-logit")
-        many = Market(spec, num_markets=4, seed=seed_for("judging"))
+        many = Market(spec, num_markets=4, seed=seed_for("test"))
         for _ in range(6):
             many.step(BY_STOCK.act(many.view))
         view = view_at(spec, BY_STOCK, period=6, market=2)
@@ -270,7 +270,7 @@ class TestExplain:
         spec = load_scenario("grocery")
         found = explain(spec, remembering(spec), product=spec.products.names[1], period=4, market=2)
         played = remembering(spec)
-        batch = Market(spec, seed=seed_for("judging"), numbers=np.array([2]))
+        batch = Market(spec, seed=seed_for("test"), numbers=np.array([2]))
         for _ in range(4):
             batch.step(played.act(batch.view))
         charged = spec.guardrails.apply(played.act(batch.view), batch.view).price[0, 1]
