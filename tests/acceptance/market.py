@@ -139,9 +139,9 @@ def linear_memory() -> float:
     return bench.bytes_per_lane("bench-10", 10_240) / bench.bytes_per_lane("bench-10", 1_024)
 
 
-@check("market", "tests of the market's parts that fail with every index of the compiled loops checked", "==", 0)
+@check("market", "tests of the compiled loops that fail with every index of the compiled loops checked", "==", 0)
 def out_of_bounds() -> float:
-    tests = [str(path) for path in sorted((ROOT / "tests" / "envs").glob("test_parts_*.py"))]
+    tests = [str(path) for path in sorted((ROOT / "tests" / "envs" / "kernels").glob("test_*.py"))]
     with tempfile.TemporaryDirectory() as cache:
         env = os.environ | {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": cache}
         said = subprocess.run([sys.executable, "-m", "pytest", "-q", *tests], env=env, capture_output=True, text=True)
