@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..forecasting import replenishment_levels
+from ..pricing import logit_utility, matching_utility
 from ..scenarios import MarketSpec
 from ..scenarios.sections import (
     Arrivals,
@@ -31,7 +32,7 @@ _ELASTICITY_BOUNDS = (0.3, 8.0)
 _BUSIEST, _MOST_CHOSEN = 0.8, 0.95
 # Most of a category's customers who buy at all in a week, at the planned prices.
 _MOST_BUY = 0.9
-_MOST_ROUNDS, _CLOSE, _ROUNDS = 10_000, 1e-9, 50
+_ROUNDS = 50
 
 
 @dataclass(frozen=True)
@@ -186,14 +187,14 @@ def build_market(
     segment_share, probability = _segment_choice(models, category, bought)
     bought_by = segment_share[category].T * probability
     sensitivity = _sensitivity(models, probability, bought_by / bought_by.sum(axis=0))
-    utility = np.log(probability / left[category])
+    utility = logit_utility(probability, left[category])
     regular = models.regular_price
     cost = _unit_cost(models, assumptions)
     personal = models.affinity is not None
     prices = _prices(regular, personal, assumptions)
     promotion = _promotion(models, probability, assumptions)
     at_plan = utility + _planned_utility(models, sensitivity, prices, promotion)
-    path = _quality_path(at_plan, segment_share, models.planned / rate[:, category], category)
+    path = matching_utility(models.planned / rate[:, category], at_plan, segment_share, category)
     return MarketSpec(
         name=name,
         version=1,
@@ -293,23 +294,6 @@ def _planned_utility(models: FittedModels, sensitivity: Array, prices: Prices, p
     return added + promotion.lift * (models.past_promotion > 0.5)[:, None]
 
 
-def _quality_path(utility: Array, segment_share: Array, target: Array, category: NDArray[np.intp]) -> Array:
-    """(T, N) utility that moves the products' choice probabilities, over all segments, to `target`.
-
-    utility: (T, K, N) at the planned prices. The contraction of Berry, Levinsohn and Pakes (1995, appendix I); with one
-    segment it is exact at once.
-    """
-    member, path = np.eye(category.max() + 1)[category], np.zeros_like(target)
-    for _ in range(_MOST_ROUNDS):
-        weight = np.exp(utility + path[:, None])
-        choice = weight / (1 + weight @ member)[..., category]
-        step = np.log(target / np.einsum("nk,tkn->tn", segment_share[category], choice))
-        path += step
-        if np.abs(step).max() < _CLOSE:
-            return path
-    raise RuntimeError(f"the choice probabilities of the forecasts were not met in {_MOST_ROUNDS} rounds")
-
-
 def _sensitivity(models: FittedModels, probability: Array, share: Array) -> Array:
     """(K, N) utility per unit of currency that gives the fitted elasticities over the prices that were charged.
 
@@ -328,8 +312,8 @@ def _sensitivity(models: FittedModels, probability: Array, share: Array) -> Arra
         scale *= whole / together
     rise = _rise(models, np.clip(np.outer(relative, scale * own), *_ELASTICITY_BOUNDS))
     chosen = np.minimum(rise * probability, _MOST_CHOSEN)
-    odds = (chosen / (1 - chosen)) / (probability / (1 - probability))
-    return np.log(odds) / (models.regular_price - _low_price(models))
+    gained = logit_utility(chosen, 1 - chosen) - logit_utility(probability, 1 - probability)
+    return gained / (models.regular_price - _low_price(models))
 
 
 def _recommendation(models: FittedModels, probability: Array, assumptions: Assumptions) -> Recommendation | None:

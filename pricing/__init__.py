@@ -2,6 +2,15 @@
 
 from .action_layout import ActionLayout, ActionParts
 from .catalogue import Catalogue, MarketView
+from .choice_formulas import (
+    ChoiceShares,
+    choice_shares,
+    elasticity_matrix,
+    logit_utility,
+    matching_utility,
+    own_elasticity,
+)
+from .choice_model import ChoiceModel
 from .endings import PriceEndings
 from .features import (
     FEATURE_LIMIT,
@@ -43,6 +52,8 @@ __all__ = [
     "ActionLayout",
     "ActionParts",
     "Catalogue",
+    "ChoiceModel",
+    "ChoiceShares",
     "CostPlus",
     "EpsilonGreedy",
     "FixedPrice",
@@ -66,12 +77,17 @@ __all__ = [
     "TrailStep",
     "action_from_parts",
     "built_in_rule",
+    "choice_shares",
     "competitor",
+    "elasticity_matrix",
     "feature_names",
     "feature_rows",
     "is_deterministic",
+    "logit_utility",
+    "matching_utility",
     "order_up_to",
     "ordinary_view",
+    "own_elasticity",
     "parts_from_action",
     "price_contributions",
     "product_features",

@@ -1,7 +1,8 @@
 """Elementary functions that one formula can use on numpy arrays, on torch tensors and in compiled loops.
 
 The market compiles the formulas of this room (features, guardrails, decoding) into loops over many markets; `envs`
-gives each of these functions its compiled meaning. A formula therefore stands in one place.
+gives each of these functions its compiled meaning. A formula therefore stands in one place. Torch is never imported:
+a tensor is recognised by its methods.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ def exp(x: Any) -> Any:
 
 def log(x: Any) -> Any:
     """Natural logarithm."""
-    return np.log(x)
+    return x.log() if hasattr(x, "log") else np.log(x)
 
 
 def where(condition: Any, then: Any, otherwise: Any) -> Any:
@@ -45,7 +46,7 @@ def smaller(x: Any, y: Any) -> Any:
 
 
 def floor(x: Any) -> Any:
-    """The whole number at or below."""
+    """The largest whole number at or below x."""
     return np.floor(x)
 
 
@@ -62,3 +63,15 @@ def single(x: Any) -> Any:
 def double(x: Any) -> Any:
     """In double precision."""
     return np.asarray(x, dtype=np.float64)
+
+
+def like(x: Any, values: Any) -> Any:
+    """The values as a tensor where x is one, else as a float64 array; a tensor stays as it is."""
+    if hasattr(values, "new_tensor"):
+        return values
+    return x.new_tensor(np.asarray(values)) if hasattr(x, "new_tensor") else np.asarray(values, dtype=np.float64)
+
+
+def detached(x: Any) -> Any:
+    """The numbers of an array or tensor as a numpy array, without their gradient."""
+    return x.detach().cpu().numpy() if hasattr(x, "detach") else np.asarray(x)

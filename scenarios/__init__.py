@@ -1,6 +1,7 @@
 """One frozen market description, its files, the known markets, samples, stress tests, the builder from fitted models."""
 
 from .checks import scenario_name
+from .choice import choice_model
 from .errors import ScenarioError
 from .loading import load_scenario, registered, save_scenario, spec_from_table
 from .sampler import sample_catalogue
@@ -13,6 +14,7 @@ __all__ = [
     "MarketSpec",
     "ScenarioError",
     "Stress",
+    "choice_model",
     "load_scenario",
     "registered",
     "sample_catalogue",

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
-from ..pricing import PriceLadder
+from ..pricing import PriceLadder, logit_utility
 from .checks import excluded_parts
 from .errors import ScenarioError
 from .sections import (
@@ -82,7 +82,7 @@ class _Shop:
         elif self.family == "exponential":
             slope, at_regular = elasticity, np.log(bought)
         else:
-            slope, at_regular = elasticity / (1 - bought), np.log(bought / left) + taste
+            slope, at_regular = elasticity / (1 - bought), logit_utility(bought, left) + taste
         self.sensitivity, self.quality = slope / self.price, at_regular + slope
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...pricing import Catalogue
+from ...pricing import Catalogue, own_elasticity
 from ...scenarios import MarketSpec
+from ...scenarios.choice import regime_shares
 from ...scenarios.families import family_function
 from .demand import Choice, ChoiceInputs, mean_demand
 from .demand_arrays import ChoiceParameters
@@ -109,7 +110,7 @@ def catalogue_of(spec: MarketSpec) -> Catalogue:
         category=spec.category_index,
         regular_price=regular.astype(np.float32),
         unit_cost=spec.products.unit_cost.astype(np.float32),
-        segment_elasticity=_elasticity(regular, lambda price: expected_units(spec, 0, price)).astype(np.float32),
+        segment_elasticity=own_elasticity(lambda price: expected_units(spec, 0, price), regular).astype(np.float32),
         segment_units=units.mean(axis=0).astype(np.float32),
         forecast_units=units.sum(axis=1).astype(np.float32),
         endless=spec.market.ending == "truncated",
@@ -128,9 +129,9 @@ def rival_catalogue(spec: MarketSpec, offers: NDArray[np.intp]) -> Catalogue:
     periods = np.arange(spec.market.horizon_periods)
     rows = np.broadcast_to(spec.products.regular_price, (len(periods), spec.sizes["N"]))
     units = rival_units(spec, periods, rows, rivals.regular_price)[:, offers]
-    elasticity = _elasticity(
-        rivals.regular_price,
+    elasticity = own_elasticity(
         lambda price: rival_units(spec, 0, np.broadcast_to(rows[0], (len(price), rows.shape[1])), price)[:, None],
+        rivals.regular_price,
     )
     return Catalogue(
         products=tuple(rivals.names[r] for r in offers),
@@ -150,16 +151,5 @@ def _over_regimes(spec: MarketSpec, units_in: Callable[[int], Array]) -> Array:
     """Mean of (T, …) units over the regime that each period may be in."""
     if spec.regimes is None:
         return units_in(0)
-    share = spec.regimes.initial
-    shares = [share := share @ spec.regimes.transition if t else share for t in range(spec.market.horizon_periods)]
-    by_regime = [np.array(shares)[:, z, None, None] * units_in(z) for z in range(spec.sizes["Z"])]
+    by_regime = [regime_shares(spec)[:, z, None, None] * units_in(z) for z in range(spec.sizes["Z"])]
     return np.sum(by_regime, axis=0)
-
-
-def _elasticity(regular: Array, units_at: Callable[[Array], Array]) -> Array:
-    """(K, N) own-price elasticity at the regular price, by central differences; units_at: (B, N) prices to (B, K, N)."""
-    step = 1e-4
-    own_price = np.eye(regular.size, dtype=bool)
-    nudged = [units_at(np.where(own_price, regular * factor, regular)) for factor in (1 + step, 1 - step)]
-    up, down = (np.einsum("bkb->kb", np.maximum(units, 1e-300)) for units in nudged)
-    return np.log(up / down) / np.log((1 + step) / (1 - step))

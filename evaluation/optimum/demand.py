@@ -14,7 +14,9 @@ from typing import Protocol
 import numpy as np
 
 from ...envs import expected_units
-from ...scenarios import MarketSpec
+from ...pricing import choice_shares
+from ...scenarios import MarketSpec, choice_model
+from ...scenarios.choice import regime_shares
 from .problem import Array, Costs, is_endless, is_stationary, price_grid, sections_on
 from .rival_replies import all_stay, opening_prices
 
@@ -71,12 +73,7 @@ class _Calendar:
     @functools.cached_property
     def chances(self) -> Array:
         """(T, Z) probability of each regime in each period."""
-        if self.spec.regimes is None:
-            return np.ones((self.periods, 1))
-        rows = [self.spec.regimes.initial]
-        for _ in range(self.periods - 1):
-            rows.append(rows[-1] @ self.spec.regimes.transition)
-        return np.array(rows)
+        return np.ones((self.periods, 1)) if self.spec.regimes is None else regime_shares(self.spec)
 
     @functools.cached_property
     def rival_price(self) -> Array | None:
@@ -197,12 +194,10 @@ class _Logit(_Calendar):
                 level, power = level + gain * np.log(self.reference), power + gain
             else:
                 level, slope = level + gain * self.reference, slope + gain
-        outside = np.ones((self.regimes, self.who.size, spec.sizes["C"]))
-        if spec.competitors is not None and self.rival_price is not None:
-            theirs = spec.category_index[spec.competitor_product]
-            fall = spec.competitors.price_sensitivity * path[..., theirs] * self.rival_price
-            weight = np.exp(spec.competitors.quality + season[..., theirs] - fall)
-            outside = outside + (weight @ np.eye(spec.sizes["C"])[theirs])[:, self.who]
+        regimes = [None] if spec.regimes is None else range(self.regimes)
+        outside = np.stack(
+            [choice_model(spec).outside_weight(period, rival_price=self.rival_price, regime=z) for z in regimes]
+        )[:, self.who]
         return level, slope, power, outside
 
     def money(self, worth: Array, first: int) -> tuple[float, Array]:
@@ -226,39 +221,39 @@ class _Logit(_Calendar):
     def _customer(self, period: int, cost: Array, later: Array, later_units: Array) -> tuple[Array, Array]:
         """Money (Z, K', C) and units (Z, K', N) of one customer; later: what one brings who comes back."""
         level, slope, power, outside = self.utility(period)
-        low, high = self.low, self.high
+        low, high, category = self.low, self.high, self.spec.category_index
         cheapest = np.exp(np.minimum(level - slope * low - power * np.log(low), _HIGHEST_UTILITY))
         waiting = self.patience[:, None] * (cheapest @ self.member)
         theta = np.zeros_like(later)
         while True:
             floor = cost + (theta @ self.member.T) / self.kept
             price = _best_price(floor, slope, power, low, high)
-            weight = np.exp(np.minimum(level - slope * price - power * np.log(price), _HIGHEST_UTILITY))
-            term = self.kept * (price - floor) * weight
-            weight = np.where(term > 0, weight * self._shown(np.maximum(term, 0)), 0)
+            gain = self.kept * (price - floor)
+            utility = np.where(gain > 0, level - slope * price - power * np.log(price), -np.inf)
+            utility = utility + self._shown(gain, utility, outside)
             waits = waiting * (later > theta)
-            total = outside + weight @ self.member + waits
-            excess = (self.kept * (price - floor) * weight) @ self.member + waits * (later - theta) - outside * theta
-            # A convex function that falls: from below, the steps rise to its zero.
-            theta = theta + excess / total
-            if np.all(np.abs(excess) <= _TOLERANCE * total * (1 + np.abs(theta))):
+            bought, left = choice_shares(utility, category, outside + waits)
+            waits = left * waits / (outside + waits)
+            # Over the logit's denominator: a convex function that falls, so that the steps rise to its zero from below.
+            excess = (gain * bought) @ self.member + waits * (later - theta) - (left - waits) * theta
+            theta = theta + excess
+            if np.all(np.abs(excess) <= _TOLERANCE * (1 + np.abs(theta))):
                 break
-        bought = weight / (total @ self.member.T)
-        return theta, self.kept * bought + ((waits / total) @ self.member.T) * later_units
+        return theta, self.kept * bought + (waits @ self.member.T) * later_units
 
-    def _shown(self, term: Array) -> Array:
-        """(Z, K', N) what the slot multiplies weights by: the lift, for the candidate of each category that gains most."""
+    def _shown(self, gain: Array, utility: Array, outside: Array) -> Array:
+        """(Z, K', N) utility that the slot adds: to the candidate of each category that gains most."""
         slot = self.spec.recommendation
         if slot is None:
-            return np.ones_like(term)
-        factor = np.ones_like(term)
-        may = slot.candidates[self.who] > 0
+            return np.zeros_like(gain)
+        earned = gain * choice_shares(utility, self.spec.category_index, outside).product
+        lift, may = np.zeros_like(gain), slot.candidates[self.who] > 0
         for c in range(self.spec.sizes["C"]):
-            here = np.where(may & (self.spec.category_index == c), term, -1.0)
+            here = np.where(may & (self.spec.category_index == c), earned, -1.0)
             best = here.argmax(axis=-1)[..., None]
-            lift = np.where(here.max(axis=-1) > 0, np.exp(slot.lift[self.who]), 1.0)
-            np.put_along_axis(factor, best, lift[..., None], axis=-1)
-        return factor
+            more = np.where(here.max(axis=-1) > 0, slot.lift[self.who], 0.0)
+            np.put_along_axis(lift, best, more[..., None], axis=-1)
+        return lift
 
 
 def _best_price(floor: Array, slope: Array, power: Array, low: Array, high: Array) -> Array:

@@ -145,8 +145,7 @@ class FluidPrices:
         there, worth = units > 0, np.broadcast_to(least, units.shape)
         while True:
             prices, theta = customer.best_prices(cost + worth, there)
-            weight = np.where(there, np.exp(customer.quality - customer.sensitivity * prices), 0.0)
-            wanted = customers[:, None] * weight / (customer.outside + weight.sum(axis=1, keepdims=True))
+            wanted = customers[:, None] * customer.shares(prices, there).product
             gap = np.log(np.where(there, wanted, 1.0) / np.where(there, units, 1.0)) / customer.sensitivity
             before, worth = worth, np.maximum(worth + gap, least)
             if np.abs(worth - before).max() <= _TOLERANCE * (1 + theta.max()):

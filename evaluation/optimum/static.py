@@ -17,7 +17,7 @@ from scipy.optimize import minimize_scalar
 from ...envs import expected_units
 from ...pricing import Action, MarketView
 from ...pricing.grids import NO_GRID
-from ...scenarios import MarketSpec
+from ...scenarios import MarketSpec, choice_model
 from .logit import LogitCustomer
 from .problem import Array, Costs, Optimum, is_endless, price_grid, sections_on, stock_settings
 from .rival_replies import all_stay, opening_prices
@@ -104,20 +104,11 @@ def _best(spec: MarketSpec, period: int, products: NDArray[np.intp]) -> tuple[Ar
     """Best prices (n,) and discounts (n, K) of one category's products in a period."""
     if not _is_logit(spec):
         return _OneProduct(spec, period, int(products[0])).best()
-    customer = LogitCustomer.of(spec, period, products, outside=_outside(spec, period, products))
+    rival_price = None if spec.competitors is None else opening_prices(spec)
+    outside = choice_model(spec).outside_weight(period, rival_price=rival_price)[0, spec.category_index[products[0]]]
+    customer = LogitCustomer.of(spec, period, products, outside=float(outside))
     prices, _ = customer.best_prices(Costs.of(spec).sold[None, products], np.ones((1, products.size), bool))
     return prices[0], np.zeros((products.size, 1))
-
-
-def _outside(spec: MarketSpec, period: int, products: NDArray[np.intp]) -> float:
-    """Weight of leaving and of the rival offers in a category, for one segment."""
-    rivals, c = spec.competitors, spec.category_index[products[0]]
-    if rivals is None:
-        return 1.0
-    here = spec.category_index[spec.competitor_product] == c
-    slope = rivals.price_sensitivity[0, here] * spec.demand.sensitivity_path[period, c]
-    utility = rivals.quality[0, here] - slope * opening_prices(spec)[here] + spec.demand.season[period, c]
-    return float(1 + np.exp(utility).sum())
 
 
 class _OneProduct:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
+from ...pricing import elasticity_matrix
 from .identification import Identification, fit_iv, identify
 from .least_squares import Array, CoefficientEstimate, Groups, independent
 
@@ -156,9 +157,7 @@ def logit_elasticities(products: pd.DataFrame, coefficient: float, nesting: floa
         nesting: rho.
     """
     share, price = products["share"].to_numpy(float), products["price"].to_numpy(float)
-    close = nesting / (1 - nesting)
-    matrix = -coefficient * price * (share + close * share / share.sum()) * np.ones((len(share), 1))
-    matrix[np.diag_indices(len(share))] += coefficient * price * (1 + close)
+    matrix = elasticity_matrix(coefficient * price, share, nesting=nesting)
     return pd.DataFrame(matrix, index=pd.Index(products["product"]), columns=pd.Index(products["product"]))
 
 

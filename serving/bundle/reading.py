@@ -11,13 +11,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ...pricing import Catalogue, Guardrails, NetworkPolicy, RecurrentPolicy
+from ...pricing import Catalogue, ChoiceModel, Guardrails, NetworkPolicy, RecurrentPolicy
 from ..recurrent_state import MemoryText
 from . import golden
 from .codec import knowledge_from
 from .files import CATALOGUE, GOLDEN, GUARDRAILS, MANIFEST, POLICY, RANGE, RESPONSE, BundleError, read_files
 from .onnx_session import open_network
-from .response import PriceResponse, read_response
+from .response import read_response
 from .signing import open_seal, read_public_key, sha256
 from .training_range import TrainingRange, read_range
 
@@ -43,7 +43,7 @@ class Bundle:
     candidates: NDArray[np.bool_] | None
     most_promoted: int | None
     memory: MemoryText
-    response: PriceResponse | None
+    response: ChoiceModel | None
     seen: TrainingRange
     scenario: str
     manifest: dict[str, Any]

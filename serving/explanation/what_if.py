@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...pricing import Action, Guardrails, MarketView
+from ...pricing import Action, ChoiceModel, Guardrails, MarketView
 from ..bundle.reading import Bundle
-from ..bundle.response import PriceResponse
 from ..market_state import StateError
 from ..predictor import PriceAnswer
 from .sales_distribution import sales_range
@@ -126,7 +125,7 @@ def _prices(answer: PriceAnswer, n: int, prices: Array) -> Array:
 
 
 def _points(
-    bundle: Bundle, response: PriceResponse, view: MarketView, answer: PriceAnswer, n: int, grid: Array
+    bundle: Bundle, response: ChoiceModel, view: MarketView, answer: PriceAnswer, n: int, grid: Array
 ) -> list[Point]:
     own = np.flatnonzero(response.category == response.category[n])
     at = int(np.flatnonzero(own == n)[0])
@@ -151,9 +150,7 @@ def _points(
     ]
 
 
-def expected(
-    response: PriceResponse, view: MarketView, answer: PriceAnswer, n: int, grid: Array
-) -> tuple[Array, Array]:
+def expected(response: ChoiceModel, view: MarketView, answer: PriceAnswer, n: int, grid: Array) -> tuple[Array, Array]:
     """Mean demand and price paid, (B, K, N) each, with product n at each price of the grid (B,), the others as answered."""
     catalogue = view.catalogue
     price = _prices(answer, n, grid)
@@ -177,7 +174,7 @@ def expected(
     return mean, price[:, None, :] * (1 - discount.T)
 
 
-def _rival_prices(response: PriceResponse, view: MarketView) -> Array | None:
+def _rival_prices(response: ChoiceModel, view: MarketView) -> Array | None:
     """(R,) prices of the rival offers: a product's lowest is seen, and is taken for that of the usually cheapest offer."""
     if view.competitor_price is None:
         return None

@@ -8,10 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...pricing import FixedPrice, MarketView, feature_names, product_features
-from ..bundle.response import FAMILIES
+from ...pricing.choice_model import FAMILIES
 
 if TYPE_CHECKING:
     from ...pricing import Policy
@@ -21,26 +20,13 @@ _EPISODES = 64
 
 
 def response_document(spec: MarketSpec) -> dict[str, Any] | None:
-    """The price response of a scenario as plain JSON; None for a demand family of another package. Needs `train`."""
-    from ...envs.kernels.demand_arrays import ChoiceParameters
+    """The choice model of a scenario as plain JSON; None for a demand family of another package. Needs `train`."""
+    from ...scenarios import choice_model
 
     if spec.demand.family not in FAMILIES:
         return None
-    parameters = ChoiceParameters.of(spec, np.float64)._asdict()
-    values = {name: part.tolist() for name, part in parameters.items() if isinstance(part, np.ndarray)}
-    regimes, horizon = spec.regimes, spec.market.horizon_periods
-    shares: list[NDArray[np.float64]] = [] if regimes is None else [regimes.initial]
-    while regimes is not None and len(shares) < horizon:
-        shares.append(shares[-1] @ regimes.transition)
-    return values | {
-        "family": spec.demand.family,
-        "linear_reference": bool(parameters["linear_reference"]),
-        "single": spec.arrivals.process == "single",
-        "rivals_product": spec.competitor_product.tolist(),
-        "rivals_regular": [] if spec.competitors is None else spec.competitors.regular_price.tolist(),
-        "regime_share": [share.tolist() for share in shares] or [[] for _ in range(horizon)],
-        "overdispersion": spec.arrivals.overdispersion.tolist(),
-    }
+    values = vars(choice_model(spec))
+    return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in values.items()}
 
 
 def range_document(spec: MarketSpec, policy: Policy, seed: int) -> dict[str, Any]:

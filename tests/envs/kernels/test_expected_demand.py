@@ -2,8 +2,49 @@
 
 import numpy as np
 import pytest
+from repricer.envs import expected_units
 from repricer.envs.kernels.demand_kernels import choose
 from repricer.envs.kernels.expected_demand import choice_at
+from repricer.scenarios import MarketSpec, choice_model, load_scenario, registered, sample_catalogue
+from repricer.scenarios.families import BUILT_IN
+
+
+def compared(spec: MarketSpec) -> None:
+    """The compiled mean units against those of the numpy model, in every kind of situation."""
+    model, rng = choice_model(spec), np.random.default_rng(1)
+    low, high, regular = spec.guardrails.low, spec.guardrails.high, spec.products.regular_price
+    n, k, r = (spec.sizes[letter] for letter in "NKR")
+    price, period = low + rng.random((5, n)) * (high - low), spec.market.horizon_periods // 2
+    given = {
+        "reference": regular * rng.uniform(0.8, 1.2, n),
+        "rival_price": spec.competitors.regular_price * rng.uniform(0.8, 1.2, r) if spec.competitors else None,
+        "promoted": rng.integers(0, 2, n) if spec.promotion else None,
+        "in_stock": (rng.random(n) < 0.8).astype(float),
+    }
+    shown = rng.integers(-1, n, k) if spec.recommendation else None
+    discount = rng.uniform(0, 0.2, (n, k)) if spec.prices.max_discount else None
+    compiled = expected_units(
+        spec,
+        period,
+        price,
+        regime=1 if spec.regimes else 0,
+        shown=None if shown is None else np.tile(shown, (5, 1)),
+        discount=None if discount is None else np.broadcast_to(discount, (5, n, k)),
+        **given,
+    )
+    regime = 1 if spec.regimes else None
+    units = model.units(period, price, regime=regime, shown=shown, discount=discount, **given)
+    np.testing.assert_allclose(compiled, units, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", registered())
+def test_the_compiled_demand_is_that_of_the_choice_model(name):
+    compared(load_scenario(name))
+
+
+@pytest.mark.parametrize("family", BUILT_IN)
+def test_so_is_that_of_a_sampled_shop_with_every_part(family):
+    compared(sample_catalogue(10, 3, parts="all", family=family))
 
 
 @pytest.mark.parametrize("rows", [1, 3])

@@ -1,0 +1,181 @@
+"""Formulas of discrete choice: logit shares, their inversion, and elasticities, on numpy arrays or torch tensors.
+
+All arrays of one call belong to one library. Sizes: N products, C categories, K segments; leading axes are free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .backend import detached, exp, like, log
+
+Array = NDArray[np.float64]
+_MOST_ROUNDS, _CLOSE = 10_000, 1e-9
+
+
+class ChoiceShares(NamedTuple):
+    """Choice probabilities of a multinomial logit.
+
+    Args:
+        product: (…, N) probability of each product among the customers of its category.
+        outside: (…, C) probability of the outside option.
+
+    Example:
+        >>> shares = choice_shares(np.array([0.0, 0.0]))
+        >>> float(round(shares.product.sum() + shares.outside.sum(), 12))
+        1.0
+    """
+
+    product: Any
+    outside: Any
+
+
+def choice_shares(utility: Any, category: NDArray[np.intp] | None = None, outside: Any = 1.0) -> ChoiceShares:
+    """Multinomial-logit choice probabilities within each category (McFadden 1974).
+
+    Args:
+        utility: (…, N); minus infinity for a product that cannot be bought.
+        category: (N,) index of each product's category; None for one category.
+        outside: exp(utility) of the outside option, rival offers included: a scalar or (…, C).
+
+    Returns:
+        The shares. No utility is too large: weights are taken relative to the best product of the category.
+
+    Example:
+        >>> choice_shares(np.log([1.0, 2.0])).product.tolist()
+        [0.25, 0.5]
+    """
+    if category is None:
+        category = np.zeros(utility.shape[-1], dtype=np.intp)
+    count = outside.shape[-1] if getattr(outside, "ndim", 0) else int(category.max()) + 1
+    top = np.maximum(_best(detached(utility), category, count), 0.0)
+    weight = exp(utility - like(utility, top[..., category]))
+    rest = outside * exp(like(utility, -top))
+    inside = weight.sum(axis=-1, keepdims=True) if count == 1 else weight @ members(category, count, utility)
+    total = rest + inside
+    return ChoiceShares(weight / total[..., category], rest / total)
+
+
+def members(category: NDArray[np.intp], count: int, library: Any) -> Any:
+    """(N, C) one where a product belongs to a category, in the array library of `library`."""
+    return like(library, np.eye(count)[category])
+
+
+def _best(utility: Array, category: NDArray[np.intp], count: int) -> Array:
+    """(…, C) highest utility of each category."""
+    if count == 1:
+        return utility.max(axis=-1, keepdims=True)
+    best = np.full((*utility.shape[:-1], count), -np.inf)
+    order = np.argsort(category, kind="stable")
+    present, first = np.unique(category[order], return_index=True)
+    best[..., present] = np.maximum.reduceat(utility[..., order], first, axis=-1)
+    return best
+
+
+def logit_utility(share: Any, outside_share: Any) -> Any:
+    """The utility that gives a product this choice probability: log(s / s_0) (Berry 1994).
+
+    Args:
+        share: choice probability, above 0.
+        outside_share: probability of the outside option of the same customers.
+
+    Example:
+        >>> utility = logit_utility(np.array([0.2, 0.3]), 0.5)
+        >>> choice_shares(utility).product.round(12).tolist()
+        [0.2, 0.3]
+    """
+    return log(share / outside_share)
+
+
+def matching_utility(
+    target: Array, utility: Array, segment_share: Array, category: NDArray[np.intp] | None = None
+) -> Array:
+    """What must be added to every segment's utility so that the products' overall shares meet a target.
+
+    The contraction of Berry, Levinsohn and Pakes (1995, appendix I); with one segment it is exact at once.
+
+    Args:
+        target: (…, N) choice probabilities over all segments, above 0.
+        utility: (…, K, N) utilities before the addition.
+        segment_share: (C, K) share of each segment among the customers of a category.
+        category: (N,) index of each product's category; None for one category.
+
+    Returns:
+        (…, N) utility to add.
+
+    Raises:
+        RuntimeError: the shares were not met in 10,000 rounds.
+
+    Example:
+        >>> added = matching_utility(np.array([0.25, 0.25]), np.array([[1.0, 2.0], [2.0, 0.0]]), np.array([[0.5, 0.5]]))
+        >>> shares = choice_shares(np.array([[1.0, 2.0], [2.0, 0.0]]) + added).product
+        >>> shares.mean(axis=0).round(6).tolist()
+        [0.25, 0.25]
+    """
+    if category is None:
+        category = np.zeros(target.shape[-1], dtype=np.intp)
+    added = np.zeros_like(target)
+    for _ in range(_MOST_ROUNDS):
+        shares = choice_shares(utility + added[..., None, :], category).product
+        step = np.log(target / np.einsum("nk,...kn->...n", segment_share[category], shares))
+        added += step
+        if np.abs(step).max() < _CLOSE:
+            return added
+    raise RuntimeError(f"the choice probabilities of the forecasts were not met in {_MOST_ROUNDS} rounds")
+
+
+def elasticity_matrix(effect: Any, share: Any, category: NDArray[np.intp] | None = None, nesting: float = 0.0) -> Any:
+    """Own- and cross-price elasticities of a (nested) logit: of the row's demand to the column's price.
+
+    Berry (1994), section 4, with one nest of all products against the outside option:
+    e_jm = x_m (1[j = m] / (1 - rho) - s_m - rho / (1 - rho) s_m / sum_i s_i) within a category, and 0 across.
+
+    Args:
+        effect: x, (…, N) utility that a rise of the own price by one log point adds: for utility linear in price,
+            minus the price sensitivity times the price. Negative.
+        share: s, (…, N) choice probabilities; 0 where products do not compete.
+        category: (N,) index of each product's category; None for one category.
+        nesting: rho in [0, 1); 0 is the plain logit.
+
+    Returns:
+        (…, N, N).
+
+    Example:
+        >>> elasticity_matrix(np.array([-2.0, -4.0]), np.array([0.25, 0.25])).tolist()
+        [[-1.5, 1.0], [0.5, -3.0]]
+    """
+    category = np.zeros(share.shape[-1], dtype=np.intp) if category is None else category
+    same = category[:, None] == category
+    close = nesting / (1 - nesting)
+    within = share
+    if nesting:
+        within = share + close * share / (share @ like(share, same.astype(np.float64)))
+    own, cross = effect * (1 + close), -effect * within
+    return cross[..., None, :] * like(share, same) + own[..., None, :] * like(share, np.eye(len(category)))
+
+
+def own_elasticity(units_at: Callable[[Array], Array], price: Array) -> Array:
+    """Own-price elasticities of any demand by central differences.
+
+    For demand families without a closed form, and at kinks, where it is the mean of the two sides.
+
+    Args:
+        units_at: maps (B, N) prices to (B, K, N) mean units.
+        price: (N,) currency per unit.
+
+    Returns:
+        (K, N).
+
+    Example:
+        >>> own_elasticity(lambda price: price[:, None] ** -2.0, np.array([3.0])).round(6).tolist()
+        [[-2.0]]
+    """
+    step = 1e-4
+    own_price = np.eye(price.size, dtype=bool)
+    nudged = [units_at(np.where(own_price, price * factor, price)) for factor in (1 + step, 1 - step)]
+    up, down = (np.einsum("bkb->kb", np.maximum(units, 1e-300)) for units in nudged)
+    return np.log(up / down) / np.log((1 + step) / (1 - step))

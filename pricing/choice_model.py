@@ -1,0 +1,346 @@
+"""The choice model: utilities, choice probabilities, expected demand and elasticities of a market.
+
+The formulas are those of docs/notation.md. Fitting, solvers and the price service use this model; the simulated market
+computes the same demand in compiled loops, and tests hold the two to each other. Prices may be numpy arrays or torch
+tensors: a tensor's gradient passes through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .backend import clip, detached, exp, like, log, where
+from .choice_formulas import choice_shares, elasticity_matrix, members
+
+FAMILIES = ("mnl", "cheapest", "exponential", "linear", "constant-elasticity")
+"""How utility becomes a choice: see docs/market.md, `demand.family`."""
+Array = Any
+
+
+class _Situation(NamedTuple):
+    """What customers meet: B rows of prices. paid: (B, K, N). available: (N,) 0 or 1. The rest as in `units`."""
+
+    period: int
+    price: Array
+    paid: Array
+    reference: Array
+    shown: NDArray[np.intp] | None
+    promoted: Array
+    rival_price: Array
+    loyalty: Array
+    available: Array
+
+
+class _Group(NamedTuple):
+    """Customers who choose alike, (B, K, N) each: mean units, utility per log point of price, and logit shares."""
+
+    units: Array
+    effect: Array
+    share: Array
+
+
+@dataclass(frozen=True, eq=False)
+class ChoiceModel:
+    """How customers choose: a multinomial logit with segments (a finite mixed logit), or a willingness-to-pay family.
+
+    T periods, C categories, N products, K segments, R rival offers, Z regimes. An array of a section that is off is
+    empty. `repricer.scenarios.choice_model` makes the model of a scenario.
+
+    Args:
+        family: one of `FAMILIES`; the others than `mnl` are for one product per category, `cheapest` apart.
+        linear_reference: whether the distance from the reference price is linear, not logarithmic.
+        single: whether at most one customer comes per period and category.
+        category: (N,) index of each product's category.
+        quality: (K, N) utility at a price of zero (of one, where the logarithm of the price counts).
+        sensitivity: (K, N) utility lost per unit of currency.
+        quality_path: (N, T) utility that a period adds to a product.
+        rate: (C, T) mean customers per period.
+        season: (C, T) utility that a period adds to a category.
+        path: (C, T) factor of the price sensitivity.
+        share: (C, K) share of each segment among a category's customers.
+        gain, loss: (N,) utility per log point (or per currency) that the price is below, above the reference price.
+        promotion: (K, N) utility that being on promotion adds.
+        lift: (K,) factor of a product's weight in the segment's recommendation slot: exp of the utility it adds.
+        rival_category: (R,) index of each rival offer's category.
+        rival_quality, rival_sensitivity: (K, R) as of products.
+        regime_utility, regime_sensitivity, regime_arrivals: (Z,) added to the season, factors of the price sensitivity
+            and of the arrival rate.
+        strategic_share: (K,) share of a segment that may wait for the price it remembers.
+        patience: (K,) weight of buying next period against buying now.
+        rivals_product: (R,) index of the product that each rival offer competes with.
+        rivals_regular: (R,) regular prices of the rival offers, currency per unit.
+        regime_share: (T, Z) probability of each regime in each period; (T, 0) without regimes.
+        overdispersion: (N,) variance of the gamma multiplier of demand (mean 1).
+
+    Example:
+        >>> import repricer
+        >>> from repricer.scenarios import choice_model
+        >>> spec = repricer.load_scenario("three-stocks")
+        >>> model, regular = choice_model(spec), spec.products.regular_price
+        >>> model.units(0, regular, reference=regular).shape  # price rows, segments, products
+        (1, 1, 3)
+        >>> own = np.diag(model.elasticities(0, regular, reference=regular)[0])
+        >>> bool((own < 0).all())
+        True
+    """
+
+    family: str
+    linear_reference: bool
+    single: bool
+    category: NDArray[np.intp]
+    quality: Array
+    sensitivity: Array
+    quality_path: Array
+    rate: Array
+    season: Array
+    path: Array
+    share: Array
+    gain: Array
+    loss: Array
+    promotion: Array
+    lift: Array
+    rival_category: NDArray[np.intp]
+    rival_quality: Array
+    rival_sensitivity: Array
+    regime_utility: Array
+    regime_sensitivity: Array
+    regime_arrivals: Array
+    strategic_share: Array
+    patience: Array
+    rivals_product: NDArray[np.intp]
+    rivals_regular: Array
+    regime_share: Array
+    overdispersion: Array
+
+    def units(
+        self,
+        period: int,
+        price: Array,
+        *,
+        reference: Array,
+        discount: Array | None = None,
+        shown: NDArray[np.intp] | None = None,
+        promoted: Array | None = None,
+        regime: int | None = None,
+        rival_price: Array | None = None,
+        loyalty: Array | None = None,
+        in_stock: Array | None = None,
+    ) -> Array:
+        """Mean units by segment with ample stock in one period.
+
+        Args:
+            period: counted from 0.
+            price: (B, N) or (N,) list prices, currency per unit; an array or a tensor.
+            reference: (N,) reference prices, currency per unit.
+            discount: (N, K) personal discounts, fractions of the list price.
+            shown: (K,) index of the product in each segment's recommendation slot, -1 for none.
+            promoted: (N,) whether a product is on promotion.
+            regime: index of the regime; None for the mean over the regimes that the period may be in.
+            rival_price: (R,) currency per unit; the regular prices where left out.
+            loyalty: (K,) factor of a segment's arrivals; 1 where left out.
+            in_stock: (N,) whether a product can be bought; all where left out.
+
+        Returns:
+            (B, K, N), in the array library of `price`.
+        """
+        given = (discount, shown, promoted, rival_price, loyalty, in_stock)
+        groups = self._in_library_of(price)._groups(self._situation(period, price, reference, *given), regime)
+        return sum(group.units for group in groups)
+
+    def elasticities(
+        self, period: int, price: Array, *, reference: Array, by_segment: bool = False, **situation: Any
+    ) -> Array:
+        """Own- and cross-price elasticities of mean units, in closed form: of the row's units to the column's price.
+
+        The reference price is held. Where the price equals the reference price, demand has a kink, and the elasticity
+        is the mean of its two sides. In the family `cheapest` only the own price counts, while the order of the prices
+        stays as it is.
+
+        Args:
+            period: as in `units`.
+            price: as in `units`.
+            reference: as in `units`.
+            by_segment: whether each segment stands alone.
+            **situation: the other arguments of `units`.
+
+        Returns:
+            (B, N, N), or (B, K, N, N) by segment; 0 where nothing is sold.
+        """
+        regime = situation.pop("regime", None)
+        names = ("discount", "shown", "promoted", "rival_price", "loyalty", "in_stock")
+        if unknown := set(situation) - set(names):
+            raise TypeError(f"elasticities takes the arguments of units; got {sorted(unknown)[0]!r}; leave it out")
+        now = self._situation(period, price, reference, *map(situation.get, names))
+        groups = list(self._in_library_of(price)._groups(now, regime))
+        units = sum(group.units for group in groups)
+        moved = sum(g.units[..., None] * elasticity_matrix(g.effect, g.share, self.category) for g in groups)
+        if not by_segment:
+            units, moved = units.sum(axis=1), moved.sum(axis=1)
+        return moved / where(units > 0, units, 1.0)[..., None]
+
+    def outside_weight(self, period: int, *, rival_price: Array | None = None, regime: int | None = None) -> Array:
+        """(K, C) exp(utility) of leaving, which is 1, and of the rival offers together.
+
+        Args:
+            period: counted from 0.
+            rival_price: (R,) currency per unit; the regular prices where left out.
+            regime: index of the regime; None for a market without.
+        """
+        utility, factor = (
+            (0.0, 1.0) if regime is None else (self.regime_utility[regime], self.regime_sensitivity[regime])
+        )
+        prices = self.rivals_regular if rival_price is None else rival_price
+        return 1 + self._rival_weight(prices, self.season[:, period] + utility, self.path[:, period] * factor)
+
+    def _in_library_of(self, price: Array) -> ChoiceModel:
+        """The model with its numbers as tensors where the price is one."""
+        if not hasattr(price, "new_tensor"):
+            return self
+        arrays = {item.name: getattr(self, item.name) for item in fields(self)}
+        kept = ("family", "linear_reference", "single", "category", "rival_category", "rivals_product")
+        return replace(self, **{name: like(price, values) for name, values in arrays.items() if name not in kept})
+
+    def _situation(
+        self,
+        period: int,
+        price: Array,
+        reference: Array,
+        discount: Array | None,
+        shown: NDArray[np.intp] | None,
+        promoted: Array | None,
+        rival_price: Array | None,
+        loyalty: Array | None,
+        in_stock: Array | None,
+    ) -> _Situation:
+        rows = like(price, price)
+        rows = rows if rows.ndim == 2 else rows[None]
+        segments, products = self.quality.shape
+        off = like(rows, np.zeros((products, segments)) if discount is None else discount)
+        there = np.ones(products) if in_stock is None else detached(in_stock) > 0
+        return _Situation(
+            period=period,
+            price=rows,
+            paid=rows[:, None, :] * (1 - off.T),
+            reference=like(rows, reference),
+            shown=shown,
+            promoted=like(rows, np.zeros(products) if promoted is None else promoted),
+            rival_price=like(rows, self.rivals_regular if rival_price is None else rival_price),
+            loyalty=like(rows, np.ones(segments) if loyalty is None else loyalty),
+            available=like(rows, there.astype(np.float64)),
+        )
+
+    def _groups(self, now: _Situation, regime: int | None) -> Iterator[_Group]:
+        """Customers by regime, weighted by its probability, and by whether they may wait."""
+        if not _is_on(self.regime_share):
+            yield from self._in_regime(now, 0.0, 1.0, 1.0)
+            return
+        shares = self.regime_share[now.period] if regime is None else np.eye(len(self.regime_utility))[regime]
+        parts = zip(shares, self.regime_utility, self.regime_sensitivity, self.regime_arrivals, strict=True)
+        for chance, utility, sensitivity, arrivals in parts:
+            if chance > 0:
+                for group in self._in_regime(now, utility, sensitivity, arrivals):
+                    yield group._replace(units=chance * group.units)
+
+    def _in_regime(self, now: _Situation, utility: Any, sensitivity: Any, arrivals: Any) -> Iterator[_Group]:
+        c, t = self.category, now.period
+        season, path = self.season[:, t] + utility, self.path[:, t] * sensitivity
+        customers = (self.rate[:, t, None] * arrivals * self.share * now.loyalty).T
+        price_term = log(now.paid) if self.family == "constant-elasticity" else now.paid
+        level = (season[c] + self._usual(t) + self._reference_effect(now))[:, None]
+        if _is_on(self.promotion):
+            level = level + self.promotion * now.promoted
+        value = self.quality - self.sensitivity * (price_term * path[c]) + level
+        effect = self._log_price_effect(now, path)
+        if self.family == "mnl":
+            yield from self._logit(now, value, effect, customers, season, path)
+        else:
+            yield self._willing(now, value, effect, customers)
+
+    def _usual(self, period: int) -> Array:
+        """(N,) utility of the products' own paths."""
+        return self.quality_path[:, period] if _is_on(self.quality_path) else 0.0
+
+    def _reference_effect(self, now: _Situation) -> Array:
+        """(B, N) utility from the distance between the reference price and the list price."""
+        if not _is_on(self.gain):
+            return 0.0 * now.price
+        gap = now.reference - now.price if self.linear_reference else log(now.reference / now.price)
+        return where(gap > 0, self.gain, self.loss) * gap
+
+    def _log_price_effect(self, now: _Situation, path: Array) -> Array:
+        """(B, K, N) utility that a rise of the own price by one log point adds."""
+        steep = self.sensitivity * path[self.category]
+        effect = -steep * (0.0 * now.paid + 1.0 if self.family == "constant-elasticity" else now.paid)
+        if not _is_on(self.gain):
+            return effect
+        gap = now.reference - now.price
+        side = where(gap > 0, self.gain, where(gap < 0, self.loss, (self.gain + self.loss) / 2))
+        return effect - (side * now.price if self.linear_reference else side)[:, None]
+
+    def _logit(
+        self, now: _Situation, value: Array, effect: Array, customers: Array, season: Array, path: Array
+    ) -> Iterator[_Group]:
+        """Multinomial logit among products in stock, rival offers and leaving."""
+        c, count = self.category, len(self.rate)
+        value = value + _log_or_never(now.available, value)
+        if now.shown is not None and _is_on(self.lift):
+            slot = like(value, np.arange(len(c)) == np.asarray(now.shown)[:, None])
+            value = value + slot * log(self.lift)[:, None]
+        outside = 1 + self._rival_weight(now.rival_price, season, path)
+        share = choice_shares(value, c, outside).product
+        if not _is_on(self.strategic_share):
+            yield _Group(customers[:, c] * share, effect, share)
+            return
+        waits = self.strategic_share[:, None]
+        yield _Group((1 - waits) * customers[:, c] * share, effect, share)
+        usual = season[c] + self._usual(now.period)
+        later = exp(self.quality - self.sensitivity * now.reference * path[c] + usual) * now.available
+        outside = outside + self.patience[:, None] * (later @ members(c, count, value))
+        share = choice_shares(value, c, outside).product
+        yield _Group(waits * customers[:, c] * share, effect, share)
+
+    def _rival_weight(self, price: Array, season: Array, path: Array) -> Array:
+        """(K, C) exp(utility) of the rival offers, summed."""
+        own = self.rival_category
+        utility = self.rival_quality - self.rival_sensitivity * price * path[own] + season[own]
+        return exp(utility) @ members(own, len(self.rate), utility)
+
+    def _willing(self, now: _Situation, value: Array, effect: Array, customers: Array) -> _Group:
+        """Families in which a customer buys with a probability that falls in price, whatever the other prices."""
+        is_probability = self.family in ("linear", "cheapest")
+        chance = clip(value, 0.0, 1.0) if is_probability else clip(exp(clip(value, -np.inf, 1.0)), 0.0, 1.0)
+        # A probability that is cut to 0 or 1 does not answer to prices.
+        inside = (chance > 0) & (chance < 1)
+        effect = where(inside, effect / where(inside, chance, 1.0) if is_probability else effect, 0.0)
+        units = customers[:, self.category] * chance * now.available
+        if self.family == "cheapest":
+            units = units * self._cheapest(now)
+        return _Group(units, effect, 0.0 * units)
+
+    def _cheapest(self, now: _Situation) -> NDArray[np.float64]:
+        """(B, K, N) share of a category's customers that the lowest price gets, equal lowest prices sharing them."""
+        paid, rivals = detached(now.paid), detached(now.rival_price)
+        share, there = np.zeros(paid.shape), detached(now.available) > 0
+        for c in range(len(self.rate)):
+            own = np.flatnonzero(self.category == c)
+            asked, theirs = np.where(there[own], paid[..., own], np.inf), rivals[self.rival_category == c]
+            lowest = np.minimum(asked.min(axis=-1, keepdims=True, initial=np.inf), theirs.min(initial=np.inf))
+            wins = (asked == lowest) & there[own]
+            sellers = wins.sum(axis=-1, keepdims=True) + (theirs == lowest).sum(axis=-1, keepdims=True)
+            share[..., own] = wins / np.maximum(sellers, 1)
+        return like(now.paid, share)
+
+
+def _is_on(values: Array) -> bool:
+    """Whether a section has its arrays."""
+    return 0 not in values.shape
+
+
+def _log_or_never(available: Array, library: Array) -> Array:
+    """(N,) 0 where a product can be bought, else minus infinity."""
+    return like(library, np.where(detached(available) > 0, 0.0, -np.inf))

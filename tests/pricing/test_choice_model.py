@@ -1,0 +1,95 @@
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+import torch
+from repricer.envs import catalogue_of
+from repricer.pricing import ChoiceModel
+from repricer.scenarios import MarketSpec, choice_model, load_scenario, sample_catalogue
+from repricer.scenarios.families import BUILT_IN
+
+SPECS = {
+    "grocery": lambda: load_scenario("grocery"),
+    "subscription": lambda: load_scenario("subscription"),
+    "bench-10-full": lambda: load_scenario("bench-10-full"),
+} | {family: lambda family=family: sample_catalogue(8, 5, parts="all", family=family) for family in BUILT_IN}
+
+
+def situation(spec: MarketSpec, seed: int = 0) -> tuple[np.ndarray, dict]:
+    """Price rows around the regular prices, and everything else that a market may have."""
+    rng, (n, k, r) = np.random.default_rng(seed), (spec.sizes[letter] for letter in "NKR")
+    regular = spec.products.regular_price
+    given = {"reference": regular * rng.uniform(0.8, 1.2, n), "loyalty": rng.uniform(0.5, 1.5, k)}
+    given["discount"] = rng.uniform(0, 0.2, (n, k)) if spec.prices.max_discount else None
+    given["promoted"] = None if spec.promotion is None else rng.integers(0, 2, n)
+    given["shown"] = None if spec.recommendation is None else rng.integers(-1, n, k)
+    given["rival_price"] = spec.competitors.regular_price * rng.uniform(0.8, 1.2, r) if spec.competitors else None
+    given["in_stock"] = (rng.random(n) < 0.8).astype(float)
+    return regular * rng.uniform(0.8, 1.2, (3, n)), given
+
+
+@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("by_segment", [False, True])
+def test_elasticities_are_derivatives_of_the_units(name, by_segment):
+    spec = SPECS[name]()
+    model, (price, given) = choice_model(spec), situation(spec)
+    exact = model.elasticities(3, price, by_segment=by_segment, **given)
+    step = 1e-6
+
+    def log_units(rows: np.ndarray) -> np.ndarray:
+        units = model.units(3, rows, **given)
+        return np.log(np.maximum(units if by_segment else units.sum(axis=1), 1e-300))
+
+    for n, unit in enumerate(np.eye(price.shape[1])):
+        slope = (log_units(price * np.exp(step * unit)) - log_units(price * np.exp(-step * unit))) / (2 * step)
+        np.testing.assert_allclose(exact[..., n], slope, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_tensors_give_the_same_units_and_gradients(name):
+    spec = SPECS[name]()
+    model, (price, given) = choice_model(spec), situation(spec)
+    rows = torch.tensor(price[:1], requires_grad=True)
+    units = model.units(3, rows, **given)
+    np.testing.assert_allclose(units.detach(), model.units(3, price[:1], **given), rtol=1e-12)
+    np.testing.assert_allclose(
+        model.elasticities(3, rows, **given).detach(), model.elasticities(3, price[:1], **given), rtol=1e-9, atol=1e-12
+    )
+    (units * torch.tensor(price[0])).sum().backward()
+    step = 1e-6
+    for n, unit in enumerate(np.eye(price.shape[1])):
+        nudge = step * price[0, n] * unit
+        ends = [float((model.units(3, price[0] + sign * nudge, **given) * price[0]).sum()) for sign in (1, -1)]
+        slope = (ends[0] - ends[1]) / (2 * step * price[0, n])
+        assert float(rows.grad[0, n]) == pytest.approx(slope, rel=1e-5, abs=1e-6)
+
+
+def test_gradients_reach_the_parameters_of_a_model_of_tensors():
+    spec = load_scenario("grocery")
+    model, (price, given) = choice_model(spec), situation(spec)
+    kept = ("family", "linear_reference", "single", "category", "rival_category", "rivals_product")
+    arrays = {f.name: getattr(model, f.name) for f in fields(ChoiceModel) if f.name not in kept}
+    quality = torch.tensor(model.quality, requires_grad=True)
+    tensors = {name: torch.tensor(values) for name, values in arrays.items()} | {"quality": quality}
+    replace(model, **tensors).units(0, torch.tensor(price), **given).sum().backward()
+    nudge = np.zeros_like(model.quality)
+    nudge[0, 1] = 1e-6
+    ends = [replace(model, quality=model.quality + s * nudge).units(0, price, **given).sum() for s in (1, -1)]
+    assert float(quality.grad[0, 1]) == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", [n for n in SPECS if n != "cheapest"])
+def test_own_elasticities_are_those_of_the_catalogue(name):
+    spec = SPECS[name]()
+    regular = spec.products.regular_price
+    regime = None if spec.regimes is None else 0
+    exact = choice_model(spec).elasticities(0, regular, reference=regular, regime=regime, by_segment=True)[0]
+    wanted = catalogue_of(spec).segment_elasticity
+    np.testing.assert_allclose(np.einsum("knn->kn", exact), wanted, rtol=1e-4)
+
+
+def test_arguments_of_units_are_those_of_elasticities():
+    spec = load_scenario("stationary-logit")
+    regular = spec.products.regular_price
+    with pytest.raises(TypeError, match="got 'rivals'"):
+        choice_model(spec).elasticities(0, regular, reference=regular, rivals=3)
