@@ -229,5 +229,9 @@ def row_width(catalogue: Catalogue, *, product_wise: bool) -> int:
 
 def feature_rows(view: MarketView, *, product_wise: bool) -> NDArray[np.float32]:
     """The rows of a network: one a product, (E * N, F), or one a market without the fixed columns, (E, N * F)."""
-    features = product_features(view, fixed=product_wise)
+    return as_rows(product_features(view, fixed=product_wise), product_wise=product_wise)
+
+
+def as_rows(features: NDArray[np.float32], *, product_wise: bool) -> NDArray[np.float32]:
+    """The rows of a network from features (E, N, F) that were computed already, as in `feature_rows`."""
     return features.reshape(-1, features.shape[-1]) if product_wise else features.reshape(len(features), -1)

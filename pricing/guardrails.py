@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -273,10 +273,18 @@ class Guardrails:
 
         Raises ValueError where changes are limited and the view does not know them.
         """
+        return self._applied(action, view, self._steps(action, view))
+
+    def apply_traced(self, action: Action, view: MarketView) -> tuple[GuardedAction, list[list[list[TrailStep]]]]:
+        """What `apply` and `traces` give, from one pass through the rules."""
+        steps = list(self._steps(action, view))
+        return self._applied(action, view, steps), self._traced(action, steps)
+
+    def _applied(self, action: Action, view: MarketView, steps: Iterable[tuple[str, Prices]]) -> GuardedAction:
         price = np.asarray(action.price, dtype=np.float32)
         discount = None if action.discount is None else np.asarray(action.discount, dtype=np.float32)
         trail = np.zeros(price.shape, dtype=np.uint16)
-        for rule, after in self._steps(action, view):
+        for rule, after in steps:
             if discount is not None and rule in DISCOUNT_RULES:
                 trail |= np.where(_changed(discount, after).any(axis=-1), BITS[rule], np.uint16(0))
                 discount = after
@@ -290,9 +298,12 @@ class Guardrails:
 
     def traces(self, action: Action, view: MarketView) -> list[list[list[TrailStep]]]:
         """Step by step, what the rules did to the price and discounts of each product (N) of each market (E)."""
+        return self._traced(action, self._steps(action, view))
+
+    def _traced(self, action: Action, steps: Iterable[tuple[str, Prices]]) -> list[list[list[TrailStep]]]:
         value = [np.asarray(action.price), action.discount]
         trails: list[list[list[TrailStep]]] = [[[] for _ in market] for market in action.price]
-        for rule, after in self._steps(action, view):
+        for rule, after in steps:
             kind = int(rule in DISCOUNT_RULES)
             before, value[kind] = np.asarray(value[kind]), after
             if (before == after).all():

@@ -116,7 +116,10 @@ class NetworkPolicy:
 
     def act(self, view: MarketView) -> Action:
         """Propose the network's prices, without exploration."""
-        rows = feature_rows(view, product_wise=self.product_wise)
+        return self.propose(view, feature_rows(view, product_wise=self.product_wise))
+
+    def propose(self, view: MarketView, rows: NDArray[np.float32]) -> Action:
+        """As `act`, for a view whose rows of features are known."""
         base_price = self.base_price if self.base is None else self.base.act(view).price
         return action_from_parts(self.forward(rows), base_price, view)
 
@@ -182,9 +185,18 @@ class RecurrentPolicy:
         self._states[:] = [state]
         return action
 
-    def answer(self, view: MarketView, state: RecurrentState | None) -> tuple[Action, RecurrentState]:
-        """The action and the new state, given a state (None for the initial one); the policy's own state stays."""
-        rows = feature_rows(view, product_wise=self.product_wise)
+    def answer(
+        self, view: MarketView, state: RecurrentState | None, rows: NDArray[np.float32] | None = None
+    ) -> tuple[Action, RecurrentState]:
+        """The action and the new state, given a state (None for the initial one); the policy's own state stays.
+
+        Args:
+            view: of the markets to act for.
+            state: the recurrent state of these markets.
+            rows: the view's rows of features, where they are known.
+        """
+        if rows is None:
+            rows = feature_rows(view, product_wise=self.product_wise)
         return self._answer(view, rows, self.initial_state(rows) if state is None else state)
 
     def at_state(self, view: MarketView) -> PolicyAtState:

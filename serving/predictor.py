@@ -8,7 +8,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ..pricing import Action, MarketView, Policy, PolicyAtState, RecurrentPolicy, RecurrentState
+import numpy as np
+from numpy.typing import NDArray
+
+from ..pricing import (
+    Action,
+    MarketView,
+    Policy,
+    PolicyAtState,
+    RecurrentPolicy,
+    RecurrentState,
+    as_rows,
+    product_features,
+)
 from .actions import ordered, promoted, shown
 from .bundle.reading import Bundle
 from .market_state import Reading, State, read_state, view_of
@@ -78,6 +90,20 @@ class Asked(NamedTuple):
     notes: RecurrentState | None
 
 
+class SeenMarkets(NamedTuple):
+    """Several markets as a bundle's policy sees them; every reader of a request shares these features.
+
+    Attributes:
+        view: The markets' view.
+        features: (E, N, F) of `product_features`, with the fixed columns where a row of the network is a product.
+        notes: The notes of each market, None where an episode starts.
+    """
+
+    view: MarketView
+    features: NDArray[np.float32]
+    notes: Sequence[RecurrentState | None]
+
+
 class Predictor:
     """Answers from a bundle; one may be used by several threads.
 
@@ -94,19 +120,31 @@ class Predictor:
         reading = read_state(self.bundle.catalogue, state)
         return Asked(reading, self.bundle.memory.read(state.get(MEMORY), reading.period))
 
-    def view(self, asked: Sequence[Asked]) -> MarketView:
-        """The view of markets whose states were read."""
-        return view_of(self.bundle.catalogue, [one.reading for one in asked])
+    def see(self, asked: Sequence[Asked]) -> SeenMarkets:
+        """Several markets whose states were read, with their features."""
+        view = view_of(self.bundle.catalogue, [one.reading for one in asked])
+        features = product_features(view, fixed=self.bundle.policy.product_wise)
+        return SeenMarkets(view, features, [one.notes for one in asked])
 
     def price(self, state: State) -> PriceAnswer:
         """Prices for one market state. Raises StateError (a ValueError)."""
         return self.price_all([self.read(state)])[0]
 
-    def price_all(self, asked: Sequence[Asked], view: MarketView | None = None) -> list[PriceAnswer]:
-        """Prices for each of several market states, worked out together; view: theirs, where there is one already."""
+    def price_all(self, asked: Sequence[Asked]) -> list[PriceAnswer]:
+        """Prices for each of several market states, computed together."""
         started = time.perf_counter()
-        view = self.view(asked) if view is None else view
-        action, memory = self._act(view, asked)
+        return self.price_seen(self.see(asked), started)
+
+    def price_seen(self, seen: SeenMarkets, started: float | None = None) -> list[PriceAnswer]:
+        """Prices for each of several markets that `see` has seen.
+
+        Args:
+            seen: The markets.
+            started: Time of `time.perf_counter` from which the answer's milliseconds count; now by default.
+        """
+        started = time.perf_counter() if started is None else started
+        view = seen.view
+        action, memory = self._act(seen)
         prices, recommendations = self._prices(action, view), self._recommendations(action, view)
         milliseconds = round((time.perf_counter() - started) * 1e3, 4)
         return [
@@ -123,26 +161,31 @@ class Predictor:
             for e, period in enumerate(view.period.tolist())
         ]
 
-    def recalling(self, asked: Asked) -> Policy:
-        """The policy as it answers other views of this market, with its notes as they are."""
+    def recalling(self, seen: SeenMarkets) -> Policy:
+        """The policy as it answers other views of this one market, with its notes as they are."""
         policy = self.policy
         if not isinstance(policy, RecurrentPolicy):
             return policy
-        return PolicyAtState(policy, together(policy, self.view([asked]), [asked.notes]))
+        return PolicyAtState(policy, together(policy, self._rows(seen), seen.notes))
 
-    def _act(self, view: MarketView, asked: Sequence[Asked]) -> tuple[Action, Sequence[str | None]]:
+    def _rows(self, seen: SeenMarkets) -> NDArray[np.float32]:
+        return as_rows(seen.features, product_wise=self.bundle.policy.product_wise)
+
+    def _act(self, seen: SeenMarkets) -> tuple[Action, Sequence[str | None]]:
         """The action for every market, and the texts of the notes that they leave."""
-        own = self.bundle.policy
+        own, view = self.bundle.policy, seen.view
         if not isinstance(own, RecurrentPolicy):
-            return self.policy.act(view), [None] * len(asked)
-        action, notes = own.answer(view, together(own, view, [one.notes for one in asked]))
+            action = own.propose(view, self._rows(seen)) if self.policy is own else self.policy.act(view)
+            return action, [None] * view.num_markets
+        rows = self._rows(seen)
+        action, notes = own.answer(view, together(own, rows, seen.notes), rows)
         periods = view.period.tolist()
-        texts = [self.bundle.memory.write(*one) for one in zip(apart(notes, len(asked)), periods, strict=True)]
+        texts = [self.bundle.memory.write(*one) for one in zip(apart(notes, len(periods)), periods, strict=True)]
         return (action if self.policy is own else self.policy.act(view)), texts
 
     def _prices(self, action: Action, view: MarketView) -> list[list[ProductPrice]]:
         catalogue, rules = self.bundle.catalogue, self.bundle.guardrails
-        allowed, traces = rules.apply(action, view), rules.traces(action, view)
+        allowed, traces = rules.apply_traced(action, view)
         most, largest = self.bundle.most_promoted, catalogue.max_order_units
         promotion = None if action.promotion is None or most is None else promoted(action.promotion, most)
         order = None if action.order is None or largest is None else ordered(action.order, largest)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pricing import MarketView, RecurrentPolicy, RecurrentState, feature_rows
+from ..pricing import RecurrentPolicy, RecurrentState
 from .market_state import StateError
 
 WINDOW, LSTM = ("window",), ("hidden", "cell")
@@ -108,11 +108,15 @@ class MemoryText:
         return tuple(part.reshape(shape) for part, shape in zip(parts, shapes, strict=True))
 
 
-def together(policy: RecurrentPolicy, view: MarketView, notes: Sequence[RecurrentState | None]) -> RecurrentState:
-    """The notes of all markets of a view, one after the other; None is a market that opens an episode."""
+def together(
+    policy: RecurrentPolicy, rows: NDArray[np.float32], notes: Sequence[RecurrentState | None]
+) -> RecurrentState:
+    """The notes of all markets, one after the other; None is a market that opens an episode.
+
+    rows: the features of these markets, in the order of `feature_rows`.
+    """
     if len(notes) == 1 and notes[0] is not None:
         return notes[0]
-    rows = feature_rows(view, product_wise=policy.product_wise)
     opening = apart(policy.initial_state(rows), len(notes))
     each = [opens if own is None else own for own, opens in zip(notes, opening, strict=True)]
     return tuple(np.concatenate(parts) for parts in zip(*each, strict=True))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...pricing import Catalogue, MarketView, feature_names, product_features
+from ...pricing import Catalogue, feature_names
 from .files import RANGE, BundleError
 
 _SLACK = 0.05
@@ -24,9 +24,16 @@ class TrainingRange:
     low: NDArray[np.float64]
     high: NDArray[np.float64]
 
-    def outside(self, view: MarketView) -> NDArray[np.bool_]:
-        """(E, N, F) which features lie beyond the range by more than a twentieth of its width."""
-        seen = product_features(view, fixed=False)
+    def outside(self, features: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Which features lie beyond the range by more than 5% of its width.
+
+        Args:
+            features: (E, N, F or more) of `product_features`, whose first F columns are those of `names`.
+
+        Returns:
+            (E, N, F) booleans.
+        """
+        seen = features[..., : len(self.names)]
         slack = _SLACK * (self.high - self.low) + 1e-4
         return (seen < self.low - slack) | (seen > self.high + slack)
 

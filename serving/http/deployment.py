@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...pricing import MarketView, RecurrentPolicy
+from ...pricing import RecurrentPolicy
 from ..bundle.files import BundleError
 from ..bundle.reading import Bundle, load_bundle
 from ..bundle.training_range import DriftAlarm
 from ..decision import Decision
 from ..market_state import State, StateError, read_state
-from ..predictor import Asked, Predictor, PriceAnswer
+from ..predictor import Asked, Predictor, PriceAnswer, SeenMarkets
 from .fallback import fallback_policy
 from .metrics import Metrics
 
@@ -98,26 +98,25 @@ class Operation:
         self.metrics.decided(item for item in found.values() if isinstance(item, Decision))
         return [found[i] for i in range(len(states))]
 
-    def preview(self, state: State) -> tuple[Predictor, Asked, Decision]:
-        """Who would answer this state, what is asked, and the answer; nothing is counted or drawn. Raises StateError."""
+    def preview(self, state: State) -> tuple[Predictor, SeenMarkets, Decision]:
+        """Who would answer this state, what is seen, and the answer; nothing is counted or drawn. Raises StateError."""
         slots = self.slots
         predictor, arm = (slots.fallback, "fallback") if slots.killed else (slots.active, "policy")
-        asked = predictor.read(state)
-        view = predictor.view([asked])
-        warnings = _warnings(slots.active.bundle, [0], slots.active.bundle.seen.outside(view)).get(0, [])
-        answer = predictor.price_all([asked], view)[0]
-        return predictor, asked, Decision(state, answer, arm, 1.0, None, warnings)
+        seen = predictor.see([predictor.read(state)])
+        warnings = _warnings(slots.active.bundle, [0], slots.active.bundle.seen.outside(seen.features)).get(0, [])
+        answer = predictor.price_seen(seen)[0]
+        return predictor, seen, Decision(state, answer, arm, 1.0, None, warnings)
 
     def _answered(
         self, slots: Slots, asked: dict[int, Asked], arms: dict[int, str], states: Sequence[State]
     ) -> dict[int, Decision | StateError]:
-        view = slots.active.view(list(asked.values()))
-        warnings = self._watch(slots, list(asked), view)
+        seen = slots.active.see(list(asked.values()))
+        warnings = self._watch(slots, list(asked), seen)
         shadows = self._shadow_answers(slots, [states[i] for i in asked])
         drawn = slots.holdout > 0 and not slots.killed
         # Where the arm was drawn, the other one answers too: a price that both would give was certain.
         answers = {
-            arm: predictor.price_all(list(asked.values()), view)
+            arm: predictor.price_seen(seen)
             for arm, predictor in (("policy", slots.active), ("fallback", slots.fallback))
             if drawn or arm in arms.values()
         }
@@ -152,10 +151,10 @@ class Operation:
             self.metrics.shadow_failures.inc(len(states))
             return [None] * len(states)
 
-    def _watch(self, slots: Slots, places: list[int], view: MarketView) -> dict[int, list[str]]:
+    def _watch(self, slots: Slots, places: list[int], seen: SeenMarkets) -> dict[int, list[str]]:
         """Counts what lies outside the training range, and says so by the place of the market's state."""
         bundle = slots.active.bundle
-        outside = bundle.seen.outside(view)
+        outside = bundle.seen.outside(seen.features)
         slots.drift.see(outside)
         if not outside.any():
             return {}

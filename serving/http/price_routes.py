@@ -140,9 +140,9 @@ def _add_questions(app: FastAPI, operation: Operation, question: dict[str, Any])
         """Why a product has its price: sentences to read out, and the parts that add up to it. Nothing is recorded."""
 
         def answer() -> Any:
-            predictor, asked, decision = operation.preview(_field(body, "state"))
-            policy = predictor.recalling(asked)
-            return explain(predictor.bundle, policy, predictor.view([asked]), decision, _field(body, "product"))
+            predictor, seen, decision = operation.preview(_field(body, "state"))
+            policy = predictor.recalling(seen)
+            return explain(predictor.bundle, policy, seen.view, decision, _field(body, "product"))
 
         return await _asked(body, ("state", "product"), answer)
 
@@ -160,10 +160,8 @@ def _add_questions(app: FastAPI, operation: Operation, question: dict[str, Any])
         """What other prices of a product would sell and earn in this period. Nothing is recorded."""
 
         def answer() -> Any:
-            predictor, asked, decision = operation.preview(_field(body, "state"))
-            return what_if(
-                predictor.bundle, predictor.view([asked]), decision.answer, _field(body, "product"), body.get("prices")
-            )
+            predictor, seen, decision = operation.preview(_field(body, "state"))
+            return what_if(predictor.bundle, seen.view, decision.answer, _field(body, "product"), body.get("prices"))
 
         return await _asked(body, ("state", "product", "prices"), answer)
 

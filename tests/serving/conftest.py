@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 import torch
 from repricer.agents.actor import Actor, network_policy
 from repricer.envs import catalogue_of
-from repricer.pricing import ActionLayout, NetworkPolicy, RecurrentPolicy, row_width
+from repricer.pricing import ActionLayout, Guardrails, NetworkPolicy, RecurrentPolicy, features, row_width
 from repricer.scenarios import MarketSpec, spec_from_table
 from repricer.serving import Bundle, export, load_bundle
 
@@ -113,3 +114,22 @@ def one_path(one_run: FakeRun, tmp_path_factory: pytest.TempPathFactory) -> Path
 @pytest.fixture(scope="session")
 def one(one_path: Path) -> Bundle:
     return load_bundle(one_path)
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often features are computed and the price rules are applied, by name."""
+    counts: Counter[str] = Counter()
+    columns, steps = features._market_columns, Guardrails._steps
+
+    def counting_columns(view: Any) -> Any:
+        counts["features"] += 1
+        return columns(view)
+
+    def counting_steps(rules: Guardrails, action: Any, view: Any) -> Any:
+        counts["price rules"] += 1
+        return steps(rules, action, view)
+
+    monkeypatch.setattr(features, "_market_columns", counting_columns)
+    monkeypatch.setattr(Guardrails, "_steps", counting_steps)
+    return counts

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import warnings
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ from repricer.pricing import MarketView, RecurrentPolicy, row_width
 from repricer.scenarios import MarketSpec, spec_from_table
 from repricer.serving import Bundle, BundleError, DecisionLog, Predictor, StateError, example_state, load_bundle
 from repricer.serving.csv_batch import price_file
+from repricer.serving.decision import Decision
 from repricer.serving.http.app import Options, create_app
-from repricer.serving.http.deployment import Decision, Operation, OperationError
+from repricer.serving.http.deployment import Operation, OperationError
 from repricer.serving.market_state import random_states
 
 with warnings.catch_warnings():
@@ -281,3 +283,14 @@ def test_files_carry_its_notes(made: tuple, bundle: Bundle, tmp_path: Path) -> N
         assert {"promotion", "order_units", "memory"} <= found[0].keys()
         memory = found[0]["memory"]
         assert len(memory) > 20
+
+
+def test_a_request_computes_features_and_price_rules_once(made: tuple, bundle: Bundle, counted: Counter[str]) -> None:
+    operation, opening = Operation(made[2]), example_state(bundle.catalogue)
+    counted.clear()
+    (first,) = operation.answer([opening])
+    assert isinstance(first, Decision)
+    assert counted == {"features": 1, "price rules": 1}
+    counted.clear()
+    operation.answer([opening | {"period": 1, "memory": first.answer.memory}, opening])
+    assert counted == {"features": 1, "price rules": 1}

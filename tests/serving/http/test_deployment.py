@@ -170,3 +170,23 @@ def test_drift_raises_the_alarm_and_says_where(one_path: Path, one: Bundle) -> N
         'repricer_drift_alarm{feature="log_surprise"} 1.0'
         in operation.metrics.text(operation.slots.drift.shares, operation.slots.drift.alarms).decode()
     )
+
+
+@pytest.mark.parametrize("options", [{}, {"killed": True}], ids=["policy", "fallback"])
+def test_a_request_computes_features_and_price_rules_once(
+    one_path: Path, one: Bundle, counted: Counter[str], options: dict[str, Any]
+) -> None:
+    operation, state = Operation(one_path, **options), example_state(one.catalogue)
+    counted.clear()
+    decided(operation, [state, state])
+    assert counted == {"features": 1, "price rules": 1}
+    counted.clear()
+    operation.preview(state)
+    assert counted == {"features": 1, "price rules": 1}
+
+
+def test_with_a_holdout_both_arms_share_the_features(one_path: Path, one: Bundle, counted: Counter[str]) -> None:
+    operation = Operation(one_path, holdout=0.5)
+    counted.clear()
+    decided(operation, [example_state(one.catalogue)])
+    assert counted == {"features": 1, "price rules": 2}
