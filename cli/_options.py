@@ -97,32 +97,11 @@ def training_bar(label: str, money: str) -> Iterator[Callable[[int, int, dict[st
 
 def comparison_table(document: dict[str, Any], currency: str) -> Table:
     """What `evaluate` found, as a table for a terminal."""
-    table = Table(
-        title=f"{document['scenario']}: {document['episodes']:,} judging markets, {currency} an episode",
-        caption=f"Objective: {document['objective']}. Brackets: 95% intervals, differences paired by customer.",
-    )
-    table.add_column("policy")
-    limit = next((name for name in ("optimum", "bound") if document[name] is not None), None)
-    headings = () if limit is None else (f"share of {limit}",)
-    for heading in ("objective", *headings, "against best fixed", "revenue", "average price", "price changes"):
-        table.add_column(heading, justify="right")
+    from ..evaluation.compare.table import caption, columns, title
+
+    table = Table(title=escape(title(document, currency)), caption=caption(document))
+    for number, column in enumerate(columns(document)):
+        table.add_column(column.heading, justify="right" if number else "left")
     for row in document["policies"]:
-        exact = " exact" if row["method"].startswith("exact") else ""
-        share = () if limit is None else (f"{row[f'share_of_{limit}']:.2%}{exact}",)
-        table.add_row(
-            escape(row["policy"]) + (" (constant)" if row["constant"] else ""),
-            interval(row["objective"]),
-            *share,
-            interval(row["vs_best_fixed"], sign="+"),
-            f"{row['revenue']['mean']:,.2f}",
-            f"{row['average_transaction_price']:.3f}",
-            f"{row['price_changes']:.1f}",
-        )
+        table.add_row(*(escape(column.cell(row)) for column in columns(document)))
     return table
-
-
-def interval(estimate: dict[str, Any], sign: str = "") -> str:
-    """`12.3 [11.9, 12.7]`; one episode has no interval."""
-    low, high = estimate["ci95"]
-    bounds = "" if low is None else f" [{low:{sign},.2f}, {high:{sign},.2f}]"
-    return f"{estimate['mean']:{sign},.2f}{bounds}"

@@ -1,4 +1,4 @@
-"""`repricer evaluate`: compare policies on the same customers."""
+"""`repricer evaluate`: compare policies on the same test seeds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._options import comparison_table, emit, episodes_option, interval, json_option, say, seed_option, show
+from ._options import comparison_table, emit, episodes_option, json_option, say, seed_option, show
 from ._policies import policy_of
 
 if TYPE_CHECKING:
@@ -21,32 +21,35 @@ if TYPE_CHECKING:
 @click.argument("scenario")
 @click.option("--policy", "policies", multiple=True, required=True, metavar="P", help="Run folder, bundle or rule.")
 @click.option(
-    "--from-log", "log", type=click.Path(path_type=Path), help="Judge from a log: of simulate --log or log export."
+    "--from-log",
+    "log",
+    type=click.Path(path_type=Path),
+    help="Evaluate from a log, written by simulate --log or log export.",
 )
-@click.option("--stress", is_flag=True, help="Judge them also where the market is not what they were told.")
+@click.option("--stress", is_flag=True, help="Evaluate them also in markets that differ from SCENARIO.")
 @episodes_option
 @seed_option
 @json_option
 def command(
     scenario: str, policies: tuple[str, ...], log: Path | None, stress: bool, episodes: int, seed: int, as_json: bool
 ) -> None:
-    """Compare policies in SCENARIO on customers that none of them was tuned or trained on.
+    """Compare policies in SCENARIO on test seeds that none of them was tuned or trained on.
 
     A policy P is a run folder, a bundle, or a rule: fixed:PRICE, regular, historical, best-fixed, cost-plus:RATE,
     undercut:STEP, myopic, time-only, certainty-equivalent, thompson, optimum, random and others. The best fixed price is
     always in the table.
 
-    With --from-log nothing is simulated: a log of decisions with propensities is weighed instead, by inverse propensity
-    scoring (IPS), the same self-normalised (SNIPS), doubly robust, and by fitted Q evaluation.
+    With --from-log nothing is simulated: the values are estimated from a log of decisions with propensities, by inverse
+    propensity scoring (IPS), self-normalised IPS (SNIPS), a doubly robust estimator and fitted Q evaluation.
 
-    With --stress a second table follows, worst case first: the same policies, which go on seeing the forecasts of SCENARIO,
-    where customers, rivals or the supplier have changed.
+    With --stress a second table follows, worst case first: the same policies, which keep seeing the forecasts of SCENARIO,
+    in markets where the customers, the competitors or the supplier have changed.
     """
     from ..evaluation import evaluate, stress_table
     from ..scenarios import load_scenario
 
     if stress and log is not None:
-        raise click.UsageError("a log knows no other market; give --from-log or --stress")
+        raise click.UsageError("a log covers no other market; give --from-log or --stress")
 
     spec = load_scenario(scenario)
     if log is not None:
@@ -82,10 +85,13 @@ def _stresses(document: dict[str, Any], spec: MarketSpec) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
+    from ..evaluation.compare.table import interval
+
     table = Table(
-        title=f"{spec.name} under stress, worst first: {document['episodes']:,} judging markets, {spec.market.currency} an episode",
-        caption=f"Objective: {spec.market.objective}. Loss: of the policy's own result in the market as described. The best "
-        "fixed prices are those of the market as described; tuned: those of the market under stress. Brackets: 95% intervals.",
+        title=f"{spec.name} under stress, worst first: {document['episodes']:,} test episodes, "
+        f"{spec.market.currency} per episode",
+        caption=f"Objective: {spec.market.objective}. Loss: share of the policy's own result in SCENARIO. Best fixed: "
+        "the best fixed prices of SCENARIO; tuned fixed: those of the market under stress. Brackets: 95% intervals.",
     )
     rows, last = [*document["rows"], *document["nominal"]], len(document["rows"]) - 1
     extra = {"vs_hindsight": "against tuned fixed", "share_of_optimum": "share of optimum"}
@@ -117,17 +123,20 @@ def _from_log(spec: MarketSpec, path: Path, policies: tuple[str, ...], seed: int
         return
     show(_log_table(spec, rows))
     if ignored := rows[0]["ignored"]:
-        say(f"Fitted Q alone follows what prices do to the periods after ({', '.join(ignored)}).")
+        say(f"Only fitted Q accounts for what a price changes in later periods ({', '.join(ignored)}).")
 
 
 def _log_table(spec: MarketSpec, rows: list[dict[str, Any]]) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
+    from ..evaluation.compare.table import interval
+
     first = rows[0]
     table = Table(
-        title=f"{spec.name}: {first['decisions']:,} logged decisions in {first['markets']:,} markets, {spec.market.currency} an episode",
-        caption=f"Objective: {spec.market.objective}. Brackets: 95% intervals for luck in the log.",
+        title=f"{spec.name}: {first['decisions']:,} logged decisions in {first['markets']:,} markets, "
+        f"{spec.market.currency} per episode",
+        caption=f"Objective: {spec.market.objective}. Brackets: 95% intervals for sampling noise in the log.",
     )
     names = {"ips": "IPS", "snips": "SNIPS", "doubly_robust": "doubly robust", "fitted_q": "fitted Q"}
     table.add_column("policy")

@@ -1,4 +1,4 @@
-"""`repricer explain`: why one price is what it is, or what a whole policy does."""
+"""`repricer explain`: why a policy charges one price, or what it does as a whole."""
 
 from __future__ import annotations
 
@@ -30,24 +30,22 @@ _LINES = 15
 )
 @click.option("--product", help="Name of the product [default: the first].")
 @click.option("--period", type=click.IntRange(min=0), default=0, show_default=True, help="Period, counted from 0.")
-@click.option(
-    "--market", type=click.IntRange(min=0), default=0, show_default=True, help="Number of the judging market."
-)
-@click.option("--state", type=_FILE, help="JSON file with the market's state instead; - reads standard input.")
+@click.option("--market", type=click.IntRange(min=0), default=0, show_default=True, help="Number of the test episode.")
+@click.option("--state", type=_FILE, help="JSON file with a market state instead; - reads standard input.")
 @click.option("--fit", type=_FILE, help="Fit report of the scenario [default: SCENARIO/fit.json, where there is one].")
 @click.option("--tree", is_flag=True, help="Explain the whole policy by a decision tree instead of one price.")
 @click.option("--depth", type=click.IntRange(min=1), default=3, show_default=True, help="Levels of the tree.")
 @seed_option
 @json_option
 def command(scenario: str, policy: str, tree: bool, depth: int, seed: int, as_json: bool, **asked: Any) -> None:
-    """Say why policy P charges what it charges in SCENARIO.
+    """Explain what policy P charges in SCENARIO.
 
-    What moved the price away from the policy's usual one, input by input, adding up exactly; what the price rules changed; what
-    is sold at other prices, with intervals; and what the best of them would earn. The state is that of a period of a judging
-    market that the policy has priced so far, or of a file as `repricer price` reads it. What a policy that looks back noted on
-    the way is held as it is.
+    Shows what each group of inputs adds to the price that the policy proposes in an ordinary market; the parts add up
+    exactly. Then what the price rules changed, what would sell at other prices, with intervals, and what the best of them
+    would earn. The state is that of a period of a test episode that the policy has priced so far, or of a file as
+    `repricer price` reads it. The recurrent state of a policy that has one is held fixed.
 
-    With --tree, a decision tree that says what the policy does over all its episodes, and how well it does so.
+    With --tree, a decision tree that imitates the policy over all its episodes, and how closely it does so.
     """
     from ..evaluation import surrogate_tree
     from ..scenarios import load_scenario
@@ -63,7 +61,7 @@ def command(scenario: str, policy: str, tree: bool, depth: int, seed: int, as_js
         return
     say(f"{policy} in {spec.name}: price over regular price, by a tree fitted to {found.rows:,} prices")
     say(found.text.rstrip())
-    say(f"The tree is {found.fidelity:.1%} of the policy (R² on markets it was not fitted to).")
+    say(f"The tree explains {found.fidelity:.1%} of the price variation (R² on markets it was not fitted to).")
 
 
 def _one_price(
@@ -87,7 +85,7 @@ def _one_price(
     if as_json:
         emit(explanation.to_dict())
         return
-    show(_attribution(explanation))
+    show(_contributions(explanation))
     show(_curve(explanation))
     for sentence in explanation.sentences:
         say(sentence)
@@ -106,14 +104,14 @@ def _elasticity_error(fit: dict[str, Any] | None, product: str) -> float | None:
     return next((row["shrunk_se"] for row in rows if product in (row["product"], row.get("name"))), None)
 
 
-def _attribution(explanation: PriceExplanation) -> Table:
+def _contributions(explanation: PriceExplanation) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
     found = explanation.contributions
     title = f"{explanation.product}, {explanation.period_name} {explanation.period}: what moved the price"
-    still = [name for name, amount in found.inputs.items() if amount == 0]
-    table = Table(title=escape(title), caption=f"Nothing: {', '.join(still)}." if still else None)
+    without = [name for name, amount in found.inputs.items() if amount == 0]
+    table = Table(title=escape(title), caption=f"No effect: {', '.join(without)}." if without else None)
     table.add_column("input")
     table.add_column(explanation.currency, justify="right")
     table.add_row(f"{escape(explanation.policy)} in an ordinary market", f"{found.baseline:,.4f}", end_section=True)
@@ -126,13 +124,13 @@ def _attribution(explanation: PriceExplanation) -> Table:
 
 
 def _curve(explanation: PriceExplanation) -> Table:
-    """Some of the curve's prices, the charged and the best among them."""
+    """Some prices of the curve, among them the one charged and the best."""
     import numpy as np
     from rich.table import Table
 
     curve, best = explanation.curve, explanation.now.price
-    table = Table(title=f"the same {explanation.period_name} at other prices")
-    for heading in ("price", "units wanted", "80%", "95%", explanation.objective):
+    table = Table(title=f"The same {explanation.period_name} at other prices")
+    for heading in ("price", "units demanded", "80%", "95%", explanation.objective):
         table.add_column(heading, justify="right")
     some = np.linspace(0, curve.price.size - 1, min(_LINES, curve.price.size)).round().astype(int)
     for i in np.unique([*some.tolist(), curve.charged, int(curve.objective.argmax())]):

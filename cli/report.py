@@ -1,4 +1,4 @@
-"""`repricer report`: what a run's prices are worth, as one HTML file."""
+"""`repricer report`: the value of a run's prices, as one HTML file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..evaluation import Comparison
     from ..pricing import Policy
 
-# Stresses take many markets, and show losses of whole percents; deeper trees nobody reads.
+# Stresses take many markets and show losses of whole percents; deeper trees are hard to read.
 _STRESS_EPISODES, _RULES_DEPTH = 200, 3
 _FILE = click.Path(path_type=Path)
 
@@ -29,7 +29,7 @@ _FILE = click.Path(path_type=Path)
 @seed_option
 @json_option
 def command(run: Path, out: Path, fit: Path | None, episodes: int, seed: int, as_json: bool) -> None:
-    """Judge RUN on customers it never met, and write a report that a pricing manager can read offline."""
+    """Evaluate RUN on test seeds, and write a report that a pricing manager can read offline."""
     from ..agents import load_run
     from ..evaluation.report import ReportData, verdict, write_report
 
@@ -37,12 +37,12 @@ def command(run: Path, out: Path, fit: Path | None, episodes: int, seed: int, as
         raise ValueError(f"--out must be a file; got the folder {out}; name an .html file in it")
     learned, fitted = load_run(run), read_fit(run, fit)
     started = time.perf_counter()
-    with progress_console.status("judging"):
-        comparison = _judge(learned, episodes, seed)
+    with progress_console.status("evaluating"):
+        comparison = _compare(learned, episodes, seed)
         beyond = beyond_the_comparison(learned.policy, comparison, seed)
     timings = [
         {"stage": "training", "seconds": learned.facts["seconds"]},
-        {"stage": "judging", "seconds": time.perf_counter() - started},
+        {"stage": "evaluation", "seconds": time.perf_counter() - started},
     ]
     name = learned.policy.name
     path = write_report(out, ReportData(comparison, run=learned, learned=name, fit=fitted, timings=timings, **beyond))
@@ -54,8 +54,8 @@ def command(run: Path, out: Path, fit: Path | None, episodes: int, seed: int, as
         say(f"written to {path}")
 
 
-def _judge(run: Run, episodes: int, seed: int) -> Comparison:
-    """The run against every rule that its scenario knows."""
+def _compare(run: Run, episodes: int, seed: int) -> Comparison:
+    """The run against every rule that applies to its scenario."""
     from ..evaluation import evaluate, solve
 
     spec = run.spec
@@ -65,7 +65,7 @@ def _judge(run: Run, episodes: int, seed: int) -> Comparison:
 
 
 def beyond_the_comparison(policy: Policy, comparison: Comparison, seed: int) -> dict[str, Any]:
-    """What a report says of a policy beside its earnings, as `ReportData` takes it: what stress leaves of it, and its rules."""
+    """What a report says of a policy besides its earnings, as `ReportData` takes it: its stress tests and its rules."""
     from ..evaluation import stress_table, surrogate_tree
 
     spec = comparison.spec
@@ -75,7 +75,7 @@ def beyond_the_comparison(policy: Policy, comparison: Comparison, seed: int) -> 
 
 
 def read_fit(run: Path, path: Path | None) -> dict[str, Any] | None:
-    """The fit report that was named, or the one in the run's folder, or None."""
+    """The fit report at `path`, or the one in the run's folder, or None."""
     if path is None:
         path = run / "fit.json"
         if not path.is_file():
@@ -85,7 +85,7 @@ def read_fit(run: Path, path: Path | None) -> dict[str, Any] | None:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} must be a JSON document; got a syntax error: {error}; mend it") from error
+        raise ValueError(f"{path} must be a JSON document; got a syntax error: {error}; fix it") from error
     if not isinstance(document, dict):
         raise ValueError(f"{path} must hold a JSON object; got {type(document).__name__}; `repricer fit` writes one")
     return document

@@ -1,4 +1,4 @@
-"""`repricer simulate`: run a policy and write the sales it makes."""
+"""`repricer simulate`: run a policy and write its sales."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.command(name="simulate")
 @click.argument("scenario")
 @click.option("--policy", required=True, metavar="P", help="Run folder, bundle or rule.")
-@click.option("--episodes", type=click.IntRange(min=1), default=1, show_default=True, help="Markets; each is a store.")
+@click.option("--episodes", type=click.IntRange(min=1), default=1, show_default=True, help="Episodes; each is a store.")
 @click.option("--out", "path", type=click.Path(path_type=Path), required=True, help="Sales table, .csv or .parquet.")
 @click.option(
     "--log", type=click.Path(path_type=Path), help="Every decision, .csv or .parquet, for evaluate --from-log."
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 @seed_option
 @json_option
 def command(scenario: str, policy: str, episodes: int, path: Path, log: Path | None, seed: int, as_json: bool) -> None:
-    """Run a policy in SCENARIO and write the sales it makes as a canonical sales table.
+    """Run a policy in SCENARIO and write its sales as a sales table.
 
-    Where the policy draws its prices and says how probable they were (epsilon-greedy:EPSILON), the table holds that too.
+    Where the policy draws its prices and states their probabilities (epsilon-greedy:EPSILON), the table has those too.
     """
     from ..envs import rollout, seed_for
     from ..evaluation import LogRecorder, SalesRecorder
@@ -67,5 +67,5 @@ def command(scenario: str, policy: str, episodes: int, path: Path, log: Path | N
         return
     say(
         f"{policy} in {spec.name}: {figures['units']:,.1f} units and {figures['revenue']:,.2f} {spec.market.currency} "
-        f"an episode; {len(sales):,} sale rows in {path}."
+        f"per episode; {len(sales):,} sale rows in {path}."
     )

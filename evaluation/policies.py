@@ -13,27 +13,42 @@ from .optimum import best_path, certainty_equivalent, solve
 RULES = {
     "fixed:PRICE": "the same price for every product, in currency per unit",
     "regular": "every product at its regular price",
-    "historical": "what the shop itself charged, where the scenario knows",
-    "best-fixed": "the best prices that never change, tuned on customers of their own",
+    "historical": "the prices that the shop itself charged, where the scenario has them",
+    "best-fixed": "the best prices that never change, tuned on seeds of their own",
     "cost-plus:RATE": "unit cost plus this fraction of it",
-    "undercut:STEP": "the lowest rival price less a step (currency, or STEP%); also match, two-bound:LOW:HIGH:STEP",
-    "myopic": "the true response known, the future and the stock ignored",
-    "time-only": "the best prices that follow the calendar alone: searched exactly, or tuned on customers of their own",
-    "certainty-equivalent": "the true response known, and the problem without luck solved again each period for the stock left",
-    "thompson": "learns demand price by price within the episode, with the stock in mind (Thompson sampling)",
-    "thompson-no-stock": "the same, blind to the stock",
-    "epsilon-greedy:EPSILON": "best-fixed, but a random step with this probability; a log of it can judge other policies",
-    "optimum": "the exact optimum, where a solver reaches",
+    "undercut:STEP": "the lowest competitor price less a step (currency, or STEP%); also match, two-bound:LOW:HIGH:STEP",
+    "myopic": "the best prices of each period alone, with demand known and stock ignored",
+    "time-only": "the best prices that depend on the period alone: searched exactly, or tuned on seeds of their own",
+    "certainty-equivalent": "the deterministic problem solved again in each period for the stock left, with demand known",
+    "thompson": "learns demand price by price within the episode, given the stock left (Thompson sampling)",
+    "thompson-no-stock": "the same, ignoring the stock",
+    "epsilon-greedy:EPSILON": "best-fixed, but a random step with this probability; its log can evaluate other policies",
+    "optimum": "the exact optimum, where a solver applies",
     "random": "log-uniform between the price bounds",
 }
-
+"""Rule policies by name, with what each does."""
 
 _STEPS = 10
 _AGAINST_RIVALS = ("undercut", "match", "two-bound", "edgeworth")
 
 
 def named_policy(name: str, spec: MarketSpec, *, seed: int = 0) -> Policy:
-    """The rule policy of this name for a scenario. Raises ValueError, one line, where there is none."""
+    """The rule policy of this name for a scenario.
+
+    Args:
+        name: A name of `RULES`, with its argument.
+        spec: The market that the policy is built for.
+        seed: Seed of policies that are tuned or that draw.
+
+    Raises:
+        ValueError: One line, where the scenario has no such policy.
+
+    Example:
+        >>> from repricer.evaluation import named_policy
+        >>> from repricer.scenarios import load_scenario
+        >>> named_policy("cost-plus:0.2", load_scenario("grocery")).name
+        'cost-plus:0.2'
+    """
     kind, _, argument = name.partition(":")
     rules = spec.guardrails
     if kind in ("fixed", "cost-plus"):
@@ -65,14 +80,14 @@ def named_policy(name: str, spec: MarketSpec, *, seed: int = 0) -> Policy:
 
 
 def _solved(name: str, spec: MarketSpec, seed: int) -> Policy | None:
-    """The policies that are solved for, or learn; None for another name."""
+    """The policies that are solved for or learn; None for another name."""
     if name == "time-only":
         return best_path(spec) or time_only(spec, seed=seed)
     if name == "certainty-equivalent":
         policy = certainty_equivalent(spec)
         if policy is None:
             raise ValueError(
-                f"policy {name} needs stock that is never replenished, of one product or of several under one logit "
+                f"policy {name} needs stock that is never replenished, of one product or of several with one logit "
                 f"segment; got {spec.name}; take myopic"
             )
         return policy
@@ -88,7 +103,7 @@ def _solved(name: str, spec: MarketSpec, seed: int) -> Policy | None:
 
 
 def price_steps(spec: MarketSpec) -> NDArray[np.float64]:
-    """(K, N) prices to choose from: the ladder, or ten steps between the price bounds, each dearer by the same factor."""
+    """(K, N) prices to choose from: the ladder, or ten steps between the price bounds with a constant ratio."""
     low, high = spec.guardrails.low.astype(np.float64), spec.guardrails.high.astype(np.float64)
     if spec.prices.price_ladder is not None:
         steps = spec.guardrails.allowed_prices(low=low.min(), high=high.max())
@@ -104,5 +119,5 @@ def _number(name: str, argument: str) -> float:
     except ValueError:
         number = -1.0
     if not 0 <= number < float("inf"):
-        raise ValueError(f"policy {name.partition(':')[0]} takes a number >= 0 after the colon; got '{name}'; mend it")
+        raise ValueError(f"policy {name.partition(':')[0]} takes a number >= 0 after the colon; got '{name}'; fix it")
     return number

@@ -1,4 +1,4 @@
-"""A simulated episode as a canonical sales table: what the market sold is what the next fit reads."""
+"""Simulated episodes as a sales table in the form that `repricer fit` reads."""
 
 from __future__ import annotations
 
@@ -13,10 +13,24 @@ _FIRST_DAY = np.datetime64("2001-01-01")
 
 
 class SalesRecorder:
-    """Watches a `rollout` and keeps every sale: one row a market, period and product with units sold.
+    """Records the sales of a `rollout`: one row per market, period and product with units sold.
 
-    Periods become weeks from the first day of the scenario's history, or the first Monday of 2001; each
-    market is a store. Where the policy states with which probability it chose a price, that is kept as `propensity`.
+    Periods become weeks from the first day of the scenario's history, or from the first Monday of
+    2001; each market is a store. Where the policy states the probability of its prices, the table has
+    it as `propensity`.
+
+    Args:
+        spec: The market.
+
+    Example:
+        >>> from repricer.envs import rollout
+        >>> from repricer.evaluation import SalesRecorder, named_policy
+        >>> from repricer.scenarios import load_scenario
+        >>> spec = load_scenario("stationary-logit")
+        >>> recorder = SalesRecorder(spec)
+        >>> episodes = rollout(spec, named_policy("regular", spec), episodes=2, seed=0, watch=recorder)
+        >>> bool(recorder.sales().units.sum() == episodes.units.sum())
+        True
     """
 
     def __init__(self, spec: MarketSpec) -> None:
@@ -26,7 +40,7 @@ class SalesRecorder:
         self._store = 0
 
     def __call__(self, view: MarketView, outcome: Outcome) -> None:
-        """Keep what one period of one batch of markets sold."""
+        """Record one period of one batch of markets."""
         market, product = np.nonzero(outcome.units > 0)
         names = np.array(self._spec.products.names)
         period = int(view.period[0])
@@ -48,6 +62,6 @@ class SalesRecorder:
             self._store += view.num_markets
 
     def sales(self) -> pd.DataFrame:
-        """The sales so far, in order of date, store and product."""
+        """The sales so far, sorted by date, store and product."""
         table = pd.concat(self._parts, ignore_index=True)
         return table.sort_values(["date", "store", "product"], ignore_index=True)

@@ -1,12 +1,13 @@
-"""Policies side by side on the same judging customers, against the best fixed price and the exact optimum."""
+"""Policies side by side on the same test episodes, against the best fixed price and the exact optimum."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import t as student_t
 
@@ -17,6 +18,7 @@ from ..optimum import Bound, Optimum, exact_value, solve, upper_bound
 from ..policies import named_policy
 from .result_warnings import CONSTANT, FRESH, NOT_FRESH, shrinks
 from .segments import SegmentFigures, segment_figures
+from .table import as_text, interval
 
 BASELINE = "best-fixed"
 _SEGMENT_EPISODES = 50
@@ -24,7 +26,19 @@ _SEGMENT_EPISODES = 50
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its 95% interval (Student's t over episodes)."""
+    """A mean with its 95% interval (Student's t over episodes).
+
+    Attributes:
+        mean: The mean.
+        low: Lower end of the interval.
+        high: Upper end of the interval.
+
+    Example:
+        >>> import numpy as np
+        >>> from repricer.evaluation import Estimate
+        >>> print(Estimate.of(np.array([9.0, 10.0, 11.0])))
+        10.00 [7.52, 12.48]
+    """
 
     mean: float
     low: float
@@ -32,7 +46,7 @@ class Estimate:
 
     @classmethod
     def of(cls, values: NDArray[np.float64]) -> Estimate:
-        """From one value an episode; the interval is infinite for a single episode."""
+        """The estimate from one value per episode; the interval of a single episode is infinite."""
         mean, count = float(values.mean()), values.size
         half = float("inf") if count < 2 else float(student_t.ppf(0.975, count - 1) * values.std(ddof=1) / count**0.5)
         return cls(mean, mean - half, mean + half)
@@ -41,18 +55,43 @@ class Estimate:
         """As JSON holds it; an infinite bound is null."""
         return {"mean": self.mean, "ci95": [x if np.isfinite(x) else None for x in (self.low, self.high)]}
 
+    def __str__(self) -> str:
+        return interval(self.to_dict())
+
 
 @dataclass(frozen=True)
 class Row:
-    """One policy's figures an episode. Money in the scenario's currency; shares are fractions.
+    """One policy's figures per episode. Money in the scenario's currency; shares are fractions.
 
-    objective: what the scenario rewards (revenue or profit). value: the objective exactly where it can be had, else
-    the simulated mean; `method` says which. vs_best_fixed: paired difference of the objective, and vs_best_fixed_fresh the
-    same on a second judging set, which tells whether the first was foreseen. share_of_optimum: of the exact optimum, or
-    None; share_of_bound: of the upper bound, or None. price_changes, price_variance: of a product. price_paid,
-    consumer_surplus: by segment, expected; segment_price_ratio: the highest price paid over the lowest. response_ms: of a
-    decision, milliseconds. holds_on_fresh: the gain is, but for luck, as high on the second judging set. constant: the prices
-    never change, or stand at a bound.
+    Attributes:
+        policy: Name of the policy.
+        objective: What the scenario rewards, revenue or profit.
+        revenue: Money that customers paid.
+        profit: Revenue less costs.
+        units: Mean units sold.
+        lost: Mean units of lost sales.
+        average_transaction_price: Revenue over units, currency per unit.
+        value: The objective, exact where an exact value exists, else the simulated mean.
+        method: How `value` was found.
+        share_of_optimum: `value` over the exact optimum, or None.
+        share_of_bound: `value` over the upper bound, or None.
+        vs_best_fixed: Paired difference of the objective to the best fixed price.
+        vs_best_fixed_fresh: The same on a second test set.
+        price_changes: Mean number of price changes of a product.
+        price_variance: Mean variance of a product's price over the episode, currency squared.
+        at_bound_share: Share of prices that stand at a bound of the price rules.
+        stockout_rate: Share of products and periods in which sales were lost for lack of stock.
+        price_paid: Expected price paid by segment, currency per unit.
+        consumer_surplus: Expected consumer surplus by segment.
+        segment_price_ratio: Highest price paid over the lowest, among segments.
+        response_ms: Time of one decision, milliseconds.
+        holds_on_fresh: Whether the gain on the second test set is, within sampling noise, as high.
+
+    Example:
+        >>> from repricer.evaluation import evaluate
+        >>> row = evaluate("stationary-logit", ["fixed:9"], episodes=20).row("fixed:9")
+        >>> row.constant, row.average_transaction_price
+        (True, 9.0)
     """
 
     policy: str
@@ -80,12 +119,12 @@ class Row:
 
     @property
     def constant(self) -> bool:
-        """Whether this policy is, in truth, a constant: no price changes, or always at a bound."""
+        """Whether the policy amounts to a constant: its prices never change, or always stand at a bound."""
         return self.price_changes == 0 or self.at_bound_share > 0.99
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """What to know before the gain is believed."""
+        """Reasons to doubt the gain, one clause each."""
         return (CONSTANT,) * self.constant + (NOT_FRESH,) * (not self.holds_on_fresh)
 
     def to_dict(self) -> dict[str, Any]:
@@ -95,9 +134,27 @@ class Row:
         return document | {"constant": self.constant, "flags": self.flags}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
-    """What `evaluate` found: a row a policy, with the mean paths behind it in `episodes`."""
+    """What `evaluate` found; it prints as a table.
+
+    Attributes:
+        spec: The scenario.
+        count: Number of test episodes.
+        seed: The user's seed.
+        optimum: `value` and `method` of the exact optimum, or None where no solver applies.
+        bound: `value` and `method` of the upper bound, or None.
+        rows: One row per policy, the highest value first.
+        episodes: By policy, the simulated episodes behind the row.
+
+    Example:
+        >>> from repricer.evaluation import evaluate
+        >>> comparison = evaluate("stationary-logit", ["fixed:9"], episodes=20)
+        >>> print(str(comparison).splitlines()[0])
+        stationary-logit: 20 test episodes, currency per episode
+        >>> float(comparison.to_frame().loc["fixed:9", "average_transaction_price"])
+        9.0
+    """
 
     spec: MarketSpec
     count: int
@@ -113,7 +170,7 @@ class Comparison:
 
     @property
     def seeds(self) -> dict[str, Any]:
-        """Which set of customers each figure comes from: the sets share nobody."""
+        """The set of random seeds behind each figure; no two sets share an episode."""
         return {
             "tuning": {
                 "seed": seed_for("tuning", self.seed),
@@ -133,40 +190,87 @@ class Comparison:
             "objective": self.spec.market.objective,
             "episodes": self.count,
             "seed": self.seed,
-            "customers": "judging (disjoint from those of training, tuning and validation)",
+            "customers": "test (disjoint from those of training, tuning and validation)",
             "seeds": self.seeds,
             "optimum": self.optimum,
             "bound": self.bound,
             "policies": [row.to_dict() for row in self.rows],
         }
 
+    def to_frame(self) -> pd.DataFrame:
+        """The rows as a data frame, one row per policy.
+
+        Returns:
+            A frame with the policy's name as index `policy` and the attributes of `Row` as columns,
+            under their names. An `Estimate` takes three columns: its mean under the attribute's name
+            and the ends of its 95% interval as `NAME_low` and `NAME_high`. A figure by segment takes
+            one column per segment, `price_paid[SEGMENT]` and `consumer_surplus[SEGMENT]`. A share
+            that does not exist is NaN.
+        """
+        return pd.DataFrame([_cells(row) for row in self.rows]).set_index("policy")
+
+    def __str__(self) -> str:
+        return as_text(self.to_dict(), self.spec.market.currency)
+
+    __repr__ = __str__
+
+
+def _cells(row: Row) -> dict[str, Any]:
+    """One row of `Comparison.to_frame`."""
+    cells: dict[str, Any] = {}
+    for name in (field.name for field in fields(Row)):
+        value = getattr(row, name)
+        if isinstance(value, Estimate):
+            cells |= {name: value.mean, f"{name}_low": value.low, f"{name}_high": value.high}
+        elif isinstance(value, dict):
+            cells |= {f"{name}[{segment}]": figure for segment, figure in value.items()}
+        else:
+            cells[name] = np.nan if value is None else value
+    return cells | {"constant": row.constant}
+
 
 def evaluate(
     scenario: MarketSpec | str, policies: Sequence[Policy | str], *, episodes: int = 1000, seed: int = 0
 ) -> Comparison:
-    """Compare policies on the judging customers; every policy meets the same ones.
+    """Compare policies on the test seeds; every policy meets the same customers.
 
-    policies: Policy objects or names (see `RULES`); the best fixed price is always added. episodes: markets, one
-    episode each. Raises ValueError for an unknown name, or two policies with one name.
+    Args:
+        scenario: A market, or the name or path of one.
+        policies: Policy objects or names (see `RULES`); the best fixed price is always added.
+        episodes: Number of test episodes, one per market.
+        seed: Selects the test seeds; they are disjoint from those of training, tuning and validation.
+
+    Raises:
+        ValueError: For an unknown policy name, or two policies with one name.
+
+    Example:
+        >>> from repricer.evaluation import evaluate
+        >>> comparison = evaluate("stationary-logit", ["optimum", "fixed:9"], episodes=20)
+        >>> [row.policy for row in comparison.rows]
+        ['optimum', 'best-fixed', 'fixed:9']
     """
     spec = load_scenario(scenario)
     chosen = policies_of(spec, policies, seed)
     if BASELINE not in [p.name for p in chosen]:
         chosen.append(named_policy(BASELINE, spec, seed=seed))
-    judging, second = seed_for("test", seed), seed_for("test", seed + FRESH)
-    run, fresh = ({p.name: rollout(spec, p, episodes=episodes, seed=s) for p in chosen} for s in (judging, second))
-    optimum, bound = (_said(limit(spec)) for limit in (solve, upper_bound))
+    test, second = seed_for("test", seed), seed_for("test", seed + FRESH)
+    run, fresh = ({p.name: rollout(spec, p, episodes=episodes, seed=s) for p in chosen} for s in (test, second))
+    optimum, bound = (_limit(found(spec)) for found in (solve, upper_bound))
     rows = []
     for policy in chosen:
         gain, again = (sets[policy.name].objective - sets[BASELINE].objective for sets in (run, fresh))
-        segments = segment_figures(spec, policy, seed=judging, episodes=min(episodes, _SEGMENT_EPISODES))
+        segments = segment_figures(spec, policy, seed=test, episodes=min(episodes, _SEGMENT_EPISODES))
         rows.append(_row(spec, policy, run[policy.name], (gain, again), segments, (optimum, bound)))
     rows.sort(key=lambda row: -row.value)
     return Comparison(spec, episodes, seed, optimum, bound, rows, run)
 
 
 def policies_of(spec: MarketSpec, policies: Sequence[Policy | str], seed: int) -> list[Policy]:
-    """Policy objects, those given by name made for the market. Raises ValueError for an unknown name, or one twice."""
+    """Policy objects, those given by name built for the market.
+
+    Raises:
+        ValueError: For an unknown name, or two policies with one name.
+    """
     chosen = [named_policy(p, spec, seed=seed) if isinstance(p, str) else p for p in policies]
     names = [p.name for p in chosen]
     for name in names:
@@ -175,8 +279,8 @@ def policies_of(spec: MarketSpec, policies: Sequence[Policy | str], seed: int) -
     return chosen
 
 
-def _said(limit: Optimum | Bound | None) -> dict[str, Any] | None:
-    return None if limit is None else {"value": limit.value, "method": limit.method}
+def _limit(found: Optimum | Bound | None) -> dict[str, Any] | None:
+    return None if found is None else {"value": found.value, "method": found.method}
 
 
 def _row(
@@ -187,7 +291,7 @@ def _row(
     segments: SegmentFigures,
     limits: tuple[dict[str, Any] | None, dict[str, Any] | None],
 ) -> Row:
-    """gains: paired differences on both judging sets. limits: optimum and bound."""
+    """The row of one policy. gains: paired differences on both test sets; limits: optimum and bound."""
     exact = exact_value(spec, policy)
     value = float(now.objective.mean()) if exact is None else exact
     of_optimum, of_bound = (None if limit is None else value / limit["value"] for limit in limits)

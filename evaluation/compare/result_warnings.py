@@ -1,4 +1,4 @@
-"""What a reader must be told of a policy before its gain is believed."""
+"""Checks that a gain must pass before it is believed."""
 
 from __future__ import annotations
 
@@ -7,24 +7,29 @@ from numpy.typing import NDArray
 from scipy.stats import t as student_t
 
 CONSTANT = "this policy is a constant"
-NOT_FRESH = "its gain does not hold on fresh customers"
+NOT_FRESH = "its gain does not hold on the second test set"
 FRESH = 1 << 20
-"""Added to the user's seed for a second judging set, which shares nobody with the first or with any set of that seed."""
+"""Added to the user's seed for the second test set, which shares no episode with any other set of that seed."""
 _CONFIDENCE = 0.995
 
 
-def shrinks(judged: NDArray[np.float64], fresh: NDArray[np.float64]) -> bool:
-    """Whether paired differences on the judging customers, one a market, exceed those on fresh ones beyond luck.
+def shrinks(first: NDArray[np.float64], second: NDArray[np.float64]) -> bool:
+    """Whether a gain on the first test set exceeds the gain on the second by more than sampling noise.
 
-    A policy that was tuned on the judging customers, or knows what they will do, gains on them and not on others. Welch's
-    one-sided t-test at the 0.5% level: an honest policy is flagged in one evaluation out of two hundred.
+    A policy that was tuned on the first test set, or knows its future, gains there and not elsewhere.
+    Welch's one-sided t-test at the 0.5% level: an honest policy is flagged in one evaluation out of
+    two hundred.
+
+    Args:
+        first: Paired differences on the first test set, one per episode.
+        second: The same on the second test set.
     """
-    if min(judged.size, fresh.size) < 2:
+    if min(first.size, second.size) < 2:
         return False
-    parts = np.array([judged.var(ddof=1) / judged.size, fresh.var(ddof=1) / fresh.size])
+    parts = np.array([first.var(ddof=1) / first.size, second.var(ddof=1) / second.size])
     error = parts.sum()
-    gap = judged.mean() - fresh.mean()
+    gap = first.mean() - second.mean()
     if error == 0:
         return bool(gap > 0)
-    freedom = error**2 / (parts**2 / np.array([judged.size - 1, fresh.size - 1])).sum()
+    freedom = error**2 / (parts**2 / np.array([first.size - 1, second.size - 1])).sum()
     return bool(gap > student_t.ppf(_CONFIDENCE, freedom) * np.sqrt(error))

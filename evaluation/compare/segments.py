@@ -1,4 +1,4 @@
-"""Who pays what, and who gains: units, price paid and consumer surplus by segment, and how fast a policy answers."""
+"""Units, price paid and consumer surplus by segment, and the time that a policy takes per decision."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ...scenarios import MarketSpec
 
 Array = NDArray[np.float64]
 
-# Prices are raised together, to thirty times what they are, to see how demand falls: Gauss and Legendre's nodes over the
-# logarithm of the factor, behind the factor 1, which has no weight.
+# All prices are raised together, up to thirty-fold, to integrate demand over price: Gauss-Legendre nodes over the
+# logarithm of the factor, after the factor 1, which has no weight.
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(20)
 _HALF = np.log(30) / 2
 _FACTORS = np.append(1.0, np.exp(_HALF * (1 + _NODES)))
@@ -24,10 +24,13 @@ _WEIGHTS = np.append(0.0, _HALF * _NODE_WEIGHTS) * _FACTORS
 
 @dataclass(frozen=True)
 class SegmentFigures:
-    """Of an episode, expected, by segment (K,): units, price paid (currency per unit), surplus (currency).
+    """Expected figures of an episode by segment.
 
-    price_ratio: highest price paid over the lowest, among the segments that buy. response_seconds: of one decision, the
-    prices of one market in one period, asked for by itself.
+    Attributes:
+        units: (K,) units bought.
+        price_paid: (K,) currency per unit, NaN for a segment that buys nothing.
+        surplus: (K,) consumer surplus, currency.
+        response_seconds: Time of one decision, the prices of one market in one period.
     """
 
     units: Array
@@ -37,30 +40,36 @@ class SegmentFigures:
 
     @property
     def price_ratio(self) -> float:
-        """See the class; 1 where one segment buys."""
+        """Highest price paid over the lowest, among the segments that buy; 1 for a single one."""
         paid = self.price_paid[self.units > 0]
         return float(paid.max() / paid.min()) if paid.size else 1.0
 
 
 def segment_figures(spec: MarketSpec, policy: Policy, *, seed: int, episodes: int) -> SegmentFigures:
-    """Run a policy through some markets and add up what each segment would buy, on average, of what is in stock.
+    """Simulate a policy and add up what each segment is expected to buy of the products in stock.
 
-    Surplus is the area under the segment's demand as all its prices rise together: what its customers would have paid beyond
-    what they paid. For a logit segment of one price sensitivity that is the log-sum over the sensitivity (Small and Rosen
-    1981, Applied Welfare Economics with Discrete Choice Models, Econometrica 49(1)). Left out are shocks, loyalty, waiting,
-    the slot and promotions.
+    Consumer surplus is the area under the segment's demand as all its prices rise together. For a
+    logit segment with one price sensitivity that is the log-sum over the sensitivity: Small and Rosen
+    (1981), Applied Welfare Economics with Discrete Choice Models, Econometrica 49(1). Demand shocks,
+    loyalty, strategic waiting, recommendations and promotions are left out.
+
+    Args:
+        spec: The market.
+        policy: The policy to simulate.
+        seed: Seed of the episodes.
+        episodes: Number of episodes.
     """
-    alone = _SegmentWatch(spec, policy)
-    rollout(spec, alone, episodes=1, seed=seed)
+    single = _SegmentWatch(spec, policy)
+    rollout(spec, single, episodes=1, seed=seed)
     watch = _SegmentWatch(spec, policy)
     rollout(spec, watch, episodes=episodes, seed=seed, watch=watch.note)
     units, money = watch.units / episodes, watch.money / episodes
     paid = np.divide(money, units, out=np.full_like(money, np.nan), where=units > 0)
-    return SegmentFigures(units, paid, watch.surplus / episodes, alone.seconds / spec.market.horizon_periods)
+    return SegmentFigures(units, paid, watch.surplus / episodes, single.seconds / spec.market.horizon_periods)
 
 
 class _SegmentWatch:
-    """The policy, with an eye on its actions."""
+    """The policy, with its last action and the time of its decisions recorded."""
 
     def __init__(self, spec: MarketSpec, policy: Policy) -> None:
         self.spec, self.policy, self.name = spec, policy, policy.name
@@ -69,15 +78,15 @@ class _SegmentWatch:
         self._action: Action | None = None
 
     def act(self, view: MarketView) -> Action:
-        """What the policy proposes."""
+        """Propose what the policy proposes."""
         started = time.perf_counter()
         self._action = self.policy.act(view)
         self.seconds += time.perf_counter() - started
         return self._action
 
     def note(self, view: MarketView, outcome: Outcome) -> None:
-        """Add up one period."""
-        assert self._action is not None, "the market asks before it moves"
+        """Add the figures of one period."""
+        assert self._action is not None, "a policy acts before the market steps"
         allowed = self.spec.guardrails.apply(self._action, view)
         personal = allowed.discount if self.spec.prices.max_discount > 0 else None
         discount = (
@@ -85,17 +94,17 @@ class _SegmentWatch:
         )
         rows, price = _FACTORS.size, outcome.list_price.astype(np.float64)
 
-        def again(values: ArrayLike) -> NDArray:
-            """The same for every factor."""
+        def repeated(values: ArrayLike) -> NDArray:
+            """The rows once for every factor."""
             values = np.asarray(values)
             return np.tile(values, (rows, *[1] * (values.ndim - 1)))
 
         given = {
-            "reference": again(view.reference_price),
-            "discount": None if personal is None else again(discount),
-            "regime": 0 if view.regime is None else again(view.regime),
-            "rival_price": again(outcome.rival_price) if self.spec.competitors is not None else None,
-            "in_stock": None if self.spec.stock.shortage == "backlog" else again(view.on_hand > 0),
+            "reference": repeated(view.reference_price),
+            "discount": None if personal is None else repeated(discount),
+            "regime": 0 if view.regime is None else repeated(view.regime),
+            "rival_price": repeated(outcome.rival_price) if self.spec.competitors is not None else None,
+            "in_stock": None if self.spec.stock.shortage == "backlog" else repeated(view.on_hand > 0),
         }
         raised = (_FACTORS[:, None, None] * price).reshape(-1, price.shape[1])
         units = expected_units(self.spec, int(view.period[0]), raised, **given)

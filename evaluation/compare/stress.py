@@ -1,4 +1,4 @@
-"""What is left of a policy where the market turns into something that it was not told of: one table, worst case first."""
+"""How policies do in markets that differ from the one they were built for: one table, worst case first."""
 
 from __future__ import annotations
 
@@ -23,13 +23,26 @@ NOMINAL = "none"
 
 @dataclass(frozen=True)
 class StressRow:
-    """One policy under one stress, on the judging customers. Money in the scenario's currency an episode.
+    """One policy under one stress, on the test seeds. Money in the scenario's currency per episode.
 
-    stress, meaning: its name and what happens, in one line. objective: what the policy earns. loss: the fraction of its own
-    result in the market as described that is lost, from the same customers (below zero: it earns more); NaN where that
-    result is zero. vs_fixed: paired difference to the best fixed prices of the market as described, which is what the shop
-    would have gone on charging. vs_hindsight: the same to the best fixed prices of the market under stress, None where they
-    are dear to search (several products). share_of_optimum: of the exact optimum under stress, None where no solver reaches.
+    Attributes:
+        stress: Name of the stress.
+        meaning: What happens, in one line.
+        policy: Name of the policy.
+        objective: What the policy earns.
+        loss: Lost fraction of the policy's own result in the market as described, paired by episode;
+            negative where it earns more, NaN where that result is zero.
+        vs_fixed: Paired difference to the best fixed prices of the market as described, which the shop
+            would have gone on charging.
+        vs_hindsight: The same to the best fixed prices of the market under stress; None with several
+            products, where the search is expensive.
+        share_of_optimum: Share of the exact optimum under stress; None where no solver applies.
+
+    Example:
+        >>> from repricer.evaluation import stress_table
+        >>> table = stress_table("stationary-logit", ["fixed:9"], stresses=["demand-halved"], episodes=20)
+        >>> table.rows[0].stress, table.rows[0].loss.mean > 0
+        ('demand-halved', True)
     """
 
     stress: str
@@ -52,8 +65,19 @@ class StressRow:
 class StressTable:
     """What `stress_table` found.
 
-    rows: sorted by loss, worst first. nominal: a row a policy, in the market as described. skipped: why a stress does not
-    apply to this market, by its name.
+    Attributes:
+        spec: The market as described.
+        count: Number of test episodes.
+        seed: The user's seed.
+        rows: One row per policy and stress, the largest loss first.
+        nominal: One row per policy in the market as described.
+        skipped: By name of a stress, why it does not apply to this market.
+
+    Example:
+        >>> from repricer.evaluation import stress_table
+        >>> table = stress_table("stationary-logit", ["fixed:9"], stresses=["supplier-delay"], episodes=20)
+        >>> list(table.skipped)
+        ['supplier-delay']
     """
 
     spec: MarketSpec
@@ -67,7 +91,7 @@ class StressTable:
         """As `evaluate --stress --json` prints it."""
         return {
             "episodes": self.count,
-            "customers": "judging (the same in every market)",
+            "customers": "test (the same in every market)",
             "rows": [row.to_dict() for row in self.rows],
             "nominal": [row.to_dict() for row in self.nominal],
             "skipped": self.skipped,
@@ -82,13 +106,27 @@ def stress_table(
     episodes: int = 1000,
     seed: int = 0,
 ) -> StressTable:
-    """Judge policies where the market is not what they were told.
+    """Evaluate policies in markets that differ from the one they were built for.
 
-    They were made for the market as described and go on seeing its forecasts and elasticities, while the customers, the
-    rivals or the supplier are those of the market under stress. Every policy meets the same customers in every market.
+    The policies keep seeing the forecasts and elasticities of the market as described, while the
+    customers, the competitors or the supplier are those of the market under stress. Every policy
+    meets the same customers in every market.
 
-    stresses: names of `STRESSES`, all where left out. episodes: judging markets, one episode each. Raises ValueError for an
-    unknown stress or policy, or two policies with one name.
+    Args:
+        scenario: The market as described, or the name or path of one.
+        policies: Policy objects or names (see `RULES`).
+        stresses: Names from `repricer.scenarios.STRESSES`; all by default.
+        episodes: Number of test episodes, one per market.
+        seed: Selects the test seeds.
+
+    Raises:
+        ValueError: For an unknown stress or policy, or two policies with one name.
+
+    Example:
+        >>> from repricer.evaluation import stress_table
+        >>> table = stress_table("stationary-logit", ["fixed:9"], stresses=["demand-halved"], episodes=20)
+        >>> [row.policy for row in table.rows]
+        ['fixed:9']
     """
     spec = load_scenario(scenario)
     chosen = policies_of(spec, policies, seed)
@@ -96,13 +134,13 @@ def stress_table(
     judge = _Judge(spec, chosen, episodes, seed)
     nominal = judge.rows(NOMINAL, "the market as described", spec)
     rows = [row for name, market in markets.items() for row in judge.rows(name, STRESSES[name].meaning, market)]
-    # A loss that is not a number says nothing, and stands last.
+    # A loss that is not a number comes last.
     rows.sort(key=lambda row: (np.isnan(row.loss.mean), -row.loss.mean))
     return StressTable(spec, episodes, seed, rows, nominal, skipped)
 
 
 def _markets(spec: MarketSpec, names: Sequence[str] | dict[str, Any]) -> tuple[dict[str, MarketSpec], dict[str, str]]:
-    """The market under each stress, and why there is none."""
+    """The market under each stress, and for the others the reason why there is none."""
     markets: dict[str, MarketSpec] = {}
     skipped: dict[str, str] = {}
     for name in names:
@@ -117,7 +155,7 @@ def _markets(spec: MarketSpec, names: Sequence[str] | dict[str, Any]) -> tuple[d
 
 @dataclass(frozen=True)
 class _Judge:
-    """What every market is judged with."""
+    """What is the same for every market: the policies, and how they are simulated."""
 
     spec: MarketSpec
     policies: list[Policy]
@@ -126,11 +164,11 @@ class _Judge:
 
     @cached_property
     def before(self) -> list[NDArray[np.float64]]:
-        """What each policy earns in the market as described, (E,) each."""
+        """What each policy earns in the market as described, one (E,) array per policy."""
         return [self._earned(self.spec, policy) for policy in self.policies]
 
     def rows(self, stress: str, meaning: str, market: MarketSpec) -> list[StressRow]:
-        """A row a policy in this market."""
+        """One row per policy in this market."""
         fixed = self._earned(market, best_fixed(self.spec, seed=self.seed))
         optimum, hindsight = solve(market), None
         if len(market.products.names) == 1:
@@ -153,12 +191,12 @@ class _Judge:
         return rows
 
     def _earned(self, market: MarketSpec, policy: Policy) -> NDArray[np.float64]:
-        """(E,) the objective of each judging market; what the policy is told of is the market as described."""
-        judging = seed_for("test", self.seed)
-        return rollout(market, policy, episodes=self.episodes, seed=judging, believed=self.spec).objective
+        """(E,) objective of each test episode, while the policy believes in the market as described."""
+        seed = seed_for("test", self.seed)
+        return rollout(market, policy, episodes=self.episodes, seed=seed, believed=self.spec).objective
 
     def _share(self, market: MarketSpec, policy: Policy, earned: NDArray[np.float64], optimum: Optimum) -> float | None:
-        """Of the optimum: exactly, or simulated; None where a simulated episode would miss what comes after it."""
+        """Share of the optimum, exact or simulated; None where a simulated episode misses the periods after it."""
         exact = exact_value(market, policy, known=self.spec)
         if exact is None and market.market.ending == "truncated":
             return None
@@ -166,10 +204,17 @@ class _Judge:
 
 
 def relative_loss(before: NDArray[np.float64], now: NDArray[np.float64]) -> Estimate:
-    """The fraction of the mean before that is gone now, from paired values (E,), with its 95% interval.
+    """The lost fraction of a mean, with its 95% interval.
 
-    The interval of a ratio of two means by the delta method (Cochran 1977, Sampling Techniques, section 6.4). A mean below
-    zero counts by its size; NaN where it is zero.
+    The interval is that of a ratio of two means by the delta method (Cochran 1977, Sampling
+    Techniques, section 6.4).
+
+    Args:
+        before: (E,) values before; a negative mean counts by its size.
+        now: (E,) values now, paired with those before.
+
+    Returns:
+        The estimate, NaN where the mean before is zero.
     """
     scale = abs(float(before.mean()))
     if scale == 0:
