@@ -1,7 +1,14 @@
-"""repricer: learn prices in a simulated market fitted on a shop's own data, prove what they earn, serve them.
+"""repricer: learn prices in a simulated market fitted on a shop's own data, prove what they earn, and serve them.
 
-The names below are loaded when they are first used, so that `import repricer` is quick and a price server, which has
-no torch and no Gymnasium, can import the package.
+Public names are imported when they are first used: `import repricer` is fast, and it works on a price server, which
+has neither torch nor Gymnasium.
+
+Example:
+    >>> import repricer
+    >>> spec = repricer.load_scenario("stationary-logit")
+    >>> run = repricer.train(spec, steps=100_000)  # doctest: +SKIP
+    >>> table = repricer.evaluate(spec, [run.policy, "best-fixed"])  # doctest: +SKIP
+    >>> path = repricer.export(run, "bundle/")  # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -16,21 +23,25 @@ if TYPE_CHECKING:
     from .data import import_tables
     from .envs import Market, make_sb3_env, rollout
     from .evaluation import evaluate
-    from .pricing import Guardrails, Policy, PriceLadder
+    from .fitting import fit
+    from .pricing import Action, Guardrails, Policy, PriceLadder
     from .scenarios import MarketSpec, load_scenario
-    from .serving import export, load_bundle
+    from .serving import Predictor, export, load_bundle
 
 __version__ = version("repricer")
 
 _HOMES = {
+    "Action": "pricing",
     "Guardrails": "pricing",
     "Market": "envs",
     "MarketSpec": "scenarios",
     "Policy": "pricing",
+    "Predictor": "serving",
     "PriceLadder": "pricing",
     "Run": "agents",
     "evaluate": "evaluation",
     "export": "serving",
+    "fit": "fitting",
     "import_tables": "data",
     "load_bundle": "serving",
     "load_scenario": "scenarios",
@@ -40,14 +51,17 @@ _HOMES = {
 }
 
 __all__ = [
+    "Action",
     "Guardrails",
     "Market",
     "MarketSpec",
     "Policy",
+    "Predictor",
     "PriceLadder",
     "Run",
     "evaluate",
     "export",
+    "fit",
     "import_tables",
     "load_bundle",
     "load_scenario",
@@ -68,7 +82,7 @@ def __dir__() -> list[str]:
 
 
 if importlib.util.find_spec("gymnasium"):
-    # Absolute, unlike elsewhere: pytest also runs this file by itself, under the name of the checkout's folder.
+    # An absolute import, unlike elsewhere: pytest also runs this file alone, under the name of the checkout's folder.
     from repricer.scenarios.registration import register
 
     register()

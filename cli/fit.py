@@ -1,4 +1,4 @@
-"""`repricer fit`: fit every model and write the market they describe."""
+"""`repricer fit`: fit every model and write the resulting market."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ _FORECASTERS = (
 @click.command(name="fit")
 @click.argument("dataset", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the scenario and its report.")
-@click.option("--holdout", type=click.IntRange(min=1), default=12, show_default=True, help="Weeks kept out, simulated.")
+@click.option(
+    "--holdout", type=click.IntRange(min=1), default=12, show_default=True, help="Weeks held out and simulated."
+)
 @click.option("--categories", type=click.IntRange(min=1), default=5, show_default=True, help="Categories to price.")
 @click.option("--per-category", type=click.IntRange(min=2), default=6, show_default=True, help="Products in each.")
 @click.option(
@@ -41,14 +43,14 @@ _FORECASTERS = (
     type=click.Choice(_FORECASTERS),
     default=_FORECASTERS[0],
     show_default=True,
-    help="One for all products; selected: the best for each, by backtest.",
+    help="One model for all products; selected: the best for each, by backtest.",
 )
 @click.option(
-    "--promotions", is_flag=True, help="Let policies decide on displays and mailers, where they are recorded."
+    "--promotions",
+    is_flag=True,
+    help="Make displays and mailers a decision of the policy; the tables must record them.",
 )
-@click.option(
-    "--currency", default="currency", show_default=True, help="What the money is called in tables and report."
-)
+@click.option("--currency", default="currency", show_default=True, help="Unit of the money, for display.")
 @seed_option
 @json_option
 def command(
@@ -65,15 +67,15 @@ def command(
 ) -> None:
     """Fit demand, price response, trend, segments and recommender on DATASET, a folder made by `repricer data import`.
 
-    The last weeks are kept out: the market that is written simulates them, so that its sales can be held against what
-    was really sold, and the shop's own prices be compared with others.
+    The last weeks are held out. The market simulates them, so that its sales can be checked against what was really
+    sold, and other prices can be compared with the shop's own.
     """
     from ..data import choose_products, load_tables
     from ..scenarios import scenario_name
 
     tables = load_tables(dataset)
     products = choose_products(tables, n_categories=categories, per_category=per_category)
-    fit = fit_to_folder(
+    report = fit_to_folder(
         tables,
         products,
         out,
@@ -85,12 +87,12 @@ def command(
         currency=currency,
     )
     if as_json:
-        emit({"scenario": str(out), **fit})
+        emit({"scenario": str(out), **report})
         return
-    for line in fit_lines(fit):
+    for line in fit_lines(report):
         say(line)
-    show(_backtest_table(fit))
-    show(_fidelity_table(fit))
+    show(_backtest_table(report))
+    show(_fidelity_table(report))
     say(f"Scenario: {out}. Next: repricer train {out}")
 
 
@@ -106,9 +108,9 @@ def fit_to_folder(
     forecaster: str = _FORECASTERS[0],
     promotions: bool = False,
 ) -> dict[str, Any]:
-    """Fit, check the fit against the weeks kept out, write scenario and fit report; returns the report."""
+    """Fit, check the fit on the held-out weeks, and write scenario and fit report; returns the report."""
     from ..evaluation import fidelity
-    from ..fitting.fit_market import fit_market
+    from ..fitting import fit
     from ..forecasting import candidates
     from ..scenarios import save_scenario
 
@@ -116,7 +118,7 @@ def fit_to_folder(
         if progress_console.is_terminal:
             progress_console.print(f"  fitting {what} …", style="dim")
 
-    spec, fit = fit_market(
+    spec, report = fit(
         tables,
         products,
         name=name,
@@ -127,67 +129,68 @@ def fit_to_folder(
         promotions=promotions,
         on_step=step,
     )
-    held_out = {row["forecaster"]: row["wape"] for row in fit["backtest"]}
-    fit["fidelity"] = fidelity(spec, seed=seed) | {"benchmark_wape": held_out["moving-average"]}
-    fit["scores"] = _scores(fit)
+    held_out = {row["forecaster"]: row["wape"] for row in report["backtest"]}
+    report["fidelity"] = fidelity(spec, seed=seed) | {"benchmark_wape": held_out["moving-average"]}
+    report["scores"] = _scores(report)
     save_scenario(spec, out)
-    write_json(out / "fit.json", fit)
-    return fit
+    write_json(out / "fit.json", report)
+    return report
 
 
-def _scores(fit: dict[str, Any]) -> dict[str, Any]:
-    """How well each model does, in a few numbers."""
-    held_out = {row["forecaster"]: row["wape"] for row in fit["backtest"]}
-    response = fit["price_response"]
+def _scores(report: dict[str, Any]) -> dict[str, Any]:
+    """How well each model fits, in a few numbers."""
+    held_out = {row["forecaster"]: row["wape"] for row in report["backtest"]}
+    response = report["price_response"]
     return {
-        "forecaster": fit["chosen_forecaster"],
-        "forecast_wape": held_out[fit["chosen_forecaster"]],
+        "forecaster": report["chosen_forecaster"],
+        "forecast_wape": held_out[report["chosen_forecaster"]],
         "moving_average_wape": held_out["moving-average"],
-        "simulated_wape": fit["fidelity"]["wape"],
-        "simulated_bias": fit["fidelity"]["bias"],
-        "simulated_cover80": fit["fidelity"]["calibration"]["cover80"],
-        "simulated_cover95": fit["fidelity"]["calibration"]["cover95"],
-        "simulated_p_value": fit["fidelity"]["calibration"]["p_value"],
+        "simulated_wape": report["fidelity"]["wape"],
+        "simulated_bias": report["fidelity"]["bias"],
+        "simulated_cover80": report["fidelity"]["calibration"]["cover80"],
+        "simulated_cover95": report["fidelity"]["calibration"]["cover95"],
+        "simulated_p_value": report["fidelity"]["calibration"]["p_value"],
         "implausible_elasticities": sum(row["implausible"] for row in response),
         "median_elasticity": sorted(row["shrunk"] for row in response)[len(response) // 2],
-        "trend_error": fit["trend"]["score"],
-        "trend_error_naive": fit["trend"]["naive"],
-        **{name: fit[name] for name in ("segment_stability", "segment_fidelity") if name in fit},
-        **fit.get("recommender", {}),
+        "trend_error": report["trend"]["score"],
+        "trend_error_naive": report["trend"]["naive"],
+        **{name: report[name] for name in ("segment_stability", "segment_fidelity") if name in report},
+        **report.get("recommender", {}),
     }
 
 
-def fit_lines(fit: dict[str, Any]) -> list[str]:
-    """The fit report in a dozen lines."""
-    s, trend, reference = fit["scores"], fit["trend"], fit["reference_effect"]
+def fit_lines(report: dict[str, Any]) -> list[str]:
+    """The fit report in about a dozen lines."""
+    s, trend, reference = report["scores"], report["trend"], report["reference_effect"]
     lines = [
-        f"demand: {s['forecaster']} won the backtest; error over the weeks kept out {s['forecast_wape']:.1%} of units "
+        f"demand: forecaster '{s['forecaster']}'; WAPE on the held-out weeks {s['forecast_wape']:.1%} "
         f"(moving average {s['moving_average_wape']:.1%})",
-        f"price response: median elasticity {s['median_elasticity']:.2f} over {len(fit['price_response'])} products; "
-        f"{s['implausible_elasticities']} of implausible sign, shrunk to their category",
+        f"price response: median elasticity {s['median_elasticity']:.2f} over {len(report['price_response'])} products; "
+        f"{s['implausible_elasticities']} with an implausible sign, shrunk towards their category",
         *(
             f"  {row['category'].lower()}: {row['elasticity']:.2f} (s.e. {row['se']:.2f}); "
-            f"{row['outside_share']:.0%} leave without buying{' (cut to the bound)' if row['clamped'] else ''}"
-            for row in fit["category_response"]
+            f"outside share {row['outside_share']:.0%}{' (at the bound)' if row['clamped'] else ''}"
+            for row in report["category_response"]
         ),
-        *_exposure_lines(fit),
+        *_exposure_lines(report),
         f"reference price: effect {reference['coefficient']:.3f} (s.e. {reference['se']:.3f}), "
-        f"{'kept' if reference['used'] else 'left out'}",
-        f"trend, one week ahead: {', '.join(_trend_error(row) for row in trend['scores'])}; the market uses the {trend['used']}",
-        *_customer_lines(fit),
-        f"fitted market at the prices really charged: off by {s['simulated_wape']:.1%} of units a product and week, "
-        f"{s['simulated_bias']:+.1%} in all; {s['simulated_cover80']:.0%} of true sales inside the simulated 80% intervals",
+        f"{'used' if reference['used'] else 'left out'}",
+        f"trend, mean absolute error one week ahead, baskets: {', '.join(_trend_error(row) for row in trend['scores'])}; "
+        f"the market uses the {trend['used']}",
+        *_customer_lines(report),
+        f"fitted market at the prices actually charged: WAPE {s['simulated_wape']:.1%} per product and week, bias "
+        f"{s['simulated_bias']:+.1%}; {s['simulated_cover80']:.0%} of actual sales inside the simulated 80% intervals",
     ]
     return lines
 
 
-def _backtest_table(fit: dict[str, Any]) -> Table:
-    table = Table(title="forecasts of the weeks kept out, all steps ahead")
+def _backtest_table(report: dict[str, Any]) -> Table:
+    table = Table(title="forecasts of the held-out weeks, all steps ahead")
     table.add_column("forecaster")
     for heading in ("WAPE", "bias", "MASE", "in 80%", "in 95%", "failed fits", "products"):
         table.add_column(heading, justify="right")
-    used = {row["forecaster"]: row["chosen"] for row in fit.get("selection", [])}
-    for row in fit["backtest"]:
+    used = {row["forecaster"]: row["chosen"] for row in report.get("selection", [])}
+    for row in report["backtest"]:
         name = row["forecaster"]
         cells = [f"{row['wape']:.1%}", f"{row['bias']:+.1%}", f"{row['mase']:.2f}"]
         cells += [f"{row['cover80']:.0%}", f"{row['cover95']:.0%}", str(row["failures"])]
@@ -195,44 +198,44 @@ def _backtest_table(fit: dict[str, Any]) -> Table:
     return table
 
 
-def _fidelity_table(fit: dict[str, Any]) -> Table:
-    table = Table(title="units sold in the weeks kept out, and by the fitted market at the prices really charged")
+def _fidelity_table(report: dict[str, Any]) -> Table:
+    table = Table(title="units sold in the held-out weeks, and by the fitted market at the prices actually charged")
     table.add_column("product")
     for heading in ("sold", "simulated", "difference"):
         table.add_column(heading, justify="right")
-    for row in fit["fidelity"]["products"]:
+    for row in report["fidelity"]["products"]:
         sold, simulated = row["actual_units"], row["simulated_units"]
         change = f"{simulated / sold - 1:+.0%}" if sold else ""
         table.add_row(escape(row["name"]), f"{sold:,.0f}", f"{simulated:,.0f}", change)
     return table
 
 
-def _exposure_lines(fit: dict[str, Any]) -> list[str]:
-    if "exposure_effect" not in fit:
+def _exposure_lines(report: dict[str, Any]) -> list[str]:
+    if "exposure_effect" not in report:
         return []
-    effect = fit["exposure_effect"]
+    effect = report["exposure_effect"]
     return [
-        f"displays and mailers: in all stores they sell {math.expm1(effect['coefficient']):+.0%} (s.e. {effect['se']:.2f} in "
-        f"logs); prices alone have elasticity {effect['elasticity_alone']:.2f} (s.e. {effect['elasticity_alone_se']:.2f})"
+        f"displays and mailers in all stores: {math.expm1(effect['coefficient']):+.0%} units (s.e. {effect['se']:.2f} in "
+        f"logs); elasticity of prices alone {effect['elasticity_alone']:.2f} (s.e. {effect['elasticity_alone_se']:.2f})"
     ]
 
 
 def _trend_error(row: dict[str, Any]) -> str:
-    return f"{row['candidate']} off by {row['mae']:.0f} baskets"
+    return f"{row['candidate']} {row['mae']:.0f}"
 
 
-def _customer_lines(fit: dict[str, Any]) -> list[str]:
-    if "segments" not in fit:
+def _customer_lines(report: dict[str, Any]) -> list[str]:
+    if "segments" not in report:
         return ["the sales name no customers: one segment, no personal discounts, no recommendations"]
-    scores = fit["scores"]
+    scores = report["scores"]
     return [
         *(
-            f"segment '{row['name']}': {row['customers']} customers, {row['spend_per_week']:.2f} a week, elasticity "
+            f"segment '{row['name']}': {row['customers']} customers, {row['spend_per_week']:.2f} per week, elasticity "
             f"{row['elasticity']:.2f} (s.e. {row['elasticity_se']:.2f})"
-            for row in fit["segments"]
+            for row in report["segments"]
         ),
-        f"{len(fit['segments'])} segments: stability {scores['segment_stability']:.2f} between halves of the customers; "
-        f"the decision tree gives {scores['segment_fidelity']:.0%} of held-out customers their segment",
+        f"{len(report['segments'])} segments: stability {scores['segment_stability']:.2f} between halves of the customers; "
+        f"the decision tree assigns {scores['segment_fidelity']:.0%} of held-out customers correctly",
         f"recommender: recall@20 of new products {scores['recall_at_20']:.3f}, popularity "
         f"{scores['popularity_recall_at_20']:.3f}",
     ]

@@ -1,4 +1,4 @@
-"""Who buys, for the market: segments with their elasticities, and what the recommender would show them."""
+"""The customers of the market: segments with their elasticities, and what a recommender would show them."""
 
 from __future__ import annotations
 
@@ -25,13 +25,20 @@ from ..profiles import (
 OnStep = Callable[[str], None]
 _CANDIDATES = 10
 _TEST_WEEKS = 8
-# Enough for taste to show, few enough for a fit of seconds.
+# Enough products to tell tastes apart, few enough to fit in seconds.
 _PRODUCTS = 4000
 
 
 @dataclass(frozen=True)
 class Split:
-    """The weekly panel of the chosen products, cut in two: the past that models see and the weeks to simulate."""
+    """The weekly panel of the chosen products, split into the past that models see and the weeks to simulate.
+
+    Attributes:
+        products: One row per product: `product`, `name`, `category` and, where known, `unit_cost`.
+        past: Panel rows before the split.
+        future: Panel rows of the weeks to simulate.
+        sales: Sale lines of all products before the split.
+    """
 
     products: pd.DataFrame
     past: pd.DataFrame
@@ -44,7 +51,7 @@ class Split:
         return pd.DatetimeIndex(sorted(self.future["week"].unique()))
 
     def grid(self, column: str) -> np.ndarray:
-        """(T, N) values of the future, products in the order of `products`."""
+        """(T, N) values of a column in the future, in the order of `products`."""
         table = self.future.pivot(index="week", columns="product", values=column)
         return table[self.products["product"]].to_numpy(dtype=np.float64)
 
@@ -53,8 +60,13 @@ class Split:
 class Customers:
     """K segments of customers.
 
-    names: K. elasticity: (K,). units: (K, N) bought in the past. affinity, candidates: (K, N), None where nobody is named.
-    report: the parts of the fit report about customers.
+    Attributes:
+        names: K names.
+        elasticity: (K,) own-price elasticity.
+        units: (K, N) units bought in the past.
+        affinity: (K, N) recommender scores; None if the sales name no customers.
+        candidates: (K, N) 1 where a product may be recommended; None if the sales name no customers.
+        report: The fit report's entries about customers.
     """
 
     names: tuple[str, ...]
@@ -66,16 +78,16 @@ class Customers:
 
 
 def fit_customers(tables: Tables, split: Split, seed: int, on_step: OnStep) -> Customers:
-    """Segments and recommender from the past's sales; one segment of everyone where they name no customers."""
+    """Segments and recommender, fitted on past sales; a single segment if the sales name no customers."""
     order = split.products["product"]
     if "customer" not in split.sales or split.sales["customer"].isna().all():
         units = split.past.groupby("product")["units"].sum()[order].to_numpy(dtype=np.float64)
-        # With one segment only the ratio of elasticities matters, and it is one.
+        # Only ratios of the segments' elasticities matter, and with one segment that is one.
         return Customers(("everyone",), -np.ones(1), units[None], None, None, {})
     on_step("segments")
     behaviour = tables.behaviour if tables.behaviour is not None and "customer" in tables.behaviour else None
     last = split.sales["date"].max()
-    # Demographic traits stay out: prices that follow who someone is, not how they buy, are for the shop to decide.
+    # Demographic traits are left out: whether prices may depend on who someone is, is for the shop to decide.
     features = customer_features(split.sales, products=tables.products, behaviour=behaviour, as_of=last)
     segmentation = Segmentation(seed=seed).fit(features)
     response = segment_response(split.sales, segmentation.labels_, split.past).set_index("segment")
@@ -115,15 +127,15 @@ def _units(split: Split, segmentation: Segmentation) -> np.ndarray:
 def _recommender(
     split: Split, segmentation: Segmentation, attributes: pd.DataFrame | None
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The (segments x products) affinity of the recommender that wins inside the past, and how it ranked there.
+    """The (segments x products) affinity of the recommender that ranks best within the past, and its scores there.
 
-    The models that are fitted in seconds take part: `Blend` ranks better, and takes a minute for each of its fits.
+    Only models that are fitted in seconds are compared; `Blend` ranks better but takes a minute per fit.
     """
     products = pd.Index(split.products["product"])
     weeks = np.sort(split.past["week"].unique())
     models = {"popularity": Popularity(), "item-item": ItemItem(), "ease": Ease(max_products=_PRODUCTS)}
     ranks = rank_on_later_sales(models, split.sales, test_from=pd.Timestamp(weeks[-_TEST_WEEKS]))
-    # Where nothing new was bought there is nothing to tell them apart by.
+    # Without any purchase of a new product the models cannot be compared.
     chosen = "popularity" if ranks["ndcg_new"].isna().all() else str(ranks["ndcg_new"].idxmax())
     recall = ranks["recall_new"].fillna(0.0)
     figures = {
@@ -136,6 +148,6 @@ def _recommender(
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as plain data; a missing number is None."""
+    """Rows as plain data for JSON; a missing number is None."""
     rows = table.astype(object).where(table.notna(), None).to_dict("records")
     return [{str(name): value for name, value in row.items()} for row in rows]

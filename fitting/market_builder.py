@@ -1,4 +1,4 @@
-"""Fitted models to one market: forecasts become arrivals, elasticities become the choice model's utilities."""
+"""From fitted models to one market: forecasts become arrivals, elasticities the choice model's utilities."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from ..scenarios.sections import (
     Shocks,
     Stock,
 )
+from .assumptions import Assumptions
 
 Array = NDArray[np.float64]
 _OUTSIDE_BOUNDS = (0.15, 0.9)
@@ -36,85 +37,34 @@ _ROUNDS = 50
 
 
 @dataclass(frozen=True)
-class Assumptions:
-    """What the tables do not say. Every one of them stands, in words, in the market's `assumptions`.
-
-    unit_cost_share: unit cost over regular price, for products without a known cost. recommendation_lift: utility that
-    being shown adds. max_discount: largest personal discount. lowest_price, highest_price: bounds over the regular
-    price. max_change: largest relative change a week. lead_time_weeks, cover_quantile: the shop orders up to the
-    quantile of demand over lead time and one week. holding_cost_share: cost of a unit on hand a week over its cost.
-    promotion_cost_share: cost of a week's display and mailer over the product's usual weekly revenue.
-    """
-
-    unit_cost_share: float = 0.65
-    recommendation_lift: float = 0.3
-    max_discount: float = 0.15
-    lowest_price: float = 0.5
-    highest_price: float = 1.3
-    max_change: float = 0.5
-    lead_time_weeks: int = 1
-    cover_quantile: float = 0.95
-    holding_cost_share: float = 0.005
-    promotion_cost_share: float = 0.05
-
-    def lines(
-        self, *, customers: bool = True, exposure_effect: float | None = None, promoted: int | None = None
-    ) -> tuple[str, ...]:
-        """In words, for the card and the report.
-
-        customers: whether the data name them. exposure_effect: of displays and mailers on log units, where recorded.
-        promoted: most products on promotion, where that is a decision.
-        """
-        always = (
-            f"Unit costs are not in the data: {self.unit_cost_share:.0%} of the regular price where none is given.",
-            f"Stock is not in the data: ordered weekly up to {self.lead_time_weeks + 1} weeks at the "
-            f"{self.cover_quantile:.0%} quantile of forecast and past demand, delivered after {self.lead_time_weeks}; "
-            f"holding a unit costs {self.holding_cost_share:.1%} of its cost a week.",
-            f"Prices may move between {self.lowest_price:.0%} and {self.highest_price:.0%} of the regular price, by at "
-            f"most {self.max_change:.0%} a week.",
-            "Past prices moved within what the shop chose: prices far outside that range are extrapolation.",
-        )
-        if promoted is not None:
-            always += (
-                f"Up to {promoted} products a week can be on display and in the mailer of all stores; it costs "
-                f"{self.promotion_cost_share:.0%} of a product's usual weekly revenue, which the data do not say.",
-            )
-        elif exposure_effect is not None:
-            always += (
-                "A reduction comes with the displays and mailers that reductions usually came with: the price response "
-                "holds both. What the shop planned beyond that stays as planned.",
-            )
-        if not customers:
-            return (*always, "The sales name no customers: all are alike, nothing is personal, nothing is recommended.")
-        return (*always, self._recommended(exposure_effect), f"Personal discounts go up to {self.max_discount:.0%}.")
-
-    def _recommended(self, exposure_effect: float | None) -> str:
-        if exposure_effect is None:
-            return (
-                f"Being recommended adds {self.recommendation_lift:g} to a product's utility: not fitted, since the sales "
-                "do not record what was shown."
-            )
-        return (
-            f"Being recommended lifts a product as a display or mailer in all stores did, by {exposure_effect:.2f} in "
-            "logs: fitted on those, since the sales do not record slots."
-        )
-
-
-@dataclass(frozen=True)
 class FittedModels:
     """What the fitted models say about N products, C categories, K segments and the T weeks to simulate.
 
-    products: `product`, `name`, `category`, and `unit_cost` where known; rows fix the order of N. first_day: of the
-    first week. forecast: (T, N) mean units of a product with all at their regular prices. planned: (T, N) the same at
-    `past_price`, with the displays and mailers of those weeks.
-    overdispersion: (N,). regular_price, low_price: (N,) currency, usual and lowest price (a low quantile) of the history.
-    elasticity: (N,) in-week own-price elasticity. substitution: what a product gains when the others of its category become
-    dearer by a log point, over what it loses when it does itself. reference_effect, memory: coefficient of log(reference /
-    price), 0 for none. segments: K names. segment_elasticity: (K,). segment_units: (K, N) past units. affinity, candidates:
-    (K, N), None where the sales name no customers. high_units: (N,) weekly units of the busiest past weeks (a high quantile).
-    past_price, past_units: (T, N) what was charged and sold in the weeks to simulate. exposure_effect: of a display or mailer
-    in all stores on log units, None where none are recorded. past_promotion: (T, N) share of stores with one in the weeks to
-    simulate, where promotions are to be decided (the elasticities are then those of prices alone), else None.
+    Args:
+        products: One row per product, which fixes the order of N: `product`, `name`, `category` and, where known,
+            `unit_cost`.
+        first_day: First day of the first week to simulate.
+        forecast: (T, N) mean units of a product when all are at their regular prices.
+        planned: (T, N) mean units at `past_price`, with the displays and mailers of those weeks.
+        overdispersion: (N,) variance of the gamma multiplier of a product's demand.
+        regular_price: (N,) usual price of the history, currency per unit.
+        low_price: (N,) low quantile of the past prices, currency per unit.
+        elasticity: (N,) own-price elasticity within a week.
+        substitution: Response to the prices of the category's other products relative to that to the own price.
+        reference_effect: Coefficient of log(reference price / price); 0 for none.
+        memory: Weight of the past in the reference price.
+        segments: K names.
+        segment_elasticity: (K,) own-price elasticity of each segment.
+        segment_units: (K, N) units bought in the past.
+        affinity: (K, N) recommender scores; None if the sales name no customers.
+        candidates: (K, N) 1 where a product may be recommended to a segment; None if the sales name no customers.
+        high_units: (N,) weekly units in the busiest past weeks (a high quantile).
+        past_price: (T, N) prices charged in the weeks to simulate, currency per unit.
+        past_units: (T, N) units sold in those weeks.
+        shocks: Market-wide shocks of the arrivals.
+        exposure_effect: Effect of a display or mailer in all stores on log units; None if none are recorded.
+        past_promotion: (T, N) share of stores with a display or mailer in the weeks to simulate, if promotions are a
+            decision (the elasticities are then those of prices alone), else None.
     """
 
     products: pd.DataFrame
@@ -142,20 +92,20 @@ class FittedModels:
 
 
 def outside_share(models: FittedModels) -> tuple[Array, NDArray[np.bool_]]:
-    """(C,) share of a category's customers who leave without buying at regular prices, and where it was cut.
+    """(C,) share of a category's customers who buy nothing at regular prices, and whether it was clipped.
 
-    In the logit, a product's demand answers to its own price with 1 - P of what its utility does, and to the prices of
-    the category's other products with the S - P that buy those: S, the share that buys at all, follows from the ratio of
-    the two fitted responses. It tells nothing where a category has one product: most leave then, so that demand is close
-    to exponential. Enough must leave for the fitted elasticities to hold down to the low prices: a choice probability
-    cannot rise above one.
+    In the logit, the response of a product's demand to its own price is proportional to 1 - P, and to the prices of the
+    category's other products to S - P, where P is its choice probability and S the share that buys at all; S follows
+    from the ratio of the two fitted responses. With one product per category that ratio says nothing: the outside share
+    is then set high, so that demand is close to exponential. It must also be high enough for the fitted elasticities to
+    hold down to the low prices, since a choice probability cannot exceed one.
     """
     category = pd.factorize(models.products["category"])[0]
     weight = models.forecast.mean(axis=0)
     share = weight / np.bincount(category, weight)[category]
     mean_share = np.bincount(category, share * weight) / np.bincount(category, weight)
     ratio = models.substitution
-    # Substitution of all that is lost leaves nobody to leave; of the ratio, P is mean_share * S.
+    # P is mean_share * S; with full substitution the outside share is zero.
     raw = 1 - ratio / (1 - mean_share + mean_share * ratio)
     raw = np.where(np.bincount(category) == 1, _OUTSIDE_BOUNDS[1], raw)
     busiest = share * _rise(models, np.clip(-models.elasticity, *_ELASTICITY_BOUNDS))
@@ -165,19 +115,27 @@ def outside_share(models: FittedModels) -> tuple[Array, NDArray[np.bool_]]:
 
 
 def _low_price(models: FittedModels) -> Array:
-    """(N,) low price of the history, a little below the regular one at least."""
+    """(N,) low price of the history, at least slightly below the regular one."""
     return np.minimum(models.low_price, 0.999 * models.regular_price)
 
 
 def _rise(models: FittedModels, elasticity: Array) -> Array:
-    """Demand at the low price over that at the regular one, for elasticities (…, N) without their sign."""
+    """Demand at the low price relative to the regular one, for elasticities (…, N) without their sign."""
     return (_low_price(models) / models.regular_price) ** -elasticity
 
 
 def build_market(
     models: FittedModels, *, name: str, assumptions: Assumptions, period: str = "week", currency: str = "currency"
 ) -> MarketSpec:
-    """The market in which sales at the planned prices are the forecasts and other prices are answered as was fitted."""
+    """The market whose mean sales at the planned prices are the forecasts, and whose price response is the fitted one.
+
+    Args:
+        models: The fitted models.
+        name: Name of the market, lower-case words joined by dashes.
+        assumptions: What the models do not say.
+        period: What a period is called.
+        currency: Unit of money, for display.
+    """
     category = pd.factorize(models.products["category"])[0]
     left, _ = outside_share(models)
     bought = 1 - left[category]
@@ -188,17 +146,16 @@ def build_market(
     bought_by = segment_share[category].T * probability
     sensitivity = _sensitivity(models, probability, bought_by / bought_by.sum(axis=0))
     utility = logit_utility(probability, left[category])
-    regular = models.regular_price
-    cost = _unit_cost(models, assumptions)
+    products = _products(models, assumptions)
     personal = models.affinity is not None
-    prices = _prices(regular, personal, assumptions)
+    prices = _prices(models.regular_price, personal, assumptions)
     promotion = _promotion(models, probability, assumptions)
     at_plan = utility + _planned_utility(models, sensitivity, prices, promotion)
     path = matching_utility(models.planned / rate[:, category], at_plan, segment_share, category)
     return MarketSpec(
         name=name,
         version=1,
-        summary=f"{len(regular)} products in {len(left)} categories, fitted on a shop's own sales.",
+        summary=f"{len(products.names)} products in {len(left)} categories, fitted on a shop's own sales.",
         sources=("fitted by `repricer fit`",),
         assumptions=assumptions.lines(
             customers=personal,
@@ -208,19 +165,16 @@ def build_market(
         market=MarketSection(
             horizon_periods=len(models.forecast), period=period, currency=currency, objective="profit"
         ),
-        products=Products(
-            names=tuple(_unique_names(models.products)),
-            regular_price=regular,
-            category=tuple(models.products["category"]),
-            unit_cost=cost,
-        ),
+        products=products,
         arrivals=Arrivals(
             rate=rate, segments=models.segments, segment_share=segment_share, overdispersion=models.overdispersion
         ),
-        demand=DemandSection(quality=utility + sensitivity * regular, price_sensitivity=sensitivity, quality_path=path),
+        demand=DemandSection(
+            quality=utility + sensitivity * models.regular_price, price_sensitivity=sensitivity, quality_path=path
+        ),
         reference_price=_reference(models, probability),
         recommendation=_recommendation(models, probability, assumptions),
-        stock=_stock(models, cost, assumptions),
+        stock=_stock(models, products.unit_cost, assumptions),
         shocks=models.shocks,
         prices=prices,
         promotion=promotion,
@@ -231,6 +185,15 @@ def build_market(
 def _by_category(units: Array, category: NDArray[np.intp]) -> Array:
     """(T, C) sums of (T, N)."""
     return units @ np.eye(category.max() + 1)[category]
+
+
+def _products(models: FittedModels, assumptions: Assumptions) -> Products:
+    return Products(
+        names=tuple(_unique_names(models.products)),
+        regular_price=models.regular_price,
+        category=tuple(models.products["category"]),
+        unit_cost=_unit_cost(models, assumptions),
+    )
 
 
 def _prices(regular: Array, personal: bool, assumptions: Assumptions) -> Prices:
@@ -253,7 +216,7 @@ def _history(models: FittedModels) -> HistorySection:
 
 
 def _unique_names(products: pd.DataFrame) -> pd.Series:
-    """The products' names, with the id behind where two products share one."""
+    """The products' names, followed by the id where two products share a name."""
     shared = products["name"].duplicated(keep=False)
     return products["name"].where(~shared, products["name"] + " (" + products["product"] + ")")
 
@@ -268,10 +231,10 @@ def _unit_cost(models: FittedModels, assumptions: Assumptions) -> Array:
 def _segment_choice(models: FittedModels, category: NDArray[np.intp], bought: Array) -> tuple[Array, Array]:
     """((C, K) segment shares, (K, N) choice probabilities at regular prices).
 
-    Iterative proportional fitting (Deming and Stephan 1940): the past units of segment and product, scaled until the
-    products' totals are the forecasts and the segments' totals are what they were.
+    Iterative proportional fitting (Deming and Stephan 1940): the past units by segment and product are scaled until the
+    products' totals match the forecasts and the segments keep their totals.
     """
-    # Half a unit stands for a product that a segment never bought.
+    # Half a unit stands in for a product that a segment never bought.
     units = models.segment_units + 0.5
     member = np.eye(category.max() + 1)[category]
     segment_share = (units @ member) / (units.sum(axis=0) @ member)
@@ -285,21 +248,21 @@ def _segment_choice(models: FittedModels, category: NDArray[np.intp], bought: Ar
 
 
 def _planned_utility(models: FittedModels, sensitivity: Array, prices: Prices, promotion: Promotion | None) -> Array:
-    """(T, K, N) utility that the planned prices, as far as the market allows them, and promotions add to the regular ones."""
+    """(T, K, N) utility added by the planned prices, clipped to the market's bounds, and by the planned promotions."""
     charged = np.clip(models.past_price, prices.floor, prices.ceiling)
     added = -sensitivity * (charged - models.regular_price)[:, None]
     if promotion is None or models.past_promotion is None:
         return added
-    # As `historical` plays them.
+    # As the policy `historical` plays them.
     return added + promotion.lift * (models.past_promotion > 0.5)[:, None]
 
 
 def _sensitivity(models: FittedModels, probability: Array, share: Array) -> Array:
-    """(K, N) utility per unit of currency that gives the fitted elasticities over the prices that were charged.
+    """(K, N) utility per unit of currency that reproduces the fitted elasticities over the prices that were charged.
 
-    Utility is linear in price and the fitted response is linear in its logarithm: both agree on the step of the product's
-    own price from the regular to the low one if the odds of choosing it rise as that response says. Segments answer in
-    the ratio of their elasticities, and together as the product's. share: (K, N) of a product's sales to each segment.
+    Utility is linear in price, the fitted response in the logarithm of price. The two agree when the product's own price
+    falls from the regular to the low one, if the odds of choosing it rise as the fitted response says. The segments'
+    elasticities keep their ratios, and their aggregate is the product's. share: (K, N) of a product's sales by segment.
     """
     relative = models.segment_elasticity / np.average(
         models.segment_elasticity, weights=models.segment_units.sum(axis=1)
@@ -307,7 +270,7 @@ def _sensitivity(models: FittedModels, probability: Array, share: Array) -> Arra
     own = np.clip(-(models.elasticity + max(models.reference_effect, 0.0)), *_ELASTICITY_BOUNDS)
     whole, scale = np.log(_rise(models, own)), np.ones_like(own)
     for _ in range(_ROUNDS):
-        # The keenest segment answers more than the mean does: without the scale all together would too.
+        # The aggregate responds more than the mean segment, since the most elastic one gains weight; scale corrects it.
         together = np.log((share * np.exp(np.outer(relative, scale * whole))).sum(axis=0))
         scale *= whole / together
     rise = _rise(models, np.clip(np.outer(relative, scale * own), *_ELASTICITY_BOUNDS))
@@ -321,13 +284,13 @@ def _recommendation(models: FittedModels, probability: Array, assumptions: Assum
         return None
     lift = np.array(assumptions.recommendation_lift)
     if models.exposure_effect is not None:
-        # Log units answer to an exposure as its lift of the utility does, less what the product already has.
+        # In the logit, log units change by the lift times one minus the choice probability.
         lift = max(models.exposure_effect, 0.0) / (1 - probability.mean(axis=1))
     return Recommendation(lift=lift, candidates=models.candidates, affinity=models.affinity)
 
 
 def _promotion(models: FittedModels, probability: Array, assumptions: Assumptions) -> Promotion | None:
-    """Displays and mailers as a decision: as many products a week as the shop promoted in most of its stores."""
+    """Displays and mailers as a decision: as many products per week as the shop promoted in most of its stores."""
     if models.past_promotion is None or models.exposure_effect is None:
         return None
     usual_revenue = models.regular_price * models.forecast.mean(axis=0)
@@ -339,7 +302,7 @@ def _promotion(models: FittedModels, probability: Array, assumptions: Assumption
 
 
 def _reference(models: FittedModels, probability: Array) -> ReferencePrice | None:
-    """Reference-price section, or None where the fitted effect has not the sign that the model allows."""
+    """Reference-price section; None if the fitted effect has a sign that the model does not allow."""
     if models.reference_effect <= 0:
         return None
     strength = models.reference_effect / (1 - probability.mean(axis=0))
@@ -356,7 +319,7 @@ def _stock(models: FittedModels, cost: Array, assumptions: Assumptions) -> Stock
         lead_time_weeks=assumptions.lead_time_weeks,
         persistence=persistence,
     )
-    # The shop has the stock for its promotions, past and planned.
+    # The stock covers the shop's promotions, past and planned.
     level = np.ceil(np.maximum(needed.order_up_to.max(axis=0), models.high_units * weeks))
     return Stock(
         initial_units=level,
@@ -368,7 +331,7 @@ def _stock(models: FittedModels, cost: Array, assumptions: Assumptions) -> Stock
 
 
 def _multiplier(models: FittedModels) -> tuple[Array, float]:
-    """(N,) variance of a product's whole rate multiplier, and the memory it has from the market's shock alone."""
+    """(N,) variance of a product's total rate multiplier, and its autocorrelation, which the market's shock causes."""
     if models.shocks is None:
         return models.overdispersion, 0.0
     market = np.expm1(models.shocks.volatility**2)

@@ -11,7 +11,7 @@ import pandas as pd
 from repricer.data import Tables, load_complete_journey, product_weeks
 from repricer.envs import rollout
 from repricer.evaluation import SalesRecorder, fidelity, named_policy
-from repricer.fitting.fit_market import fit_market
+from repricer.fitting import fit
 from repricer.forecasting import CoefficientEstimate, PooledRegression, PriceResponse
 from repricer.scenarios import MarketSpec
 
@@ -35,7 +35,7 @@ def shop() -> tuple[Tables, pd.DataFrame]:
 def fitted() -> tuple[MarketSpec, dict[str, Any], pd.DataFrame, list[str]]:
     """Market and fit report on weeks 2 to 40 for weeks 41 to 52, the panel of all, and the products in their order."""
     tables, products = shop()
-    spec, report = fit_market(tables, products, name="top-200", holdout_weeks=HELD_OUT)
+    spec, report = fit(tables, products, name="top-200", holdout_weeks=HELD_OUT)
     return spec, report, product_weeks(tables, products=products), list(products["product"])
 
 
@@ -69,7 +69,7 @@ def one_week() -> float:
         end = tables.sales["date"].max() - pd.Timedelta(weeks=left)
         # Nobody named, nothing personal: segments and slots would take most of the time.
         known = replace(tables, sales=tables.sales[tables.sales["date"] <= end].drop(columns="customer"))
-        spec, report = fit_market(known, products, name="week", holdout_weeks=1, forecaster=PooledRegression())
+        spec, report = fit(known, products, name="week", holdout_weeks=1, forecaster=PooledRegression())
         found = fidelity(spec)
         sold = sum(row["actual_units"] for row in found["products"])
         rows = {row["forecaster"]: row["wape"] for row in report["backtest"]}

@@ -3,12 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+import repricer
 from repricer.agents import best_fixed
-from repricer.data import Tables
+from repricer.data import ImportReport, Tables, save_tables
 from repricer.envs import Market, catalogue_of, rollout
 from repricer.evaluation import SalesRecorder, evaluate, fidelity
-from repricer.fitting.fit_market import fit_market
-from repricer.forecasting import PooledRegression, Selected
+from repricer.fitting import fit
+from repricer.forecasting import MovingAverage, PooledRegression, Selected
 from repricer.pricing import FixedPrice, PricePath
 
 
@@ -45,7 +46,7 @@ def fitted(truth, sales):
     chosen = pd.DataFrame({"product": list("abcdef"), "category": ["x"] * 3 + ["y"] * 3})
     known = chosen.assign(unit_cost=[1.0, np.nan, 1.0, 1.0, 1.0, 1.0])
     # The default, without processes of its own: each would import all libraries anew.
-    return fit_market(Tables(sales, known), chosen, name="again", forecaster=Selected())
+    return fit(Tables(sales, known), chosen, name="again", forecaster=Selected())
 
 
 def test_the_market_is_found_again(truth, fitted):
@@ -84,17 +85,30 @@ def test_the_fitted_market_can_be_priced(fitted):
     assert rows.row("best-fixed").value >= rows.row("regular").value
 
 
+def test_a_folder_of_imported_tables_is_enough(truth, sales, fitted, tmp_path):
+    known = pd.DataFrame({"product": list("abcdef"), "category": ["x"] * 3 + ["y"] * 3})
+    report = ImportReport(read={"sales": len(sales)}, kept={"sales": len(sales)}, dropped={"sales": {}})
+    save_tables(Tables(sales, known), report, tmp_path / "My Shop")
+    steps = []
+    market = repricer.fit(tmp_path / "My Shop", holdout_weeks=8, forecaster=MovingAverage(), on_step=steps.append)
+    assert market.spec.name == "my-shop"
+    assert market.spec.market.horizon_periods == 8
+    assert sorted(market.spec.products.names) == list("abcdef")
+    assert market.report.keys() == fitted.report.keys() - {"selection", "chosen_by_product"}
+    assert steps == ["price response", "demand forecasters", "market trend"]
+
+
 def test_a_short_history_is_refused(sales):
     products = pd.DataFrame({"product": ["a", "b", "c"], "name": ["a", "b", "c"], "category": "x"})
     early = sales[sales["date"] < "2001-08-01"]
     with pytest.raises(ValueError, match=r"sales must cover at least 38 weeks .* got 31"):
-        fit_market(Tables(early, products), products, name="short")
+        fit(Tables(early, products), products, name="short")
 
 
 def test_promotions_that_nobody_recorded_cannot_be_decided(sales):
     chosen = pd.DataFrame({"product": list("abcdef"), "category": ["x"] * 3 + ["y"] * 3})
     with pytest.raises(ValueError, match="promotions must be recorded"):
-        fit_market(Tables(sales, chosen), chosen, name="again", promotions=True)
+        fit(Tables(sales, chosen), chosen, name="again", promotions=True)
 
 
 def test_decided_promotions_leave_prices_their_own_response(sales):
@@ -106,7 +120,7 @@ def test_decided_promotions_leave_prices_their_own_response(sales):
     rows = sales[promoted]
     promotions = pd.DataFrame({"start_date": rows["date"], "product": rows["product"], "kind": "display"})
     tables = Tables(lifted, chosen, promotions=promotions)
-    fits = {on: fit_market(tables, chosen, name="again", forecaster=PooledRegression(), promotions=on) for on in (0, 1)}
+    fits = {on: fit(tables, chosen, name="again", forecaster=PooledRegression(), promotions=on) for on in (0, 1)}
     together, alone = (np.mean([row["shrunk"] for row in fits[on][1]["price_response"]]) for on in (0, 1))
     assert together < alone - 0.4
     assert fits[0][0].promotion is None

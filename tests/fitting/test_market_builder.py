@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from repricer.envs import Market, catalogue_of, expected_units
 from repricer.evaluation import named_policy
-from repricer.fitting.market_builder import Assumptions, FittedModels, build_market, outside_share
+from repricer.fitting import Assumptions, FittedModels, build_market
+from repricer.fitting.market_builder import outside_share
 
 
 def models(**changes) -> FittedModels:
