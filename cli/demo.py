@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..atomic import write_json, write_new
+from ._compile_ahead import CompileAhead
 from ._options import (
     comparison_table,
     emit,
@@ -44,8 +45,11 @@ def command(out: Path, steps: int, episodes: int, seed: int, as_json: bool) -> N
     """
     tell = (lambda _: None) if as_json else say
     stages = Stages(out, {"steps": steps, "episodes": episodes, "seed": seed}, tell)
-    stages.run("data", "Import and clean the sales of a grocer", lambda: _data(out))
-    fit = stages.run("fit", "Fit demand, price response, trend, segments and recommender", lambda: _fit(out, seed))
+    with CompileAhead() as compiler:
+        stages.run("data", "Import and clean the sales of a grocer", lambda: _data(out))
+        title = "Fit demand, price response, trend, segments and recommender"
+        fit = stages.run("fit", title, lambda: _fit(out, seed, compiler))
+        compiler.wait()
     stages.run("train", "Learn prices, discounts and recommendations", lambda: _train(out, steps, seed))
     judged = stages.run(
         "compare",
@@ -103,7 +107,7 @@ def _data(out: Path) -> Facts:
     return {"lines": lines, "import": report.lines(), "rows": report.kept["sales"]}
 
 
-def _fit(out: Path, seed: int) -> Facts:
+def _fit(out: Path, seed: int, compiler: CompileAhead) -> Facts:
     import pandas as pd
 
     from ..data import load_tables
@@ -112,7 +116,13 @@ def _fit(out: Path, seed: int) -> Facts:
     products = pd.read_csv(out / "products.csv", dtype={"product": str})
     tables = load_tables(out / _PATHS["tables"])
     fit = fit_to_folder(
-        tables, products, out / _PATHS["market"], name="complete-journey", seed=seed, currency="dollars"
+        tables,
+        products,
+        out / _PATHS["market"],
+        name="complete-journey",
+        seed=seed,
+        currency="dollars",
+        compiler=compiler,
     )
     return {"lines": fit_lines(fit), "scores": fit["scores"]}
 

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..atomic import write_json
+from ._compile_ahead import CompileAhead
 from ._options import emit, json_option, progress_console, say, seed_option, show
 
 if TYPE_CHECKING:
@@ -75,17 +76,19 @@ def command(
 
     tables = load_tables(dataset)
     products = choose_products(tables, n_categories=categories, per_category=per_category)
-    report = fit_to_folder(
-        tables,
-        products,
-        out,
-        name=scenario_name(out.resolve().name),
-        seed=seed,
-        holdout_weeks=holdout,
-        forecaster=forecaster,
-        promotions=promotions,
-        currency=currency,
-    )
+    with CompileAhead() as compiler:
+        report = fit_to_folder(
+            tables,
+            products,
+            out,
+            name=scenario_name(out.resolve().name),
+            seed=seed,
+            holdout_weeks=holdout,
+            forecaster=forecaster,
+            promotions=promotions,
+            currency=currency,
+            compiler=compiler,
+        )
     if as_json:
         emit({"scenario": str(out), **report})
         return
@@ -107,6 +110,7 @@ def fit_to_folder(
     holdout_weeks: int = 12,
     forecaster: str = _FORECASTERS[0],
     promotions: bool = False,
+    compiler: CompileAhead | None = None,
 ) -> dict[str, Any]:
     """Fit, check the fit on the held-out weeks, and write scenario and fit report; returns the report."""
     from ..evaluation import fidelity
@@ -130,6 +134,8 @@ def fit_to_folder(
         on_step=step,
     )
     held_out = {row["forecaster"]: row["wape"] for row in report["backtest"]}
+    if compiler is not None:
+        compiler.wait()
     report["fidelity"] = fidelity(spec, seed=seed) | {"benchmark_wape": held_out["moving-average"]}
     report["scores"] = _scores(report)
     save_scenario(spec, out)
