@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -14,11 +14,9 @@ from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.dqn.policies import DQNPolicy
 from stable_baselines3.td3.policies import TD3Policy
 
+from ..envs import LearnerView
 from ..pricing import ActionLayout, ActionParts, NetworkPolicy, Policy, RecurrentPolicy, RecurrentState
 from .networks import one_thread
-
-if TYPE_CHECKING:
-    from ..envs import LearnerView
 
 
 class Actor(torch.nn.Module):
@@ -117,10 +115,10 @@ def with_folded_quantiles(actor: Actor) -> Actor:
     return actor
 
 
-def actor_of(policy: BasePolicy, face: LearnerView) -> Actor:
-    """The deciding part of an SB3 policy that learned through this face; it shares the weights."""
-    columns = face.layout.size * (1 if face.product_wise else face.base_price.size)
-    return actor_from(policy, columns, face.levels)
+def actor_of(policy: BasePolicy, learner_view: LearnerView) -> Actor:
+    """The deciding part of an SB3 policy that learned through this learner_view; it shares the weights."""
+    columns = learner_view.layout.size * (1 if learner_view.product_wise else learner_view.base_price.size)
+    return actor_from(policy, columns, learner_view.levels)
 
 
 def actor_from(policy: BasePolicy, columns: int, levels: tuple[NDArray[np.float32], ...] | None = None) -> Actor:
@@ -173,20 +171,20 @@ def network_policy(
     return RecurrentPolicy(name, remember, opening, layout, base_price, product_wise, base)
 
 
-def learning_policy(policy: BasePolicy, face: LearnerView) -> NetworkPolicy | RecurrentPolicy:
-    """What an SB3 policy that learns through this face would do now, without exploration, on the CPU."""
+def learning_policy(policy: BasePolicy, learner_view: LearnerView) -> NetworkPolicy | RecurrentPolicy:
+    """What an SB3 policy that learns through this learner_view would do now, without exploration, on the CPU."""
     policy.set_training_mode(False)
-    actor = actor_of(policy, face)
+    actor = actor_of(policy, learner_view)
     if policy.device.type != "cpu":
         actor = copy.deepcopy(actor).cpu()
     return network_policy(
         actor,
-        face.layout,
-        face.base_price,
-        product_wise=face.product_wise,
+        learner_view.layout,
+        learner_view.base_price,
+        product_wise=learner_view.product_wise,
         name="learning",
-        history=face.history,
-        base=face.base,
+        history=learner_view.history,
+        base=learner_view.base,
     )
 
 

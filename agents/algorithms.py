@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from gymnasium.spaces import Box, Discrete
 from sb3_contrib import QRDQN, TQC, RecurrentPPO
 from stable_baselines3 import A2C, DQN, SAC, TD3
@@ -15,10 +16,12 @@ from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.policies import BasePolicy
 
 from ..envs import BatchVecEnv, LearnerView
-from .networks import policy_arguments, schedule
+from .networks import FeaturesExtractor, SparseAdam, schedule
 from .ppo.fused import FusedPPO
 from .settings import Settings
 
+# SB3's own.
+_EPS_ON_POLICY, _EPS_OFF_POLICY = 1e-5, 1e-8
 _MANAGED = {
     "self",
     "policy",
@@ -88,17 +91,17 @@ def algorithm(name: str) -> Algorithm:
     return ALGORITHMS[name]
 
 
-def check_actions(algo: Algorithm, face: LearnerView) -> None:
+def check_actions(algo: Algorithm, learner_view: LearnerView) -> None:
     """ValueError, one line, unless the algorithm can decide what this market asks for."""
-    space = face.action_space
+    space = learner_view.action_space
     if algo.decides == "continuous" and not isinstance(space, Box):
         raise ValueError(f"{algo.name} needs continuous actions; got actions 'discrete'; set actions to continuous")
     if algo.decides != "discrete" or isinstance(space, Discrete):
         return
     if isinstance(space, Box):
         raise ValueError(f"{algo.name} needs discrete actions; got actions 'continuous'; set actions to discrete")
-    others = ", ".join(name for name in face.layout.names if name != "price_multiplier")
-    got = f"{others} to decide as well" if others else f"{face.base_price.size} prices at once"
+    others = ", ".join(name for name in learner_view.layout.names if name != "price_multiplier")
+    got = f"{others} to decide as well" if others else f"{learner_view.base_price.size} prices at once"
     means = "ppo, sac or a market without them" if others else "product_wise=true"
     raise ValueError(f"{algo.name} chooses one price from a list; got {got}; use {means}")
 
@@ -120,13 +123,47 @@ def make_model(algo: Algorithm, venv: BatchVecEnv, settings: Settings, seed: int
         learning_rate=schedule(settings.schedule, settings.learning_rate),
         seed=seed,
         device=device,
-        policy_kwargs=policy_arguments(algo, settings),
+        policy_kwargs=_policy_arguments(algo, settings),
         **arguments,
     )
 
 
-def make_policy(algo: Algorithm, face: LearnerView | BatchVecEnv, settings: Settings, **more: Any) -> BasePolicy:
+def make_policy(
+    algo: Algorithm, learner_view: LearnerView | BatchVecEnv, settings: Settings, **more: Any
+) -> BasePolicy:
     """An untrained policy of the run's shape, on the CPU. more: SB3's own arguments of a policy, laid over the settings'."""
     kind = algo.kind.policy_aliases["MlpLstmPolicy" if algo.recurrent else "MlpPolicy"]
-    arguments = policy_arguments(algo, settings) | more
-    return kind(face.observation_space, face.action_space, lambda _: 0.0, **arguments)
+    arguments = _policy_arguments(algo, settings) | more
+    return kind(learner_view.observation_space, learner_view.action_space, lambda _: 0.0, **arguments)
+
+
+def _policy_arguments(algo: Algorithm, settings: Settings) -> dict[str, Any]:
+    """Keyword arguments of SB3's policy; ReLU, because tanh costs thirty times as much on a CPU."""
+    optimizer = {"weight_decay": settings.l2, "eps": _EPS_OFF_POLICY if algo.off_policy else _EPS_ON_POLICY}
+    arguments: dict[str, Any] = {
+        "net_arch": _net_arch(algo, settings),
+        "activation_fn": torch.nn.ReLU,
+        # One kernel an update instead of one a weight matrix.
+        "optimizer_class": SparseAdam if settings.l1 else torch.optim.Adam,
+        "optimizer_kwargs": optimizer | ({"l1": settings.l1} if settings.l1 else {"fused": True}),
+    }
+    if settings.normalise or settings.network == "rnn" or settings.dropout:
+        arguments["features_extractor_class"] = FeaturesExtractor
+        arguments["features_extractor_kwargs"] = {
+            "history": settings.history,
+            "rnn_size": settings.rnn_size if settings.network == "rnn" else 0,
+            "layers": tuple(settings.net_arch) if settings.dropout else (),
+            "dropout": settings.dropout,
+        }
+        if algo.decides != "discrete":
+            # Actor and critic each read for themselves.
+            arguments["share_features_extractor"] = False
+    return arguments | {name: settings.algorithm[name] for name in algo.network if name in settings.algorithm}
+
+
+def _net_arch(algo: Algorithm, settings: Settings) -> Any:
+    """SB3's layers: all of them, or with dropout only the critic's, which read the action as well."""
+    layers = list(settings.net_arch)
+    if not settings.dropout:
+        return layers
+    return {"pi": [], "qf": layers} if algo.off_policy and algo.decides == "continuous" else []

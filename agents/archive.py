@@ -18,7 +18,7 @@ import torch
 from ..scenarios import MarketSpec, load_scenario
 from .algorithms import Algorithm, algorithm, check_actions, make_policy
 from .base_price import STEADY, base_of
-from .run import Run, face_of, made_with, run_of
+from .run import Run, learner_view_of, made_with, run_of
 from .settings import Settings, settings_for
 
 _WEIGHTS, _DATA = "policy.pth", "data"
@@ -51,9 +51,9 @@ def load_archive(
         raise _refused(path, "weights that are more than tensors") from error
     chosen = _settings(spec, kind, stated, settings or {})
     base_price, base = base_of(spec, chosen.base_price)
-    face = face_of(spec, chosen, base_price, None if chosen.base_price in STEADY else base)
-    check_actions(kind, face)
-    policy = make_policy(kind, face, chosen, activation_fn=_activation(path, kind, stated))
+    learner_view = learner_view_of(spec, chosen, base_price, None if chosen.base_price in STEADY else base)
+    check_actions(kind, learner_view)
+    policy = make_policy(kind, learner_view, chosen, activation_fn=_activation(path, kind, stated))
     try:
         policy.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:
@@ -72,7 +72,7 @@ def load_archive(
         "base_price": base_price.tolist(),
         "archive_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
     }
-    return run_of(policy, face, facts | made_with(), [])
+    return run_of(policy, learner_view, facts | made_with(), [])
 
 
 def _read(archive: zipfile.ZipFile, name: str) -> bytes:

@@ -74,7 +74,7 @@ def restore_checkpoint(
     tensors, saved = read_tensors(path)
     names, variables = model._get_torch_save_params()
     for name in names:
-        target, state = attrgetter(name)(model), under(tensors, f"{name}/")
+        target, state = attrgetter(name)(model), _with_prefix(tensors, f"{name}/")
         if isinstance(target, torch.optim.Optimizer):
             slots: dict[int, dict[str, torch.Tensor]] = {}
             for key, value in state.items():
@@ -85,13 +85,13 @@ def restore_checkpoint(
             target.load_state_dict(state)
     for name in variables:
         attrgetter(name)(model).data.copy_(tensors[f"variable.{name}"])
-    venv.restore_arrays({key: value.numpy() for key, value in under(tensors, "market.").items()})
-    _put_back_buffer(model, under(tensors, "replay."))
-    _put_back_last(model, under(tensors, "last."))
+    venv.restore_arrays({key: value.numpy() for key, value in _with_prefix(tensors, "market.").items()})
+    _put_back_buffer(model, _with_prefix(tensors, "replay."))
+    _put_back_last(model, _with_prefix(tensors, "last."))
     for name, value in saved["counters"].items():
         setattr(model, name, value)
     _put_back_random(model, tensors, saved["random"])
-    return saved["facts"], under(tensors, "own.")
+    return saved["facts"], _with_prefix(tensors, "own.")
 
 
 def _buffer(model: BaseAlgorithm) -> dict[str, torch.Tensor]:
@@ -160,6 +160,6 @@ def _put_back_random(model: BaseAlgorithm, tensors: Mapping[str, torch.Tensor], 
     model.action_space.np_random.bit_generator.state = facts["actions"]
 
 
-def under(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+def _with_prefix(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
     """The tensors whose names begin so, without it."""
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

@@ -11,8 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..envs import Market, catalogue_of, expected_units, seed_for
 from ..pricing import Action, FixedPrice, PricePath, order_up_to
 from ..scenarios import MarketSpec
-
-Floats = NDArray[np.float64]
+from ..scenarios.sections import Array
 
 # Tuning markets: at least so many, and as many as fill so many lanes, early in a search and late.
 _MARKETS, _MOST_MARKETS = 32, 1024
@@ -43,7 +42,7 @@ def best_fixed(spec: MarketSpec, *, seed: int = 0) -> FixedPrice:
         low, high = np.append(low, 0 * most), np.append(high, most)
         centre, owner = np.append(centre, most / 2), np.tile(owner, 2)
 
-    def value(rows: Floats, markets: int) -> Floats:
+    def value(rows: Array, markets: int) -> Array:
         base_stock = np.expm1(rows[:, products:]) if _orders(spec) else None
         return _value_of(spec, np.exp(rows[:, None, :products]), base_stock, seed, markets)
 
@@ -108,7 +107,7 @@ def time_only(spec: MarketSpec, *, seed: int = 0) -> PricePath:
     spread = np.full_like(centre, 0.15)
     spread[0] = 0.5
 
-    def paths(rows: Floats) -> Floats:
+    def paths(rows: Array) -> Array:
         follow, knots = (
             rows.reshape(-1, 1 + _KNOTS, count)[:, :1, categories],
             rows.reshape(-1, 1 + _KNOTS, count)[:, 1:],
@@ -116,7 +115,7 @@ def time_only(spec: MarketSpec, *, seed: int = 0) -> PricePath:
         shape = np.einsum("bkc,kt->btc", knots, hats)[:, :, categories]
         return np.clip(fixed.price * np.exp(follow * swing + shape), spec.guardrails.low, spec.guardrails.high)
 
-    def value(rows: Floats, markets: int) -> Floats:
+    def value(rows: Array, markets: int) -> Array:
         return _value_of(spec, paths(rows), _levels(fixed, rows), seed, markets)
 
     owner = np.tile(np.arange(count), 1 + _KNOTS)
@@ -128,17 +127,17 @@ def time_only(spec: MarketSpec, *, seed: int = 0) -> PricePath:
     return PricePath(paths(best[None])[0].astype(np.float32), name="time-only", base_stock=fixed.base_stock)
 
 
-def _levels(fixed: FixedPrice, rows: Floats) -> Floats | None:
+def _levels(fixed: FixedPrice, rows: Array) -> Array | None:
     """The base stock of the fixed prices for each of B rows, (B, N), or None for no orders."""
     return None if fixed.base_stock is None else np.tile(fixed.base_stock.astype(np.float64), (len(rows), 1))
 
 
-def _most_base_stock(spec: MarketSpec) -> Floats:
+def _most_base_stock(spec: MarketSpec) -> Array:
     """(N,) more than a base stock needs to be: all that four times the forecast sells until the order after next is in."""
     return 4 * (spec.stock.lead_time_periods + 2) * catalogue_of(spec).forecast_units.max(axis=0).astype(np.float64)
 
 
-def _value_of(spec: MarketSpec, paths: Floats, base_stock: Floats | None, seed: int, markets: int) -> Floats:
+def _value_of(spec: MarketSpec, paths: Array, base_stock: Array | None, seed: int, markets: int) -> Array:
     """(B, C) mean money of an episode by category, for B candidate price paths (B, T, N) or (B, 1, N).
 
     base_stock: (B, N), or None for no orders. The gap between drawn and expected money has a mean of zero and is a control
@@ -164,14 +163,14 @@ def _value_of(spec: MarketSpec, paths: Floats, base_stock: Floats | None, seed: 
 
 
 def _cross_entropy(
-    value: Callable[[Floats, int], Floats],
+    value: Callable[[Array, int], Array],
     products: int,
     owner: NDArray[np.intp],
-    centre: Floats,
-    spread: Floats,
+    centre: Array,
+    spread: Array,
     bounds: tuple[ArrayLike, ArrayLike],
     seed: int,
-) -> Floats:
+) -> Array:
     """The best row (D,) found by the cross-entropy method, every candidate on the same customers, with expected money.
 
     Rubinstein (1999), The Cross-Entropy Method for Combinatorial and Continuous Optimization, Methodology and Computing in
@@ -207,7 +206,7 @@ def _seen_regimes(spec: MarketSpec) -> int:
 
 
 @functools.lru_cache(maxsize=16)
-def _myopic_prices(spec: MarketSpec) -> Floats:
+def _myopic_prices(spec: MarketSpec) -> Array:
     """(T, Z, N) prices, Z the regimes that are seen: on a coarse grid, then on a fine one around what was best there."""
     regular = spec.products.regular_price
     grid, step = _grid(spec)
@@ -229,7 +228,7 @@ def _myopic_prices(spec: MarketSpec) -> Floats:
     return path
 
 
-def _grid(spec: MarketSpec, points: int = 41) -> tuple[Floats, Floats | None]:
+def _grid(spec: MarketSpec, points: int = 41) -> tuple[Array, Array | None]:
     """(G, N) prices to try, the ladder or a geometric grid over the allowed range; and factors (G, N) of a finer grid around
     one of them, None for a ladder."""
     low, high = spec.guardrails.low.astype(np.float64), spec.guardrails.high.astype(np.float64)
@@ -242,12 +241,12 @@ def _grid(spec: MarketSpec, points: int = 41) -> tuple[Floats, Floats | None]:
 def _maximise(
     spec: MarketSpec,
     period: int,
-    price: Floats,
-    reference: Floats,
-    grid: Floats,
-    chances: Floats | None,
+    price: Array,
+    reference: Array,
+    grid: Array,
+    chances: Array | None,
     sweeps: int = 4,
-) -> Floats:
+) -> Array:
     """Coordinate ascent of one period's expected money; a product of each category moves at a time.
 
     chances: (Z,) of the regimes, or None where there are none.

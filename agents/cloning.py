@@ -19,7 +19,7 @@ from ..envs import LearnerView, MarketVecEnv
 from ..pricing import Policy
 from .actor import Actor, RecurrentActor, actor_of
 from .algorithms import Algorithm
-from .logged_data import LoggedData, record, training_face
+from .logged_data import LoggedData, record_policy, training_view
 from .settings import Settings
 
 _DISTURBANCE = 0.3  # of raw numbers, whose range is 2
@@ -40,15 +40,17 @@ class Samples(NamedTuple):
     returns: torch.Tensor
 
     @classmethod
-    def of(cls, log: LoggedData, face: LearnerView, discount: float, *, whole: bool, device: torch.device) -> Samples:
-        """From a log seen through this face. whole: keep episodes together."""
+    def of(
+        cls, log: LoggedData, learner_view: LearnerView, discount: float, *, whole: bool, device: torch.device
+    ) -> Samples:
+        """From a log seen through this learner_view. whole: keep episodes together."""
 
         def tensor(part: NDArray) -> torch.Tensor:
             by_row = np.moveaxis(part, 0, 1)
             return torch.from_numpy(by_row if whole else by_row.reshape(-1, *part.shape[2:])).to(device)
 
         advice, actions = (
-            face.chosen(part.reshape(-1, part.shape[-1])).reshape(*part.shape[:2], -1)
+            learner_view.chosen(part.reshape(-1, part.shape[-1])).reshape(*part.shape[:2], -1)
             for part in (log.advice, log.actions)
         )
         return cls(tensor(log.features), tensor(advice), tensor(actions), tensor(log.returns(discount)))
@@ -70,14 +72,14 @@ def clone(model: BaseAlgorithm, venv: MarketVecEnv, teacher: Policy, settings: S
     teacher's own choices, and holds the others a margin below (Hester et al. 2018, Deep Q-learning from Demonstrations,
     equation 1). A replay buffer is filled with the transitions.
     """
-    face, policy = venv.learner_view, model.policy
+    learner_view, policy = venv.learner_view, model.policy
     # A replay buffer takes one row of all markets at a time.
-    enough = -(-venv.num_envs // face.rows_per_market)
-    watched = training_face(face, max(settings.clone_episodes, enough), seed)
-    log = record(watched, teacher, disturbance=_DISTURBANCE, seed=seed)
-    actor = actor_of(policy, face)
+    enough = -(-venv.num_envs // learner_view.rows_per_market)
+    watched = training_view(learner_view, max(settings.clone_episodes, enough), seed)
+    log = record_policy(watched, teacher, disturbance=_DISTURBANCE, seed=seed)
+    actor = actor_of(policy, learner_view)
     whole = isinstance(actor, RecurrentActor)
-    samples = Samples.of(log, face, cast(Any, model).gamma, whole=whole, device=model.device)
+    samples = Samples.of(log, learner_view, cast(Any, model).gamma, whole=whole, device=model.device)
     policy.set_training_mode(True)
     loss = _loss(policy, actor, torch.from_numpy(np.flatnonzero(log.decided)))
     fit(loss, policy.parameters(), samples, settings.clone_epochs, seed)
@@ -88,7 +90,7 @@ def clone(model: BaseAlgorithm, venv: MarketVecEnv, teacher: Policy, settings: S
             target.load_state_dict(getattr(policy, name).state_dict())
     buffer = getattr(model, "replay_buffer", None)
     if buffer is not None:
-        fill(buffer, log, face)
+        fill(buffer, log, learner_view)
 
 
 def fit(
@@ -100,7 +102,7 @@ def fit(
 ) -> None:
     """Minimise a loss over named tuples of tensors by Adam, at a rate that falls to nothing."""
     optimiser = torch.optim.Adam(weights, lr=_RATE)
-    parts = list(batches(samples[0], epochs, seed))
+    parts = list(shuffled_batches(samples[0], epochs, seed))
     falling = falling_rate(optimiser, len(parts))
     for rows in parts:
         optimiser.zero_grad()
@@ -114,7 +116,7 @@ def falling_rate(optimiser: torch.optim.Optimizer, updates: int) -> torch.optim.
     return torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: 0.5 * (1 + math.cos(math.pi * i / updates)))
 
 
-def batches(rows: torch.Tensor, epochs: int, seed: int) -> Iterator[torch.Tensor]:
+def shuffled_batches(rows: torch.Tensor, epochs: int, seed: int) -> Iterator[torch.Tensor]:
     """Numbers of rows in random order, in about fifty batches an epoch: of 32 at least, or of whole episodes, (rows, T, F)."""
     size = min(max(len(rows) // _BATCHES, 32 if rows.ndim == 2 else 1), _LARGEST_BATCH)
     generator = torch.Generator().manual_seed(seed)
@@ -122,13 +124,13 @@ def batches(rows: torch.Tensor, epochs: int, seed: int) -> Iterator[torch.Tensor
         yield from torch.randperm(len(rows), generator=generator).split(size)
 
 
-def fill(buffer: ReplayBuffer, log: LoggedData, face: LearnerView) -> None:
+def fill(buffer: ReplayBuffer, log: LoggedData, learner_view: LearnerView) -> None:
     """Put the logged transitions into a replay buffer, in whole sets of its rows; what fills none is left out."""
     cut = [{"TimeLimit.truncated": not log.ends}] * buffer.n_envs
     for first in range(0, log.money.shape[1] - buffer.n_envs + 1, buffer.n_envs):
         rows = slice(first, first + buffer.n_envs)
         for t in range(len(log.money)):
-            actions, done = face.chosen(log.actions[t, rows]), log.done[t, rows]
+            actions, done = learner_view.chosen(log.actions[t, rows]), log.done[t, rows]
             before, after = log.features[t, rows], log.next_features[t, rows]
             buffer.add(before, after, actions, log.money[t, rows], done, cut if done[0] else [{}] * buffer.n_envs)
 

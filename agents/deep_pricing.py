@@ -21,7 +21,7 @@ from ..pricing.action_layout import price_multiplier
 from .actor import actor_of
 from .cloning import fit
 from .logged_data import LoggedData
-from .networks import Features
+from .networks import FeaturesExtractor
 from .settings import Settings
 
 _KNOTS = 8
@@ -38,11 +38,11 @@ class DemandNetwork(torch.nn.Module):
     elasticity is its limit. Other products' prices shift it by constant elasticities.
     """
 
-    def __init__(self, face: LearnerView, settings: Settings) -> None:
+    def __init__(self, learner_view: LearnerView, settings: Settings) -> None:
         super().__init__()
-        self.products = 1 if face.product_wise else face.base_price.size
+        self.products = 1 if learner_view.product_wise else learner_view.base_price.size
         rnn_size = settings.rnn_size if settings.network == "rnn" else 0
-        self.features = Features(face.observation_space, settings.history, rnn_size)  # pyright: ignore[reportArgumentType]
+        self.features = FeaturesExtractor(learner_view.observation_space, settings.history, rnn_size)  # pyright: ignore[reportArgumentType]
         widths = (self.features.features_dim, *settings.net_arch)
         layers: list[torch.nn.Module] = []
         for before, after in pairwise(widths):
@@ -74,7 +74,7 @@ class Sales(NamedTuple):
 
 
 def learn_prices(
-    policy: BasePolicy, face: LearnerView, log: LoggedData, settings: Settings, seed: int
+    policy: BasePolicy, learner_view: LearnerView, log: LoggedData, settings: Settings, seed: int
 ) -> dict[str, Any]:
     """Set the weights of a deterministic policy to those of the price network; returns the fit's figures as facts.
 
@@ -84,8 +84,8 @@ def learn_prices(
 
     Raises ValueError where the log's prices hardly vary.
     """
-    sales, held_out = _sales_of(log, face)
-    demand = DemandNetwork(face, settings)
+    sales, held_out = _sales_of(log, learner_view)
+    demand = DemandNetwork(learner_view, settings)
     if settings.normalise:
         demand.features.normalise(log.features.reshape(-1, log.features.shape[-1]))
 
@@ -94,16 +94,16 @@ def learn_prices(
 
     fit(surprise, demand.parameters(), _those(sales, ~held_out), settings.clone_epochs, seed)
     demand.requires_grad_(False)
-    fit(_shortfall(policy, demand, sales, face), policy.parameters(), sales, settings.clone_epochs, seed + 1)
-    return _judge(demand, sales, held_out, face)
+    fit(_shortfall(policy, demand, sales, learner_view), policy.parameters(), sales, settings.clone_epochs, seed + 1)
+    return _judge(demand, sales, held_out, learner_view)
 
 
 def _shortfall(
-    policy: BasePolicy, demand: DemandNetwork, sales: Sales, face: LearnerView
+    policy: BasePolicy, demand: DemandNetwork, sales: Sales, learner_view: LearnerView
 ) -> Callable[[Sales], torch.Tensor]:
     """What the price network minimises: predicted money, negative, and how far its actions stray from where they should stay."""
-    layers, price, logs = actor_of(policy, face).layers, _price_columns(face), face.layout.logs
-    other = torch.from_numpy(np.setdiff1d(np.arange(price.size * face.layout.size), price))
+    layers, price, logs = actor_of(policy, learner_view).layers, _price_columns(learner_view), learner_view.layout.logs
+    other = torch.from_numpy(np.setdiff1d(np.arange(price.size * learner_view.layout.size), price))
     scale = (sales.units * sales.base_price).sum(dim=1).mean()
 
     def loss(s: Sales) -> torch.Tensor:
@@ -117,21 +117,21 @@ def _shortfall(
     return loss
 
 
-def _sales_of(log: LoggedData, face: LearnerView) -> tuple[Sales, torch.Tensor]:
+def _sales_of(log: LoggedData, learner_view: LearnerView) -> tuple[Sales, torch.Tensor]:
     """The log's rows, and which are held out."""
     periods, rows, products = log.units.shape
-    raw = log.actions[..., _price_columns(face)]
-    by_product = raw.reshape(-1, face.base_price.size)
-    variation = float(np.log(price_multiplier(by_product, *face.layout.logs)).std(axis=0).mean())
+    raw = log.actions[..., _price_columns(learner_view)]
+    by_product = raw.reshape(-1, learner_view.base_price.size)
+    variation = float(np.log(price_multiplier(by_product, *learner_view.layout.logs)).std(axis=0).mean())
     if variation < _LEAST_VARIATION:
         raise ValueError(
             f"the prices of a log must vary by {_LEAST_VARIATION:.0%} or more to tell what they do to demand; got {variation:.1%} "
             f"in that of {log.source}; log a policy that tries prices, such as random"
         )
-    spec = face.market.spec
-    cost = spec.products.unit_cost if spec.market.objective == "profit" else np.zeros_like(face.base_price)
+    spec = learner_view.market.spec
+    cost = spec.products.unit_cost if spec.market.objective == "profit" else np.zeros_like(learner_view.base_price)
     low, high = np.quantile(by_product, [0.01, 0.99], axis=0)
-    markets = rows // face.rows_per_market
+    markets = rows // learner_view.rows_per_market
 
     def spread(facts: NDArray) -> torch.Tensor:
         return torch.from_numpy(np.tile(facts, (periods * markets, 1)).reshape(-1, products).astype(np.float32))
@@ -141,18 +141,18 @@ def _sales_of(log: LoggedData, face: LearnerView) -> tuple[Sales, torch.Tensor]:
         held_out[:, -(markets // _HELD_OUT) :] = True
     else:
         held_out[-max(1, periods // _HELD_OUT) :] = True
-    held_out = np.repeat(held_out, face.rows_per_market, axis=1)
+    held_out = np.repeat(held_out, learner_view.rows_per_market, axis=1)
     flat = (
         torch.from_numpy(part.reshape(-1, part.shape[-1]).astype(np.float32)) for part in (log.features, raw, log.units)
     )
-    return Sales(*flat, *(spread(f) for f in (face.base_price, cost, low, high))), torch.from_numpy(
+    return Sales(*flat, *(spread(f) for f in (learner_view.base_price, cost, low, high))), torch.from_numpy(
         held_out.reshape(-1)
     )
 
 
-def _price_columns(face: LearnerView) -> NDArray[np.intp]:
+def _price_columns(learner_view: LearnerView) -> NDArray[np.intp]:
     """(P,) which raw columns of a row are prices."""
-    return np.arange(1 if face.product_wise else face.base_price.size) * face.layout.size
+    return np.arange(1 if learner_view.product_wise else learner_view.base_price.size) * learner_view.layout.size
 
 
 def _those(sales: Sales, rows: torch.Tensor) -> Sales:
@@ -164,10 +164,10 @@ def _likelihood(log_mean: torch.Tensor, units: torch.Tensor) -> torch.Tensor:
     return units * log_mean - log_mean.exp() - torch.lgamma(units + 1)
 
 
-def _judge(demand: DemandNetwork, sales: Sales, held_out: torch.Tensor, face: LearnerView) -> dict[str, Any]:
+def _judge(demand: DemandNetwork, sales: Sales, held_out: torch.Tensor, learner_view: LearnerView) -> dict[str, Any]:
     """Held-out log likelihood of a product-period, of the network and of each product's mean in the rest of the log."""
     rest, judged = _those(sales, ~held_out), _those(sales, held_out)
-    products = face.base_price.size
+    products = learner_view.base_price.size
     mean = rest.units.reshape(-1, products).mean(dim=0).clamp(min=1e-6).log()
     found = _likelihood(demand(judged.features, judged.raw), judged.units)
     constant = _likelihood(mean, judged.units.reshape(-1, products))

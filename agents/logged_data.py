@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..envs import LearnerView, Market, Outcome, seed_for
+from ..envs.kernels.state import Floats
 from ..pricing import (
     Action,
     ActionLayout,
@@ -19,8 +20,6 @@ from ..pricing import (
     parts_from_action,
 )
 from ..scenarios import MarketSpec
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -74,77 +73,79 @@ class LoggedData:
         return found
 
 
-def training_face(face: LearnerView, markets: int, seed: int) -> LearnerView:
+def training_view(learner_view: LearnerView, markets: int, seed: int) -> LearnerView:
     """The same look, at the beginning of other markets of the scenario, with customers of the training set."""
     return LearnerView(
-        Market(face.market.spec, num_markets=markets, seed=seed_for("training", seed)),
-        product_wise=face.product_wise,
-        reward=face.reward,
-        base_price=face.base_price,
-        base=face.base,
-        price_reach=face.price_reach,
-        reward_scale=face.reward_scale,
-        history=face.history,
+        Market(learner_view.market.spec, num_markets=markets, seed=seed_for("training", seed)),
+        product_wise=learner_view.product_wise,
+        reward=learner_view.reward,
+        base_price=learner_view.base_price,
+        base=learner_view.base,
+        price_reach=learner_view.price_reach,
+        reward_scale=learner_view.reward_scale,
+        history=learner_view.history,
     )
 
 
-def record(face: LearnerView, policy: Policy, *, disturbance: float = 0.0, seed: int = 0) -> LoggedData:
-    """One episode of every market under a policy, seen through a face, which is reset before.
+def record_policy(learner_view: LearnerView, policy: Policy, *, disturbance: float = 0.0, seed: int = 0) -> LoggedData:
+    """One episode of every market under a policy, seen through a learner_view, which is reset before.
 
     disturbance: mean deviation of Gaussian noise on the raw columns that the policy decides, in every second market, from
     nothing in the first to twice as much in the last: the log then holds states that the policy alone would not reach, with
     what it advises there (Laskey et al. 2017, DART: Noise Injection for Robust Imitation Learning). seed: fixes that noise.
     """
-    generator, market, layout = np.random.default_rng(seed), face.market, face.layout
+    generator, market, layout = np.random.default_rng(seed), learner_view.market, learner_view.layout
     level = np.linspace(0, 2 * disturbance, market.num_markets, dtype=np.float32)
     level = np.where(np.arange(market.num_markets) % 2 == 1, level, 0)[:, None, None]
-    face.reset()
-    seen, steps, decided = [face.observe()], [], np.empty(0, dtype=bool)
+    learner_view.reset()
+    seen, steps, decided = [learner_view.observe()], [], np.empty(0, dtype=bool)
     for _ in range(market.spec.market.horizon_periods):
-        view, base = market.view, face.base_now
+        view, base = market.view, learner_view.base_now
         action = policy.act(view)
-        advice, decided = _raw(face, action, base), _decided(layout, action)
+        advice, decided = _raw(learner_view, action, base), _decided(layout, action)
         if disturbance:
             noise = generator.standard_normal(advice.shape, dtype=np.float32)
             raw = np.clip(advice + level * noise * decided, -1.0, 1.0)
             action = _only(action, action_from_parts(layout.decode(raw), base, view))
-        outcome = face.follow(action)
-        done = _raw(face, replace(action, price=outcome.list_price), base)
-        steps.append((done, advice, outcome, face.rewards(outcome)))
-        seen.append(face.observe())
-    return _log(face, seen, steps, decided, policy.name)
+        outcome = learner_view.follow(action)
+        done = _raw(learner_view, replace(action, price=outcome.list_price), base)
+        steps.append((done, advice, outcome, learner_view.rewards(outcome)))
+        seen.append(learner_view.observe())
+    return _log(learner_view, seen, steps, decided, policy.name)
 
 
-def record_history(face: LearnerView) -> LoggedData:
+def record_history(learner_view: LearnerView) -> LoggedData:
     """What the shop itself charged and sold, of which a fitted market's spec keeps the record: one market's episode.
 
     The record holds neither stock nor rivals: those are seen as they would be in the simulated market at these prices. The
     money is the drawn one; product-wise a product is not charged for what it took from others.
 
-    Raises ValueError where the scenario has no record or the face pays conversion differences.
+    Raises ValueError where the scenario has no record or the learner_view pays conversion differences.
     """
-    spec, past = face.market.spec, face.market.spec.history
+    spec, past = learner_view.market.spec, learner_view.market.spec.history
     if past is None:
         raise ValueError(f"the shop's own record needs a scenario fitted on data; got {spec.name}; log a policy in it")
-    if face.reward == "conversion-difference":
+    if learner_view.reward == "conversion-difference":
         raise ValueError(
             "the shop's own record knows money; got reward conversion-difference; set reward to drawn or expected"
         )
     cost = spec.products.unit_cost if spec.market.objective == "profit" else 0.0
     money = ((past.price - cost) * past.units).astype(np.float64)
-    rows = money if face.product_wise else money.sum(axis=1, keepdims=True)
-    views = _views_of_the_past(spec, training_face(face, 1, 0).market)
-    present = [feature_rows(view, product_wise=face.product_wise) for view in views]
-    raw = np.concatenate([_raw(face, _charged(spec, t), face.base_price)[None] for t in range(len(past.price))])
+    rows = money if learner_view.product_wise else money.sum(axis=1, keepdims=True)
+    views = _views_of_the_past(spec, training_view(learner_view, 1, 0).market)
+    present = [feature_rows(view, product_wise=learner_view.product_wise) for view in views]
+    raw = np.concatenate(
+        [_raw(learner_view, _charged(spec, t), learner_view.base_price)[None] for t in range(len(past.price))]
+    )
     shape = (len(rows), rows.shape[1], -1)
     return LoggedData(
-        observations=_windows(present, face.history),
+        observations=_windows(present, learner_view.history),
         actions=raw.reshape(shape),
         advice=raw.reshape(shape),
-        decided=_row_of(face, _decided(face.layout, _charged(spec, 0))),
+        decided=_row_of(learner_view, _decided(learner_view.layout, _charged(spec, 0))),
         units=past.units.astype(np.float32).reshape(shape),
-        money=(rows * face.reward_scale).astype(np.float32),
-        ends=face.market.ends,
+        money=(rows * learner_view.reward_scale).astype(np.float32),
+        ends=learner_view.market.ends,
         propensity=None,
         source="history",
     )
@@ -185,12 +186,12 @@ def _windows(present: list[Floats], history: int) -> Floats:
     return np.concatenate([rows[i : i + len(present)] for i in range(history)], axis=-1)
 
 
-def _raw(face: LearnerView, action: Action, base: Floats) -> Floats:
+def _raw(learner_view: LearnerView, action: Action, base: Floats) -> Floats:
     """(E, N, A) raw numbers of an action, around these base prices, (N,) or (E, N)."""
-    layout = face.layout
+    layout = learner_view.layout
     low, high = layout.low_multiplier * base, layout.high_multiplier * base
     within = replace(action, price=np.clip(action.price, low, high))
-    return layout.encode(parts_from_action(within, base, face.market.catalogue))
+    return layout.encode(parts_from_action(within, base, learner_view.market.catalogue))
 
 
 def _decided(layout: ActionLayout, action: Action) -> NDArray[np.bool_]:
@@ -210,28 +211,28 @@ def _only(asked: Action, decoded: Action) -> Action:
     return replace(decoded, **silent)
 
 
-def _row_of(face: LearnerView, decided: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    return decided if face.product_wise else np.tile(decided, face.base_price.size)
+def _row_of(learner_view: LearnerView, decided: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return decided if learner_view.product_wise else np.tile(decided, learner_view.base_price.size)
 
 
 def _log(
-    face: LearnerView,
+    learner_view: LearnerView,
     seen: list[Floats],
     steps: list[tuple[Floats, Floats, Outcome, Floats]],
     decided: NDArray[np.bool_],
     source: str,
 ) -> LoggedData:
-    shape = (len(steps), face.num_rows, -1)
+    shape = (len(steps), learner_view.num_rows, -1)
     actions, advice, outcomes, money = zip(*steps, strict=True)
     stated = [outcome.propensity for outcome in outcomes if outcome.propensity is not None]
     return LoggedData(
         observations=np.stack(seen),
         actions=np.stack(actions).reshape(shape),
         advice=np.stack(advice).reshape(shape),
-        decided=_row_of(face, decided),
+        decided=_row_of(learner_view, decided),
         units=np.stack([outcome.units for outcome in outcomes]).reshape(shape),
         money=np.stack(money),
-        ends=face.market.ends,
+        ends=learner_view.market.ends,
         propensity=np.stack(stated).reshape(shape) if stated else None,
         source=source,
     )

@@ -6,7 +6,7 @@ import functools
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import scipy.linalg.cython_blas  # noqa: F401  Numba multiplies by it, and only what is loaded can be told to keep to one thread
@@ -16,16 +16,8 @@ from numpy.typing import NDArray
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from threadpoolctl import ThreadpoolController
 
-from .settings import Settings
 
-if TYPE_CHECKING:
-    from .algorithms import Algorithm
-
-# SB3's own.
-_EPS_ON_POLICY, _EPS_OFF_POLICY = 1e-5, 1e-8
-
-
-class Features(BaseFeaturesExtractor):
+class FeaturesExtractor(BaseFeaturesExtractor):
     """What stands between an observation and the layers of a network: normalisation, memory of the periods before, dropout.
 
     history: periods in an observation. rnn_size: units of a GRU that reads them (Cho et al. 2014), 0 for none: they then
@@ -88,38 +80,6 @@ class SparseAdam(torch.optim.Adam):
             for weight in group["params"]:
                 weight.copy_(torch.nn.functional.softshrink(weight, group["lr"] * self.l1))
         return loss
-
-
-def policy_arguments(algo: Algorithm, settings: Settings) -> dict[str, Any]:
-    """Keyword arguments of SB3's policy; ReLU, because tanh costs thirty times as much on a CPU."""
-    optimizer = {"weight_decay": settings.l2, "eps": _EPS_OFF_POLICY if algo.off_policy else _EPS_ON_POLICY}
-    arguments: dict[str, Any] = {
-        "net_arch": _net_arch(algo, settings),
-        "activation_fn": torch.nn.ReLU,
-        # One kernel an update instead of one a weight matrix.
-        "optimizer_class": SparseAdam if settings.l1 else torch.optim.Adam,
-        "optimizer_kwargs": optimizer | ({"l1": settings.l1} if settings.l1 else {"fused": True}),
-    }
-    if settings.normalise or settings.network == "rnn" or settings.dropout:
-        arguments["features_extractor_class"] = Features
-        arguments["features_extractor_kwargs"] = {
-            "history": settings.history,
-            "rnn_size": settings.rnn_size if settings.network == "rnn" else 0,
-            "layers": tuple(settings.net_arch) if settings.dropout else (),
-            "dropout": settings.dropout,
-        }
-        if algo.decides != "discrete":
-            # Actor and critic each read for themselves.
-            arguments["share_features_extractor"] = False
-    return arguments | {name: settings.algorithm[name] for name in algo.network if name in settings.algorithm}
-
-
-def _net_arch(algo: Algorithm, settings: Settings) -> Any:
-    """SB3's layers: all of them, or with dropout only the critic's, which read the action as well."""
-    layers = list(settings.net_arch)
-    if not settings.dropout:
-        return layers
-    return {"pi": [], "qf": layers} if algo.off_policy and algo.decides == "continuous" else []
 
 
 def schedule(kind: str, start: float) -> Callable[[float], float]:

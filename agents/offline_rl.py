@@ -10,7 +10,7 @@ from stable_baselines3.common.utils import polyak_update
 from torch.nn.functional import mse_loss
 
 from ..envs import LearnerView
-from .cloning import batches, falling_rate
+from .cloning import falling_rate, shuffled_batches
 from .logged_data import LoggedData
 from .settings import Settings
 
@@ -30,9 +30,9 @@ class Transitions(NamedTuple):
     goes_on: torch.Tensor
 
     @classmethod
-    def of(cls, log: LoggedData, face: LearnerView) -> Transitions:
+    def of(cls, log: LoggedData, learner_view: LearnerView) -> Transitions:
         """With money of order one."""
-        actions = face.chosen(log.actions.reshape(-1, log.actions.shape[-1]))
+        actions = learner_view.chosen(log.actions.reshape(-1, log.actions.shape[-1]))
         money = log.money / max(np.abs(log.money).mean(), 1e-9)
         goes_on = 1.0 - (log.done & log.ends)
         parts = (log.features, log.next_features)
@@ -41,17 +41,17 @@ class Transitions(NamedTuple):
         return cls(features, torch.from_numpy(actions), money, after, goes_on)
 
 
-def td3_bc(policy: Any, face: LearnerView, log: LoggedData, settings: Settings, seed: int) -> dict[str, Any]:
+def td3_bc(policy: Any, learner_view: LearnerView, log: LoggedData, settings: Settings, seed: int) -> dict[str, Any]:
     """Train a TD3 policy on a log (Fujimoto and Gu 2021, A Minimalist Approach to Offline Reinforcement Learning, equation 3).
 
     The actor minimises caution * |a - logged a|^2 - Q(s, a). Q counts in mean periods' money, not in mean |Q|: over a horizon of
     many periods what one price changes would drown in that.
     """
-    transitions, own = Transitions.of(log, face), settings.algorithm
+    transitions, own = Transitions.of(log, learner_view), settings.algorithm
     actor = torch.optim.Adam(policy.actor.parameters(), lr=settings.learning_rate)
     critic = torch.optim.Adam(policy.critic.parameters(), lr=settings.learning_rate)
     generator = torch.Generator().manual_seed(seed)
-    parts = list(batches(transitions.features, settings.clone_epochs, seed))
+    parts = list(shuffled_batches(transitions.features, settings.clone_epochs, seed))
     falling = falling_rate(actor, len(parts) // _DELAY + 1), falling_rate(critic, len(parts))
     for update, rows in enumerate(parts):
         t = Transitions(*(part[rows] for part in transitions))
@@ -75,14 +75,14 @@ def td3_bc(policy: Any, face: LearnerView, log: LoggedData, settings: Settings, 
     return {"rows": len(transitions.money)}
 
 
-def cql(policy: Any, face: LearnerView, log: LoggedData, settings: Settings, seed: int) -> dict[str, Any]:
+def cql(policy: Any, learner_view: LearnerView, log: LoggedData, settings: Settings, seed: int) -> dict[str, Any]:
     """Train a DQN policy on a log (Kumar et al. 2020, Conservative Q-Learning, equation 4, with double Q-learning).
 
     Beside the temporal difference it minimises caution * (log sum_a exp Q(s, a) - Q(s, logged a)).
     """
-    transitions, own = Transitions.of(log, face), settings.algorithm
+    transitions, own = Transitions.of(log, learner_view), settings.algorithm
     optimiser = torch.optim.Adam(policy.q_net.parameters(), lr=settings.learning_rate)
-    parts = list(batches(transitions.features, settings.clone_epochs, seed))
+    parts = list(shuffled_batches(transitions.features, settings.clone_epochs, seed))
     falling = falling_rate(optimiser, len(parts))
     for rows in parts:
         t = Transitions(*(part[rows] for part in transitions))

@@ -88,7 +88,7 @@ class Run:
         )
 
 
-def face_of(
+def learner_view_of(
     spec: MarketSpec, settings: Settings, base_price: NDArray[np.float32], base: Policy | None = None
 ) -> LearnerView:
     """The market as the settings let a learner see it."""
@@ -150,21 +150,23 @@ def load_run(folder: str | Path) -> Run:
     settings = settings_from(facts["settings"], facts["settings"])
     spec, base_price = load_scenario(folder), np.array(facts["base_price"], dtype=np.float32)
     base = None if settings.base_price in STEADY else base_of(spec, settings.base_price)[1]
-    face = face_of(spec, settings, base_price, base)
-    policy = make_policy(algo, face, settings)
+    learner_view = learner_view_of(spec, settings, base_price, base)
+    policy = make_policy(algo, learner_view, settings)
     policy.load_state_dict(read_tensors(folder / POLICY_FILE)[0])
-    return run_of(policy, face, facts, document["history"])
+    return run_of(policy, learner_view, facts, document["history"])
 
 
-def run_of(policy: BasePolicy, face: LearnerView, facts: dict[str, Any], history: list[dict[str, float]]) -> Run:
-    """The run of a policy that learned through this face."""
+def run_of(
+    policy: BasePolicy, learner_view: LearnerView, facts: dict[str, Any], history: list[dict[str, float]]
+) -> Run:
+    """The run of a policy that learned through this learner_view."""
     return Run(
-        spec=face.market.spec,
-        actor=actor_of(policy, face),
-        layout=face.layout,
-        base_price=face.base_price,
-        base=face.base,
-        product_wise=face.product_wise,
+        spec=learner_view.market.spec,
+        actor=actor_of(policy, learner_view),
+        layout=learner_view.layout,
+        base_price=learner_view.base_price,
+        base=learner_view.base,
+        product_wise=learner_view.product_wise,
         facts=facts,
         history=history,
     )

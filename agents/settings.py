@@ -16,7 +16,7 @@ from ..scenarios import MarketSpec
 PRODUCT_WISE_FROM = 3
 """From this many products on, learning is product-wise unless told otherwise."""
 _FAMILY = "many-products"
-Network = Literal["mlp", "rnn"]
+NetworkKind = Literal["mlp", "rnn"]
 Schedule = Literal["constant", "linear", "cosine"]
 
 
@@ -55,7 +55,7 @@ class Settings:
     actions: Actions = "continuous"
     price_levels: int = 21
     history: int = 1
-    network: Network = "mlp"
+    network: NetworkKind = "mlp"
     rnn_size: int = 32
     normalise: bool = False
     dropout: float = 0.0
@@ -93,7 +93,7 @@ class Settings:
 
 
 _COUNTS = ("num_envs", "evaluations", "validation_episodes", "history", "rnn_size", "clone_episodes", "clone_epochs")
-_CHOICES = {"reward": Reward, "actions": Actions, "network": Network, "schedule": Schedule}
+_CHOICES = {"reward": Reward, "actions": Actions, "network": NetworkKind, "schedule": Schedule}
 _SHARES = {
     "dropout": 0.9,
     "l1": 1.0,

@@ -21,11 +21,11 @@ from .base_price import base_of
 from .checkpoint import restore_checkpoint
 from .classical import best_fixed
 from .cloning import clone, clone_defaults
-from .networks import Features, one_thread
-from .run import CHECKPOINT_FILE, Run, face_of, load_run, made_with, open_folder, run_of, save_result
+from .networks import FeaturesExtractor, one_thread
+from .run import CHECKPOINT_FILE, Run, learner_view_of, load_run, made_with, open_folder, run_of, save_result
 from .settings import Settings, settings_for
 from .tracking import make_logger
-from .validation import Progress, Validation
+from .validation import TrainingProgress, Validation
 
 # Below this many weights a GPU's transfers cost more than its arithmetic saves.
 _GPU_FROM_WEIGHTS = 1_000_000
@@ -33,7 +33,7 @@ _TRIAL_PERIODS = 64
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """What fixes a training run: the same plan gives the same policy."""
 
     spec: MarketSpec
@@ -65,17 +65,19 @@ def plan_for(
     settings: Mapping[str, Any] | None = None,
     preset: str | Path | None = None,
     teacher: Policy | None = None,
-) -> Plan:
+) -> TrainingPlan:
     """The plan of a run, as `train` takes it. Raises ValueError for what cannot be trained."""
     if steps < 1:
         raise ValueError(f"steps must be at least 1; got {steps}; ask for more")
     chosen = ({} if teacher is None else clone_defaults(algorithm(algo))) | dict(settings or {})
-    plan = Plan(spec, algo, steps, seed, settings_for(spec, algo, chosen, algorithm(algo).options, preset), teacher)
+    plan = TrainingPlan(
+        spec, algo, steps, seed, settings_for(spec, algo, chosen, algorithm(algo).options, preset), teacher
+    )
     _check_reward(plan.settings)
     base = plan.settings.base_price
     # The best fixed prices are a search of their own, and fit wherever the regular ones do.
     around = base_of(spec, "regular" if base == "best-fixed" else base)
-    check_actions(algorithm(algo), face_of(spec, plan.settings, *around))
+    check_actions(algorithm(algo), learner_view_of(spec, plan.settings, *around))
     return plan
 
 
@@ -104,7 +106,7 @@ def train(
     out: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
     preset: str | Path | None = None,
-    progress: Progress | None = None,
+    progress: TrainingProgress | None = None,
     wandb_project: str | None = None,
     teacher: Policy | None = None,
 ) -> Run:
@@ -136,7 +138,12 @@ def train(
 
 
 def _learn(
-    plan: Plan, device: str, folder: Path | None, resume: bool, progress: Progress | None, logger: Logger
+    plan: TrainingPlan,
+    device: str,
+    folder: Path | None,
+    resume: bool,
+    progress: TrainingProgress | None,
+    logger: Logger,
 ) -> Run:
     started, spec, settings, algo = time.perf_counter(), plan.spec, plan.settings, algorithm(plan.algo)
     fixed = best_fixed(spec, seed=plan.seed)
@@ -190,7 +197,7 @@ def _check_reward(settings: Settings) -> None:
         )
 
 
-def _markets(plan: Plan) -> MarketVecEnv:
+def _markets(plan: TrainingPlan) -> MarketVecEnv:
     """The training markets, seen as the settings say, with rewards of order one."""
     settings = plan.settings
     base_price, base = base_of(plan.spec, settings.base_price, plan.seed)
@@ -217,12 +224,12 @@ def _markets(plan: Plan) -> MarketVecEnv:
         variants=variants,
     )
     scale = _reward_scale(plan.spec, venv.learner_view)
-    for face in venv.learner_views:
-        face.reward_scale = scale
+    for learner_view in venv.learner_views:
+        learner_view.reward_scale = scale
     return venv
 
 
-def _reward_scale(spec: MarketSpec, face: LearnerView) -> float:
+def _reward_scale(spec: MarketSpec, learner_view: LearnerView) -> float:
     """Makes a row's reward of order one: the inverse of what base prices or random actions earn a row and period.
 
     The base price alone may earn next to nothing, where a rival undercuts it or nobody orders. Of a conversion, that is also
@@ -230,7 +237,9 @@ def _reward_scale(spec: MarketSpec, face: LearnerView) -> float:
     """
     generator = np.random.default_rng(seed_for("training"))
     trial = LearnerView(
-        Market(spec, num_markets=64, seed=seed_for("training")), base_price=face.base_price, base=face.base
+        Market(spec, num_markets=64, seed=seed_for("training")),
+        base_price=learner_view.base_price,
+        base=learner_view.base,
     )
     periods = min(spec.market.horizon_periods, _TRIAL_PERIODS)
     columns, earned = (trial.num_rows, trial.layout.size * trial.base_price.size), []
@@ -239,18 +248,18 @@ def _reward_scale(spec: MarketSpec, face: LearnerView) -> float:
         raws = deviation * generator.standard_normal((periods, *columns), dtype=np.float32)
         outcomes = [trial.market.money(trial.step(raw), expected=True) for raw in raws]
         earned.append(np.abs(outcomes).mean() * trial.base_price.size)
-    per_row = max(earned) / face.rows_per_market
-    if face.reward == "conversion-difference":
+    per_row = max(earned) / learner_view.rows_per_market
+    if learner_view.reward == "conversion-difference":
         per_row /= max(float(spec.arrivals.rate.mean()), 1e-9)
     return float(1.0 / max(per_row, 1e-9))
 
 
-def _normalise(model: BaseAlgorithm, face: LearnerView, plan: Plan) -> None:
+def _normalise(model: BaseAlgorithm, learner_view: LearnerView, plan: TrainingPlan) -> None:
     """Give the networks the mean and deviation of the features under random prices, on customers of the training set."""
     rules, watched = plan.spec.guardrails, []
     market = Market(plan.spec, num_markets=64, seed=seed_for("training", plan.seed))
     seen, policy = (
-        LearnerView(market, product_wise=face.product_wise),
+        LearnerView(market, product_wise=learner_view.product_wise),
         RandomPrice(rules.low, rules.high, seed=plan.seed),
     )
     for _ in range(plan.spec.market.horizon_periods):
@@ -258,5 +267,5 @@ def _normalise(model: BaseAlgorithm, face: LearnerView, plan: Plan) -> None:
         market.step(policy.act(market.view))
     rows = np.concatenate(watched)
     for module in model.policy.modules():
-        if isinstance(module, Features):
+        if isinstance(module, FeaturesExtractor):
             module.normalise(rows)

@@ -23,7 +23,7 @@ from .checkpoint import read_tensors, save_checkpoint
 from .run import CHECKPOINT_FILE, POLICY_FILE, PROGRESS_FILE, save_policy
 from .settings import Settings
 
-Progress = Callable[[int, int, dict[str, float]], None]
+TrainingProgress = Callable[[int, int, dict[str, float]], None]
 # A gain stands out of its paired standard error by this factor, or the run stands on a plateau.
 _STANDS_OUT = 1.64
 _TOLD = 200
@@ -39,13 +39,13 @@ class Validation(BaseCallback):
     def __init__(
         self,
         spec: MarketSpec,
-        face: LearnerView,
+        learner_view: LearnerView,
         fixed: FixedPrice,
         settings: Settings,
         steps: int,
         seed: int,
         folder: Path | None,
-        progress: Progress | None,
+        progress: TrainingProgress | None,
     ) -> None:
         super().__init__()
         self.history: list[dict[str, float]] = []
@@ -53,7 +53,7 @@ class Validation(BaseCallback):
         self.best_weights: dict[str, torch.Tensor] = {}
         self.seconds_before = 0.0
         self.stopped = False
-        self._spec, self._face, self._settings, self._steps = spec, face, settings, steps
+        self._spec, self._learner_view, self._settings, self._steps = spec, learner_view, settings, steps
         self._seed, self._folder, self._progress = seed_for("validation", seed), folder, progress
         self._fixed = self._objective(fixed)
         self._next, self._told, self._started = 0, 0, time.perf_counter()
@@ -96,14 +96,14 @@ class Validation(BaseCallback):
 
     def _learned(self) -> NDArray[np.float64]:
         """What the policy earns as it stands."""
-        face, policy = self._face, self.model.policy
+        learner_view, policy = self._learner_view, self.model.policy
         # The price rules would turn what such a policy asks for into the base price, and its gain into an honest zero.
         if not all(bool(torch.isfinite(weight).all()) for weight in policy.parameters()):
             raise ValueError(
                 f"training must keep weights finite; got NaN or infinity after {self.num_timesteps:,} steps: the policy "
                 "diverged; lower learning_rate"
             )
-        return self._objective(learning_policy(policy, face))
+        return self._objective(learning_policy(policy, learner_view))
 
     def _validate(self) -> None:
         objective = self._learned()

@@ -16,16 +16,16 @@ SIZES = (("bench-1", 1024), ("bench-10", 1024), ("bench-100", 64), ("bench-10-fu
 
 def market_rate(scenario: str, markets: int, steps: int = 400) -> float:
     """Market-steps per CPU second: raw actions in, guardrails, rivals, sales, rewards and observations out."""
-    face = LearnerView(Market(scenario, num_markets=markets, seed=0))
-    columns = face.layout.size * face.base_price.size
+    learner_view = LearnerView(Market(scenario, num_markets=markets, seed=0))
+    columns = learner_view.layout.size * learner_view.base_price.size
     raw = np.random.default_rng(0).uniform(-0.5, 0.5, (markets, columns)).astype(np.float32)
 
     def work() -> int:
         for _ in range(steps):
-            if face.market.over:
-                face.restart(face.market.done)
-            face.rewards(face.step(raw))
-            face.observe()
+            if learner_view.market.over:
+                learner_view.restart(learner_view.market.done)
+            learner_view.rewards(learner_view.step(raw))
+            learner_view.observe()
         return steps * markets
 
     return rate(work)
@@ -47,9 +47,9 @@ def cartpole_rate(copies: int = 64, steps: int = 200) -> float:
 
 def bytes_per_lane(scenario: str, markets: int) -> float:
     """Bytes that one product of one market takes: its state, its constants, and where a period works on it."""
-    face = LearnerView(Market(scenario, num_markets=markets))
-    face.step(np.zeros((markets, face.layout.size * face.base_price.size), np.float32))
-    market = face.market
+    learner_view = LearnerView(Market(scenario, num_markets=markets))
+    learner_view.step(np.zeros((markets, learner_view.layout.size * learner_view.base_price.size), np.float32))
+    market = learner_view.market
     held = sum(array.nbytes for array in market.state.arrays().values()) + market.dynamics.nbytes
     return held / (markets * market.spec.sizes["N"])
 

@@ -21,7 +21,7 @@ _LEAST_WEIGHT = 1e-3
 _GRID = 41
 
 
-class Frozen:
+class FrozenPolicy:
     """A seat's network as it stood: observations to raw actions, without exploration.
 
     A recurrent one keeps notes from one call to the next: always for the same markets, opened anew with an episode.
@@ -68,7 +68,7 @@ class Game:
         return sellers, np.repeat(np.arange(profiles), self.episodes)
 
 
-def earned(
+def seller_profits(
     sellers: MultiSellerMarket, profile: Mapping[str, SellerPolicy], *, watch: Callable[[Outcome], None] | None = None
 ) -> dict[str, NDArray[np.float64]]:
     """(E,) what each seat earns a period under these policies, weighted as the scenario discounts; an episode each.
@@ -92,11 +92,11 @@ def reward_scales(game: Game) -> dict[str, float]:
     """Makes a reward of order one: the inverse of what each seat earns a period where all stand at their middle price."""
     sellers, _ = game.sellers("training")
     middle = {seat: ConstantSellerPolicy(np.zeros(count, np.float32)) for seat, count in sellers.columns.items()}
-    return {seat: float(1 / max(abs(money.mean()), 1e-9)) for seat, money in earned(sellers, middle).items()}
+    return {seat: float(1 / max(abs(money.mean()), 1e-9)) for seat, money in seller_profits(sellers, middle).items()}
 
 
 @dataclass(frozen=True)
-class Response:
+class BestResponse:
     """The best that one seller was found to do against the others' final policies; a lower bound of what there is.
 
     profit: of the final policy itself, currency a period. gain: of the better of both responses over it, not below zero.
@@ -119,7 +119,7 @@ class Response:
 
 def best_response(
     game: Game, seat: str, profile: Callable[[], dict[str, SellerPolicy]], learned: SellerPolicy
-) -> Response:
+) -> BestResponse:
     """Hold a seat's policy in the profile against its best constant raw price, chosen on other customers, and `learned`.
 
     profile: makes the policies anew, since they may keep notes.
@@ -128,11 +128,11 @@ def best_response(
     sellers, own = game.sellers("validation", 3)
     others = {name: policy for name, policy in profile().items() if name != seat}
     tried: list[SellerPolicy] = [profile()[seat], _constant(sellers, seat, raw), learned]
-    money = earned(sellers, others | {seat: MixedSellerPolicy(tried, own)})[seat].reshape(3, -1)
+    money = seller_profits(sellers, others | {seat: MixedSellerPolicy(tried, own)})[seat].reshape(3, -1)
     gains = money[1:] - money[0]
     errors = gains.std(axis=1, ddof=1) / np.sqrt(gains.shape[1]) if gains.shape[1] > 1 else np.zeros(2)
     constant, learner = gains.mean(axis=1)
-    return Response(
+    return BestResponse(
         profit=float(money[0].mean()),
         gain=float(max(constant, learner, 0.0)),
         constant_gain=float(constant),
@@ -150,7 +150,7 @@ def _best_constant(game: Game, seat: str, profile: Callable[[], dict[str, Seller
     def best(low: float, high: float) -> float:
         grid = np.linspace(low, high, _GRID)
         candidates: Sequence[SellerPolicy] = [_constant(sellers, seat, raw) for raw in grid]
-        money = earned(sellers, profile() | {seat: MixedSellerPolicy(candidates, own)})[seat]
+        money = seller_profits(sellers, profile() | {seat: MixedSellerPolicy(candidates, own)})[seat]
         return float(grid[money.reshape(_GRID, -1).mean(axis=1).argmax()])
 
     coarse, step = best(-1.0, 1.0), 2.0 / (_GRID - 1)

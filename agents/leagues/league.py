@@ -34,7 +34,7 @@ from ..classical import best_fixed
 from ..networks import one_thread, schedule
 from ..run import RUN_FILE, Run, made_with, open_folder, run_of, save_policy
 from ..settings import Settings, settings_for
-from .best_response import Frozen, Game, Response, best_response, earned, reward_scales
+from .best_response import BestResponse, FrozenPolicy, Game, best_response, reward_scales, seller_profits
 
 LeagueProgress = Callable[[int, int, dict[str, float]], None]
 """Called with steps done, steps in all, and what each seller earned a period in the last round."""
@@ -63,7 +63,7 @@ class League:
     run: the shop's final policy as a run, to evaluate or export. actors: each seat's final network. history: one dict a
     round: what the newest policies earned a period, `profit` by seat, what they charged, `price` by offer, and what each
     earned `against_pool`. payoff: (S, P) currency a period of each seat's final policy where the others play one entry of
-    the pool: first the scenario's own rules, then the policies of each round. responses: by seat, see `Response`.
+    the pool: first the scenario's own rules, then the policies of each round. responses: by seat, see `BestResponse`.
     """
 
     run: Run
@@ -71,7 +71,7 @@ class League:
     actors: dict[str, Actor]
     history: list[dict[str, Any]]
     payoff: NDArray[np.float64]
-    responses: dict[str, Response]
+    responses: dict[str, BestResponse]
 
     @property
     def seats(self) -> tuple[str, ...]:
@@ -80,7 +80,7 @@ class League:
 
     def profile(self) -> dict[str, SellerPolicy]:
         """The final policy of every seat, to be played in `MultiSellerMarket`; made anew, since a recurrent one keeps notes."""
-        return {seat: Frozen(actor) for seat, actor in self.actors.items()}
+        return {seat: FrozenPolicy(actor) for seat, actor in self.actors.items()}
 
 
 @dataclass(frozen=True)
@@ -268,14 +268,14 @@ class _Play:
 
     def _policies(self, seat: str, turn: int) -> list[SellerPolicy]:
         """The entries of the pool for a seat after so many rounds: the scenario's rule, then its policies."""
-        frozen = [Frozen(actor) for actor in self.pool[self._learner(seat)][:turn]]
+        frozen = [FrozenPolicy(actor) for actor in self.pool[self._learner(seat)][:turn]]
         return [self._venv(self.learning[0]).multi_seller.by_rule(seat), *frozen]
 
     def _learner(self, seat: str) -> str:
         return OWN if self.plan.shared else seat
 
     def _newest(self) -> dict[str, SellerPolicy]:
-        return {seat: Frozen(self.pool[self._learner(seat)][-1]) for seat in self.seats}
+        return {seat: FrozenPolicy(self.pool[self._learner(seat)][-1]) for seat in self.seats}
 
     def note(self, turn: int) -> None:
         """What the round's policies charge and earn on the validation customers, among themselves and against the pool."""
@@ -286,12 +286,12 @@ class _Play:
         def watch(outcome: Outcome) -> None:
             prices.append(np.concatenate([outcome.list_price.mean(axis=0), outcome.rival_price.mean(axis=0)]))
 
-        money = earned(self.game.sellers("validation")[0], self._newest(), watch=watch)
+        money = seller_profits(self.game.sellers("validation")[0], self._newest(), watch=watch)
         sellers, entry = self.game.sellers("validation", turn + 2)
         pool = {seat: MixedSellerPolicy(self._policies(seat, turn + 1), entry) for seat in self.seats}
         against = {}
         for seat in self.seats:
-            found = earned(sellers, pool | {seat: self._newest()[seat]})[seat]
+            found = seller_profits(sellers, pool | {seat: self._newest()[seat]})[seat]
             against[seat] = found.reshape(turn + 2, -1).mean(axis=1).tolist()
         row = {
             "round": turn + 1,
@@ -345,7 +345,7 @@ class _Play:
     def result(self) -> League:
         """Look for best responses, and keep what there is."""
         finished = self.known.get("facts", {}).get("responses")
-        responses = {seat: Response(**values) for seat, values in (finished or {}).items()}
+        responses = {seat: BestResponse(**values) for seat, values in (finished or {}).items()}
         if not responses:
             responses = {seat: self._respond(seat) for seat in self.seats}
         facts = self.known.get("facts") or self.plan.identity | {
@@ -364,13 +364,13 @@ class _Play:
         actors = {seat: self.pool[self._learner(seat)][-1] for seat in self.seats}
         return League(run, self.game, actors, self.history, payoff, responses)
 
-    def _respond(self, seat: str) -> Response:
+    def _respond(self, seat: str) -> BestResponse:
         """A new learner with the budget of the whole league against the others' final policies, and the best constant."""
         others = {other: policy for other, policy in self._newest().items() if other != seat}
         venv = SellerVecEnv(self._markets(), seat, others, reward_scale=self.scale[seat])
         model = self._model(venv, self._seed(seat, self.plan.rounds))
         model.learn(self.plan.rounds * self._rows(model), log_interval=cast(int, None))
-        learned = Frozen(self._frozen(venv, model.policy.state_dict()))
+        learned = FrozenPolicy(self._frozen(venv, model.policy.state_dict()))
         self._tell(self.plan.rounds * (len(self.learning) + self.seats.index(seat) + 1))
         return best_response(self.game, seat, self._newest, learned)
 

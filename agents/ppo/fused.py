@@ -18,7 +18,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.utils import explained_variance
 
-from .update import FACTS, HALF_LOG_2PI, Network, Rollout, Rules, update
+from .update import FACTS, HALF_LOG_2PI, MlpWeights, Rollout, UpdateSettings, update
 
 
 class PlainPolicy(ActorCriticPolicy):
@@ -85,7 +85,7 @@ class FusedPPO(PPO):
         order = np.stack([np.random.permutation(size) for _ in range(self.n_epochs)])  # noqa: NPY002
         weights = _Weights(policy)
         clip = float(self.clip_range(self._current_progress_remaining))  # pyright: ignore[reportCallIssue]
-        facts, epochs = update(weights.network, rollout, order, self.batch_size or size, self._rules(clip))
+        facts, epochs = update(weights.network, rollout, order, self.batch_size or size, self._update_settings(clip))
         weights.restore_arrays()
         self._n_updates += int(epochs)
         self._record(dict(zip(FACTS, facts, strict=True)), clip)
@@ -95,9 +95,9 @@ class FusedPPO(PPO):
         adam = type(policy.optimizer) is torch.optim.Adam
         return adam and _is_plain(policy) and not self.clip_range_vf and self.device.type == "cpu"
 
-    def _rules(self, clip: float) -> Rules:
+    def _update_settings(self, clip: float) -> UpdateSettings:
         group = self.policy.optimizer.param_groups[0]
-        return Rules(
+        return UpdateSettings(
             clip=clip,
             normalize=bool(self.normalize_advantage),
             ent_coef=float(self.ent_coef),
@@ -130,7 +130,7 @@ def _rows(played: NDArray[Any]) -> NDArray[np.float32]:
 
 
 class _Weights:
-    """The weights and moments of an SB3 policy laid out as a `Network`, and the way back."""
+    """The weights and moments of an SB3 policy laid out as a `MlpWeights`, and the way back."""
 
     def __init__(self, policy: PlainPolicy) -> None:
         extractor: Any = policy.mlp_extractor
@@ -145,7 +145,7 @@ class _Weights:
         actor, critic = (np.array([net[0].in_features, *(layer.out_features for layer in net)]) for net in nets)
         weights, first, second = (_flat(part) for part in (self._tensors, *self._moments))
         updates = np.array([float(self._counts[0])], dtype=np.float32)
-        self.network = Network(weights, first, second, updates, actor, critic, np.array(choices, np.int64))
+        self.network = MlpWeights(weights, first, second, updates, actor, critic, np.array(choices, np.int64))
 
     def restore_arrays(self) -> None:
         """Give the policy and its optimiser what the update made of them."""

@@ -30,7 +30,7 @@ class Rollout(NamedTuple):
     returns: NDArray[np.float32]
 
 
-class Rules(NamedTuple):
+class UpdateSettings(NamedTuple):
     """PPO's settings by SB3's names, and Adam's. kl_limit: an update stops where the divergence passes it."""
 
     clip: float
@@ -46,7 +46,7 @@ class Rules(NamedTuple):
     weight_decay: float
 
 
-class Network(NamedTuple):
+class MlpWeights(NamedTuple):
     """All weights one after another, (W,): log deviations (A,) of Gaussian actions, the actor's layers, the critic's; each
     a matrix (out, in) and a bias. first, second: Adam's moments. updates: (1,) Adam's so far. actor, critic: widths of
     the layers, from the features to what comes out. choices: (A,) how many each action has, none where they are Gaussian.
@@ -62,7 +62,7 @@ class Network(NamedTuple):
 
 
 @compiled
-def update(network, rollout, order, batch_size, rules):
+def update(network, rollout, order, batch_size, settings):
     """Passes over the rollout in the rows' `order`, (epochs, R); changes `network`.
 
     Returns the means of `FACTS` and the number of passes begun.
@@ -75,20 +75,20 @@ def update(network, rollout, order, batch_size, rules):
     for epoch in range(order.shape[0]):
         for start in range(0, rows, size):
             chosen = order[epoch, start : start + size]
-            b = _batch(rollout, chosen, rules.normalize)
+            b = _batch(rollout, chosen, settings.normalize)
             out = _forward(b.observations, network.weights, actor_at, network.actor, actor_work)
             value = _forward(b.observations, network.weights, critic_at, network.critic, critic_work)
             gradient[:columns] = 0
             log_std, d_log_std = network.weights[:columns], gradient[:columns]
-            facts, d_out, d_value = _objective(b, out, value, network.choices, log_std, d_log_std, rules)
+            facts, d_out, d_value = _objective(b, out, value, network.choices, log_std, d_log_std, settings)
             totals += facts
             batches += 1
-            if facts[3] > rules.kl_limit:
+            if facts[3] > settings.kl_limit:
                 return totals / batches, epoch + 1
             _backward(b.observations, network.weights, gradient, actor_at, network.actor, actor_work, d_out)
             _backward(b.observations, network.weights, gradient, critic_at, network.critic, critic_work, d_value)
-            _cut_norm(gradient, rules.max_grad_norm)
-            _adam(network, gradient, rules)
+            _cut_norm(gradient, settings.max_grad_norm)
+            _adam(network, gradient, settings)
     return totals / batches, order.shape[0]
 
 
@@ -113,7 +113,7 @@ def _batch(rollout, chosen, normalize):
 
 
 @compiled
-def _objective(batch, out, value, choices, log_std, d_log_std, rules):
+def _objective(batch, out, value, choices, log_std, d_log_std, settings):
     """`FACTS` of the batch, and the loss's derivatives by the actor's (B, O) and the critic's (B, 1) output; adds that by
     log_std.
     """
@@ -128,8 +128,8 @@ def _objective(batch, out, value, choices, log_std, d_log_std, rules):
         else:
             log_ratio = _gaussian(-batch.log_probs[i], out[i], batch.actions[i], log_std)
         ratio, advantage = exponential(log_ratio), batch.advantages[i]
-        outside = abs(ratio - 1) > rules.clip
-        bound = min(max(ratio, 1 - rules.clip), 1 + rules.clip)
+        outside = abs(ratio - 1) > settings.clip
+        bound = min(max(ratio, 1 - settings.clip), 1 + settings.clip)
         gain += min(ratio * advantage, bound * advantage)
         clipped += outside
         divergence += (ratio - 1) - log_ratio
@@ -137,18 +137,18 @@ def _objective(batch, out, value, choices, log_std, d_log_std, rules):
         if not outside or ratio * advantage < bound * advantage:
             slope = np.float32(-ratio * advantage / size)
         if choices.size:
-            _categorical_slope(slope, np.float32(rules.ent_coef / size), batch.actions[i], choices, d_out[i])
+            _categorical_slope(slope, np.float32(settings.ent_coef / size), batch.actions[i], choices, d_out[i])
         else:
             _gaussian_slope(slope, out[i], batch.actions[i], log_std, d_out[i], d_log_std)
         error = value[i, 0] - batch.returns[i]
         squares += error * error
-        d_value[i, 0] = np.float32(rules.vf_coef * 2 / size) * error
+        d_value[i, 0] = np.float32(settings.vf_coef * 2 / size) * error
     entropy /= size
     for j in range(log_std.size):
         entropy += 0.5 + HALF_LOG_2PI + log_std[j]
-        d_log_std[j] -= np.float32(rules.ent_coef)
+        d_log_std[j] -= np.float32(settings.ent_coef)
     policy_loss, value_loss = -gain / size, squares / size
-    loss = policy_loss - rules.ent_coef * entropy + rules.vf_coef * value_loss
+    loss = policy_loss - settings.ent_coef * entropy + settings.vf_coef * value_loss
     facts = np.array([-entropy, policy_loss, value_loss, divergence / size, clipped / size, loss])
     return facts, d_out, d_value
 
@@ -283,14 +283,14 @@ def _cut_norm(gradient, most):
 
 
 @compiled
-def _adam(network, gradient, rules):
+def _adam(network, gradient, settings):
     """One step of Adam."""
     network.updates[0] += 1
     t = network.updates[0]
-    beta1, beta2 = np.float32(rules.beta1), np.float32(rules.beta2)
-    step = np.float32(rules.rate / (1 - rules.beta1**t))
-    scale, eps = np.float32(1 / np.sqrt(1 - rules.beta2**t)), np.float32(rules.eps)
-    decay, one = np.float32(rules.weight_decay), np.float32(1)
+    beta1, beta2 = np.float32(settings.beta1), np.float32(settings.beta2)
+    step = np.float32(settings.rate / (1 - settings.beta1**t))
+    scale, eps = np.float32(1 / np.sqrt(1 - settings.beta2**t)), np.float32(settings.eps)
+    decay, one = np.float32(settings.weight_decay), np.float32(1)
     weights, first, second = network.weights, network.first, network.second
     for i in range(weights.size):
         g = gradient[i] + decay * weights[i]

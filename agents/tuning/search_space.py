@@ -74,7 +74,7 @@ def between(low: float, high: float) -> Range:
     return Range(draw)
 
 
-def choice(*options: Any) -> Range:
+def one_of(*options: Any) -> Range:
     """One of some values, or the preset's own."""
 
     def draw(trial: Trial, name: str, value: Any) -> Any:
@@ -87,10 +87,10 @@ def choice(*options: Any) -> Range:
 
 _EVERY: Mapping[str, Range] = {
     "learning_rate": times(10),
-    "schedule": choice("constant", "linear", "cosine"),
+    "schedule": one_of("constant", "linear", "cosine"),
     "gamma": complement(5),
-    "net_arch": choice([32, 32], [64, 64], [128, 128], [64, 64, 64]),
-    "normalise": choice(False, True),
+    "net_arch": one_of([32, 32], [64, 64], [128, 128], [64, 64, 64]),
+    "normalise": one_of(False, True),
     "num_envs": doublings(-1, 1),
 }
 _ROLLOUTS: Mapping[str, Range] = {
@@ -113,10 +113,10 @@ _REPLAY: Mapping[str, Range] = {
     "learning_starts": times(4),
     "gradient_steps": doublings(0, 2),
 }
-_ENTROPY = choice("auto_0.01", "auto_0.05", "auto_0.2", "auto_1.0")
+_ENTROPY = one_of("auto_0.01", "auto_0.05", "auto_0.2", "auto_1.0")
 _QUALITIES: Mapping[str, Range] = {
     **_REPLAY,
-    "price_levels": choice(11, 21, 41),
+    "price_levels": one_of(11, 21, 41),
     "target_update_interval": doublings(-2, 2),
     "exploration_fraction": times(2),
     "exploration_final_eps": times(4),

@@ -26,8 +26,8 @@ from optuna.trial import FrozenTrial, TrialState
 from ...atomic import write_whole
 from ...scenarios import MarketSpec, load_scenario
 from ..settings import preset_block
-from ..training import Plan, plan_for, train
-from ..validation import Progress, write_table
+from ..training import TrainingPlan, plan_for, train
+from ..validation import TrainingProgress, write_table
 from .plotting import plot_trials
 from .search_space import SearchSpace
 
@@ -70,7 +70,7 @@ class Tuning:
 class _Job:
     """What fixes a study besides the number of its trials."""
 
-    plan: Plan
+    plan: TrainingPlan
     seeds: int
     folder: Path
 
@@ -99,7 +99,7 @@ def tune(
     seed: int = 0,
     out: str | Path,
     seeds_per_trial: int = 1,
-    progress: Progress | None = None,
+    progress: TrainingProgress | None = None,
 ) -> Tuning:
     """Search an algorithm's settings for the largest gain over the best fixed price on the validation customers.
 
@@ -168,7 +168,7 @@ def _ended(study: Study) -> list[FrozenTrial]:
     return study.get_trials(deepcopy=False, states=tuple(_STATES))
 
 
-def _try(study: Study, job: _Job, progress: Progress) -> None:
+def _try(study: Study, job: _Job, progress: TrainingProgress) -> None:
     """One trial, to its end."""
     trial = _next_trial(study, job)
     settings = job.space.draw(trial)
@@ -195,7 +195,7 @@ def _next_trial(study: Study, job: _Job) -> Trial:
     return Trial(study, left[0]._trial_id) if left else study.ask()
 
 
-def _learn(trial: Trial, settings: Mapping[str, Any], job: _Job, progress: Progress) -> dict[str, float]:
+def _learn(trial: Trial, settings: Mapping[str, Any], job: _Job, progress: TrainingProgress) -> dict[str, float]:
     """The trial's runs; the mean gain and best fixed money of what they kept, and their seconds."""
     plan, kept = job.plan, []
     for index in range(job.seeds):
@@ -213,7 +213,7 @@ def _learn(trial: Trial, settings: Mapping[str, Any], job: _Job, progress: Progr
     return figures | {"seconds": float(sum(facts["seconds"] for facts in kept))}
 
 
-def _watch(trial: Trial, job: _Job, before: list[float], progress: Progress) -> Progress:
+def _watch(trial: Trial, job: _Job, before: list[float], progress: TrainingProgress) -> TrainingProgress:
     """Report every validation of a run once, and end a trial that the pruner gives up.
 
     before: gains of the trial's runs with other seeds, over which the mean is taken.
@@ -234,7 +234,7 @@ def _watch(trial: Trial, job: _Job, before: list[float], progress: Progress) -> 
     return watch
 
 
-def _told(study: Study, job: _Job, trials: int, progress: Progress | None) -> Progress:
+def _told(study: Study, job: _Job, trials: int, progress: TrainingProgress | None) -> TrainingProgress:
     """The caller's progress, with steps over all trials and the best gain so far."""
     ended = _ended(study)
     gains = [trial.user_attrs["figures"]["gain"] for trial in ended if trial.state is TrialState.COMPLETE]

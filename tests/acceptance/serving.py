@@ -18,7 +18,7 @@ from repricer.agents import ALGORITHMS, LOG_ALGORITHMS, learn_from_log
 from repricer.agents.algorithms import algorithm, make_policy
 from repricer.agents.checkpoint import read_tensors
 from repricer.agents.networks import one_thread
-from repricer.agents.run import POLICY_FILE, Run, face_of
+from repricer.agents.run import POLICY_FILE, Run, learner_view_of
 from repricer.agents.settings import settings_from
 from repricer.benchmarks.timing import median_seconds
 from repricer.envs import LearnerView, seed_for
@@ -89,11 +89,11 @@ def made(case: Case) -> Made:
         run = repricer.train(case.scenario, algo=case.algo, steps=_STEPS, out=folder / "run", settings=settings)
     path = repricer.export(run, folder / "bundle")
     chosen = settings_from(run.facts["settings"], run.facts["settings"])
-    face = face_of(run.spec, chosen, run.base_price, run.base)
-    sb3 = make_policy(algorithm(run.facts.get("network", run.facts["algo"])), face, chosen)
+    learner_view = learner_view_of(run.spec, chosen, run.base_price, run.base)
+    sb3 = make_policy(algorithm(run.facts.get("network", run.facts["algo"])), learner_view, chosen)
     sb3.load_state_dict(read_tensors(folder / "run" / POLICY_FILE)[0])
     sb3.set_training_mode(False)
-    return Made(run, folder / "run", path, load_bundle(path), sb3, face)
+    return Made(run, folder / "run", path, load_bundle(path), sb3, learner_view)
 
 
 def observations(m: Made) -> NDArray[np.float32]:

@@ -5,7 +5,7 @@ from repricer.agents import ALGORITHMS, best_fixed, load_run, settings_for, trai
 from repricer.agents.actor import actor_of, network_policy
 from repricer.agents.algorithms import algorithm, make_model
 from repricer.agents.cloning import clone, fill
-from repricer.agents.logged_data import record, training_face
+from repricer.agents.logged_data import record_policy, training_view
 from repricer.envs import make_sb3_env, rollout, seed_for
 from repricer.evaluation import exact_value, solve
 from repricer.pricing import FixedPrice, PricePath
@@ -105,7 +105,7 @@ def test_the_replay_buffer_holds_the_teachers_transitions():
     buffer = model.replay_buffer
     assert buffer.pos == 64 * 30 // 8
     assert buffer.dones.sum() == 64
-    log = record(training_face(venv.learner_view, 16, 5), OPTIMUM.policy)
+    log = record_policy(training_view(venv.learner_view, 16, 5), OPTIMUM.policy)
     fresh = type(buffer)(1000, venv.observation_space, venv.action_space, n_envs=8)
     fill(fresh, log, venv.learner_view)
     np.testing.assert_array_equal(fresh.observations[:30], log.features[:, :8])

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from repricer.agents.logged_data import record, record_history, training_face
+from repricer.agents.logged_data import record_history, record_policy, training_view
 from repricer.envs import LearnerView, Market, seed_for
 from repricer.pricing import Action, CostPlus, FixedPrice, RandomPrice, feature_names
 from repricer.scenarios import load_scenario
@@ -28,10 +28,10 @@ class Everything:
 def test_what_is_logged_can_be_done_again(make_shop, product_wise, reward):
     """The raw actions, taken by a learner, bring the same features and money for the same customers."""
     shop = make_shop(prices={"tick": None})
-    face = LearnerView(
+    learner_view = LearnerView(
         Market(shop, num_markets=5), product_wise=product_wise, reward=reward, reward_scale=0.1, history=2
     )
-    log = record(training_face(face, 6, 3), Everything())
+    log = record_policy(training_view(learner_view, 6, 3), Everything())
     again = LearnerView(
         Market(shop, num_markets=6, seed=seed_for("training", 3)),
         product_wise=product_wise,
@@ -52,27 +52,30 @@ def test_what_is_logged_can_be_done_again(make_shop, product_wise, reward):
 
 def test_the_price_that_was_charged_is_logged_and_what_was_advised_beside_it():
     spec = load_scenario("stationary-logit")
-    log = record(LearnerView(Market(spec, num_markets=4)), FixedPrice(8.3))
+    log = record_policy(LearnerView(Market(spec, num_markets=4)), FixedPrice(8.3))
     layout = spec.action_layout(spec.products.regular_price)
     np.testing.assert_allclose(11 * layout.decode(log.actions).price_multiplier, 8.5, rtol=1e-6)
     np.testing.assert_allclose(11 * layout.decode(log.advice).price_multiplier, 8.3, rtol=1e-6)
     assert log.propensity is None
-    random = record(LearnerView(Market(spec, num_markets=4)), RandomPrice(5.0, 20.0))
+    random = record_policy(LearnerView(Market(spec, num_markets=4)), RandomPrice(5.0, 20.0))
     assert random.propensity.shape == (30, 4, 1)
     assert (random.propensity > 0).all()
 
 
 @pytest.mark.parametrize("product_wise", [False, True])
 def test_only_what_the_policy_decides_is_marked(shop, product_wise):
-    log = record(LearnerView(Market(shop, num_markets=2), product_wise=product_wise), CostPlus(0.6))
+    log = record_policy(LearnerView(Market(shop, num_markets=2), product_wise=product_wise), CostPlus(0.6))
     each = [True, False, False, False, False]
     assert log.decided.tolist() == (each if product_wise else each * 3)
     assert (log.actions[..., ~log.decided] == 0).all()
 
 
 def test_a_disturbance_moves_what_is_done_in_every_second_market_and_the_advice_follows(shop):
-    face = LearnerView(Market(shop, num_markets=4))
-    calm, moved = record(face, CostPlus(0.6)), record(face, CostPlus(0.6), disturbance=0.4)
+    learner_view = LearnerView(Market(shop, num_markets=4))
+    calm, moved = (
+        record_policy(learner_view, CostPlus(0.6)),
+        record_policy(learner_view, CostPlus(0.6), disturbance=0.4),
+    )
     for name in ("observations", "actions", "advice", "units"):
         np.testing.assert_array_equal(getattr(calm, name)[:, ::2], getattr(moved, name)[:, ::2])
     # Deviations of 0.8 / 3 and 0.8: twice the mean in the last market, where the bounds cut it.
@@ -85,13 +88,13 @@ def test_a_disturbance_moves_what_is_done_in_every_second_market_and_the_advice_
 @pytest.mark.parametrize("product_wise", [False, True])
 def test_the_shops_own_record(make_shop, product_wise):
     shop = make_shop(history=PAST)
-    face = LearnerView(Market(shop), product_wise=product_wise, history=2)
-    log = record_history(face)
+    learner_view = LearnerView(Market(shop), product_wise=product_wise, history=2)
+    log = record_history(learner_view)
     price, units = np.array(PAST["price"]), np.array(PAST["units"])
     money = (price - [2.0, 3.0, 1.0]) * units
     np.testing.assert_allclose(log.money, money if product_wise else money.sum(axis=1, keepdims=True), rtol=1e-6)
     np.testing.assert_array_equal(log.units.reshape(8, 3), units)
-    names = feature_names(face.market.catalogue, fixed=product_wise)
+    names = feature_names(learner_view.market.catalogue, fixed=product_wise)
     seen = (
         log.observations.reshape(9, 3, 2, -1) if product_wise else log.observations.reshape(9, 2, 3, -1).swapaxes(1, 2)
     )
@@ -102,7 +105,7 @@ def test_the_shops_own_record(make_shop, product_wise):
     column = seen[2, :, 1, names.index("log_reference")]
     reference = 0.7 * np.array([4.0, 5.0, 3.0]) + 0.3 * price[1]
     np.testing.assert_allclose(column, np.log(reference / price[1]), atol=1e-6)
-    charged = face.base_price * face.layout.decode(log.actions.reshape(8, 3, 5)).price_multiplier
+    charged = learner_view.base_price * learner_view.layout.decode(log.actions.reshape(8, 3, 5)).price_multiplier
     np.testing.assert_allclose(charged, price, rtol=1e-5)
 
 
@@ -114,10 +117,10 @@ def test_a_market_without_a_record_says_so(shop, make_shop):
 
 
 def test_returns_by_hand(make_shop):
-    ends = record(LearnerView(Market(make_shop(), num_markets=2)), CostPlus(0.5))
+    ends = record_policy(LearnerView(Market(make_shop(), num_markets=2)), CostPlus(0.5))
     weights = 0.9 ** np.arange(8)
     np.testing.assert_allclose(ends.returns(0.9)[0], weights @ ends.money, rtol=1e-5)
     np.testing.assert_allclose(ends.returns(1.0)[-1], ends.money[-1])
-    cut = record(LearnerView(Market(make_shop(market={"ending": "truncated"}), num_markets=2)), CostPlus(0.5))
+    cut = record_policy(LearnerView(Market(make_shop(market={"ending": "truncated"}), num_markets=2)), CostPlus(0.5))
     expected = weights @ cut.money + 0.9**8 * cut.money.mean() / 0.1
     np.testing.assert_allclose(cut.returns(0.9)[0], expected, rtol=1e-5)

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from repricer.agents import league, load_run
-from repricer.agents.leagues.best_response import Frozen, Game, best_response, earned
+from repricer.agents.leagues.best_response import FrozenPolicy, Game, best_response, seller_profits
 from repricer.agents.leagues.league import _priorities
 from repricer.envs import ConstantSellerPolicy, Market
 from repricer.evaluation import yardstick
@@ -143,7 +143,7 @@ def test_earnings_are_weighted_as_the_scenario_discounts():
     spec = duopoly(rule="learning:0.1")
     sellers, _ = Game(spec, "expected", np.array([1.5], np.float32), 0, 1).sellers("validation")
     by_rule, seen = {seat: sellers.by_rule(seat) for seat in sellers.names}, []
-    money = earned(sellers, by_rule, watch=lambda outcome: seen.append(outcome.expected_profit[0, 0]))
+    money = seller_profits(sellers, by_rule, watch=lambda outcome: seen.append(outcome.expected_profit[0, 0]))
     assert len(seen) == 6
     assert np.ptp(seen) > 0
     discount = 0.9 ** np.arange(6)
@@ -160,7 +160,7 @@ def test_recurrent_policies_forget_at_an_opening():
     actor = league(duopoly(), algo="recurrent-ppo", rounds=1, steps=20, settings=FAST).actors["b"]
     rows = np.random.default_rng(1).standard_normal((2, 2, 11)).astype(np.float32)
     opens, later = np.array([True, True]), np.array([False, True])
-    one, two = Frozen(actor), Frozen(actor)
+    one, two = FrozenPolicy(actor), FrozenPolicy(actor)
     one(rows[0], opens)
     after, fresh = one(rows[1], later), two(rows[1], opens)
     np.testing.assert_allclose(after[1], fresh[1], rtol=1e-5)

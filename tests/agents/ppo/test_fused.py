@@ -19,7 +19,7 @@ EPS = 1e-3
 
 def played(kind: type[PPO], rollout_of: PPO | None = None, scenario: str = "bench-10", **settings: Any) -> PPO:
     """A model that has played one rollout, its own or that of another with the same weights."""
-    venv = make_sb3_env(scenario, num_envs=8, seed=3, reward="expected", **settings.pop("face", {}))
+    venv = make_sb3_env(scenario, num_envs=8, seed=3, reward="expected", **settings.pop("learner_view", {}))
     network = {"activation_fn": torch.nn.ReLU, "net_arch": [16, 12], "optimizer_kwargs": {"eps": EPS}}
     network |= settings.pop("network", {})
     given = {
@@ -49,9 +49,9 @@ def played(kind: type[PPO], rollout_of: PPO | None = None, scenario: str = "benc
         {"max_grad_norm": 1e-3, "normalize_advantage": False},
         {"batch_size": 160, "network": {"net_arch": {"pi": [8], "vf": [24, 8, 8]}}},
         {"network": {"optimizer_kwargs": {"eps": EPS, "weight_decay": 0.1, "betas": (0.5, 0.9)}}},
-        {"face": {"actions": "discrete"}},
-        {"face": {"actions": "discrete"}, "ent_coef": 0.1, "clip_range": 0.02},
-        {"face": {"actions": "discrete"}, "scenario": "scarce", "ent_coef": 0.1, "learning_rate": 0.01},
+        {"learner_view": {"actions": "discrete"}},
+        {"learner_view": {"actions": "discrete"}, "ent_coef": 0.1, "clip_range": 0.02},
+        {"learner_view": {"actions": "discrete"}, "scenario": "scarce", "ent_coef": 0.1, "learning_rate": 0.01},
     ],
     ids=[
         "default",
@@ -109,7 +109,7 @@ def test_actions_are_gaussian_around_the_policy_and_know_their_probability() -> 
 
 @pytest.mark.parametrize("scenario", ["scarce", "bench-10"])
 def test_choices_are_drawn_as_the_policy_weighs_them_and_know_their_probability(scenario: str) -> None:
-    model = played(FusedPPO, scenario=scenario, face={"actions": "discrete"})
+    model = played(FusedPPO, scenario=scenario, learner_view={"actions": "discrete"})
     policy, space = model.policy, model.action_space
     assert isinstance(policy, PlainPolicy)
     with torch.no_grad():

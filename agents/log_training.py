@@ -20,8 +20,8 @@ from .algorithms import Algorithm, algorithm, check_actions, make_policy
 from .base_price import base_of
 from .classical import best_fixed
 from .deep_pricing import learn_prices
-from .logged_data import LoggedData, record, record_history
-from .networks import Features, one_thread
+from .logged_data import LoggedData, record_history, record_policy
+from .networks import FeaturesExtractor, one_thread
 from .offline_rl import cql, td3_bc
 from .run import RUN_FILE, Run, load_run, made_with, open_folder, run_of, save_policy, save_result
 from .settings import Settings, settings_for
@@ -66,27 +66,27 @@ def learn_from_log(
     started, spec, own = time.perf_counter(), load_scenario(scenario), LOG_ALGORITHMS[algo]
     chosen = settings_for(spec, algo, settings)
     base = algorithm(own.network)
-    face = _face(spec, chosen, seed)
-    check_actions(base, face)
+    learner_view = _learner_view(spec, chosen, seed)
+    check_actions(base, learner_view)
     identity = _identity(spec, algo, seed, chosen, log)
     folder = None if out is None else Path(out)
     if folder is not None and (folder / RUN_FILE).is_file() and open_folder(folder, spec, identity) == "finished":
         return load_run(folder)
     with one_thread():
-        policy, figures = _learned(own, base, face, log, chosen, seed)
-        judged = _judged(policy, face, chosen, seed)
+        policy, figures = _learned(own, base, learner_view, log, chosen, seed)
+        judged = _judged(policy, learner_view, chosen, seed)
     best = judged | {"steps": figures["rows"] * chosen.clone_epochs}
     facts = identity | {
         "steps": best["steps"],
-        "base_price": face.base_price.tolist(),
+        "base_price": learner_view.base_price.tolist(),
         "network": own.network,
         "device": "cpu (a log is small)",
-        "weights": sum(p.numel() for p in actor_of(policy, face).parameters()),
+        "weights": sum(p.numel() for p in actor_of(policy, learner_view).parameters()),
         "best": best,
         "log_figures": figures,
         "seconds": time.perf_counter() - started,
     }
-    run = run_of(policy, face, facts | made_with(), [best])
+    run = run_of(policy, learner_view, facts | made_with(), [best])
     if folder is not None:
         open_folder(folder, spec, identity)
         save_policy(folder, policy, best)
@@ -106,7 +106,7 @@ def _identity(spec: MarketSpec, algo: str, seed: int, settings: Settings, log: P
     }
 
 
-def _face(spec: MarketSpec, settings: Settings, seed: int) -> LearnerView:
+def _learner_view(spec: MarketSpec, settings: Settings, seed: int) -> LearnerView:
     """The markets that are logged, seen as the settings say."""
     base_price, base = base_of(spec, settings.base_price, seed)
     return LearnerView(
@@ -123,16 +123,16 @@ def _face(spec: MarketSpec, settings: Settings, seed: int) -> LearnerView:
 
 
 def _learned(
-    own: LogAlgorithm, base: Algorithm, face: LearnerView, log: Policy | None, settings: Settings, seed: int
+    own: LogAlgorithm, base: Algorithm, learner_view: LearnerView, log: Policy | None, settings: Settings, seed: int
 ) -> tuple[BasePolicy, dict[str, Any]]:
     """The policy that a log taught, and the learner's figures."""
-    data = record_history(face) if log is None else record(face, log)
+    data = record_history(learner_view) if log is None else record_policy(learner_view, log)
     torch.manual_seed(seed)
-    policy = make_policy(base, face, settings)
+    policy = make_policy(base, learner_view, settings)
     if settings.normalise:
         _normalise(policy, data)
     policy.set_training_mode(True)
-    figures = own.learn(policy, face, data, settings, seed)
+    figures = own.learn(policy, learner_view, data, settings, seed)
     policy.set_training_mode(False)
     return policy, figures
 
@@ -140,14 +140,14 @@ def _learned(
 def _normalise(policy: torch.nn.Module, log: LoggedData) -> None:
     """Give the networks the mean and deviation of the logged features."""
     for module in policy.modules():
-        if isinstance(module, Features):
+        if isinstance(module, FeaturesExtractor):
             module.normalise(log.features.reshape(-1, log.features.shape[-1]))
 
 
-def _judged(policy: Any, face: LearnerView, settings: Settings, seed: int) -> dict[str, float]:
+def _judged(policy: Any, learner_view: LearnerView, settings: Settings, seed: int) -> dict[str, float]:
     """Expected money an episode against the best fixed price, on the same customers of the validation set."""
-    spec = face.market.spec
-    learned = learning_policy(policy, face)
+    spec = learner_view.market.spec
+    learned = learning_policy(policy, learner_view)
     count, customers = settings.validation_episodes, seed_for("validation", seed)
     own, fixed = (
         rollout(spec, each, episodes=count, seed=customers, expected=True).objective

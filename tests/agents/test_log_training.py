@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 from repricer.agents import best_fixed, learn_from_log, load_run, myopic, train
-from repricer.agents.logged_data import record
+from repricer.agents.logged_data import record_policy
 from repricer.envs import LearnerView, Market, expected_units, rollout, seed_for
 from repricer.evaluation import exact_value, solve
 from repricer.pricing import FixedPrice, RandomPrice
@@ -36,7 +36,7 @@ def test_with_scarce_stock_it_is_myopic():
 
 
 def test_the_demand_network_comes_near_the_truths_likelihood(deep):
-    log = record(LearnerView(Market(AMPLE, num_markets=64, seed=seed_for("training"))), TRIES)
+    log = record_policy(LearnerView(Market(AMPLE, num_markets=64, seed=seed_for("training"))), TRIES)
     price = 11.0 * deep.layout.decode(log.actions).price_multiplier[:, -12:]
     mean = expected_units(AMPLE, 0, price.reshape(-1, 1)).sum(axis=1)
     units = torch.from_numpy(log.units[:, -12:].reshape(-1, 1)).double()
