@@ -1,7 +1,7 @@
-"""PPO whose update is one compiled function: the same arithmetic as Stable-Baselines3's, without a call a tensor.
+"""PPO whose update is one compiled function: the same arithmetic as Stable-Baselines3's, much faster.
 
-On small networks SB3's update is almost all dispatch. `ppo_update` does it for networks of ReLU layers and Adam; anything
-else is left to SB3.
+On small networks SB3's update spends most of its time dispatching tensor operations. `update`
+replaces it for networks of ReLU layers trained by Adam; all other policies use SB3's update.
 """
 
 from __future__ import annotations
@@ -22,12 +22,20 @@ from .update import FACTS, HALF_LOG_2PI, MlpWeights, Rollout, UpdateSettings, up
 
 
 class PlainPolicy(ActorCriticPolicy):
-    """SB3's policy, which draws its actions without a distribution object."""
+    """SB3's actor-critic policy, but actions are sampled without a distribution object."""
 
     def forward(
         self, obs: torch.Tensor, deterministic: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """(rows, F) to the actions, values and log probabilities of a rollout."""
+        """Sample actions for a rollout.
+
+        Args:
+            obs: (rows, F) features.
+            deterministic: Whether to take the most probable action instead.
+
+        Returns:
+            Actions, values (rows, 1) and log probabilities (rows,).
+        """
         if not _is_plain(self) or deterministic:
             return super().forward(obs, deterministic)
         rows = obs.flatten(1)
@@ -48,7 +56,7 @@ class PlainPolicy(ActorCriticPolicy):
 
 
 def _is_plain(policy: ActorCriticPolicy) -> bool:
-    """Whether actions are Gaussian or categorical and the networks ReLU layers on the bare observation."""
+    """Whether actions are Gaussian or categorical and the networks are ReLU layers on the raw observation."""
     layers = (*policy.mlp_extractor.policy_net, *policy.mlp_extractor.value_net)
     return (
         isinstance(policy.action_space, Box | Discrete | MultiDiscrete)
@@ -60,7 +68,7 @@ def _is_plain(policy: ActorCriticPolicy) -> bool:
 
 
 def _choices(policy: ActorCriticPolicy) -> list[int]:
-    """How many each action has; none where actions are numbers."""
+    """Number of choices of each action; empty for continuous actions."""
     space = policy.action_space
     if isinstance(space, MultiDiscrete):
         return space.nvec.tolist()
@@ -68,12 +76,20 @@ def _choices(policy: ActorCriticPolicy) -> list[int]:
 
 
 class FusedPPO(PPO):
-    """SB3's PPO with the compiled update where policy and optimiser are such that there is one."""
+    """SB3's PPO, with the compiled update if policy, optimiser and settings allow it.
+
+    Example:
+        >>> from repricer import load_scenario, make_sb3_env
+        >>> venv = make_sb3_env(load_scenario("stationary-logit"), num_envs=2)
+        >>> model = FusedPPO("MlpPolicy", venv, n_steps=8, batch_size=16, device="cpu")
+        >>> model.learn(16).num_timesteps
+        16
+    """
 
     policy_aliases = PPO.policy_aliases | {"MlpPolicy": PlainPolicy}
 
     def train(self) -> None:
-        """Update the policy on the rollout."""
+        """Update the policy on the last rollout."""
         policy = self.policy
         if not isinstance(policy, PlainPolicy) or not self._is_fused(policy):
             return super().train()
@@ -81,17 +97,17 @@ class FusedPPO(PPO):
         self._update_learning_rate(policy.optimizer)
         rollout = Rollout(*(_rows(getattr(self.rollout_buffer, name)) for name in Rollout._fields))
         size = len(rollout.observations)
-        # From the generator that SB3 takes it from, in the same order.
+        # From the same generator as SB3, in the same order.
         order = np.stack([np.random.permutation(size) for _ in range(self.n_epochs)])  # noqa: NPY002
         weights = _Weights(policy)
         clip = float(self.clip_range(self._current_progress_remaining))  # pyright: ignore[reportCallIssue]
         facts, epochs = update(weights.network, rollout, order, self.batch_size or size, self._update_settings(clip))
-        weights.restore_arrays()
+        weights.restore()
         self._n_updates += int(epochs)
         self._record(dict(zip(FACTS, facts, strict=True)), clip)
 
     def _is_fused(self, policy: PlainPolicy) -> bool:
-        """Whether the compiled update knows such a policy, its optimiser and the settings."""
+        """Whether the compiled update supports the policy, its optimiser and the settings."""
         adam = type(policy.optimizer) is torch.optim.Adam
         return adam and _is_plain(policy) and not self.clip_range_vf and self.device.type == "cpu"
 
@@ -112,7 +128,7 @@ class FusedPPO(PPO):
         )
 
     def _record(self, facts: dict[str, float], clip: float) -> None:
-        """The figures that SB3 records."""
+        """Log the figures that SB3 logs."""
         buffer: Any = self.rollout_buffer
         explained = explained_variance(buffer.values.flatten(), buffer.returns.flatten())
         facts = facts | {"explained_variance": explained, "clip_range": clip}
@@ -124,13 +140,13 @@ class FusedPPO(PPO):
 
 
 def _rows(played: NDArray[Any]) -> NDArray[np.float32]:
-    """(periods, markets, …) to rows: matrices stay matrices, numbers become a vector."""
+    """(periods, markets, …) to rows: matrices stay matrices, scalars become a vector."""
     flat = RolloutBuffer.swap_and_flatten(played).astype(np.float32, copy=False)
     return flat[:, 0] if played.ndim == 2 else flat.reshape(len(flat), -1)
 
 
 class _Weights:
-    """The weights and moments of an SB3 policy laid out as a `MlpWeights`, and the way back."""
+    """Copies the weights and Adam moments of an SB3 policy to `MlpWeights` and back."""
 
     def __init__(self, policy: PlainPolicy) -> None:
         extractor: Any = policy.mlp_extractor
@@ -147,8 +163,8 @@ class _Weights:
         updates = np.array([float(self._counts[0])], dtype=np.float32)
         self.network = MlpWeights(weights, first, second, updates, actor, critic, np.array(choices, np.int64))
 
-    def restore_arrays(self) -> None:
-        """Give the policy and its optimiser what the update made of them."""
+    def restore(self) -> None:
+        """Copy the updated weights and moments back to the policy and its optimiser."""
         for whole, parts in zip(self.network[:3], (self._tensors, *self._moments), strict=True):
             pieces = torch.from_numpy(whole).split([part.numel() for part in parts])
             with torch.no_grad():
@@ -159,7 +175,7 @@ class _Weights:
 
 
 def _moments(optimizer: torch.optim.Optimizer, tensor: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Adam's state of a tensor, as torch begins it where there is none."""
+    """Adam's state of a tensor, initialised as torch does it if there is none yet."""
     state = optimizer.state[tensor]
     if not state:
         state |= {"step": torch.zeros(()), "exp_avg": torch.zeros_like(tensor), "exp_avg_sq": torch.zeros_like(tensor)}

@@ -1,8 +1,8 @@
-"""PPO's update in one compiled function: objective, gradient, the cut of its norm, Adam.
+"""PPO's update in one compiled function: objective, gradient, gradient clipping and Adam.
 
-The objective is the clipped one of Schulman et al. 2017 (Proximal Policy Optimization Algorithms, equations 7 and 9) for
-actor and critic of ReLU layers, whose actions are Gaussian or categorical; the step is Adam's (Kingma and Ba 2015,
-algorithm 1).
+The objective is the clipped one of Schulman et al. (2017, Proximal Policy Optimization Algorithms,
+equations 7 and 9), for an actor and a critic of ReLU layers with Gaussian or categorical actions.
+The step is Adam's (Kingma and Ba 2015, algorithm 1).
 """
 
 from __future__ import annotations
@@ -21,7 +21,15 @@ _TINY = np.float32(np.finfo(np.float32).tiny)
 
 
 class Rollout(NamedTuple):
-    """What was played: observations (R, F), actions (R, A), their log probabilities, advantages and returns (R,)."""
+    """One rollout, R rows of F features and A action columns.
+
+    Attributes:
+        observations: (R, F) features.
+        actions: (R, A) actions taken.
+        log_probs: (R,) their log probabilities under the policy that took them.
+        advantages: (R,) generalised advantage estimates.
+        returns: (R,) targets of the critic.
+    """
 
     observations: NDArray[np.float32]
     actions: NDArray[np.float32]
@@ -31,7 +39,21 @@ class Rollout(NamedTuple):
 
 
 class UpdateSettings(NamedTuple):
-    """PPO's settings by SB3's names, and Adam's. kl_limit: an update stops where the divergence passes it."""
+    """Hyperparameters of PPO under Stable-Baselines3's names, and of Adam.
+
+    Attributes:
+        clip: Clip range of the probability ratio.
+        normalize: Whether advantages are normalised per batch.
+        ent_coef: Weight of the entropy.
+        vf_coef: Weight of the value loss.
+        max_grad_norm: Largest norm of the gradient.
+        kl_limit: The update stops once the approximate divergence exceeds this.
+        rate: Learning rate.
+        beta1: Decay of Adam's first moment.
+        beta2: Decay of Adam's second moment.
+        eps: Adam's denominator constant.
+        weight_decay: L2 penalty, added to the gradient.
+    """
 
     clip: float
     normalize: bool
@@ -47,9 +69,17 @@ class UpdateSettings(NamedTuple):
 
 
 class MlpWeights(NamedTuple):
-    """All weights one after another, (W,): log deviations (A,) of Gaussian actions, the actor's layers, the critic's; each
-    a matrix (out, in) and a bias. first, second: Adam's moments. updates: (1,) Adam's so far. actor, critic: widths of
-    the layers, from the features to what comes out. choices: (A,) how many each action has, none where they are Gaussian.
+    """The weights of actor and critic in one vector, with Adam's state.
+
+    Attributes:
+        weights: (W,) log standard deviations (A,) of Gaussian actions, then the layers of the
+            actor, then those of the critic; each layer is a matrix (out, in) and a bias.
+        first: (W,) Adam's first moment.
+        second: (W,) Adam's second moment.
+        updates: (1,) number of Adam's updates so far.
+        actor: Layer widths of the actor, from the features to the output.
+        critic: Layer widths of the critic.
+        choices: (A,) number of choices of each action; empty for Gaussian actions.
     """
 
     weights: NDArray[np.float32]
@@ -63,9 +93,17 @@ class MlpWeights(NamedTuple):
 
 @compiled
 def update(network, rollout, order, batch_size, settings):
-    """Passes over the rollout in the rows' `order`, (epochs, R); changes `network`.
+    """Run all epochs of one PPO update; changes `network` in place.
 
-    Returns the means of `FACTS` and the number of passes begun.
+    Args:
+        network: `MlpWeights`.
+        rollout: `Rollout`.
+        order: (epochs, R) row numbers in the order in which batches take them.
+        batch_size: Rows of a batch.
+        settings: `UpdateSettings`.
+
+    Returns:
+        The means of `FACTS` over the batches, and the number of epochs begun.
     """
     rows, columns = rollout.actions.shape[0], 0 if network.choices.size else rollout.actions.shape[1]
     size = min(batch_size, rows)
@@ -87,14 +125,14 @@ def update(network, rollout, order, batch_size, settings):
                 return totals / batches, epoch + 1
             _backward(b.observations, network.weights, gradient, actor_at, network.actor, actor_work, d_out)
             _backward(b.observations, network.weights, gradient, critic_at, network.critic, critic_work, d_value)
-            _cut_norm(gradient, settings.max_grad_norm)
+            _clip_norm(gradient, settings.max_grad_norm)
             _adam(network, gradient, settings)
     return totals / batches, order.shape[0]
 
 
 @compiled
 def _batch(rollout, chosen, normalize):
-    """Those rows of the rollout, with advantages of mean 0 and deviation 1 where asked for."""
+    """The chosen rows of the rollout, their advantages normalised if `normalize` is set."""
     advantages = rollout.advantages[chosen]
     if normalize and chosen.size > 1:
         mean, squares = advantages.sum(dtype=np.float64) / chosen.size, 0.0
@@ -114,8 +152,9 @@ def _batch(rollout, chosen, normalize):
 
 @compiled
 def _objective(batch, out, value, choices, log_std, d_log_std, settings):
-    """`FACTS` of the batch, and the loss's derivatives by the actor's (B, O) and the critic's (B, 1) output; adds that by
-    log_std.
+    """`FACTS` of the batch, and the loss gradients in the outputs of actor (B, O) and critic (B, 1).
+
+    Adds the gradient in `log_std` to `d_log_std`.
     """
     size = out.shape[0]
     d_out, d_value = np.empty_like(out), np.empty_like(value)
@@ -155,7 +194,7 @@ def _objective(batch, out, value, choices, log_std, d_log_std, settings):
 
 @compiled
 def _gaussian(start, mean, actions, log_std):
-    """The actions' log probability on top of `start`."""
+    """`start` plus the log probability of the actions."""
     for j in range(mean.size):
         z = (actions[j] - mean[j]) * np.exp(-log_std[j])
         start -= np.float32(0.5) * z * z + log_std[j] + np.float32(HALF_LOG_2PI)
@@ -164,7 +203,7 @@ def _gaussian(start, mean, actions, log_std):
 
 @compiled
 def _gaussian_slope(slope, mean, actions, log_std, d_mean, d_log_std):
-    """Write the loss's derivatives by the means and add those by log_std; slope: that by the log probability."""
+    """Write the gradient in the means and add that in log_std; `slope` is that in the log probability."""
     for j in range(mean.size):
         precision = np.exp(-log_std[j])
         z = (actions[j] - mean[j]) * precision
@@ -174,7 +213,7 @@ def _gaussian_slope(slope, mean, actions, log_std, d_mean, d_log_std):
 
 @compiled
 def _categorical(logits, actions, choices, shares):
-    """Log probability of the actions, and the entropy; writes the probability of every choice to `shares`."""
+    """Log probability of the actions, and the entropy; writes all choice probabilities to `shares`."""
     log_prob = entropy = np.float32(0)
     start = 0
     for j in range(choices.size):
@@ -194,7 +233,7 @@ def _categorical(logits, actions, choices, shares):
 
 @compiled
 def _categorical_slope(slope, ent_coef, actions, choices, shares):
-    """Put the loss's derivatives by the logits in the place of the probabilities; slope: that by the log probability."""
+    """Replace the probabilities in `shares` by the gradient in the logits; `slope` as in `_gaussian_slope`."""
     start = 0
     for j in range(choices.size):
         end, disorder = start + choices[j], np.float32(0)
@@ -209,19 +248,19 @@ def _categorical_slope(slope, ent_coef, actions, choices, shares):
 
 @compiled
 def _count(widths):
-    """Weights of a network."""
+    """Number of weights of a network."""
     return ((widths[:-1] + 1) * widths[1:]).sum()
 
 
 @compiled
 def _scratch(widths, rows):
-    """Room for what each layer gives."""
+    """Buffer for the outputs of all layers."""
     return np.empty(rows * widths[1:].sum(), np.float32)
 
 
 @compiled
 def _layer(weights, at, widths, i):
-    """Matrix (out, in) and bias of layer i, and where the next begins."""
+    """Matrix (out, in) and bias of layer i, and the offset of the next layer."""
     inside, outside = widths[i], widths[i + 1]
     middle = at + inside * outside
     return weights[at:middle].reshape(outside, inside), weights[middle : middle + outside], middle + outside
@@ -229,7 +268,7 @@ def _layer(weights, at, widths, i):
 
 @compiled
 def _forward(rows, weights, at, widths, work):
-    """What the network gives for the rows, (B, out); what its layers gave stays in `work`."""
+    """The network's outputs (B, out); the outputs of all layers stay in `work`."""
     given, place, last = rows, 0, widths.size - 2
     for i in range(last + 1):
         matrix, bias, at = _layer(weights, at, widths, i)
@@ -246,7 +285,7 @@ def _forward(rows, weights, at, widths, work):
 
 @compiled
 def _backward(rows, weights, gradient, at, widths, work, slope):
-    """Write the gradient of a network whose outputs have this slope (B, out)."""
+    """Write the gradient of a network, given the loss gradient `slope` (B, out) in its outputs."""
     size = rows.shape[0]
     places, ats = np.zeros(widths.size, np.int64), np.zeros(widths.size, np.int64)
     ats[0] = at
@@ -272,8 +311,8 @@ def _backward(rows, weights, gradient, at, widths, work, slope):
 
 
 @compiled
-def _cut_norm(gradient, most):
-    """Scale the gradient down to this norm where it is longer."""
+def _clip_norm(gradient, most):
+    """Scale the gradient down to the norm `most` if it is longer."""
     squares = np.float32(0)
     for g in gradient:
         squares += g * g
