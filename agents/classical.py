@@ -212,12 +212,9 @@ def _myopic_prices(spec: MarketSpec) -> Array:
     grid, step = _grid(spec)
     path = np.empty((spec.market.horizon_periods, _seen_regimes(spec), regular.size))
     price, reference = np.clip(regular, grid[0], grid[-1]), regular
-    chances = None
-    for t in range(len(path)):
-        if spec.regimes is not None:
-            chances = spec.regimes.initial if chances is None else chances @ spec.regimes.transition
+    for t, chances in enumerate(spec.regime_probabilities()):
         for z in range(path.shape[1]):
-            weights = chances if chances is None or path.shape[1] == 1 else np.eye(len(chances))[z]
+            weights = chances if path.shape[1] == 1 else np.eye(len(chances))[z]
             price = _maximise(spec, t, price, reference, grid, weights)
             if step is not None:
                 price = _maximise(spec, t, price, reference, np.clip(price * step, grid[0], grid[-1]), weights)
@@ -244,18 +241,18 @@ def _maximise(
     price: Array,
     reference: Array,
     grid: Array,
-    chances: Array | None,
+    chances: Array,
     sweeps: int = 4,
 ) -> Array:
     """Coordinate ascent of one period's expected money; a product of each category moves at a time.
 
-    chances: (Z,) of the regimes, or None where there are none.
+    chances: (Z,) probabilities of the regimes.
     """
     cost = spec.products.unit_cost if spec.market.objective == "profit" else 0.0
     category = spec.category_index
     rank = np.array([np.sum(category[:n] == category[n]) for n in range(category.size)])
     member = np.eye(len(spec.category_names))[category]
-    regimes = [(0, 1.0)] if chances is None else [(int(z), chances[z]) for z in np.flatnonzero(chances)]
+    regimes = [(int(z), chances[z]) for z in np.flatnonzero(chances)]
     for _ in range(sweeps):
         before = price
         for turn in range(rank.max() + 1):

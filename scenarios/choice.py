@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..pricing import ChoiceModel
 from .spec import MarketSpec
@@ -51,7 +50,7 @@ def choice_model(spec: MarketSpec) -> ChoiceModel:
         "strategic_share": _OFF if strategic is None else strategic.share,
         "patience": _OFF if strategic is None else strategic.patience,
         "rivals_regular": _OFF if rivals is None else rivals.regular_price,
-        "regime_share": regime_shares(spec),
+        "regime_share": spec.regime_probabilities() if spec.regimes is not None else np.empty((spec.sizes["T"], 0)),
         "overdispersion": spec.arrivals.overdispersion,
     }
     return ChoiceModel(
@@ -63,13 +62,3 @@ def choice_model(spec: MarketSpec) -> ChoiceModel:
         rivals_product=spec.competitor_product,
         **{name: np.array(values, dtype=np.float64, order="C") for name, values in arrays.items()},
     )
-
-
-def regime_shares(spec: MarketSpec) -> NDArray[np.float64]:
-    """(T, Z) probability of each regime in each period; (T, 0) for a market without regimes."""
-    if spec.regimes is None:
-        return np.empty((int(spec.market.horizon_periods), 0))
-    rows = [spec.regimes.initial]
-    for _ in range(int(spec.market.horizon_periods) - 1):
-        rows.append(rows[-1] @ spec.regimes.transition)
-    return np.array(rows)

@@ -15,6 +15,7 @@ from .checks import check_names, check_together
 from .description import MarketDescription
 from .errors import ScenarioError
 from .fields import validated
+from .sections import Array
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -85,6 +86,29 @@ class MarketSpec(MarketDescription):
             )
         except ValueError as error:
             raise ScenarioError(f"prices: {error}") from error
+
+    def regime_probabilities(self, periods: int | None = None) -> Array:
+        """The probability of each regime in each period, before any regime is observed.
+
+        Args:
+            periods: How many periods, from the first on; by default all T of an episode.
+
+        Returns:
+            (periods, Z) probabilities; a single column of ones in a market without regimes.
+
+        Example:
+            >>> from repricer import load_scenario
+            >>> load_scenario("stationary-logit").regime_probabilities(2)
+            array([[1.],
+                   [1.]])
+        """
+        periods = self.sizes["T"] if periods is None else periods
+        if self.regimes is None:
+            return np.ones((periods, 1))
+        rows = [self.regimes.initial]
+        while len(rows) < periods:
+            rows.append(rows[-1] @ self.regimes.transition)
+        return np.array(rows)
 
     def action_layout(self, base_price: NDArray[np.floating] | None = None, *, reach: float = np.inf) -> ActionLayout:
         """The columns of a raw action, with multipliers wide enough to reach every product's price bounds.

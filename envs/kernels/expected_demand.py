@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...pricing import Catalogue, own_elasticity
 from ...scenarios import MarketSpec
-from ...scenarios.choice import regime_shares
 from ...scenarios.families import family_function
 from .demand import Choice, ChoiceInputs, mean_demand
 from .demand_arrays import ChoiceParameters
@@ -149,7 +148,4 @@ def rival_catalogue(spec: MarketSpec, offers: NDArray[np.intp]) -> Catalogue:
 
 def _over_regimes(spec: MarketSpec, units_in: Callable[[int], Array]) -> Array:
     """Mean of (T, …) units over the regime that each period may be in."""
-    if spec.regimes is None:
-        return units_in(0)
-    by_regime = [regime_shares(spec)[:, z, None, None] * units_in(z) for z in range(spec.sizes["Z"])]
-    return np.sum(by_regime, axis=0)
+    return np.sum([row[:, None, None] * units_in(z) for z, row in enumerate(spec.regime_probabilities().T)], axis=0)

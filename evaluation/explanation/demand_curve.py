@@ -13,7 +13,6 @@ from ...envs import Market, Outcome, expected_units
 from ...envs.kernels.state import LAST_UNITS, LIST_PRICE, ON_HAND, PERIOD, PIPELINE, REFERENCE_PRICE, REGIME
 from ...pricing import Action, MarketView
 from ...scenarios import MarketSpec
-from ..optimum.state_chain import regime_chances
 
 Array = NDArray[np.float64]
 
@@ -94,7 +93,7 @@ def _grid(spec: MarketSpec, product: int, low: float, high: float) -> Array:
 
 def _evaluate(spec: MarketSpec, view: MarketView, action: Action, product: int, asked: Array) -> _Points:
     """Allowed prices nearest to those asked for, each once, and what they bring."""
-    chances = np.ones(1) if spec.regimes is None else regime_chances(spec, int(view.period[0]))
+    chances = spec.regime_probabilities(int(view.period[0]) + 1)[-1]
     if view.regime is not None:
         chances = np.eye(chances.size)[view.regime[0]]
     regimes = np.flatnonzero(chances)

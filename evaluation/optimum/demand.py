@@ -16,7 +16,6 @@ import numpy as np
 from ...envs import expected_units
 from ...pricing import choice_shares
 from ...scenarios import MarketSpec, choice_model
-from ...scenarios.choice import regime_shares
 from .problem import Array, Costs, is_endless, is_stationary, price_grid, sections_on
 from .rival_replies import all_stay, opening_prices
 
@@ -73,7 +72,7 @@ class _Calendar:
     @functools.cached_property
     def chances(self) -> Array:
         """(T, Z) probability of each regime in each period."""
-        return np.ones((self.periods, 1)) if self.spec.regimes is None else regime_shares(self.spec)
+        return self.spec.regime_probabilities(self.periods)
 
     @functools.cached_property
     def rival_price(self) -> Array | None:

@@ -109,11 +109,10 @@ class _OneProduct:
 
     def opening_path(self) -> Array:
         """See the function of this name."""
-        worth, chance = float(self.opening @ self.worth_of_stock()[0, :, -1]), self.opening
+        worth = float(self.opening @ self.worth_of_stock()[0, :, -1])
         path = np.empty(self.periods)
-        for t in range(self.periods):
+        for t, chance in enumerate(self.spec.regime_probabilities(self.periods)):
             path[t] = self.price[self.best(chance @ self.units[self._kind(t)], np.array([worth]))[0]]
-            chance = chance @ self.transition
             worth = (worth + self.holding) / self.spec.market.discount_factor
         return path
 

@@ -38,12 +38,6 @@ def sales_are_few(spec: MarketSpec) -> bool:
     return (single or len(spec.products.names) == 1) and not spec.arrivals.overdispersion.any()
 
 
-def regime_chances(spec: MarketSpec, period: int) -> Array:
-    """(Z,) probability of each regime in a period, before anything is seen."""
-    assert spec.regimes is not None, "only a market with regimes has chances of them"
-    return spec.regimes.initial @ np.linalg.matrix_power(spec.regimes.transition, period)
-
-
 @dataclass(frozen=True)
 class States:
     """S states: (S, N), but rival_price (S, R), regime (S,) and their probabilities, weight (S,)."""
@@ -59,7 +53,7 @@ class States:
     @classmethod
     def opening(cls, spec: MarketSpec) -> States:
         """Regular prices, full shelves, and each regime that may be first."""
-        first = np.ones(1) if spec.regimes is None else spec.regimes.initial
+        first = spec.regime_probabilities(1)[0]
         regime, regular = np.flatnonzero(first), spec.products.regular_price
         rows = (
             np.clip(regular, spec.guardrails.low, spec.guardrails.high).astype(np.float64),
@@ -74,7 +68,7 @@ class States:
     def seen(cls, spec: MarketSpec, view: MarketView) -> States:
         """Where the first market of a view may stand: each regime that is possible where policies do not see it."""
         period = int(view.period[0])
-        chance = np.ones(1) if spec.regimes is None else regime_chances(spec, period)
+        chance = spec.regime_probabilities(period + 1)[-1]
         if view.regime is not None:
             chance = np.eye(chance.size)[view.regime[0]]
         regime = np.flatnonzero(chance)

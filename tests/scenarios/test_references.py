@@ -165,3 +165,15 @@ def test_the_opening_price_is_where_the_reference_is():
         market = load_scenario(name).market
         assert market.ending == "truncated"
         assert market.discount_factor**market.horizon_periods < 1e-5
+
+
+def test_regime_probabilities_follow_the_chain():
+    spec = load_scenario("regimes")
+    periods = spec.market.horizon_periods
+    found = spec.regime_probabilities()
+    assert found.shape == (periods, len(spec.regimes.names))
+    np.testing.assert_allclose(found.sum(axis=1), 1)
+    np.testing.assert_array_equal(found[0], spec.regimes.initial)
+    powers = [np.linalg.matrix_power(spec.regimes.transition, t) for t in (1, 2, periods + 4)]
+    np.testing.assert_allclose(spec.regime_probabilities(periods + 5)[[1, 2, -1]], spec.regimes.initial @ powers)
+    np.testing.assert_array_equal(load_scenario("stationary-logit").regime_probabilities(3), np.ones((3, 1)))
