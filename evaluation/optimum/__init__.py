@@ -10,13 +10,13 @@ from __future__ import annotations
 import functools
 
 from ...scenarios import MarketSpec
-from . import ordering, reference, rival, several_stocks, static, stock
-from .bound import Bound, upper_bound
-from .fluid import certainty_equivalent
-from .forward import exact_value
+from . import one_rival, one_stock, price_and_order, reference_price, separate_periods, several_stocks
+from .fluid_bound import Bound, upper_bound
+from .fluid_policy import certainty_equivalent
+from .one_stock import gallego_van_ryzin
+from .policy_value import exact_value
 from .problem import Optimum
-from .stock import gallego_van_ryzin
-from .timed import best_path
+from .time_only import best_path
 
 __all__ = [
     "Bound",
@@ -29,7 +29,7 @@ __all__ = [
     "upper_bound",
 ]
 
-_SOLVERS = (stock, several_stocks, static, rival, ordering, reference)
+_SOLVERS = (one_stock, several_stocks, separate_periods, one_rival, price_and_order, reference_price)
 
 
 @functools.lru_cache(maxsize=16)

@@ -5,7 +5,7 @@ the customers bring above it at the prices that are best for that alone (Gallego
 of Inventories with Stochastic Demand over Finite Horizons, Management Science 40(8), section 2.4; Topaloglu 2009, Using
 Lagrangian Relaxation to Compute Capacity-Dependent Bid Prices in Network Revenue Management, Operations Research 57(3)). It
 holds at any worth; the lowest over all of them is the bound. What a section of the market could do at best is granted in
-full and for nothing: see `demand`. So the bound is close in plain markets, and lies high where much is granted.
+full and for nothing: see `fluid_demand`. So the bound is close in plain markets, and lies high where much is granted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 
 from ...scenarios import MarketSpec
-from .demand import FluidDemand, demand_of
+from .fluid_demand import FluidDemand, demand_of
 from .problem import Array, Costs
 
 
@@ -42,7 +42,7 @@ def upper_bound(spec: MarketSpec) -> Bound | None:
 
 
 def _stock_paid_for(spec: MarketSpec) -> float:
-    """Units on hand at the start cost nothing where costs are due on orders; `demand` charges every unit sold."""
+    """Units on hand at the start cost nothing where costs are due on orders; `fluid_demand` charges every unit sold."""
     replenished = spec.stock.replenishment != "none" and spec.stock.shortage == "lost"
     return float(Costs.of(spec).ordered @ np.floor(spec.stock.initial_units)) if replenished else 0.0
 

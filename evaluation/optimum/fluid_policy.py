@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ...envs import expected_units
 from ...pricing import Action, MarketView, Policy, StockTimePrice
 from ...scenarios import MarketSpec
-from . import several_stocks, stock
+from . import one_stock, several_stocks
 from .logit import LogitCustomer
 from .problem import Array, Costs, is_endless, is_stationary
 
@@ -33,7 +33,7 @@ def certainty_equivalent(spec: MarketSpec) -> Policy | None:
     """
     if is_endless(spec):
         return None
-    if stock.covers(spec):
+    if one_stock.covers(spec):
         return StockTimePrice(_OneProduct(spec).table(), name=_NAME)
     if several_stocks.covers(spec) and is_stationary(spec) and spec.market.discount_factor == 1:
         return FluidPrices(spec)
@@ -41,7 +41,7 @@ def certainty_equivalent(spec: MarketSpec) -> Policy | None:
 
 
 def opening_path(spec: MarketSpec) -> Array:
-    """(T,) the fluid prices at the opening of a market of one product that `stock` covers, which see no regime."""
+    """(T,) the fluid prices at the opening of a market of one product that `one_stock` covers, which see no regime."""
     return _OneProduct(spec).opening_path()
 
 
@@ -55,7 +55,7 @@ class _OneProduct:
         self.holding = Costs.of(spec).holding[0]
         self.least = self._unsold()
         self.worth = np.linspace(min(self.least.min(), 0.0), max(self.high, self.least.max()), _WORTHS)
-        self.transition, self.opening = stock.chain(spec)
+        self.transition, self.opening = one_stock.chain(spec)
         kinds = 1 if is_stationary(spec) else self.periods
         self.units = np.stack([self._units_of(t) for t in range(kinds)])  # (kinds, Z, P)
 

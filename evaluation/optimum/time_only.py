@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ...envs import rollout
 from ...pricing import PricePath
 from ...scenarios import MarketSpec
-from . import fluid, reference, static, stock
+from . import fluid_policy, one_stock, reference_price, separate_periods
 from .problem import Array, Costs, is_endless, is_stationary, price_grid
 
 _MOST_PRICES = 500
@@ -28,16 +28,16 @@ def best_path(spec: MarketSpec) -> PricePath | None:
 
     None for every other market. Where no price can hang on luck, the optimum itself is a path.
     """
-    for solver in (static, reference):
+    for solver in (separate_periods, reference_price):
         optimum = solver.solve(spec) if spec.prices.max_discount == 0 else None
         if optimum is not None:
             path = rollout(spec, optimum.policy, episodes=1, seed=0).price_path
             return PricePath(path.astype(np.float32), name="time-only")
-    if not stock.covers(spec) or is_endless(spec):
+    if not one_stock.covers(spec) or is_endless(spec):
         return None
     season = _Season(spec)
     starts = [np.full(season.periods, i) for i in np.linspace(0, season.prices.size - 1, _STARTS).astype(int)]
-    fluid_prices = fluid.opening_path(spec)
+    fluid_prices = fluid_policy.opening_path(spec)
     starts.append(np.abs(season.prices - fluid_prices[:, None]).argmin(axis=1))
     found = [season.ascend(start) for start in starts]
     _, path = max(found, key=lambda pair: pair[0])
@@ -45,18 +45,18 @@ def best_path(spec: MarketSpec) -> PricePath | None:
 
 
 class _Season:
-    """The periods of a market that `stock` covers: demand at every price, and how states lead to states."""
+    """The periods of a market that `one_stock` covers: demand at every price, and how states lead to states."""
 
     def __init__(self, spec: MarketSpec) -> None:
         self.spec, self.costs, self.periods = spec, Costs.of(spec), int(spec.market.horizon_periods)
         self.prices = price_grid(spec, most=_MOST_PRICES)
         self.units = np.arange(int(spec.stock.initial_units[0]) + 1)
-        self.transition, self.opening = stock.chain(spec)
+        self.transition, self.opening = one_stock.chain(spec)
         self.alike = is_stationary(spec)
 
     @functools.lru_cache(maxsize=128)  # noqa: B019  as many as a season has different periods, for a short-lived object
     def _demand_of(self, period: int) -> list[Array]:
-        return [stock.demand_at(self.spec, period, self.prices, z) for z in range(self.opening.size)]
+        return [one_stock.demand_at(self.spec, period, self.prices, z) for z in range(self.opening.size)]
 
     def demand(self, period: int) -> list[Array]:
         """By regime, (P, D + 1) probability of each demand at each price."""
@@ -71,7 +71,7 @@ class _Season:
             for t in reversed(range(self.periods)):
                 ahead = self.transition @ (values * (discount if t < self.periods - 1 else 1.0))
                 money = [
-                    stock.worth(self.costs, mass, self.prices, self.units, row)
+                    one_stock.worth(self.costs, mass, self.prices, self.units, row)
                     for mass, row in zip(self.demand(t), ahead, strict=True)
                 ]
                 total = sum(table @ weight for table, weight in zip(money, reached[t], strict=True))
