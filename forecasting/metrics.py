@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.metrics import mean_pinball_loss
 
 
 def wape(actual: ArrayLike, forecast: ArrayLike) -> float:
@@ -48,11 +49,8 @@ def pinball(actual: ArrayLike, quantiles: Mapping[float, ArrayLike]) -> float:
     The median alone gives the WAPE. NaN if nothing was sold.
     """
     actual = np.asarray(actual, float)
-    losses = [
-        np.maximum(level * (actual - values), (level - 1) * (actual - values)).sum()
-        for level, values in ((level, np.asarray(values, float)) for level, values in quantiles.items())
-    ]
-    return _ratio(2 * float(np.mean(losses)), actual.sum())
+    losses = [mean_pinball_loss(actual, values, alpha=level) for level, values in quantiles.items()]
+    return _ratio(2 * float(np.mean(losses)) * len(actual), actual.sum())
 
 
 def coverage(actual: ArrayLike, low: ArrayLike, high: ArrayLike) -> float:
