@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,8 @@ from ..profiles import (
 )
 
 OnStep = Callable[[str], None]
+JOBS = min(os.cpu_count() or 1, 4)
+"""Processes that fit models side by side."""
 _CANDIDATES = 10
 _TEST_WEEKS = 8
 # Enough products to tell tastes apart, few enough to fit in seconds.
@@ -89,7 +92,7 @@ def fit_customers(tables: Tables, split: Split, seed: int, on_step: OnStep) -> C
     last = split.sales["date"].max()
     # Demographic traits are left out: whether prices may depend on who someone is, is for the shop to decide.
     features = customer_features(split.sales, products=tables.products, behaviour=behaviour, as_of=last)
-    segmentation = Segmentation(seed=seed).fit(features)
+    segmentation = Segmentation(seed=seed, n_jobs=JOBS).fit(features)
     response = segment_response(split.sales, segmentation.labels_, split.past).set_index("segment")
     table = segmentation.summary_.assign(elasticity=response["elasticity"], elasticity_se=response["se"])
     on_step("recommender")
@@ -127,10 +130,7 @@ def _units(split: Split, segmentation: Segmentation) -> np.ndarray:
 def _recommender(
     split: Split, segmentation: Segmentation, attributes: pd.DataFrame | None
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The (segments x products) affinity of the recommender that ranks best within the past, and its scores there.
-
-    Only models that are fitted in seconds are compared; `Blend` ranks better but takes a minute per fit.
-    """
+    """The (segments x products) affinity of the recommender that ranks best within the past, and its scores there."""
     products = pd.Index(split.products["product"])
     weeks = np.sort(split.past["week"].unique())
     models = {"popularity": Popularity(), "item-item": ItemItem(), "ease": Ease(max_products=_PRODUCTS)}

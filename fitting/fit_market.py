@@ -31,12 +31,11 @@ from ..forecasting import (
 from ..scenarios import MarketSpec, scenario_name
 from ..scenarios.sections import Shocks
 from .assumptions import Assumptions
-from .customers import Customers, Split, fit_customers, records
+from .customers import JOBS, Customers, Split, fit_customers, records
 from .market_builder import FittedModels, build_market, outside_share
 from .response import PROMOTION, DemandResponse
 
 _BASELINE, _CHOSEN = "moving-average", "selected"
-_JOBS = min(os.cpu_count() or 1, 4)
 # A quarter's seasonal terms and the backtest's origins need this much history.
 _LEAST_WEEKS = 26
 _RECENT_WEEKS = 8
@@ -107,7 +106,7 @@ def fit(
     on_step("price response")
     response = DemandResponse.fit(split.past, promotions)
     on_step("demand forecasters")
-    forecaster, demand = _demand(split, forecaster or Selected(seed=seed, n_jobs=_JOBS))
+    forecaster, demand = _demand(split, forecaster or Selected(seed=seed, n_jobs=JOBS))
     on_step("market trend")
     trend = MarketTrend(seed=seed).fit(split.past)
     paths = trend.sample_paths(len(split.weeks), planned=split.future)

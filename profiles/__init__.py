@@ -1,23 +1,24 @@
-"""Customers: their features, the segments they form, and what to recommend to them."""
+"""Customers: features, segments and recommendations.
+
+A segment is made in `segment_features` (which features count, how much), `cluster_selection` (how many, of which kind)
+and `segmentation`; `segment_names` names it and `segment_affinity` says what it likes. Every recommender is a
+`Recommender`.
+"""
 
 from __future__ import annotations
 
-from .affinity import segment_affinity, segment_candidates
-from .blend import Blend
-from .content import ContentBased
+from .content_based import ContentBased
+from .customer_features import FEATURES, customer_features
 from .ease import Ease
-from .factorisation import Als
-from .features import FEATURES, customer_features
-from .neighbours import ItemItem
+from .item_item import ItemItem
 from .popularity import OwnFrequency, Popularity
 from .ranking import ndcg_at_k, rank_on_later_sales, recall_at_k
-from .recommend import Recommender
-from .segments import Segmentation
+from .recommender import Recommender
+from .segment_affinity import segment_affinity, segment_candidates
+from .segmentation import Segmentation
 
 __all__ = [
     "FEATURES",
-    "Als",
-    "Blend",
     "ContentBased",
     "Ease",
     "ItemItem",

@@ -1,4 +1,4 @@
-"""How good recommendations are: recall and NDCG, on purchases made after the fit."""
+"""Accuracy of recommendations: recall and NDCG on purchases made after the fit."""
 
 from __future__ import annotations
 
@@ -7,23 +7,30 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from .features import require_columns
-from .recommend import Recommender
+from .customer_features import require_columns
+from .recommender import Recommender
 
 
 def recall_at_k(recommended: pd.DataFrame, relevant: pd.DataFrame, *, k: int) -> float:
-    """Average over customers the share of their relevant products among the first `k` recommended.
+    """Return the mean, over customers, of the share of their relevant products among the first `k` recommended.
 
-    A customer with r relevant products can reach min(k, r) of them, which is what the hits are divided by
-    (as in Liang, Krishnan, Hoffman, Jebara 2018).
+    The hits of a customer with r relevant products are divided by min(k, r), the most that can be reached (as in
+    Liang, Krishnan, Hoffman and Jebara 2018).
 
     Args:
-        recommended: `customer`, `rank` (from 1) and `product`, as `Recommender.recommend` gives.
-        relevant: `customer` and `product`, each pair once; its customers are averaged over.
+        recommended: `customer`, `rank` (from 1) and `product`, as `Recommender.recommend` returns.
+        relevant: `customer` and `product`, each pair once; the mean is over its customers.
         k: ranks that count.
 
     Raises:
         ValueError: `relevant` is empty or `k` below 1.
+
+    Example:
+        >>> import pandas as pd
+        >>> listed = pd.DataFrame({"customer": "ann", "rank": [1, 2, 3], "product": ["tea", "jam", "soap"]})
+        >>> bought = pd.DataFrame({"customer": ["ann", "ann"], "product": ["jam", "rice"]})
+        >>> recall_at_k(listed, bought, k=3)
+        0.5
     """
     possible = _relevant_counts(relevant, k)
     hits = _hits(recommended, relevant, k).groupby("customer").size()
@@ -31,10 +38,23 @@ def recall_at_k(recommended: pd.DataFrame, relevant: pd.DataFrame, *, k: int) ->
 
 
 def ndcg_at_k(recommended: pd.DataFrame, relevant: pd.DataFrame, *, k: int) -> float:
-    """Average over customers the normalised discounted cumulative gain of the first `k` recommended.
+    """Return the mean, over customers, of the normalised discounted cumulative gain of the first `k` recommended.
 
-    A hit at rank r gains 1 / log2(1 + r); the best order possible scores 1 (Järvelin and Kekäläinen 2002).
-    Arguments and errors are those of `recall_at_k`.
+    A hit at rank r gains 1 / log2(1 + r); the best possible order scores 1 (Järvelin and Kekäläinen 2002).
+
+    Args:
+        recommended: as for `recall_at_k`.
+        relevant: as for `recall_at_k`.
+        k: ranks that count.
+
+    Raises:
+        ValueError: `relevant` is empty or `k` below 1.
+
+    Example:
+        >>> import pandas as pd
+        >>> listed = pd.DataFrame({"customer": "ann", "rank": [1, 2], "product": ["tea", "jam"]})
+        >>> ndcg_at_k(listed, pd.DataFrame({"customer": ["ann"], "product": ["jam"]}), k=2)  # doctest: +ELLIPSIS
+        0.63...
     """
     possible = _relevant_counts(relevant, k)
     hits = _hits(recommended, relevant, k)
@@ -51,25 +71,36 @@ def rank_on_later_sales(
     k: int = 20,
     min_purchases: int = 1,
 ) -> pd.DataFrame:
-    """Fit each model on the sales before `test_from`, and score it on the purchases from then on.
+    """Fit each model on the sales before a day, and score it on the purchases from that day on.
 
-    All purchases are scored against lists of all products, and purchases that are new to the customer against lists
-    without what they had bought before. Only customers and products that occur before `test_from` count, since
-    no purchase-based model can score others. The models are left fitted on the earlier sales.
+    All purchases are compared with lists of all products; purchases that are new to the customer with lists without
+    what the customer had bought before. Only customers and products that occur before `test_from` count, since no
+    purchase-based model can score others. The models are left fitted on the earlier sales.
 
     Args:
-        recommenders: name -> model.
+        recommenders: models by name.
         sales: canonical sales with customers.
         test_from: first day of the test.
         k: ranks that count.
-        min_purchases: sale lines, of products that occur before, that a customer must have in the test.
+        min_purchases: least number of sale lines that a customer must have in the test, of products that occur before.
 
     Returns:
-        DataFrame indexed by `model`: `recall`, `ndcg` and the number of `customers` averaged over for all purchases,
-        `recall_new`, `ndcg_new` and `customers_new` for the new ones (no number, and 0, where none is new).
+        One row per `model`: `recall`, `ndcg` and the number of `customers` for all purchases; `recall_new`,
+        `ndcg_new` and `customers_new` for the new ones (NaN and 0 where none is new).
 
     Raises:
-        ValueError: no customer buys on both sides of `test_from`.
+        ValueError: no customer buys both before and after `test_from`.
+
+    Example:
+        >>> import pandas as pd
+        >>> from repricer.profiles import Ease
+        >>> days = pd.to_datetime(["2024-01-01"] * 5 + ["2024-02-01"])
+        >>> sales = pd.DataFrame({"date": days, "customer": list("aabbcc")})
+        >>> sales["product"] = ["tea", "jam", "tea", "jam", "tea", "jam"]
+        >>> rank_on_later_sales({"ease": Ease(regularisation=1.0)}, sales, test_from="2024-02-01", k=1)["recall_new"]
+        model
+        ease    1.0
+        Name: recall_new, dtype: float64
     """
     require_columns(sales, "customer", "date", "product")
     before = sales["date"] < pd.Timestamp(test_from)
@@ -87,11 +118,13 @@ def rank_on_later_sales(
 
 
 def _relevant(sales: pd.DataFrame, before: pd.Series, min_purchases: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Pairs of customer and product bought in the test: all of them, and those that are new."""
+    """Pairs of customer and product bought in the test: all of them, and the new ones."""
     pairs = ["customer", "product"]
     earlier = sales.loc[before, pairs].dropna().drop_duplicates()
     later = sales.loc[~before, pairs].dropna()
-    later = later[later["customer"].isin(earlier["customer"]) & later["product"].isin(earlier["product"])]
+    # Unique values: `isin` would convert the text of all earlier pairs one by one.
+    known = [later[name].isin(earlier[name].unique()) for name in pairs]
+    later = later[known[0] & known[1]]
     later = later[later.groupby("customer")["product"].transform("size") >= min_purchases].drop_duplicates()
     seen = pd.MultiIndex.from_frame(later).isin(pd.MultiIndex.from_frame(earlier))
     return later, later[~seen]

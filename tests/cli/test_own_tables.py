@@ -49,7 +49,8 @@ def shop(tmp_path_factory) -> Path:
 
 def test_from_tables_to_a_price(shop, monkeypatch):
     # Processes would each import all libraries anew; that they change nothing, the tests of `Selected` show.
-    monkeypatch.setattr("repricer.fitting.fit_market._JOBS", 1)
+    for module in ("fit_market", "customers"):
+        monkeypatch.setattr(f"repricer.fitting.{module}.JOBS", 1)
     imported = run("data", "import", "--sales", "sales.csv", "--products", "products.csv", "--out", "tables")
     assert imported["kept"]["sales"] == imported["read"]["sales"]
     fit = run("fit", "tables", "--out", "market", "--currency", "euros")

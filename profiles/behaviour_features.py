@@ -1,4 +1,4 @@
-"""What customers did besides buying, and who they are."""
+"""Features from what customers did besides buying, and from who they are."""
 
 from __future__ import annotations
 
@@ -11,17 +11,24 @@ _RATES = {
     "rating_rate": ("rating", "review"),
 }
 TRAIT = "trait:"
-"""How the names of columns that hold traits begin."""
-# A level that fewer share would show who someone is.
+"""Prefix of the columns that hold traits."""
+# A level shared by fewer customers could identify someone.
 _LEAST_SHARED = 50
 
 
 def behaviour_features(
     behaviour: pd.DataFrame, customers: pd.Index, *, end: pd.Timestamp, weeks: float
 ) -> pd.DataFrame:
-    """Rates per week of each kind of event up to `end`, and the mean rating: a row for each of `customers`.
+    """Count events per week, and average the ratings.
 
-    A kind of event that never happened leaves its feature out.
+    Args:
+        behaviour: `date`, `customer`, `event` and, where known, `value`.
+        customers: the rows of the result.
+        end: last day that counts.
+        weeks: length of the history.
+
+    Returns:
+        One row per customer. A kind of event that never happened has no column.
 
     Raises:
         ValueError: `behaviour` lacks one of `date`, `customer` and `event`.
@@ -33,7 +40,7 @@ def behaviour_features(
         )
     events = behaviour[(behaviour["date"] <= end) & behaviour["customer"].isin(customers)]
     value = events["value"] if "value" in events else pd.Series(np.nan, events.index)
-    # A row of views or carts may stand for several; a rating's value is its stars.
+    # The value of a view or cart row is a number of events, that of a rating its stars.
     count = value.where(~events["event"].isin(_RATES["rating_rate"])).fillna(1.0)
     features = pd.DataFrame(index=customers)
     for name, kinds in _RATES.items():
@@ -48,9 +55,10 @@ def behaviour_features(
 
 
 def trait_features(table: pd.DataFrame, customers: pd.Index) -> pd.DataFrame:
-    """Traits of `customers` as numbers from 0 up; an unknown number is the median, an unknown level 0 in each.
+    """Return the traits of `customers` as numbers of 0 or more.
 
-    A trait that is negative somewhere, or known of fewer than 50 customers, is left out.
+    An unknown number becomes the median; an unknown level is 0 in every column. A trait that is negative somewhere, or
+    known of fewer than 50 customers, is left out.
     """
     known = table.set_index("customer").reindex(customers)
     columns = {}

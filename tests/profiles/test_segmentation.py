@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from repricer.profiles import Segmentation
-from repricer.profiles.clusters import choose, merge_small
-from repricer.profiles.segments import _names
+from repricer.profiles.cluster_selection import choose, merge_small
+from repricer.profiles.segment_names import segment_names
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import adjusted_rand_score
 
@@ -124,6 +124,11 @@ def test_same_seed_same_result(planted, three):
     assert again.rules() == three.rules()
 
 
+def test_processes_change_nothing(planted):
+    alone, two = (Segmentation(candidates=[2, 3], kinds=["kmeans"], n_jobs=jobs).fit(planted[0]) for jobs in (None, 2))
+    pd.testing.assert_frame_equal(two.selection_, alone.selection_)
+
+
 def test_price_response_outweighs_a_habit():
     # Two splits, equally wide: by discount share and, across it, by units a visit.
     rng = np.random.default_rng(0)
@@ -151,14 +156,14 @@ def test_customers_all_alike_are_one_segment():
 
 def test_names_are_never_shared():
     deviations = pd.DataFrame({"spend": [0.9, 0.8, 0.7, -1.0], "frequency": [-0.5] * 4, "age": [0.1, 0.1, 0.1, 0.6]})
-    assert _names(deviations) == [
+    assert segment_names(deviations) == [
         "high-spending, occasional",
         "high-spending, high age",
         "occasional, high age",
         "low-spending, high age",
     ]
     two = deviations[["spend", "frequency"]].head(2)
-    assert _names(two) == ["high-spending, occasional", "segment 1"]
+    assert segment_names(two) == ["high-spending, occasional", "segment 1"]
 
 
 @pytest.mark.parametrize(

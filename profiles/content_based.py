@@ -1,4 +1,4 @@
-"""Products by their attributes: what can be said of one that was never sold."""
+"""Similarity of products by their attributes, which products without sales have too."""
 
 from __future__ import annotations
 
@@ -10,29 +10,36 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from .recommend import Purchases, Recommender
+from .recommender import Purchases, Recommender
 
 
 class ContentBased(Recommender):
-    """Score a product by its likeness, in category and words of the name, to what the customer buys.
+    """Scores a product by its similarity, in category and words of the name, to what the customer buys.
 
-    A product is the vector of its category and the words of its name, weighted by tf-idf and of length 1; a customer
-    is the sum of their products' vectors times log(1 + sale lines) (Pazzani and Billsus 2007). All of `attributes` are
-    scored, sold or not; a product sold without attributes scores 0.
+    A product is the tf-idf vector of its category and the words of its name, of length 1; a customer is the sum of
+    their products' vectors times log(1 + sale lines) (Pazzani and Billsus 2007). All of `attributes` are scored, sold
+    or not; a product sold without attributes scores 0.
 
     Args:
-        attributes: canonical products: `product`, `category` and, if there, `name`.
+        attributes: canonical products: `product`, `category` and, where known, `name`.
+
+    Example:
+        >>> import pandas as pd
+        >>> products = pd.DataFrame({"product": ["tea", "mate", "soap"], "category": ["drinks", "drinks", "care"]})
+        >>> sales = pd.DataFrame({"customer": ["ann"], "product": ["tea"]})
+        >>> ContentBased(products).fit(sales).recommend(["ann"], n=1)["product"].tolist()
+        ['mate']
     """
 
     def __init__(self, attributes: pd.DataFrame):
         self.attributes = attributes
 
-    def _learn(self, history: Purchases) -> None:
-        self.products_ = history.products.union(pd.Index(self.attributes["product"].unique()), sort=True)
-        positions = self.products_.get_indexer(history.products)
+    def _learn(self, purchases: Purchases) -> None:
+        self.products_ = purchases.products.union(pd.Index(self.attributes["product"].unique()), sort=True)
+        positions = self.products_.get_indexer(purchases.products)
         wide = csr_array(
             (self.purchases_.data, positions[self.purchases_.indices], self.purchases_.indptr),
-            shape=(len(history.customers), len(self.products_)),
+            shape=(len(purchases.customers), len(self.products_)),
         )
         wide.sort_indices()
         self.purchases_ = wide
@@ -44,7 +51,7 @@ class ContentBased(Recommender):
 
 
 def attribute_vectors(attributes: pd.DataFrame, products: pd.Index) -> csr_array:
-    """Vectors of length 1 (0 for a product without attributes): sparse array `products` x words.
+    """Return the tf-idf vectors of products, sparse (products, words), of length 1 (0 without attributes).
 
     Raises:
         ValueError: a product has two rows in `attributes`.

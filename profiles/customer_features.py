@@ -1,11 +1,11 @@
-"""Sale lines to one row a customer: what a shop knows of how someone buys."""
+"""Features of each customer, from the sale lines."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
-from .behaviour import behaviour_features, trait_features
+from .behaviour_features import behaviour_features, trait_features
 
 FEATURES: dict[str, str] = {
     "recency_days": "days from the last purchase to `as_of`",
@@ -24,7 +24,7 @@ FEATURES: dict[str, str] = {
     "rating_rate": "ratings and reviews per week (needs `behaviour`)",
     "rating": "mean value of the customer's ratings; of all ratings where they gave none (needs `behaviour`)",
 }
-"""Every feature and its unit, in the order of the columns. All are 0 or more, none is missing."""
+"""Every feature and its unit, in the order of the columns. All are 0 or more and none is missing."""
 
 
 def customer_features(
@@ -38,31 +38,43 @@ def customer_features(
 ) -> pd.DataFrame:
     """Describe each customer by the features of `FEATURES`, and by their traits.
 
-    Rates per week are over the whole span from the first date of `sales` to `as_of`, whenever the customer
-    came: a segment's rates then add up to the shop's. Sale lines without a customer are passed over.
+    Rates per week are over the whole span from the first date of `sales` to `as_of`, whenever the customer first came,
+    so that a segment's rates add up to the shop's. Sale lines without a customer are ignored.
 
     Args:
         sales: canonical sales with the column `customer`.
         products: canonical products, for `n_categories`.
         behaviour: canonical behaviour with `customer`: views, carts, ratings and reviews.
-        customers: canonical customers, whose further columns are traits (age, income): a column "trait:NAME" for
-            a number, "trait:NAME=LEVEL" of 0 and 1 for each level of a text that 50 customers or more share.
-        price_sensitivity: customer -> a measure from 0 up (such as minus their elasticity) to take for the one made
-            here; who is not in it gets the mean.
-        as_of: last day to look at; later sales are left out. The last date of `sales` if None.
+        customers: canonical customers, whose further columns are traits (age, income): a column "trait:NAME" for a
+            number, "trait:NAME=LEVEL" of 0 and 1 for each level of a text that 50 customers or more share.
+        price_sensitivity: customer -> a measure of 0 or more (such as minus their elasticity) that replaces the one
+            computed here; customers who are missing in it get its mean.
+        as_of: last day that counts; later sales are left out. None: the last date of `sales`.
 
     Returns:
         Floats indexed by customer, sorted. A feature whose data are missing is left out, never a customer.
 
     Raises:
         ValueError: `sales` has no column `customer`, or no customer's sale up to `as_of`.
+
+    Example:
+        >>> import pandas as pd
+        >>> sales = pd.DataFrame({
+        ...     "date": pd.to_datetime(["2024-01-01", "2024-01-08", "2024-01-14"]),
+        ...     "customer": ["ann", "ann", "bob"],
+        ...     "product": ["tea", "tea", "tea"],
+        ...     "units": [1.0, 3.0, 2.0],
+        ...     "price_paid": [4.0, 3.0, 4.0],
+        ... })
+        >>> customer_features(sales)[["recency_days", "frequency", "spend"]].to_dict("index")["ann"]
+        {'recency_days': 6.0, 'frequency': 1.0, 'spend': 6.5}
     """
     require_columns(sales, "customer", "date", "product", "units", "price_paid")
     end = sales["date"].max() if as_of is None else pd.Timestamp(as_of)
     known = sales[(sales["date"] <= end) & sales["customer"].notna()]
     if known.empty:
         raise ValueError(f"sales: no customer's sale up to as_of; got as_of {end}; choose a later day")
-    # Categories make every grouping below work on integers, which is several times quicker than on text.
+    # Groups of categories are integers, several times faster than text.
     lines = known.astype({"customer": "category", "product": "category"})
     weeks = ((end - sales["date"].min()).days + 1) / 7
     parts = [_habits(lines, end, weeks)]
@@ -93,7 +105,7 @@ def require_columns(sales: pd.DataFrame, *names: str) -> None:
 
 
 def _habits(lines: pd.DataFrame, end: pd.Timestamp, weeks: float) -> pd.DataFrame:
-    # A basket belongs to one day, so the date changes nothing but where baskets are unknown.
+    # A basket belongs to one day: the date matters only where baskets are unknown.
     visit = [name for name in ("customer", "date", "basket") if name in lines]
     visits = lines[visit].drop_duplicates().groupby("customer", observed=True).size()
     amounts = lines[["customer", "units"]].assign(spend=lines["units"] * lines["price_paid"])
@@ -138,7 +150,7 @@ def _price_response(lines: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "discount_share": (totals["saved"] / totals["regular"]).fillna(0.0),
-            # One unit added on both sides: a handful of units says little, so it stays near the average of 1.
+            # One unit added on both sides keeps customers with few units near the average of 1.
             "promotion_affinity": (totals["promoted"] + 1) / (totals["expected"] + 1),
         }
     )
@@ -150,6 +162,6 @@ def _price_sensitivity(lines: pd.DataFrame) -> pd.Series:
     average = by_product / lines["units"].groupby(lines["product"], observed=True).sum()
     others = lines["units"] * lines["product"].map(average).astype(float)
     totals = pd.DataFrame({"others": others, "paid": paid}).groupby(lines["customer"], observed=True).sum()
-    # Who paid nothing at all leaves no ratio to take.
+    # No ratio for a customer who paid nothing.
     ratio = totals["others"] / totals["paid"].where(totals["paid"] > 0, np.nan)
     return ratio.fillna(1.0).rename("price_sensitivity")

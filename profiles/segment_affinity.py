@@ -1,4 +1,4 @@
-"""What a segment likes, and what the market may show it."""
+"""What a segment likes, and which products the market may recommend to it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from .content import attribute_vectors
-from .recommend import Recommender, batches
+from .content_based import attribute_vectors
+from .recommender import Recommender, batches
 
 
 def segment_affinity(
@@ -20,19 +20,31 @@ def segment_affinity(
     *,
     attributes: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """Average the scores of a segment's customers: DataFrame segments x `products`, more is better.
+    """Average the scores of each segment's customers.
 
-    A product that `recommender` does not score (never sold before) gets the mean of the products it scores,
-    weighted by their likeness in category and words of the name; without any alike, the mean of all.
+    A product that `recommender` does not score (never sold before) gets the mean of the products it scores, weighted
+    by their similarity in category and words of the name; without any similar product, the mean of all.
 
     Args:
-        recommender: fitted.
+        recommender: a fitted one.
         labels: customer -> segment, such as `Segmentation.labels_`.
         products: the products of the market.
         attributes: canonical products, needed where `recommender` does not score all of `products`.
 
+    Returns:
+        Segments x `products`; higher is better.
+
     Raises:
         ValueError: a customer is not in the sales fitted, or a product neither in them nor in `attributes`.
+
+    Example:
+        >>> import pandas as pd
+        >>> from repricer.profiles import Popularity
+        >>> sales = pd.DataFrame({"customer": list("aabbc"), "product": ["tea", "jam", "tea", "jam", "tea"]})
+        >>> labels = pd.Series({"a": 0, "b": 0, "c": 1})
+        >>> affinity = segment_affinity(Popularity().fit(sales), labels, ["tea", "jam"])
+        >>> affinity.to_dict("index")
+        {0: {'tea': 3.0, 'jam': 2.0}, 1: {'tea': 3.0, 'jam': 2.0}}
     """
     check_is_fitted(recommender)
     wanted = pd.Index(products, name="product")
@@ -42,24 +54,34 @@ def segment_affinity(
     if (nowhere := unknown & ~described).any():
         raise ValueError(
             f"products must occur in the sales fitted or in attributes; got {nowhere.sum()} unknown, the first "
-            f"{wanted[nowhere][0]!r}; hand in the table of products as attributes"
+            f"{wanted[nowhere][0]!r}; pass the table of products as attributes"
         )
     by_segment = _sums(recommender, labels) / labels.value_counts().sort_index().to_numpy()[:, None]
     table = np.empty((len(by_segment), len(wanted)))
     table[:, ~unknown] = by_segment[:, columns[~unknown]]
     if unknown.any() and attributes is not None:
-        table[:, unknown] = by_segment @ _likeness(attributes, recommender.products_, wanted[unknown])
+        table[:, unknown] = by_segment @ _similarity(attributes, recommender.products_, wanted[unknown])
     segments = pd.Index(np.unique(labels.to_numpy()), name="segment")
     return pd.DataFrame(table, index=segments, columns=wanted)
 
 
 def segment_candidates(affinity: pd.DataFrame, n: int) -> pd.DataFrame:
-    """Mark the `n` products of highest affinity in each segment: booleans segments x products.
+    """Mark the `n` products of highest affinity in each segment.
 
-    Of products alike in affinity the first wins, so that every segment has exactly `n`.
+    Args:
+        affinity: segments x products, as `segment_affinity` returns.
+        n: products per segment; among equal affinities the first product wins.
+
+    Returns:
+        Booleans, segments x products.
 
     Raises:
         ValueError: `n` is not between 1 and the number of products.
+
+    Example:
+        >>> import pandas as pd
+        >>> segment_candidates(pd.DataFrame({"tea": [3.0, 1.0], "jam": [2.0, 2.0]}), 1).to_numpy().tolist()
+        [[True, False], [False, True]]
     """
     if not 1 <= n <= affinity.shape[1]:
         raise ValueError(f"n must lie between 1 and the {affinity.shape[1]} products; got {n}")
@@ -67,7 +89,7 @@ def segment_candidates(affinity: pd.DataFrame, n: int) -> pd.DataFrame:
 
 
 def _sums(recommender: Recommender, labels: pd.Series) -> NDArray[np.float64]:
-    """Scores added up by segment: segments x all products of the recommender."""
+    """Sum of the scores by segment: segments x all products of the recommender."""
     segments, positions = np.unique(labels.to_numpy(), return_inverse=True)
     sums = np.zeros((len(segments), len(recommender.products_)))
     for part in batches(len(labels)):
@@ -76,9 +98,9 @@ def _sums(recommender: Recommender, labels: pd.Series) -> NDArray[np.float64]:
     return sums
 
 
-def _likeness(attributes: pd.DataFrame, known: pd.Index, new: pd.Index) -> NDArray[np.float64]:
-    """Weights of the known products for each new one, adding up to 1: known x new."""
+def _similarity(attributes: pd.DataFrame, known: pd.Index, new: pd.Index) -> NDArray[np.float64]:
+    """Weights of the known products for each new one, known x new; each column sums to 1."""
     vectors = attribute_vectors(attributes, known.append(new))
-    likeness = (vectors[: len(known)] @ vectors[len(known) :].T).toarray().astype(np.float64)
-    likeness[:, likeness.sum(axis=0) == 0] = 1.0
-    return likeness / likeness.sum(axis=0)
+    similarity = (vectors[: len(known)] @ vectors[len(known) :].T).toarray().astype(np.float64)
+    similarity[:, similarity.sum(axis=0) == 0] = 1.0
+    return similarity / similarity.sum(axis=0)

@@ -1,4 +1,4 @@
-"""One interface for every recommender: who bought what goes in, scores and ranked lists come out."""
+"""The interface of every recommender: fit on sales, score products, list the best."""
 
 from __future__ import annotations
 
@@ -14,16 +14,21 @@ from scipy.sparse import coo_array, csr_array
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from .features import require_columns
+from .customer_features import require_columns
 
 _BATCH = 256
 
 
 @dataclass(frozen=True)
 class Purchases:
-    """Sale lines of named customers as positions in two indices.
+    """Sale lines of named customers, as positions in an index of customers and one of products.
 
-    customers, products: sorted. lines: the sale lines. row, column: customer and product of each line.
+    Attributes:
+        customers: sorted.
+        products: sorted.
+        lines: the L sale lines.
+        row: (L,) position of each line's customer.
+        column: (L,) position of each line's product.
     """
 
     customers: pd.Index
@@ -34,10 +39,10 @@ class Purchases:
 
     @classmethod
     def of(cls, sales: pd.DataFrame) -> Self:
-        """Take canonical sales; lines without a customer are passed over.
+        """Index canonical sales; lines without a customer are ignored.
 
         Raises:
-            ValueError: `sales` names no customer at all.
+            ValueError: no line of `sales` has a customer.
         """
         lines = sales[sales["customer"].notna()]
         if lines.empty:
@@ -46,18 +51,8 @@ class Purchases:
         column, products = pd.factorize(lines["product"], sort=True)
         return cls(customers, products, lines, row, column)
 
-    def between(self, start: pd.Timestamp | None, end: pd.Timestamp | None) -> Purchases:
-        """The lines from `start` on and before `end` (None: no limit), over the same customers and products."""
-        date = self.lines["date"]
-        kept = np.ones(len(date), dtype=bool)
-        if start is not None:
-            kept &= (date >= start).to_numpy()
-        if end is not None:
-            kept &= (date < end).to_numpy()
-        return Purchases(self.customers, self.products, self.lines[kept], self.row[kept], self.column[kept])
-
     def most_bought(self, n: int) -> Purchases:
-        """The same customers and the `n` products with the most lines."""
+        """Keep all customers, and the `n` products with the most lines."""
         if n >= len(self.products):
             return self
         lines = np.bincount(self.column, minlength=len(self.products))
@@ -69,10 +64,10 @@ class Purchases:
             self.customers, self.products[chosen], self.lines[kept], self.row[kept], position[self.column[kept]]
         )
 
-    def weeks_ago(self, end: pd.Timestamp | None = None) -> NDArray[np.float32]:
-        """Whole weeks from each line to `end`, by default the last date; 0 for the last seven days."""
+    def weeks_ago(self) -> NDArray[np.float32]:
+        """Whole weeks from each line to the last date; 0 for the last seven days."""
         date = self.lines["date"]
-        return ((date.max() if end is None else end) - date).dt.days.to_numpy(np.float32) // 7
+        return (date.max() - date).dt.days.to_numpy(np.float32) // 7
 
     def total(self, weight: NDArray[np.floating] | None = None) -> csr_array:
         """Sparse array customers x products: the sum of `weight` over lines, or the number of lines."""
@@ -83,43 +78,59 @@ class Purchases:
 
 
 class Recommender(BaseEstimator, ABC):
-    """Score every product for every customer from what all customers bought.
+    """Scores every product for every customer, from what all customers bought.
 
-    A model learns in `_learn` and scores in `_score`; the rest is the same for all of them.
+    A subclass implements `_learn` and `_score`.
 
     Attributes:
         customers_: Index of the customers fitted, sorted.
         products_: Index of the products scored, sorted; the columns of `scores`.
         purchases_: sparse array customers x `products_`, number of sale lines.
+
+    Example:
+        >>> import numpy as np, pandas as pd
+        >>> class Alphabetical(Recommender):
+        ...     def _learn(self, purchases):
+        ...         self.order_ = -np.arange(len(purchases.products), dtype=np.float32)
+        ...     def _score(self, rows):
+        ...         return np.tile(self.order_, (len(rows), 1))
+        >>> sales = pd.DataFrame({"customer": ["ann", "bob"], "product": ["jam", "tea"]})
+        >>> Alphabetical().fit(sales).recommend(["ann", "bob"], n=1)["product"].tolist()
+        ['tea', 'jam']
     """
 
     needs: ClassVar[tuple[str, ...]] = ("customer", "product")
-    """Columns of the sales that the model cannot do without."""
+    """Columns of the sales that the model requires."""
 
     customers_: pd.Index
     products_: pd.Index
     purchases_: csr_array
 
     def fit(self, sales: pd.DataFrame) -> Self:
-        """Fit on canonical sales; lines without a customer are passed over.
+        """Fit on canonical sales; lines without a customer are ignored.
+
+        Args:
+            sales: at least `customer` and `product`; a subclass may need more.
 
         Raises:
-            ValueError: `sales` lacks a column that the model needs, or names no customer at all.
+            ValueError: `sales` lacks a column that the model needs, or no line has a customer.
         """
         require_columns(sales, *self.needs)
-        return self.fit_history(Purchases.of(sales))
-
-    def fit_history(self, history: Purchases) -> Self:
-        """Fit on a history, whose customers and products need not all occur in its lines."""
-        self.customers_, self.products_ = history.customers, history.products
-        self.purchases_ = history.total()
-        self._learn(history)
+        purchases = Purchases.of(sales)
+        self.customers_, self.products_ = purchases.customers, purchases.products
+        self.purchases_ = purchases.total()
+        self._learn(purchases)
         return self
 
     def scores(self, customers: Sequence[str] | pd.Index) -> NDArray[np.float32]:
-        """Score all products for `customers`: array customers x `products_`, more is better.
+        """Score all products for each customer.
 
-        Only the order of a row has a meaning; models differ in scale.
+        Args:
+            customers: C customers.
+
+        Returns:
+            (C, products) scores in the order of `products_`; higher is better. Only the order within a row has a
+            meaning, as models differ in scale.
 
         Raises:
             ValueError: a customer has no purchase in the sales fitted.
@@ -130,12 +141,12 @@ class Recommender(BaseEstimator, ABC):
         """List the `n` best products of each customer.
 
         Args:
-            customers: whom to recommend to.
-            n: products a customer, at least 1; fewer come back where fewer are left.
+            customers: C customers.
+            n: products per customer, at least 1; fewer are returned where fewer are left.
             filter_seen: leave out what the customer has already bought.
 
         Returns:
-            Columns `customer`, `rank` (from 1), `product` and `score`, by customer as given and rank.
+            `customer`, `rank` (from 1), `product` and `score`, in the order of `customers` and by rank.
 
         Raises:
             ValueError: `n` is below 1, or a customer has no purchase in the sales fitted.
@@ -167,7 +178,7 @@ class Recommender(BaseEstimator, ABC):
         check_is_fitted(self)
         rows = self.customers_.get_indexer(pd.Index(customers))
         if (unknown := rows < 0).any():
-            # The message may reach a log, so it names no customer.
+            # No customer is named: the message may reach a log.
             raise ValueError(
                 f"customers must have bought something in the sales fitted; got {unknown.sum()} unknown of {len(rows)}; "
                 "leave them out or recommend for their segment"
@@ -175,7 +186,7 @@ class Recommender(BaseEstimator, ABC):
         return rows
 
     @abstractmethod
-    def _learn(self, history: Purchases) -> None:
+    def _learn(self, purchases: Purchases) -> None:
         """Learn from the sale lines."""
 
     @abstractmethod
@@ -184,5 +195,5 @@ class Recommender(BaseEstimator, ABC):
 
 
 def batches(n_customers: int) -> Iterator[slice]:
-    """Cut customers into parts, whose dense scores over all products fit in memory."""
+    """Split customers into parts whose dense scores of all products fit in memory."""
     return (slice(start, start + _BATCH) for start in range(0, max(n_customers, 1), _BATCH))

@@ -1,9 +1,8 @@
-"""Customers to a few segments that differ in how they buy and how they answer to prices."""
+"""Segments of customers that differ in how they buy and how they respond to prices."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
 from typing import Any, Self
 
 import numpy as np
@@ -11,64 +10,56 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import train_test_split
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, RobustScaler, StandardScaler
+from sklearn.pipeline import Pipeline
 from sklearn.tree import DecisionTreeClassifier, export_text
 from sklearn.utils.validation import check_is_fitted
 
-from .behaviour import TRAIT
-from .clusters import KINDS, choose, clusterer, compare, merge_small
+from .behaviour_features import TRAIT
+from .cluster_selection import KINDS, choose, clusterer, compare, merge_small
+from .segment_features import fit_scaler, weighted_points
+from .segment_names import segment_names
 
-# Weights on standardised features. Segments serve to set prices: what customers are worth and how they answer
-# to reductions lead, the latter most; the other features largely repeat these two and only decide close cases.
-WEIGHTS = {"spend": 1.0, "discount_share": 1.25}
-_OTHER_WEIGHT = 0.25
-
-_WORDS = {
-    "recency_days": ("recent", "lapsed"),
-    "frequency": ("occasional", "frequent"),
-    "spend": ("low-spending", "high-spending"),
-    "visit_units": ("small-basket", "large-basket"),
-    "n_categories": ("narrow-range", "wide-range"),
-    "discount_share": ("full-price", "deal-seeking"),
-    "promotion_affinity": ("promotion-shy", "promotion-led"),
-    "price_sensitivity": ("price-insensitive", "price-sensitive"),
-    "view_rate": ("seldom-looking", "often-looking"),
-    "cart_rate": ("seldom-choosing", "often-choosing"),
-    "rating_rate": ("seldom-rating", "often-rating"),
-    "rating": ("critical", "content"),
-}
-
-# Cuts off splits between leaves of one segment; the tree answers the same with about half the rules.
+# Removes splits between leaves of one segment: half the rules, the same answers.
 _PRUNING = 0.01
 
 
 class Segmentation(BaseEstimator):
-    """Group customers by their features, explain the groups by a decision tree, and assign new customers.
+    """Cluster customers by their features, explain the clusters by a decision tree, and assign new customers.
 
-    Features are scaled by x -> log(1 + x / interquartile range), standardised, cut at 3 standard deviations
-    and weighted (`WEIGHTS`); the groups are clusters of one of the `kinds`. A change of currency therefore changes
-    nothing, nor does the order of the rows or what the customers are called. Traits ("trait:...") are summed up by
-    segment but form none: prices by age or income are no business of this model.
+    `segment_features` says which features count and how much. The result depends neither on the currency nor on the
+    order or the names of the customers. Traits (columns "trait:...") are averaged by segment but do not form segments:
+    prices by age or income are not for this model to set.
 
     Args:
-        n_segments: how many clusters to fit; None picks one of `candidates`, see `clusters.choose`.
-        candidates: numbers of clusters to try.
-        kinds: kinds of clusters to try, of `clusters.KINDS`.
-        min_size: customers a segment must have. Smaller clusters join the nearest one, and no leaf of the
+        n_segments: number of clusters; None chooses one of `candidates` (see `cluster_selection.choose`).
+        candidates: numbers of clusters to compare.
+        kinds: kinds of clusters to compare, of `cluster_selection.KINDS`.
+        min_size: least number of customers in a segment. Smaller clusters join the nearest one, and no leaf of the
             tree is smaller, so that no figure or rule describes fewer customers (k-anonymity).
-        seed: of the clusters, the halves and the tree.
+        seed: seed of the clusters, of the samples that judge them and of the tree.
+        n_jobs: processes that compare the clusters (joblib); the result does not depend on it.
 
     Attributes:
-        features_: names of the features that form segments, in the order of the columns fitted.
+        features_: names of the features that form segments, in the order fitted.
         labels_: Series customer -> segment; segments count from 0 by falling value.
-        n_segments_: how many segments there are, after merging.
-        selection_: what was tried, see `clusters.compare`.
+        n_segments_: number of segments, after merging.
+        selection_: the comparison of the clusters, see `cluster_selection.compare`.
         chosen_: the row of `selection_` that was chosen.
-        summary_: DataFrame indexed by segment: `name`, `size` (customers), `share` (of customers), `value`
-            (mean currency per week) and the means of the features, in their own units.
-        tree_: decision tree on the features as they are, fitted on three quarters of the customers.
-        fidelity_: share of the other quarter to whom the tree gives the segment of `assign`.
+        summary_: one row per segment: `name`, `size` (customers), `share` (of customers), `value` (mean currency per
+            week) and the means of the features, in their own units.
+        tree_: decision tree on the features in their own units, fitted on three quarters of the customers.
+        fidelity_: share of the other quarter to which the tree gives the segment of `assign`.
+
+    Example:
+        >>> import numpy as np, pandas as pd
+        >>> rng = np.random.default_rng(0)
+        >>> spend, discount = np.repeat([[90.0, 0.1], [10.0, 0.3]], 100, axis=0).T * rng.lognormal(0, 0.1, (2, 200))
+        >>> features = pd.DataFrame({"spend": spend, "discount_share": discount})
+        >>> segments = Segmentation(n_segments=2).fit(features)
+        >>> segments.summary_["size"].tolist()
+        [100, 100]
+        >>> segments.assign(pd.DataFrame({"spend": [12.0], "discount_share": [0.25]})).tolist()
+        [1]
     """
 
     def __init__(
@@ -79,19 +70,24 @@ class Segmentation(BaseEstimator):
         kinds: Sequence[str] = KINDS,
         min_size: int = 50,
         seed: int = 0,
+        n_jobs: int | None = None,
     ):
         self.n_segments = n_segments
         self.candidates = candidates
         self.kinds = kinds
         self.min_size = min_size
         self.seed = seed
+        self.n_jobs = n_jobs
 
     def fit(self, features: pd.DataFrame) -> Self:
-        """Fit segments and tree on `features` (customers x features, all finite and 0 or more, with `spend`).
+        """Fit segments and tree.
+
+        Args:
+            features: customers x features, all finite and 0 or more, with the column `spend`.
 
         Raises:
             ValueError: a feature is missing, negative or not finite, a customer occurs twice, or there are
-                fewer customers than `min_size` or than three times the largest number of clusters.
+                fewer customers than `min_size` or three times the largest number of clusters.
         """
         if "spend" not in features:
             raise ValueError(
@@ -100,11 +96,11 @@ class Segmentation(BaseEstimator):
         self.features_ = [name for name in features.columns if not str(name).startswith(TRAIT)]
         table = self._checked(features)
         candidates = self._candidates(len(table))
-        # Sorted by what they hold, rows give the same result whatever their order and index.
+        # Sorted by value, so that neither order nor index of the rows matters.
         table = table.sort_values(self.features_)
-        self._scaler: Pipeline = _scaler().fit(table.to_numpy())
+        self._scaler: Pipeline = fit_scaler(table)
         points = self._points(table)
-        self.selection_ = compare(points, self.kinds, candidates, self.seed)
+        self.selection_ = compare(points, self.kinds, candidates, self.seed, n_jobs=self.n_jobs)
         self.chosen_ = choose(self.selection_)
         self._clusters = clusterer(self.chosen_["clusters"], self.chosen_["k"], self.seed).fit(points)
         clusters = self._clusters.predict(points)
@@ -120,7 +116,7 @@ class Segmentation(BaseEstimator):
         return self
 
     def assign(self, features: pd.DataFrame) -> pd.Series:
-        """Give each customer of `features` the segment of the nearest cluster.
+        """Return the segment of the nearest cluster for each customer of `features`.
 
         Raises:
             ValueError: a feature that was fitted is missing, negative or not finite.
@@ -130,13 +126,13 @@ class Segmentation(BaseEstimator):
         return _series(self._segment_of_cluster[self._clusters.predict(self._points(table))], table.index)
 
     def assign_by_tree(self, features: pd.DataFrame) -> pd.Series:
-        """Give each customer of `features` the segment that the rules of the tree say; errors as `assign`."""
+        """Return the segment that the decision tree gives each customer of `features`; errors as `assign`."""
         check_is_fitted(self)
         table = self._checked(features)
         return _series(self.tree_.predict(table.to_numpy()), table.index)
 
     def rules(self) -> str:
-        """Write the tree as indented text, with the names of the segments."""
+        """Return the tree as indented text, with the names of the segments."""
         check_is_fitted(self)
         names = self.summary_["name"].loc[self.tree_.classes_]
         return export_text(self.tree_, feature_names=self.features_, class_names=list(names), decimals=3)
@@ -179,7 +175,7 @@ class Segmentation(BaseEstimator):
         return candidates
 
     def _points(self, table: pd.DataFrame) -> NDArray[np.float64]:
-        return self._scaler.transform(table.to_numpy()) * [WEIGHTS.get(f, _OTHER_WEIGHT) for f in self.features_]
+        return weighted_points(self._scaler, table, self.features_)
 
     def _explain(self, table: pd.DataFrame, labels: NDArray[np.intp]) -> None:
         seen, unseen, answers, truth = train_test_split(
@@ -191,15 +187,6 @@ class Segmentation(BaseEstimator):
         self.fidelity_ = float(self.tree_.score(unseen, truth))
 
 
-def _scaler() -> Pipeline:
-    return make_pipeline(
-        RobustScaler(with_centering=False),
-        FunctionTransformer(np.log1p),
-        StandardScaler(),
-        FunctionTransformer(np.clip, kw_args={"a_min": -3, "a_max": 3}),
-    )
-
-
 def _series(labels: NDArray[Any], customers: pd.Index) -> pd.Series:
     return pd.Series(labels.astype(int), index=customers, name="segment")
 
@@ -209,25 +196,8 @@ def _summary(table: pd.DataFrame, points: NDArray[np.float64], labels: NDArray[n
     sizes = by_segment.size()
     centres = pd.DataFrame(points, columns=table.columns).groupby(labels).mean()
     summary = by_segment.mean()
-    summary.insert(0, "name", _names(centres - points.mean(axis=0)))
+    summary.insert(0, "name", segment_names(centres - points.mean(axis=0)))
     summary.insert(1, "size", sizes)
     summary.insert(2, "share", sizes / len(table))
     summary.insert(3, "value", summary["spend"])
     return summary.rename_axis("segment")
-
-
-def _names(deviations: pd.DataFrame) -> list[str]:
-    """Name each segment by the two features in which it differs most, no two alike."""
-    names: list[str] = []
-    if len(deviations) == 1:
-        return ["all customers"]
-    for segment, row in deviations.iterrows():
-        telling = row.abs().sort_values(ascending=False, kind="stable").index
-        pairs = (", ".join(_word(name, row[name]) for name in pair) for pair in combinations(telling, 2))
-        names.append(next((pair for pair in pairs if pair not in names), f"segment {segment}"))
-    return names
-
-
-def _word(feature: str, deviation: float) -> str:
-    low, high = _WORDS.get(feature, (f"low {feature}", f"high {feature}"))
-    return high if deviation > 0 else low
