@@ -1,4 +1,4 @@
-"""The part of an SB3 policy that decides: features to raw action, without exploration, distribution or value."""
+"""The actor of a Stable-Baselines3 policy: features to raw actions, without exploration or critic."""
 
 from __future__ import annotations
 
@@ -15,15 +15,29 @@ from stable_baselines3.dqn.policies import DQNPolicy
 from stable_baselines3.td3.policies import TD3Policy
 
 from ..envs import LearnerView
-from ..pricing import ActionLayout, ActionParts, NetworkPolicy, Policy, RecurrentPolicy, RecurrentState
+from ..pricing import (
+    ActionLayout,
+    ActionParts,
+    NetworkPolicy,
+    Policy,
+    RecurrentPolicy,
+    RecurrentState,
+    initial_recurrent_state,
+)
+from ..pricing.network_policy import WINDOW
 from .networks import one_thread
 
 
 class Actor(torch.nn.Module):
-    """(rows, F) features to (rows, columns) raw actions, not yet cut to [-1, 1]: decoding does that.
+    """A network from features (rows, F) to raw actions (rows, columns).
 
-    layers: features to numbers. levels: raw levels of each column where actions are discrete: the numbers are then one a
-    level, and the highest of each column is chosen.
+    Raw actions are not yet clipped to [-1, 1]; decoding them does that.
+
+    Args:
+        layers: Module from features to outputs: the raw actions, or one score per level.
+        levels: For discrete actions, the raw levels of each column of one product; the level with
+            the highest score is chosen. None for continuous actions.
+        columns: Number of columns of a raw action.
     """
 
     def __init__(self, layers: torch.nn.Module, levels: tuple[NDArray[np.float32], ...] | None, columns: int) -> None:
@@ -39,10 +53,10 @@ class Actor(torch.nn.Module):
         return self.choose(self.layers(features))
 
     def choose(self, numbers: torch.Tensor) -> torch.Tensor:
-        """The raw action that the network's numbers stand for."""
+        """The raw action for the outputs of `layers`."""
         if self.counts is None:
             return numbers
-        # The same columns for each product: (rows, products, numbers of a product). One column alone needs no such shape.
+        # Every product has the same columns: (rows, products, scores). A single column needs no such shape.
         counts = self.counts[: self.kinds]
         products = numbers if self.columns == 1 else numbers.reshape(-1, self.columns // self.kinds, sum(counts))
         parts = [products] if self.kinds == 1 else torch.split(products, counts, dim=2)
@@ -55,9 +69,14 @@ class Actor(torch.nn.Module):
 
 
 class RecurrentActor(Actor):
-    """An LSTM in front of the layers: (rows, F) and the LSTM's two states, (rows, layers, units), to raw actions and states.
+    """An actor with an LSTM in front of its layers.
 
-    features: what the LSTM reads of an observation.
+    Args:
+        features: Module from observations to the inputs of the LSTM.
+        lstm: The LSTM.
+        layers: As in `Actor`, from the LSTM's output.
+        levels: As in `Actor`.
+        columns: As in `Actor`.
     """
 
     def __init__(
@@ -70,11 +89,22 @@ class RecurrentActor(Actor):
     ) -> None:
         super().__init__(layers, levels, columns)
         self.features, self.lstm = features, lstm
+        shape = (lstm.num_layers, lstm.hidden_size)
+        self.state_shapes = {"hidden": shape, "cell": shape}
 
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, features: torch.Tensor, hidden: torch.Tensor, cell: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """The raw action and what the LSTM notes for the next period."""
+        """One period.
+
+        Args:
+            features: (rows, F).
+            hidden: (rows, layers, units) hidden state of the LSTM.
+            cell: (rows, layers, units) cell state.
+
+        Returns:
+            The raw actions and the new hidden and cell state.
+        """
         states = (hidden.transpose(0, 1).contiguous(), cell.transpose(0, 1).contiguous())
         raw, hidden, cell = self.by_layer(features, *states)
         return raw, hidden.transpose(0, 1), cell.transpose(0, 1)
@@ -82,14 +112,14 @@ class RecurrentActor(Actor):
     def by_layer(
         self, features: torch.Tensor, hidden: torch.Tensor, cell: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """As `forward`, with states as the LSTM holds them, (layers, rows, units)."""
+        """As `forward`, with states in the layout of the LSTM, (layers, rows, units)."""
         _, (hidden, cell) = self.lstm(self.features(features)[None], (hidden, cell))
-        # After one period, what the last layer gives is what it notes.
+        # After a single period, the output of the last layer is its hidden state.
         return self.choose(self.layers(hidden[-1])), hidden, cell
 
 
 class _MeanQuantile(torch.nn.Module):
-    """(rows, quantiles * choices) to (rows, choices): the value of each choice."""
+    """Mean over quantiles: (rows, quantiles * choices) to the value of each choice, (rows, choices)."""
 
     def __init__(self, quantiles: int) -> None:
         super().__init__()
@@ -100,7 +130,10 @@ class _MeanQuantile(torch.nn.Module):
 
 
 def with_folded_quantiles(actor: Actor) -> Actor:
-    """A copy whose mean over quantiles, where it has one, is part of its last matrix: the same numbers, sooner."""
+    """A copy of the actor with the mean over quantiles, if it has one, folded into its last layer.
+
+    The outputs stay the same up to rounding and are computed faster.
+    """
     actor = copy.deepcopy(actor)
     if not (isinstance(actor.layers, torch.nn.Sequential) and isinstance(actor.layers[-1], _MeanQuantile)):
         return actor
@@ -116,13 +149,18 @@ def with_folded_quantiles(actor: Actor) -> Actor:
 
 
 def actor_of(policy: BasePolicy, learner_view: LearnerView) -> Actor:
-    """The deciding part of an SB3 policy that learned through this learner_view; it shares the weights."""
+    """The actor of an SB3 policy; it shares the policy's weights.
+
+    Args:
+        policy: A policy of any algorithm in `ALGORITHMS`.
+        learner_view: The learner view that it was trained through.
+    """
     columns = learner_view.layout.size * (1 if learner_view.product_wise else learner_view.base_price.size)
     return actor_from(policy, columns, learner_view.levels)
 
 
 def actor_from(policy: BasePolicy, columns: int, levels: tuple[NDArray[np.float32], ...] | None = None) -> Actor:
-    """The deciding part of an SB3 policy with so many columns of raw action, see `Actor`; it shares the weights."""
+    """As `actor_of`, given the columns and levels of a raw action; see `Actor`."""
     any_policy = cast(Any, policy)
     if isinstance(policy, RecurrentActorCriticPolicy):
         layers = torch.nn.Sequential(policy.mlp_extractor.policy_net, policy.action_net)
@@ -152,7 +190,17 @@ def network_policy(
     history: int = 1,
     base: Policy | None = None,
 ) -> NetworkPolicy | RecurrentPolicy:
-    """A policy that asks the network, on the CPU. history: periods of features in one row. base: see `Run`."""
+    """A policy whose prices an actor sets, on the CPU.
+
+    Args:
+        actor: The network.
+        layout: Columns of the raw action.
+        base_price: (N,) currency per unit, which the network's price multiplies.
+        product_wise: Whether a row of features is one product or one market.
+        name: Name of the policy.
+        history: Number of periods whose features one row holds.
+        base: A policy whose price is multiplied in place of `base_price`.
+    """
     actor.eval()
 
     def decoded(raw: torch.Tensor) -> ActionParts:
@@ -163,16 +211,16 @@ def network_policy(
             return decoded(actor(torch.from_numpy(rows)))
 
     if isinstance(actor, RecurrentActor):
-        remember, opening = _lstm_memory(actor, decoded)
+        step, initial_state = _lstm_step(actor, decoded)
     elif history > 1:
-        remember, opening = _window_memory(forward, history)
+        step, initial_state = _window_step(forward, history)
     else:
         return NetworkPolicy(name, forward, layout, base_price, product_wise, base)
-    return RecurrentPolicy(name, remember, opening, layout, base_price, product_wise, base)
+    return RecurrentPolicy(name, step, initial_state, layout, base_price, product_wise, base)
 
 
 def learning_policy(policy: BasePolicy, learner_view: LearnerView) -> NetworkPolicy | RecurrentPolicy:
-    """What an SB3 policy that learns through this learner_view would do now, without exploration, on the CPU."""
+    """The present policy of an SB3 model in training, without exploration, on the CPU."""
     policy.set_training_mode(False)
     actor = actor_of(policy, learner_view)
     if policy.device.type != "cpu":
@@ -188,29 +236,22 @@ def learning_policy(policy: BasePolicy, learner_view: LearnerView) -> NetworkPol
     )
 
 
-def _lstm_memory(actor: RecurrentActor, decoded: Any) -> tuple[Any, Any]:
-    """Notes are the LSTM's states, zero at an opening."""
-    shape = (actor.lstm.num_layers, actor.lstm.hidden_size)
+def _lstm_step(actor: RecurrentActor, decoded: Any) -> tuple[Any, Any]:
+    """`step` and `initial_state` of a policy whose recurrent state is that of the LSTM."""
 
-    def opening(rows: NDArray[np.float32]) -> RecurrentState:
-        return tuple(np.zeros((len(rows), *shape), np.float32) for _ in range(2))
-
-    def remember(rows: NDArray[np.float32], notes: RecurrentState) -> tuple[ActionParts, RecurrentState]:
+    def step(rows: NDArray[np.float32], state: RecurrentState) -> tuple[ActionParts, RecurrentState]:
         with one_thread(), torch.inference_mode():
-            raw, *states = actor(torch.from_numpy(rows), *map(torch.from_numpy, notes))
-        return decoded(raw), tuple(np.ascontiguousarray(state.numpy()) for state in states)
+            raw, *states = actor(torch.from_numpy(rows), *map(torch.from_numpy, state))
+        return decoded(raw), tuple(np.ascontiguousarray(part.numpy()) for part in states)
 
-    return remember, opening
+    return step, lambda rows: initial_recurrent_state(rows, actor.state_shapes)
 
 
-def _window_memory(forward: Any, history: int) -> tuple[Any, Any]:
-    """Notes are the rows of the periods before, which the first repeats."""
+def _window_step(forward: Any, history: int) -> tuple[Any, Any]:
+    """`step` and `initial_state` of a policy whose recurrent state is the features of earlier periods."""
 
-    def opening(rows: NDArray[np.float32]) -> RecurrentState:
-        return (np.repeat(rows[:, None], history - 1, axis=1),)
-
-    def remember(rows: NDArray[np.float32], notes: RecurrentState) -> tuple[ActionParts, RecurrentState]:
-        window = np.concatenate([notes[0], rows[:, None]], axis=1)
+    def step(rows: NDArray[np.float32], state: RecurrentState) -> tuple[ActionParts, RecurrentState]:
+        window = np.concatenate([state[0], rows[:, None]], axis=1)
         return forward(window.reshape(len(rows), -1)), (np.ascontiguousarray(window[:, 1:]),)
 
-    return remember, opening
+    return step, lambda rows: initial_recurrent_state(rows, {WINDOW: (history - 1, rows.shape[1])})

@@ -32,7 +32,9 @@ from .network_policy import (
     RecurrentPolicy,
     RecurrentState,
     action_from_parts,
+    initial_recurrent_state,
     parts_from_action,
+    restarted_state,
 )
 from .policies import CostPlus, EpsilonGreedy, FixedPrice, PricePath, RandomPrice, StockTimePrice, order_up_to
 from .protocol import Action, Policy, is_deterministic
@@ -84,6 +86,7 @@ __all__ = [
     "elasticity_matrix",
     "feature_names",
     "feature_rows",
+    "initial_recurrent_state",
     "is_deterministic",
     "logit_utility",
     "matching_utility",
@@ -93,5 +96,6 @@ __all__ = [
     "parts_from_action",
     "price_contributions",
     "product_features",
+    "restarted_state",
     "row_width",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -126,6 +126,35 @@ class NetworkPolicy:
 
 RecurrentState = tuple[NDArray[np.float32], ...]
 """Hidden state of a network, or a window of past features: arrays whose first axis is the rows."""
+WINDOW = "window"
+
+
+def initial_recurrent_state(rows: NDArray[np.float32], shapes: Mapping[str, tuple[int, ...]]) -> RecurrentState:
+    """The recurrent state in which rows begin an episode.
+
+    Args:
+        rows: (R, F) features of the first period.
+        shapes: the parts of the state by name, with their shape for one row: `window`, (periods, F),
+            holds the features of earlier periods and starts with the first row repeated; every
+            other part, such as the `hidden` and `cell` state of an LSTM, starts at zero.
+
+    Example:
+        >>> rows = np.array([[1.0, 2.0]], np.float32)
+        >>> initial_recurrent_state(rows, {"window": (2, 2)})[0].tolist()
+        [[[1.0, 2.0], [1.0, 2.0]]]
+        >>> [part.shape for part in initial_recurrent_state(rows, {"hidden": (1, 8), "cell": (1, 8)})]
+        [(1, 1, 8), (1, 1, 8)]
+    """
+    return tuple(
+        np.repeat(rows[:, None], shape[0], axis=1) if name == WINDOW else np.zeros((len(rows), *shape), np.float32)
+        for name, shape in shapes.items()
+    )
+
+
+def restarted_state(state: RecurrentState, starts: NDArray[np.bool_], initial: RecurrentState) -> RecurrentState:
+    """The recurrent state, with the initial one in the rows (R,) where an episode starts."""
+    where = [starts.reshape(-1, *[1] * (part.ndim - 1)) for part in initial]
+    return tuple(np.where(w, new, old) for w, new, old in zip(where, initial, state, strict=True))
 
 
 @dataclass(frozen=True)
@@ -227,9 +256,7 @@ class RecurrentPolicy:
                 f"{self.name} is recurrent and must see every period from the first on, always for the same markets; "
                 f"got {len(rows)} rows in mid-episode; begin at period 0"
             )
-        fresh = self.initial_state(rows)
-        where = [starts.reshape(-1, *[1] * (part.ndim - 1)) for part in fresh]
-        return tuple(np.where(w, new, old) for w, new, old in zip(where, fresh, self._states[0], strict=True))
+        return restarted_state(self._states[0], starts, self.initial_state(rows))
 
 
 @dataclass(frozen=True)

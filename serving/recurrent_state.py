@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pricing import RecurrentPolicy, RecurrentState
+from ..pricing import RecurrentPolicy, RecurrentState, initial_recurrent_state
 from .market_state import StateError
 
 WINDOW, LSTM = ("window",), ("hidden", "cell")
@@ -60,9 +60,7 @@ class MemoryLayout:
 
     def opening(self, rows: NDArray[np.float32]) -> RecurrentState:
         """The notes with which these rows, (rows, columns), begin an episode."""
-        if tuple(self.shapes) == WINDOW:
-            return (np.repeat(rows[:, None], self.shapes["window"][0], axis=1),)
-        return tuple(np.zeros((len(rows), *shape), np.float32) for shape in self.shapes.values())
+        return initial_recurrent_state(rows, self.shapes)
 
 
 @dataclass(frozen=True)

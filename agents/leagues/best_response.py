@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ...envs import OWN, ConstantSellerPolicy, MixedSellerPolicy, MultiSellerMarket, Outcome, SellerPolicy, seed_for
 from ...envs.adapters.learner_view import Reward
 from ...envs.seeds import Purpose
+from ...pricing import RecurrentState, initial_recurrent_state, restarted_state
 from ...scenarios import MarketSpec
 from ..actor import Actor, RecurrentActor
 
@@ -22,26 +23,37 @@ _GRID = 41
 
 
 class FrozenPolicy:
-    """A seat's network as it stood: observations to raw actions, without exploration.
+    """The network of a seller at one point of its training, without exploration.
 
-    A recurrent one keeps notes from one call to the next: always for the same markets, opened anew with an episode.
+    A recurrent network keeps its state between calls: they must always concern the same markets.
+
+    Args:
+        actor: The network.
+
+    Example:
+        >>> actor = Actor(torch.nn.Linear(3, 1), None, 1)
+        >>> FrozenPolicy(actor)(np.ones((2, 3), np.float32), np.ones(2, bool)).shape
+        (2, 1)
     """
 
     def __init__(self, actor: Actor) -> None:
         self._actor = actor.eval()
-        self._notes: tuple[torch.Tensor, ...] = ()
+        self._state: RecurrentState = ()
 
-    def __call__(self, rows: NDArray[np.float32], opens: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """(E, A) raw actions for observations (E, F); opens: (E,) markets in their episode's first period."""
+    def __call__(self, rows: NDArray[np.float32], starts: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """The raw actions (E, A).
+
+        Args:
+            rows: (E, F) observations of the seller.
+            starts: (E,) whether the market is in the first period of an episode.
+        """
         with torch.inference_mode():
             if not isinstance(self._actor, RecurrentActor):
                 return self._actor(torch.from_numpy(rows)).numpy()
-            lstm = self._actor.lstm
-            if not self._notes:
-                self._notes = tuple(torch.zeros(len(rows), lstm.num_layers, lstm.hidden_size) for _ in range(2))
-            going_on = torch.from_numpy(~opens).float()[:, None, None]
-            raw, hidden, cell = self._actor(torch.from_numpy(rows), *(note * going_on for note in self._notes))
-            self._notes = (hidden, cell)
+            initial = initial_recurrent_state(rows, self._actor.state_shapes)
+            state = restarted_state(self._state or initial, starts, initial)
+            raw, *states = self._actor(torch.from_numpy(rows), *map(torch.from_numpy, state))
+            self._state = tuple(part.numpy() for part in states)
             return raw.numpy()
 
 

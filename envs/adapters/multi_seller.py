@@ -27,8 +27,8 @@ _WIDEST = 4.0
 class SellerPolicy(Protocol):
     """Anything that decides for one seller: a frozen network, a rule, a mixture of both."""
 
-    def __call__(self, rows: Floats, opens: NDArray[np.bool_]) -> Floats:
-        """(E, A) raw actions for observations (E, F). opens: (E,) whether the market is in its episode's first period."""
+    def __call__(self, rows: Floats, starts: NDArray[np.bool_]) -> Floats:
+        """(E, A) raw actions for observations (E, F). starts: (E,) whether the market is in its episode's first period."""
         ...
 
 
@@ -38,7 +38,7 @@ class ConstantSellerPolicy:
 
     raw: Floats
 
-    def __call__(self, rows: Floats, opens: NDArray[np.bool_]) -> Floats:
+    def __call__(self, rows: Floats, starts: NDArray[np.bool_]) -> Floats:
         """(E, A) of it."""
         return np.tile(self.raw, (len(rows), 1))
 
@@ -50,9 +50,9 @@ class MixedSellerPolicy:
     policies: Sequence[SellerPolicy]
     chosen: NDArray[np.intp]
 
-    def __call__(self, rows: Floats, opens: NDArray[np.bool_]) -> Floats:
+    def __call__(self, rows: Floats, starts: NDArray[np.bool_]) -> Floats:
         """(E, A), each row by the policy that was chosen for it."""
-        parts = [(where, self.policies[i](rows[where], opens[where])) for i, where in self._members()]
+        parts = [(where, self.policies[i](rows[where], starts[where])) for i, where in self._members()]
         raw = np.empty((len(rows), parts[0][1].shape[1]), np.float32)
         for where, part in parts:
             raw[where] = part
@@ -137,8 +137,8 @@ class MultiSellerMarket:
 
     def play(self, profile: Mapping[str, SellerPolicy]) -> Outcome:
         """One period in which every seller does what its policy says."""
-        opens = self.market.state.period == 0
-        return self.step({seller: profile[seller](self.observe(seller), opens) for seller in self.names})
+        starts = self.market.state.period == 0
+        return self.step({seller: profile[seller](self.observe(seller), starts) for seller in self.names})
 
     def rewards(self, outcome: Outcome) -> dict[str, Floats]:
         """(E,) what each seller earned in a period."""

@@ -50,7 +50,7 @@ class SellerVecEnv(BatchVecEnv):
         """One period of every market: the learner's actions, and what the others' policies answer to what they see."""
         assert self._actions is not None, "step_wait comes after step_async"
         learned = self._actions
-        outcome = self.multi_seller.play(self.others | {self.seller: lambda rows, opens: learned})
+        outcome = self.multi_seller.play(self.others | {self.seller: lambda rows, starts: learned})
         rewards = self.multi_seller.rewards(outcome)[self.seller] * np.float32(self.reward_scale)
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         done = self.multi_seller.market.done
