@@ -36,7 +36,7 @@ TRICKS: dict[str, dict[str, Any]] = {
 
 def share(market: MarketSpec, policy: Policy, known: MarketSpec) -> float:
     """Of the exact optimum of `market`, for a policy that is told that it is in the market `known`."""
-    value, optimum = exact_value(market, policy, known=known), solve(market)
+    value, optimum = exact_value(market, policy, believed=known), solve(market)
     assert value is not None, "the policy is a function of the view"
     assert optimum is not None, "the instance has one"
     return value / optimum.value

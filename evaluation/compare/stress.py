@@ -197,7 +197,7 @@ class _Judge:
 
     def _share(self, market: MarketSpec, policy: Policy, earned: NDArray[np.float64], optimum: Optimum) -> float | None:
         """Share of the optimum, exact or simulated; None where a simulated episode misses the periods after it."""
-        exact = exact_value(market, policy, known=self.spec)
+        exact = exact_value(market, policy, believed=self.spec)
         if exact is None and market.market.ending == "truncated":
             return None
         return (float(earned.mean()) if exact is None else exact) / optimum.value

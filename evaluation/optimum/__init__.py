@@ -1,8 +1,15 @@
-"""Exact values: the optimum of a market that a solver reaches, and the value of any deterministic policy in it;
-an upper bound where there is no solver, and classical policies that are solved for.
+"""Exact optima, exact values of policies, an upper bound where no solver applies, and policies that are solved for.
 
-Each solver knows one family of markets and refuses every other: its `covers` lists what must be off. `exact_value` reaches
-further than the solvers together, and is written apart from them.
+One solver per family of markets; the `covers` of each says which markets it admits:
+
+- `one_stock`: one product with finite stock that is never replenished.
+- `several_stocks`: several products, each with such a stock.
+- `separate_periods`: unlimited stock and no link between periods.
+- `one_rival`: one product against one competitor that responds to its price.
+- `price_and_order`: one product whose price and order are set together.
+- `reference_price`: one product whose customers remember prices.
+
+`exact_value` covers more markets than all solvers together, and shares no dynamic programming with them.
 """
 
 from __future__ import annotations
@@ -34,6 +41,16 @@ _SOLVERS = (one_stock, several_stocks, separate_periods, one_rival, price_and_or
 
 @functools.lru_cache(maxsize=16)
 def solve(spec: MarketSpec) -> Optimum | None:
-    """The optimum of a market that one of the solvers reaches, else None."""
+    """The optimum of a market, or None where no solver applies.
+
+    Args:
+        spec: The market.
+
+    Example:
+        >>> from repricer.evaluation import solve
+        >>> from repricer.scenarios import load_scenario
+        >>> round(solve(load_scenario("gallego-van-ryzin")).value, 3)
+        15.446
+    """
     found = (solver.solve(spec) for solver in _SOLVERS)
     return next((optimum for optimum in found if optimum is not None), None)

@@ -1,11 +1,12 @@
-"""The fluid upper bound: no policy earns more, whatever it knows, in a market that no solver reaches.
+"""The fluid upper bound: no policy earns more, whatever its information. For markets that no solver covers.
 
-Every unit of stock is given a worth. What an episode earns is at most the stock at that worth and, period by period, what
-the customers bring above it at the prices that are best for that alone (Gallego and van Ryzin 1994, Optimal Dynamic Pricing
-of Inventories with Stochastic Demand over Finite Horizons, Management Science 40(8), section 2.4; Topaloglu 2009, Using
-Lagrangian Relaxation to Compute Capacity-Dependent Bid Prices in Network Revenue Management, Operations Research 57(3)). It
-holds at any worth; the lowest over all of them is the bound. What a section of the market could do at best is granted in
-full and for nothing: see `fluid_demand`. So the bound is close in plain markets, and lies high where much is granted.
+Every unit of stock gets a dual value. An episode earns at most the stock at that value plus, period by
+period, the most that customers can bring above it: Gallego and van Ryzin (1994), Optimal Dynamic Pricing
+of Inventories with Stochastic Demand over Finite Horizons, Management Science 40(8), section 2.4;
+Topaloglu (2009), Using Lagrangian Relaxation to Compute Capacity-Dependent Bid Prices in Network Revenue
+Management, Operations Research 57(3). That holds for any dual value, and the bound is the minimum over
+all of them. Every other effect of the market takes its best case (see `fluid_demand`), so the bound is
+tight in simple markets and loose in those with many such effects.
 """
 
 from __future__ import annotations
@@ -23,7 +24,18 @@ from .problem import Array, Costs
 
 @dataclass(frozen=True)
 class Bound:
-    """An upper bound on the value of an episode (currency), and how it was found."""
+    """An upper bound on the value of an episode.
+
+    Attributes:
+        value: The bound, currency.
+        method: How it was found.
+
+    Example:
+        >>> from repricer.evaluation import upper_bound
+        >>> from repricer.scenarios import load_scenario
+        >>> upper_bound(load_scenario("gallego-van-ryzin")).method
+        'fluid bound'
+    """
 
     value: float
     method: str
@@ -31,7 +43,18 @@ class Bound:
 
 @functools.lru_cache(maxsize=16)
 def upper_bound(spec: MarketSpec) -> Bound | None:
-    """The fluid bound, or None where the choice model is one that it does not reach."""
+    """The fluid bound, or None for a choice model that it does not cover.
+
+    Args:
+        spec: The market.
+
+    Example:
+        >>> from repricer.evaluation import solve, upper_bound
+        >>> from repricer.scenarios import load_scenario
+        >>> spec = load_scenario("gallego-van-ryzin")
+        >>> upper_bound(spec).value > solve(spec).value
+        True
+    """
     demand = demand_of(spec)
     if demand is None or (spec.stock.replenishment != "none" and (spec.stock.salvage_value > 0).any()):
         return None
@@ -42,13 +65,13 @@ def upper_bound(spec: MarketSpec) -> Bound | None:
 
 
 def _stock_paid_for(spec: MarketSpec) -> float:
-    """Units on hand at the start cost nothing where costs are due on orders; `fluid_demand` charges every unit sold."""
+    """Cost of the initial stock where costs are due on orders: that stock is free, but `fluid_demand` charges every unit."""
     replenished = spec.stock.replenishment != "none" and spec.stock.shortage == "lost"
     return float(Costs.of(spec).ordered @ np.floor(spec.stock.initial_units)) if replenished else 0.0
 
 
 def _season(spec: MarketSpec, demand: FluidDemand, first: int, last: int) -> float:
-    """The bound of one selling season, periods [first, last), in money of the episode's start."""
+    """The bound of one selling season, periods [first, last), discounted to the episode's start."""
     stock = np.floor(spec.stock.initial_units)
     limited = np.isfinite(stock) & (spec.stock.replenishment == "none") & (spec.stock.shortage == "lost")
     nothing = np.zeros((last - first, stock.size))
@@ -58,18 +81,18 @@ def _season(spec: MarketSpec, demand: FluidDemand, first: int, last: int) -> flo
     salvage, stock = (factors[-1] * spec.stock.salvage_value)[limited], stock[limited]
     held = np.zeros((last - first, stock.size))
     if spec.stock.spoilage.any() or spec.returns is not None or last < first + (spec.stock.season_periods or 0):
-        # What perishes is not held, and need not be disposed of.
+        # Stock that perishes or leaves is not held, and need not be disposed of.
         salvage = np.maximum(salvage, 0)
     else:
-        # A unit sold is not held from then on.
+        # A unit that is sold is not held from then on.
         held = np.cumsum((factors[:, None] * Costs.of(spec).holding[limited])[::-1], axis=0)[::-1]
     most = np.maximum(spec.guardrails.high.astype(np.float64)[limited] + held[0], salvage)
 
-    def dual(worth: Array) -> tuple[float, Array]:
+    def dual(value: Array) -> tuple[float, Array]:
         everything = nothing.copy()
-        everything[:, limited] = worth - held
+        everything[:, limited] = value - held
         money, units = demand.money(everything, first)
-        return money + float((worth - held[0]) @ stock), stock - units[limited]
+        return money + float((value - held[0]) @ stock), stock - units[limited]
 
     if stock.size == 1:
         bounds = (float(salvage[0]), float(most[0]))

@@ -1,9 +1,10 @@
-"""The certainty-equivalent policy: before each period, the fluid problem of what is left is solved again, the response known.
+"""The certainty-equivalent policy: before each period the fluid problem for the stock left is solved again.
 
-In the fluid problem demand is its own mean. Stock then has one worth, the lowest at which the mean demand of all periods
-left, each at the price that is best at that worth, is no more than the stock. Maglaras and Meissner (2006), Dynamic Pricing
-Strategies for Multiproduct Revenue Management Problems, M&SOM 8(2), section 4 (the resolving heuristic). Prices are
-solved for as if any between the bounds could be charged; the guardrails round them.
+In the fluid problem demand equals its mean, and the price response is known. A unit of stock then has
+one dual value: the lowest at which the mean demand of all periods left, each at the price that is best
+given that value, does not exceed the stock. Maglaras and Meissner (2006), Dynamic Pricing Strategies for
+Multiproduct Revenue Management Problems, M&SOM 8(2), section 4 (the resolving heuristic). Prices are
+found as if any price between the bounds could be charged; the guardrails round them.
 """
 
 from __future__ import annotations
@@ -18,20 +19,22 @@ from ...pricing import Action, MarketView, Policy, StockTimePrice
 from ...scenarios import MarketSpec
 from . import one_stock, several_stocks
 from .logit import LogitCustomer
-from .problem import Array, Costs, is_endless, is_stationary
+from .problem import Array, Costs, is_infinite_horizon, is_stationary
 
 _NAME = "certainty-equivalent"
 _PRICES = 2001
-_WORTHS = 801
+_VALUES = 801
 _TOLERANCE = 1e-9
 
 
 def certainty_equivalent(spec: MarketSpec) -> Policy | None:
-    """The policy, or None where stock is not the state: the myopic path is then certainty-equivalent, or nearly.
+    """The policy, or None for a market that it does not cover.
 
-    For one product whose stock is never replenished, and for several under one logit segment and one demand throughout.
+    It covers one product whose stock is never replenished, and several such products with one logit
+    segment and stationary demand. Where stock is not the state, the myopic policy is certainty-equivalent,
+    exactly or nearly.
     """
-    if is_endless(spec):
+    if is_infinite_horizon(spec):
         return None
     if one_stock.covers(spec):
         return StockTimePrice(_OneProduct(spec).table(), name=_NAME)
@@ -40,13 +43,13 @@ def certainty_equivalent(spec: MarketSpec) -> Policy | None:
     return None
 
 
-def opening_path(spec: MarketSpec) -> Array:
-    """(T,) the fluid prices at the opening of a market of one product that `one_stock` covers, which see no regime."""
-    return _OneProduct(spec).opening_path()
+def initial_path(spec: MarketSpec) -> Array:
+    """(T,) fluid prices from the initial state of a market that `one_stock` covers; they ignore the regime."""
+    return _OneProduct(spec).initial_path()
 
 
 class _OneProduct:
-    """Mean demand and best price by the worth of a unit."""
+    """Mean demand and best price by the dual value of a unit."""
 
     def __init__(self, spec: MarketSpec) -> None:
         self.spec, self.periods = spec, int(spec.market.horizon_periods)
@@ -54,78 +57,78 @@ class _OneProduct:
         self.price, self.cost = np.linspace(self.low, self.high, _PRICES), Costs.of(spec).sold[0]
         self.holding = Costs.of(spec).holding[0]
         self.least = self._unsold()
-        self.worth = np.linspace(min(self.least.min(), 0.0), max(self.high, self.least.max()), _WORTHS)
-        self.transition, self.opening = one_stock.chain(spec)
+        self.values = np.linspace(min(self.least.min(), 0.0), max(self.high, self.least.max()), _VALUES)
+        self.transition, self.initial = one_stock.chain(spec)
         kinds = 1 if is_stationary(spec) else self.periods
         self.units = np.stack([self._units_of(t) for t in range(kinds)])  # (kinds, Z, P)
 
     def _unsold(self) -> Array:
-        """(T,) what a unit in each period is worth that is never sold: its salvage value, less what it costs to hold."""
-        worth = np.empty(self.periods)
-        worth[-1] = self.spec.stock.salvage_value[0] - self.holding
+        """(T,) value in each period of a unit that is never sold: its salvage value less the cost of holding it."""
+        value = np.empty(self.periods)
+        value[-1] = self.spec.stock.salvage_value[0] - self.holding
         for t in reversed(range(self.periods - 1)):
-            worth[t] = self.spec.market.discount_factor * worth[t + 1] - self.holding
-        return worth
+            value[t] = self.spec.market.discount_factor * value[t + 1] - self.holding
+        return value
 
     def _units_of(self, period: int) -> Array:
-        rows, regimes = self.price[:, None], range(self.opening.size)
+        rows, regimes = self.price[:, None], range(self.initial.size)
         return np.stack([expected_units(self.spec, period, rows, regime=z).sum(axis=(1, 2)) for z in regimes])
 
     def _kind(self, period: int) -> int:
         return period if len(self.units) > 1 else 0
 
-    def best(self, units: Array, worth: Array) -> NDArray[np.intp]:
-        """(W,) index of the price that earns most above each worth of a unit (W,), at mean units (P,) of each price."""
-        return ((self.price - self.cost - worth[:, None]) * units).argmax(axis=1)
+    def best(self, units: Array, value: Array) -> NDArray[np.intp]:
+        """(W,) index of the best price for each dual value (W,), given mean units (P,) at each price."""
+        return ((self.price - self.cost - value[:, None]) * units).argmax(axis=1)
 
     def _demand_at_best(self) -> Array:
-        """(kinds, Z, W) mean units at the best price for each worth."""
-        return np.stack([np.stack([row[self.best(row, self.worth)] for row in kind]) for kind in self.units])
+        """(kinds, Z, W) mean units at the best price for each dual value."""
+        return np.stack([np.stack([row[self.best(row, self.values)] for row in kind]) for kind in self.units])
 
-    def worth_of_stock(self) -> Array:
-        """(T, Z, S + 1) of a unit, in money of the period."""
+    def value_of_stock(self) -> Array:
+        """(T, Z, S + 1) dual value of a unit, in money of the period."""
         stock_units, discount = np.arange(int(self.spec.stock.initial_units[0]) + 1), self.spec.market.discount_factor
-        now, regimes = self._demand_at_best(), range(self.opening.size)
-        table = np.empty((self.periods, self.opening.size, stock_units.size))
-        left = np.zeros((self.opening.size, self.worth.size))
+        now, regimes = self._demand_at_best(), range(self.initial.size)
+        table = np.empty((self.periods, self.initial.size, stock_units.size))
+        left = np.zeros((self.initial.size, self.values.size))
         for t in reversed(range(self.periods)):
-            # A unit that is worth this much now is worth more later: it was held, and money is discounted.
-            later = np.stack([np.interp((self.worth + self.holding) / discount, self.worth, row) for row in left])
+            # A unit of this value now has a higher value later: it was held, and money is discounted.
+            later = np.stack([np.interp((self.values + self.holding) / discount, self.values, row) for row in left])
             left = now[self._kind(t)] + self.transition @ later
             for z in regimes:
-                # Demand falls as the worth rises.
-                found = np.interp(stock_units, left[z, ::-1], self.worth[::-1])
+                # Demand falls as the dual value rises.
+                found = np.interp(stock_units, left[z, ::-1], self.values[::-1])
                 table[t, z] = np.maximum(found, self.least[t])
         return table
 
     def table(self) -> Array:
         """(T, Z, S + 1) prices."""
-        worth = self.worth_of_stock()
-        prices = np.empty_like(worth)
+        value = self.value_of_stock()
+        prices = np.empty_like(value)
         for t in range(self.periods):
             for z, units in enumerate(self.units[self._kind(t)]):
-                prices[t, z] = self.price[self.best(units, worth[t, z])]
+                prices[t, z] = self.price[self.best(units, value[t, z])]
         return prices
 
-    def opening_path(self) -> Array:
+    def initial_path(self) -> Array:
         """See the function of this name."""
-        worth = float(self.opening @ self.worth_of_stock()[0, :, -1])
+        value = float(self.initial @ self.value_of_stock()[0, :, -1])
         path = np.empty(self.periods)
         for t, chance in enumerate(self.spec.regime_probabilities(self.periods)):
-            path[t] = self.price[self.best(chance @ self.units[self._kind(t)], np.array([worth]))[0]]
-            worth = (worth + self.holding) / self.spec.market.discount_factor
+            path[t] = self.price[self.best(chance @ self.units[self._kind(t)], np.array([value]))[0]]
+            value = (value + self.holding) / self.spec.market.discount_factor
         return path
 
 
 @dataclass(frozen=True)
 class FluidPrices:
-    """The fluid prices of several products of one logit segment, for the stock and the time that are left."""
+    """The fluid prices of several products of one logit segment, for the stock and the time left."""
 
     spec: MarketSpec
     name: str = _NAME
 
     def act(self, view: MarketView) -> Action:
-        """Solve once for every different state in the view."""
+        """Solve once for every distinct state in the view."""
         periods_left = np.maximum(self.spec.market.horizon_periods - view.period, 1)
         states = np.column_stack([periods_left, np.maximum(view.on_hand, 0)]).astype(np.float64)
         states, index = np.unique(states, axis=0, return_inverse=True)
@@ -135,17 +138,18 @@ class FluidPrices:
     def solve(self, units: Array, customers: Array) -> Array:
         """Prices (B, N) for units left (B, N) and customers still expected (B,).
 
-        The worth of each product rises while more is wanted than is left and falls, down to its salvage value, while less
-        is; by a step in the logarithm over the sensitivity, which is Newton's where the others stand still.
+        The dual value of each product rises while its demand exceeds its stock, and falls, down to its
+        salvage value, while demand is below; the step is the gap in logarithms over the sensitivity,
+        which is Newton's step with the other products fixed.
         """
         count = units.shape[1]
         customer = LogitCustomer.of(self.spec, 0, np.arange(count))
         cost, least = Costs.of(self.spec).sold, self.spec.stock.salvage_value
-        there, worth = units > 0, np.broadcast_to(least, units.shape)
+        there, value = units > 0, np.broadcast_to(least, units.shape)
         while True:
-            prices, theta = customer.best_prices(cost + worth, there)
+            prices, theta = customer.best_prices(cost + value, there)
             wanted = customers[:, None] * customer.shares(prices, there).product
             gap = np.log(np.where(there, wanted, 1.0) / np.where(there, units, 1.0)) / customer.sensitivity
-            before, worth = worth, np.maximum(worth + gap, least)
-            if np.abs(worth - before).max() <= _TOLERANCE * (1 + theta.max()):
+            before, value = value, np.maximum(value + gap, least)
+            if np.abs(value - before).max() <= _TOLERANCE * (1 + theta.max()):
                 return prices

@@ -1,7 +1,7 @@
-"""One product against one rival that answers every price by a rule without a memory.
+"""One product against one competitor that responds to every price by a rule without memory.
 
-The rival's price is the state. A price earns twice: in the first half of the period against the price that the rival
-still has, in the second against its answer, which is what the next period opens with.
+The competitor's price is the state. A price earns in both halves of a period: in the first against the
+competitor's current price, in the second against its response, with which the next period starts.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from .problem import (
     sections_on,
     stock_settings,
 )
-from .rival_replies import answer, charged, one_answers, opening_prices
+from .rival_replies import answer, charged, initial_prices, one_answers
 
 _MOST_PAIRS = 4_000_000
 _MOST_PRICES = 1000
 
 
 def covers(spec: MarketSpec) -> bool:
-    """Whether the rival's price is the whole state: stock is unlimited and the rule remembers nothing."""
+    """Whether the competitor's price is the whole state: stock is unlimited and the rule has no memory."""
     return (
         one_answers(spec)
         and stock_settings(spec) <= {"lead_time_periods"}
@@ -45,9 +45,12 @@ def covers(spec: MarketSpec) -> bool:
 
 @dataclass(frozen=True)
 class RivalPrice:
-    """A table of prices by period and the rival's price.
+    """A table of prices by period and the competitor's price.
 
-    rival: (B,) the rival's prices, rising. table: (T, B) currency per unit, or (1, B) for all periods.
+    Attributes:
+        rival: (B,) the competitor's prices, rising.
+        table: (T, B), or (1, B) for all periods, currency per unit.
+        name: Name of the policy.
     """
 
     rival: Array
@@ -55,7 +58,7 @@ class RivalPrice:
     name: str = "optimum"
 
     def act(self, view: MarketView) -> Action:
-        """Look up the price against the nearest of the rival's prices."""
+        """Look up the price for the nearest of the competitor's prices."""
         seen = view.list_price if view.competitor_price is None else view.competitor_price
         middles = (self.rival[1:] + self.rival[:-1]) / 2
         period = np.minimum(view.period, len(self.table) - 1)
@@ -63,9 +66,9 @@ class RivalPrice:
 
 
 def solve(spec: MarketSpec) -> Optimum | None:
-    """The optimum of a market that `covers` admits and whose rival has few prices, else None.
+    """The optimum of a market that `covers` admits and whose competitor has few prices, else None.
 
-    Continuous prices are searched on a grid of a thousand.
+    Continuous prices are searched on a grid of 1000.
     """
     if not covers(spec):
         return None
@@ -86,18 +89,18 @@ def solve(spec: MarketSpec) -> Optimum | None:
         return (pair[0] - Costs.of(spec).sold[0]) * np.sum(halves, axis=(0, 2, 3))
 
     def step(period: int, future: Array) -> tuple[Array, Array]:
-        """Best value and price against each of the rival's prices, both (B,)."""
-        worth = (money(period) + future[following]).reshape(shape)
-        return worth.max(axis=1), prices[worth.argmax(axis=1)]
+        """Best value and price for each of the competitor's prices, both (B,)."""
+        values = (money(period) + future[following]).reshape(shape)
+        return values.max(axis=1), prices[values.argmax(axis=1)]
 
     values, table = optimise(spec, step, np.zeros(rival.size))
-    opening = np.searchsorted(rival, opening_prices(spec)[0])
-    return Optimum(float(values[opening]), method_of(spec), RivalPrice(rival, np.array(table)))
+    initial = np.searchsorted(rival, initial_prices(spec)[0])
+    return Optimum(float(values[initial]), method_of(spec), RivalPrice(rival, np.array(table)))
 
 
 def _reachable(spec: MarketSpec, prices: Array) -> Array | None:
-    """Prices that the rival may come to, rising, or None where there are too many."""
-    rival = opening_prices(spec)
+    """Prices that the competitor can reach, rising, or None where there are too many."""
+    rival = initial_prices(spec)
     while rival.size * prices.size <= _MOST_PAIRS:
         more = np.union1d(rival, answer(spec, np.tile(prices, rival.size), np.repeat(rival, prices.size)))
         if more.size == rival.size:

@@ -1,8 +1,9 @@
-"""One product whose price and order are set together, delivered at once.
+"""The exact optimum with an order: one product whose price and order are set together, delivered at once.
 
-Federgruen and Heching (1999), Combined Pricing and Inventory Control under Uncertainty, Operations Research 47(3). A
-period: the order arrives; demand comes at the price; units are paid for when demanded (with a backlog, even those
-delivered later); holding and backlog costs fall on the units on hand or owed at the end. The state is that number.
+Federgruen and Heching (1999), Combined Pricing and Inventory Control under Uncertainty, Operations
+Research 47(3). In a period the order arrives, then demand at the price occurs. Units are paid for when
+demanded (with a backlog, even those delivered later), and holding and backlog costs are due on the
+units on hand or owed at the end. That number of units is the state.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from .problem import (
 
 _MOST_UNITS = 20_000
 _MOST_PRICES = 500
-# The range of units on hand is wide enough when twice the range gives the same value.
+# The range of units on hand is wide enough when a range twice as wide gives the same value.
 _TOLERANCE = 1e-9
 
 
@@ -58,8 +59,11 @@ def covers(spec: MarketSpec) -> bool:
 class PriceAndOrder:
     """Tables of prices and orders by period and units on hand.
 
-    least: units on hand of the first column; fewer read it too. price, order: (T, S) or (1, S) for all periods, currency
-    per unit and units.
+    Attributes:
+        least: Units on hand of the first column, which fewer units read too.
+        price: (T, S), or (1, S) for all periods, currency per unit.
+        order: (T, S), or (1, S) for all periods, units.
+        name: Name of the policy.
     """
 
     least: int
@@ -77,8 +81,8 @@ class PriceAndOrder:
 def solve(spec: MarketSpec) -> Optimum | None:
     """The optimum of a market that `covers` admits, else None.
 
-    The units on hand are cut to a range, which is widened until the value does not move. Continuous prices are searched on
-    a grid of five hundred.
+    Units on hand are limited to a range, which is widened until the value settles. Continuous prices
+    are searched on a grid of 500.
     """
     if not covers(spec):
         return None
@@ -94,9 +98,9 @@ def solve(spec: MarketSpec) -> Optimum | None:
 
 
 def _solve_within(spec: MarketSpec, prices: Array, mass: Callable[[int], Array], reach: int) -> Optimum:
-    """The optimum where at most `reach` units more than at first are on hand, and at most `reach` owed.
+    """The optimum with at most `reach` units above the initial stock on hand, and at most `reach` owed.
 
-    mass: (P, D + 1) probability of each demand at each price, of a period.
+    mass: the (P, D + 1) probability of each demand at each price of a period.
     """
     start = int(spec.stock.initial_units[0])
     least = -reach if spec.stock.shortage == "backlog" else 0
@@ -106,9 +110,9 @@ def _solve_within(spec: MarketSpec, prices: Array, mass: Callable[[int], Array],
 
     def step(period: int, future: Array) -> tuple[Array, tuple[Array, Units]]:
         """Best value, price and order at each number of units, all (S,)."""
-        worth = _worth(spec, costs, mass(period), prices, units, future)
-        after_order, best_price = worth.max(axis=0), prices[worth.argmax(axis=0)]
-        # Row s: what is had by ordering 0, 1, … units at s units; beyond the range no order reaches.
+        money = _money(spec, costs, mass(period), prices, units, future)
+        after_order, best_price = money.max(axis=0), prices[money.argmax(axis=0)]
+        # Row s: money after ordering 0, 1, … units at s units; no order goes beyond the range.
         padded = np.concatenate([after_order, np.full(orders.size - 1, -np.inf)])
         choice = sliding_window_view(padded, orders.size) - order_cost
         order = choice.argmax(axis=1)
@@ -124,11 +128,11 @@ def _demand(spec: MarketSpec, prices: Array, period: int) -> Array:
     return demand_mass(spec, expected_units(spec, period, prices[:, None]).sum(axis=(1, 2)))
 
 
-def _worth(spec: MarketSpec, costs: Costs, mass: Array, prices: Array, units: Units, future: Array) -> Array:
-    """(P, S) money of a period and of what follows, by price and units on hand once the order is there."""
+def _money(spec: MarketSpec, costs: Costs, mass: Array, prices: Array, units: Units, future: Array) -> Array:
+    """(P, S) money of a period and all later ones, by price and units on hand after the order has arrived."""
     demand, backlog = np.arange(mass.shape[1])[:, None], spec.stock.shortage == "backlog"
     sold = demand + 0 * units if backlog else np.minimum(demand, units)
-    # Nobody chooses a product that is sold out, so nobody is turned away.
+    # No customer chooses a product that is sold out, so no sale is lost then.
     lost = np.where(units > 0, demand - sold, 0)
     left = np.maximum(units - sold, units[0])
     rest = future[left - units[0]] - costs.lost[0] * lost

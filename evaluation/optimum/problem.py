@@ -1,4 +1,4 @@
-"""What the solvers share: which parts of a market are on, what may be charged, what counts, and how long it lasts."""
+"""What the solvers share: active sections, allowed prices, costs, horizon and dynamic programming."""
 
 from __future__ import annotations
 
@@ -19,20 +19,31 @@ Units = NDArray[np.intp]
 
 _CONTINUOUS_STEP = 0.0025
 _MOST_PRICES = 10_000
-# Demand rarer than this moves no value by a visible digit.
+# Demand with a lower probability changes no visible digit of a value.
 _RARE = 1e-15
-# Relative accuracy of a value that is iterated to; nearer to one than this discount factor, it would take too long.
+# Relative accuracy of value iteration; with a discount factor above the limit it would take too long.
 _TOLERANCE = 1e-11
 _MOST_PATIENT = 0.9999
 
 
 @dataclass(frozen=True)
 class Optimum:
-    """The optimal value of an episode (currency), how it was found, and the policy that earns it.
+    """The optimal policy of a market and its value.
 
-    Where the market goes on after the episode and money is discounted, the value is that of the endless market from its
-    opening. A simulated episode stops after T periods and misses what the market is worth then, discounted by
-    discount_factor ** T.
+    Where the market goes on after the episode and money is discounted, the value is that of the
+    infinite-horizon market from its initial state. A simulated episode stops after T periods and
+    misses the value of the periods after, discounted by `discount_factor ** T`.
+
+    Attributes:
+        value: Optimal expected money of an episode, currency.
+        method: How it was found.
+        policy: The policy that earns it.
+
+    Example:
+        >>> from repricer.evaluation import solve
+        >>> from repricer.scenarios import load_scenario
+        >>> solve(load_scenario("stationary-logit")).method
+        'backward induction'
     """
 
     value: float
@@ -41,13 +52,13 @@ class Optimum:
 
 
 def sections_on(spec: MarketSpec) -> set[str]:
-    """Names of the optional sections that are on. `history` is left out: it is a record and moves nothing."""
+    """Names of the optional sections that are on, except `history`, a record without effect."""
     optional = {item.name for item in fields(spec) if item.default is None} - {"history"}
     return {name for name in optional if getattr(spec, name) is not None}
 
 
 def stock_settings(spec: MarketSpec) -> set[str]:
-    """Names of the stock settings that are not at their default; one season that is the episode is the default."""
+    """Names of the stock settings that are not at their default; a season as long as the episode counts as default."""
     settings = {item.name for item in fields(Stock) if np.any(getattr(spec.stock, item.name) != item.default)}
     one_season = spec.stock.season_periods == spec.market.horizon_periods and spec.market.ending == "terminated"
     return settings - {"season_periods"} if one_season else settings
@@ -64,16 +75,16 @@ def is_stationary(spec: MarketSpec) -> bool:
     return all((table == table[0]).all() for table in tables)
 
 
-def is_endless(spec: MarketSpec) -> bool:
-    """Whether the value is that of a market that goes on for ever: a discounted sum without an end."""
+def is_infinite_horizon(spec: MarketSpec) -> bool:
+    """Whether the value is a discounted sum over an infinite horizon."""
     return spec.market.ending == "truncated" and spec.market.discount_factor <= _MOST_PATIENT and is_stationary(spec)
 
 
 def has_horizon(spec: MarketSpec) -> bool:
-    """Whether the future has a value: a season that ends, or an endless market without an end to pay salvage at."""
+    """Whether the future has a well-defined value: a season that ends, or an infinite horizon without salvage value."""
     if spec.market.ending == "terminated":
         return True
-    return is_endless(spec) and not spec.stock.salvage_value.any()
+    return is_infinite_horizon(spec) and not spec.stock.salvage_value.any()
 
 
 def price_grid(spec: MarketSpec, product: int = 0, *, most: int = _MOST_PRICES) -> Array:
@@ -87,10 +98,15 @@ def price_grid(spec: MarketSpec, product: int = 0, *, most: int = _MOST_PRICES) 
 
 @dataclass(frozen=True)
 class Costs:
-    """What counts against the objective: (N,) currency per unit, or per order; all zero where it is revenue.
+    """Costs that the objective counts, (N,) each; all zero where it is revenue.
 
-    sold, ordered: unit cost, charged on units sold or ordered. order: per order. holding, backlog: per unit on hand, or
-    owed, at a period's end. lost: per unit of lost sales.
+    Attributes:
+        sold: Unit cost where it is due on units sold, currency per unit.
+        ordered: Unit cost where it is due on units ordered, currency per unit.
+        order: Currency per order.
+        holding: Currency per unit on hand at the end of a period.
+        lost: Currency per unit of lost sales.
+        backlog: Currency per unit owed at the end of a period.
     """
 
     sold: Array
@@ -102,7 +118,7 @@ class Costs:
 
     @classmethod
     def of(cls, spec: MarketSpec) -> Costs:
-        """From a spec."""
+        """The costs of a market."""
         stock, counts = spec.stock, float(spec.market.objective == "profit")
         unit = counts * spec.products.unit_cost
         none = np.zeros_like(unit)
@@ -134,18 +150,25 @@ def demand_mass(spec: MarketSpec, mean: Array) -> Array:
 
 
 def optimise(spec: MarketSpec, step: Callable[[int, Array], tuple[Array, Any]], last: Array) -> tuple[Array, list[Any]]:
-    """Optimal values of the opening states, and the decisions: one a period, or one for all where the market is endless.
+    """Solve a market by dynamic programming; `has_horizon` must hold.
 
-    step(period, future): the best values of a period's states, and the decisions that earn them, given the discounted
-    value of each state that may follow; where all periods are alike, it is asked for the first again and again. last:
-    what the states are worth after the season's last period (salvage). `has_horizon` must hold.
+    Args:
+        spec: The market.
+        step: Of a period and the discounted values of the states that may follow, the best values of
+            the period's states and the decisions that earn them. Where demand is stationary it is
+            called for period 0 every time.
+        last: Values of the states after the last period (salvage).
+
+    Returns:
+        Optimal values of the initial states, and the decisions: one entry per period, or a single one
+        for an infinite horizon.
     """
-    if is_endless(spec):
+    if is_infinite_horizon(spec):
         return _value_iteration(step, last, spec.market.discount_factor)
-    values, decisions, alike = last, [], is_stationary(spec)
+    values, decisions, stationary = last, [], is_stationary(spec)
     for period in reversed(range(spec.market.horizon_periods)):
         future = spec.market.discount_factor * values if decisions else last
-        values, decision = step(0 if alike else period, future)
+        values, decision = step(0 if stationary else period, future)
         decisions.append(decision)
     return values, decisions[::-1]
 
@@ -153,9 +176,9 @@ def optimise(spec: MarketSpec, step: Callable[[int, Array], tuple[Array, Any]], 
 def _value_iteration(
     step: Callable[[int, Array], tuple[Array, Any]], values: Array, discount: float
 ) -> tuple[Array, list[Any]]:
-    """Until the bounds of MacQueen (1966, A Modified Dynamic Programming Method for Markovian Decision Problems) meet.
+    """Iterate until the bounds of MacQueen (1966, A Modified Dynamic Programming Method for Markovian Decision Problems) meet.
 
-    They do so at the latest when what was guessed at first is discounted to nothing.
+    They do at the latest when the initial guess is discounted to nothing.
     """
     left = 1.0
     while True:
@@ -168,5 +191,5 @@ def _value_iteration(
 
 
 def method_of(spec: MarketSpec) -> str:
-    """How `optimise` goes about it."""
-    return "value iteration" if is_endless(spec) else "backward induction"
+    """Name of the method of `optimise`."""
+    return "value iteration" if is_infinite_horizon(spec) else "backward induction"

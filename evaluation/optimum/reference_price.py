@@ -1,10 +1,11 @@
 """One product without stock limits whose customers remember prices.
 
-The reference price is the state. Where demand is linear in the price and in its distance from the reference price, gains
-and losses weighing alike, the value is a quadratic and the price a line (a Riccati recursion): Fibich, Gavious and Lowengart
-(2003), Explicit Solutions of Optimization Models and Differential Games with Nonsmooth (Asymmetric) Reference-Price Effects,
-Operations Research 51(5). Elsewhere values are interpolated between reference prices: Popescu and Wu (2007), Dynamic
-Pricing Strategies with Reference Effects, Operations Research 55(3).
+The reference price is the state. Where demand is linear in the price and in its distance from the
+reference price, with equal weights on gains and losses, the value is quadratic and the price linear in
+the state (a Riccati recursion): Fibich, Gavious and Lowengart (2003), Explicit Solutions of Optimization
+Models and Differential Games with Nonsmooth (Asymmetric) Reference-Price Effects, Operations Research
+51(5). Otherwise values are interpolated between reference prices: Popescu and Wu (2007), Dynamic Pricing
+Strategies with Reference Effects, Operations Research 55(3).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from .problem import (
     Costs,
     Optimum,
     has_horizon,
-    is_endless,
+    is_infinite_horizon,
     method_of,
     optimise,
     price_grid,
@@ -35,9 +36,9 @@ from .problem import (
 _NODES = 801
 _MOST_PRICES = 800
 _AGREEMENT = 1e-5
-# What the first guess of an endless market's value still weighs once it is discounted to this.
+# Weight of the initial guess of an infinite-horizon value below which it is negligible.
 _NEGLIGIBLE = 1e-15
-# Periods after which the reference price of an endless market stands still.
+# Periods after which the reference price over an infinite horizon has settled.
 _SETTLED = 1000
 
 
@@ -56,7 +57,10 @@ def covers(spec: MarketSpec) -> bool:
 class ReferencePriceLine:
     """Prices by period and reference price, interpolated.
 
-    reference: (G,) reference prices, rising. table: (T, G) currency per unit, or (1, G) for all periods.
+    Attributes:
+        reference: (G,) reference prices, rising.
+        table: (T, G), or (1, G) for all periods, currency per unit.
+        name: Name of the policy.
     """
 
     reference: Array
@@ -75,9 +79,9 @@ class ReferencePriceLine:
 def solve(spec: MarketSpec) -> Optimum | None:
     """The optimum of a market that `covers` admits, else None.
 
-    Values are interpolated between 801 reference prices and 801 prices, which is good to about five digits. Where the
-    quadratic agrees to as many, it is the same optimum, and taken for its exactness; where it does not, demand cut at zero
-    or a price bound makes another policy better.
+    Values are interpolated between 801 reference prices and 801 prices, with an accuracy of about five
+    digits. Where the quadratic solution agrees to as many, it is the same optimum and is returned because
+    it is exact. Where it does not, demand truncated at zero or a price bound makes another policy better.
     """
     if not covers(spec):
         return None
@@ -93,9 +97,9 @@ def _memory(spec: MarketSpec) -> float:
 
 
 def _range(spec: MarketSpec) -> tuple[float, float, float]:
-    """Lowest and highest reference price that can be reached, and the opening one."""
-    opening = float(spec.products.regular_price[0])
-    return min(opening, float(spec.guardrails.low[0])), max(opening, float(spec.guardrails.high[0])), opening
+    """The lowest and highest reference price that can be reached, and the initial one."""
+    initial = float(spec.products.regular_price[0])
+    return min(initial, float(spec.guardrails.low[0])), max(initial, float(spec.guardrails.high[0])), initial
 
 
 def _money(spec: MarketSpec, period: int, price: Array, reference: Array) -> Array:
@@ -106,9 +110,9 @@ def _money(spec: MarketSpec, period: int, price: Array, reference: Array) -> Arr
 
 
 def _interpolated(spec: MarketSpec) -> Optimum:
-    low, high, opening = _range(spec)
+    low, high, initial = _range(spec)
     memory, prices = _memory(spec), price_grid(spec, most=_MOST_PRICES)
-    nodes = np.union1d(np.linspace(low, high, _NODES), opening)
+    nodes = np.union1d(np.linspace(low, high, _NODES), initial)
     following = memory * nodes[:, None] + (1 - memory) * prices
     below = np.clip(np.searchsorted(nodes, following, side="right") - 1, 0, nodes.size - 2)
     share = (following - nodes[below]) / (nodes[below + 1] - nodes[below])
@@ -116,16 +120,16 @@ def _interpolated(spec: MarketSpec) -> Optimum:
 
     def step(period: int, future: Array) -> tuple[Array, Array]:
         """Best value and price at each node, both (G,)."""
-        worth = money(period) + future[below] + share * (future[below + 1] - future[below])
-        return worth.max(axis=1), prices[worth.argmax(axis=1)]
+        values = money(period) + future[below] + share * (future[below + 1] - future[below])
+        return values.max(axis=1), prices[values.argmax(axis=1)]
 
     values, table = optimise(spec, step, np.zeros(nodes.size))
-    value = float(values[np.searchsorted(nodes, opening)])
+    value = float(values[np.searchsorted(nodes, initial)])
     return Optimum(value, f"{method_of(spec)}, interpolated", ReferencePriceLine(nodes, np.array(table)))
 
 
 class _Quadratic(NamedTuple):
-    """Value constant + slope * r + curve * r**2 of a reference price r; the price that earns it is intercept + tilt * r."""
+    """Value constant + slope * r + curve * r**2 at a reference price r; the best price is intercept + tilt * r."""
 
     constant: float = 0.0
     slope: float = 0.0
@@ -158,20 +162,20 @@ def _quadratic(spec: MarketSpec) -> Optimum | None:
     """The optimum by the Riccati recursion, or None where it runs into a bound of prices or probabilities."""
     if not _is_linear_quadratic(spec):
         return None
-    periods = _fixed_point(spec) if is_endless(spec) else _recursion(spec)
+    periods = _fixed_point(spec) if is_infinite_horizon(spec) else _recursion(spec)
     if periods is None or not _stays_within(spec, periods):
         return None
     ends = np.array(_range(spec)[:2])
     table = np.array([quadratic.price(ends) for quadratic in periods])
-    opening = np.array(_range(spec)[2])
-    return Optimum(float(periods[0].value(opening)), "Riccati recursion", ReferencePriceLine(ends, table))
+    initial = np.array(_range(spec)[2])
+    return Optimum(float(periods[0].value(initial)), "Riccati recursion", ReferencePriceLine(ends, table))
 
 
 def _before(spec: MarketSpec, period: int, after: _Quadratic) -> _Quadratic | None:
     """The quadratic of a period, given that of the next; None where no price is best.
 
-    Worth of a price p: (p - c) * n * (q + g r - (s + g) p) + discount * after(m r + (1 - m) p) =
-    square p**2 + (flat + cross r) p + what p does not move.
+    The value of a price p is (p - c) * n * (q + g r - (s + g) p) + discount * after(m r + (1 - m) p) =
+    square p**2 + (flat + cross r) p + terms without p.
     """
     effect, demand, cost = spec.reference_price, spec.demand, float(Costs.of(spec).sold[0])
     assert effect is not None
@@ -195,7 +199,7 @@ def _before(spec: MarketSpec, period: int, after: _Quadratic) -> _Quadratic | No
 
 
 def _recursion(spec: MarketSpec) -> list[_Quadratic] | None:
-    """One quadratic a period, backwards from an end after which nothing is worth anything."""
+    """One quadratic per period, backwards from an end with value zero."""
     found: list[_Quadratic] = []
     for period in reversed(range(spec.market.horizon_periods)):
         now = _before(spec, period, found[-1] if found else _Quadratic())
@@ -206,7 +210,7 @@ def _recursion(spec: MarketSpec) -> list[_Quadratic] | None:
 
 
 def _fixed_point(spec: MarketSpec) -> list[_Quadratic] | None:
-    """The quadratic that is its own successor."""
+    """The stationary quadratic of an infinite horizon."""
     now, left = _before(spec, 0, _Quadratic()), 1.0
     while now is not None and left > _NEGLIGIBLE:
         now, left = _before(spec, 0, now), left * spec.market.discount_factor
@@ -214,9 +218,9 @@ def _fixed_point(spec: MarketSpec) -> list[_Quadratic] | None:
 
 
 def _stays_within(spec: MarketSpec, periods: list[_Quadratic]) -> bool:
-    """Whether the prices from the opening on keep the bounds and nobody's probability of buying is cut."""
+    """Whether prices from the initial state on respect the bounds and no purchase probability is truncated."""
     memory, reference = _memory(spec), np.array([_range(spec)[2]])
-    for period in [0] * _SETTLED if is_endless(spec) else range(spec.market.horizon_periods):
+    for period in [0] * _SETTLED if is_infinite_horizon(spec) else range(spec.market.horizon_periods):
         price = periods[period].price(reference)
         sold = expected_units(spec, period, price[:, None], reference=reference[:, None]).sum()
         inside = spec.guardrails.low[0] <= price[0] <= spec.guardrails.high[0]

@@ -1,4 +1,4 @@
-"""How rival offers are priced within a period, for solvers and exact values alike."""
+"""How competitors' offers are priced within a period, for solvers and for exact values."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _STAY = "fixed"
 
 
 def all_stay(spec: MarketSpec) -> bool:
-    """Whether no rival ever moves its price, and customers come once a period."""
+    """Whether no competitor ever moves its price, and customers come once per period."""
     rivals = spec.competitors
     return rivals is not None and set(rivals.rule) == {_STAY} and not rivals.answers_within_period
 
 
 def one_answers(spec: MarketSpec) -> bool:
-    """Whether there is one product and one rival offer, which answers at half-period by a rule without a memory.
+    """Whether there is one product and one competitor, which responds at mid-period by a rule without memory.
 
-    Each half-period then brings at most one customer, with the probability `arrivals.rate`.
+    Each half-period then brings at most one customer, with probability `arrivals.rate`.
     """
     rivals = spec.competitors
     return (
@@ -37,20 +37,26 @@ def one_answers(spec: MarketSpec) -> bool:
 
 
 def charged(price: NDArray[np.floating]) -> Array:
-    """Prices as the market holds them, in single precision, so that equal prices tie here as they do there."""
+    """Prices rounded to single precision, as the market holds them, so that equal prices tie here as well."""
     return price.astype(np.float32).astype(np.float64)
 
 
-def opening_prices(spec: MarketSpec) -> Array:
-    """(R,) prices of the rival offers at the start, currency per unit."""
+def initial_prices(spec: MarketSpec) -> Array:
+    """(R,) initial prices of the competitors' offers, currency per unit."""
     rivals = spec.competitors
     return np.empty(0) if rivals is None else charged(np.clip(rivals.regular_price, rivals.floor, rivals.ceiling))
 
 
 def prices_in_period(spec: MarketSpec, price: Array, rival_price: Array) -> list[Array]:
-    """(S, R) prices of the rival offers in the period, or in each of its halves; the last are those left in force.
+    """Prices (S, R) of the competitors' offers in the period, or in each of its halves.
 
-    price: (S, N) what the shop charges. rival_price: (S, R) what the rivals charged before.
+    Args:
+        spec: The market.
+        price: (S, N) what the shop charges.
+        rival_price: (S, R) what the competitors charged before.
+
+    Returns:
+        One array, or one per half; the last holds the prices at the end of the period.
     """
     if spec.competitors is None or all_stay(spec):
         return [rival_price]
@@ -58,7 +64,7 @@ def prices_in_period(spec: MarketSpec, price: Array, rival_price: Array) -> list
 
 
 def answer(spec: MarketSpec, price: Array, rival_price: Array) -> Array:
-    """(S,) what the one rival charges once it sees the shop's price (S,); rival_price: (S,) what it charged before."""
+    """(S,) price of the one competitor once it sees the shop's price (S,); rival_price: (S,) its price before."""
     rivals, nothing = spec.competitors, np.zeros((price.size, 1), np.float32)
     assert rivals is not None
     own = rival_price[:, None].astype(np.float32)
@@ -77,7 +83,7 @@ def answer(spec: MarketSpec, price: Array, rival_price: Array) -> Array:
 
 
 def lowest_prices(spec: MarketSpec, rival_price: Array) -> Array:
-    """(S, N) lowest rival price for each product, infinite where there is none; rival_price: (S, R)."""
+    """(S, N) lowest competitor price for each product, infinite where there is none; rival_price: (S, R)."""
     lowest = np.full((len(rival_price), len(spec.products.names)), np.inf)
     for r, n in enumerate(spec.competitor_product):
         lowest[:, n] = np.minimum(lowest[:, n], rival_price[:, r])

@@ -1,8 +1,8 @@
-"""Markets without stock limits and without a memory: every period, and every category, stands alone.
+"""Markets without stock limits or memory: every period and every category is a problem of its own.
 
-Several products of one segment: logit mark-ups (see `logit`). One product and several segments: one list price for all,
-found by search; where personal discounts are allowed, each segment pays its own best price within their reach. That is
-third-degree price discrimination; one price for all, the best that a shop can do which cannot tell customers apart.
+Several products and one segment: logit mark-ups (see `logit`). One product and several segments: a single
+list price, found by search; where personal discounts are allowed, each segment pays its own best price
+within their range (third-degree price discrimination).
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from ...pricing import Action, MarketView
 from ...pricing.grids import NO_GRID
 from ...scenarios import MarketSpec, choice_model
 from .logit import LogitCustomer
-from .problem import Array, Costs, Optimum, is_endless, price_grid, sections_on, stock_settings
-from .rival_replies import all_stay, opening_prices
+from .problem import Array, Costs, Optimum, is_infinite_horizon, price_grid, sections_on, stock_settings
+from .rival_replies import all_stay, initial_prices
 
 _MOST_PRICES = 2000
 
@@ -36,7 +36,7 @@ def covers(spec: MarketSpec) -> bool:
         and sections_on(spec) <= {"competitors"}
         and (spec.competitors is None or all_stay(spec))
         and spec.guardrails.bounds_only
-        # The price paid then has another floor than the list price.
+        # The price paid would have another floor than the list price.
         and (not discounts or advertised is None)
         and (not several or (spec.demand.family == "mnl" and one_segment and not discounts))
         # `cheapest` compares list prices; a ladder of list prices leaves gaps that a narrow spread does not bridge.
@@ -47,9 +47,12 @@ def covers(spec: MarketSpec) -> bool:
 
 @dataclass(frozen=True)
 class PriceAndDiscountPath:
-    """Prices and personal discounts that follow the calendar.
+    """Prices and personal discounts by period.
 
-    price: (T, N) currency per unit. discount: (T, N, K) fractions, or None.
+    Attributes:
+        price: (T, N) currency per unit.
+        discount: (T, N, K) fraction of the list price, or None.
+        name: Name of the policy.
     """
 
     price: Array
@@ -71,12 +74,12 @@ def solve(spec: MarketSpec) -> Optimum | None:
     price, discount = np.empty((periods, products)), np.zeros((periods, products, segments))
     for c in range(len(spec.category_names)):
         own = np.flatnonzero(spec.category_index == c)
-        # The rate scales a period's money and leaves its best prices alone.
+        # The arrival rate scales a period's money and does not change its best prices.
         demand = spec.demand
         calendar = np.column_stack([demand.season[:, c], demand.sensitivity_path[:, c], demand.quality_path[:, own]])
-        _, first, alike = np.unique(calendar, axis=0, return_index=True, return_inverse=True)
+        _, first, kind = np.unique(calendar, axis=0, return_index=True, return_inverse=True)
         for i, period in enumerate(first):
-            same = np.ix_(np.flatnonzero(alike.reshape(-1) == i), own)
+            same = np.ix_(np.flatnonzero(kind.reshape(-1) == i), own)
             price[same], discount[same] = _best(spec, int(period), own)
     personal = discount if spec.prices.max_discount > 0 else None
     units = expected_units(spec, np.arange(periods), price, discount=personal, rival_price=_rival_prices(spec, periods))
@@ -87,9 +90,9 @@ def solve(spec: MarketSpec) -> Optimum | None:
 
 
 def _total(spec: MarketSpec, money: Array) -> float:
-    """Discounted sum of the periods' money (T,), without an end where the market is endless."""
+    """Discounted sum of the periods' money (T,), over an infinite horizon where the market has one."""
     discount = spec.market.discount_factor
-    return float(money[0] / (1 - discount) if is_endless(spec) else discount ** np.arange(money.size) @ money)
+    return float(money[0] / (1 - discount) if is_infinite_horizon(spec) else discount ** np.arange(money.size) @ money)
 
 
 def _is_logit(spec: MarketSpec) -> bool:
@@ -97,14 +100,14 @@ def _is_logit(spec: MarketSpec) -> bool:
 
 
 def _rival_prices(spec: MarketSpec, rows: int) -> Array | None:
-    return None if spec.competitors is None else np.tile(opening_prices(spec), (rows, 1))
+    return None if spec.competitors is None else np.tile(initial_prices(spec), (rows, 1))
 
 
 def _best(spec: MarketSpec, period: int, products: NDArray[np.intp]) -> tuple[Array, Array]:
     """Best prices (n,) and discounts (n, K) of one category's products in a period."""
     if not _is_logit(spec):
         return _OneProduct(spec, period, int(products[0])).best()
-    rival_price = None if spec.competitors is None else opening_prices(spec)
+    rival_price = None if spec.competitors is None else initial_prices(spec)
     outside = choice_model(spec).outside_weight(period, rival_price=rival_price)[0, spec.category_index[products[0]]]
     customer = LogitCustomer.of(spec, period, products, outside=float(outside))
     prices, _ = customer.best_prices(Costs.of(spec).sold[None, products], np.ones((1, products.size), bool))
@@ -112,7 +115,7 @@ def _best(spec: MarketSpec, period: int, products: NDArray[np.intp]) -> tuple[Ar
 
 
 class _OneProduct:
-    """The only product of its category in a period, and what each segment's custom is worth at each price it may pay."""
+    """The only product of its category in a period, and the money from each segment at each price that it may pay."""
 
     def __init__(self, spec: MarketSpec, period: int, product: int) -> None:
         self.spec, self.period, self.product = spec, period, product
@@ -127,20 +130,21 @@ class _OneProduct:
         """The best list price (1,) and discounts (1, K)."""
         grid = price_grid(self.spec, self.product, most=_MOST_PRICES)
         continuous = self.spec.guardrails.allowed_prices(self.product) is None
-        price = self._peak(self._worth, grid, refine=continuous)
+        price = self._peak(self._total, grid, refine=continuous)
         return np.array([price]), 1 - self._paid(np.array([price])) / price
 
-    def _worth(self, price: Array) -> Array:
-        """(B,) money of the period at list prices (B,), each segment's discount being the best."""
+    def _total(self, price: Array) -> Array:
+        """(B,) money of the period at list prices (B,) with the best discount for each segment."""
         paid, money = self._paid(price), np.zeros(price.size)
         for k in self.segments:
             money += self._money(paid[:, k])[:, k]
         return money
 
     def _paid(self, price: Array) -> Array:
-        """(B, K) what each segment pays at list prices (B,): its own best price, as near as discounts reach.
+        """(B, K) price that each segment pays at list prices (B,): its own best price, or the nearest within discounts.
 
-        A segment's money rises up to its own best price and falls beyond it, as demand is log-concave or an elasticity.
+        A segment's money rises up to its own best price and falls beyond it, as demand is log-concave or
+        has constant elasticity.
         """
         if self.reach == 0:
             return np.tile(price[:, None], len(self.segments))
@@ -154,14 +158,14 @@ class _OneProduct:
         units = expected_units(self.spec, self.period, rows, rival_price=_rival_prices(self.spec, paid.size))
         return (paid[:, None] - self.cost) * units[:, :, self.product]
 
-    def _peak(self, worth: Callable[[Array], Array], grid: Array | None = None, *, refine: bool = True) -> float:
-        """The price of the highest worth: the best of a grid, refined between its neighbours."""
+    def _peak(self, money: Callable[[Array], Array], grid: Array | None = None, *, refine: bool = True) -> float:
+        """The price with the most money: the best of a grid, refined between its neighbours."""
         grid = np.linspace(self.low, self.high, _MOST_PRICES + 1) if grid is None else grid
-        best = int(worth(grid).argmax())
+        best = int(money(grid).argmax())
         if not refine:
             return float(grid[best])
         around = grid[max(best - 1, 0)], grid[min(best + 1, grid.size - 1)]
         found = minimize_scalar(
-            lambda p: -worth(np.array([p]))[0], bounds=around, method="bounded", options={"xatol": 1e-9 * around[1]}
+            lambda p: -money(np.array([p]))[0], bounds=around, method="bounded", options={"xatol": 1e-9 * around[1]}
         )
-        return float(found.x if -found.fun > worth(grid[best : best + 1])[0] else grid[best])
+        return float(found.x if -found.fun > money(grid[best : best + 1])[0] else grid[best])

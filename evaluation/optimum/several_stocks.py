@@ -1,9 +1,9 @@
-"""Several products that share one customer a period, each with a finite stock that is never replenished.
+"""Several products that share one customer per period, each with a finite stock that is never replenished.
 
-Backward induction over the units left of every product: a sale costs, besides the unit, what the unit would have been
-worth later, so that each state is a logit problem with opportunity costs. Zhang and Cooper (2009), Pricing Substitutable
-Flights in Airline Revenue Management, European Journal of Operational Research 197(3); Dong, Kouvelis and Tian (2009),
-Dynamic Pricing and Inventory Control of Substitute Products, M&SOM 11(2).
+Backward induction over the units left of every product. A sale costs the unit cost and the unit's later
+value, so each state is a logit problem with opportunity costs: Zhang and Cooper (2009), Pricing
+Substitutable Flights in Airline Revenue Management, European Journal of Operational Research 197(3);
+Dong, Kouvelis and Tian (2009), Dynamic Pricing and Inventory Control of Substitute Products, M&SOM 11(2).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .problem import (
     Costs,
     Optimum,
     has_horizon,
-    is_endless,
+    is_infinite_horizon,
     method_of,
     optimise,
     prices_are_free,
@@ -31,12 +31,12 @@ from .problem import (
 )
 
 _MOST_STATES = 200_000
-# Prices kept: periods times states times products.
+# Entries of the price table: periods times states times products.
 _MOST_ENTRIES = 50_000_000
 
 
 def covers(spec: MarketSpec) -> bool:
-    """Whether units on hand are the whole state, at most one is sold a period, and the states are few."""
+    """Whether units on hand are the whole state, at most one unit is sold per period, and the states are few."""
     return (
         spec.demand.family == "mnl"
         and spec.arrivals.process == "single"
@@ -52,7 +52,7 @@ def covers(spec: MarketSpec) -> bool:
 
 def _is_small(spec: MarketSpec) -> bool:
     states = float(np.prod(np.floor(spec.stock.initial_units) + 1))
-    tables = 1 if is_endless(spec) else spec.market.horizon_periods
+    tables = 1 if is_infinite_horizon(spec) else spec.market.horizon_periods
     return states <= _MOST_STATES and states * tables * len(spec.products.names) <= _MOST_ENTRIES
 
 
@@ -60,8 +60,10 @@ def _is_small(spec: MarketSpec) -> bool:
 class StocksPrice:
     """A table of prices by period and the units on hand of every product.
 
-    table: (T, S, N) currency per unit, or (1, S, N) for all periods. shape: (N,) one more than the most units of each
-    product; a state is their index in C order.
+    Attributes:
+        table: (T, S, N), or (1, S, N) for all periods, currency per unit.
+        shape: (N,) initial units of each product plus one; a state is the index of the units in C order.
+        name: Name of the policy.
     """
 
     table: NDArray[np.float32]
@@ -83,7 +85,7 @@ def solve(spec: MarketSpec) -> Optimum | None:
     units = np.stack(np.unravel_index(np.arange(np.prod(shape)), shape), axis=1)
     available = units > 0
     strides = np.array([math.prod(shape[n + 1 :]) for n in range(len(shape))])
-    # The state after a sale of each product; what stands there for a product that is sold out is never used.
+    # The state after a sale of each product; the entry of a product that is sold out is never used.
     sold = np.maximum(np.arange(len(units))[:, None] - strides, 0)
     products, cost = np.arange(len(shape)), Costs.of(spec).sold
 

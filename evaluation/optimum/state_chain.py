@@ -1,8 +1,8 @@
-"""The market as a chain of states with probabilities: what one period of a decision earns, and where it may lead.
+"""The market as a Markov chain: the expected money of one period, and the probabilities of the next states.
 
-A state is what a policy may look at (price in force, reference price, units on hand, units sold last, rivals' prices,
-regime), a hidden regime included. A period follows its events, not Bellman's equation, so that this module and the
-solvers check each other.
+A state holds what a policy may look at (current price, reference price, units on hand, units sold last,
+competitors' prices, regime), and a hidden regime. A period follows the events of the market, not
+Bellman's equation, so that this module and the solvers check each other.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from ...envs import catalogue_of, expected_units
 from ...pricing import MarketView, Policy
 from ...scenarios import MarketSpec
 from .problem import Array, Costs, demand_mass, most_demand
-from .rival_replies import lowest_prices, opening_prices, prices_in_period
+from .rival_replies import initial_prices, lowest_prices, prices_in_period
 
-# Branches rarer than this are dropped: a value moves by less than a billionth.
+# Branches with a lower probability are dropped: a value changes by less than a billionth.
 _NEGLIGIBLE = 1e-15
 _MOST_BRANCHES = 5_000_000
 
@@ -28,19 +28,29 @@ class TooManyStates(Exception):
 
 
 def is_unlimited(spec: MarketSpec) -> bool:
-    """Whether nothing ever runs out: money is then linear in units sold, and their mean will do."""
+    """Whether stock never runs out: money is then linear in units sold, and their mean is enough."""
     return bool(np.isinf(spec.stock.initial_units).all())
 
 
 def sales_are_few(spec: MarketSpec) -> bool:
-    """Whether what a period may sell can be listed: units of one product, or one unit of several."""
+    """Whether the possible sales of a period can be listed: units of one product, or one unit of several."""
     single = spec.arrivals.process == "single" and len(spec.category_names) == 1
     return (single or len(spec.products.names) == 1) and not spec.arrivals.overdispersion.any()
 
 
 @dataclass(frozen=True)
 class States:
-    """S states: (S, N), but rival_price (S, R), regime (S,) and their probabilities, weight (S,)."""
+    """S states with their probabilities.
+
+    Attributes:
+        list_price: (S, N) current list price, currency per unit.
+        reference_price: (S, N) currency per unit.
+        on_hand: (S, N) units on hand; negative for units owed.
+        last_units: (S, N) units sold in the period before.
+        rival_price: (S, R) price of each competitor's offer, currency per unit.
+        regime: (S,) index of the regime.
+        weight: (S,) probability.
+    """
 
     list_price: Array
     reference_price: Array
@@ -51,8 +61,8 @@ class States:
     weight: Array
 
     @classmethod
-    def opening(cls, spec: MarketSpec) -> States:
-        """Regular prices, full shelves, and each regime that may be first."""
+    def initial(cls, spec: MarketSpec) -> States:
+        """The first period: regular prices, initial stock, and each possible regime."""
         first = spec.regime_probabilities(1)[0]
         regime, regular = np.flatnonzero(first), spec.products.regular_price
         rows = (
@@ -60,13 +70,13 @@ class States:
             regular,
             np.floor(spec.stock.initial_units),
             0 * regular,
-            opening_prices(spec),
+            initial_prices(spec),
         )
         return cls(*(np.tile(row, (regime.size, 1)) for row in rows), regime=regime, weight=first[regime])
 
     @classmethod
     def seen(cls, spec: MarketSpec, view: MarketView) -> States:
-        """Where the first market of a view may stand: each regime that is possible where policies do not see it."""
+        """The possible states of the first market of a view: one per possible regime where policies do not observe it."""
         period = int(view.period[0])
         chance = spec.regime_probabilities(period + 1)[-1]
         if view.regime is not None:
@@ -80,7 +90,7 @@ class States:
         return cls(*tiled, regime=regime, weight=chance[regime])
 
     def merged(self) -> States:
-        """Each state once, with the probability of all its copies."""
+        """Each state once, with the total probability of its copies."""
         parts = (self.list_price, self.reference_price, self.on_hand, self.last_units, self.rival_price)
         code = np.zeros(self.weight.size, np.intp)
         for column in (*np.hstack(parts).T, self.regime):
@@ -91,11 +101,11 @@ class States:
         weight = np.bincount(code, self.weight).astype(np.float64)
         return States(*(part[first] for part in parts), regime=self.regime[first], weight=weight)
 
-    def view(self, spec: MarketSpec, period: int, kind: type[MarketView], known: MarketSpec) -> MarketView:
-        """What a policy sees of them, if it is told of the market `known`."""
+    def view(self, spec: MarketSpec, period: int, kind: type[MarketView], believed: MarketSpec) -> MarketView:
+        """What a policy sees of them if it believes in the market `believed`."""
         rivals = None if spec.competitors is None else lowest_prices(spec, self.rival_price).astype(np.float32)
         return kind(
-            catalogue=catalogue_of(known),
+            catalogue=catalogue_of(believed),
             period=np.full(self.weight.size, period),
             list_price=self.list_price.astype(np.float32),
             reference_price=self.reference_price.astype(np.float32),
@@ -109,7 +119,13 @@ class States:
 
 @dataclass(frozen=True)
 class PolicyChoice:
-    """What a policy charges after the guardrails, and orders: price, order (S, N); discount (S, N, K) or None."""
+    """What a policy does in S states, after the guardrails.
+
+    Attributes:
+        price: (S, N) list price, currency per unit.
+        discount: (S, N, K) fraction of the list price, or None.
+        order: (S, N) units.
+    """
 
     price: Array
     discount: Array | None
@@ -117,7 +133,7 @@ class PolicyChoice:
 
     @classmethod
     def of(cls, spec: MarketSpec, policy: Policy, view: MarketView) -> PolicyChoice:
-        """Ask the policy and apply the guardrails."""
+        """Evaluate the policy and apply the guardrails."""
         action = policy.act(view)
         allowed = spec.guardrails.apply(action, view)
         order, discount = np.zeros(allowed.price.shape), None
@@ -130,7 +146,7 @@ class PolicyChoice:
 
 @dataclass(frozen=True)
 class _Branches:
-    """B ways that a period may have gone so far: origin (B,) state it set out from, on_hand and sold (B, N), weight (B,)."""
+    """B possible courses of a period so far: initial state (B,), units on hand and sold (B, N), probability (B,)."""
 
     origin: NDArray[np.intp]
     on_hand: Array
@@ -140,26 +156,32 @@ class _Branches:
 
 @dataclass(frozen=True)
 class Period:
-    """One period of a market from S states under a decision.
+    """One period of a market from S states under a policy's choice.
 
-    number: the period, from 0. keep_sales: whether the states that follow tell the units sold; where they need not and
-    stock is unlimited, nothing has to be drawn.
+    Attributes:
+        spec: The market.
+        costs: Its costs.
+        number: The period, from 0.
+        now: The states.
+        choice: What the policy does in them.
+        keep_sales: Whether the states that follow hold the units sold. Where they need not and stock is
+            unlimited, mean sales are enough.
     """
 
     spec: MarketSpec
     costs: Costs
     number: int
     now: States
-    decision: PolicyChoice
+    choice: PolicyChoice
     keep_sales: bool
 
     def run(self) -> tuple[float, States]:
-        """The money expected, and the states that open the next period. Raises TooManyStates."""
-        now, order = self.now, self.decision.order
+        """The expected money, and the states of the next period. Raises TooManyStates."""
+        now, order = self.now, self.choice.order
         money = -float(now.weight @ (order @ self.costs.ordered + (order > 0) @ self.costs.order))
         branches = _Branches(np.arange(now.weight.size), now.on_hand + order, 0 * now.list_price, now.weight)
         rival_price = now.rival_price
-        for rival_price in prices_in_period(self.spec, self.decision.price, now.rival_price):
+        for rival_price in prices_in_period(self.spec, self.choice.price, now.rival_price):
             earned, branches = self._sell(branches, rival_price)
             money += earned
         if not is_unlimited(self.spec):
@@ -168,7 +190,7 @@ class Period:
         return money, self._next(branches, rival_price)
 
     def _sell(self, branches: _Branches, rival_price: Array) -> tuple[float, _Branches]:
-        """Expected money of the customers of a period, or of half of it, and every way that they may buy."""
+        """Expected money of the customers of a period, or of half of it, and every possible outcome."""
         backlog = self.spec.stock.shortage == "backlog"
         mean, paid = self._wanted(branches, rival_price, available=None if backlog else branches.on_hand > 0)
         if is_unlimited(self.spec) and not self.keep_sales:
@@ -182,12 +204,12 @@ class Period:
         return float(weight @ earned.sum(axis=1)), after
 
     def _wanted(self, branches: _Branches, rival_price: Array, available: NDArray | None) -> tuple[Array, Array]:
-        """(B, N) mean units wanted, and the mean price paid for them.
+        """(B, N) mean demand, and the mean price paid for it.
 
-        Customers are served in random order, so units sold pay on average what units wanted pay.
+        Customers are served in random order, so units sold have the same mean price as units demanded.
         """
-        spec, o, price = self.spec, branches.origin, self.decision.price
-        discount = None if self.decision.discount is None else self.decision.discount[o]
+        spec, o, price = self.spec, branches.origin, self.choice.price
+        discount = None if self.choice.discount is None else self.choice.discount[o]
         units = expected_units(
             spec,
             self.number,
@@ -209,7 +231,7 @@ class Period:
         reference = self.now.reference_price
         if spec.reference_price is not None:
             memory = spec.reference_price.memory
-            reference = memory * reference + (1 - memory) * self.decision.price
+            reference = memory * reference + (1 - memory) * self.choice.price
         regime, weight = self.now.regime[o], branches.weight
         row = np.arange(o.size)
         if spec.regimes is not None:
@@ -218,12 +240,12 @@ class Period:
             weight = chance[row, regime]
         sold = branches.sold if self.keep_sales else 0 * branches.sold
         o = o[row]
-        following = (self.decision.price[o], reference[o], branches.on_hand[row], sold[row], rival_price[o])
+        following = (self.choice.price[o], reference[o], branches.on_hand[row], sold[row], rival_price[o])
         return States(*following, regime=regime, weight=weight).merged()
 
 
 def _outcomes(spec: MarketSpec, mean: Array, weight: Array) -> tuple[NDArray[np.intp], Array, Array]:
-    """Every demand that each row (B, N) may meet: the row (B',), the demand (B', N) and its probability (B',)."""
+    """Every possible demand of each row (B, N): the row (B',), the demand (B', N) and its probability (B',)."""
     products = mean.shape[1]
     if mean.size * (most_demand(spec, mean) + 1) > _MOST_BRANCHES:
         raise TooManyStates

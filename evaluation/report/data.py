@@ -1,4 +1,4 @@
-"""What a report is made of."""
+"""The contents of a report."""
 
 from __future__ import annotations
 
@@ -17,12 +17,23 @@ HISTORICAL = "historical"
 
 @dataclass(frozen=True)
 class ReportData:
-    """What a report is made of.
+    """The contents of a report.
 
-    learned: the learned policy's row in the comparison, or None. run: the run that it comes from; without it there is no
-    learning curve and no map of its prices. fit: the fit report (fit.json), whose parts are all optional. timings: {"stage",
-    "seconds"} each. stress: what is left of the policies in stressed markets. tree: rules that imitate the learned prices, as
-    text; tree_fidelity: their R².
+    Attributes:
+        comparison: What `evaluate` found.
+        run: The run of the learned policy; without it there is no learning curve and no price map.
+        learned: Name of the learned policy in the comparison, or None.
+        fit: The fit report (fit.json), whose parts are all optional.
+        timings: One `{"stage", "seconds"}` per stage.
+        stress: How the policies do under stress.
+        tree: Rules that imitate the learned prices, as text.
+        tree_fidelity: R² of these rules.
+
+    Example:
+        >>> from repricer.evaluation import evaluate
+        >>> from repricer.evaluation.report import ReportData
+        >>> ReportData(evaluate("stationary-logit", ["fixed:9"], episodes=5), learned="fixed:9").learned
+        'fixed:9'
     """
 
     comparison: Comparison
@@ -36,7 +47,7 @@ class ReportData:
 
 
 def row_of(comparison: Comparison, policy: str) -> Row:
-    """The learned policy's row. Raises ValueError where the comparison has none of this name."""
+    """The row of a policy. Raises ValueError where the comparison has none of this name."""
     if policy not in comparison.episodes:
         known = ", ".join(comparison.episodes)
         raise ValueError(f"learned must be a policy of the comparison ({known}); got '{policy}'; evaluate it first")
@@ -55,5 +66,5 @@ def has_discounts(comparison: Comparison) -> bool:
 
 
 def labeller(data: ReportData) -> Callable[[str], str]:
-    """How tables call a policy: the learned one is marked."""
+    """How tables name a policy: the learned one is marked."""
     return lambda policy: f"learned ({policy})" if policy == data.learned else policy

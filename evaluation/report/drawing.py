@@ -1,4 +1,4 @@
-"""How the report's pictures are drawn: one style, small SVG files, each with a sentence that says what it shows."""
+"""Drawing of the report's plots: one style, small SVG files, each with a text alternative."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ LINES = {
     "best-fixed": {"color": INK, "linestyle": "--", "linewidth": 1.3},
     "historical": {"color": GREY, "linestyle": ":", "linewidth": 1.6},
 }
-"""How the line of each kind of policy is drawn; told apart without colour."""
+"""How the line of each kind of policy is drawn; they differ without colour too."""
 _STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",  # text stays text; the reader's browser draws it
+    "svg.fonttype": "none",  # text stays text, which the browser draws
     "svg.hashsalt": "report",  # the same data make the same file
-    "figure.facecolor": "none",  # the page's own, dark or light
+    "figure.facecolor": "none",  # that of the page, dark or light
     "axes.facecolor": "none",
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans", "Segoe UI", "Helvetica Neue", "Arial"],
@@ -54,7 +54,7 @@ P = ParamSpec("P")
 
 @dataclass(frozen=True)
 class Plot:
-    """A picture for an <img>: its data URI, what it shows, and its size in CSS pixels."""
+    """A plot for an <img>: data URI, text alternative, and size in CSS pixels."""
 
     source: str
     alt: str

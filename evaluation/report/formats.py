@@ -1,4 +1,4 @@
-"""Figures as the report writes them."""
+"""How the report writes figures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def known(value: Any) -> bool:
 
 
 def number(value: Any, digits: int | None = None) -> str:
-    """With thousands separated and a true minus sign; a dash where the value is not known."""
+    """A number with thousands separators and a true minus sign; a dash for an unknown value."""
     if not known(value):
         return "–"
     if digits is None:
@@ -27,7 +27,7 @@ def number(value: Any, digits: int | None = None) -> str:
 
 
 def percent(value: Any, digits: int = 1) -> str:
-    """A fraction as a percentage; a dash where it is not known."""
+    """A fraction as a percentage; a dash for an unknown value."""
     return f"{number(100 * value, digits)}%" if known(value) else "–"
 
 

@@ -1,4 +1,4 @@
-"""The report: one offline HTML file that tells a pricing manager what the learned prices are worth, and why."""
+"""The report: one offline HTML file with the results of a comparison, for a pricing manager."""
 
 from __future__ import annotations
 
@@ -31,26 +31,43 @@ SECTIONS = {
     "comparison": "Comparison",
     "paths": "Prices and stock",
     "map": "Price by stock and time",
-    "rules": "The prices as rules",
-    "shown": "What is shown to whom",
-    "paid": "Who pays what",
+    "rules": "Prices as rules",
+    "shown": "Recommendations by segment",
+    "paid": "Prices paid by segment",
     "learning": "Learning curve",
     "response": "Price responses",
     "segments": "Customer segments",
     "forecast": "Demand forecasts",
     "fidelity": "Fidelity of the fitted market",
     "trend": "Market trend",
-    "stress": "Stress",
-    "assumptions": "What was assumed",
-    "made": "How it was made",
+    "stress": "Stress tests",
+    "assumptions": "Assumptions",
+    "made": "How this report was made",
 }
-"""The sections under the verdict in their order; one without data is left out."""
+"""The sections below the verdict in order; one without data is left out."""
 
 
 def write_report(path: str | Path, data: ReportData) -> Path:
-    """Write the report as one HTML file that needs nothing else, completely or not at all.
+    """Write the report as one self-contained HTML file, completely or not at all.
 
-    Raises ValueError where `learned` is no policy of the comparison.
+    Args:
+        path: Where to write it; missing folders are made.
+        data: The contents.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: Where `data.learned` is no policy of the comparison.
+
+    Example:
+        >>> import tempfile
+        >>> from repricer.evaluation import evaluate
+        >>> from repricer.evaluation.report import ReportData, write_report
+        >>> data = ReportData(evaluate("stationary-logit", ["fixed:9"], episodes=5))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_report(f"{folder}/report.html", data).name
+        'report.html'
     """
     path = Path(path)
     html = _template().render(_context(data))
@@ -67,14 +84,14 @@ def _template() -> jinja2.Template:
 
 
 def _context(data: ReportData) -> dict[str, Any]:
-    """All that the template sees."""
-    context = _judged(data) | _figures(data)
+    """Everything that the template uses."""
+    context = _results(data) | _figures(data)
     present = _present(data, context)
     return context | {"sections": {key: title for key, title in SECTIONS.items() if present[key]}}
 
 
-def _judged(data: ReportData) -> dict[str, Any]:
-    """The comparison, and how to speak of it."""
+def _results(data: ReportData) -> dict[str, Any]:
+    """The comparison, with its verdict and labels."""
     comparison, market = data.comparison, data.comparison.spec.market
     learned = None if data.learned is None else row_of(comparison, data.learned)
     return {

@@ -1,4 +1,4 @@
-"""The report's plots, readable on a phone."""
+"""The report's plots, sized for a phone."""
 
 from __future__ import annotations
 
@@ -31,11 +31,20 @@ def interval_plot(
     crossed: ArrayLike | None = None,
     room: float = 0.08,
 ) -> str:
-    """Dots with intervals, a row a name, and a line at zero.
+    """Draw dots with intervals, one row per name, and a line at zero.
 
-    label: of the axis. strong: rows in the accent colour, which set the axis; dots outside it become an arrow with the
-    figure at the edge. hollow: a second, hollow dot a row; crossed: where that dot is a cross. room: added to either
-    side of the axis, as a share of it.
+    Args:
+        figure: Where to draw.
+        names: Labels of the rows.
+        centre: The dots.
+        low: Lower ends of the intervals.
+        high: Upper ends of the intervals.
+        label: Label of the axis.
+        strong: Rows in the accent colour, which set the limits of the axis; a dot beyond them becomes
+            an arrow with its figure at the edge.
+        hollow: A second, hollow dot per row.
+        crossed: Where the second dot is a cross.
+        room: Added on either side of the axis, as a share of it.
     """
     middle, ends = np.asarray(centre, dtype=float), np.array([low, high], dtype=float)
     strong = np.asarray(strong, dtype=bool)
@@ -58,7 +67,7 @@ def interval_plot(
     _arrows(axis, middle, y, left, right)
     axis.axvline(0, color=INK, linewidth=0.8, zorder=0)
     axis.set(xlim=(left, right), ylim=(-0.7, len(names) - 0.3))
-    axis.set_xlabel(label, loc="right")  # a long one then reaches under the names and not out of the picture
+    axis.set_xlabel(label, loc="right")  # a long label then extends below the names, not out of the plot
     axis.set_yticks(y, [_short(name) for name in names])
     axis.tick_params(axis="y", length=0, pad=8)  # room for the arrows
     axis.xaxis.set_major_locator(MaxNLocator(5))
@@ -71,7 +80,7 @@ def interval_plot(
 
 
 def _arrows(axis: Axes, values: NDArray[np.float64], y: NDArray[np.intp], left: float, right: float) -> None:
-    """Mark the values that lie outside the axis by an arrow at its edge with the figure."""
+    """Mark values beyond the axis by an arrow and their figure at its edge."""
     for edge, marker, beyond, side in ((left, "<", values < left, 1), (right, ">", values > right, -1)):
         for value, row in zip(values[beyond], y[beyond], strict=True):
             axis.plot(edge, row, marker, color=GREY, markersize=5, clip_on=False, zorder=3)
@@ -98,7 +107,7 @@ def path_plot(
     price_label: str,
     units_label: str,
 ) -> str:
-    """One product's mean price path above and its units below, (T,) a policy; keys are those of `LINES`."""
+    """Draw one product's mean price path above and its units below, (T,) per policy; keys are those of `LINES`."""
     figure.set_size_inches(NARROW, 2.7)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     for axis, paths, title in ((top, prices, price_label), (bottom, units, units_label)):
@@ -109,27 +118,27 @@ def path_plot(
         axis.yaxis.set_major_locator(MaxNLocator(4))
         axis.grid(axis="y")
     low, high = top.get_ylim()
-    lacking = max(0.0, 0.1 * (low + high) / 2 - (high - low))  # a steady price shall look steady
+    lacking = max(0.0, 0.1 * (low + high) / 2 - (high - low))  # a nearly constant price should look constant
     top.set_ylim(low - lacking / 2, high + lacking / 2)
     bottom.set_ylim(bottom=0)
     bottom.set_xlabel(period)
     bottom.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    told = [f"{kind} from {path[0]:.2f} to {path[-1]:.2f}" for kind, path in prices.items()]
+    moves = [f"{kind} from {path[0]:.2f} to {path[-1]:.2f}" for kind, path in prices.items()]
     sold = [f"{kind} {np.nanmean(path):.1f}" for kind, path in units.items()]
     return (
-        f"{product} by {period}. {price_label}, first to last {period}: {', '.join(told)}. "
+        f"{product} by {period}. {price_label}, first to last {period}: {', '.join(moves)}. "
         f"{units_label}, mean: {', '.join(sold)}."
     )
 
 
 @plot
 def map_plot(figure: Figure, found: PriceMap, *, period: str, unit: str) -> str:
-    """The price by period (across) and stock or remembered price (upwards); nine in ten visits lie between the dots."""
+    """Draw the price by period (x) and stock or reference price (y); 90% of visits lie between the dotted lines."""
     assert np.isfinite(found.price).any(), f"empty plot: {found.product}"
     figure.set_size_inches(NARROW, 2.5)
     axis = figure.add_subplot()
     money = f" ({unit})" if unit else ""
-    levels = "units on hand" if found.axis == "on_hand" else f"remembered price{money}"
+    levels = "units on hand" if found.axis == "on_hand" else f"reference price{money}"
     across, up = found.periods + 1.0, found.levels
     extent = (*_edges(across), *_edges(up))
     axis.set_facecolor(PALE)
@@ -144,11 +153,11 @@ def map_plot(figure: Figure, found: PriceMap, *, period: str, unit: str) -> str:
     axis.set(xlim=extent[:2], ylim=extent[2:], xlabel=period, title=f"{levels}; colour: list price{money}")
     axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axis.yaxis.set_major_locator(MaxNLocator(5, integer=found.axis == "on_hand"))
-    told = []
+    extremes = []
     for word, place in (("lowest", np.nanargmin(found.price)), ("highest", np.nanargmax(found.price))):
         i, j = np.unravel_index(place, found.price.shape)
-        told.append(f"{word} {found.price[i, j]:.2f} in {period} {across[j]:.0f} at {up[i]:.4g} {levels}")
-    return f"List price of {found.product} by {period} and {levels}: {', '.join(told)}."
+        extremes.append(f"{word} {found.price[i, j]:.2f} in {period} {across[j]:.0f} at {up[i]:.4g} {levels}")
+    return f"List price of {found.product} by {period} and {levels}: {', '.join(extremes)}."
 
 
 def _edges(values: NDArray[np.floating]) -> tuple[float, float]:
@@ -159,7 +168,7 @@ def _edges(values: NDArray[np.floating]) -> tuple[float, float]:
 
 @plot
 def learning_plot(figure: Figure, history: Sequence[Mapping[str, float]], *, objective: str, unit: str) -> str:
-    """Gain over the best fixed prices by training step with two standard errors; the kept policy is ringed."""
+    """Draw the gain over the best fixed prices by training step, with two standard errors; the kept policy is ringed."""
     steps, gain, error, scale = (_column(history, name) for name in ("steps", "gain", "gain_se", "best_fixed"))
     if unit == "%":
         gain, error = 100 * gain / scale, 100 * error / scale
@@ -178,14 +187,14 @@ def learning_plot(figure: Figure, history: Sequence[Mapping[str, float]], *, obj
     return (
         f"{objective.capitalize()} above the best fixed prices in {unit}, at {len(steps)} validations: "
         f"from {gain[0]:+.2f} at {steps[0]:,.0f} steps to {gain[-1]:+.2f} at {steps[-1]:,.0f}; "
-        f"kept is the policy of {steps[kept]:,.0f} steps with {gain[kept]:+.2f} "
+        f"the policy kept is that of {steps[kept]:,.0f} steps with {gain[kept]:+.2f} "
         f"(two standard errors: {2 * error[kept]:.2f})."
     )
 
 
 @plot
 def fidelity_plot(figure: Figure, products: Sequence[Mapping[str, Any]]) -> str:
-    """Units that were sold against units that the fitted market sells, a dot a product, with the line of equality."""
+    """Draw units sold in the fitted market against actual units, one dot per product, with the line of equality."""
     actual, simulated = _column(products, "actual_units"), _column(products, "simulated_units")
     figure.set_size_inches(WIDTH, 3.4)
     axis = figure.add_subplot()
@@ -196,7 +205,7 @@ def fidelity_plot(figure: Figure, products: Sequence[Mapping[str, Any]]) -> str:
     if wide:
         axis.set(xscale="log", yscale="log")
         for side in (axis.xaxis, axis.yaxis):
-            # The formatter of logarithms writes formulas, and text is not parsed for them here.
+            # The default formatter of logarithms writes formulas, which are not parsed here.
             side.set_major_formatter(EngFormatter(sep=""))
             side.set_minor_formatter(NullFormatter())
         ends = [both.min() / 1.3, both.max() * 1.3]
@@ -207,20 +216,18 @@ def fidelity_plot(figure: Figure, products: Sequence[Mapping[str, Any]]) -> str:
         axis.yaxis.set_major_locator(MaxNLocator(5))
         axis.ticklabel_format(style="plain")
     axis.plot(ends, ends, color=INK, linewidth=0.8, linestyle="--", zorder=0)
-    axis.set(
-        xlim=ends, ylim=ends, aspect="equal", xlabel="units sold in truth", title="units sold in the fitted market"
-    )
+    axis.set(xlim=ends, ylim=ends, aspect="equal", xlabel="actual units sold", title="units sold in the fitted market")
     axis.grid()
     axis.set_axisbelow(True)
     close = np.corrcoef(actual, simulated)[0, 1] if len(products) > 2 and np.ptp(actual) and np.ptp(simulated) else None
-    return f"Units sold in the fitted market against units sold in truth, {len(products)} products" + (
+    return f"Units sold in the fitted market against actual units sold, {len(products)} products" + (
         "." if close is None else f"; correlation {close:.2f}."
     )
 
 
 @plot
 def calibration_plot(figure: Figure, calibration: Mapping[str, Any]) -> str:
-    """Share of what was sold in each tenth of what the market sells, with the line where all would be alike."""
+    """Draw the share of actual sales in each tenth of the simulated sales, with a line at equal shares."""
     shares = np.array(calibration["pit"])
     tenths = np.arange(len(shares))
     figure.set_size_inches(WIDTH, 2.4)
@@ -230,16 +237,16 @@ def calibration_plot(figure: Figure, calibration: Mapping[str, Any]) -> str:
     axis.set(
         xlim=(0, len(shares)), xticks=[0, len(shares) / 2, len(shares)], xticklabels=["lowest", "median", "highest"]
     )
-    axis.set(xlabel="where true sales lie among simulated sales", title="% of products and periods")
+    axis.set(xlabel="position of actual sales among simulated sales", title="% of products and periods")
     return (
-        f"Share of true sales in each tenth of the simulated sales, from lowest to highest: "
-        f"{', '.join(f'{share:.0%}' for share in shares)}; even would be {1 / len(shares):.0%} each."
+        f"Share of actual sales in each tenth of the simulated sales, from lowest to highest: "
+        f"{', '.join(f'{share:.0%}' for share in shares)}; equal shares would be {1 / len(shares):.0%} each."
     )
 
 
 @plot
 def trend_plot(figure: Figure, trend: Mapping[str, Any]) -> str:
-    """The shop's weekly traffic and its forecast with the band."""
+    """Draw the shop's weekly traffic and its forecast with a band."""
     past, ahead = _weeks(trend["weeks"]), _weeks(trend["forecast_weeks"])
     history, forecast, low, high = (
         np.array(trend[name], dtype=float) for name in ("history", "traffic", "low", "high")
@@ -254,10 +261,10 @@ def trend_plot(figure: Figure, trend: Mapping[str, Any]) -> str:
         axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     else:
         axis.set_xlabel("week")
-    axis.set_title("traffic a week: history (grey), forecast and its band (blue)")
+    axis.set_title("traffic per week: history (grey), forecast with its band (blue)")
     axis.grid(axis="y")
     return (
-        f"Traffic a week: {len(history)} weeks of history with mean {np.nanmean(history):,.0f}, "
+        f"Traffic per week: {len(history)} weeks of history with mean {np.nanmean(history):,.0f}, "
         f"then a forecast of {len(forecast)} weeks with mean {np.nanmean(forecast):,.0f}."
     )
 
@@ -272,6 +279,6 @@ def _weeks(values: Sequence[Any]) -> NDArray[Any]:
 
 
 def _short(name: str, limit: int = 24) -> str:
-    """The name's beginning and end: long names of one shop often differ at the end alone."""
+    """A long name shortened in the middle: names of one shop often differ only at the end."""
     tail = limit // 2 - 1
     return name if len(name) <= limit else f"{name[: limit - 1 - tail]}…{name[-tail:]}"

@@ -1,4 +1,4 @@
-"""A policy as a map: the price that it charges by period and stock, or by period and remembered price."""
+"""A policy as a map: the price that it charges by period and stock, or by period and reference price."""
 
 from __future__ import annotations
 
@@ -22,11 +22,18 @@ _BAND = (0.05, 0.95)
 
 @dataclass(frozen=True)
 class PriceMap:
-    """One product's list price after the price rules, (S, P), currency per unit; NaN where a watched policy never came.
+    """One product's list price by period and stock, or by period and reference price.
 
-    axis: what the S levels are, `on_hand` (units) or `reference_price` (currency per unit). periods: (P,), counted from
-    0. band: (2, P) between them lie nine in ten of the markets that the policy visits. asked: whether the policy was asked
-    for every price; else prices are means over the markets that it visited.
+    Attributes:
+        product: Name of the product.
+        axis: What the levels are, `on_hand` (units) or `reference_price` (currency per unit).
+        periods: (P,) periods, from 0.
+        levels: (S,) levels of the axis.
+        price: (S, P) list price after the price rules, currency per unit; NaN where a policy that is
+            only observed never came.
+        band: (2, P) limits between which 90% of the visited markets lie.
+        asked: Whether the policy was evaluated at every level; else prices are means over the markets
+            that it visited.
     """
 
     product: str
@@ -39,10 +46,16 @@ class PriceMap:
 
 
 def price_maps(spec: MarketSpec, policy: Policy, products: list[int], *, seed: int) -> list[PriceMap]:
-    """The maps of these products, without those that have neither limited stock nor a remembered price that moves.
+    """The maps of these products, except those with neither limited stock nor a moving reference price.
 
-    A policy that is a function of the view is asked what it would charge in a market that is, but for this product's stock
-    (or reference price), as its markets usually are in that period. Any other policy is watched. seed: as of `evaluate`.
+    A policy that is a function of the view is evaluated in a market that is typical of the period but
+    for this product's stock or reference price. Any other policy is observed over its own episodes.
+
+    Args:
+        spec: The market.
+        policy: The policy.
+        products: Numbers of the products.
+        seed: As of `evaluate`.
     """
     visits = _Visits(spec, policy)
     rollout(spec, policy, episodes=_MARKETS, seed=seed_for("test", seed), watch=visits.note)
@@ -51,7 +64,7 @@ def price_maps(spec: MarketSpec, policy: Policy, products: list[int], *, seed: i
 
 
 class _Visits:
-    """What a policy sees and charges, period by period, over the batches of markets."""
+    """Records what a policy sees and charges, period by period, over all batches of markets."""
 
     def __init__(self, spec: MarketSpec, policy: Policy) -> None:
         self.spec, self.policy = spec, policy
@@ -59,13 +72,13 @@ class _Visits:
         self.charged: list[list[NDArray[np.float32]]] = [[] for _ in self.views]
 
     def note(self, view: MarketView, outcome: Outcome) -> None:
-        """Keep one period of a batch."""
+        """Record one period of a batch."""
         period = int(view.period[0])
         self.views[period].append(view)
         self.charged[period].append(outcome.list_price)
 
     def map_of(self, product: int) -> PriceMap | None:
-        """The map of one product, or None where nothing moves in it."""
+        """The map of one product, or None where neither stock nor reference price varies."""
         axis: Axis = "on_hand" if np.isfinite(self.views[0][0].on_hand[0, product]) else "reference_price"
         last = len(self.views) - 1
         periods = np.unique(np.linspace(0, last, min(_PERIODS, last + 1)).round().astype(np.intp))
@@ -82,8 +95,8 @@ class _Visits:
         return PriceMap(self.spec.products.names[product], axis, periods, levels, price, band, asked)
 
     def _ask(self, product: int, axis: Axis, periods: NDArray[np.intp], levels: Array) -> Array:
-        """(S, P) what the policy charges at each level in each period, everything else as in `_usual`."""
-        view = self._usual(periods, len(levels))
+        """(S, P) price that the policy charges at each level in each period, everything else as in `_typical`."""
+        view = self._typical(periods, len(levels))
         moved = getattr(view, axis).copy()
         moved[:, product] = np.tile(levels, len(periods))
         view = replace(view, **{axis: moved})
@@ -91,7 +104,7 @@ class _Visits:
         return price.astype(np.float64).reshape(len(periods), len(levels)).T
 
     def _watch(self, product: int, periods: NDArray[np.intp], seen: Array, levels: Array) -> Array:
-        """(S, P) mean of what was charged in the markets that are nearest to each level, which saw `seen` (P, E)."""
+        """(S, P) mean price charged in the markets whose level, `seen` (P, E), is nearest to each of the levels."""
         found = np.full((len(levels), len(periods)), np.nan)
         for column, (period, row) in enumerate(zip(periods, seen, strict=True)):
             nearest = np.abs(row[:, None] - levels).argmin(axis=1)
@@ -100,9 +113,11 @@ class _Visits:
             np.divide(total, count, out=found[:, column], where=count > 0)
         return found
 
-    def _usual(self, periods: NDArray[np.intp], rows: int) -> MarketView:
-        """For each of P periods the same market `rows` times, (P * rows, …): of every number that is seen, the middle one over
-        the markets, and the commonest regime."""
+    def _typical(self, periods: NDArray[np.intp], rows: int) -> MarketView:
+        """For each of P periods the same typical market `rows` times, (P * rows, …).
+
+        Every number is the median over the markets, the regime the most common one.
+        """
         first = self.views[0][0]
         middle = {}
         for name in (item.name for item in fields(MarketView) if item.name != "catalogue"):
@@ -110,12 +125,12 @@ class _Visits:
                 continue
             values = [self._all(t, name) for t in periods]
             if name == "regime":
-                usual = np.stack([np.bincount(x).argmax() for x in values])
+                typical = np.stack([np.bincount(x).argmax() for x in values])
             else:
-                usual = np.stack([np.sort(x, axis=0)[len(x) // 2] for x in values])
-            middle[name] = np.repeat(usual.astype(values[0].dtype), rows, axis=0)
+                typical = np.stack([np.sort(x, axis=0)[len(x) // 2] for x in values])
+            middle[name] = np.repeat(typical.astype(values[0].dtype), rows, axis=0)
         return replace(first, **middle)
 
     def _all(self, period: int, name: str) -> NDArray:
-        """What was seen by this name, over the markets of all batches."""
+        """A field of the views of a period, over the markets of all batches."""
         return np.concatenate([getattr(view, name) for view in self.views[period]])

@@ -1,4 +1,4 @@
-"""What the sections show: their plots, and the figures that are worked out for them."""
+"""Contents of the sections: their plots and figures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PATHS, _MAPS, _SHOWN, FOREST = 6, 3, 5, 40
 
 
 def single_plots(data: ReportData, fit: Mapping[str, Any]) -> dict[str, Plot | None]:
-    """The plots that stand once, None where there is nothing to draw."""
+    """The plots that occur once, None where there is nothing to draw."""
     market, history = data.comparison.spec.market, data.run.history if data.run else []
     scaled = bool(history) and all(row["best_fixed"] > 0 for row in history)
     unit = "%" if scaled else currency_of(data.comparison).strip() or "units of money"
@@ -51,7 +51,7 @@ def _gap_plot(data: ReportData) -> Plot | None:
 
 
 def _stress_plot(data: ReportData) -> Plot | None:
-    """What the learned policy earns beyond the plain market's best fixed prices under each stress."""
+    """The learned policy's gain over the best fixed prices of the market without stress, under each stress."""
     rows = [row for row in data.stress.rows if row.policy == data.learned] if data.stress else []
     if not rows:
         return None
@@ -66,19 +66,19 @@ def _stress_plot(data: ReportData) -> Plot | None:
 
 
 def stress_sentences(data: ReportData) -> list[str]:
-    """The worst stress for the learned policy, and how often it stays ahead of the plain market's best fixed prices."""
+    """The worst stress for the learned policy, and how often it beats the best fixed prices of the market without stress."""
     rows = [row for row in data.stress.rows if row.policy == data.learned] if data.stress else []
     known_losses = [row for row in rows if known(row.loss.mean)]
     if not known_losses:
         return []
     objective, worst = data.comparison.spec.market.objective, max(known_losses, key=lambda row: row.loss.mean)
-    taken = f"takes {percent(worst.loss.mean)} of" if worst.loss.mean > 0 else "takes nothing from"
+    cost = f"costs them {percent(worst.loss.mean)} of" if worst.loss.mean > 0 else "costs them none of"
     ahead, behind = sum(row.vs_fixed.low > 0 for row in rows), sum(row.vs_fixed.high < 0 for row in rows)
-    counts = {"more": ahead, "less": behind, "neither more nor less, but for luck,": len(rows) - ahead - behind}
-    told = ", ".join(f"{what} under {count}" for what, count in counts.items() if count)
+    counts = {"more": ahead, "less": behind, "about as much": len(rows) - ahead - behind}
+    found = ", ".join(f"{what} under {count}" for what, count in counts.items() if count)
     return [
-        f"The worst for the learned prices is {worst.stress}, which {taken} their {objective}.",
-        f"Of {len(rows)} stresses they earn {told}, against the prices that were the best fixed ones before.",
+        f"The worst stress for the learned prices is {worst.stress}, which {cost} their {objective}.",
+        f"Compared with the prices that were the best fixed ones without stress, they earn {found} of {len(rows)} stresses.",
     ]
 
 
@@ -119,16 +119,18 @@ def line_kinds(data: ReportData) -> dict[str, str]:
 
 
 def _main_products(data: ReportData) -> list[int]:
-    """Index of every product, the one that brings the most money under the learned prices first."""
+    """Index of every product, those that earn most under the learned prices first."""
     spec, first = data.comparison.spec, next(iter(drawn_runs(data).values()))
     cost = spec.products.unit_cost if spec.market.objective == "profit" else 0.0
-    worth = (first.units_path * (first.paid_path - cost)).sum(axis=0)
-    return np.argsort(-worth, kind="stable").tolist()
+    earned = (first.units_path * (first.paid_path - cost)).sum(axis=0)
+    return np.argsort(-earned, kind="stable").tolist()
 
 
 def map_plots(data: ReportData) -> tuple[list[tuple[str, Plot]], list[PriceMap]]:
-    """(product, plot) of the learned prices as a map, and the maps, of the main products whose price moves most; nothing
-    where there is no run to ask."""
+    """Plots of the learned prices as maps, as (product, plot), and the maps: of the main products whose price moves most.
+
+    Empty without a run.
+    """
     if data.run is None or data.learned is None:
         return [], []
     spec, unit = data.comparison.spec, currency_of(data.comparison).strip()
@@ -138,7 +140,7 @@ def map_plots(data: ReportData) -> tuple[list[tuple[str, Plot]], list[PriceMap]]
 
 
 def path_plots(data: ReportData) -> list[tuple[str, Plot]]:
-    """(product, plot) of the products that bring the most money under the learned prices."""
+    """Plots of the price paths, as (product, plot), of the products that earn most under the learned prices."""
     spec = data.comparison.spec
     episodes = drawn_runs(data)
     first = next(iter(episodes.values()))
@@ -153,7 +155,7 @@ def path_plots(data: ReportData) -> list[tuple[str, Plot]]:
             units,
             period=period,
             price_label="list price" + (f" ({unit})" if unit else ""),
-            units_label="units on hand" if limited else f"units sold a {period}",
+            units_label="units on hand" if limited else f"units sold per {period}",
         )
         drawn.append((spec.products.names[n], plot))
     return drawn
@@ -174,7 +176,7 @@ def _price_lines(episodes: Mapping[str, Episodes], product: int, discounts: bool
 
 
 def shown_products(data: ReportData) -> list[dict[str, Any]]:
-    """A row a segment: the recommender's own favourite (as the best fixed prices show it) and what is shown most."""
+    """One row per segment: the recommender's own choice (as the best fixed prices show it) and the products shown most."""
     spec = data.comparison.spec
     if spec.recommendation is None or data.learned is None:
         return []
@@ -195,7 +197,7 @@ def shown_products(data: ReportData) -> list[dict[str, Any]]:
 
 
 def payers(data: ReportData) -> dict[str, Any]:
-    """Who pays what: a row a segment with (price paid, surplus) under each policy whose paths are drawn, and the ratios."""
+    """One row per segment with (price paid, surplus) under each policy whose paths are drawn, and the price ratios."""
     comparison = data.comparison
     rows = [comparison.row(run.policy) for run in drawn_runs(data).values()]
     segments = comparison.spec.arrivals.segments

@@ -1,4 +1,4 @@
-"""What the learned prices are worth, in plain sentences."""
+"""The result for the learned prices in plain sentences."""
 
 from __future__ import annotations
 
@@ -10,20 +10,32 @@ from .formats import number, percent
 
 
 def verdict(comparison: Comparison, learned: str | None) -> str:
-    """What the learned prices are worth, in plain sentences with the paired 95% interval.
+    """The result for the learned prices in plain sentences, with the paired 95% interval.
 
-    They earn more or less than the best fixed prices only where the interval lies on one side of zero. Raises
-    ValueError where `learned` is no policy of the comparison.
+    They are said to earn more or less than the best fixed prices only where the interval excludes zero.
+
+    Args:
+        comparison: What `evaluate` found.
+        learned: Name of the learned policy in it, or None.
+
+    Raises:
+        ValueError: Where `learned` is no policy of the comparison.
+
+    Example:
+        >>> from repricer.evaluation import evaluate
+        >>> from repricer.evaluation.report import verdict
+        >>> verdict(evaluate("stationary-logit", ["optimum"], episodes=20), "optimum")[:24]
+        'The learned prices earn '
     """
     market, base = comparison.spec.market, comparison.row(BASELINE)
     if learned is None:
-        earned = f"{number(base.objective.mean)}{currency_of(comparison)} {market.objective} an episode"
-        said = [f"No learned prices were judged; the best fixed prices earn {earned}."]
+        earned = f"{number(base.objective.mean)}{currency_of(comparison)} {market.objective} per episode"
+        said = [f"No learned policy was evaluated; the best fixed prices earn {earned}."]
     else:
         row = row_of(comparison, learned)
         advice = "" if standing(row) == "more" else "; keep the fixed prices"
         if not row.holds_on_fresh:
-            advice = "; but the gain does not hold on fresh customers: keep the fixed prices"
+            advice = "; but the gain does not hold on the second test set: keep the fixed prices"
         said = [f"The learned prices {_earn(comparison, row)}{advice}."]
         if row.constant:
             said.append(_constant_sentence(comparison, row))
@@ -32,16 +44,16 @@ def verdict(comparison: Comparison, learned: str | None) -> str:
     if HISTORICAL in comparison.episodes and learned != HISTORICAL:
         said.append(f"The historical prices {_earn(comparison, row_of(comparison, HISTORICAL))}.")
     if comparison.spec.assumptions:
-        said.append(f"The {market.objective} rests on what was assumed beside the data.")
+        said.append(f"The {market.objective} depends on assumptions that the data do not test.")
     return " ".join(said).replace("−", "-")  # a terminal may lack the sign
 
 
 def _earn(comparison: Comparison, row: Row) -> str:
-    """`earn 2.1% more profit than the best fixed prices (95% interval 1.6% to 2.6%)`, or that nobody can tell."""
+    """`earn 2.1% more profit than the best fixed prices (95% interval 1.6% to 2.6%)`, or that there is no clear difference."""
     objective, stands = comparison.spec.market.objective, standing(row)
     amount, interval = _gap(comparison, row.vs_best_fixed, -1 if stands == "less" else 1)
     if stands == "level":
-        what = "cannot be told apart from the best fixed prices"
+        what = "do not clearly differ from the best fixed prices"
         return f"{what}: the difference in {objective} is {amount} {interval}"
     return f"earn {amount} {stands} {objective} than the best fixed prices {interval}"
 
@@ -51,28 +63,30 @@ def _constant_sentence(comparison: Comparison, row: Row) -> str:
         what = (
             "list price ever changes, only personal discounts do" if has_discounts(comparison) else "price ever changes"
         )
-        return f"In truth they are a constant: no {what}."
-    return f"In truth they are a constant: {percent(row.at_bound_share)} of the prices stand at a bound of the rules."
+        return f"They are effectively constant: no {what}."
+    return (
+        f"They are effectively constant: {percent(row.at_bound_share)} of the prices are at a bound of the price rules."
+    )
 
 
 def warnings(comparison: Comparison, learned: str | None) -> list[str]:
-    """What to know before a gain is believed, a sentence a flag; a constant that was asked for is no news."""
+    """Reasons to doubt a gain, one sentence per flag; a constant that was asked for is not mentioned."""
     said = []
     for row in comparison.rows:
         name = "The learned prices" if row.policy == learned else row.policy
         if row.constant and row.policy == learned:
-            said.append(f"{name}: a constant would do as well. {_constant_sentence(comparison, row)}")
+            said.append(f"{name}: constant prices would do as well. {_constant_sentence(comparison, row)}")
         if not row.holds_on_fresh:
-            judged, fresh = (" ".join(_gap(comparison, gap)) for gap in (row.vs_best_fixed, row.vs_best_fixed_fresh))
+            first, second = (" ".join(_gap(comparison, gap)) for gap in (row.vs_best_fixed, row.vs_best_fixed_fresh))
             said.append(
-                f"{name}: the gain is {judged} on the customers that judge, but {fresh} on fresh ones. It was tuned on the "
-                "first, or knew what they would do."
+                f"{name}: the gain is {first} on the first test set, but {second} on the second. The policy was tuned on "
+                "the first set or had information about its future."
             )
     return said
 
 
 def second_look(comparison: Comparison, learned: str) -> str:
-    """The learned policy's gain on the second judging customers, with its interval."""
+    """The learned policy's gain on the second test set, with its interval."""
     return " ".join(_gap(comparison, row_of(comparison, learned).vs_best_fixed_fresh))
 
 

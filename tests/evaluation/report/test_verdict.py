@@ -19,7 +19,7 @@ def with_gap(comparison: Comparison, policy: str, low: float, high: float, **cha
     ("low", "high", "said"),
     [
         (1.6, 2.6, "earn 2.1% more profit than the best fixed prices (95% interval 1.6% to 2.6%)."),
-        (-0.3, 0.5, "cannot be told apart from the best fixed prices: the difference in profit is 0.1% (95% interval "
+        (-0.3, 0.5, "do not clearly differ from the best fixed prices: the difference in profit is 0.1% (95% interval "
          "-0.3% to 0.5%); keep the fixed prices."),
         (-1.6, -0.8, "earn 1.2% less profit than the best fixed prices (95% interval 0.8% to 1.6%); keep the fixed"),
         (0.003, 0.005, "earn 0.004% more profit than the best fixed prices (95% interval 0.003% to 0.005%)."),
@@ -34,15 +34,15 @@ def test_the_verdict_speaks_of_the_optimum_and_of_history(comparison, run, bare)
     assert "They reach 100.0% of the exact optimum." in verdict(bare.comparison, "optimum")
     told = verdict(with_gap(comparison, "historical", -9.0, -7.0), run.policy.name)
     assert "The historical prices earn 8.0% less profit than the best fixed prices" in told
-    assert verdict(comparison, None).startswith("No learned prices were judged; the best fixed prices earn ")
+    assert verdict(comparison, None).startswith("No learned policy was evaluated; the best fixed prices earn ")
 
 
 def test_the_verdict_flags_a_constant(comparison, run):
     name = run.policy.name
     said = verdict(with_gap(comparison, name, 1, 2, price_changes=0.0), name)
-    assert "In truth they are a constant: no list price ever changes, only personal discounts do." in said
+    assert "They are effectively constant: no list price ever changes, only personal discounts do." in said
     said = verdict(with_gap(comparison, name, 1, 2, price_changes=1.0, at_bound_share=0.995), name)
-    assert "In truth they are a constant: 99.5% of the prices stand at a bound" in said
+    assert "They are effectively constant: 99.5% of the prices are at a bound" in said
     assert "constant" not in verdict(with_gap(comparison, name, 1, 2, price_changes=1.0, at_bound_share=0.1), name)
 
 
