@@ -1,4 +1,9 @@
-"""What a price may be, who sets it, and what they may know: numpy only."""
+"""Prices and their rules, policies and what they observe, and the choice model; it needs numpy alone.
+
+Allowed prices: `ladder`, `endings`, `grids` (rounding), `rule_formulas` and `guardrails` (all price rules). Policies:
+`protocol`, `policies` (rules), `rival_policies`, `thompson`, `network_policy` with `features` and `action_layout`.
+Demand: `choice_model` and `choice_formulas`. Explanation: `shapley`.
+"""
 
 from .action_layout import ActionLayout, ActionParts
 from .catalogue import Catalogue, MarketView

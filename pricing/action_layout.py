@@ -1,4 +1,4 @@
-"""How the numbers of a network become the named parts of an action."""
+"""The layout of a network's output: its columns as the named parts of an action, and back."""
 
 from __future__ import annotations
 
@@ -12,10 +12,18 @@ from .backend import clip, exp, where
 
 
 class ActionParts(NamedTuple):
-    """Decoded parts, of whatever array library they came from; None where the layout has no such columns.
+    """The decoded parts of an action, as numpy arrays or tensors; None where the layout has no such columns.
 
-    price_multiplier: (…,) times the base price is the price. discount: (…, K) fraction. recommendation: (…, K) score.
-    promotion: (…,) score. order: (…,) fraction of the largest order.
+    Args:
+        price_multiplier: (…,) the price over the base price.
+        discount: (…, K) personal discounts, fractions.
+        recommendation: (…, K) scores of showing the product in each segment's slot.
+        promotion: (…,) score of promoting the product.
+        order: (…,) fraction of the largest order.
+
+    Example:
+        >>> ActionParts(price_multiplier=np.ones(3)).discount is None
+        True
     """
 
     price_multiplier: Any
@@ -26,14 +34,14 @@ class ActionParts(NamedTuple):
 
 
 def price_multiplier(raw: Any, log_high: Any, log_low: Any) -> Any:
-    """The multiplier of a raw price in [-1, 1]: log-linear on either side of 0, which is the base price."""
+    """The multiplier of a raw price in [-1, 1]: log-linear on either side of 0, which means the base price."""
     return exp(where(raw > 0, raw * log_high, raw * -log_low))
 
 
 def raw_price(multiplier: Any, log_high: float, log_low: float) -> Any:
-    """The raw price in [-1, 1] whose multiplier this is, or the nearest: the inverse of `price_multiplier`."""
+    """The inverse of `price_multiplier`, cut to [-1, 1]."""
     log_multiplier = np.log(multiplier)
-    # A range that ends at the base price has nothing on that side.
+    # A range that ends at the base price has no prices on that side.
     above = log_multiplier / log_high if log_high > 0 else np.zeros_like(log_multiplier)
     below = log_multiplier / -log_low if log_low < 0 else np.zeros_like(log_multiplier)
     return np.clip(np.where(log_multiplier > 0, above, below), -1.0, 1.0)
@@ -41,13 +49,29 @@ def raw_price(multiplier: Any, log_high: float, log_low: float) -> Any:
 
 @dataclass(frozen=True)
 class ActionLayout:
-    """Columns of one product's raw action, each in [-1, 1]: price, K discounts, K recommendation scores, promotion
-    score, order.
+    """Columns of one product's raw action, each in [-1, 1]: price, discounts, recommendations, promotion, order.
 
-    low_multiplier, high_multiplier: the price range around the base price; raw 0 is the base price itself and the
-    log price is linear on either side of it, so a network that knows nothing starts from the base price.
-    num_segments: K. max_discount: largest personal discount (fraction); 0 leaves the discount columns out.
-    recommend, promote, order: whether there are such columns.
+    A raw price of 0 means the base price, and the log price is linear on either side of it, so that an untrained
+    network starts from the base price.
+
+    Args:
+        low_multiplier: lowest price over the base price, in (0, 1].
+        high_multiplier: highest price over the base price, at least 1.
+        num_segments: K, the number of discount and of recommendation columns.
+        max_discount: largest personal discount, a fraction; 0 leaves the discount columns out.
+        recommend: whether there are recommendation columns.
+        promote: whether there is a promotion column.
+        order: whether there is an order column.
+
+    Raises:
+        ValueError: the multipliers do not enclose 1.
+
+    Example:
+        >>> layout = ActionLayout(0.5, 2.0, promote=True)
+        >>> layout.names
+        ['price_multiplier', 'promotion']
+        >>> layout.decode(np.array([[0.0, 0.3], [-1.0, -0.3]])).price_multiplier.tolist()
+        [1.0, 0.5]
     """
 
     low_multiplier: float
@@ -72,7 +96,7 @@ class ActionLayout:
 
     @property
     def size(self) -> int:
-        """A, the number of columns a product has."""
+        """A, the number of columns of one product."""
         return 1 + self.num_segments * (int(self.discounts) + int(self.recommend)) + int(self.promote) + int(self.order)
 
     @property
@@ -82,15 +106,15 @@ class ActionLayout:
 
     @property
     def names(self) -> list[str]:
-        """The parts that there are, in the order of the columns."""
+        """The parts that the layout has, in the order of the columns."""
         there = (True, self.discounts, self.recommend, self.promote, self.order)
         return [name for name, part in zip(ActionParts._fields, there, strict=True) if part]
 
     def decode(self, raw: Any) -> ActionParts:
-        """Raw (…, A), numpy or torch, to the parts.
+        """The parts of raw actions. A negative raw discount means no discount, a negative raw order no order.
 
-        The served file and the simulated market decode by the same lines. A raw discount below zero is no discount, a raw
-        order below zero no order.
+        Args:
+            raw: (…, A) array or tensor; cut to [-1, 1].
         """
         raw = clip(raw, -1.0, 1.0)
         parts, column = {"price_multiplier": price_multiplier(raw[..., 0], *self.logs)}, 1
@@ -108,9 +132,13 @@ class ActionLayout:
         return ActionParts(**parts)
 
     def encode(self, parts: ActionParts) -> Any:
-        """Raw (…, A) float32 that decode to these numpy parts, or the nearest there are; a part that is None is left at zero.
+        """The inverse of `decode`: the raw actions that decode to these parts, or the nearest ones.
 
-        What a teacher does becomes what a network should say.
+        Args:
+            parts: numpy arrays; a part that is None becomes zero.
+
+        Returns:
+            (…, A) float32, the targets of a network that imitates a teacher.
         """
         columns = [raw_price(parts.price_multiplier, *self.logs)[..., None]]
         segments = (*columns[0].shape[:-1], self.num_segments)

@@ -1,4 +1,4 @@
-"""What a policy may know: the catalogue (fixed facts) and the market view (what is seen this period)."""
+"""What a policy may know: the catalogue (fixed facts) and the market view (what is observed in a period)."""
 
 from __future__ import annotations
 
@@ -10,18 +10,29 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, eq=False)
 class Catalogue:
-    """Facts about products and segments that hold for a whole episode (N products, K segments, T periods).
+    """Facts about products and segments that hold for a whole episode: N products, K segments, T periods.
 
-    products: names (N). segments: names (K). category: index of each product's category, (N,) int.
-    regular_price, unit_cost: (N,) currency per unit.
-    segment_elasticity: (K, N) own-price elasticity at the regular price, negative.
-    segment_units: (K, N) expected units a period at the regular price, mean over periods.
-    forecast_units: (T, N) expected units at the regular price in each period.
-    endless: whether the market goes on after the T periods (an episode is then cut, and no period is the last).
-    regimes: names of the Z market states that a policy sees, none where there are none or they are hidden.
-    rivals: whether there are competitors' prices to see. loyal: whether segments' loyalty moves and is seen.
-    max_order_units: (N,) the largest order, None where policies do not order.
-    change_window_periods: window in which the price rules count a product's price changes, 0 where they do not.
+    Args:
+        products: N names.
+        segments: K names.
+        category: (N,) index of each product's category.
+        regular_price: (N,) currency per unit.
+        unit_cost: (N,) currency per unit.
+        segment_elasticity: (K, N) own-price elasticity at the regular price, negative.
+        segment_units: (K, N) expected units per period at the regular price, mean over periods.
+        forecast_units: (T, N) expected units at the regular price in each period.
+        endless: whether the horizon is infinite; an episode is then truncated, and no period is the last.
+        regimes: names of the Z regimes that a policy observes; empty where there are none or they are hidden.
+        rivals: whether competitors' prices are observed.
+        loyal: whether the segments' loyalty varies and is observed.
+        max_order_units: (N,) largest order, units; None where policies do not order.
+        change_window_periods: window in which the price rules count a product's price changes; 0 where they do not.
+
+    Example:
+        >>> import repricer
+        >>> catalogue = repricer.Market("three-stocks").view.catalogue
+        >>> catalogue.num_products, catalogue.num_segments, catalogue.horizon
+        (3, 1, 50)
     """
 
     products: tuple[str, ...]
@@ -57,17 +68,30 @@ class Catalogue:
 
 @dataclass(frozen=True)
 class MarketView:
-    """What is seen of E markets before the prices of a period are set.
+    """What is observed of E markets before the prices of a period are set.
 
-    catalogue: the fixed facts. period: (E,) int, counted from 0.
-    list_price: (E, N) the price charged last, before personal discount. reference_price: (E, N) what customers
-    remember. Both currency per unit. on_hand: (E, N) units, inf where stock is unlimited. on_order: (E, N) units
-    on the way. last_units: (E, N) units sold in the period before.
-    competitor_price: (E, N) lowest price of a rival for the product, currency per unit, inf where there is none.
-    regime: (E,) int, the state of the market among `catalogue.regimes`. loyalty: (E, K) multiplier of a segment's
-    arrivals. memory: (E, N, 2) what a policy that learns in the market noted itself. changes: (E, N) price changes in
-    the periods of `catalogue.change_window_periods` before this one. lowest_price_30_days: (E, N) lowest list price of
-    the 30 days before, NaN where it is not known. None where a market has no such thing.
+    An argument with a default is None where the market has nothing of the kind.
+
+    Args:
+        catalogue: the fixed facts.
+        period: (E,) counted from 0.
+        list_price: (E, N) the current price, charged last, before personal discounts; currency per unit.
+        reference_price: (E, N) the price that customers remember, currency per unit.
+        on_hand: (E, N) units, inf where stock is unlimited.
+        on_order: (E, N) units ordered and not yet delivered.
+        last_units: (E, N) units sold in the period before.
+        competitor_price: (E, N) lowest price of a rival offer for the product, currency per unit; inf where none.
+        regime: (E,) index into `catalogue.regimes`.
+        loyalty: (E, K) multiplier of a segment's arrivals.
+        memory: (E, N, 2) state of a rule that learns in the market (see `LearningPolicy`).
+        changes: (E, N) price changes within the last `catalogue.change_window_periods` periods.
+        lowest_price_30_days: (E, N) lowest list price of the last 30 days, currency per unit; NaN where not known.
+
+    Example:
+        >>> import repricer
+        >>> view = repricer.Market("three-stocks", num_markets=2).view
+        >>> view.list_price.shape, view.period.tolist()
+        ((2, 3), [0, 0])
     """
 
     catalogue: Catalogue

@@ -49,8 +49,7 @@ def choice_shares(utility: Any, category: NDArray[np.intp] | None = None, outsid
         >>> choice_shares(np.log([1.0, 2.0])).product.tolist()
         [0.25, 0.5]
     """
-    if category is None:
-        category = np.zeros(utility.shape[-1], dtype=np.intp)
+    category = _one_if_none(category, utility)
     count = outside.shape[-1] if getattr(outside, "ndim", 0) else int(category.max()) + 1
     top = np.maximum(_best(detached(utility), category, count), 0.0)
     weight = exp(utility - like(utility, top[..., category]))
@@ -63,6 +62,10 @@ def choice_shares(utility: Any, category: NDArray[np.intp] | None = None, outsid
 def members(category: NDArray[np.intp], count: int, library: Any) -> Any:
     """(N, C) one where a product belongs to a category, in the array library of `library`."""
     return like(library, np.eye(count)[category])
+
+
+def _one_if_none(category: NDArray[np.intp] | None, values: Any) -> NDArray[np.intp]:
+    return np.zeros(values.shape[-1], dtype=np.intp) if category is None else category
 
 
 def _best(utility: Array, category: NDArray[np.intp], count: int) -> Array:
@@ -116,8 +119,7 @@ def matching_utility(
         >>> shares.mean(axis=0).round(6).tolist()
         [0.25, 0.25]
     """
-    if category is None:
-        category = np.zeros(target.shape[-1], dtype=np.intp)
+    category = _one_if_none(category, target)
     added = np.zeros_like(target)
     for _ in range(_MOST_ROUNDS):
         shares = choice_shares(utility + added[..., None, :], category).product
@@ -148,7 +150,7 @@ def elasticity_matrix(effect: Any, share: Any, category: NDArray[np.intp] | None
         >>> elasticity_matrix(np.array([-2.0, -4.0]), np.array([0.25, 0.25])).tolist()
         [[-1.5, 1.0], [0.5, -3.0]]
     """
-    category = np.zeros(share.shape[-1], dtype=np.intp) if category is None else category
+    category = _one_if_none(category, share)
     same = category[:, None] == category
     close = nesting / (1 - nesting)
     within = share

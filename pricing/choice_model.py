@@ -177,8 +177,8 @@ class ChoiceModel:
             raise TypeError(f"elasticities takes the arguments of units; got {sorted(unknown)[0]!r}; leave it out")
         now = self._situation(period, price, reference, *map(situation.get, names))
         groups = list(self._in_library_of(price)._groups(now, regime))
-        units = sum(group.units for group in groups)
-        moved = sum(g.units[..., None] * elasticity_matrix(g.effect, g.share, self.category) for g in groups)
+        units: Array = sum(group.units for group in groups)
+        moved: Array = sum(g.units[..., None] * elasticity_matrix(g.effect, g.share, self.category) for g in groups)
         if not by_segment:
             units, moved = units.sum(axis=1), moved.sum(axis=1)
         return moved / where(units > 0, units, 1.0)[..., None]
@@ -236,6 +236,11 @@ class ChoiceModel:
 
     def _groups(self, now: _Situation, regime: int | None) -> Iterator[_Group]:
         """Customers by regime, weighted by its probability, and by whether they may wait."""
+        if self.family not in FAMILIES:
+            raise ValueError(
+                f"the demand family of a choice model must be one of {', '.join(FAMILIES)}; got {self.family!r}; "
+                "ask the package that registered it"
+            )
         if not _is_on(self.regime_share):
             yield from self._in_regime(now, 0.0, 1.0, 1.0)
             return

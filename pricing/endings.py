@@ -15,9 +15,19 @@ _MOST = 1e12
 
 @dataclass(frozen=True)
 class PriceEndings:
-    """What prices end in: 0.49 and 0.99 allow 0.49, 0.99, 1.49, 1.99, and so on.
+    """Allowed fractions of a price: 0.49 and 0.99 allow 0.49, 0.99, 1.49, 1.99, and so on.
 
-    `fractions`: (L,) float64, of one unit of currency. Raises ValueError unless they lie in [0, 1) and rise strictly.
+    Args:
+        fractions: (L,) of one unit of currency.
+
+    Raises:
+        ValueError: the fractions do not lie in [0, 1), or do not rise strictly.
+
+    Example:
+        >>> rules = dict(floor=[0.5], ceiling=[9.0], unit_cost=[0.3])
+        >>> from repricer import Guardrails
+        >>> Guardrails(**rules, endings=PriceEndings([0.49, 0.99])).nearest([2.1]).tolist()
+        [1.99]
     """
 
     fractions: NDArray[np.float64]
@@ -33,8 +43,8 @@ class PriceEndings:
 
 
 def on_ending(price, soft_low, soft_high, current, endings):
-    """The nearest price with one of the endings in the soft range; the one nearest the current price if there is none."""
-    # Beyond what can be counted nobody charges anything: the floor and the ceiling see to it.
+    """The nearest price with an allowed ending in the soft range, else the one nearest to the current price."""
+    # Ranks of larger prices would not be exact; the floor and the ceiling exclude such prices.
     least, most = clip(double(soft_low), 0.0, _MOST), clip(double(soft_high), 0.0, _MOST)
     first, last = rank_above(least * (1 - 1e-6), endings), rank_below(most * (1 + 1e-6), endings)
     inside = clip(nearest_rank(clip(double(price), least, most), endings), first, where(last < first, first, last))
@@ -42,24 +52,24 @@ def on_ending(price, soft_low, soft_high, current, endings):
 
 
 def ranked_price(rank, endings):
-    """The price with this number, where all prices with one of the endings are counted upwards from the first below 1."""
+    """The price of a rank; all prices with an allowed ending are ranked from the first one below 1 upwards."""
     return rank // len(endings) + endings[rank % len(endings)]
 
 
 def rank_above(price, endings):
-    """Number of the lowest price with one of the endings at or above this one."""
+    """Rank of the lowest price with an allowed ending at or above this one."""
     whole = floor(price)
     return integer(whole) * len(endings) + np.searchsorted(endings, price - whole, side="left")
 
 
 def rank_below(price, endings):
-    """Number of the highest price with one of the endings at or below this one."""
+    """Rank of the highest price with an allowed ending at or below this one."""
     whole = floor(price)
     return integer(whole) * len(endings) + np.searchsorted(endings, price - whole, side="right") - 1
 
 
 def nearest_rank(price, endings):
-    """Number of the nearest price with one of the endings; a tie goes to the lower one."""
+    """Rank of the nearest price with an allowed ending; a tie goes to the lower one."""
     above = rank_above(price, endings)
     middle = (ranked_price(above - 1, endings) + ranked_price(above, endings)) / 2
     return where(price > middle, above, above - 1)

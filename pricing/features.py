@@ -1,7 +1,7 @@
-"""What a network sees of each product: one row of numbers of order one, computed from the market view.
+"""The features of a network: for each product a row of numbers of order one, computed from the market view.
 
-The market, the evaluation and the service call these same formulas, so that a served policy sees what it was trained
-on. Prices enter as logarithms of ratios: a change of currency changes nothing.
+The market, the evaluation and the service use the same formulas, so that a served policy sees what it was trained on.
+Prices enter as logarithms of ratios, so that the currency does not matter.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from .backend import ONE, THREE, ZERO, clip, larger, log, smaller, where
 from .catalogue import Catalogue, MarketView
 
 MOVING_FEATURES = {
-    "time_left": "share of the episode that is left (1 in an endless market)",
+    "time_left": "share of the episode that is left (1 with an infinite horizon)",
     "log_periods_left": "log of the number of periods left, this one included, over 4",
-    "log_price": "log(list price in force / regular price)",
-    "log_reference": "log(reference price / list price in force)",
+    "log_price": "log(current list price / regular price)",
+    "log_reference": "log(reference price / current list price)",
     "log_category_price": "mean of log_price over the category",
     "log_stock_cover": "log((on hand + 1) / (units forecast for the periods left + 1)), within [-3, 3]",
     "log_position_cover": "log((on hand + on order + 1) / (units forecast for this period + 1)), within [-3, 3]",
@@ -27,10 +27,10 @@ MOVING_FEATURES = {
     "log_surprise": "log((units sold last period + 1) / (units forecast for it + 1))",
 }
 MARKET_FEATURES = {
-    "log_competitor": "log(lowest rival price / list price in force), within [-3, 3]; only where there are rivals",
-    "regime": "1 in this state of the market; one a regime, only where regimes are seen",
-    "log_loyalty": "log of the loyalty of the segment; one a segment, only where loyalty moves",
-    "recent_changes": "share of the window's periods before this one that changed the price; only with max_changes",
+    "log_competitor": "log(lowest rival price / current list price), within [-3, 3]; only where there are rivals",
+    "regime": "1 in this regime, else 0; one per regime, only where regimes are observed",
+    "log_loyalty": "log of the loyalty of the segment; one per segment, only where loyalty varies",
+    "recent_changes": "share of the earlier periods of the window that changed the price; only with max_changes",
 }
 FIXED_FEATURES = {
     "log_cost": "log(unit cost / regular price), at least -3",
@@ -43,14 +43,24 @@ SEGMENT_FEATURES = {
     "log_segment_share": "log(segment's share of the product's units times K), within [-3, 3]",
 }
 FEATURE_LIMIT = 10.0
-"""Every feature lies within plus or minus this."""
+"""Every feature lies in [-FEATURE_LIMIT, FEATURE_LIMIT]."""
 OUTLOOK_PERIODS = 10
-"""Periods ahead that the forecasts of an endless market look."""
+"""How many periods ahead the forecasts reach where the horizon is infinite."""
 _TINY, _MANY, _FAR = np.float32(1e-6), np.float32(1e9), np.float32(1e18)
 
 
 def feature_names(catalogue: Catalogue, *, fixed: bool = True) -> list[str]:
-    """Names of the F columns of `product_features`."""
+    """Names of the F columns of `product_features`.
+
+    Args:
+        catalogue: decides which optional columns there are.
+        fixed: whether to include the columns that never change.
+
+    Example:
+        >>> import repricer
+        >>> feature_names(repricer.Market("three-stocks").view.catalogue, fixed=False)[:3]
+        ['time_left', 'log_periods_left', 'log_price']
+    """
     names = list(MOVING_FEATURES)
     if catalogue.rivals:
         names.append("log_competitor")
@@ -66,33 +76,40 @@ def feature_names(catalogue: Catalogue, *, fixed: bool = True) -> list[str]:
 
 
 def log_units(units):
-    """log(units + 1), and its mirror image for units that are owed."""
+    """log(units + 1), and its mirror image for negative units (backlog)."""
     size = log(ONE + smaller(larger(units, -units), _MANY))
     return where(units < ZERO, -size, size)
 
 
 def log_cover(log_stock, log_forecast):
-    """How far stock reaches: the log of the ratio, within [-3, 3]."""
+    """Stock over forecast, in logs, within [-3, 3]."""
     return clip(log_stock - log_forecast, -THREE, THREE)
 
 
 def log_surprise(log_last, log_before, started):
-    """How last period's sales differ from the forecast; nothing has sold before the first period (started 0)."""
+    """Last period's sales over their forecast, in logs; 0 before the first period (started 0)."""
     return where(started > ZERO, log_last - log_before, ZERO)
 
 
 def log_competitor(competitor_price, list_price):
-    """The column of that name; 0 where there is no rival."""
+    """The feature of that name; 0 where there is no rival."""
     there = competitor_price < _FAR
     return clip(log(where(there, competitor_price, list_price) / list_price), -THREE, THREE)
 
 
 class FeatureConstants:
-    """What the features need of a catalogue, worked out once. Tables by period have T + 1 rows, float32: the last is the
-    end of the episode, which a learner sees but no policy acts on.
+    """What the features need from a catalogue, computed once.
 
-    time: (T + 1, 3) share left, log periods left over 4, whether there was a period before. log_ahead, log_now,
-    log_before, log_season, log_outlook: (T + 1, N). log_regular: (N,). fixed: (N, F'). category: (N,), member: (N, C).
+    Tables by period are float32 and have T + 1 rows: the last is the end of the episode, which a learner sees but no
+    policy acts on.
+
+    Attributes:
+        time: (T + 1, 3) share of the episode left, log of the periods left over 4, whether there was a period before.
+        log_ahead, log_now, log_before, log_season, log_outlook: (T + 1, N).
+        log_regular: (N,).
+        fixed: (N, F') columns that never change.
+        category: (N,).
+        member: (N, C) one where a product belongs to a category.
     """
 
     def __init__(self, catalogue: Catalogue) -> None:
@@ -165,14 +182,27 @@ class FeatureConstants:
 
 @functools.lru_cache(maxsize=32)
 def feature_constants(catalogue: Catalogue) -> FeatureConstants:
-    """The constants of this catalogue."""
+    """The constants of a catalogue, kept for the next call."""
     return FeatureConstants(catalogue)
 
 
 def product_features(view: MarketView, *, fixed: bool = True) -> NDArray[np.float32]:
-    """Features of every product of every market: (E, N, F) float32, columns as in `feature_names`.
+    """Features of every product in every market.
 
-    fixed: with the columns that never change, which tell a network shared by the products which one it looks at.
+    Args:
+        view: E markets.
+        fixed: whether to include the columns that never change; they tell a network that is shared by the products
+            which one it prices.
+
+    Returns:
+        (E, N, F) float32, columns as in `feature_names`.
+
+    Example:
+        >>> import repricer
+        >>> view = repricer.Market("three-stocks", num_markets=2).view
+        >>> features = product_features(view)
+        >>> features.shape == (2, 3, len(feature_names(view.catalogue)))
+        True
     """
     catalogue = view.catalogue
     c = feature_constants(catalogue)
@@ -204,7 +234,7 @@ def product_features(view: MarketView, *, fixed: bool = True) -> NDArray[np.floa
 
 
 def _market_columns(view: MarketView) -> tuple[NDArray, ...]:
-    """Columns of `MARKET_FEATURES` that this catalogue has."""
+    """The columns of `MARKET_FEATURES` that this catalogue has."""
     catalogue, columns = view.catalogue, []
     if catalogue.rivals:
         assert view.competitor_price is not None, "a catalogue with rivals needs their prices"
@@ -222,16 +252,45 @@ def _market_columns(view: MarketView) -> tuple[NDArray, ...]:
 
 
 def row_width(catalogue: Catalogue, *, product_wise: bool) -> int:
-    """Columns of a row of `feature_rows`."""
+    """The number of columns of `feature_rows`.
+
+    Example:
+        >>> import repricer
+        >>> view = repricer.Market("three-stocks").view
+        >>> row_width(view.catalogue, product_wise=False) == feature_rows(view, product_wise=False).shape[1]
+        True
+    """
     names = len(feature_names(catalogue, fixed=product_wise))
     return names if product_wise else names * catalogue.num_products
 
 
 def feature_rows(view: MarketView, *, product_wise: bool) -> NDArray[np.float32]:
-    """The rows of a network: one a product, (E * N, F), or one a market without the fixed columns, (E, N * F)."""
+    """The input rows of a network.
+
+    Args:
+        view: E markets.
+        product_wise: True for one row per product, False for one row per market without the fixed columns.
+
+    Returns:
+        (E * N, F) or (E, N * F), float32.
+
+    Example:
+        >>> import repricer
+        >>> feature_rows(repricer.Market("three-stocks", num_markets=2).view, product_wise=True).shape[0]
+        6
+    """
     return as_rows(product_features(view, fixed=product_wise), product_wise=product_wise)
 
 
 def as_rows(features: NDArray[np.float32], *, product_wise: bool) -> NDArray[np.float32]:
-    """The rows of a network from features (E, N, F) that were computed already, as in `feature_rows`."""
+    """The input rows of a network from features that were computed before, as in `feature_rows`.
+
+    Args:
+        features: (E, N, F), with the fixed columns where `product_wise`.
+        product_wise: as in `feature_rows`.
+
+    Example:
+        >>> as_rows(np.zeros((2, 3, 4), np.float32), product_wise=False).shape
+        (2, 12)
+    """
     return features.reshape(-1, features.shape[-1]) if product_wise else features.reshape(len(features), -1)

@@ -1,4 +1,4 @@
-"""The grids that a price may stand on: the steps of a ladder, multiples of a tick, or the price endings of a shop."""
+"""Rounding to the price grid: the steps of a ladder, multiples of a tick, or price endings (see `endings`)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CLOSE = 1e-9
 
 
 def on_ladder(price, soft_low, soft_high, current, steps):
-    """The nearest step of the ladder in the soft range; the one nearest the current price if there is none in it."""
+    """The nearest step of the ladder in the soft range, else the one nearest to the current price."""
     first = np.searchsorted(steps, soft_low * (ONE - _SLACK), side="left")
     last = np.searchsorted(steps, soft_high * (ONE + _SLACK), side="right") - 1
     inside = clip(nearest_step(steps, price), first, where(last < first, first, last))
@@ -33,15 +33,24 @@ def nearest_step(steps, price):
 
 
 def on_tick(price, soft_low, soft_high, current, tick):
-    """The nearest multiple of the tick in the soft range; the one nearest the current price if there is none in it."""
+    """The nearest multiple of the tick in the soft range, else the one nearest to the current price."""
     first, last = -floor(-(double(soft_low) / tick - 1e-4)), floor(double(soft_high) / tick + 1e-4)
     inside = clip(floor(double(price) / tick + 0.5), first, last)
     return single(where(first <= last, inside, floor(double(current) / tick + 0.5)) * tick)
 
 
 class PriceGrid(NamedTuple):
-    """Where prices may stand. kind: NO_GRID, LADDER, TICK or ENDINGS. steps: (L,) prices of the ladder, or the fractions
-    of the endings, rising. tick: currency per unit."""
+    """The set of prices that a shop uses, bounds apart.
+
+    Args:
+        kind: NO_GRID, LADDER, TICK or ENDINGS.
+        steps: (L,) prices of the ladder, or the fractions of the endings, rising.
+        tick: currency per unit.
+
+    Example:
+        >>> PriceGrid.of(None, 0.05, None).rounded([1.02], up=True).round(2).tolist()
+        [1.05]
+    """
 
     kind: int
     steps: NDArray[np.float64]
@@ -49,7 +58,11 @@ class PriceGrid(NamedTuple):
 
     @classmethod
     def of(cls, ladder: PriceLadder | None, tick: float | None, endings: PriceEndings | None) -> PriceGrid:
-        """The one that is given. Raises ValueError for two."""
+        """The grid of whichever argument is given, or no grid.
+
+        Raises:
+            ValueError: more than one is given.
+        """
         given = {"price_ladder": ladder, "tick": tick, "price_endings": endings}
         names = [name for name, grid in given.items() if grid is not None]
         if len(names) > 1:
@@ -65,11 +78,11 @@ class PriceGrid(NamedTuple):
 
     @property
     def words(self) -> str:
-        """As an error names it."""
+        """The grid as an error message names it."""
         return ("", " on the price ladder", " in multiples of the tick", " with the price endings")[self.kind]
 
     def rounded(self, price: ArrayLike, *, up: bool) -> NDArray[np.float64]:
-        """The place on the grid at or above (up) or at or below a price; NaN where there is none."""
+        """The grid price at or above (up), or at or below, each price; NaN where there is none."""
         price = np.asarray(price, dtype=np.float64)
         if self.kind == TICK:
             return (np.ceil(price / self.tick - _CLOSE) if up else np.floor(price / self.tick + _CLOSE)) * self.tick
@@ -79,14 +92,14 @@ class PriceGrid(NamedTuple):
             return steps[index + 1] if up else steps[index]
         if self.kind == ENDINGS:
             rank = (rank_above if up else rank_below)(_loosened(price, up), self.steps)
-            # A price of nothing is none.
+            # Zero is not a price.
             first = int(self.steps[0] == 0)
             found = ranked_price(np.maximum(rank, first), self.steps)
             return found if up else np.where(rank < first, np.nan, found)
         return price
 
     def between(self, low: float, high: float) -> NDArray[np.float64] | None:
-        """All prices on the grid in the closed interval, rising; None where there is no grid."""
+        """All grid prices in the closed interval, rising; None without a grid."""
         if self.kind == LADDER:
             inside = (self.steps >= low * (1 - _SLACK)) & (self.steps <= high * (1 + _SLACK))
             return self.steps[inside]
@@ -100,5 +113,5 @@ class PriceGrid(NamedTuple):
 
 
 def _loosened(price: NDArray[np.float64], up: bool) -> NDArray[np.float64]:
-    """A bound that already is on the grid stays there."""
+    """A bound with tolerance, so that one that already is a grid price is kept."""
     return price * (1 - _CLOSE if up else 1 + _CLOSE)

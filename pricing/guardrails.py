@@ -1,4 +1,4 @@
-"""Guardrails: the price rules that training, evaluation and the service apply, one object for all three."""
+"""Guardrails: the price rules that training, evaluation and the service apply alike."""
 
 from __future__ import annotations
 
@@ -35,7 +35,18 @@ _SAME = np.float32(1e-6)
 
 @dataclass(frozen=True)
 class TrailStep:
-    """One thing a guardrail changed: the rule, the value before and after (price, or discount fractions)."""
+    """One change that a guardrail made.
+
+    Args:
+        rule: name of the rule, a key of `RULES`.
+        before: price (currency per unit), or discounts by segment (fractions), before the rule.
+        after: the same after it.
+
+    Example:
+        >>> step = TrailStep("ceiling", 12.0, 10.0)
+        >>> step.moved, step.why
+        (True, 'the price is at most the ceiling')
+    """
 
     rule: str
     before: Any
@@ -43,12 +54,12 @@ class TrailStep:
 
     @property
     def why(self) -> str:
-        """The rule in words."""
+        """What the rule says."""
         return RULES[self.rule]
 
     @property
     def moved(self) -> bool:
-        """Whether the rule changed more than the last bits, as when a price already is a step of the ladder."""
+        """Whether the rule changed more than the last bits, which rounding to a ladder may do."""
         if isinstance(self.before, float):
             return not math.isclose(self.before, self.after, rel_tol=1e-6)
         pairs = zip(np.ravel(self.before).tolist(), np.ravel(self.after).tolist(), strict=True)
@@ -57,11 +68,20 @@ class TrailStep:
 
 @dataclass(frozen=True)
 class GuardedAction:
-    """An allowed action and what was changed to get there.
+    """An allowed action, and which rules changed the proposal.
 
-    price: (E, N); discount: (E, N, K) or None; trail: (E, N) uint16, bit i set where the i-th of `RULES` changed it.
-    prior_price: (E, N) where the price is below the one in force, the lowest of the 30 days before, which an announced
-    reduction must show (Directive 98/6/EC, article 6a), else NaN; None where the view does not know it.
+    Args:
+        price: (E, N) currency per unit.
+        discount: (E, N, K) fractions, or None.
+        trail: (E, N) uint16; bit i is set where the i-th of `RULES` changed the price or a discount.
+        prior_price: (E, N) currency per unit: where the price is below the current one, the lowest price of the last
+            30 days, which an announced reduction must show (Directive 98/6/EC, article 6a), else NaN; None where the
+            view does not know it.
+
+    Example:
+        >>> guarded = GuardedAction(np.ones((1, 1)), None, trail=BITS["floor"] * np.ones((1, 1), np.uint16))
+        >>> guarded.rules(market=0, product=0)
+        ['floor']
     """
 
     price: Prices
@@ -70,28 +90,56 @@ class GuardedAction:
     prior_price: Prices | None = None
 
     def rules(self, market: int, product: int) -> list[str]:
-        """Names of the rules that changed this product's price or discount."""
+        """Names of the rules that changed the price or a discount of a product in a market, by number."""
         return [rule for rule, bit in BITS.items() if self.trail[market, product] & bit]
 
 
 @dataclass(frozen=True)
 class Guardrails:
-    """Price rules; the hard ones act last and cannot be broken by another rule.
+    """Price rules. The hard rules act last, and no other rule can break them.
 
-    Hard are the grid, minimum margin, minimum advertised price, floor, ceiling and line order; the others give way to
-    them. The largest change gives way to the grid where no step is within reach, and then the price in force stays.
+    Hard are the grid (ladder, tick or endings), minimum margin, minimum advertised price, floor, ceiling and line
+    order; the others give way to them. The largest change gives way to the grid where no grid price is within reach,
+    and then the current price stays.
 
-    floor, ceiling: (N,) currency per unit. minimum_margin: least (price - unit cost) / price, or None.
-    max_change: largest relative change from one period to the next, or None. ladder, tick, endings: allowed prices, the
-    currency per unit that they are multiples of, or what they end in; None, or one of the three.
-    max_discount: cap on a personal discount (fraction). max_segment_spread: cap on the difference between two
-    segments' discounts. minimum_advertised_price: (N,) least list price, currency per unit, 0 for none; a personal
-    discount may go below it. frozen: (N,) products whose price stays. max_changes: most changes of a product's price in
-    any change_window_periods periods in a row. lines: products from small to large, by number: a larger one is raised to
-    the price of a smaller one, and a smaller one stays below a larger one that is frozen or out of changes.
-    prior_price_periods: periods that make 30 days, where a market is to know the lowest price of them.
-    low, high: (N,) the bounds that all of these leave a price; paid_low: (N,) least price after a discount.
-    Raises ValueError where no price could satisfy all hard rules.
+    Args:
+        floor: (N,) lowest price, currency per unit.
+        ceiling: (N,) highest price, currency per unit.
+        unit_cost: (N,) currency per unit.
+        minimum_margin: least (price - unit cost) / price.
+        max_change: largest relative change from one period to the next.
+        ladder: the allowed prices; at most one of ladder, tick and endings may be given.
+        tick: allowed prices are multiples of it, currency per unit.
+        max_discount: largest personal discount, a fraction.
+        max_segment_spread: largest difference between two segments' discounts, a fraction.
+        endings: the allowed fractions of a price.
+        minimum_advertised_price: (N,) lowest list price, currency per unit, 0 for none; a personal discount may go
+            below it.
+        frozen: (N,) products whose price does not change.
+        max_changes: most price changes of a product in any change_window_periods consecutive periods.
+        change_window_periods: length of that window.
+        lines: product lines, each from small to large by product number. A larger product is raised to the price of
+            a smaller one; a smaller one stays below a larger one that is frozen or out of changes.
+        prior_price_periods: number of periods that make 30 days, where the lowest price in them is to be known.
+
+    Attributes:
+        grid: the price grid.
+        low, high: (N,) float32 bounds that all hard rules leave a price.
+        own_low, own_high: (N,) float32 the same without the line order.
+        paid_low: (N,) float32 lowest price after a personal discount.
+        constants: what the compiled rules need.
+
+    Raises:
+        ValueError: no price could satisfy all hard rules, or a setting is out of range.
+
+    Example:
+        >>> import repricer
+        >>> view = repricer.Market("three-stocks").view
+        >>> rules = Guardrails(floor=[5, 5, 5], ceiling=[50, 50, 50], unit_cost=[3, 3, 3], max_change=0.1)
+        >>> asked = Action(view.list_price * np.float32(2))
+        >>> allowed = rules.apply(asked, view)
+        >>> bool(np.allclose(allowed.price, 1.1 * view.list_price)), allowed.rules(market=0, product=0)
+        (True, ['max_change'])
     """
 
     floor: NDArray[np.float64]
@@ -158,7 +206,7 @@ class Guardrails:
         }
         for name, (least, below, value) in allowed.items():
             if value is not None and not least <= value < below:
-                raise ValueError(f"{name} must lie in [{least:g}, {below:g}); got {value:g}; mend the price rules")
+                raise ValueError(f"{name} must lie in [{least:g}, {below:g}); got {value:g}; fix the price rules")
             if value is not None and name.endswith(("changes", "periods")) and not isinstance(value, int):
                 raise ValueError(f"{name} must be a whole number; got {value:g}; round it")
 
@@ -183,11 +231,11 @@ class Guardrails:
             for product in line:
                 if not 0 <= product < count:
                     raise ValueError(
-                        f"a line of products must hold numbers below {count}; got {product}; name products that there are"
+                        f"a line of products must hold product numbers below {count}; got {product}; remove it"
                     )
                 if product in seen:
                     raise ValueError(
-                        f"a product must stand in one line once; got product {product + 1} again; remove one"
+                        f"a product must belong to one line, once; got product {product + 1} again; remove one"
                     )
                 seen.add(product)
 
@@ -210,14 +258,14 @@ class Guardrails:
                 large = min(line[i:], key=high.__getitem__)
                 if low[small] > high[large]:
                     raise ValueError(
-                        f"a line of products must leave prices that do not fall; product {small + 1} got at least "
-                        f"{low[small]:g}, the larger product {large + 1} at most {high[large]:g}; mend bounds or line"
+                        f"a line of products must allow prices that do not fall; product {small + 1} got at least "
+                        f"{low[small]:g}, the larger product {large + 1} at most {high[large]:g}; fix the bounds or the line"
                     )
 
     def _line_bounds(
         self, low: NDArray[np.float64], high: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The bounds that leave room for a line: none below that of a smaller product, none above that of a larger."""
+        """Bounds with the line order: no lower bound below a smaller product's, no upper one above a larger one's."""
         low, high = low.copy(), high.copy()
         for line in map(list, self.lines):
             low[line] = np.maximum.accumulate(low[line])
@@ -226,26 +274,25 @@ class Guardrails:
 
     @property
     def past_periods(self) -> int:
-        """How many prices before the one in force a market must remember for these rules."""
+        """How many prices before the current one a market must keep for these rules."""
         return max(self.change_window_periods or 1, self.prior_price_periods or 1) - 1
 
     @property
     def bounds_only(self) -> bool:
-        """Whether nothing but bounds and the grid limits a list price: not what was charged before, nor other products."""
+        """Whether only bounds and the grid limit a list price, neither past prices nor other products."""
         return (self.max_change, self.max_changes, self.frozen) == (None, None, None) and not self.lines
 
     def allowed_prices(
         self, product: int = 0, low: float | None = None, high: float | None = None
     ) -> NDArray[np.float64] | None:
-        """The finite set of prices that bounds and grid allow a product, lines apart.
+        """The finite set of prices that bounds and grid allow a product, the line order apart.
 
-        A bound that is a price of the grid belongs to the set, although bounds are single and
-        prices of a grid double precision.
+        A bound that is a grid price belongs to the set, although bounds are single and grid prices double precision.
 
         Args:
-            product: Number of the product.
-            low: Lower end of a narrower range, currency per unit; by default the lower bound.
-            high: Upper end of it; by default the upper bound.
+            product: number of the product.
+            low: lower end of a narrower range, currency per unit; by default the lower bound.
+            high: upper end of it; by default the upper bound.
 
         Returns:
             (L,) rising prices in currency per unit, or None where prices are continuous.
@@ -262,21 +309,29 @@ class Guardrails:
         return self.grid.between(low, high)
 
     def nearest(self, price: ArrayLike) -> NDArray[np.float64]:
-        """The prices (…, N) that the grid and the bounds allow nearest to these, lines apart."""
+        """The nearest prices that grid and bounds allow, the line order apart; price: (…, N) currency per unit."""
         low, high = self.own_low.astype(np.float64), self.own_high.astype(np.float64)
         price = np.clip(np.asarray(price, dtype=np.float64), low, high)
         below, above = (self.grid.rounded(price, up=up) for up in (False, True))
         return np.clip(np.where(price - below > above - price, above, below), low, high)
 
     def apply(self, action: Action, view: MarketView) -> GuardedAction:
-        """The allowed action nearest in spirit to what was proposed, for E markets at once.
+        """Make a proposed action allowed.
 
-        Raises ValueError where changes are limited and the view does not know them.
+        Args:
+            action: what a policy proposes for E markets.
+            view: the E markets.
+
+        Returns:
+            The allowed action, with the rules that changed the proposal.
+
+        Raises:
+            ValueError: price changes are limited, but the view does not count them.
         """
         return self._applied(action, view, self._steps(action, view))
 
     def apply_traced(self, action: Action, view: MarketView) -> tuple[GuardedAction, list[list[list[TrailStep]]]]:
-        """What `apply` and `traces` give, from one pass through the rules."""
+        """The results of `apply` and `traces`, from one pass through the rules."""
         steps = list(self._steps(action, view))
         return self._applied(action, view, steps), self._traced(action, steps)
 
@@ -297,7 +352,7 @@ class Guardrails:
         return GuardedAction(price, discount, trail, prior)
 
     def traces(self, action: Action, view: MarketView) -> list[list[list[TrailStep]]]:
-        """Step by step, what the rules did to the price and discounts of each product (N) of each market (E)."""
+        """The changes that the rules made, in order, for each product (N) of each market (E)."""
         return self._traced(action, self._steps(action, view))
 
     def _traced(self, action: Action, steps: Iterable[tuple[str, Prices]]) -> list[list[list[TrailStep]]]:
@@ -307,7 +362,7 @@ class Guardrails:
             kind = int(rule in DISCOUNT_RULES)
             before, value[kind] = np.asarray(value[kind]), after
             if (before == after).all():
-                continue  # as most rules leave most prices: an answer's time counts
+                continue  # the usual case, kept short for the latency of the service
             old, new = before.tolist(), after.tolist()
             changed = _changed(before, after).reshape(*after.shape[:2], -1).any(axis=2)
             for e, n in np.argwhere(changed).tolist():
@@ -315,7 +370,7 @@ class Guardrails:
         return trails
 
     def _steps(self, action: Action, view: MarketView) -> Iterator[tuple[str, Prices]]:
-        """Each rule in turn, with the price or the discount after it; `apply` and `traces` both read this."""
+        """Each rule in turn, with the price or the discount after it."""
         price, in_force = np.asarray(action.price, dtype=np.float32), view.list_price
         held = np.zeros(price.shape, dtype=np.bool_)
         for rule, holds in self._holding(view).items():
@@ -335,7 +390,7 @@ class Guardrails:
             yield from zip(DISCOUNT_RULES, steps, strict=True)
 
     def _holding(self, view: MarketView) -> dict[str, NDArray[np.bool_]]:
-        """The rules that keep prices in force, each with the products (N,) or (E, N) that it holds."""
+        """The rules that keep current prices, each with the products (N,) or (E, N) that it holds."""
         holding = {} if self.frozen is None else {"frozen": self.frozen}
         if self.max_changes is not None:
             if view.changes is None:
@@ -359,5 +414,5 @@ class Guardrails:
 
 
 def _changed(before: ArrayLike, after: ArrayLike) -> NDArray[np.bool_]:
-    """Where a rule changed something; what is no number and stays none was not changed."""
+    """Where a rule changed something; a NaN that stays NaN was not changed."""
     return np.not_equal(before, after) & ~(np.isnan(before) & np.isnan(after))

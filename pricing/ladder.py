@@ -1,4 +1,4 @@
-"""The prices that a shop uses: a price ladder, which is a finite set of them, or the endings that they have."""
+"""The price ladder: a finite set of allowed prices."""
 
 from __future__ import annotations
 
@@ -12,7 +12,16 @@ from numpy.typing import ArrayLike, NDArray
 class PriceLadder:
     """Allowed prices in rising order.
 
-    `steps`: (L,) float64, currency per unit. Raises ValueError unless they are positive, finite and rise strictly.
+    Args:
+        steps: (L,) currency per unit.
+
+    Raises:
+        ValueError: the steps are not positive and finite, or do not rise strictly.
+
+    Example:
+        >>> ladder = PriceLadder([0.99, 1.49, 1.99])
+        >>> ladder.nearest([1.30, 5.00]).tolist()
+        [1, 2]
     """
 
     steps: NDArray[np.float64]
@@ -28,9 +37,14 @@ class PriceLadder:
 
     @classmethod
     def from_range(cls, start: float, stop: float, step: float) -> PriceLadder:
-        """Prices start, start + step, … up to and including stop (currency per unit)."""
+        """The ladder start, start + step, … up to and including stop, all in currency per unit.
+
+        Example:
+            >>> PriceLadder.from_range(1.0, 1.5, 0.25).steps.tolist()
+            [1.0, 1.25, 1.5]
+        """
         if not (step > 0 and stop >= start):
-            raise ValueError(f"price_ladder needs step > 0 and stop >= start; got {start}, {stop}, {step}; mend them")
+            raise ValueError(f"price_ladder needs step > 0 and stop >= start; got {start}, {stop}, {step}; fix them")
         count = int(np.floor((stop - start) / step + 1e-9)) + 1
         # Rounding undoes the drift of start + i * step, so that 0.5 + 12 * 0.1 is the price 1.7.
         return cls(np.round(start + step * np.arange(count, dtype=np.float64), 10))
@@ -45,7 +59,7 @@ class PriceLadder:
 
 
 def number_list(values: ArrayLike, name: str, what: str, remedy: str) -> NDArray[np.float64]:
-    """A list of numbers that is not empty, as an own array; ValueError for anything else."""
+    """A copy of a non-empty list of numbers; ValueError for anything else."""
     array = np.array(values, dtype=np.float64)
     if array.ndim != 1 or array.size == 0:
         raise ValueError(f"{name} must be a non-empty list of {what}; got shape {array.shape}; {remedy}")

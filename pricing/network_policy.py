@@ -152,7 +152,13 @@ def initial_recurrent_state(rows: NDArray[np.float32], shapes: Mapping[str, tupl
 
 
 def restarted_state(state: RecurrentState, starts: NDArray[np.bool_], initial: RecurrentState) -> RecurrentState:
-    """The recurrent state, with the initial one in the rows (R,) where an episode starts."""
+    """The recurrent state, with the initial one in the rows (R,) where an episode starts.
+
+    Example:
+        >>> state, initial = (np.ones((2, 1)),), (np.zeros((2, 1)),)
+        >>> restarted_state(state, np.array([True, False]), initial)[0].tolist()
+        [[0.0], [1.0]]
+    """
     where = [starts.reshape(-1, *[1] * (part.ndim - 1)) for part in initial]
     return tuple(np.where(w, new, old) for w, new, old in zip(where, initial, state, strict=True))
 

@@ -1,4 +1,4 @@
-"""Rule policies: what a shop could do without learning."""
+"""Rule policies: prices that need no learning."""
 
 from __future__ import annotations
 
@@ -13,13 +13,27 @@ from .protocol import Action, Policy
 
 
 def _spread(price: ArrayLike, view: MarketView) -> NDArray[np.float32]:
-    """Give every market of the view the prices of one market: (N,) or scalar to (E, N)."""
+    """The prices of one market, scalar or (N,), for every market of the view: (E, N)."""
     shape = (view.num_markets, view.catalogue.num_products)
     return np.broadcast_to(np.asarray(price, dtype=np.float32), shape)
 
 
 def order_up_to(base_stock: NDArray[np.float32] | None, view: MarketView) -> NDArray[np.float32] | None:
-    """What is missing to the base stock, (E, N) units; None where there is none."""
+    """Orders that raise the inventory position to the base stock.
+
+    Args:
+        base_stock: (N,) units on hand plus on order after ordering; None for no orders.
+        view: E markets.
+
+    Returns:
+        (E, N) units, or None.
+
+    Example:
+        >>> import repricer
+        >>> view = repricer.Market("three-stocks").view
+        >>> order_up_to(view.on_hand[0] + 2, view).tolist()
+        [[2.0, 2.0, 2.0]]
+    """
     return None if base_stock is None else np.maximum(base_stock - view.on_hand - view.on_order, 0).astype(np.float32)
 
 
@@ -27,8 +41,15 @@ def order_up_to(base_stock: NDArray[np.float32] | None, view: MarketView) -> NDA
 class FixedPrice:
     """The same prices in every period.
 
-    `price`: scalar or (N,), currency per unit. `base_stock`: (N,) units on hand plus on order after ordering, where
-    policies order; None for no orders.
+    Args:
+        price: scalar or (N,), currency per unit.
+        name: how tables and logs call the policy.
+        base_stock: (N,) units on hand plus on order after ordering; None for no orders.
+
+    Example:
+        >>> import repricer
+        >>> FixedPrice(9.0).act(repricer.Market("three-stocks").view).price.tolist()
+        [[9.0, 9.0, 9.0]]
     """
 
     price: NDArray[np.float32] | float
@@ -42,7 +63,15 @@ class FixedPrice:
 
 @dataclass(frozen=True)
 class CostPlus:
-    """Unit cost plus a mark-up. `rate` is a fraction of the cost: 0.5 prices a unit that costs 2 at 3."""
+    """Unit cost plus a mark-up.
+
+    Args:
+        rate: mark-up as a fraction of the unit cost: 0.5 prices a unit that costs 2 at 3.
+
+    Example:
+        >>> CostPlus(0.5).name
+        'cost-plus:0.5'
+    """
 
     rate: float
 
@@ -58,11 +87,19 @@ class CostPlus:
 
 @dataclass(frozen=True)
 class PricePath:
-    """Prices that follow the calendar and nothing else: a shop's history, or the best time-only path.
+    """Prices that follow only the calendar: a shop's history, or the best time-only path.
 
-    `path`: (T, N) currency per unit, or (T, Z, N) by the regimes that policies see; periods beyond T keep the last row.
-    `promotion`: (T, N) shares of stores, promoted where above a half; None for no promotions. `base_stock`: as of
-    `FixedPrice`.
+    Args:
+        path: (T, N) currency per unit, or (T, Z, N) by observed regime; periods beyond T keep the last row.
+        promotion: (T, N) shares of stores with the product on promotion, promoted above one half; None for no promotions.
+        name: how tables and logs call the policy.
+        base_stock: as of `FixedPrice`.
+
+    Example:
+        >>> import repricer
+        >>> path = np.array([[3.0], [2.0]], np.float32)
+        >>> PricePath(path).act(repricer.Market("stationary-logit").view).price.tolist()
+        [[3.0]]
     """
 
     path: NDArray[np.float32]
@@ -81,7 +118,20 @@ class PricePath:
 
 @dataclass(frozen=True)
 class RandomPrice:
-    """Log-uniform prices between `low` and `high` (scalar or (N,), currency per unit), the same in a rerun."""
+    """Log-uniform random prices; a rerun draws the same ones.
+
+    Args:
+        low: lowest price, scalar or (N,), currency per unit.
+        high: highest price, the same.
+        seed: of the draws.
+        name: how tables and logs call the policy.
+
+    Example:
+        >>> import repricer
+        >>> price = RandomPrice(2.0, 4.0).act(repricer.Market("three-stocks").view).price
+        >>> bool(((2 <= price) & (price <= 4)).all())
+        True
+    """
 
     deterministic: ClassVar[bool] = False
 
@@ -91,22 +141,37 @@ class RandomPrice:
     name: str = "random"
 
     def act(self, view: MarketView) -> Action:
-        """Propose a draw keyed by (seed, period), independent between markets, with its density as propensity."""
+        """Propose draws keyed by (seed, period), independent between markets, with their density as propensity."""
         generator = np.random.default_rng([self.seed, int(view.period[0])])
         share = generator.random((view.num_markets, view.catalogue.num_products), dtype=np.float32)
         low, high = np.log(self.low), np.log(self.high)
         price = np.exp(low + share * (high - low)).astype(np.float32)
-        # Where only one price is allowed it is charged with certainty.
+        # A single allowed price has probability one.
         spread = np.maximum(high - low, 0)
         density = np.where(spread > 0, 1 / (price * np.where(spread > 0, spread, 1)), 1)
         return Action(price, propensity=density.astype(np.float32))
 
 
 class EpsilonGreedy:
-    """Explores: product by product, another policy's price, or with probability `epsilon` any step of a ladder, uniformly.
+    """Another policy's price, or with probability epsilon a uniformly drawn step of a ladder, product by product.
 
-    ladder: (K, N) currency per unit, rising. base: the policy; its price counts as the nearest step. States the probability
-    of the price that it proposes. A fresh object with the same seed makes the same draws.
+    The action states the probability of its price. A new object with the same seed makes the same draws.
+
+    Args:
+        base: the other policy; its price counts as the nearest step.
+        ladder: (K, N) currency per unit, rising.
+        epsilon: in (0, 1].
+        seed: of the draws.
+
+    Raises:
+        ValueError: epsilon is out of range.
+
+    Example:
+        >>> import repricer
+        >>> policy = EpsilonGreedy(FixedPrice(2.0), np.array([[1.0], [2.0], [4.0]]), epsilon=0.3)
+        >>> action = policy.act(repricer.Market("stationary-logit").view)
+        >>> float(action.propensity[0, 0]) in (np.float32(0.8), np.float32(0.1))
+        True
     """
 
     deterministic: ClassVar[bool] = False
@@ -131,17 +196,25 @@ class EpsilonGreedy:
 
 @dataclass(frozen=True)
 class StockTimePrice:
-    """A table of prices by period, regime and units on hand, for one product: what dynamic programming gives.
+    """A table of prices of one product by period, regime and units on hand, as dynamic programming finds it.
 
-    `table`: (T, S + 1), or (T, Z, S + 1) where there are regimes that policies see; currency per unit. Column s is for s
-    units; more than S units read the last column, and periods beyond T the last row.
+    Args:
+        table: (T, S + 1), or (T, Z, S + 1) with observed regimes; currency per unit. Column s is for s units on hand;
+            more than S units read the last column, and periods beyond T the last row.
+        name: how tables and logs call the policy.
+
+    Example:
+        >>> import repricer
+        >>> view = repricer.Market("stationary-logit").view
+        >>> StockTimePrice(np.array([[5.0, 4.0, 3.0]])).act(view).price.tolist()
+        [[3.0]]
     """
 
     table: NDArray[np.float64]
     name: str = "optimum"
 
     def act(self, view: MarketView) -> Action:
-        """Look the price up."""
+        """Propose the price of each market's period, regime and stock."""
         units = np.minimum(view.on_hand[:, 0], self.table.shape[-1] - 1).astype(np.intp)
         period = np.minimum(view.period, len(self.table) - 1)
         regime = 0 if self.table.ndim == 2 or view.regime is None else view.regime

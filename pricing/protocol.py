@@ -1,4 +1,4 @@
-"""The policy protocol: a baseline, a learned policy, a served bundle and its fallback are all this."""
+"""The policy protocol, which baselines, learned policies, served bundles, fallbacks and competitors follow."""
 
 from __future__ import annotations
 
@@ -15,12 +15,23 @@ from .catalogue import MarketView
 class Action:
     """What a policy proposes for E markets of N products and K segments, before the guardrails.
 
-    price: (E, N) list price, currency per unit. discount: (E, N, K) personal discount as a fraction of the list
-    price, or None for no discounts. recommendation: (E, N, K) score of showing the product in the segment's slot
-    (among the candidates the highest positive score is shown), or None for the recommender's own first choice.
-    promotion: (E, N) score of promoting the product (the highest positive scores are promoted, up to the scenario's
-    number), or None for no promotions. order: (E, N) units to order, or None for none. propensity: (E, N) probability
-    (density per currency, for continuous prices) with which the policy chose this price, or None where it does not say.
+    Args:
+        price: (E, N) list prices, currency per unit.
+        discount: (E, N, K) personal discounts, fractions of the list price; None for no discounts.
+        recommendation: (E, N, K) scores of showing the product in the segment's slot: among the candidates the highest
+            positive score is shown. None for the recommender's own first choice.
+        promotion: (E, N) scores of promoting the product: the highest positive scores are promoted, up to the
+            scenario's number. None for no promotions.
+        order: (E, N) units to order; None for no orders.
+        propensity: (E, N) probability with which the policy chose this price (a density per currency, where prices are
+            continuous); None where it is not known.
+
+    Example:
+        >>> import repricer
+        >>> market = repricer.Market("three-stocks", num_markets=2)
+        >>> outcome = market.step(Action(price=market.view.list_price * np.float32(0.9)))
+        >>> outcome.units.shape
+        (2, 3)
     """
 
     price: NDArray[np.float32]
@@ -33,22 +44,36 @@ class Action:
 
 @runtime_checkable
 class Policy(Protocol):
-    """Anything that sets prices. `act` must depend on the view alone, so that the same view gives the same action.
+    """Anything that sets prices.
 
-    The exception says so: a policy that draws its prices, or learns as it goes, has an attribute `deterministic` that is
-    False. It can be simulated, but has no exact value.
+    `act` depends on the view alone, so that the same view gives the same action. A policy that draws its prices, or
+    learns as it goes, has an attribute `deterministic` that is False; it can be simulated, but has no exact value.
+
+    Example:
+        >>> class HalfPrice:
+        ...     name = "half-price"
+        ...     def act(self, view):
+        ...         return Action(view.list_price * np.float32(0.5))
+        >>> isinstance(HalfPrice(), Policy)
+        True
     """
 
     @property
     def name(self) -> str:
-        """How tables and logs call it."""
+        """How tables and logs call the policy."""
         ...
 
     def act(self, view: MarketView) -> Action:
-        """Propose prices (and what else the scenario lets a policy decide) for every market in the view."""
+        """Propose prices, and whatever else the scenario lets a policy decide, for every market in the view."""
         ...
 
 
 def is_deterministic(policy: Policy) -> bool:
-    """Whether the same view always gives the same action; true of every policy that does not say otherwise."""
+    """Whether the same view always gives the same action; True unless the policy says otherwise.
+
+    Example:
+        >>> from repricer.pricing import FixedPrice, RandomPrice
+        >>> is_deterministic(FixedPrice(3.0)), is_deterministic(RandomPrice(1.0, 2.0))
+        (True, False)
+    """
     return getattr(policy, "deterministic", True)

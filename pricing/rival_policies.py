@@ -1,7 +1,7 @@
-"""Rules that look at a rival's price: competitors in the market, and baselines for the shop itself.
+"""Rules that react to a rival's price: competitors in the market, and baselines for the shop itself.
 
-`view.competitor_price` is what the other side charges. A rule may keep two numbers a product between periods in the
-market's memory: then it has `learn`, which the market calls after each period.
+`view.competitor_price` is the price of the other side. A rule that learns keeps two numbers per product between periods
+in the market's state; the market then calls its `learn` after each period.
 """
 
 from __future__ import annotations
@@ -23,38 +23,43 @@ Floats = NDArray[np.float32]
 
 
 def reduced(rival, factor, step):
-    """A share of the rival's price, less a step."""
+    """The rival's price times a factor, less a step."""
     return rival * factor - step
 
 
 def bounded(rival, low, high, step):
-    """Undercuts a rival in (low, high], else goes to `high`."""
+    """The rival's price less a step while it lies in (low, high], else `high`."""
     return where((rival > low) & (rival <= high), rival - step, high)
 
 
 def cycled(rival, regular, cost, step):
-    """Undercuts the rival, and returns to the regular price where nothing would be left over the unit cost."""
+    """The rival's price less a step, or the regular price where that would not exceed the unit cost."""
     lower = smaller(rival, regular) - step
     return where(lower > cost, lower, regular)
 
 
 def turned(direction, profit, before):
-    """The direction of the next step, from the last one's and what it earned beside the period before."""
+    """The direction of the next step: the last one, reversed where profit fell."""
     ahead = where(direction == ZERO, ONE, direction)
     return where((direction != ZERO) & (profit < before), -ahead, ahead)
 
 
 @runtime_checkable
 class LearningPolicy(Policy, Protocol):
-    """A policy that learns while the market runs; its notes are part of the market's state."""
+    """A policy that learns while the market runs; what it remembers is part of the market's state.
+
+    Example:
+        >>> isinstance(competitor("learning:0.1"), LearningPolicy), isinstance(competitor("match"), LearningPolicy)
+        (True, False)
+    """
 
     def learn(self, view: MarketView, price: Floats, profit: Floats) -> Floats:
-        """The new memory, (E, N, 2), after charging `price` (E, N) and earning `profit` (E, N)."""
+        """The new memory, (E, N, 2), after charging `price` (E, N) and earning `profit` (E, N), in currency."""
         ...
 
 
 def _rival_price(view: MarketView) -> Floats:
-    """The rival's price, or the regular price where there is no rival to look at."""
+    """The rival's price, or the regular price where there is no rival."""
     if view.competitor_price is None:
         return np.broadcast_to(view.catalogue.regular_price, view.list_price.shape)
     return np.where(np.isfinite(view.competitor_price), view.competitor_price, view.catalogue.regular_price)
@@ -62,12 +67,12 @@ def _rival_price(view: MarketView) -> Floats:
 
 @dataclass(frozen=True)
 class Stay:
-    """Keeps the price in force: a rival that never reacts."""
+    """Keeps the current price: a rival that never reacts."""
 
     name: str = "fixed"
 
     def act(self, view: MarketView) -> Action:
-        """Propose the price in force."""
+        """Propose the current price."""
         return Action(view.list_price)
 
 
@@ -85,7 +90,7 @@ class Undercut:
 
     @property
     def terms(self) -> tuple[np.float32, np.float32]:
-        """What the rival's price is multiplied by, and what is then taken off."""
+        """The factor of the rival's price, and what is then subtracted."""
         return (np.float32(1 - self.step), np.float32(0)) if self.relative else (np.float32(1), np.float32(self.step))
 
     def act(self, view: MarketView) -> Action:
@@ -93,7 +98,7 @@ class Undercut:
         return Action(self.below(_rival_price(view)))
 
     def below(self, rival: Floats) -> Floats:
-        """A step below these prices."""
+        """These prices less the step."""
         return reduced(rival, *self.terms)
 
 
@@ -110,7 +115,7 @@ class Match:
 
 @dataclass(frozen=True)
 class TwoBound:
-    """Undercuts while the rival stands in (low, high], else goes to `high`; all in currency per unit."""
+    """Undercuts while the rival's price lies in (low, high], else charges `high`; all in currency per unit."""
 
     low: float
     high: float
@@ -129,7 +134,7 @@ class TwoBound:
 
 @dataclass(frozen=True)
 class Edgeworth:
-    """Undercuts step by step until nothing is left over the unit cost, then returns to the regular price.
+    """Undercuts step by step down to the unit cost, then returns to the regular price.
 
     Maskin and Tirole (1988), A Theory of Dynamic Oligopoly II, Econometrica 56(3): Edgeworth cycles.
     """
@@ -142,14 +147,14 @@ class Edgeworth:
         return f"edgeworth:{self.step:g}"
 
     def act(self, view: MarketView) -> Action:
-        """Propose an undercut, or the regular price where it would not pay."""
+        """Propose an undercut, or the regular price where the undercut would not cover the unit cost."""
         regular, cost = view.catalogue.regular_price, view.catalogue.unit_cost
         return Action(cycled(_rival_price(view), regular, cost, np.float32(self.step)))
 
 
 @dataclass(frozen=True)
 class DerivativeFollower:
-    """Moves its price by a step in the direction that last raised its profit, and turns when profit falls.
+    """Moves its price by a step in the direction that last raised profit, and reverses when profit falls.
 
     Greenwald and Kephart (1999), Shopbots and Pricebots, IJCAI: the derivative-following pricebot. Memory: the
     direction (-1 or 1; 0 before the first move) and the profit of the last period.
@@ -169,7 +174,7 @@ class DerivativeFollower:
         return Action((view.list_price + view.memory[..., 0] * np.float32(self.step)).astype(np.float32))
 
     def learn(self, view: MarketView, price: Floats, profit: Floats) -> Floats:
-        """Keep the direction if profit did not fall, else turn."""
+        """Keep the direction if profit did not fall, else reverse it."""
         memory = view.memory if view.memory is not None else np.zeros((*price.shape, 2), np.float32)
         direction = turned(memory[..., 0], profit, memory[..., 1])
         return np.stack([direction, profit], axis=-1).astype(np.float32)
@@ -206,9 +211,20 @@ def _extensions() -> dict[str, Callable[..., Policy]]:
 
 
 def competitor(rule: str) -> Policy:
-    """The policy of a rule, `NAME` or `NAME:ARGUMENT:…`, built in or registered under `repricer.competitors`.
+    """The policy of a rule, built in or registered by an extension.
 
-    An extension registers a function that takes the arguments as text and gives a Policy. Raises ValueError, one line.
+    An extension registers, under the entry point group `repricer.competitors`, a function from the arguments as text to
+    a Policy.
+
+    Args:
+        rule: `NAME` or `NAME:ARGUMENT:…`.
+
+    Raises:
+        ValueError: the rule is unknown, or its arguments are not numbers of at least 0.
+
+    Example:
+        >>> competitor("undercut:5%").name
+        'undercut:5.000000%'
     """
     name, *arguments = str(rule).split(":")
     if name in _extensions():
@@ -217,7 +233,19 @@ def competitor(rule: str) -> Policy:
 
 
 def built_in_rule(rule: str, *, also: Iterable[str] = ()) -> Policy:
-    """As `competitor`, but of the rules of this package alone: no code of another is loaded. also: other known names."""
+    """As `competitor`, for the rules of this package only: no extension is loaded.
+
+    Args:
+        rule: `NAME` or `NAME:ARGUMENT:…`.
+        also: further names to list in the error message.
+
+    Raises:
+        ValueError: as `competitor` does.
+
+    Example:
+        >>> built_in_rule("two-bound:4:9:0.1").high
+        9.0
+    """
     name, *arguments = str(rule).split(":")
     known = [*(usage for usage, _ in _BUILT_IN.values()), *also]
     if name not in _BUILT_IN:
@@ -226,4 +254,4 @@ def built_in_rule(rule: str, *, also: Iterable[str] = ()) -> Policy:
     try:
         return build(*arguments)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"rule {name} must be written {usage}, numbers >= 0; got '{rule}'; mend it") from error
+        raise ValueError(f"rule {name} must be written {usage}, numbers >= 0; got '{rule}'; fix it") from error

@@ -36,6 +36,10 @@ class InputGroup:
     Attributes:
         fields: The fields of `MarketView` that the group holds.
         description: What a reader calls it, to begin or continue a sentence with.
+
+    Example:
+        >>> INPUT_GROUPS["stock"].fields
+        ('on_hand', 'on_order')
     """
 
     fields: tuple[str, ...]
@@ -69,6 +73,10 @@ class PriceContributions:
         baseline: The price that the policy proposes in an ordinary market, currency per unit.
         inputs: By group of `INPUT_GROUPS`, what it adds, currency per unit. Groups that the market
             does not have are left out; a group that is ordinary adds 0.
+
+    Example:
+        >>> PriceContributions(baseline=2.0, inputs={"stock": -0.5}).proposed
+        1.5
     """
 
     baseline: float
@@ -154,6 +162,12 @@ def ordinary_view(view: MarketView, period: int) -> MarketView:
     Args:
         view: Says which of these inputs the market has.
         period: Period of the ordinary markets, from 0.
+
+    Example:
+        >>> import repricer
+        >>> view = repricer.Market("three-stocks").view
+        >>> bool((ordinary_view(view, 5).list_price == view.catalogue.regular_price).all())
+        True
     """
     catalogue, count = view.catalogue, view.num_markets
     regular = np.tile(catalogue.regular_price, (count, 1))
@@ -175,19 +189,19 @@ def ordinary_view(view: MarketView, period: int) -> MarketView:
 
 
 def _units_left(catalogue: Catalogue, period: int) -> Array:
-    """(N,) units forecast for the periods left, this one included; for the outlook of an endless market."""
+    """(N,) units forecast for the periods left, this one included; for `OUTLOOK_PERIODS` in an infinite horizon."""
     forecast, horizon = catalogue.forecast_units, catalogue.horizon
     ahead = OUTLOOK_PERIODS if catalogue.endless else horizon - min(period, horizon - 1)
     # Rounded, so that sums of single precision never lift a whole number to the next.
     return forecast[(period + np.arange(ahead)) % horizon].sum(axis=0, dtype=np.float64).round(3)
 
 
-# Fields that a group brings, each with the columns that it takes; None for a field of one number a market.
+# The fields of a group, each with the columns that it takes; None for a field of one number per market.
 _Parts = list[tuple[str, NDArray[np.bool_] | None]]
 
 
 def _parts(view: MarketView, product: int) -> dict[str, _Parts]:
-    """What the view has of every group; groups of which it has nothing are left out."""
+    """The fields of every group that the view has; groups without any are left out."""
     own = np.arange(view.catalogue.num_products) == product
     parts: dict[str, _Parts] = {}
     for name, group in INPUT_GROUPS.items():

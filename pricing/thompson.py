@@ -1,4 +1,4 @@
-"""Thompson sampling of demand, price by price, with or without the stock in mind."""
+"""Thompson sampling of the demand at each price, with or without a stock constraint."""
 
 from __future__ import annotations
 
@@ -14,21 +14,31 @@ Array = NDArray[np.float64]
 
 
 class ThompsonPrice:
-    """Learns within an episode what each price sells, and prices by a linear programme over what it believes.
+    """Learns the demand at each price within an episode, and prices by a linear programme over a posterior draw.
 
     Ferreira, Simchi-Levi and Wang (2018), Online Network Revenue Management Using Thompson Sampling, Operations Research
-    66(6), algorithm 2 (the stock per period left is brought up to date), for each product on its own: substitution is not
-    modelled. In each period demand at every price is drawn from its posterior, and prices are mixed so that the drawn
-    demand earns most and takes no more than the stock per period left. Where even that is too much the paper closes the
-    shop; here the highest price is charged.
+    66(6), algorithm 2 (with the remaining stock per remaining period), for each product on its own: substitution is not
+    modelled. In each period the demand at every price is drawn from its posterior, and prices are mixed so that the
+    drawn demand earns most and takes no more than the remaining stock per period. Where every mix takes more, the paper
+    sells nothing; here the highest price is charged.
 
-    ladder: (K, N) prices to choose from, rising, currency per unit. one_customer: at most one customer comes a period
-    (beta posterior, from the uniform one); otherwise demand is Poisson (gamma posterior of shape 1, whose mean is the
-    catalogue's forecast at the regular price). mind_stock: False ignores the stock.
+    The policy keeps what each market sold at each price, from the first period of an episode on. One object can run one
+    episode after another, but only one batch of markets at a time.
 
-    It is no function of the view alone: it keeps notes of what each market sold at each price. They start anew with every
-    episode and with every other batch of markets, so that one object can be run again and again, but only on one batch at
-    a time. What it observes is the price in force and the units sold last, as every policy may.
+    Args:
+        ladder: (K, N) prices to choose from, rising, currency per unit.
+        one_customer: True if at most one customer comes per period (beta posterior, from a uniform prior); otherwise
+            demand is Poisson (gamma prior of shape 1, with the catalogue's forecast at the regular price as its mean).
+        mind_stock: False ignores the stock.
+        seed: of the posterior draws.
+        name: how tables and logs call the policy.
+
+    Example:
+        >>> import repricer
+        >>> view = repricer.Market("stationary-logit").view
+        >>> ladder = np.array([[6.0], [9.0], [12.0]])
+        >>> float(ThompsonPrice(ladder, one_customer=True).act(view).price[0, 0]) in (6.0, 9.0, 12.0)
+        True
     """
 
     deterministic: ClassVar[bool] = False
@@ -52,7 +62,11 @@ class ThompsonPrice:
         self._next_period = 0
 
     def act(self, view: MarketView) -> Action:
-        """Take note of the last period, draw demand, choose."""
+        """Update the posterior with the last period, draw demand, choose.
+
+        Raises:
+            ValueError: the periods do not come in order.
+        """
         period = int(view.period[0])
         if period == 0:
             shape = (view.num_markets, *self.ladder.shape)
@@ -63,9 +77,9 @@ class ThompsonPrice:
                 f"{self._next_period} was next; give every batch a policy of its own"
             )
         else:
-            self._take_note(view)
+            self._update(view)
         self._next_period = period + 1
-        # Nothing can be learnt of a period in which nothing can be sold.
+        # A period without stock says nothing about demand.
         self._open = view.on_hand > 0
         demand = self._draw(view.catalogue)
         budget = np.full(view.on_hand.shape, np.inf)
@@ -74,14 +88,14 @@ class ThompsonPrice:
         index = self._choose(demand, view.catalogue.unit_cost.astype(np.float64), budget)
         return Action(np.take_along_axis(self.ladder[None], index[..., None], axis=2)[..., 0].astype(np.float32))
 
-    def _take_note(self, view: MarketView) -> None:
+    def _update(self, view: MarketView) -> None:
         index = np.abs(self.ladder - view.list_price[..., None]).argmin(axis=2)[..., None]
-        for notes, news in ((self._trials, self._open), (self._sold, np.where(self._open, view.last_units, 0))):
-            seen = np.take_along_axis(notes, index, axis=2) + news[..., None]
-            np.put_along_axis(notes, index, seen, axis=2)
+        for counts, new in ((self._trials, self._open), (self._sold, np.where(self._open, view.last_units, 0))):
+            updated = np.take_along_axis(counts, index, axis=2) + new[..., None]
+            np.put_along_axis(counts, index, updated, axis=2)
 
     def _draw(self, catalogue: Catalogue) -> Array:
-        """(E, N, K) demand a period at every price, drawn from the posterior."""
+        """(E, N, K) units per period at every price, drawn from the posterior."""
         if self.one_customer:
             return self._generator.beta(1 + self._sold, 1 + self._trials - self._sold)
         guess = np.maximum(catalogue.forecast_units.mean(axis=0, dtype=np.float64), 1e-9)[:, None]
@@ -89,7 +103,7 @@ class ThompsonPrice:
 
     def _choose(self, demand: Array, cost: Array, budget: Array) -> NDArray[np.intp]:
         """(E, N) index of the price: a mix of the two corners between which the linear programme has its optimum."""
-        # The corners of the programme: each price, and behind them the closed shop.
+        # The corners of the programme: each price, and last no sales at all.
         units = np.concatenate([demand, np.zeros((*budget.shape, 1))], axis=2)
         money = np.concatenate([(self.ladder - cost[:, None]) * demand, np.zeros((*budget.shape, 1))], axis=2)
 
@@ -97,7 +111,7 @@ class ThompsonPrice:
             return np.take_along_axis(table, corner[..., None], axis=2)
 
         under = over = money.argmax(axis=2)
-        # Along the concave hull of money over units, from its peak down, to the edge on which the budget lies.
+        # Along the concave hull of money over units, from its peak down to the edge that holds the budget.
         while (short := of(units, under)[..., 0] > budget).any():
             over = np.where(short, under, over)
             saved = of(units, over) - units

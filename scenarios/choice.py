@@ -14,7 +14,7 @@ _OFF = np.empty(0)
 
 @functools.lru_cache(maxsize=32)
 def choice_model(spec: MarketSpec) -> ChoiceModel:
-    """The choice model of a scenario whose demand family is built in.
+    """The choice model of a scenario; it computes demand where the demand family is built in.
 
     Args:
         spec: the scenario.

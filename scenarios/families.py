@@ -14,8 +14,10 @@ from importlib.metadata import entry_points
 import numpy as np
 from numpy.typing import NDArray
 
+from ..pricing.choice_model import FAMILIES
+
 Family = Callable[[NDArray[np.floating]], NDArray[np.floating]]
-BUILT_IN = ("mnl", "cheapest", "exponential", "linear", "constant-elasticity")
+BUILT_IN = FAMILIES
 
 
 @functools.cache

@@ -7,11 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ...scenarios import MarketSpec
+from ...scenarios import MarketSpec, choice_model
 from ...scenarios.families import BUILT_IN
 
 MNL, CHEAPEST, EXPONENTIAL, LINEAR, CONSTANT_ELASTICITY, EXTENSION = range(6)
-_OFF = np.empty(0)
 
 
 class ChoiceParameters(NamedTuple):
@@ -49,35 +48,12 @@ class ChoiceParameters(NamedTuple):
     @classmethod
     def of(cls, spec: MarketSpec, dtype: DTypeLike = np.float32) -> ChoiceParameters:
         """From a spec; float32 for the simulated market, float64 for exact solvers."""
-        family = BUILT_IN.index(spec.demand.family) if spec.demand.family in BUILT_IN else EXTENSION
-        reference, promotion, slots = spec.reference_price, spec.promotion, spec.recommendation
-        rivals, regimes, strategic = spec.competitors, spec.regimes, spec.strategic
-        empty_pair = np.empty((spec.sizes["K"], 0))
-        rival_category = spec.category_index[spec.competitor_product]
-        values = {
-            "quality": spec.demand.quality,
-            "sensitivity": spec.demand.price_sensitivity,
-            "quality_path": spec.demand.quality_path.T[: None if spec.demand.quality_path.any() else 0],
-            "rate": spec.arrivals.rate.T,
-            "season": spec.demand.season.T,
-            "path": spec.demand.sensitivity_path.T,
-            "share": spec.arrivals.segment_share,
-            "gain": _OFF if reference is None else reference.gain,
-            "loss": _OFF if reference is None else reference.loss,
-            "promotion": empty_pair if promotion is None else promotion.lift,
-            "lift": _OFF if slots is None else np.exp(slots.lift),
-            "rival_quality": empty_pair if rivals is None else rivals.quality,
-            "rival_sensitivity": empty_pair if rivals is None else rivals.price_sensitivity,
-            "regime_utility": _OFF if regimes is None else regimes.utility,
-            "regime_sensitivity": _OFF if regimes is None else regimes.sensitivity,
-            "regime_arrivals": _OFF if regimes is None else regimes.arrivals,
-            "strategic_share": _OFF if strategic is None else strategic.share,
-            "patience": _OFF if strategic is None else strategic.patience,
-        }
+        model, family = choice_model(spec), spec.demand.family
+        integers = {name: getattr(model, name).astype(np.int64) for name in ("category", "rival_category")}
+        others = [name for name in cls._fields if name not in ("family", "linear_reference", *integers)]
         return cls(
-            family=family,
-            linear_reference=reference is not None and reference.scale == "linear",
-            category=spec.category_index.astype(np.int64),
-            rival_category=rival_category.astype(np.int64),
-            **{name: np.array(value, dtype=dtype, order="C") for name, value in values.items()},
+            family=BUILT_IN.index(family) if family in BUILT_IN else EXTENSION,
+            linear_reference=model.linear_reference,
+            **integers,
+            **{name: np.array(getattr(model, name), dtype=dtype, order="C") for name in others},
         )
