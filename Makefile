@@ -56,7 +56,7 @@ bench: $(STAMP)
 docs: $(DOCS_STAMP)
 	@$(BIN)/python docs/generate.py $(if $(NOTEBOOKS),--notebooks)
 	@echo "building the site"
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "built: open site/index.html"
 
 # Numba's caches too: a changed function would live on in its callers of other files.

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from repricer.data import data_dictionary
 from repricer.evaluation import solve
 from repricer.evaluation.report.plots import learning_plot
 from repricer.pricing import FIXED_FEATURES, MARKET_FEATURES, MOVING_FEATURES, RULES, SEGMENT_FEATURES
@@ -145,6 +146,7 @@ def stresses_text() -> str:
 
 
 PAGES = {
+    "docs/data.md": {"dictionary": data_dictionary},
     "docs/market.md": {
         "features": features_text,
         "rules": rules_text,
@@ -167,23 +169,39 @@ def demo() -> None:
     (ROOT / "docs" / "learning.svg").write_bytes(base64.b64decode(plot.source.partition(",")[2]))
 
 
-def notebooks() -> None:
+SETUP = """
+import os
+
+for name in ("FORCE_COLOR", "CLICOLOR_FORCE"):
+    os.environ.pop(name, None)
+os.environ |= {"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"}
+"""
+"""Runs before the first cell of a notebook: commands print as into a file, without colours and progress bars."""
+
+
+def notebooks(*names: str) -> None:
     """Run the notebooks, each in a folder of its own, and keep their outputs."""
     import nbformat
     from nbclient import NotebookClient
 
-    quiet = {"COLUMNS": "110", "NO_COLOR": "1", "TERM": "dumb"}
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     for file in sorted((ROOT / "docs" / "notebooks").glob("*.ipynb")):
+        if names and file.stem not in names:
+            continue
         notebook = nbformat.read(file, as_version=4)
+        notebook.cells.insert(0, nbformat.v4.new_code_cell(SETUP))
+        started = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
+            where = {"metadata": {"path": folder}}
             client = NotebookClient(
-                notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": folder}}
+                notebook, timeout=600, kernel_name="python3", resources=where, coalesce_streams=True
             )
-            started = time.perf_counter()
-            client.execute(env={**os.environ, **quiet, "PATH": path})
+            client.execute(env={**os.environ, "PATH": path})
+        del notebook.cells[0]
         for cell in notebook.cells:
             cell.metadata = {}
+            if cell.cell_type == "code":
+                cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
         notebook.metadata = {"language_info": {"name": "python"}}
         nbformat.write(notebook, file)
         print(f"  {file.name}: {time.perf_counter() - started:.0f} s", flush=True)

@@ -17,6 +17,7 @@ PAGES = {
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
     "LICENSE": "LICENSE",
+    "envs/jit/README.md": "compiled_loops.md",
 }
 """Files of the repository root and where the site has them."""
 
@@ -36,12 +37,17 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
+def on_page_markdown(markdown: str, **kwargs: Any) -> str:
+    """Links to notebooks lead to their pages."""
+    return re.sub(r"(\]\((?!https?:)[^)#:]+)[.]ipynb", r"\1.md", markdown)
+
+
 def relinked(text: str) -> str:
     """A page of the repository root with its links as the site needs them."""
 
     def target(found: re.Match[str]) -> str:
         path = found[1].removeprefix("docs/")
-        return f"]({PAGES.get(path, re.sub(r'[.]ipynb$', '.md', path))}{found[2] or ''})"
+        return f"]({PAGES.get(path, path)}{found[2] or ''})"
 
     return re.sub(r"\]\((?!https?:)([^)#]+)(#[^)]*)?\)", target, text)
 
@@ -86,7 +92,7 @@ def notebook_page(notebook: dict[str, Any]) -> str:
     for cell in notebook["cells"]:
         source = "".join(cell["source"]).strip()
         if cell["cell_type"] == "markdown":
-            parts.append(re.sub(r"(\]\([^)#:]+)[.]ipynb", r"\1.md", source))
+            parts.append(source)
             continue
         language = "python"
         if source.startswith("%%sh"):
