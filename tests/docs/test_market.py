@@ -30,6 +30,7 @@ def generate():
 @pytest.mark.parametrize(
     ("page", "marker"),
     [
+        ("docs/data.md", "dictionary"),
         ("docs/market.md", "features"),
         ("docs/market.md", "rules"),
         ("docs/market.md", "scenarios"),
