@@ -1,4 +1,4 @@
-"""One frozen market description, its files, the known markets, samples, stress tests, the builder from fitted models."""
+"""Market descriptions: their files, the registered markets, random shops, variants and stress tests."""
 
 from .checks import scenario_name
 from .choice import choice_model

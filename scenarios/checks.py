@@ -1,4 +1,4 @@
-"""What the sections of a market description must satisfy together; each check names the key, the limit and the mend."""
+"""Checks across the sections of a market description; each error names the key, what is allowed and the fix."""
 
 from __future__ import annotations
 
@@ -16,26 +16,31 @@ from .families import demand_families
 from .fields import check_words, shown
 
 _GROUPED = ("mnl", "cheapest")
-# What only customers who compare offers can have.
+# Sections that need customers who compare offers.
 _TOGETHER = ("competitors", "strategic", "recommendation")
 _TOLERANCE = 1e-6
-# Words joined by dashes; `:` and `@` are in the names of sampled and of stressed markets.
+# Words joined by dashes; `:` and `@` appear in the names of sampled and stressed markets.
 _NAME = re.compile(r"[a-z0-9]+(?:[-:@][a-z0-9]+)*")
 
 
 def scenario_name(text: str) -> str:
-    """A scenario's name from any text: `My Shop` is `my-shop`."""
+    """A valid scenario name made from any text.
+
+    Example:
+        >>> scenario_name("My Shop")
+        'my-shop'
+    """
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     return "-".join(re.findall(r"[a-z0-9]+", plain)) or "market"
 
 
 def is_name(text: str) -> bool:
-    """Whether a scenario may have this name."""
+    """Whether the text is a valid scenario name."""
     return _NAME.fullmatch(text) is not None
 
 
 def check_names(spec: MarketDescription) -> None:
-    """Text is text, names differ, and lists that go together are equally long."""
+    """Check that text is text, names differ, and lists that belong together are equally long."""
     check_words(spec, "")
     for section in fields(spec):
         part = getattr(spec, section.name)
@@ -62,7 +67,7 @@ def _check_identity(spec: MarketDescription) -> None:
             f"write '{scenario_name(spec.name)}'"
         )
     if isinstance(spec.version, bool) or not isinstance(spec.version, int) or spec.version < 1:
-        raise ScenarioError(f"version must be a whole number from 1; got {shown(spec.version)}; mend it")
+        raise ScenarioError(f"version must be a whole number from 1; got {shown(spec.version)}; fix it")
 
 
 def _check_list(key: str, listed: tuple[str, ...]) -> None:
@@ -77,7 +82,7 @@ def _check_list(key: str, listed: tuple[str, ...]) -> None:
 def _one_line(key: str, listed: tuple[str, ...] | None) -> None:
     for name in listed or ():
         if name.splitlines() != [name]:
-            raise ScenarioError(f"{key} must be names of one line; got {shown(name)}; mend the name")
+            raise ScenarioError(f"{key} must be names of one line; got {shown(name)}; fix the name")
 
 
 def _same_length(key: str, what: str, listed: tuple[str, ...] | None, of: str, count: int) -> None:
@@ -111,7 +116,7 @@ def _is_product(key: str, name: str, spec: MarketDescription) -> None:
 
 
 def check_together(spec: MarketDescription) -> None:
-    """Everything that no single field can show."""
+    """Check everything that involves more than one field."""
     _check_arrivals(spec)
     _check_demand(spec)
     _check_excluded(spec)
@@ -127,7 +132,7 @@ def check_together(spec: MarketDescription) -> None:
             np.datetime64(spec.history.first_day, "D")
         except ValueError as error:
             day = spec.history.first_day
-            raise ScenarioError(f"history.first_day must be a day, YYYY-MM-DD; got {day!r}; mend it") from error
+            raise ScenarioError(f"history.first_day must be a day, YYYY-MM-DD; got {day!r}; fix it") from error
 
 
 def _sum_to_one(key: str, rows: np.ndarray, names: tuple[str, ...]) -> None:
@@ -158,7 +163,7 @@ def _check_arrivals(spec: MarketDescription) -> None:
 
 
 def excluded_parts(family: str, process: str) -> dict[str, tuple[str, str]]:
-    """Parts that a demand family or an arrival process leaves no room for, each with where it is so and the mend."""
+    """Parts that a demand family or an arrival process rules out, each with the condition and the fix."""
     excluded = {}
     if process == "single":
         for part in ("overdispersion", "loyalty", "strategic", "shocks"):
@@ -170,11 +175,11 @@ def excluded_parts(family: str, process: str) -> dict[str, tuple[str, str]]:
 
 
 def _check_excluded(spec: MarketDescription) -> None:
-    for part, (where, mend) in excluded_parts(spec.demand.family, spec.arrivals.process).items():
+    for part, (where, fix) in excluded_parts(spec.demand.family, spec.arrivals.process).items():
         spread = part == "overdispersion"
         if spec.arrivals.overdispersion.any() if spread else getattr(spec, part) is not None:
             key = f"arrivals.{part}" if spread else part
-            raise ScenarioError(f"{key} must be left out {where}; got both; {mend}")
+            raise ScenarioError(f"{key} must be left out {where}; got both; {fix}")
 
 
 def _check_demand(spec: MarketDescription) -> None:
@@ -186,7 +191,7 @@ def _check_demand(spec: MarketDescription) -> None:
     counts = np.bincount(spec.category_index)
     if counts.max() > 1:
         raise ScenarioError(
-            f"demand.family '{family}' is for one product a category; got {counts.max()} products in "
+            f"demand.family '{family}' allows one product per category; got {counts.max()} products in "
             f"'{spec.category_names[counts.argmax()]}'; use family = 'mnl'"
         )
 
@@ -210,7 +215,7 @@ def _check_stock(spec: MarketDescription) -> None:
     if stock.lead_time_periods > spec.market.horizon_periods:
         raise ScenarioError(
             f"stock.lead_time_periods must be at most market.horizon_periods ({spec.market.horizon_periods}); "
-            f"got {stock.lead_time_periods}; no order would ever arrive"
+            f"got {stock.lead_time_periods}; shorten it, or no order ever arrives"
         )
     if stock.season_periods is not None and stock.season_periods > spec.market.horizon_periods:
         raise ScenarioError(
@@ -235,7 +240,7 @@ def _in_order(low_key: str, low: np.ndarray, high_key: str, high: np.ndarray, na
     if bad.size:
         i = int(bad[0])
         raise ScenarioError(
-            f"{low_key} must be at most {high_key}; got {low[i]:g} over {high[i]:g} for '{names[i]}'; mend one of them"
+            f"{low_key} must be at most {high_key}; got {low[i]:g} over {high[i]:g} for '{names[i]}'; fix one of them"
         )
 
 

@@ -1,5 +1,5 @@
-"""The error of a wrong scenario."""
+"""The error that invalid scenarios raise."""
 
 
 class ScenarioError(ValueError):
-    """A scenario file or a market description that cannot be simulated; the message is one line that says why."""
+    """A scenario file or market description is invalid; the message says in one line what is wrong and how to fix it."""

@@ -1,8 +1,8 @@
-"""Demand families: how a utility becomes a choice; those of other packages are found by entry point.
+"""Demand families: how utilities become choices; other packages add theirs by entry point.
 
-An extension registers, under `repricer.demand_families`, a function probability(utility) that maps an array of
-utilities (any shape; quality - price_sensitivity * price + effects) to purchase probabilities of the same shape, falling
-as the utility falls. It is for one product a category, like `linear`.
+An extension registers, under `repricer.demand_families`, a function probability(utility). It maps an array of utilities
+(any shape; quality - price_sensitivity * price + effects) to purchase probabilities of the same shape, which fall with
+the utility. Like `linear`, it is for categories with one product.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ def _extensions() -> dict[str, Family]:
 
 
 def demand_families() -> tuple[str, ...]:
-    """The names that `demand.family` may have."""
+    """The allowed values of `demand.family`."""
     return (*BUILT_IN, *_extensions())
 
 
 def family_function(name: str) -> Family | None:
-    """The function of an extension's family, or None where the family is built in."""
+    """The function of another package's family; None if the family is built in."""
     return _extensions().get(name)

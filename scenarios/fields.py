@@ -1,4 +1,4 @@
-"""How a section's fields are declared and checked: shape, bounds and meaning stand in the field's metadata."""
+"""How the fields of a section are declared and checked: their metadata holds shape, bounds and meaning."""
 
 from __future__ import annotations
 
@@ -23,7 +23,16 @@ def array(
     default: Any = None,
     optional: bool = False,
 ) -> Any:
-    """A field that holds numbers: shape letters (of T, C, N, K, R, Z), the closed interval allowed, the meaning."""
+    """A field of numbers.
+
+    Args:
+        shape: One letter (of T, C, N, K, R, Z) per dimension; empty for a single number.
+        doc: What the numbers mean, with their unit.
+        low: Smallest allowed value.
+        high: Largest allowed value.
+        default: Value if the key is left out; None makes the key required, unless it is optional.
+        optional: Whether the field may be None.
+    """
     metadata = {"shape": shape, "low": low, "high": high, "doc": doc, "optional": optional}
     if default is None and not optional:
         return field(metadata=metadata)
@@ -31,17 +40,17 @@ def array(
 
 
 def scalar(doc: str, *, low: float = -np.inf, high: float = np.inf, **kwargs: Any) -> Any:
-    """A field that holds one number, or None where that is its default."""
+    """A field of one number."""
     return array("", doc, low=low, high=high, **kwargs)
 
 
 def value(doc: str, **kwargs: Any) -> Any:
-    """A field that holds names or a nested section."""
+    """A field of names, or a whole section."""
     return field(metadata={"doc": doc}, **kwargs)
 
 
 def choice(doc: str, *allowed: str, **kwargs: Any) -> Any:
-    """A field that holds one of a few words."""
+    """A field with one of a few allowed words."""
     return field(metadata={"doc": doc, "choices": allowed}, **kwargs)
 
 
@@ -51,14 +60,14 @@ def flag(doc: str, *, default: bool) -> Any:
 
 
 def shown(content: Any) -> str:
-    """A wrong value as an error shows it: short, on one line."""
+    """A wrong value as error messages show it: short and on one line."""
     short = reprlib.Repr()
     short.maxstring = short.maxother = 60
     return " ".join(short.repr(content).split())
 
 
 def check_words(part: Any, prefix: str) -> None:
-    """Text is text and lists of names are lists of names; this comes before anything that counts names."""
+    """Check that text is text and lists of names are lists of names, before anything counts the names."""
     for item in fields(part):
         kind, current, key = str(item.type), getattr(part, item.name), f"{prefix}{item.name}"
         if {"shape", "choices", "flag"} & set(item.metadata) or (current is None and kind.endswith(" | None")):
@@ -77,7 +86,7 @@ def _is_names(current: Any) -> bool:
 
 
 def validated(part: Any, where: str, sizes: dict[str, int]) -> Any:
-    """The section with its arrays spread to full shape, frozen, and everything inside its bounds."""
+    """The section with its arrays broadcast to full shape and read-only, and every value checked against its bounds."""
     changed = {}
     for item in fields(part):
         current, key = getattr(part, item.name), f"{where}.{item.name}"
@@ -96,20 +105,20 @@ def validated(part: Any, where: str, sizes: dict[str, int]) -> Any:
 
 
 def as_numbers(current: Any, key: str) -> NDArray[np.float64]:
-    """An array of the numbers in nested sequences; text, booleans, dates and rows of different lengths are refused."""
+    """Nested sequences of numbers as an array; text, booleans, dates and ragged rows are refused."""
     wrong = _no_number(current)
     if wrong is not None:
-        raise ScenarioError(f"{key} must be numbers; got {shown(wrong[0])}; mend the value")
+        raise ScenarioError(f"{key} must be numbers; got {shown(wrong[0])}; fix the value")
     try:
         return np.array(current, dtype=np.float64)
     except OverflowError as error:
-        raise ScenarioError(f"{key} must be numbers below 1e308; got a larger one; mend the value") from error
+        raise ScenarioError(f"{key} must be numbers below 1e308; got a larger one; fix the value") from error
     except ValueError as error:
         raise ScenarioError(f"{key} must have rows of one length; got {shown(current)}; complete the rows") from error
 
 
 def _no_number(current: Any) -> tuple[Any] | None:
-    """The first thing in nested sequences that is no number, in a tuple of one; None where all are."""
+    """The first item in nested sequences that is not a number, in a tuple of one; None if all are numbers."""
     if isinstance(current, Sequence) and not isinstance(current, str | bytes):
         return next((wrong for item in current if (wrong := _no_number(item))), None)
     if isinstance(current, Real):
@@ -125,7 +134,7 @@ def _number(current: Any, key: str, metadata: Any, sizes: dict[str, int]) -> Any
     if outside.any():
         raise ScenarioError(
             f"{key} must lie in [{metadata['low']:g}, {metadata['high']:g}]; got {numbers[outside].flat[0]:g}"
-            f"{_position(outside)}; mend the value"
+            f"{_position(outside)}; fix the value"
         )
     letters = metadata["shape"]
     if not letters:

@@ -1,4 +1,4 @@
-"""Scenario files: TOML beside an optional .npz of arrays, to and from the frozen MarketSpec; scenarios by name."""
+"""Read and write scenario files (TOML, with an optional .npz of arrays beside it), and find scenarios by name."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ _MOST_STEPS = 100_000
 
 
 def scenario_sources() -> Iterator[tuple[str, Path | EntryPoint]]:
-    """(name, source) of every scenario that is here: the package's own files, then other packages' entry points.
+    """(name, source) of every available scenario: this package's files, then other packages' entry points.
 
-    An entry point of the group `repricer.scenarios` leads to a path of a TOML file, a table (mapping), a MarketSpec, or
-    a function without arguments that gives one of them; it is loaded when its scenario is.
+    An entry point of the group `repricer.scenarios` refers to the path of a TOML file, a table (mapping), a MarketSpec,
+    or a function without arguments that returns one of them. It is loaded together with its scenario.
     """
     folder = Path(str(resources.files("repricer.scenarios.textbook")))
     for path in sorted(folder.glob("*.toml"), key=lambda path: path.stem):
@@ -54,14 +54,27 @@ def _extensions() -> tuple[EntryPoint, ...]:
 
 
 def gymnasium_id(scenario: str) -> str:
-    """`stationary-logit` is `repricer/StationaryLogit-v0`."""
+    """The Gymnasium id of a scenario.
+
+    Example:
+        >>> gymnasium_id("stationary-logit")
+        'repricer/StationaryLogit-v0'
+    """
     return f"repricer/{''.join(word.capitalize() for word in scenario.split('-'))}-v0"
 
 
 def registered() -> dict[str, Path | EntryPoint]:
-    """Names of the registered scenarios, each with where it comes from.
+    """The registered scenarios.
 
-    Raises ScenarioError where a name is none, or two share one, or a Gymnasium id (`bench-1` and `bench1` do).
+    Returns:
+        For each name, the file or the entry point that it is loaded from.
+
+    Raises:
+        ScenarioError: A name is invalid, or two scenarios share a name or a Gymnasium id (as `bench-1` and `bench1` do).
+
+    Example:
+        >>> "grocery" in registered()
+        True
     """
     known: dict[str, Path | EntryPoint] = {}
     taken = {gymnasium_id("market"): "'market' from repricer"}
@@ -84,11 +97,23 @@ def _owner(source: Path | EntryPoint) -> str:
 
 
 def load_scenario(name: str | os.PathLike[str] | MarketSpec) -> MarketSpec:
-    """A scenario by registered name, by the path of its TOML file or its folder, or a MarketSpec as it is.
+    """Load a scenario.
 
-    `catalogue:N:SEED[:ASSORTMENT]` samples a shop of N products (`sample_catalogue`); `NAME@STRESS` is any of these under stress
-    (`STRESSES`). Raises ScenarioError with one line: the key, what is allowed, what came, and the nearest known key or
-    name.
+    Args:
+        name: A registered name; the path of a scenario's TOML file or of its folder; `catalogue:N:SEED[:ASSORTMENT]`
+            for a random shop of N products (see `sample_catalogue`); or `NAME@STRESS` for any of these under a stress
+            test of `STRESSES`. A MarketSpec is returned as it is.
+
+    Returns:
+        The checked market description.
+
+    Raises:
+        ScenarioError: There is no such scenario, or its file is invalid. One line names the key, what is allowed, the
+            value found, and the nearest known key or name.
+
+    Example:
+        >>> load_scenario("grocery@demand-halved")
+        <MarketSpec grocery@demand-halved, version 1: 12 products, 3 segments, 52 weeks>
     """
     if isinstance(name, MarketSpec):
         return name
@@ -128,9 +153,9 @@ def _from_source(name: str, source: Path | EntryPoint) -> MarketSpec:
         spec = _from_object(content() if callable(content) else content)
     except Exception as error:  # whatever another package's code raises
         line = " ".join(str(error).split())
-        raise ScenarioError(f"{where} must load; got {type(error).__name__}: {line}; mend that package") from error
+        raise ScenarioError(f"{where} must load; got {type(error).__name__}: {line}; fix that package") from error
     if spec.name != name:
-        raise ScenarioError(f"{where} must have the name it is registered by; got '{spec.name}'; rename one of them")
+        raise ScenarioError(f"{where} must have the name it is registered under; got '{spec.name}'; rename one of them")
     return spec
 
 
@@ -149,7 +174,7 @@ def _from_file(path: Path) -> MarketSpec:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise ScenarioError(f"{path} must be a TOML file; got a syntax error: {error}; mend that line") from error
+        raise ScenarioError(f"{path} must be a TOML file; got a syntax error: {error}; fix that line") from error
     try:
         arrays = path.with_suffix(".npz")
         if arrays.is_file():
@@ -160,7 +185,28 @@ def _from_file(path: Path) -> MarketSpec:
 
 
 def spec_from_table(table: Mapping[str, Any]) -> MarketSpec:
-    """A MarketSpec from the nested tables of a scenario file; unknown keys are errors."""
+    """Make a MarketSpec from nested tables, as a scenario file has them.
+
+    Args:
+        table: Keys of the file's top level; sections are mappings.
+
+    Raises:
+        ScenarioError: A key is unknown or missing, or a value is not allowed.
+
+    Example:
+        >>> spec_from_table(
+        ...     {
+        ...         "name": "corner-shop",
+        ...         "version": 1,
+        ...         "market": {"horizon_periods": 10, "period": "week"},
+        ...         "products": {"names": ["tea", "coffee"], "regular_price": [3.0, 5.0]},
+        ...         "arrivals": {"rate": 40.0},
+        ...         "demand": {"quality": [[2.0, 2.5]], "price_sensitivity": [[0.9, 0.6]]},
+        ...         "prices": {"floor": 2.0, "ceiling": 8.0},
+        ...     }
+        ... )
+        <MarketSpec corner-shop, version 1: 2 products, 10 weeks>
+    """
     table = dict(table)
     values = {}
     for name, section in _SECTIONS.items():
@@ -198,7 +244,7 @@ def _keywords(section: type, content: Mapping[str, Any], prefix: str) -> dict[st
 
 
 def _hint(key: str, known: list[str], prefix: str) -> str:
-    """The section where such a key belongs, the nearest key of this one, or all that is known."""
+    """The section that has such a key, the nearest key of this section, or all known keys."""
     home = next((name for name, section in _SECTIONS.items() if key in (item.name for item in fields(section))), None)
     if home is not None:
         return f"did you mean '{home}.{key}'?"
@@ -224,7 +270,7 @@ def _ladder(content: Any) -> PriceLadder:
             raise ScenarioError(f"{key} takes start, stop, step; got {', '.join(content) or 'none'}; name all three")
         content = [content[end] for end in ends]
         if as_numbers(content, key).shape != (3,):
-            raise ScenarioError(f"{key} takes three numbers as start, stop, step; got {shown(content)}; mend them")
+            raise ScenarioError(f"{key} takes three numbers as start, stop, step; got {shown(content)}; fix them")
         start, stop, step = content
         if step > 0 and not (stop - start) / step < _MOST_STEPS:
             raise ScenarioError(f"{key} must have less than {_MOST_STEPS} steps; got {shown(content)}; raise the step")
@@ -244,7 +290,7 @@ def _endings(content: Any) -> PriceEndings:
 
 
 def _merge_arrays(table: dict[str, Any], path: Path) -> None:
-    """Put the arrays of the .npz, named `section.key`, where the TOML would have them."""
+    """Put the arrays of the .npz file, named `section.key`, where the TOML file would have them."""
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {key: stored[key] for key in stored.files}
@@ -260,7 +306,20 @@ def _merge_arrays(table: dict[str, Any], path: Path) -> None:
 
 
 def save_scenario(spec: MarketSpec, folder: str | os.PathLike[str]) -> Path:
-    """Write scenario.toml and scenario.npz into the folder; `load_scenario(folder)` gives the same market back."""
+    """Write a market as scenario.toml and scenario.npz, which `load_scenario(folder)` reads back.
+
+    Args:
+        spec: The market.
+        folder: Where to write; created if it does not exist.
+
+    Returns:
+        The path of scenario.toml.
+
+    Example:
+        >>> import tempfile
+        >>> save_scenario(load_scenario("grocery"), tempfile.mkdtemp()).name
+        'scenario.toml'
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, np.ndarray] = {}
@@ -295,7 +354,7 @@ def _toml(content: Any) -> str:
     if isinstance(content, bool):
         return "true" if content else "false"
     if isinstance(content, str):
-        # A JSON string is a TOML string, but for the one control character that JSON leaves as it is.
+        # A JSON string is a valid TOML string, except for one control character that JSON does not escape.
         return json.dumps(content, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(content, tuple | list):
         return "[" + ", ".join(_toml(item) for item in content) + "]"

@@ -1,4 +1,4 @@
-"""Gymnasium ids of the scenarios, registered when `repricer` is imported."""
+"""Gymnasium ids of the scenarios, registered on `import repricer`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from .loading import gymnasium_id, scenario_sources
 
 
 def register() -> None:
-    """Register `repricer/Market-v0`, which takes `scenario=`, and an id for each registered scenario.
+    """Register `repricer/Market-v0`, which takes `scenario=`, and one id per registered scenario.
 
-    Another package's wrong name must not keep `import repricer` from working: `registered` says what is wrong with it,
-    when a scenario is loaded.
+    A scenario of another package with an invalid name is skipped, so that `import repricer` works; `registered` reports
+    it when a scenario is loaded.
     """
     from gymnasium.envs.registration import register as gymnasium_register
     from gymnasium.envs.registration import registry

@@ -1,8 +1,8 @@
-"""Sampled markets: a random but plausible shop of any size, for tests over many markets and for training on many.
+"""Random but plausible shops of any size, for tests over many markets and for training on many.
 
-Prices and demand are lognormal, elasticities lie about -1.5 to -3.5 and a half to three quarters of a price are cost:
-the sizes that Bijmolt, van Heerde and Pieters (2005), New Empirical Generalizations on the Determinants of Price
-Elasticity, Journal of Marketing Research 42(2), report and that groceries have.
+Prices and demand are lognormal, elasticities lie around -1.5 to -3.5, and unit costs are half to three quarters of the
+price, as for groceries and in Bijmolt, van Heerde and Pieters (2005), New Empirical Generalizations on the Determinants
+of Price Elasticity, Journal of Marketing Research 42(2).
 """
 
 from __future__ import annotations
@@ -44,11 +44,16 @@ _MOST_PRODUCTS = 10_000
 
 
 class _Shop:
-    """What every part is drawn around: sizes, prices, costs, demand at regular prices, utilities.
+    """What all parts of a shop have in common: sizes, prices, costs, demand at regular prices, utilities.
 
-    price, cost, units: (N,) regular price, unit cost, mean units a period at regular prices without rivals. rate: (C,).
-    quality, sensitivity: (K, N). utility: (N,) what a unit of utility stands for: 1, or a purchase probability in the
-    families whose utility is one.
+    Attributes:
+        price: (N,) regular price, currency per unit.
+        cost: (N,) unit cost, currency per unit.
+        units: (N,) mean units per period at regular prices without competitors.
+        rate: (C,) mean arrivals per period.
+        quality: (K, N) utility at a price of zero.
+        sensitivity: (K, N) price sensitivity.
+        utility: (N,) scale of utility: 1, or a purchase probability in the families where utility is a probability.
     """
 
     def __init__(self, generator: Generator, products: int, segments: int, periods: int, family: str, process: str):
@@ -72,7 +77,7 @@ class _Shop:
         self._choose(np.minimum(elasticity, 5.0), bought, left, generator.normal(0, 0.2, elasticity.shape))
 
     def _choose(self, elasticity: Array, bought: Array, left: Array, taste: Array) -> None:
-        """The utilities with which products sell as they do at regular prices, and answer with these elasticities."""
+        """Set the utilities that give these purchase probabilities and elasticities at regular prices."""
         if self.family == "constant-elasticity":
             self.sensitivity = elasticity
             self.quality = np.log(bought) + elasticity * np.log(self.price)
@@ -97,15 +102,29 @@ def sample_catalogue(
     periods: int = 52,
     assortment: int = 0,
 ) -> MarketSpec:
-    """A random but plausible shop, the same for the same arguments.
+    """A random but plausible shop; the same arguments give the same shop.
 
-    products: N, 1 to 10,000. seed: which shop. assortment: which products it has; the rest of the shop (its objective, price
-    rules, segment sizes, what promotions do) is the same for all of them. segments: K. parts: what is on, names of `PARTS`
-    (the optional sections, and season, overdispersion, discounts), or "all"; what the family or the process excludes is left
-    out. family, process: as `demand.family` and `arrivals.process`. periods: T.
+    With the defaults, `load_scenario("catalogue:N:SEED")` gives the same shop, and "catalogue:N:SEED:ASSORTMENT" the
+    shop with another assortment.
 
-    With the defaults, `load_scenario("catalogue:N:SEED")` gives the same shop, and "catalogue:N:SEED:ASSORTMENT" one of its
-    other assortments. Raises ScenarioError, one line.
+    Args:
+        products: N, from 1 to 10,000.
+        seed: Selects the shop.
+        segments: K, the number of customer segments.
+        parts: What is switched on: names of `PARTS` (the optional sections, and season, overdispersion, discounts), or
+            "all". Parts that the family or the process rules out are left out.
+        family: Choice model, as `demand.family`.
+        process: Arrival process, as `arrivals.process`.
+        periods: T, the number of periods.
+        assortment: Selects the products; the rest of the shop (objective, price rules, segment sizes, the effect of
+            promotions) does not depend on it.
+
+    Raises:
+        ScenarioError: A size is out of range, or a part, the family or the process is unknown.
+
+    Example:
+        >>> sample_catalogue(20, seed=7)
+        <MarketSpec catalogue:20:7, version 1: 20 products, 2 segments, 52 weeks>
     """
     _check_sizes(products=products, segments=segments, periods=periods, seed=seed, assortment=assortment)
     chosen = _chosen(parts) - set(excluded_parts(family, process))
@@ -114,7 +133,7 @@ def sample_catalogue(
     if assortment:
         other = np.random.default_rng([seed, products, 0, assortment])
         shop = _Shop(other, products, segments, periods, family, process)
-    # A generator for each part: switching one on leaves the others as they are.
+    # One generator per part: switching a part on does not change the others.
     drawn: dict[str, Any] = {
         name: draw(shop, np.random.default_rng([seed, products, i]))
         for i, (name, draw) in enumerate(PARTS.items(), start=1)
@@ -147,7 +166,7 @@ def sample_catalogue(
 
 
 def sample_by_name(name: str) -> MarketSpec | None:
-    """The shop of `catalogue:N:SEED`, or of `catalogue:N:SEED:ASSORTMENT`; None where the name has not this form."""
+    """The shop named `catalogue:N:SEED[:ASSORTMENT]`; None for a name of another form."""
     found = re.fullmatch(r"catalogue:(\d+):(\d+)(?::(\d+))?", name, flags=re.ASCII)
     return None if found is None else sample_catalogue(int(found[1]), int(found[2]), assortment=int(found[3] or 0))
 
@@ -155,10 +174,10 @@ def sample_by_name(name: str) -> MarketSpec | None:
 def _check_sizes(*, seed: int, assortment: int, **sizes: int) -> None:
     for key, size in sizes.items():
         if not 1 <= size <= _MOST_PRODUCTS:
-            raise ScenarioError(f"{key} of a sampled shop must lie in [1, {_MOST_PRODUCTS}]; got {size}; mend it")
+            raise ScenarioError(f"{key} of a sampled shop must lie in [1, {_MOST_PRODUCTS}]; got {size}; fix it")
     for key, number in (("seed", seed), ("assortment", assortment)):
         if number < 0:
-            raise ScenarioError(f"{key} of a sampled shop must be 0 or more; got {number}; mend it")
+            raise ScenarioError(f"{key} of a sampled shop must be 0 or more; got {number}; fix it")
 
 
 def _chosen(parts: Iterable[str] | str) -> set[str]:
@@ -172,13 +191,13 @@ def _chosen(parts: Iterable[str] | str) -> set[str]:
 
 
 def _market(shop: _Shop, generator: Generator) -> MarketSection:
-    endless = bool(generator.random() < 0.25)
+    infinite_horizon = bool(generator.random() < 0.25)
     return MarketSection(
         horizon_periods=shop.periods,
         period="week",
         objective="profit" if generator.random() < 0.75 else "revenue",
-        discount_factor=0.98 if endless else 1.0,
-        ending="truncated" if endless else "terminated",
+        discount_factor=0.98 if infinite_horizon else 1.0,
+        ending="truncated" if infinite_horizon else "terminated",
     )
 
 
@@ -192,7 +211,7 @@ def _products(shop: _Shop) -> Products:
 
 
 def _prices(shop: _Shop, generator: Generator, discounts: dict[str, Any]) -> Prices:
-    """Free prices, ticks, or a ladder that all products share, in rising steps of 4%."""
+    """Free prices, ticks, or one ladder for all products in steps of 4%."""
     kind = generator.integers(3)
     floor, ceiling = np.round(0.5 * shop.price, 2), np.round(1.6 * shop.price, 2)
     steps = int(np.log(ceiling.max() / floor.min()) / 0.04) + 2
@@ -208,7 +227,7 @@ def _prices(shop: _Shop, generator: Generator, discounts: dict[str, Any]) -> Pri
 
 
 def _season(shop: _Shop, generator: Generator) -> dict[str, Array]:
-    """Season of utility and of price sensitivity: one wave a year each, (T, C); and a product's own, one a quarter."""
+    """Seasons: yearly waves (T, C) of utility and price sensitivity, and a quarterly wave (T, N) of each product."""
     phase = generator.uniform(0, 2 * np.pi, (2, shop.categories))
     wave = np.sin(2 * np.pi * np.arange(shop.periods)[:, None, None] / 52 + phase)
     usual = np.bincount(shop.category, shop.utility) / np.bincount(shop.category)
@@ -254,7 +273,7 @@ def _stock(shop: _Shop, generator: Generator) -> Stock:
 
 
 def _competitors(shop: _Shop, generator: Generator) -> Competitors:
-    """One offer against the first product, and against every other product one with a chance of a third."""
+    """One offer against the first product, and one against each other product with probability 1/3."""
     rivalled = generator.random(shop.products) < 1 / 3
     rivalled[0] = True
     product = np.flatnonzero(rivalled)
@@ -337,7 +356,7 @@ def _returns(shop: _Shop, generator: Generator) -> Returns:
 
 
 def _history(shop: _Shop, generator: Generator) -> HistorySection:
-    """Past prices were regular, or a fifth lower in one period of five."""
+    """Past prices: regular, or reduced by 20% in one period of five."""
     shape = (shop.periods, shop.products)
     return HistorySection(
         price=shop.price * np.where(generator.random(shape) < 0.2, 0.8, 1.0),

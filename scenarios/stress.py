@@ -1,4 +1,4 @@
-"""Stress tests: what a market may turn into. `grocery@demand-halved` is the grocery under the stress demand-halved."""
+"""Stress tests: changes of a market that a policy should survive; `grocery@demand-halved` is a market under stress."""
 
 from __future__ import annotations
 
@@ -14,13 +14,22 @@ from .errors import ScenarioError
 from .sections import Array, Competitors
 from .spec import MarketSpec
 
-# Families whose utility is a probability, not a logarithm of one.
+# Families in which utility is a purchase probability rather than its logarithm.
 _LINEAR = ("linear", "cheapest")
 
 
 @dataclass(frozen=True)
 class Stress:
-    """What happens, in one line, and the change of the market that makes it happen."""
+    """A stress test.
+
+    Args:
+        meaning: What happens, in one line.
+        apply: Changes the market accordingly.
+
+    Example:
+        >>> STRESSES["demand-halved"].meaning
+        'half as many customers arrive'
+    """
 
     meaning: str
     apply: Callable[[MarketSpec], MarketSpec]
@@ -29,7 +38,8 @@ class Stress:
 def stressed(spec: MarketSpec, name: str) -> MarketSpec:
     """The market under a stress of `STRESSES`, named `NAME@STRESS`.
 
-    Raises ScenarioError, one line, where there is no such stress or it does not apply to this market.
+    Raises:
+        ScenarioError: There is no such stress, or it does not apply to this market.
     """
     if name not in STRESSES:
         near = difflib.get_close_matches(name, STRESSES, n=1)
@@ -45,14 +55,14 @@ def stressed(spec: MarketSpec, name: str) -> MarketSpec:
 
 
 def _price_term(spec: MarketSpec, price: Array) -> Array:
-    """What price_sensitivity multiplies: the price, or its logarithm."""
+    """What price_sensitivity multiplies: the price or its logarithm."""
     return np.log(price) if spec.demand.family == "constant-elasticity" else price
 
 
 def scaled_elasticity(factor: float) -> Callable[[MarketSpec], MarketSpec]:
-    """Scale every price sensitivity and turn utility around the regular price, where choices stay what they were."""
+    """Scale every price sensitivity, keeping the utilities at regular prices."""
 
-    def turned(part: Any, price: Array, spec: MarketSpec) -> dict[str, Array]:
+    def scaled(part: Any, price: Array, spec: MarketSpec) -> dict[str, Array]:
         more = (factor - 1) * part.price_sensitivity
         return {
             "price_sensitivity": part.price_sensitivity + more,
@@ -60,16 +70,16 @@ def scaled_elasticity(factor: float) -> Callable[[MarketSpec], MarketSpec]:
         }
 
     def apply(spec: MarketSpec) -> MarketSpec:
-        sections = {"demand": turned(spec.demand, spec.products.regular_price, spec)}
+        sections = {"demand": scaled(spec.demand, spec.products.regular_price, spec)}
         if spec.competitors is not None:
-            sections["competitors"] = turned(spec.competitors, spec.competitors.regular_price, spec)
+            sections["competitors"] = scaled(spec.competitors, spec.competitors.regular_price, spec)
         return spec.with_changes(**sections)
 
     return apply
 
 
 def with_demand(spec: MarketSpec, factor: Array | float) -> MarketSpec:
-    """As many times the customers, by category (C,); where at most one comes a period, at most one."""
+    """Multiply arrivals by a factor, one for all or (C,); with the process `single`, up to one customer per period."""
     rate = spec.arrivals.rate * factor
     if spec.arrivals.process == "single":
         busiest = 1.0 if spec.regimes is None else max(spec.regimes.arrivals.max(), 1.0)
@@ -82,15 +92,17 @@ def _demand_halved(spec: MarketSpec) -> MarketSpec:
 
 
 def _utility_at_regular(spec: MarketSpec) -> Array:
-    """(C, N) mean utility at the regular price over the segments of a category, season aside."""
+    """(C, N) mean utility at regular prices over the segments of a category, without the season."""
     utility = spec.demand.quality - spec.demand.price_sensitivity * _price_term(spec, spec.products.regular_price)
     return spec.arrivals.segment_share @ utility
 
 
 def with_newcomers(spec: MarketSpec) -> MarketSpec:
-    """One more offer a category, as good as the category's favourite product and like it in all but the price."""
+    """Add one competing offer per category: a copy of the category's most popular product at a lower price."""
     if "competitors" in excluded_parts(spec.demand.family, spec.arrivals.process):
-        raise ScenarioError(f"no rival can compete in it; got demand.family '{spec.demand.family}'; use another stress")
+        raise ScenarioError(
+            f"its demand family allows no competitors; got demand.family '{spec.demand.family}'; use another stress"
+        )
     utility, products = _utility_at_regular(spec), spec.products
     own = [np.flatnonzero(spec.category_index == c) for c in range(len(spec.category_names))]
     best = np.array([members[utility[c, members].argmax()] for c, members in enumerate(own)])
@@ -117,7 +129,7 @@ def with_newcomers(spec: MarketSpec) -> MarketSpec:
 
 
 def _joined(spec: MarketSpec, more: Competitors) -> Competitors:
-    """The market's rival offers with these behind them."""
+    """The market's competing offers, followed by these."""
     rivals = spec.competitors
     if rivals is None:
         return more
@@ -140,14 +152,14 @@ def _each(rule: tuple[str, ...], count: int) -> tuple[str, ...]:
 
 def _supplier_delay(spec: MarketSpec) -> MarketSpec:
     if spec.stock.replenishment == "none":
-        raise ScenarioError("nothing is ordered in it; got stock.replenishment 'none'; use another stress")
+        raise ScenarioError("it has no orders; got stock.replenishment 'none'; use another stress")
     return spec.with_changes(stock={"lead_time_periods": spec.stock.lead_time_periods + 2})
 
 
 def _drifting_taste(spec: MarketSpec) -> MarketSpec:
-    """Utility of the first, third, … category falls in a straight line by .5 over the horizon, the others' rises.
+    """Utility falls linearly by 0.5 over the horizon in the first, third, … category and rises in the others.
 
-    In a logit that is a fall of some 40% in what is wanted; where utility is a probability, by half of it.
+    In a logit, this reduces demand by some 40%; where utility is a probability, by half.
     """
     periods, categories = spec.demand.season.shape
     strength = np.full(categories, 0.5)
@@ -159,25 +171,24 @@ def _drifting_taste(spec: MarketSpec) -> MarketSpec:
 
 
 def _cold_start(spec: MarketSpec) -> MarketSpec:
-    """How many come, and how much each product is wanted, is up to half more or less than in the market by this name.
+    """Arrivals and product demand differ by up to 50% from the market that the policy was trained on.
 
-    One draw, the same every time. A policy that was trained on the market meets an assortment that is as unknown to it
-    as a new one, whose sales were guessed.
+    One fixed draw: for the policy the assortment is like a new one, whose sales had to be guessed.
     """
     generator = np.random.default_rng(0)
     spec = with_demand(spec, generator.uniform(0.5, 1.5, len(spec.category_names)))
-    wanted = generator.uniform(0.5, 1.5, len(spec.products.names))
-    demand = {"quality": spec.demand.quality + np.log(wanted)}
+    factor = generator.uniform(0.5, 1.5, len(spec.products.names))
+    demand = {"quality": spec.demand.quality + np.log(factor)}
     if spec.demand.family in _LINEAR:
-        # Where utility is a probability, the whole of it is scaled.
-        demand = {key: getattr(spec.demand, key) * wanted for key in ("quality", "price_sensitivity")}
+        # Where utility is a probability, all of it is scaled.
+        demand = {key: getattr(spec.demand, key) * factor for key in ("quality", "price_sensitivity")}
     return spec.with_changes(demand=demand)
 
 
 def _price_war(spec: MarketSpec) -> MarketSpec:
     rivals = spec.competitors
     if rivals is None:
-        raise ScenarioError("it has no rivals to be at war with; got no competitors; use new-competitor")
+        raise ScenarioError("it has no competitors; got no section [competitors]; use new-competitor")
     lowest = np.maximum(rivals.unit_cost, 0.5 * rivals.regular_price)
     return spec.with_changes(
         competitors={"rule": ("undercut:5%",) * len(rivals.names), "floor": np.minimum(rivals.floor, lowest)}
@@ -185,16 +196,18 @@ def _price_war(spec: MarketSpec) -> MarketSpec:
 
 
 STRESSES: dict[str, Stress] = {
-    "elasticity-up": Stress("customers answer 30% more strongly to every price", scaled_elasticity(1.3)),
-    "elasticity-down": Stress("customers answer 30% less strongly to every price", scaled_elasticity(0.7)),
-    "demand-halved": Stress("half as many customers come", _demand_halved),
+    "elasticity-up": Stress("price elasticities are 30% larger", scaled_elasticity(1.3)),
+    "elasticity-down": Stress("price elasticities are 30% smaller", scaled_elasticity(0.7)),
+    "demand-halved": Stress("half as many customers arrive", _demand_halved),
     "new-competitor": Stress(
-        "a rival opens in every category and stays 5% below its favourite product", with_newcomers
+        "a new competitor in every category stays 5% below the price of its most popular product", with_newcomers
     ),
     "supplier-delay": Stress("orders take two periods longer", _supplier_delay),
-    "drifting-taste": Stress("taste drifts from the first, third, … category to the others", _drifting_taste),
+    "drifting-taste": Stress("demand drifts from the first, third, … category to the others", _drifting_taste),
     "cold-start": Stress(
-        "how many come and what they want was guessed, and the guesses were up to half off", _cold_start
+        "arrivals and product demand differ by up to 50% from what the policy was trained on", _cold_start
     ),
-    "price-war": Stress("every rival undercuts by 5%, down to its cost or half its price", _price_war),
+    "price-war": Stress(
+        "every competitor undercuts by 5%, down to its unit cost or half its regular price", _price_war
+    ),
 }

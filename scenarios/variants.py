@@ -1,4 +1,4 @@
-"""Variants of a market, drawn at random: what a policy may meet where the fit was not quite right."""
+"""Random variants of a market, for domain randomisation: the true market may differ from the fitted one."""
 
 from __future__ import annotations
 
@@ -12,14 +12,32 @@ from .stress import scaled_elasticity, with_demand, with_newcomers
 def sample_variants(
     spec: MarketSpec, count: int, *, seed: int, elasticity: float, demand: float, rival: float
 ) -> list[MarketSpec]:
-    """`count` markets like this one, in which other things hold; domain randomisation trains in them.
+    """Sample variants of a market, to train policies that hold up when the market differs from the fitted one.
 
-    Tobin et al. (2017), Domain Randomization for Transferring Deep Neural Networks. elasticity: every price sensitivity is up
-    to this fraction higher or lower. demand: so are the customers of each category. rival: probability that a rival opens
-    (where the demand family knows rivals). Draws are uniform, and spread evenly over the variants.
+    Domain randomisation after Tobin et al. (2017), Domain Randomization for Transferring Deep Neural Networks. Draws are
+    uniform and stratified over the variants.
+
+    Args:
+        spec: The market to vary.
+        count: Number of variants.
+        seed: Seed of the draws.
+        elasticity: Largest relative change of the price sensitivities, up or down.
+        demand: Largest relative change of a category's arrivals, up or down.
+        rival: Probability that a new competitor enters, if the demand family allows competitors.
+
+    Returns:
+        The variants, in random order.
+
+    Example:
+        >>> from repricer import load_scenario
+        >>> variants = sample_variants(
+        ...     load_scenario("stationary-logit"), 3, seed=0, elasticity=0.3, demand=0.3, rival=0.0
+        ... )
+        >>> len(variants)
+        3
     """
     generator = np.random.default_rng(seed)
-    # Stratified: a dozen variants should hold the extremes, whatever the seed.
+    # Stratified, so that even a dozen variants contain the extremes for any seed.
     strata = np.stack([generator.permutation(count) for _ in range(3)])
     place = (strata + generator.random((3, count))) / max(count, 1)
     rivals = "competitors" not in excluded_parts(spec.demand.family, spec.arrivals.process)

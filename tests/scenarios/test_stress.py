@@ -13,7 +13,7 @@ from .test_shops import at_regular_prices
 def test_by_name_by_path_and_one_upon_another(shop, tmp_path):
     spec = load_scenario("grocery@demand-halved")
     assert spec.name == "grocery@demand-halved"
-    assert spec.summary.endswith("Under stress: half as many customers come.")
+    assert spec.summary.endswith("Under stress: half as many customers arrive.")
     np.testing.assert_array_equal(spec.arrivals.rate, load_scenario("grocery").arrivals.rate / 2)
     save_scenario(shop, tmp_path / "at@home")
     both = load_scenario(f"{tmp_path / 'at@home'}@supplier-delay@demand-halved")
@@ -109,10 +109,13 @@ def test_a_cold_start_is_one_draw_within_half():
         ("grocrey@demand-halved", "got 'grocrey'; did you mean 'grocery'?"),
         (
             "regimes@new-competitor",
-            "new-competitor does not apply to regimes: no rival can compete in it; got demand.family",
+            "new-competitor does not apply to regimes: its demand family allows no competitors; got demand.family",
         ),
-        ("scarce@price-war", "price-war does not apply to scarce: it has no rivals to be at war with"),
-        ("fashion@supplier-delay", "supplier-delay does not apply to fashion: nothing is ordered in it"),
+        ("scarce@price-war", "price-war does not apply to scarce: it has no competitors; got no section [competitors]"),
+        (
+            "fashion@supplier-delay",
+            "supplier-delay does not apply to fashion: it has no orders; got stock.replenishment 'none'",
+        ),
     ],
 )
 def test_a_wrong_name_gets_one_line(name, words):

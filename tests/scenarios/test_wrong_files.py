@@ -63,7 +63,7 @@ WRONG = [
     ("market", {"horizon_periods": RAW("inf")}, "market.horizon_periods must lie in [1, 100000]; got inf"),
     ("market", {"horizon_periods": RAW("nan")}, "market.horizon_periods must lie in [1, 100000]; got nan"),
     ("market", {"horizon_periods": [8]}, "market.horizon_periods must be one number; got a list of 1"),
-    ("market", {"horizon_periods": None}, "market.horizon_periods is missing; it is T, periods in an episode; add it"),
+    ("market", {"horizon_periods": None}, "market.horizon_periods is missing; it is T, periods per episode; add it"),
     ("market", {"objective": "margin"}, "market.objective must be one of revenue, profit; got 'margin'"),
     ("market", {"objective": ["profit"]}, "market.objective must be one of revenue, profit; got ['profit']"),
     ("market", {"discount_factor": 1.5}, "market.discount_factor must lie in [0, 1]; got 1.5"),
@@ -122,7 +122,7 @@ WRONG = [
         "demand.family must be one of mnl, cheapest, exponential, linear, constant-elasticity",
     ),
     ("demand", {"family": 3}, "demand.family must be text; got 3"),
-    ("demand", {"family": "linear"}, "demand.family 'linear' is for one product a category; got 2 products in 'x'"),
+    ("demand", {"family": "linear"}, "demand.family 'linear' allows one product per category; got 2 products in 'x'"),
     ("demand", {"price_sensitivity": -1.0}, "demand.price_sensitivity must lie in [0, 1e+06]; got -1"),
     ("demand", {"quality": [[1, 2], [3, 4]]}, "demand.quality must have shape (K=2 x N=3), or spread to it; got"),
     (
@@ -267,7 +267,7 @@ WRONG = [
         {**RIVAL, "answers_within_period": 1},
         "competitors.answers_within_period must be true or false; got 1",
     ),
-    ("competitors", {"names": ["r"]}, "competitors.regular_price is missing; it is currency per unit"),
+    ("competitors", {"names": ["r"]}, "competitors.regular_price is missing; it is initial price, currency per unit"),
     (
         "regimes",
         {**CHAIN, "transition": [[0.9, 0.2], [0.2, 0.8]]},
