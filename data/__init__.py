@@ -1,4 +1,4 @@
-"""Tables: schema, mapping, import, cleaning, weekly panel, sales analysis and pseudonyms."""
+"""A shop's tables: schema, mapping files, import, cleaning, weekly panel, sales analysis, pseudonyms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text to numbers, days and ids, as a mapping file declares them."""
+"""Cast text to numbers, dates and ids, as a mapping file declares them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BLANKS = "[\u00a0\u202f]"
 
 
 def cast(column: pl.Series, spec: pa.Column, layout: TableMapping) -> pl.Series:
-    """Read a column of a file as the type of its canonical column; what cannot be read is missing."""
+    """A column of a file, cast to the type of its canonical column; what cannot be read becomes missing."""
     kind = str(spec.dtype)
     if kind == NUMBER:
         return _numbers(column, layout)
@@ -25,7 +25,7 @@ def cast(column: pl.Series, spec: pa.Column, layout: TableMapping) -> pl.Series:
 
 
 def not_readable(spec: pa.Column, layout: TableMapping) -> str | None:
-    """Why a value of this column could not be cast; None where every text can."""
+    """Why a value of this column could not be cast; None if every text can be."""
     if str(spec.dtype) == DAY:
         default = TableMapping.date_format
         return f"is not a date ({'YYYY-MM-DD' if layout.date_format == default else layout.date_format})"
@@ -38,7 +38,7 @@ def not_readable(spec: pa.Column, layout: TableMapping) -> str | None:
 
 
 def convert(values: pl.DataFrame, layout: TableMapping) -> pl.DataFrame:
-    """Apply the declared conversions: factors, totals of a line to one unit, discounts to regular prices."""
+    """Apply the declared conversions: factors, line totals to unit prices, discounts to regular prices."""
     for column, steps in layout.convert.items():
         if column not in values:
             continue
@@ -47,12 +47,12 @@ def convert(values: pl.DataFrame, layout: TableMapping) -> pl.DataFrame:
             if not isinstance(step, str):
                 converted = converted * step
         if any(step in ("line-total", "line-discount") for step in steps):
-            # Nothing sold has no price; its row is faulty by its units.
+            # Without units there is no price; the row is rejected for its units.
             converted = pl.when(pl.col("units") != 0).then(converted / pl.col("units"))
         values = values.with_columns(converted.alias(column))
     regular = layout.convert.get("regular_price", ())
     if "regular_price" in values and {"discount", "line-discount"} & set(regular):
-        # Exports give what was taken off with either sign.
+        # Exports give discounts with either sign.
         values = values.with_columns(regular_price=pl.col("price_paid") + pl.col("regular_price").abs())
     return values
 
@@ -64,12 +64,12 @@ def _numbers(column: pl.Series, layout: TableMapping) -> pl.Series:
         return pl.Series(column.name, [None] * len(column), dtype=pl.Float64)
     if layout.thousands or layout.decimal == ",":
         column = _plain_numbers(column, layout)
-    # "NaN" in odd spellings is no number either.
+    # "NaN" in unusual spellings is missing, too.
     return column.cast(pl.Float64, strict=False).fill_nan(None)
 
 
 def _plain_numbers(column: pl.Series, layout: TableMapping) -> pl.Series:
-    """Digits with a decimal point; text with a mark that was not declared, or not in front of three digits, is missing."""
+    """Digits with a decimal point; text with an undeclared or misplaced separator becomes missing."""
     mark, point = re.escape(layout.thousands), re.escape(layout.decimal)
     if layout.thousands == " ":
         column = column.str.replace_all(_BLANKS, " ")
@@ -86,7 +86,7 @@ def _plain_numbers(column: pl.Series, layout: TableMapping) -> pl.Series:
 
 def _days(column: pl.Series, date_format: str) -> pl.Series:
     if isinstance(column.dtype, pl.Datetime):
-        # A column with a time zone shows its own clock.
+        # Keep the local time of a column with a time zone.
         dates = column.dt.replace_time_zone(None).cast(pl.Date)
     elif column.dtype == pl.Date:
         dates = column
@@ -96,7 +96,7 @@ def _days(column: pl.Series, date_format: str) -> pl.Series:
             dates = text.str.replace(_TIME_OF_DAY, "").str.to_date(date_format, strict=False)
         else:
             dates = text.str.to_datetime(date_format, strict=False, time_unit="us").cast(pl.Date)
-    # Nanoseconds end in 2262; a mistyped year beyond is no plausible day and must not wrap round to one.
+    # Nanoseconds end in 2262: a mistyped later year must not wrap around to a plausible one.
     return dates.cast(pl.Datetime("us"))
 
 

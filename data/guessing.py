@@ -1,4 +1,4 @@
-"""A mapping file to start from, guessed from the files themselves."""
+"""A first mapping file, guessed from the headers and first rows of the files."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _DATE_FORMATS = (
     "%m/%d/%y",
 )
 _TOTALS = {"umsatz", "betrag", "revenue", "amount", "total", "linetotal", "salesvalue", "turnover", "sales", "montant"}
-# What tills and shop systems call the columns, in letters and digits only.
+# Usual names of the columns in exports, in letters and digits only.
 _NAMES: dict[str, set[str]] = {
     "date": {"datum", "day", "tag", "transactiondate", "orderdate", "invoicedate", "saledate", "timestamp", "belegdatum"},
     "product": {
@@ -61,11 +61,22 @@ _NAMES: dict[str, set[str]] = {
 
 
 def mapping_template(paths: Mapping[str, Path]) -> str:
-    """Write a mapping file (TOML) for the files of `paths`, by table: what can be guessed is filled in, the rest is
-    a comment that says what belongs there.
+    """The text of a mapping file (TOML) for some files, to be completed by hand.
+
+    What can be guessed is filled in; the rest is commented out, with an explanation.
+
+    Args:
+        paths: Files by table.
 
     Raises:
-        DataError: a file is missing or cannot be read at all.
+        DataError: A file is missing or cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "till.csv"
+        >>> _ = path.write_text("Datum;Artikel;Menge;Preis\\n31.12.2024;apple;2;0,50\\n")
+        >>> 'decimal = ","' in mapping_template({"sales": path}).splitlines()
+        True
     """
     return "\n".join(_section(name, path) for name, path in paths.items())
 
@@ -84,7 +95,7 @@ def _section(name: str, path: Path) -> str:
         mark = "" if value != getattr(default, option) else "# "
         lines.append(f"{mark}{option} = {_quoted(value)}")
     lines += ["# skip_lines = 0  # lines above the header"] * file.is_csv
-    lines += ['# duplicates = "keep"  # where the same line can truly occur twice', "", f"[{name}.columns]"]
+    lines += ['# duplicates = "keep"  # if the same line can occur twice', "", f"[{name}.columns]"]
     for column, spec in SCHEMAS[name].columns.items():
         about = f"{'needed, ' if spec.required else ''}{(spec.metadata or {})['unit']}: {spec.description}"
         own = columns.get(column)
@@ -93,7 +104,7 @@ def _section(name: str, path: Path) -> str:
 
 
 def _conversions(name: str, columns: dict[str, str]) -> list[str]:
-    """Totals by their names; else what could be declared, as a comment."""
+    """Conversions of columns whose names say that they are totals; the other possible ones as comments."""
     known = {column: names for (table, column), names in CONVERSIONS.items() if table == name}
     if not known:
         return []
@@ -114,7 +125,7 @@ def _plain(name: str) -> str:
 
 
 def _match(table: str, header: list[str]) -> dict[str, str]:
-    """The file's column by canonical column, as far as names tell: the same name, then a usual, then a similar one."""
+    """The file's column by canonical column, matched by the same name, then a usual one, then a similar one."""
     free = {_plain(own): own for own in reversed(header)}
     matched: dict[str, str] = {}
     wanted = list(SCHEMAS[table].columns)
@@ -131,7 +142,7 @@ def _match(table: str, header: list[str]) -> dict[str, str]:
 
 
 def _layout(path: Path) -> TableMapping:
-    """Encoding by the bytes, separator by the header."""
+    """The encoding, by the bytes, and the separator, by the header."""
     if path.suffix.lower() != ".csv" or not path.is_file():
         return TableMapping()
     with path.open("rb") as file:
@@ -141,7 +152,7 @@ def _layout(path: Path) -> TableMapping:
         encoding = "utf-16"
     else:
         try:
-            # A sample may end inside a character.
+            # The sample may end within a character.
             start[: start.rfind(b"\n") + 1 or None].decode("utf-8")
         except UnicodeDecodeError:
             encoding = "cp1252"
@@ -152,7 +163,7 @@ def _layout(path: Path) -> TableMapping:
 
 
 def _formats(layout: TableMapping, sample: pl.DataFrame, columns: dict[str, str], name: str) -> TableMapping:
-    """Decimal sign, thousands separator and date format by the values of the matched columns."""
+    """Decimal sign, thousands separator and date format, by the values of the matched columns."""
     texts = {
         kind: [
             value
@@ -163,7 +174,7 @@ def _formats(layout: TableMapping, sample: pl.DataFrame, columns: dict[str, str]
         for kind in ("float64", "datetime64[ns]")
     }
     numbers, days = texts["float64"], texts["datetime64[ns]"]
-    # Where no value tells the two signs apart, semicolons between fields leave the comma free for decimals.
+    # If the values do not decide it, semicolons between fields suggest a decimal comma.
     comma = _splits_parts(numbers, ",") or (layout.separator == ";" and not _splits_parts(numbers, "."))
     decimal, other = (",", ".") if comma and any(re.search("[.,]", value) for value in numbers) else (".", ",")
     grouping = (("'", "'"), (" ", r"\d[ \u00a0\u202f]\d"), (other, re.escape(other)))
@@ -172,12 +183,12 @@ def _formats(layout: TableMapping, sample: pl.DataFrame, columns: dict[str, str]
 
 
 def _splits_parts(numbers: list[str], mark: str) -> bool:
-    """Whether the mark is a decimal one somewhere: other than three digits follow it, to the end."""
+    """Whether the mark is a decimal separator somewhere: at the end, a number of digits other than three follows it."""
     return any(re.search(rf"{re.escape(mark)}(?:\d{{1,2}}|\d{{4,}})$", value) for value in numbers)
 
 
 def _date_format(days: list[str]) -> str:
-    """The first format that reads nearly all days (a row of totals may have none)."""
+    """The first of the formats that read most of the dates (a row of totals may have none)."""
 
     def reads(date_format: str) -> int:
         count = 0

@@ -1,4 +1,4 @@
-"""Import a shop's own tables: every row is kept, mended with a note, or rejected with its reason."""
+"""Import a shop's tables: every row is kept, cleaned with a note, or rejected with its reason."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pandera.pandas as pa
 import polars as pl
 
 from .casting import cast, convert
-from .clean import mend, to_pandas
+from .clean import clean, to_pandas
 from .mapping import TableMapping, nearest
 from .pseudonyms import Pseudonyms
 from .reading import TableFile
@@ -21,12 +21,12 @@ from .schema import SCHEMAS, DataError
 from .tables import REJECT_COLUMNS, ImportReport, Tables
 
 Progress = Callable[[str, float], None]
-"""Told the name of the table that is read, and the share of it that has been read, 0 to 1."""
+"""Called with the name of a table and the share of it that has been read, from 0 to 1."""
 
 
 @dataclass(frozen=True)
 class _Imported:
-    """One clean table with the account of its rows."""
+    """One clean table, and where its rows went."""
 
     table: pd.DataFrame
     read: int
@@ -43,25 +43,33 @@ def import_tables(
 ) -> tuple[Tables, ImportReport]:
     """Read, check and clean a shop's tables.
 
-    A fault of a row sends that row to the report's rejects: a number or date that cannot be read, a value
-    against the rules in `SCHEMAS`, an exact copy of an earlier row, an id that occurs twice in products or
-    customers, a product that is not in the product table (where there is one), a sale that is cancelled on
-    its own receipt. Mended with a note: rows out of date order (sorted), a regular price that is missing or
-    below the price paid (set to the price paid), negative stock (set to 0). Customer ids become pseudonyms
-    before anything else happens.
+    A faulty row goes to the report's rejects: a number or date that cannot be read, a value that breaks the rules
+    of `SCHEMAS`, an exact copy of an earlier row, a duplicate id in products or customers, a product that is not in the
+    product table (if there is one), a sale that is cancelled on its own receipt. Some faults are corrected with a note:
+    rows out of date order are sorted, a regular price that is missing or below the price paid is set to the price paid,
+    negative stock is set to 0. Customer ids become pseudonyms first of all.
 
     Args:
-        paths: files (CSV or Parquet) by table: "sales", optionally the others of `SCHEMAS`.
-        key: secret for the pseudonyms, see `pseudonymise`.
-        mapping: how the files are laid out, by table, see `load_mapping`; canonical where it says nothing.
-        progress: told how far the reading is.
+        paths: CSV or Parquet files by table: "sales" and, optionally, the others of `SCHEMAS`.
+        key: Secret for the pseudonyms, at least 16 bytes; see `pseudonymise`.
+        mapping: How the files are laid out, by table; see `load_mapping`. Canonical by default.
+        progress: Called with the name of a table and the share of it that has been read.
 
     Returns:
-        The tables, and where each row went.
+        The tables, and a report of where each row went.
 
     Raises:
-        DataError: a file cannot be used as a whole: unknown table, no such file, not readable, no rows, a
-            column missing, or not one good row.
+        DataError: A whole file is unusable: unknown table, missing file, unreadable file, no rows, a missing column,
+            or no good row.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "sales.csv"
+        >>> text = "date,product,units,price_paid\\n2024-03-04,apple,1,0.5\\n2024-03-05,apple,two,0.5\\n"
+        >>> _ = path.write_text(text)
+        >>> tables, report = import_tables({"sales": path}, key=b"sixteen bytes or more")
+        >>> report.lines()[:2]
+        ['sales: 2 rows read, 1 kept', '  1 left out: units: is not a number']
     """
     if "sales" not in paths or not set(paths) <= set(SCHEMAS):
         raise DataError(
@@ -69,7 +77,7 @@ def import_tables(
         )
     layouts = dict(mapping or {})
     pseudonyms = Pseudonyms(key)
-    # All headers are looked at before any file is read through: a wrong one shows at once.
+    # All headers are checked before any file is read, so that a wrong one is reported immediately.
     tables = {
         name: _Table(name, Path(paths[name]), layouts.get(name, TableMapping()), pseudonyms)
         for name in ("products", *(name for name in SCHEMAS if name != "products"))
@@ -80,8 +88,8 @@ def import_tables(
         known = pl.from_pandas(done["products"].table["product"]) if "products" in done else None
         table.read(lambda share, name=name: progress(name, share))
         done[name] = table.finish(known)
-    clean = Tables(**{name: imported.table for name, imported in done.items()})
-    return clean, _report({name: done[name] for name in SCHEMAS if name in done})
+    imported_tables = Tables(**{name: imported.table for name, imported in done.items()})
+    return imported_tables, _report({name: done[name] for name in SCHEMAS if name in done})
 
 
 def _report(done: dict[str, _Imported]) -> ImportReport:
@@ -100,7 +108,7 @@ def _report(done: dict[str, _Imported]) -> ImportReport:
 
 @dataclass
 class _Table:
-    """A table on its way in, read piece by piece: of a piece only clean columns and faulty rows are kept."""
+    """A table while it is imported in batches: only clean columns and faulty rows of a batch are kept."""
 
     name: str
     path: Path
@@ -118,7 +126,7 @@ class _Table:
         self.columns = _find_columns(self.file, self.name, self.schema)
 
     def read(self, progress: Callable[[float], None]) -> None:
-        """Judge every row alone."""
+        """Read the file and check every row by itself."""
         for batch in self.file.batches(progress):
             start = self.file.read - len(batch)
             batch = batch.with_row_index("_position", offset=start)
@@ -128,7 +136,7 @@ class _Table:
 
     def _take(self, batch: pl.DataFrame) -> None:
         position = batch["_position"]
-        # Two of ten million rows share a hash by chance with a probability of 3e-6.
+        # Two of ten million rows have the same hash with a probability of 3e-6.
         self.rows.append(pl.DataFrame({"_position": position, "_hash": batch.drop("_position").hash_rows(seed=0)}))
         raw = batch.select(pl.col(own).alias(column) for column, own in self.columns.items())
         if "customer" in raw:
@@ -142,7 +150,7 @@ class _Table:
         wrong = faults(raw, read, values, self.schema, self.layout)
         is_bad = wrong.select(pl.any_horizontal(pl.all())).to_series()
         texts = [column for column in values.columns if values.schema[column] == pl.String]
-        # Texts repeat from row to row: as categories they take four bytes each.
+        # Texts repeat: as categories they take four bytes per row.
         values = values.with_columns(position, pl.col(texts).cast(pl.Categorical))
         self.good.append(values.filter(~is_bad))
         if not is_bad.any():
@@ -165,7 +173,7 @@ class _Table:
             )
 
     def finish(self, known: pl.Series | None) -> _Imported:
-        """Judge the good rows beside each other, mend them, and make the table."""
+        """Check the good rows against each other, clean them, and make the table."""
         good, bad = self._without_copies(_joined(self.good), _joined(self.bad, _NO_REJECTS))
         self.good.clear()
         returns = _joined(self.returns) if self.returns else None
@@ -177,12 +185,12 @@ class _Table:
             reason, rows = next(iter(rejects["reason"].value_counts().items()))
             raise DataError(
                 f"{self.file.name}: at least one row must be good; got {len(rejects)} faulty ones, {rows} with "
-                f"'{reason}'; mend the file, or declare how it is laid out in a mapping file"
+                f"'{reason}'; fix the file, or declare how it is laid out in a mapping file"
             )
         notes = self._notes(rejects, returns)
         read = sum(map(len, self.rows)) + len(self.file.broken)
-        columns = mend(good.drop("_position"), self.name, notes).get_columns()
-        # Nothing else may hold on to the rows while they become a pandas table, column by column.
+        columns = clean(good.drop("_position"), self.name, notes).get_columns()
+        # No other reference may keep the rows in memory while they become a pandas table, column by column.
         del good
         table = to_pandas(columns)
         return _Imported(self.schema.validate(table, lazy=True, inplace=True), read, rejects, notes)
@@ -221,8 +229,8 @@ class _Table:
         copies = rejects["reason"].str.startswith(COPY).sum()
         if copies:
             notes.append(
-                f"rows that copy an earlier one: {copies:,} ({copies / sum(map(len, self.rows)):.1%}); where the same line "
-                'can truly occur twice, set duplicates = "keep" in a mapping file'
+                f"rows that copy an earlier one: {copies:,} ({copies / sum(map(len, self.rows)):.1%}); if the same line "
+                'can occur twice, set duplicates = "keep" in a mapping file'
             )
         if returns is not None and len(returns):
             notes.append(
@@ -241,7 +249,7 @@ def _joined(parts: list[pl.DataFrame], empty: dict[str, Any] | None = None) -> p
 
 
 def _set_apart(good: pl.DataFrame, wrong: dict[str, pl.Series], shown: list[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Split rows into those without and those with a fault, the latter with reason and text."""
+    """Split rows into those without a fault and those with one, the latter with reason and text."""
     wrong = {reason: rows for reason, rows in wrong.items() if rows.any()}
     if not wrong:
         return good, pl.DataFrame(schema=_NO_REJECTS)
@@ -258,7 +266,7 @@ def _set_apart(good: pl.DataFrame, wrong: dict[str, pl.Series], shown: list[str]
 
 
 def _shown(rows: pl.DataFrame, columns: list[str]) -> pl.Series:
-    """The canonical columns of faulty rows as text: others may hold what nobody should see."""
+    """The canonical columns of faulty rows as text; other columns may hold personal data."""
     parts = []
     for column in columns:
         kind = rows.schema[column]
@@ -269,7 +277,7 @@ def _shown(rows: pl.DataFrame, columns: list[str]) -> pl.Series:
 
 
 def _find_columns(file: TableFile, name: str, schema: pa.DataFrameSchema) -> dict[str, str]:
-    """The file's column by canonical column; in customers every further column is a trait of its own name."""
+    """The file's column by canonical column; in customers every further column is a trait under its own name."""
     mapped = file.layout.columns
     for column, own in mapped.items():
         if own not in file.columns:

@@ -1,4 +1,4 @@
-"""Mapping files: how a shop's own export is laid out and named, declared in TOML instead of written in code."""
+"""Mapping files: TOML files that declare how a shop's export is laid out."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CONVERSIONS: dict[tuple[str, str], tuple[str, ...]] = {
     ("sales", "price_paid"): ("line-total",),
     ("sales", "regular_price"): ("line-total", "discount", "line-discount"),
 }
-"""Conversions by name, beside a factor, by table and column."""
+"""Named conversions by table and column; a factor is always allowed."""
 
 _DUPLICATES = ("reject", "keep")
 _SAMPLE_DAY = datetime(2024, 12, 31)
@@ -27,13 +27,21 @@ _SAMPLE_DAY = datetime(2024, 12, 31)
 class TableMapping:
     """How one file is laid out.
 
-    Attributes:
-        columns: the file's column by canonical column; a canonical column that is not listed goes by its own name.
-        values: the file's value by canonical value, by canonical column.
-        convert: by canonical column, a factor and names from `CONVERSIONS`.
-        duplicates: "reject" or "keep" exact copies of an earlier row; None: keep in behaviour, else reject.
-        encoding, separator, decimal, thousands, skip_lines: of a CSV; lines to skip before the header.
-        date_format: in the codes of strftime; a time of day may follow and is dropped.
+    Args:
+        columns: The file's column by canonical column; columns that are not listed have their canonical names.
+        values: For each canonical column, the file's value by canonical value.
+        convert: For each canonical column, a factor and names from `CONVERSIONS`.
+        duplicates: Whether to "reject" or "keep" exact copies of an earlier row; None keeps them in behaviour only.
+        encoding: Encoding of a CSV file.
+        separator: Separator between the fields of a CSV file.
+        decimal: Decimal separator of a CSV file.
+        thousands: Thousands separator of a CSV file; empty for none.
+        skip_lines: Lines above the header of a CSV file.
+        date_format: Date format in strftime codes; a time of day behind it is ignored.
+
+    Example:
+        >>> TableMapping(columns={"units": "Menge"}, separator=";", decimal=",").date_format
+        '%Y-%m-%d'
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -49,22 +57,35 @@ class TableMapping:
 
 
 def load_mapping(path: Path) -> dict[str, TableMapping]:
-    """Read a mapping file, one section a table (docs/data.md describes the keys).
+    """Read a mapping file, which has one section per table; docs/data.md describes the keys.
+
+    Args:
+        path: The TOML file.
+
+    Returns:
+        The mapping of each table in the file.
 
     Raises:
-        DataError: the file is missing or no TOML, or a key or value is not allowed; the nearest known key is named.
+        DataError: The file is missing or not TOML, or a key or value is not allowed; the nearest known key is named.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "mapping.toml"
+        >>> _ = path.write_text('[sales]\\nseparator = ";"\\n[sales.columns]\\nunits = "Menge"\\n')
+        >>> load_mapping(path)["sales"].columns
+        {'units': 'Menge'}
     """
     if not path.is_file():
         raise DataError(f"{path.name}: a mapping must be a file; got {path}, where there is none; check the path")
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path.name}: a mapping must be TOML in UTF-8; got: {error}; mend that line") from error
+        raise DataError(f"{path.name}: a mapping must be TOML in UTF-8; got: {error}; fix that line") from error
     return {name: _table(path.name, name, section) for name, section in document.items()}
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Advice for a word that is not known: the nearest one, or all of them."""
+    """Advice for an unknown word: the nearest known one, or all of them."""
     by_lower = {name.lower(): name for name in known}
     if not by_lower:
         return "leave it out, there is none to use"
@@ -100,9 +121,9 @@ def _refuse(where: str, allowed: str, value: Any) -> DataError:
 
 def _columns(where: str, table: str, value: Any) -> dict[str, str]:
     if not isinstance(value, dict) or not all(isinstance(name, str) and name.strip() for name in value.values()):
-        raise _refuse(where, 'canonical column = "the file\'s column", a pair a line', value)
+        raise _refuse(where, 'canonical column = "the file\'s column", one pair per line', value)
     for column in value:
-        # Further columns of customers are traits, whatever their name.
+        # Further columns of customers are traits under any name.
         if table != "customers":
             _known(where, "column", column, SCHEMAS[table].columns)
     return {column: name.strip() for column, name in value.items()}
@@ -115,13 +136,13 @@ def _values(where: str, table: str, value: Any) -> dict[str, dict[str, str]]:
     for column, pairs in value.items():
         _known(where, "column", column, texts)
         if not all(isinstance(own, str) for own in pairs.values()):
-            raise _refuse(f"{where}.{column}", 'canonical value = "the file\'s value", a pair a line', pairs)
+            raise _refuse(f"{where}.{column}", 'canonical value = "the file\'s value", one pair per line', pairs)
     return value
 
 
 def _convert(where: str, table: str, value: Any) -> dict[str, tuple[str | float, ...]]:
     if not isinstance(value, dict):
-        raise _refuse(where, "column = a factor or a conversion, a pair a line", value)
+        raise _refuse(where, "column = a factor or a conversion, one pair per line", value)
     numbers = [column for column, spec in SCHEMAS[table].columns.items() if str(spec.dtype) == "float64"]
     return {column: _steps(where, table, column, steps, numbers) for column, steps in value.items()}
 
@@ -151,7 +172,7 @@ def _one_of(*allowed: str) -> Any:
 
 def _encoding(where: str, table: str, value: Any) -> str:
     try:
-        # Codecs such as base64 are no encodings of text, and refuse to encode one.
+        # Codecs such as base64 do not encode text, and raise an error here.
         "".encode(value)
         return codecs.lookup(value).name
     except (LookupError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""Sale lines to the weekly panel that every model is fitted on."""
+"""From sale lines to the weekly panel that every model is fitted on."""
 
 from __future__ import annotations
 
@@ -18,37 +18,49 @@ _COLUMNS = ["units", "revenue", "price", "regular_price", "discount_share", "buy
 
 
 def product_weeks(sales: pd.DataFrame | Tables, *, products: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Add sale lines up to one row for each product and week, on a complete grid.
+    """Aggregate sale lines to one row per product and week, on a complete grid.
 
-    Weeks are 7-day blocks counted from the first date in `sales`. A last week that ends on an earlier
-    weekday than all the others did (there must be four) is unfinished: it is left out, with a warning.
+    Weeks are 7-day blocks that start with the first date in `sales`. A last week that ends on an earlier weekday than
+    each of at least four others is incomplete; it is left out with a warning.
 
     Args:
-        sales: canonical sales of the whole shop, or all its tables.
-        products: canonical products, those of the tables if None; given, the panel holds those of them that were
-            sold, with their `category`. A subset therefore gives a panel of the subset, with the traffic of the
-            whole shop.
+        sales: Canonical sales of the whole shop, or all its tables.
+        products: Canonical products; by default those of the tables. If there are any, the panel contains those that
+            were sold, with their `category`; a subset gives a panel of the subset, with the traffic of the whole shop.
 
     Returns:
-        Rows sorted by product and week, whatever the order of the sales, with columns
+        Rows sorted by product and week, independent of the order of the sales, with columns
 
         - `product`, `week` (first day) and, with `products`, `category`;
-        - `units` (0 where nothing was sold) and `revenue` (currency);
-        - `price` and `regular_price` (currency per unit, weighted by units; a week without sales carries the
-          last price forward; in weeks before the first sale they are NaN, for nothing later may tell them);
-        - `discount_share`, the part of the regular price that was taken off, in [0, 1], NaN where prices are;
-        - `buyers`, distinct customers (NaN where `sales` names none);
-        - `traffic`, distinct baskets (or else sale lines) of the whole shop in that week;
-        - what else `Tables` hold: `promotion`, `holiday`, `stockout`, `competitor_price`, `views`, `carts`,
-          `rating` and a `signal_NAME` for each outside index, see `context_columns`.
+        - `units` (0 if nothing was sold) and `revenue` (currency);
+        - `price` and `regular_price` (currency per unit, weighted by units; the last price is carried forward to weeks
+          without sales; NaN before the first sale, since later prices must not be used);
+        - `discount_share`, the discount as a share of the regular price, in [0, 1]; NaN where prices are;
+        - `buyers`, the number of distinct customers (NaN if `sales` names none);
+        - `traffic`, the number of distinct baskets (without them, sale lines) of the whole shop in that week;
+        - what the other tables say: `promotion`, `holiday`, `stockout`, `competitor_price`, `views`, `carts`, `rating`
+          and one `signal_NAME` per external index, see `context_columns`.
 
     Raises:
-        DataError: `sales` holds no rows.
+        DataError: `sales` has no rows.
+
+    Example:
+        >>> sales = pd.DataFrame(
+        ...     {
+        ...         "date": pd.to_datetime(["2024-03-04", "2024-03-06", "2024-03-12"]),
+        ...         "product": ["apple", "apple", "pear"],
+        ...         "units": [1.0, 2.0, 1.0],
+        ...         "price_paid": [0.5, 0.5, 0.8],
+        ...         "regular_price": [0.5, 0.5, 1.0],
+        ...     }
+        ... )
+        >>> product_weeks(sales)["units"].tolist()
+        [3.0, 0.0, 0.0, 1.0]
     """
     tables = sales if isinstance(sales, Tables) else Tables(sales)
     products = tables.products if products is None else products
     if tables.sales.empty:
-        raise DataError("sales must hold rows; got none; check which products and dates were picked")
+        raise DataError("sales must hold rows; got none; check which products and dates were selected")
     lines, weeks = _by_week(to_polars(tables.sales, _SALES))
     traffic = _traffic(lines)
     if products is not None:
@@ -70,7 +82,7 @@ def product_weeks(sales: pd.DataFrame | Tables, *, products: pd.DataFrame | None
 
 
 def _by_week(lines: pl.DataFrame) -> tuple[pl.DataFrame, Weeks]:
-    """Number the weeks, and leave an unfinished last one out."""
+    """Number the weeks, and leave out an incomplete last one."""
     weeks = Weeks.of(lines["date"])
     lines = lines.with_columns(week=weeks.number(pl.col("date")))
     last_days = (
@@ -100,7 +112,7 @@ def _traffic(lines: pl.DataFrame) -> pl.DataFrame:
 
 def _totals(lines: pl.DataFrame) -> pl.DataFrame:
     """Units, revenue and buyers of the products and weeks with sales."""
-    # Sorted before they are added up, numbers give the same sum to the last bit, whatever order they came in.
+    # Sorting before adding makes the sums independent of the order of the rows, to the last bit.
     sums = {
         "units": pl.col("units"),
         "revenue": pl.col("units") * pl.col("price_paid"),
@@ -120,7 +132,7 @@ def _grid(lines: pl.DataFrame, weeks: Weeks) -> pl.DataFrame:
 
 
 def _complete(grid: pl.DataFrame, totals: pl.DataFrame, has_buyers: bool) -> pl.DataFrame:
-    """Spread the totals over all products and weeks; what was not sold is 0."""
+    """The totals of all products and weeks; 0 where nothing was sold."""
     panel = grid.join(totals, on=["product", "week"], how="left", maintain_order="left")
     zero = ["units", "revenue", "regular_revenue", *(["buyers"] if has_buyers else [])]
     return panel.with_columns(
@@ -129,7 +141,7 @@ def _complete(grid: pl.DataFrame, totals: pl.DataFrame, has_buyers: bool) -> pl.
 
 
 def _with_prices(panel: pl.DataFrame) -> pl.DataFrame:
-    """Add prices and discounts; weeks without a sale take the price of the week before."""
+    """Add prices and discounts; weeks without a sale take the price of the previous week."""
     sold = pl.col("units") > 0
     panel = panel.with_columns(
         pl.when(sold).then(pl.col(value) / pl.col("units")).forward_fill().over("product").alias(name)

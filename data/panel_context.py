@@ -1,4 +1,4 @@
-"""What the optional tables say of each product and week: promotions, stock, the market and behaviour."""
+"""What the optional tables say about each product and week: promotions, stock, market signals, behaviour."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ _KEYS = ["product", "week"]
 
 
 def context_columns(tables: Tables, grid: pl.DataFrame, weeks: Weeks) -> pl.DataFrame:
-    """The optional columns of the panel that `tables` know, in the order of `grid` (`product`, `week` number).
+    """The optional columns of the panel, in the order of `grid` (`product`, `week` number).
 
-    Known ahead:
+    Known in advance:
 
-    - `promotion`, share of the shop's stores in which the product was promoted on some day of the week (1 where a row
-      names neither store nor share); the shop's stores are those in the sales, or else in the promotions;
-    - `holiday`, days of the week that are holidays.
+    - `promotion`, the share of the shop's stores in which the product was promoted on some day of the week (1 if a row
+      names neither store nor share); the shop's stores are those in the sales, otherwise those in the promotions;
+    - `holiday`, the number of holidays in the week.
 
-    Not known ahead:
+    Not known in advance:
 
-    - `stockout`, whether on some day of the week the product was counted as sold out (in some store): `units` is
-      then a lower bound of what customers wanted;
-    - `competitor_price`, currency per unit: the last known one (the mean, where that day knows several), carried
-      forward, NaN before the first;
-    - `views` and `carts`, events, and `rating`, the week's mean of ratings and reviews, carried forward;
-    - `signal_NAME`, weekly mean of the index NAME, carried forward, the same for all products.
+    - `stockout`, whether the product was counted as sold out on some day of the week, in some store; `units` is then a
+      lower bound of demand;
+    - `competitor_price`, currency per unit: the last known one (the mean of several on the same day), carried forward;
+      NaN before the first;
+    - `views` and `carts`, the number of events, and `rating`, the week's mean rating, carried forward;
+    - `signal_NAME`, the weekly mean of the index NAME, carried forward; the same for all products.
     """
     found = [*_promotion(tables, grid, weeks), *_stockout(tables, grid, weeks)]
     found += [*_signals(tables, grid, weeks), *_behaviour(tables, grid, weeks)]
@@ -55,7 +55,7 @@ def _promotion(tables: Tables, grid: pl.DataFrame, weeks: Weeks) -> Iterator[pl.
         known = (selling if len(selling) else rows["store"].drop_nulls()).unique()
         here = rows.filter(pl.col("store").is_in(known.implode()))
         counted = here.group_by(_KEYS).agg((pl.col("store").n_unique() / len(known)).alias("share"))
-        # Where both speak of a week, nothing says whether they mean the same stores: the greater share is certain.
+        # Both may describe the same stores, so only the larger of the two shares is certain.
         whole = pl.concat([whole, counted]).group_by(_KEYS).agg(pl.col("share").max())
     yield _onto(grid, whole, "share").fill_null(0.0).alias("promotion")
 
@@ -106,7 +106,7 @@ def _behaviour(tables: Tables, grid: pl.DataFrame, weeks: Weeks) -> Iterator[pl.
 
 
 def _with_week(rows: pl.DataFrame, weeks: Weeks) -> pl.DataFrame:
-    """Attach the week's number; weeks after the last stay out of it all."""
+    """Add the number of the week; rows after the last week are dropped."""
     return rows.with_columns(week=weeks.number(pl.col("date"))).filter(pl.col("week") < weeks.count)
 
 
@@ -115,7 +115,7 @@ def _onto(grid: pl.DataFrame, values: pl.DataFrame, column: str, on: list[str] =
 
 
 def _carried(grid: pl.DataFrame, values: pl.DataFrame, by: str | None = None) -> pl.Series:
-    """The `value` of the latest week up to that of each row, also one before the first week of the grid."""
+    """For each row, the `value` of the latest week up to its own, which may lie before the grid's first week."""
     rows = grid.with_row_index().sort("week")
     joined = rows.join_asof(values.sort("week"), on="week", by=by, check_sortedness=False)
     return joined.sort("index")["value"]

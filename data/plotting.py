@@ -1,4 +1,4 @@
-"""The sales summary as a picture."""
+"""A plot of the sales summary."""
 
 from __future__ import annotations
 
@@ -20,20 +20,33 @@ _WEEKDAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 
 
 def check_plot_path(path: Path) -> None:
-    """Refuse a file that no picture can be written to, before long work is done for it.
+    """Check that a plot can be written to this file, before the work for it is done.
+
+    Args:
+        path: The file.
 
     Raises:
-        DataError: the suffix is none of .png, .svg and .pdf.
+        DataError: Its ending is not .png, .svg or .pdf.
+
+    Example:
+        >>> check_plot_path(Path("sales.png"))
     """
     if path.suffix.lower() not in _SUFFIXES:
         raise DataError(f"the plot file must end in {', '.join(_SUFFIXES)}; got {path.name}; rename it")
 
 
 def plot_summary(summary: SalesSummary, path: Path) -> None:
-    """Draw revenue, units, discounts, prices, best sellers, categories and seasons into one picture.
+    """Plot revenue, units, discounts, prices, best sellers, categories and seasons.
+
+    Args:
+        summary: What to plot.
+        path: The file to write, or to replace: .png, .svg or .pdf.
 
     Raises:
-        DataError: as `check_plot_path`.
+        DataError: The file has another ending.
+
+    Example:
+        >>> plot_summary(sales_summary(tables), Path("sales.png"))  # doctest: +SKIP
     """
     from matplotlib.figure import Figure
 
@@ -41,10 +54,10 @@ def plot_summary(summary: SalesSummary, path: Path) -> None:
     figure = Figure(figsize=(15, 12), layout="constrained")
     axes = figure.subplots(3, 2)
     weekly = summary.weekly
-    _line(axes[0, 0], "revenue a week (currency)", weekly.index, weekly["revenue"])
-    _line(axes[0, 1], "units a week", weekly.index, weekly["units"])
+    _line(axes[0, 0], "revenue per week (currency)", weekly.index, weekly["revenue"])
+    _line(axes[0, 1], "units per week", weekly.index, weekly["units"])
     _line(axes[1, 0], "price index (first week = 1)", weekly.index, summary.price_index, bottom=None)
-    _line(axes[1, 1], "part of the regular price taken off (%)", weekly.index, 100 * weekly["discount_share"])
+    _line(axes[1, 1], "discount on the regular price (%)", weekly.index, 100 * weekly["discount_share"])
     axes[1, 1].set_ylim(top=max(5.0, 110 * weekly["discount_share"].max()))
     _mark_stockouts(axes[0, 1], summary)
     best = summary.top_products if summary.categories is None else summary.categories.head(_SHOWN)
@@ -55,7 +68,7 @@ def plot_summary(summary: SalesSummary, path: Path) -> None:
     axes[2, 1].bar(names, summary.seasonality.tolist())
     axes[2, 1].bar([_WEEKDAYS[day - 1] for day in summary.weekdays.index], summary.weekdays.tolist())
     axes[2, 1].axhline(1.0, color="black", linewidth=0.8)
-    axes[2, 1].set_title("revenue a day by month and by weekday (mean = 1)")
+    axes[2, 1].set_title("revenue per day by month and by weekday (mean = 1)")
     axes[2, 1].tick_params(axis="x", labelrotation=90)
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as temporary:
@@ -70,7 +83,7 @@ def _line(axes: Axes, title: str, weeks: pd.Index, values: pd.Series, bottom: fl
 
 
 def _mark_stockouts(axes: Axes, summary: SalesSummary) -> None:
-    """Weeks in which a product was sold out: units are then less than customers wanted."""
+    """Mark the weeks in which a product was sold out: units are then below demand."""
     if summary.stockouts is None:
         return
     weeks = summary.stockouts[summary.stockouts > 0].index

@@ -1,4 +1,4 @@
-"""Choose products that a pricing study can learn from: best sellers that replace each other."""
+"""Choose products for a pricing study: best sellers that are substitutes."""
 
 from __future__ import annotations
 
@@ -9,40 +9,45 @@ from .panel import product_weeks
 from .schema import DataError
 from .tables import Tables
 
-# Standard deviation of the weekly log price from which a price response can be told from noise.
+# Standard deviation of the weekly log price that is needed to estimate a price response.
 _LEAST_VARIATION = 0.05
 # Median over weeks of the regular price's spread (coefficient of variation over the sale lines of a week).
-# Packaged goods lie below 0.03; what is weighed or assembled has no price per unit and lies above 0.2.
+# Packaged goods are below 0.03; goods that are weighed or assembled have no price per unit and are above 0.2.
 _MOST_SPREAD = 0.05
-# Regular price against the category's best seller, both ways: the same kind and size of product.
+# Largest ratio of regular prices within a category, relative to its best seller: products of the same kind and size.
 _PRICE_FACTOR = 2.0
-# Weekly log prices correlated above this move as one: flavours of a brand, say. Only their best seller is taken.
+# Products whose weekly log prices are correlated above this are priced as one line, such as flavours of a brand.
+# Only the best seller of a line is chosen.
 _ONE_PRICE_LINE = 0.95
 
 
 def choose_products(
     tables: Tables, *, n_categories: int = 5, per_category: int = 6, min_weeks_share: float = 0.95
 ) -> pd.DataFrame:
-    """Choose the best sellers of the categories in which products replace each other at prices that move.
+    """Choose the best sellers of categories with substitutes whose prices vary.
 
-    A candidate was sold in nearly all weeks, has one price per unit in a week (not weighed goods), and its
-    price varies. Within a category, candidates cost about as much as the best seller and are not priced as
-    one line with a better seller; the best sellers by units are taken. Categories that fill `per_category`
-    come first, then those with the greatest revenue; fewer than two products make no category.
+    A candidate was sold in nearly all weeks, has one price per unit within a week (unlike weighed goods), and its price
+    varies over the weeks. Within a category, candidates cost about as much as the best seller and are not priced as one
+    line with a better seller; the best sellers by units are chosen. Categories with `per_category` products rank first,
+    then those with the largest revenue. A category needs at least two products.
 
     Args:
-        tables: canonical tables with products.
-        n_categories: categories to choose, at most.
-        per_category: products to choose in each, at most.
-        min_weeks_share: least share of weeks with a sale.
+        tables: Canonical tables with products.
+        n_categories: Largest number of categories.
+        per_category: Largest number of products in each.
+        min_weeks_share: Smallest share of weeks with a sale.
 
     Returns:
-        One row a product, categories by rank and products by units: `category`, `product`, `name` (where
-        known), `units`, `revenue` (currency), `price` (median regular price, currency per unit),
-        `weeks_share` and `price_variation` (standard deviation of the weekly log price).
+        One row per product, by the rank of the category and by units: `category`, `product`, `name` (where known),
+        `units`, `revenue` (currency), `price` (median regular price, currency per unit), `weeks_share` and
+        `price_variation` (standard deviation of the weekly log price).
 
     Raises:
-        DataError: there is no product table, or no category qualifies.
+        DataError: There is no product table, or no category qualifies.
+
+    Example:
+        >>> from repricer.data import load_tables
+        >>> products = choose_products(load_tables("shop"), n_categories=3)  # doctest: +SKIP
     """
     if tables.products is None:
         raise DataError("choose_products needs the product table; got sales only; import products too")
@@ -54,7 +59,7 @@ def choose_products(
     groups = [group for group in groups if len(group) > 1]
     if not groups:
         raise DataError(
-            "choose_products needs a category with two products of dense weekly sales and moving prices; "
+            "choose_products needs a category with two products that sell every week at varying prices; "
             f"got {len(candidates)} such products in all; lower min_weeks_share or widen the categories"
         )
     groups.sort(key=lambda group: (len(group), group["revenue"].sum()), reverse=True)
@@ -64,10 +69,10 @@ def choose_products(
 def _candidates(
     sales: pd.DataFrame, products: pd.DataFrame, min_weeks_share: float
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Measure the products, and keep those whose sales are dense and whose price is one, and moves.
+    """Products that sell nearly every week at one price per week that varies over the weeks.
 
     Returns:
-        The candidates, and their log prices (weeks x products).
+        The candidates with their measures, and log prices (weeks x products).
     """
     panel = product_weeks(sales)
     weeks_share = (panel["units"] > 0).groupby(panel["product"]).mean()
@@ -95,12 +100,12 @@ def _spread(sales: pd.DataFrame, products: pd.Index) -> pd.Series:
 
 
 def _pick(group: pd.DataFrame, log_price: pd.DataFrame, most: int) -> pd.DataFrame:
-    """Take the best sellers of one category (`group`, best first) that cost alike but move apart."""
+    """The best sellers of one category (`group`, best first) at similar prices that vary independently."""
     best = group["price"].iloc[0]
-    alike = group[group["price"].between(best / _PRICE_FACTOR, best * _PRICE_FACTOR)]
-    correlation = log_price[alike["product"]].corr()
+    similar = group[group["price"].between(best / _PRICE_FACTOR, best * _PRICE_FACTOR)]
+    correlation = log_price[similar["product"]].corr()
     picked: list[str] = []
-    for product in alike["product"]:
+    for product in similar["product"]:
         if len(picked) < most and correlation.loc[[product], picked].le(_ONE_PRICE_LINE).all(axis=None):
             picked.append(product)
-    return alike[alike["product"].isin(picked)]
+    return similar[similar["product"].isin(picked)]

@@ -1,4 +1,4 @@
-"""Replace customer ids by keyed pseudonyms, so that no table holds who a customer is."""
+"""Replace customer ids by keyed pseudonyms, so that no table identifies a customer."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _SHORTEST_KEY = 16
 
 
 class Pseudonyms:
-    """The pseudonyms of one key, each worked out once.
+    """The pseudonyms of one key, each computed once.
 
     Raises:
-        DataError: the key is shorter than 16 bytes.
+        DataError: The key is shorter than 16 bytes.
     """
 
     def __init__(self, key: bytes) -> None:
@@ -33,7 +33,7 @@ class Pseudonyms:
         return "c_" + hmac.digest(self._key, str(raw).encode(), "sha256").hex()[:16]
 
     def replace(self, ids: pl.Series) -> pl.Series:
-        """A column of ids with each replaced; missing ids stay missing."""
+        """A column of ids, each replaced by its pseudonym; missing ids stay missing."""
         if ids.dtype.is_float() and (ids.drop_nulls() % 1 == 0).all():
             ids = ids.cast(pl.Int64)
         ids = ids.cast(pl.String)
@@ -45,14 +45,21 @@ class Pseudonyms:
 
 
 def pseudonymise(ids: pd.Series, key: bytes) -> pd.Series:
-    """Map each id to "c_" and the first 16 hex digits of HMAC-SHA256(`key`, id) (RFC 2104).
+    """Replace each id by "c_" and the first 16 hexadecimal digits of HMAC-SHA256(`key`, id) (RFC 2104).
 
-    Missing ids stay missing. The same id and key always give the same pseudonym; without the key it
-    cannot be traced back by trying ids out. With n customers, two share a pseudonym with a chance of about
-    n² / 2⁶⁵.
+    The same id and key always give the same pseudonym. Without the key, an id cannot be found by trying all ids. Two of
+    n customers share a pseudonym with a probability of about n² / 2⁶⁵.
+
+    Args:
+        ids: The ids; missing ones stay missing.
+        key: The secret, at least 16 bytes.
 
     Raises:
-        DataError: the key is shorter than 16 bytes.
+        DataError: The key is shorter than 16 bytes.
+
+    Example:
+        >>> pseudonymise(pd.Series([1001, 1001, None]), b"sixteen bytes or more").nunique()
+        1
     """
     pseudonyms = Pseudonyms(key)
     return ids.map({raw: pseudonyms.of(raw) for raw in ids.dropna().unique()})

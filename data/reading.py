@@ -1,4 +1,4 @@
-"""Read a table from a file piece by piece, with the row numbers of that file, before anything is judged."""
+"""Read a table from a file in batches and keep track of the file's row numbers."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from .mapping import TableMapping
 from .schema import DataError
 
 Progress = Callable[[float], None]
-"""Told the share of a file that has been read, 0 to 1."""
+"""Called with the share of a file that has been read, from 0 to 1."""
 
-# What spreadsheets, R and pandas write for "not known".
+# What spreadsheets, R and pandas write for missing values.
 _MISSING = ["", "NA", "N/A", "NaN", "nan", "NULL", "null", "None"]
 _CSV_BLOCK_BYTES = 16 * 2**20
 _PARQUET_BATCH_ROWS = 250_000
@@ -27,14 +27,15 @@ _PARQUET_BATCH_ROWS = 250_000
 
 @dataclass
 class TableFile:
-    """A CSV or Parquet file that is there and has a header.
+    """A CSV or Parquet file that exists and has a header.
 
     Attributes:
-        name: the file's name, for messages.
-        columns: its columns, made to differ: the second `Price` is `Price (2)`, one without a name `column 3`.
-        doubled: names that two columns share.
-        read: records read so far, the broken ones apart.
-        broken: reason by row number of records with too few or too many fields, filled as they are read.
+        path: The file.
+        layout: How it is laid out.
+        columns: Its columns, made unique: the second `Price` is `Price (2)`, a column without a name is `column 3`.
+        doubled: Names that two columns share.
+        read: Number of records read so far, without broken ones.
+        broken: Records with too few or too many fields that were read so far: the reason by row number.
     """
 
     path: Path
@@ -66,14 +67,14 @@ class TableFile:
 
     @property
     def is_csv(self) -> bool:
-        """Whether it is a CSV; else it is Parquet."""
+        """Whether it is CSV rather than Parquet."""
         return self.path.suffix.lower() == ".csv"
 
     def batches(self, progress: Progress) -> Iterator[pl.DataFrame]:
-        """The records in pieces, in order: text is trimmed, and missing where it stands for "not known".
+        """The records in batches and in order; text is trimmed, and markers of missing values become missing.
 
         Raises:
-            DataError: the file cannot be read to its end.
+            DataError: The file cannot be read to its end.
         """
         with _readable(self):
             for batch in self._csv_batches(progress) if self.is_csv else self._parquet_batches(progress):
@@ -81,13 +82,13 @@ class TableFile:
                 yield _tidy(pl.DataFrame(pl.from_arrow(batch)))
 
     def row_numbers(self, positions: np.ndarray) -> np.ndarray:
-        """Rows of the file by position (0, 1, ...) among its unbroken records.
+        """Row numbers in the file by position (0, 1, …) among its unbroken records.
 
-        The header of a CSV is row 1 (skipped lines count); the first row of a Parquet file is row 1.
+        The header of a CSV file is row 1 (skipped lines count); so is the first row of a Parquet file.
         """
         first = 2 + self.layout.skip_lines if self.is_csv else 1
         broken = np.sort(np.fromiter(self.broken, dtype=np.int64))
-        # The i-th broken row has (its number - i) - first unbroken ones before it.
+        # Before the i-th broken row there are (its number - i) - first unbroken ones.
         before = np.searchsorted(broken - np.arange(len(broken)), first + positions, side="right")
         return first + positions + before
 
@@ -102,7 +103,7 @@ class TableFile:
         return [name.strip() for name in header]
 
     def _parquet_header(self) -> list[str]:
-        """Lists and records have no place in a table: such columns are not read."""
+        """Columns that hold lists or records are not read."""
         return [item.name for item in pq.read_schema(self.path) if not pa.types.is_nested(item.type)]
 
     def _csv_batches(self, progress: Progress) -> Iterator[pa.RecordBatch]:
@@ -114,7 +115,7 @@ class TableFile:
         encoding = "utf8" if self.layout.encoding in ("utf-8", "utf-8-sig") else self.layout.encoding
         with pyarrow.csv.open_csv(
             self.path,
-            # Row numbers are only known to a single thread.
+            # Row numbers are only available with a single thread.
             read_options=pyarrow.csv.ReadOptions(
                 use_threads=False,
                 block_size=_CSV_BLOCK_BYTES,
@@ -132,7 +133,7 @@ class TableFile:
             convert_options=pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(self.columns, pa.string())),
         ) as reader:
             for batch in reader:
-                # Offsets take four bytes a cell in memory, a separator takes one in the file.
+                # An offset takes four bytes per cell in memory, a separator one byte in the file.
                 done += batch.nbytes - 3 * batch.num_rows * batch.num_columns
                 progress(min(done / size, 1.0))
                 yield batch
@@ -147,7 +148,7 @@ class TableFile:
 
 
 class _readable:
-    """Turn what goes wrong inside into a DataError of one line."""
+    """Turn errors of reading into a DataError of one line."""
 
     def __init__(self, file: TableFile) -> None:
         self._file = file

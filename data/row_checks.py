@@ -1,4 +1,4 @@
-"""What is wrong with a row: alone, by the rules of `SCHEMAS`, and beside the other rows and tables."""
+"""Checks of rows: each by itself, by the rules of `SCHEMAS`, and against other rows and tables."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from .schema import COMPETITOR_PRICE, HOLIDAY
 COPY = "row: an exact copy of an earlier one"
 _SHORTENED = r"^\d(?:[.,]\d+)?E\+\d+$"
 RETURN = ["basket", "product", "price_paid", "units"]
-"""What a sale line and its cancellation on the same receipt have in common, the sign of the units apart."""
+"""What a sale line and its cancellation on the same receipt have in common, except for the sign of the units."""
 
 
 def faults(
     raw: pl.DataFrame, read: pl.DataFrame, values: pl.DataFrame, schema: pa.DataFrameSchema, layout: TableMapping
 ) -> pl.DataFrame:
-    """Faults of each row alone, a column of booleans for each reason.
+    """Faults of each row by itself: one boolean column per reason.
 
     Args:
-        raw: the rows as they stand in the file, in canonical columns.
-        read: the same, cast.
-        values: the same, converted as `layout` declares.
-        schema: the rules.
-        layout: how the file is laid out.
+        raw: The rows as in the file, in canonical columns.
+        read: The same, cast.
+        values: The same, converted as `layout` declares.
+        schema: The rules.
+        layout: How the file is laid out.
     """
     faulty: dict[str, pl.Series] = {}
     for column, spec in schema.columns.items():
@@ -49,8 +49,8 @@ def faults(
 
 
 def _breaks(values: pl.Series, check: pa.Check) -> pl.Series:
-    """Where a value is given and against the rule."""
-    # Texts repeat: the rule looks at each once.
+    """Whether a value is given and breaks the rule."""
+    # Texts repeat: each distinct one is checked once.
     texts = values.dtype == pl.String
     known = values.drop_nulls().unique() if texts else values.drop_nulls()
     broken = ~check(pd.Series(known.to_numpy())).check_output.to_numpy(dtype=bool)
@@ -64,13 +64,13 @@ def _breaks(values: pl.Series, check: pa.Check) -> pl.Series:
 def misfits(
     rows: pl.DataFrame, name: str, *, known: pl.Series | None, returns: pl.DataFrame | None
 ) -> dict[str, pl.Series]:
-    """Rows, each good in itself, that do not fit the other rows and tables, by reason (a boolean for each row).
+    """Rows that are good by themselves but contradict other rows or tables: one boolean column per reason.
 
     Args:
-        rows: good rows of the table `name`, in the order of the file.
-        name: the table.
-        known: ids of the product table, where there is one.
-        returns: sale lines of negative units, with the columns of `RETURN`, where receipts are known.
+        rows: Good rows of the table `name`, in the order of the file.
+        name: The table.
+        known: Ids of the product table, if there is one.
+        returns: Sale lines with negative units, with the columns of `RETURN`, if receipts are known.
     """
     found: dict[str, pl.Series] = {}
     if known is not None and name != "products" and "product" in rows:
@@ -87,12 +87,12 @@ def misfits(
 
 def _unknown(products: pl.Series, known: pl.Series) -> dict[str, pl.Series]:
     distinct = products.drop_nulls().unique().cast(pl.String)
-    strangers = distinct.filter(~distinct.is_in(known.implode()))
+    unknown = distinct.filter(~distinct.is_in(known.implode()))
     bare = known.str.strip_chars_start("0").implode()
-    differ_in_zeros = strangers.str.strip_chars_start("0").is_in(bare)
+    differ_in_zeros = unknown.str.strip_chars_start("0").is_in(bare)
     reasons = {
-        "product: not in the product table": strangers.filter(~differ_in_zeros),
-        "product: not in the product table, but it is but for leading zeros": strangers.filter(differ_in_zeros),
+        "product: not in the product table": unknown.filter(~differ_in_zeros),
+        "product: not in the product table, except for leading zeros": unknown.filter(differ_in_zeros),
     }
     return {reason: _among(products, ids) for reason, ids in reasons.items() if len(ids)}
 
@@ -107,15 +107,15 @@ def _among(products: pl.Series, ids: pl.Series) -> pl.Series:
 
 
 def _cancelled(rows: pl.DataFrame, returns: pl.DataFrame | None) -> dict[str, pl.Series]:
-    """Sale lines that a line of the same receipt takes back whole: as many as there are such lines."""
+    """Sale lines that another line of the same receipt cancels; each such line cancels one."""
     if returns is None or returns.is_empty():
         return {}
     times = returns.with_columns(pl.col("units").abs()).group_by(RETURN).len("times")
     on_receipts = rows["basket"].is_in(times["basket"].unique().implode()).fill_null(False)
-    alike = rows.select(RETURN).with_row_index().filter(on_receipts).join(times, on=RETURN)
-    taken_back = alike.filter(pl.int_range(pl.len()).over(RETURN) < pl.col("times"))
+    matching = rows.select(RETURN).with_row_index().filter(on_receipts).join(times, on=RETURN)
+    cancelled = matching.filter(pl.int_range(pl.len()).over(RETURN) < pl.col("times"))
     flags = pl.zeros(len(rows), dtype=pl.Boolean, eager=True)
-    return {"units: cancelled on the same receipt": flags.scatter(taken_back["index"].sort(), True)}
+    return {"units: cancelled on the same receipt": flags.scatter(cancelled["index"].sort(), True)}
 
 
 def _doubled(rows: pl.DataFrame, column: str) -> dict[str, pl.Series]:

@@ -1,4 +1,4 @@
-"""The canonical tables: one description of every column, for checking, importing and documenting."""
+"""The canonical tables: one declaration of every column, for checks, imports and documentation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,17 @@ import pandera.pandas as pa
 
 
 class DataError(ValueError):
-    """A table that cannot be used at all: one line says what, what is allowed, what came and what to do."""
+    """A table or file cannot be used; the message says in one line what is wrong and how to fix it.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from repricer.data import load_tables
+        >>> try:
+        ...     load_tables(Path("no such folder"))
+        ... except DataError as error:
+        ...     print(error)
+        an imported data set must hold sales.parquet; got no such folder; make one with `repricer data import`
+    """
 
 
 def _column(dtype: str, description: str, unit: str, *checks: pa.Check, **options: Any) -> pa.Column:
@@ -22,153 +32,159 @@ def _id(description: str, **options: bool) -> pa.Column:
 
 _FINITE = pa.Check.lt(np.inf, error="must be finite")
 _NOT_NEGATIVE = pa.Check.ge(0, error="must be 0 or more")
-# A year that was mistyped would stretch the weekly panel over centuries.
+# A mistyped year would extend the weekly panel over centuries.
 _PLAUSIBLE = pa.Check.in_range("1990-01-01", "2099-12-31", error="must lie between 1990 and 2099")
 _SHARE = pa.Check.in_range(0, 1, error="must lie between 0 and 1")
 _OPTIONAL = {"required": False, "nullable": True}
 
 EVENTS = ("view", "cart", "rating", "review")
 HOLIDAY, COMPETITOR_PRICE = "holiday", "competitor_price"
-"""Names of market signals with a meaning of their own; any other name is an outside index."""
+"""Names of market signals with a special meaning; any other name is an external index."""
 
 SCHEMAS: dict[str, pa.DataFrameSchema] = {
     "sales": pa.DataFrameSchema(
         {
-            "date": _column("datetime64[ns]", "Day of the sale, on the shop's own clock.", "day", _PLAUSIBLE),
-            "product": _id("What was sold."),
+            "date": _column("datetime64[ns]", "Day of the sale, in the shop's local time.", "day", _PLAUSIBLE),
+            "product": _id("Product sold."),
             "units": _column(
                 "float64",
-                "How much was sold.",
+                "Units sold.",
                 "units",
                 pa.Check.gt(0, error="must be above 0"),
                 _FINITE,
             ),
             "price_paid": _column(
-                "float64", "What the customer paid for one unit.", "currency per unit", _NOT_NEGATIVE, _FINITE
+                "float64", "Price that the customer paid for one unit.", "currency per unit", _NOT_NEGATIVE, _FINITE
             ),
             "regular_price": _column(
                 "float64",
-                "What one unit costs before any reduction; price_paid where it is not given.",
+                "Price of one unit before any discount; price_paid if it is not given.",
                 "currency per unit",
                 _NOT_NEGATIVE,
                 _FINITE,
                 **_OPTIONAL,
             ),
-            "customer": _id("Who bought, as a pseudonym once imported.", **_OPTIONAL),
-            "store": _id("Where it was sold.", **_OPTIONAL),
-            "basket": _id("The receipt that the line belongs to.", **_OPTIONAL),
+            "customer": _id("Customer; a pseudonym once imported.", **_OPTIONAL),
+            "store": _id("Store of the sale.", **_OPTIONAL),
+            "basket": _id("Receipt that the line belongs to.", **_OPTIONAL),
         },
-        description="One row a sale line.",
+        description="One row per sale line.",
         coerce=True,
     ),
     "products": pa.DataFrameSchema(
         {
-            "product": _id("The product; unique."),
-            "category": _column("str", "Group of products that replace each other.", "text"),
-            "name": _column("str", "What a person calls it.", "text", **_OPTIONAL),
+            "product": _id("Product; unique."),
+            "category": _column("str", "Group of products that are substitutes.", "text"),
+            "name": _column("str", "Name for display.", "text", **_OPTIONAL),
             "unit_cost": _column(
                 "float64",
-                "What one unit costs the shop.",
+                "Cost of one unit to the shop.",
                 "currency per unit",
                 _NOT_NEGATIVE,
                 _FINITE,
                 **_OPTIONAL,
             ),
         },
-        description="One row a product.",
+        description="One row per product.",
         coerce=True,
     ),
     "customers": pa.DataFrameSchema(
-        {"customer": _id("The customer, as a pseudonym once imported; unique.")},
-        description="One row a customer; every further column is kept as a trait (age, income, ...).",
+        {"customer": _id("Customer; a pseudonym once imported; unique.")},
+        description="One row per customer; every further column is kept as a trait (age, income, ...).",
         coerce=True,
     ),
     "behaviour": pa.DataFrameSchema(
         {
-            "date": _column("datetime64[ns]", "Day of the event, on the shop's own clock.", "day", _PLAUSIBLE),
-            "product": _id("What the event is about."),
+            "date": _column("datetime64[ns]", "Day of the event, in the shop's local time.", "day", _PLAUSIBLE),
+            "product": _id("Product concerned."),
             "event": _column(
                 "str",
-                "What the customer did.",
+                "Kind of event.",
                 "text",
                 pa.Check.isin(EVENTS, error=f"must be one of {', '.join(EVENTS)}"),
             ),
             "value": _column(
                 "float64",
-                "A rating or review: its stars. A view or cart: how many the row stands for, 1 where missing.",
+                "Stars of a rating or review; number of views or carts that the row stands for, 1 if missing.",
                 "stars or count",
                 _NOT_NEGATIVE,
                 _FINITE,
                 **_OPTIONAL,
             ),
-            "customer": _id("Who did it, as a pseudonym once imported.", **_OPTIONAL),
+            "customer": _id("Customer; a pseudonym once imported.", **_OPTIONAL),
         },
-        description="One row an event of a customer in the shop or on its site; purchases are sales.",
+        description="One row per event of a customer in the shop or on its site; purchases are sales.",
         coerce=True,
     ),
     "signals": pa.DataFrameSchema(
         {
-            "date": _column("datetime64[ns]", "Day from which the value is known, or the holiday.", "day", _PLAUSIBLE),
+            "date": _column(
+                "datetime64[ns]", "Day from which the value is known, or the holiday itself.", "day", _PLAUSIBLE
+            ),
             "name": _column(
                 "str",
-                f"`{COMPETITOR_PRICE}`, `{HOLIDAY}`, or the name of an outside index (weather, news, ...).",
+                f"`{COMPETITOR_PRICE}`, `{HOLIDAY}`, or the name of an external index (weather, news, ...).",
                 "text",
             ),
             "value": _column(
                 "float64",
-                f"The signal: currency per unit for `{COMPETITOR_PRICE}`; 1, 0 or missing (meaning 1) for `{HOLIDAY}`.",
+                f"Value: currency per unit for `{COMPETITOR_PRICE}`; 1, 0 or missing (meaning 1) for `{HOLIDAY}`.",
                 "as named",
                 _FINITE,
                 **_OPTIONAL,
             ),
-            "product": _id(
-                f"The product that a `{COMPETITOR_PRICE}` is for; missing in any other signal.", **_OPTIONAL
-            ),
+            "product": _id(f"Product of a `{COMPETITOR_PRICE}`; missing for any other signal.", **_OPTIONAL),
         },
-        description="One row a market signal from outside the shop.",
+        description="One row per market signal from outside the shop.",
         coerce=True,
     ),
     "stock": pa.DataFrameSchema(
         {
             "date": _column("datetime64[ns]", "Day of the count.", "day", _PLAUSIBLE),
-            "product": _id("What was counted."),
+            "product": _id("Product counted."),
             "on_hand": _column(
-                "float64", "Stock that could be sold; 0 is a stock-out.", "units", _NOT_NEGATIVE, _FINITE
+                "float64", "Stock available for sale; 0 is a stockout.", "units", _NOT_NEGATIVE, _FINITE
             ),
-            "store": _id("Where it was counted.", **_OPTIONAL),
-            "received": _column("float64", "Delivered that day.", "units", _NOT_NEGATIVE, _FINITE, **_OPTIONAL),
+            "store": _id("Store of the count.", **_OPTIONAL),
+            "received": _column("float64", "Units delivered that day.", "units", _NOT_NEGATIVE, _FINITE, **_OPTIONAL),
         },
-        description="One row a count of a product's stock (in a store).",
+        description="One row per count of a product's stock (in a store).",
         coerce=True,
     ),
     "promotions": pa.DataFrameSchema(
         {
             "start_date": _column(
-                "datetime64[ns]", "First day (of a weekly promotion: of the week).", "day", _PLAUSIBLE
+                "datetime64[ns]", "First day; for a weekly promotion, the first day of the week.", "day", _PLAUSIBLE
             ),
             "end_date": _column(
-                "datetime64[ns]", "Last day; where missing, the promotion runs 7 days.", "day", _PLAUSIBLE, **_OPTIONAL
+                "datetime64[ns]", "Last day; if missing, the promotion runs 7 days.", "day", _PLAUSIBLE, **_OPTIONAL
             ),
-            "product": _id("What was promoted."),
-            "store": _id("Where; where missing, the whole shop, or `store_share` of it.", **_OPTIONAL),
-            "kind": _column("str", "How: display, mailer, coupon, ...", "text", **_OPTIONAL),
-            "discount": _column("float64", "The part of the regular price taken off.", "share", _SHARE, **_OPTIONAL),
+            "product": _id("Product promoted."),
+            "store": _id("Store; if missing, the whole shop, or `store_share` of its stores.", **_OPTIONAL),
+            "kind": _column("str", "Kind of promotion: display, mailer, coupon, ...", "text", **_OPTIONAL),
+            "discount": _column("float64", "Discount as a share of the regular price.", "share", _SHARE, **_OPTIONAL),
             "store_share": _column(
                 "float64",
-                "Share of the shop's stores, in a row that names no store; 1 where missing.",
+                "Share of the shop's stores, in a row that names no store; 1 if missing.",
                 "share",
                 _SHARE,
                 **_OPTIONAL,
             ),
         },
-        description="One row a promotion of a product, in a store or the whole shop. It is planned, so known ahead.",
+        description="One row per promotion of a product, in a store or the whole shop; promotions are planned, so known in advance.",
         coerce=True,
     ),
 }
+"""Schema of each canonical table, by name: types, units, rules and meanings of the columns."""
 
 
 def data_dictionary() -> str:
-    """Describe every column of every canonical table in Markdown, for docs/data.md."""
+    """A description of every column of every canonical table, in Markdown.
+
+    Example:
+        >>> data_dictionary().splitlines()[0]
+        '### sales'
+    """
     return "\n\n".join(_table_section(name, schema) for name, schema in SCHEMAS.items())
 
 

@@ -1,4 +1,4 @@
-"""Keep imported tables in a folder, and read them back."""
+"""Write imported tables to a folder, and read them back."""
 
 from __future__ import annotations
 
@@ -12,23 +12,43 @@ from .tables import ImportReport, Tables
 
 
 def check_new(folder: Path) -> None:
-    """Refuse an output folder that is there already.
+    """Check that an output folder does not exist yet.
+
+    Args:
+        folder: The folder.
 
     Raises:
-        DataError: `folder` exists.
+        DataError: It exists.
+
+    Example:
+        >>> check_new(Path("no such folder"))
     """
     if folder.exists():
         raise DataError(f"the output folder must be new; got {folder}, which exists; name another or remove it")
 
 
 def save_tables(tables: Tables, report: ImportReport, folder: Path) -> None:
-    """Write one Parquet file a table, rejects.csv and import.json; `folder` appears complete or not at all.
+    """Write one Parquet file per table, rejects.csv and import.json to a new folder, completely or not at all.
+
+    Args:
+        tables: The imported tables.
+        report: What the import did with each row.
+        folder: The folder to create; only its owner may read it.
 
     Raises:
         DataError: `folder` exists.
+
+    Example:
+        >>> import tempfile
+        >>> day = pd.Timestamp("2024-03-04")
+        >>> row = {"date": day, "product": "apple", "units": 1.0, "price_paid": 0.5, "regular_price": 0.5}
+        >>> folder = Path(tempfile.mkdtemp()) / "shop"
+        >>> save_tables(Tables(pd.DataFrame([row])), ImportReport({"sales": 1}, {"sales": 1}, {"sales": {}}), folder)
+        >>> len(load_tables(folder).sales)
+        1
     """
     check_new(folder)
-    # What single customers bought is for its owner to read.
+    # The tables hold what individual customers bought.
     with whole_folder(folder, mode=0o700) as unfinished:
         for name in SCHEMAS:
             table = getattr(tables, name)
@@ -42,10 +62,16 @@ def save_tables(tables: Tables, report: ImportReport, folder: Path) -> None:
 
 
 def load_tables(folder: Path) -> Tables:
-    """Read the tables that `save_tables` wrote.
+    """Read the tables that `save_tables` or `repricer data import` wrote.
+
+    Args:
+        folder: The folder.
 
     Raises:
         DataError: `folder` holds no imported sales.
+
+    Example:
+        >>> tables = load_tables(Path("shop"))  # doctest: +SKIP
     """
     files = {name: folder / f"{name}.parquet" for name in SCHEMAS}
     if not files["sales"].is_file():

@@ -1,4 +1,4 @@
-"""Sales analysis: what was sold, when, at which prices, and which products carry the revenue."""
+"""Sales analysis: what was sold, when, at which prices, and which products make the revenue."""
 
 from __future__ import annotations
 
@@ -21,25 +21,36 @@ class SalesSummary:
     """The sales of a period.
 
     Attributes:
-        first_day, last_day: the period.
-        weeks: 7-day weeks in it, an unfinished last one left out.
-        lines, baskets, customers, products: distinct counts; None where the sales do not name them.
-        revenue: currency. units: units sold. average_transaction_price: currency per unit, their quotient.
-        discount_share: the part of the regular value of everything sold that was taken off.
-        price_index: by week, what the units of the whole period cost at that week's prices, over the same in
-            the first week (a fixed-basket, or Lowe, index; ILO et al., Consumer Price Index Manual 2020,
-            chapter 2). Prices of weeks without a sale are those of `product_weeks`.
-        weekly: by week, `revenue`, `units` and `discount_share`.
-        abc: number of products and share of revenue by class: the best sellers up to 80% of the revenue are
-            A, the next up to 95% are B, the rest C; the product that crosses a bound is in the better class.
-        seasonality: by calendar month, revenue a day over the period's revenue a day.
-        weekdays: the same by day of the week, Monday is 1.
-        top_products: the ten best sellers by revenue: `product`, `name` where known, `revenue`, `revenue_share`, `units`,
-            `price` (currency per unit) and `discount_share`.
-        categories: the same by category, and its number of `products`; None without a product table.
-        stockouts: by week, the number of products that were sold out on some day; None without a stock table.
-        promoted_units_share: part of the units sold in weeks in which their product was promoted somewhere; None without
-            a promotion table.
+        first_day: First day of the period.
+        last_day: Last day of the period.
+        weeks: Number of 7-day weeks, without an incomplete last one.
+        lines: Number of sale lines.
+        baskets: Number of distinct baskets; None if the sales do not name them.
+        customers: Number of distinct customers; None if the sales do not name them.
+        products: Number of distinct products.
+        revenue: Revenue, in currency.
+        units: Units sold.
+        average_transaction_price: Revenue per unit, in currency.
+        discount_share: Discounts as a share of the regular value of everything sold.
+        price_index: By week, the cost of the whole period's units at that week's prices, relative to the first week (a
+            fixed-basket, or Lowe, index; ILO et al., Consumer Price Index Manual 2020, chapter 2). Prices of weeks
+            without a sale are those of `product_weeks`.
+        weekly: By week, `revenue`, `units` and `discount_share`.
+        abc: Number of products and share of revenue by class: the best sellers that make up 80% of the revenue are A,
+            the next up to 95% are B, the rest are C; a product that crosses a bound belongs to the better class.
+        seasonality: By calendar month, revenue per day relative to that of the whole period.
+        weekdays: The same by day of the week; Monday is 1.
+        top_products: The ten best sellers by revenue: `product`, `name` where known, `revenue`, `revenue_share`,
+            `units`, `price` (currency per unit) and `discount_share`.
+        categories: The same by category, with its number of `products`; None without a product table.
+        stockouts: By week, the number of products that were sold out on some day; None without a stock table.
+        promoted_units_share: Share of the units sold in weeks with a promotion of their product; None without a
+            promotion table.
+
+    Example:
+        >>> summary = sales_summary(load_tables(Path("shop")))  # doctest: +SKIP
+        >>> summary.average_transaction_price  # doctest: +SKIP
+        2.21
     """
 
     first_day: pd.Timestamp
@@ -64,7 +75,7 @@ class SalesSummary:
     promoted_units_share: float | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the summary as plain data, fit for JSON."""
+        """The summary as plain data for JSON."""
         return asdict(self) | {
             "first_day": _day(self.first_day),
             "last_day": _day(self.last_day),
@@ -82,7 +93,17 @@ class SalesSummary:
 
 
 def sales_summary(tables: Tables) -> SalesSummary:
-    """Summarise the sales of `tables`."""
+    """Summarise the sales of a shop.
+
+    Args:
+        tables: Canonical tables.
+
+    Example:
+        >>> day = pd.Timestamp("2024-03-04")
+        >>> row = {"date": day, "product": "apple", "units": 2.0, "price_paid": 0.5, "regular_price": 0.5}
+        >>> sales_summary(Tables(pd.DataFrame([row]))).revenue
+        1.0
+    """
     sales = tables.sales
     money = pd.DataFrame(
         {
@@ -130,7 +151,7 @@ def _distinct(sales: pd.DataFrame, column: str) -> int | None:
 
 def _price_index(panel: pd.DataFrame) -> pd.Series:
     basket = panel.groupby("product")["units"].transform("sum")
-    # A fixed basket needs a price in every week: before its first sale, a product has that of its first sale.
+    # A fixed basket needs a price in every week: before its first sale, a product has the price of that sale.
     cost = (panel.groupby("product")["price"].bfill() * basket).groupby(panel["week"]).sum()
     return (cost / cost.iloc[0]).rename("price_index")
 
@@ -145,7 +166,7 @@ def _weekly(panel: pd.DataFrame) -> pd.DataFrame:
 
 
 def _discount_share(totals: pd.DataFrame) -> pd.Series:
-    """The part of the regular value that was taken off; 0 where there is none."""
+    """Discounts as a share of the regular value; 0 if that is zero."""
     return (1 - totals["revenue"] / totals["regular_revenue"]).where(totals["regular_revenue"] > 0, 0.0)
 
 
@@ -187,12 +208,12 @@ def _promoted(panel: pd.DataFrame) -> float | None:
 def _abc(revenue: pd.Series) -> pd.DataFrame:
     best_first = revenue.sort_values(ascending=False)
     before = best_first.cumsum().shift(fill_value=0.0) / best_first.sum()
-    # Rounding keeps a product that starts exactly on a bound out of the class that the bound closes.
+    # Rounding puts a product that starts exactly at a bound into the next class.
     classes = np.select([before.round(12) < bound for bound in _ABC_BOUNDS], ["A", "B"], default="C")
     table = best_first.groupby(classes).agg(["size", "sum"]).reindex(["A", "B", "C"], fill_value=0)
     return pd.DataFrame({"products": table["size"], "revenue_share": table["sum"] / best_first.sum()})
 
 
 def _cycle(daily: pd.Series, step: pd.Index, name: str) -> pd.Series:
-    """Revenue a day in each step of a cycle, over that of the whole period."""
+    """Revenue per day in each step of a cycle, relative to that of the whole period."""
     return (daily.groupby(step).mean() / daily.mean()).rename_axis(name)

@@ -1,4 +1,4 @@
-"""What the data room hands on: the canonical tables, and the account of how they came about."""
+"""The canonical tables, and the report of their import."""
 
 from __future__ import annotations
 
@@ -14,7 +14,21 @@ REJECT_COLUMNS = ["table", "row", "reason", "text"]
 
 @dataclass(frozen=True)
 class Tables:
-    """The canonical tables (columns and units: `SCHEMAS`); all but `sales` may be unknown."""
+    """The canonical tables of a shop; `SCHEMAS` describes their columns and units. All but `sales` are optional.
+
+    Args:
+        sales: One row per sale line.
+        products: One row per product.
+        customers: One row per customer.
+        behaviour: One row per view, cart, rating or review.
+        signals: One row per competitor price, holiday or value of an external index.
+        stock: One row per stock count.
+        promotions: One row per promotion of a product.
+
+    Example:
+        >>> len(Tables(pd.DataFrame({"product": ["apple"], "units": [1.0]})).fingerprint())
+        64
+    """
 
     sales: pd.DataFrame
     products: pd.DataFrame | None = None
@@ -25,7 +39,7 @@ class Tables:
     promotions: pd.DataFrame | None = None
 
     def fingerprint(self) -> str:
-        """SHA-256 of what the tables hold, hexadecimal: names, columns and rows in their order."""
+        """SHA-256 of the tables, hexadecimal: names, columns and rows in their order."""
         digest = hashlib.sha256()
         for item in fields(self):
             table = getattr(self, item.name)
@@ -37,15 +51,20 @@ class Tables:
 
 @dataclass(frozen=True)
 class ImportReport:
-    """Where every row that was read went: for each table, `read` = `kept` + the sum of `dropped`.
+    """What an import did with every row: for each table, `read` = `kept` + the sum of `dropped`.
 
-    Attributes:
-        read: rows read, by table.
-        kept: rows kept, by table.
-        dropped: rows left out, by table and reason; each row is counted once.
-        rejects: faulty rows with columns `table`, `row` (in the file; its header is line 1), `reason` and
-            `text` (the row's canonical columns, with pseudonyms in place of customers).
-        notes: what else was changed or noticed, one sentence each.
+    Args:
+        read: Rows read, by table.
+        kept: Rows kept, by table.
+        dropped: Rows left out, by table and reason; each row is counted once.
+        rejects: Faulty rows with columns `table`, `row` (in the file, whose header is row 1), `reason` and `text` (the
+            row's canonical columns, with pseudonyms instead of customers).
+        notes: What else was changed or noticed, one sentence each.
+
+    Example:
+        >>> report = ImportReport({"sales": 3}, {"sales": 2}, {"sales": {"units: is missing": 1}})
+        >>> report.lines()
+        ['sales: 3 rows read, 2 kept', '  1 left out: units: is missing']
     """
 
     read: dict[str, int]
@@ -55,7 +74,7 @@ class ImportReport:
     notes: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
-        """Say it all in plain lines, for printing."""
+        """The report in lines, for printing."""
         lines = []
         for table, read in self.read.items():
             lines.append(f"{table}: {read:,} rows read, {self.kept[table]:,} kept")
@@ -63,5 +82,5 @@ class ImportReport:
         return [*lines, *self.notes]
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the account as plain data, fit for JSON."""
+        """The report as plain data for JSON."""
         return asdict(self) | {"rejects": self.rejects.to_dict("records"), "notes": list(self.notes)}

@@ -1,4 +1,4 @@
-"""The weeks of a shop: 7-day blocks from the day of its first sale."""
+"""The weeks of a shop: 7-day blocks that start with the day of its first sale."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _DAYS = 7
 
 @dataclass(frozen=True)
 class Weeks:
-    """The day the first week starts, and how many weeks there are; they are numbered from 0."""
+    """The first day of the first week, and the number of weeks; weeks are numbered from 0."""
 
     first: datetime
     count: int
@@ -25,12 +25,12 @@ class Weeks:
         return cls(first, (last - first).days // _DAYS + 1)  # pyright: ignore
 
     def number(self, date: pl.Expr) -> pl.Expr:
-        """The week of a date; below 0 before the first week, `count` or more after the last."""
-        # The quotient is rounded down, below 0 too.
+        """The week of a date; negative before the first week, `count` or more after the last."""
+        # The quotient is rounded down, also below zero.
         return ((date - self.first).dt.total_days() // _DAYS).cast(pl.Int32)
 
     def numbers(self) -> pl.Series:
-        """All weeks."""
+        """The numbers of all weeks."""
         return pl.int_range(self.count, dtype=pl.Int32, eager=True)
 
     def first_day(self, number: int) -> datetime:
@@ -48,6 +48,6 @@ class Weeks:
 
 
 def to_polars(table: pd.DataFrame, columns: list[str]) -> pl.DataFrame:
-    """Those of `columns` that a canonical pandas table has; days as whole microseconds, which reach any year."""
+    """Those of `columns` that a canonical pandas table has; dates in microseconds, which cover all years."""
     picked = pl.from_pandas(table[[column for column in columns if column in table]])
     return picked.with_columns(pl.col(pl.Datetime).cast(pl.Datetime("us")), pl.col(pl.Null).cast(pl.String))

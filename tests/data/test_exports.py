@@ -108,7 +108,7 @@ def test_ids_keep_their_zeros_and_a_table_without_them_is_pointed_out(write, key
     tables, report = import_tables(paths, key=key)
     assert tables.sales["product"].tolist() == ["8"]
     assert report.rejects["reason"].tolist() == [
-        "product: not in the product table, but it is but for leading zeros",
+        "product: not in the product table, except for leading zeros",
         "product: not in the product table",
     ]
 

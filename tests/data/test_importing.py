@@ -160,7 +160,7 @@ def test_without_regular_price_the_price_paid_stands_in(write, key):
     assert list(tables.sales) == ["date", "product", "units", "price_paid", "regular_price"]
     assert report.notes == (
         "sales: columns not used: till",
-        "sales: no column regular_price, price_paid stands in for it",
+        "sales: no column regular_price; price_paid is used instead",
     )
 
 
