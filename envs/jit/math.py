@@ -1,6 +1,6 @@
 """Elementary functions of the compiled loops: SIMD polynomials for float32, the exact ones for float64.
 
-Also gives the functions of `pricing.elementwise` their compiled meaning, so that the formulas of `pricing` can be compiled.
+Also gives the functions of `pricing.backend` their compiled meaning, so that the formulas of `pricing` can be compiled.
 """
 
 from __future__ import annotations
