@@ -1,4 +1,7 @@
-"""Learning and classical policies on the simulated market."""
+"""Learned and classical pricing policies for the simulated market.
+
+`presets/` holds one TOML file of default settings per algorithm; those of SAC are in `sac.toml`.
+"""
 
 from .algorithms import ALGORITHMS
 from .archive import load_archive

@@ -1,4 +1,4 @@
-"""The learning algorithms: what each can decide, and how its model is made from settings."""
+"""The learning algorithms: which actions each supports, and how its model is built from settings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .networks import FeaturesExtractor, SparseAdam, schedule
 from .ppo.fused import FusedPPO
 from .settings import Settings
 
-# SB3's own.
+# Stable-Baselines3's defaults.
 _EPS_ON_POLICY, _EPS_OFF_POLICY = 1e-5, 1e-8
 _MANAGED = {
     "self",
@@ -44,8 +44,15 @@ _MANAGED = {
 
 @dataclass(frozen=True)
 class Algorithm:
-    """A Stable-Baselines3 algorithm. decides: "continuous" or "discrete" actions, or "both". off_policy: whether it keeps a
-    replay buffer. recurrent: whether its policy keeps notes. network: names of its policy's own settings.
+    """One algorithm of Stable-Baselines3.
+
+    Attributes:
+        name: Name on the command line.
+        kind: Class of the model.
+        decides: Supported actions: "continuous", "discrete" or "both".
+        off_policy: Whether it keeps a replay buffer.
+        recurrent: Whether its policy has a recurrent state.
+        network: Names of the settings of its policy.
     """
 
     name: str
@@ -57,7 +64,7 @@ class Algorithm:
 
     @property
     def options(self) -> tuple[str, ...]:
-        """Names of SB3's own settings, and of its policy's."""
+        """Names of Stable-Baselines3's settings for the model and its policy."""
         own = inspect.signature(self.kind.__init__).parameters
         return (*(name for name in own if name not in _MANAGED), *self.network)
 
@@ -85,14 +92,33 @@ ALGORITHMS = {
 
 
 def algorithm(name: str) -> Algorithm:
-    """The algorithm of this name. Raises ValueError, one line, where there is none."""
+    """The algorithm with this name.
+
+    Args:
+        name: A key of `ALGORITHMS`.
+
+    Raises:
+        ValueError: There is no such algorithm.
+
+    Example:
+        >>> algorithm("sac").decides
+        'continuous'
+    """
     if name not in ALGORITHMS:
         raise ValueError(f"algo must be one of {', '.join(ALGORITHMS)}; got {name!r}; choose one of them")
     return ALGORITHMS[name]
 
 
 def check_actions(algo: Algorithm, learner_view: LearnerView) -> None:
-    """ValueError, one line, unless the algorithm can decide what this market asks for."""
+    """Check that an algorithm supports the actions of a market.
+
+    Args:
+        algo: The algorithm.
+        learner_view: The market as the learner sees it.
+
+    Raises:
+        ValueError: The algorithm does not support them; the message names an alternative.
+    """
     space = learner_view.action_space
     if algo.decides == "continuous" and not isinstance(space, Box):
         raise ValueError(f"{algo.name} needs continuous actions; got actions 'discrete'; set actions to continuous")
@@ -101,13 +127,21 @@ def check_actions(algo: Algorithm, learner_view: LearnerView) -> None:
     if isinstance(space, Box):
         raise ValueError(f"{algo.name} needs discrete actions; got actions 'continuous'; set actions to discrete")
     others = ", ".join(name for name in learner_view.layout.names if name != "price_multiplier")
-    got = f"{others} to decide as well" if others else f"{learner_view.base_price.size} prices at once"
-    means = "ppo, sac or a market without them" if others else "product_wise=true"
+    got = f"{others} as well" if others else f"{learner_view.base_price.size} prices at once"
+    means = "ppo, sac or a market without these decisions" if others else "product_wise=true"
     raise ValueError(f"{algo.name} chooses one price from a list; got {got}; use {means}")
 
 
 def make_model(algo: Algorithm, venv: BatchVecEnv, settings: Settings, seed: int, device: str = "cpu") -> BaseAlgorithm:
-    """An untrained SB3 model on these markets, whose customers stay those that `venv` was made with."""
+    """An untrained model on these markets, which keep their own random seed.
+
+    Args:
+        algo: The algorithm.
+        venv: The training markets.
+        settings: The training settings.
+        seed: Seed of weights and exploration.
+        device: "cpu" or "cuda".
+    """
     arguments: dict[str, Any] = {k: v for k, v in settings.algorithm.items() if k not in algo.network}
     deviation = arguments.get("action_noise")
     if deviation is not None:
@@ -115,7 +149,8 @@ def make_model(algo: Algorithm, venv: BatchVecEnv, settings: Settings, seed: int
         arguments["action_noise"] = NormalActionNoise(columns, np.full_like(columns, deviation))
     if "batch_size" in arguments and not algo.off_policy:
         rows = venv.num_envs * arguments["n_steps"]
-        # Batches of one size, as near as can be to what is asked for: a small rest would weigh as much as a whole one.
+        # Equal batches, as close as possible to the size asked for: a small last batch would have the
+        # weight of a full one.
         arguments["batch_size"] = -(-rows // max(1, round(rows / arguments["batch_size"])))
     return algo.kind(
         "MlpPolicy" if not algo.recurrent else "MlpLstmPolicy",
@@ -131,19 +166,26 @@ def make_model(algo: Algorithm, venv: BatchVecEnv, settings: Settings, seed: int
 def make_policy(
     algo: Algorithm, learner_view: LearnerView | BatchVecEnv, settings: Settings, **more: Any
 ) -> BasePolicy:
-    """An untrained policy of the run's shape, on the CPU. more: SB3's own arguments of a policy, laid over the settings'."""
+    """An untrained policy on the CPU, with the shapes that a run needs to load its weights.
+
+    Args:
+        algo: The algorithm.
+        learner_view: Anything with the observation and action spaces.
+        settings: The training settings.
+        **more: Arguments of the policy class, which override the settings.
+    """
     kind = algo.kind.policy_aliases["MlpLstmPolicy" if algo.recurrent else "MlpPolicy"]
     arguments = _policy_arguments(algo, settings) | more
     return kind(learner_view.observation_space, learner_view.action_space, lambda _: 0.0, **arguments)
 
 
 def _policy_arguments(algo: Algorithm, settings: Settings) -> dict[str, Any]:
-    """Keyword arguments of SB3's policy; ReLU, because tanh costs thirty times as much on a CPU."""
+    """Keyword arguments of the policy class; ReLU, because tanh takes thirty times as long on a CPU."""
     optimizer = {"weight_decay": settings.l2, "eps": _EPS_OFF_POLICY if algo.off_policy else _EPS_ON_POLICY}
     arguments: dict[str, Any] = {
         "net_arch": _net_arch(algo, settings),
         "activation_fn": torch.nn.ReLU,
-        # One kernel an update instead of one a weight matrix.
+        # One kernel per update instead of one per weight matrix.
         "optimizer_class": SparseAdam if settings.l1 else torch.optim.Adam,
         "optimizer_kwargs": optimizer | ({"l1": settings.l1} if settings.l1 else {"fused": True}),
     }
@@ -156,13 +198,13 @@ def _policy_arguments(algo: Algorithm, settings: Settings) -> dict[str, Any]:
             "dropout": settings.dropout,
         }
         if algo.decides != "discrete":
-            # Actor and critic each read for themselves.
+            # Actor and critic have separate feature extractors.
             arguments["share_features_extractor"] = False
     return arguments | {name: settings.algorithm[name] for name in algo.network if name in settings.algorithm}
 
 
 def _net_arch(algo: Algorithm, settings: Settings) -> Any:
-    """SB3's layers: all of them, or with dropout only the critic's, which read the action as well."""
+    """Hidden layers of the policy itself; with dropout only the critic's, which also reads the action."""
     layers = list(settings.net_arch)
     if not settings.dropout:
         return layers

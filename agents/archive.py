@@ -1,4 +1,4 @@
-"""The policy in a Stable-Baselines3 archive, without running anything that is in it."""
+"""Policies from Stable-Baselines3 archives, read without running any code in them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .settings import Settings, settings_for
 
 _WEIGHTS, _DATA = "policy.pth", "data"
 _MOST_BYTES = 256 << 20
-# Stable-Baselines3's own, where an archive does not say.
+# Defaults of Stable-Baselines3, if an archive does not say.
 _LAYERS = {"sac": [256, 256], "tqc": [256, 256], "td3": [400, 300]}
 _ACTIVATIONS = {"ReLU": torch.nn.ReLU, "Tanh": torch.nn.Tanh}
 
@@ -31,12 +31,28 @@ _ACTIVATIONS = {"ReLU": torch.nn.ReLU, "Tanh": torch.nn.Tanh}
 def load_archive(
     path: str | Path, scenario: MarketSpec | str | Path, *, algo: str, settings: Mapping[str, Any] | None = None
 ) -> Run:
-    """The policy of an archive that `model.save` wrote, as a run that can be evaluated and exported.
+    """The policy of an archive that Stable-Baselines3's `model.save` wrote, as a `Run`.
 
-    Such an archive holds pickles, which run code when they are loaded. Of this one only the weights are read, by torch's
-    loader for tensors alone, and what its description says in plain JSON: layers, activation, seed. scenario, algo: what it
-    was trained on and by. settings: how it saw the market, as for `train`, where that was not by the defaults of
-    `make_sb3_env`. Raises ValueError, one line, for anything that is no such archive or does not fit.
+    Such an archive contains pickles, which run code when they are loaded. Only the weights are read,
+    by torch's loader for tensors, and the plain JSON of its description: layers, activation and seed.
+
+    Args:
+        path: The archive.
+        scenario: The market that it was trained on: a spec, a registered name or a path.
+        algo: A key of `ALGORITHMS`.
+        settings: How the policy saw the market, as for `train`; by default as `make_sb3_env` does.
+
+    Raises:
+        ValueError: The file is no such archive or does not fit the market.
+
+    Example:
+        >>> import tempfile
+        >>> from stable_baselines3 import PPO
+        >>> from repricer import make_sb3_env
+        >>> path = tempfile.mkdtemp() + "/model.zip"
+        >>> PPO("MlpPolicy", make_sb3_env("stationary-logit", num_envs=2), device="cpu").save(path)
+        >>> load_archive(path, "stationary-logit", algo="ppo").policy.name
+        'ppo:None'
     """
     path, spec, kind = Path(path), load_scenario(scenario), algorithm(algo)
     try:

@@ -1,4 +1,4 @@
-"""What a learned price multiplies: a raw price of zero is the price of a classical policy, and learning starts from there."""
+"""Base prices: what a learned price multiplies, so that learning starts from a classical policy."""
 
 from __future__ import annotations
 
@@ -13,10 +13,25 @@ STEADY = ("best-fixed", "regular")
 
 
 def base_of(spec: MarketSpec, name: str, seed: int = 0) -> tuple[NDArray[np.float32], Policy | None]:
-    """((N,) base prices, the policy that moves them or None) of the setting `base_price`.
+    """The base prices that the setting `base_price` names.
 
-    best-fixed, regular, or, where there are rivals, a rule that answers them such as undercut:STEP; the regular prices then
-    stand for its range. Raises ValueError, one line, for any other.
+    Args:
+        spec: The market.
+        name: best-fixed, regular, or, in a market with rivals, a rule that reacts to them, such as
+            undercut:STEP.
+        seed: Seed of the search for the best fixed prices.
+
+    Returns:
+        (N,) base prices in currency per unit, and the policy that sets them period by period. The
+        policy is None for constant base prices; for a rule, the prices are the regular ones.
+
+    Raises:
+        ValueError: Any other name.
+
+    Example:
+        >>> from repricer import load_scenario
+        >>> base_of(load_scenario("stationary-logit"), "best-fixed")
+        (array([11.], dtype=float32), None)
     """
     regular = spec.products.regular_price.astype(np.float32)
     if name == "best-fixed":
@@ -25,7 +40,7 @@ def base_of(spec: MarketSpec, name: str, seed: int = 0) -> tuple[NDArray[np.floa
         return regular, None
     if spec.competitors is None:
         raise ValueError(
-            f"base_price must be one of {', '.join(STEADY)}, or a rule against rivals where there are some; got {name!r} "
+            f"base_price must be one of {', '.join(STEADY)}, or, in a market with rivals, a rule that reacts to them; got {name!r} "
             f"for {spec.name}; choose one of them"
         )
     return regular, competitor(name)

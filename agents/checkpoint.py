@@ -22,7 +22,16 @@ _COUNTERS = ("num_timesteps", "_n_updates", "_n_calls", "_episode_num", "explora
 
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> None:
-    """Write the file completely or not at all. Raises OSError where it cannot be written."""
+    """Write a safetensors file completely or not at all.
+
+    Args:
+        path: The file.
+        tensors: Tensors by name.
+        facts: Anything that JSON can hold.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
     try:
         with whole_file(path) as temporary:
             whole = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
@@ -34,7 +43,14 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], facts: Mappin
 
 
 def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """The tensors and the facts of a file; ValueError where it is none."""
+    """The tensors and facts of a file that `write_tensors` wrote.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ValueError: It is no such file.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
@@ -46,9 +62,16 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 def save_checkpoint(
     path: Path, model: BaseAlgorithm, venv: BatchVecEnv, facts: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]
 ) -> None:
-    """Everything that the next update depends on: weights, optimisers, replay buffer, markets, random states, counters.
+    """Save everything that the next update depends on.
 
-    facts, tensors: the caller's own, given back by `restore_checkpoint`.
+    That is: weights, optimisers, replay buffer, markets, random states and counters.
+
+    Args:
+        path: The file.
+        model: The model in training.
+        venv: Its markets.
+        facts: JSON facts of the caller, returned by `restore_checkpoint`.
+        tensors: Tensors of the caller, returned by `restore_checkpoint`.
     """
     names, variables = model._get_torch_save_params()
     states: dict[str, Any] = {}
@@ -70,7 +93,16 @@ def save_checkpoint(
 def restore_checkpoint(
     path: Path, model: BaseAlgorithm, venv: BatchVecEnv
 ) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Put a fresh model and its markets where the checkpoint left them; returns the facts and tensors saved with it."""
+    """Restore a fresh model and its markets to the state of a checkpoint.
+
+    Args:
+        path: The file.
+        model: A model with the same settings.
+        venv: Its markets.
+
+    Returns:
+        The facts and tensors that the caller saved.
+    """
     tensors, saved = read_tensors(path)
     names, variables = model._get_torch_save_params()
     for name in names:
@@ -95,7 +127,7 @@ def restore_checkpoint(
 
 
 def _buffer(model: BaseAlgorithm) -> dict[str, torch.Tensor]:
-    """The filled part of the replay buffer, and where the next transition goes."""
+    """The filled part of the replay buffer, and the position of the next transition."""
     buffer = getattr(model, "replay_buffer", None)
     if buffer is None:
         return {}
@@ -114,7 +146,7 @@ def _put_back_buffer(model: BaseAlgorithm, parts: dict[str, torch.Tensor]) -> No
 
 
 def _last(model: BaseAlgorithm) -> dict[str, torch.Tensor]:
-    """What the model saw last, and what its LSTMs noted."""
+    """The last observations of the model, and the states of its LSTMs."""
     parts = {
         "last.obs": torch.from_numpy(np.array(model._last_obs)),
         "last.episode_starts": torch.from_numpy(np.array(model._last_episode_starts)),
@@ -135,7 +167,7 @@ def _put_back_last(model: BaseAlgorithm, parts: dict[str, torch.Tensor]) -> None
 
 
 def _random_tensors() -> dict[str, torch.Tensor]:
-    """States of the global generators, from which SB3 draws."""
+    """States of the global generators that Stable-Baselines3 samples from."""
     _, words, *_ = np.random.get_state()  # noqa: NPY002
     parts = {"random.torch": torch.get_rng_state(), "random.numpy": torch.from_numpy(np.array(words, dtype=np.int64))}
     if torch.cuda.is_available():
@@ -144,7 +176,7 @@ def _random_tensors() -> dict[str, torch.Tensor]:
 
 
 def _random_facts(model: BaseAlgorithm) -> dict[str, Any]:
-    """The rest of the global generator's state, and that of the actions drawn at random, whose numbers are wide."""
+    """The rest of the global generator's state, and that of the action space, whose integers are large."""
     kind, _, position, *gauss = np.random.get_state()  # noqa: NPY002
     numpy_state = [kind, int(position), int(gauss[0]), float(gauss[1])]
     return {"numpy": numpy_state, "actions": model.action_space.np_random.bit_generator.state}
@@ -161,5 +193,5 @@ def _put_back_random(model: BaseAlgorithm, tensors: Mapping[str, torch.Tensor], 
 
 
 def _with_prefix(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    """The tensors whose names begin so, without it."""
+    """The tensors whose names start with the prefix, under the rest of their names."""
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

@@ -1,4 +1,4 @@
-"""Classical policies that are searched or solved on the scenario: best fixed prices, the best path, the myopic path."""
+"""Classical policies: best fixed prices, best price path over time, myopic prices."""
 
 from __future__ import annotations
 
@@ -13,25 +13,36 @@ from ..pricing import Action, FixedPrice, PricePath, order_up_to
 from ..scenarios import MarketSpec
 from ..scenarios.sections import Array
 
-# Tuning markets: at least so many, and as many as fill so many lanes, early in a search and late.
+# Smallest and largest number of tuning markets, and candidates * markets * products per generation
+# in the early and late phase of a search.
 _MARKETS, _MOST_MARKETS = 32, 1024
-_LANES = (1 << 15, 1 << 17)
+_ROWS = (1 << 15, 1 << 17)
 _CONFIRM = 512
 _POPULATION = 64
 _ELITES = 10
 _GENERATIONS = (20, 10)
 _KNOTS = 5
 _LEVELS = 40
-# Product-periods that a look at some candidates may simulate.
+# Largest number of product-periods for one evaluation of candidates.
 _EFFORT = 20_000_000
 
 
 @functools.lru_cache(maxsize=16)
 def best_fixed(spec: MarketSpec, *, seed: int = 0) -> FixedPrice:
-    """The best prices that never change, tuned on the tuning markets (never the ones that judge).
+    """The best prices that never change.
 
-    One product on a ladder: every step is tried. Otherwise the cross-entropy method over log prices. Where policies order,
-    each product's base stock is searched with its price.
+    The prices are tuned on the tuning seeds, never on the test seeds. For one product with a price
+    ladder, every step is tried. Otherwise the cross-entropy method searches over log prices. If
+    policies place orders, the base stock of each product is searched together with its price.
+
+    Args:
+        spec: The market.
+        seed: Seed of the tuning markets and of the search.
+
+    Example:
+        >>> from repricer import load_scenario
+        >>> best_fixed(load_scenario("stationary-logit")).price.tolist()
+        [11.0]
     """
     if len(spec.products.names) == 1 and (spec.prices.price_ladder is not None or not _orders(spec)):
         return _best_step(spec, seed)
@@ -52,13 +63,15 @@ def best_fixed(spec: MarketSpec, *, seed: int = 0) -> FixedPrice:
 
 
 def _orders(spec: MarketSpec) -> bool:
-    """Whether policies order."""
+    """Whether policies place orders."""
     return spec.stock.replenishment == "action"
 
 
 def _best_step(spec: MarketSpec, seed: int) -> FixedPrice:
-    """The best price of one product: all steps of the ladder are tried, with every base stock where policies order, or a
-    grid, and then a finer one around its best."""
+    """The best price of one product, and its base stock if policies place orders.
+
+    All steps of the ladder are tried; without a ladder, a grid and then a finer one around its best.
+    """
     if spec.prices.price_ladder is None:
         low, high = float(spec.guardrails.low[0]), float(spec.guardrails.high[0])
         price = low
@@ -85,16 +98,27 @@ def _best_step(spec: MarketSpec, seed: int) -> FixedPrice:
 
 
 def _affordable(spec: MarketSpec, candidates: int) -> int:
-    """Markets in which so many candidates are tried: fewer where an episode is long."""
+    """Number of markets in which so many candidates are tried; fewer for long episodes."""
     return int(np.clip(_EFFORT // (candidates * spec.market.horizon_periods), _MARKETS, _MOST_MARKETS))
 
 
 def time_only(spec: MarketSpec, *, seed: int = 0) -> PricePath:
-    """The best prices that follow the calendar alone, by the cross-entropy method over a path of few dimensions.
+    """The best prices that depend on the calendar alone.
 
-    For each category: how far prices follow the swings of the myopic path, and a multiplier at each of `_KNOTS` equally
-    spaced moments, its logarithm linear in between. The search starts from the best fixed prices, and is tuned on the same
-    markets. `evaluation.named_policy` asks first whether the best path can be had exactly.
+    The path has few parameters. For each category: how far prices follow the movements of the myopic
+    path, and multipliers at `_KNOTS` equally spaced periods whose logarithm is interpolated linearly.
+    The cross-entropy method starts from the best fixed prices, on the same tuning markets.
+    `evaluation.named_policy` first checks whether the best path has an exact solution.
+
+    Args:
+        spec: The market.
+        seed: Seed of the tuning markets and of the search.
+
+    Example:
+        >>> from repricer import load_scenario
+        >>> spec = load_scenario("stationary-logit")
+        >>> time_only(spec).path.shape  # doctest: +SKIP
+        (30, 1)
     """
     fixed = best_fixed(spec, seed=seed)
     swing = np.log(_myopic_prices(spec)).mean(axis=1)
@@ -120,7 +144,7 @@ def time_only(spec: MarketSpec, *, seed: int = 0) -> PricePath:
 
     owner = np.tile(np.arange(count), 1 + _KNOTS)
     best = _cross_entropy(value, len(spec.products.names), owner, centre.ravel(), spread.ravel(), (-2.0, 2.0), seed)
-    # Where luck in the search was all that a category gained, it keeps its fixed prices.
+    # A category whose gain was only noise in the search keeps its fixed prices.
     rows = np.stack([np.zeros_like(best), best])
     before, after = _value_of(spec, paths(rows), _levels(fixed, rows), seed, _CONFIRM)
     best = np.where((after > before)[owner], best, 0)
@@ -128,21 +152,28 @@ def time_only(spec: MarketSpec, *, seed: int = 0) -> PricePath:
 
 
 def _levels(fixed: FixedPrice, rows: Array) -> Array | None:
-    """The base stock of the fixed prices for each of B rows, (B, N), or None for no orders."""
+    """The base stock of the fixed prices for each of B candidates, (B, N); None without orders."""
     return None if fixed.base_stock is None else np.tile(fixed.base_stock.astype(np.float64), (len(rows), 1))
 
 
 def _most_base_stock(spec: MarketSpec) -> Array:
-    """(N,) more than a base stock needs to be: all that four times the forecast sells until the order after next is in."""
+    """(N,) upper bounds of a base stock: four times the forecast until the order after next arrives."""
     return 4 * (spec.stock.lead_time_periods + 2) * catalogue_of(spec).forecast_units.max(axis=0).astype(np.float64)
 
 
 def _value_of(spec: MarketSpec, paths: Array, base_stock: Array | None, seed: int, markets: int) -> Array:
-    """(B, C) mean money of an episode by category, for B candidate price paths (B, T, N) or (B, 1, N).
+    """(B, C) mean objective of an episode by category, for B candidate price paths.
 
-    base_stock: (B, N), or None for no orders. The gap between drawn and expected money has a mean of zero and is a control
-    variate (Glasserman 2003, Monte Carlo Methods in Financial Engineering, section 4.1): with ample stock expected money is
-    the less noisy of the two, and where little stock sells out in any case, drawn money.
+    The gap between drawn and expected money has mean zero and serves as a control variate (Glasserman
+    2003, Monte Carlo Methods in Financial Engineering, section 4.1). With ample stock the expected
+    money is less noisy; with scarce stock, which sells out in any case, the drawn money is.
+
+    Args:
+        spec: The market.
+        paths: (B, T, N) prices, or (B, 1, N) for fixed ones.
+        base_stock: (B, N), or None for no orders.
+        seed: Seed of the tuning markets.
+        markets: Number of markets for each candidate.
     """
     batch, products = len(paths) * markets, len(spec.products.names)
     numbers = np.tile(np.arange(markets), len(paths))
@@ -171,15 +202,24 @@ def _cross_entropy(
     bounds: tuple[ArrayLike, ArrayLike],
     seed: int,
 ) -> Array:
-    """The best row (D,) found by the cross-entropy method, every candidate on the same customers, with expected money.
+    """The best row (D,) of the cross-entropy method, with common random numbers for all candidates.
 
-    Rubinstein (1999), The Cross-Entropy Method for Combinatorial and Continuous Optimization, Methodology and Computing in
-    Applied Probability 1(2). value: (B, D) rows and the number of markets to (B, C) money by category. owner: (D,) the
-    category of each number; categories share no customers, so each keeps its own elites.
+    Rubinstein (1999), The Cross-Entropy Method for Combinatorial and Continuous Optimization,
+    Methodology and Computing in Applied Probability 1(2).
+
+    Args:
+        value: Maps candidates (B, D) and a number of markets to money by category, (B, C).
+        products: Number of products.
+        owner: (D,) category of each parameter. Categories share no customers, so each has its own
+            elites.
+        centre: (D,) initial mean.
+        spread: (D,) initial standard deviation.
+        bounds: Lowest and highest values.
+        seed: Seed of the candidates.
     """
     generator = np.random.default_rng(seed_for("tuning", seed))
-    for lanes, generations in zip(_LANES, _GENERATIONS, strict=True):
-        markets = max(_MARKETS, lanes // (_POPULATION * products))
+    for rows, generations in zip(_ROWS, _GENERATIONS, strict=True):
+        markets = max(_MARKETS, rows // (_POPULATION * products))
         for _ in range(generations):
             candidates = np.clip(centre + spread * generator.standard_normal((_POPULATION, centre.size)), *bounds)
             candidates[0] = centre
@@ -192,10 +232,19 @@ def _cross_entropy(
 
 
 def myopic(spec: MarketSpec) -> PricePath:
-    """Prices that maximise each period's expected money with ample stock, knowing the true response.
+    """Prices that maximise the expected money of each period under the true response with ample stock.
 
-    It sees neither stock nor the future, but the regime, where policies see it; a hidden one is averaged over. The reference
-    price follows from the prices alone (in the first regime), so the policy is a path.
+    The policy ignores stock and future. It depends on the regime if policies observe it, and averages
+    over a hidden one. The reference price follows from the prices alone (in the first regime), so the
+    policy is a path of prices.
+
+    Args:
+        spec: The market.
+
+    Example:
+        >>> from repricer import load_scenario
+        >>> myopic(load_scenario("stationary-logit")).path[0].tolist()
+        [8.0]
     """
     path = _myopic_prices(spec)
     return PricePath((path if _seen_regimes(spec) > 1 else path[:, 0]).astype(np.float32), name="myopic")
@@ -207,7 +256,7 @@ def _seen_regimes(spec: MarketSpec) -> int:
 
 @functools.lru_cache(maxsize=16)
 def _myopic_prices(spec: MarketSpec) -> Array:
-    """(T, Z, N) prices, Z the regimes that are seen: on a coarse grid, then on a fine one around what was best there."""
+    """(T, Z, N) myopic prices, Z observed regimes: from a coarse grid, then from a finer one."""
     regular = spec.products.regular_price
     grid, step = _grid(spec)
     path = np.empty((spec.market.horizon_periods, _seen_regimes(spec), regular.size))
@@ -226,8 +275,10 @@ def _myopic_prices(spec: MarketSpec) -> Array:
 
 
 def _grid(spec: MarketSpec, points: int = 41) -> tuple[Array, Array | None]:
-    """(G, N) prices to try, the ladder or a geometric grid over the allowed range; and factors (G, N) of a finer grid around
-    one of them, None for a ladder."""
+    """Prices to try, (G, N), and the factors (G, N) of a finer grid around one of them.
+
+    The prices are those of the ladder, which has no finer grid (None), or a geometric grid.
+    """
     low, high = spec.guardrails.low.astype(np.float64), spec.guardrails.high.astype(np.float64)
     if spec.prices.price_ladder is not None:
         return np.clip(spec.prices.price_ladder.steps[:, None], low, high), None
@@ -244,9 +295,16 @@ def _maximise(
     chances: Array,
     sweeps: int = 4,
 ) -> Array:
-    """Coordinate ascent of one period's expected money; a product of each category moves at a time.
+    """Coordinate ascent of one period's expected money; one product of each category moves at a time.
 
-    chances: (Z,) probabilities of the regimes.
+    Args:
+        spec: The market.
+        period: The period.
+        price: (N,) initial prices.
+        reference: (N,) reference prices.
+        grid: (G, N) prices to try.
+        chances: (Z,) probabilities of the regimes.
+        sweeps: Largest number of passes over the products.
     """
     cost = spec.products.unit_cost if spec.market.objective == "profit" else 0.0
     category = spec.category_index

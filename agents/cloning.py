@@ -1,4 +1,4 @@
-"""Behaviour cloning: a policy starts by imitating a teacher, and its critic by knowing what followed."""
+"""Behaviour cloning: imitate a teacher's actions, and fit the critic to the returns that followed."""
 
 from __future__ import annotations
 
@@ -22,16 +22,20 @@ from .algorithms import Algorithm
 from .logged_data import LoggedData, record_policy, training_view
 from .settings import Settings
 
-_DISTURBANCE = 0.3  # of raw numbers, whose range is 2
+_DISTURBANCE = 0.3  # of raw actions, whose range is 2
 _BATCHES, _LARGEST_BATCH = 50, 4096
 _RATE = 3e-3
 _MARGIN = 0.2  # rewards are of order one
 
 
 class Samples(NamedTuple):
-    """Logged rows as tensors, samples first: periods of a row, or for recurrent policies whole episodes, (samples, T, …).
+    """Logged rows as tensors, samples first: single periods, or whole episodes (samples, T, …).
 
-    features: (…, F). advice, actions: (…, A), in the action space. returns: (…,).
+    Attributes:
+        features: (…, F).
+        advice: (…, A) the teacher's actions, in the action space.
+        actions: (…, A) the actions taken.
+        returns: (…,) discounted returns.
     """
 
     features: torch.Tensor
@@ -43,7 +47,15 @@ class Samples(NamedTuple):
     def of(
         cls, log: LoggedData, learner_view: LearnerView, discount: float, *, whole: bool, device: torch.device
     ) -> Samples:
-        """From a log seen through this learner_view. whole: keep episodes together."""
+        """Samples from a log.
+
+        Args:
+            log: The log.
+            learner_view: The view that it was recorded through.
+            discount: Discount factor per period.
+            whole: Whether to keep episodes together, for recurrent policies.
+            device: Device of the tensors.
+        """
 
         def tensor(part: NDArray) -> torch.Tensor:
             by_row = np.moveaxis(part, 0, 1)
@@ -57,23 +69,35 @@ class Samples(NamedTuple):
 
 
 def clone_defaults(algo: Algorithm) -> dict[str, Any]:
-    """Settings with which an algorithm goes on from a teacher: no phase of random actions."""
+    """Settings with which an algorithm continues from a teacher: no phase of random actions.
+
+    Args:
+        algo: The algorithm.
+    """
     if not algo.off_policy:
         return {}
     return {"learning_starts": 0} | ({"exploration_initial_eps": 0.1} if algo.decides == "discrete" else {})
 
 
 def clone(model: BaseAlgorithm, venv: MarketVecEnv, teacher: Policy, settings: Settings, seed: int) -> None:
-    """Set the model's weights so that its deterministic policy imitates the teacher.
+    """Set the weights of a model so that its deterministic policy imitates a teacher.
 
-    The teacher runs `clone_episodes` episodes on customers of the training set, in half of which its actions are disturbed.
-    Actor: mean squared error on the raw columns that the teacher decides, or cross-entropy with the nearest level where
-    actions are discrete. Critic: the discounted rewards that followed. A Q-network is both: it learns what followed the
-    teacher's own choices, and holds the others a margin below (Hester et al. 2018, Deep Q-learning from Demonstrations,
+    The teacher plays `clone_episodes` episodes on the training seeds; its actions are disturbed in half
+    of the markets. The actor minimises the squared error of the raw columns that the teacher decides, or
+    the cross-entropy with the nearest level for discrete actions. The critic fits the discounted
+    rewards that followed. A Q-network does both: it fits the return of the teacher's own choices and
+    keeps the others a margin below (Hester et al. 2018, Deep Q-learning from Demonstrations,
     equation 1). A replay buffer is filled with the transitions.
+
+    Args:
+        model: The model.
+        venv: Its markets.
+        teacher: The policy to imitate.
+        settings: The training settings.
+        seed: Seed of the run.
     """
     learner_view, policy = venv.learner_view, model.policy
-    # A replay buffer takes one row of all markets at a time.
+    # A replay buffer takes one row of every market at a time.
     enough = -(-venv.num_envs // learner_view.rows_per_market)
     watched = training_view(learner_view, max(settings.clone_episodes, enough), seed)
     log = record_policy(watched, teacher, disturbance=_DISTURBANCE, seed=seed)
@@ -100,7 +124,15 @@ def fit(
     epochs: int,
     seed: int,
 ) -> None:
-    """Minimise a loss over named tuples of tensors by Adam, at a rate that falls to nothing."""
+    """Minimise a loss by Adam, with a learning rate that falls to zero.
+
+    Args:
+        loss: Maps a batch, of the type of `samples`, to a scalar.
+        weights: Parameters to fit.
+        samples: A named tuple of tensors with the rows first.
+        epochs: Number of passes.
+        seed: Seed of the order of rows.
+    """
     optimiser = torch.optim.Adam(weights, lr=_RATE)
     parts = list(shuffled_batches(samples[0], epochs, seed))
     falling = falling_rate(optimiser, len(parts))
@@ -112,12 +144,23 @@ def fit(
 
 
 def falling_rate(optimiser: torch.optim.Optimizer, updates: int) -> torch.optim.lr_scheduler.LRScheduler:
-    """Lets the learning rate fall to nothing along a cosine."""
+    """A schedule under which the learning rate falls to zero along a cosine.
+
+    Args:
+        optimiser: The optimiser.
+        updates: Number of updates.
+    """
     return torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: 0.5 * (1 + math.cos(math.pi * i / updates)))
 
 
 def shuffled_batches(rows: torch.Tensor, epochs: int, seed: int) -> Iterator[torch.Tensor]:
-    """Numbers of rows in random order, in about fifty batches an epoch: of 32 at least, or of whole episodes, (rows, T, F)."""
+    """Row numbers in random order, in about fifty batches per epoch.
+
+    Args:
+        rows: (rows, F), in batches of at least 32; or whole episodes, (rows, T, F).
+        epochs: Number of passes.
+        seed: Seed of the order.
+    """
     size = min(max(len(rows) // _BATCHES, 32 if rows.ndim == 2 else 1), _LARGEST_BATCH)
     generator = torch.Generator().manual_seed(seed)
     for _ in range(epochs):
@@ -125,7 +168,13 @@ def shuffled_batches(rows: torch.Tensor, epochs: int, seed: int) -> Iterator[tor
 
 
 def fill(buffer: ReplayBuffer, log: LoggedData, learner_view: LearnerView) -> None:
-    """Put the logged transitions into a replay buffer, in whole sets of its rows; what fills none is left out."""
+    """Add the logged transitions to a replay buffer, in complete sets of rows; the rest is left out.
+
+    Args:
+        buffer: The buffer.
+        log: The log.
+        learner_view: The view that it was recorded through.
+    """
     cut = [{"TimeLimit.truncated": not log.ends}] * buffer.n_envs
     for first in range(0, log.money.shape[1] - buffer.n_envs + 1, buffer.n_envs):
         rows = slice(first, first + buffer.n_envs)
@@ -136,7 +185,7 @@ def fill(buffer: ReplayBuffer, log: LoggedData, learner_view: LearnerView) -> No
 
 
 def _loss(policy: BasePolicy, actor: Actor, decided: torch.Tensor) -> Callable[[Samples], torch.Tensor]:
-    """What imitation costs. Actor and critic share no weights, so that their losses can be added."""
+    """The imitation loss. Actor and critic share no weights, so their losses can be added."""
     if hasattr(policy, "q_net") or hasattr(policy, "quantile_net"):
         return lambda s: _of_choices(policy, s)
     critic = _of_value if isinstance(policy, ActorCriticPolicy) else _of_critic
@@ -152,7 +201,7 @@ def _of_actor(actor: Actor, decided: torch.Tensor, samples: Samples) -> torch.Te
 
 
 def _numbers(actor: Actor, features: torch.Tensor) -> torch.Tensor:
-    """(all rows, numbers) before anything is chosen; a recurrent actor reads (episodes, T, F) from their openings on."""
+    """(all rows, outputs) of the actor before a choice; recurrent actors read whole episodes (…, T, F)."""
     if not isinstance(actor, RecurrentActor):
         return actor.layers(features)
     read = actor.features(features.flatten(0, 1)).unflatten(0, features.shape[:2])
@@ -161,20 +210,20 @@ def _numbers(actor: Actor, features: torch.Tensor) -> torch.Tensor:
 
 
 def _of_value(policy: Any, samples: Samples) -> torch.Tensor:
-    """V(s) against what followed."""
+    """V(s) against the return."""
     rows, returns = samples.features, samples.returns.flatten()
     if rows.ndim == 2:
         return mse_loss(policy.predict_values(rows).flatten(), returns)
     layers, _, units = policy.lstm_hidden_state_shape
-    opening = torch.zeros(layers, len(rows), units, device=rows.device)
-    # Row behind row, which is how SB3 cuts sequences apart; the states at the opening are zero already.
+    initial = torch.zeros(layers, len(rows), units, device=rows.device)
+    # Episodes one after the other, as SB3 splits sequences; their initial states are zero already.
     seen = rows.flatten(0, 1)
     starts = torch.zeros(len(seen), device=rows.device)
-    return mse_loss(policy.predict_values(seen, (opening, opening), starts).flatten(), returns)
+    return mse_loss(policy.predict_values(seen, (initial, initial), starts).flatten(), returns)
 
 
 def _of_critic(policy: Any, samples: Samples) -> torch.Tensor:
-    """Q(s, a) of what was done against what followed."""
+    """Q(s, a) of the action taken against the return."""
     found, returns = policy.critic(samples.features, samples.actions), samples.returns[:, None]
     if isinstance(found, torch.Tensor):  # quantiles
         return quantile_huber_loss(found, returns[:, None], sum_over_quantiles=False)
@@ -182,7 +231,7 @@ def _of_critic(policy: Any, samples: Samples) -> torch.Tensor:
 
 
 def _of_choices(policy: Any, samples: Samples) -> torch.Tensor:
-    """Q of the teacher's choice against what followed it, and the others' a margin below."""
+    """Q of the teacher's choice against its return, and all others a margin below."""
     if hasattr(policy, "quantile_net"):
         quantiles = policy.quantile_net(samples.features)
     else:

@@ -1,7 +1,7 @@
-"""Supervised deep pricing: demand learned from a log, and a price network that maximises the money it predicts.
+"""Supervised deep pricing: a demand network fitted on a log, and a price network that maximises profit.
 
-Price p = f(x, y, z, w) and demand d = g(x, y, z, w, p), networks over the features that a learner sees. f looks one period
-ahead, greedily: what a sale takes from later periods, it does not know.
+Price p = f(x, y, z, w) and demand d = g(x, y, z, w, p) are networks over the learner's features. f
+maximises the money that g predicts for one period, so it ignores how a sale affects later periods.
 """
 
 from __future__ import annotations
@@ -26,16 +26,21 @@ from .settings import Settings
 
 _KNOTS = 8
 _LEAST_VARIATION = 0.02
-_HELD_OUT = 5  # one in so many
+_HELD_OUT = 5  # one in five markets
 _OUTSIDE = 10.0
 
 
 class DemandNetwork(torch.nn.Module):
     """Mean units of a row's P products, given its features and raw prices.
 
-    The logarithm falls in a product's own raw price (its log price), and the faster the higher the price: a concave piecewise
-    linear function whose slopes a network makes of the features. So do exponential, linear and logit demand; constant
-    elasticity is its limit. Other products' prices shift it by constant elasticities.
+    The log of demand falls in the product's own raw price (its log price) as a concave, piecewise
+    linear function, whose slopes are outputs of a network. Exponential, linear and logit demand are of
+    this form; constant elasticity is its limit. Prices of other products shift it by constant
+    elasticities.
+
+    Args:
+        learner_view: The view that the log was recorded through.
+        settings: The training settings.
     """
 
     def __init__(self, learner_view: LearnerView, settings: Settings) -> None:
@@ -53,7 +58,12 @@ class DemandNetwork(torch.nn.Module):
         self.register_buffer("knots", torch.linspace(-1, 1, _KNOTS + 1)[:-1])
 
     def forward(self, features: torch.Tensor, raw: torch.Tensor) -> torch.Tensor:
-        """(rows, P) logarithm of the mean units. raw: (rows, P) in [-1, 1]."""
+        """(rows, P) log of mean units.
+
+        Args:
+            features: (rows, F).
+            raw: (rows, P) raw prices in [-1, 1].
+        """
         numbers = self.layers(self.features(features)).reshape(len(raw), self.products, 1 + _KNOTS)
         falls = (softplus(numbers[..., 1:]) * relu(raw[..., None] - self.knots)).sum(dim=-1)
         others = self.cross * (1 - torch.eye(self.products))
@@ -61,8 +71,17 @@ class DemandNetwork(torch.nn.Module):
 
 
 class Sales(NamedTuple):
-    """Rows of a log. features: (rows, F). raw: (rows, P) prices. units, base_price, unit_cost, low, high: (rows, P); the last
-    two bound the raw prices that the log has tried."""
+    """Rows of a log.
+
+    Attributes:
+        features: (rows, F).
+        raw: (rows, P) raw prices.
+        units: (rows, P) units sold.
+        base_price: (rows, P) currency per unit.
+        unit_cost: (rows, P) currency per unit.
+        low: (rows, P) lowest raw price tried in the log.
+        high: (rows, P) highest raw price tried in the log.
+    """
 
     features: torch.Tensor
     raw: torch.Tensor
@@ -76,13 +95,24 @@ class Sales(NamedTuple):
 def learn_prices(
     policy: BasePolicy, learner_view: LearnerView, log: LoggedData, settings: Settings, seed: int
 ) -> dict[str, Any]:
-    """Set the weights of a deterministic policy to those of the price network; returns the fit's figures as facts.
+    """Set the weights of a deterministic policy to those of the price network.
 
-    Demand is fitted by Poisson likelihood on four fifths of the log's markets (of its periods where it has fewer than five)
-    and judged on the rest. Prices stay within the first and last percentile of those that the log has tried for a product; the
-    other columns of an action stay at nothing.
+    Demand is fitted by Poisson likelihood on four fifths of the log's markets (of its periods if it has
+    fewer than five markets) and evaluated on the rest. Prices stay between the first and the last
+    percentile of those that the log tried for a product. All other columns of an action stay at zero.
 
-    Raises ValueError where the log's prices hardly vary.
+    Args:
+        policy: The policy.
+        learner_view: The view that the log was recorded through.
+        log: The log.
+        settings: The training settings.
+        seed: Seed of the run.
+
+    Returns:
+        Figures of the fit.
+
+    Raises:
+        ValueError: The prices in the log hardly vary.
     """
     sales, held_out = _sales_of(log, learner_view)
     demand = DemandNetwork(learner_view, settings)
@@ -101,7 +131,7 @@ def learn_prices(
 def _shortfall(
     policy: BasePolicy, demand: DemandNetwork, sales: Sales, learner_view: LearnerView
 ) -> Callable[[Sales], torch.Tensor]:
-    """What the price network minimises: predicted money, negative, and how far its actions stray from where they should stay."""
+    """The loss of the price network: minus predicted money, plus penalties for leaving its ranges."""
     layers, price, logs = actor_of(policy, learner_view).layers, _price_columns(learner_view), learner_view.layout.logs
     other = torch.from_numpy(np.setdiff1d(np.arange(price.size * learner_view.layout.size), price))
     scale = (sales.units * sales.base_price).sum(dim=1).mean()
@@ -118,15 +148,15 @@ def _shortfall(
 
 
 def _sales_of(log: LoggedData, learner_view: LearnerView) -> tuple[Sales, torch.Tensor]:
-    """The log's rows, and which are held out."""
+    """The rows of the log, and which of them are held out."""
     periods, rows, products = log.units.shape
     raw = log.actions[..., _price_columns(learner_view)]
     by_product = raw.reshape(-1, learner_view.base_price.size)
     variation = float(np.log(price_multiplier(by_product, *learner_view.layout.logs)).std(axis=0).mean())
     if variation < _LEAST_VARIATION:
         raise ValueError(
-            f"the prices of a log must vary by {_LEAST_VARIATION:.0%} or more to tell what they do to demand; got {variation:.1%} "
-            f"in that of {log.source}; log a policy that tries prices, such as random"
+            f"the prices of a log must vary by {_LEAST_VARIATION:.0%} or more to identify their effect on demand; got {variation:.1%} "
+            f"in the log of {log.source}; log a policy that explores, such as random"
         )
     spec = learner_view.market.spec
     cost = spec.products.unit_cost if spec.market.objective == "profit" else np.zeros_like(learner_view.base_price)
@@ -151,7 +181,7 @@ def _sales_of(log: LoggedData, learner_view: LearnerView) -> tuple[Sales, torch.
 
 
 def _price_columns(learner_view: LearnerView) -> NDArray[np.intp]:
-    """(P,) which raw columns of a row are prices."""
+    """(P,) the raw columns of a row that are prices."""
     return np.arange(1 if learner_view.product_wise else learner_view.base_price.size) * learner_view.layout.size
 
 
@@ -165,7 +195,7 @@ def _likelihood(log_mean: torch.Tensor, units: torch.Tensor) -> torch.Tensor:
 
 
 def _judge(demand: DemandNetwork, sales: Sales, held_out: torch.Tensor, learner_view: LearnerView) -> dict[str, Any]:
-    """Held-out log likelihood of a product-period, of the network and of each product's mean in the rest of the log."""
+    """Held-out log likelihood per product-period, of the network and of each product's mean in the log."""
     rest, judged = _those(sales, ~held_out), _those(sales, held_out)
     products = learner_view.base_price.size
     mean = rest.units.reshape(-1, products).mean(dim=0).clamp(min=1e-6).log()

@@ -1,4 +1,4 @@
-"""Learning from a log alone: supervised deep pricing and offline reinforcement learning, each gives a `Run`."""
+"""Training on logged data alone: supervised deep pricing and offline reinforcement learning."""
 
 from __future__ import annotations
 
@@ -31,7 +31,12 @@ Learner = Callable[[Any, LearnerView, LoggedData, Settings, int], dict[str, Any]
 
 @dataclass(frozen=True)
 class LogAlgorithm:
-    """learn: sets a policy's weights by a log. network: the Stable-Baselines3 algorithm whose networks they are."""
+    """An algorithm that learns from logged data.
+
+    Attributes:
+        learn: Sets the weights of a policy from a log.
+        network: The algorithm in `ALGORITHMS` whose networks it uses.
+    """
 
     learn: Learner
     network: str
@@ -53,13 +58,32 @@ def learn_from_log(
     out: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Run:
-    """Learn prices from a log, without trying any.
+    """Train a pricing policy on logged data, without interaction with the market.
 
-    algo: a name of `LOG_ALGORITHMS`. log: a policy, of which `clone_episodes` episodes are logged in the market, with customers
-    of the training set; None for what the shop itself charged and sold, where the scenario was fitted on that. out, settings:
-    as for `train`. The market judges the result at the end and chooses nothing.
+    The market evaluates the result at the end, but chooses nothing.
 
-    Raises ValueError for an unknown algorithm or setting, a market that it cannot decide, and a log that tells nothing.
+    Args:
+        scenario: A spec, a registered name or the path of a scenario file.
+        algo: A key of `LOG_ALGORITHMS`.
+        log: A policy that generates the log: `clone_episodes` episodes on the training seeds. None for
+            the shop's own history, in a scenario that was fitted on data.
+        seed: Seed of the run.
+        out: Run folder, as for `train`.
+        settings: Values that override the preset; see `Settings`.
+
+    Returns:
+        The run.
+
+    Raises:
+        ValueError: The algorithm or a setting is unknown, the algorithm does not support the actions of
+            the market, or the log contains no information.
+
+    Example:
+        >>> from repricer.pricing import RandomPrice
+        >>> few = {"clone_episodes": 16, "clone_epochs": 1, "validation_episodes": 64}
+        >>> run = learn_from_log("stationary-logit", algo="cql", log=RandomPrice(5.0, 20.0), settings=few)
+        >>> run.facts["log"]
+        'random'
     """
     if algo not in LOG_ALGORITHMS:
         raise ValueError(f"algo must be one of {', '.join(LOG_ALGORITHMS)}; got {algo!r}; choose one of them")
@@ -95,7 +119,7 @@ def learn_from_log(
 
 
 def _identity(spec: MarketSpec, algo: str, seed: int, settings: Settings, log: Policy | None) -> dict[str, Any]:
-    """What tells this run from another."""
+    """The facts that determine the run."""
     return {
         "scenario": spec.name,
         "scenario_version": spec.version,
@@ -138,14 +162,14 @@ def _learned(
 
 
 def _normalise(policy: torch.nn.Module, log: LoggedData) -> None:
-    """Give the networks the mean and deviation of the logged features."""
+    """Set the feature normalisation of the networks from the logged features."""
     for module in policy.modules():
         if isinstance(module, FeaturesExtractor):
             module.normalise(log.features.reshape(-1, log.features.shape[-1]))
 
 
 def _judged(policy: Any, learner_view: LearnerView, settings: Settings, seed: int) -> dict[str, float]:
-    """Expected money an episode against the best fixed price, on the same customers of the validation set."""
+    """Expected objective of an episode against the best fixed prices, on the same validation seeds."""
     spec = learner_view.market.spec
     learned = learning_policy(policy, learner_view)
     count, customers = settings.validation_episodes, seed_for("validation", seed)

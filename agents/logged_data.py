@@ -1,4 +1,4 @@
-"""Logged data: what happened under a policy, or under the shop itself, as a learner sees it."""
+"""Logged data: what happened under a policy, or in the shop's own history, as a learner sees it."""
 
 from __future__ import annotations
 
@@ -24,13 +24,20 @@ from ..scenarios import MarketSpec
 
 @dataclass(frozen=True)
 class LoggedData:
-    """Whole episodes of T periods in R rows, as a `LearnerView` lays them out: a row has P products and A raw columns.
+    """Complete episodes of T periods in R rows, in the layout of a `LearnerView`.
 
-    observations: (T + 1, R, F) features before each period, and behind the last. actions: (T, R, A) raw numbers in [-1, 1]
-    that decode to what was done: the price is that which was charged. advice: (T, R, A) what the policy proposed itself; as
-    `actions` but for guardrails and disturbances. decided: (A,) the columns on which the policy had a say. units: (T, R, P)
-    sold. money: (T, R) rewards. ends: whether the last period is a real end, not a cut. propensity: (T, R, P) the stated
-    probability (density per currency) of the price, None where the policy did not say. source: what was logged.
+    A row has P products and A columns of raw actions.
+
+    Attributes:
+        observations: (T + 1, R, F) features before each period and after the last one.
+        actions: (T, R, A) raw actions in [-1, 1] that decode to what was done, with the price charged.
+        advice: (T, R, A) what the policy itself proposed; differs from `actions` by guardrails and noise.
+        decided: (A,) the columns that the policy decides.
+        units: (T, R, P) units sold.
+        money: (T, R) rewards.
+        ends: Whether the last period is a real end, not a truncation.
+        propensity: (T, R, P) stated probability (density per currency) of the price, or None.
+        source: Name of the policy, or "history".
     """
 
     observations: Floats
@@ -45,25 +52,29 @@ class LoggedData:
 
     @property
     def features(self) -> Floats:
-        """(T, R, F) what was seen before each period."""
+        """(T, R, F) features before each period."""
         return self.observations[:-1]
 
     @property
     def next_features(self) -> Floats:
-        """(T, R, F) what was seen behind each period."""
+        """(T, R, F) features after each period."""
         return self.observations[1:]
 
     @property
     def done(self) -> NDArray[np.bool_]:
-        """(T, R) whether the episode was over behind the period."""
+        """(T, R) whether the episode is over after the period."""
         last = np.zeros(self.money.shape, dtype=bool)
         last[-1] = True
         return last
 
     def returns(self, discount: float) -> Floats:
-        """(T, R) discounted sum of the money from each period on.
+        """(T, R) discounted return from each period on.
 
-        Where the episodes are cut, what follows is taken for the mean period's money for ever; without a discount for nothing.
+        After a truncation, the mean reward of a period is assumed to continue for ever; without a
+        discount, nothing.
+
+        Args:
+            discount: Discount factor per period.
         """
         goes_on = not self.ends and discount < 1
         after = np.full(self.money.shape[1], self.money.mean() / (1 - discount) if goes_on else 0.0, dtype=np.float64)
@@ -74,7 +85,13 @@ class LoggedData:
 
 
 def training_view(learner_view: LearnerView, markets: int, seed: int) -> LearnerView:
-    """The same look, at the beginning of other markets of the scenario, with customers of the training set."""
+    """The same learner view on other markets of the scenario, on the training seeds.
+
+    Args:
+        learner_view: The view.
+        markets: Number of markets.
+        seed: Seed of their customers.
+    """
     return LearnerView(
         Market(learner_view.market.spec, num_markets=markets, seed=seed_for("training", seed)),
         product_wise=learner_view.product_wise,
@@ -88,11 +105,24 @@ def training_view(learner_view: LearnerView, markets: int, seed: int) -> Learner
 
 
 def record_policy(learner_view: LearnerView, policy: Policy, *, disturbance: float = 0.0, seed: int = 0) -> LoggedData:
-    """One episode of every market under a policy, seen through a learner_view, which is reset before.
+    """One episode of every market under a policy.
 
-    disturbance: mean deviation of Gaussian noise on the raw columns that the policy decides, in every second market, from
-    nothing in the first to twice as much in the last: the log then holds states that the policy alone would not reach, with
-    what it advises there (Laskey et al. 2017, DART: Noise Injection for Robust Imitation Learning). seed: fixes that noise.
+    With a disturbance, the log contains states that the policy alone would not reach, with its advice
+    in them (Laskey et al. 2017, DART: Noise Injection for Robust Imitation Learning).
+
+    Args:
+        learner_view: The view to record through; its markets are reset first.
+        policy: The policy.
+        disturbance: Mean standard deviation of Gaussian noise on the raw columns that the policy
+            decides, in every second market; it grows from zero in the first to twice the mean.
+        seed: Seed of the noise.
+
+    Example:
+        >>> from repricer import Market
+        >>> from repricer.pricing import FixedPrice
+        >>> log = record_policy(LearnerView(Market("stationary-logit")), FixedPrice(9.0))
+        >>> log.units.shape
+        (30, 1, 1)
     """
     generator, market, layout = np.random.default_rng(seed), learner_view.market, learner_view.layout
     level = np.linspace(0, 2 * disturbance, market.num_markets, dtype=np.float32)
@@ -115,19 +145,23 @@ def record_policy(learner_view: LearnerView, policy: Policy, *, disturbance: flo
 
 
 def record_history(learner_view: LearnerView) -> LoggedData:
-    """What the shop itself charged and sold, of which a fitted market's spec keeps the record: one market's episode.
+    """The shop's own history, which the spec of a fitted market keeps, as one episode of one market.
 
-    The record holds neither stock nor rivals: those are seen as they would be in the simulated market at these prices. The
-    money is the drawn one; product-wise a product is not charged for what it took from others.
+    The history holds neither stock nor rivals: both are as in the simulated market at these prices. The
+    money is drawn, not expected; product-wise rewards do not deduct the sales taken from other products.
 
-    Raises ValueError where the scenario has no record or the learner_view pays conversion differences.
+    Args:
+        learner_view: The view to record through.
+
+    Raises:
+        ValueError: The scenario has no history, or the reward is a conversion difference.
     """
     spec, past = learner_view.market.spec, learner_view.market.spec.history
     if past is None:
-        raise ValueError(f"the shop's own record needs a scenario fitted on data; got {spec.name}; log a policy in it")
+        raise ValueError(f"the shop's own history needs a scenario fitted on data; got {spec.name}; log a policy in it")
     if learner_view.reward == "conversion-difference":
         raise ValueError(
-            "the shop's own record knows money; got reward conversion-difference; set reward to drawn or expected"
+            "the shop's own history contains only money; got reward conversion-difference; set reward to drawn or expected"
         )
     cost = spec.products.unit_cost if spec.market.objective == "profit" else 0.0
     money = ((past.price - cost) * past.units).astype(np.float64)
@@ -152,7 +186,7 @@ def record_history(learner_view: LearnerView) -> LoggedData:
 
 
 def _charged(spec: MarketSpec, period: int) -> Action:
-    """What the shop did in a period, (1, N)."""
+    """The shop's action in a period, (1, N)."""
     past = spec.history
     assert past is not None, "the caller has checked that there is a history"
     promotion = None if spec.promotion is None else past.promotion[period][None].astype(np.float32) - np.float32(0.5)
@@ -160,7 +194,7 @@ def _charged(spec: MarketSpec, period: int) -> Action:
 
 
 def _views_of_the_past(spec: MarketSpec, market: Market) -> list[MarketView]:
-    """T + 1 views of the market with the recorded prices and units in them."""
+    """T + 1 views of the market with the recorded prices and units."""
     past = spec.history
     assert past is not None, "the caller has checked that there is a history"
     views = [market.view]
@@ -181,13 +215,13 @@ def _views_of_the_past(spec: MarketSpec, market: Market) -> list[MarketView]:
 
 
 def _windows(present: list[Floats], history: int) -> Floats:
-    """(T + 1, R, history * F) from the rows of each period; before the first they repeat it."""
+    """(T + 1, R, history * F) from the rows of each period; the first row stands in for those before it."""
     rows = np.stack([present[0]] * (history - 1) + present)
     return np.concatenate([rows[i : i + len(present)] for i in range(history)], axis=-1)
 
 
 def _raw(learner_view: LearnerView, action: Action, base: Floats) -> Floats:
-    """(E, N, A) raw numbers of an action, around these base prices, (N,) or (E, N)."""
+    """(E, N, A) raw actions of an action around base prices, (N,) or (E, N)."""
     layout = learner_view.layout
     low, high = layout.low_multiplier * base, layout.high_multiplier * base
     within = replace(action, price=np.clip(action.price, low, high))
@@ -195,7 +229,7 @@ def _raw(learner_view: LearnerView, action: Action, base: Floats) -> Floats:
 
 
 def _decided(layout: ActionLayout, action: Action) -> NDArray[np.bool_]:
-    """(A,) the columns of a product on which the action says something."""
+    """(A,) the columns of a product that the action decides."""
     parts = ActionParts(True, action.discount, action.recommendation, action.promotion, action.order)
     wide = {"discount": layout.num_segments, "recommendation": layout.num_segments}
     return np.concatenate(
@@ -204,7 +238,7 @@ def _decided(layout: ActionLayout, action: Action) -> NDArray[np.bool_]:
 
 
 def _only(asked: Action, decoded: Action) -> Action:
-    """The decoded action without the parts on which nobody asked for anything."""
+    """The decoded action without the parts that were not asked for."""
     silent = {
         name: None for name in ("discount", "recommendation", "promotion", "order") if getattr(asked, name) is None
     }

@@ -1,4 +1,4 @@
-"""The networks that learn, as Stable-Baselines3 takes them: features, layers, regularisation, learning-rate schedules."""
+"""Network modules, optimiser and learning-rate schedules for Stable-Baselines3."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import scipy.linalg.cython_blas  # noqa: F401  Numba multiplies by it, and only what is loaded can be told to keep to one thread
+import scipy.linalg.cython_blas  # noqa: F401  Numba calls it, and only a loaded library can be limited to one thread
 import torch
 from gymnasium.spaces import Box
 from numpy.typing import NDArray
@@ -18,10 +18,14 @@ from threadpoolctl import ThreadpoolController
 
 
 class FeaturesExtractor(BaseFeaturesExtractor):
-    """What stands between an observation and the layers of a network: normalisation, memory of the periods before, dropout.
+    """Normalises an observation and encodes its history before the policy's own layers.
 
-    history: periods in an observation. rnn_size: units of a GRU that reads them (Cho et al. 2014), 0 for none: they then
-    stand side by side. layers, dropout: hidden ReLU layers with dropout behind each; none where SB3's own follow.
+    Args:
+        observation_space: Box of a row of `history` periods of features.
+        history: Number of periods in an observation.
+        rnn_size: Units of a GRU (Cho et al. 2014) that reads the periods in order; 0 to concatenate them.
+        layers: Widths of ReLU layers with dropout after each; empty if the policy's own layers follow.
+        dropout: Probability of dropping a unit.
     """
 
     def __init__(
@@ -48,14 +52,18 @@ class FeaturesExtractor(BaseFeaturesExtractor):
         self.layers = torch.nn.Sequential(*parts)
 
     def forward(self, observations: torch.Tensor) -> torch.Tensor:
-        """(rows, history * F) to (rows, features_dim)."""
+        """Map (rows, history * F) to (rows, features_dim)."""
         periods = observations.reshape(observations.shape[0], self.history, -1)
         periods = (periods - self.mean) * self.scale
         read = periods.flatten(1) if self.rnn is None else self.rnn(periods)[0][:, -1]
         return self.layers(read)
 
     def normalise(self, rows: NDArray[np.float32]) -> None:
-        """Bring the columns of such rows, (rows, history * F), to mean 0 and deviation 1; constant ones keep their scale."""
+        """Set mean and scale so that these rows get mean 0 and standard deviation 1 in every column.
+
+        Args:
+            rows: (rows, history * F) features. Columns that are constant keep their scale.
+        """
         columns = rows.reshape(-1, self.mean.numel())
         deviation = columns.std(axis=0)
         self.mean.copy_(torch.from_numpy(columns.mean(axis=0)))
@@ -63,9 +71,14 @@ class FeaturesExtractor(BaseFeaturesExtractor):
 
 
 class SparseAdam(torch.optim.Adam):
-    """Adam with an L1 penalty as a proximal step behind each update: weights within learning rate * l1 of zero become zero.
+    """Adam with an L1 penalty as a proximal step: weights within lr * l1 of zero become zero.
 
     Parikh and Boyd (2014), Proximal Algorithms, section 6.5.2 (soft thresholding).
+
+    Args:
+        params: Parameters to optimise.
+        l1: Weight of the penalty.
+        **arguments: Passed on to Adam.
     """
 
     def __init__(self, params: Any, l1: float = 0.0, **arguments: Any) -> None:
@@ -74,7 +87,7 @@ class SparseAdam(torch.optim.Adam):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """One update, and the shrinkage behind it."""
+        """One update of Adam, followed by soft thresholding."""
         loss = super().step(closure)
         for group in self.param_groups:
             for weight in group["params"]:
@@ -83,7 +96,19 @@ class SparseAdam(torch.optim.Adam):
 
 
 def schedule(kind: str, start: float) -> Callable[[float], float]:
-    """SB3 schedule of the learning rate, by the share of training that is left: linear to a tenth, cosine to nothing."""
+    """A learning-rate schedule as Stable-Baselines3 takes it.
+
+    Args:
+        kind: constant; linear, which falls to a tenth; or cosine, which falls to zero.
+        start: Initial learning rate.
+
+    Returns:
+        A function of the share of training that remains.
+
+    Example:
+        >>> schedule("linear", 1.0)(0.5)
+        0.55
+    """
     if kind == "linear":
         return lambda left: start * (0.1 + 0.9 * left)
     if kind == "cosine":
@@ -93,11 +118,11 @@ def schedule(kind: str, start: float) -> Callable[[float], float]:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Small networks run faster on one thread; the caller's numbers are put back afterwards."""
+    """Run torch and BLAS on one thread, which is faster for small networks."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        # The compiled update multiplies its matrices by a library of its own.
+        # The compiled update calls a BLAS library directly.
         with _thread_pools().limit(limits=1):
             yield
     finally:
@@ -106,5 +131,5 @@ def one_thread() -> Iterator[None]:
 
 @functools.cache
 def _thread_pools() -> ThreadpoolController:
-    """The libraries that keep threads. Looking for them takes a millisecond, longer than a call of a small network."""
+    """The thread pools of all loaded libraries; cached, because finding them takes a millisecond."""
     return ThreadpoolController()

@@ -1,4 +1,4 @@
-"""Offline reinforcement learning: value learning from a log alone, which stays near what the log has tried."""
+"""Offline reinforcement learning: value learning from logged data that stays close to its actions."""
 
 from __future__ import annotations
 
@@ -14,14 +14,22 @@ from .cloning import falling_rate, shuffled_batches
 from .logged_data import LoggedData
 from .settings import Settings
 
-# As in Fujimoto et al. 2018, Addressing Function Approximation Error in Actor-Critic Methods, but for targets that follow four
-# times as fast: undiscounted, what the last period brings has a whole horizon to travel.
+# As in Fujimoto et al. (2018), Addressing Function Approximation Error in Actor-Critic Methods, but
+# targets follow four times as fast: without a discount, the last reward must propagate over the whole
+# horizon.
 _TAU, _DELAY, _NOISE, _NOISE_LIMIT = 0.02, 2, 0.2, 0.5
 
 
 class Transitions(NamedTuple):
-    """Rows of a log. features, next_features: (rows, F). actions: (rows, A) in the action space. money, goes_on: (rows, 1); the
-    latter is 0 where the market ended."""
+    """Rows of a log.
+
+    Attributes:
+        features: (rows, F).
+        actions: (rows, A), in the action space.
+        money: (rows, 1) rewards of order one.
+        next_features: (rows, F).
+        goes_on: (rows, 1) 0 if the market ended, else 1.
+    """
 
     features: torch.Tensor
     actions: torch.Tensor
@@ -31,7 +39,12 @@ class Transitions(NamedTuple):
 
     @classmethod
     def of(cls, log: LoggedData, learner_view: LearnerView) -> Transitions:
-        """With money of order one."""
+        """Transitions from a log, with money scaled to order one.
+
+        Args:
+            log: The log.
+            learner_view: The view that it was recorded through.
+        """
         actions = learner_view.chosen(log.actions.reshape(-1, log.actions.shape[-1]))
         money = log.money / max(np.abs(log.money).mean(), 1e-9)
         goes_on = 1.0 - (log.done & log.ends)
@@ -42,10 +55,21 @@ class Transitions(NamedTuple):
 
 
 def td3_bc(policy: Any, learner_view: LearnerView, log: LoggedData, settings: Settings, seed: int) -> dict[str, Any]:
-    """Train a TD3 policy on a log (Fujimoto and Gu 2021, A Minimalist Approach to Offline Reinforcement Learning, equation 3).
+    """Train a TD3 policy on a log: TD3 with behaviour cloning.
 
-    The actor minimises caution * |a - logged a|^2 - Q(s, a). Q counts in mean periods' money, not in mean |Q|: over a horizon of
-    many periods what one price changes would drown in that.
+    Fujimoto and Gu (2021), A Minimalist Approach to Offline Reinforcement Learning, equation 3. The
+    actor minimises caution * |a - logged a|^2 - Q(s, a). Q is in units of a period's mean money, not of
+    mean |Q|: over a long horizon the effect of a single price would be negligible in the latter.
+
+    Args:
+        policy: A TD3 policy.
+        learner_view: The view that the log was recorded through.
+        log: The log.
+        settings: The training settings.
+        seed: Seed of the run.
+
+    Returns:
+        The number of rows.
     """
     transitions, own = Transitions.of(log, learner_view), settings.algorithm
     actor = torch.optim.Adam(policy.actor.parameters(), lr=settings.learning_rate)
@@ -76,9 +100,20 @@ def td3_bc(policy: Any, learner_view: LearnerView, log: LoggedData, settings: Se
 
 
 def cql(policy: Any, learner_view: LearnerView, log: LoggedData, settings: Settings, seed: int) -> dict[str, Any]:
-    """Train a DQN policy on a log (Kumar et al. 2020, Conservative Q-Learning, equation 4, with double Q-learning).
+    """Train a DQN policy on a log: conservative Q-learning with double Q-learning.
 
-    Beside the temporal difference it minimises caution * (log sum_a exp Q(s, a) - Q(s, logged a)).
+    Kumar et al. (2020), Conservative Q-Learning, equation 4. In addition to the temporal difference it
+    minimises caution * (log sum_a exp Q(s, a) - Q(s, logged a)).
+
+    Args:
+        policy: A DQN policy.
+        learner_view: The view that the log was recorded through.
+        log: The log.
+        settings: The training settings.
+        seed: Seed of the run.
+
+    Returns:
+        The number of rows.
     """
     transitions, own = Transitions.of(log, learner_view), settings.algorithm
     optimiser = torch.optim.Adam(policy.q_net.parameters(), lr=settings.learning_rate)

@@ -1,4 +1,4 @@
-"""A training run: what was learned, from which scenario, how; and the folder that keeps it."""
+"""Training runs: a learned policy, how it was trained, and the folder that stores it."""
 
 from __future__ import annotations
 
@@ -33,13 +33,27 @@ RUN_FILE, POLICY_FILE, CHECKPOINT_FILE, PROGRESS_FILE = (
 
 @dataclass(frozen=True)
 class Run:
-    """A learned policy with everything that is needed to judge, export and explain it.
+    """A learned policy with everything that is needed to evaluate, export and explain it.
 
-    actor: torch module, rows of features to raw actions. base_price: (N,) currency. base: the policy whose price the learned
-    one multiplies, None where that is base_price. facts: how it was trained, as JSON (algo, seed, steps, settings, versions,
-    seconds, best validation; network: the algorithm whose networks it has, where that is another). history: one dict a
-    validation. evaluation: a
-    comparison that was made of it, for the bundle's manifest, or None.
+    Attributes:
+        spec: The market that it was trained on.
+        actor: Network from features to raw actions.
+        layout: Columns of a raw action.
+        base_price: (N,) currency per unit, which the network's price multiplies.
+        base: A policy whose price is multiplied instead, or None.
+        product_wise: Whether a row of the network is one product or one market.
+        facts: How it was trained, as JSON: algo, seed, steps, settings, versions, seconds, best
+            validation; `network` names the algorithm whose networks it has if that is another one.
+        history: One dict for each validation.
+        evaluation: A comparison of the policy for the bundle's manifest, or None.
+
+    Example:
+        >>> from repricer import train
+        >>> run = train("stationary-logit", steps=2_000, settings={"validation_episodes": 64})
+        >>> run.facts["algo"], run.base_price.tolist()
+        ('ppo', [11.0])
+        >>> sorted(run.facts["best"])
+        ['best_fixed', 'gain', 'gain_se', 'objective', 'seconds', 'steps']
     """
 
     spec: MarketSpec
@@ -58,9 +72,15 @@ class Run:
         return self._with(self.base_price, self.base)
 
     def policy_for(self, spec: MarketSpec, *, seed: int = 0) -> NetworkPolicy | RecurrentPolicy:
-        """The same network, untouched, for another assortment, around the best fixed prices (or regular ones) there.
+        """The same network for another assortment, around the base prices of that market.
 
-        Raises ValueError where the network does not fit: it is joint, or the other market has other parts to see or decide.
+        Args:
+            spec: The other market.
+            seed: Seed of the search for its best fixed prices.
+
+        Raises:
+            ValueError: The network does not fit: it prices all products jointly, or the other market has
+                other segments or decisions.
         """
         layout = spec.action_layout(spec.products.regular_price)
         width = LearnerView(
@@ -71,7 +91,7 @@ class Run:
         ).observation_space.shape
         if not self.product_wise or (width, layout.names) != (own, self.layout.names):
             raise ValueError(
-                f"another assortment needs a product-wise policy, and the same segments and decisions; got {spec.name} "
+                f"another assortment needs a product-wise policy with the same segments and decisions; got {spec.name} "
                 f"for a policy of {self.spec.name}; train on it"
             )
         return self._with(*base_of(spec, self.facts["settings"]["base_price"], seed))
@@ -91,7 +111,14 @@ class Run:
 def learner_view_of(
     spec: MarketSpec, settings: Settings, base_price: NDArray[np.float32], base: Policy | None = None
 ) -> LearnerView:
-    """The market as the settings let a learner see it."""
+    """The market as the settings let a learner see it.
+
+    Args:
+        spec: The market.
+        settings: The training settings.
+        base_price: (N,) currency per unit.
+        base: A policy whose price is multiplied in place of `base_price`, or None.
+    """
     return LearnerView(
         Market(spec),
         product_wise=settings.product_wise,
@@ -105,20 +132,35 @@ def learner_view_of(
 
 
 def save_policy(folder: Path, policy: BasePolicy, facts: dict[str, Any]) -> None:
-    """Keep these weights as the run's best."""
+    """Store weights as the best ones of a run.
+
+    Args:
+        folder: The run folder.
+        policy: The policy.
+        facts: Figures of its validation.
+    """
     write_tensors(folder / POLICY_FILE, policy.state_dict(), facts)
 
 
 def made_with() -> dict[str, Any]:
-    """What a policy was learned with, for the report: versions of the packages that shape it, and of Python."""
+    """Versions of Python and of the packages that affect a learned policy."""
     packages = ("repricer", "torch", "stable-baselines3", "sb3-contrib", "numpy")
     return {"versions": {name: version(name) for name in packages}, "python": platform.python_version()}
 
 
 def open_folder(folder: Path, spec: MarketSpec, identity: dict[str, Any]) -> Literal["new", "begun", "finished"]:
-    """Make the run's folder, or check that it holds this same run; `begun` means that there is a checkpoint to resume.
+    """Create the folder of a run, or check that it holds the same run.
 
-    Raises ValueError where the folder holds another run.
+    Args:
+        folder: The run folder.
+        spec: The market.
+        identity: The facts that determine the run.
+
+    Returns:
+        "new", "finished", or "begun" if there is a checkpoint to resume from.
+
+    Raises:
+        ValueError: The folder holds another run.
     """
     path = folder / RUN_FILE
     if not path.is_file():
@@ -137,14 +179,31 @@ def open_folder(folder: Path, spec: MarketSpec, identity: dict[str, Any]) -> Lit
 
 
 def load_run(folder: str | Path) -> Run:
-    """The run that a folder keeps, at its best validation. Raises ValueError where there is none yet."""
+    """Load a run from its folder, with the weights of its best validation.
+
+    Args:
+        folder: The run folder.
+
+    Raises:
+        ValueError: There is no run, or it has not finished.
+
+    Example:
+        >>> import tempfile
+        >>> from repricer import train
+        >>> folder = tempfile.mkdtemp()
+        >>> run = train("stationary-logit", steps=2_000, settings={"validation_episodes": 64}, out=folder)
+        >>> load_run(folder).facts == run.facts
+        True
+    """
     folder = Path(folder)
     for name in (RUN_FILE, POLICY_FILE, "scenario.toml"):
         if not (folder / name).is_file():
             raise ValueError(f"{folder} must be a run folder; got no {name} in it; make one with `repricer train`")
     document = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
     if "facts" not in document:
-        raise ValueError(f"{folder} holds an unfinished run; got no result yet; run the same `repricer train` to go on")
+        raise ValueError(
+            f"{folder} holds an unfinished run; got no result yet; run the same `repricer train` to continue"
+        )
     facts = document["facts"]
     algo = algorithm(facts.get("network", facts["algo"]))
     settings = settings_from(facts["settings"], facts["settings"])
@@ -159,7 +218,14 @@ def load_run(folder: str | Path) -> Run:
 def run_of(
     policy: BasePolicy, learner_view: LearnerView, facts: dict[str, Any], history: list[dict[str, float]]
 ) -> Run:
-    """The run of a policy that learned through this learner_view."""
+    """The run of a trained policy.
+
+    Args:
+        policy: The policy.
+        learner_view: The learner view that it was trained through.
+        facts: As in `Run`.
+        history: As in `Run`.
+    """
     return Run(
         spec=learner_view.market.spec,
         actor=actor_of(policy, learner_view),
@@ -173,7 +239,12 @@ def run_of(
 
 
 def save_result(folder: Path, run: Run) -> None:
-    """Write what the finished run is beside its weights."""
+    """Write the facts of a finished run next to its weights.
+
+    Args:
+        folder: The run folder.
+        run: The run.
+    """
     path = folder / RUN_FILE
     document = json.loads(path.read_text(encoding="utf-8"))
     document |= {"facts": run.facts, "history": run.history}

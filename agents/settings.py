@@ -1,46 +1,61 @@
-"""Training settings: a preset's defaults, its block for the scenario, and what the caller overrides."""
+"""Training settings: the values of a preset, its block for the scenario, and the caller's overrides."""
 
 from __future__ import annotations
 
 import difflib
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..envs.adapters.learner_view import Actions, Reward
 from ..scenarios import MarketSpec
+from .presets import MANY_PRODUCTS, installed_preset, merged_blocks, preset_block, read_preset
 
 PRODUCT_WISE_FROM = 3
-"""From this many products on, learning is product-wise unless told otherwise."""
-_FAMILY = "many-products"
+"""From this number of products on, learning is product-wise by default."""
 NetworkKind = Literal["mlp", "rnn"]
 Schedule = Literal["constant", "linear", "cosine"]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that shapes a training run besides the scenario, the number of steps and the seed.
+    """Everything that affects a training run except the scenario, the number of steps and the seed.
 
-    Markets: num_envs side by side. product_wise: one network row a product, or a market. reward, actions, price_levels,
-    price_reach, history: as `LearnerView` has them. base_price: what a raw price of zero
-    means, see `base_of`.
+    Attributes:
+        num_envs: Number of markets side by side.
+        reward: As in `LearnerView`, like actions, price_levels, price_reach and history.
+        learning_rate: Initial learning rate.
+        net_arch: Widths of the hidden layers.
+        evaluations: Number of validations of a run.
+        validation_episodes: Markets of a validation.
+        product_wise: Whether a row of the network is one product or one market.
+        base_price: What a raw price of zero means; see `base_of`.
+        price_reach: Largest factor between price and base price, 0 for the price bounds.
+        actions: "continuous" or "discrete".
+        price_levels: Number of discrete prices.
+        history: Number of periods in an observation.
+        network: "mlp", or "rnn" for a GRU in front that reads the history.
+        rnn_size: Units of the GRU.
+        normalise: Whether features are scaled to mean 0 and standard deviation 1.
+        dropout: Share of dropped units.
+        l1: L1 penalty on the weights.
+        l2: L2 penalty on the weights.
+        schedule: Learning-rate schedule: constant, linear (falls to a tenth) or cosine (to zero).
+        patience: Stop after so many validations without a significant gain; 0 for never.
+        variants: Number of market variants to train on besides the scenario itself.
+        variant_elasticity: Largest relative error of the variants' elasticity.
+        variant_demand: Largest relative error of the variants' demand.
+        variant_rival: Probability that a variant has a new rival.
+        clone_episodes: Episodes of a teacher to imitate, or of a policy to log.
+        clone_epochs: Passes over them.
+        algorithm: Settings of Stable-Baselines3 under its own names.
 
-    Networks: net_arch hidden layers; "rnn" puts a GRU of rnn_size in front, which reads the history. normalise: bring
-    features to mean 0 and deviation 1 first. dropout: share of units. l1, l2: weight penalties. learning_rate falls by
-    `schedule`: linear to a tenth, cosine to nothing.
-
-    Validation: `evaluations` in a run, each in validation_episodes markets; patience: stop after so many without a gain
-    that stands out of its paired error, 0 never.
-
-    Variants: other markets that run beside the scenario's own in training, none by default: their elasticity and demand are
-    up to variant_elasticity and variant_demand (fractions) off, and with probability variant_rival a rival opens.
-
-    clone_episodes: of the teacher, where there is one, to imitate before learning; clone_epochs: passes over them.
-
-    algorithm: Stable-Baselines3's own settings by its names.
+    Example:
+        >>> from repricer import load_scenario
+        >>> settings = settings_for(load_scenario("stationary-logit"), "sac")
+        >>> settings.net_arch, settings.algorithm["batch_size"]
+        ((64, 64), 512)
     """
 
     num_envs: int
@@ -81,12 +96,12 @@ class Settings:
                 raise ValueError(f"{name} must be one of {allowed}; got {getattr(self, name)!r}; choose one")
         for name, high in _SHARES.items():
             if not 0 <= getattr(self, name) <= high:
-                raise ValueError(f"{name} must be between 0 and {high:g}; got {getattr(self, name)}; mend it")
+                raise ValueError(f"{name} must be between 0 and {high:g}; got {getattr(self, name)}; fix it")
         if self.network == "rnn" and self.history == 1:
-            raise ValueError("network rnn reads the periods before; got history 1; set history to 4 or more")
+            raise ValueError("network rnn needs earlier periods; got history 1; set history to 4 or more")
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON and the presets hold it: flat."""
+        """A flat dict, as JSON and presets hold it."""
         values: dict[str, Any] = asdict(self)
         own = values.pop("algorithm")
         return values | {"net_arch": list(self.net_arch)} | own
@@ -113,62 +128,54 @@ def settings_for(
     options: Iterable[str] = (),
     preset: str | Path | None = None,
 ) -> Settings:
-    """The preset of the algorithm for this scenario, with the caller's values laid over it.
+    """The settings of an algorithm for a scenario: its preset with the caller's values on top.
 
-    options: names of the algorithm's own settings beside those of its preset. preset: a file like the presets, whose
-    blocks are laid over theirs.
+    Args:
+        spec: The market.
+        algo: Name of the algorithm, for which there is a file in `presets`.
+        overrides: Values that override the preset.
+        options: Names of the algorithm's settings that its preset does not mention.
+        preset: A file like the presets, whose blocks override theirs.
+
+    Raises:
+        ValueError: A setting is unknown or out of range, or the file is no preset.
+
+    Example:
+        >>> from repricer import load_scenario
+        >>> settings_for(load_scenario("stationary-logit"), "ppo", {"learning_rate": 0.01}).learning_rate
+        0.01
     """
-    installed = (resources.files("repricer.agents.presets") / f"{algo}.toml").read_text(encoding="utf-8")
-    presets = [tomllib.loads(installed)]
+    presets = [installed_preset(algo)]
     if preset is not None:
-        presets.append(_read_preset(Path(preset), spec))
+        presets.append(read_preset(Path(preset), spec))
     own, overrides = preset_block(spec), dict(overrides or {})
-    stated = _laid(presets, ("default", own)) | overrides
+    stated = merged_blocks(presets, ("default", own)) | overrides
     product_wise = stated.get("product_wise", len(spec.products.names) >= PRODUCT_WISE_FROM)
-    values = _laid(presets, ("default", _FAMILY if product_wise else "", own))
-    chosen = _laid(presets, (own,)) | _laid(presets[1:], ("default", _FAMILY))
+    values = merged_blocks(presets, ("default", MANY_PRODUCTS if product_wise else "", own))
+    chosen = merged_blocks(presets, (own,)) | merged_blocks(presets[1:], ("default", MANY_PRODUCTS))
     if spec.market.discount_factor < 1 and "gamma" in values and "gamma" not in chosen:
-        # What money to come is worth is the market's to say.
+        # The market determines the discount of future money.
         values["gamma"] = spec.market.discount_factor
     return settings_from(values | overrides | {"product_wise": product_wise}, {*options, *presets[0]["default"]})
 
 
-def preset_block(spec: MarketSpec) -> str:
-    """Name of a preset's block for this scenario: a stressed market is learned as the one that it came from."""
-    return spec.name.partition("@")[0]
-
-
-def _laid(presets: Iterable[Mapping[str, Any]], blocks: tuple[str, ...]) -> dict[str, Any]:
-    """These blocks of all presets, each laid over those before it."""
-    return {key: value for preset in presets for name in blocks for key, value in preset.get(name, {}).items()}
-
-
-def _read_preset(path: Path, spec: MarketSpec) -> dict[str, dict[str, Any]]:
-    try:
-        blocks = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"preset must be a TOML file; got {path}, where there is none; check the path") from None
-    except ValueError as error:
-        raise ValueError(f"preset {path} must be a TOML file in UTF-8; got: {error}; mend that line") from error
-    for name, block in blocks.items():
-        if not isinstance(block, dict):
-            raise ValueError(f"preset {path} must hold blocks; got {name} outside one; put it under [default]")
-    known = ("default", _FAMILY, preset_block(spec))
-    if not any(name in blocks for name in known):
-        wanted = ", ".join(known)
-        raise ValueError(f"preset {path} must have a block of {wanted}; got {', '.join(blocks) or 'none'}; rename one")
-    return blocks
-
-
 def settings_from(values: Mapping[str, Any], options: Iterable[str]) -> Settings:
-    """Settings from flat values, as `Settings.to_dict` gives them. options: names of the algorithm's own settings."""
+    """Settings from flat values, as `Settings.to_dict` gives them.
+
+    Args:
+        values: Values by name.
+        options: Names of the algorithm's own settings.
+
+    Raises:
+        ValueError: A setting is unknown or out of range.
+    """
     common = {item.name for item in fields(Settings)} - {"algorithm"}
     known = common | set(options)
     for key in values:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(sorted(known))}"
-            raise ValueError(f"{key} is no training setting here; {hint}")
+            raise ValueError(f"{key} is not a training setting here; {hint}")
     own = {key: value for key, value in values.items() if key not in common}
     shared: dict[str, Any] = {key: value for key, value in values.items() if key in common}
     shared["net_arch"] = tuple(values["net_arch"])

@@ -1,4 +1,4 @@
-"""Where a run's figures go while it learns: TensorBoard files in its folder, Weights & Biases where that is asked for."""
+"""Training logs: TensorBoard files in the run folder, and Weights & Biases on request."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ TENSORBOARD_FOLDER = "tensorboard"
 
 
 class WandbWriter(KVWriter):
-    """Sends every figure to one Weights & Biases run, which a resumed training run goes on with."""
+    """Sends all figures to one Weights & Biases run, which a resumed training continues.
+
+    Args:
+        project: Name of the project.
+        folder: The run folder; the same folder continues the same run.
+        config: Facts about the run.
+    """
 
     def __init__(self, project: str, folder: Path, config: Mapping[str, Any]) -> None:
         import wandb  # pyright: ignore[reportMissingImports]  an extra
@@ -22,20 +28,29 @@ class WandbWriter(KVWriter):
         self._run = wandb.init(project=project, id=name, name=folder.name, config=dict(config), resume="allow")
 
     def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
-        """Send what is a number."""
+        """Send all numeric figures."""
         figures = {key: value for key, value in key_values.items() if isinstance(value, int | float)}
         self._run.log(figures, step=step)
 
     def close(self) -> None:
-        """Finish the run there."""
+        """Finish the Weights & Biases run."""
         self._run.finish()
 
 
 def make_logger(folder: Path | None, wandb_project: str | None, config: Mapping[str, Any]) -> Logger:
-    """SB3's logger for a run folder; one that writes nothing where there is none. ValueError for W&B without a folder."""
+    """A logger of Stable-Baselines3 for a run folder; without a folder, one that writes nothing.
+
+    Args:
+        folder: The run folder, or None.
+        wandb_project: Name of a Weights & Biases project, or None.
+        config: Facts about the run.
+
+    Raises:
+        ValueError: A Weights & Biases project without a folder.
+    """
     if folder is None:
         if wandb_project is not None:
-            raise ValueError("wandb_project needs a run folder, by which the run is found again; got none; give out")
+            raise ValueError("wandb_project needs a run folder, which identifies the run; got none; give out")
         return Logger(None, [])
     writers: list[KVWriter] = [TensorBoardOutputFormat(str(folder / TENSORBOARD_FOLDER))]
     if wandb_project is not None:

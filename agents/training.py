@@ -1,4 +1,4 @@
-"""Training: one `train` for every algorithm, resumable, validated on paired customers, the best policy kept."""
+"""Training: one `train` for all algorithms, resumable, with paired validation; the best policy is kept."""
 
 from __future__ import annotations
 
@@ -27,14 +27,23 @@ from .settings import Settings, settings_for
 from .tracking import make_logger
 from .validation import TrainingProgress, Validation
 
-# Below this many weights a GPU's transfers cost more than its arithmetic saves.
+# Below this number of weights, transfers to a GPU cost more than its arithmetic saves.
 _GPU_FROM_WEIGHTS = 1_000_000
 _TRIAL_PERIODS = 64
 
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """What fixes a training run: the same plan gives the same policy."""
+    """Everything that determines a training run: the same plan gives the same policy.
+
+    Attributes:
+        spec: The market.
+        algo: A key of `ALGORITHMS`.
+        steps: Rows to collect.
+        seed: Seed of weights, exploration and customers.
+        settings: The training settings.
+        teacher: A policy to imitate first, or None.
+    """
 
     spec: MarketSpec
     algo: str
@@ -45,7 +54,7 @@ class TrainingPlan:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """As the run folder holds it, to tell a resumed run from another."""
+        """The plan as JSON, by which a run folder recognises its run."""
         return {
             "scenario": self.spec.name,
             "scenario_version": self.spec.version,
@@ -66,7 +75,20 @@ def plan_for(
     preset: str | Path | None = None,
     teacher: Policy | None = None,
 ) -> TrainingPlan:
-    """The plan of a run, as `train` takes it. Raises ValueError for what cannot be trained."""
+    """The plan of a run.
+
+    Args:
+        spec: The market.
+        algo: As for `train`, like the other arguments.
+        steps: Rows to collect.
+        seed: Seed of the run.
+        settings: Values that override the preset.
+        preset: A preset file.
+        teacher: A policy to imitate first.
+
+    Raises:
+        ValueError: The arguments do not fit the market or one another.
+    """
     if steps < 1:
         raise ValueError(f"steps must be at least 1; got {steps}; ask for more")
     chosen = ({} if teacher is None else clone_defaults(algorithm(algo))) | dict(settings or {})
@@ -75,14 +97,29 @@ def plan_for(
     )
     _check_reward(plan.settings)
     base = plan.settings.base_price
-    # The best fixed prices are a search of their own, and fit wherever the regular ones do.
+    # The best fixed prices need a search, and are allowed wherever the regular ones are.
     around = base_of(spec, "regular" if base == "best-fixed" else base)
     check_actions(algorithm(algo), learner_view_of(spec, plan.settings, *around))
     return plan
 
 
 def choose_device(device: str, weights: int) -> tuple[str, str]:
-    """(device, why): `auto` keeps small networks on the CPU. Raises ValueError for an unknown or missing device."""
+    """The device to train on, and why.
+
+    Args:
+        device: "cpu", "cuda" or "auto", which trains small networks on the CPU.
+        weights: Number of weights of the network.
+
+    Returns:
+        The device and the reason.
+
+    Raises:
+        ValueError: The device is unknown or missing.
+
+    Example:
+        >>> choose_device("cpu", 1_000)
+        ('cpu', 'as asked')
+    """
     if device not in ("auto", "cpu", "cuda"):
         raise ValueError(f"device must be auto, cpu or cuda; got {device!r}; choose one of them")
     if device == "cuda" and not torch.cuda.is_available():
@@ -110,19 +147,37 @@ def train(
     wandb_project: str | None = None,
     teacher: Policy | None = None,
 ) -> Run:
-    """Learn prices in a scenario's simulated market.
+    """Train a pricing policy in a scenario's simulated market.
 
-    algo: a name of `ALGORITHMS`. steps: network rows collected, as SB3 counts them (a market-period, or product-wise a
-    product-period). out: folder of the run; the same call resumes an interrupted run there and returns a finished one at
-    once. settings: values laid over the preset, see `Settings`. preset: a file of such values, as `tune` writes it, laid
-    between the two. progress: called with (steps done, steps in all, figures of the last validation). wandb_project: send
-    the figures to Weights & Biases too (extra `wandb`). teacher: a policy of this market that is imitated before learning
-    begins, see `cloning.clone`.
+    Args:
+        scenario: A spec, a registered name or the path of a scenario file.
+        algo: A key of `ALGORITHMS`.
+        steps: Number of rows to collect, as Stable-Baselines3 counts steps: periods of a market, or
+            product-wise, periods of a product.
+        seed: Seed of weights, exploration and customers.
+        device: "auto", "cpu" or "cuda"; "auto" trains small networks on the CPU.
+        out: Run folder. The same call resumes an interrupted run there, and returns a finished one.
+        settings: Values that override the preset; see `Settings`.
+        preset: A file of settings, as `tune` writes it. It overrides the installed preset, and
+            `settings` override it.
+        progress: Called with the steps done, all steps and the figures of the last validation.
+        wandb_project: Also log to this Weights & Biases project (extra `wandb`).
+        teacher: A policy that is imitated before learning starts; see `cloning.clone`.
 
-    Raises ValueError for an unknown algorithm, setting or device, for an algorithm that cannot decide what the market asks
-    for, and where `out` holds another run; OSError where the folder cannot be written.
+    Returns:
+        The run, with the policy of its best validation.
+
+    Raises:
+        ValueError: The algorithm, a setting or the device is unknown, the algorithm does not support
+            the actions of the market, or `out` holds another run.
+        OSError: The folder cannot be written.
+
+    Example:
+        >>> run = train("stationary-logit", algo="ppo", steps=2_000, settings={"validation_episodes": 64})
+        >>> run.policy.name
+        'ppo:0'
     """
-    choose_device(device, weights=0)  # a wrong device is refused before anything is written
+    choose_device(device, weights=0)  # rejects a wrong device before anything is written
     spec = load_scenario(scenario)
     plan = plan_for(spec, algo, steps, seed, settings, preset, teacher)
     folder = None if out is None else Path(out)
@@ -153,7 +208,7 @@ def _learn(
     where, why = choose_device(device, weights)
     if where != "cpu":
         model = make_model(algo, venv, settings, plan.seed, where)
-    # SB3 has seeded the markets with the run's own number, which another purpose may have.
+    # SB3 has seeded the markets with the run's seed, which may belong to another purpose.
     venv.seed(seed_for("training", plan.seed))
     model.set_logger(logger)
     validation = Validation(spec, venv.learner_view, fixed, settings, plan.steps, plan.seed, folder, progress)
@@ -164,7 +219,7 @@ def _learn(
             _normalise(model, venv.learner_view, plan)
         if plan.teacher is not None:
             clone(model, venv, plan.teacher, settings, plan.seed)
-    # A multiple of a rollout, so that SB3 stops where a checkpoint can stand.
+    # A multiple of a rollout, so that training ends where a checkpoint can be written.
     rows = venv.num_envs * (1 if algo.off_policy else cast(Any, model).n_steps)
     target = max(1, round(plan.steps / rows)) * rows
     if model.num_timesteps < target:
@@ -190,7 +245,7 @@ def _learn(
 
 
 def _check_reward(settings: Settings) -> None:
-    """Undiscounted, the differences add up to the last period's conversion alone."""
+    """Without a discount, conversion differences add up to the conversion of the last period alone."""
     if settings.reward == "conversion-difference" and settings.algorithm.get("gamma") == 1:
         raise ValueError(
             "reward conversion-difference needs a gamma below 1, or only the last period counts; got 1; set gamma to 0.9"
@@ -230,10 +285,11 @@ def _markets(plan: TrainingPlan) -> MarketVecEnv:
 
 
 def _reward_scale(spec: MarketSpec, learner_view: LearnerView) -> float:
-    """Makes a row's reward of order one: the inverse of what base prices or random actions earn a row and period.
+    """The factor that brings the reward of a row to order one.
 
-    The base price alone may earn next to nothing, where a rival undercuts it or nobody orders. Of a conversion, that is also
-    a customer.
+    It is the inverse of what base prices, or random actions around them, earn per row and period. The
+    base prices alone may earn almost nothing, for example if a rival undercuts them or no orders are
+    placed. For the conversion reward, it is also per customer.
     """
     generator = np.random.default_rng(seed_for("training"))
     trial = LearnerView(
@@ -255,7 +311,7 @@ def _reward_scale(spec: MarketSpec, learner_view: LearnerView) -> float:
 
 
 def _normalise(model: BaseAlgorithm, learner_view: LearnerView, plan: TrainingPlan) -> None:
-    """Give the networks the mean and deviation of the features under random prices, on customers of the training set."""
+    """Set the feature normalisation of the networks from random prices on the training seeds."""
     rules, watched = plan.spec.guardrails, []
     market = Market(plan.spec, num_markets=64, seed=seed_for("training", plan.seed))
     seen, policy = (

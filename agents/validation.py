@@ -1,4 +1,4 @@
-"""What happens between updates: checkpoints, paired validation, the best policy, the log, an end on a plateau."""
+"""The callback between updates: checkpoints, paired validation, best policy, logs, early stopping."""
 
 from __future__ import annotations
 
@@ -24,16 +24,26 @@ from .run import CHECKPOINT_FILE, POLICY_FILE, PROGRESS_FILE, save_policy
 from .settings import Settings
 
 TrainingProgress = Callable[[int, int, dict[str, float]], None]
-# A gain stands out of its paired standard error by this factor, or the run stands on a plateau.
-_STANDS_OUT = 1.64
-_TOLD = 200
+# A gain is significant if it exceeds this multiple of its paired standard error.
+_SIGNIFICANT = 1.64
+_REPORTS = 200
 
 
 class Validation(BaseCallback):
-    """Validates the policy against the best fixed price on the same customers, a few times a run, and keeps the best.
+    """Validates the policy against the best fixed prices on the same customers and keeps the best one.
 
-    A checkpoint is written beside each validation, at the start of a rollout: all that the next update depends on is
-    then settled, so that a resumed run goes on exactly where it stood.
+    A checkpoint is written with each validation, at the start of a rollout. Everything that the next
+    update depends on is complete at that point, so a resumed run continues exactly.
+
+    Args:
+        spec: The market.
+        learner_view: The learner view that the policy is trained through.
+        fixed: The best fixed prices.
+        settings: The training settings.
+        steps: Rows to collect.
+        seed: Seed of the run.
+        folder: The run folder, or None.
+        progress: As for `train`.
     """
 
     def __init__(
@@ -56,12 +66,17 @@ class Validation(BaseCallback):
         self._spec, self._learner_view, self._settings, self._steps = spec, learner_view, settings, steps
         self._seed, self._folder, self._progress = seed_for("validation", seed), folder, progress
         self._fixed = self._objective(fixed)
-        self._next, self._told, self._started = 0, 0, time.perf_counter()
-        # The plateau: what the policy earned when a gain last stood out, and the validations since.
+        self._next, self._next_report, self._started = 0, 0, time.perf_counter()
+        # Objective at the last significant gain, and the number of validations since.
         self._mark, self._flat = np.full_like(self._fixed, -np.inf), 0
 
     def resume(self, facts: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
-        """Go on from what a checkpoint holds."""
+        """Continue from a checkpoint.
+
+        Args:
+            facts: Its facts.
+            tensors: Its tensors.
+        """
         assert self._folder is not None  # only a run with a folder has a checkpoint
         self.history, self.best, self._next = facts["history"], facts["best"], facts["next"]
         self.seconds_before, self._flat = facts["seconds"], facts["flat"]
@@ -70,7 +85,7 @@ class Validation(BaseCallback):
         self.best_weights = read_tensors(self._folder / POLICY_FILE)[0]
 
     def finish(self) -> None:
-        """The last validation, after the last update; after an early end there is nothing new to see."""
+        """Validate after the last update, unless the run has stopped early."""
         if not self.stopped:
             self._validate()
             self._checkpoint()
@@ -80,9 +95,9 @@ class Validation(BaseCallback):
             self._validate()
             self._next = self.num_timesteps + self._steps // self._settings.evaluations
             self._checkpoint()
-        elif self.num_timesteps < self._told:
+        elif self.num_timesteps < self._next_report:
             return
-        self._told = self.num_timesteps + self._steps // _TOLD
+        self._next_report = self.num_timesteps + self._steps // _REPORTS
         if self._progress is not None:
             self._progress(self.num_timesteps, self._steps, self.history[-1])
 
@@ -90,14 +105,14 @@ class Validation(BaseCallback):
         return not self.stopped
 
     def _objective(self, policy: Any) -> NDArray[np.float64]:
-        """(episodes,) expected objective on the validation customers."""
+        """(episodes,) expected objective on the validation seeds."""
         count = self._settings.validation_episodes
         return rollout(self._spec, policy, episodes=count, seed=self._seed, expected=True).objective
 
     def _learned(self) -> NDArray[np.float64]:
-        """What the policy earns as it stands."""
+        """(episodes,) expected objective of the present policy."""
         learner_view, policy = self._learner_view, self.model.policy
-        # The price rules would turn what such a policy asks for into the base price, and its gain into an honest zero.
+        # The price rules would replace the NaN prices of such a policy by base prices.
         if not all(bool(torch.isfinite(weight).all()) for weight in policy.parameters()):
             raise ValueError(
                 f"training must keep weights finite; got NaN or infinity after {self.num_timesteps:,} steps: the policy "
@@ -127,7 +142,7 @@ class Validation(BaseCallback):
 
     def _watch_for_a_plateau(self, objective: NDArray[np.float64]) -> None:
         ahead = objective - self._mark
-        if not np.isfinite(ahead).all() or ahead.mean() > _STANDS_OUT * _standard_error(ahead):
+        if not np.isfinite(ahead).all() or ahead.mean() > _SIGNIFICANT * _standard_error(ahead):
             self._mark, self._flat = objective, 0
             return
         self._flat += 1
@@ -165,7 +180,12 @@ def _standard_error(values: NDArray[np.float64]) -> float:
 
 
 def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write a CSV file completely or not at all."""
+    """Write a CSV file completely or not at all.
+
+    Args:
+        path: The file.
+        rows: One dict for each row, all with the same keys.
+    """
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, fieldnames=list(rows[0]))
     writer.writeheader()

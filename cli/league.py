@@ -87,7 +87,7 @@ def _bar(label: str) -> Iterator[LeagueProgress]:
         task = bar.add_task(label, total=None, profit="")
 
         def update(done: int, total: int, figures: dict[str, float]) -> None:
-            profit = ", ".join(f"{seat} {money:.4g}" for seat, money in list(figures.items())[:4])
+            profit = ", ".join(f"{seller} {money:.4g}" for seller, money in list(figures.items())[:4])
             bar.update(task, completed=done, total=total, profit=profit)
 
         yield update
@@ -95,7 +95,7 @@ def _bar(label: str) -> Iterator[LeagueProgress]:
 
 def _table(verdict: LeagueVerdict, currency: str) -> Table:
     """A row a seller."""
-    found, seats = verdict.audit, verdict.league.seats
+    found, sellers = verdict.audit, verdict.league.sellers
     when = "mean over periods" if verdict.period is None else f"period {verdict.period}"
     table = Table(
         title=f"{verdict.league.run.spec.name}: final policies among themselves, {currency} a period, {when}",
@@ -104,15 +104,15 @@ def _table(verdict: LeagueVerdict, currency: str) -> Table:
     table.add_column("seller")
     for heading in ("mean price", "Nash", "monopoly", "profit", "Nash", "monopoly", "profit gain", "best response"):
         table.add_column(heading, justify="right")
-    for s, seat in enumerate(seats):
-        mine = verdict.offers_of[seat]
+    for s, seller in enumerate(sellers):
+        mine = verdict.offers_of[seller]
         cells = [f"{verdict.price[mine].mean():.4g}", "-", "-", f"{verdict.profit[s]:.4g}", "-", "-", "-"]
         if found is not None:
             marks, gain = found.yardstick, found.seller_gain[s]
             prices = [f"{price[mine].mean():.4g}" for price in (marks.nash_price, marks.monopoly_price)]
             profits = [f"{profit[s]:.4g}" for profit in (marks.nash_profit, marks.monopoly_profit)]
             cells = [cells[0], *prices, cells[3], *profits, "-" if np.isnan(gain) else f"{gain:.3f}"]
-        table.add_row(escape(seat), *cells, f"{verdict.exploitability[s]:+.2%}")
+        table.add_row(escape(seller), *cells, f"{verdict.exploitability[s]:+.2%}")
     return table
 
 

@@ -1,1 +1,1 @@
-"""Sellers that learn against one another."""
+"""Leagues: several sellers of one market learn against one another."""

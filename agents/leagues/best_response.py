@@ -1,4 +1,4 @@
-"""Profiles of seat policies: a policy for each seller of a market, what they earn together, and how well each could answer."""
+"""Best responses: what a seller could gain by deviating from a profile of policies, one per seller."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ...pricing import RecurrentState, initial_recurrent_state, restarted_state
 from ...scenarios import MarketSpec
 from ..actor import Actor, RecurrentActor
 
-# Periods whose weight in the discounted objective is smaller are not played.
+# Periods with a smaller weight in the discounted objective are not simulated.
 _LEAST_WEIGHT = 1e-3
 _GRID = 41
 
@@ -59,7 +59,15 @@ class FrozenPolicy:
 
 @dataclass(frozen=True)
 class Game:
-    """The market in which profiles are judged: so many markets of a purpose's customers for each profile."""
+    """The market in which profiles of policies are evaluated.
+
+    Attributes:
+        spec: The market.
+        reward: The reward of the sellers.
+        base_price: (N,) currency per unit, which the shop's raw price multiplies.
+        seed: Seed of the customers.
+        episodes: Number of markets for each profile.
+    """
 
     spec: MarketSpec
     reward: Reward
@@ -68,7 +76,15 @@ class Game:
     episodes: int
 
     def sellers(self, purpose: Purpose, profiles: int = 1) -> tuple[MultiSellerMarket, NDArray[np.intp]]:
-        """Markets for several profiles side by side, on the same customers, and the profile (E,) that each belongs to."""
+        """Markets for several profiles side by side, with the same customers.
+
+        Args:
+            purpose: Which seeds to use.
+            profiles: Number of profiles.
+
+        Returns:
+            The markets, and the profile (E,) that each belongs to.
+        """
         sellers = MultiSellerMarket(
             self.spec,
             num_markets=profiles * self.episodes,
@@ -83,37 +99,58 @@ class Game:
 def seller_profits(
     sellers: MultiSellerMarket, profile: Mapping[str, SellerPolicy], *, watch: Callable[[Outcome], None] | None = None
 ) -> dict[str, NDArray[np.float64]]:
-    """(E,) what each seat earns a period under these policies, weighted as the scenario discounts; an episode each.
+    """What each seller earns in one episode under these policies.
 
-    watch: called with the outcome of each period. Periods whose weight is below a thousandth are left out.
+    Periods are weighted by the scenario's discount; those with a weight below a thousandth are left out.
+
+    Args:
+        sellers: The markets, which are reset first.
+        profile: The policy of each seller.
+        watch: Called with the outcome of each period.
+
+    Returns:
+        (E,) currency per period for each seller.
     """
     weights = sellers.market.spec.market.discount_factor ** np.arange(sellers.market.catalogue.horizon)
     weights = weights[weights >= _LEAST_WEIGHT]
-    total = {seat: np.zeros(sellers.market.num_markets) for seat in sellers.names}
+    total = {seller: np.zeros(sellers.market.num_markets) for seller in sellers.names}
     sellers.learner_view.reset()
     for weight in weights:
         outcome = sellers.play(profile)
-        for seat, reward in sellers.rewards(outcome).items():
-            total[seat] += weight * reward
+        for seller, reward in sellers.rewards(outcome).items():
+            total[seller] += weight * reward
         if watch is not None:
             watch(outcome)
-    return {seat: sums / weights.sum() for seat, sums in total.items()}
+    return {seller: sums / weights.sum() for seller, sums in total.items()}
 
 
 def reward_scales(game: Game) -> dict[str, float]:
-    """Makes a reward of order one: the inverse of what each seat earns a period where all stand at their middle price."""
+    """The factors that bring each seller's reward to order one.
+
+    They are the inverse of its profit per period if all sellers charge their middle price.
+
+    Args:
+        game: The market.
+    """
     sellers, _ = game.sellers("training")
-    middle = {seat: ConstantSellerPolicy(np.zeros(count, np.float32)) for seat, count in sellers.columns.items()}
-    return {seat: float(1 / max(abs(money.mean()), 1e-9)) for seat, money in seller_profits(sellers, middle).items()}
+    middle = {seller: ConstantSellerPolicy(np.zeros(count, np.float32)) for seller, count in sellers.columns.items()}
+    return {
+        seller: float(1 / max(abs(money.mean()), 1e-9)) for seller, money in seller_profits(sellers, middle).items()
+    }
 
 
 @dataclass(frozen=True)
 class BestResponse:
-    """The best that one seller was found to do against the others' final policies; a lower bound of what there is.
+    """The best deviation found for one seller against the others' final policies, a lower bound.
 
-    profit: of the final policy itself, currency a period. gain: of the better of both responses over it, not below zero.
-    constant_gain, learner_gain: of the best constant price, and of a policy that learned anew; *_se: paired standard
-    errors. constant_raw: the raw price.
+    Attributes:
+        profit: Profit of the seller's own final policy, currency per period.
+        gain: Gain of the better deviation over it, at least zero.
+        constant_gain: Gain of the best constant price.
+        constant_gain_se: Its paired standard error.
+        constant_raw: That price as a raw action.
+        learner_gain: Gain of a policy that was learned against the others.
+        learner_gain_se: Its paired standard error.
     """
 
     profit: float
@@ -125,22 +162,28 @@ class BestResponse:
     learner_gain_se: float
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """As JSON."""
         return asdict(self)
 
 
 def best_response(
-    game: Game, seat: str, profile: Callable[[], dict[str, SellerPolicy]], learned: SellerPolicy
+    game: Game, seller: str, profile: Callable[[], dict[str, SellerPolicy]], learned: SellerPolicy
 ) -> BestResponse:
-    """Hold a seat's policy in the profile against its best constant raw price, chosen on other customers, and `learned`.
+    """Compare a seller's policy with its best constant raw price and with a learned deviation.
 
-    profile: makes the policies anew, since they may keep notes.
+    The constant is chosen on other customers than those of the comparison.
+
+    Args:
+        game: The market.
+        seller: The seller.
+        profile: Makes the policies of all sellers anew, because they may keep a state.
+        learned: The learned deviation.
     """
-    raw = _best_constant(game, seat, profile)
+    raw = _best_constant(game, seller, profile)
     sellers, own = game.sellers("validation", 3)
-    others = {name: policy for name, policy in profile().items() if name != seat}
-    tried: list[SellerPolicy] = [profile()[seat], _constant(sellers, seat, raw), learned]
-    money = seller_profits(sellers, others | {seat: MixedSellerPolicy(tried, own)})[seat].reshape(3, -1)
+    others = {name: policy for name, policy in profile().items() if name != seller}
+    tried: list[SellerPolicy] = [profile()[seller], _constant(sellers, seller, raw), learned]
+    money = seller_profits(sellers, others | {seller: MixedSellerPolicy(tried, own)})[seller].reshape(3, -1)
     gains = money[1:] - money[0]
     errors = gains.std(axis=1, ddof=1) / np.sqrt(gains.shape[1]) if gains.shape[1] > 1 else np.zeros(2)
     constant, learner = gains.mean(axis=1)
@@ -155,22 +198,22 @@ def best_response(
     )
 
 
-def _best_constant(game: Game, seat: str, profile: Callable[[], dict[str, SellerPolicy]]) -> float:
-    """The raw price, the same for all offers of the seat, that earns most: from a grid, then from a finer one around it."""
+def _best_constant(game: Game, seller: str, profile: Callable[[], dict[str, SellerPolicy]]) -> float:
+    """The best constant raw price, the same for all offers: from a grid, then a finer one around its best."""
     sellers, own = game.sellers("tuning", _GRID)
 
     def best(low: float, high: float) -> float:
         grid = np.linspace(low, high, _GRID)
-        candidates: Sequence[SellerPolicy] = [_constant(sellers, seat, raw) for raw in grid]
-        money = seller_profits(sellers, profile() | {seat: MixedSellerPolicy(candidates, own)})[seat]
+        candidates: Sequence[SellerPolicy] = [_constant(sellers, seller, raw) for raw in grid]
+        money = seller_profits(sellers, profile() | {seller: MixedSellerPolicy(candidates, own)})[seller]
         return float(grid[money.reshape(_GRID, -1).mean(axis=1).argmax()])
 
     coarse, step = best(-1.0, 1.0), 2.0 / (_GRID - 1)
     return best(max(-1.0, coarse - step), min(1.0, coarse + step))
 
 
-def _constant(sellers: MultiSellerMarket, seat: str, raw: float) -> ConstantSellerPolicy:
-    """This raw price for every offer of the seat, and nothing else that it may decide."""
-    columns = np.zeros(sellers.columns[seat], np.float32)
-    columns[:: sellers.learner_view.layout.size if seat == OWN else 1] = raw
+def _constant(sellers: MultiSellerMarket, seller: str, raw: float) -> ConstantSellerPolicy:
+    """A policy with this raw price for every offer of the seller, and zero in all other columns."""
+    columns = np.zeros(sellers.columns[seller], np.float32)
+    columns[:: sellers.learner_view.layout.size if seller == OWN else 1] = raw
     return ConstantSellerPolicy(columns)

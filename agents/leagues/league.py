@@ -1,10 +1,11 @@
-"""A league: every seller of a market learns against a pool of what the others have become, round by round.
+"""A league: every seller of a market learns against a pool of the others' policies, round by round.
 
-Fictitious self-play (Heinrich and Silver 2016, Deep Reinforcement Learning from Self-Play in Imperfect-Information Games,
-arXiv 1603.01121): a best response is learned against a mixture of the opponents' newest and past policies, so that it
-does not run in circles after the newest alone. Past ones are drawn with priority for those that leave the learner least
-(Vinyals et al. 2019, Grandmaster level in StarCraft II using multi-agent reinforcement learning, Nature 575, methods,
-prioritised fictitious self-play).
+Fictitious self-play (Heinrich and Silver 2016, Deep Reinforcement Learning from Self-Play in
+Imperfect-Information Games, arXiv 1603.01121): a best response is learned against a mixture of the
+opponents' newest and earlier policies, so that learning does not cycle. Earlier policies against
+which the learner earns least are drawn more often (Vinyals et al. 2019, Grandmaster level in
+StarCraft II using multi-agent reinforcement learning, Nature 575, methods, prioritised fictitious
+self-play).
 """
 
 from __future__ import annotations
@@ -39,13 +40,15 @@ from .best_response import BestResponse, FrozenPolicy, Game, best_response, rewa
 LeagueProgress = Callable[[int, int, dict[str, float]], None]
 """Called with steps done, steps in all, and what each seller earned a period in the last round."""
 
-# Share of a learner's markets in which an opponent plays its newest policy, and how steeply the others are prioritised.
+# Share of markets in which an opponent plays its newest policy, and the exponent of the priorities
+# of the others.
 _NEWEST, _HARDNESS = 0.5, 2
-# Log of the initial deviation of a raw action: a rival without bounds of its own may go up or down by a factor 4.
-# A round begins with no less than the second: opponents have moved, and less would not reach the next step of a price list.
+# Log of the initial standard deviation of a raw action, whose range is a factor of 4 either way for a
+# rival without bounds. A round starts with at least the second: opponents have moved, and with less
+# exploration the next step of a price ladder would not be reached.
 _DEVIATION, _LEAST_DEVIATION = -1.5, -2.5
-_SEATS_FOLDER = "seats"
-# What a league does in one way only.
+_SELLERS_FOLDER = "seats"
+# Settings that are fixed in a league.
 _ONLY = {
     "product_wise": False,
     "history": 1,
@@ -58,12 +61,17 @@ _ONLY = {
 
 @dataclass(frozen=True)
 class League:
-    """What a league ended in. S sellers, P entries of the pool.
+    """The result of a league of S sellers whose pool has P entries.
 
-    run: the shop's final policy as a run, to evaluate or export. actors: each seat's final network. history: one dict a
-    round: what the newest policies earned a period, `profit` by seat, what they charged, `price` by offer, and what each
-    earned `against_pool`. payoff: (S, P) currency a period of each seat's final policy where the others play one entry of
-    the pool: first the scenario's own rules, then the policies of each round. responses: by seat, see `BestResponse`.
+    Attributes:
+        run: The shop's final policy as a run, to evaluate or export.
+        game: The market in which policies are evaluated against one another.
+        actors: The final network of each seller.
+        history: One dict for each round: `profit` per period by seller and `price` by offer of the
+            newest policies among themselves, and the profit of each seller `against_pool`.
+        payoff: (S, P) currency per period of each seller's final policy if the others play one entry of
+            the pool: first the scenario's own rules, then the policies of each round.
+        responses: The best response found for each seller.
     """
 
     run: Run
@@ -74,13 +82,16 @@ class League:
     responses: dict[str, BestResponse]
 
     @property
-    def seats(self) -> tuple[str, ...]:
+    def sellers(self) -> tuple[str, ...]:
         """The sellers, the shop first."""
         return tuple(self.actors)
 
     def profile(self) -> dict[str, SellerPolicy]:
-        """The final policy of every seat, to be played in `MultiSellerMarket`; made anew, since a recurrent one keeps notes."""
-        return {seat: FrozenPolicy(actor) for seat, actor in self.actors.items()}
+        """The final policy of every seller, to be played in a `MultiSellerMarket`.
+
+        The policies are new objects, because recurrent ones keep a state.
+        """
+        return {seller: FrozenPolicy(actor) for seller, actor in self.actors.items()}
 
 
 @dataclass(frozen=True)
@@ -121,15 +132,36 @@ def league(
 ) -> League:
     """Let every seller of a scenario learn its prices against the others.
 
-    In each of `rounds`, every seat learns for `steps` market-periods in markets where the others play policies of the pool:
-    their newest in half of them, else past ones or the scenario's own rules; then its policy joins the pool. algo: a name
-    of `ALGORITHMS` that decides continuous actions. settings: values laid over its preset, from which a league differs in
-    log_std_init, -1.5, and in validation_episodes, 64. shared: one network for all seats, self-play, where sellers are
-    symmetric. out: folder of the league, which is also the run folder of the shop's policy; the same call goes on where
-    an interrupted one stopped. Trained on the CPU.
+    In each round, every seller learns in markets where the others play policies of the pool: their
+    newest policy in half of the markets, otherwise earlier policies or the scenario's own rules. Its
+    policy then joins the pool. Training runs on the CPU.
 
-    Raises ValueError for a scenario without competitors, an unknown algorithm or setting, sellers too unlike to share a
-    network, and where `out` holds something else; OSError where the folder cannot be written.
+    Args:
+        scenario: A spec with competitors, a registered name or the path of a scenario file.
+        algo: A key of `ALGORITHMS` that supports continuous actions.
+        rounds: Number of rounds.
+        steps: Market periods of a seller in a round.
+        seed: Seed of weights, exploration and customers.
+        out: Folder of the league and run folder of the shop's policy. The same call resumes an
+            interrupted league.
+        settings: Values that override the preset. The defaults of a league differ from it in
+            log_std_init, -1.5, and validation_episodes, 64.
+        shared: Whether one network learns for all sellers (self-play); they must be symmetric.
+        progress: Called with the steps done, all steps and the last profit of each seller.
+
+    Returns:
+        The league.
+
+    Raises:
+        ValueError: The scenario has no competitors, the algorithm or a setting is unknown, the sellers
+            are too different to share a network, or `out` holds something else.
+        OSError: The folder cannot be written.
+
+    Example:
+        >>> few = {"num_envs": 2, "n_steps": 8, "validation_episodes": 2, "base_price": "regular"}
+        >>> result = league("calvano-duopoly", rounds=1, steps=16, settings=few)
+        >>> result.sellers, result.payoff.shape
+        (('own', 'rival'), (2, 2))
     """
     for name, count in (("rounds", rounds), ("steps", steps)):
         if count < 1:
@@ -137,21 +169,25 @@ def league(
     spec = load_scenario(scenario)
     if algorithm(algo).decides == "discrete":
         able = ", ".join(name for name, each in ALGORITHMS.items() if each.decides != "discrete")
-        raise ValueError(f"algo must decide continuous actions in a league: {able}; got {algo}; choose one of them")
-    MultiSellerMarket(spec)  # a market without rivals is refused before anything is written
+        raise ValueError(f"algo must support continuous actions in a league: {able}; got {algo}; choose one of them")
+    MultiSellerMarket(spec)  # rejects a market without rivals before anything is written
     plan = _Plan(spec, algo, rounds, steps, seed, shared, _settings(spec, algo, settings, shared))
     folder = None if out is None else Path(out)
     with one_thread():
         play = _Play(plan, folder, progress)
         for turn in range(rounds):
-            for seat in play.learning:
-                play.learn(seat, turn)
+            for seller in play.learning:
+                play.learn(seller, turn)
             play.note(turn)
         return play.result()
 
 
 def _settings(spec: MarketSpec, algo: str, given: Mapping[str, Any] | None, shared: bool) -> Settings:
-    """The preset with what a league wants otherwise; ValueError for what it cannot do."""
+    """The preset with the defaults of a league.
+
+    Raises:
+        ValueError: A setting that a league does not support.
+    """
     wanted: dict[str, Any] = {"validation_episodes": 64, **_ONLY}
     if "log_std_init" in algorithm(algo).options:
         wanted["log_std_init"] = _DEVIATION
@@ -171,7 +207,7 @@ def _settings(spec: MarketSpec, algo: str, given: Mapping[str, Any] | None, shar
 
 
 class _Play:
-    """The league while it runs: a model and markets for each seat that learns, the pool, the folder."""
+    """A running league: a model and markets for each learning seller, the pool and the folder."""
 
     def __init__(self, plan: _Plan, folder: Path | None, progress: LeagueProgress | None) -> None:
         self.plan, self.folder, self._progress, self._started = plan, folder, progress, time.perf_counter()
@@ -182,24 +218,24 @@ class _Play:
         base = np.asarray(base, dtype=np.float32)
         self.game = Game(spec, settings.reward, base, plan.seed, settings.validation_episodes)
         first = self._markets()
-        self.seats = first.names
+        self.sellers = first.names
         if plan.shared:
             _check_symmetric(first)
-        self.learning = (OWN,) if plan.shared else self.seats
+        self.learning = (OWN,) if plan.shared else self.sellers
         self.history: list[dict[str, Any]] = []
         self.known: dict[str, Any] = {}
         if folder is not None:
             open_folder(folder, spec, plan.identity)
-            (folder / _SEATS_FOLDER).mkdir(exist_ok=True)
+            (folder / _SELLERS_FOLDER).mkdir(exist_ok=True)
             self.known = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
             self.history = self.known.get("played", [])
         self.scale = reward_scales(self.game)
         self.models: dict[str, BaseAlgorithm] = {}
         self.pool: dict[str, list[Actor]] = {}
-        for seat in self.learning:
-            venv = SellerVecEnv(self._markets(), seat, reward_scale=self.scale[seat])
-            self.models[seat], self.pool[seat] = self._model(venv, self._seed(seat)), []
-            self._resume(seat)
+        for seller in self.learning:
+            venv = SellerVecEnv(self._markets(), seller, reward_scale=self.scale[seller])
+            self.models[seller], self.pool[seller] = self._model(venv, self._seed(seller)), []
+            self._resume(seller)
 
     def _markets(self) -> MultiSellerMarket:
         plan = self.plan
@@ -211,74 +247,80 @@ class _Play:
             base_price=self.game.base_price,
         )
 
-    def _seed(self, seat: str, *further: int) -> int:
-        """Of what one seat draws, in the making of its network or in one of its rounds."""
-        return int(np.random.SeedSequence([self.plan.seed, self.seats.index(seat), *further]).generate_state(1)[0])
+    def _seed(self, seller: str, *further: int) -> int:
+        """Seed of what one seller draws: its initial network, or one of its rounds."""
+        return int(np.random.SeedSequence([self.plan.seed, self.sellers.index(seller), *further]).generate_state(1)[0])
 
     def _model(self, venv: SellerVecEnv, seed: int) -> BaseAlgorithm:
         plan = self.plan
         model = make_model(algorithm(plan.algo), venv, plan.settings, seed)
-        # SB3 has seeded the markets with the model's own number, which another purpose may have.
+        # SB3 has seeded the markets with the model's seed, which may belong to another purpose.
         venv.seed(seed_for("training", plan.seed))
         model.set_logger(Logger(None, []))
         fall = schedule(plan.settings.schedule, plan.settings.learning_rate)
         total = plan.rounds * self._rows(model)
-        # Over the whole league, not over each of its rounds.
+        # The schedule spans the whole league, not a single round.
         cast(Any, model).lr_schedule = lambda _: fall(max(0.0, 1 - model.num_timesteps / total))
         return model
 
     def _rows(self, model: BaseAlgorithm) -> int:
-        """Steps of a round: whole rollouts."""
+        """Steps of a round, rounded to complete rollouts."""
         rollout = model.n_envs * getattr(model, "n_steps", 1)
         return max(1, round(self.plan.steps / rollout)) * rollout
 
-    def _venv(self, seat: str) -> SellerVecEnv:
-        return cast(SellerVecEnv, self.models[seat].get_env())
+    def _venv(self, seller: str) -> SellerVecEnv:
+        return cast(SellerVecEnv, self.models[seller].get_env())
 
     # Rounds
 
-    def learn(self, seat: str, turn: int) -> None:
-        """One round of a seat, unless it has been played: it depends on the plan, the pool and this seat's checkpoint alone."""
-        if len(self.pool[seat]) > turn:
+    def learn(self, seller: str, turn: int) -> None:
+        """One round of a seller, unless it has been played.
+
+        It depends on the plan, the pool and the seller's checkpoint alone.
+        """
+        if len(self.pool[seller]) > turn:
             return
-        model, seed = self.models[seat], self._seed(seat, turn)
-        others = self._opponents(seat, turn, np.random.default_rng(seed))
-        self._venv(seat).others = others
+        model, seed = self.models[seller], self._seed(seller, turn)
+        others = self._opponents(seller, turn, np.random.default_rng(seed))
+        self._venv(seller).others = others
         set_random_seed(seed)
         if isinstance(model.policy, ActorCriticPolicy):
             cast(torch.nn.Parameter, model.policy.log_std).data.clamp_(min=_LEAST_DEVIATION)
         model.learn(self._rows(model), reset_num_timesteps=False, log_interval=cast(int, None))
-        self.pool[seat].append(self._frozen(self._venv(seat), model.policy.state_dict()))
+        self.pool[seller].append(self._frozen(self._venv(seller), model.policy.state_dict()))
         if self.folder is not None:
-            write_tensors(self._file(seat, turn + 1), model.policy.state_dict(), {})
-            save_checkpoint(self._file(seat), model, self._venv(seat), {"rounds": turn + 1}, {})
-        self._tell(turn * len(self.learning) + self.learning.index(seat) + 1)
+            write_tensors(self._file(seller, turn + 1), model.policy.state_dict(), {})
+            save_checkpoint(self._file(seller), model, self._venv(seller), {"rounds": turn + 1}, {})
+        self._tell(turn * len(self.learning) + self.learning.index(seller) + 1)
 
-    def _opponents(self, seat: str, turn: int, generator: np.random.Generator) -> dict[str, SellerPolicy]:
-        """For each other seat a policy of the pool a market, drawn."""
+    def _opponents(self, seller: str, turn: int, generator: np.random.Generator) -> dict[str, SellerPolicy]:
+        """For each other seller, a policy of the pool in every market, drawn at random."""
         share = np.ones(1)
         if turn:
-            share = _priorities(np.array(self.history[turn - 1]["against_pool"][seat]))
+            share = _priorities(np.array(self.history[turn - 1]["against_pool"][seller]))
         markets = self.plan.settings.num_envs
         return {
             other: MixedSellerPolicy(self._policies(other, turn), generator.choice(turn + 1, size=markets, p=share))
-            for other in self.seats
-            if other != seat
+            for other in self.sellers
+            if other != seller
         }
 
-    def _policies(self, seat: str, turn: int) -> list[SellerPolicy]:
-        """The entries of the pool for a seat after so many rounds: the scenario's rule, then its policies."""
-        frozen = [FrozenPolicy(actor) for actor in self.pool[self._learner(seat)][:turn]]
-        return [self._venv(self.learning[0]).multi_seller.by_rule(seat), *frozen]
+    def _policies(self, seller: str, turn: int) -> list[SellerPolicy]:
+        """The pool of a seller after so many rounds: the scenario's rule, then its policies."""
+        frozen = [FrozenPolicy(actor) for actor in self.pool[self._learner(seller)][:turn]]
+        return [self._venv(self.learning[0]).multi_seller.by_rule(seller), *frozen]
 
-    def _learner(self, seat: str) -> str:
-        return OWN if self.plan.shared else seat
+    def _learner(self, seller: str) -> str:
+        return OWN if self.plan.shared else seller
 
     def _newest(self) -> dict[str, SellerPolicy]:
-        return {seat: FrozenPolicy(self.pool[self._learner(seat)][-1]) for seat in self.seats}
+        return {seller: FrozenPolicy(self.pool[self._learner(seller)][-1]) for seller in self.sellers}
 
     def note(self, turn: int) -> None:
-        """What the round's policies charge and earn on the validation customers, among themselves and against the pool."""
+        """Record prices and profits of the round's policies on the validation seeds.
+
+        They play among themselves and against the pool.
+        """
         if len(self.history) > turn:
             return
         prices: list[NDArray] = []
@@ -288,14 +330,14 @@ class _Play:
 
         money = seller_profits(self.game.sellers("validation")[0], self._newest(), watch=watch)
         sellers, entry = self.game.sellers("validation", turn + 2)
-        pool = {seat: MixedSellerPolicy(self._policies(seat, turn + 1), entry) for seat in self.seats}
+        pool = {seller: MixedSellerPolicy(self._policies(seller, turn + 1), entry) for seller in self.sellers}
         against = {}
-        for seat in self.seats:
-            found = seller_profits(sellers, pool | {seat: self._newest()[seat]})[seat]
-            against[seat] = found.reshape(turn + 2, -1).mean(axis=1).tolist()
+        for seller in self.sellers:
+            found = seller_profits(sellers, pool | {seller: self._newest()[seller]})[seller]
+            against[seller] = found.reshape(turn + 2, -1).mean(axis=1).tolist()
         row = {
             "round": turn + 1,
-            "profit": {seat: float(values.mean()) for seat, values in money.items()},
+            "profit": {seller: float(values.mean()) for seller, values in money.items()},
             "price": dict(zip(self._offers(), np.stack(prices).mean(axis=0, dtype=np.float64).tolist(), strict=True)),
             "against_pool": against,
         }
@@ -310,30 +352,32 @@ class _Play:
 
     def _tell(self, done: int) -> None:
         if self._progress is not None:
-            rounds = self.plan.rounds * (len(self.learning) + len(self.seats))
+            rounds = self.plan.rounds * (len(self.learning) + len(self.sellers))
             figures = self.history[-1]["profit"] if self.history else {}
             self._progress(done * self.plan.steps, rounds * self.plan.steps, figures)
 
     # The folder
 
-    def _file(self, seat: str, turn: int | None = None) -> Path:
-        """Of a seat's checkpoint, or of its policy after a round; by number, since a name may hold anything."""
+    def _file(self, seller: str, turn: int | None = None) -> Path:
+        """The file of a seller's checkpoint, or of its policy after a round; by number, as names may be anything."""
         assert self.folder is not None, "only a league with a folder writes files"
-        index = self.seats.index(seat)
-        return self.folder / _SEATS_FOLDER / (f"{index}.safetensors" if turn is None else f"{index}-{turn}.safetensors")
+        index = self.sellers.index(seller)
+        return (
+            self.folder / _SELLERS_FOLDER / (f"{index}.safetensors" if turn is None else f"{index}-{turn}.safetensors")
+        )
 
     def _write(self, **more: Any) -> None:
-        """What `load_run` reads of the shop's policy, which has no validations of its own, and the rounds played."""
+        """Write the rounds played, in the format in which `load_run` reads the shop's policy."""
         assert self.folder is not None, "only a league with a folder writes files"
         document = {"identity": self.plan.identity, **more, "history": [], "played": self.history}
         write_json(self.folder / RUN_FILE, document)
 
-    def _resume(self, seat: str) -> None:
-        if self.folder is None or not self._file(seat).is_file():
+    def _resume(self, seller: str) -> None:
+        if self.folder is None or not self._file(seller).is_file():
             return
-        facts, _ = restore_checkpoint(self._file(seat), self.models[seat], self._venv(seat))
+        facts, _ = restore_checkpoint(self._file(seller), self.models[seller], self._venv(seller))
         for turn in range(facts["rounds"]):
-            self.pool[seat].append(self._frozen(self._venv(seat), read_tensors(self._file(seat, turn + 1))[0]))
+            self.pool[seller].append(self._frozen(self._venv(seller), read_tensors(self._file(seller, turn + 1))[0]))
 
     def _frozen(self, venv: SellerVecEnv, weights: Mapping[str, Any]) -> Actor:
         policy = make_policy(algorithm(self.plan.algo), venv, self.plan.settings)
@@ -343,15 +387,15 @@ class _Play:
     # The end
 
     def result(self) -> League:
-        """Look for best responses, and keep what there is."""
+        """Find best responses and store the result."""
         finished = self.known.get("facts", {}).get("responses")
-        responses = {seat: BestResponse(**values) for seat, values in (finished or {}).items()}
+        responses = {seller: BestResponse(**values) for seller, values in (finished or {}).items()}
         if not responses:
-            responses = {seat: self._respond(seat) for seat in self.seats}
+            responses = {seller: self._respond(seller) for seller in self.sellers}
         facts = self.known.get("facts") or self.plan.identity | {
             "base_price": self.game.base_price.tolist(),
-            "seats": list(self.seats),
-            "responses": {seat: response.to_dict() for seat, response in responses.items()},
+            "seats": list(self.sellers),
+            "responses": {seller: response.to_dict() for seller, response in responses.items()},
             "seconds": time.perf_counter() - self._started,
             **made_with(),
         }
@@ -360,23 +404,29 @@ class _Play:
         if self.folder is not None and not finished:
             save_policy(self.folder, policy, {})
             self._write(facts=facts)
-        payoff = np.array([self.history[-1]["against_pool"][seat] for seat in self.seats])
-        actors = {seat: self.pool[self._learner(seat)][-1] for seat in self.seats}
+        payoff = np.array([self.history[-1]["against_pool"][seller] for seller in self.sellers])
+        actors = {seller: self.pool[self._learner(seller)][-1] for seller in self.sellers}
         return League(run, self.game, actors, self.history, payoff, responses)
 
-    def _respond(self, seat: str) -> BestResponse:
-        """A new learner with the budget of the whole league against the others' final policies, and the best constant."""
-        others = {other: policy for other, policy in self._newest().items() if other != seat}
-        venv = SellerVecEnv(self._markets(), seat, others, reward_scale=self.scale[seat])
-        model = self._model(venv, self._seed(seat, self.plan.rounds))
+    def _respond(self, seller: str) -> BestResponse:
+        """The best response of a seller to the others' final policies.
+
+        The candidates are the best constant price and a new learner with the budget of the whole league.
+        """
+        others = {other: policy for other, policy in self._newest().items() if other != seller}
+        venv = SellerVecEnv(self._markets(), seller, others, reward_scale=self.scale[seller])
+        model = self._model(venv, self._seed(seller, self.plan.rounds))
         model.learn(self.plan.rounds * self._rows(model), log_interval=cast(int, None))
         learned = FrozenPolicy(self._frozen(venv, model.policy.state_dict()))
-        self._tell(self.plan.rounds * (len(self.learning) + self.seats.index(seat) + 1))
-        return best_response(self.game, seat, self._newest, learned)
+        self._tell(self.plan.rounds * (len(self.learning) + self.sellers.index(seller) + 1))
+        return best_response(self.game, seller, self._newest, learned)
 
 
 def _priorities(payoff: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(P,) probabilities of the pool's entries: half for the newest, the last; the less an older one leaves, the more."""
+    """(P,) probabilities of the pool's entries, half for the newest, which is the last.
+
+    The less the learner earns against an earlier one, the more probable it is.
+    """
     share, older = np.zeros(len(payoff)), payoff[:-1]
     spread = older.max() - older.min()
     hard = ((older.max() - older) / spread) ** _HARDNESS if spread > 0 else np.ones(len(older))
@@ -385,14 +435,14 @@ def _priorities(payoff: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _check_symmetric(sellers: MultiSellerMarket) -> None:
-    """ValueError, one line, unless the same raw price means the same to every seller."""
+    """ValueError unless the same raw price means the same for every seller."""
     own = np.array(sellers.learner_view.layout.logs)
-    for seat, offers in sellers.offers.items():
-        alike = sellers.columns[seat] == sellers.columns[OWN] and (
-            sellers.observation_spaces[seat] == sellers.observation_spaces[OWN]
+    for seller, offers in sellers.offers.items():
+        alike = sellers.columns[seller] == sellers.columns[OWN] and (
+            sellers.observation_spaces[seller] == sellers.observation_spaces[OWN]
         )
         if not alike or not np.allclose([log[offers] for log in sellers.reach], own[:, None], atol=1e-4):
             raise ValueError(
-                f"sellers that share a network must see and decide alike, within the same price bounds; got {seat}, "
+                f"sellers that share a network must have the same observations, actions and price bounds; got {seller}, "
                 "which differs from own; leave shared out, or give both the same offers, floor and ceiling"
             )

@@ -1,1 +1,71 @@
-"""Training presets, one TOML file an algorithm: defaults, then a block a scenario or family of scenarios."""
+"""Presets: the default settings of each algorithm, one TOML file each; those of SAC are in `sac.toml`.
+
+`[default]` holds for every scenario. `["many-products"]` overrides it for product-wise learning, and a
+block named after a scenario overrides both.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from ...scenarios import MarketSpec
+
+MANY_PRODUCTS = "many-products"
+Blocks = dict[str, dict[str, Any]]
+
+
+def preset_block(spec: MarketSpec) -> str:
+    """Name of a preset's block for this scenario; a stressed market uses that of the original one.
+
+    Args:
+        spec: The market.
+    """
+    return spec.name.partition("@")[0]
+
+
+def merged_blocks(presets: Iterable[Mapping[str, Any]], blocks: tuple[str, ...]) -> dict[str, Any]:
+    """These blocks of all presets merged, later ones overriding earlier ones."""
+    return {key: value for preset in presets for name in blocks for key, value in preset.get(name, {}).items()}
+
+
+def installed_preset(algo: str) -> Blocks:
+    """The blocks of an algorithm's installed preset.
+
+    Args:
+        algo: Name of the algorithm; its preset is `ALGO.toml` in this folder.
+
+    Example:
+        >>> installed_preset("sac")["default"]["learning_rate"]
+        0.001
+    """
+    return tomllib.loads((resources.files(__name__) / f"{algo}.toml").read_text(encoding="utf-8"))
+
+
+def read_preset(path: Path, spec: MarketSpec) -> Blocks:
+    """The blocks of a caller's preset file.
+
+    Args:
+        path: The file.
+        spec: The market that it must have a block for.
+
+    Raises:
+        ValueError: The file does not exist, is no preset, or has no block for the market.
+    """
+    try:
+        blocks = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"preset must be a TOML file; got {path}, which does not exist; check the path") from None
+    except ValueError as error:
+        raise ValueError(f"preset {path} must be a TOML file in UTF-8; got: {error}; fix that line") from error
+    for name, block in blocks.items():
+        if not isinstance(block, dict):
+            raise ValueError(f"preset {path} must hold blocks; got {name} outside of one; put it under [default]")
+    known = ("default", MANY_PRODUCTS, preset_block(spec))
+    if not any(name in blocks for name in known):
+        wanted = ", ".join(known)
+        raise ValueError(f"preset {path} must have a block of {wanted}; got {', '.join(blocks) or 'none'}; rename one")
+    return blocks

@@ -1,1 +1,1 @@
-"""Search over an algorithm's settings."""
+"""Hyperparameter tuning with Optuna."""

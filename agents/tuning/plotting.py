@@ -1,4 +1,4 @@
-"""A study's trials as a picture."""
+"""A plot of a study's trials."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ _MARKS = {"complete": "o", "pruned": "x"}
 
 
 def plot_trials(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Draw the gain by trial, the best so far and the preset (trial 0), as an SVG; failed trials are marked below.
+    """Draw the gain of each trial, the best so far and the preset (trial 0) as an SVG file.
 
-    rows: as `Tuning.trials`, one of them complete. Trials far below the others lie on the lower edge.
+    Failed trials are marked at the bottom; trials far below the others lie on the lower edge.
+
+    Args:
+        rows: As `Tuning.trials`, at least one of them complete.
+        path: The file.
     """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
@@ -46,5 +50,5 @@ def plot_trials(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 
 def _edge(gains: np.ndarray, best: float) -> float:
-    """The lowest gain that is drawn where it is: one bad trial must not press all others together."""
+    """The lower limit of the plot: a single bad trial must not compress all others."""
     return float(max(gains.min(), best - 3 * max(best - np.median(gains), 1e-9 + 0.01 * abs(best))))

@@ -1,4 +1,4 @@
-"""What `tune` may draw: a table of settings for each algorithm, each a range around the value that the preset holds."""
+"""Search spaces of `tune`: for each algorithm, ranges of settings around the values of its preset."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from optuna import Trial
 
 @dataclass(frozen=True)
 class Range:
-    """Values that a setting may take, given the preset's.
+    """The values that a setting may take, given that of the preset.
 
-    draw: a trial's setting, from (trial, name, the preset's value); drawn again, the same. start: the parameter of Optuna
-    that stands for the preset's value; None where there is nothing to tune.
+    Attributes:
+        draw: The setting of a trial, from (trial, name, value of the preset); drawing again gives the
+            same value.
+        start: The Optuna parameter that corresponds to the preset's value; None if there is nothing to
+            tune.
     """
 
     draw: Callable[[Trial, str, Any], Any]
@@ -23,7 +26,7 @@ class Range:
 
 
 def times(factor: float) -> Range:
-    """Log-uniform, up to `factor` times more or less; whole numbers stay whole."""
+    """Log-uniform between `value / factor` and `value * factor`; integers stay integers."""
 
     def draw(trial: Trial, name: str, value: Any) -> Any:
         low, high = value / factor, value * factor
@@ -35,7 +38,7 @@ def times(factor: float) -> Range:
 
 
 def doublings(low: int, high: int) -> Range:
-    """A whole number times 2^low to 2^high, so that minibatches still divide what was collected."""
+    """The value times 2^low to 2^high, so that batches still divide what was collected."""
 
     def draw(trial: Trial, name: str, value: Any) -> Any:
         return max(1, int(value * 2.0 ** trial.suggest_int(name, low, high)))
@@ -44,7 +47,7 @@ def doublings(low: int, high: int) -> Range:
 
 
 def complement(factor: float) -> Range:
-    """One minus the value is log-uniform, up to `factor` times more or less; a value of 1 is meant and stays."""
+    """One minus the value is log-uniform, up to `factor` times more or less; a value of 1 stays."""
 
     def draw(trial: Trial, name: str, value: Any) -> Any:
         rest = 1 - value
@@ -55,7 +58,7 @@ def complement(factor: float) -> Range:
 
 
 def shift(by: int) -> Range:
-    """Uniform, up to `by` more or less; whole numbers stay whole and at least 0."""
+    """Uniform between `value - by` and `value + by`; integers stay integers and at least 0."""
 
     def draw(trial: Trial, name: str, value: Any) -> Any:
         if isinstance(value, int):
@@ -66,7 +69,7 @@ def shift(by: int) -> Range:
 
 
 def between(low: float, high: float) -> Range:
-    """Uniform between two bounds, which give way to the preset's value."""
+    """Uniform between two bounds, which are extended to include the preset's value."""
 
     def draw(trial: Trial, name: str, value: Any) -> Any:
         return _short(trial.suggest_float(name, min(low, value), max(high, value)), value)
@@ -75,10 +78,10 @@ def between(low: float, high: float) -> Range:
 
 
 def one_of(*options: Any) -> Range:
-    """One of some values, or the preset's own."""
+    """One of several values, or the preset's own."""
 
     def draw(trial: Trial, name: str, value: Any) -> Any:
-        # As JSON, because Optuna stores words and numbers but no lists.
+        # As JSON, because Optuna stores strings and numbers but no lists.
         texts = dict.fromkeys(json.dumps(option) for option in (*options, value))
         return json.loads(trial.suggest_categorical(name, list(texts)))
 
@@ -136,22 +139,31 @@ SPACES: Mapping[str, Mapping[str, Range]] = {
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """The settings of an algorithm that are tuned around a preset's values, which are flat as in `Settings.to_dict`."""
+    """The settings of an algorithm that are tuned, around the values of a preset.
+
+    Attributes:
+        algo: The algorithm.
+        preset: The preset's values, flat as in `Settings.to_dict`.
+    """
 
     algo: str
     preset: Mapping[str, Any]
 
     @property
     def start(self) -> dict[str, Any]:
-        """Optuna's parameters at which a trial is the preset itself."""
+        """The Optuna parameters of the preset itself."""
         starts = {name: each.start(self.preset[name]) for name, each in SPACES[self.algo].items()}
         return {name: start for name, start in starts.items() if start is not None}
 
     def draw(self, trial: Trial) -> dict[str, Any]:
-        """A trial's settings; drawn again, the same."""
+        """The settings of a trial; drawing again gives the same ones.
+
+        Args:
+            trial: The Optuna trial.
+        """
         return {name: SPACES[self.algo][name].draw(trial, name, self.preset[name]) for name in self.start}
 
 
 def _short(drawn: float, value: float) -> float:
-    """Three digits are enough to write down; the preset's own value stays as it is."""
+    """Rounded to three digits, unless it is the preset's own value."""
     return value if drawn == value else float(f"{drawn:.3g}")

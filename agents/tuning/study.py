@@ -1,4 +1,4 @@
-"""Tuning: a resumable Optuna study of an algorithm's settings on one scenario, which starts from the preset."""
+"""Tuning: a resumable Optuna study of an algorithm's settings, starting from its preset."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ...atomic import write_whole
 from ...scenarios import MarketSpec, load_scenario
-from ..settings import preset_block
+from ..presets import preset_block
 from ..training import TrainingPlan, plan_for, train
 from ..validation import TrainingProgress, write_table
 from .plotting import plot_trials
@@ -43,13 +43,17 @@ _STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialSt
 
 @dataclass(frozen=True)
 class Tuning:
-    """What a study found.
+    """The result of a study.
 
-    trial: number of its best trial, 0 where that is the preset. settings: what was tuned, as it has them. gain: money an
-    episode over the best fixed price, which earns best_fixed, on the validation customers. preset_gain: the preset's, None
-    where its trial failed. trials: a row a trial (trial, state, gain, best_fixed, seconds, reason, and its settings).
-    importances: share of the gain's variance that each setting explains (fANOVA, Hutter, Hoos and Leyton-Brown 2014), largest
-    first; empty where no two gains differ.
+    Attributes:
+        trial: Number of the best trial; 0 is the preset.
+        settings: The tuned settings of that trial.
+        gain: Its gain per episode over the best fixed prices on the validation seeds, in currency.
+        best_fixed: What the best fixed prices earn there.
+        preset_gain: The preset's gain; None if its trial failed.
+        trials: One dict per trial: trial, state, gain, best_fixed, seconds, reason, and its settings.
+        importances: Share of the gain's variance that each setting explains (fANOVA, Hutter, Hoos and
+            Leyton-Brown 2014), largest first; empty if all gains are equal.
     """
 
     trial: int
@@ -62,13 +66,13 @@ class Tuning:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Trials by state: complete, pruned, failed."""
+        """Number of trials by state: complete, pruned, failed."""
         return {state: sum(row["state"] == state for row in self.trials) for state in _STATES.values()}
 
 
 @dataclass(frozen=True)
 class _Job:
-    """What fixes a study besides the number of its trials."""
+    """Everything that determines a study except the number of its trials."""
 
     plan: TrainingPlan
     seeds: int
@@ -80,13 +84,13 @@ class _Job:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """As the study holds it, flat, to tell a resumed study from another."""
+        """The flat facts by which a study recognises itself when it is resumed."""
         facts = self.plan.identity
         settings = facts.pop("settings")
         return facts | settings | {"seeds_per_trial": self.seeds}
 
     def home(self, number: int) -> Path:
-        """Where a trial's runs stand until it ends."""
+        """The folder of a trial's runs until it ends."""
         return self.folder / "trials" / str(number)
 
 
@@ -101,24 +105,34 @@ def tune(
     seeds_per_trial: int = 1,
     progress: TrainingProgress | None = None,
 ) -> Tuning:
-    """Search an algorithm's settings for the largest gain over the best fixed price on the validation customers.
+    """Search the settings with the largest gain over the best fixed prices on the validation seeds.
 
-    A trial trains `seeds_per_trial` policies of `steps` steps, with the seeds from `seed` on, the same in every trial; its
-    value is the mean gain of the policies that were kept. The first trial is the preset. Settings are drawn by TPE
-    (Bergstra et al. 2011), and a trial whose best validation stays below the median of the others at the same point ends
-    early. A trial that training refuses, whose policy diverges or whose buffers do not fit into memory has failed; its
-    reason is kept, and it counts. Any other error is raised.
+    A trial trains `seeds_per_trial` policies and takes the mean gain of the policies kept. The first
+    trial is the preset. TPE (Bergstra et al. 2011) draws the settings; a trial whose best validation
+    stays below the median of the others at the same point is pruned. A trial fails if training rejects
+    its settings, its policy diverges or its buffers do not fit into memory; the reason is kept.
 
-    out: folder of the study. The same call goes on there until `trials` trials have ended, an interrupted or killed trial
-    from its last checkpoint; it keeps `best.toml` (a preset block), `trials.csv` and `trials.svg` there. progress: called
-    as by `train`, with steps over all trials and the best gain so far.
+    The same call on the same machine with the same versions gives the same trials, whether it is
+    interrupted or not, because each trial's draw depends only on its number and on the trials before.
+    An exception is a kill within the milliseconds in which settings are drawn.
 
-    The same call on the same machine and the same versions gives the same trials, whatever their number, interrupted or
-    not: every trial's draw is seeded by its own number and depends on the trials before alone. Not guaranteed: the rest
-    of a draw that a kill cut off half-way (a matter of milliseconds), and equality across machines or versions.
+    Args:
+        scenario: A spec, a registered name or the path of a scenario file.
+        algo: A key of `ALGORITHMS`.
+        trials: Number of trials, including those that failed.
+        steps: Rows that each training run collects.
+        seed: Seed of the study and first seed of each trial's runs.
+        out: Folder of the study. The same call resumes it; it writes `best.toml` (a preset block),
+            `trials.csv` and `trials.svg` there.
+        seeds_per_trial: Number of runs of a trial.
+        progress: As for `train`, with steps over all trials and the best gain so far.
 
-    Raises ValueError for what cannot be tuned, where `out` holds another study or is in use, and where all trials failed;
-    OSError where the folder cannot be written.
+    Returns:
+        The result.
+
+    Raises:
+        ValueError: Nothing can be tuned, `out` holds another study or is in use, or all trials failed.
+        OSError: The folder cannot be written.
     """
     for name, count in (("trials", trials), ("seeds_per_trial", seeds_per_trial)):
         if count < 1:
@@ -126,10 +140,10 @@ def tune(
     spec = load_scenario(scenario)
     job = _Job(plan_for(spec, algo, steps, seed), seeds_per_trial, Path(out))
     job.folder.mkdir(parents=True, exist_ok=True)
-    with _alone(job.folder), _quiet():
+    with _exclusive(job.folder), _quiet():
         study = _open(job)
         while len(_ended(study)) < trials:
-            _try(study, job, _told(study, job, trials, progress))
+            _try(study, job, _overall(study, job, trials, progress))
             _write(study, job)
         found = replace(_result(study), importances=_importances(study))
     plot_trials(found.trials, job.folder / PLOT_FILE)
@@ -137,9 +151,13 @@ def tune(
 
 
 def _open(job: _Job) -> Study:
-    """The folder's study, made or taken up again. Raises ValueError where it is another one."""
+    """The folder's study, new or resumed.
+
+    Raises:
+        ValueError: The folder holds another study.
+    """
     path = job.folder / STUDY_FILE
-    _mend(path)
+    _drop_partial_line(path)
     pruner = MedianPruner(n_warmup_steps=max(1, job.plan.settings.evaluations // 4))
     try:
         storage = JournalStorage(JournalFileBackend(str(path), _Held(str(path))))
@@ -169,7 +187,7 @@ def _ended(study: Study) -> list[FrozenTrial]:
 
 
 def _try(study: Study, job: _Job, progress: TrainingProgress) -> None:
-    """One trial, to its end."""
+    """Run one trial to its end."""
     trial = _next_trial(study, job)
     settings = job.space.draw(trial)
     trial.set_user_attr("settings", settings)
@@ -187,7 +205,7 @@ def _try(study: Study, job: _Job, progress: TrainingProgress) -> None:
 
 
 def _next_trial(study: Study, job: _Job) -> Trial:
-    """The trial that an interruption left, or a new one; its draws depend on its number and the trials that have ended."""
+    """An interrupted trial, or a new one; its draws depend on its number and the finished trials alone."""
     left = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     number = left[0].number if left else len(_ended(study))
     words = np.random.SeedSequence([job.plan.seed, number]).generate_state(1)
@@ -196,7 +214,7 @@ def _next_trial(study: Study, job: _Job) -> Trial:
 
 
 def _learn(trial: Trial, settings: Mapping[str, Any], job: _Job, progress: TrainingProgress) -> dict[str, float]:
-    """The trial's runs; the mean gain and best fixed money of what they kept, and their seconds."""
+    """Mean gain, mean best fixed objective and total seconds of a trial's runs."""
     plan, kept = job.plan, []
     for index in range(job.seeds):
         run = train(
@@ -214,15 +232,19 @@ def _learn(trial: Trial, settings: Mapping[str, Any], job: _Job, progress: Train
 
 
 def _watch(trial: Trial, job: _Job, before: list[float], progress: TrainingProgress) -> TrainingProgress:
-    """Report every validation of a run once, and end a trial that the pruner gives up.
+    """Report every validation of a run once, and stop a trial that the pruner rejects.
 
-    before: gains of the trial's runs with other seeds, over which the mean is taken.
+    Args:
+        trial: The trial.
+        job: The study.
+        before: Gains of the trial's runs with other seeds, which enter the mean.
+        progress: Called after each report.
     """
     evaluations = job.plan.settings.evaluations
     reported = set(trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values)
 
     def watch(done: int, total: int, figures: dict[str, float]) -> None:
-        # By the share of the run: trials with longer rollouts validate at other steps.
+        # By the share of the run, because trials with longer rollouts validate at other steps.
         place = len(before) * (evaluations + 1) + round(evaluations * figures["steps"] / total)
         if place not in reported:
             reported.add(place)
@@ -234,21 +256,21 @@ def _watch(trial: Trial, job: _Job, before: list[float], progress: TrainingProgr
     return watch
 
 
-def _told(study: Study, job: _Job, trials: int, progress: TrainingProgress | None) -> TrainingProgress:
-    """The caller's progress, with steps over all trials and the best gain so far."""
+def _overall(study: Study, job: _Job, trials: int, progress: TrainingProgress | None) -> TrainingProgress:
+    """The caller's progress callback, with steps over all trials and the best gain so far."""
     ended = _ended(study)
     gains = [trial.user_attrs["figures"]["gain"] for trial in ended if trial.state is TrialState.COMPLETE]
 
-    def told(done: int, total: int, figures: dict[str, float]) -> None:
+    def report(done: int, total: int, figures: dict[str, float]) -> None:
         if progress is not None:
             best = figures | {"gain": max(gains, default=figures["gain"])}
             progress(len(ended) * job.seeds * total + done, trials * job.seeds * total, best)
 
-    return told
+    return report
 
 
 def _write(study: Study, job: _Job) -> None:
-    """Keep the table of trials, and the best so far as a preset block, in the folder."""
+    """Write the table of trials and the best settings so far to the folder."""
     ended = _ended(study)
     write_table(job.folder / TRIALS_FILE, [_row(trial) for trial in ended])
     if any(trial.state is TrialState.COMPLETE for trial in ended):
@@ -256,12 +278,16 @@ def _write(study: Study, job: _Job) -> None:
 
 
 def _result(study: Study) -> Tuning:
-    """What the study has found, without importances, which take half a second. ValueError where no trial was complete."""
+    """The result so far, without importances, which take half a second.
+
+    Raises:
+        ValueError: No trial is complete.
+    """
     rows = [_row(trial) for trial in _ended(study)]
     if not any(row["state"] == "complete" for row in rows):
         raise ValueError(
             f"tune needs one complete trial; got {len(rows)} that failed, the first with: {rows[0]['reason']}; "
-            "raise --trials, or mend what they have in common"
+            "raise --trials, or fix what they have in common"
         )
     best = study.best_trial
     return Tuning(
@@ -276,7 +302,7 @@ def _result(study: Study) -> Tuning:
 
 
 def _row(trial: FrozenTrial) -> dict[str, Any]:
-    """A trial for the table; of a pruned one the last validation's gain."""
+    """A trial as a row of the table; a pruned trial has the gain of its last validation."""
     facts = trial.user_attrs
     figures = facts.get("figures", {"gain": trial.value, "best_fixed": None, "seconds": None})
     head = {"trial": trial.number, "state": _STATES[trial.state]}
@@ -286,20 +312,20 @@ def _row(trial: FrozenTrial) -> dict[str, Any]:
 def _importances(study: Study) -> dict[str, float]:
     if len({trial.value for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))}) < 2:
         return {}
-    # The forest of the analysis is drawn: a fixed seed keeps its figures the same.
+    # The analysis uses a random forest; a fixed seed makes it reproducible.
     shares = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0))
     return {name: float(share) for name, share in shares.items()}
 
 
 def _preset_text(found: Tuning, job: _Job) -> str:
-    """A block for `agents/presets/ALGO.toml`, with the command that found it."""
-    plan, told = job.plan, "failed" if found.preset_gain is None else f"{found.preset_gain:.6g}"
+    """A block for a preset file, with the command that found it."""
+    plan, preset = job.plan, "failed" if found.preset_gain is None else f"{found.preset_gain:.6g}"
     more = f" --seeds-per-trial {job.seeds}" if job.seeds > 1 else ""
     lines = [
         f"# repricer tune {plan.spec.name} --algo {plan.algo} --trials {len(found.trials)} --steps {plan.steps} "
         f"--seed {plan.seed}{more}",
         f"# Gain over the best fixed price on the validation customers: {found.gain:.6g} an episode, {_share(found)}; "
-        f"the preset's: {told}.",
+        f"the preset's: {preset}.",
         f"[{json.dumps(preset_block(plan.spec))}]",
         *(f"{name} = {json.dumps(value)}" for name, value in found.settings.items()),
     ]
@@ -307,17 +333,17 @@ def _preset_text(found: Tuning, job: _Job) -> str:
 
 
 def _share(found: Tuning) -> str:
-    return f"{found.gain / abs(found.best_fixed):+.2%}" if found.best_fixed else "of nothing"
+    return f"{found.gain / abs(found.best_fixed):+.2%}" if found.best_fixed else "of zero"
 
 
-def _mend(path: Path) -> None:
-    """Drop a last line that a kill or a full disk cut off: what is appended behind it would be lost."""
+def _drop_partial_line(path: Path) -> None:
+    """Drop a last line that a kill or a full disk truncated: lines appended to it would be lost."""
     if path.is_file():
         os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
 
 
 class _Held(JournalFileOpenLock):
-    """No lock of Optuna's own, which would outlive a kill: the folder's is held all along."""
+    """No lock: that of the folder is held already, and Optuna's own would survive a kill."""
 
     def acquire(self) -> bool:
         return True
@@ -327,13 +353,15 @@ class _Held(JournalFileOpenLock):
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, which the system takes back from a killed process."""
+def _exclusive(folder: Path) -> Iterator[None]:
+    """Hold the lock of the folder, which the operating system releases if the process is killed."""
     lock = FileLock(folder / LOCK_FILE)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise ValueError(f"{folder} is tuned by one command at a time; got a second; wait for the first") from None
+        raise ValueError(
+            f"{folder} must be tuned by one command at a time; got a second one; wait for the first"
+        ) from None
     try:
         yield
     finally:
@@ -342,7 +370,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Optuna's log tells what the table tells, and drawn batches may be larger than what is collected."""
+    """Silence Optuna's log, and a warning about batches that are larger than a rollout."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:

@@ -37,7 +37,7 @@ class LeagueVerdict:
 
     def to_dict(self) -> dict[str, Any]:
         """As `repricer league --json` prints it, plain numbers and lists."""
-        seats = self.league.seats
+        seats = self.league.sellers
         return {
             "sellers": list(seats),
             "period": self.period,
@@ -73,7 +73,7 @@ def judge_league(league: League, *, episodes: int = 100, seed: int = 0) -> Leagu
         price, profit = _met(league, sellers, period)
     own = len(spec.products.names)
     offers = {OWN: np.arange(own)} | {seat: own + where for seat, where in sellers.offers.items()}
-    by_seat = np.array([profit[offers[seat]].sum() for seat in league.seats])
+    by_seat = np.array([profit[offers[seat]].sum() for seat in league.sellers])
     found, why = None, ""
     try:
         found = audit(
@@ -88,7 +88,7 @@ def judge_league(league: League, *, episodes: int = 100, seed: int = 0) -> Leagu
         # No yardstick: the market is not covered, which is no fault of the league; the reason is part of the result.
         why = str(error)
     assert spec.competitors is not None, "a league has rivals"
-    answers = [league.responses[seat] for seat in league.seats]
+    answers = [league.responses[seat] for seat in league.sellers]
     scale = np.abs([answer.profit for answer in answers]) if found is None else found.yardstick.nash_profit
     return LeagueVerdict(
         league=league,

@@ -117,9 +117,12 @@ def test_it_is_a_teacher_of_learning_in_the_market(deep):
     ("asked", "words"),
     [
         ({"algo": "ppo"}, "algo must be one of deep-pricing, td3-bc, cql; got 'ppo'"),
-        ({"log": FixedPrice(9.0)}, "must vary by 2% or more to tell what they do to demand; got 0.0% in that of fixed"),
+        (
+            {"log": FixedPrice(9.0)},
+            "must vary by 2% or more to identify their effect on demand; got 0.0% in the log of fixed",
+        ),
         ({"log": None}, "needs a scenario fitted on data; got stationary-logit"),
-        ({"settings": {"gama": 1}}, "gama is no training setting here"),
+        ({"settings": {"gama": 1}}, "gama is not a training setting here"),
         ({"settings": {"actions": "discrete"}}, "td3 needs continuous actions; got actions 'discrete'"),
     ],
 )

@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 import torch
 from repricer.agents import ALGORITHMS, load_run, settings_for, train
+from repricer.agents.algorithms import algorithm, make_policy
+from repricer.agents.base_price import base_of
+from repricer.agents.run import learner_view_of
 from repricer.agents.training import choose_device
 from repricer.envs import Market
 from repricer.evaluation import exact_value, solve
@@ -91,9 +94,19 @@ def test_the_best_validated_policy_is_kept(tmp_path):
     assert seen.objective.mean() == pytest.approx(best["objective"], rel=1e-6)
 
 
-def test_product_wise_network_does_not_grow_with_the_products(shop):
-    small = settings_for(shop, "ppo")
-    assert small.product_wise
+def count_weights(spec, **settings):
+    """How many weights PPO's policy has for a market."""
+    chosen = settings_for(spec, "ppo", {"base_price": "regular", **settings})
+    learner_view = learner_view_of(spec, chosen, *base_of(spec, "regular"))
+    return sum(each.numel() for each in make_policy(algorithm("ppo"), learner_view, chosen).parameters())
+
+
+def test_product_wise_network_does_not_grow_with_the_products():
+    few, many = load_scenario("bench-10"), load_scenario("bench-100")
+    assert len(few.products.names) < len(many.products.names)
+    assert settings_for(few, "ppo").product_wise
+    assert count_weights(few) == count_weights(many)
+    assert count_weights(few, product_wise=False) < count_weights(many, product_wise=False)
     assert not settings_for(load_scenario("stationary-logit"), "ppo").product_wise
 
 
@@ -121,7 +134,10 @@ def test_nothing_that_training_writes_is_a_pickle(tmp_path):
         ({"algo": "ppoo"}, "algo must be one of ppo, a2c, .*; got 'ppoo'"),
         ({"steps": 0}, "steps must be at least 1; got 0"),
         ({"device": "tpu"}, "device must be auto, cpu or cuda; got 'tpu'"),
-        ({"settings": {"learningrate": 1}}, "learningrate is no training setting here; did you mean 'learning_rate'"),
+        (
+            {"settings": {"learningrate": 1}},
+            "learningrate is not a training setting here; did you mean 'learning_rate'",
+        ),
         ({"settings": {"reward": "sum"}}, "reward must be one of drawn, expected, conversion-difference"),
         (
             {"settings": {"reward": "conversion-difference"}},

@@ -50,7 +50,7 @@ def test_tune_goes_on_and_train_takes_what_it_found(folder, tmp_path):
         (["tune", "stationary-logit", "--algo", "magic"], "algo must be one of ppo, "),
         (
             ["train", "stationary-logit", "--preset", "own.toml"],
-            "preset own.toml must hold blocks; got gamma outside one",
+            "preset own.toml must hold blocks; got gamma outside of one",
         ),
         (["train", "stationary-logit", "--preset", "missing.toml"], "missing.toml"),
     ],

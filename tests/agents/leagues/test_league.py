@@ -171,10 +171,13 @@ def test_recurrent_policies_forget_at_an_opening():
     ("options", "words"),
     [
         ({"rounds": 0}, "rounds must be at least 1; got 0"),
-        ({"algo": "dqn"}, "algo must decide continuous actions in a league: ppo, a2c, .*; got dqn; choose"),
+        ({"algo": "dqn"}, "algo must support continuous actions in a league: ppo, a2c, .*; got dqn; choose"),
         ({"settings": {"history": 4}}, "history must be 1 in a league; got 4; leave it out"),
         ({"settings": {"reward": "conversion-difference"}}, "reward must be drawn or expected in a league"),
-        ({"shared": True, "scenario": duopoly(ceiling=3.0)}, "must see and decide alike, within the same price bounds"),
+        (
+            {"shared": True, "scenario": duopoly(ceiling=3.0)},
+            "must have the same observations, actions and price bounds",
+        ),
         ({"scenario": "stationary-logit"}, r"needs a \[competitors\] section"),
     ],
 )

@@ -169,9 +169,9 @@ def test_blocks_of_a_preset_file_apply_as_those_of_the_presets(tmp_path, shop):
     ("text", "words"),
     [
         ("[default", "must be a TOML file in UTF-8; got: "),
-        ("gamma = 0.9", r"must hold blocks; got gamma outside one; put it under \[default\]"),
+        ("gamma = 0.9", r"must hold blocks; got gamma outside of one; put it under \[default\]"),
         ("", "must have a block of default, many-products, stationary-logit; got none"),
-        ("[default]\ngama = 0.9", "gama is no training setting here; did you mean 'gamma'"),
+        ("[default]\ngama = 0.9", "gama is not a training setting here; did you mean 'gamma'"),
     ],
 )
 def test_a_wrong_preset_file_gets_one_line(tmp_path, text, words):
@@ -349,7 +349,7 @@ def test_wrong_calls_get_one_line_and_leave_nothing(tmp_path, options, words):
 def test_one_command_at_a_time_and_no_other_file(tmp_path, lessons):
     with (
         FileLock(tmp_path / LOCK_FILE),
-        pytest.raises(ValueError, match="tuned by one command at a time; got a second"),
+        pytest.raises(ValueError, match="tuned by one command at a time; got a second one"),
     ):
         study(tmp_path, 2)
     (tmp_path / STUDY_FILE).write_text("no journal\n", encoding="utf-8")
