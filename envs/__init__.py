@@ -1,6 +1,8 @@
-"""The simulated market: batched dynamics, and adapters for Gymnasium, Stable-Baselines3 and PettingZoo.
+"""The simulated market: batched dynamics, and adapters for Gymnasium, Stable-Baselines3 and
+PettingZoo.
 
-What needs Stable-Baselines3, and with it torch, is imported on first use: the Gymnasium adapters start in a third of the time.
+What needs Stable-Baselines3, and with it torch, is imported on first use: the Gymnasium adapters
+start in a third of the time.
 """
 
 from __future__ import annotations

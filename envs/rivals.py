@@ -1,4 +1,6 @@
-"""The rivals of a market: what their sellers see, and the offers that rules of other packages price."""
+"""The rivals of a market: what each rival sees, and the prices of offers whose policy comes from
+another package.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ from .kernels.state import Floats, MarketState, Outcome
 
 @dataclass(frozen=True)
 class _Group:
-    """Offers with one rule. offers: (R',) indices; product: (R',) the product that each competes with."""
+    """R' offers with one policy; product: (R',) the product that each competes with."""
 
     policy: Policy
     learns: bool
@@ -30,7 +32,10 @@ class _Group:
 
 
 class Rivals:
-    """The rival offers of E markets; those of built-in rules are priced by `rules`."""
+    """The rival offers of E markets.
+
+    Built-in rules are compiled (`kernels/rival_rules.py`); other policies are called here.
+    """
 
     def __init__(self, spec: MarketSpec) -> None:
         self._spec, self._products, self._product = spec, spec.sizes["N"], spec.competitor_product
@@ -48,27 +53,33 @@ class Rivals:
             self._groups.append(_Group(policy, learns, offers, self._product[offers], catalogue, low, high))
 
     @property
-    def foreign(self) -> bool:
-        """Whether any offer is priced by a rule of another package."""
+    def external(self) -> bool:
+        """Whether any offer is priced by a policy of another package."""
         return bool(self._groups)
 
-    def asked(self, state: MarketState, our_price: Floats, given: Floats) -> Floats:
-        """(R, E) given prices, and what foreign rules charge once they have seen our prices (N, E); NaN for the others.
+    def prices(self, state: MarketState, our_price: Floats, given: Floats) -> Floats:
+        """The given prices, and those of external policies that have seen our prices.
 
-        given: (R, E), NaN where the rule decides, or (0, E) where it always does.
+        Args:
+            state: State before the period.
+            our_price: (N, E) currency per unit.
+            given: (R, E) prices, NaN where the rule decides, or (0, E) where it always does.
+
+        Returns:
+            (R, E) currency per unit; NaN for offers with a built-in rule.
         """
-        prices = state.context[state.layout.rival_price]
-        asked = given.copy() if len(given) else np.full_like(prices, np.nan)
+        current = state.context[state.layout.rival_price]
+        prices = given.copy() if len(given) else np.full_like(current, np.nan)
         for group in self._groups:
             wanted = group.policy.act(self._view(group, state, our_price)).price.T
             wanted = np.minimum(np.maximum(wanted, group.low), group.high)
-            # A policy of another package may give no number: the price in force then stays.
-            wanted = np.where(np.isnan(wanted), prices[group.offers], wanted)
-            asked[group.offers] = np.where(np.isfinite(asked[group.offers]), asked[group.offers], wanted)
-        return asked
+            # An external policy may return NaN: the current price then stays.
+            wanted = np.where(np.isnan(wanted), current[group.offers], wanted)
+            prices[group.offers] = np.where(np.isfinite(prices[group.offers]), prices[group.offers], wanted)
+        return prices
 
     def learn(self, before: MarketState, after: MarketState, our_price: Floats, outcome: Outcome) -> None:
-        """Let the rivals that learn note what they earned in the memory of the state after, in place."""
+        """Update the memory of learning rivals in the state after the period, in place."""
         for group in self._groups:
             if group.learns:
                 view = self._view(group, before, our_price)
@@ -78,7 +89,7 @@ class Rivals:
                 rows[group.offers] = np.moveaxis(memory, 0, -1)
 
     def seen(self, state: MarketState) -> Floats:
-        """(N, E) lowest rival price for each product, inf where there is none; (0, E) where nobody competes."""
+        """(N, E) lowest rival price for each product or inf; (0, E) in a market without rivals."""
         prices = state.context[state.layout.rival_price]
         if len(prices) == 0 or (len(prices) == self._products == 1):
             return prices
@@ -100,15 +111,21 @@ def _filled(shape: tuple[int, int], value: float) -> Floats:
 def offer_view(
     catalogue: Catalogue, state: MarketState, offers: NDArray[np.intp], our_price: Floats, *, memory: bool
 ) -> MarketView:
-    """The market from the side of R' offers.
+    """The market as the seller of R' rival offers sees it.
 
-    our_price: (E, R') what we charge for the product that each competes with. memory: whether the offers keep notes.
+    Args:
+        catalogue: The rival's catalogue, see `rival_catalogue`.
+        state: State of the markets.
+        offers: (R',) indices of the offers.
+        our_price: (E, R') our price of the product that each offer competes with, currency per
+            unit.
+        memory: Whether the view holds the rivals' recurrent state.
     """
     layout, context = state.layout, state.context
     own = context[layout.rival_price][offers].T
-    notes = None
+    remembered = None
     if memory:
-        notes = np.moveaxis(context[layout.rival_memory].reshape(-1, 2, len(own))[offers], -1, 0)
+        remembered = np.moveaxis(context[layout.rival_memory].reshape(-1, 2, len(own))[offers], -1, 0)
     return MarketView(
         catalogue=catalogue,
         period=state.period,
@@ -118,5 +135,5 @@ def offer_view(
         on_order=_filled(own.shape, 0.0),
         last_units=context[layout.rival_units][offers].T,
         competitor_price=our_price,
-        memory=notes,
+        memory=remembered,
     )

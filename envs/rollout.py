@@ -1,4 +1,6 @@
-"""Run a policy through whole episodes and keep what tables, tests and plots need."""
+"""Run a policy through whole episodes and collect totals and mean paths for tables, tests and
+plots.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +16,40 @@ from .kernels.state import Outcome
 from .simulator import Market
 
 Watch = Callable[[MarketView, Outcome], None]
-_LANES = 1 << 16
+_PRODUCTS_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True)
 class Episodes:
-    """Totals of E episodes under one policy, and mean paths. E episodes, T periods, N products, K segments.
+    """Totals of E episodes under one policy, and mean paths. T periods, N products, K segments.
 
-    revenue, profit, objective (discounted where the scenario discounts): (E,) currency an episode. units, lost: (E,).
-    price_changes: (E,) changes a product. price_variance: (E,) of a product's list price over the periods, mean over products,
-    squared currency per unit. at_bound, stockout: (E,) share of product-periods with the price at a bound
-    of the price rules, and with sales lost for lack of stock. price_path, paid_path, stock_path, units_path: (T, N)
-    means over episodes. shown: (K, N) share of periods in which the slot of the segment showed the product.
+    Attributes:
+        policy: Name of the policy.
+        revenue: (E,) currency per episode.
+        profit: (E,) currency per episode.
+        objective: (E,) revenue or profit as the scenario has it, discounted where the scenario
+            discounts.
+        units: (E,) units sold.
+        lost: (E,) units demanded beyond stock.
+        price_changes: (E,) price changes per product.
+        price_variance: (E,) variance of a product's list price over the periods, mean over
+            products; squared currency per unit.
+        at_bound: (E,) share of product-periods with the price at a bound of the price rules.
+        stockout: (E,) share of product-periods with sales lost for lack of stock.
+        price_path: (T, N) mean list price over episodes, currency per unit.
+        paid_path: (T, N) mean price paid, currency per unit.
+        stock_path: (T, N) mean stock at the start of the period, units.
+        units_path: (T, N) mean units sold.
+        shown: (K, N) share of periods in which the segment's recommendation slot showed the
+            product.
+
+    Example:
+        >>> from repricer.envs import rollout
+        >>> from repricer.pricing import FixedPrice
+        >>> from repricer.scenarios import load_scenario
+        >>> run = rollout(load_scenario("stationary-logit"), FixedPrice(10.0), episodes=4, seed=0)
+        >>> round(run.average_transaction_price, 2)
+        10.0
     """
 
     policy: str
@@ -46,7 +70,7 @@ class Episodes:
 
     @property
     def average_transaction_price(self) -> float:
-        """Revenue over units, all episodes together; NaN where nothing sold."""
+        """Revenue over units, all episodes together; NaN if nothing was sold."""
         units = self.units.sum()
         return float(self.revenue.sum() / units) if units else float("nan")
 
@@ -61,11 +85,31 @@ def rollout(
     watch: Watch | None = None,
     believed: MarketSpec | None = None,
 ) -> Episodes:
-    """Run `episodes` markets for one episode each; the same seed gives every policy the same customers.
+    """Run one episode in each of many markets; a seed gives every policy the same customers.
 
-    expected: let `objective` hold the expectation of each period's money given the action, which has less noise.
-    watch: called with the view before and the outcome after each period, batch by batch. believed: the market that the policy
-    is told of, see `Market`.
+    Args:
+        spec: The scenario.
+        policy: Decides in every market.
+        episodes: E, at least 1.
+        seed: Seed of the customers, see `seed_for`.
+        expected: Let `objective` hold the expected money of each period given the action, which has
+            less noise.
+        watch: Called with the view before and the outcome after each period, batch by batch.
+        believed: The market that the policy believes in, see `Market`.
+
+    Returns:
+        Totals and mean paths.
+
+    Raises:
+        ValueError: If episodes is below 1.
+
+    Example:
+        >>> from repricer.envs import rollout, seed_for
+        >>> from repricer.pricing import FixedPrice
+        >>> from repricer.scenarios import load_scenario
+        >>> run = rollout(load_scenario("stationary-logit"), FixedPrice(10.0), episodes=4, seed=seed_for("test"))
+        >>> run.units.shape
+        (4,)
     """
     if episodes < 1:
         raise ValueError(f"episodes must be at least 1; got {episodes}; ask for one or more")
@@ -89,8 +133,8 @@ _MEANS = ("price_path", "paid_path", "stock_path", "units_path", "shown")
 
 
 def _batches(episodes: int, products: int) -> Iterator[tuple[int, int]]:
-    """(first market, number) of batches that stay in the processor's caches."""
-    size = max(1, _LANES // products)
+    """(first market, number of markets) of batches that fit the processor's caches."""
+    size = max(1, _PRODUCTS_AT_ONCE // products)
     for first in range(0, episodes, size):
         yield first, min(size, episodes - first)
 
@@ -112,7 +156,7 @@ def _run(market: Market, policy: Policy, expected: bool, watch: Watch | None) ->
         money = market.money(outcome, expected=expected).sum(axis=1, dtype=np.float64)
         sums["objective"] += spec.market.discount_factor**t * money
         price = outcome.list_price
-        # A product's first price is set, not changed.
+        # The first price of an episode does not count as a change.
         sums["price_changes"] += (price != view.list_price).mean(axis=1) if t else 0.0
         moved = price.astype(np.float64) - rules.low
         spread[0] += moved
@@ -125,6 +169,7 @@ def _run(market: Market, policy: Policy, expected: bool, watch: Watch | None) ->
         for k in range(outcome.shown.shape[1]):
             hit = outcome.shown[:, k]
             shown[k] += np.bincount(hit[hit >= 0], minlength=products) / (horizon * market.num_markets)
-    # Prices are counted from the lowest, so that the difference of the squares loses no digits.
+    # Prices are measured from the lowest allowed price, so that the difference of squares loses no
+    # digits.
     sums["price_variance"] = np.maximum(spread[1] / horizon - (spread[0] / horizon) ** 2, 0).mean(axis=1)
     return sums | paths | {"shown": shown}

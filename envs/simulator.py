@@ -1,4 +1,7 @@
-"""A batch of simulated markets: state, guardrails, rivals, episodes. Every face (Gymnasium, SB3, PettingZoo) stands on this."""
+"""A batch of simulated markets: state, price rules, rivals, episodes.
+
+Every adapter (Gymnasium, SB3, PettingZoo) runs on it.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +22,29 @@ from .step import NOTHING_RAW, Dynamics, PeriodInputs
 
 
 class Market:
-    """E markets of one scenario that run side by side, each with customers of its own.
+    """E markets of one scenario that run side by side, each with its own customers.
 
-    scenario: a MarketSpec, a registered name or a path. seed: with a market's number and episode it fixes that
-    market's customers, whatever else runs beside it. numbers: (E,) the markets' own numbers, 0 to E - 1 where left out;
-    two markets with the same number have the same customers. draw_rivals: let the rivals' units be drawn, too. believed: the
-    market that policies are told of, with the same products, segments and price rules: forecasts and elasticities that they
-    see are then that market's, whatever this one turned into. This one where left out.
+    Args:
+        scenario: A MarketSpec, a registered name or a path.
+        num_markets: E.
+        seed: Together with a market's number and episode it fixes that market's customers, whatever
+            runs beside it.
+        numbers: (E,) the number of each market, 0 to E - 1 by default. Markets with the same number
+            have the same customers.
+        draw_rivals: Draw the rivals' units as well, instead of using their expectation.
+        believed: The market that policies believe in. It has the same products, segments and price
+            rules; policies see its forecasts and elasticities. The scenario itself by default.
+
+    Raises:
+        ValueError: If num_markets is below 1, or the believed market does not fit the scenario.
+
+    Example:
+        >>> from repricer.envs import Market
+        >>> from repricer.pricing import Action
+        >>> market = Market("stationary-logit", num_markets=2, seed=0)
+        >>> outcome = market.step(Action(price=market.view.list_price))
+        >>> outcome.units.shape, market.state.period.tolist()
+        ((2, 1), [1, 1])
     """
 
     def __init__(
@@ -48,13 +67,13 @@ class Market:
         self.catalogue = catalogue_of(believed or self.spec)
         self.dynamics = Dynamics(self.spec, num_markets, seed, draw_rivals, believed)
         self.rivals = Rivals(self.spec)
-        self._by_rule, self._uncharged = np.empty((0, num_markets), np.float32), np.empty(0, np.float32)
+        self._by_rule, self._no_credit = np.empty((0, num_markets), np.float32), np.empty(0, np.float32)
         self._layout: ActionLayout | None = None
         self._numbers = np.arange(num_markets) if numbers is None else numbers
         self.reset()
 
     def reset(self, *, seed: int | None = None) -> MarketState:
-        """Start episode 0 of every market, with other customers where a seed is given."""
+        """Start episode 0 of every market; a seed gives the markets other customers."""
         if seed is not None:
             self.dynamics.seed = int(seed)
         self._set(self.dynamics.initial_state(self._numbers, np.zeros(self.num_markets, dtype=np.int64)))
@@ -62,11 +81,11 @@ class Market:
 
     def _set(self, state: MarketState) -> None:
         self.state = state
-        # Counted down by `step`, which is quicker than to look at every market's period.
+        # Counted down by `step`: faster than a look at the period of every market.
         self._left = self.spec.market.horizon_periods - int(state.period.max())
 
     def restart(self, done: NDArray[np.bool_]) -> None:
-        """Start the next episode of the markets in the (E,) mask; the others go on."""
+        """Start the next episode of the markets in the (E,) mask; the others continue."""
         fresh = self.dynamics.initial_state(self.state.market, self.state.episode + 1)
         if done.all():
             self._set(fresh)
@@ -74,7 +93,7 @@ class Market:
         self.restore(fresh, where=done)
 
     def restore(self, state: MarketState, *, where: NDArray[np.bool_] | None = None) -> None:
-        """Bring a saved state back, in all markets or in those of the (E,) mask."""
+        """Restore a saved state, in all markets or in those of the (E,) mask."""
         if where is None:
             self._set(state)
             return
@@ -84,7 +103,7 @@ class Market:
 
     @property
     def view(self) -> MarketView:
-        """What a policy sees now."""
+        """What a policy sees at the start of the current period."""
         s, catalogue, rules = self.state, self.catalogue, self.spec.guardrails
         changes = lowest = None
         if rules.change_window_periods is not None:
@@ -109,40 +128,47 @@ class Market:
 
     @property
     def done(self) -> NDArray[np.bool_]:
-        """(E,) whether the market's horizon is reached; `ends` says what kind of end that is."""
+        """(E,) whether each market has reached its horizon; see `ends`."""
         return self.state.period >= self.spec.market.horizon_periods
 
     @property
     def over(self) -> bool:
-        """Whether any market is at its horizon."""
+        """Whether any market has reached its horizon."""
         return self._left <= 0
 
     @property
     def ends(self) -> bool:
-        """Whether the horizon is a real end (terminated) and not a cut (truncated)."""
+        """Whether an episode that reaches the horizon is terminated (True) or truncated (False)."""
         return self.spec.market.ending == "terminated"
 
     def features(self, *, fixed: bool = True) -> Floats:
-        """`product_features` of the present view, (E, N, F), by compiled loops."""
+        """(E, N, F) `product_features` of the current view; fixed: with those that never change."""
         state = self.state
         return observe(self.dynamics.arrays, state.clock, state.lanes, state.context, fixed)
 
     def step(
         self, action: Action, *, credit_price: NDArray[np.float32] | None = None, rival_price: ArrayLike | None = None
     ) -> Outcome:
-        """Apply the guardrails, run one period, move the state on. Markets that are done must be restarted first.
+        """Apply the price rules, run one period and advance the state.
 
-        credit_price: (N,) counterfactual prices for `Outcome.charge`, or None for no charges. rival_price: (E, R) what the
-        rivals charge, NaN where the scenario's rule decides; all by rule where left out.
+        Args:
+            action: A policy's action, arrays (E, N) and (E, N, K).
+            credit_price: (N,) counterfactual prices for `Outcome.charge`, currency per unit; None
+                for no charges.
+            rival_price: (E, R) prices of the rival offers, NaN where the scenario's rule decides;
+                all by rule by default.
+
+        Raises:
+            RuntimeError: If a market has reached its horizon. Restart it first.
         """
         parts = (action.price, action.discount, action.recommendation, action.promotion, action.order)
         products, markets = self.spec.sizes["N"], self.num_markets
-        rows = [np.empty((0, products, markets)) if part is None else _lanes(part) for part in parts]
+        rows = [np.empty((0, products, markets)) if part is None else _markets_last(part) for part in parts]
         rows = [row.reshape(-1, products, markets) for row in rows]
         decoding = Decoding(*(len(row) for row in rows[1:]))
-        asked = np.concatenate(rows, dtype=np.float32)
-        propensity = None if action.propensity is None else _lanes(action.propensity)
-        return self._step(asked, decoding, NOTHING_RAW, propensity, credit_price, rival_price)
+        proposed = np.concatenate(rows, dtype=np.float32)
+        propensity = None if action.propensity is None else _markets_last(action.propensity)
+        return self._step(proposed, decoding, NOTHING_RAW, propensity, credit_price, rival_price)
 
     def step_raw(
         self,
@@ -153,30 +179,39 @@ class Market:
         credit_price: NDArray[np.float32] | None = None,
         rival_price: ArrayLike | None = None,
     ) -> Outcome:
-        """As `step`, from the raw numbers of a learner, (E, N * A). base_price: (N,), or (E, N) where it moves."""
+        """As `step`, from a learner's raw action.
+
+        Args:
+            raw: (E, N * A) numbers in [-1, 1].
+            layout: What the A columns of a product mean.
+            base_price: What a raw price of zero means, currency per unit: (N,), or (E, N) if it
+                differs between markets.
+            credit_price: As for `step`.
+            rival_price: As for `step`.
+        """
         products, moves = base_price.shape[-1], base_price.ndim > 1
         if layout is not self._layout:
             self._layout, self._decoding = layout, Decoding.of(layout)
-            self._asked = np.empty((layout.size, products, self.num_markets), np.float32)
-        # Nobody keeps what is asked: it goes where the last one was.
-        asked, given = self._asked, (raw, base_price)
-        if moves or self.rivals.foreign:
-            # Somebody must see the prices first.
+            self._proposed = np.empty((layout.size, products, self.num_markets), np.float32)
+        # The decoded action is used within this period only, so its array is reused.
+        proposed, pending = self._proposed, (raw, base_price)
+        if moves or self.rivals.external:
+            # The prices are needed before the compiled period: decode now.
             steady = np.ones(products, np.float32) if moves else base_price
-            decode(raw, steady, self._decoding, self.max_order, asked)
-            given = NOTHING_RAW
+            decode(raw, steady, self._decoding, self.max_order, proposed)
+            pending = NOTHING_RAW
         if moves:
-            asked[0] *= base_price.T
-        return self._step(asked, self._decoding, given, None, credit_price, rival_price)
+            proposed[0] *= base_price.T
+        return self._step(proposed, self._decoding, pending, None, credit_price, rival_price)
 
     @property
     def max_order(self) -> Floats:
-        """(N,) units of the largest order."""
+        """(N,) units of the largest order of each product."""
         return self.dynamics.constants.stock.most
 
     def _step(
         self,
-        asked: Floats,
+        proposed: Floats,
         decoding: Decoding,
         raw: tuple[Floats, Floats],
         propensity: Floats | None,
@@ -188,38 +223,39 @@ class Market:
                 f"step needs markets that are not over; got {int(self.done.sum())} at their horizon; restart them"
             )
         before = self.state
-        given = self._by_rule if rival_price is None else _lanes(rival_price)
-        if self.rivals.foreign:
-            given = self.rivals.asked(before, self._seen_by_rivals(asked[0]), given)
-        charged = self._uncharged if credit_price is None else credit_price
-        self.state, outcome = self.dynamics.step(before, PeriodInputs(asked, decoding, raw, propensity, given, charged))
+        given = self._by_rule if rival_price is None else _markets_last(rival_price)
+        if self.rivals.external:
+            given = self.rivals.prices(before, self._seen_by_rivals(proposed[0]), given)
+        credit = self._no_credit if credit_price is None else credit_price
+        inputs = PeriodInputs(proposed, decoding, raw, propensity, given, credit)
+        self.state, outcome = self.dynamics.step(before, inputs)
         self._left -= 1
-        if self.rivals.foreign:
+        if self.rivals.external:
             within = self.dynamics.constants.rivals.within
             self.rivals.learn(before, self.state, outcome.list_price.T if within else before.lanes[LIST_PRICE], outcome)
         return outcome
 
     def _seen_by_rivals(self, proposed: Floats) -> Floats:
-        """(N, E) the prices that rivals look at: those in force, or ours of this period where they answer within it."""
-        in_force, constants = self.state.lanes[LIST_PRICE], self.dynamics.constants
+        """(N, E) our prices that rivals react to: the current ones, or those of this period."""
+        current, constants = self.state.lanes[LIST_PRICE], self.dynamics.constants
         if not constants.rivals.within:
-            return in_force
+            return current
         price, past = np.empty_like(proposed), self.state.context[self.state.layout.past]
-        guard_prices(proposed, in_force, past, constants.rules, price, np.empty(price.shape, np.uint16))
+        guard_prices(proposed, current, past, constants.rules, price, np.empty(price.shape, np.uint16))
         return price
 
     def money(self, outcome: Outcome, *, expected: bool = False) -> NDArray[np.float32]:
-        """(E, N) the objective of a period, currency: revenue or profit, drawn or expected."""
+        """(E, N) the objective of a period, drawn or expected, currency."""
         return getattr(outcome, f"expected_{self.spec.market.objective}" if expected else self.spec.market.objective)
 
 
 def _check_believed(spec: MarketSpec, believed: MarketSpec) -> None:
-    """What policies are told of must fit what they decide, and all that they are told must be there to see."""
-    same, told = (
+    """Check that the believed market has the same decisions and no state that the market lacks."""
+    actual, assumed = (
         (s.products.names, s.arrivals.segments, s.market.horizon_periods, s.prices.change_window_periods)
         for s in (spec, believed)
     )
-    if same != told:
+    if actual != assumed:
         raise ValueError(
             f"believed must have the products, segments, periods and price rules of {spec.name}; got {believed.name}, which differs; "
             "change demand, arrivals, stock or rivals only"
@@ -231,6 +267,6 @@ def _check_believed(spec: MarketSpec, believed: MarketSpec) -> None:
             )
 
 
-def _lanes(part: ArrayLike) -> Floats:
-    """A part of an action, (E, N) or (E, N, K), as the loops want it: (N, E) or (K, N, E)."""
+def _markets_last(part: ArrayLike) -> Floats:
+    """An array (E, N) or (E, N, K) with its axes reversed, markets last."""
     return np.ascontiguousarray(np.asarray(part, dtype=np.float32).T)

@@ -1,9 +1,11 @@
-"""One period of E markets: (state, action) -> (state, outcome), pure, with randomness keyed and not stored.
+"""One period of E markets: (state, action) -> (state, outcome), a pure function; random numbers
+come from keys, not from state.
 
-Order of events: prices are guarded; orders are placed (and arrive at once where the lead time is 0); customers arrive and
-choose at the prices of the period, in two halves where rivals answer within it; sales are cut to stock; units return,
-perish, or leave at a season's end; what was ordered a lead time ago arrives for the next period; reference prices,
-loyalty, shocks and the regime move on. `period` has the stages.
+Order of events: the price rules turn proposed prices into allowed ones; orders are placed (and
+arrive at once if the lead time is 0); customers arrive and choose at the prices of the period, in
+two halves where rivals answer within it; sales are cut to stock; units are returned, perish, or
+leave at the end of a season; orders whose lead time is over arrive for the next period; reference
+prices, loyalty, shocks and the regime are updated. `kernels/period.py` has the stages.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from .kernels.state import (
     StateLayout,
     shared_rows,
 )
-from .kernels.transitions import open_context
+from .kernels.transitions import draw_initial_context
 from .kernels.workspace import Workspace, bytes_of, parts_of, period_scratch, results_of
 
 _FLOATS, _INTEGERS, _BITS = np.dtype(np.float32), np.dtype(np.int64), np.dtype(np.uint16)
@@ -42,16 +44,24 @@ NOTHING_RAW = (np.empty((0, 0), np.float32), np.empty(0, np.float32))
 
 
 class PeriodInputs(NamedTuple):
-    """A proposed action as the step takes it, markets last. N products, K segments, R rival offers, E markets.
+    """A proposed action as the step takes it, markets last.
 
-    asked: (A, N, E), the price (currency per unit) and behind it as many rows as `decoding` says of discounts (K or 0),
-    recommendation scores (K or 0, the recommender's own choice), promotion scores (1 or 0) and orders in units (1 or 0).
-    raw: numbers of a learner, (E, N * A), that these are to be filled with, and what zero means, (N,), or `NOTHING_RAW`.
-    propensity: (N, E) or None. rival_price: (R, E), NaN where the scenario's rule decides, or (0, E) where it always does.
-    credit_price: (N,) prices of the counterfactual that `Outcome.charge` is worked out against, or (0,) for no charges.
+    N products, K segments, R rival offers, E markets.
+
+    Attributes:
+        proposed: (A, N, E) the price (currency per unit), followed by the rows that `decoding`
+            counts: discounts (K or 0), recommendation scores (K, or 0 to leave the choice to the
+            recommender), promotion scores (1 or 0), orders in units (1 or 0).
+        decoding: How many rows of each kind there are.
+        raw: A learner's raw action, (E, N * A), still to be decoded into `proposed`, and the price
+            that zero means, (N,); `NOTHING_RAW` if there is none.
+        propensity: (N, E) as the policy stated it, or None.
+        rival_price: (R, E) currency per unit, NaN where the scenario's rule decides, or (0, E)
+            where it always does.
+        credit_price: (N,) counterfactual prices for `Outcome.charge`, or (0,) for no charges.
     """
 
-    asked: Floats
+    proposed: Floats
     decoding: Decoding
     raw: tuple[Floats, Floats]
     propensity: Floats | None
@@ -60,7 +70,17 @@ class PeriodInputs(NamedTuple):
 
 
 class Dynamics:
-    """The step of E markets of one spec. Holds constants only: the state comes in and goes out."""
+    """The step of E markets of one scenario.
+
+    It holds constants and scratch; the state is an argument and a result.
+
+    Args:
+        spec: The scenario.
+        num_markets: E.
+        seed: Key of all random numbers, with a market's number and episode.
+        draw_rivals: Draw the rivals' units instead of using their expectation.
+        believed: The market that policies believe in, see `Market`.
+    """
 
     def __init__(
         self,
@@ -70,19 +90,14 @@ class Dynamics:
         draw_rivals: bool = False,
         believed: MarketSpec | None = None,
     ) -> None:
-        self.spec, self.num_markets, self.seed, self.draw_rivals, self.believed = (
-            spec,
-            num_markets,
-            seed,
-            draw_rivals,
-            believed,
-        )
+        self.spec, self.num_markets, self.seed = spec, num_markets, seed
+        self.draw_rivals, self.believed = draw_rivals, believed
         self.layout = StateLayout.of(spec)
         self.constants = constants = Constants.of(spec, draw_rivals=draw_rivals, believed=believed)
         self.arrays = MarketArrays(constants)
         self._family = family_function(spec.demand.family)
         sections, products = constants.sections, spec.sizes["N"]
-        self._table, self._workspaces, self._scratch = sections.table, {}, 0
+        self._table, self._workspaces, self._scratch_bytes = sections.table, {}, 0
         self._shape, self._offers = (products, num_markets), (2, spec.sizes["R"], num_markets)
         self._slots = (2, spec.sizes["K"] if sections.slots else 0, num_markets)
         self._nothing_shown = np.empty((2, 0, num_markets), _INTEGERS)
@@ -95,37 +110,42 @@ class Dynamics:
         return Dynamics, (self.spec, self.num_markets, self.seed, self.draw_rivals, self.believed)
 
     def initial_state(self, market: NDArray[np.int64], episode: NDArray[np.int64]) -> MarketState:
-        """The opening of the given episode of each market: regular prices, full shelves, no orders."""
+        """The initial state of an episode: regular prices within bounds, initial stock, no orders.
+
+        Args:
+            market: (E,) the number of each market.
+            episode: (E,) the number of each market's episode.
+        """
         spec = self.spec
         clock = np.zeros(self._clock, dtype=np.int64)
         clock[0], clock[1] = market, episode
         lanes = np.zeros(self._lanes, np.float32)
-        opening = np.clip(spec.products.regular_price, spec.guardrails.low, spec.guardrails.high)
-        lanes[LIST_PRICE] = opening[:, None]
+        initial_price = np.clip(spec.products.regular_price, spec.guardrails.low, spec.guardrails.high)
+        lanes[LIST_PRICE] = initial_price[:, None]
         lanes[REFERENCE_PRICE] = spec.products.regular_price[:, None]
         lanes[ON_HAND] = np.floor(spec.stock.initial_units)[:, None]
         context = np.zeros(self._context, np.float32)
         context[self.layout.loyalty] = 1.0
-        # The opening price has stood for as long as anybody looks back.
-        context[self.layout.past] = np.tile(opening, spec.guardrails.past_periods)[:, None]
+        # The initial price is taken to have held for as long as the price rules look back.
+        context[self.layout.past] = np.tile(initial_price, spec.guardrails.past_periods)[:, None]
         if spec.competitors is not None:
             context[self.layout.rival_price] = spec.competitors.regular_price[:, None]
-        # No period of the episode: the opening has draws of its own.
+        # The initial draws have their own key, that of period -1.
         clock[PERIOD] = -1
         keys = np.empty(self.num_markets, np.uint64)
         period_keys(self.seed, clock, keys)
         clock[PERIOD] = 0
         initial = np.empty((1, 0)) if spec.regimes is None else np.cumsum(spec.regimes.initial)[None]
-        open_context(
+        draw_initial_context(
             self.constants.transition, self.constants.choice, initial, keys, clock[REGIME], context[self.layout.shock]
         )
         return MarketState(clock, lanes, context, self.layout)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the constants, and of where the periods so far worked."""
+        """Bytes of the constants and of the scratch allocated so far."""
         parts = (self.constants.choice, self.constants.money)
-        return self._scratch + sum(a.nbytes for part in parts for a in part if isinstance(a, np.ndarray))
+        return self._scratch_bytes + sum(a.nbytes for part in parts for a in part if isinstance(a, np.ndarray))
 
     def step(self, state: MarketState, now: PeriodInputs) -> tuple[MarketState, Outcome]:
         """One period under a proposed action."""
@@ -136,7 +156,7 @@ class Dynamics:
         slots = empty(self._slots, _INTEGERS) if self._slots[1] else self._nothing_shown
         before, after = (state.clock, state.lanes, state.context), (clock, lanes, context)
         if self._family is None:
-            given = (*now.raw, now.asked, now.rival_price, now.credit_price)
+            given = (*now.raw, now.proposed, now.rival_price, now.credit_price)
             run_period(self._workspace(now), self.seed, *before, *after, *given, table, trail, slots, offers)
         else:
             self._run_with_family(before, after, now, (table, trail, slots, offers))
@@ -145,41 +165,41 @@ class Dynamics:
         return MarketState(clock, lanes, context, self.layout), outcome
 
     def _workspace(self, now: PeriodInputs) -> Workspace:
-        """Where a period with such an action works."""
-        kind = (now.decoding, now.credit_price.size > 0)
-        place = self._workspaces.get(kind)
-        if place is None:
-            scratch = period_scratch(self.constants, self.num_markets, *kind)
-            place = self._workspaces[kind] = Workspace(self.constants, scratch)
-            self._scratch += bytes_of(scratch)
-        return place
+        """The workspace for actions of this form, allocated once."""
+        form = (now.decoding, now.credit_price.size > 0)
+        workspace = self._workspaces.get(form)
+        if workspace is None:
+            scratch = period_scratch(self.constants, self.num_markets, *form)
+            workspace = self._workspaces[form] = Workspace(self.constants, scratch)
+            self._scratch_bytes += bytes_of(scratch)
+        return workspace
 
     def _expected_money(self, outcome: Outcome) -> Floats:
-        """(2, N, E) revenue and profit expected of a period, see `Outcome`."""
+        """(2, N, E) expected revenue and profit of a period, see `Outcome`."""
         table, (money, _, _, _, received, ordered, segments, paid, chances, promoted) = outcome.table, self._table
-        # What is not there is empty.
+        # A part that the market does not have is empty.
         price, none = table[segments + 1 if paid > segments else 0], table[0, :0]
         wanted = (price, table[money], table[money + 1], table[paid:chances])
         costly = (table[received] if ordered > received else none, table[chances] if promoted > chances else none)
         return expected_money(self.arrays, outcome.period, *wanted, *costly)
 
     def _run_with_family(self, before: tuple, after: tuple, now: PeriodInputs, results: tuple) -> None:
-        """As `run_period`, asking an extension's demand family in between."""
+        """As `run_period`, with the demand family of another package called between its two halves."""
         clock, lanes, context = after
         clock[:], context[:] = before[0], before[2]
         constants, period = self.constants, before[0][PERIOD]
         if now.raw[0].size:
-            decode(*now.raw, now.decoding, constants.stock.most, now.asked)
+            decode(*now.raw, now.decoding, constants.stock.most, now.proposed)
         shared, out = shared_rows(constants.sections, context), results_of(constants.sections, *results)
-        parts = parts_of(now.asked, now.decoding)
+        parts = parts_of(now.proposed, now.decoding)
         scratch = period_scratch(constants, self.num_markets, now.decoding, now.credit_price.size > 0)
         period_keys(self.seed, clock, scratch.keys)
-        opening = open_period(
+        conditions = open_period(
             constants, before[1], lanes, clock[REGIME], period, shared, parts, now.rival_price, scratch, out
         )
-        prices, scale = (opening.rival_price, out.rival_price), half_share(constants)
+        prices, scale = (conditions.rival_price, out.rival_price), half_share(constants)
         first, second = (
-            mean_demand(constants.choice, part_of(opening, price, shared.waiting, scale), self._family)
+            mean_demand(constants.choice, part_of(conditions, price, shared.waiting, scale), self._family)
             for price in prices
         )
         whole = (scratch.whole if constants.rivals.within else first)._replace(units=out.wanted)
@@ -194,7 +214,7 @@ class Dynamics:
             before[1],
             lanes,
             shared,
-            opening,
+            conditions,
             choices,
             now.credit_price,
             parts.promotion,

@@ -1,1 +1,3 @@
-"""The market as Gymnasium, Stable-Baselines3 and PettingZoo expect it."""
+"""Adapters of the market for Gymnasium, Stable-Baselines3 and PettingZoo, and the learner's view
+that they share.
+"""

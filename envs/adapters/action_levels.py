@@ -1,4 +1,4 @@
-"""Discrete actions: the raw levels that each column of an action may take."""
+"""Discrete actions: the raw levels from which each column of an action is chosen."""
 
 from __future__ import annotations
 
@@ -17,10 +17,21 @@ Levels = tuple[NDArray[np.float32], ...]
 def action_levels(
     spec: MarketSpec, layout: ActionLayout, base_price: NDArray[np.float32] | None, price_levels: int
 ) -> Levels:
-    """The raw numbers in [-1, 1] among which each column of a product's action chooses, one rising array a column.
+    """The levels of each column of a product's action.
 
-    Prices: the steps of the ladder where one product has one, else `price_levels` steps of the log price; so too where
-    base_price is None: it moves. Orders of one product: every whole number. Discounts, scores and other orders: five steps.
+    A price has the steps of its ladder if there is one product with a ladder and a fixed base
+    price, else `price_levels` steps of the log price. Orders of a single product take every whole
+    number; discounts, scores and other orders five steps.
+
+    Args:
+        spec: The scenario.
+        layout: Columns of an action.
+        base_price: (N,) the price that a raw price of zero means, currency per unit; None if it
+            varies.
+        price_levels: Number of levels of a price without a ladder.
+
+    Returns:
+        One rising array of raw numbers in [-1, 1] per column.
     """
     levels = [_prices(spec, layout, base_price, price_levels)]
     shares, scores = np.linspace(0, 1, _OTHER_LEVELS), np.linspace(-1, 1, _OTHER_LEVELS)

@@ -1,4 +1,4 @@
-"""The Gymnasium environment: the batch of one."""
+"""The Gymnasium environment: one market, which is a batch of one."""
 
 from __future__ import annotations
 
@@ -15,12 +15,31 @@ from .render import Seen, draw, lines
 
 
 class MarketEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
-    """One market as `gymnasium.Env`: the action is a flat Box in [-1, 1], columns as in `ActionLayout` by product.
+    """One market as `gymnasium.Env`; actions are a flat Box in [-1, 1], see `ActionLayout`.
 
-    An episode is the scenario's horizon and ends `terminated`, or `truncated` where the market goes on. Rewards are
-    currency (the scenario's objective). `info` carries the list price, price paid, units, lost sales, revenue and profit
-    (drawn and expected), what each segment was shown, the guardrail trail and the propensity that a logging policy stated,
-    each as an array over products, and the expected reward.
+    An episode lasts the scenario's horizon and ends `terminated`, or `truncated` where the market
+    continues. Rewards are the scenario's objective in currency. `info` holds, as arrays over
+    products, the list price, price paid, units, lost sales, revenue and profit (drawn and
+    expected), the product shown to each segment, which price rules changed the price and the
+    propensity that a logging policy stated; and the expected reward.
+
+    Args:
+        scenario: A MarketSpec, a registered name or a path.
+        reward: As for `LearnerView`.
+        base_price: As for `LearnerView`.
+        history: As for `LearnerView`.
+        render_mode: None, `ansi` or `rgb_array`.
+
+    Raises:
+        ValueError: For an unknown render mode.
+
+    Example:
+        >>> from repricer.envs import MarketEnv
+        >>> env = MarketEnv("stationary-logit", reward="expected")
+        >>> observation, info = env.reset(seed=0)
+        >>> observation, reward, terminated, truncated, info = env.step(env.action_space.sample())
+        >>> info["list_price"].shape, terminated
+        ((1,), False)
     """
 
     metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 4}  # noqa: RUF012  Gymnasium's own name and type
@@ -47,7 +66,7 @@ class MarketEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Open an episode; without a seed, the next one of the same stream of customers."""
+        """Start an episode; without a seed, the next one of the same stream of customers."""
         super().reset(seed=seed)
         if seed is not None:
             self.learner_view.reset(seed=seed)
@@ -57,7 +76,7 @@ class MarketEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         return self.learner_view.observe()[0], {}
 
     def step(self, action: NDArray[np.float32]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
-        """One period."""
+        """Run one period."""
         market = self.learner_view.market
         outcome = self.learner_view.step(action)
         if self.render_mode is not None:
@@ -68,7 +87,10 @@ class MarketEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         return self.learner_view.observe()[0], reward, over and market.ends, over and not market.ends, info
 
     def render(self) -> str | NDArray[np.uint8] | None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Mode `ansi`: period, prices, stock and last sales as lines of text. Mode `rgb_array`: a picture of the episode."""
+        """Mode `ansi`: period, prices, stock and last sales as lines of text.
+
+        Mode `rgb_array`: a plot of the episode.
+        """
         if self.render_mode == "ansi":
             return lines(self.learner_view.market, self._path)
         return draw(self.learner_view.market, self._path) if self.render_mode == "rgb_array" else None

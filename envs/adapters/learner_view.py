@@ -1,4 +1,7 @@
-"""What a learner sees of a batch of markets: rows of features in, raw actions out, rewards. All faces share this."""
+"""The learner's view of a batch of markets: observations, actions and rewards.
+
+Every adapter for a learning library uses it.
+"""
 
 from __future__ import annotations
 
@@ -21,18 +24,38 @@ Actions = Literal["continuous", "discrete"]
 
 
 class LearnerView:
-    """One way to look at a batch of E markets.
+    """Observations, actions and rewards of E markets, one row per market or one row per product.
 
-    product_wise: a row is one product of one market with its own reward (E * N rows); otherwise a row is a market and
-    its reward is the whole of it. reward: the drawn money, its expectation given the action (less noise), or
-    conversion-difference: how much the expected money a customer differs from that of the period before, so that a busy
-    week is no merit of the price (Liu et al. 2019, Dynamic Pricing on E-commerce Platform with Deep Reinforcement
-    Learning, section 3.4). base_price: (N,) what a raw price of zero means, the regular price where left out. base: a policy
-    whose price is that instead, period by period; base_price then serves the credit alone.
-    price_reach: the largest factor between a price and its base price, 0 for as far as the price rules go.
-    reward_scale: multiplies rewards. history: how many periods an observation shows, oldest first; before the episode's
-    first they repeat it. actions: a flat Box in [-1, 1], or choices among the levels of `action_levels`; price_levels: how
-    many a price without a ladder has.
+    Args:
+        market: The markets, which the view steps.
+        product_wise: A row is one product of one market with its own reward (E * N rows); otherwise
+            a row is a market and its reward is the sum over its products.
+        reward: `drawn` money; its `expected` value given the action, which has less noise; or
+            `conversion-difference`, the change of the expected money per customer from one period
+            to the next, which does not credit the price with a busy week (Liu et al. 2019, Dynamic
+            Pricing on E-commerce Platform with Deep Reinforcement Learning, section 3.4).
+        base_price: (N,) the price that a raw price of zero means, currency per unit; the regular
+            price by default.
+        base: A policy whose price takes that role period by period; base_price then serves the
+            difference rewards only.
+        reward_scale: Factor of all rewards.
+        history: Number of periods in an observation, oldest first; before the first period they
+            repeat it.
+        actions: `continuous`, a flat Box in [-1, 1], or `discrete`, the levels of `action_levels`.
+        price_levels: Number of levels of a price without a ladder.
+        price_reach: Largest factor between a price and its base price; 0 for as far as the price
+            rules allow.
+
+    Raises:
+        ValueError: For an option out of range, or a base price of the wrong shape.
+
+    Example:
+        >>> import numpy as np
+        >>> from repricer.envs import LearnerView, Market
+        >>> view = LearnerView(Market("stationary-logit", num_markets=3), reward="expected")
+        >>> outcome = view.step(np.zeros((3, 1)))
+        >>> view.observe().shape[0], view.rewards(outcome).shape
+        (3, (3,))
     """
 
     def __init__(
@@ -66,7 +89,7 @@ class LearnerView:
         self.base_price = np.array(regular if base_price is None else base_price, dtype=np.float32)
         if self.base_price.shape != regular.shape:
             raise ValueError(
-                f"base_price must have one price a product, shape {regular.shape}; got {self.base_price.shape}; mend it"
+                f"base_price must have one price per product, shape {regular.shape}; got {self.base_price.shape}; fix it"
             )
         self.base, self.price_reach = base, price_reach
         around = self.base_price if base is None else None
@@ -81,7 +104,7 @@ class LearnerView:
         self.action_space = self._action_space(columns)
         self.history = history
         self._window = np.repeat(self._present()[:, None], history, axis=1) if history > 1 else None
-        # Money a customer in the period before, and now.
+        # Money per customer in the last period but one and in the last period.
         self._rates = np.zeros((2, *market.state.list_price.shape)) if reward == "conversion-difference" else None
 
     def _action_space(self, columns: int) -> Space:
@@ -92,28 +115,28 @@ class LearnerView:
 
     @property
     def num_rows(self) -> int:
-        """Rows of an observation: E, or E * N product-wise."""
+        """Number of rows of an observation: E, or E * N product-wise."""
         return self.market.num_markets * self.rows_per_market
 
     def _present(self) -> NDArray[np.float32]:
         return self.market.features(fixed=self.product_wise).reshape(self.num_rows, -1)
 
     def observe(self) -> NDArray[np.float32]:
-        """(rows, features) of the present view, behind those of the periods before where there is a history."""
+        """(rows, history * features) observations, the current period last."""
         return self._present() if self._window is None else self._window.reshape(self.num_rows, -1).copy()
 
     def reset(self, *, seed: int | None = None) -> None:
-        """Open episode 0 of every market."""
+        """Start episode 0 of every market; a seed gives the markets other customers."""
         self.market.reset(seed=seed)
         self._refill(np.ones(self.market.num_markets, dtype=bool))
 
     def restart(self, done: NDArray[np.bool_]) -> None:
-        """Open the next episode of the markets in the (E,) mask."""
+        """Start the next episode of the markets in the (E,) mask; the others continue."""
         self.market.restart(done)
         self._refill(done)
 
     def restore(self, state: MarketState, *, where: NDArray[np.bool_] | None = None) -> None:
-        """Bring saved markets back, in all markets or in those of the (E,) mask; their history starts anew."""
+        """Restore a saved state, in all markets or those of the (E,) mask, with an empty history."""
         self.market.restore(state, where=where)
         self._refill(np.ones(self.market.num_markets, dtype=bool) if where is None else where)
 
@@ -125,12 +148,12 @@ class LearnerView:
             self._rates[:, markets] = 0.0
 
     def arrays(self) -> dict[str, NDArray]:
-        """All that changes from period to period, by name: the markets' state, and what was seen and earned before."""
+        """Everything that changes from period to period, by name: state, history, last money."""
         own = {"window": self._window, "rates": self._rates}
         return self.market.state.arrays() | {name: array for name, array in own.items() if array is not None}
 
     def restore_arrays(self, arrays: Mapping[str, NDArray]) -> None:
-        """Go on from what `arrays` gave."""
+        """Continue from the result of `arrays`."""
         state = {name: arrays[name] for name in self.market.state.arrays()}
         self.market.restore(replace(self.market.state, **state))
         if self._window is not None:
@@ -139,14 +162,14 @@ class LearnerView:
             self._rates = arrays["rates"].copy()
 
     def raw(self, actions: ArrayLike) -> NDArray[np.float32]:
-        """(rows, columns) raw numbers in [-1, 1] of what the action space holds."""
+        """(rows, columns) raw actions in [-1, 1] for elements of the action space."""
         if self.levels is None:
             return np.ascontiguousarray(actions, dtype=np.float32)
         chosen = np.asarray(actions).reshape(-1, len(self.levels))
         return np.stack([level[chosen[:, i]] for i, level in enumerate(self.levels)], axis=1)
 
     def chosen(self, raw: NDArray[np.float32]) -> NDArray:
-        """(rows, columns) of the action space that come nearest to raw numbers: the inverse of `raw`."""
+        """(rows, columns) nearest elements of the action space to raw actions; inverse of `raw`."""
         if self.levels is None:
             return raw
         columns = raw.reshape(-1, len(self.levels))
@@ -154,9 +177,15 @@ class LearnerView:
         return np.stack(near, axis=1).reshape(len(raw), -1)
 
     def step(self, actions: ArrayLike, *, rival_price: ArrayLike | None = None) -> Outcome:
-        """One period under actions of the action space, (rows, …), with the charges that product-wise credit needs.
+        """Run one period.
 
-        rival_price: (E, R) what rivals charge, NaN where the scenario's rule decides; all by rule where left out.
+        Args:
+            actions: (rows, …) elements of the action space.
+            rival_price: (E, R) prices of the rival offers, NaN where the scenario's rule decides;
+                all by rule by default.
+
+        Returns:
+            The outcome, with the charges that product-wise rewards need.
         """
         flat = self.raw(actions).reshape(self.market.num_markets, -1)
         return self._seen(
@@ -166,12 +195,12 @@ class LearnerView:
         )
 
     def follow(self, action: Action) -> Outcome:
-        """One period under a policy's own action, which a learner watches; the rest is as in `step`."""
+        """Run one period under another policy's action; the rest is as in `step`."""
         return self._seen(self.market.step(action, credit_price=self._credit_price))
 
     @property
     def base_now(self) -> NDArray[np.float32]:
-        """What a raw price of zero means in this period: (N,), or (E, N) where a policy moves it."""
+        """(N,), or (E, N) with a base policy: the price that a raw price of zero means now."""
         return self.base_price if self.base is None else self.base.act(self.market.view).price
 
     @property
@@ -179,22 +208,22 @@ class LearnerView:
         return self.base_price if self.product_wise else None
 
     def _seen(self, outcome: Outcome) -> Outcome:
-        """Note what the period brought."""
+        """Update the history and the last money."""
         if self._window is not None:
             self._window = np.concatenate([self._window[:, 1:], self._present()[:, None]], axis=1)
         if self._rates is not None:
-            self._rates = np.stack([self._rates[1], self._money_a_customer(outcome)])
+            self._rates = np.stack([self._rates[1], self._money_per_customer(outcome)])
         return outcome
 
-    def _money_a_customer(self, outcome: Outcome) -> NDArray[np.float64]:
-        """(E, N) expected money over the customers that were to be expected."""
+    def _money_per_customer(self, outcome: Outcome) -> NDArray[np.float64]:
+        """(E, N) expected money over the believed arrival rate."""
         spec = self.market.believed or self.market.spec
         customers = spec.arrivals.rate[outcome.period][:, spec.category_index]
         money = self.market.money(outcome, expected=True)
         return np.divide(money, customers, out=np.zeros_like(customers), where=customers > 0)
 
     def rewards(self, outcome: Outcome) -> NDArray[np.float32]:
-        """(rows,) reward of a period. Product-wise, what a product took from the others is charged to it."""
+        """(rows,) reward of a period; product-wise see `kernels/difference_rewards.py`."""
         if self._rates is not None:
             own = self._rates[1] - self._rates[0]
         else:
@@ -208,10 +237,11 @@ class LearnerView:
         return (own.reshape(-1) * self.reward_scale).astype(np.float32)
 
     def info(self, outcome: Outcome) -> dict[str, NDArray]:
-        """What happened, for `info`: (E, N) arrays in currency or units; `shown` is (E, K) product numbers.
+        """The outcome as arrays for Gymnasium's `info`: (E, N), in currency or units.
 
-        propensity: (E, N) the probability or density that a logging policy stated, 0 where nobody did. expected_reward:
-        (E,) currency, mean of the period's objective given the action.
+        Exceptions are `shown`, (E, K) product numbers; `propensity`, (E, N) the probability or
+        density that a logging policy stated, 0 if none did; `expected_reward`, (E,) currency, the
+        expected objective of the period given the action.
         """
         kinds = ("list_price", "paid", "units", "lost", "trail", "shown")
         money = ("revenue", "profit", "expected_revenue", "expected_profit")

@@ -1,4 +1,4 @@
-"""Markets in which every seller sets its prices: what each sees, decides and earns. All faces of several sellers share this."""
+"""Markets in which every seller sets its own prices: what each one observes, decides and earns."""
 
 from __future__ import annotations
 
@@ -25,33 +25,74 @@ _WIDEST = 4.0
 
 
 class SellerPolicy(Protocol):
-    """Anything that decides for one seller: a frozen network, a rule, a mixture of both."""
+    """A policy of one seller: a frozen network, a rule, a mixture.
 
-    def __call__(self, rows: Floats, starts: NDArray[np.bool_]) -> Floats:
-        """(E, A) raw actions for observations (E, F). starts: (E,) whether the market is in its episode's first period."""
+    Any function with these arguments will do.
+
+    Example:
+        >>> import numpy as np
+        >>> from repricer.envs import SellerPolicy
+        >>> def base_price(rows, starts):
+        ...     return np.zeros((len(rows), 1), np.float32)
+        >>> policy: SellerPolicy = base_price
+    """
+
+    def __call__(self, rows: Floats, starts: NDArray[np.bool_], /) -> Floats:
+        """Decide in E markets.
+
+        Args:
+            rows: (E, F) observations.
+            starts: (E,) whether the market is in the first period of its episode.
+
+        Returns:
+            (E, A) raw actions in [-1, 1].
+        """
         ...
 
 
 @dataclass(frozen=True)
 class ConstantSellerPolicy:
-    """The same raw action (A,) in every period. NaN leaves a rival's price to the scenario's own rule."""
+    """The same raw action in every period.
+
+    Attributes:
+        raw: (A,) raw action; NaN leaves a rival's price to the scenario's own rule.
+
+    Example:
+        >>> import numpy as np
+        >>> from repricer.envs import ConstantSellerPolicy
+        >>> ConstantSellerPolicy(np.array([0.5]))(np.zeros((2, 3)), np.array([True, True])).tolist()
+        [[0.5], [0.5]]
+    """
 
     raw: Floats
 
     def __call__(self, rows: Floats, starts: NDArray[np.bool_]) -> Floats:
-        """(E, A) of it."""
+        """(E, A) the raw action in each market."""
         return np.tile(self.raw, (len(rows), 1))
 
 
 @dataclass(frozen=True)
 class MixedSellerPolicy:
-    """A policy a market, from a pool. chosen: (E,) index of the policy that acts in each market."""
+    """One policy per market, from a pool.
+
+    Attributes:
+        policies: The pool.
+        chosen: (E,) index of the policy that decides in each market.
+
+    Example:
+        >>> import numpy as np
+        >>> from repricer.envs import ConstantSellerPolicy, MixedSellerPolicy
+        >>> low, high = (ConstantSellerPolicy(np.array([raw])) for raw in (-0.5, 0.5))
+        >>> mixed = MixedSellerPolicy([low, high], np.array([1, 0]))
+        >>> mixed(np.zeros((2, 3)), np.array([True, True])).tolist()
+        [[0.5], [-0.5]]
+    """
 
     policies: Sequence[SellerPolicy]
     chosen: NDArray[np.intp]
 
     def __call__(self, rows: Floats, starts: NDArray[np.bool_]) -> Floats:
-        """(E, A), each row by the policy that was chosen for it."""
+        """(E, A) raw actions, each row from the policy chosen for its market."""
         parts = [(where, self.policies[i](rows[where], starts[where])) for i, where in self._members()]
         raw = np.empty((len(rows), parts[0][1].shape[1]), np.float32)
         for where, part in parts:
@@ -64,19 +105,49 @@ class MixedSellerPolicy:
 
 @functools.lru_cache(maxsize=64)
 def _catalogue(spec: MarketSpec, offers: tuple[int, ...]) -> Catalogue:
-    """One for all batches of a market: what features need of a catalogue is worked out once for each."""
+    """One catalogue object for all batches: the constants of its features are cached with it."""
     return rival_catalogue(spec, np.array(offers))
 
 
 class MultiSellerMarket:
-    """E markets of one scenario with a seller for each seller.
+    """E markets of one scenario in which every seller decides, not the shop alone.
 
-    Seats: `own`, the shop, which sees and decides what `LearnerView` says, jointly; and each seller of the scenario's
-    `competitors`, which sees the features of its own offers (the shop's prices are its rival's) and decides a raw price in
-    [-1, 1] an offer: 0 is the regular price, and the log price is linear on either side up to the offer's floor and ceiling,
-    at most a factor 4 away. Rewards are currency, the scenario's objective for each seller: drawn or expected for all,
-    conversion-difference for the shop alone. seed, numbers: as `Market` has them. base_price: as `LearnerView` has it. columns: A
-    of each seller, numbers of its raw action.
+    The seller `own` is the shop: it observes and decides as a joint `LearnerView` does. The others
+    are the sellers of the scenario's `[competitors]`. Each observes the features of its own offers,
+    with the shop's prices as its competitor's, and decides one raw price in [-1, 1] per offer: 0 is
+    the regular price, and the log price is linear on either side up to the offer's floor and
+    ceiling, at most a factor of 4 away. Rewards are the scenario's objective for each seller,
+    currency.
+
+    Args:
+        scenario: A MarketSpec, a registered name or a path; it must have competitors.
+        num_markets: E.
+        seed: As for `Market`.
+        numbers: As for `Market`.
+        reward: `drawn` or `expected` for all sellers; `conversion-difference` applies to the shop
+            only.
+        base_price: As for `LearnerView`.
+
+    Attributes:
+        learner_view: The shop's `LearnerView`.
+        market: The `Market` that all sellers share.
+        names: Names of the sellers, `own` first.
+        offers: Rival's name to the (R',) indices of its offers.
+        columns: Seller's name to A, the length of its raw action.
+        observation_spaces: Seller's name to Gymnasium space.
+        action_spaces: Seller's name to Gymnasium space.
+
+    Raises:
+        ScenarioError: If the scenario has no competitors.
+
+    Example:
+        >>> from repricer.envs import MultiSellerMarket
+        >>> sellers = MultiSellerMarket("calvano-duopoly", num_markets=2, reward="expected")
+        >>> sellers.names
+        ('own', 'rival')
+        >>> outcome = sellers.play({name: sellers.by_rule(name) for name in sellers.names})
+        >>> sellers.rewards(outcome)["rival"].shape
+        (2,)
     """
 
     def __init__(
@@ -100,7 +171,7 @@ class MultiSellerMarket:
         self.offers = {name: np.flatnonzero(np.array(names) == name) for name in dict.fromkeys(names)}
         self.names = (OWN, *self.offers)
         self.regular_price = rivals.regular_price
-        # (R,) logarithms of the highest and the lowest multiplier of each offer's regular price.
+        # (R,) logarithms of the highest and the lowest multiple of each offer's regular price.
         self.reach = (
             np.log(np.clip(rivals.ceiling / rivals.regular_price, 1.0, _WIDEST)),
             np.log(np.clip(rivals.floor / rivals.regular_price, 1 / _WIDEST, 1.0)),
@@ -115,7 +186,7 @@ class MultiSellerMarket:
         self.action_spaces = {name: Box(-1.0, 1.0, (count,), np.float32) for name, count in self.columns.items()}
 
     def observe(self, seller: str) -> Floats:
-        """(E, F) what this seller sees."""
+        """(E, F) observations of this seller."""
         if seller == OWN:
             return self.learner_view.observe()
         state, offers = self.market.state, self.offers[seller]
@@ -124,11 +195,11 @@ class MultiSellerMarket:
         return feature_rows(view, product_wise=False)
 
     def by_rule(self, seller: str) -> ConstantSellerPolicy:
-        """The seller as the scenario has it: a rival by its rule, the shop at its base price."""
+        """The seller's policy in the scenario: a rival's rule, or the shop's base price."""
         return ConstantSellerPolicy(np.full(self.columns[seller], 0.0 if seller == OWN else np.nan, np.float32))
 
     def step(self, actions: Mapping[str, Floats]) -> Outcome:
-        """One period in which all sellers set their prices at once, (E, A) a seller; NaN: the rival's rule decides."""
+        """Run one period; actions: seller's name to (E, A), NaN where a rival's rule decides."""
         prices = np.empty((self.market.num_markets, self.regular_price.size), np.float32)
         for name, offers in self.offers.items():
             raw = np.clip(actions[name], -1.0, 1.0)
@@ -136,16 +207,17 @@ class MultiSellerMarket:
         return self.learner_view.step(actions[OWN], rival_price=prices)
 
     def play(self, profile: Mapping[str, SellerPolicy]) -> Outcome:
-        """One period in which every seller does what its policy says."""
+        """Run one period in which every seller follows its policy; profile: name to policy."""
         starts = self.market.state.period == 0
         return self.step({seller: profile[seller](self.observe(seller), starts) for seller in self.names})
 
     def rewards(self, outcome: Outcome) -> dict[str, Floats]:
-        """(E,) what each seller earned in a period."""
+        """Name to (E,) what the seller earned in a period, currency."""
         theirs = outcome.rival_profit
         if self.market.spec.market.objective == "revenue":
             theirs = outcome.rival_price * outcome.rival_units
-        # In double precision the sum does not depend on the order, which numpy chooses by the size of the batch.
+        # Numpy chooses the order of a sum by the size of the batch; in double precision the order
+        # does not show.
         sums = {name: theirs[:, offers].sum(axis=1, dtype=np.float64) for name, offers in self.offers.items()}
         return {OWN: self.learner_view.rewards(outcome)} | {
             name: earned.astype(np.float32) for name, earned in sums.items()

@@ -1,4 +1,6 @@
-"""PettingZoo's parallel API: the shop and its rivals, each an agent that sets its own prices at the same time."""
+"""PettingZoo's parallel API: the shop and its rivals are agents that set their prices at the same
+time.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,20 @@ from .render import Seen, draw, lines
 
 
 class MarketParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float32]]):
-    """One market in which every seller learns: `MultiSellerMarket` with a batch of one; the agents are its seats."""
+    """One market in which every seller is an agent: `MultiSellerMarket` with a batch of one.
+
+    Args:
+        scenario: A MarketSpec, a registered name or a path; it must have competitors.
+        reward: As for `MultiSellerMarket`.
+        render_mode: None, `ansi` or `rgb_array`.
+
+    Example:
+        >>> from repricer.envs import MarketParallelEnv
+        >>> env = MarketParallelEnv("calvano-duopoly")
+        >>> observations, infos = env.reset(seed=0)
+        >>> env.agents
+        ['own', 'rival']
+    """
 
     metadata = {"name": "repricer_market_v0", "render_modes": ["ansi", "rgb_array"]}  # noqa: RUF012  PettingZoo's own name
 
@@ -40,7 +55,7 @@ class MarketParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float32
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, NDArray[np.float32]], dict[str, dict]]:
-        """Open an episode; without a seed, the next one of the same stream of customers."""
+        """Start an episode; without a seed, the next one of the same stream of customers."""
         if seed is not None:
             self.learner_view.reset(seed=seed)
         else:
@@ -49,12 +64,12 @@ class MarketParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float32
         return self._observe(), {name: {} for name in self.agents}
 
     def step(self, actions: dict[str, NDArray[np.float32]]) -> tuple[dict, dict, dict, dict, dict]:
-        """One period in which all sellers set their prices at once."""
+        """Run one period in which all sellers set their prices at once."""
         market = self.learner_view.market
-        asked = {name: np.asarray(actions[name], np.float32)[None] for name in self.multi_seller.names}
-        # What is no number is the regular price: here no rival's price is left to the scenario's rule.
-        asked |= {name: np.nan_to_num(asked[name]) for name in self.multi_seller.offers}
-        outcome = self.multi_seller.step(asked)
+        chosen = {name: np.asarray(actions[name], np.float32)[None] for name in self.multi_seller.names}
+        # NaN counts as the regular price: here no rival follows the scenario's rule.
+        chosen |= {name: np.nan_to_num(chosen[name]) for name in self.multi_seller.offers}
+        outcome = self.multi_seller.step(chosen)
         self._path.append((outcome, market.state.on_hand[0]))
         rewards = {name: float(earned[0]) for name, earned in self.multi_seller.rewards(outcome).items()}
         over, agents = bool(market.done[0]), list(self.agents)

@@ -1,4 +1,4 @@
-"""What an episode looks like so far: lines of text, or a picture of prices, stock and sales."""
+"""Rendering of the episode so far: lines of text, or a plot of prices, stock and sales."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _SHOWN = 6
 
 
 def lines(market: Market, path: Sequence[Seen]) -> str:
-    """The period, and each product's price, stock and last sales, in the first market."""
+    """Text: the period, and the price, stock and last sales of each product, in the first market."""
     state, spec = market.state, market.spec
     head = f"{spec.name}, {spec.market.period} {state.period[0]} of {market.catalogue.horizon}"
     if market.catalogue.regimes:
         head += f", {market.catalogue.regimes[int(state.regime[0])]}"
     text = [head]
     for n, name in enumerate(market.catalogue.products):
-        units = f"{path[-1][0].units[0, n]:.0f} sold" if path else "opening"
+        units = f"{path[-1][0].units[0, n]:.0f} sold" if path else "initial state"
         text.append(f"  {name}: price {state.list_price[0, n]:.2f}, {state.on_hand[0, n]:g} on hand, {units}")
     if spec.competitors is not None:
         for name, price in zip(spec.competitors.names, state.rival_price[0], strict=True):
@@ -32,7 +32,7 @@ def lines(market: Market, path: Sequence[Seen]) -> str:
 
 
 def draw(market: Market, path: Sequence[Seen], *, width: int = 640, height: int = 480) -> NDArray[np.uint8]:
-    """(height, width, 3) picture of the episode so far: prices, with rivals' dashed, above; stock and sales below."""
+    """(height, width, 3) plot of the episode so far: prices above, stock and sales below."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -18,31 +18,40 @@ from .learner_view import Actions, LearnerView, Reward
 
 
 class BatchVecEnv(VecEnv):
-    """What SB3's `VecEnv` asks of rows that share batches of markets: nothing can be set or called on one row alone.
+    """Base of SB3 environments whose rows share batches of markets, not a process each.
 
-    `arrays()` and `restore_arrays()` save and bring back the markets in mid-episode.
+    `arrays()` and `restore_arrays()` save and restore the markets in mid-episode.
+
+    Attributes:
+        learner_view: The (first) learner's view of the markets.
+
+    Example:
+        >>> from repricer.envs import BatchVecEnv, make_sb3_env
+        >>> venv = make_sb3_env("stationary-logit", num_envs=2)
+        >>> isinstance(venv, BatchVecEnv), venv.get_attr("history")
+        (True, [1, 1])
     """
 
     learner_view: LearnerView
     _actions: NDArray | None = None
 
     def step_async(self, actions: NDArray) -> None:
-        """Keep the actions for `step_wait`."""
+        """Store the actions for `step_wait`."""
         self._actions = actions
 
     @abstractmethod
     def arrays(self) -> dict[str, NDArray]:
-        """All that changes from period to period, by name."""
+        """Everything that changes from period to period, by name."""
 
     @abstractmethod
     def restore_arrays(self, arrays: Mapping[str, NDArray]) -> NDArray[np.float32]:
-        """Go on from what `arrays` gave; returns the observation."""
+        """Continue from the result of `arrays`; returns the observation."""
 
     def close(self) -> None:
-        """Nothing to release."""
+        """Do nothing: there are no processes or files to release."""
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """The attribute of the first learner view, once a row: rows share batches of markets."""
+        """The attribute of the first learner view, repeated for each row."""
         return [getattr(self.learner_view, attr_name, None) for _ in self._rows(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
@@ -66,17 +75,27 @@ class BatchVecEnv(VecEnv):
 
 
 def endings(done: NDArray[np.bool_], last: NDArray[np.float32], truncated: bool) -> dict[int, dict[str, Any]]:
-    """What SB3 must know of the rows that end here: their last observation, and whether the episode was only cut."""
+    """Row to SB3's info at the end of an episode: last observation, and whether truncated."""
     facts = {"TimeLimit.truncated": truncated}
     return {int(row): {"terminal_observation": last[row]} | facts for row in np.flatnonzero(done)}
 
 
 class MarketVecEnv(BatchVecEnv):
-    """E markets as SB3's `VecEnv`: E rows joint, E * N rows product-wise (row e * N + n is product n of market e).
+    """E markets as SB3's `VecEnv`: E rows, or product-wise E * N (market by market).
 
-    variants: views of further markets that look alike but are not (another elasticity, another rival): their rows come
-    behind, in this order. Episodes restart by themselves, as SB3 expects; the last observation is in the row's info as
+    Episodes restart automatically, as SB3 expects; the last observation is in the row's info as
     `terminal_observation`.
+
+    Args:
+        view: The learner's view of the markets.
+        variants: Views of further batches, say with another elasticity or another rival. Their rows
+            follow, in this order.
+
+    Example:
+        >>> from repricer.envs import LearnerView, Market, MarketVecEnv
+        >>> venv = MarketVecEnv(LearnerView(Market("stationary-logit", num_markets=4)))
+        >>> venv.reset().shape[0]
+        4
     """
 
     def __init__(self, view: LearnerView, variants: Sequence[LearnerView] = ()) -> None:
@@ -85,7 +104,7 @@ class MarketVecEnv(BatchVecEnv):
         super().__init__(int(self._ends[-1]), view.observation_space, view.action_space)
 
     def reset(self) -> NDArray[np.float32]:
-        """Open episode 0 of every market."""
+        """Start episode 0 of every market."""
         for view in self.learner_views:
             view.reset(seed=self._seeds[0])
         self._reset_seeds()
@@ -96,7 +115,7 @@ class MarketVecEnv(BatchVecEnv):
         return rows[0] if len(rows) == 1 else np.concatenate(rows)
 
     def step_wait(self) -> VecEnvStepReturn:
-        """One period of every market."""
+        """Run one period of every market."""
         assert self._actions is not None, "step_wait comes after step_async"
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         rewards, dones = np.empty(self.num_envs, np.float32), np.zeros(self.num_envs, bool)
@@ -113,13 +132,13 @@ class MarketVecEnv(BatchVecEnv):
         return self._observe(), rewards, dones, infos
 
     def arrays(self) -> dict[str, NDArray]:
-        """All that changes from period to period, by name."""
+        """Everything that changes from period to period, by name with the number of the batch."""
         return {
             f"{i}.{name}": array for i, view in enumerate(self.learner_views) for name, array in view.arrays().items()
         }
 
     def restore_arrays(self, arrays: Mapping[str, NDArray]) -> NDArray[np.float32]:
-        """Go on from what `arrays` gave; returns the observation."""
+        """Continue from the result of `arrays`; returns the observation."""
         for i, view in enumerate(self.learner_views):
             view.restore_arrays({name: arrays[f"{i}.{name}"] for name in view.arrays()})
         return self._observe()
@@ -141,9 +160,29 @@ def make_sb3_env(
     price_reach: float = 0.0,
     variants: Sequence[MarketSpec] = (),
 ) -> MarketVecEnv:
-    """An SB3 environment over `num_envs` markets of a scenario; see `LearnerView` for the options.
+    """An SB3 environment over `num_envs` markets of a scenario.
 
-    variants: markets of which as many again run beside them, each; policies are told that they are the scenario.
+    Args:
+        scenario: A MarketSpec, a registered name or a path.
+        num_envs: E, number of markets.
+        seed: Seed of the customers, see `seed_for`.
+        product_wise: As for `LearnerView`, like all options down to price_reach.
+        reward: As for `LearnerView`.
+        base_price: As for `LearnerView`.
+        base: As for `LearnerView`.
+        reward_scale: As for `LearnerView`.
+        history: As for `LearnerView`.
+        actions: As for `LearnerView`.
+        price_levels: As for `LearnerView`.
+        price_reach: As for `LearnerView`.
+        variants: Further scenarios, with `num_envs` markets each. In them, too, policies believe in
+            `scenario`.
+
+    Example:
+        >>> from repricer.envs import make_sb3_env
+        >>> venv = make_sb3_env("stationary-logit", num_envs=8, seed=0, reward="expected")
+        >>> venv.num_envs, venv.action_space.shape
+        (8, (1,))
     """
 
     def view(part: int, spec: MarketSpec | str, believed: MarketSpec | None) -> LearnerView:

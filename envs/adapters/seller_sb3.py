@@ -1,4 +1,6 @@
-"""The Stable-Baselines3 vector environment of one seller, while the others act by given policies."""
+"""The Stable-Baselines3 vector environment of one learning seller; the others follow given
+policies.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,25 @@ from .sb3_env import BatchVecEnv, endings
 class SellerVecEnv(BatchVecEnv):
     """E markets as SB3's `VecEnv` in which one seller learns; row e is market e.
 
-    others: what the other seats do; left out, they act as the scenario has them. It may be changed between two steps: a
-    `MixedSellerPolicy` policy draws an opponent a market. reward_scale: multiplies rewards. `arrays()` holds the markets, not the
-    others' policies: whoever brings markets back says again who plays in them.
+    `arrays()` holds the state of the markets but not the policies of the other sellers; set
+    `others` again after a restore.
+
+    Args:
+        multi_seller: The markets.
+        seller: Name of the learning seller.
+        others: Policies of other sellers; by default each acts as in the scenario. The attribute
+            may be changed between two steps; a `MixedSellerPolicy` gives each market its own
+            opponent.
+        reward_scale: Factor of all rewards.
+
+    Raises:
+        ValueError: For a seller that the market does not have.
+
+    Example:
+        >>> from repricer.envs import MultiSellerMarket, SellerVecEnv
+        >>> venv = SellerVecEnv(MultiSellerMarket("calvano-duopoly", num_markets=2), "rival")
+        >>> venv.reset().shape[0], venv.num_envs
+        (2, 2)
     """
 
     def __init__(
@@ -41,13 +59,13 @@ class SellerVecEnv(BatchVecEnv):
         super().__init__(multi_seller.market.num_markets, *spaces)
 
     def reset(self) -> NDArray[np.float32]:
-        """Open episode 0 of every market."""
+        """Start episode 0 of every market."""
         self.learner_view.reset(seed=self._seeds[0])
         self._reset_seeds()
         return self.multi_seller.observe(self.seller)
 
     def step_wait(self) -> VecEnvStepReturn:
-        """One period of every market: the learner's actions, and what the others' policies answer to what they see."""
+        """Run one period of every market under the actions of the learner and of the others."""
         assert self._actions is not None, "step_wait comes after step_async"
         learned = self._actions
         outcome = self.multi_seller.play(self.others | {self.seller: lambda rows, starts: learned})
@@ -62,10 +80,10 @@ class SellerVecEnv(BatchVecEnv):
         return self.multi_seller.observe(self.seller), rewards, done, infos
 
     def arrays(self) -> dict[str, NDArray]:
-        """All that changes from period to period, by name."""
+        """Everything that changes from period to period, by name."""
         return self.learner_view.arrays()
 
     def restore_arrays(self, arrays: Mapping[str, NDArray]) -> NDArray[np.float32]:
-        """Go on from what `arrays` gave; returns the observation."""
+        """Continue from the result of `arrays`; returns the observation."""
         self.learner_view.restore_arrays(arrays)
         return self.multi_seller.observe(self.seller)

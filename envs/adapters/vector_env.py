@@ -1,4 +1,6 @@
-"""The Gymnasium vector environment: E markets in one step, without a process or a loop."""
+"""The Gymnasium vector environment: E markets in one batched step, without subprocesses or a Python
+loop.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +17,28 @@ from .learner_view import LearnerView, Reward
 
 
 class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArray[Any]]):
-    """E markets as `gymnasium.vector.VectorEnv`; row e is market e, with the path that it has alone.
+    """E markets as `gymnasium.vector.VectorEnv`; each has the path that it has alone.
 
-    autoreset_mode: Gymnasium's modes. `NEXT_STEP`: the step after an end opens the next episode with reward 0.
-    `SAME_STEP`: the end's own step returns the opening, the last observation is in `info["final_obs"]`. `DISABLED`:
-    the caller resets, with `options={"reset_mask": …}` for some of the markets.
+    Args:
+        scenario: A MarketSpec, a registered name or a path.
+        num_envs: E.
+        reward: As for `LearnerView`.
+        base_price: As for `LearnerView`.
+        history: As for `LearnerView`.
+        autoreset_mode: Gymnasium's modes. `NEXT_STEP`: the step after an end starts the next
+            episode, with reward 0. `SAME_STEP`: the last step of an episode returns the first
+            observation of the next; the last observation is in `info["final_obs"]`. `DISABLED`: the
+            caller resets, with `options={"reset_mask": …}` for some of the markets.
+        render_mode: Kept for Gymnasium; a batch is not rendered.
+
+    Example:
+        >>> import numpy as np
+        >>> from repricer.envs import MarketVectorEnv
+        >>> envs = MarketVectorEnv("stationary-logit", num_envs=3)
+        >>> observations, _ = envs.reset(seed=0)
+        >>> _, rewards, *_ = envs.step(np.zeros((3, 1), np.float32))
+        >>> rewards.shape
+        (3,)
     """
 
     def __init__(
@@ -47,7 +66,7 @@ class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArra
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Open an episode in every market, or in those of `options["reset_mask"]`; one seed serves all markets."""
+        """Start an episode in every market, or in those of `options["reset_mask"]`."""
         if isinstance(seed, list):
             raise ValueError(
                 f"seed must be one whole number, from which every market's own is derived; got a list of {len(seed)}; "
@@ -66,27 +85,27 @@ class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArra
     def step(
         self, actions: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[Any], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
-        """One period of every market."""
+        """Run one period of every market."""
         market = self.learner_view.market
         ended = market.done
-        nobody = np.zeros(self.num_envs, dtype=bool)
+        none = np.zeros(self.num_envs, dtype=bool)
         if self._mode is AutoresetMode.NEXT_STEP and ended.any():
             self.learner_view.restart(ended)
             if ended.all():
-                return self.learner_view.observe(), np.zeros(self.num_envs), nobody.copy(), nobody, {}
-        opening = market.state
+                return self.learner_view.observe(), np.zeros(self.num_envs), none.copy(), none, {}
+        initial = market.state
         outcome = self.learner_view.step(actions)
         rewards = self.learner_view.rewards(outcome).astype(np.float64)
         if ended.any():
-            self.learner_view.restore(opening, where=ended)
+            self.learner_view.restore(initial, where=ended)
             rewards[ended] = 0.0
         over = market.done
         info: dict[str, Any] = self.learner_view.info(outcome)
         if ended.any():
-            # What was just reopened has no period behind it.
+            # An episode that has just started has no last period to report.
             info = {name: np.where(ended.reshape(-1, *[1] * (v.ndim - 1)), 0, v) for name, v in info.items()}
         if self._mode is AutoresetMode.SAME_STEP and over.any():
             info |= {"final_obs": self.learner_view.observe(), "_final_obs": over.copy()}
             self.learner_view.restart(over)
-        terminated, truncated = (over, nobody) if market.ends else (nobody, over)
+        terminated, truncated = (over, none) if market.ends else (none, over)
         return self.learner_view.observe(), rewards, terminated, truncated, info

@@ -1,1 +1,4 @@
-"""What the compiled code is made with: decorators, elementary functions, blocks of lanes, random numbers."""
+"""Tools for compiled code: decorators, elementary functions, blocks of lanes, random numbers.
+
+See README.md in this folder.
+"""

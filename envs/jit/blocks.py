@@ -1,4 +1,4 @@
-"""Blocks of lanes: markets that go in step, in scratch that the compiler knows all about."""
+"""Blocks of 64 lanes, one lane per market, in scratch whose size the compiler knows."""
 
 from __future__ import annotations
 
@@ -15,16 +15,21 @@ from .math import instructions, merged
 
 BLOCK = 64
 _LINE = 64
-# Columns and markets that change places at once.
+# Side of the squares that are transposed in registers.
 WIDE = 8
 _ZERO = np.float32(0)
 
 
 @instructions
 def block_rows(typing_context, count, kind):
-    """So many rows of BLOCK numbers of a kind, contiguous, on a line of the cache: on the stack, for the function's own use.
+    """Scratch of (count, BLOCK) numbers on the stack of the function, aligned with cache lines.
 
-    count: a constant. What numpy allocates lies on no line, so that every step over it touches two.
+    Arrays from numpy are not aligned, so that every step over them touches two lines.
+
+    Args:
+        typing_context: Passed by the compiler.
+        count: Number of rows, a constant.
+        kind: Numpy type of the numbers.
     """
     if not isinstance(count, types.IntegerLiteral):
         raise TypingError(f"count must be a constant; got {count}; write a number")
@@ -45,9 +50,12 @@ def block_rows(typing_context, count, kind):
 
 
 @merged
-def fill_block(values, n, first, block):
-    """Take up to BLOCK values of a row from the first on; loops over blocks always run over all lanes, whose number the
-    compiler then knows. Slices would cost more than the block."""
+def load_block(values, n, first, block):
+    """Copy up to BLOCK values of row n, from `first` on, into a block; the other lanes are 0.
+
+    Loops over blocks always run over all lanes, whose number the compiler knows. A slice would cost
+    more than the block.
+    """
     lanes = min(BLOCK, values.shape[1] - first)
     for j in range(lanes):
         block[j] = values[n, np.uint64(first) + np.uint64(j)]
@@ -57,20 +65,20 @@ def fill_block(values, n, first, block):
 
 @merged
 def add_block(values, n, first, block):
-    """Add up to BLOCK values of a row from the first on."""
+    """Add up to BLOCK values of row n, from `first` on, to a block."""
     for j in range(min(BLOCK, values.shape[1] - first)):
         block[j] += values[n, np.uint64(first) + np.uint64(j)]
 
 
 @merged
-def empty_block(block, n, first, values):
-    """Give a block back to its row."""
+def store_block(block, n, first, values):
+    """Copy a block back to row n, from `first` on."""
     for j in range(min(BLOCK, values.shape[1] - first)):
         values[n, np.uint64(first) + np.uint64(j)] = block[j]
 
 
-def _turned(builder: Any, rows: list[Any]) -> list[Any]:
-    """Rows of eight numbers to columns: pairs of rows are mixed, then pairs of those, each within four columns; halves come last."""
+def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
+    """Transpose eight rows of eight numbers: shuffle pairs, then pairs of pairs, then halves."""
     ends = ((0, 8, 1, 9, 4, 12, 5, 13), (2, 10, 3, 11, 6, 14, 7, 15))
     sides = ((0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 15))
     halves = ((0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15))
@@ -86,15 +94,22 @@ def _turned(builder: Any, rows: list[Any]) -> list[Any]:
 
 
 @instructions
-def turn(typing_context, source, start, step, target, place, stride):
-    """Copy a square of eight by eight float32 numbers with rows and columns exchanged, in registers.
+def transpose(typing_context, source, start, step, target, place, stride):
+    """Transpose a square of eight by eight float32 numbers in registers. Bounds are not checked.
 
-    source, target: contiguous arrays, whose bounds nobody checks. The square's rows lie at start, start + step, …; its columns
-    go to place, place + stride, …, numbers counted from the arrays' first.
+    Args:
+        typing_context: Passed by the compiler.
+        source: Contiguous array; the rows of the square start at start, start + step, … (flat
+            indices).
+        start: See source.
+        step: See source.
+        target: Contiguous array; the columns are written to place, place + stride, …
+        place: See target.
+        stride: See target.
     """
     floats = [isinstance(array, types.Array) and array.dtype == types.float32 for array in (source, target)]
     if not all(floats) or not (source.layout == target.layout == "C"):
-        raise TypingError(f"turn takes contiguous arrays of float32; got {source} and {target}; copy them first")
+        raise TypingError(f"transpose takes contiguous arrays of float32; got {source} and {target}; copy them first")
     eight = ir.VectorType(ir.FloatType(), WIDE)
 
     def generate(context, builder, signature, arguments):
@@ -107,7 +122,7 @@ def turn(typing_context, source, start, step, target, place, stride):
         rows: list[Any] = [builder.load(row(0, 1, 2, i)) for i in range(WIDE)]
         for each in rows:
             each.align = 4
-        for i, column in enumerate(_turned(builder, rows)):
+        for i, column in enumerate(_transposed(builder, rows)):
             builder.store(column, row(3, 4, 5, i)).align = 4
         return context.get_dummy_value()
 

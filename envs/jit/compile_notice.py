@@ -1,4 +1,4 @@
-"""A word to whoever waits while the market's loops are compiled."""
+"""A log message while the market's loops are compiled."""
 
 from __future__ import annotations
 
@@ -10,20 +10,23 @@ _log = logging.getLogger(__name__)
 
 
 class CompilationNotice(Listener):
-    """Logs, once a process, that functions of this package are being compiled; what is found in Numba's cache is not."""
+    """Logs, once per process, that functions of this package are being compiled.
+
+    Functions in Numba's cache do not count.
+    """
 
     def __init__(self) -> None:
-        self._told = False
+        self._logged = False
 
     def on_start(self, event: Event) -> None:
-        """Numba begins with a function."""
+        """Numba starts to compile a function."""
         module = str(event.data["dispatcher"].py_func.__module__)  # pyright: ignore[reportOptionalSubscript]
-        if not self._told and module.startswith(__package__ or ""):
-            self._told = True
+        if not self._logged and module.startswith(__package__ or ""):
+            self._logged = True
             _log.info("compiling the market's loops: a minute or two, once on this machine")
 
     def on_end(self, event: Event) -> None:
-        """Nothing to say."""
+        """Numba has finished a function: nothing to log."""
 
 
 register("numba:compile", CompilationNotice())

@@ -1,6 +1,8 @@
-"""Elementary functions of the compiled loops: SIMD polynomials for float32, the exact ones for float64.
+"""Decorators and elementary functions of the compiled loops: SIMD polynomials for float32, libm for
+float64.
 
-Also gives the functions of `pricing.backend` their compiled meaning, so that the formulas of `pricing` can be compiled.
+Also defines the compiled form of the functions in `pricing/backend.py`, so that the formulas of
+`pricing` can be compiled.
 """
 
 from __future__ import annotations
@@ -18,36 +20,40 @@ from numba.core.runtime.context import NRTContext
 from numba.extending import intrinsic, overload
 
 from ...pricing import backend
-from . import compile_notice  # noqa: F401  it says when what is below takes its time
+from . import compile_notice  # noqa: F401  imported for its effect: it logs a message while functions are compiled
 
 
 def _loops(counted: bool, **options: Any) -> Any:
-    """Division by zero is as in numpy: Python's check would keep loops from SIMD. Whether functions count references they would
-    have from who calls them first, so each says it."""
+    """A decorator. Division by zero is as in numpy: Python's check would keep loops from SIMD.
+
+    Whether a function counts references must be explicit: otherwise it would depend on its first
+    caller.
+    """
     options["_nrt"] = counted
     return njit(cache=True, error_model="numpy", **options)
 
 
 def instructions(build: Callable[..., Any]) -> Any:
-    """An intrinsic, which sees the values of constants; its first argument only the compiler sees."""
+    """An intrinsic that sees the values of constants; the caller omits its first argument."""
     return intrinsic(prefer_literal=True)(build)  # pyright: ignore[reportCallIssue]
 
 
 compiled = _loops(counted=True)
-# For functions that neither make nor return arrays. Elsewhere every slice counts who holds it, by an atomic operation: a
-# tenth of a period.
+# For functions that neither create nor return arrays. Elsewhere every slice is reference-counted by
+# an atomic operation, which takes a tenth of a period.
 lean = _loops(counted=False)
-# For small functions, and for large ones with one caller: LLVM goes over a compiled function again in each of its callers.
+# For small functions, and for large ones with one caller: LLVM optimises a compiled function again
+# in each of its callers.
 inlined = _loops(counted=True, inline="always")
-# For loops over the caller's scratch: where they stand in the function that makes it, the compiler knows that it does not
-# overlap with anything, which takes out its checks and keeps lanes in registers.
+# For loops over the caller's scratch: inside the function that allocates it, the compiler knows
+# that the scratch overlaps with nothing, removes its checks and keeps lanes in registers.
 merged = _loops(counted=False, forceinline=True)
 
 _LOG2E = np.float32(1.44269504)
 _LN2_HIGH, _LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
 _LOW, _HIGH = np.float32(-87.0), np.float32(88.0)
 _HALF, _ONE = np.float32(0.5), np.float32(1.0)
-# Added to a small number, 1.5 * 2**23 leaves it rounded to a whole one in the last bits.
+# Adding 1.5 * 2**23 to a small number rounds it to an integer, held in the last bits.
 _ROUNDING, _MANTISSA = np.float32(12582912.0), np.int32(23)
 _SQRT_HALF_BITS = np.float32(0.707106781186547524).view(np.int32)
 # Minimax coefficients of expf and logf in Moshier's Cephes library.
@@ -72,7 +78,7 @@ def _reinterpret(source, target, llvm_type):
     return cast
 
 
-# Of floats that are not negative the bits, as whole numbers, have their order.
+# Non-negative floats have the same order as their bits read as integers.
 bits_to_float = _reinterpret(types.int32, types.float32, ir.FloatType())
 float_to_bits = _reinterpret(types.float32, types.int32, ir.IntType(32))
 
@@ -89,14 +95,16 @@ class Held(types.StructRef):
     """Base of the types of structrefs, which hold many arrays behind one pointer."""
 
     def preprocess_fields(self, fields):
-        """A number stays what it is, whatever its value."""
+        """A number has its type, not the type of its literal value."""
         return tuple((name, types.unliteral(kind)) for name, kind in fields)
 
 
 @instructions
 def borrowed(typing_context, source, kind):
-    """What a structref holds, as a named tuple of this kind with the same fields, for functions that count no references:
-    to read a field elsewhere counts every array in it."""
+    """The fields of a structref as a named tuple of this kind, without counting references.
+
+    Reading a field in the usual way counts every array in it.
+    """
     fields = dict(source.field_dict)
     result = types.NamedTuple([fields[name] for name in kind.instance_class._fields], kind.instance_class)
 
@@ -113,7 +121,7 @@ def borrowed(typing_context, source, kind):
 
 @instructions
 def release(typing_context, source):
-    """Give back the reference with which a structref comes to a function that counts none and is called from Python."""
+    """Release the reference to a structref that a call from Python has created."""
 
     def generate(context, builder, signature, arguments):
         NRTContext(context, True).decref(builder, source, arguments[0])
@@ -123,7 +131,9 @@ def release(typing_context, source):
 
 
 def multiply_add(x, y, z):
-    """x * y + z, rounded once: half the work of two operations, and the same in a loop of any width."""
+    """x * y + z as one fused operation: faster than two, and with the same result in loops of any
+    width.
+    """
     return x * y + z
 
 
@@ -143,14 +153,14 @@ def _exp32(x: np.float32) -> np.float32:
     y = multiply_add(multiply_add(multiply_add(_C0, x, _C1), x, _C2), x, _C3)
     y = multiply_add(multiply_add(y, x, _C4), x, _C5)
     y = multiply_add(y * x, x, x) + _ONE
-    # Times two to the n, in the exponent.
+    # Multiply by 2**n, in the exponent.
     power = np.int32(float_to_bits(rounded) << _MANTISSA)
     return bits_to_float(np.int32(float_to_bits(y) + power))
 
 
 @inlined
 def _log32(x: np.float32) -> np.float32:
-    """For normal positive numbers."""
+    """log(x) of a normal positive number."""
     bits = float_to_bits(x)
     exponent = np.int32(np.int32(bits - _SQRT_HALF_BITS) >> _MANTISSA)
     m = bits_to_float(np.int32(bits - np.int32(exponent << _MANTISSA))) - _ONE
@@ -163,12 +173,14 @@ def _log32(x: np.float32) -> np.float32:
 
 
 def exponential(x):
-    """exp(x); float32 in gives float32 out with a relative error below 3e-7."""
+    """exp(x); for float32 the result is float32 with a relative error below 3e-7."""
     return np.exp(x)
 
 
 def logarithm(x):
-    """log(x) for x > 0; float32 in gives float32 out with an error below 2e-7, relative or absolute."""
+    """log(x) for x > 0; for float32 the result is float32 with an absolute or relative error below
+    2e-7.
+    """
     return np.log(x)
 
 

@@ -1,11 +1,13 @@
-"""Counter-based randomness: every draw is a hash of (seed, market, episode, period, product, stream).
+"""Counter-based random numbers: every draw is a hash of (seed, market, episode, period, product,
+stream).
 
-A market's path therefore depends neither on how many others run beside it nor on threads, and two policies meet the
-same customers. The hash is the finaliser of SplitMix64 (Steele, Lea and Flood 2014, Fast Splittable Pseudorandom
-Number Generators); Poisson draws are by inversion, so that they rise with the mean for the same customer (many lanes at
-once in blocks: small means take the lanes in step, the far tail and larger means one by one), and by transformed rejection
-(PTRS; Hörmann 1993, The transformed rejection method for generating Poisson random variables) for large means; gamma draws
-are by Marsaglia and Tsang (2000), A simple method for generating gamma variables.
+A market's path therefore depends neither on the other markets of its batch nor on threads, and two
+policies meet the same customers. The hash is the finaliser of SplitMix64 (Steele, Lea and Flood
+2014, Fast Splittable Pseudorandom Number Generators). Poisson draws use inversion, so that a draw
+rises with its mean for the same customer; lanes are drawn together in blocks, except those in the
+far tail or with larger means. Large means use transformed rejection (PTRS; Hörmann 1993, The
+transformed rejection method for generating Poisson random variables). Gamma draws follow Marsaglia
+and Tsang (2000), A simple method for generating gamma variables.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import math
 
 import numpy as np
 
-from .blocks import BLOCK, block_rows, empty_block, fill_block
+from .blocks import BLOCK, block_rows, load_block, store_block
 from .math import compiled, exponential, inlined, lean, logarithm, merged
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -23,20 +25,21 @@ _MIX_B = np.uint64(0x94D049BB133111EB)
 _ONE = np.uint64(1)
 _S30, _S27, _S31, _S11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
 _TO_UNIT = 2.0**-53
-# Inversion walks up from zero; beyond this mean rejection is cheaper.
+# Inversion counts up from zero; above this mean rejection is cheaper.
 _INVERSION_LIMIT = 64.0
 _RECIPROCAL = 1.0 / np.maximum(np.arange(256.0), 1.0)
 _RECIPROCAL32 = _RECIPROCAL.astype(np.float32)
-# What leaves the step: single precision is not enough for the far tail of a sum.
+# Lanes beyond these limits are drawn one by one: single precision is not enough for the far tail of
+# a sum.
 _BLOCK_LIMIT, _BLOCK_TAIL = np.float32(48.0), np.float32(0.999)
 _S41, _HALF32, _TO_UNIT32 = np.uint64(41), np.float32(0.5), np.float32(2.0**-23)
 _ZERO32, _ONE32, _DONE32 = np.float32(0), np.float32(1), np.float32(-1)
 _TWO32, _FIVE32, _ROOT2, _TINY32 = np.float32(2), np.float32(5), np.float32(math.sqrt(2)), np.float32(1e-30)
-# Terms that a lane adds at a visit.
+# Terms that a lane adds in one pass.
 STRIDE = 4
 _LARGEST_PART = 64.0
 _S23, _LEAST_VARIANCE = np.uint64(23), 1e-3
-# Coefficients of Giles' single-precision inverse error function, in the middle and in the tails.
+# Coefficients of Giles' single-precision inverse error function, in the centre and in the tails.
 _M0, _M1, _M2 = np.float32(2.81022636e-08), np.float32(3.43273939e-07), np.float32(-3.5233877e-06)
 _M3, _M4, _M5 = np.float32(-4.39150654e-06), np.float32(0.00021858087), np.float32(-0.00125372503)
 _M6, _M7, _M8, _M9 = np.float32(-0.00417768164), np.float32(0.246640727), np.float32(1.50140941), np.float32(2.5)
@@ -47,7 +50,7 @@ _T6, _T7, _T8, _T9 = np.float32(0.00943887047), np.float32(1.00167406), np.float
 
 @inlined
 def mix(z: np.uint64) -> np.uint64:
-    """The SplitMix64 finaliser: a bijection of 64-bit words that scatters neighbours."""
+    """The finaliser of SplitMix64: a bijection of 64-bit words that maps neighbours far apart."""
     z = (z ^ (z >> _S30)) * _MIX_A
     z = (z ^ (z >> _S27)) * _MIX_B
     return z ^ (z >> _S31)
@@ -61,7 +64,7 @@ def derive(key: np.uint64, index: int) -> np.uint64:
 
 @inlined
 def child(index: int) -> np.uint64:
-    """What `derive` adds to a key before it mixes; the same for many keys, a loop over them needs it once."""
+    """The number that `derive` adds to a key before mixing: the same for all keys of a loop."""
     return _GOLDEN * (np.uint64(index) + _ONE)
 
 
@@ -73,13 +76,13 @@ def uniform(key: np.uint64) -> float:
 
 @inlined
 def uniform32(key: np.uint64) -> np.float32:
-    """A float32 in (0, 1) from the same bits that `uniform` uses first."""
+    """A float32 in (0, 1) from the leading bits of the same key as `uniform`."""
     return (np.float32(np.int32(key >> _S41)) + _HALF32) * _TO_UNIT32
 
 
 @lean
 def period_keys(seed, clock, keys):
-    """Fill (E,) uint64 with the key of each market's present period; clock: rows market, episode, period."""
+    """Fill (E,) uint64 with the key of each market's period; see `MarketState.clock`."""
     root = mix(np.uint64(seed) + _GOLDEN)
     for e in range(keys.size):
         keys[e] = derive(derive(derive(root, clock[0, e]), clock[1, e]), clock[2, e])
@@ -109,7 +112,7 @@ def _poisson_inversion(mean: float, u: float) -> float:
 
 @compiled
 def poisson_lanes(mean, keys, counter, out):
-    """Poisson draws of many lanes; lane e is keyed by the counter-th child of keys[e]. mean, out: float32, (lanes,)."""
+    """Poisson draws of many lanes, float32; lane e has the counter-th child of keys[e] as key."""
     poisson_rows(mean.reshape(1, -1), keys, counter, 0, out.reshape(1, -1))
 
 
@@ -121,19 +124,22 @@ def poisson_rows(mean, keys, counter, step, out):
     for n in range(out.shape[0]):
         offset = child(counter + n * step)
         for first in range(0, out.shape[1], BLOCK):
-            fill_block(mean, n, first, rate)
+            load_block(mean, n, first, rate)
             stragglers = start_lanes(rate, keys, first, offset, _BLOCK_LIMIT, u)
             walk_poisson(rate, u, mass, total, drawn)
             if stragglers:
                 for j in range(min(BLOCK, keys.size - first)):
                     if u[j] < _ZERO32:
                         drawn[j] = poisson(float(rate[j]), mix(keys[first + j] + offset))
-            empty_block(drawn, n, first, out)
+            store_block(drawn, n, first, out)
 
 
 @merged
 def start_lanes(size, keys, first, offset, most, u):
-    """Uniforms of a block; a lane that must go alone gets -1, as its size or the far tail want. Returns whether any does."""
+    """Fill the uniforms of a block, -1 for lanes to be drawn alone (large or in the far tail).
+
+    Returns whether any are.
+    """
     stragglers = np.int32(0)
     lanes = min(BLOCK, keys.size - first)
     for j in range(lanes, BLOCK):
@@ -148,7 +154,7 @@ def start_lanes(size, keys, first, offset, most, u):
 
 @merged
 def walk_poisson(rate, u, mass, total, drawn):
-    """Inversion of all lanes of a block in step, until none is below its uniform."""
+    """Inversion of all lanes of a block together, until every lane has reached its uniform."""
     for j in range(BLOCK):
         mass[j] = exponential(-rate[j])
         total[j] = mass[j]
@@ -157,7 +163,7 @@ def walk_poisson(rate, u, mass, total, drawn):
         going = np.int32(0)
         a, b, c, d = _RECIPROCAL32[k], _RECIPROCAL32[k + 1], _RECIPROCAL32[k + 2], _RECIPROCAL32[k + 3]
         for j in range(BLOCK):
-            # Several terms a visit: the lane's numbers stay in registers.
+            # Several terms per pass: the numbers of a lane stay in registers.
             lane = (drawn[j], mass[j], total[j])
             lane = _add_term(u[j], rate[j] * a, lane)
             lane = _add_term(u[j], rate[j] * b, lane)
@@ -170,7 +176,7 @@ def walk_poisson(rate, u, mass, total, drawn):
 
 @inlined
 def _add_term(u, ratio, lane):
-    """One more unit where the terms do not reach the uniform yet; the next term is this ratio of the last."""
+    """Count a unit if the sum is below the uniform, then add the next term, ratio * term."""
     count, term, total = lane
     count += _ONE32 if u > total else _ZERO32
     term *= ratio
@@ -179,7 +185,7 @@ def _add_term(u, ratio, lane):
 
 @compiled
 def _binomial(count: float, rare: float, key: np.uint64) -> float:
-    """How many of `count` >= 1 with probability `rare` <= 0.5 happen: by inversion, in parts of at most 64."""
+    """A binomial draw with count >= 1 and rare <= 0.5: by inversion, 64 trials at a time."""
     happened, part, left = 0.0, 0, count
     odds = rare / (1.0 - rare)
     while left >= 1.0:
@@ -199,9 +205,9 @@ def _binomial(count: float, rare: float, key: np.uint64) -> float:
 
 @compiled
 def binomial_lanes(count, probability, keys, counter, out):
-    """Binomial draws of many lanes with one probability; lane e is keyed by the counter-th child of keys[e].
+    """Binomial draws of many lanes with one probability; keys as for `poisson_lanes`.
 
-    count, out: float32, (lanes,); a count below 1 gives nothing.
+    count, out: float32, (lanes,); a count below 1 gives 0.
     """
     rare = min(float(probability), 1.0 - float(probability))
     counts, drawn_row = count.reshape(1, -1), out.reshape(1, -1)
@@ -210,14 +216,14 @@ def binomial_lanes(count, probability, keys, counter, out):
     offset = child(counter)
     none, odds = np.float32(math.log1p(-rare)), np.float32(rare / (1.0 - rare))
     for first in range(0, out.size, BLOCK):
-        fill_block(counts, 0, first, size)
+        load_block(counts, 0, first, size)
         stragglers = start_lanes(size, keys, first, offset, np.float32(_LARGEST_PART), u)
         walk_binomial(size, none, odds, u, mass, total, drawn)
         if stragglers:
             for j in range(min(BLOCK, keys.size - first)):
                 if u[j] < _ZERO32:
                     drawn[j] = _binomial(float(size[j]), rare, mix(keys[first + j] + offset))
-        empty_block(drawn, 0, first, drawn_row)
+        store_block(drawn, 0, first, drawn_row)
     if rare != float(probability):
         for e in range(out.size):
             out[e] = max(count[e], _ZERO32) - out[e]
@@ -225,7 +231,7 @@ def binomial_lanes(count, probability, keys, counter, out):
 
 @merged
 def walk_binomial(size, log_none, odds, u, mass, total, drawn):
-    """As `walk_poisson`; log_none: log of the chance that one does not happen."""
+    """As `walk_poisson` for binomial draws; log_none: log P(no success in a trial)."""
     for j in range(BLOCK):
         size[j] = max(size[j], _ZERO32)
         mass[j] = exponential(size[j] * log_none)
@@ -314,9 +320,10 @@ def gamma_multiplier(variance: float, key: np.uint64) -> float:
 
 @compiled
 def gamma_lanes(variance, keys, counter, out):
-    """Gamma draws of many lanes with mean 1 and one variance > 0; lane e is keyed by the counter-th child of keys[e].
+    """Gamma draws of many lanes with mean 1 and one variance > 0; keys as for `poisson_lanes`.
 
-    A first proposal in step, in single precision; the few lanes that reject it go on alone, as do extreme variances.
+    All lanes make a first proposal together, in single precision; the few that reject it continue
+    one by one, as do all lanes with an extreme variance.
     """
     offset, shape = child(counter), 1.0 / float(variance)
     out[:] = _DONE32

@@ -1,1 +1,3 @@
-"""The compiled stages of a period, in the order that period.py runs them, with their arrays and scratch."""
+"""The compiled stages of a period, in the order in which period.py runs them, with their arrays and
+scratch.
+"""

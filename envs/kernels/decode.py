@@ -1,7 +1,8 @@
-"""Compiled decoding: from the raw numbers of a learner to the prices, discounts, scores and orders of an action.
+"""Compiled decoding: from the raw numbers of a learner to the prices, discounts, scores and orders
+of an action.
 
-Each loop calls, for one product of one market, the very function of `pricing.action_layout` that `pricing` calls on whole arrays.
-Arrays lie (…, N, E), the learner's rows (E, …).
+Each loop calls, for one product of one market, the very function of `pricing.action_layout` that
+`pricing` calls on whole arrays. Arrays lie (…, N, E), the learner's rows (E, …).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy as np
 from numba.extending import register_jitable
 
 from ...pricing.action_layout import ActionLayout, price_multiplier
-from ..jit.blocks import BLOCK, WIDE, block_rows, empty_block, fill_block, turn
+from ..jit.blocks import BLOCK, WIDE, block_rows, load_block, store_block, transpose
 from ..jit.math import compiled, inlined, merged
 
 register_jitable(error_model="numpy")(price_multiplier)
@@ -21,8 +22,17 @@ _ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
 
 
 class Decoding(NamedTuple):
-    """What the rows of an action, (A, N, E), are: behind the prices so many of discounts, recommendation scores, promotion
-    scores and orders. What `decode` makes of raw numbers: the logs of the price range, and the largest discount."""
+    """Rows of an action, (A, N, E), after the prices, and the ranges for `decode`.
+
+    Attributes:
+        discounts: Number of rows with discounts.
+        scores: Number of rows with recommendation scores.
+        promotions: Number of rows with promotion scores.
+        orders: Number of rows with orders.
+        log_high: Logarithm of the highest price over the base price.
+        log_low: Logarithm of the lowest price over the base price.
+        max_discount: Largest discount, a share.
+    """
 
     discounts: int
     scores: int
@@ -34,7 +44,7 @@ class Decoding(NamedTuple):
 
     @classmethod
     def of(cls, layout: ActionLayout) -> Decoding:
-        """Of the raw numbers of a layout."""
+        """The decoding of raw actions with this layout."""
         segments, (high, low) = layout.num_segments, layout.logs
         rows = (segments * layout.discounts, segments * layout.recommend, int(layout.promote), int(layout.order))
         return cls(*rows, float(high), float(low), float(layout.max_discount))
@@ -42,23 +52,28 @@ class Decoding(NamedTuple):
 
 @inlined
 def _proper(x):
-    """Within [-1, 1]; a NaN is zero."""
+    """Clip to [-1, 1]; NaN counts as zero."""
     return min(max(x, -_ONE), _ONE) if x == x else _ZERO
 
 
 @compiled
 def decode(raw, base_price, decoding, max_order, out):
-    """`ActionLayout.decode` for raw rows (E, N * A), into (A, N, E): prices, discounts, scores, promotion, orders in units.
+    """`ActionLayout.decode` for many markets, in blocks that read each row once.
 
-    A NaN counts as zero. base_price: (N,) what a raw price of zero means. In blocks of markets, so that a row of raw numbers
-    is read once.
+    Args:
+        raw: (E, N * A) raw action; NaN counts as zero.
+        base_price: (N,) price that a raw price of zero means, currency per unit.
+        decoding: `Decoding`.
+        max_order: (N,) largest order, units.
+        out: (A, N, E), filled: prices, discounts, recommendation scores, promotion scores, orders
+            in units.
     """
     _decode(raw, base_price, decoding, max_order, block_rows(WIDE, np.float32), out)
 
 
 @merged
 def _decode(raw, base_price, decoding, max_order, rows, out):
-    """`decode` once there is scratch, (WIDE, BLOCK)."""
+    """`decode` with its scratch, (WIDE, BLOCK)."""
     columns, products, markets = out.shape
     every, flat, decoded = columns * products, raw.reshape(-1), out.reshape(-1, markets)
     for first in range(0, markets, BLOCK):
@@ -66,19 +81,19 @@ def _decode(raw, base_price, decoding, max_order, rows, out):
             count = min(WIDE, every - start)
             if count == WIDE and first + BLOCK <= markets:
                 for j in range(0, BLOCK, WIDE):
-                    turn(flat, (first + j) * every + start, every, rows, j, BLOCK)
+                    transpose(flat, (first + j) * every + start, every, rows, j, BLOCK)
             else:
                 for i in range(count):
-                    fill_block(raw.T, start + i, first, rows[i])
+                    load_block(raw.T, start + i, first, rows[i])
             for i in range(count):
                 n, column = (start + i) // columns, (start + i) % columns
                 _decode_row(column, base_price[n], decoding, max_order[n], rows[i])
-                empty_block(rows[i], column * products + n, first, decoded)
+                store_block(rows[i], column * products + n, first, decoded)
 
 
 @merged
 def _decode_row(column, base_price, decoding, max_order, row):
-    """One column of raw numbers, (BLOCK,), decoded in place."""
+    """Decode one column of raw numbers, (BLOCK,), in place."""
     log_high, log_low = np.float32(decoding.log_high), np.float32(decoding.log_low)
     max_discount, scores = np.float32(decoding.max_discount), 1 + decoding.discounts
     for j in range(BLOCK):

@@ -1,4 +1,6 @@
-"""Who wants what: mean demand of every segment for every product at the prices of a period."""
+"""Mean demand of every segment for every product at the prices of a period: the choice model and
+its arrays.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +18,21 @@ Array = NDArray
 
 
 class ChoiceInputs(NamedTuple):
-    """What customers meet in a period of E markets, all in the type of the parameters.
+    """What customers meet in a period of E markets; floats have the type of the parameters.
 
-    period, regime: (E,). price, reference, available (units, or anything above 0): (N, E). paid: (K, N, E) or (0, N, E)
-    where all pay the list price. shown: (K, E) or (0, E). promoted: (N, E) or (0, E). rival_price: (R, E). multiplier of
-    arrivals, and customers who waited: (C * K, E) or (0, E). scale: share of the period's customers.
+    Attributes:
+        period: (E,) number of the period.
+        regime: (E,) regime.
+        price: (N, E) list price, currency per unit.
+        reference: (N, E) reference price, currency per unit.
+        available: (N, E) units, or anything positive for a product in stock.
+        paid: (K, N, E) personal prices, or (0, N, E) if all customers pay the list price.
+        shown: (K, E) product in each segment's slot, or (0, E).
+        promoted: (N, E) 1 for products on promotion, or (0, E).
+        rival_price: (R, E) currency per unit.
+        multiplier: (C * K, E) multiplier of the arrivals, or (0, E).
+        waiting: (C * K, E) customers who waited, or (0, E).
+        scale: Share of the period's customers.
     """
 
     period: NDArray[np.int64]
@@ -38,12 +50,20 @@ class ChoiceInputs(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """Mean demand of a period, and what it came from.
+    """Mean demand of a period, and the terms it was computed from.
 
-    weight, lifted: (K, N, E) exp(utility) without and with the slot, and total: (K, C, E) denominators of the logit, or of
-    the last segment alone, (1, …), where nobody asked for `detail`. mean: (K, N, E) units by segment, or (0, …) without
-    `by_segment`. units: (N, E), all segments. rival_units: (R, E). waiting: (C * K, E) customers who wait. arrivals,
-    season, path: (C, E). effect: (N, E) utility of season and reference price.
+    Attributes:
+        weight: (K, N, E) exp(utility), or (1, N, E), the last segment, without `detail`.
+        lifted: (K, N, E) the same with the effect of the recommendation slot.
+        mean: (K, N, E) mean units by segment, or (0, N, E) without `by_segment`.
+        units: (N, E) mean units of all segments.
+        total: (K, C, E) denominators of the logit, or (1, C, E) without `detail`.
+        rival_units: (R, E) mean units of the rival offers.
+        waiting: (C * K, E) customers who wait.
+        arrivals: (C, E) arrival rate.
+        season: (C, E) utility of the season.
+        path: (C, E) multiplier of the price sensitivity.
+        effect: (N, E) utility of season and reference price.
     """
 
     weight: Array
@@ -60,8 +80,18 @@ class Choice(NamedTuple):
 
 
 class ChoiceScratch(NamedTuple):
-    """Scratch of `choose`. felt: (N, E) prices as customers feel them. rival, rival_felt: (R, E). factor, later: (C, E). row:
-    (E,). spare: (N, E). expected, expected_effect: (N, E), or (0, E) where nobody waits.
+    """Scratch of `choose`.
+
+    Attributes:
+        felt: (N, E) perceived prices: price times the multiplier of the price sensitivity.
+        rival: (R, E) exp(utility) of the rival offers.
+        rival_felt: (R, E) perceived rival prices.
+        factor: (C, E) customers over the denominator of the logit.
+        later: (C, E) exp(utility) of buying later.
+        row: (E,) spare.
+        spare: (N, E) spare.
+        expected: (N, E) perceived price that customers who wait expect, or (0, E).
+        expected_effect: (N, E) its season's utility, or (0, E).
     """
 
     felt: Array
@@ -76,9 +106,14 @@ class ChoiceScratch(NamedTuple):
 
 
 def mean_demand(p: ChoiceParameters, now: ChoiceInputs, family: Family | None = None) -> Choice:
-    """Mean units that the segments want of each product, stock limits aside (a sold-out product is not chosen).
+    """Mean units that the segments demand of each product.
 
-    family: the function of an extension's demand family.
+    Stock does not limit them, but a sold-out product is not chosen.
+
+    Args:
+        p: Parameters of the choice model.
+        now: What customers meet.
+        family: The function of a demand family of another package.
     """
     sizes = (now.price, now.rival_price.shape[0], now.waiting.shape[0], now.shown.shape[0] > 0)
     choice = empty_choice(p, *sizes, True, True)
@@ -92,9 +127,16 @@ def mean_demand(p: ChoiceParameters, now: ChoiceInputs, family: Family | None = 
 
 @compiled
 def empty_choice(p, price, rivals, waits, slots, by_segment, detail):
-    """An empty `Choice` for markets with such prices, (N, E), so many rival offers and rows of customers who wait.
+    """Allocate a `Choice`.
 
-    by_segment, detail: with the means, and with the weights and totals, of every segment.
+    Args:
+        p: Parameters of the choice model.
+        price: (N, E), for its shape and type.
+        rivals: R.
+        waits: C * K, or 0 if no customers wait.
+        slots: Whether there are recommendation slots.
+        by_segment: Whether to keep the means of every segment.
+        detail: Whether to keep the weights and totals of every segment.
     """
     segments, categories, (products, markets), dtype = p.quality.shape[0], p.rate.shape[0], price.shape, price.dtype
     kept = segments if detail else 1
@@ -119,7 +161,7 @@ def empty_choice(p, price, rivals, waits, slots, by_segment, detail):
 
 @inlined
 def with_units(choice, units):
-    """The choice with its units, (N, E), elsewhere."""
+    """The choice with its units stored in another array, (N, E)."""
     weights, offers = (choice.weight, choice.lifted, choice.mean), (choice.rival_units, choice.waiting)
     period = (choice.arrivals, choice.season, choice.path, choice.effect)
     return Choice(*weights, units, choice.total, *offers, *period)
@@ -127,7 +169,7 @@ def with_units(choice, units):
 
 @compiled
 def choice_scratch(p, price, rivals, waits):
-    """The `ChoiceScratch` of such markets."""
+    """Allocate the `ChoiceScratch`; the arguments are as for `empty_choice`."""
     (products, markets), dtype, patient = price.shape, price.dtype, int(waits > 0)
     rows, pairs = np.empty((2, rivals, markets), dtype), np.empty((2, p.rate.shape[0], markets), dtype)
     planes = np.empty((2, products, markets), dtype)
@@ -137,7 +179,7 @@ def choice_scratch(p, price, rivals, waits):
 
 
 def _extension_demand(p: ChoiceParameters, now: ChoiceInputs, family: Family, choice: Choice) -> None:
-    """Fill the choice from another package's demand family, one product a category."""
+    """Fill the choice from a demand family of another package, with one product per category."""
     read_calendar(p, now.period, now.regime, choice.arrivals, choice.season, choice.path)
     choice.arrivals[:] *= now.scale
     c = p.category

@@ -1,4 +1,6 @@
-"""A market description laid out for the compiled loops: plain arrays, each section's empty where it is off."""
+"""Parameters of the choice model as arrays for the compiled loops; the arrays of a section that is
+off are empty.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +16,34 @@ MNL, CHEAPEST, EXPONENTIAL, LINEAR, CONSTANT_ELASTICITY, EXTENSION = range(6)
 
 
 class ChoiceParameters(NamedTuple):
-    """How customers choose. T periods, C categories, N products, K segments, R rival offers, Z regimes.
+    """Parameters of the choice model.
 
-    category: (N,). quality, sensitivity: (K, N). quality_path: (N, T), or (0, T) where flat. rate, season, path: (C, T).
-    share: (C, K). gain, loss: (N,). promotion: (K, N) utility of being on promotion. lift: (K,) factor of the weight in the
-    slot. rival_category: (R,). rival_quality, rival_sensitivity: (K, R). regime_utility, regime_sensitivity, regime_arrivals:
-    (Z,). strategic_share, patience: (K,).
+    T periods, C categories, N products, K segments, R rival offers, Z regimes.
+
+    Attributes:
+        family: Number of the demand family, one of the constants of this module.
+        linear_reference: Whether the reference-price effect is linear in the price, not in its
+            logarithm.
+        category: (N,) category of each product.
+        quality: (K, N) utility of each product.
+        sensitivity: (K, N) price sensitivity.
+        quality_path: (N, T) additional utility by period, or (0, T) if there is none.
+        rate: (C, T) arrival rate, customers per period.
+        season: (C, T) utility of the season.
+        path: (C, T) multiplier of the price sensitivity.
+        share: (C, K) share of each segment in the arrivals.
+        gain: (N,) reference-price effect of a price below the reference.
+        loss: (N,) reference-price effect of a price above the reference.
+        promotion: (K, N) utility of being on promotion.
+        lift: (K,) factor on exp(utility) of the product in the recommendation slot.
+        rival_category: (R,) category of each rival offer.
+        rival_quality: (K, R) utility of each rival offer.
+        rival_sensitivity: (K, R) price sensitivity to rival prices.
+        regime_utility: (Z,) additional utility of all products.
+        regime_sensitivity: (Z,) multiplier of the price sensitivity.
+        regime_arrivals: (Z,) multiplier of the arrival rate.
+        strategic_share: (K,) share of the customers who may wait for a lower price.
+        patience: (K,) weight of buying later, against buying now.
     """
 
     family: int
@@ -47,7 +71,7 @@ class ChoiceParameters(NamedTuple):
 
     @classmethod
     def of(cls, spec: MarketSpec, dtype: DTypeLike = np.float32) -> ChoiceParameters:
-        """From a spec; float32 for the simulated market, float64 for exact solvers."""
+        """The parameters of a scenario: float32 in the market, float64 in exact solvers."""
         model, family = choice_model(spec), spec.demand.family
         integers = {name: getattr(model, name).astype(np.int64) for name in ("category", "rival_category")}
         others = [name for name in cls._fields if name not in ("family", "linear_reference", *integers)]

@@ -1,9 +1,10 @@
-"""Compiled choice: mean units of every segment for every product at the prices of a period.
+"""Compiled choice model: mean units of every segment for every product; a sold-out product leaves
+the choice.
 
-Arrays lie (…, N, E), so that every inner loop walks the markets side by side with the product's parameters held fixed.
-Each loop is a small function over a few contiguous rows, which is what lets the compiler use SIMD: with more than eight
-pairs of rows that might overlap it gives up. A loop works in the type of its arrays, float32 in the simulated market and
-float64 where exact solvers ask.
+A product without stock gets weight 0 in `logit_weights` (and probability 0 in `single_probability`
+and `choose_cheapest`), so that its customers choose among the rest, the rivals and the outside
+option. Arrays lie (…, N, E); `jit/README.md` says how the loops are written. A loop works in the
+type of its arrays: float32 in the simulated market, float64 in exact solvers.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _ZERO, _ONE = np.float32(0), np.float32(1)
 
 @lean
 def read_calendar(p, period, regime, arrivals, season, path):
-    """(C, E) arrivals, utility of the season and multiplier of the price sensitivity in each market's period."""
+    """Fill arrivals, utility of the season and multiplier of the sensitivity, (C, E) each."""
     same = True
     for e in range(period.size):
         same &= period[e] == period[0]
@@ -40,7 +41,7 @@ def read_calendar(p, period, regime, arrivals, season, path):
 
 @lean
 def product_season(category, quality_path, period, season, effect):
-    """(N, E) utility that the period adds to each product: of its category's season and of its own path."""
+    """Fill (N, E) with the utility of the season and of the product's own path."""
     for n in range(effect.shape[0]):
         c = category[n]
         for e in range(effect.shape[1]):
@@ -52,7 +53,7 @@ def product_season(category, quality_path, period, season, effect):
 
 @lean
 def add_reference_effect(linear, gain, loss, price, reference, effect):
-    """Utility from the distance between the reference price and the list price, added; gain, loss: (N,)."""
+    """Add the reference-price effect to the utility, (N, E); gain, loss: (N,)."""
     for n in range(price.shape[0]):
         up, down = gain[n], loss[n]
         if linear:
@@ -67,10 +68,19 @@ def add_reference_effect(linear, gain, loss, price, reference, effect):
 
 @lean
 def logit_weights(category, quality, sensitivity, lift, felt, effect, promoted, available, out, total):
-    """exp(utility) of the products for one segment, into `out` and added to the totals of their categories.
+    """Fill exp(utility) for one segment, 0 for a sold-out product, and add it to the totals.
 
-    felt: price paid times the path. lift: (N,) utility of being on promotion where promoted, (N, E), is 1; where that is (0, E)
-    nobody reads it. total: (C, E), or (0, E) where nobody asks. A sold-out product weighs nothing.
+    Args:
+        category: (N,) category of each product.
+        quality: (N,) utility.
+        sensitivity: (N,) price sensitivity.
+        lift: (N,) utility of being on promotion; not read without promotions.
+        felt: (N, E) perceived price.
+        effect: (N, E) utility of season and reference price.
+        promoted: (N, E) 1 for products on promotion, or (0, E).
+        available: (N, E) positive for products in stock.
+        out: (N, E), filled.
+        total: (C, E), added to, or (0, E).
     """
     for n in range(out.shape[0]):
         q, b = quality[n], -sensitivity[n]
@@ -92,7 +102,7 @@ def logit_weights(category, quality, sensitivity, lift, felt, effect, promoted, 
 
 @lean
 def add_by_category(category, weight, total):
-    """Sum of the weights of each category, added to (C, E) totals."""
+    """Add the weights of each category to (C, E) totals."""
     for n in range(weight.shape[0]):
         c = category[n]
         for e in range(weight.shape[1]):
@@ -101,7 +111,7 @@ def add_by_category(category, weight, total):
 
 @lean
 def rival_weights(category, quality, sensitivity, felt, season, out, total):
-    """exp(utility) of the rival offers, (R, E), added to the totals; felt: price times the path."""
+    """Fill exp(utility) of the rival offers, (R, E), and add it to the totals."""
     for r in range(out.shape[0]):
         c, q, b = category[r], quality[r], sensitivity[r]
         for e in range(out.shape[1]):
@@ -112,7 +122,7 @@ def rival_weights(category, quality, sensitivity, felt, season, out, total):
 
 @lean
 def single_probability(family, quality, sensitivity, path, paid, effect, available, out):
-    """Probability that a customer buys, for the families with one product a category."""
+    """Fill (E,) with the purchase probability, 0 if sold out; one product per category."""
     for e in range(out.size):
         price = logarithm(paid[e]) if family == CONSTANT_ELASTICITY else paid[e]
         u = quality - sensitivity * path[e] * price + effect[e]
@@ -122,7 +132,7 @@ def single_probability(family, quality, sensitivity, path, paid, effect, availab
 
 @lean
 def promote(lift, promoted, effect, out):
-    """The utility of the period with that of being on promotion; lift: (N,) or (0,)."""
+    """Fill the utility of the period including promotions; lift: (N,) or (0,)."""
     for n in range(out.shape[0]):
         for e in range(out.shape[1]):
             out[n, e] = effect[n, e] + lift[n] * promoted[n, e] if lift.size else effect[n, e]
@@ -130,7 +140,7 @@ def promote(lift, promoted, effect, out):
 
 @lean
 def lift_shown(factor, shown, weight, out):
-    """The weights with the lift of the slot, for the product that it shows in each market, (E,)."""
+    """Fill the weights with the slot's factor on the product shown in each market, (E,)."""
     for n in range(out.shape[0]):
         for e in range(out.shape[1]):
             out[n, e] = weight[n, e] * (factor if shown[e] == n else _ONE)
@@ -138,7 +148,7 @@ def lift_shown(factor, shown, weight, out):
 
 @lean
 def times_path(category, values, path, out):
-    """(N, E) values times the path of their category."""
+    """Fill (N, E) values times the multiplier of the price sensitivity of their category."""
     for n in range(out.shape[0]):
         c = category[n]
         for e in range(out.shape[1]):
@@ -147,7 +157,7 @@ def times_path(category, values, path, out):
 
 @lean
 def add_shares(category, weight, factor, units):
-    """Add weight times its category's factor to the units of each product."""
+    """Add weight times the category's factor to the units of each product."""
     for n in range(weight.shape[0]):
         c = category[n]
         for e in range(weight.shape[1]):
@@ -156,7 +166,7 @@ def add_shares(category, weight, factor, units):
 
 @lean
 def share(category, weight, factor, mean, units):
-    """As `add_shares`, where the units of the segment are kept, too."""
+    """As `add_shares`, keeping the units of the segment as well."""
     for n in range(weight.shape[0]):
         c = category[n]
         for e in range(weight.shape[1]):
@@ -167,7 +177,9 @@ def share(category, weight, factor, mean, units):
 
 @lean
 def per_weight(arrivals, share, k, multiplier, total, out):
-    """(C, E) customers of segment k over the denominator of the logit. multiplier: (C * K, E) or (0, E)."""
+    """Fill (C, E) with the customers of segment k over the denominator of the logit. multiplier: (C
+    * K, E) or (0, E).
+    """
     for c in range(out.shape[0]):
         part = share[c, k]
         if multiplier.shape[0]:
@@ -181,7 +193,7 @@ def per_weight(arrivals, share, k, multiplier, total, out):
 
 @lean
 def per_weight_waiting(share, patience, arrivals, pool, total, later, out, waiting):
-    """As `per_weight`, where a share of the customers may wait; later: weight of the products at expected prices."""
+    """As `per_weight`, where some customers may wait; later: (E,) weight of buying later."""
     for e in range(out.size):
         waiting[e] = (share * arrivals[e] + pool[e]) / (total[e] + patience * later[e])
     for e in range(out.size):
@@ -192,7 +204,7 @@ def per_weight_waiting(share, patience, arrivals, pool, total, later, out, waiti
 
 @lean
 def segment_arrivals(arrivals, share, multiplier, out):
-    """Customers of a segment in a category; multiplier: (1, E) or (0, E)."""
+    """Fill (E,) with the customers of a segment in a category; multiplier: (1, E) or (0, E)."""
     for e in range(out.size):
         out[e] = arrivals[e] * share
     if multiplier.shape[0]:
@@ -202,7 +214,7 @@ def segment_arrivals(arrivals, share, multiplier, out):
 
 @lean
 def single_weights(p, k, paid, effect, path, available, weight):
-    """Probabilities of a segment in the families with one product a category."""
+    """Purchase probabilities of a segment in the families with one product per category."""
     for n in range(weight.shape[0]):
         constants = (p.quality[k, n], p.sensitivity[k, n], path[p.category[n]])
         single_probability(p.family, *constants, paid[n], effect[n], available[n], weight[n])
@@ -210,7 +222,7 @@ def single_weights(p, k, paid, effect, path, available, weight):
 
 @inlined
 def logit_segment(p, k, now, felt, effect, weight, lifted, total):
-    """Weights of a segment, without the slot and with it, (N, E), and their sums by category, added to (C, E) totals."""
+    """Fill a segment's weights without and with the slot, (N, E), and add them to the totals."""
     lift = p.promotion[k] if now.promoted.shape[0] else p.quality[k]
     utility = (p.category, p.quality[k], p.sensitivity[k], lift, felt, effect, now.promoted, now.available)
     if now.shown.shape[0]:
@@ -223,17 +235,24 @@ def logit_segment(p, k, now, felt, effect, weight, lifted, total):
 
 @lean
 def expected_later(p, k, felt, available, effect, spare, later):
-    """(C, E) weight of a segment's products at the prices that those who wait expect; effect: of the season."""
+    """Fill (C, E) with a segment's weight at the prices that waiting customers expect."""
     later[:] = _ZERO
-    constants, nowhere = (p.category, p.quality[k], p.sensitivity[k], p.quality[k]), felt[:0]
-    logit_weights(*constants, felt, effect, nowhere, available, spare, later)
+    constants, no_promotion = (p.category, p.quality[k], p.sensitivity[k], p.quality[k]), felt[:0]
+    logit_weights(*constants, felt, effect, no_promotion, available, spare, later)
 
 
 @inlined
 def choose(p, now, out, work):
-    """Fill `out`, a `Choice`, from the `ChoiceInputs` of E markets; work: `ChoiceScratch`.
+    """Fill a `Choice` from the `ChoiceInputs` of E markets.
 
-    Where `out` has no room for weights or means of every segment (first axis 1 or 0) only what the drawn sales need is kept.
+    If `out` has no space for the weights or means of every segment (first axis 1 or 0), only what
+    sales need is kept.
+
+    Args:
+        p: `ChoiceParameters`.
+        now: `ChoiceInputs`.
+        out: `Choice`, filled.
+        work: `ChoiceScratch`.
     """
     read_calendar(p, now.period, now.regime, out.arrivals, out.season, out.path)
     if now.scale != _ONE:
@@ -254,7 +273,7 @@ def choose(p, now, out, work):
 
 @inlined
 def choose_by_segment(p, now, out, work):
-    """The part of `choose` that goes segment by segment: the logit, and the families with one product a category."""
+    """The part of `choose` that handles one segment after another."""
     felt, effect = work.felt, out.effect
     times_path(p.category, now.price, out.path, felt)
     times_path(p.rival_category, now.rival_price, out.path, work.rival_felt)
@@ -278,7 +297,7 @@ def choose_by_segment(p, now, out, work):
 
 @inlined
 def share_segment(p, k, now, lifted, total, out, work):
-    """Units of a segment from its weights and those of the rivals."""
+    """Add the units of a segment, from its weights and those of the rivals."""
     rival, factor, rivals = work.rival, work.factor, work.rival.shape[0] > 0
     if rivals:
         constants = (p.rival_category, p.rival_quality[k], p.rival_sensitivity[k])
@@ -306,7 +325,7 @@ def add(values, total):
 
 @lean
 def share_waiting(p, k, arrivals, multiplier, pool, total, work, waiting):
-    """As `per_weight`, where a share of the customers waits."""
+    """As `per_weight`, where a share of the customers waits, for all categories."""
     for c in range(arrivals.shape[0]):
         g = c * p.quality.shape[0] + k
         segment_arrivals(arrivals[c], p.share[c, k], multiplier[g : g + 1], work.row)
@@ -316,7 +335,7 @@ def share_waiting(p, k, arrivals, multiplier, pool, total, work, waiting):
 
 @lean
 def choose_cheapest(p, now, out):
-    """The lowest price of each category takes all of a segment who can pay it; equal lowest prices share them."""
+    """The lowest price in stock wins all customers of a category who accept it; ties share."""
     price, available, paid, promoted, rival_price = now.price, now.available, now.paid, now.promoted, now.rival_price
     multiplier, arrivals, season, path, effect = now.multiplier, out.arrivals, out.season, out.path, out.effect
     mean, units, rival_units = out.mean, out.units, out.rival_units
@@ -347,7 +366,7 @@ def choose_cheapest(p, now, out):
 
 @lean
 def cheapest_offer(p, c, e, prices, available, rival_price):
-    """The lowest price of a category in one market, and how many ask it."""
+    """The lowest price of a category in one market, and the number of offers at that price."""
     lowest, sellers = math.inf, 0
     for n in range(prices.shape[0]):
         if p.category[n] == c and available[n, e] > 0:
@@ -360,7 +379,7 @@ def cheapest_offer(p, c, e, prices, available, rival_price):
 
 @lean
 def _lower(price, lowest, sellers):
-    """The lowest price so far and how many ask it."""
+    """The lowest price so far and the number of offers at it."""
     if price < lowest:
         return float(price), 1
     return lowest, sellers + (1 if price == lowest else 0)

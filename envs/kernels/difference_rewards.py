@@ -1,9 +1,12 @@
-"""Credit in product-wise learning: what a product's price, discounts, slot and promotion took from the other products.
+"""Reward of a product-wise row: the product's own money less a charge for what it took from the
+other products.
 
-A row that is rewarded with its product's own money alone would undercut its neighbours and fight for every slot and promotion.
-Charging it for what the others lost against a counterfactual gives it the difference reward (Wolpert and Tumer 2002,
-Optimal Payoff Functions for Members of Collectives): what is good for the row is then good for the market. The
-counterfactuals are one period long, in expected money, and leave stock limits aside; the logit has a closed form.
+A row rewarded with its product's own money would undercut its neighbours and fight for every slot
+and promotion. The charge is what the other products lost against a counterfactual without the
+product's price, discounts, slot or promotion. It makes the reward a difference reward (Wolpert and
+Tumer 2002, Optimal Payoff Functions for Members of Collectives): what is good for the row is good
+for the market. Counterfactuals cover one period, in expected money, and ignore stock limits; the
+logit has a closed form. `LearnerView.rewards` subtracts the charge.
 """
 
 from __future__ import annotations
@@ -26,13 +29,21 @@ _ZERO = np.float32(0)
 
 @compiled
 def charge_products(p, money, profit, now, choice, credit_price, runner_up, next_promoted, charge):
-    """Add to the (N, E) currency to take off each product's own money.
+    """Add to the charge of each product, (N, E) currency.
 
-    p, money: the parameters of the choice and of the money; profit: whether profit is the objective. credit_price: (N,) list
-    price of the counterfactual, without discount or promotion. runner_up: (K, E), who gets the slot in the counterfactual, or
-    (0, E). next_promoted: (E,), who gets a promotion in the counterfactual, -1 for none, or (0,).
+    Args:
+        p: `ChoiceParameters`.
+        money: `MoneyParameters`.
+        profit: Whether profit is the objective, not revenue.
+        now: `ChoiceInputs` of the period.
+        choice: `Choice` of the period, with detail.
+        credit_price: (N,) list price in the counterfactual, without discount or promotion.
+        runner_up: (K, E) product in the slot in the counterfactual, or (0, E).
+        next_promoted: (E,) product promoted in the counterfactual, -1 for none, or (0,).
+        charge: (N, E), added to.
     """
-    # Elsewhere a category has one product, nobody to take from; `cheapest` has no closed form and goes without.
+    # In other families a category has one product and so no others; `cheapest` has no closed form
+    # and no charges.
     if p.family != MNL:
         return
     base, margin = np.empty_like(now.price), np.empty_like(now.price)
@@ -49,67 +60,67 @@ def charge_products(p, money, profit, now, choice, credit_price, runner_up, next
         for c in range(customers.shape[0]):
             g = c * p.quality.shape[0] + k
             segment_arrivals(choice.arrivals[c], p.share[c, k], now.multiplier[g : g + 1], customers[c])
-        constants, nowhere = (p.category, p.quality[k], p.sensitivity[k], p.quality[k]), felt[:0]
-        logit_weights(*constants, felt, effect, nowhere, now.available, base, total[:0])
+        constants, no_promotion = (p.category, p.quality[k], p.sensitivity[k], p.quality[k]), felt[:0]
+        logit_weights(*constants, felt, effect, no_promotion, now.available, base, total[:0])
         if now.shown.shape[0]:
             lift_shown(p.lift[k], now.shown[k], base, base)
         for n in range(felt.shape[0]):
-            # Only where profit counts are there costs.
+            # Costs count only if profit is the objective.
             cost = money.unit_cost[n] if profit else _ZERO
             for e in range(felt.shape[1]):
                 margin[n, e] = (now.paid[k, n, e] if now.paid.shape[0] else now.price[n, e]) - cost
         if now.shown.shape[0]:
             charge_slots(p, k, now.shown[k], runner_up[k], weight, margin, customers, charge)
-        worth = worth_by_category(p.category, lifted, margin, total)
-        charge_prices(p.category, lifted, base, margin, customers, total, worth, charge)
+        value = value_by_category(p.category, lifted, margin, total)
+        charge_prices(p.category, lifted, base, margin, customers, total, value, charge)
         if next_promoted.size:
             lift = p.promotion[k]
             charge_promotions(
-                p.category, lift, now.promoted, next_promoted, lifted, margin, customers, total, worth, charge
+                p.category, lift, now.promoted, next_promoted, lifted, margin, customers, total, value, charge
             )
     if next_promoted.size and profit:
-        spare_promotion_cost(money.promotion_cost, now.promoted, next_promoted, charge)
+        subtract_promotion_cost(money.promotion_cost, now.promoted, next_promoted, charge)
 
 
 @compiled
-def worth_by_category(category, weight, margin, total):
-    """(C, E) sum of weight times margin."""
-    worth = np.zeros_like(total)
+def value_by_category(category, weight, margin, total):
+    """(C, E) sums of weight times margin."""
+    value = np.zeros_like(total)
     for n in range(category.size):
         c = category[n]
         for e in range(total.shape[1]):
-            worth[c, e] += weight[n, e] * margin[n, e]
-    return worth
+            value[c, e] += weight[n, e] * margin[n, e]
+    return value
 
 
 @compiled
-def charge_prices(category, weight, base, margin, customers, total, worth, charge):
-    """Add what the others would have earned, and did not, had the product kept its base price."""
+def charge_prices(category, weight, base, margin, customers, total, value, charge):
+    """Add what the others would have gained had the product kept its counterfactual price."""
     for n in range(category.size):
         c = category[n]
         for e in range(total.shape[1]):
-            others = worth[c, e] - weight[n, e] * margin[n, e]
+            others = value[c, e] - weight[n, e] * margin[n, e]
             without = total[c, e] - weight[n, e] + base[n, e]
             charge[n, e] += customers[c, e] * others * (1 / without - 1 / total[c, e])
 
 
 @compiled
-def charge_promotions(category, lift, promoted, next_promoted, weight, margin, customers, total, worth, charge):
-    """Add to each promoted product's charge what the market would gain of a segment were the next one promoted as well."""
+def charge_promotions(category, lift, promoted, next_promoted, weight, margin, customers, total, value, charge):
+    """Add to each promoted product's charge what the next product's promotion would bring."""
     for e in range(next_promoted.size):
         j = next_promoted[e]
         if j < 0:
             continue
         c, more = category[j], np.exp(lift[j]) - 1
-        after = (worth[c, e] + more * weight[j, e] * margin[j, e]) / (total[c, e] + more * weight[j, e])
-        forgone = customers[c, e] * (after - worth[c, e] / total[c, e])
+        after = (value[c, e] + more * weight[j, e] * margin[j, e]) / (total[c, e] + more * weight[j, e])
+        forgone = customers[c, e] * (after - value[c, e] / total[c, e])
         for n in range(promoted.shape[0]):
             charge[n, e] += promoted[n, e] * forgone
 
 
 @compiled
-def spare_promotion_cost(cost, promoted, next_promoted, charge):
-    """Take what the next product's promotion would have cost off the charge."""
+def subtract_promotion_cost(cost, promoted, next_promoted, charge):
+    """Subtract from the charge what the promotion of the next product would have cost."""
     for e in range(next_promoted.size):
         if next_promoted[e] >= 0:
             for n in range(promoted.shape[0]):
@@ -118,26 +129,27 @@ def spare_promotion_cost(cost, promoted, next_promoted, charge):
 
 @compiled
 def slot_gain(p, k, n, e, weight, margin, customers):
-    """(own gain, gain of the whole category) in expected money if product n were shown to segment k in market e.
+    """Expected gains, own and of the category, if product n is shown to segment k in market e.
 
-    weight: (N, E) exp(utility) before the lift; closed form of the logit, rivals and stock limits left aside.
+    weight: (N, E) exp(utility) without the slot. The closed form of the logit, ignoring rivals and
+    stock limits.
     """
     c = p.category[n]
-    base, worth = 1.0, 0.0
+    base, value = 1.0, 0.0
     for j in range(weight.shape[0]):
         if p.category[j] == c:
             base += weight[j, e]
-            worth += weight[j, e] * margin[j, e]
+            value += weight[j, e] * margin[j, e]
     own, more = weight[n, e] * margin[n, e], p.lift[k] - 1.0
     lifted = base + more * weight[n, e]
     own_gain = customers[c, e] * (p.lift[k] * own / lifted - own / base)
-    whole_gain = customers[c, e] * ((worth + more * own) / lifted - worth / base)
+    whole_gain = customers[c, e] * ((value + more * own) / lifted - value / base)
     return own_gain, whole_gain
 
 
 @compiled
 def charge_slots(p, k, shown, runner_up, weight, margin, customers, charge):
-    """Add to the shown product's charge what its slot took from others: cannibalised sales and the runner-up's gain."""
+    """Add to the shown product's charge cannibalised sales and the gain of the runner-up."""
     for e in range(shown.size):
         if shown[e] < 0:
             continue

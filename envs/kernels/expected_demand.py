@@ -1,4 +1,6 @@
-"""Expectations in closed form from the same loops: what the catalogue, the classical policies and solvers need."""
+"""Expected demand in closed form, from the same compiled loops: for catalogues, classical policies
+and exact solvers.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,27 @@ Array = NDArray[np.float64]
 
 
 def expected_units(spec: MarketSpec, period: int | NDArray[np.int64], price: ArrayLike, **given: Any) -> Array:
-    """Mean units by segment with ample stock, (B, K, N) float64; arguments as for `choice_at`.
+    """Mean units by segment with ample stock.
 
-    Where rivals answer within the period, or at most one customer comes, this is the mean of a period with these rival
-    prices throughout.
+    If rivals answer within the period, or at most one customer comes, this is the mean of a period
+    in which the rival prices do not change.
+
+    Args:
+        spec: The scenario.
+        period: Number of the period, or (B,) numbers.
+        price: (B, N) or (N,) list prices, currency per unit.
+        **given: `reference`, `discount`, `shown`, `promoted`, `regime`, `rival_price` and
+            `in_stock`, as for `choice_at`.
+
+    Returns:
+        (B, K, N) float64, units per period.
+
+    Example:
+        >>> from repricer.envs import expected_units
+        >>> from repricer.scenarios import load_scenario
+        >>> units = expected_units(load_scenario("stationary-logit"), 0, [[9.0], [10.0]])
+        >>> units.shape, bool(units[0] > units[1])
+        ((2, 1, 1), True)
     """
     return np.moveaxis(choice_at(spec, period, price, **given).mean, -1, 0)
 
@@ -36,7 +55,25 @@ def rival_units(
     reference: ArrayLike | None = None,
     regime: int | NDArray[np.int64] = 0,
 ) -> Array:
-    """Mean units of the rival offers, (B, R) float64, at B rows of our prices (B, N) and theirs (R,) or (B, R)."""
+    """Mean units of the rival offers.
+
+    Args:
+        spec: The scenario.
+        period: Number of the period, or (B,) numbers.
+        price: (B, N) our list prices, currency per unit.
+        rival_price: (R,) or (B, R) prices of the rival offers.
+        reference: (N,) or (B, N) reference prices; the regular prices by default.
+        regime: Number of the regime, or (B,) numbers.
+
+    Returns:
+        (B, R) float64, units per period.
+
+    Example:
+        >>> from repricer.envs import rival_units
+        >>> from repricer.scenarios import load_scenario
+        >>> rival_units(load_scenario("calvano-duopoly"), 0, [[1.5]], [1.5]).shape
+        (1, 1)
+    """
     choice = choice_at(spec, period, price, reference=reference, regime=regime, rival_price=rival_price)
     return choice.rival_units.T
 
@@ -54,41 +91,59 @@ def choice_at(
     rival_price: ArrayLike | None = None,
     in_stock: ArrayLike | None = None,
 ) -> Choice:
-    """The choice of customers with ample stock, float64, at B price rows (B, N) in one period each; B is its last axis.
+    """The `Choice` of customers with ample stock at B rows of prices, float64; B is its last axis.
 
-    Shocks, loyalty and waiting customers are left out (their means are 1, 1 and 0). reference: (N,) or (B, N), the regular
-    price where left out. discount: (B, N, K). shown: (B, K). promoted, in_stock: (N,) or (B, N), 0 or 1. regime: (B,).
-    rival_price: (R,) or (B, R), the rivals' regular prices where left out.
+    Demand shocks, loyalty and waiting customers are set to their neutral values (1, 1 and 0).
+
+    Args:
+        spec: The scenario.
+        period: Number of the period, or (B,) numbers.
+        price: (B, N) or (N,) list prices, currency per unit.
+        reference: (N,) or (B, N) reference prices; the regular prices by default.
+        discount: (B, N, K) personal discounts, shares.
+        shown: (B, K) product in each segment's slot, -1 for none.
+        promoted: (N,) or (B, N), 1 for products on promotion.
+        regime: Number of the regime, or (B,) numbers.
+        rival_price: (R,) or (B, R); the rivals' regular prices by default.
+        in_stock: (N,) or (B, N), 0 for sold-out products.
     """
     prices = np.atleast_2d(np.asarray(price, dtype=np.float64))
     rows, (segments, rivals, categories) = len(prices), (spec.sizes[letter] for letter in "KRC")
-
-    # Copies, always: a view of what is read-only has another type, and the loops would be compiled anew for each mixture.
-    def across(values: ArrayLike, count: int) -> Array:
-        return np.array(np.broadcast_to(np.asarray(values, np.float64), (rows, count)).T, order="C")
-
     products = prices.shape[1]
     their = np.empty(0) if spec.competitors is None else spec.competitors.regular_price
     own = np.array(prices.T, order="C")
-    paid = np.empty((0, products, rows))
-    if discount is not None:
-        paid = np.ascontiguousarray(own * (1 - np.moveaxis(np.asarray(discount, np.float64), 0, -1).swapaxes(0, 1)))
     waits = categories * segments if spec.strategic is not None else 0
     situation = ChoiceInputs(
         period=np.array(np.broadcast_to(period, rows), dtype=np.int64),
         regime=np.array(np.broadcast_to(regime, rows), dtype=np.int64),
         price=own,
-        reference=across(spec.products.regular_price if reference is None else reference, products),
-        available=across(1.0 if in_stock is None else in_stock, products),
-        paid=paid,
+        reference=_spread(spec.products.regular_price if reference is None else reference, rows, products),
+        available=_spread(1.0 if in_stock is None else in_stock, rows, products),
+        paid=_personal_prices(own, discount),
         shown=np.empty((0, rows), np.int64) if shown is None else np.array(shown.T, np.int64, order="C"),
-        promoted=across(0.0 if promoted is None else promoted, products if spec.promotion is not None else 0),
-        rival_price=across(their if rival_price is None else rival_price, rivals),
+        promoted=_spread(0.0 if promoted is None else promoted, rows, products if spec.promotion is not None else 0),
+        rival_price=_spread(their if rival_price is None else rival_price, rows, rivals),
         multiplier=np.empty((0, rows)),
         waiting=np.zeros((waits, rows)),
         scale=np.float64(1.0),
     )
     return mean_demand(_parameters(spec), situation, family_function(spec.demand.family))
+
+
+def _spread(values: ArrayLike, rows: int, count: int) -> Array:
+    """(count, rows) values repeated for each row.
+
+    Always a copy: a read-only view has another type, and the loops would be compiled again for each
+    combination.
+    """
+    return np.array(np.broadcast_to(np.asarray(values, np.float64), (rows, count)).T, order="C")
+
+
+def _personal_prices(price: Array, discount: NDArray | None) -> Array:
+    """(K, N, B) prices after discounts (B, N, K), or (0, N, B) without discounts."""
+    if discount is None:
+        return np.empty((0, *price.shape))
+    return np.ascontiguousarray(price * (1 - np.moveaxis(np.asarray(discount, np.float64), 0, -1).swapaxes(0, 1)))
 
 
 @functools.lru_cache(maxsize=32)
@@ -98,7 +153,17 @@ def _parameters(spec: MarketSpec) -> ChoiceParameters:
 
 @functools.lru_cache(maxsize=32)
 def catalogue_of(spec: MarketSpec) -> Catalogue:
-    """What a policy may know of this market beforehand: forecasts and elasticities at the regular price."""
+    """What a policy knows in advance: forecasts and elasticities at the regular price.
+
+    Args:
+        spec: The scenario.
+
+    Example:
+        >>> from repricer.envs import catalogue_of
+        >>> from repricer.scenarios import load_scenario
+        >>> catalogue_of(load_scenario("stationary-logit")).forecast_units.shape[1]
+        1
+    """
     regular = spec.products.regular_price
     periods = np.arange(spec.market.horizon_periods)
     rows = np.broadcast_to(regular, (len(periods), regular.size))
@@ -122,7 +187,19 @@ def catalogue_of(spec: MarketSpec) -> Catalogue:
 
 
 def rival_catalogue(spec: MarketSpec, offers: NDArray[np.intp]) -> Catalogue:
-    """What a rival with these offers may know: its products are its offers, in the categories of ours."""
+    """The catalogue of a rival: its products are its offers, in the categories of our products.
+
+    Args:
+        spec: The scenario; it must have competitors.
+        offers: (R',) indices of the rival's offers.
+
+    Example:
+        >>> import numpy as np
+        >>> from repricer.envs import rival_catalogue
+        >>> from repricer.scenarios import load_scenario
+        >>> len(rival_catalogue(load_scenario("calvano-duopoly"), np.array([0])).products)
+        1
+    """
     rivals = spec.competitors
     assert rivals is not None, "only a market with competitors has rivals"
     periods = np.arange(spec.market.horizon_periods)
@@ -147,5 +224,5 @@ def rival_catalogue(spec: MarketSpec, offers: NDArray[np.intp]) -> Catalogue:
 
 
 def _over_regimes(spec: MarketSpec, units_in: Callable[[int], Array]) -> Array:
-    """Mean of (T, …) units over the regime that each period may be in."""
+    """Mean of (T, …) units over the regimes, by their probabilities in each period."""
     return np.sum([row[:, None, None] * units_in(z) for z, row in enumerate(spec.regime_probabilities().T)], axis=0)

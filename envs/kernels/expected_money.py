@@ -1,4 +1,7 @@
-"""Compiled money expected of a period before the draw, worked out for who asks. Arrays lie (…, N, E)."""
+"""Compiled expected revenue and profit of a period before the draw, computed on demand.
+
+Arrays lie (…, N, E).
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,21 @@ _ONE = np.float32(1)
 
 @compiled
 def expected_money(arrays, period, price, stock, units, chances, ordered, promoted):
-    """(2, N, E) revenue and profit expected given action and state.
+    """Expected revenue and profit given action and state.
 
-    period: (E,) its number. price: (N, E) mean price paid. stock, units: (N, E) on sale, and mean units wanted. chances: (H,
-    N, E) probability that each of H customers buys, where no more come, or (0, N, E). ordered, promoted: (N, E) or (0, E).
+    Args:
+        arrays: `MarketArrays`.
+        period: (E,) number of the period.
+        price: (N, E) mean price paid, currency per unit.
+        stock: (N, E) units on sale.
+        units: (N, E) mean units demanded.
+        chances: (H, N, E) purchase probability of each of H customers if no more come, else (0, N,
+            E).
+        ordered: (N, E) units ordered, or (0, E).
+        promoted: (N, E) 1 for products on promotion, or (0, E).
+
+    Returns:
+        (2, N, E) revenue and profit, currency.
     """
     m, stock_rules, out = arrays.money, arrays.stock, np.empty((2, *units.shape), np.float32)
     ends = np.empty(period.size if stock_rules.season or stock_rules.last else 0, np.bool_)
@@ -25,7 +39,7 @@ def expected_money(arrays, period, price, stock, units, chances, ordered, promot
     returned = m.return_probability.max() > 0
     scratch = np.empty((4, *units.shape), np.float32)
     covered, closing, spare, kept = scratch[0], scratch[1], scratch[2], scratch[3]
-    # Those who wait in a backlog are served with what comes back: only what is kept draws on the stock.
+    # Units returned serve the backlog: only the units that customers keep reduce the stock.
     share = _ONE - m.return_probability * np.float32(m.backlog)
     scale_rows(units, share, kept)
     if chances.shape[0]:
@@ -37,7 +51,7 @@ def expected_money(arrays, period, price, stock, units, chances, ordered, promot
     subtract(units, bought, spare)
     earn(m.sold_cost, m.lost_sale_cost, bought, spare, price, out[0], out[1])
     if m.backlog:
-        # The mean of the stock left is never below zero: what is owed is the demand not covered.
+        # The expected units owed are the expected demand that stock does not cover.
         subtract(kept, covered, spare)
         charge_rows(m.backlog_cost, spare, out[1])
     if returned:
@@ -58,7 +72,7 @@ def subtract(left, right, out):
 
 @lean
 def scale_rows(values, factor, out):
-    """out = values times its product's factor."""
+    """out = values * factor, with one factor per product."""
     for n in range(out.shape[0]):
         for e in range(out.shape[1]):
             out[n, e] = values[n, e] * factor[n]

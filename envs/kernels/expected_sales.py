@@ -1,4 +1,4 @@
-"""Compiled expectations of sales: E[min(demand, stock)]. Arrays lie (N, E)."""
+"""Compiled expected sales under limited stock, E[min(demand, stock)]. Arrays lie (N, E)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ..jit.blocks import BLOCK, block_rows, empty_block, fill_block
+from ..jit.blocks import BLOCK, block_rows, load_block, store_block
 from ..jit.math import compiled, exponential, inlined, lean, logarithm, merged
 from ..jit.rng import STRIDE
 
@@ -16,35 +16,49 @@ _BLOCK_LIMIT, _NEGLIGIBLE, _MOST_TERMS = np.float32(64.0), np.float32(1e-7), 200
 
 @lean
 def few_sales(chances, share, stock, out):
-    """E[min(demand, stock)] where each of few customers, (H, N, E), buys at most one unit; share: (N,) that counts."""
+    """Fill E[min(demand, stock)] for H customers who buy at most one unit each.
+
+    Args:
+        chances: (H, N, E) purchase probabilities.
+        share: (N,) share of the purchases that counts.
+        stock: (N, E) units.
+        out: (N, E), filled.
+    """
     for n in range(out.shape[0]):
         for e in range(out.shape[1]):
-            nobody, mean = _ONE, _ZERO
+            no_purchase, mean = _ONE, _ZERO
             for i in range(chances.shape[0]):
-                nobody *= _ONE - share[n] * chances[i, n, e]
+                no_purchase *= _ONE - share[n] * chances[i, n, e]
                 mean += share[n] * chances[i, n, e]
-            scarce = _ONE - nobody if stock[n, e] > _ZERO else stock[n, e]
+            scarce = _ONE - no_purchase if stock[n, e] > _ZERO else stock[n, e]
             out[n, e] = mean if stock[n, e] > _ONE else scarce
 
 
 @compiled
 def expected_sales(mean, overdispersion, stock, out):
-    """E[min(demand, stock)]; demand is Poisson, or negative binomial under a gamma multiplier."""
+    """Fill E[min(demand, stock)] of Poisson or, if overdispersed, negative binomial demand.
+
+    Args:
+        mean: (N, E) mean demand, units.
+        overdispersion: (N,) variance of the gamma multiplier.
+        stock: (N, E) units; negative for units owed.
+        out: (N, E), filled.
+    """
     rows = block_rows(6, mean.dtype)
     rate, limit, covered = rows[0], rows[1], rows[2]
     scratch = (rate, limit, covered, rows[3], rows[4], rows[5])
     for n in range(mean.shape[0]):
         variance = overdispersion[n]
         for first in range(0, mean.shape[1], BLOCK):
-            fill_block(mean, n, first, rate)
-            fill_block(stock, n, first, limit)
+            load_block(mean, n, first, rate)
+            load_block(stock, n, first, limit)
             _expected_block(variance, scratch)
-            empty_block(covered, n, first, out)
+            store_block(covered, n, first, out)
 
 
 @merged
 def _expected_block(variance, scratch):
-    """As `expected_sales` for a block: the lanes that may run short go in step, large means one by one."""
+    """As `expected_sales` for a block; large means are computed lane by lane."""
     rate, limit, covered = scratch[:3]
     scarce, hard = np.int32(0), np.int32(0)
     for j in range(BLOCK):
@@ -63,15 +77,16 @@ def _expected_block(variance, scratch):
 
 @inlined
 def ample(rate, variance):
-    """Stock beyond which the shortfall is below float32's resolution; gamma tails are longer than Poisson's."""
+    """Stock above which the shortfall is below the resolution of float32."""
     return rate + (_FIVE + _TWELVE * variance) * np.sqrt(rate + variance * rate * rate) + _FOUR
 
 
 @merged
 def _cover_block(variance, scratch):
-    """The sum of P(demand > k) over k below the stock, the lanes that may run short in step.
+    """The sum of P(demand > k) over k below the stock, for all lanes that may run short together.
 
-    P(k + 1) / P(k) is rate (1 + k variance) / ((1 + rate variance) (k + 1)): negative binomial, Poisson for variance 0.
+    P(k + 1) / P(k) is rate (1 + k variance) / ((1 + rate variance) (k + 1)): negative binomial,
+    Poisson for variance 0.
     """
     rate, stock, covered, mass, beyond, ratio = scratch
     if variance > _ZERO:
@@ -82,7 +97,8 @@ def _cover_block(variance, scratch):
             mass[j] = exponential(-rate[j])
     for j in range(BLOCK):
         short = np.int32(stock[j] <= ample(rate[j], variance)) & np.int32(rate[j] <= _BLOCK_LIMIT)
-        # A lane with ample stock must not depend on the company it keeps: it takes no part.
+        # A lane with ample stock takes no part, so that its result does not depend on the other
+        # lanes.
         beyond[j] = _ONE - mass[j] if short else _ZERO
         covered[j] = min(stock[j], _ZERO) if short else rate[j]
         ratio[j] = rate[j] / (_ONE + variance * rate[j])
@@ -91,7 +107,7 @@ def _cover_block(variance, scratch):
         e, f, g, h = term_step(a, variance), term_step(b, variance), term_step(c, variance), term_step(d, variance)
         going = np.int32(0)
         for j in range(BLOCK):
-            # Several terms a visit: the lane's numbers stay in registers.
+            # Several terms per pass: the numbers of a lane stay in registers.
             lane = (covered[j], mass[j], beyond[j])
             lane = _add_tail(a, stock[j], ratio[j] * e, lane)
             lane = _add_tail(b, stock[j], ratio[j] * f, lane)
@@ -104,13 +120,13 @@ def _cover_block(variance, scratch):
 
 @inlined
 def term_step(k, variance):
-    """The part of P(k + 1) / P(k) that is the same in all lanes."""
+    """The factor of P(k + 1) / P(k) that all lanes share."""
     return (_ONE + k * variance) / (k + _ONE)
 
 
 @inlined
 def _add_tail(k, stock, ratio, lane):
-    """The chance of more than k customers counts where the stock is larger; the next chance is this ratio of the last."""
+    """Add P(demand > k) if the stock exceeds k, then go to k + 1; ratio: P(k + 1) / P(k)."""
     units, term, rest = lane
     units += rest if (stock > k) & (rest > _NEGLIGIBLE) else _ZERO
     term *= ratio
@@ -119,7 +135,7 @@ def _add_tail(k, stock, ratio, lane):
 
 @compiled
 def _expected_sale(rate, variance, stock):
-    """E[min(demand, stock)] of one lane."""
+    """E[min(demand, stock)] of one lane, in double precision."""
     if rate <= 0.0:
         return min(0.0, stock)
     if stock > rate + (5.0 + 12.0 * variance) * math.sqrt(rate + variance * rate * rate) + 4.0:
@@ -133,7 +149,9 @@ def _expected_sale(rate, variance, stock):
 
 @compiled
 def _partial_moment(rate, variance, stock, side):
-    """E[(demand - stock)+] for side 1, E[(stock - demand)+] for side -1, summed from the stock outwards."""
+    """E[(demand - stock)+] for side 1, E[(stock - demand)+] for side -1, summed from the stock
+    outwards.
+    """
     shape, ratio = 0.0, 0.0
     if variance > 0:
         shape = 1.0 / variance
@@ -144,7 +162,8 @@ def _partial_moment(rate, variance, stock, side):
         mass = math.exp(stock * math.log(rate) - rate - math.lgamma(stock + 1.0))
     moment, k, negligible = 0.0, stock, 1e-10 * (rate + 1.0)
     while True:
-        # The ratio of neighbouring masses is ratio * (k + shape) / (k + 1), and rate / (k + 1) for the Poisson.
+        # The ratio of neighbouring masses is ratio * (k + shape) / (k + 1), and rate / (k + 1) for
+        # the Poisson.
         if side > 0:
             mass *= (ratio * (k + shape) if variance > 0 else rate) / (k + 1.0)
             k += 1

@@ -1,4 +1,8 @@
-"""Compiled stock: orders as a period opens; what is left, perishes and arrives as it closes. Arrays lie (…, N, E)."""
+"""Compiled inventory: orders at the start of a period; leftover stock, spoilage and deliveries at
+its end.
+
+Also the update of the reference price. Arrays lie (…, N, E).
+"""
 
 from __future__ import annotations
 
@@ -14,24 +18,30 @@ _ZERO, _ONE = np.float32(0), np.float32(1)
 
 @lean
 def order(level, period, immediate, before, lanes, place, quantity):
-    """Place a period's orders: each market's slot of the pipeline takes them, where they are not on hand at once.
+    """Place the orders of a period in the pipeline, unless they arrive at once.
 
-    level: (N,) what the market orders up to, or (0,) where `quantity`, (N, E), holds what the policy asks; it is filled
-    otherwise. before, lanes: of the state before, and of the one to fill. place: (E,) scratch.
+    Args:
+        level: (N,) order-up-to level, or (0,) if the policy orders.
+        period: (E,) number of the period.
+        immediate: Whether orders arrive at once.
+        before: Lanes of the state before the period.
+        lanes: Lanes of the next state; the pipeline is filled.
+        place: (E,) scratch.
+        quantity: (N, E) the policy's orders, or filled with those of the order-up-to rule.
     """
     slots = lanes.shape[0] - PIPELINE
     if level.size:
         order_up_to(level, before, quantity)
     find_place(period, slots, place)
     for i in range(slots):
-        # No market's turn is the slot before the first.
+        # No market has slot -1: orders that arrive at once do not enter the pipeline.
         here = np.float32(-1 if immediate else i)
         send(place, here, quantity, before[PIPELINE + i], lanes[PIPELINE + i])
 
 
 @lean
 def find_place(period, slots, place):
-    """(E,) the slot of the pipeline whose turn it is."""
+    """Fill (E,) with the slot of the pipeline for this period's orders."""
     first, same = period[0] % slots, True
     for e in range(period.size):
         same &= period[e] == period[0]
@@ -44,7 +54,7 @@ def find_place(period, slots, place):
 
 @lean
 def send(place, here, quantity, before, slot):
-    """Put the orders of the markets whose turn it is into a slot of the pipeline; the others keep what it held before."""
+    """Put orders into one slot of the pipeline where it is current; elsewhere copy it."""
     for n in range(slot.shape[0]):
         for e in range(slot.shape[1]):
             slot[n, e] = quantity[n, e] if place[e] == here else before[n, e]
@@ -52,7 +62,7 @@ def send(place, here, quantity, before, slot):
 
 @lean
 def whole_orders(proposed, most, out):
-    """Proposed orders, (N, E), in whole units between nothing and the most, (N,), into `out`; a NaN is none."""
+    """Fill (N, E) with proposed orders in whole units from 0 to the largest order, (N,)."""
     for n in range(out.shape[0]):
         for e in range(out.shape[1]):
             units = proposed[n, e] if proposed[n, e] > _ZERO else _ZERO
@@ -61,7 +71,7 @@ def whole_orders(proposed, most, out):
 
 @lean
 def order_up_to(level, lanes, quantity):
-    """What lacks to the level, all that is on the way counted."""
+    """Fill (N, E) with the units missing to the order-up-to level."""
     for n in range(quantity.shape[0]):
         for e in range(quantity.shape[1]):
             quantity[n, e] = level[n] - lanes[ON_HAND, n, e]
@@ -72,7 +82,7 @@ def order_up_to(level, lanes, quantity):
 
 @lean
 def season_ends(stock, period, ends):
-    """Fill (E,) with whether a selling season ends with this period; nothing to do for (0,)."""
+    """Fill (E,) with whether a selling season ends with this period; (0,) if there are no seasons."""
     for e in range(ends.size):
         ends[e] = (period[e] + 1) % stock.season == 0 if stock.season else period[e] + 1 == stock.last
 
@@ -81,11 +91,23 @@ def season_ends(stock, period, ends):
 def close_period(
     m, keys, segments, period, delivers, restart, memory, price, sold, perished, received, reference, lanes, place
 ):  # fmt: skip
-    """Stock and memory at the period's end: what perishes, what arrives, what customers remember of the price.
+    """Close a period: spoilage, the stock of a new season, deliveries, the reference price.
 
-    period: (E,) the period that opens. delivers: whether orders have a lead time. restart: (E,) whether a new season's
-    stock arrives, or (0,). memory: share of the old reference price, (N, E), that is kept, 1 where nobody remembers. lanes:
-    on hand is what the sales left. place: (E,) scratch.
+    Args:
+        m: `MoneyParameters`.
+        keys: (E,) keys of the period.
+        segments: K.
+        period: (E,) number of the next period.
+        delivers: Whether orders have a lead time.
+        restart: (E,) whether the stock of a new season arrives, or (0,).
+        memory: Share of the reference price that is kept; 1 if it does not change.
+        price: (N, E) list prices.
+        sold: (N, E) units sold.
+        perished: (1, N, E) or (0, N, E), filled.
+        received: (1, N, E) or (0, N, E), filled.
+        reference: (N, E) reference prices before the period.
+        lanes: Lanes of the next state, with the units that the sales left on hand.
+        place: (E,) scratch.
     """
     closing = lanes[ON_HAND]
     for n in range(price.shape[0]):
@@ -114,7 +136,7 @@ def close_period(
 
 @lean
 def deliver(place, here, closing, received, slot):
-    """Bring a slot of the pipeline onto the shelf, in the markets where it is due."""
+    """Receive one slot of the pipeline in the markets where it is due."""
     for n in range(closing.shape[0]):
         for e in range(place.size):
             arrived = slot[n, e] if place[e] == here else _ZERO
@@ -125,7 +147,7 @@ def deliver(place, here, closing, received, slot):
 
 @lean
 def remember(memory, price, before, after):
-    """The reference price after this period's list price."""
+    """Fill the reference price after this period's list price, (N, E): exponential smoothing."""
     for n in range(price.shape[0]):
         for e in range(price.shape[1]):
             after[n, e] = memory * before[n, e] + (_ONE - memory) * price[n, e]

@@ -1,4 +1,4 @@
-"""All that a period's compiled code must know of a market, laid out once and handed over as one argument."""
+"""A scenario as arrays for the compiled loops, grouped by purpose and passed as one argument."""
 
 from __future__ import annotations
 
@@ -8,24 +8,42 @@ import numpy as np
 from numba.experimental import structref
 from numpy.typing import NDArray
 
-from ...pricing import MOVING_FEATURES, Catalogue, competitor
+from ...pricing import MOVING_FEATURES, Catalogue
 from ...pricing.features import FeatureConstants, feature_constants
-from ...pricing.rule_formulas import StepConstants
 from ...scenarios import MarketSpec
 from ..jit.math import Held, compiled
 from .demand_arrays import ChoiceParameters
 from .expected_demand import catalogue_of
-from .rival_rules import offer_rule
+from .price_rules import PriceRules
+from .rival_rules import RivalRules
 from .state import StateLayout, TableLayout
+from .transitions import TransitionRules
 
 _OFF = np.empty(0, np.float32)
 
 
 class MoneyParameters(NamedTuple):
-    """What a period costs and earns, and what happens to units; all (N,) float32.
+    """Costs, and parameters of the flow of units; all arrays (N,) float32.
 
-    dispersed: whether any demand is a gamma mixture. unit_cost; sold_cost, ordered_cost: the same, where it is due when sold
-    or when ordered. The others are as in the spec.
+    Most are as in the scenario.
+
+    Attributes:
+        backlog: Whether unmet demand is served later instead of lost.
+        dispersed: Whether the demand of any product is overdispersed.
+        unit_cost: Currency per unit.
+        sold_cost: Unit cost if it is due on sale, else 0.
+        ordered_cost: Unit cost if it is due on order, else 0.
+        order_cost: Currency per order.
+        holding_cost: Currency per unit left at the end of a period.
+        lost_sale_cost: Currency per unit demanded beyond stock.
+        backlog_cost: Currency per unit owed and period.
+        promotion_cost: Currency per promoted period.
+        salvage_value: Currency per unit left at the end of a season.
+        overdispersion: Variance of the gamma multiplier of demand.
+        return_probability: Share of the units sold that are returned.
+        handling_cost: Currency per unit returned.
+        spoilage: Probability that a unit left perishes.
+        opening_units: Stock at the start of an episode or season, units.
     """
 
     backlog: bool
@@ -47,7 +65,7 @@ class MoneyParameters(NamedTuple):
 
     @classmethod
     def of(cls, spec: MarketSpec) -> MoneyParameters:
-        """From a spec."""
+        """The parameters of a scenario."""
         stock, zeros = spec.stock, np.zeros(spec.sizes["N"])
         cost = spec.products.unit_cost
         values = {
@@ -71,56 +89,16 @@ class MoneyParameters(NamedTuple):
         return cls(backlog=stock.shortage == "backlog", dispersed=dispersed, **arrays)
 
 
-class PriceRules(NamedTuple):
-    """Price rules as the loops want them.
-
-    low, high: (N,) hard bounds of each product alone; steps: the rest of what `price_steps` needs. frozen: (N,) or (0,).
-    most_changes: within so many periods, the window; 0 for any number. line: the products of all lines, one line after the other;
-    opens: whether one is the smallest of its line; line_low, line_high: (N,) bounds that lines leave. paid_low: (N,) after a
-    discount; cap and spread of discounts.
-    """
-
-    low: NDArray[np.float32]
-    high: NDArray[np.float32]
-    steps: StepConstants
-    frozen: NDArray[np.bool_]
-    most_changes: int
-    window: int
-    line: NDArray[np.int64]
-    opens: NDArray[np.bool_]
-    line_low: NDArray[np.float32]
-    line_high: NDArray[np.float32]
-    paid_low: NDArray[np.float32]
-    cap: np.float32
-    spread: np.float32
-
-    @classmethod
-    def of(cls, spec: MarketSpec) -> PriceRules:
-        """From a spec."""
-        rules, steps = spec.guardrails, spec.guardrails.constants
-        # A ladder's steps are read-only, which is another type to the compiler.
-        steps = steps._replace(steps=np.array(steps.steps))
-        return cls(
-            low=rules.own_low,
-            high=rules.own_high,
-            steps=steps,
-            frozen=np.empty(0, np.bool_) if rules.frozen is None else rules.frozen,
-            most_changes=rules.max_changes or 0,
-            window=rules.change_window_periods or 1,
-            line=np.array([n for line in rules.lines for n in line], np.int64),
-            opens=np.array([n == line[0] for line in rules.lines for n in line], np.bool_),
-            line_low=rules.low,
-            line_high=rules.high,
-            paid_low=rules.paid_low,
-            cap=np.float32(rules.max_discount),
-            spread=np.float32(rules.max_segment_spread),
-        )
-
-
 class StockRules(NamedTuple):
-    """How a market is replenished. level: (N,) ordered up to, or (0,) where the policy orders; most: (N,) that it can order; orders,
-    immediate: whether anybody orders, and without a lead time. season: periods of a season, 0 for none. last: number of the
-    period whose end salvages what is left, 0 for none.
+    """Replenishment.
+
+    Attributes:
+        level: (N,) order-up-to level, units, or (0,) if the policy orders.
+        most: (N,) largest order, units.
+        orders: Whether there are orders at all.
+        immediate: Whether the lead time is 0.
+        season: Periods of a selling season; 0 for none.
+        last: Number of periods after which the rest of the stock is salvaged; 0 for never.
     """
 
     level: NDArray[np.float32]
@@ -132,7 +110,7 @@ class StockRules(NamedTuple):
 
     @classmethod
     def of(cls, spec: MarketSpec) -> StockRules:
-        """From a spec."""
+        """The replenishment of a scenario."""
         stock, market = spec.stock, spec.market
         orders = stock.replenishment != "none"
         ends = bool(stock.salvage_value.any()) and market.ending == "terminated" and stock.season_periods is None
@@ -147,90 +125,21 @@ class StockRules(NamedTuple):
         )
 
 
-class RivalRules(NamedTuple):
-    """How rivals price their R offers: kind and parameters of the rule, (R,) and (R, 3), see `offer_rule`; product: (R,)
-    that each competes with; floor, ceiling, regular, cost: (R,) currency per unit. within: whether they answer within the
-    period. drawn: whether their units are drawn.
-    """
-
-    kind: NDArray[np.int64]
-    parameters: NDArray[np.float32]
-    product: NDArray[np.int64]
-    floor: NDArray[np.float32]
-    ceiling: NDArray[np.float32]
-    regular: NDArray[np.float32]
-    cost: NDArray[np.float32]
-    within: bool
-    drawn: bool
-
-    @classmethod
-    def of(cls, spec: MarketSpec, drawn: bool) -> RivalRules:
-        """From a spec."""
-        rivals, single = spec.competitors, np.float32
-        if rivals is None:
-            none = np.empty(0, np.int64)
-            return cls(none, np.empty((0, 3), single), none, _OFF, _OFF, _OFF, _OFF, False, drawn)
-        rule = np.broadcast_to(np.array(rivals.rule, dtype=object), len(rivals.names))
-        rules = [offer_rule(competitor(text)) for text in rule]
-        return cls(
-            kind=np.array([kind for kind, _ in rules], np.int64),
-            parameters=np.array([parameters for _, parameters in rules], single),
-            product=spec.competitor_product.astype(np.int64),
-            floor=rivals.floor.astype(single),
-            ceiling=rivals.ceiling.astype(single),
-            regular=rivals.regular_price.astype(single),
-            cost=rivals.unit_cost.astype(single),
-            within=rivals.answers_within_period,
-            drawn=drawn,
-        )
-
-
-class TransitionRules(NamedTuple):
-    """What moves from period to period. memory: share of the reference price that is kept, 1 where nobody remembers.
-    loyal: whether loyalty moves, with its memory, effects (K,), bounds and regular prices (N,). volatility, persistence,
-    deviation of the shocks (volatility below 0 for none). transition: (Z, Z) cumulative, or (0, 0).
-    """
-
-    memory: np.float32
-    loyal: bool
-    loyalty_memory: np.float32
-    price_effect: NDArray[np.float32]
-    stockout_effect: NDArray[np.float32]
-    bounds: tuple[np.float32, np.float32]
-    regular: NDArray[np.float32]
-    shocked: bool
-    volatility: np.float32
-    persistence: np.float32
-    deviation: np.float32
-    regime_matrix: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, spec: MarketSpec) -> TransitionRules:
-        """From a spec."""
-        single, loyalty, shocks = np.float32, spec.loyalty, spec.shocks
-        persistence = 0.0 if shocks is None else shocks.persistence
-        volatility = 0.0 if shocks is None else shocks.volatility
-        return cls(
-            memory=single(1.0 if spec.reference_price is None else spec.reference_price.memory),
-            loyal=loyalty is not None,
-            loyalty_memory=single(1.0 if loyalty is None else loyalty.memory),
-            price_effect=_OFF if loyalty is None else loyalty.price_effect.astype(single),
-            stockout_effect=_OFF if loyalty is None else loyalty.stockout_effect.astype(single),
-            bounds=(single(0), single(0)) if loyalty is None else (single(loyalty.low), single(loyalty.high)),
-            regular=spec.products.regular_price.astype(single),
-            shocked=shocks is not None,
-            volatility=single(volatility),
-            persistence=single(persistence),
-            deviation=single(volatility * np.sqrt(1 - persistence**2)),
-            regime_matrix=np.empty((0, 0)) if spec.regimes is None else np.cumsum(spec.regimes.transition, axis=1),
-        )
-
-
 class Sections(NamedTuple):
-    """Which parts there are. personal: K where prices are personal, else 0. by_segment: whether the means of every segment
-    are wanted. single: whether at most one customer comes. slots, promotions: whether there are; most: products promoted
-    at once. candidates: (K, N), default_score: (K, N) of the recommender. profit: whether profit is the objective. ends:
-    where each part of `MarketState.context` ends, in the order of `StateLayout`. table: of what a period fills.
+    """Which sections of the scenario are on.
+
+    Attributes:
+        personal: K if there are personal prices, else 0.
+        by_segment: Whether mean units are needed for every segment.
+        single: Whether at most one customer comes.
+        slots: Whether there are recommendation slots.
+        promotions: Whether there are promotions.
+        most: Largest number of products on promotion at once.
+        candidates: (K, N) whether the recommender may show a product to a segment.
+        default_score: (K, N) the recommender's scores.
+        profit: Whether profit is the objective, not revenue.
+        ends: End of each part of `MarketState.context`, in the order of `StateLayout`.
+        table: Rows that a period fills.
     """
 
     personal: int
@@ -247,18 +156,19 @@ class Sections(NamedTuple):
 
     @classmethod
     def of(cls, spec: MarketSpec, stock: StockRules) -> Sections:
-        """From a spec and its rules of stock."""
+        """The sections of a scenario with this replenishment."""
         slots, promotion, rivals = spec.recommendation, spec.promotion, spec.competitors
         personal = spec.sizes["K"] if spec.prices.max_discount > 0 else 0
         single = spec.arrivals.process == "single"
         candidates, score = np.empty((0, 0), np.bool_), np.empty((0, 0), np.float32)
         if slots is not None:
             candidates = slots.candidates > 0
-            # Above zero in the order of the recommender's affinities, whatever their sign.
+            # Positive scores in the order of the recommender's affinities, whatever their sign.
             score = (slots.affinity - slots.affinity.min(axis=1, keepdims=True) + 1.0).astype(np.float32)
         return cls(
             personal=personal,
-            # Personal prices make every segment's units a draw of its own, whether a policy gives discounts or not.
+            # With personal prices the units of every segment are drawn separately, even without
+            # discounts.
             by_segment=bool(personal) or spec.loyalty is not None or single,
             single=single,
             slots=slots is not None,
@@ -274,7 +184,7 @@ class Sections(NamedTuple):
                 received=stock.orders or stock.season > 0,
                 ordered=stock.orders,
                 personal=personal,
-                # One in each half of the period.
+                # One customer in each half of the period.
                 customers=single * (1 + (rivals is not None and rivals.answers_within_period)),
                 promotions=promotion is not None,
             ),
@@ -282,7 +192,7 @@ class Sections(NamedTuple):
 
 
 class FeatureTables(NamedTuple):
-    """`FeatureConstants` as the loops want them; share: (C,) one over the number of products of a category."""
+    """The arrays of `FeatureConstants`; share: (C,) one over the number of products of a category."""
 
     time: NDArray[np.float32]
     log_season: NDArray[np.float32]
@@ -297,14 +207,22 @@ class FeatureTables(NamedTuple):
 
     @classmethod
     def of(cls, constants: FeatureConstants) -> FeatureTables:
-        """From those of a catalogue."""
+        """From the constants of a catalogue."""
         tables = {name: getattr(constants, name) for name in cls._fields if name != "share"}
         return cls(**tables, share=(1 / constants.member.sum(axis=0)).astype(np.float32))
 
 
 class FeatureParameters(NamedTuple):
-    """What features are made of: tables of the catalogue, and what of the market is seen. regimes: number seen. window: of the
-    price changes that are counted, 0 for none. moving: number of the columns that change."""
+    """Parameters of the features that policies observe.
+
+    Attributes:
+        tables: Constants of the catalogue.
+        rivals: Whether rival prices are observed.
+        regimes: Number of regimes that are observed.
+        loyal: Whether loyalty is observed.
+        window: Periods in which price changes are counted; 0 if they are not.
+        moving: Number of features that change from period to period.
+    """
 
     tables: FeatureTables
     rivals: bool
@@ -315,7 +233,7 @@ class FeatureParameters(NamedTuple):
 
     @classmethod
     def of(cls, catalogue: Catalogue) -> FeatureParameters:
-        """From what policies know."""
+        """From the catalogue that policies see."""
         regimes, loyal, window = len(catalogue.regimes), catalogue.loyal, catalogue.change_window_periods
         more = catalogue.rivals + regimes + loyal * catalogue.num_segments + (window > 0)
         tables = FeatureTables.of(feature_constants(catalogue))
@@ -323,7 +241,7 @@ class FeatureParameters(NamedTuple):
 
 
 class Constants(NamedTuple):
-    """All groups."""
+    """All groups of parameters."""
 
     choice: ChoiceParameters
     money: MoneyParameters
@@ -336,7 +254,13 @@ class Constants(NamedTuple):
 
     @classmethod
     def of(cls, spec: MarketSpec, *, draw_rivals: bool = False, believed: MarketSpec | None = None) -> Constants:
-        """From a spec. draw_rivals: let the rivals' units be drawn, too. believed: the market that policies are told of."""
+        """All parameters of a scenario.
+
+        Args:
+            spec: The scenario.
+            draw_rivals: Draw the rivals' units instead of using their expectation.
+            believed: The market that policies believe in, whose features they observe.
+        """
         stock = StockRules.of(spec)
         return cls(
             ChoiceParameters.of(spec),
@@ -356,10 +280,10 @@ class _MarketArraysType(Held):
 
 
 class MarketArrays(structref.StructRefProxy):
-    """`Constants` behind one pointer."""
+    """`Constants` behind one pointer: Python passes one argument instead of a hundred arrays."""
 
     def __new__(cls, constants: Constants) -> MarketArrays:
-        """The plan of these constants."""
+        """Wrap these constants."""
         return _market_arrays(constants)
 
 

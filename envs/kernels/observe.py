@@ -1,7 +1,7 @@
 """Compiled features: what a learner observes of each product, from the state of the markets.
 
-Each loop calls, for one product of one market, the very function of `pricing.features` that `pricing` calls on whole arrays.
-Arrays lie (…, N, E), the learner's rows (E, …).
+Each loop calls, for one product of one market, the very function of `pricing.features` that
+`pricing` calls on whole arrays. Arrays lie (…, N, E), the learner's rows (E, …).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from numba.extending import register_jitable
 
 from ...pricing import FEATURE_LIMIT, MOVING_FEATURES
 from ...pricing.features import log_competitor, log_cover, log_surprise, log_units
-from ..jit.blocks import BLOCK, WIDE, add_block, block_rows, fill_block, turn
+from ..jit.blocks import BLOCK, WIDE, add_block, block_rows, load_block, transpose
 from ..jit.math import borrowed, compiled, inlined, logarithm, merged
 from .market_arrays import Constants
 from .price_rules import changes
@@ -26,9 +26,19 @@ _MOVING = len(MOVING_FEATURES)
 
 @compiled
 def observe(arrays, clock, lanes, context, fixed):
-    """`product_features` of the present state: (E, N, F). fixed: with the columns that never change.
+    """`product_features` of the current state, in blocks of markets.
 
-    In blocks of markets: a product's columns are worked out as rows, with the markets side by side, and then turned.
+    The features of a product are computed as rows with the markets last, and then transposed.
+
+    Args:
+        arrays: `MarketArrays`.
+        clock: Clock of the state; lanes and context likewise.
+        lanes: See clock.
+        context: See clock.
+        fixed: Whether to add the features that never change.
+
+    Returns:
+        (E, N, F) float32.
     """
     products, markets, features = lanes.shape[1], lanes.shape[2], arrays.features
     out = np.empty((markets, products, features.moving + (features.tables.fixed.shape[1] if fixed else 0)), np.float32)
@@ -45,7 +55,7 @@ def observe(arrays, clock, lanes, context, fixed):
 
 @merged
 def _observe(arrays, clock, lanes, context, scratch, out):
-    """`observe` once there is room."""
+    """`observe` with its scratch and its result allocated."""
     constants, (rows, mean, log_price, lowest, two) = borrowed(arrays, Constants), scratch
     price, spare = two[0], two[1]
     features, period, markets, same = constants.features, clock[PERIOD], out.shape[0], True
@@ -59,11 +69,11 @@ def _observe(arrays, clock, lanes, context, scratch, out):
         _look_up(tables.time, 0, period, first, count, same, rows[0])
         _look_up(tables.time, 1, period, first, count, same, rows[1])
         _observe_market(clock[REGIME], features.regimes, loyalty, first, count, rows[_MOVING + int(features.rivals) :])
-        # There may be rivals of whom the policy was not told.
+        # The market may have rivals that the believed market does not have.
         if features.rivals:
             _lowest_offers(constants.rivals.product, shared.rival_price, first, spare, lowest)
         for n in range(out.shape[1]):
-            fill_block(lanes[LIST_PRICE], n, first, price)
+            load_block(lanes[LIST_PRICE], n, first, price)
             _observe_prices(lanes[REFERENCE_PRICE], tables.category[n], n, first, price, log_price, mean, spare, rows)
             _observe_stock(lanes, tables, n, period, first, count, same, spare, rows)
             if features.rivals:
@@ -76,25 +86,25 @@ def _observe(arrays, clock, lanes, context, scratch, out):
             for i in range(features.moving, out.shape[2]):
                 rows[i] = tables.fixed[n, i - features.moving]
             if count == BLOCK:
-                turn_rows(rows, first, BLOCK, n, out, flat)
+                transpose_rows(rows, first, BLOCK, n, out, flat)
             else:
-                turn_rows(rows, first, count, n, out, flat)
+                transpose_rows(rows, first, count, n, out, flat)
 
 
 @merged
 def _lowest_offers(product, price, first, spare, lowest):
-    """(N, BLOCK) lowest rival price for each product, inf where there is none."""
+    """Fill (N, BLOCK) with the lowest rival price for each product, inf where there is none."""
     lowest[:] = np.float32(np.inf)
     for r in range(product.size):
         n = product[r]
-        fill_block(price, r, first, spare)
+        load_block(price, r, first, spare)
         for j in range(BLOCK):
             lowest[n, j] = min(lowest[n, j], spare[j])
 
 
 @merged
 def _look_up(table, column, period, first, count, same, row):
-    """Each market's entry of a column of a table by period."""
+    """Fill a row with each market's entry in a column of a table by period."""
     if same:
         row[:] = table[period[0], column]
     else:
@@ -104,11 +114,11 @@ def _look_up(table, column, period, first, count, same, row):
 
 @merged
 def _compare_to_regular(list_price, tables, first, price, log_price, mean):
-    """The logs of the price over the regular price, (N, BLOCK), and their means by category, (C, BLOCK)."""
+    """Fill the log of price over regular price, (N, BLOCK), and its means by category, (C, BLOCK)."""
     mean[:] = _ZERO
     for n in range(log_price.shape[0]):
         c, log_regular = tables.category[n], tables.log_regular[n]
-        fill_block(list_price, n, first, price)
+        load_block(list_price, n, first, price)
         for j in range(BLOCK):
             log_price[n, j] = logarithm(price[j]) - log_regular
             mean[c, j] += log_price[n, j]
@@ -119,8 +129,8 @@ def _compare_to_regular(list_price, tables, first, price, log_price, mean):
 
 @merged
 def _observe_prices(reference, category, n, first, price, log_price, mean, spare, rows):
-    """The columns of prices."""
-    fill_block(reference, n, first, spare)
+    """Fill the features of prices."""
+    load_block(reference, n, first, spare)
     for j in range(BLOCK):
         rows[2, j] = within_limit(log_price[n, j])
         rows[3, j] = within_limit(logarithm(spare[j] / price[j]))
@@ -129,18 +139,18 @@ def _observe_prices(reference, category, n, first, price, log_price, mean, spare
 
 @merged
 def _observe_stock(lanes, tables, n, period, first, count, same, spare, rows):
-    """The columns of stock, season and sales."""
+    """Fill the features of stock, season and sales."""
     for table, row in ((tables.log_ahead, 5), (tables.log_now, 6), (tables.log_season, 7), (tables.log_outlook, 8)):
         _look_up(table, n, period, first, count, same, rows[row])
     _look_up(tables.log_before, n, period, first, count, same, rows[9])
-    fill_block(lanes[ON_HAND], n, first, spare)
+    load_block(lanes[ON_HAND], n, first, spare)
     for j in range(BLOCK):
         rows[5, j] = log_cover(log_units(spare[j]), rows[5, j])
     for place in range(PIPELINE, lanes.shape[0]):
         add_block(lanes[place], n, first, spare)
     for j in range(BLOCK):
         rows[6, j] = log_cover(log_units(spare[j]), rows[6, j])
-    fill_block(lanes[LAST_UNITS], n, first, spare)
+    load_block(lanes[LAST_UNITS], n, first, spare)
     for j in range(BLOCK):
         spare[j] = within_limit(log_units(spare[j]) - rows[9, j])
     # Nothing has sold before the first period.
@@ -151,7 +161,7 @@ def _observe_stock(lanes, tables, n, period, first, count, same, spare, rows):
 
 @merged
 def _observe_market(regime, regimes, loyalty, first, count, rows):
-    """The columns that all products of a market share: its regime, and the loyalty of its segments."""
+    """Fill the features that all products of a market share: regime and loyalty."""
     for z in range(regimes):
         for j in range(count):
             rows[z, j] = _ONE if regime[first + j] == z else _ZERO
@@ -162,22 +172,22 @@ def _observe_market(regime, regimes, loyalty, first, count, rows):
 
 @inlined
 def within_limit(x):
-    """Cut to the limit of every feature."""
+    """Clip to the range of a feature."""
     return min(max(x, -_LIMIT), _LIMIT)
 
 
 @merged
-def turn_rows(rows, first, count, n, out, flat):
-    """Write rows, (F, BLOCK), as one product's features of `count` markets; out: (E, N, F), F at least 8, and flat."""
+def transpose_rows(rows, first, count, n, out, flat):
+    """Transpose rows, (F, BLOCK), F >= 8, into one product's features, (E, N, F)."""
     columns, stride = out.shape[2], out.shape[1] * out.shape[2]
     whole = count - count % WIDE
     for j in range(0, whole, WIDE):
         here = (first + j) * stride + n * columns
         for i in range(0, columns - WIDE + 1, WIDE):
-            turn(rows, i * BLOCK + j, BLOCK, flat, here + i, stride)
-        # The last eight once more, where they do not come out even.
+            transpose(rows, i * BLOCK + j, BLOCK, flat, here + i, stride)
+        # If F is no multiple of eight, the last eight features overlap with those before.
         if columns % WIDE:
-            turn(rows, (columns - WIDE) * BLOCK + j, BLOCK, flat, here + columns - WIDE, stride)
+            transpose(rows, (columns - WIDE) * BLOCK + j, BLOCK, flat, here + columns - WIDE, stride)
     for j in range(whole, count):
         for i in range(columns):
             out[first + j, n, i] = rows[i, j]

@@ -1,7 +1,9 @@
-"""One period of E markets in compiled code: the stages in their order, each a loop over products and markets.
+"""One period of E markets in compiled code: the stages in order, each made of loops over products
+and markets.
 
-`run_period` is the whole of it. Where an extension's demand family must be asked in between, `open_period` and
-`finish_period` stand alone. Clock and context move in place: the caller hands over copies. Arrays lie (…, N, E).
+`run_period` runs all of them. With a demand family of another package, which is Python code,
+`envs/step.py` calls `open_period`, then the family, then `finish_period`. Clock and context are
+updated in place. Arrays lie (…, N, E).
 """
 
 from __future__ import annotations
@@ -26,8 +28,23 @@ _ZERO, _ONE, _HALF = np.float32(0), np.float32(1), np.float32(0.5)
 
 @inlined
 def open_period(constants, before, lanes, regime, period, shared, parts, given, scratch, out):
-    """What customers meet as the period opens: guarded prices, rivals' prices, orders, slots, promotions. before, lanes: of the
-    state before the period, and of the one that it leaves."""
+    """Run the stages before the choice: price rules, rivals, orders, slots, promotions.
+
+    Args:
+        constants: `Constants`.
+        before: Lanes of the state before the period.
+        lanes: Lanes of the next state.
+        regime: (E,) regime.
+        period: (E,) number of the period.
+        shared: `Shared` rows of the context.
+        parts: `Parts` of the proposed action.
+        given: (R, E) rival prices, NaN where the rule decides, or (0, E).
+        scratch: `Scratch`.
+        out: `Results`.
+
+    Returns:
+        `ChoiceInputs`, what the customers meet.
+    """
     sections, stock, rivals, transition = constants.sections, constants.stock, constants.rivals, constants.transition
     guard_prices(parts.price, before[LIST_PRICE], shared.past, constants.rules, out.price, out.trail)
     if scratch.by_price.shape[0] or parts.discount.shape[0]:
@@ -36,15 +53,7 @@ def open_period(constants, before, lanes, regime, period, shared, parts, given, 
     rival_rules.price_offers(
         rivals, given, out.price if rivals.within else before[LIST_PRICE], shared.rival_memory, out.rival_price
     )
-    for flow in (out.returned, out.perished, out.received):
-        flow[:] = _ZERO
-    if stock.orders:
-        order(stock, parts.order, period, before, lanes, out.ordered[0], scratch.place)
-    if stock.immediate:
-        copy(out.ordered[0], out.received[0])
-        sum_of(before[ON_HAND], out.ordered[0], out.stock)
-    else:
-        copy(before[ON_HAND], out.stock)
+    open_stock(stock, before, lanes, period, parts.order, scratch, out)
     available = scratch.ready if constants.money.backlog else out.stock
     if sections.slots:
         score = parts.score if parts.score.shape[0] else scratch.score
@@ -72,9 +81,23 @@ def open_period(constants, before, lanes, regime, period, shared, parts, given, 
     )
 
 
+@inlined
+def open_stock(stock, before, lanes, period, proposed, scratch, out):
+    """Place orders, and fill the stock on sale and the units received at once."""
+    for flow in (out.returned, out.perished, out.received):
+        flow[:] = _ZERO
+    if stock.orders:
+        order(stock, proposed, period, before, lanes, out.ordered[0], scratch.place)
+    if stock.immediate:
+        copy(out.ordered[0], out.received[0])
+        sum_of(before[ON_HAND], out.ordered[0], out.stock)
+    else:
+        copy(before[ON_HAND], out.stock)
+
+
 @compiled
 def pay(rules, discount, price, paid, trail):
-    """Personal prices, (K, N, E), and the trail of the rules for discounts."""
+    """Fill personal prices, (K, N, E), after the discount rules, and add those rules to the trail."""
     allowed = np.zeros((max(paid.shape[0], discount.shape[0]), *price.shape), price.dtype)
     if discount.shape[0]:
         guard_discounts(discount, price, rules, allowed, trail)
@@ -86,7 +109,7 @@ def pay(rules, discount, price, paid, trail):
 
 @lean
 def order(stock, proposed, period, before, lanes, quantity, place):
-    """Place the period's orders, (N, E), filled."""
+    """Place the orders of the period; quantity: (N, E), filled."""
     if proposed.shape[0]:
         inventory.whole_orders(proposed[0], stock.most, quantity)
     elif not stock.level.size:
@@ -104,15 +127,17 @@ def copy(values, out):
 
 @inlined
 def part_of(now, rival_price, waiting, scale):
-    """A share of the period's customers, and of those who waited, at these rival prices. What waits in either half comes
-    back in the next period."""
+    """The `ChoiceInputs` of a share of the customers at these rival prices.
+
+    Customers who wait in either half of the period return in the next period.
+    """
     goods = (now.price, now.reference, now.available, now.paid, now.shown, now.promoted)
     return ChoiceInputs(now.period, now.regime, *goods, rival_price, now.multiplier, waiting, scale)
 
 
 @lean
 def halve(values):
-    """Values divided by two, in place."""
+    """Divide by two, in place."""
     for n in range(values.shape[0]):
         for e in range(values.shape[1]):
             values[n, e] *= _HALF
@@ -120,13 +145,13 @@ def halve(values):
 
 @lean
 def half_share(constants):
-    """The share of the customers that meets the rivals' prices of one half: all, where rivals do not answer within it."""
+    """Share of the customers in one part of the period: half, if rivals answer within it."""
     return _HALF if constants.rivals.within and not constants.sections.single else _ONE
 
 
 @lean
 def together(first, second, out):
-    """The means of a period from those of its halves, into `out`."""
+    """Fill `out` with the sums of the means of both halves."""
     for k in range(out.mean.shape[0]):
         sum_of(first.mean[k], second.mean[k], out.mean[k])
     sum_of(first.units, second.units, out.units)
@@ -144,22 +169,39 @@ def sum_of(left, right, out):
 
 @lean
 def run_period(
-    place, seed, old_clock, old_lanes, old_context, clock, lanes, context,
-    raw, base_price, asked, given, credit_price, table, trail, slots, offers,
+    workspace, seed, old_clock, old_lanes, old_context, clock, lanes, context,
+    raw, base_price, proposed, given, credit_price, table, trail, slots, offers,
 ):  # fmt: skip
-    """Move E markets through one period under a proposed action; fill the state after it, and table and arrays of an `Outcome`.
+    """Run E markets through one period under a proposed action. To be called from Python only.
 
-    place: `Workspace`. raw, base_price: what is decoded into `asked`, see `decode`, or (0, 0) where that is done. given: (R, E)
-    rival prices, NaN where the rule decides, or (0, E). credit_price: (N,) price of the counterfactual for charges, or (0,).
-    From Python alone: it gives back the reference to its place.
+    (It releases a reference to the workspace, which only a call from Python creates.)
+
+    Args:
+        workspace: `Workspace`.
+        seed: Key of all random numbers.
+        old_clock: Clock of the state before the period; old_lanes and old_context likewise.
+        old_lanes: See old_clock.
+        old_context: See old_clock.
+        clock: Clock of the next state, filled; lanes and context likewise.
+        lanes: See clock.
+        context: See clock.
+        raw: (E, N * A) raw action to decode into `proposed`, or (0, 0) if that is done.
+        base_price: (N,) price that a raw price of zero means, or (0,).
+        proposed: (A, N, E) proposed action.
+        given: (R, E) rival prices, NaN where the rule decides, or (0, E).
+        credit_price: (N,) counterfactual prices for charges, or (0,).
+        table: Table of the `Outcome`, filled; trail, slots and offers likewise.
+        trail: See table.
+        slots: See table.
+        offers: See table.
     """
-    constants, scratch = borrowed(place, Constants), borrowed(place, Scratch)
+    constants, scratch = borrowed(workspace, Constants), borrowed(workspace, Scratch)
     if raw.size:
-        decode(raw, base_price, scratch.decoding, constants.stock.most, asked)
+        decode(raw, base_price, scratch.decoding, constants.stock.most, proposed)
     copy(old_clock, clock)
     copy(old_context, context)
     period_keys(seed, clock, scratch.keys)
-    parts, out = parts_of(asked, scratch.decoding), results_of(constants.sections, table, trail, slots, offers)
+    parts, out = parts_of(proposed, scratch.decoding), results_of(constants.sections, table, trail, slots, offers)
     shared, scale, period = shared_rows(constants.sections, context), half_share(constants), old_clock[PERIOD]
     now = open_period(constants, old_lanes, lanes, clock[REGIME], period, shared, parts, given, scratch, out)
     if scale != _ONE:
@@ -175,13 +217,26 @@ def run_period(
         together(scratch.first, scratch.second, whole)
     choices = (*halves, whole)
     finish_period(constants, clock, old_lanes, lanes, shared, now, choices, credit_price, parts.promotion, scratch, out)
-    release(place)
+    release(workspace)
 
 
 @inlined
 def finish_period(constants, clock, before, lanes, shared, now, choices, credit_price, promotion, scratch, out):
-    """Sales, money, charges, and the state that opens the next period. choices: of both halves, and of the whole, whose units are
-    the outcome's. promotion: (1, N, E) scores, or (0, N, E)."""
+    """Everything after the customers have chosen: sales, money, charges, the next state.
+
+    Args:
+        constants: `Constants`.
+        clock: Clock of the next state, updated in place.
+        before: Lanes of the state before the period.
+        lanes: Lanes of the next state, filled.
+        shared: `Shared` rows of the context, updated in place.
+        now: `ChoiceInputs` of the period.
+        choices: `Choice` of the first half, the second half and the whole period.
+        credit_price: (N,) counterfactual prices for charges, or (0,).
+        promotion: (1, N, E) promotion scores, or (0, N, E).
+        scratch: `Scratch`.
+        out: `Results`, filled.
+    """
     sections, halves, whole, keys = constants.sections, (choices[0], choices[1]), choices[2], scratch.keys
     draw(constants, keys, halves, whole, scratch, out)
     ordered = out.ordered[0] if constants.stock.orders else out.price[:0]
@@ -204,7 +259,7 @@ def finish_period(constants, clock, before, lanes, shared, now, choices, credit_
 
 @inlined
 def draw(constants, keys, halves, whole, scratch, out):
-    """Demand (N, E), by segment where prices are personal, and the rivals' units: drawn where asked, else expected."""
+    """Draw demand, by segment with personal prices, and on request the rivals' units."""
     choice = constants.choice
     segments, categories = choice.quality.shape[0], choice.rate.shape[0]
     customers = transitions.first_common(*choice.quality.shape) + transitions.CUSTOMERS
@@ -228,7 +283,7 @@ def draw(constants, keys, halves, whole, scratch, out):
 
 @inlined
 def advance(constants, keys, clock, before, lanes, shared, now, whole, scratch, out):
-    """The state that opens the next period."""
+    """Update the state for the next period."""
     stock, transition, segments = constants.stock, constants.transition, constants.choice.quality.shape[0]
     for e in range(clock.shape[1]):
         clock[PERIOD, e] += 1
@@ -249,7 +304,7 @@ def advance(constants, keys, clock, before, lanes, shared, now, whole, scratch, 
     copy(whole.waiting, shared.waiting)
     copy(out.rival_price, shared.rival_price)
     copy(out.rival_units, shared.rival_units)
-    rival_rules.take_notes(constants.rivals, out.rival_price, out.rival_units, shared.rival_memory)
+    rival_rules.update_memory(constants.rivals, out.rival_price, out.rival_units, shared.rival_memory)
     if transition.loyal:
         paid = (now.paid, now.price, whole.mean, scratch.demand, out.money[LOST])
         transitions.move_loyalty(transition, *paid, shared.loyalty)

@@ -1,14 +1,19 @@
-"""The built-in rules of rivals, compiled: what each offer costs, and what those that learn note. Arrays lie (R, E).
+"""Compiled pricing rules of rivals: the price of each rival offer, and the memory of rivals that
+learn. Arrays lie (R, E).
 
-The formulas are those of `pricing.competitors`; rules of other packages are asked as policies, see `rivals`.
+The formulas are those of `pricing.rival_policies`; policies of other packages are called in
+`envs/rivals.py`.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba.extending import register_jitable
+from numpy.typing import NDArray
 
-from ...pricing import Policy
+from ...pricing import Policy, competitor
 from ...pricing.rival_policies import (
     DerivativeFollower,
     Edgeworth,
@@ -21,6 +26,7 @@ from ...pricing.rival_policies import (
     reduced,
     turned,
 )
+from ...scenarios import MarketSpec
 from ..jit.math import lean
 
 for _formula in (reduced, bounded, cycled, turned):
@@ -30,7 +36,7 @@ STAY, REDUCE, BOUND, CYCLE, FOLLOW = range(5)
 
 
 def offer_rule(policy: Policy) -> tuple[int, tuple[float, float, float]]:
-    """Kind and parameters of a built-in rule; another package's stays where it is, its price is given."""
+    """Kind and parameters of a built-in rule; STAY for a policy of another package."""
     match policy:
         case Undercut():
             factor, step = policy.terms
@@ -47,18 +53,70 @@ def offer_rule(policy: Policy) -> tuple[int, tuple[float, float, float]]:
 
 
 def is_built_in(policy: Policy) -> bool:
-    """Whether the compiled rules price and teach this policy's offers."""
+    """Whether a policy is one of the compiled rules."""
     return isinstance(policy, Stay | Undercut | Match | TwoBound | Edgeworth | DerivativeFollower)
+
+
+class RivalRules(NamedTuple):
+    """Rules by which rivals price their R offers.
+
+    Attributes:
+        kind: (R,) kind of rule, see `offer_rule`.
+        parameters: (R, 3) its parameters.
+        product: (R,) product that each offer competes with.
+        floor: (R,) currency per unit.
+        ceiling: (R,) currency per unit.
+        regular: (R,) regular price, currency per unit.
+        cost: (R,) unit cost, currency per unit.
+        within: Whether rivals answer within the period.
+        drawn: Whether their units are drawn, not expected.
+    """
+
+    kind: NDArray[np.int64]
+    parameters: NDArray[np.float32]
+    product: NDArray[np.int64]
+    floor: NDArray[np.float32]
+    ceiling: NDArray[np.float32]
+    regular: NDArray[np.float32]
+    cost: NDArray[np.float32]
+    within: bool
+    drawn: bool
+
+    @classmethod
+    def of(cls, spec: MarketSpec, drawn: bool) -> RivalRules:
+        """The rival rules of a scenario."""
+        rivals, single = spec.competitors, np.float32
+        if rivals is None:
+            none, off = np.empty(0, np.int64), np.empty(0, single)
+            return cls(none, np.empty((0, 3), single), none, off, off, off, off, False, drawn)
+        rule = np.broadcast_to(np.array(rivals.rule, dtype=object), len(rivals.names))
+        rules = [offer_rule(competitor(text)) for text in rule]
+        return cls(
+            kind=np.array([kind for kind, _ in rules], np.int64),
+            parameters=np.array([parameters for _, parameters in rules], single),
+            product=spec.competitor_product.astype(np.int64),
+            floor=rivals.floor.astype(single),
+            ceiling=rivals.ceiling.astype(single),
+            regular=rivals.regular_price.astype(single),
+            cost=rivals.unit_cost.astype(single),
+            within=rivals.answers_within_period,
+            drawn=drawn,
+        )
 
 
 @lean
 def price_offers(p, given, ours, memory, price):
-    """Move the prices of the offers, (R, E): as given, by their rule where that is NaN, or all by rule if it is (0, E).
+    """Update the prices of the rival offers in place.
 
-    ours: (N, E) what we charge. memory: (2 R, E) notes of those that learn.
+    Args:
+        p: `RivalRules`.
+        given: (R, E) prices to charge, NaN where the rule decides, or (0, E) where it always does.
+        ours: (N, E) our prices, currency per unit.
+        memory: (2 R, E) memory of learning rivals.
+        price: (R, E) current prices, replaced by the new ones.
     """
     for r in range(price.shape[0]):
-        other, own, notes = ours[p.product[r]], price[r], memory[2 * r]
+        other, own, direction = ours[p.product[r]], price[r], memory[2 * r]
         a, b, c = p.parameters[r, 0], p.parameters[r, 1], p.parameters[r, 2]
         if p.kind[r] == REDUCE:
             for e in range(own.size):
@@ -71,7 +129,7 @@ def price_offers(p, given, ours, memory, price):
                 own[e] = cycled(other[e], p.regular[r], p.cost[r], a)
         elif p.kind[r] == FOLLOW:
             for e in range(own.size):
-                own[e] += notes[e] * a
+                own[e] += direction[e] * a
         if p.kind[r] != STAY:
             low, high = p.floor[r], p.ceiling[r]
             for e in range(own.size):
@@ -82,8 +140,8 @@ def price_offers(p, given, ours, memory, price):
 
 
 @lean
-def take_notes(p, price, units, memory):
-    """Let the offers that learn note what they earned."""
+def update_memory(p, price, units, memory):
+    """Update the memory of learning rivals, (2 R, E), from the profit that they made."""
     for r in range(price.shape[0]):
         if p.kind[r] == FOLLOW:
             for e in range(price.shape[1]):

@@ -1,4 +1,7 @@
-"""Compiled sales: units drawn from their means, cut to stock, and the money they bring. Arrays lie (…, N, E)."""
+"""Compiled sales: units drawn from their means and cut to stock, with revenue and profit.
+
+Arrays lie (…, N, E).
+"""
 
 from __future__ import annotations
 
@@ -10,20 +13,31 @@ from ..jit.rng import binomial_lanes, child, derive, gamma_lanes, mix, poisson_r
 from .demand_kernels import add
 from .state import LOST, PROFIT, REVENUE, UNITS
 
-# Streams of a product's randomness in a period; demand takes one a segment.
+# Random streams of a product in a period; demand uses one per segment.
 GAMMA, RATION, RETURN, SPOIL, DEMAND = range(5)
 _ZERO, _ONE = np.float32(0), np.float32(1)
 
 
 @inlined
 def counter(n, stream, segments):
-    """Number of a product's stream among the children of a market's key."""
+    """Counter of a product's random stream among those of its market."""
     return n * (DEMAND + segments) + stream
 
 
 @lean
 def draw_poisson(m, keys, segments, mean, units, by_segment, demand):
-    """Demand of each product, (N, E): its segments one by one into by_segment (K, N, E), or together if that is (0, …)."""
+    """Draw the demand of each product.
+
+    Args:
+        m: `MoneyParameters`.
+        keys: (E,) keys of the period.
+        segments: K.
+        mean: (K, N, E) mean units by segment.
+        units: (N, E) mean units of all segments.
+        by_segment: (K, N, E), filled with the units of each segment, or (0, N, E) to draw the
+            segments together.
+        demand: (N, E), filled with the units of all segments.
+    """
     if m.dispersed:
         draw_mixed(m.overdispersion, keys, segments, mean, units, by_segment, demand)
     else:
@@ -36,7 +50,7 @@ def draw_poisson(m, keys, segments, mean, units, by_segment, demand):
 
 @lean
 def draw_plain(keys, segments, mean, units, by_segment, demand):
-    """As `draw_poisson`, one random number a draw."""
+    """As `draw_poisson`, without overdispersion."""
     for k in range(by_segment.shape[0]):
         poisson_rows(mean[k], keys, DEMAND + k, DEMAND + segments, by_segment[k])
     if not by_segment.shape[0]:
@@ -45,7 +59,7 @@ def draw_plain(keys, segments, mean, units, by_segment, demand):
 
 @compiled
 def draw_mixed(overdispersion, keys, segments, mean, units, by_segment, demand):
-    """As `draw_poisson`, under a gamma multiplier for each product."""
+    """As `draw_poisson`, with a gamma multiplier for each product."""
     multiplier, scaled = np.ones_like(units), np.empty_like(units)
     for n in range(units.shape[0]):
         if overdispersion[n] > _ZERO:
@@ -68,7 +82,11 @@ def multiply(left, right, out):
 
 @lean
 def draw_single(categories, category, rival_category, keys, first, mean, rival_mean, by_segment, demand, rival_demand):
-    """At most one customer in each of so many categories; adds what they buy. first: counter of category 0 among the market's streams."""
+    """At most one customer in each category: add the unit that each one buys to the demand.
+
+    The arguments are as for `draw_poisson`; `first` is the counter of category 0 among the market's
+    random streams, and the means are purchase probabilities.
+    """
     segments, products, markets = mean.shape
     for e in range(markets):
         for c in range(categories):
@@ -90,13 +108,21 @@ def draw_single(categories, category, rival_category, keys, first, mean, rival_m
 
 @inlined
 def settle(m, keys, segments, offered, wanted, paid, money, returned, closing):
-    """Cut demand to stock and work out the money of the units drawn, into `money` (see `Outcome`) and `returned`, (1, N, E)
-    or (0, N, E).
+    """Cut demand to stock and compute revenue and profit of the units drawn.
 
-    offered: price, paid by segment (K, N, E) or (0, N, E), stock, ordered, promoted, season_ends; ordered, promoted: (N, E) or
-    (0, E); season_ends: (E,) or (0,). wanted: mean (K, N, E) and units (N, E) before the draw; by_segment, cut in place;
-    demand (N, E). paid: (2, N, E), filled with the mean price paid over the units drawn and over those expected, or
-    (0, …) where all pay the list price. closing: (N, E), filled with what is left.
+    Args:
+        m: `MoneyParameters`.
+        keys: (E,) keys of the period.
+        segments: K.
+        offered: List price, (N, E); personal prices, (K, N, E) or (0, N, E); stock, (N, E); units
+            ordered and promotions, (N, E) or (0, E); whether a season ends, (E,) or (0,).
+        wanted: Mean units by segment, (K, N, E), and in total, (N, E); drawn units by segment, cut
+            to stock in place; drawn units in total, (N, E).
+        paid: (2, N, E), filled with the mean price paid over the drawn and over the expected units,
+            or (0, N, E) if all customers pay the list price.
+        money: (4, N, E), filled; see `Outcome.money`.
+        returned: (1, N, E), filled with the units returned, or (0, N, E).
+        closing: (N, E), filled with the units left.
     """
     price, by_price, stock, ordered, promoted, season_ends = offered
     mean, units, by_segment, demand = wanted
@@ -118,7 +144,7 @@ def settle(m, keys, segments, offered, wanted, paid, money, returned, closing):
 
 @lean
 def cut_to_stock(backlog, demand, stock, sold, lost, closing):
-    """Units sold and lost, and what is left."""
+    """Fill units sold, units lost and units left, (N, E) each."""
     for n in range(sold.shape[0]):
         for e in range(sold.shape[1]):
             bought = demand[n, e] if backlog else min(demand[n, e], stock[n, e])
@@ -130,7 +156,7 @@ def cut_to_stock(backlog, demand, stock, sold, lost, closing):
 
 @lean
 def charge_rows(cost, units, profit):
-    """profit -= units times its product's cost."""
+    """profit -= cost * units, with one cost per product."""
     for n in range(units.shape[0]):
         if cost[n] != _ZERO:
             for e in range(units.shape[1]):
@@ -139,7 +165,7 @@ def charge_rows(cost, units, profit):
 
 @lean
 def earn(cost, lost_cost, sold, lost, paid, revenue, profit):
-    """Revenue, and profit less unit costs and lost sales, from units sold and lost (all drawn, or all expected)."""
+    """Fill revenue, and profit after unit costs and lost-sale costs, from drawn or expected units."""
     for n in range(sold.shape[0]):
         for e in range(sold.shape[1]):
             earned = sold[n, e] * paid[n, e]
@@ -150,7 +176,7 @@ def earn(cost, lost_cost, sold, lost, paid, revenue, profit):
 
 @lean
 def draw_returns(probability, keys, segments, sold, returned):
-    """How many of the units sold come back."""
+    """Draw how many of the units sold are returned."""
     for n in range(sold.shape[0]):
         if probability[n] > _ZERO:
             binomial_lanes(sold[n], probability[n], keys, counter(n, RETURN, segments), returned[n])
@@ -158,7 +184,7 @@ def draw_returns(probability, keys, segments, sold, returned):
 
 @lean
 def take_back(m, returned, paid, closing, revenue, profit):
-    """Refund what came back, and put it on the shelf."""
+    """Refund the units returned and add them to the stock."""
     for n in range(returned.shape[0]):
         if m.return_probability[n] > _ZERO:
             saved = m.sold_cost[n] - m.handling_cost[n]
@@ -172,7 +198,7 @@ def take_back(m, returned, paid, closing, revenue, profit):
 
 @lean
 def keep(m, closing, season_ends, revenue, profit):
-    """What the units left cost to hold, what the units owed cost, and what is salvaged at the end of a season."""
+    """Book holding costs, backlog costs and the salvage value at the end of a season."""
     for n in range(closing.shape[0]):
         if m.holding_cost[n] > _ZERO:
             for e in range(closing.shape[1]):
@@ -189,7 +215,7 @@ def keep(m, closing, season_ends, revenue, profit):
 
 @lean
 def spend(m, ordered, promoted, profit):
-    """Take what orders and promotions cost off the profit."""
+    """Subtract the costs of orders and promotions from the profit."""
     charge_rows(m.promotion_cost, promoted, profit)
     charge_rows(m.ordered_cost, ordered, profit)
     for n in range(ordered.shape[0]):
@@ -200,7 +226,7 @@ def spend(m, ordered, promoted, profit):
 
 @lean
 def average_paid(paid, units, total, otherwise, out):
-    """Mean price paid over the segments' units, both (K, N, E); `otherwise` where there are none."""
+    """Fill (N, E) with the mean price paid over the segments; `otherwise` without units."""
     out[:] = _ZERO
     for k in range(paid.shape[0]):
         for n in range(out.shape[0]):
@@ -213,7 +239,7 @@ def average_paid(paid, units, total, otherwise, out):
 
 @compiled
 def ration(keys, segments, demand, sold, by_segment):
-    """Serve in random order where demand exceeds stock: the units sold are a random subset of those wanted."""
+    """Ration in random order: the units sold are a random subset of the units demanded."""
     short = np.empty(demand.shape[1], np.uint64)
     left, key = np.empty((by_segment.shape[0], BLOCK), np.float32), np.empty(BLOCK, np.uint64)
     rows = block_rows(3, np.float32)
@@ -229,14 +255,14 @@ def ration(keys, segments, demand, sold, by_segment):
                 draws[j] = min(sold[n, e], demand[n, e] - sold[n, e])
             for j in range(lanes, BLOCK):
                 draws[j] = _ZERO
-            pile_up(by_segment, n, short, first, lanes, left)
+            accumulate_segments(by_segment, n, short, first, lanes, left)
             draw_units(int(draws.max()), key, total, draws, ticket, left)
-            keep_some(demand, sold, n, short, first, lanes, left, by_segment)
+            keep_drawn(demand, sold, n, short, first, lanes, left, by_segment)
 
 
 @lean
 def find_short(demand, sold, n, short):
-    """Number of the markets in which a product runs short, and which they are, into `short`, (E,)."""
+    """Number of markets in which product n runs short; their indices go into `short`, (E,)."""
     count = 0
     for e in range(demand.shape[1]):
         short[count] = e
@@ -245,8 +271,8 @@ def find_short(demand, sold, n, short):
 
 
 @merged
-def pile_up(by_segment, n, short, first, lanes, left):
-    """Units of each segment and those before it, (K, BLOCK), in a block of markets that run short."""
+def accumulate_segments(by_segment, n, short, first, lanes, left):
+    """Fill the cumulative units of the segments, (K, BLOCK), in a block of markets that run short."""
     for j in range(lanes):
         left[0, j] = by_segment[0, n, short[first + j]]
     for k in range(1, left.shape[0]):
@@ -256,13 +282,13 @@ def pile_up(by_segment, n, short, first, lanes, left):
 
 @merged
 def draw_units(most, key, total, draws, ticket, left):
-    """Take `draws` of the `total` units, at most so many, off the pile at random, one by one, the lanes in step."""
+    """Remove `draws` of the `total` units at random, one by one, in `most` steps of all lanes."""
     for attempt in range(most):
         drawn, offset = np.float32(attempt), child(attempt)
         for j in range(BLOCK):
             remaining = total[j] - drawn
             unit = min(np.floor(uniform32(mix(key[j] + offset)) * remaining), remaining - _ONE)
-            # Behind the pile where all are drawn.
+            # A lane that is finished draws beyond its last unit.
             ticket[j] = unit if drawn < draws[j] else total[j]
         for k in range(left.shape[0]):
             for j in range(BLOCK):
@@ -270,8 +296,8 @@ def draw_units(most, key, total, draws, ticket, left):
 
 
 @merged
-def keep_some(demand, sold, n, short, first, lanes, left, by_segment):
-    """What the segments keep: what was drawn or what was left, of which `draws` was the smaller."""
+def keep_drawn(demand, sold, n, short, first, lanes, left, by_segment):
+    """Set the units that the segments keep: those drawn or those left, as `draws` counted."""
     for k in range(left.shape[0]):
         for j in range(lanes):
             e = short[first + j]
@@ -282,7 +308,7 @@ def keep_some(demand, sold, n, short, first, lanes, left, by_segment):
 
 @compiled
 def total_by_market(money, scale):
-    """(E,) sums of (N, E) times a scale: in double precision, and in an order that does not depend on the batch."""
+    """(E,) scaled sums over products of (N, E), in an order that does not depend on the batch."""
     out = np.empty(money.shape[1], np.float32)
     total = np.zeros(money.shape[1])
     for n in range(money.shape[0]):

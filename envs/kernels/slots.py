@@ -1,4 +1,5 @@
-"""Compiled choice of what the shop shows: which product stands in each segment's slot, which are on promotion.
+"""Compiled choice of the product in each segment's recommendation slot and of the products on
+promotion.
 
 Arrays lie (…, N, E).
 """
@@ -7,19 +8,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..jit.blocks import BLOCK, block_rows, fill_block
+from ..jit.blocks import BLOCK, block_rows, load_block
 from ..jit.math import bits_to_float, compiled, float_to_bits, lean, merged
 
-# Products that are inserted at a visit.
+# Products that are inserted in one pass.
 _FEW = 4
 _ZERO, _ONE, _NONE = np.float32(0), np.float32(1), np.int32(0)
 
 
 @compiled
 def choose_shown(score, candidates, available, shown, runner_up):
-    """Per segment and market, the candidate in stock with the highest positive score, and the second; -1 for none.
+    """Choose the product in each segment's slot: the candidate in stock with the highest score.
 
-    score: (K, N, E); candidates: (K, N); available: (N, E); shown, runner_up: (K, E), filled.
+    Args:
+        score: (K, N, E) recommendation scores.
+        candidates: (K, N) whether a product may be shown.
+        available: (N, E) units, or anything positive for a product in stock.
+        shown: (K, E) product with the highest score, -1 for none; filled.
+        runner_up: (K, E) product with the second highest score, -1 for none; filled.
     """
     segments, products, markets = score.shape
     best, second = np.empty(markets, score.dtype), np.empty(markets, score.dtype)
@@ -40,9 +46,15 @@ def choose_shown(score, candidates, available, shown, runner_up):
 
 @compiled
 def choose_promoted(score, most, promoted):
-    """The products with the highest positive scores, at most `most` a market; score: (N, E); promoted: filled with 0, 1.
+    """Promote the products with the highest positive scores, at most `most` per market.
 
-    The lowest score that is still promoted is found by insertion, in a block of markets at once; the first of equals win.
+    The lowest score that is still promoted is found by insertion, in a block of markets at once. Of
+    equal scores the first win.
+
+    Args:
+        score: (N, E) promotion scores.
+        most: Largest number of products on promotion.
+        promoted: (N, E), filled with 0 or 1.
     """
     products, markets = score.shape
     if most >= products:
@@ -64,7 +76,7 @@ def choose_promoted(score, most, promoted):
 
 @lean
 def promote_all(score, promoted):
-    """Every product with a positive score."""
+    """Promote every product with a positive score."""
     for n in range(score.shape[0]):
         for e in range(score.shape[1]):
             promoted[n, e] = _ONE if score[n, e] > _ZERO else _ZERO
@@ -72,7 +84,7 @@ def promote_all(score, promoted):
 
 @compiled
 def next_to_promote(score, promoted, found):
-    """Fill (E,) with the product with the highest positive score of those that are not promoted, -1 for none; score: (N, E)."""
+    """Fill (E,) with the unpromoted product with the highest positive score, -1 for none."""
     products, markets = score.shape
     best = np.zeros(markets, score.dtype)
     found[:] = -1
@@ -84,13 +96,15 @@ def next_to_promote(score, promoted, found):
 
 @merged
 def find_best(score, first, row, wanted, best):
-    """The bits of the highest positive scores of each market of a block, (M, BLOCK), which fall from row to row; 0 where there
-    are fewer. row: (BLOCK,), wanted: (_FEW, BLOCK) scratch."""
+    """Fill (M, BLOCK) with the highest positive scores per market, as bits, descending, or 0.
+
+    row, (BLOCK,), and wanted, (_FEW, BLOCK), are scratch.
+    """
     best[:] = _NONE
     for n in range(0, score.shape[0], _FEW):
         for i in range(_FEW):
             if n + i < score.shape[0]:
-                fill_block(score, n + i, first, row)
+                load_block(score, n + i, first, row)
             else:
                 row[:] = _ZERO
             for j in range(BLOCK):
@@ -100,7 +114,7 @@ def find_best(score, first, row, wanted, best):
 
 @merged
 def insert(a, b, c, d, best):
-    """Put each market's four numbers into its column of `best`, (M, BLOCK); the lowest drop out."""
+    """Insert four numbers per market into its column of `best`, (M, BLOCK); the lowest drop out."""
     for i in range(best.shape[0]):
         for j in range(BLOCK):
             here = best[i, j]
@@ -112,7 +126,7 @@ def insert(a, b, c, d, best):
 
 @merged
 def mark_best(score, first, lanes, bound, count, promoted):
-    """Promote what comes up to the bound, (BLOCK,), in a block of so many markets, and count it; equals may be too many."""
+    """Promote the products whose score reaches the bound, (BLOCK,), and count them, ties included."""
     count[:] = _ZERO
     for n in range(score.shape[0]):
         for j in range(lanes):
@@ -124,7 +138,7 @@ def mark_best(score, first, lanes, bound, count, promoted):
 
 @lean
 def drop_ties(score, bound, excess, promoted):
-    """Of the products of one market with a score at the bound, (N,), the last are not promoted."""
+    """Withdraw the promotion of the last products whose score equals the bound, in one market."""
     for n in range(score.size - 1, -1, -1):
         if score[n] == bound and excess > 0:
             promoted[n] = _ZERO

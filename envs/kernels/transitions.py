@@ -1,28 +1,90 @@
-"""How a market moves from one period to the next: stock, memory, loyalty, shocks, regimes. Arrays lie (…, N, E)."""
+"""Compiled state transitions from one period to the next: loyalty, demand shocks and regimes.
+
+Arrays lie (…, N, E).
+
+Stock and reference prices move in `inventory.py`, rivals in `rival_rules.py`.
+"""
 
 from __future__ import annotations
 
-import numpy as np
+from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ...scenarios import MarketSpec
 from ..jit.math import compiled, exponential, lean, logarithm
 from ..jit.rng import derive, normal, uniform
 from .sales import DEMAND
 
 _ZERO, _ONE, _TINY = np.float32(0), np.float32(1), np.float32(1e-30)
-# Streams that a market's products share, counted from `first_common`; shocks take one a category.
+# Random streams of a market as a whole, counted from `first_common`; shocks use one per category.
 MARKOV, SHOCK = 0, 1
 CUSTOMERS = 1 << 20
 
 
+class TransitionRules(NamedTuple):
+    """Parameters of the state transitions: reference price, loyalty, demand shocks, regimes.
+
+    Attributes:
+        memory: Share of the reference price that is kept; 1 if it does not change.
+        loyal: Whether there is loyalty.
+        loyalty_memory: Share of loyalty that is kept.
+        price_effect: (K,) effect of prices on loyalty.
+        stockout_effect: (K,) effect of stockouts on loyalty.
+        bounds: Lowest and highest loyalty.
+        regular: (N,) regular price, currency per unit.
+        shocked: Whether there are demand shocks.
+        volatility: Standard deviation of the log shock.
+        persistence: Autocorrelation of the log shock.
+        deviation: Standard deviation of the innovation of the log shock.
+        regime_matrix: (Z, Z) cumulative transition probabilities, or (0, 0).
+    """
+
+    memory: np.float32
+    loyal: bool
+    loyalty_memory: np.float32
+    price_effect: NDArray[np.float32]
+    stockout_effect: NDArray[np.float32]
+    bounds: tuple[np.float32, np.float32]
+    regular: NDArray[np.float32]
+    shocked: bool
+    volatility: np.float32
+    persistence: np.float32
+    deviation: np.float32
+    regime_matrix: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, spec: MarketSpec) -> TransitionRules:
+        """The transitions of a scenario."""
+        single, loyalty, shocks = np.float32, spec.loyalty, spec.shocks
+        persistence = 0.0 if shocks is None else shocks.persistence
+        volatility = 0.0 if shocks is None else shocks.volatility
+        return cls(
+            memory=single(1.0 if spec.reference_price is None else spec.reference_price.memory),
+            loyal=loyalty is not None,
+            loyalty_memory=single(1.0 if loyalty is None else loyalty.memory),
+            price_effect=np.empty(0, single) if loyalty is None else loyalty.price_effect.astype(single),
+            stockout_effect=np.empty(0, single) if loyalty is None else loyalty.stockout_effect.astype(single),
+            bounds=(single(0), single(0)) if loyalty is None else (single(loyalty.low), single(loyalty.high)),
+            regular=spec.products.regular_price.astype(single),
+            shocked=shocks is not None,
+            volatility=single(volatility),
+            persistence=single(persistence),
+            deviation=single(volatility * np.sqrt(1 - persistence**2)),
+            regime_matrix=np.empty((0, 0)) if spec.regimes is None else np.cumsum(spec.regimes.transition, axis=1),
+        )
+
+
 @lean
 def first_common(segments, products):
-    """Counter of the first stream behind those of the products."""
+    """Counter of the first random stream after those of the products."""
     return products * (DEMAND + segments)
 
 
 @lean
 def draw_regimes(cumulative, keys, counter, regime):
-    """Move each market's regime, (E,), by its row of the (Z, Z) cumulative transition matrix."""
+    """Draw each market's next regime, (E,), in place; cumulative: (Z, Z) probabilities."""
     for e in range(regime.size):
         u, z = uniform(derive(keys[e], counter)), 0
         row = regime[e] if cumulative.shape[0] > 1 else 0
@@ -33,7 +95,7 @@ def draw_regimes(cumulative, keys, counter, regime):
 
 @lean
 def draw_shocks(persistence, deviation, keys, counter, shock):
-    """Autoregressive step of the log shocks, (C, E)."""
+    """Autoregressive step of the log demand shocks, (C, E), in place."""
     for c in range(shock.shape[0]):
         for e in range(shock.shape[1]):
             shock[c, e] = persistence * shock[c, e] + deviation * normal(derive(keys[e], counter + c))
@@ -41,7 +103,17 @@ def draw_shocks(persistence, deviation, keys, counter, shock):
 
 @compiled
 def move_loyalty(p, paid, price, mean, demand, lost, loyalty):
-    """Loyalty of each segment, (K, E), after what it paid and what it missed; p: `TransitionRules`. paid: (K, N, E) or (0, N, E)."""
+    """Update the loyalty of each segment from the prices it paid and the stockouts it met.
+
+    Args:
+        p: `TransitionRules`.
+        paid: (K, N, E) personal prices, or (0, N, E).
+        price: (N, E) list prices.
+        mean: (K, N, E) mean units demanded.
+        demand: (N, E) units demanded.
+        lost: (N, E) units demanded beyond stock.
+        loyalty: (K, E), updated in place.
+    """
     segments, products, markets = mean.shape
     memory, price_effect, stockout_effect, bounds = p.loyalty_memory, p.price_effect, p.stockout_effect, p.bounds
     wanted, target = np.empty(markets, mean.dtype), np.empty(markets, mean.dtype)
@@ -67,20 +139,20 @@ def move_loyalty(p, paid, price, mean, demand, lost, loyalty):
 
 @lean
 def arrival_multiplier(p, segments, loyalty, shock, multiplier):
-    """Fill (C * K, E) with what loyalty, (K, E), and shocks, (C, E), make of the arrivals; (0, E) where neither moves."""
+    """Fill the multiplier of arrivals, (C * K, E), from loyalty, (K, E), and shocks, (C, E)."""
     less = p.volatility * p.volatility / np.float32(2)
     for g in range(multiplier.shape[0]):
         for e in range(multiplier.shape[1]):
             multiplier[g, e] = loyalty[g % segments, e] if p.loyal else _ONE
         if p.shocked:
-            # Less half the variance: the mean of the multiplier is one.
+            # Minus half the variance, so that the multiplier has mean one.
             for e in range(multiplier.shape[1]):
                 multiplier[g, e] *= exponential(shock[g // segments, e] - less)
 
 
 @compiled
-def open_context(p, choice, initial, keys, regime, shock):
-    """Draw what the opening of an episode leaves to chance: the first regimes, (E,), and the first shocks, (C, E)."""
+def draw_initial_context(p, choice, initial, keys, regime, shock):
+    """Draw the initial regimes, (E,), and the initial log shocks, (C, E), of an episode."""
     first = first_common(*choice.quality.shape)
     if p.regime_matrix.size:
         draw_regimes(initial, keys, first + MARKOV, regime)

@@ -1,4 +1,7 @@
-"""Where a period of E markets works and where its results go, laid out once. Arrays lie (…, N, E)."""
+"""Scratch and result arrays of a period of E markets, allocated once per batch.
+
+Arrays lie (…, N, E).
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from .state import Floats
 
 
 class Parts(NamedTuple):
-    """The rows of a proposed action, see `parts_of`; those that are not there are empty."""
+    """Rows of a proposed action by kind, (rows, N, E) or (0, N, E); the price is (N, E)."""
 
     price: Floats
     discount: Floats
@@ -27,10 +30,10 @@ class Parts(NamedTuple):
 
 
 class Results(NamedTuple):
-    """Where a period's results go: the rows of the table of an `Outcome`, see `TableLayout`, and its other arrays.
+    """Result arrays of a period: the rows of `TableLayout` and the other arrays of `Outcome`.
 
-    returned, perished, received, ordered: (1, N, E) or (0, N, E). trail: (N, E). shown, runner_up: (K, E) or (0, E).
-    rival_price, rival_units: (R, E).
+    `returned`, `perished`, `received` and `ordered` are (1, N, E) or (0, N, E); `trail` is (N, E);
+    `shown` and `runner_up` are (K, E) or (0, E); `rival_price` and `rival_units` are (R, E).
     """
 
     price: Floats
@@ -54,10 +57,24 @@ class Results(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """What a period works in. decoding: of its actions. keys: (E,) of the period. by_price: (K, N, E) personal prices or (0, …). score: (K, N, E) of the recommender, or (0, …).
-    ready: (N, E) ones, or (0, E) where stock limits sales. multiplier: see `ChoiceInputs`. first, second: the choice of each half, the
-    same where rivals do not answer within the period; whole: of both. demand: (N, E). ends: (E,) whether a selling season
-    ends, or (0,). displaced: (E,) see `charge_products`, or (0,). place: (E,).
+    """Arrays that a period works in.
+
+    Attributes:
+        decoding: Form of the actions.
+        keys: (E,) keys of the period.
+        by_price: (K, N, E) personal prices, or (0, N, E).
+        score: (K, N, E) scores of the recommender, or (0, N, E).
+        ready: (N, E) ones, or (0, E) where stock limits sales.
+        multiplier: Multiplier of the arrivals, see `ChoiceInputs`.
+        first: Choice in the first half of the period; the whole period where rivals do not answer
+            within it.
+        second: Choice in the second half.
+        whole: Choice in the whole period.
+        work: Scratch of the choice.
+        demand: (N, E) units demanded.
+        ends: (E,) whether a selling season ends, or (0,).
+        displaced: (E,) next product to promote, see `charge_products`, or (0,).
+        place: (E,) slot of the pipeline.
     """
 
     decoding: Decoding
@@ -82,11 +99,13 @@ class _WorkspaceType(Held):
 
 
 class Workspace(structref.StructRefProxy):
-    """`Constants` and a `Scratch` behind one pointer, kept from period to period: a hundred arrays would take longer to hand over
-    than a small market to run."""
+    """`Constants` and a `Scratch` behind one pointer, kept from period to period.
+
+    Passing a hundred arrays from Python would take longer than the period of a small market.
+    """
 
     def __new__(cls, constants: Constants, scratch: Scratch) -> Workspace:
-        """Where markets with these constants work in this scratch."""
+        """Combine constants and scratch."""
         return _workspace((*constants, *scratch))
 
 
@@ -100,14 +119,21 @@ def _workspace(parts):
 
 @compiled
 def period_scratch(constants, markets, decoding, detail):
-    """The `Scratch` of E markets with such actions. detail: whether products are charged."""
+    """Allocate the `Scratch` of a batch.
+
+    Args:
+        constants: `Constants`.
+        markets: E.
+        decoding: Form of the actions.
+        detail: Whether charges are computed, which need the choice of every segment.
+    """
     choice, sections, transition, stock = constants.choice, constants.sections, constants.transition, constants.stock
     segments, products = choice.quality.shape
     rivals, waits = choice.rival_category.size, choice.strategic_share.size * choice.rate.shape[0]
     price = np.empty((products, markets), np.float32)
     sizes = (price, rivals, waits)
     first = empty_choice(choice, *sizes, sections.slots, sections.by_segment, detail)
-    # The units of the whole are written where the outcome has them.
+    # The units of the whole period are written to the outcome directly.
     second = whole = with_units(first, price[:0])
     if constants.rivals.within:
         second = empty_choice(choice, *sizes, sections.slots, sections.by_segment, detail)
@@ -131,7 +157,7 @@ def period_scratch(constants, markets, decoding, detail):
         second,
         whole,
         work,
-        # Nobody feels prices any more when demand is drawn.
+        # The perceived prices are no longer needed when demand is drawn.
         work.felt,
         np.empty(markets if stock.season or stock.last else 0, np.bool_),
         np.empty(markets if detail and sections.promotions and decoding.promotions else 0, np.int64),
@@ -140,7 +166,7 @@ def period_scratch(constants, markets, decoding, detail):
 
 
 def bytes_of(scratch: Scratch) -> int:
-    """Bytes of a scratch; what two of its parts share counts once."""
+    """Bytes of the scratch; memory that two of its arrays share counts once."""
 
     def arrays(part: tuple) -> Iterator[NDArray]:
         for item in part:
@@ -153,18 +179,20 @@ def bytes_of(scratch: Scratch) -> int:
 
 
 @inlined
-def parts_of(asked, decoding):
-    """The parts of a decoded action, (A, N, E)."""
+def parts_of(proposed, decoding):
+    """`Parts` views of a decoded action, (A, N, E)."""
     discount = 1
     score = discount + decoding.discounts
     promotion = score + decoding.scores
     order = promotion + decoding.promotions
-    return Parts(asked[0], asked[discount:score], asked[score:promotion], asked[promotion:order], asked[order:])
+    return Parts(
+        proposed[0], proposed[discount:score], proposed[score:promotion], proposed[promotion:order], proposed[order:]
+    )
 
 
 @inlined
 def results_of(sections, table, trail, slots, offers):
-    """The parts of the arrays that a period fills."""
+    """`Results` views of the arrays that a period fills."""
     money, wanted, returned, perished, received, ordered, segments, paid, chances, promoted = sections.table
     taken = table[promoted] if table.shape[0] > promoted else table[0, :0]
     rows = (table[0], table[1:money], table[money], table[money + 1])

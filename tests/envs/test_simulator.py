@@ -61,7 +61,7 @@ def test_markets_in_parallel_threads_give_the_bytes_that_they_give_alone():
         assert list(pool.map(lambda seed: play(spec, seed), range(8))) == alone
 
 
-def test_market_face_and_environment_pickle_in_mid_episode():
+def test_market_view_and_environment_pickle_in_mid_episode():
     spec = load_scenario("bench-10-full")
     market = Market(spec, num_markets=3, seed=2)
     adapters = [

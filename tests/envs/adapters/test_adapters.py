@@ -178,7 +178,7 @@ def test_wrong_options_get_one_line(shop):
         Market(shop, num_markets=0)
     with pytest.raises(ValueError, match="reward must be one of drawn, expected, conversion-difference"):
         make_sb3_env(shop, reward="mean")
-    with pytest.raises(ValueError, match="base_price must have one price a product"):
+    with pytest.raises(ValueError, match="base_price must have one price per product"):
         make_sb3_env(shop, base_price=np.ones(2))
     with pytest.raises(ValueError, match="purpose must be one of training"):
         seed_for("fun")
@@ -311,7 +311,7 @@ def test_sb3_rows_have_their_own_history(shop, product_wise):
 
 
 @pytest.mark.parametrize(("ending", "cut"), [("terminated", False), ("truncated", True)])
-def test_an_episode_that_is_cut_is_truncated_on_every_face(make_shop, ending, cut):
+def test_an_episode_that_is_cut_is_truncated_on_every_adapter(make_shop, ending, cut):
     spec = make_shop(market={"ending": ending})
     env = MarketEnv(spec)
     env.reset(seed=0)

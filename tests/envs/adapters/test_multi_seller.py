@@ -24,7 +24,7 @@ def random_actions(sellers, generator):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_batch_equals_its_singles_and_pettingzoos_face(name):
+def test_a_batch_equals_its_singles_and_the_pettingzoo_environment(name):
     batch, alone = (
         MultiSellerMarket(name, num_markets=3, seed=5),
         MultiSellerMarket(name, seed=5, numbers=np.array([2])),

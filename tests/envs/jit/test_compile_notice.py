@@ -13,7 +13,7 @@ def compile_one(module):
     assert njit(more)(1) == 2
 
 
-def test_whoever_waits_is_told_once(caplog):
+def test_the_notice_is_logged_once(caplog):
     notice = CompilationNotice()
     register("numba:compile", notice)
     try:
@@ -24,5 +24,5 @@ def test_whoever_waits_is_told_once(caplog):
                 compile_one("repricer.envs.kernels.period")
     finally:
         unregister("numba:compile", notice)
-    told = [line for line in caplog.messages if "compiling the market's loops" in line]
-    assert 1 <= len(told) <= 2  # the package's own notice may have been waiting, too
+    logged = [line for line in caplog.messages if "compiling the market's loops" in line]
+    assert 1 <= len(logged) <= 2  # the package's own notice may have been waiting, too

@@ -1,96 +1,43 @@
-"""What a learner view pays, by hand: above all the difference of conversion rates."""
+"""Charges of the difference rewards, against a hand calculation of the counterfactuals."""
 
 import numpy as np
-import pytest
-from repricer.envs import LearnerView, Market, expected_units
-from repricer.scenarios import spec_from_table
-
-RATE = [10.0, 40.0, 20.0, 5.0]
-PRICE, COST = [6.0, 8.0, 7.0, 5.0], 2.0
+from repricer.envs import Market, expected_units
+from repricer.pricing import Action
 
 
-def corner_shop(**market) -> dict:
-    return {
-        "name": "corner-shop",
-        "version": 1,
-        "market": {"horizon_periods": 4, "objective": "revenue"} | market,
-        "products": {"names": ["tea"], "regular_price": 6.0, "unit_cost": COST},
-        "arrivals": {"rate": [[rate] for rate in RATE]},
-        "demand": {"quality": 3.0, "price_sensitivity": 0.5},
-        "prices": {"floor": 4.0, "ceiling": 9.0},
-    }
+def test_a_slot_is_charged_what_it_takes_from_the_others(shop):
+    market = Market(shop, num_markets=1, seed=0)
+    score = np.full((1, 3, 2), -1.0, np.float32)
+    score[0, 0, 0], score[0, 1, 0] = 0.9, 0.5
+    price = np.array([4.0, 5.0, 3.0])
+    outcome = market.step(Action(price[None].astype(np.float32), None, score), credit_price=price.astype(np.float32))
+
+    def profit(shown: int) -> np.ndarray:
+        units = expected_units(shop, 0, price, shown=np.array([[shown, -1]]))[0, 0]
+        return units * (price - shop.products.unit_cost)
+
+    nothing, first, second = profit(-1), profit(0), profit(1)
+    own = first[0] - nothing[0]
+    charge = own - (first.sum() - nothing.sum()) + (second.sum() - nothing.sum())
+    np.testing.assert_allclose(outcome.charge[0], [charge, 0, 0], rtol=1e-4)
 
 
-def paid(spec, reward, product_wise=False):
-    """(T, rows) rewards under PRICE."""
-    view = LearnerView(Market(spec, num_markets=3), reward=reward, product_wise=product_wise)
-    high, low = view.layout.logs
-    logs = np.log(np.array(PRICE) / 6.0)
-    raw = np.where(logs > 0, logs / high, -logs / low)
-    return np.array([view.rewards(view.step(np.full((view.num_rows, 1), raw[t], np.float32))) for t in range(4)])
+def test_a_promotion_is_charged_what_it_takes_from_the_others(make_shop):
+    lift, cost = np.array([[0.7, 0.5, 0.2], [0.3, 0.9, 0.4]]), np.array([0.4, 0.1, 0.2])
+    spec = make_shop(promotion={"lift": lift, "cost": cost, "max_products": 1})
+    market, price = Market(spec, num_markets=2, seed=0), np.array([4.0, 5.0, 3.0])
+    # The second market has no other candidate for promotion.
+    scores = np.array([[0.9, 0.5, 0.1], [0.9, -0.5, 0.0]], np.float32)
+    none = np.full((2, 3, 2), -1, np.float32)
+    action = Action(np.tile(price, (2, 1)).astype(np.float32), None, none, scores)
+    outcome = market.step(action, credit_price=price.astype(np.float32))
 
+    def profit(*promoted: int) -> np.ndarray:
+        on = np.isin(range(3), promoted)
+        units = expected_units(spec, 0, price, promoted=on)[0].sum(axis=0)
+        return units * (price - spec.products.unit_cost) - cost * on
 
-def share(price: float) -> float:
-    """Of customers who buy: the logit's."""
-    return 1 / (1 + np.exp(0.5 * price - 3.0))
-
-
-@pytest.mark.parametrize(("objective", "cost"), [("revenue", 0.0), ("profit", COST)])
-@pytest.mark.parametrize("product_wise", [False, True])
-def test_the_conversion_difference_by_hand(objective, cost, product_wise):
-    """c_t = (p - cost) * share(p), whatever the traffic; the reward is c_t - c_(t-1), and c before the first is zero."""
-    rate = [(price - cost) * share(price) for price in PRICE]
-    found = paid(spec_from_table(corner_shop(objective=objective)), "conversion-difference", product_wise)
-    np.testing.assert_allclose(found, np.repeat(np.diff(rate, prepend=0.0)[:, None], 3, axis=1), rtol=2e-5, atol=2e-6)
-
-
-def test_a_busy_period_is_no_merit():
-    """At one price, four times the customers bring four times the money and no difference of conversion."""
-    spec = spec_from_table(corner_shop())
-    view = LearnerView(Market(spec, num_markets=1), reward="conversion-difference")
-    rewards, money = [], []
-    for t in range(4):
-        outcome = view.step(np.zeros((1, 1), np.float32))
-        rewards.append(view.rewards(outcome)[0])
-        money.append(outcome.expected_revenue[0, 0])
-        assert money[-1] == pytest.approx(6.0 * expected_units(spec, t, [6.0])[0, 0, 0], rel=1e-5)
-    assert money[1] == pytest.approx(4 * money[0], rel=1e-5)
-    np.testing.assert_allclose(rewards[1:], 0, atol=1e-5)
-
-
-@pytest.mark.parametrize("gamma", [0.0, 0.5, 0.9, 0.99, 1.0])
-def test_discounted_differences_telescope(gamma):
-    """sum_t g^t (c_t - c_(t-1)) = (1 - g) sum_(t < T-1) g^t c_t + g^(T-1) c_(T-1): with g = 1 the last period's alone."""
-    differences = paid(spec_from_table(corner_shop()), "conversion-difference")[:, 0].astype(float)
-    rate = np.array([price * share(price) for price in PRICE])
-    weight = gamma ** np.arange(4.0)
-    expected = (1 - gamma) * (weight[:-1] @ rate[:-1]) + weight[-1] * rate[-1]
-    assert weight @ differences == pytest.approx(expected, rel=1e-5)
-    if gamma == 1.0:
-        assert weight @ differences == pytest.approx(rate[-1], rel=1e-5)
-
-
-def test_a_new_episode_starts_from_nothing_and_money_is_scaled():
-    spec = spec_from_table(corner_shop())
-    view = LearnerView(Market(spec, num_markets=2), reward="conversion-difference", reward_scale=0.5)
-    first = view.rewards(view.step(np.zeros((2, 1), np.float32)))
-    for _ in range(3):
-        view.step(np.zeros((2, 1), np.float32))
-    view.restart(np.array([True, True]))
-    np.testing.assert_array_equal(view.rewards(view.step(np.zeros((2, 1), np.float32))), first)
-    np.testing.assert_allclose(first, 0.5 * 6.0 * share(6.0), rtol=1e-5)
-
-
-def test_two_products_share_their_customers(shop):
-    """Joint, a market's reward is the sum of its products'; each is over the customers of its own category."""
-    asked = {"reward": "conversion-difference"}
-    joint, each = (
-        LearnerView(Market(shop, num_markets=2), **asked),
-        LearnerView(Market(shop, num_markets=2), product_wise=True, **asked),
-    )
-    for _ in range(3):
-        whole = joint.rewards(joint.step(np.full((2, 15), 0.1, np.float32)))
-        outcome = each.step(np.full((6, 5), 0.1, np.float32))
-        np.testing.assert_allclose(each.rewards(outcome).reshape(2, 3).sum(axis=1), whole, atol=1e-5)
-    customers = np.array([30.0, 30.0, 20.0])
-    np.testing.assert_allclose(each._rates[1], outcome.expected_profit / customers, rtol=1e-6)
+    nothing, first, both = profit(), profit(0), profit(0, 1)
+    cannibalised = (nothing - first)[1:].sum()
+    np.testing.assert_allclose(outcome.charge[0], [cannibalised + (both - first).sum(), 0, 0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(outcome.charge[1], [cannibalised, 0, 0], rtol=1e-4, atol=1e-5)

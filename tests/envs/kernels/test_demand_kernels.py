@@ -1,0 +1,108 @@
+"""Promotions, waiting customers, single customers and the lowest-price family, against a hand calculation."""
+
+import numpy as np
+import pytest
+from repricer.envs import Market, expected_units
+
+from .two_products import QUALITY, RIVAL, SENSITIVITY, at, bought, build, logit
+
+
+def test_a_promotion_adds_its_lift_and_costs_its_cost():
+    promotion = {"lift": [[0.7, 0.3]], "cost": [3.0, 1.5]}
+    market, free = (Market(build(promotion=promotion | change)) for change in ({}, {"cost": 0.0}))
+    action = at([4.0, 5.0], promotion=[1.0, -1.0])
+    outcome, same = market.step(action), free.step(action)
+    np.testing.assert_allclose(bought(outcome)[0], 40 * logit([4.0, 5.0], np.array([0.7, 0.0])), rtol=1e-5)
+    assert outcome.promoted.tolist() == [[True, False]]
+    np.testing.assert_array_equal(outcome.revenue, same.revenue)
+    np.testing.assert_allclose(same.profit - outcome.profit, [[3.0, 0.0]], atol=1e-4)
+    np.testing.assert_allclose(same.expected_profit - outcome.expected_profit, [[3.0, 0.0]], atol=1e-4)
+
+
+def test_customers_who_wait_come_back_and_all_who_come_are_accounted_for():
+    rival = {"names": ["r"], "regular_price": 4.5, "quality": 1.2, "price_sensitivity": 0.45}
+    market = Market(build(strategic={"share": 0.4, "patience": 0.7}, competitors=rival))
+    their, pool = np.exp(1.2 - 0.45 * 4.5), 0.0
+    later = 0.7 * np.exp(QUALITY - SENSITIVITY * np.array([4.0, 5.0])).sum()
+    for price in ([4.0, 5.0], [6.0, 7.0], [3.0, 3.0], [4.0, 5.0]):
+        outcome = market.step(at(price))
+        weight = np.exp(QUALITY - SENSITIVITY * np.array(price))
+        now = 1 + weight.sum() + their
+        patient = 0.4 * 40 + pool
+        each = 0.6 * 40 / now + patient / (now + later)
+        waiting = market.state.waiting[0, 0]
+        np.testing.assert_allclose(waiting, patient * later / (now + later), rtol=1e-5)
+        np.testing.assert_allclose(bought(outcome)[0], weight * each, rtol=1e-5)
+        np.testing.assert_allclose(outcome.rival_units[0, 0], their * each, rtol=1e-5)
+        went = bought(outcome)[0].sum() + outcome.rival_units[0, 0] + each + waiting
+        np.testing.assert_allclose(went, 40 + pool, rtol=1e-5)
+        pool = waiting
+
+
+def test_those_who_wait_expect_the_reference_price():
+    reference = {"memory": 0.5, "gain": 0.0, "loss": 0.0}
+    market = Market(build(strategic={"share": 1.0, "patience": 1.0}, reference_price=reference))
+    market.step(at([2.0, 2.0]))
+    pool = market.state.waiting[0, 0]
+    market.step(at([4.0, 5.0]))
+    later = np.exp(QUALITY - SENSITIVITY * np.array([3.0, 3.5])).sum()
+    now = 1 + np.exp(QUALITY - SENSITIVITY * np.array([4.0, 5.0])).sum()
+    np.testing.assert_allclose(market.state.waiting[0, 0], (40 + pool) * later / (now + later), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("within", "most"), [(False, 1), (True, 2)])
+def test_at_most_one_customer_comes_in_a_period_or_in_each_half_of_it(within, most):
+    three = {"names": list("abc"), "category": ["x", "x", "y"], "regular_price": [4.0, 5.0, 3.0]}
+    spec = build(
+        products=three | {"unit_cost": 1.0},
+        demand={"quality": [3.0, 3.0, 3.0], "price_sensitivity": 0.4},
+        arrivals={"rate": [0.9, 0.8], "process": "single"},
+        competitors=RIVAL | {"answers_within_period": within},
+    )
+    market = Market(spec, num_markets=5000)
+    outcome = market.step(at([4.0, 5.0, 3.0], 5000))
+    first = outcome.units[:, :2].sum(axis=1) + outcome.rival_units[:, 0]
+    assert first.max() == outcome.units[:, 2].max() == most
+    mean = most * expected_units(spec, 0, [4.0, 5.0, 3.0])[0].sum(axis=0)
+    error = np.sqrt(mean / 5000)
+    assert (np.abs(outcome.units.mean(axis=0) - mean) < 4 * error).all()
+
+
+@pytest.mark.parametrize("within", [False, True])
+@pytest.mark.parametrize("units", [0, 1, 2])
+def test_the_expected_sales_of_at_most_one_customer_are_exact(within, units):
+    spec = build(
+        arrivals={"rate": 0.9, "process": "single"},
+        competitors=RIVAL | {"answers_within_period": within},
+        stock={"initial_units": units},
+    )
+    outcome = Market(spec).step(at([4.0, 5.0]))
+    chance = 0.9 * logit([4.0, 5.0], rivals=np.exp(1.2 - 0.45 * 4.5))
+    twice = 2 * chance if units > 1 else 1 - (1 - chance) ** 2
+    exact = twice if within else chance
+    np.testing.assert_allclose(outcome.expected_revenue[0], exact * (units > 0) * [4.0, 5.0], rtol=1e-5)
+
+
+def test_cheapest_feels_shocks_loyalty_and_season_as_the_other_families_do():
+    family = {"family": "cheapest", "quality": 1.0, "price_sensitivity": 0.1}
+    market = Market(build(demand=family, shocks={"volatility": 0.6}), num_markets=400)
+    shock = market.state.context[market.state.layout.shock][0]
+    units = bought(market.step(at([4.0, 5.0], 400)))
+    np.testing.assert_allclose(units[:, 0], 40 * 0.6 * np.exp(shock - 0.18), rtol=1e-5)
+    loyal = Market(build(demand=family, loyalty={"memory": 0.0, "price_effect": 1.0, "stockout_effect": 0.0}))
+    loyal.step(at([3.2, 5.0]))
+    assert loyal.state.loyalty[0, 0] == pytest.approx(1.25)
+    assert bought(loyal.step(at([4.0, 5.0])))[0, 0] == pytest.approx(1.25 * 40 * 0.6, rel=1e-5)
+
+
+def test_cheapest_feels_the_season_in_a_rivals_offer_too():
+    demand = {"family": "cheapest", "quality": 1.0, "price_sensitivity": 0.1, "season": -0.2}
+    rival = {"names": ["r"], "regular_price": 3.0, "quality": 1.0, "price_sensitivity": 0.1}
+    outcome = Market(build(demand=demand, competitors=rival)).step(at([4.0, 5.0]))
+    assert outcome.rival_units[0, 0] == pytest.approx(40 * 0.5, rel=1e-5)
+
+
+def test_cheapest_buys_at_the_price_paid():
+    spec = build(demand={"family": "cheapest", "quality": 1.0, "price_sensitivity": 0.1}, prices={"max_discount": 0.5})
+    outcome = Market(spec).step(at([4.0, 5.0], discount=[[0.25], [0.0]]))
+    assert outcome.expected_revenue[0, 0] == pytest.approx(40 * 0.7 * 3.0, rel=1e-5)
