@@ -34,9 +34,9 @@ TRICKS: dict[str, dict[str, Any]] = {
 """What is changed of the preset, by what it is called in the table."""
 
 
-def share(market: MarketSpec, policy: Policy, known: MarketSpec) -> float:
-    """Of the exact optimum of `market`, for a policy that is told that it is in the market `known`."""
-    value, optimum = exact_value(market, policy, believed=known), solve(market)
+def share(market: MarketSpec, policy: Policy, believed: MarketSpec) -> float:
+    """Of the exact optimum of `market`, for a policy that believes in the market `believed`."""
+    value, optimum = exact_value(market, policy, believed=believed), solve(market)
     assert value is not None, "the policy is a function of the view"
     assert optimum is not None, "the instance has one"
     return value / optimum.value
