@@ -1,4 +1,4 @@
-"""The actor of a Stable-Baselines3 policy: features to raw actions, without exploration or critic."""
+"""The actor of a Stable-Baselines3 policy: features to raw actions, without exploration."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Actor(torch.nn.Module):
         """The raw action for the outputs of `layers`."""
         if self.counts is None:
             return numbers
-        # Every product has the same columns: (rows, products, scores). A single column needs no such shape.
+        # Every product has the same columns: (rows, products, scores).
         counts = self.counts[: self.kinds]
         products = numbers if self.columns == 1 else numbers.reshape(-1, self.columns // self.kinds, sum(counts))
         parts = [products] if self.kinds == 1 else torch.split(products, counts, dim=2)
@@ -119,7 +119,7 @@ class RecurrentActor(Actor):
 
 
 class _MeanQuantile(torch.nn.Module):
-    """Mean over quantiles: (rows, quantiles * choices) to the value of each choice, (rows, choices)."""
+    """Mean over quantiles: (rows, quantiles * choices) to the choices' values, (rows, choices)."""
 
     def __init__(self, quantiles: int) -> None:
         super().__init__()
@@ -248,7 +248,7 @@ def _lstm_step(actor: RecurrentActor, decoded: Any) -> tuple[Any, Any]:
 
 
 def _window_step(forward: Any, history: int) -> tuple[Any, Any]:
-    """`step` and `initial_state` of a policy whose recurrent state is the features of earlier periods."""
+    """`step` and `initial_state` of a policy whose recurrent state is earlier features."""
 
     def step(rows: NDArray[np.float32], state: RecurrentState) -> tuple[ActionParts, RecurrentState]:
         window = np.concatenate([state[0], rows[:, None]], axis=1)

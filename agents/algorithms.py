@@ -1,4 +1,4 @@
-"""The learning algorithms: which actions each supports, and how its model is built from settings."""
+"""The learning algorithms: the actions each supports, and how its model is built."""
 
 from __future__ import annotations
 
@@ -149,8 +149,8 @@ def make_model(algo: Algorithm, venv: BatchVecEnv, settings: Settings, seed: int
         arguments["action_noise"] = NormalActionNoise(columns, np.full_like(columns, deviation))
     if "batch_size" in arguments and not algo.off_policy:
         rows = venv.num_envs * arguments["n_steps"]
-        # Equal batches, as close as possible to the size asked for: a small last batch would have the
-        # weight of a full one.
+        # Equal batches, as close as possible to the size asked for: a small last batch would weigh
+        # as much as a full one.
         arguments["batch_size"] = -(-rows // max(1, round(rows / arguments["batch_size"])))
     return algo.kind(
         "MlpPolicy" if not algo.recurrent else "MlpLstmPolicy",
@@ -180,7 +180,7 @@ def make_policy(
 
 
 def _policy_arguments(algo: Algorithm, settings: Settings) -> dict[str, Any]:
-    """Keyword arguments of the policy class; ReLU, because tanh takes thirty times as long on a CPU."""
+    """Keyword arguments of the policy class; ReLU, as tanh takes thirty times as long on a CPU."""
     optimizer = {"weight_decay": settings.l2, "eps": _EPS_OFF_POLICY if algo.off_policy else _EPS_ON_POLICY}
     arguments: dict[str, Any] = {
         "net_arch": _net_arch(algo, settings),
@@ -204,7 +204,7 @@ def _policy_arguments(algo: Algorithm, settings: Settings) -> dict[str, Any]:
 
 
 def _net_arch(algo: Algorithm, settings: Settings) -> Any:
-    """Hidden layers of the policy itself; with dropout only the critic's, which also reads the action."""
+    """Hidden layers of the policy; with dropout only the critic's, which also reads the action."""
     layers = list(settings.net_arch)
     if not settings.dropout:
         return layers

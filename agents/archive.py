@@ -33,8 +33,9 @@ def load_archive(
 ) -> Run:
     """The policy of an archive that Stable-Baselines3's `model.save` wrote, as a `Run`.
 
-    Such an archive contains pickles, which run code when they are loaded. Only the weights are read,
-    by torch's loader for tensors, and the plain JSON of its description: layers, activation and seed.
+    Such an archive contains pickles, which run code when they are loaded. Only the weights are
+    read, by torch's loader for tensors, and the plain JSON of its description: layers, activation
+    and seed.
 
     Args:
         path: The archive.

@@ -1,4 +1,4 @@
-"""Training state in one file without pickle: tensors as safetensors, everything else as JSON in its header."""
+"""Training state in one file without pickle: tensors as safetensors, the rest as JSON."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def _random_tensors() -> dict[str, torch.Tensor]:
 
 
 def _random_facts(model: BaseAlgorithm) -> dict[str, Any]:
-    """The rest of the global generator's state, and that of the action space, whose integers are large."""
+    """The rest of the generator's state, and that of the action space, whose integers are large."""
     kind, _, position, *gauss = np.random.get_state()  # noqa: NPY002
     numpy_state = [kind, int(position), int(gauss[0]), float(gauss[1])]
     return {"numpy": numpy_state, "actions": model.action_space.np_random.bit_generator.state}

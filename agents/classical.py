@@ -70,7 +70,8 @@ def _orders(spec: MarketSpec) -> bool:
 def _best_step(spec: MarketSpec, seed: int) -> FixedPrice:
     """The best price of one product, and its base stock if policies place orders.
 
-    All steps of the ladder are tried; without a ladder, a grid and then a finer one around its best.
+    All steps of the ladder are tried; without a ladder, a grid and then a finer one around its
+    best.
     """
     if spec.prices.price_ladder is None:
         low, high = float(spec.guardrails.low[0]), float(spec.guardrails.high[0])
@@ -105,10 +106,10 @@ def _affordable(spec: MarketSpec, candidates: int) -> int:
 def time_only(spec: MarketSpec, *, seed: int = 0) -> PricePath:
     """The best prices that depend on the calendar alone.
 
-    The path has few parameters. For each category: how far prices follow the movements of the myopic
-    path, and multipliers at `_KNOTS` equally spaced periods whose logarithm is interpolated linearly.
-    The cross-entropy method starts from the best fixed prices, on the same tuning markets.
-    `evaluation.named_policy` first checks whether the best path has an exact solution.
+    The path has few parameters. For each category: how far prices follow the movements of the
+    myopic path, and multipliers at `_KNOTS` equally spaced periods whose logarithm is interpolated
+    linearly. The cross-entropy method starts from the best fixed prices, on the same tuning
+    markets. `evaluation.named_policy` first checks whether the best path has an exact solution.
 
     Args:
         spec: The market.
@@ -157,16 +158,17 @@ def _levels(fixed: FixedPrice, rows: Array) -> Array | None:
 
 
 def _most_base_stock(spec: MarketSpec) -> Array:
-    """(N,) upper bounds of a base stock: four times the forecast until the order after next arrives."""
+    """(N,) upper bounds of a base stock: four times the forecast until the next order but one."""
     return 4 * (spec.stock.lead_time_periods + 2) * catalogue_of(spec).forecast_units.max(axis=0).astype(np.float64)
 
 
 def _value_of(spec: MarketSpec, paths: Array, base_stock: Array | None, seed: int, markets: int) -> Array:
     """(B, C) mean objective of an episode by category, for B candidate price paths.
 
-    The gap between drawn and expected money has mean zero and serves as a control variate (Glasserman
-    2003, Monte Carlo Methods in Financial Engineering, section 4.1). With ample stock the expected
-    money is less noisy; with scarce stock, which sells out in any case, the drawn money is.
+    The gap between drawn and expected money has mean zero and serves as a control variate
+    (Glasserman 2003, Monte Carlo Methods in Financial Engineering, section 4.1). With ample stock
+    the expected money is less noisy; with scarce stock, which sells out in any case, the drawn
+    money is.
 
     Args:
         spec: The market.
@@ -232,11 +234,11 @@ def _cross_entropy(
 
 
 def myopic(spec: MarketSpec) -> PricePath:
-    """Prices that maximise the expected money of each period under the true response with ample stock.
+    """Prices that maximise each period's expected money under the true response with ample stock.
 
-    The policy ignores stock and future. It depends on the regime if policies observe it, and averages
-    over a hidden one. The reference price follows from the prices alone (in the first regime), so the
-    policy is a path of prices.
+    The policy ignores stock and future. It depends on the regime if policies observe it, and
+    averages over a hidden one. The reference price follows from the prices alone (in the first
+    regime), so the policy is a path of prices.
 
     Args:
         spec: The market.
@@ -295,7 +297,7 @@ def _maximise(
     chances: Array,
     sweeps: int = 4,
 ) -> Array:
-    """Coordinate ascent of one period's expected money; one product of each category moves at a time.
+    """Coordinate ascent of a period's expected money; one product of each category moves at a time.
 
     Args:
         spec: The market.

@@ -1,4 +1,4 @@
-"""Behaviour cloning: imitate a teacher's actions, and fit the critic to the returns that followed."""
+"""Behaviour cloning: imitate a teacher's actions, and fit the critic to their returns."""
 
 from __future__ import annotations
 
@@ -82,12 +82,12 @@ def clone_defaults(algo: Algorithm) -> dict[str, Any]:
 def clone(model: BaseAlgorithm, venv: MarketVecEnv, teacher: Policy, settings: Settings, seed: int) -> None:
     """Set the weights of a model so that its deterministic policy imitates a teacher.
 
-    The teacher plays `clone_episodes` episodes on the training seeds; its actions are disturbed in half
-    of the markets. The actor minimises the squared error of the raw columns that the teacher decides, or
-    the cross-entropy with the nearest level for discrete actions. The critic fits the discounted
-    rewards that followed. A Q-network does both: it fits the return of the teacher's own choices and
-    keeps the others a margin below (Hester et al. 2018, Deep Q-learning from Demonstrations,
-    equation 1). A replay buffer is filled with the transitions.
+    The teacher plays `clone_episodes` episodes on the training seeds; its actions are disturbed in
+    half of the markets. The actor minimises the squared error of the raw columns that the teacher
+    decides, or the cross-entropy with the nearest level for discrete actions. The critic fits the
+    discounted rewards that followed. A Q-network does both: it fits the return of the teacher's own
+    choices and keeps the others a margin below (Hester et al. 2018, Deep Q-learning from
+    Demonstrations, equation 1). A replay buffer is filled with the transitions.
 
     Args:
         model: The model.
@@ -168,7 +168,7 @@ def shuffled_batches(rows: torch.Tensor, epochs: int, seed: int) -> Iterator[tor
 
 
 def fill(buffer: ReplayBuffer, log: LoggedData, learner_view: LearnerView) -> None:
-    """Add the logged transitions to a replay buffer, in complete sets of rows; the rest is left out.
+    """Add the logged transitions to a replay buffer, in complete sets of rows; others are dropped.
 
     Args:
         buffer: The buffer.
@@ -201,7 +201,7 @@ def _of_actor(actor: Actor, decided: torch.Tensor, samples: Samples) -> torch.Te
 
 
 def _numbers(actor: Actor, features: torch.Tensor) -> torch.Tensor:
-    """(all rows, outputs) of the actor before a choice; recurrent actors read whole episodes (…, T, F)."""
+    """(all rows, outputs) of the actor before a choice; recurrent ones read episodes (…, T, F)."""
     if not isinstance(actor, RecurrentActor):
         return actor.layers(features)
     read = actor.features(features.flatten(0, 1)).unflatten(0, features.shape[:2])

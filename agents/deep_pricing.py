@@ -1,4 +1,4 @@
-"""Supervised deep pricing: a demand network fitted on a log, and a price network that maximises profit.
+"""Supervised deep pricing: a demand network fitted on a log, and a price network that uses it.
 
 Price p = f(x, y, z, w) and demand d = g(x, y, z, w, p) are networks over the learner's features. f
 maximises the money that g predicts for one period, so it ignores how a sale affects later periods.
@@ -34,8 +34,8 @@ class DemandNetwork(torch.nn.Module):
     """Mean units of a row's P products, given its features and raw prices.
 
     The log of demand falls in the product's own raw price (its log price) as a concave, piecewise
-    linear function, whose slopes are outputs of a network. Exponential, linear and logit demand are of
-    this form; constant elasticity is its limit. Prices of other products shift it by constant
+    linear function, whose slopes are outputs of a network. Exponential, linear and logit demand are
+    of this form; constant elasticity is its limit. Prices of other products shift it by constant
     elasticities.
 
     Args:
@@ -97,9 +97,10 @@ def learn_prices(
 ) -> dict[str, Any]:
     """Set the weights of a deterministic policy to those of the price network.
 
-    Demand is fitted by Poisson likelihood on four fifths of the log's markets (of its periods if it has
-    fewer than five markets) and evaluated on the rest. Prices stay between the first and the last
-    percentile of those that the log tried for a product. All other columns of an action stay at zero.
+    Demand is fitted by Poisson likelihood on four fifths of the log's markets (of its periods if it
+    has fewer than five markets) and evaluated on the rest. Prices stay between the first and the
+    last percentile of those that the log tried for a product. All other columns of an action stay
+    at zero.
 
     Args:
         policy: The policy.
@@ -131,7 +132,7 @@ def learn_prices(
 def _shortfall(
     policy: BasePolicy, demand: DemandNetwork, sales: Sales, learner_view: LearnerView
 ) -> Callable[[Sales], torch.Tensor]:
-    """The loss of the price network: minus predicted money, plus penalties for leaving its ranges."""
+    """The loss of the price network: minus predicted money, plus penalties."""
     layers, price, logs = actor_of(policy, learner_view).layers, _price_columns(learner_view), learner_view.layout.logs
     other = torch.from_numpy(np.setdiff1d(np.arange(price.size * learner_view.layout.size), price))
     scale = (sales.units * sales.base_price).sum(dim=1).mean()
@@ -195,7 +196,7 @@ def _likelihood(log_mean: torch.Tensor, units: torch.Tensor) -> torch.Tensor:
 
 
 def _judge(demand: DemandNetwork, sales: Sales, held_out: torch.Tensor, learner_view: LearnerView) -> dict[str, Any]:
-    """Held-out log likelihood per product-period, of the network and of each product's mean in the log."""
+    """Held-out log likelihood per product-period, of the network and of each product's mean."""
     rest, judged = _those(sales, ~held_out), _those(sales, held_out)
     products = learner_view.base_price.size
     mean = rest.units.reshape(-1, products).mean(dim=0).clamp(min=1e-6).log()

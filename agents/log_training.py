@@ -65,8 +65,8 @@ def learn_from_log(
     Args:
         scenario: A spec, a registered name or the path of a scenario file.
         algo: A key of `LOG_ALGORITHMS`.
-        log: A policy that generates the log: `clone_episodes` episodes on the training seeds. None for
-            the shop's own history, in a scenario that was fitted on data.
+        log: A policy that generates the log: `clone_episodes` episodes on the training seeds. None
+            for the shop's own history, in a scenario that was fitted on data.
         seed: Seed of the run.
         out: Run folder, as for `train`.
         settings: Values that override the preset; see `Settings`.
@@ -75,8 +75,8 @@ def learn_from_log(
         The run.
 
     Raises:
-        ValueError: The algorithm or a setting is unknown, the algorithm does not support the actions of
-            the market, or the log contains no information.
+        ValueError: The algorithm or a setting is unknown, the algorithm does not support the
+            actions of the market, or the log contains no information.
 
     Example:
         >>> from repricer.pricing import RandomPrice
@@ -169,7 +169,7 @@ def _normalise(policy: torch.nn.Module, log: LoggedData) -> None:
 
 
 def _judged(policy: Any, learner_view: LearnerView, settings: Settings, seed: int) -> dict[str, float]:
-    """Expected objective of an episode against the best fixed prices, on the same validation seeds."""
+    """Expected objective against the best fixed prices, on the same validation seeds."""
     spec = learner_view.market.spec
     learned = learning_policy(policy, learner_view)
     count, customers = settings.validation_episodes, seed_for("validation", seed)

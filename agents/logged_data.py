@@ -30,8 +30,10 @@ class LoggedData:
 
     Attributes:
         observations: (T + 1, R, F) features before each period and after the last one.
-        actions: (T, R, A) raw actions in [-1, 1] that decode to what was done, with the price charged.
-        advice: (T, R, A) what the policy itself proposed; differs from `actions` by guardrails and noise.
+        actions: (T, R, A) raw actions in [-1, 1] that decode to what was done, with the price
+            charged.
+        advice: (T, R, A) what the policy itself proposed; differs from `actions` by guardrails and
+            noise.
         decided: (A,) the columns that the policy decides.
         units: (T, R, P) units sold.
         money: (T, R) rewards.
@@ -107,8 +109,8 @@ def training_view(learner_view: LearnerView, markets: int, seed: int) -> Learner
 def record_policy(learner_view: LearnerView, policy: Policy, *, disturbance: float = 0.0, seed: int = 0) -> LoggedData:
     """One episode of every market under a policy.
 
-    With a disturbance, the log contains states that the policy alone would not reach, with its advice
-    in them (Laskey et al. 2017, DART: Noise Injection for Robust Imitation Learning).
+    With a disturbance, the log contains states that the policy alone would not reach, with its
+    advice in them (Laskey et al. 2017, DART: Noise Injection for Robust Imitation Learning).
 
     Args:
         learner_view: The view to record through; its markets are reset first.
@@ -145,10 +147,11 @@ def record_policy(learner_view: LearnerView, policy: Policy, *, disturbance: flo
 
 
 def record_history(learner_view: LearnerView) -> LoggedData:
-    """The shop's own history, which the spec of a fitted market keeps, as one episode of one market.
+    """The shop's own history, from the spec of a fitted market, as one episode of one market.
 
-    The history holds neither stock nor rivals: both are as in the simulated market at these prices. The
-    money is drawn, not expected; product-wise rewards do not deduct the sales taken from other products.
+    The history holds neither stock nor rivals: both are as in the simulated market at these prices.
+    The money is drawn, not expected; product-wise rewards do not deduct the sales taken from other
+    products.
 
     Args:
         learner_view: The view to record through.
@@ -215,7 +218,7 @@ def _views_of_the_past(spec: MarketSpec, market: Market) -> list[MarketView]:
 
 
 def _windows(present: list[Floats], history: int) -> Floats:
-    """(T + 1, R, history * F) from the rows of each period; the first row stands in for those before it."""
+    """(T + 1, R, history * F) from the rows of each period; the first row is repeated before it."""
     rows = np.stack([present[0]] * (history - 1) + present)
     return np.concatenate([rows[i : i + len(present)] for i in range(history)], axis=-1)
 

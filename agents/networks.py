@@ -23,8 +23,10 @@ class FeaturesExtractor(BaseFeaturesExtractor):
     Args:
         observation_space: Box of a row of `history` periods of features.
         history: Number of periods in an observation.
-        rnn_size: Units of a GRU (Cho et al. 2014) that reads the periods in order; 0 to concatenate them.
-        layers: Widths of ReLU layers with dropout after each; empty if the policy's own layers follow.
+        rnn_size: Units of a GRU (Cho et al. 2014) that reads the periods in order; 0 to concatenate
+            them.
+        layers: Widths of ReLU layers with dropout after each; empty if the policy's own layers
+            follow.
         dropout: Probability of dropping a unit.
     """
 
@@ -59,7 +61,7 @@ class FeaturesExtractor(BaseFeaturesExtractor):
         return self.layers(read)
 
     def normalise(self, rows: NDArray[np.float32]) -> None:
-        """Set mean and scale so that these rows get mean 0 and standard deviation 1 in every column.
+        """Set mean and scale so that each column of rows gets mean 0 and standard deviation 1.
 
         Args:
             rows: (rows, history * F) features. Columns that are constant keep their scale.
@@ -131,5 +133,5 @@ def one_thread() -> Iterator[None]:
 
 @functools.cache
 def _thread_pools() -> ThreadpoolController:
-    """The thread pools of all loaded libraries; cached, because finding them takes a millisecond."""
+    """The thread pools of all loaded libraries; cached, as finding them takes a millisecond."""
     return ThreadpoolController()

@@ -1,4 +1,4 @@
-"""Offline reinforcement learning: value learning from logged data that stays close to its actions."""
+"""Offline reinforcement learning: value learning from a log that stays close to its actions."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from .logged_data import LoggedData
 from .settings import Settings
 
 # As in Fujimoto et al. (2018), Addressing Function Approximation Error in Actor-Critic Methods, but
-# targets follow four times as fast: without a discount, the last reward must propagate over the whole
-# horizon.
+# targets follow four times as fast: without a discount, the last reward must propagate over the
+# whole horizon.
 _TAU, _DELAY, _NOISE, _NOISE_LIMIT = 0.02, 2, 0.2, 0.5
 
 
@@ -58,8 +58,9 @@ def td3_bc(policy: Any, learner_view: LearnerView, log: LoggedData, settings: Se
     """Train a TD3 policy on a log: TD3 with behaviour cloning.
 
     Fujimoto and Gu (2021), A Minimalist Approach to Offline Reinforcement Learning, equation 3. The
-    actor minimises caution * |a - logged a|^2 - Q(s, a). Q is in units of a period's mean money, not of
-    mean |Q|: over a long horizon the effect of a single price would be negligible in the latter.
+    actor minimises caution * |a - logged a|^2 - Q(s, a). Q is in units of a period's mean money,
+    not of mean |Q|: over a long horizon the effect of a single price would be negligible in the
+    latter.
 
     Args:
         policy: A TD3 policy.
@@ -102,8 +103,8 @@ def td3_bc(policy: Any, learner_view: LearnerView, log: LoggedData, settings: Se
 def cql(policy: Any, learner_view: LearnerView, log: LoggedData, settings: Settings, seed: int) -> dict[str, Any]:
     """Train a DQN policy on a log: conservative Q-learning with double Q-learning.
 
-    Kumar et al. (2020), Conservative Q-Learning, equation 4. In addition to the temporal difference it
-    minimises caution * (log sum_a exp Q(s, a) - Q(s, logged a)).
+    Kumar et al. (2020), Conservative Q-Learning, equation 4. In addition to the temporal difference
+    it minimises caution * (log sum_a exp Q(s, a) - Q(s, logged a)).
 
     Args:
         policy: A DQN policy.

@@ -79,8 +79,8 @@ class Run:
             seed: Seed of the search for its best fixed prices.
 
         Raises:
-            ValueError: The network does not fit: it prices all products jointly, or the other market has
-                other segments or decisions.
+            ValueError: The network does not fit: it prices all products jointly, or the other
+                market has other segments or decisions.
         """
         layout = spec.action_layout(spec.products.regular_price)
         width = LearnerView(

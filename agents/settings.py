@@ -1,4 +1,4 @@
-"""Training settings: the values of a preset, its block for the scenario, and the caller's overrides."""
+"""Training settings: the values of a preset, its block for the scenario, and overrides."""
 
 from __future__ import annotations
 

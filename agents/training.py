@@ -1,4 +1,4 @@
-"""Training: one `train` for all algorithms, resumable, with paired validation; the best policy is kept."""
+"""Training: one `train` for all algorithms, resumable, validated; the best policy is kept."""
 
 from __future__ import annotations
 
@@ -168,8 +168,8 @@ def train(
         The run, with the policy of its best validation.
 
     Raises:
-        ValueError: The algorithm, a setting or the device is unknown, the algorithm does not support
-            the actions of the market, or `out` holds another run.
+        ValueError: The algorithm, a setting or the device is unknown, the algorithm does not
+            support the actions of the market, or `out` holds another run.
         OSError: The folder cannot be written.
 
     Example:
@@ -245,7 +245,7 @@ def _learn(
 
 
 def _check_reward(settings: Settings) -> None:
-    """Without a discount, conversion differences add up to the conversion of the last period alone."""
+    """Without a discount, conversion differences add up to the last period's conversion alone."""
     if settings.reward == "conversion-difference" and settings.algorithm.get("gamma") == 1:
         raise ValueError(
             "reward conversion-difference needs a gamma below 1, or only the last period counts; got 1; set gamma to 0.9"
@@ -287,9 +287,9 @@ def _markets(plan: TrainingPlan) -> MarketVecEnv:
 def _reward_scale(spec: MarketSpec, learner_view: LearnerView) -> float:
     """The factor that brings the reward of a row to order one.
 
-    It is the inverse of what base prices, or random actions around them, earn per row and period. The
-    base prices alone may earn almost nothing, for example if a rival undercuts them or no orders are
-    placed. For the conversion reward, it is also per customer.
+    It is the inverse of what base prices, or random actions around them, earn per row and period.
+    The base prices alone may earn almost nothing, for example if a rival undercuts them or no
+    orders are placed. For the conversion reward, it is also per customer.
     """
     generator = np.random.default_rng(seed_for("training"))
     trial = LearnerView(

@@ -1,4 +1,4 @@
-"""The callback between updates: checkpoints, paired validation, best policy, logs, early stopping."""
+"""The callback between updates: checkpoints, validation, best policy, logs, early stopping."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _REPORTS = 200
 
 
 class Validation(BaseCallback):
-    """Validates the policy against the best fixed prices on the same customers and keeps the best one.
+    """Validates the policy against the best fixed prices on the same customers; keeps the best one.
 
-    A checkpoint is written with each validation, at the start of a rollout. Everything that the next
-    update depends on is complete at that point, so a resumed run continues exactly.
+    A checkpoint is written with each validation, at the start of a rollout. Everything that the
+    next update depends on is complete at that point, so a resumed run continues exactly.
 
     Args:
         spec: The market.

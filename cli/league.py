@@ -1,4 +1,4 @@
-"""`repricer league`: let every seller of a scenario learn its prices against the others, and audit where they end."""
+"""`repricer league`: let all sellers learn against one another, and audit their final prices."""
 
 from __future__ import annotations
 
@@ -27,11 +27,13 @@ RESULT_FILE = "league.json"
 @click.argument("scenario")
 @click.option("--algo", default="ppo", show_default=True, help="Learning algorithm.")
 @click.option("--rounds", type=click.IntRange(min=1), default=8, show_default=True, help="Rounds of the league.")
-@click.option("--steps", type=click.IntRange(min=1), default=40_000, show_default=True, help="Of a seller in a round.")
-@click.option("--shared", is_flag=True, help="One network for all sellers, which must be alike: self-play.")
-@click.option("--episodes", type=click.IntRange(min=1), default=100, show_default=True, help="Judging markets.")
+@click.option(
+    "--steps", type=click.IntRange(min=1), default=40_000, show_default=True, help="Steps per seller and round."
+)
+@click.option("--shared", is_flag=True, help="One network for all sellers (self-play); they must be symmetric.")
+@click.option("--episodes", type=click.IntRange(min=1), default=100, show_default=True, help="Test episodes.")
 @click.option("--out", "folder", type=click.Path(path_type=Path), help="Folder; the same call resumes it.")
-@click.option("--set", "values", multiple=True, metavar="KEY=VALUE", help="Override a preset's value; repeatable.")
+@click.option("--set", "values", multiple=True, metavar="KEY=VALUE", help="Override a value of the preset; repeatable.")
 @seed_option
 @json_option
 def command(
@@ -46,9 +48,9 @@ def command(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Let every seller of SCENARIO learn its prices against the others, and audit the prices that they end at.
+    """Let every seller of SCENARIO learn its prices against the others, and audit the final prices.
 
-    The folder is also the run folder of the shop's own policy: evaluate and export take it.
+    The folder is also the run folder of the shop's own policy; evaluate and export accept it.
     """
     from ..agents import league
     from ..evaluation import judge_league
@@ -75,13 +77,13 @@ def command(
         emit(document)
         return
     show(_table(verdict, spec.market.currency))
-    say(_said(verdict))
+    say(_summary(verdict))
     say(f"League folder: {folder}. Next: repricer evaluate {scenario} --policy {folder}")
 
 
 @contextmanager
 def _bar(label: str) -> Iterator[LeagueProgress]:
-    """A progress bar on stderr (where it is a terminal) that shows what each seller earned in the last round."""
+    """A progress bar on stderr, if that is a terminal, with each seller's profit in the last round."""
     columns = (TextColumn(label), BarColumn(), TextColumn("{task.percentage:>3.0f}% {task.fields[profit]}"))
     with progress_bar(*columns) as bar:
         task = bar.add_task(label, total=None, profit="")
@@ -94,12 +96,12 @@ def _bar(label: str) -> Iterator[LeagueProgress]:
 
 
 def _table(verdict: LeagueVerdict, currency: str) -> Table:
-    """A row a seller."""
+    """One row per seller."""
     found, sellers = verdict.audit, verdict.league.sellers
     when = "mean over periods" if verdict.period is None else f"period {verdict.period}"
     table = Table(
         title=f"{verdict.league.run.spec.name}: final policies among themselves, {currency} a period, {when}",
-        caption="Best response: what the best answer found to the others would add to a seller's Nash profit.",
+        caption="Best response: gain of the best deviation found, as a share of the seller's Nash profit.",
     )
     table.add_column("seller")
     for heading in ("mean price", "Nash", "monopoly", "profit", "Nash", "monopoly", "profit gain", "best response"):
@@ -116,8 +118,8 @@ def _table(verdict: LeagueVerdict, currency: str) -> Table:
     return table
 
 
-def _said(verdict: LeagueVerdict) -> str:
-    """The audit's first line, or why there is none."""
+def _summary(verdict: LeagueVerdict) -> str:
+    """The first line of the audit, or why there is none."""
     if verdict.audit is None:
         return f"No audit: {verdict.no_audit}"
     return str(verdict.audit).partition("\n")[0]

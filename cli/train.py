@@ -1,4 +1,4 @@
-"""`repricer train`: learn prices in a scenario."""
+"""`repricer train`: train a pricing policy on a scenario."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     "--algo",
     default="ppo",
     show_default=True,
-    help="ppo, a2c, recurrent-ppo, sac, td3, tqc, dqn, qr-dqn; or, from a log alone, deep-pricing, td3-bc, cql.",
+    help="ppo, a2c, recurrent-ppo, sac, td3, tqc, dqn, qr-dqn; or, from logged data alone, deep-pricing, td3-bc, cql.",
 )
-@click.option("--steps", type=click.IntRange(min=1), help="Rows to learn from in the market.  [default: 300000]")
+@click.option("--steps", type=click.IntRange(min=1), help="Training steps in the simulated market.  [default: 300000]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda; small networks stay on the CPU.")
 @click.option("--out", "folder", type=click.Path(path_type=Path), help="Run folder; the same call resumes it.")
 @click.option(
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 @click.option(
     "--log",
     metavar="P",
-    help="For deep-pricing, td3-bc and cql: learn from what P did alone; historical is the shop's record.",
+    help="For deep-pricing, td3-bc and cql: learn from the log of policy P; historical is the shop's history.",
 )
-@click.option("--wandb", "wandb_project", metavar="PROJECT", help="Send the figures to Weights & Biases as well.")
-@click.option("--set", "values", multiple=True, metavar="KEY=VALUE", help="Override a preset's value; repeatable.")
+@click.option("--wandb", "wandb_project", metavar="PROJECT", help="Also log to Weights & Biases.")
+@click.option("--set", "values", multiple=True, metavar="KEY=VALUE", help="Override a value of the preset; repeatable.")
 @seed_option
 @json_option
 def command(
@@ -53,7 +53,7 @@ def command(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Learn prices in SCENARIO, a registered name or a path, and keep the best policy."""
+    """Train a pricing policy on SCENARIO, a registered name or a path, and keep the best one."""
     from ..agents import LOG_ALGORITHMS
     from ..scenarios import load_scenario
 
@@ -63,15 +63,15 @@ def command(
     if algo in LOG_ALGORITHMS:
         if steps is not None or teacher is not None:
             raise ValueError(
-                f"{algo} learns from a log; got --steps or --clone; set clone_epochs, and name the log by --log"
+                f"{algo} learns from a log; got --steps or --clone; set clone_epochs, and name the log with --log"
             )
         run = _from_log(spec, algo, log, seed, folder, settings)
     elif log is not None:
-        raise ValueError(f"--log is for {', '.join(LOG_ALGORITHMS)}; got {algo}; imitate a policy by --clone")
+        raise ValueError(f"--log is for {', '.join(LOG_ALGORITHMS)}; got {algo}; imitate a policy with --clone")
     else:
         given = {"algo": algo, "steps": steps or 300_000, "seed": seed, "device": device, "out": folder}
         more = {"settings": settings, "preset": preset, "wandb_project": wandb_project}
-        run = _in_the_market(spec, teacher, **given, **more)
+        run = _from_simulation(spec, teacher, **given, **more)
     if as_json:
         emit({"run": str(folder), **run.facts, "history": run.history})
         return
@@ -79,7 +79,7 @@ def command(
     figures = run.facts.get("log_figures", {})
     if "held_out_log_likelihood" in figures:
         say(
-            f"Held-out log likelihood a product-period: {figures['held_out_log_likelihood']:.4f}, of each product's mean "
+            f"Held-out log likelihood per product-period: {figures['held_out_log_likelihood']:.4f}; with each product's mean "
             f"{figures['held_out_log_likelihood_of_means']:.4f}."
         )
     say(
@@ -93,7 +93,7 @@ def command(
     say(f"Run folder: {folder}. Next: repricer evaluate {scenario} --policy {folder}")
 
 
-def _in_the_market(spec: MarketSpec, teacher: str | None, **given: Any) -> Run:
+def _from_simulation(spec: MarketSpec, teacher: str | None, **given: Any) -> Run:
     from ..agents import train
 
     imitated = None if teacher is None else policy_of(teacher, spec, seed=given["seed"])

@@ -1,4 +1,4 @@
-"""`repricer tune`: search an algorithm's settings on a scenario."""
+"""`repricer tune`: search for the best settings of an algorithm on a scenario."""
 
 from __future__ import annotations
 
@@ -21,26 +21,30 @@ if TYPE_CHECKING:
 @click.argument("scenario")
 @click.option("--algo", default="ppo", show_default=True, help="Learning algorithm.")
 @click.option(
-    "--trials", type=click.IntRange(min=1), default=20, show_default=True, help="In all; the first: the preset."
+    "--trials",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="Number of trials; the first is the preset.",
 )
-@click.option("--steps", type=click.IntRange(min=1), default=300_000, show_default=True, help="Rows a training run.")
+@click.option("--steps", type=click.IntRange(min=1), default=300_000, show_default=True, help="Training steps per run.")
 @click.option(
     "--seeds-per-trial",
     "seeds",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Runs a trial's mean is of.",
+    help="Training runs averaged in a trial.",
 )
-@click.option("--out", "folder", type=click.Path(path_type=Path), help="Study folder; the same call goes on there.")
+@click.option("--out", "folder", type=click.Path(path_type=Path), help="Study folder; the same call resumes it.")
 @seed_option
 @json_option
 def command(
     scenario: str, algo: str, trials: int, steps: int, seeds: int, folder: Path | None, seed: int, as_json: bool
 ) -> None:
-    """Search the settings of a learning algorithm in SCENARIO for the largest gain over the best fixed price.
+    """Search for the settings of an algorithm with the largest gain over the best fixed price.
 
-    Judged on the validation customers, never on those that `repricer evaluate` uses.
+    Trials are compared on the validation customers, never on those that `repricer evaluate` uses.
     """
     from ..agents.tuning.study import BEST_FILE, PLOT_FILE, TRIALS_FILE, tune
     from ..scenarios import load_scenario
@@ -73,8 +77,8 @@ def command(
 
 
 def _table(found: Tuning) -> Table:
-    """What was tuned, most important first: the preset's value and the best trial's."""
-    table = Table(title=f"trial {found.trial} of {len(found.trials)}, the preset being trial 0")
+    """The tuned settings, most important first, in the preset and in the best trial."""
+    table = Table(title=f"trial {found.trial} of {len(found.trials)}; the preset is trial 0")
     table.add_column("setting")
     for heading in ("preset", "best", "importance"):
         table.add_column(heading, justify="right")
@@ -85,7 +89,7 @@ def _table(found: Tuning) -> Table:
 
 
 def _lines(found: Tuning, money: str) -> list[str]:
-    told = ", ".join(f"{count} {state}" for state, count in found.counts.items())
+    states = ", ".join(f"{count} {state}" for state, count in found.counts.items())
     reasons = Counter(row["reason"] for row in found.trials if row["state"] == "failed")
     share = f" ({found.gain / abs(found.best_fixed):+.2%})" if found.best_fixed else ""
     best = f"{money} {found.gain:+.4g} an episode{share} against the best fixed price on the validation customers"
@@ -94,9 +98,9 @@ def _lines(found: Tuning, money: str) -> list[str]:
     elif found.trial:
         verdict = f"the preset {found.preset_gain:+.4g}"
     else:
-        verdict = "it is the preset, which no other trial beat"
+        verdict = "it is the preset, and no other trial was better"
     return [
-        f"Trials: {told}.",
+        f"Trials: {states}.",
         *(f"  failed {count} times: {reason}" for reason, count in reasons.items()),
         f"Trial {found.trial}: {best}; {verdict}.",
     ]

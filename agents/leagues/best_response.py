@@ -1,4 +1,4 @@
-"""Best responses: what a seller could gain by deviating from a profile of policies, one per seller."""
+"""Best responses: what a seller could gain by deviating from a profile of policies."""
 
 from __future__ import annotations
 
@@ -101,7 +101,8 @@ def seller_profits(
 ) -> dict[str, NDArray[np.float64]]:
     """What each seller earns in one episode under these policies.
 
-    Periods are weighted by the scenario's discount; those with a weight below a thousandth are left out.
+    Periods are weighted by the scenario's discount; those with a weight below a thousandth are left
+    out.
 
     Args:
         sellers: The markets, which are reset first.
@@ -199,7 +200,7 @@ def best_response(
 
 
 def _best_constant(game: Game, seller: str, profile: Callable[[], dict[str, SellerPolicy]]) -> float:
-    """The best constant raw price, the same for all offers: from a grid, then a finer one around its best."""
+    """The best constant raw price, the same for all offers: from a grid, then from a finer one."""
     sellers, own = game.sellers("tuning", _GRID)
 
     def best(low: float, high: float) -> float:

@@ -34,8 +34,8 @@ from ..checkpoint import read_tensors, restore_checkpoint, save_checkpoint, writ
 from ..classical import best_fixed
 from ..networks import one_thread, schedule
 from ..run import RUN_FILE, Run, made_with, open_folder, run_of, save_policy
-from ..settings import Settings, settings_for
 from .best_response import BestResponse, FrozenPolicy, Game, best_response, reward_scales, seller_profits
+from .plan import LeaguePlan, check_symmetric, league_settings
 
 LeagueProgress = Callable[[int, int, dict[str, float]], None]
 """Called with steps done, steps in all, and what each seller earned a period in the last round."""
@@ -43,20 +43,10 @@ LeagueProgress = Callable[[int, int, dict[str, float]], None]
 # Share of markets in which an opponent plays its newest policy, and the exponent of the priorities
 # of the others.
 _NEWEST, _HARDNESS = 0.5, 2
-# Log of the initial standard deviation of a raw action, whose range is a factor of 4 either way for a
-# rival without bounds. A round starts with at least the second: opponents have moved, and with less
-# exploration the next step of a price ladder would not be reached.
-_DEVIATION, _LEAST_DEVIATION = -1.5, -2.5
+# A round starts with at least this log standard deviation of a raw action: opponents have moved, and
+# with less exploration the next step of a price ladder would not be reached.
+_LEAST_DEVIATION = -2.5
 _SELLERS_FOLDER = "seats"
-# Settings that are fixed in a league.
-_ONLY = {
-    "product_wise": False,
-    "history": 1,
-    "actions": "continuous",
-    "price_reach": 0.0,
-    "variants": 0,
-    "normalise": False,
-}
 
 
 @dataclass(frozen=True)
@@ -69,9 +59,17 @@ class League:
         actors: The final network of each seller.
         history: One dict for each round: `profit` per period by seller and `price` by offer of the
             newest policies among themselves, and the profit of each seller `against_pool`.
-        payoff: (S, P) currency per period of each seller's final policy if the others play one entry of
-            the pool: first the scenario's own rules, then the policies of each round.
+        payoff: (S, P) currency per period of each seller's final policy if the others play one entry
+            of the pool: first the scenario's own rules, then the policies of each round.
         responses: The best response found for each seller.
+
+    Example:
+        >>> few = {"num_envs": 2, "n_steps": 8, "validation_episodes": 2, "base_price": "regular"}
+        >>> result = league("calvano-duopoly", rounds=1, steps=16, settings=few)
+        >>> result.sellers, result.payoff.shape
+        (('own', 'rival'), (2, 2))
+        >>> result.responses["rival"].gain >= 0
+        True
     """
 
     run: Run
@@ -92,30 +90,6 @@ class League:
         The policies are new objects, because recurrent ones keep a state.
         """
         return {seller: FrozenPolicy(actor) for seller, actor in self.actors.items()}
-
-
-@dataclass(frozen=True)
-class _Plan:
-    spec: MarketSpec
-    algo: str
-    rounds: int
-    steps: int
-    seed: int
-    shared: bool
-    settings: Settings
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        return {
-            "scenario": self.spec.name,
-            "scenario_version": self.spec.version,
-            "algo": self.algo,
-            "rounds": self.rounds,
-            "steps": self.steps,
-            "seed": self.seed,
-            "shared": self.shared,
-            "settings": self.settings.to_dict(),
-        }
 
 
 def league(
@@ -150,18 +124,15 @@ def league(
         progress: Called with the steps done, all steps and the last profit of each seller.
 
     Returns:
-        The league.
+        The league; see `League` for an example.
 
     Raises:
-        ValueError: The scenario has no competitors, the algorithm or a setting is unknown, the sellers
-            are too different to share a network, or `out` holds something else.
+        ValueError: The scenario has no competitors, the algorithm or a setting is unknown, the
+            sellers are too different to share a network, or `out` holds something else.
         OSError: The folder cannot be written.
 
     Example:
-        >>> few = {"num_envs": 2, "n_steps": 8, "validation_episodes": 2, "base_price": "regular"}
-        >>> result = league("calvano-duopoly", rounds=1, steps=16, settings=few)
-        >>> result.sellers, result.payoff.shape
-        (('own', 'rival'), (2, 2))
+        >>> result = league("calvano-duopoly", rounds=4, steps=20_000)  # doctest: +SKIP
     """
     for name, count in (("rounds", rounds), ("steps", steps)):
         if count < 1:
@@ -171,7 +142,7 @@ def league(
         able = ", ".join(name for name, each in ALGORITHMS.items() if each.decides != "discrete")
         raise ValueError(f"algo must support continuous actions in a league: {able}; got {algo}; choose one of them")
     MultiSellerMarket(spec)  # rejects a market without rivals before anything is written
-    plan = _Plan(spec, algo, rounds, steps, seed, shared, _settings(spec, algo, settings, shared))
+    plan = LeaguePlan(spec, algo, rounds, steps, seed, shared, league_settings(spec, algo, settings, shared))
     folder = None if out is None else Path(out)
     with one_thread():
         play = _Play(plan, folder, progress)
@@ -182,34 +153,10 @@ def league(
         return play.result()
 
 
-def _settings(spec: MarketSpec, algo: str, given: Mapping[str, Any] | None, shared: bool) -> Settings:
-    """The preset with the defaults of a league.
-
-    Raises:
-        ValueError: A setting that a league does not support.
-    """
-    wanted: dict[str, Any] = {"validation_episodes": 64, **_ONLY}
-    if "log_std_init" in algorithm(algo).options:
-        wanted["log_std_init"] = _DEVIATION
-    if shared:
-        wanted["base_price"] = "regular"
-    settings = settings_for(spec, algo, wanted | dict(given or {}), algorithm(algo).options)
-    for name, only in _ONLY.items():
-        if getattr(settings, name) != only:
-            raise ValueError(f"{name} must be {only} in a league; got {getattr(settings, name)}; leave it out")
-    if settings.reward not in ("drawn", "expected"):
-        raise ValueError(f"reward must be drawn or expected in a league; got {settings.reward}; choose one")
-    if shared and settings.base_price != "regular":
-        raise ValueError(
-            f"base_price must be regular where sellers share a network; got {settings.base_price}; leave it out"
-        )
-    return settings
-
-
 class _Play:
     """A running league: a model and markets for each learning seller, the pool and the folder."""
 
-    def __init__(self, plan: _Plan, folder: Path | None, progress: LeagueProgress | None) -> None:
+    def __init__(self, plan: LeaguePlan, folder: Path | None, progress: LeagueProgress | None) -> None:
         self.plan, self.folder, self._progress, self._started = plan, folder, progress, time.perf_counter()
         spec, settings = plan.spec, plan.settings
         base = spec.products.regular_price
@@ -220,7 +167,7 @@ class _Play:
         first = self._markets()
         self.sellers = first.names
         if plan.shared:
-            _check_symmetric(first)
+            check_symmetric(first)
         self.learning = (OWN,) if plan.shared else self.sellers
         self.history: list[dict[str, Any]] = []
         self.known: dict[str, Any] = {}
@@ -359,7 +306,7 @@ class _Play:
     # The folder
 
     def _file(self, seller: str, turn: int | None = None) -> Path:
-        """The file of a seller's checkpoint, or of its policy after a round; by number, as names may be anything."""
+        """The file of a seller's checkpoint or policy; by number, because names may be anything."""
         assert self.folder is not None, "only a league with a folder writes files"
         index = self.sellers.index(seller)
         return (
@@ -411,7 +358,8 @@ class _Play:
     def _respond(self, seller: str) -> BestResponse:
         """The best response of a seller to the others' final policies.
 
-        The candidates are the best constant price and a new learner with the budget of the whole league.
+        The candidates are the best constant price and a new learner with the budget of the whole
+        league.
         """
         others = {other: policy for other, policy in self._newest().items() if other != seller}
         venv = SellerVecEnv(self._markets(), seller, others, reward_scale=self.scale[seller])
@@ -432,17 +380,3 @@ def _priorities(payoff: NDArray[np.float64]) -> NDArray[np.float64]:
     hard = ((older.max() - older) / spread) ** _HARDNESS if spread > 0 else np.ones(len(older))
     share[:-1], share[-1] = (1 - _NEWEST) * hard / hard.sum(), _NEWEST
     return share
-
-
-def _check_symmetric(sellers: MultiSellerMarket) -> None:
-    """ValueError unless the same raw price means the same for every seller."""
-    own = np.array(sellers.learner_view.layout.logs)
-    for seller, offers in sellers.offers.items():
-        alike = sellers.columns[seller] == sellers.columns[OWN] and (
-            sellers.observation_spaces[seller] == sellers.observation_spaces[OWN]
-        )
-        if not alike or not np.allclose([log[offers] for log in sellers.reach], own[:, None], atol=1e-4):
-            raise ValueError(
-                f"sellers that share a network must have the same observations, actions and price bounds; got {seller}, "
-                "which differs from own; leave shared out, or give both the same offers, floor and ceiling"
-            )

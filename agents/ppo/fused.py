@@ -1,4 +1,4 @@
-"""PPO whose update is one compiled function: the same arithmetic as Stable-Baselines3's, much faster.
+"""PPO whose update is one compiled function: Stable-Baselines3's arithmetic, much faster.
 
 On small networks SB3's update spends most of its time dispatching tensor operations. `update`
 replaces it for networks of ReLU layers trained by Adam; all other policies use SB3's update.
@@ -56,7 +56,7 @@ class PlainPolicy(ActorCriticPolicy):
 
 
 def _is_plain(policy: ActorCriticPolicy) -> bool:
-    """Whether actions are Gaussian or categorical and the networks are ReLU layers on the raw observation."""
+    """Whether actions are Gaussian or categorical and the networks plain ReLU layers."""
     layers = (*policy.mlp_extractor.policy_net, *policy.mlp_extractor.value_net)
     return (
         isinstance(policy.action_space, Box | Discrete | MultiDiscrete)

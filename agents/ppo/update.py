@@ -152,7 +152,7 @@ def _batch(rollout, chosen, normalize):
 
 @compiled
 def _objective(batch, out, value, choices, log_std, d_log_std, settings):
-    """`FACTS` of the batch, and the loss gradients in the outputs of actor (B, O) and critic (B, 1).
+    """`FACTS` of the batch, and the loss gradients in the outputs of actor and critic.
 
     Adds the gradient in `log_std` to `d_log_std`.
     """
@@ -203,7 +203,7 @@ def _gaussian(start, mean, actions, log_std):
 
 @compiled
 def _gaussian_slope(slope, mean, actions, log_std, d_mean, d_log_std):
-    """Write the gradient in the means and add that in log_std; `slope` is that in the log probability."""
+    """Write the gradient in the means and add that in log_std; `slope` is that in log_prob."""
     for j in range(mean.size):
         precision = np.exp(-log_std[j])
         z = (actions[j] - mean[j]) * precision
@@ -213,7 +213,7 @@ def _gaussian_slope(slope, mean, actions, log_std, d_mean, d_log_std):
 
 @compiled
 def _categorical(logits, actions, choices, shares):
-    """Log probability of the actions, and the entropy; writes all choice probabilities to `shares`."""
+    """Log probability of the actions, and the entropy; writes all probabilities to `shares`."""
     log_prob = entropy = np.float32(0)
     start = 0
     for j in range(choices.size):
@@ -233,7 +233,7 @@ def _categorical(logits, actions, choices, shares):
 
 @compiled
 def _categorical_slope(slope, ent_coef, actions, choices, shares):
-    """Replace the probabilities in `shares` by the gradient in the logits; `slope` as in `_gaussian_slope`."""
+    """Replace the probabilities by the gradient in the logits; `slope` as in `_gaussian_slope`."""
     start = 0
     for j in range(choices.size):
         end, disorder = start + choices[j], np.float32(0)

@@ -1,7 +1,7 @@
-"""Presets: the default settings of each algorithm, one TOML file each; those of SAC are in `sac.toml`.
+"""Presets: default settings of each algorithm, one TOML file each; those of SAC are in `sac.toml`.
 
-`[default]` holds for every scenario. `["many-products"]` overrides it for product-wise learning, and a
-block named after a scenario overrides both.
+`[default]` holds for every scenario. `["many-products"]` overrides it for product-wise learning,
+and a block named after a scenario overrides both.
 """
 
 from __future__ import annotations

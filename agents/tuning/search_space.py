@@ -1,4 +1,4 @@
-"""Search spaces of `tune`: for each algorithm, ranges of settings around the values of its preset."""
+"""Search spaces of `tune`: for each algorithm, ranges of settings around those of its preset."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class Range:
     """The values that a setting may take, given that of the preset.
 
     Attributes:
-        draw: The setting of a trial, from (trial, name, value of the preset); drawing again gives the
-            same value.
-        start: The Optuna parameter that corresponds to the preset's value; None if there is nothing to
-            tune.
+        draw: The setting of a trial, from (trial, name, value of the preset); drawing again gives
+            the same value.
+        start: The Optuna parameter that corresponds to the preset's value; None if there is nothing
+            to tune.
     """
 
     draw: Callable[[Trial, str, Any], Any]

@@ -51,9 +51,10 @@ class Tuning:
         gain: Its gain per episode over the best fixed prices on the validation seeds, in currency.
         best_fixed: What the best fixed prices earn there.
         preset_gain: The preset's gain; None if its trial failed.
-        trials: One dict per trial: trial, state, gain, best_fixed, seconds, reason, and its settings.
-        importances: Share of the gain's variance that each setting explains (fANOVA, Hutter, Hoos and
-            Leyton-Brown 2014), largest first; empty if all gains are equal.
+        trials: One dict per trial: trial, state, gain, best_fixed, seconds, reason, and its
+            settings.
+        importances: Share of the gain's variance that each setting explains (fANOVA, Hutter, Hoos
+            and Leyton-Brown 2014), largest first; empty if all gains are equal.
     """
 
     trial: int
@@ -107,14 +108,15 @@ def tune(
 ) -> Tuning:
     """Search the settings with the largest gain over the best fixed prices on the validation seeds.
 
-    A trial trains `seeds_per_trial` policies and takes the mean gain of the policies kept. The first
-    trial is the preset. TPE (Bergstra et al. 2011) draws the settings; a trial whose best validation
-    stays below the median of the others at the same point is pruned. A trial fails if training rejects
-    its settings, its policy diverges or its buffers do not fit into memory; the reason is kept.
+    A trial trains `seeds_per_trial` policies and takes the mean gain of the policies kept. The
+    first trial is the preset. TPE (Bergstra et al. 2011) draws the settings; a trial whose best
+    validation stays below the median of the others at the same point is pruned. A trial fails if
+    training rejects its settings, its policy diverges or its buffers do not fit into memory; the
+    reason is kept.
 
     The same call on the same machine with the same versions gives the same trials, whether it is
-    interrupted or not, because each trial's draw depends only on its number and on the trials before.
-    An exception is a kill within the milliseconds in which settings are drawn.
+    interrupted or not, because each trial's draw depends only on its number and on the trials
+    before. An exception is a kill within the milliseconds in which settings are drawn.
 
     Args:
         scenario: A spec, a registered name or the path of a scenario file.
@@ -131,7 +133,8 @@ def tune(
         The result.
 
     Raises:
-        ValueError: Nothing can be tuned, `out` holds another study or is in use, or all trials failed.
+        ValueError: Nothing can be tuned, `out` holds another study or is in use, or all trials
+            failed.
         OSError: The folder cannot be written.
     """
     for name, count in (("trials", trials), ("seeds_per_trial", seeds_per_trial)):
@@ -205,7 +208,7 @@ def _try(study: Study, job: _Job, progress: TrainingProgress) -> None:
 
 
 def _next_trial(study: Study, job: _Job) -> Trial:
-    """An interrupted trial, or a new one; its draws depend on its number and the finished trials alone."""
+    """An interrupted trial, or a new one; its draws depend on its number and the trials before."""
     left = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     number = left[0].number if left else len(_ended(study))
     words = np.random.SeedSequence([job.plan.seed, number]).generate_state(1)
