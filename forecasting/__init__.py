@@ -1,9 +1,10 @@
-"""Demand forecasters, price response, market trend, alarms, stock levels and backtests."""
+"""Demand forecasts, backtests, price response, market trend, alarms and stock levels."""
 
 from __future__ import annotations
 
 from .alarms import find_alarms
 from .backtest import backtest, forecasts_from, score, select
+from .example import example_panel
 from .models.base import QUANTILES, Forecaster
 from .models.covariates import PLANNED
 from .models.lstm import Lstm
@@ -53,6 +54,7 @@ __all__ = [
     "backtest",
     "candidates",
     "critical_fractile",
+    "example_panel",
     "find_alarms",
     "fitted_dispersion",
     "forecasts_from",

@@ -1,4 +1,4 @@
-"""Alarms in weekly series: spikes, level shifts and trends, each raised from its own week and the past alone."""
+"""Alarms in weekly series: spikes, level shifts and trends, from the week itself and the past only."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from .signals import weekly_series
 Array = NDArray[np.float64]
 
 FALSE_ALARMS_PER_YEAR = 0.2
-"""Of one series without change: one in five years."""
+"""False alarms of one series without change: one in five years."""
 
 COLUMNS = ["signal", "product", "week", "kind", "size", "before", "after", "since", "sentence"]
 
 _WEEKS_A_YEAR = 52.1775
-# Level, memory and spread are learnt from the same few weeks that are judged, which at the worst of the simulated
-# series (tests/forecasting/test_alarms.py) costs this factor over the charts' nominal rate.
+# Level, autocorrelation and spread are estimated from the same few weeks that are judged. In the worst of the simulated
+# series (tests/forecasting/test_alarms.py) this multiplies the charts' nominal rate by this factor.
 _COST_OF_LEARNING = 3.0
-_ALLOWANCE = 0.75  # in standard deviations: shifts of twice as much are what the CUSUM finds soonest
+_ALLOWANCE = 0.75  # in standard deviations: the CUSUM is fastest for shifts of twice as much
 _SMOOTHING = 0.35
 LEARNING_WEEKS = 12
 _DATABLE_WEEKS = 8
@@ -44,16 +44,16 @@ class Alarm:
 
     Attributes:
         signal: name of the series.
-        product: whose it is, or empty for the market's.
-        week: first day of the week whose value raised it.
-        kind: `spike` (that week alone, so far), `level shift`, or `trend` (a slope, or a second shift the same way
-            within eight weeks).
-        size: signed, in robust standard deviations of a week's forecast error.
-        before: what the past led to expect (spike), or the median before the change, in the series' own unit; of
-            units, at the regular price.
-        after: the week's value (spike, trend), or the median since the change; of units, likewise.
-        since: first day of the week from which on it changed, as far as that week could tell.
-        sentence: all that in words.
+        product: product of the series; empty for the market.
+        week: first day of the week whose value raised the alarm.
+        kind: `spike` (that week only, so far), `level shift`, or `trend` (a slope, or a second shift in the same
+            direction within eight weeks).
+        size: signed, in standard deviations of a week's forecast error.
+        before: the expected value (spike), or the median before the change, in the unit of the series; for units, at
+            the regular price.
+        after: the week's value (spike, trend), or the median since the change; for units, at the regular price.
+        since: first day of the first week after the change, as far as that week could tell.
+        sentence: the alarm in words.
     """
 
     signal: str
@@ -72,8 +72,8 @@ class Limits:
     """Control limits of the two charts, each with half of the allowed false alarms.
 
     Attributes:
-        error: of a single standard normal error.
-        cusum: of a CUSUM of them.
+        error: limit of a single standard normal error.
+        cusum: limit of a CUSUM of such errors.
     """
 
     error: float
@@ -99,27 +99,33 @@ class Limits:
 
 
 def find_alarms(table: pd.DataFrame, *, false_alarms_per_year: float = FALSE_ALARMS_PER_YEAR) -> pd.DataFrame:
-    """Watch every series of a weekly panel or of a long table.
+    """Monitor every series of a weekly panel or of a long table.
 
-    Each series is forecast one week ahead from its last value and its smoothed level, with weights that are learnt as
-    the weeks go by (recursive least squares; a product's units also follow its own reduction and promotion). Under
-    normal noise such errors, over their own spread so far, follow Student's t whatever the level and the spread
-    (recursive residuals: Brown, Durbin and Evans 1975; as control charts: Quesenberry 1991), so the limits need no
-    years of quiet. Two charts share the allowed false alarms: the single error (a spike), and the two-sided CUSUM of
-    the errors (Page 1954; self-starting: Hawkins 1987). When the CUSUM signals, `ruptures` dates the change and tells a
-    level shift from a trend, by the week's knowledge. An error is learnt only up to the limit, so that a spike does not
-    deafen the chart; after a change the level is learnt anew. No alarm depends on a later week.
+    Each series is forecast one week ahead from its last value and its smoothed level by recursive least squares; a
+    product's units also follow its own reduction and promotion. Under normal noise the errors, divided by their own
+    spread so far, follow Student's t whatever the level and the spread (recursive residuals: Brown, Durbin and Evans
+    1975; as control charts: Quesenberry 1991), so the limits need no long quiet period. Two charts share the allowed
+    false alarms: the single error (a spike) and the two-sided CUSUM of the errors (Page 1954; self-starting: Hawkins
+    1987). When the CUSUM signals, `ruptures` dates the change and tells a level shift from a trend, from the data up to
+    that week. An error updates the forecast only up to the limit, so that a spike does not desensitise the chart; after
+    a change the level is estimated anew. No alarm depends on a later week.
 
     Args:
-        table: the panel (`product`, `week`, `units`, `traffic` and the optional columns), or a long table with
-            `week` or `date`, `name`, `value` and perhaps `product`; dates are averaged in blocks of 7 days from the first.
-        false_alarms_per_year: of each series, in the long run.
+        table: the panel (`product`, `week`, `units`, `traffic` and the optional columns), or a long table with `week` or
+            `date`, `name`, `value` and optionally `product`; dates are averaged in blocks of 7 days from the first.
+        false_alarms_per_year: long-run rate for each series.
 
     Returns:
-        The fields of `Alarm`, a row each, by week; none in the first 12 weeks of a series.
+        One row per alarm with the fields of `Alarm`, by week; none in the first 12 weeks of a series.
 
     Raises:
-        ValueError: a column is missing, a week of a series is doubled, or the rate is not in (0, 12].
+        ValueError: a column is missing, a series has two values in a week, or the rate is not in (0, 12].
+
+    Example:
+        >>> values = [10.0, 10.2, 9.9, 10.1] * 5 + [14.0]
+        >>> weeks = pd.date_range("2024-01-01", periods=21, freq="7D")
+        >>> find_alarms(pd.DataFrame({"name": "visits", "week": weeks, "value": values}))["kind"].tolist()
+        ['spike']
     """
     limits = Limits.of_rate(false_alarms_per_year)
     alarms: list[Alarm] = []
@@ -130,9 +136,9 @@ def find_alarms(table: pd.DataFrame, *, false_alarms_per_year: float = FALSE_ALA
 
 
 class _Scale:
-    """Where a series' noise is about even: roots of counts, logarithms of traffic and prices, else as it is.
+    """The scale on which a series' noise is about constant: roots of counts, logs of traffic and prices, else itself.
 
-    Numbers are counted from the first weeks' median in the first weeks' deviations, so that no unit matters.
+    Values are relative to the median of the first weeks, in units of their mean deviation, so that no unit matters.
     """
 
     def __init__(self, name: str, first: Array) -> None:
@@ -152,7 +158,7 @@ class _Scale:
         return math.exp(raw) if self.log else raw
 
     def least_spread(self, *values: float) -> float:
-        """A hundredth of the series' size: what never moved does not alarm at the first rounding."""
+        """A hundredth of the series' size, so that a constant series raises no alarm at the first rounding."""
         return _LEAST_SPREAD * self._size(max(abs(value * self.unit + self.centre) for value in values)) / self.unit
 
     def _size(self, raw: float) -> float:
@@ -168,7 +174,11 @@ class _Scale:
 class _Learner:
     """Recursive least squares; the first of its regressors is 1.
 
-    squares, errors: sum and count of squared forecast errors, each over the variance of its own design.
+    Attributes:
+        weights: (4,) coefficients.
+        covariance: (4, 4) of the coefficients, in units of the noise variance.
+        squares: sum of the squared forecast errors, each over its variance in units of the noise variance.
+        errors: their number.
     """
 
     weights: Array = field(default_factory=lambda: np.zeros(4))
@@ -205,7 +215,7 @@ class _Learner:
 
 @dataclass(frozen=True)
 class _Raised:
-    """What a week raised, on the series' even scale; `since` counts weeks from the series' first."""
+    """The alarm of a week, on the transformed scale; `since` counts weeks from the first of the series."""
 
     kind: str
     size: float
@@ -215,7 +225,7 @@ class _Raised:
 
 
 class _Watch:
-    """One series, judged and learnt week by week."""
+    """Monitors one series week by week."""
 
     def __init__(self, values: Array, explained: Array, scale: _Scale, limits: Limits) -> None:
         self.values, self.explained, self.scale, self.limits = values, explained, scale, limits
@@ -223,12 +233,12 @@ class _Watch:
         self.past: list[_Learner] = []
         self.last = self.level = 0.0
         self.first_of_level = 0
-        self.cusum = np.zeros(2)  # of errors above and below what was expected
+        self.cusum = np.zeros(2)  # of errors above and below the forecast
         self.rising_since = np.zeros(2, dtype=int)
         self.last_change: tuple[int, int, _Raised] | None = None
 
     def step(self, week: int) -> _Raised | None:
-        """Judge one week by what was learnt before it, then learn it."""
+        """Judge one week with the estimates before it, then update them."""
         self.past.append(self.learner)
         value, regressors = float(self.values[week]), self._regressors(week)
         expected = float(self.learner.weights @ regressors)
@@ -246,13 +256,13 @@ class _Watch:
         return None
 
     def _judge(self, error: float, width: float, spread: float) -> tuple[float, float]:
-        """The standard normal value as probable as this error, and the part of the error that is learnt."""
+        """The standard normal value with the probability of this error, and the part of the error used for the update."""
         degrees = self.learner.errors
         if width > _KNOWN_WIDTH or degrees < 2 or not error:
             return 0.0, error
         tail = stdtr(degrees, -abs(error) / (width * spread))
         limit = float(stdtrit(degrees, ndtr(self.limits.error))) * width * spread
-        # Below any double the tail is 0: the error is beyond 37 standard deviations.
+        # A tail of 0 is an error beyond 37 standard deviations.
         normal = -float(ndtri(max(tail, np.finfo(float).tiny)))
         return math.copysign(normal, error), float(np.clip(error, -limit, limit))
 
@@ -268,9 +278,9 @@ class _Watch:
         self.cusum = np.maximum(0.0, self.cusum + np.array([error, -error]) - _ALLOWANCE)
 
     def _changed(self, week: int, spread: float) -> _Raised | None:
-        """Date and name the change, and learn the level anew from that week on.
+        """Date and name the change, and estimate the level anew from that week on.
 
-        Errors can add up although the weeks since the change are level with those before: that raises nothing.
+        Errors can add up although the level is the same after the change as before: that raises no alarm.
         """
         side = int(self.cusum.argmax())
         start = self.first_of_level
@@ -291,9 +301,11 @@ class _Watch:
 
     @staticmethod
     def _kind_and_length(history: Array, rise: int) -> tuple[str, int]:
-        """The better of one step and one kink (least squares), and the weeks before it.
+        """Return the better of one step and one kink (least squares), and the number of weeks before it.
 
-        rise: weeks before the CUSUM began to rise, which must do where there are too few for that.
+        Args:
+            history: values since the last change.
+            rise: weeks before the CUSUM began to rise, which are used where the history is too short to date a change.
         """
         if len(history) < _DATABLE_WEEKS:
             return "level shift", max(rise, 1)
@@ -306,7 +318,7 @@ class _Watch:
         return kind, fits[kind][1]
 
     def _restart(self, since: int, week: int) -> None:
-        """Learn the level from the weeks since the change; of noise and memory keep what was known before it."""
+        """Estimate the level from the weeks since the change; keep noise and autocorrelation from before it."""
         quiet = self.past[since]
         self.learner = quiet.without_level()
         self.last = self.level = float(self.values[since])

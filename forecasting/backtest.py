@@ -25,26 +25,33 @@ def backtest(
     horizon: int,
     refit: bool = True,
 ) -> pd.DataFrame:
-    """Fit to the weeks up to an origin, forecast the `horizon` weeks after it, and score.
+    """Fit to the weeks up to each origin, forecast the `horizon` weeks after it, and score.
 
-    Forecasters are given the prices, promotions and holidays of the weeks ahead as they came: what is judged is
-    the demand model, not a guess of prices. Traffic and all else that is not known ahead is kept from them.
+    Forecasters receive the actual prices, promotions and holidays of the weeks ahead, so that the demand model is
+    judged, not a forecast of prices. Traffic and everything else that is not known ahead is withheld.
 
     Args:
         forecasters: by name; they are cloned, not changed.
         panel: weekly panel.
-        origins: weeks of the panel (dates); each is the last week that is seen, and leaves `horizon` weeks.
+        origins: weeks of the panel (dates); each is the last week seen and leaves `horizon` weeks.
         horizon: weeks ahead.
-        refit: fit at every origin; else at the first, and go on from there with the history of each.
+        refit: fit at every origin; otherwise at the first, and continue with the history of each.
 
     Returns:
-        A row for each forecaster and step ahead, and one with step 0 for all steps together:
-        `wape`, `bias` (of the mean), `wape_median`, `mase` and `rmsse` (scaled by the one-step naive forecast in
-        the product's history), `pinball` (twice the loss, per unit sold), `cover80`,
-        `cover95`, and for the whole run of the forecaster `failures` (series) and `seconds`.
+        One row per forecaster and step ahead, and one with step 0 for all steps together: `wape` and `bias` (of the
+        mean), `wape_median`, `mase` and `rmsse` (scaled by the one-step naive forecast in the product's history),
+        `pinball` (twice the loss, per unit sold), `cover80`, `cover95`, and for all origins of the forecaster
+        `failures` (series) and `seconds`.
 
     Raises:
-        ValueError: an origin is no week of the panel or leaves too few weeks after it.
+        ValueError: an origin is not a week of the panel or leaves too few weeks after it.
+
+    Example:
+        >>> from repricer.forecasting import MovingAverage, PooledRegression, example_panel
+        >>> forecasters = {"average": MovingAverage(), "pooled": PooledRegression()}
+        >>> table = backtest(forecasters, example_panel(n_products=3), origins=["2024-08-26"], horizon=4)
+        >>> select(table)
+        'pooled'
     """
     _check_origins(panel, origins, horizon)
     scores = []
@@ -58,7 +65,15 @@ def backtest(
 
 
 def select(table: pd.DataFrame) -> str:
-    """Name the forecaster with the smallest WAPE over all steps and origins of a `backtest` table."""
+    """Return the name of the forecaster with the smallest WAPE over all steps and origins.
+
+    Args:
+        table: as `backtest` returns.
+
+    Example:
+        >>> select(pd.DataFrame({"forecaster": ["a", "b"], "step": [0, 0], "wape": [0.4, 0.3]}))
+        'b'
+    """
     pooled = table[table["step"] == POOLED]
     return str(pooled["forecaster"].iloc[pooled["wape"].argmin()])
 
@@ -72,12 +87,11 @@ def rolling_forecasts(
     refit: bool = True,
     quantiles: Sequence[float] = QUANTILES,
 ) -> tuple[pd.DataFrame, int]:
-    """Forecast from each origin (see `backtest`), without scoring; at most to the end of the panel.
+    """Forecast from each origin as `backtest` does, without scores, at most to the end of the panel.
 
     Returns:
-        Rows by origin, product and week: `product`, `week`, `mean` and quantiles, the actual `units`, `mae` and
-        `mse` (one-step naive errors of the product's history), `origin`, `step`; and the failures, counted at
-        every fit.
+        One row per origin, product and week: `product`, `week`, `mean` and quantiles, the actual `units`, `mae` and `mse`
+        (one-step naive errors in the product's history), `origin`, `step`; and the number of failures over all fits.
     """
     model, failures, tables = None, 0, []
     for origin in sorted(map(pd.Timestamp, origins)):
@@ -96,7 +110,25 @@ def forecasts_from(
     horizon: int,
     quantiles: Sequence[float] = QUANTILES,
 ) -> pd.DataFrame:
-    """Forecast with a fitted model from one origin, its history taken up to there (rows as `rolling_forecasts`)."""
+    """Forecast with a fitted model from one origin, with its history up to there.
+
+    Args:
+        model: a fitted forecaster.
+        panel: weekly panel that holds the history and the weeks ahead.
+        origin: last week of the history.
+        horizon: weeks ahead.
+        quantiles: probabilities strictly between 0 and 1.
+
+    Returns:
+        Rows as of `rolling_forecasts`.
+
+    Example:
+        >>> from repricer.forecasting import MovingAverage, example_panel
+        >>> panel = example_panel(n_products=2)
+        >>> model = MovingAverage().fit(panel[panel["week"] <= "2024-08-26"])
+        >>> len(forecasts_from(model, panel, origin="2024-08-26", horizon=3))
+        6
+    """
     origin = pd.Timestamp(origin)
     past = panel[panel["week"] <= origin].sort_values(["product", "week"])
     here = model if model.last_week_ == past["week"].max() else model.updated(past)
@@ -112,7 +144,18 @@ def forecasts_from(
 
 
 def score(rows: pd.DataFrame) -> dict[str, float]:
-    """Score `rolling_forecasts` at the default quantiles; the figures of `backtest`."""
+    """Return the accuracy figures of `backtest` for a table of forecasts.
+
+    Args:
+        rows: as `forecasts_from` returns, at the default quantiles.
+
+    Example:
+        >>> from repricer.forecasting import MovingAverage, example_panel
+        >>> panel = example_panel(n_products=2)
+        >>> model = MovingAverage().fit(panel[panel["week"] <= "2024-08-26"])
+        >>> list(score(forecasts_from(model, panel, origin="2024-08-26", horizon=3)))[:3]
+        ['wape', 'wape_median', 'bias']
+    """
     units, mean = rows["units"], rows["mean"]
     return {
         "wape": wape(units, mean),
@@ -135,7 +178,7 @@ def _check_origins(panel: pd.DataFrame, origins: Sequence[Any], horizon: int) ->
         if pd.Timestamp(origin) not in allowed:
             raise ValueError(
                 f"origins must be weeks of the panel from {allowed[0]:%Y-%m-%d} to {allowed[-1]:%Y-%m-%d}; "
-                f"got {origin}; choose a `week` of the panel that leaves {horizon} weeks"
+                f"got {origin}; choose a week of the panel that leaves {horizon} weeks"
             )
     if not len(origins):
         raise ValueError("origins: at least one week is needed; got none")

@@ -10,43 +10,50 @@ from sklearn.metrics import mean_pinball_loss
 
 
 def wape(actual: ArrayLike, forecast: ArrayLike) -> float:
-    """Sum of absolute errors over the sum of the actual values; NaN if nothing was sold."""
+    """Return the sum of absolute errors over the sum of the actual values; NaN if nothing was sold."""
     actual, forecast = np.asarray(actual, float), np.asarray(forecast, float)
     return _ratio(np.abs(actual - forecast).sum(), actual.sum())
 
 
 def bias(actual: ArrayLike, forecast: ArrayLike) -> float:
-    """Sum of forecasts over the sum of the actual values, less 1; NaN if nothing was sold."""
+    """Return the sum of forecasts over the sum of the actual values, less 1; NaN if nothing was sold."""
     actual, forecast = np.asarray(actual, float), np.asarray(forecast, float)
     return _ratio((forecast - actual).sum(), actual.sum())
 
 
 def mase(actual: ArrayLike, forecast: ArrayLike, scale: ArrayLike) -> float:
-    """Mean absolute scaled error (Hyndman and Koehler 2006).
+    """Return the mean absolute scaled error (Hyndman and Koehler 2006).
 
     Args:
         actual: units.
         forecast: units.
-        scale: for each row, mean absolute change from week to week in its series' history, the error of the
-            one-step naive forecast. Rows with a constant history (0) are left out.
+        scale: for each row, the mean absolute change from week to week in its series' history, which is the error of
+            the one-step naive forecast. Rows with a constant history (0) are left out.
     """
     errors = np.abs(np.asarray(actual, float) - np.asarray(forecast, float))
     return _mean(errors / _positive(scale))
 
 
 def rmsse(actual: ArrayLike, forecast: ArrayLike, scale: ArrayLike) -> float:
-    """Root mean squared scaled error (M5: Makridakis, Spiliotis and Assimakopoulos 2022), over all rows.
+    """Return the root mean squared scaled error (M5: Makridakis, Spiliotis and Assimakopoulos 2022), over all rows.
 
-    Args: as `mase`, but `scale` is the mean *squared* change from week to week.
+    Args:
+        actual: units.
+        forecast: units.
+        scale: for each row, the mean squared change from week to week; rows with 0 are left out.
     """
     squares = np.square(np.asarray(actual, float) - np.asarray(forecast, float))
     return float(np.sqrt(_mean(squares / _positive(scale))))
 
 
 def pinball(actual: ArrayLike, quantiles: Mapping[float, ArrayLike]) -> float:
-    """Twice the pinball loss, mean over the quantiles, per unit sold (the weighted quantile loss).
+    """Return the weighted quantile loss: twice the pinball loss, averaged over the quantiles, per unit sold.
 
-    The median alone gives the WAPE. NaN if nothing was sold.
+    With the median alone it is the WAPE. NaN if nothing was sold.
+
+    Args:
+        actual: units.
+        quantiles: forecast units by probability.
     """
     actual = np.asarray(actual, float)
     losses = [mean_pinball_loss(actual, values, alpha=level) for level, values in quantiles.items()]
@@ -54,7 +61,7 @@ def pinball(actual: ArrayLike, quantiles: Mapping[float, ArrayLike]) -> float:
 
 
 def coverage(actual: ArrayLike, low: ArrayLike, high: ArrayLike) -> float:
-    """Share of the actual values inside [low, high]."""
+    """Return the share of the actual values in [low, high]."""
     actual = np.asarray(actual, float)
     return float(np.mean((actual >= np.asarray(low, float)) & (actual <= np.asarray(high, float))))
 
@@ -64,7 +71,7 @@ def _ratio(numerator: float, denominator: float) -> float:
 
 
 def _mean(values: np.ndarray) -> float:
-    """Mean of what is a number; NaN if nothing is."""
+    """Mean without NaN; NaN if there is nothing else."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else float("nan")
 

@@ -1,4 +1,4 @@
-"""From a demand forecast to what to order: reorder point and order-up-to level for a service level or by costs."""
+"""Reorder points and order-up-to levels from a demand forecast, for a service level or by costs."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from scipy.stats import nbinom
 Array = NDArray[np.float64]
 
 _DISPERSIONS = np.concatenate([[0.0], np.geomspace(1e-3, 10.0, 60)])
-# The negative binomial at this dispersion is a Poisson but for the last digits.
+# At this dispersion the negative binomial equals the Poisson but for the last digits.
 _LEAST_EXCESS = 1e-9
 
 
 @dataclass(frozen=True)
 class Demand:
-    """Units asked for over some weeks: negative binomial, or Poisson where variance and mean agree.
+    """Demand over some weeks: negative binomial, or Poisson where variance and mean agree.
 
-    A Poisson whose rate is gamma distributed is negative binomial; so is the sum over weeks if it has their two
-    moments, exactly where the weeks are alike in mean over dispersion, and closely otherwise.
+    A Poisson whose rate is gamma distributed is negative binomial. The sum over weeks is given the negative binomial with
+    its two moments: exact where all weeks have the same ratio of mean to dispersion, and close otherwise.
 
     Attributes:
         mean: (…) units.
@@ -36,7 +36,7 @@ class Demand:
         return np.asarray(nbinom.cdf(level, *self._shape()))
 
     def quantile(self, probability: Array | float) -> Array:
-        """Least number of units that suffices with the probability."""
+        """Least number of units that covers the demand with this probability."""
         return np.asarray(nbinom.ppf(probability, *self._shape()))
 
     def shortage(self, level: Array | float) -> Array:
@@ -56,14 +56,15 @@ class Demand:
 
 @dataclass(frozen=True)
 class Replenishment:
-    """The rule: when on hand plus on order is at the reorder point or below, order up to the level. Each (T, N).
+    """The rule: when on-hand plus on-order is at the reorder point or below, order up to the level. Arrays (T, N).
 
     Attributes:
         reorder_point: units.
         order_up_to: units.
-        safety_stock: units above the mean demand until an order placed a review later has come.
-        service_level: least probability that no demand is left unserved in a week before the next delivery.
-        fill_rate: share of demand served from stock, without fixed order costs (shortage waits; if it is lost, more).
+        safety_stock: units above the mean demand until an order placed one review later arrives.
+        service_level: least probability that a week before the next delivery has no shortage.
+        fill_rate: share of demand served from stock, without fixed order costs and with backlogging (higher with lost
+            sales).
     """
 
     reorder_point: Array
@@ -74,14 +75,18 @@ class Replenishment:
 
 
 def critical_fractile(underage: ArrayLike, overage: ArrayLike) -> Array:
-    """Service level that costs least: underage / (underage + overage), the newsvendor's (Arrow, Harris, Marschak 1951).
+    """Return the newsvendor's service level, underage / (underage + overage) (Arrow, Harris and Marschak 1951).
 
     Args:
-        underage: currency lost per unit of demand not served (margin and what else a lost sale costs).
-        overage: currency per unit left over (holding cost until the next review; for goods that perish, cost less salvage).
+        underage: currency lost per unit of demand not served (margin and other costs of a lost sale).
+        overage: currency per unit left over (holding cost until the next review; of perishables, cost less salvage).
 
     Raises:
         ValueError: a cost is negative, or both are 0.
+
+    Example:
+        >>> float(critical_fractile(underage=9.0, overage=1.0))
+        0.9
     """
     under, over = np.asarray(underage, dtype=float), np.asarray(overage, dtype=float)
     if not ((under >= 0) & (over >= 0) & (under + over > 0)).all():
@@ -93,16 +98,21 @@ def critical_fractile(underage: ArrayLike, overage: ArrayLike) -> Array:
 
 
 def fitted_dispersion(mean: ArrayLike, quantiles: Mapping[float, ArrayLike]) -> Array:
-    """Variance of the gamma multiplier with which a Poisson of the forecast's mean has its quantiles.
+    """Return the variance of the gamma multiplier with which a Poisson of the forecast's mean has its quantiles.
 
-    Least squares of log(1 + units), in which low and high quantiles weigh alike, over a grid of 61 values from 0 to 10.
+    Least squares of log(1 + units), so that low and high quantiles have similar weight, over a grid of 61 values from 0
+    to 10.
 
     Args:
-        mean: (…) units a week.
-        quantiles: probability, to units (…); at least one probability above one half.
+        mean: (…) units per week.
+        quantiles: units (…) by probability; at least one probability above one half.
 
     Raises:
-        ValueError: no probability lies above one half.
+        ValueError: no probability is above one half.
+
+    Example:
+        >>> fitted_dispersion([40.0], {0.9: [52.0]}).round(2).tolist()
+        [0.03]
     """
     if not any(level > 0.5 for level in quantiles):
         raise ValueError(f"quantiles must hold one above 0.5; got {list(quantiles)}; forecast the 0.9 quantile")
@@ -115,13 +125,13 @@ def fitted_dispersion(mean: ArrayLike, quantiles: Mapping[float, ArrayLike]) -> 
 
 
 def protection_demand(mean: ArrayLike, dispersion: ArrayLike, *, weeks: int, persistence: float = 0.0) -> Demand:
-    """Demand over each week and those after it, `weeks` in all; beyond the last week, demand stays as in it.
+    """Return the demand over each week and those after it, `weeks` in all; later weeks repeat the last forecast.
 
     Args:
-        mean: (T, N) units a week.
+        mean: (T, N) units per week.
         dispersion: (N,) or (T, N) variance of the weekly gamma multiplier (mean 1) of the Poisson rate.
-        weeks: until an order placed at the next review is there: lead time plus review period.
-        persistence: autocorrelation of the multiplier from week to week, in [0, 1]. Ignoring it understates the stock.
+        weeks: weeks until an order placed at the next review arrives: lead time plus review period.
+        persistence: autocorrelation of the multiplier from week to week, in [0, 1]; ignoring it understates the stock.
 
     Returns:
         (T, N).
@@ -153,24 +163,31 @@ def replenishment_levels(
     order_cost: ArrayLike = 0.0,
     holding_cost: ArrayLike = 0.0,
 ) -> Replenishment:
-    """Levels of periodic review, for each week as if its forecast and those after it were all there is to know.
+    """Return the levels of periodic review for each week, given its forecast and the later ones.
 
     An order placed now must last until the next one arrives: lead time plus review period (Silver, Pyke and Thomas
-    2017, chapter 6). The order-up-to level without order costs is the `fractile` of that demand, which is the
-    newsvendor's answer with the weeks' costs (`critical_fractile`). With a fixed `order_cost` the order
-    grows by the economic order quantity (Harris 1913), sqrt(2 order_cost demand / holding_cost), above the reorder
-    point that keeps the service: an (s, S) rule, near the optimum but not it (Zipkin 2000, section 9.6).
+    2017, chapter 6). Without order costs, the order-up-to level is the `fractile` of that demand, the newsvendor's
+    solution for weekly costs (`critical_fractile`). With a fixed `order_cost` the order grows by the economic order
+    quantity (Harris 1913), sqrt(2 order_cost demand / holding_cost), above the reorder point that keeps the service: an
+    (s, S) rule, close to the optimum but not equal to it (Zipkin 2000, section 9.6).
 
     Args:
-        mean, dispersion, persistence: see `protection_demand`.
-        fractile: in (0, 1), one or (N,): the least share of weeks without shortage.
+        mean: (T, N) units per week.
+        dispersion: (N,) or (T, N), see `fitted_dispersion`.
+        fractile: least share of weeks without shortage, in (0, 1), scalar or (N,).
         lead_time_weeks: whole weeks from order to delivery.
-        review_weeks: weeks between two looks at the stock.
-        order_cost: currency per order, one or (N,).
-        holding_cost: currency per unit and week, one or (N,); must be above 0 where there is an order cost.
+        review_weeks: weeks between two reviews of the stock.
+        persistence: autocorrelation of demand's multiplier from week to week, in [0, 1].
+        order_cost: currency per order, scalar or (N,).
+        holding_cost: currency per unit and week, scalar or (N,); above 0 where there is an order cost.
 
     Raises:
         ValueError: an argument is out of its range.
+
+    Example:
+        >>> levels = replenishment_levels([[40.0]], [0.03], fractile=0.95, lead_time_weeks=1)
+        >>> levels.reorder_point.item(), levels.order_up_to.item()
+        (102.0, 103.0)
     """
     chosen, fixed, holding = (np.asarray(value, dtype=float) for value in (fractile, order_cost, holding_cost))
     if not ((chosen > 0) & (chosen < 1)).all():

@@ -1,4 +1,4 @@
-"""The forecaster to use: for each product the mean of those that did best on its own later weeks."""
+"""The forecaster to use: for each product, the mean of the candidates that forecast its last weeks best."""
 
 from __future__ import annotations
 
@@ -24,11 +24,19 @@ from .models.smoothing import ExponentialSmoothing, Intermittent
 _PRIOR_WEEKS = 4
 _MOST_STRETCH = 5.0
 _LEVELS = (0.01, *QUANTILES[:2], 0.25, 0.5, 0.75, *QUANTILES[-2:], 0.99)
-"""Symmetric: the first and the last are the widest interval that is calibrated, and so on inwards."""
+"""Symmetric: the first and the last level bound the widest interval that is calibrated, and so on inwards."""
 
 
 def candidates(*, seed: int = 0) -> dict[str, Forecaster]:
-    """Return every forecaster of this package with its defaults, by the name that tables give it."""
+    """Return every forecaster of this package with its defaults, by its name in tables.
+
+    Args:
+        seed: seed of the LSTM.
+
+    Example:
+        >>> list(candidates())[:3]
+        ['moving-average', 'seasonal-naive', 'exponential-smoothing']
+    """
     return {
         "moving-average": MovingAverage(),
         "seasonal-naive": SeasonalNaive(),
@@ -41,34 +49,39 @@ def candidates(*, seed: int = 0) -> dict[str, Forecaster]:
 
 
 class Selected(Forecaster):
-    """For each product, the mean of the candidates that forecast its last weeks best; new products too.
+    """For each product, the mean of the candidates that forecast its last weeks best; also for new products.
 
-    Selection is by rolling origin, never in-sample: every candidate is fitted to the weeks before the last
-    `horizon`, then forecasts all the weeks that remain from each origin among them, its history moving on but
-    its parameters not. A candidate's absolute errors (of the median) in a series, relative to those of all
-    candidates, are drawn towards its mean over all series, as a dozen weeks alone would pick the luckiest. The
-    `combine` best are averaged, quantile by quantile: combinations beat the single best one more often than not
-    (Bates and Granger 1969; Lichtendahl, Grushka-Cockayne and Winkler 2013). Last, intervals that
-    covered less on those weeks than they claim are stretched around the median, in logs, until they would have
-    (split conformal: Lei et al. 2018).
+    Selection is by rolling origin, never in-sample: every candidate is fitted to the weeks before the last `horizon`
+    and forecasts the remaining weeks from each origin among them, with a growing history and fixed parameters. A
+    candidate's absolute error (of the median) in a series, relative to that of all candidates, is shrunk towards its
+    mean over all series, as a dozen weeks alone are mostly noise. The `combine` best are averaged, quantile by quantile:
+    combinations usually beat the single best (Bates and Granger 1969; Lichtendahl, Grushka-Cockayne and Winkler 2013).
+    Intervals that covered less on those weeks than they claim are stretched around the median, in logs, until they cover
+    enough (split conformal: Lei et al. 2018).
 
-    Products that were not fitted are forecast by `Newcomers` (their `category` in `future`, where known), if
-    five products or more were.
+    If five products or more were fitted, others are forecast by `Newcomers` (with `category` in `future`, where known).
 
     Args:
         forecasters: candidates by name; by default `candidates(seed=seed)`.
         combine: number of candidates averaged for each product.
-        horizon: last weeks on which to judge, and most weeks ahead judged; a third of a shorter history.
+        horizon: number of last weeks judged, and most weeks ahead; at most a third of the history.
         n_jobs: processes (joblib); the result does not depend on it.
-        seed: of the default candidates.
+        seed: seed of the default candidates.
 
     Attributes:
-        scores_: a row for each candidate: figures of `backtest` on the judged weeks, pooled, and `chosen`, the share
-            of products that use it.
-        selection_: a row for each product: relative error of each candidate (1: the mean of all), drawn towards the
+        scores_: one row per candidate: the figures of `backtest` on the judged weeks, pooled, and `chosen`, the share of
+            products that use it.
+        selection_: one row per product: the relative error of each candidate (1: the mean of all), shrunk towards the
             pooled one, and `chosen`, names joined by "+".
         models_: the candidates in use, by name, fitted to the whole history.
-        failures_: reasons of the products that a candidate in use could not fit, by "name: product".
+        failures_: reasons for the products that a candidate in use could not fit, by "name: product".
+
+    Example:
+        >>> from repricer.forecasting import example_panel
+        >>> few = {"average": MovingAverage(), "naive": SeasonalNaive(), "pooled": PooledRegression()}
+        >>> chosen = Selected(few, combine=1).fit(example_panel(n_products=3, n_weeks=24)).selection_["chosen"]
+        >>> chosen.unique().tolist()
+        ['pooled']
     """
 
     def __init__(
@@ -88,21 +101,18 @@ class Selected(Forecaster):
 
     def _fit(self, history: pd.DataFrame) -> None:
         named = self._candidates()
-        judged: Any = Parallel(n_jobs=self.n_jobs)(
-            delayed(_judge)(forecaster, history, self.horizon) for forecaster in named.values()
-        )
-        tables = {name: rows for name, (rows, _) in zip(named, judged, strict=True)}
+        judged, fitted = self._run(named, history)
+        tables = {name: rows for name, (rows, _) in judged.items()}
         self._choose(tables)
         used = [name for name in named if (self.choice_ == name).any(axis=None)]
         self.scores_ = pd.DataFrame(
             [
                 {"forecaster": name, **score(rows), **run, "chosen": (self.choice_ == name).any(axis=1).mean()}
-                for (name, rows), (_, run) in zip(tables.items(), judged, strict=True)
+                for name, (rows, run) in judged.items()
             ]
         )
         self._calibrate(tables)
-        fitted = Parallel(n_jobs=self.n_jobs)(delayed(_fitted)(named[name], history) for name in used)
-        self.models_: dict[str, Forecaster] = dict(zip(used, cast(Any, fitted), strict=True))
+        self.models_: dict[str, Forecaster] = {name: fitted[name] for name in used}
         self.failures_ = {
             f"{name}: {product}": reason
             for name, model in self.models_.items()
@@ -126,7 +136,7 @@ class Selected(Forecaster):
         new = ~future["product"].isin(self.products_).to_numpy()
         mean, bands = np.empty(len(future)), np.empty((len(future), len(levels)))
         if new.any():
-            # All rows: the rivals of a new product are among the known ones.
+            # All rows, as the rivals of a new product are among the known ones.
             assert self.newcomers_ is not None
             table = self.newcomers_.predict(future, quantiles=levels.tolist())[new]
             mean[new], bands[new] = table["mean"], table[names]
@@ -141,6 +151,20 @@ class Selected(Forecaster):
             mean[~new], bands[~new] = combined[:, 0], self._stretched(combined[:, 1:], levels)
         return mean, bands
 
+    def _run(self, named: dict[str, Forecaster], history: pd.DataFrame) -> tuple[dict[str, Any], dict[str, Forecaster]]:
+        """Judge every candidate and fit it to the whole history, by name.
+
+        The two do not depend on each other, so both run at once: with the fits after the choice, all cores but one
+        would wait for the slowest candidate twice. The slowest, listed last, start first.
+        """
+        slowest_first = list(named)[::-1]
+        tasks = [(work, name) for name in slowest_first for work in (_judged, _fitted)]
+        results: Any = Parallel(n_jobs=self.n_jobs)(
+            delayed(work)(named[name], history, self.horizon) for work, name in tasks
+        )
+        found = dict(zip(tasks, results, strict=True))
+        return {name: found[_judged, name] for name in named}, {name: found[_fitted, name] for name in named}
+
     def _candidates(self) -> dict[str, Forecaster]:
         named = dict(candidates(seed=self.seed) if self.forecasters is None else self.forecasters)
         if not 1 <= self.combine <= len(named):
@@ -152,7 +176,7 @@ class Selected(Forecaster):
         errors = pd.DataFrame(
             {name: (rows["units"] - rows["q0.5"]).abs().groupby(rows["product"]).sum() for name, rows in tables.items()}
         ).reindex(self.products_)
-        # Nothing to tell of products that came in the judged weeks: they get what is best for all.
+        # Products that appeared in the judged weeks get the candidates that are best for all.
         relative = errors.div(errors.mean(axis=1).where(lambda mean: mean > 0), axis=0)
         pooled = relative.mean().fillna(1.0)
         weeks = next(iter(tables.values())).groupby("product")["week"].nunique().reindex(self.products_).fillna(0)
@@ -164,7 +188,7 @@ class Selected(Forecaster):
         self.selection_ = shrunk.assign(chosen=names).rename_axis("product").reset_index()
 
     def _calibrate(self, tables: Mapping[str, pd.DataFrame]) -> None:
-        """Keep how far, in logs from the median, intervals must be stretched to cover what they claim."""
+        """Keep the factor, in logs around the median, by which intervals must be stretched to cover what they claim."""
         rows = next(iter(tables.values()))
         values = {name: table[[f"q{level}" for level in _LEVELS]].to_numpy() for name, table in tables.items()}
         bands = np.log1p(_combine(values, self.choice_.loc[rows["product"]]))
@@ -174,7 +198,7 @@ class Selected(Forecaster):
         ratio = np.abs(error[:, None]) / np.maximum(np.abs(side), 1e-9)
         claimed = 2 * np.array(_LEVELS[-inner:]) - 1
         stretch = [np.quantile(ratio[:, k], width) for k, width in enumerate(claimed)]
-        # A dozen weeks, with their common shocks, can show that intervals are too narrow; not that they are too wide.
+        # A dozen weeks with common shocks can show that intervals are too narrow, not that they are too wide.
         self.stretch_ = np.clip(stretch, 1.0, _MOST_STRETCH)
 
     def _stretched(self, bands: np.ndarray, levels: np.ndarray) -> np.ndarray:
@@ -186,7 +210,7 @@ class Selected(Forecaster):
         return np.expm1(middle + factor * (logs - middle))
 
 
-def _judge(forecaster: Forecaster, history: pd.DataFrame, horizon: int) -> tuple[pd.DataFrame, dict[str, float]]:
+def _judged(forecaster: Forecaster, history: pd.DataFrame, horizon: int) -> tuple[pd.DataFrame, dict[str, float]]:
     """Forecasts of the last weeks from every origin among them, with failures and seconds."""
     started = time.perf_counter()
     weeks = np.sort(history["week"].unique())
@@ -199,12 +223,12 @@ def _judge(forecaster: Forecaster, history: pd.DataFrame, horizon: int) -> tuple
     return rows, {"failures": failures, "seconds": time.perf_counter() - started}
 
 
-def _fitted(forecaster: Forecaster, history: pd.DataFrame) -> Forecaster:
+def _fitted(forecaster: Forecaster, history: pd.DataFrame, _horizon: int) -> Forecaster:
     return cast(Forecaster, clone(forecaster)).fit(history)
 
 
 def _combine(values: Mapping[str, np.ndarray], choice: pd.DataFrame) -> np.ndarray:
-    """Mean over a row's chosen forecasters of R rows' values (R, Q); choice: names (R, combine)."""
+    """Mean of the values (R, Q) over each row's chosen forecasters; choice: names (R, combine)."""
     row = np.arange(len(choice))
     stacked = np.stack(list(values.values()))
     ranks = [stacked[pd.Index(list(values)).get_indexer(pd.Index(choice[rank])), row] for rank in choice]

@@ -10,7 +10,7 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class Shrunk:
-    """Estimates after shrinkage.
+    """Estimates after shrinkage to their group.
 
     Attributes:
         mean: posterior means, on the index of the estimates.
@@ -28,15 +28,15 @@ class Shrunk:
 def shrink(raw: pd.Series, raw_se: pd.Series, groups: pd.Series) -> Shrunk:
     """Shrink estimates to the mean of their group, and the groups' means to the mean of all.
 
-    The model is raw_i ~ N(b_i, se_i²), b_i ~ N(m_g, within), m_g ~ N(m, between); both variances are moment
-    estimates (DerSimonian and Laird 1986), the within variance one for all groups. A standard error of 0
-    gives the raw value back, a variance of 0 the mean of the level above. The standard errors
-    carry that of the mean shrunk to (Morris 1983), not that of the variances.
+    The model is raw_i ~ N(b_i, se_i²), b_i ~ N(m_g, within), m_g ~ N(m, between). Both variances are moment estimates
+    (DerSimonian and Laird 1986); the within variance is common to all groups. A standard error of 0 returns the raw
+    value, a variance of 0 the mean of the level above. The standard errors include that of the mean shrunk to (Morris
+    1983), but not that of the variances.
 
     Args:
-        raw: estimates; NaN where there is none, which leaves the mean of the group (if none is known: NaN).
+        raw: estimates; NaN gives the mean of the group (NaN if no estimate is known).
         raw_se: their standard errors, on the same index.
-        groups: the group of each, on the same index.
+        groups: their groups, on the same index.
     """
     known = raw.notna() & raw_se.notna()
     if not known.any():
@@ -83,7 +83,7 @@ def _posterior(
     mean: pd.Series | float,
     mean_variance: pd.Series | float,
 ) -> tuple[pd.Series, pd.Series]:
-    """Weigh each value with the mean that it is drawn around; a missing value has no weight."""
+    """Weight each value and the mean that it is drawn around; a missing value has no weight."""
     trust = (spread / (spread + variance)).fillna(0.0)
     own = variance.where(variance.notna(), 0.0)
     posterior = trust * value.fillna(0.0) + (1 - trust) * mean

@@ -1,4 +1,4 @@
-"""The series in a shop's tables that can be watched week by week."""
+"""Weekly series to monitor, from a panel or a long table."""
 
 from __future__ import annotations
 
@@ -11,9 +11,14 @@ _PRODUCT_SIGNALS = ("units", "competitor_price", "views", "carts", "rating")
 
 
 def weekly_series(table: pd.DataFrame) -> pd.DataFrame:
-    """The series that `find_alarms` watches: `name`, `product` (empty: the market's), `week`, `value`, `explained`.
+    """Return the series that `find_alarms` monitors.
 
-    explained: what the shop itself did that week, which the value may follow; 0 where nothing is known.
+    Args:
+        table: a weekly panel or a long table, see `find_alarms`.
+
+    Returns:
+        `name`, `product` (empty: a series of the market), `week`, `value` and `explained`, the shop's own price
+        reduction and promotion of the week, which the value may follow (0 where unknown).
 
     Raises:
         ValueError: see `find_alarms`.
@@ -47,10 +52,10 @@ def _from_panel(panel: pd.DataFrame) -> pd.DataFrame:
             f"table: column {missing[0]!r} is missing; needed is a weekly panel, or a long table with week, name, value; "
             f"got {', '.join(map(str, panel.columns))}"
         )
-    # Sold out, units say what there was, not what was asked for.
+    # When the product is sold out, units measure stock, not demand.
     rows = panel.assign(units=panel["units"].where(~panel["stockout"])) if "stockout" in panel else panel
     if "price" in rows:
-        # Before its first sale a product has no price, and no demand that could rise.
+        # Before its first sale a product has no price.
         rows = rows[rows["price"].notna()]
     weeks = panel.drop_duplicates("week").assign(product="")
     signals = [name for name in map(str, panel.columns) if name == "traffic" or name.startswith("signal_")]
@@ -65,7 +70,7 @@ def _from_panel(panel: pd.DataFrame) -> pd.DataFrame:
 
 
 def _reduction(panel: pd.DataFrame) -> pd.Series:
-    """Log reduction of the price, plus the share of stores with a promotion."""
+    """Log price reduction plus the share of stores with a promotion."""
     known = {"price", "regular_price"} <= set(panel)
     ratio = panel["regular_price"] / panel["price"] if known else pd.Series(1.0, panel.index)
     reduction = pd.Series(np.log(ratio), panel.index)

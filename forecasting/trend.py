@@ -1,4 +1,4 @@
-"""The market's size in the weeks ahead: forest or support vectors on the shop's traffic, whichever forecasts better."""
+"""The size of the market in the weeks ahead: a random forest or support vectors on the shop's traffic."""
 
 from __future__ import annotations
 
@@ -32,12 +32,17 @@ _YEAR_WEEKS = 52
 
 @dataclass(frozen=True)
 class MarketShock:
-    """What a scenario can hold of the paths.
+    """Summary of the paths that a scenario can hold.
 
     Attributes:
         multiplier: (T,) mean of the paths over the mean traffic of the last weeks.
         volatility: standard deviation of the log deviation from that mean, over all T periods.
         persistence: its autocorrelation from one period to the next, in [0, 0.999].
+
+    Example:
+        >>> shock = MarketShock(np.ones(4), volatility=0.1, persistence=0.5)
+        >>> shock.multiplier.shape
+        (4,)
     """
 
     multiplier: Array
@@ -47,13 +52,21 @@ class MarketShock:
 
 @dataclass(frozen=True)
 class MarketPaths:
-    """P ways in which the market may go on for T weeks.
+    """P simulated paths of the market over T weeks.
 
     Attributes:
         weeks: (T,) first days.
-        traffic: (P, T) baskets a week.
-        drivers: (P, T) for each outside series that enters, in the units of `MarketTrend.history_`.
+        traffic: (P, T) baskets per week.
+        drivers: (P, T) for each series that drives traffic, in the units of `MarketTrend.history_`.
         level: mean traffic of the last weeks before the first.
+
+    Example:
+        >>> weeks = pd.date_range("2024-01-01", periods=2, freq="7D")
+        >>> paths = MarketPaths(weeks, np.array([[90.0, 95.0], [110.0, 105.0]]), {}, level=100.0)
+        >>> paths.bands()["traffic"].tolist()
+        [100.0, 100.0]
+        >>> paths.shock().multiplier.tolist()
+        [1.0, 1.0]
     """
 
     weeks: pd.DatetimeIndex
@@ -62,13 +75,13 @@ class MarketPaths:
     level: float
 
     def bands(self, level: float = 0.8) -> pd.DataFrame:
-        """Return `week`, `traffic` (median path), `low` and `high`, between which the share `level` of paths lies."""
+        """Return `week`, `traffic` (the median), `low` and `high`, between which a share `level` of the paths lies."""
         tail = (1 - level) / 2
         low, middle, high = np.quantile(self.traffic, [tail, 0.5, 1 - tail], axis=0)
         return pd.DataFrame({"week": self.weeks, "traffic": middle, "low": low, "high": high})
 
     def shock(self) -> MarketShock:
-        """Sum the paths up as a mean course and a first-order autoregressive shock around it."""
+        """Summarise the paths as a mean and a first-order autoregressive shock around it."""
         mean = self.traffic.mean(axis=0)
         deviation = np.log(self.traffic / mean)
         deviation -= deviation.mean(axis=0)
@@ -79,13 +92,13 @@ class MarketPaths:
 
 
 class LastWeek(RegressorMixin, BaseEstimator):
-    """The naive forecast: traffic stays where it is."""
+    """The naive forecast: traffic stays at its last value."""
 
     def __init__(self, lags: int) -> None:
         self.lags = lags
 
     def fit(self, features: Array, target: Array) -> Self:
-        """Learn nothing."""
+        """Do nothing."""
         del features, target
         self.fitted_ = True
         return self
@@ -98,31 +111,36 @@ class LastWeek(RegressorMixin, BaseEstimator):
 class MarketTrend(BaseEstimator):
     """Weekly traffic (baskets of the whole shop) from its own past, prices, promotions, behaviour and outside signals.
 
-    Learned is log(traffic / mean of the last `lags` weeks). A tree predicts a mean of what it saw, and a radial kernel
-    falls back to the mean outside it, so on levels neither could leave its range; relative to its own recent
-    past a shop that grows or shrinks stays inside (forest: Breiman 2001; support vectors: Smola and Schölkopf 2004; the
-    target is ours). Features of a week: lagged traffic; of each driver, its last weeks relative to the window's mean;
-    what is planned for that week (`promotion`, `holiday`, where the panel has them); what the week did a year ago, from
-    the second year on; the place in the month.
-    Drivers are a chained price index, the discount share and, where the panel has them, views, carts, rating, the
-    competitors' price relative to the shop's, and every `signal_*`. They enter with lags alone.
+    The target is log(traffic / mean of the last `lags` weeks). Trees and radial kernels (forest: Breiman 2001; support
+    vectors: Smola and Schölkopf 2004) cannot predict levels outside the data; relative to its own recent past, a shop
+    that grows or shrinks stays inside. The features of a week are lagged traffic; the last weeks of each driver,
+    relative to the window's mean; `promotion` and `holiday` as planned; the growth of the same week a year ago, from the
+    second year on; and the place in the month. Drivers are a chained price index, the discount share and, where the
+    panel has them, views, carts, rating, the competitors' price relative to the shop's, and every `signal_*`. They enter
+    with lags only.
 
-    Four candidates are compared by the one-week-ahead forecasts of the later half of the history, each from a fit to
-    the weeks before it. The one with the least mean absolute error is used, a model only where it beats
-    both forecasts without one by more than a standard error. The weights of products in an index are their revenue so
-    far, so that no later week can change an earlier forecast.
+    Four candidates are compared by one-week-ahead forecasts of the later half of the history, each from a fit to the
+    weeks before it. The one with the least mean absolute error is used; a model only if it beats both forecasts without
+    a model by more than one standard error. Products are weighted by their revenue so far, so that no later week can
+    change an earlier forecast.
 
     Args:
-        n_estimators: trees.
-        lags: past weeks that are looked at.
-        seed: of the trees and of the paths.
+        n_estimators: number of trees.
+        lags: number of past weeks used.
+        seed: seed of the trees and of the paths.
 
     Attributes:
-        errors_: log(actual / forecast), a row for each week forecast and a column for each candidate.
-        scores_: `candidate`, `mae` (baskets a week), `mape`, `bias` (mean log error), `weeks`, `chosen`.
-        chosen_: the candidate that is rolled forward.
-        history_: traffic and drivers, a row a week.
-        revenue_: of each product, by which what is planned is averaged.
+        errors_: log(actual / forecast), one row per week forecast and one column per candidate.
+        scores_: `candidate`, `mae` (baskets per week), `mape`, `bias` (mean log error), `weeks`, `chosen`.
+        chosen_: name of the candidate used.
+        history_: traffic and drivers, one row per week.
+        revenue_: revenue of each product, the weight of its planned promotions.
+
+    Example:
+        >>> from repricer.forecasting import example_panel
+        >>> trend = MarketTrend(n_estimators=5).fit(example_panel(n_products=2, n_weeks=20))
+        >>> list(trend.roll(4))
+        ['week', 'traffic', 'low', 'high']
     """
 
     errors_: pd.DataFrame
@@ -137,7 +155,10 @@ class MarketTrend(BaseEstimator):
         self.seed = seed
 
     def fit(self, panel: pd.DataFrame) -> Self:
-        """Fit to a weekly panel, in any row order.
+        """Fit to a weekly panel.
+
+        Args:
+            panel: as `repricer.data.product_weeks` returns, in any row order.
 
         Raises:
             ValueError: the panel is faulty, a week has no traffic, or the history is too short.
@@ -161,21 +182,30 @@ class MarketTrend(BaseEstimator):
         return self
 
     def roll(self, horizon: int, *, level: float = 0.8, planned: pd.DataFrame | None = None) -> pd.DataFrame:
-        """Median and band of 1,000 paths: `week`, `traffic`, `low`, `high`, in baskets a week (see `sample_paths`)."""
-        return self.sample_paths(horizon, planned=planned).bands(level)
-
-    def sample_paths(self, horizon: int, n_paths: int = 1000, *, planned: pd.DataFrame | None = None) -> MarketPaths:
-        """Draw paths of traffic and drivers, each week on the weeks before it.
-
-        Every driver is a first-order autoregression about its mean. What is added to the forecasts of a path's week,
-        traffic and drivers alike, are the errors of one week of the past, drawn at random: what moved together
-        then does so again. A mean error that is not significant is removed.
+        """Return the median and a band of 1,000 paths.
 
         Args:
             horizon: weeks ahead.
-            n_paths: how many.
-            planned: `week` and any of `promotion`, `holiday` of the weeks ahead, a row a week or a product and week;
-                left out, promotions stay at their last value and there is no holiday.
+            level: share of the paths inside the band.
+            planned: see `sample_paths`.
+
+        Returns:
+            `week`, `traffic`, `low` and `high`, in baskets per week.
+        """
+        return self.sample_paths(horizon, planned=planned).bands(level)
+
+    def sample_paths(self, horizon: int, n_paths: int = 1000, *, planned: pd.DataFrame | None = None) -> MarketPaths:
+        """Simulate paths of traffic and drivers, each week from the weeks before it.
+
+        Every driver is a first-order autoregression around its mean. The errors added to a week's traffic and drivers
+        are those of one past week, drawn at random, so that series that moved together do so again. A mean error that
+        is not significant is removed.
+
+        Args:
+            horizon: weeks ahead.
+            n_paths: number of paths.
+            planned: `week` and any of `promotion` and `holiday` of the weeks ahead, one row per week or per product and
+                week. By default promotions stay at their last value and there is no holiday.
         """
         if horizon < 1 or n_paths < 1:
             raise ValueError(f"horizon and n_paths must be 1 or more; got {horizon} and {n_paths}; raise them")
@@ -208,14 +238,14 @@ class MarketTrend(BaseEstimator):
         return self.history_.columns.drop(["traffic", *_PLANNED], errors="ignore")
 
     def _plan(self, horizon: int, planned: pd.DataFrame | None) -> pd.DataFrame:
-        """What is planned in the last `lags` weeks and the weeks ahead."""
+        """Planned promotions and holidays of the last `lags` weeks and the weeks ahead."""
         known = [column for column in _PLANNED if column in self.history_]
         past = self.history_[known].iloc[-self.lags :]
         weeks = past.index[-1] + WEEK * np.arange(1, horizon + 1)
         ahead = pd.DataFrame(index=weeks, columns=known, dtype=float)
         if planned is not None:
             given = [column for column in known if column in planned]
-            # Averaged like the history: a product counts by its revenue.
+            # Averaged by revenue, like the history.
             weight = planned["product"].map(self.revenue_).fillna(0.0) if "product" in planned else 1.0
             sums = planned[given].mul(weight, axis=0).assign(weight=weight).groupby(planned["week"]).sum()
             ahead.update(sums[given].div(sums["weight"], axis=0))
@@ -223,7 +253,7 @@ class MarketTrend(BaseEstimator):
         return pd.concat([past, ahead.fillna(rest)])
 
     def _learnable(self, weeks: pd.DataFrame) -> tuple[Array, Array]:
-        """Features, and log growth on the mean of the window, of every week after the first `lags`."""
+        """Features and target, log growth on the mean of the window, of every week after the first `lags`."""
         known = [column for column in _PLANNED if column in weeks]
         values = weeks[["traffic", *self._drivers]].to_numpy(dtype=float)
         ends = range(self.lags, len(weeks))
@@ -296,7 +326,7 @@ def _scores(errors: pd.DataFrame, traffic: pd.Series) -> pd.DataFrame:
 
 
 def _choice(miss: pd.DataFrame) -> str:
-    """The least mean; a forecast without a model wins if it is within one standard error (Breiman et al. 1984)."""
+    """The least mean, but a forecast without a model if it is within one standard error (Breiman et al. 1984)."""
     best = miss.mean().idxmin()
     simple = miss[_WITHOUT_MODEL].mean().idxmin()
     lead = miss[simple] - miss[best]
@@ -304,14 +334,14 @@ def _choice(miss: pd.DataFrame) -> str:
 
 
 def _noise(errors: Array) -> Array:
-    """Errors to draw from: freed of their mean unless it is significant, and as wide as the next one is uncertain."""
+    """Errors to draw from: without their mean unless it is significant, and scaled to the next error's deviation."""
     mean, deviation = errors.mean(), errors - errors.mean()
     bias = mean if abs(mean) > _SIGNIFICANT * errors.std(ddof=1) / np.sqrt(len(errors)) else 0.0
     return bias + deviation * np.sqrt((len(errors) + 1) / (len(errors) - 1))
 
 
 def _autoregressions(series: pd.DataFrame) -> tuple[Array, Array, Array]:
-    """Mean and memory of each of D columns, (D,), and what they leave over, (weeks - 1, D)."""
+    """Mean and autocorrelation of each of D columns, (D,), and the residuals, (weeks - 1, D)."""
     values = series.to_numpy(dtype=float)
     mean = values.mean(axis=0)
     deviation = values - mean
@@ -322,13 +352,13 @@ def _autoregressions(series: pd.DataFrame) -> tuple[Array, Array, Array]:
 
 
 def _month_angle(week: pd.Timestamp) -> float:
-    """Angle of the week's middle in its month: wages and benefits are paid by the month."""
+    """Angle of the middle of the week in its month: wages and benefits are paid monthly."""
     middle = week + WEEK / 2
     return 2 * np.pi * (middle.day - 1) / middle.days_in_month
 
 
 def _market_weeks(panel: pd.DataFrame) -> pd.DataFrame:
-    """One row a week: `traffic`, the drivers, and what is planned; averages over products by revenue so far."""
+    """One row per week: `traffic`, the drivers and what is planned, averaged over products by revenue so far."""
     rows = check_rows(panel, ["product", "week", "units", "price", "discount_share", "traffic"], name="panel")
     if (rows["traffic"] <= 0).any():
         raise ValueError("panel: traffic must be positive in every week; got 0; leave weeks without sales out")
@@ -350,7 +380,7 @@ def _market_weeks(panel: pd.DataFrame) -> pd.DataFrame:
 
 
 def _averaged(rows: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
-    """What is averaged over products; of log prices their change, since a chain forgets no product's level."""
+    """The columns averaged over products; of log prices, their changes, for a chained index."""
     price = _log(rows["price"])
     yield "log_price", price.groupby(rows["product"]).diff()
     yield "discount_share", rows["discount_share"]

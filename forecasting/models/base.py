@@ -1,4 +1,4 @@
-"""The interface of a demand forecaster, and the checks that all of them share."""
+"""The interface of a demand forecaster, and the checks that all forecasters share."""
 
 from __future__ import annotations
 
@@ -14,28 +14,35 @@ from sklearn.base import BaseEstimator
 from .covariates import PLANNED, WEEK, Covariates
 
 QUANTILES = (0.025, 0.1, 0.5, 0.9, 0.975)
-"""Median, 80% and 95% intervals."""
+"""Probabilities of the median and the bounds of the 80% and 95% intervals."""
 
 _FUTURE = ["product", "week", "price", "regular_price"]
 _HISTORY = [*_FUTURE, "traffic", "units"]
 
 
 class Forecaster(BaseEstimator, ABC):
-    """Weekly units of every product in a panel, given the prices and promotions planned for the weeks ahead.
+    """Forecasts the weekly units of every product in a panel, given the prices and promotions planned for them.
 
-    `predict` uses what `fit` was given and the rows of the very week that it forecasts, so that a price
-    can change no forecast of an earlier week. A subclass writes `_fit`, `_update` and `_forecast`.
+    `predict` uses the history fitted and the rows of the very week that it forecasts, so that a price cannot change the
+    forecast of an earlier week. A subclass implements `_fit`, `_update` and `_forecast`.
 
-    What every model sees beside units: prices, traffic, and where the panel holds them `promotion`, `holiday`,
-    `category` (through the other products of the category) and the columns in `covariates.OBSERVED`. Weeks in
-    which the product was sold out (`stockout`), cost nothing or the shop was closed say nothing of demand and
-    count as missing.
+    Beside units, every model sees prices, traffic and, where the panel has them, `promotion`, `holiday`, `category`
+    (through the other products of the category) and the columns in `covariates.OBSERVED`. Weeks in which the product
+    was sold out (`stockout`), cost nothing or the shop was closed count as missing.
 
     Attributes:
-        failures_: reason, for each product whose series could not be fitted as intended; such a product is
+        failures_: the reason, by product, for each series that could not be fitted as intended; such a product is
             forecast by the simpler model that the class names.
-        products_: the products that were fitted.
+        products_: the products fitted.
         last_week_: first day of the last week of the history; week 1 of a forecast is the next one.
+
+    Example:
+        >>> from repricer.forecasting import MovingAverage, example_panel
+        >>> panel = example_panel()
+        >>> history, future = panel[panel["week"] < "2024-09-01"], panel[panel["week"] >= "2024-09-01"]
+        >>> forecast = MovingAverage().fit(history).predict(future.drop(columns="units"), quantiles=(0.1, 0.9))
+        >>> list(forecast)
+        ['product', 'week', 'mean', 'q0.1', 'q0.9']
     """
 
     failures_: dict[str, str]
@@ -44,10 +51,13 @@ class Forecaster(BaseEstimator, ABC):
     covariates_: Covariates
 
     def fit(self, panel: pd.DataFrame) -> Self:
-        """Fit to a weekly panel (`repricer.data.product_weeks`), in any row order.
+        """Fit to a weekly panel.
+
+        Args:
+            panel: as `repricer.data.product_weeks` returns, in any row order.
 
         Raises:
-            ValueError: a column is missing, a value is missing or negative, a product and week is doubled.
+            ValueError: a column is missing, a value is missing or negative, or a product has two rows in a week.
         """
         history = check_rows(panel, _HISTORY, name="panel")
         self.failures_ = {}
@@ -58,9 +68,12 @@ class Forecaster(BaseEstimator, ABC):
         return self
 
     def updated(self, history: pd.DataFrame) -> Self:
-        """Return this fitted forecaster at the end of another history; what was estimated stays.
+        """Return this fitted forecaster at the end of another history, with the same estimates.
 
-        history: a panel, as for `fit`. Products that were not fitted are ignored. Far cheaper than `fit`.
+        Far cheaper than `fit`.
+
+        Args:
+            history: a panel, as for `fit`; products that were not fitted are ignored.
         """
         rows = check_rows(history, _HISTORY, name="history")
         rows = rows[rows["product"].isin(self.products_)].reset_index(drop=True)
@@ -81,18 +94,18 @@ class Forecaster(BaseEstimator, ABC):
         """Forecast the units of each product and week in `future`.
 
         Args:
-            future: columns `product`, `week`, `price`, `regular_price`, planned; any weeks after the last one
-                of the history, gaps allowed. Optional: `promotion` and `holiday` (0 where absent), `traffic`
-                (by default the mean of the last weeks).
-            history: weeks up to a later or earlier one than was fitted, to forecast from there (`updated`).
+            future: R rows with the planned `product`, `week`, `price` and `regular_price`, of any weeks after the
+                history; gaps are allowed. Optional: `promotion` and `holiday` (0 where absent) and `traffic` (by
+                default the mean of the last weeks).
+            history: a history with an earlier or later end, to forecast from there (see `updated`).
             quantiles: probabilities strictly between 0 and 1.
 
         Returns:
-            Rows sorted by product and week: `product`, `week`, `mean` and a column `q0.5` for each
-            quantile, in units a week and never negative; quantiles never cross.
+            R rows sorted by product and week: `product`, `week`, `mean` and one column for each quantile (`q0.5`), in
+            units per week, never negative; quantiles never cross.
 
         Raises:
-            ValueError: as `fit`; or a product was not fitted, a price is zero, a week is not ahead.
+            ValueError: as `fit`; or a product was not fitted, a price is zero, or a week is not after the history.
         """
         if history is not None:
             return self.updated(history).predict(future, quantiles=quantiles)
@@ -106,7 +119,7 @@ class Forecaster(BaseEstimator, ABC):
         return table.assign(**{f"q{level}": bands[:, column] for column, level in enumerate(levels)})
 
     def _prepare(self, history: pd.DataFrame) -> pd.DataFrame:
-        """Add the covariates and `demand`: units, or NaN in weeks that say nothing of demand."""
+        """Add the covariates and `demand`: units, or NaN in weeks that tell nothing about demand."""
         rows = self.covariates_.of_history(history)
         silent = (rows["traffic"] == 0) | rows["discount"].isna()
         if "stockout" in rows:
@@ -114,7 +127,7 @@ class Forecaster(BaseEstimator, ABC):
         return rows.assign(demand=rows["units"].astype(float).mask(silent))
 
     def _check_future(self, future: pd.DataFrame) -> pd.DataFrame:
-        """Check, sort, and count the `step` of each row: 1 is the week after the last one of the history."""
+        """Check and sort the rows, and add their `step`: 1 is the week after the history."""
         optional = [name for name in ("traffic", *PLANNED) if name in future]
         rows = check_rows(future, [*_FUTURE, *optional], name="future")
         self._check_products(rows)
@@ -137,22 +150,27 @@ class Forecaster(BaseEstimator, ABC):
 
     @abstractmethod
     def _fit(self, history: pd.DataFrame) -> None:
-        """Fit to prepared rows sorted by product and week; note what failed in `failures_`."""
+        """Fit to prepared rows sorted by product and week; record what failed in `failures_`."""
 
     @abstractmethod
     def _update(self, history: pd.DataFrame) -> None:
-        """Move to the end of prepared rows; assign new attributes, as the old ones are shared with the original."""
+        """Move to the end of prepared rows; assign new attributes, as the original shares the old ones."""
 
     @abstractmethod
     def _forecast(self, future: pd.DataFrame, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Forecast R checked rows (sorted; with `step`) at Q rising levels: mean (R,) and quantiles (R, Q)."""
+        """Forecast R checked rows (sorted, with `step`) at Q rising levels: mean (R,) and quantiles (R, Q)."""
 
 
 def check_rows(table: pd.DataFrame, columns: Sequence[str], *, name: str) -> pd.DataFrame:
-    """Check the rows of a panel (columns, no missing or negative number, no double) and sort them.
+    """Check and sort the rows of a panel.
+
+    Args:
+        table: rows with `product` and `week`.
+        columns: columns that must be there, finite and not negative.
+        name: name of the table in error messages.
 
     Raises:
-        ValueError: the first fault found.
+        ValueError: a column is missing, a number is missing or negative, or a product has two rows in a week.
     """
     missing = [column for column in columns if column not in table]
     if missing:
@@ -163,7 +181,7 @@ def check_rows(table: pd.DataFrame, columns: Sequence[str], *, name: str) -> pd.
     if table.empty:
         raise ValueError(f"{name}: at least one row is needed; got none")
     if "units" in columns:
-        # Weeks before a product's first sale have no price and are no demand (`product_weeks`).
+        # Weeks before a product's first sale have no price (`product_weeks`).
         table = table[table["price"].notna() | (table["units"] > 0)]
     for column in columns:
         faulty = table[column].isna()
@@ -172,8 +190,8 @@ def check_rows(table: pd.DataFrame, columns: Sequence[str], *, name: str) -> pd.
         if faulty.any():
             raise ValueError(
                 f"{name}: {column} must be given, finite and not negative; "
-                f"got {table[column][faulty].iloc[0]} ({faulty.sum()} rows); mend or drop those rows"
+                f"got {table[column][faulty].iloc[0]} ({faulty.sum()} rows); fix or drop those rows"
             )
     if table.duplicated(["product", "week"]).any():
-        raise ValueError(f"{name}: one row for each product and week is allowed; got doubles; drop them")
+        raise ValueError(f"{name}: one row for each product and week is allowed; got duplicates; drop them")
     return table.sort_values(["product", "week"], ignore_index=True)

@@ -1,4 +1,4 @@
-"""What explains demand beside its own past: prices, promotions, rivals, traffic, the calendar."""
+"""Covariates of demand: prices, promotions, rivals, traffic and the calendar."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ PLANNED = ("promotion", "holiday")
 """Optional columns of a panel that are known ahead; 0 where a panel or future has none."""
 
 OBSERVED = ("competitor_price", "views", "carts", "rating")
-"""Optional columns that are known only afterwards: they count with a lag of one week, and a forecast carries the last."""
+"""Optional columns that are known only afterwards: they enter with a lag of one week; a forecast uses the last value."""
 
 TRAFFIC_WEEKS = 4
-"""Where the traffic ahead is not given, the mean of this many last weeks stands for it."""
+"""Where future traffic is not given, the mean of this many last weeks is used."""
 
 _YEAR_WEEKS = 52.1775
 
 
 @dataclass(frozen=True)
 class Covariates:
-    """What the history says that every row needs: usual discounts, rivals, last values.
+    """What each row needs from the history: usual discounts, categories and last values.
 
     Attributes:
         category: category of each product (its own where the panel has none).
         usual: mean of `discount` and `promotion` of each product.
         last: last value of each observed column, by product.
-        traffic: visits a week that are expected where none are given.
-        traffic_sd: standard deviation of the error of that, one week ahead, in logs.
+        traffic: expected baskets per week, where none are given.
+        traffic_sd: standard deviation of its error one week ahead, in logs.
         observed: the `OBSERVED` columns that the panel has.
     """
 
@@ -43,7 +43,7 @@ class Covariates:
 
     @classmethod
     def of(cls, history: pd.DataFrame) -> Covariates:
-        """Learn from checked rows."""
+        """Compute from checked rows."""
         rows = _own(history)
         products = rows.groupby("product")
         category = products["category"].first() if "category" in rows else pd.Series(dtype=object)
@@ -58,23 +58,23 @@ class Covariates:
         ).at_end_of(history)
 
     def at_end_of(self, history: pd.DataFrame) -> Covariates:
-        """Return the same, with the last values of this history."""
+        """Return a copy with the last values of this history."""
         values = _observed(history, self.observed)
         weekly = history.groupby("week")["traffic"].first().tail(TRAFFIC_WEEKS)
         return replace(self, last=values.groupby(history["product"]).last(), traffic=float(weekly.mean()))
 
     def of_history(self, history: pd.DataFrame) -> pd.DataFrame:
-        """Add the covariates to rows of the past; what is observed counts one week later."""
+        """Add the covariates to past rows; observed columns enter one week later."""
         values = _observed(history, self.observed)
         lagged = values.groupby(history["product"]).shift(1)
-        # Before the first one known: as it was then.
+        # Before the first known value: that value.
         lagged = lagged.groupby(history["product"]).bfill()
         if self.observed:
             lagged = lagged.fillna(values.groupby(history["product"]).transform("last"))
         return _with_lagged(self._rivals(_own(history)), lagged)
 
     def of_future(self, future: pd.DataFrame) -> pd.DataFrame:
-        """Add the covariates to rows of the weeks ahead; what is not known ahead is carried forward."""
+        """Add the covariates to future rows; values that are not known ahead are carried forward."""
         given = "traffic" in future
         rows = self._rivals(_own(future if given else future.assign(traffic=self.traffic)))
         carried = self.last.reindex(rows["product"]).set_axis(rows.index)
@@ -85,7 +85,7 @@ class Covariates:
     def _rivals(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Add the mean departure of the category's other products from their usual discount and promotion.
 
-        A rival without a row in that week is taken to be as usual.
+        A rival without a row in that week counts as usual.
         """
         category = rows["product"].map(self.category)
         if "category" in rows:
@@ -101,15 +101,15 @@ class Covariates:
 
 
 def fourier(weeks: pd.Series, pairs: int) -> np.ndarray:
-    """Return `pairs` sines, then cosines, of the year: (R, 2 pairs)."""
-    elapsed = (weeks - pd.Timestamp("2000-01-01")) / WEEK
+    """Return `pairs` sines and as many cosines of the year, (R, 2 pairs)."""
+    elapsed = (weeks.to_numpy() - np.datetime64("2000-01-01")) / np.timedelta64(7, "D")
     angles = 2 * np.pi * np.outer(elapsed / _YEAR_WEEKS, np.arange(1, pairs + 1))
     return np.hstack([np.sin(angles), np.cos(angles)])
 
 
 def _own(rows: pd.DataFrame) -> pd.DataFrame:
     """Add logs of a row's own prices and traffic (NaN where 0), and the planned columns that it lacks."""
-    # Multiplying both prices by an exchange rate must change nothing: only logs, and only differences, are used.
+    # An exchange rate must change nothing: only logs, and only their differences, are used.
     price, regular = (np.log(rows[name].where(rows[name] > 0)) for name in ("price", "regular_price"))
     planned = {name: rows[name].fillna(0.0) if name in rows else 0.0 for name in PLANNED}
     return rows.assign(

@@ -1,4 +1,4 @@
-"""A global LSTM on top of the statistical forecasts."""
+"""One LSTM for all products, on top of the statistical forecasts."""
 
 from __future__ import annotations
 
@@ -21,26 +21,33 @@ _WEIGHTS = np.linspace(0.0, 1.0, 11)
 
 
 class Lstm(Forecaster):
-    """One LSTM for all products: quantiles of what the statistical models leave unexplained.
+    """One LSTM for all products, which gives quantiles of the statistical models' errors.
 
-    A hybrid as the winner of the M4 competition was (Smyl 2020): the mean of `PooledRegression` and `Sarimax` (`MeanOfModels`)
-    forecasts from every past week with what was known then, and a network with shared weights learns how those forecasts err,
-    from the errors, prices and promotions before and in the week, and the category (an embedding). Its output is quantiles
-    (pinball loss), decoded for each week ahead alone (MQ-RNN: Wen et al. 2017), so any horizon can be asked for.
+    A hybrid like the winner of the M4 competition (Smyl 2020). The mean of `PooledRegression` and `Sarimax`
+    (`MeanOfModels`) forecasts from every past week with the knowledge of that week. A network with shared weights learns
+    the errors of those forecasts from earlier errors, prices, promotions and the category (an embedding). Its output is
+    quantiles (pinball loss), decoded for each week ahead separately (MQ-RNN: Wen et al. 2017), for any horizon.
 
-    The last `judged_weeks` of the history decide how far to trust the networks (a weight between the base
-    forecast, 0, and theirs, 1) and how far their quantiles must move to hold (split conformal: Romano,
-    Patterson and Candès 2019); then the networks are trained again on all weeks. With a history too
-    short for that, the base forecast is given.
+    The last `judged_weeks` of the history decide how much weight the networks get (0: the base forecast, 1: theirs) and
+    how far their quantiles must move to have their coverage (split conformal: Romano, Patterson and Candès 2019); then
+    the networks are trained again on all weeks. If the history is too short for that, the base forecast is returned.
 
     Args:
         hidden: size of the LSTM's state.
         embedding: size of a category's embedding.
         dropout: share of units dropped in training.
-        steps: training steps of each lstm_network.
-        seeds: networks whose quantiles are averaged.
-        judged_weeks: last weeks kept from the first training.
-        seed: the first seed; a seed gives one forecast, on any number of cores.
+        steps: training steps of each network.
+        seeds: number of networks, whose quantiles are averaged.
+        judged_weeks: last weeks that the first training does not see.
+        seed: seed of the first network; the forecast does not depend on the number of cores.
+
+    Example:
+        >>> from repricer.forecasting import example_panel
+        >>> panel = example_panel(n_products=2)
+        >>> history, future = panel[panel["week"] < "2024-09-01"], panel[panel["week"] >= "2024-09-01"]
+        >>> model = Lstm(steps=2, seeds=1).fit(history)
+        >>> list(model.predict(future.drop(columns="units"), quantiles=[0.5]))
+        ['product', 'week', 'mean', 'q0.5']
     """
 
     def __init__(
@@ -68,17 +75,19 @@ class Lstm(Forecaster):
         self.base_ = MeanOfModels()
         self.base_._fit(history)
         weekly = WeeklyDesign.of(history)
+        past = self.base_.past_forecasts(weekly)
         self.scaling_ = _InputScaling.of(weekly, self.covariates_.category)
         self.weight_, self.shift_, self.networks_ = 0.0, np.zeros(len(lstm_network.LEVELS)), []
         if weekly.target.shape[1] >= _FIRST_ORIGIN + 2 * self.judged_weeks:
             with lstm_network.one_thread():
-                self._train(self._data(weekly))
-        self._encode(weekly)
+                self._train(self._data(weekly, *past))
+        self._encode(weekly, *past)
 
     def _update(self, history: pd.DataFrame) -> None:
         self.base_ = copy.copy(self.base_)
         self.base_._update(history)
-        self._encode(WeeklyDesign.of(history))
+        weekly = WeeklyDesign.of(history)
+        self._encode(weekly, *self.base_.past_forecasts(weekly))
 
     def _train(self, data: Any) -> None:
         import torch
@@ -93,7 +102,7 @@ class Lstm(Forecaster):
         error = ((data.target[:, ahead] - data.centre) / data.spread).numpy()[judge]
         importance = (data.weight[:, None, None] * data.spread).numpy()[judge]
         week = ahead.expand(judge.shape).numpy()[judge]
-        self.weight_ = _least_worth_it(error, quantiles, importance, week)
+        self.weight_ = _least_sufficient_weight(error, quantiles, importance, week)
         self.shift_ = _conformal(error, _mix(quantiles, self.weight_))
         self.networks_ = self._networks(data, data.valid)
 
@@ -104,10 +113,9 @@ class Lstm(Forecaster):
         seeds = range(self.seed, self.seed + self.seeds)
         return [lstm_network.train(data, valid, steps=self.steps, seed=seed, size=size) for seed in seeds]
 
-    def _data(self, weekly: WeeklyDesign) -> Any:
+    def _data(self, weekly: WeeklyDesign, centre: np.ndarray, spread: np.ndarray) -> Any:
         from . import lstm_network
 
-        centre, spread = self.base_.past_forecasts(weekly)
         weeks = weekly.target.shape[1]
         ahead = np.minimum(np.arange(weeks)[:, None] + np.arange(1, STEPS + 1), weeks - 1)
         valid = np.isfinite(centre) & (weekly.seen[:, ahead] > 0)
@@ -121,19 +129,18 @@ class Lstm(Forecaster):
             target=lstm_network.to_tensor(weekly.target),
             valid=lstm_network.to_tensor(valid),
             category=lstm_network.to_tensor(self.scaling_.number(weekly.products)).long(),
-            # Between products' logs counting alike and units counting alike.
+            # A compromise between equal weights of products and weights by units.
             weight=lstm_network.to_tensor(np.sqrt(units / max(units.mean(), 1e-9))),
         )
 
-    def _encode(self, weekly: WeeklyDesign) -> None:
-        """Keep each network's state at the end of the history: (N, hidden)."""
+    def _encode(self, weekly: WeeklyDesign, centre: np.ndarray, spread: np.ndarray) -> None:
+        """Keep the state of each network at the end of the history, (N, hidden)."""
         import torch
 
         from . import lstm_network
 
         self.names_, self.states_ = weekly.products, []
         if self.networks_:
-            centre, spread = self.base_.past_forecasts(weekly)
             past = lstm_network.to_tensor(self.scaling_.past(weekly, centre, spread))
             with lstm_network.one_thread(), torch.no_grad():
                 self.states_ = [net.encode(past)[:, -1] for net in self.networks_]
@@ -166,7 +173,7 @@ class Lstm(Forecaster):
 
 @dataclass(frozen=True)
 class _InputScaling:
-    """Covariates around each product's mean, in standard deviations of all; categories by number."""
+    """Covariates around each product's mean, in standard deviations over all; categories as numbers."""
 
     middle: pd.DataFrame
     deviation: np.ndarray
@@ -184,11 +191,11 @@ class _InputScaling:
         middle = self.middle.loc[products].to_numpy()
         if values.ndim > middle.ndim:
             middle = middle[:, None]
-        # A week far outside all that was seen is held at its edge: networks do not extrapolate.
+        # Networks do not extrapolate: values far outside the history are clipped.
         return np.clip((values - middle) / self.deviation, -4.0, 4.0)
 
     def past(self, weekly: WeeklyDesign, centre: np.ndarray, spread: np.ndarray) -> np.ndarray:
-        """Return the error of last week's forecast, whether it is known, and the covariates: (N, T, 2 + K)."""
+        """Return the error of last week's forecast, whether it is known, and the covariates, (N, T, 2 + K)."""
         error = np.zeros_like(weekly.target)
         error[:, 1:] = (weekly.target[:, 1:] - centre[:, :-1, 0]) / spread[:, :-1, 0]
         known = (weekly.seen > 0) & np.isfinite(error)
@@ -201,16 +208,18 @@ class _InputScaling:
 
 
 def _mix(quantiles: np.ndarray, weight: float) -> np.ndarray:
-    """Between the base forecast's normal quantiles (weight 0) and the networks'."""
+    """Mix the base forecast's normal quantiles (weight 0) with the networks' (weight 1)."""
     from .lstm_network import NORMAL
 
     return (1 - weight) * np.array(NORMAL) + weight * quantiles
 
 
-def _least_worth_it(error: np.ndarray, quantiles: np.ndarray, importance: np.ndarray, week: np.ndarray) -> float:
-    """Smallest weight of the networks whose loss is within a standard error, over weeks, of the least.
+def _least_sufficient_weight(
+    error: np.ndarray, quantiles: np.ndarray, importance: np.ndarray, week: np.ndarray
+) -> float:
+    """Smallest weight of the networks whose loss is within one standard error, over weeks, of the least.
 
-    The rule of Breiman et al. (1984) for pruning: judged on few weeks, the least loss alone trusts too much.
+    The one-standard-error rule of Breiman et al. (1984): on few weeks, the least loss alone overfits.
     """
     losses = np.array([_weekly_loss(error, _mix(quantiles, weight), importance, week) for weight in _WEIGHTS])
     best = losses[losses.sum(axis=1).argmin()]
@@ -229,12 +238,12 @@ def _weekly_loss(error: np.ndarray, quantiles: np.ndarray, importance: np.ndarra
 
 
 def _conformal(error: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
-    """How far each quantile must move, relative to the median, to hold on the judged rows (Q,)."""
+    """Shift of each quantile, relative to the median, that gives it its coverage on the judged rows, (Q,)."""
     from .lstm_network import LEVELS
 
     left = error[:, None] - quantiles
     shift = np.array([np.quantile(left[:, k], level) for k, level in enumerate(LEVELS)])
-    # Few weeks tell nothing of a common bias: the median stays.
+    # A few weeks cannot show a common bias, so the median stays.
     return shift - shift[len(shift) // 2]
 
 

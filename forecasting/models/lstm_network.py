@@ -1,4 +1,4 @@
-"""The network of `Lstm` and its training; the only module here that imports torch."""
+"""The network of `Lstm` and its training; the only module of this room that imports torch."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 LEVELS = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
-"""Probabilities of the quantiles that the network gives."""
+"""Probabilities of the network's quantiles."""
 
 NORMAL = (-1.95996, -1.28155, -0.67449, 0.0, 0.67449, 1.28155, 1.95996)
-"""Quantiles of a standard normal at `LEVELS`: what the untrained network gives."""
+"""Quantiles of a standard normal at `LEVELS`, the output of the untrained network."""
 
 _MIDDLE = LEVELS.index(0.5)
 _LEARNING_RATE = 1e-3
@@ -26,16 +26,17 @@ _STEPS_AHEAD_A_ORIGIN = 3
 
 @dataclass(frozen=True)
 class Data:
-    """Tensors of N products, T weeks, H steps ahead.
+    """Tensors of N products, T weeks and H steps ahead.
 
     Attributes:
-        past: (N, T, F) what is known at the end of each week.
+        past: (N, T, F) inputs known at the end of each week.
         x: (N, T, K) covariates of each week.
-        centre, spread: (N, T, H) base forecast and its deviation, in logs, by last week seen and step; 0 where none.
+        centre: (N, T, H) base forecast in logs, by last week seen and step; 0 where there is none.
+        spread: (N, T, H) its standard deviation.
         target: (N, T) log(1 + demand).
-        valid: (N, T, H) 1 where the base forecast and the demand that it meets are both known.
+        valid: (N, T, H) 1 where both the base forecast and the demand of its week are known.
         category: (N,) number of the category.
-        weight: (N,) of the loss.
+        weight: (N,) weight in the loss.
     """
 
     past: Tensor
@@ -53,7 +54,7 @@ class Data:
         return self.centre.shape[2]
 
     def weeks_ahead(self) -> Tensor:
-        """Index of the week of each origin and step (T, H), held inside the data."""
+        """Index of the week of each origin and step (T, H), clipped to the data."""
         weeks = self.target.shape[1]
         return (torch.arange(weeks)[:, None] + torch.arange(1, self.steps + 1)).clamp(max=weeks - 1)
 
@@ -61,8 +62,8 @@ class Data:
 class Network(nn.Module):
     """LSTM over the past, then a small decoder for each week ahead (MQ-RNN: Wen et al. 2017).
 
-    Gives quantiles at `LEVELS` of the base forecast's error in units of its deviation. Each week ahead is decoded
-    alone, from the state at the last week seen and its own covariates.
+    Its output is the quantiles at `LEVELS` of the base forecast's error, in units of the forecast's deviation. Each week
+    ahead is decoded separately, from the state at the last week seen and the covariates of that week.
     """
 
     def __init__(self, n_past: int, n_x: int, n_categories: int, *, hidden: int, embedding: int, dropout: float):
@@ -86,7 +87,7 @@ class Network(nn.Module):
         return self.dropout(self.encoder(past)[0])
 
     def decode(self, state: Tensor, x: Tensor, category: Tensor, step: Tensor, centre: Tensor) -> Tensor:
-        """Quantiles (…, Q) for covariates (…, K); the others are shaped alike, without the last axis."""
+        """Quantiles (…, Q) for covariates (…, K); the other arguments have the same shape without the last axis."""
         known = [state, x, self.embedding(category), (step.log() / 2)[..., None], centre[..., None] / 2 - 1.5]
         out = self.decoder(torch.cat(known, dim=-1))
         gaps = nn.functional.softplus(out[..., 1:])
@@ -111,7 +112,7 @@ class Network(nn.Module):
         return self.decode(state, data.x[products][:, weeks], category, step, centre)
 
     def loss(self, data: Data, products: Tensor, steps: Tensor, valid: Tensor) -> Tensor:
-        """Mean pinball loss in logs, of the rows that are valid (N, T, H)."""
+        """Mean pinball loss in logs of the valid rows (N, T, H)."""
         quantiles = self._ahead(data, products, steps)
         origins = torch.arange(len(steps))[:, None]
         weeks = data.weeks_ahead().gather(1, steps)
@@ -125,7 +126,7 @@ class Network(nn.Module):
 
 
 def train(data: Data, valid: Tensor, *, steps: int, seed: int, size: dict[str, Any]) -> Network:
-    """Train on the rows that are valid (N, T, H), with a learning rate that falls to 0 along a cosine."""
+    """Train on the valid rows (N, T, H), with a learning rate that falls to 0 along a cosine."""
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     network = Network(data.past.shape[2], data.x.shape[2], int(data.category.max()) + 1, **size)
@@ -144,13 +145,13 @@ def train(data: Data, valid: Tensor, *, steps: int, seed: int, size: dict[str, A
 
 
 def to_tensor(values: np.ndarray) -> Tensor:
-    """Single precision; what is not a number is 0."""
+    """Convert to single precision, with 0 for NaN."""
     return torch.nan_to_num(torch.tensor(values, dtype=torch.float32))
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Run torch on one thread (sums in one order, so that a seed gives one network) and leave its seed as it was."""
+    """Run torch on one thread, so that sums have one order and a seed gives one network, and restore its seed."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,4 +1,4 @@
-"""The mean of the pooled regression and of each product's own model, with its past forecasts: what `Lstm` starts from."""
+"""The mean of the pooled regression and each product's own model, and its past forecasts: the basis of `Lstm`."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from .weekly_design import WeeklyDesign, covariate_names
 class MeanOfModels(Forecaster):
     """Mean, in logs, of the medians of `PooledRegression` and `Sarimax`; intervals from its own past errors.
 
-    Both forecast from every past week with what was known then, but that the ARMA parameters and the variance of
-    `Sarimax` are those of the whole history. A product that `Sarimax` cannot fit has the pooled regression alone.
+    Both forecast from every past week with the knowledge of that week, except that the ARMA parameters and the variance
+    of `Sarimax` are those of the whole history. A product that `Sarimax` cannot fit has the pooled regression alone.
     """
 
     def _fit(self, history: pd.DataFrame) -> None:
@@ -38,7 +38,7 @@ class MeanOfModels(Forecaster):
         self._note_weeks(history)
 
     def _note_weeks(self, history: pd.DataFrame) -> None:
-        """Keep what past covariates are called, and the weeks (column of the `WeeklyDesign`) of each product's own model."""
+        """Keep the names of the past covariates, and the weeks (columns of the `WeeklyDesign`) of each product's model."""
         self.columns_, self.first_week_ = covariate_names(history), history["week"].min()
         listed = {str(product): since_first_sale(rows)["week"] for product, rows in history.groupby("product")}
         self.weeks_ = {name: ((weeks - self.first_week_) // WEEK).to_numpy() for name, weeks in listed.items()}
@@ -57,7 +57,7 @@ class MeanOfModels(Forecaster):
         return np.where(future["product"].isin(fitted), (pooled + own) / 2, pooled), spread
 
     def past_forecasts(self, weekly: WeeklyDesign) -> tuple[np.ndarray, np.ndarray]:
-        """Forecast from every past week, as `PooledRegression.past_forecasts`; weekly: of the history last seen."""
+        """Forecast from every past week, as `PooledRegression.past_forecasts`, for the design of the last history."""
         centre, spread = self.pooled_.past_forecasts(weekly)
         planned = _planned(weekly)
         for row, product in enumerate(weekly.products):
@@ -78,7 +78,7 @@ class MeanOfModels(Forecaster):
 
 
 def _planned(weekly: WeeklyDesign) -> np.ndarray:
-    """Covariates (N, T, STEPS, K) of the weeks ahead as they were known; 0 beyond the last week."""
+    """Covariates (N, T, STEPS, K) of the weeks ahead as known in each week; 0 beyond the last week."""
     products, weeks, size = weekly.x.shape
     ahead = np.zeros((products, weeks, STEPS, size))
     for origin in range(weeks - 1):

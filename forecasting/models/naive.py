@@ -1,4 +1,4 @@
-"""Forecasts without a model: the bars that a model has to clear."""
+"""Forecasts without a model: the baselines that a model has to beat."""
 
 from __future__ import annotations
 
@@ -11,7 +11,18 @@ from .series import CannotFit, Level, SeriesForecaster, filled
 
 
 class MovingAverage(SeriesForecaster):
-    """The mean of the last `window` weeks, for every week ahead; intervals are quantiles of its past errors."""
+    """The mean of the last weeks, for every week ahead; intervals are quantiles of its past errors.
+
+    Args:
+        window: number of weeks averaged.
+
+    Example:
+        >>> from repricer.forecasting import example_panel
+        >>> panel = example_panel(n_products=1, n_weeks=8)
+        >>> history, future = panel[:7], panel[7:].drop(columns="units")
+        >>> bool(MovingAverage(window=4).fit(history).predict(future)["mean"].item() == history["units"][-4:].mean())
+        True
+    """
 
     def __init__(self, *, window: int = 4) -> None:
         self.window = window
@@ -25,8 +36,19 @@ class MovingAverage(SeriesForecaster):
 class SeasonalNaive(SeriesForecaster):
     """The units of the same week one season ago; intervals are quantiles of the past season-on-season changes.
 
-    A product with less than a season and a week of history is forecast by its last week's units, and
-    counted in `failures_`.
+    A product with less than a season and a week of history is forecast by its last week's units and recorded in
+    `failures_`.
+
+    Args:
+        season_length: weeks in a season.
+
+    Example:
+        >>> from repricer.forecasting import example_panel
+        >>> panel = example_panel(n_products=1, n_weeks=8)
+        >>> history, future = panel[:7], panel[7:].drop(columns="units")
+        >>> forecast = SeasonalNaive(season_length=4).fit(history).predict(future)
+        >>> bool(forecast["mean"].item() == history["units"].iloc[-4])
+        True
     """
 
     def __init__(self, *, season_length: int = 52) -> None:

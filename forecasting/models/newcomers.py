@@ -1,4 +1,4 @@
-"""Forecasts of products that were never sold, from their attributes."""
+"""Forecasts of products without sales, from their attributes."""
 
 from __future__ import annotations
 
@@ -13,22 +13,28 @@ from .pooled import PooledRegression
 from .weekly_design import FOURIER_PAIRS, covariate_matrix, covariate_names
 
 LEAST_PRODUCTS = 5
-"""Fewer known products tell nothing of a new one."""
+"""With fewer known products, nothing can be said about a new one."""
 
 _PENALTIES = np.logspace(-1, 3, 9)
 _SMEARING = (np.arange(199) + 0.5) / 199
 
 
 class Newcomers(Forecaster):
-    """The level of a new product from its category and price, its answer to prices from all products.
+    """Forecasts new products: their level from category and price, their price response from all products.
 
     A ridge regression explains each known product's mean of log(1 + units) by its category, its regular price,
     and that price relative to its category's. Discount, promotion, rivals and season then act as they do on the
-    average product (`PooledRegression`). Intervals are quantiles of the errors made in forecasting each known
-    product from all others (leave-one-out), which is what happens to a new one: they are wide. The mean is Duan's
-    smearing estimate (1983) over the same errors.
+    average product (`PooledRegression`). Intervals are quantiles of the errors in forecasting each known product
+    from all others (leave-one-out), so they are wide. The mean is Duan's smearing estimate (1983) over the same errors.
 
-    A `future` of products that were fitted is forecast likewise, as if they were new.
+    Products that were fitted are forecast in the same way, as if they were new.
+
+    Example:
+        >>> from repricer.forecasting import example_panel
+        >>> panel = example_panel()
+        >>> new = panel.tail(1).assign(product="kiwi", week="2024-10-07").astype({"week": panel["week"].dtype})
+        >>> list(Newcomers().fit(panel).predict(new, quantiles=(0.1, 0.9)))
+        ['product', 'week', 'mean', 'q0.1', 'q0.9']
     """
 
     def _fit(self, history: pd.DataFrame) -> None:
@@ -40,7 +46,7 @@ class Newcomers(Forecaster):
         pooled._fit(history)
         self.seasonal_ = pooled.state_.seasonal
         self.coefficients_ = pooled.state_.coefficients.mean(axis=0)
-        # The price level is part of what explains a product's own level.
+        # The level of the price already explains the level of the product.
         self.coefficients_[covariate_names(history).index("log_regular")] = 0.0
         self.middle_ = pooled.state_.middle.mean(axis=0)
         sold = history[history["demand"].notna() & (history.groupby("product")["units"].cumsum() > 0)]
@@ -56,10 +62,10 @@ class Newcomers(Forecaster):
         self.errors_ = rest.to_numpy() - sold["product"].map(dict(zip(level.index, guess, strict=True))).to_numpy()
 
     def _update(self, history: pd.DataFrame) -> None:
-        """What a new product sells does not depend on where the history ends."""
+        """Do nothing: the forecast of a new product does not depend on the end of the history."""
 
     def _check_products(self, rows: pd.DataFrame) -> None:
-        """Every product may be asked for."""
+        """Accept every product."""
 
     def _forecast(self, future: pd.DataFrame, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         category = future["product"].map(self.covariates_.category)
@@ -72,14 +78,14 @@ class Newcomers(Forecaster):
         return mean, np.expm1(centre[:, None] + np.quantile(self.errors_, levels))
 
     def _answer(self, rows: pd.DataFrame) -> np.ndarray:
-        """What prices, promotions and rivals of the week add to the log (R,)."""
+        """Effect of the week's prices, promotions and rivals on log units (R,)."""
         departure = covariate_matrix(rows) - self.middle_
         if not self.seasonal_:
             departure[:, -2 * FOURIER_PAIRS :] = 0.0
         return departure @ self.coefficients_
 
     def _attributes(self, rows: pd.DataFrame) -> np.ndarray:
-        """Log regular price, the same relative to the category's mean (0 for an unknown one), category flags."""
+        """Log regular price, the same relative to the category's mean (0 if unknown), and category indicators."""
         relative = (rows["log_regular"] - rows["category"].map(self.category_price_)).fillna(0.0)
         flags = np.asarray(self.encoder_.transform(rows[["category"]]))
         return np.column_stack([rows["log_regular"].to_numpy(), relative.to_numpy(), flags])

@@ -1,4 +1,4 @@
-"""Regression of log units whose coefficients are drawn towards those of all products."""
+"""Regression of log units whose coefficients are shrunk towards those of all products."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .base import Forecaster
 from .weekly_design import FOURIER_PAIRS, YEAR, WeeklyDesign, covariate_matrix
 
 STEPS = 12
-"""Past forecasts are judged up to this many weeks ahead; farther weeks get the intervals of the last."""
+"""Past forecasts are judged up to this many weeks ahead; later weeks get the intervals of the last."""
 
 _FIRST_ORIGIN = 6
 _ITERATIONS = 15
@@ -28,17 +28,25 @@ class PooledRegression(Forecaster):
     (Swamy 1970), where x holds the log discount, log regular price, promotion, holidays, the discounts and
     promotions of the category's other products, log traffic, observed columns with their lag, and from a year
     of history on two Fourier pairs. Common mean and covariance are estimated by EM (empirical Bayes; Dempster,
-    Rubin and Tsutakawa 1981), so a product with little to tell answers to its price as the others do. What the
-    regression leaves is followed by damped exponential smoothing.
+    Rubin and Tsutakawa 1981), so a product with little information responds to its price as the others do. The
+    residuals are followed by damped exponential smoothing.
 
-    Intervals are the quantiles of the model's own past forecast errors: it is refitted at every past
-    origin, which costs milliseconds, and its errors, each divided by the standard deviation it had
-    claimed, are pooled over products for each step ahead. The mean is the median times the ratio of units sold
-    to units forecast there.
+    Intervals are quantiles of the model's own past forecast errors: it is refitted at every past origin, which takes
+    milliseconds, and its errors, divided by the standard deviation claimed at the time, are pooled over products for
+    each step ahead. The mean is the median times the ratio of units sold to units forecast there.
 
     Args:
         smoothing: share of a week's error that moves the level.
-        damping: what is left of a moved level a week later.
+        damping: share of a moved level that is left a week later.
+
+    Example:
+        >>> from repricer.forecasting import example_panel
+        >>> panel = example_panel()
+        >>> model = PooledRegression().fit(panel[panel["week"] < "2024-09-01"])
+        >>> later = panel[panel["week"] >= "2024-09-01"].drop(columns="units")
+        >>> dear, cheap = (model.predict(later.assign(price=price))["mean"].sum() for price in (2.0, 1.6))
+        >>> bool(1.2 < cheap / dear < 2.0)
+        True
     """
 
     def __init__(self, *, smoothing: float = 0.2, damping: float = 0.9) -> None:
@@ -67,9 +75,11 @@ class PooledRegression(Forecaster):
         return self.state_.ahead(product, covariate_matrix(future), future["step"].to_numpy(), self.damping)
 
     def past_forecasts(self, weekly: WeeklyDesign) -> tuple[np.ndarray, np.ndarray]:
-        """Forecast from every past week with what was known then: median and deviation, in logs.
+        """Forecast from every past week with the knowledge of that week.
 
-        Returns two arrays (N, T, STEPS): product, last week seen, steps ahead less 1; NaN where there is none.
+        Returns:
+            Median and standard deviation of log(1 + units), each (N, T, STEPS) by product, last week seen and steps
+            ahead less 1; NaN where there is none.
         """
         products, weeks = weekly.target.shape
         centre = np.full((products, weeks, STEPS), np.nan)
@@ -103,7 +113,7 @@ class PooledRegression(Forecaster):
 
 @dataclass(frozen=True)
 class _State:
-    """What is believed of N products at the end of a history."""
+    """The estimates of N products at the end of a history."""
 
     level: np.ndarray
     middle: np.ndarray
@@ -120,9 +130,9 @@ class _State:
             x[:, -2 * FOURIER_PAIRS :] = 0.0
         departure = x - self.middle[product]
         answer = np.einsum("rk,rk->r", departure, self.coefficients[product])
-        doubt = np.einsum("rk,rkl,rl->r", departure, self.covariance[product], departure)
-        variance = self.noise[product] * (1 + 1 / self.count[product]) + doubt
-        # No forecast below nothing: a median of log(1 + units) under 0 has no meaning.
+        uncertainty = np.einsum("rk,rkl,rl->r", departure, self.covariance[product], departure)
+        variance = self.noise[product] * (1 + 1 / self.count[product]) + uncertainty
+        # Units are not negative, so log(1 + units) has no median below 0.
         centre = np.maximum(self.level[product] + answer + self.drift[product] * damping**step, 0.0)
         return centre, np.sqrt(variance)
 
@@ -157,17 +167,17 @@ def _random_coefficients(y: np.ndarray, x: np.ndarray, count: np.ndarray) -> tup
 def interval(
     centre: np.ndarray, spread: np.ndarray, step: np.ndarray, errors: dict[int, np.ndarray], levels: np.ndarray
 ) -> np.ndarray:
-    """Quantiles in logs (R, Q): `errors` by step ahead, as of `past_errors`, in units of `spread` around `centre` (R,)."""
+    """Quantiles in logs (R, Q): `errors` by step ahead, from `past_errors`, times `spread` around `centre` (R,)."""
     bands = np.empty((len(centre), len(levels)))
     for reached, standardised in errors.items():
-        # The last step judged stands for all beyond it.
+        # Later steps have the errors of the last step judged.
         rows = step >= reached
         bands[rows] = centre[rows, None] + spread[rows, None] * np.quantile(standardised, levels)
     return bands
 
 
 def past_errors(weekly: WeeklyDesign, centre: np.ndarray, spread: np.ndarray) -> tuple[dict[int, np.ndarray], float]:
-    """Standardised errors by step ahead (few: filled up with a normal's), and units sold over units forecast."""
+    """Standardised errors by step ahead, with a few of a normal as prior, and units sold over units forecast."""
     normal = stats.norm.ppf((np.arange(_PRIOR_ERRORS) + 0.5) / _PRIOR_ERRORS)
     errors, sold, forecast = {}, 0.0, 0.0
     for step in range(1, STEPS + 1):

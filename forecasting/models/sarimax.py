@@ -1,4 +1,4 @@
-"""Regression with ARMA errors on log units, one state-space model a product."""
+"""Regression of log units with ARMA errors: one state-space model per product."""
 
 from __future__ import annotations
 
@@ -36,24 +36,24 @@ class Sarimax(SeriesForecaster):
     `fourier_pairs` sine and cosine terms of the year and, where they moved in the product's history, promotion,
     holidays, discounts and promotions of the category's other products and last week's log competitor price. The coefficients
     b are states with a normal prior (Harvey 1989, section 3.4; Durbin and Koopman 2012, section 6.2), so the forecast's
-    standard errors carry their uncertainty and less than a year of history can be fitted:
+    standard errors include their uncertainty, and less than a year of history can be fitted:
 
     - log price: `elasticity_prior`, mean and standard deviation. The default mean is that of 1,851 published
       elasticities (Bijmolt, van Heerde and Pieters 2005); the standard deviation is wide.
-    - log regular price: N(0, 1), how much a lasting change of the regular price does beyond its effect on
-      the price. (In terms of the price ratio p/r: coefficient b_p on log p/r and b_p + b_r on log r.)
-    - log traffic: N(0, 0.5²), the departure from sales in proportion to traffic.
+    - log regular price: N(0, 1), the effect of a lasting change of the regular price beyond its effect on the price.
+      (In terms of the price ratio p/r: coefficient b_p on log p/r and b_p + b_r on log r.)
+    - log traffic: N(0, 0.5²), the deviation from sales in proportion to traffic.
     - the optional ones: mean 0 and the standard deviations in `_OPTIONAL_SD`.
-    - each Fourier term: N(0, `seasonal_sd`²). A part of the year that was never seen then adds uncertainty
-      rather than a wild curve, and a long history outweighs the prior.
+    - each Fourier term: N(0, `seasonal_sd`²). A part of the year without data then adds uncertainty rather than a wild
+      curve, and a long history outweighs the prior.
 
-    Quantiles are those of Student's t around the log forecast, with the forecast's standard error. The
-    mean is the median times the ratio of units sold to fitted one step ahead (the ratio estimator of
-    Snowdon 1991), held between 1 and the log-normal factor exp(variance / 2) of one step: the full
-    log-normal mean of a far horizon explodes with the uncertainty of the coefficients.
+    Quantiles are those of Student's t around the log forecast, with the forecast's standard error. The mean is the
+    median times the ratio of units sold to units fitted one step ahead (the ratio estimator of Snowdon 1991), held
+    between 1 and the log-normal factor exp(variance / 2) of one step: the full log-normal mean of a distant week grows
+    without bound with the uncertainty of the coefficients.
 
-    A series that is too short, without a positive price or whose likelihood does not converge is forecast by
-    the mean of its last four weeks and counted in `failures_`.
+    A series that is too short, without a positive price or whose likelihood does not converge is forecast by the mean
+    of its last four weeks and recorded in `failures_`.
 
     Args:
         order: (p, d, q) of the ARMA part.
@@ -61,6 +61,15 @@ class Sarimax(SeriesForecaster):
         elasticity_prior: mean and standard deviation of the coefficient of log price.
         seasonal_sd: prior standard deviation of each Fourier coefficient, in logs.
         maxiter: most steps of the optimiser (BFGS on the ARMA parameters and the variance).
+
+    Example:
+        >>> from repricer.forecasting import example_panel
+        >>> panel = example_panel(n_products=1)
+        >>> model = Sarimax().fit(panel[:36])
+        >>> later = panel[36:].drop(columns="units")
+        >>> dear, cheap = (model.predict(later.assign(price=price))["mean"].sum() for price in (2.0, 1.6))
+        >>> bool(1.2 < cheap / dear < 2.0)
+        True
     """
 
     def __init__(
@@ -103,9 +112,9 @@ class Sarimax(SeriesForecaster):
         return FittedSarimax.of(results, series, regressors)
 
     def _initial_state(self, n_states: int, optional: tuple[str, ...]) -> Initialization:
-        """Lay the priors on the states: differences, ARMA, then the regression coefficients."""
+        """Set the priors of the states: differences, ARMA, then the regression coefficients."""
         differences = self.order[1]
-        # A differenced series has its level in the first state; a constant beside it would mean nothing.
+        # A differenced series has its level in the first state, so it needs no constant.
         level_sd = 0.0 if differences else _LEVEL_SD
         sd = [level_sd, self.elasticity_prior[1], _REGULAR_PRICE_SD, _TRAFFIC_SD]
         sd += [_OPTIONAL_SD[name] for name in optional]
@@ -124,7 +133,7 @@ class Sarimax(SeriesForecaster):
 
 @dataclass(frozen=True)
 class _Regressors:
-    """Means of the history: prices count in logs around them, so a currency changes nothing."""
+    """Regressors around their means in the history, so that a currency changes nothing."""
 
     level: float
     means: pd.Series
@@ -145,8 +154,9 @@ class _Regressors:
         return np.log1p(series["demand"].to_numpy()) - self.offset(series) - self.level
 
     def design(self, rows: pd.DataFrame) -> np.ndarray:
-        """Return the regressors, in the order of `Sarimax._initial_state`; what is unknown is as usual."""
-        centred = (rows[self.means.index] - self.means).fillna(0.0)
+        """Return the regressors in the order of `Sarimax._initial_state`; an unknown value is the mean."""
+        centred = rows[self.means.index].to_numpy(dtype=float) - self.means.to_numpy()
+        centred[np.isnan(centred)] = 0.0
         return np.column_stack([np.ones(len(rows)), centred, fourier(rows["week"], self.fourier_pairs)])
 
 
@@ -161,8 +171,8 @@ class FittedSarimax:
 
     @classmethod
     def of(cls, results: Any, series: pd.DataFrame, regressors: _Regressors) -> FittedSarimax:
-        """Take the results of statsmodels, and what units they have per unit fitted."""
-        # The first forecasts of the filter still rest on the priors alone.
+        """Keep the results of statsmodels, and the ratio of units sold to units fitted."""
+        # The first forecasts of the filter rest on the priors alone.
         settled = results.model.k_exog + 1
         fitted = np.expm1(results.fittedvalues + regressors.level + regressors.offset(series)).clip(0)
         units = series["demand"].to_numpy()
@@ -178,16 +188,21 @@ class FittedSarimax:
         )
 
     def updated(self, series: pd.DataFrame) -> FittedSarimax:
-        """Return the same parameters at the end of another history."""
+        """Return a model with the same parameters at the end of another history."""
         model = self.results.model
         later = model.clone(self.regressors.target(series), exog=self.regressors.design(series))
         later.initialization = model.initialization
         return replace(self, results=later.filter(self.results.params, cov_type="none"))
 
     def past_centres(self, planned: pd.DataFrame, steps: int) -> np.ndarray:
-        """Forecast from every week of the series with the coefficients as they were known then (T, steps): logs, medians.
+        """Forecast from every week of the series with the coefficients as known in that week.
 
-        planned: a row for each week and step ahead, in this order, with the covariates as far as they were known.
+        Args:
+            planned: one row for each week and step ahead, in this order, with the covariates as known in that week.
+            steps: weeks ahead.
+
+        Returns:
+            (T, steps) medians of log(1 + units).
         """
         states = self.results.filtered_state.T
         design = self.regressors.design(planned).reshape(len(states), steps, -1)
@@ -204,12 +219,12 @@ class FittedSarimax:
         """Forecast rows of this product (see `Forecaster._forecast`)."""
         step = future["step"].to_numpy()
         design = self.regressors.design(future)
-        # Weeks between that were not asked for: the coefficients are constant, so theirs do not matter.
+        # The coefficients are constant, so the covariates of weeks in between do not matter.
         exog = np.zeros((step.max(), design.shape[1]))
         exog[step - 1] = design
         ahead = self.results.get_forecast(len(exog), exog=exog)
         centre = ahead.predicted_mean[step - 1] + self.regressors.level + self.regressors.offset(future)
-        # Sales in proportion to traffic: what is not known of it is not known of them.
+        # Sales are in proportion to traffic, so its uncertainty adds to theirs.
         deviation = np.hypot(ahead.se_mean[step - 1], future["traffic_sd"].to_numpy())
         spread = np.outer(deviation, stats.t.ppf(levels, self.degrees_of_freedom))
         return np.expm1(centre) * self.mean_over_median, np.expm1(centre[:, None] + spread)

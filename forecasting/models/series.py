@@ -1,4 +1,4 @@
-"""Forecasters that fit one model to each product's series, and the model they fall back on."""
+"""Forecasters that fit one model to each product's series, and the model that they fall back on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .base import Forecaster
 
 
 class CannotFit(Exception):
-    """A series cannot be fitted as intended; the message says why."""
+    """Raised for a series that cannot be fitted as intended; the message says why."""
 
 
 class SeriesModel(Protocol):
@@ -29,9 +29,9 @@ class SeriesModel(Protocol):
 
 
 class SeriesForecaster(Forecaster):
-    """One model a product, fitted to the weeks since its first sale.
+    """Fits one model per product to the weeks since its first sale.
 
-    A subclass writes `_fit_series` and raises `CannotFit` for a series it cannot fit; `_fall_back` then
+    A subclass implements `_fit_series`, which raises `CannotFit` for a series that it cannot fit; `_fall_back` then
     fits the simpler model, by default the mean of the last four weeks.
 
     Attributes:
@@ -70,13 +70,13 @@ class SeriesForecaster(Forecaster):
 
 
 def since_first_sale(series: pd.DataFrame) -> pd.DataFrame:
-    """Drop the weeks before the first sale: a product that was not yet on sale was not in no demand."""
+    """Drop the weeks before the first sale, in which the product was not on offer."""
     sold = series["units"].cumsum() > 0
     return series[sold] if sold.any() else series
 
 
 def filled(series: pd.DataFrame) -> np.ndarray:
-    """Demand of one product, missing weeks as the week before (the first ones as the next)."""
+    """Demand of one product; a missing week has the value of the week before (the first ones, of the next)."""
     return series["demand"].ffill().bfill().fillna(0.0).to_numpy(dtype=float)
 
 
@@ -89,11 +89,11 @@ class Level:
 
     @classmethod
     def of(cls, series: pd.DataFrame, window: int) -> Level:
-        """Take the demand of one product."""
+        """Return the model of one product."""
         return cls(filled(series), window)
 
     def updated(self, series: pd.DataFrame) -> Level:
-        """Return the same at the end of this series."""
+        """Return the model at the end of this series."""
         return Level.of(series, self.window)
 
     def forecast(self, future: pd.DataFrame, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -104,6 +104,6 @@ class Level:
         return level, np.array(bands)
 
     def _errors(self, means: np.ndarray, step: int) -> np.ndarray:
-        """Return the past errors at `step`, or at the longest step that half of the history can show."""
+        """Return the past errors at `step`, or at the longest step that fits into half of the history."""
         step = min(step, max(len(means) // 2, 1))
         return self.units[step:] - means[:-step] if len(means) > 1 else np.zeros(1)

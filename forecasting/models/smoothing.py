@@ -1,4 +1,4 @@
-"""Exponential smoothing and, for seldom-sold products, the Teunter-Syntetos-Babai method."""
+"""Exponential smoothing and, for slow sellers, the method of Teunter, Syntetos and Babai."""
 
 from __future__ import annotations
 
@@ -24,8 +24,15 @@ class ExponentialSmoothing(SeriesForecaster):
 
     Level and smoothing are estimated by maximum likelihood with statsmodels. The log forecast is normal with
     variance :math:`\\sigma^2 (1 + (h - 1) \\alpha^2)` (their table 6.1) h weeks ahead; the mean is that of
-    the log-normal. A trend is left out: a year of weekly sales shows none that lasts. A series that is too short
-    or does not converge is forecast by the mean of its last four weeks and counted in `failures_`.
+    the log-normal. There is no trend: a year of weekly sales shows none that lasts. A series that is too short or does
+    not converge is forecast by the mean of its last four weeks and recorded in `failures_`.
+
+    Example:
+        >>> from repricer.forecasting import example_panel
+        >>> panel = example_panel(n_products=1)
+        >>> forecast = ExponentialSmoothing().fit(panel[:30]).predict(panel[30:].drop(columns="units"))
+        >>> forecast.shape
+        (10, 8)
     """
 
     def _fit_series(self, series: pd.DataFrame) -> _Ets:
@@ -35,7 +42,7 @@ class ExponentialSmoothing(SeriesForecaster):
         if np.ptp(target) == 0:
             raise CannotFit("the units never changed")
         with warnings.catch_warnings():
-            # Counted below instead.
+            # Recorded in `failures_` instead.
             warnings.simplefilter("ignore", ConvergenceWarning)
             results: Any = ETSModel(target).fit(disp=False)
         if not results.mle_retvals["converged"]:
@@ -64,18 +71,24 @@ class _Ets:
 
     def forecast(self, future: pd.DataFrame, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         spread = self.deviation * np.sqrt(1 + (future["step"].to_numpy() - 1) * self.smoothing**2)
-        # The log-normal factor of one week: that of a far one explodes with the drift of the level.
+        # The log-normal factor of one week; that of a distant week grows without bound.
         mean = np.expm1(np.full(len(future), self.level + self.deviation**2 / 2))
         return mean, np.expm1(self.level + np.outer(spread, stats.norm.ppf(levels)))
 
 
 class Intermittent(SeriesForecaster):
-    """The method of Teunter, Syntetos and Babai (2011), with negative-binomial intervals.
+    """The method of Teunter, Syntetos and Babai (2011) for slow sellers, with negative-binomial intervals.
 
-    The probability of a sale and the size of a sale are smoothed apart; the forecast is their product. Of the
-    Croston family this is the one whose forecast falls while nothing is sold: Croston's and the Syntetos-Boylan
-    correction of its bias change only when something is, so a product that died would be ordered for ever.
-    Both smoothing constants are chosen on a grid by squared one-step error.
+    The probability and the size of a sale are smoothed separately; the forecast is their product. Unlike Croston's
+    method and its Syntetos-Boylan correction, the forecast falls while nothing is sold, so that a discontinued product
+    is not ordered for ever. Both smoothing constants are chosen on a grid by the squared one-step error.
+
+    Example:
+        >>> from repricer.forecasting import example_panel
+        >>> panel = example_panel(n_products=1)
+        >>> rare = panel.assign(units=panel["units"] // 120)
+        >>> bool(Intermittent().fit(rare[:30]).predict(rare[30:].drop(columns="units"))["mean"].max() < 1)
+        True
     """
 
     def _fit_series(self, series: pd.DataFrame) -> _Tsb:
@@ -108,7 +121,7 @@ class _Tsb:
 
     def forecast(self, future: pd.DataFrame, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         mean = max(self.mean, 1e-9)
-        # Less variance than Poisson's cannot be told from chance in a series this thin.
+        # In so thin a series, a variance below Poisson's cannot be told from chance.
         variance = max(self.squared_error, 1.001 * mean)
         bands = stats.nbinom.ppf(levels, mean**2 / (variance - mean), mean / variance)
         return np.full(len(future), self.mean), np.tile(bands, (len(future), 1))

@@ -1,4 +1,4 @@
-"""Prepared rows as arrays over products and weeks, for the models that learn from all products at once."""
+"""Covariates and target as arrays over products and weeks, for models that learn from all products at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 from .covariates import TRAFFIC_WEEKS, WEEK, fourier
 
 YEAR = 52
-"""Weeks of history from which a season of the year can be told from a trend."""
+"""Weeks of history from which on a season of the year can be told from a trend."""
 
 FOURIER_PAIRS = 2
 
@@ -32,10 +32,10 @@ class WeeklyDesign:
 
     Attributes:
         products: N names.
-        carried: numbers of the covariates that are not known ahead.
+        carried: indices of the covariates that are not known ahead; the first one is traffic.
         target: (N, T) log(1 + demand); 0 where missing.
         seen: (N, T) 1 where demand is known, from the first sale on; else 0.
-        x: (N, T, K) covariates; the last `2 FOURIER_PAIRS` are the season. 0 where there is no row.
+        x: (N, T, K) covariates, 0 where there is no row; the last `2 FOURIER_PAIRS` are the season.
     """
 
     products: pd.Index
@@ -46,7 +46,7 @@ class WeeklyDesign:
 
     @classmethod
     def of(cls, history: pd.DataFrame) -> WeeklyDesign:
-        """Lay out prepared rows (see `Forecaster._prepare`)."""
+        """Arrange prepared rows (see `Forecaster._prepare`)."""
         products = pd.Index(history["product"].unique())
         first = history["week"].min()
         row = products.get_indexer(pd.Index(history["product"]))
@@ -63,7 +63,7 @@ class WeeklyDesign:
         return cls(products, np.array(carried), target, seen, x)
 
     def planned(self, origin: int, step: int) -> np.ndarray:
-        """Return the covariates (N, K) of week `origin` + `step` as far as they are known at the end of `origin`.
+        """Return the covariates (N, K) of week `origin` + `step` as known at the end of `origin`.
 
         Traffic is the mean of the last weeks, as in `Covariates.of_future`; lagged columns keep their last value.
         """
@@ -74,11 +74,11 @@ class WeeklyDesign:
 
 
 def covariate_names(rows: pd.DataFrame) -> list[str]:
-    """Names of the covariates that these rows hold, less the season."""
+    """Names of the covariates in these rows, without the season."""
     return [*_NAMES, *sorted(str(name) for name in rows if str(name).startswith("lag_"))]
 
 
 def covariate_matrix(rows: pd.DataFrame) -> np.ndarray:
-    """Return the covariates of R rows (R, K); what is unknown is 0."""
+    """Return the covariates of R rows, (R, K); unknown values are 0."""
     known = rows[covariate_names(rows)].fillna(0.0).to_numpy(dtype=float)
     return np.hstack([known, fourier(rows["week"], FOURIER_PAIRS)])

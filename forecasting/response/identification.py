@@ -1,4 +1,4 @@
-"""What tells the effect of a price from what set the price: effects and controls, or instruments, and how far they go."""
+"""Identification of a price effect: fixed effects and controls, or instruments, and their limits."""
 
 from __future__ import annotations
 
@@ -27,21 +27,28 @@ INSTRUMENTS = "instruments"
 
 @dataclass(frozen=True)
 class Identification:
-    """Which price changes an estimate rests on, and what it therefore cannot rule out.
+    """The price changes that an estimate rests on, and the biases that it cannot rule out.
 
     Attributes:
-        method: `fixed effects` or `instruments`; instruments that are weak are not used.
-        effects: what was taken out by effects, in words. controls: columns held fixed beside them.
-        instruments: columns that were tried.
-        fixed_effects: the pooled coefficient by least squares with the effects and controls.
-        instrumented: the same by two-stage least squares, also where the instruments are weak; None without any.
-        first_stage_f: effective F of the instruments (Montiel Olea and Pflueger 2013), robust to dependence within
-            a cluster; NaN without instruments.
-        exogeneity_p: p-value of "least squares would do" (Wooldridge's regression test); NaN without instruments.
-        overidentification_p: p-value of "all instruments tell the same" (Wooldridge's score test); NaN unless there
-            are more than one.
-        warnings: what is wrong with the instruments, in words.
-        cannot_rule_out: what would bias the estimate and cannot be seen in the table.
+        method: `fixed effects` or `instruments`; weak instruments are not used.
+        effects: the fixed effects, in words.
+        controls: columns held fixed beside them.
+        fixed_effects: the pooled coefficient by least squares with effects and controls.
+        cannot_rule_out: possible biases that the table cannot show.
+        instruments: the candidate columns.
+        instrumented: the pooled coefficient by two-stage least squares, also where instruments are weak; None without.
+        first_stage_f: effective F of the instruments (Montiel Olea and Pflueger 2013), robust to dependence within a
+            cluster; NaN without instruments.
+        exogeneity_p: p-value of exogenous prices (Wooldridge's regression test); NaN without instruments.
+        overidentification_p: p-value of instruments that agree (Wooldridge's score test); NaN with fewer than two.
+        warnings: problems of the instruments, in words.
+
+    Example:
+        >>> from repricer.forecasting import PriceResponse, example_panel
+        >>> print(PriceResponse().fit(example_panel()).identification_)  # doctest: +ELLIPSIS
+        Identified by fixed effects; held fixed: product, week (with the shop's traffic), season of the category.
+        Pooled, fixed effects: -... (standard error 0...).
+        Cannot rule out: ...
     """
 
     method: str
@@ -58,13 +65,13 @@ class Identification:
 
     @property
     def used(self) -> CoefficientEstimate:
-        """The pooled coefficient of the method that was used."""
+        """The pooled coefficient by the method used."""
         chosen = self.instrumented if self.method == INSTRUMENTS else self.fixed_effects
         assert chosen is not None
         return chosen
 
     def __str__(self) -> str:
-        """Tell a reader in a few lines."""
+        """Summarise the identification in a few lines."""
         held = ", ".join((*self.effects, *self.controls))
         lines = [f"Identified by {self.method}; held fixed: {held}."]
         lines.append(f"Pooled, fixed effects: {_words(self.fixed_effects)}.")
@@ -91,13 +98,15 @@ def identify(
     """Estimate one pooled coefficient of `price` by least squares and, with instruments, by two stages.
 
     Args:
-        y, price: (n,) rows with the effects that are absorbed taken off.
+        y: (n,) outcome, with the absorbed effects removed.
+        price: (n,) likewise.
         held: (n, q) further columns to hold fixed, likewise.
-        instruments: (n, k) columns, likewise; k may be 0.
-        clusters: (n,) the cluster of each row, whose errors may depend on one another; one alone counts as none.
-            Effects that were taken off must be nested in them.
-        absorbed: number of effects that were taken off.
-        effects, controls: in words, for the reader.
+        instruments: (n, k) likewise; k may be 0.
+        clusters: (n,) cluster of each row, within which errors may be dependent; a single cluster counts as none.
+            The absorbed effects must be nested in them.
+        absorbed: number of absorbed effects.
+        effects: the effects, in words.
+        controls: the controls, in words.
     """
     endog, regressor, excluded = (_partial_out(values, held) for values in (y, price, instruments.to_numpy(float)))
     codes, gone = pd.factorize(clusters)[0], held.shape[1]
@@ -130,12 +139,16 @@ def identify(
 def fit_iv(y: Array, x: Array, z: Array, clusters: NDArray, *, held: int, absorbed: int) -> IVResults:
     """Fit by two-stage least squares, with the covariance that gives the first coefficient the larger error.
 
-    One is robust to any variance, the other to dependence within clusters too; few clusters make the latter too small.
+    One covariance is robust to heteroscedasticity, the other also to dependence within clusters; with few clusters the
+    latter is too small.
 
     Args:
-        y: (n,). x: (n, p) regressors. z: (n, k) instruments (x itself for least squares).
+        y: (n,) outcome.
+        x: (n, p) regressors.
+        z: (n, k) instruments (x itself for least squares).
         clusters: (n,) codes.
-        held, absorbed: columns that were partialled out, and effects nested in the clusters: degrees of freedom.
+        held: number of columns partialled out, for the degrees of freedom.
+        absorbed: number of effects nested in the clusters, likewise.
     """
     model = IV2SLS(y, None, x, z)
     robust = cast(IVResults, model.fit(cov_type="robust", debiased=True, extra_df=held + absorbed))
@@ -148,9 +161,8 @@ def fit_iv(y: Array, x: Array, z: Array, clusters: NDArray, *, held: int, absorb
 def effective_f(price: Array, instruments: Array, clusters: NDArray) -> float:
     """Return the effective first-stage F of Montiel Olea and Pflueger (2013, section 3).
 
-    With one instrument it is the squared robust t-ratio. Robust to any variance and to dependence within clusters,
-    whichever gives the smaller F: few clusters make the latter too large. Both arguments have everything else
-    partialled out.
+    With one instrument it is the squared robust t-ratio. It is the smaller of the F robust to heteroscedasticity and the
+    one clustered, which is too large with few clusters. Everything else is partialled out of both arguments.
     """
     inverse = np.linalg.pinv(instruments.T @ instruments)
     moment = instruments.T @ price
@@ -193,8 +205,8 @@ def _warnings(strength: float, names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 _OWN_SHOCKS = (
-    "prices that were set because of that product's own demand in the same week: reducing what sells badly makes "
-    "demand look less elastic than it is, reducing what is about to be asked for makes it look more elastic"
+    "prices that were set because of that product's own demand in the same week: reducing slow sellers makes "
+    "demand look less elastic than it is, reducing products whose demand is about to rise makes it look more elastic"
 )
 
 
@@ -206,7 +218,7 @@ def _exclusion(names: tuple[str, ...]) -> str:
 
 
 def _always(controls: Sequence[str]) -> tuple[str, ...]:
-    stored = "units that customers put in store when the price was low, which it counts as demand"
+    stored = "stockpiling at low prices, which it counts as demand"
     if "promotion" in controls:
         return (stored,)
-    return (stored, "displays and leaflets that came with a reduction, which it counts as an answer to the price")
+    return (stored, "displays and leaflets that came with a reduction, which it counts as a response to the price")

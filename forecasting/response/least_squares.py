@@ -1,4 +1,4 @@
-"""Least squares with one slope for each group and effects common to all, without a matrix of dummies."""
+"""Least squares with one slope per group and common coefficients, without a matrix of dummies."""
 
 from __future__ import annotations
 
@@ -10,19 +10,25 @@ from scipy.linalg import qr
 
 Array = NDArray[np.floating]
 STILL = 1e-10
-"""What is smaller, relative to the rest, counts as nothing but rounding."""
+"""Relative size below which a number counts as rounding."""
 
 
 @dataclass(frozen=True)
 class CoefficientEstimate:
-    """A coefficient with its standard error."""
+    """A coefficient with its standard error.
+
+    Example:
+        >>> price = CoefficientEstimate(-2.1, se=0.3)
+        >>> price.coefficient / price.se < -2
+        True
+    """
 
     coefficient: float
     se: float
 
 
 class Groups:
-    """N groups of rows that lie together, each group in one block.
+    """N groups of consecutive rows.
 
     Args:
         labels: (n,) the group of each row, sorted.
@@ -36,11 +42,11 @@ class Groups:
         self.codes = np.repeat(np.arange(len(self.starts)), self.sizes)
 
     def sum(self, values: Array) -> Array:
-        """Add up the rows of each group: (n, …) to (N, …)."""
+        """Sum the rows of each group: (n, …) to (N, …)."""
         return np.add.reduceat(values, self.starts, axis=0)
 
     def demean(self, values: Array) -> Array:
-        """Take each group's mean off, which removes the group effects (within transformation)."""
+        """Subtract each group's mean, which removes the group effects (within transformation)."""
         means = self.sum(values) / self.sizes.reshape(-1, *[1] * (values.ndim - 1))
         return values - means[self.codes]
 
@@ -50,8 +56,9 @@ class Slopes:
     """A slope for each of N groups, and the coefficients of q columns common to all.
 
     Attributes:
-        coefficient, se: (N,) slopes and their standard errors.
-        common: the q common coefficients; standard errors clustered by group.
+        coefficient: (N,) slopes.
+        se: (N,) their standard errors.
+        common: the q common coefficients, with standard errors clustered by group.
     """
 
     coefficient: Array
@@ -71,18 +78,20 @@ def fit_slopes(y: Array, x: Array, common: Array, groups: Groups, *, instrument:
     count the group effects. With an instrument, the leverages are those of the instruments' projection.
 
     Args:
-        y, x: (n,) rows, the groups' means taken off. instrument: (n,), likewise.
-        common: (n, q) columns Z, the groups' means taken off; may have no column.
-        groups: the rows' groups.
+        y: (n,) outcome, with the groups' means removed.
+        x: (n,) regressor, likewise.
+        common: (n, q) columns Z, likewise; q may be 0.
+        groups: the groups of the rows.
+        instrument: (n,) instrument for x, likewise.
 
     Raises:
-        numpy.linalg.LinAlgError: the columns and slopes cannot be told apart.
+        numpy.linalg.LinAlgError: columns and slopes are collinear.
     """
     w = x if instrument is None else instrument
     moment = groups.sum(w * x)
     forward, back = groups.sum(w[:, None] * common), groups.sum(x[:, None] * common)
     ratio = forward / moment[:, None]
-    # Row j of `cleaned` is what a row adds to the equations that are left for gamma.
+    # Row j of `cleaned` is the contribution of row j to the equations that remain for gamma.
     cleaned = common - w[:, None] * (back / moment[:, None])[groups.codes]
     weights = np.linalg.solve(_regular(common.T @ common - back.T @ ratio), cleaned.T)
     gamma = weights @ y
@@ -100,7 +109,7 @@ def fit_slopes(y: Array, x: Array, common: Array, groups: Groups, *, instrument:
 
 
 def independent(columns: Array) -> Array:
-    """Drop columns that the others hold already, by a QR decomposition with pivots."""
+    """Drop columns that are linear combinations of the others, by a QR decomposition with pivots."""
     if not columns.size:
         return columns
     triangle, order = qr(columns, mode="r", pivoting=True)
@@ -128,7 +137,7 @@ def _leverage(w: Array, common: Array, groups: Groups) -> Array:
 
 def _error_variances(residual: Array, freedom: Array, groups: Groups) -> tuple[Array, Array]:
     """Return the squared errors of HC3, and one variance for each group."""
-    # A row that alone fixes a coefficient leaves nothing to learn from; the conventional error stands.
+    # A row that alone determines a coefficient has no residual; the conventional error is used.
     alone = freedom < 1e-9
     robust = np.where(alone, 0.0, residual / np.where(alone, 1.0, freedom)) ** 2
     return robust, (groups.sum(residual**2) / groups.sum(freedom))[groups.codes]
@@ -144,10 +153,7 @@ def _slope_variance(own: Array, ratio: Array, weights: Array, omega: Array, grou
 
 
 def _clustered(weights: Array, residual: Array, groups: Groups) -> Array:
-    """Return standard errors of the common coefficients that let a group's rows depend on one another.
-
-    One group alone has none (NaN).
-    """
+    """Return standard errors of the common coefficients, clustered by group; NaN with a single group."""
     rows, count = len(residual), len(groups.sizes)
     if count == 1:
         return np.full(len(weights), np.nan)

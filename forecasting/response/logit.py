@@ -1,4 +1,4 @@
-"""Substitution within a category: logit and nested logit on market shares, by Berry's inversion."""
+"""Logit and nested logit demand, estimated from market shares by Berry's inversion."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ class LogitDemand(BaseEstimator):
 
     .. math:: \log s_{jm} - \log s_{0m} = a_j + d_m + x_{jm}'\gamma + \beta p_{jm} + \rho \log s_{jm|g} + \xi_{jm}
 
-    s is a product's share of the market's possible purchases, s_0 the share of those who buy nothing there, p the
-    price. With market effects d, the price coefficient rests on shares within the market alone and does not depend on
-    how large the market is taken to be. Nested (all products against the outside), :math:`\log s_{jm|g}`, the share
-    of what was bought, is instrumented by the rivals' mean price (or their mean instruments), and :math:`\rho` says
-    how much closer the products are to one another than to the outside: 0 is the plain logit.
+    s is a product's share of the market's potential purchases, s_0 the outside share, p the price. With market effects
+    d, the price coefficient rests on shares within the market and does not depend on the assumed size of the market. In
+    the nested logit (all products in one nest), :math:`\log s_{jm|g}`, the share of what was bought, is instrumented by
+    the rivals' mean price (or their mean instruments), and :math:`\rho` says how much closer the products are to one
+    another than to the outside option; 0 is the plain logit.
 
     Args:
-        effects: any of `product`, `market`; `market` cannot be had with `nested`, whose :math:`\rho` rests on how
-            the whole market answers.
-        instruments: columns for the price, by two-stage least squares; weak ones are not used (see `identify`).
+        effects: any of `product` and `market`; `market` is not allowed with `nested`, whose :math:`\rho` rests on the
+            response of the whole market.
+        instruments: columns that instrument the price; weak ones are not used (see `identify`).
         controls: further columns of the utility.
-        nested: estimate :math:`\rho` too.
+        nested: whether to estimate :math:`\rho`.
 
     Attributes:
         price_coefficient_: utility per unit of currency (negative); the larger of the robust standard error and the one
@@ -40,6 +40,16 @@ class LogitDemand(BaseEstimator):
         nesting_: :math:`\rho`; None if not nested. Implausible outside [0, 1).
         nesting_f_: first-stage F of :math:`\log s_{jm|g}` given the price (Sanderson and Windmeijer 2016).
         identification_: what the price coefficient of the plain logit rests on.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> price = rng.uniform(1, 3, (30, 4))
+        >>> odds = np.exp(-1.5 * price + rng.normal(0, 0.1, (30, 4)))
+        >>> share = odds / (1 + odds.sum(axis=1, keepdims=True))
+        >>> table = pd.DataFrame({"share": share.ravel(), "price": price.ravel()})
+        >>> table = table.assign(market=np.repeat(range(30), 4), product=list("abcd") * 30)
+        >>> bool(abs(LogitDemand().fit(table).price_coefficient_.coefficient + 1.5) < 0.1)
+        True
     """
 
     price_coefficient_: CoefficientEstimate
@@ -64,11 +74,11 @@ class LogitDemand(BaseEstimator):
         """Fit to shares.
 
         Args:
-            table: a row for each `product` and `market` with `share` (above 0; a market's shares sum to less than
-                1), `price` (currency) and the columns that are named, in any order.
+            table: one row per `product` and `market` with `share` (above 0; the shares of a market sum to less than 1),
+                `price` (currency) and the named columns, in any order.
 
         Raises:
-            ValueError: a column is missing, shares leave nothing outside, or effects and nesting exclude each other.
+            ValueError: a column is missing, a market has no outside share, or market effects are combined with nesting.
         """
         if unknown := set(self.effects) - set(_EFFECTS):
             raise ValueError(f"LogitDemand: effects must be of {_EFFECTS}; got {sorted(unknown)[0]!r}")
@@ -127,7 +137,7 @@ class LogitDemand(BaseEstimator):
         self.nesting_f_ = _conditional_f(within, price, excluded, held.shape[1])
 
     def elasticities(self, products: pd.DataFrame) -> pd.DataFrame:
-        """Return the elasticities of a market's products: of the row's demand to the column's price.
+        """Return the elasticities of a market's products: of the row's demand with respect to the column's price.
 
         Args:
             products: `product`, `share` and `price` of one market.
@@ -149,12 +159,20 @@ class LogitDemand(BaseEstimator):
 
 
 def logit_elasticities(products: pd.DataFrame, coefficient: float, nesting: float = 0.0) -> pd.DataFrame:
-    """Return the own and cross elasticities that a (nested) logit implies (Berry 1994, section 4).
+    """Return the own and cross elasticities of a (nested) logit (Berry 1994, section 4).
 
     Args:
         products: `product`, `share` and `price` of one market, all in one nest.
-        coefficient: of the price in the utility.
-        nesting: rho.
+        coefficient: coefficient of the price in the utility.
+        nesting: rho, in [0, 1).
+
+    Returns:
+        Elasticities of the row's demand with respect to the column's price.
+
+    Example:
+        >>> market = pd.DataFrame({"product": ["a", "b"], "share": [0.2, 0.3], "price": [1.0, 2.0]})
+        >>> logit_elasticities(market, coefficient=-1.0).round(2).to_numpy().tolist()
+        [[-0.8, 0.6], [0.2, -1.4]]
     """
     share, price = products["share"].to_numpy(float), products["price"].to_numpy(float)
     matrix = elasticity_matrix(coefficient * price, share, nesting=nesting)
@@ -169,10 +187,10 @@ def _checked(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     if rows.isna().any(axis=None) or (rows["share"] <= 0).any():
         raise ValueError("table: every share must be above 0 and nothing missing; got such rows; leave them out")
     if rows.duplicated(["product", "market"]).any():
-        raise ValueError("table: one row for each product and market is allowed; got doubles; drop them")
+        raise ValueError("table: one row for each product and market is allowed; got duplicates; drop them")
     if (most := rows.groupby("market")["share"].sum().max()) >= 1:
         raise ValueError(
-            f"table: the shares of a market must sum to less than 1; got {most:.3g}; take the market to be larger"
+            f"table: the shares of a market must sum to less than 1; got {most:.3g}; assume a larger market"
         )
     return rows.sort_values(["product", "market"], ignore_index=True)
 

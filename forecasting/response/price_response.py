@@ -1,4 +1,4 @@
-"""How demand answers to price: elasticities of products and categories, with their uncertainty."""
+"""Price elasticities of products and categories, with their standard errors."""
 
 from __future__ import annotations
 
@@ -23,10 +23,14 @@ _MIN_PRODUCTS = 3
 
 @dataclass(frozen=True)
 class ReferenceEffect(CoefficientEstimate):
-    """Coefficient of log(reference price / price): positive if a price below the habitual one sells more.
+    """Coefficient of log(reference price / price): positive if a price below the reference sells more.
 
     Attributes:
         memory: weight of the last reference price in the next one.
+
+    Example:
+        >>> ReferenceEffect(0.3, se=0.1, memory=0.7).memory
+        0.7
     """
 
     memory: float
@@ -37,45 +41,47 @@ class PriceResponse(BaseEstimator):
 
     .. math:: \log u_{it} = a_i + w_t + s_{c(i)}(t) + x_{it}'\gamma + e_i \log p_{it} + \varepsilon_{it}
 
-    u is units, p the price paid. The product effects a hold what makes a product dear and popular at once;
-    the week effects w what moves prices and demand of the whole shop in the same weeks, its traffic included; s, a
-    sine and a cosine of the year for each category, a category's season (buns are reduced in summer, when they sell
-    anyway); x the controls, which have one coefficient for all products. Weeks in which nothing was sold are left
-    out: their price was not observed. That biases the elasticity of a seldom-sold product towards 0; `weeks` tells
-    how many remain.
+    u is units, p the price paid. The product effects a absorb that expensive products may be the popular ones; the week
+    effects w absorb what moves prices and demand of the whole shop, traffic included; s, a sine and a cosine of the year
+    per category, is the category's season; x are the controls, with one coefficient for all products. Weeks without
+    sales are left out, as their price was not observed. That biases the elasticity of slow sellers towards 0; `weeks`
+    tells how many weeks remain.
 
-    With instruments, each product's slope is the just-identified one whose instrument is the pooled first stage's
-    prediction of its price: many instruments for one product would lean towards least squares, a combination that
-    all products share does not. A product whose own first-stage F is below 10 has no estimate of its own then.
+    With instruments, each product's slope is just identified: its instrument is the pooled first stage's prediction of
+    its price, as many instruments for one product would bias it towards least squares. A product whose own first-stage F
+    is below 10 has no estimate of its own.
 
     Args:
         memory: weight of the last reference price in the next one, in [0, 1).
-        instruments: panel columns that move a product's price and, given effects and controls, not its demand;
-            positive ones enter in logs. None: `unit_cost` and `wholesale_price` where the panel has them and they
-            move. Instruments that are weak in the pool are not used, with a warning.
-        controls: further panel columns to hold fixed, as they stand. `promotion` is always held fixed where the panel
-            has it.
+        instruments: panel columns that move a product's price and, given effects and controls, not its demand; positive
+            ones enter in logs. None: `unit_cost` and `wholesale_price` where the panel has them and they move.
+            Instruments that are weak in the pool are not used, with a warning.
+        controls: further panel columns to hold fixed; `promotion` is always held fixed where the panel has it.
 
     Attributes:
-        elasticity_: a row for each product: `product`, `category`, `raw` (NaN: fewer than 10 weeks with
-            sales, a log price whose standard deviation is below .02, or a weak instrument), `raw_se`,
-            `shrunk`, `shrunk_se` (see `shrink`), `implausible` (raw above 0), `weeks` and `first_stage_f` (NaN
-            without instruments). It is the response in the week itself.
+        elasticity_: one row per product: `product`, `category`, `raw` (NaN: fewer than 10 weeks with sales, a standard
+            deviation of log price below .02, or a weak instrument), `raw_se`, `shrunk`, `shrunk_se` (see `shrink`),
+            `implausible` (raw above 0), `weeks` and `first_stage_f` (NaN without instruments). It is the response in the
+            same week.
         pooled_: one elasticity for all products, with the larger of the robust standard error and the one clustered by
             product.
         variance_: variances of the true elasticities: `within_category`, `between_categories`.
-        category_elasticity_: answer of a category's total units to its price index (weights: shares of the
-            revenue in the whole history), in the same columns with `category` for `product`; units are
-            taken per basket of the shop, so that a few categories suffice. Where it is weaker than the
-            products' elasticities, the rest is substitution within the category. By instruments where these are
-            strong for the index too.
-        reference_effect_: coefficient of log(reference / price), estimated jointly with the products'
-            elasticities; the reference is exponentially smoothed past price. With it, the response in the
-            week is elasticity minus coefficient, so a model that holds both uses
-            `shrunk + reference_effect_.coefficient` for the price itself.
-        control_effects_: the coefficient of each control, by name, standard errors clustered by product.
-        identification_: what the estimates rest on, and what they cannot rule out; `print` it.
+        category_elasticity_: response of a category's total units per basket to its price index (weighted by revenue in
+            the whole history), in the same columns, `category` for `product`. Where it is weaker than the products'
+            elasticities, the difference is substitution within the category. By instruments where these are strong for
+            the index too.
+        reference_effect_: coefficient of log(reference / price), estimated jointly with the elasticities; the reference
+            is the exponentially smoothed past price. The response in the week is elasticity minus coefficient, so a
+            model with both uses `shrunk + reference_effect_.coefficient` for the price itself.
+        control_effects_: coefficient of each control, by name, with standard errors clustered by product.
+        identification_: what the estimates rest on and what they cannot rule out; `print` it.
         category_identification_: the same for the categories; None where no category's price moved.
+
+    Example:
+        >>> from repricer.forecasting import example_panel
+        >>> response = PriceResponse().fit(example_panel(elasticity=-2.0))
+        >>> bool(abs(response.pooled_.coefficient + 2) < 0.3)
+        True
     """
 
     elasticity_: pd.DataFrame
@@ -95,11 +101,15 @@ class PriceResponse(BaseEstimator):
         self.controls = controls
 
     def fit(self, panel: pd.DataFrame) -> Self:
-        """Fit to a weekly panel, in any row order; without a `category`, all products form one.
+        """Fit to a weekly panel.
+
+        Args:
+            panel: `product`, `week`, `units`, `price`, `traffic` and optional columns, in any row order; without
+                `category`, all products form one category.
 
         Raises:
-            ValueError: the panel is faulty, holds too few products with moving prices, or all prices move
-                alike, so that price and week cannot be told apart; a named column moves with the weeks alone.
+            ValueError: the panel is faulty or has too few products with moving prices; all prices move together, so that
+                price and week cannot be told apart; or a named column varies by week only.
         """
         if not 0 <= self.memory < 1:
             raise ValueError(f"PriceResponse: memory must lie in [0, 1); got {self.memory}")
@@ -135,7 +145,7 @@ class PriceResponse(BaseEstimator):
         self.category_identification_, pooled = None, CoefficientEstimate(np.nan, np.nan)
         slopes = pd.DataFrame(columns=["raw", "raw_se", "first_stage_f"], dtype=float)
         if len(chosen := usable(totals, (*instruments, *controls))):
-            # Here the categories play the part of the products.
+            # Here the categories take the place of the products.
             effects = ("category", "traffic", "season of the category")
             design = _design(chosen, season(chosen["week"], chosen["product"]), instruments, controls, effects)
             self.category_identification_ = design.identify()
@@ -147,7 +157,7 @@ class PriceResponse(BaseEstimator):
 
 @dataclass(frozen=True)
 class _Design:
-    """Rows of a regression by group (product or category), the groups' means taken off.
+    """Rows of a regression by group (product or category), with the groups' means removed.
 
     `controls` and `dates` (weeks and seasons, independent of one another) are the columns common to all groups.
     """
@@ -185,9 +195,9 @@ class _Design:
         )
 
     def with_reference(self) -> _Design:
-        """The same with the log of the reference price as first common column.
+        """Return a copy with the log of the reference price as first common column.
 
-        Beside slopes of the log price, log(reference) has the coefficient of log(reference / price), and it is past.
+        Beside the slopes of the log price, log(reference) has the coefficient of log(reference / price).
         """
         return replace(self, controls=np.column_stack([self.reference, self.controls]))
 
@@ -271,7 +281,7 @@ def _design(
 
 
 def _category_totals(rows: pd.DataFrame, instruments: Sequence[str], controls: Sequence[str]) -> pd.DataFrame:
-    """Add up the units of each category and week, and average its log prices, instruments and controls."""
+    """Sum the units of each category and week, and average its log prices, instruments and controls."""
     revenue = (rows["units"] * rows["price"]).groupby(rows["product"]).transform("sum")
     averaged = rows[["log_price", "log_reference", *controls, *instruments]]
     keys = [rows["category"], rows["week"]]
@@ -288,14 +298,14 @@ def _frame(groups: Groups, slopes: Slopes, first_stage_f: float) -> pd.DataFrame
 def _table(
     slopes: pd.DataFrame, members: pd.Series, count: pd.Series, pooled: CoefficientEstimate
 ) -> tuple[pd.DataFrame, Shrunk]:
-    """Lay out estimates and their shrunken values, a row for each of `members` (its group by its name)."""
+    """Tabulate raw and shrunk estimates, one row for each of `members` (group by name)."""
     slopes = slopes.reindex(members.index)
     shrunk = shrink(slopes["raw"], slopes["raw_se"], members)
     columns = {
         "category": members,
         "raw": slopes["raw"],
         "raw_se": slopes["raw_se"],
-        # No product has an estimate of its own where only together their instruments are strong.
+        # If instruments are strong in the pool only, no product has an estimate of its own.
         "shrunk": shrunk.mean.fillna(pooled.coefficient),
         "shrunk_se": shrunk.se.fillna(pooled.se),
         "implausible": slopes["raw"] > 0,

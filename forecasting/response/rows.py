@@ -1,4 +1,4 @@
-"""The weekly panel as rows of a regression: logs, effects of week and season, controls, instruments."""
+"""Rows of a regression from the weekly panel: logs, week and season effects, controls, instruments."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from ..models.base import check_rows
 
 MIN_WEEKS = 10
 MIN_PRICE_SD = 0.02
-"""A price that hardly moves would carry what a change of 1% seemed to do to reductions of tens of percent."""
+"""With prices that hardly move, noise in changes of 1% would be extrapolated to reductions of tens of percent."""
 
 
 def regression_rows(panel: pd.DataFrame, *, memory: float, columns: Sequence[str]) -> pd.DataFrame:
-    """Check a panel and add `log_price`, `log_reference` (the habitual price that the past left) and `category`.
+    """Check a panel and add `log_price`, `log_reference` (the smoothed past price) and `category`.
 
-    Weeks in which the product was sold out are left out: their units are a lower bound of the demand.
+    Weeks with a stockout are left out, as their units are only a lower bound of the demand.
 
     Args:
         panel: the weekly panel.
         memory: weight of the last reference price in the next one.
-        columns: further columns that must be there.
+        columns: further required columns.
     """
     rows = check_rows(panel, ["product", "week", "units", "price", "traffic"], name="panel")
     if missing := [name for name in columns if name not in rows]:
@@ -39,12 +39,12 @@ def regression_rows(panel: pd.DataFrame, *, memory: float, columns: Sequence[str
 
 
 def categorised(rows: pd.DataFrame) -> pd.DataFrame:
-    """Put all products into one category where the panel knows none."""
+    """Put all products into one category where the panel has none."""
     return rows if "category" in rows else rows.assign(category="all")
 
 
 def usable(rows: pd.DataFrame, columns: Sequence[str] = ()) -> pd.DataFrame:
-    """Keep the weeks with sales, and known `columns`, of what was sold often enough at a price that moved."""
+    """Keep the weeks with sales and known `columns`, of products with enough weeks and a price that moved."""
     sold = rows[(rows["units"] > 0) & rows[list(columns)].notna().all(axis=1)]
     by_product = sold.groupby("product")["log_price"]
     moves = by_product.transform("std") >= MIN_PRICE_SD
@@ -58,14 +58,14 @@ def weeks_sold(rows: pd.DataFrame) -> pd.Series:
 
 
 def moves_apart(rows: pd.DataFrame, name: str) -> bool:
-    """Whether a column changes within products, and not alike in all of them."""
+    """Whether a column varies within products, and differently between them."""
     within = rows[name] - rows.groupby("product")[name].transform("mean")
     left = within - within.groupby(rows["week"]).transform("mean")
     return bool(left.abs().max() > 1e-9 * rows[name].abs().max())
 
 
 def in_logs(values: pd.Series) -> pd.Series:
-    """Take the logarithm of what is positive everywhere (costs, prices); the rest (indicators) stays."""
+    """Take the logarithm of a column that is positive everywhere (costs, prices), not of others (indicators)."""
     return pd.Series(np.log(values), index=values.index) if (values > 0).all() else values.astype(float)
 
 
@@ -82,6 +82,6 @@ def season(week: pd.Series, category: pd.Series) -> pd.DataFrame:
 
 
 def calendar(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return week effects, and the season of every category but the first, which the weeks already hold."""
+    """Return week effects and the season of every category but the first, which the weeks already contain."""
     others = rows["category"].where(rows["category"] != rows["category"].min())
     return pd.concat([dummies(rows["week"]).iloc[:, 1:], season(rows["week"], others)], axis=1)

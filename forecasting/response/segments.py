@@ -1,4 +1,4 @@
-"""Price response of customer segments, whose weekly units of a product are often zero."""
+"""Price elasticities of customer segments, by Poisson pseudo-likelihood."""
 
 from __future__ import annotations
 
@@ -19,21 +19,30 @@ _MAX_ROUNDS = 100
 def segment_response(sales: pd.DataFrame, labels: pd.Series, panel: pd.DataFrame) -> pd.DataFrame:
     """Estimate one elasticity for each customer segment, pooled over the products of `panel`.
 
-    A segment's weekly units of a product are often 0 although the shop's price is known, so this is a
-    Poisson pseudo-likelihood with the effects of `PriceResponse` (Santos Silva and Tenreyro 2006), not a
-    log-log regression; `promotion` is held fixed where the panel has it; standard errors are clustered by product.
-    No instruments: what prices that follow demand do to all segments alike cancels in a comparison of segments.
+    A segment's weekly units of a product are often 0, so this is a Poisson pseudo-likelihood with the effects of
+    `PriceResponse` (Santos Silva and Tenreyro 2006), not a log-log regression. `promotion` is held fixed where the panel
+    has it; standard errors are clustered by product. There are no instruments: a bias that is common to all segments
+    cancels in their comparison.
 
     Args:
         sales: canonical sales with `customer`; lines of customers without a label are left out.
-        labels: segment of each customer, indexed by customer.
-        panel: weekly panel, which gives the weeks and the shop's prices.
+        labels: customer -> segment.
+        panel: weekly panel, with the weeks and the shop's prices.
 
     Returns:
-        A row for each segment: `segment`, `elasticity`, `se`, `units`, `customers`.
+        One row per segment: `segment`, `elasticity`, `se`, `units`, `customers`.
 
     Raises:
         ValueError: `sales` names no customers, or none of them has a label.
+
+    Example:
+        >>> from repricer.forecasting import example_panel
+        >>> panel = example_panel(elasticity=-2.0)
+        >>> sales = panel.rename(columns={"week": "date"}).assign(customer=["ann", "bob", "cid"] * 80)
+        >>> labels = pd.Series({"ann": 0, "bob": 1, "cid": 1})
+        >>> table = segment_response(sales, labels, panel)
+        >>> list(table), table["customers"].tolist()
+        (['segment', 'elasticity', 'se', 'units', 'customers'], [1, 2])
     """
     table = []
     for segment, bought, rows in _by_segment(sales, labels, panel):
@@ -46,15 +55,29 @@ def segment_response(sales: pd.DataFrame, labels: pd.Series, panel: pd.DataFrame
 def segment_category_response(sales: pd.DataFrame, labels: pd.Series, panel: pd.DataFrame) -> pd.DataFrame:
     """Estimate the elasticity of each segment in each category, and shrink it to that of the segment.
 
-    As `segment_response`, with a slope for each category. The standard error is the larger of the robust and the one
-    clustered by product, which is none where a category has one product.
+    As `segment_response`, with one slope per category. The standard error is the larger of the robust one and the one
+    clustered by product, which a category with one product does not have.
+
+    Args:
+        sales: canonical sales with `customer`.
+        labels: customer -> segment.
+        panel: weekly panel.
 
     Returns:
-        A row for each segment and category: `segment`, `category`, `raw` and `raw_se` (NaN: fewer than 10 weeks with
-        sales to the segment, or a price that hardly moved in them), `shrunk`, `shrunk_se`, `implausible` (raw above 0), `units`.
+        One row per segment and category: `segment`, `category`, `raw` and `raw_se` (NaN: fewer than 10 weeks with sales
+        to the segment, or a price that hardly moved in them), `shrunk`, `shrunk_se`, `implausible` (raw above 0) and
+        `units`.
 
     Raises:
         ValueError: as `segment_response`.
+
+    Example:
+        >>> from repricer.forecasting import example_panel
+        >>> panel = example_panel(elasticity=-2.0)
+        >>> sales = panel.rename(columns={"week": "date"}).assign(customer="ann")
+        >>> table = segment_category_response(sales, pd.Series({"ann": 0}), panel)
+        >>> table["category"].tolist(), bool((table["shrunk"] < -1).all())
+        (['dry', 'fresh'], True)
     """
     parts = []
     for segment, _, rows in _by_segment(sales, labels, panel):
@@ -100,17 +123,17 @@ def _by_segment(
 def _bought(rows: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
     units = lines.groupby(["product", "week"])["units"].sum().rename("units")
     rows = rows.drop(columns="units").join(units, on=["product", "week"]).fillna({"units": 0.0})
-    # A product or a week without a single sale has an effect of minus infinity and tells nothing.
+    # The effect of a product or week without any sale is minus infinity.
     for key in ("product", "week"):
         rows = rows[rows.groupby(key)["units"].transform("sum") > 0]
     return rows
 
 
 def _carries(rows: pd.DataFrame) -> pd.Series:
-    """Whether the data of a row's category can carry a slope of its own.
+    """Whether the data of a row's category identify a slope of its own.
 
-    The price must have moved in weeks in which the segment bought: a reduction that it slept through, or that alone
-    made it buy, has a slope without bound.
+    The price must have moved in weeks in which the segment bought. If a reduction made it buy nothing, or everything,
+    the slope is unbounded.
     """
     sold = rows[rows["units"] > 0]
     weeks = sold.groupby("category")["week"].nunique()
@@ -128,21 +151,22 @@ def _poisson(rows: pd.DataFrame, slopes: Array) -> tuple[Array, Array, Array]:
 
 
 def poisson_within(units: Array, columns: Array, labels: NDArray) -> tuple[Array, Array, Array]:
-    """Fit a Poisson pseudo-likelihood with an effect for each group, without a column for it.
+    """Fit a Poisson pseudo-likelihood with group effects, without dummy columns.
 
-    Iteratively reweighted least squares; each round takes weighted group means off (Correia, Guimarães and Zylkin 2020).
+    Iteratively reweighted least squares, each round with weighted group means removed (Correia, Guimarães and Zylkin
+    2020).
 
     Args:
-        units: (n,) not negative, some in each group.
+        units: (n,) not negative, with sales in each group.
         columns: (n, q) regressors.
-        labels: (n,) sorted groups, which are the clusters too.
+        labels: (n,) sorted groups, which are also the clusters.
 
     Returns:
-        (q,) coefficients, their standard errors clustered by group, and those robust to any variance. Columns that
-        the others hold get the coefficients of least length.
+        (q,) coefficients, their standard errors clustered by group, and their heteroscedasticity-robust standard errors.
+        Collinear columns get the coefficients of least norm.
 
     Raises:
-        ValueError: no convergence.
+        ValueError: the fit does not converge.
     """
     groups = Groups(labels)
     mean = (units + groups.sum(units)[groups.codes] / groups.sizes[groups.codes]) / 2
@@ -158,7 +182,7 @@ def poisson_within(units: Array, columns: Array, labels: NDArray) -> tuple[Array
             break
     else:
         raise ValueError(
-            f"sales: the Poisson fit must settle within {_MAX_ROUNDS} rounds; got a deviance that still moves; "
+            f"sales: the Poisson fit must converge within {_MAX_ROUNDS} rounds; got a deviance that still changes; "
             "give segments more sales or more weeks"
         )
     left = _demean_weighted(columns, mean, groups)

@@ -1,4 +1,4 @@
-"""What a product's price does to the others of its category: the choice model, fitted to each category of a panel."""
+"""Substitution within categories: a choice model fitted to each category of a panel."""
 
 from __future__ import annotations
 
@@ -21,24 +21,29 @@ _ROOM = 2.0
 class Substitution(BaseEstimator):
     """Own and cross elasticities within each category, from a logit and a nested logit on weekly shares.
 
-    A category's market in a week are the shop's baskets times a constant: twice the most units per basket that the
-    category ever sold. The plain logit's price coefficient does not depend on it, only how much of what a product
-    loses leaves the category. The nested logit measures that instead, from the category's answer to its prices.
-    Weeks in which a product was not sold have no share and are left out. `promotion` is held fixed where the panel has
-    it.
+    The size of a category's market in a week is the shop's baskets times a constant: twice the most units per basket
+    that the category ever sold. The plain logit's price coefficient does not depend on it; the share of lost sales that
+    leaves the category does. The nested logit estimates that share from the category's response to its prices. Weeks
+    without sales of a product are left out. `promotion` is held fixed where the panel has it.
 
     Args:
         instruments: panel columns that move prices and not demand, as for `PriceResponse`, in levels.
 
     Attributes:
-        categories_: a row for each category: `category`, `price_coefficient` of the plain logit (utility per unit of
+        categories_: one row per category: `category`, `price_coefficient` of the plain logit (utility per unit of
             currency; NaN: fewer than two products or too little movement) with `price_coefficient_se`, `shrunk` and
-            `shrunk_se` (towards the mean of all categories, as elasticities at the mean price), `implausible` (above
-            0), `method` and `first_stage_f` (see `Identification`), `nesting`, `nesting_se`, `nesting_f`, `model`
-            (`nested logit`, or `logit` where the nesting is weakly identified or implausible) and `outside_share`.
-        own_: a row for each product: `product`, `category`, `logit`, `logit_se`, `nested`, `nested_se`: own
-            elasticities at mean price and share, to be held beside those of `PriceResponse`.
-        cross_: for each category the elasticities of the row's demand to the column's price, by its `model`.
+            `shrunk_se` (towards the mean of all categories, as elasticities at the mean price), `implausible` (above 0),
+            `method` and `first_stage_f` (see `Identification`), `nesting`, `nesting_se`, `nesting_f`, `model` (`nested
+            logit`, or `logit` where the nesting is weakly identified or implausible) and `outside_share`.
+        own_: one row per product: `product`, `category`, `logit`, `logit_se`, `nested`, `nested_se`: own elasticities at
+            mean price and share, to compare with those of `PriceResponse`.
+        cross_: by category, the elasticities of the row's demand with respect to the column's price, by its `model`.
+
+    Example:
+        >>> from repricer.forecasting import example_panel
+        >>> choice = Substitution().fit(example_panel())
+        >>> choice.cross_["fresh"].shape
+        (3, 3)
     """
 
     categories_: pd.DataFrame
@@ -49,7 +54,10 @@ class Substitution(BaseEstimator):
         self.instruments = instruments
 
     def fit(self, panel: pd.DataFrame) -> Self:
-        """Fit to a weekly panel, in any row order.
+        """Fit to a weekly panel.
+
+        Args:
+            panel: as for `PriceResponse.fit`.
 
         Raises:
             ValueError: the panel is faulty, or no category has two products whose prices move.
@@ -63,7 +71,7 @@ class Substitution(BaseEstimator):
             )
         table = pd.DataFrame([{"category": name, **each.row()} for name, each in known.items()])
         level = pd.Series([each.mean_price for each in known.values()])
-        # Coefficients of categories compare as elasticities, not per unit of currency.
+        # Coefficients of categories are comparable as elasticities only.
         one = pd.Series("all", index=table.index)
         shrunk = shrink(table["price_coefficient"] * level, table["price_coefficient_se"] * level, one)
         table = table.assign(shrunk=shrunk.mean / level, shrunk_se=shrunk.se / level)
@@ -90,14 +98,14 @@ class Substitution(BaseEstimator):
             effects=("product",), instruments=self.instruments, controls=[*controls, "sine", "cosine"], nested=True
         ).fit(table)
         mean = table.groupby("product")[["share", "price"]].mean()
-        # A week without a sale has a share of 0 in the mean.
+        # A week without sales counts as a share of 0 in the mean.
         mean["share"] = table.groupby("product")["share"].sum() / rows["week"].nunique()
         return _Category(plain, nested, mean.reset_index())
 
 
 @dataclass(frozen=True)
 class _Category:
-    """The two models of a category; `mean` holds each `product` with its mean `share` and `price`."""
+    """The two models of a category, and the mean `share` and `price` of each `product`."""
 
     plain: LogitDemand
     nested: LogitDemand

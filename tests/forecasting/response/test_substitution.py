@@ -83,7 +83,7 @@ class TestLogit:
             LogitDemand().fit(table.assign(share=0.3))
         with pytest.raises(ValueError, match="column 'cost' is missing"):
             LogitDemand(instruments=["cost"]).fit(table)
-        with pytest.raises(ValueError, match="doubles"):
+        with pytest.raises(ValueError, match="duplicates"):
             LogitDemand().fit(pd.concat([table, table]))
         with pytest.raises(ValueError, match="every share must be above 0"):
             LogitDemand().fit(table.assign(share=0.0))
