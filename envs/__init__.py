@@ -1,5 +1,4 @@
-"""The simulated market: batched dynamics, and adapters for Gymnasium, Stable-Baselines3 and
-PettingZoo.
+"""The simulated market: batched dynamics, and its adapters for learning libraries.
 
 What needs Stable-Baselines3, and with it torch, is imported on first use: the Gymnasium adapters
 start in a third of the time.

@@ -1,6 +1,4 @@
-"""The rivals of a market: what each rival sees, and the prices of offers whose policy comes from
-another package.
-"""
+"""The rivals of a market: what each one observes, and prices from policies of other packages."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Run a policy through whole episodes and collect totals and mean paths for tables, tests and
-plots.
-"""
+"""Run a policy through whole episodes and collect totals and mean paths."""
 
 from __future__ import annotations
 

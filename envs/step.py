@@ -1,11 +1,11 @@
-"""One period of E markets: (state, action) -> (state, outcome), a pure function; random numbers
-come from keys, not from state.
+"""One period of E markets as a pure function: (state, action) -> (state, outcome).
 
-Order of events: the price rules turn proposed prices into allowed ones; orders are placed (and
-arrive at once if the lead time is 0); customers arrive and choose at the prices of the period, in
-two halves where rivals answer within it; sales are cut to stock; units are returned, perish, or
-leave at the end of a season; orders whose lead time is over arrive for the next period; reference
-prices, loyalty, shocks and the regime are updated. `kernels/period.py` has the stages.
+Random numbers come from keys, not from state. Order of events: the price rules turn proposed prices
+into allowed ones; orders are placed (and arrive at once if the lead time is 0); customers arrive
+and choose at the prices of the period, in two halves where rivals answer within it; sales are cut
+to stock; units are returned, perish, or leave at the end of a season; orders whose lead time is
+over arrive for the next period; reference prices, loyalty, shocks and the regime are updated.
+`kernels/period.py` has the stages.
 """
 
 from __future__ import annotations

@@ -1,3 +1,1 @@
-"""Adapters of the market for Gymnasium, Stable-Baselines3 and PettingZoo, and the learner's view
-that they share.
-"""
+"""Adapters of the market for Gymnasium, Stable-Baselines3 and PettingZoo."""

@@ -1,6 +1,4 @@
-"""PettingZoo's parallel API: the shop and its rivals are agents that set their prices at the same
-time.
-"""
+"""The PettingZoo environment: the shop and its rivals set prices at the same time."""
 
 from __future__ import annotations
 

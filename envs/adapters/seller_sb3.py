@@ -1,6 +1,4 @@
-"""The Stable-Baselines3 vector environment of one learning seller; the others follow given
-policies.
-"""
+"""The Stable-Baselines3 vector environment of one seller among others."""
 
 from __future__ import annotations
 

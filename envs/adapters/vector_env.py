@@ -1,6 +1,4 @@
-"""The Gymnasium vector environment: E markets in one batched step, without subprocesses or a Python
-loop.
-"""
+"""The Gymnasium vector environment: E markets in one batched step."""
 
 from __future__ import annotations
 

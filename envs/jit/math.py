@@ -1,7 +1,7 @@
-"""Decorators and elementary functions of the compiled loops: SIMD polynomials for float32, libm for
-float64.
+"""Decorators and elementary functions of the compiled loops.
 
-Also defines the compiled form of the functions in `pricing/backend.py`, so that the formulas of
+The elementary functions are SIMD polynomials for float32 and those of libm for float64. Also
+defines the compiled form of the functions in `pricing/backend.py`, so that the formulas of
 `pricing` can be compiled.
 """
 

@@ -1,13 +1,13 @@
-"""Counter-based random numbers: every draw is a hash of (seed, market, episode, period, product,
-stream).
+"""Counter-based random numbers: every draw is the hash of a key.
 
-A market's path therefore depends neither on the other markets of its batch nor on threads, and two
-policies meet the same customers. The hash is the finaliser of SplitMix64 (Steele, Lea and Flood
-2014, Fast Splittable Pseudorandom Number Generators). Poisson draws use inversion, so that a draw
-rises with its mean for the same customer; lanes are drawn together in blocks, except those in the
-far tail or with larger means. Large means use transformed rejection (PTRS; Hörmann 1993, The
-transformed rejection method for generating Poisson random variables). Gamma draws follow Marsaglia
-and Tsang (2000), A simple method for generating gamma variables.
+The key is (seed, market, episode, period, product, stream). A market's path therefore depends
+neither on the other markets of its batch nor on threads, and two policies meet the same customers.
+The hash is the finaliser of SplitMix64 (Steele, Lea and Flood 2014, Fast Splittable Pseudorandom
+Number Generators). Poisson draws use inversion, so that a draw rises with its mean for the same
+customer; lanes are drawn together in blocks, except those in the far tail or with larger means.
+Large means use transformed rejection (PTRS; Hörmann 1993, The transformed rejection method for
+generating Poisson random variables). Gamma draws follow Marsaglia and Tsang (2000), A simple method
+for generating gamma variables.
 """
 
 from __future__ import annotations

@@ -1,3 +1,1 @@
-"""The compiled stages of a period, in the order in which period.py runs them, with their arrays and
-scratch.
-"""
+"""The compiled stages of a period; period.py runs them in order."""

@@ -1,7 +1,6 @@
-"""Compiled decoding: from the raw numbers of a learner to the prices, discounts, scores and orders
-of an action.
+"""Compiled decoding of a learner's raw actions into prices, discounts, scores and orders.
 
-Each loop calls, for one product of one market, the very function of `pricing.action_layout` that
+Each loop calls, for one product of one market, the same function of `pricing.action_layout` that
 `pricing` calls on whole arrays. Arrays lie (…, N, E), the learner's rows (E, …).
 """
 

@@ -1,6 +1,4 @@
-"""Mean demand of every segment for every product at the prices of a period: the choice model and
-its arrays.
-"""
+"""Mean demand of every segment for every product: the entry to the choice model."""
 
 from __future__ import annotations
 

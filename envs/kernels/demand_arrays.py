@@ -1,5 +1,6 @@
-"""Parameters of the choice model as arrays for the compiled loops; the arrays of a section that is
-off are empty.
+"""Parameters of the choice model as arrays for the compiled loops.
+
+The arrays of a section that is off are empty.
 """
 
 from __future__ import annotations

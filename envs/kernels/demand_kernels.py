@@ -1,5 +1,4 @@
-"""Compiled choice model: mean units of every segment for every product; a sold-out product leaves
-the choice.
+"""Compiled choice model: utilities to mean units; a sold-out product leaves the choice.
 
 A product without stock gets weight 0 in `logit_weights` (and probability 0 in `single_probability`
 and `choose_cheapest`), so that its customers choose among the rest, the rivals and the outside

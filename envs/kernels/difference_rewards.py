@@ -1,5 +1,4 @@
-"""Reward of a product-wise row: the product's own money less a charge for what it took from the
-other products.
+"""Reward of a product-wise row: its own money less what it took from other products.
 
 A row rewarded with its product's own money would undercut its neighbours and fight for every slot
 and promotion. The charge is what the other products lost against a counterfactual without the

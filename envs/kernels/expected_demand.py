@@ -1,5 +1,6 @@
-"""Expected demand in closed form, from the same compiled loops: for catalogues, classical policies
-and exact solvers.
+"""Expected demand in closed form, from the same compiled loops as the simulated market.
+
+Catalogues, classical policies and exact solvers use it.
 """
 
 from __future__ import annotations

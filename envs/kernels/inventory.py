@@ -1,5 +1,4 @@
-"""Compiled inventory: orders at the start of a period; leftover stock, spoilage and deliveries at
-its end.
+"""Compiled inventory: orders, leftover stock, spoilage and deliveries.
 
 Also the update of the reference price. Arrays lie (…, N, E).
 """

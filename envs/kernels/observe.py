@@ -1,6 +1,6 @@
 """Compiled features: what a learner observes of each product, from the state of the markets.
 
-Each loop calls, for one product of one market, the very function of `pricing.features` that
+Each loop calls, for one product of one market, the same function of `pricing.features` that
 `pricing` calls on whole arrays. Arrays lie (…, N, E), the learner's rows (E, …).
 """
 

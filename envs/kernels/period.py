@@ -1,5 +1,4 @@
-"""One period of E markets in compiled code: the stages in order, each made of loops over products
-and markets.
+"""One period of E markets in compiled code: all stages in order.
 
 `run_period` runs all of them. With a demand family of another package, which is Python code,
 `envs/step.py` calls `open_period`, then the family, then `finish_period`. Clock and context are

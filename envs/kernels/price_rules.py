@@ -1,9 +1,8 @@
-"""Compiled price rules (guardrails): from proposed prices and discounts to allowed ones, and which
-rules changed them.
+"""Compiled price rules (guardrails): from proposed prices and discounts to allowed ones.
 
-Each loop calls, for one product of one market, the same formula that `pricing` applies to whole
-arrays. Arrays lie (…, N, E). Past prices are (H * N, E): row i * N + n is the price of product n in
-the i-th period before the current price was set.
+The trail says which rules changed a price. Each loop calls, for one product of one market, the same
+formula that `pricing` applies to whole arrays. Arrays lie (…, N, E). Past prices are (H * N, E):
+row i * N + n is the price of product n in the i-th period before the current price was set.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""Compiled pricing rules of rivals: the price of each rival offer, and the memory of rivals that
-learn. Arrays lie (R, E).
+"""Compiled pricing rules of rivals, and the memory of rivals that learn.
 
 The formulas are those of `pricing.rival_policies`; policies of other packages are called in
 `envs/rivals.py`.

@@ -1,5 +1,4 @@
-"""Compiled choice of the product in each segment's recommendation slot and of the products on
-promotion.
+"""Compiled choice of recommended products (slots) and promoted products.
 
 Arrays lie (…, N, E).
 """
