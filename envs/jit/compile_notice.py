@@ -7,10 +7,12 @@ import logging
 from numba.core.event import Event, Listener, register
 
 _log = logging.getLogger(__name__)
+# `repricer.envs`, whose kernels take the time.
+_COMPILED = __name__.removesuffix(".jit.compile_notice")
 
 
 class CompilationNotice(Listener):
-    """Logs, once per process, that functions of this package are being compiled.
+    """Logs, once per process, that functions of `repricer.envs` are being compiled.
 
     Functions in Numba's cache do not count.
     """
@@ -21,7 +23,7 @@ class CompilationNotice(Listener):
     def on_start(self, event: Event) -> None:
         """Numba starts to compile a function."""
         module = str(event.data["dispatcher"].py_func.__module__)  # pyright: ignore[reportOptionalSubscript]
-        if not self._logged and module.startswith(__package__ or ""):
+        if not self._logged and module.startswith(_COMPILED):
             self._logged = True
             _log.info("compiling the market's loops: a minute or two, once on this machine")
 
