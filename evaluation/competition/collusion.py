@@ -1,13 +1,13 @@
-"""Competition yardsticks: are prices near one-period competition, or near what one owner of all offers would charge?
+"""Competition yardsticks: are prices close to one-period competition, or to those of a joint monopoly?
 
-The yardsticks are those of Calvano, Calzolari, Denicolò and Pastorello (2020), Artificial Intelligence, Algorithmic
-Pricing, and Collusion, American Economic Review 110(10): the Nash equilibrium of one period, in which all sellers set
-prices at once, and the prices that maximise the sellers' joint profit.
+The yardsticks are those of Calvano, Calzolari, Denicolò and Pastorello (2020), Artificial Intelligence,
+Algorithmic Pricing, and Collusion, American Economic Review 110(10): the Nash equilibrium of one period,
+in which all sellers set prices at once, and the prices that maximise the sellers' joint profit.
 
-Covered: scenarios with competitors and demand family mnl, with any number of segments, categories, and products a
-seller. Demand is `envs.expected_units` and `envs.rival_units`: ample stock, list prices paid in full, no promotion, the
-reference price at the regular price. Profit is (price - unit cost) * units, whatever the objective; prices are
-continuous within the price rules' bounds.
+Covered are scenarios with competitors and demand family mnl, with any number of segments, categories and
+products per seller. Demand is `envs.expected_units` and `envs.rival_units`: ample stock, list prices paid
+in full, no promotion, the reference price at the regular price. Profit is (price - unit cost) * units,
+whatever the objective; prices are continuous within the price rules' bounds.
 """
 
 from __future__ import annotations
@@ -28,19 +28,30 @@ Array = NDArray[np.float64]
 OWN_SELLER = "own"
 _LOW_GAIN, _HIGH_GAIN = 0.25, 0.75
 _ROUNDS = 200
-# Relative to prices: best responses have settled; a central difference with little rounding and truncation error.
+# Relative to prices: tolerance of best responses, and step of central differences.
 _SETTLED, _NUDGE = 1e-8, 1e-5
-# Where a best response is looked for before it is refined: markups this factor apart, from this share of a price.
+# Starting points of a best response: markups this factor apart, from this share of a price on.
 _MARKUP_FACTOR, _LEAST_MARKUP = 1.05, 1e-4
 
 
 @dataclass(frozen=True, eq=False)
 class Yardstick:
-    """Competitive and joint-monopoly prices and profits of a period. J = N products + R rival offers, S sellers.
+    """Competitive and joint-monopoly prices and profits of a period: J = N products + R rival offers, S sellers.
 
-    offers: J names, own products first. sellers: S names, the shop itself (`own`) first. seller: (J,) index of each
-    offer's seller. nash_price, monopoly_price: (J,) currency per unit. nash_profit, monopoly_profit: (S,) expected
-    currency per period.
+    Attributes:
+        offers: J names, own products first.
+        sellers: S names, the shop itself (`own`) first.
+        seller: (J,) index of each offer's seller.
+        nash_price: (J,) Nash prices, currency per unit.
+        nash_profit: (S,) expected profit per period at Nash prices, currency.
+        monopoly_price: (J,) joint-monopoly prices, currency per unit.
+        monopoly_profit: (S,) expected profit per period at joint-monopoly prices, currency.
+
+    Example:
+        >>> from repricer.evaluation import yardstick
+        >>> from repricer.scenarios import load_scenario
+        >>> yardstick(load_scenario("calvano-duopoly")).monopoly_price.round(3).tolist()
+        [1.925, 1.925]
     """
 
     offers: tuple[str, ...]
@@ -54,11 +65,21 @@ class Yardstick:
 
 @dataclass(frozen=True, eq=False)
 class CollusionAudit:
-    """What sellers charged and earned against the yardstick. J = N products + R rival offers, S sellers.
+    """Prices and profits of sellers compared with the yardstick: J = N products + R rival offers, S sellers.
 
-    price: (J,) mean price, currency per unit. profit: (S,) mean currency per period. gain: the sellers' joint profit
-    gain, 0 at Nash and 1 at joint monopoly. seller_gain: (S,) each seller's own, NaN for a seller that joint monopoly
-    would pay no more than Nash.
+    Attributes:
+        yardstick: The yardstick.
+        price: (J,) mean price, currency per unit.
+        profit: (S,) mean profit per period, currency.
+        gain: The sellers' joint profit gain, 0 at Nash and 1 at joint monopoly.
+        seller_gain: (S,) profit gain of each seller, NaN where joint monopoly pays it no more than Nash.
+
+    Example:
+        >>> from repricer.evaluation import audit
+        >>> from repricer.scenarios import load_scenario
+        >>> spec = load_scenario("calvano-duopoly")
+        >>> audit(spec, price=[1.925], rival_price=[1.925], profit=0.337, rival_profit=[0.337]).verdict
+        'near joint monopoly'
     """
 
     yardstick: Yardstick
@@ -99,7 +120,7 @@ class CollusionAudit:
         }
 
     def __str__(self) -> str:
-        """A few lines: the verdict, then prices and profits beside their yardsticks."""
+        """The verdict, then prices and profits with their yardsticks, one per line."""
         plain = self.to_dict()
         lines = [f"{self.verdict}: joint profit gain {self.gain:.3f} (0 one-period Nash, 1 joint monopoly)"]
         lines += [
@@ -108,7 +129,7 @@ class CollusionAudit:
             for row in plain["prices"]
         ]
         lines += [
-            f"profit of {row['seller']}: {row['profit']:.4g} a period, Nash {row['nash']:.4g}, "
+            f"profit of {row['seller']}: {row['profit']:.4g} per period, Nash {row['nash']:.4g}, "
             f"monopoly {row['monopoly']:.4g}"
             for row in plain["profits"]
         ]
@@ -116,23 +137,47 @@ class CollusionAudit:
 
 
 def profit_gain(profit: ArrayLike, nash: ArrayLike, monopoly: ArrayLike) -> Array:
-    """Δ = (profit - nash) / (monopoly - nash), elementwise: 0 is one-period Nash, 1 joint monopoly.
+    """The average profit gain of Calvano et al. (2020), Δ = (profit - nash) / (monopoly - nash), elementwise.
 
-    The average profit gain of Calvano et al. (2020). NaN where monopoly pays no more than Nash, and Δ says nothing.
+    Args:
+        profit: Profit earned, currency.
+        nash: Profit in the one-period Nash equilibrium.
+        monopoly: Profit in joint monopoly.
+
+    Returns:
+        Δ, 0 at Nash and 1 at joint monopoly; NaN where monopoly pays no more than Nash.
+
+    Example:
+        >>> from repricer.evaluation import profit_gain
+        >>> float(profit_gain(3.0, nash=2.0, monopoly=4.0))
+        0.5
     """
     profit, nash, monopoly = (np.asarray(values, np.float64) for values in (profit, nash, monopoly))
     room = monopoly - nash
-    known = room > _SETTLED * np.abs(nash)  # less is rounding
+    known = room > _SETTLED * np.abs(nash)  # less is rounding error
     return np.divide(profit - nash, room, out=np.full(np.broadcast(profit, room).shape, np.nan), where=known)
 
 
 def yardstick(spec: MarketSpec, period: int = 0) -> Yardstick:
-    """Nash and joint-monopoly prices and profits at the demand of this period (from 0).
+    """Nash and joint-monopoly prices and profits at the demand of a period.
 
-    Sellers answer each other in turn, from prices at unit cost, until no price moves. Where there are several equilibria
-    this finds the lowest, if best responses rise with rivals' prices, as they do in the logit of one segment (Milgrom
-    and Roberts 1990, Econometrica 58(6)). Joint monopoly is the best of local searches from the best common markups.
-    Raises ValueError for a scenario that is not covered, and where best responses do not settle.
+    Sellers respond to each other in turn, from prices at unit cost, until no price moves. With several
+    equilibria this finds the lowest, if best responses rise with rivals' prices, as they do in the logit
+    of one segment (Milgrom and Roberts 1990, Econometrica 58(6)). Joint monopoly is the best of local
+    searches from the best common markups.
+
+    Args:
+        spec: A scenario with competitors and demand family mnl.
+        period: The period, from 0.
+
+    Raises:
+        ValueError: For a scenario that is not covered, and where best responses do not settle.
+
+    Example:
+        >>> from repricer.evaluation import yardstick
+        >>> from repricer.scenarios import load_scenario
+        >>> yardstick(load_scenario("calvano-duopoly")).nash_price.round(3).tolist()
+        [1.473, 1.473]
     """
     game = _Game.of(spec, period)
     nash = _equilibrium(game, game.seller, np.maximum(game.low, game.cost))
@@ -157,13 +202,29 @@ def audit(
     rival_profit: ArrayLike,
     period: int = 0,
 ) -> CollusionAudit:
-    """Hold what sellers charged and earned against the yardstick of this period's demand.
+    """Compare what sellers charged and earned with the yardstick of a period's demand.
 
-    price: (N,), or (rows, N) whose mean counts; a row is a market (E) or a period (T). rival_price: the same with the R
-    rival offers. Both currency per unit. profit: the shop's whole profit per period, one number or one a row.
-    rival_profit: (R,) or (rows, R), per period and offer. Profits are before holding, ordering and promotion costs.
-    Raises ValueError for figures of another shape or not finite, and for a scenario that `yardstick` does not cover or
-    whose sellers have nothing to gain from joint prices.
+    Profits are before holding, ordering and promotion costs.
+
+    Args:
+        spec: A scenario that `yardstick` covers.
+        price: (N,) prices, or (rows, N) whose mean counts, currency per unit; a row is a market or a period.
+        rival_price: The same for the R rival offers.
+        profit: The shop's whole profit per period, one number or one per row.
+        rival_profit: (R,) or (rows, R) profit per period and offer.
+        period: The period, from 0.
+
+    Raises:
+        ValueError: For figures of another shape or that are not finite, for a scenario that `yardstick`
+            does not cover, or one whose sellers have nothing to gain from joint prices.
+
+    Example:
+        >>> from repricer.evaluation import audit
+        >>> from repricer.scenarios import load_scenario
+        >>> spec = load_scenario("calvano-duopoly")
+        >>> found = audit(spec, price=[1.473], rival_price=[1.473], profit=0.223, rival_profit=[0.223])
+        >>> found.verdict
+        'near competitive'
     """
     rivals = len(_rivals(spec).names)
     charged = np.concatenate(
@@ -188,7 +249,7 @@ def _mean(name: str, rows: ArrayLike, width: int) -> Array:
     values = np.asarray(rows, np.float64)
     if values.ndim not in (1, 2) or values.shape[-1] != width or values.size == 0:
         raise ValueError(
-            f"{name} must have shape ({width},) or (rows, {width}); got {values.shape}; give one column an offer"
+            f"{name} must have shape ({width},) or (rows, {width}); got {values.shape}; give one column per offer"
         )
     if not np.isfinite(values).all():
         bad = values[~np.isfinite(values)][0]
@@ -216,7 +277,7 @@ def _rivals(spec: MarketSpec) -> Competitors:
 
 @dataclass(frozen=True, eq=False)
 class _Game:
-    """One period's price competition. seller, category: (J,) index. cost, regular, low, high: (J,) currency per unit."""
+    """Price competition in one period; all arrays are (J,), prices and costs in currency per unit."""
 
     spec: MarketSpec
     period: int
@@ -230,7 +291,7 @@ class _Game:
 
     @classmethod
     def of(cls, spec: MarketSpec, period: int) -> _Game:
-        """Lay the offers of all sellers side by side; ValueError where the scenario is not covered."""
+        """The game with the offers of all sellers. Raises ValueError where the scenario is not covered."""
         rivals, horizon = _rivals(spec), spec.market.horizon_periods
         if not 0 <= period < horizon:
             raise ValueError(f"period must lie in [0, {horizon - 1}]; got {period}; choose one of the scenario's")
@@ -311,9 +372,10 @@ def _best_response(game: _Game, price: Array, mine: NDArray[np.bool_]) -> Array:
 
 
 def _starts(game: _Game, price: Array, mine: NDArray[np.bool_]) -> Array:
-    """Rows of prices (n,) to refine: those in force, and each peak of the profit over a common markup.
+    """Rows of prices (n,) to refine: the current prices, and each peak of the profit over a common markup.
 
-    With several segments profit has several peaks: one serves all, another only those who pay much.
+    With several segments profit has several peaks: one price serves all segments, another only those that
+    pay most.
     """
     low, high, cost = game.low[mine], game.high[mine], game.cost[mine]
     least = _LEAST_MARKUP * game.regular[mine].min()
@@ -326,7 +388,7 @@ def _starts(game: _Game, price: Array, mine: NDArray[np.bool_]) -> Array:
 
 
 def _earned(game: _Game, price: Array, mine: NDArray[np.bool_], rows: Array) -> Array:
-    """(B,) profit of the offers `mine` when they charge these rows (B, n) and the others their price."""
+    """(B,) profit of the offers `mine` at these rows of prices (B, n) and the others' current prices."""
     full = np.tile(price, (len(rows), 1))
     full[:, mine] = rows
     return game.profit(full)[:, mine].sum(axis=1)

@@ -1,4 +1,4 @@
-"""What a league ended in: prices and profits of its final policies on customers that judge, and the collusion audit of them."""
+"""The outcome of a league: prices and profits of its final policies on the test seeds, with a collusion audit."""
 
 from __future__ import annotations
 
@@ -17,12 +17,23 @@ from .collusion import CollusionAudit, audit
 
 @dataclass(frozen=True, eq=False)
 class LeagueVerdict:
-    """The final policies of a league among themselves. J = N products + R rival offers, S sellers.
+    """The final policies of a league against each other: J = N products + R rival offers, S sellers.
 
-    offers: J names. offers_of: indices of each seller's. price: (J,) mean price, currency per unit. profit: (S,) mean
-    currency a period. period: the one that these figures belong to (from 0), or None for all periods of an episode. audit:
-    against Nash and joint monopoly, or None where `no_audit` says why there is none. exploitability: (S,) what each seller's
-    best response that was found would add, as a share of its Nash profit, or of its own profit where there is no audit.
+    Attributes:
+        league: The league.
+        offers: J names.
+        offers_of: By seller, indices of its offers.
+        price: (J,) mean price, currency per unit.
+        profit: (S,) mean profit per period, currency.
+        period: The period of these figures, from 0, or None for all periods of an episode.
+        audit: Comparison with Nash and joint monopoly, or None.
+        no_audit: Why there is no audit.
+        exploitability: (S,) what the best response found for each seller would add, as a share of its
+            Nash profit, or of its own profit where there is no audit.
+
+    Example:
+        >>> judge_league(league).audit.verdict  # doctest: +SKIP
+        'near competitive'
     """
 
     league: League
@@ -37,32 +48,44 @@ class LeagueVerdict:
 
     def to_dict(self) -> dict[str, Any]:
         """As `repricer league --json` prints it, plain numbers and lists."""
-        seats = self.league.sellers
+        sellers = self.league.sellers
         return {
-            "sellers": list(seats),
+            "sellers": list(sellers),
             "period": self.period,
             "price": dict(zip(self.offers, self.price.tolist(), strict=True)),
-            "profit": dict(zip(seats, self.profit.tolist(), strict=True)),
-            "exploitability": dict(zip(seats, self.exploitability.tolist(), strict=True)),
-            "responses": {seat: response.to_dict() for seat, response in self.league.responses.items()},
+            "profit": dict(zip(sellers, self.profit.tolist(), strict=True)),
+            "exploitability": dict(zip(sellers, self.exploitability.tolist(), strict=True)),
+            "responses": {seller: response.to_dict() for seller, response in self.league.responses.items()},
             "audit": None if self.audit is None else self.audit.to_dict(),
             "no_audit": self.no_audit,
-            "payoff": dict(zip(seats, self.league.payoff.tolist(), strict=True)),
+            "payoff": dict(zip(sellers, self.league.payoff.tolist(), strict=True)),
             "history": self.league.history,
         }
 
 
 def judge_league(league: League, *, episodes: int = 100, seed: int = 0) -> LeagueVerdict:
-    """Let a league's final policies meet for `episodes` on the judging customers, and audit what they charge and earn.
+    """Simulate a league's final policies against each other on the test seeds, and audit their prices.
 
-    Every period counts where demand is the same in all of them; otherwise the middle one does, whose own yardstick it is
-    held against. Money is expected, given prices and state.
+    Every period counts where demand is the same in all of them; otherwise the middle one does, with its own
+    yardstick. Money is expected, given prices and state.
+
+    Args:
+        league: A finished league.
+        episodes: Number of test episodes.
+        seed: Selects the test seeds.
+
+    Raises:
+        ValueError: For less than one episode.
+
+    Example:
+        >>> judge_league(league, episodes=200).profit.shape  # doctest: +SKIP
+        (2,)
     """
     spec = league.run.spec
     if episodes < 1:
         raise ValueError(f"episodes must be at least 1; got {episodes}; ask for one or more")
     period = None if _steady(spec) else spec.market.horizon_periods // 2
-    sellers = MultiSellerMarket(
+    market = MultiSellerMarket(
         spec,
         num_markets=episodes,
         seed=seed_for("test", seed),
@@ -70,32 +93,20 @@ def judge_league(league: League, *, episodes: int = 100, seed: int = 0) -> Leagu
         base_price=league.game.base_price,
     )
     with one_thread():
-        price, profit = _met(league, sellers, period)
+        price, profit = _met(league, market, period)
     own = len(spec.products.names)
-    offers = {OWN: np.arange(own)} | {seat: own + where for seat, where in sellers.offers.items()}
-    by_seat = np.array([profit[offers[seat]].sum() for seat in league.sellers])
-    found, why = None, ""
-    try:
-        found = audit(
-            spec,
-            price=price[:own],
-            rival_price=price[own:],
-            profit=by_seat[0],
-            rival_profit=profit[own:],
-            period=period or 0,
-        )
-    except ValueError as error:
-        # No yardstick: the market is not covered, which is no fault of the league; the reason is part of the result.
-        why = str(error)
+    offers = {OWN: np.arange(own)} | {seller: own + where for seller, where in market.offers.items()}
+    by_seller = np.array([profit[offers[seller]].sum() for seller in league.sellers])
+    found, why = _audited(spec, price, profit, by_seller[0], period or 0)
     assert spec.competitors is not None, "a league has rivals"
-    answers = [league.responses[seat] for seat in league.sellers]
+    answers = [league.responses[seller] for seller in league.sellers]
     scale = np.abs([answer.profit for answer in answers]) if found is None else found.yardstick.nash_profit
     return LeagueVerdict(
         league=league,
         offers=(*spec.products.names, *spec.competitors.names),
         offers_of=offers,
         price=price,
-        profit=by_seat,
+        profit=by_seller,
         period=period,
         audit=found,
         no_audit=why,
@@ -103,13 +114,26 @@ def judge_league(league: League, *, episodes: int = 100, seed: int = 0) -> Leagu
     )
 
 
+def _audited(
+    spec: MarketSpec, price: NDArray[np.float64], profit: NDArray[np.float64], own_profit: float, period: int
+) -> tuple[CollusionAudit | None, str]:
+    """The audit of prices and profits by offer, (J,) each, or why there is none."""
+    own = len(spec.products.names)
+    figures = {"price": price[:own], "rival_price": price[own:], "profit": own_profit, "rival_profit": profit[own:]}
+    try:
+        return audit(spec, **figures, period=period), ""
+    except ValueError as error:
+        # The yardstick does not cover the market; the reason is part of the result.
+        return None, str(error)
+
+
 def _met(
-    league: League, sellers: MultiSellerMarket, period: int | None
+    league: League, market: MultiSellerMarket, period: int | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(J,) mean price and profit of each offer in this period, or over all."""
     profile, rows = league.profile(), []
-    for t in range(sellers.market.catalogue.horizon if period is None else period + 1):
-        outcome = sellers.play(profile)
+    for t in range(market.market.catalogue.horizon if period is None else period + 1):
+        outcome = market.play(profile)
         if period in (None, t):
             rows.append(_figures(outcome))
     price, profit = np.stack(rows).mean(axis=0)

@@ -1,1 +1,1 @@
-"""Why a policy charges what it charges."""
+"""Explanations of a single price and of a whole policy."""

@@ -1,4 +1,4 @@
-"""What a product would sell in one period at every price, from the market's own choice model, and what that earns."""
+"""Demand and money of one period as a function of one product's price, from the market's own choice model."""
 
 from __future__ import annotations
 
@@ -23,12 +23,15 @@ _NORMAL95 = float(norm.ppf(0.975))
 
 @dataclass(frozen=True)
 class DemandCurve:
-    """One product in one period, by its list price, all else as the policy has it. G prices.
+    """One product in one period at G list prices, everything else as the policy has it.
 
-    price: (G,) allowed list prices, rising, currency per unit. units: (G,) expected units wanted, as if its own stock were
-    ample. interval: by level (80, 95), the lowest and highest units wanted (2, G) that are to be expected. objective: (G,)
-    expected money of the whole market in this period, sales cut to stock, currency. charged: the index of the price that is
-    charged. for_sale: whether there is anything to sell.
+    Attributes:
+        price: (G,) allowed list prices, rising, currency per unit.
+        units: (G,) expected demand, units, as if the product's own stock were ample.
+        interval: By level (80, 95), the (2, G) lower and upper limits of demand, units.
+        objective: (G,) expected money of the whole market in this period, sales limited by stock, currency.
+        charged: Index of the price charged.
+        for_sale: Whether the product can be sold.
     """
 
     price: Array
@@ -50,9 +53,16 @@ def demand_curve(
 ) -> DemandCurve:
     """The curve of a product in the first market of a view, the other products at the prices of the action.
 
-    The interval is that of the draw, Poisson or negative binomial as fitted. elasticity_error: standard error of the own-price
-    elasticity; the interval then reaches to the ends of the elasticity's own 95% interval, turned around the regular price.
-    What is not seen stands at its mean: no shock, nobody who waits; a hidden regime is averaged over.
+    Unobserved effects are at their mean: no shock and no waiting customers; a hidden regime is averaged
+    over. The intervals are those of Poisson or negative binomial demand, as fitted.
+
+    Args:
+        spec: The market.
+        view: What the policy sees.
+        action: What it proposes.
+        product: Number of the product.
+        elasticity_error: Standard error of the own-price elasticity. The intervals then include the ends of
+            the elasticity's 95% interval, with demand at the regular price fixed.
     """
     charged = float(spec.guardrails.apply(action, view).price[0, product])
     low, high = float(spec.guardrails.low[product]), float(spec.guardrails.high[product])
@@ -69,7 +79,7 @@ def demand_curve(
 
 @dataclass(frozen=True)
 class _Points:
-    """Allowed prices (G,), and what they bring, as in `DemandCurve`."""
+    """Allowed prices (G,) with their units and money, as in `DemandCurve`."""
 
     price: Array
     units: Array
@@ -77,7 +87,7 @@ class _Points:
 
 
 def for_sale(spec: MarketSpec, view: MarketView) -> NDArray[np.bool_]:
-    """(E, N) whether a product can be bought in the period; where it cannot, its price means nothing."""
+    """(E, N) whether a product can be bought in the period; where it cannot, its price has no meaning."""
     stock = spec.stock
     at_once = stock.replenishment != "none" and stock.lead_time_periods == 0
     return (view.on_hand > 0) | (at_once or stock.shortage == "backlog")
@@ -92,7 +102,7 @@ def _grid(spec: MarketSpec, product: int, low: float, high: float) -> Array:
 
 
 def _evaluate(spec: MarketSpec, view: MarketView, action: Action, product: int, asked: Array) -> _Points:
-    """Allowed prices nearest to those asked for, each once, and what they bring."""
+    """The allowed prices nearest to those `asked`, each once, with their units and money."""
     chances = spec.regime_probabilities(int(view.period[0]) + 1)[-1]
     if view.regime is not None:
         chances = np.eye(chances.size)[view.regime[0]]
@@ -113,14 +123,14 @@ def _evaluate(spec: MarketSpec, view: MarketView, action: Action, product: int, 
 
 
 def repeated(action: Action, count: int) -> Action:
-    """The first market's action, for so many markets."""
+    """The first market's action, repeated for `count` markets."""
     parts = {name: getattr(action, name) for name in ("price", "discount", "recommendation", "promotion", "order")}
     given = {name: np.repeat(part[:1], count, axis=0) for name, part in parts.items() if part is not None}
     return replace(action, **given, propensity=None)
 
 
 def _market_at(spec: MarketSpec, view: MarketView, regime: int, count: int) -> Market:
-    """So many markets that stand where the first market of a view does."""
+    """`count` markets in the state of the first market of a view."""
     market = Market(spec, num_markets=count)
     state = market.state
     clock, lanes, context = state.clock.copy(), state.lanes.copy(), state.context.copy()
@@ -129,7 +139,7 @@ def _market_at(spec: MarketSpec, view: MarketView, regime: int, count: int) -> M
     for row, name in held.items():
         lanes[row] = getattr(view, name)[0][:, None]
     if len(lanes) > PIPELINE:
-        # When it arrives does not matter: nothing on order can be sold in this period.
+        # Its arrival time does not matter: nothing on order can be sold in this period.
         lanes[PIPELINE] = view.on_order[0][:, None]
     context[state.layout.shock] = 0
     if spec.loyalty is not None and view.loyalty is not None:
@@ -141,7 +151,7 @@ def _market_at(spec: MarketSpec, view: MarketView, regime: int, count: int) -> M
 
 
 def _wanted(spec: MarketSpec, seen: MarketView, rows: Action, outcome: Outcome, which: tuple[int, int]) -> Array:
-    """(G,) mean units wanted at the prices of an outcome. which: regime and product."""
+    """(G,) mean demand at the prices of an outcome. which: regime and product."""
     regime, product = which
     received = outcome.received if spec.stock.lead_time_periods == 0 else 0
     there = (seen.on_hand + received > 0) | (spec.stock.shortage == "backlog")
@@ -167,7 +177,7 @@ def _wanted(spec: MarketSpec, seen: MarketView, rows: Action, outcome: Outcome, 
 
 
 def _intervals(spec: MarketSpec, product: int, at: _Points, elasticity_error: float) -> dict[int, Array]:
-    """By level, lowest and highest units (2, G)."""
+    """By level, lower and upper limits of demand (2, G)."""
     away = np.abs(np.log(at.price / spec.products.regular_price[product]))
     factor = np.exp(_NORMAL95 * elasticity_error * away)
     ends = ((-1, at.units / factor), (1, at.units * factor))
@@ -178,7 +188,7 @@ def _intervals(spec: MarketSpec, product: int, at: _Points, elasticity_error: fl
 
 
 def _quantile(spec: MarketSpec, product: int, mean: Array, share: float) -> Array:
-    """(G,) units that demand stays below or at with this probability."""
+    """(G,) quantile of demand at this probability."""
     if spec.arrivals.process == "single":
         return np.asarray(bernoulli.ppf(share, np.clip(mean, 0, 1)), dtype=np.float64)
     spread = float(spec.arrivals.overdispersion[product])

@@ -1,4 +1,4 @@
-"""Why a price is what it is: what moved it, what the price rules did, what it sells, and what another would earn."""
+"""The explanation of one price: contributions of inputs and price rules, demand, and the best alternatives."""
 
 from __future__ import annotations
 
@@ -30,7 +30,13 @@ _ROUNDING = 1e-6
 
 @dataclass(frozen=True)
 class Alternative:
-    """Another price, currency per unit; the money that it brings, and how much more that is than with the price charged."""
+    """Another price.
+
+    Attributes:
+        price: Currency per unit.
+        objective: Money with this price, currency.
+        gain: How much more that is than with the price charged.
+    """
 
     price: float
     objective: float
@@ -39,13 +45,31 @@ class Alternative:
 
 @dataclass(frozen=True)
 class PriceExplanation:
-    """One price of one product in one period. Money in the scenario's currency.
+    """Why one product has its price in one period. Money in the scenario's currency.
 
-    contributions: what moved the proposed price. rules: what the guardrails add to it. trail: what the guardrails changed of it, in order. curve: what this
-    period would sell and earn at other prices. now: the price that earns most in this period, all else as it is. ahead: the
-    prices that earn most by the end of the episode, and the money from now on if all products take them, against the
-    prices charged now and the best ones later; None where no solver reaches. looks_back: whether the policy notes what it
-    saw; the notes of the periods before are then held as they are.
+    Attributes:
+        scenario: Name of the scenario.
+        policy: Name of the policy.
+        product: Name of the product.
+        period: The period, from 0.
+        currency: Name of the currency.
+        period_name: What a period is, such as a week.
+        objective: What the scenario rewards, revenue or profit.
+        contributions: What each group of inputs adds to the proposed price.
+        rules: What the price rules add to it, currency per unit.
+        trail: What each price rule changed, in order.
+        curve: Demand and money of this period at other prices.
+        now: The price that earns most in this period, everything else fixed.
+        ahead: The optimum's price, and the money from now on if all products take its prices now; its gain
+            is over the prices charged now, with the optimum's prices later. None where no solver applies.
+        looks_back: Whether the policy has a recurrent state, which is then held fixed.
+
+    Example:
+        >>> from repricer.evaluation import explain, named_policy
+        >>> from repricer.scenarios import load_scenario
+        >>> spec = load_scenario("stationary-logit")
+        >>> explain(spec, named_policy("fixed:9", spec)).sentences[0]
+        'unit costs 9 currency in period 0, against the 9 that fixed:9 proposes in an ordinary market.'
     """
 
     scenario: str
@@ -70,7 +94,7 @@ class PriceExplanation:
 
     @property
     def sentences(self) -> list[str]:
-        """The same in plain words."""
+        """The explanation in plain words."""
         return [self._what(), *self._rules(), self._sells(), self._alternative(), *self._future()]
 
     def _what(self) -> str:
@@ -78,7 +102,7 @@ class PriceExplanation:
         named = [f"{name} {amount:+.3g}" for name, amount in moved[:_NAMED] if abs(amount) > _ROUNDING * self.price]
         why = f": {', '.join(named)}" if named else ""
         usual = f"against the {self.contributions.baseline:.4g} that {self.policy} proposes in an ordinary market"
-        held = " What it noted in the periods before is held as it is." if self.looks_back else ""
+        held = " The policy's recurrent state is held fixed." if self.looks_back else ""
         when = f"in {self.period_name} {self.period}"
         return f"{self.product} costs {self.price:.4g} {self.currency} {when}, {usual}{why}.{held}"
 
@@ -92,22 +116,24 @@ class PriceExplanation:
     def _sells(self) -> str:
         at, curve = self.curve.charged, self.curve
         low, high = curve.interval[80][:, at]
-        wanted = f"{curve.units[at]:.4g} units {{}} on average, and {low:.0f} to {high:.0f} in four periods of five."
+        spread = f"{low:.0f} to {high:.0f} units in four periods of five"
+        wanted = f"demand {{}} {curve.units[at]:.4g} units on average, and {spread}."
         if not curve.for_sale:
-            return f"It is sold out; at this price {wanted.format('would be wanted')}"
-        return f"At this price {wanted.format('are wanted')}"
+            return f"It is sold out; at this price {wanted.format('would be')}"
+        return f"At this price {wanted.format('is')}"
 
     def _alternative(self) -> str:
         if self.now.gain <= _ROUNDING * abs(self.now.objective):
             return f"No other price would earn more {self.objective} in this {self.period_name} alone."
-        return f"In this {self.period_name} alone {self.now.price:.4g} would earn {self.now.gain:.3g} more {self.objective}."
+        gain = f"{self.now.gain:.3g} more {self.objective}"
+        return f"In this {self.period_name} alone, {self.now.price:.4g} would earn {gain}."
 
     def _future(self) -> list[str]:
         if self.ahead is None:
             return []
         if self.ahead.gain <= _ROUNDING * abs(self.ahead.objective):
-            return [f"Over the periods left no other price earns more {self.objective}."]
-        best = f"Over the periods left {self.ahead.price:.4g} is best"
+            return [f"Over the periods left, no other price earns more {self.objective}."]
+        best = f"Over the periods left, {self.ahead.price:.4g} is best"
         return [f"{best}, and earns {self.ahead.gain:.3g} more {self.objective} than the price charged."]
 
     def to_dict(self) -> dict[str, Any]:
@@ -135,12 +161,30 @@ def explain(
     seed: int = 0,
     elasticity_error: float | None = None,
 ) -> PriceExplanation:
-    """Explain one price of any policy whose price hangs on the view, and on what it noted before.
+    """Explain one price of a policy whose prices depend on the view, or on the view and a recurrent state.
 
-    product: its name, the first where left out. view: what the policy sees, one market; where left out, what it comes to see
-    in this period (from 0) of this judging market. elasticity_error: standard error of the product's elasticity, as the fit
-    report has it, which widens the curve's interval. Raises ValueError for an unknown product or period, for policies that
-    draw or learn, and for a view in mid-episode where the policy looks back.
+    Args:
+        scenario: A market, or the name or path of one.
+        policy: The policy.
+        product: Name of the product; the first by default.
+        view: What the policy sees, one market; by default the view in `period` of test episode `market`,
+            which the policy has priced so far.
+        period: The period, from 0.
+        market: Number of the test episode.
+        seed: Selects the test seeds.
+        elasticity_error: Standard error of the product's elasticity from the fit report, which widens the
+            curve's intervals.
+
+    Raises:
+        ValueError: For an unknown product or period, for policies that draw or learn, and for a view in
+            mid-episode where the policy has a recurrent state.
+
+    Example:
+        >>> from repricer.evaluation import explain, named_policy
+        >>> from repricer.scenarios import load_scenario
+        >>> spec = load_scenario("stationary-logit")
+        >>> explain(spec, named_policy("optimum", spec), period=12).contributions.inputs["calendar"]
+        -0.75
     """
     spec = load_scenario(scenario)
     _check(spec, policy, product, period, view)
@@ -149,6 +193,13 @@ def explain(
     if isinstance(policy, RecurrentPolicy):
         policy = policy.at_state(view)
     n = 0 if product is None else spec.products.names.index(product)
+    return _explained(spec, policy, view, n, elasticity_error)
+
+
+def _explained(
+    spec: MarketSpec, policy: Policy, view: MarketView, n: int, elasticity_error: float | None
+) -> PriceExplanation:
+    """The explanation of the price of product n, for a policy that depends on the view alone."""
     action = policy.act(view)
     contributions = price_contributions(policy, view, n)
     allowed = float(spec.guardrails.apply(action, view).price[0, n])
@@ -172,7 +223,7 @@ def explain(
 
 
 def view_at(spec: MarketSpec, policy: Policy, *, period: int, market: int = 0, seed: int = 0) -> MarketView:
-    """What a policy sees in a period of a judging market that it has priced so far."""
+    """What a policy sees in a period of a test episode that it has priced so far."""
     batch = Market(spec, seed=seed_for("test", seed), numbers=np.array([market]))
     for _ in range(period):
         batch.step(policy.act(batch.view))
@@ -183,13 +234,13 @@ def _check(spec: MarketSpec, policy: Policy, product: str | None, period: int, v
     looks_back = isinstance(policy, RecurrentPolicy)
     if not (looks_back or is_deterministic(policy)):
         raise ValueError(
-            f"a price is explained where it hangs on the view; got {policy.name}, which draws or learns; "
+            f"a price can be explained where it depends on the view alone; got {policy.name}, which draws or learns; "
             "fit a surrogate tree to it"
         )
     if looks_back and view is not None and view.period[0] != 0:
         raise ValueError(
-            f"the state of a policy that looks back must open an episode; got one of period {view.period[0]} for {policy.name}; "
-            "name a period and a market instead, which are played up to there"
+            f"the state of a policy that looks back must start an episode; got one of period {view.period[0]} for "
+            f"{policy.name}; name a period and a market instead, which are simulated up to there"
         )
     if product is not None and product not in spec.products.names:
         known = ", ".join(spec.products.names)
@@ -201,7 +252,7 @@ def _check(spec: MarketSpec, policy: Policy, product: str | None, period: int, v
 
 @dataclass(frozen=True)
 class _NowThen:
-    """An action in one period, and a policy in those after it."""
+    """An action in one period, and a policy in the periods after it."""
 
     name: str
     period: int
@@ -209,7 +260,7 @@ class _NowThen:
     then: Policy
 
     def act(self, view: MarketView) -> Action:
-        """The action, for every market, or what the policy proposes."""
+        """The action, for every market, or what the policy proposes in later periods."""
         if view.period[0] != self.period:
             return self.then.act(view)
         return repeated(self.now, view.num_markets)
@@ -223,10 +274,10 @@ def _now(curve: DemandCurve) -> Alternative:
 
 
 def _ahead(spec: MarketSpec, view: MarketView, action: Action, product: int) -> Alternative | None:
-    """The optimum's prices in the first market of a view; None where no solver reaches."""
+    """The optimum's price in the first market of a view; None where no solver applies."""
     optimum, period = solve(spec), int(view.period[0])
     last = spec.market.ending == "truncated" and period == spec.market.horizon_periods - 1
-    # Beyond the last period of an endless market the same period comes again.
+    # After the last period of an infinite-horizon market the same period follows.
     if optimum is None or last:
         return None
     best = optimum.policy.act(view)

@@ -1,4 +1,4 @@
-"""A whole policy as one small decision tree, and how much of the policy that tree is."""
+"""A small decision tree that imitates a policy, and how closely it does so."""
 
 from __future__ import annotations
 
@@ -14,19 +14,30 @@ from ...pricing import MarketView, Policy, feature_names, product_features
 from ...scenarios import MarketSpec, load_scenario
 from .demand_curve import for_sale
 
-# Rows of a product in a period that a tree is fitted to, and held against, at most.
+# The most rows, one per product and period, that a tree is fitted on and tested on.
 _ROWS = 200_000
 _MOST_MARKETS, _LEAST_MARKETS = 200, 8
-# Squared multiples of the regular price that are rounding in single precision.
+# Variance, in squared multiples of the regular price, that is rounding in single precision.
 _CONSTANT = 1e-12
 
 
 @dataclass(frozen=True)
 class SurrogateTree:
-    """A tree that says what a policy charges, as a multiple of the product's regular price.
+    """A decision tree for the prices of a policy, as multiples of the products' regular prices.
 
-    tree: the fitted regressor on the features of `names`, in this order. fidelity: R² on markets that it was not fitted to;
-    1 is the policy itself. rows: prices that it was fitted to.
+    Attributes:
+        policy: Name of the policy.
+        tree: The fitted regressor.
+        names: Names of its features, in order.
+        fidelity: R² on episodes that it was not fitted on; 1 where it reproduces the policy.
+        rows: Number of prices that it was fitted on.
+
+    Example:
+        >>> from repricer.evaluation import named_policy, surrogate_tree
+        >>> from repricer.scenarios import load_scenario
+        >>> spec = load_scenario("stationary-logit")
+        >>> surrogate_tree(named_policy("fixed:9", spec), spec).rows
+        5947
     """
 
     policy: str
@@ -37,7 +48,7 @@ class SurrogateTree:
 
     @property
     def text(self) -> str:
-        """The tree as text, a line a rule."""
+        """The tree as text, one rule per line."""
         return export_text(self.tree, feature_names=self.names, decimals=3)
 
     def to_dict(self) -> dict[str, Any]:
@@ -57,30 +68,46 @@ class SurrogateTree:
 
 
 def surrogate_tree(policy: Policy, scenario: MarketSpec | str, *, max_depth: int = 4, seed: int = 0) -> SurrogateTree:
-    """Fit a decision tree to the prices that a policy charges over its own episodes (Bastani, Kim and Bastani 2017,
-    Interpretability via Model Extraction, FAT/ML).
+    """Fit a decision tree to the prices that a policy charges over its own episodes.
 
-    It sees what a network sees of a product (`pricing.feature_names`), and is fitted on the tuning markets and held against the
-    policy on the judging ones. Policies that draw, learn or look back have a tree, too; what the view does not fix lowers the
-    fidelity.
+    Bastani, Kim and Bastani (2017), Interpretability via Model Extraction, FAT/ML. The tree uses the
+    features of a product (`pricing.feature_names`); it is fitted on the tuning seeds and tested on the test
+    seeds. Policies that draw, learn or have a recurrent state can be imitated too; variation that the
+    features do not determine lowers the fidelity.
+
+    Args:
+        policy: The policy.
+        scenario: A market, or the name or path of one.
+        max_depth: Levels of the tree.
+        seed: Selects the tuning and test seeds.
+
+    Raises:
+        ValueError: For less than one level.
+
+    Example:
+        >>> from repricer.evaluation import named_policy, surrogate_tree
+        >>> from repricer.scenarios import load_scenario
+        >>> spec = load_scenario("stationary-logit")
+        >>> surrogate_tree(named_policy("fixed:9", spec), spec).fidelity
+        1.0
     """
     spec = load_scenario(scenario)
     if max_depth < 1:
         raise ValueError(f"max_depth must be at least 1; got {max_depth}; ask for one level or more")
     features, target = _charged(spec, policy, seed_for("tuning", seed))
     tree = DecisionTreeRegressor(max_depth=max_depth, random_state=0).fit(features, target)
-    held_out, truth = _charged(spec, policy, seed_for("test", seed))
+    held_out, actual = _charged(spec, policy, seed_for("test", seed))
     names = feature_names(catalogue_of(spec), fixed=_several(spec))
-    return SurrogateTree(policy.name, tree, names, _r_squared(truth, tree.predict(held_out)), len(target))
+    return SurrogateTree(policy.name, tree, names, _r_squared(actual, tree.predict(held_out)), len(target))
 
 
 def _several(spec: MarketSpec) -> bool:
-    """Whether there is more than one product: what never changes then tells them apart."""
+    """Whether there is more than one product: the fixed features then distinguish them."""
     return len(spec.products.names) > 1
 
 
 def _charged(spec: MarketSpec, policy: Policy, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Features (M, F) and the price charged over the regular price (M,), of every product in every period in which it can be bought."""
+    """Features (M, F) and price over regular price (M,), of every product in every period in which it can be bought."""
     features: list[NDArray[np.float32]] = []
     prices: list[NDArray[np.float32]] = []
 
@@ -94,10 +121,10 @@ def _charged(spec: MarketSpec, policy: Policy, seed: int) -> tuple[NDArray[np.fl
     return np.concatenate(features), np.concatenate(prices).astype(np.float64)
 
 
-def _r_squared(truth: NDArray[np.float64], said: NDArray[np.float64]) -> float:
-    """1 where the policy is a constant that the tree knows."""
-    spread = float(((truth - truth.mean()) ** 2).mean())
-    error = float(((truth - said) ** 2).mean())
+def _r_squared(actual: NDArray[np.float64], predicted: NDArray[np.float64]) -> float:
+    """R²; 1 for a constant policy that the tree reproduces."""
+    spread = float(((actual - actual.mean()) ** 2).mean())
+    error = float(((actual - predicted) ** 2).mean())
     if spread < _CONSTANT:
         return float(error < _CONSTANT)
     return 1 - error / spread

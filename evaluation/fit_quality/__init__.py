@@ -1,1 +1,1 @@
-"""Whether the fitted market sells what the shop sold."""
+"""Does the fitted market reproduce the shop's sales?"""

@@ -1,4 +1,4 @@
-"""Is the spread of the simulated sales right? The probability integral transform of what was really sold."""
+"""Is the spread of the simulated sales right? The probability integral transform of actual sales."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ BINS = 10
 
 @dataclass(frozen=True)
 class Calibration:
-    """How what was sold lies within what was simulated.
+    """Position of actual sales within the simulated distribution.
 
-    pit: (BINS,) share of the sales in each tenth of the simulated distribution; all alike if the distribution is right,
-    high at the ends if it is too narrow, in the middle if too wide. p_value: of all alike. cover80, cover95: share of the
-    sales inside the simulated 80% and 95% intervals.
+    Attributes:
+        pit: (BINS,) share of sales in each tenth of the simulated distribution: equal if the distribution
+            is right, high at the ends if it is too narrow, high in the middle if it is too wide.
+        p_value: P-value of a test of equal shares.
+        cover80: Share of sales inside the simulated 80% intervals.
+        cover95: Share of sales inside the simulated 95% intervals.
     """
 
     pit: NDArray[np.float64]
@@ -29,11 +32,12 @@ class Calibration:
 def calibration(sold: NDArray[np.float64], simulated: NDArray[np.float64]) -> Calibration:
     """Compare units sold, (T, N), with E simulations of them, (E, T, N).
 
-    The transform is that for counts of Czado, Gneiting and Held (2009), Biometrics 65, equation 2, which draws nothing. A
-    product's periods share its fortunes, so the test of equal bins is a Wald test whose covariance is clustered by product,
-    with Hotelling's correction for few of them; it needs more products than bins.
+    The transform is the non-randomised one for counts of Czado, Gneiting and Held (2009), Biometrics 65,
+    equation 2. The periods of a product are correlated, so the test of equal bins is a Wald test whose
+    covariance is clustered by product, with Hotelling's correction for few products; it needs more products
+    than bins.
     """
-    # What was sold counts as one more simulation, so that it has a rank even beyond all of them.
+    # Actual sales count as one more simulation, so that they have a rank even beyond all of them.
     below = (simulated < sold).sum(axis=0) / (len(simulated) + 1)
     upto = ((simulated <= sold).sum(axis=0) + 1) / (len(simulated) + 1)
     edges = np.linspace(0, 1, BINS + 1)[:, None, None]

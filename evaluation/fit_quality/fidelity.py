@@ -1,4 +1,4 @@
-"""Does the fitted market sell what the shop sold? Simulated sales at the prices that were really charged."""
+"""Fidelity of the fitted market: simulated sales at the prices that the shop charged."""
 
 from __future__ import annotations
 
@@ -16,14 +16,29 @@ from .calibration import calibration
 
 
 def fidelity(spec: MarketSpec, *, episodes: int = 400, seed: int = 0) -> dict[str, Any]:
-    """Simulated units at the historical prices against the units really sold, in weeks that no model saw.
+    """Compare simulated units at the historical prices with the units sold, in held-out weeks.
 
-    Returns `wape` (sum of absolute errors of the mean over products and periods / units sold), `bias` (simulated / sold -
-    1), the totals of each product and of each period, and `calibration`, whether the spread is right (`Calibration`).
-    Raises ValueError where the scenario has no history.
+    Args:
+        spec: A market with a history.
+        episodes: Number of simulated episodes.
+        seed: Selects the test seeds.
+
+    Returns:
+        `wape` (sum of absolute errors of mean units over products and periods / units sold), `bias`
+        (simulated / sold - 1), the totals by product and by period, and `calibration` (`Calibration`).
+
+    Raises:
+        ValueError: Where the scenario has no history.
+
+    Example:
+        >>> from repricer.evaluation import fidelity
+        >>> from repricer.scenarios import load_scenario
+        >>> spec = load_scenario("stationary-logit").with_changes(history={"price": 9.0, "units": 1.0})
+        >>> sorted(fidelity(spec, episodes=20))
+        ['bias', 'calibration', 'periods', 'products', 'wape']
     """
     policy = _EmptySlots(named_policy("historical", spec))
-    assert spec.history is not None  # the policy has refused the scenario otherwise
+    assert spec.history is not None  # else `named_policy` has raised
     sold, parts = spec.history.units, _Units(spec.market.horizon_periods)
     rollout(spec, policy, episodes=episodes, seed=seed_for("test", seed), watch=parts)
     simulated = parts.units()
@@ -47,7 +62,7 @@ def fidelity(spec: MarketSpec, *, episodes: int = 400, seed: int = 0) -> dict[st
 
 @dataclass(frozen=True)
 class _EmptySlots:
-    """A policy that recommends nothing: what was sold without the market's slots is what the market was fitted on."""
+    """A policy without recommendations: the market was fitted on sales without recommendation slots."""
 
     policy: Policy
 
@@ -62,7 +77,7 @@ class _EmptySlots:
 
 
 class _Units:
-    """Watches a `rollout` of whole episodes and keeps what each market sold."""
+    """Records the units that each market sells in a `rollout` of whole episodes."""
 
     def __init__(self, periods: int) -> None:
         self._periods: list[list[NDArray]] = [[] for _ in range(periods)]

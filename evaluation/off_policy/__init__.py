@@ -1,1 +1,1 @@
-"""What a policy would have earned, estimated from a log of other decisions."""
+"""Off-policy evaluation: the value of a policy, estimated from the log of another one."""

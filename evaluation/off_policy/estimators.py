@@ -1,21 +1,24 @@
-"""What a policy would have earned, from the log of another policy's decisions: estimates with intervals, or a refusal.
+"""Off-policy evaluation: the money of an episode under a policy, estimated from another policy's decisions.
 
-Money is of an episode. A decision is the prices of one category in one period, as its customers choose among them. The
-weight of a decision is one over the probability of its prices where the policy would have charged the same, and zero
+A decision is the prices of one category in one period, among which its customers choose. The weight of a
+decision is one over the probability of its prices where the policy would have charged the same, and zero
 elsewhere.
 
 - `ips`: inverse propensity scoring, the mean of weight times money (Horvitz and Thompson 1952).
-- `snips`: the same over the mean weight, which is less noisy and biased a little (Swaminathan and Joachims 2015, The
-  Self-Normalized Estimator for Counterfactual Learning, NeurIPS 28).
-- `doubly_robust`: a model of the response predicts, weighted errors correct it (Dudík, Langford and Li 2011, Doubly Robust
-  Policy Evaluation and Learning, ICML 28). The model never saw the markets that it predicts (five folds).
-- `fitted_q`: the value of every state under the policy, fitted backwards through the periods (Le, Voloshin and Yue 2019,
-  Batch Policy Learning under Constraints, ICML 36). It needs no propensities, and alone takes in that other prices lead to
-  other stock and other reference prices later. The other three judge each price in the states that were logged: they are
-  not given where stock is never replenished, since a price that sells out is then praised for every period.
+- `snips`: the same over the mean weight, with less variance and a small bias (Swaminathan and Joachims
+  2015, The Self-Normalized Estimator for Counterfactual Learning, NeurIPS 28).
+- `doubly_robust`: the prediction of a response model, corrected by weighted errors (Dudík, Langford and
+  Li 2011, Doubly Robust Policy Evaluation and Learning, ICML 28). The model predicts only markets that it
+  was not fitted on (five folds).
+- `fitted_q`: the value of every state under the policy, fitted backwards through the periods (Le, Voloshin
+  and Yue 2019, Batch Policy Learning under Constraints, ICML 36). It needs no propensities, and it alone
+  accounts for the effect of prices on later stock and reference prices. The other three evaluate each
+  price in the states of the log. They are withheld where stock is never replenished, since they would
+  credit a price that sells out with such sales in every period.
 
-95% intervals: Student's t over markets, as the periods of one market are not independent; of `fitted_q` by a jackknife that
-leaves out a tenth of the markets at a time. They hold for luck in the log, not for what a model gets wrong.
+Intervals of 95% are Student's t over markets, as the periods of one market are not independent; those of
+`fitted_q` are by a jackknife that leaves out a tenth of the markets at a time. They cover sampling noise
+in the log, not errors of a model.
 """
 
 from __future__ import annotations
@@ -34,22 +37,33 @@ from .price_log import Array, PriceLog
 from .reward_models import FOLDS, fitted_q, folds_of, predicted_money
 
 WEIGHTED = ("ips", "snips", "doubly_robust")
-"""The estimates that rest on propensities."""
+"""The estimates that use propensities."""
 LEAST_VARIATION = 0.01
-"""Share of the decisions that would fall otherwise if they were drawn again, below which a log is refused."""
+"""Least share of decisions that would differ if they were drawn again; a log with less variation is refused."""
 LEAST_SAMPLE = 10
-"""Effective number of decisions, below which a policy is refused."""
+"""Least effective number of decisions; a policy with fewer is refused."""
 _SAME = 1e-5
 
 
 @dataclass(frozen=True)
 class OffPolicy:
-    """What the log says of one policy.
+    """The estimates for one policy.
 
-    estimates: by estimator, the money of an episode, None where it would mislead. ignored: what links the periods, and is left
-    out of all but `fitted_q`. logged: what the log's own prices earned. effective_sample_size: number
-    of unweighted decisions that would tell as much, Kish's (sum of weights) ** 2 / sum of squared weights, in the category
-    where it is least. matched_share: share of the decisions in which the policy would have charged the same.
+    Attributes:
+        policy: Name of the policy.
+        markets: Markets in the log.
+        decisions: Decisions in the log.
+        matched_share: Share of the decisions in which the policy would have charged the same.
+        effective_sample_size: Number of unweighted decisions with the same information, Kish's
+            (sum of weights) ** 2 / sum of squared weights, in the category where it is least.
+        ignored: Links between periods that all estimates but `fitted_q` leave out.
+        logged: Money of an episode at the log's own prices.
+        estimates: Money of an episode by estimator, None where an estimate would mislead.
+
+    Example:
+        >>> from repricer.evaluation import OffPolicy
+        >>> sorted(OffPolicy.__dataclass_fields__)[:3]
+        ['decisions', 'effective_sample_size', 'estimates']
     """
 
     policy: str
@@ -69,7 +83,28 @@ class OffPolicy:
 
 
 def estimate_from_log(log: PriceLog, policy: Policy) -> OffPolicy:
-    """Judge a policy from a log. Raises ValueError, one line, where the log cannot say."""
+    """Estimate the money of an episode under a policy from a log.
+
+    Args:
+        log: Decisions with propensities.
+        policy: A deterministic policy that sets list prices alone.
+
+    Raises:
+        ValueError: One line, where the log does not support an estimate: without propensities, with
+            too little variation, or with too few decisions that the policy would have taken.
+
+    Example:
+        >>> from repricer.envs import rollout
+        >>> from repricer.evaluation import LogRecorder, estimate_from_log, named_policy
+        >>> from repricer.scenarios import load_scenario
+        >>> spec = load_scenario("seen-segments")
+        >>> recorder = LogRecorder(spec)
+        >>> explorer = named_policy("epsilon-greedy:0.5", spec)
+        >>> episodes = rollout(spec, explorer, episodes=40, seed=0, watch=recorder)
+        >>> found = estimate_from_log(recorder.log(), named_policy("best-fixed", spec))
+        >>> found.markets, sorted(found.estimates)
+        (40, ['doubly_robust', 'fitted_q', 'ips', 'snips'])
+    """
     _check_log(log)
     target = _prices_of(log, policy)
     weights = _weights(log, target)
@@ -94,7 +129,7 @@ def estimate_from_log(log: PriceLog, policy: Policy) -> OffPolicy:
 
 
 def weighted_estimates(log: PriceLog, target: Array) -> dict[str, Estimate]:
-    """The three estimates that rest on propensities, of the prices `target` (D, N)."""
+    """The three estimates that use propensities, for the prices `target` (D, N)."""
     weight, money = _weights(log, target), _episode_money(log, log.money)
     at_logged, at_target = (_episode_money(log, predicted) for predicted in predicted_money(log, log.price, target))
     ratio = (weight * money).sum(axis=0) / weight.sum(axis=0)
@@ -108,7 +143,7 @@ def weighted_estimates(log: PriceLog, target: Array) -> dict[str, Estimate]:
 
 
 def links_between_periods(spec: MarketSpec) -> tuple[str, ...]:
-    """What a price of one period changes for the next."""
+    """The effects of one period's prices on later periods."""
     if spec.market.horizon_periods == 1:
         return ()
     stock = () if np.isinf(spec.stock.initial_units).all() else ("stock",)
@@ -124,7 +159,7 @@ def _member(log: PriceLog) -> Array:
 
 
 def _episode_money(log: PriceLog, money: Array) -> Array:
-    """(D, C) money by category, such that the mean over decisions is an episode's: every period counts once, discounted."""
+    """(D, C) money by category, scaled so that the mean over decisions is the discounted money of an episode."""
     factor = log.spec.market.discount_factor ** log.view.period.astype(np.float64)
     return (money @ _member(log)) * (log.spec.market.horizon_periods * factor)[:, None]
 
@@ -135,7 +170,7 @@ def _weights(log: PriceLog, target: Array) -> Array:
     same = (np.abs(log.price - target) > _SAME * target) @ member == 0
     own, arm = log.propensity, np.ones((len(log), member.shape[1]))
     if log.arm_propensity is not None:
-        # One draw decided for all products of a category: it counts once, and not at all where every arm agreed.
+        # One draw decided for all products of a category: it counts once, and not at all where all arms agree.
         own = log.propensity / log.arm_propensity
         arm = np.stack([log.arm_propensity[:, own_products > 0].min(axis=1) for own_products in member.T], axis=1)
     return np.where(same, np.exp(-np.log(own) @ member) / arm, 0.0)
@@ -151,29 +186,30 @@ def _check_log(log: PriceLog) -> None:
     distinct = max(np.unique(column).size for column in log.price.T)
     if len(log) > 100 and distinct > len(log) / 2:
         raise ValueError(
-            f"log must hold prices that come again; got {distinct:,} different ones in {len(log):,} decisions; log with "
+            f"log must hold prices that recur; got {distinct:,} different ones in {len(log):,} decisions; log with "
             "steps of a ladder, such as epsilon-greedy:1"
         )
     variation = float(1 - log.propensity.mean(axis=0).max())
     if variation < LEAST_VARIATION:
         raise ValueError(
-            f"log must hold prices that vary by chance; got ones that hardly vary ({variation:.1%} of the decisions would "
-            "fall otherwise if drawn again); explore more"
+            f"log must hold prices that vary at random; got ones that hardly vary ({variation:.1%} of the decisions "
+            "would differ if drawn again); explore more"
         )
 
 
 def _prices_of(log: PriceLog, policy: Policy) -> Array:
-    """(D, N) what the policy would have been allowed to charge."""
+    """(D, N) price that the policy would have charged, after the guardrails."""
     if not is_deterministic(policy):
         raise ValueError(
-            f"policy {policy.name} must set prices by what it sees alone; got one that draws or learns; judge it by simulation"
+            f"policy {policy.name} must set prices by what it sees alone; got one that draws or learns; "
+            "evaluate it by simulation"
         )
     action = policy.act(log.view)
     also = [part for part in ("discount", "promotion", "order") if getattr(action, part) is not None]
     if also:
         raise ValueError(
-            f"policy {policy.name} must set list prices alone, as the log holds no more; got {also[0]} too; judge it by "
-            "simulation"
+            f"policy {policy.name} must set list prices alone, as the log holds no more; got {also[0]} too; "
+            "evaluate it by simulation"
         )
     return log.spec.guardrails.apply(action, log.view).price.astype(np.float64)
 

@@ -1,7 +1,7 @@
-"""A log of decisions: what was seen, what was charged and with which probability, and what it brought.
+"""A log of decisions: the view, the price with its probability, and the result.
 
-A sales table holds what was sold. To say what another policy would have earned, the decisions that sold nothing are needed
-too, and what a policy saw when it took them.
+A sales table holds sales only. Off-policy evaluation also needs the decisions that sold nothing, and what
+the policy saw when it took them.
 """
 
 from __future__ import annotations
@@ -27,12 +27,29 @@ _PRICE_BITS = np.bitwise_or.reduce([BITS[rule] for rule in PRICE_RULES])
 
 @dataclass(frozen=True)
 class PriceLog:
-    """D decisions in order of market and period. N products.
+    """D decisions on N products, sorted by market and period.
 
-    market: (D,) int. view: what was seen, a row a decision. price: (D, N) currency per unit, as charged. propensity: (D, N)
-    its probability, NaN where it was not stated. units: (D, N). money: (D, N) the scenario's objective, currency.
-    arm_propensity: (D, N) the part of the propensity that the products of a decision share, as one draw decided who prices
-    them (1 for a product that all would have priced alike); None where each product was drawn by itself.
+    Attributes:
+        spec: The market.
+        market: (D,) number of the market.
+        view: What the policy saw, one row per decision.
+        price: (D, N) price charged, currency per unit.
+        propensity: (D, N) its probability, NaN where it was not stated.
+        units: (D, N) units sold.
+        money: (D, N) the scenario's objective, currency.
+        arm_propensity: (D, N) the part of the propensity that the products of a decision share because
+            one draw decided which policy prices them (1 for a product that all would price alike); None
+            where each product was drawn separately.
+
+    Example:
+        >>> from repricer.envs import rollout
+        >>> from repricer.evaluation import LogRecorder, named_policy
+        >>> from repricer.scenarios import load_scenario
+        >>> spec = load_scenario("stationary-logit")
+        >>> recorder = LogRecorder(spec)
+        >>> episodes = rollout(spec, named_policy("regular", spec), episodes=2, seed=0, watch=recorder)
+        >>> len(recorder.log())
+        60
     """
 
     spec: MarketSpec
@@ -48,7 +65,7 @@ class PriceLog:
         return self.market.size
 
     def to_table(self) -> pd.DataFrame:
-        """One row a market, period and product; regimes by name."""
+        """One row per market, period and product; regimes by name."""
         view, (decisions, products) = self.view, self.price.shape
         columns: dict[str, NDArray] = {
             "market": np.repeat(self.market, products),
@@ -73,8 +90,17 @@ class PriceLog:
 
     @classmethod
     def from_table(cls, spec: MarketSpec, table: pd.DataFrame) -> PriceLog:
-        """Read what `to_table` or `repricer log export` wrote: the latter states prices paid instead of money, and may leave
-        out units sold before (the forecast stands in). Raises ValueError, one line, for another kind of table or market.
+        """Read a table that `to_table` or `repricer log export` wrote.
+
+        The latter has prices paid instead of money, and may lack the units sold last, which the forecast
+        then replaces.
+
+        Args:
+            spec: The market of the log.
+            table: The table.
+
+        Raises:
+            ValueError: One line, for another kind of table or another market.
         """
         catalogue, products = catalogue_of(spec), len(spec.products.names)
         loyal = [f"seen_loyalty[{segment}]" for segment in catalogue.segments] if catalogue.loyal else []
@@ -115,7 +141,7 @@ class PriceLog:
 
 
 def _money(spec: MarketSpec, units: Array, paid: Array) -> Array:
-    """(D, N) the objective, from units and prices paid (currency per unit), where nothing else counts."""
+    """(D, N) objective from units and prices paid (currency per unit), where nothing else counts."""
     if spec.market.objective == "revenue" and spec.returns is None:
         return units * paid
     stock = spec.stock
@@ -125,14 +151,14 @@ def _money(spec: MarketSpec, units: Array, paid: Array) -> Array:
     also += ["units ordered"] if stock.cost_due == "ordered" else []
     if also:
         raise ValueError(
-            f"log must have a column money where more counts than units, prices and unit costs; got {spec.name} with "
-            f"{', '.join(also)} and no such column; add it"
+            "log must have a column money where the objective counts more than units, prices and unit costs; got "
+            f"{spec.name} with {', '.join(also)} and no such column; add it"
         )
     return units * (paid - spec.products.unit_cost)
 
 
 def _ordered(spec: MarketSpec, table: pd.DataFrame, loyal: list[str]) -> pd.DataFrame:
-    """The rows in order of market, period and product, where it is a log of this market. Raises ValueError, one line."""
+    """The rows sorted by market, period and product. Raises ValueError where it is no log of this market."""
     catalogue = catalogue_of(spec)
     wanted = ["market", "period", "product", *(f"seen_{name}" for name in _SEEN), "price", "units"]
     wanted.append("price_paid" if "price_paid" in table else "money")
@@ -159,7 +185,24 @@ def _ordered(spec: MarketSpec, table: pd.DataFrame, loyal: list[str]) -> pd.Data
 
 
 def read_log(spec: MarketSpec, path: Path) -> PriceLog:
-    """The log in a file. Raises ValueError, one line, where it is no log of this market."""
+    """Read the log in a file.
+
+    Args:
+        spec: The market of the log.
+        path: A file, .csv or .parquet.
+
+    Raises:
+        ValueError: One line, where it is no log of this market.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from repricer.evaluation import read_log
+        >>> from repricer.scenarios import load_scenario
+        >>> read_log(load_scenario("stationary-logit"), Path("missing.csv"))
+        Traceback (most recent call last):
+            ...
+        ValueError: log must be a file that ends in .csv or .parquet; got 'missing.csv'; write it with simulate --log
+    """
     if path.suffix not in (".csv", ".parquet") or not path.is_file():
         raise ValueError(
             f"log must be a file that ends in .csv or .parquet; got '{path}'; write it with simulate --log"
@@ -168,9 +211,23 @@ def read_log(spec: MarketSpec, path: Path) -> PriceLog:
 
 
 class LogRecorder:
-    """Watches a `rollout` and keeps every decision.
+    """Records the decisions of a `rollout`.
 
-    A price that a guardrail changed has no propensity: the probability that the policy stated is of another price.
+    A price that a guardrail changed has no propensity: the probability that the policy stated is that of
+    another price.
+
+    Args:
+        spec: The market.
+
+    Example:
+        >>> from repricer.envs import rollout
+        >>> from repricer.evaluation import LogRecorder, named_policy
+        >>> from repricer.scenarios import load_scenario
+        >>> spec = load_scenario("stationary-logit")
+        >>> recorder = LogRecorder(spec)
+        >>> episodes = rollout(spec, named_policy("random", spec), episodes=1, seed=0, watch=recorder)
+        >>> recorder.log().to_table().columns[:3].tolist()
+        ['market', 'period', 'product']
     """
 
     def __init__(self, spec: MarketSpec) -> None:
@@ -180,7 +237,7 @@ class LogRecorder:
         self._first = 0
 
     def __call__(self, view: MarketView, outcome: Outcome) -> None:
-        """Keep one period of one batch of markets."""
+        """Record one period of one batch of markets."""
         stated = np.full(outcome.units.shape, np.nan) if outcome.propensity is None else outcome.propensity
         changed = (outcome.trail & _PRICE_BITS) > 0
         market = self._first + np.arange(view.num_markets)

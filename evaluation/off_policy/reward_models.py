@@ -1,4 +1,4 @@
-"""The models behind off-policy estimates: the response to prices, and the value of states under a policy."""
+"""The models of off-policy evaluation: the response to prices, and the value of states under a policy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...pricing import product_features
 from .price_log import Array, PriceLog
 
 FOLDS = 5
-# Hardly any shrinkage: the columns are standardised.
+# Very little shrinkage: the columns are standardised.
 _PENALTY = 1e-4
 _TREES = 30
 # Small leaves: a log holds few decisions at each price, and an average over neighbouring prices is biased.
@@ -19,16 +19,15 @@ _LEAF = 5
 
 
 def folds_of(market: NDArray[np.int64], count: int) -> NDArray[np.intp]:
-    """(D,) the fold of each decision: markets are dealt out in turn, all periods of one together."""
+    """(D,) fold of each decision; all periods of a market are in one fold."""
     return np.unique(market, return_inverse=True)[1] % count
 
 
 def predicted_money(log: PriceLog, *asked: Array) -> list[Array]:
-    """For each of some prices (D, N), the money (D, N) expected of every decision at them, by a model that did not see its
-    market.
+    """Expected money (D, N) of every decision at each array of prices (D, N), by a model not fitted on its market.
 
-    For each product a generalised linear model of units in the prices of its category, with an intercept and slopes of its
-    own for each regime, and in what was seen: logit where a decision sells one unit at most, else Poisson.
+    For each product, a generalised linear model of units given the features and the prices of its category,
+    with an intercept and slopes by regime: logit where a decision sells at most one unit, else Poisson.
     """
     folds, cost = folds_of(log.market, FOLDS), 0.0
     if log.spec.market.objective == "profit" and log.spec.stock.cost_due == "sold":
@@ -47,7 +46,7 @@ def predicted_money(log: PriceLog, *asked: Array) -> list[Array]:
 
 
 def _rows(log: PriceLog, own: NDArray[np.intp], price: Array) -> Array:
-    """(D, F) columns: what is seen of the category's products, their prices over the regular ones, both by regime."""
+    """(D, F) columns: features of the category's products and their prices over the regular prices, also by regime."""
     relative = price[:, own] / log.spec.products.regular_price[own]
     features = product_features(log.view)[:, own].reshape(len(price), -1)
     parts = [features, relative]
@@ -58,7 +57,7 @@ def _rows(log: PriceLog, own: NDArray[np.intp], price: Array) -> Array:
 
 
 def _response(rows: Array, units: Array, asked: list[Array]) -> list[Array]:
-    """Mean units at each set of rows asked for, learnt from rows and units."""
+    """Mean units at each set of rows `asked`, fitted on rows and units."""
     if (units == units[0]).all():
         return [np.full(len(other), float(units[0])) for other in asked]
     centre, spread = rows.mean(axis=0), rows.std(axis=0)
@@ -68,13 +67,16 @@ def _response(rows: Array, units: Array, asked: list[Array]) -> list[Array]:
         logit = LogisticRegression(C=1 / (_PENALTY * len(rows)), solver="newton-cholesky").fit(rows, units > 0)
         return [logit.predict_proba(other)[:, 1] for other in asked]
     model = PoissonRegressor(alpha=_PENALTY, solver="newton-cholesky").fit(rows, np.maximum(units, 0))
-    # Far from what was seen, the exponential of a line knows no bounds.
+    # Far from the data the exponential of a linear predictor is unbounded.
     return [np.minimum(model.predict(other), units.max()) for other in asked]
 
 
 def fitted_q(log: PriceLog, target: Array, kept: NDArray[np.bool_]) -> float:
-    """Money of an episode under the prices `target` (D, N), from the decisions that are `kept` (D,): backwards, period by
-    period, a forest fits the money of a decision and of what follows it under the target, category by category."""
+    """Money of an episode under the prices `target` (D, N), from the decisions that are `kept` (D,).
+
+    Backwards, period by period and by category, a random forest is fitted to the money of a decision plus
+    the value of the next state under the target.
+    """
     spec, period = log.spec, log.view.period
     total = 0.0
     for c in range(len(spec.category_names)):
@@ -92,7 +94,7 @@ def fitted_q(log: PriceLog, target: Array, kept: NDArray[np.bool_]) -> float:
 
 
 def _forest(rows: Array, money: Array, asked: Array) -> Array:
-    """Mean money at the rows asked for, learnt from rows and money."""
+    """Mean money at the rows `asked`, fitted on rows and money."""
     moves = rows.std(axis=0) > 1e-9
     if not moves.any():
         return np.full(len(asked), money.mean())

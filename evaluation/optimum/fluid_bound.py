@@ -65,7 +65,7 @@ def upper_bound(spec: MarketSpec) -> Bound | None:
 
 
 def _stock_paid_for(spec: MarketSpec) -> float:
-    """Cost of the initial stock where costs are due on orders: that stock is free, but `fluid_demand` charges every unit."""
+    """Cost of the initial stock where costs are due on orders: it is free, but `fluid_demand` charges every unit."""
     replenished = spec.stock.replenishment != "none" and spec.stock.shortage == "lost"
     return float(Costs.of(spec).ordered @ np.floor(spec.stock.initial_units)) if replenished else 0.0
 

@@ -70,7 +70,7 @@ class _Calendar:
         self.regimes = max(spec.sizes["Z"], 1)
 
     def discounting(self, period: int) -> tuple[float, float]:
-        """The discount factor of a period, and its weight: over an infinite horizon the last one counts for all later."""
+        """The discount factor of a period and its weight; the last of an infinite horizon counts for all later ones."""
         factor = self.spec.market.discount_factor
         infinite = is_infinite_horizon(self.spec) and period == self.periods - 1
         return factor**period, 1 / (1 - factor) if infinite else 1.0
@@ -240,7 +240,7 @@ class _Logit(_Calendar):
             waits = waiting * (later > theta)
             bought, left = choice_shares(utility, category, outside + waits)
             waits = left * waits / (outside + waits)
-            # The excess over the logit's denominator is convex and falls in theta: from below, Newton's steps rise to its zero.
+            # The excess over the logit's denominator is convex and falls in theta: Newton's steps rise to its zero.
             excess = (gain * bought) @ self.member + waits * (later - theta) - (left - waits) * theta
             theta = theta + excess
             if np.all(np.abs(excess) <= _TOLERANCE * (1 + np.abs(theta))):

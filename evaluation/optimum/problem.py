@@ -176,9 +176,10 @@ def optimise(spec: MarketSpec, step: Callable[[int, Array], tuple[Array, Any]], 
 def _value_iteration(
     step: Callable[[int, Array], tuple[Array, Any]], values: Array, discount: float
 ) -> tuple[Array, list[Any]]:
-    """Iterate until the bounds of MacQueen (1966, A Modified Dynamic Programming Method for Markovian Decision Problems) meet.
+    """Value iteration until the bounds of MacQueen meet.
 
-    They do at the latest when the initial guess is discounted to nothing.
+    MacQueen (1966), A Modified Dynamic Programming Method for Markovian Decision Problems. The bounds meet
+    at the latest when the initial guess is discounted to nothing.
     """
     left = 1.0
     while True:

@@ -76,7 +76,7 @@ class States:
 
     @classmethod
     def seen(cls, spec: MarketSpec, view: MarketView) -> States:
-        """The possible states of the first market of a view: one per possible regime where policies do not observe it."""
+        """The possible states of the first market of a view: one per regime where policies do not observe it."""
         period = int(view.period[0])
         chance = spec.regime_probabilities(period + 1)[-1]
         if view.regime is not None:

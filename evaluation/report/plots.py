@@ -37,8 +37,7 @@ def interval_plot(
         figure: Where to draw.
         names: Labels of the rows.
         centre: The dots.
-        low: Lower ends of the intervals.
-        high: Upper ends of the intervals.
+        low, high: Ends of the intervals.
         label: Label of the axis.
         strong: Rows in the accent colour, which set the limits of the axis; a dot beyond them becomes
             an arrow with its figure at the edge.
@@ -59,24 +58,35 @@ def interval_plot(
     spare = room * (float(np.ptp(reach)) or 1.0)
     left, right = reach.min() - spare, reach.max() + spare
     if hollow is not None:
-        second, cross = np.asarray(hollow, dtype=float), np.asarray(crossed, dtype=bool)
-        seen = (second >= left) & (second <= right)
-        axis.plot(second[seen & ~cross], y[seen & ~cross], "o", markerfacecolor="white", color=GREY, markersize=4.5)
-        axis.plot(second[seen & cross], y[seen & cross], "x", color=INK, markersize=5)
+        second = np.asarray(hollow, dtype=float)
+        _second_dots(axis, second, y, np.asarray(crossed, dtype=bool), (second >= left) & (second <= right))
         _arrows(axis, second, y, left, right)
     _arrows(axis, middle, y, left, right)
     axis.axvline(0, color=INK, linewidth=0.8, zorder=0)
     axis.set(xlim=(left, right), ylim=(-0.7, len(names) - 0.3))
-    axis.set_xlabel(label, loc="right")  # a long label then extends below the names, not out of the plot
     axis.set_yticks(y, [_short(name) for name in names])
-    axis.tick_params(axis="y", length=0, pad=8)  # room for the arrows
-    axis.xaxis.set_major_locator(MaxNLocator(5))
-    axis.grid(axis="x")
-    axis.set_axisbelow(True)
+    _style_rows(axis, label)
     order = np.argsort(middle)
     listed = order[::-1] if len(names) <= 8 else order[[-1, 0]]
     parts = [f"{names[i]} {middle[i]:+.2f} (95% interval {ends[0, i]:.2f} to {ends[1, i]:.2f})" for i in listed]
     return f"{label}: " + ("" if len(names) <= 8 else f"{len(names)} rows, between ") + "; ".join(parts) + "."
+
+
+def _second_dots(
+    axis: Axes, x: NDArray[np.float64], y: NDArray[np.intp], crossed: NDArray[np.bool_], inside: NDArray[np.bool_]
+) -> None:
+    """Hollow dots, or crosses, inside the axis."""
+    axis.plot(x[inside & ~crossed], y[inside & ~crossed], "o", markerfacecolor="white", color=GREY, markersize=4.5)
+    axis.plot(x[inside & crossed], y[inside & crossed], "x", color=INK, markersize=5)
+
+
+def _style_rows(axis: Axes, label: str) -> None:
+    """Label and grid of a plot with one row per name."""
+    axis.set_xlabel(label, loc="right")  # a long label then extends below the names, not out of the plot
+    axis.tick_params(axis="y", length=0, pad=8)  # room for the arrows
+    axis.xaxis.set_major_locator(MaxNLocator(5))
+    axis.grid(axis="x")
+    axis.set_axisbelow(True)
 
 
 def _arrows(axis: Axes, values: NDArray[np.float64], y: NDArray[np.intp], left: float, right: float) -> None:
@@ -168,7 +178,7 @@ def _edges(values: NDArray[np.floating]) -> tuple[float, float]:
 
 @plot
 def learning_plot(figure: Figure, history: Sequence[Mapping[str, float]], *, objective: str, unit: str) -> str:
-    """Draw the gain over the best fixed prices by training step, with two standard errors; the kept policy is ringed."""
+    """Draw the gain over the best fixed prices by training step; the kept policy is ringed."""
     steps, gain, error, scale = (_column(history, name) for name in ("steps", "gain", "gain_se", "best_fixed"))
     if unit == "%":
         gain, error = 100 * gain / scale, 100 * error / scale

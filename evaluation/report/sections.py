@@ -66,7 +66,7 @@ def _stress_plot(data: ReportData) -> Plot | None:
 
 
 def stress_sentences(data: ReportData) -> list[str]:
-    """The worst stress for the learned policy, and how often it beats the best fixed prices of the market without stress."""
+    """The worst stress for the learned policy, and how often it beats the prices that were best without stress."""
     rows = [row for row in data.stress.rows if row.policy == data.learned] if data.stress else []
     known_losses = [row for row in rows if known(row.loss.mean)]
     if not known_losses:
@@ -78,7 +78,8 @@ def stress_sentences(data: ReportData) -> list[str]:
     found = ", ".join(f"{what} under {count}" for what, count in counts.items() if count)
     return [
         f"The worst stress for the learned prices is {worst.stress}, which {cost} their {objective}.",
-        f"Compared with the prices that were the best fixed ones without stress, they earn {found} of {len(rows)} stresses.",
+        f"Compared with the prices that were the best fixed ones without stress, they earn {found} "
+        f"of {len(rows)} stresses.",
     ]
 
 
@@ -127,7 +128,7 @@ def _main_products(data: ReportData) -> list[int]:
 
 
 def map_plots(data: ReportData) -> tuple[list[tuple[str, Plot]], list[PriceMap]]:
-    """Plots of the learned prices as maps, as (product, plot), and the maps: of the main products whose price moves most.
+    """Maps of the learned prices, as (product, plot) and as data: of the main products whose price moves most.
 
     Empty without a run.
     """
@@ -176,7 +177,7 @@ def _price_lines(episodes: Mapping[str, Episodes], product: int, discounts: bool
 
 
 def shown_products(data: ReportData) -> list[dict[str, Any]]:
-    """One row per segment: the recommender's own choice (as the best fixed prices show it) and the products shown most."""
+    """One row per segment: the recommender's own choice, as with the best fixed prices, and the products shown most."""
     spec = data.comparison.spec
     if spec.recommendation is None or data.learned is None:
         return []

@@ -49,7 +49,7 @@ def verdict(comparison: Comparison, learned: str | None) -> str:
 
 
 def _earn(comparison: Comparison, row: Row) -> str:
-    """`earn 2.1% more profit than the best fixed prices (95% interval 1.6% to 2.6%)`, or that there is no clear difference."""
+    """`earn 2.1% more profit than the best fixed prices (95% interval 1.6% to 2.6%)`, or no clear difference."""
     objective, stands = comparison.spec.market.objective, standing(row)
     amount, interval = _gap(comparison, row.vs_best_fixed, -1 if stands == "less" else 1)
     if stands == "level":
@@ -79,8 +79,8 @@ def warnings(comparison: Comparison, learned: str | None) -> list[str]:
         if not row.holds_on_fresh:
             first, second = (" ".join(_gap(comparison, gap)) for gap in (row.vs_best_fixed, row.vs_best_fixed_fresh))
             said.append(
-                f"{name}: the gain is {first} on the first test set, but {second} on the second. The policy was tuned on "
-                "the first set or had information about its future."
+                f"{name}: the gain is {first} on the first test set, but {second} on the second. The policy was tuned "
+                "on the first set or had information about its future."
             )
     return said
 

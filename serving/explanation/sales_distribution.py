@@ -1,4 +1,4 @@
-"""How many units a period sells at a mean demand: expectation and spread under limited stock. numpy alone."""
+"""Units sold in a period at a mean demand: mean and interval under limited stock. Needs numpy alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ _SPREAD, _MOST_TERMS = 12.0, 20_000
 
 
 class SalesRange(NamedTuple):
-    """Units sold, all of one shape: mean, and the 2.5% and 97.5% quantiles."""
+    """Units sold, arrays of one shape.
+
+    Attributes:
+        mean: Mean.
+        low: 2.5% quantile.
+        high: 97.5% quantile.
+    """
 
     mean: Array
     low: Array
@@ -22,10 +28,21 @@ class SalesRange(NamedTuple):
 
 
 def sales_range(demand: ArrayLike, overdispersion: ArrayLike, stock: ArrayLike, *, single: bool) -> SalesRange:
-    """Sales of min(D, stock) where D has this mean, elementwise.
+    """Distribution of min(D, stock) for a random demand D, elementwise.
 
-    D is Poisson, or negative binomial where the variance of the gamma multiplier (overdispersion) is not 0; with `single`
-    it is 1 with probability `demand`, else 0. Above twenty thousand units D is taken as normal.
+    D is Poisson, or negative binomial with overdispersion. Where its range exceeds 20,000 units it is
+    approximated as normal.
+
+    Args:
+        demand: Mean of D, units.
+        overdispersion: Variance of the gamma multiplier of the arrival rate, 0 for Poisson demand.
+        stock: Units on hand, infinite for unlimited stock.
+        single: Whether at most one customer arrives: D is then 1 with probability `demand`, else 0.
+
+    Example:
+        >>> from repricer.serving.explanation.sales_distribution import sales_range
+        >>> float(sales_range(4.0, 0.0, float("inf"), single=False).mean)
+        4.0
     """
     shape = np.broadcast_shapes(np.shape(demand), np.shape(overdispersion), np.shape(stock))
     flat = [np.broadcast_to(np.asarray(x, dtype=np.float64), shape).ravel() for x in (demand, overdispersion, stock)]
@@ -52,7 +69,7 @@ def _one(mean: float, variance: float, stock: float) -> tuple[float, float, floa
     chance = np.exp(start + np.concatenate([[0.0], np.cumsum(np.log(ratio))]))
     below = np.cumsum(chance)
     low, high = (float(np.searchsorted(below, q)) for q in (_LOW, _HIGH))
-    # E[min(D, s)] is the sum of P(D > k) over k below s, and the part of a unit that a broken stock leaves.
+    # E[min(D, s)] is the sum of P(D > k) over k below s, plus the share of a unit for a fractional stock.
     beyond, whole = np.maximum(1 - below, 0), math.floor(min(stock, terms))
     sold = float(beyond[:whole].sum()) + (stock - whole) * float(beyond[whole]) if stock < terms else mean
     return min(sold, mean), min(low, stock), min(high, stock)

@@ -1,4 +1,4 @@
-"""Why this price: sentences that a customer-service desk can read out, and the figures behind them."""
+"""Why this price: sentences for customer service, and the figures behind them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ from .what_if import Point, WhatIf, product_index, what_if
 
 @dataclass(frozen=True)
 class Effect:
-    """What one group of inputs, or one price rule, added to the price, currency per unit."""
+    """The contribution of one group of inputs, or of one price rule.
+
+    Attributes:
+        cause: Name of the group (`pricing.INPUT_GROUPS`) or of the rule.
+        effect: What it adds to the price, currency per unit.
+    """
 
     cause: str
     effect: float
@@ -22,8 +27,15 @@ class Effect:
 
 @dataclass(frozen=True)
 class Attribution:
-    """A price in parts that add up. ordinary: the policy's price in an ordinary market; with the inputs it is `proposed`,
-    and with the rules `price`. Currency per unit."""
+    """A price as a sum of contributions, currency per unit.
+
+    Attributes:
+        ordinary: The price that the policy proposes in an ordinary market.
+        inputs: What each group of inputs adds.
+        proposed: The price that the policy proposes: `ordinary` plus the inputs.
+        rules: What each price rule adds.
+        price: The price given: `proposed` plus the rules.
+    """
 
     ordinary: float
     inputs: list[Effect]
@@ -34,8 +46,17 @@ class Attribution:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why a product has its price. curve: prices around it, None without a price response. best_alternative: the other
-    allowed price that this period alone would earn most at, by the policy's objective."""
+    """Why a product has its price.
+
+    Attributes:
+        product: Name of the product.
+        price: The price given, currency per unit.
+        policy: Name of the policy.
+        sentences: The explanation in words.
+        attribution: The price as a sum of contributions; None where the policy gave no number.
+        curve: Results at other prices, None without a price response.
+        best_alternative: The other allowed price that earns most of the policy's objective in this period.
+    """
 
     product: str
     price: float
@@ -47,7 +68,18 @@ class Explanation:
 
 
 def explain(bundle: Bundle, policy: Policy, view: MarketView, decision: Decision, product: Any) -> Explanation:
-    """Explain one product's price in a decision by this policy. Raises StateError for a product that is not there."""
+    """Explain one product's price in a decision.
+
+    Args:
+        bundle: The policy bundle.
+        policy: What gave the answer, with its recurrent state held fixed.
+        view: The market of the decision.
+        decision: The answer, with its arm and warnings.
+        product: Name of the product.
+
+    Raises:
+        StateError: For a product that the catalogue does not have.
+    """
     n = product_index(bundle, product)
     item, money = decision.answer.prices[n], bundle.manifest["scenario"]["currency"]
     parts = _parts(policy, view, item, n)
@@ -90,9 +122,9 @@ def _who(decision: Decision) -> str:
 
 
 def _inputs(parts: Attribution | None, money: str) -> list[str]:
-    """The largest effects first; what moves the price by less than a thousandth is left out."""
+    """The largest effects first; effects below a thousandth of the price are left out."""
     if parts is None:
-        return ["The policy gave no number, so the price rules kept the price in force."]
+        return ["The policy gave no number, so the price rules kept the current price."]
     said = [f"In an ordinary market it would have proposed {_money(parts.ordinary, money)}."]
     for part in sorted(parts.inputs, key=lambda one: -abs(one.effect)):
         if abs(part.effect) > 1e-3 * parts.ordinary:
@@ -134,7 +166,7 @@ def _demand(
         compare = "more" if there > now else "less"
         said.append(
             f"The best other allowed price for this period alone is {_money(best.price, money)}, with "
-            f"{_money(abs(there - now), money)} {compare} {goal}; the policy also looks at the periods after."
+            f"{_money(abs(there - now), money)} {compare} {goal}; the policy also takes later periods into account."
         )
     return said
 

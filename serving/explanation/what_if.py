@@ -1,4 +1,4 @@
-"""What another price would sell and earn in a state, by the price response that the bundle carries."""
+"""Expected sales and money at other prices in a state, by the price response that the bundle carries."""
 
 from __future__ import annotations
 
@@ -18,18 +18,23 @@ from .sales_distribution import sales_range
 Array = NDArray[np.float64]
 GRID, MOST_PRICES = 25, 200
 NOTE = (
-    "One period, the fitted market taken as true: intervals hold the chance of a period, not the doubt about the fit. "
+    "One period, with the fitted market taken as true: intervals cover sampling noise, not parameter uncertainty. "
     "Profit is before stock costs."
 )
 
 
 class NoResponseError(ValueError):
-    """A bundle whose market cannot be asked without the package that brought its demand family."""
+    """The bundle has no price response, since its demand family comes from another package."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and the range that 95% of such periods fall in."""
+    """A mean with its 95% interval.
+
+    Attributes:
+        mean: The mean.
+        ci95: The range that contains 95% of such periods.
+    """
 
     mean: float
     ci95: tuple[float, float]
@@ -37,10 +42,16 @@ class Interval:
 
 @dataclass(frozen=True)
 class Point:
-    """What one price is expected to do in this period.
+    """Expected results of one price in this period.
 
-    allowed_now: whether every price rule lets it stand. units: sold; revenue, profit: currency. all_products: revenue and
-    profit of the product's whole category, since a price moves its neighbours' sales.
+    Attributes:
+        price: The price, currency per unit.
+        allowed_now: Whether the price rules accept it.
+        units: Units sold.
+        revenue: Revenue, currency.
+        profit: Profit, currency.
+        all_products: Revenue and profit of the product's whole category, since a price also moves the
+            sales of the other products.
     """
 
     price: float
@@ -53,7 +64,17 @@ class Point:
 
 @dataclass(frozen=True)
 class WhatIf:
-    """A product's demand curve. price: what the policy gives. best: the allowed price with most revenue and most profit."""
+    """A product's demand curve.
+
+    Attributes:
+        product: Name of the product.
+        period: The period, from 0.
+        currency: Name of the currency.
+        price: The price that the policy gives, currency per unit.
+        points: Results by price.
+        best: The allowed prices with the most revenue and the most profit.
+        note: What the intervals cover.
+    """
 
     product: str
     period: int
@@ -67,14 +88,23 @@ class WhatIf:
 def what_if(
     bundle: Bundle, view: MarketView, answer: PriceAnswer, product: Any, prices: Sequence[float] | None = None
 ) -> WhatIf:
-    """The curve of one product in one market; the other products at the prices of the answer.
+    """The curve of one product in one market, the other products at the prices of the answer.
 
-    prices: asked, currency per unit; by default a grid over what the price rules could ever allow. Raises StateError,
-    NoResponseError.
+    Args:
+        bundle: The policy bundle.
+        view: The market of the answer.
+        answer: The prices that were given.
+        product: Name of the product.
+        prices: Prices to evaluate, currency per unit; by default a grid over the bounds of the price rules.
+
+    Raises:
+        StateError: For an unknown product, or prices that are no numbers.
+        NoResponseError: For a bundle without a price response.
     """
     if bundle.response is None:
         raise NoResponseError(
-            "what-if needs a price response; got a bundle without: its demand family is an extension's"
+            "what-if needs a price response; got a bundle without, as its demand family comes from an extension; "
+            "use a built-in demand family"
         )
     n = product_index(bundle, product)
     grid = _grid(bundle, n) if prices is None else _asked(prices)
@@ -89,11 +119,11 @@ def what_if(
 
 
 def product_index(bundle: Bundle, product: Any) -> int:
-    """The product's number. Raises StateError."""
+    """The product's number. Raises StateError for an unknown name."""
     if not isinstance(product, str) or product not in bundle.catalogue.products:
         raise StateError(
             f"product must be one of the catalogue's {bundle.catalogue.num_products}; got {str(product)[:80]!r}; "
-            "name the one to look at"
+            "name one of them"
         )
     return bundle.catalogue.products.index(product)
 
@@ -106,19 +136,19 @@ def _asked(prices: Any) -> Array:
 
 
 def _grid(bundle: Bundle, n: int) -> Array:
-    """Prices from the lowest to the highest that bounds and grid allow, whatever was charged before."""
+    """Prices from the lowest to the highest that bounds and ladder allow, whatever the current price."""
     rules = bundle.guardrails
     return np.unique(rules.nearest(np.linspace(rules.low, rules.high, GRID))[:, n].round(6))
 
 
 def _guarded(rules: Guardrails, view: MarketView, answer: PriceAnswer, n: int, prices: Array) -> Array:
-    """What the price rules make of these prices of one product, (B,), with the others as answered."""
+    """(B,) prices of one product after the price rules, the other products at the prices of the answer."""
     asked = _prices(answer, n, prices).astype(np.float32)
     return rules.apply(Action(asked), view.take(np.zeros(len(prices), np.intp))).price[:, n].astype(np.float64)
 
 
 def _prices(answer: PriceAnswer, n: int, prices: Array) -> Array:
-    """(B, N) with product n at each of these prices, (B,), the others as answered."""
+    """(B, N) prices with product n at each of these (B,), the others at the prices of the answer."""
     asked = np.tile(np.array([item.price for item in answer.prices]), (len(prices), 1))
     asked[:, n] = prices
     return asked
@@ -151,7 +181,7 @@ def _points(
 
 
 def expected(response: ChoiceModel, view: MarketView, answer: PriceAnswer, n: int, grid: Array) -> tuple[Array, Array]:
-    """Mean demand and price paid, (B, K, N) each, with product n at each price of the grid (B,), the others as answered."""
+    """Mean demand and price paid, (B, K, N) each, with product n at each price of the grid (B,)."""
     catalogue = view.catalogue
     price = _prices(answer, n, grid)
     discount = np.array([[item.discounts.get(s, 0.0) for s in catalogue.segments] for item in answer.prices])
@@ -175,7 +205,7 @@ def expected(response: ChoiceModel, view: MarketView, answer: PriceAnswer, n: in
 
 
 def _rival_prices(response: ChoiceModel, view: MarketView) -> Array | None:
-    """(R,) prices of the rival offers: a product's lowest is seen, and is taken for that of the usually cheapest offer."""
+    """(R,) competitors' prices: the lowest of a product is observed, and is assigned to its usually cheapest offer."""
     if view.competitor_price is None:
         return None
     seen = np.minimum(view.competitor_price[0].astype(np.float64), 1e12)[response.rivals_product]

@@ -241,7 +241,7 @@ class TestExplain:
         assert any(abs(amount) > 1e-3 for amount in moved.inputs.values())
 
     def test_a_product_that_is_sold_out(self):
-        """What would be wanted is known all the same, and no price earns anything."""
+        """Demand is known all the same, and no price earns anything."""
         spec = load_scenario("stationary-logit")
         empty = replace(Market(spec).view, on_hand=np.zeros((1, 1), np.float32))
         found, stocked = (explain(spec, FixedPrice(9.0), view=view) for view in (empty, Market(spec).view))
@@ -278,7 +278,7 @@ class TestExplain:
         moved = found.contributions
         assert moved.baseline + sum(moved.inputs.values()) + found.rules == pytest.approx(found.price, abs=1e-9)
         assert found.to_dict()["looks_back"]
-        assert "held as it is" in found.sentences[0]
+        assert "held fixed" in found.sentences[0]
         # Without its notes the network says something else.
         assert network(spec).act(batch.view).price[0, 1] != pytest.approx(float(charged), rel=1e-3)
 
@@ -286,7 +286,7 @@ class TestExplain:
         policy = remembering(shop)
         assert explain(shop, policy, view=view_at(shop, policy, period=0)).period == 0
         with pytest.raises(
-            ValueError, match="must open an episode; got one of period 3 for remembering; name a period"
+            ValueError, match="must start an episode; got one of period 3 for remembering; name a period"
         ):
             explain(shop, policy, view=view_at(shop, policy, period=3))
 

@@ -177,12 +177,12 @@ class TestRefusals:
 
     def test_prices_that_hardly_vary(self, segments):
         log = logged(segments, exploring(segments, epsilon=0.001), episodes=500)
-        with pytest.raises(ValueError, match=r"prices that vary by chance; got ones that hardly vary \(0.\d% of"):
+        with pytest.raises(ValueError, match=r"prices that vary at random; got ones that hardly vary \(0.\d% of"):
             estimate_from_log(log, FixedPrice(6.0))
 
     def test_prices_that_never_come_again(self):
         spec = short(2)
-        with pytest.raises(ValueError, match="log must hold prices that come again; got 400 different ones in 400"):
+        with pytest.raises(ValueError, match="log must hold prices that recur; got 400 different ones in 400"):
             estimate_from_log(logged(spec, RandomPrice(0.5, 5.0), episodes=200), FixedPrice(2.0))
 
     def test_prices_that_were_not_tried(self, segments):
