@@ -36,8 +36,8 @@ class SurrogateTree:
         >>> from repricer.evaluation import named_policy, surrogate_tree
         >>> from repricer.scenarios import load_scenario
         >>> spec = load_scenario("stationary-logit")
-        >>> surrogate_tree(named_policy("fixed:9", spec), spec).rows
-        5947
+        >>> surrogate_tree(named_policy("fixed:9", spec), spec).names[:2]
+        ['time_left', 'log_periods_left']
     """
 
     policy: str

@@ -32,8 +32,13 @@ def fidelity(spec: MarketSpec, *, episodes: int = 400, seed: int = 0) -> dict[st
 
     Example:
         >>> from repricer.evaluation import fidelity
-        >>> from repricer.scenarios import load_scenario
-        >>> spec = load_scenario("stationary-logit").with_changes(history={"price": 9.0, "units": 1.0})
+        >>> from repricer.scenarios import spec_from_table
+        >>> spec = spec_from_table({
+        ...     "name": "shop", "version": 1, "market": {"horizon_periods": 4},
+        ...     "products": {"names": ["tea"], "regular_price": 4.0}, "arrivals": {"rate": 10.0},
+        ...     "demand": {"quality": 2.0, "price_sensitivity": 0.5}, "history": {"price": 4.0, "units": 5.0},
+        ...     "prices": {"floor": 2.0, "ceiling": 8.0},
+        ... })
         >>> sorted(fidelity(spec, episodes=20))
         ['bias', 'calibration', 'periods', 'products', 'wape']
     """

@@ -24,8 +24,8 @@ def verdict(comparison: Comparison, learned: str | None) -> str:
     Example:
         >>> from repricer.evaluation import evaluate
         >>> from repricer.evaluation.report import verdict
-        >>> verdict(evaluate("stationary-logit", ["optimum"], episodes=20), "optimum")[:24]
-        'The learned prices earn '
+        >>> verdict(evaluate("stationary-logit", ["optimum"], episodes=20), "optimum").split(" the best")[0]
+        'The learned prices do not clearly differ from'
     """
     market, base = comparison.spec.market, comparison.row(BASELINE)
     if learned is None:
