@@ -1,8 +1,9 @@
 """Accuracy of the recommenders and quality of the segments on the Complete Journey.
 
-Run `python -m repricer.benchmarks.customers [tuning|segments]`. Without an argument it prints the figures of every
-recommender on the test weeks; `tuning` prints the comparison inside the training weeks by which settings were chosen;
-`segments` prints the kinds and numbers of clusters that were tried, the segments and their rules.
+Run `python -m repricer.benchmarks.customers [tuning|segments]`. Without an argument it prints the
+figures of every recommender on the test weeks; `tuning` prints the comparison inside the training
+weeks by which settings were chosen; `segments` prints the kinds and numbers of clusters that were
+tried, the segments and their rules.
 """
 
 from __future__ import annotations

@@ -46,12 +46,13 @@ class Alarm:
         signal: name of the series.
         product: product of the series; empty for the market.
         week: first day of the week whose value raised the alarm.
-        kind: `spike` (that week only, so far), `level shift`, or `trend` (a slope, or a second shift in the same
-            direction within eight weeks).
+        kind: `spike` (that week only, so far), `level shift`, or `trend` (a slope, or a second
+            shift in the same direction within eight weeks).
         size: signed, in standard deviations of a week's forecast error.
-        before: the expected value (spike), or the median before the change, in the unit of the series; for units, at
-            the regular price.
-        after: the week's value (spike, trend), or the median since the change; for units, at the regular price.
+        before: the expected value (spike), or the median before the change, in the unit of the
+            series; for units, at the regular price.
+        after: the week's value (spike, trend), or the median since the change; for units, at the
+            regular price.
         since: first day of the first week after the change, as far as that week could tell.
         sentence: the alarm in words.
     """
@@ -101,25 +102,30 @@ class Limits:
 def find_alarms(table: pd.DataFrame, *, false_alarms_per_year: float = FALSE_ALARMS_PER_YEAR) -> pd.DataFrame:
     """Monitor every series of a weekly panel or of a long table.
 
-    Each series is forecast one week ahead from its last value and its smoothed level by recursive least squares; a
-    product's units also follow its own reduction and promotion. Under normal noise the errors, divided by their own
-    spread so far, follow Student's t whatever the level and the spread (recursive residuals: Brown, Durbin and Evans
-    1975; as control charts: Quesenberry 1991), so the limits need no long quiet period. Two charts share the allowed
-    false alarms: the single error (a spike) and the two-sided CUSUM of the errors (Page 1954; self-starting: Hawkins
-    1987). When the CUSUM signals, `ruptures` dates the change and tells a level shift from a trend, from the data up to
-    that week. An error updates the forecast only up to the limit, so that a spike does not desensitise the chart; after
-    a change the level is estimated anew. No alarm depends on a later week.
+    Each series is forecast one week ahead from its last value and its smoothed level by recursive
+    least squares; a product's units also follow its own reduction and promotion. Under normal noise
+    the errors, divided by their own spread so far, follow Student's t whatever the level and the
+    spread (recursive residuals: Brown, Durbin and Evans 1975; as control charts: Quesenberry 1991),
+    so the limits need no long quiet period. Two charts share the allowed false alarms: the single
+    error (a spike) and the two-sided CUSUM of the errors (Page 1954; self-starting: Hawkins 1987).
+    When the CUSUM signals, `ruptures` dates the change and tells a level shift from a trend, from
+    the data up to that week. An error updates the forecast only up to the limit, so that a spike
+    does not desensitise the chart; after a change the level is estimated anew. No alarm depends on
+    a later week.
 
     Args:
-        table: the panel (`product`, `week`, `units`, `traffic` and the optional columns), or a long table with `week` or
-            `date`, `name`, `value` and optionally `product`; dates are averaged in blocks of 7 days from the first.
+        table: the panel (`product`, `week`, `units`, `traffic` and the optional columns), or a long
+            table with `week` or `date`, `name`, `value` and optionally `product`; dates are
+            averaged in blocks of 7 days from the first.
         false_alarms_per_year: long-run rate for each series.
 
     Returns:
-        One row per alarm with the fields of `Alarm`, by week; none in the first 12 weeks of a series.
+        One row per alarm with the fields of `Alarm`, by week; none in the first 12 weeks of a
+        series.
 
     Raises:
-        ValueError: a column is missing, a series has two values in a week, or the rate is not in (0, 12].
+        ValueError: a column is missing, a series has two values in a week, or the rate is not in
+            (0, 12].
 
     Example:
         >>> values = [10.0, 10.2, 9.9, 10.1] * 5 + [14.0]
@@ -138,7 +144,8 @@ def find_alarms(table: pd.DataFrame, *, false_alarms_per_year: float = FALSE_ALA
 class _Scale:
     """The scale on which a series' noise is about constant: roots of counts, logs of traffic and prices, else itself.
 
-    Values are relative to the median of the first weeks, in units of their mean deviation, so that no unit matters.
+    Values are relative to the median of the first weeks, in units of their mean deviation, so that
+    no unit matters.
     """
 
     def __init__(self, name: str, first: Array) -> None:
@@ -177,7 +184,8 @@ class _Learner:
     Attributes:
         weights: (4,) coefficients.
         covariance: (4, 4) of the coefficients, in units of the noise variance.
-        squares: sum of the squared forecast errors, each over its variance in units of the noise variance.
+        squares: sum of the squared forecast errors, each over its variance in units of the noise
+            variance.
         errors: their number.
     """
 
@@ -280,7 +288,8 @@ class _Watch:
     def _changed(self, week: int, spread: float) -> _Raised | None:
         """Date and name the change, and estimate the level anew from that week on.
 
-        Errors can add up although the level is the same after the change as before: that raises no alarm.
+        Errors can add up although the level is the same after the change as before: that raises no
+        alarm.
         """
         side = int(self.cusum.argmax())
         start = self.first_of_level
@@ -305,7 +314,8 @@ class _Watch:
 
         Args:
             history: values since the last change.
-            rise: weeks before the CUSUM began to rise, which are used where the history is too short to date a change.
+            rise: weeks before the CUSUM began to rise, which are used where the history is too
+                short to date a change.
         """
         if len(history) < _DATABLE_WEEKS:
             return "level shift", max(rise, 1)

@@ -27,8 +27,9 @@ def backtest(
 ) -> pd.DataFrame:
     """Fit to the weeks up to each origin, forecast the `horizon` weeks after it, and score.
 
-    Forecasters receive the actual prices, promotions and holidays of the weeks ahead, so that the demand model is
-    judged, not a forecast of prices. Traffic and everything else that is not known ahead is withheld.
+    Forecasters receive the actual prices, promotions and holidays of the weeks ahead, so that the
+    demand model is judged, not a forecast of prices. Traffic and everything else that is not known
+    ahead is withheld.
 
     Args:
         forecasters: by name; they are cloned, not changed.
@@ -38,10 +39,10 @@ def backtest(
         refit: fit at every origin; otherwise at the first, and continue with the history of each.
 
     Returns:
-        One row per forecaster and step ahead, and one with step 0 for all steps together: `wape` and `bias` (of the
-        mean), `wape_median`, `mase` and `rmsse` (scaled by the one-step naive forecast in the product's history),
-        `pinball` (twice the loss, per unit sold), `cover80`, `cover95`, and for all origins of the forecaster
-        `failures` (series) and `seconds`.
+        One row per forecaster and step ahead, and one with step 0 for all steps together: `wape`
+        and `bias` (of the mean), `wape_median`, `mase` and `rmsse` (scaled by the one-step naive
+        forecast in the product's history), `pinball` (twice the loss, per unit sold), `cover80`,
+        `cover95`, and for all origins of the forecaster `failures` (series) and `seconds`.
 
     Raises:
         ValueError: an origin is not a week of the panel or leaves too few weeks after it.
@@ -90,8 +91,9 @@ def rolling_forecasts(
     """Forecast from each origin as `backtest` does, without scores, at most to the end of the panel.
 
     Returns:
-        One row per origin, product and week: `product`, `week`, `mean` and quantiles, the actual `units`, `mae` and `mse`
-        (one-step naive errors in the product's history), `origin`, `step`; and the number of failures over all fits.
+        One row per origin, product and week: `product`, `week`, `mean` and quantiles, the actual
+        `units`, `mae` and `mse` (one-step naive errors in the product's history), `origin`, `step`;
+        and the number of failures over all fits.
     """
     model, failures, tables = None, 0, []
     for origin in sorted(map(pd.Timestamp, origins)):

@@ -11,8 +11,8 @@ _NAMES = ("apple", "bread", "fig", "jam", "milk", "pear", "roll", "tea")
 def example_panel(*, n_products: int = 6, n_weeks: int = 40, elasticity: float = -2.0, seed: int = 0) -> pd.DataFrame:
     """Return a made-up weekly panel in which every product has the same price elasticity.
 
-    A third of the weeks have a reduction of 10 to 40% from a regular price that moves a little around 2. Units are
-    Poisson with mean .05 · traffic · (price / 2) ** elasticity.
+    A third of the weeks have a reduction of 10 to 40% from a regular price that moves a little
+    around 2. Units are Poisson with mean .05 · traffic · (price / 2) ** elasticity.
 
     Args:
         n_products: number of products, 1 to 8, in two categories.
@@ -21,8 +21,8 @@ def example_panel(*, n_products: int = 6, n_weeks: int = 40, elasticity: float =
         seed: seed of prices and sales.
 
     Returns:
-        One row per product and week: `product`, `week`, `category`, `price`, `regular_price`, `discount_share`,
-        `traffic` (baskets) and `units`.
+        One row per product and week: `product`, `week`, `category`, `price`, `regular_price`,
+        `discount_share`, `traffic` (baskets) and `units`.
 
     Example:
         >>> panel = example_panel(n_products=2, n_weeks=3)

@@ -27,8 +27,9 @@ def mase(actual: ArrayLike, forecast: ArrayLike, scale: ArrayLike) -> float:
     Args:
         actual: units.
         forecast: units.
-        scale: for each row, the mean absolute change from week to week in its series' history, which is the error of
-            the one-step naive forecast. Rows with a constant history (0) are left out.
+        scale: for each row, the mean absolute change from week to week in its series' history,
+            which is the error of the one-step naive forecast. Rows with a constant history (0) are
+            left out.
     """
     errors = np.abs(np.asarray(actual, float) - np.asarray(forecast, float))
     return _mean(errors / _positive(scale))

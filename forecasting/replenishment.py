@@ -20,8 +20,9 @@ _LEAST_EXCESS = 1e-9
 class Demand:
     """Demand over some weeks: negative binomial, or Poisson where variance and mean agree.
 
-    A Poisson whose rate is gamma distributed is negative binomial. The sum over weeks is given the negative binomial with
-    its two moments: exact where all weeks have the same ratio of mean to dispersion, and close otherwise.
+    A Poisson whose rate is gamma distributed is negative binomial. The sum over weeks is given the
+    negative binomial with its two moments: exact where all weeks have the same ratio of mean to
+    dispersion, and close otherwise.
 
     Attributes:
         mean: (…) units.
@@ -42,7 +43,8 @@ class Demand:
     def shortage(self, level: Array | float) -> Array:
         """E max(demand - level, 0), the loss function, at a whole number of units (Zipkin 2000, appendix C.2.3).
 
-        x f(x; n) = mean f(x - 1; n + 1) for the negative binomial, which sums the tail in closed form.
+        x f(x; n) = mean f(x - 1; n + 1) for the negative binomial, which sums the tail in closed
+        form.
         """
         size, chance = self._shape()
         above = self.mean * nbinom.sf(level - 1, size + 1, chance)
@@ -63,8 +65,8 @@ class Replenishment:
         order_up_to: units.
         safety_stock: units above the mean demand until an order placed one review later arrives.
         service_level: least probability that a week before the next delivery has no shortage.
-        fill_rate: share of demand served from stock, without fixed order costs and with backlogging (higher with lost
-            sales).
+        fill_rate: share of demand served from stock, without fixed order costs and with backlogging
+            (higher with lost sales).
     """
 
     reorder_point: Array
@@ -78,8 +80,10 @@ def critical_fractile(underage: ArrayLike, overage: ArrayLike) -> Array:
     """Return the newsvendor's service level, underage / (underage + overage) (Arrow, Harris and Marschak 1951).
 
     Args:
-        underage: currency lost per unit of demand not served (margin and other costs of a lost sale).
-        overage: currency per unit left over (holding cost until the next review; of perishables, cost less salvage).
+        underage: currency lost per unit of demand not served (margin and other costs of a lost
+            sale).
+        overage: currency per unit left over (holding cost until the next review; of perishables,
+            cost less salvage).
 
     Raises:
         ValueError: a cost is negative, or both are 0.
@@ -100,8 +104,8 @@ def critical_fractile(underage: ArrayLike, overage: ArrayLike) -> Array:
 def fitted_dispersion(mean: ArrayLike, quantiles: Mapping[float, ArrayLike]) -> Array:
     """Return the variance of the gamma multiplier with which a Poisson of the forecast's mean has its quantiles.
 
-    Least squares of log(1 + units), so that low and high quantiles have similar weight, over a grid of 61 values from 0
-    to 10.
+    Least squares of log(1 + units), so that low and high quantiles have similar weight, over a grid
+    of 61 values from 0 to 10.
 
     Args:
         mean: (…) units per week.
@@ -129,9 +133,11 @@ def protection_demand(mean: ArrayLike, dispersion: ArrayLike, *, weeks: int, per
 
     Args:
         mean: (T, N) units per week.
-        dispersion: (N,) or (T, N) variance of the weekly gamma multiplier (mean 1) of the Poisson rate.
+        dispersion: (N,) or (T, N) variance of the weekly gamma multiplier (mean 1) of the Poisson
+            rate.
         weeks: weeks until an order placed at the next review arrives: lead time plus review period.
-        persistence: autocorrelation of the multiplier from week to week, in [0, 1]; ignoring it understates the stock.
+        persistence: autocorrelation of the multiplier from week to week, in [0, 1]; ignoring it
+            understates the stock.
 
     Returns:
         (T, N).
@@ -165,11 +171,12 @@ def replenishment_levels(
 ) -> Replenishment:
     """Return the levels of periodic review for each week, given its forecast and the later ones.
 
-    An order placed now must last until the next one arrives: lead time plus review period (Silver, Pyke and Thomas
-    2017, chapter 6). Without order costs, the order-up-to level is the `fractile` of that demand, the newsvendor's
-    solution for weekly costs (`critical_fractile`). With a fixed `order_cost` the order grows by the economic order
-    quantity (Harris 1913), sqrt(2 order_cost demand / holding_cost), above the reorder point that keeps the service: an
-    (s, S) rule, close to the optimum but not equal to it (Zipkin 2000, section 9.6).
+    An order placed now must last until the next one arrives: lead time plus review period (Silver,
+    Pyke and Thomas 2017, chapter 6). Without order costs, the order-up-to level is the `fractile`
+    of that demand, the newsvendor's solution for weekly costs (`critical_fractile`). With a fixed
+    `order_cost` the order grows by the economic order quantity (Harris 1913), sqrt(2 order_cost
+    demand / holding_cost), above the reorder point that keeps the service: an (s, S) rule, close to
+    the optimum but not equal to it (Zipkin 2000, section 9.6).
 
     Args:
         mean: (T, N) units per week.
@@ -179,7 +186,8 @@ def replenishment_levels(
         review_weeks: weeks between two reviews of the stock.
         persistence: autocorrelation of demand's multiplier from week to week, in [0, 1].
         order_cost: currency per order, scalar or (N,).
-        holding_cost: currency per unit and week, scalar or (N,); above 0 where there is an order cost.
+        holding_cost: currency per unit and week, scalar or (N,); above 0 where there is an order
+            cost.
 
     Raises:
         ValueError: an argument is out of its range.

@@ -51,15 +51,17 @@ def candidates(*, seed: int = 0) -> dict[str, Forecaster]:
 class Selected(Forecaster):
     """For each product, the mean of the candidates that forecast its last weeks best; also for new products.
 
-    Selection is by rolling origin, never in-sample: every candidate is fitted to the weeks before the last `horizon`
-    and forecasts the remaining weeks from each origin among them, with a growing history and fixed parameters. A
-    candidate's absolute error (of the median) in a series, relative to that of all candidates, is shrunk towards its
-    mean over all series, as a dozen weeks alone are mostly noise. The `combine` best are averaged, quantile by quantile:
-    combinations usually beat the single best (Bates and Granger 1969; Lichtendahl, Grushka-Cockayne and Winkler 2013).
-    Intervals that covered less on those weeks than they claim are stretched around the median, in logs, until they cover
-    enough (split conformal: Lei et al. 2018).
+    Selection is by rolling origin, never in-sample: every candidate is fitted to the weeks before
+    the last `horizon` and forecasts the remaining weeks from each origin among them, with a growing
+    history and fixed parameters. A candidate's absolute error (of the median) in a series, relative
+    to that of all candidates, is shrunk towards its mean over all series, as a dozen weeks alone
+    are mostly noise. The `combine` best are averaged, quantile by quantile: combinations usually
+    beat the single best (Bates and Granger 1969; Lichtendahl, Grushka-Cockayne and Winkler 2013).
+    Intervals that covered less on those weeks than they claim are stretched around the median, in
+    logs, until they cover enough (split conformal: Lei et al. 2018).
 
-    If five products or more were fitted, others are forecast by `Newcomers` (with `category` in `future`, where known).
+    If five products or more were fitted, others are forecast by `Newcomers` (with `category` in
+    `future`, where known).
 
     Args:
         forecasters: candidates by name; by default `candidates(seed=seed)`.
@@ -69,12 +71,13 @@ class Selected(Forecaster):
         seed: seed of the default candidates.
 
     Attributes:
-        scores_: one row per candidate: the figures of `backtest` on the judged weeks, pooled, and `chosen`, the share of
-            products that use it.
-        selection_: one row per product: the relative error of each candidate (1: the mean of all), shrunk towards the
-            pooled one, and `chosen`, names joined by "+".
+        scores_: one row per candidate: the figures of `backtest` on the judged weeks, pooled, and
+            `chosen`, the share of products that use it.
+        selection_: one row per product: the relative error of each candidate (1: the mean of all),
+            shrunk towards the pooled one, and `chosen`, names joined by "+".
         models_: the candidates in use, by name, fitted to the whole history.
-        failures_: reasons for the products that a candidate in use could not fit, by "name: product".
+        failures_: reasons for the products that a candidate in use could not fit, by "name:
+            product".
 
     Example:
         >>> from repricer.forecasting import example_panel
@@ -154,8 +157,9 @@ class Selected(Forecaster):
     def _run(self, named: dict[str, Forecaster], history: pd.DataFrame) -> tuple[dict[str, Any], dict[str, Forecaster]]:
         """Judge every candidate and fit it to the whole history, by name.
 
-        The two do not depend on each other, so both run at once: with the fits after the choice, all cores but one
-        would wait for the slowest candidate twice. The slowest, listed last, start first.
+        The two do not depend on each other, so both run at once: with the fits after the choice,
+        all cores but one would wait for the slowest candidate twice. The slowest, listed last,
+        start first.
         """
         slowest_first = list(named)[::-1]
         tasks = [(work, name) for name in slowest_first for work in (_judged, _fitted)]

@@ -28,10 +28,10 @@ class Shrunk:
 def shrink(raw: pd.Series, raw_se: pd.Series, groups: pd.Series) -> Shrunk:
     """Shrink estimates to the mean of their group, and the groups' means to the mean of all.
 
-    The model is raw_i ~ N(b_i, se_i²), b_i ~ N(m_g, within), m_g ~ N(m, between). Both variances are moment estimates
-    (DerSimonian and Laird 1986); the within variance is common to all groups. A standard error of 0 returns the raw
-    value, a variance of 0 the mean of the level above. The standard errors include that of the mean shrunk to (Morris
-    1983), but not that of the variances.
+    The model is raw_i ~ N(b_i, se_i²), b_i ~ N(m_g, within), m_g ~ N(m, between). Both variances
+    are moment estimates (DerSimonian and Laird 1986); the within variance is common to all groups.
+    A standard error of 0 returns the raw value, a variance of 0 the mean of the level above. The
+    standard errors include that of the mean shrunk to (Morris 1983), but not that of the variances.
 
     Args:
         raw: estimates; NaN gives the mean of the group (NaN if no estimate is known).

@@ -17,8 +17,9 @@ def weekly_series(table: pd.DataFrame) -> pd.DataFrame:
         table: a weekly panel or a long table, see `find_alarms`.
 
     Returns:
-        `name`, `product` (empty: a series of the market), `week`, `value` and `explained`, the shop's own price
-        reduction and promotion of the week, which the value may follow (0 where unknown).
+        `name`, `product` (empty: a series of the market), `week`, `value` and `explained`, the
+        shop's own price reduction and promotion of the week, which the value may follow (0 where
+        unknown).
 
     Raises:
         ValueError: see `find_alarms`.

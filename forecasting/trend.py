@@ -111,18 +111,19 @@ class LastWeek(RegressorMixin, BaseEstimator):
 class MarketTrend(BaseEstimator):
     """Weekly traffic (baskets of the whole shop) from its own past, prices, promotions, behaviour and outside signals.
 
-    The target is log(traffic / mean of the last `lags` weeks). Trees and radial kernels (forest: Breiman 2001; support
-    vectors: Smola and Schölkopf 2004) cannot predict levels outside the data; relative to its own recent past, a shop
-    that grows or shrinks stays inside. The features of a week are lagged traffic; the last weeks of each driver,
-    relative to the window's mean; `promotion` and `holiday` as planned; the growth of the same week a year ago, from the
-    second year on; and the place in the month. Drivers are a chained price index, the discount share and, where the
-    panel has them, views, carts, rating, the competitors' price relative to the shop's, and every `signal_*`. They enter
-    with lags only.
+    The target is log(traffic / mean of the last `lags` weeks). Trees and radial kernels (forest:
+    Breiman 2001; support vectors: Smola and Schölkopf 2004) cannot predict levels outside the data;
+    relative to its own recent past, a shop that grows or shrinks stays inside. The features of a
+    week are lagged traffic; the last weeks of each driver, relative to the window's mean;
+    `promotion` and `holiday` as planned; the growth of the same week a year ago, from the second
+    year on; and the place in the month. Drivers are a chained price index, the discount share and,
+    where the panel has them, views, carts, rating, the competitors' price relative to the shop's,
+    and every `signal_*`. They enter with lags only.
 
-    Four candidates are compared by one-week-ahead forecasts of the later half of the history, each from a fit to the
-    weeks before it. The one with the least mean absolute error is used; a model only if it beats both forecasts without
-    a model by more than one standard error. Products are weighted by their revenue so far, so that no later week can
-    change an earlier forecast.
+    Four candidates are compared by one-week-ahead forecasts of the later half of the history, each
+    from a fit to the weeks before it. The one with the least mean absolute error is used; a model
+    only if it beats both forecasts without a model by more than one standard error. Products are
+    weighted by their revenue so far, so that no later week can change an earlier forecast.
 
     Args:
         n_estimators: number of trees.
@@ -131,7 +132,8 @@ class MarketTrend(BaseEstimator):
 
     Attributes:
         errors_: log(actual / forecast), one row per week forecast and one column per candidate.
-        scores_: `candidate`, `mae` (baskets per week), `mape`, `bias` (mean log error), `weeks`, `chosen`.
+        scores_: `candidate`, `mae` (baskets per week), `mape`, `bias` (mean log error), `weeks`,
+            `chosen`.
         chosen_: name of the candidate used.
         history_: traffic and drivers, one row per week.
         revenue_: revenue of each product, the weight of its planned promotions.
@@ -197,15 +199,16 @@ class MarketTrend(BaseEstimator):
     def sample_paths(self, horizon: int, n_paths: int = 1000, *, planned: pd.DataFrame | None = None) -> MarketPaths:
         """Simulate paths of traffic and drivers, each week from the weeks before it.
 
-        Every driver is a first-order autoregression around its mean. The errors added to a week's traffic and drivers
-        are those of one past week, drawn at random, so that series that moved together do so again. A mean error that
-        is not significant is removed.
+        Every driver is a first-order autoregression around its mean. The errors added to a week's
+        traffic and drivers are those of one past week, drawn at random, so that series that moved
+        together do so again. A mean error that is not significant is removed.
 
         Args:
             horizon: weeks ahead.
             n_paths: number of paths.
-            planned: `week` and any of `promotion` and `holiday` of the weeks ahead, one row per week or per product and
-                week. By default promotions stay at their last value and there is no holiday.
+            planned: `week` and any of `promotion` and `holiday` of the weeks ahead, one row per
+                week or per product and week. By default promotions stay at their last value and
+                there is no holiday.
         """
         if horizon < 1 or n_paths < 1:
             raise ValueError(f"horizon and n_paths must be 1 or more; got {horizon} and {n_paths}; raise them")

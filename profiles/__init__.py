@@ -1,8 +1,8 @@
 """Customers: features, segments and recommendations.
 
-A segment is made in `segment_features` (which features count, how much), `cluster_selection` (how many, of which kind)
-and `segmentation`; `segment_names` names it and `segment_affinity` says what it likes. Every recommender is a
-`Recommender`.
+A segment is made in `segment_features` (which features count, how much), `cluster_selection` (how
+many, of which kind) and `segmentation`; `segment_names` names it and `segment_affinity` says what
+it likes. Every recommender is a `Recommender`.
 """
 
 from __future__ import annotations

@@ -57,8 +57,8 @@ def behaviour_features(
 def trait_features(table: pd.DataFrame, customers: pd.Index) -> pd.DataFrame:
     """Return the traits of `customers` as numbers of 0 or more.
 
-    An unknown number becomes the median; an unknown level is 0 in every column. A trait that is negative somewhere, or
-    known of fewer than 50 customers, is left out.
+    An unknown number becomes the median; an unknown level is 0 in every column. A trait that is
+    negative somewhere, or known of fewer than 50 customers, is left out.
     """
     known = table.set_index("customer").reindex(customers)
     columns = {}

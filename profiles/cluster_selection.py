@@ -56,9 +56,10 @@ def compare(
         n_jobs: processes (joblib).
 
     Returns:
-        One row per kind and number: `clusters`, `k`, `stability` and `silhouette`. Stability is the adjusted Rand index
-        (Hubert and Arabie 1985), on held-out customers, between models fitted on two disjoint samples; silhouette
-        (Rousseeuw 1987) is that of the held-out customers, labelled by the first model. Both are means over 20 draws.
+        One row per kind and number: `clusters`, `k`, `stability` and `silhouette`. Stability is the
+        adjusted Rand index (Hubert and Arabie 1985), on held-out customers, between models fitted
+        on two disjoint samples; silhouette (Rousseeuw 1987) is that of the held-out customers,
+        labelled by the first model. Both are means over 20 draws.
     """
     trials: Any = Parallel(n_jobs=n_jobs)(delayed(_trial)(kind, k, points, seed) for kind in kinds for k in numbers)
     return pd.DataFrame(trials)
@@ -67,9 +68,9 @@ def compare(
 def choose(table: pd.DataFrame) -> pd.Series:
     """Choose a row of the table that `compare` returns.
 
-    Among the rows with a stability of at least .8 and a silhouette of at least .8 of the best of these, those with the
-    most clusters are kept (as many segments as repeat and stand apart), and the most stable of them is chosen. If no
-    row is that stable, the most stable one is chosen.
+    Among the rows with a stability of at least .8 and a silhouette of at least .8 of the best of
+    these, those with the most clusters are kept (as many segments as repeat and stand apart), and
+    the most stable of them is chosen. If no row is that stable, the most stable one is chosen.
     """
     stable = table[table["stability"] >= STABLE]
     if stable.empty:

@@ -38,21 +38,24 @@ def customer_features(
 ) -> pd.DataFrame:
     """Describe each customer by the features of `FEATURES`, and by their traits.
 
-    Rates per week are over the whole span from the first date of `sales` to `as_of`, whenever the customer first came,
-    so that a segment's rates add up to the shop's. Sale lines without a customer are ignored.
+    Rates per week are over the whole span from the first date of `sales` to `as_of`, whenever the
+    customer first came, so that a segment's rates add up to the shop's. Sale lines without a
+    customer are ignored.
 
     Args:
         sales: canonical sales with the column `customer`.
         products: canonical products, for `n_categories`.
         behaviour: canonical behaviour with `customer`: views, carts, ratings and reviews.
-        customers: canonical customers, whose further columns are traits (age, income): a column "trait:NAME" for a
-            number, "trait:NAME=LEVEL" of 0 and 1 for each level of a text that 50 customers or more share.
-        price_sensitivity: customer -> a measure of 0 or more (such as minus their elasticity) that replaces the one
-            computed here; customers who are missing in it get its mean.
+        customers: canonical customers, whose further columns are traits (age, income): a column
+            "trait:NAME" for a number, "trait:NAME=LEVEL" of 0 and 1 for each level of a text that
+            50 customers or more share.
+        price_sensitivity: customer -> a measure of 0 or more (such as minus their elasticity) that
+            replaces the one computed here; customers who are missing in it get its mean.
         as_of: last day that counts; later sales are left out. None: the last date of `sales`.
 
     Returns:
-        Floats indexed by customer, sorted. A feature whose data are missing is left out, never a customer.
+        Floats indexed by customer, sorted. A feature whose data are missing is left out, never a
+        customer.
 
     Raises:
         ValueError: `sales` has no column `customer`, or no customer's sale up to `as_of`.

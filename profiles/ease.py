@@ -17,8 +17,9 @@ class Ease(Recommender):
     With X the array of log(1 + sale lines), B minimises ‖X - XB‖² + λ‖B‖² under diag(B) = 0: with
     P = (XᵀX + λI)⁻¹, B_ij = -P_ij / P_jj (equation 8). A product scores x·B_j.
 
-    B is dense, 4 bytes x products², and the time grows with products³. Of a larger catalogue, only the `max_products`
-    with the most sale lines take part (6,000: .14 GB, and three times that while it is fitted).
+    B is dense, 4 bytes x products², and the time grows with products³. Of a larger catalogue, only
+    the `max_products` with the most sale lines take part (6,000: .14 GB, and three times that while
+    it is fitted).
 
     Args:
         regularisation: λ, in squared log counts; a larger one relies on strong similarity only.

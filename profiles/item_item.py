@@ -16,13 +16,13 @@ _WEIGHTINGS = ("cosine", "tf-idf", "bm25")
 class ItemItem(Recommender):
     """Scores a product by its similarity to the products a customer buys (Sarwar, Karypis, Konstan and Riedl 2001).
 
-    The package `implicit` computes the similarities from log(1 + sale lines). A product's score is the sum, over the
-    customer's products, of log(1 + sale lines) times their similarity to it.
+    The package `implicit` computes the similarities from log(1 + sale lines). A product's score is
+    the sum, over the customer's products, of log(1 + sale lines) times their similarity to it.
 
     Args:
         neighbours: products that contribute to the score of a product.
-        weighting: how customers are weighted before similarities are taken: `cosine` (all alike), `tf-idf` or
-            `bm25` (those who buy many products count less).
+        weighting: how customers are weighted before similarities are taken: `cosine` (all alike),
+            `tf-idf` or `bm25` (those who buy many products count less).
 
     Attributes:
         similarity_: sparse array, products bought x products scored, 0 on the diagonal.

@@ -36,7 +36,8 @@ class Popularity(Recommender):
 class OwnFrequency(Recommender):
     """Scores a product by how often the customer bought it; products never bought follow by popularity.
 
-    A sale line counts 2^(-weeks ago / half-life): habits change, so recent purchases say more about the next.
+    A sale line counts 2^(-weeks ago / half-life): habits change, so recent purchases say more about
+    the next.
 
     Args:
         half_life_weeks: weeks after which a purchase counts half; None: all count alike.

@@ -14,8 +14,8 @@ from .recommender import Recommender
 def recall_at_k(recommended: pd.DataFrame, relevant: pd.DataFrame, *, k: int) -> float:
     """Return the mean, over customers, of the share of their relevant products among the first `k` recommended.
 
-    The hits of a customer with r relevant products are divided by min(k, r), the most that can be reached (as in
-    Liang, Krishnan, Hoffman and Jebara 2018).
+    The hits of a customer with r relevant products are divided by min(k, r), the most that can be
+    reached (as in Liang, Krishnan, Hoffman and Jebara 2018).
 
     Args:
         recommended: `customer`, `rank` (from 1) and `product`, as `Recommender.recommend` returns.
@@ -40,7 +40,8 @@ def recall_at_k(recommended: pd.DataFrame, relevant: pd.DataFrame, *, k: int) ->
 def ndcg_at_k(recommended: pd.DataFrame, relevant: pd.DataFrame, *, k: int) -> float:
     """Return the mean, over customers, of the normalised discounted cumulative gain of the first `k` recommended.
 
-    A hit at rank r gains 1 / log2(1 + r); the best possible order scores 1 (Järvelin and Kekäläinen 2002).
+    A hit at rank r gains 1 / log2(1 + r); the best possible order scores 1 (Järvelin and Kekäläinen
+    2002).
 
     Args:
         recommended: as for `recall_at_k`.
@@ -73,20 +74,22 @@ def rank_on_later_sales(
 ) -> pd.DataFrame:
     """Fit each model on the sales before a day, and score it on the purchases from that day on.
 
-    All purchases are compared with lists of all products; purchases that are new to the customer with lists without
-    what the customer had bought before. Only customers and products that occur before `test_from` count, since no
-    purchase-based model can score others. The models are left fitted on the earlier sales.
+    All purchases are compared with lists of all products; purchases that are new to the customer
+    with lists without what the customer had bought before. Only customers and products that occur
+    before `test_from` count, since no purchase-based model can score others. The models are left
+    fitted on the earlier sales.
 
     Args:
         recommenders: models by name.
         sales: canonical sales with customers.
         test_from: first day of the test.
         k: ranks that count.
-        min_purchases: least number of sale lines that a customer must have in the test, of products that occur before.
+        min_purchases: least number of sale lines that a customer must have in the test, of products
+            that occur before.
 
     Returns:
-        One row per `model`: `recall`, `ndcg` and the number of `customers` for all purchases; `recall_new`,
-        `ndcg_new` and `customers_new` for the new ones (NaN and 0 where none is new).
+        One row per `model`: `recall`, `ndcg` and the number of `customers` for all purchases;
+        `recall_new`, `ndcg_new` and `customers_new` for the new ones (NaN and 0 where none is new).
 
     Raises:
         ValueError: no customer buys both before and after `test_from`.

@@ -129,8 +129,8 @@ class Recommender(BaseEstimator, ABC):
             customers: C customers.
 
         Returns:
-            (C, products) scores in the order of `products_`; higher is better. Only the order within a row has a
-            meaning, as models differ in scale.
+            (C, products) scores in the order of `products_`; higher is better. Only the order
+            within a row has a meaning, as models differ in scale.
 
         Raises:
             ValueError: a customer has no purchase in the sales fitted.
@@ -146,7 +146,8 @@ class Recommender(BaseEstimator, ABC):
             filter_seen: leave out what the customer has already bought.
 
         Returns:
-            `customer`, `rank` (from 1), `product` and `score`, in the order of `customers` and by rank.
+            `customer`, `rank` (from 1), `product` and `score`, in the order of `customers` and by
+            rank.
 
         Raises:
             ValueError: `n` is below 1, or a customer has no purchase in the sales fitted.

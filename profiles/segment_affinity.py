@@ -22,8 +22,9 @@ def segment_affinity(
 ) -> pd.DataFrame:
     """Average the scores of each segment's customers.
 
-    A product that `recommender` does not score (never sold before) gets the mean of the products it scores, weighted
-    by their similarity in category and words of the name; without any similar product, the mean of all.
+    A product that `recommender` does not score (never sold before) gets the mean of the products it
+    scores, weighted by their similarity in category and words of the name; without any similar
+    product, the mean of all.
 
     Args:
         recommender: a fitted one.
@@ -35,7 +36,8 @@ def segment_affinity(
         Segments x `products`; higher is better.
 
     Raises:
-        ValueError: a customer is not in the sales fitted, or a product neither in them nor in `attributes`.
+        ValueError: a customer is not in the sales fitted, or a product neither in them nor in
+            `attributes`.
 
     Example:
         >>> import pandas as pd

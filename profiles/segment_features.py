@@ -23,7 +23,8 @@ _OTHER_WEIGHT = 0.25
 def fit_scaler(table: pd.DataFrame) -> Pipeline:
     """Fit x -> log(1 + x / interquartile range), standardised and cut at 3 standard deviations.
 
-    A change of currency changes nothing, and a few very large customers do not get a segment of their own.
+    A change of currency changes nothing, and a few very large customers do not get a segment of
+    their own.
     """
     scaler = make_pipeline(
         RobustScaler(with_centering=False),

@@ -27,7 +27,8 @@ def segment_names(deviations: pd.DataFrame) -> list[str]:
     """Name each segment by the two features in which it differs most; no two names are equal.
 
     Args:
-        deviations: segments x features, the distance of a segment's mean from that of all customers.
+        deviations: segments x features, the distance of a segment's mean from that of all
+            customers.
     """
     names: list[str] = []
     if len(deviations) == 1:

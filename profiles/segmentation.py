@@ -26,16 +26,19 @@ _PRUNING = 0.01
 class Segmentation(BaseEstimator):
     """Cluster customers by their features, explain the clusters by a decision tree, and assign new customers.
 
-    `segment_features` says which features count and how much. The result depends neither on the currency nor on the
-    order or the names of the customers. Traits (columns "trait:...") are averaged by segment but do not form segments:
-    prices by age or income are not for this model to set.
+    `segment_features` says which features count and how much. The result depends neither on the
+    currency nor on the order or the names of the customers. Traits (columns "trait:...") are
+    averaged by segment but do not form segments: prices by age or income are not for this model to
+    set.
 
     Args:
-        n_segments: number of clusters; None chooses one of `candidates` (see `cluster_selection.choose`).
+        n_segments: number of clusters; None chooses one of `candidates` (see
+            `cluster_selection.choose`).
         candidates: numbers of clusters to compare.
         kinds: kinds of clusters to compare, of `cluster_selection.KINDS`.
-        min_size: least number of customers in a segment. Smaller clusters join the nearest one, and no leaf of the
-            tree is smaller, so that no figure or rule describes fewer customers (k-anonymity).
+        min_size: least number of customers in a segment. Smaller clusters join the nearest one, and
+            no leaf of the tree is smaller, so that no figure or rule describes fewer customers
+            (k-anonymity).
         seed: seed of the clusters, of the samples that judge them and of the tree.
         n_jobs: processes that compare the clusters (joblib); the result does not depend on it.
 
@@ -45,9 +48,10 @@ class Segmentation(BaseEstimator):
         n_segments_: number of segments, after merging.
         selection_: the comparison of the clusters, see `cluster_selection.compare`.
         chosen_: the row of `selection_` that was chosen.
-        summary_: one row per segment: `name`, `size` (customers), `share` (of customers), `value` (mean currency per
-            week) and the means of the features, in their own units.
-        tree_: decision tree on the features in their own units, fitted on three quarters of the customers.
+        summary_: one row per segment: `name`, `size` (customers), `share` (of customers), `value`
+            (mean currency per week) and the means of the features, in their own units.
+        tree_: decision tree on the features in their own units, fitted on three quarters of the
+            customers.
         fidelity_: share of the other quarter to which the tree gives the segment of `assign`.
 
     Example:
@@ -86,8 +90,9 @@ class Segmentation(BaseEstimator):
             features: customers x features, all finite and 0 or more, with the column `spend`.
 
         Raises:
-            ValueError: a feature is missing, negative or not finite, a customer occurs twice, or there are
-                fewer customers than `min_size` or three times the largest number of clusters.
+            ValueError: a feature is missing, negative or not finite, a customer occurs twice, or
+                there are fewer customers than `min_size` or three times the largest number of
+                clusters.
         """
         if "spend" not in features:
             raise ValueError(

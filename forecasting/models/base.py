@@ -23,16 +23,18 @@ _HISTORY = [*_FUTURE, "traffic", "units"]
 class Forecaster(BaseEstimator, ABC):
     """Forecasts the weekly units of every product in a panel, given the prices and promotions planned for them.
 
-    `predict` uses the history fitted and the rows of the very week that it forecasts, so that a price cannot change the
-    forecast of an earlier week. A subclass implements `_fit`, `_update` and `_forecast`.
+    `predict` uses the history fitted and the rows of the very week that it forecasts, so that a
+    price cannot change the forecast of an earlier week. A subclass implements `_fit`, `_update` and
+    `_forecast`.
 
-    Beside units, every model sees prices, traffic and, where the panel has them, `promotion`, `holiday`, `category`
-    (through the other products of the category) and the columns in `covariates.OBSERVED`. Weeks in which the product
-    was sold out (`stockout`), cost nothing or the shop was closed count as missing.
+    Beside units, every model sees prices, traffic and, where the panel has them, `promotion`,
+    `holiday`, `category` (through the other products of the category) and the columns in
+    `covariates.OBSERVED`. Weeks in which the product was sold out (`stockout`), cost nothing or the
+    shop was closed count as missing.
 
     Attributes:
-        failures_: the reason, by product, for each series that could not be fitted as intended; such a product is
-            forecast by the simpler model that the class names.
+        failures_: the reason, by product, for each series that could not be fitted as intended;
+            such a product is forecast by the simpler model that the class names.
         products_: the products fitted.
         last_week_: first day of the last week of the history; week 1 of a forecast is the next one.
 
@@ -57,7 +59,8 @@ class Forecaster(BaseEstimator, ABC):
             panel: as `repricer.data.product_weeks` returns, in any row order.
 
         Raises:
-            ValueError: a column is missing, a value is missing or negative, or a product has two rows in a week.
+            ValueError: a column is missing, a value is missing or negative, or a product has two
+                rows in a week.
         """
         history = check_rows(panel, _HISTORY, name="panel")
         self.failures_ = {}
@@ -94,18 +97,19 @@ class Forecaster(BaseEstimator, ABC):
         """Forecast the units of each product and week in `future`.
 
         Args:
-            future: R rows with the planned `product`, `week`, `price` and `regular_price`, of any weeks after the
-                history; gaps are allowed. Optional: `promotion` and `holiday` (0 where absent) and `traffic` (by
-                default the mean of the last weeks).
+            future: R rows with the planned `product`, `week`, `price` and `regular_price`, of any
+                weeks after the history; gaps are allowed. Optional: `promotion` and `holiday` (0
+                where absent) and `traffic` (by default the mean of the last weeks).
             history: a history with an earlier or later end, to forecast from there (see `updated`).
             quantiles: probabilities strictly between 0 and 1.
 
         Returns:
-            R rows sorted by product and week: `product`, `week`, `mean` and one column for each quantile (`q0.5`), in
-            units per week, never negative; quantiles never cross.
+            R rows sorted by product and week: `product`, `week`, `mean` and one column for each
+            quantile (`q0.5`), in units per week, never negative; quantiles never cross.
 
         Raises:
-            ValueError: as `fit`; or a product was not fitted, a price is zero, or a week is not after the history.
+            ValueError: as `fit`; or a product was not fitted, a price is zero, or a week is not
+                after the history.
         """
         if history is not None:
             return self.updated(history).predict(future, quantiles=quantiles)
@@ -170,7 +174,8 @@ def check_rows(table: pd.DataFrame, columns: Sequence[str], *, name: str) -> pd.
         name: name of the table in error messages.
 
     Raises:
-        ValueError: a column is missing, a number is missing or negative, or a product has two rows in a week.
+        ValueError: a column is missing, a number is missing or negative, or a product has two rows
+            in a week.
     """
     missing = [column for column in columns if column not in table]
     if missing:

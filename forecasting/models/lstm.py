@@ -23,14 +23,16 @@ _WEIGHTS = np.linspace(0.0, 1.0, 11)
 class Lstm(Forecaster):
     """One LSTM for all products, which gives quantiles of the statistical models' errors.
 
-    A hybrid like the winner of the M4 competition (Smyl 2020). The mean of `PooledRegression` and `Sarimax`
-    (`MeanOfModels`) forecasts from every past week with the knowledge of that week. A network with shared weights learns
-    the errors of those forecasts from earlier errors, prices, promotions and the category (an embedding). Its output is
-    quantiles (pinball loss), decoded for each week ahead separately (MQ-RNN: Wen et al. 2017), for any horizon.
+    A hybrid like the winner of the M4 competition (Smyl 2020). The mean of `PooledRegression` and
+    `Sarimax` (`MeanOfModels`) forecasts from every past week with the knowledge of that week. A
+    network with shared weights learns the errors of those forecasts from earlier errors, prices,
+    promotions and the category (an embedding). Its output is quantiles (pinball loss), decoded for
+    each week ahead separately (MQ-RNN: Wen et al. 2017), for any horizon.
 
-    The last `judged_weeks` of the history decide how much weight the networks get (0: the base forecast, 1: theirs) and
-    how far their quantiles must move to have their coverage (split conformal: Romano, Patterson and Candès 2019); then
-    the networks are trained again on all weeks. If the history is too short for that, the base forecast is returned.
+    The last `judged_weeks` of the history decide how much weight the networks get (0: the base
+    forecast, 1: theirs) and how far their quantiles must move to have their coverage (split
+    conformal: Romano, Patterson and Candès 2019); then the networks are trained again on all weeks.
+    If the history is too short for that, the base forecast is returned.
 
     Args:
         hidden: size of the LSTM's state.
@@ -219,7 +221,8 @@ def _least_sufficient_weight(
 ) -> float:
     """Smallest weight of the networks whose loss is within one standard error, over weeks, of the least.
 
-    The one-standard-error rule of Breiman et al. (1984): on few weeks, the least loss alone overfits.
+    The one-standard-error rule of Breiman et al. (1984): on few weeks, the least loss alone
+    overfits.
     """
     losses = np.array([_weekly_loss(error, _mix(quantiles, weight), importance, week) for weight in _WEIGHTS])
     best = losses[losses.sum(axis=1).argmin()]

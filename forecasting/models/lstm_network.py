@@ -62,8 +62,9 @@ class Data:
 class Network(nn.Module):
     """LSTM over the past, then a small decoder for each week ahead (MQ-RNN: Wen et al. 2017).
 
-    Its output is the quantiles at `LEVELS` of the base forecast's error, in units of the forecast's deviation. Each week
-    ahead is decoded separately, from the state at the last week seen and the covariates of that week.
+    Its output is the quantiles at `LEVELS` of the base forecast's error, in units of the forecast's
+    deviation. Each week ahead is decoded separately, from the state at the last week seen and the
+    covariates of that week.
     """
 
     def __init__(self, n_past: int, n_x: int, n_categories: int, *, hidden: int, embedding: int, dropout: float):

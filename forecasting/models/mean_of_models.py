@@ -18,8 +18,9 @@ from .weekly_design import WeeklyDesign, covariate_names
 class MeanOfModels(Forecaster):
     """Mean, in logs, of the medians of `PooledRegression` and `Sarimax`; intervals from its own past errors.
 
-    Both forecast from every past week with the knowledge of that week, except that the ARMA parameters and the variance
-    of `Sarimax` are those of the whole history. A product that `Sarimax` cannot fit has the pooled regression alone.
+    Both forecast from every past week with the knowledge of that week, except that the ARMA
+    parameters and the variance of `Sarimax` are those of the whole history. A product that
+    `Sarimax` cannot fit has the pooled regression alone.
     """
 
     def _fit(self, history: pd.DataFrame) -> None:

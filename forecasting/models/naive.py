@@ -36,8 +36,8 @@ class MovingAverage(SeriesForecaster):
 class SeasonalNaive(SeriesForecaster):
     """The units of the same week one season ago; intervals are quantiles of the past season-on-season changes.
 
-    A product with less than a season and a week of history is forecast by its last week's units and recorded in
-    `failures_`.
+    A product with less than a season and a week of history is forecast by its last week's units and
+    recorded in `failures_`.
 
     Args:
         season_length: weeks in a season.

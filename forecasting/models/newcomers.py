@@ -22,10 +22,11 @@ _SMEARING = (np.arange(199) + 0.5) / 199
 class Newcomers(Forecaster):
     """Forecasts new products: their level from category and price, their price response from all products.
 
-    A ridge regression explains each known product's mean of log(1 + units) by its category, its regular price,
-    and that price relative to its category's. Discount, promotion, rivals and season then act as they do on the
-    average product (`PooledRegression`). Intervals are quantiles of the errors in forecasting each known product
-    from all others (leave-one-out), so they are wide. The mean is Duan's smearing estimate (1983) over the same errors.
+    A ridge regression explains each known product's mean of log(1 + units) by its category, its
+    regular price, and that price relative to its category's. Discount, promotion, rivals and season
+    then act as they do on the average product (`PooledRegression`). Intervals are quantiles of the
+    errors in forecasting each known product from all others (leave-one-out), so they are wide. The
+    mean is Duan's smearing estimate (1983) over the same errors.
 
     Products that were fitted are forecast in the same way, as if they were new.
 

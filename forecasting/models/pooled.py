@@ -25,15 +25,17 @@ class PooledRegression(Forecaster):
 
     .. math:: \log(1 + u_{it}) = a_i + x_{it}' b_i + e_{it}, \quad b_i \sim N(\beta, \Sigma), \quad e \sim N(0, \sigma_i^2)
 
-    (Swamy 1970), where x holds the log discount, log regular price, promotion, holidays, the discounts and
-    promotions of the category's other products, log traffic, observed columns with their lag, and from a year
-    of history on two Fourier pairs. Common mean and covariance are estimated by EM (empirical Bayes; Dempster,
-    Rubin and Tsutakawa 1981), so a product with little information responds to its price as the others do. The
-    residuals are followed by damped exponential smoothing.
+    (Swamy 1970), where x holds the log discount, log regular price, promotion, holidays, the
+    discounts and promotions of the category's other products, log traffic, observed columns with
+    their lag, and from a year of history on two Fourier pairs. Common mean and covariance are
+    estimated by EM (empirical Bayes; Dempster, Rubin and Tsutakawa 1981), so a product with little
+    information responds to its price as the others do. The residuals are followed by damped
+    exponential smoothing.
 
-    Intervals are quantiles of the model's own past forecast errors: it is refitted at every past origin, which takes
-    milliseconds, and its errors, divided by the standard deviation claimed at the time, are pooled over products for
-    each step ahead. The mean is the median times the ratio of units sold to units forecast there.
+    Intervals are quantiles of the model's own past forecast errors: it is refitted at every past
+    origin, which takes milliseconds, and its errors, divided by the standard deviation claimed at
+    the time, are pooled over products for each step ahead. The mean is the median times the ratio
+    of units sold to units forecast there.
 
     Args:
         smoothing: share of a week's error that moves the level.
@@ -78,8 +80,8 @@ class PooledRegression(Forecaster):
         """Forecast from every past week with the knowledge of that week.
 
         Returns:
-            Median and standard deviation of log(1 + units), each (N, T, STEPS) by product, last week seen and steps
-            ahead less 1; NaN where there is none.
+            Median and standard deviation of log(1 + units), each (N, T, STEPS) by product, last
+            week seen and steps ahead less 1; NaN where there is none.
         """
         products, weeks = weekly.target.shape
         centre = np.full((products, weeks, STEPS), np.nan)

@@ -32,28 +32,31 @@ class Sarimax(SeriesForecaster):
 
     .. math:: \log(1 + u_t) = \log(w_t / \bar w) + x_t' b + n_t, \qquad n_t \sim ARMA(p, d, q)
 
-    u is units, w the traffic of the shop; x holds a constant, log price, log regular price, log traffic,
-    `fourier_pairs` sine and cosine terms of the year and, where they moved in the product's history, promotion,
-    holidays, discounts and promotions of the category's other products and last week's log competitor price. The coefficients
-    b are states with a normal prior (Harvey 1989, section 3.4; Durbin and Koopman 2012, section 6.2), so the forecast's
-    standard errors include their uncertainty, and less than a year of history can be fitted:
+    u is units, w the traffic of the shop; x holds a constant, log price, log regular price, log
+    traffic, `fourier_pairs` sine and cosine terms of the year and, where they moved in the
+    product's history, promotion, holidays, discounts and promotions of the category's other
+    products and last week's log competitor price. The coefficients b are states with a normal prior
+    (Harvey 1989, section 3.4; Durbin and Koopman 2012, section 6.2), so the forecast's standard
+    errors include their uncertainty, and less than a year of history can be fitted:
 
-    - log price: `elasticity_prior`, mean and standard deviation. The default mean is that of 1,851 published
-      elasticities (Bijmolt, van Heerde and Pieters 2005); the standard deviation is wide.
-    - log regular price: N(0, 1), the effect of a lasting change of the regular price beyond its effect on the price.
-      (In terms of the price ratio p/r: coefficient b_p on log p/r and b_p + b_r on log r.)
+    - log price: `elasticity_prior`, mean and standard deviation. The default mean is that of 1,851
+      published elasticities (Bijmolt, van Heerde and Pieters 2005); the standard deviation is wide.
+    - log regular price: N(0, 1), the effect of a lasting change of the regular price beyond its
+      effect on the price. (In terms of the price ratio p/r: coefficient b_p on log p/r and b_p +
+      b_r on log r.)
     - log traffic: N(0, 0.5²), the deviation from sales in proportion to traffic.
     - the optional ones: mean 0 and the standard deviations in `_OPTIONAL_SD`.
-    - each Fourier term: N(0, `seasonal_sd`²). A part of the year without data then adds uncertainty rather than a wild
-      curve, and a long history outweighs the prior.
+    - each Fourier term: N(0, `seasonal_sd`²). A part of the year without data then adds uncertainty
+      rather than a wild curve, and a long history outweighs the prior.
 
-    Quantiles are those of Student's t around the log forecast, with the forecast's standard error. The mean is the
-    median times the ratio of units sold to units fitted one step ahead (the ratio estimator of Snowdon 1991), held
-    between 1 and the log-normal factor exp(variance / 2) of one step: the full log-normal mean of a distant week grows
-    without bound with the uncertainty of the coefficients.
+    Quantiles are those of Student's t around the log forecast, with the forecast's standard error.
+    The mean is the median times the ratio of units sold to units fitted one step ahead (the ratio
+    estimator of Snowdon 1991), held between 1 and the log-normal factor exp(variance / 2) of one
+    step: the full log-normal mean of a distant week grows without bound with the uncertainty of the
+    coefficients.
 
-    A series that is too short, without a positive price or whose likelihood does not converge is forecast by the mean
-    of its last four weeks and recorded in `failures_`.
+    A series that is too short, without a positive price or whose likelihood does not converge is
+    forecast by the mean of its last four weeks and recorded in `failures_`.
 
     Args:
         order: (p, d, q) of the ARMA part.
@@ -198,7 +201,8 @@ class FittedSarimax:
         """Forecast from every week of the series with the coefficients as known in that week.
 
         Args:
-            planned: one row for each week and step ahead, in this order, with the covariates as known in that week.
+            planned: one row for each week and step ahead, in this order, with the covariates as
+                known in that week.
             steps: weeks ahead.
 
         Returns:

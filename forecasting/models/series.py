@@ -31,8 +31,8 @@ class SeriesModel(Protocol):
 class SeriesForecaster(Forecaster):
     """Fits one model per product to the weeks since its first sale.
 
-    A subclass implements `_fit_series`, which raises `CannotFit` for a series that it cannot fit; `_fall_back` then
-    fits the simpler model, by default the mean of the last four weeks.
+    A subclass implements `_fit_series`, which raises `CannotFit` for a series that it cannot fit;
+    `_fall_back` then fits the simpler model, by default the mean of the last four weeks.
 
     Attributes:
         models_: fitted model of each product.

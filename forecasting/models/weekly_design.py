@@ -65,7 +65,8 @@ class WeeklyDesign:
     def planned(self, origin: int, step: int) -> np.ndarray:
         """Return the covariates (N, K) of week `origin` + `step` as known at the end of `origin`.
 
-        Traffic is the mean of the last weeks, as in `Covariates.of_future`; lagged columns keep their last value.
+        Traffic is the mean of the last weeks, as in `Covariates.of_future`; lagged columns keep
+        their last value.
         """
         x = self.x[:, origin + step].copy()
         x[:, self.carried] = self.x[:, origin + 1, self.carried]

@@ -16,9 +16,10 @@ def hausman_panel(
 ) -> pd.DataFrame:
     """Return the weekly panel of some stores, with the price of the same product in all the others.
 
-    Costs move a product's price in all regions at once, and do not move its demand in one of them. The instrument is
-    invalid where stores share campaigns or demand shocks, and useless where all of them charge one price. Pass the
-    column to the estimator: `PriceResponse(instruments=["other_stores_price"])`.
+    Costs move a product's price in all regions at once, and do not move its demand in one of them.
+    The instrument is invalid where stores share campaigns or demand shocks, and useless where all
+    of them charge one price. Pass the column to the estimator:
+    `PriceResponse(instruments=["other_stores_price"])`.
 
     Args:
         sales: canonical sales with `store`.
@@ -26,8 +27,8 @@ def hausman_panel(
         products: as for `repricer.data.product_weeks`.
 
     Returns:
-        The panel with `other_stores_price` (currency per unit; NaN in weeks without sales elsewhere, which the estimator
-        leaves out).
+        The panel with `other_stores_price` (currency per unit; NaN in weeks without sales
+        elsewhere, which the estimator leaves out).
 
     Raises:
         ValueError: `sales` has no stores, or all or none of them are in `stores`.

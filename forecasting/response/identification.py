@@ -36,11 +36,14 @@ class Identification:
         fixed_effects: the pooled coefficient by least squares with effects and controls.
         cannot_rule_out: possible biases that the table cannot show.
         instruments: the candidate columns.
-        instrumented: the pooled coefficient by two-stage least squares, also where instruments are weak; None without.
-        first_stage_f: effective F of the instruments (Montiel Olea and Pflueger 2013), robust to dependence within a
-            cluster; NaN without instruments.
-        exogeneity_p: p-value of exogenous prices (Wooldridge's regression test); NaN without instruments.
-        overidentification_p: p-value of instruments that agree (Wooldridge's score test); NaN with fewer than two.
+        instrumented: the pooled coefficient by two-stage least squares, also where instruments are
+            weak; None without.
+        first_stage_f: effective F of the instruments (Montiel Olea and Pflueger 2013), robust to
+            dependence within a cluster; NaN without instruments.
+        exogeneity_p: p-value of exogenous prices (Wooldridge's regression test); NaN without
+            instruments.
+        overidentification_p: p-value of instruments that agree (Wooldridge's score test); NaN with
+            fewer than two.
         warnings: problems of the instruments, in words.
 
     Example:
@@ -102,8 +105,8 @@ def identify(
         price: (n,) likewise.
         held: (n, q) further columns to hold fixed, likewise.
         instruments: (n, k) likewise; k may be 0.
-        clusters: (n,) cluster of each row, within which errors may be dependent; a single cluster counts as none.
-            The absorbed effects must be nested in them.
+        clusters: (n,) cluster of each row, within which errors may be dependent; a single cluster
+            counts as none. The absorbed effects must be nested in them.
         absorbed: number of absorbed effects.
         effects: the effects, in words.
         controls: the controls, in words.
@@ -139,8 +142,8 @@ def identify(
 def fit_iv(y: Array, x: Array, z: Array, clusters: NDArray, *, held: int, absorbed: int) -> IVResults:
     """Fit by two-stage least squares, with the covariance that gives the first coefficient the larger error.
 
-    One covariance is robust to heteroscedasticity, the other also to dependence within clusters; with few clusters the
-    latter is too small.
+    One covariance is robust to heteroscedasticity, the other also to dependence within clusters;
+    with few clusters the latter is too small.
 
     Args:
         y: (n,) outcome.
@@ -161,8 +164,9 @@ def fit_iv(y: Array, x: Array, z: Array, clusters: NDArray, *, held: int, absorb
 def effective_f(price: Array, instruments: Array, clusters: NDArray) -> float:
     """Return the effective first-stage F of Montiel Olea and Pflueger (2013, section 3).
 
-    With one instrument it is the squared robust t-ratio. It is the smaller of the F robust to heteroscedasticity and the
-    one clustered, which is too large with few clusters. Everything else is partialled out of both arguments.
+    With one instrument it is the squared robust t-ratio. It is the smaller of the F robust to
+    heteroscedasticity and the one clustered, which is too large with few clusters. Everything else
+    is partialled out of both arguments.
     """
     inverse = np.linalg.pinv(instruments.T @ instruments)
     moment = instruments.T @ price

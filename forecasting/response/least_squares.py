@@ -69,13 +69,15 @@ class Slopes:
 def fit_slopes(y: Array, x: Array, common: Array, groups: Groups, *, instrument: Array | None = None) -> Slopes:
     r"""Fit :math:`y = a_g + e_g x + Z\gamma + \varepsilon` by least squares, or just-identified instruments.
 
-    With w the instrument (x itself for least squares), the moment conditions :math:`D_w'\varepsilon = 0` and
-    :math:`Z'\varepsilon = 0` have a block that is diagonal in the groups; eliminating it leaves q equations for
-    :math:`\gamma`, so that neither time nor memory grows with the square of N (Frisch and Waugh 1933, Lovell 1963).
+    With w the instrument (x itself for least squares), the moment conditions :math:`D_w'\varepsilon
+    = 0` and :math:`Z'\varepsilon = 0` have a block that is diagonal in the groups; eliminating it
+    leaves q equations for :math:`\gamma`, so that neither time nor memory grows with the square of
+    N (Frisch and Waugh 1933, Lovell 1963).
 
-    The standard error of a slope is the larger of HC3 and the conventional one with one error variance for each
-    group: Angrist and Pischke's (2009, section 8.1) guard against robust errors that are too small by chance. Both
-    count the group effects. With an instrument, the leverages are those of the instruments' projection.
+    The standard error of a slope is the larger of HC3 and the conventional one with one error
+    variance for each group: Angrist and Pischke's (2009, section 8.1) guard against robust errors
+    that are too small by chance. Both count the group effects. With an instrument, the leverages
+    are those of the instruments' projection.
 
     Args:
         y: (n,) outcome, with the groups' means removed.

@@ -21,24 +21,26 @@ class LogitDemand(BaseEstimator):
 
     .. math:: \log s_{jm} - \log s_{0m} = a_j + d_m + x_{jm}'\gamma + \beta p_{jm} + \rho \log s_{jm|g} + \xi_{jm}
 
-    s is a product's share of the market's potential purchases, s_0 the outside share, p the price. With market effects
-    d, the price coefficient rests on shares within the market and does not depend on the assumed size of the market. In
-    the nested logit (all products in one nest), :math:`\log s_{jm|g}`, the share of what was bought, is instrumented by
-    the rivals' mean price (or their mean instruments), and :math:`\rho` says how much closer the products are to one
+    s is a product's share of the market's potential purchases, s_0 the outside share, p the price.
+    With market effects d, the price coefficient rests on shares within the market and does not
+    depend on the assumed size of the market. In the nested logit (all products in one nest),
+    :math:`\log s_{jm|g}`, the share of what was bought, is instrumented by the rivals' mean price
+    (or their mean instruments), and :math:`\rho` says how much closer the products are to one
     another than to the outside option; 0 is the plain logit.
 
     Args:
-        effects: any of `product` and `market`; `market` is not allowed with `nested`, whose :math:`\rho` rests on the
-            response of the whole market.
+        effects: any of `product` and `market`; `market` is not allowed with `nested`, whose
+            :math:`\rho` rests on the response of the whole market.
         instruments: columns that instrument the price; weak ones are not used (see `identify`).
         controls: further columns of the utility.
         nested: whether to estimate :math:`\rho`.
 
     Attributes:
-        price_coefficient_: utility per unit of currency (negative); the larger of the robust standard error and the one
-            clustered by product.
+        price_coefficient_: utility per unit of currency (negative); the larger of the robust
+            standard error and the one clustered by product.
         nesting_: :math:`\rho`; None if not nested. Implausible outside [0, 1).
-        nesting_f_: first-stage F of :math:`\log s_{jm|g}` given the price (Sanderson and Windmeijer 2016).
+        nesting_f_: first-stage F of :math:`\log s_{jm|g}` given the price (Sanderson and Windmeijer
+            2016).
         identification_: what the price coefficient of the plain logit rests on.
 
     Example:
@@ -74,11 +76,12 @@ class LogitDemand(BaseEstimator):
         """Fit to shares.
 
         Args:
-            table: one row per `product` and `market` with `share` (above 0; the shares of a market sum to less than 1),
-                `price` (currency) and the named columns, in any order.
+            table: one row per `product` and `market` with `share` (above 0; the shares of a market
+                sum to less than 1), `price` (currency) and the named columns, in any order.
 
         Raises:
-            ValueError: a column is missing, a market has no outside share, or market effects are combined with nesting.
+            ValueError: a column is missing, a market has no outside share, or market effects are
+                combined with nesting.
         """
         if unknown := set(self.effects) - set(_EFFECTS):
             raise ValueError(f"LogitDemand: effects must be of {_EFFECTS}; got {sorted(unknown)[0]!r}")

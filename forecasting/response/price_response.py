@@ -41,39 +41,45 @@ class PriceResponse(BaseEstimator):
 
     .. math:: \log u_{it} = a_i + w_t + s_{c(i)}(t) + x_{it}'\gamma + e_i \log p_{it} + \varepsilon_{it}
 
-    u is units, p the price paid. The product effects a absorb that expensive products may be the popular ones; the week
-    effects w absorb what moves prices and demand of the whole shop, traffic included; s, a sine and a cosine of the year
-    per category, is the category's season; x are the controls, with one coefficient for all products. Weeks without
-    sales are left out, as their price was not observed. That biases the elasticity of slow sellers towards 0; `weeks`
-    tells how many weeks remain.
+    u is units, p the price paid. The product effects a absorb that expensive products may be the
+    popular ones; the week effects w absorb what moves prices and demand of the whole shop, traffic
+    included; s, a sine and a cosine of the year per category, is the category's season; x are the
+    controls, with one coefficient for all products. Weeks without sales are left out, as their
+    price was not observed. That biases the elasticity of slow sellers towards 0; `weeks` tells how
+    many weeks remain.
 
-    With instruments, each product's slope is just identified: its instrument is the pooled first stage's prediction of
-    its price, as many instruments for one product would bias it towards least squares. A product whose own first-stage F
-    is below 10 has no estimate of its own.
+    With instruments, each product's slope is just identified: its instrument is the pooled first
+    stage's prediction of its price, as many instruments for one product would bias it towards least
+    squares. A product whose own first-stage F is below 10 has no estimate of its own.
 
     Args:
         memory: weight of the last reference price in the next one, in [0, 1).
-        instruments: panel columns that move a product's price and, given effects and controls, not its demand; positive
-            ones enter in logs. None: `unit_cost` and `wholesale_price` where the panel has them and they move.
-            Instruments that are weak in the pool are not used, with a warning.
-        controls: further panel columns to hold fixed; `promotion` is always held fixed where the panel has it.
+        instruments: panel columns that move a product's price and, given effects and controls, not
+            its demand; positive ones enter in logs. None: `unit_cost` and `wholesale_price` where
+            the panel has them and they move. Instruments that are weak in the pool are not used,
+            with a warning.
+        controls: further panel columns to hold fixed; `promotion` is always held fixed where the
+            panel has it.
 
     Attributes:
-        elasticity_: one row per product: `product`, `category`, `raw` (NaN: fewer than 10 weeks with sales, a standard
-            deviation of log price below .02, or a weak instrument), `raw_se`, `shrunk`, `shrunk_se` (see `shrink`),
-            `implausible` (raw above 0), `weeks` and `first_stage_f` (NaN without instruments). It is the response in the
-            same week.
-        pooled_: one elasticity for all products, with the larger of the robust standard error and the one clustered by
-            product.
+        elasticity_: one row per product: `product`, `category`, `raw` (NaN: fewer than 10 weeks
+            with sales, a standard deviation of log price below .02, or a weak instrument),
+            `raw_se`, `shrunk`, `shrunk_se` (see `shrink`), `implausible` (raw above 0), `weeks` and
+            `first_stage_f` (NaN without instruments). It is the response in the same week.
+        pooled_: one elasticity for all products, with the larger of the robust standard error and
+            the one clustered by product.
         variance_: variances of the true elasticities: `within_category`, `between_categories`.
-        category_elasticity_: response of a category's total units per basket to its price index (weighted by revenue in
-            the whole history), in the same columns, `category` for `product`. Where it is weaker than the products'
-            elasticities, the difference is substitution within the category. By instruments where these are strong for
-            the index too.
-        reference_effect_: coefficient of log(reference / price), estimated jointly with the elasticities; the reference
-            is the exponentially smoothed past price. The response in the week is elasticity minus coefficient, so a
-            model with both uses `shrunk + reference_effect_.coefficient` for the price itself.
-        control_effects_: coefficient of each control, by name, with standard errors clustered by product.
+        category_elasticity_: response of a category's total units per basket to its price index
+            (weighted by revenue in the whole history), in the same columns, `category` for
+            `product`. Where it is weaker than the products' elasticities, the difference is
+            substitution within the category. By instruments where these are strong for the index
+            too.
+        reference_effect_: coefficient of log(reference / price), estimated jointly with the
+            elasticities; the reference is the exponentially smoothed past price. The response in
+            the week is elasticity minus coefficient, so a model with both uses `shrunk +
+            reference_effect_.coefficient` for the price itself.
+        control_effects_: coefficient of each control, by name, with standard errors clustered by
+            product.
         identification_: what the estimates rest on and what they cannot rule out; `print` it.
         category_identification_: the same for the categories; None where no category's price moved.
 
@@ -104,12 +110,13 @@ class PriceResponse(BaseEstimator):
         """Fit to a weekly panel.
 
         Args:
-            panel: `product`, `week`, `units`, `price`, `traffic` and optional columns, in any row order; without
-                `category`, all products form one category.
+            panel: `product`, `week`, `units`, `price`, `traffic` and optional columns, in any row
+                order; without `category`, all products form one category.
 
         Raises:
-            ValueError: the panel is faulty or has too few products with moving prices; all prices move together, so that
-                price and week cannot be told apart; or a named column varies by week only.
+            ValueError: the panel is faulty or has too few products with moving prices; all prices
+                move together, so that price and week cannot be told apart; or a named column varies
+                by week only.
         """
         if not 0 <= self.memory < 1:
             raise ValueError(f"PriceResponse: memory must lie in [0, 1); got {self.memory}")
@@ -159,7 +166,8 @@ class PriceResponse(BaseEstimator):
 class _Design:
     """Rows of a regression by group (product or category), with the groups' means removed.
 
-    `controls` and `dates` (weeks and seasons, independent of one another) are the columns common to all groups.
+    `controls` and `dates` (weeks and seasons, independent of one another) are the columns common to
+    all groups.
     """
 
     labels: NDArray
@@ -197,14 +205,16 @@ class _Design:
     def with_reference(self) -> _Design:
         """Return a copy with the log of the reference price as first common column.
 
-        Beside the slopes of the log price, log(reference) has the coefficient of log(reference / price).
+        Beside the slopes of the log price, log(reference) has the coefficient of log(reference /
+        price).
         """
         return replace(self, controls=np.column_stack([self.reference, self.controls]))
 
     def slopes(self, *, instrumented: bool) -> tuple[pd.DataFrame, tuple[CoefficientEstimate, ...]]:
         """Return (`raw`, `raw_se`, `first_stage_f`) by group, and the common coefficients.
 
-        With instruments, the groups whose own first stage is weak have NaN, and their rows are left out.
+        With instruments, the groups whose own first stage is weak have NaN, and their rows are left
+        out.
         """
         try:
             if not instrumented:

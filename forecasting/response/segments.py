@@ -19,10 +19,10 @@ _MAX_ROUNDS = 100
 def segment_response(sales: pd.DataFrame, labels: pd.Series, panel: pd.DataFrame) -> pd.DataFrame:
     """Estimate one elasticity for each customer segment, pooled over the products of `panel`.
 
-    A segment's weekly units of a product are often 0, so this is a Poisson pseudo-likelihood with the effects of
-    `PriceResponse` (Santos Silva and Tenreyro 2006), not a log-log regression. `promotion` is held fixed where the panel
-    has it; standard errors are clustered by product. There are no instruments: a bias that is common to all segments
-    cancels in their comparison.
+    A segment's weekly units of a product are often 0, so this is a Poisson pseudo-likelihood with
+    the effects of `PriceResponse` (Santos Silva and Tenreyro 2006), not a log-log regression.
+    `promotion` is held fixed where the panel has it; standard errors are clustered by product.
+    There are no instruments: a bias that is common to all segments cancels in their comparison.
 
     Args:
         sales: canonical sales with `customer`; lines of customers without a label are left out.
@@ -55,8 +55,8 @@ def segment_response(sales: pd.DataFrame, labels: pd.Series, panel: pd.DataFrame
 def segment_category_response(sales: pd.DataFrame, labels: pd.Series, panel: pd.DataFrame) -> pd.DataFrame:
     """Estimate the elasticity of each segment in each category, and shrink it to that of the segment.
 
-    As `segment_response`, with one slope per category. The standard error is the larger of the robust one and the one
-    clustered by product, which a category with one product does not have.
+    As `segment_response`, with one slope per category. The standard error is the larger of the
+    robust one and the one clustered by product, which a category with one product does not have.
 
     Args:
         sales: canonical sales with `customer`.
@@ -64,9 +64,9 @@ def segment_category_response(sales: pd.DataFrame, labels: pd.Series, panel: pd.
         panel: weekly panel.
 
     Returns:
-        One row per segment and category: `segment`, `category`, `raw` and `raw_se` (NaN: fewer than 10 weeks with sales
-        to the segment, or a price that hardly moved in them), `shrunk`, `shrunk_se`, `implausible` (raw above 0) and
-        `units`.
+        One row per segment and category: `segment`, `category`, `raw` and `raw_se` (NaN: fewer than
+        10 weeks with sales to the segment, or a price that hardly moved in them), `shrunk`,
+        `shrunk_se`, `implausible` (raw above 0) and `units`.
 
     Raises:
         ValueError: as `segment_response`.
@@ -132,8 +132,8 @@ def _bought(rows: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
 def _carries(rows: pd.DataFrame) -> pd.Series:
     """Whether the data of a row's category identify a slope of its own.
 
-    The price must have moved in weeks in which the segment bought. If a reduction made it buy nothing, or everything,
-    the slope is unbounded.
+    The price must have moved in weeks in which the segment bought. If a reduction made it buy
+    nothing, or everything, the slope is unbounded.
     """
     sold = rows[rows["units"] > 0]
     weeks = sold.groupby("category")["week"].nunique()
@@ -153,8 +153,8 @@ def _poisson(rows: pd.DataFrame, slopes: Array) -> tuple[Array, Array, Array]:
 def poisson_within(units: Array, columns: Array, labels: NDArray) -> tuple[Array, Array, Array]:
     """Fit a Poisson pseudo-likelihood with group effects, without dummy columns.
 
-    Iteratively reweighted least squares, each round with weighted group means removed (Correia, Guimarães and Zylkin
-    2020).
+    Iteratively reweighted least squares, each round with weighted group means removed (Correia,
+    Guimarães and Zylkin 2020).
 
     Args:
         units: (n,) not negative, with sales in each group.
@@ -162,8 +162,9 @@ def poisson_within(units: Array, columns: Array, labels: NDArray) -> tuple[Array
         labels: (n,) sorted groups, which are also the clusters.
 
     Returns:
-        (q,) coefficients, their standard errors clustered by group, and their heteroscedasticity-robust standard errors.
-        Collinear columns get the coefficients of least norm.
+        (q,) coefficients, their standard errors clustered by group, and their
+        heteroscedasticity-robust standard errors. Collinear columns get the coefficients of least
+        norm.
 
     Raises:
         ValueError: the fit does not converge.

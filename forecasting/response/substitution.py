@@ -21,23 +21,28 @@ _ROOM = 2.0
 class Substitution(BaseEstimator):
     """Own and cross elasticities within each category, from a logit and a nested logit on weekly shares.
 
-    The size of a category's market in a week is the shop's baskets times a constant: twice the most units per basket
-    that the category ever sold. The plain logit's price coefficient does not depend on it; the share of lost sales that
-    leaves the category does. The nested logit estimates that share from the category's response to its prices. Weeks
-    without sales of a product are left out. `promotion` is held fixed where the panel has it.
+    The size of a category's market in a week is the shop's baskets times a constant: twice the most
+    units per basket that the category ever sold. The plain logit's price coefficient does not
+    depend on it; the share of lost sales that leaves the category does. The nested logit estimates
+    that share from the category's response to its prices. Weeks without sales of a product are left
+    out. `promotion` is held fixed where the panel has it.
 
     Args:
-        instruments: panel columns that move prices and not demand, as for `PriceResponse`, in levels.
+        instruments: panel columns that move prices and not demand, as for `PriceResponse`, in
+            levels.
 
     Attributes:
-        categories_: one row per category: `category`, `price_coefficient` of the plain logit (utility per unit of
-            currency; NaN: fewer than two products or too little movement) with `price_coefficient_se`, `shrunk` and
-            `shrunk_se` (towards the mean of all categories, as elasticities at the mean price), `implausible` (above 0),
-            `method` and `first_stage_f` (see `Identification`), `nesting`, `nesting_se`, `nesting_f`, `model` (`nested
-            logit`, or `logit` where the nesting is weakly identified or implausible) and `outside_share`.
-        own_: one row per product: `product`, `category`, `logit`, `logit_se`, `nested`, `nested_se`: own elasticities at
-            mean price and share, to compare with those of `PriceResponse`.
-        cross_: by category, the elasticities of the row's demand with respect to the column's price, by its `model`.
+        categories_: one row per category: `category`, `price_coefficient` of the plain logit
+            (utility per unit of currency; NaN: fewer than two products or too little movement) with
+            `price_coefficient_se`, `shrunk` and `shrunk_se` (towards the mean of all categories, as
+            elasticities at the mean price), `implausible` (above 0), `method` and `first_stage_f`
+            (see `Identification`), `nesting`, `nesting_se`, `nesting_f`, `model` (`nested logit`,
+            or `logit` where the nesting is weakly identified or implausible) and `outside_share`.
+        own_: one row per product: `product`, `category`, `logit`, `logit_se`, `nested`,
+            `nested_se`: own elasticities at mean price and share, to compare with those of
+            `PriceResponse`.
+        cross_: by category, the elasticities of the row's demand with respect to the column's
+            price, by its `model`.
 
     Example:
         >>> from repricer.forecasting import example_panel

@@ -31,9 +31,9 @@ PAGES = (
 """Pages whose Python blocks run in order, in one namespace a page."""
 SESSIONS = {
     "docs/data.md": 9,
-    "docs/forecasting.md": 21,
+    "docs/forecasting.md": 10,
     "docs/price_response.md": 16,
-    "docs/profiles.md": 1,
+    "docs/profiles.md": 13,
     "docs/trend.md": 11,
 }
 """Pages of interactive sessions, whose outputs are compared, and the fewest examples that each has."""
