@@ -17,7 +17,7 @@ from ._options import check_table_path, emit, json_option, say, show, write_tabl
 
 if TYPE_CHECKING:
     from ..serving import DecisionLog
-    from ..serving.decision_log.outcomes import Outcome
+    from ..serving.decision_log.outcomes import ReportedOutcome
 
 _FILE = click.Path(path_type=Path)
 _AT_ONCE = 500
@@ -148,7 +148,7 @@ def _opened(place: str) -> DecisionLog:
     return DecisionLog(place)
 
 
-def _read(file: Path, refused: dict[int, str]) -> Iterator[tuple[int, Outcome]]:
+def _read(file: Path, refused: dict[int, str]) -> Iterator[tuple[int, ReportedOutcome]]:
     """Row number (the header is row 1) and outcome; what is wrong in itself goes to `refused`."""
     from ..serving.decision_log.outcomes import OutcomeError, outcome_of
 

@@ -7,15 +7,31 @@ import ipaddress
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from ..serving.documents import fields
+from ..serving.http.settings import ServiceSettings
 from ._options import emit, json_option, say, seed_option
 
 _FILE = click.Path(path_type=Path)
 _GRACE_SECONDS = 10
+
+
+def _setting(name: str, option: str | None = None, **more: Any) -> Callable[[Any], Any]:
+    """The option for one of the service's settings, as it is declared."""
+    field, default = fields(ServiceSettings)[name], getattr(ServiceSettings(), name)
+    text = field.description.replace("`", "")
+    if field.choices:
+        more["type"] = click.Choice(field.choices)
+    if isinstance(default, bool):
+        return click.option(option or f"--{name}", name, is_flag=True, help=text)
+    return click.option(
+        option or f"--{name}", name, default=default, show_default=default is not None, help=text, **more
+    )
 
 
 @click.command("serve")
@@ -24,20 +40,13 @@ _GRACE_SECONDS = 10
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
 @click.option("--log", help="Decision log: SQLite file or postgresql:// URL. No price is given that is not recorded.")
 @click.option("--public-key", type=_FILE, help="PEM file of the key that must have signed the bundle.")
-@click.option("--keys", type=_FILE, help="File of API keys (`repricer keys`); without one, this machine alone may ask.")
-@click.option(
-    "--fallback",
-    default="in-force",
-    show_default=True,
-    help="Rule for holdout and kill switch: in-force, regular, base.",
-)
-@click.option("--holdout", default=0.0, show_default=True, help="Share of markets that the fallback answers.")
-@click.option("--kill-switch", is_flag=True, help="Start with the fallback answering everything.")
-@click.option("--shadow", type=_FILE, help="A second bundle that answers beside, unused.")
-@click.option(
-    "--rate", default=500.0, show_default=True, help="Requests a second of one caller; twice as many at once."
-)
-@click.option("--watch", type=click.FloatRange(min=0.1), help="Look for a newer bundle every so many seconds.")
+@_setting("keys", type=_FILE)
+@_setting("fallback")
+@_setting("holdout")
+@_setting("killed", "--kill-switch")
+@_setting("shadow", type=_FILE)
+@_setting("rate")
+@_setting("watch", type=float)
 @click.option(
     "--log-level", default="info", show_default=True, type=click.Choice(["debug", "info", "warning", "error"])
 )
@@ -59,7 +68,7 @@ def command(
     """
     import uvicorn
 
-    from ..serving.http.app import Options, create_app
+    from ..serving.http.app import create_app
     from ..serving.http.json_logging import log_settings
 
     if run["keys"] is None and not _at_home(host):
@@ -67,8 +76,8 @@ def command(
             f"without --keys the service listens on this machine only; got --host {host}; "
             "make a key (`repricer keys add FILE --role price`) and give --keys FILE"
         )
-    options = Options(killed=run.pop("kill_switch"), burst=2 * run["rate"], **run)
-    app = create_app(bundle, public_key=public_key, log=log, options=options)
+    settings = ServiceSettings(burst=max(2 * run["rate"], 1.0), **run)
+    app = create_app(bundle, public_key=public_key, log=log, settings=settings)
     _reload_on_hangup(app.state.operation)
     _announce(app.state.operation.bundle, f"http://{f'[{host}]' if ':' in host else host}:{port}", as_json)
     # What is there now stays: the collector need not look through it again in the middle of a request.

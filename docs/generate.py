@@ -25,6 +25,10 @@ from repricer.pricing import FIXED_FEATURES, MARKET_FEATURES, MOVING_FEATURES, R
 from repricer.pricing.rule_formulas import HARD_RULES
 from repricer.scenarios import STRESSES, MarketSpec, load_scenario, registered, sections
 from repricer.scenarios.card import group
+from repricer.serving import documents
+from repricer.serving.decision_log.outcomes import ReportedOutcome
+from repricer.serving.http.settings import ServiceSettings
+from repricer.serving.market_state import ProductDocument, StateDocument
 
 ROOT = Path(__file__).parents[1]
 
@@ -145,6 +149,31 @@ def stresses_text() -> str:
     return table(("stress", "what happens"), ((f"`{name}`", stress.meaning) for name, stress in STRESSES.items()))
 
 
+def state_text() -> str:
+    """What a state holds, and each of its products."""
+    product = documents_table(ProductDocument)
+    return f"{documents_table(StateDocument)}\nEach of `products`:\n\n{product}"
+
+
+def outcome_text() -> str:
+    """What an outcome holds."""
+    return documents_table(ReportedOutcome)
+
+
+def settings_text() -> str:
+    """The settings of a service."""
+    return documents_table(ServiceSettings)
+
+
+def documents_table(kind: Any) -> str:
+    """The declared fields of a document."""
+    rows = (
+        (f"`{field.name}`{'' if field.required else ', optional'}", field.allowed, field.description)
+        for field in documents.fields(kind).values()
+    )
+    return table(("field", "allowed", "meaning"), rows)
+
+
 PAGES = {
     "docs/data.md": {"dictionary": data_dictionary},
     "docs/market.md": {
@@ -154,6 +183,7 @@ PAGES = {
         "stresses": stresses_text,
     },
     "docs/scenario_files.md": {"sections": sections_text},
+    "docs/serving.md": {"state": state_text, "outcome": outcome_text, "settings": settings_text},
 }
 """Pages, their markers and what stands between these."""
 

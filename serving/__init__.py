@@ -7,8 +7,9 @@ from .bundle.files import BundleError
 from .bundle.reading import Bundle, load_bundle
 from .decision_log.hash_chain import ChainError
 from .exporter.export import export
-from .market_state import StateError, example_state
+from .market_state import StateError
 from .predictor import Predictor, PriceAnswer
+from .sample_states import example_state
 
 if TYPE_CHECKING:
     from .decision_log.log import DecisionLog

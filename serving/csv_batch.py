@@ -11,20 +11,13 @@ from typing import Any
 
 from ..atomic import write_whole
 from ..pricing import Catalogue
-from .market_state import MARKET, StateError, wrong_number
+from .documents import field_mistake, fields
+from .market_state import MARKET, ProductDocument, StateError
 from .predictor import Predictor, PriceAnswer, ProductPrice
 from .recurrent_state import MEMORY
 
-NUMBERS = (
-    "list_price",
-    "on_hand",
-    "on_order",
-    "reference_price",
-    "last_units",
-    "competitor_price",
-    "changes",
-    "lowest_price_30_days",
-)
+NUMBERS = tuple(name for name in fields(ProductDocument) if name != "product")
+"""Columns with the numbers of a product's state."""
 REQUIRED = ("period", "product", "list_price", "on_hand")
 _LOYALTY = "loyalty:"
 _AT_ONCE = 500
@@ -170,9 +163,10 @@ def _add_row(
             item[name] = _number(row[name], wrong, name)
         elif name == "on_hand":
             item[name] = None
-    bad = wrong_number(item)
-    if bad is not None:
-        raise wrong(bad, f"must be a number in its range; got {row[bad][:40]!r}; mend the cell")
+    for name in NUMBERS:
+        if name in item and field_mistake(ProductDocument, name, item[name], "state"):
+            allowed = fields(ProductDocument)[name].allowed
+            raise wrong(name, f"must be {allowed}; got {row[name][:40]!r}; fix the cell")
     if not row["period"].isdecimal() or len(row["period"]) > 9:
         raise wrong("period", f"must be a whole number from 0; got {row['period'][:40]!r}; mend the cell")
     key = (row.get("market", ""), row["period"])

@@ -1,43 +1,161 @@
-"""A market's state as plain data, as a shop's systems would send it, checked and turned into a market view."""
+"""A market's state as plain data, as a shop's systems would send it: declared, checked, and turned into a market view."""
 
-from __future__ import annotations
-
-import difflib
 import functools
-import reprlib
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
+from msgspec import UNSET, Meta, Struct, UnsetType, defstruct
 from numpy.typing import DTypeLike, NDArray
 
-from ..pricing import Catalogue, Guardrails, MarketView
+from ..pricing import Catalogue, MarketView
+from .documents import Document, Name, fields, read, shown
 
 State = Mapping[str, Any]
-# Views of dictionaries, since these are sets that keep their order.
-_KEYS = dict.fromkeys(("period", "products")).keys()
-_STATE_KEYS = dict.fromkeys((*_KEYS, "market", "regime", "loyalty", "memory")).keys()
-_WITH_REGIME = dict.fromkeys((*_KEYS, "regime")).keys()
-_LEAST = {"list_price": 1e-9, "on_hand": 0.0, "on_order": 0.0, "reference_price": 1e-9, "last_units": 0.0}
-_MOST = 1e12
-_REQUIRED = dict.fromkeys(("product", "list_price", "on_hand")).keys()
-_RIVAL, _CHANGES, _LOWEST = "competitor_price", "changes", "lowest_price_30_days"
-_WITH_CHANGES = dict.fromkeys((*_REQUIRED, _CHANGES)).keys()
-_ITEM_KEYS = dict.fromkeys(("product", *_LEAST, _RIVAL, _CHANGES, _LOWEST)).keys()
+Price = Annotated[float, Meta(ge=1e-9, le=1e12)]
+Units = Annotated[float, Meta(ge=0, le=1e12)]
+Count = Annotated[float, Meta(ge=0, le=1e12, multiple_of=1)]
+Multiplier = Annotated[float, Meta(ge=1e-3, le=1e3)]
 MARKET = "shop"
 """The market of a state that names none."""
-_short = reprlib.Repr()
-_short.maxstring = _short.maxother = 80
+NUMBERS = ("list_price", "on_hand", "on_order", "reference_price", "last_units")
+"""The numbers of a product that every view has, in the order of `Reading.rows`."""
 
 
 class StateError(ValueError):
     """A state that no price can be given for; the message is one line that says what is wrong in it and where."""
 
 
+class ProductDocument(Struct, kw_only=True, forbid_unknown_fields=True):
+    """One product before the prices of the period are set."""
+
+    product: Annotated[str, Meta(description="its name in the catalogue")]
+    list_price: Annotated[
+        Price, Meta(description="the current list price, before personal discounts, currency per unit")
+    ]
+    on_hand: Annotated[
+        Units | None, Meta(description="units in stock; `null` for unlimited stock", extra={"null": "for unlimited"})
+    ]
+    on_order: Annotated[Units, Meta(description="units on the way")] = 0.0
+    reference_price: Annotated[
+        Price | UnsetType,
+        Meta(description="the price that customers remember, currency per unit; the list price if left out"),
+    ] = UNSET
+    last_units: Annotated[
+        Units | UnsetType, Meta(description="units sold in the period before; the forecast if left out")
+    ] = UNSET
+    competitor_price: Annotated[
+        Price | None,
+        Meta(
+            description="lowest price of a competitor for the product, currency per unit; `null` or left out for none",
+            extra={"null": "for none"},
+        ),
+    ] = None
+    changes: Annotated[
+        Count,
+        Meta(
+            description="how often its price changed in the window of the price rules before this period; "
+            "required where `max_changes` is set"
+        ),
+    ] = 0
+    lowest_price_30_days: Annotated[
+        Price | None,
+        Meta(
+            description="its lowest list price of the last 30 days, the current one included; `null` or left out "
+            "where it is not known",
+            extra={"null": "where unknown"},
+        ),
+    ] = None
+
+
+class StateDocument(Document, kw_only=True, forbid_unknown_fields=True):
+    """The state of one market before the prices of the period are set."""
+
+    market: Annotated[
+        Name,
+        Meta(
+            description=f"name of the market, such as a store; `{MARKET}` if left out. "
+            "For the log, the page and the holdout"
+        ),
+    ] = MARKET
+    period: Annotated[int, Meta(description="number of the period, from 0 to the last of the scenario's horizon")]
+    products: Annotated[
+        list[ProductDocument],
+        Meta(
+            description="one object per product of the catalogue, all of them, in any order",
+            extra={"fix": "list the products"},
+        ),
+    ]
+    regime: Annotated[
+        Name | UnsetType,
+        Meta(description="name of the current market regime; required by a policy that observes it"),
+    ] = UNSET
+    loyalty: Annotated[
+        dict[str, Multiplier],
+        Meta(description="multiplier of each segment's arrivals, by segment; 1 where left out"),
+    ] = {}  # noqa: RUF012  msgspec copies it
+    memory: Annotated[
+        str | None,
+        Meta(
+            description="the text `memory` of the answer to the period before, unchanged; required after period 0 by a "
+            "policy with recurrent state, otherwise `null` or left out"
+        ),
+    ] = None
+
+
+@functools.lru_cache(maxsize=8)
+def state_type(catalogue: Catalogue) -> type[StateDocument]:
+    """`StateDocument` for one catalogue: no other products, periods, regimes and segments than its own are allowed.
+
+    Args:
+        catalogue: The catalogue of the policy that is asked.
+
+    Returns:
+        A struct named `MarketState`, whose products are structs named `ProductState`.
+    """
+    count, last = catalogue.num_products, catalogue.horizon - 1
+    names = Meta(extra={"allowed": f"one of the catalogue's {count}"})
+    own: dict[str, Any] = {"product": Annotated[Literal[catalogue.products], names]}
+    if catalogue.change_window_periods:
+        own["changes"] = Count
+    item = _narrowed("ProductState", ProductDocument, own)
+    words = {
+        "allowed": f"a whole number from 0 to {last} (the policy's horizon)",
+        "fix": "give the number of the current period",
+    }
+    own = {
+        "period": Annotated[int, Meta(ge=0, le=last, extra=words)],
+        "products": Annotated[
+            list[item],
+            # How many is checked with their names, see `_in_order`.
+            Meta(extra={"fix": "list the products"}, extra_json_schema={"minItems": count, "maxItems": count}),
+        ],
+    }
+    if catalogue.regimes:
+        own["regime"] = Annotated[Literal[catalogue.regimes], Meta(extra={"fix": "name the current regime"})]
+    known = Meta(extra_json_schema={"propertyNames": {"enum": list(catalogue.segments)}})
+    own["loyalty"] = Annotated[dict[Literal[catalogue.segments], Multiplier], known]
+    return _narrowed("MarketState", StateDocument, own, loyalty={})
+
+
+def _narrowed(name: str, base: type[Struct], hints: dict[str, Any], **defaults: Any) -> Any:
+    """A struct with other types for some fields of `base`, which keep their meaning."""
+    described = {key: Annotated[hint, Meta(description=fields(base)[key].description)] for key, hint in hints.items()}
+    own = [(key, hint, defaults[key]) if key in defaults else (key, hint) for key, hint in described.items()]
+    return defstruct(name, own, bases=(base,), kw_only=True, forbid_unknown_fields=True, module=__name__)
+
+
 class Reading(NamedTuple):
-    """One market's state, checked. rows: by product, the numbers in the order of `_LEAST`; rivals, changes, lowest: by
-    product, None where the policy or the rules do not look; lowest is NaN where not known. regime: its number. loyalty: by
-    segment.
+    """One market's state, checked.
+
+    Attributes:
+        period: Number of the period, from 0.
+        rows: By product, its numbers in the order of `NUMBERS`.
+        rivals: By product, the competitor's price, inf without one; None where the policy does not observe it.
+        regime: Number of the regime; None where the policy does not observe it.
+        loyalty: By segment; None where the policy does not observe it.
+        changes: By product; None where the price rules do not count changes.
+        lowest: By product, the lowest price of 30 days, NaN where unknown; None where no product has one.
     """
 
     period: int
@@ -45,50 +163,99 @@ class Reading(NamedTuple):
     rivals: list[float] | None
     regime: int | None
     loyalty: list[float] | None
-    changes: list[int] | None
+    changes: list[float] | None
     lowest: list[float] | None
 
 
 def market_view(catalogue: Catalogue, state: State) -> MarketView:
-    """The view of one market whose state `read_state` can read. Raises StateError."""
+    """The view of one market.
+
+    Args:
+        catalogue: The catalogue of the policy that is asked.
+        state: Plain data as `StateDocument` declares it.
+
+    Raises:
+        StateError: The state cannot be read.
+    """
     return view_of(catalogue, [read_state(catalogue, state)])
 
 
 def read_state(catalogue: Catalogue, state: State) -> Reading:
-    """The state of one market. Raises StateError.
+    """The state of one market, with every field checked, whether or not the policy reads it.
 
-    state: {"period": number from 0, "products": [one object a product of the catalogue, in any order]}, with product
-    (name), list_price (in force now, currency per unit), on_hand (units, null for unlimited) and, if known, on_order
-    (units; 0), reference_price (currency per unit; the list price), last_units (sold in the period before; the forecast)
-    and, where the policy looks at rivals, competitor_price (currency per unit; null for no rival). Where the price rules
-    limit their number, changes (price changes in the catalogue's window before this period) is needed, and
-    lowest_price_30_days (lowest list price of the 30 days before, the one in force among them, currency per unit; null
-    where not known) may be there. A policy that looks at them also needs {"regime": its name} and may have {"loyalty":
-    {segment: multiplier of its arrivals; 1}}. `memory` is for a policy that looks back, see `MemoryText`, and no part of
-    the view; {"market": name of the market, such as a store; "shop"} is for the decision log and
-    the holdout.
+    Args:
+        catalogue: The catalogue of the policy that is asked.
+        state: Plain data as `StateDocument` declares it.
+
+    Raises:
+        StateError: The state cannot be read.
     """
-    required = _WITH_REGIME if catalogue.regimes else _KEYS
-    if type(state) is not dict or not (required <= state.keys() <= _STATE_KEYS):
-        _check_keys(state, _STATE_KEYS, required, "state")
-    if "market" in state:
-        name_of(state["market"], "state: market", StateError)
-    period = _period(catalogue, state["period"])
-    items = _by_product(catalogue, state["products"])
-    forecast = catalogue.forecast_units[max(period - 1, 0)].tolist()
+    document = read(state_type(catalogue), state, "state", StateError)
+    items = _in_order(catalogue, document.products)
+    forecast = catalogue.forecast_units[max(document.period - 1, 0)].tolist()
     return Reading(
-        period,
+        document.period,
         [_numbers(item, units) for item, units in zip(items, forecast, strict=True)],
-        [_rival_price(item) for item in items] if catalogue.rivals else None,
-        _regime(catalogue, state["regime"]) if catalogue.regimes else None,
-        _loyalty(catalogue, state.get("loyalty", {})) if catalogue.loyal else None,
-        [_changes(item) for item in items] if catalogue.change_window_periods else None,
+        [_or(item.competitor_price, np.inf) for item in items] if catalogue.rivals else None,
+        catalogue.regimes.index(str(document.regime)) if catalogue.regimes else None,
+        [document.loyalty.get(segment, 1.0) for segment in catalogue.segments] if catalogue.loyal else None,
+        [item.changes for item in items] if catalogue.change_window_periods else None,
         _lowest_prices(items),
     )
 
 
+def _in_order(catalogue: Catalogue, products: list[ProductDocument]) -> list[ProductDocument]:
+    """The products in the catalogue's order: each of them, once."""
+    items = {item.product: item for item in products}
+    if len(items) < len(products):
+        seen: set[str] = set()
+        for number, item in enumerate(products, start=1):
+            if item.product in seen:
+                raise StateError(
+                    f"state: a product must stand once; got {item.product!r} again (item {number}); remove one"
+                )
+            seen.add(item.product)
+    missing = [name for name in catalogue.products if name not in items]
+    if missing:
+        raise StateError(
+            f"state: products must hold all {catalogue.num_products} of the catalogue; got {len(items)}, without "
+            f"{shown(missing[0])}; add {'it' if len(missing) == 1 else f'the {len(missing)} that are missing'}"
+        )
+    return [items[name] for name in catalogue.products]
+
+
+def _numbers(item: ProductDocument, forecast: float) -> tuple[float, ...]:
+    """One product's numbers in the order of `NUMBERS`."""
+    price, stock, remembered, sold = item.list_price, item.on_hand, item.reference_price, item.last_units
+    return (
+        price,
+        np.inf if stock is None else stock,
+        item.on_order,
+        price if remembered is UNSET else remembered,
+        forecast if sold is UNSET else sold,
+    )
+
+
+def _lowest_prices(items: list[ProductDocument]) -> list[float] | None:
+    """By product, NaN where it is not known; None where no product has it."""
+    if all(item.lowest_price_30_days is None for item in items):
+        return None
+    for item in items:
+        lowest = item.lowest_price_30_days
+        if lowest is not None and lowest > item.list_price:
+            raise StateError(
+                f"state: lowest_price_30_days of {item.product!r} must be at most its list_price, which is one of "
+                f"them; got {lowest!r}; fix it"
+            )
+    return [_or(item.lowest_price_30_days, np.nan) for item in items]
+
+
+def _or(value: float | None, other: float) -> float:
+    return other if value is None else value
+
+
 def view_of(catalogue: Catalogue, readings: Sequence[Reading]) -> MarketView:
-    """Several markets of one catalogue as one view, in this order: a state costs least where it comes with others."""
+    """Several markets of one catalogue as one view, in this order; together they cost less than one by one."""
 
     def column(name: str, kind: DTypeLike) -> NDArray[Any] | None:
         values = [getattr(reading, name) for reading in readings]
@@ -104,221 +271,10 @@ def view_of(catalogue: Catalogue, readings: Sequence[Reading]) -> MarketView:
     return MarketView(
         catalogue,
         np.array([reading.period for reading in readings]),
-        **{key: numbers[:, :, i] for i, key in enumerate(_LEAST)},
+        **{key: numbers[:, :, i] for i, key in enumerate(NUMBERS)},
         competitor_price=column("rivals", np.float32),
         regime=column("regime", np.int64),
         loyalty=column("loyalty", np.float32),
         changes=column("changes", np.int64),
         lowest_price_30_days=lowest,
     )
-
-
-def _changes(item: Mapping[str, Any]) -> int:
-    count = _number(item, _CHANGES, 0.0)
-    if count != int(count):
-        raise StateError(
-            f"state: {_CHANGES} of {item['product']!r} must be a whole number; got {_short.repr(count)}; count them"
-        )
-    return int(count)
-
-
-def _lowest_prices(items: list[Mapping[str, Any]]) -> list[float] | None:
-    """By product, NaN where it is not known; None where no product has it."""
-    if all(item.get(_LOWEST) is None for item in items):
-        return None
-    for item in items:
-        if item.get(_LOWEST) is not None and _number(item, _LOWEST, 1e-9) > _number(item, "list_price", 1e-9):
-            raise StateError(
-                f"state: {_LOWEST} of {item['product']!r} must be at most its list_price, which is one of them; "
-                f"got {_short.repr(item[_LOWEST])}; mend it"
-            )
-    return [np.nan if item.get(_LOWEST) is None else item[_LOWEST] for item in items]
-
-
-def name_of(value: Any, what: str, error: type[ValueError]) -> str:
-    """A name that every database can hold: printable text. Raises `error`, one line, for anything else."""
-    if not isinstance(value, str) or not value.isprintable() or not 0 < len(value) <= 200:
-        raise error(f"{what} must be 1 to 200 printable characters; got {_short.repr(value)}; name it so")
-    return value
-
-
-def _rival_price(item: Mapping[str, Any]) -> float:
-    return np.inf if item.get(_RIVAL) is None else _number(item, _RIVAL, 1e-9)
-
-
-def _regime(catalogue: Catalogue, name: Any) -> int:
-    if name not in catalogue.regimes:
-        known = ", ".join(catalogue.regimes)
-        raise StateError(f"state: regime must be one of {known}; got {_short.repr(name)}; name the present one")
-    return catalogue.regimes.index(name)
-
-
-def _loyalty(catalogue: Catalogue, levels: Any) -> list[float]:
-    _check_keys(levels, catalogue.segments, (), "state: loyalty")
-    for segment, level in levels.items():
-        if isinstance(level, bool) or not isinstance(level, int | float) or not 1e-3 <= level <= 1e3:
-            raise StateError(
-                f"state: loyalty of {segment!r} must be a number from 0.001 to 1000; got {_short.repr(level)}; mend it"
-            )
-    return [levels.get(segment, 1.0) for segment in catalogue.segments]
-
-
-def example_state(catalogue: Catalogue) -> dict[str, Any]:
-    """A valid state of this catalogue: the opening, at regular prices, with the forecast of all periods in stock."""
-    stock = np.ceil(catalogue.forecast_units.sum(axis=0))
-    regular = [round(float(price), 4) for price in catalogue.regular_price]
-    rows = [
-        {
-            "product": name,
-            "list_price": regular[n],
-            "on_hand": float(stock[n]),
-            "on_order": 0.0,
-            "reference_price": regular[n],
-            "last_units": 0.0,
-        }
-        | ({_RIVAL: regular[n]} if catalogue.rivals else {})
-        | ({_CHANGES: 0} if catalogue.change_window_periods else {})
-        for n, name in enumerate(catalogue.products)
-    ]
-    return {"period": 0, "products": rows} | _market_facts(catalogue, 0)
-
-
-def _market_facts(catalogue: Catalogue, regime: int) -> dict[str, Any]:
-    """What a state says of the market as a whole, where this policy looks at it."""
-    facts: dict[str, Any] = {}
-    if catalogue.regimes:
-        facts["regime"] = catalogue.regimes[regime]
-    if catalogue.loyal:
-        facts["loyalty"] = dict.fromkeys(catalogue.segments, 1.0)
-    return facts
-
-
-def random_states(catalogue: Catalogue, rules: Guardrails, count: int, seed: int) -> list[dict[str, Any]]:
-    """Valid states all over what the price rules allow, to compare two ways of answering on."""
-    rng, size = np.random.default_rng(seed), catalogue.num_products
-    states = []
-    for _ in range(count):
-        period = int(rng.integers(catalogue.horizon))
-        ahead = catalogue.forecast_units[period:].sum(axis=0)
-        price = np.exp(rng.uniform(np.log(rules.low), np.log(np.maximum(rules.high, rules.low * (1 + 1e-6)))))
-        columns = {
-            "product": catalogue.products,
-            "list_price": price.round(4).clip(1e-4).tolist(),
-            "on_hand": [None if rng.random() < 0.2 else x for x in rng.poisson(ahead * rng.uniform(0, 2)).tolist()],
-            "on_order": (rng.poisson(ahead / catalogue.horizon) * (rng.random(size) < 0.5)).tolist(),
-            "reference_price": (price * rng.uniform(0.8, 1.25, size)).round(4).clip(1e-4).tolist(),
-            "last_units": rng.poisson(catalogue.forecast_units[period]).tolist(),
-        }
-        if catalogue.rivals:
-            columns[_RIVAL] = (price * rng.uniform(0.8, 1.25, size)).round(4).clip(1e-4).tolist()
-        if catalogue.change_window_periods:
-            columns[_CHANGES] = rng.integers(catalogue.change_window_periods, size=size).tolist()
-        rows = zip(*columns.values(), strict=True)
-        products = [dict(zip(columns, row, strict=True)) for row in rows]
-        regime = int(rng.integers(max(len(catalogue.regimes), 1)))
-        states.append({"period": period, "products": products} | _market_facts(catalogue, regime))
-    return states
-
-
-def _period(catalogue: Catalogue, period: Any) -> int:
-    last = catalogue.horizon - 1
-    if isinstance(period, bool) or not isinstance(period, int) or not 0 <= period <= last:
-        raise StateError(
-            f"state: period must be a whole number from 0 to {last} (the policy's horizon); "
-            f"got {_short.repr(period)}; give the number of the present period"
-        )
-    return period
-
-
-@functools.lru_cache(maxsize=8)
-def _known(catalogue: Catalogue) -> frozenset[str]:
-    """Names of the products."""
-    return frozenset(catalogue.products)
-
-
-def _by_product(catalogue: Catalogue, products: Any) -> list[Mapping[str, Any]]:
-    """The objects of the state in the catalogue's order."""
-    if isinstance(products, str | bytes) or not isinstance(products, Sequence):
-        raise StateError(f"state: products must be a list of objects; got {_short.repr(products)}; list the products")
-    items: dict[str, Mapping[str, Any]] = {}
-    products_known = _known(catalogue)
-    required = _WITH_CHANGES if catalogue.change_window_periods else _REQUIRED
-    for number, item in enumerate(products, start=1):
-        if type(item) is not dict or not (required <= item.keys() <= _ITEM_KEYS):
-            _check_keys(item, _ITEM_KEYS, required, f"state: products, item {number}")
-        name = item["product"]
-        if not isinstance(name, str) or name not in products_known:
-            near = _nearest(name, catalogue.products)
-            raise StateError(
-                f"state: product must be one of the catalogue's {catalogue.num_products}; "
-                f"got {_short.repr(name)} (item {number}); {near}"
-            )
-        if name in items:
-            raise StateError(f"state: a product must stand once; got {name!r} again (item {number}); remove one")
-        items[name] = item
-    if len(items) < len(products_known):
-        lacking = [name for name in catalogue.products if name not in items]
-        raise StateError(
-            f"state: products must hold all {catalogue.num_products} of the catalogue; got {len(items)}, without "
-            f"{_short.repr(lacking[0])}; add {'it' if len(lacking) == 1 else f'the {len(lacking)} that lack'}"
-        )
-    return [items[name] for name in catalogue.products]
-
-
-def _numbers(item: Mapping[str, Any], forecast: float) -> tuple[float, ...]:
-    """One product's numbers in the order of `_LEAST`."""
-    price, stock = item["list_price"], item["on_hand"]
-    known = (item.get("on_order", 0.0), item.get("reference_price", price), item.get("last_units", forecast))
-    numbers = (price, np.inf if stock is None else stock, *known)
-    for value, (key, least) in zip(numbers, _LEAST.items(), strict=True):
-        # Here an answer's time goes: the common case is looked at first. What stands in for a missing number is one.
-        if type(value) is not float or not least <= value <= _MOST:
-            unlimited = key == "on_hand" and stock is None
-            if key in item and not unlimited:
-                _number(item, key, least)
-    return numbers
-
-
-def wrong_number(item: Mapping[str, Any]) -> str | None:
-    """The first key of a product's object whose number no state may have, or None."""
-    for key, value in item.items():
-        if key == "product" or (value is None and key in ("on_hand", _RIVAL, _LOWEST)):
-            continue
-        try:
-            if key == _CHANGES:
-                _changes(item)
-            else:
-                _number(item, key, _LEAST.get(key, 1e-9))
-        except StateError:
-            return key
-    return None
-
-
-def _number(item: Mapping[str, Any], key: str, least: float) -> float:
-    value = item[key]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= _MOST:
-        unlimited = ", or null for unlimited" if key == "on_hand" else ""
-        raise StateError(
-            f"state: {key} of {item['product']!r} must be a number from {least:g} to {_MOST:g}{unlimited}; "
-            f"got {_short.repr(value)}; mend it"
-        )
-    return value
-
-
-def _check_keys(item: Any, known: Collection[str], required: Collection[str], where: str) -> None:
-    if not isinstance(item, Mapping):
-        raise StateError(f"{where} must be an object with {', '.join(known)}; got {_short.repr(item)}; mend it")
-    for key in item:
-        if key not in known:
-            raise StateError(f"{where} must have known keys; got {_short.repr(key)}; {_nearest(key, known)}")
-    for key in required:
-        if key not in item:
-            raise StateError(f"{where} must have {', '.join(required)}; got no {key}; add it")
-
-
-def _nearest(word: Any, known: Collection[str]) -> str:
-    near = difflib.get_close_matches(str(word), known, n=1, cutoff=0.5)
-    if near:
-        return f"did you mean {near[0]!r}?"
-    first = ", ".join(list(known)[:6])
-    return f"known are {first}{', …' if len(known) > 6 else ''}"

@@ -8,8 +8,9 @@ import numpy as np
 
 from ...pricing import Action, ActionParts, MarketView, RecurrentPolicy, RecurrentState, feature_rows
 from ..actions import ordered, promoted
-from ..market_state import State, market_view, random_states
+from ..market_state import State, market_view
 from ..recurrent_state import MEMORY, MemoryText
+from ..sample_states import random_states
 from .codec import FEATURES, Knowledge, Network
 from .files import GOLDEN, BundleError
 

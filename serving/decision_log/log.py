@@ -13,7 +13,7 @@ from sqlalchemy import Integer, func, select
 from ..market_state import MARKET, State
 from ..predictor import PriceAnswer, ProductPrice
 from .hash_chain import START, ChainError, as_json, walked
-from .outcomes import Outcome, add
+from .outcomes import ReportedOutcome, add
 from .schema import DECISIONS, METADATA, OUTCOMES, SCHEMA
 from .storage import Storage
 
@@ -78,7 +78,9 @@ class DecisionLog:
         """As `submit`, and wait for it. Raises LogError."""
         self.submit(answer, state, request_id, propensity=propensity, arm=arm, shadow=shadow).result()
 
-    def submit_outcomes(self, outcomes: Sequence[Outcome], refused: dict[int, str] | None = None) -> Future[int]:
+    def submit_outcomes(
+        self, outcomes: Sequence[ReportedOutcome], refused: dict[int, str] | None = None
+    ) -> Future[int]:
         """Have outcomes committed; the future gives how many were new: what is known already is not written again.
 
         The future raises LogError, and OutcomeError for an outcome of no decision or one that says otherwise than before;
@@ -86,7 +88,7 @@ class DecisionLog:
         """
         return self._storage.submit(lambda writing: add(writing, outcomes, refused))
 
-    def record_outcomes(self, outcomes: Sequence[Outcome], refused: dict[int, str] | None = None) -> int:
+    def record_outcomes(self, outcomes: Sequence[ReportedOutcome], refused: dict[int, str] | None = None) -> int:
         """As `submit_outcomes`, and wait for it. Raises OutcomeError, LogError."""
         return self.submit_outcomes(outcomes, refused).result()
 

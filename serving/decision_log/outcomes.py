@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
-import math
+import datetime as dt
 import reprlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime
-from typing import Any
+from typing import Annotated, Any
 
+from msgspec import Meta
 from sqlalchemy import select
 
-from ..market_state import MARKET, name_of
+from ..documents import Document, Name, fields, read
+from ..market_state import MARKET
 from .schema import DECISIONS, OUTCOMES, SCHEMA
 from .storage import Writing
 
-_MOST = 1e12
-_FACTS = ("units", "price_paid", "stockout", "date")
+Amount = Annotated[float, Meta(ge=0, le=1e12)]
+Period = Annotated[int, Meta(ge=0, lt=2**31, extra={"allowed": "a whole number from 0"})]
 
 
 class OutcomeError(ValueError):
@@ -28,50 +27,61 @@ class ContradictionError(OutcomeError):
     """An outcome that says otherwise than an earlier one."""
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What one product sold after one decision.
+class ReportedOutcome(Document, frozen=True, forbid_unknown_fields=True):
+    """What one product sold after one decision."""
 
-    request_id: names the decision; where it is None, the last one of this market and period is meant. units: sold, 0 too.
-    price_paid: currency per unit, mean over what was sold; None for the price that was given. stockout: whether it was
-    sold out, so that `units` is a lower bound. segment: who bought, None for all customers. date: day of the sale on the
-    shop's own clock, None for the day of the decision (UTC).
+    product: Annotated[Name, Meta(description="its name in the catalogue")]
+    units: Annotated[Amount, Meta(description="units sold; report 0 too")]
+    request_id: Annotated[
+        Name | None,
+        Meta(description="the answer's `X-Request-Id`; or give `period`, and `market` where there are several"),
+    ] = None
+    market: Annotated[
+        Name, Meta(description=f"market of the decision, with `period`; `{MARKET}` if left out, as in a state")
+    ] = MARKET
+    period: Annotated[
+        Period | None, Meta(description="period of the decision: the market's last decision for it is meant")
+    ] = None
+    price_paid: Annotated[
+        Amount | None,
+        Meta(description="mean price paid, currency per unit; the price of the decision if left out"),
+    ] = None
+    stockout: Annotated[
+        bool, Meta(description="whether it sold out, so that `units` is a lower bound of the demand")
+    ] = False
+    segment: Annotated[Name | None, Meta(description="who bought; all customers if left out")] = None
+    date: Annotated[
+        dt.date | None,
+        Meta(description="day of the sale on the shop's own clock; the day of the decision (UTC) if left out"),
+    ] = None
+
+
+def outcome_of(data: Any) -> ReportedOutcome:
+    """The outcome in plain data; a field that is null counts as left out.
+
+    Args:
+        data: An object with the fields of `ReportedOutcome`.
+
+    Raises:
+        OutcomeError: The data is no such outcome.
+
+    Example:
+        >>> outcome_of({"product": "tea", "units": 3, "period": 0}).units
+        3.0
     """
-
-    product: str
-    units: float
-    request_id: str | None = None
-    market: str = MARKET
-    period: int | None = None
-    price_paid: float | None = None
-    stockout: bool = False
-    segment: str | None = None
-    date: str | None = None
-
-
-def outcome_of(data: Any) -> Outcome:
-    """The outcome in an object of plain data, with the names of `Outcome`. Raises OutcomeError."""
-    known = tuple(Outcome.__dataclass_fields__)
-    if not isinstance(data, Mapping):
-        raise OutcomeError(f"outcome must be an object with {', '.join(known)}; got {reprlib.repr(data)}; mend it")
-    for key in data:
-        if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-            raise OutcomeError(f"outcome must have known keys; got {reprlib.repr(key)}; {hint}")
-    given = {key: value for key, value in data.items() if value is not None}
-    if ("request_id" in given) == ("period" in given):
+    known = fields(ReportedOutcome)
+    if isinstance(data, Mapping):
+        data = {key: value for key, value in data.items() if value is not None or key not in known}
+    outcome = read(ReportedOutcome, data, "outcome", OutcomeError)
+    if (outcome.request_id is None) == (outcome.period is None):
         raise OutcomeError(
             "outcome must name its decision by request_id, or by period (and market); got "
-            f"{'both' if 'period' in given else 'neither'}; give one"
+            f"{'neither' if outcome.period is None else 'both'}; give one"
         )
-    for key in ("product", "units"):
-        if key not in given:
-            raise OutcomeError(f"outcome must have product and units; got no {key}; add it")
-    return Outcome(**{key: _READ[key](key, value) for key, value in given.items()})
+    return outcome
 
 
-def add(writing: Writing, outcomes: Sequence[Outcome], refused: dict[int, str] | None = None) -> int:
+def add(writing: Writing, outcomes: Sequence[ReportedOutcome], refused: dict[int, str] | None = None) -> int:
     """Write what is new of these outcomes, and return how many that were. Raises OutcomeError.
 
     refused: gets the reason of each outcome that cannot be taken, by its index; without it the first one is raised.
@@ -104,7 +114,7 @@ class _Decision:
         for row in told:
             self.known[row["product"]][row["segment"]] = row
 
-    def is_news(self, outcome: Outcome) -> bool:
+    def is_news(self, outcome: ReportedOutcome) -> bool:
         """Whether it was not known before; it is from now on. Raises OutcomeError."""
         if not self.known:
             raise OutcomeError(
@@ -120,21 +130,22 @@ class _Decision:
         before = told.get(outcome.segment)
         if before is None and told and (outcome.segment is None or None in told):
             raise ContradictionError(self._differs(outcome, "for all customers or by segment, not both", "the other"))
-        for fact in _FACTS:
-            if before is not None and before[fact] != getattr(outcome, fact):
-                kept = f"as it was told ({fact} {before[fact]})"
-                raise ContradictionError(self._differs(outcome, kept, f"{fact} {getattr(outcome, fact)}"))
-        told[outcome.segment] = asdict(outcome)
+        facts = _facts(outcome)
+        for fact, value in facts.items():
+            if before is not None and before[fact] != value:
+                kept = f"as it was reported ({fact} {before[fact]})"
+                raise ContradictionError(self._differs(outcome, kept, f"{fact} {value}"))
+        told[outcome.segment] = facts
         return before is None
 
-    def _differs(self, outcome: Outcome, rule: str, got: str) -> str:
+    def _differs(self, outcome: ReportedOutcome, rule: str, got: str) -> str:
         return (
             f"outcome of {outcome.product!r} after decision {self.request_id} must stay {rule}; got {got}; outcomes are "
             "append-only"
         )
 
 
-def _last_request(writing: Writing, outcome: Outcome) -> str:
+def _last_request(writing: Writing, outcome: ReportedOutcome) -> str:
     d = DECISIONS.c
     query = select(d.request_id).where(d.market == outcome.market, d.period == outcome.period)
     found = writing.read(query.order_by(d.id.desc()).limit(1))
@@ -146,54 +157,22 @@ def _last_request(writing: Writing, outcome: Outcome) -> str:
     return found[0]["request_id"]
 
 
-def _row(request_id: str, outcome: Outcome) -> dict[str, Any]:
+def _row(request_id: str, outcome: ReportedOutcome) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
-        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "time": dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds"),
         "request_id": request_id,
         "product": outcome.product,
         "segment": outcome.segment,
-        **{fact: getattr(outcome, fact) for fact in ("units", "price_paid", "stockout", "date")},
+        **_facts(outcome),
     }
 
 
-def _text(key: str, value: Any) -> str:
-    return name_of(value, f"outcome: {key}", OutcomeError)
-
-
-def _number(key: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MOST or math.isnan(value):
-        raise OutcomeError(f"outcome: {key} must be a number from 0 to {_MOST:g}; got {reprlib.repr(value)}; mend it")
-    return float(value)
-
-
-def _whole(key: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31:
-        raise OutcomeError(f"outcome: {key} must be a whole number from 0; got {reprlib.repr(value)}; mend it")
-    return value
-
-
-def _switch(key: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise OutcomeError(f"outcome: {key} must be true or false; got {reprlib.repr(value)}; mend it")
-    return value
-
-
-def _day(key: str, value: Any) -> str:
-    try:
-        return date.fromisoformat(value).isoformat()
-    except (TypeError, ValueError) as error:
-        raise OutcomeError(f"outcome: {key} must be YYYY-MM-DD; got {reprlib.repr(value)}; mend it") from error
-
-
-_READ = {
-    "product": _text,
-    "units": _number,
-    "request_id": _text,
-    "market": _text,
-    "period": _whole,
-    "price_paid": _number,
-    "stockout": _switch,
-    "segment": _text,
-    "date": _day,
-}
+def _facts(outcome: ReportedOutcome) -> dict[str, Any]:
+    """What the log keeps of an outcome, apart from which decision it belongs to."""
+    return {
+        "units": outcome.units,
+        "price_paid": outcome.price_paid,
+        "stockout": outcome.stockout,
+        "date": None if outcome.date is None else str(outcome.date),
+    }

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import FastAPI
+from anyio import to_thread
+from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from ..bundle.files import BundleError
 from .deployment import Operation, OperationError
 from .middleware import problem
-from .schemas import Share, Switch, examples, problems
+from .schemas import BodyError, HoldoutShare, Switch, described_body, problems, read_body
 
 
 def add_status(app: FastAPI, operation: Operation) -> None:
@@ -73,32 +75,41 @@ def add_admin(app: FastAPI, operation: Operation) -> None:
     @app.put(
         "/v1/admin/kill-switch",
         responses=problems(413, 422),
-        openapi_extra=examples(on={"on": True}, off={"on": False}),
+        openapi_extra=described_body(Switch.__name__, on={"on": True}, off={"on": False}),
         tags=["admin"],
     )
-    def kill(switch: Switch) -> Any:
+    async def kill(request: Request) -> Any:
         """Let the fallback answer everything, or no longer."""
-        return _thrown(operation, lambda: operation.kill(switch.on))
+        return await _set(operation, request, Switch, lambda body: operation.kill(body.on))
 
     @app.put(
         "/v1/admin/holdout",
         responses=problems(409, 413, 422),
-        openapi_extra=examples(tenth={"share": 0.1}, none={"share": 0}),
+        openapi_extra=described_body(HoldoutShare.__name__, tenth={"share": 0.1}, none={"share": 0}),
         tags=["admin"],
     )
-    def holdout(share: Share) -> Any:
+    async def holdout(request: Request) -> Any:
         """The share of markets that the fallback answers, so that the policy's worth can be measured."""
-        return _thrown(operation, lambda: operation.hold_out(share.share))
+        return await _set(operation, request, HoldoutShare, lambda body: operation.hold_out(body.share))
 
     @app.put(
         "/v1/admin/shadow",
         responses=problems(409, 413, 422),
-        openapi_extra=examples(on={"on": True}, off={"on": False}),
+        openapi_extra=described_body(Switch.__name__, on={"on": True}, off={"on": False}),
         tags=["admin"],
     )
-    def shadow(switch: Switch) -> Any:
+    async def shadow(request: Request) -> Any:
         """Let the second bundle answer beside the active one, unused but recorded, or no longer."""
-        return _thrown(operation, lambda: operation.shadow(switch.on))
+        return await _set(operation, request, Switch, lambda body: operation.shadow(body.on))
+
+
+async def _set(operation: Operation, request: Request, kind: type[Any], change: Callable[[Any], Any]) -> JSONResponse:
+    """Change a switch as the body says, in a thread: a bundle takes a while to verify."""
+    try:
+        body = await read_body(request, kind)
+    except BodyError as error:
+        return problem(422, str(error))
+    return await to_thread.run_sync(_thrown, operation, lambda: change(body))
 
 
 def _thrown(operation: Operation, switch: Any) -> JSONResponse:

@@ -8,14 +8,11 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
 from ..bundle.files import BundleError
@@ -23,36 +20,17 @@ from ..decision_log.log import DecisionLog
 from .admin import add_admin, add_status
 from .api_keys import KeyRing
 from .deployment import Operation
-from .middleware import MAX_BODY, OPEN_PATHS, Gate, problem
+from .middleware import MAX_BODY, OPEN_PATHS, Gate
 from .outcome_routes import add_outcomes
 from .page import add_page
 from .price_routes import add_answers
 from .rate_limit import RateLimit
 from .recent_decisions import Recent
-from .schemas import state_schemas
+from .schemas import body_schemas
+from .settings import ServiceSettings
 
-__all__ = ["MAX_BODY", "Options", "create_app"]
+__all__ = ["MAX_BODY", "ServiceSettings", "create_app"]
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a service is run.
-
-    keys: file of API keys; None lets everybody in. shadow: bundle of shadow mode. fallback: one of `fallback.FALLBACKS`.
-    holdout: share of markets on it; killed: start with all on it. rate, burst: requests a second of one caller, and at
-    once. watch: seconds between looks at the bundle's path, None to look only when told. seed: keys the holdout's draw.
-    """
-
-    keys: str | os.PathLike[str] | None = None
-    shadow: str | os.PathLike[str] | None = None
-    fallback: str = "in-force"
-    holdout: float = 0.0
-    killed: bool = False
-    rate: float = 500.0
-    burst: float = 1000.0
-    watch: float | None = None
-    seed: int = 0
 
 
 class _Service(FastAPI):
@@ -69,40 +47,39 @@ def create_app(
     *,
     public_key: str | os.PathLike[str] | None = None,
     log: str | os.PathLike[str] | None = None,
-    options: Options | None = None,
+    settings: ServiceSettings | None = None,
 ) -> FastAPI:
     """The service of one bundle, with its `Operation` as `app.state.operation`. Raises ValueError where it cannot start.
 
     public_key: PEM file of the key that must have signed the bundle. log: file or database URL of the decision log; with one, no
     price is given that is not recorded.
     """
-    options = options or Options()
-    keys = None if options.keys is None else KeyRing(options.keys)
+    settings = settings or ServiceSettings()
+    keys = None if settings.keys is None else KeyRing(settings.keys)
     operation = Operation(
         bundle_path,
         public_key=public_key,
-        fallback=options.fallback,
-        shadow_path=options.shadow,
-        holdout=options.holdout,
-        killed=options.killed,
-        seed=options.seed,
+        fallback=settings.fallback,
+        shadow_path=settings.shadow,
+        holdout=settings.holdout,
+        killed=settings.killed,
+        seed=settings.seed,
     )
     decisions, recent = None if log is None else DecisionLog(log), Recent()
     app = _Service(
         title="repricer",
         version=version("repricer"),
-        lifespan=_lifespan(operation, Path(bundle_path), options.watch, decisions),
+        lifespan=_lifespan(operation, Path(bundle_path), settings.watch, decisions),
         redoc_url=None,
     )
     app.state.operation = operation
-    app.add_exception_handler(RequestValidationError, _malformed)
     express = add_answers(app, operation, decisions, recent)
     if decisions is not None:
         add_outcomes(app, decisions, operation.bundle.catalogue.products[0])
     add_status(app, operation)
     add_admin(app, operation)
     add_page(app, operation, recent)
-    limit = RateLimit(options.rate, options.burst)
+    limit = RateLimit(settings.rate, settings.burst)
     app.gate = Gate(super(_Service, app).__call__, keys=keys, limit=limit, metrics=operation.metrics, express=express)
     _describe(app, operation)
     return app
@@ -164,7 +141,7 @@ def _describe(app: FastAPI, operation: Operation) -> None:
         if app.openapi_schema is None:
             document = plain()
             document.setdefault("components", {}).setdefault("schemas", {}).update(
-                state_schemas(operation.bundle.catalogue)
+                body_schemas(operation.bundle.catalogue)
             )
             schemes = {"key": {"type": "http", "scheme": "bearer", "description": "`repricer keys add` makes one"}}
             document["components"]["securitySchemes"] = schemes
@@ -174,11 +151,3 @@ def _describe(app: FastAPI, operation: Operation) -> None:
         return plain()
 
     app.openapi = openapi
-
-
-async def _malformed(_: Request, error: Exception) -> JSONResponse:
-    """A body that is missing, no JSON, or not as described."""
-    assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"][1:])
-    return problem(422, f"request must be as described in JSON; got: {where} {first['msg']}; see /docs for an example")

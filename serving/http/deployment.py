@@ -20,10 +20,12 @@ from ..bundle.files import BundleError
 from ..bundle.reading import Bundle, load_bundle
 from ..bundle.training_range import DriftAlarm
 from ..decision import Decision
+from ..documents import field_mistake
 from ..market_state import State, StateError, read_state
 from ..predictor import Asked, Predictor, PriceAnswer, SeenMarkets
 from .fallback import fallback_policy
 from .metrics import Metrics
+from .settings import ServiceSettings
 
 _log = logging.getLogger(__name__)
 
@@ -204,8 +206,9 @@ class Operation:
 
     def hold_out(self, share: float) -> None:
         """The share of markets, in [0, 1), that the fallback answers. Raises OperationError."""
-        if not 0 <= share < 1:
-            raise OperationError(f"holdout must lie in [0, 1); got {share:g}; the kill switch stands for all")
+        problem = field_mistake(ServiceSettings, "holdout", share, "service")
+        if problem is not None:
+            raise OperationError(problem)
         self._change(holdout=float(share))
 
     def shadow(self, on: bool) -> None:

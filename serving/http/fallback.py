@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from ...pricing import Action, FixedPrice, MarketView, Policy
 from ..bundle.reading import Bundle
 
-FALLBACKS = ("in-force", "regular", "base")
+Fallback = Literal["in-force", "regular", "base"]
+FALLBACKS: tuple[str, ...] = get_args(Fallback)
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,21 @@ from ..decision_log.log import DecisionLog
 from ..decision_log.storage import LogError
 from ..explanation.sentences import Explanation, explain
 from ..explanation.what_if import NoResponseError, WhatIf, what_if
-from ..market_state import StateError, example_state
+from ..market_state import StateError
+from ..sample_states import example_state
 from .batching import Batcher
 from .deployment import Operation
 from .middleware import Endpoint, problem
 from .recent_decisions import Recent
-from .schemas import BODY, MOST_STATES, DescribedQuestion, DescribedWhatIf, Priced, examples, problems
+from .schemas import (
+    MOST_STATES,
+    BodyError,
+    Priced,
+    described_body,
+    described_states,
+    json_body,
+    problems,
+)
 
 _INLINE_PRICES = 500
 """Prices that are worked out faster than a thread would take over."""
@@ -36,8 +45,7 @@ def add_answers(
     asking = _Asking(operation, decisions, recent)
     state = example_state(operation.bundle.catalogue)
     product = operation.bundle.catalogue.products[0]
-    shown = examples(opening=state, several=[state | {"market": f"store {i}"} for i in (1, 2)])
-    shown["requestBody"]["content"]["application/json"]["schema"] = BODY
+    shown = described_states(opening=state, several=[state | {"market": f"store {i}"} for i in (1, 2)])
     _add_questions(app, operation, {"state": state, "product": product})
     return {"/v1/prices": _add_prices(app, asking, shown)}
 
@@ -117,7 +125,7 @@ def _add_prices(app: FastAPI, asking: _Asking, shown: dict[str, Any]) -> Endpoin
     @app.post(
         "/v1/prices",
         response_model=Priced | list[Priced],
-        responses=problems(400, 413, 422, 503),
+        responses=problems(413, 422, 503),
         openapi_extra=shown,
         tags=["prices"],
     )
@@ -132,19 +140,19 @@ def _add_questions(app: FastAPI, operation: Operation, question: dict[str, Any])
     @app.post(
         "/v1/explain",
         response_model=Explanation,
-        responses=problems(400, 413, 422),
-        openapi_extra=examples(opening=question),
+        responses=problems(413, 422),
+        openapi_extra=described_body("Question", opening=question),
         tags=["questions"],
     )
-    async def why(body: DescribedQuestion) -> JSONResponse:
+    async def why(request: Request) -> JSONResponse:
         """Why a product has its price: sentences to read out, and the parts that add up to it. Nothing is recorded."""
 
-        def answer() -> Any:
+        def answer(body: dict[str, Any]) -> Any:
             predictor, seen, decision = operation.preview(_field(body, "state"))
             policy = predictor.recalling(seen)
             return explain(predictor.bundle, policy, seen.view, decision, _field(body, "product"))
 
-        return await _asked(body, ("state", "product"), answer)
+        return await _asked(request, ("state", "product"), answer)
 
     price = operation.bundle.catalogue.regular_price[0]
     tried = question | {"prices": [round(float(price) * share, 2) for share in (0.9, 1.0, 1.1)]}
@@ -152,26 +160,30 @@ def _add_questions(app: FastAPI, operation: Operation, question: dict[str, Any])
     @app.post(
         "/v1/what-if",
         response_model=WhatIf,
-        responses=problems(400, 409, 413, 422),
-        openapi_extra=examples(grid=question, own_prices=tried),
+        responses=problems(409, 413, 422),
+        openapi_extra=described_body("WhatIfQuestion", grid=question, own_prices=tried),
         tags=["questions"],
     )
-    async def curve(body: DescribedWhatIf) -> JSONResponse:
+    async def curve(request: Request) -> JSONResponse:
         """What other prices of a product would sell and earn in this period. Nothing is recorded."""
 
-        def answer() -> Any:
+        def answer(body: dict[str, Any]) -> Any:
             predictor, seen, decision = operation.preview(_field(body, "state"))
             return what_if(predictor.bundle, seen.view, decision.answer, _field(body, "product"), body.get("prices"))
 
-        return await _asked(body, ("state", "product", "prices"), answer)
+        return await _asked(request, ("state", "product", "prices"), answer)
 
 
-async def _asked(body: Any, keys: tuple[str, ...], answer: Callable[[], Any]) -> JSONResponse:
-    """What `answer` finds in a thread, as JSON; 422 or 409 with one line where it cannot."""
+async def _asked(request: Request, keys: tuple[str, ...], answer: Callable[[dict[str, Any]], Any]) -> JSONResponse:
+    """What `answer` makes of the body in a thread, as JSON; 422 or 409 with one line where it cannot."""
+    try:
+        body = await json_body(request)
+    except BodyError as error:
+        return problem(422, str(error))
     if not isinstance(body, dict) or not body.keys() <= set(keys):
         return problem(422, f"request must be an object with {', '.join(keys)}; got something else; see /docs")
     try:
-        return JSONResponse(asdict(await to_thread.run_sync(answer)))
+        return JSONResponse(asdict(await to_thread.run_sync(answer, body)))
     except StateError as error:
         return problem(422, str(error))
     except NoResponseError as error:

@@ -19,10 +19,6 @@ class RateLimit:
     """
 
     def __init__(self, per_second: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
-        if per_second <= 0 or burst < 1:
-            raise ValueError(
-                f"rate limit needs a rate above 0 and a burst of at least 1; got {per_second:g} and {burst:g}; raise them"
-            )
         self._rate, self._burst, self._clock = per_second, burst, clock
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from repricer.cli import main
 from repricer.envs import catalogue_of
 from repricer.scenarios import load_scenario
-from repricer.serving.market_state import example_state
+from repricer.serving.sample_states import example_state
 
 MARKET = "stationary-logit"
 

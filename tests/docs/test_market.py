@@ -36,6 +36,9 @@ def generate():
         ("docs/market.md", "scenarios"),
         ("docs/market.md", "stresses"),
         ("docs/scenario_files.md", "sections"),
+        ("docs/serving.md", "state"),
+        ("docs/serving.md", "outcome"),
+        ("docs/serving.md", "settings"),
     ],
 )
 def test_the_tables_are_up_to_date(generate, page, marker):

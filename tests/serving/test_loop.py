@@ -18,7 +18,7 @@ from repricer.evaluation import read_log
 from repricer.pricing import Action, FixedPrice, MarketView
 from repricer.scenarios import MarketSpec, save_scenario, spec_from_table
 from repricer.serving import Bundle, DecisionLog, Predictor, PriceAnswer, export, load_bundle
-from repricer.serving.decision_log.outcomes import Outcome as Told
+from repricer.serving.decision_log.outcomes import ReportedOutcome as Told
 from repricer.serving.http.app import create_app
 from repricer.serving.predictor import ProductPrice
 

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from repricer.serving import Bundle, StateError, example_state
-from repricer.serving.market_state import market_view, random_states
+from repricer.serving.documents import fields
+from repricer.serving.market_state import ProductDocument, StateDocument, market_view
+from repricer.serving.sample_states import random_states
 
 
 @pytest.fixture
@@ -64,7 +66,7 @@ def test_a_price_is_above_zero(one: Bundle, state: dict[str, Any], key: str, goo
     if good:
         market_view(one.catalogue, state)
     else:
-        with pytest.raises(StateError, match="got 0; mend it"):
+        with pytest.raises(StateError, match="got 0; fix it"):
             market_view(one.catalogue, state)
 
 
@@ -135,11 +137,11 @@ def change(state: dict[str, Any], how: str) -> Any:
         ("product without a name", "got ['anchovy'] (item 1)"),
         ("product twice", "got 'anchovy' again (item 2)"),
         ("one lacks", "must hold all 3 of the catalogue; got 2, without 'biscuit'; add it"),
-        ("two lack", "got 1, without 'biscuit'; add the 2 that lack"),
+        ("two lack", "got 1, without 'biscuit'; add the 2 that are missing"),
         ("products in an object", "products must be a list of objects"),
         ("products in a text", "products must be a list of objects; got 'anchovy'"),
         ("a product that is a text", "item 1 must be an object"),
-        ("list", "state must be an object with period, products"),
+        ("list", "state must be an object with market, period, products"),
         ("nothing", "got None"),
     ],
 )
@@ -155,13 +157,15 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=8,
 )
-KEYS = st.sampled_from(["product", "list_price", "on_hand", "on_order", "reference_price", "last_units"])
+KEYS = st.sampled_from([*fields(ProductDocument)])
 NAMES = st.sampled_from(["anchovy", "biscuit", "cider"]) | st.text(max_size=5)
 ITEMS = st.dictionaries(KEYS, JSON | NAMES, max_size=6)
+BESIDE = {name: JSON | NAMES for name in fields(StateDocument) if name not in ("period", "products")}
+DOCUMENTS = st.fixed_dictionaries({"period": st.integers(0, 7) | JSON, "products": st.lists(ITEMS)}, optional=BESIDE)
 
 
 @settings(max_examples=200, deadline=None)
-@given(document=JSON | st.fixed_dictionaries({"period": st.integers(0, 7) | JSON, "products": st.lists(ITEMS)}))
+@given(document=JSON | DOCUMENTS)
 def test_any_json_is_a_view_or_one_line(one: Bundle, document: Any) -> None:
     try:
         market_view(one.catalogue, document)
@@ -206,7 +210,7 @@ def test_price_changes_are_needed_where_the_price_rules_count_them(one: Bundle, 
         item["changes"] = number
     assert market_view(counting, state).changes.tolist() == [[0, 1, 2]]
     state["products"][1]["changes"] = 1.5
-    with pytest.raises(StateError, match=r"changes of 'biscuit' must be a whole number; got 1\.5"):
+    with pytest.raises(StateError, match=r"changes of 'biscuit' must be a whole number from 0 to 1e\+12; got 1\.5"):
         market_view(counting, state)
     for drawn in random_states(counting, one.guardrails, 5, seed=0):
         assert market_view(counting, drawn).changes.max() < 7
@@ -239,3 +243,71 @@ def test_whole_numbers_stand_for_what_is_left_out(one: Bundle) -> None:
     view = market_view(one.catalogue, {"period": 0, "products": products})
     np.testing.assert_array_equal(view.reference_price, [[2, 2, 2]])
     assert np.isinf(view.on_hand).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"loyalty": [1]}, "state: loyalty must be an object with thrifty, loyal; got [1]; fix it"),
+        ({"loyalty": None}, "state: loyalty must be an object with thrifty, loyal; got None"),
+        ({"loyalty": {"thriftty": 1}}, "loyalty must have known keys; got 'thriftty'; did you mean 'thrifty'?"),
+        ({"loyalty": {"thrifty": "1"}}, "loyalty of 'thrifty' must be a number from 0.001 to 1000; got '1'"),
+        ({"loyalty": {"thrifty": True}}, "loyalty of 'thrifty' must be a number from 0.001 to 1000; got True"),
+        ({"loyalty": {"loyal": 0}}, "loyalty of 'loyal' must be a number from 0.001 to 1000; got 0"),
+        ({"loyalty": {"loyal": math.nan}}, "loyalty of 'loyal' must be a number from 0.001 to 1000; got nan"),
+        ({"regime": 3}, "state: regime must be 1 to 200 printable characters; got 3; fix it"),
+        ({"regime": None}, "state: regime must be 1 to 200 printable characters; got None"),
+        ({"regime": "a\0b"}, "state: regime must be 1 to 200 printable characters; got"),
+        ({"memory": 3}, "state: memory must be text, or null; got 3; fix it"),
+    ],
+)
+def test_a_field_of_the_market_that_the_policy_does_not_read_is_checked_too(
+    one: Bundle, state: dict[str, Any], change: dict[str, Any], line: str
+) -> None:
+    assert (one.catalogue.loyal, one.catalogue.regimes) == (False, ())
+    with pytest.raises(StateError) as caught:
+        market_view(one.catalogue, state | change)
+    assert line in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["1", -1, 0, math.nan, math.inf, True, [1.0], {}, 10**400, 1e13])
+def test_a_competitors_price_is_checked_where_the_policy_does_not_read_it(
+    one: Bundle, state: dict[str, Any], value: Any
+) -> None:
+    assert not one.catalogue.rivals
+    state["products"][1]["competitor_price"] = value
+    with pytest.raises(
+        StateError, match=r"competitor_price of 'biscuit' must be a number from 1e-09 to .*, or null for"
+    ):
+        market_view(one.catalogue, state)
+
+
+@pytest.mark.parametrize("value", ["1", -1, 1.5, math.nan, math.inf, True, None, [1], 1e13])
+def test_changes_are_checked_where_no_rule_counts_them(one: Bundle, state: dict[str, Any], value: Any) -> None:
+    assert not one.catalogue.change_window_periods
+    state["products"][1]["changes"] = value
+    with pytest.raises(StateError, match="changes of 'biscuit' must be a whole number from 0 to"):
+        market_view(one.catalogue, state)
+
+
+def test_what_the_policy_does_not_read_may_be_sent(one: Bundle, state: dict[str, Any]) -> None:
+    wanted = market_view(one.catalogue, state)
+    for item in state["products"]:
+        item |= {"competitor_price": 2.0, "changes": 3.0, "lowest_price_30_days": None}
+    view = market_view(one.catalogue, state | {"regime": "boom", "loyalty": {"loyal": 2}, "memory": None})
+    assert (view.competitor_price, view.changes, view.regime, view.loyalty) == (None, None, None, None)
+    np.testing.assert_array_equal(view.list_price, wanted.list_price)
+
+
+def test_regimes_and_loyalty_are_read_where_the_policy_observes_them(one: Bundle, state: dict[str, Any]) -> None:
+    seeing = replace(one.catalogue, regimes=("calm", "boom"), loyal=True, rivals=True)
+    with pytest.raises(StateError, match="state must have period, products, regime; got no regime; add it"):
+        market_view(seeing, state)
+    with pytest.raises(StateError, match="regime must be one of calm, boom; got 'bom'; name the current regime"):
+        market_view(seeing, state | {"regime": "bom"})
+    state["products"][0]["competitor_price"] = 1.5
+    view = market_view(seeing, state | {"regime": "boom", "loyalty": {"loyal": 2}})
+    assert (view.regime.tolist(), view.loyalty.tolist()) == ([1], [[1, 2]])
+    assert view.competitor_price.tolist() == [[1.5, math.inf, math.inf]]
+    assert market_view(seeing, example_state(seeing)).regime.tolist() == [0]

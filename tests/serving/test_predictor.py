@@ -14,7 +14,8 @@ from repricer.pricing import RULES, ActionParts, Guardrails, PriceEndings
 from repricer.scenarios import MarketSpec
 from repricer.serving import Bundle, Predictor, StateError, example_state
 from repricer.serving.bundle.codec import guardrails_document, guardrails_from
-from repricer.serving.market_state import market_view, random_states
+from repricer.serving.market_state import market_view
+from repricer.serving.sample_states import random_states
 
 PRICES = st.floats(0.01, 100)
 ITEM = st.fixed_dictionaries(

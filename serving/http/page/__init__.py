@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 
 from ....pricing import RULES
-from ...market_state import example_state
+from ...sample_states import example_state
 from ..deployment import Operation
 from ..recent_decisions import Recent
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from repricer.serving import Bundle, ChainError, DecisionLog, Predictor, example_state
-from repricer.serving.decision_log.outcomes import Outcome, OutcomeError
+from repricer.serving.decision_log.outcomes import OutcomeError, ReportedOutcome
 from repricer.serving.decision_log.storage import LogError
 
 
@@ -110,7 +110,7 @@ def test_one_at_fault_does_not_take_its_company_along(one: Bundle, path: Path) -
     blocking = log._storage.submit(lambda _: (stop.set(), go.wait(10)))
     assert stop.wait(10)
     good, given_up = (log.submit(answer, state, name) for name in ("good", "given up"))
-    bad = log.submit_outcomes([Outcome("cider", 1.0, request_id="nowhere")])
+    bad = log.submit_outcomes([ReportedOutcome("cider", 1.0, request_id="nowhere")])
     assert given_up.cancel()
     go.set()
     blocking.result()

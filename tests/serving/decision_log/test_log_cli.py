@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 from repricer.cli import main
 from repricer.serving import Bundle, DecisionLog, Predictor, example_state
-from repricer.serving.decision_log.outcomes import Outcome
+from repricer.serving.decision_log.outcomes import ReportedOutcome
 
 
 def call(*arguments: Any) -> Result:
@@ -36,9 +36,9 @@ def path(one: Bundle, tmp_path: Path) -> Path:
         arm = "fallback" if number else "policy"
         log.record(Predictor(one).price(state), state, f"r{number}", arm=arm, propensity=0.25)
     for request in ("r0", "r1", "r3"):
-        told = [Outcome(product, 2.0, request_id=request, price_paid=1.5) for product in one.catalogue.products]
+        told = [ReportedOutcome(product, 2.0, request_id=request, price_paid=1.5) for product in one.catalogue.products]
         log.record_outcomes(told)
-    log.record_outcomes([Outcome("cider", 0.0, request_id="r2", stockout=True)])
+    log.record_outcomes([ReportedOutcome("cider", 0.0, request_id="r2", stockout=True)])
     log.close()
     return path
 

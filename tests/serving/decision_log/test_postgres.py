@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from repricer.serving import Bundle, ChainError, DecisionLog, Predictor, example_state
-from repricer.serving.decision_log.outcomes import Outcome, OutcomeError
+from repricer.serving.decision_log.outcomes import OutcomeError, ReportedOutcome
 
 from ...acceptance.kills import killed, postgres, postgres_programs
 
@@ -37,10 +37,12 @@ def test_what_is_recorded_is_the_same_as_in_sqlite(one: Bundle, url: str, tmp_pa
     for place in (url, tmp_path / "decisions.db"):
         log = DecisionLog(place)
         log.record(answer, state, "r1", propensity=0.3, arm="fallback", shadow=answer)
-        assert log.record_outcomes([Outcome("cider", 2.5, request_id="r1", price_paid=4.1, segment="loyal")]) == 1
-        assert log.record_outcomes([Outcome("cider", 2.5, period=0, price_paid=4.1, segment="loyal")]) == 0
+        assert (
+            log.record_outcomes([ReportedOutcome("cider", 2.5, request_id="r1", price_paid=4.1, segment="loyal")]) == 1
+        )
+        assert log.record_outcomes([ReportedOutcome("cider", 2.5, period=0, price_paid=4.1, segment="loyal")]) == 0
         with pytest.raises(OutcomeError, match="must stay"):
-            log.record_outcomes([Outcome("cider", 3.5, request_id="r1", price_paid=4.1, segment="loyal")])
+            log.record_outcomes([ReportedOutcome("cider", 3.5, request_id="r1", price_paid=4.1, segment="loyal")])
         head = log.verify()
         assert (head.rows, head.outcomes) == (3, 1)
         exported.append([*log.export(), *log.export_outcomes(), *log.sold()])

@@ -12,7 +12,8 @@ from repricer.scenarios import MarketSpec, save_scenario
 from repricer.serving import Bundle, Predictor, StateError
 from repricer.serving.decision import Decision
 from repricer.serving.explanation.sentences import explain
-from repricer.serving.market_state import market_view, random_states
+from repricer.serving.market_state import market_view
+from repricer.serving.sample_states import random_states
 
 from .conftest import usual_state
 

@@ -22,9 +22,9 @@ from repricer.scenarios import MarketSpec, spec_from_table
 from repricer.serving import Bundle, BundleError, DecisionLog, Predictor, StateError, example_state, load_bundle
 from repricer.serving.csv_batch import price_file
 from repricer.serving.decision import Decision
-from repricer.serving.http.app import Options, create_app
+from repricer.serving.http.app import ServiceSettings, create_app
 from repricer.serving.http.deployment import Operation, OperationError
-from repricer.serving.market_state import random_states
+from repricer.serving.sample_states import random_states
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # which HTTP client the test client would rather have
@@ -247,7 +247,7 @@ def test_it_is_no_shadow(made: tuple) -> None:
 
 def test_it_is_explained_and_recorded_over_http(made: tuple, bundle: Bundle, tmp_path: Path) -> None:
     log, state = tmp_path / "log.db", seasons(bundle)[2]
-    with TestClient(create_app(made[2], log=log, options=Options(holdout=0.5))) as client:
+    with TestClient(create_app(made[2], log=log, settings=ServiceSettings(holdout=0.5))) as client:
         given = client.post("/v1/prices", json=state | {"market": "a"}).json()
         for product in bundle.catalogue.products:
             found = client.post("/v1/explain", json={"state": state, "product": product}).json()

@@ -164,3 +164,57 @@ def test_there_is_no_service_of_a_bundle_that_cannot_be_trusted(one_path: Path, 
     own_key(tmp_path / "stranger")
     with pytest.raises(BundleError, match="another signer"):
         create_app(one_path, public_key=own_key_paths(tmp_path / "stranger")[1])
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "line"),
+    [
+        ("kill-switch", {"on": 1}, "request: on must be true or false; got 1; fix it"),
+        ("kill-switch", {"on": "yes"}, "request: on must be true or false; got 'yes'"),
+        ("kill-switch", {"on": True, "off": False}, "request must have known keys; got 'off'"),
+        ("kill-switch", {}, "request must have on; got no on; add it"),
+        ("kill-switch", [], "request must be an object with on; got []"),
+        ("holdout", {"share": "0.1"}, "request: share must be a number from 0 to below 1; got '0.1'"),
+        ("holdout", {"share": 1}, "got 1; use the kill switch for all markets"),
+        ("holdout", {"share": True}, "request: share must be a number from 0 to below 1; got True"),
+    ],
+)
+def test_a_wrong_switch_is_one_line_and_changes_nothing(client: TestClient, path: str, body: Any, line: str) -> None:
+    before = client.get("/v1/operation").json()
+    response = client.put(f"/v1/admin/{path}", json=body)
+    assert response.status_code == 422
+    assert line in one_line(response)
+    assert client.get("/v1/operation").json() == before
+
+
+@pytest.mark.parametrize("path", ["/v1/explain", "/v1/what-if", "/v1/outcomes"])
+@pytest.mark.parametrize("content", [b"", b"no json", b"\xff\xfe", b"[" * 100_000, b"null", b"3"], ids=str)
+def test_a_body_that_is_no_json_object_is_one_line(client: TestClient, path: str, content: bytes) -> None:
+    response = client.post(path, content=content, headers={"content-type": "application/json"})
+    assert response.status_code == 422
+    one_line(response)
+
+
+def test_a_state_that_would_break_the_logs_export_is_refused(client: TestClient, one: Bundle, log: Path) -> None:
+    response = client.post("/v1/prices", json=example_state(one.catalogue) | {"loyalty": [1]})
+    assert response.status_code == 422
+    assert "loyalty must be an object with thrifty, loyal; got [1]" in one_line(response)
+    assert DecisionLog(log).verify().rows == 0
+
+
+def test_the_description_holds_this_catalogues_state(client: TestClient, one: Bundle) -> None:
+    schemas = client.get("/openapi.json").json()["components"]["schemas"]
+    state, product = schemas["MarketState"], schemas["ProductState"]
+    assert (state["properties"]["period"]["minimum"], state["properties"]["period"]["maximum"]) == (0, 7)
+    assert state["properties"]["products"]["minItems"] == state["properties"]["products"]["maxItems"] == 3
+    assert product["properties"]["product"]["enum"] == list(one.catalogue.products)
+    assert state["properties"]["loyalty"]["propertyNames"]["enum"] == ["thrifty", "loyal"]
+    assert (state["required"], product["required"]) == (
+        ["period", "products"],
+        ["product", "list_price", "on_hand"],
+    )
+    for schema in (state, product):
+        assert schema["additionalProperties"] is False
+        assert all(value["description"] for value in schema["properties"].values())
+    on_hand = product["properties"]["on_hand"]["anyOf"]
+    assert on_hand == [{"type": "number", "minimum": 0, "maximum": 1e12}, {"type": "null"}]

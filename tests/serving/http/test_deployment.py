@@ -11,7 +11,7 @@ from repricer.serving import Bundle, BundleError, Predictor, StateError, example
 from repricer.serving.bundle.signing import own_key_paths
 from repricer.serving.decision import Decision
 from repricer.serving.http.deployment import Operation, OperationError
-from repricer.serving.market_state import random_states
+from repricer.serving.sample_states import random_states
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def test_the_holdout_has_its_share_and_a_market_keeps_its_arm(one_path: Path, on
 
 @pytest.mark.parametrize("share", [-0.1, 1.0, float("nan")])
 def test_a_holdout_is_a_share(one_path: Path, share: float) -> None:
-    with pytest.raises(OperationError, match="holdout must lie in"):
+    with pytest.raises(OperationError, match="holdout must be a number from 0 to below 1"):
         Operation(one_path).hold_out(share)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from repricer.serving import Bundle, DecisionLog, example_state
 from repricer.serving.http.api_keys import add_key
-from repricer.serving.http.app import Options, create_app
+from repricer.serving.http.app import ServiceSettings, create_app
 from repricer.serving.http.json_logging import JsonFormatter
 
 with warnings.catch_warnings():
@@ -31,7 +31,7 @@ def keys(tmp_path: Path) -> dict[str, dict[str, str]]:
 @pytest.fixture
 def client(one_path: Path, keys: dict[str, dict[str, str]], tmp_path: Path) -> Iterator[TestClient]:
     with TestClient(
-        create_app(one_path, log=tmp_path / "log.db", options=Options(keys=tmp_path / "keys.json"))
+        create_app(one_path, log=tmp_path / "log.db", settings=ServiceSettings(keys=tmp_path / "keys.json"))
     ) as client:
         yield client
 
@@ -75,7 +75,7 @@ def test_another_sites_page_may_not_ask(client: TestClient, keys: dict[str, dict
 
 
 def test_too_many_requests_wait(one_path: Path, one: Bundle) -> None:
-    with TestClient(create_app(one_path, options=Options(rate=0.01, burst=2))) as client:
+    with TestClient(create_app(one_path, settings=ServiceSettings(rate=0.01, burst=2))) as client:
         statuses = [client.post("/v1/prices", json=example_state(one.catalogue)) for _ in range(3)]
         assert [one.status_code for one in statuses] == [200, 200, 429]
         assert int(statuses[2].headers["retry-after"]) >= 1
@@ -146,7 +146,7 @@ def test_an_unknown_path_is_not_noted(one_path: Path, caplog: pytest.LogCaptureF
 
 def test_it_watches_for_another_bundle(one_path: Path, tmp_path: Path) -> None:
     shutil.copytree(one_path, tmp_path / "bundle")
-    app = create_app(tmp_path / "bundle", options=Options(watch=0.02))
+    app = create_app(tmp_path / "bundle", settings=ServiceSettings(watch=0.02))
     with TestClient(app) as client:
         (tmp_path / "bundle" / "policy.onnx").write_bytes(b"")
         (tmp_path / "bundle" / "manifest.sig").touch()

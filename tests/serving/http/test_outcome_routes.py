@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from repricer.serving import Bundle, DecisionLog, example_state
 from repricer.serving.http.app import create_app
-from repricer.serving.http.outcome_routes import MOST_AT_ONCE
+from repricer.serving.http.schemas import MOST_OUTCOMES
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # which HTTP client the test client would rather have
@@ -93,10 +93,12 @@ def test_a_period_means_the_last_decision_of_that_market(client: TestClient, req
     [
         ({"units": -1}, "units must be a number from 0"),
         ({"units": float("nan")}, "units must be a number from 0"),
-        ({"units": None}, "got no units"),
+        ({"units": None}, "must have product, units; got no units; add it"),
         ({"price_paid": "2"}, "price_paid must be a number from 0"),
         ({"stockout": 1}, "stockout must be true or false"),
-        ({"date": "4.3.2024"}, "date must be YYYY-MM-DD; got '4.3.2024'"),
+        ({"date": "4.3.2024"}, "date must be YYYY-MM-DD, or null; got '4.3.2024'"),
+        ({"date": "20240304"}, "date must be YYYY-MM-DD, or null; got '20240304'"),
+        ({"date": "2024-W10-1"}, "date must be YYYY-MM-DD, or null; got '2024-W10-1'"),
         ({"unit": 1}, "got 'unit'; did you mean 'units'?"),
         ({"product": "beer"}, "one that decision .* priced; got 'beer'"),
         ({"request_id": "nobody"}, "got request_id 'nobody'; it is in the answer's header X-Request-Id"),
@@ -132,7 +134,7 @@ def test_no_input_is_the_services_fault(client: TestClient, request_id: str, bod
 
 
 def test_too_many_at_once_are_refused(client: TestClient, request_id: str) -> None:
-    response = tell(client, *({"period": 0, "product": "cider", "units": 1} for _ in range(MOST_AT_ONCE + 1)))
+    response = tell(client, *({"period": 0, "product": "cider", "units": 1} for _ in range(MOST_OUTCOMES + 1)))
     assert response.status_code == 422
 
 
@@ -140,7 +142,7 @@ def test_the_description_has_models_and_an_example(client: TestClient) -> None:
     description = client.get("/openapi.json").json()
     body = description["paths"]["/v1/outcomes"]["post"]["requestBody"]["content"]["application/json"]
     assert body["schema"] == {"$ref": "#/components/schemas/Outcomes"}
-    assert {"Outcome", "Receipt"} <= description["components"]["schemas"].keys()
+    assert {"ReportedOutcome", "Receipt"} <= description["components"]["schemas"].keys()
     assert body["examples"]["period"]["value"]["outcomes"]
 
 

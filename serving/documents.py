@@ -1,0 +1,236 @@
+"""Plain data checked against its declaration: a struct whose fields carry type, range and meaning.
+
+One declaration gives the check (`read`), the first mistake in words (`mistake`), the JSON schema of the HTTP
+interface (`schemas`) and the tables of the docs (`fields`). The structs are msgspec's, whose check is compiled.
+Metadata of a field, in `Meta(extra=...)`: `allowed` and `fix` replace these parts of its error message, `null` says
+what null stands for, and `printable` asks for text that can be printed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import reprlib
+from collections.abc import Collection, Mapping, Sequence
+from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct, inspect
+
+T = TypeVar("T", bound=Struct)
+Name = Annotated[str, Meta(min_length=1, max_length=200, extra={"printable": True})]
+"""A name that every database can hold."""
+_REFUSED = (msgspec.ValidationError, UnicodeEncodeError, ValueError, TypeError)
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 80
+
+
+class Document(Struct):
+    """A struct with names among its fields, which must be printable text."""
+
+    def __post_init__(self) -> None:
+        for name in _printable_fields(type(self)):
+            value = getattr(self, name)
+            if isinstance(value, str) and not value.isprintable():
+                raise ValueError(f"{name} must be printable")
+
+
+class Field(NamedTuple):
+    """One declared field: its name, type, meaning, metadata, and whether a document must have it."""
+
+    name: str
+    hint: Any
+    type: inspect.Type
+    description: str
+    extra: Mapping[str, Any]
+    required: bool
+
+    @property
+    def allowed(self) -> str:
+        """Which values it may have, in words."""
+        if self.choices and "allowed" not in self.extra:
+            return f"one of {', '.join(self.choices)}"
+        return self.extra.get("allowed") or _allowed(self.type, self.extra.get("null"))
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The words that are allowed, in the order of their declaration; none where any word is."""
+        return get_args(_bare(self.hint)) if isinstance(self.type, inspect.LiteralType) else ()
+
+
+def read(kind: type[T], data: Any, name: str, error: type[ValueError]) -> T:
+    """The struct that plain data holds.
+
+    Args:
+        kind: The declared struct.
+        data: Plain data: dictionaries, lists, text, numbers.
+        name: What error messages call the document.
+        error: The exception to raise, with one line.
+    """
+    try:
+        return msgspec.convert(data, kind)
+    except _REFUSED as refused:
+        raise error(mistake(kind, data, name) or f"{name} cannot be read; got: {refused}; fix it") from None
+
+
+def mistake(kind: type[Struct], data: Any, name: str, where: str | None = None) -> str | None:
+    """The first mistake in plain data that should be such a struct, in one line; None where there is none.
+
+    Args:
+        kind: The declared struct.
+        data: Plain data.
+        name: What the message calls the document.
+        where: What it calls this part of the document, where that is another name.
+    """
+    declared = fields(kind)
+    required = [field.name for field in declared.values() if field.required]
+    problem = keys_mistake(data, declared, required, where or name)
+    if problem is not None:
+        return problem
+    own, *_ = declared.values()
+    known = own.required and own.name in data and _accepts(own, data[own.name])
+    of = f" of {shown(data[own.name])}" if known and where else ""
+    place = f" ({where.rpartition(', ')[2]})" if where and not of else ""
+    for field in declared.values():
+        if field.name in data:
+            problem = _field_mistake(field, data[field.name], name, of, place)
+            if problem is not None:
+                return problem
+    return None
+
+
+def keys_mistake(data: Any, known: Collection[str], required: Collection[str], where: str) -> str | None:
+    """What is wrong with the keys of an object, in one line; None where nothing is."""
+    if not isinstance(data, Mapping):
+        return f"{where} must be an object with {', '.join(known)}; got {shown(data)}; fix it"
+    for key in data:
+        if key not in known:
+            return f"{where} must have known keys; got {shown(key)}; {nearest(key, known)}"
+    for key in required:
+        if key not in data:
+            return f"{where} must have {', '.join(required)}; got no {key}; add it"
+    return None
+
+
+def field_mistake(kind: type[Struct], key: str, value: Any, name: str) -> str | None:
+    """What is wrong with the value of one field, in one line; None where nothing is."""
+    return _field_mistake(fields(kind)[key], value, name, "", "")
+
+
+def _field_mistake(field: Field, value: Any, name: str, of: str, place: str) -> str | None:
+    if _accepts(field, value):
+        return None
+    inner = field.type
+    if isinstance(inner, inspect.ListType) and isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        (item,) = get_args(_bare(field.hint))
+        for number, one in enumerate(value, start=1):
+            problem = mistake(item, one, name, f"{name}: {field.name}, item {number}")
+            if problem is not None:
+                return problem
+    if isinstance(inner, inspect.DictType):
+        return _dict_mistake(field, value, name)
+    fix = field.extra.get("fix", "fix it")
+    if field.choices and not field.extra.get("fix"):
+        fix = nearest(value, field.choices)
+    return f"{name}: {field.name}{of} must be {field.allowed}; got {shown(value)}{place}; {fix}"
+
+
+def _dict_mistake(field: Field, value: Any, name: str) -> str | None:
+    keys, values = get_args(_bare(field.hint))
+    known = get_args(keys)
+    problem = keys_mistake(value, known or value, (), f"{name}: {field.name}")
+    if problem is not None:
+        return problem
+    inner = _field(field.name, values, required=True)
+    for key, one in value.items():
+        problem = _field_mistake(inner, one, name, f" of {shown(key)}", "")
+        if problem is not None:
+            return problem
+    return None
+
+
+def _accepts(field: Field, value: Any) -> bool:
+    try:
+        msgspec.convert(value, field.hint)
+    except _REFUSED:
+        return False
+    return not field.extra.get("printable") or value is None or value.isprintable()
+
+
+@functools.lru_cache(maxsize=64)
+def fields(kind: type[Struct]) -> dict[str, Field]:
+    """The declared fields of a struct, by name."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {item.name: _field(item.name, hints[item.name], item.required) for item in msgspec.structs.fields(kind)}
+
+
+def _field(name: str, hint: Any, required: bool) -> Field:
+    description, extra, found = "", {}, inspect.type_info(hint)
+    while isinstance(found, inspect.Metadata):
+        description = (found.extra_json_schema or {}).get("description", description)
+        extra, found = {**(found.extra or {}), **extra}, found.type
+    if isinstance(found, inspect.UnionType):
+        for part in found.types:
+            if isinstance(part, inspect.Metadata):
+                extra = {**(part.extra or {}), **extra}
+    return Field(name, hint, found, description, extra, required)
+
+
+@functools.lru_cache(maxsize=64)
+def _printable_fields(kind: type[Struct]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind).values() if field.extra.get("printable"))
+
+
+def _bare(hint: Any) -> Any:
+    """A type without its annotations."""
+    return _bare(get_args(hint)[0]) if get_origin(hint) is Annotated else hint
+
+
+def _allowed(kind: inspect.Type, null: str | None = None) -> str:
+    match kind:
+        case inspect.Metadata():
+            return _allowed(kind.type)
+        case inspect.UnionType():
+            others = [part for part in kind.types if not isinstance(part, inspect.NoneType)]
+            nothing = ", or null" if any(isinstance(part, inspect.NoneType) for part in kind.types) else ""
+            return _allowed(others[0]) + nothing + (f" {null}" if nothing and null else "")
+        case inspect.IntType() | inspect.FloatType():
+            whole = isinstance(kind, inspect.IntType) or kind.multiple_of == 1
+            return f"a {'whole ' * whole}number{_bounds(kind)}"
+        case inspect.BoolType():
+            return "true or false"
+        case inspect.StrType():
+            return "text" if kind.max_length is None else f"{kind.min_length} to {kind.max_length} printable characters"
+        case inspect.DateType():
+            return "YYYY-MM-DD"
+        case inspect.DictType():
+            return f"an object; each value {_allowed(kind.value_type)}"
+        case inspect.ListType():
+            return "a list of objects"
+    raise TypeError(f"no words for the type {kind}")
+
+
+def _bounds(kind: inspect.IntType | inspect.FloatType) -> str:
+    low = "" if kind.ge is None else f" from {kind.ge:g}"
+    low = low if kind.gt is None else f" above {kind.gt:g}"
+    high = "" if kind.le is None else f" to {kind.le:g}"
+    return low + (high if kind.lt is None else f" to below {kind.lt:g}")
+
+
+def nearest(word: Any, known: Collection[str]) -> str:
+    """The known word that was probably meant, or the first of them, as the last part of an error message."""
+    near = difflib.get_close_matches(str(word), known, n=1, cutoff=0.5)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    first = ", ".join(list(known)[:6])
+    return f"known are {first}{', …' if len(known) > 6 else ''}"
+
+
+def shown(value: Any) -> str:
+    """A value, shortened, as error messages quote it."""
+    return _short.repr(value)
+
+
+def schemas(*kinds: type[Struct]) -> dict[str, Any]:
+    """The JSON schemas of structs and of all that they hold, by name, for the components of an OpenAPI document."""
+    return msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")[1]

@@ -1,0 +1,63 @@
+"""The settings of a service: one declaration gives their check, the options of `repricer serve`, and the docs."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+from msgspec import Meta, Struct
+from msgspec.structs import asdict, force_setattr
+
+from ..documents import mistake
+from .fallback import Fallback
+
+Share = Annotated[float, Meta(ge=0, lt=1, extra={"fix": "use the kill switch for all markets"})]
+
+
+class ServiceSettings(Struct, frozen=True, kw_only=True):
+    """How a service runs.
+
+    Raises:
+        ValueError: a setting is out of its range.
+
+    Example:
+        >>> ServiceSettings(holdout=0.1).fallback
+        'in-force'
+        >>> ServiceSettings(holdout=1.5)
+        Traceback (most recent call last):
+        ValueError: service: holdout must be a number from 0 to below 1; got 1.5; use the kill switch for all markets
+    """
+
+    keys: Annotated[
+        str | None,
+        Meta(
+            description="File of API keys (`repricer keys`); without one, requests need no key and this machine alone may ask."
+        ),
+    ] = None
+    shadow: Annotated[
+        str | None, Meta(description="A second bundle that also prices every request; its prices are only recorded.")
+    ] = None
+    fallback: Annotated[
+        Fallback, Meta(description="Rule that prices holdout markets, and all markets while the kill switch is on.")
+    ] = "in-force"
+    holdout: Annotated[Share, Meta(description="Share of the markets that the fallback prices.")] = 0.0
+    killed: Annotated[bool, Meta(description="Start with the kill switch on: the fallback prices everything.")] = False
+    rate: Annotated[
+        float, Meta(gt=0, le=1e9, description="Requests per second and caller; twice as many may come at once.")
+    ] = 500.0
+    burst: Annotated[float, Meta(ge=1, le=1e9, description="Requests of one caller that may come at once.")] = 1000.0
+    watch: Annotated[
+        Annotated[float, Meta(ge=0.01, le=1e9)] | None,
+        Meta(description="Seconds between two looks for a newer bundle at the path; never by default."),
+    ] = None
+    seed: Annotated[
+        int, Meta(ge=0, le=2**63 - 1, description="Key of the hash that assigns markets to the holdout.")
+    ] = 0
+
+    def __post_init__(self) -> None:
+        for name in ("keys", "shadow"):
+            if isinstance(getattr(self, name), os.PathLike):
+                force_setattr(self, name, os.fspath(getattr(self, name)))
+        problem = mistake(type(self), asdict(self), "service")
+        if problem is not None:
+            raise ValueError(problem)
