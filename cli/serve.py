@@ -78,8 +78,8 @@ def command(
         )
     settings = ServiceSettings(burst=max(2 * run["rate"], 1.0), **run)
     app = create_app(bundle, public_key=public_key, log=log, settings=settings)
-    _reload_on_hangup(app.state.operation)
-    _announce(app.state.operation.bundle, f"http://{f'[{host}]' if ':' in host else host}:{port}", as_json)
+    _reload_on_hangup(app.state.deployment)
+    _announce(app.state.deployment.bundle, f"http://{f'[{host}]' if ':' in host else host}:{port}", as_json)
     # What is there now stays: the collector need not look through it again in the middle of a request.
     gc.collect()
     gc.freeze()
@@ -110,12 +110,12 @@ def _announce(served: Any, url: str, as_json: bool) -> None:
         say(f"{served.policy.name} for {served.scenario} ({served.trust}) at {url}, described at {url}/docs")
 
 
-def _reload_on_hangup(operation: Any) -> None:
+def _reload_on_hangup(deployment: Any) -> None:
     """In a thread: a bundle takes a while to verify, and requests go on meanwhile."""
     from ..serving.http.app import reload_quietly
 
     def hang_up(*_: object) -> None:
-        threading.Thread(target=reload_quietly, args=(operation,), daemon=True).start()
+        threading.Thread(target=reload_quietly, args=(deployment,), daemon=True).start()
 
     # Not every system has the signal, and only the main thread may set it.
     if hasattr(signal, "SIGHUP") and threading.current_thread() is threading.main_thread():

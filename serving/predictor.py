@@ -83,14 +83,14 @@ class PriceAnswer:
         return vars(self) | {"prices": prices}
 
 
-class Asked(NamedTuple):
+class PriceRequest(NamedTuple):
     """One market state, read, and the notes of the period before (None where there are none)."""
 
     reading: Reading
     notes: RecurrentState | None
 
 
-class SeenMarkets(NamedTuple):
+class ObservedMarkets(NamedTuple):
     """Several markets as a bundle's policy sees them; every reader of a request shares these features.
 
     Attributes:
@@ -115,27 +115,27 @@ class Predictor:
         self.bundle = bundle
         self.policy: Policy = bundle.policy if policy is None else policy
 
-    def read(self, state: State) -> Asked:
+    def read(self, state: State) -> PriceRequest:
         """A market state, as `market_view` describes it. Raises StateError (a ValueError)."""
         reading = read_state(self.bundle.catalogue, state)
-        return Asked(reading, self.bundle.memory.read(state.get(MEMORY), reading.period))
+        return PriceRequest(reading, self.bundle.memory.read(state.get(MEMORY), reading.period))
 
-    def see(self, asked: Sequence[Asked]) -> SeenMarkets:
+    def observe(self, asked: Sequence[PriceRequest]) -> ObservedMarkets:
         """Several markets whose states were read, with their features."""
         view = view_of(self.bundle.catalogue, [one.reading for one in asked])
         features = product_features(view, fixed=self.bundle.policy.product_wise)
-        return SeenMarkets(view, features, [one.notes for one in asked])
+        return ObservedMarkets(view, features, [one.notes for one in asked])
 
     def price(self, state: State) -> PriceAnswer:
         """Prices for one market state. Raises StateError (a ValueError)."""
         return self.price_all([self.read(state)])[0]
 
-    def price_all(self, asked: Sequence[Asked]) -> list[PriceAnswer]:
+    def price_all(self, asked: Sequence[PriceRequest]) -> list[PriceAnswer]:
         """Prices for each of several market states, computed together."""
         started = time.perf_counter()
-        return self.price_seen(self.see(asked), started)
+        return self.price_observed(self.observe(asked), started)
 
-    def price_seen(self, seen: SeenMarkets, started: float | None = None) -> list[PriceAnswer]:
+    def price_observed(self, seen: ObservedMarkets, started: float | None = None) -> list[PriceAnswer]:
         """Prices for each of several markets that `see` has seen.
 
         Args:
@@ -161,17 +161,17 @@ class Predictor:
             for e, period in enumerate(view.period.tolist())
         ]
 
-    def recalling(self, seen: SeenMarkets) -> Policy:
+    def recalling(self, seen: ObservedMarkets) -> Policy:
         """The policy as it answers other views of this one market, with its notes as they are."""
         policy = self.policy
         if not isinstance(policy, RecurrentPolicy):
             return policy
         return PolicyAtState(policy, together(policy, self._rows(seen), seen.notes))
 
-    def _rows(self, seen: SeenMarkets) -> NDArray[np.float32]:
+    def _rows(self, seen: ObservedMarkets) -> NDArray[np.float32]:
         return as_rows(seen.features, product_wise=self.bundle.policy.product_wise)
 
-    def _act(self, seen: SeenMarkets) -> tuple[Action, Sequence[str | None]]:
+    def _act(self, seen: ObservedMarkets) -> tuple[Action, Sequence[str | None]]:
         """The action for every market, and the texts of the notes that they leave."""
         own, view = self.bundle.policy, seen.view
         if not isinstance(own, RecurrentPolicy):

@@ -22,7 +22,7 @@ _MOST_NUMBERS = 1 << 20
 
 
 @dataclass(frozen=True)
-class MemoryLayout:
+class RecurrentLayout:
     """Notes of one row of the network, by name: `window`, or `hidden` and `cell`.
 
     shapes: of each note. A window holds the rows of the periods before, (periods, columns), and opens an episode with
@@ -38,7 +38,7 @@ class MemoryLayout:
             raise ValueError(f"memory must be a window, or hidden and cell, (rows, columns) each; got {self.shapes}")
 
     @classmethod
-    def of(cls, notes: RecurrentState) -> MemoryLayout:
+    def of(cls, notes: RecurrentState) -> RecurrentLayout:
         """The layout of such notes, (rows, …)."""
         names = WINDOW if len(notes) == 1 else LSTM
         return cls({name: note.shape[1:] for name, note in zip(names, notes, strict=True)})
@@ -64,14 +64,14 @@ class MemoryLayout:
 
 
 @dataclass(frozen=True)
-class MemoryText:
+class RecurrentText:
     """Notes as the text that leaves with an answer and comes back with the next period's state.
 
     layout: None for a policy that looks at one period alone. rows: of the network, for one market. owner: eight bytes
     that only this policy writes, so that another's notes are not taken for its own.
     """
 
-    layout: MemoryLayout | None
+    layout: RecurrentLayout | None
     rows: int
     owner: bytes
 

@@ -21,17 +21,17 @@ from ...pricing import (
     RecurrentState,
     built_in_rule,
 )
-from ..recurrent_state import MemoryLayout, MemoryText
+from ..recurrent_state import RecurrentLayout, RecurrentText
 from .files import CATALOGUE, GUARDRAILS, BundleError
 
 FEATURES = "features"
-Network = Callable[[NDArray[np.float32], RecurrentState], tuple[ActionParts, RecurrentState]]
+NetworkFunction = Callable[[NDArray[np.float32], RecurrentState], tuple[ActionParts, RecurrentState]]
 """Rows of features and the notes of the period before (none where the policy keeps none) to decoded parts and new notes."""
 _MOST = 1e12
 
 
 @dataclass(frozen=True, eq=False)
-class Knowledge:
+class PolicySetup:
     """What a bundle knows beside its network (N products, K segments).
 
     base_price: (N,) what the network's price multiplies, currency per unit. product_wise: whether a row of the network
@@ -49,10 +49,10 @@ class Knowledge:
     candidates: NDArray[np.bool_] | None
     base: str | None = None
     most_promoted: int | None = None
-    memory: MemoryLayout | None = None
+    memory: RecurrentLayout | None = None
 
-    def policy(self, name: str, network: Network) -> NetworkPolicy | RecurrentPolicy:
-        """The policy that this network and this knowledge make."""
+    def policy(self, name: str, network: NetworkFunction) -> NetworkPolicy | RecurrentPolicy:
+        """The policy that this network and this setup make."""
         base = None if self.base is None else built_in_rule(self.base)
         if self.memory is not None:
             return RecurrentPolicy(
@@ -62,10 +62,10 @@ class Knowledge:
             name, lambda rows: network(rows, ())[0], self.layout, self.base_price, self.product_wise, base
         )
 
-    def memory_text(self, digest: str) -> MemoryText:
+    def memory_text(self, digest: str) -> RecurrentText:
         """How the policy's notes travel; digest: the SHA-256 of the network, which owns them."""
         rows = self.catalogue.num_products if self.product_wise else 1
-        return MemoryText(self.memory, rows, bytes.fromhex(digest)[:8])
+        return RecurrentText(self.memory, rows, bytes.fromhex(digest)[:8])
 
 
 def guardrails_document(rules: Guardrails) -> dict[str, Any]:
@@ -98,21 +98,21 @@ def guardrails_from(document: dict[str, Any], num_products: int) -> Guardrails:
     return Guardrails(**values)
 
 
-def catalogue_document(knowledge: Knowledge) -> dict[str, Any]:
-    """Everything that `knowledge_from` needs, apart from the price rules."""
-    document = {item.name: _plain(getattr(knowledge.catalogue, item.name)) for item in fields(Catalogue)}
+def catalogue_document(setup: PolicySetup) -> dict[str, Any]:
+    """Everything that `setup_from` needs, apart from the price rules."""
+    document = {item.name: _plain(getattr(setup.catalogue, item.name)) for item in fields(Catalogue)}
     return document | {
-        "layout": asdict(knowledge.layout),
-        "base_price": _plain(knowledge.base_price),
-        "product_wise": knowledge.product_wise,
-        "candidates": _plain(knowledge.candidates),
-        "base": knowledge.base,
-        "most_promoted": knowledge.most_promoted,
-        "memory": None if knowledge.memory is None else knowledge.memory.shapes,
+        "layout": asdict(setup.layout),
+        "base_price": _plain(setup.base_price),
+        "product_wise": setup.product_wise,
+        "candidates": _plain(setup.candidates),
+        "base": setup.base,
+        "most_promoted": setup.most_promoted,
+        "memory": None if setup.memory is None else setup.memory.shapes,
     }
 
 
-def knowledge_from(document: dict[str, Any], guardrails: dict[str, Any]) -> Knowledge:
+def setup_from(document: dict[str, Any], guardrails: dict[str, Any]) -> PolicySetup:
     """What the two documents hold; ValueError or TypeError where they are wrong."""
     flags = ("endless", "rivals", "loyal")
     own = ("layout", "base_price", "product_wise", "candidates", "base", "most_promoted", "memory")
@@ -137,7 +137,7 @@ def knowledge_from(document: dict[str, Any], guardrails: dict[str, Any]) -> Know
     def column(name: str, *shape: int, least: float = 0.0) -> NDArray[np.float32]:
         return _numbers(CATALOGUE, document, name, shape, least=least)
 
-    return Knowledge(
+    return PolicySetup(
         catalogue=Catalogue(
             products=products,
             segments=segments,
@@ -159,7 +159,7 @@ def knowledge_from(document: dict[str, Any], guardrails: dict[str, Any]) -> Know
         candidates=candidates,
         base=None if document["base"] is None else str(document["base"]),
         most_promoted=most,
-        memory=None if memory is None else MemoryLayout({name: tuple(shape) for name, shape in memory.items()}),
+        memory=None if memory is None else RecurrentLayout({name: tuple(shape) for name, shape in memory.items()}),
     )
 
 

@@ -9,9 +9,9 @@ import numpy as np
 from ...pricing import Action, ActionParts, MarketView, RecurrentPolicy, RecurrentState, feature_rows
 from ..actions import ordered, promoted
 from ..market_state import State, market_view
-from ..recurrent_state import MEMORY, MemoryText
+from ..recurrent_state import MEMORY, RecurrentText
 from ..sample_states import random_states
-from .codec import FEATURES, Knowledge, Network
+from .codec import FEATURES, NetworkFunction, PolicySetup
 from .files import GOLDEN, BundleError
 
 _ROWS, _MARKETS = 12, 4
@@ -22,29 +22,29 @@ _RELATIVE = _ABSOLUTE = 1e-5
 _UNITS = 1.0
 
 
-def record(knowledge: Knowledge, network: Network, memory: MemoryText, seed: int) -> dict[str, Any]:
+def record(setup: PolicySetup, network: NetworkFunction, memory: RecurrentText, seed: int) -> dict[str, Any]:
     """A dozen rows of features with what the network answers, and whole markets with what they must get.
 
     A policy that looks back sees those markets as the first periods of one, each with the notes that the one before left.
     """
-    catalogue = knowledge.catalogue
-    states = random_states(catalogue, knowledge.guardrails, _ROWS, seed)
+    catalogue = setup.catalogue
+    states = random_states(catalogue, setup.guardrails, _ROWS, seed)
     features = []
     for number, state in enumerate(states):
-        table = feature_rows(market_view(catalogue, state), product_wise=knowledge.product_wise)
+        table = feature_rows(market_view(catalogue, state), product_wise=setup.product_wise)
         # Product-wise, another product of each market.
         features.append(table[number % len(table)])
     rows, notes = np.stack(features), ()
-    if knowledge.memory is not None:
+    if setup.memory is not None:
         # What another row left behind: notes of an opening would test little.
-        notes = network(rows[::-1].copy(), knowledge.memory.opening(rows[::-1]))[1]
+        notes = network(rows[::-1].copy(), setup.memory.opening(rows[::-1]))[1]
     parts, renewed = network(rows, notes)
     markets, text = [], None
     for number, state in enumerate(states[:_MARKETS]):
-        if knowledge.memory is not None:
+        if setup.memory is not None:
             period = number % catalogue.horizon
             state |= {"period": period, MEMORY: text if period else None}
-        answer, text = _answer(knowledge, network, memory, state)
+        answer, text = _answer(setup, network, memory, state)
         markets.append({"state": state, **answer})
     return {
         FEATURES: rows.tolist(),
@@ -55,7 +55,7 @@ def record(knowledge: Knowledge, network: Network, memory: MemoryText, seed: int
     }
 
 
-def check(document: dict[str, Any], knowledge: Knowledge, network: Network, memory: MemoryText) -> None:
+def check(document: dict[str, Any], setup: PolicySetup, network: NetworkFunction, memory: RecurrentText) -> None:
     """BundleError unless the network, the features and the price rules answer as they did at the export.
 
     The rules are applied to the proposal that was recorded: a proposal half-way between two steps of the ladder may
@@ -63,37 +63,41 @@ def check(document: dict[str, Any], knowledge: Knowledge, network: Network, memo
     """
     notes = tuple(np.array(note, dtype=np.float32) for note in document[_NOTES])
     parts, renewed = network(np.array(document[FEATURES], dtype=np.float32), notes)
-    for name in knowledge.layout.names:
+    for name in setup.layout.names:
         _compare(name, getattr(parts, name), document["outputs"][name])
     for got, wanted in zip(renewed, document["renewed"], strict=True):
         _compare("memory", got, wanted)
     for market in document["markets"]:
-        got, _ = _answer(knowledge, network, memory, market["state"], market["proposed"])
+        got, _ = _answer(setup, network, memory, market["state"], market["proposed"])
         for name, wanted in got.items():
             _compare(name, wanted, market[name], _UNITS if name == "order_units" else _ABSOLUTE)
 
 
 def _answer(
-    knowledge: Knowledge, network: Network, memory: MemoryText, state: State, recorded: list[float] | None = None
+    setup: PolicySetup,
+    network: NetworkFunction,
+    memory: RecurrentText,
+    state: State,
+    recorded: list[float] | None = None,
 ) -> tuple[dict[str, list[Any]], str | None]:
     """What one market gets, and the text of the notes it leaves. recorded: a proposal to apply the price rules to instead."""
-    view = market_view(knowledge.catalogue, state)
+    view = market_view(setup.catalogue, state)
     period = int(view.period[0])
-    action, notes = _act(knowledge, network, view, memory.read(state.get(MEMORY), period))
+    action, notes = _act(setup, network, view, memory.read(state.get(MEMORY), period))
     proposed = action.price[0].tolist()
     price = np.array([proposed if recorded is None else recorded], dtype=np.float32)
-    answer = {"proposed": proposed, "price": knowledge.guardrails.apply(Action(price), view).price[0].tolist()}
-    if action.promotion is not None and knowledge.most_promoted is not None:
-        answer["promotion"] = promoted(action.promotion[0], knowledge.most_promoted).tolist()
-    if action.order is not None and knowledge.catalogue.max_order_units is not None:
-        answer["order_units"] = ordered(action.order[0], knowledge.catalogue.max_order_units).tolist()
+    answer = {"proposed": proposed, "price": setup.guardrails.apply(Action(price), view).price[0].tolist()}
+    if action.promotion is not None and setup.most_promoted is not None:
+        answer["promotion"] = promoted(action.promotion[0], setup.most_promoted).tolist()
+    if action.order is not None and setup.catalogue.max_order_units is not None:
+        answer["order_units"] = ordered(action.order[0], setup.catalogue.max_order_units).tolist()
     return answer, memory.write(notes, period) if notes else None
 
 
 def _act(
-    knowledge: Knowledge, network: Network, view: MarketView, notes: RecurrentState | None
+    setup: PolicySetup, network: NetworkFunction, view: MarketView, notes: RecurrentState | None
 ) -> tuple[Action, RecurrentState]:
-    policy = knowledge.policy("golden", network)
+    policy = setup.policy("golden", network)
     if isinstance(policy, RecurrentPolicy):
         return policy.answer(view, notes)
     return policy.act(view), ()

@@ -13,7 +13,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from ...pricing import ActionParts, RecurrentState, row_width
-from .codec import FEATURES, Knowledge, Network
+from .codec import FEATURES, NetworkFunction, PolicySetup
 from .files import POLICY, BundleError
 from .onnx_scan import scan
 
@@ -28,20 +28,20 @@ def _limited_memory() -> None:
     onnxruntime.create_and_register_allocator(place, onnxruntime.OrtArenaCfg(_MOST_BYTES, -1, -1, -1))
 
 
-def open_network(model: bytes, knowledge: Knowledge) -> Network:
+def open_network(model: bytes, setup: PolicySetup) -> NetworkFunction:
     """The network of a bundle; one thread, since a small one gains from no more.
 
     The model is given as bytes: it has no folder from which it could read another file.
     """
     session = _open_session(model)
-    takes, gives = _ports(session, knowledge)
-    names, memory = knowledge.layout.names, knowledge.memory
+    takes, gives = _ports(session, setup)
+    names, memory = setup.layout.names, setup.memory
     shapes, axis = ({}, 0) if memory is None else (memory.shapes, memory.rows_axis)
     # Where a part stands among the outputs is worked out once: a call takes some ten microseconds, all told.
     number = len(names)
     pick = operator.itemgetter(*[names.index(part) if part in names else -1 for part in ActionParts._fields])
     run, own = cast(Any, session.run), threading.local()
-    rows_of_one = knowledge.catalogue.num_products if knowledge.product_wise else 1
+    rows_of_one = setup.catalogue.num_products if setup.product_wise else 1
     if any(len(_sizes(item)) + 1 < len(item.shape) for item in session.get_outputs()):
         rows_of_one = 0  # no memory can be bound for outputs of unknown size
     if rows_of_one > 1 and any(shape[0] > 1 for shape in shapes.values() if axis):
@@ -81,11 +81,11 @@ def _open_session(model: bytes) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def _ports(session: onnxruntime.InferenceSession, knowledge: Knowledge) -> tuple[list[str], list[str]]:
+def _ports(session: onnxruntime.InferenceSession, setup: PolicySetup) -> tuple[list[str], list[str]]:
     """Names of the network's inputs and outputs, which must be those that such a policy has."""
-    memory, columns = knowledge.memory, row_width(knowledge.catalogue, product_wise=knowledge.product_wise)
+    memory, columns = setup.memory, row_width(setup.catalogue, product_wise=setup.product_wise)
     takes: dict[str, tuple[int | str, ...]] = {FEATURES: ("rows", columns)}
-    gives = list(knowledge.layout.names)
+    gives = list(setup.layout.names)
     if memory is not None:
         axis = memory.rows_axis
         takes |= {name: (*shape[:axis], "rows", *shape[axis:]) for name, shape in memory.shapes.items()}

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...pricing import Catalogue, ChoiceModel, Guardrails, NetworkPolicy, RecurrentPolicy
-from ..recurrent_state import MemoryText
+from ..recurrent_state import RecurrentText
 from . import golden
-from .codec import knowledge_from
+from .codec import setup_from
 from .files import CATALOGUE, GOLDEN, GUARDRAILS, MANIFEST, POLICY, RANGE, RESPONSE, BundleError, read_files
 from .onnx_session import open_network
 from .response import read_response
@@ -42,7 +42,7 @@ class Bundle:
     catalogue: Catalogue
     candidates: NDArray[np.bool_] | None
     most_promoted: int | None
-    memory: MemoryText
+    memory: RecurrentText
     response: ChoiceModel | None
     seen: TrainingRange
     scenario: str
@@ -67,12 +67,12 @@ def load_bundle(path: str | os.PathLike[str], *, public_key: str | os.PathLike[s
                 f"{MANIFEST}: schema_version must be {SCHEMA_VERSION}; got {manifest['schema_version']!r}; "
                 "read it with the repricer that wrote it"
             )
-        knowledge = knowledge_from(json.loads(files[CATALOGUE]), json.loads(files[GUARDRAILS]))
-        network, memory = open_network(files[POLICY], knowledge), knowledge.memory_text(sha256(files[POLICY]))
+        setup = setup_from(json.loads(files[CATALOGUE]), json.loads(files[GUARDRAILS]))
+        network, memory = open_network(files[POLICY], setup), setup.memory_text(sha256(files[POLICY]))
         scenario = "{name}:{version}".format_map(manifest["scenario"])
-        response = read_response(json.loads(files[RESPONSE]), knowledge.catalogue)
-        seen = read_range(json.loads(files[RANGE]), knowledge.catalogue)
-        golden.check(json.loads(files[GOLDEN]), knowledge, network, memory)
+        response = read_response(json.loads(files[RESPONSE]), setup.catalogue)
+        seen = read_range(json.loads(files[RANGE]), setup.catalogue)
+        golden.check(json.loads(files[GOLDEN]), setup, network, memory)
     except BundleError as error:
         raise BundleError(f"{folder}: {error}") from error
     except Exception as error:
@@ -82,11 +82,11 @@ def load_bundle(path: str | os.PathLike[str], *, public_key: str | os.PathLike[s
             f"{folder} must be a bundle that repricer wrote; got {type(error).__name__}: {first}; export it again"
         ) from error
     return Bundle(
-        policy=knowledge.policy(str(manifest["policy"]), network),
-        guardrails=knowledge.guardrails,
-        catalogue=knowledge.catalogue,
-        candidates=knowledge.candidates,
-        most_promoted=knowledge.most_promoted,
+        policy=setup.policy(str(manifest["policy"]), network),
+        guardrails=setup.guardrails,
+        catalogue=setup.catalogue,
+        candidates=setup.candidates,
+        most_promoted=setup.most_promoted,
         memory=memory,
         response=response,
         seen=seen,

@@ -12,7 +12,7 @@ import numpy as np
 
 from ...pricing import RecurrentPolicy, built_in_rule, row_width
 from ..bundle import golden
-from ..bundle.codec import Knowledge, catalogue_document, guardrails_document
+from ..bundle.codec import PolicySetup, catalogue_document, guardrails_document
 from ..bundle.files import (
     CATALOGUE,
     GOLDEN,
@@ -26,7 +26,7 @@ from ..bundle.files import (
 )
 from ..bundle.reading import SCHEMA_VERSION, load_bundle
 from ..bundle.signing import own_key, read_private_key, seal, sha256, to_json
-from ..recurrent_state import MemoryLayout
+from ..recurrent_state import RecurrentLayout
 from .market_document import range_document, response_document
 
 if TYPE_CHECKING:
@@ -48,15 +48,15 @@ def export(run: Run, out: str | os.PathLike[str], *, key: str | os.PathLike[str]
     out = Path(out)
     check_target(out)
     own = None if key is None else read_private_key(Path(key))
-    knowledge = _knowledge(run)
-    graph = PolicyGraph(run.actor, knowledge)
+    setup = _setup(run)
+    graph = PolicyGraph(run.actor, setup)
     model = graph.to_onnx()
-    memory = knowledge.memory_text(sha256(model))
+    memory = setup.memory_text(sha256(model))
     files = {
         POLICY: model,
-        GUARDRAILS: to_json(GUARDRAILS, guardrails_document(knowledge.guardrails)),
-        CATALOGUE: to_json(CATALOGUE, catalogue_document(knowledge)),
-        GOLDEN: to_json(GOLDEN, golden.record(knowledge, graph.answer, memory, seed)),
+        GUARDRAILS: to_json(GUARDRAILS, guardrails_document(setup.guardrails)),
+        CATALOGUE: to_json(CATALOGUE, catalogue_document(setup)),
+        GOLDEN: to_json(GOLDEN, golden.record(setup, graph.answer, memory, seed)),
         RESPONSE: to_json(RESPONSE, response_document(run.spec)),
         RANGE: to_json(RANGE, range_document(run.spec, run.policy, seed)),
     }
@@ -65,7 +65,7 @@ def export(run: Run, out: str | os.PathLike[str], *, key: str | os.PathLike[str]
     return out
 
 
-def _knowledge(run: Run) -> Knowledge:
+def _setup(run: Run) -> PolicySetup:
     """What the bundle must know beside the network."""
     from ...envs import catalogue_of
 
@@ -73,8 +73,8 @@ def _knowledge(run: Run) -> Knowledge:
     slots, promotion, memory = spec.recommendation, spec.promotion, None
     if isinstance(policy, RecurrentPolicy):
         row = np.zeros((1, row_width(catalogue, product_wise=run.product_wise)), np.float32)
-        memory = MemoryLayout.of(policy.initial_state(row))
-    return Knowledge(
+        memory = RecurrentLayout.of(policy.initial_state(row))
+    return PolicySetup(
         catalogue=catalogue,
         guardrails=spec.guardrails,
         layout=run.layout,

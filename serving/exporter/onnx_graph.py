@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ...agents.actor import Actor, RecurrentActor, with_folded_quantiles
 from ...pricing import FEATURE_LIMIT, ActionParts, RecurrentState, row_width
-from ..bundle.codec import FEATURES, Knowledge
+from ..bundle.codec import FEATURES, PolicySetup
 from ..recurrent_state import WINDOW
 
 
@@ -66,18 +66,18 @@ class _LstmNodes(torch.nn.Module):
 class PolicyGraph(torch.nn.Module):
     """Features (rows, F), and the notes of a policy that looks back, to the decoded parts of an action and new notes.
 
-    Notes have the rows where `MemoryLayout.rows_axis` says.
+    Notes have the rows where `RecurrentLayout.rows_axis` says.
 
     The lines that decode are those of the simulated market. actor: the deterministic part of the policy alone; a
     distribution's argument checks cannot be exported. A part has shape (rows, N, …), and product-wise (rows, …).
     """
 
-    def __init__(self, actor: Actor, knowledge: Knowledge) -> None:
+    def __init__(self, actor: Actor, setup: PolicySetup) -> None:
         super().__init__()
         self.actor = with_folded_quantiles(actor).cpu().eval()
-        self.layout, self.memory = knowledge.layout, knowledge.memory
-        self.columns = row_width(knowledge.catalogue, product_wise=knowledge.product_wise)
-        products = [] if knowledge.product_wise else [knowledge.catalogue.num_products]
+        self.layout, self.memory = setup.layout, setup.memory
+        self.columns = row_width(setup.catalogue, product_wise=setup.product_wise)
+        products = [] if setup.product_wise else [setup.catalogue.num_products]
         self.shape = (-1, *products, self.layout.size)
 
     def forward(self, features: torch.Tensor, *notes: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -104,7 +104,7 @@ class PolicyGraph(torch.nn.Module):
         return raw, tuple(states)
 
     def answer(self, rows: NDArray[np.float32], notes: RecurrentState) -> tuple[ActionParts, RecurrentState]:
-        """What torch makes of rows of features and notes, in the form of `Network`."""
+        """What torch makes of rows of features and notes, in the form of `NetworkFunction`."""
         names, axis = self.layout.names, 0 if self.memory is None else self.memory.rows_axis
         given = [torch.from_numpy(np.ascontiguousarray(np.moveaxis(note, 0, axis))) for note in notes]
         with torch.inference_mode():

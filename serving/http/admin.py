@@ -1,4 +1,4 @@
-"""The routes that show and throw the service's switches. Needs the `serve` extra."""
+"""Routes for the state of the service and its switches. Needs the `serve` extra."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from ..bundle.files import BundleError
-from .deployment import Operation, OperationError
+from .deployment import Deployment, DeploymentError
 from .middleware import problem
 from .schemas import BodyError, HoldoutShare, Switch, described_body, problems, read_body
 
 
-def add_status(app: FastAPI, operation: Operation) -> None:
-    """Health, readiness, metrics, and which policy answers."""
+def add_status(app: FastAPI, deployment: Deployment) -> None:
+    """Add health, readiness, metrics, and which policy is active."""
 
     @app.get("/healthz", tags=["status"])
     async def healthz() -> dict[str, str]:
-        """The process runs."""
+        """The process is running."""
         return {"status": "ok"}
 
     @app.get("/readyz", tags=["status"])
     async def readyz() -> dict[str, str]:
-        """A bundle is loaded and verified: there is no service before one is."""
-        return {"status": "ready", "bundle": operation.bundle.digest}
+        """A bundle is loaded and verified; the service does not start without one."""
+        return {"status": "ready", "bundle": deployment.bundle.digest}
 
     @app.get(
         "/metrics",
@@ -37,14 +37,14 @@ def add_status(app: FastAPI, operation: Operation) -> None:
         tags=["status"],
     )
     async def metrics() -> Response:
-        """Counts and times, for Prometheus."""
-        drift = operation.slots.drift
-        return Response(operation.metrics.text(drift.shares, drift.alarms), media_type=CONTENT_TYPE_LATEST)
+        """Counters and timings for Prometheus."""
+        drift = deployment.slots.drift
+        return Response(deployment.metrics.text(drift.shares, drift.alarms), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/v1/policy", responses=problems(), tags=["status"])
     async def policy() -> dict[str, Any]:
-        """Which policy answers, where it comes from and who vouches for it."""
-        bundle = operation.bundle
+        """The active policy, its origin, and who signed it."""
+        bundle = deployment.bundle
         return {
             "policy": bundle.policy.name,
             "bundle": bundle.digest,
@@ -55,22 +55,22 @@ def add_status(app: FastAPI, operation: Operation) -> None:
 
     @app.get("/v1/operation", responses=problems(), tags=["status"])
     async def status() -> dict[str, Any]:
-        """How the switches stand, which bundles there are, and what raises the drift alarm."""
-        return {"service": version("repricer"), **operation.status()}
+        """The position of every switch, the loaded bundles, and the active drift alarms."""
+        return {"service": version("repricer"), **deployment.status()}
 
 
-def add_admin(app: FastAPI, operation: Operation) -> None:
-    """The switches; each answers with how they stand after it."""
+def add_admin(app: FastAPI, deployment: Deployment) -> None:
+    """Add the switches; each route answers with the position of all switches afterwards."""
 
     @app.post("/v1/admin/reload", responses=problems(409, 413), tags=["admin"])
     def reload() -> Any:
-        """Read the bundle's path again: verify it, ask its golden vectors, let it answer, and keep the former."""
-        return _thrown(operation, operation.reload)
+        """Reload the bundle from its path: verify it, check its golden vectors, activate it, and keep the former one."""
+        return _switched(deployment, deployment.reload)
 
     @app.post("/v1/admin/rollback", responses=problems(409, 413), tags=["admin"])
     def rollback() -> Any:
-        """Let the former bundle answer again."""
-        return _thrown(operation, operation.rollback)
+        """Activate the former bundle again."""
+        return _switched(deployment, deployment.rollback)
 
     @app.put(
         "/v1/admin/kill-switch",
@@ -79,8 +79,8 @@ def add_admin(app: FastAPI, operation: Operation) -> None:
         tags=["admin"],
     )
     async def kill(request: Request) -> Any:
-        """Let the fallback answer everything, or no longer."""
-        return await _set(operation, request, Switch, lambda body: operation.kill(body.on))
+        """Turn the kill switch on or off: while it is on, the fallback prices every market."""
+        return await _set(deployment, request, Switch, lambda body: deployment.kill(body.on))
 
     @app.put(
         "/v1/admin/holdout",
@@ -89,8 +89,8 @@ def add_admin(app: FastAPI, operation: Operation) -> None:
         tags=["admin"],
     )
     async def holdout(request: Request) -> Any:
-        """The share of markets that the fallback answers, so that the policy's worth can be measured."""
-        return await _set(operation, request, HoldoutShare, lambda body: operation.hold_out(body.share))
+        """Set the share of markets that the fallback prices, so that the gain of the policy can be measured."""
+        return await _set(deployment, request, HoldoutShare, lambda body: deployment.hold_out(body.share))
 
     @app.put(
         "/v1/admin/shadow",
@@ -99,22 +99,22 @@ def add_admin(app: FastAPI, operation: Operation) -> None:
         tags=["admin"],
     )
     async def shadow(request: Request) -> Any:
-        """Let the second bundle answer beside the active one, unused but recorded, or no longer."""
-        return await _set(operation, request, Switch, lambda body: operation.shadow(body.on))
+        """Turn shadow mode on or off: a second bundle prices every request, and its prices are only recorded."""
+        return await _set(deployment, request, Switch, lambda body: deployment.shadow(body.on))
 
 
-async def _set(operation: Operation, request: Request, kind: type[Any], change: Callable[[Any], Any]) -> JSONResponse:
+async def _set(deployment: Deployment, request: Request, kind: type[Any], change: Callable[[Any], Any]) -> JSONResponse:
     """Change a switch as the body says, in a thread: a bundle takes a while to verify."""
     try:
         body = await read_body(request, kind)
     except BodyError as error:
         return problem(422, str(error))
-    return await to_thread.run_sync(_thrown, operation, lambda: change(body))
+    return await to_thread.run_sync(_switched, deployment, lambda: change(body))
 
 
-def _thrown(operation: Operation, switch: Any) -> JSONResponse:
+def _switched(deployment: Deployment, change: Callable[[], Any]) -> JSONResponse:
     try:
-        switch()
-    except (OperationError, BundleError) as error:
+        change()
+    except (DeploymentError, BundleError) as error:
         return problem(409, str(error))
-    return JSONResponse(operation.status())
+    return JSONResponse(deployment.status())

@@ -1,4 +1,4 @@
-"""Who may ask what: API keys with roles, kept as salted hashes."""
+"""API keys with roles, stored as salted hashes."""
 
 from __future__ import annotations
 
@@ -14,19 +14,27 @@ from pathlib import Path
 from ...atomic import write_whole
 
 ROLES = ("read", "price", "admin")
-"""Each may do what those before it may: look, ask for prices and tell outcomes, throw switches."""
+"""From weak to strong, each with the rights of those before it: read; get prices and report outcomes; switch."""
 _PREFIX = "rp"
 
 
 class KeyFileError(ValueError):
-    """A file of API keys that cannot be read; the message is one line that says why."""
+    """A file of API keys that cannot be read or changed; the message is one line that says why."""
 
 
 @dataclass(frozen=True)
 class ApiKey:
-    """One line of the file. id: what the key itself starts with. hash: of salt and secret, SHA-256, hexadecimal.
+    """One entry of the file.
 
-    The secrets are drawn, 256 bits each: nobody can try them all, so a slow hash would protect nothing more.
+    The secrets are random, 256 bits each, and cannot be guessed; a slow hash would add no protection.
+
+    Attributes:
+        id: The part of the key that identifies it.
+        name: The name that logs show.
+        role: One of `ROLES`.
+        salt: Hexadecimal.
+        hash: SHA-256 of salt and secret, hexadecimal.
+        created: Time (UTC), ISO 8601.
     """
 
     id: str
@@ -37,12 +45,12 @@ class ApiKey:
     created: str
 
     def may(self, role: str) -> bool:
-        """Whether it includes this role."""
+        """Whether the key has the rights of this role."""
         return ROLES.index(self.role) >= ROLES.index(role)
 
 
 class KeyRing:
-    """The keys of a file, as they were when it was read."""
+    """The keys of a file at the time it was read."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._keys = {key.id: key for key in read_keys(Path(path))}
@@ -50,7 +58,7 @@ class KeyRing:
             raise KeyFileError(f"{path} must hold at least one key; got none; `repricer keys add {path} --role admin`")
 
     def find(self, token: str) -> ApiKey | None:
-        """The key that this is, or None."""
+        """The key with this token, or None."""
         prefix, _, rest = token.partition("_")
         name, _, secret = rest.partition("_")
         key = self._keys.get(name) if prefix == _PREFIX else None
@@ -77,12 +85,21 @@ def read_keys(path: Path) -> list[ApiKey]:
 
 
 def add_key(path: Path, *, role: str, name: str) -> str:
-    """Add a key to the file, made if missing and open to its owner alone, and return it: it is told this once."""
+    """Add a key to a file and return it; it cannot be shown again.
+
+    Args:
+        path: The file; a missing one is created, readable by its owner only.
+        role: One of `ROLES`.
+        name: The name that logs show.
+
+    Raises:
+        KeyFileError: The role is unknown, or the name is taken.
+    """
     if role not in ROLES:
         raise KeyFileError(f"role must be one of {', '.join(ROLES)}; got '{role}'; choose one")
     keys = read_keys(path) if path.exists() else []
     if any(key.name == name for key in keys):
-        raise KeyFileError(f"{path}: a key's name must stand once; got '{name}' again; choose another or remove it")
+        raise KeyFileError(f"{path}: a key's name must be unique; got '{name}' again; choose another or remove it")
     own, secret, salt = secrets.token_hex(4), secrets.token_urlsafe(32), secrets.token_hex(16)
     key = ApiKey(own, name, role, salt, _hash(salt, secret), datetime.now(UTC).isoformat(timespec="seconds"))
     _write(path, [*keys, key])
@@ -90,7 +107,7 @@ def add_key(path: Path, *, role: str, name: str) -> str:
 
 
 def remove_key(path: Path, name: str) -> None:
-    """Take a key out of the file. Raises KeyFileError where there is none of this name."""
+    """Remove a key from a file. Raises KeyFileError where no key has this name."""
     keys = read_keys(path)
     kept = [key for key in keys if key.name != name]
     if len(kept) == len(keys):

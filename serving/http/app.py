@@ -1,4 +1,4 @@
-"""The price service: an HTTP face of the predictor. Needs the `serve` extra."""
+"""The price service as an ASGI application. Needs the `serve` extra."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from ..bundle.files import BundleError
 from ..decision_log.log import DecisionLog
 from .admin import add_admin, add_status
 from .api_keys import KeyRing
-from .deployment import Operation
+from .deployment import Deployment
 from .middleware import MAX_BODY, OPEN_PATHS, Gate
 from .outcome_routes import add_outcomes
 from .page import add_page
 from .price_routes import add_answers
 from .rate_limit import RateLimit
-from .recent_decisions import Recent
+from .recent_decisions import RecentDecisions
 from .schemas import body_schemas
 from .settings import ServiceSettings
 
@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 
 class _Service(FastAPI):
-    """FastAPI behind a gate, where its own middleware would stand before."""
+    """FastAPI behind the `Gate`."""
 
     gate: Gate
 
@@ -49,14 +49,20 @@ def create_app(
     log: str | os.PathLike[str] | None = None,
     settings: ServiceSettings | None = None,
 ) -> FastAPI:
-    """The service of one bundle, with its `Operation` as `app.state.operation`. Raises ValueError where it cannot start.
+    """The service of one bundle, with its `Deployment` as `app.state.deployment`.
 
-    public_key: PEM file of the key that must have signed the bundle. log: file or database URL of the decision log; with one, no
-    price is given that is not recorded.
+    Args:
+        bundle_path: Folder of the bundle.
+        public_key: PEM file of the key that must have signed the bundle; any key by default.
+        log: File or database URL of the decision log; with a log, every price is recorded before it is returned.
+        settings: How the service runs.
+
+    Raises:
+        ValueError: The service cannot start; the message is one line.
     """
     settings = settings or ServiceSettings()
     keys = None if settings.keys is None else KeyRing(settings.keys)
-    operation = Operation(
+    deployment = Deployment(
         bundle_path,
         public_key=public_key,
         fallback=settings.fallback,
@@ -65,34 +71,34 @@ def create_app(
         killed=settings.killed,
         seed=settings.seed,
     )
-    decisions, recent = None if log is None else DecisionLog(log), Recent()
+    decisions, recent = None if log is None else DecisionLog(log), RecentDecisions()
     app = _Service(
         title="repricer",
         version=version("repricer"),
-        lifespan=_lifespan(operation, Path(bundle_path), settings.watch, decisions),
+        lifespan=_lifespan(deployment, Path(bundle_path), settings.watch, decisions),
         redoc_url=None,
     )
-    app.state.operation = operation
-    express = add_answers(app, operation, decisions, recent)
+    app.state.deployment = deployment
+    express = add_answers(app, deployment, decisions, recent)
     if decisions is not None:
-        add_outcomes(app, decisions, operation.bundle.catalogue.products[0])
-    add_status(app, operation)
-    add_admin(app, operation)
-    add_page(app, operation, recent)
+        add_outcomes(app, decisions, deployment.bundle.catalogue.products[0])
+    add_status(app, deployment)
+    add_admin(app, deployment)
+    add_page(app, deployment, recent)
     limit = RateLimit(settings.rate, settings.burst)
-    app.gate = Gate(super(_Service, app).__call__, keys=keys, limit=limit, metrics=operation.metrics, express=express)
-    _describe(app, operation)
+    app.gate = Gate(super(_Service, app).__call__, keys=keys, limit=limit, metrics=deployment.metrics, express=express)
+    _describe(app, deployment)
     return app
 
 
 def _lifespan(
-    operation: Operation, path: Path, seconds: float | None, decisions: DecisionLog | None
+    deployment: Deployment, path: Path, seconds: float | None, decisions: DecisionLog | None
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """What goes on while the service runs: it watches the path, if so told, and closes the log at the end."""
+    """What runs beside the service: it watches the bundle's path, if asked to, and closes the log at the end."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        watching = None if seconds is None else asyncio.create_task(_watch(operation, path, seconds))
+        watching = None if seconds is None else asyncio.create_task(_watch(deployment, path, seconds))
         yield
         if watching is not None:
             watching.cancel()
@@ -105,27 +111,27 @@ def _lifespan(
     return lifespan
 
 
-def reload_quietly(operation: Operation) -> None:
-    """Reload for who cannot be told what is wrong: the log is."""
+def reload_quietly(deployment: Deployment) -> None:
+    """Reload the bundle and log a failure, for callers that cannot handle one."""
     try:
-        operation.reload()
+        deployment.reload()
     except BundleError as error:
         _log.error("reload refused", extra={"facts": {"reason": str(error)}})
 
 
-async def _watch(operation: Operation, path: Path, seconds: float) -> None:
-    """Reload when the manifest's signature changes on the disk."""
+async def _watch(deployment: Deployment, path: Path, seconds: float) -> None:
+    """Reload the bundle when its signature changes on disk."""
     seen = _stamp(path)
     while True:
         await asyncio.sleep(seconds)
         now = _stamp(path)
         if now is not None and now != seen:
-            await asyncio.to_thread(reload_quietly, operation)
+            await asyncio.to_thread(reload_quietly, deployment)
             seen = now
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
-    """What changes when another bundle takes the place; None in the instant without one."""
+    """A value that changes when the bundle is replaced; None while there is no bundle."""
     try:
         status = (path / "manifest.sig").stat()
     except OSError:
@@ -133,15 +139,15 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     return status.st_mtime_ns, status.st_ino
 
 
-def _describe(app: FastAPI, operation: Operation) -> None:
-    """Say in the description what this bundle's states are, and that a key is asked for: the gate asks."""
+def _describe(app: FastAPI, deployment: Deployment) -> None:
+    """Add the schemas of this bundle's states, and the API keys that the gate asks for, to the OpenAPI document."""
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = plain()
             document.setdefault("components", {}).setdefault("schemas", {}).update(
-                body_schemas(operation.bundle.catalogue)
+                body_schemas(deployment.bundle.catalogue)
             )
             schemes = {"key": {"type": "http", "scheme": "bearer", "description": "`repricer keys add` makes one"}}
             document["components"]["securitySchemes"] = schemes

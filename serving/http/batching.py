@@ -1,4 +1,4 @@
-"""States that arrive at the same time are priced in one pass: an array of thirty costs little more than one."""
+"""States that arrive at the same time are priced in one pass: thirty cost little more than one."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import asyncio
 
 from ..decision import Decision
 from ..market_state import State, StateError
-from .deployment import Operation
+from .deployment import Deployment
 
 
 class Batcher:
-    """Collects what is asked in two rounds of the event loop, and answers it then: the second brings those who were
-    just writing, for some microseconds of waiting."""
+    """Collects the states of two rounds of the event loop and prices them together.
 
-    def __init__(self, operation: Operation) -> None:
-        self._operation = operation
+    The second round costs a few microseconds and adds the requests that were being received in the first.
+    """
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
         self._waiting: list[tuple[State, asyncio.Future[Decision | StateError]]] = []
 
     async def ask(self, state: State) -> Decision:
@@ -32,7 +34,7 @@ class Batcher:
     def _answer(self) -> None:
         waiting, self._waiting = self._waiting, []
         try:
-            found = self._operation.answer([state for state, _ in waiting])
+            found = self._deployment.answer([state for state, _ in waiting])
         except Exception as error:
             for _, future in waiting:
                 if not future.cancelled():

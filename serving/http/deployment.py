@@ -1,4 +1,4 @@
-"""Which policy answers: the active one, its fallback, its former and a shadow, and the switches between them."""
+"""The active policy, its fallback, the former policy and a shadow, and the switches between them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..bundle.training_range import DriftAlarm
 from ..decision import Decision
 from ..documents import field_mistake
 from ..market_state import State, StateError, read_state
-from ..predictor import Asked, Predictor, PriceAnswer, SeenMarkets
+from ..predictor import ObservedMarkets, Predictor, PriceAnswer, PriceRequest
 from .fallback import fallback_policy
 from .metrics import Metrics
 from .settings import ServiceSettings
@@ -30,15 +30,22 @@ from .settings import ServiceSettings
 _log = logging.getLogger(__name__)
 
 
-class OperationError(ValueError):
-    """A switch that cannot be thrown now; the message is one line that says why."""
+class DeploymentError(ValueError):
+    """A switch that cannot be changed now; the message is one line that says why."""
 
 
 @dataclass(frozen=True)
 class Slots:
-    """What answers at an instant; replaced as a whole, so that no request sees half a switch.
+    """The policies at one moment; replaced as a whole, so that no request sees a half-made change.
 
-    holdout: share of markets on the fallback. killed: whether all are.
+    Attributes:
+        active: The bundle's policy.
+        fallback: The rule for holdout markets and the kill switch.
+        drift: The alarm for features outside the training range.
+        former: The policy before the last reload.
+        shadow: The policy whose prices are only recorded.
+        holdout: Share of markets on the fallback.
+        killed: Whether the fallback prices all markets.
     """
 
     active: Predictor
@@ -50,12 +57,23 @@ class Slots:
     killed: bool = False
 
 
-class Operation:
-    """The policies of a running service. Thread-safe: switches take turns, answers read one snapshot.
+class Deployment:
+    """The policies of a running service.
 
-    path: the bundle that `reload` reads again. public_key: PEM file of the key that must have signed every bundle.
-    fallback: one of `fallback.FALLBACKS`. shadow_path: the bundle of shadow mode. seed: keys the holdout's draw.
-    Raises BundleError where the bundle cannot be trusted.
+    Thread-safe: switches change one at a time, and each answer uses one snapshot.
+
+    Args:
+        path: Folder of the bundle, which `reload` reads again.
+        public_key: PEM file of the key that must have signed every bundle; any key by default.
+        fallback: One of `FALLBACKS`.
+        shadow_path: Folder of the shadow bundle.
+        holdout: Share of markets that the fallback prices.
+        killed: Whether to start with the kill switch on.
+        seed: Key of the hash that assigns markets to the holdout.
+        metrics: Counters to update; new ones by default.
+
+    Raises:
+        BundleError: The bundle cannot be trusted.
     """
 
     def __init__(
@@ -82,13 +100,13 @@ class Operation:
 
     @property
     def bundle(self) -> Bundle:
-        """The active one."""
+        """The active bundle."""
         return self.slots.active.bundle
 
     def answer(self, states: Sequence[State]) -> list[Decision | StateError]:
-        """One decision a state, worked out together; the error instead where a state is wrong."""
+        """Price several states together: one decision per state, or the error where a state is wrong."""
         slots, found = self.slots, dict[int, Decision | StateError]()
-        asked, arms = dict[int, Asked](), dict[int, str]()
+        asked, arms = dict[int, PriceRequest](), dict[int, str]()
         for i, state in enumerate(states):
             try:
                 asked[i] = slots.active.read(state)
@@ -100,25 +118,25 @@ class Operation:
         self.metrics.decided(item for item in found.values() if isinstance(item, Decision))
         return [found[i] for i in range(len(states))]
 
-    def preview(self, state: State) -> tuple[Predictor, SeenMarkets, Decision]:
-        """Who would answer this state, what is seen, and the answer; nothing is counted or drawn. Raises StateError."""
+    def preview(self, state: State) -> tuple[Predictor, ObservedMarkets, Decision]:
+        """The predictor for this state, the market it observes, and its decision; nothing is counted. Raises StateError."""
         slots = self.slots
         predictor, arm = (slots.fallback, "fallback") if slots.killed else (slots.active, "policy")
-        seen = predictor.see([predictor.read(state)])
+        seen = predictor.observe([predictor.read(state)])
         warnings = _warnings(slots.active.bundle, [0], slots.active.bundle.seen.outside(seen.features)).get(0, [])
-        answer = predictor.price_seen(seen)[0]
+        answer = predictor.price_observed(seen)[0]
         return predictor, seen, Decision(state, answer, arm, 1.0, None, warnings)
 
     def _answered(
-        self, slots: Slots, asked: dict[int, Asked], arms: dict[int, str], states: Sequence[State]
+        self, slots: Slots, asked: dict[int, PriceRequest], arms: dict[int, str], states: Sequence[State]
     ) -> dict[int, Decision | StateError]:
-        seen = slots.active.see(list(asked.values()))
+        seen = slots.active.observe(list(asked.values()))
         warnings = self._watch(slots, list(asked), seen)
         shadows = self._shadow_answers(slots, [states[i] for i in asked])
         drawn = slots.holdout > 0 and not slots.killed
-        # Where the arm was drawn, the other one answers too: a price that both would give was certain.
+        # With a holdout both arms answer: a price that both give has probability 1.
         answers = {
-            arm: predictor.price_seen(seen)
+            arm: predictor.price_observed(seen)
             for arm, predictor in (("policy", slots.active), ("fallback", slots.fallback))
             if drawn or arm in arms.values()
         }
@@ -132,7 +150,7 @@ class Operation:
         return decisions
 
     def _held_out(self, slots: Slots, state: State) -> bool:
-        """A market that names itself stays in its arm for good; another is drawn each time."""
+        """A named market always stays in its arm; an unnamed one is assigned at random each time."""
         if slots.killed or not slots.holdout:
             return slots.killed
         if "market" not in state:
@@ -141,20 +159,20 @@ class Operation:
         return int.from_bytes(digest, "big") < slots.holdout * 2**64
 
     def _shadow_answers(self, slots: Slots, states: list[State]) -> list[PriceAnswer | None]:
-        """What the second policy says; a shadow that fails costs nobody an answer."""
+        """The answers of the shadow policy; an error of the shadow costs no answer of the active policy."""
         if slots.shadow is None:
             return [None] * len(states)
         try:
             catalogue = slots.shadow.bundle.catalogue
-            # The notes in a state are the active policy's.
-            asked = [Asked(read_state(catalogue, state), None) for state in states]
+            # The recurrent state in a request belongs to the active policy.
+            asked = [PriceRequest(read_state(catalogue, state), None) for state in states]
             return list(slots.shadow.price_all(asked))
         except ValueError:
             self.metrics.shadow_failures.inc(len(states))
             return [None] * len(states)
 
-    def _watch(self, slots: Slots, places: list[int], seen: SeenMarkets) -> dict[int, list[str]]:
-        """Counts what lies outside the training range, and says so by the place of the market's state."""
+    def _watch(self, slots: Slots, places: list[int], seen: ObservedMarkets) -> dict[int, list[str]]:
+        """Count features outside the training range; returns the warnings by index of the market's state."""
         bundle = slots.active.bundle
         outside = bundle.seen.outside(seen.features)
         slots.drift.see(outside)
@@ -164,9 +182,13 @@ class Operation:
         return _warnings(bundle, places, outside)
 
     def reload(self) -> bool:
-        """Read the bundle's path again, verify it, and let it answer; the one before is kept for `rollback`.
+        """Load the bundle from its path again, verify it and activate it; the former one is kept for `rollback`.
 
-        Returns whether it is another bundle. Raises BundleError, and nothing changes, where it cannot be trusted or is older.
+        Returns:
+            Whether it is another bundle than before.
+
+        Raises:
+            BundleError: The bundle cannot be trusted or is older than the active one; nothing changes.
         """
         try:
             bundle = load_bundle(self._path, public_key=self._public_key)
@@ -183,52 +205,52 @@ class Operation:
             return False
         if bundle.manifest["created"] < own["created"]:
             raise BundleError(
-                f"{self._path} must be newer than the bundle that answers ({own['created']}); got one of "
-                f"{bundle.manifest['created']}; roll back instead, or start the service anew"
+                f"{self._path} must be newer than the active bundle ({own['created']}); got one of "
+                f"{bundle.manifest['created']}; roll back instead, or restart the service"
             )
         self._swap(replace(slots, former=slots.active), Predictor(bundle))
         self.metrics.reloads.labels("swapped").inc()
         return True
 
     def rollback(self) -> None:
-        """Let the former bundle answer again; the present one becomes the former. Raises OperationError without one."""
+        """Activate the former bundle again; the present one becomes the former. Raises DeploymentError without one."""
         with self._switching:
             slots = self.slots
             if slots.former is None:
-                raise OperationError(
+                raise DeploymentError(
                     "rollback needs a former bundle; got none since the start; reload a newer one first"
                 )
             self._swap(replace(slots, former=slots.active), slots.former)
 
     def kill(self, on: bool) -> None:
-        """Let the fallback answer everything, or no longer."""
+        """Turn the kill switch on or off."""
         self._change(killed=on)
 
     def hold_out(self, share: float) -> None:
-        """The share of markets, in [0, 1), that the fallback answers. Raises OperationError."""
+        """Set the share of markets, in [0, 1), that the fallback prices. Raises DeploymentError."""
         problem = field_mistake(ServiceSettings, "holdout", share, "service")
         if problem is not None:
-            raise OperationError(problem)
+            raise DeploymentError(problem)
         self._change(holdout=float(share))
 
     def shadow(self, on: bool) -> None:
-        """Let the shadow bundle answer beside the active one, or no longer. Raises OperationError, BundleError."""
+        """Turn shadow mode on or off. Raises DeploymentError, BundleError."""
         predictor = None
         if on:
             if self._shadow_path is None:
-                raise OperationError("shadow mode needs a second bundle; got none; start the service with one")
+                raise DeploymentError("shadow mode needs a second bundle; got none; start the service with one")
             predictor = Predictor(load_bundle(self._shadow_path, public_key=self._public_key))
             if set(predictor.bundle.catalogue.products) != set(self.bundle.catalogue.products):
-                raise OperationError("the shadow must price the same products; got others; export it for this shop")
+                raise DeploymentError("the shadow must price the same products; got others; export it for this shop")
             if isinstance(predictor.policy, RecurrentPolicy):
-                raise OperationError(
-                    "the shadow must look at one period alone, as states carry the active policy's memory; got one that "
-                    "looks back; compare it by `repricer evaluate`"
+                raise DeploymentError(
+                    "the shadow must have no recurrent state, as states carry that of the active policy; got a recurrent "
+                    "policy; compare it by `repricer evaluate`"
                 )
         self._change(shadow=predictor)
 
     def status(self) -> dict[str, Any]:
-        """Which policies there are and how the switches stand."""
+        """The loaded policies and the position of every switch."""
         slots = self.slots
         bundles = {"active": slots.active, "former": slots.former, "shadow": slots.shadow}
         return {
@@ -261,7 +283,7 @@ class Operation:
 
 
 def _propensities(chance: float, answer: PriceAnswer, other: PriceAnswer) -> dict[str, float]:
-    """By product, the probability of its price: that of the arm, or 1 where the other arm says the same."""
+    """Probability of each product's price: that of the arm, or 1 where the other arm gives the same price."""
     return {
         own.product: 1.0 if own.price == theirs.price else chance
         for own, theirs in zip(answer.prices, other.prices, strict=True)
@@ -276,6 +298,6 @@ def _warnings(bundle: Bundle, markets: Iterable[int], outside: NDArray[np.bool_]
             where = market[:, f].nonzero()[0]
             more = f" and {len(where) - 1} more" if len(where) > 1 else ""
             product = bundle.catalogue.products[where[0]]
-            line = f"{bundle.seen.names[f]} of {product!r}{more} lies outside what the policy saw in training"
+            line = f"{bundle.seen.names[f]} of {product!r}{more} lies outside the training range"
             said.setdefault(i, []).append(line)
     return said

@@ -1,4 +1,4 @@
-"""What answers where the learned policy is not to: a rule, under the same price rules."""
+"""Fallback policies, which price in place of the learned policy under the same price rules."""
 
 from __future__ import annotations
 
@@ -13,20 +13,31 @@ FALLBACKS: tuple[str, ...] = get_args(Fallback)
 
 
 @dataclass(frozen=True)
-class PriceInForce:
-    """Leaves every price where it is."""
+class CurrentPrices:
+    """Keeps the current prices.
+
+    The name is 'in-force' on the command line and in the decision log.
+    """
 
     name: str = "in-force"
 
     def act(self, view: MarketView) -> Action:
-        """Propose the prices in force."""
+        """Propose the current prices."""
         return Action(view.list_price)
 
 
 def fallback_policy(name: str, bundle: Bundle) -> Policy:
-    """One of `FALLBACKS`: the prices in force, the regular prices, or what the policy multiplies: base prices or a rule's."""
+    """One of `FALLBACKS`: the current prices, the regular prices, or the base prices that the policy multiplies.
+
+    Args:
+        name: 'in-force', 'regular' or 'base'.
+        bundle: The bundle of the learned policy.
+
+    Raises:
+        ValueError: The name is unknown.
+    """
     if name == "in-force":
-        return PriceInForce()
+        return CurrentPrices()
     if name == "regular":
         return FixedPrice(bundle.catalogue.regular_price, name=name)
     if name == "base":

@@ -1,4 +1,4 @@
-"""What Prometheus may know of the service: counts and times, no customer and no price of one. Needs the `serve` extra."""
+"""Counters and timings for Prometheus, without customers and prices. Needs the `serve` extra."""
 
 from __future__ import annotations
 
@@ -14,29 +14,33 @@ _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 
 
 
 class Metrics:
-    """One registry a service, so that several can live in one process."""
+    """The metrics of one service, in a registry of its own, so that several can run in one process."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         own: dict[str, Any] = {"registry": self.registry}
         self._requests = Counter("repricer_requests", "Requests answered", ["route", "status"], **own)
         self._seconds = Histogram("repricer_request_seconds", "Time to answer", ["route"], buckets=_SECONDS, **own)
-        self._prices = Counter("repricer_prices", "Prices given", ["arm"], **own)
+        self._prices = Counter("repricer_prices", "Prices returned", ["arm"], **own)
         self._rules = Counter("repricer_rule_changes", "Prices or discounts that a price rule changed", ["rule"], **own)
-        self._outside = Counter("repricer_outside_training_range", "Products seen outside it", ["feature"], **own)
-        self._drift = Gauge(
-            "repricer_drift_alarm", "1 while too many lie outside the training range", ["feature"], **own
+        self._outside = Counter(
+            "repricer_outside_training_range", "Products outside the training range", ["feature"], **own
         )
-        self.shadow_failures = Counter("repricer_shadow_failures", "States that the shadow could not answer", **own)
-        self._shadow_prices = Counter("repricer_shadow_prices", "Prices the shadow gave", ["same"], **own)
-        self.reloads = Counter("repricer_reloads", "Bundles read again", ["result"], **own)
-        self._killed = Gauge("repricer_kill_switch", "1 while the fallback answers everything", **own)
+        self._drift = Gauge(
+            "repricer_drift_alarm", "1 while too many products lie outside the training range", ["feature"], **own
+        )
+        self.shadow_failures = Counter("repricer_shadow_failures", "States that the shadow could not price", **own)
+        self._shadow_prices = Counter(
+            "repricer_shadow_prices", "Prices of the shadow, by whether they equal those returned", ["same"], **own
+        )
+        self.reloads = Counter("repricer_reloads", "Reloads of the bundle", ["result"], **own)
+        self._killed = Gauge("repricer_kill_switch", "1 while the fallback prices all markets", **own)
         self._holdout = Gauge("repricer_holdout_share", "Share of markets on the fallback", **own)
         self._timers = {}
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """Count one request."""
-        # Looking a label up costs as much as counting: each pair is looked up once.
+        # Looking up a label costs as much as counting, so each pair is looked up once.
         key = (route, status)
         if key not in self._timers:
             self._timers[key] = (self._requests.labels(route, str(status)), self._seconds.labels(route))
@@ -45,7 +49,7 @@ class Metrics:
         timer.observe(seconds)
 
     def decided(self, decisions: Iterable[Decision]) -> None:
-        """Count prices, what rules changed, and where the shadow agreed."""
+        """Count prices, changes by price rules, and agreement of the shadow."""
         arms, rules, same = Tally(), Tally(), Tally()
         for decision in decisions:
             prices = decision.answer.prices
@@ -67,12 +71,17 @@ class Metrics:
                 self._outside.labels(feature).inc(count)
 
     def switched(self, killed: bool, holdout: float) -> None:
-        """Note how the switches stand."""
+        """Record the position of the switches."""
         self._killed.set(killed)
         self._holdout.set(holdout)
 
     def text(self, shares: Iterable[str], alarms: Iterable[str]) -> bytes:
-        """The exposition format, with the drift alarms as they stand; shares: all features, alarms: those that are on."""
+        """The metrics in Prometheus' text format.
+
+        Args:
+            shares: All features.
+            alarms: Features whose drift alarm is on.
+        """
         on = set(alarms)
         self._drift.clear()
         for feature in shares:

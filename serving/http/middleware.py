@@ -1,4 +1,4 @@
-"""What every request passes first: limits, key, role; and what is noted of it after. Needs the `serve` extra."""
+"""Checks before every request (limits, API key, role), and metrics and logs after it. Needs the `serve` extra."""
 
 from __future__ import annotations
 
@@ -17,31 +17,36 @@ from .metrics import Metrics
 from .rate_limit import RateLimit
 
 MAX_BODY = 4 << 20
-"""Most bytes of a request, enough for some ten thousand products."""
+"""Largest body of a request in bytes, enough for some ten thousand products."""
 OPEN_PATHS = ("/healthz", "/readyz")
 _PRICE_PATHS = ("/v1/prices", "/v1/outcomes")
 _log = logging.getLogger("repricer.requests")
 Endpoint = Callable[[bytes, str], Awaitable[Response]]
-"""From the body of a request and its id to the answer."""
+"""Takes the body and the id of a request, returns the response."""
 
 
 def role_for(path: str) -> str:
-    """The role that a path needs."""
+    """The role that a path requires."""
     if path.startswith("/v1/admin"):
         return "admin"
     return "price" if path.startswith(_PRICE_PATHS) else "read"
 
 
 def problem(status: int, line: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    """What is wrong, in one line."""
+    """A response that says what is wrong, in one line."""
     return JSONResponse({"detail": line}, status_code=status, headers=headers)
 
 
 class Gate:
-    """Pure ASGI, because it runs on every request: body limit, API key and role, rate limit, metrics, log, request id.
+    """Body limit, API key and role, rate limit, metrics, log and request id of every request; pure ASGI for speed.
 
-    keys: None lets everybody in. express: endpoints by path that a POST reaches without the framework's routing, which
-    costs more than a price does; they are routes of the app as well, which describes them.
+    Args:
+        app: The application behind the gate.
+        keys: The API keys; None accepts every request.
+        limit: The rate limit of each caller.
+        metrics: Counters to update.
+        express: Endpoints by path. A POST request reaches them without the framework's routing, which takes longer
+            than a price; they are routes of the application too, so that OpenAPI describes them.
     """
 
     def __init__(
@@ -50,7 +55,7 @@ class Gate:
         self.app, self._keys, self._limit, self._metrics, self._express = app, keys, limit, metrics, express
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let one request through, or answer it."""
+        """Pass one request on, or refuse it."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         started, request_id, status = time.perf_counter(), os.urandom(16).hex(), 500
@@ -80,20 +85,22 @@ class Gate:
             caller = None
             _log.exception("failed", extra={"facts": {"request_id": request_id}})
             if status != 500:
-                raise  # the answer had begun
-            await problem(500, f"the service failed; tell its operator request {request_id}")(scope, receive, marked)
+                raise  # the response had begun
+            await problem(500, f"the service failed; report request {request_id} to its operator")(
+                scope, receive, marked
+            )
         seconds = time.perf_counter() - started
         route = scope["path"] if scope["path"] in self._express else getattr(scope.get("route"), "path", "other")
         self._metrics.answered(route, status, seconds)
         if _log.isEnabledFor(logging.INFO):
             facts = {"route": route, "method": scope["method"], "status": status, "ms": round(seconds * 1e3, 3)}
-            # Not `info`: it would look up who calls.
+            # Not `info`, which would look up the caller's frame.
             record = _log.makeRecord(_log.name, logging.INFO, "", 0, "request", (), None)
             record.facts = facts | {"request_id": request_id, "key": caller}
             _log.handle(record)
 
     def _refusal(self, scope: Scope) -> tuple[Response | None, str | None]:
-        """Why this request goes no further, if so, and the name of its key."""
+        """The response that refuses this request, or None, and the name of its key."""
         headers, path = dict(scope["headers"]), scope["path"]
         if path in OPEN_PATHS:
             return None, None
@@ -103,20 +110,22 @@ class Gate:
             caller = caller if key is None else f"key {key.name}"
         wait = self._limit.wait(caller)
         if wait:
-            line = f"requests come too fast; got one {wait:.2f} s too early; wait as Retry-After says"
+            line = f"requests must keep to the rate limit; got one {wait:.2f} s too early; wait as Retry-After says"
             return problem(429, line, {"Retry-After": str(int(wait) + 1)}), None
         if self._keys is not None:
             role = role_for(path)
             if key is None:
-                line = "a request needs a known API key; got none; send 'Authorization: Bearer KEY'"
+                line = "a request must have a known API key; got none; send 'Authorization: Bearer KEY'"
                 return problem(401, line, {"WWW-Authenticate": 'Bearer, Basic realm="repricer"'}), None
             if not key.may(role):
-                return problem(403, f"this needs the role {role}; got a key for {key.role}; use another key"), key.name
+                return problem(
+                    403, f"this path requires the role {role}; got a key for {key.role}; use another key"
+                ), key.name
         return _unfit(scope, headers), None if key is None else key.name
 
 
 async def _body(receive: Receive) -> bytes:
-    """All of a request's body; what came of it where the caller hung up."""
+    """The body of a request; the part that arrived where the caller hung up."""
     message = await receive()
     if not message.get("more_body", False):
         return message.get("body", b"")
@@ -128,11 +137,13 @@ async def _body(receive: Receive) -> bytes:
 
 
 def _unfit(scope: Scope, headers: dict[bytes, bytes]) -> JSONResponse | None:
-    """Refuses what another site's page sends, and a body that is too long or does not say how long it is."""
+    """Refuses requests from pages of other sites, and bodies that are too long or of unknown length."""
     if scope["method"] in ("GET", "HEAD", "OPTIONS"):
         return None
     if headers.get(b"sec-fetch-site", b"none") not in (b"same-origin", b"none"):
-        return problem(403, "a browser may ask from the service's own page only; got another site; call from a server")
+        return problem(
+            403, "a browser must send requests from the service's own page; got another site; call from a server"
+        )
     length = headers.get(b"content-length", b"").decode("latin-1")
     if not length.isdecimal() or len(length) > 9 or int(length) > MAX_BODY:
         line = f"request must state its content-length, at most {MAX_BODY}; got {length[:20] or 'none'}"

@@ -1,4 +1,4 @@
-"""The routes that answer questions: prices, why, and what if. Needs the `serve` extra."""
+"""The routes for prices, their explanation, and what-if questions. Needs the `serve` extra."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from ..explanation.what_if import NoResponseError, WhatIf, what_if
 from ..market_state import StateError
 from ..sample_states import example_state
 from .batching import Batcher
-from .deployment import Operation
+from .deployment import Deployment
 from .middleware import Endpoint, problem
-from .recent_decisions import Recent
+from .recent_decisions import RecentDecisions
 from .schemas import (
     MOST_STATES,
     BodyError,
@@ -35,30 +35,30 @@ from .schemas import (
 )
 
 _INLINE_PRICES = 500
-"""Prices that are worked out faster than a thread would take over."""
+"""Up to this many prices are computed faster than a thread takes over."""
 
 
 def add_answers(
-    app: FastAPI, operation: Operation, decisions: DecisionLog | None, recent: Recent
+    app: FastAPI, deployment: Deployment, decisions: DecisionLog | None, recent: RecentDecisions
 ) -> dict[str, Endpoint]:
-    """`POST /v1/prices`, `/v1/explain` and `/v1/what-if`; returns the endpoints that need no routing, by path."""
-    asking = _Asking(operation, decisions, recent)
-    state = example_state(operation.bundle.catalogue)
-    product = operation.bundle.catalogue.products[0]
+    """Add `POST /v1/prices`, `/v1/explain` and `/v1/what-if`; returns the endpoints that skip routing, by path."""
+    pricing = _Pricing(deployment, decisions, recent)
+    state = example_state(deployment.bundle.catalogue)
+    product = deployment.bundle.catalogue.products[0]
     shown = described_states(opening=state, several=[state | {"market": f"store {i}"} for i in (1, 2)])
-    _add_questions(app, operation, {"state": state, "product": product})
-    return {"/v1/prices": _add_prices(app, asking, shown)}
+    _add_questions(app, deployment, {"state": state, "product": product})
+    return {"/v1/prices": _add_prices(app, pricing, shown)}
 
 
-class _Asking:
-    """Gets decisions and records them before they are given."""
+class _Pricing:
+    """Makes decisions and records them before they are returned."""
 
-    def __init__(self, operation: Operation, decisions: DecisionLog | None, recent: Recent) -> None:
-        self._operation, self._decisions, self._recent = operation, decisions, recent
-        self._batcher = Batcher(operation)
+    def __init__(self, deployment: Deployment, decisions: DecisionLog | None, recent: RecentDecisions) -> None:
+        self._deployment, self._decisions, self._recent = deployment, decisions, recent
+        self._batcher = Batcher(deployment)
 
     async def answer(self, body: bytes, request_id: str) -> Response:
-        """The answer to the body of a request."""
+        """The response to the body of a request."""
         try:
             state = orjson.loads(body)
         except ValueError as error:
@@ -68,29 +68,29 @@ class _Asking:
         except StateError as error:
             return problem(422, str(error))
         except LogError as error:
-            return problem(503, f"the decision must be recorded before it is given; got {error}; try again")
+            return problem(503, f"a decision must be recorded before it is returned; got {error}; try again")
         return Response(orjson.dumps(found), media_type="application/json")
 
     async def one(self, state: Any, request_id: str) -> dict[str, Any]:
         """The answer to one state as plain JSON. Raises StateError, LogError."""
-        if self._operation.bundle.catalogue.num_products <= _INLINE_PRICES:
+        if self._deployment.bundle.catalogue.num_products <= _INLINE_PRICES:
             decision = await self._batcher.ask(state)
         else:
-            (decision,) = await self._worked_out([state])
+            (decision,) = await self._decided([state])
         await self._recorded([(request_id, decision)])
-        return self._given(request_id, decision)
+        return self._returned(request_id, decision)
 
     async def several(self, states: list[Any], request_id: str) -> list[dict[str, Any]]:
         """The answers to several states, all or none. Raises StateError, LogError."""
         if not 0 < len(states) <= MOST_STATES:
             raise StateError(f"a request must hold 1 to {MOST_STATES} states; got {len(states)}; send several requests")
-        found = await self._worked_out(states)
+        found = await self._decided(states)
         named = [(f"{request_id}.{i}", decision) for i, decision in enumerate(found, start=1)]
         await self._recorded(named)
-        return [self._given(name, decision) for name, decision in named]
+        return [self._returned(name, decision) for name, decision in named]
 
-    async def _worked_out(self, states: list[Any]) -> list[Decision]:
-        found = await to_thread.run_sync(self._operation.answer, states)
+    async def _decided(self, states: list[Any]) -> list[Decision]:
+        found = await to_thread.run_sync(self._deployment.answer, states)
         decisions = []
         for i, one in enumerate(found, start=1):
             if isinstance(one, StateError):
@@ -99,7 +99,7 @@ class _Asking:
         return decisions
 
     async def _recorded(self, named: list[tuple[str, Decision]]) -> None:
-        """Wait until all are in the log, if there is one: those who wait at the same time share a commit."""
+        """Wait until all decisions are in the log, if there is one; requests that wait together share a commit."""
         log = self._decisions
         if log is None:
             return
@@ -114,14 +114,14 @@ class _Asking:
         futures = submitted() if few else await to_thread.run_sync(submitted)
         await asyncio.gather(*map(asyncio.wrap_future, futures))
 
-    def _given(self, request_id: str, decision: Decision) -> dict[str, Any]:
-        self._recent.note(decision)
+    def _returned(self, request_id: str, decision: Decision) -> dict[str, Any]:
+        self._recent.add(decision)
         own = {"request_id": request_id, "arm": decision.arm, "warnings": decision.warnings}
-        # The encoder knows dataclasses: no dictionary is made of each price.
+        # The encoder handles dataclasses, so no dictionary per price is needed.
         return vars(decision.answer) | own
 
 
-def _add_prices(app: FastAPI, asking: _Asking, shown: dict[str, Any]) -> Endpoint:
+def _add_prices(app: FastAPI, pricing: _Pricing, shown: dict[str, Any]) -> Endpoint:
     @app.post(
         "/v1/prices",
         response_model=Priced | list[Priced],
@@ -130,13 +130,13 @@ def _add_prices(app: FastAPI, asking: _Asking, shown: dict[str, Any]) -> Endpoin
         tags=["prices"],
     )
     async def prices(request: Request) -> Response:
-        """Allowed prices for one market state, or for each of several, with what the price rules changed."""
-        return await asking.answer(await request.body(), request.scope["state"]["request_id"])
+        """Allowed prices for one market state or several, with the changes that the price rules made."""
+        return await pricing.answer(await request.body(), request.scope["state"]["request_id"])
 
-    return asking.answer
+    return pricing.answer
 
 
-def _add_questions(app: FastAPI, operation: Operation, question: dict[str, Any]) -> None:
+def _add_questions(app: FastAPI, deployment: Deployment, question: dict[str, Any]) -> None:
     @app.post(
         "/v1/explain",
         response_model=Explanation,
@@ -145,16 +145,16 @@ def _add_questions(app: FastAPI, operation: Operation, question: dict[str, Any])
         tags=["questions"],
     )
     async def why(request: Request) -> JSONResponse:
-        """Why a product has its price: sentences to read out, and the parts that add up to it. Nothing is recorded."""
+        """Explain a product's price: sentences to read out, and the parts that add up to it. Nothing is recorded."""
 
         def answer(body: dict[str, Any]) -> Any:
-            predictor, seen, decision = operation.preview(_field(body, "state"))
+            predictor, seen, decision = deployment.preview(_field(body, "state"))
             policy = predictor.recalling(seen)
             return explain(predictor.bundle, policy, seen.view, decision, _field(body, "product"))
 
-        return await _asked(request, ("state", "product"), answer)
+        return await _answered(request, ("state", "product"), answer)
 
-    price = operation.bundle.catalogue.regular_price[0]
+    price = deployment.bundle.catalogue.regular_price[0]
     tried = question | {"prices": [round(float(price) * share, 2) for share in (0.9, 1.0, 1.1)]}
 
     @app.post(
@@ -165,16 +165,16 @@ def _add_questions(app: FastAPI, operation: Operation, question: dict[str, Any])
         tags=["questions"],
     )
     async def curve(request: Request) -> JSONResponse:
-        """What other prices of a product would sell and earn in this period. Nothing is recorded."""
+        """Expected sales, revenue and profit of a product at other prices in this period. Nothing is recorded."""
 
         def answer(body: dict[str, Any]) -> Any:
-            predictor, seen, decision = operation.preview(_field(body, "state"))
+            predictor, seen, decision = deployment.preview(_field(body, "state"))
             return what_if(predictor.bundle, seen.view, decision.answer, _field(body, "product"), body.get("prices"))
 
-        return await _asked(request, ("state", "product", "prices"), answer)
+        return await _answered(request, ("state", "product", "prices"), answer)
 
 
-async def _asked(request: Request, keys: tuple[str, ...], answer: Callable[[dict[str, Any]], Any]) -> JSONResponse:
+async def _answered(request: Request, keys: tuple[str, ...], answer: Callable[[dict[str, Any]], Any]) -> JSONResponse:
     """What `answer` makes of the body in a thread, as JSON; 422 or 409 with one line where it cannot."""
     try:
         body = await json_body(request)

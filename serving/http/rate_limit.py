@@ -1,6 +1,6 @@
-"""How often one caller may ask: a bucket of tokens that fills at a steady rate.
+"""A rate limit per caller: a token bucket that refills at a steady rate.
 
-Written out because it is a dozen lines: the libraries for it hook into every route and cost more time than an answer.
+A dozen lines of its own: the libraries for it hook into every route and take longer than an answer.
 """
 
 from __future__ import annotations
@@ -13,9 +13,14 @@ _CALLERS = 10_000
 
 
 class RateLimit:
-    """per_second: tokens that come back each second; burst: tokens of a full bucket. One token a request.
+    """A token bucket per caller; each request takes one token.
 
-    It knows the last ten thousand callers; one that was forgotten starts with a full bucket.
+    The last ten thousand callers are remembered; any other starts with a full bucket.
+
+    Args:
+        per_second: Tokens that a bucket regains each second.
+        burst: Tokens of a full bucket.
+        clock: Returns the time in seconds.
     """
 
     def __init__(self, per_second: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -23,7 +28,7 @@ class RateLimit:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def wait(self, caller: str) -> float:
-        """Take a token: 0 where there was one, otherwise the seconds until there is."""
+        """Take a token; returns 0 if there was one, otherwise the seconds until the next."""
         now = self._clock()
         tokens, before = self._buckets.get(caller, (self._burst, now))
         tokens = min(self._burst, tokens + (now - before) * self._rate)

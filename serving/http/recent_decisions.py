@@ -1,4 +1,4 @@
-"""The last decision of each market, for the page: what a pricing manager looks at today."""
+"""The last decision of each market, for the page."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from ..market_state import MARKET
 _MARKETS = 100
 
 
-class Seen(NamedTuple):
-    """A decision and when it was given (UTC)."""
+class RecentDecision(NamedTuple):
+    """A decision and the time it was made (UTC)."""
 
     time: datetime
     decision: Decision
 
 
-class Recent:
-    """Remembers the last hundred markets that asked, in memory alone."""
+class RecentDecisions:
+    """Keeps the last decision of each of the last hundred markets, in memory only."""
 
     def __init__(self) -> None:
         self._lock, self._seen = threading.Lock(), OrderedDict[str, tuple[float, Decision]]()
 
-    def note(self, decision: Decision) -> None:
-        """Keep a decision as its market's last one."""
+    def add(self, decision: Decision) -> None:
+        """Store a decision as the last one of its market."""
         market = decision.state.get("market", MARKET)
         with self._lock:
             self._seen[market] = (time.time(), decision)
@@ -37,8 +37,8 @@ class Recent:
                 self._seen.popitem(last=False)
 
     @property
-    def markets(self) -> dict[str, Seen]:
-        """By name, the latest first."""
+    def markets(self) -> dict[str, RecentDecision]:
+        """The decisions by name of the market, the latest first."""
         with self._lock:
             latest = list(reversed(self._seen.items()))
-        return {name: Seen(datetime.fromtimestamp(at, UTC), decision) for name, (at, decision) in latest}
+        return {name: RecentDecision(datetime.fromtimestamp(at, UTC), decision) for name, (at, decision) in latest}

@@ -20,7 +20,7 @@ import numpy as np
 from repricer.agents import train
 from repricer.benchmarks import loopback
 from repricer.serving import Bundle, DecisionLog, Predictor, example_state, export, load_bundle
-from repricer.serving.http.deployment import Operation
+from repricer.serving.http.deployment import Deployment
 
 from .checks import check
 
@@ -135,12 +135,12 @@ def slow_answers() -> float:
 @functools.cache
 def large_batches() -> tuple[float, float]:
     """Seconds for 10,000 one-product markets, which is harder than fewer markets of many; by the clock and of CPU."""
-    operation, states = Operation(bundle_path()), [example_state(bundle().catalogue)] * 10_000
+    deployment, states = Deployment(bundle_path()), [example_state(bundle().catalogue)] * 10_000
     seconds, cpu = [], []
     for _ in range(5):
         gc.collect()
         before = time.perf_counter(), time.process_time()
-        assert len(operation.answer(states)) == 10_000
+        assert len(deployment.answer(states)) == 10_000
         seconds.append(time.perf_counter() - before[0])
         cpu.append(time.process_time() - before[1])
     return min(seconds), min(cpu)

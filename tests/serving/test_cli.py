@@ -96,7 +96,7 @@ def test_serve_listens_at_home_unless_told(one_path: Path, one: Bundle, served: 
     assert result.exit_code == 0
     assert json.loads(result.stdout)["bundle"] == one.digest
     assert (served[0]["host"], served[0]["port"]) == ("127.0.0.1", 8000)
-    assert served[0]["app"].state.operation.bundle.digest == one.digest
+    assert served[0]["app"].state.deployment.bundle.digest == one.digest
 
 
 def test_serve_takes_a_key_and_a_log(one_path: Path, tmp_path: Path, served: list[dict[str, Any]]) -> None:

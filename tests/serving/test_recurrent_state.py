@@ -5,9 +5,9 @@ import base64
 import numpy as np
 import pytest
 from repricer.serving import StateError
-from repricer.serving.recurrent_state import MemoryLayout, MemoryText
+from repricer.serving.recurrent_state import RecurrentLayout, RecurrentText
 
-LSTM = MemoryText(MemoryLayout({"hidden": (1, 3), "cell": (1, 3)}), 2, b"12345678")
+LSTM = RecurrentText(RecurrentLayout({"hidden": (1, 3), "cell": (1, 3)}), 2, b"12345678")
 NOTES = tuple(np.arange(6, dtype=np.float32).reshape(2, 1, 3) + 10 * i for i in range(2))
 
 
@@ -24,14 +24,14 @@ def test_an_episode_opens_without_notes() -> None:
 
 def test_a_window_opens_with_the_first_row_and_an_lstm_with_zeros() -> None:
     rows = np.array([[1, 2], [3, 4]], np.float32)
-    (window,) = MemoryLayout({"window": (3, 2)}).opening(rows)
+    (window,) = RecurrentLayout({"window": (3, 2)}).opening(rows)
     np.testing.assert_array_equal(window, np.stack([rows] * 3, axis=1))
-    assert MemoryLayout.of((window,)) == MemoryLayout({"window": (3, 2)})
+    assert RecurrentLayout.of((window,)) == RecurrentLayout({"window": (3, 2)})
     assert [state.tolist() for state in LSTM.layout.opening(rows)] == [np.zeros((2, 1, 3)).tolist()] * 2
 
 
 def test_a_policy_that_does_not_look_back_takes_no_notes() -> None:
-    plain = MemoryText(None, 2, b"12345678")
+    plain = RecurrentText(None, 2, b"12345678")
     assert plain.read(None, 3) is None
     with pytest.raises(StateError, match="looks at one period alone"):
         plain.read("", 3)
@@ -74,4 +74,4 @@ def test_what_is_no_note_of_the_period_before_is_refused(text: object, line: str
 )
 def test_other_layouts_are_refused(shapes: dict[str, tuple[int, ...]]) -> None:
     with pytest.raises(ValueError, match="memory must be"):
-        MemoryLayout(shapes)
+        RecurrentLayout(shapes)

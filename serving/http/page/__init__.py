@@ -1,4 +1,4 @@
-"""The page of a pricing manager: today's prices, what moved them, alarms, what-if. Needs the `serve` extra."""
+"""The page for a pricing manager: current prices, their reasons, alarms, what-if. Needs the `serve` extra."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from jinja2 import Environment, FileSystemLoader, select_autoescape
 
 from ....pricing import RULES
 from ...sample_states import example_state
-from ..deployment import Operation
-from ..recent_decisions import Recent
+from ..deployment import Deployment
+from ..recent_decisions import RecentDecisions
 
 _FOLDER = Path(__file__).parent
 _POLICY = (
@@ -38,14 +38,14 @@ def _template() -> Any:
     return loader.get_template("page.html.jinja")
 
 
-def add_page(app: FastAPI, operation: Operation, recent: Recent) -> None:
-    """`GET /` and the files that it loads."""
+def add_page(app: FastAPI, deployment: Deployment, recent: RecentDecisions) -> None:
+    """Add `GET /` and the files that the page loads."""
     template = _template()
 
     @app.get("/", include_in_schema=False)
     def page(request: Request) -> HTMLResponse:
-        """Server-rendered: it reads without JavaScript, which only adds the what-if curve."""
-        shown = _shown(operation, recent, request.query_params.get("market"))
+        """The page, rendered by the server; JavaScript only adds the what-if curve."""
+        shown = _shown(deployment, recent, request.query_params.get("market"))
         return HTMLResponse(template.render(**shown), headers=_HEADERS)
 
     for name, kind in _ASSETS.items():
@@ -60,12 +60,12 @@ def _add_asset(app: FastAPI, name: str, kind: str) -> None:
         return Response(content, media_type=kind, headers={"X-Content-Type-Options": "nosniff"})
 
 
-def _shown(operation: Operation, recent: Recent, market: str | None) -> dict[str, Any]:
-    """What the template needs: one market's last decision, or the opening's where nobody has asked yet."""
-    markets, bundle = recent.markets, operation.bundle
+def _shown(deployment: Deployment, recent: RecentDecisions, market: str | None) -> dict[str, Any]:
+    """The template's values: the last decision of a market, or one for the example state before any request."""
+    markets, bundle = recent.markets, deployment.bundle
     seen = markets.get(market or "") or next(iter(markets.values()), None)
     if seen is None:
-        time, (_, _, decision) = None, operation.preview(example_state(bundle.catalogue))
+        time, (_, _, decision) = None, deployment.preview(example_state(bundle.catalogue))
     else:
         time, decision = seen
     before = {item["product"]: item["list_price"] for item in decision.state["products"]}
@@ -78,7 +78,7 @@ def _shown(operation: Operation, recent: Recent, market: str | None) -> dict[str
         }
         for item in decision.answer.prices
     ]
-    status = operation.status()
+    status = deployment.status()
     return {
         "answer": decision.answer,
         "arm": decision.arm,
@@ -94,6 +94,6 @@ def _shown(operation: Operation, recent: Recent, market: str | None) -> dict[str
         "objective": bundle.manifest["objective"],
         "has_response": bundle.response is not None,
         "rules": RULES,
-        # A data block is not run, but must not end its element.
+        # A data block is not executed, but must not end its element.
         "state": json.dumps(decision.state).replace("<", "\\u003c"),
     }

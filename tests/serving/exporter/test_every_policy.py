@@ -23,7 +23,7 @@ from repricer.serving import Bundle, BundleError, DecisionLog, Predictor, StateE
 from repricer.serving.csv_batch import price_file
 from repricer.serving.decision import Decision
 from repricer.serving.http.app import ServiceSettings, create_app
-from repricer.serving.http.deployment import Operation, OperationError
+from repricer.serving.http.deployment import Deployment, DeploymentError
 from repricer.serving.sample_states import random_states
 
 with warnings.catch_warnings():
@@ -200,15 +200,15 @@ def seasons(bundle: Bundle) -> list[dict[str, Any]]:
     return [*opening, *(s | {"period": 1, "memory": text} for s, text in zip(states[4:], memory, strict=True))]
 
 
-def decided(operation: Operation, states: list[dict[str, Any]]) -> list[Decision]:
-    found = operation.answer(states)
+def decided(deployment: Deployment, states: list[dict[str, Any]]) -> list[Decision]:
+    found = deployment.answer(states)
     assert all(isinstance(one, Decision) for one in found), found
     return found  # pyright: ignore
 
 
 def test_many_states_are_answered_as_each_alone(made: tuple, bundle: Bundle) -> None:
     states = seasons(bundle)
-    for state, decision in zip(states, decided(Operation(made[2]), states), strict=True):
+    for state, decision in zip(states, decided(Deployment(made[2]), states), strict=True):
         answers = [answer.to_dict() for answer in (Predictor(bundle).price(state), decision.answer)]
         notes = [bundle.memory.read(answer.pop("memory"), state["period"] + 1) for answer in answers]
         for alone, together in zip(*notes, strict=True):
@@ -217,32 +217,32 @@ def test_many_states_are_answered_as_each_alone(made: tuple, bundle: Bundle) -> 
 
 
 def test_its_notes_go_on_while_the_fallback_answers(made: tuple, bundle: Bundle) -> None:
-    operation, first = Operation(made[2], killed=True, fallback="base"), example_state(bundle.catalogue)
-    (held,) = decided(operation, [first])
+    deployment, first = Deployment(made[2], killed=True, fallback="base"), example_state(bundle.catalogue)
+    (held,) = decided(deployment, [first])
     assert held.answer.memory == Predictor(bundle).price(first).memory
     rule = bundle.policy.base
     name = "base" if rule is None else rule.name
     assert (held.arm, held.answer.policy, held.propensity) == ("fallback", name, 1.0)
-    operation.kill(False)
-    (taken,) = decided(operation, [first | {"period": 1, "memory": held.answer.memory}])
+    deployment.kill(False)
+    (taken,) = decided(deployment, [first | {"period": 1, "memory": held.answer.memory}])
     assert taken.arm == "policy"
 
 
 def test_a_price_that_both_arms_give_was_certain(made: tuple, bundle: Bundle) -> None:
-    operation = Operation(made[2], holdout=0.25)
+    deployment = Deployment(made[2], holdout=0.25)
     states = [state | {"period": 0} for state in random_states(bundle.catalogue, bundle.guardrails, 200, seed=4)]
     for state in states[::2]:
         state["products"][0]["list_price"] = float(bundle.guardrails.high[0])
-    policy, rule = Predictor(bundle), operation.slots.fallback
-    for state, decision in zip(states, decided(operation, states), strict=True):
+    policy, rule = Predictor(bundle), deployment.slots.fallback
+    for state, decision in zip(states, decided(deployment, states), strict=True):
         pairs = zip(policy.price(state).prices, rule.price(state).prices, strict=True)
         chance = 0.25 if decision.arm == "fallback" else 0.75
         assert decision.propensity == {a.product: 1.0 if a.price == b.price else chance for a, b in pairs}
 
 
 def test_it_is_no_shadow(made: tuple) -> None:
-    with pytest.raises(OperationError, match="must look at one period alone"):
-        Operation(made[2], shadow_path=made[2])
+    with pytest.raises(DeploymentError, match="must look at one period alone"):
+        Deployment(made[2], shadow_path=made[2])
 
 
 def test_it_is_explained_and_recorded_over_http(made: tuple, bundle: Bundle, tmp_path: Path) -> None:
@@ -286,11 +286,11 @@ def test_files_carry_its_notes(made: tuple, bundle: Bundle, tmp_path: Path) -> N
 
 
 def test_a_request_computes_features_and_price_rules_once(made: tuple, bundle: Bundle, counted: Counter[str]) -> None:
-    operation, opening = Operation(made[2]), example_state(bundle.catalogue)
+    deployment, opening = Deployment(made[2]), example_state(bundle.catalogue)
     counted.clear()
-    (first,) = operation.answer([opening])
+    (first,) = deployment.answer([opening])
     assert isinstance(first, Decision)
     assert counted == {"features": 1, "price rules": 1}
     counted.clear()
-    operation.answer([opening | {"period": 1, "memory": first.answer.memory}, opening])
+    deployment.answer([opening | {"period": 1, "memory": first.answer.memory}, opening])
     assert counted == {"features": 1, "price rules": 1}

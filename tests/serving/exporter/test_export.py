@@ -39,15 +39,15 @@ def test_the_graph_answers_as_torch_and_the_layout_do(run, bundle: Bundle) -> No
 def test_prices_alone_are_decoded_as_the_layout_says(tmp_path: Path, low: float, high: float) -> None:
     settings = {"num_envs": 2, "validation_episodes": 2, "evaluations": 1, "product_wise": False}
     run = repricer.train("scarce", steps=1, out=tmp_path / "run", settings=settings)
-    knowledge = replace(exporting._knowledge(run), layout=ActionLayout(low, high))
-    rows = np.random.default_rng(3).normal(0, 4, (500, row_width(knowledge.catalogue, product_wise=False)))
+    setup = replace(exporting._setup(run), layout=ActionLayout(low, high))
+    rows = np.random.default_rng(3).normal(0, 4, (500, row_width(setup.catalogue, product_wise=False)))
     with torch.no_grad():
         run.actor.layers[-1].weight.mul_(1000.0)  # a new network says nearly nothing
         raw = run.actor(torch.from_numpy(rows.clip(-FEATURE_LIMIT, FEATURE_LIMIT).astype(np.float32))).numpy()
-    graph = PolicyGraph(run.actor, knowledge)
+    graph = PolicyGraph(run.actor, setup)
     got = graph.answer(rows.astype(np.float32), ())[0].price_multiplier
     assert 0.1 < np.mean(raw > 0) < 0.9
-    np.testing.assert_allclose(got, knowledge.layout.decode(raw[..., None]).price_multiplier, rtol=1e-6)
+    np.testing.assert_allclose(got, setup.layout.decode(raw[..., None]).price_multiplier, rtol=1e-6)
 
 
 def test_one_row_answers_like_many(bundle: Bundle) -> None:

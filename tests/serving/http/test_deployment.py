@@ -10,7 +10,7 @@ import pytest
 from repricer.serving import Bundle, BundleError, Predictor, StateError, example_state, export, load_bundle
 from repricer.serving.bundle.signing import own_key_paths
 from repricer.serving.decision import Decision
-from repricer.serving.http.deployment import Operation, OperationError
+from repricer.serving.http.deployment import Deployment, DeploymentError
 from repricer.serving.sample_states import random_states
 
 
@@ -33,8 +33,8 @@ def replaced(path: Path, by: Path) -> None:
     shutil.copytree(by, path)
 
 
-def decided(operation: Operation, states: list[Any]) -> list[Decision]:
-    found = operation.answer(states)
+def decided(deployment: Deployment, states: list[Any]) -> list[Decision]:
+    found = deployment.answer(states)
     assert all(isinstance(one, Decision) for one in found), found
     return found  # pyright: ignore
 
@@ -42,7 +42,7 @@ def decided(operation: Operation, states: list[Any]) -> list[Decision]:
 def test_many_states_are_answered_as_each_alone(one_path: Path, one: Bundle) -> None:
     states = random_states(one.catalogue, one.guardrails, 7, seed=3)
     predictor = Predictor(one)
-    for decision, state in zip(decided(Operation(one_path), states), states, strict=True):
+    for decision, state in zip(decided(Deployment(one_path), states), states, strict=True):
         alone = predictor.price(state)
         assert [vars(p) for p in decision.answer.prices] == [vars(p) for p in alone.prices]
         assert decision.answer.recommendations == alone.recommendations
@@ -51,55 +51,55 @@ def test_many_states_are_answered_as_each_alone(one_path: Path, one: Bundle) -> 
 
 def test_a_wrong_state_costs_the_others_nothing(one_path: Path, one: Bundle) -> None:
     good = example_state(one.catalogue)
-    found = Operation(one_path).answer([good, {}, good])
+    found = Deployment(one_path).answer([good, {}, good])
     assert isinstance(found[1], StateError)
     assert isinstance(found[0], Decision)
     assert isinstance(found[2], Decision)
 
 
 def test_a_newer_bundle_takes_over_and_steps_back(path: Path, newer: Path) -> None:
-    operation = Operation(path, public_key=None)
-    old = operation.bundle.digest
-    assert operation.reload() is False
+    deployment = Deployment(path, public_key=None)
+    old = deployment.bundle.digest
+    assert deployment.reload() is False
     replaced(path, newer)
-    assert operation.reload() is True
-    assert operation.bundle.digest == load_bundle(newer).digest != old
-    operation.rollback()
-    assert operation.bundle.digest == old
-    operation.rollback()
-    assert operation.bundle.digest != old
+    assert deployment.reload() is True
+    assert deployment.bundle.digest == load_bundle(newer).digest != old
+    deployment.rollback()
+    assert deployment.bundle.digest == old
+    deployment.rollback()
+    assert deployment.bundle.digest != old
 
 
 def test_nothing_changes_where_the_new_bundle_cannot_be_trusted(path: Path, one_path: Path, newer: Path) -> None:
-    operation = Operation(path, public_key=own_key_paths(one_path)[1])
+    deployment = Deployment(path, public_key=own_key_paths(one_path)[1])
     (path / "policy.onnx").write_bytes(b"something")
     with pytest.raises(BundleError):
-        operation.reload()
-    assert operation.bundle.digest == load_bundle(one_path).digest
-    assert operation.status()["former"] is None
+        deployment.reload()
+    assert deployment.bundle.digest == load_bundle(one_path).digest
+    assert deployment.status()["former"] is None
     replaced(path, newer)
-    assert operation.reload()
+    assert deployment.reload()
 
 
 def test_an_older_bundle_is_no_update(path: Path, one_path: Path, newer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     replaced(path, newer)
-    operation = Operation(path)
-    monkeypatch.setitem(operation.bundle.manifest, "created", "9999-01-01T00:00:00+00:00")
+    deployment = Deployment(path)
+    monkeypatch.setitem(deployment.bundle.manifest, "created", "9999-01-01T00:00:00+00:00")
     replaced(path, one_path)
     with pytest.raises(BundleError, match="must be newer"):
-        operation.reload()
+        deployment.reload()
 
 
 def test_rollback_needs_a_former(one_path: Path) -> None:
-    with pytest.raises(OperationError, match="got none"):
-        Operation(one_path).rollback()
+    with pytest.raises(DeploymentError, match="got none"):
+        Deployment(one_path).rollback()
 
 
 @pytest.mark.parametrize("fallback", ["in-force", "regular", "base"])
 def test_the_kill_switch_puts_all_on_the_fallback_within_the_rules(one_path: Path, one: Bundle, fallback: str) -> None:
-    operation = Operation(one_path, fallback=fallback, killed=True)
+    deployment = Deployment(one_path, fallback=fallback, killed=True)
     state = example_state(one.catalogue)
-    (decision,) = decided(operation, [state])
+    (decision,) = decided(deployment, [state])
     assert (decision.arm, decision.propensity, decision.answer.policy) == ("fallback", 1.0, fallback)
     wanted = {"in-force": one.catalogue.regular_price, "regular": one.catalogue.regular_price}
     price = np.array([item.price for item in decision.answer.prices])
@@ -108,67 +108,67 @@ def test_the_kill_switch_puts_all_on_the_fallback_within_the_rules(one_path: Pat
     else:
         np.testing.assert_allclose(price, one.policy.base_price, atol=0.026)  # a tick of 0.05
     assert (price >= one.guardrails.low).all()
-    operation.kill(False)
-    assert decided(operation, [state])[0].arm == "policy"
+    deployment.kill(False)
+    assert decided(deployment, [state])[0].arm == "policy"
 
 
 def test_no_other_fallback(one_path: Path) -> None:
     with pytest.raises(ValueError, match="fallback must be one of"):
-        Operation(one_path, fallback="lottery")
+        Deployment(one_path, fallback="lottery")
 
 
 def test_the_holdout_has_its_share_and_a_market_keeps_its_arm(one_path: Path, one: Bundle) -> None:
-    operation, state = Operation(one_path, holdout=0.3, seed=1), example_state(one.catalogue)
+    deployment, state = Deployment(one_path, holdout=0.3, seed=1), example_state(one.catalogue)
     markets = [state | {"market": f"store {i}"} for i in range(600)]
-    first = decided(operation, markets)
-    assert [d.arm for d in first] == [d.arm for d in decided(operation, markets)]
+    first = decided(deployment, markets)
+    assert [d.arm for d in first] == [d.arm for d in decided(deployment, markets)]
     share = Counter(d.arm for d in first)["fallback"] / 600
     assert abs(share - 0.3) < 4 * (0.3 * 0.7 / 600) ** 0.5
     chances = {"policy": 0.7, "fallback": 0.3}
     for d in first:
         assert d.propensity == {item.product: pytest.approx(chances[d.arm]) for item in d.answer.prices}
-    other = decided(Operation(one_path, holdout=0.3, seed=2), markets)
+    other = decided(Deployment(one_path, holdout=0.3, seed=2), markets)
     assert [d.arm for d in first] != [d.arm for d in other]
-    unnamed = Counter(d.arm for d in decided(operation, [state] * 600))["fallback"] / 600
+    unnamed = Counter(d.arm for d in decided(deployment, [state] * 600))["fallback"] / 600
     assert abs(unnamed - 0.3) < 5 * (0.3 * 0.7 / 600) ** 0.5
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.0, float("nan")])
 def test_a_holdout_is_a_share(one_path: Path, share: float) -> None:
-    with pytest.raises(OperationError, match="holdout must be a number from 0 to below 1"):
-        Operation(one_path).hold_out(share)
+    with pytest.raises(DeploymentError, match="holdout must be a number from 0 to below 1"):
+        Deployment(one_path).hold_out(share)
 
 
 def test_the_shadow_answers_and_is_not_used(one_path: Path, one: Bundle, newer: Path) -> None:
-    operation = Operation(one_path, shadow_path=newer, killed=True)
-    (decision,) = decided(operation, [example_state(one.catalogue)])
+    deployment = Deployment(one_path, shadow_path=newer, killed=True)
+    (decision,) = decided(deployment, [example_state(one.catalogue)])
     assert decision.answer.policy == "in-force"
     assert decision.shadow is not None
     assert decision.shadow.bundle == load_bundle(newer).digest
-    assert 'repricer_shadow_prices_total{same="false"}' in operation.metrics.text([], []).decode()
-    operation.shadow(False)
-    assert decided(operation, [example_state(one.catalogue)])[0].shadow is None
-    with pytest.raises(OperationError, match="second bundle"):
-        Operation(one_path).shadow(True)
+    assert 'repricer_shadow_prices_total{same="false"}' in deployment.metrics.text([], []).decode()
+    deployment.shadow(False)
+    assert decided(deployment, [example_state(one.catalogue)])[0].shadow is None
+    with pytest.raises(DeploymentError, match="second bundle"):
+        Deployment(one_path).shadow(True)
 
 
 def test_drift_raises_the_alarm_and_says_where(one_path: Path, one: Bundle) -> None:
-    operation = Operation(one_path)
+    deployment = Deployment(one_path)
     usual = example_state(one.catalogue)
     for item in usual["products"]:
         item["on_hand"] = None  # as in the simulated market
     for _ in range(50):
-        (decision,) = decided(operation, [usual])
+        (decision,) = decided(deployment, [usual])
     assert decision.warnings == []
-    assert operation.status()["alarms"] == []
+    assert deployment.status()["alarms"] == []
     far = {**usual, "period": 3, "products": [{**item, "last_units": 1e6} for item in usual["products"]]}
     for _ in range(50):
-        (decision,) = decided(operation, [far])
+        (decision,) = decided(deployment, [far])
     assert any("log_surprise" in line for line in decision.warnings)
-    assert "log_surprise" in operation.status()["alarms"]
+    assert "log_surprise" in deployment.status()["alarms"]
     assert (
         'repricer_drift_alarm{feature="log_surprise"} 1.0'
-        in operation.metrics.text(operation.slots.drift.shares, operation.slots.drift.alarms).decode()
+        in deployment.metrics.text(deployment.slots.drift.shares, deployment.slots.drift.alarms).decode()
     )
 
 
@@ -176,17 +176,17 @@ def test_drift_raises_the_alarm_and_says_where(one_path: Path, one: Bundle) -> N
 def test_a_request_computes_features_and_price_rules_once(
     one_path: Path, one: Bundle, counted: Counter[str], options: dict[str, Any]
 ) -> None:
-    operation, state = Operation(one_path, **options), example_state(one.catalogue)
+    deployment, state = Deployment(one_path, **options), example_state(one.catalogue)
     counted.clear()
-    decided(operation, [state, state])
+    decided(deployment, [state, state])
     assert counted == {"features": 1, "price rules": 1}
     counted.clear()
-    operation.preview(state)
+    deployment.preview(state)
     assert counted == {"features": 1, "price rules": 1}
 
 
 def test_with_a_holdout_both_arms_share_the_features(one_path: Path, one: Bundle, counted: Counter[str]) -> None:
-    operation = Operation(one_path, holdout=0.5)
+    deployment = Deployment(one_path, holdout=0.5)
     counted.clear()
-    decided(operation, [example_state(one.catalogue)])
+    decided(deployment, [example_state(one.catalogue)])
     assert counted == {"features": 1, "price rules": 2}

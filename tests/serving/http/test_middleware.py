@@ -123,7 +123,7 @@ def test_what_fails_is_one_line_and_its_log_quotes_nobody(
     one_path: Path, one: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = create_app(one_path)
-    monkeypatch.setattr(app.state.operation, "answer", lambda states: 1 / 0)
+    monkeypatch.setattr(app.state.deployment, "answer", lambda states: 1 / 0)
     with caplog.at_level(logging.INFO), TestClient(app) as client:
         failed = client.post("/v1/prices", json=example_state(one.catalogue) | {"market": "Jane Doe's"})
     assert (failed.status_code, list(failed.json())) == (500, ["detail"])
