@@ -1,4 +1,4 @@
-"""`repricer export`: a training run as a signed bundle."""
+"""`repricer export`: write a training run as a signed bundle."""
 
 from __future__ import annotations
 
@@ -20,9 +20,15 @@ _FILE = click.Path(path_type=Path)
 @click.argument("run", type=_FILE)
 @click.option("--out", type=_FILE, required=True, help="New folder, or a bundle to replace.")
 @click.option("--key", type=_FILE, help="Ed25519 private key (PEM) that signs [default: OUT.key.pem, made if missing].")
-@click.option("--scenario", help="What a Stable-Baselines3 archive was trained on; for RUN.zip alone.")
-@click.option("--algo", help="What it was trained by; for RUN.zip alone.")
-@click.option("--set", "values", multiple=True, metavar="KEY=VALUE", help="How it saw the market; for RUN.zip alone.")
+@click.option("--scenario", help="Scenario that a Stable-Baselines3 archive was trained on; only for RUN.zip.")
+@click.option("--algo", help="Algorithm that it was trained with; only for RUN.zip.")
+@click.option(
+    "--set",
+    "values",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Training setting, such as product_wise=true; only for RUN.zip.",
+)
 @episodes_option
 @seed_option
 @json_option
@@ -39,8 +45,8 @@ def command(
 ) -> None:
     """Write the policy that RUN learned as a bundle: ONNX, price rules, catalogue, golden vectors, signature.
 
-    RUN is a run folder, or an archive that Stable-Baselines3's model.save wrote. Of an archive only tensors and plain JSON are
-    read: its pickles never run. The policy is judged first, and the figures go into the manifest.
+    RUN is a run folder, or an archive written by Stable-Baselines3's model.save, of which only tensors and plain JSON
+    are read: its pickles are never executed. The policy is evaluated first, and the figures go into the manifest.
     """
     from ..evaluation import evaluate
     from ..serving import export, load_bundle
@@ -56,7 +62,7 @@ def command(
         return
     say(f"written to {out}: {bundle.policy.name} for {bundle.scenario}, {bundle.digest[:12]}; signed by {private}")
     if public is not None:
-        say(f"keep {private} secret and away from the server; load the bundle with --public-key {public}")
+        say(f"keep {private} secret and off the server; load the bundle with --public-key {public}")
 
 
 def _run(path: Path, scenario: str | None, algo: str | None, values: tuple[str, ...]) -> Run:
@@ -64,8 +70,10 @@ def _run(path: Path, scenario: str | None, algo: str | None, values: tuple[str, 
 
     if path.suffix == ".zip":
         if scenario is None or algo is None:
-            raise click.UsageError("an archive does not say safely what it was trained on: give --scenario and --algo")
+            raise click.UsageError("an archive does not safely tell what it was trained on: give --scenario and --algo")
         return load_archive(path, scenario, algo=algo, settings=dict(setting(value) for value in values))
     if scenario is not None or algo is not None or values:
-        raise click.UsageError("a run folder knows its scenario and algo: --scenario, --algo and --set are for RUN.zip")
+        raise click.UsageError(
+            "a run folder has its own scenario and algorithm: --scenario, --algo and --set are for RUN.zip"
+        )
     return load_run(path)

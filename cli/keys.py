@@ -1,4 +1,4 @@
-"""`repricer keys`: who may ask the price service."""
+"""`repricer keys`: the API keys of the price service."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ _FILE = click.Path(path_type=Path)
 
 @click.group("keys")
 def command() -> None:
-    """Make, list and remove the API keys of a file for `repricer serve --keys`."""
+    """Add, list and remove API keys in a file for `repricer serve --keys`."""
 
 
 @command.command("add")
 @click.argument("file", type=_FILE)
 @click.option("--role", required=True, type=click.Choice(ROLES), help="read < price < admin.")
-@click.option("--name", help="What logs call it [default: the role].")
+@click.option("--name", help="Name of the key in logs [default: the role].")
 @json_option
 def add(file: Path, role: str, name: str | None, as_json: bool) -> None:
-    """Make a key and print it, this once: the file keeps a salted hash alone."""
+    """Add a key and print it once: the file stores only a salted hash."""
     name = name or role
     key = add_key(file, role=role, name=name)
     if as_json:
         emit({"file": str(file), "name": name, "role": role, "key": key})
     else:
         say(key)
-        click.echo(f"'{name}' may {role}; keep the key now, it is not told again", err=True)
+        click.echo(f"'{name}' has the role {role}; store the key now, it cannot be shown again", err=True)
 
 
 @command.command("list")
@@ -51,9 +51,9 @@ def show_all(file: Path, as_json: bool) -> None:
 @click.argument("name")
 @json_option
 def remove(file: Path, name: str, as_json: bool) -> None:
-    """Take a key out of a file; a running service takes notice when it starts again."""
+    """Remove a key from a file; a running service accepts it until it is restarted."""
     remove_key(file, name)
     if as_json:
         emit({"file": str(file), "removed": name})
     else:
-        say(f"'{name}' is removed; start the service again")
+        say(f"'{name}' is removed; restart the service")

@@ -1,4 +1,4 @@
-"""`repricer log`: what the service decided and what then sold, as a table, a verdict or a summary."""
+"""`repricer log`: export, verify, summarise and complete the decision log."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _FILE = click.Path(path_type=Path)
 _AT_ONCE = 500
-"""Rows of a file in one commit."""
+"""Rows of a file per commit."""
 _COUNTED = ("prices", "clipped", "with_outcome", "sold_out")
 
 
@@ -35,10 +35,10 @@ def command() -> None:
 @click.option("--out", type=_FILE, required=True, help="Sales table, .csv or .parquet.")
 @json_option
 def export(log: str, out: Path, as_json: bool) -> None:
-    """Write decisions with what then sold as the canonical sales table, with propensities.
+    """Write the decisions and their outcomes as a canonical sales table, with propensities.
 
-    `repricer data import` and `repricer evaluate --from-log` read it. A decision is left out until the outcomes of all its
-    products are told.
+    `repricer data import` and `repricer evaluate --from-log` read it. A decision is left out until the outcomes of all
+    its products are reported.
     """
     from ..serving.decision_log.sales_table import sales_table
 
@@ -50,7 +50,7 @@ def export(log: str, out: Path, as_json: bool) -> None:
     if as_json:
         emit(facts)
         return
-    say(f"{len(table):,} rows in {out}; {left_out:,} decisions left out, without outcomes of all their products")
+    say(f"{len(table):,} rows in {out}; {left_out:,} decisions left out, because outcomes of some products are missing")
 
 
 @command.command()
@@ -58,7 +58,7 @@ def export(log: str, out: Path, as_json: bool) -> None:
 @click.option("--head", help="A hash noted earlier; it must still be in the log.")
 @json_option
 def verify(log: str, head: str | None, as_json: bool) -> None:
-    """Walk the hash chains: has anything been changed or taken out? Exits 2 where it has."""
+    """Check the hash of every row; exits with 2 if a row was changed or removed."""
     with closing(_opened(log)) as decisions:
         found = decisions.verify(head)
     if as_json:
@@ -116,10 +116,10 @@ def _summed(log: DecisionLog) -> list[dict[str, Any]]:
 @click.argument("file", type=_FILE)
 @json_option
 def outcomes(log: str, file: Path, as_json: bool) -> None:
-    """Take what sold from FILE, a CSV with a row a product of a decision.
+    """Import outcomes from FILE, a CSV with one row per product of a decision.
 
-    Columns: product, units; request_id, or period and market; and, if known, price_paid, stockout (true or false), segment,
-    date. What is known already is not taken twice. A row that cannot be taken is listed with its reason; the others are.
+    Columns: product and units; request_id, or period and market; optionally price_paid, stockout (true or false),
+    segment, date. A repeated outcome is stored once. A refused row is listed with its reason; the others are imported.
     """
     refused: dict[int, str] = {}
     told, new = 0, 0
@@ -140,16 +140,18 @@ def outcomes(log: str, file: Path, as_json: bool) -> None:
 
 
 def _opened(place: str) -> DecisionLog:
-    """The log, which must be there: reading makes none."""
+    """The log, which must exist: reading does not create one."""
     from ..serving import DecisionLog
 
     if "://" not in place and not Path(place).is_file():
-        raise ValueError(f"LOG must be a decision log or its URL; got {place}, which is no file; serve --log makes one")
+        raise ValueError(
+            f"LOG must be a decision log or its URL; got {place}, which is no file; `repricer serve --log` creates one"
+        )
     return DecisionLog(place)
 
 
 def _read(file: Path, refused: dict[int, str]) -> Iterator[tuple[int, ReportedOutcome]]:
-    """Row number (the header is row 1) and outcome; what is wrong in itself goes to `refused`."""
+    """Row numbers (the header is row 1) and outcomes; rows that cannot be read go to `refused`."""
     from ..serving.decision_log.outcomes import OutcomeError, outcome_of
 
     with file.open(encoding="utf-8-sig", newline="") as lines:
@@ -161,7 +163,7 @@ def _read(file: Path, refused: dict[int, str]) -> Iterator[tuple[int, ReportedOu
 
 
 def _plain(column: str, text: str) -> Any:
-    """A field as its column's type, or the text where it is none, which is then refused with its name."""
+    """A field converted to its column's type, or its text, which is then refused with the field's name."""
     if column == "stockout":
         return {"true": True, "false": False, "1": True, "0": False}.get(text.strip().lower(), text)
     if column in ("units", "price_paid", "period"):

@@ -1,4 +1,4 @@
-"""`repricer price`: one answer from a bundle, offline."""
+"""`repricer price`: prices from a bundle, offline."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _FILE = click.Path(path_type=Path)
 @click.command("price")
 @click.argument("bundle", type=_FILE)
 @click.option("--state", type=_FILE, help="JSON file with the market's state; - reads standard input.")
-@click.option("--example", is_flag=True, help="Print a state that this bundle accepts, and stop.")
-@click.option("--batch", type=_FILE, help="CSV file with a row a product, of one market or several.")
-@click.option("--out", type=_FILE, help="CSV file to write the prices of --batch to.")
+@click.option("--example", is_flag=True, help="Print a state that this bundle accepts.")
+@click.option("--batch", type=_FILE, help="CSV file with one row per product, of one market or several.")
+@click.option("--out", type=_FILE, help="CSV file for the prices of --batch.")
 @click.option("--public-key", type=_FILE, help="PEM file of the key that must have signed the bundle.")
 @json_option
 def command(
@@ -37,7 +37,10 @@ def command(
     public_key: Path | None,
     as_json: bool,
 ) -> None:
-    """Price one market state, or a file of them, with the policy in BUNDLE, and show what the price rules changed."""
+    """Price one market state, or a CSV file of several, with the policy in BUNDLE.
+
+    The answer shows what the price rules changed.
+    """
     from ..serving import Predictor, example_state, load_bundle
 
     if [example, state is not None, batch is not None].count(True) != 1 or (batch is None) != (out is None):
@@ -101,13 +104,13 @@ def _show(answer: PriceAnswer, bundle: Bundle) -> None:
     for segment, product in answer.recommendations.items():
         say(f"shown to {segment}: {product or 'nothing'}")
     if answer.memory is not None:
-        say("this policy looks back: put `memory` of the answer (--json) into the next period's state")
+        say("this policy has recurrent state: copy `memory` of the answer (--json) into the next period's state")
     signer = "by the given key" if bundle.trust == "pinned" else "by its own key only: --public-key proves who made it"
     say(f"bundle {answer.bundle[:12]}, signed {signer}; {answer.milliseconds:.2f} ms")
 
 
 def _price(item: ProductPrice) -> str:
-    """The price, and what an announcement of a reduction must show beside it."""
+    """The price, with the prior lowest price that an announced reduction must show."""
     prior = item.prior_lowest_price
     return _number(item.price) if prior is None else f"{_number(item.price)} (lowest in 30 days {_number(prior)})"
 

@@ -1,4 +1,4 @@
-"""`repricer serve`: a bundle behind HTTP."""
+"""`repricer serve`: answer price requests over HTTP."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ def _setting(name: str, option: str | None = None, **more: Any) -> Callable[[Any
 @click.argument("bundle", type=_FILE)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
-@click.option("--log", help="Decision log: SQLite file or postgresql:// URL. No price is given that is not recorded.")
+@click.option(
+    "--log", help="Decision log: SQLite file or postgresql:// URL. Every price is recorded before it is returned."
+)
 @click.option("--public-key", type=_FILE, help="PEM file of the key that must have signed the bundle.")
 @_setting("keys", type=_FILE)
 @_setting("fallback")
@@ -62,25 +64,25 @@ def command(
     as_json: bool,
     **run: Any,
 ) -> None:
-    """Answer price requests from the policy in BUNDLE: POST /v1/prices, and a page at /.
+    """Answer price requests with the policy in BUNDLE: POST /v1/prices, and a page at /.
 
-    A hang-up signal (SIGHUP) reads the bundle again; SIGTERM lets requests in progress finish.
+    SIGHUP reloads the bundle; SIGTERM lets requests in progress finish.
     """
     import uvicorn
 
     from ..serving.http.app import create_app
     from ..serving.http.json_logging import log_settings
 
-    if run["keys"] is None and not _at_home(host):
+    if run["keys"] is None and not _is_loopback(host):
         raise ValueError(
-            f"without --keys the service listens on this machine only; got --host {host}; "
-            "make a key (`repricer keys add FILE --role price`) and give --keys FILE"
+            f"without --keys the service must listen on this machine only; got --host {host}; "
+            "add a key (`repricer keys add FILE --role price`) and pass --keys FILE"
         )
     settings = ServiceSettings(burst=max(2 * run["rate"], 1.0), **run)
     app = create_app(bundle, public_key=public_key, log=log, settings=settings)
     _reload_on_hangup(app.state.deployment)
     _announce(app.state.deployment.bundle, f"http://{f'[{host}]' if ':' in host else host}:{port}", as_json)
-    # What is there now stays: the collector need not look through it again in the middle of a request.
+    # Present objects are permanent: the garbage collector need not scan them during a request.
     gc.collect()
     gc.freeze()
     uvicorn.run(
@@ -94,7 +96,7 @@ def command(
     )
 
 
-def _at_home(host: str) -> bool:
+def _is_loopback(host: str) -> bool:
     """Whether only this machine can reach the address."""
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -107,11 +109,11 @@ def _announce(served: Any, url: str, as_json: bool) -> None:
         emit({"url": url, "policy": served.policy.name, "bundle": served.digest, "trust": served.trust})
         sys.stdout.flush()
     else:
-        say(f"{served.policy.name} for {served.scenario} ({served.trust}) at {url}, described at {url}/docs")
+        say(f"{served.policy.name} for {served.scenario} ({served.trust}) at {url}, documented at {url}/docs")
 
 
 def _reload_on_hangup(deployment: Any) -> None:
-    """In a thread: a bundle takes a while to verify, and requests go on meanwhile."""
+    """Reload on SIGHUP, in a thread: verifying a bundle takes a while, and requests continue meanwhile."""
     from ..serving.http.app import reload_quietly
 
     def hang_up(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""Ship a policy as a signed bundle and answer price questions from it; reading one needs no torch."""
+"""Export a policy as a signed bundle and price with it; reading a bundle needs no torch."""
 
 import importlib
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """The log is loaded when it is first used: it needs the `serve` extra, and a bundle does not."""
+    """Load the decision log on first use: it needs the `serve` extra, and a bundle does not."""
     if name == "DecisionLog":
         return importlib.import_module(".decision_log.log", __name__).DecisionLog
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

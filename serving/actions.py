@@ -1,4 +1,4 @@
-"""What a policy's scores and orders come to in each market, as in the simulated one: slots, promotions, units."""
+"""From a policy's scores to slots, promotions and orders, by the rules of the simulated market."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ Floats = NDArray[np.float32]
 
 
 def shown(score: Floats, candidates: NDArray[np.bool_], on_hand: Floats) -> NDArray[np.intp]:
-    """(…, K) the product in each segment's slot, -1 for none: the candidate in stock with the highest positive score, the
-    first of equals.
+    """The product in each segment's slot: the candidate in stock with the highest positive score.
 
-    score: (…, N, K). candidates: (K, N). on_hand: (…, N) units.
+    Args:
+        score: (…, N, K) scores of the policy.
+        candidates: (K, N) whether a product may fill the segment's slot.
+        on_hand: (…, N) units in stock.
+
+    Returns:
+        (…, K) number of the product, the first of equals; -1 for none.
     """
     by_slot = score.swapaxes(-1, -2)
     wanted = np.where(candidates & (on_hand[..., None, :] > 0) & (by_slot > 0), by_slot, 0)
@@ -20,12 +25,12 @@ def shown(score: Floats, candidates: NDArray[np.bool_], on_hand: Floats) -> NDAr
 
 
 def promoted(score: Floats, most: int) -> NDArray[np.bool_]:
-    """(…, N) whether the product is on promotion: the highest positive scores, at most `most`, the first of equals."""
+    """Whether each product is on promotion, (…, N): the `most` highest positive scores, the first of equals."""
     wanted = score > 0
     order = np.argsort(np.where(wanted, -score, 0), axis=-1, kind="stable")
     return wanted & (np.argsort(order, axis=-1) < most)
 
 
 def ordered(units: Floats, most: Floats) -> Floats:
-    """(…, N) whole units to order, between nothing and the most; a NaN is none."""
+    """Whole units to order, (…, N), from 0 to `most`; 0 for NaN."""
     return np.rint(np.minimum(np.where(units > 0, units, 0), most)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Prices by files: product rows in, prices out, for shops whose stock-keeping writes and reads CSV. numpy alone."""
+"""Prices for CSV files: one row per product in, one price per product out."""
 
 from __future__ import annotations
 
@@ -22,28 +22,39 @@ REQUIRED = ("period", "product", "list_price", "on_hand")
 _LOYALTY = "loyalty:"
 _AT_ONCE = 500
 _MORE = ("promotion", "order_units", "prior_lowest_price", MEMORY)
-"""Columns of the prices that stand there where the policy decides or notes such a thing."""
+"""Columns that are written where the policy decides such a thing."""
 _FIRST = ("market", "period", "product", "list_price", "proposed", "price")
 
 
 class BatchError(ValueError):
-    """A file that no prices can be given for; the message is one line that names the row and the column."""
+    """A file that cannot be priced; the message is one line that names the row and the column."""
 
 
 @dataclass
 class _Market:
-    """One state and the rows (counted from 1, the header is 1) that it came from."""
+    """One state, and the rows of the file that it came from (the header is row 1)."""
 
     state: dict[str, Any]
     rows: list[int]
 
 
 def price_file(predictor: Predictor, source: Path, out: Path) -> tuple[int, int]:
-    """Price every row of a CSV file and write them to `out`, whole or not at all; returns numbers of markets and prices.
+    """Price every row of a CSV file; the output is written completely or not at all.
 
-    Rows of one market and period make one state. Columns: those of a product's state, period, and, if known, market,
-    regime, memory and loyalty:SEGMENT; an empty on_hand is unlimited stock, another empty cell is as if left out. Raises
-    BatchError.
+    Rows of one market and period make one state. Columns are those of a product's state and `period`; `market`,
+    `regime`, `memory` and `loyalty:SEGMENT` are optional. An empty `on_hand` is unlimited stock; another empty cell
+    counts as left out.
+
+    Args:
+        predictor: The predictor to price with.
+        source: The CSV file.
+        out: The file to write.
+
+    Returns:
+        Numbers of markets and of prices.
+
+    Raises:
+        BatchError: The file cannot be priced.
     """
     catalogue = predictor.bundle.catalogue
     markets = _markets(source, catalogue)
@@ -86,13 +97,13 @@ def _rows(state: dict[str, Any], answer: PriceAnswer, more: list[str]) -> Iterat
 
 
 def _cells(answer: PriceAnswer, price: ProductPrice) -> dict[str, Any]:
-    """What this policy decides or notes beside the price."""
+    """What this policy decides beside the price."""
     found = {name: getattr(price, name) for name in _MORE[:-1]} | {MEMORY: answer.memory}
     return {name: "" if value is None else value for name, value in found.items()}
 
 
 def _answers(predictor: Predictor, source: Path, markets: list[_Market]) -> Iterator[PriceAnswer]:
-    """In the order of the markets, several at a time."""
+    """The answers in the order of the markets, several computed at a time."""
     for first in range(0, len(markets), _AT_ONCE):
         asked = []
         for market in markets[first : first + _AT_ONCE]:
@@ -109,8 +120,8 @@ def _markets(source: Path, catalogue: Catalogue) -> list[_Market]:
     try:
         text = source.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise BatchError(f"{source} must be a CSV file in UTF-8; got: {error}; mend it") from error
-    # Where a comma marks decimals, spreadsheets part cells by semicolons.
+        raise BatchError(f"{source} must be a CSV file in UTF-8; got: {error}; fix it") from error
+    # Where the decimal mark is a comma, spreadsheets separate cells by semicolons.
     header = text.partition("\n")[0]
     reader = csv.reader(io.StringIO(text), delimiter=";" if ";" in header and "," not in header else ",")
     names = [name.strip() for name in next(reader, [])]
@@ -120,7 +131,7 @@ def _markets(source: Path, catalogue: Catalogue) -> list[_Market]:
         if not any(cells):
             continue
         if len(cells) != len(names):
-            raise BatchError(f"{source}, row {number}: must have {len(names)} cells; got {len(cells)}; mend the row")
+            raise BatchError(f"{source}, row {number}: must have {len(names)} cells; got {len(cells)}; fix the row")
         row = {name: cell.strip() for name, cell in zip(names, cells, strict=True)}
         _add_row(source, number, row, found, catalogue)
     if not found:
@@ -132,7 +143,7 @@ def _listed(source: Path, reader: Iterable[list[str]]) -> Iterator[list[str]]:
     try:
         yield from reader
     except csv.Error as error:
-        raise BatchError(f"{source} must be a CSV file; got: {error}; write it anew") from error
+        raise BatchError(f"{source} must be a CSV file; got: {error}; write it again") from error
 
 
 def _check_columns(source: Path, names: list[str], catalogue: Catalogue) -> None:
@@ -142,21 +153,19 @@ def _check_columns(source: Path, names: list[str], catalogue: Catalogue) -> None
             raise BatchError(f"{source}, row 1: must have the columns {', '.join(REQUIRED)}; got no {name}; add it")
     for name in names:
         if name not in known or names.count(name) > 1:
-            raise BatchError(
-                f"{source}, row 1, column {name!r}: must be known and stand once; got it; remove or rename it"
-            )
+            raise BatchError(f"{source}, row 1, column {name!r}: must be known and unique; got it; remove or rename it")
 
 
 def _add_row(
     source: Path, number: int, row: dict[str, str], found: dict[tuple[str, str], _Market], catalogue: Catalogue
 ) -> None:
-    """Put one row to its market's state."""
+    """Add one row to its market's state."""
 
     def wrong(column: str, problem: str) -> BatchError:
         return BatchError(f"{source}, row {number}, column {column}: {problem}")
 
     if row["product"] not in catalogue.products:
-        raise wrong("product", f"must be a product of the catalogue; got {row['product'][:80]!r}; name one of it")
+        raise wrong("product", f"must be a product of the catalogue; got {row['product'][:80]!r}; name one of them")
     item: dict[str, Any] = {"product": row["product"]}
     for name in NUMBERS:
         if row.get(name) or name == "list_price":
@@ -168,7 +177,7 @@ def _add_row(
             allowed = fields(ProductDocument)[name].allowed
             raise wrong(name, f"must be {allowed}; got {row[name][:40]!r}; fix the cell")
     if not row["period"].isdecimal() or len(row["period"]) > 9:
-        raise wrong("period", f"must be a whole number from 0; got {row['period'][:40]!r}; mend the cell")
+        raise wrong("period", f"must be a whole number from 0; got {row['period'][:40]!r}; fix the cell")
     key = (row.get("market", ""), row["period"])
     facts = _facts(row, wrong)
     market = found.setdefault(key, _Market(facts | {"period": int(row["period"]), "products": []}, []))
@@ -178,13 +187,13 @@ def _add_row(
                 name, f"must be the same in all rows of a market; got {value!r} after {market.state.get(name)!r}"
             )
     if any(other["product"] == item["product"] for other in market.state["products"]):
-        raise wrong("product", f"must stand once in a market and period; got {item['product']!r} again; remove one")
+        raise wrong("product", f"must be unique in a market and period; got {item['product']!r} again; remove one")
     market.state["products"].append(item)
     market.rows.append(number)
 
 
 def _facts(row: dict[str, str], wrong: Any) -> dict[str, Any]:
-    """What a row says of its market as a whole."""
+    """The fields of a row that belong to its market as a whole."""
     facts: dict[str, Any] = {name: row[name] for name in ("market", "regime", MEMORY) if row.get(name)}
     loyalty = {name: cell for name, cell in row.items() if name.startswith(_LOYALTY) and cell}
     if loyalty:
@@ -196,4 +205,4 @@ def _number(cell: str, wrong: Any, column: str) -> float:
     try:
         return float(cell)
     except ValueError:
-        raise wrong(column, f"must be a number with a decimal point; got {cell[:40]!r}; mend the cell") from None
+        raise wrong(column, f"must be a number with a decimal point; got {cell[:40]!r}; fix the cell") from None

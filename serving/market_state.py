@@ -1,4 +1,4 @@
-"""A market's state as plain data, as a shop's systems would send it: declared, checked, and turned into a market view."""
+"""A market's state as plain data from a shop's systems: declared, checked, and converted to a market view."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ NUMBERS = ("list_price", "on_hand", "on_order", "reference_price", "last_units")
 
 
 class StateError(ValueError):
-    """A state that no price can be given for; the message is one line that says what is wrong in it and where."""
+    """A state that cannot be priced; the message is one line that says what is wrong and where."""
 
 
 class ProductDocument(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -212,7 +212,7 @@ def _in_order(catalogue: Catalogue, products: list[ProductDocument]) -> list[Pro
         for number, item in enumerate(products, start=1):
             if item.product in seen:
                 raise StateError(
-                    f"state: a product must stand once; got {item.product!r} again (item {number}); remove one"
+                    f"state: a product must be unique; got {item.product!r} again (item {number}); remove one"
                 )
             seen.add(item.product)
     missing = [name for name in catalogue.products if name not in items]

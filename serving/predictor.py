@@ -1,4 +1,4 @@
-"""Market states in, allowed prices out, with what the price rules changed and why."""
+"""From market states to allowed prices, with the changes that the price rules made."""
 
 from __future__ import annotations
 
@@ -24,12 +24,19 @@ from ..pricing import (
 from .actions import ordered, promoted, shown
 from .bundle.reading import Bundle
 from .market_state import Reading, State, read_state, view_of
-from .recurrent_state import MEMORY, apart, together
+from .recurrent_state import MEMORY, split, stacked
 
 
 @dataclass
 class Change:
-    """What one price rule changed: its name, the value before and after (price, or discounts by segment), the rule."""
+    """The change that one price rule made.
+
+    Attributes:
+        rule: Name of the rule.
+        before: The price, or the discounts by segment, before the rule.
+        after: The same after it.
+        why: The rule in words.
+    """
 
     rule: str
     before: Any
@@ -41,11 +48,16 @@ class Change:
 class ProductPrice:
     """The answer for one product.
 
-    proposed: what the policy wanted, None where that was no number. price: the allowed list price. Both currency per
-    unit. discounts: allowed fraction of the list price by segment, empty where the scenario has none. promotion: whether
-    to promote it, order_units: how many to order; None where the policy does not decide that. trail: what the price
-    rules changed, in order. prior_lowest_price: where the price is reduced and the state says it, the lowest list price
-    of the 30 days before, which an announcement of the reduction must show; else None.
+    Attributes:
+        product: Its name.
+        proposed: The price that the policy proposed, currency per unit; None if it was not a number.
+        price: The allowed list price, currency per unit.
+        discounts: Allowed discount of each segment as a fraction of the list price; empty without personal discounts.
+        promotion: Whether to promote the product; None where the policy does not decide it.
+        order_units: Units to order; None where the policy does not decide it.
+        trail: The changes that the price rules made, in order.
+        prior_lowest_price: Lowest list price of the previous 30 days, which an announced reduction must show; None
+            where the price is not reduced or the state does not give it.
     """
 
     product: str
@@ -62,10 +74,15 @@ class ProductPrice:
 class PriceAnswer:
     """The answer for one market state.
 
-    policy: name of the policy. bundle: SHA-256 of the manifest. scenario: name and version. prices: one a product, in
-    the catalogue's order. recommendations: the product for each segment's slot or None, empty where there are no slots.
-    memory: what a policy that looks back must be sent again, as it is, with the next period's state; else None.
-    milliseconds: what working it out took, together with the states asked at the same time.
+    Attributes:
+        policy: Name of the policy.
+        bundle: SHA-256 of the bundle's manifest.
+        scenario: Name and version of the scenario.
+        period: Number of the period.
+        prices: One per product, in the catalogue's order.
+        recommendations: The product for each segment's slot, or None; empty without slots.
+        memory: Recurrent state as text, to be sent unchanged with the next period's state; None without one.
+        milliseconds: Computing time, together with the states that were priced at the same time.
     """
 
     policy: str
@@ -84,31 +101,33 @@ class PriceAnswer:
 
 
 class PriceRequest(NamedTuple):
-    """One market state, read, and the notes of the period before (None where there are none)."""
+    """One checked market state, and the recurrent state of the period before (None without one)."""
 
     reading: Reading
-    notes: RecurrentState | None
+    recurrent: RecurrentState | None
 
 
 class ObservedMarkets(NamedTuple):
-    """Several markets as a bundle's policy sees them; every reader of a request shares these features.
+    """Several markets as a bundle's policy observes them; all that a request computes shares these features.
 
     Attributes:
-        view: The markets' view.
+        view: The view of the markets.
         features: (E, N, F) of `product_features`, with the fixed columns where a row of the network is a product.
-        notes: The notes of each market, None where an episode starts.
+        recurrent: The recurrent state of each market, None where an episode starts.
     """
 
     view: MarketView
     features: NDArray[np.float32]
-    notes: Sequence[RecurrentState | None]
+    recurrent: Sequence[RecurrentState | None]
 
 
 class Predictor:
-    """Answers from a bundle; one may be used by several threads.
+    """Prices market states by a bundle; several threads may share one.
 
-    policy: answers in place of the bundle's own, under the same price rules. Where the bundle's own looks back, its notes go
-    on all the same, so that it can take over again.
+    Args:
+        bundle: A loaded bundle.
+        policy: Prices in place of the bundle's policy, under the same price rules. The recurrent state of the
+            bundle's policy, where it has one, is carried on all the same.
     """
 
     def __init__(self, bundle: Bundle, policy: Policy | None = None) -> None:
@@ -116,18 +135,25 @@ class Predictor:
         self.policy: Policy = bundle.policy if policy is None else policy
 
     def read(self, state: State) -> PriceRequest:
-        """A market state, as `market_view` describes it. Raises StateError (a ValueError)."""
+        """Check a market state. Raises StateError (a ValueError)."""
         reading = read_state(self.bundle.catalogue, state)
         return PriceRequest(reading, self.bundle.memory.read(state.get(MEMORY), reading.period))
 
     def observe(self, asked: Sequence[PriceRequest]) -> ObservedMarkets:
-        """Several markets whose states were read, with their features."""
+        """The view and the features of several markets whose states were read."""
         view = view_of(self.bundle.catalogue, [one.reading for one in asked])
         features = product_features(view, fixed=self.bundle.policy.product_wise)
-        return ObservedMarkets(view, features, [one.notes for one in asked])
+        return ObservedMarkets(view, features, [one.recurrent for one in asked])
 
     def price(self, state: State) -> PriceAnswer:
-        """Prices for one market state. Raises StateError (a ValueError)."""
+        """Prices for one market state.
+
+        Args:
+            state: Plain data, as `example_state` shows.
+
+        Raises:
+            StateError: The state cannot be read; a ValueError with one line.
+        """
         return self.price_all([self.read(state)])[0]
 
     def price_all(self, asked: Sequence[PriceRequest]) -> list[PriceAnswer]:
@@ -136,11 +162,11 @@ class Predictor:
         return self.price_observed(self.observe(asked), started)
 
     def price_observed(self, seen: ObservedMarkets, started: float | None = None) -> list[PriceAnswer]:
-        """Prices for each of several markets that `see` has seen.
+        """Prices for each of several observed markets.
 
         Args:
             seen: The markets.
-            started: Time of `time.perf_counter` from which the answer's milliseconds count; now by default.
+            started: Start of the computing time, in the seconds of `time.perf_counter`; now by default.
         """
         started = time.perf_counter() if started is None else started
         view = seen.view
@@ -161,26 +187,26 @@ class Predictor:
             for e, period in enumerate(view.period.tolist())
         ]
 
-    def recalling(self, seen: ObservedMarkets) -> Policy:
-        """The policy as it answers other views of this one market, with its notes as they are."""
+    def at_state(self, seen: ObservedMarkets) -> Policy:
+        """The policy for other views of this one market, with its recurrent state held as it is."""
         policy = self.policy
         if not isinstance(policy, RecurrentPolicy):
             return policy
-        return PolicyAtState(policy, together(policy, self._rows(seen), seen.notes))
+        return PolicyAtState(policy, stacked(policy, self._rows(seen), seen.recurrent))
 
     def _rows(self, seen: ObservedMarkets) -> NDArray[np.float32]:
         return as_rows(seen.features, product_wise=self.bundle.policy.product_wise)
 
     def _act(self, seen: ObservedMarkets) -> tuple[Action, Sequence[str | None]]:
-        """The action for every market, and the texts of the notes that they leave."""
+        """The action for every market, and the text of each new recurrent state."""
         own, view = self.bundle.policy, seen.view
         if not isinstance(own, RecurrentPolicy):
             action = own.propose(view, self._rows(seen)) if self.policy is own else self.policy.act(view)
             return action, [None] * view.num_markets
         rows = self._rows(seen)
-        action, notes = own.answer(view, together(own, rows, seen.notes), rows)
+        action, recurrent = own.answer(view, stacked(own, rows, seen.recurrent), rows)
         periods = view.period.tolist()
-        texts = [self.bundle.memory.write(*one) for one in zip(apart(notes, len(periods)), periods, strict=True)]
+        texts = [self.bundle.memory.write(*one) for one in zip(split(recurrent, len(periods)), periods, strict=True)]
         return (action if self.policy is own else self.policy.act(view)), texts
 
     def _prices(self, action: Action, view: MarketView) -> list[list[ProductPrice]]:
@@ -227,7 +253,7 @@ class Predictor:
 
 
 def _plain(value: Any) -> Any:
-    """A float32 to the seven digits that it has (1.55, not 1.5500000715255737); None for what is no number."""
+    """A float32 with its seven digits (1.55, not 1.5500000715255737); None for NaN and infinity."""
     if isinstance(value, list):
         return [_plain(item) for item in value]
     return float(f"{value:.7g}") if math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""What a policy that looks back notes from one period to the next: its layout, and the text that carries it."""
+"""The recurrent state that a policy carries from one period to the next: its layout, and its form as text."""
 
 from __future__ import annotations
 
@@ -23,10 +23,13 @@ _MOST_NUMBERS = 1 << 20
 
 @dataclass(frozen=True)
 class RecurrentLayout:
-    """Notes of one row of the network, by name: `window`, or `hidden` and `cell`.
+    """The arrays of the recurrent state for one row of the network: `window`, or `hidden` and `cell`.
 
-    shapes: of each note. A window holds the rows of the periods before, (periods, columns), and opens an episode with
-    the first row repeated; the states of an LSTM, (layers, units), open with zeros.
+    A window holds the rows of the previous periods, (periods, columns); initially the first row is repeated. The
+    states of an LSTM have shape (layers, units) and are initially zero.
+
+    Attributes:
+        shapes: Shape of each array, by name.
     """
 
     shapes: dict[str, tuple[int, ...]]
@@ -38,97 +41,112 @@ class RecurrentLayout:
             raise ValueError(f"memory must be a window, or hidden and cell, (rows, columns) each; got {self.shapes}")
 
     @classmethod
-    def of(cls, notes: RecurrentState) -> RecurrentLayout:
-        """The layout of such notes, (rows, …)."""
-        names = WINDOW if len(notes) == 1 else LSTM
-        return cls({name: note.shape[1:] for name, note in zip(names, notes, strict=True)})
+    def of(cls, state: RecurrentState) -> RecurrentLayout:
+        """The layout of such arrays, (rows, …) each."""
+        names = WINDOW if len(state) == 1 else LSTM
+        return cls({name: part.shape[1:] for name, part in zip(names, state, strict=True)})
 
     @property
     def rows_axis(self) -> int:
-        """Where the network's inputs and outputs have the rows: an LSTM holds its states as (layers, rows, units)."""
+        """Axis of the rows in the network's inputs and outputs: an LSTM has states of shape (layers, rows, units)."""
         return 0 if tuple(self.shapes) == WINDOW else 1
 
     @property
     def names(self) -> list[str]:
-        """What the network's inputs are called."""
+        """Names of the network's inputs."""
         return list(self.shapes)
 
     @property
-    def renewed(self) -> list[str]:
-        """What the network's outputs with the notes for the next period are called."""
+    def output_names(self) -> list[str]:
+        """Names of the network's outputs with the state for the next period."""
         return [f"next_{name}" for name in self.shapes]
 
-    def opening(self, rows: NDArray[np.float32]) -> RecurrentState:
-        """The notes with which these rows, (rows, columns), begin an episode."""
+    def initial_state(self, rows: NDArray[np.float32]) -> RecurrentState:
+        """The state with which these rows, (rows, columns), start an episode."""
         return initial_recurrent_state(rows, self.shapes)
 
 
 @dataclass(frozen=True)
 class RecurrentText:
-    """Notes as the text that leaves with an answer and comes back with the next period's state.
+    """Converts the recurrent state to the text `memory`, which the caller sends back in the next period.
 
-    layout: None for a policy that looks at one period alone. rows: of the network, for one market. owner: eight bytes
-    that only this policy writes, so that another's notes are not taken for its own.
+    Attributes:
+        layout: The arrays of the state; None for a policy without one.
+        rows: Rows of the network for one market.
+        owner: Eight bytes that identify the policy, so that no other policy's state is accepted.
     """
 
     layout: RecurrentLayout | None
     rows: int
     owner: bytes
 
-    def write(self, notes: RecurrentState, period: int) -> str:
-        """The notes that an answer of this period leaves."""
-        numbers = np.concatenate([note.reshape(-1) for note in notes]).astype("<f4")
+    def write(self, state: RecurrentState, period: int) -> str:
+        """The text for the state after an answer of this period."""
+        numbers = np.concatenate([part.reshape(-1) for part in state]).astype("<f4")
         return base64.b64encode(_HEAD.pack(self.owner, period) + numbers.tobytes()).decode()
 
     def read(self, text: Any, period: int) -> RecurrentState | None:
-        """The notes for a state of this period, None where it opens an episode or the policy keeps none.
+        """The recurrent state that the text holds.
 
-        Raises StateError for notes that are missing, broken, another policy's or another period's.
+        Args:
+            text: The text of the previous period's answer, or None.
+            period: Number of the period that is priced now.
+
+        Returns:
+            The state; None in period 0 and for a policy without one.
+
+        Raises:
+            StateError: The text is missing, broken, from another policy, or from another period.
         """
         if self.layout is None or period == 0:
             if text is not None:
-                why = "this policy looks at one period alone" if self.layout is None else "period 0 opens an episode"
-                raise StateError(f"state: memory must be null, since {why}; got one; leave it out")
+                why = "this policy has no recurrent state" if self.layout is None else "period 0 starts an episode"
+                raise StateError(f"state: memory must be null, since {why}; got text; leave it out")
             return None
         shapes = [(self.rows, *shape) for shape in self.layout.shapes.values()]
         sizes = [int(np.prod(shape)) for shape in shapes]
         owner, before, numbers = _unpacked(text, sum(sizes))
         if owner != self.owner:
-            raise StateError("state: memory must come from an answer of this bundle; got another's; begin at period 0")
+            raise StateError(
+                "state: memory must come from an answer of this bundle; got another bundle's; start at period 0"
+            )
         if before != period - 1:
             raise StateError(
                 f"state: memory must come from the answer of period {period - 1}; got that of period {before}; "
-                "ask for the periods in order"
+                "price the periods in order"
             )
         if not np.isfinite(numbers).all():
-            raise StateError("state: memory must hold finite numbers; got others; begin at period 0")
+            raise StateError("state: memory must hold finite numbers; got others; start at period 0")
         parts = np.split(numbers, np.cumsum(sizes)[:-1])
         return tuple(part.reshape(shape) for part, shape in zip(parts, shapes, strict=True))
 
 
-def together(
-    policy: RecurrentPolicy, rows: NDArray[np.float32], notes: Sequence[RecurrentState | None]
+def stacked(
+    policy: RecurrentPolicy, rows: NDArray[np.float32], states: Sequence[RecurrentState | None]
 ) -> RecurrentState:
-    """The notes of all markets, one after the other; None is a market that opens an episode.
+    """The recurrent states of several markets, one after the other.
 
-    rows: the features of these markets, in the order of `feature_rows`.
+    Args:
+        policy: The policy that the states belong to.
+        rows: Features of these markets, in the order of `feature_rows`.
+        states: The state of each market; None where it starts an episode.
     """
-    if len(notes) == 1 and notes[0] is not None:
-        return notes[0]
-    opening = apart(policy.initial_state(rows), len(notes))
-    each = [opens if own is None else own for own, opens in zip(notes, opening, strict=True)]
+    if len(states) == 1 and states[0] is not None:
+        return states[0]
+    initial = split(policy.initial_state(rows), len(states))
+    each = [first if own is None else own for own, first in zip(states, initial, strict=True)]
     return tuple(np.concatenate(parts) for parts in zip(*each, strict=True))
 
 
-def apart(notes: RecurrentState, markets: int) -> list[RecurrentState]:
-    """The notes of each of so many markets."""
-    return list(zip(*(np.split(note, markets) for note in notes), strict=True))
+def split(state: RecurrentState, markets: int) -> list[RecurrentState]:
+    """The recurrent state of each of several markets."""
+    return list(zip(*(np.split(part, markets) for part in state), strict=True))
 
 
 def _unpacked(text: Any, count: int) -> tuple[bytes, int, NDArray[np.float32]]:
-    """Owner, period and so many numbers."""
+    """Owner, period and `count` numbers."""
     length = _HEAD.size + 4 * count
-    # Its length is compared before anything is decoded.
+    # The length is checked before anything is decoded.
     if isinstance(text, str) and len(text) == 4 * -(-length // 3):
         try:
             content = base64.b64decode(text, validate=True)
@@ -139,6 +157,6 @@ def _unpacked(text: Any, count: int) -> tuple[bytes, int, NDArray[np.float32]]:
             return owner, period, np.frombuffer(content, "<f4", offset=_HEAD.size).astype(np.float32)
     got = "none" if text is None else "something else"
     raise StateError(
-        f"state: memory must be the text of the last answer, as it came; got {got}; "
-        "this policy looks back: send what it answered in the period before"
+        f"state: memory must be the text of the previous answer, unchanged; got {got}; "
+        "this policy has recurrent state: send what it answered in the previous period"
     )

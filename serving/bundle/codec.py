@@ -1,4 +1,4 @@
-"""The price rules and the catalogue as JSON: plain numbers, every shape and bound checked on the way in."""
+"""Price rules and catalogue as JSON: plain numbers, with every shape and bound checked when they are read."""
 
 from __future__ import annotations
 
@@ -26,19 +26,24 @@ from .files import CATALOGUE, GUARDRAILS, BundleError
 
 FEATURES = "features"
 NetworkFunction = Callable[[NDArray[np.float32], RecurrentState], tuple[ActionParts, RecurrentState]]
-"""Rows of features and the notes of the period before (none where the policy keeps none) to decoded parts and new notes."""
+"""Takes rows of features and the recurrent state (empty without one); returns action parts and the new state."""
 _MOST = 1e12
 
 
 @dataclass(frozen=True, eq=False)
 class PolicySetup:
-    """What a bundle knows beside its network (N products, K segments).
+    """All that a bundled policy needs beside its network (N products, K segments).
 
-    base_price: (N,) what the network's price multiplies, currency per unit. product_wise: whether a row of the network
-    is a product or a market. candidates: (K, N) whether the product may fill the segment's slot; None without slots.
-    base: the rule whose price the network's multiplies instead, period by period, or None. most_promoted: how many
-    products may be on promotion at once; None where the policy promotes none. memory: what the policy notes, None where
-    it looks at one period alone.
+    Attributes:
+        catalogue: The products and segments.
+        guardrails: The price rules.
+        layout: The parts of an action.
+        base_price: (N,) prices that the network's outputs multiply, currency per unit.
+        product_wise: Whether a row of the network is a product or a market.
+        candidates: (K, N) whether the product may fill the segment's slot; None without slots.
+        base: The rule whose price is multiplied instead of `base_price`, or None.
+        most_promoted: How many products may be on promotion at once; None where the policy promotes none.
+        memory: Layout of the recurrent state; None without one.
     """
 
     catalogue: Catalogue
@@ -52,24 +57,24 @@ class PolicySetup:
     memory: RecurrentLayout | None = None
 
     def policy(self, name: str, network: NetworkFunction) -> NetworkPolicy | RecurrentPolicy:
-        """The policy that this network and this setup make."""
+        """The policy with this name and this network."""
         base = None if self.base is None else built_in_rule(self.base)
         if self.memory is not None:
             return RecurrentPolicy(
-                name, network, self.memory.opening, self.layout, self.base_price, self.product_wise, base
+                name, network, self.memory.initial_state, self.layout, self.base_price, self.product_wise, base
             )
         return NetworkPolicy(
             name, lambda rows: network(rows, ())[0], self.layout, self.base_price, self.product_wise, base
         )
 
     def memory_text(self, digest: str) -> RecurrentText:
-        """How the policy's notes travel; digest: the SHA-256 of the network, which owns them."""
+        """The text form of the recurrent state; `digest` is the SHA-256 of the network that owns it."""
         rows = self.catalogue.num_products if self.product_wise else 1
         return RecurrentText(self.memory, rows, bytes.fromhex(digest)[:8])
 
 
 def guardrails_document(rules: Guardrails) -> dict[str, Any]:
-    """Everything that `guardrails_from` needs."""
+    """The price rules as plain JSON, for `guardrails_from`."""
     document = {item.name: _plain(getattr(rules, item.name)) for item in fields(rules) if item.init}
     return document | {
         "ladder": None if rules.ladder is None else rules.ladder.steps.tolist(),
@@ -79,7 +84,7 @@ def guardrails_document(rules: Guardrails) -> dict[str, Any]:
 
 
 def guardrails_from(document: dict[str, Any], num_products: int) -> Guardrails:
-    """The price rules of a document; ValueError or TypeError where it is none."""
+    """The price rules of a document. Raises ValueError or TypeError for a wrong one."""
     names = [item.name for item in fields(Guardrails) if item.init]
     _check_keys(GUARDRAILS, document, names)
     given = [name for name in ("minimum_advertised_price", "frozen") if document[name] is not None]
@@ -93,13 +98,13 @@ def guardrails_from(document: dict[str, Any], num_products: int) -> Guardrails:
     }
     lines = tuple(tuple(line) for line in document["lines"])
     if not all(type(n) is int for line in lines for n in line):
-        raise BundleError(f"{GUARDRAILS}: lines must hold the numbers of products; got something else; export it again")
+        raise BundleError(f"{GUARDRAILS}: lines must hold indices of products; got something else; export it again")
     values: dict[str, Any] = {**document, **arrays, **grids, "lines": lines}
     return Guardrails(**values)
 
 
 def catalogue_document(setup: PolicySetup) -> dict[str, Any]:
-    """Everything that `setup_from` needs, apart from the price rules."""
+    """The setup as plain JSON, for `setup_from`, without the price rules."""
     document = {item.name: _plain(getattr(setup.catalogue, item.name)) for item in fields(Catalogue)}
     return document | {
         "layout": asdict(setup.layout),
@@ -113,7 +118,7 @@ def catalogue_document(setup: PolicySetup) -> dict[str, Any]:
 
 
 def setup_from(document: dict[str, Any], guardrails: dict[str, Any]) -> PolicySetup:
-    """What the two documents hold; ValueError or TypeError where they are wrong."""
+    """The setup of two documents. Raises ValueError or TypeError for wrong ones."""
     flags = ("endless", "rivals", "loyal")
     own = ("layout", "base_price", "product_wise", "candidates", "base", "most_promoted", "memory")
     _check_keys(CATALOGUE, document, [item.name for item in fields(Catalogue)] + list(own))
@@ -122,7 +127,7 @@ def setup_from(document: dict[str, Any], guardrails: dict[str, Any]) -> PolicySe
     layout = ActionLayout(**document["layout"])
     switches = [document[name] for name in ("product_wise", *flags)]
     if layout.num_segments != k or t < 1 or not all(isinstance(switch, bool) for switch in switches):
-        raise BundleError(f"{CATALOGUE} must agree with its own segments and periods; got another; export it again")
+        raise BundleError(f"{CATALOGUE} must agree with its own segments and periods; got other sizes; export it again")
     candidates = None
     if document["candidates"] is not None:
         candidates = _numbers(CATALOGUE, document, "candidates", (k, n), least=0) > 0
@@ -183,14 +188,14 @@ def _check_keys(file: str, document: dict[str, Any], names: Collection[str]) -> 
 def _names(document: dict[str, Any], key: str) -> tuple[str, ...]:
     names = tuple(document[key])
     if not names or len(set(names)) < len(names) or not all(isinstance(name, str) for name in names):
-        raise BundleError(f"{CATALOGUE}: {key} must be different names; got something else; export it again")
+        raise BundleError(f"{CATALOGUE}: {key} must be unique names; got something else; export it again")
     return names
 
 
 def _numbers(
     file: str, document: dict[str, Any], key: str, shape: tuple[int, ...], *, least: float, kind: type = np.float32
 ) -> NDArray[Any]:
-    """An array of this shape with every number in [least, 1e12], which leaves out NaN and infinity."""
+    """An array of this shape with every number in [least, 1e12]; NaN and infinity are refused."""
     values = np.array(document[key], dtype=np.float64)
     if values.shape != shape or not ((values >= least) & (values <= _MOST)).all():
         raise BundleError(

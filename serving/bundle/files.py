@@ -25,13 +25,16 @@ LIMITS = {
 
 
 class BundleError(ValueError):
-    """A bundle, or a key of one, that cannot be read, trusted or replaced; the message is one line that says why."""
+    """A bundle, or its key, that cannot be read, trusted or replaced; the message is one line that says why."""
 
 
 def read_files(folder: Path) -> dict[str, bytes]:
-    """The contents of a bundle's files; BundleError unless they are all there, plain, small enough, and alone.
+    """The contents of a bundle's files.
 
-    Each file is read once, so that what is verified is what is used, whatever happens to the folder meanwhile.
+    Each file is read once, so that the verified bytes are those that are used, even if the folder changes meanwhile.
+
+    Raises:
+        BundleError: A file is missing, no plain file or too large, or there are others.
     """
     try:
         with os.scandir(folder) as entries:
@@ -45,12 +48,12 @@ def read_files(folder: Path) -> dict[str, bytes]:
 
 
 def _problem(found: Mapping[str, os.DirEntry[str]]) -> str | None:
-    """What is wrong with the names or the kinds of a folder's entries."""
+    """What is wrong with the names or the types of a folder's entries; None where nothing is."""
     for name in sorted(found.keys() ^ LIMITS.keys()):
         return f"{name!r} as well" if name in found else f"no {name}"
     for name, entry in found.items():
         if not entry.is_file(follow_symlinks=False):
-            return f"a {name} that is no plain file"
+            return f"a {name} that is not a plain file"
     return None
 
 
@@ -63,7 +66,7 @@ def _read(path: Path, limit: int) -> bytes:
 
 
 def check_target(out: Path) -> None:
-    """BundleError unless `out` is free, or a bundle (good or not) that may be replaced."""
+    """Raise BundleError unless `out` is a new path, or a bundle (valid or not) that may be replaced."""
     if not out.exists() and not out.is_symlink():
         return
     if out.is_dir() and not out.is_symlink():

@@ -1,4 +1,4 @@
-"""Golden vectors: what the policy must answer, kept in the bundle and asked again wherever it is loaded."""
+"""Golden vectors: inputs with the expected answers, stored in the bundle and checked whenever it is loaded."""
 
 from __future__ import annotations
 
@@ -16,16 +16,22 @@ from .files import GOLDEN, BundleError
 
 _ROWS, _MARKETS = 12, 4
 _NOTES = "notes"
-# Both, because a discount or a score may be next to nothing; every output is of order one.
+# Both tolerances, because a discount or a score may be close to 0; every output is of order one.
 _RELATIVE = _ABSOLUTE = 1e-5
-# A fraction half-way between two orders may round to the other one on another processor.
+# A fraction half-way between two whole orders may round differently on another processor.
 _UNITS = 1.0
 
 
 def record(setup: PolicySetup, network: NetworkFunction, memory: RecurrentText, seed: int) -> dict[str, Any]:
-    """A dozen rows of features with what the network answers, and whole markets with what they must get.
+    """A dozen rows of features with the network's outputs, and whole markets with their answers.
 
-    A policy that looks back sees those markets as the first periods of one, each with the notes that the one before left.
+    A policy with recurrent state gets those markets as the first periods of one market, one after the other.
+
+    Args:
+        setup: The policy without its network.
+        network: The network.
+        memory: The text form of the recurrent state.
+        seed: Selects the market states.
     """
     catalogue = setup.catalogue
     states = random_states(catalogue, setup.guardrails, _ROWS, seed)
@@ -36,8 +42,8 @@ def record(setup: PolicySetup, network: NetworkFunction, memory: RecurrentText, 
         features.append(table[number % len(table)])
     rows, notes = np.stack(features), ()
     if setup.memory is not None:
-        # What another row left behind: notes of an opening would test little.
-        notes = network(rows[::-1].copy(), setup.memory.opening(rows[::-1]))[1]
+        # The state after another row: an initial state would test little.
+        notes = network(rows[::-1].copy(), setup.memory.initial_state(rows[::-1]))[1]
     parts, renewed = network(rows, notes)
     markets, text = [], None
     for number, state in enumerate(states[:_MARKETS]):
@@ -56,10 +62,13 @@ def record(setup: PolicySetup, network: NetworkFunction, memory: RecurrentText, 
 
 
 def check(document: dict[str, Any], setup: PolicySetup, network: NetworkFunction, memory: RecurrentText) -> None:
-    """BundleError unless the network, the features and the price rules answer as they did at the export.
+    """Check that network, features and price rules answer as they did at the export.
 
-    The rules are applied to the proposal that was recorded: a proposal half-way between two steps of the ladder may
-    round to the other one on another processor, and is no fault.
+    The rules are applied to the recorded proposal: a proposal half-way between two steps of the ladder may round
+    differently on another processor, which is no error.
+
+    Raises:
+        BundleError: An answer differs.
     """
     notes = tuple(np.array(note, dtype=np.float32) for note in document[_NOTES])
     parts, renewed = network(np.array(document[FEATURES], dtype=np.float32), notes)
@@ -80,7 +89,7 @@ def _answer(
     state: State,
     recorded: list[float] | None = None,
 ) -> tuple[dict[str, list[Any]], str | None]:
-    """What one market gets, and the text of the notes it leaves. recorded: a proposal to apply the price rules to instead."""
+    """The answer for one market and the text of its recurrent state; the rules apply to `recorded`, where given."""
     view = market_view(setup.catalogue, state)
     period = int(view.period[0])
     action, notes = _act(setup, network, view, memory.read(state.get(MEMORY), period))
@@ -115,6 +124,6 @@ def _compare(name: str, got: Any, wanted: Any, absolute: float = _ABSOLUTE) -> N
     got, wanted = np.asarray(got, dtype=np.float32), np.array(wanted, dtype=np.float32)
     if got.shape != wanted.shape or not np.allclose(got, wanted, rtol=_RELATIVE, atol=absolute):
         raise BundleError(
-            f"{GOLDEN} must be reproduced; got another {name}; this machine's ONNX Runtime or repricer answers "
-            "differently: export it again with these versions"
+            f"{GOLDEN} must be reproduced; got another {name}: this machine's ONNX Runtime or repricer answers "
+            "differently; export it again with these versions"
         )

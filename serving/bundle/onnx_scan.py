@@ -1,9 +1,9 @@
 """Refuse an ONNX file that could do more than arithmetic, before ONNX Runtime parses it.
 
-ONNX Runtime has no answer to "which operator domains does this model use?" and accepts its contributed domains and
-control flow without being asked; whether it follows references to other files depends on its version. The `onnx`
-package would answer, but a price server does not have it. So the few fields that matter are read from the protobuf
-wire format (https://protobuf.dev/programming-guides/encoding) along the path model > graph > node > attribute > tensor.
+ONNX Runtime does not report which operator domains a model uses, and accepts its own contributed domains and
+control flow; whether it follows references to other files depends on its version. The `onnx` package could check
+this, but a price server does not have it. So the few fields that matter are read from the protobuf wire format
+ (https://protobuf.dev/programming-guides/encoding) along the path model > graph > node > attribute > tensor.
 Field numbers are those of onnx.proto.
 """
 
@@ -38,12 +38,12 @@ _OPERATORS = frozenset(
     b"ReduceMean ReduceSum Relu Reshape Shape Sigmoid Slice Softplus Split Sqrt Squeeze Sub Tanh Transpose Unsqueeze "
     b"Where".split()
 )
-"""Arithmetic: what networks and the decoding of actions are made of. Nothing random, no text, no loops."""
+"""The arithmetic of networks and of decoding actions: no random numbers, no text, no loops."""
 _MOST_NUMBERS = 1 << 24
 
 
 def scan(model: bytes) -> None:
-    """BundleError unless the model is one flat graph of standard operators with its weights inside."""
+    """Raise BundleError unless the model is one flat graph of standard operators with its weights inside."""
     _message(memoryview(model), "model")
 
 
@@ -70,7 +70,7 @@ def _message(data: memoryview, kind: str) -> None:
 
 
 def _numbers(content: int | memoryview) -> Iterator[int]:
-    """The numbers of a repeated field, one or packed."""
+    """The numbers of a repeated field, single or packed."""
     if isinstance(content, int):
         yield content
         return
@@ -81,12 +81,12 @@ def _numbers(content: int | memoryview) -> Iterator[int]:
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Field numbers and contents of one message: a number for a varint, otherwise the bytes."""
+    """Field numbers and contents of one message: an integer for a varint, otherwise bytes."""
     position = 0
     while position < len(data):
         tag, position = _varint(data, position)
         wire = tag & 7
-        # A reader that keeps 32 bits of a longer tag would see another field than this one.
+        # A parser that keeps 32 bits of a longer tag would see another field.
         if tag >> 32 or (wire not in _WIDTH and wire not in (_VARINT, _BYTES)):
             _refuse("a broken protobuf")
         content, position = _varint(data, position) if wire in (_VARINT, _BYTES) else (_WIDTH[wire], position)

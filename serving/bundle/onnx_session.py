@@ -22,35 +22,42 @@ _MOST_BYTES = 1 << 30
 
 @functools.cache
 def _limited_memory() -> None:
-    """Let no network of this process have more than this for its numbers: a small file can ask for a huge tensor."""
+    """Limit the memory of all networks in this process: a small file can request a huge tensor."""
     kind, default = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, onnxruntime.OrtMemType.DEFAULT
     place = onnxruntime.OrtMemoryInfo("Cpu", kind, 0, default)
     onnxruntime.create_and_register_allocator(place, onnxruntime.OrtArenaCfg(_MOST_BYTES, -1, -1, -1))
 
 
 def open_network(model: bytes, setup: PolicySetup) -> NetworkFunction:
-    """The network of a bundle; one thread, since a small one gains from no more.
+    """The network of a bundle, run on one thread, since a small network does not gain from more.
 
-    The model is given as bytes: it has no folder from which it could read another file.
+    The model is passed as bytes, so it has no folder from which it could read another file.
+
+    Args:
+        model: An ONNX file.
+        setup: The policy without its network.
+
+    Raises:
+        BundleError: The model is not such a network.
     """
     session = _open_session(model)
     takes, gives = _ports(session, setup)
     names, memory = setup.layout.names, setup.memory
     shapes, axis = ({}, 0) if memory is None else (memory.shapes, memory.rows_axis)
-    # Where a part stands among the outputs is worked out once: a call takes some ten microseconds, all told.
+    # The position of each part among the outputs is computed once: a whole call takes about ten microseconds.
     number = len(names)
     pick = operator.itemgetter(*[names.index(part) if part in names else -1 for part in ActionParts._fields])
     run, own = cast(Any, session.run), threading.local()
     rows_of_one = setup.catalogue.num_products if setup.product_wise else 1
     if any(len(_sizes(item)) + 1 < len(item.shape) for item in session.get_outputs()):
-        rows_of_one = 0  # no memory can be bound for outputs of unknown size
+        rows_of_one = 0  # memory cannot be bound for outputs of unknown size
     if rows_of_one > 1 and any(shape[0] > 1 for shape in shapes.values() if axis):
-        rows_of_one = 0  # notes by row and by layer lie otherwise in memory
+        rows_of_one = 0  # states by row and by layer have another memory layout
 
     remembered = len(shapes)
 
     def network(rows: NDArray[np.float32], notes: RecurrentState) -> tuple[ActionParts, RecurrentState]:
-        # Notes that lack must not be those of the call before, which still lie in the bound memory.
+        # Missing states must not be those of the previous call, which are still in the bound memory.
         if len(rows) != rows_of_one or len(notes) != remembered:
             moved = [np.ascontiguousarray(np.moveaxis(note, 0, axis)) for note in notes]
             given = run(gives, dict(zip(takes, (np.ascontiguousarray(rows, dtype=np.float32), *moved), strict=True)))
@@ -69,27 +76,27 @@ def open_network(model: bytes, setup: PolicySetup) -> NetworkFunction:
 
 
 def _open_session(model: bytes) -> onnxruntime.InferenceSession:
-    """A session of ONNX Runtime, of one thread, for a model that may not do more than a network needs."""
+    """A single-threaded session of ONNX Runtime for a scanned model."""
     scan(model)
     _limited_memory()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # what is wrong is raised
-    # Bytes that pass the scan as ONNX must not be taken for ONNX Runtime's own format.
+    options.log_severity_level = 4  # errors are raised
+    # Bytes that pass the scan as ONNX must not be read as ONNX Runtime's own format.
     options.add_session_config_entry("session.load_model_format", "ONNX")
     options.add_session_config_entry("session.use_env_allocators", "1")
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def _ports(session: onnxruntime.InferenceSession, setup: PolicySetup) -> tuple[list[str], list[str]]:
-    """Names of the network's inputs and outputs, which must be those that such a policy has."""
+    """Names of the network's inputs and outputs, which must be those of such a policy."""
     memory, columns = setup.memory, row_width(setup.catalogue, product_wise=setup.product_wise)
     takes: dict[str, tuple[int | str, ...]] = {FEATURES: ("rows", columns)}
     gives = list(setup.layout.names)
     if memory is not None:
         axis = memory.rows_axis
         takes |= {name: (*shape[:axis], "rows", *shape[axis:]) for name, shape in memory.shapes.items()}
-        gives += memory.renewed
+        gives += memory.output_names
     inputs = [(item.name, item.type, tuple(item.shape)) for item in session.get_inputs()]
     outputs = [item.name for item in session.get_outputs()]
     if inputs != [(name, "tensor(float)", shape) for name, shape in takes.items()] or outputs != gives:
@@ -101,13 +108,15 @@ def _ports(session: onnxruntime.InferenceSession, setup: PolicySetup) -> tuple[l
 
 
 def _sizes(item: onnxruntime.NodeArg) -> list[int]:
-    """The sizes that do not depend on how many rows there are."""
+    """The sizes that do not depend on the number of rows."""
     return [size for size in item.shape if isinstance(size, int)]
 
 
 def _run_in_place(session: onnxruntime.InferenceSession, rows: int) -> Callable[..., list[Any]]:
-    """From inputs to outputs for so many rows, which come and go in memory that is bound once: to hand arrays over takes as long
-    as a small network itself. For one thread."""
+    """A function from inputs to outputs for a fixed number of rows, for one thread.
+
+    It uses memory that is bound once: passing arrays takes as long as a small network itself.
+    """
     binding, run = session.io_binding(), session.run_with_iobinding
     inputs, outputs = (
         [np.zeros((rows, *_sizes(item)), np.float32) for item in items]

@@ -1,4 +1,4 @@
-"""Read a policy bundle and believe nothing in it before it is verified. No torch, no pickle."""
+"""Read a policy bundle and verify everything in it before it is used. No torch, no pickle."""
 
 from __future__ import annotations
 
@@ -26,15 +26,21 @@ SCHEMA_VERSION = 3
 
 @dataclass(frozen=True, eq=False)
 class Bundle:
-    """A verified policy with all it needs to answer.
+    """A verified policy with everything that it needs to price.
 
-    policy: proposes prices; its name is that of the training run. guardrails: what turns them into allowed prices.
-    candidates: (K, N) whether a product may fill a segment's slot, or None without slots. most_promoted: products on
-    promotion at once, or None without promotions. memory: how the notes of a policy that looks back travel. response: what
-    customers are expected to buy, None where the scenario's demand comes from another package. seen: what the policy saw in
-    simulation. scenario: its name and version. manifest: where the policy comes from and what it is worth. digest: SHA-256 of
-    the manifest, which names this very bundle. trust: "pinned" where a given public key signed it, "self-signed" where its
-    own key only shows that it is unchanged.
+    Attributes:
+        policy: Proposes prices; its name is that of the training run.
+        guardrails: The price rules, which turn proposals into allowed prices.
+        catalogue: The products and segments.
+        candidates: (K, N) whether a product may fill a segment's slot; None without slots.
+        most_promoted: Products on promotion at once; None without promotions.
+        memory: The text form of the recurrent state.
+        response: The expected purchases at given prices; None where another package defines the scenario's demand.
+        seen: The range of the features in simulation.
+        scenario: Name and version.
+        manifest: Origin and evaluation of the policy.
+        digest: SHA-256 of the manifest, which identifies the bundle.
+        trust: "pinned" if the given public key signed it, "self-signed" if its own key only shows that it is unchanged.
     """
 
     policy: NetworkPolicy | RecurrentPolicy
@@ -52,10 +58,19 @@ class Bundle:
 
 
 def load_bundle(path: str | os.PathLike[str], *, public_key: str | os.PathLike[str] | None = None) -> Bundle:
-    """The bundle in a folder, verified: its files, their hashes, the signature, the network, the golden vectors.
+    """Load and verify a bundle: its files, their hashes, the signature, the network, the golden vectors.
 
-    public_key: PEM file of the key that must have signed it. Without one, anybody may have made the bundle. Raises
-    BundleError (a ValueError) with one line.
+    Args:
+        path: Folder of the bundle.
+        public_key: PEM file of the key that must have signed the bundle. Without one, anyone may have made it.
+
+    Raises:
+        BundleError: The bundle cannot be read or trusted; a ValueError with one line.
+
+    Example:
+        >>> load_bundle("no-such-folder")
+        Traceback (most recent call last):
+        repricer.serving.bundle.files.BundleError: no-such-folder must be a bundle: the files ...
     """
     folder = Path(path)
     pinned = None if public_key is None else read_public_key(Path(public_key))
@@ -76,7 +91,7 @@ def load_bundle(path: str | os.PathLike[str], *, public_key: str | os.PathLike[s
     except BundleError as error:
         raise BundleError(f"{folder}: {error}") from error
     except Exception as error:
-        # Whatever breaks here was broken by what the files say: ONNX Runtime's errors, for one, share no base class.
+        # Any error here comes from the content of the files; ONNX Runtime's errors, for one, share no base class.
         first = (str(error).splitlines() or [""])[0][:200]
         raise BundleError(
             f"{folder} must be a bundle that repricer wrote; got {type(error).__name__}: {first}; export it again"

@@ -26,12 +26,12 @@ Key = TypeVar("Key", Ed25519PrivateKey, Ed25519PublicKey)
 
 
 def own_key_paths(out: Path) -> tuple[Path, Path]:
-    """Where the private and the public key stand that `export` makes for itself: OUT.key.pem and OUT.pub.pem."""
+    """Paths of the private and the public key that `export` makes by default: OUT.key.pem and OUT.pub.pem."""
     return out.with_name(out.name + ".key.pem"), out.with_name(out.name + ".pub.pem")
 
 
 def own_key(out: Path) -> Ed25519PrivateKey:
-    """The key beside the bundle, made on first use; only its owner may read it."""
+    """The key beside the bundle, created on first use and readable by its owner only."""
     private, public = own_key_paths(out)
     if not private.exists():
         private.parent.mkdir(parents=True, exist_ok=True)
@@ -45,12 +45,12 @@ def own_key(out: Path) -> Ed25519PrivateKey:
 
 
 def read_private_key(path: Path) -> Ed25519PrivateKey:
-    """The key that signs, from a PEM file without a password."""
+    """The signing key, from a PEM file without a password. Raises BundleError."""
     return _read_key(path, lambda pem: load_pem_private_key(pem, password=None), Ed25519PrivateKey, "private")
 
 
 def read_public_key(path: Path) -> Ed25519PublicKey:
-    """The key that a bundle must be signed by, from a PEM file."""
+    """The public key that must have signed a bundle, from a PEM file. Raises BundleError."""
     return _read_key(path, load_pem_public_key, Ed25519PublicKey, "public")
 
 
@@ -69,7 +69,7 @@ def _read_key(path: Path, load: Callable[[bytes], Any], kind: type[Key], word: s
 
 
 def seal(files: Mapping[str, bytes], facts: Mapping[str, Any], key: Ed25519PrivateKey) -> dict[str, bytes]:
-    """The files with the manifest that lists their sizes and hashes beside the facts, and its signature."""
+    """Add the manifest, with sizes and hashes of the files and these facts, and its signature."""
     listed = {name: {"bytes": len(content), "sha256": sha256(content)} for name, content in files.items()}
     manifest = to_json(MANIFEST, {**facts, "files": listed})
     return {**files, MANIFEST: manifest, SIGNATURE: _signature_file(key.public_key(), key.sign(manifest))}
@@ -80,15 +80,23 @@ def _signature_file(public: Ed25519PublicKey, signature: bytes) -> bytes:
 
 
 def open_seal(files: Mapping[str, bytes], pinned: Ed25519PublicKey | None) -> dict[str, Any]:
-    """The manifest, once the signature over it and every hash in it hold; BundleError otherwise.
+    """Verify the signature of the manifest and every hash in it.
 
-    pinned: the key to trust; without it the bundle's own key shows only that nothing has changed since the export.
+    Args:
+        files: The contents of the bundle's files.
+        pinned: The key to trust; without it the bundle's own key only shows that nothing changed since the export.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        BundleError: A signature or a hash does not match.
     """
     document = json.loads(files[SIGNATURE])
     own = Ed25519PublicKey.from_public_bytes(bytes.fromhex(document["public_key"]))
     signature = bytes.fromhex(document["signature"])
     if files[SIGNATURE] != _signature_file(own, signature):
-        raise BundleError(f"{SIGNATURE} must be as it was written; got another spelling; export it again")
+        raise BundleError(f"{SIGNATURE} must be as it was written; got other bytes; export it again")
     if pinned is not None and pinned != own:
         raise BundleError(f"{SIGNATURE} must be made with the given public key; got another signer; check its source")
     try:
@@ -106,13 +114,13 @@ def open_seal(files: Mapping[str, bytes], pinned: Ed25519PublicKey | None) -> di
 
 
 def sha256(content: bytes) -> str:
-    """Hash of a file's bytes, hexadecimal."""
+    """SHA-256 of a file's bytes, hexadecimal."""
     return hashlib.sha256(content).hexdigest()
 
 
 def to_json(name: str, document: Any) -> bytes:
-    """A JSON file of a bundle; BundleError where something in it is no JSON, a NaN for one."""
+    """A JSON file of a bundle. Raises BundleError for a value that JSON does not have, such as NaN."""
     try:
         return json.dumps(document, indent=1, allow_nan=False).encode() + b"\n"
     except (TypeError, ValueError) as error:
-        raise BundleError(f"{name} must hold plain finite JSON; got: {error}; mend the run") from error
+        raise BundleError(f"{name} must hold plain finite JSON; got: {error}; fix the run") from error

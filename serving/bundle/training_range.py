@@ -1,4 +1,4 @@
-"""The range of what a policy saw while its market was simulated, and whether a served market leaves it."""
+"""The range of the features in simulation, and an alarm for served markets that leave it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ...pricing import Catalogue, feature_names
 from .files import RANGE, BundleError
 
 _SLACK = 0.05
-ALARM_SHARE, ALARM_ROWS, _MEMORY = 0.05, 100, 1000
+ALARM_SHARE, ALARM_ROWS, _WINDOW = 0.05, 100, 1000
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingRange:
-    """Lowest and highest value of each moving feature, (F,) each, in the order of `names`."""
+    """Lowest and highest value of each feature that changes, (F,) each, in the order of `names`."""
 
     names: tuple[str, ...]
     low: NDArray[np.float64]
@@ -39,7 +39,7 @@ class TrainingRange:
 
 
 def read_range(document: dict[str, Any], catalogue: Catalogue) -> TrainingRange:
-    """The range of a document; BundleError, KeyError or ValueError where it is none."""
+    """The range of a document. Raises BundleError, KeyError or ValueError for a wrong one."""
     names = tuple(feature_names(catalogue, fixed=False))
     low, high = (np.array(document[key], dtype=np.float64) for key in ("low", "high"))
     if tuple(document["features"]) != names or low.shape != (len(names),) or not (low <= high).all():
@@ -48,32 +48,33 @@ def read_range(document: dict[str, Any], catalogue: Catalogue) -> TrainingRange:
 
 
 class DriftAlarm:
-    """Share of the last thousand products (or so) that were seen outside the training range, feature by feature.
+    """Share of about the last thousand products that were outside the training range, by feature.
 
-    It forgets exponentially. The alarm is on where more than `ALARM_SHARE` of at least `ALARM_ROWS` lay outside.
+    The share is an exponential average. The alarm is on while more than `ALARM_SHARE` of at least `ALARM_ROWS`
+    products are outside.
     """
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self._names, self._lock = names, threading.Lock()
         self._rows, self._outside = 0.0, np.zeros(len(names))
 
-    def see(self, outside: NDArray[np.bool_]) -> None:
-        """Count markets of products, (E, N, F)."""
+    def add(self, outside: NDArray[np.bool_]) -> None:
+        """Add markets of products, (E, N, F) booleans."""
         flat = outside.reshape(-1, len(self._names))
         with self._lock:
-            kept = (1 - 1 / _MEMORY) ** len(flat)
+            kept = (1 - 1 / _WINDOW) ** len(flat)
             self._rows = kept * self._rows + len(flat)
             self._outside = kept * self._outside + flat.sum(axis=0)
 
     @property
     def shares(self) -> dict[str, float]:
-        """Share outside the range by feature."""
+        """Share outside the range, by feature."""
         with self._lock:
             return dict(zip(self._names, (self._outside / max(self._rows, 1.0)).round(4).tolist(), strict=True))
 
     @property
     def alarms(self) -> list[str]:
-        """Features that raise the alarm."""
+        """Features whose alarm is on."""
         if self._rows < ALARM_ROWS:
             return []
         return [name for name, share in self.shares.items() if share > ALARM_SHARE]

@@ -1,1 +1,1 @@
-"""The append-only log of decisions and outcomes."""
+"""The append-only log of decisions and of the sales that followed."""

@@ -1,4 +1,4 @@
-"""Hash chains: each row of a table is hashed together with the row before it, so that nothing changes unnoticed."""
+"""The hash of a log row: it covers the row and the hash of the row before, so that any change is detected."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 START = "0" * 64
-"""What the first row follows from."""
+"""The hash before the first row."""
 _LINKS = ("id", "previous_hash", "hash")
 
 
 class ChainError(ValueError):
-    """A row that is not what was written, or rows that are gone."""
+    """A row that was changed after it was written, or rows that are missing."""
 
 
 class Tail(NamedTuple):
-    """Where a chain ends: number of its rows, and the hash of the last one."""
+    """The end of a chain: the number of its rows and the hash of the last one."""
 
     rows: int
     hash: str
@@ -27,7 +27,12 @@ EMPTY = Tail(0, START)
 
 
 def linked(rows: Iterable[Mapping[str, Any]], tail: Tail) -> tuple[list[dict[str, Any]], Tail]:
-    """The rows with their links, and where the chain ends with them."""
+    """The rows with their numbers and hashes, and the new end of the chain.
+
+    Args:
+        rows: Rows in the order of the table's columns.
+        tail: The end of the chain so far.
+    """
     done = []
     for row in rows:
         own = _hash(tail.hash, row)
@@ -37,22 +42,23 @@ def linked(rows: Iterable[Mapping[str, Any]], tail: Tail) -> tuple[list[dict[str
 
 
 def walked(name: str, rows: Iterable[Mapping[str, Any]]) -> Tail:
-    """Where the chain of the table `name` ends. Raises ChainError at the first row that does not fit."""
+    """The end of the chain of the table `name`, once every hash is checked. Raises ChainError at the first mismatch."""
     tail = EMPTY
     for row in rows:
         content = {key: value for key, value in row.items() if key not in _LINKS}
         if (row["id"], row["previous_hash"], row["hash"]) != (tail.rows + 1, tail.hash, _hash(tail.hash, content)):
             raise ChainError(
-                f"{name}: row {tail.rows + 1} must follow from the row before; got another hash; restore what was kept"
+                f"{name}: row {tail.rows + 1} must follow from the row before; got another hash; restore a backup"
             )
         tail = Tail(tail.rows + 1, row["hash"])
     return tail
 
 
 def as_json(value: Any) -> str:
-    """The one way in which a value is written, so that equal values have equal hashes."""
+    """The JSON text of a value; equal values have equal texts, and so equal hashes."""
     return json.dumps(value, separators=(",", ":"))
 
 
 def _hash(previous: str, content: Mapping[str, Any]) -> str:
+    """SHA-256 of the previous row's hash and this row's values, as JSON."""
     return hashlib.sha256(as_json([previous, *content.values()]).encode()).hexdigest()

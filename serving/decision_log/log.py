@@ -1,4 +1,4 @@
-"""The decision log: what was asked and answered, by which policy and with which probability, and what then sold."""
+"""The decision log: states and answers, the policy and the probability of each price, and the sales that followed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .storage import Storage
 
 
 class Head(NamedTuple):
-    """How far a log reaches: number of decisions and the hash of the last one; the same of its outcomes."""
+    """The end of a log: the number of decisions and the hash of the last one, and the same for outcomes."""
 
     rows: int
     hash: str
@@ -28,12 +28,25 @@ class Head(NamedTuple):
 
 
 class DecisionLog:
-    """Two append-only tables, decisions and outcomes, in which each row is hashed together with the row before it.
+    """Two append-only tables, decisions and outcomes; the hash of each row covers the row before it.
 
-    place: a SQLite file, or the URL of a PostgreSQL database (`postgresql://USER@HOST/DATABASE`, extra `postgres`).
-    Several threads and processes may write. The chain shows a change to any row but the loss of the last ones only to who
-    noted a later head, and is no secret: note `verify().hash` where the log's writer cannot reach. Raises ValueError where
-    there is something else in the place.
+    Several threads and processes may write. The hashes reveal any changed row; the loss of the last rows is revealed
+    only by a hash that was noted later. The hashes are not secret: store `verify().hash` where the log's writer has
+    no access.
+
+    Args:
+        place: A SQLite file, or the URL of a PostgreSQL database (`postgresql://USER@HOST/DATABASE`, extra
+            `postgres`).
+
+    Raises:
+        ValueError: The place holds something else.
+
+    Example:
+        >>> import tempfile
+        >>> log = DecisionLog(tempfile.mkdtemp() + "/decisions.db")
+        >>> log.verify().rows
+        0
+        >>> log.close()
     """
 
     def __init__(self, place: str | os.PathLike[str]) -> None:
@@ -41,7 +54,7 @@ class DecisionLog:
 
     @property
     def name(self) -> str:
-        """Where it is, without a password."""
+        """The place of the log, without a password."""
         return self._storage.name
 
     def submit(
@@ -54,13 +67,21 @@ class DecisionLog:
         arm: str = "policy",
         shadow: PriceAnswer | None = None,
     ) -> Future[None]:
-        """Have one row a product committed, all or none; they are on the disk when the future is done.
+        """Commit one row per product, all or none; they are on disk when the future is done.
 
-        Answers that wait share a commit. The future raises LogError. request_id: names this answer, and no other.
+        Answers that wait share a commit.
 
-        propensity: probability, between 0 and 1, with which these prices were given in this state: that of the arm, as a
-        bundle's policy draws nothing itself. By product where it is not the same for all: a product that every arm would
-        price alike has 1. arm: who answered, such as "policy" or "fallback". shadow: what a second policy would have answered.
+        Args:
+            answer: The answer to record.
+            state: The state that was priced.
+            request_id: A unique name of this answer.
+            propensity: Probability, in (0, 1], of these prices in this state; it is that of the arm, since a bundle's
+                policy is deterministic. By product where it differs: a product that every arm prices alike has 1.
+            arm: Who answered, such as "policy" or "fallback".
+            shadow: The answer of a second policy.
+
+        Returns:
+            A future that raises LogError if the rows cannot be written.
         """
         rows = _decision_rows(answer, state, request_id, propensity, arm, shadow)
         return self._storage.submit(lambda writing: writing.append(DECISIONS, rows))
@@ -75,25 +96,35 @@ class DecisionLog:
         arm: str = "policy",
         shadow: PriceAnswer | None = None,
     ) -> None:
-        """As `submit`, and wait for it. Raises LogError."""
+        """Like `submit`, but wait for the commit. Raises LogError."""
         self.submit(answer, state, request_id, propensity=propensity, arm=arm, shadow=shadow).result()
 
     def submit_outcomes(
         self, outcomes: Sequence[ReportedOutcome], refused: dict[int, str] | None = None
     ) -> Future[int]:
-        """Have outcomes committed; the future gives how many were new: what is known already is not written again.
+        """Commit outcomes; a repeated outcome is not written again.
 
-        The future raises LogError, and OutcomeError for an outcome of no decision or one that says otherwise than before;
-        none is written then. With `refused` the others are, and it gets the reasons by index.
+        Args:
+            outcomes: The outcomes.
+            refused: Receives the reason for each refused outcome, by its index, and the others are written. Without
+                it, one refused outcome stops all.
+
+        Returns:
+            A future with the number of new outcomes. It raises LogError, and OutcomeError for an outcome without a
+            decision or one that contradicts an earlier one.
         """
         return self._storage.submit(lambda writing: add(writing, outcomes, refused))
 
     def record_outcomes(self, outcomes: Sequence[ReportedOutcome], refused: dict[int, str] | None = None) -> int:
-        """As `submit_outcomes`, and wait for it. Raises OutcomeError, LogError."""
+        """Like `submit_outcomes`, but wait for the commit. Raises OutcomeError, LogError."""
         return self.submit_outcomes(outcomes, refused).result()
 
     def export(self) -> Iterator[dict[str, Any]]:
-        """The decisions in order, with discounts, also, state, trail and shadow as the JSON text that was hashed. Raises LogError."""
+        """The decisions in order; discounts, also, state, trail and shadow are the JSON text that was hashed.
+
+        Raises:
+            LogError: The log cannot be read.
+        """
         return self._storage.rows(select(DECISIONS).order_by(DECISIONS.c.id))
 
     def export_outcomes(self) -> Iterator[dict[str, Any]]:
@@ -101,12 +132,13 @@ class DecisionLog:
         return self._storage.rows(select(OUTCOMES).order_by(OUTCOMES.c.id))
 
     def sold(self) -> Iterator[dict[str, Any]]:
-        """The decisions in order, each with its outcomes added up over segments; outcome columns are None without any.
+        """The decisions in order, each with its outcomes summed over segments.
 
-        `units`, `paid` (currency, over all units), `stockout` and `date`; a price paid that was not told is the price given.
+        The columns `units`, `paid` (currency, over all units), `stockout` and `date` are None without outcomes; where
+        no price paid was reported, it is the price of the decision.
         """
         d, o = DECISIONS.c, OUTCOMES.c
-        told = (
+        reported = (
             select(
                 o.request_id,
                 o.product,
@@ -119,14 +151,19 @@ class DecisionLog:
             .group_by(o.request_id, o.product)
             .subquery()
         )
-        same = (told.c.request_id == d.request_id) & (told.c.product == d.product)
-        facts = (told.c.units, told.c.paid, told.c.stockout, told.c.date)
-        return self._storage.rows(select(DECISIONS, *facts).join(told, same, isouter=True).order_by(d.id))
+        same = (reported.c.request_id == d.request_id) & (reported.c.product == d.product)
+        facts = (reported.c.units, reported.c.paid, reported.c.stockout, reported.c.date)
+        return self._storage.rows(select(DECISIONS, *facts).join(reported, same, isouter=True).order_by(d.id))
 
     def verify(self, head: str | None = None) -> Head:
-        """Walk both chains and return where they end. Raises ChainError at the first row that does not fit, LogError.
+        """Check every hash of both tables and return the ends of the chains.
 
-        head: a hash noted earlier; it must still be in one of the chains, or rows at its end are gone.
+        Args:
+            head: A hash noted earlier; it must still be in one of the tables, or the last rows are missing.
+
+        Raises:
+            ChainError: A row does not match its hash, or rows are missing.
+            LogError: The log cannot be read.
         """
         known, tails = {None, START}, []
         for table in (DECISIONS, OUTCOMES):
@@ -136,12 +173,12 @@ class DecisionLog:
         if head not in known:
             raise ChainError(
                 f"decision log must still hold the row with hash {head}; got {tails[0].rows} decisions and {tails[1].rows} "
-                "outcomes without it; restore what was kept"
+                "outcomes without it; restore a backup"
             )
         return Head(*tails[0], *tails[1])
 
     def close(self) -> None:
-        """Write what waits, and let go of the database."""
+        """Write what is waiting, and disconnect from the database."""
         self._storage.close()
 
 
@@ -169,11 +206,11 @@ def _decision_rows(
             "proposed": price.proposed,
             "price": price.price,
             "discounts": as_json(price.discounts),
-            "also": as_json(_beside(answer, price)),
+            "also": as_json(_other_decisions(answer, price)),
             "trail": as_json([vars(change) for change in price.trail]),
             "arm": arm,
             "propensity": _probability(propensity, price),
-            "shadow": as_json(_second(shadow, second[price.product])) if shadow else None,
+            "shadow": as_json(_shadow_price(shadow, second[price.product])) if shadow else None,
             "policy": answer.policy,
             "bundle": answer.bundle,
         }
@@ -181,8 +218,8 @@ def _decision_rows(
     ]
 
 
-def _beside(answer: PriceAnswer, price: ProductPrice) -> dict[str, Any]:
-    """What was decided of a product beside its price. shown_to: the segments whose slot shows it."""
+def _other_decisions(answer: PriceAnswer, price: ProductPrice) -> dict[str, Any]:
+    """The decisions about a product beside its price; `shown_to` lists the segments whose slot shows it."""
     shown_to = [segment for segment, product in answer.recommendations.items() if product == price.product]
     return {"promotion": price.promotion, "order_units": price.order_units, "shown_to": shown_to}
 
@@ -196,7 +233,7 @@ def _probability(propensity: float | Mapping[str, float], price: ProductPrice) -
     return float(value)
 
 
-def _second(shadow: PriceAnswer, price: ProductPrice) -> dict[str, Any]:
-    """What the second policy would have answered for one product."""
+def _shadow_price(shadow: PriceAnswer, price: ProductPrice) -> dict[str, Any]:
+    """The shadow policy's answer for one product."""
     names = ("proposed", "price", "discounts")
     return {"policy": shadow.policy, "bundle": shadow.bundle} | {name: getattr(price, name) for name in names}

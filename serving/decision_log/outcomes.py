@@ -1,4 +1,4 @@
-"""What sold after a decision: read from plain data, tied to its decision, and never told in two ways."""
+"""Sales after a decision: read from plain data, assigned to the decision, and never contradictory."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ Period = Annotated[int, Meta(ge=0, lt=2**31, extra={"allowed": "a whole number f
 
 
 class OutcomeError(ValueError):
-    """An outcome that cannot be taken; the message is one line that says what is wrong in it."""
+    """An outcome that is refused; the message is one line that says what is wrong."""
 
 
 class ContradictionError(OutcomeError):
-    """An outcome that says otherwise than an earlier one."""
+    """An outcome that contradicts an earlier one."""
 
 
 class ReportedOutcome(Document, frozen=True, forbid_unknown_fields=True):
@@ -82,9 +82,18 @@ def outcome_of(data: Any) -> ReportedOutcome:
 
 
 def add(writing: Writing, outcomes: Sequence[ReportedOutcome], refused: dict[int, str] | None = None) -> int:
-    """Write what is new of these outcomes, and return how many that were. Raises OutcomeError.
+    """Write the new ones of these outcomes.
 
-    refused: gets the reason of each outcome that cannot be taken, by its index; without it the first one is raised.
+    Args:
+        writing: The transaction.
+        outcomes: The outcomes.
+        refused: Receives the reason for each refused outcome, by its index; without it the first one is raised.
+
+    Returns:
+        The number of new outcomes.
+
+    Raises:
+        OutcomeError: An outcome is refused.
     """
     decisions: dict[str, _Decision] = {}
     rows = []
@@ -93,7 +102,7 @@ def add(writing: Writing, outcomes: Sequence[ReportedOutcome], refused: dict[int
             request = outcome.request_id or _last_request(writing, outcome)
             if request not in decisions:
                 decisions[request] = _Decision(writing, request)
-            if decisions[request].is_news(outcome):
+            if decisions[request].is_new(outcome):
                 rows.append(_row(request, outcome))
         except OutcomeError as error:
             if refused is None:
@@ -104,18 +113,18 @@ def add(writing: Writing, outcomes: Sequence[ReportedOutcome], refused: dict[int
 
 
 class _Decision:
-    """One decision: its products, and what is known of their outcomes."""
+    """One decision: its products and their known outcomes."""
 
     def __init__(self, writing: Writing, request_id: str) -> None:
         self.request_id = request_id
         priced = writing.read(select(DECISIONS.c.product).where(DECISIONS.c.request_id == request_id))
-        told = writing.read(select(OUTCOMES).where(OUTCOMES.c.request_id == request_id))
+        reported = writing.read(select(OUTCOMES).where(OUTCOMES.c.request_id == request_id))
         self.known: dict[str, dict[str | None, dict[str, Any]]] = {row["product"]: {} for row in priced}
-        for row in told:
+        for row in reported:
             self.known[row["product"]][row["segment"]] = row
 
-    def is_news(self, outcome: ReportedOutcome) -> bool:
-        """Whether it was not known before; it is from now on. Raises OutcomeError."""
+    def is_new(self, outcome: ReportedOutcome) -> bool:
+        """Whether an outcome is new; it is known from now on. Raises OutcomeError."""
         if not self.known:
             raise OutcomeError(
                 f"outcome must be of a decision in the log; got request_id {reprlib.repr(self.request_id)}; it is in the "
@@ -126,16 +135,16 @@ class _Decision:
                 f"outcome: product must be one that decision {self.request_id} priced; got {reprlib.repr(outcome.product)}; "
                 f"known are {reprlib.repr(sorted(self.known))}"
             )
-        told = self.known[outcome.product]
-        before = told.get(outcome.segment)
-        if before is None and told and (outcome.segment is None or None in told):
+        reported = self.known[outcome.product]
+        before = reported.get(outcome.segment)
+        if before is None and reported and (outcome.segment is None or None in reported):
             raise ContradictionError(self._differs(outcome, "for all customers or by segment, not both", "the other"))
         facts = _facts(outcome)
         for fact, value in facts.items():
             if before is not None and before[fact] != value:
                 kept = f"as it was reported ({fact} {before[fact]})"
                 raise ContradictionError(self._differs(outcome, kept, f"{fact} {value}"))
-        told[outcome.segment] = facts
+        reported[outcome.segment] = facts
         return before is None
 
     def _differs(self, outcome: ReportedOutcome, rule: str, got: str) -> str:

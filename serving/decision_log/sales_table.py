@@ -1,4 +1,4 @@
-"""The decision log as the canonical sales table, which `repricer data import` and `evaluate --from-log` read."""
+"""The decision log as a canonical sales table, for `repricer data import` and `evaluate --from-log`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,22 @@ from .log import DecisionLog
 
 
 def sales_table(log: DecisionLog) -> tuple[pd.DataFrame, int]:
-    """One row a product of every decision whose outcomes are all told, and how many decisions are left out for the others.
+    """One row per product of every decision with outcomes for all its products.
 
-    First the columns of the canonical sales table: `date`, `product`, `units` (0 too), `price_paid` (the price given where
-    nothing sold), `regular_price` (median of the prices given to the product), `store` (the market). Then `propensity` (of
-    the price) and `arm_propensity` (the part of it that all products of the decision share, as one draw decided who
-    answered), and what a `PriceLog` holds: `market` counts episodes, since a period that does not come after the market's
-    last one opens another; `period`, `seen_…` the state, `price` the list price given.
+    First the columns of the canonical sales table: `date`, `product`, `units` (0 too), `price_paid` (the price of the
+    decision where nothing sold), `regular_price` (median of the product's prices), `store` (the market). Then
+    `propensity` (of the price) and `arm_propensity` (the part that all products of the decision share, since one draw
+    selected the arm), and the columns of a `PriceLog`: `market` counts episodes, since a period that does not come
+    after the market's last one starts another; `period`; `seen_…`, the state; `price`, the list price.
+
+    Args:
+        log: The decision log.
+
+    Returns:
+        The table, and the number of decisions left out.
+
+    Raises:
+        ValueError: No decision has all its outcomes.
     """
     rows: list[dict[str, Any]] = []
     episodes: dict[str, tuple[int, int]] = {}
@@ -37,7 +46,7 @@ def sales_table(log: DecisionLog) -> tuple[pd.DataFrame, int]:
     if not rows:
         raise ValueError(
             f"decision log must hold decisions with outcomes; got {log.name} with {left_out:,} decisions and no outcome of "
-            "all their products; tell them with POST /v1/outcomes or repricer log outcomes"
+            "all their products; report them with POST /v1/outcomes or repricer log outcomes"
         )
     table = pd.DataFrame(rows)
     usual = table.groupby("product")["price"].transform("median")
@@ -46,7 +55,7 @@ def sales_table(log: DecisionLog) -> tuple[pd.DataFrame, int]:
 
 
 def _decisions(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """The rows of one request stand together: they were written in one transaction."""
+    """The rows of one request are adjacent: they were written in one transaction."""
     for _, decision in itertools.groupby(rows, key=lambda row: row["request_id"]):
         yield list(decision)
 
@@ -74,8 +83,8 @@ def _row(row: dict[str, Any], episode: int) -> dict[str, Any]:
 
 
 def _seen(state: dict[str, Any]) -> dict[str, Any]:
-    """What was seen, with what `market_view` puts in for what was left out; only the forecast for `last_units` is not known
-    here, and is left to who reads the table."""
+    """The state, with the defaults of `market_view` for what was left out; only the forecast for `last_units` is unknown
+    here."""
     on_hand = state["on_hand"]
     seen = {
         "seen_list_price": state["list_price"],

@@ -1,4 +1,4 @@
-"""The tables of the decision log: a row a priced product, and a row of what then sold."""
+"""The tables of the decision log: one row per priced product, and one row per outcome."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from sqlalchemy import Boolean, Column, Double, Index, Integer, MetaData, Text
 from .storage import chained_table
 
 SCHEMA = 2
-"""Version of the rows, which stands in each. 1 was SQLite alone, without arms, propensities and outcomes."""
+"""Version of the rows, stored in each. Version 1 was for SQLite only, without arms, propensities and outcomes."""
 METADATA = MetaData()
 DECISIONS = chained_table(
     "decisions",

@@ -1,4 +1,4 @@
-"""Append-only tables in SQLite or PostgreSQL, each a hash chain; writers who wait together share one commit."""
+"""Append-only tables in SQLite or PostgreSQL, each a hash chain; waiting writers share one commit."""
 
 from __future__ import annotations
 
@@ -33,45 +33,45 @@ from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 from .hash_chain import EMPTY, Tail, linked
 
 _MOST_TOGETHER = 256
-"""Pieces of work in one commit at most, so that a crowd of them does not keep the first one waiting."""
+"""Most jobs in one commit, so that many jobs do not delay the first one."""
 _MOST_ROWS = 128
-"""Rows in one statement; databases allow a few ten thousand values."""
+"""Most rows in one statement; databases allow a few ten thousand values."""
 _PATIENCE = 10
 """Seconds to wait for a connection, or for another process to finish writing."""
 _LOCK = int.from_bytes(hashlib.sha256(b"repricer decision log").digest()[:8], "big", signed=True)
 """The advisory lock of a PostgreSQL database under which its chains grow."""
-_SQLITE_STAYS = (
+_SQLITE_TRIGGER = (
     "CREATE TRIGGER %(table)s_{name} BEFORE {event} ON %(table)s"
     " BEGIN SELECT RAISE(ABORT, '%(table)s are append-only'); END"
 )
-_POSTGRES_SAYS_NO = (
+_POSTGRES_FUNCTION = (
     "CREATE OR REPLACE FUNCTION repricer_append_only() RETURNS trigger LANGUAGE plpgsql"
     " AS $$ BEGIN RAISE EXCEPTION '%% are append-only', TG_TABLE_NAME; END $$"
 )
-_POSTGRES_STAYS = (
+_POSTGRES_TRIGGER = (
     "CREATE TRIGGER %(table)s_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON %(table)s"
     " FOR EACH STATEMENT EXECUTE FUNCTION repricer_append_only()"
 )
 
 
 class LogError(OSError):
-    """The decision log cannot be written or read now: no room, no connection, locked for too long."""
+    """The decision log cannot be read or written now: disk full, no connection, locked for too long."""
 
 
 def chained_table(name: str, metadata: MetaData, *columns: Column[Any]) -> Table:
-    """A table whose rows are linked, and which its database lets nobody change or thin out."""
+    """A table with a hash chain, in which the database refuses to change or delete rows."""
     links = (Column("previous_hash", Text, nullable=False), Column("hash", Text, nullable=False))
     table = Table(name, metadata, Column("id", BigInteger, primary_key=True, autoincrement=False), *columns, *links)
     for trigger, what in {"stay": "UPDATE", "remain": "DELETE"}.items():
-        statement = _SQLITE_STAYS.format(name=trigger, event=what)
+        statement = _SQLITE_TRIGGER.format(name=trigger, event=what)
         event.listen(table, "after_create", DDL(statement).execute_if(dialect="sqlite"))
-    for statement in (_POSTGRES_SAYS_NO, _POSTGRES_STAYS):
+    for statement in (_POSTGRES_FUNCTION, _POSTGRES_TRIGGER):
         event.listen(table, "after_create", DDL(statement).execute_if(dialect="postgresql"))
     return table
 
 
 class Writing:
-    """One transaction, alone among all processes: it sees what is committed and continues the chains."""
+    """An exclusive transaction: it sees all committed rows and continues the chains."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -79,7 +79,7 @@ class Writing:
         self._waiting: dict[Table, list[dict[str, Any]]] = {}
 
     def append(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write rows, each with every column of the table but the links, in the table's order."""
+        """Add rows, each with every column of the table except those of the chain, in the table's order."""
         if table.name not in self._tails:
             last = select(table.c.id, table.c.hash).order_by(table.c.id.desc()).limit(1)
             found = self._connection.execute(last).first()
@@ -88,12 +88,12 @@ class Writing:
         self._waiting.setdefault(table, []).extend(done)
 
     def read(self, query: Select[Any]) -> list[dict[str, Any]]:
-        """The rows of a query, with all that was appended."""
+        """The rows of a query, including those just appended."""
         self.flush()
         return [dict(row) for row in self._connection.execute(query).mappings()]
 
     def flush(self) -> None:
-        """Send what was appended."""
+        """Send the appended rows to the database."""
         for table, rows in self._waiting.items():
             for first in range(0, len(rows), _MOST_ROWS):
                 part = rows[first : first + _MOST_ROWS]
@@ -106,7 +106,7 @@ class Writing:
 
 @functools.lru_cache(maxsize=1024)
 def _insertion(table: Table, rows: int, style: str) -> str:
-    """One statement for many rows: a driver gives the interpreter away at each statement, and a busy one comes back late."""
+    """One statement for many rows: a driver releases the interpreter lock at each statement, and regains it late."""
     mark = "?" if style == "qmark" else "%s"
     row = f"({', '.join([mark] * len(table.columns))})"
     return f"INSERT INTO {table.name} ({', '.join(table.columns.keys())}) VALUES {', '.join([row] * rows)}"
@@ -118,9 +118,16 @@ class _Job(NamedTuple):
 
 
 class Storage:
-    """The tables of `metadata` in a SQLite file (a path) or a database (a URL). Several threads and processes may write.
+    """Tables in a SQLite file or a PostgreSQL database. Several threads and processes may write.
 
-    Raises ValueError where there is something else. One thread writes: what waits for it is committed together.
+    One thread writes; jobs that wait for it are committed together.
+
+    Args:
+        place: A path or a URL.
+        metadata: The tables.
+
+    Raises:
+        ValueError: The place holds something else.
     """
 
     def __init__(self, place: str | os.PathLike[str], metadata: MetaData) -> None:
@@ -140,9 +147,10 @@ class Storage:
         self._writer: threading.Thread | None = None
 
     def submit(self, work: Callable[[Writing], Any]) -> Future[Any]:
-        """Have work done in a transaction; the result is there once it is on the disk, all of it or nothing.
+        """Do work in a transaction, all of it or nothing.
 
-        The future raises LogError, or what the work itself raised.
+        Returns:
+            A future that holds the result once it is on disk; it raises LogError, or what the work raised.
         """
         job = _Job(work, Future())
         with self._door:
@@ -155,7 +163,7 @@ class Storage:
         return job.done
 
     def rows(self, query: Select[Any]) -> Iterator[dict[str, Any]]:
-        """The rows of a query, read piece by piece as they were when it began. Raises LogError."""
+        """The rows of a query, read in pieces, as they were at its start. Raises LogError."""
         try:
             with self._engine.connect().execution_options(yield_per=1000) as connection:
                 yield from map(dict, connection.execute(query).mappings())
@@ -163,7 +171,7 @@ class Storage:
             raise LogError(f"decision log {self.name}: {_line(error)}") from error
 
     def close(self) -> None:
-        """Write what waits, and let go of the database."""
+        """Write what is waiting, and disconnect from the database."""
         with self._door:
             self._open = False
             self._jobs.put(None)
@@ -181,13 +189,13 @@ class Storage:
                 )
 
     def _write(self) -> None:
-        """The writing thread: everything that waits goes into one transaction."""
+        """The writing thread: all waiting jobs go into one transaction."""
         while (first := self._jobs.get()) is not None:
             waiting: list[_Job | None] = [first]
             with suppress(queue.Empty):
                 while waiting[-1] is not None and len(waiting) < _MOST_TOGETHER:
                     waiting.append(self._jobs.get_nowait())
-            # Who has gone in the meantime gets no answer, and no row.
+            # A cancelled job gets no result, and no row.
             jobs = [job for job in waiting if job and job.done.set_running_or_notify_cancel()]
             if not self._commit(jobs):
                 for job in jobs:
@@ -196,14 +204,14 @@ class Storage:
                 return
 
     def _commit(self, jobs: list[_Job]) -> bool:
-        """Do the jobs in one transaction and tell their results; False where one was at fault, to be found by doing each alone."""
+        """Do the jobs in one transaction and set their results; False if one failed, to be found by doing each alone."""
         try:
             with _locked(self._engine) as connection:
                 writing = Writing(connection)
                 results = [job.work(writing) for job in jobs]
                 writing.flush()
         except Exception as error:
-            # No room, no connection or no lock meets all of them.
+            # A full disk, a lost connection or a lock affects all of them.
             if len(jobs) > 1 and not isinstance(error, OperationalError):
                 return False
             known = isinstance(error, SQLAlchemyError)
@@ -234,17 +242,17 @@ def _url(place: str | os.PathLike[str]) -> URL:
 
 def _engine(url: URL) -> Engine:
     if url.get_backend_name() == "postgresql":
-        # A connection that the server has dropped is replaced before it is used.
+        # A connection that the server has closed is replaced before it is used.
         engine = create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": _PATIENCE})
         settings = ("SET synchronous_commit = on", f"SET lock_timeout = '{_PATIENCE}s'")
     else:
-        # The driver itself must begin no transaction: `_locked` does, with the lock at once.
+        # The driver must not begin transactions: `_locked` does, with an immediate lock.
         engine = create_engine(url, connect_args={"timeout": _PATIENCE, "isolation_level": None})
         settings = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL")
 
     @event.listens_for(engine, "connect")
     def _(connection: Any, _record: Any) -> None:
-        # A decision that was answered must survive a power cut: every commit waits for the disk.
+        # A returned decision must survive a power failure: every commit waits for the disk.
         for setting in settings:
             connection.execute(setting).close()
         connection.commit()
@@ -265,5 +273,5 @@ def _locked(engine: Engine) -> Iterator[Connection]:
 
 
 def _line(error: Exception) -> str:
-    """What the driver said, in one line."""
+    """The driver's message, in one line."""
     return " ".join(str(getattr(error, "orig", None) or error).split())

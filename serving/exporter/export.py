@@ -1,4 +1,4 @@
-"""Write what a training run learned as a bundle that a price server can verify."""
+"""Write the policy of a training run as a bundle that a price server can verify."""
 
 from __future__ import annotations
 
@@ -36,12 +36,20 @@ _PACKAGES = ("repricer", "numpy", "onnx", "onnxruntime", "torch")
 
 
 def export(run: Run, out: str | os.PathLike[str], *, key: str | os.PathLike[str] | None = None, seed: int = 0) -> Path:
-    """Write the run's policy to the folder `out`, signed, and return its path.
+    """Write the policy of a run as a signed bundle. Needs the `train` extra.
 
-    out: a new path, or a bundle, which is replaced once the new one is complete and has been loaded and verified.
-    key: PEM file of an Ed25519 private key. Without one, OUT.key.pem is made on first use and used again after that,
-    with OUT.pub.pem to hand to those who load the bundle. seed: picks the market states of the golden vectors.
-    Raises BundleError where `out` is something else or the key cannot be read. Needs the `train` extra.
+    Args:
+        run: A training run.
+        out: A new path, or a bundle, which is replaced once the new one is complete and verified.
+        key: PEM file of an Ed25519 private key. By default OUT.key.pem, created on first use, with OUT.pub.pem for
+            those who load the bundle.
+        seed: Selects the market states of the golden vectors.
+
+    Returns:
+        The path of the bundle.
+
+    Raises:
+        BundleError: `out` is something else, or the key cannot be read.
     """
     from .onnx_graph import PolicyGraph
 
@@ -66,7 +74,7 @@ def export(run: Run, out: str | os.PathLike[str], *, key: str | os.PathLike[str]
 
 
 def _setup(run: Run) -> PolicySetup:
-    """What the bundle must know beside the network."""
+    """All that the bundle needs beside the network."""
     from ...envs import catalogue_of
 
     spec, policy, catalogue = run.spec, run.policy, catalogue_of(run.spec)
@@ -88,16 +96,16 @@ def _setup(run: Run) -> PolicySetup:
 
 
 def _rule(name: str) -> str:
-    """The name of a rule that a price server knows as well."""
+    """The name of a rule, if a price server has it too."""
     try:
         built_in_rule(name)
     except ValueError as error:
-        raise BundleError(f"a bundle's base_price must be a rule of repricer's own: {error}") from error
+        raise BundleError(f"a bundle's base_price must be a built-in rule: {error}") from error
     return name
 
 
 def _facts(run: Run, seed: int) -> dict[str, Any]:
-    """What the manifest says of the policy."""
+    """What the manifest says about the policy."""
     spec, market = run.spec, run.spec.market
     return {
         "schema_version": SCHEMA_VERSION,

@@ -1,6 +1,6 @@
-"""What an export writes down of its market, for a server that has none: the price response and the range of what is seen.
+"""What a bundle stores of its market: the price response and the range of the features.
 
-Needs the `train` extra, like `exporting`; their readers, `response` and `training_range`, need numpy alone.
+Writing them needs the `train` extra; their readers, `bundle.response` and `bundle.training_range`, need numpy only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _EPISODES = 64
 
 
 def response_document(spec: MarketSpec) -> dict[str, Any] | None:
-    """The choice model of a scenario as plain JSON; None for a demand family of another package. Needs `train`."""
+    """The choice model of a scenario as plain JSON; None for a demand family of another package."""
     from ...scenarios import choice_model
 
     if spec.demand.family not in FAMILIES:
@@ -30,7 +30,7 @@ def response_document(spec: MarketSpec) -> dict[str, Any] | None:
 
 
 def range_document(spec: MarketSpec, policy: Policy, seed: int) -> dict[str, Any]:
-    """The range over episodes of the policy itself and of regular prices, which a fallback may charge. Needs `train`."""
+    """The range over episodes of the policy and of regular prices, which a fallback may charge."""
     from ...envs import catalogue_of, rollout
     from ...envs.kernels.state import Outcome
 

@@ -20,9 +20,9 @@ from ..recurrent_state import WINDOW
 
 
 class _LstmNodes(torch.nn.Module):
-    """An LSTM as ONNX's own operator, one a layer, with the arguments and results of `torch.nn.LSTM`, for export alone.
+    """An LSTM as ONNX operators, one per layer, with the arguments and results of `torch.nn.LSTM`; for export only.
 
-    Torch's exporter takes an LSTM apart into a loop or leaves it whole, as what the process exported before has it.
+    Torch's exporter splits an LSTM into a loop or leaves it whole, depending on what the process exported before.
     """
 
     def __init__(self, lstm: torch.nn.LSTM) -> None:
@@ -35,14 +35,14 @@ class _LstmNodes(torch.nn.Module):
 
     @staticmethod
     def _in_order(weights: torch.Tensor) -> torch.Tensor:
-        """Torch has the gates as input, forget, cell, output; ONNX as input, output, forget, cell."""
+        """Torch orders the gates input, forget, cell, output; ONNX input, output, forget, cell."""
         entry, forget, cell, output = weights.detach().chunk(4)
         return torch.cat([entry, output, forget, cell])
 
     def forward(
         self, row: torch.Tensor, states: tuple[torch.Tensor, torch.Tensor]
     ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
-        """(1, rows, F) and states (layers, rows, units) to what the last layer notes and the new states."""
+        """From (1, rows, F) and states (layers, rows, units) to the last layer's output and the new states."""
         layers, rows, _ = states[0].shape
         before = [state.split(1) if layers > 1 else (state,) for state in states]
         after: list[tuple[torch.Tensor, torch.Tensor]] = []
@@ -64,12 +64,14 @@ class _LstmNodes(torch.nn.Module):
 
 
 class PolicyGraph(torch.nn.Module):
-    """Features (rows, F), and the notes of a policy that looks back, to the decoded parts of an action and new notes.
+    """From features (rows, F) and the recurrent state to the decoded parts of an action and the new state.
 
-    Notes have the rows where `RecurrentLayout.rows_axis` says.
+    Decoding uses the code of the simulated market. A part has shape (rows, N, …), or (rows, …) product-wise; the
+    states have their rows at `RecurrentLayout.rows_axis`.
 
-    The lines that decode are those of the simulated market. actor: the deterministic part of the policy alone; a
-    distribution's argument checks cannot be exported. A part has shape (rows, N, …), and product-wise (rows, …).
+    Args:
+        actor: The deterministic part of the policy; a distribution's argument checks cannot be exported.
+        setup: The policy without its network.
     """
 
     def __init__(self, actor: Actor, setup: PolicySetup) -> None:
@@ -81,16 +83,16 @@ class PolicyGraph(torch.nn.Module):
         self.shape = (-1, *products, self.layout.size)
 
     def forward(self, features: torch.Tensor, *notes: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Only the parts that the layout has, and the notes that the memory has."""
+        """The parts of the layout and the new recurrent state."""
         raw, notes = self._raw(torch.clip(features, -FEATURE_LIMIT, FEATURE_LIMIT), notes)
-        # Prices alone lie as they should where a row is a market.
+        # Where a row is a market, prices alone already have the right shape.
         if self.layout.size == 1 and len(self.shape) == 3 and self.layout.high_multiplier > 1:
             return self._prices(raw), *notes
         parts = self.layout.decode(raw.reshape(self.shape))
         return (*(part for part in parts if part is not None), *notes)
 
     def _prices(self, raw: torch.Tensor) -> torch.Tensor:
-        """`price_multiplier` in three operators instead of five: each costs a small network a thirtieth of a call."""
+        """`price_multiplier` in three operators instead of five; each takes a thirtieth of a small network's call."""
         log_high, log_low = self.layout.logs
         return (log_high * torch.nn.functional.leaky_relu(raw.clip(-1.0, 1.0), -log_low / log_high)).exp()
 
@@ -104,7 +106,7 @@ class PolicyGraph(torch.nn.Module):
         return raw, tuple(states)
 
     def answer(self, rows: NDArray[np.float32], notes: RecurrentState) -> tuple[ActionParts, RecurrentState]:
-        """What torch makes of rows of features and notes, in the form of `NetworkFunction`."""
+        """Torch's answer, in the form of a `NetworkFunction`."""
         names, axis = self.layout.names, 0 if self.memory is None else self.memory.rows_axis
         given = [torch.from_numpy(np.ascontiguousarray(np.moveaxis(note, 0, axis))) for note in notes]
         with torch.inference_mode():
@@ -113,10 +115,10 @@ class PolicyGraph(torch.nn.Module):
         return ActionParts(**dict(zip(names, found, strict=False))), renewed
 
     def to_onnx(self) -> bytes:
-        """One file with the weights inside, any number of rows, and nothing about the machine that wrote it."""
+        """One ONNX file with the weights inside, for any number of rows, without traces of the machine that wrote it."""
         memory, axis = ({}, 0) if self.memory is None else (self.memory.shapes, self.memory.rows_axis)
         rows = torch.export.Dim("rows")
-        # Two rows: one row would be taken for a constant.
+        # Two rows, because the exporter would treat one row as a constant.
         notes = [torch.zeros(2, *shape).movedim(0, axis) for shape in memory.values()]
         inputs = (torch.zeros(2, self.columns), *notes)
         graph = self
@@ -130,13 +132,13 @@ class PolicyGraph(torch.nn.Module):
                 dynamo=True,
                 external_data=False,
                 input_names=[FEATURES, *memory],
-                output_names=self.layout.names + ([] if self.memory is None else self.memory.renewed),
+                output_names=self.layout.names + ([] if self.memory is None else self.memory.output_names),
                 dynamic_shapes={"features": {0: rows}} | ({"notes": ({axis: rows},) * len(memory)} if memory else {}),
                 verbose=False,
             )
         assert program is not None
         model = program.model_proto
-        # The exporter notes stack traces, which hold paths.
+        # The exporter records stack traces, which contain paths.
         graph = model.graph
         for item in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
             item.ClearField("metadata_props")
@@ -146,7 +148,7 @@ class PolicyGraph(torch.nn.Module):
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporter's remarks about packages that are not needed."""
+    """Silence the exporter's messages about optional packages."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

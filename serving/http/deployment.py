@@ -175,7 +175,7 @@ class Deployment:
         """Count features outside the training range; returns the warnings by index of the market's state."""
         bundle = slots.active.bundle
         outside = bundle.seen.outside(seen.features)
-        slots.drift.see(outside)
+        slots.drift.add(outside)
         if not outside.any():
             return {}
         self.metrics.outside(dict(zip(bundle.seen.names, outside.sum(axis=(0, 1)).tolist(), strict=True)))

@@ -149,7 +149,7 @@ def _add_questions(app: FastAPI, deployment: Deployment, question: dict[str, Any
 
         def answer(body: dict[str, Any]) -> Any:
             predictor, seen, decision = deployment.preview(_field(body, "state"))
-            policy = predictor.recalling(seen)
+            policy = predictor.at_state(seen)
             return explain(predictor.bundle, policy, seen.view, decision, _field(body, "product"))
 
         return await _answered(request, ("state", "product"), answer)

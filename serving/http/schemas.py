@@ -5,10 +5,10 @@ Needs the `serve` extra.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
-import orjson
 from fastapi import Request
 from msgspec import Meta, Struct, defstruct
 
@@ -119,8 +119,8 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 async def json_body(request: Request) -> Any:
     """The JSON of a request's body. Raises BodyError."""
     try:
-        return orjson.loads(await request.body())
-    except ValueError as error:
+        return json.loads(await request.body())
+    except (ValueError, RecursionError) as error:
         raise BodyError(f"request must be JSON; got: {str(error)[:100]}; see /docs for an example") from error
 
 

@@ -61,7 +61,7 @@ def test_semicolons_and_a_byte_order_mark_are_read_too(one: Bundle, tmp_path: Pa
         ([*ROWS[:4], "south,1,anchovy,1,-4", ROWS[5]], HEADER, "row 6, column on_hand"),
         ([*ROWS[:4], "south,one,anchovy,1,4", ROWS[5]], HEADER, "row 6, column period"),
         ([*ROWS[:4], "south,1,dates,1,4", ROWS[5]], HEADER, "row 6, column product"),
-        ([*ROWS, ROWS[0]], HEADER, "row 8, column product: must stand once"),
+        ([*ROWS, ROWS[0]], HEADER, "row 8, column product: must be unique"),
         ([*ROWS[:5], "south,1,biscuit,3.1"], HEADER, "row 7: must have 5 cells"),
         (ROWS[:5], HEADER, "market 'south' .rows 4 to 6.*without 'biscuit'"),
         ([row.replace("south,1", "south,99") for row in ROWS], HEADER, "market 'south'.*period must be"),

@@ -242,7 +242,7 @@ def test_every_rule_goes_through_the_file_of_a_bundle(one: Bundle) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("lines", [[0, 1.0]], "lines must hold the numbers of products"),
+        ("lines", [[0, 1.0]], "lines must hold indices of products"),
         ("lines", [[0, 3]], "must hold numbers below 3; got 3"),
         ("lines", [[1, 0]], "must leave prices that do not fall"),
         ("frozen", [True], "frozen must have shape"),

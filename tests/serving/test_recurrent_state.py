@@ -18,22 +18,22 @@ def test_notes_come_back_as_they_were_written() -> None:
 
 def test_an_episode_opens_without_notes() -> None:
     assert LSTM.read(None, 0) is None
-    with pytest.raises(StateError, match="period 0 opens an episode"):
+    with pytest.raises(StateError, match="period 0 starts an episode"):
         LSTM.read(LSTM.write(NOTES, 4), 0)
 
 
 def test_a_window_opens_with_the_first_row_and_an_lstm_with_zeros() -> None:
     rows = np.array([[1, 2], [3, 4]], np.float32)
-    (window,) = RecurrentLayout({"window": (3, 2)}).opening(rows)
+    (window,) = RecurrentLayout({"window": (3, 2)}).initial_state(rows)
     np.testing.assert_array_equal(window, np.stack([rows] * 3, axis=1))
     assert RecurrentLayout.of((window,)) == RecurrentLayout({"window": (3, 2)})
-    assert [state.tolist() for state in LSTM.layout.opening(rows)] == [np.zeros((2, 1, 3)).tolist()] * 2
+    assert [state.tolist() for state in LSTM.layout.initial_state(rows)] == [np.zeros((2, 1, 3)).tolist()] * 2
 
 
 def test_a_policy_that_does_not_look_back_takes_no_notes() -> None:
     plain = RecurrentText(None, 2, b"12345678")
     assert plain.read(None, 3) is None
-    with pytest.raises(StateError, match="looks at one period alone"):
+    with pytest.raises(StateError, match="has no recurrent state"):
         plain.read("", 3)
 
 

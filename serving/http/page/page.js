@@ -1,4 +1,4 @@
-// The what-if curve: asks /v1/what-if for the shown market and draws the objective over the price.
+// The what-if curve: requests /v1/what-if for the market on the page and plots the objective against the price.
 const $ = (selector) => document.querySelector(selector);
 const form = $("#what-if");
 const state = JSON.parse($("#state").textContent);
@@ -37,40 +37,40 @@ function text(x, y, content, anchor) {
 }
 
 function draw() {
-  const goal = form.dataset.objective;
+  const objective = form.dataset.objective;
   const points = curve.points;
   const point = points[Number($("#price").value)];
   const prices = points.map((one) => one.price);
-  const ends = points.flatMap((one) => one[goal].ci95);
+  const ends = points.flatMap((one) => one[objective].ci95);
   const [low, high] = [Math.min(...prices), Math.max(...prices)];
   const [least, most] = [Math.min(0, ...ends), Math.max(...ends, 1e-9)];
   const x = (price) => left + ((price - low) / (high - low || 1)) * (right - left);
   const y = (value) => bottom - ((value - least) / (most - least)) * (bottom - top);
   const path = (pairs) => pairs.map(([a, b], i) => `${i ? "L" : "M"}${x(a).toFixed(1)} ${y(b).toFixed(1)}`).join("");
-  $("#curve .line").setAttribute("d", path(points.map((one) => [one.price, one[goal].mean])));
-  const upper = points.map((one) => [one.price, one[goal].ci95[1]]);
-  const lower = points.map((one) => [one.price, one[goal].ci95[0]]).reverse();
+  $("#curve .line").setAttribute("d", path(points.map((one) => [one.price, one[objective].mean])));
+  const upper = points.map((one) => [one.price, one[objective].ci95[1]]);
+  const lower = points.map((one) => [one.price, one[objective].ci95[0]]).reverse();
   $("#curve .band").setAttribute("d", `${path([...upper, ...lower])}Z`);
   for (const [name, price] of [["given", curve.price], ["chosen", point.price]]) {
     $(`#curve .${name}`).setAttribute("x1", x(price));
     $(`#curve .${name}`).setAttribute("x2", x(price));
   }
   $("#curve .point").setAttribute("cx", x(point.price));
-  $("#curve .point").setAttribute("cy", y(point[goal].mean));
+  $("#curve .point").setAttribute("cy", y(point[objective].mean));
   $("#curve .axes").replaceChildren(
     text(left, 245, low.toFixed(2), "start"),
     text(right, 245, high.toFixed(2), "end"),
-    text((left + right) / 2, 245, `price, ${form.dataset.currency}`, "middle"),
+    text((left + right) / 2, 245, `price (${form.dataset.currency})`, "middle"),
     text(left - 6, bottom, least.toPrecision(3), "end"),
     text(left - 6, top + 8, most.toPrecision(3), "end"),
-    text(left, 14, `${goal} this period`, "start"),
+    text(left, 14, `expected ${objective} in this period`, "start"),
   );
   const range = (figure) => `${figure.mean.toFixed(1)} (${figure.ci95.map((end) => end.toFixed(1)).join(" to ")})`;
   $("#price").setAttribute("aria-valuetext", `${point.price.toFixed(2)} ${form.dataset.currency}`);
   $("#figures").textContent =
     `At ${point.price.toFixed(2)} ${form.dataset.currency}: ${range(point.units)} units, ` +
     `${range(point.revenue)} revenue, ${range(point.profit)} profit` +
-    (point.allowed_now ? "." : "; the price rules do not allow it now.");
+    (point.allowed_now ? "." : "; the price rules do not allow this price now.");
 }
 
 function nearest(price) {
@@ -99,7 +99,7 @@ async function refresh(keepPrice) {
     );
     draw();
   } catch (error) {
-    $("#figures").textContent = `No answer: ${error.message}`;
+    $("#figures").textContent = `The request failed: ${error.message}`;
   }
 }
 

@@ -55,7 +55,7 @@ def test_the_command_tells_a_key_once(tmp_path: Path) -> None:
     told = CliRunner().invoke(main, ["keys", "add", path, "--role", "admin", "--name", "boss", "--json"])
     assert KeyRing(path).find(json.loads(told.stdout)["key"]) is not None
     again = CliRunner().invoke(main, ["keys", "add", path, "--role", "read", "--name", "boss"])
-    assert (again.exit_code, "once" in again.stderr) == (2, True)
+    assert (again.exit_code, "must be unique" in again.stderr) == (2, True)
     plain = CliRunner().invoke(main, ["keys", "add", path, "--role", "read"])
     assert KeyRing(path).find(plain.stdout.strip()) is not None
     assert "boss: admin" in CliRunner().invoke(main, ["keys", "list", path]).stdout

@@ -75,7 +75,7 @@ def test_it_shows_prices_changes_trails_and_alarms(page: Any, one: Bundle) -> No
     assert "%" in rows.first.inner_text()
     page.locator("summary").first.click()
     assert "Proposed" in rows.first.inner_text()
-    assert "outside what the policy saw" in page.locator(".alarms").inner_text()
+    assert "outside the training range" in page.locator(".alarms").inner_text()
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
