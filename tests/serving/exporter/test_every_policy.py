@@ -152,7 +152,7 @@ def test_the_notes_must_be_those_of_the_period_before(made: tuple, bundle: Bundl
     first = predictor.price(document(bundle.catalogue, market.view, None))
     market.step(made[0].policy.act(market.view))
     predictor.price(document(bundle.catalogue, market.view, first.memory))
-    with pytest.raises(StateError, match="this policy looks back"):
+    with pytest.raises(StateError, match="this policy has recurrent state"):
         predictor.price(document(bundle.catalogue, market.view, None))
 
 
@@ -185,7 +185,7 @@ def test_its_golden_vectors_hold_every_part(made: tuple) -> None:
 def test_a_rule_of_another_package_cannot_be_exported(made: tuple, tmp_path: Path) -> None:
     run = made[0]
     facts = run.facts | {"settings": run.facts["settings"] | {"base_price": "somebody-elses"}}
-    with pytest.raises(BundleError, match="rule of repricer's own"):
+    with pytest.raises(BundleError, match="must be a built-in rule"):
         repricer.export(replace(run, facts=facts), tmp_path / "b")
     assert not (tmp_path / "b").exists()
 
@@ -241,7 +241,7 @@ def test_a_price_that_both_arms_give_was_certain(made: tuple, bundle: Bundle) ->
 
 
 def test_it_is_no_shadow(made: tuple) -> None:
-    with pytest.raises(DeploymentError, match="must look at one period alone"):
+    with pytest.raises(DeploymentError, match="must have no recurrent state"):
         Deployment(made[2], shadow_path=made[2])
 
 
@@ -256,7 +256,7 @@ def test_it_is_explained_and_recorded_over_http(made: tuple, bundle: Bundle, tmp
             assert total == pytest.approx(parts["proposed"], rel=1e-4)
             assert len(found["curve"]["points"]) > 1
         forgetful = client.post("/v1/explain", json={"state": state | {"memory": None}, "product": "tea"})
-        assert (forgetful.status_code, "looks back" in forgetful.json()["detail"]) == (422, True)
+        assert (forgetful.status_code, "recurrent state" in forgetful.json()["detail"]) == (422, True)
         assert client.get("/").status_code == 200
     rows = list(DecisionLog(log).export())
     also = [{key: item[key] for key in ("promotion", "order_units")} | {"shown_to": []} for item in given["prices"]]
