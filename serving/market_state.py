@@ -23,7 +23,14 @@ NUMBERS = ("list_price", "on_hand", "on_order", "reference_price", "last_units")
 
 
 class StateError(ValueError):
-    """A state that cannot be priced; the message is one line that says what is wrong and where."""
+    """A state that cannot be priced; the message is one line that says what is wrong and where.
+
+    Example:
+        >>> from repricer.serving import Predictor, load_bundle
+        >>> Predictor(load_bundle("bundle")).price({"period": 0})
+        Traceback (most recent call last):
+        repricer.serving.market_state.StateError: state must have period, products; got no products; add it
+    """
 
 
 class ProductDocument(Struct, kw_only=True, forbid_unknown_fields=True):

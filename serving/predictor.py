@@ -83,6 +83,13 @@ class PriceAnswer:
         recommendations: The product for each segment's slot, or None; empty without slots.
         memory: Recurrent state as text, to be sent unchanged with the next period's state; None without one.
         milliseconds: Computing time, together with the states that were priced at the same time.
+
+    Example:
+        >>> from repricer.serving import example_state, load_bundle
+        >>> bundle = load_bundle("bundle")
+        >>> answer = Predictor(bundle).price(example_state(bundle.catalogue))
+        >>> answer.period, answer.bundle == bundle.digest
+        (0, True)
     """
 
     policy: str
@@ -128,6 +135,13 @@ class Predictor:
         bundle: A loaded bundle.
         policy: Prices in place of the bundle's policy, under the same price rules. The recurrent state of the
             bundle's policy, where it has one, is carried on all the same.
+
+    Example:
+        >>> from repricer.serving import example_state, load_bundle
+        >>> bundle = load_bundle("bundle")
+        >>> answer = Predictor(bundle).price(example_state(bundle.catalogue))
+        >>> [item.product for item in answer.prices] == list(bundle.catalogue.products)
+        True
     """
 
     def __init__(self, bundle: Bundle, policy: Policy | None = None) -> None:

@@ -19,9 +19,8 @@ def example_state(catalogue: Catalogue) -> dict[str, Any]:
         Plain data that `Predictor.price` accepts.
 
     Example:
-        >>> from repricer.envs import catalogue_of
-        >>> from repricer.scenarios import load_scenario
-        >>> example_state(catalogue_of(load_scenario("stationary-logit")))["period"]
+        >>> from repricer.serving import load_bundle
+        >>> example_state(load_bundle("bundle").catalogue)["period"]
         0
     """
     stock = np.ceil(catalogue.forecast_units.sum(axis=0))

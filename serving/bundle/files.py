@@ -25,7 +25,14 @@ LIMITS = {
 
 
 class BundleError(ValueError):
-    """A bundle, or its key, that cannot be read, trusted or replaced; the message is one line that says why."""
+    """A bundle, or its key, that cannot be read, trusted or replaced; the message is one line that says why.
+
+    Example:
+        >>> from repricer.serving import load_bundle
+        >>> load_bundle("nothing")
+        Traceback (most recent call last):
+        repricer.serving.bundle.files.BundleError: nothing must be a bundle: ...; got No such file or directory; ...
+    """
 
 
 def read_files(folder: Path) -> dict[str, bytes]:

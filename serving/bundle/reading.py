@@ -41,6 +41,10 @@ class Bundle:
         manifest: Origin and evaluation of the policy.
         digest: SHA-256 of the manifest, which identifies the bundle.
         trust: "pinned" if the given public key signed it, "self-signed" if its own key only shows that it is unchanged.
+
+    Example:
+        >>> load_bundle("bundle").trust
+        'self-signed'
     """
 
     policy: NetworkPolicy | RecurrentPolicy
@@ -68,9 +72,9 @@ def load_bundle(path: str | os.PathLike[str], *, public_key: str | os.PathLike[s
         BundleError: The bundle cannot be read or trusted; a ValueError with one line.
 
     Example:
-        >>> load_bundle("no-such-folder")
-        Traceback (most recent call last):
-        repricer.serving.bundle.files.BundleError: no-such-folder must be a bundle: the files ...
+        >>> bundle = load_bundle("bundle", public_key="bundle.pub.pem")
+        >>> bundle.trust
+        'pinned'
     """
     folder = Path(path)
     pinned = None if public_key is None else read_public_key(Path(public_key))

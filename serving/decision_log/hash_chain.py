@@ -13,7 +13,14 @@ _LINKS = ("id", "previous_hash", "hash")
 
 
 class ChainError(ValueError):
-    """A row that was changed after it was written, or rows that are missing."""
+    """A row that was changed after it was written, or rows that are missing.
+
+    Example:
+        >>> (row,), _ = linked([{"price": 1.95}], EMPTY)
+        >>> walked("decisions", [row | {"price": 1.5}])
+        Traceback (most recent call last):
+        repricer.serving.decision_log.hash_chain.ChainError: decisions: row 1 must follow from the row before; ...
+    """
 
 
 class Tail(NamedTuple):

@@ -50,6 +50,10 @@ def export(run: Run, out: str | os.PathLike[str], *, key: str | os.PathLike[str]
 
     Raises:
         BundleError: `out` is something else, or the key cannot be read.
+
+    Example:
+        >>> export(run, "bundle").name
+        'bundle'
     """
     from .onnx_graph import PolicyGraph
 
