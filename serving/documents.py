@@ -25,7 +25,7 @@ _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 80
 
 
-class Document(Struct):
+class Document(Struct, frozen=True):
     """A struct with names among its fields, which must be printable text."""
 
     def __post_init__(self) -> None:

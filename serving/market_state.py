@@ -75,7 +75,7 @@ class ProductDocument(Struct, kw_only=True, forbid_unknown_fields=True):
     ] = None
 
 
-class StateDocument(Document, kw_only=True, forbid_unknown_fields=True):
+class StateDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The state of one market before the prices of the period are set."""
 
     market: Annotated[
