@@ -198,11 +198,11 @@ WRONG = [
     ("prices", {"line_order": ["a", "b"]}, "prices.line_order must be lists of names; got ('a', 'b')"),
     ("prices", {"line_order": [["a", "z"]]}, "prices.line_order must be one of products.names; got 'z'"),
     ("prices", {"line_order": [["a"]]}, "prices: a line of products must hold at least two; got 1"),
-    ("prices", {"line_order": [["a", "b", "a"]]}, "prices: a product must stand in one line once; got product 1 again"),
+    ("prices", {"line_order": [["a", "b", "a"]]}, "prices: a product must belong to one line, once; got product 1 again"),
     (
         "prices",
         {"line_order": [["b", "a", "c"]], "floor": [2.0, 5.5, 1.5]},
-        "product 2 got at least 5.5, the larger product 3 at most 5; mend bounds or line",
+        "product 2 got at least 5.5, the larger product 3 at most 5; fix the bounds or the line",
     ),
     ("prices", {"max_discount": 0.99}, "prices.max_discount must lie in [0, 0.95]; got 0.99"),
     ("prices", {"tick": [0.1, 0.2]}, "prices.tick must be one number; got a list of 2"),
