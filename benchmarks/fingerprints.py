@@ -1,7 +1,8 @@
-"""Fingerprints of what must not change: `python -m repricer.benchmarks.fingerprints [--out FILE] [--bundle FOLDER]`.
+"""Fingerprints of the numbers that a rewrite must not change: `python -m repricer.benchmarks.fingerprints`.
 
-Every registered scenario runs for 60 periods under random raw actions; two short training runs give their weights, and a bundle
-answers its example state. Run it before and after a rewrite, and compare the two files: equal hashes mean equal bits.
+Every registered scenario runs for 60 periods under random raw actions, two short training runs give their weights, and
+a bundle (`--bundle FOLDER`) answers its example state. Run it before and after a rewrite and compare the two outputs:
+equal hashes mean bit-identical numbers, on the same machine and the same versions of the libraries.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from .. import load_bundle, load_scenario, train
+from ..atomic import write_whole
 from ..envs import Market
 from ..scenarios import MarketSpec, registered
 from ..serving import Predictor, example_state
@@ -31,16 +33,18 @@ class Fingerprint:
         self._hash = hashlib.sha256()
 
     def add(self, name: str, value: Any) -> None:
+        """Add an array under a name."""
         array = np.ascontiguousarray(value)
         self._hash.update(f"{name} {array.shape} {array.dtype}".encode() + array.tobytes())
 
     @property
     def text(self) -> str:
+        """The first 16 hexadecimal digits."""
         return self._hash.hexdigest()[:16]
 
 
 def readable(outcome: Any) -> dict[str, np.ndarray]:
-    """Every public array of an outcome, by name."""
+    """The public arrays of an outcome, by name."""
     assert is_dataclass(outcome)
     names = sorted(name for name in dir(type(outcome)) if not name.startswith("_") and name.islower())
     values = {name: getattr(outcome, name) for name in names}
@@ -48,7 +52,7 @@ def readable(outcome: Any) -> dict[str, np.ndarray]:
 
 
 def market_bits(spec: MarketSpec) -> dict[str, str]:
-    """State, outcome, expected money and observation over the steps, a hash each."""
+    """One hash each of the state, the outcome, the expected money and the observations over all periods."""
     prints = {part: Fingerprint() for part in ("state", "outcome", "expected_money", "observation")}
     market = Market(spec, num_markets=MARKETS, seed=7)
     layout = spec.action_layout(None)
@@ -69,7 +73,7 @@ def market_bits(spec: MarketSpec) -> dict[str, str]:
 
 
 def policy_bits(name: str) -> str:
-    """The weights that a short training run ends with, from a fixed seed."""
+    """A hash of the weights after a short training run with a fixed seed."""
     weights = Fingerprint()
     run = train(load_scenario(name), algo="ppo", steps=8_192, seed=3)
     for key, value in sorted(run.actor.state_dict().items()):
@@ -78,7 +82,7 @@ def policy_bits(name: str) -> str:
 
 
 def bundle_bits(folder: Path) -> str:
-    """What a bundle answers to its example state."""
+    """A hash of a bundle's answer to its example state."""
     bundle = load_bundle(folder)
     answer = Predictor(bundle).price(example_state(bundle.catalogue))
     prices = answer.to_dict()["prices"]
@@ -88,8 +92,8 @@ def bundle_bits(folder: Path) -> str:
 def main() -> None:
     """Print the fingerprints as JSON, or write them to a file."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--bundle", type=Path, help="a bundle that was exported before")
+    parser.add_argument("--out", type=Path, help="file to write; printed by default")
+    parser.add_argument("--bundle", type=Path, help="folder of an exported bundle")
     options = parser.parse_args()
     facts: dict[str, Any] = {name: market_bits(load_scenario(name)) for name in (*sorted(registered()), *SAMPLED)}
     facts["policy of stationary-logit"] = policy_bits("stationary-logit")
@@ -97,7 +101,10 @@ def main() -> None:
     if options.bundle:
         facts["answers of the bundle"] = bundle_bits(options.bundle)
     text = json.dumps(facts, indent=1)
-    options.out.write_text(text, encoding="utf-8") if options.out else print(text)
+    if options.out:
+        write_whole(options.out, text)
+    else:
+        print(text)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Speed of learning: PPO on the batched market, SB3's own and the trainer's, against SB3's on CartPole with its defaults."""
+"""Speed of learning: PPO of SB3 and of this package on the market, relative to SB3's PPO on CartPole."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _rate(model: PPO, steps: int) -> float:
 
 
 def table() -> list[dict[str, Any]]:
-    """Steps a second of PPO here and there, and their ratio to CartPole's."""
+    """Steps per second, and their ratio to CartPole's."""
     settings = {"n_steps": 64, "batch_size": 4096, "n_epochs": 4, "device": "cpu", "seed": 0}
     with one_thread():
         cartpole = _rate(PPO("MlpPolicy", make_vec_env("CartPole-v1", n_envs=8), device="cpu", seed=0), 30_000)

@@ -1,8 +1,8 @@
-"""The price service under load over the loopback interface, beside a bare FastAPI endpoint that returns a constant.
+"""The price service under load over the loopback interface, compared with a bare FastAPI endpoint.
 
-Server and load share a machine; each server is a process of its own, both on one core where the system lets a process
-choose. Throughput is counted per second of the server's own CPU time, which another program on the machine does not
-change, and the servers take turns. Linux alone tells the CPU time of another process so simply.
+Servers and load share a machine; each server is a process, pinned to the first core where the system allows it.
+Throughput is measured per second of the server's own CPU time, which other programs do not affect, and the servers take
+turns. Linux only: other systems do not report the CPU time of another process in this way.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ uvicorn.run(app, port=int(sys.argv[1]), log_level="error", access_log=False)
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A free port."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return one.getsockname()[1]
@@ -48,7 +48,7 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def running(command: list[str], port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """A server process on the first core, from the moment it answers."""
+    """A server process on the first core that accepts connections."""
     pinned = ["taskset", "-c", "0"] if sys.platform == "linux" else []
     process = subprocess.Popen([*pinned, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -66,7 +66,7 @@ def running(command: list[str], port: int) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def serve_command(python: str, bundle: Path, port: int, *options: str) -> list[str]:
-    """The command line that serves a bundle without a rate limit that the load would meet."""
+    """The command that serves a bundle with a rate limit above the load."""
     return [python, "-m", "repricer.cli", "serve", str(bundle), "--port", str(port), "--rate", "1e6", *options]
 
 
@@ -87,7 +87,7 @@ def _message(path: str, body: bytes) -> bytes:
 
 
 async def flood(port: int, path: str, body: bytes) -> None:
-    """Thirty-two connections that each ask again as soon as they are answered."""
+    """Thirty-two connections that each send the next request as soon as the last one is answered."""
 
     async def one() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -99,8 +99,8 @@ async def flood(port: int, path: str, body: bytes) -> None:
 
 
 async def paced(port: int, path: str, body: bytes, *, rate: int, seconds: float) -> list[float]:
-    """Times to answer at a steady rate, seconds, rising; a request starts on time whether or not others are answered."""
-    # In turn, so that none is idle for so long that the server closes it.
+    """Response times at a steady request rate, in seconds and ascending; requests start on time in any case."""
+    # Used in turn, so that the server closes none for idling.
     idle = collections.deque([await asyncio.open_connection("127.0.0.1", port) for _ in range(_CONNECTIONS)])
     times: list[float] = []
 
@@ -118,7 +118,7 @@ async def paced(port: int, path: str, body: bytes, *, rate: int, seconds: float)
 
 
 def cpu_seconds(process: subprocess.Popen[bytes]) -> float:
-    """CPU time of a server so far, all its threads, to the nanosecond: a round is some forty ticks of the coarser clock."""
+    """CPU time of all threads of a server so far; in nanoseconds, as the usual clock is too coarse for a round."""
     threads = Path(f"/proc/{process.pid}/task").glob("*/schedstat")
     return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
 
@@ -126,7 +126,7 @@ def cpu_seconds(process: subprocess.Popen[bytes]) -> float:
 def throughput(
     bundle: Path, state: dict[str, Any], answer: dict[str, Any], python: str = sys.executable
 ) -> dict[str, float]:
-    """Requests per second of server CPU: of the service, and of bare endpoints without and with its body and answer."""
+    """Requests per CPU second of the service, and of bare endpoints without and with its request and answer."""
     body, ports = json.dumps(state).encode(), (free_port(), free_port())
     with tempfile.TemporaryDirectory() as folder:
         constant = Path(folder) / "answer.json"
@@ -150,7 +150,7 @@ def throughput(
 def latency(
     bundle: Path, state: dict[str, Any], *, rate: int = 200, seconds: float = 15, python: str = sys.executable
 ) -> list[float]:
-    """Times to answer at a steady rate, seconds, rising."""
+    """Response times at a steady request rate, in seconds and ascending."""
     port = free_port()
     with running(serve_command(python, bundle, port), port):
         asyncio.run(flood(port, "/v1/prices", json.dumps(state).encode()))

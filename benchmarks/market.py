@@ -1,4 +1,4 @@
-"""Speed and memory of the simulated market against Gymnasium's CartPole in a vector of 64, in the same run."""
+"""Speed and memory of the simulated market, relative to 64 copies of Gymnasium's CartPole in the same run."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ..envs import LearnerView, Market
 from .timing import rate
 
 SIZES = (("bench-1", 1024), ("bench-10", 1024), ("bench-100", 64), ("bench-10-full", 1024))
-"""Scenario, and how many markets run side by side."""
+"""Scenario, and the number of parallel markets."""
 
 
 def market_rate(scenario: str, markets: int, steps: int = 400) -> float:
-    """Market-steps per CPU second: raw actions in, guardrails, rivals, sales, rewards and observations out."""
+    """Market-steps per CPU second, from raw actions over price rules, competitors and sales to rewards and observations."""
     learner_view = LearnerView(Market(scenario, num_markets=markets, seed=0))
     columns = learner_view.layout.size * learner_view.base_price.size
     raw = np.random.default_rng(0).uniform(-0.5, 0.5, (markets, columns)).astype(np.float32)
@@ -45,8 +45,8 @@ def cartpole_rate(copies: int = 64, steps: int = 200) -> float:
     return rate(work)
 
 
-def bytes_per_lane(scenario: str, markets: int) -> float:
-    """Bytes that one product of one market takes: its state, its constants, and where a period works on it."""
+def bytes_per_product(scenario: str, markets: int) -> float:
+    """Bytes per product and market: state, constants and the workspace of a period."""
     learner_view = LearnerView(Market(scenario, num_markets=markets))
     learner_view.step(np.zeros((markets, learner_view.layout.size * learner_view.base_price.size), np.float32))
     market = learner_view.market
@@ -55,20 +55,20 @@ def bytes_per_lane(scenario: str, markets: int) -> float:
 
 
 def table() -> list[dict[str, Any]]:
-    """One row a scenario: steps a second, the ratio to CartPole, memory at one and at ten times the markets."""
-    yardstick = cartpole_rate()
-    rows = [{"what": "CartPole, SyncVectorEnv(64)", "per_second": yardstick, "ratio": 1.0, "unit": "environment-steps"}]
+    """One row per scenario: steps per second and the ratio to CartPole; then memory at one and at ten times the markets."""
+    baseline = cartpole_rate()
+    rows = [{"what": "CartPole, SyncVectorEnv(64)", "per_second": baseline, "ratio": 1.0, "unit": "environment-steps"}]
     for scenario, markets in SIZES:
         speed = market_rate(scenario, markets) * (100 if scenario == "bench-100" else 1)
         unit = "product decisions" if scenario == "bench-100" else "market-steps"
-        what = f"{scenario}, {markets} side by side"
-        rows.append({"what": what, "per_second": speed, "ratio": speed / yardstick, "unit": unit})
+        what = f"{scenario}, {markets} in parallel"
+        rows.append({"what": what, "per_second": speed, "ratio": speed / baseline, "unit": unit})
     rows += [
         {
-            "what": f"bench-10 memory, {markets} side by side",
-            "per_second": bytes_per_lane("bench-10", markets),
-            "ratio": bytes_per_lane("bench-10", markets) / bytes_per_lane("bench-10", 1024),
-            "unit": "bytes a product and market",
+            "what": f"bench-10 memory, {markets} in parallel",
+            "per_second": bytes_per_product("bench-10", markets),
+            "ratio": bytes_per_product("bench-10", markets) / bytes_per_product("bench-10", 1024),
+            "unit": "bytes per product and market",
         }
         for markets in (1024, 10_240)
     ]

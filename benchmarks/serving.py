@@ -1,4 +1,4 @@
-"""One decision at batch 1, the exported network against SB3's own `predict`; a large batch; the service under load."""
+"""Speed of single decisions (the exported network against SB3's `predict`), of a large batch, and of the service."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .timing import median_seconds
 
 
 def table() -> list[dict[str, Any]]:
-    """Calls a second of each, and the ratio."""
+    """Calls per second, and the ratio to a baseline."""
     scenario = "stationary-logit"
     model = PPO("MlpPolicy", make_sb3_env(scenario, num_envs=2), device="cpu")
     run = train(scenario, steps=1, settings={"num_envs": 4, "n_steps": 30, "batch_size": 60})
@@ -29,7 +29,7 @@ def table() -> list[dict[str, Any]]:
         predictor = Predictor(load_bundle(path))
         policy, state = predictor.bundle.policy, example_state(predictor.bundle.catalogue)
         served = throughput(path, state, predictor.price(state).to_dict())
-    assert isinstance(policy, NetworkPolicy), "it does not look back"
+    assert isinstance(policy, NetworkPolicy), "a policy without recurrent state"
     row = np.zeros((1, *make_sb3_env(scenario, num_envs=1).reset().shape[1:]), np.float32)
     sb3 = 1 / median_seconds(lambda: model.predict(row, deterministic=True))
     onnx = 1 / median_seconds(lambda: policy.forward(row))
@@ -54,13 +54,13 @@ def table() -> list[dict[str, Any]]:
 
 _SERVED = {
     "constant": "bare FastAPI, a constant",
-    "same size": "bare FastAPI, our body in, a constant answer of our size",
+    "same size": "bare FastAPI, same request body, a constant answer of the same size",
     "service": "POST /v1/prices",
 }
 
 
 def batch_seconds(predictor: Predictor, count: int = 10_000, repeats: int = 5) -> float:
-    """Median seconds for `count` prices of one product, from plain states to plain answers."""
+    """Median seconds for `count` prices, from plain states to plain answers."""
     catalogue = predictor.bundle.catalogue
     states = [example_state(catalogue)] * (count // catalogue.num_products)
     seconds = []

@@ -10,7 +10,7 @@ REPEATS = 5
 
 
 def rate(work: Callable[[], int], *, repeats: int = REPEATS) -> float:
-    """Median of units of work per CPU second; `work` does some and says how many; the first call warms up."""
+    """Median units of work per CPU second; `work` returns how many it did, and its first call is a warm-up."""
     work()
     rates = []
     for _ in range(repeats):
@@ -21,7 +21,7 @@ def rate(work: Callable[[], int], *, repeats: int = REPEATS) -> float:
 
 
 def median_seconds(call: Callable[[], object], count: int = 2000) -> float:
-    """Of so many calls, after a hundred that warm up."""
+    """Median seconds of a call, over `count` calls after a warm-up of a hundred."""
     for _ in range(100):
         call()
     seconds = []

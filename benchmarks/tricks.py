@@ -1,7 +1,7 @@
-"""What the tricks of training are worth: `python -m repricer.benchmarks.tricks`.
+"""Ablation of the training settings: `python -m repricer.benchmarks.tricks`.
 
-Share of the exact optimum, mean and worst of three seeds, with one setting of the preset changed at a time; and what the same
-policies lose, at worst, in markets under stress that they were not told of.
+One setting of the preset is changed at a time. Shown are the share of the exact optimum (mean and worst of three seeds)
+and the largest loss of the same policies in stressed markets that they believe to be unchanged.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ TRICKS: dict[str, dict[str, Any]] = {
     "7 variants of the market": {"variants": 7},
     "15 variants of the market": {"variants": 15},
 }
-"""What is changed of the preset, by what it is called in the table."""
+"""Changed settings by their name in the table."""
 
 
 def share(market: MarketSpec, policy: Policy, believed: MarketSpec) -> float:
-    """Of the exact optimum of `market`, for a policy that believes in the market `believed`."""
+    """Share of the exact optimum of `market`, for a policy that believes in the market `believed`."""
     value, optimum = exact_value(market, policy, believed=believed), solve(market)
     assert value is not None, "the policy is a function of the view"
     assert optimum is not None, "the instance has one"
@@ -43,7 +43,7 @@ def share(market: MarketSpec, policy: Policy, believed: MarketSpec) -> float:
 
 
 def losses(spec: MarketSpec, policy: Policy) -> dict[str, float]:
-    """By stress, the fraction of the stressed market's optimum that the policy leaves; stresses that do not apply are left out."""
+    """Loss by stress, as a share of the stressed market's optimum; stresses that do not apply are left out."""
     found = {}
     for stress in STRESSES:
         try:
@@ -56,7 +56,7 @@ def losses(spec: MarketSpec, policy: Policy) -> dict[str, float]:
 
 
 def row(trick: str) -> dict[str, Any]:
-    """One line of the table."""
+    """One row of the table."""
     spec, shares, worst, seconds = load_scenario(SCENARIO), [], [], 0.0
     for seed in range(SEEDS):
         started = time.process_time()
@@ -74,7 +74,7 @@ def row(trick: str) -> dict[str, Any]:
 
 
 def table() -> list[dict[str, Any]]:
-    """A line a trick."""
+    """One row per changed setting."""
     return [row(trick) for trick in TRICKS]
 
 

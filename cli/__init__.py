@@ -1,4 +1,4 @@
-"""The command line: one small file a command, loaded when it is called."""
+"""The command line: one file per command, which is imported when the command is called."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ import click
 from .. import __version__
 
 _COMMANDS = {
-    "demo": "the whole loop on the real data set, offline",
+    "demo": "run the whole loop on a real data set, offline",
     "data": "check, import and summarise a shop's tables",
-    "fit": "fit every model and write the market they describe",
+    "fit": "fit every model and write the resulting market",
     "scenarios": "list the scenarios, or describe one with its known optimum",
     "simulate": "run a policy and write the sales it makes as a table",
     "train": "learn prices in a scenario",
     "tune": "search an algorithm's settings for a scenario",
-    "league": "let every seller learn against the others, and audit their prices",
+    "league": "let all sellers learn against each other, and audit their prices",
     "evaluate": "compare policies on the same customers",
-    "explain": "say what moved a price and what others would earn, or what a whole policy does",
+    "explain": "explain a price and its alternatives, or a whole policy",
     "export": "write a run's policy as a signed, pickle-free bundle",
-    "price": "answer one price request from a bundle, offline",
+    "price": "answer a price request from a bundle, offline",
     "serve": "answer price requests from a bundle over HTTP",
-    "log": "export, verify and sum up what the service decided and what then sold",
-    "keys": "make, list and remove the API keys of the price service",
+    "log": "export, verify and summarise the service's decisions and their sales",
+    "keys": "create, list and remove API keys of the price service",
     "report": "write a run's report as one HTML file",
-    "bench": "measure this machine",
+    "bench": "measure the speed of this machine",
 }
 _EXTRAS = dict.fromkeys(("fastapi", "jinja2", "prometheus_client", "sqlalchemy", "uvicorn"), "serve") | {
     "psycopg": "postgres"
 }
-"""Which extra brings a library; `train` brings all others."""
+"""The extra that installs a library; `train` installs all others."""
 
 
 class _Commands(click.Group):
-    """Finds a command's file by its name, and turns what goes wrong into one line and an exit code."""
+    """Finds a command's file by its name, and turns errors into one line and an exit code."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -47,7 +47,7 @@ class _Commands(click.Group):
         return importlib.import_module(f".{cmd_name}", __name__).command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        # Without loading a single command: `--help` needs none of their libraries.
+        # Without importing any command: `--help` needs none of their libraries.
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
 
@@ -63,7 +63,7 @@ class _Commands(click.Group):
             where = f"{error.filename}: " if error.filename else ""
             _fail(f"{where}{error.strerror or error}", 1)
         except KeyboardInterrupt:
-            _fail("interrupted; the same command goes on from here", 130)
+            _fail("interrupted; run the same command again to continue", 130)
 
 
 def _fail(message: str, code: int) -> None:
@@ -76,10 +76,10 @@ def _fail(message: str, code: int) -> None:
 def main() -> None:
     """Learn prices in a simulated market fitted on a shop's own data, prove what they earn, and serve them.
 
-    Every command takes --json, and --seed where something is drawn. Exit codes: 0; 2, the input is wrong and one line
-    says what; 1, it failed.
+    Every command takes --json, and --seed if it draws random numbers. Exit codes: 0 for success, 2 for wrong input,
+    with one line that says what is wrong, 1 for failure.
     """
-    waited_for = logging.getLogger("repricer.envs")
-    if sys.stderr.isatty() and not waited_for.handlers:
-        waited_for.addHandler(logging.StreamHandler())
-        waited_for.setLevel(logging.INFO)
+    logger = logging.getLogger("repricer.envs")
+    if sys.stderr.isatty() and not logger.handlers:
+        logger.addHandler(logging.StreamHandler())
+        logger.setLevel(logging.INFO)

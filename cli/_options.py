@@ -1,4 +1,4 @@
-"""What the commands share: options, output, progress."""
+"""What the commands share: options, output and progress bars."""
 
 from __future__ import annotations
 
@@ -20,17 +20,19 @@ from ..atomic import plain, whole_file
 if TYPE_CHECKING:
     import pandas as pd
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
-seed_option = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Fixes every draw.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document to stdout.")
+seed_option = click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of all random draws."
+)
 episodes_option = click.option(
-    "--episodes", type=click.IntRange(min=1), default=1000, show_default=True, help="Judging markets, one episode each."
+    "--episodes", type=click.IntRange(min=1), default=1000, show_default=True, help="Test markets, one episode each."
 )
 
 progress_console = Console(stderr=True, highlight=False, markup=False)
 
 
 def setting(text: str) -> tuple[str, Any]:
-    """KEY=VALUE with a JSON value; a word that is no JSON is a string."""
+    """KEY=VALUE with a JSON value; anything that is not JSON is a string."""
     key, equals, value = text.partition("=")
     if not equals:
         raise ValueError(f"--set takes KEY=VALUE; got '{text}'; write, for example, learning_rate=1e-3")
@@ -41,12 +43,12 @@ def setting(text: str) -> tuple[str, Any]:
 
 
 def say(text: str) -> None:
-    """Print a line as it is: wrapping is the terminal's business, and names may hold brackets."""
+    """Print a line as it is; names may contain brackets, which Rich would take for markup."""
     click.echo(text)
 
 
 def show(table: Table) -> None:
-    """Print a table, as wide as the terminal, or wide enough where there is none."""
+    """Print a table, as wide as the terminal; 160 characters without one."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=160)
@@ -60,7 +62,7 @@ def emit(document: Any) -> None:
 
 
 def check_table_path(option: str, path: Path) -> None:
-    """Refuse a table's file before the work, where its ending is unknown."""
+    """Check the ending of a table's file before the work is done."""
     if path.suffix not in (".csv", ".parquet"):
         raise ValueError(f"{option} must end in .csv or .parquet; got '{path}'; rename it")
 
@@ -76,27 +78,27 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
 
 
 def progress_bar(*columns: ProgressColumn) -> Progress:
-    """A progress bar with times on stderr, drawn where that is a terminal."""
+    """A progress bar with times on stderr, if that is a terminal."""
     times = (TimeElapsedColumn(), TimeRemainingColumn())
     return Progress(*columns, *times, console=progress_console, disable=not progress_console.is_terminal)
 
 
 @contextmanager
 def training_bar(label: str, money: str) -> Iterator[Callable[[int, int, dict[str, float]], None]]:
-    """A progress bar on stderr (where it is a terminal) that shows the gain over the best fixed price."""
+    """A progress bar that shows the gain over the best fixed price, on stderr if that is a terminal."""
     columns = (TextColumn(label), BarColumn(), TextColumn("{task.percentage:>3.0f}% {task.fields[gain]}"))
     with progress_bar(*columns) as bar:
         task = bar.add_task(label, total=None, gain="")
 
         def update(done: int, total: int, figures: dict[str, float]) -> None:
-            gain = f"{money} {figures['gain'] / abs(figures['best_fixed']):+.2%} against best fixed"
+            gain = f"{money} {figures['gain'] / abs(figures['best_fixed']):+.2%} over best fixed"
             bar.update(task, completed=min(done, total), total=total, gain=gain)
 
         yield update
 
 
 def comparison_table(document: dict[str, Any], currency: str) -> Table:
-    """What `evaluate` found, as a table for a terminal."""
+    """A comparison as a table for the terminal."""
     from ..evaluation.compare.table import caption, columns, title
 
     table = Table(title=escape(title(document, currency)), caption=caption(document))

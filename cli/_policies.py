@@ -1,4 +1,4 @@
-"""A policy by what the user typed: a run folder, a bundle, or a rule."""
+"""Policies by what the user types: a run folder, a bundle or a rule."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def policy_of(text: str, spec: MarketSpec, *, seed: int) -> Policy:
-    """The policy, checked to fit the scenario. Raises ValueError, one line, where there is none."""
+    """The policy, checked against the scenario. Raises ValueError if there is none, or it sells other products."""
     from ..agents import load_run
     from ..evaluation import named_policy
     from ..serving import load_bundle
@@ -34,5 +34,5 @@ def policy_of(text: str, spec: MarketSpec, *, seed: int) -> Policy:
 def _check(text: str, scenario: str, products: tuple[str, ...], spec: MarketSpec) -> None:
     if products != spec.products.names:
         raise ValueError(
-            f"{text} prices the products of scenario {scenario}; got {spec.name}, which sells others; train on it first"
+            f"{text} prices the products of scenario {scenario}; got {spec.name}, which sells other products; train on it first"
         )

@@ -1,4 +1,4 @@
-"""Long work in stages: each is done once, its facts are kept, and the same command goes on where it stopped."""
+"""Long jobs in stages: each is done once and its results are kept, so that the same command resumes an interrupted job."""
 
 from __future__ import annotations
 
@@ -18,8 +18,13 @@ _FILE = "stages.json"
 class Stages:
     """The stages of one job in one folder.
 
-    settings: what the job depends on; a folder that was begun with others is refused. tell: prints a line of the job's
-    report (not called where the output is JSON).
+    Args:
+        folder: The folder of the job, created by the first stage.
+        settings: What the results depend on; a folder of a job with other settings is refused.
+        tell: Called with each line of the job's output.
+
+    Raises:
+        ValueError: The folder holds a job with other settings.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], tell: Callable[[str], None]) -> None:
@@ -30,17 +35,17 @@ class Stages:
             self._state = json.loads(self._path.read_text(encoding="utf-8"))
             if self._state["settings"] != dict(settings):
                 raise ValueError(
-                    f"{folder} was begun with {self._state['settings']}; got {dict(settings)}; "
+                    f"{folder} was started with {self._state['settings']}; got {dict(settings)}; "
                     "choose another --out or remove the folder"
                 )
 
     @property
     def timings(self) -> list[dict[str, Any]]:
-        """Seconds that each stage took when it was done."""
+        """Seconds that each stage took."""
         return [{"stage": name, "seconds": facts["seconds"]} for name, facts in self._state["done"].items()]
 
     def run(self, name: str, title: str, work: Callable[[], Facts]) -> Facts:
-        """The facts of a stage, from this run or an earlier one. `facts["lines"]` is told either way."""
+        """The results of a stage, from this call or an earlier one; `["lines"]` of them are printed in both cases."""
         done = self._state["done"]
         before = name in done
         if not before:
@@ -52,7 +57,7 @@ class Stages:
             self._save()
         facts = done[name]
         self.tell("")
-        self.tell(f"== {title}: {facts['seconds']:.1f} s{' (done before)' if before else ''}")
+        self.tell(f"== {title}: {facts['seconds']:.1f} s{' (already done)' if before else ''}")
         for line in facts["lines"]:
             self.tell(f"   {line}")
         return facts

@@ -1,4 +1,4 @@
-"""Options that name a shop's tables, and reading what they name."""
+"""Options for a shop's tables, and reading the files that they name."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
 FILE = click.Path(path_type=Path)
 _KINDS = {
-    "sales": "One row a sale line.",
-    "products": "One row a product.",
-    "customers": "One row a customer.",
-    "behaviour": "One row a view, cart, rating or review.",
-    "signals": "One row a competitor's price, a holiday or the value of an index.",
-    "stock": "One row a count of a product's stock.",
-    "promotions": "One row a promotion of a product.",
+    "sales": "One row per sale line.",
+    "products": "One row per product.",
+    "customers": "One row per customer.",
+    "behaviour": "One row per view, cart, rating or review.",
+    "signals": "One row per competitor price, holiday or value of an external index.",
+    "stock": "One row per stock count of a product.",
+    "promotions": "One row per promotion of a product.",
 }
 
-mapping_option = click.option("--mapping", type=FILE, help="TOML file that says how the files are laid out.")
+mapping_option = click.option("--mapping", type=FILE, help="TOML file that declares how the files are laid out.")
 
 
 def file_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Add an option for each table; the command gets those that were given as `paths`."""
+    """Add one option per table; the command receives the given ones as `paths`."""
 
     @functools.wraps(function)
     def with_paths(**options: Any) -> None:
@@ -45,7 +45,7 @@ def file_options(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def given_tables(dataset: Path | None, paths: dict[str, Path], mapping: Path | None) -> tuple[Tables, int]:
-    """The tables of an imported folder, or of files, and how many of their rows were rejected."""
+    """The tables of an imported folder or of files, and the number of rejected rows."""
     from ..data import DataError, load_tables
 
     if dataset and (paths or mapping):
@@ -67,7 +67,7 @@ def import_files(paths: dict[str, Path], mapping: Path | None, key: bytes) -> tu
 
 @contextmanager
 def _bar() -> Iterator[Callable[[str, float], None]]:
-    """A progress bar for each file on stderr, where it is a terminal."""
+    """One progress bar per file, on stderr if that is a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
     with progress_bar(*columns) as bar:
         tasks: dict[str, Any] = {}

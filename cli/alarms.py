@@ -1,4 +1,4 @@
-"""`repricer data alarms`: changes and spikes in what was sold and in what goes on outside."""
+"""`repricer data alarms`: spikes and changes in sales and in market signals."""
 
 from __future__ import annotations
 
@@ -27,15 +27,17 @@ _COLOURS = {"spike": "tab:orange", "level shift": "tab:red", "trend": "tab:purpl
 @click.argument("dataset", type=FILE, required=False)
 @file_options
 @mapping_option
-@click.option("--top", type=click.IntRange(min=1), default=30, show_default=True, help="Best sellers to watch.")
+@click.option(
+    "--top", type=click.IntRange(min=1), default=30, show_default=True, help="Number of best sellers to monitor."
+)
 @click.option(
     "--false-alarms",
     type=click.FloatRange(min=0, max=12, min_open=True),
     default=0.2,
     show_default=True,
-    help="Allowed in a year of each series.",
+    help="False alarms allowed per year and series.",
 )
-@click.option("--plot", type=FILE, help="Picture of the series with the largest alarms (.png, .svg, .pdf).")
+@click.option("--plot", type=FILE, help="Plot of the series with the largest alarms (.png, .svg, .pdf).")
 @json_option
 def command(
     dataset: Path | None,
@@ -46,11 +48,11 @@ def command(
     plot: Path | None,
     as_json: bool,
 ) -> None:
-    """Raise alarms on DATASET, a folder made by `repricer data import`, or on files: spikes, shifts of level, trends.
+    """Detect spikes, level shifts and trend changes in DATASET, a folder made by `repricer data import`, or in files.
 
-    Watched are units, traffic, competitors' prices, views, carts, ratings and outside signals, week by week.
+    The weekly series are units, traffic, competitor prices, views, carts, ratings and external signals.
 
-    An alarm rests on its own week and those before it alone: what a later week shows never changes it.
+    An alarm depends only on its own week and earlier ones; later weeks never change it.
     """
     from ..data import check_plot_path
     from ..forecasting.alarms import find_alarms
@@ -96,11 +98,13 @@ def _print(series: pd.DataFrame, found: pd.DataFrame, rate: float, as_json: bool
         numbers = (f"{row['size']:+.1f}", f"{row['before']:,.4g}", f"{row['after']:,.4g}")
         table.add_row(*(escape(cell) for cell in cells), *numbers, escape(row["sentence"]))
     show(table)
-    say(f"{len(found)} alarms in {len(watched)} series; without any change about {expected:.0f} would be expected")
+    say(
+        f"{len(found)} alarms in {len(watched)} series; about {expected:.0f} false alarms are expected without any change"
+    )
 
 
 def _plot(series: pd.DataFrame, found: pd.DataFrame, file: Path) -> None:
-    """Draw the series with the largest alarms, one below the other."""
+    """Plot the series with the largest alarms, one below the other."""
     from matplotlib.figure import Figure
 
     largest = found.assign(size=found["size"].abs()).groupby(["signal", "product"])["size"].max()

@@ -1,4 +1,4 @@
-"""`repricer bench`: measure this machine."""
+"""`repricer bench`: measure the speed of this machine."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _NAMES = ("market", "learner", "serving")
 @seed_option
 @json_option
 def command(name: str | None, seed: int, as_json: bool) -> None:
-    """Print the speed tables with this machine's figures: market, learner, serving, or all of them.
+    """Measure the speed of the market, the learner or the price service on this machine, or all of them.
 
-    One thread; CPU seconds, medians; ratios are to a yardstick measured in the same run.
+    The figures are medians in CPU seconds, on one thread; ratios refer to a baseline measured in the same run.
     """
     tables = {
         one: importlib.import_module(f"...benchmarks.{one}", __name__).table() for one in ([name] if name else _NAMES)
@@ -30,8 +30,8 @@ def command(name: str | None, seed: int, as_json: bool) -> None:
         return
     for title, rows in tables.items():
         table = Table("what", title=title)
-        table.add_column("a second", justify="right")
-        table.add_column("of")
+        table.add_column("per second", justify="right")
+        table.add_column("unit")
         table.add_column("ratio", justify="right")
         for row in rows:
             table.add_row(row["what"], f"{row['per_second']:,.0f}", row["unit"], f"{row['ratio']:.1f}")

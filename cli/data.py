@@ -1,4 +1,4 @@
-"""`repricer data`: check, import and summarise a shop's own tables."""
+"""`repricer data`: check, import and summarise a shop's tables."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def command() -> None:
 
 
 command.add_command(alarms)
-_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document to stdout.")
 
 
 @command.command()
@@ -39,7 +39,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON doc
 @_json
 @click.pass_context
 def check(context: click.Context, paths: dict[str, Path], mapping: Path | None, as_json: bool) -> None:
-    """Say what an import would keep and reject; exit 2 if it would reject a row."""
+    """Report what an import would keep and reject; exit code 2 if it would reject a row."""
     _, report = import_files(paths, mapping, secrets.token_bytes(32))
     if as_json:
         emit(report.to_dict())
@@ -52,10 +52,10 @@ def check(context: click.Context, paths: dict[str, Path], mapping: Path | None, 
 @file_options
 @mapping_option
 @click.option("--out", type=FILE, required=True, help="New folder for the clean tables.")
-@click.option("--key-file", type=FILE, help="Secret for the pseudonyms; made if missing [default: OUT.key].")
+@click.option("--key-file", type=FILE, help="Secret for the pseudonyms; created if missing [default: OUT.key].")
 @_json
 def import_(paths: dict[str, Path], mapping: Path | None, out: Path, key_file: Path | None, as_json: bool) -> None:
-    """Clean the tables, replace customers by pseudonyms, and write them to a new folder."""
+    """Clean the tables, replace customer ids by pseudonyms, and write them to a new folder."""
     from ..data import check_new, save_tables
 
     check_new(out)
@@ -76,15 +76,15 @@ def import_(paths: dict[str, Path], mapping: Path | None, out: Path, key_file: P
         emit(report.to_dict() | {"out": str(out), "key_file": str(key_file)})
     else:
         _show_report(report)
-        click.echo(f"written to {out}; keep {key_file} secret: it makes the pseudonyms")
+        click.echo(f"written to {out}; keep {key_file} secret: the pseudonyms are made with it")
 
 
 @command.command("mapping")
 @file_options
-@click.option("--out", type=FILE, help="New file to write it to; printed otherwise.")
+@click.option("--out", type=FILE, help="New file to write; printed by default.")
 @_json
 def mapping_(paths: dict[str, Path], out: Path | None, as_json: bool) -> None:
-    """Print a mapping file to start from, guessed from the headers and first rows of the files."""
+    """Guess a mapping file from the headers and first rows of the files, as a starting point."""
     from ..data import SCHEMAS, DataError, mapping_template
 
     if not paths:
@@ -97,19 +97,19 @@ def mapping_(paths: dict[str, Path], out: Path | None, as_json: bool) -> None:
     if as_json:
         emit({"mapping": template, "out": str(out) if out else None})
     else:
-        click.echo(f"written to {out}; look it over" if out else template, nl=bool(out))
+        click.echo(f"written to {out}; check it" if out else template, nl=bool(out))
 
 
 @command.command()
 @click.argument("dataset", type=FILE, required=False)
 @file_options
 @mapping_option
-@click.option("--plot", type=FILE, help="Picture to draw (.png, .svg or .pdf).")
+@click.option("--plot", type=FILE, help="Plot to write (.png, .svg or .pdf).")
 @_json
 def summary(
     dataset: Path | None, paths: dict[str, Path], mapping: Path | None, plot: Path | None, as_json: bool
 ) -> None:
-    """Analyse the sales of DATASET, a folder made by `repricer data import`, or of files."""
+    """Summarise the sales of DATASET, a folder made by `repricer data import`, or of files."""
     from ..data import check_plot_path, plot_summary, sales_summary
 
     if plot:
@@ -125,7 +125,7 @@ def summary(
     if rejected:
         click.echo(f"{rejected:,} faulty rows are left out; `repricer data check` lists them")
     if plot:
-        click.echo(f"drawn to {plot}")
+        click.echo(f"plot written to {plot}")
 
 
 def _show_report(report: ImportReport) -> None:
@@ -152,10 +152,10 @@ def _show_summary(result: SalesSummary) -> None:
         table.add_row(f"class {name}", f"{row['products']:,} products, {row['revenue_share']:.1%} of revenue")
     for label, cycle in (("month", "seasonality"), ("weekday (1: Monday)", "weekdays")):
         values = ", ".join(f"{step}: {value:.2f}" for step, value in facts[cycle].items())
-        table.add_row(f"revenue a day by {label} (mean = 1)", values)
+        table.add_row(f"revenue per day by {label} (mean = 1)", values)
     if result.stockouts is not None:
         weeks = (result.stockouts > 0).sum()
-        table.add_row("weeks with a stock-out", f"{weeks:,} ({result.stockouts.sum():,} weeks of products)")
+        table.add_row("weeks with a stockout", f"{weeks:,} ({result.stockouts.sum():,} product-weeks)")
     Console(markup=False).print(table)
     _show_table(_rounded(result.top_products), "best sellers by revenue")
     if result.categories is not None:

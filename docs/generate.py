@@ -192,7 +192,7 @@ def demo() -> None:
     """Run the demo (a finished one is read again) and write its output and the picture of its training."""
     command = [sys.executable, "-m", "repricer.cli", "demo", "--out", "demo"]
     said = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    said = "\n".join(line.rstrip().replace(" (done before)", "") for line in said.strip().splitlines())
+    said = "\n".join(line.rstrip().replace(" (already done)", "") for line in said.strip().splitlines())
     between("README.md", "demo", f"```text\n{said}\n```\n")
     history = json.loads((ROOT / "demo" / "run" / "run.json").read_text(encoding="utf-8"))["history"]
     plot = learning_plot(history, objective="profit", unit="%")

@@ -49,6 +49,11 @@ class FittedMarket(NamedTuple):
     Attributes:
         spec: The market of the held-out weeks.
         report: How it was fitted and how well, as plain data for JSON and for the HTML report.
+
+    Example:
+        >>> market = fit("shop/")  # doctest: +SKIP
+        >>> market.spec.market.horizon_periods  # doctest: +SKIP
+        12
     """
 
     spec: MarketSpec

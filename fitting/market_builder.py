@@ -65,6 +65,10 @@ class FittedModels:
         exposure_effect: Effect of a display or mailer in all stores on log units; None if none are recorded.
         past_promotion: (T, N) share of stores with a display or mailer in the weeks to simulate, if promotions are a
             decision (the elasticities are then those of prices alone), else None.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> more_elastic = replace(models, elasticity=1.2 * models.elasticity)  # doctest: +SKIP
     """
 
     products: pd.DataFrame
@@ -135,6 +139,9 @@ def build_market(
         assumptions: What the models do not say.
         period: What a period is called.
         currency: Unit of money, for display.
+
+    Example:
+        >>> spec = build_market(models, name="my-shop", assumptions=Assumptions(max_discount=0.1))  # doctest: +SKIP
     """
     category = pd.factorize(models.products["category"])[0]
     left, _ = outside_share(models)

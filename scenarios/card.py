@@ -66,7 +66,7 @@ def describe(spec: MarketDescription) -> dict[str, str]:
     Example:
         >>> from repricer import load_scenario
         >>> describe(load_scenario("stationary-logit"))["stock"]
-        '10 units at the start; never replenished; demand beyond stock is lost'
+        '40 units at the start; never replenished; demand beyond stock is lost'
     """
     sentences = {
         "market": _market(spec),

@@ -14,7 +14,7 @@ def test_a_stage_is_done_once_and_its_lines_are_told_each_time(tmp_path):
         assert stages.run("one", "First", work)["number"] == 3
     assert len(calls) == 1
     assert told.count("   something") == 2
-    assert any("done before" in line for line in told)
+    assert any("already done" in line for line in told)
     assert stages.timings[0]["stage"] == "one"
 
 
@@ -27,5 +27,5 @@ def test_a_stage_that_fails_is_begun_again(tmp_path):
 
 def test_a_folder_of_another_job_is_refused(tmp_path):
     Stages(tmp_path, {"seed": 0}, lambda _: None).run("one", "First", lambda: {"lines": []})
-    with pytest.raises(ValueError, match="was begun with"):
+    with pytest.raises(ValueError, match="was started with"):
         Stages(tmp_path, {"seed": 1}, lambda _: None)
