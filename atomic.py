@@ -37,7 +37,7 @@ def write_whole(path: Path, content: bytes | str, *, mode: int | None = None) ->
 
 
 def write_new(path: Path, content: bytes, *, mode: int) -> None:
-    """Write a file that must not exist yet, completely or not at all; for keys, which nobody may overwrite.
+    """Write a file that must not exist yet, completely or not at all; for keys, which must never be overwritten.
 
     Args:
         path: The file; its folder must exist.
@@ -108,8 +108,8 @@ def whole_file(path: Path, *, mode: int | None = None) -> Iterator[Path]:
 def whole_folder(path: Path, *, mode: int = 0o777) -> Iterator[Path]:
     """A temporary folder to fill, which becomes `path` if the block raises nothing.
 
-    A folder that stands at `path` is replaced; whoever must not replace one checks that at the end of the block. No
-    portable call exchanges two folders: for an instant, a reader may find neither.
+    An existing folder is replaced; a caller that must not replace one checks that at the end of the block. There is no
+    portable call that exchanges two folders: for an instant, a reader may find neither.
 
     Args:
         path: The folder to write or to replace; its parents are created.

@@ -163,7 +163,7 @@ class Validation(BaseCallback):
     def _checkpoint(self) -> None:
         if self._folder is None:
             return
-        write_table(self._folder / PROGRESS_FILE, self.history)
+        write_csv(self._folder / PROGRESS_FILE, self.history)
         facts = {
             "history": self.history,
             "best": self.best,
@@ -179,7 +179,7 @@ def _standard_error(values: NDArray[np.float64]) -> float:
     return float(values.std(ddof=1) / np.sqrt(values.size)) if values.size > 1 else 0.0
 
 
-def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
+def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
     """Write a CSV file completely or not at all.
 
     Args:

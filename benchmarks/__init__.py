@@ -1,1 +1,1 @@
-"""What measures speed: each file prints a table and can be run alone."""
+"""Benchmarks of speed, and fingerprints of the numbers; each file can be run by itself."""

@@ -73,11 +73,6 @@ def row(trick: str) -> dict[str, Any]:
     }
 
 
-def table() -> list[dict[str, Any]]:
-    """One row per changed setting."""
-    return [row(trick) for trick in TRICKS]
-
-
 def main() -> None:
     """Print the table in Markdown."""
     print(f"| {SCENARIO}, {STEPS:,} steps, {SEEDS} seeds | mean share | worst seed | worst loss under stress | CPU s |")

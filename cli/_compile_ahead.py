@@ -1,7 +1,7 @@
-"""Compile the market and the learner in a process of its own, while this one reads and fits tables.
+"""Compile the market and the learner in a background process, while this one reads and fits tables.
 
-The compiled code depends on types alone, so a textbook market that uses every part stands for any other; Numba's cache on disk
-hands it over. `python -m repricer.cli._compile_ahead` is that process.
+The compiled code depends only on types, so that any market with many features serves to compile it; Numba's cache on
+disk passes it on. The process is `python -m repricer.cli._compile_ahead`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ _SCENARIO, _STEPS, _EPISODES = "grocery", 4_096, 2
 class CompileAhead:
     """A background process that compiles what training and evaluation need; `wait` before either is used.
 
-    It only saves time: where it fails, the code is compiled when it is first used, as without it. Nothing is started where
-    compiled code is there already.
+    It only saves time: if it fails, the code is compiled on first use. It does not start if compiled code exists.
     """
 
     def __init__(self) -> None:
@@ -29,7 +28,7 @@ class CompileAhead:
             self._process = subprocess.Popen([sys.executable, "-m", __name__], stdin=quiet, stdout=quiet, stderr=quiet)
 
     def wait(self) -> None:
-        """Return when the process has ended."""
+        """Wait until the process has ended."""
         if self._process is not None:
             self._process.wait()
 
@@ -37,7 +36,7 @@ class CompileAhead:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the process where the work ended before it."""
+        """End the process if it is still running."""
         if self._process is not None:
             self._process.terminate()
             self._process.wait()

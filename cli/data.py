@@ -166,8 +166,8 @@ def _show_summary(result: SalesSummary) -> None:
 def _rounded(frame: pd.DataFrame) -> pd.DataFrame:
     formats = {"revenue": "{:,.2f}", "units": "{:,.0f}", "price": "{:,.2f}", "products": "{:,}"}
     shares = dict.fromkeys([name for name in frame if str(name).endswith("share")], "{:.1%}")
-    told = {str(name): frame[name].map(text.format) for name, text in (formats | shares).items() if name in frame}
-    return frame.assign(**told)
+    shown = {str(name): frame[name].map(text.format) for name, text in (formats | shares).items() if name in frame}
+    return frame.assign(**shown)
 
 
 def _show_table(frame: pd.DataFrame, title: str, justify: dict[Any, Any] | None = None) -> None:

@@ -199,8 +199,8 @@ def _answer_lines(answer: PriceAnswer, shown: int = 5) -> list[str]:
         )
         lines.append(f"{item.product}: {item.price:.2f}" + (f" ({discounts})" if discounts else ""))
         # Every trail contains the rounding to the tick.
-        told = [step for step in item.trail if step.rule != "price_ladder"]
-        lines += [f"    {step.rule}: {_text(step.before)} to {_text(step.after)}, {step.why}" for step in told]
+        steps = [step for step in item.trail if step.rule != "price_ladder"]
+        lines += [f"    {step.rule}: {_text(step.before)} to {_text(step.after)}, {step.why}" for step in steps]
     return lines + [
         f"shown to {segment}: {product or 'nothing'}" for segment, product in answer.recommendations.items()
     ]

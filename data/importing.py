@@ -155,14 +155,14 @@ class _Table:
         self.good.append(values.filter(~is_bad))
         if not is_bad.any():
             return
-        told = pl.concat_str(
+        reasons = pl.concat_str(
             [pl.when(column).then(pl.lit(column)) for column in wrong.columns], separator="; ", ignore_nulls=True
         )
         self.bad.append(
             pl.DataFrame(
                 {
                     "_position": position.filter(is_bad),
-                    "reason": wrong.filter(is_bad).select(told).to_series(),
+                    "reason": wrong.filter(is_bad).select(reasons).to_series(),
                     "text": _shown(raw.filter(is_bad), list(specs)),
                 }
             )
@@ -255,12 +255,12 @@ def _set_apart(good: pl.DataFrame, wrong: dict[str, pl.Series], shown: list[str]
         return good, pl.DataFrame(schema=_NO_REJECTS)
     flags = pl.DataFrame(wrong)
     is_bad = flags.select(pl.any_horizontal(pl.all())).to_series()
-    told = pl.concat_str(
+    reasons = pl.concat_str(
         [pl.when(name).then(pl.lit(name)) for name in flags.columns], separator="; ", ignore_nulls=True
     )
     bad = good.filter(is_bad)
     rejects = bad.select("_position").with_columns(
-        reason=flags.filter(is_bad).select(told).to_series(), text=_shown(bad, shown)
+        reason=flags.filter(is_bad).select(reasons).to_series(), text=_shown(bad, shown)
     )
     return good.filter(~is_bad), rejects
 

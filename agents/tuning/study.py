@@ -27,7 +27,7 @@ from ...atomic import write_whole
 from ...scenarios import MarketSpec, load_scenario
 from ..presets import preset_block
 from ..training import TrainingPlan, plan_for, train
-from ..validation import TrainingProgress, write_table
+from ..validation import TrainingProgress, write_csv
 from .plotting import plot_trials
 from .search_space import SearchSpace
 
@@ -275,7 +275,7 @@ def _overall(study: Study, job: _Job, trials: int, progress: TrainingProgress | 
 def _write(study: Study, job: _Job) -> None:
     """Write the table of trials and the best settings so far to the folder."""
     ended = _ended(study)
-    write_table(job.folder / TRIALS_FILE, [_row(trial) for trial in ended])
+    write_csv(job.folder / TRIALS_FILE, [_row(trial) for trial in ended])
     if any(trial.state is TrialState.COMPLETE for trial in ended):
         write_whole(job.folder / BEST_FILE, _preset_text(_result(study), job))
 
