@@ -1,7 +1,7 @@
-"""repricer: learn prices in a simulated market fitted on a shop's own data, prove what they earn, and serve them.
+"""Learn prices in a simulated market fitted on a shop's data, evaluate them, and serve them.
 
-Public names are imported when they are first used: `import repricer` is fast, and it works on a price server, which
-has neither torch nor Gymnasium.
+Public names are imported when they are first used: `import repricer` is fast, and it works on a
+price server, which has neither torch nor Gymnasium.
 
 Example:
     >>> import repricer
@@ -82,7 +82,7 @@ def __dir__() -> list[str]:
 
 
 if importlib.util.find_spec("gymnasium"):
-    # An absolute import, unlike elsewhere: pytest also runs this file alone, under the name of the checkout's folder.
+    # Absolute, as pytest also runs this file alone, under the name of the checkout's folder.
     from repricer.scenarios.registration import register
 
     register()

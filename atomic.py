@@ -1,7 +1,8 @@
 """Files and folders that are written completely or not at all.
 
-Everything is written under a temporary name in the same folder, flushed to the disk and then renamed. A process that
-is killed, or a machine that loses power, leaves the old content or the new one, never a part of either.
+Everything is written under a temporary name in the same folder, flushed to the disk and then
+renamed. A process that is killed, or a machine that loses power, leaves the old content or the new
+one, never a part of either.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def write_whole(path: Path, content: bytes | str, *, mode: int | None = None) ->
 
 
 def write_new(path: Path, content: bytes, *, mode: int) -> None:
-    """Write a file that must not exist yet, completely or not at all; for keys, which must never be overwritten.
+    """Write a file that must not exist yet, such as a key, completely or not at all.
 
     Args:
         path: The file; its folder must exist.
@@ -60,7 +61,7 @@ def write_new(path: Path, content: bytes, *, mode: int) -> None:
 
 
 def write_json(path: Path, document: Any) -> None:
-    """Write a document as indented JSON, completely or not at all; NumPy numbers and arrays become plain ones."""
+    """Write a document, which may hold NumPy values, as JSON, completely or not at all."""
     write_whole(path, json.dumps(document, indent=2, default=plain) + "\n")
 
 
@@ -73,12 +74,12 @@ def plain(value: Any) -> Any:
 
 @contextmanager
 def whole_file(path: Path, *, mode: int | None = None) -> Iterator[Path]:
-    """A temporary file to write to, with the ending of `path`; it replaces `path` if the block raises nothing.
+    """A temporary file with the ending of `path`, which it replaces if the block succeeds.
 
     Args:
         path: The file to write or to replace; its folder must exist.
-        mode: Permission bits, which hold from the file's first byte on. By default those of the file that is
-            replaced, and for a new file what the umask allows.
+        mode: Permission bits, which hold from the file's first byte on. By default those of the
+            file that is replaced, and for a new file what the umask allows.
 
     Example:
         >>> import tempfile
@@ -108,8 +109,9 @@ def whole_file(path: Path, *, mode: int | None = None) -> Iterator[Path]:
 def whole_folder(path: Path, *, mode: int = 0o777) -> Iterator[Path]:
     """A temporary folder to fill, which becomes `path` if the block raises nothing.
 
-    An existing folder is replaced; a caller that must not replace one checks that at the end of the block. There is no
-    portable call that exchanges two folders: for an instant, a reader may find neither.
+    An existing folder is replaced; a caller that must not replace one checks that at the end of the
+    block. There is no portable call that exchanges two folders: for an instant, a reader may find
+    neither.
 
     Args:
         path: The folder to write or to replace; its parents are created.
@@ -130,7 +132,7 @@ def whole_folder(path: Path, *, mode: int = 0o777) -> Iterator[Path]:
 
 
 def _swap_in(temporary: Path, path: Path) -> None:
-    """Rename the folder to `path`. What stands there is moved aside, and moved back if that fails."""
+    """Rename the folder to `path`; a folder there is moved aside, and back if that fails."""
     replaced = temporary.with_suffix(".old")
     if path.exists():
         path.rename(replaced)
@@ -145,7 +147,7 @@ def _swap_in(temporary: Path, path: Path) -> None:
 
 
 def _beside(path: Path) -> Path:
-    """A new name in the same folder, with the same ending: some writers choose their format by it."""
+    """A new name in the same folder, with the ending by which writers choose the format."""
     return path.with_name(f".{path.stem}.{secrets.token_hex(4)}.new{path.suffix}")
 
 
@@ -157,7 +159,7 @@ def _sync(path: Path) -> None:
     """Wait until a file's content, or a folder's list of names, is on the disk."""
     if os.name != "posix" and path.is_dir():
         return  # Windows opens no folders.
-    # Windows flushes only what is open for writing, and POSIX opens a read-only file for reading alone.
+    # Windows flushes only files open for writing; POSIX cannot open read-only files for writing.
     descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
     try:
         os.fsync(descriptor)

@@ -1,8 +1,9 @@
-"""Fingerprints of the numbers that a rewrite must not change: `python -m repricer.benchmarks.fingerprints`.
+"""Fingerprints of the numbers that a rewrite must not change.
 
-Every registered scenario runs for 60 periods under random raw actions, two short training runs give their weights, and
-a bundle (`--bundle FOLDER`) answers its example state. Run it before and after a rewrite and compare the two outputs:
-equal hashes mean bit-identical numbers, on the same machine and the same versions of the libraries.
+Run `python -m repricer.benchmarks.fingerprints` before and after it. Every registered scenario runs
+for 60 periods under random raw actions, two short training runs give their weights, and a bundle
+(`--bundle FOLDER`) answers its example state. Equal hashes mean bit-identical numbers, on the same
+machine and the same versions of the libraries.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def readable(outcome: Any) -> dict[str, np.ndarray]:
 
 
 def market_bits(spec: MarketSpec) -> dict[str, str]:
-    """One hash each of the state, the outcome, the expected money and the observations over all periods."""
+    """Hashes of the states, outcomes, expected money and observations of all periods."""
     prints = {part: Fingerprint() for part in ("state", "outcome", "expected_money", "observation")}
     market = Market(spec, num_markets=MARKETS, seed=7)
     layout = spec.action_layout(None)

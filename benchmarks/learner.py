@@ -1,4 +1,4 @@
-"""Speed of learning: PPO of SB3 and of this package on the market, relative to SB3's PPO on CartPole."""
+"""Speed of learning: PPO on the market, relative to SB3's PPO on CartPole."""
 
 from __future__ import annotations
 

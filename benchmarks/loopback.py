@@ -1,8 +1,9 @@
 """The price service under load over the loopback interface, compared with a bare FastAPI endpoint.
 
-Servers and load share a machine; each server is a process, pinned to the first core where the system allows it.
-Throughput is measured per second of the server's own CPU time, which other programs do not affect, and the servers take
-turns. Linux only: other systems do not report the CPU time of another process in this way.
+Servers and load share a machine; each server is a process, pinned to the first core where the
+system allows it. Throughput is measured per second of the server's own CPU time, which other
+programs do not affect, and the servers take turns. Linux only: other systems do not report the CPU
+time of another process in this way.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ def _message(path: str, body: bytes) -> bytes:
 
 
 async def flood(port: int, path: str, body: bytes) -> None:
-    """Thirty-two connections that each send the next request as soon as the last one is answered."""
+    """Thirty-two connections, each with its next request as soon as the last is answered."""
 
     async def one() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -99,7 +100,7 @@ async def flood(port: int, path: str, body: bytes) -> None:
 
 
 async def paced(port: int, path: str, body: bytes, *, rate: int, seconds: float) -> list[float]:
-    """Response times at a steady request rate, in seconds and ascending; requests start on time in any case."""
+    """Response times at a steady request rate, in seconds, ascending."""
     # Used in turn, so that the server closes none for idling.
     idle = collections.deque([await asyncio.open_connection("127.0.0.1", port) for _ in range(_CONNECTIONS)])
     times: list[float] = []
@@ -118,7 +119,7 @@ async def paced(port: int, path: str, body: bytes, *, rate: int, seconds: float)
 
 
 def cpu_seconds(process: subprocess.Popen[bytes]) -> float:
-    """CPU time of all threads of a server so far; in nanoseconds, as the usual clock is too coarse for a round."""
+    """CPU time of all threads of a server so far; the usual clock is too coarse."""
     threads = Path(f"/proc/{process.pid}/task").glob("*/schedstat")
     return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
 
@@ -126,7 +127,7 @@ def cpu_seconds(process: subprocess.Popen[bytes]) -> float:
 def throughput(
     bundle: Path, state: dict[str, Any], answer: dict[str, Any], python: str = sys.executable
 ) -> dict[str, float]:
-    """Requests per CPU second of the service, and of bare endpoints without and with its request and answer."""
+    """Requests per CPU second of the service, and of bare endpoints for comparison."""
     body, ports = json.dumps(state).encode(), (free_port(), free_port())
     with tempfile.TemporaryDirectory() as folder:
         constant = Path(folder) / "answer.json"

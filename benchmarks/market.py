@@ -1,4 +1,4 @@
-"""Speed and memory of the simulated market, relative to 64 copies of Gymnasium's CartPole in the same run."""
+"""Speed and memory of the simulated market, relative to Gymnasium's CartPole."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SIZES = (("bench-1", 1024), ("bench-10", 1024), ("bench-100", 64), ("bench-10-fu
 
 
 def market_rate(scenario: str, markets: int, steps: int = 400) -> float:
-    """Market-steps per CPU second, from raw actions over price rules, competitors and sales to rewards and observations."""
+    """Market-steps per CPU second, from raw actions to rewards and observations."""
     learner_view = LearnerView(Market(scenario, num_markets=markets, seed=0))
     columns = learner_view.layout.size * learner_view.base_price.size
     raw = np.random.default_rng(0).uniform(-0.5, 0.5, (markets, columns)).astype(np.float32)
@@ -55,7 +55,7 @@ def bytes_per_product(scenario: str, markets: int) -> float:
 
 
 def table() -> list[dict[str, Any]]:
-    """One row per scenario: steps per second and the ratio to CartPole; then memory at one and at ten times the markets."""
+    """Steps per second and the ratio to CartPole by scenario, then the memory of markets."""
     baseline = cartpole_rate()
     rows = [{"what": "CartPole, SyncVectorEnv(64)", "per_second": baseline, "ratio": 1.0, "unit": "environment-steps"}]
     for scenario, markets in SIZES:

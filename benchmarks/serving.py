@@ -1,4 +1,4 @@
-"""Speed of single decisions (the exported network against SB3's `predict`), of a large batch, and of the service."""
+"""Speed of single decisions against SB3's `predict`, of a batch, and of the service."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ REPEATS = 5
 
 
 def rate(work: Callable[[], int], *, repeats: int = REPEATS) -> float:
-    """Median units of work per CPU second; `work` returns how many it did, and its first call is a warm-up."""
+    """Median units of work per CPU second; `work` returns how many it did."""
     work()
     rates = []
     for _ in range(repeats):

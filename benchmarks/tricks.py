@@ -1,7 +1,8 @@
 """Ablation of the training settings: `python -m repricer.benchmarks.tricks`.
 
-One setting of the preset is changed at a time. Shown are the share of the exact optimum (mean and worst of three seeds)
-and the largest loss of the same policies in stressed markets that they believe to be unchanged.
+One setting of the preset is changed at a time. Shown are the share of the exact optimum (mean and
+worst of three seeds) and the largest loss of the same policies in stressed markets that they
+believe to be unchanged.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ TRICKS: dict[str, dict[str, Any]] = {
 
 
 def share(market: MarketSpec, policy: Policy, believed: MarketSpec) -> float:
-    """Share of the exact optimum of `market`, for a policy that believes in the market `believed`."""
+    """Share of the optimum of `market`, for a policy that believes in `believed`."""
     value, optimum = exact_value(market, policy, believed=believed), solve(market)
     assert value is not None, "the policy is a function of the view"
     assert optimum is not None, "the instance has one"
@@ -43,7 +44,7 @@ def share(market: MarketSpec, policy: Policy, believed: MarketSpec) -> float:
 
 
 def losses(spec: MarketSpec, policy: Policy) -> dict[str, float]:
-    """Loss by stress, as a share of the stressed market's optimum; stresses that do not apply are left out."""
+    """Loss by applicable stress, as a share of the stressed market's optimum."""
     found = {}
     for stress in STRESSES:
         try:

@@ -74,10 +74,10 @@ def _fail(message: str, code: int) -> None:
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="repricer")
 def main() -> None:
-    """Learn prices in a simulated market fitted on a shop's own data, prove what they earn, and serve them.
+    """Learn prices in a simulated market fitted on a shop's data, evaluate and serve them.
 
-    Every command takes --json, and --seed if it draws random numbers. Exit codes: 0 for success, 2 for wrong input,
-    with one line that says what is wrong, 1 for failure.
+    Every command takes --json, and --seed if it draws random numbers. Exit codes: 0 for success, 2
+    for wrong input, with one line that says what is wrong, 1 for failure.
     """
     logger = logging.getLogger("repricer.envs")
     if sys.stderr.isatty() and not logger.handlers:

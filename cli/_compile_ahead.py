@@ -1,7 +1,7 @@
 """Compile the market and the learner in a background process, while this one reads and fits tables.
 
-The compiled code depends only on types, so that any market with many features serves to compile it; Numba's cache on
-disk passes it on. The process is `python -m repricer.cli._compile_ahead`.
+The compiled code depends only on types, so that any market with many features serves to compile it;
+Numba's cache on disk passes it on. The process is `python -m repricer.cli._compile_ahead`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ _SCENARIO, _STEPS, _EPISODES = "grocery", 4_096, 2
 
 
 class CompileAhead:
-    """A background process that compiles what training and evaluation need; `wait` before either is used.
+    """A background process that compiles the market; `wait` before using it.
 
-    It only saves time: if it fails, the code is compiled on first use. It does not start if compiled code exists.
+    It only saves time: if it fails, the code is compiled on first use. It does not start if
+    compiled code exists.
     """
 
     def __init__(self) -> None:

@@ -85,7 +85,7 @@ def progress_bar(*columns: ProgressColumn) -> Progress:
 
 @contextmanager
 def training_bar(label: str, money: str) -> Iterator[Callable[[int, int, dict[str, float]], None]]:
-    """A progress bar that shows the gain over the best fixed price, on stderr if that is a terminal."""
+    """A progress bar on stderr that shows the gain over the best fixed price."""
     columns = (TextColumn(label), BarColumn(), TextColumn("{task.percentage:>3.0f}% {task.fields[gain]}"))
     with progress_bar(*columns) as bar:
         task = bar.add_task(label, total=None, gain="")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def policy_of(text: str, spec: MarketSpec, *, seed: int) -> Policy:
-    """The policy, checked against the scenario. Raises ValueError if there is none, or it sells other products."""
+    """The policy; ValueError if there is none, or it prices other products than the scenario."""
     from ..agents import load_run
     from ..evaluation import named_policy
     from ..serving import load_bundle

@@ -1,4 +1,4 @@
-"""Long jobs in stages: each is done once and its results are kept, so that the same command resumes an interrupted job."""
+"""Long jobs in stages, whose results are kept: the same command resumes after an interruption."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Stages:
         return [{"stage": name, "seconds": facts["seconds"]} for name, facts in self._state["done"].items()]
 
     def run(self, name: str, title: str, work: Callable[[], Facts]) -> Facts:
-        """The results of a stage, from this call or an earlier one; `["lines"]` of them are printed in both cases."""
+        """The results of a stage, from now or earlier; their `["lines"]` are printed either way."""
         done = self._state["done"]
         before = name in done
         if not before:

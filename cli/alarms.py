@@ -48,9 +48,10 @@ def command(
     plot: Path | None,
     as_json: bool,
 ) -> None:
-    """Detect spikes, level shifts and trend changes in DATASET, a folder made by `repricer data import`, or in files.
+    """Detect spikes, level shifts and trend changes in DATASET or in files.
 
-    The weekly series are units, traffic, competitor prices, views, carts, ratings and external signals.
+    DATASET is a folder made by `repricer data import`. The weekly series are units, traffic,
+    competitor prices, views, carts, ratings and external signals.
 
     An alarm depends only on its own week and earlier ones; later weeks never change it.
     """

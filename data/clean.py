@@ -52,7 +52,7 @@ def _as_numbers(trait: pl.Series) -> pl.Series:
 
 
 def to_pandas(columns: list[pl.Series]) -> pd.DataFrame:
-    """A pandas table of `columns`, which is emptied one by one so that no column is in memory twice."""
+    """A pandas table of `columns`; the list is emptied, so that none is in memory twice."""
     table: dict[str, pd.Series] = {}
     while columns:
         column = columns.pop(0)

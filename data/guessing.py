@@ -104,7 +104,7 @@ def _section(name: str, path: Path) -> str:
 
 
 def _conversions(name: str, columns: dict[str, str]) -> list[str]:
-    """Conversions of columns whose names say that they are totals; the other possible ones as comments."""
+    """Conversions of columns that are totals by their names; other possible ones as comments."""
     known = {column: names for (table, column), names in CONVERSIONS.items() if table == name}
     if not known:
         return []
@@ -125,7 +125,7 @@ def _plain(name: str) -> str:
 
 
 def _match(table: str, header: list[str]) -> dict[str, str]:
-    """The file's column by canonical column, matched by the same name, then a usual one, then a similar one."""
+    """The file's column by canonical column: of the same, then a usual, then a similar name."""
     free = {_plain(own): own for own in reversed(header)}
     matched: dict[str, str] = {}
     wanted = list(SCHEMAS[table].columns)
@@ -183,7 +183,7 @@ def _formats(layout: TableMapping, sample: pl.DataFrame, columns: dict[str, str]
 
 
 def _splits_parts(numbers: list[str], mark: str) -> bool:
-    """Whether the mark is a decimal separator somewhere: at the end, a number of digits other than three follows it."""
+    """Whether digits other than a group of three follow the mark somewhere, at the end."""
     return any(re.search(rf"{re.escape(mark)}(?:\d{{1,2}}|\d{{4,}})$", value) for value in numbers)
 
 

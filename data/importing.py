@@ -43,10 +43,11 @@ def import_tables(
 ) -> tuple[Tables, ImportReport]:
     """Read, check and clean a shop's tables.
 
-    A faulty row goes to the report's rejects: a number or date that cannot be read, a value that breaks the rules
-    of `SCHEMAS`, an exact copy of an earlier row, a duplicate id in products or customers, a product that is not in the
-    product table (if there is one), a sale that is cancelled on its own receipt. Some faults are corrected with a note:
-    rows out of date order are sorted, a regular price that is missing or below the price paid is set to the price paid,
+    A faulty row goes to the report's rejects: a number or date that cannot be read, a value that
+    breaks the rules of `SCHEMAS`, an exact copy of an earlier row, a duplicate id in products or
+    customers, a product that is not in the product table (if there is one), a sale that is
+    cancelled on its own receipt. Some faults are corrected with a note: rows out of date order are
+    sorted, a regular price that is missing or below the price paid is set to the price paid,
     negative stock is set to 0. Customer ids become pseudonyms first of all.
 
     Args:
@@ -59,8 +60,8 @@ def import_tables(
         The tables, and a report of where each row went.
 
     Raises:
-        DataError: A whole file is unusable: unknown table, missing file, unreadable file, no rows, a missing column,
-            or no good row.
+        DataError: A whole file is unusable: unknown table, missing file, unreadable file, no rows,
+            a missing column, or no good row.
 
     Example:
         >>> import tempfile
@@ -108,7 +109,7 @@ def _report(done: dict[str, _Imported]) -> ImportReport:
 
 @dataclass
 class _Table:
-    """A table while it is imported in batches: only clean columns and faulty rows of a batch are kept."""
+    """A table while it is imported in batches, of which clean columns and faulty rows are kept."""
 
     name: str
     path: Path
@@ -190,7 +191,7 @@ class _Table:
         notes = self._notes(rejects, returns)
         read = sum(map(len, self.rows)) + len(self.file.broken)
         columns = clean(good.drop("_position"), self.name, notes).get_columns()
-        # No other reference may keep the rows in memory while they become a pandas table, column by column.
+        # No other reference may keep the rows in memory while they become a pandas table.
         del good
         table = to_pandas(columns)
         return _Imported(self.schema.validate(table, lazy=True, inplace=True), read, rejects, notes)
@@ -277,7 +278,7 @@ def _shown(rows: pl.DataFrame, columns: list[str]) -> pl.Series:
 
 
 def _find_columns(file: TableFile, name: str, schema: pa.DataFrameSchema) -> dict[str, str]:
-    """The file's column by canonical column; in customers every further column is a trait under its own name."""
+    """The file's column by canonical column; further columns of customers are traits."""
     mapped = file.layout.columns
     for column, own in mapped.items():
         if own not in file.columns:

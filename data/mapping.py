@@ -28,10 +28,12 @@ class TableMapping:
     """How one file is laid out.
 
     Args:
-        columns: The file's column by canonical column; columns that are not listed have their canonical names.
+        columns: The file's column by canonical column; columns that are not listed have their
+            canonical names.
         values: For each canonical column, the file's value by canonical value.
         convert: For each canonical column, a factor and names from `CONVERSIONS`.
-        duplicates: Whether to "reject" or "keep" exact copies of an earlier row; None keeps them in behaviour only.
+        duplicates: Whether to "reject" or "keep" exact copies of an earlier row; None keeps them in
+            behaviour only.
         encoding: Encoding of a CSV file.
         separator: Separator between the fields of a CSV file.
         decimal: Decimal separator of a CSV file.
@@ -66,7 +68,8 @@ def load_mapping(path: Path) -> dict[str, TableMapping]:
         The mapping of each table in the file.
 
     Raises:
-        DataError: The file is missing or not TOML, or a key or value is not allowed; the nearest known key is named.
+        DataError: The file is missing or not TOML, or a key or value is not allowed; the nearest
+            known key is named.
 
     Example:
         >>> import tempfile

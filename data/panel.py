@@ -20,26 +20,31 @@ _COLUMNS = ["units", "revenue", "price", "regular_price", "discount_share", "buy
 def product_weeks(sales: pd.DataFrame | Tables, *, products: pd.DataFrame | None = None) -> pd.DataFrame:
     """Aggregate sale lines to one row per product and week, on a complete grid.
 
-    Weeks are 7-day blocks that start with the first date in `sales`. A last week that ends on an earlier weekday than
-    each of at least four others is incomplete; it is left out with a warning.
+    Weeks are 7-day blocks that start with the first date in `sales`. A last week that ends on an
+    earlier weekday than each of at least four others is incomplete; it is left out with a warning.
 
     Args:
         sales: Canonical sales of the whole shop, or all its tables.
-        products: Canonical products; by default those of the tables. If there are any, the panel contains those that
-            were sold, with their `category`; a subset gives a panel of the subset, with the traffic of the whole shop.
+        products: Canonical products; by default those of the tables. If there are any, the panel
+            contains those that were sold, with their `category`; a subset gives a panel of the
+            subset, with the traffic of the whole shop.
 
     Returns:
         Rows sorted by product and week, independent of the order of the sales, with columns
 
         - `product`, `week` (first day) and, with `products`, `category`;
         - `units` (0 if nothing was sold) and `revenue` (currency);
-        - `price` and `regular_price` (currency per unit, weighted by units; the last price is carried forward to weeks
-          without sales; NaN before the first sale, since later prices must not be used);
-        - `discount_share`, the discount as a share of the regular price, in [0, 1]; NaN where prices are;
+        - `price` and `regular_price` (currency per unit, weighted by units; the last price is
+          carried forward to weeks without sales; NaN before the first sale, since later prices must
+          not be used);
+        - `discount_share`, the discount as a share of the regular price, in [0, 1]; NaN where
+          prices are;
         - `buyers`, the number of distinct customers (NaN if `sales` names none);
-        - `traffic`, the number of distinct baskets (without them, sale lines) of the whole shop in that week;
-        - what the other tables say: `promotion`, `holiday`, `stockout`, `competitor_price`, `views`, `carts`, `rating`
-          and one `signal_NAME` per external index, see `context_columns`.
+        - `traffic`, the number of distinct baskets (without them, sale lines) of the whole shop in
+          that week;
+        - what the other tables say: `promotion`, `holiday`, `stockout`, `competitor_price`,
+          `views`, `carts`, `rating` and one `signal_NAME` per external index, see
+          `context_columns`.
 
     Raises:
         DataError: `sales` has no rows.

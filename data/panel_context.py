@@ -1,4 +1,4 @@
-"""What the optional tables say about each product and week: promotions, stock, market signals, behaviour."""
+"""Columns of the panel from the optional tables: promotions, stock, signals, behaviour."""
 
 from __future__ import annotations
 
@@ -18,17 +18,19 @@ def context_columns(tables: Tables, grid: pl.DataFrame, weeks: Weeks) -> pl.Data
 
     Known in advance:
 
-    - `promotion`, the share of the shop's stores in which the product was promoted on some day of the week (1 if a row
-      names neither store nor share); the shop's stores are those in the sales, otherwise those in the promotions;
+    - `promotion`, the share of the shop's stores in which the product was promoted on some day of
+      the week (1 if a row names neither store nor share); the shop's stores are those in the sales,
+      otherwise those in the promotions;
     - `holiday`, the number of holidays in the week.
 
     Not known in advance:
 
-    - `stockout`, whether the product was counted as sold out on some day of the week, in some store; `units` is then a
-      lower bound of demand;
-    - `competitor_price`, currency per unit: the last known one (the mean of several on the same day), carried forward;
-      NaN before the first;
-    - `views` and `carts`, the number of events, and `rating`, the week's mean rating, carried forward;
+    - `stockout`, whether the product was counted as sold out on some day of the week, in some
+      store; `units` is then a lower bound of demand;
+    - `competitor_price`, currency per unit: the last known one (the mean of several on the same
+      day), carried forward; NaN before the first;
+    - `views` and `carts`, the number of events, and `rating`, the week's mean rating, carried
+      forward;
     - `signal_NAME`, the weekly mean of the index NAME, carried forward; the same for all products.
     """
     found = [*_promotion(tables, grid, weeks), *_stockout(tables, grid, weeks)]
@@ -115,7 +117,7 @@ def _onto(grid: pl.DataFrame, values: pl.DataFrame, column: str, on: list[str] =
 
 
 def _carried(grid: pl.DataFrame, values: pl.DataFrame, by: str | None = None) -> pl.Series:
-    """For each row, the `value` of the latest week up to its own, which may lie before the grid's first week."""
+    """For each row, the `value` of the latest week up to its own, even before the grid."""
     rows = grid.with_row_index().sort("week")
     joined = rows.join_asof(values.sort("week"), on="week", by=by, check_sortedness=False)
     return joined.sort("index")["value"]

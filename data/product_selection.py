@@ -11,13 +11,13 @@ from .tables import Tables
 
 # Standard deviation of the weekly log price that is needed to estimate a price response.
 _LEAST_VARIATION = 0.05
-# Median over weeks of the regular price's spread (coefficient of variation over the sale lines of a week).
-# Packaged goods are below 0.03; goods that are weighed or assembled have no price per unit and are above 0.2.
+# Median over weeks of the regular price's coefficient of variation within a week. Packaged goods
+# are below 0.03; weighed or assembled goods have no price per unit and are above 0.2.
 _MOST_SPREAD = 0.05
-# Largest ratio of regular prices within a category, relative to its best seller: products of the same kind and size.
+# Largest ratio of a regular price to that of the category's best seller: the same kind and size.
 _PRICE_FACTOR = 2.0
-# Products whose weekly log prices are correlated above this are priced as one line, such as flavours of a brand.
-# Only the best seller of a line is chosen.
+# Products whose weekly log prices are correlated above this are priced as one line, such as
+# flavours of a brand; only its best seller is chosen.
 _ONE_PRICE_LINE = 0.95
 
 
@@ -26,10 +26,11 @@ def choose_products(
 ) -> pd.DataFrame:
     """Choose the best sellers of categories with substitutes whose prices vary.
 
-    A candidate was sold in nearly all weeks, has one price per unit within a week (unlike weighed goods), and its price
-    varies over the weeks. Within a category, candidates cost about as much as the best seller and are not priced as one
-    line with a better seller; the best sellers by units are chosen. Categories with `per_category` products rank first,
-    then those with the largest revenue. A category needs at least two products.
+    A candidate was sold in nearly all weeks, has one price per unit within a week (unlike weighed
+    goods), and its price varies over the weeks. Within a category, candidates cost about as much as
+    the best seller and are not priced as one line with a better seller; the best sellers by units
+    are chosen. Categories with `per_category` products rank first, then those with the largest
+    revenue. A category needs at least two products.
 
     Args:
         tables: Canonical tables with products.
@@ -38,9 +39,9 @@ def choose_products(
         min_weeks_share: Smallest share of weeks with a sale.
 
     Returns:
-        One row per product, by the rank of the category and by units: `category`, `product`, `name` (where known),
-        `units`, `revenue` (currency), `price` (median regular price, currency per unit), `weeks_share` and
-        `price_variation` (standard deviation of the weekly log price).
+        One row per product, by the rank of the category and by units: `category`, `product`, `name`
+        (where known), `units`, `revenue` (currency), `price` (median regular price, currency per
+        unit), `weeks_share` and `price_variation` (standard deviation of the weekly log price).
 
     Raises:
         DataError: There is no product table, or no category qualifies.
@@ -93,14 +94,14 @@ def _candidates(
 
 
 def _spread(sales: pd.DataFrame, products: pd.Index) -> pd.Series:
-    """Median over weeks of the coefficient of variation of the regular price over a week's sale lines."""
+    """Median over weeks of the regular price's coefficient of variation within a week."""
     lines = sales.loc[sales["product"].isin(products), ["product", "date", "regular_price"]]
     weekly = lines.groupby(["product", pd.Grouper(key="date", freq="7D", origin="start")])["regular_price"]
     return (weekly.std(ddof=0) / weekly.mean()).groupby("product").median()
 
 
 def _pick(group: pd.DataFrame, log_price: pd.DataFrame, most: int) -> pd.DataFrame:
-    """The best sellers of one category (`group`, best first) at similar prices that vary independently."""
+    """The best sellers of a category (`group`, best first) at similar, independent prices."""
     best = group["price"].iloc[0]
     similar = group[group["price"].between(best / _PRICE_FACTOR, best * _PRICE_FACTOR)]
     correlation = log_price[similar["product"]].corr()

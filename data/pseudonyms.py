@@ -45,10 +45,12 @@ class Pseudonyms:
 
 
 def pseudonymise(ids: pd.Series, key: bytes) -> pd.Series:
-    """Replace each id by "c_" and the first 16 hexadecimal digits of HMAC-SHA256(`key`, id) (RFC 2104).
+    """Replace ids by keyed pseudonyms.
 
-    The same id and key always give the same pseudonym. Without the key, an id cannot be found by trying all ids. Two of
-    n customers share a pseudonym with a probability of about n² / 2⁶⁵.
+    A pseudonym is "c_" and the first 16 hexadecimal digits of HMAC-SHA256(`key`, id) (RFC 2104).
+
+    The same id and key always give the same pseudonym. Without the key, an id cannot be found by
+    trying all ids. Two of n customers share a pseudonym with a probability of about n² / 2⁶⁵.
 
     Args:
         ids: The ids; missing ones stay missing.

@@ -32,10 +32,12 @@ class TableFile:
     Attributes:
         path: The file.
         layout: How it is laid out.
-        columns: Its columns, made unique: the second `Price` is `Price (2)`, a column without a name is `column 3`.
+        columns: Its columns, made unique: the second `Price` is `Price (2)`, a column without a
+            name is `column 3`.
         doubled: Names that two columns share.
         read: Number of records read so far, without broken ones.
-        broken: Records with too few or too many fields that were read so far: the reason by row number.
+        broken: Records with too few or too many fields that were read so far: the reason by row
+            number.
     """
 
     path: Path
@@ -71,7 +73,7 @@ class TableFile:
         return self.path.suffix.lower() == ".csv"
 
     def batches(self, progress: Progress) -> Iterator[pl.DataFrame]:
-        """The records in batches and in order; text is trimmed, and markers of missing values become missing.
+        """The records in batches, in order; text is trimmed, markers of missing values removed.
 
         Raises:
             DataError: The file cannot be read to its end.
@@ -84,7 +86,8 @@ class TableFile:
     def row_numbers(self, positions: np.ndarray) -> np.ndarray:
         """Row numbers in the file by position (0, 1, …) among its unbroken records.
 
-        The header of a CSV file is row 1 (skipped lines count); so is the first row of a Parquet file.
+        The header of a CSV file is row 1 (skipped lines count); so is the first row of a Parquet
+        file.
         """
         first = 2 + self.layout.skip_lines if self.is_csv else 1
         broken = np.sort(np.fromiter(self.broken, dtype=np.int64))

@@ -15,7 +15,7 @@ from .schema import COMPETITOR_PRICE, HOLIDAY
 COPY = "row: an exact copy of an earlier one"
 _SHORTENED = r"^\d(?:[.,]\d+)?E\+\d+$"
 RETURN = ["basket", "product", "price_paid", "units"]
-"""What a sale line and its cancellation on the same receipt have in common, except for the sign of the units."""
+"""Columns in which a sale and its cancellation agree, except for the sign of the units."""
 
 
 def faults(
@@ -64,13 +64,14 @@ def _breaks(values: pl.Series, check: pa.Check) -> pl.Series:
 def misfits(
     rows: pl.DataFrame, name: str, *, known: pl.Series | None, returns: pl.DataFrame | None
 ) -> dict[str, pl.Series]:
-    """Rows that are good by themselves but contradict other rows or tables: one boolean column per reason.
+    """Good rows that contradict other rows or tables: one boolean column per reason.
 
     Args:
         rows: Good rows of the table `name`, in the order of the file.
         name: The table.
         known: Ids of the product table, if there is one.
-        returns: Sale lines with negative units, with the columns of `RETURN`, if receipts are known.
+        returns: Sale lines with negative units, with the columns of `RETURN`, if receipts are
+            known.
     """
     found: dict[str, pl.Series] = {}
     if known is not None and name != "products" and "product" in rows:

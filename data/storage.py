@@ -28,7 +28,7 @@ def check_new(folder: Path) -> None:
 
 
 def save_tables(tables: Tables, report: ImportReport, folder: Path) -> None:
-    """Write one Parquet file per table, rejects.csv and import.json to a new folder, completely or not at all.
+    """Write imported tables and their report to a new folder, completely or not at all.
 
     Args:
         tables: The imported tables.

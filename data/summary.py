@@ -32,20 +32,23 @@ class SalesSummary:
         units: Units sold.
         average_transaction_price: Revenue per unit, in currency.
         discount_share: Discounts as a share of the regular value of everything sold.
-        price_index: By week, the cost of the whole period's units at that week's prices, relative to the first week (a
-            fixed-basket, or Lowe, index; ILO et al., Consumer Price Index Manual 2020, chapter 2). Prices of weeks
-            without a sale are those of `product_weeks`.
+        price_index: By week, the cost of the whole period's units at that week's prices, relative
+            to the first week (a fixed-basket, or Lowe, index; ILO et al., Consumer Price Index
+            Manual 2020, chapter 2). Prices of weeks without a sale are those of `product_weeks`.
         weekly: By week, `revenue`, `units` and `discount_share`.
-        abc: Number of products and share of revenue by class: the best sellers that make up 80% of the revenue are A,
-            the next up to 95% are B, the rest are C; a product that crosses a bound belongs to the better class.
+        abc: Number of products and share of revenue by class: the best sellers that make up 80% of
+            the revenue are A, the next up to 95% are B, the rest are C; a product that crosses a
+            bound belongs to the better class.
         seasonality: By calendar month, revenue per day relative to that of the whole period.
         weekdays: The same by day of the week; Monday is 1.
-        top_products: The ten best sellers by revenue: `product`, `name` where known, `revenue`, `revenue_share`,
-            `units`, `price` (currency per unit) and `discount_share`.
-        categories: The same by category, with its number of `products`; None without a product table.
-        stockouts: By week, the number of products that were sold out on some day; None without a stock table.
-        promoted_units_share: Share of the units sold in weeks with a promotion of their product; None without a
-            promotion table.
+        top_products: The ten best sellers by revenue: `product`, `name` where known, `revenue`,
+            `revenue_share`, `units`, `price` (currency per unit) and `discount_share`.
+        categories: The same by category, with its number of `products`; None without a product
+            table.
+        stockouts: By week, the number of products that were sold out on some day; None without a
+            stock table.
+        promoted_units_share: Share of the units sold in weeks with a promotion of their product;
+            None without a promotion table.
 
     Example:
         >>> summary = sales_summary(load_tables(Path("shop")))  # doctest: +SKIP
@@ -151,7 +154,7 @@ def _distinct(sales: pd.DataFrame, column: str) -> int | None:
 
 def _price_index(panel: pd.DataFrame) -> pd.Series:
     basket = panel.groupby("product")["units"].transform("sum")
-    # A fixed basket needs a price in every week: before its first sale, a product has the price of that sale.
+    # Before its first sale, a product has the price of that sale: the basket is fixed.
     cost = (panel.groupby("product")["price"].bfill() * basket).groupby(panel["week"]).sum()
     return (cost / cost.iloc[0]).rename("price_index")
 

@@ -14,7 +14,7 @@ REJECT_COLUMNS = ["table", "row", "reason", "text"]
 
 @dataclass(frozen=True)
 class Tables:
-    """The canonical tables of a shop; `SCHEMAS` describes their columns and units. All but `sales` are optional.
+    """The canonical tables of a shop, described by `SCHEMAS`; all but `sales` are optional.
 
     Args:
         sales: One row per sale line.
@@ -57,8 +57,8 @@ class ImportReport:
         read: Rows read, by table.
         kept: Rows kept, by table.
         dropped: Rows left out, by table and reason; each row is counted once.
-        rejects: Faulty rows with columns `table`, `row` (in the file, whose header is row 1), `reason` and `text` (the
-            row's canonical columns, with pseudonyms instead of customers).
+        rejects: Faulty rows with columns `table`, `row` (in the file, whose header is row 1),
+            `reason` and `text` (the row's canonical columns, with pseudonyms instead of customers).
         notes: What else was changed or noticed, one sentence each.
 
     Example:

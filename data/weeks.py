@@ -48,6 +48,6 @@ class Weeks:
 
 
 def to_polars(table: pd.DataFrame, columns: list[str]) -> pl.DataFrame:
-    """Those of `columns` that a canonical pandas table has; dates in microseconds, which cover all years."""
+    """Those of `columns` that a table has; dates in microseconds, which cover all years."""
     picked = pl.from_pandas(table[[column for column in columns if column in table]])
     return picked.with_columns(pl.col(pl.Datetime).cast(pl.Datetime("us")), pl.col(pl.Null).cast(pl.String))

@@ -1,6 +1,7 @@
 """From a shop's tables to a market that can be simulated.
 
-`fit` runs every model; `build_market` turns fitted models into a `MarketSpec`, under stated `Assumptions`.
+`fit` runs every model; `build_market` turns fitted models into a `MarketSpec`, under stated
+`Assumptions`.
 """
 
 from .assumptions import Assumptions

@@ -7,19 +7,23 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Assumptions:
-    """Assumptions of a fitted market; each of them is stated in words in the market's `assumptions`.
+    """Assumptions of a fitted market, which its card states in words.
 
     Args:
-        unit_cost_share: Unit cost as a share of the regular price, for products without a known cost.
-        recommendation_lift: Utility that a recommendation adds, where no displays or mailers are recorded.
+        unit_cost_share: Unit cost as a share of the regular price, for products without a known
+            cost.
+        recommendation_lift: Utility that a recommendation adds, where no displays or mailers are
+            recorded.
         max_discount: Largest personal discount, as a fraction of the price.
         lowest_price: Price floor as a share of the regular price.
         highest_price: Price ceiling as a share of the regular price.
         max_change: Largest relative price change per week.
         lead_time_weeks: Weeks from order to delivery.
-        cover_quantile: The shop orders up to this quantile of demand over the lead time and one week.
+        cover_quantile: The shop orders up to this quantile of demand over the lead time and one
+            week.
         holding_cost_share: Weekly cost of a unit on hand as a share of its unit cost.
-        promotion_cost_share: Cost of a week's display and mailer as a share of the product's usual weekly revenue.
+        promotion_cost_share: Cost of a week's display and mailer as a share of the product's usual
+            weekly revenue.
 
     Example:
         >>> Assumptions(max_discount=0.1).lines()[-1]
@@ -44,7 +48,8 @@ class Assumptions:
 
         Args:
             customers: Whether the sales name customers.
-            exposure_effect: Effect of displays and mailers on log units; None if they are not recorded.
+            exposure_effect: Effect of displays and mailers on log units; None if they are not
+                recorded.
             promoted: Most products on promotion at once; None if promotions are no decision.
         """
         always = (

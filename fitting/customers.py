@@ -1,4 +1,4 @@
-"""The customers of the market: segments with their elasticities, and what a recommender would show them."""
+"""The customers of the market: segments, their elasticities, and recommendations."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _PRODUCTS = 4000
 
 @dataclass(frozen=True)
 class Split:
-    """The weekly panel of the chosen products, split into the past that models see and the weeks to simulate.
+    """The weekly panel of the products, split into the past and the weeks to simulate.
 
     Attributes:
         products: One row per product: `product`, `name`, `category` and, where known, `unit_cost`.
@@ -68,7 +68,8 @@ class Customers:
         elasticity: (K,) own-price elasticity.
         units: (K, N) units bought in the past.
         affinity: (K, N) recommender scores; None if the sales name no customers.
-        candidates: (K, N) 1 where a product may be recommended; None if the sales name no customers.
+        candidates: (K, N) 1 where a product may be recommended; None if the sales name no
+            customers.
         report: The fit report's entries about customers.
     """
 
@@ -81,7 +82,7 @@ class Customers:
 
 
 def fit_customers(tables: Tables, split: Split, seed: int, on_step: OnStep) -> Customers:
-    """Segments and recommender, fitted on past sales; a single segment if the sales name no customers."""
+    """Segments and recommender; a single segment if the sales name no customers."""
     order = split.products["product"]
     if "customer" not in split.sales or split.sales["customer"].isna().all():
         units = split.past.groupby("product")["units"].sum()[order].to_numpy(dtype=np.float64)
@@ -90,7 +91,7 @@ def fit_customers(tables: Tables, split: Split, seed: int, on_step: OnStep) -> C
     on_step("segments")
     behaviour = tables.behaviour if tables.behaviour is not None and "customer" in tables.behaviour else None
     last = split.sales["date"].max()
-    # Demographic traits are left out: whether prices may depend on who someone is, is for the shop to decide.
+    # Without demographic traits: whether prices may depend on them is for the shop to decide.
     features = customer_features(split.sales, products=tables.products, behaviour=behaviour, as_of=last)
     segmentation = Segmentation(seed=seed, n_jobs=JOBS).fit(features)
     response = segment_response(split.sales, segmentation.labels_, split.past).set_index("segment")
@@ -130,7 +131,7 @@ def _units(split: Split, segmentation: Segmentation) -> np.ndarray:
 def _recommender(
     split: Split, segmentation: Segmentation, attributes: pd.DataFrame | None
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The (segments x products) affinity of the recommender that ranks best within the past, and its scores there."""
+    """The (segments x products) affinity of the best recommender, and its ranking scores."""
     products = pd.Index(split.products["product"])
     weeks = np.sort(split.past["week"].unique())
     models = {"popularity": Popularity(), "item-item": ItemItem(), "ease": Ease(max_products=_PRODUCTS)}

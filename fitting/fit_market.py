@@ -73,28 +73,31 @@ def fit(
     promotions: bool = False,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> FittedMarket:
-    """Fit every model on the weeks before the last `holdout_weeks`, and build the market of those weeks.
+    """Fit every model on a shop's past, and build the market of the held-out weeks.
 
     Args:
-        tables: Imported tables, or the folder that `repricer data import` wrote them to. If the sales name no
-            customers, the market has one segment and no personal discounts or recommendations.
-        products: The products to price: columns `product`, `category` and, where known, `name` and `unit_cost`. By
-            default the best sellers, as `choose_products` selects them.
+        tables: Imported tables, or the folder that `repricer data import` wrote them to. If the
+            sales name no customers, the market has one segment and no personal discounts or
+            recommendations.
+        products: The products to price: columns `product`, `category` and, where known, `name` and
+            `unit_cost`. By default the best sellers, as `choose_products` selects them.
         name: Name of the market; by default the folder's, or "market".
         holdout_weeks: Last weeks, kept out of the fit and simulated by the market.
         currency: Unit of the money in the tables, for display.
         assumptions: What the tables do not say; the defaults of `Assumptions` if left out.
         seed: Seed of every random draw.
-        forecaster: The demand model; by default `Selected`, which picks the best models for each product.
-        promotions: Whether displays and mailers are a decision in the market. Otherwise a price reduction brings
-            those that usually came with one.
+        forecaster: The demand model; by default `Selected`, which picks the best models for each
+            product.
+        promotions: Whether displays and mailers are a decision in the market. Otherwise a price
+            reduction brings those that usually came with one.
         on_step: Called with the name of each step when it begins.
 
     Returns:
         The market and the fit report.
 
     Raises:
-        ValueError: The history is too short, or promotions are to be a decision but are not recorded.
+        ValueError: The history is too short, or promotions are to be a decision but are not
+            recorded.
         DataError: The folder holds no imported tables.
 
     Example:
@@ -150,7 +153,7 @@ def _described(products: pd.DataFrame, tables: Tables) -> pd.DataFrame:
 
 
 def _demand(split: Split, forecaster: Forecaster) -> tuple[Forecaster, dict[str, Any]]:
-    """The forecaster fitted on the past, and its errors in the held-out weeks beside those of its candidates."""
+    """The forecaster fitted on the past, and its and its candidates' held-out errors."""
     started = time.perf_counter()
     fitted = cast(Forecaster, clone(forecaster)).fit(split.past)
     seconds = {_CHOSEN: time.perf_counter() - started}
@@ -221,7 +224,7 @@ def _models(
 def _forecasts(
     split: Split, forecaster: Forecaster, paths: MarketPaths, regular: pd.Series
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Forecasts of the weeks to simulate: at the prices and promotions planned for them, and at regular prices."""
+    """Forecasts of the weeks to simulate: at planned prices, and at regular prices."""
     traffic = pd.DataFrame({"week": paths.weeks, "traffic": paths.traffic.mean(axis=0)})
     given = ["product", "week", "price", "regular_price", *(name for name in PLANNED if name in split.future)]
     planned = split.future[given].merge(traffic, on="week")
@@ -237,7 +240,7 @@ def _mean(forecast: pd.DataFrame, order: pd.Series) -> np.ndarray:
 
 
 def _overdispersion(forecast: pd.DataFrame, order: list[str], shock: MarketShock) -> np.ndarray:
-    """(N,) variance of the gamma multiplier that, with the market's shock, gives the spread of the forecasts."""
+    """(N,) variance of the gamma multiplier that completes the market's shock."""
     table = forecast.pivot(index="week", columns="product")
     quantiles = {level: table[f"q{level}"][order].to_numpy(dtype=np.float64) for level in QUANTILES}
     whole = fitted_dispersion(table["mean"][order].to_numpy(dtype=np.float64), quantiles).mean(axis=0)
@@ -268,7 +271,7 @@ def _report(
 
 
 def _exposure(response: DemandResponse) -> dict[str, Any]:
-    """The effect of displays and mailers and the price response without them, if they are recorded."""
+    """The effect of displays and mailers, and the price response without them."""
     if response.exposure is None:
         return {}
     alone = response.alone.pooled_

@@ -1,4 +1,4 @@
-"""From fitted models to one market: forecasts become arrivals, elasticities the choice model's utilities."""
+"""From fitted models to a market: forecasts become arrivals, elasticities utilities."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ _ROUNDS = 50
 
 @dataclass(frozen=True)
 class FittedModels:
-    """What the fitted models say about N products, C categories, K segments and the T weeks to simulate.
+    """What the fitted models say about N products, K segments and the T weeks to simulate.
 
     Args:
-        products: One row per product, which fixes the order of N: `product`, `name`, `category` and, where known,
-            `unit_cost`.
+        products: One row per product, which fixes the order of N: `product`, `name`, `category`
+            and, where known, `unit_cost`.
         first_day: First day of the first week to simulate.
         forecast: (T, N) mean units of a product when all are at their regular prices.
         planned: (T, N) mean units at `past_price`, with the displays and mailers of those weeks.
@@ -50,21 +50,24 @@ class FittedModels:
         regular_price: (N,) usual price of the history, currency per unit.
         low_price: (N,) low quantile of the past prices, currency per unit.
         elasticity: (N,) own-price elasticity within a week.
-        substitution: Response to the prices of the category's other products relative to that to the own price.
+        substitution: Response to the prices of the category's other products relative to that to
+            the own price.
         reference_effect: Coefficient of log(reference price / price); 0 for none.
         memory: Weight of the past in the reference price.
         segments: K names.
         segment_elasticity: (K,) own-price elasticity of each segment.
         segment_units: (K, N) units bought in the past.
         affinity: (K, N) recommender scores; None if the sales name no customers.
-        candidates: (K, N) 1 where a product may be recommended to a segment; None if the sales name no customers.
+        candidates: (K, N) 1 where a product may be recommended to a segment; None if the sales name
+            no customers.
         high_units: (N,) weekly units in the busiest past weeks (a high quantile).
         past_price: (T, N) prices charged in the weeks to simulate, currency per unit.
         past_units: (T, N) units sold in those weeks.
         shocks: Market-wide shocks of the arrivals.
-        exposure_effect: Effect of a display or mailer in all stores on log units; None if none are recorded.
-        past_promotion: (T, N) share of stores with a display or mailer in the weeks to simulate, if promotions are a
-            decision (the elasticities are then those of prices alone), else None.
+        exposure_effect: Effect of a display or mailer in all stores on log units; None if none are
+            recorded.
+        past_promotion: (T, N) share of stores with a display or mailer in the weeks to simulate, if
+            promotions are a decision (the elasticities are then those of prices alone), else None.
 
     Example:
         >>> from dataclasses import replace
@@ -96,13 +99,14 @@ class FittedModels:
 
 
 def outside_share(models: FittedModels) -> tuple[Array, NDArray[np.bool_]]:
-    """(C,) share of a category's customers who buy nothing at regular prices, and whether it was clipped.
+    """(C,) outside share of each category at regular prices, and whether it was clipped.
 
-    In the logit, the response of a product's demand to its own price is proportional to 1 - P, and to the prices of the
-    category's other products to S - P, where P is its choice probability and S the share that buys at all; S follows
-    from the ratio of the two fitted responses. With one product per category that ratio says nothing: the outside share
-    is then set high, so that demand is close to exponential. It must also be high enough for the fitted elasticities to
-    hold down to the low prices, since a choice probability cannot exceed one.
+    In the logit, the response of a product's demand to its own price is proportional to 1 - P, and
+    to the prices of the category's other products to S - P, where P is its choice probability and S
+    the share that buys at all; S follows from the ratio of the two fitted responses. With one
+    product per category that ratio says nothing: the outside share is then set high, so that demand
+    is close to exponential. It must also be high enough for the fitted elasticities to hold down to
+    the low prices, since a choice probability cannot exceed one.
     """
     category = pd.factorize(models.products["category"])[0]
     weight = models.forecast.mean(axis=0)
@@ -124,14 +128,14 @@ def _low_price(models: FittedModels) -> Array:
 
 
 def _rise(models: FittedModels, elasticity: Array) -> Array:
-    """Demand at the low price relative to the regular one, for elasticities (…, N) without their sign."""
+    """Demand at the low relative to the regular price, for absolute elasticities (…, N)."""
     return (_low_price(models) / models.regular_price) ** -elasticity
 
 
 def build_market(
     models: FittedModels, *, name: str, assumptions: Assumptions, period: str = "week", currency: str = "currency"
 ) -> MarketSpec:
-    """The market whose mean sales at the planned prices are the forecasts, and whose price response is the fitted one.
+    """The market with the forecast sales at planned prices, and the fitted price response.
 
     Args:
         models: The fitted models.
@@ -238,8 +242,8 @@ def _unit_cost(models: FittedModels, assumptions: Assumptions) -> Array:
 def _segment_choice(models: FittedModels, category: NDArray[np.intp], bought: Array) -> tuple[Array, Array]:
     """((C, K) segment shares, (K, N) choice probabilities at regular prices).
 
-    Iterative proportional fitting (Deming and Stephan 1940): the past units by segment and product are scaled until the
-    products' totals match the forecasts and the segments keep their totals.
+    Iterative proportional fitting (Deming and Stephan 1940): the past units by segment and product
+    are scaled until the products' totals match the forecasts and the segments keep their totals.
     """
     # Half a unit stands in for a product that a segment never bought.
     units = models.segment_units + 0.5
@@ -255,7 +259,7 @@ def _segment_choice(models: FittedModels, category: NDArray[np.intp], bought: Ar
 
 
 def _planned_utility(models: FittedModels, sensitivity: Array, prices: Prices, promotion: Promotion | None) -> Array:
-    """(T, K, N) utility added by the planned prices, clipped to the market's bounds, and by the planned promotions."""
+    """(T, K, N) utility added by planned prices (clipped to the bounds) and promotions."""
     charged = np.clip(models.past_price, prices.floor, prices.ceiling)
     added = -sensitivity * (charged - models.regular_price)[:, None]
     if promotion is None or models.past_promotion is None:
@@ -265,11 +269,12 @@ def _planned_utility(models: FittedModels, sensitivity: Array, prices: Prices, p
 
 
 def _sensitivity(models: FittedModels, probability: Array, share: Array) -> Array:
-    """(K, N) utility per unit of currency that reproduces the fitted elasticities over the prices that were charged.
+    """(K, N) price sensitivity that reproduces the fitted elasticities over past prices.
 
-    Utility is linear in price, the fitted response in the logarithm of price. The two agree when the product's own price
-    falls from the regular to the low one, if the odds of choosing it rise as the fitted response says. The segments'
-    elasticities keep their ratios, and their aggregate is the product's. share: (K, N) of a product's sales by segment.
+    Utility is linear in price, the fitted response in the logarithm of price. The two agree when
+    the product's own price falls from the regular to the low one, if the odds of choosing it rise
+    as the fitted response says. The segments' elasticities keep their ratios, and their aggregate
+    is the product's. share: (K, N) of a product's sales by segment.
     """
     relative = models.segment_elasticity / np.average(
         models.segment_elasticity, weights=models.segment_units.sum(axis=1)
@@ -277,7 +282,7 @@ def _sensitivity(models: FittedModels, probability: Array, share: Array) -> Arra
     own = np.clip(-(models.elasticity + max(models.reference_effect, 0.0)), *_ELASTICITY_BOUNDS)
     whole, scale = np.log(_rise(models, own)), np.ones_like(own)
     for _ in range(_ROUNDS):
-        # The aggregate responds more than the mean segment, since the most elastic one gains weight; scale corrects it.
+        # The aggregate responds more than the mean segment, as the most elastic one gains weight.
         together = np.log((share * np.exp(np.outer(relative, scale * whole))).sum(axis=0))
         scale *= whole / together
     rise = _rise(models, np.clip(np.outer(relative, scale * own), *_ELASTICITY_BOUNDS))
@@ -297,7 +302,7 @@ def _recommendation(models: FittedModels, probability: Array, assumptions: Assum
 
 
 def _promotion(models: FittedModels, probability: Array, assumptions: Assumptions) -> Promotion | None:
-    """Displays and mailers as a decision: as many products per week as the shop promoted in most of its stores."""
+    """Displays and mailers as a decision, for as many products as the shop usually promoted."""
     if models.past_promotion is None or models.exposure_effect is None:
         return None
     usual_revenue = models.regular_price * models.forecast.mean(axis=0)
@@ -309,7 +314,7 @@ def _promotion(models: FittedModels, probability: Array, assumptions: Assumption
 
 
 def _reference(models: FittedModels, probability: Array) -> ReferencePrice | None:
-    """Reference-price section; None if the fitted effect has a sign that the model does not allow."""
+    """Reference-price section; None if the fitted effect has the wrong sign."""
     if models.reference_effect <= 0:
         return None
     strength = models.reference_effect / (1 - probability.mean(axis=0))
@@ -338,7 +343,7 @@ def _stock(models: FittedModels, cost: Array, assumptions: Assumptions) -> Stock
 
 
 def _multiplier(models: FittedModels) -> tuple[Array, float]:
-    """(N,) variance of a product's total rate multiplier, and its autocorrelation, which the market's shock causes."""
+    """(N,) variance of a product's total rate multiplier, and its autocorrelation."""
     if models.shocks is None:
         return models.overdispersion, 0.0
     market = np.expm1(models.shocks.volatility**2)

@@ -20,10 +20,10 @@ class DemandResponse:
     """The fitted price response, with and without the promotions that come with price reductions.
 
     Attributes:
-        prices: Response to a price reduction together with the displays and mailers that usually came with it; the
-            prices of the category's other products are held fixed.
-        alone: The same with displays and mailers held fixed too. It equals `prices` if none are recorded, or if they
-            are a decision of their own (`decided`).
+        prices: Response to a price reduction together with the displays and mailers that usually
+            came with it; the prices of the category's other products are held fixed.
+        alone: The same with displays and mailers held fixed too. It equals `prices` if none are
+            recorded, or if they are a decision of their own (`decided`).
         usual: Displays and mailers (share of stores) that came with a reduction of one log point.
         decided: Whether displays and mailers are a decision in the market.
     """
@@ -42,7 +42,8 @@ class DemandResponse:
             promotions: Whether displays and mailers are to be a decision in the market.
 
         Raises:
-            ValueError: They are, but the panel does not record them, or they always move with the prices.
+            ValueError: They are, but the panel does not record them, or they always move with the
+                prices.
         """
         past = past.assign(**{_OTHER_PRICES: _other_log_price(past)})
         response = PriceResponse(controls=(_OTHER_PRICES,) if past[_OTHER_PRICES].any() else ())
@@ -68,7 +69,7 @@ class DemandResponse:
 
     @property
     def substitution(self) -> float:
-        """Response to the prices of the category's other products, relative to that to the own price, in [0, 1]."""
+        """Response to the category's other prices relative to that to the own price, in [0, 1]."""
         others = self.prices.control_effects_.get(_OTHER_PRICES, CoefficientEstimate(0.0, 0.0))
         return float(np.clip(-others.coefficient / self.prices.pooled_.coefficient, 0.0, 1.0))
 

@@ -1,4 +1,4 @@
-"""Market descriptions: their files, the registered markets, random shops, variants and stress tests."""
+"""Market descriptions: files, registered markets, random shops, variants, stress tests."""
 
 from .checks import scenario_name
 from .choice import choice_model

@@ -41,7 +41,8 @@ def card(spec: MarketDescription, *, columns: int = 100, known: Mapping[str, str
     Args:
         spec: The market.
         columns: Width to wrap lines at.
-        known: Further entries by heading, placed between the parts and the sources; its optimum, for example.
+        known: Further entries by heading, placed between the parts and the sources; its optimum,
+            for example.
     """
     entries = list((describe(spec) | dict(known or {})).items())
     for heading in ("sources", "traps", "assumptions"):
@@ -54,7 +55,7 @@ def card(spec: MarketDescription, *, columns: int = 100, known: Mapping[str, str
 
 
 def group(spec: MarketDescription) -> str:
-    """Which of `GROUPS` a market belongs to: the numbers of a textbook market are published, none is assumed."""
+    """Which of `GROUPS` a market belongs to; a textbook market has no assumptions."""
     if spec.name.startswith("bench-"):
         return "benchmarks"
     return "shops" if spec.assumptions else "textbook"

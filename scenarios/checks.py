@@ -1,4 +1,4 @@
-"""Checks across the sections of a market description; each error names the key, what is allowed and the fix."""
+"""Checks across the sections of a market description."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def _check_arrivals(spec: MarketDescription) -> None:
 
 
 def excluded_parts(family: str, process: str) -> dict[str, tuple[str, str]]:
-    """Parts that a demand family or an arrival process rules out, each with the condition and the fix."""
+    """Parts that a demand family or an arrival process rules out, with condition and fix."""
     excluded = {}
     if process == "single":
         for part in ("overdispersion", "loyalty", "strategic", "shocks"):

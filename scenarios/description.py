@@ -32,7 +32,7 @@ from .sections import (
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MarketDescription:
-    """Everything that a scenario file says, not checked yet: `MarketSpec` is the description that was.
+    """Everything that a scenario file says, not checked yet; see `MarketSpec`.
 
     Optional sections are None where the file leaves them out.
     """
@@ -62,7 +62,7 @@ class MarketDescription:
 
     @cached_property
     def sizes(self) -> dict[str, int]:
-        """The number behind each letter of a shape: T periods, C categories, N products, K segments, R offers, Z regimes."""
+        """The number behind each letter of a shape: T, C, N, K, R, Z."""
         return {
             "T": int(self.market.horizon_periods),
             "C": len(self.category_names),
@@ -95,8 +95,8 @@ class MarketDescription:
     def price_bounds(self) -> tuple[Array, Array]:
         """Lowest and highest allowed prices, (N,) each, in currency per unit.
 
-        Where the scenario gives no bound, it is the end of the ladder; without a ladder, a quarter of the regular
-        price or four times as much.
+        Where the scenario gives no bound, it is the end of the ladder; without a ladder, a quarter
+        of the regular price or four times as much.
         """
         prices, regular = self.prices, self.products.regular_price
         if prices.price_ladder is None:

@@ -2,7 +2,7 @@
 
 
 class ScenarioError(ValueError):
-    """A scenario file or market description is invalid; the message says in one line what is wrong and how to fix it.
+    """A scenario is invalid; the message says in one line what is wrong and how to fix it.
 
     Example:
         >>> from repricer import load_scenario

@@ -1,8 +1,9 @@
 """Demand families: how utilities become choices; other packages add theirs by entry point.
 
-An extension registers, under `repricer.demand_families`, a function probability(utility). It maps an array of utilities
-(any shape; quality - price_sensitivity * price + effects) to purchase probabilities of the same shape, which fall with
-the utility. Like `linear`, it is for categories with one product.
+An extension registers, under `repricer.demand_families`, a function probability(utility). It maps
+an array of utilities (any shape; quality - price_sensitivity * price + effects) to purchase
+probabilities of the same shape, which fall with the utility. Like `linear`, it is for categories
+with one product.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How the fields of a section are declared and checked: their metadata holds shape, bounds and meaning."""
+"""Declaration and checks of a section's fields: shape, bounds and meaning as metadata."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def shown(content: Any) -> str:
 
 
 def check_words(part: Any, prefix: str) -> None:
-    """Check that text is text and lists of names are lists of names, before anything counts the names."""
+    """Check that text is text and lists of names are lists of names."""
     for item in fields(part):
         kind, current, key = str(item.type), getattr(part, item.name), f"{prefix}{item.name}"
         if {"shape", "choices", "flag"} & set(item.metadata) or (current is None and kind.endswith(" | None")):
@@ -86,7 +86,7 @@ def _is_names(current: Any) -> bool:
 
 
 def validated(part: Any, where: str, sizes: dict[str, int]) -> Any:
-    """The section with its arrays broadcast to full shape and read-only, and every value checked against its bounds."""
+    """The section with arrays broadcast to full shape and read-only, and all bounds checked."""
     changed = {}
     for item in fields(part):
         current, key = getattr(part, item.name), f"{where}.{item.name}"
@@ -105,7 +105,7 @@ def validated(part: Any, where: str, sizes: dict[str, int]) -> Any:
 
 
 def as_numbers(current: Any, key: str) -> NDArray[np.float64]:
-    """Nested sequences of numbers as an array; text, booleans, dates and ragged rows are refused."""
+    """Nested sequences of numbers as an array; everything else is refused."""
     wrong = _no_number(current)
     if wrong is not None:
         raise ScenarioError(f"{key} must be numbers; got {shown(wrong[0])}; fix the value")
@@ -118,7 +118,7 @@ def as_numbers(current: Any, key: str) -> NDArray[np.float64]:
 
 
 def _no_number(current: Any) -> tuple[Any] | None:
-    """The first item in nested sequences that is not a number, in a tuple of one; None if all are numbers."""
+    """The first item that is not a number, in a tuple of one; None if all are numbers."""
     if isinstance(current, Sequence) and not isinstance(current, str | bytes):
         return next((wrong for item in current if (wrong := _no_number(item))), None)
     if isinstance(current, Real):

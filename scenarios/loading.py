@@ -1,4 +1,4 @@
-"""Read and write scenario files (TOML, with an optional .npz of arrays beside it), and find scenarios by name."""
+"""Read and write scenario files (TOML and optionally .npz), and find scenarios by name."""
 
 from __future__ import annotations
 
@@ -36,10 +36,11 @@ _MOST_STEPS = 100_000
 
 
 def scenario_sources() -> Iterator[tuple[str, Path | EntryPoint]]:
-    """(name, source) of every available scenario: this package's files, then other packages' entry points.
+    """(name, source) of every scenario: this package's files, then others' entry points.
 
-    An entry point of the group `repricer.scenarios` refers to the path of a TOML file, a table (mapping), a MarketSpec,
-    or a function without arguments that returns one of them. It is loaded together with its scenario.
+    An entry point of the group `repricer.scenarios` refers to the path of a TOML file, a table
+    (mapping), a MarketSpec, or a function without arguments that returns one of them. It is loaded
+    together with its scenario.
     """
     folder = Path(str(resources.files("repricer.scenarios.textbook")))
     for path in sorted(folder.glob("*.toml"), key=lambda path: path.stem):
@@ -70,7 +71,8 @@ def registered() -> dict[str, Path | EntryPoint]:
         For each name, the file or the entry point that it is loaded from.
 
     Raises:
-        ScenarioError: A name is invalid, or two scenarios share a name or a Gymnasium id (as `bench-1` and `bench1` do).
+        ScenarioError: A name is invalid, or two scenarios share a name or a Gymnasium id (as
+            `bench-1` and `bench1` do).
 
     Example:
         >>> "grocery" in registered()
@@ -100,16 +102,17 @@ def load_scenario(name: str | os.PathLike[str] | MarketSpec) -> MarketSpec:
     """Load a scenario.
 
     Args:
-        name: A registered name; the path of a scenario's TOML file or of its folder; `catalogue:N:SEED[:ASSORTMENT]`
-            for a random shop of N products (see `sample_catalogue`); or `NAME@STRESS` for any of these under a stress
-            test of `STRESSES`. A MarketSpec is returned as it is.
+        name: A registered name; the path of a scenario's TOML file or of its folder;
+            `catalogue:N:SEED[:ASSORTMENT]` for a random shop of N products (see
+            `sample_catalogue`); or `NAME@STRESS` for any of these under a stress test of
+            `STRESSES`. A MarketSpec is returned as it is.
 
     Returns:
         The checked market description.
 
     Raises:
-        ScenarioError: There is no such scenario, or its file is invalid. One line names the key, what is allowed, the
-            value found, and the nearest known key or name.
+        ScenarioError: There is no such scenario, or its file is invalid. One line names the key,
+            what is allowed, the value found, and the nearest known key or name.
 
     Example:
         >>> load_scenario("grocery@demand-halved")
@@ -354,7 +357,7 @@ def _toml(content: Any) -> str:
     if isinstance(content, bool):
         return "true" if content else "false"
     if isinstance(content, str):
-        # A JSON string is a valid TOML string, except for one control character that JSON does not escape.
+        # JSON strings are valid TOML strings, except for one unescaped control character.
         return json.dumps(content, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(content, tuple | list):
         return "[" + ", ".join(_toml(item) for item in content) + "]"

@@ -9,8 +9,8 @@ from .loading import gymnasium_id, scenario_sources
 def register() -> None:
     """Register `repricer/Market-v0`, which takes `scenario=`, and one id per registered scenario.
 
-    A scenario of another package with an invalid name is skipped, so that `import repricer` works; `registered` reports
-    it when a scenario is loaded.
+    A scenario of another package with an invalid name is skipped, so that `import repricer` works;
+    `registered` reports it when a scenario is loaded.
     """
     from gymnasium.envs.registration import register as gymnasium_register
     from gymnasium.envs.registration import registry

@@ -1,8 +1,9 @@
 """Random but plausible shops of any size, for tests over many markets and for training on many.
 
-Prices and demand are lognormal, elasticities lie around -1.5 to -3.5, and unit costs are half to three quarters of the
-price, as for groceries and in Bijmolt, van Heerde and Pieters (2005), New Empirical Generalizations on the Determinants
-of Price Elasticity, Journal of Marketing Research 42(2).
+Prices and demand are lognormal, elasticities lie around -1.5 to -3.5, and unit costs are half to
+three quarters of the price, as for groceries and in Bijmolt, van Heerde and Pieters (2005), New
+Empirical Generalizations on the Determinants of Price Elasticity, Journal of Marketing Research
+42(2).
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ _MOST_PRODUCTS = 10_000
 
 
 class _Shop:
-    """What all parts of a shop have in common: sizes, prices, costs, demand at regular prices, utilities.
+    """What all parts of a shop share: sizes, prices, costs, demand, utilities.
 
     Attributes:
         price: (N,) regular price, currency per unit.
@@ -53,7 +54,8 @@ class _Shop:
         rate: (C,) mean arrivals per period.
         quality: (K, N) utility at a price of zero.
         sensitivity: (K, N) price sensitivity.
-        utility: (N,) scale of utility: 1, or a purchase probability in the families where utility is a probability.
+        utility: (N,) scale of utility: 1, or a purchase probability in the families where utility
+            is a probability.
     """
 
     def __init__(self, generator: Generator, products: int, segments: int, periods: int, family: str, process: str):
@@ -77,7 +79,7 @@ class _Shop:
         self._choose(np.minimum(elasticity, 5.0), bought, left, generator.normal(0, 0.2, elasticity.shape))
 
     def _choose(self, elasticity: Array, bought: Array, left: Array, taste: Array) -> None:
-        """Set the utilities that give these purchase probabilities and elasticities at regular prices."""
+        """Set utilities from purchase probabilities and elasticities at regular prices."""
         if self.family == "constant-elasticity":
             self.sensitivity = elasticity
             self.quality = np.log(bought) + elasticity * np.log(self.price)
@@ -104,20 +106,21 @@ def sample_catalogue(
 ) -> MarketSpec:
     """A random but plausible shop; the same arguments give the same shop.
 
-    With the defaults, `load_scenario("catalogue:N:SEED")` gives the same shop, and "catalogue:N:SEED:ASSORTMENT" the
-    shop with another assortment.
+    With the defaults, `load_scenario("catalogue:N:SEED")` gives the same shop, and
+    "catalogue:N:SEED:ASSORTMENT" the shop with another assortment.
 
     Args:
         products: N, from 1 to 10,000.
         seed: Selects the shop.
         segments: K, the number of customer segments.
-        parts: What is switched on: names of `PARTS` (the optional sections, and season, overdispersion, discounts), or
-            "all". Parts that the family or the process rules out are left out.
+        parts: What is switched on: names of `PARTS` (the optional sections, and season,
+            overdispersion, discounts), or "all". Parts that the family or the process rules out are
+            left out.
         family: Choice model, as `demand.family`.
         process: Arrival process, as `arrivals.process`.
         periods: T, the number of periods.
-        assortment: Selects the products; the rest of the shop (objective, price rules, segment sizes, the effect of
-            promotions) does not depend on it.
+        assortment: Selects the products; the rest of the shop (objective, price rules, segment
+            sizes, the effect of promotions) does not depend on it.
 
     Raises:
         ScenarioError: A size is out of range, or a part, the family or the process is unknown.
@@ -227,7 +230,7 @@ def _prices(shop: _Shop, generator: Generator, discounts: dict[str, Any]) -> Pri
 
 
 def _season(shop: _Shop, generator: Generator) -> dict[str, Array]:
-    """Seasons: yearly waves (T, C) of utility and price sensitivity, and a quarterly wave (T, N) of each product."""
+    """Yearly waves (T, C) of utility and price sensitivity; quarterly waves (T, N) of products."""
     phase = generator.uniform(0, 2 * np.pi, (2, shop.categories))
     wave = np.sin(2 * np.pi * np.arange(shop.periods)[:, None, None] / 52 + phase)
     usual = np.bincount(shop.category, shop.utility) / np.bincount(shop.category)
@@ -273,7 +276,7 @@ def _stock(shop: _Shop, generator: Generator) -> Stock:
 
 
 def _competitors(shop: _Shop, generator: Generator) -> Competitors:
-    """One offer against the first product, and one against each other product with probability 1/3."""
+    """One offer against the first product, and one against others with probability 1/3."""
     rivalled = generator.random(shop.products) < 1 / 3
     rivalled[0] = True
     product = np.flatnonzero(rivalled)

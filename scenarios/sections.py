@@ -1,8 +1,8 @@
 """The sections of a market description: one class per table of the scenario file.
 
-Shapes: T periods, C categories, N products, K segments, R competing offers, Z regimes. A field's metadata declares its
-shape (a scalar or a shorter row is broadcast to it), bounds and meaning once, for the loader, the error messages and
-the documentation.
+Shapes: T periods, C categories, N products, K segments, R competing offers, Z regimes. A field's
+metadata declares its shape (a scalar or a shorter row is broadcast to it), bounds and meaning once,
+for the loader, the error messages and the documentation.
 """
 
 from __future__ import annotations
@@ -73,14 +73,16 @@ class Arrivals:
 class DemandSection:
     """How a customer chooses, given the utility u of each offer.
 
-    u = quality + quality_path + season - price_sensitivity * price paid + lifts + reference-price effect.
+    u = quality + quality_path + season - price_sensitivity * price paid + lifts + reference-price
+    effect.
 
-    mnl: multinomial logit over the category's products in stock, the competing offers and the outside option.
-    cheapest: the offer with the lowest price in the category, competitors included, is bought with probability u,
-    clipped to [0, 1]; ties are shared equally. The other families are for categories with one product, which is bought
-    with probability exp(u) (exponential), u (linear), or exp(u) with the logarithm of the price in u
-    (constant-elasticity), clipped to [0, 1]. Families that other packages register (entry point
-    `repricer.demand_families`) are named in the same way.
+    mnl: multinomial logit over the category's products in stock, the competing offers and the
+    outside option. cheapest: the offer with the lowest price in the category, competitors included,
+    is bought with probability u, clipped to [0, 1]; ties are shared equally. The other families are
+    for categories with one product, which is bought with probability exp(u) (exponential), u
+    (linear), or exp(u) with the logarithm of the price in u (constant-elasticity), clipped to [0,
+    1]. Families that other packages register (entry point `repricer.demand_families`) are named in
+    the same way.
     """
 
     quality: Array = array(
@@ -100,9 +102,10 @@ class DemandSection:
 
 @dataclass(frozen=True)
 class Competitors:
-    """Competing offers: each competes with one product, in its category, and never runs out of stock.
+    """Competing offers, each against one product in its category, never out of stock.
 
-    `rule` says how an offer is priced: `NAME` or `NAME:ARGUMENT`, as `repricer.pricing.competitor` reads it.
+    `rule` says how an offer is priced: `NAME` or `NAME:ARGUMENT`, as `repricer.pricing.competitor`
+    reads it.
     """
 
     names: tuple[str, ...] = value("R names of the offers")
@@ -125,7 +128,7 @@ class Competitors:
 
 @dataclass(frozen=True)
 class Promotion:
-    """The effect of a promotion (display, mailer); the action's promotion scores decide which products have one."""
+    """The effect of promotions (display, mailer), which the action's promotion scores select."""
 
     lift: Array = array("KN", "utility added while on promotion", low=0, high=20)
     cost: Array = array("N", "currency per product and period on promotion", low=0, high=1e9, default=0.0)
@@ -166,9 +169,10 @@ class Recommendation:
 class Stock:
     """Units for sale; customers are served in random order.
 
-    replenishment: none; order-up-to: the market orders by rule at the start of each period; action: the policy orders.
-    shortage: demand beyond stock is lost, or backlogged (paid for immediately and delivered later; units on hand are
-    then negative). cost_due: unit costs are charged on units sold or on units ordered.
+    replenishment: none; order-up-to: the market orders by rule at the start of each period; action:
+    the policy orders. shortage: demand beyond stock is lost, or backlogged (paid for immediately
+    and delivered later; units on hand are then negative). cost_due: unit costs are charged on units
+    sold or on units ordered.
     """
 
     initial_units: Array = array("N", "units on hand at the start; inf is unlimited", low=0, default=np.inf)
@@ -198,11 +202,11 @@ class Stock:
 
 @dataclass(frozen=True)
 class Loyalty:
-    """How past prices and stockouts change a segment's arrivals, which are multiplied by its loyalty (initially one).
+    """Loyalty, a factor on a segment's arrivals that follows past prices and stockouts.
 
-    loyalty' = memory * loyalty + (1 - memory) * exp(price_effect * log(regular price / price paid) -
-    stockout_effect * lost share of the segment's demand), clipped to [low, high]; the price term is a mean over the
-    segment's demand.
+    It is one at the start: loyalty' = memory * loyalty + (1 - memory) * exp(price_effect *
+    log(regular price / price paid) - stockout_effect * lost share of the segment's demand), clipped
+    to [low, high]; the price term is a mean over the segment's demand.
     """
 
     memory: float = scalar("weight of the old loyalty", low=0, high=1)
@@ -214,10 +218,10 @@ class Loyalty:
 
 @dataclass(frozen=True)
 class Strategic:
-    """Customers who may wait for a lower price: they expect the reference price (without one, the regular price).
+    """Customers who may wait for the reference price (without one, the regular price).
 
-    Waiting enters their choice with weight patience * (sum of the products' weights at the expected prices). Those who
-    wait return in the next period.
+    Waiting enters their choice with weight patience * (sum of the products' weights at the expected
+    prices). Those who wait return in the next period.
     """
 
     share: Array = array("K", "share of a segment's customers who may wait", low=0, high=1)
@@ -239,7 +243,7 @@ class Regimes:
 
 @dataclass(frozen=True)
 class Shocks:
-    """A lognormal multiplier (mean one) of a category's arrivals, autoregressive in logarithms and not observed."""
+    """A lognormal factor (mean one) on arrivals, autoregressive in logs and not observed."""
 
     volatility: float = scalar("stationary standard deviation of the logarithm", low=0, high=3)
     persistence: float = scalar("autocorrelation of the logarithm", low=0, high=0.999, default=0.0)
@@ -247,7 +251,7 @@ class Shocks:
 
 @dataclass(frozen=True)
 class Returns:
-    """Units that are returned in the period of their sale: refunded, and for sale again in the next period."""
+    """Units returned in the period of their sale: refunded, and for sale in the next period."""
 
     probability: Array = array("N", "probability that a sold unit is returned", low=0, high=1)
     handling_cost: Array = array("N", "currency per returned unit", low=0, high=1e9, default=0.0)
@@ -255,7 +259,7 @@ class Returns:
 
 @dataclass(frozen=True)
 class Prices:
-    """Which prices are allowed: at most one grid (price_ladder, tick or price_endings), and rules that all apply."""
+    """Allowed prices: at most one grid (price_ladder, tick, price_endings), and further rules."""
 
     price_ladder: PriceLadder | None = value("allowed prices: a list, or {start, stop, step}", default=None)
     floor: Array | None = array(
@@ -307,7 +311,7 @@ class Prices:
 
 @dataclass(frozen=True)
 class HistorySection:
-    """What the shop itself did in the simulated periods: the benchmark for policies, and a check of the fit."""
+    """What the shop itself did in the simulated periods: a benchmark and a check of the fit."""
 
     price: Array = array("TN", "price charged, currency per unit", low=1e-9, high=1e9)
     units: Array = array("TN", "units sold", low=0, high=1e12)

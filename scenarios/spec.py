@@ -22,9 +22,9 @@ from .sections import Array
 class MarketSpec(MarketDescription):
     """One market, checked and ready to simulate.
 
-    Each section (`MarketSection`, `Products`, `Arrivals`, …) is one table of the scenario file. An optional section
-    that is None is switched off and costs nothing. Arrays are spread to their full shapes and are read-only. Printing
-    a spec shows its card.
+    Each section (`MarketSection`, `Products`, `Arrivals`, …) is one table of the scenario file. An
+    optional section that is None is switched off and costs nothing. Arrays are spread to their full
+    shapes and are read-only. Printing a spec shows its card.
 
     Args:
         name: Registered name, lower-case words joined by dashes.
@@ -35,7 +35,8 @@ class MarketSpec(MarketDescription):
         assumptions: What was assumed rather than fitted.
 
     Raises:
-        ScenarioError: Something is missing or inconsistent; one line names the key and says what is allowed.
+        ScenarioError: Something is missing or inconsistent; one line names the key and says what is
+            allowed.
 
     Example:
         >>> from repricer import load_scenario
@@ -111,10 +112,11 @@ class MarketSpec(MarketDescription):
         return np.array(rows)
 
     def action_layout(self, base_price: NDArray[np.floating] | None = None, *, reach: float = np.inf) -> ActionLayout:
-        """The columns of a raw action, with multipliers wide enough to reach every product's price bounds.
+        """The columns of a raw action, whose multipliers reach every product's price bounds.
 
         Args:
-            base_price: (N,) prices that an action multiplies, currency per unit. None if they vary between the bounds.
+            base_price: (N,) prices that an action multiplies, currency per unit. None if they vary
+                between the bounds.
             reach: Largest factor between a price and its base price, in either direction.
 
         Example:

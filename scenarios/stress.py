@@ -1,4 +1,4 @@
-"""Stress tests: changes of a market that a policy should survive; `grocery@demand-halved` is a market under stress."""
+"""Stress tests: markets like `grocery@demand-halved`, in which a policy should hold up."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def scaled_elasticity(factor: float) -> Callable[[MarketSpec], MarketSpec]:
 
 
 def with_demand(spec: MarketSpec, factor: Array | float) -> MarketSpec:
-    """Multiply arrivals by a factor, one for all or (C,); with the process `single`, up to one customer per period."""
+    """Multiply arrivals by a factor, one or (C,); `single` arrivals stay at most one per period."""
     rate = spec.arrivals.rate * factor
     if spec.arrivals.process == "single":
         busiest = 1.0 if spec.regimes is None else max(spec.regimes.arrivals.max(), 1.0)
@@ -98,7 +98,7 @@ def _utility_at_regular(spec: MarketSpec) -> Array:
 
 
 def with_newcomers(spec: MarketSpec) -> MarketSpec:
-    """Add one competing offer per category: a copy of the category's most popular product at a lower price."""
+    """Add one offer per category: its most popular product, at a lower price."""
     if "competitors" in excluded_parts(spec.demand.family, spec.arrivals.process):
         raise ScenarioError(
             f"its demand family allows no competitors; got demand.family '{spec.demand.family}'; use another stress"
@@ -157,7 +157,7 @@ def _supplier_delay(spec: MarketSpec) -> MarketSpec:
 
 
 def _drifting_taste(spec: MarketSpec) -> MarketSpec:
-    """Utility falls linearly by 0.5 over the horizon in the first, third, … category and rises in the others.
+    """Utility falls by 0.5 over the horizon in the odd categories and rises in the others.
 
     In a logit, this reduces demand by some 40%; where utility is a probability, by half.
     """
@@ -171,7 +171,7 @@ def _drifting_taste(spec: MarketSpec) -> MarketSpec:
 
 
 def _cold_start(spec: MarketSpec) -> MarketSpec:
-    """Arrivals and product demand differ by up to 50% from the market that the policy was trained on.
+    """Arrivals and product demand differ by up to 50% from the market of the training.
 
     One fixed draw: for the policy the assortment is like a new one, whose sales had to be guessed.
     """

@@ -1,4 +1,4 @@
-"""Random variants of a market, for domain randomisation: the true market may differ from the fitted one."""
+"""Random variants of a market, for domain randomisation."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from .stress import scaled_elasticity, with_demand, with_newcomers
 def sample_variants(
     spec: MarketSpec, count: int, *, seed: int, elasticity: float, demand: float, rival: float
 ) -> list[MarketSpec]:
-    """Sample variants of a market, to train policies that hold up when the market differs from the fitted one.
+    """Sample variants of a market, for policies that hold up if the true market differs.
 
-    Domain randomisation after Tobin et al. (2017), Domain Randomization for Transferring Deep Neural Networks. Draws are
-    uniform and stratified over the variants.
+    Domain randomisation after Tobin et al. (2017), Domain Randomization for Transferring Deep
+    Neural Networks. Draws are uniform and stratified over the variants.
 
     Args:
         spec: The market to vary.
