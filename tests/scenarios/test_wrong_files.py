@@ -198,7 +198,11 @@ WRONG = [
     ("prices", {"line_order": ["a", "b"]}, "prices.line_order must be lists of names; got ('a', 'b')"),
     ("prices", {"line_order": [["a", "z"]]}, "prices.line_order must be one of products.names; got 'z'"),
     ("prices", {"line_order": [["a"]]}, "prices: a line of products must hold at least two; got 1"),
-    ("prices", {"line_order": [["a", "b", "a"]]}, "prices: a product must belong to one line, once; got product 1 again"),
+    (
+        "prices",
+        {"line_order": [["a", "b", "a"]]},
+        "prices: a product must belong to one line, once; got product 1 again",
+    ),
     (
         "prices",
         {"line_order": [["b", "a", "c"]], "floor": [2.0, 5.5, 1.5]},
