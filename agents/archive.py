@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from ..envs import Market
 from ..scenarios import MarketSpec, load_scenario
 from .algorithms import Algorithm, algorithm, check_actions, make_policy
 from .base_price import STEADY, base_of
@@ -68,7 +69,7 @@ def load_archive(
         raise _refused(path, "weights that are more than tensors") from error
     chosen = _settings(spec, kind, stated, settings or {})
     base_price, base = base_of(spec, chosen.base_price)
-    learner_view = learner_view_of(spec, chosen, base_price, None if chosen.base_price in STEADY else base)
+    learner_view = learner_view_of(Market(spec), chosen, base_price, None if chosen.base_price in STEADY else base)
     check_actions(kind, learner_view)
     policy = make_policy(kind, learner_view, chosen, activation_fn=_activation(path, kind, stated))
     try:

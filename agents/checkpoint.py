@@ -151,19 +151,19 @@ def _last(model: BaseAlgorithm) -> dict[str, torch.Tensor]:
         "last.obs": torch.from_numpy(np.array(model._last_obs)),
         "last.episode_starts": torch.from_numpy(np.array(model._last_episode_starts)),
     }
-    notes = getattr(model, "_last_lstm_states", None)
-    if notes is not None:
-        parts |= {f"last.{who}{i}": state for who in ("pi", "vf") for i, state in enumerate(getattr(notes, who))}
+    lstm = getattr(model, "_last_lstm_states", None)
+    if lstm is not None:
+        parts |= {f"last.{who}{i}": state for who in ("pi", "vf") for i, state in enumerate(getattr(lstm, who))}
     return parts
 
 
 def _put_back_last(model: BaseAlgorithm, parts: dict[str, torch.Tensor]) -> None:
     model._last_obs = parts["obs"].numpy()
     model._last_episode_starts = parts["episode_starts"].numpy()
-    notes: Any = getattr(model, "_last_lstm_states", None)
-    if notes is not None:
+    lstm: Any = getattr(model, "_last_lstm_states", None)
+    if lstm is not None:
         rows = {who: tuple(parts[f"{who}{i}"].to(model.device) for i in range(2)) for who in ("pi", "vf")}
-        model._last_lstm_states = notes._replace(**rows)  # pyright: ignore[reportAttributeAccessIssue]
+        model._last_lstm_states = lstm._replace(**rows)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _random_tensors() -> dict[str, torch.Tensor]:

@@ -21,7 +21,7 @@ from ..pricing.action_layout import price_multiplier
 from .actor import actor_of
 from .cloning import fit
 from .logged_data import LoggedData
-from .networks import FeaturesExtractor
+from .networks import FeaturesExtractor, normalise_features
 from .settings import Settings
 
 _KNOTS = 8
@@ -115,18 +115,18 @@ def learn_prices(
     Raises:
         ValueError: The prices in the log hardly vary.
     """
-    sales, held_out = _sales_of(log, learner_view)
+    sales, held_out = _rows_of(log, learner_view)
     demand = DemandNetwork(learner_view, settings)
     if settings.normalise:
-        demand.features.normalise(log.features.reshape(-1, log.features.shape[-1]))
+        normalise_features(demand, log.features)
 
     def surprise(s: Sales) -> torch.Tensor:
         return -_likelihood(demand(s.features, s.raw), s.units).mean()
 
-    fit(surprise, demand.parameters(), _those(sales, ~held_out), settings.clone_epochs, seed)
+    fit(surprise, demand.parameters(), _select(sales, ~held_out), settings.clone_epochs, seed)
     demand.requires_grad_(False)
     fit(_shortfall(policy, demand, sales, learner_view), policy.parameters(), sales, settings.clone_epochs, seed + 1)
-    return _judge(demand, sales, held_out, learner_view)
+    return _fit_figures(demand, sales, held_out, learner_view)
 
 
 def _shortfall(
@@ -148,7 +148,7 @@ def _shortfall(
     return loss
 
 
-def _sales_of(log: LoggedData, learner_view: LearnerView) -> tuple[Sales, torch.Tensor]:
+def _rows_of(log: LoggedData, learner_view: LearnerView) -> tuple[Sales, torch.Tensor]:
     """The rows of the log, and which of them are held out."""
     periods, rows, products = log.units.shape
     raw = log.actions[..., _price_columns(learner_view)]
@@ -186,7 +186,7 @@ def _price_columns(learner_view: LearnerView) -> NDArray[np.intp]:
     return np.arange(1 if learner_view.product_wise else learner_view.base_price.size) * learner_view.layout.size
 
 
-def _those(sales: Sales, rows: torch.Tensor) -> Sales:
+def _select(sales: Sales, rows: torch.Tensor) -> Sales:
     return Sales(*(part[rows] for part in sales))
 
 
@@ -195,13 +195,15 @@ def _likelihood(log_mean: torch.Tensor, units: torch.Tensor) -> torch.Tensor:
     return units * log_mean - log_mean.exp() - torch.lgamma(units + 1)
 
 
-def _judge(demand: DemandNetwork, sales: Sales, held_out: torch.Tensor, learner_view: LearnerView) -> dict[str, Any]:
+def _fit_figures(
+    demand: DemandNetwork, sales: Sales, held_out: torch.Tensor, learner_view: LearnerView
+) -> dict[str, Any]:
     """Held-out log likelihood per product-period, of the network and of each product's mean."""
-    rest, judged = _those(sales, ~held_out), _those(sales, held_out)
+    rest, held = _select(sales, ~held_out), _select(sales, held_out)
     products = learner_view.base_price.size
     mean = rest.units.reshape(-1, products).mean(dim=0).clamp(min=1e-6).log()
-    found = _likelihood(demand(judged.features, judged.raw), judged.units)
-    constant = _likelihood(mean, judged.units.reshape(-1, products))
+    found = _likelihood(demand(held.features, held.raw), held.units)
+    constant = _likelihood(mean, held.units.reshape(-1, products))
     return {
         "rows": len(sales.units),
         "held_out_log_likelihood": float(found.mean()),

@@ -21,9 +21,9 @@ from .base_price import base_of
 from .classical import best_fixed
 from .deep_pricing import learn_prices
 from .logged_data import LoggedData, record_history, record_policy
-from .networks import FeaturesExtractor, one_thread
+from .networks import normalise_features, one_thread
 from .offline_rl import cql, td3_bc
-from .run import RUN_FILE, Run, load_run, made_with, open_folder, run_of, save_policy, save_result
+from .run import RUN_FILE, Run, learner_view_of, load_run, made_with, open_folder, run_of, save_policy, save_result
 from .settings import Settings, settings_for
 
 Learner = Callable[[Any, LearnerView, LoggedData, Settings, int], dict[str, Any]]
@@ -90,7 +90,8 @@ def learn_from_log(
     started, spec, own = time.perf_counter(), load_scenario(scenario), LOG_ALGORITHMS[algo]
     chosen = settings_for(spec, algo, settings)
     base = algorithm(own.network)
-    learner_view = _learner_view(spec, chosen, seed)
+    market = Market(spec, num_markets=chosen.clone_episodes, seed=seed_for("training", seed))
+    learner_view = learner_view_of(market, chosen, *base_of(spec, chosen.base_price, seed))
     check_actions(base, learner_view)
     identity = _identity(spec, algo, seed, chosen, log)
     folder = None if out is None else Path(out)
@@ -98,8 +99,8 @@ def learn_from_log(
         return load_run(folder)
     with one_thread():
         policy, figures = _learned(own, base, learner_view, log, chosen, seed)
-        judged = _judged(policy, learner_view, chosen, seed)
-    best = judged | {"steps": figures["rows"] * chosen.clone_epochs}
+        validated = _validate(policy, learner_view, chosen, seed)
+    best = validated | {"steps": figures["rows"] * chosen.clone_epochs}
     facts = identity | {
         "steps": best["steps"],
         "base_price": learner_view.base_price.tolist(),
@@ -130,22 +131,6 @@ def _identity(spec: MarketSpec, algo: str, seed: int, settings: Settings, log: P
     }
 
 
-def _learner_view(spec: MarketSpec, settings: Settings, seed: int) -> LearnerView:
-    """The markets that are logged, seen as the settings say."""
-    base_price, base = base_of(spec, settings.base_price, seed)
-    return LearnerView(
-        Market(spec, num_markets=settings.clone_episodes, seed=seed_for("training", seed)),
-        product_wise=settings.product_wise,
-        reward=settings.reward,
-        base_price=base_price,
-        base=base,
-        price_reach=settings.price_reach,
-        history=settings.history,
-        actions=settings.actions,
-        price_levels=settings.price_levels,
-    )
-
-
 def _learned(
     own: LogAlgorithm, base: Algorithm, learner_view: LearnerView, log: Policy | None, settings: Settings, seed: int
 ) -> tuple[BasePolicy, dict[str, Any]]:
@@ -154,21 +139,14 @@ def _learned(
     torch.manual_seed(seed)
     policy = make_policy(base, learner_view, settings)
     if settings.normalise:
-        _normalise(policy, data)
+        normalise_features(policy, data.features)
     policy.set_training_mode(True)
     figures = own.learn(policy, learner_view, data, settings, seed)
     policy.set_training_mode(False)
     return policy, figures
 
 
-def _normalise(policy: torch.nn.Module, log: LoggedData) -> None:
-    """Set the feature normalisation of the networks from the logged features."""
-    for module in policy.modules():
-        if isinstance(module, FeaturesExtractor):
-            module.normalise(log.features.reshape(-1, log.features.shape[-1]))
-
-
-def _judged(policy: Any, learner_view: LearnerView, settings: Settings, seed: int) -> dict[str, float]:
+def _validate(policy: Any, learner_view: LearnerView, settings: Settings, seed: int) -> dict[str, float]:
     """Expected objective against the best fixed prices, on the same validation seeds."""
     spec = learner_view.market.spec
     learned = learning_policy(policy, learner_view)

@@ -138,7 +138,7 @@ def record_policy(learner_view: LearnerView, policy: Policy, *, disturbance: flo
         if disturbance:
             noise = generator.standard_normal(advice.shape, dtype=np.float32)
             raw = np.clip(advice + level * noise * decided, -1.0, 1.0)
-            action = _only(action, action_from_parts(layout.decode(raw), base, view))
+            action = _asked_parts(action, action_from_parts(layout.decode(raw), base, view))
         outcome = learner_view.follow(action)
         done = _raw(learner_view, replace(action, price=outcome.list_price), base)
         steps.append((done, advice, outcome, learner_view.rewards(outcome)))
@@ -240,7 +240,7 @@ def _decided(layout: ActionLayout, action: Action) -> NDArray[np.bool_]:
     )
 
 
-def _only(asked: Action, decoded: Action) -> Action:
+def _asked_parts(asked: Action, decoded: Action) -> Action:
     """The decoded action without the parts that were not asked for."""
     silent = {
         name: None for name in ("discount", "recommendation", "promotion", "order") if getattr(asked, name) is None

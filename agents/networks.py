@@ -72,6 +72,18 @@ class FeaturesExtractor(BaseFeaturesExtractor):
         self.scale.copy_(torch.from_numpy(np.where(deviation > 1e-4, 1 / np.maximum(deviation, 1e-4), 1.0)))
 
 
+def normalise_features(network: torch.nn.Module, features: NDArray[np.float32]) -> None:
+    """Set the normalisation of all feature extractors of a network.
+
+    Args:
+        network: The network.
+        features: (…, history * F) features that it may see.
+    """
+    for module in network.modules():
+        if isinstance(module, FeaturesExtractor):
+            module.normalise(features.reshape(-1, features.shape[-1]))
+
+
 class SparseAdam(torch.optim.Adam):
     """Adam with an L1 penalty as a proximal step: weights within lr * l1 of zero become zero.
 

@@ -109,19 +109,20 @@ class Run:
 
 
 def learner_view_of(
-    spec: MarketSpec, settings: Settings, base_price: NDArray[np.float32], base: Policy | None = None
+    market: Market, settings: Settings, base_price: NDArray[np.float32], base: Policy | None = None
 ) -> LearnerView:
-    """The market as the settings let a learner see it.
+    """The markets as the settings let a learner see them.
 
     Args:
-        spec: The market.
+        market: The markets.
         settings: The training settings.
         base_price: (N,) currency per unit.
         base: A policy whose price is multiplied in place of `base_price`, or None.
     """
     return LearnerView(
-        Market(spec),
+        market,
         product_wise=settings.product_wise,
+        reward=settings.reward,
         base_price=base_price,
         base=base,
         history=settings.history,
@@ -209,7 +210,7 @@ def load_run(folder: str | Path) -> Run:
     settings = settings_from(facts["settings"], facts["settings"])
     spec, base_price = load_scenario(folder), np.array(facts["base_price"], dtype=np.float32)
     base = None if settings.base_price in STEADY else base_of(spec, settings.base_price)[1]
-    learner_view = learner_view_of(spec, settings, base_price, base)
+    learner_view = learner_view_of(Market(spec), settings, base_price, base)
     policy = make_policy(algo, learner_view, settings)
     policy.load_state_dict(read_tensors(folder / POLICY_FILE)[0])
     return run_of(policy, learner_view, facts, document["history"])

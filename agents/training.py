@@ -21,7 +21,7 @@ from .base_price import base_of
 from .checkpoint import restore_checkpoint
 from .classical import best_fixed
 from .cloning import clone, clone_defaults
-from .networks import FeaturesExtractor, one_thread
+from .networks import normalise_features, one_thread
 from .run import CHECKPOINT_FILE, Run, learner_view_of, load_run, made_with, open_folder, run_of, save_result
 from .settings import Settings, settings_for
 from .tracking import make_logger
@@ -99,7 +99,7 @@ def plan_for(
     base = plan.settings.base_price
     # The best fixed prices need a search, and are allowed wherever the regular ones are.
     around = base_of(spec, "regular" if base == "best-fixed" else base)
-    check_actions(algorithm(algo), learner_view_of(spec, plan.settings, *around))
+    check_actions(algorithm(algo), learner_view_of(Market(spec), plan.settings, *around))
     return plan
 
 
@@ -314,14 +314,9 @@ def _normalise(model: BaseAlgorithm, learner_view: LearnerView, plan: TrainingPl
     """Set the feature normalisation of the networks from random prices on the training seeds."""
     rules, watched = plan.spec.guardrails, []
     market = Market(plan.spec, num_markets=64, seed=seed_for("training", plan.seed))
-    seen, policy = (
-        LearnerView(market, product_wise=learner_view.product_wise),
-        RandomPrice(rules.low, rules.high, seed=plan.seed),
-    )
+    one_period = LearnerView(market, product_wise=learner_view.product_wise)
+    policy = RandomPrice(rules.low, rules.high, seed=plan.seed)
     for _ in range(plan.spec.market.horizon_periods):
-        watched.append(seen.observe())
+        watched.append(one_period.observe())
         market.step(policy.act(market.view))
-    rows = np.concatenate(watched)
-    for module in model.policy.modules():
-        if isinstance(module, FeaturesExtractor):
-            module.normalise(rows)
+    normalise_features(model.policy, np.concatenate(watched))

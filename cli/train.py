@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,22 +76,27 @@ def command(
     if as_json:
         emit({"run": str(folder), **run.facts, "history": run.history})
         return
-    best = run.facts["best"]
-    figures = run.facts.get("log_figures", {})
+    for line in _lines(run, algo):
+        say(line)
+    say(f"Run folder: {folder}. Next: repricer evaluate {scenario} --policy {folder}")
+
+
+def _lines(run: Run, algo: str) -> Iterator[str]:
+    """How the training went."""
+    best, spec, figures = run.facts["best"], run.spec, run.facts.get("log_figures", {})
     if "held_out_log_likelihood" in figures:
-        say(
+        yield (
             f"Held-out log likelihood per product-period: {figures['held_out_log_likelihood']:.4f}; with each product's mean "
             f"{figures['held_out_log_likelihood_of_means']:.4f}."
         )
-    say(
+    yield (
         f"Trained {algo} on {spec.name} for {run.facts['steps']:,} steps in {run.facts['seconds']:.0f} s "
         f"on {run.facts['device']}; {run.facts['weights']:,} weights."
     )
-    say(
+    yield (
         f"Kept the policy of step {best['steps']:,}: {spec.market.objective} {best['objective']:.4g} an episode on the "
         f"validation customers, best fixed price {best['best_fixed']:.4g}."
     )
-    say(f"Run folder: {folder}. Next: repricer evaluate {scenario} --policy {folder}")
 
 
 def _from_simulation(spec: MarketSpec, teacher: str | None, **given: Any) -> Run:

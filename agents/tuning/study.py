@@ -144,16 +144,16 @@ def tune(
     job = _Job(plan_for(spec, algo, steps, seed), seeds_per_trial, Path(out))
     job.folder.mkdir(parents=True, exist_ok=True)
     with _exclusive(job.folder), _quiet():
-        study = _open(job)
+        study = _open_study(job)
         while len(_ended(study)) < trials:
-            _try(study, job, _overall(study, job, trials, progress))
+            _run_trial(study, job, _overall(study, job, trials, progress))
             _write(study, job)
         found = replace(_result(study), importances=_importances(study))
     plot_trials(found.trials, job.folder / PLOT_FILE)
     return found
 
 
-def _open(job: _Job) -> Study:
+def _open_study(job: _Job) -> Study:
     """The folder's study, new or resumed.
 
     Raises:
@@ -163,7 +163,7 @@ def _open(job: _Job) -> Study:
     _drop_partial_line(path)
     pruner = MedianPruner(n_warmup_steps=max(1, job.plan.settings.evaluations // 4))
     try:
-        storage = JournalStorage(JournalFileBackend(str(path), _Held(str(path))))
+        storage = JournalStorage(JournalFileBackend(str(path), _NoLock(str(path))))
         study = optuna.create_study(
             storage=storage, study_name="tune", direction="maximize", pruner=pruner, load_if_exists=True
         )
@@ -189,7 +189,7 @@ def _ended(study: Study) -> list[FrozenTrial]:
     return study.get_trials(deepcopy=False, states=tuple(_STATES))
 
 
-def _try(study: Study, job: _Job, progress: TrainingProgress) -> None:
+def _run_trial(study: Study, job: _Job, progress: TrainingProgress) -> None:
     """Run one trial to its end."""
     trial = _next_trial(study, job)
     settings = job.space.draw(trial)
@@ -345,7 +345,7 @@ def _drop_partial_line(path: Path) -> None:
         os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
 
 
-class _Held(JournalFileOpenLock):
+class _NoLock(JournalFileOpenLock):
     """No lock: that of the folder is held already, and Optuna's own would survive a kill."""
 
     def acquire(self) -> bool:

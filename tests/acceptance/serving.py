@@ -89,7 +89,7 @@ def made(case: Case) -> Made:
         run = repricer.train(case.scenario, algo=case.algo, steps=_STEPS, out=folder / "run", settings=settings)
     path = repricer.export(run, folder / "bundle")
     chosen = settings_from(run.facts["settings"], run.facts["settings"])
-    learner_view = learner_view_of(run.spec, chosen, run.base_price, run.base)
+    learner_view = learner_view_of(repricer.Market(run.spec), chosen, run.base_price, run.base)
     sb3 = make_policy(algorithm(run.facts.get("network", run.facts["algo"])), learner_view, chosen)
     sb3.load_state_dict(read_tensors(folder / "run" / POLICY_FILE)[0])
     sb3.set_training_mode(False)

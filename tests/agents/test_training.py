@@ -97,7 +97,7 @@ def test_the_best_validated_policy_is_kept(tmp_path):
 def count_weights(spec, **settings):
     """How many weights PPO's policy has for a market."""
     chosen = settings_for(spec, "ppo", {"base_price": "regular", **settings})
-    learner_view = learner_view_of(spec, chosen, *base_of(spec, "regular"))
+    learner_view = learner_view_of(Market(spec), chosen, *base_of(spec, "regular"))
     return sum(each.numel() for each in make_policy(algorithm("ppo"), learner_view, chosen).parameters())
 
 
