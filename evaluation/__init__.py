@@ -1,4 +1,4 @@
-"""What a policy is worth: paired comparison, exact optima, the report."""
+"""Evaluation of policies: paired comparisons, exact optima, off-policy estimates, explanations and the report."""
 
 from .compare.ablation import Without
 from .compare.comparison import Comparison, Estimate, Row, evaluate
@@ -12,11 +12,11 @@ from .fit_quality.fidelity import fidelity
 from .off_policy.estimators import OffPolicy, estimate_from_log
 from .off_policy.price_log import LogRecorder, PriceLog, read_log
 from .optimum import Bound, Optimum, exact_value, solve, upper_bound
-from .policies import RULES, named_policy
+from .policies import POLICY_NAMES, named_policy
 from .sales import SalesRecorder
 
 __all__ = [
-    "RULES",
+    "POLICY_NAMES",
     "Bound",
     "CollusionAudit",
     "Comparison",

@@ -10,7 +10,7 @@ from ..pricing import CostPlus, EpsilonGreedy, FixedPrice, Policy, PricePath, Ra
 from ..scenarios import MarketSpec
 from .optimum import best_path, certainty_equivalent, solve
 
-RULES = {
+POLICY_NAMES = {
     "fixed:PRICE": "the same price for every product, in currency per unit",
     "regular": "every product at its regular price",
     "historical": "the prices that the shop itself charged, where the scenario has them",
@@ -36,7 +36,7 @@ def named_policy(name: str, spec: MarketSpec, *, seed: int = 0) -> Policy:
     """The rule policy of this name for a scenario.
 
     Args:
-        name: A name of `RULES`, with its argument.
+        name: A name of `POLICY_NAMES`, with its argument.
         spec: The market that the policy is built for.
         seed: Seed of policies that are tuned or that draw.
 
@@ -76,7 +76,9 @@ def named_policy(name: str, spec: MarketSpec, *, seed: int = 0) -> Policy:
     policy = _solved(name, spec, seed)
     if policy is not None:
         return policy
-    raise ValueError(f"policy must be a run folder, a bundle or one of {', '.join(RULES)}; got '{name}'; choose one")
+    raise ValueError(
+        f"policy must be a run folder, a bundle or one of {', '.join(POLICY_NAMES)}; got '{name}'; choose one"
+    )
 
 
 def _solved(name: str, spec: MarketSpec, seed: int) -> Policy | None:

@@ -236,7 +236,7 @@ def evaluate(
 
     Args:
         scenario: A market, or the name or path of one.
-        policies: Policy objects or names (see `RULES`); the best fixed price is always added.
+        policies: Policy objects or names (see `POLICY_NAMES`); the best fixed price is always added.
         episodes: Number of test episodes, one per market.
         seed: Selects the test seeds; they are disjoint from those of training, tuning and validation.
 

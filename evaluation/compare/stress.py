@@ -114,7 +114,7 @@ def stress_table(
 
     Args:
         scenario: The market as described, or the name or path of one.
-        policies: Policy objects or names (see `RULES`).
+        policies: Policy objects or names (see `POLICY_NAMES`).
         stresses: Names from `repricer.scenarios.STRESSES`; all by default.
         episodes: Number of test episodes, one per market.
         seed: Selects the test seeds.
@@ -131,9 +131,9 @@ def stress_table(
     spec = load_scenario(scenario)
     chosen = policies_of(spec, policies, seed)
     markets, skipped = _markets(spec, STRESSES if stresses is None else stresses)
-    judge = _Judge(spec, chosen, episodes, seed)
-    nominal = judge.rows(NOMINAL, "the market as described", spec)
-    rows = [row for name, market in markets.items() for row in judge.rows(name, STRESSES[name].meaning, market)]
+    evaluation = _Evaluation(spec, chosen, episodes, seed)
+    nominal = evaluation.rows(NOMINAL, "the market as described", spec)
+    rows = [row for name, market in markets.items() for row in evaluation.rows(name, STRESSES[name].meaning, market)]
     # A loss that is not a number comes last.
     rows.sort(key=lambda row: (np.isnan(row.loss.mean), -row.loss.mean))
     return StressTable(spec, episodes, seed, rows, nominal, skipped)
@@ -154,7 +154,7 @@ def _markets(spec: MarketSpec, names: Sequence[str] | dict[str, Any]) -> tuple[d
 
 
 @dataclass(frozen=True)
-class _Judge:
+class _Evaluation:
     """What is the same for every market: the policies, and how they are simulated."""
 
     spec: MarketSpec

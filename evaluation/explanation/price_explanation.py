@@ -239,8 +239,8 @@ def _check(spec: MarketSpec, policy: Policy, product: str | None, period: int, v
         )
     if looks_back and view is not None and view.period[0] != 0:
         raise ValueError(
-            f"the state of a policy that looks back must start an episode; got one of period {view.period[0]} for "
-            f"{policy.name}; name a period and a market instead, which are simulated up to there"
+            "the view of a policy with a recurrent state must be of the first period; got one of period "
+            f"{view.period[0]} for {policy.name}; name a period and a market instead, which are simulated up to there"
         )
     if product is not None and product not in spec.products.names:
         known = ", ".join(spec.products.names)

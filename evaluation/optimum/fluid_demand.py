@@ -207,7 +207,7 @@ class _Logit(_Calendar):
         return level, slope, power, outside
 
     def money(self, value: Array, first: int) -> tuple[float, Array]:
-        """See `FluidDemand`. Backwards, as a customer who waits is worth what the next period's best prices bring."""
+        """See `FluidDemand`. Backwards, as the value of a waiting customer depends on the next period."""
         shape = (self.regimes, self.who.size)
         later, later_units = np.zeros((*shape, self.spec.sizes["C"])), np.zeros((*shape, value.shape[1]))
         ahead = np.eye(1) if self.spec.regimes is None else self.spec.regimes.transition

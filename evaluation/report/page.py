@@ -11,7 +11,7 @@ import jinja2
 
 from ...atomic import write_whole
 from ..compare.comparison import BASELINE, Comparison
-from ..policies import RULES
+from ..policies import POLICY_NAMES
 from .data import ReportData, currency_of, labeller, row_of
 from .formats import estimate, number, percent
 from .sections import (
@@ -163,7 +163,7 @@ def _present(data: ReportData, context: Mapping[str, Any]) -> dict[str, Any]:
 
 def _meanings(comparison: Comparison) -> dict[str, str]:
     """What each rule policy of the comparison does."""
-    rules = {rule.partition(":")[0]: meaning for rule, meaning in RULES.items()}
+    rules = {rule.partition(":")[0]: meaning for rule, meaning in POLICY_NAMES.items()}
     kinds = {row.policy: row.policy.partition(":")[0] for row in comparison.rows}
     return {policy: rules[kind] for policy, kind in kinds.items() if kind in rules}
 

@@ -86,8 +86,8 @@ def explain(bundle: Bundle, policy: Policy, view: MarketView, decision: Decision
     curve = None if bundle.response is None else what_if(bundle, view, decision.answer, product)
     best = None if curve is None else _alternative(curve, bundle.manifest["objective"])
     sentences = [
-        _opening(bundle, view, item, n, money),
-        _who(decision),
+        _headline(bundle, view, item, n, money),
+        _source(decision),
         *_inputs(parts, money),
         *(_rule(change, money) for change in item.trail),
         *_discounts(item),
@@ -106,7 +106,7 @@ def _parts(policy: Policy, view: MarketView, item: ProductPrice, n: int) -> Attr
     return Attribution(round(found.baseline, 6), inputs, item.proposed, rules, item.price)
 
 
-def _opening(bundle: Bundle, view: MarketView, item: ProductPrice, n: int, money: str) -> str:
+def _headline(bundle: Bundle, view: MarketView, item: ProductPrice, n: int, money: str) -> str:
     before, regular = float(view.list_price[0, n]), float(bundle.catalogue.regular_price[n])
     move = "unchanged from" if _same(item.price, before) else "up from" if item.price > before else "down from"
     return (
@@ -115,7 +115,7 @@ def _opening(bundle: Bundle, view: MarketView, item: ProductPrice, n: int, money
     )
 
 
-def _who(decision: Decision) -> str:
+def _source(decision: Decision) -> str:
     if decision.arm == "fallback":
         return f"It comes from the fallback rule '{decision.answer.policy}', not from the learned policy."
     return f"It comes from the learned policy {decision.answer.policy}."

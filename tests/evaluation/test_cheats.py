@@ -12,7 +12,7 @@ MARKET = "stationary-logit"
 
 
 class Peeks:
-    """Reads the future of the judging customers: it runs a copy of their market, and charges the best of all prices.
+    """Reads the future of the test set: it runs a copy of their market, and charges the best of all prices.
 
     Nothing in a view would tell; this one was handed the seed.
     """
@@ -54,8 +54,8 @@ def tuned_on(spec, seed, episodes):
     return PricePath(path[:, None].astype(np.float32), name="tuned")
 
 
-def test_a_policy_tuned_on_the_judging_customers_is_caught():
-    """Its prices suit the luck of the twenty markets that judge it, and no others."""
+def test_a_policy_tuned_on_the_test_seeds_is_caught():
+    """Its prices fit the sampling noise of its twenty test episodes, and no others."""
     spec, episodes = load_scenario(MARKET), 20
     tuned = tuned_on(spec, seed_for("test"), episodes)
     row = evaluate(spec, [tuned], episodes=episodes).row("tuned")
@@ -109,17 +109,17 @@ def test_honest_policies_are_not_flagged(name):
 
 
 def test_how_often_an_honest_policy_is_flagged():
-    """Once in two hundred; here at most 4 of 200 pairs of judging sets."""
+    """Once in two hundred; here at most 4 of 200 pairs of test sets."""
     spec = load_scenario(MARKET)
     one, two = (
         rollout(spec, named_policy(p, spec), episodes=24_000, seed=7).objective for p in ("optimum", "fixed:11")
     )
     parts = np.split(one - two, 400)
-    flagged = sum(shrinks(judged, fresh) for judged, fresh in zip(parts[::2], parts[1::2], strict=True))
+    flagged = sum(shrinks(first, second) for first, second in zip(parts[::2], parts[1::2], strict=True))
     assert flagged <= 4
 
 
-def test_both_judging_sets_are_named_and_differ():
+def test_both_test_sets_are_named_and_differ():
     comparison = evaluate(MARKET, [FixedPrice(11.0)], episodes=20, seed=5)
     seeds = comparison.to_dict()["seeds"]
     assert seeds["judging"]["seed"] == seed_for("test", 5)

@@ -51,7 +51,7 @@ def table():
     return stress_table(MARKET, ["optimum", "best-fixed", "fixed:8"], episodes=300)
 
 
-def test_every_stress_is_judged_or_skipped_with_its_reason(table):
+def test_every_stress_is_evaluated_or_skipped_with_its_reason(table):
     assert {row.stress for row in table.rows} | set(table.skipped) == set(STRESSES)
     assert set(table.skipped) == {"supplier-delay", "price-war"}
     assert table.skipped["supplier-delay"].startswith("it has no orders; got stock.replenishment 'none'")
@@ -70,9 +70,9 @@ def test_figures_by_hand(table):
     spec = load_scenario(MARKET)
     market, policy = stressed(spec, "demand-halved"), named_policy("optimum", spec)
     (row,) = (r for r in table.rows if (r.stress, r.policy) == ("demand-halved", "optimum"))
-    judging = {"episodes": 300, "seed": seed_for("test")}
-    now, before = (rollout(m, policy, **judging).objective for m in (market, spec))
-    fixed, tuned = (rollout(market, best_fixed(m), **judging).objective for m in (spec, market))
+    given = {"episodes": 300, "seed": seed_for("test")}
+    now, before = (rollout(m, policy, **given).objective for m in (market, spec))
+    fixed, tuned = (rollout(market, best_fixed(m), **given).objective for m in (spec, market))
     assert row.objective == Estimate.of(now)
     assert row.loss.mean == pytest.approx(1 - now.mean() / before.mean())
     assert row.vs_fixed == Estimate.of(now - fixed)

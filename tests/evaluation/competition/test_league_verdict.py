@@ -1,4 +1,4 @@
-"""A league's final policies on the judging customers."""
+"""A league's final policies on the test seeds."""
 
 from dataclasses import replace
 
@@ -67,7 +67,7 @@ def test_figures_are_those_of_the_policies_and_of_their_period(season):
     np.testing.assert_allclose(verdict.exploitability, gains / marks.nash_profit)
 
 
-def test_a_market_without_a_yardstick_is_judged_without_an_audit():
+def test_a_market_without_a_yardstick_has_a_verdict_without_an_audit():
     spec = market(family="cheapest")
     verdict = judge_league(played(spec), episodes=2)
     assert verdict.audit is None

@@ -286,7 +286,7 @@ class TestExplain:
         policy = remembering(shop)
         assert explain(shop, policy, view=view_at(shop, policy, period=0)).period == 0
         with pytest.raises(
-            ValueError, match="must start an episode; got one of period 3 for remembering; name a period"
+            ValueError, match="must be of the first period; got one of period 3 for remembering; name a period"
         ):
             explain(shop, policy, view=view_at(shop, policy, period=3))
 

@@ -202,7 +202,7 @@ def test_the_same_data_make_the_same_file(full, page, tmp_path):
 
 
 @pytest.mark.usefixtures("run")
-def test_the_command_judges_a_run_and_finds_its_fit(folder, fit_report, tmp_path):
+def test_the_command_evaluates_a_run_and_finds_its_fit(folder, fit_report, tmp_path):
     (folder / "fit.json").write_text(json.dumps({"segments": fit_report["segments"]}), encoding="utf-8")
     line = [str(folder), "--out", str(tmp_path / "new" / "r.html"), "--episodes", "20"]
     result = CliRunner().invoke(command, line)
