@@ -1,4 +1,4 @@
-"""Alarms in weekly series: spikes, level shifts and trends, from the week itself and the past only."""
+"""Alarms in weekly series: spikes, level shifts and trends, without any later week."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ FALSE_ALARMS_PER_YEAR = 0.2
 COLUMNS = ["signal", "product", "week", "kind", "size", "before", "after", "since", "sentence"]
 
 _WEEKS_A_YEAR = 52.1775
-# Level, autocorrelation and spread are estimated from the same few weeks that are judged. In the worst of the simulated
-# series (tests/forecasting/test_alarms.py) this multiplies the charts' nominal rate by this factor.
+# Level, autocorrelation and spread are estimated from the few weeks that are judged. In the worst of
+# the simulated series (tests/forecasting/test_alarms.py) this multiplies the nominal rate of the charts.
 _COST_OF_LEARNING = 3.0
 _ALLOWANCE = 0.75  # in standard deviations: the CUSUM is fastest for shifts of twice as much
 _SMOOTHING = 0.35
@@ -142,8 +142,9 @@ def find_alarms(table: pd.DataFrame, *, false_alarms_per_year: float = FALSE_ALA
 
 
 class _Scale:
-    """The scale on which a series' noise is about constant: roots of counts, logs of traffic and prices, else itself.
+    """The scale on which the noise of a series is about constant.
 
+    Roots of counts, logs of traffic and prices, otherwise the values themselves.
     Values are relative to the median of the first weeks, in units of their mean deviation, so that
     no unit matters.
     """
@@ -165,7 +166,7 @@ class _Scale:
         return math.exp(raw) if self.log else raw
 
     def least_spread(self, *values: float) -> float:
-        """A hundredth of the series' size, so that a constant series raises no alarm at the first rounding."""
+        """A hundredth of the series' size, so that rounding in a constant series raises no alarm."""
         return _LEAST_SPREAD * self._size(max(abs(value * self.unit + self.centre) for value in values)) / self.unit
 
     def _size(self, raw: float) -> float:
@@ -223,7 +224,7 @@ class _Learner:
 
 @dataclass(frozen=True)
 class _Raised:
-    """The alarm of a week, on the transformed scale; `since` counts weeks from the first of the series."""
+    """The alarm of a week, on the transformed scale; `since` counts weeks from the first."""
 
     kind: str
     size: float
@@ -264,7 +265,7 @@ class _Watch:
         return None
 
     def _judge(self, error: float, width: float, spread: float) -> tuple[float, float]:
-        """The standard normal value with the probability of this error, and the part of the error used for the update."""
+        """The normal score of this error, and the part of it that is used for the update."""
         degrees = self.learner.errors
         if width > _KNOWN_WIDTH or degrees < 2 or not error:
             return 0.0, error
@@ -328,7 +329,7 @@ class _Watch:
         return kind, fits[kind][1]
 
     def _restart(self, since: int, week: int) -> None:
-        """Estimate the level from the weeks since the change; keep noise and autocorrelation from before it."""
+        """Estimate the level from the weeks since the change; keep the earlier noise and memory."""
         quiet = self.past[since]
         self.learner = quiet.without_level()
         self.last = self.level = float(self.values[since])

@@ -10,13 +10,13 @@ from sklearn.metrics import mean_pinball_loss
 
 
 def wape(actual: ArrayLike, forecast: ArrayLike) -> float:
-    """Return the sum of absolute errors over the sum of the actual values; NaN if nothing was sold."""
+    """Return the sum of absolute errors over that of the actual values; NaN without sales."""
     actual, forecast = np.asarray(actual, float), np.asarray(forecast, float)
     return _ratio(np.abs(actual - forecast).sum(), actual.sum())
 
 
 def bias(actual: ArrayLike, forecast: ArrayLike) -> float:
-    """Return the sum of forecasts over the sum of the actual values, less 1; NaN if nothing was sold."""
+    """Return the sum of forecasts over that of the actual values, less 1; NaN without sales."""
     actual, forecast = np.asarray(actual, float), np.asarray(forecast, float)
     return _ratio((forecast - actual).sum(), actual.sum())
 
@@ -36,7 +36,9 @@ def mase(actual: ArrayLike, forecast: ArrayLike, scale: ArrayLike) -> float:
 
 
 def rmsse(actual: ArrayLike, forecast: ArrayLike, scale: ArrayLike) -> float:
-    """Return the root mean squared scaled error (M5: Makridakis, Spiliotis and Assimakopoulos 2022), over all rows.
+    """Return the root mean squared scaled error over all rows.
+
+    The measure of the M5 competition (Makridakis, Spiliotis and Assimakopoulos 2022).
 
     Args:
         actual: units.
@@ -48,9 +50,10 @@ def rmsse(actual: ArrayLike, forecast: ArrayLike, scale: ArrayLike) -> float:
 
 
 def pinball(actual: ArrayLike, quantiles: Mapping[float, ArrayLike]) -> float:
-    """Return the weighted quantile loss: twice the pinball loss, averaged over the quantiles, per unit sold.
+    """Return the weighted quantile loss.
 
-    With the median alone it is the WAPE. NaN if nothing was sold.
+    Twice the pinball loss, averaged over the quantiles, per unit sold. With the median alone it is
+    the WAPE. NaN if nothing was sold.
 
     Args:
         actual: units.

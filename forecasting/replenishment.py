@@ -41,8 +41,9 @@ class Demand:
         return np.asarray(nbinom.ppf(probability, *self._shape()))
 
     def shortage(self, level: Array | float) -> Array:
-        """E max(demand - level, 0), the loss function, at a whole number of units (Zipkin 2000, appendix C.2.3).
+        """E max(demand - level, 0) at a whole number of units, the loss function.
 
+        Zipkin (2000, appendix C.2.3):
         x f(x; n) = mean f(x - 1; n + 1) for the negative binomial, which sums the tail in closed
         form.
         """
@@ -58,7 +59,9 @@ class Demand:
 
 @dataclass(frozen=True)
 class Replenishment:
-    """The rule: when on-hand plus on-order is at the reorder point or below, order up to the level. Arrays (T, N).
+    """The rule: when on-hand plus on-order is at or below the reorder point, order up to the level.
+
+    All arrays are (T, N).
 
     Attributes:
         reorder_point: units.
@@ -77,7 +80,9 @@ class Replenishment:
 
 
 def critical_fractile(underage: ArrayLike, overage: ArrayLike) -> Array:
-    """Return the newsvendor's service level, underage / (underage + overage) (Arrow, Harris and Marschak 1951).
+    """Return the newsvendor's service level, underage / (underage + overage).
+
+    Arrow, Harris and Marschak (1951).
 
     Args:
         underage: currency lost per unit of demand not served (margin and other costs of a lost
@@ -102,10 +107,11 @@ def critical_fractile(underage: ArrayLike, overage: ArrayLike) -> Array:
 
 
 def fitted_dispersion(mean: ArrayLike, quantiles: Mapping[float, ArrayLike]) -> Array:
-    """Return the variance of the gamma multiplier with which a Poisson of the forecast's mean has its quantiles.
+    """Return the dispersion with which a Poisson of the forecast's mean has its quantiles.
 
-    Least squares of log(1 + units), so that low and high quantiles have similar weight, over a grid
-    of 61 values from 0 to 10.
+    The dispersion is the variance of a gamma multiplier of the rate. Least squares of log(1 +
+    units), so that low and high quantiles have similar weight, over a grid of 61 values from 0 to
+    10.
 
     Args:
         mean: (…) units per week.
@@ -129,7 +135,9 @@ def fitted_dispersion(mean: ArrayLike, quantiles: Mapping[float, ArrayLike]) -> 
 
 
 def protection_demand(mean: ArrayLike, dispersion: ArrayLike, *, weeks: int, persistence: float = 0.0) -> Demand:
-    """Return the demand over each week and those after it, `weeks` in all; later weeks repeat the last forecast.
+    """Return the demand over each week and those after it, `weeks` in all.
+
+    Weeks after the last one repeat its forecast.
 
     Args:
         mean: (T, N) units per week.

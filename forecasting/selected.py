@@ -1,4 +1,4 @@
-"""The forecaster to use: for each product, the mean of the candidates that forecast its last weeks best."""
+"""The forecaster to use: each product has the mean of its best candidates."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .models.smoothing import ExponentialSmoothing, Intermittent
 _PRIOR_WEEKS = 4
 _MOST_STRETCH = 5.0
 _LEVELS = (0.01, *QUANTILES[:2], 0.25, 0.5, 0.75, *QUANTILES[-2:], 0.99)
-"""Symmetric: the first and the last level bound the widest interval that is calibrated, and so on inwards."""
+"""Symmetric: the first and the last level bound the widest interval, and so on inwards."""
 
 
 def candidates(*, seed: int = 0) -> dict[str, Forecaster]:
@@ -49,7 +49,7 @@ def candidates(*, seed: int = 0) -> dict[str, Forecaster]:
 
 
 class Selected(Forecaster):
-    """For each product, the mean of the candidates that forecast its last weeks best; also for new products.
+    """For each product, the mean of the candidates that forecast its last weeks best.
 
     Selection is by rolling origin, never in-sample: every candidate is fitted to the weeks before
     the last `horizon` and forecasts the remaining weeks from each origin among them, with a growing
@@ -192,7 +192,7 @@ class Selected(Forecaster):
         self.selection_ = shrunk.assign(chosen=names).rename_axis("product").reset_index()
 
     def _calibrate(self, tables: Mapping[str, pd.DataFrame]) -> None:
-        """Keep the factor, in logs around the median, by which intervals must be stretched to cover what they claim."""
+        """Keep the factors by which intervals must be stretched to cover as much as they claim."""
         rows = next(iter(tables.values()))
         values = {name: table[[f"q{level}" for level in _LEVELS]].to_numpy() for name, table in tables.items()}
         bands = np.log1p(_combine(values, self.choice_.loc[rows["product"]]))

@@ -1,4 +1,4 @@
-"""Empirical-Bayes shrinkage of noisy estimates to their group, and of groups to the whole (normal-normal)."""
+"""Empirical-Bayes shrinkage of noisy estimates to their group, and of groups to the whole."""
 
 from __future__ import annotations
 

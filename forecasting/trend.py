@@ -1,4 +1,4 @@
-"""The size of the market in the weeks ahead: a random forest or support vectors on the shop's traffic."""
+"""The size of the market in the weeks ahead, by random forest or support vectors."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class MarketPaths:
     level: float
 
     def bands(self, level: float = 0.8) -> pd.DataFrame:
-        """Return `week`, `traffic` (the median), `low` and `high`, between which a share `level` of the paths lies."""
+        """Return `week`, `traffic` (median), `low` and `high`; a share `level` of paths lies between."""
         tail = (1 - level) / 2
         low, middle, high = np.quantile(self.traffic, [tail, 0.5, 1 - tail], axis=0)
         return pd.DataFrame({"week": self.weeks, "traffic": middle, "low": low, "high": high})
@@ -109,7 +109,7 @@ class LastWeek(RegressorMixin, BaseEstimator):
 
 
 class MarketTrend(BaseEstimator):
-    """Weekly traffic (baskets of the whole shop) from its own past, prices, promotions, behaviour and outside signals.
+    """Weekly traffic (baskets of the whole shop) from its past, prices, promotions and signals.
 
     The target is log(traffic / mean of the last `lags` weeks). Trees and radial kernels (forest:
     Breiman 2001; support vectors: Smola and Schölkopf 2004) cannot predict levels outside the data;
@@ -277,7 +277,7 @@ class MarketTrend(BaseEstimator):
         return np.column_stack([relative, moves, self._last_year(past[:, :, 0]), place])
 
     def _last_year(self, traffic: Array) -> Array:
-        """(P, 2) log growth of the same week a year ago on the `lags` weeks before it, alone and with its neighbours."""
+        """(P, 2) log growth of the same week a year ago, alone and with its neighbours."""
         then = traffic.shape[1] - _YEAR_WEEKS
         if then < self.lags:
             return np.zeros((len(traffic), 2))
@@ -329,7 +329,7 @@ def _scores(errors: pd.DataFrame, traffic: pd.Series) -> pd.DataFrame:
 
 
 def _choice(miss: pd.DataFrame) -> str:
-    """The least mean, but a forecast without a model if it is within one standard error (Breiman et al. 1984)."""
+    """The least mean, or a forecast without a model within one standard error of it."""
     best = miss.mean().idxmin()
     simple = miss[_WITHOUT_MODEL].mean().idxmin()
     lead = miss[simple] - miss[best]
@@ -337,7 +337,7 @@ def _choice(miss: pd.DataFrame) -> str:
 
 
 def _noise(errors: Array) -> Array:
-    """Errors to draw from: without their mean unless it is significant, and scaled to the next error's deviation."""
+    """Errors to draw from: without an insignificant mean, and scaled for the next error."""
     mean, deviation = errors.mean(), errors - errors.mean()
     bias = mean if abs(mean) > _SIGNIFICANT * errors.std(ddof=1) / np.sqrt(len(errors)) else 0.0
     return bias + deviation * np.sqrt((len(errors) + 1) / (len(errors) - 1))
@@ -361,7 +361,7 @@ def _month_angle(week: pd.Timestamp) -> float:
 
 
 def _market_weeks(panel: pd.DataFrame) -> pd.DataFrame:
-    """One row per week: `traffic`, the drivers and what is planned, averaged over products by revenue so far."""
+    """One row per week: `traffic`, drivers and plans, averaged over products by revenue so far."""
     rows = check_rows(panel, ["product", "week", "units", "price", "discount_share", "traffic"], name="panel")
     if (rows["traffic"] <= 0).any():
         raise ValueError("panel: traffic must be positive in every week; got 0; leave weeks without sales out")

@@ -106,7 +106,9 @@ def _trial(kind: str, k: int, points: NDArray[np.float64], seed: int) -> dict[st
 
 
 def merge_small(points: NDArray[np.float64], clusters: NDArray[np.intp], min_size: int) -> NDArray[np.intp]:
-    """Merge clusters of fewer than `min_size` points: step by step, the smallest joins the one with the nearest mean.
+    """Merge clusters of fewer than `min_size` points.
+
+    Step by step, the smallest cluster joins the one with the nearest mean.
 
     Args:
         points: (n, features).

@@ -14,7 +14,7 @@ from .recommender import Purchases, Recommender
 
 
 class ContentBased(Recommender):
-    """Scores a product by its similarity, in category and words of the name, to what the customer buys.
+    """Scores a product by the similarity of category and name to what the customer buys.
 
     A product is the tf-idf vector of its category and the words of its name, of length 1; a
     customer is the sum of their products' vectors times log(1 + sale lines) (Pazzani and Billsus

@@ -14,10 +14,11 @@ _WEIGHTINGS = ("cosine", "tf-idf", "bm25")
 
 
 class ItemItem(Recommender):
-    """Scores a product by its similarity to the products a customer buys (Sarwar, Karypis, Konstan and Riedl 2001).
+    """Scores a product by its similarity to the products that a customer buys.
 
-    The package `implicit` computes the similarities from log(1 + sale lines). A product's score is
-    the sum, over the customer's products, of log(1 + sale lines) times their similarity to it.
+    Sarwar, Karypis, Konstan and Riedl (2001). The package `implicit` computes the similarities from
+    log(1 + sale lines). A product's score is the sum, over the customer's products, of log(1 + sale
+    lines) times their similarity to it.
 
     Args:
         neighbours: products that contribute to the score of a product.

@@ -1,4 +1,4 @@
-"""Popularity, and the customer's own purchases: the baselines that other recommenders have to beat."""
+"""Popularity and the customer's own purchases: the baselines to beat."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Popularity(Recommender):
 
 
 class OwnFrequency(Recommender):
-    """Scores a product by how often the customer bought it; products never bought follow by popularity.
+    """Scores a product by how often the customer bought it, and the others by popularity.
 
     A sale line counts 2^(-weeks ago / half-life): habits change, so recent purchases say more about
     the next.

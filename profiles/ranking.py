@@ -12,7 +12,7 @@ from .recommender import Recommender
 
 
 def recall_at_k(recommended: pd.DataFrame, relevant: pd.DataFrame, *, k: int) -> float:
-    """Return the mean, over customers, of the share of their relevant products among the first `k` recommended.
+    """Return the mean share of customers' relevant products among the first `k` recommended.
 
     The hits of a customer with r relevant products are divided by min(k, r), the most that can be
     reached (as in Liang, Krishnan, Hoffman and Jebara 2018).
@@ -38,7 +38,7 @@ def recall_at_k(recommended: pd.DataFrame, relevant: pd.DataFrame, *, k: int) ->
 
 
 def ndcg_at_k(recommended: pd.DataFrame, relevant: pd.DataFrame, *, k: int) -> float:
-    """Return the mean, over customers, of the normalised discounted cumulative gain of the first `k` recommended.
+    """Return the customers' mean normalised discounted cumulative gain of the first `k` products.
 
     A hit at rank r gains 1 / log2(1 + r); the best possible order scores 1 (Järvelin and Kekäläinen
     2002).

@@ -24,7 +24,7 @@ _PRUNING = 0.01
 
 
 class Segmentation(BaseEstimator):
-    """Cluster customers by their features, explain the clusters by a decision tree, and assign new customers.
+    """Clusters customers by their features and explains the clusters by a decision tree.
 
     `segment_features` says which features count and how much. The result depends neither on the
     currency nor on the order or the names of the customers. Traits (columns "trait:...") are
@@ -131,7 +131,7 @@ class Segmentation(BaseEstimator):
         return _series(self._segment_of_cluster[self._clusters.predict(self._points(table))], table.index)
 
     def assign_by_tree(self, features: pd.DataFrame) -> pd.Series:
-        """Return the segment that the decision tree gives each customer of `features`; errors as `assign`."""
+        """Return the segment that the tree gives each customer of `features`; errors as `assign`."""
         check_is_fitted(self)
         table = self._checked(features)
         return _series(self.tree_.predict(table.to_numpy()), table.index)

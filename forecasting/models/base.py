@@ -21,7 +21,7 @@ _HISTORY = [*_FUTURE, "traffic", "units"]
 
 
 class Forecaster(BaseEstimator, ABC):
-    """Forecasts the weekly units of every product in a panel, given the prices and promotions planned for them.
+    """Forecasts the weekly units of every product in a panel, given planned prices and promotions.
 
     `predict` uses the history fitted and the rows of the very week that it forecasts, so that a
     price cannot change the forecast of an earlier week. A subclass implements `_fit`, `_update` and
@@ -158,11 +158,11 @@ class Forecaster(BaseEstimator, ABC):
 
     @abstractmethod
     def _update(self, history: pd.DataFrame) -> None:
-        """Move to the end of prepared rows; assign new attributes, as the original shares the old ones."""
+        """Move to the end of prepared rows, with new attributes: the original shares the old ones."""
 
     @abstractmethod
     def _forecast(self, future: pd.DataFrame, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Forecast R checked rows (sorted, with `step`) at Q rising levels: mean (R,) and quantiles (R, Q)."""
+        """Forecast R sorted rows with `step` at Q rising levels: mean (R,), quantiles (R, Q)."""
 
 
 def check_rows(table: pd.DataFrame, columns: Sequence[str], *, name: str) -> pd.DataFrame:

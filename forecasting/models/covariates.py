@@ -13,7 +13,7 @@ PLANNED = ("promotion", "holiday")
 """Optional columns of a panel that are known ahead; 0 where a panel or future has none."""
 
 OBSERVED = ("competitor_price", "views", "carts", "rating")
-"""Optional columns that are known only afterwards: they enter with a lag of one week; a forecast uses the last value."""
+"""Optional columns known only afterwards: they enter a week later; a forecast uses the last value."""
 
 TRAFFIC_WEEKS = 4
 """Where future traffic is not given, the mean of this many last weeks is used."""

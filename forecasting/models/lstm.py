@@ -197,7 +197,7 @@ class _InputScaling:
         return np.clip((values - middle) / self.deviation, -4.0, 4.0)
 
     def past(self, weekly: WeeklyDesign, centre: np.ndarray, spread: np.ndarray) -> np.ndarray:
-        """Return the error of last week's forecast, whether it is known, and the covariates, (N, T, 2 + K)."""
+        """Return last week's error, whether it is known, and the covariates, (N, T, 2 + K)."""
         error = np.zeros_like(weekly.target)
         error[:, 1:] = (weekly.target[:, 1:] - centre[:, :-1, 0]) / spread[:, :-1, 0]
         known = (weekly.seen > 0) & np.isfinite(error)
@@ -219,7 +219,7 @@ def _mix(quantiles: np.ndarray, weight: float) -> np.ndarray:
 def _least_sufficient_weight(
     error: np.ndarray, quantiles: np.ndarray, importance: np.ndarray, week: np.ndarray
 ) -> float:
-    """Smallest weight of the networks whose loss is within one standard error, over weeks, of the least.
+    """Smallest weight of the networks with a loss within one standard error of the least.
 
     The one-standard-error rule of Breiman et al. (1984): on few weeks, the least loss alone
     overfits.
@@ -241,7 +241,7 @@ def _weekly_loss(error: np.ndarray, quantiles: np.ndarray, importance: np.ndarra
 
 
 def _conformal(error: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
-    """Shift of each quantile, relative to the median, that gives it its coverage on the judged rows, (Q,)."""
+    """Shift (Q,) of the quantiles, relative to the median, that gives them their coverage."""
     from .lstm_network import LEVELS
 
     left = error[:, None] - quantiles

@@ -88,7 +88,7 @@ class Network(nn.Module):
         return self.dropout(self.encoder(past)[0])
 
     def decode(self, state: Tensor, x: Tensor, category: Tensor, step: Tensor, centre: Tensor) -> Tensor:
-        """Quantiles (…, Q) for covariates (…, K); the other arguments have the same shape without the last axis."""
+        """Quantiles (…, Q) for covariates (…, K); the other arguments have no last axis."""
         known = [state, x, self.embedding(category), (step.log() / 2)[..., None], centre[..., None] / 2 - 1.5]
         out = self.decoder(torch.cat(known, dim=-1))
         gaps = nn.functional.softplus(out[..., 1:])
@@ -152,7 +152,7 @@ def to_tensor(values: np.ndarray) -> Tensor:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Run torch on one thread, so that sums have one order and a seed gives one network, and restore its seed."""
+    """Run torch on one thread, so that a seed gives one network, and restore torch's own seed."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,4 +1,4 @@
-"""The mean of the pooled regression and each product's own model, and its past forecasts: the basis of `Lstm`."""
+"""The mean of the pooled regression and each product's own model: the basis of `Lstm`."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .weekly_design import WeeklyDesign, covariate_names
 
 
 class MeanOfModels(Forecaster):
-    """Mean, in logs, of the medians of `PooledRegression` and `Sarimax`; intervals from its own past errors.
+    """Mean, in logs, of the medians of `PooledRegression` and `Sarimax`.
 
-    Both forecast from every past week with the knowledge of that week, except that the ARMA
-    parameters and the variance of `Sarimax` are those of the whole history. A product that
-    `Sarimax` cannot fit has the pooled regression alone.
+    Intervals come from its own past errors. Both forecast from every past week with the knowledge
+    of that week, except that the ARMA parameters and the variance of `Sarimax` are those of the
+    whole history. A product that `Sarimax` cannot fit has the pooled regression alone.
     """
 
     def _fit(self, history: pd.DataFrame) -> None:
@@ -39,7 +39,7 @@ class MeanOfModels(Forecaster):
         self._note_weeks(history)
 
     def _note_weeks(self, history: pd.DataFrame) -> None:
-        """Keep the names of the past covariates, and the weeks (columns of the `WeeklyDesign`) of each product's model."""
+        """Keep the names of the covariates, and the weeks (columns of the design) of each product."""
         self.columns_, self.first_week_ = covariate_names(history), history["week"].min()
         listed = {str(product): since_first_sale(rows)["week"] for product, rows in history.groupby("product")}
         self.weeks_ = {name: ((weeks - self.first_week_) // WEEK).to_numpy() for name, weeks in listed.items()}
@@ -58,7 +58,7 @@ class MeanOfModels(Forecaster):
         return np.where(future["product"].isin(fitted), (pooled + own) / 2, pooled), spread
 
     def past_forecasts(self, weekly: WeeklyDesign) -> tuple[np.ndarray, np.ndarray]:
-        """Forecast from every past week, as `PooledRegression.past_forecasts`, for the design of the last history."""
+        """Forecast from every past week of the last history, as `PooledRegression` does."""
         centre, spread = self.pooled_.past_forecasts(weekly)
         planned = _planned(weekly)
         for row, product in enumerate(weekly.products):

@@ -11,7 +11,7 @@ from .series import CannotFit, Level, SeriesForecaster, filled
 
 
 class MovingAverage(SeriesForecaster):
-    """The mean of the last weeks, for every week ahead; intervals are quantiles of its past errors.
+    """The mean of the last weeks, for every week ahead; intervals are quantiles of its errors.
 
     Args:
         window: number of weeks averaged.
@@ -34,10 +34,10 @@ class MovingAverage(SeriesForecaster):
 
 
 class SeasonalNaive(SeriesForecaster):
-    """The units of the same week one season ago; intervals are quantiles of the past season-on-season changes.
+    """The units of the same week one season ago.
 
-    A product with less than a season and a week of history is forecast by its last week's units and
-    recorded in `failures_`.
+    Intervals are quantiles of the past season-on-season changes. A product with less than a season
+    and a week of history is forecast by its last week's units and recorded in `failures_`.
 
     Args:
         season_length: weeks in a season.

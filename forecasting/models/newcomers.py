@@ -20,7 +20,7 @@ _SMEARING = (np.arange(199) + 0.5) / 199
 
 
 class Newcomers(Forecaster):
-    """Forecasts new products: their level from category and price, their price response from all products.
+    """Forecasts new products: level from category and price, price response from all products.
 
     A ridge regression explains each known product's mean of log(1 + units) by its category, its
     regular price, and that price relative to its category's. Discount, promotion, rivals and season
@@ -86,7 +86,7 @@ class Newcomers(Forecaster):
         return departure @ self.coefficients_
 
     def _attributes(self, rows: pd.DataFrame) -> np.ndarray:
-        """Log regular price, the same relative to the category's mean (0 if unknown), and category indicators."""
+        """Log regular price, alone and relative to its category (0 if unknown), and indicators."""
         relative = (rows["log_regular"] - rows["category"].map(self.category_price_)).fillna(0.0)
         flags = np.asarray(self.encoder_.transform(rows[["category"]]))
         return np.column_stack([rows["log_regular"].to_numpy(), relative.to_numpy(), flags])

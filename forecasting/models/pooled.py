@@ -21,7 +21,7 @@ _NOISE_WEIGHT = 5.0
 
 
 class PooledRegression(Forecaster):
-    r"""Random-coefficient regression of log units on prices, promotion and rivals, with a drifting level.
+    r"""Regression of log units on prices, promotion and rivals, with a drifting level.
 
     .. math:: \log(1 + u_{it}) = a_i + x_{it}' b_i + e_{it}, \quad b_i \sim N(\beta, \Sigma), \quad e \sim N(0, \sigma_i^2)
 
@@ -140,7 +140,7 @@ class _State:
 
 
 def _random_coefficients(y: np.ndarray, x: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """EM for y (N, T) on x (N, T, K): coefficients (N, K), their covariance (N, K, K), noise variance (N,)."""
+    """EM for y (N, T) on x (N, T, K): coefficients, their covariance, noise variance."""
     n_products, _, size = x.shape
     gram = np.einsum("ntk,ntl->nkl", x, x)
     moment = np.einsum("ntk,nt->nk", x, y)
@@ -169,7 +169,7 @@ def _random_coefficients(y: np.ndarray, x: np.ndarray, count: np.ndarray) -> tup
 def interval(
     centre: np.ndarray, spread: np.ndarray, step: np.ndarray, errors: dict[int, np.ndarray], levels: np.ndarray
 ) -> np.ndarray:
-    """Quantiles in logs (R, Q): `errors` by step ahead, from `past_errors`, times `spread` around `centre` (R,)."""
+    """Quantiles in logs (R, Q): the `past_errors` of each step, times `spread`, around `centre`."""
     bands = np.empty((len(centre), len(levels)))
     for reached, standardised in errors.items():
         # Later steps have the errors of the last step judged.
@@ -179,7 +179,7 @@ def interval(
 
 
 def past_errors(weekly: WeeklyDesign, centre: np.ndarray, spread: np.ndarray) -> tuple[dict[int, np.ndarray], float]:
-    """Standardised errors by step ahead, with a few of a normal as prior, and units sold over units forecast."""
+    """Standardised errors by step, after a few normal ones, and units sold over units forecast."""
     normal = stats.norm.ppf((np.arange(_PRIOR_ERRORS) + 0.5) / _PRIOR_ERRORS)
     errors, sold, forecast = {}, 0.0, 0.0
     for step in range(1, STEPS + 1):

@@ -20,7 +20,7 @@ _TSB_GRID = (0.02, 0.05, 0.1, 0.2, 0.3)
 
 
 class ExponentialSmoothing(SeriesForecaster):
-    r"""ETS(A, N, N) of log units: simple exponential smoothing in its state-space form (Hyndman et al. 2008).
+    r"""ETS(A, N, N) of log units: simple exponential smoothing (Hyndman et al. 2008).
 
     Level and smoothing are estimated by maximum likelihood with statsmodels. The log forecast is
     normal with variance :math:`\\sigma^2 (1 + (h - 1) \\alpha^2)` (their table 6.1) h weeks ahead;
@@ -78,12 +78,12 @@ class _Ets:
 
 
 class Intermittent(SeriesForecaster):
-    """The method of Teunter, Syntetos and Babai (2011) for slow sellers, with negative-binomial intervals.
+    """The method of Teunter, Syntetos and Babai (2011) for slow sellers.
 
     The probability and the size of a sale are smoothed separately; the forecast is their product.
     Unlike Croston's method and its Syntetos-Boylan correction, the forecast falls while nothing is
-    sold, so that a discontinued product is not ordered for ever. Both smoothing constants are
-    chosen on a grid by the squared one-step error.
+    sold, so that a discontinued product is not ordered for ever. Intervals are negative binomial.
+    Both smoothing constants are chosen on a grid by the squared one-step error.
 
     Example:
         >>> from repricer.forecasting import example_panel

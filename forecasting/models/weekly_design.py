@@ -1,4 +1,4 @@
-"""Covariates and target as arrays over products and weeks, for models that learn from all products at once."""
+"""Covariates and target as arrays over products and weeks, for models of all products at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Identification of a price effect: fixed effects and controls, or instruments, and their limits."""
+"""Identification of a price effect: fixed effects and controls, or instruments."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def identify(
     effects: Sequence[str],
     controls: Sequence[str],
 ) -> Identification:
-    """Estimate one pooled coefficient of `price` by least squares and, with instruments, by two stages.
+    """Estimate one pooled coefficient of `price`, by least squares and by instruments.
 
     Args:
         y: (n,) outcome, with the absorbed effects removed.
@@ -140,10 +140,11 @@ def identify(
 
 
 def fit_iv(y: Array, x: Array, z: Array, clusters: NDArray, *, held: int, absorbed: int) -> IVResults:
-    """Fit by two-stage least squares, with the covariance that gives the first coefficient the larger error.
+    """Fit by two-stage least squares.
 
-    One covariance is robust to heteroscedasticity, the other also to dependence within clusters;
-    with few clusters the latter is too small.
+    Of two covariances, the one with the larger error of the first coefficient is kept. One
+    covariance is robust to heteroscedasticity, the other also to dependence within clusters; with
+    few clusters the latter is too small.
 
     Args:
         y: (n,) outcome.

@@ -140,7 +140,7 @@ class LogitDemand(BaseEstimator):
         self.nesting_f_ = _conditional_f(within, price, excluded, held.shape[1])
 
     def elasticities(self, products: pd.DataFrame) -> pd.DataFrame:
-        """Return the elasticities of a market's products: of the row's demand with respect to the column's price.
+        """Return the elasticities of the row's demand with respect to the column's price.
 
         Args:
             products: `product`, `share` and `price` of one market.

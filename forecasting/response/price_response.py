@@ -23,7 +23,7 @@ _MIN_PRODUCTS = 3
 
 @dataclass(frozen=True)
 class ReferenceEffect(CoefficientEstimate):
-    """Coefficient of log(reference price / price): positive if a price below the reference sells more.
+    """Coefficient of log(reference / price): positive if a price below the reference sells more.
 
     Attributes:
         memory: weight of the last reference price in the next one.

@@ -1,4 +1,4 @@
-"""Rows of a regression from the weekly panel: logs, week and season effects, controls, instruments."""
+"""Rows of a regression from the weekly panel: logs, week and season effects."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..models.base import check_rows
 
 MIN_WEEKS = 10
 MIN_PRICE_SD = 0.02
-"""With prices that hardly move, noise in changes of 1% would be extrapolated to reductions of tens of percent."""
+"""Below it, noise in price changes of 1% would be extrapolated to reductions of tens of percent."""
 
 
 def regression_rows(panel: pd.DataFrame, *, memory: float, columns: Sequence[str]) -> pd.DataFrame:
@@ -44,7 +44,7 @@ def categorised(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def usable(rows: pd.DataFrame, columns: Sequence[str] = ()) -> pd.DataFrame:
-    """Keep the weeks with sales and known `columns`, of products with enough weeks and a price that moved."""
+    """Keep weeks with sales and known `columns`, of products with enough weeks and moving prices."""
     sold = rows[(rows["units"] > 0) & rows[list(columns)].notna().all(axis=1)]
     by_product = sold.groupby("product")["log_price"]
     moves = by_product.transform("std") >= MIN_PRICE_SD
@@ -65,7 +65,7 @@ def moves_apart(rows: pd.DataFrame, name: str) -> bool:
 
 
 def in_logs(values: pd.Series) -> pd.Series:
-    """Take the logarithm of a column that is positive everywhere (costs, prices), not of others (indicators)."""
+    """Take the logarithm of a column that is positive everywhere (costs, not indicators)."""
     return pd.Series(np.log(values), index=values.index) if (values > 0).all() else values.astype(float)
 
 
@@ -82,6 +82,6 @@ def season(week: pd.Series, category: pd.Series) -> pd.DataFrame:
 
 
 def calendar(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return week effects and the season of every category but the first, which the weeks already contain."""
+    """Return week effects, and the season of every category but the first."""
     others = rows["category"].where(rows["category"] != rows["category"].min())
     return pd.concat([dummies(rows["week"]).iloc[:, 1:], season(rows["week"], others)], axis=1)

@@ -142,7 +142,7 @@ def _carries(rows: pd.DataFrame) -> pd.Series:
 
 
 def _poisson(rows: pd.DataFrame, slopes: Array) -> tuple[Array, Array, Array]:
-    """Maximise the Poisson pseudo-likelihood of the units; return slopes, clustered and robust standard errors."""
+    """Fit by Poisson pseudo-likelihood: slopes, clustered and robust standard errors."""
     controls = ["promotion"] if "promotion" in rows and moves_apart(rows, "promotion") else []
     common = np.column_stack([slopes, rows[controls].to_numpy(float), calendar(rows).to_numpy(float)])
     coefficient, clustered, robust = poisson_within(rows["units"].to_numpy(float), common, rows["product"].to_numpy())

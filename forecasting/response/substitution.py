@@ -19,7 +19,7 @@ _ROOM = 2.0
 
 
 class Substitution(BaseEstimator):
-    """Own and cross elasticities within each category, from a logit and a nested logit on weekly shares.
+    """Own and cross elasticities within each category, from logit models of weekly shares.
 
     The size of a category's market in a week is the shop's baskets times a constant: twice the most
     units per basket that the category ever sold. The plain logit's price coefficient does not
