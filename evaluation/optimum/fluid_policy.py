@@ -33,6 +33,11 @@ def certainty_equivalent(spec: MarketSpec) -> Policy | None:
     It covers one product whose stock is never replenished, and several such products with one logit
     segment and stationary demand. Where stock is not the state, the myopic policy is certainty-equivalent,
     exactly or nearly.
+
+    Example:
+        >>> from repricer.scenarios import load_scenario
+        >>> certainty_equivalent(load_scenario("scarce")).name
+        'certainty-equivalent'
     """
     if is_infinite_horizon(spec):
         return None

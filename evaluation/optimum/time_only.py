@@ -28,6 +28,11 @@ def best_path(spec: MarketSpec) -> PricePath | None:
     """The best time-only path of a market of one product with stock, or of one with a deterministic state.
 
     None for every other market. Where the state is deterministic, the optimum itself is a path.
+
+    Example:
+        >>> from repricer.scenarios import load_scenario
+        >>> best_path(load_scenario("scarce")).name
+        'time-only'
     """
     for solver in (separate_periods, reference_price):
         optimum = solver.solve(spec) if spec.prices.max_discount == 0 else None
