@@ -15,7 +15,8 @@ from .adapters.multi_seller import OWN, ConstantSellerPolicy, MixedSellerPolicy,
 from .adapters.parallel_env import MarketParallelEnv
 from .adapters.vector_env import MarketVectorEnv
 from .kernels.expected_demand import catalogue_of, expected_units, rival_catalogue, rival_units
-from .kernels.state import MarketState, Outcome
+from .kernels.outcome import Outcome
+from .kernels.state import MarketState
 from .rollout import Episodes, rollout
 from .seeds import seed_for
 from .simulator import Market

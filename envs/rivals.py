@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from ..pricing import Catalogue, LearningPolicy, MarketView, Policy, competitor
 from ..scenarios import MarketSpec
 from .kernels.expected_demand import rival_catalogue
+from .kernels.outcome import Outcome
 from .kernels.rival_rules import is_built_in
-from .kernels.state import Floats, MarketState, Outcome
+from .kernels.state import Floats, MarketState
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..pricing import MarketView, Policy
 from ..scenarios import MarketSpec
-from .kernels.state import Outcome
+from .kernels.outcome import Outcome
 from .simulator import Market
 
 Watch = Callable[[MarketView, Outcome], None]

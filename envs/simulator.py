@@ -15,8 +15,9 @@ from ..scenarios import MarketSpec, load_scenario
 from .kernels.decode import Decoding, decode
 from .kernels.expected_demand import catalogue_of
 from .kernels.observe import observe
+from .kernels.outcome import Outcome
 from .kernels.price_rules import guard_prices
-from .kernels.state import LIST_PRICE, Floats, MarketState, Outcome
+from .kernels.state import LIST_PRICE, Floats, MarketState
 from .rivals import Rivals
 from .step import NOTHING_RAW, Dynamics, PeriodInputs
 

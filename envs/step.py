@@ -22,6 +22,7 @@ from .kernels.decode import Decoding, decode
 from .kernels.demand import mean_demand
 from .kernels.expected_money import expected_money
 from .kernels.market_arrays import Constants, MarketArrays
+from .kernels.outcome import Outcome
 from .kernels.period import finish_period, half_share, open_period, part_of, run_period, together
 from .kernels.state import (
     LIST_PRICE,
@@ -32,7 +33,6 @@ from .kernels.state import (
     REGIME,
     Floats,
     MarketState,
-    Outcome,
     StateLayout,
     shared_rows,
 )

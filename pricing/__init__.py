@@ -29,7 +29,8 @@ from .features import (
     product_features,
     row_width,
 )
-from .guardrails import GuardedAction, Guardrails, TrailStep
+from .guarded_action import GuardedAction, TrailStep
+from .guardrails import Guardrails
 from .ladder import PriceLadder
 from .network_policy import (
     NetworkPolicy,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,12 +12,12 @@ from .backend import ZERO, larger
 from .catalogue import MarketView
 from .endings import PriceEndings
 from .grids import PriceGrid
+from .guarded_action import GuardedAction, Prices, TrailStep
 from .ladder import PriceLadder
 from .protocol import Action
 from .rule_formulas import (
     BITS,
     DISCOUNT_RULES,
-    RULES,
     STEP_RULES,
     StepConstants,
     capped_discount,
@@ -28,70 +26,8 @@ from .rule_formulas import (
     under_held,
 )
 
-Prices = NDArray[np.float32]
 # A price that differs in its last bits is the same price.
 _SAME = np.float32(1e-6)
-
-
-@dataclass(frozen=True)
-class TrailStep:
-    """One change that a guardrail made.
-
-    Args:
-        rule: name of the rule, a key of `RULES`.
-        before: price (currency per unit), or discounts by segment (fractions), before the rule.
-        after: the same after it.
-
-    Example:
-        >>> step = TrailStep("ceiling", 12.0, 10.0)
-        >>> step.moved, step.why
-        (True, 'the price is at most the ceiling')
-    """
-
-    rule: str
-    before: Any
-    after: Any
-
-    @property
-    def why(self) -> str:
-        """What the rule says."""
-        return RULES[self.rule]
-
-    @property
-    def moved(self) -> bool:
-        """Whether the rule changed more than the last bits, which rounding to a ladder may do."""
-        if isinstance(self.before, float):
-            return not math.isclose(self.before, self.after, rel_tol=1e-6)
-        pairs = zip(np.ravel(self.before).tolist(), np.ravel(self.after).tolist(), strict=True)
-        return not all(math.isclose(before, after, rel_tol=1e-6) for before, after in pairs)
-
-
-@dataclass(frozen=True)
-class GuardedAction:
-    """An allowed action, and which rules changed the proposal.
-
-    Args:
-        price: (E, N) currency per unit.
-        discount: (E, N, K) fractions, or None.
-        trail: (E, N) uint16; bit i is set where the i-th of `RULES` changed the price or a discount.
-        prior_price: (E, N) currency per unit: where the price is below the current one, the lowest price of the last
-            30 days, which an announced reduction must show (Directive 98/6/EC, article 6a), else NaN; None where the
-            view does not know it.
-
-    Example:
-        >>> guarded = GuardedAction(np.ones((1, 1)), None, trail=BITS["floor"] * np.ones((1, 1), np.uint16))
-        >>> guarded.rules(market=0, product=0)
-        ['floor']
-    """
-
-    price: Prices
-    discount: Prices | None
-    trail: NDArray[np.uint16]
-    prior_price: Prices | None = None
-
-    def rules(self, market: int, product: int) -> list[str]:
-        """Names of the rules that changed the price or a discount of a product in a market, by number."""
-        return [rule for rule, bit in BITS.items() if self.trail[market, product] & bit]
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from gymnasium.spaces import Box, Discrete, MultiDiscrete, Space
 from numpy.typing import ArrayLike, NDArray
 
 from ...pricing import FEATURE_LIMIT, Action, Policy, row_width
+from ..kernels.outcome import Outcome
 from ..kernels.sales import total_by_market
-from ..kernels.state import MarketState, Outcome
+from ..kernels.state import MarketState
 from ..simulator import Market
 from .action_levels import action_levels
 

@@ -15,7 +15,8 @@ from ...pricing import FEATURE_LIMIT, Catalogue, feature_rows, row_width
 from ...pricing.action_layout import price_multiplier
 from ...scenarios import MarketSpec, ScenarioError
 from ..kernels.expected_demand import rival_catalogue
-from ..kernels.state import LIST_PRICE, Floats, Outcome
+from ..kernels.outcome import Outcome
+from ..kernels.state import LIST_PRICE, Floats
 from ..rivals import offer_view
 from ..simulator import Market
 from .learner_view import LearnerView, Reward

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.state import Floats, Outcome
+from ..kernels.outcome import Outcome
+from ..kernels.state import Floats
 from ..simulator import Market
 
 Seen = tuple[Outcome, Floats]
