@@ -96,14 +96,14 @@ def test_anything_more_is_refused(copy: Path, kind: str) -> None:
 def test_a_link_is_refused(copy: Path, tmp_path: Path, name: str) -> None:
     (copy / name).rename(tmp_path / name)
     (copy / name).symlink_to(tmp_path / name)
-    refused(copy, f"{name} that is no plain file")
+    refused(copy, f"{name} that is not a plain file")
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
 def test_a_folder_or_a_pipe_in_a_files_place_is_refused(copy: Path, make: Callable[[Path], None]) -> None:
     (copy / "golden.json").unlink()
     make(copy / "golden.json")
-    refused(copy, r"golden\.json that is no plain file")
+    refused(copy, r"golden\.json that is not a plain file")
 
 
 @pytest.mark.parametrize("name", list(LIMITS))
