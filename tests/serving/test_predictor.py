@@ -243,8 +243,8 @@ def test_every_rule_goes_through_the_file_of_a_bundle(one: Bundle) -> None:
     ("key", "value", "words"),
     [
         ("lines", [[0, 1.0]], "lines must hold indices of products"),
-        ("lines", [[0, 3]], "must hold numbers below 3; got 3"),
-        ("lines", [[1, 0]], "must leave prices that do not fall"),
+        ("lines", [[0, 3]], "must hold product numbers below 3; got 3"),
+        ("lines", [[1, 0]], "must allow prices that do not fall"),
         ("frozen", [True], "frozen must have shape"),
         ("max_changes", 7, "max_changes must be below change_window_periods"),
         ("max_changes", 1.0, "max_changes must be a whole number"),
