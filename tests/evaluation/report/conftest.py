@@ -53,6 +53,40 @@ def market() -> MarketSpec:
     )
 
 
+_PARTS = {
+    "dataset": {
+        "fingerprint": "0f3a9c",
+        "rows": 12345,
+        "weeks": ["2023-01-02", "2023-12-25"],
+        "products": 30,
+        "import": ["sales: 12,400 rows read, 12,345 kept"],
+    },
+    "backtest": [
+        {"forecaster": "sarimax", "wape": 0.31, "mase": 0.82, "cover80": 0.79, "cover95": 0.94, "failures": 0,
+         "seconds": 12.3},
+        {"forecaster": "seasonal-naive", "wape": 0.44, "mase": 1.07, "cover80": None, "cover95": float("nan"),
+         "failures": 2, "seconds": 0.2},
+    ],
+    "chosen_forecaster": "sarimax",
+    "category_response": [
+        {"category": "coffee", "elasticity": -0.9, "se": 0.15, "outside_share": 0.42, "clamped": False},
+        {"category": "soft drinks", "elasticity": -0.4, "se": 0.2, "outside_share": 0.05, "clamped": True},
+    ],
+    "reference_effect": {"coefficient": 0.41, "se": 0.12, "memory": 0.7, "used": True},
+    "segments": [
+        {"name": "loyal", "customers": 812, "share": 0.41, "spend_per_week": 31.2, "elasticity": -1.2,
+         "elasticity_se": 0.1},
+        {"name": "bargain hunters", "customers": 1170, "share": 0.59, "spend_per_week": 12.9, "elasticity": -2.9,
+         "elasticity_se": 0.2},
+    ],
+    "segment_rules": "|--- discount_share <= 0.31\n|   |--- class: loyal\n|--- discount_share >  0.31\n",
+    "segment_fidelity": 0.93,
+    "recommender": {"recall_at_20": 0.31, "popularity_recall_at_20": 0.22},
+    "assumptions": ["Lost sales are not made up for elsewhere.", "Unit cost is 60% of the regular price."],
+}  # fmt: skip
+"""The parts of a fit report that are the same for all products."""
+
+
 @pytest.fixture(scope="session")
 def fit_report() -> dict:
     """A fit report with every part in it."""
@@ -65,46 +99,18 @@ def fit_report() -> dict:
     raw[3] = 6.0
     weeks = [str(np.datetime64("2023-01-02") + 7 * i) for i in range(64)]
     traffic = 900 + 80 * np.sin(np.arange(64) / 8) + 20 * draws.standard_normal(64)
-    return {
-        "dataset": {
-            "fingerprint": "0f3a9c",
-            "rows": 12345,
-            "weeks": [weeks[0], weeks[51]],
-            "products": 30,
-            "import": ["sales: 12,400 rows read, 12,345 kept"],
-        },
-        "backtest": [
-            {"forecaster": "sarimax", "wape": 0.31, "mase": 0.82, "cover80": 0.79, "cover95": 0.94, "failures": 0,
-             "seconds": 12.3},
-            {"forecaster": "seasonal-naive", "wape": 0.44, "mase": 1.07, "cover80": None, "cover95": float("nan"),
-             "failures": 2, "seconds": 0.2},
-        ],
-        "chosen_forecaster": "sarimax",
+    return _PARTS | {
         "price_response": [
             row | {"raw": r, "raw_se": 0.7, "shrunk": s, "shrunk_se": 0.2, "implausible": bool(r > 0)}
             for row, r, s in zip(products, raw.tolist(), shrunk.tolist(), strict=True)
         ]
         + [{"product": "p30", "name": None, "category": "coffee", "raw": None, "raw_se": None, "shrunk": -1.7,
             "shrunk_se": 0.4, "implausible": False}],
-        "category_response": [
-            {"category": "coffee", "elasticity": -0.9, "se": 0.15, "outside_share": 0.42, "clamped": False},
-            {"category": "soft drinks", "elasticity": -0.4, "se": 0.2, "outside_share": 0.05, "clamped": True},
-        ],
-        "reference_effect": {"coefficient": 0.41, "se": 0.12, "memory": 0.7, "used": True},
-        "segments": [
-            {"name": "loyal", "customers": 812, "share": 0.41, "spend_per_week": 31.2, "elasticity": -1.2,
-             "elasticity_se": 0.1},
-            {"name": "bargain hunters", "customers": 1170, "share": 0.59, "spend_per_week": 12.9, "elasticity": -2.9,
-             "elasticity_se": 0.2},
-        ],
-        "segment_rules": "|--- discount_share <= 0.31\n|   |--- class: loyal\n|--- discount_share >  0.31\n",
-        "segment_fidelity": 0.93,
         "trend": {
             "score": 24.1, "naive": 31.5, "weeks": weeks[:52], "history": traffic[:52].tolist(),
             "forecast_weeks": weeks[52:], "traffic": traffic[52:].tolist(), "low": (traffic[52:] - 60).tolist(),
             "high": (traffic[52:] + 60).tolist(),
         },
-        "recommender": {"recall_at_20": 0.31, "popularity_recall_at_20": 0.22},
         "fidelity": {
             "wape": 0.23,
             "benchmark_wape": 0.25,
@@ -115,7 +121,6 @@ def fit_report() -> dict:
                 for row, u, f in zip(products, draws.gamma(2, 80, 30), draws.normal(1, 0.15, 30), strict=True)
             ],
         },
-        "assumptions": ["Lost sales are not made up for elsewhere.", "Unit cost is 60% of the regular price."],
     }  # fmt: skip
 
 
