@@ -1,4 +1,4 @@
-"""Docstrings as griffe wants them: sections named `Examples`, and one line per parameter."""
+"""Docstrings as griffe wants them: sections named `Examples`, one line per parameter, formulas as plain text."""
 
 from __future__ import annotations
 
@@ -9,6 +9,16 @@ from typing import Any
 import griffe
 
 _TOGETHER = re.compile(r"^(\s+)(\*{0,2}\w+(?:, \*{0,2}\w+)+): (.*)$")
+_GREEK = {
+    "alpha": "α",
+    "beta": "β",
+    "gamma": "γ",
+    "delta": "δ",
+    "varepsilon": "ε",
+    "lambda": "λ",
+    "rho": "ρ",
+    "sigma": "σ",
+}
 _SECTION = re.compile(r"^(\s*)(Args|Attributes):\s*$")
 
 
@@ -22,7 +32,13 @@ class Docstrings(griffe.Extension):
                 # A named tuple or a protocol: what a dataclass documents as arguments are its attributes.
                 obj.docstring.value = re.sub(r"^Args:[ \t]*$", "Attributes:", obj.docstring.value, flags=re.MULTILINE)
             text = re.sub(r"^(\s*)Example:[ \t]*$", r"\1Examples:", obj.docstring.value, flags=re.MULTILINE)
+            text = re.sub(r":math:`([^`]*)`", lambda found: f"`{plain(found[1])}`", text)
             obj.docstring.value = "\n".join(separated(text.split("\n")))
+
+
+def plain(formula: str) -> str:
+    """A formula of TeX with letters in the place of commands."""
+    return re.sub(r"\\+(\w+)", lambda found: _GREEK.get(found[1], found[1]), formula)
 
 
 def made_by_a_decorator(obj: griffe.Object) -> bool:
