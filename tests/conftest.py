@@ -5,7 +5,7 @@ from repricer.scenarios import MarketSpec, spec_from_table
 
 # Where the market's loops are compiled, which takes a minute on a fresh machine, and where they are needed afterwards.
 _COMPILES = "envs/test_properties.py"
-_NEED_IT = ("agents", "cli", "docs", "envs", "evaluation", "fitting", "scenarios")
+_NEED_IT = ("agents", "cli", "docs", "envs", "evaluation", "fitting", "scenarios", "test_docstrings.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
