@@ -43,10 +43,12 @@ def command(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Write the policy that RUN learned as a bundle: ONNX, price rules, catalogue, golden vectors, signature.
+    """Write the policy that RUN learned as a bundle: ONNX, price rules, catalogue, golden vectors,
+    signature.
 
-    RUN is a run folder, or an archive written by Stable-Baselines3's model.save, of which only tensors and plain JSON
-    are read: its pickles are never executed. The policy is evaluated first, and the figures go into the manifest.
+    RUN is a run folder, or an archive written by Stable-Baselines3's model.save, of which only
+    tensors and plain JSON are read: its pickles are never executed. The policy is evaluated first,
+    and the figures go into the manifest.
     """
     from ..evaluation import evaluate
     from ..serving import export, load_bundle

@@ -27,7 +27,9 @@ _COUNTED = ("prices", "clipped", "with_outcome", "sold_out")
 
 @click.group("log")
 def command() -> None:
-    """Read and complete LOG, a decision log of `repricer serve --log`: a SQLite file or a postgresql:// URL."""
+    """Read and complete LOG, a decision log of `repricer serve --log`: a SQLite file or a
+    postgresql:// URL.
+    """
 
 
 @command.command()
@@ -37,8 +39,8 @@ def command() -> None:
 def export(log: str, out: Path, as_json: bool) -> None:
     """Write the decisions and their outcomes as a canonical sales table, with propensities.
 
-    `repricer data import` and `repricer evaluate --from-log` read it. A decision is left out until the outcomes of all
-    its products are reported.
+    `repricer data import` and `repricer evaluate --from-log` read it. A decision is left out until
+    the outcomes of all its products are reported.
     """
     from ..serving.decision_log.sales_table import sales_table
 
@@ -118,8 +120,9 @@ def _summed(log: DecisionLog) -> list[dict[str, Any]]:
 def outcomes(log: str, file: Path, as_json: bool) -> None:
     """Import outcomes from FILE, a CSV with one row per product of a decision.
 
-    Columns: product and units; request_id, or period and market; optionally price_paid, stockout (true or false),
-    segment, date. A repeated outcome is stored once. A refused row is listed with its reason; the others are imported.
+    Columns: product and units; request_id, or period and market; optionally price_paid,
+    stockout (true or false), segment, date. A repeated outcome is stored once. A refused row is
+    listed with its reason; the others are imported.
     """
     refused: dict[int, str] = {}
     told, new = 0, 0
@@ -163,7 +166,9 @@ def _read(file: Path, refused: dict[int, str]) -> Iterator[tuple[int, ReportedOu
 
 
 def _plain(column: str, text: str) -> Any:
-    """A field converted to its column's type, or its text, which is then refused with the field's name."""
+    """A field converted to its column's type, or its text, which is then refused with the field's
+    name.
+    """
     if column == "stockout":
         return {"true": True, "false": False, "1": True, "0": False}.get(text.strip().lower(), text)
     if column in ("units", "price_paid", "period"):

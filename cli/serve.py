@@ -113,7 +113,9 @@ def _announce(served: Any, url: str, as_json: bool) -> None:
 
 
 def _reload_on_hangup(deployment: Any) -> None:
-    """Reload on SIGHUP, in a thread: verifying a bundle takes a while, and requests continue meanwhile."""
+    """Reload on SIGHUP, in a thread: verifying a bundle takes a while, and requests continue
+    meanwhile.
+    """
     from ..serving.http.app import reload_quietly
 
     def hang_up(*_: object) -> None:

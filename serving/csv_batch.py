@@ -41,9 +41,9 @@ class _Market:
 def price_file(predictor: Predictor, source: Path, out: Path) -> tuple[int, int]:
     """Price every row of a CSV file; the output is written completely or not at all.
 
-    Rows of one market and period make one state. Columns are those of a product's state and `period`; `market`,
-    `regime`, `memory` and `loyalty:SEGMENT` are optional. An empty `on_hand` is unlimited stock; another empty cell
-    counts as left out.
+    Rows of one market and period make one state. Columns are those of a product's state and
+    `period`; `market`, `regime`, `memory` and `loyalty:SEGMENT` are optional. An empty `on_hand` is
+    unlimited stock; another empty cell counts as left out.
 
     Args:
         predictor: The predictor to price with.

@@ -17,8 +17,8 @@ class Decision:
         state: The state as it was sent.
         answer: The prices that were given.
         arm: Who answered, "policy" or "fallback".
-        propensity: Probability with which these prices were given. By product where the arm was drawn
-            by chance: a product that both arms price alike has probability 1.
+        propensity: Probability with which these prices were given. By product where the arm was
+            drawn by chance: a product that both arms price alike has probability 1.
         shadow: What the shadow bundle would have answered, None without one.
         warnings: One line for each feature outside the training range.
     """

@@ -1,9 +1,10 @@
 """Plain data checked against its declaration: a struct whose fields carry type, range and meaning.
 
-One declaration gives the check (`read`), the first mistake in words (`mistake`), the JSON schema of the HTTP
-interface (`schemas`) and the tables of the docs (`fields`). The structs are msgspec's, whose check is compiled.
-Metadata of a field, in `Meta(extra=...)`: `allowed` and `fix` replace these parts of its error message, `null` says
-what null stands for, and `printable` asks for text that can be printed.
+One declaration gives the check (`read`), the first mistake in words (`mistake`), the JSON schema of
+the HTTP interface (`schemas`) and the tables of the docs (`fields`). The structs are msgspec's,
+whose check is compiled. Metadata of a field, in `Meta(extra=...)`: `allowed` and `fix` replace
+these parts of its error message, `null` says what null stands for, and `printable` asks for text
+that can be printed.
 """
 
 from __future__ import annotations
@@ -74,7 +75,8 @@ def read(kind: type[T], data: Any, name: str, error: type[ValueError]) -> T:
 
 
 def mistake(kind: type[Struct], data: Any, name: str, where: str | None = None) -> str | None:
-    """The first mistake in plain data that should be such a struct, in one line; None where there is none.
+    """The first mistake in plain data that should be such a struct, in one line; None where there
+    is none.
 
     Args:
         kind: The declared struct.
@@ -218,7 +220,9 @@ def _bounds(kind: inspect.IntType | inspect.FloatType) -> str:
 
 
 def nearest(word: Any, known: Collection[str]) -> str:
-    """The known word that was probably meant, or the first of them, as the last part of an error message."""
+    """The known word that was probably meant, or the first of them, as the last part of an error
+    message.
+    """
     near = difflib.get_close_matches(str(word), known, n=1, cutoff=0.5)
     if near:
         return f"did you mean {near[0]!r}?"
@@ -232,5 +236,7 @@ def shown(value: Any) -> str:
 
 
 def schemas(*kinds: type[Struct]) -> dict[str, Any]:
-    """The JSON schemas of structs and of all that they hold, by name, for the components of an OpenAPI document."""
+    """The JSON schemas of structs and of all that they hold, by name, for the components of an
+    OpenAPI document.
+    """
     return msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")[1]

@@ -1,4 +1,6 @@
-"""A market's state as plain data from a shop's systems: declared, checked, and converted to a market view."""
+"""A market's state as plain data from a shop's systems: declared, checked, and converted to a
+market view.
+"""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -112,7 +114,8 @@ class StateDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 @functools.lru_cache(maxsize=8)
 def state_type(catalogue: Catalogue) -> type[StateDocument]:
-    """`StateDocument` for one catalogue: no other products, periods, regimes and segments than its own are allowed.
+    """`StateDocument` for one catalogue: no other products, periods, regimes and segments than its
+    own are allowed.
 
     Args:
         catalogue: The catalogue of the policy that is asked.
@@ -158,11 +161,13 @@ class Reading(NamedTuple):
     Attributes:
         period: Number of the period, from 0.
         rows: By product, its numbers in the order of `NUMBERS`.
-        rivals: By product, the competitor's price, inf without one; None where the policy does not observe it.
+        rivals: By product, the competitor's price, inf without one; None where the policy does not
+            observe it.
         regime: Number of the regime; None where the policy does not observe it.
         loyalty: By segment; None where the policy does not observe it.
         changes: By product; None where the price rules do not count changes.
-        lowest: By product, the lowest price of 30 days, NaN where unknown; None where no product has one.
+        lowest: By product, the lowest price of 30 days, NaN where unknown; None where no product
+            has one.
     """
 
     period: int
@@ -262,7 +267,9 @@ def _or(value: float | None, other: float) -> float:
 
 
 def view_of(catalogue: Catalogue, readings: Sequence[Reading]) -> MarketView:
-    """Several markets of one catalogue as one view, in this order; together they cost less than one by one."""
+    """Several markets of one catalogue as one view, in this order; together they cost less than one
+    by one.
+    """
 
     def column(name: str, kind: DTypeLike) -> NDArray[Any] | None:
         values = [getattr(reading, name) for reading in readings]

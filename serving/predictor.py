@@ -50,14 +50,16 @@ class ProductPrice:
 
     Attributes:
         product: Its name.
-        proposed: The price that the policy proposed, currency per unit; None if it was not a number.
+        proposed: The price that the policy proposed, currency per unit; None if it was not a
+            number.
         price: The allowed list price, currency per unit.
-        discounts: Allowed discount of each segment as a fraction of the list price; empty without personal discounts.
+        discounts: Allowed discount of each segment as a fraction of the list price; empty without
+            personal discounts.
         promotion: Whether to promote the product; None where the policy does not decide it.
         order_units: Units to order; None where the policy does not decide it.
         trail: The changes that the price rules made, in order.
-        prior_lowest_price: Lowest list price of the previous 30 days, which an announced reduction must show; None
-            where the price is not reduced or the state does not give it.
+        prior_lowest_price: Lowest list price of the previous 30 days, which an announced reduction
+            must show; None where the price is not reduced or the state does not give it.
     """
 
     product: str
@@ -81,7 +83,8 @@ class PriceAnswer:
         period: Number of the period.
         prices: One per product, in the catalogue's order.
         recommendations: The product for each segment's slot, or None; empty without slots.
-        memory: Recurrent state as text, to be sent unchanged with the next period's state; None without one.
+        memory: Recurrent state as text, to be sent unchanged with the next period's state; None
+            without one.
         milliseconds: Computing time, together with the states that were priced at the same time.
 
     Example:
@@ -115,11 +118,13 @@ class PriceRequest(NamedTuple):
 
 
 class ObservedMarkets(NamedTuple):
-    """Several markets as a bundle's policy observes them; all that a request computes shares these features.
+    """Several markets as a bundle's policy observes them; all that a request computes shares these
+    features.
 
     Attributes:
         view: The view of the markets.
-        features: (E, N, F) of `product_features`, with the fixed columns where a row of the network is a product.
+        features: (E, N, F) of `product_features`, with the fixed columns where a row of the network
+            is a product.
         recurrent: The recurrent state of each market, None where an episode starts.
     """
 
@@ -133,8 +138,8 @@ class Predictor:
 
     Args:
         bundle: A loaded bundle.
-        policy: Prices in place of the bundle's policy, under the same price rules. The recurrent state of the
-            bundle's policy, where it has one, is carried on all the same.
+        policy: Prices in place of the bundle's policy, under the same price rules. The recurrent
+            state of the bundle's policy, where it has one, is carried on all the same.
 
     Example:
         >>> from repricer.serving import example_state, load_bundle
@@ -180,7 +185,8 @@ class Predictor:
 
         Args:
             seen: The markets.
-            started: Start of the computing time, in the seconds of `time.perf_counter`; now by default.
+            started: Start of the computing time, in the seconds of `time.perf_counter`; now by
+                default.
         """
         started = time.perf_counter() if started is None else started
         view = seen.view

@@ -1,4 +1,6 @@
-"""The recurrent state that a policy carries from one period to the next: its layout, and its form as text."""
+"""The recurrent state that a policy carries from one period to the next: its layout, and its form
+as text.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +25,11 @@ _MOST_NUMBERS = 1 << 20
 
 @dataclass(frozen=True)
 class RecurrentLayout:
-    """The arrays of the recurrent state for one row of the network: `window`, or `hidden` and `cell`.
+    """The arrays of the recurrent state for one row of the network: `window`, or `hidden` and
+    `cell`.
 
-    A window holds the rows of the previous periods, (periods, columns); initially the first row is repeated. The
-    states of an LSTM have shape (layers, units) and are initially zero.
+    A window holds the rows of the previous periods, (periods, columns); initially the first row is
+    repeated. The states of an LSTM have shape (layers, units) and are initially zero.
 
     Attributes:
         shapes: Shape of each array, by name.
@@ -48,7 +51,9 @@ class RecurrentLayout:
 
     @property
     def rows_axis(self) -> int:
-        """Axis of the rows in the network's inputs and outputs: an LSTM has states of shape (layers, rows, units)."""
+        """Axis of the rows in the network's inputs and outputs: an LSTM has states of shape
+        (layers, rows, units).
+        """
         return 0 if tuple(self.shapes) == WINDOW else 1
 
     @property
@@ -68,7 +73,8 @@ class RecurrentLayout:
 
 @dataclass(frozen=True)
 class RecurrentText:
-    """Converts the recurrent state to the text `memory`, which the caller sends back in the next period.
+    """Converts the recurrent state to the text `memory`, which the caller sends back in the next
+    period.
 
     Attributes:
         layout: The arrays of the state; None for a policy without one.

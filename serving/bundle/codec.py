@@ -1,4 +1,6 @@
-"""Price rules and catalogue as JSON: plain numbers, with every shape and bound checked when they are read."""
+"""Price rules and catalogue as JSON: plain numbers, with every shape and bound checked when they
+are read.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ from .files import CATALOGUE, GUARDRAILS, BundleError
 
 FEATURES = "features"
 NetworkFunction = Callable[[NDArray[np.float32], RecurrentState], tuple[ActionParts, RecurrentState]]
-"""Takes rows of features and the recurrent state (empty without one); returns action parts and the new state."""
+"""Takes rows of features and the recurrent state (empty without one); returns action parts and the
+new state.
+"""
 _MOST = 1e12
 
 
@@ -42,7 +46,8 @@ class PolicySetup:
         product_wise: Whether a row of the network is a product or a market.
         candidates: (K, N) whether the product may fill the segment's slot; None without slots.
         base: The rule whose price is multiplied instead of `base_price`, or None.
-        most_promoted: How many products may be on promotion at once; None where the policy promotes none.
+        most_promoted: How many products may be on promotion at once; None where the policy promotes
+            none.
         memory: Layout of the recurrent state; None without one.
     """
 
@@ -68,7 +73,9 @@ class PolicySetup:
         )
 
     def memory_text(self, digest: str) -> RecurrentText:
-        """The text form of the recurrent state; `digest` is the SHA-256 of the network that owns it."""
+        """The text form of the recurrent state; `digest` is the SHA-256 of the network that owns
+        it.
+        """
         rows = self.catalogue.num_products if self.product_wise else 1
         return RecurrentText(self.memory, rows, bytes.fromhex(digest)[:8])
 

@@ -1,4 +1,6 @@
-"""The folder that a bundle is: exactly these files, each read once, all written completely or not at all."""
+"""The folder that a bundle is: exactly these files, each read once, all written completely or not
+at all.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ LIMITS = {
 
 
 class BundleError(ValueError):
-    """A bundle, or its key, that cannot be read, trusted or replaced; the message is one line that says why.
+    """A bundle, or its key, that cannot be read, trusted or replaced; the message is one line that
+    says why.
 
     Example:
         >>> from repricer.serving import load_bundle
@@ -38,7 +41,8 @@ class BundleError(ValueError):
 def read_files(folder: Path) -> dict[str, bytes]:
     """The contents of a bundle's files.
 
-    Each file is read once, so that the verified bytes are those that are used, even if the folder changes meanwhile.
+    Each file is read once, so that the verified bytes are those that are used, even if the folder
+    changes meanwhile.
 
     Raises:
         BundleError: A file is missing, no plain file or too large, or there are others.
@@ -73,7 +77,9 @@ def _read(path: Path, limit: int) -> bytes:
 
 
 def check_target(out: Path) -> None:
-    """Raise BundleError unless `out` is a new path, or a bundle (valid or not) that may be replaced."""
+    """Raise BundleError unless `out` is a new path, or a bundle (valid or not) that may be
+    replaced.
+    """
     if not out.exists() and not out.is_symlink():
         return
     if out.is_dir() and not out.is_symlink():
@@ -84,7 +90,9 @@ def check_target(out: Path) -> None:
 
 
 def write_files(out: Path, files: Mapping[str, bytes], check: Callable[[Path], object]) -> None:
-    """Put the files at `out`, completely or not at all, once `check` has passed on the folder that holds them."""
+    """Put the files at `out`, completely or not at all, once `check` has passed on the folder that
+    holds them.
+    """
     with whole_folder(out) as temporary:
         for name, content in files.items():
             (temporary / name).write_bytes(content)

@@ -1,4 +1,6 @@
-"""Golden vectors: inputs with the expected answers, stored in the bundle and checked whenever it is loaded."""
+"""Golden vectors: inputs with the expected answers, stored in the bundle and checked whenever it is
+loaded.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ _UNITS = 1.0
 def record(setup: PolicySetup, network: NetworkFunction, memory: RecurrentText, seed: int) -> dict[str, Any]:
     """A dozen rows of features with the network's outputs, and whole markets with their answers.
 
-    A policy with recurrent state gets those markets as the first periods of one market, one after the other.
+    A policy with recurrent state gets those markets as the first periods of one market, one after
+    the other.
 
     Args:
         setup: The policy without its network.
@@ -64,8 +67,8 @@ def record(setup: PolicySetup, network: NetworkFunction, memory: RecurrentText, 
 def check(document: dict[str, Any], setup: PolicySetup, network: NetworkFunction, memory: RecurrentText) -> None:
     """Check that network, features and price rules answer as they did at the export.
 
-    The rules are applied to the recorded proposal: a proposal half-way between two steps of the ladder may round
-    differently on another processor, which is no error.
+    The rules are applied to the recorded proposal: a proposal half-way between two steps of the
+    ladder may round differently on another processor, which is no error.
 
     Raises:
         BundleError: An answer differs.
@@ -89,7 +92,9 @@ def _answer(
     state: State,
     recorded: list[float] | None = None,
 ) -> tuple[dict[str, list[Any]], str | None]:
-    """The answer for one market and the text of its recurrent state; the rules apply to `recorded`, where given."""
+    """The answer for one market and the text of its recurrent state; the rules apply to `recorded`,
+    where given.
+    """
     view = market_view(setup.catalogue, state)
     period = int(view.period[0])
     action, notes = _act(setup, network, view, memory.read(state.get(MEMORY), period))

@@ -1,10 +1,11 @@
 """Refuse an ONNX file that could do more than arithmetic, before ONNX Runtime parses it.
 
-ONNX Runtime does not report which operator domains a model uses, and accepts its own contributed domains and
-control flow; whether it follows references to other files depends on its version. The `onnx` package could check
-this, but a price server does not have it. So the few fields that matter are read from the protobuf wire format
- (https://protobuf.dev/programming-guides/encoding) along the path model > graph > node > attribute > tensor.
-Field numbers are those of onnx.proto.
+ONNX Runtime does not report which operator domains a model uses, and accepts its own contributed
+domains and control flow; whether it follows references to other files depends on its version. The
+`onnx` package could check this, but a price server does not have it. So the few fields that matter
+are read from the protobuf wire format
+(https://protobuf.dev/programming-guides/encoding) along the path
+model > graph > node > attribute > tensor. Field numbers are those of onnx.proto.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ _MOST_NUMBERS = 1 << 24
 
 
 def scan(model: bytes) -> None:
-    """Raise BundleError unless the model is one flat graph of standard operators with its weights inside."""
+    """Raise BundleError unless the model is one flat graph of standard operators with its weights
+    inside.
+    """
     _message(memoryview(model), "model")
 
 

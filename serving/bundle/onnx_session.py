@@ -44,7 +44,8 @@ def open_network(model: bytes, setup: PolicySetup) -> NetworkFunction:
     takes, gives = _ports(session, setup)
     names, memory = setup.layout.names, setup.memory
     shapes, axis = ({}, 0) if memory is None else (memory.shapes, memory.rows_axis)
-    # The position of each part among the outputs is computed once: a whole call takes about ten microseconds.
+    # The position of each part among the outputs is computed once: a whole call takes about ten
+    # microseconds.
     number = len(names)
     pick = operator.itemgetter(*[names.index(part) if part in names else -1 for part in ActionParts._fields])
     run, own = cast(Any, session.run), threading.local()
@@ -57,7 +58,8 @@ def open_network(model: bytes, setup: PolicySetup) -> NetworkFunction:
     remembered = len(shapes)
 
     def network(rows: NDArray[np.float32], notes: RecurrentState) -> tuple[ActionParts, RecurrentState]:
-        # Missing states must not be those of the previous call, which are still in the bound memory.
+        # Missing states must not be those of the previous call, which are still in the bound
+        # memory.
         if len(rows) != rows_of_one or len(notes) != remembered:
             moved = [np.ascontiguousarray(np.moveaxis(note, 0, axis)) for note in notes]
             given = run(gives, dict(zip(takes, (np.ascontiguousarray(rows, dtype=np.float32), *moved), strict=True)))

@@ -35,12 +35,14 @@ class Bundle:
         candidates: (K, N) whether a product may fill a segment's slot; None without slots.
         most_promoted: Products on promotion at once; None without promotions.
         memory: The text form of the recurrent state.
-        response: The expected purchases at given prices; None where another package defines the scenario's demand.
+        response: The expected purchases at given prices; None where another package defines the
+            scenario's demand.
         seen: The range of the features in simulation.
         scenario: Name and version.
         manifest: Origin and evaluation of the policy.
         digest: SHA-256 of the manifest, which identifies the bundle.
-        trust: "pinned" if the given public key signed it, "self-signed" if its own key only shows that it is unchanged.
+        trust: "pinned" if the given public key signed it, "self-signed" if its own key only shows
+            that it is unchanged.
 
     Example:
         >>> load_bundle("bundle").trust
@@ -62,11 +64,13 @@ class Bundle:
 
 
 def load_bundle(path: str | os.PathLike[str], *, public_key: str | os.PathLike[str] | None = None) -> Bundle:
-    """Load and verify a bundle: its files, their hashes, the signature, the network, the golden vectors.
+    """Load and verify a bundle: its files, their hashes, the signature, the network, the golden
+    vectors.
 
     Args:
         path: Folder of the bundle.
-        public_key: PEM file of the key that must have signed the bundle. Without one, anyone may have made it.
+        public_key: PEM file of the key that must have signed the bundle. Without one, anyone may
+            have made it.
 
     Raises:
         BundleError: The bundle cannot be read or trusted; a ValueError with one line.
@@ -95,7 +99,8 @@ def load_bundle(path: str | os.PathLike[str], *, public_key: str | os.PathLike[s
     except BundleError as error:
         raise BundleError(f"{folder}: {error}") from error
     except Exception as error:
-        # Any error here comes from the content of the files; ONNX Runtime's errors, for one, share no base class.
+        # Any error here comes from the content of the files; ONNX Runtime's errors, for one, share
+        # no base class.
         first = (str(error).splitlines() or [""])[0][:200]
         raise BundleError(
             f"{folder} must be a bundle that repricer wrote; got {type(error).__name__}: {first}; export it again"

@@ -26,7 +26,9 @@ Key = TypeVar("Key", Ed25519PrivateKey, Ed25519PublicKey)
 
 
 def own_key_paths(out: Path) -> tuple[Path, Path]:
-    """Paths of the private and the public key that `export` makes by default: OUT.key.pem and OUT.pub.pem."""
+    """Paths of the private and the public key that `export` makes by default: OUT.key.pem and
+    OUT.pub.pem.
+    """
     return out.with_name(out.name + ".key.pem"), out.with_name(out.name + ".pub.pem")
 
 
@@ -84,7 +86,8 @@ def open_seal(files: Mapping[str, bytes], pinned: Ed25519PublicKey | None) -> di
 
     Args:
         files: The contents of the bundle's files.
-        pinned: The key to trust; without it the bundle's own key only shows that nothing changed since the export.
+        pinned: The key to trust; without it the bundle's own key only shows that nothing changed
+            since the export.
 
     Returns:
         The manifest.

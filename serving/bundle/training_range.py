@@ -28,7 +28,8 @@ class TrainingRange:
         """Which features lie beyond the range by more than 5% of its width.
 
         Args:
-            features: (E, N, F or more) of `product_features`, whose first F columns are those of `names`.
+            features: (E, N, F or more) of `product_features`, whose first F columns are those of
+                `names`.
 
         Returns:
             (E, N, F) booleans.
@@ -50,8 +51,8 @@ def read_range(document: dict[str, Any], catalogue: Catalogue) -> TrainingRange:
 class DriftAlarm:
     """Share of about the last thousand products that were outside the training range, by feature.
 
-    The share is an exponential average. The alarm is on while more than `ALARM_SHARE` of at least `ALARM_ROWS`
-    products are outside.
+    The share is an exponential average. The alarm is on while more than `ALARM_SHARE` of at least
+    `ALARM_ROWS` products are outside.
     """
 
     def __init__(self, names: tuple[str, ...]) -> None:

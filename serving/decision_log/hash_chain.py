@@ -1,4 +1,6 @@
-"""The hash of a log row: it covers the row and the hash of the row before, so that any change is detected."""
+"""The hash of a log row: it covers the row and the hash of the row before, so that any change is
+detected.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ def linked(rows: Iterable[Mapping[str, Any]], tail: Tail) -> tuple[list[dict[str
 
 
 def walked(name: str, rows: Iterable[Mapping[str, Any]]) -> Tail:
-    """The end of the chain of the table `name`, once every hash is checked. Raises ChainError at the first mismatch."""
+    """The end of the chain of the table `name`, once every hash is checked. Raises ChainError at
+    the first mismatch.
+    """
     tail = EMPTY
     for row in rows:
         content = {key: value for key, value in row.items() if key not in _LINKS}

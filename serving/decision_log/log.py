@@ -1,4 +1,6 @@
-"""The decision log: states and answers, the policy and the probability of each price, and the sales that followed."""
+"""The decision log: states and answers, the policy and the probability of each price, and the sales
+that followed.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ from .storage import Storage
 
 
 class Head(NamedTuple):
-    """The end of a log: the number of decisions and the hash of the last one, and the same for outcomes."""
+    """The end of a log: the number of decisions and the hash of the last one, and the same for
+    outcomes.
+    """
 
     rows: int
     hash: str
@@ -28,15 +32,16 @@ class Head(NamedTuple):
 
 
 class DecisionLog:
-    """Two append-only tables, decisions and outcomes; the hash of each row covers the row before it.
+    """Two append-only tables, decisions and outcomes; the hash of each row covers the row before
+    it.
 
-    Several threads and processes may write. The hashes reveal any changed row; the loss of the last rows is revealed
-    only by a hash that was noted later. The hashes are not secret: store `verify().hash` where the log's writer has
-    no access.
+    Several threads and processes may write. The hashes reveal any changed row; the loss of the last
+    rows is revealed only by a hash that was noted later. The hashes are not secret: store
+    `verify().hash` where the log's writer has no access.
 
     Args:
-        place: A SQLite file, or the URL of a PostgreSQL database (`postgresql://USER@HOST/DATABASE`, extra
-            `postgres`).
+        place: A SQLite file, or the URL of a PostgreSQL database
+            (`postgresql://USER@HOST/DATABASE`, extra `postgres`).
 
     Raises:
         ValueError: The place holds something else.
@@ -75,8 +80,9 @@ class DecisionLog:
             answer: The answer to record.
             state: The state that was priced.
             request_id: A unique name of this answer.
-            propensity: Probability, in (0, 1], of these prices in this state; it is that of the arm, since a bundle's
-                policy is deterministic. By product where it differs: a product that every arm prices alike has 1.
+            propensity: Probability, in (0, 1], of these prices in this state; it is that of the
+                arm, since a bundle's policy is deterministic. By product where it differs: a
+                product that every arm prices alike has 1.
             arm: Who answered, such as "policy" or "fallback".
             shadow: The answer of a second policy.
 
@@ -106,12 +112,12 @@ class DecisionLog:
 
         Args:
             outcomes: The outcomes.
-            refused: Receives the reason for each refused outcome, by its index, and the others are written. Without
-                it, one refused outcome stops all.
+            refused: Receives the reason for each refused outcome, by its index, and the others are
+                written. Without it, one refused outcome stops all.
 
         Returns:
-            A future with the number of new outcomes. It raises LogError, and OutcomeError for an outcome without a
-            decision or one that contradicts an earlier one.
+            A future with the number of new outcomes. It raises LogError, and OutcomeError for an
+            outcome without a decision or one that contradicts an earlier one.
         """
         return self._storage.submit(lambda writing: add(writing, outcomes, refused))
 
@@ -120,7 +126,8 @@ class DecisionLog:
         return self.submit_outcomes(outcomes, refused).result()
 
     def export(self) -> Iterator[dict[str, Any]]:
-        """The decisions in order; discounts, also, state, trail and shadow are the JSON text that was hashed.
+        """The decisions in order; discounts, also, state, trail and shadow are the JSON text that
+        was hashed.
 
         Raises:
             LogError: The log cannot be read.
@@ -134,8 +141,8 @@ class DecisionLog:
     def sold(self) -> Iterator[dict[str, Any]]:
         """The decisions in order, each with its outcomes summed over segments.
 
-        The columns `units`, `paid` (currency, over all units), `stockout` and `date` are None without outcomes; where
-        no price paid was reported, it is the price of the decision.
+        The columns `units`, `paid` (currency, over all units), `stockout` and `date` are None
+        without outcomes; where no price paid was reported, it is the price of the decision.
         """
         d, o = DECISIONS.c, OUTCOMES.c
         reported = (
@@ -159,7 +166,8 @@ class DecisionLog:
         """Check every hash of both tables and return the ends of the chains.
 
         Args:
-            head: A hash noted earlier; it must still be in one of the tables, or the last rows are missing.
+            head: A hash noted earlier; it must still be in one of the tables, or the last rows are
+                missing.
 
         Raises:
             ChainError: A row does not match its hash, or rows are missing.
@@ -219,7 +227,9 @@ def _decision_rows(
 
 
 def _other_decisions(answer: PriceAnswer, price: ProductPrice) -> dict[str, Any]:
-    """The decisions about a product beside its price; `shown_to` lists the segments whose slot shows it."""
+    """The decisions about a product beside its price; `shown_to` lists the segments whose slot
+    shows it.
+    """
     shown_to = [segment for segment, product in answer.recommendations.items() if product == price.product]
     return {"promotion": price.promotion, "order_units": price.order_units, "shown_to": shown_to}
 

@@ -87,7 +87,8 @@ def add(writing: Writing, outcomes: Sequence[ReportedOutcome], refused: dict[int
     Args:
         writing: The transaction.
         outcomes: The outcomes.
-        refused: Receives the reason for each refused outcome, by its index; without it the first one is raised.
+        refused: Receives the reason for each refused outcome, by its index; without it the first
+            one is raised.
 
     Returns:
         The number of new outcomes.

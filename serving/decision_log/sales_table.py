@@ -1,4 +1,6 @@
-"""The decision log as a canonical sales table, for `repricer data import` and `evaluate --from-log`."""
+"""The decision log as a canonical sales table, for `repricer data import` and `evaluate
+--from-log`.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +17,12 @@ from .log import DecisionLog
 def sales_table(log: DecisionLog) -> tuple[pd.DataFrame, int]:
     """One row per product of every decision with outcomes for all its products.
 
-    First the columns of the canonical sales table: `date`, `product`, `units` (0 too), `price_paid` (the price of the
-    decision where nothing sold), `regular_price` (median of the product's prices), `store` (the market). Then
-    `propensity` (of the price) and `arm_propensity` (the part that all products of the decision share, since one draw
-    selected the arm), and the columns of a `PriceLog`: `market` counts episodes, since a period that does not come
-    after the market's last one starts another; `period`; `seen_…`, the state; `price`, the list price.
+    First the columns of the canonical sales table: `date`, `product`, `units` (0 too), `price_paid`
+    (the price of the decision where nothing sold), `regular_price` (median of the product's
+    prices), `store` (the market). Then `propensity` (of the price) and `arm_propensity` (the part
+    that all products of the decision share, since one draw selected the arm), and the columns of a
+    `PriceLog`: `market` counts episodes, since a period that does not come after the market's last
+    one starts another; `period`; `seen_…`, the state; `price`, the list price.
 
     Args:
         log: The decision log.
@@ -83,8 +86,8 @@ def _row(row: dict[str, Any], episode: int) -> dict[str, Any]:
 
 
 def _seen(state: dict[str, Any]) -> dict[str, Any]:
-    """The state, with the defaults of `market_view` for what was left out; only the forecast for `last_units` is unknown
-    here."""
+    """The state, with the defaults of `market_view` for what was left out; only the forecast for
+    `last_units` is unknown here."""
     on_hand = state["on_hand"]
     seen = {
         "seen_list_price": state["list_price"],

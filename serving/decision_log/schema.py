@@ -7,7 +7,9 @@ from sqlalchemy import Boolean, Column, Double, Index, Integer, MetaData, Text
 from .storage import chained_table
 
 SCHEMA = 2
-"""Version of the rows, stored in each. Version 1 was for SQLite only, without arms, propensities and outcomes."""
+"""Version of the rows, stored in each. Version 1 was for SQLite only, without arms, propensities
+and outcomes.
+"""
 METADATA = MetaData()
 DECISIONS = chained_table(
     "decisions",

@@ -55,7 +55,9 @@ _POSTGRES_TRIGGER = (
 
 
 class LogError(OSError):
-    """The decision log cannot be read or written now: disk full, no connection, locked for too long."""
+    """The decision log cannot be read or written now: disk full, no connection, locked for too
+    long.
+    """
 
 
 def chained_table(name: str, metadata: MetaData, *columns: Column[Any]) -> Table:
@@ -79,7 +81,9 @@ class Writing:
         self._waiting: dict[Table, list[dict[str, Any]]] = {}
 
     def append(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Add rows, each with every column of the table except those of the chain, in the table's order."""
+        """Add rows, each with every column of the table except those of the chain, in the table's
+        order.
+        """
         if table.name not in self._tails:
             last = select(table.c.id, table.c.hash).order_by(table.c.id.desc()).limit(1)
             found = self._connection.execute(last).first()
@@ -106,7 +110,9 @@ class Writing:
 
 @functools.lru_cache(maxsize=1024)
 def _insertion(table: Table, rows: int, style: str) -> str:
-    """One statement for many rows: a driver releases the interpreter lock at each statement, and regains it late."""
+    """One statement for many rows: a driver releases the interpreter lock at each statement, and
+    regains it late.
+    """
     mark = "?" if style == "qmark" else "%s"
     row = f"({', '.join([mark] * len(table.columns))})"
     return f"INSERT INTO {table.name} ({', '.join(table.columns.keys())}) VALUES {', '.join([row] * rows)}"
@@ -150,7 +156,8 @@ class Storage:
         """Do work in a transaction, all of it or nothing.
 
         Returns:
-            A future that holds the result once it is on disk; it raises LogError, or what the work raised.
+            A future that holds the result once it is on disk; it raises LogError, or what the work
+            raised.
         """
         job = _Job(work, Future())
         with self._door:
@@ -204,7 +211,9 @@ class Storage:
                 return
 
     def _commit(self, jobs: list[_Job]) -> bool:
-        """Do the jobs in one transaction and set their results; False if one failed, to be found by doing each alone."""
+        """Do the jobs in one transaction and set their results; False if one failed, to be found by
+        doing each alone.
+        """
         try:
             with _locked(self._engine) as connection:
                 writing = Writing(connection)
@@ -262,7 +271,9 @@ def _engine(url: URL) -> Engine:
 
 @contextmanager
 def _locked(engine: Engine) -> Iterator[Connection]:
-    """A transaction that holds the write lock from its start, so that two writers never continue the same row."""
+    """A transaction that holds the write lock from its start, so that two writers never continue
+    the same row.
+    """
     with engine.connect() as connection:
         if engine.dialect.name == "sqlite":
             connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -41,8 +41,8 @@ def export(run: Run, out: str | os.PathLike[str], *, key: str | os.PathLike[str]
     Args:
         run: A training run.
         out: A new path, or a bundle, which is replaced once the new one is complete and verified.
-        key: PEM file of an Ed25519 private key. By default OUT.key.pem, created on first use, with OUT.pub.pem for
-            those who load the bundle.
+        key: PEM file of an Ed25519 private key. By default OUT.key.pem, created on first use, with
+            OUT.pub.pem for those who load the bundle.
         seed: Selects the market states of the golden vectors.
 
     Returns:

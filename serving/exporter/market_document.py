@@ -1,6 +1,7 @@
 """What a bundle stores of its market: the price response and the range of the features.
 
-Writing them needs the `train` extra; their readers, `bundle.response` and `bundle.training_range`, need numpy only.
+Writing them needs the `train` extra; their readers, `bundle.response` and `bundle.training_range`,
+need numpy only.
 """
 
 from __future__ import annotations

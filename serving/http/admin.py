@@ -64,7 +64,9 @@ def add_admin(app: FastAPI, deployment: Deployment) -> None:
 
     @app.post("/v1/admin/reload", responses=problems(409, 413), tags=["admin"])
     def reload() -> Any:
-        """Reload the bundle from its path: verify it, check its golden vectors, activate it, and keep the former one."""
+        """Reload the bundle from its path: verify it, check its golden vectors, activate it, and
+        keep the former one.
+        """
         return _switched(deployment, deployment.reload)
 
     @app.post("/v1/admin/rollback", responses=problems(409, 413), tags=["admin"])
@@ -89,7 +91,9 @@ def add_admin(app: FastAPI, deployment: Deployment) -> None:
         tags=["admin"],
     )
     async def holdout(request: Request) -> Any:
-        """Set the share of markets that the fallback prices, so that the gain of the policy can be measured."""
+        """Set the share of markets that the fallback prices, so that the gain of the policy can be
+        measured.
+        """
         return await _set(deployment, request, HoldoutShare, lambda body: deployment.hold_out(body.share))
 
     @app.put(
@@ -99,7 +103,9 @@ def add_admin(app: FastAPI, deployment: Deployment) -> None:
         tags=["admin"],
     )
     async def shadow(request: Request) -> Any:
-        """Turn shadow mode on or off: a second bundle prices every request, and its prices are only recorded."""
+        """Turn shadow mode on or off: a second bundle prices every request, and its prices are only
+        recorded.
+        """
         return await _set(deployment, request, Switch, lambda body: deployment.shadow(body.on))
 
 

@@ -14,7 +14,9 @@ from pathlib import Path
 from ...atomic import write_whole
 
 ROLES = ("read", "price", "admin")
-"""From weak to strong, each with the rights of those before it: read; get prices and report outcomes; switch."""
+"""From weak to strong, each with the rights of those before it: read; get prices and report
+outcomes; switch.
+"""
 _PREFIX = "rp"
 
 
@@ -26,7 +28,8 @@ class KeyFileError(ValueError):
 class ApiKey:
     """One entry of the file.
 
-    The secrets are random, 256 bits each, and cannot be guessed; a slow hash would add no protection.
+    The secrets are random, 256 bits each, and cannot be guessed; a slow hash would add no
+    protection.
 
     Attributes:
         id: The part of the key that identifies it.

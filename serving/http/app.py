@@ -54,7 +54,8 @@ def create_app(
     Args:
         bundle_path: Folder of the bundle.
         public_key: PEM file of the key that must have signed the bundle; any key by default.
-        log: File or database URL of the decision log; with a log, every price is recorded before it is returned.
+        log: File or database URL of the decision log; with a log, every price is recorded before it
+            is returned.
         settings: How the service runs.
 
     Raises:
@@ -94,7 +95,9 @@ def create_app(
 def _lifespan(
     deployment: Deployment, path: Path, seconds: float | None, decisions: DecisionLog | None
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """What runs beside the service: it watches the bundle's path, if asked to, and closes the log at the end."""
+    """What runs beside the service: it watches the bundle's path, if asked to, and closes the log
+    at the end.
+    """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -140,7 +143,9 @@ def _stamp(path: Path) -> tuple[int, int] | None:
 
 
 def _describe(app: FastAPI, deployment: Deployment) -> None:
-    """Add the schemas of this bundle's states, and the API keys that the gate asks for, to the OpenAPI document."""
+    """Add the schemas of this bundle's states, and the API keys that the gate asks for, to the
+    OpenAPI document.
+    """
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:

@@ -12,7 +12,8 @@ from .deployment import Deployment
 class Batcher:
     """Collects the states of two rounds of the event loop and prices them together.
 
-    The second round costs a few microseconds and adds the requests that were being received in the first.
+    The second round costs a few microseconds and adds the requests that were being received in the
+    first.
     """
 
     def __init__(self, deployment: Deployment) -> None:

@@ -104,7 +104,9 @@ class Deployment:
         return self.slots.active.bundle
 
     def answer(self, states: Sequence[State]) -> list[Decision | StateError]:
-        """Price several states together: one decision per state, or the error where a state is wrong."""
+        """Price several states together: one decision per state, or the error where a state is
+        wrong.
+        """
         slots, found = self.slots, dict[int, Decision | StateError]()
         asked, arms = dict[int, PriceRequest](), dict[int, str]()
         for i, state in enumerate(states):
@@ -119,7 +121,9 @@ class Deployment:
         return [found[i] for i in range(len(states))]
 
     def preview(self, state: State) -> tuple[Predictor, ObservedMarkets, Decision]:
-        """The predictor for this state, the market it observes, and its decision; nothing is counted. Raises StateError."""
+        """The predictor for this state, the market it observes, and its decision; nothing is
+        counted. Raises StateError.
+        """
         slots = self.slots
         predictor, arm = (slots.fallback, "fallback") if slots.killed else (slots.active, "policy")
         seen = predictor.observe([predictor.read(state)])
@@ -159,7 +163,9 @@ class Deployment:
         return int.from_bytes(digest, "big") < slots.holdout * 2**64
 
     def _shadow_answers(self, slots: Slots, states: list[State]) -> list[PriceAnswer | None]:
-        """The answers of the shadow policy; an error of the shadow costs no answer of the active policy."""
+        """The answers of the shadow policy; an error of the shadow costs no answer of the active
+        policy.
+        """
         if slots.shadow is None:
             return [None] * len(states)
         try:
@@ -172,7 +178,9 @@ class Deployment:
             return [None] * len(states)
 
     def _watch(self, slots: Slots, places: list[int], seen: ObservedMarkets) -> dict[int, list[str]]:
-        """Count features outside the training range; returns the warnings by index of the market's state."""
+        """Count features outside the training range; returns the warnings by index of the market's
+        state.
+        """
         bundle = slots.active.bundle
         outside = bundle.seen.outside(seen.features)
         slots.drift.add(outside)
@@ -182,13 +190,15 @@ class Deployment:
         return _warnings(bundle, places, outside)
 
     def reload(self) -> bool:
-        """Load the bundle from its path again, verify it and activate it; the former one is kept for `rollback`.
+        """Load the bundle from its path again, verify it and activate it; the former one is kept
+        for `rollback`.
 
         Returns:
             Whether it is another bundle than before.
 
         Raises:
-            BundleError: The bundle cannot be trusted or is older than the active one; nothing changes.
+            BundleError: The bundle cannot be trusted or is older than the active one; nothing
+                changes.
         """
         try:
             bundle = load_bundle(self._path, public_key=self._public_key)
@@ -213,7 +223,9 @@ class Deployment:
         return True
 
     def rollback(self) -> None:
-        """Activate the former bundle again; the present one becomes the former. Raises DeploymentError without one."""
+        """Activate the former bundle again; the present one becomes the former. Raises
+        DeploymentError without one.
+        """
         with self._switching:
             slots = self.slots
             if slots.former is None:
@@ -283,7 +295,9 @@ class Deployment:
 
 
 def _propensities(chance: float, answer: PriceAnswer, other: PriceAnswer) -> dict[str, float]:
-    """Probability of each product's price: that of the arm, or 1 where the other arm gives the same price."""
+    """Probability of each product's price: that of the arm, or 1 where the other arm gives the same
+    price.
+    """
     return {
         own.product: 1.0 if own.price == theirs.price else chance
         for own, theirs in zip(answer.prices, other.prices, strict=True)

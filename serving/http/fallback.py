@@ -27,7 +27,8 @@ class CurrentPrices:
 
 
 def fallback_policy(name: str, bundle: Bundle) -> Policy:
-    """One of `FALLBACKS`: the current prices, the regular prices, or the base prices that the policy multiplies.
+    """One of `FALLBACKS`: the current prices, the regular prices, or the base prices that the
+    policy multiplies.
 
     Args:
         name: 'in-force', 'regular' or 'base'.

@@ -24,7 +24,9 @@ class LineHandler(logging.Handler):
 
 
 class JsonFormatter(logging.Formatter):
-    """Formats time, level, logger, event, and the facts that a call passes as `extra={"facts": {…}}`."""
+    """Formats time, level, logger, event, and the facts that a call passes as `extra={"facts":
+    {…}}`.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """One line. Of an exception only its type and place: its message could quote a request."""

@@ -1,4 +1,6 @@
-"""Checks before every request (limits, API key, role), and metrics and logs after it. Needs the `serve` extra."""
+"""Checks before every request (limits, API key, role), and metrics and logs after it. Needs the
+`serve` extra.
+"""
 
 from __future__ import annotations
 
@@ -38,15 +40,17 @@ def problem(status: int, line: str, headers: dict[str, str] | None = None) -> JS
 
 
 class Gate:
-    """Body limit, API key and role, rate limit, metrics, log and request id of every request; pure ASGI for speed.
+    """Body limit, API key and role, rate limit, metrics, log and request id of every request; pure
+    ASGI for speed.
 
     Args:
         app: The application behind the gate.
         keys: The API keys; None accepts every request.
         limit: The rate limit of each caller.
         metrics: Counters to update.
-        express: Endpoints by path. A POST request reaches them without the framework's routing, which takes longer
-            than a price; they are routes of the application too, so that OpenAPI describes them.
+        express: Endpoints by path. A POST request reaches them without the framework's routing,
+            which takes longer than a price; they are routes of the application too, so that OpenAPI
+            describes them.
     """
 
     def __init__(
@@ -137,7 +141,9 @@ async def _body(receive: Receive) -> bytes:
 
 
 def _unfit(scope: Scope, headers: dict[bytes, bytes]) -> JSONResponse | None:
-    """Refuses requests from pages of other sites, and bodies that are too long or of unknown length."""
+    """Refuses requests from pages of other sites, and bodies that are too long or of unknown
+    length.
+    """
     if scope["method"] in ("GET", "HEAD", "OPTIONS"):
         return None
     if headers.get(b"sec-fetch-site", b"none") not in (b"same-origin", b"none"):

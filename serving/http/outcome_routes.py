@@ -33,7 +33,9 @@ def add_outcomes(app: FastAPI, decisions: DecisionLog, product: str) -> None:
         tags=["prices"],
     )
     async def outcomes(request: Request) -> JSONResponse:
-        """Report what sold. A repeated report counts once; one that contradicts an earlier report is refused."""
+        """Report what sold. A repeated report counts once; one that contradicts an earlier report
+        is refused.
+        """
         try:
             reported = [outcome_of(item) for item in _listed(await json_body(request))]
             new = await asyncio.wrap_future(decisions.submit_outcomes(reported))

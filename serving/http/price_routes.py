@@ -41,7 +41,9 @@ _INLINE_PRICES = 500
 def add_answers(
     app: FastAPI, deployment: Deployment, decisions: DecisionLog | None, recent: RecentDecisions
 ) -> dict[str, Endpoint]:
-    """Add `POST /v1/prices`, `/v1/explain` and `/v1/what-if`; returns the endpoints that skip routing, by path."""
+    """Add `POST /v1/prices`, `/v1/explain` and `/v1/what-if`; returns the endpoints that skip
+    routing, by path.
+    """
     pricing = _Pricing(deployment, decisions, recent)
     state = example_state(deployment.bundle.catalogue)
     product = deployment.bundle.catalogue.products[0]
@@ -99,7 +101,9 @@ class _Pricing:
         return decisions
 
     async def _recorded(self, named: list[tuple[str, Decision]]) -> None:
-        """Wait until all decisions are in the log, if there is one; requests that wait together share a commit."""
+        """Wait until all decisions are in the log, if there is one; requests that wait together
+        share a commit.
+        """
         log = self._decisions
         if log is None:
             return
@@ -130,7 +134,9 @@ def _add_prices(app: FastAPI, pricing: _Pricing, shown: dict[str, Any]) -> Endpo
         tags=["prices"],
     )
     async def prices(request: Request) -> Response:
-        """Allowed prices for one market state or several, with the changes that the price rules made."""
+        """Allowed prices for one market state or several, with the changes that the price rules
+        made.
+        """
         return await pricing.answer(await request.body(), request.scope["state"]["request_id"])
 
     return pricing.answer
@@ -145,7 +151,9 @@ def _add_questions(app: FastAPI, deployment: Deployment, question: dict[str, Any
         tags=["questions"],
     )
     async def why(request: Request) -> JSONResponse:
-        """Explain a product's price: sentences to read out, and the parts that add up to it. Nothing is recorded."""
+        """Explain a product's price: sentences to read out, and the parts that add up to it.
+        Nothing is recorded.
+        """
 
         def answer(body: dict[str, Any]) -> Any:
             predictor, seen, decision = deployment.preview(_field(body, "state"))
@@ -165,7 +173,9 @@ def _add_questions(app: FastAPI, deployment: Deployment, question: dict[str, Any
         tags=["questions"],
     )
     async def curve(request: Request) -> JSONResponse:
-        """Expected sales, revenue and profit of a product at other prices in this period. Nothing is recorded."""
+        """Expected sales, revenue and profit of a product at other prices in this period. Nothing
+        is recorded.
+        """
 
         def answer(body: dict[str, Any]) -> Any:
             predictor, seen, decision = deployment.preview(_field(body, "state"))
@@ -175,7 +185,9 @@ def _add_questions(app: FastAPI, deployment: Deployment, question: dict[str, Any
 
 
 async def _answered(request: Request, keys: tuple[str, ...], answer: Callable[[dict[str, Any]], Any]) -> JSONResponse:
-    """What `answer` makes of the body in a thread, as JSON; 422 or 409 with one line where it cannot."""
+    """What `answer` makes of the body in a thread, as JSON; 422 or 409 with one line where it
+    cannot.
+    """
     try:
         body = await json_body(request)
     except BodyError as error:

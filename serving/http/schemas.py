@@ -68,7 +68,8 @@ class Receipt:
 class Priced(PriceAnswer):
     """The answer for one market state, and how it came about.
 
-    request_id: names the decision. arm: "policy", or "fallback" by holdout or kill switch. warnings: one line for each
+    request_id: names the decision. arm: "policy", or "fallback" by holdout or kill switch.
+        warnings: one line for each
     feature outside the range that the policy saw in training.
     """
 

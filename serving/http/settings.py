@@ -1,4 +1,6 @@
-"""The settings of a service: one declaration gives their check, the options of `repricer serve`, and the docs."""
+"""The settings of a service: one declaration gives their check, the options of `repricer serve`,
+and the docs.
+"""
 
 from __future__ import annotations
 

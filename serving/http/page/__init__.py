@@ -1,4 +1,6 @@
-"""The page for a pricing manager: current prices, their reasons, alarms, what-if. Needs the `serve` extra."""
+"""The page for a pricing manager: current prices, their reasons, alarms, what-if. Needs the `serve`
+extra.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,9 @@ def _add_asset(app: FastAPI, name: str, kind: str) -> None:
 
 
 def _shown(deployment: Deployment, recent: RecentDecisions, market: str | None) -> dict[str, Any]:
-    """The template's values: the last decision of a market, or one for the example state before any request."""
+    """The template's values: the last decision of a market, or one for the example state before any
+    request.
+    """
     markets, bundle = recent.markets, deployment.bundle
     seen = markets.get(market or "") or next(iter(markets.values()), None)
     if seen is None:
