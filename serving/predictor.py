@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..pricing import (
     Action,
     MarketView,
+    NetworkPolicy,
     Policy,
     PolicyAtState,
     RecurrentPolicy,
@@ -161,7 +162,7 @@ class Predictor:
     def observe(self, asked: Sequence[PriceRequest]) -> ObservedMarkets:
         """The view and the features of several markets whose states were read."""
         view = view_of(self.bundle.catalogue, [one.reading for one in asked])
-        features = product_features(view, fixed=self.bundle.policy.product_wise)
+        features = product_features(view, fixed=getattr(self.bundle.policy, "product_wise", False))
         return ObservedMarkets(view, features, [one.recurrent for one in asked])
 
     def price(self, state: State) -> PriceAnswer:
@@ -221,7 +222,8 @@ class Predictor:
         """The action for every market, and the text of each new recurrent state."""
         own, view = self.bundle.policy, seen.view
         if not isinstance(own, RecurrentPolicy):
-            action = own.propose(view, self._rows(seen)) if self.policy is own else self.policy.act(view)
+            network = self.policy is own and isinstance(own, NetworkPolicy)
+            action = own.propose(view, self._rows(seen)) if network else self.policy.act(view)
             return action, [None] * view.num_markets
         rows = self._rows(seen)
         action, recurrent = own.answer(view, stacked(own, rows, seen.recurrent), rows)
