@@ -83,7 +83,7 @@ def command(
 
 @contextmanager
 def _bar(label: str) -> Iterator[LeagueProgress]:
-    """A progress bar on stderr, if that is a terminal, with each seller's profit in the last round."""
+    """A progress bar on stderr, if that is a terminal, with each seller's last profit."""
     columns = (TextColumn(label), BarColumn(), TextColumn("{task.percentage:>3.0f}% {task.fields[profit]}"))
     with progress_bar(*columns) as bar:
         task = bar.add_task(label, total=None, profit="")

@@ -43,8 +43,8 @@ LeagueProgress = Callable[[int, int, dict[str, float]], None]
 # Share of markets in which an opponent plays its newest policy, and the exponent of the priorities
 # of the others.
 _NEWEST, _HARDNESS = 0.5, 2
-# A round starts with at least this log standard deviation of a raw action: opponents have moved, and
-# with less exploration the next step of a price ladder would not be reached.
+# A round starts with at least this log standard deviation of a raw action: opponents have moved,
+# and with less exploration the next step of a price ladder would not be reached.
 _LEAST_DEVIATION = -2.5
 _SELLERS_FOLDER = "seats"
 
@@ -59,8 +59,8 @@ class League:
         actors: The final network of each seller.
         history: One dict for each round: `profit` per period by seller and `price` by offer of the
             newest policies among themselves, and the profit of each seller `against_pool`.
-        payoff: (S, P) currency per period of each seller's final policy if the others play one entry
-            of the pool: first the scenario's own rules, then the policies of each round.
+        payoff: (S, P) currency per period of each seller's final policy if the others play one
+            entry of the pool: first the scenario's own rules, then the policies of each round.
         responses: The best response found for each seller.
 
     Example:
@@ -107,8 +107,8 @@ def league(
     """Let every seller of a scenario learn its prices against the others.
 
     In each round, every seller learns in markets where the others play policies of the pool: their
-    newest policy in half of the markets, otherwise earlier policies or the scenario's own rules. Its
-    policy then joins the pool. Training runs on the CPU.
+    newest policy in half of the markets, otherwise earlier policies or the scenario's own rules.
+    Its policy then joins the pool. Training runs on the CPU.
 
     Args:
         scenario: A spec with competitors, a registered name or the path of a scenario file.
