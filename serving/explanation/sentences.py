@@ -130,7 +130,7 @@ def _inputs(parts: Attribution | None, money: str) -> list[str]:
         if abs(part.effect) > 1e-3 * parts.ordinary:
             verb = "raised" if part.effect > 0 else "lowered"
             cause = INPUT_GROUPS[part.cause].description
-            said.append(f"{cause[0].upper()}{cause[1:]} {verb} this by {_money(abs(part.effect), money)}.")
+            said.append(f"{cause[0].upper()}{cause[1:]} {verb} it by {_money(abs(part.effect), money)}.")
     return [*said, f"So it proposed {_money(parts.proposed, money)}."]
 
 
