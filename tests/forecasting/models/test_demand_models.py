@@ -264,7 +264,7 @@ class TestSelected:
         parts = [forecaster.fit(history).predict(future)["mean"] for forecaster in self.CANDIDATES.values()]
         np.testing.assert_allclose(model.predict(future)["mean"], np.mean(parts, axis=0))
 
-    def test_intervals_that_lie_are_mended(self, simulate):
+    def test_intervals_that_cover_too_little_are_stretched(self, simulate):
         """The candidate claims a quarter of the spread that there is."""
         panel = simulate(n_products=40, n_weeks=60, noise=0.3, seed=2).assign(traffic=1000.0)
 
@@ -274,10 +274,10 @@ class TestSelected:
                 self.errors_ = {step: error / 4 for step, error in self.errors_.items()}
 
         lied = scores(Sure(), panel, origin=47, horizon=12)
-        mended = scores(Selected({"sure": Sure()}, combine=1), panel, origin=47, horizon=12)
+        stretched = scores(Selected({"sure": Sure()}, combine=1), panel, origin=47, horizon=12)
         assert lied["cover80"] < 0.4
-        assert mended["cover80"] == pytest.approx(0.8, abs=0.06)
-        assert mended["cover95"] == pytest.approx(0.95, abs=0.04)
+        assert stretched["cover80"] == pytest.approx(0.8, abs=0.06)
+        assert stretched["cover95"] == pytest.approx(0.95, abs=0.04)
 
     def test_failures_name_the_candidate(self, panel, split):
         history, _ = split(panel, 3)
