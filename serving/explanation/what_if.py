@@ -131,7 +131,7 @@ def product_index(bundle: Bundle, product: Any) -> int:
 def _asked(prices: Any) -> Array:
     numbers = isinstance(prices, list) and all(isinstance(p, int | float) and not isinstance(p, bool) for p in prices)
     if not numbers or not 0 < len(prices) <= MOST_PRICES or not all(1e-6 <= p <= 1e9 for p in prices):
-        raise StateError(f"prices must be 1 to {MOST_PRICES} numbers from 1e-6 to 1e9; got something else; mend them")
+        raise StateError(f"prices must be 1 to {MOST_PRICES} numbers from 1e-6 to 1e9; got something else; fix them")
     return np.array(prices, dtype=np.float64)
 
 

@@ -41,7 +41,7 @@ def test_table_says_what_happened(shell):
     assert "units" in result.stdout
     assert "2024-07-29" in result.stdout
     assert "pear" in result.stdout
-    assert "without any change about" in result.stdout
+    assert "3 alarms in 4 series; about 0 false alarms are expected without any change" in result.stdout
 
 
 def test_json_is_one_document(shell):

@@ -101,7 +101,7 @@ WRONG = [
         "new",
         "from repricer.scenarios import load_scenario\nx = load_scenario('grocery')",
         "new",
-        "must have the name it is registered by; got 'grocery'",
+        "must have the name it is registered under; got 'grocery'",
     ),
 ]
 

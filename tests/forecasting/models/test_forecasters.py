@@ -30,7 +30,7 @@ POOLING = [
     PooledRegression(),
     LSTM,
     Newcomers(),
-    Selected({"average": MovingAverage(), "sarimax": Sarimax(), "lstm": LSTM}, combine=2),
+    Selected({"average": MovingAverage(), "sarimax": Sarimax(), "pooled": PooledRegression()}, combine=2),
 ]
 AHEAD = 6
 
