@@ -83,6 +83,6 @@ def __dir__() -> list[str]:
 
 if importlib.util.find_spec("gymnasium"):
     # Absolute, as pytest also runs this file alone, under the name of the checkout's folder.
-    from repricer.scenarios.registration import register
+    from repricer.scenarios.registration import register  # pyright: ignore[reportMissingImports]
 
     register()
