@@ -38,7 +38,7 @@ QUICK: dict[str, Any] = {"steps": 50_000, "settings": {"evaluations": 2, "valida
 
 @functools.cache
 def optimal_path(spec: MarketSpec) -> float:
-    """What the optimal policy earns on the judging customers."""
+    """What the optimal policy earns on the test seeds."""
     optimum = solve(spec)
     assert optimum is not None, "every instance has one"
     episodes = rollout(spec, optimum.policy, episodes=EPISODES, seed=seed_for("test"), expected=True)

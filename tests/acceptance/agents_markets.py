@@ -28,7 +28,7 @@ RANDOMISED: dict[str, Any] = {"variants": 15, "batch_size": 64, "learning_rate":
 
 
 def earned(spec: MarketSpec, policy: Policy) -> np.ndarray:
-    """(episodes,) expected objective on the judging customers."""
+    """(episodes,) expected objective on the test seeds."""
     return rollout(spec, policy, episodes=EPISODES, seed=seed_for("test"), expected=True).objective
 
 

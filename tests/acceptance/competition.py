@@ -1,4 +1,4 @@
-"""Sellers that learn against each other: nobody has much to gain from another price where a league ends."""
+"""Sellers that learn against each other: no seller has much to gain from another price where a league ends."""
 
 from __future__ import annotations
 
