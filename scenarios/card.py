@@ -86,6 +86,7 @@ def describe(spec: MarketDescription) -> dict[str, str]:
         "shocks": _shocks(spec),
         "returns": _returns(spec),
         "history": "" if spec.history is None else "the shop's own prices and sales in these periods are recorded",
+        "posterior": _posterior(spec),
     }
     return {heading: sentence for heading, sentence in sentences.items() if sentence}
 
@@ -293,3 +294,18 @@ def _returns(spec: MarketDescription) -> str:
         return ""
     cost = f"; handling cost {_span(returns.handling_cost)}" if returns.handling_cost.any() else ""
     return f"{_percent(returns.probability)} of units sold are returned{cost}"
+
+
+def _posterior(spec: MarketDescription) -> str:
+    posterior = spec.posterior
+    if posterior is None:
+        return ""
+    deviations = {
+        "arrivals": _percent(posterior.arrivals.std(axis=0, dtype=np.float64).round(4)),
+        "price sensitivity": _percent(posterior.sensitivity.std(axis=0, dtype=np.float64).round(4)),
+        "unit costs": _percent(posterior.unit_cost.std(axis=0, dtype=np.float64).round(4)),
+    }
+    parts = ", ".join(f"{name} {shown}" for name, shown in deviations.items() if shown != "0%")
+    return f"{_count(posterior.draws, 'posterior draw')}: " + (
+        f"standard deviation of {parts}" if parts else "all alike"
+    )

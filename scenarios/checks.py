@@ -127,12 +127,26 @@ def check_together(spec: MarketDescription) -> None:
     if spec.regimes is not None:
         _sum_to_one("regimes.transition", spec.regimes.transition, spec.regimes.names)
         _sum_to_one("regimes.initial", spec.regimes.initial[None], ("the start",))
+    if spec.posterior is not None:
+        _check_posterior(spec)
     if spec.history is not None:
         try:
             np.datetime64(spec.history.first_day, "D")
         except ValueError as error:
             day = spec.history.first_day
             raise ScenarioError(f"history.first_day must be a day, YYYY-MM-DD; got {day!r}; fix it") from error
+
+
+def _check_posterior(spec: MarketDescription) -> None:
+    for key, section in (
+        ("recommendation", "recommendation"),
+        ("promotion", "promotion"),
+        ("reference", "reference_price"),
+    ):
+        if getattr(spec, section) is None and (getattr(spec.posterior, key) != 1).any():
+            raise ScenarioError(
+                f"posterior.{key} must be left out where there is no section [{section}]; got factors; remove one"
+            )
 
 
 def _sum_to_one(key: str, rows: np.ndarray, names: tuple[str, ...]) -> None:

@@ -17,6 +17,7 @@ from .sections import (
     HistorySection,
     Loyalty,
     MarketSection,
+    Posterior,
     Prices,
     Products,
     Promotion,
@@ -55,6 +56,7 @@ class MarketDescription:
     shocks: Shocks | None = value("section", default=None)
     returns: Returns | None = value("section", default=None)
     history: HistorySection | None = value("section", default=None)
+    posterior: Posterior | None = value("section", default=None)
     summary: str = value("one or two sentences", default="")
     sources: tuple[str, ...] = value("where it was published", default=())
     traps: tuple[str, ...] = value("mistakes that are easily made with it", default=())
@@ -62,7 +64,7 @@ class MarketDescription:
 
     @cached_property
     def sizes(self) -> dict[str, int]:
-        """The number behind each letter of a shape: T, C, N, K, R, Z."""
+        """The number behind each letter of a shape: T, C, N, K, R, Z, M."""
         return {
             "T": int(self.market.horizon_periods),
             "C": len(self.category_names),
@@ -70,6 +72,7 @@ class MarketDescription:
             "K": len(self.arrivals.segments),
             "R": 0 if self.competitors is None else len(self.competitors.names),
             "Z": 0 if self.regimes is None else len(self.regimes.names),
+            "M": 0 if self.posterior is None else int(self.posterior.draws),
         }
 
     @cached_property

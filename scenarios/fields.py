@@ -22,18 +22,22 @@ def array(
     high: float = np.inf,
     default: Any = None,
     optional: bool = False,
+    single: bool = False,
 ) -> Any:
     """A field of numbers.
 
     Args:
-        shape: One letter (of T, C, N, K, R, Z) per dimension; empty for a single number.
+        shape: One letter (of T, C, N, K, R, Z, M) per dimension; empty for a single number.
         doc: What the numbers mean, with their unit.
         low: Smallest allowed value.
         high: Largest allowed value.
         default: Value if the key is left out; None makes the key required, unless it is optional.
         optional: Whether the field may be None.
+        single: Whether it is kept in single precision.
     """
     metadata = {"shape": shape, "low": low, "high": high, "doc": doc, "optional": optional}
+    if single:
+        metadata["dtype"] = np.float32
     if default is None and not optional:
         return field(metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -83,6 +87,12 @@ def check_words(part: Any, prefix: str) -> None:
 
 def _is_names(current: Any) -> bool:
     return isinstance(current, tuple | list) and all(isinstance(name, str) for name in current)
+
+
+def whole(part: Any, key: str, where: str) -> int:
+    """One field of whole numbers, checked: a size that other fields are broadcast to."""
+    metadata = next(item.metadata for item in fields(part) if item.name == key)
+    return _whole(_number(getattr(part, key), f"{where}.{key}", metadata, {}), f"{where}.{key}")
 
 
 def validated(part: Any, where: str, sizes: dict[str, int]) -> Any:
@@ -145,7 +155,7 @@ def _number(current: Any, key: str, metadata: Any, sizes: dict[str, int]) -> Any
     if numbers.ndim == 1 and len(shape) == 2 and shape[1] == 1 and numbers.size == shape[0]:
         numbers = numbers[:, None]
     try:
-        full = np.ascontiguousarray(np.broadcast_to(numbers, shape))
+        full = np.ascontiguousarray(np.broadcast_to(numbers, shape), dtype=metadata.get("dtype", np.float64))
     except ValueError as error:
         wanted = " x ".join(f"{letter}={sizes[letter]}" for letter in letters)
         raise ScenarioError(

@@ -6,6 +6,7 @@ import difflib
 import functools
 import json
 import os
+import re
 import tomllib
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -104,8 +105,8 @@ def load_scenario(name: str | os.PathLike[str] | MarketSpec) -> MarketSpec:
     Args:
         name: A registered name; the path of a scenario's TOML file or of its folder;
             `catalogue:N:SEED[:ASSORTMENT]` for a random shop of N products (see
-            `sample_catalogue`); or `NAME@STRESS` for any of these under a stress test of
-            `STRESSES`. A MarketSpec is returned as it is.
+            `sample_catalogue`); `NAME@STRESS` for any of these under a stress test of
+            `STRESSES`, or `NAME@draw-m` under draw m of its posterior. A MarketSpec is returned as it is.
 
     Returns:
         The checked market description.
@@ -131,6 +132,8 @@ def load_scenario(name: str | os.PathLike[str] | MarketSpec) -> MarketSpec:
     if sampled is not None:
         return sampled
     base, at, stress = text.rpartition("@")
+    if at and re.fullmatch(r"draw-\d+", stress):
+        return load_scenario(base).draw(int(stress.removeprefix("draw-")))
     if at:
         return stressed(load_scenario(base), stress)
     near = difflib.get_close_matches(text, known, n=1)
@@ -339,6 +342,8 @@ def save_scenario(spec: MarketSpec, folder: str | os.PathLike[str]) -> Path:
         for item in fields(section):
             current = getattr(section, item.name)
             if isinstance(current, np.ndarray):
+                if name == "posterior" and (current == item.default).all():
+                    continue  # a part of the market that does not differ between the draws
                 arrays[f"{name}.{item.name}"] = current
             elif current is not None:
                 lines.append(f"{item.name} = {_toml(current)}")

@@ -1,8 +1,8 @@
 """The sections of a market description: one class per table of the scenario file.
 
-Shapes: T periods, C categories, N products, K segments, R competing offers, Z regimes. A field's
-metadata declares its shape (a scalar or a shorter row is broadcast to it), bounds and meaning once,
-for the loader, the error messages and the documentation.
+Shapes: T periods, C categories, N products, K segments, R competing offers, Z regimes, M posterior
+draws. A field's metadata declares its shape (a scalar or a shorter row is broadcast to it), bounds
+and meaning once, for the loader, the error messages and the documentation.
 """
 
 from __future__ import annotations
@@ -320,3 +320,32 @@ class HistorySection:
     )
     first_day: str = value("first day of the first period, YYYY-MM-DD", default="2001-01-01")
     tables_sha256: str = value("fingerprint of the tables that the market was fitted on; empty if none", default="")
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """M draws from the posterior of the market's parameters, as changes of their means.
+
+    The other sections describe the market at the posterior mean, and policies believe in it. Draw m
+    of the whole market is `MarketSpec.draw(m)`. Draws differ in numbers, never in structure.
+    """
+
+    draws: int = scalar("M, number of draws", low=1, high=10_000)
+    arrivals: Array = array("MTC", "factor on arrivals.rate", low=0, high=1e3, default=1.0, single=True)
+    utility: Array = array(
+        "MN", "utility added to the product at its regular price", low=-1e2, high=1e2, default=0.0, single=True
+    )
+    sensitivity: Array = array(
+        "MN",
+        "factor on price_sensitivity; utilities at the regular price stay",
+        low=0,
+        high=1e3,
+        default=1.0,
+        single=True,
+    )
+    unit_cost: Array = array("MN", "factor on the unit cost", low=0, high=1e3, default=1.0, single=True)
+    recommendation: Array = array("MK", "factor on recommendation.lift", low=0, high=1e3, default=1.0, single=True)
+    promotion: Array = array("MN", "factor on promotion.lift", low=0, high=1e3, default=1.0, single=True)
+    reference: Array = array(
+        "MN", "factor on reference_price.gain and reference_price.loss", low=0, high=1e3, default=1.0, single=True
+    )

@@ -13,8 +13,9 @@ from ..pricing import ActionLayout, Guardrails
 from .card import card, headline
 from .checks import check_names, check_together
 from .description import MarketDescription
+from .draws import drawn_sections
 from .errors import ScenarioError
-from .fields import validated
+from .fields import validated, whole
 from .sections import Array
 
 
@@ -46,8 +47,11 @@ class MarketSpec(MarketDescription):
 
     def __post_init__(self) -> None:
         check_names(self)
-        # First of all: T is among the sizes that the other sections are spread to.
+        # First of all T and M, which are among the sizes that the other sections are spread to.
         object.__setattr__(self, "market", validated(self.market, "market", {}))
+        if self.posterior is not None:
+            draws = whole(self.posterior, "draws", "posterior")
+            object.__setattr__(self, "posterior", replace(self.posterior, draws=draws))
         for section in fields(self):
             part = getattr(self, section.name)
             if is_dataclass(part):
@@ -110,6 +114,48 @@ class MarketSpec(MarketDescription):
         while len(rows) < periods:
             rows.append(rows[-1] @ self.regimes.transition)
         return np.array(rows)
+
+    @property
+    def num_draws(self) -> int:
+        """M, the number of posterior draws; 0 without a posterior."""
+        return self.sizes["M"]
+
+    def draw(self, m: int) -> MarketSpec:
+        """The market under one draw of its posterior: same structure, other numbers.
+
+        Price rules, regular prices and history are those of this market: a minimum margin refers to
+        the unit costs that the shop believes in.
+
+        Args:
+            m: Number of the draw, from 0.
+
+        Returns:
+            A market without a posterior, named `NAME@draw-m`.
+
+        Raises:
+            ScenarioError: There is no such draw.
+
+        Example:
+            >>> from dataclasses import replace
+            >>> from repricer import load_scenario
+            >>> from repricer.scenarios.sections import Posterior
+            >>> spec = load_scenario("stationary-logit")
+            >>> spec = replace(spec, posterior=Posterior(draws=2, arrivals=[[[0.9]], [[1.1]]]))
+            >>> spec.draw(0).name, float(spec.draw(0).arrivals.rate[0, 0] / spec.arrivals.rate[0, 0])
+            ('stationary-logit@draw-0', 0.9)
+        """
+        if not 0 <= m < self.num_draws or m != int(m):
+            count = self.num_draws
+            allowed = f"must be a whole number from 0 to {count - 1}" if count else "needs a market with a posterior"
+            raise ScenarioError(
+                f"draw of {self.name} {allowed}; got {m}; {'choose one of them' if count else 'add it'}"
+            )
+        made = object.__new__(type(self))
+        # Nothing is checked again: the factors are in their bounds, and the structure is this market's.
+        made.__dict__.update({item.name: getattr(self, item.name) for item in fields(self)})
+        made.__dict__.update(drawn_sections(self, int(m)))
+        made.__dict__.update(name=f"{self.name}@draw-{int(m)}", posterior=None)
+        return made
 
     def action_layout(self, base_price: NDArray[np.floating] | None = None, *, reach: float = np.inf) -> ActionLayout:
         """The columns of a raw action, whose multipliers reach every product's price bounds.

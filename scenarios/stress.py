@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from .checks import excluded_parts
+from .draws import price_term, scaled_rate, scaled_sensitivity
 from .errors import ScenarioError
 from .sections import Array, Competitors
 from .spec import MarketSpec
@@ -54,25 +54,14 @@ def stressed(spec: MarketSpec, name: str) -> MarketSpec:
     return replace(changed, name=f"{spec.name}@{name}", summary=summary.strip())
 
 
-def _price_term(spec: MarketSpec, price: Array) -> Array:
-    """What price_sensitivity multiplies: the price or its logarithm."""
-    return np.log(price) if spec.demand.family == "constant-elasticity" else price
-
-
 def scaled_elasticity(factor: float) -> Callable[[MarketSpec], MarketSpec]:
     """Scale every price sensitivity, keeping the utilities at regular prices."""
 
-    def scaled(part: Any, price: Array, spec: MarketSpec) -> dict[str, Array]:
-        more = (factor - 1) * part.price_sensitivity
-        return {
-            "price_sensitivity": part.price_sensitivity + more,
-            "quality": part.quality + more * _price_term(spec, price),
-        }
-
     def apply(spec: MarketSpec) -> MarketSpec:
-        sections = {"demand": scaled(spec.demand, spec.products.regular_price, spec)}
+        sections = {"demand": scaled_sensitivity(spec, spec.demand, spec.products.regular_price, factor)}
         if spec.competitors is not None:
-            sections["competitors"] = scaled(spec.competitors, spec.competitors.regular_price, spec)
+            regular = spec.competitors.regular_price
+            sections["competitors"] = scaled_sensitivity(spec, spec.competitors, regular, factor)
         return spec.with_changes(**sections)
 
     return apply
@@ -80,11 +69,7 @@ def scaled_elasticity(factor: float) -> Callable[[MarketSpec], MarketSpec]:
 
 def with_demand(spec: MarketSpec, factor: Array | float) -> MarketSpec:
     """Multiply arrivals by a factor, one or (C,); `single` arrivals stay at most one per period."""
-    rate = spec.arrivals.rate * factor
-    if spec.arrivals.process == "single":
-        busiest = 1.0 if spec.regimes is None else max(spec.regimes.arrivals.max(), 1.0)
-        rate = np.minimum(rate, 1 / busiest)
-    return spec.with_changes(arrivals={"rate": rate})
+    return spec.with_changes(arrivals={"rate": scaled_rate(spec, factor)})
 
 
 def _demand_halved(spec: MarketSpec) -> MarketSpec:
@@ -93,7 +78,7 @@ def _demand_halved(spec: MarketSpec) -> MarketSpec:
 
 def _utility_at_regular(spec: MarketSpec) -> Array:
     """(C, N) mean utility at regular prices over the segments of a category, without the season."""
-    utility = spec.demand.quality - spec.demand.price_sensitivity * _price_term(spec, spec.products.regular_price)
+    utility = spec.demand.quality - spec.demand.price_sensitivity * price_term(spec, spec.products.regular_price)
     return spec.arrivals.segment_share @ utility
 
 

@@ -302,4 +302,15 @@ WRONG = [
     ("returns", {"probability": [0.1, 0.2]}, "returns.probability must have shape (N=3)"),
     ("history", {"price": 2.0, "units": 1.0, "first_day": "monday"}, "history.first_day must be a day, YYYY-MM-DD"),
     ("history", {"price": 2.0, "units": 1.0, "first_day": RAW("2001-01-01")}, "history.first_day must be text; got"),
+    ("posterior", {"sensitivity": 1}, "posterior.draws is missing; it is M, number of draws; add it"),
+    ("posterior", {"draws": 0}, "posterior.draws must lie in [1, 10000]; got 0"),
+    ("posterior", {"draws": 1.5}, "posterior.draws must be a whole number; got 1.5"),
+    ("posterior", {"draws": "two"}, "posterior.draws must be numbers; got 'two'"),
+    ("posterior", {"draws": 2, "unit_cost": -1}, "posterior.unit_cost must lie in [0, 1000]; got -1"),
+    ("posterior", {"draws": 2, "utility": [0, 1]}, "posterior.utility must have shape (M=2 x N=3), or spread to it"),
+    (
+        "posterior",
+        {"draws": 2, "promotion": 2},
+        "posterior.promotion must be left out where there is no section [promotion]; got factors; remove one",
+    ),
 ]

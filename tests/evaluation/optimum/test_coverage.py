@@ -18,6 +18,7 @@ SECTIONS = {
     "regimes": {"names": ["a", "b"], "transition": [[0.5, 0.5], [0.5, 0.5]], "initial": [1, 0]},
     "shocks": {"volatility": 0.2},
     "returns": {"probability": 0.1},
+    "posterior": {"draws": 2},
 }
 
 
