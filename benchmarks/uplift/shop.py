@@ -1,0 +1,71 @@
+"""Synthetic shops with known customers, for checking what a recommendation really earns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...data import Tables
+from .families import FAMILIES, draw_choices, draw_shocks, draw_traffic, weeks_of
+from .history import draw_history
+from .parameters import draw_parameters, generator
+from .tables import shop_tables
+from .truth import AHEAD, Truth
+
+
+@dataclass(frozen=True)
+class Shop(Truth):
+    """A shop whose customers are known, and the tables that it leaves behind.
+
+    Example:
+        >>> shop = draw_shop("clean", seed=0, products=12)
+        >>> best = shop.optimum(low=0.5 * shop.regular, high=1.3 * shop.regular)
+        >>> shop.realised(best) > shop.realised(shop.regular)
+        True
+    """
+
+    def tables(self) -> Tables:
+        """The canonical tables, as `import_tables` returns them but for pseudonyms.
+
+        Example:
+            >>> draw_shop("clean", seed=0, products=12).tables().products.shape
+            (12, 4)
+        """
+        return shop_tables(self)
+
+
+def draw_shop(family: str, seed: int, products: int = 12, weeks: int | None = None) -> Shop:
+    """Draw a shop; the same arguments give the same shop.
+
+    Args:
+        family: One of `FAMILIES`.
+        seed: Selects the shop; the families of a seed share their parameters.
+        products: 12 in 2 categories, or 30 in 5.
+        weeks: Weeks of history; by default 104, for `short` 40.
+
+    Raises:
+        ValueError: The family or the number of products is unknown, or there are too few weeks.
+
+    Example:
+        >>> draw_shop("misspecified", seed=1).model
+        'constant-elasticity'
+    """
+    if family not in FAMILIES:
+        raise ValueError(f"truth must be one of {', '.join(FAMILIES)}; got '{family}'; choose one of them")
+    parameters = draw_parameters(seed, products)
+    length = weeks_of(family) if weeks is None else weeks
+    if length < 1:
+        raise ValueError(f"weeks must be 1 or more; got {length}; leave it out for the family's own")
+    categories, whole = parameters.outside.size, length + AHEAD
+    choices, model = draw_choices(family, parameters, generator(1, seed, products))
+    return Shop(
+        family=family,
+        seed=seed,
+        weeks=length,
+        model=model,
+        parameters=parameters,
+        choices=choices,
+        traffic=draw_traffic(family, categories, whole, generator(2, seed, products)),
+        shocks=draw_shocks(family, categories, whole, generator(3, seed, products)),
+        history=draw_history(family, parameters, whole, generator(4, seed, products)),
+        lift=generator(5, seed, products).uniform(0.3, 0.8, products),
+    )

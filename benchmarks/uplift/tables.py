@@ -1,0 +1,136 @@
+"""The sales and other tables that a synthetic shop leaves behind."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.random import Generator
+
+from ...data import Tables
+from .parameters import Array, generator
+from .truth import Truth
+
+FIRST_DAY = pd.Timestamp("2022-01-03")
+_CUSTOMERS = 300
+_SHORT_SUPPLY, _SUPPLY = 0.12, (0.3, 1.0)
+_AMPLE = 2.5
+
+
+def shop_tables(truth: Truth) -> Tables:
+    """One row per product, week and, where there are any, store and customer, and what the family adds."""
+    random = generator(6, truth.seed, truth.regular.size)
+    means = mean_units(truth)
+    demand = _drawn(truth, means, random)
+    stock = None
+    if truth.family == "scarce":
+        available = _available(means, random)
+        demand = np.minimum(demand, available)
+        stock = _stock(truth, (available - demand)[:, 0, 0])
+    return Tables(
+        sales=_sales(truth, demand, random),
+        products=_products(truth),
+        stock=stock,
+        promotions=_promotions(truth) if truth.family == "promoted" else None,
+    )
+
+
+def names(truth: Truth) -> list[str]:
+    """Ids of the products, in the order of the truth."""
+    return [f"product-{number + 1:02d}" for number in range(truth.regular.size)]
+
+
+def mean_units(truth: Truth) -> Array:
+    """(T, S, K, N) expected units of the history by store and segment, given its demand shocks."""
+    history, weeks = truth.history, np.arange(truth.weeks, dtype=np.float64)
+    by_category = []
+    for number, choice in enumerate(truth.choices):
+        own = truth.parameters.category == number
+        utility = (history.display * truth.lift + history.shock)[: truth.weeks, own]
+        customers = truth.parameters.arrivals[number] * (truth.traffic * truth.shocks)[: truth.weeks, number]
+        stores = [
+            level * choice.by_segment(history.prices[: truth.weeks, store][:, own], weeks, utility, 1.0)
+            for store, level in enumerate(history.level)
+        ]
+        by_category.append(customers[:, None, None, None] * np.stack(stores, axis=1))
+    return np.concatenate(by_category, axis=-1)
+
+
+def _drawn(truth: Truth, means: Array, random: Generator) -> Array:
+    """Poisson draws with a gamma multiplier by product, store and week."""
+    shape = 1 / truth.parameters.dispersion
+    multiplier = random.gamma(shape, 1 / shape, (means.shape[0], means.shape[1], 1, means.shape[3]))
+    return random.poisson(means * multiplier).astype(np.float64)
+
+
+def _available(means: Array, random: Generator) -> Array:
+    """Stock of each week: usually ample, sometimes less than what usually sells."""
+    usual = means.mean(axis=0, keepdims=True)
+    short = random.random(means.shape) < _SHORT_SUPPLY
+    share = np.where(short, random.uniform(*_SUPPLY, means.shape), _AMPLE)
+    return np.ceil(usual * share)
+
+
+def _days(weeks: np.ndarray) -> pd.DatetimeIndex:
+    return FIRST_DAY + pd.to_timedelta(7 * weeks, unit="D")
+
+
+def _sales(truth: Truth, units: Array, random: Generator) -> pd.DataFrame:
+    week, store, segment, product = np.nonzero(units)
+    sold = units[week, store, segment, product]
+    columns = {
+        "date": _days(week),
+        "product": np.array(names(truth), dtype=object)[product],
+        "units": sold,
+        "price_paid": truth.history.prices[week, store, product],
+        "regular_price": truth.history.listed[week, store, product],
+    }
+    if truth.family == "endogenous":
+        columns["unit_cost"] = truth.history.unit_cost[week, product]
+    if units.shape[1] > 1:
+        columns["store"] = np.array([f"store-{number + 1}" for number in range(units.shape[1])], dtype=object)[store]
+    table = pd.DataFrame(columns)
+    return table if units.shape[2] == 1 else _by_customer(table, segment, random)
+
+
+def _by_customer(table: pd.DataFrame, segment: np.ndarray, random: Generator) -> pd.DataFrame:
+    """One row per customer: each unit is bought by one of the segment's customers."""
+    count = table["units"].to_numpy(dtype=int)
+    rows = table.loc[np.repeat(table.index, count)].reset_index(drop=True)
+    members = np.array_split(np.arange(_CUSTOMERS), segment.max() + 1)
+    buyer = np.empty(len(rows), dtype=int)
+    bought = np.repeat(segment, count)
+    for number, ids in enumerate(members):
+        lines = bought == number
+        buyer[lines] = random.choice(ids, lines.sum(), p=random.dirichlet(np.full(ids.size, 2.0)))
+    rows = rows.assign(
+        units=1.0, customer=np.array([f"customer-{n:03d}" for n in range(_CUSTOMERS)], dtype=object)[buyer]
+    )
+    keys = [column for column in rows if column != "units"]
+    return rows.groupby(keys, sort=True, as_index=False)["units"].sum()[list(rows)]
+
+
+def _products(truth: Truth) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "product": names(truth),
+            "category": [f"category-{number + 1}" for number in truth.parameters.category],
+            "name": [name.replace("-", " ") for name in names(truth)],
+            "unit_cost": truth.unit_cost,
+        }
+    )
+
+
+def _stock(truth: Truth, left: Array) -> pd.DataFrame:
+    """The count at the end of each week."""
+    week, product = np.indices(left.shape).reshape(2, -1)
+    ids = np.array(names(truth), dtype=object)
+    return pd.DataFrame({"date": _days(week) + pd.Timedelta(days=6), "product": ids[product], "on_hand": left.ravel()})
+
+
+def _promotions(truth: Truth) -> pd.DataFrame:
+    week, product = np.nonzero(truth.history.display[: truth.weeks])
+    ids = np.array(names(truth), dtype=object)
+    days = _days(week)
+    return pd.DataFrame(
+        {"start_date": days, "end_date": days + pd.Timedelta(days=6), "product": ids[product], "kind": "display"}
+    )

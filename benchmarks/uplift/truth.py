@@ -1,0 +1,159 @@
+"""What a synthetic shop really earns at given prices, and the prices that earn the most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from .choice import Choice
+from .families import ENDOGENOUS
+from .history import REACTION, SHOCK, History
+from .optimum import best_prices
+from .parameters import Array, Parameters, generator
+
+AHEAD = 26
+"""Weeks that are known after the tables end."""
+_SHOCKS = 128
+_HORIZON = 12
+
+
+@dataclass(frozen=True)
+class Truth:
+    """A shop whose customers are known.
+
+    Attributes:
+        family: What it differs in from a shop of the fitted model.
+        seed: Selects the shop.
+        weeks: T, weeks of history that the tables hold.
+        model: How its customers choose.
+        parameters: Shares and elasticities at regular prices.
+        choices: The customers of each category.
+        traffic: (T + 26, C) expected customers relative to the parameters'.
+        shocks: (T + 26, C) factors on the number of customers, with mean 1.
+        history: The shop's own prices, costs and displays.
+        lift: (N,) utility that a display adds.
+    """
+
+    family: str
+    seed: int
+    weeks: int
+    model: str
+    parameters: Parameters
+    choices: tuple[Choice, ...]
+    traffic: Array
+    shocks: Array
+    history: History
+    lift: Array
+
+    @property
+    def regular(self) -> Array:
+        """(N,) regular price after the last week of the tables, the mean over the stores."""
+        last = self.history.listed[self.weeks - 1] * np.exp(-REACTION * self.history.shock[self.weeks - 1])
+        return self.history.level @ last
+
+    @property
+    def unit_cost(self) -> Array:
+        """(N,) unit cost in the last week of the tables; it stays."""
+        return self.history.unit_cost[self.weeks - 1]
+
+    def own_prices(self, first: int | None = None, horizon: int = _HORIZON) -> Array:
+        """(horizon, N) prices that the shop would charge by its own rule, the mean over the stores."""
+        first = self.weeks if first is None else first
+        return np.einsum("s,tsn->tn", self.history.level, self.history.prices[first : first + horizon])
+
+    def units(self, prices: Array, first: int | None = None, horizon: int = _HORIZON) -> Array:
+        """(…, T, N) expected units at prices without displays, demand shocks averaged over.
+
+        Args:
+            prices: (N,) or (…, T, N) prices of the shop; each store charges its multiple of them.
+            first: Number of the first week since the start of the tables; by default the week
+                after their end.
+            horizon: T, if prices has one axis.
+        """
+        path = np.asarray(prices, dtype=np.float64)
+        path = np.repeat(path[None], horizon, axis=0) if path.ndim == 1 else path
+        first = self.weeks if first is None else first
+        whole = np.empty_like(path)
+        for number in range(len(self.choices)):
+            own = self.parameters.category == number
+            whole[..., own] = self.category_units(number, path[..., own], first)
+        return whole
+
+    def category_units(self, number: int, path: Array, first: int) -> Array:
+        """(…, T, n) expected units of a category's products."""
+        weeks = np.arange(first, first + path.shape[-2])
+        total = np.zeros_like(path)
+        for level, factor in zip(self.history.level, self.history.store_price, strict=True):
+            before = self._before(number, first)
+            if self.family in ENDOGENOUS:
+                own = self.parameters.category == number
+                chosen = self._averaged(number, path * factor, int(own.sum()))
+            else:
+                chosen = self.choices[number].by_segment(path * factor, weeks, 0.0, before).sum(axis=-2)
+            total += level * chosen
+        return self.parameters.arrivals[number] * self.traffic[weeks, number][:, None] * total
+
+    def realised(
+        self, prices: Array, *, first: int | None = None, horizon: int = _HORIZON, objective: str = "profit"
+    ) -> float:
+        """Expected profit or revenue of a price path over its weeks.
+
+        Args:
+            prices: (T, N) prices by week, or (N,) for the same prices in all weeks.
+            first: Number of the first week since the start of the tables.
+            horizon: T, if prices has one axis.
+            objective: "profit" or "revenue".
+        """
+        margin = prices - self.unit_cost if objective == "profit" else np.asarray(prices)
+        return float((margin * self.units(prices, first, horizon)).sum())
+
+    def optimum(
+        self,
+        low: Array,
+        high: Array,
+        *,
+        first: int | None = None,
+        horizon: int = _HORIZON,
+        objective: str = "profit",
+    ) -> Array:
+        """(N,) constant prices with the highest expected profit or revenue between two bounds."""
+        first = self.weeks if first is None else first
+        # Where a week differs from the next in its number of customers only, one week is enough.
+        moves = self.family == "drifting" or self.model == "rival"
+        best, cost = np.empty(low.size), self.unit_cost if objective == "profit" else np.zeros(low.size)
+        for number in range(len(self.choices)):
+            own = self.parameters.category == number
+
+            def earned(batch: Array, number: int = number, cost: Array = cost[own]) -> Array:
+                path = np.repeat(batch[:, None], horizon if moves else 1, axis=1)
+                return ((path - cost) * self.category_units(number, path, first)).sum(axis=(-2, -1))
+
+            best[own] = best_prices(earned, low[own], high[own])
+        return best
+
+    def _before(self, number: int, first: int) -> float:
+        """Mean relative price of a category in the week before."""
+        own = self.parameters.category == number
+        week = max(first - 1, 0)
+        return float((self.history.prices[week][:, own] / self.history.listed[week][:, own]).mean())
+
+    def _averaged(self, number: int, path: Array, products: int) -> Array:
+        """Choice probabilities, averaged over the demand shocks of a week."""
+        shocks = self._standard_shocks[:, :products] * SHOCK
+        batch = np.repeat(path[..., None, :], len(shocks), axis=-2)
+        # The draws of the shock take the place of the weeks: they differ in nothing else here.
+        chosen = self.choices[number].by_segment(batch, np.full(len(shocks), 52.0), shocks, 1.0).sum(axis=-2)
+        return chosen.mean(axis=-2)
+
+    @cached_property
+    def _standard_shocks(self) -> NDArray[np.float64]:
+        """(draws, n) standard normal draws: a Latin hypercube, mirrored."""
+        random = generator(9, self.seed, self.regular.size)
+        half = _SHOCKS // 2
+        strata = np.stack([random.permutation(half) for _ in range(self.regular.size)], axis=1)
+        draws = ndtri((strata + random.random(strata.shape)) / half)
+        return np.concatenate([draws, -draws])
