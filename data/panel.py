@@ -13,7 +13,7 @@ from .tables import Tables
 from .weeks import Weeks, to_polars
 
 _ENOUGH_WEEKS = 4
-_SALES = ["date", "product", "units", "price_paid", "regular_price", "customer", "basket"]
+_SALES = ["date", "product", "units", "price_paid", "regular_price", "unit_cost", "customer", "basket"]
 _COLUMNS = ["units", "revenue", "price", "regular_price", "discount_share", "buyers", "traffic"]
 
 
@@ -39,6 +39,8 @@ def product_weeks(sales: pd.DataFrame | Tables, *, products: pd.DataFrame | None
           not be used);
         - `discount_share`, the discount as a share of the regular price, in [0, 1]; NaN where
           prices are;
+        - `unit_cost` (currency per unit, weighted by the units whose cost is known, carried forward
+          like prices), if the sales give any;
         - `buyers`, the number of distinct customers (NaN if `sales` names none);
         - `traffic`, the number of distinct baskets (without them, sale lines) of the whole shop in
           that week;
@@ -70,7 +72,7 @@ def product_weeks(sales: pd.DataFrame | Tables, *, products: pd.DataFrame | None
     traffic = _traffic(lines)
     if products is not None:
         lines = lines.filter(pl.col("product").is_in(to_polars(products, ["product"])["product"].implode()))
-    has_buyers = "customer" in lines and lines["customer"].null_count() < len(lines)
+    has_buyers = _has(lines, "customer")
     grid = _grid(lines, weeks)
     panel = _with_prices(_complete(grid, _totals(lines), has_buyers)).join(
         traffic, on="week", how="left", maintain_order="left"
@@ -82,6 +84,8 @@ def product_weeks(sales: pd.DataFrame | Tables, *, products: pd.DataFrame | None
         category = to_polars(products, ["product", "category"]).unique("product", keep="first")
         panel = panel.join(category, on="product", how="left", maintain_order="left")
         names.insert(2, "category")
+    if "unit_cost" in panel:
+        names.insert(names.index("buyers"), "unit_cost")
     panel = panel.select(names).hstack(extra).with_columns(weeks.first_days(panel["week"]))
     return panel.to_pandas()
 
@@ -108,6 +112,11 @@ def _by_week(lines: pl.DataFrame) -> tuple[pl.DataFrame, Weeks]:
     return finished, Weeks(weeks.first, int(finished["week"].to_numpy().max()) + 1)
 
 
+def _has(lines: pl.DataFrame, column: str) -> bool:
+    """Whether some line gives this optional column."""
+    return column in lines and lines[column].null_count() < len(lines)
+
+
 def _traffic(lines: pl.DataFrame) -> pl.DataFrame:
     visits = pl.len()
     if "basket" in lines:
@@ -123,6 +132,9 @@ def _totals(lines: pl.DataFrame) -> pl.DataFrame:
         "revenue": pl.col("units") * pl.col("price_paid"),
         "regular_revenue": pl.col("units") * pl.col("regular_price"),
     }
+    if _has(lines, "unit_cost"):
+        known = pl.when(pl.col("unit_cost").is_not_null()).then(pl.col("units"))
+        sums |= {"cost": known * pl.col("unit_cost"), "costed_units": known}
     buyers = (
         pl.col("customer").drop_nulls().n_unique().cast(pl.Float64) if "customer" in lines else pl.lit(None, pl.Float64)
     )
@@ -152,5 +164,9 @@ def _with_prices(panel: pl.DataFrame) -> pl.DataFrame:
         pl.when(sold).then(pl.col(value) / pl.col("units")).forward_fill().over("product").alias(name)
         for name, value in {"price": "revenue", "regular_price": "regular_revenue"}.items()
     )
+    if "cost" in panel:
+        # A sum over no known cost is 0 units, which is no price of 0.
+        cost = pl.when(pl.col("costed_units") > 0).then(pl.col("cost") / pl.col("costed_units"))
+        panel = panel.with_columns(cost.forward_fill().over("product").alias("unit_cost"))
     off = (1 - pl.col("price") / pl.col("regular_price")).clip(lower_bound=0).fill_nan(0.0)
     return panel.with_columns(discount_share=off)

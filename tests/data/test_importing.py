@@ -141,6 +141,14 @@ def test_dates_out_of_order_are_sorted_with_a_note(write, key):
     assert report.notes == ("sales: rows out of date order, sorted: 2",)
 
 
+def test_the_unit_cost_of_a_sale_is_kept_where_it_is_given(write, key):
+    text = "date,product,units,price_paid,unit_cost\n2024-01-01,A,1,2,1.5\n2024-01-02,A,1,2,\n2024-01-03,A,1,2,-1\n"
+    tables, report = import_tables({"sales": write("sales.csv", text)}, key=key)
+    assert tables.sales["unit_cost"].tolist()[0] == 1.5
+    assert tables.sales["unit_cost"].isna().tolist() == [False, True]
+    assert rejected(report) == [(4, "unit_cost: must be 0 or more")]
+
+
 def test_regular_price_is_completed_with_a_note(write, key):
     text = "date,product,units,price_paid,regular_price\n" + "".join(
         f"2024-01-0{day},A,1,2,{regular}\n" for day, regular in enumerate(["3", "", "1", "NA", "2"], start=1)

@@ -47,6 +47,21 @@ def test_panel_by_hand(shop):
     pd.testing.assert_frame_equal(panel, expected, check_dtype=False)
 
 
+def test_unit_cost_is_weighted_by_the_units_whose_cost_is_known_and_carried_forward(shop):
+    more = shop.iloc[[1]].assign(units=1.0, basket="5", unit_cost=0.8)
+    panel = product_weeks(pd.concat([shop.assign(unit_cost=[1.0, 0.4, None, None]), more]).sort_values("date"))
+    assert list(panel).index("unit_cost") == list(panel).index("buyers") - 1
+    by_product = panel.groupby("product")["unit_cost"].apply(list)
+    # The week without a sale and the one without a known cost keep the last known cost.
+    np.testing.assert_allclose(by_product["A"], [(1 * 1.0 + 3 * 0.4 + 1 * 0.8) / 5] * 3)
+    assert panel.loc[panel["product"] == "B", "unit_cost"].isna().all()
+
+
+@pytest.mark.parametrize("cost", [{}, {"unit_cost": None}])
+def test_without_costs_in_the_sales_the_panel_has_none(shop, cost):
+    assert "unit_cost" not in product_weeks(shop.assign(**cost))
+
+
 def test_a_subset_keeps_the_weeks_and_the_traffic_of_the_whole_shop(shop):
     products = pd.DataFrame({"product": ["B"], "category": ["cheese"]})
     panel = product_weeks(shop, products=products)
