@@ -5,7 +5,8 @@
 """
 
 from .assumptions import Assumptions
+from .demand import FittedDemand, Priors
 from .fit_market import FittedMarket, fit
 from .market_builder import FittedModels, build_market
 
-__all__ = ["Assumptions", "FittedMarket", "FittedModels", "build_market", "fit"]
+__all__ = ["Assumptions", "FittedDemand", "FittedMarket", "FittedModels", "Priors", "build_market", "fit"]

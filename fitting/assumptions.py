@@ -12,11 +12,15 @@ class Assumptions:
     Args:
         unit_cost_share: Unit cost as a share of the regular price, for products without a known
             cost.
+        unit_cost_range: Lowest and highest share that the posterior draws assume for them.
         recommendation_lift: Utility that a recommendation adds, where no displays or mailers are
-            recorded.
+            recorded; the draws assume between none and twice as much.
         max_discount: Largest personal discount, as a fraction of the price.
         lowest_price: Price floor as a share of the regular price.
         highest_price: Price ceiling as a share of the regular price.
+        price_widening: Fraction by which prices may lie below the lowest or above the highest price
+            that the shop charged (the 2% and 98% quantiles of the past year, by product), within
+            `lowest_price` and `highest_price`; None for these two bounds alone.
         max_change: Largest relative price change per week.
         lead_time_weeks: Weeks from order to delivery.
         cover_quantile: The shop orders up to this quantile of demand over the lead time and one
@@ -31,10 +35,12 @@ class Assumptions:
     """
 
     unit_cost_share: float = 0.65
+    unit_cost_range: tuple[float, float] = (0.5, 0.8)
     recommendation_lift: float = 0.3
     max_discount: float = 0.15
     lowest_price: float = 0.5
     highest_price: float = 1.3
+    price_widening: float | None = 0.2
     max_change: float = 0.5
     lead_time_weeks: int = 1
     cover_quantile: float = 0.95
@@ -48,18 +54,17 @@ class Assumptions:
 
         Args:
             customers: Whether the sales name customers.
-            exposure_effect: Effect of displays and mailers on log units; None if they are not
-                recorded.
+            exposure_effect: Effect of displays and mailers on utility; None if they are not recorded.
             promoted: Most products on promotion at once; None if promotions are no decision.
         """
         always = (
-            f"Where the tables give no unit cost, it is {self.unit_cost_share:.0%} of the regular price.",
+            f"Where the tables give no unit cost, it is {self.unit_cost_share:.0%} of the regular price; posterior draws "
+            f"assume {self.unit_cost_range[0]:.0%} to {self.unit_cost_range[1]:.0%}.",
             f"Stock is not in the data: orders are placed weekly, up to the {self.cover_quantile:.0%} quantile of "
             f"forecast and past demand over {self.lead_time_weeks + 1} weeks, and delivered after "
             f"{self.lead_time_weeks}; holding a unit costs {self.holding_cost_share:.1%} of its unit cost per week.",
-            f"Prices stay between {self.lowest_price:.0%} and {self.highest_price:.0%} of the regular price and change "
-            f"by at most {self.max_change:.0%} per week.",
-            "Past prices varied within the range that the shop chose: prices far outside it are extrapolation.",
+            f"Prices stay {self._range()}, and change by at most {self.max_change:.0%} per week.",
+            "Prices outside the range that the shop charged are extrapolation.",
         )
         if promoted is not None:
             always += (
@@ -68,8 +73,7 @@ class Assumptions:
             )
         elif exposure_effect is not None:
             always += (
-                "A price reduction brings the displays and mailers that usually came with one: the price response "
-                "contains both. What the shop planned beyond that stays as planned.",
+                "Displays and mailers stay as the shop planned them; the price response is that of prices alone.",
             )
         if not customers:
             return (
@@ -78,13 +82,19 @@ class Assumptions:
             )
         return (*always, self._recommended(exposure_effect), f"Personal discounts go up to {self.max_discount:.0%}.")
 
+    def _range(self) -> str:
+        bounds = f"between {self.lowest_price:.0%} and {self.highest_price:.0%} of the regular price"
+        if self.price_widening is None:
+            return bounds
+        return f"within {self.price_widening:.0%} of the range that the shop charged, and {bounds}"
+
     def _recommended(self, exposure_effect: float | None) -> str:
         if exposure_effect is None:
             return (
-                f"A recommendation adds {self.recommendation_lift:g} to a product's utility: assumed, since the sales "
-                "do not record what was shown."
+                f"A recommendation adds {self.recommendation_lift:g} to a product's utility (draws: 0 to twice that): "
+                "assumed, since the sales do not record what was shown."
             )
         return (
-            f"A recommendation lifts sales as a display or mailer in all stores did, by {exposure_effect:.2f} in logs: "
+            f"A recommendation lifts utility as a display or mailer in all stores did, by {exposure_effect:.2f}: "
             "estimated from those, since the sales do not record recommendations."
         )

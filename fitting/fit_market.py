@@ -32,15 +32,23 @@ from ..scenarios import MarketSpec, scenario_name
 from ..scenarios.sections import Shocks
 from .assumptions import Assumptions
 from .customers import JOBS, Customers, Split, fit_customers, records
-from .market_builder import FittedModels, build_market, outside_share
-from .response import PROMOTION, DemandResponse
+from .demand import FittedDemand, Priors, SalesGrids, SegmentUnits, fit_demand
+from .market_builder import FittedModels, build_market
+from .regression import PROMOTION, price_regression
 
 _BASELINE, _CHOSEN = "moving-average", "selected"
 # A quarter's seasonal terms and the backtest's origins need this much history.
 _LEAST_WEEKS = 26
 _RECENT_WEEKS = 8
-_LOW_PRICE_QUANTILE = 0.1
+# The range of prices that the shop charged: these quantiles of the past year, by product.
+_CHARGED_QUANTILES, _CHARGED_WEEKS = (0.02, 0.98), 52
+# The history over which a forecast that ignores prices has averaged them.
+_AVERAGED_WEEKS = 26
+# A reference-price effect this many standard errors above zero enters the demand model.
+_CLEAR = 2.5
 _LEAST_UNITS = 0.05
+# A segment's elasticity relative to the average one.
+_SEGMENT_RESPONSE = (0.5, 2.0)
 
 
 class FittedMarket(NamedTuple):
@@ -71,6 +79,9 @@ def fit(
     seed: int = 0,
     forecaster: Forecaster | None = None,
     promotions: bool = False,
+    objective: str | None = None,
+    priors: Priors | None = None,
+    draws: int = 200,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> FittedMarket:
     """Fit every model on a shop's past, and build the market of the held-out weeks.
@@ -89,7 +100,12 @@ def fit(
         forecaster: The demand model; by default `Selected`, which picks the best models for each
             product.
         promotions: Whether displays and mailers are a decision in the market. Otherwise a price
-            reduction brings those that usually came with one.
+            reduction leaves them as the shop planned them.
+        objective: What the market rewards: revenue or profit; by default profit where the tables
+            give every unit cost, else revenue.
+        priors: What is believed about demand before the sales are seen; the defaults of `Priors` if
+            left out.
+        draws: Number of posterior draws.
         on_step: Called with the name of each step when it begins.
 
     Returns:
@@ -111,18 +127,30 @@ def fit(
     products = choose_products(tables) if products is None else products
     assumptions = assumptions or Assumptions()
     split = _split(tables, products, holdout_weeks)
-    on_step("price response")
-    response = DemandResponse.fit(split.past, promotions)
+    objective = _objective(objective, split.products)
+    on_step("price regression")
+    regression = price_regression(split.past, promotions=promotions)
     on_step("demand forecasters")
     forecaster, demand = _demand(split, forecaster or Selected(seed=seed, n_jobs=JOBS))
     on_step("market trend")
     trend = MarketTrend(seed=seed).fit(split.past)
     paths = trend.sample_paths(len(split.weeks), planned=split.future)
     customers = fit_customers(tables, split, seed, on_step)
-    models = _models(split, forecaster, paths, response, customers, assumptions.cover_quantile)
-    spec = build_market(models, name=name or "market", assumptions=assumptions, currency=currency)
+    on_step("price response")
+    response = _response(split, customers, regression, priors or Priors(), draws, seed)
+    models = _models(split, forecaster, paths, response, customers, assumptions.cover_quantile, promotions)
+    spec = build_market(
+        models, name=name or "market", assumptions=assumptions, objective=objective, currency=currency, seed=seed
+    )
     spec = spec.with_changes(history={"tables_sha256": tables.fingerprint()})
-    return FittedMarket(spec, demand | _report(spec, split, models, response, customers, (trend, paths)))
+    return FittedMarket(spec, demand | _report(spec, split, response, regression, customers, (trend, paths)))
+
+
+def _objective(objective: str | None, products: pd.DataFrame) -> str:
+    known = "unit_cost" in products and products["unit_cost"].notna().all()
+    if objective not in (None, "revenue", "profit"):
+        raise ValueError(f"objective must be revenue or profit; got {objective!r}; choose one of them")
+    return objective or ("profit" if known else "revenue")
 
 
 def _split(tables: Tables, products: pd.DataFrame, holdout_weeks: int) -> Split:
@@ -178,46 +206,65 @@ def _demand(split: Split, forecaster: Forecaster) -> tuple[Forecaster, dict[str,
     return fitted, {"chosen_forecaster": _CHOSEN, "backtest": held_out, **chosen}
 
 
+def _response(
+    split: Split, customers: Customers, regression: PriceResponse, priors: Priors, draws: int, seed: int
+) -> FittedDemand:
+    """The demand of every category by likelihood."""
+    products = split.products
+    reference = regression.reference_effect_
+    clear = reference.coefficient > _CLEAR * reference.se
+    response = customers.elasticity / np.average(customers.elasticity, weights=customers.units.sum(axis=1))
+    return fit_demand(
+        SalesGrids.of(split.past, list(products["product"]), split.sales),
+        products,
+        _regular_price(split)[products["product"]].to_numpy(dtype=np.float64),
+        priors,
+        segments=SegmentUnits(customers.units, np.clip(response, *_SEGMENT_RESPONSE)),
+        memory=reference.memory if clear else None,
+        draws=draws,
+        seed=seed,
+    )
+
+
+def _regular_price(split: Split) -> pd.Series:
+    """Today's regular price by product."""
+    recent = split.past[split.past["week"] >= np.sort(split.past["week"].unique())[-_RECENT_WEEKS]]
+    return recent.groupby("product")["regular_price"].median()
+
+
 def _models(
     split: Split,
     forecaster: Forecaster,
     paths: MarketPaths,
-    response: DemandResponse,
+    response: FittedDemand,
     customers: Customers,
     quantile: float,
+    promotions: bool,
 ) -> FittedModels:
     """Everything that the market is built from; `quantile` of past weekly units is a busy week."""
-    order = split.products["product"]
-    recent = split.past[split.past["week"] >= np.sort(split.past["week"].unique())[-_RECENT_WEEKS]]
-    regular = recent.groupby("product")["regular_price"].median()
-    low = split.past.groupby("product")["price"].quantile(_LOW_PRICE_QUANTILE)
-    at_plan, at_regular = _forecasts(split, forecaster, paths, regular)
-    prices = response.prices
-    elasticity = prices.elasticity_.set_index("product").loc[order, "shrunk"]
-    shock, exposure = paths.shock(), response.exposure
+    order, weeks = split.products["product"], np.sort(split.past["week"].unique())
+    last_year = split.past[split.past["week"] >= weeks[-min(_CHARGED_WEEKS, len(weeks))]]
+    charged = last_year.groupby("product")["price"].quantile(list(_CHARGED_QUANTILES)).unstack().loc[order]
+    at_plan, at_regular = _forecasts(split, forecaster, paths, _regular_price(split))
+    planned, usual = _with_prices(split, response, _mean(at_plan, order), _mean(at_regular, order))
+    shock = paths.shock()
     return FittedModels(
         products=split.products,
         first_day=split.weeks[0],
-        forecast=_mean(at_regular, order),
-        planned=_mean(at_plan, order),
+        forecast=usual,
+        planned=planned,
         overdispersion=_overdispersion(at_plan, list(order), shock),
         shocks=Shocks(volatility=shock.volatility, persistence=shock.persistence),
-        regular_price=regular[order].to_numpy(dtype=np.float64),
-        low_price=low[order].to_numpy(dtype=np.float64),
-        elasticity=elasticity.to_numpy(dtype=np.float64),
-        substitution=response.substitution,
-        reference_effect=prices.reference_effect_.coefficient,
-        memory=prices.reference_effect_.memory,
+        regular_price=response.regular_price,
+        charged=charged.to_numpy(dtype=np.float64).T,
+        demand=response,
         segments=customers.names,
-        segment_elasticity=customers.elasticity,
-        segment_units=customers.units,
         affinity=customers.affinity,
         candidates=customers.candidates,
         high_units=split.past.groupby("product")["units"].quantile(quantile)[order].to_numpy(dtype=np.float64),
         past_price=split.grid("price"),
         past_units=split.grid("units"),
-        exposure_effect=None if exposure is None else exposure.coefficient,
-        past_promotion=split.grid(PROMOTION) if response.decided else None,
+        past_promotion=split.grid(PROMOTION) if promotions else None,
     )
 
 
@@ -231,6 +278,25 @@ def _forecasts(
     price = planned["product"].map(regular)
     usual = planned.drop(columns=PROMOTION, errors="ignore").assign(price=price, regular_price=price)
     return forecaster.predict(planned), forecaster.predict(usual)
+
+
+def _with_prices(
+    split: Split, response: FittedDemand, planned: np.ndarray, usual: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(T, N) forecasts at planned and at regular prices; the demand model sees to those that ignore prices."""
+    recent = split.past[split.past["week"] >= np.sort(split.past["week"].unique())[-_AVERAGED_WEEKS]]
+
+    def lift(rows: pd.DataFrame) -> np.ndarray:
+        def grid(column: str) -> np.ndarray:
+            return rows.pivot(index="week", columns="product", values=column)[list(response.products)].to_numpy(float)
+
+        price = np.where(np.isfinite(grid("price")), grid("price"), response.regular_price)
+        return response.lift(price, np.nan_to_num(grid(PROMOTION)) if PROMOTION in rows else None)
+
+    ahead = lift(split.future)
+    blind = np.isclose(planned, usual, rtol=1e-6).all(axis=0)
+    base = planned / lift(recent).mean(axis=0)
+    return np.where(blind, base * ahead, planned), np.where(blind, base, usual)
 
 
 def _mean(forecast: pd.DataFrame, order: pd.Series) -> np.ndarray:
@@ -251,42 +317,65 @@ def _overdispersion(forecast: pd.DataFrame, order: list[str], shock: MarketShock
 def _report(
     spec: MarketSpec,
     split: Split,
-    models: FittedModels,
-    response: DemandResponse,
+    response: FittedDemand,
+    regression: PriceResponse,
     customers: Customers,
     traffic: tuple[MarketTrend, MarketPaths],
 ) -> dict[str, Any]:
     """The fit report, except for its part on the demand forecasts."""
-    prices = response.prices
+    names = split.products[["product", "name"]]
+    by_regression = regression.elasticity_.merge(names, on="product")
     return {
-        "price_response": records(prices.elasticity_.merge(split.products[["product", "name"]], on="product")),
-        "identification": str(response.alone.identification_),
-        "category_response": _category_response(prices, models),
-        "reference_effect": asdict(prices.reference_effect_) | {"used": spec.reference_price is not None},
-        **_exposure(response),
+        "price_response": records(_beside(response, by_regression)),
+        "identification": str(regression.identification_),
+        "category_response": _category_response(response, regression),
+        "reference_effect": asdict(regression.reference_effect_) | {"used": spec.reference_price is not None},
+        **_exposure(response, regression),
         **customers.report,
         "trend": _trend(split, *traffic),
         "assumptions": list(spec.assumptions),
     }
 
 
-def _exposure(response: DemandResponse) -> dict[str, Any]:
-    """The effect of displays and mailers, and the price response without them."""
-    if response.exposure is None:
+def _beside(response: FittedDemand, regression: pd.DataFrame) -> pd.DataFrame:
+    """The demand model's elasticities (`elasticity…`) beside those of the regression (`raw…`, `shrunk…`)."""
+    return pd.DataFrame(response.report()).merge(regression.drop(columns="category"), on="product", how="left")
+
+
+def _exposure(response: FittedDemand, regression: PriceResponse) -> dict[str, Any]:
+    """The effect of displays and mailers: utility by likelihood, log units by regression."""
+    effect, check = response.effect(PROMOTION), regression.control_effects_.get(PROMOTION)
+    if effect is None or check is None:
         return {}
-    alone = response.alone.pooled_
-    return {
-        "exposure_effect": asdict(response.exposure)
-        | {"usual_share": response.usual, "elasticity_alone": alone.coefficient, "elasticity_alone_se": alone.se}
-    }
+    mean = effect.mean(axis=1)
+    return {"exposure_effect": asdict(check) | {"utility": float(mean.mean()), "utility_se": float(mean.std())}}
 
 
-def _category_response(response: PriceResponse, models: FittedModels) -> list[dict[str, Any]]:
-    shares, cut = outside_share(models)
-    order = models.products["category"].unique()
-    table = response.category_elasticity_.set_index("category").loc[order, ["shrunk", "shrunk_se"]]
-    table = table.rename(columns={"shrunk": "elasticity", "shrunk_se": "se"})
-    return records(table.assign(outside_share=shares, clamped=cut).reset_index())
+def _category_response(response: FittedDemand, regression: PriceResponse) -> list[dict[str, Any]]:
+    """By category: mean elasticity and outside share, and the regression's response of the category's total."""
+    table = regression.category_elasticity_.set_index("category")
+    rows = []
+    for c, name in enumerate(response.names):
+        own = response.elasticity[:, response.members(c)].mean(axis=1)
+        outside = response.outside[:, c]
+        check = table.loc[name] if name in table.index else None
+        rows.append(
+            {
+                "category": name,
+                "elasticity": float(own.mean()),
+                "se": float(own.std()),
+                "outside_share": float(outside.mean()),
+                "outside_share_se": float(outside.std()),
+                "total_by_regression": None if check is None else float(check["shrunk"]),
+                "shock": response.posteriors[c].shock_spread,
+                "first_stage_f": _number(response.first_stage_f[c]),
+            }
+        )
+    return rows
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def _trend(split: Split, trend: MarketTrend, paths: MarketPaths) -> dict[str, Any]:

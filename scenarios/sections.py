@@ -318,6 +318,12 @@ class HistorySection:
     promotion: Array = array(
         "TN", "share of stores with the product on display or in the mailer", low=0, high=1, default=0.0
     )
+    charged_low: Array | None = array(
+        "N", "low end of the prices charged before, currency per unit", low=0, high=1e9, optional=True, default=None
+    )
+    charged_high: Array | None = array(
+        "N", "high end of the prices charged before, currency per unit", low=0, high=1e9, optional=True, default=None
+    )
     first_day: str = value("first day of the first period, YYYY-MM-DD", default="2001-01-01")
     tables_sha256: str = value("fingerprint of the tables that the market was fitted on; empty if none", default="")
 

@@ -95,7 +95,7 @@ def test_a_folder_of_imported_tables_is_enough(truth, sales, fitted, tmp_path):
     assert market.spec.market.horizon_periods == 8
     assert sorted(market.spec.products.names) == list("abcdef")
     assert market.report.keys() == fitted.report.keys() - {"selection", "chosen_by_product"}
-    assert steps == ["price response", "demand forecasters", "market trend"]
+    assert steps == ["price regression", "demand forecasters", "market trend", "price response"]
 
 
 def test_a_short_history_is_refused(sales):

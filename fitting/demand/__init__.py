@@ -1,0 +1,23 @@
+"""Demand by likelihood: the market's own choice model, with a posterior."""
+
+from .category_model import CategoryData, CategoryModel
+from .estimation import CategoryPosterior, estimate
+from .fitted_demand import CONTROL, PROMOTION, REFERENCE, DemandAtRegular, FittedDemand, SegmentUnits, fit_demand
+from .priors import Priors
+from .sales_grids import SalesGrids
+
+__all__ = [
+    "CONTROL",
+    "PROMOTION",
+    "REFERENCE",
+    "CategoryData",
+    "CategoryModel",
+    "CategoryPosterior",
+    "DemandAtRegular",
+    "FittedDemand",
+    "Priors",
+    "SalesGrids",
+    "SegmentUnits",
+    "estimate",
+    "fit_demand",
+]

@@ -1,0 +1,206 @@
+"""Mean demand of one category as a function of unconstrained parameters, in torch.
+
+The model is the simulated market's own: customers arrive by week and store, segments choose by a
+multinomial logit with utility linear in price, or leave (McFadden 1974; Train 2009, chapters 3 and
+6). Sizes: G stores, W weeks, K segments, J products, F features of a week.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .priors import Priors
+
+Array = NDArray[np.float64]
+# Log weight of a product that is not on sale: small, and its gradient is finite.
+_NOT_OFFERED = -60.0
+
+
+@dataclass(frozen=True)
+class CategoryData:
+    """The weekly sales of a category's products, and what customers met.
+
+    Args:
+        units: (G, W, J) units sold.
+        price: (G, W, J) price over the regular price of today.
+        offered: (G, W, J) whether the product was on sale.
+        sold_out: (G, W, J) whether it sold out, so that demand was at least `units`.
+        week_features: (W, F) features of the arrivals, each around zero.
+        feature_spread: (F,) prior standard deviation of each coefficient.
+        effects: (E, G, W, J) what else moves the utility: promotion, log reference price over
+            price, unexplained price changes.
+        effect_mean: (E,) prior mean of the coefficient of each.
+        effect_spread: (E,) its prior standard deviation.
+        segment_share: (K,) share of each segment among the category's customers.
+        segment_response: (K,) price sensitivity of each segment relative to the average.
+        within: (K, J) share of each product in a segment's purchases at regular prices.
+
+    Example:
+        >>> CategoryData(np.ones((1, 4, 2)), np.ones((1, 4, 2))).sizes
+        (1, 4, 2)
+    """
+
+    units: Array
+    price: Array
+    offered: NDArray[np.bool_] | None = None
+    sold_out: NDArray[np.bool_] | None = None
+    week_features: Array = field(default_factory=lambda: np.empty((0, 0)))
+    feature_spread: Array = field(default_factory=lambda: np.empty(0))
+    effects: Array = field(default_factory=lambda: np.empty(0))
+    effect_mean: Array = field(default_factory=lambda: np.empty(0))
+    effect_spread: Array = field(default_factory=lambda: np.empty(0))
+    segment_share: Array = field(default_factory=lambda: np.ones(1))
+    segment_response: Array = field(default_factory=lambda: np.ones(1))
+    within: Array | None = None
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """G, W, J."""
+        groups, weeks, products = self.units.shape
+        return groups, weeks, products
+
+    @cached_property
+    def on_sale(self) -> NDArray[np.bool_]:
+        """(G, W, J) whether the product was on sale at a known price."""
+        known = np.isfinite(self.price)
+        return known if self.offered is None else known & self.offered
+
+    @cached_property
+    def censored(self) -> NDArray[np.bool_]:
+        """(G, W, J) whether demand was cut by stock."""
+        none = np.zeros(self.units.shape, dtype=bool)
+        return none if self.sold_out is None else self.sold_out & self.on_sale
+
+    @cached_property
+    def log_units(self) -> Array:
+        """(J,) logarithm of the mean weekly units of all stores, the origin of the levels."""
+        on_sale = self.on_sale
+        mean = np.where(on_sale, self.units, 0.0).sum(axis=(0, 1)) / np.maximum(on_sale.any(axis=0).sum(axis=0), 1)
+        return np.log(np.maximum(mean, 0.05))
+
+
+class Layout:
+    """Where each parameter lies in the vector of P parameters, and its prior.
+
+    Attributes:
+        level: J, log mean weekly units at regular prices.
+        category: 1, log absolute elasticity of the category.
+        product: J, deviation of each product's.
+        outside: 1, log odds of the outside share at regular prices.
+        effects: E coefficients.
+        features: F coefficients.
+        stores: G, log odds of each store's share of the customers.
+        mean: (P,) prior mean.
+        spread: (P,) prior standard deviation.
+    """
+
+    def __init__(self, data: CategoryData, priors: Priors) -> None:
+        groups, _, products = data.sizes
+        parts = {
+            "level": (products, data.log_units, 3.0),
+            "category": (1, np.log(priors.elasticity), priors.category_spread),
+            "product": (products, 0.0, priors.product_spread),
+            "outside": (1, np.log(priors.outside / (1 - priors.outside)), priors.outside_spread),
+            "effects": (len(data.effect_mean), data.effect_mean, data.effect_spread),
+            "features": (len(data.feature_spread), 0.0, data.feature_spread),
+            "stores": (groups if groups > 1 else 0, 0.0, 1.0),
+        }
+        ends = np.cumsum([count for count, _, _ in parts.values()])
+        self.size = int(ends[-1])
+        self.mean, self.spread = np.empty(self.size), np.empty(self.size)
+        for (name, (count, mean, spread)), end in zip(parts.items(), ends, strict=True):
+            here = slice(int(end) - count, int(end))
+            setattr(self, name, here)
+            self.mean[here], self.spread[here] = mean, spread
+
+    level: slice
+    category: slice
+    product: slice
+    outside: slice
+    effects: slice
+    features: slice
+    stores: slice
+
+
+@dataclass(frozen=True)
+class AtRegular:
+    """The choice model at regular prices; leading axes are those of the parameters.
+
+    Attributes:
+        utility: (…, K, J) utility relative to the outside option.
+        steepness: (…, J) price sensitivity times the regular price, average segment.
+        log_arrivals: (…,) log number of customers per week.
+    """
+
+    utility: torch.Tensor
+    steepness: torch.Tensor
+    log_arrivals: torch.Tensor
+
+
+class CategoryModel:
+    """Log mean units of a category under given parameters.
+
+    Args:
+        data: The category's sales.
+        priors: The priors.
+
+    Example:
+        >>> model = CategoryModel(CategoryData(np.full((1, 3, 2), 5.0), np.ones((1, 3, 2))), Priors())
+        >>> model.log_mean(torch.tensor(model.layout.mean)).exp().round(decimals=6).tolist()[0][0]
+        [5.0, 5.0]
+    """
+
+    def __init__(self, data: CategoryData, priors: Priors) -> None:
+        self.data, self.layout = data, Layout(data, priors)
+        tensor = torch.as_tensor
+        within = data.within
+        if within is None:
+            within = np.tile(np.exp(data.log_units), (len(data.segment_share), 1))
+        self._within = tensor(np.log(within / within.sum(axis=1, keepdims=True)))
+        self._origin = tensor(data.log_units)
+        self._share, self._response = tensor(data.segment_share), tensor(data.segment_response)[:, None]
+        self._change = tensor(np.where(data.on_sale, data.price, 1.0) - 1.0)
+        self._features = tensor(data.week_features) if data.week_features.size else None
+        self._effects = tensor(data.effects) if data.effects.size else None
+        self._weight = tensor(np.where(data.on_sale, 0.0, _NOT_OFFERED))
+
+    def at_regular(self, theta: torch.Tensor) -> AtRegular:
+        """The choice model at regular prices under parameters (…, P)."""
+        at = self.layout
+        level, odds = theta[..., at.level], theta[..., at.outside]
+        within = torch.log_softmax(self._within + (level - self._origin)[..., None, :], dim=-1)
+        share = within.exp() * torch.sigmoid(-odds)[..., None]
+        bought = self._share[:, None] * share
+        bought = bought / bought.sum(dim=-2, keepdim=True)
+        elasticity = torch.exp(theta[..., at.category] + theta[..., at.product])
+        steepness = elasticity / (bought * self._response * (1 - share)).sum(dim=-2)
+        log_arrivals = torch.logsumexp(level, dim=-1) - torch.nn.functional.logsigmoid(-odds[..., 0])
+        return AtRegular(within - odds[..., None], steepness, log_arrivals)
+
+    def log_mean(self, theta: torch.Tensor, availability: torch.Tensor | None = None) -> torch.Tensor:
+        """(G, W, J) log mean units under parameters (P,), without the shocks of the weeks.
+
+        Args:
+            theta: (P,) parameters.
+            availability: (G, W, J) log share of the week in which the product was there for the
+                customers of the others.
+        """
+        at, now = self.layout, self.at_regular(theta)
+        moved = self._weight
+        if self._effects is not None:
+            moved = moved + torch.tensordot(theta[at.effects], self._effects, dims=1)
+        utility = now.utility - self._response * (now.steepness * self._change)[..., None, :] + moved[..., None, :]
+        there = utility if availability is None else utility + availability[..., None, :]
+        total = torch.nn.functional.softplus(torch.logsumexp(there, dim=-1, keepdim=True))
+        chosen = torch.logsumexp(self._share.log()[:, None] + utility - total, dim=-2)
+        week = now.log_arrivals
+        if self._features is not None:
+            week = week + (self._features @ theta[at.features])[:, None]
+        if at.stores.stop > at.stores.start:
+            week = week + torch.log_softmax(theta[at.stores], dim=0)[:, None, None]
+        return week + chosen

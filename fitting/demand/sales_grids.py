@@ -1,0 +1,110 @@
+"""The weekly sales of all products as arrays: stores, weeks, products."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+# With more stores, or fewer units a week in a store, the shop is taken as one.
+_MOST_STORES, _LEAST_UNITS = 20, 2.0
+
+
+@dataclass(frozen=True)
+class SalesGrids:
+    """Past sales of N products over W weeks, in G stores or in the shop as a whole (G = 1).
+
+    Attributes:
+        weeks: The W weeks.
+        units: (G, W, N) units sold.
+        price: (G, W, N) price paid, currency per unit; NaN before the first sale.
+        sold_out: (G, W, N) whether the product sold out.
+        promotion: (W, N) share of stores with a display or mailer; None if not recorded.
+        unit_cost: (W, N) cost of a unit in that week, currency; None if it is not known or never
+            moves.
+        holiday: (W,) number of holidays; None if not recorded.
+        stores: G names.
+
+    Example:
+        >>> from repricer.forecasting import example_panel
+        >>> panel = example_panel()
+        >>> grids = SalesGrids.of(panel, sorted(panel["product"].unique()))
+        >>> grids.units.shape[0], grids.stores
+        (1, ('all',))
+    """
+
+    weeks: pd.DatetimeIndex
+    units: Array
+    price: Array
+    sold_out: NDArray[np.bool_]
+    promotion: Array | None
+    unit_cost: Array | None
+    holiday: Array | None
+    stores: tuple[str, ...]
+
+    @classmethod
+    def of(cls, past: pd.DataFrame, products: list[str], sales: pd.DataFrame | None = None) -> SalesGrids:
+        """From the weekly panel.
+
+        Args:
+            past: The panel of `data.product_weeks`.
+            products: N products, in this order.
+            sales: The sale lines behind it; where they name a few stores, each store counts by
+                itself.
+        """
+        weeks = pd.DatetimeIndex(np.sort(past["week"].unique()))
+
+        def grid(column: str) -> Array | None:
+            if column not in past:
+                return None
+            table = past.pivot(index="week", columns="product", values=column).reindex(weeks)
+            return table.reindex(columns=products).to_numpy(dtype=np.float64)
+
+        units, price, sold_out = grid("units"), grid("price"), grid("stockout")
+        assert units is not None
+        assert price is not None
+        promotion, cost = grid("promotion"), grid("unit_cost")
+        holiday = past.groupby("week")["holiday"].first().to_numpy(np.float64) if "holiday" in past else None
+        by_store = None if sales is None else _by_store(sales, products, weeks)
+        stores = ("all",) if by_store is None else by_store[0]
+        everywhere = (len(stores), *units.shape)
+        return cls(
+            weeks=weeks,
+            units=np.nan_to_num(units)[None] if by_store is None else by_store[1],
+            price=price[None] if by_store is None else by_store[2],
+            sold_out=np.broadcast_to(np.zeros(units.shape, bool) if sold_out is None else sold_out > 0, everywhere),
+            promotion=None if promotion is None or np.nanstd(promotion) == 0 else np.nan_to_num(promotion),
+            unit_cost=None if cost is None or not _moves(cost) else cost,
+            holiday=holiday if holiday is not None and holiday.std() > 0 else None,
+            stores=stores,
+        )
+
+
+def _moves(cost: Array) -> bool:
+    """Whether the cost of any product changes."""
+    low, high = np.nanmin(cost, axis=0), np.nanmax(cost, axis=0)
+    return bool((high > 1.005 * low).any())
+
+
+def _by_store(
+    sales: pd.DataFrame, products: list[str], weeks: pd.DatetimeIndex
+) -> tuple[tuple[str, ...], Array, Array] | None:
+    """Stores, (G, W, N) units and prices; None for one store, many, or stores that sell next to nothing."""
+    if "store" not in sales or sales["store"].isna().any():
+        return None
+    lines = sales.loc[sales["product"].isin(products), ["date", "store", "product", "units", "price_paid"]]
+    stores = sorted(lines["store"].unique())
+    cells = len(stores) * len(weeks) * len(products)
+    if not 1 < len(stores) <= _MOST_STORES or lines["units"].sum() < _LEAST_UNITS * cells:
+        return None
+    week = np.searchsorted(weeks.to_numpy(), lines["date"].to_numpy(), side="right") - 1
+    lines = lines.assign(week=week, revenue=lines["units"] * lines["price_paid"])[week >= 0]
+    sums = lines.groupby(["store", "week", "product"])[["units", "revenue"]].sum()
+    index = pd.MultiIndex.from_product([stores, range(len(weeks)), products], names=["store", "week", "product"])
+    sums = sums.reindex(index)
+    price = (sums["revenue"] / sums["units"]).groupby(["store", "product"]).ffill()
+    shape = (len(stores), len(weeks), len(products))
+    return tuple(stores), sums["units"].fillna(0.0).to_numpy().reshape(shape), price.to_numpy().reshape(shape)

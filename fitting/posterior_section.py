@@ -1,0 +1,74 @@
+"""The posterior draws of a market, as changes of its mean parameters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..scenarios.sections import Posterior
+from .assumptions import Assumptions
+from .demand import PROMOTION, REFERENCE, DemandAtRegular
+
+if TYPE_CHECKING:
+    from .market_builder import FittedModels
+
+Array = NDArray[np.float64]
+# A posterior mean this close to zero is not divided by.
+_LEAST_EFFECT = 1e-3
+_MOST_FACTOR = 5.0
+
+
+def posterior_section(
+    models: FittedModels, mean: DemandAtRegular, promotions: bool, assumptions: Assumptions, seed: int
+) -> Posterior:
+    """The draws of demand, and of what is assumed: unit costs and the effect of a recommendation.
+
+    Args:
+        models: The fitted models.
+        mean: The mean market's choice model.
+        promotions: Whether promotions are a decision.
+        assumptions: What the models do not say.
+        seed: Seed of the draws of what is assumed.
+    """
+    demand = models.demand
+    generator, count = np.random.default_rng(seed), demand.num_draws
+    drawn = demand.at_regular(models.forecast.mean(axis=0), models.weeks, draws=True)
+    shown, reference = demand.effect(PROMOTION), demand.effect(REFERENCE)
+    share = demand.segment_share[demand.category].T
+    slot = generator.uniform(0.0, 2.0, count) if shown is None else _factor(shown.mean(axis=1))
+    return Posterior(
+        draws=count,
+        arrivals=drawn.arrivals,
+        utility=(share * (drawn.utility - mean.utility)).sum(axis=1),
+        sensitivity=(drawn.sensitivity / mean.sensitivity).mean(axis=1),
+        unit_cost=_unit_cost(models, assumptions, generator),
+        recommendation=slot[:, None] if models.affinity is not None else np.array(1.0),
+        promotion=_by_product(shown, demand.category) if promotions else np.array(1.0),
+        reference=_by_product(reference, demand.category),
+    )
+
+
+def _unit_cost(models: FittedModels, assumptions: Assumptions, generator: np.random.Generator) -> Array:
+    """(M, N) factor on assumed unit costs, one draw for all products; 1 for known ones."""
+    low, high = assumptions.unit_cost_range
+    share = generator.uniform(low, high, (models.demand.num_draws, 1)) / assumptions.unit_cost_share
+    if "unit_cost" not in models.products:
+        return np.broadcast_to(share, (len(share), len(models.products)))
+    return np.where(models.products["unit_cost"].isna().to_numpy(), share, 1.0)
+
+
+def _by_product(effect: Array | None, category: NDArray[np.intp]) -> Array:
+    """(M, N) factor on a coefficient of each category."""
+    if effect is None:
+        return np.array(1.0)
+    return np.stack([_factor(column) for column in effect.T], axis=1)[:, category]
+
+
+def _factor(draws: Array) -> Array:
+    """Draws relative to their mean, from 0 up; 1 where the mean itself is not positive."""
+    mean = draws.mean()
+    if mean <= _LEAST_EFFECT:
+        return np.ones_like(draws)
+    return np.clip(draws / mean, 0.0, _MOST_FACTOR)
