@@ -27,7 +27,7 @@ _COMMANDS = {
     "log": "export, verify and summarise the service's decisions and their sales",
     "keys": "create, list and remove API keys of the price service",
     "report": "write a run's report as one HTML file",
-    "bench": "measure the speed of this machine",
+    "bench": "measure speed, or predicted against realised gains",
 }
 _EXTRAS = dict.fromkeys(("fastapi", "jinja2", "prometheus_client", "sqlalchemy", "uvicorn"), "serve") | {
     "psycopg": "postgres"

@@ -1,31 +1,58 @@
-"""`repricer bench`: measure the speed of this machine."""
+"""`repricer bench`: the speed of this machine, and predicted against realised gains."""
 
 from __future__ import annotations
 
 import importlib
+import os
 import platform
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.table import Table
 
-from ._options import emit, json_option, seed_option, show
+from ._options import emit, json_option, progress_bar, progress_console, say, seed_option, show
 
-_NAMES = ("market", "learner", "serving")
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.table import Table
+
+_SPEED = ("market", "learner", "serving")
+_FAMILIES = (
+    "clean, seasonal, promoted, segments, stores, scarce, drifting, short, endogenous, endogenous-blind, misspecified"
+)
 
 
-@click.command(name="bench")
-@click.argument("name", required=False, type=click.Choice(_NAMES))
+@click.group("bench", invoke_without_command=True)
 @seed_option
 @json_option
-def command(name: str | None, seed: int, as_json: bool) -> None:
-    """Measure the speed of the market, the learner and the price service, or of one.
+@click.pass_context
+def command(context: click.Context, seed: int, as_json: bool) -> None:
+    """Measure the speed of the market, the learner and the price service; or one of them, or the gains.
 
-    The figures are medians in CPU seconds, on one thread; ratios refer to a baseline measured in
-    the same run.
+    The figures of speed are medians in CPU seconds, on one thread; ratios refer to a baseline
+    measured in the same run. `repricer bench uplift` compares predicted with realised gains.
     """
-    tables = {
-        one: importlib.import_module(f"...benchmarks.{one}", __name__).table() for one in ([name] if name else _NAMES)
-    }
+    if context.invoked_subcommand is None:
+        _measure(_SPEED, as_json)
+
+
+def _register(name: str, what: str) -> None:
+    @command.command(name, help=f"Measure the speed of {what}.")
+    @seed_option
+    @json_option
+    def one(seed: int, as_json: bool) -> None:
+        _measure((name,), as_json)
+
+
+for _name, _what in zip(_SPEED, ("the market", "the learner", "the price service"), strict=True):
+    _register(_name, _what)
+
+
+def _measure(names: tuple[str, ...], as_json: bool) -> None:
+    from rich.table import Table
+
+    tables = {one: importlib.import_module(f"...benchmarks.{one}", __name__).table() for one in names}
     if as_json:
         emit({"python": platform.python_version(), "machine": platform.machine(), "tables": tables})
         return
@@ -37,3 +64,121 @@ def command(name: str | None, seed: int, as_json: bool) -> None:
         for row in rows:
             table.add_row(row["what"], f"{row['per_second']:,.0f}", row["unit"], f"{row['ratio']:.1f}")
         show(table)
+
+
+@command.command("uplift")
+@click.option("--shops", type=click.IntRange(min=1), default=6, show_default=True, help="Number of shops.")
+@click.option("--truth", metavar="FAMILY", default="clean", show_default=True, help=f"What the shops are: {_FAMILIES}.")
+@click.option("--products", type=int, default=12, show_default=True, help="12 in 2 categories, or 30 in 5.")
+@click.option("--weeks", type=click.IntRange(min=1), help="Weeks of history.  [default: 104; short: 40]")
+@click.option(
+    "--bounds",
+    default="free",
+    show_default=True,
+    help="Price bounds: free (.5 to 1.3 of the regular price), or default (those of `repricer fit`).",
+)
+@click.option("--steps", type=int, default=20_000, show_default=True, help="Training steps.")
+@click.option("--forecaster", default="moving-average", show_default=True, help="Demand model, as for `repricer fit`.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("runs/uplift"),
+    show_default=True,
+    help="Folder of the results, one file per shop; the same call resumes.",
+)
+@click.option("--jobs", type=click.IntRange(min=1), help="Processes.  [default: one per core]")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Seed of the first shop; the others have those that follow.",
+)
+@json_option
+def uplift(shops: int, out: Path, jobs: int | None, seed: int, as_json: bool, **given: Any) -> None:
+    """Compare predicted with realised gains on synthetic shops whose customers are known.
+
+    Each shop writes its tables as CSV files. They are imported, a market is fitted, a policy is
+    trained and evaluated, and the recommended prices are charged in the true market, for which
+    expected profit is known. Gains are over regular prices, in the weeks of the fitted market.
+    """
+    from ..benchmarks.uplift import Settings, run_study, summarise
+    from ..benchmarks.uplift.plots import plot_gains
+
+    settings = Settings(**given)
+    with progress_bar(*_columns()) as bar:
+        rows = run_study(settings, range(seed, seed + shops), out, jobs=jobs or os.cpu_count() or 1, on_shop=_told(bar))
+    summary = summarise(rows)
+    plots = [out / f"{settings.truth}-{settings.products}-{settings.bounds}{ending}" for ending in (".png", ".svg")]
+    for path in plots:
+        plot_gains(rows, path, f"{settings.truth}: {len(rows)} shops of {settings.products} products")
+    if as_json:
+        emit({"settings": settings.to_dict(), "shops": rows, "summary": summary, "plots": plots})
+        return
+    for line in settings.lines():
+        say(line)
+    show(_uplift_table(summary))
+    say(f"Results: {out}. Plot: {plots[0]}")
+
+
+def _columns() -> tuple[Any, ...]:
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+
+    return TextColumn("shops"), BarColumn(), MofNCompleteColumn()
+
+
+def _told(bar: Any) -> Callable[[dict[str, Any], int, int], None]:
+    """A callback that moves the bar; without a terminal, a line on stderr per shop."""
+    task = bar.add_task("shops", total=None)
+
+    def on_shop(row: dict[str, Any], done: int, total: int) -> None:
+        bar.update(task, completed=done, total=total)
+        if not progress_console.is_terminal:
+            low, high = row["interval90"]
+            click.echo(
+                f"{done} of {total}: {row['truth']} {row['seed']}: predicted {row['predicted']:+.1%} "
+                f"({low:+.1%} to {high:+.1%}), realised {row['realised']:+.1%}, "
+                f"share of optimum {row['share_of_optimum']:.1%}",
+                err=True,
+            )
+
+    return on_shop
+
+
+def _uplift_table(summary: dict[str, Any]) -> Table:
+    from rich.table import Table
+
+    table = Table(
+        title="predicted and realised gain over regular prices",
+        caption="Covered: realised gain within the predicted 90% interval (below it, above it). Share: realised profit over "
+        "that of the best prices under the same bounds; regular, current: that of regular and of current prices. Loses: "
+        "realised profit more than 1% below that of regular prices, below that of current prices. No change: current "
+        "prices recommended.",
+    )
+    table.add_column("shops")
+    headings = ("number", "predicted", "realised", "|error|", "covered", "share", "worst", "regular", "current")
+    for heading in (*headings, "loses", "no change", "CPU s"):
+        table.add_column(heading, justify="right")
+    rows = [("all", summary["all"])]
+    for name, heading in (("elasticity", "elasticity"), ("outside_share", "outside share")):
+        rows += [(f"{heading} {third['from']:.2f} to {third['to']:.2f}", third) for third in summary.get(name, [])]
+    for number, (label, row) in enumerate(rows):
+        table.add_row(label, *_cells(row), end_section=number % 3 == 0)
+    return table
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        str(row["shops"]),
+        f"{row['predicted']:+.1%}",
+        f"{row['realised']:+.1%}",
+        f"{row['absolute_error']:.1%}",
+        f"{row['covered']} ({row['below']}, {row['above']})",
+        f"{row['share_of_optimum']:.1%}",
+        f"{row['worst_share']:.1%}",
+        f"{row['regular_share']:.1%}",
+        f"{row['own_share']:.1%}",
+        f"{row['lose_to_regular']}, {row['lose_to_own']}",
+        str(row["refused"]),
+        f"{row['cpu_seconds']:.0f}",
+    )

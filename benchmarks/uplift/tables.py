@@ -101,12 +101,12 @@ def _by_customer(table: pd.DataFrame, segment: np.ndarray, random: Generator) ->
     bought = np.repeat(segment, count)
     for number, ids in enumerate(members):
         lines = bought == number
-        buyer[lines] = random.choice(ids, lines.sum(), p=random.dirichlet(np.full(ids.size, 2.0)))
+        buyer[lines] = random.choice(ids, int(lines.sum()), p=random.dirichlet(np.full(ids.size, 2.0)))
     rows = rows.assign(
         units=1.0, customer=np.array([f"customer-{n:03d}" for n in range(_CUSTOMERS)], dtype=object)[buyer]
     )
-    keys = [column for column in rows if column != "units"]
-    return rows.groupby(keys, sort=True, as_index=False)["units"].sum()[list(rows)]
+    keys = [str(column) for column in rows if column != "units"]
+    return rows.groupby(keys, as_index=False)["units"].sum().reindex(columns=rows.columns)
 
 
 def _products(truth: Truth) -> pd.DataFrame:

@@ -1,0 +1,100 @@
+"""What determines the result of a shop: the same settings give the same figures."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from .families import FAMILIES
+from .parameters import SIZES
+
+BOUNDS = ("default", "free")
+FORECASTERS = (
+    "selected",
+    "moving-average",
+    "seasonal-naive",
+    "exponential-smoothing",
+    "intermittent",
+    "sarimax",
+    "pooled-regression",
+)
+_CODE = ("agents", "benchmarks/uplift", "data", "envs", "evaluation", "fitting", "forecasting", "pricing", "profiles")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a shop is drawn, fitted and evaluated.
+
+    Attributes:
+        truth: The family of shops.
+        products: 12 in 2 categories, or 30 in 5.
+        weeks: Weeks of history; None for the family's own.
+        bounds: "free" for .5 to 1.3 of the regular price, "default" for those that `fit` sets.
+        forecaster: The demand model; "selected", the default of `repricer fit`, takes longest.
+        steps: Training steps; `repricer train` takes 300,000.
+        episodes: Test episodes of the evaluation.
+
+    Raises:
+        ValueError: A value is not allowed.
+
+    Example:
+        >>> Settings("clean").lines()[0]
+        'clean: 12 products, 104 weeks; price bounds free'
+    """
+
+    truth: str
+    products: int = 12
+    weeks: int | None = None
+    bounds: str = "free"
+    forecaster: str = "moving-average"
+    steps: int = 20_000
+    episodes: int = 200
+
+    def __post_init__(self) -> None:
+        for name, allowed in {
+            "truth": FAMILIES,
+            "products": tuple(SIZES),
+            "bounds": BOUNDS,
+            "forecaster": FORECASTERS,
+        }.items():
+            if getattr(self, name) not in allowed:
+                listed = ", ".join(map(str, allowed))
+                raise ValueError(f"{name} must be one of {listed}; got '{getattr(self, name)}'; choose one of them")
+        for name in ("weeks", "steps", "episodes"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be 1 or more; got {value}; ask for more")
+
+    def lines(self) -> list[str]:
+        """The settings in words, for the table."""
+        from .families import weeks_of
+
+        weeks = self.weeks or weeks_of(self.truth)
+        return [
+            f"{self.truth}: {self.products} products, {weeks} weeks; price bounds {self.bounds}",
+            f"forecaster {self.forecaster}, {self.steps:,} training steps, {self.episodes} test episodes",
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return asdict(self)
+
+    def key(self, seed: int) -> str:
+        """Names the result of one shop: its settings, and the code that produced it."""
+        text = json.dumps([self.to_dict(), seed, code_fingerprint()], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@functools.cache
+def code_fingerprint() -> str:
+    """Hash of the code that a result depends on: after a change, no old result is taken for a new one."""
+    root, digest = Path(__file__).parents[2], hashlib.sha256()
+    for folder in _CODE:
+        for path in sorted((root / folder).rglob("*")):
+            if path.suffix in (".py", ".toml"):
+                digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
