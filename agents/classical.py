@@ -12,6 +12,8 @@ from ..envs import Market, catalogue_of, expected_units, seed_for
 from ..pricing import Action, FixedPrice, PricePath, order_up_to
 from ..scenarios import MarketSpec
 from ..scenarios.sections import Array
+from .posterior_money import PosteriorMoney, draws_of
+from .posterior_prices import best_fixed_prices, best_prices
 
 # Smallest and largest number of tuning markets, and candidates * markets * products per generation
 # in the early and late phase of a search.
@@ -25,6 +27,8 @@ _KNOTS = 5
 _LEVELS = 40
 # Largest number of product-periods for one evaluation of candidates.
 _EFFORT = 20_000_000
+# Posterior draws that candidates are tried in.
+_DRAWS = 16
 
 
 @functools.lru_cache(maxsize=16)
@@ -35,6 +39,10 @@ def best_fixed(spec: MarketSpec, *, seed: int = 0) -> FixedPrice:
     ladder, every step is tried. Otherwise the cross-entropy method searches over log prices. If
     policies place orders, the base stock of each product is searched together with its price.
 
+    In a market with a posterior, the prices maximise the mean over its draws: in closed form where
+    demand is a logit and stock is ample (see `posterior_prices`), otherwise by the search above, over
+    tuning markets of several draws, from those prices on.
+
     Args:
         spec: The market.
         seed: Seed of the tuning markets and of the search.
@@ -44,10 +52,17 @@ def best_fixed(spec: MarketSpec, *, seed: int = 0) -> FixedPrice:
         >>> best_fixed(load_scenario("stationary-logit")).price.tolist()
         [11.0]
     """
+    start = None
+    if spec.posterior is not None and spec.demand.family == "mnl":
+        start, enough = best_fixed_prices(spec, seed)
+        if enough:
+            return FixedPrice(start.astype(np.float32), name="best-fixed")
     if len(spec.products.names) == 1 and (spec.prices.price_ladder is not None or not _orders(spec)):
         return _best_step(spec, seed)
+    if start is None:
+        start = _myopic_prices(spec).mean(axis=(0, 1))
     low, high = np.log(spec.guardrails.low), np.log(spec.guardrails.high)
-    centre, owner = np.clip(np.log(_myopic_prices(spec).mean(axis=(0, 1))), low, high), spec.category_index
+    centre, owner = np.clip(np.log(start), low, high), spec.category_index
     products, most = centre.size, np.log1p(_most_base_stock(spec))
     if _orders(spec):
         low, high = np.append(low, 0 * most), np.append(high, most)
@@ -165,6 +180,8 @@ def _most_base_stock(spec: MarketSpec) -> Array:
 def _value_of(spec: MarketSpec, paths: Array, base_stock: Array | None, seed: int, markets: int) -> Array:
     """(B, C) mean objective of an episode by category, for B candidate price paths.
 
+    With a posterior, the markets are spread over draws.
+
     The gap between drawn and expected money has mean zero and serves as a control variate
     (Glasserman 2003, Monte Carlo Methods in Financial Engineering, section 4.1). With ample stock
     the expected money is less noisy; with scarce stock, which sells out in any case, the drawn
@@ -177,9 +194,41 @@ def _value_of(spec: MarketSpec, paths: Array, base_stock: Array | None, seed: in
         seed: Seed of the tuning markets.
         markets: Number of markets for each candidate.
     """
-    batch, products = len(paths) * markets, len(spec.products.names)
-    numbers = np.tile(np.arange(markets), len(paths))
-    market = Market(spec, num_markets=batch, seed=seed_for("tuning", seed), numbers=numbers)
+    truths = _truths(spec)
+    shared = np.array_split(np.arange(markets), min(len(truths), markets))
+    parts = [
+        _money_of(truth, spec, paths, base_stock, seed, numbers) for truth, numbers in zip(truths, shared, strict=False)
+    ]
+    drawn, gap = (np.concatenate(each, axis=1) for each in zip(*parts, strict=True))
+    member = np.eye(len(spec.category_names))[spec.category_index]
+    rows = (part.reshape(-1, len(member)) @ member for part in (drawn, gap))
+    drawn, gap = (part.reshape(len(paths), markets, -1) for part in rows)
+    apart = gap - gap.mean(axis=1, keepdims=True)
+    slope = (drawn * apart).sum(axis=(0, 1)) / np.maximum((apart**2).sum(axis=(0, 1)), 1e-300)
+    return drawn.mean(axis=1) - slope * gap.mean(axis=1)
+
+
+def _truths(spec: MarketSpec) -> list[MarketSpec]:
+    """The market, or some of its posterior draws, spread evenly."""
+    if spec.posterior is None:
+        return [spec]
+    return [spec.draw(int(m)) for m in np.unique(np.linspace(0, spec.num_draws - 1, _DRAWS).astype(np.intp))]
+
+
+def _money_of(
+    truth: MarketSpec,
+    spec: MarketSpec,
+    paths: Array,
+    base_stock: Array | None,
+    seed: int,
+    numbers: NDArray[np.intp],
+) -> tuple[Array, Array]:
+    """(B, markets, N) drawn money of an episode, and the gap to its expectation, in markets of these numbers."""
+    markets, products = len(numbers), len(spec.products.names)
+    batch = len(paths) * markets
+    market = Market(
+        truth, num_markets=batch, seed=seed_for("tuning", seed), numbers=np.tile(numbers, len(paths)), believed=spec
+    )
     level = None if base_stock is None else np.repeat(base_stock, markets, axis=0).astype(np.float32)
     drawn, gap = np.zeros((2, batch, products))
     for t in range(spec.market.horizon_periods):
@@ -188,11 +237,8 @@ def _value_of(spec: MarketSpec, paths: Array, base_stock: Array | None, seed: in
         factor, money = spec.market.discount_factor**t, market.money(outcome)
         drawn += factor * money
         gap += factor * (market.money(outcome, expected=True) - money)
-    member = np.eye(len(spec.category_names))[spec.category_index]
-    drawn, gap = ((part @ member).reshape(len(paths), markets, -1) for part in (drawn, gap))
-    apart = gap - gap.mean(axis=1, keepdims=True)
-    slope = (drawn * apart).sum(axis=(0, 1)) / np.maximum((apart**2).sum(axis=(0, 1)), 1e-300)
-    return drawn.mean(axis=1) - slope * gap.mean(axis=1)
+    shape = (len(paths), markets, products)
+    return drawn.reshape(shape), gap.reshape(shape)
 
 
 def _cross_entropy(
@@ -262,10 +308,15 @@ def _myopic_prices(spec: MarketSpec) -> Array:
     regular = spec.products.regular_price
     grid, step = _grid(spec)
     path = np.empty((spec.market.horizon_periods, _seen_regimes(spec), regular.size))
+    drawn = draws_of(spec) if spec.posterior is not None and spec.demand.family == "mnl" else None
     price, reference = np.clip(regular, grid[0], grid[-1]), regular
     for t, chances in enumerate(spec.regime_probabilities()):
         for z in range(path.shape[1]):
             weights = chances if path.shape[1] == 1 else np.eye(len(chances))[z]
+            if drawn is not None:
+                money = PosteriorMoney(spec, drawn, period=t, reference=reference, chances=weights)
+                path[t, z] = best_prices(spec, money, on_grid=spec.prices.price_ladder is not None)
+                continue
             price = _maximise(spec, t, price, reference, grid, weights)
             if step is not None:
                 price = _maximise(spec, t, price, reference, np.clip(price * step, grid[0], grid[-1]), weights)
@@ -308,21 +359,22 @@ def _maximise(
         chances: (Z,) probabilities of the regimes.
         sweeps: Largest number of passes over the products.
     """
-    cost = spec.products.unit_cost if spec.market.objective == "profit" else 0.0
-    category = spec.category_index
+    counts, category = float(spec.market.objective == "profit"), spec.category_index
+    truths = _truths(spec)
     rank = np.array([np.sum(category[:n] == category[n]) for n in range(category.size)])
     member = np.eye(len(spec.category_names))[category]
     regimes = [(int(z), chances[z]) for z in np.flatnonzero(chances)]
+
+    def money(truth: MarketSpec, rows: Array) -> Array:
+        units = [w * expected_units(truth, period, rows, reference=reference, regime=z).sum(axis=1) for z, w in regimes]
+        return (rows - counts * truth.products.unit_cost) * np.sum(units, axis=0)
+
     for _ in range(sweeps):
         before = price
         for turn in range(rank.max() + 1):
             moving = rank == turn
             rows = np.where(moving, grid, price)
-            units = np.sum(
-                [w * expected_units(spec, period, rows, reference=reference, regime=z).sum(axis=1) for z, w in regimes],
-                axis=0,
-            )
-            best = (((rows - cost) * units) @ member).argmax(axis=0)
+            best = (np.sum([money(truth, rows) for truth in truths], axis=0) @ member).argmax(axis=0)
             price = np.where(moving, grid[best[category], np.arange(price.size)], price)
         if np.array_equal(before, price):
             break

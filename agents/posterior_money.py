@@ -1,0 +1,288 @@
+"""Expected money of price vectors over all posterior draws of a market, in closed form with its gradient.
+
+For logit markets with ample stock. One evaluation covers every draw, period and segment at once; the
+formulas are those of `pricing.ChoiceModel`, and tests hold the two to each other.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..pricing import choice_shares
+from ..scenarios import MarketSpec, choice_model
+from ..scenarios.sections import Array
+
+# Numbers per array of one block of draws, and the highest utility.
+_BLOCK, _HIGHEST = 1 << 21, 600.0
+
+
+class _Path(NamedTuple):
+    """A fixed price by period, (S, J) each for J prices.
+
+    Attributes:
+        price: What is charged.
+        slope: Its derivative with respect to the fixed price.
+        reference: The reference price.
+        reference_slope: Its derivative.
+    """
+
+    price: Array
+    slope: Array
+    reference: Array
+    reference_slope: Array
+
+
+class Draws(NamedTuple):
+    """The parameters that differ between draws, M draws first."""
+
+    quality: Array  # (M, K, N)
+    sensitivity: Array  # (M, K, N)
+    rate: Array  # (M, T, C)
+    cost: Array  # (M, N), zero where the objective is revenue
+    shown: Array  # (M, K) utility of the product in the segment's slot
+    gain: Array  # (M, N)
+    loss: Array  # (M, N)
+
+    @classmethod
+    def of(cls, spec: MarketSpec) -> Draws:
+        """All draws of a market; the market itself as the only one where it has no posterior."""
+        specs = [spec.draw(m) for m in range(spec.num_draws)] or [spec]
+        none, slots = np.zeros(spec.sizes["N"]), spec.recommendation is not None
+        no_slot = np.zeros(spec.sizes["K"])
+        counts = float(spec.market.objective == "profit")
+        columns = zip(
+            *(
+                (
+                    each.demand.quality,
+                    each.demand.price_sensitivity,
+                    each.arrivals.rate,
+                    counts * each.products.unit_cost,
+                    each.recommendation.lift if slots and each.recommendation else no_slot,
+                    each.reference_price.gain if each.reference_price else none,
+                    each.reference_price.loss if each.reference_price else none,
+                )
+                for each in specs
+            ),
+            strict=True,
+        )
+        return cls(*(np.stack(column) for column in columns))
+
+
+@functools.lru_cache(maxsize=4)
+def draws_of(spec: MarketSpec) -> Draws:
+    """The stacked draws of a market, kept for the next call."""
+    return Draws.of(spec)
+
+
+@dataclass(frozen=True)
+class _Situations:
+    """S pairs of a period and a regime that may occur in it.
+
+    Attributes:
+        period: (S,) the period.
+        utility: (S, C) utility added to the products of a category.
+        sensitivity: (S, C) factor on price sensitivities.
+        weight: (S,) probability of the regime, its factor on arrivals and the discount factor, multiplied.
+        outside: (S, K, C) exp(utility) of leaving and of rival offers at their initial prices.
+        product: (S, N) utility added to each product.
+        saved: (S, N) holding cost that a unit sold saves, currency.
+    """
+
+    period: NDArray[np.intp]
+    utility: Array
+    sensitivity: Array
+    weight: Array
+    outside: Array
+    product: Array
+    saved: Array
+
+    @classmethod
+    def of(cls, spec: MarketSpec, periods: range, chances: Array | None) -> _Situations:
+        """Those of some periods; chances: (Z,) probabilities of the regimes, by default those of each period."""
+        model, demand, regimes = choice_model(spec), spec.demand, spec.regimes
+        by_period = spec.regime_probabilities()
+        pairs = [
+            (t, z, row[z])
+            for t in periods
+            for row in [by_period[t] if chances is None else chances]
+            for z in np.flatnonzero(row)
+        ]
+        period, regime = (np.array([pair[i] for pair in pairs], dtype=np.intp) for i in (0, 1))
+        added, factor, arrivals = np.zeros(len(pairs)), np.ones(len(pairs)), np.array([chance for *_, chance in pairs])
+        if regimes is not None:
+            added, factor = regimes.utility[regime], regimes.sensitivity[regime]
+            arrivals = arrivals * regimes.arrivals[regime]
+        outside = [model.outside_weight(int(t), regime=int(z) if regimes else None) for t, z, _ in pairs]
+        stock, last = spec.stock, spec.market.horizon_periods
+        saved = np.zeros((len(pairs), spec.sizes["N"]))
+        if spec.market.objective == "profit" and stock.replenishment == "order-up-to":
+            # Stock is restored a lead time later, at the latest when the episode ends.
+            saved = np.minimum(stock.lead_time_periods + 1, last - period)[:, None] * stock.holding_cost
+        return cls(
+            period=period,
+            utility=demand.season[period] + added[:, None],
+            sensitivity=demand.sensitivity_path[period] * factor[:, None],
+            weight=arrivals * spec.market.discount_factor ** period.astype(np.float64),
+            outside=np.stack(outside),
+            product=demand.quality_path[period],
+            saved=saved,
+        )
+
+
+class PosteriorMoney:
+    """Mean money over the draws, by category, of prices that are charged in some periods.
+
+    Args:
+        spec: The market; its demand family is mnl.
+        draws: The draws to average over.
+        period: One period with the prices as they are; None for whole episodes of fixed prices, which
+            `max_change` lets rise or fall from the regular prices step by step.
+        reference: (N,) reference prices of that period.
+        chances: (Z,) probabilities of its regimes.
+    """
+
+    def __init__(
+        self,
+        spec: MarketSpec,
+        draws: Draws,
+        *,
+        period: int | None = None,
+        reference: Array | None = None,
+        chances: Array | None = None,
+    ) -> None:
+        self._spec, self._draws, self._whole = spec, draws, period is None
+        periods = range(spec.market.horizon_periods) if period is None else range(period, period + 1)
+        self._now = _Situations.of(spec, periods, chances)
+        self._category, self._count = spec.category_index, len(spec.category_names)
+        self._reference = spec.products.regular_price if reference is None else reference
+        self._keeps = 1.0 - (np.zeros(spec.sizes["N"]) if spec.returns is None else spec.returns.probability)
+        counts, returns = float(spec.market.objective == "profit"), spec.returns
+        self._handling = np.zeros(spec.sizes["N"])
+        if returns is not None:
+            self._handling = counts * returns.probability * returns.handling_cost
+        slots = spec.recommendation
+        score = np.zeros_like(spec.demand.quality) if slots is None else slots.candidates * slots.affinity
+        # The recommender shows the candidate with the highest positive score.
+        self._slot = (np.arange(score.shape[1]) == score.argmax(axis=1)[:, None]) & (score > 0)
+
+    @property
+    def smooth(self) -> bool:
+        """Whether the money has no kinks in the prices."""
+        return self._spec.reference_price is None and not (self._whole and self._spec.prices.max_change is not None)
+
+    def thinned(self, count: int) -> PosteriorMoney:
+        """The same over at most so many draws, spread evenly."""
+        made, number = object.__new__(PosteriorMoney), len(self._draws.cost)
+        chosen = np.unique(np.linspace(0, number - 1, min(count, number)).astype(np.intp))
+        made.__dict__.update(self.__dict__ | {"_draws": Draws(*(each[chosen] for each in self._draws))})
+        return made
+
+    def value(self, price: Array) -> Array:
+        """(C,) mean money over the draws at the (N,) prices, currency."""
+        return self._evaluate(price, slope=False)[0]
+
+    def value_and_gradient(self, price: Array) -> tuple[Array, Array]:
+        """The value, and the (N,) derivative of each product's category with respect to its price."""
+        return self._evaluate(price, slope=True)
+
+    def along(self, product: int, grid: Array, price: Array) -> Array:
+        """(G,) mean money of a product's category where its price takes each value of a grid."""
+        others = np.flatnonzero(self._category == self._category[product])
+        others = others[others != product]
+        c, total = self._category[product], np.zeros(len(grid))
+        own, rest = self._path(np.full(len(grid), product), grid), self._path(others, price[others])
+        for block in self._blocks(len(grid) + len(others)):
+            customers = self._customers(block)[..., c]
+            weights, money = [], []
+            for index, path in ((np.full(len(grid), product), own), (others, rest)):
+                weight = np.exp(np.minimum(self._utility(block, index, path), _HIGHEST))
+                weights.append(weight)
+                money.append(weight * self._margin(block, index, path)[:, :, None])
+            beside, earned = weights[1].sum(axis=-1) + self._now.outside[..., c], money[1].sum(axis=-1)
+            share = (money[0] + earned[..., None]) / (beside[..., None] + weights[0])
+            total += np.einsum("msk,mskg->g", customers, share)
+        return total / len(self._draws.cost)
+
+    def _evaluate(self, price: Array, slope: bool) -> tuple[Array, Array]:
+        everything, c = np.arange(len(price)), self._category
+        path, value, gradient = self._path(everything, price), np.zeros(len(price)), np.zeros(len(price))
+        for block in self._blocks(len(price)):
+            share = choice_shares(self._utility(block, everything, path), c, self._now.outside).product
+            units = self._customers(block)[..., c] * share
+            margin = self._margin(block, everything, path)[:, :, None]
+            value += np.einsum("mskn,msn->n", units, margin[:, :, 0])
+            if slope:
+                mean = (share * margin) @ np.eye(self._count)[c]
+                gradient += (units * (self._keeps * path.slope)[:, None]).sum(axis=(0, 1, 2))
+                gradient += (units * self._effect(block, path) * (margin - mean[..., c])).sum(axis=(0, 1, 2))
+        number = len(self._draws.cost)
+        return np.bincount(c, value, minlength=self._count) / number, gradient / number
+
+    def _blocks(self, columns: int) -> Iterator[Draws]:
+        """The draws in blocks whose arrays fit into memory."""
+        each = len(self._now.period) * self._draws.quality.shape[1] * max(columns, 1)
+        size = max(1, _BLOCK // each)
+        for first in range(0, len(self._draws.cost), size):
+            yield Draws(*(part[first : first + size] for part in self._draws))
+
+    def _path(self, index: NDArray[np.intp], price: Array) -> _Path:
+        """The path of fixed prices of these products by situation."""
+        spec, periods = self._spec, self._now.period
+        if not self._whole:
+            one, reference = np.ones((len(periods), 1)), self._reference[index]
+            return _Path(one * price, one * np.ones_like(price), one * reference, 0 * one * reference)
+        rules, most = spec.guardrails, spec.prices.max_change
+        now = np.clip(spec.products.regular_price, rules.low, rules.high)[index]
+        memory = 1.0 if spec.reference_price is None else spec.reference_price.memory
+        reference, reference_slope, rows = self._reference[index].astype(np.float64), np.zeros(len(index)), []
+        for _ in range(spec.market.horizon_periods):
+            reached = price if most is None else np.clip(price, now * (1 - most), now * (1 + most))
+            slope = (reached == price).astype(np.float64)
+            rows.append((reached, slope, reference, reference_slope))
+            now, reference = reached, memory * reference + (1 - memory) * reached
+            reference_slope = memory * reference_slope + (1 - memory) * slope
+        return _Path(*(np.stack(column)[periods] for column in zip(*rows, strict=True)))
+
+    def _utility(self, draws: Draws, index: NDArray[np.intp], path: _Path) -> Array:
+        """(M, S, K, J) utility of these products."""
+        now, c = self._now, self._category[index]
+        common = (now.utility[:, c] + now.product[:, index])[None]
+        gap = path.reference / path.price - 1
+        if self._spec.reference_price is not None:
+            away = path.reference - path.price if self._linear else np.log1p(gap)
+            common = common + np.where(gap > 0, draws.gain[:, None, index], draws.loss[:, None, index]) * away
+        steep = draws.sensitivity[:, None, :, index] * (now.sensitivity[:, c] * path.price)[:, None]
+        fixed = draws.quality[..., index] + self._slot[:, index] * draws.shown[..., None]
+        return fixed[:, None] - steep + common[:, :, None]
+
+    def _effect(self, draws: Draws, path: _Path) -> Array:
+        """(M, S, K, N) derivative of the utility with respect to the fixed price."""
+        steep = draws.sensitivity[:, None] * (self._now.sensitivity[:, self._category] * path.slope)[:, None]
+        if self._spec.reference_price is None:
+            return -steep
+        away = path.reference_slope - path.slope
+        if not self._linear:
+            away = path.reference_slope / path.reference - path.slope / path.price
+        side = np.where(path.reference > path.price, draws.gain[:, None], draws.loss[:, None])
+        return (side * away)[:, :, None] - steep
+
+    @property
+    def _linear(self) -> bool:
+        return self._spec.reference_price is not None and self._spec.reference_price.scale == "linear"
+
+    def _margin(self, draws: Draws, index: NDArray[np.intp], path: _Path) -> Array:
+        """(M, S, J) money of a unit sold."""
+        keeps = self._keeps[index]
+        fixed = self._now.saved[:, index] - self._handling[index]
+        return keeps * (path.price - draws.cost[:, None, index]) + fixed
+
+    def _customers(self, draws: Draws) -> Array:
+        """(M, S, K, C) mean customers, weighted by probability and discount."""
+        rate = draws.rate[:, self._now.period] * self._now.weight[:, None]
+        return rate[:, :, None] * self._spec.arrivals.segment_share.T
