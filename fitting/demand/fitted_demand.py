@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,9 @@ from .sales_grids import SalesGrids
 
 Array = NDArray[np.float64]
 PROMOTION, REFERENCE, CONTROL = "promotion", "reference price", "price changes without a reason in costs"
+SUSPECT, REDUCED = "regular price", "reduced weeks"
+# A regular price that moves by less, in logs, stands still.
+_STILL, _REDUCED = 0.01, 0.02
 # Below it an instrument hardly moves the price (Staiger and Stock 1997).
 _WEAK_F = 10.0
 _YEAR = 365.25
@@ -73,6 +76,8 @@ class FittedDemand:
         memory: Weight of the past in the reference price.
         posteriors: C posteriors.
         first_stage_f: (C,) strength of the costs as an instrument; NaN without.
+        follow_demand: Posterior probability that prices follow demand; NaN where no price was
+            reduced and no regular price moved.
 
     Example:
         >>> demand = fit_demand(grids, products, category, regular, Priors())  # doctest: +SKIP
@@ -89,6 +94,7 @@ class FittedDemand:
     weeks: pd.DatetimeIndex
     posteriors: tuple[CategoryPosterior, ...]
     first_stage_f: Array
+    follow_demand: float
 
     @property
     def num_draws(self) -> int:
@@ -228,27 +234,82 @@ def fit_demand(
         segments = SegmentUnits(np.ones((1, len(products))), np.ones(1))
     memory = memory if memory is not None else 0.0
     effects = _effects(grids, regular_price, memory)
-    posteriors, shares, strengths = [], [], []
+    parts = [np.flatnonzero(category == c) for c in range(len(names))]
+    found = [_category_data(grids, regular_price, here, effects, segments, priors) for here in parts]
+    suspects = _suspects(grids, priors)
     with one_thread():
-        for c in range(len(names)):
-            here = np.flatnonzero(category == c)
-            data, strength = _category_data(grids, regular_price, here, effects, segments, priors)
-            posteriors.append(estimate(data, priors, draws=draws, seed=seed + c))
-            shares.append(data.segment_share)
-            strengths.append(strength)
-    named = (*effects, CONTROL) if grids.unit_cost is not None else tuple(effects)
+        posteriors = [estimate(data, priors, draws=draws, seed=seed + c) for c, (data, _) in enumerate(found)]
+        follow = np.nan
+        if suspects:
+            doubtful = [
+                estimate(_with_effects(data, suspects, here), priors, draws=draws, seed=seed + c)
+                for c, ((data, _), here) in enumerate(zip(found, parts, strict=True))
+            ]
+            follow = _probability(posteriors, doubtful, priors.exogenous)
+            posteriors = _mixed(posteriors, doubtful, follow, seed)
     return FittedDemand(
         products=tuple(products["product"]),
         category=category.astype(np.intp),
         names=tuple(names),
         regular_price=regular_price,
-        segment_share=np.array(shares),
-        effects=named,
+        segment_share=np.array([data.segment_share for data, _ in found]),
+        effects=(*effects, CONTROL) if grids.unit_cost is not None else tuple(effects),
         memory=memory,
         weeks=grids.weeks,
         posteriors=tuple(posteriors),
-        first_stage_f=np.array(strengths),
+        first_stage_f=np.array([strength for _, strength in found]),
+        follow_demand=follow,
     )
+
+
+def _suspects(grids: SalesGrids, priors: Priors) -> dict[str, tuple[Array, float]]:
+    """What prices that follow demand would show, (G, W, N) with the prior spread of each coefficient.
+
+    A regular price that moves without a known reason, and weeks with a reduction that differ from
+    the others by more than the price. What remains are the depths of the reductions, and costs.
+    """
+    listed = np.log(grids.regular)
+    moved = np.nan_to_num(listed - np.nanmean(listed, axis=1, keepdims=True))
+    reduced = np.nan_to_num(grids.price < (1 - _REDUCED) * grids.regular)
+    found = {}
+    if grids.unit_cost is None and moved.std() > _STILL:
+        found[SUSPECT] = (moved, priors.suspect_spread)
+    if 0 < reduced.mean() < 1:
+        found[REDUCED] = (reduced.astype(np.float64), priors.reduced_spread)
+    return found
+
+
+def _with_effects(data: CategoryData, suspects: dict[str, tuple[Array, float]], here: NDArray[np.intp]) -> CategoryData:
+    more = np.array([values[..., here] for values, _ in suspects.values()])
+    return replace(
+        data,
+        effects=np.concatenate([data.effects.reshape(-1, *more.shape[1:]), more]),
+        effect_mean=np.append(data.effect_mean, np.zeros(len(more))),
+        effect_spread=np.append(data.effect_spread, [spread for _, spread in suspects.values()]),
+    )
+
+
+def _probability(plain: list[CategoryPosterior], doubtful: list[CategoryPosterior], exogenous: float) -> float:
+    """Posterior probability of the second model (Kass and Raftery 1995)."""
+    odds = sum(b.log_evidence - a.log_evidence for a, b in zip(plain, doubtful, strict=True))
+    return float(1 / (1 + exogenous / (1 - exogenous) * np.exp(-np.clip(odds, -50, 50))))
+
+
+def _mixed(
+    plain: list[CategoryPosterior], doubtful: list[CategoryPosterior], share: float, seed: int
+) -> list[CategoryPosterior]:
+    """Draws of both models in proportion to their probabilities; draw m is of one model in all categories."""
+    second = np.random.default_rng(seed).random(len(plain[0].draws)) < share
+    mixed = []
+    for a, b in zip(plain, doubtful, strict=True):
+        kept = np.r_[: b.model.layout.effects.stop - _extra(a, b), b.model.layout.effects.stop : b.draws.shape[1]]
+        draws = np.where(second[:, None], b.draws[:, kept], a.draws)
+        mixed.append(replace(a, draws=draws))
+    return mixed
+
+
+def _extra(plain: CategoryPosterior, doubtful: CategoryPosterior) -> int:
+    return doubtful.draws.shape[1] - plain.draws.shape[1]
 
 
 def _effects(grids: SalesGrids, regular: Array, memory: float) -> dict[str, Array]:
@@ -333,10 +394,11 @@ def _unexplained(grids: SalesGrids, here: NDArray[np.intp]) -> tuple[Array, floa
     cost = np.broadcast_to(np.log(grids.unit_cost[:, here]), price.shape)
     known = np.isfinite(price) & np.isfinite(cost)
     y, x = (_demeaned(values, known) for values in (price, cost))
-    slope = (x * y).sum() / max((x * x).sum(), 1e-12)
+    moved = (x * x).sum(axis=(0, 1))
+    slope = np.where(moved > 0, (x * y).sum(axis=(0, 1)) / np.where(moved > 0, moved, 1.0), 0.0)
     residual = np.where(known, y - slope * x, 0.0)
-    error = np.sqrt((residual**2).sum() / max(known.sum() - len(here) - 1, 1) / max((x * x).sum(), 1e-12))
-    return residual, float((slope / max(error, 1e-12)) ** 2)
+    explained = ((slope * x) ** 2).sum() / max((moved > 0).sum(), 1)
+    return residual, float(explained / max((residual**2).sum() / max(known.sum() - 2 * len(here), 1), 1e-12))
 
 
 def _demeaned(values: Array, known: NDArray[np.bool_]) -> Array:

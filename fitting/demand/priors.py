@@ -26,7 +26,12 @@ class Priors:
         season_spread: Standard deviation of each coefficient of the yearly season, in logs.
         trend_spread: Standard deviation of the trend of arrivals, log points per year.
         signal_spread: Standard deviation of the effect of a holiday or of one log point of traffic.
-        control_spread: Standard deviation of the utility of unexplained price changes per log point.
+        control_spread: Standard deviation of the utility of price changes without a reason in costs,
+            per log point.
+        suspect_spread: The same for regular prices, where costs are not known.
+        reduced_spread: Standard deviation of the utility that weeks with a reduction differ in
+            other than by their price.
+        exogenous: Prior probability that prices do not follow demand, where costs are not known.
 
     Example:
         >>> Priors(elasticity=3.0).elasticity
@@ -45,3 +50,6 @@ class Priors:
     trend_spread: float = 0.2
     signal_spread: float = 0.3
     control_spread: float = 2.0
+    suspect_spread: float = 1.5
+    reduced_spread: float = 0.3
+    exogenous: float = 0.5

@@ -20,7 +20,9 @@ class SalesGrids:
     Attributes:
         weeks: The W weeks.
         units: (G, W, N) units sold.
-        price: (G, W, N) price paid, currency per unit; NaN before the first sale.
+        price: (G, W, N) price paid, currency per unit; in a week without a sale the regular price,
+            as that is the likeliest; NaN before the first sale.
+        regular: (G, W, N) regular price, currency per unit; NaN before the first sale.
         sold_out: (G, W, N) whether the product sold out.
         promotion: (W, N) share of stores with a display or mailer; None if not recorded.
         unit_cost: (W, N) cost of a unit in that week, currency; None if it is not known or never
@@ -39,6 +41,7 @@ class SalesGrids:
     weeks: pd.DatetimeIndex
     units: Array
     price: Array
+    regular: Array
     sold_out: NDArray[np.bool_]
     promotion: Array | None
     unit_cost: Array | None
@@ -63,19 +66,23 @@ class SalesGrids:
             table = past.pivot(index="week", columns="product", values=column).reindex(weeks)
             return table.reindex(columns=products).to_numpy(dtype=np.float64)
 
-        units, price, sold_out = grid("units"), grid("price"), grid("stockout")
+        units, price, regular, sold_out = (grid(name) for name in ("units", "price", "regular_price", "stockout"))
         assert units is not None
         assert price is not None
+        assert regular is not None
         promotion, cost = grid("promotion"), grid("unit_cost")
         holiday = past.groupby("week")["holiday"].first().to_numpy(np.float64) if "holiday" in past else None
         by_store = None if sales is None else _by_store(sales, products, weeks)
         stores = ("all",) if by_store is None else by_store[0]
         everywhere = (len(stores), *units.shape)
+        whole = (np.nan_to_num(units)[None], price[None], regular[None])
+        units, price, regular = whole if by_store is None else by_store[1:]
         return cls(
             weeks=weeks,
-            units=np.nan_to_num(units)[None] if by_store is None else by_store[1],
-            price=price[None] if by_store is None else by_store[2],
-            sold_out=np.broadcast_to(np.zeros(units.shape, bool) if sold_out is None else sold_out > 0, everywhere),
+            units=units,
+            price=np.where(units > 0, price, regular),
+            regular=regular,
+            sold_out=np.broadcast_to(False if sold_out is None else sold_out > 0, everywhere),
             promotion=None if promotion is None or np.nanstd(promotion) == 0 else np.nan_to_num(promotion),
             unit_cost=None if cost is None or not _moves(cost) else cost,
             holiday=holiday if holiday is not None and holiday.std() > 0 else None,
@@ -91,20 +98,26 @@ def _moves(cost: Array) -> bool:
 
 def _by_store(
     sales: pd.DataFrame, products: list[str], weeks: pd.DatetimeIndex
-) -> tuple[tuple[str, ...], Array, Array] | None:
-    """Stores, (G, W, N) units and prices; None for one store, many, or stores that sell next to nothing."""
+) -> tuple[tuple[str, ...], Array, Array, Array] | None:
+    """Stores, (G, W, N) units, prices and regular prices; None for one store, many, or stores that sell next to nothing."""
     if "store" not in sales or sales["store"].isna().any():
         return None
-    lines = sales.loc[sales["product"].isin(products), ["date", "store", "product", "units", "price_paid"]]
+    lines = sales.loc[
+        sales["product"].isin(products), ["date", "store", "product", "units", "price_paid", "regular_price"]
+    ]
     stores = sorted(lines["store"].unique())
     cells = len(stores) * len(weeks) * len(products)
     if not 1 < len(stores) <= _MOST_STORES or lines["units"].sum() < _LEAST_UNITS * cells:
         return None
     week = np.searchsorted(weeks.to_numpy(), lines["date"].to_numpy(), side="right") - 1
-    lines = lines.assign(week=week, revenue=lines["units"] * lines["price_paid"])[week >= 0]
-    sums = lines.groupby(["store", "week", "product"])[["units", "revenue"]].sum()
+    listed = lines["regular_price"].fillna(lines["price_paid"])
+    lines = lines.assign(week=week, paid=lines["units"] * lines["price_paid"], listed=lines["units"] * listed)
+    sums = lines[week >= 0].groupby(["store", "week", "product"])[["units", "paid", "listed"]].sum()
     index = pd.MultiIndex.from_product([stores, range(len(weeks)), products], names=["store", "week", "product"])
     sums = sums.reindex(index)
-    price = (sums["revenue"] / sums["units"]).groupby(["store", "product"]).ffill()
+    prices = sums[["paid", "listed"]].div(sums["units"], axis=0).groupby(["store", "product"]).ffill()
     shape = (len(stores), len(weeks), len(products))
-    return tuple(stores), sums["units"].fillna(0.0).to_numpy().reshape(shape), price.to_numpy().reshape(shape)
+    units, paid, listed = (
+        column.to_numpy().reshape(shape) for column in (sums["units"], prices["paid"], prices["listed"])
+    )
+    return tuple(stores), np.nan_to_num(units), paid, listed
