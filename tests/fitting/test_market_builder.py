@@ -6,7 +6,10 @@ import pytest
 from repricer.envs import Market, catalogue_of, expected_units
 from repricer.evaluation import named_policy
 from repricer.fitting import Assumptions, FittedModels, build_market
-from repricer.fitting.market_builder import outside_share
+from repricer.fitting.demand import PROMOTION, REFERENCE
+from repricer.tests.fitting.demand.markets import known_demand
+
+SEGMENT_UNITS = np.random.default_rng(1).uniform(50, 500, (2, 4))
 
 
 def models(**changes) -> FittedModels:
@@ -18,20 +21,27 @@ def models(**changes) -> FittedModels:
         }
     )
     generator = np.random.default_rng(0)
+    regular = np.array([2.0, 3.0, 4.0, 5.0])
+    forecast = changes.get("forecast", np.array([[20.0, 10, 5, 8], [22.0, 11, 5.5, 7], [18.0, 9, 4.5, 9]]))
+    told = {name: changes.pop(name) for name in ("effects", "response", "elasticity") if name in changes}
+    demand = known_demand(
+        products,
+        forecast.mean(axis=0),
+        regular,
+        told.get("elasticity", np.array([-2.0, -2.5, -1.5, -3.0])),
+        [0.4, 0.7],
+        effects=told.get("effects"),
+        segments=(SEGMENT_UNITS, told.get("response", np.array([0.75, 1.5]))),
+    )
     values = {
         "products": products,
         "first_day": pd.Timestamp("2017-10-02"),
-        "forecast": np.array([[20.0, 10, 5, 8], [22.0, 11, 5.5, 7], [18.0, 9, 4.5, 9]]),
+        "forecast": forecast,
         "overdispersion": np.array([0.1, 0.0, 0.2, 0.3]),
-        "regular_price": np.array([2.0, 3.0, 4.0, 5.0]),
-        "low_price": np.array([1.999, 2.999, 3.999, 4.999]),
-        "elasticity": np.array([-2.0, -2.5, -1.5, -3.0]),
-        "substitution": 0.4,
-        "reference_effect": 0.0,
-        "memory": 0.7,
+        "regular_price": regular,
+        "charged": np.array([0.8, 1.05])[:, None] * regular,
+        "demand": demand,
         "segments": ("keen", "careful"),
-        "segment_elasticity": np.array([-1.5, -3.0]),
-        "segment_units": generator.uniform(50, 500, (2, 4)),
         "affinity": generator.random((2, 4)),
         "candidates": np.ones((2, 4)),
         "high_units": np.array([40.0, 20, 10, 16]),
@@ -39,7 +49,7 @@ def models(**changes) -> FittedModels:
         "past_units": np.full((3, 4), 7.0),
     }
     # Unless a test says otherwise, the plan is the regular prices.
-    values |= {"planned": changes.get("forecast", values["forecast"])} | changes
+    values |= {"planned": forecast} | changes
     return FittedModels(**values)
 
 
@@ -47,7 +57,7 @@ def test_sales_at_planned_prices_are_the_forecasts():
     planned = np.array([[20.0, 10, 5, 8], [60.0, 6, 5.5, 7], [18.0, 9, 7.5, 9]])
     price = np.array([[2.0, 3.0, 4.0, 5.0], [1.2, 3.0, 3.5, 4.0], [2.0, 2.5, 4.0, 5.0]])
     fitted = models(planned=planned, past_price=price)
-    spec = build_market(fitted, name="shop", assumptions=Assumptions())
+    spec = build_market(fitted, name="shop", assumptions=Assumptions(price_widening=None))
     np.testing.assert_allclose(expected_units(spec, np.arange(3), price).sum(axis=1), planned, rtol=1e-6)
     assert catalogue_of(spec).forecast_units.shape == (3, 4)
     assert spec.stock is not None
@@ -64,48 +74,58 @@ def test_a_price_that_the_market_does_not_allow_is_planned_at_the_nearest_that_i
 
 def test_sales_with_the_promotions_of_the_plan_are_the_forecasts():
     share = np.array([[1.0, 0.2, 0.0, 0.9], [1.0, 0.6, 0.0, 0.0], [0.0, 0.0, 0.0, 0.6]])
-    fitted = models(exposure_effect=0.4, past_promotion=share)
+    fitted = models(effects={PROMOTION: 0.4}, past_promotion=share)
     spec = build_market(fitted, name="shop", assumptions=Assumptions())
     units = expected_units(spec, np.arange(3), fitted.past_price, promoted=(share > 0.5).astype(int)).sum(axis=1)
     np.testing.assert_allclose(units, fitted.planned, rtol=1e-6)
 
 
 def test_elasticities_of_the_market_are_those_that_were_fitted():
-    fitted = models(segment_elasticity=np.array([-2.0, -2.0]))
-    spec = build_market(fitted, name="shop", assumptions=Assumptions())
-    elasticity = catalogue_of(spec).segment_elasticity
-    np.testing.assert_allclose(elasticity, np.tile(fitted.elasticity, (2, 1)), rtol=2e-3)
+    elasticity = np.array([-2.0, -2.5, -1.5, -3.0])
+    spec = build_market(models(response=np.ones(2), elasticity=elasticity), name="shop", assumptions=Assumptions())
+    share = catalogue_of(spec).segment_elasticity
+    # Segments differ in their choice probabilities alone.
+    np.testing.assert_allclose(share.mean(axis=0), elasticity, rtol=0.15)
 
 
-def test_segments_keep_their_ratio_of_elasticities_and_their_shares():
-    fitted = models()
-    spec = build_market(fitted, name="shop", assumptions=Assumptions())
-    elasticity = catalogue_of(spec).segment_elasticity
-    np.testing.assert_allclose(elasticity[1] / elasticity[0], 2.0, rtol=1e-3)
-    past = fitted.segment_units[:, 3]
+def test_the_whole_market_answers_as_the_posterior_mean_says():
+    spec = build_market(models(), name="shop", assumptions=Assumptions())
+    regular, step = spec.products.regular_price, 1e-5
+    for n, elasticity in enumerate([-2.0, -2.5, -1.5, -3.0]):
+        prices = [np.where(np.arange(4) == n, regular * (1 + d), regular) for d in (step, -step)]
+        up, down = (expected_units(spec, 0, price).sum(axis=1)[0, n] for price in prices)
+        assert np.log(up / down) / (2 * step) == pytest.approx(elasticity, rel=1e-3)
+
+
+def test_segments_keep_their_shares():
+    spec = build_market(models(), name="shop", assumptions=Assumptions())
+    past = SEGMENT_UNITS[:, 3]
     np.testing.assert_allclose(spec.arrivals.segment_share[1], past / past.sum(), rtol=1e-2)
 
 
-def test_the_outside_share_is_recovered_from_a_logit_category():
-    """Two like products, b p = 4, a share of .4 who leave: the responses to own and other prices give the share back."""
-    bp, left = 4.0, 0.4
-    probability = (1 - left) / 2
-    fitted = models(
-        products=pd.DataFrame({"product": ["1", "2"], "name": ["a", "b"], "category": ["c", "c"]}),
-        forecast=np.full((3, 2), 10.0),
-        elasticity=np.full(2, -bp * (1 - probability)),
-        substitution=(1 - left - probability) / (1 - probability),
-        **{name: np.array([2.0, 3.0]) for name in ("regular_price", "low_price")},
+def test_prices_stay_near_what_was_charged():
+    near, free = (
+        build_market(models(), name="shop", assumptions=Assumptions(price_widening=wide)) for wide in (0.1, None)
     )
-    share, cut = outside_share(fitted)
-    assert share[0] == pytest.approx(left)
-    assert not cut[0]
+    np.testing.assert_allclose(near.prices.floor, 0.8 * 0.9 * near.products.regular_price)
+    np.testing.assert_allclose(near.prices.ceiling, 1.05 * 1.1 * near.products.regular_price)
+    np.testing.assert_allclose(free.prices.ceiling, 1.3 * free.products.regular_price)
+    assert near.history is not None
+    np.testing.assert_allclose(near.history.charged_low, 0.8 * near.products.regular_price)
+    assert any("within 10% of the range" in line for line in near.assumptions)
 
 
-def test_a_category_whose_products_only_replace_each_other_is_cut_and_reported():
-    share, cut = outside_share(models(substitution=1.0))
-    assert share.tolist() == [0.15, 0.9]
-    assert cut.tolist() == [True, False]
+def test_draws_hold_the_uncertainty_of_what_is_assumed():
+    fitted = models()
+    known = models(products=fitted.products.assign(unit_cost=[1.0, np.nan, 2.0, np.nan]))
+    spec = build_market(known, name="shop", assumptions=Assumptions(unit_cost_range=(0.5, 0.8)))
+    assert spec.posterior is not None
+    factor = spec.posterior.unit_cost
+    assert (factor[:, [0, 2]] == 1).all()
+    assert (factor[:, [1, 3]] >= 0.5 / 0.65 - 1e-6).all()
+    assert (factor[:, 1] == factor[:, 3]).all()
+    assert spec.posterior.recommendation.std() > 0
+    np.testing.assert_allclose(spec.posterior.sensitivity, 1.0, rtol=1e-6)
 
 
 def test_assumptions_are_said_and_known_costs_are_used():
@@ -116,26 +136,30 @@ def test_assumptions_are_said_and_known_costs_are_used():
     assert any("50% of the regular price" in line for line in spec.assumptions)
     assert spec.products.names == ("milk (1)", "milk (2)", "cream", "soap")
     assert spec.reference_price is None
-    assert build_market(models(reference_effect=0.4), name="s", assumptions=Assumptions()).reference_price is not None
+    assert (
+        build_market(models(effects={REFERENCE: 0.4}), name="s", assumptions=Assumptions()).reference_price is not None
+    )
 
 
 def test_promotions_are_a_decision_where_their_past_is_given():
     share = np.array([[1.0, 0.2, 0.0, 0.9], [1.0, 0.6, 0.0, 0.0], [0.0, 0.0, 0.0, 0.6]])
-    spec = build_market(models(exposure_effect=0.4, past_promotion=share), name="s", assumptions=Assumptions())
+    spec = build_market(models(effects={PROMOTION: 0.4}, past_promotion=share), name="s", assumptions=Assumptions())
     assert spec.promotion is not None
     assert spec.history is not None
     assert spec.promotion.max_products == 2  # promoted in most stores: 2, 2 and 1 products
     np.testing.assert_allclose(spec.promotion.cost, 0.05 * spec.products.regular_price * models().forecast.mean(axis=0))
     plain = expected_units(spec, 0, spec.products.regular_price).sum(axis=1)[0]
     lifted = expected_units(spec, 0, spec.products.regular_price, promoted=np.array([[0, 0, 1, 0]])).sum(axis=1)[0]
-    assert np.log(lifted / plain)[2] == pytest.approx(0.4, rel=0.1)
+    left = [spec.arrivals.rate[0, 0] - units[:3].sum() for units in (lifted, plain)]
+    # The effect is one on utility, thus on the odds of buying the product rather than nothing.
+    assert np.log(lifted[2] / plain[2] * left[1] / left[0]) == pytest.approx(0.4, rel=0.02)
     assert any("on display" in line for line in spec.assumptions)
-    assert build_market(models(exposure_effect=0.4), name="s", assumptions=Assumptions()).promotion is None
+    assert build_market(models(effects={PROMOTION: 0.4}), name="s", assumptions=Assumptions()).promotion is None
 
 
 def test_history_promotes_what_the_shop_did():
     share = np.array([[1.0, 0.2, 0.0, 0.9], [1.0, 0.6, 0.0, 0.0], [0.0, 0.0, 0.0, 0.6]])
-    spec = build_market(models(exposure_effect=0.4, past_promotion=share), name="s", assumptions=Assumptions())
+    spec = build_market(models(effects={PROMOTION: 0.4}, past_promotion=share), name="s", assumptions=Assumptions())
     policy, market = named_policy("historical", spec), Market(spec)
     shown = [market.step(policy.act(market.view)).promoted[0] for _ in range(3)]
     assert (np.stack(shown) > 0).tolist() == (share > 0.5).tolist()

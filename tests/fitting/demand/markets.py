@@ -1,0 +1,104 @@
+"""Synthetic categories with known parameters."""
+
+import numpy as np
+import pandas as pd
+import torch
+from repricer.fitting.demand import CategoryData, CategoryModel, CategoryPosterior, FittedDemand, Priors, SalesGrids
+
+
+def prices(generator, weeks: int, products: int) -> np.ndarray:
+    """(W, J) prices over the regular price: one in five is reduced by 8 to 35%."""
+    reduced = generator.random((weeks, products)) < 0.2
+    return np.where(reduced, 1 - generator.uniform(0.08, 0.35, (weeks, products)), 1.0)
+
+
+def drawn_category(
+    seed: int, weeks: int = 92, products: int = 6, shock: float = 0.0
+) -> tuple[CategoryData, np.ndarray]:
+    """A category whose parameters are drawn from the prior, and those parameters."""
+    generator, priors = np.random.default_rng(seed), Priors()
+    price = prices(generator, weeks, products)[None]
+    units = np.exp(generator.normal(3.0, 0.6, products))
+    model = CategoryModel(CategoryData(np.broadcast_to(units, price.shape), price), priors)
+    theta = generator.normal(model.layout.mean, model.layout.spread)
+    theta[model.layout.level] = np.log(units)
+    mean = np.exp(model.log_mean(torch.as_tensor(theta)).numpy() + shock * generator.standard_normal((weeks, 1)))
+    sold = generator.poisson(mean * generator.gamma(1 / 0.08, 0.08, mean.shape)).astype(float)
+    return CategoryData(sold, price), theta
+
+
+def known_demand(products: pd.DataFrame, units, regular, elasticity, outside, *, effects=None, segments=None, draws=3):
+    """`FittedDemand` whose draws all are these parameters. segments: ((K, N) purchases, (K,) response)."""
+    category, names = pd.factorize(products["category"])
+    effects, posteriors, shares = effects or {}, [], []
+    for c in range(len(names)):
+        here = np.flatnonzero(category == c)
+        bought, response = (
+            (np.ones((1, len(here))), np.ones(1)) if segments is None else (segments[0][:, here], segments[1])
+        )
+        share = bought.sum(axis=1) / bought.sum()
+        within = bought / bought.sum(axis=1, keepdims=True)
+        target = np.asarray(units)[here] / np.asarray(units)[here].sum()
+        for _ in range(200):
+            within = within * target / (share @ within)
+            within /= within.sum(axis=1, keepdims=True)
+        flat = np.ones((1, 4, len(here)))
+        data = CategoryData(
+            units=flat * np.asarray(units)[here],
+            price=flat,
+            week_features=np.zeros((4, 3)),
+            feature_spread=np.ones(3),
+            effects=np.zeros((len(effects), *flat.shape)),
+            effect_mean=np.zeros(len(effects)),
+            effect_spread=np.ones(len(effects)),
+            segment_share=share,
+            segment_response=response / (response @ share),
+            within=within,
+        )
+        model = CategoryModel(data, Priors())
+        theta, at = model.layout.mean.copy(), model.layout
+        theta[at.product] = np.log(-np.asarray(elasticity)[here]) - theta[at.category]
+        theta[at.outside] = np.log(outside[c] / (1 - outside[c]))
+        theta[at.effects] = list(effects.values())
+        posteriors.append(
+            CategoryPosterior(
+                model,
+                theta,
+                np.eye(theta.size),
+                np.tile(theta, (draws, 1)),
+                np.ones(len(here)),
+                np.zeros(4),
+                0.0,
+                0.0,
+                0.0,
+                True,
+            )
+        )
+        shares.append(share)
+    return FittedDemand(
+        products=tuple(products["product"]),
+        category=category.astype(np.intp),
+        names=tuple(names),
+        regular_price=np.asarray(regular, float),
+        segment_share=np.array(shares),
+        effects=tuple(effects),
+        memory=0.7,
+        weeks=pd.date_range("2017-01-02", periods=4, freq="7D"),
+        posteriors=tuple(posteriors),
+        first_stage_f=np.full(len(names), np.nan),
+        follow_demand=np.nan,
+    )
+
+
+def grids_of(units: np.ndarray, price: np.ndarray, regular: np.ndarray, **more) -> SalesGrids:
+    """(G, W, N) units and prices as `SalesGrids`."""
+    values = {"promotion": None, "unit_cost": None, "holiday": None} | more
+    return SalesGrids(
+        weeks=pd.date_range("2016-01-04", periods=units.shape[1], freq="7D"),
+        units=units,
+        price=price,
+        regular=np.broadcast_to(regular, price.shape),
+        sold_out=np.zeros(units.shape, bool),
+        stores=tuple(str(g) for g in range(len(units))),
+        **values,
+    )

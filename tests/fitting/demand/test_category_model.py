@@ -1,0 +1,55 @@
+"""The category model means what its parameters say."""
+
+import numpy as np
+import pytest
+import torch
+from repricer.fitting.demand import CategoryData, CategoryModel, Priors
+
+
+def model(price=None, **more):
+    price = np.ones((1, 3, 2)) if price is None else price
+    return CategoryModel(CategoryData(np.broadcast_to([30.0, 10.0], price.shape), price, **more), Priors())
+
+
+def units(at, theta, **more):
+    return at.log_mean(torch.as_tensor(theta), **more).exp().numpy()
+
+
+@pytest.mark.parametrize("segments", [1, 2])
+def test_elasticity_and_outside_share_are_those_at_the_regular_price(segments):
+    share, response = np.full(segments, 1 / segments), np.array([0.7, 1.3]) if segments == 2 else np.ones(1)
+    step, more = 1e-6, {"segment_share": share, "segment_response": response}
+    price = np.ones((1, 3, 2))
+    price[0, 1, 0], price[0, 2, 0] = 1 + step, 1 - step
+    at = model(price, **more)
+    theta = at.layout.mean.copy()
+    theta[at.layout.category], theta[at.layout.outside] = np.log(3.1), np.log(0.3 / 0.7)
+    sold = units(at, theta)[0]
+    np.testing.assert_allclose(sold[0], [30.0, 10.0], rtol=1e-9)
+    assert np.log(sold[1, 0] / sold[2, 0]) / (2 * step) == pytest.approx(-3.1, rel=1e-4)
+    arrivals = float(at.at_regular(torch.as_tensor(theta)).log_arrivals.exp())
+    assert sold[0].sum() / arrivals == pytest.approx(0.7)
+
+
+def test_effects_move_utility_and_stores_share_the_customers():
+    shown = np.zeros((1, 2, 3, 2))
+    shown[0, 0, 1, 0] = 1.0
+    at = model(np.ones((2, 3, 2)), effects=shown, effect_mean=np.array([0.5]), effect_spread=np.ones(1))
+    theta = at.layout.mean.copy()
+    theta[at.layout.stores] = np.log([3.0, 1.0])
+    sold = units(at, theta)
+    # Levels are those of the whole shop.
+    np.testing.assert_allclose(sold[:, 0].sum(axis=0), np.exp(theta[at.layout.level]), rtol=1e-9)
+    assert sold[0, 0, 0] / sold[1, 0, 0] == pytest.approx(3.0)
+    before, after = sold[0, 0] / (sold[0, 0].sum() / 0.4), sold[0, 1] / (sold[0, 0].sum() / 0.4)
+    odds = lambda share: share[0] / (1 - share.sum())  # noqa: E731
+    assert np.log(odds(after) / odds(before)) == pytest.approx(0.5)
+
+
+def test_a_product_that_is_not_on_sale_leaves_its_customers_to_the_others():
+    offered = np.ones((1, 3, 2), bool)
+    offered[0, 1, 0] = False
+    at = model(offered=offered)
+    sold = units(at, at.layout.mean)[0]
+    assert sold[1, 1] > sold[0, 1]
+    assert at.data.on_sale.sum() == 5

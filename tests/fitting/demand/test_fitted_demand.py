@@ -1,0 +1,59 @@
+"""From sales of all categories to the choice model that the market takes."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from repricer.fitting.demand import CategoryModel, Priors, fit_demand
+from repricer.tests.fitting.demand.markets import drawn_category, grids_of, known_demand, prices
+
+PRODUCTS = pd.DataFrame({"product": list("abcdef"), "category": ["x"] * 6})
+REGULAR = np.full(6, 2.0)
+
+
+def test_the_mean_market_sells_the_forecasts_and_draws_keep_their_distance():
+    products = pd.DataFrame({"product": list("abc"), "category": ["x", "x", "y"]})
+    demand = known_demand(products, [20.0, 10.0, 8.0], [2.0, 3.0, 5.0], [-2.0, -3.0, -2.5], [0.4, 0.6])
+    now = demand.at_regular(np.array([30.0, 10.0, 8.0]), pd.date_range("2017-03-06", periods=2, freq="7D"))
+    share = np.exp(now.utility[0, 0]) * now.outside[0][[0, 0, 1]]
+    np.testing.assert_allclose(share, [0.6 * 0.75, 0.6 * 0.25, 0.4], rtol=1e-9)
+    drawn = demand.at_regular(np.array([30.0, 10.0, 8.0]), demand.weeks, draws=True)
+    np.testing.assert_allclose(drawn.utility, np.repeat(now.utility, 3, axis=0))
+    np.testing.assert_allclose(drawn.arrivals, 1.0)
+
+
+def test_the_lift_of_a_price_is_that_of_the_model():
+    data, theta = drawn_category(0)
+    demand = known_demand(
+        PRODUCTS, np.exp(theta[:6]), REGULAR, -np.exp(theta[6] + theta[7:13]), [1 / (1 + np.exp(-theta[13]))]
+    )
+    model = CategoryModel(data, Priors())
+    at_price = model.log_mean(torch.as_tensor(theta)).exp().numpy()[0]
+    np.testing.assert_allclose(demand.lift(data.price[0] * REGULAR), at_price / np.exp(theta[:6]), rtol=1e-6)
+
+
+def test_prices_that_follow_demand_are_told_from_those_that_do_not():
+    generator = np.random.default_rng(4)
+    data, theta = drawn_category(4, weeks=104)
+    honest = fit_demand(grids_of(data.units, data.price * REGULAR, REGULAR), PRODUCTS, REGULAR, Priors())
+    shock = 0.3 * generator.standard_normal((104, 6))
+    reduced = generator.random((104, 6)) < 1 / (1 + 4 * np.exp(5 * shock))
+    price = np.where(reduced, 1 - generator.uniform(0.08, 0.35, (104, 6)), 1.0)
+    units = np.exp(theta[:6] + shock - np.exp(theta[6] + theta[7:13]) * np.log(price))
+    sold = generator.poisson(units).astype(float)[None]
+    suspect = fit_demand(grids_of(sold, price[None] * REGULAR, REGULAR), PRODUCTS, REGULAR, Priors())
+    assert honest.follow_demand < 0.2
+    assert suspect.follow_demand > 0.8
+    plain, at = suspect.posteriors[0].mode, suspect.posteriors[0].model.layout
+    # The draws hold the doubt, the mode is that of prices taken at their word.
+    assert -suspect.elasticity.mean() > np.exp(plain[at.category] + plain[at.product]).mean()
+
+
+def test_stores_with_prices_of_their_own_tell_the_elasticity():
+    generator = np.random.default_rng(2)
+    level, price = np.array([0.6, 0.4])[:, None, None], np.stack([prices(generator, 90, 6) for _ in range(2)])
+    demand = known_demand(PRODUCTS, np.full(6, 30.0), REGULAR, np.full(6, -2.5), [0.5])
+    units = generator.poisson(30.0 * level * np.stack([demand.lift(p * REGULAR) for p in price])).astype(float)
+    found = fit_demand(grids_of(units, price * REGULAR, REGULAR), PRODUCTS, REGULAR, Priors())
+    assert -found.elasticity.mean() == pytest.approx(2.5, abs=0.25)
+    assert found.outside.mean() == pytest.approx(0.5, abs=0.2)
