@@ -106,7 +106,7 @@ def _by_customer(table: pd.DataFrame, segment: np.ndarray, random: Generator) ->
         units=1.0, customer=np.array([f"customer-{n:03d}" for n in range(_CUSTOMERS)], dtype=object)[buyer]
     )
     keys = [str(column) for column in rows if column != "units"]
-    return rows.groupby(keys, as_index=False)["units"].sum().reindex(columns=rows.columns)
+    return rows.groupby(keys, as_index=False).agg({"units": "sum"})[[str(column) for column in rows]]
 
 
 def _products(truth: Truth) -> pd.DataFrame:
