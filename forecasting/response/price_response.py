@@ -140,7 +140,9 @@ class PriceResponse(BaseEstimator):
             "within_category": shrunk.within_variance,
             "between_categories": shrunk.between_variance,
         }
-        gain = design.with_reference().slopes(instrumented=instrumented)[1][0]
+        referred = design.with_reference()
+        # Instruments may be strong for too few products to tell reference prices from the weeks.
+        gain = (referred.slopes(instrumented=instrumented)[1] or referred.slopes(instrumented=False)[1])[0]
         self.reference_effect_ = ReferenceEffect(gain.coefficient, gain.se, memory=self.memory)
         self._fit_categories(rows, instruments, controls)
         return self
@@ -214,7 +216,7 @@ class _Design:
         """Return (`raw`, `raw_se`, `first_stage_f`) by group, and the common coefficients.
 
         With instruments, the groups whose own first stage is weak have NaN, and their rows are left
-        out.
+        out; if too few are left to identify the common coefficients, all have NaN.
         """
         try:
             if not instrumented:
@@ -237,9 +239,12 @@ class _Design:
         strong = moved._only(own_f >= WEAK_F)
         if not len(strong.y):
             return table, ()
-        fitted = fit_slopes(
-            strong.y, strong.x, strong.common, strong.groups, instrument=strong.excluded.to_numpy() @ first
-        )
+        try:
+            fitted = fit_slopes(
+                strong.y, strong.x, strong.common, strong.groups, instrument=strong.excluded.to_numpy() @ first
+            )
+        except np.linalg.LinAlgError:
+            return table, ()
         table.update(_frame(strong.groups, fitted, np.nan))
         return table, fitted.common
 

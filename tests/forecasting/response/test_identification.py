@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -107,6 +109,19 @@ class TestWeakness:
         assert "Identified by fixed effects" in text
         assert "season of the category, promotion" in text
         assert "displays" not in text
+
+    def test_of_all_but_one_product_leaves_the_pooled_response(self):
+        panel, _ = simulate(1, endogenous=True, n_products=6, n_categories=1, pass_through=3.0)
+        noise = np.exp(np.random.default_rng(0).normal(0, 0.01, len(panel)))
+        weak = panel["unit_cost"].where(panel["product"] == "p000", noise)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = PriceResponse().fit(panel.assign(unit_cost=weak))
+        assert model.identification_.method == "instruments"
+        assert (model.elasticity_.set_index("product")["first_stage_f"] > 10).sum() == 1
+        assert model.elasticity_["raw"].isna().all()
+        assert model.elasticity_["shrunk"].notna().all()
+        assert np.isfinite(model.reference_effect_.coefficient)
 
 
 class TestControls:
