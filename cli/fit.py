@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..atomic import write_json
+from ..fitting.assumptions import Assumptions
 from ._compile_ahead import CompileAhead
 from ._options import emit, json_option, progress_console, say, seed_option, show
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from ..data import Tables
 
+_WORTH_SAYING = 0.1
 _FORECASTERS = (
     "selected",
     "moving-average",
@@ -29,6 +31,24 @@ _FORECASTERS = (
     "pooled-regression",
     "lstm",
 )
+
+
+class Widening(click.ParamType):
+    """A fraction from 0 on, or `free` (None)."""
+
+    name = "fraction|free"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
+        """The fraction, or None for `free`."""
+        if value is None or value == "free":
+            return None
+        try:
+            number = float(value)
+        except ValueError:
+            number = -1.0
+        if not 0 <= number < math.inf:
+            self.fail(f"must be a number from 0 on, or free; got {value!r}; write 0.2 for 20%", param, ctx)
+        return number
 
 
 @click.command(name="fit")
@@ -51,6 +71,23 @@ _FORECASTERS = (
     is_flag=True,
     help="Make displays and mailers a decision of the policy; the tables must record them.",
 )
+@click.option(
+    "--objective",
+    type=click.Choice(["revenue", "profit"]),
+    default=None,
+    help="What prices are to maximise.  [default: profit where the tables give every unit cost, else revenue]",
+)
+@click.option(
+    "--widen",
+    type=Widening(),
+    default="0.2",
+    show_default=True,
+    help="How far prices may leave the range that was charged, as a fraction; free: as far as half and 1.3 times the "
+    "regular price.",
+)
+@click.option(
+    "--draws", type=click.IntRange(min=2, max=10_000), default=200, show_default=True, help="Posterior draws."
+)
 @click.option("--currency", default="currency", show_default=True, help="Unit of the money, for display.")
 @seed_option
 @json_option
@@ -62,6 +99,9 @@ def command(
     per_category: int,
     forecaster: str,
     promotions: bool,
+    objective: str | None,
+    widen: float | None,
+    draws: int,
     currency: str,
     seed: int,
     as_json: bool,
@@ -87,6 +127,9 @@ def command(
             holdout_weeks=holdout,
             forecaster=forecaster,
             promotions=promotions,
+            objective=objective,
+            widen=widen,
+            draws=draws,
             currency=currency,
             compiler=compiler,
         )
@@ -111,6 +154,9 @@ def fit_to_folder(
     holdout_weeks: int = 12,
     forecaster: str = _FORECASTERS[0],
     promotions: bool = False,
+    objective: str | None = None,
+    widen: float | None = Assumptions.price_widening,
+    draws: int = 200,
     compiler: CompileAhead | None = None,
 ) -> dict[str, Any]:
     """Fit, check the fit on held-out weeks, write scenario and report; return the report."""
@@ -132,6 +178,9 @@ def fit_to_folder(
         currency=currency,
         forecaster=candidates(seed=seed).get(forecaster),
         promotions=promotions,
+        objective=objective,
+        assumptions=Assumptions(price_widening=widen),
+        draws=draws,
         on_step=step,
     )
     held_out = {row["forecaster"]: row["wape"] for row in report["backtest"]}
@@ -157,8 +206,8 @@ def _scores(report: dict[str, Any]) -> dict[str, Any]:
         "simulated_cover80": report["fidelity"]["calibration"]["cover80"],
         "simulated_cover95": report["fidelity"]["calibration"]["cover95"],
         "simulated_p_value": report["fidelity"]["calibration"]["p_value"],
-        "implausible_elasticities": sum(row["implausible"] for row in response),
-        "median_elasticity": sorted(row["shrunk"] for row in response)[len(response) // 2],
+        "median_elasticity": sorted(row["elasticity"] for row in response)[len(response) // 2],
+        "implausible_elasticities": sum(bool(row["implausible"]) for row in response),
         "trend_error": report["trend"]["score"],
         "trend_error_naive": report["trend"]["naive"],
         **{name: report[name] for name in ("segment_stability", "segment_fidelity") if name in report},
@@ -172,13 +221,13 @@ def fit_lines(report: dict[str, Any]) -> list[str]:
     lines = [
         f"demand: forecaster '{s['forecaster']}'; WAPE on the held-out weeks {s['forecast_wape']:.1%} "
         f"(moving average {s['moving_average_wape']:.1%})",
-        f"price response: median elasticity {s['median_elasticity']:.2f} over {len(report['price_response'])} products; "
-        f"{s['implausible_elasticities']} with an implausible sign, shrunk towards their category",
+        f"price response: median elasticity {s['median_elasticity']:.2f} over {len(report['price_response'])} products",
         *(
             f"  {row['category'].lower()}: {row['elasticity']:.2f} (s.e. {row['se']:.2f}); "
-            f"outside share {row['outside_share']:.0%}{' (at the bound)' if row['clamped'] else ''}"
+            f"outside share {row['outside_share']:.0%} (s.e. {row['outside_share_se']:.0%})"
             for row in report["category_response"]
         ),
+        *_doubt_lines(report),
         *_exposure_lines(report),
         f"reference price: effect {reference['coefficient']:.3f} (s.e. {reference['se']:.3f}), "
         f"{'used' if reference['used'] else 'left out'}",
@@ -217,13 +266,24 @@ def _fidelity_table(report: dict[str, Any]) -> Table:
     return table
 
 
+def _doubt_lines(report: dict[str, Any]) -> list[str]:
+    """Whether prices follow demand: said where it may be so."""
+    chance = report["prices_follow_demand"]
+    if chance is None or chance < _WORTH_SAYING:
+        return []
+    return [
+        f"prices may follow demand: {chance:.0%} likely by the sales; the elasticities and their intervals allow for it "
+        "(unit costs by week in the sales table would tell more)"
+    ]
+
+
 def _exposure_lines(report: dict[str, Any]) -> list[str]:
     if "exposure_effect" not in report:
         return []
     effect = report["exposure_effect"]
     return [
-        f"displays and mailers in all stores: {math.expm1(effect['coefficient']):+.0%} units (s.e. {effect['se']:.2f} in "
-        f"logs); elasticity of prices alone {effect['elasticity_alone']:.2f} (s.e. {effect['elasticity_alone_se']:.2f})"
+        f"displays and mailers in all stores: {effect['utility']:+.2f} utility (s.e. {effect['utility_se']:.2f}); by "
+        f"regression {math.expm1(effect['coefficient']):+.0%} units (s.e. {effect['se']:.2f} in logs)"
     ]
 
 

@@ -329,6 +329,7 @@ def _report(
         "price_response": records(_beside(response, by_regression)),
         "identification": str(regression.identification_),
         "category_response": _category_response(response, regression),
+        "prices_follow_demand": _number(response.follow_demand),
         "reference_effect": asdict(regression.reference_effect_) | {"used": spec.reference_price is not None},
         **_exposure(response, regression),
         **customers.report,

@@ -151,8 +151,8 @@ def test_promotions_are_a_decision_where_their_past_is_given():
     plain = expected_units(spec, 0, spec.products.regular_price).sum(axis=1)[0]
     lifted = expected_units(spec, 0, spec.products.regular_price, promoted=np.array([[0, 0, 1, 0]])).sum(axis=1)[0]
     left = [spec.arrivals.rate[0, 0] - units[:3].sum() for units in (lifted, plain)]
-    # The effect is one on utility, thus on the odds of buying the product rather than nothing.
-    assert np.log(lifted[2] / plain[2] * left[1] / left[0]) == pytest.approx(0.4, rel=0.02)
+    # The effect is one on utility, thus on the odds of buying the product rather than nothing; segments blur it.
+    assert np.log(lifted[2] / plain[2] * left[1] / left[0]) == pytest.approx(0.4, rel=0.06)
     assert any("on display" in line for line in spec.assumptions)
     assert build_market(models(effects={PROMOTION: 0.4}), name="s", assumptions=Assumptions()).promotion is None
 
