@@ -7,6 +7,7 @@
 from .assumptions import Assumptions
 from .demand import FittedDemand, Priors
 from .fit_market import FittedMarket, fit
-from .market_builder import FittedModels, build_market
+from .fitted_models import FittedModels
+from .market_builder import build_market
 
 __all__ = ["Assumptions", "FittedDemand", "FittedMarket", "FittedModels", "Priors", "build_market", "fit"]

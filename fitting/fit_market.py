@@ -33,7 +33,9 @@ from ..scenarios.sections import Shocks
 from .assumptions import Assumptions
 from .customers import JOBS, Customers, Split, fit_customers, records
 from .demand import FittedDemand, Priors, SalesGrids, SegmentUnits, fit_demand
-from .market_builder import FittedModels, build_market
+from .fitted_models import FittedModels
+from .market_builder import build_market
+from .profit_floor import with_profit_floor
 from .regression import PROMOTION, price_regression
 
 _BASELINE, _CHOSEN = "moving-average", "selected"
@@ -142,6 +144,7 @@ def fit(
     spec = build_market(
         models, name=name or "market", assumptions=assumptions, objective=objective, currency=currency, seed=seed
     )
+    spec = with_profit_floor(spec, models, assumptions)
     spec = spec.with_changes(history={"tables_sha256": tables.fingerprint()})
     return FittedMarket(spec, demand | _report(spec, split, response, regression, customers, (trend, paths)))
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
 from ..scenarios.sections import Posterior
 from .assumptions import Assumptions
 from .demand import PROMOTION, REFERENCE, DemandAtRegular
-
-if TYPE_CHECKING:
-    from .market_builder import FittedModels
+from .fitted_models import FittedModels
 
 Array = NDArray[np.float64]
 # A posterior mean this close to zero is not divided by.

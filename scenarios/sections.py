@@ -43,6 +43,14 @@ class Products:
     regular_price: Array = array("N", "currency per unit", low=1e-9, high=1e9)
     category: tuple[str, ...] | None = value("category of each product; by default one for all", default=None)
     unit_cost: Array = array("N", "currency per unit", low=0, high=1e9, default=0.0)
+    shadow_cost: Array = array(
+        "N",
+        "what a unit must cover while an objective of revenue is maximised, currency per unit; it keeps profit from "
+        "falling and is in no figure",
+        low=0,
+        high=1e9,
+        default=0.0,
+    )
 
 
 @dataclass(frozen=True)

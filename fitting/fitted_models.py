@@ -1,0 +1,67 @@
+"""What the fitted models say, in the order of the market's products."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..scenarios.sections import Shocks
+from .demand import FittedDemand
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FittedModels:
+    """What the fitted models say about N products, K segments and the T weeks to simulate.
+
+    Args:
+        products: One row per product, which fixes the order of N: `product`, `name`, `category`
+            and, where known, `unit_cost`.
+        first_day: First day of the first week to simulate.
+        forecast: (T, N) mean units of a product when all are at their regular prices.
+        planned: (T, N) mean units at `past_price`, with the displays and mailers of those weeks.
+        overdispersion: (N,) variance of the gamma multiplier of a product's demand.
+        regular_price: (N,) usual price of the history, currency per unit.
+        charged: (2, N) low and high end of the prices charged in the past, currency per unit.
+        demand: The choice model of every category, with its posterior.
+        segments: K names.
+        affinity: (K, N) recommender scores; None if the sales name no customers.
+        candidates: (K, N) 1 where a product may be recommended to a segment; None if the sales name
+            no customers.
+        high_units: (N,) weekly units in the busiest past weeks (a high quantile).
+        past_price: (T, N) prices charged in the weeks to simulate, currency per unit.
+        past_units: (T, N) units sold in those weeks.
+        shocks: Market-wide shocks of the arrivals.
+        past_promotion: (T, N) share of stores with a display or mailer in the weeks to simulate, if
+            promotions are a decision, else None.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> busier = replace(models, forecast=1.2 * models.forecast)  # doctest: +SKIP
+    """
+
+    products: pd.DataFrame
+    first_day: pd.Timestamp
+    forecast: Array
+    planned: Array
+    overdispersion: Array
+    regular_price: Array
+    charged: Array
+    demand: FittedDemand
+    segments: tuple[str, ...]
+    affinity: Array | None
+    candidates: Array | None
+    high_units: Array
+    past_price: Array
+    past_units: Array
+    shocks: Shocks | None = None
+    past_promotion: Array | None = None
+
+    @property
+    def weeks(self) -> pd.DatetimeIndex:
+        """The T weeks to simulate."""
+        return pd.date_range(self.first_day, periods=len(self.forecast), freq="7D")

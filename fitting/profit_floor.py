@@ -1,0 +1,112 @@
+"""The profit below which an objective of revenue must not push prices.
+
+Where demand is elastic, revenue alone asks for the lowest prices everywhere. The market therefore
+charges each unit a shadow cost: the share of the dearest cost that was assumed, at which the prices
+with the highest revenue less shadow cost earn as much profit as the shop's own prices. It is the
+Lagrange multiplier of that floor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from ..forecasting.models.lstm_network import one_thread
+from ..scenarios import MarketSpec, choice_model
+from .assumptions import Assumptions
+from .fitted_models import FittedModels
+
+Array = NDArray[np.float64]
+_HALVINGS = 8
+# Share of the shop's own revenue by which the floor is kept with certainty.
+_SLACK = 0.01
+
+
+def shadow_cost(spec: MarketSpec, dearest: Array, own_profit: float) -> Array:
+    """(N,) shadow cost of a unit, currency; zeros where the highest revenue keeps the floor anyway.
+
+    Args:
+        spec: The market, with an objective of revenue.
+        dearest: (N,) highest assumed unit cost, currency per unit.
+        own_profit: Profit of the shop's own prices over the horizon at that cost, currency.
+
+    Example:
+        >>> from repricer import load_scenario
+        >>> spec = load_scenario("stationary-logit")
+        >>> shadow_cost(spec, np.array([4.0]), own_profit=-1e9).tolist()
+        [0.0]
+    """
+    search = _Search(spec, dearest)
+    with one_thread():
+        if search.profit(0.0) >= own_profit:
+            return np.zeros_like(dearest)
+        low, high = 0.0, 1.0
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            low, high = (low, middle) if search.profit(middle) >= own_profit else (middle, high)
+    return high * dearest
+
+
+def with_profit_floor(spec: MarketSpec, models: FittedModels, assumptions: Assumptions) -> MarketSpec:
+    """The market with the shadow cost that keeps the profit of the shop's own prices.
+
+    Args:
+        spec: The fitted market; one with another objective than revenue, or with every unit cost
+            known, is returned as it is.
+        models: The models that it was built from.
+        assumptions: What was assumed of unit costs.
+    """
+    known = models.products["unit_cost"].notna().to_numpy() if "unit_cost" in models.products else False
+    if spec.market.objective != "revenue" or np.all(known):
+        return spec
+    dearest = np.where(known, spec.products.unit_cost, assumptions.unit_cost_range[1] * models.regular_price)
+    own = float(((models.past_price - dearest) * models.planned).sum())
+    slack = _SLACK * float((models.past_price * models.planned).sum())
+    cost = shadow_cost(spec, dearest, own + slack)
+    said = (
+        "Revenue is maximised, since not all unit costs are known; at the dearest assumed cost "
+        f"({assumptions.unit_cost_range[1]:.0%} of the regular price), profit must not fall below that of the shop's own "
+        "prices.",
+    )
+    return replace(spec.with_changes(products={"shadow_cost": cost}), assumptions=(*spec.assumptions, *said))
+
+
+class _Search:
+    """Constant prices with the highest revenue less a share of the dearest cost, ample stock."""
+
+    def __init__(self, spec: MarketSpec, dearest: Array) -> None:
+        self.spec, self.dearest = spec, dearest
+        self.regular = spec.products.regular_price
+        low, high = spec.price_bounds
+        self.bounds = list(zip(low / self.regular, high / self.regular, strict=True))
+        self.start = np.ones_like(self.regular)
+
+    def profit(self, share: float) -> float:
+        """Profit at the dearest cost of the prices that are best for this share of it."""
+        cost = torch.as_tensor(share * self.dearest)
+
+        def loss(x: Array) -> tuple[float, Array]:
+            position = torch.tensor(x, requires_grad=True)
+            price = position * torch.tensor(self.regular)
+            value = -((price - cost) * self._units(price)).sum()
+            value.backward()
+            assert position.grad is not None
+            return float(value.detach()), position.grad.numpy()
+
+        found = minimize(loss, self.start, jac=True, bounds=self.bounds, method="L-BFGS-B")
+        self.start = found.x
+        price = torch.as_tensor(found.x * self.regular)
+        with torch.no_grad():
+            return float(((price - torch.tensor(self.dearest)) * self._units(price)).sum())
+
+    def _units(self, price: torch.Tensor) -> Any:
+        model = choice_model(self.spec)
+        return sum(
+            model.units(t, price[None], reference=price[None]).sum(dim=(0, 1))
+            for t in range(self.spec.market.horizon_periods)
+        )
