@@ -113,7 +113,9 @@ def uplift(shops: int, out: Path, jobs: int | None, seed: int, as_json: bool, **
     for path in plots:
         plot_gains(rows, path, f"{settings.truth}: {len(rows)} shops of {settings.products} products")
     if as_json:
-        emit({"settings": settings.to_dict(), "shops": rows, "summary": summary, "plots": plots})
+        emit(
+            {"settings": settings.to_dict(), "shops": rows, "summary": summary, "plots": [str(path) for path in plots]}
+        )
         return
     for line in settings.lines():
         say(line)

@@ -37,6 +37,7 @@ def assess(settings: Settings, seed: int) -> dict[str, Any]:
     recommended = recommend(fitted.spec, settings, seed)
     stages = fitted.seconds | {"recommend": time.process_time() - before}
     row |= realised(shop, fitted.spec, recommended)
+    row["prices_follow_demand"] = fitted.report.get("prices_follow_demand")
     return row | {"stages": stages, "cpu_seconds": time.process_time() - started}
 
 
@@ -68,7 +69,6 @@ def realised(shop: Shop, spec: MarketSpec, recommended: Recommendation) -> dict[
         "objective": objective,
         "policy": recommended.policy,
         "refused": recommended.refused,
-        "statement": recommended.statement,
         "predicted": recommended.predicted,
         "interval90": [recommended.low, recommended.high],
         "realised": gain,

@@ -33,7 +33,8 @@ def best_prices(earned: Callable[[Array], Array], low: Array, high: Array) -> Ar
     found = [_ascend(earned, grid, low + share * (high - low)) for share in _STARTS]
     best = max(found, key=lambda prices: earned(prices[None])[0])
     polished = _polished(earned, best, low, high)
-    return polished if earned(polished[None])[0] > earned(best[None])[0] else best
+    best = polished if earned(polished[None])[0] > earned(best[None])[0] else best
+    return np.clip(best, low, high)
 
 
 def _ascend(earned: Callable[[Array], Array], grid: Array, prices: Array) -> Array:

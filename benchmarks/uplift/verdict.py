@@ -28,7 +28,6 @@ class Recommendation:
         predicted: Mean gain as a share of the objective at regular prices.
         low: Lower end of the 90% interval of the gain.
         high: Upper end.
-        statement: What the verdict says about demand that moves prices, if it does.
     """
 
     policy: str
@@ -36,7 +35,6 @@ class Recommendation:
     predicted: float
     low: float
     high: float
-    statement: str | None = None
 
     @property
     def refused(self) -> bool:

@@ -1,0 +1,221 @@
+"""A study continues where it was killed, mixes no settings, and its figures are right by hand."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from repricer.benchmarks.uplift import FAMILIES, Settings, draw_shop, run_study, study, summarise
+from repricer.benchmarks.uplift.assess import assess, displayed, realised
+from repricer.benchmarks.uplift.plots import plot_gains
+from repricer.benchmarks.uplift.verdict import Recommendation
+from repricer.cli import bench, main
+from repricer.fitting import fit
+from repricer.forecasting import MovingAverage
+
+
+def row(seed=0, predicted=0.1, realised=0.12, interval=(0.05, 0.15), share=0.99, **more):
+    """A result with a profit of 100 at regular prices."""
+    earned = {
+        "regular": 100.0,
+        "own": 90.0,
+        "recommended": 100 * (1 + realised),
+        "optimum": 100 * (1 + realised) / share,
+    }
+    return {
+        "truth": "clean",
+        "seed": seed,
+        "predicted": predicted,
+        "realised": realised,
+        "interval90": list(interval),
+        "optimal": (1 + realised) / share - 1,
+        "share_of_optimum": share,
+        "regular_share": share / (1 + realised),
+        "own_share": 0.9 * share / (1 + realised),
+        "earned": earned,
+        "refused": False,
+        "prices_follow_demand": None,
+        "elasticity": 2.0 + seed,
+        "outside_share": 0.5,
+        "cpu_seconds": 9.0,
+    } | more
+
+
+@pytest.fixture
+def assessed(monkeypatch):
+    """The seeds that were assessed, by a stand-in that takes no time."""
+    seeds = []
+
+    def one(settings, seed):
+        seeds.append(seed)
+        return row(seed=seed, truth=settings.truth)
+
+    monkeypatch.setattr(study, "_one", one)
+    return seeds
+
+
+def test_a_killed_study_continues_with_the_shops_that_are_left(assessed, tmp_path):
+    def killed(shop, done, total):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_study(Settings("clean"), range(5), tmp_path, on_shop=killed)
+    assert assessed == [0, 1, 2]
+    seen = []
+    rows = run_study(
+        Settings("clean"), range(5), tmp_path, on_shop=lambda shop, done, total: seen.append((done, total))
+    )
+    assert assessed == [0, 1, 2, 3, 4]
+    assert [shop["seed"] for shop in rows] == [0, 1, 2, 3, 4]
+    assert seen == [(done, 5) for done in range(1, 6)]
+
+
+@pytest.mark.parametrize("change", [{"steps": 1}, {"bounds": "default"}, {"weeks": 52}, {"forecaster": "sarimax"}])
+def test_a_changed_setting_is_not_mixed_with_old_results(assessed, tmp_path, change):
+    run_study(Settings("clean"), [0, 1], tmp_path)
+    run_study(replace(Settings("clean"), **change), [0, 1], tmp_path)
+    assert assessed == [0, 1, 0, 1]
+
+
+def test_a_change_of_the_code_is_not_mixed_with_old_results(assessed, tmp_path, monkeypatch):
+    run_study(Settings("clean"), [0], tmp_path)
+    monkeypatch.setattr("repricer.benchmarks.uplift.settings.code_fingerprint", lambda: "other")
+    run_study(Settings("clean"), [0], tmp_path)
+    assert assessed == [0, 0]
+
+
+def test_an_unfinished_file_is_never_left(assessed, tmp_path, monkeypatch):
+    monkeypatch.setattr(study, "_one", lambda settings, seed: {"seed": seed, "not": object()})
+    with pytest.raises(TypeError):
+        run_study(Settings("clean"), [0], tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"truth": "sunny"}, "truth must be one of clean, .*; got 'sunny'"),
+        ({"truth": "clean", "products": 13}, "products must be one of 12, 30; got '13'"),
+        ({"truth": "clean", "bounds": "wide"}, "bounds must be one of default, free; got 'wide'"),
+        ({"truth": "clean", "forecaster": "oracle"}, "forecaster must be one of selected, .*; got 'oracle'"),
+        ({"truth": "clean", "steps": 0}, "steps must be 1 or more; got 0"),
+    ],
+)
+def test_settings_that_are_not_allowed_are_refused(given, message):
+    with pytest.raises(ValueError, match=message):
+        Settings(**given)
+
+
+def test_a_study_of_no_shops_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="shops must be 1 or more; got 0"):
+        run_study(Settings("clean"), [], tmp_path)
+
+
+def test_figures_by_hand():
+    rows = [
+        row(0, predicted=0.10, realised=0.12, interval=(0.05, 0.15), share=0.99),
+        row(1, predicted=0.20, realised=-0.05, interval=(0.0, 0.4), share=0.80, prices_follow_demand=0.6),
+        row(2, predicted=0.00, realised=-0.15, interval=(-0.1, 0.1), share=0.70, refused=True),
+        row(3, predicted=0.10, realised=0.30, interval=(0.05, 0.15), share=0.97, prices_follow_demand=0.05),
+        row(4, predicted=0.10, realised=-0.12, interval=(-0.2, 0.3), share=0.75),
+    ]
+    found = summarise(rows)["all"]
+    assert found["shops"] == 5
+    assert found["predicted"] == pytest.approx(0.10)
+    assert found["realised"] == pytest.approx(0.02)
+    assert found["over_prediction"] == pytest.approx(0.08)
+    assert found["absolute_error"] == pytest.approx((0.02 + 0.25 + 0.15 + 0.20 + 0.22) / 5)
+    assert (found["covered"], found["below"], found["above"]) == (2, 2, 1)
+    assert found["worst_share"] == 0.70
+    # A shop that keeps its current prices cannot lose by the recommendation.
+    assert (found["lose_to_regular"], found["lose_to_own"], found["refused"], found["said"]) == (2, 1, 1, 1)
+
+
+def test_thirds_split_the_shops_by_their_customers():
+    thirds = summarise([row(seed, realised=0.1 * seed) for seed in (3, 0, 2, 1, 5, 4)])["elasticity"]
+    assert [third["third"] for third in thirds] == ["lowest", "middle", "highest"]
+    assert [third["shops"] for third in thirds] == [2, 2, 2]
+    assert [third["from"] for third in thirds] == [2.0, 4.0, 6.0]
+    np.testing.assert_allclose([third["realised"] for third in thirds], [0.05, 0.25, 0.45])
+
+
+@pytest.mark.parametrize("ending", [".png", ".svg"])
+def test_the_plot_shows_shops_inside_and_outside_their_intervals(tmp_path, ending):
+    path = tmp_path / f"gains{ending}"
+    plot_gains([row(0), row(1, realised=0.4)], path, "clean")
+    assert path.stat().st_size > 1000
+    if ending == ".svg":
+        assert "within the 90% interval" in path.read_text(encoding="utf-8")
+        again = tmp_path / "again.svg"
+        plot_gains([row(0), row(1, realised=0.4)], again, "clean")
+        assert again.read_bytes() == path.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def shop():
+    return draw_shop("clean", seed=6)
+
+
+@pytest.fixture(scope="module")
+def spec(shop):
+    tables = shop.tables()
+    return fit(tables, tables.products, forecaster=MovingAverage(), draws=4).spec
+
+
+class TestRealised:
+    def test_prices_are_charged_in_the_weeks_and_the_order_of_the_fitted_market(self, shop, spec):
+        names = list(spec.products.names)
+        order = [names.index(name) for name in displayed(shop)]
+        prices = np.repeat((0.9 * np.asarray(spec.products.regular_price))[None], spec.market.horizon_periods, axis=0)
+        found = realised(shop, spec, Recommendation("some", prices, 0.1, 0.0, 0.2))
+        first = (np.datetime64(spec.history.first_day) - np.datetime64("2022-01-03")).astype(int) // 7
+        regular = np.asarray(spec.products.regular_price)[order]
+        expected = [shop.realised(np.asarray(p), first=first, horizon=len(prices)) for p in (0.9 * regular, regular)]
+        assert found["realised"] == pytest.approx(expected[0] / expected[1] - 1)
+        assert found["covered"] == (0.0 <= found["realised"] <= 0.2)
+        assert found["share_of_optimum"] < 1
+        assert found["share_of_optimum"] / found["regular_share"] == pytest.approx(1 + found["realised"])
+
+    def test_no_change_is_charged_as_the_shops_own_prices(self, shop, spec):
+        found = realised(shop, spec, Recommendation("historical", None, 0.0, -0.1, 0.1))
+        assert found["refused"]
+        assert found["share_of_optimum"] == found["own_share"]
+
+
+def test_a_shop_from_its_files_to_its_realised_gain():
+    found = assess(Settings("clean", steps=2_000, episodes=20), seed=0)
+    assert found["share_of_optimum"] > found["regular_share"]
+    assert found["interval90"][0] <= found["predicted"] <= found["interval90"][1]
+    assert found["optimal"] >= found["realised"] > 0
+    assert json.loads(json.dumps(found)) == found
+
+
+class TestCommand:
+    def test_help_names_every_family(self):
+        assert ", ".join(FAMILIES) == bench._FAMILIES
+
+    def test_prints_one_document_and_resumes(self, assessed, tmp_path):
+        command = ["bench", "uplift", "--shops", "4", "--seed", "7", "--jobs", "1", "--out", str(tmp_path), "--json"]
+        first, second = (CliRunner().invoke(main, command) for _ in range(2))
+        assert first.exit_code == second.exit_code == 0, first.output
+        document = json.loads(first.stdout)
+        assert json.loads(second.stdout) == document
+        assert assessed == [7, 8, 9, 10]
+        assert document["summary"]["all"]["shops"] == 4
+        assert document["settings"]["truth"] == "clean"
+        assert {"clean-12-free.png", "clean-12-free.svg"} <= {path.name for path in tmp_path.iterdir()}
+
+    def test_prints_a_table(self, assessed, tmp_path):
+        command = ["bench", "uplift", "--shops", "3", "--jobs", "1", "--out", str(tmp_path)]
+        text = CliRunner().invoke(main, command, env={"COLUMNS": "200"}).stdout
+        for part in ("predicted", "realised", "+12.0%", "3 (0, 0)", "outside share", "forecaster moving-average"):
+            assert part in text
+
+    def test_wrong_input_is_refused_in_one_line(self, tmp_path):
+        result = CliRunner().invoke(main, ["bench", "uplift", "--truth", "sunny", "--out", str(tmp_path)])
+        assert result.exit_code == 2
+        assert "truth must be one of clean, " in result.stderr
