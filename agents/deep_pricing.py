@@ -159,7 +159,7 @@ def _rows_of(log: LoggedData, learner_view: LearnerView) -> tuple[Sales, torch.T
             f"the prices of a log must vary by {_LEAST_VARIATION:.0%} or more to identify their effect on demand; got {variation:.1%} "
             f"in the log of {log.source}; log a policy that explores, such as random"
         )
-    spec = learner_view.market.spec
+    spec = learner_view.market.scenario
     cost = spec.products.unit_cost if spec.market.objective == "profit" else np.zeros_like(learner_view.base_price)
     low, high = np.quantile(by_product, [0.01, 0.99], axis=0)
     markets = rows // learner_view.rows_per_market

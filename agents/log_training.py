@@ -148,7 +148,7 @@ def _learned(
 
 def _validate(policy: Any, learner_view: LearnerView, settings: Settings, seed: int) -> dict[str, float]:
     """Expected objective against the best fixed prices, on the same validation seeds."""
-    spec = learner_view.market.spec
+    spec = learner_view.market.scenario
     learned = learning_policy(policy, learner_view)
     count, customers = settings.validation_episodes, seed_for("validation", seed)
     own, fixed = (

@@ -95,7 +95,7 @@ def training_view(learner_view: LearnerView, markets: int, seed: int) -> Learner
         seed: Seed of their customers.
     """
     return LearnerView(
-        Market(learner_view.market.spec, num_markets=markets, seed=seed_for("training", seed)),
+        Market(learner_view.market.scenario, num_markets=markets, seed=seed_for("training", seed)),
         product_wise=learner_view.product_wise,
         reward=learner_view.reward,
         base_price=learner_view.base_price,
@@ -159,7 +159,7 @@ def record_history(learner_view: LearnerView) -> LoggedData:
     Raises:
         ValueError: The scenario has no history, or the reward is a conversion difference.
     """
-    spec, past = learner_view.market.spec, learner_view.market.spec.history
+    spec, past = learner_view.market.scenario, learner_view.market.scenario.history
     if past is None:
         raise ValueError(f"the shop's own history needs a scenario fitted on data; got {spec.name}; log a policy in it")
     if learner_view.reward == "conversion-difference":

@@ -228,7 +228,7 @@ def run_of(
         history: As in `Run`.
     """
     return Run(
-        spec=learner_view.market.spec,
+        spec=learner_view.market.scenario,
         actor=actor_of(policy, learner_view),
         layout=learner_view.layout,
         base_price=learner_view.base_price,

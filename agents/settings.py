@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 from ..envs.adapters.learner_view import Actions, Reward
 from ..scenarios import MarketSpec
+from .posterior import worst_share
 from .presets import MANY_PRODUCTS, installed_preset, merged_blocks, preset_block, read_preset
 
 PRODUCT_WISE_FROM = 3
@@ -47,6 +48,11 @@ class Settings:
         variant_elasticity: Largest relative error of the variants' elasticity.
         variant_demand: Largest relative error of the variants' demand.
         variant_rival: Probability that a variant has a new rival.
+        draws: Where the market has a posterior, the number of batches that the training markets are
+            split into, each following another draw in each of its episodes; 0 to train in the mean
+            market. Without a posterior, or with variants, it has no effect.
+        risk: What the kept policy is best at over posterior draws: `mean`, or `cvar:0.1`, the mean
+            gain over current prices in the worst tenth of the draws; see `posterior.risk`.
         clone_episodes: Episodes of a teacher to imitate, or of a policy to log.
         clone_epochs: Passes over them.
         algorithm: Settings of Stable-Baselines3 under its own names.
@@ -82,6 +88,8 @@ class Settings:
     variant_elasticity: float = 0.3
     variant_demand: float = 0.5
     variant_rival: float = 0.2
+    draws: int = 16
+    risk: str = "mean"
     clone_episodes: int = 64
     clone_epochs: int = 20
     algorithm: Mapping[str, Any] = field(default_factory=dict)
@@ -97,6 +105,7 @@ class Settings:
         for name, high in _SHARES.items():
             if not 0 <= getattr(self, name) <= high:
                 raise ValueError(f"{name} must be between 0 and {high:g}; got {getattr(self, name)}; fix it")
+        worst_share(self.risk)
         if self.network == "rnn" and self.history == 1:
             raise ValueError("network rnn needs earlier periods; got history 1; set history to 4 or more")
 
@@ -118,6 +127,7 @@ _SHARES = {
     "variant_elasticity": 0.9,
     "variant_demand": 0.9,
     "variant_rival": 1.0,
+    "draws": 1e3,
 }
 
 

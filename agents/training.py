@@ -22,6 +22,7 @@ from .checkpoint import restore_checkpoint
 from .classical import best_fixed
 from .cloning import clone, clone_defaults
 from .networks import normalise_features, one_thread
+from .posterior import draw_pool, worst_share
 from .run import CHECKPOINT_FILE, Run, learner_view_of, load_run, made_with, open_folder, run_of, save_result
 from .settings import Settings, settings_for
 from .tracking import make_logger
@@ -30,6 +31,8 @@ from .validation import TrainingProgress, Validation
 # Below this number of weights, transfers to a GPU cost more than its arithmetic saves.
 _GPU_FROM_WEIGHTS = 1_000_000
 _TRIAL_PERIODS = 64
+# Posterior draws of a validation; a tail needs more of them than a mean.
+_VALIDATION_DRAWS, _VALIDATION_DRAWS_OF_RISK = 16, 40
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,12 @@ def plan_for(
         spec, algo, steps, seed, settings_for(spec, algo, chosen, algorithm(algo).options, preset), teacher
     )
     _check_reward(plan.settings)
+    if plan.settings.risk != "mean" and not batches_of(spec, plan.settings):
+        why = "setting draws 0" if spec.num_draws and not plan.settings.draws else "none"
+        raise ValueError(
+            f"risk {plan.settings.risk} needs training over the draws of a posterior; got {why} for {spec.name}; "
+            "use risk mean, or fit the market with a posterior and leave variants out"
+        )
     base = plan.settings.base_price
     # The best fixed prices need a search, and are allowed wherever the regular ones are.
     around = base_of(spec, "regular" if base == "best-fixed" else base)
@@ -146,8 +155,13 @@ def train(
     progress: TrainingProgress | None = None,
     wandb_project: str | None = None,
     teacher: Policy | None = None,
+    risk: str | None = None,
 ) -> Run:
     """Train a pricing policy in a scenario's simulated market.
+
+    In a market with a posterior, the training markets follow its draws, other ones in each episode, and
+    the kept policy is the best over a fixed set of draws. The setting `draws` says how many are
+    simulated side by side; 0 trains in the mean market alone.
 
     Args:
         scenario: A spec, a registered name or the path of a scenario file.
@@ -163,6 +177,10 @@ def train(
         progress: Called with the steps done, all steps and the figures of the last validation.
         wandb_project: Also log to this Weights & Biases project (extra `wandb`).
         teacher: A policy that is imitated before learning starts; see `cloning.clone`.
+        risk: What is to be good over the posterior draws: `mean`, or `cvar:0.1`, the mean gain over
+            current prices in the worst tenth of the draws. The validation then keeps the policy by it,
+            and half of the training episodes follow the draws in which the best fixed prices gain
+            least; see `posterior.risk` for the papers. None leaves it to the settings.
 
     Returns:
         The run, with the policy of its best validation.
@@ -179,6 +197,7 @@ def train(
     """
     choose_device(device, weights=0)  # rejects a wrong device before anything is written
     spec = load_scenario(scenario)
+    settings = dict(settings or {}) | ({} if risk is None else {"risk": risk})
     plan = plan_for(spec, algo, steps, seed, settings, preset, teacher)
     folder = None if out is None else Path(out)
     state = "new" if folder is None else open_folder(folder, spec, plan.identity)
@@ -211,7 +230,8 @@ def _learn(
     # SB3 has seeded the markets with the run's seed, which may belong to another purpose.
     venv.seed(seed_for("training", plan.seed))
     model.set_logger(logger)
-    validation = Validation(spec, venv.learner_view, fixed, settings, plan.steps, plan.seed, folder, progress)
+    truths = _truths(spec, settings)
+    validation = Validation(spec, venv.learner_view, fixed, settings, plan.steps, plan.seed, folder, progress, truths)
     if resume and folder is not None:
         validation.resume(*restore_checkpoint(folder / CHECKPOINT_FILE, model, venv))
     else:
@@ -244,6 +264,14 @@ def _learn(
     return run
 
 
+def _truths(spec: MarketSpec, settings: Settings) -> list[MarketSpec]:
+    """The markets that a policy is validated in: the scenario, or a fixed set of its draws."""
+    if not batches_of(spec, settings):
+        return [spec]
+    count = _VALIDATION_DRAWS if settings.risk == "mean" else _VALIDATION_DRAWS_OF_RISK
+    return [spec.draw(int(m)) for m in np.unique(np.linspace(0, spec.num_draws - 1, count).astype(np.intp))]
+
+
 def _check_reward(settings: Settings) -> None:
     """Without a discount, conversion differences add up to the last period's conversion alone."""
     if settings.reward == "conversion-difference" and settings.algorithm.get("gamma") == 1:
@@ -252,10 +280,22 @@ def _check_reward(settings: Settings) -> None:
         )
 
 
+def batches_of(spec: MarketSpec, settings: Settings) -> int:
+    """Number of batches that follow posterior draws; 0 for a training in the mean market.
+
+    Args:
+        spec: The market.
+        settings: The training settings.
+    """
+    return min(settings.draws, settings.num_envs) if spec.num_draws and not settings.variants else 0
+
+
 def _markets(plan: TrainingPlan) -> MarketVecEnv:
     """The training markets, seen as the settings say, with rewards of order one."""
     settings = plan.settings
     base_price, base = base_of(plan.spec, settings.base_price, plan.seed)
+    draws, share = batches_of(plan.spec, settings), worst_share(settings.risk)
+    pool = draw_pool(plan.spec, np.asarray(best_fixed(plan.spec, seed=plan.seed).price), share) if draws else None
     variants = sample_variants(
         plan.spec,
         settings.variants,
@@ -277,6 +317,8 @@ def _markets(plan: TrainingPlan) -> MarketVecEnv:
         price_levels=settings.price_levels,
         price_reach=settings.price_reach,
         variants=variants,
+        draws=draws,
+        draw_pool=pool or (),
     )
     scale = _reward_scale(plan.spec, venv.learner_view)
     for learner_view in venv.learner_views:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,6 +20,7 @@ from ..pricing import FixedPrice
 from ..scenarios import MarketSpec
 from .actor import learning_policy
 from .checkpoint import read_tensors, save_checkpoint
+from .posterior import current_prices, risk_value, worst_share
 from .run import CHECKPOINT_FILE, POLICY_FILE, PROGRESS_FILE, save_policy
 from .settings import Settings
 
@@ -31,6 +32,9 @@ _REPORTS = 200
 
 class Validation(BaseCallback):
     """Validates the policy against the best fixed prices on the same customers; keeps the best one.
+
+    Over several posterior draws, the best one has the highest mean, or with the setting `risk` the
+    highest CVaR of the gain over current prices.
 
     A checkpoint is written with each validation, at the start of a rollout. Everything that the
     next update depends on is complete at that point, so a resumed run continues exactly.
@@ -44,6 +48,8 @@ class Validation(BaseCallback):
         seed: Seed of the run.
         folder: The run folder, or None.
         progress: As for `train`.
+        truths: The markets to validate in, in all of which the policy believes in the first argument:
+            posterior draws, or the market itself.
     """
 
     def __init__(
@@ -56,6 +62,7 @@ class Validation(BaseCallback):
         seed: int,
         folder: Path | None,
         progress: TrainingProgress | None,
+        truths: Sequence[MarketSpec],
     ) -> None:
         super().__init__()
         self.history: list[dict[str, float]] = []
@@ -65,7 +72,10 @@ class Validation(BaseCallback):
         self.stopped = False
         self._spec, self._learner_view, self._settings, self._steps = spec, learner_view, settings, steps
         self._seed, self._folder, self._progress = seed_for("validation", seed), folder, progress
+        self._truths, self._share = truths, worst_share(settings.risk)
         self._fixed = self._objective(fixed)
+        # Of gains over current prices, where they decide.
+        self._current = self._objective(current_prices(spec)) if self._share < 1 else np.zeros_like(self._fixed)
         self._next, self._next_report, self._started = 0, 0, time.perf_counter()
         # Objective at the last significant gain, and the number of validations since.
         self._mark, self._flat = np.full_like(self._fixed, -np.inf), 0
@@ -105,9 +115,13 @@ class Validation(BaseCallback):
         return not self.stopped
 
     def _objective(self, policy: Any) -> NDArray[np.float64]:
-        """(episodes,) expected objective on the validation seeds."""
-        count = self._settings.validation_episodes
-        return rollout(self._spec, policy, episodes=count, seed=self._seed, expected=True).objective
+        """(episodes,) expected objective on the validation seeds, draw by draw."""
+        each = max(1, self._settings.validation_episodes // len(self._truths))
+        runs = (
+            rollout(truth, policy, episodes=each, seed=self._seed, expected=True, believed=self._spec)
+            for truth in self._truths
+        )
+        return np.concatenate([run.objective for run in runs])
 
     def _learned(self) -> NDArray[np.float64]:
         """(episodes,) expected objective of the present policy."""
@@ -131,10 +145,14 @@ class Validation(BaseCallback):
             "gain": float(gain.mean()),
             "gain_se": _standard_error(gain),
         }
+        if self._share < 1:
+            by_draw = (objective - self._current).reshape(len(self._truths), -1).mean(axis=1)
+            row["worst_gain"] = risk_value(by_draw, self._share)
         self.history.append(row)
         self._log(row)
         self._watch_for_a_plateau(objective)
-        if not self.best or row["objective"] > self.best["objective"]:
+        aim = "objective" if self._share == 1 else "worst_gain"
+        if not self.best or row[aim] > self.best[aim]:
             self.best = row
             self.best_weights = {k: v.detach().cpu().clone() for k, v in self.model.policy.state_dict().items()}
             if self._folder is not None:

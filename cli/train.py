@@ -36,6 +36,11 @@ if TYPE_CHECKING:
     metavar="P",
     help="For deep-pricing, td3-bc and cql: learn from the log of policy P; historical is the shop's history.",
 )
+@click.option(
+    "--risk",
+    metavar="mean|cvar:SHARE",
+    help="What counts over the posterior draws of a fitted market: the mean, or the gain in the worst draws (cvar:0.1).",
+)
 @click.option("--wandb", "wandb_project", metavar="PROJECT", help="Also log to Weights & Biases.")
 @click.option("--set", "values", multiple=True, metavar="KEY=VALUE", help="Override a value of the preset; repeatable.")
 @seed_option
@@ -49,6 +54,7 @@ def command(
     preset: Path | None,
     teacher: str | None,
     log: str | None,
+    risk: str | None,
     wandb_project: str | None,
     values: tuple[str, ...],
     seed: int,
@@ -62,16 +68,16 @@ def command(
     folder = folder or Path("runs") / f"{spec.name}-{algo}-{seed}"
     settings = dict(setting(v) for v in values)
     if algo in LOG_ALGORITHMS:
-        if steps is not None or teacher is not None:
+        if steps is not None or teacher is not None or risk is not None:
             raise ValueError(
-                f"{algo} learns from a log; got --steps or --clone; set clone_epochs, and name the log with --log"
+                f"{algo} learns from a log; got --steps, --clone or --risk; set clone_epochs, and name the log with --log"
             )
         run = _from_log(spec, algo, log, seed, folder, settings)
     elif log is not None:
         raise ValueError(f"--log is for {', '.join(LOG_ALGORITHMS)}; got {algo}; imitate a policy with --clone")
     else:
         given = {"algo": algo, "steps": steps or 300_000, "seed": seed, "device": device, "out": folder}
-        more = {"settings": settings, "preset": preset, "wandb_project": wandb_project}
+        more = {"settings": settings, "preset": preset, "wandb_project": wandb_project, "risk": risk}
         run = _from_simulation(spec, teacher, **given, **more)
     if as_json:
         emit({"run": str(folder), **run.facts, "history": run.history})

@@ -21,7 +21,14 @@ import numpy as np
 from repricer.data import data_dictionary
 from repricer.evaluation import solve
 from repricer.evaluation.report.plots import learning_plot
-from repricer.pricing import FIXED_FEATURES, MARKET_FEATURES, MOVING_FEATURES, RULES, SEGMENT_FEATURES
+from repricer.pricing import (
+    FIXED_FEATURES,
+    MARKET_FEATURES,
+    MOVING_FEATURES,
+    RULES,
+    SEGMENT_FEATURES,
+    UNCERTAINTY_FEATURES,
+)
 from repricer.pricing.rule_formulas import HARD_RULES
 from repricer.scenarios import STRESSES, MarketSpec, load_scenario, registered, sections
 from repricer.scenarios.card import group
@@ -118,6 +125,7 @@ def features_text() -> str:
         "market": MARKET_FEATURES,
         "fixed": FIXED_FEATURES,
         "fixed, one a segment": SEGMENT_FEATURES,
+        "fixed, of a posterior": UNCERTAINTY_FEATURES,
     }
     rows = ((f"`{name}`", kind, text) for kind, features in groups.items() for name, text in features.items())
     return table(("feature", "kind", "meaning"), rows)

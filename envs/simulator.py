@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..pricing import Action, ActionLayout, MarketView
 from ..scenarios import MarketSpec, load_scenario
+from .draw_schedule import DrawSchedule
 from .kernels.decode import Decoding, decode
 from .kernels.expected_demand import catalogue_of
 from .kernels.observe import observe
@@ -35,9 +36,13 @@ class Market:
         draw_rivals: Draw the rivals' units as well, instead of using their expectation.
         believed: The market that policies believe in. It has the same products, segments and price
             rules; policies see its forecasts and elasticities. The scenario itself by default.
+        draws: Follow the posterior draws of the scenario, another one in each episode of the batch
+            (`spec` is then the present draw, `scenario` the market with its posterior), while policies
+            believe in the scenario itself.
 
     Raises:
-        ValueError: If num_markets is below 1, or the believed market does not fit the scenario.
+        ValueError: If num_markets is below 1, the believed market does not fit the scenario, or the
+            scenario has no posterior whose draws could be followed.
 
     Example:
         >>> from repricer.envs import Market
@@ -57,10 +62,18 @@ class Market:
         numbers: NDArray[np.int64] | None = None,
         draw_rivals: bool = False,
         believed: MarketSpec | None = None,
+        draws: DrawSchedule | None = None,
     ) -> None:
         if num_markets < 1:
             raise ValueError(f"num_markets must be at least 1; got {num_markets}; ask for one market or more")
-        self.spec = load_scenario(scenario)
+        self.spec = self.scenario = load_scenario(scenario)
+        self._draws, self._draw = draws, -1
+        if draws is not None:
+            if not self.scenario.num_draws:
+                raise ValueError(
+                    f"draws need a market with a posterior; got {self.scenario.name} without; leave draws out"
+                )
+            self.spec, believed = self.scenario.draw(0), believed or self.scenario
         self.num_markets = num_markets
         if believed is not None:
             _check_believed(self.spec, believed)
@@ -82,8 +95,17 @@ class Market:
 
     def _set(self, state: MarketState) -> None:
         self.state = state
+        if self._draws is not None:
+            self._follow(self._draws, int(state.episode.min()))
         # Counted down by `step`: faster than a look at the period of every market.
         self._left = self.spec.market.horizon_periods - int(state.period.max())
+
+    def _follow(self, draws: DrawSchedule, episode: int) -> None:
+        """Move on to the draw of an episode."""
+        draw = draws.draw_of(episode, self.scenario.num_draws, seed=self.dynamics.seed)
+        if draw != self._draw:
+            self._draw, self.spec = draw, self.scenario.draw(draw)
+            self.dynamics.move_to(self.spec)
 
     def restart(self, done: NDArray[np.bool_]) -> None:
         """Start the next episode of the markets in the (E,) mask; the others continue."""

@@ -20,8 +20,9 @@ from ..scenarios.families import family_function
 from .jit.rng import period_keys
 from .kernels.decode import Decoding, decode
 from .kernels.demand import mean_demand
+from .kernels.demand_arrays import ChoiceParameters
 from .kernels.expected_money import expected_money
-from .kernels.market_arrays import Constants, MarketArrays
+from .kernels.market_arrays import Constants, MarketArrays, MoneyParameters
 from .kernels.outcome import Outcome
 from .kernels.period import finish_period, half_share, open_period, part_of, run_period, together
 from .kernels.state import (
@@ -97,7 +98,7 @@ class Dynamics:
         self.arrays = MarketArrays(constants)
         self._family = family_function(spec.demand.family)
         sections, products = constants.sections, spec.sizes["N"]
-        self._table, self._workspaces, self._scratch_bytes = sections.table, {}, 0
+        self._table, self._workspaces, self._scratch_of, self._scratch_bytes = sections.table, {}, {}, 0
         self._shape, self._offers = (products, num_markets), (2, spec.sizes["R"], num_markets)
         self._slots = (2, spec.sizes["K"] if sections.slots else 0, num_markets)
         self._nothing_shown = np.empty((2, 0, num_markets), _INTEGERS)
@@ -108,6 +109,18 @@ class Dynamics:
 
     def __reduce__(self) -> tuple:
         return Dynamics, (self.spec, self.num_markets, self.seed, self.draw_rivals, self.believed)
+
+    def move_to(self, spec: MarketSpec) -> None:
+        """Continue in another posterior draw: a market of the same structure, with other numbers.
+
+        Args:
+            spec: The draw.
+        """
+        self.spec = spec
+        parts = {"choice": ChoiceParameters.of(spec), "money": MoneyParameters.of(spec)}
+        self.constants = self.constants._replace(**parts)
+        self.arrays = MarketArrays(self.constants)
+        self._workspaces = {form: Workspace(self.constants, scratch) for form, scratch in self._scratch_of.items()}
 
     def initial_state(self, market: NDArray[np.int64], episode: NDArray[np.int64]) -> MarketState:
         """The initial state of an episode: regular prices within bounds, initial stock, no orders.
@@ -169,7 +182,7 @@ class Dynamics:
         form = (now.decoding, now.credit_price.size > 0)
         workspace = self._workspaces.get(form)
         if workspace is None:
-            scratch = period_scratch(self.constants, self.num_markets, *form)
+            scratch = self._scratch_of[form] = period_scratch(self.constants, self.num_markets, *form)
             workspace = self._workspaces[form] = Workspace(self.constants, scratch)
             self._scratch_bytes += bytes_of(scratch)
         return workspace

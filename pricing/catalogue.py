@@ -27,6 +27,9 @@ class Catalogue:
         loyal: whether the segments' loyalty varies and is observed.
         max_order_units: (N,) largest order, units; None where policies do not order.
         change_window_periods: window in which the price rules count a product's price changes; 0 where they do not.
+        elasticity_error: (N,) posterior standard deviation of the logarithm of the elasticity; None where the market
+            has no posterior.
+        level_error: (N,) the same of the logarithm of the units sold at regular prices.
 
     Example:
         >>> import repricer
@@ -49,6 +52,8 @@ class Catalogue:
     loyal: bool = False
     max_order_units: NDArray[np.float32] | None = None
     change_window_periods: int = 0
+    elasticity_error: NDArray[np.float32] | None = None
+    level_error: NDArray[np.float32] | None = None
 
     @property
     def num_products(self) -> int:

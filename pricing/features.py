@@ -42,6 +42,10 @@ SEGMENT_FEATURES = {
     "log_affinity": "log(units the segment buys / mean over products), within [-3, 3]",
     "log_segment_share": "log(segment's share of the product's units times K), within [-3, 3]",
 }
+UNCERTAINTY_FEATURES = {
+    "elasticity_error": "posterior standard deviation of log(elasticity), at most 3; only where there is a posterior",
+    "level_error": "posterior standard deviation of log(units at regular prices), at most 3; likewise",
+}
 FEATURE_LIMIT = 10.0
 """Every feature lies in [-FEATURE_LIMIT, FEATURE_LIMIT]."""
 OUTLOOK_PERIODS = 10
@@ -72,6 +76,7 @@ def feature_names(catalogue: Catalogue, *, fixed: bool = True) -> list[str]:
     if fixed:
         names += FIXED_FEATURES
         names += [f"{name}[{segment}]" for segment in catalogue.segments for name in SEGMENT_FEATURES]
+        names += [name for name in UNCERTAINTY_FEATURES if getattr(catalogue, name) is not None]
     return names
 
 
@@ -177,7 +182,9 @@ class FeatureConstants:
         )
         # (3, K, N) to (N, K * 3), in the order of `feature_names`.
         segment = np.clip(segment, -3, 3).transpose(2, 1, 0).reshape(catalogue.num_products, -1)
-        return np.clip(np.column_stack([own, segment]), -FEATURE_LIMIT, FEATURE_LIMIT).astype(np.float32)
+        errors = [getattr(catalogue, name) for name in UNCERTAINTY_FEATURES]
+        errors = [np.minimum(error, 3) for error in errors if error is not None]
+        return np.clip(np.column_stack([own, segment, *errors]), -FEATURE_LIMIT, FEATURE_LIMIT).astype(np.float32)
 
 
 @functools.lru_cache(maxsize=32)

@@ -12,7 +12,8 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 from ...pricing import Policy
-from ...scenarios import MarketSpec
+from ...scenarios import MarketSpec, load_scenario
+from ..draw_schedule import DrawSchedule
 from ..simulator import Market
 from .learner_view import Actions, LearnerView, Reward
 
@@ -159,6 +160,8 @@ def make_sb3_env(
     price_levels: int = 21,
     price_reach: float = 0.0,
     variants: Sequence[MarketSpec] = (),
+    draws: int = 0,
+    draw_pool: Sequence[int] = (),
 ) -> MarketVecEnv:
     """An SB3 environment over `num_envs` markets of a scenario.
 
@@ -177,6 +180,13 @@ def make_sb3_env(
         price_reach: As for `LearnerView`.
         variants: Further scenarios, with `num_envs` markets each. In them, too, policies believe in
             `scenario`.
+        draws: Number of batches that the `num_envs` markets are split into, each following a
+            posterior draw of the scenario, another one in each episode; 0 for the scenario itself.
+        draw_pool: Numbers of the draws to go through, some of them repeated to come more often; each
+            draw once by default.
+
+    Raises:
+        ValueError: There are draws and variants, fewer markets than draws, or no posterior.
 
     Example:
         >>> from repricer.envs import make_sb3_env
@@ -185,9 +195,18 @@ def make_sb3_env(
         (8, (1,))
     """
 
-    def view(part: int, spec: MarketSpec | str, believed: MarketSpec | None) -> LearnerView:
-        numbers = part * num_envs + np.arange(num_envs)
-        market = Market(spec, num_markets=num_envs, seed=seed, numbers=numbers, believed=believed)
+    if draws and variants:
+        raise ValueError(f"draws need a training without variants; got {len(variants)}; set variants or draws to 0")
+    if not 0 <= draws <= num_envs:
+        raise ValueError(f"draws must be between 0 and num_envs ({num_envs}); got {draws}; fix one of them")
+
+    def view(
+        spec: MarketSpec | str,
+        numbers: NDArray[np.int64],
+        believed: MarketSpec | None = None,
+        schedule: DrawSchedule | None = None,
+    ) -> LearnerView:
+        market = Market(spec, num_markets=len(numbers), seed=seed, numbers=numbers, believed=believed, draws=schedule)
         return LearnerView(
             market,
             product_wise=product_wise,
@@ -201,5 +220,15 @@ def make_sb3_env(
             price_reach=price_reach,
         )
 
-    first = view(0, scenario, None)
-    return MarketVecEnv(first, [view(i, spec, first.market.spec) for i, spec in enumerate(variants, start=1)])
+    if draws:
+        whole = load_scenario(scenario)
+        batches = np.array_split(np.arange(num_envs), draws)
+        first, *others = (
+            view(whole, batch, None, DrawSchedule(i, draws, tuple(draw_pool))) for i, batch in enumerate(batches)
+        )
+        return MarketVecEnv(first, others)
+    first = view(scenario, np.arange(num_envs))
+    believed = first.market.spec
+    return MarketVecEnv(
+        first, [view(spec, i * num_envs + np.arange(num_envs), believed) for i, spec in enumerate(variants, start=1)]
+    )

@@ -19,6 +19,8 @@ from .demand import Choice, ChoiceInputs, mean_demand
 from .demand_arrays import ChoiceParameters
 
 Array = NDArray[np.float64]
+# Draws that the standard error of the level is computed from, and the smallest number whose logarithm is taken.
+_DRAWS, _FEW = 64, 1e-6
 
 
 def expected_units(spec: MarketSpec, period: int | NDArray[np.int64], price: ArrayLike, **given: Any) -> Array:
@@ -168,7 +170,7 @@ def catalogue_of(spec: MarketSpec) -> Catalogue:
     regular = spec.products.regular_price
     periods = np.arange(spec.market.horizon_periods)
     rows = np.broadcast_to(regular, (len(periods), regular.size))
-    units = _over_regimes(spec, lambda regime: expected_units(spec, periods, rows, regime=regime))
+    units = _over_regimes(spec, functools.partial(_units_in_regime, spec, periods, rows))
     return Catalogue(
         products=spec.products.names,
         segments=spec.arrivals.segments,
@@ -184,7 +186,28 @@ def catalogue_of(spec: MarketSpec) -> Catalogue:
         loyal=spec.loyalty is not None,
         max_order_units=spec.stock.max_order_units.astype(np.float32) if spec.stock.replenishment == "action" else None,
         change_window_periods=spec.prices.change_window_periods or 0,
+        **_posterior_errors(spec),
     )
+
+
+def _posterior_errors(spec: MarketSpec) -> dict[str, NDArray[np.float32]]:
+    """The standard errors of a catalogue, (N,) each; none without a posterior."""
+    if spec.posterior is None:
+        return {}
+    periods, regular = np.arange(spec.market.horizon_periods), spec.products.regular_price
+    rows, units = np.broadcast_to(regular, (len(periods), regular.size)), []
+    for m in np.unique(np.linspace(0, spec.num_draws - 1, _DRAWS).astype(np.intp)):
+        truth = spec.draw(int(m))
+        expected = _over_regimes(truth, functools.partial(_units_in_regime, truth, periods, rows))
+        units.append(np.maximum(expected.sum(axis=1).mean(axis=0), _FEW))
+    # At the regular price a factor on the price sensitivity is one on the elasticity.
+    factor = np.maximum(spec.posterior.sensitivity.astype(np.float64), _FEW)
+    errors = {"elasticity_error": np.log(factor), "level_error": np.log(units)}
+    return {name: logs.std(axis=0).astype(np.float32) for name, logs in errors.items()}
+
+
+def _units_in_regime(spec: MarketSpec, periods: NDArray, rows: Array, regime: int) -> Array:
+    return expected_units(spec, periods, rows, regime=regime)
 
 
 def rival_catalogue(spec: MarketSpec, offers: NDArray[np.intp]) -> Catalogue:

@@ -32,6 +32,8 @@ NetworkFunction = Callable[[NDArray[np.float32], RecurrentState], tuple[ActionPa
 new state.
 """
 _MOST = 1e12
+# Parts of a catalogue that only markets with a posterior have.
+_OPTIONAL = ("elasticity_error", "level_error")
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +115,7 @@ def guardrails_from(document: dict[str, Any], num_products: int) -> Guardrails:
 def catalogue_document(setup: PolicySetup) -> dict[str, Any]:
     """The setup as plain JSON, for `setup_from`, without the price rules."""
     document = {item.name: _plain(getattr(setup.catalogue, item.name)) for item in fields(Catalogue)}
+    document = {name: value for name, value in document.items() if name not in _OPTIONAL or value is not None}
     return document | {
         "layout": asdict(setup.layout),
         "base_price": _plain(setup.base_price),
@@ -128,7 +131,8 @@ def setup_from(document: dict[str, Any], guardrails: dict[str, Any]) -> PolicySe
     """The setup of two documents. Raises ValueError or TypeError for wrong ones."""
     flags = ("endless", "rivals", "loyal")
     own = ("layout", "base_price", "product_wise", "candidates", "base", "most_promoted", "memory")
-    _check_keys(CATALOGUE, document, [item.name for item in fields(Catalogue)] + list(own))
+    names = [item.name for item in fields(Catalogue) if item.name not in _OPTIONAL or item.name in document]
+    _check_keys(CATALOGUE, document, names + list(own))
     products, segments = (_names(document, key) for key in ("products", "segments"))
     n, k, t = len(products), len(segments), len(document["forecast_units"])
     layout = ActionLayout(**document["layout"])
@@ -163,6 +167,8 @@ def setup_from(document: dict[str, Any], guardrails: dict[str, Any]) -> PolicySe
             max_order_units=None if document["max_order_units"] is None else column("max_order_units", n),
             change_window_periods=_window(document["change_window_periods"]),
             **{name: document[name] for name in flags},
+            elasticity_error=column("elasticity_error", n) if "elasticity_error" in document else None,
+            level_error=column("level_error", n) if "level_error" in document else None,
         ),
         guardrails=guardrails_from(guardrails, n),
         layout=layout,

@@ -9,7 +9,14 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 import pytest
-from repricer.pricing import FIXED_FEATURES, MARKET_FEATURES, MOVING_FEATURES, RULES, SEGMENT_FEATURES
+from repricer.pricing import (
+    FIXED_FEATURES,
+    MARKET_FEATURES,
+    MOVING_FEATURES,
+    RULES,
+    SEGMENT_FEATURES,
+    UNCERTAINTY_FEATURES,
+)
 from repricer.scenarios import STRESSES, MarketSpec, registered, sections
 
 ROOT = Path(__file__).parents[2]
@@ -65,7 +72,7 @@ def test_every_key_of_every_section_stands_on_the_page():
 def test_every_feature_scenario_and_stress_stands_on_the_page():
     named = set(re.findall(r"^\| `([\w-]+)` \|", PAGE, flags=re.MULTILINE))
     own = {name for name, source in registered().items() if isinstance(source, Path)}
-    features = {*MOVING_FEATURES, *MARKET_FEATURES, *FIXED_FEATURES, *SEGMENT_FEATURES}
+    features = {*MOVING_FEATURES, *MARKET_FEATURES, *FIXED_FEATURES, *SEGMENT_FEATURES, *UNCERTAINTY_FEATURES}
     assert own | features | set(STRESSES) <= named
 
 

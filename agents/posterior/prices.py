@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from scipy.optimize import minimize
 
-from ..envs import rollout, seed_for
-from ..pricing import FixedPrice
-from ..scenarios import MarketSpec
-from ..scenarios.sections import Array
-from .posterior_money import PosteriorMoney, draws_of
+from ...envs import rollout, seed_for
+from ...pricing import FixedPrice
+from ...scenarios import MarketSpec
+from ...scenarios.sections import Array
+from .money import PosteriorMoney, draws_of
 
 _STARTS, _POINTS, _SWEEPS, _COARSE = 15, 21, 2, 48
 _WIDTHS = (0.3, 0.1, 0.03, 0.01, 0.003)
@@ -90,7 +92,7 @@ class _Search:
         self, spec: MarketSpec, money: PosteriorMoney, low: Array, high: Array, lines: tuple[tuple[int, ...], ...]
     ) -> None:
         self.spec, self.money, self.low, self.high, self.lines = spec, money, low, high, lines
-        self._pairs = [pair for line in lines for pair in zip(line[:-1], line[1:], strict=True)]
+        self._pairs = [pair for line in lines for pair in itertools.pairwise(line)]
 
     def common_start(self) -> Array:
         """The best common factor of a category's regular prices."""

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from repricer.agents.posterior_money import PosteriorMoney, draws_of
+from repricer.agents.posterior.money import PosteriorMoney, draws_of
 from repricer.envs import expected_units, rollout
 from repricer.pricing import FixedPrice
 from repricer.scenarios import load_scenario, sample_catalogue

@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pricing import choice_shares
-from ..scenarios import MarketSpec, choice_model
-from ..scenarios.sections import Array
+from ...pricing import choice_shares
+from ...scenarios import MarketSpec, choice_model
+from ...scenarios.sections import Array
 
 # Numbers per array of one block of draws, and the highest utility.
 _BLOCK, _HIGHEST = 1 << 21, 600.0
@@ -186,6 +186,16 @@ class PosteriorMoney:
     def value(self, price: Array) -> Array:
         """(C,) mean money over the draws at the (N,) prices, currency."""
         return self._evaluate(price, slope=False)[0]
+
+    def by_draw(self, price: Array) -> Array:
+        """(M,) money of an episode at the (N,) prices in each draw, currency."""
+        everything, c = np.arange(len(price)), self._category
+        path, parts = self._path(everything, price), []
+        for block in self._blocks(len(price)):
+            share = choice_shares(self._utility(block, everything, path), c, self._now.outside).product
+            units = self._customers(block)[..., c] * share
+            parts.append(np.einsum("mskn,msn->m", units, self._margin(block, everything, path)))
+        return np.concatenate(parts)
 
     def value_and_gradient(self, price: Array) -> tuple[Array, Array]:
         """The value, and the (N,) derivative of each product's category with respect to its price."""

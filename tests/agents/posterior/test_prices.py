@@ -6,13 +6,13 @@ import time
 import numpy as np
 import pytest
 from repricer.agents import best_fixed, myopic
-from repricer.agents.posterior_money import PosteriorMoney, draws_of
-from repricer.agents.posterior_prices import has_closed_form
+from repricer.agents.posterior.money import PosteriorMoney, draws_of
+from repricer.agents.posterior.prices import has_closed_form
 from repricer.envs import rollout
 from repricer.pricing import FixedPrice
 from repricer.scenarios import load_scenario, sample_catalogue, spec_from_table
 
-from .test_posterior_money import uncertain
+from .test_money import uncertain
 
 PAIR = {
     "name": "pair",
@@ -86,7 +86,7 @@ def test_the_line_order_without_a_grid_frozen_prices_and_the_largest_change():
     assert money_of(spec, best_fixed(spec).price) >= value - 1e-6 * value
     assert best_fixed(pair(prices={"frozen": ["b"]})).price[1] == 5.0
     slow = pair(prices={"max_change": 0.05})
-    best, value = brute(slow, [np.linspace(3.2, 5, 91), np.linspace(3.9, 6.2, 91)])
+    _, value = brute(slow, [np.linspace(3.2, 5, 91), np.linspace(3.9, 6.2, 91)])
     assert money_of(slow, best_fixed(slow).price) >= value - 1e-6 * value
 
 

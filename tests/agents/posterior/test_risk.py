@@ -1,0 +1,139 @@
+"""Risk over posterior draws: the measure, the training episodes, and what training does with it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from repricer.agents import best_fixed, load_run, train
+from repricer.agents.posterior import PosteriorMoney, current_prices, draw_pool, draws_of, risk_value, worst_share
+from repricer.agents.settings import settings_for
+from repricer.agents.training import batches_of
+from repricer.envs import catalogue_of, rollout, seed_for
+from repricer.pricing import feature_names
+from repricer.scenarios import sample_catalogue
+from repricer.serving import export, load_bundle
+
+from .test_money import uncertain
+
+FAST = {"num_envs": 8, "n_steps": 26, "batch_size": 208, "evaluations": 3, "validation_episodes": 32}
+
+
+@pytest.fixture(scope="module")
+def market():
+    return uncertain(sample_catalogue(4, 2, parts=()).with_changes(prices={"max_change": None}), draws=12, spread=0.3)
+
+
+@pytest.fixture(scope="module")
+def run(market, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run")
+    return train(market, steps=8_000, settings=FAST, out=out), out
+
+
+def test_shares_and_values():
+    assert (worst_share("mean"), worst_share("cvar:0.25")) == (1, 0.25)
+    for wrong in ("cvar", "cvar:0", "cvar:1.5", "cvar:x", "worst", ""):
+        with pytest.raises(ValueError, match=r"risk must be mean or cvar:SHARE .*; got") as caught:
+            worst_share(wrong)
+        assert "\n" not in str(caught.value)
+    values = np.random.default_rng(0).normal(size=20)
+    assert risk_value(values, 1.0) == pytest.approx(values.mean())
+    assert risk_value(values, 0.05) == values.min()
+    assert risk_value([1.0, 2.0, 3.0], 0.5) == pytest.approx((1 + 0.5 * 2) / 1.5)
+
+
+def test_half_of_the_episodes_follow_the_worst_draws(market):
+    price = best_fixed(market).price
+    pool = draw_pool(market, price, 0.25)
+    assert set(pool) == set(range(12))
+    often = {m for m in pool if pool.count(m) > 1}
+    assert len(often) == 3
+    assert sum(m in often for m in pool) == pytest.approx(len(pool) / 2, rel=0.2)
+    money = PosteriorMoney(market, draws_of(market))
+    gain = money.by_draw(price.astype(float)) - money.by_draw(market.products.regular_price)
+    assert often == set(np.argsort(gain)[:3].tolist())
+    assert draw_pool(market, price, 1.0) is None
+    assert money.by_draw(price.astype(float)).mean() == pytest.approx(money.value(price.astype(float)).sum())
+
+
+def test_gains_are_over_the_prices_of_the_shop(market):
+    assert current_prices(market).name == "regular"
+    from repricer.scenarios.sections import HistorySection
+
+    charged = np.tile(1.1 * market.products.regular_price, (market.sizes["T"], 1))
+    own = current_prices(replace(market, history=HistorySection(price=charged, units=np.array(0.0))))
+    assert own.name == "current"
+    np.testing.assert_allclose(own.path, charged, rtol=1e-6)
+
+
+def test_training_over_draws_keeps_the_best_over_a_fixed_set_of_them(market, run):
+    learned, out = run
+    assert learned.spec.num_draws == 12
+    truths = [market.draw(m) for m in range(12)]
+    seen = [
+        rollout(truth, learned.policy, episodes=2, seed=seed_for("validation", 0), expected=True, believed=market)
+        for truth in truths
+    ]
+    best = max(learned.history, key=lambda row: row["objective"])
+    assert np.mean([each.objective.mean() for each in seen]) == pytest.approx(best["objective"], rel=1e-6)
+    view_of = load_run(out).policy
+    assert view_of.name == learned.policy.name
+    plain = train(market, steps=8_000, settings=FAST | {"draws": 0})
+    assert plain.history[0]["best_fixed"] != learned.history[0]["best_fixed"]
+
+
+def test_a_resumed_training_over_draws_is_the_same(market, run, tmp_path):
+    whole, _ = run
+    calls = []
+
+    class Stop(Exception):
+        pass
+
+    def interrupt(*_):
+        calls.append(1)
+        if len(calls) == 2:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(market, steps=8_000, settings=FAST, out=tmp_path, progress=interrupt)
+    resumed = train(market, steps=8_000, settings=FAST, out=tmp_path)
+    for name, weight in whole.actor.state_dict().items():
+        np.testing.assert_array_equal(resumed.actor.state_dict()[name], weight)
+    assert [row["objective"] for row in resumed.history] == [row["objective"] for row in whole.history]
+
+
+def test_cvar_keeps_the_policy_by_its_worst_draws(market):
+    run = train(market, steps=8_000, settings=FAST, risk="cvar:0.25")
+    assert run.facts["settings"]["risk"] == "cvar:0.25"
+    assert run.facts["best"]["worst_gain"] == max(row["worst_gain"] for row in run.history)
+    seed = seed_for("validation", 0)
+    gains = []
+    for m in range(12):
+        learned, current = (
+            rollout(market.draw(m), policy, episodes=2, seed=seed, expected=True, believed=market).objective
+            for policy in (run.policy, current_prices(market))
+        )
+        gains.append((learned - current).mean())
+    assert risk_value(gains, 0.25) == pytest.approx(run.facts["best"]["worst_gain"], rel=1e-5)
+
+
+def test_risk_without_draws_is_refused(market):
+    with pytest.raises(ValueError, match=r"risk cvar:0.1 needs training over the draws of a posterior; got none"):
+        train("stationary-logit", steps=100, risk="cvar:0.1")
+    with pytest.raises(ValueError, match=r"got setting draws 0 for catalogue"):
+        train(market, steps=100, risk="cvar:0.1", settings={"draws": 0})
+    with pytest.raises(ValueError, match=r"risk must be mean or cvar:SHARE"):
+        train(market, steps=100, risk="var")
+    assert batches_of(market, settings_for(market, "ppo")) == 16
+    assert batches_of(market, settings_for(market, "ppo", {"variants": 3})) == 0
+
+
+def test_policies_see_the_standard_errors_and_a_bundle_carries_them(market, run, tmp_path):
+    names = feature_names(catalogue_of(market))
+    assert names[-2:] == ["elasticity_error", "level_error"]
+    assert feature_names(catalogue_of(replace(market, posterior=None))) == names[:-2]
+    errors = catalogue_of(market).elasticity_error
+    np.testing.assert_allclose(errors, np.log(market.posterior.sensitivity).std(axis=0), rtol=1e-4)
+    assert (catalogue_of(market).level_error > 0.05).all()
+    bundle = load_bundle(export(run[0], tmp_path / "bundle"))
+    for key in ("elasticity_error", "level_error"):
+        np.testing.assert_array_equal(getattr(bundle.catalogue, key), getattr(catalogue_of(market), key))
