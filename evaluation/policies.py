@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +11,8 @@ from ..agents import best_fixed, myopic, time_only
 from ..pricing import CostPlus, EpsilonGreedy, FixedPrice, Policy, PricePath, RandomPrice, ThompsonPrice, competitor
 from ..scenarios import MarketSpec
 from .optimum import best_path, certainty_equivalent, solve
+
+BEST_FIXED = "best-fixed"
 
 POLICY_NAMES = {
     "fixed:PRICE": "the same price for every product, in currency per unit",
@@ -29,7 +33,7 @@ POLICY_NAMES = {
 """Rule policies by name, with what each does."""
 
 _STEPS = 10
-_AGAINST_RIVALS = ("undercut", "match", "two-bound", "edgeworth")
+AGAINST_RIVALS = ("undercut", "match", "two-bound", "edgeworth")
 
 
 def named_policy(name: str, spec: MarketSpec, *, seed: int = 0) -> Policy:
@@ -61,9 +65,9 @@ def named_policy(name: str, spec: MarketSpec, *, seed: int = 0) -> Policy:
             raise ValueError(f"policy historical needs a scenario fitted on data; got {spec.name}; leave it out")
         promotion = None if spec.promotion is None else spec.history.promotion.astype(np.float32)
         return PricePath(spec.history.price.astype(np.float32), promotion, name=name)
-    if name == "best-fixed":
+    if name == BEST_FIXED:
         return best_fixed(spec, seed=seed)
-    if kind in _AGAINST_RIVALS:
+    if kind in AGAINST_RIVALS:
         if spec.competitors is None:
             raise ValueError(f"policy {kind} needs a scenario with competitors; got {spec.name}; leave it out")
         return competitor(name)
@@ -79,6 +83,20 @@ def named_policy(name: str, spec: MarketSpec, *, seed: int = 0) -> Policy:
     raise ValueError(
         f"policy must be a run folder, a bundle or one of {', '.join(POLICY_NAMES)}; got '{name}'; choose one"
     )
+
+
+def policies_of(spec: MarketSpec, policies: Sequence[Policy | str], seed: int) -> list[Policy]:
+    """Policy objects, those given by name built for the market.
+
+    Raises:
+        ValueError: For an unknown name, or two policies with one name.
+    """
+    chosen = [named_policy(p, spec, seed=seed) if isinstance(p, str) else p for p in policies]
+    names = [p.name for p in chosen]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"policies must have different names; got '{name}' {names.count(name)} times; drop one")
+    return chosen
 
 
 def _solved(name: str, spec: MarketSpec, seed: int) -> Policy | None:

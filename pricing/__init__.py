@@ -43,7 +43,16 @@ from .network_policy import (
     parts_from_action,
     restarted_state,
 )
-from .policies import CostPlus, EpsilonGreedy, FixedPrice, PricePath, RandomPrice, StockTimePrice, order_up_to
+from .policies import (
+    BlendedPrice,
+    CostPlus,
+    EpsilonGreedy,
+    FixedPrice,
+    PricePath,
+    RandomPrice,
+    StockTimePrice,
+    order_up_to,
+)
 from .protocol import Action, Policy, is_deterministic
 from .rival_policies import LearningPolicy, built_in_rule, competitor
 from .rule_formulas import RULES
@@ -62,6 +71,7 @@ __all__ = [
     "Action",
     "ActionLayout",
     "ActionParts",
+    "BlendedPrice",
     "Catalogue",
     "ChoiceModel",
     "ChoiceShares",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .catalogue import MarketView
-from .protocol import Action, Policy
+from .protocol import Action, Policy, is_deterministic
+
+_LEAST = np.float32(1e-6)
 
 
 def _spread(price: ArrayLike, view: MarketView) -> NDArray[np.float32]:
@@ -114,6 +116,55 @@ class PricePath:
         promotion = None if self.promotion is None else self.promotion[row] - np.float32(0.5)
         price = path[row] if path.ndim == 2 else path[row, 0 if view.regime is None else view.regime]
         return Action(price, promotion=promotion, order=order_up_to(self.base_stock, view))
+
+
+class BlendedPrice:
+    """Prices between two policies': their geometric mean, product by product.
+
+    Personal discounts are blended in the same way; where one policy gives none, it counts as a
+    discount of zero. Recommendations and orders are the first policy's, promotions those of the
+    policy with the larger weight.
+
+    Args:
+        policy: the first policy.
+        other: the second policy.
+        share: weight of the second policy, in [0, 1].
+        name: how tables and logs call the policy; `POLICY+SHARE%:OTHER` by default.
+
+    Raises:
+        ValueError: share is out of range.
+
+    Example:
+        >>> import repricer
+        >>> policy = BlendedPrice(FixedPrice(4.0), FixedPrice(9.0), 0.5)
+        >>> policy.act(repricer.Market("stationary-logit").view).price.tolist()
+        [[6.0]]
+    """
+
+    def __init__(self, policy: Policy, other: Policy, share: float, *, name: str | None = None) -> None:
+        if not 0 <= share <= 1:
+            raise ValueError(f"share must lie in [0, 1]; got {share:g}; 0.5 is halfway between the policies")
+        self.policy, self.other, self.share = policy, other, share
+        self.name = name or f"{policy.name}+{share:.0%}:{other.name}"
+        self.deterministic = is_deterministic(policy) and is_deterministic(other)
+
+    def act(self, view: MarketView) -> Action:
+        """Propose the blend of what both policies propose."""
+        one, two = self.policy.act(view), self.other.act(view)
+        weight = np.float32(self.share)
+        first, second = (np.log(np.maximum(action.price, _LEAST)) for action in (one, two))
+        price = np.exp((1 - weight) * first + weight * second)
+        promotion = two.promotion if self.share > 0.5 else one.promotion
+        return replace(one, price=price, discount=self._discount(one, two), promotion=promotion, propensity=None)
+
+    def _discount(self, one: Action, two: Action) -> NDArray[np.float32] | None:
+        weight = np.float32(self.share)
+        parts = [
+            share * action.discount
+            for share, action in ((1 - weight, one), (weight, two))
+            if action.discount is not None
+        ]
+        return sum(parts[1:], parts[0]) if parts else None
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,14 @@ from ...envs import Episodes, rollout, seed_for
 from ...pricing import Policy
 from ...scenarios import MarketSpec, load_scenario
 from ..optimum import Bound, Optimum, exact_value, solve, upper_bound
-from ..policies import named_policy
+from ..policies import AGAINST_RIVALS, BEST_FIXED, POLICY_NAMES, named_policy, policies_of
+from ..uncertainty import Assessment, assess
+from .ablation import Without
 from .result_warnings import CONSTANT, FRESH, NOT_FRESH, shrinks
 from .segments import SegmentFigures, segment_figures
 from .table import as_text, interval
 
-BASELINE = "best-fixed"
+BASELINE = BEST_FIXED
 _SEGMENT_EPISODES = 50
 
 
@@ -146,6 +148,7 @@ class Comparison:
         bound: `value` and `method` of the upper bound, or None.
         rows: One row per policy, the highest value first.
         episodes: By policy, the simulated episodes behind the row.
+        uncertainty: On a market with a posterior, the gains over its draws and the recommended prices.
 
     Example:
         >>> from repricer.evaluation import evaluate
@@ -163,6 +166,7 @@ class Comparison:
     bound: dict[str, Any] | None
     rows: list[Row]
     episodes: dict[str, Episodes]
+    uncertainty: Assessment | None = None
 
     def row(self, policy: str) -> Row:
         """The row of this policy."""
@@ -194,8 +198,18 @@ class Comparison:
             "seeds": self.seeds,
             "optimum": self.optimum,
             "bound": self.bound,
-            "policies": [row.to_dict() for row in self.rows],
-        }
+            "policies": [self._row(row) for row in self.rows],
+        } | ({} if self.uncertainty is None else {"uncertainty": self.uncertainty.to_dict()})
+
+    def _row(self, row: Row) -> dict[str, Any]:
+        """A row with what the posterior draws say of it. The best fixed prices' part keeps its own mean."""
+        document = row.to_dict()
+        if self.uncertainty is None:
+            return document
+        found = self.uncertainty.of(row.policy)
+        against = found.pop("vs_best_fixed")
+        against["posterior_mean"] = against.pop("mean")
+        return document | {"vs_best_fixed": against | document["vs_best_fixed"]} | found
 
     def to_frame(self) -> pd.DataFrame:
         """The rows as a data frame, one row per policy.
@@ -230,7 +244,14 @@ def _cells(row: Row) -> dict[str, Any]:
 
 
 def evaluate(
-    scenario: MarketSpec | str, policies: Sequence[Policy | str], *, episodes: int = 1000, seed: int = 0
+    scenario: MarketSpec | str,
+    policies: Sequence[Policy | str],
+    *,
+    episodes: int = 1000,
+    seed: int = 0,
+    draws: int | None = None,
+    risk: str = "mean",
+    learned: Sequence[str] | None = None,
 ) -> Comparison:
     """Compare policies on the test seeds; every policy meets the same customers.
 
@@ -239,6 +260,12 @@ def evaluate(
         policies: Policy objects or names (see `POLICY_NAMES`); the best fixed price is always added.
         episodes: Number of test episodes, one per market.
         seed: Selects the test seeds; they are disjoint from those of training, tuning and validation.
+        draws: On a market with a posterior, how many of its draws to use; 200 by default, or all of
+            fewer.
+        risk: What recommended prices are chosen by: `mean`, or `cvar:0.1` for the mean of the worst
+            tenth of the draws.
+        learned: Names of the policies that may be recommended beside the best fixed prices; by default
+            all that are not rules of `POLICY_NAMES`.
 
     Raises:
         ValueError: For an unknown policy name, or two policies with one name.
@@ -262,21 +289,17 @@ def evaluate(
         segments = segment_figures(spec, policy, seed=test, episodes=min(episodes, _SEGMENT_EPISODES))
         rows.append(_row(spec, policy, run[policy.name], (gain, again), segments, (optimum, bound)))
     rows.sort(key=lambda row: -row.value)
-    return Comparison(spec, episodes, seed, optimum, bound, rows, run)
+    found = None
+    if spec.num_draws:
+        may = [p for p in chosen if (_is_learned(p) if learned is None else p.name in learned)]
+        found = assess(spec, chosen, learned=may, draws=draws, seed=seed, risk=risk)
+    return Comparison(spec, episodes, seed, optimum, bound, rows, run, found)
 
 
-def policies_of(spec: MarketSpec, policies: Sequence[Policy | str], seed: int) -> list[Policy]:
-    """Policy objects, those given by name built for the market.
-
-    Raises:
-        ValueError: For an unknown name, or two policies with one name.
-    """
-    chosen = [named_policy(p, spec, seed=seed) if isinstance(p, str) else p for p in policies]
-    names = [p.name for p in chosen]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"policies must have different names; got '{name}' {names.count(name)} times; drop one")
-    return chosen
+def _is_learned(policy: Policy) -> bool:
+    """Whether a policy is no rule of `POLICY_NAMES`, and no policy without a part of its action."""
+    rules = {rule.partition(":")[0] for rule in POLICY_NAMES} | set(AGAINST_RIVALS)
+    return policy.name.partition(":")[0] not in rules and not isinstance(policy, Without)
 
 
 def _limit(found: Optimum | Bound | None) -> dict[str, Any] | None:

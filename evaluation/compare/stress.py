@@ -16,7 +16,8 @@ from ...pricing import Policy
 from ...scenarios import STRESSES, MarketSpec, ScenarioError, load_scenario
 from ...scenarios.stress import stressed
 from ..optimum import Optimum, exact_value, solve
-from .comparison import Estimate, policies_of
+from ..policies import policies_of
+from .comparison import Estimate
 
 NOMINAL = "none"
 

@@ -10,10 +10,11 @@ from typing import Any
 import jinja2
 
 from ...atomic import write_whole
-from ..compare.comparison import BASELINE, Comparison
+from ..compare.comparison import BASELINE, Comparison, Row
 from ..policies import POLICY_NAMES
 from .data import ReportData, currency_of, labeller, row_of
 from .formats import estimate, number, percent
+from .recommended import candidate_rows, explanations, headline
 from .sections import (
     FOREST,
     line_kinds,
@@ -29,6 +30,7 @@ from .verdict import relative, second_look, standing, verdict, warnings
 
 SECTIONS = {
     "comparison": "Comparison",
+    "uncertainty": "Uncertainty of the gain",
     "paths": "Prices and stock",
     "map": "Price by stock and time",
     "rules": "Prices as rules",
@@ -79,8 +81,13 @@ def write_report(path: str | Path, data: ReportData) -> Path:
 def _template() -> jinja2.Template:
     folder = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(loader=folder, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"number": number, "percent": percent, "estimate": estimate}
+    environment.filters |= {"number": number, "percent": percent, "estimate": estimate, "sentence": _sentence}
     return environment.get_template("page.html.jinja")
+
+
+def _sentence(text: str) -> str:
+    """A clause as a sentence."""
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _context(data: ReportData) -> dict[str, Any]:
@@ -94,9 +101,17 @@ def _results(data: ReportData) -> dict[str, Any]:
     """The comparison, with its verdict and labels."""
     comparison, market = data.comparison, data.comparison.spec.market
     learned = None if data.learned is None else row_of(comparison, data.learned)
-    return {
-        "verdict": verdict(comparison, data.learned),
-        "standing": "none" if learned is None else standing(learned),
+    uncertain = comparison.uncertainty
+    said = {"verdict": verdict(comparison, data.learned), "explanations": [], "candidates": []}
+    if uncertain is not None:
+        said = {
+            "verdict": headline(comparison),
+            "explanations": explanations(comparison, data.learned),
+            "candidates": candidate_rows(comparison),
+        }
+    return said | {
+        "standing": _standing(comparison, learned),
+        "uncertain": uncertain,
         "warnings": warnings(comparison, data.learned),
         "second_look": "" if data.learned is None else second_look(comparison, data.learned),
         "comparison": comparison,
@@ -110,6 +125,13 @@ def _results(data: ReportData) -> dict[str, Any]:
         "relative": lambda gap: relative(comparison, gap),
         "rules": _meanings(comparison),
     }
+
+
+def _standing(comparison: Comparison, learned: Row | None) -> str:
+    """Whether the verdict is one of more: `more`, `less`, `level` or `none`."""
+    if comparison.uncertainty is not None:
+        return "more" if comparison.uncertainty.recommendation.change else "none"
+    return "none" if learned is None else standing(learned)
 
 
 def _figures(data: ReportData) -> dict[str, Any]:
@@ -144,6 +166,7 @@ def _present(data: ReportData, context: Mapping[str, Any]) -> dict[str, Any]:
     fit = context["fit"]
     return {
         "comparison": True,
+        "uncertainty": context["uncertain"],
         "paths": True,
         "map": data.run and data.learned,
         "rules": data.tree,

@@ -72,6 +72,38 @@ def interval_plot(
     return f"{label}: " + ("" if len(names) <= 8 else f"{len(names)} rows, between ") + "; ".join(parts) + "."
 
 
+@plot
+def spread_plot(
+    figure: Figure, names: Sequence[str], draws: Sequence[NDArray[np.float64]], *, label: str, strong: Sequence[bool]
+) -> str:
+    """Draw the distribution of a figure over draws, one row per name, and a line at zero.
+
+    Args:
+        figure: Where to draw.
+        names: Labels of the rows.
+        draws: The values of each row. A thin line holds 90% of them, a thick one half; the dot is
+            their mean.
+        label: Label of the axis.
+        strong: Rows in the accent colour.
+    """
+    y = np.arange(len(names))[::-1]
+    figure.set_size_inches(WIDTH, 0.75 + 0.21 * len(names))
+    axis = figure.add_subplot()
+    said = []
+    for name, values, place, accent in zip(names, draws, y, strong, strict=True):
+        low, lower, upper, high = np.quantile(values, [0.05, 0.25, 0.75, 0.95])
+        colour = ACCENT if accent else GREY
+        axis.hlines(place, low, high, color=colour, linewidth=1.2)
+        axis.hlines(place, lower, upper, color=colour, linewidth=4)
+        axis.plot(values.mean(), place, "o", color=colour, markeredgecolor="white", markersize=5)
+        said.append(f"{name} {values.mean():+.2f} (90% interval {low:.2f} to {high:.2f})")
+    axis.axvline(0, color=INK, linewidth=0.8, zorder=0)
+    axis.set(ylim=(-0.7, len(names) - 0.3))
+    axis.set_yticks(y, [_short(name) for name in names])
+    _style_rows(axis, label)
+    return f"{label}: " + "; ".join(said) + "."
+
+
 def _second_dots(
     axis: Axes, x: NDArray[np.float64], y: NDArray[np.intp], crossed: NDArray[np.bool_], inside: NDArray[np.bool_]
 ) -> None:

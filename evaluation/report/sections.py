@@ -13,7 +13,16 @@ from ..compare.comparison import BASELINE
 from .data import HISTORICAL, ReportData, currency_of, has_discounts, labeller
 from .drawing import LINES, Plot
 from .formats import NORMAL95, known, percent
-from .plots import calibration_plot, fidelity_plot, interval_plot, learning_plot, map_plot, path_plot, trend_plot
+from .plots import (
+    calibration_plot,
+    fidelity_plot,
+    interval_plot,
+    learning_plot,
+    map_plot,
+    path_plot,
+    spread_plot,
+    trend_plot,
+)
 from .price_map import PriceMap, price_maps
 from .verdict import relative
 
@@ -29,6 +38,7 @@ def single_plots(data: ReportData, fit: Mapping[str, Any]) -> dict[str, Plot | N
     drawable = all(trend.get(name) for name in ("weeks", "history", "forecast_weeks", "traffic", "low", "high"))
     return {
         "gaps": _gap_plot(data),
+        "uncertainty": _uncertainty_plot(data),
         "stress": _stress_plot(data),
         "learning": learning_plot(history, objective=market.objective, unit=unit) if history else None,
         "response": _response_plot(fit.get("price_response") or []),
@@ -48,6 +58,25 @@ def _gap_plot(data: ReportData) -> Plot | None:
     strong = [data.learned is None or row.policy == data.learned for row in rows]
     title = f"{comparison.spec.market.objective} against the best fixed prices" + (f" ({units[0]})" if units[0] else "")
     return interval_plot([label(row.policy) for row in rows], mean, low, high, label=title, strong=strong, room=1.5)
+
+
+def _uncertainty_plot(data: ReportData) -> Plot | None:
+    """The distribution of each candidate's gain over the posterior draws."""
+    found = data.comparison.uncertainty
+    if found is None:
+        return None
+    names = [standing.policy for standing in found.recommendation.standings]
+    gains = [found.gain(name) for name in names]
+    shares = [gain.relative_draws for gain in gains]
+    known_shares = [100 * share for share in shares if share is not None]
+    draws = known_shares if len(known_shares) == len(gains) else [gain.draws for gain in gains]
+    unit = "%" if draws is known_shares else currency_of(data.comparison).strip()
+    return spread_plot(
+        [labeller(data)(name) for name in names],
+        draws,
+        label=f"expected {found.metric} against current prices" + (f" ({unit})" if unit else ""),
+        strong=[name == found.recommendation.policy for name in names],
+    )
 
 
 def _stress_plot(data: ReportData) -> Plot | None:

@@ -7,12 +7,16 @@ import math
 from ..compare.comparison import BASELINE, Comparison, Estimate, Row
 from .data import HISTORICAL, currency_of, has_discounts, row_of
 from .formats import number, percent
+from .recommended import explanations, headline
 
 
 def verdict(comparison: Comparison, learned: str | None) -> str:
-    """The result for the learned prices in plain sentences, with the paired 95% interval.
+    """The result in plain sentences.
 
-    They are said to earn more or less than the best fixed prices only where the interval excludes zero.
+    On a market with a posterior: which prices are recommended, what they are expected to earn beyond
+    the current prices with a 90% interval over the posterior draws, and what this rests on. Otherwise
+    the result for the learned prices with the paired 95% interval; they are said to earn more or less
+    than the best fixed prices only where the interval excludes zero.
 
     Args:
         comparison: What `evaluate` found.
@@ -27,6 +31,10 @@ def verdict(comparison: Comparison, learned: str | None) -> str:
         >>> verdict(evaluate("stationary-logit", ["optimum"], episodes=20), "optimum").split(" the best")[0]
         'The learned prices do not clearly differ from'
     """
+    if learned is not None:
+        row_of(comparison, learned)
+    if comparison.uncertainty is not None:
+        return " ".join([headline(comparison), *explanations(comparison, learned)]).replace("−", "-")
     market, base = comparison.spec.market, comparison.row(BASELINE)
     if learned is None:
         earned = f"{number(base.objective.mean)}{currency_of(comparison)} {market.objective} per episode"

@@ -1,0 +1,157 @@
+"""The recommendation on a market with a posterior, in plain sentences."""
+
+from __future__ import annotations
+
+from ..compare.comparison import Comparison
+from ..uncertainty import Assessment, Gain, costs_assumed
+from .data import currency_of
+from .formats import number, percent
+
+
+def headline(comparison: Comparison) -> str:
+    """Which prices are recommended and what they are expected to earn, or why no change is recommended."""
+    found = assessment_of(comparison)
+    chosen = found.recommendation
+    if not chosen.change:
+        return f"No change recommended: keep your current prices. {_why_not(found)}"
+    gain = found.gain(chosen.policy)
+    chance = f"{_chance(gain)} of earning less"
+    said = [
+        f"Recommended: {chosen.words}. Expected to earn {_more(comparison, gain)} {found.metric} than your current prices "
+        f"in {_weeks(comparison)} ({_interval(comparison, gain)}; {chance})."
+    ]
+    objective = comparison.spec.market.objective
+    if objective != found.metric:
+        other = found.gain(chosen.policy, objective=objective)
+        said.append(
+            f"The objective is {objective}: if the assumed unit costs hold, it is {_more(comparison, other, 'higher')} "
+            f"({_interval(comparison, other)})."
+        )
+    return " ".join(said)
+
+
+def explanations(comparison: Comparison, learned: str | None) -> list[str]:
+    """What stands behind the headline: assumptions, chance, prices never charged, break-even points."""
+    found = assessment_of(comparison)
+    chosen = found.recommendation
+    said = []
+    if chosen.change:
+        said += [_noise(comparison, found), _outside(found), *_break_even(found)]
+    if learned is not None and chosen.policy != learned:
+        gain = found.gain(learned)
+        said.append(
+            f"The learned prices as they are would be expected to earn {_more(comparison, gain)} {found.metric} than "
+            f"your current prices ({_interval(comparison, gain)}; {_chance(gain)} of earning less)."
+        )
+    if chosen.change and costs_assumed(comparison.spec) and comparison.spec.market.objective == found.metric:
+        profit = found.gain(chosen.policy, objective="profit")
+        said.append(
+            f"Profit rests on unit costs that were assumed: over the range assumed, it is "
+            f"{_more(comparison, profit, 'higher')} ({_interval(comparison, profit)})."
+        )
+    if chosen.floor is not None:
+        said.append(f"Floor: {chosen.floor[0].lower()}{chosen.floor[1:]}")
+    return [text for text in said if text]
+
+
+def candidate_rows(comparison: Comparison) -> list[dict[str, str]]:
+    """One row per candidate for the report's table."""
+    found, rows = assessment_of(comparison), []
+    for standing in found.recommendation.standings:
+        gain = found.gain(standing.policy)
+        rows.append(
+            {
+                "policy": standing.policy,
+                "mean": _more(comparison, gain, signed=True),
+                "interval": _interval(comparison, gain, label=False),
+                "realised": _interval(comparison, gain, label=False, realised=True),
+                "loss": percent(gain.loss_probability, 0),
+                "outside": percent(found.outside(standing.policy), 0),
+                "said": "recommended" if standing.policy == found.recommendation.policy else standing.refused,
+            }
+        )
+    return rows
+
+
+def assessment_of(comparison: Comparison) -> Assessment:
+    """What the posterior draws say; only where the market has a posterior."""
+    assert comparison.uncertainty is not None, "the market has a posterior"
+    return comparison.uncertainty
+
+
+def _why_not(found: Assessment) -> str:
+    promising = [standing for standing in found.recommendation.standings if standing.gain.mean > 0]
+    if not promising:
+        return "None of the candidates is expected to earn more."
+    best = promising[0]
+    return f"The best candidate, {best.words}, was not chosen: {best.refused}."
+
+
+def _noise(comparison: Comparison, found: Assessment) -> str:
+    gain = found.gain(found.recommendation.policy)
+    if gain.parameter_share is None:
+        return ""
+    return (
+        f"Sales also vary by chance: the gain in {_weeks(comparison)} may come out anywhere in "
+        f"{_interval(comparison, gain, label=False, realised=True)} (90%). Of this spread (variance), "
+        f"{percent(gain.parameter_share, 0)} is uncertainty about how customers respond, the rest chance."
+    )
+
+
+def _outside(found: Assessment) -> str:
+    share = found.outside(found.recommendation.policy)
+    if share is None:
+        return ""
+    return f"{percent(share, 0)} of the product-periods are priced outside what you charged in the past."
+
+
+def _break_even(found: Assessment) -> list[str]:
+    points = found.break_even
+    if points is None:
+        return []
+    elasticity, cost = points.elasticity, points.cost_share
+    said = [
+        f"The gain in {points.objective} would be gone with price elasticities {elasticity.words('{:.2f}')} times those fitted."
+    ]
+    if elasticity.below is None and elasticity.above is None:
+        low, high = elasticity.tried
+        said = [
+            f"The gain in {points.objective} holds with price elasticities from {low:g} to {high:g} times those fitted."
+        ]
+    if cost is not None:
+        gone = cost.below is not None or cost.above is not None
+        where = f"would be gone with unit costs {cost.words('{:.0%}')} of the regular price"
+        none = "does not change its sign with unit costs from {:.0%} to {:.0%} of the regular price".format(*cost.tried)
+        said.append(f"The gain in profit {where if gone else none} (the market has {cost.now:.0%}).")
+    return said
+
+
+def _weeks(comparison: Comparison) -> str:
+    market = comparison.spec.market
+    count = market.horizon_periods
+    return f"this {market.period}" if count == 1 else f"these {count} {market.period}s"
+
+
+def _more(comparison: Comparison, gain: Gain, word: str = "more", *, signed: bool = False) -> str:
+    """`6.1% more`; money where the other policy earns nothing."""
+    value, tail = (100 * gain.relative["mean"], "%") if gain.relative else (gain.mean, currency_of(comparison))
+    if signed:
+        return f"{number(value, 1 if gain.relative else None)}{tail}"
+    if value < 0:
+        word = {"more": "less", "higher": "lower"}[word]
+    return f"{number(abs(value), 1 if gain.relative else None)}{tail} {word}"
+
+
+def _interval(comparison: Comparison, gain: Gain, *, label: bool = True, realised: bool = False) -> str:
+    name = "interval90_realised" if realised else "interval90"
+    ends = gain.relative[name] if gain.relative else getattr(gain, name)
+    digits, scale, tail = (1, 100, "%") if gain.relative else (None, 1, currency_of(comparison))
+    low, high = (f"{number(scale * end, digits)}{tail}" for end in ends)
+    return f"90% interval {low} to {high}" if label else f"{low} to {high}"
+
+
+def _chance(gain: Gain) -> str:
+    least = 1 / gain.draws.size
+    if gain.loss_probability < least:
+        return f"less than {percent(max(least, 0.01), 0)} chance"
+    return f"{percent(gain.loss_probability, 0)} chance"

@@ -1,0 +1,31 @@
+"""Policies under parameter uncertainty: gains over posterior draws, break-even points, the recommended prices."""
+
+from .assessment import Assessment, assess
+from .break_even import BreakEven, Crossing, break_even
+from .candidates import Candidate, candidates, current_prices
+from .draws import DrawComparison, compare_draws
+from .gain import Gain
+from .recommendation import RULE, Recommendation, Rule, Standing, costs_assumed, recommend
+from .support import charged_range, outside_range
+
+__all__ = [
+    "RULE",
+    "Assessment",
+    "BreakEven",
+    "Candidate",
+    "Crossing",
+    "DrawComparison",
+    "Gain",
+    "Recommendation",
+    "Rule",
+    "Standing",
+    "assess",
+    "break_even",
+    "candidates",
+    "charged_range",
+    "compare_draws",
+    "costs_assumed",
+    "current_prices",
+    "outside_range",
+    "recommend",
+]

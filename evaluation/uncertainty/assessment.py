@@ -1,0 +1,151 @@
+"""What posterior draws say of the policies of a comparison, and which prices they recommend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...pricing import Policy
+from ...scenarios import MarketSpec
+from ..policies import BEST_FIXED
+from .break_even import BreakEven, break_even
+from .candidates import candidates
+from .draws import EPISODES, DrawComparison, compare_draws
+from .gain import Gain
+from .recommendation import MEAN, RULE, Recommendation, costs_assumed, recommend
+
+REGULAR = "regular"
+_NOISE, _MOST_EPISODES = 0.25, 32
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """Policies and candidates over posterior draws, and the recommendation.
+
+    Every gain is over the draws on which candidates are reported, not those on which they are chosen.
+
+    Attributes:
+        compared: All policies and candidates over the draws.
+        recommendation: Which prices are recommended.
+        break_even: Where the recommended prices' gain is gone; None where no change is recommended.
+        metric: What the verdict states first: the objective, or revenue where profit rests on assumed
+            unit costs.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from repricer import load_scenario
+        >>> from repricer.scenarios.sections import Posterior
+        >>> spec = replace(load_scenario("stationary-logit"), posterior=Posterior(draws=2, arrivals=[[[0.9]], [[1.1]]]))
+        >>> assess(spec, [], learned=[]).metric
+        'revenue'
+    """
+
+    compared: DrawComparison
+    recommendation: Recommendation
+    break_even: BreakEven | None
+    metric: str
+
+    def gain(self, policy: str, reference: str | None = None, objective: str | None = None) -> Gain:
+        """The gain of a policy or candidate over another, by default over the current prices and in `metric`."""
+        reference = reference or self.recommendation.current
+        return self.compared.gain(policy, reference, objective=objective or self.metric, part="report")
+
+    def outside(self, policy: str) -> float | None:
+        """Share of product-periods that a policy prices outside what the shop charged; None where that is not known."""
+        return self.compared.outside[policy]
+
+    def of(self, policy: str) -> dict[str, Any]:
+        """What `evaluate --json` adds to the row of a policy; gains are in the market's objective."""
+        objective = self.compared.spec.market.objective
+        references = {"vs_own": self.recommendation.current, "vs_regular": REGULAR, "vs_best_fixed": BEST_FIXED}
+        gains = {key: self.gain(policy, other, objective).to_dict() for key, other in references.items()}
+        return gains | {"outside_share": self.outside(policy)}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The part `uncertainty` of `evaluate --json`."""
+        chosen, compared = self.recommendation, self.compared
+        return {
+            "draws": len(compared.draws),
+            "episodes_per_draw": compared.count,
+            "own": chosen.current,
+            "recommended": chosen.policy if chosen.change else None,
+            "words": chosen.words,
+            "reason": chosen.reason,
+            "risk": chosen.objective,
+            "rule": dict(vars(RULE)),
+            "floor": chosen.floor,
+            "costs_assumed": costs_assumed(compared.spec),
+            "metric": self.metric,
+            "gain": {
+                objective: {
+                    key: self.gain(chosen.policy, other, objective).to_dict()
+                    for key, other in (("vs_own", chosen.current), ("vs_regular", REGULAR))
+                }
+                for objective in ("revenue", "profit")
+            },
+            "outside_share": self.outside(chosen.policy),
+            "candidates": [standing.to_dict() for standing in chosen.standings],
+            "break_even": None if self.break_even is None else self.break_even.to_dict(),
+        }
+
+
+def _enough_episodes(compared: DrawComparison, candidates: Sequence[str]) -> int:
+    """Episodes per draw that keep noise below `_NOISE` of the parameter uncertainty, within `_MOST_EPISODES`."""
+    current, *others = candidates
+    gains = [compared.gain(other, current) for other in others]
+    needed = [
+        gain.noise / (_NOISE * max(gain.parameter_variance, gain.noise * _NOISE)) for gain in gains if gain.noise > 0
+    ]
+    return min(_MOST_EPISODES, int(np.ceil(compared.count * max(needed, default=0.0))))
+
+
+def assess(
+    spec: MarketSpec,
+    policies: Sequence[Policy],
+    *,
+    learned: Sequence[Policy],
+    draws: int | None = None,
+    episodes: int = EPISODES,
+    seed: int = 0,
+    risk: str = MEAN,
+) -> Assessment:
+    """Compare policies over posterior draws, and recommend prices.
+
+    Args:
+        spec: A market with a posterior.
+        policies: The policies to report on; the best fixed prices are added where they are missing.
+        learned: Those of them that may be recommended, alone or blended with the current prices,
+            beside the best fixed ones.
+        draws: As for `compare_draws`.
+        episodes: As for `compare_draws`; more where that leaves the expected gains too noisy.
+        seed: As for `compare_draws`.
+        risk: `mean`, or `cvar:SHARE`, as for `recommend`.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from repricer import load_scenario
+        >>> from repricer.scenarios.sections import Posterior
+        >>> spec = replace(load_scenario("stationary-logit"), posterior=Posterior(draws=2, arrivals=[[[0.9]], [[1.1]]]))
+        >>> assess(spec, [], learned=[]).recommendation.current
+        'regular'
+    """
+    fixed = next((policy for policy in policies if policy.name == BEST_FIXED), None)
+    considered = candidates(spec, learned, fixed=fixed, seed=seed)
+    everyone: dict[str, Policy | str] = {policy.name: policy for policy in policies}
+    everyone |= {candidate.name: candidate.policy for candidate in considered}
+    everyone.setdefault(REGULAR, REGULAR)
+    compared = compare_draws(spec, list(everyone.values()), draws=draws, episodes=episodes, seed=seed)
+    enough = _enough_episodes(compared, [candidate.name for candidate in considered])
+    if enough > episodes:
+        compared = compare_draws(spec, list(everyone.values()), draws=draws, episodes=enough, seed=seed)
+    chosen = recommend(spec, considered, risk, compared=compared)
+    metric = "revenue" if costs_assumed(spec) else spec.market.objective
+    found = None
+    if chosen.change:
+        by_name = {candidate.name: candidate.policy for candidate in considered}
+        pair = (by_name[chosen.policy], by_name[chosen.current])
+        found = break_even(spec, *pair, objective=spec.market.objective, seed=seed)
+    return Assessment(compared, chosen, found, metric)

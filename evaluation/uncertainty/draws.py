@@ -1,0 +1,209 @@
+"""Policies side by side over posterior draws and customers, paired."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...envs import Market, seed_for
+from ...pricing import Action, MarketView, Policy
+from ...scenarios import MarketSpec
+from ..policies import policies_of
+from .gain import Floats, Gain
+from .support import charged_range, outside_range
+
+DRAWS, EPISODES = 200, 4
+"""Posterior draws and episodes per draw of a comparison, unless the caller says otherwise."""
+LEAST_TO_SPLIT = 40
+"""With fewer draws, the candidates are compared and reported on the same ones."""
+_PRODUCTS_AT_ONCE = 1 << 16
+Part = Literal["all", "choose", "report"]
+
+
+@dataclass(frozen=True, repr=False)
+class DrawComparison:
+    """Policies side by side over M posterior draws and E episodes per draw.
+
+    All policies meet the same draws and the same customers, and all believe in the mean market.
+
+    Attributes:
+        spec: The market.
+        draws: Numbers of the M draws.
+        count: E, episodes per draw.
+        seed: The user's seed.
+        expected: By policy, (2, M, E) expected revenue and profit given its actions, currency per
+            episode, discounted where the market discounts.
+        realised: By policy, (2, M, E) revenue and profit that came, the same way.
+        outside: By policy, the share of product-periods priced outside what the shop charged; None
+            where the market does not say what it charged.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from repricer import load_scenario
+        >>> from repricer.scenarios.sections import Posterior
+        >>> spec = replace(load_scenario("stationary-logit"), posterior=Posterior(draws=2, arrivals=[[[0.9]], [[1.1]]]))
+        >>> compare_draws(spec, ["fixed:9", "regular"]).gain("fixed:9", "regular").draws.shape
+        (2,)
+    """
+
+    spec: MarketSpec
+    draws: tuple[int, ...]
+    count: int
+    seed: int
+    expected: dict[str, Floats]
+    realised: dict[str, Floats]
+    outside: dict[str, float | None]
+
+    def gain(self, policy: str, reference: str, *, objective: str | None = None, part: Part = "all") -> Gain:
+        """The gain of a policy over another.
+
+        Args:
+            policy: Name of the policy.
+            reference: Name of the policy that it is compared with.
+            objective: revenue or profit; the market's objective by default.
+            part: The draws that count: all, those on which a candidate is chosen, or those on which
+                the chosen one is reported. The two parts are disjoint from `LEAST_TO_SPLIT` draws on.
+        """
+        row = ("revenue", "profit").index(objective or self.spec.market.objective)
+        chosen = self._part(part)
+        pair = (policy, reference)
+        return Gain.of(*(found[name][row][chosen] for found in (self.expected, self.realised) for name in pair))
+
+    def _part(self, part: Part) -> slice:
+        if part == "all" or len(self.draws) < LEAST_TO_SPLIT:
+            return slice(None)
+        return slice(0, None, 2) if part == "choose" else slice(1, None, 2)
+
+
+def compare_draws(
+    spec: MarketSpec,
+    policies: Sequence[Policy | str],
+    *,
+    draws: int | None = None,
+    episodes: int = EPISODES,
+    seed: int = 0,
+    same_customers: bool = False,
+) -> DrawComparison:
+    """Compare policies over posterior draws and customers.
+
+    Args:
+        spec: A market with a posterior.
+        policies: Policy objects or names (see `POLICY_NAMES`).
+        draws: Number of draws, evenly spaced among those of the market; 200 by default, or all of
+            fewer.
+        episodes: Episodes per draw, at least 2.
+        seed: Selects the test seeds.
+        same_customers: Let all draws meet the same customers, for differences between draws. By
+            default each draw has its own, which keeps the split of the variance unbiased.
+
+    Raises:
+        ValueError: For a market without a posterior, numbers out of range, or two policies with one name.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from repricer import load_scenario
+        >>> from repricer.scenarios.sections import Posterior
+        >>> spec = replace(load_scenario("stationary-logit"), posterior=Posterior(draws=2, arrivals=[[[0.9]], [[1.1]]]))
+        >>> compare_draws(spec, ["fixed:9", "regular"]).expected["regular"].shape
+        (2, 2, 4)
+    """
+    available = spec.num_draws
+    if not available:
+        raise ValueError(
+            f"compare_draws needs a market with a posterior; got {spec.name}, which has none; use evaluate"
+        )
+    count = min(available, DRAWS) if draws is None else draws
+    if not 1 <= count <= available:
+        raise ValueError(f"draws must lie in 1 to {available}, those of {spec.name}; got {count}; ask for one of them")
+    if episodes < 2:
+        raise ValueError(f"episodes must be at least 2 per draw; got {episodes}; noise cannot be told from one")
+    chosen = policies_of(spec, policies, seed)
+    numbers = tuple(int(m) for m in np.linspace(0, available - 1, count).round())
+    parts = [
+        _simulated(spec, chosen, markets)
+        for markets in _batches(spec, numbers, episodes, seed_for("test", seed), same_customers)
+    ]
+    shape = (2, count, episodes)
+    expected, realised, outside = {}, {}, {}
+    for number, policy in enumerate(chosen):
+        rows = [part[number] for part in parts]
+        expected[policy.name] = np.concatenate([row.expected for row in rows], axis=1).reshape(shape)
+        realised[policy.name] = np.concatenate([row.realised for row in rows], axis=1).reshape(shape)
+        marks = [row.outside for row in rows if row.outside is not None]
+        outside[policy.name] = float(np.concatenate(marks).mean()) if marks else None
+    return DrawComparison(spec, numbers, episodes, seed, expected, realised, outside)
+
+
+def _batches(
+    spec: MarketSpec, numbers: tuple[int, ...], episodes: int, seed: int, same_customers: bool
+) -> Iterator[list[Market]]:
+    """The markets of the draws, as many at a time as fit the processor's caches."""
+    size = max(1, _PRODUCTS_AT_ONCE // (episodes * len(spec.products.names)))
+    believed = replace(spec, posterior=None)
+    for start in range(0, len(numbers), size):
+        yield [
+            Market(
+                spec.draw(m),
+                num_markets=episodes,
+                seed=seed,
+                numbers=(0 if same_customers else place * episodes) + np.arange(episodes),
+                believed=believed,
+            )
+            for place, m in enumerate(numbers[start : start + size], start)
+        ]
+
+
+@dataclass(frozen=True)
+class _Totals:
+    """Sums over the episodes of one policy in some draws, side by side: (2, E) revenue and profit, (E,) outside."""
+
+    expected: Floats
+    realised: Floats
+    outside: Floats | None
+
+
+def _simulated(spec: MarketSpec, policies: Sequence[Policy], markets: list[Market]) -> list[_Totals]:
+    return [_episodes(spec, policy, markets) for policy in policies]
+
+
+def _episodes(spec: MarketSpec, policy: Policy, markets: list[Market]) -> _Totals:
+    """One episode of every market. The policy is asked once a period, for all draws: it cannot tell them apart."""
+    sizes = np.cumsum([0] + [market.num_markets for market in markets])
+    sums, outside = np.zeros((2, 2, sizes[-1])), np.zeros(sizes[-1])
+    known = charged_range(spec)
+    for market in markets:
+        market.reset()
+    for t in range(spec.market.horizon_periods):
+        action = policy.act(_together([market.view for market in markets]))
+        weight = spec.market.discount_factor**t
+        for market, start, end in zip(markets, sizes[:-1], sizes[1:], strict=True):
+            outcome = market.step(_part_of(action, start, end))
+            sums[0, :, start:end] += weight * outcome.expected_money.sum(axis=1, dtype=np.float64)
+            sums[1, 0, start:end] += weight * outcome.revenue.sum(axis=1, dtype=np.float64)
+            sums[1, 1, start:end] += weight * outcome.profit.sum(axis=1, dtype=np.float64)
+            if known is not None:
+                outside[start:end] += outside_range(outcome.list_price, *known).mean(axis=1)
+    return _Totals(sums[0], sums[1], None if known is None else outside / spec.market.horizon_periods)
+
+
+def _together(views: list[MarketView]) -> MarketView:
+    """The views of several batches as one."""
+    first = views[0]
+    arrays = {
+        name: np.concatenate([getattr(view, name) for view in views])
+        for name, value in vars(first).items()
+        if isinstance(value, np.ndarray)
+    }
+    return replace(first, **arrays)
+
+
+def _part_of(action: Action, start: int, end: int) -> Action:
+    """The action in some of the markets."""
+    parts: dict[str, NDArray[np.float32]] = {
+        name: value[start:end] for name, value in vars(action).items() if value is not None
+    }
+    return replace(action, **parts)

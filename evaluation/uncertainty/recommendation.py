@@ -1,0 +1,251 @@
+"""The prices that the tool recommends, and the rule behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ...scenarios import MarketSpec
+from .candidates import Candidate
+from .draws import EPISODES, DrawComparison, compare_draws
+from .gain import Gain, cvar
+
+MEAN = "mean"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a candidate must show against the current prices to be recommended.
+
+    Attributes:
+        max_loss_probability: Largest probability that its expected gain is negative.
+        least_quantile: Smallest 5% quantile of its expected gain, as a share of what the current
+            prices earn.
+        cost_quantile: Quantile of the assumed unit costs at which the profit floor is checked.
+
+    Example:
+        >>> Rule().max_loss_probability
+        0.2
+    """
+
+    max_loss_probability: float = 0.20
+    least_quantile: float = -0.01
+    cost_quantile: float = 0.95
+
+
+RULE = Rule()
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a candidate stands against the current prices.
+
+    Attributes:
+        policy: Name of its policy.
+        words: What a manager calls its prices.
+        gain: Its gain on the draws on which candidates are chosen.
+        value: What candidates are ranked by: mean of the expected gain, or its CVaR.
+        floor_gain: Mean gain in profit at the dearest assumed unit costs, currency per episode; None
+            where no floor applies.
+        refused: Why it is not recommended; empty if it may be.
+
+    Example:
+        >>> import numpy as np
+        >>> gain = Gain.of(*(np.full((2, 2), money) for money in (11.0, 10.0, 11.0, 10.0)))
+        >>> Standing("learned", "the learned prices", gain, 1.0, None, "").refused
+        ''
+    """
+
+    policy: str
+    words: str
+    gain: Gain
+    value: float
+    floor_gain: float | None
+    refused: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `evaluate --json` prints it."""
+        return {
+            "policy": self.policy,
+            "mean": self.gain.mean,
+            "quantile05": self.gain.quantile(0.05),
+            "loss_probability": self.gain.loss_probability,
+            "floor_gain": self.floor_gain,
+            "refused": self.refused or None,
+        }
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """The recommended prices, or that no change is recommended.
+
+    Attributes:
+        current: Name of the current prices.
+        policy: Name of the recommended policy; that of the current prices where no change is
+            recommended.
+        words: What a manager calls its prices.
+        reason: Why, in one sentence.
+        objective: What candidates are ranked by: `mean`, or `cvar:SHARE`.
+        standings: The candidates, best first.
+        floor: The floor that candidates must keep, in words; None without one.
+
+    Example:
+        >>> found = Recommendation("regular", "regular", "your current prices", "nothing is better", "mean", [], None)
+        >>> found.change
+        False
+    """
+
+    current: str
+    policy: str
+    words: str
+    reason: str
+    objective: str
+    standings: list[Standing]
+    floor: str | None
+
+    @property
+    def change(self) -> bool:
+        """Whether other prices than the current ones are recommended."""
+        return self.policy != self.current
+
+
+def recommend(
+    spec: MarketSpec,
+    candidates: Sequence[Candidate],
+    objective: str = MEAN,
+    *,
+    compared: DrawComparison | None = None,
+    draws: int | None = None,
+    episodes: int = EPISODES,
+    seed: int = 0,
+    rule: Rule = RULE,
+) -> Recommendation:
+    """Choose among candidates, the first of which are the current prices.
+
+    A candidate may be recommended if its expected gain over the current prices is positive, its
+    probability of a loss and its 5% quantile pass the rule, and it keeps the profit floor where one
+    applies. Of these, the best by posterior mean, or by CVaR, is recommended. The choice is made on
+    half of the draws, so that the other half gives an honest account of the choice (Smith and
+    Winkler 2006, the optimizer's curse).
+
+    The floor applies where the objective is revenue and unit costs are assumed: expected profit at
+    the dearest assumed costs must not fall below that of the current prices.
+
+    Args:
+        spec: A market with a posterior.
+        candidates: As `candidates` gives them.
+        objective: `mean`, or `cvar:0.1` for the mean of the worst tenth of the draws.
+        compared: The candidates over draws, as `compare_draws` found them; by default they are
+            compared here.
+        draws: As for `compare_draws`.
+        episodes: As for `compare_draws`.
+        seed: As for `compare_draws`.
+        rule: What a candidate must pass.
+
+    Raises:
+        ValueError: For an unknown objective, or a market without a posterior.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from repricer import load_scenario
+        >>> from repricer.evaluation.uncertainty import candidates
+        >>> from repricer.scenarios.sections import Posterior
+        >>> spec = replace(load_scenario("stationary-logit"), posterior=Posterior(draws=2, arrivals=[[[0.9]], [[1.1]]]))
+        >>> recommend(spec, candidates(spec)).current
+        'regular'
+    """
+    tail = _tail(objective)
+    if compared is None:
+        compared = compare_draws(spec, [c.policy for c in candidates], draws=draws, episodes=episodes, seed=seed)
+    current, *others = candidates
+    floor = (
+        _floor_gains(compared, candidates, rule) if costs_assumed(spec) and spec.market.objective == "revenue" else {}
+    )
+    standings = [_standing(compared, other, current.name, tail, floor, rule) for other in others]
+    standings.sort(key=lambda standing: (bool(standing.refused), -standing.value))
+    stated = (
+        "Expected profit at the dearest assumed unit costs "
+        f"({rule.cost_quantile:.0%} quantile) does not fall below that of the current prices."
+    )
+    passed = [standing for standing in standings if not standing.refused]
+    if passed:
+        best, count = passed[0], len(passed)
+        by = "mean" if tail is None else f"mean of the worst {tail:.0%} of the draws"
+        reason = f"the highest {by} of the gain among {count} of {len(others)} candidates that pass the rule"
+        policy, words = best.policy, best.words
+    else:
+        policy, words = current.name, current.words
+        reason = f"{standings[0].words}: {standings[0].refused}" if standings else "there are no other candidates"
+    return Recommendation(current.name, policy, words, reason, objective, standings, stated if floor else None)
+
+
+def costs_assumed(spec: MarketSpec) -> bool:
+    """Whether unit costs are assumed: they differ between the posterior draws, as known ones do not.
+
+    Example:
+        >>> from repricer import load_scenario
+        >>> costs_assumed(load_scenario("stationary-logit"))
+        False
+    """
+    return spec.posterior is not None and bool((spec.posterior.unit_cost != 1).any())
+
+
+def _tail(objective: str) -> float | None:
+    """The share of the draws that counts; None for all."""
+    if objective == MEAN:
+        return None
+    kind, _, argument = objective.partition(":")
+    try:
+        tail = float(argument)
+    except ValueError:
+        tail = -1.0
+    if kind != "cvar" or not 0 < tail <= 1:
+        raise ValueError(f"objective must be mean or cvar:SHARE with a share in (0, 1]; got '{objective}'; fix it")
+    return tail
+
+
+def _standing(
+    compared: DrawComparison,
+    candidate: Candidate,
+    current: str,
+    tail: float | None,
+    floor: dict[str, float],
+    rule: Rule,
+) -> Standing:
+    gain = compared.gain(candidate.name, current, part="choose")
+    value = gain.mean if tail is None else cvar(gain.draws, tail)
+    refused = ""
+    if gain.mean <= 0:
+        refused = (
+            "expected to earn less than the current prices" if gain.mean < 0 else "earns as much as the current prices"
+        )
+    elif gain.loss_probability > rule.max_loss_probability:
+        refused = (
+            f"{gain.loss_probability:.0%} chance of earning less than the current prices, "
+            f"more than the {rule.max_loss_probability:.0%} allowed"
+        )
+    elif gain.quantile(0.05) < rule.least_quantile:
+        refused = f"5% chance of earning at least {-rule.least_quantile:.0%} less than the current prices"
+    elif floor.get(candidate.name, 0.0) < 0:
+        refused = "expected profit at the dearest assumed unit costs falls below that of the current prices"
+    return Standing(candidate.name, candidate.words, gain, value, floor.get(candidate.name), refused)
+
+
+def _floor_gains(compared: DrawComparison, candidates: Sequence[Candidate], rule: Rule) -> dict[str, float]:
+    """Mean gain in profit of each candidate, with every product at the dearest of its assumed unit costs."""
+    spec = compared.spec
+    assert spec.posterior is not None, "assumed costs are part of a posterior"
+    dearest = np.quantile(spec.posterior.unit_cost, rule.cost_quantile, axis=0)
+    spec = replace(spec, posterior=replace(spec.posterior, unit_cost=dearest))
+    dear = compare_draws(
+        spec,
+        [candidate.policy for candidate in candidates],
+        draws=len(compared.draws),
+        episodes=compared.count,
+        seed=compared.seed,
+    )
+    current, *others = (candidate.name for candidate in candidates)
+    return {other: dear.gain(other, current, objective="profit", part="choose").mean for other in others}

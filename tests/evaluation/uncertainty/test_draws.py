@@ -1,0 +1,108 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from repricer.envs import expected_units, rollout, seed_for
+from repricer.evaluation.uncertainty import compare_draws
+from repricer.pricing import FixedPrice
+from repricer.scenarios import load_scenario
+
+from .conftest import uncertain_shop
+
+
+def _fixed(*price, name="learned"):
+    return FixedPrice(np.array(price, dtype=np.float32), name=name)
+
+
+def test_with_ample_stock_the_interval_is_that_of_closed_form_gains(spec):
+    price, regular = np.array([1.8, 3.3, 4.1]), spec.products.regular_price
+    compared = compare_draws(spec, [_fixed(*price), "regular"])
+    closed = []
+    for m in range(spec.num_draws):
+        market = spec.draw(m)
+        earned = [
+            sum((expected_units(market, t, p).sum(axis=1)[0] * p).sum() for t in range(6)) for p in (price, regular)
+        ]
+        closed.append((earned[0] - earned[1], earned[0] / earned[1] - 1))
+    gains, shares = np.array(closed).T
+    gain = compared.gain("learned", "regular")
+    assert gain.interval90 == pytest.approx(np.quantile(gains, [0.05, 0.95]), rel=1e-4)
+    assert gain.relative["interval90"] == pytest.approx(np.quantile(shares, [0.05, 0.95]), rel=1e-4)
+    assert gain.mean == pytest.approx(gains.mean(), rel=1e-4)
+    assert gain.parameter_variance == pytest.approx(gains.var(ddof=1), rel=1e-3)
+    assert gain.interval90_realised[0] < gain.interval90[0] < gain.interval90[1] < gain.interval90_realised[1]
+    assert 0 < gain.parameter_share < 1
+
+
+def test_a_draw_is_the_rollout_of_its_market_believing_in_the_mean(spec):
+    class Forecaster:
+        name = "forecaster"
+
+        def act(self, view):
+            seen = view.catalogue.forecast_units[view.period]
+            return FixedPrice(2.0).act(view).__class__((1 + seen / 100 + view.last_units / 500).astype(np.float32))
+
+    scarce = uncertain_shop(3, stock=60.0)
+    compared = compare_draws(scarce, [Forecaster()], episodes=5)
+    alone = rollout(
+        scarce.draw(0),
+        Forecaster(),
+        episodes=5,
+        seed=seed_for("test"),
+        expected=True,
+        believed=replace(scarce, posterior=None),
+    )
+    assert compared.expected["forecaster"][0, 0] == pytest.approx(alone.objective, rel=1e-6)
+    assert compared.realised["forecaster"][:, 0] == pytest.approx(np.array([alone.revenue, alone.profit]), rel=1e-6)
+    assert alone.lost.mean() > 0
+
+
+def test_where_stock_binds_the_noise_of_few_episodes_is_taken_out():
+    """As wide as with sixteen times the episodes, though the means of few vary far more."""
+    scarce = uncertain_shop(60, stock=250.0)
+    few, many = (
+        compare_draws(scarce, [_fixed(1.6, 2.4, 3.2), "regular"], episodes=n).gain("learned", "regular")
+        for n in (2, 32)
+    )
+    assert np.ptp(few.interval90) == pytest.approx(np.ptp(many.interval90), rel=0.15)
+    assert few.noise > 0.3 * few.parameter_variance > 8 * many.noise
+
+
+def test_where_all_stock_is_sold_the_gain_is_known(spec):
+    """Money that came varies less than expected money there, and takes its place."""
+    empty = uncertain_shop(20, stock=20.0)
+    gain = compare_draws(empty, [_fixed(2.2, 3.3, 4.4), "regular"]).gain("learned", "regular")
+    assert gain.relative["interval90"] == pytest.approx((0.1, 0.1), abs=1e-3)
+
+
+def test_policies_meet_the_same_customers(spec):
+    compared = compare_draws(spec, [_fixed(2, 3, 4), _fixed(2, 3, 4, name="again")])
+    gain = compared.gain("learned", "again")
+    assert gain.interval90_realised == (0, 0)
+    assert compared.realised["learned"].std(axis=2).min() > 0
+
+
+def test_fewer_draws_are_evenly_spaced_and_the_halves_are_disjoint(spec):
+    compared = compare_draws(spec, ["regular"], draws=40)
+    assert compared.draws[0] == 0
+    assert compared.draws[-1] == 59
+    half = compared.gain("regular", "regular", part="choose").draws.size
+    assert (half, compared.gain("regular", "regular", part="report").draws.size) == (20, 20)
+    assert compared._part("choose") != compared._part("report")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"draws": 61}, "draws must lie in 1 to 60, those of uncertain-shop; got 61; ask for one of them"),
+        ({"episodes": 1}, "episodes must be at least 2 per draw; got 1; noise cannot be told from one"),
+    ],
+)
+def test_mistakes_are_one_line(spec, given, message):
+    with pytest.raises(ValueError, match=message):
+        compare_draws(spec, ["regular"], **given)
+
+
+def test_a_market_without_a_posterior_is_refused():
+    with pytest.raises(ValueError, match="needs a market with a posterior; got stationary-logit, which has none"):
+        compare_draws(load_scenario("stationary-logit"), ["regular"])
