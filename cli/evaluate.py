@@ -26,18 +26,41 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Evaluate from a log, written by simulate --log or log export.",
 )
+@click.option(
+    "--draws",
+    type=click.IntRange(min=1),
+    help="Posterior draws to compare over, where SCENARIO has them.  [default: 200, or all of fewer]",
+)
+@click.option(
+    "--risk",
+    default="mean",
+    show_default=True,
+    metavar="mean|cvar:SHARE",
+    help="What recommended prices are chosen by: the mean gain over the draws, or its mean in the worst share of them.",
+)
 @click.option("--stress", is_flag=True, help="Evaluate them also in markets that differ from SCENARIO.")
 @episodes_option
 @seed_option
 @json_option
 def command(
-    scenario: str, policies: tuple[str, ...], log: Path | None, stress: bool, episodes: int, seed: int, as_json: bool
+    scenario: str,
+    policies: tuple[str, ...],
+    log: Path | None,
+    draws: int | None,
+    risk: str,
+    stress: bool,
+    episodes: int,
+    seed: int,
+    as_json: bool,
 ) -> None:
     """Compare policies in SCENARIO on test seeds that none of them was tuned or trained on.
 
     A policy P is a run folder, a bundle, or a rule: fixed:PRICE, regular, historical, best-fixed, cost-plus:RATE,
     undercut:STEP, myopic, time-only, certainty-equivalent, thompson, optimum, random and others. The best fixed price is
     always in the table.
+
+    Where SCENARIO has a posterior, as a fitted market has, the policies are also compared over its draws: the gain over
+    the current and the regular prices with a 90% interval, the probability of a loss, and which prices are recommended.
 
     With --from-log nothing is simulated: the values are estimated from a log of decisions with propensities, by inverse
     propensity scoring (IPS), self-normalised IPS (SNIPS), a doubly robust estimator and fitted Q evaluation.
@@ -56,7 +79,7 @@ def command(
         _from_log(spec, log, policies, seed, as_json)
         return
     chosen = [policy_of(p, spec, seed=seed) for p in policies]
-    comparison = evaluate(spec, chosen, episodes=episodes, seed=seed)
+    comparison = evaluate(spec, chosen, episodes=episodes, seed=seed, draws=draws, risk=risk)
     document = comparison.to_dict()
     if stress:
         document["stress"] = stress_table(spec, chosen, episodes=episodes, seed=seed).to_dict()
@@ -75,6 +98,11 @@ def _show(comparison: Comparison, document: dict[str, Any]) -> None:
     for name, limit in (("Optimum", comparison.optimum), ("No policy earns more than", comparison.bound)):
         if limit:
             say(f"{name} {limit['value']:.6g} by {limit['method']}.")
+    if comparison.uncertainty is not None:
+        from ..evaluation.report import verdict
+
+        say("")
+        say(verdict(comparison, None))
     if "stress" in document:
         show(_stresses(document["stress"], spec))
         for name, why in document["stress"]["skipped"].items():

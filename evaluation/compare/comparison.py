@@ -224,7 +224,8 @@ class Comparison:
         return pd.DataFrame([_cells(row) for row in self.rows]).set_index("policy")
 
     def __str__(self) -> str:
-        return as_text(self.to_dict(), self.spec.market.currency)
+        table = as_text(self.to_dict(), self.spec.market.currency)
+        return table if self.uncertainty is None else f"{table}\n\n{self.uncertainty}"
 
     __repr__ = __str__
 

@@ -12,7 +12,7 @@ from ...pricing import Policy
 from ...scenarios import MarketSpec
 from ..policies import BEST_FIXED
 from .break_even import BreakEven, break_even
-from .candidates import candidates
+from .candidates import Candidate, candidates
 from .draws import EPISODES, DrawComparison, compare_draws
 from .gain import Gain
 from .recommendation import MEAN, RULE, Recommendation, costs_assumed, recommend
@@ -29,6 +29,7 @@ class Assessment:
 
     Attributes:
         compared: All policies and candidates over the draws.
+        candidates: The prices that were considered, the current ones first.
         recommendation: Which prices are recommended.
         break_even: Where the recommended prices' gain is gone; None where no change is recommended.
         metric: What the verdict states first: the objective, or revenue where profit rests on assumed
@@ -44,9 +45,15 @@ class Assessment:
     """
 
     compared: DrawComparison
+    candidates: list[Candidate]
     recommendation: Recommendation
     break_even: BreakEven | None
     metric: str
+
+    @property
+    def policy(self) -> Policy:
+        """The recommended policy; the current prices where no change is recommended."""
+        return next(one.policy for one in self.candidates if one.name == self.recommendation.policy)
 
     def gain(self, policy: str, reference: str | None = None, objective: str | None = None) -> Gain:
         """The gain of a policy or candidate over another, by default over the current prices and in `metric`."""
@@ -63,6 +70,21 @@ class Assessment:
         references = {"vs_own": self.recommendation.current, "vs_regular": REGULAR, "vs_best_fixed": BEST_FIXED}
         gains = {key: self.gain(policy, other, objective).to_dict() for key, other in references.items()}
         return gains | {"outside_share": self.outside(policy)}
+
+    def __str__(self) -> str:
+        chosen, spec = self.recommendation, self.compared.spec
+        if not chosen.change:
+            return f"No change recommended ({chosen.reason})."
+        gain = self.gain(chosen.policy)
+        scale, unit, ends = 1.0, f" {spec.market.currency}", gain.interval90
+        if gain.relative is not None:
+            scale, unit, ends = 100.0, "%", gain.relative["interval90"]
+        mean = gain.mean if gain.relative is None else gain.relative["mean"]
+        low, high = (f"{scale * end:+,.1f}{unit}" for end in ends)
+        return (
+            f"Recommended: {chosen.policy}, {scale * mean:+,.1f}{unit} {self.metric} against {chosen.current} "
+            f"(90% interval {low} to {high}, loss probability {gain.loss_probability:.0%})."
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The part `uncertainty` of `evaluate --json`."""
@@ -148,4 +170,4 @@ def assess(
         by_name = {candidate.name: candidate.policy for candidate in considered}
         pair = (by_name[chosen.policy], by_name[chosen.current])
         found = break_even(spec, *pair, objective=spec.market.objective, seed=seed)
-    return Assessment(compared, chosen, found, metric)
+    return Assessment(compared, considered, chosen, found, metric)

@@ -18,8 +18,9 @@ def charged_range(spec: MarketSpec) -> tuple[NDArray[np.float64], NDArray[np.flo
         >>> charged_range(load_scenario("stationary-logit")) is None
         True
     """
-    low, high = (getattr(spec.history, f"charged_{end}", None) for end in ("low", "high"))
-    return None if low is None or high is None else (low, high)
+    if spec.history is None or spec.history.charged_low is None or spec.history.charged_high is None:
+        return None
+    return spec.history.charged_low, spec.history.charged_high
 
 
 def outside_range(price: ArrayLike, low: ArrayLike, high: ArrayLike) -> NDArray[np.bool_]:
