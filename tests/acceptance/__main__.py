@@ -24,6 +24,7 @@ from . import (  # noqa: F401  they register their checks
     recommending,
     service,
     serving,
+    uplift,
 )
 from .checks import CHECKS, Skip
 
