@@ -26,7 +26,8 @@ _SHOCKS = ((0.0, 0.0), (0.03, 0.5), (0.06, 0.5), (0.1, 0.5), (0.16, 0.5), (0.25,
 _PERSISTENCE = (0.0, 0.8, 0.95)
 _SHOCK_PRIOR = 0.15
 _MOST_STEPS, _CLOSE = 60, 1e-5
-_REFINING_STEPS = 4
+# Log evidence below the best at which a size of the shocks has no share in the posterior.
+_HOPELESS = 5.0
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class CategoryPosterior:
         persistence: Posterior mean of their autocorrelation.
         log_evidence: Log marginal likelihood, up to a constant.
         converged: Whether the scoring steps settled.
+        likely_shocks: Sizes and persistences of the shocks that have a share in the posterior.
     """
 
     model: CategoryModel
@@ -56,6 +58,7 @@ class CategoryPosterior:
     persistence: float
     log_evidence: float
     converged: bool
+    likely_shocks: tuple[tuple[float, float], ...] = ()
 
 
 class _Point(NamedTuple):
@@ -71,7 +74,14 @@ class _Point(NamedTuple):
     converged: bool
 
 
-def estimate(data: CategoryData, priors: Priors, *, draws: int = 200, seed: int = 0) -> CategoryPosterior:
+def estimate(
+    data: CategoryData,
+    priors: Priors,
+    *,
+    draws: int = 200,
+    seed: int = 0,
+    shocks: tuple[tuple[float, float], ...] = (),
+) -> CategoryPosterior:
     """Fit a category.
 
     Args:
@@ -79,6 +89,7 @@ def estimate(data: CategoryData, priors: Priors, *, draws: int = 200, seed: int 
         priors: The priors.
         draws: M, number of posterior draws.
         seed: Seed of the draws.
+        shocks: Sizes and persistences of the shocks to try; those of a grid by default.
 
     Returns:
         The posterior.
@@ -92,14 +103,14 @@ def estimate(data: CategoryData, priors: Priors, *, draws: int = 200, seed: int 
     scoring = _Scoring(CategoryModel(data, priors))
     points: list[_Point] = []
     theta, shock, alpha = scoring.start()
-    for spread, persistence in _SHOCKS:
+    for spread, persistence in shocks or _SHOCKS:
         point = scoring.solve(theta, shock, alpha, spread, persistence)
         theta, shock, alpha = point.theta, point.shock, point.alpha
         points.append(point)
-        if len(points) > 2 and point.log_evidence < max(p.log_evidence for p in points) - 8:
+        if not shocks and len(points) > 2 and point.log_evidence < max(p.log_evidence for p in points) - _HOPELESS:
             break
     best = max(points, key=lambda p: p.log_evidence)
-    if best.spread > 0:
+    if best.spread > 0 and not shocks:
         points += [
             scoring.solve(best.theta, best.shock, best.alpha, best.spread, persistence) for persistence in _PERSISTENCE
         ]
@@ -248,4 +259,5 @@ def _mixture(scoring: _Scoring, points: list[_Point], draws: int, seed: int) -> 
         persistence=float(weight @ [p.persistence for p in points]),
         log_evidence=float(evidence.max()),
         converged=best.converged,
+        likely_shocks=tuple((p.spread, p.persistence) for p in points if p.log_evidence > evidence.max() - _HOPELESS),
     )

@@ -242,8 +242,10 @@ def fit_demand(
         follow = np.nan
         if suspects:
             doubtful = [
-                estimate(_with_effects(data, suspects, here), priors, draws=draws, seed=seed + c)
-                for c, ((data, _), here) in enumerate(zip(found, parts, strict=True))
+                estimate(
+                    _with_effects(data, suspects, here), priors, draws=draws, seed=seed + c, shocks=plain.likely_shocks
+                )
+                for c, ((data, _), here, plain) in enumerate(zip(found, parts, posteriors, strict=True))
             ]
             follow = _probability(posteriors, doubtful, priors.exogenous)
             posteriors = _mixed(posteriors, doubtful, follow, seed)
