@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..envs import Market, catalogue_of, expected_units, seed_for
 from ..pricing import Action, FixedPrice, PricePath, order_up_to
-from ..scenarios import MarketSpec
+from ..scenarios import MarketSpec, goal_market
 from ..scenarios.sections import Array
 from .posterior import PosteriorMoney, best_fixed_prices, best_prices, draws_of
 
@@ -51,7 +51,7 @@ def best_fixed(spec: MarketSpec, *, seed: int = 0) -> FixedPrice:
         >>> best_fixed(load_scenario("stationary-logit")).price.tolist()
         [11.0]
     """
-    start = None
+    spec, start = goal_market(spec), None
     if spec.posterior is not None and spec.demand.family == "mnl":
         start, enough = best_fixed_prices(spec, seed)
         if enough:
@@ -135,6 +135,7 @@ def time_only(spec: MarketSpec, *, seed: int = 0) -> PricePath:
         >>> time_only(spec).path.shape  # doctest: +SKIP
         (30, 1)
     """
+    spec = goal_market(spec)
     fixed = best_fixed(spec, seed=seed)
     swing = np.log(_myopic_prices(spec)).mean(axis=1)
     swing -= swing.mean(axis=0)
@@ -293,6 +294,7 @@ def myopic(spec: MarketSpec) -> PricePath:
         >>> myopic(load_scenario("stationary-logit")).path[0].tolist()
         [8.0]
     """
+    spec = goal_market(spec)
     path = _myopic_prices(spec)
     return PricePath((path if _seen_regimes(spec) > 1 else path[:, 0]).astype(np.float32), name="myopic")
 

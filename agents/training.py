@@ -15,7 +15,7 @@ from stable_baselines3.common.logger import Logger
 
 from ..envs import LearnerView, Market, MarketVecEnv, make_sb3_env, seed_for
 from ..pricing import Policy, RandomPrice
-from ..scenarios import MarketSpec, load_scenario, sample_variants
+from ..scenarios import MarketSpec, goal_market, load_scenario, sample_variants
 from .algorithms import algorithm, check_actions, make_model, make_policy
 from .base_price import base_of
 from .checkpoint import restore_checkpoint
@@ -220,6 +220,7 @@ def _learn(
     logger: Logger,
 ) -> Run:
     started, spec, settings, algo = time.perf_counter(), plan.spec, plan.settings, algorithm(plan.algo)
+    goal = goal_market(spec)
     fixed = best_fixed(spec, seed=plan.seed)
     venv = _markets(plan)
     model = make_model(algo, venv, settings, plan.seed)
@@ -230,7 +231,7 @@ def _learn(
     # SB3 has seeded the markets with the run's seed, which may belong to another purpose.
     venv.seed(seed_for("training", plan.seed))
     model.set_logger(logger)
-    truths = _truths(spec, settings)
+    truths = _truths(goal, settings)
     validation = Validation(spec, venv.learner_view, fixed, settings, plan.steps, plan.seed, folder, progress, truths)
     if resume and folder is not None:
         validation.resume(*restore_checkpoint(folder / CHECKPOINT_FILE, model, venv))
@@ -258,7 +259,10 @@ def _learn(
     }
     policy = make_policy(algo, venv.learner_view, settings)
     policy.load_state_dict(validation.best_weights)
-    run = run_of(policy, venv.learner_view, facts, validation.history)
+    view = venv.learner_view
+    if goal is not spec:
+        view = learner_view_of(Market(spec), settings, view.base_price, view.base)
+    run = run_of(policy, view, facts, validation.history)
     if folder is not None:
         save_result(folder, run)
     return run
@@ -292,12 +296,12 @@ def batches_of(spec: MarketSpec, settings: Settings) -> int:
 
 def _markets(plan: TrainingPlan) -> MarketVecEnv:
     """The training markets, seen as the settings say, with rewards of order one."""
-    settings = plan.settings
+    settings, goal = plan.settings, goal_market(plan.spec)
     base_price, base = base_of(plan.spec, settings.base_price, plan.seed)
     draws, share = batches_of(plan.spec, settings), worst_share(settings.risk)
-    pool = draw_pool(plan.spec, np.asarray(best_fixed(plan.spec, seed=plan.seed).price), share) if draws else None
+    pool = draw_pool(goal, np.asarray(best_fixed(plan.spec, seed=plan.seed).price), share) if draws else None
     variants = sample_variants(
-        plan.spec,
+        goal,
         settings.variants,
         seed=seed_for("training", plan.seed),
         elasticity=settings.variant_elasticity,
@@ -305,7 +309,7 @@ def _markets(plan: TrainingPlan) -> MarketVecEnv:
         rival=settings.variant_rival,
     )
     venv = make_sb3_env(
-        plan.spec,
+        goal,
         num_envs=max(1, settings.num_envs // (1 + settings.variants)),
         seed=seed_for("training", plan.seed),
         product_wise=settings.product_wise,
@@ -319,8 +323,9 @@ def _markets(plan: TrainingPlan) -> MarketVecEnv:
         variants=variants,
         draws=draws,
         draw_pool=pool or (),
+        believed=plan.spec,
     )
-    scale = _reward_scale(plan.spec, venv.learner_view)
+    scale = _reward_scale(goal, venv.learner_view)
     for learner_view in venv.learner_views:
         learner_view.reward_scale = scale
     return venv

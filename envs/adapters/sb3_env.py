@@ -162,6 +162,7 @@ def make_sb3_env(
     variants: Sequence[MarketSpec] = (),
     draws: int = 0,
     draw_pool: Sequence[int] = (),
+    believed: MarketSpec | None = None,
 ) -> MarketVecEnv:
     """An SB3 environment over `num_envs` markets of a scenario.
 
@@ -184,6 +185,7 @@ def make_sb3_env(
             posterior draw of the scenario, another one in each episode; 0 for the scenario itself.
         draw_pool: Numbers of the draws to go through, some of them repeated to come more often; each
             draw once by default.
+        believed: The market that policies believe in; `scenario` by default.
 
     Raises:
         ValueError: There are draws and variants, fewer markets than draws, or no posterior.
@@ -224,11 +226,11 @@ def make_sb3_env(
         whole = load_scenario(scenario)
         batches = np.array_split(np.arange(num_envs), draws)
         first, *others = (
-            view(whole, batch, None, DrawSchedule(i, draws, tuple(draw_pool))) for i, batch in enumerate(batches)
+            view(whole, batch, believed, DrawSchedule(i, draws, tuple(draw_pool))) for i, batch in enumerate(batches)
         )
         return MarketVecEnv(first, others)
-    first = view(scenario, np.arange(num_envs))
-    believed = first.market.spec
+    first = view(scenario, np.arange(num_envs), believed)
+    believed = believed or first.market.spec
     return MarketVecEnv(
         first, [view(spec, i * num_envs + np.arange(num_envs), believed) for i, spec in enumerate(variants, start=1)]
     )

@@ -5,12 +5,12 @@ import sys
 import numpy as np
 import pytest
 import torch
-from repricer.agents import ALGORITHMS, load_run, settings_for, train
+from repricer.agents import ALGORITHMS, best_fixed, load_run, settings_for, train
 from repricer.agents.algorithms import algorithm, make_policy
 from repricer.agents.base_price import base_of
 from repricer.agents.run import learner_view_of
 from repricer.agents.training import choose_device
-from repricer.envs import Market
+from repricer.envs import Market, rollout
 from repricer.evaluation import exact_value, solve
 from repricer.scenarios import load_scenario
 from safetensors import safe_open
@@ -220,3 +220,14 @@ def test_small_networks_stay_on_the_cpu_and_say_why():
 def test_training_on_a_gpu_learns_too(tmp_path):
     run = train("stationary-logit", steps=STEPS, settings=FAST, device="cuda", out=tmp_path / "run")
     assert run.facts["device"].startswith("cuda")
+
+
+def test_revenue_with_a_shadow_cost_is_learned_as_revenue_less_that_cost():
+    spec = load_scenario("stationary-logit").with_changes(market={"objective": "revenue"})
+    dear = spec.with_changes(products={"shadow_cost": 0.6 * spec.products.regular_price})
+    settings = {"validation_episodes": 64}
+    low, high = (train(s, steps=20_000, settings=settings) for s in (spec, dear))
+    assert high.spec.market.objective == "revenue"
+    paths = [rollout(spec, run.policy, episodes=16, seed=0).price_path.mean() for run in (low, high)]
+    assert paths[1] > paths[0]
+    assert best_fixed(dear).price[0] > best_fixed(spec).price[0]
