@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 
 from ..pricing import MarketView, Policy
 from ..scenarios import MarketSpec
+from .draw_schedule import DrawSchedule
 from .kernels.outcome import Outcome
 from .simulator import Market
 
 Watch = Callable[[MarketView, Outcome], None]
 _PRODUCTS_AT_ONCE = 1 << 16
+# Posterior draws of one evaluation.
+_MOST_DRAWS = 100
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,9 @@ def rollout(
 ) -> Episodes:
     """Run one episode in each of many markets; a seed gives every policy the same customers.
 
+    Under the stress `posterior`, the episodes are spread over up to 100 draws, the same ones for every
+    policy.
+
     Args:
         spec: The scenario.
         policy: Decides in every market.
@@ -111,15 +117,7 @@ def rollout(
     """
     if episodes < 1:
         raise ValueError(f"episodes must be at least 1; got {episodes}; ask for one or more")
-    parts = [
-        _run(
-            Market(spec, num_markets=size, seed=seed, numbers=first + np.arange(size), believed=believed),
-            policy,
-            expected,
-            watch,
-        )
-        for first, size in _batches(episodes, len(spec.products.names))
-    ]
+    parts = [_run(market, policy, expected, watch) for market in _markets(spec, episodes, seed, believed)]
     totals = {name: np.concatenate([part[name] for part in parts]) for name in _TOTALS}
     share = np.array([len(part["revenue"]) for part in parts]) / episodes
     means = {name: np.average([part[name] for part in parts], axis=0, weights=share) for name in _MEANS}
@@ -128,6 +126,18 @@ def rollout(
 
 _TOTALS = ("revenue", "profit", "objective", "units", "lost", "price_changes", "price_variance", "at_bound", "stockout")
 _MEANS = ("price_path", "paid_path", "stock_path", "units_path", "shown")
+
+
+def _markets(spec: MarketSpec, episodes: int, seed: int, believed: MarketSpec | None) -> Iterator[Market]:
+    """The markets of all episodes in batches; under the stress `posterior` a batch is one draw."""
+    if spec.posterior is not None and spec.posterior.simulated:
+        count = min(spec.num_draws, episodes, _MOST_DRAWS)
+        for i, numbers in enumerate(np.array_split(np.arange(episodes), count)):
+            schedule = DrawSchedule(i, count)
+            yield Market(spec, num_markets=len(numbers), seed=seed, numbers=numbers, believed=believed, draws=schedule)
+        return
+    for first, size in _batches(episodes, len(spec.products.names)):
+        yield Market(spec, num_markets=size, seed=seed, numbers=first + np.arange(size), believed=believed)
 
 
 def _batches(episodes: int, products: int) -> Iterator[tuple[int, int]]:

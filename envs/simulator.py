@@ -36,7 +36,8 @@ class Market:
         draw_rivals: Draw the rivals' units as well, instead of using their expectation.
         believed: The market that policies believe in. It has the same products, segments and price
             rules; policies see its forecasts and elasticities. The scenario itself by default.
-        draws: Follow the posterior draws of the scenario, another one in each episode of the batch
+        draws: Follow the posterior draws of the scenario, another one in each episode of the batch, as
+            is the default under the stress `posterior`
             (`spec` is then the present draw, `scenario` the market with its posterior), while policies
             believe in the scenario itself.
 
@@ -67,6 +68,8 @@ class Market:
         if num_markets < 1:
             raise ValueError(f"num_markets must be at least 1; got {num_markets}; ask for one market or more")
         self.spec = self.scenario = load_scenario(scenario)
+        if draws is None and self.scenario.posterior is not None and self.scenario.posterior.simulated:
+            draws = DrawSchedule()
         self._draws, self._draw = draws, -1
         if draws is not None:
             if not self.scenario.num_draws:

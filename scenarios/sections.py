@@ -363,3 +363,7 @@ class Posterior:
     reference: Array = array(
         "MN", "factor on reference_price.gain and reference_price.loss", low=0, high=1e3, default=1.0, single=True
     )
+    simulated: bool = flag(
+        "whether each simulated episode follows a draw, as the stress `posterior` has it; otherwise the means are simulated",
+        default=False,
+    )

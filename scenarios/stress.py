@@ -180,6 +180,12 @@ def _price_war(spec: MarketSpec) -> MarketSpec:
     )
 
 
+def _posterior(spec: MarketSpec) -> MarketSpec:
+    if spec.posterior is None:
+        raise ScenarioError("it has no posterior; got no section [posterior]; fit the market to sales")
+    return spec.with_changes(posterior={"simulated": True})
+
+
 STRESSES: dict[str, Stress] = {
     "elasticity-up": Stress("price elasticities are 30% larger", scaled_elasticity(1.3)),
     "elasticity-down": Stress("price elasticities are 30% smaller", scaled_elasticity(0.7)),
@@ -194,5 +200,8 @@ STRESSES: dict[str, Stress] = {
     ),
     "price-war": Stress(
         "every competitor undercuts by 5%, down to its unit cost or half its regular price", _price_war
+    ),
+    "posterior": Stress(
+        "market parameters are as uncertain as the fit leaves them: each episode follows a posterior draw", _posterior
     ),
 }

@@ -21,6 +21,9 @@ from ...scenarios import MarketSpec
 from .fluid_demand import FluidDemand, demand_of
 from .problem import Array, Costs
 
+# Posterior draws of a bound, and product-periods from which on fewer are taken.
+_MOST_DRAWS, _FEW_DRAWS, _LARGE = 100, 20, 4000
+
 
 @dataclass(frozen=True)
 class Bound:
@@ -45,6 +48,9 @@ class Bound:
 def upper_bound(spec: MarketSpec) -> Bound | None:
     """The fluid bound, or None for a choice model that it does not cover.
 
+    In a market with a posterior it is the mean of the bounds of its draws, each of which knows its
+    draw: no policy that has to price without that knowledge earns more on average over these draws.
+
     Args:
         spec: The market.
 
@@ -55,13 +61,27 @@ def upper_bound(spec: MarketSpec) -> Bound | None:
         >>> upper_bound(spec).value > solve(spec).value
         True
     """
+    if not spec.num_draws:
+        value = _fluid_bound(spec)
+        return None if value is None else Bound(value, "fluid bound")
+    most = _MOST_DRAWS if spec.sizes["N"] * spec.sizes["T"] <= _LARGE else _FEW_DRAWS
+    draws = np.unique(np.linspace(0, spec.num_draws - 1, most).astype(np.intp))
+    values = [value for m in draws if (value := _fluid_bound(spec.draw(int(m)))) is not None]
+    if not values:
+        return None
+    kind = f"mean over {len(draws)} of {spec.num_draws} posterior draws, each known"
+    return Bound(float(np.mean(values)), f"fluid bound, {kind}")
+
+
+def _fluid_bound(spec: MarketSpec) -> float | None:
+    """The bound of one market; None where it is not covered."""
     demand = demand_of(spec)
     if demand is None or (spec.stock.replenishment != "none" and (spec.stock.salvage_value > 0).any()):
         return None
     season = spec.stock.season_periods or spec.market.horizon_periods
     last = spec.market.horizon_periods
     value = sum(_season(spec, demand, first, min(first + season, last)) for first in range(0, last, season))
-    return Bound(value + _stock_paid_for(spec), "fluid bound")
+    return value + _stock_paid_for(spec)
 
 
 def _stock_paid_for(spec: MarketSpec) -> float:

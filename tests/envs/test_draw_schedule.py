@@ -5,11 +5,12 @@ from dataclasses import replace
 import gymnasium
 import numpy as np
 import pytest
-from repricer.envs import Market, MarketVectorEnv, catalogue_of, make_sb3_env
+from repricer.envs import Market, MarketVectorEnv, catalogue_of, make_sb3_env, rollout
 from repricer.envs.draw_schedule import DrawSchedule
-from repricer.pricing import Action
+from repricer.pricing import Action, FixedPrice
 from repricer.scenarios import load_scenario
 from repricer.scenarios.sections import Posterior
+from repricer.scenarios.stress import stressed
 
 
 @pytest.fixture
@@ -132,3 +133,30 @@ def test_without_draws_a_posterior_changes_nothing(uncertain):
         results.append([market.step(Action(market.view.list_price)).units for _ in range(4)])
     np.testing.assert_array_equal(*results)
     assert load_scenario(uncertain) is uncertain
+
+
+def test_the_stress_posterior_spreads_episodes_over_draws(uncertain):
+    spec, price = stressed(uncertain, "posterior"), FixedPrice(uncertain.products.regular_price.astype(np.float32))
+    seen = rollout(spec, price, episodes=60, seed=1, expected=True, believed=uncertain)
+    each = [
+        rollout(uncertain.draw(m), price, episodes=60, seed=1, expected=True, believed=uncertain).objective.mean()
+        for m in range(6)
+    ]
+    assert seen.objective.mean() == pytest.approx(np.mean(each), rel=0.01)
+    batches = seen.objective.reshape(6, 10).mean(axis=1)
+    np.testing.assert_allclose(np.sort(batches), np.sort(each), rtol=0.05)
+    again = rollout(spec, price, episodes=60, seed=1, expected=True)
+    np.testing.assert_array_equal(again.objective, seen.objective)
+    few = rollout(spec, price, episodes=4, seed=1, expected=True)
+    assert len(np.unique(few.objective.round(3))) == 4
+    plain = rollout(uncertain, price, episodes=60, seed=1, expected=True).objective
+    assert np.ptp(plain) < 0.5 * np.ptp(seen.objective)
+
+
+def test_one_environment_under_the_stress_follows_another_draw_in_each_episode(uncertain):
+    env = gymnasium.make("repricer/Market-v0", scenario=stressed(uncertain, "posterior"))
+    names = set()
+    for episode in range(4):
+        env.reset(seed=3 if episode == 0 else None)
+        names.add(env.unwrapped.learner_view.market.spec.name)
+    assert len(names) == 4

@@ -1,9 +1,12 @@
 """Stress tests: what changes, what stays, and which markets a stress does not apply to."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from repricer.scenarios import STRESSES, ScenarioError, load_scenario, registered, sample_catalogue, save_scenario
 from repricer.scenarios.families import BUILT_IN
+from repricer.scenarios.sections import Posterior
 from repricer.scenarios.stress import stressed
 
 from .test_loading import assert_same
@@ -28,6 +31,7 @@ def test_by_name_by_path_and_one_upon_another(shop, tmp_path):
 def test_a_stress_applies_or_says_in_one_line_why_not(stress):
     markets = [load_scenario(name) for name in registered()]
     markets += [sample_catalogue(5, 1, parts="all", family=family) for family in BUILT_IN]
+    markets += [replace(spec, posterior=Posterior(draws=2)) for spec in markets[:8] if stress == "posterior"]
     said = [outcome(spec, stress) for spec in markets]
     assert all("\n" not in line for line in said)
     applied = [line == f"{spec.name}@{stress}" for spec, line in zip(markets, said, strict=True)]

@@ -303,6 +303,7 @@ WRONG = [
     ("history", {"price": 2.0, "units": 1.0, "first_day": "monday"}, "history.first_day must be a day, YYYY-MM-DD"),
     ("history", {"price": 2.0, "units": 1.0, "first_day": RAW("2001-01-01")}, "history.first_day must be text; got"),
     ("posterior", {"sensitivity": 1}, "posterior.draws is missing; it is M, number of draws; add it"),
+    ("posterior", {"draws": 2, "simulated": 1}, "posterior.simulated must be true or false; got 1"),
     ("posterior", {"draws": 0}, "posterior.draws must lie in [1, 10000]; got 0"),
     ("posterior", {"draws": 1.5}, "posterior.draws must be a whole number; got 1.5"),
     ("posterior", {"draws": "two"}, "posterior.draws must be numbers; got 'two'"),

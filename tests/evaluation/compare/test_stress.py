@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from repricer.evaluation import Estimate, exact_value, named_policy, solve, stre
 from repricer.evaluation.compare.stress import relative_loss
 from repricer.pricing import Action, FixedPrice
 from repricer.scenarios import STRESSES, ScenarioError, load_scenario, spec_from_table
+from repricer.scenarios.sections import Posterior
 from repricer.scenarios.stress import stressed
 
 MARKET = "stationary-logit"
@@ -53,7 +55,7 @@ def table():
 
 def test_every_stress_is_evaluated_or_skipped_with_its_reason(table):
     assert {row.stress for row in table.rows} | set(table.skipped) == set(STRESSES)
-    assert set(table.skipped) == {"supplier-delay", "price-war"}
+    assert set(table.skipped) == {"posterior", "supplier-delay", "price-war"}
     assert table.skipped["supplier-delay"].startswith("it has no orders; got stock.replenishment 'none'")
     assert len(table.rows) == 3 * 6
     assert all(row.meaning == STRESSES[row.stress].meaning for row in table.rows)
@@ -180,3 +182,24 @@ class TestRelativeLoss:
         now = 0.7 * before + generator.normal(0, 2, before.shape)
         inside = [e.low <= 0.3 <= e.high for e in map(relative_loss, before, now)]
         assert 0.92 < np.mean(inside) < 0.98
+
+
+def test_a_posterior_is_a_stress_over_its_draws():
+    spec = load_scenario(MARKET)
+    level = np.linspace(0.4, 1.6, 5)[:, None, None]
+    spec = replace(spec, posterior=Posterior(draws=5, arrivals=level))
+    table = stress_table(spec, ["fixed:11"], stresses=["posterior"], episodes=100)
+    (row,) = table.rows
+    assert row.meaning.endswith("each episode follows a posterior draw")
+    prices = named_policy("fixed:11", spec)
+    each = [
+        rollout(spec.draw(m), prices, episodes=100, seed=seed_for("test"), believed=spec).objective.mean()
+        for m in range(5)
+    ]
+    assert row.objective.mean == pytest.approx(np.mean(each), rel=0.06)
+    assert row.objective.high - row.objective.low > 2 * (
+        table.nominal[0].objective.high - table.nominal[0].objective.low
+    )
+    assert row.share_of_optimum is None
+    with pytest.raises(ScenarioError, match="stress posterior does not apply to stationary-logit: it has no posterior"):
+        load_scenario(f"{MARKET}@posterior")

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from repricer.agents import best_fixed, myopic
@@ -5,6 +7,7 @@ from repricer.envs import rollout
 from repricer.evaluation.optimum import certainty_equivalent, exact_value, gallego_van_ryzin, solve, upper_bound
 from repricer.pricing import CostPlus, FixedPrice
 from repricer.scenarios import load_scenario, registered
+from repricer.scenarios.sections import Posterior
 
 
 @pytest.mark.parametrize(
@@ -195,3 +198,19 @@ class TestCertaintyEquivalent:
         assert value > 0.93 * solve(spec).value
         if stock in ({"salvage_value": 0.7}, {"holding_cost": 0.03}):
             assert value > exact_value(spec, certainty_equivalent(make("scarce", **changes)))
+
+
+def test_with_a_posterior_it_is_the_mean_over_the_draws():
+    spec = load_scenario("gallego-van-ryzin")
+    generator = np.random.default_rng(0)
+    parts = {"arrivals": generator.uniform(0.5, 1.5, (6, 1, 1)), "sensitivity": generator.uniform(0.7, 1.3, (6, 1))}
+    spec = replace(spec, posterior=Posterior(draws=6, **parts))
+    bound = upper_bound(spec)
+    assert bound.value == pytest.approx(np.mean([upper_bound(spec.draw(m)).value for m in range(6)]))
+    assert bound.method == "fluid bound, mean over 6 of 6 posterior draws, each known"
+    best = best_fixed(spec)
+    earned = [exact_value(spec.draw(m), best, believed=spec) for m in range(6)]
+    assert 0.8 * bound.value < np.mean(earned) < bound.value
+    # Neither the exact optimum of the mean market nor the value of a policy in it is the one under uncertainty.
+    assert solve(spec) is None
+    assert exact_value(spec, best) is None
