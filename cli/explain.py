@@ -101,7 +101,7 @@ def _view(spec: MarketSpec, state: Path | None) -> MarketView | None:
 def _elasticity_error(fit: dict[str, Any] | None, product: str) -> float | None:
     """The standard error of the product's elasticity in the fit report."""
     rows = [] if fit is None else fit.get("price_response", [])
-    return next((row["shrunk_se"] for row in rows if product in (row["product"], row.get("name"))), None)
+    return next((row["elasticity_se"] for row in rows if product in (row["product"], row.get("name"))), None)
 
 
 def _contributions(explanation: PriceExplanation) -> Table:

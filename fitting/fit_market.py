@@ -32,7 +32,7 @@ from ..scenarios import MarketSpec, scenario_name
 from ..scenarios.sections import Shocks
 from .assumptions import Assumptions
 from .customers import JOBS, Customers, Split, fit_customers, records
-from .demand import FittedDemand, Priors, SalesGrids, SegmentUnits, fit_demand
+from .demand import FittedDemand, Priors, SalesGrids, SegmentUnits, cross_elasticities, fit_demand
 from .fitted_models import FittedModels
 from .market_builder import build_market
 from .profit_floor import with_profit_floor
@@ -332,6 +332,7 @@ def _report(
         "price_response": records(_beside(response, by_regression)),
         "identification": str(regression.identification_),
         "category_response": _category_response(response, regression),
+        "cross_elasticities": _with_names(cross_elasticities(response), split.products),
         "prices_follow_demand": _number(response.follow_demand),
         "reference_effect": asdict(regression.reference_effect_) | {"used": spec.reference_price is not None},
         **_exposure(response, regression),
@@ -344,6 +345,12 @@ def _report(
 def _beside(response: FittedDemand, regression: pd.DataFrame) -> pd.DataFrame:
     """The demand model's elasticities (`elasticity…`) beside those of the regression (`raw…`, `shrunk…`)."""
     return pd.DataFrame(response.report()).merge(regression.drop(columns="category"), on="product", how="left")
+
+
+def _with_names(rows: list[dict[str, Any]], products: pd.DataFrame) -> list[dict[str, Any]]:
+    """Pairs of products, with their names."""
+    names = dict(zip(products["product"], products["name"], strict=True))
+    return [row | {"name": names[row["product"]], "other_name": names[row["other"]]} for row in rows]
 
 
 def _exposure(response: FittedDemand, regression: PriceResponse) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from .sections import (
     shown_products,
     single_plots,
     stress_sentences,
+    strongest_pairs,
 )
 from .verdict import relative, second_look, standing, verdict, warnings
 
@@ -151,6 +152,7 @@ def _figures(data: ReportData) -> dict[str, Any]:
         "shown": shown_products(data),
         "payers": payers(data),
         "elasticity": middle_elasticity(products),
+        "pairs": strongest_pairs(fit.get("cross_elasticities") or []),
         "spread": FOREST if len(products) > FOREST else 0,
         "stress": data.stress,
         "stress_sentences": stress_sentences(data),

@@ -30,6 +30,7 @@ def interval_plot(
     hollow: ArrayLike | None = None,
     crossed: ArrayLike | None = None,
     room: float = 0.08,
+    interval: str = "95%",
 ) -> str:
     """Draw dots with intervals, one row per name, and a line at zero.
 
@@ -44,6 +45,7 @@ def interval_plot(
         hollow: A second, hollow dot per row.
         crossed: Where the second dot is a cross.
         room: Added on either side of the axis, as a share of it.
+        interval: Coverage of the intervals, for the description.
     """
     middle, ends = np.asarray(centre, dtype=float), np.array([low, high], dtype=float)
     strong = np.asarray(strong, dtype=bool)
@@ -68,7 +70,7 @@ def interval_plot(
     _style_rows(axis, label)
     order = np.argsort(middle)
     listed = order[::-1] if len(names) <= 8 else order[[-1, 0]]
-    parts = [f"{names[i]} {middle[i]:+.2f} (95% interval {ends[0, i]:.2f} to {ends[1, i]:.2f})" for i in listed]
+    parts = [f"{names[i]} {middle[i]:+.2f} ({interval} interval {ends[0, i]:.2f} to {ends[1, i]:.2f})" for i in listed]
     return f"{label}: " + ("" if len(names) <= 8 else f"{len(names)} rows, between ") + "; ".join(parts) + "."
 
 

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...envs import Episodes
-from ..compare.comparison import BASELINE
+from ..compare.comparison import BASELINE, Estimate
 from .data import HISTORICAL, ReportData, currency_of, has_discounts, labeller
 from .drawing import LINES, Plot
-from .formats import NORMAL95, known, percent
+from .formats import known, percent
 from .plots import (
     calibration_plot,
     fidelity_plot,
@@ -26,7 +26,9 @@ from .plots import (
 from .price_map import PriceMap, price_maps
 from .verdict import relative
 
-_PATHS, _MAPS, _SHOWN, FOREST = 6, 3, 5, 40
+_PATHS, _MAPS, _SHOWN, _PAIRS, FOREST = 6, 3, 5, 12, 40
+# The price cut that cross-elasticities are explained by.
+_LOWER = 0.1
 
 
 def single_plots(data: ReportData, fit: Mapping[str, Any]) -> dict[str, Plot | None]:
@@ -113,28 +115,43 @@ def stress_sentences(data: ReportData) -> list[str]:
 
 
 def _response_plot(products: list[dict[str, Any]]) -> Plot | None:
-    """Own-price elasticities, shrunk with their intervals and raw; evenly thinned where there are too many."""
-    rows = sorted((row for row in products if known(row["shrunk"])), key=lambda row: -row["shrunk"])
+    """Own-price elasticities with their intervals, and the regression's; evenly thinned where there are too many."""
+    rows = sorted((row for row in products if known(row["elasticity"])), key=lambda row: -row["elasticity"])
     if not rows:
         return None
     rows = [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, min(len(rows), FOREST)).round().astype(int))]
-    shrunk, error, raw = (np.array([row[name] for row in rows], dtype=float) for name in ("shrunk", "shrunk_se", "raw"))
+    low, high = zip(*(row["elasticity_interval90"] for row in rows), strict=True)
     return interval_plot(
         [row.get("name") or row["product"] for row in rows],
-        shrunk,
-        shrunk - NORMAL95 * error,
-        shrunk + NORMAL95 * error,
+        [row["elasticity"] for row in rows],
+        low,
+        high,
         label="own-price elasticity",
-        strong=np.ones(len(rows), dtype=bool),
-        hollow=raw,
+        interval="90%",
+        strong=[row.get("identified", True) for row in rows],
+        hollow=np.array([row["raw"] for row in rows], dtype=float),
         crossed=[bool(row["implausible"]) for row in rows],
     )
 
 
 def middle_elasticity(products: list[dict[str, Any]]) -> float | None:
-    """The median of the elasticities that were used."""
-    values = [row["shrunk"] for row in products if known(row["shrunk"])]
+    """The median of the elasticities of the simulated market."""
+    values = [row["elasticity"] for row in products if known(row["elasticity"])]
     return float(np.median(values)) if values else None
+
+
+def strongest_pairs(pairs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The pairs of products that respond most to one another's prices, as the change in units at a 10% lower price."""
+    shown = []
+    for row in sorted(pairs, key=lambda row: -row["elasticity"])[:_PAIRS]:
+        low, high = row["interval90"]
+        shown.append(row | {"change": Estimate(_at_lower(row["elasticity"]), _at_lower(high), _at_lower(low))})
+    return shown
+
+
+def _at_lower(elasticity: float) -> float:
+    """Relative change in units when the other price falls by 10%."""
+    return float((1 - _LOWER) ** elasticity - 1)
 
 
 def line_kinds(data: ReportData) -> dict[str, str]:

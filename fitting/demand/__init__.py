@@ -1,6 +1,7 @@
 """Demand by likelihood: the market's own choice model, with a posterior."""
 
 from .category_model import CategoryData, CategoryModel
+from .cross_elasticities import cross_elasticities
 from .estimation import CategoryPosterior, estimate
 from .fitted_demand import CONTROL, PROMOTION, REFERENCE, DemandAtRegular, FittedDemand, SegmentUnits, fit_demand
 from .priors import Priors
@@ -18,6 +19,7 @@ __all__ = [
     "Priors",
     "SalesGrids",
     "SegmentUnits",
+    "cross_elasticities",
     "estimate",
     "fit_demand",
 ]

@@ -158,27 +158,30 @@ class FittedDemand:
             arrivals[:, :, c] = np.exp(level[:, None] + moved)
         return DemandAtRegular(utility, sensitivity, outside, arrivals)
 
-    def lift(self, price: Array, promotion: Array | None = None) -> Array:
-        """(T, N) units at these prices relative to those at regular prices, in the mean market.
+    def lift(self, price: Array, promotion: Array | None = None, *, draws: bool = False) -> Array:
+        """(T, N) units at these prices relative to those at regular prices; (M, T, N) under the draws.
 
         Args:
             price: (T, N) currency per unit.
             promotion: (T, N) share of stores with a display or mailer.
+            draws: Whether to return the M draws, or the mean market alone.
         """
-        moved = np.empty(price.shape)
+        moved = np.empty((self.num_draws if draws else 1, *price.shape))
         for c, found in enumerate(self.posteriors):
             here, layout = self.members(c), found.model.layout
-            mean = found.draws.mean(axis=0)
-            now = found.model.at_regular(torch.as_tensor(mean))
+            theta = found.draws if draws else found.draws.mean(axis=0)[None]
+            now = found.model.at_regular(torch.as_tensor(theta))
             response, share = found.model.data.segment_response[:, None], found.model.data.segment_share[:, None]
-            steep = now.steepness.numpy() * (price[:, None, here] / self.regular_price[here] - 1)
-            added = -response * steep
+            utility = now.utility.numpy()
+            change = price[:, None, here] / self.regular_price[here] - 1
+            added = -response * now.steepness.numpy()[:, None, None, :] * change
             if promotion is not None and PROMOTION in self.effects:
-                added = added + mean[layout.effects][self.effects.index(PROMOTION)] * promotion[:, None, here]
-            plain = choice_shares(now.utility.numpy()).product
-            lifted = choice_shares(now.utility.numpy() + added).product
-            moved[:, here] = (share * lifted).sum(axis=1) / (share * plain).sum(axis=0)
-        return moved
+                effect = theta[:, layout.effects][:, self.effects.index(PROMOTION)]
+                added = added + effect[:, None, None, None] * promotion[:, None, here]
+            plain = choice_shares(utility).product
+            lifted = choice_shares(utility[:, None] + added).product
+            moved[:, :, here] = (share * lifted).sum(axis=2) / (share * plain).sum(axis=1)[:, None]
+        return moved if draws else moved[0]
 
     def report(self) -> list[dict[str, Any]]:
         """One row per product: elasticity and outside share with standard deviation and 90% interval."""

@@ -50,7 +50,7 @@ def test_a_state_from_a_file(tmp_path):
 
 def test_a_fit_report_widens_the_interval(tmp_path):
     fit = tmp_path / "fit.json"
-    fit.write_text(json.dumps({"price_response": [{"product": "1", "name": "unit", "shrunk_se": 1.5}]}))
+    fit.write_text(json.dumps({"price_response": [{"product": "1", "name": "unit", "elasticity_se": 1.5}]}))
     asked = ("explain", MARKET, "--policy", "fixed:9", "--json")
     plain = json.loads(run(*asked).stdout)["curve"]
     wide = json.loads(run(*asked, "--fit", str(fit)).stdout)["curve"]

@@ -69,9 +69,12 @@ _PARTS = {
     ],
     "chosen_forecaster": "sarimax",
     "category_response": [
-        {"category": "coffee", "elasticity": -0.9, "se": 0.15, "outside_share": 0.42, "clamped": False},
-        {"category": "soft drinks", "elasticity": -0.4, "se": 0.2, "outside_share": 0.05, "clamped": True},
+        {"category": "coffee", "elasticity": -0.9, "se": 0.15, "outside_share": 0.42, "outside_share_se": 0.1,
+         "total_by_regression": -0.7, "shock": 0.05, "first_stage_f": None},
+        {"category": "soft drinks", "elasticity": -0.4, "se": 0.2, "outside_share": 0.05, "outside_share_se": 0.1,
+         "total_by_regression": None, "shock": 0.0, "first_stage_f": None},
     ],
+    "prices_follow_demand": 0.12,
     "reference_effect": {"coefficient": 0.41, "se": 0.12, "memory": 0.7, "used": True},
     "segments": [
         {"name": "loyal", "customers": 812, "share": 0.41, "spend_per_week": 31.2, "elasticity": -1.2,
@@ -101,11 +104,19 @@ def fit_report() -> dict:
     traffic = 900 + 80 * np.sin(np.arange(64) / 8) + 20 * draws.standard_normal(64)
     return _PARTS | {
         "price_response": [
-            row | {"raw": r, "raw_se": 0.7, "shrunk": s, "shrunk_se": 0.2, "implausible": bool(r > 0)}
+            row | {"elasticity": s, "elasticity_se": 0.2, "elasticity_interval90": [s - 0.3, s + 0.35],
+                   "outside_share": 0.4, "outside_share_se": 0.1, "outside_share_interval90": [0.2, 0.6],
+                   "raw": r, "raw_se": 0.7, "shrunk": s, "shrunk_se": 0.2, "implausible": bool(r > 0)}
             for row, r, s in zip(products, raw.tolist(), shrunk.tolist(), strict=True)
         ]
-        + [{"product": "p30", "name": None, "category": "coffee", "raw": None, "raw_se": None, "shrunk": -1.7,
+        + [{"product": "p30", "name": None, "category": "coffee", "elasticity": -1.7, "elasticity_se": 0.4,
+            "elasticity_interval90": [-2.4, -1.1], "raw": None, "raw_se": None, "shrunk": -1.7,
             "shrunk_se": 0.4, "implausible": False}],
+        "cross_elasticities": [
+            {"product": "p0", "other": other["product"], "category": "coffee", "name": NASTY, "other_name": other["name"],
+             "elasticity": e, "interval90": [e - 0.1, e + 0.2]}
+            for other, e in zip(products[1:15], np.linspace(0.9, 0.2, 14).tolist(), strict=True)
+        ],
         "trend": {
             "score": 24.1, "naive": 31.5, "weeks": weeks[:52], "history": traffic[:52].tolist(),
             "forecast_weeks": weeks[52:], "traffic": traffic[52:].tolist(), "low": (traffic[52:] - 60).tolist(),

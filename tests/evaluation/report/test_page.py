@@ -89,6 +89,19 @@ def test_a_section_stands_only_where_its_data_are(bare, bare_page, fit_report, t
         assert FAULTY.search(page.text) is None, keys
 
 
+def test_elasticities_are_those_of_the_market_beside_a_regression(page, fit_report):
+    text, first = read(page).text, fit_report["price_response"][1]
+    low, high = first["elasticity_interval90"]
+    used = f"{number(first['elasticity'])} {number(low)} to {number(high)}"
+    assert f"{first['name']} coffee {used} {number(first['raw'])}" in text
+    assert "followed demand, by the sales: 12%" in text
+    pair = fit_report["cross_elasticities"][0]
+    change = (
+        f"{number(100 * (0.9 ** pair['elasticity'] - 1), 1)}% {number(100 * (0.9 ** pair['interval90'][1] - 1), 1)}%"
+    )
+    assert f"{pair['other_name']} {change}" in text
+
+
 @pytest.mark.parametrize("which", ["page", "bare_page"])
 def test_it_reads_clean_and_is_accessible(which, request):
     page = read(request.getfixturevalue(which))

@@ -30,6 +30,8 @@ def test_the_lift_of_a_price_is_that_of_the_model():
     model = CategoryModel(data, Priors())
     at_price = model.log_mean(torch.as_tensor(theta)).exp().numpy()[0]
     np.testing.assert_allclose(demand.lift(data.price[0] * REGULAR), at_price / np.exp(theta[:6]), rtol=1e-6)
+    drawn = demand.lift(data.price[0] * REGULAR, draws=True)
+    np.testing.assert_allclose(drawn, np.tile(demand.lift(data.price[0] * REGULAR), (3, 1, 1)), rtol=1e-12)
 
 
 def test_prices_that_follow_demand_are_told_from_those_that_do_not():

@@ -1,0 +1,81 @@
+"""How the price of one product moves the units of the others of its category."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .category_model import CategoryModel
+from .fitted_demand import FittedDemand
+
+Array = NDArray[np.float64]
+
+
+def cross_elasticities(demand: FittedDemand, most: int = 3) -> list[dict[str, Any]]:
+    """The products of its category whose prices move a product's units most.
+
+    Args:
+        demand: The fitted demand.
+        most: Largest number of such products for each product.
+
+    Returns:
+        One row per pair: `product`, `other` and the `elasticity` of the product's units in the
+        other's price, at regular prices, with `interval90`; largest first for each product.
+
+    Example:
+        >>> cross_elasticities(demand)[0]["elasticity"]  # doctest: +SKIP
+        0.41
+    """
+    rows: list[dict[str, Any]] = []
+    for c, found in enumerate(demand.posteriors):
+        here = demand.members(c)
+        kept = min(most, len(here) - 1)
+        if kept < 1:
+            continue
+        chosen = _largest(_matrix(found.model, found.draws.mean(axis=0)), kept)
+        drawn = _pairs(found.model, found.draws, chosen)
+        low, high = np.quantile(drawn, [0.05, 0.95], axis=0)
+        mean = drawn.mean(axis=0)
+        rows += [
+            {
+                "product": demand.products[n],
+                "other": demand.products[here[chosen[j, i]]],
+                "category": demand.names[c],
+                "elasticity": float(mean[j, i]),
+                "interval90": [float(low[j, i]), float(high[j, i])],
+            }
+            for j, n in enumerate(here)
+            for i in np.argsort(-mean[j], kind="stable")
+        ]
+    return rows
+
+
+def _largest(matrix: Array, kept: int) -> NDArray[np.intp]:
+    """(J, kept) columns of the largest entries of each row, the diagonal left out."""
+    np.fill_diagonal(matrix, -np.inf)
+    return np.argsort(-matrix, axis=1, kind="stable")[:, :kept]
+
+
+def _matrix(model: CategoryModel, theta: Array) -> Array:
+    """(J, J) cross-elasticities of row's units in column's price."""
+    share, buying, response = _choice(model, theta[None])
+    return np.einsum("kj,kl,kl->jl", share[0], buying[0], response[0])
+
+
+def _pairs(model: CategoryModel, draws: Array, chosen: NDArray[np.intp]) -> Array:
+    """(M, J, kept) cross-elasticities of the chosen pairs."""
+    share, buying, response = _choice(model, draws)
+    return np.einsum("mkj,mkji->mji", share, (buying * response)[:, :, chosen])
+
+
+def _choice(model: CategoryModel, theta: Array) -> tuple[Array, Array, Array]:
+    """(M, K, J) each: a product's buyers by segment, choice probabilities, and utility lost per log point of price."""
+    now = model.at_regular(torch.as_tensor(theta))
+    total = torch.nn.functional.softplus(torch.logsumexp(now.utility, dim=-1, keepdim=True))
+    buying = (now.utility - total).exp().numpy()
+    bought = model.data.segment_share[:, None] * buying
+    response = model.data.segment_response[:, None] * now.steepness.numpy()[:, None, :]
+    return bought / bought.sum(axis=1, keepdims=True), buying, response
