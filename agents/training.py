@@ -22,7 +22,7 @@ from .checkpoint import restore_checkpoint
 from .classical import best_fixed
 from .cloning import clone, clone_defaults
 from .networks import normalise_features, one_thread
-from .posterior import draw_pool, worst_share
+from .posterior import cautious_prices, draw_pool, worst_share
 from .run import CHECKPOINT_FILE, Run, learner_view_of, load_run, made_with, open_folder, run_of, save_result
 from .settings import Settings, settings_for
 from .tracking import make_logger
@@ -179,8 +179,9 @@ def train(
         teacher: A policy that is imitated before learning starts; see `cloning.clone`.
         risk: What is to be good over the posterior draws: `mean`, or `cvar:0.1`, the mean gain over
             current prices in the worst tenth of the draws. The validation then keeps the policy by it,
-            and half of the training episodes follow the draws in which the best fixed prices gain
-            least; see `posterior.risk` for the papers. None leaves it to the settings.
+            learning starts at the fixed prices that are best by it, and half of the training episodes
+            follow the draws in which these gain least; see `posterior.risk` for the papers. None leaves
+            it to the settings.
 
     Returns:
         The run, with the policy of its best validation.
@@ -299,7 +300,11 @@ def _markets(plan: TrainingPlan) -> MarketVecEnv:
     settings, goal = plan.settings, goal_market(plan.spec)
     base_price, base = base_of(plan.spec, settings.base_price, plan.seed)
     draws, share = batches_of(plan.spec, settings), worst_share(settings.risk)
-    pool = draw_pool(goal, np.asarray(best_fixed(plan.spec, seed=plan.seed).price), share) if draws else None
+    pool, fixed = None, np.asarray(best_fixed(plan.spec, seed=plan.seed).price)
+    if draws and share < 1:
+        fixed = cautious_prices(goal, fixed, share)
+        pool = draw_pool(goal, fixed, share)
+        base_price = fixed if settings.base_price == "best-fixed" else base_price
     variants = sample_variants(
         goal,
         settings.variants,

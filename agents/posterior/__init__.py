@@ -2,13 +2,14 @@
 
 from .money import Draws, PosteriorMoney, draws_of
 from .prices import best_fixed_prices, best_prices, has_closed_form
-from .risk import current_prices, draw_pool, risk_value, worst_share
+from .risk import cautious_prices, current_prices, draw_pool, risk_value, worst_share
 
 __all__ = [
     "Draws",
     "PosteriorMoney",
     "best_fixed_prices",
     "best_prices",
+    "cautious_prices",
     "current_prices",
     "draw_pool",
     "draws_of",

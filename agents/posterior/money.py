@@ -178,9 +178,17 @@ class PosteriorMoney:
 
     def thinned(self, count: int) -> PosteriorMoney:
         """The same over at most so many draws, spread evenly."""
-        made, number = object.__new__(PosteriorMoney), len(self._draws.cost)
+        number = len(self._draws.cost)
         chosen = np.unique(np.linspace(0, number - 1, min(count, number)).astype(np.intp))
-        made.__dict__.update(self.__dict__ | {"_draws": Draws(*(each[chosen] for each in self._draws))})
+        return self._with(Draws(*(each[chosen] for each in self._draws)))
+
+    def weighted(self, weight: Array) -> PosteriorMoney:
+        """The same with the money of each draw multiplied by its (M,) weight."""
+        return self._with(self._draws._replace(rate=self._draws.rate * weight[:, None, None]))
+
+    def _with(self, draws: Draws) -> PosteriorMoney:
+        made = object.__new__(PosteriorMoney)
+        made.__dict__.update(self.__dict__ | {"_draws": draws})
         return made
 
     def value(self, price: Array) -> Array:

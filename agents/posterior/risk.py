@@ -2,8 +2,8 @@
 
 The CVaR of a share a is the mean of the worst a of the draws: Rockafellar and Uryasev (2000),
 Optimization of Conditional Value-at-Risk, Journal of Risk 2(3). It is taken of the gain over current
-prices, as the money of a draw says more about its customers than about the prices. Training meets bad
-draws more often, after Rajeswaran et al. (2017), EPOpt: Learning Robust Neural Network Policies Using
+prices, as the money of a draw says more about its customers than about the prices. Training starts at
+the fixed prices with the highest CVaR, where money has a closed form, and meets bad draws more often, after Rajeswaran et al. (2017), EPOpt: Learning Robust Neural Network Policies Using
 Model Ensembles. Unlike there, which draws are bad is decided once, by the gain of fixed prices.
 """
 
@@ -11,13 +11,19 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import minimize
+from scipy.special import expit
 
 from ...pricing import FixedPrice, Policy, PricePath
 from ...scenarios import MarketSpec
+from ...scenarios.sections import Array
 from .money import PosteriorMoney, draws_of
+from .prices import has_closed_form
 
 # Share of the training episodes that follow the worst draws.
 _BAD_EPISODES = 0.5
+# Widths of the smoothing, in standard deviations of the gain over the draws.
+_WIDTHS = (0.3, 0.1, 0.03, 0.01)
 
 
 def worst_share(risk: str) -> float:
@@ -78,6 +84,60 @@ def current_prices(spec: MarketSpec) -> Policy:
     return FixedPrice(spec.products.regular_price.astype(np.float32), name="regular")
 
 
+def _own(spec: MarketSpec) -> Array:
+    """(N,) mean current prices, currency per unit."""
+    return spec.products.regular_price if spec.history is None else spec.history.price.mean(axis=0)
+
+
+def _gains(spec: MarketSpec, money: PosteriorMoney, price: Array) -> Array:
+    """(M,) gain of fixed prices over the mean current prices in each draw, currency."""
+    return money.by_draw(price) - money.by_draw(_own(spec))
+
+
+def cautious_prices(spec: MarketSpec, price: NDArray[np.floating], share: float) -> NDArray[np.float32]:
+    """Fixed prices that maximise the mean gain over current prices in the worst share of the draws.
+
+    A local search from the prices that maximise the mean over all draws.
+
+    Args:
+        spec: A market with a posterior.
+        price: (N,) where to start, currency per unit.
+        share: As `worst_share` gives it.
+
+    Returns:
+        (N,) prices; those given for the mean, and where the money of a draw has no closed form.
+    """
+    start = np.asarray(price, dtype=np.float64)
+    if share == 1 or not has_closed_form(spec):
+        return start.astype(np.float32)
+    money, rules = PosteriorMoney(spec, draws_of(spec)), spec.guardrails
+    low, high = rules.low.astype(np.float64), rules.high.astype(np.float64)
+    if rules.frozen is not None:
+        low, high = np.where(rules.frozen, start, low), np.where(rules.frozen, start, high)
+    before = _gains(spec, money, start)
+    unit = max(float(before.std()), 1e-9 * float(np.abs(before).max()), 1e-300)
+
+    def loss(variables: Array, width: float) -> tuple[float, Array]:
+        """Minus the CVaR in the form of Rockafellar and Uryasev, its kink smoothed over a width."""
+        prices, level = np.exp(variables[:-1]), variables[-1]
+        below = (level - _gains(spec, money, prices) / unit) / width
+        counted = expit(below) / share
+        slope = money.weighted(counted).value_and_gradient(prices)[1] * prices / unit
+        value = level - width * float(np.logaddexp(0, below).mean()) / share
+        return -value, -np.append(slope, 1 - counted.mean())
+
+    bounds = [*zip(np.log(low), np.log(high), strict=True), (None, None)]
+    variables = np.append(np.log(np.clip(start, low, high)), np.quantile(before, share) / unit)
+    for width in _WIDTHS:
+        variables = minimize(loss, variables, args=(width,), jac=True, bounds=bounds, method="L-BFGS-B").x
+    found = np.clip(np.exp(variables[:-1]), low, high)
+    for line in map(list, rules.lines):
+        found[line] = np.maximum.accumulate(found[line])
+    found = np.where(high > low, rules.nearest(found), found)
+    better = risk_value(_gains(spec, money, found), share) > risk_value(before, share)
+    return (found if better else start).astype(np.float32)
+
+
 def draw_pool(spec: MarketSpec, price: NDArray[np.floating], share: float) -> tuple[int, ...] | None:
     """The draws that training episodes go through.
 
@@ -96,8 +156,7 @@ def draw_pool(spec: MarketSpec, price: NDArray[np.floating], share: float) -> tu
     if share == 1 or spec.demand.family != "mnl":
         return None
     money = PosteriorMoney(spec, draws_of(spec))
-    own = spec.products.regular_price if spec.history is None else spec.history.price.mean(axis=0)
-    gain = money.by_draw(np.asarray(price, dtype=np.float64)) - money.by_draw(np.asarray(own, dtype=np.float64))
+    gain = _gains(spec, money, np.asarray(price, dtype=np.float64))
     number = max(1, round(share * gain.size))
     order = np.argsort(gain, kind="stable")
     bad, others = order[:number], order[number:]

@@ -5,11 +5,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from repricer.agents import best_fixed, load_run, train
-from repricer.agents.posterior import PosteriorMoney, current_prices, draw_pool, draws_of, risk_value, worst_share
+from repricer.agents.posterior import (
+    PosteriorMoney,
+    cautious_prices,
+    current_prices,
+    draw_pool,
+    draws_of,
+    risk_value,
+    worst_share,
+)
 from repricer.agents.settings import settings_for
 from repricer.agents.training import batches_of
 from repricer.envs import catalogue_of, rollout, seed_for
-from repricer.pricing import feature_names
+from repricer.pricing import PriceEndings, feature_names
 from repricer.scenarios import sample_catalogue
 from repricer.serving import export, load_bundle
 
@@ -53,6 +61,31 @@ def test_half_of_the_episodes_follow_the_worst_draws(market):
     assert often == set(np.argsort(gain)[:3].tolist())
     assert draw_pool(market, price, 1.0) is None
     assert money.by_draw(price.astype(float)).mean() == pytest.approx(money.value(price.astype(float)).sum())
+
+
+def test_cautious_prices_lift_the_worst_draws_and_keep_the_price_rules(market):
+    market = market.with_changes(prices={"price_ladder": None, "floor": 0.25 * market.products.regular_price})
+    fixed, share = best_fixed(market).price, 0.25
+
+    def value(price, of=share):
+        money = PosteriorMoney(market, draws_of(market))
+        return risk_value(money.by_draw(np.asarray(price, float)) - money.by_draw(market.products.regular_price), of)
+
+    found = cautious_prices(market, fixed, share)
+    assert value(found) > value(fixed) * 1.01
+    assert value(found, 1.0) < value(fixed, 1.0)
+    generator = np.random.default_rng(0)
+    for _ in range(200):
+        near = np.clip(found * np.exp(generator.normal(0, 0.02, 4)), market.guardrails.low, market.guardrails.high)
+        assert value(near) <= value(found) * 1.002
+    np.testing.assert_array_equal(cautious_prices(market, fixed, 1.0), fixed)
+    ruled = market.with_changes(
+        prices={"price_endings": PriceEndings([0.49, 0.99]), "frozen": market.products.names[:1]}
+    )
+    start = best_fixed(ruled).price
+    found = cautious_prices(ruled, start, share)
+    assert found[0] == start[0]
+    np.testing.assert_allclose(np.minimum(abs(found[1:] % 1 - 0.49), abs(found[1:] % 1 - 0.99)), 0, atol=1e-5)
 
 
 def test_gains_are_over_the_prices_of_the_shop(market):
@@ -104,6 +137,7 @@ def test_a_resumed_training_over_draws_is_the_same(market, run, tmp_path):
 def test_cvar_keeps_the_policy_by_its_worst_draws(market):
     run = train(market, steps=8_000, settings=FAST, risk="cvar:0.25")
     assert run.facts["settings"]["risk"] == "cvar:0.25"
+    np.testing.assert_array_equal(run.base_price, cautious_prices(market, best_fixed(market).price, 0.25))
     assert run.facts["best"]["worst_gain"] == max(row["worst_gain"] for row in run.history)
     seed = seed_for("validation", 0)
     gains = []
