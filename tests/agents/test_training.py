@@ -223,7 +223,7 @@ def test_training_on_a_gpu_learns_too(tmp_path):
 
 
 def test_revenue_with_a_shadow_cost_is_learned_as_revenue_less_that_cost():
-    spec = load_scenario("stationary-logit").with_changes(market={"objective": "revenue"})
+    spec = load_scenario("stationary-logit").with_changes(stock={"initial_units": np.array(np.inf)})
     dear = spec.with_changes(products={"shadow_cost": 0.6 * spec.products.regular_price})
     settings = {"validation_episodes": 64}
     low, high = (train(s, steps=20_000, settings=settings) for s in (spec, dear))
