@@ -26,9 +26,11 @@ from ._options import (
 from ._stages import Facts, Stages
 
 if TYPE_CHECKING:
+    from ..scenarios import MarketSpec
     from ..serving import PriceAnswer
+    from ..serving.predictor import Change
 
-_STEPS = 2_000_000
+_STEPS, _DRAWS = 2_000_000, 100
 
 
 @click.command(name="demo")
@@ -159,7 +161,8 @@ def _compare(out: Path, episodes: int, seed: int, timings: list[dict[str, Any]])
     run = load_run(out / _PATHS["run"])
     learned = replace(run.policy, name=run.facts["algo"])
     policies = [learned, Without(learned, "discount"), Without(learned, "recommendation")]
-    comparison = evaluate(run.spec, [*policies, "historical", "regular", "myopic"], episodes=episodes, seed=seed)
+    rules = ["historical", "regular", "myopic"]
+    comparison = evaluate(run.spec, [*policies, *rules], episodes=episodes, seed=seed, draws=_draws(run.spec))
     document = comparison.to_dict()
     write_json(out / _PATHS["comparison"], document)
     fit = json.loads((out / _PATHS["fit"]).read_text(encoding="utf-8"))
@@ -168,6 +171,11 @@ def _compare(out: Path, episodes: int, seed: int, timings: list[dict[str, Any]])
     write_report(out / _PATHS["report"], data)
     facts = {"comparison": document, "verdict": verdict(comparison, learned.name)}
     return facts | {"lines": [f"report: {out / _PATHS['report']}"]}
+
+
+def _draws(spec: MarketSpec) -> int | None:
+    """How many posterior draws are enough for a demonstration."""
+    return min(_DRAWS, spec.num_draws) or None
 
 
 def _export(out: Path, seed: int) -> Facts:
@@ -200,10 +208,16 @@ def _answer_lines(answer: PriceAnswer, shown: int = 5) -> list[str]:
         lines.append(f"{item.product}: {item.price:.2f}" + (f" ({discounts})" if discounts else ""))
         # Every trail contains the rounding to the tick.
         steps = [step for step in item.trail if step.rule != "price_ladder"]
-        lines += [f"    {step.rule}: {_text(step.before)} to {_text(step.after)}, {step.why}" for step in steps]
+        lines += [f"    {_change(step)}" for step in steps]
     return lines + [
         f"shown to {segment}: {product or 'nothing'}" for segment, product in answer.recommendations.items()
     ]
+
+
+def _change(step: Change) -> str:
+    """One line of a trail; a mark changes nothing."""
+    moved = f"{step.rule}: {_text(step.before)} to {_text(step.after)}, " if step.before != step.after else ""
+    return f"{moved}{step.why}"
 
 
 def _text(value: Any) -> str:

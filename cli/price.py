@@ -15,7 +15,7 @@ from ._options import emit, json_option, say, show
 
 if TYPE_CHECKING:
     from ..serving import Bundle, PriceAnswer
-    from ..serving.predictor import ProductPrice
+    from ..serving.predictor import Change, ProductPrice
 
 _FILE = click.Path(path_type=Path)
 
@@ -97,7 +97,7 @@ def _show(answer: PriceAnswer, bundle: Bundle) -> None:
             ", ".join(f"{segment} {fraction:.1%}" for segment, fraction in item.discounts.items()),
             *(("yes" if item.promotion else "no",) if promotes else ()),
             *((f"{item.order_units:,.0f}",) if orders else ()),
-            "\n".join(f"{step.rule}: {_number(step.before)} → {_number(step.after)}" for step in item.trail),
+            "\n".join(_change(step) for step in item.trail),
         )
         table.add_row(*map(escape, cells))
     show(table)
@@ -113,6 +113,11 @@ def _price(item: ProductPrice) -> str:
     """The price, with the prior lowest price that an announced reduction must show."""
     prior = item.prior_lowest_price
     return _number(item.price) if prior is None else f"{_number(item.price)} (lowest in 30 days {_number(prior)})"
+
+
+def _change(step: Change) -> str:
+    """One change of a price rule; a mark changes nothing."""
+    return step.why if step.before == step.after else f"{step.rule}: {_number(step.before)} → {_number(step.after)}"
 
 
 def _number(value: Any) -> str:

@@ -7,6 +7,7 @@ Demand: `choice_model` and `choice_formulas`. Explanation: `shapley`.
 
 from .action_layout import ActionLayout, ActionParts
 from .catalogue import Catalogue, MarketView
+from .charged_range import OUTSIDE_CHARGED, ChargedRange
 from .choice_formulas import (
     ChoiceShares,
     choice_shares,
@@ -65,6 +66,7 @@ __all__ = [
     "INPUT_GROUPS",
     "MARKET_FEATURES",
     "MOVING_FEATURES",
+    "OUTSIDE_CHARGED",
     "RULES",
     "SEGMENT_FEATURES",
     "UNCERTAINTY_FEATURES",
@@ -73,6 +75,7 @@ __all__ = [
     "ActionParts",
     "BlendedPrice",
     "Catalogue",
+    "ChargedRange",
     "ChoiceModel",
     "ChoiceShares",
     "CostPlus",

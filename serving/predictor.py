@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..pricing import (
+    OUTSIDE_CHARGED,
     Action,
     MarketView,
     NetworkPolicy,
@@ -30,7 +31,7 @@ from .recurrent_state import MEMORY, split, stacked
 
 @dataclass
 class Change:
-    """The change that one price rule made.
+    """The change that one price rule made, or the mark of a price outside what the shop charged.
 
     Attributes:
         rule: Name of the rule.
@@ -58,7 +59,8 @@ class ProductPrice:
             personal discounts.
         promotion: Whether to promote the product; None where the policy does not decide it.
         order_units: Units to order; None where the policy does not decide it.
-        trail: The changes that the price rules made, in order.
+        trail: The changes that the price rules made, in order. A price outside what the shop charged
+            ends it with the mark `outside_charged`, which changes nothing.
         prior_lowest_price: Lowest list price of the previous 30 days, which an announced reduction
             must show; None where the price is not reduced or the state does not give it.
     """
@@ -241,7 +243,7 @@ class Predictor:
         proposed, price, discount, promotion, order, prior = (None if c is None else c.tolist() for c in columns)
         assert proposed is not None
         assert price is not None
-        segments = catalogue.segments
+        segments, marks = catalogue.segments, self._marks(allowed.price)
         return [
             [
                 ProductPrice(
@@ -255,13 +257,24 @@ class Predictor:
                         Change(step.rule, _plain(step.before), _plain(step.after), step.why)
                         for step in traces[e][n]
                         if step.moved
-                    ],
+                    ]
+                    + marks.get((e, n), []),
                     prior_lowest_price=None if prior is None else _plain(prior[e][n]),
                 )
                 for n, product in enumerate(catalogue.products)
             ]
             for e in range(view.num_markets)
         ]
+
+    def _marks(self, price: NDArray[np.float32]) -> dict[tuple[int, int], list[Change]]:
+        """By market and product, the mark of a price (E, N) outside what the shop charged."""
+        charged = self.bundle.charged
+        if charged is None:
+            return {}
+        return {
+            (e, n): [Change(OUTSIDE_CHARGED, _plain(float(price[e, n])), _plain(float(price[e, n])), charged.words(n))]
+            for e, n in np.argwhere(charged.outside(price)).tolist()
+        }
 
     def _recommendations(self, action: Action, view: MarketView) -> list[dict[str, str | None]]:
         catalogue, candidates = self.bundle.catalogue, self.bundle.candidates

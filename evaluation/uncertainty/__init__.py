@@ -6,7 +6,7 @@ from .candidates import Candidate, candidates, current_prices
 from .draws import DrawComparison, compare_draws
 from .gain import Gain
 from .recommendation import RULE, Recommendation, Rule, Standing, costs_assumed, recommend
-from .support import charged_range, outside_range
+from .support import charged_range
 
 __all__ = [
     "RULE",
@@ -26,6 +26,5 @@ __all__ = [
     "compare_draws",
     "costs_assumed",
     "current_prices",
-    "outside_range",
     "recommend",
 ]

@@ -14,7 +14,7 @@ from ...pricing import Action, MarketView, Policy
 from ...scenarios import MarketSpec
 from ..policies import policies_of
 from .gain import Floats, Gain
-from .support import charged_range, outside_range
+from .support import charged_range
 
 DRAWS, EPISODES = 200, 4
 """Posterior draws and episodes per draw of a comparison, unless the caller says otherwise."""
@@ -186,7 +186,7 @@ def _episodes(spec: MarketSpec, policy: Policy, markets: list[Market]) -> _Total
             sums[1, 0, start:end] += weight * outcome.revenue.sum(axis=1, dtype=np.float64)
             sums[1, 1, start:end] += weight * outcome.profit.sum(axis=1, dtype=np.float64)
             if known is not None:
-                outside[start:end] += outside_range(outcome.list_price, *known).mean(axis=1)
+                outside[start:end] += known.outside(outcome.list_price).mean(axis=1)
     return _Totals(sums[0], sums[1], None if known is None else outside / spec.market.horizon_periods)
 
 

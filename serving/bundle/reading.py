@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ...pricing import Catalogue, ChoiceModel, Guardrails, NetworkPolicy, RecurrentPolicy
+from ...pricing import Catalogue, ChargedRange, ChoiceModel, Guardrails, NetworkPolicy, RecurrentPolicy
 from ..recurrent_state import RecurrentText
 from . import golden
 from .codec import setup_from
@@ -38,6 +38,7 @@ class Bundle:
         response: The expected purchases at given prices; None where another package defines the
             scenario's demand.
         seen: The range of the features in simulation.
+        charged: The prices that the shop charged in the past; None where the bundle does not say.
         scenario: Name and version.
         manifest: Origin and evaluation of the policy.
         digest: SHA-256 of the manifest, which identifies the bundle.
@@ -57,6 +58,7 @@ class Bundle:
     memory: RecurrentText
     response: ChoiceModel | None
     seen: TrainingRange
+    charged: ChargedRange | None
     scenario: str
     manifest: dict[str, Any]
     digest: str
@@ -95,6 +97,7 @@ def load_bundle(path: str | os.PathLike[str], *, public_key: str | os.PathLike[s
         scenario = "{name}:{version}".format_map(manifest["scenario"])
         response = read_response(json.loads(files[RESPONSE]), setup.catalogue)
         seen = read_range(json.loads(files[RANGE]), setup.catalogue)
+        charged = _charged(manifest, len(setup.catalogue.products))
         golden.check(json.loads(files[GOLDEN]), setup, network, memory)
     except BundleError as error:
         raise BundleError(f"{folder}: {error}") from error
@@ -114,8 +117,22 @@ def load_bundle(path: str | os.PathLike[str], *, public_key: str | os.PathLike[s
         memory=memory,
         response=response,
         seen=seen,
+        charged=charged,
         scenario=scenario,
         manifest=manifest,
         digest=sha256(files[MANIFEST]),
         trust="self-signed" if pinned is None else "pinned",
     )
+
+
+def _charged(manifest: dict[str, Any], products: int) -> ChargedRange | None:
+    """The charged prices of a manifest, which those of older bundles do not have."""
+    document = manifest.get("charged")
+    if document is None:
+        return None
+    low, high = (np.array(document[name], dtype=np.float64) for name in ("low", "high"))
+    if low.shape != (products,) or high.shape != (products,):
+        raise BundleError(
+            f"{MANIFEST}: charged must hold one price per product; got {low.size} and {high.size}; export it again"
+        )
+    return ChargedRange(low, high)

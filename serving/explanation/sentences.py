@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ...pricing import INPUT_GROUPS, MarketView, Policy, price_contributions
+from ...pricing import INPUT_GROUPS, OUTSIDE_CHARGED, MarketView, Policy, price_contributions
 from ..bundle.reading import Bundle
 from ..decision import Decision
 from ..predictor import Change, ProductPrice
@@ -101,7 +101,11 @@ def _parts(policy: Policy, view: MarketView, item: ProductPrice, n: int) -> Attr
     if item.proposed is None:
         return None
     found = price_contributions(policy, view, n)
-    rules = [Effect(c.rule, round(c.after - c.before, 6)) for c in item.trail if isinstance(c.before, float)]
+    rules = [
+        Effect(c.rule, round(c.after - c.before, 6))
+        for c in item.trail
+        if isinstance(c.before, float) and c.before != c.after
+    ]
     inputs = [Effect(name, round(effect, 6)) for name, effect in found.inputs.items()]
     return Attribution(round(found.baseline, 6), inputs, item.proposed, rules, item.price)
 
@@ -135,6 +139,8 @@ def _inputs(parts: Attribution | None, money: str) -> list[str]:
 
 
 def _rule(change: Change, money: str) -> str:
+    if change.rule == OUTSIDE_CHARGED:
+        return f"It is {change.why}; no data say how customers respond to it."
     name = change.rule.replace("_", " ")
     if isinstance(change.before, list):
         return f"The rule '{name}' cut the personal discounts: {change.why}."

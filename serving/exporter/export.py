@@ -110,7 +110,9 @@ def _rule(name: str) -> str:
 
 def _facts(run: Run, seed: int) -> dict[str, Any]:
     """What the manifest says about the policy."""
-    spec, market = run.spec, run.spec.market
+    from ...evaluation.uncertainty import charged_range
+
+    spec, market, charged = run.spec, run.spec.market, charged_range(run.spec)
     return {
         "schema_version": SCHEMA_VERSION,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -122,6 +124,7 @@ def _facts(run: Run, seed: int) -> dict[str, Any]:
             "currency": market.currency,
         },
         "data": {"tables_sha256": (spec.history.tables_sha256 or None) if spec.history is not None else None},
+        "charged": None if charged is None else {"low": charged.low.tolist(), "high": charged.high.tolist()},
         "objective": market.objective,
         "assumptions": list(spec.assumptions),
         "seeds": {"training": run.facts["seed"], "golden vectors": seed},

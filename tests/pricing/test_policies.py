@@ -3,7 +3,9 @@ import pytest
 from repricer.envs import Market
 from repricer.pricing import (
     FEATURE_LIMIT,
+    Action,
     ActionLayout,
+    BlendedPrice,
     CostPlus,
     FixedPrice,
     NetworkPolicy,
@@ -118,3 +120,46 @@ def test_random_prices_state_their_density(shop):
     np.testing.assert_array_equal(outcome.propensity, action.propensity)
     # The mean of one over the density is the length of the range.
     np.testing.assert_allclose((1 / action.propensity).mean(axis=0), high - low, rtol=0.03)
+
+
+def test_blended_prices_are_geometric_means(market):
+    low, high = FixedPrice(np.float32(4.0)), FixedPrice(np.float32(9.0), name="high")
+    for share, price in ((0.0, 4.0), (0.5, 6.0), (1.0, 9.0)):
+        blend = BlendedPrice(low, high, share)
+        np.testing.assert_allclose(blend.act(market.view).price, price, rtol=1e-6)
+    assert BlendedPrice(low, high, 0.25).name == "fixed+25%:high"
+    assert BlendedPrice(low, high, 0.25).deterministic
+    assert not BlendedPrice(low, RandomPrice(1, 2), 0.25).deterministic
+
+
+def test_a_blend_lies_between_the_prices_and_keeps_the_price_rules(shop):
+    """A policy like any other: what it proposes passes through the same guardrails."""
+    market = Market(shop, num_markets=3)
+    one, two = FixedPrice(np.array([2.0, 9.0, 1.0], np.float32)), FixedPrice(np.array([6.0, 5.0, 9.0], np.float32))
+    outcome = market.step(BlendedPrice(one, two, 0.75).act(market.view))
+    rules = shop.guardrails
+    assert ((outcome.list_price >= rules.low) & (outcome.list_price <= rules.high)).all()
+    blend = BlendedPrice(one, two, 0.75).act(market.view).price[0]
+    assert ((np.minimum(one.price, two.price) < blend) & (blend < np.maximum(one.price, two.price))).all()
+
+
+def test_a_blend_scales_what_else_the_policies_decide(market):
+    view, shape = market.view, market.view.list_price.shape
+
+    class Generous:
+        name = "generous"
+
+        def act(self, view):
+            ones = np.ones(shape, np.float32)
+            return Action(ones, discount=0.2 * np.ones((*shape, 1), np.float32), promotion=ones, recommendation=ones)
+
+    plain = FixedPrice(1.0)
+    mostly, barely = BlendedPrice(Generous(), plain, 0.25).act(view), BlendedPrice(Generous(), plain, 0.75).act(view)
+    np.testing.assert_allclose(mostly.discount, 0.15, rtol=1e-6)
+    np.testing.assert_allclose(barely.discount, 0.05, rtol=1e-6)
+    assert mostly.promotion is not None
+    assert barely.promotion is None
+    assert barely.recommendation is not None
+    assert BlendedPrice(plain, plain, 0.5).act(view).discount is None
+    with pytest.raises(ValueError, match=r"share must lie in \[0, 1\]; got 1.5; 0.5 is halfway"):
+        BlendedPrice(plain, plain, 1.5)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from repricer.envs import Market
-from repricer.pricing import RULES, ActionParts, Guardrails, PriceEndings
+from repricer.pricing import RULES, ActionParts, ChargedRange, Guardrails, PriceEndings
 from repricer.scenarios import MarketSpec
 from repricer.serving import Bundle, Predictor, StateError, example_state
 from repricer.serving.bundle.codec import guardrails_document, guardrails_from
@@ -282,3 +282,17 @@ def test_a_service_with_every_rule_says_what_it_did(one: Bundle) -> None:
     assert (cider.price, cider.prior_lowest_price) == (4.95, 4.95)
     with pytest.raises(StateError, match="got no changes"):
         with_forward(ruled, 0.9).price(example_state(one.catalogue))
+
+
+def test_a_price_outside_what_was_charged_is_marked(one: Bundle) -> None:
+    """The mark ends the trail and changes nothing."""
+    usual = Predictor(one).price(example_state(one.catalogue))
+    prices = np.array([item.price for item in usual.prices])
+    charged = ChargedRange(prices * [1.1, 0.9, 1.0], prices * [1.2, 1.1, 1.0])
+    marked = Predictor(replace(one, charged=charged)).price(example_state(one.catalogue))
+    first, *others = marked.prices
+    words = f"outside what was charged: {1.1 * prices[0]:.2f} to {1.2 * prices[0]:.2f}"
+    assert vars(first.trail[-1]) == {"rule": "outside_charged", "before": prices[0], "after": prices[0], "why": words}
+    assert [item.price for item in marked.prices] == prices.tolist()
+    assert first.trail[:-1] == usual.prices[0].trail
+    assert [item.trail for item in others] == [item.trail for item in usual.prices[1:]]

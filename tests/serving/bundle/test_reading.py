@@ -162,6 +162,17 @@ def test_another_schema_is_refused(reseal: Reseal) -> None:
     refused(reseal(schema_version=1), "schema_version must be 3; got 1")
 
 
+def test_charged_prices_are_read_and_an_older_bundle_has_none(copy: Path, reseal: Reseal) -> None:
+    manifest = json.loads((copy / MANIFEST).read_bytes())
+    assert manifest.pop("charged") is None
+    assert load_bundle(copy).charged is None
+    charged = load_bundle(reseal(charged={"low": [1.5, 2.0, 4.0], "high": [2.5, 3.0, 5.0]})).charged
+    assert charged is not None
+    assert charged.outside([1.4, 2.5, 5.5]).tolist() == [True, False, True]
+    refused(reseal(charged={"low": [1.5], "high": [2.5]}), "charged must hold one price per product; got 1 and 1")
+    refused(reseal(charged={"low": [3.0, 2.0, 4.0], "high": [2.5, 3.0, 5.0]}), "a charged range must be positive")
+
+
 def test_a_manifest_that_lists_other_files_is_refused(copy: Path) -> None:
     manifest = json.loads((copy / MANIFEST).read_bytes())
     del manifest["files"]

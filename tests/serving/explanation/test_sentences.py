@@ -5,9 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from repricer.cli import main
+from repricer.pricing import ChargedRange
 from repricer.scenarios import MarketSpec, save_scenario
 from repricer.serving import Bundle, Predictor, StateError
 from repricer.serving.decision import Decision
@@ -88,3 +90,10 @@ def test_the_command_and_the_service_give_the_same_contributions(
         assert document["attribution"]["inputs"] == pytest.approx(effects, rel=1e-4, abs=1e-5)
         assert sum(abs(effect) for effect in effects.values()) > 1e-3
         assert document["price"] == pytest.approx(served.price, rel=1e-6)
+
+
+def test_a_price_that_was_never_charged_is_said_to_be_so(one: Bundle) -> None:
+    charged = replace(one, charged=ChargedRange(np.array([3.0, 1.0, 1.0]), np.array([3.5, 9.0, 9.0])))
+    found = explained(charged, usual_state(one))
+    assert "It is outside what was charged: 3.00 to 3.50; no data say how customers respond to it." in found.sentences
+    assert found.attribution == explained(one, usual_state(one)).attribution

@@ -1,0 +1,136 @@
+"""The verdict on a market with a posterior, in a manager's words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from repricer.evaluation import Comparison, evaluate
+from repricer.evaluation.report import ReportData, verdict, write_report
+from repricer.evaluation.report.recommended import explanations, headline
+from repricer.evaluation.uncertainty import BreakEven, Crossing
+from repricer.pricing import FixedPrice
+from repricer.scenarios import spec_from_table
+from repricer.scenarios.sections import HistorySection, Posterior
+
+DRAWS = 100
+
+
+def compared(*, objective="revenue", costs=0.0) -> Comparison:
+    """One product with ample stock; what it gains is replaced below."""
+    spec = spec_from_table(
+        {
+            "name": "one-product",
+            "version": 1,
+            "market": {"horizon_periods": 12, "period": "week", "currency": "dollars", "objective": objective},
+            "products": {"names": ["bread"], "regular_price": [2.0], "unit_cost": [1.0]},
+            "arrivals": {"rate": 100.0},
+            "demand": {"quality": 2.0, "price_sensitivity": 1.0},
+            "prices": {"floor": 1.0, "ceiling": 4.0},
+        }
+    )
+    generator = np.random.default_rng(0)
+    posterior = Posterior(
+        draws=DRAWS,
+        sensitivity=np.exp(0.1 * generator.normal(size=(DRAWS, 1))),
+        unit_cost=np.exp(costs * generator.normal(size=(DRAWS, 1))),
+    )
+    history = HistorySection(price=np.full((12, 1), 2.0), units=np.ones((12, 1)), charged_low=1.5, charged_high=2.3)
+    spec = replace(spec, posterior=posterior, history=history)
+    return evaluate(spec, [FixedPrice(2.2, name="learned"), FixedPrice(2.6, name="bold")], episodes=5)
+
+
+def gaining(comparison: Comparison, gains, policy="learned") -> Comparison:
+    """The comparison in which a policy is recommended and earns so much more than 1,000 under each draw, in percent."""
+    found = comparison.uncertainty
+    base = np.full((2, DRAWS, 4), 1000.0)
+    money = dict.fromkeys(found.compared.expected, base)
+    money[policy] = base + 10 * np.resize(gains, DRAWS)[None, :, None]
+    came = {name: row + np.where(np.arange(4) % 2, 30.0, -30.0) * (name == policy) for name, row in money.items()}
+    drawn = replace(found.compared, expected=money, realised=came)
+    words = next(one.words for one in found.candidates if one.name == policy)
+    chosen = replace(found.recommendation, policy=policy, words=words)
+    points = BreakEven(Crossing(0.5, 0.31, None, (0.0, 0.95)), Crossing(1.0, 0.62, None, (0.4, 2.5)), "revenue")
+    return replace(comparison, uncertainty=replace(found, compared=drawn, recommendation=chosen, break_even=points))
+
+
+@pytest.fixture(scope="module")
+def comparison() -> Comparison:
+    return compared()
+
+
+def test_the_first_line_says_what_is_recommended(comparison):
+    assert headline(gaining(comparison, np.linspace(2, 10, DRAWS))) == (
+        "Recommended: the learned prices (learned). Expected to earn 6.0% more revenue than your current prices in these "
+        "12 weeks (90% interval 2.5% to 9.6%; less than 2% chance of earning less)."
+    )
+
+
+def test_the_figures_are_those_of_the_reporting_draws(comparison):
+    found = gaining(comparison, np.where(np.arange(DRAWS) % 2, 6.0, 60.0))
+    assert headline(found) == (
+        "Recommended: the learned prices (learned). Expected to earn 6.0% more revenue than your current prices in these "
+        "12 weeks (90% interval 6.0% to 6.0%; less than 2% chance of earning less)."
+    )
+
+
+def test_losses_are_counted(comparison):
+    gains = np.where(np.arange(DRAWS) % 20 < 4, -2.0, 4.0)
+    assert headline(gaining(comparison, gains)).endswith("(90% interval −2.0% to 4.0%; 20% chance of earning less).")
+
+
+def test_what_stands_behind_it_is_said(comparison):
+    said = explanations(gaining(comparison, np.linspace(2, 10, DRAWS)), "learned")
+    text = " ".join(said)
+    assert "is uncertainty about how customers respond, the rest chance." in text
+    assert "0% of the product-periods are priced outside what you charged in the past." in text
+    assert "The gain in revenue would be gone with price elasticities at 0.62 times those fitted." in text
+    assert "The gain in profit would be gone with unit costs at 31% of the regular price (the market has 50%)." in text
+    assert "as they are would be expected" not in text
+    bold = explanations(gaining(comparison, np.linspace(2, 10, DRAWS), "bold"), "learned")
+    assert "100% of the product-periods are priced outside what you charged in the past." in bold
+    assert bold[-1].startswith("The learned prices as they are would be expected to earn 0.0% more revenue")
+
+
+def test_no_change_says_why(comparison):
+    found = comparison.uncertainty
+    refused = [replace(standing, refused="27% chance of earning less") for standing in found.recommendation.standings]
+    for gain, why in (
+        (1.0, f"The best candidate, {refused[0].words}, was not chosen: 27% chance of earning less."),
+        (-1.0, "None of the candidates is expected to earn more."),
+    ):
+        standings = [replace(standing, gain=replace(standing.gain, mean=gain)) for standing in refused]
+        chosen = replace(found.recommendation, policy=found.recommendation.current, standings=standings)
+        said = verdict(replace(comparison, uncertainty=replace(found, recommendation=chosen, break_even=None)), None)
+        assert said.startswith(f"No change recommended: keep your current prices. {why}")
+
+
+def test_assumed_costs_are_never_the_headline():
+    found = gaining(compared(objective="profit", costs=0.2), np.linspace(2, 10, DRAWS))
+    first, second = headline(found).split("less). ", 1)
+    assert "more revenue than your current prices" in first
+    assert second.startswith("The objective is profit: if the assumed unit costs hold, it is 6.0% higher")
+
+
+def test_a_floor_is_stated():
+    found = compared(costs=0.2)
+    assert (
+        "Floor: expected profit at the dearest assumed unit costs (95% quantile) does not fall below that of the current prices."
+        in explanations(found, None)
+    )
+
+
+def test_the_report_has_a_section_with_every_candidate(comparison, tmp_path):
+    found = gaining(comparison, np.linspace(2, 10, DRAWS))
+    html = write_report(tmp_path / "report.html", ReportData(found, learned="learned")).read_text(encoding="utf-8")
+    places = [html.index(f'<section id="{key}"') for key in ("comparison", "uncertainty", "paths")]
+    assert places == sorted(places)
+    assert headline(found) in html
+    for standing in found.uncertainty.recommendation.standings:
+        assert standing.policy.replace("+", "&#43;") in html or standing.policy in html
+    bare = write_report(
+        tmp_path / "bare.html", ReportData(replace(found, uncertainty=None), learned="learned")
+    ).read_text(encoding="utf-8")
+    assert "Recommended:" not in bare
+    assert 'id="uncertainty"' not in bare

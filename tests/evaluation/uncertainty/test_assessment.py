@@ -1,0 +1,98 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from repricer.evaluation import evaluate
+from repricer.evaluation.uncertainty import assess, candidates
+from repricer.evaluation.uncertainty.draws import compare_draws
+from repricer.pricing import FixedPrice
+from repricer.scenarios.sections import HistorySection
+
+from .conftest import uncertain_shop
+
+
+def _learned(spec, factor=1.05):
+    return FixedPrice((factor * spec.products.regular_price).astype(np.float32), name="learned")
+
+
+def _with_history(spec):
+    regular = spec.products.regular_price
+    history = HistorySection(
+        price=np.tile(0.95 * regular, (6, 1)), units=np.ones((6, 3)), charged_low=0.9 * regular, charged_high=regular
+    )
+    return replace(spec, history=history)
+
+
+@pytest.fixture(scope="module")
+def comparison():
+    spec = _with_history(uncertain_shop(60))
+    return evaluate(spec, [_learned(spec), "regular"], episodes=10, draws=40)
+
+
+def test_the_document_holds_the_contract(comparison):
+    document = comparison.to_dict()
+    assert json.loads(json.dumps(document)) is not None
+    rows = {row["policy"]: row for row in document["policies"]}
+    assert set(rows) == {"learned", "regular", "best-fixed"}
+    for row in rows.values():
+        for key in ("vs_own", "vs_regular", "vs_best_fixed"):
+            low, high = row[key]["interval90"]
+            assert low <= row[key].get("posterior_mean", row[key]["mean"]) <= high
+            assert 0 <= row[key]["loss_probability"] <= 1
+            assert set(row[key]["relative"]) == {"mean", "interval90", "interval90_realised"}
+        assert set(row["vs_best_fixed"]) >= {"mean", "ci95", "posterior_mean"}
+    assert rows["regular"]["vs_regular"]["mean"] == 0
+    assert (rows["learned"]["outside_share"], rows["regular"]["outside_share"]) == (1.0, 0.0)
+    found = document["uncertainty"]
+    assert (found["draws"], found["own"], found["metric"]) == (40, "historical", "revenue")
+    assert found["recommended"] == comparison.uncertainty.recommendation.policy
+    assert {row["policy"] for row in found["candidates"]} == {
+        f"{policy}{blend}"
+        for policy in ("learned", "best-fixed")
+        for blend in ("", *(f"+{s}%:historical" for s in (25, 50, 75)))
+    }
+    assert set(found["break_even"]) == {"unit_cost_share", "elasticity_factor"}
+
+
+def test_it_prints_the_recommendation(comparison):
+    assert (
+        str(comparison).splitlines()[-1].startswith(f"Recommended: {comparison.uncertainty.recommendation.policy}, +")
+    )
+
+
+def test_a_market_without_a_posterior_is_evaluated_as_before():
+    spec = replace(uncertain_shop(2), posterior=None)
+    document = evaluate(spec, [_learned(spec)], episodes=5).to_dict()
+    assert "uncertainty" not in document
+    assert not {"vs_own", "vs_regular", "outside_share"} & set(document["policies"][0])
+    assert set(document["policies"][0]["vs_best_fixed"]) == {"mean", "ci95"}
+
+
+def test_ablations_and_rules_are_no_candidates(comparison):
+    spec = comparison.spec
+    names = [candidate.name for candidate in candidates(spec, [_learned(spec)])]
+    assert names[0] == "historical"
+    assert "regular" not in names
+
+
+def test_reported_gains_are_from_draws_that_did_not_choose(comparison):
+    found = comparison.uncertainty
+    chosen = found.recommendation.standings[0]
+    assert found.gain(chosen.policy).draws.size == chosen.gain.draws.size == 20
+    assert not np.isin(found.gain(chosen.policy).draws, chosen.gain.draws).any()
+
+
+def test_revenue_comes_first_where_profit_rests_on_assumed_costs():
+    for costs, metric in ((0.0, "profit"), (0.2, "revenue")):
+        spec = uncertain_shop(4, objective="profit", costs=costs)
+        assert assess(spec, [], learned=[]).metric == metric
+
+
+def test_more_episodes_are_run_where_few_are_too_noisy():
+    noisy = uncertain_shop(20, stock=250.0)
+    policies = [_learned(noisy, 0.8)]
+    assert assess(noisy, policies, learned=policies, episodes=2).compared.count > 2
+    ample = uncertain_shop(20)
+    assert assess(ample, policies, learned=policies, episodes=2).compared.count == 2
+    assert compare_draws(noisy, policies, episodes=2).count == 2
