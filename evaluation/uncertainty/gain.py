@@ -106,6 +106,11 @@ class Gain:
         total = parameter + self.sampling_variance
         return parameter / total if total > 0 else None
 
+    @property
+    def share(self) -> float:
+        """The mean gain as a share of what the other policy earns (of its size, where it may lose)."""
+        return self.mean / (abs(self.base) or 1.0)
+
     def quantile(self, level: float) -> float:
         """Quantile of the expected gain, as a share of what the other policy earns (of its size, where it may lose)."""
         values = self.draws / (abs(self.base) or 1.0) if self.relative_draws is None else self.relative_draws

@@ -21,6 +21,8 @@ class Rule:
     """What a candidate must show against the current prices to be recommended.
 
     Attributes:
+        least_gain: Smallest expected gain, as a share of what the current prices earn: smaller ones are
+            not worth a change, and may as well be losses.
         max_loss_probability: Largest probability that its expected gain is negative.
         least_quantile: Smallest 5% quantile of its expected gain, as a share of what the current
             prices earn.
@@ -31,6 +33,7 @@ class Rule:
         0.2
     """
 
+    least_gain: float = 0.005
     max_loss_probability: float = 0.20
     least_quantile: float = -0.01
     cost_quantile: float = 0.95
@@ -125,7 +128,7 @@ def recommend(
 ) -> Recommendation:
     """Choose among candidates, the first of which are the current prices.
 
-    A candidate may be recommended if its expected gain over the current prices is positive, its
+    A candidate may be recommended if its expected gain over the current prices is large enough, its
     probability of a loss and its 5% quantile pass the rule, and it keeps the profit floor where one
     applies. Of these, the best by posterior mean, or by CVaR, is recommended. The choice is made on
     half of the draws, so that the other half gives an honest account of the choice (Smith and
@@ -222,6 +225,8 @@ def _standing(
         refused = (
             "expected to earn less than the current prices" if gain.mean < 0 else "earns as much as the current prices"
         )
+    elif gain.share < rule.least_gain:
+        refused = f"gains less than {rule.least_gain:.1%} of what the current prices earn"
     elif gain.loss_probability > rule.max_loss_probability:
         refused = (
             f"{gain.loss_probability:.0%} chance of earning less than the current prices, "
