@@ -11,7 +11,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..atomic import write_json
-from ..fitting.assumptions import Assumptions
 from ._compile_ahead import CompileAhead
 from ._options import emit, json_option, progress_console, say, seed_option, show
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ..data import Tables
+    from ..fitting import Assumptions, Priors
 
 _WORTH_SAYING = 0.1
 _FORECASTERS = (
@@ -86,6 +86,12 @@ class Widening(click.ParamType):
     "regular price.",
 )
 @click.option(
+    "--priors",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="TOML file of what is believed about demand before the sales are seen; see docs/price_response.md.",
+)
+@click.option(
     "--draws", type=click.IntRange(min=2, max=10_000), default=200, show_default=True, help="Posterior draws."
 )
 @click.option("--currency", default="currency", show_default=True, help="Unit of the money, for display.")
@@ -101,6 +107,7 @@ def command(
     promotions: bool,
     objective: str | None,
     widen: float | None,
+    priors: Path | None,
     draws: int,
     currency: str,
     seed: int,
@@ -113,6 +120,7 @@ def command(
     sold, and other prices can be compared with the shop's own.
     """
     from ..data import choose_products, load_tables
+    from ..fitting import Assumptions, Priors
     from ..scenarios import scenario_name
 
     tables = load_tables(dataset)
@@ -128,7 +136,8 @@ def command(
             forecaster=forecaster,
             promotions=promotions,
             objective=objective,
-            widen=widen,
+            assumptions=Assumptions(price_widening=widen),
+            priors=None if priors is None else Priors.load(priors),
             draws=draws,
             currency=currency,
             compiler=compiler,
@@ -155,7 +164,8 @@ def fit_to_folder(
     forecaster: str = _FORECASTERS[0],
     promotions: bool = False,
     objective: str | None = None,
-    widen: float | None = Assumptions.price_widening,
+    assumptions: Assumptions | None = None,
+    priors: Priors | None = None,
     draws: int = 200,
     compiler: CompileAhead | None = None,
 ) -> dict[str, Any]:
@@ -179,7 +189,8 @@ def fit_to_folder(
         forecaster=candidates(seed=seed).get(forecaster),
         promotions=promotions,
         objective=objective,
-        assumptions=Assumptions(price_widening=widen),
+        assumptions=assumptions,
+        priors=priors,
         draws=draws,
         on_step=step,
     )

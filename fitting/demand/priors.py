@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import difflib
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -53,3 +56,37 @@ class Priors:
     suspect_spread: float = 1.5
     reduced_spread: float = 0.3
     exogenous: float = 0.5
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            share = item.name in ("outside", "exogenous")
+            if isinstance(value, bool) or not isinstance(value, int | float) or not (0 < value < (1 if share else 1e3)):
+                if item.name == "promotion" and isinstance(value, int | float) and abs(value) < 1e3:
+                    continue
+                allowed = "a number between 0 and 1" if share else "a number above 0"
+                raise ValueError(f"priors: {item.name} must be {allowed}; got {value!r}; fix it")
+
+    @classmethod
+    def load(cls, path: Path) -> Priors:
+        """Read priors from a TOML file; what it leaves out keeps its default.
+
+        Args:
+            path: A file of `name = number` lines, the names those of this class.
+
+        Raises:
+            ValueError: The file does not exist, is not TOML, or has an unknown name or a wrong number.
+        """
+        try:
+            given = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ValueError(f"priors must be a TOML file; got {path}, which does not exist; check the path") from None
+        except ValueError as error:
+            raise ValueError(f"priors {path} must be TOML in UTF-8; got: {error}; fix that line") from error
+        names = [item.name for item in fields(cls)]
+        for name in given:
+            if name not in names:
+                near = difflib.get_close_matches(name, names, n=1)
+                hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(names)}"
+                raise ValueError(f"priors {path} must hold known names; got '{name}'; {hint}")
+        return cls(**given)

@@ -1,0 +1,36 @@
+"""Priors from a file: what it leaves out stays, what is wrong is named."""
+
+import pytest
+from repricer.fitting.demand import Priors
+
+
+def load(tmp_path, text):
+    path = tmp_path / "priors.toml"
+    path.write_text(text)
+    return Priors.load(path)
+
+
+def test_a_file_changes_what_it_names(tmp_path):
+    assert load(tmp_path, "elasticity = 3.0\noutside = 0.4\npromotion = 0") == Priors(
+        elasticity=3.0, outside=0.4, promotion=0
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("elasticty = 2", "got 'elasticty'; did you mean 'elasticity'"),
+        ("outside = 1.2", "outside must be a number between 0 and 1; got 1.2"),
+        ("elasticity = -2.3", "elasticity must be a number above 0; got -2.3"),
+        ('trend_spread = "wide"', "trend_spread must be a number above 0; got 'wide'"),
+        ("elasticity =", "must be TOML in UTF-8"),
+    ],
+)
+def test_a_mistake_is_named(tmp_path, text, message):
+    with pytest.raises(ValueError, match=message):
+        load(tmp_path, text)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ValueError, match="which does not exist"):
+        Priors.load(tmp_path / "none.toml")
