@@ -69,6 +69,7 @@ def realised(shop: Shop, spec: MarketSpec, recommended: Recommendation) -> dict[
         "objective": objective,
         "policy": recommended.policy,
         "refused": recommended.refused,
+        "loss_probability": recommended.loss_probability,
         "predicted": recommended.predicted,
         "interval90": [recommended.low, recommended.high],
         "realised": gain,

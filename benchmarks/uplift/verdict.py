@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from ...agents import train
 from ...envs import rollout, seed_for
-from ...evaluation import named_policy
-from ...pricing import Policy
+from ...evaluation import evaluate
+from ...evaluation.uncertainty import Assessment, Gain
 from ...scenarios import MarketSpec
 from .parameters import Array
 from .settings import Settings
 
-REGULAR, CURRENT = "regular", "historical"
-_EPISODES_PER_DRAW = 8
+_REGULAR = "regular"
+_PATH_EPISODES = 100
 
 
 @dataclass(frozen=True)
@@ -26,8 +24,9 @@ class Recommendation:
         policy: Its name.
         prices: (T, N) mean prices by week in the fitted market; None for the shop's current prices.
         predicted: Mean gain as a share of the objective at regular prices.
-        low: Lower end of the 90% interval of the gain.
+        low: Lower end of the 90% interval of the expected gain over the posterior draws.
         high: Upper end.
+        loss_probability: Share of the draws in which it earns less than the current prices.
     """
 
     policy: str
@@ -35,6 +34,7 @@ class Recommendation:
     predicted: float
     low: float
     high: float
+    loss_probability: float = 0.0
 
     @property
     def refused(self) -> bool:
@@ -43,7 +43,7 @@ class Recommendation:
 
 
 def recommend(spec: MarketSpec, settings: Settings, seed: int) -> Recommendation:
-    """Train a policy in the fitted market and evaluate it over the posterior draws.
+    """Train a policy in the fitted market, evaluate it over the posterior draws, and take what is recommended.
 
     Args:
         spec: The fitted market.
@@ -51,27 +51,26 @@ def recommend(spec: MarketSpec, settings: Settings, seed: int) -> Recommendation
         seed: Seed of training and evaluation.
     """
     run = train(spec, steps=settings.steps, seed=seed)
-    return _learned(spec, run.policy, settings, seed)
+    found = evaluate(spec, [run.policy, _REGULAR], episodes=settings.episodes, seed=seed).uncertainty
+    assert found is not None, "a fitted market has a posterior"
+    return _recommended(spec, found, seed)
 
 
-def _learned(spec: MarketSpec, policy: Policy, settings: Settings, seed: int) -> Recommendation:
-    """The learned policy, with its gain over the draws of the posterior."""
-    regular, test = named_policy(REGULAR, spec, seed=seed), seed_for("test", seed)
-    mean = rollout(spec, policy, episodes=settings.episodes, seed=test)
-    if spec.num_draws:
-        markets, episodes = [spec.draw(m) for m in range(spec.num_draws)], _EPISODES_PER_DRAW
-    else:
-        markets, episodes = [spec], settings.episodes
-    earned = np.array(
-        [
-            [
-                rollout(market, one, episodes=episodes, seed=test, expected=True, believed=spec).objective.mean()
-                for one in (policy, regular)
-            ]
-            for market in markets
-        ]
-    )
-    gains = earned[:, 0] / earned[:, 1] - 1
-    low, high = np.quantile(gains, (0.05, 0.95))
-    predicted = earned[:, 0].mean() / earned[:, 1].mean() - 1
-    return Recommendation(policy.name, mean.price_path, float(predicted), float(low), float(high))
+def _recommended(spec: MarketSpec, found: Assessment, seed: int) -> Recommendation:
+    """The recommendation, with its gain over regular prices in the market's objective."""
+    name, prices = found.recommendation.policy, None
+    if found.recommendation.change:
+        prices = rollout(spec, found.policy, episodes=_PATH_EPISODES, seed=seed_for("test", seed)).price_path
+    gain = found.gain(name, _REGULAR, spec.market.objective)
+    predicted, (low, high) = _relative(gain)
+    loss = found.gain(name, objective=spec.market.objective).loss_probability
+    return Recommendation(name, prices, predicted, low, high, loss)
+
+
+def _relative(gain: Gain) -> tuple[float, tuple[float, float]]:
+    """Mean and 90% interval as shares of what regular prices earn."""
+    if gain.relative is not None:
+        return float(gain.relative["mean"]), tuple(gain.relative["interval90"])
+    # Regular prices may lose money in some draw, where a share says nothing.
+    low, high = gain.interval90
+    return gain.mean / gain.base, (low / gain.base, high / gain.base)
