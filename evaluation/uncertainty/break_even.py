@@ -119,7 +119,7 @@ def _gains(spec: MarketSpec, pair: tuple[Policy, Policy], objective: str, seed: 
     name, values = next(iter(factors.items()))
     posterior = Posterior(draws=values.size, **{name: np.repeat(values[:, None], len(spec.products.names), axis=1)})
     compared = compare_draws(
-        replace(spec, posterior=posterior), pair, draws=values.size, seed=seed, same_customers=True
+        replace(spec, posterior=posterior), pair, draws=values.size, seed=seed, same_customers=True, believed=spec
     )
     earned, base = (compared.expected[policy.name] for policy in pair)
     return (earned - base)[("revenue", "profit").index(objective)].mean(axis=1)

@@ -87,6 +87,7 @@ def compare_draws(
     episodes: int = EPISODES,
     seed: int = 0,
     same_customers: bool = False,
+    believed: MarketSpec | None = None,
 ) -> DrawComparison:
     """Compare policies over posterior draws and customers.
 
@@ -99,6 +100,7 @@ def compare_draws(
         seed: Selects the test seeds.
         same_customers: Let all draws meet the same customers, for differences between draws. By
             default each draw has its own, which keeps the split of the variance unbiased.
+        believed: The market that policies believe in, standard errors included; `spec` by default.
 
     Raises:
         ValueError: For a market without a posterior, numbers out of range, or two policies with one name.
@@ -125,7 +127,7 @@ def compare_draws(
     numbers = tuple(int(m) for m in np.linspace(0, available - 1, count).round())
     parts = [
         _simulated(spec, chosen, markets)
-        for markets in _batches(spec, numbers, episodes, seed_for("test", seed), same_customers)
+        for markets in _batches(spec, numbers, episodes, seed_for("test", seed), same_customers, believed or spec)
     ]
     shape = (2, count, episodes)
     expected, realised, outside = {}, {}, {}
@@ -139,11 +141,10 @@ def compare_draws(
 
 
 def _batches(
-    spec: MarketSpec, numbers: tuple[int, ...], episodes: int, seed: int, same_customers: bool
+    spec: MarketSpec, numbers: tuple[int, ...], episodes: int, seed: int, same_customers: bool, believed: MarketSpec
 ) -> Iterator[list[Market]]:
     """The markets of the draws, as many at a time as fit the processor's caches."""
     size = max(1, _PRODUCTS_AT_ONCE // (episodes * len(spec.products.names)))
-    believed = replace(spec, posterior=None)
     for start in range(0, len(numbers), size):
         yield [
             Market(

@@ -2,10 +2,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from repricer.envs import expected_units, rollout, seed_for
+from repricer.envs import catalogue_of, expected_units, rollout, seed_for
 from repricer.evaluation.uncertainty import compare_draws
 from repricer.pricing import FixedPrice
 from repricer.scenarios import load_scenario
+from repricer.scenarios.sections import Posterior
 
 from .conftest import uncertain_shop
 
@@ -50,7 +51,7 @@ def test_a_draw_is_the_rollout_of_its_market_believing_in_the_mean(spec):
         episodes=5,
         seed=seed_for("test"),
         expected=True,
-        believed=replace(scarce, posterior=None),
+        believed=scarce,
     )
     assert compared.expected["forecaster"][0, 0] == pytest.approx(alone.objective, rel=1e-6)
     assert compared.realised["forecaster"][:, 0] == pytest.approx(np.array([alone.revenue, alone.profit]), rel=1e-6)
@@ -106,3 +107,20 @@ def test_mistakes_are_one_line(spec, given, message):
 def test_a_market_without_a_posterior_is_refused():
     with pytest.raises(ValueError, match="needs a market with a posterior; got stationary-logit, which has none"):
         compare_draws(load_scenario("stationary-logit"), ["regular"])
+
+
+def test_policies_see_how_uncertain_the_believed_market_is(spec):
+    """Not the posterior that is compared over, where that is another one."""
+    seen = []
+
+    class Reader:
+        name = "reader"
+
+        def act(self, view):
+            seen.append(view.catalogue.elasticity_error)
+            return FixedPrice(2.0).act(view)
+
+    catalogue = catalogue_of(spec)
+    compare_draws(replace(spec, posterior=Posterior(draws=2, arrivals=[[[0.5]], [[2.0]]])), [Reader()], believed=spec)
+    assert all(np.array_equal(errors, catalogue.elasticity_error) for errors in seen)
+    assert seen[0].max() > 0
