@@ -12,7 +12,8 @@ from ..envs import Market, catalogue_of, expected_units, seed_for
 from ..pricing import Action, FixedPrice, PricePath, order_up_to
 from ..scenarios import MarketSpec, goal_market
 from ..scenarios.sections import Array
-from .posterior import PosteriorMoney, best_fixed_prices, best_prices, draws_of
+from .posterior import PosteriorMoney, draws_of
+from .posterior.prices import best_fixed_prices, best_prices
 
 # Smallest and largest number of tuning markets, and candidates * markets * products per generation
 # in the early and late phase of a search.
@@ -39,7 +40,7 @@ def best_fixed(spec: MarketSpec, *, seed: int = 0) -> FixedPrice:
     policies place orders, the base stock of each product is searched together with its price.
 
     In a market with a posterior, the prices maximise the mean over its draws: in closed form where
-    demand is a logit and stock is ample (see `posterior`), otherwise by the search above, over
+    demand is a logit and stock is ample (see `posterior.prices`), otherwise by the search above, over
     tuning markets of several draws, from those prices on.
 
     Args:

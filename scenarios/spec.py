@@ -140,9 +140,9 @@ class MarketSpec(MarketDescription):
             >>> from repricer import load_scenario
             >>> from repricer.scenarios.sections import Posterior
             >>> spec = load_scenario("stationary-logit")
-            >>> spec = replace(spec, posterior=Posterior(draws=2, arrivals=[[[0.9]], [[1.1]]]))
+            >>> spec = replace(spec, posterior=Posterior(draws=2, arrivals=[[[0.75]], [[1.25]]]))
             >>> spec.draw(0).name, float(spec.draw(0).arrivals.rate[0, 0] / spec.arrivals.rate[0, 0])
-            ('stationary-logit@draw-0', 0.9)
+            ('stationary-logit@draw-0', 0.75)
         """
         if not 0 <= m < self.num_draws or m != int(m):
             count = self.num_draws

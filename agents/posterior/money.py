@@ -76,7 +76,16 @@ class Draws(NamedTuple):
 
 @functools.lru_cache(maxsize=4)
 def draws_of(spec: MarketSpec) -> Draws:
-    """The stacked draws of a market, kept for the next call."""
+    """The stacked draws of a market, kept for the next call.
+
+    Args:
+        spec: The market; without a posterior it is the only draw.
+
+    Example:
+        >>> from repricer import load_scenario
+        >>> draws_of(load_scenario("stationary-logit")).rate.shape
+        (1, 30, 1)
+    """
     return Draws.of(spec)
 
 
@@ -145,6 +154,17 @@ class PosteriorMoney:
             `max_change` lets rise or fall from the regular prices step by step.
         reference: (N,) reference prices of that period.
         chances: (Z,) probabilities of its regimes.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from repricer import load_scenario
+        >>> from repricer.scenarios.sections import Posterior
+        >>> spec = load_scenario("stationary-logit")
+        >>> spec = replace(spec, posterior=Posterior(draws=2, arrivals=[[[0.5]], [[1.5]]]))
+        >>> money = PosteriorMoney(spec, draws_of(spec))
+        >>> low, high = money.by_draw(np.array([11.0]))
+        >>> round(float(high / low), 6), round(float(money.value(np.array([11.0]))[0] / low), 6)
+        (3.0, 2.0)
     """
 
     def __init__(

@@ -106,6 +106,15 @@ def cautious_prices(spec: MarketSpec, price: NDArray[np.floating], share: float)
 
     Returns:
         (N,) prices; those given for the mean, and where the money of a draw has no closed form.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from repricer import load_scenario
+        >>> from repricer.scenarios.sections import Posterior
+        >>> spec = load_scenario("stationary-logit").with_changes(stock={"initial_units": np.inf})
+        >>> spec = replace(spec, posterior=Posterior(draws=2, sensitivity=[[0.5], [2.0]]))
+        >>> cautious_prices(spec, np.array([12.0]), 0.5).tolist()[0] < 12
+        True
     """
     start = np.asarray(price, dtype=np.float64)
     if share == 1 or not has_closed_form(spec):
@@ -152,6 +161,15 @@ def draw_pool(spec: MarketSpec, price: NDArray[np.floating], share: float) -> tu
     Returns:
         Numbers of draws, some of them repeated; None for all draws alike: for the mean, and where the
         money of a draw has no closed form.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from repricer import load_scenario
+        >>> from repricer.scenarios.sections import Posterior
+        >>> spec = load_scenario("stationary-logit")
+        >>> spec = replace(spec, posterior=Posterior(draws=2, arrivals=[[[0.5]], [[1.5]]]))
+        >>> sorted(draw_pool(spec, np.array([11.0]), 0.5))
+        [0, 1]
     """
     if share == 1 or spec.demand.family != "mnl":
         return None
