@@ -145,7 +145,8 @@ def fit(
         models, name=name or "market", assumptions=assumptions, objective=objective, currency=currency, seed=seed
     )
     spec = with_profit_floor(spec, models, assumptions)
-    spec = spec.with_changes(history={"tables_sha256": tables.fingerprint()})
+    follows = {"follows_demand": None if np.isnan(response.follow_demand) else response.follow_demand}
+    spec = spec.with_changes(history={"tables_sha256": tables.fingerprint()} | follows)
     return FittedMarket(spec, demand | _report(spec, split, response, regression, customers, (trend, paths)))
 
 

@@ -332,6 +332,9 @@ class HistorySection:
     charged_high: Array | None = array(
         "N", "high end of the prices charged before, currency per unit", low=0, high=1e9, optional=True, default=None
     )
+    follows_demand: float | None = scalar(
+        "probability, by the sales, that prices were set by the demand of the same week", low=0, high=1, optional=True
+    )
     first_day: str = value("first day of the first period, YYYY-MM-DD", default="2001-01-01")
     tables_sha256: str = value("fingerprint of the tables that the market was fitted on; empty if none", default="")
 

@@ -56,6 +56,13 @@ def test_the_market_is_found_again(truth, fitted):
     np.testing.assert_allclose(again.forecast_units.mean(axis=0), before.forecast_units[0], rtol=0.15)
     np.testing.assert_allclose(again.segment_elasticity, before.segment_elasticity, rtol=0.2)
     assert report["chosen_forecaster"] == "selected"
+    assert spec.market.objective == "revenue"  # one cost is not known
+    assert spec.num_draws == 200
+    assert spec.history.follows_demand == report["prices_follow_demand"] < 0.3
+    low, high = np.quantile(
+        np.array([spec.draw(m).demand.price_sensitivity[0] for m in range(0, 200, 4)]), [0.01, 0.99], axis=0
+    )
+    assert ((low < 3.0 / spec.products.regular_price) & (3.0 / spec.products.regular_price < high)).all()
     assert not any(row["implausible"] for row in report["price_response"])
 
 
@@ -111,7 +118,7 @@ def test_promotions_that_nobody_recorded_cannot_be_decided(sales):
         fit(Tables(sales, chosen), chosen, name="again", promotions=True)
 
 
-def test_decided_promotions_leave_prices_their_own_response(sales):
+def test_promotions_leave_prices_their_own_response(truth, sales, fitted):
     """A promotion that sells half as much again comes with most reductions: alone, prices must not be given its share."""
     chosen = pd.DataFrame({"product": list("abcdef"), "category": ["x"] * 3 + ["y"] * 3})
     reduced, rng = sales["price_paid"] < sales["regular_price"], np.random.default_rng(5)
@@ -120,13 +127,15 @@ def test_decided_promotions_leave_prices_their_own_response(sales):
     rows = sales[promoted]
     promotions = pd.DataFrame({"start_date": rows["date"], "product": rows["product"], "kind": "display"})
     tables = Tables(lifted, chosen, promotions=promotions)
-    fits = {on: fit(tables, chosen, name="again", forecaster=PooledRegression(), promotions=on) for on in (0, 1)}
-    together, alone = (np.mean([row["shrunk"] for row in fits[on][1]["price_response"]]) for on in (0, 1))
-    assert together < alone - 0.4
-    assert fits[0][0].promotion is None
-    assert fits[1][0].promotion is not None
-    assert fits[1][1]["exposure_effect"]["coefficient"] == pytest.approx(np.log(1.5), abs=0.1)
-    assert fits[1][0].history.promotion.max() == 1
+    spec, report = fit(tables, chosen, name="again", forecaster=PooledRegression(), promotions=True)
+    known = catalogue_of(truth).segment_elasticity[0].mean()
+    assert np.mean([row["elasticity"] for row in report["price_response"]]) == pytest.approx(known, rel=0.15)
+    assert report["exposure_effect"]["coefficient"] == pytest.approx(np.log(1.5), abs=0.1)
+    # Utility: log units change by one minus the choice probability as much.
+    assert np.log(1.5) < report["exposure_effect"]["utility"] < 1.6 * np.log(1.5)
+    assert spec.promotion is not None
+    assert spec.history.promotion.max() == 1
+    assert fitted[0].promotion is None
 
 
 def test_the_market_says_which_tables_it_was_fitted_on(sales, fitted):
