@@ -66,7 +66,7 @@ class Truth:
         return np.einsum("s,tsn->tn", self.history.level, self.history.prices[first : first + horizon])
 
     def units(self, prices: Array, first: int | None = None, horizon: int = _HORIZON) -> Array:
-        """(…, T, N) expected units at prices without displays, demand shocks averaged over.
+        """(…, T, N) expected units, with the displays that the tables hold, demand shocks averaged over.
 
         Args:
             prices: (N,) or (…, T, N) prices of the shop; each store charges its multiple of them.
@@ -93,7 +93,8 @@ class Truth:
                 own = self.parameters.category == number
                 chosen = self._averaged(number, path * factor, int(own.sum()))
             else:
-                chosen = self.choices[number].by_segment(path * factor, weeks, 0.0, before).sum(axis=-2)
+                added = self._displays(number, weeks)
+                chosen = self.choices[number].by_segment(path * factor, weeks, added, before).sum(axis=-2)
             total += level * chosen
         return self.parameters.arrivals[number] * self.traffic[weeks, number][:, None] * total
 
@@ -123,7 +124,7 @@ class Truth:
         """(N,) constant prices with the highest expected profit or revenue between two bounds."""
         first = self.weeks if first is None else first
         # Where a week differs from the next in its number of customers only, one week is enough.
-        moves = self.family == "drifting" or self.model == "rival"
+        moves = self.family in ("drifting", "promoted") or self.model == "rival"
         best, cost = np.empty(low.size), self.unit_cost if objective == "profit" else np.zeros(low.size)
         for number in range(len(self.choices)):
             own = self.parameters.category == number
@@ -134,6 +135,12 @@ class Truth:
 
             best[own] = best_prices(earned, low[own], high[own])
         return best
+
+    def _displays(self, number: int, weeks: NDArray[np.intp]) -> Array:
+        """(T, n) utility that displays add to a category; after the tables end none are planned."""
+        own = self.parameters.category == number
+        shown = self.history.display[weeks][:, own] & (weeks < self.weeks)[:, None]
+        return shown * self.lift[own]
 
     def _before(self, number: int, first: int) -> float:
         """Mean relative price of a category in the week before."""

@@ -75,7 +75,7 @@ def test_each_customer_buys_the_cheapest_product_that_is_acceptable():
     np.testing.assert_allclose(counted, expected, atol=4 * np.sqrt(0.25 / len(cost)))
 
 
-@pytest.mark.parametrize("family", [family for family in PLAIN if family not in ("seasonal", "promoted", "scarce")])
+@pytest.mark.parametrize("family", [family for family in PLAIN if family not in ("seasonal", "scarce")])
 def test_expected_units_at_the_shops_own_prices_are_the_mean_of_its_sales(family):
     shop = draw_shop(family, seed=1)
     expected = shop.units(shop.own_prices(0, shop.weeks), first=0)
