@@ -17,6 +17,8 @@ from ...scenarios import MarketSpec, load_scenario
 from ..optimum import Bound, Optimum, exact_value, solve, upper_bound
 from ..policies import AGAINST_RIVALS, BEST_FIXED, POLICY_NAMES, named_policy, policies_of
 from ..uncertainty import Assessment, assess
+from ..uncertainty.draws import check_draws
+from ..uncertainty.recommendation import MEAN, tail_of
 from .ablation import Without
 from .result_warnings import CONSTANT, FRESH, NOT_FRESH, shrinks
 from .segments import SegmentFigures, segment_figures
@@ -251,7 +253,7 @@ def evaluate(
     episodes: int = 1000,
     seed: int = 0,
     draws: int | None = None,
-    risk: str = "mean",
+    risk: str = MEAN,
     learned: Sequence[str] | None = None,
 ) -> Comparison:
     """Compare policies on the test seeds; every policy meets the same customers.
@@ -278,6 +280,7 @@ def evaluate(
         ['optimum', 'best-fixed', 'fixed:9']
     """
     spec = load_scenario(scenario)
+    _check_draws(spec, draws, risk)
     chosen = policies_of(spec, policies, seed)
     if BASELINE not in [p.name for p in chosen]:
         chosen.append(named_policy(BASELINE, spec, seed=seed))
@@ -295,6 +298,17 @@ def evaluate(
         may = [p for p in chosen if (_is_learned(p) if learned is None else p.name in learned)]
         found = assess(spec, chosen, learned=may, draws=draws, seed=seed, risk=risk)
     return Comparison(spec, episodes, seed, optimum, bound, rows, run, found)
+
+
+def _check_draws(spec: MarketSpec, draws: int | None, risk: str) -> None:
+    """Check what concerns the posterior before the policies are run."""
+    tail_of(risk)
+    if not spec.num_draws and (draws is not None or risk != MEAN):
+        raise ValueError(
+            f"draws and risk need a market with a posterior; got {spec.name}, which has none; leave them out"
+        )
+    if draws is not None:
+        check_draws(spec, draws)
 
 
 def _is_learned(policy: Policy) -> bool:

@@ -14,7 +14,7 @@ from ..compare.comparison import BASELINE, Comparison, Row
 from ..policies import POLICY_NAMES
 from .data import ReportData, currency_of, labeller, row_of
 from .formats import estimate, number, percent
-from .recommended import candidate_rows, explanations, headline
+from .recommended import candidate_rows, explanations, headline, price_rows
 from .sections import (
     FOREST,
     line_kinds,
@@ -103,12 +103,13 @@ def _results(data: ReportData) -> dict[str, Any]:
     comparison, market = data.comparison, data.comparison.spec.market
     learned = None if data.learned is None else row_of(comparison, data.learned)
     uncertain = comparison.uncertainty
-    said = {"verdict": verdict(comparison, data.learned), "explanations": [], "candidates": []}
+    said = {"verdict": verdict(comparison, data.learned), "explanations": [], "candidates": [], "price_rows": []}
     if uncertain is not None:
         said = {
             "verdict": headline(comparison),
             "explanations": explanations(comparison, data.learned),
             "candidates": candidate_rows(comparison),
+            "price_rows": price_rows(comparison),
         }
     return said | {
         "standing": _standing(comparison, learned),

@@ -73,6 +73,34 @@ def candidate_rows(comparison: Comparison) -> list[dict[str, str]]:
     return rows
 
 
+def price_rows(comparison: Comparison) -> list[dict[str, str]]:
+    """One row per product for the report's table of recommended prices; none where no change is recommended."""
+    found = assessment_of(comparison)
+    if not found.recommendation.change:
+        return []
+    rows = []
+    for row in found.prices():
+        charged, outside = row["charged"], row["outside"]
+        known = "" if charged is None else " to ".join(number(price, 2) for price in charged)
+        count = 0 if outside is None else sum(outside)
+        rows.append(
+            {
+                "product": row["product"],
+                "current": _range(row["current"]),
+                "recommended": _range(row["recommended"]),
+                "mark": f"outside what was charged: {known}" if count else "",
+                "share": f"{count} of {len(row['current'])}" if count else "",
+            }
+        )
+    return rows
+
+
+def _range(prices: list[float]) -> str:
+    """One price, or the lowest and the highest."""
+    low, high = (number(price, 2) for price in (min(prices), max(prices)))
+    return low if low == high else f"{low} to {high}"
+
+
 def assessment_of(comparison: Comparison) -> Assessment:
     """What the posterior draws say; only where the market has a posterior."""
     assert comparison.uncertainty is not None, "the market has a posterior"
@@ -92,8 +120,8 @@ def _noise(comparison: Comparison, found: Assessment) -> str:
     if gain.parameter_share is None:
         return ""
     return (
-        f"Sales also vary by chance: the gain in {_weeks(comparison)} may come out anywhere in "
-        f"{_interval(comparison, gain, label=False, realised=True)} (90%). Of this spread (variance), "
+        f"Sales also vary by chance: in 90% of cases the gain seen in {_weeks(comparison)} lies between "
+        f"{_interval(comparison, gain, label=False, realised=True).replace(' to ', ' and ')}. Of this spread (variance), "
         f"{percent(gain.parameter_share, 0)} is uncertainty about how customers respond, the rest chance."
     )
 

@@ -16,6 +16,7 @@ from .candidates import Candidate, candidates
 from .draws import EPISODES, DrawComparison, compare_draws
 from .gain import Gain
 from .recommendation import MEAN, RULE, Recommendation, costs_assumed, recommend
+from .support import charged_range
 
 REGULAR = "regular"
 _NOISE, _MOST_EPISODES = 0.25, 32
@@ -71,6 +72,22 @@ class Assessment:
         gains = {key: self.gain(policy, other, objective).to_dict() for key, other in references.items()}
         return gains | {"outside_share": self.outside(policy)}
 
+    def prices(self) -> list[dict[str, Any]]:
+        """One row per product: its current and recommended mean prices by period, each marked where never charged."""
+        spec, paths, charged = self.compared.spec, self.compared.prices, charged_range(self.compared.spec)
+        current, recommended = (paths[name] for name in (self.recommendation.current, self.recommendation.policy))
+        outside = None if charged is None else charged.outside(recommended)
+        return [
+            {
+                "product": product,
+                "current": current[:, n].tolist(),
+                "recommended": recommended[:, n].tolist(),
+                "charged": None if charged is None else [float(charged.low[n]), float(charged.high[n])],
+                "outside": None if outside is None else outside[:, n].tolist(),
+            }
+            for n, product in enumerate(spec.products.names)
+        ]
+
     def __str__(self) -> str:
         chosen, spec = self.recommendation, self.compared.spec
         if not chosen.change:
@@ -109,6 +126,7 @@ class Assessment:
                 for objective in ("revenue", "profit")
             },
             "outside_share": self.outside(chosen.policy),
+            "prices": self.prices(),
             "candidates": [standing.to_dict() for standing in chosen.standings],
             "break_even": None if self.break_even is None else self.break_even.to_dict(),
         }

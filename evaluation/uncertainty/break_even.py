@@ -117,10 +117,9 @@ def _cost_share(spec: MarketSpec) -> float:
 def _gains(spec: MarketSpec, pair: tuple[Policy, Policy], objective: str, seed: int, **factors: Floats) -> Floats:
     """The expected gain under each of several factors on one part of the market."""
     name, values = next(iter(factors.items()))
-    posterior = Posterior(draws=values.size, **{name: np.repeat(values[:, None], len(spec.products.names), axis=1)})
-    compared = compare_draws(
-        replace(spec, posterior=posterior), pair, draws=values.size, seed=seed, same_customers=True, believed=spec
-    )
+    by_product: dict[str, Any] = {name: np.repeat(values[:, None], len(spec.products.names), axis=1)}
+    changed = replace(spec, posterior=Posterior(draws=values.size, **by_product))
+    compared = compare_draws(changed, pair, draws=values.size, seed=seed, same_customers=True, believed=spec)
     earned, base = (compared.expected[policy.name] for policy in pair)
     return (earned - base)[("revenue", "profit").index(objective)].mean(axis=1)
 

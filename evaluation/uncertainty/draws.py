@@ -40,6 +40,7 @@ class DrawComparison:
         realised: By policy, (2, M, E) revenue and profit that came, the same way.
         outside: By policy, the share of product-periods priced outside what the shop charged; None
             where the market does not say what it charged.
+        prices: By policy, (T, N) mean list price, currency per unit.
 
     Example:
         >>> from dataclasses import replace
@@ -57,6 +58,7 @@ class DrawComparison:
     expected: dict[str, Floats]
     realised: dict[str, Floats]
     outside: dict[str, float | None]
+    prices: dict[str, Floats]
 
     def gain(self, policy: str, reference: str, *, objective: str | None = None, part: Part = "all") -> Gain:
         """The gain of a policy over another.
@@ -119,8 +121,7 @@ def compare_draws(
             f"compare_draws needs a market with a posterior; got {spec.name}, which has none; use evaluate"
         )
     count = min(available, DRAWS) if draws is None else draws
-    if not 1 <= count <= available:
-        raise ValueError(f"draws must lie in 1 to {available}, those of {spec.name}; got {count}; ask for one of them")
+    check_draws(spec, count)
     if episodes < 2:
         raise ValueError(f"episodes must be at least 2 per draw; got {episodes}; noise cannot be told from one")
     chosen = policies_of(spec, policies, seed)
@@ -130,14 +131,21 @@ def compare_draws(
         for markets in _batches(spec, numbers, episodes, seed_for("test", seed), same_customers, believed or spec)
     ]
     shape = (2, count, episodes)
-    expected, realised, outside = {}, {}, {}
+    expected, realised, outside, prices = {}, {}, {}, {}
     for number, policy in enumerate(chosen):
         rows = [part[number] for part in parts]
         expected[policy.name] = np.concatenate([row.expected for row in rows], axis=1).reshape(shape)
         realised[policy.name] = np.concatenate([row.realised for row in rows], axis=1).reshape(shape)
         marks = [row.outside for row in rows if row.outside is not None]
         outside[policy.name] = float(np.concatenate(marks).mean()) if marks else None
-    return DrawComparison(spec, numbers, episodes, seed, expected, realised, outside)
+        prices[policy.name] = sum(row.prices for row in rows) / (count * episodes)
+    return DrawComparison(spec, numbers, episodes, seed, expected, realised, outside, prices)
+
+
+def check_draws(spec: MarketSpec, draws: int) -> None:
+    """Raise ValueError where a market does not have so many draws."""
+    if not 1 <= draws <= spec.num_draws:
+        raise ValueError(f"draws must lie in 1 to {spec.num_draws}, those of {spec.name}; got {draws}; ask for fewer")
 
 
 def _batches(
@@ -160,11 +168,12 @@ def _batches(
 
 @dataclass(frozen=True)
 class _Totals:
-    """Sums over the episodes of one policy in some draws, side by side: (2, E) revenue and profit, (E,) outside."""
+    """Sums over the episodes of one policy in some draws, side by side: (2, E) money, (E,) outside, (T, N) prices."""
 
     expected: Floats
     realised: Floats
     outside: Floats | None
+    prices: Floats
 
 
 def _simulated(spec: MarketSpec, policies: Sequence[Policy], markets: list[Market]) -> list[_Totals]:
@@ -175,7 +184,7 @@ def _episodes(spec: MarketSpec, policy: Policy, markets: list[Market]) -> _Total
     """One episode of every market. The policy is asked once a period, for all draws: it cannot tell them apart."""
     sizes = np.cumsum([0] + [market.num_markets for market in markets])
     sums, outside = np.zeros((2, 2, sizes[-1])), np.zeros(sizes[-1])
-    known = charged_range(spec)
+    known, prices = charged_range(spec), np.zeros((spec.market.horizon_periods, len(spec.products.names)))
     for market in markets:
         market.reset()
     for t in range(spec.market.horizon_periods):
@@ -186,9 +195,10 @@ def _episodes(spec: MarketSpec, policy: Policy, markets: list[Market]) -> _Total
             sums[0, :, start:end] += weight * outcome.expected_money.sum(axis=1, dtype=np.float64)
             sums[1, 0, start:end] += weight * outcome.revenue.sum(axis=1, dtype=np.float64)
             sums[1, 1, start:end] += weight * outcome.profit.sum(axis=1, dtype=np.float64)
+            prices[t] += outcome.list_price.sum(axis=0, dtype=np.float64)
             if known is not None:
                 outside[start:end] += known.outside(outcome.list_price).mean(axis=1)
-    return _Totals(sums[0], sums[1], None if known is None else outside / spec.market.horizon_periods)
+    return _Totals(sums[0], sums[1], None if known is None else outside / spec.market.horizon_periods, prices)
 
 
 def _together(views: list[MarketView]) -> MarketView:

@@ -160,7 +160,7 @@ def recommend(
         >>> recommend(spec, candidates(spec)).current
         'regular'
     """
-    tail = _tail(objective)
+    tail = tail_of(objective)
     if compared is None:
         compared = compare_draws(spec, [c.policy for c in candidates], draws=draws, episodes=episodes, seed=seed)
     current, *others = candidates
@@ -196,8 +196,8 @@ def costs_assumed(spec: MarketSpec) -> bool:
     return spec.posterior is not None and bool((spec.posterior.unit_cost != 1).any())
 
 
-def _tail(objective: str) -> float | None:
-    """The share of the draws that counts; None for all."""
+def tail_of(objective: str) -> float | None:
+    """The share of the draws that counts in an objective `mean` or `cvar:SHARE`; None for all."""
     if objective == MEAN:
         return None
     kind, _, argument = objective.partition(":")
@@ -206,7 +206,7 @@ def _tail(objective: str) -> float | None:
     except ValueError:
         tail = -1.0
     if kind != "cvar" or not 0 < tail <= 1:
-        raise ValueError(f"objective must be mean or cvar:SHARE with a share in (0, 1]; got '{objective}'; fix it")
+        raise ValueError(f"risk objective must be mean or cvar:SHARE with a share in (0, 1]; got '{objective}'; fix it")
     return tail
 
 
@@ -244,13 +244,13 @@ def _floor_gains(compared: DrawComparison, candidates: Sequence[Candidate], rule
     spec = compared.spec
     assert spec.posterior is not None, "assumed costs are part of a posterior"
     dearest = np.quantile(spec.posterior.unit_cost, rule.cost_quantile, axis=0)
-    spec = replace(spec, posterior=replace(spec.posterior, unit_cost=dearest))
     dear = compare_draws(
-        spec,
+        replace(spec, posterior=replace(spec.posterior, unit_cost=dearest)),
         [candidate.policy for candidate in candidates],
         draws=len(compared.draws),
         episodes=compared.count,
         seed=compared.seed,
+        believed=spec,
     )
     current, *others = (candidate.name for candidate in candidates)
     return {other: dear.gain(other, current, objective="profit", part="choose").mean for other in others}

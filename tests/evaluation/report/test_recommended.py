@@ -127,6 +127,10 @@ def test_the_report_has_a_section_with_every_candidate(comparison, tmp_path):
     places = [html.index(f'<section id="{key}"') for key in ("comparison", "uncertainty", "paths")]
     assert places == sorted(places)
     assert headline(found) in html
+    assert "outside what was charged" not in html
+    bold = write_report(tmp_path / "bold.html", ReportData(gaining(comparison, np.linspace(2, 10, DRAWS), "bold")))
+    assert "<td>2.00</td><td>2.60</td>" in bold.read_text(encoding="utf-8")
+    assert "outside what was charged: 1.50 to 2.30</td><td>12 of 12</td>" in bold.read_text(encoding="utf-8")
     for standing in found.uncertainty.recommendation.standings:
         assert standing.policy.replace("+", "&#43;") in html or standing.policy in html
     bare = write_report(

@@ -55,6 +55,16 @@ def test_the_document_holds_the_contract(comparison):
     assert set(found["break_even"]) == {"unit_cost_share", "elasticity_factor"}
 
 
+def test_each_recommended_price_outside_is_marked(comparison):
+    found, regular = comparison.uncertainty, comparison.spec.products.regular_price
+    for policy, outside in (("learned", True), ("regular", False)):
+        chosen = replace(found.recommendation, policy=policy)
+        rows = replace(found, recommendation=chosen).prices()
+        assert [row["outside"] for row in rows] == [[outside] * 6] * 3
+        assert [row["charged"] for row in rows] == [pytest.approx([0.9 * price, price]) for price in regular]
+        assert rows[0]["current"] == pytest.approx([0.95 * regular[0]] * 6)
+
+
 def test_it_prints_the_recommendation(comparison):
     assert (
         str(comparison).splitlines()[-1].startswith(f"Recommended: {comparison.uncertainty.recommendation.policy}, +")

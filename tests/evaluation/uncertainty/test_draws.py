@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from repricer.envs import catalogue_of, expected_units, rollout, seed_for
 from repricer.evaluation.uncertainty import compare_draws
-from repricer.pricing import FixedPrice
+from repricer.pricing import Action, FixedPrice
 from repricer.scenarios import load_scenario
 from repricer.scenarios.sections import Posterior
 
@@ -41,7 +41,8 @@ def test_a_draw_is_the_rollout_of_its_market_believing_in_the_mean(spec):
 
         def act(self, view):
             seen = view.catalogue.forecast_units[view.period]
-            return FixedPrice(2.0).act(view).__class__((1 + seen / 100 + view.last_units / 500).astype(np.float32))
+            error = view.catalogue.elasticity_error
+            return Action((1 + seen / 100 + view.last_units / 500 + error).astype(np.float32))
 
     scarce = uncertain_shop(3, stock=60.0)
     compared = compare_draws(scarce, [Forecaster()], episodes=5)
@@ -76,6 +77,12 @@ def test_where_all_stock_is_sold_the_gain_is_known(spec):
     assert gain.relative["interval90"] == pytest.approx((0.1, 0.1), abs=1e-3)
 
 
+def test_mean_prices_are_those_charged(spec):
+    compared = compare_draws(spec, [_fixed(1.8, 3.3, 4.1), "regular"])
+    assert compared.prices["learned"] == pytest.approx(np.tile([1.8, 3.3, 4.1], (6, 1)), rel=1e-6)
+    assert compared.prices["regular"] == pytest.approx(np.tile([2.0, 3.0, 4.0], (6, 1)), rel=1e-6)
+
+
 def test_policies_meet_the_same_customers(spec):
     compared = compare_draws(spec, [_fixed(2, 3, 4), _fixed(2, 3, 4, name="again")])
     gain = compared.gain("learned", "again")
@@ -95,7 +102,7 @@ def test_fewer_draws_are_evenly_spaced_and_the_halves_are_disjoint(spec):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"draws": 61}, "draws must lie in 1 to 60, those of uncertain-shop; got 61; ask for one of them"),
+        ({"draws": 61}, "draws must lie in 1 to 60, those of uncertain-shop; got 61; ask for fewer"),
         ({"episodes": 1}, "episodes must be at least 2 per draw; got 1; noise cannot be told from one"),
     ],
 )

@@ -20,7 +20,7 @@ def _compared(spec, **gains):
     """Candidates that gain so much over 100 under each draw: (M,) numbers."""
     money = {"now": np.full(DRAWS, 100.0)} | {name: 100 + np.asarray(gain) for name, gain in gains.items()}
     arrays = {name: np.broadcast_to(row[None, :, None], (2, DRAWS, 2)) for name, row in money.items()}
-    return DrawComparison(spec, tuple(range(DRAWS)), 2, 0, arrays, arrays, dict.fromkeys(money))
+    return DrawComparison(spec, tuple(range(DRAWS)), 2, 0, arrays, arrays, dict.fromkeys(money), {})
 
 
 def _recommended(objective="mean", spec=None, **gains):
