@@ -20,7 +20,7 @@ class Assumptions:
         highest_price: Price ceiling as a share of the regular price.
         price_widening: Fraction by which prices may lie below the lowest or above the highest price
             that the shop charged (the 2% and 98% quantiles of the past year, by product), within
-            `lowest_price` and `highest_price`; None for these two bounds alone.
+            `lowest_price` and `highest_price`, where that pays; None for these two bounds alone.
         max_change: Largest relative price change per week.
         lead_time_weeks: Weeks from order to delivery.
         cover_quantile: The shop orders up to this quantile of demand over the lead time and one
@@ -86,7 +86,7 @@ class Assumptions:
         bounds = f"between {self.lowest_price:.0%} and {self.highest_price:.0%} of the regular price"
         if self.price_widening is None:
             return bounds
-        return f"within {self.price_widening:.0%} of the range that the shop charged, and {bounds}"
+        return f"within {self.price_widening:.0%} of the range that the shop charged (wider would hardly pay), and {bounds}"
 
     def _recommended(self, exposure_effect: float | None) -> str:
         if exposure_effect is None:

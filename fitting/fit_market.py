@@ -35,6 +35,7 @@ from .customers import JOBS, Customers, Split, fit_customers, records
 from .demand import FittedDemand, Priors, SalesGrids, SegmentUnits, cross_elasticities, fit_demand
 from .fitted_models import FittedModels
 from .market_builder import build_market
+from .price_range import narrowest
 from .profit_floor import with_profit_floor
 from .regression import PROMOTION, price_regression
 
@@ -141,10 +142,16 @@ def fit(
     on_step("price response")
     response = _response(split, customers, regression, priors or Priors(), draws, seed)
     models = _models(split, forecaster, paths, response, customers, assumptions.cover_quantile, promotions)
-    spec = build_market(
-        models, name=name or "market", assumptions=assumptions, objective=objective, currency=currency, seed=seed
-    )
-    spec = with_profit_floor(spec, models, assumptions)
+
+    def market(assumptions: Assumptions) -> MarketSpec:
+        options = {"name": name or "market", "objective": objective, "currency": currency, "seed": seed}
+        spec = build_market(models, assumptions=assumptions, **cast(Any, options))
+        return with_profit_floor(spec, models, assumptions)
+
+    spec = market(assumptions)
+    narrow = narrowest(spec, models, assumptions)
+    if narrow != assumptions:
+        spec = market(narrow)
     follows = {"follows_demand": None if np.isnan(response.follow_demand) else response.follow_demand}
     spec = spec.with_changes(history={"tables_sha256": tables.fingerprint()} | follows)
     return FittedMarket(spec, demand | _report(spec, split, response, regression, customers, (trend, paths)))

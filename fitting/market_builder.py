@@ -114,14 +114,24 @@ def _products(models: FittedModels, assumptions: Assumptions) -> Products:
     )
 
 
-def _prices(models: FittedModels, personal: bool, assumptions: Assumptions) -> Prices:
-    """Bounds around what the shop charged, within those of the assumptions; the regular price is always allowed."""
+def price_range(models: FittedModels, assumptions: Assumptions) -> tuple[Array, Array]:
+    """(N,) lowest and highest prices: around what the shop charged, with the regular price always inside.
+
+    Args:
+        models: The fitted models.
+        assumptions: How far prices may leave what was charged, and the bounds beyond that.
+    """
     regular = models.regular_price
     floor, ceiling = assumptions.lowest_price * regular, assumptions.highest_price * regular
     if assumptions.price_widening is not None:
         low, high = models.charged
         floor = np.clip(low * (1 - assumptions.price_widening), floor, regular)
         ceiling = np.clip(high * (1 + assumptions.price_widening), regular, ceiling)
+    return floor, ceiling
+
+
+def _prices(models: FittedModels, personal: bool, assumptions: Assumptions) -> Prices:
+    floor, ceiling = price_range(models, assumptions)
     return Prices(
         floor=floor,
         ceiling=ceiling,

@@ -9,17 +9,14 @@ Lagrange multiplier of that floor.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
-from ..forecasting.models.lstm_network import one_thread
-from ..scenarios import MarketSpec, choice_model
+from ..scenarios import MarketSpec
 from .assumptions import Assumptions
 from .fitted_models import FittedModels
+from .price_search import PriceSearch
 
 Array = NDArray[np.float64]
 _HALVINGS = 8
@@ -41,14 +38,17 @@ def shadow_cost(spec: MarketSpec, dearest: Array, own_profit: float) -> Array:
         >>> shadow_cost(spec, np.array([4.0]), own_profit=-1e9).tolist()
         [0.0]
     """
-    search = _Search(spec, dearest)
-    with one_thread():
-        if search.profit(0.0) >= own_profit:
-            return np.zeros_like(dearest)
-        low, high = 0.0, 1.0
-        for _ in range(_HALVINGS):
-            middle = (low + high) / 2
-            low, high = (low, middle) if search.profit(middle) >= own_profit else (middle, high)
+    search, bounds = PriceSearch(spec), spec.price_bounds
+
+    def profit(share: float) -> float:
+        return search.money(search.best(share * dearest, *bounds), dearest)
+
+    if profit(0.0) >= own_profit:
+        return np.zeros_like(dearest)
+    low, high = 0.0, 1.0
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if profit(middle) >= own_profit else (middle, high)
     return high * dearest
 
 
@@ -74,39 +74,3 @@ def with_profit_floor(spec: MarketSpec, models: FittedModels, assumptions: Assum
         "prices.",
     )
     return replace(spec.with_changes(products={"shadow_cost": cost}), assumptions=(*spec.assumptions, *said))
-
-
-class _Search:
-    """Constant prices with the highest revenue less a share of the dearest cost, ample stock."""
-
-    def __init__(self, spec: MarketSpec, dearest: Array) -> None:
-        self.spec, self.dearest = spec, dearest
-        self.regular = spec.products.regular_price
-        low, high = spec.price_bounds
-        self.bounds = list(zip(low / self.regular, high / self.regular, strict=True))
-        self.start = np.ones_like(self.regular)
-
-    def profit(self, share: float) -> float:
-        """Profit at the dearest cost of the prices that are best for this share of it."""
-        cost = torch.as_tensor(share * self.dearest)
-
-        def loss(x: Array) -> tuple[float, Array]:
-            position = torch.tensor(x, requires_grad=True)
-            price = position * torch.tensor(self.regular)
-            value = -((price - cost) * self._units(price)).sum()
-            value.backward()
-            assert position.grad is not None
-            return float(value.detach()), position.grad.numpy()
-
-        found = minimize(loss, self.start, jac=True, bounds=self.bounds, method="L-BFGS-B")
-        self.start = found.x
-        price = torch.as_tensor(found.x * self.regular)
-        with torch.no_grad():
-            return float(((price - torch.tensor(self.dearest)) * self._units(price)).sum())
-
-    def _units(self, price: torch.Tensor) -> Any:
-        model = choice_model(self.spec)
-        return sum(
-            model.units(t, price[None], reference=price[None]).sum(dim=(0, 1))
-            for t in range(self.spec.market.horizon_periods)
-        )

@@ -1,0 +1,33 @@
+"""Prices leave what was charged only where that pays."""
+
+import numpy as np
+from repricer.fitting import Assumptions, build_market
+from repricer.fitting.price_range import narrowest
+from repricer.fitting.price_search import PriceSearch
+from repricer.tests.fitting.test_market_builder import models
+
+
+def chosen(objective, **changes):
+    fitted, allowed = models(**changes), Assumptions(price_widening=0.2)
+    spec = build_market(fitted, name="shop", assumptions=allowed, objective=objective)
+    return narrowest(spec, fitted, allowed).price_widening
+
+
+def test_where_higher_prices_earn_more_than_any_that_was_charged_the_range_is_wide():
+    assert chosen("profit", elasticity=np.full(4, -1.3)) == 0.2
+
+
+def test_where_the_best_prices_were_charged_the_range_is_theirs():
+    regular = np.array([2.0, 3.0, 4.0, 5.0])
+    assert chosen("profit", charged=np.array([0.5, 1.3])[:, None] * regular) == 0.0
+
+
+def test_the_search_finds_the_best_prices():
+    spec = build_market(models(), name="shop", assumptions=Assumptions(price_widening=None), objective="profit")
+    search, cost = PriceSearch(spec), spec.products.unit_cost
+    best = search.best(cost, *spec.price_bounds)
+    top = search.money(best, cost)
+    generator = np.random.default_rng(0)
+    for _ in range(50):
+        other = np.clip(best * generator.uniform(0.95, 1.05, best.size), *spec.price_bounds)
+        assert search.money(other, cost) <= top + 1e-6 * top
