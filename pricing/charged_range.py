@@ -35,11 +35,11 @@ class ChargedRange:
     def __post_init__(self) -> None:
         for name in ("low", "high"):
             object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.float64))
-        wrong = np.flatnonzero(~((self.low > 0) & (self.low <= self.high) & np.isfinite(self.high)))
+        wrong = np.flatnonzero(~((self.low >= 0) & (self.low <= self.high) & np.isfinite(self.high)))
         if wrong.size:
             n = int(wrong[0])
             raise ValueError(
-                f"a charged range must be positive and rise; got {self.low[n]:g} to {self.high[n]:g} for product "
+                f"a charged range must not be negative and must rise; got {self.low[n]:g} to {self.high[n]:g} for product "
                 f"{n + 1}; fix it"
             )
 

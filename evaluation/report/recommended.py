@@ -7,6 +7,9 @@ from ..uncertainty import Assessment, Gain, costs_assumed
 from .data import currency_of
 from .formats import number, percent
 
+_WORTH_SAYING = 0.1
+"""Smallest probability that prices followed demand which is mentioned."""
+
 
 def headline(comparison: Comparison) -> str:
     """Which prices are recommended and what they are expected to earn, or why no change is recommended."""
@@ -34,7 +37,7 @@ def explanations(comparison: Comparison, learned: str | None) -> list[str]:
     """What stands behind the headline: assumptions, chance, prices never charged, break-even points."""
     found = assessment_of(comparison)
     chosen = found.recommendation
-    said = []
+    said = [_follows_demand(comparison)]
     if chosen.change:
         said += [_noise(comparison, found), _outside(found), *_break_even(found)]
     if learned is not None and chosen.policy != learned:
@@ -123,6 +126,17 @@ def _noise(comparison: Comparison, found: Assessment) -> str:
         f"Sales also vary by chance: in 90% of cases the gain seen in {_weeks(comparison)} lies between "
         f"{_interval(comparison, gain, label=False, realised=True).replace(' to ', ' and ')}. Of this spread (variance), "
         f"{percent(gain.parameter_share, 0)} is uncertainty about how customers respond, the rest chance."
+    )
+
+
+def _follows_demand(comparison: Comparison) -> str:
+    history = comparison.spec.history
+    chance = None if history is None else history.follows_demand
+    if chance is None or chance < _WORTH_SAYING:
+        return ""
+    return (
+        f"Your prices may have followed demand ({percent(chance, 0)} likely by the sales), which makes customers look less "
+        "price-sensitive than they are; the figures allow for it."
     )
 
 

@@ -117,6 +117,7 @@ class Assessment:
             "rule": dict(vars(RULE)),
             "floor": chosen.floor,
             "costs_assumed": costs_assumed(compared.spec),
+            "follows_demand": None if compared.spec.history is None else compared.spec.history.follows_demand,
             "metric": self.metric,
             "gain": {
                 objective: {

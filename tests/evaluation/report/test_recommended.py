@@ -63,7 +63,7 @@ def comparison() -> Comparison:
 def test_the_first_line_says_what_is_recommended(comparison):
     assert headline(gaining(comparison, np.linspace(2, 10, DRAWS))) == (
         "Recommended: the learned prices (learned). Expected to earn 6.0% more revenue than your current prices in these "
-        "12 weeks (90% interval 2.5% to 9.6%; less than 2% chance of earning less)."
+        "12 weeks (90% interval 2.3% to 9.7%; less than 2% chance of earning less)."
     )
 
 
@@ -91,6 +91,14 @@ def test_what_stands_behind_it_is_said(comparison):
     bold = explanations(gaining(comparison, np.linspace(2, 10, DRAWS), "bold"), "learned")
     assert "100% of the product-periods are priced outside what you charged in the past." in bold
     assert bold[-1].startswith("The learned prices as they are would be expected to earn 0.0% more revenue")
+
+
+def test_prices_that_may_follow_demand_are_mentioned_first(comparison):
+    for chance, said in ((0.05, False), (0.6, True)):
+        history = replace(comparison.spec.history, follows_demand=chance)
+        found = replace(comparison, spec=replace(comparison.spec, history=history))
+        first = explanations(gaining(found, np.linspace(2, 10, DRAWS)), None)[0]
+        assert first.startswith("Your prices may have followed demand (60% likely by the sales)") == said
 
 
 def test_no_change_says_why(comparison):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from repricer.evaluation.uncertainty import Gain
-from repricer.evaluation.uncertainty.gain import cvar, without_noise
+from repricer.evaluation.uncertainty.gain import cvar, quantiles, without_noise
 
 
 def test_the_variance_split_is_unbiased():
@@ -59,6 +59,14 @@ def test_a_policy_against_itself_gains_nothing():
 def test_there_is_no_share_of_a_loss():
     base = np.array([[1.0, 1.0], [-1.0, -1.0]])
     assert Gain.of(base + 1, base, base + 1, base).relative is None
+
+
+@pytest.mark.parametrize("count", [20, 60, 100])
+def test_the_interval_covers_the_next_draw_as_often_as_it_says(count):
+    generator = np.random.default_rng(4)
+    draws = generator.normal(size=(4000, count + 1))
+    held = [low <= row[-1] <= high for row in draws for low, high in [quantiles(row[:-1])]]
+    assert np.mean(held) == pytest.approx(0.9, abs=0.015)
 
 
 def test_cvar_is_the_mean_of_the_lowest():

@@ -53,7 +53,7 @@ def test_what_may_lose_is_never_recommended(seed):
     gains = {f"c{i}": np.repeat(generator.normal(generator.normal(), 2, DRAWS // 2), 2) for i in range(5)}
     found = _recommended(**gains)
     for name, gain in gains.items():
-        loses = (gain < 0).mean() > 0.2 or np.quantile(gain, 0.05) < -1 or gain.mean() < 0.5
+        loses = (gain < 0).mean() > 0.2 or np.quantile(gain[::2], 0.05, method="weibull") < -1 or gain.mean() < 0.5
         refused = next(standing.refused for standing in found.standings if standing.policy == name)
         assert bool(refused) == loses
         assert not (loses and found.policy == name)
