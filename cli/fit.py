@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..fitting import Assumptions, Priors
 
 _WORTH_SAYING = 0.1
+_NAMED = 5
 _FORECASTERS = (
     "selected",
     "moving-average",
@@ -239,6 +240,9 @@ def fit_lines(report: dict[str, Any]) -> list[str]:
             for row in report["category_response"]
         ),
         *_doubt_lines(report),
+        *_unidentified_lines(report),
+        *_placebo_lines(report),
+        *_change_lines(report),
         *_exposure_lines(report),
         f"reference price: effect {reference['coefficient']:.3f} (s.e. {reference['se']:.3f}), "
         f"{'used' if reference['used'] else 'left out'}",
@@ -285,6 +289,46 @@ def _doubt_lines(report: dict[str, Any]) -> list[str]:
     return [
         f"prices may follow demand: {chance:.0%} likely by the sales; the elasticities and their intervals allow for it "
         "(unit costs by week in the sales table would tell more)"
+    ]
+
+
+def _unidentified_lines(report: dict[str, Any]) -> list[str]:
+    """The products whose answer to their prices the sales do not identify."""
+    names = report["unidentified"]
+    if not names:
+        return []
+    shown = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+    return [f"not identified by the sales, current prices stay: {len(names)} products ({shown})"]
+
+
+def _placebo_lines(report: dict[str, Any]) -> list[str]:
+    """Placebos that should be 0, and the strength of a hidden cause that would halve the elasticities."""
+    checks = report["identification_checks"]
+    placebos = {"next week's price": checks["lead_price"], "a price of another category": checks["negative_control"]}
+    found = [
+        f"{name} {row['pooled']['effect']:+.2f} (s.e. {row['pooled']['se']:.2f}, p = {row['pooled']['p_value']:.2f})"
+        for name, row in placebos.items()
+        if row is not None and row["pooled"]["effect"] is not None
+    ]
+    lines = [f"placebos, elasticities that should be 0: {'; '.join(found)}"] if found else []
+    needed = checks["robustness"]["pooled"]["robustness_value"]
+    if needed is not None:
+        lines.append(
+            f"a hidden cause would have to explain {needed:.0%} of what is left of both prices and units to halve the "
+            "elasticities"
+        )
+    return lines
+
+
+def _change_lines(report: dict[str, Any]) -> list[str]:
+    """Price changes in the held-out weeks: predicted against realised changes in units."""
+    pooled = report["price_changes"]["pooled"]
+    if pooled["slope"] is None:
+        return []
+    low, high = pooled["slope_interval90"]
+    return [
+        f"{pooled['changes']} price changes in the held-out weeks: units changed by {pooled['slope']:.2f} times the "
+        f"prediction (90% interval {low:.2f} to {high:.2f}); {pooled['coverage90']:.0%} inside their 90% intervals"
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -48,7 +49,12 @@ class Assumptions:
     promotion_cost_share: float = 0.05
 
     def lines(
-        self, *, customers: bool = True, exposure_effect: float | None = None, promoted: int | None = None
+        self,
+        *,
+        customers: bool = True,
+        exposure_effect: float | None = None,
+        promoted: int | None = None,
+        unidentified: Sequence[str] = (),
     ) -> tuple[str, ...]:
         """The assumptions in words, for the card and the report.
 
@@ -56,6 +62,7 @@ class Assumptions:
             customers: Whether the sales name customers.
             exposure_effect: Effect of displays and mailers on utility; None if they are not recorded.
             promoted: Most products on promotion at once; None if promotions are no decision.
+            unidentified: Products whose answer to their prices the sales do not identify.
         """
         always = (
             f"Where the tables give no unit cost, it is {self.unit_cost_share:.0%} of the regular price; posterior draws "
@@ -66,6 +73,12 @@ class Assumptions:
             f"Prices stay {self._range()}, and change by at most {self.max_change:.0%} per week.",
             "Prices outside the range that the shop charged are extrapolation.",
         )
+        if unidentified:
+            always = (
+                "The sales do not identify how these products respond to their prices, which therefore stay as they are: "
+                f"{', '.join(unidentified)}.",
+                *always,
+            )
         if promoted is not None:
             always += (
                 f"Up to {promoted} products per week can be on display and in the mailer of all stores; this costs "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -32,8 +32,10 @@ from ..scenarios import MarketSpec, scenario_name
 from ..scenarios.sections import Shocks
 from .assumptions import Assumptions
 from .customers import JOBS, Customers, Split, fit_customers, records
-from .demand import FittedDemand, Priors, SalesGrids, SegmentUnits, cross_elasticities, fit_demand
+from .demand import FittedDemand, Priors, SalesGrids, SegmentUnits, fit_demand
+from .fit_report import fit_report
 from .fitted_models import FittedModels
+from .identification import identified
 from .market_builder import build_market
 from .price_range import narrowest
 from .profit_floor import with_profit_floor
@@ -141,7 +143,9 @@ def fit(
     customers = fit_customers(tables, split, seed, on_step)
     on_step("price response")
     response = _response(split, customers, regression, priors or Priors(), draws, seed)
+    known = identified(response, regression.elasticity_)
     models = _models(split, forecaster, paths, response, customers, assumptions.cover_quantile, promotions)
+    models = replace(models, identified=known["identified"].to_numpy())
 
     def market(assumptions: Assumptions) -> MarketSpec:
         options = {"name": name or "market", "objective": objective, "currency": currency, "seed": seed}
@@ -154,7 +158,8 @@ def fit(
         spec = market(narrow)
     follows = {"follows_demand": None if np.isnan(response.follow_demand) else response.follow_demand}
     spec = spec.with_changes(history={"tables_sha256": tables.fingerprint()} | follows)
-    return FittedMarket(spec, demand | _report(spec, split, response, regression, customers, (trend, paths)))
+    report = fit_report(spec, split, response, regression, known, customers, (trend, paths), seed)
+    return FittedMarket(spec, demand | report)
 
 
 def _objective(objective: str | None, products: pd.DataFrame) -> str:
@@ -323,95 +328,3 @@ def _overdispersion(forecast: pd.DataFrame, order: list[str], shock: MarketShock
     whole = fitted_dispersion(table["mean"][order].to_numpy(dtype=np.float64), quantiles).mean(axis=0)
     market = np.expm1(shock.volatility**2)
     return np.maximum((whole - market) / (1 + market), 0.0)
-
-
-def _report(
-    spec: MarketSpec,
-    split: Split,
-    response: FittedDemand,
-    regression: PriceResponse,
-    customers: Customers,
-    traffic: tuple[MarketTrend, MarketPaths],
-) -> dict[str, Any]:
-    """The fit report, except for its part on the demand forecasts."""
-    names = split.products[["product", "name"]]
-    by_regression = regression.elasticity_.merge(names, on="product")
-    return {
-        "price_response": records(_beside(response, by_regression)),
-        "identification": str(regression.identification_),
-        "category_response": _category_response(response, regression),
-        "cross_elasticities": _with_names(cross_elasticities(response), split.products),
-        "prices_follow_demand": _number(response.follow_demand),
-        "reference_effect": asdict(regression.reference_effect_) | {"used": spec.reference_price is not None},
-        **_exposure(response, regression),
-        **customers.report,
-        "trend": _trend(split, *traffic),
-        "assumptions": list(spec.assumptions),
-    }
-
-
-def _beside(response: FittedDemand, regression: pd.DataFrame) -> pd.DataFrame:
-    """The demand model's elasticities (`elasticity…`) beside those of the regression (`raw…`, `shrunk…`)."""
-    return pd.DataFrame(response.report()).merge(regression.drop(columns="category"), on="product", how="left")
-
-
-def _with_names(rows: list[dict[str, Any]], products: pd.DataFrame) -> list[dict[str, Any]]:
-    """Pairs of products, with their names."""
-    names = dict(zip(products["product"], products["name"], strict=True))
-    return [row | {"name": names[row["product"]], "other_name": names[row["other"]]} for row in rows]
-
-
-def _exposure(response: FittedDemand, regression: PriceResponse) -> dict[str, Any]:
-    """The effect of displays and mailers: utility by likelihood, log units by regression."""
-    effect, check = response.effect(PROMOTION), regression.control_effects_.get(PROMOTION)
-    if effect is None or check is None:
-        return {}
-    mean = effect.mean(axis=1)
-    return {"exposure_effect": asdict(check) | {"utility": float(mean.mean()), "utility_se": float(mean.std())}}
-
-
-def _category_response(response: FittedDemand, regression: PriceResponse) -> list[dict[str, Any]]:
-    """By category: mean elasticity and outside share, and the regression's response of the category's total."""
-    table = regression.category_elasticity_.set_index("category")
-    rows = []
-    for c, name in enumerate(response.names):
-        own = response.elasticity[:, response.members(c)].mean(axis=1)
-        outside = response.outside[:, c]
-        check = table.loc[name] if name in table.index else None
-        rows.append(
-            {
-                "category": name,
-                "elasticity": float(own.mean()),
-                "se": float(own.std()),
-                "outside_share": float(outside.mean()),
-                "outside_share_se": float(outside.std()),
-                "total_by_regression": None if check is None else float(check["shrunk"]),
-                "shock": response.posteriors[c].shock_spread,
-                "first_stage_f": _number(response.first_stage_f[c]),
-            }
-        )
-    return rows
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
-
-
-def _trend(split: Split, trend: MarketTrend, paths: MarketPaths) -> dict[str, Any]:
-    past, ahead, shock = split.past.groupby("week")["traffic"].first(), paths.bands(), paths.shock()
-    error = trend.scores_.set_index("candidate")["mae"]
-    return {
-        "scores": records(trend.scores_),
-        "used": trend.chosen_,
-        "score": float(error[["support vectors", "random forest"]].min()),
-        "naive": float(error["naive"]),
-        "moving_average": float(error["moving average"]),
-        "weeks": [f"{week:%Y-%m-%d}" for week in past.index],
-        "history": past.tolist(),
-        "forecast_weeks": [f"{week:%Y-%m-%d}" for week in ahead["week"]],
-        "traffic": ahead["traffic"].tolist(),
-        "low": ahead["low"].tolist(),
-        "high": ahead["high"].tolist(),
-        "volatility": shock.volatility,
-        "persistence": shock.persistence,
-    }

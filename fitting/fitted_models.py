@@ -38,6 +38,8 @@ class FittedModels:
         shocks: Market-wide shocks of the arrivals.
         past_promotion: (T, N) share of stores with a display or mailer in the weeks to simulate, if
             promotions are a decision, else None.
+        identified: (N,) whether the sales identify a product's answer to its price; the others keep
+            their current prices. None for all.
 
     Example:
         >>> from dataclasses import replace
@@ -60,6 +62,12 @@ class FittedModels:
     past_units: Array
     shocks: Shocks | None = None
     past_promotion: Array | None = None
+    identified: NDArray[np.bool_] | None = None
+
+    @property
+    def unidentified(self) -> NDArray[np.bool_]:
+        """(N,) whether a product keeps its current price."""
+        return np.zeros(len(self.products), dtype=bool) if self.identified is None else ~self.identified
 
     @property
     def weeks(self) -> pd.DatetimeIndex:

@@ -64,7 +64,7 @@ def build_market(
     utility, sensitivity, segment_share = now.utility[0], now.sensitivity[0], demand.segment_share
     products = _products(models, assumptions)
     personal = models.affinity is not None
-    prices = _prices(models, personal, assumptions)
+    prices = _prices(models, products.names, personal, assumptions)
     promotion = _promotion(models, assumptions)
     at_plan = utility + _planned_utility(models, sensitivity, prices, promotion)
     path = matching_utility(models.planned / rate[:, category], at_plan, segment_share, category)
@@ -78,6 +78,7 @@ def build_market(
             customers=personal,
             exposure_effect=None if shown is None else _usual(shown),
             promoted=None if promotion is None else int(promotion.max_products),
+            unidentified=prices.frozen,
         ),
         market=MarketSection(
             horizon_periods=len(models.forecast), period=period, currency=currency, objective=objective
@@ -130,7 +131,8 @@ def price_range(models: FittedModels, assumptions: Assumptions) -> tuple[Array, 
     return floor, ceiling
 
 
-def _prices(models: FittedModels, personal: bool, assumptions: Assumptions) -> Prices:
+def _prices(models: FittedModels, names: tuple[str, ...], personal: bool, assumptions: Assumptions) -> Prices:
+    """The price rules; a product whose answer to its price is not identified keeps its price."""
     floor, ceiling = price_range(models, assumptions)
     return Prices(
         floor=floor,
@@ -138,6 +140,7 @@ def _prices(models: FittedModels, personal: bool, assumptions: Assumptions) -> P
         tick=0.01,
         max_change=assumptions.max_change,
         max_discount=assumptions.max_discount if personal else 0.0,
+        frozen=tuple(np.array(names)[models.unidentified].tolist()),
     )
 
 
@@ -166,8 +169,9 @@ def _unit_cost(models: FittedModels, assumptions: Assumptions) -> Array:
 
 
 def _planned_utility(models: FittedModels, sensitivity: Array, prices: Prices, promotion: Promotion | None) -> Array:
-    """(T, K, N) utility added by planned prices (clipped to the bounds) and promotions."""
+    """(T, K, N) utility added by planned prices, as the price rules allow them, and promotions."""
     charged = np.clip(models.past_price, prices.floor, prices.ceiling)
+    charged = np.where(models.unidentified, models.regular_price, charged)
     added = -sensitivity * (charged - models.regular_price)[:, None]
     if promotion is None or models.past_promotion is None:
         return added

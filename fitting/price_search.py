@@ -38,10 +38,12 @@ class PriceSearch:
 
         Args:
             cost: (N,) or one for all: what a unit costs, currency.
-            low: (N,) lowest prices, currency per unit.
+            low: (N,) lowest prices, currency per unit; frozen products keep their regular price.
             high: (N,) highest prices, currency per unit.
         """
-        bounds = list(zip(np.asarray(low) / self.regular, np.asarray(high) / self.regular, strict=True))
+        held = np.isin(self.spec.products.names, self.spec.prices.frozen)
+        low, high = (np.where(held, 1.0, np.asarray(bound) / self.regular) for bound in (low, high))
+        bounds = list(zip(low, high, strict=True))
         charged = torch.tensor(np.broadcast_to(cost, self.regular.shape).copy())
 
         def loss(x: Array) -> tuple[float, Array]:

@@ -65,8 +65,9 @@ def with_profit_floor(spec: MarketSpec, models: FittedModels, assumptions: Assum
     if spec.market.objective != "revenue" or np.all(known):
         return spec
     dearest = np.where(known, spec.products.unit_cost, assumptions.unit_cost_range[1] * models.regular_price)
-    own = float(((models.past_price - dearest) * models.planned).sum())
-    slack = _SLACK * float((models.past_price * models.planned).sum())
+    charged = np.where(models.unidentified, models.regular_price, models.past_price)
+    own = float(((charged - dearest) * models.planned).sum())
+    slack = _SLACK * float((charged * models.planned).sum())
     cost = shadow_cost(spec, dearest, own + slack)
     said = (
         "Revenue is maximised, since not all unit costs are known; at the dearest assumed cost "

@@ -16,6 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 from .drawing import ACCENT, GREY, INK, LINES, NARROW, PALE, WIDTH, plot
 from .price_map import PriceMap
 
+# Marks of an axis of relative changes.
+_TIMES = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 10, 20)
+
 
 @plot
 def interval_plot(
@@ -266,6 +269,28 @@ def fidelity_plot(figure: Figure, products: Sequence[Mapping[str, Any]]) -> str:
     close = np.corrcoef(actual, simulated)[0, 1] if len(products) > 2 and np.ptp(actual) and np.ptp(simulated) else None
     return f"Units sold in the fitted market against actual units sold, {len(products)} products" + (
         "." if close is None else f"; correlation {close:.2f}."
+    )
+
+
+@plot
+def changes_plot(figure: Figure, changes: Sequence[Mapping[str, Any]]) -> str:
+    """Draw the realised change in units against the predicted one, in logs, one dot per price change."""
+    predicted, realised = _column(changes, "predicted"), _column(changes, "realised")
+    figure.set_size_inches(WIDTH, 3.4)
+    axis = figure.add_subplot()
+    axis.plot(predicted, realised, "o", color=ACCENT, alpha=0.5, markersize=4)
+    reach = 1.05 * float(np.abs(np.concatenate([predicted, realised])).max()) or 1.0
+    axis.plot([-reach, reach], [-reach, reach], color=INK, linewidth=0.8, linestyle="--", zorder=0)
+    marks = [(mark, np.log(mark)) for mark in _TIMES if abs(np.log(mark)) <= reach]
+    for side in (axis.xaxis, axis.yaxis):
+        side.set_ticks([place for _, place in marks], [f"×{mark:.3g}" for mark, _ in marks])
+    axis.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xlabel="predicted change in units")
+    axis.set_title("realised change in units, week on week")
+    axis.grid()
+    axis.set_axisbelow(True)
+    return (
+        f"Realised against predicted change in units at {len(changes)} price changes of the held-out weeks; predicted "
+        f"changes lie between {np.exp(predicted.min()):.2f} and {np.exp(predicted.max()):.2f} times the week before."
     )
 
 

@@ -15,6 +15,7 @@ from .drawing import LINES, Plot
 from .formats import known, percent
 from .plots import (
     calibration_plot,
+    changes_plot,
     fidelity_plot,
     interval_plot,
     learning_plot,
@@ -37,6 +38,7 @@ def single_plots(data: ReportData, fit: Mapping[str, Any]) -> dict[str, Plot | N
     scaled = bool(history) and all(row["best_fixed"] > 0 for row in history)
     unit = "%" if scaled else currency_of(data.comparison).strip() or "units of money"
     fidelity, trend = fit.get("fidelity") or {}, fit.get("trend") or {}
+    changes = (fit.get("price_changes") or {}).get("changes")
     drawable = all(trend.get(name) for name in ("weeks", "history", "forecast_weeks", "traffic", "low", "high"))
     return {
         "gaps": _gap_plot(data),
@@ -44,6 +46,7 @@ def single_plots(data: ReportData, fit: Mapping[str, Any]) -> dict[str, Plot | N
         "stress": _stress_plot(data),
         "learning": learning_plot(history, objective=market.objective, unit=unit) if history else None,
         "response": _response_plot(fit.get("price_response") or []),
+        "changes": changes_plot(changes) if changes else None,
         "fidelity": fidelity_plot(fidelity["products"]) if fidelity.get("products") else None,
         "calibration": calibration_plot(fidelity["calibration"]) if fidelity.get("calibration") else None,
         "trend": trend_plot(trend) if drawable else None,

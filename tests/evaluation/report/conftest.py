@@ -75,6 +75,32 @@ _PARTS = {
          "total_by_regression": None, "shock": 0.0, "first_stage_f": None},
     ],
     "prices_follow_demand": 0.12,
+    "unidentified": [NASTY],
+    "identification_checks": {
+        "lead_price": {"pooled": {"products": 31, "effect": 0.03, "se": 0.05, "p_value": 0.55}, "categories": []},
+        "negative_control": {"pooled": {"products": 0, "effect": None, "se": None, "p_value": None}, "categories": []},
+        "robustness": {"share_left": 0.5, "pooled": {"robustness_value": 0.23}, "categories": []},
+        "promotion": [
+            {"category": "coffee", "correlation_with_price": -0.6, "elasticity": -1.8, "elasticity_se": 0.2,
+             "promotion": 0.4, "promotion_se": 0.1, "posterior_correlation": 0.3},
+        ],
+    },
+    "price_changes": {
+        "moved_by": 0.1,
+        "pooled": {"changes": 3, "products": 3, "slope": 0.93, "slope_se": 0.06, "slope_interval90": [0.83, 1.03],
+                   "r2": 0.5, "coverage90": 0.88},
+        "categories": [
+            {"category": "coffee", "changes": 3, "products": 3, "slope": 0.93, "slope_se": 0.06,
+             "slope_interval90": [0.83, 1.03], "r2": 0.5, "coverage90": 0.88},
+            {"category": "soft drinks", "changes": 0, "products": 0, "slope": None, "slope_se": None,
+             "slope_interval90": None, "r2": None, "coverage90": None},
+        ],
+        "changes": [
+            {"product": f"p{i}", "category": "coffee", "week": "2024-01-08", "price_change": -0.2, "predicted": p,
+             "realised": r, "units": [4.0, 7.0]}
+            for i, (p, r) in enumerate([(0.5, 0.6), (-0.4, -0.2), (1.2, 0.9)])
+        ],
+    },
     "reference_effect": {"coefficient": 0.41, "se": 0.12, "memory": 0.7, "used": True},
     "segments": [
         {"name": "loyal", "customers": 812, "share": 0.41, "spend_per_week": 31.2, "elasticity": -1.2,

@@ -83,6 +83,9 @@ def test_a_section_stands_only_where_its_data_are(bare, bare_page, fit_report, t
         ({"fidelity", "assumptions"}, {"fidelity", "assumptions"}),
         ({"category_response"}, {"response"}),
         ({"reference_effect"}, {"response"}),
+        ({"unidentified"}, {"checks"}),
+        ({"identification_checks"}, {"checks"}),
+        ({"price_changes"}, {"checks"}),
         ({"dataset", "chosen_forecaster", "segment_rules", "segment_fidelity"}, set()),
     ):
         page = read(write_report(tmp_path / "one.html", replace(bare, fit={key: fit_report[key] for key in keys})))
@@ -101,6 +104,14 @@ def test_elasticities_are_those_of_the_market_beside_a_regression(page, fit_repo
         f"{number(100 * (0.9 ** pair['elasticity'] - 1), 1)}% {number(100 * (0.9 ** pair['interval90'][1] - 1), 1)}%"
     )
     assert f"{pair['other_name']} {change}" in text
+
+
+def test_the_checks_say_how_far_the_responses_can_be_believed(page, fit_report):
+    text = read(page).text
+    assert f"how 1 product responds to its price, so its current price stays: {fit_report['unidentified'][0]}." in text
+    assert "Units changed by 0.93 times the prediction (90% interval 0.83 to 1.03;" in text
+    assert "The product's price next week 0.03 −0.07 to 0.13 0.550" in text
+    assert "would have to explain 23% of what is left of each" in text
 
 
 @pytest.mark.parametrize("which", ["page", "bare_page"])

@@ -1,0 +1,132 @@
+"""The fit report: what was fitted, and how far it can be believed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..forecasting import MarketPaths, MarketTrend, PriceResponse
+from ..scenarios import MarketSpec
+from .customers import Customers, Split, records
+from .demand import PROMOTION, FittedDemand, SalesGrids, cross_elasticities
+from .identification import identification_checks
+from .price_changes import price_changes
+
+
+def fit_report(
+    spec: MarketSpec,
+    split: Split,
+    response: FittedDemand,
+    regression: PriceResponse,
+    known: pd.DataFrame,
+    customers: Customers,
+    traffic: tuple[MarketTrend, MarketPaths],
+    seed: int = 0,
+) -> dict[str, Any]:
+    """The fit report, except for its part on the demand forecasts.
+
+    Args:
+        spec: The fitted market.
+        split: Past and held-out weeks.
+        response: The demand model.
+        regression: The price regression, a check of it.
+        known: Which products' answers to prices the sales identify, as `identified` returns them.
+        customers: Segments and recommender.
+        traffic: The trend model and its paths.
+        seed: Seed of the simulated counts.
+
+    Returns:
+        Plain data for JSON.
+
+    Example:
+        >>> fit_report(*parts)["unidentified"]  # doctest: +SKIP
+        []
+    """
+    names = split.products[["product", "name"]]
+    by_regression = regression.elasticity_.merge(names, on="product")
+    weekly = SalesGrids.of(pd.concat([split.past, split.future]), list(response.products))
+    return {
+        "price_response": records(_beside(response, by_regression).merge(known, on="product")),
+        "unidentified": list(spec.prices.frozen),
+        "identification_checks": identification_checks(response, regression.elasticity_),
+        "price_changes": price_changes(weekly, response, len(split.weeks), seed),
+        "identification": str(regression.identification_),
+        "category_response": _category_response(response, regression),
+        "cross_elasticities": _with_names(cross_elasticities(response), split.products),
+        "prices_follow_demand": _number(response.follow_demand),
+        "reference_effect": asdict(regression.reference_effect_) | {"used": spec.reference_price is not None},
+        **_exposure(response, regression),
+        **customers.report,
+        "trend": _trend(split, *traffic),
+        "assumptions": list(spec.assumptions),
+    }
+
+
+def _beside(response: FittedDemand, regression: pd.DataFrame) -> pd.DataFrame:
+    """The demand model's elasticities (`elasticity…`) beside those of the regression (`raw…`, `shrunk…`)."""
+    return pd.DataFrame(response.report()).merge(regression.drop(columns="category"), on="product", how="left")
+
+
+def _with_names(rows: list[dict[str, Any]], products: pd.DataFrame) -> list[dict[str, Any]]:
+    """Pairs of products, with their names."""
+    names = dict(zip(products["product"], products["name"], strict=True))
+    return [row | {"name": names[row["product"]], "other_name": names[row["other"]]} for row in rows]
+
+
+def _exposure(response: FittedDemand, regression: PriceResponse) -> dict[str, Any]:
+    """The effect of displays and mailers: utility by likelihood, log units by regression."""
+    effect, check = response.effect(PROMOTION), regression.control_effects_.get(PROMOTION)
+    if effect is None or check is None:
+        return {}
+    mean = effect.mean(axis=1)
+    return {"exposure_effect": asdict(check) | {"utility": float(mean.mean()), "utility_se": float(mean.std())}}
+
+
+def _category_response(response: FittedDemand, regression: PriceResponse) -> list[dict[str, Any]]:
+    """By category: mean elasticity and outside share, and the regression's response of the category's total."""
+    table = regression.category_elasticity_.set_index("category")
+    rows = []
+    for c, name in enumerate(response.names):
+        own = response.elasticity[:, response.members(c)].mean(axis=1)
+        outside = response.outside[:, c]
+        check = table.loc[name] if name in table.index else None
+        rows.append(
+            {
+                "category": name,
+                "elasticity": float(own.mean()),
+                "se": float(own.std()),
+                "outside_share": float(outside.mean()),
+                "outside_share_se": float(outside.std()),
+                "total_by_regression": None if check is None else float(check["shrunk"]),
+                "shock": response.posteriors[c].shock_spread,
+                "first_stage_f": _number(response.first_stage_f[c]),
+            }
+        )
+    return rows
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _trend(split: Split, trend: MarketTrend, paths: MarketPaths) -> dict[str, Any]:
+    past, ahead, shock = split.past.groupby("week")["traffic"].first(), paths.bands(), paths.shock()
+    error = trend.scores_.set_index("candidate")["mae"]
+    return {
+        "scores": records(trend.scores_),
+        "used": trend.chosen_,
+        "score": float(error[["support vectors", "random forest"]].min()),
+        "naive": float(error["naive"]),
+        "moving_average": float(error["moving average"]),
+        "weeks": [f"{week:%Y-%m-%d}" for week in past.index],
+        "history": past.tolist(),
+        "forecast_weeks": [f"{week:%Y-%m-%d}" for week in ahead["week"]],
+        "traffic": ahead["traffic"].tolist(),
+        "low": ahead["low"].tolist(),
+        "high": ahead["high"].tolist(),
+        "volatility": shock.volatility,
+        "persistence": shock.persistence,
+    }

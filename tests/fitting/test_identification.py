@@ -1,0 +1,103 @@
+"""What the sales say about prices: placebos, robustness, and products that are not identified."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from repricer.fitting.demand import Priors, fit_demand
+from repricer.fitting.identification import identification_checks, identified
+from repricer.tests.fitting.demand.markets import drawn_category, grids_of
+
+PRODUCTS = pd.DataFrame({"product": list("abcdefghijkl"), "category": ["x"] * 6 + ["y"] * 6})
+REGULAR = np.full(12, 2.0)
+
+
+@pytest.fixture(scope="module")
+def honest():
+    (first, _), (second, _) = drawn_category(1, weeks=104), drawn_category(2, weeks=104)
+    units, price = np.concatenate([first.units, second.units], -1), np.concatenate([first.price, second.price], -1)
+    return units, price, fit_demand(grids_of(units, price * REGULAR, REGULAR), PRODUCTS, REGULAR, Priors())
+
+
+@pytest.fixture(scope="module")
+def regression():
+    """Strong estimates by regression."""
+    return pd.DataFrame({"product": PRODUCTS["product"], "raw": -2.3, "raw_se": 0.3, "weeks": 100})
+
+
+def test_placebos_are_zero_where_prices_are_moved_by_chance(honest, regression):
+    checks = identification_checks(honest[2], regression)
+    for name in ("lead_price", "negative_control"):
+        pooled = checks[name]["pooled"]
+        assert pooled["p_value"] > 0.01
+        assert pooled["products"] == 12
+        assert pooled["se"] < 0.2
+        assert [row["category"] for row in checks[name]["categories"]] == ["x", "y"]
+    assert checks["promotion"] is None
+
+
+def test_prices_that_answer_last_weeks_sales_fail_the_placebo(honest, regression):
+    units, price, _ = honest
+    generator = np.random.default_rng(3)
+    shock = 0.25 * generator.standard_normal(units.shape)
+    follow = np.ones_like(price)
+    # After a good week the price is reduced.
+    follow[:, 1:] = np.where(shock[:, :-1] > 0.2, 0.8, 1.0)
+    busy = generator.poisson(20 * np.exp(shock) * follow**-2.3).astype(float)
+    demand = fit_demand(grids_of(busy, follow * REGULAR, REGULAR), PRODUCTS, REGULAR, Priors())
+    pooled = identification_checks(demand, regression)["lead_price"]["pooled"]
+    assert pooled["p_value"] < 0.001
+    assert pooled["effect"] < 0
+
+
+def test_units_moved_by_a_price_of_another_category_fail_the_negative_control(honest, regression):
+    units, price, _ = honest
+    moved = np.random.default_rng(4).poisson(units[..., :6] * price[..., 6:] ** 1.5).astype(float)
+    both = np.concatenate([moved, units[..., 6:]], -1)
+    demand = fit_demand(grids_of(both, price * REGULAR, REGULAR), PRODUCTS, REGULAR, Priors())
+    control = identification_checks(demand, regression)["negative_control"]["categories"]
+    assert control[0]["effect"] == pytest.approx(1.5, abs=0.4)
+    assert control[0]["p_value"] < 0.001
+    assert control[1]["p_value"] > 0.01
+
+
+def test_the_robustness_value_is_that_of_cinelli_and_hazlett(honest):
+    table = pd.DataFrame({"product": list("abc"), "raw": -1.0, "raw_se": 0.2, "weeks": 36.0})
+    found = identification_checks(honest[2], table)["robustness"]
+    strength = 1.0 / (0.2 / np.sqrt(3)) / np.sqrt(3 * 36 - 6)
+    assert found["pooled"]["partial_r2"] == pytest.approx(strength**2 / (1 + strength**2))
+    value = found["pooled"]["robustness_value"]
+    # A cause of that strength moves the estimate by half of it: |bias| = se sqrt(df) sqrt(R2 R2 / (1 - R2)).
+    bias = 0.2 / np.sqrt(3) * np.sqrt(102) * np.sqrt(value**2 / (1 - value))
+    assert bias == pytest.approx(0.5)
+    assert found["categories"][1]["robustness_value"] is None
+
+
+def test_products_are_identified_where_prices_moved_units(honest, regression):
+    found = identified(honest[2], regression)
+    assert found["identified"].all()
+    assert found["reason"].isna().all()
+
+
+def test_a_product_whose_units_go_with_its_price_is_not_identified(honest, regression):
+    units, price, _ = honest
+    faulty = units.copy()
+    faulty[..., 2] = np.random.default_rng(5).poisson(20 * price[..., 2] ** 1.0)
+    demand = fit_demand(grids_of(faulty, price * REGULAR, REGULAR), PRODUCTS, REGULAR, Priors())
+    wrong = regression.assign(raw=regression["raw"].where(regression["product"] != "c", 1.0))
+    found = identified(demand, wrong).set_index("product")
+    assert found.index[~found["identified"]].tolist() == ["c"]
+    assert "wrong sign" in found.loc["c", "reason"]
+    # Both methods have to say so.
+    assert identified(demand, regression)["identified"].all()
+    assert identified(honest[2], wrong)["identified"].all()
+
+
+def test_a_shop_whose_prices_never_move_identifies_nothing(regression):
+    units = np.random.default_rng(0).poisson(20.0, (1, 60, 12)).astype(float)
+    still = np.ones(units.shape)
+    demand = fit_demand(grids_of(units, still * REGULAR, REGULAR), PRODUCTS, REGULAR, Priors())
+    unknown = regression.assign(raw=np.nan, raw_se=np.nan)
+    found = identified(demand, unknown)
+    assert not found["identified"].any()
+    assert "hardly moved" in found["reason"][0]
+    assert identification_checks(demand, unknown)["lead_price"]["pooled"]["effect"] is None

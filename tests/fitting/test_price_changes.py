@@ -1,0 +1,68 @@
+"""Predicted against realised answers to price changes, on drawn categories."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from repricer.fitting.price_changes import price_changes
+from repricer.tests.fitting.demand.markets import grids_of, known_demand, prices
+
+REGULAR, ALPHA = np.full(40, 2.0), 0.08
+PRODUCTS = pd.DataFrame({"product": [f"p{i}" for i in range(40)], "category": ["x"] * 20 + ["y"] * 20})
+
+
+def shop(elasticity: float, level: float, seed: int = 0):
+    """Sales at prices that move, of customers with this elasticity, and the demand model that believes in -2.5."""
+    generator = np.random.default_rng(seed)
+    believed = known_demand(PRODUCTS, np.full(40, level), REGULAR, np.full(40, -2.5), [0.6, 0.4], draws=200)
+    true = known_demand(PRODUCTS, np.full(40, level), REGULAR, np.full(40, elasticity), [0.6, 0.4])
+    price = prices(generator, 30, 40) * REGULAR
+    mean = level * np.exp(0.1 * generator.standard_normal((30, 1))) * true.lift(price)
+    believed = replace(believed, posteriors=tuple(replace(p, alpha=np.full(20, ALPHA)) for p in believed.posteriors))
+    units = generator.poisson(mean * generator.gamma(1 / ALPHA, ALPHA, mean.shape)).astype(float)
+    return grids_of(units[None], price[None], REGULAR), believed
+
+
+@pytest.mark.parametrize("level", [20.0, 0.8])
+def test_the_right_model_has_a_slope_of_one_and_covers_with_many_weeks_without_a_sale(level):
+    grids, demand = shop(-2.5, level)
+    found = price_changes(grids, demand, weeks=24)["pooled"]
+    low, high = found["slope_interval90"]
+    assert low < 1 < high
+    assert high - low < (0.2 if level > 1 else 0.7)
+    assert 0.84 < found["coverage90"] < 0.99
+    assert found["changes"] > 200
+
+
+def test_a_model_that_exaggerates_has_a_slope_below_one():
+    grids, demand = shop(-1.25, 20.0)
+    found = price_changes(grids, demand, weeks=24)
+    assert found["pooled"]["slope"] == pytest.approx(0.5, abs=0.1)
+    assert found["pooled"]["slope_interval90"][1] < 0.7
+    for row in found["categories"]:
+        assert row["slope"] == pytest.approx(0.5, abs=0.2)
+
+
+def test_changes_are_those_against_the_week_before_and_each_is_told():
+    grids, demand = shop(-2.5, 20.0)
+    price = np.tile(REGULAR, (30, 1))
+    price[27:29, 3] = 1.5
+    price[28, 5] = 1.9  # by 5% only
+    found = price_changes(replace(grids, price=price[None]), demand, weeks=4)
+    assert [(row["product"], row["week"]) for row in found["changes"]] == [
+        ("p3", f"{grids.weeks[27]:%Y-%m-%d}"),
+        ("p3", f"{grids.weeks[29]:%Y-%m-%d}"),
+    ]
+    assert [row["price_change"] for row in found["changes"]] == pytest.approx([-0.25, 1 / 3])
+    assert found["changes"][0]["predicted"] == pytest.approx(float(np.log(demand.lift(price)[27, 3])))
+    assert found["changes"][0]["units"] == grids.units[0, 26:28, 3].tolist()
+    assert found["pooled"]["slope"] is None  # one product is no sample
+    assert found["pooled"]["changes"] == 2
+
+
+def test_without_a_price_change_there_is_nothing_to_say():
+    grids, demand = shop(-2.5, 20.0)
+    found = price_changes(replace(grids, price=np.tile(REGULAR, (1, 30, 1))), demand, weeks=12)
+    assert found["pooled"]["slope"] is None
+    assert found["changes"] == []
