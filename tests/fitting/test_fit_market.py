@@ -64,6 +64,34 @@ def test_the_market_is_found_again(truth, fitted):
     )
     assert ((low < 3.0 / spec.products.regular_price) & (3.0 / spec.products.regular_price < high)).all()
     assert not any(row["implausible"] for row in report["price_response"])
+    assert all(row["identified"] and row["reason"] is None for row in report["price_response"])
+    assert report["unidentified"] == []
+
+
+def test_the_report_says_how_far_the_responses_can_be_believed(fitted):
+    checks, changes = fitted[1]["identification_checks"], fitted[1]["price_changes"]
+    for name in ("lead_price", "negative_control"):
+        assert abs(checks[name]["pooled"]["effect"]) < 3 * checks[name]["pooled"]["se"]
+    assert checks["robustness"]["pooled"]["robustness_value"] > 0.2
+    assert checks["promotion"] is None
+    low, high = changes["pooled"]["slope_interval90"]
+    assert low < 1 < high
+    assert changes["pooled"]["changes"] == len(changes["changes"]) > 20
+    pairs = fitted[1]["cross_elasticities"]
+    assert {(row["name"], row["other_name"]) for row in pairs[:2]} == {("a", "b"), ("a", "c")}
+    assert all(row["elasticity"] > 0 for row in pairs)
+
+
+def test_a_product_whose_price_does_not_move_its_units_keeps_its_price(truth, sales):
+    chosen = pd.DataFrame({"product": list("abcdef"), "category": ["x"] * 3 + ["y"] * 3})
+    units = np.random.default_rng(2).poisson(sales["units"].median(), len(sales))
+    deaf = sales.assign(units=sales["units"].where(sales["product"] != "e", units))
+    spec, report = fit(Tables(deaf, chosen), chosen, name="again", forecaster=MovingAverage())
+    assert report["unidentified"] == list(spec.prices.frozen) == ["e"]
+    assert "e" in spec.assumptions[0]
+    row = next(row for row in report["price_response"] if row["product"] == "e")
+    assert not row["identified"]
+    assert row["reason"]
 
 
 def test_it_sells_what_was_sold_in_the_weeks_kept_out(fitted):

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from repricer.envs import Market, catalogue_of, expected_units
+from repricer.envs import Market, catalogue_of, expected_units, rollout
 from repricer.evaluation import named_policy
 from repricer.fitting import Assumptions, FittedModels, build_market
 from repricer.fitting.demand import PROMOTION, REFERENCE
@@ -70,6 +70,22 @@ def test_a_price_that_the_market_does_not_allow_is_planned_at_the_nearest_that_i
     spec = build_market(models(past_price=price), name="shop", assumptions=Assumptions())
     price[1, 2] = spec.prices.floor[2]
     np.testing.assert_allclose(expected_units(spec, np.arange(3), price).sum(axis=1), models().planned, rtol=1e-6)
+
+
+def test_a_product_that_the_sales_do_not_identify_keeps_its_price_and_its_planned_sales():
+    price = np.tile([2.0, 3.0, 4.0, 5.0], (3, 1))
+    price[1, 1] = 2.5
+    fitted = models(past_price=price, identified=np.array([True, False, True, True]))
+    spec = build_market(fitted, name="shop", assumptions=Assumptions())
+    assert spec.prices.frozen == ("milk (2)",)
+    assert "milk (2)" in spec.assumptions[0]
+    # The current price is the regular one, also where the shop planned another.
+    price[1, 1] = 3.0
+    np.testing.assert_allclose(expected_units(spec, np.arange(3), price).sum(axis=1), fitted.planned, rtol=1e-6)
+    state = rollout(spec, named_policy("random", spec), episodes=2, seed=0)
+    assert (state.price_path[:, 1] == 3.0).all()
+    assert (state.price_path[:, 0] != 2.0).any()
+    assert build_market(models(), name="shop", assumptions=Assumptions()).prices.frozen == ()
 
 
 def test_sales_with_the_promotions_of_the_plan_are_the_forecasts():
