@@ -75,7 +75,8 @@ def _measure(names: tuple[str, ...], as_json: bool) -> None:
     "--bounds",
     default="free",
     show_default=True,
-    help="Price bounds: free (.5 to 1.3 of the regular price), or default (those of `repricer fit`).",
+    help="Price bounds: free (.5 to 1.3 of the regular price), default (those of `repricer fit`), or charged, charged+10% "
+    "and charged+20% (the range of prices that the shop charged, and beyond).",
 )
 @click.option("--steps", type=int, default=20_000, show_default=True, help="Training steps.")
 @click.option("--forecaster", default="moving-average", show_default=True, help="Demand model, as for `repricer fit`.")
@@ -158,7 +159,18 @@ def _uplift_table(summary: dict[str, Any]) -> Table:
         "prices recommended.",
     )
     table.add_column("shops")
-    headings = ("number", "predicted", "realised", "|error|", "covered", "share", "worst", "regular", "current")
+    headings = (
+        "number",
+        "predicted",
+        "realised",
+        "lowest",
+        "|error|",
+        "covered",
+        "share",
+        "worst",
+        "regular",
+        "current",
+    )
     for heading in (*headings, "loses", "no change", "CPU s"):
         table.add_column(heading, justify="right")
     rows = [("all", summary["all"])]
@@ -174,6 +186,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         str(row["shops"]),
         f"{row['predicted']:+.1%}",
         f"{row['realised']:+.1%}",
+        f"{row['worst_realised']:+.1%}",
         f"{row['absolute_error']:.1%}",
         f"{row['covered']} ({row['below']}, {row['above']})",
         f"{row['share_of_optimum']:.1%}",

@@ -28,11 +28,17 @@ def assess(settings: Settings, seed: int) -> dict[str, Any]:
     Returns:
         The figures of one shop, as plain data for JSON. Gains are shares of what regular prices
         earn in the same weeks.
+
+    Raises:
+        ValueError: There is no market to fit on the shop's tables.
     """
     started, shop = time.process_time(), draw_shop(settings.truth, seed, settings.products, settings.weeks)
     row = {"seed": seed, **settings.to_dict(), "model": shop.model, **_described(shop)}
     with tempfile.TemporaryDirectory() as folder:
-        fitted = fit_files(write_files(shop, Path(folder)), settings, seed)
+        try:
+            fitted = fit_files(write_files(shop, Path(folder)), settings, seed)
+        except ValueError as error:
+            raise ValueError(f"{settings.truth} shop {seed}: {error}") from error
     before = time.process_time()
     recommended = recommend(fitted.spec, settings, seed)
     stages = fitted.seconds | {"recommend": time.process_time() - before}

@@ -14,6 +14,7 @@ from ...scenarios import MarketSpec
 from .settings import Settings
 from .shop import Shop
 
+_WIDENING = {"free": None, "charged": 0.0, "charged+10%": 0.1, "charged+20%": 0.2}
 _KEY = b"pseudonyms of a synthetic shop"
 
 
@@ -87,6 +88,6 @@ def fit_files(paths: dict[str, Path], settings: Settings, seed: int) -> Fitted:
 def _assumptions(bounds: str) -> Assumptions:
     """The defaults of `fit`, but the shop has no personal discounts and recommends nothing."""
     given: dict[str, Any] = {"max_discount": 0.0, "recommendation_lift": 0.0}
-    if bounds == "free":
-        given |= {"lowest_price": 0.5, "highest_price": 1.3, "price_widening": None}
+    if bounds != "default":
+        given |= {"lowest_price": 0.5, "highest_price": 1.3, "price_widening": _WIDENING[bounds]}
     return Assumptions(**given)

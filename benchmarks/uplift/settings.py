@@ -12,7 +12,8 @@ from typing import Any
 from .families import FAMILIES
 from .parameters import SIZES
 
-BOUNDS = ("default", "free")
+BOUNDS = ("default", "free", "charged", "charged+10%", "charged+20%")
+"""Price bounds: those of `fit`; .5 to 1.3 of the regular price; the prices charged, and up to 10 or 20% beyond."""
 FORECASTERS = (
     "selected",
     "moving-average",
@@ -33,7 +34,7 @@ class Settings:
         truth: The family of shops.
         products: 12 in 2 categories, or 30 in 5.
         weeks: Weeks of history; None for the family's own.
-        bounds: "free" for .5 to 1.3 of the regular price, "default" for those that `fit` sets.
+        bounds: One of `BOUNDS`.
         forecaster: The demand model; "selected", the default of `repricer fit`, takes longest.
         steps: Training steps; `repricer train` takes 300,000.
         episodes: Test episodes of the evaluation.

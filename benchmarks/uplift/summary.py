@@ -36,7 +36,7 @@ def figures(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     Returns:
         `shops`; means of `predicted`, `realised`, `optimal` gain; `over_prediction`, the mean of
         predicted less realised, and `absolute_error`; number of shops `covered` by their 90%
-        interval, with a realised gain `below` or `above` it; `share_of_optimum` and
+        interval, with a realised gain `below` or `above` it; `worst_realised`, `share_of_optimum` and
         `worst_share`, `regular_share`, `own_share`; shops that `lose_to_regular` by more than 1%
         or `lose_to_own` prices; `refused`; `said`, fits that say that prices follow demand or may;
         `cpu_seconds` per shop.
@@ -54,6 +54,7 @@ def figures(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "covered": int(((low <= gain) & (gain <= high)).sum()),
         "below": int((gain < low).sum()),
         "above": int((gain > high).sum()),
+        "worst_realised": float(gain.min()),
         "worst_share": float(columns["share_of_optimum"].min()),
         "lose_to_regular": int(((gain < REGULAR_LOSS) & ~refused).sum()),
         "lose_to_own": int(((earned["recommended"] < earned["own"]) & ~refused).sum()),

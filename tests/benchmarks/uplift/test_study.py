@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from repricer.benchmarks.uplift import FAMILIES, Settings, draw_shop, run_study, study, summarise
 from repricer.benchmarks.uplift.assess import assess, displayed, realised
 from repricer.benchmarks.uplift.plots import plot_gains
+from repricer.benchmarks.uplift.public_path import fit_files, write_files
 from repricer.benchmarks.uplift.verdict import Recommendation
 from repricer.cli import bench, main
 from repricer.fitting import fit
@@ -100,7 +101,7 @@ def test_an_unfinished_file_is_never_left(assessed, tmp_path, monkeypatch):
     [
         ({"truth": "sunny"}, "truth must be one of clean, .*; got 'sunny'"),
         ({"truth": "clean", "products": 13}, "products must be one of 12, 30; got '13'"),
-        ({"truth": "clean", "bounds": "wide"}, "bounds must be one of default, free; got 'wide'"),
+        ({"truth": "clean", "bounds": "wide"}, "bounds must be one of default, free, charged, .*; got 'wide'"),
         ({"truth": "clean", "forecaster": "oracle"}, "forecaster must be one of selected, .*; got 'oracle'"),
         ({"truth": "clean", "steps": 0}, "steps must be 1 or more; got 0"),
     ],
@@ -131,6 +132,7 @@ def test_figures_by_hand():
     assert found["absolute_error"] == pytest.approx((0.02 + 0.25 + 0.15 + 0.20 + 0.22) / 5)
     assert (found["covered"], found["below"], found["above"]) == (2, 2, 1)
     assert found["worst_share"] == 0.70
+    assert found["worst_realised"] == -0.15
     # A shop that keeps its current prices cannot lose by the recommendation.
     assert (found["lose_to_regular"], found["lose_to_own"], found["refused"], found["said"]) == (2, 1, 1, 1)
 
@@ -184,6 +186,25 @@ class TestRealised:
         found = realised(shop, spec, Recommendation("historical", None, 0.0, -0.1, 0.1))
         assert found["refused"]
         assert found["share_of_optimum"] == found["own_share"]
+
+
+def test_bounds_are_those_asked_for(shop, tmp_path):
+    files = write_files(shop, tmp_path)
+    reach = {}
+    for bounds in ("charged", "charged+10%", "free"):
+        spec = fit_files(files, Settings("clean", bounds=bounds), seed=0).spec
+        reach[bounds] = np.array([spec.guardrails.low, spec.guardrails.high]) / spec.products.regular_price
+    np.testing.assert_allclose(reach["free"], np.repeat([[0.5], [1.3]], 12, axis=1), rtol=0.01)
+    np.testing.assert_allclose(reach["charged"][1], 1, rtol=0.01)
+    assert (reach["charged"][0] > 0.6).all()
+    np.testing.assert_allclose(
+        reach["charged+10%"] / reach["charged"], np.repeat([[0.9], [1.1]], 12, axis=1), rtol=0.02
+    )
+
+
+def test_a_shop_without_a_market_is_named():
+    with pytest.raises(ValueError, match="clean shop 3: sales must cover at least"):
+        assess(Settings("clean", weeks=20), seed=3)
 
 
 def test_a_shop_from_its_files_to_its_realised_gain():
