@@ -12,13 +12,12 @@ from ...pricing import Policy
 from ...scenarios import MarketSpec
 from ..policies import BEST_FIXED
 from .break_even import BreakEven, break_even
-from .candidates import Candidate, candidates
+from .candidates import REGULAR, Candidate, candidates
 from .draws import EPISODES, DrawComparison, compare_draws
 from .gain import Gain
 from .recommendation import MEAN, RULE, Recommendation, costs_assumed, recommend
 from .support import charged_range
 
-REGULAR = "regular"
 _NOISE, _MOST_EPISODES = 0.25, 32
 
 

@@ -9,6 +9,7 @@ from ...pricing import BlendedPrice, Policy
 from ...scenarios import MarketSpec
 from ..policies import BEST_FIXED, named_policy
 
+REGULAR = "regular"
 SHARES = (0.25, 0.5, 0.75)
 """Weights of the current prices in the blends."""
 
@@ -44,13 +45,13 @@ def current_prices(spec: MarketSpec) -> Policy:
         >>> current_prices(load_scenario("stationary-logit")).name
         'regular'
     """
-    return named_policy("regular" if spec.history is None else "historical", spec)
+    return named_policy(REGULAR if spec.history is None else "historical", spec)
 
 
 def candidates(
     spec: MarketSpec, learned: Sequence[Policy] = (), *, fixed: Policy | None = None, seed: int = 0
 ) -> list[Candidate]:
-    """The current prices, the learned ones, the best fixed ones, and blends of each with the current ones.
+    """The current and the regular prices, the learned and the best fixed ones, and blends of these with the current.
 
     Args:
         spec: The market.
@@ -68,6 +69,8 @@ def candidates(
     """
     current = current_prices(spec)
     found = [Candidate(current, "your current prices")]
+    if current.name != REGULAR:
+        found.append(Candidate(named_policy(REGULAR, spec), "your regular prices, without reductions"))
     several = len(learned) > 1
     named = [(policy, f"the learned prices ({policy.name})" if several else "the learned prices") for policy in learned]
     named.append((named_policy(BEST_FIXED, spec, seed=seed) if fixed is None else fixed, "the best fixed prices"))

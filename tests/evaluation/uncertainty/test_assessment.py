@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from repricer.evaluation import evaluate
+from repricer.evaluation import Without, evaluate
 from repricer.evaluation.uncertainty import assess, candidates
 from repricer.evaluation.uncertainty.draws import compare_draws
 from repricer.pricing import FixedPrice
@@ -47,7 +47,7 @@ def test_the_document_holds_the_contract(comparison):
     found = document["uncertainty"]
     assert (found["draws"], found["own"], found["metric"]) == (40, "historical", "revenue")
     assert found["recommended"] == comparison.uncertainty.recommendation.policy
-    assert {row["policy"] for row in found["candidates"]} == {
+    assert {row["policy"] for row in found["candidates"]} - {"regular"} == {
         f"{policy}{blend}"
         for policy in ("learned", "best-fixed")
         for blend in ("", *(f"+{s}%:historical" for s in (25, 50, 75)))
@@ -82,8 +82,12 @@ def test_a_market_without_a_posterior_is_evaluated_as_before():
 def test_ablations_and_rules_are_no_candidates(comparison):
     spec = comparison.spec
     names = [candidate.name for candidate in candidates(spec, [_learned(spec)])]
-    assert names[0] == "historical"
-    assert "regular" not in names
+    assert names[:3] == ["historical", "regular", "learned"]
+    assert len(names) == 10
+    without = [candidate.name for candidate in candidates(replace(spec, history=None), [_learned(spec)])]
+    assert without[:2] == ["regular", "learned"]
+    rows = evaluate(spec, [_learned(spec), "myopic", Without(_learned(spec), "discount")], episodes=5).uncertainty
+    assert {candidate.name for candidate in rows.candidates} == set(names)
 
 
 def test_reported_gains_are_from_draws_that_did_not_choose(comparison):
