@@ -25,6 +25,7 @@ from . import (  # noqa: F401  they register their checks
     service,
     serving,
     uplift,
+    uplift_real,
 )
 from .checks import CHECKS, Skip
 
