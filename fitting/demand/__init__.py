@@ -1,9 +1,10 @@
 """Demand by likelihood: the market's own choice model, with a posterior."""
 
 from .category_model import CategoryData, CategoryModel
+from .category_rows import CONTROL, PROMOTION, REFERENCE, SegmentUnits
 from .cross_elasticities import cross_elasticities
 from .estimation import CategoryPosterior, estimate
-from .fitted_demand import CONTROL, PROMOTION, REFERENCE, DemandAtRegular, FittedDemand, SegmentUnits, fit_demand
+from .fitted_demand import DemandAtRegular, FittedDemand, fit_demand
 from .priors import Priors
 from .sales_grids import SalesGrids
 

@@ -12,37 +12,23 @@ from numpy.typing import NDArray
 
 from ...forecasting.models.lstm_network import one_thread
 from ...pricing import choice_shares
-from .category_model import CategoryData
+from .category_rows import (
+    CONTROL,
+    PROMOTION,
+    WEAK_F,
+    SegmentUnits,
+    category_data,
+    effects_on_utility,
+    instrument_strength,
+    suspects,
+    week_features,
+    with_effects,
+)
 from .estimation import CategoryPosterior, estimate
 from .priors import Priors
 from .sales_grids import SalesGrids
 
 Array = NDArray[np.float64]
-PROMOTION, REFERENCE, CONTROL = "promotion", "reference price", "price changes without a reason in costs"
-SUSPECT, REDUCED = "regular price", "reduced weeks"
-# A regular price that moves by less, in logs, stands still.
-_STILL, _REDUCED = 0.01, 0.02
-# Below it an instrument hardly moves the price (Staiger and Stock 1997).
-_WEAK_F = 10.0
-_YEAR = 365.25
-_ROUNDS = 100
-
-
-@dataclass(frozen=True)
-class SegmentUnits:
-    """Who bought what: K segments, N products.
-
-    Attributes:
-        units: (K, N) units bought in the past.
-        response: (K,) price elasticity of each segment relative to the average one.
-
-    Example:
-        >>> SegmentUnits(np.ones((1, 3)), np.ones(1)).response.tolist()
-        [1.0]
-    """
-
-    units: Array
-    response: Array
 
 
 @dataclass(frozen=True)
@@ -75,7 +61,7 @@ class FittedDemand:
         effects: Names of the E further effects on utility.
         memory: Weight of the past in the reference price.
         posteriors: C posteriors.
-        first_stage_f: (C,) strength of the costs as an instrument; NaN without.
+        first_stage_f: (C,) strength of the costs as an instrument; NaN without. Weak costs are not used.
         follow_demand: Posterior probability that prices follow demand; NaN where no price was
             reduced and no regular price moved.
 
@@ -152,7 +138,7 @@ class FittedDemand:
             steep = now.steepness.numpy()[:, None, :] * found.model.data.segment_response[:, None]
             sensitivity[:, :, here] = steep / self.regular_price[here]
             outside[:, c] = 1 / (1 + np.exp(-theta[:, layout.outside][:, 0]))
-            calendar = _week_features(self.weeks, weeks)
+            calendar = week_features(self.weeks, weeks)
             moved = (theta - mean)[:, layout.features][:, : calendar.shape[1]] @ calendar.T
             level = (now.log_arrivals - centre.log_arrivals).numpy()
             arrivals[:, :, c] = np.exp(level[:, None] + moved)
@@ -236,19 +222,22 @@ def fit_demand(
     if segments is None:
         segments = SegmentUnits(np.ones((1, len(products))), np.ones(1))
     memory = memory if memory is not None else 0.0
-    effects = _effects(grids, regular_price, memory)
+    effects = effects_on_utility(grids, regular_price, memory)
     parts = [np.flatnonzero(category == c) for c in range(len(names))]
-    found = [_category_data(grids, regular_price, here, effects, segments, priors) for here in parts]
-    suspects = _suspects(grids, priors)
+    strength = np.array([instrument_strength(grids, here) for here in parts])
+    if grids.unit_cost is not None and strength.mean() < WEAK_F:
+        grids = replace(grids, unit_cost=None)
+    found = [category_data(grids, regular_price, here, effects, segments, priors) for here in parts]
+    doubts = suspects(grids, priors)
     with one_thread():
-        posteriors = [estimate(data, priors, draws=draws, seed=seed + c) for c, (data, _) in enumerate(found)]
+        posteriors = [estimate(data, priors, draws=draws, seed=seed + c) for c, data in enumerate(found)]
         follow = np.nan
-        if suspects:
+        if doubts:
             doubtful = [
                 estimate(
-                    _with_effects(data, suspects, here), priors, draws=draws, seed=seed + c, shocks=plain.likely_shocks
+                    with_effects(data, doubts, here), priors, draws=draws, seed=seed + c, shocks=plain.likely_shocks
                 )
-                for c, ((data, _), here, plain) in enumerate(zip(found, parts, posteriors, strict=True))
+                for c, (data, here, plain) in enumerate(zip(found, parts, posteriors, strict=True))
             ]
             follow = _probability(posteriors, doubtful, priors.exogenous)
             posteriors = _mixed(posteriors, doubtful, follow, seed)
@@ -257,40 +246,13 @@ def fit_demand(
         category=category.astype(np.intp),
         names=tuple(names),
         regular_price=regular_price,
-        segment_share=np.array([data.segment_share for data, _ in found]),
+        segment_share=np.array([data.segment_share for data in found]),
         effects=(*effects, CONTROL) if grids.unit_cost is not None else tuple(effects),
         memory=memory,
         weeks=grids.weeks,
         posteriors=tuple(posteriors),
-        first_stage_f=np.array([strength for _, strength in found]),
+        first_stage_f=strength,
         follow_demand=follow,
-    )
-
-
-def _suspects(grids: SalesGrids, priors: Priors) -> dict[str, tuple[Array, float]]:
-    """What prices that follow demand would show, (G, W, N) with the prior spread of each coefficient.
-
-    A regular price that moves without a known reason, and weeks with a reduction that differ from
-    the others by more than the price. What remains are the depths of the reductions, and costs.
-    """
-    listed = np.log(grids.regular)
-    moved = np.nan_to_num(listed - np.nanmean(listed, axis=1, keepdims=True))
-    reduced = np.nan_to_num(grids.price < (1 - _REDUCED) * grids.regular)
-    found = {}
-    if grids.unit_cost is None and moved.std() > _STILL:
-        found[SUSPECT] = (moved, priors.suspect_spread)
-    if 0 < reduced.mean() < 1:
-        found[REDUCED] = (reduced.astype(np.float64), priors.reduced_spread)
-    return found
-
-
-def _with_effects(data: CategoryData, suspects: dict[str, tuple[Array, float]], here: NDArray[np.intp]) -> CategoryData:
-    more = np.array([values[..., here] for values, _ in suspects.values()])
-    return replace(
-        data,
-        effects=np.concatenate([data.effects.reshape(-1, *more.shape[1:]), more]),
-        effect_mean=np.append(data.effect_mean, np.zeros(len(more))),
-        effect_spread=np.append(data.effect_spread, [spread for _, spread in suspects.values()]),
     )
 
 
@@ -315,108 +277,3 @@ def _mixed(
 
 def _extra(plain: CategoryPosterior, doubtful: CategoryPosterior) -> int:
     return doubtful.draws.shape[1] - plain.draws.shape[1]
-
-
-def _effects(grids: SalesGrids, regular: Array, memory: float) -> dict[str, Array]:
-    """What moves utility beside the price, (G, W, N) each."""
-    found: dict[str, Array] = {}
-    if grids.promotion is not None:
-        found[PROMOTION] = np.broadcast_to(grids.promotion, grids.units.shape)
-    if memory > 0:
-        price = np.where(np.isfinite(grids.price), grids.price, regular)
-        reference = np.empty_like(price)
-        reference[:, 0] = price[:, 0]
-        for t in range(1, price.shape[1]):
-            reference[:, t] = memory * reference[:, t - 1] + (1 - memory) * price[:, t - 1]
-        found[REFERENCE] = np.log(reference / price)
-    return found
-
-
-def _category_data(
-    grids: SalesGrids,
-    regular: Array,
-    here: NDArray[np.intp],
-    effects: dict[str, Array],
-    segments: SegmentUnits,
-    priors: Priors,
-) -> tuple[CategoryData, float]:
-    """A category's sales, and the strength of its costs as an instrument."""
-    known = {
-        PROMOTION: (priors.promotion, priors.promotion_spread),
-        REFERENCE: (0.0, priors.reference_spread),
-        CONTROL: (0.0, priors.control_spread),
-    }
-    own = {name: values[..., here] for name, values in effects.items()}
-    strength = np.nan
-    if grids.unit_cost is not None:
-        own[CONTROL], strength = _unexplained(grids, here)
-    share = (segments.units[:, here] + 0.5).sum(axis=1)
-    features = _week_features(grids.weeks, grids.weeks)
-    spread = np.array([priors.season_spread, priors.season_spread, priors.trend_spread])
-    if grids.holiday is not None:
-        features = np.column_stack([features, grids.holiday - grids.holiday.mean()])
-        spread = np.append(spread, priors.signal_spread)
-    return (
-        CategoryData(
-            units=grids.units[..., here],
-            price=grids.price[..., here] / regular[here],
-            sold_out=grids.sold_out[..., here],
-            week_features=features,
-            feature_spread=spread,
-            effects=np.array(list(own.values())),
-            effect_mean=np.array([known[name][0] for name in own]),
-            effect_spread=np.array([known[name][1] for name in own]),
-            segment_share=share / share.sum(),
-            segment_response=segments.response / (segments.response @ share / share.sum()),
-            within=_within(segments.units[:, here], grids.units[..., here].sum(axis=(0, 1)), share / share.sum()),
-        ),
-        strength,
-    )
-
-
-def _within(units: Array, sold: Array, share: Array) -> Array:
-    """(K, J) each segment's purchases as shares whose mean over the segments are the products' totals.
-
-    Iterative proportional fitting (Deming and Stephan 1940). Half a unit stands in for a product
-    that a segment never bought.
-    """
-    within = units + 0.5
-    target = np.maximum(sold, 0.5) / np.maximum(sold, 0.5).sum()
-    within = within / within.sum(axis=1, keepdims=True)
-    for _ in range(_ROUNDS):
-        within = within * (target / (share @ within))
-        within = within / within.sum(axis=1, keepdims=True)
-    return within
-
-
-def _unexplained(grids: SalesGrids, here: NDArray[np.intp]) -> tuple[Array, float]:
-    """(G, W, J) what costs do not explain of the log prices, and the F of the costs.
-
-    The residual enters demand as a control function (Petrin and Train 2010).
-    """
-    assert grids.unit_cost is not None
-    price = np.log(grids.price[..., here])
-    cost = np.broadcast_to(np.log(grids.unit_cost[:, here]), price.shape)
-    known = np.isfinite(price) & np.isfinite(cost)
-    y, x = (_demeaned(values, known) for values in (price, cost))
-    moved = (x * x).sum(axis=(0, 1))
-    slope = np.where(moved > 0, (x * y).sum(axis=(0, 1)) / np.where(moved > 0, moved, 1.0), 0.0)
-    residual = np.where(known, y - slope * x, 0.0)
-    explained = ((slope * x) ** 2).sum() / max((moved > 0).sum(), 1)
-    return residual, float(explained / max((residual**2).sum() / max(known.sum() - 2 * len(here), 1), 1e-12))
-
-
-def _demeaned(values: Array, known: NDArray[np.bool_]) -> Array:
-    values = np.where(known, values, 0.0)
-    mean = values.sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1)
-    return np.where(known, values - mean, 0.0)
-
-
-def _week_features(past: pd.DatetimeIndex, weeks: pd.DatetimeIndex) -> Array:
-    """(W, 3) season of the year and trend in years, centred on the past."""
-
-    def raw(days: pd.DatetimeIndex) -> Array:
-        phase = 2 * np.pi * (days - past[0]).days.to_numpy() / _YEAR
-        return np.column_stack([np.sin(phase), np.cos(phase), phase / (2 * np.pi)])
-
-    return raw(weeks) - raw(past).mean(axis=0)
