@@ -7,6 +7,7 @@ from ..uncertainty import Assessment, Gain, costs_assumed
 from .data import currency_of
 from .formats import number, percent
 
+_NAMED = 5
 _WORTH_SAYING = 0.1
 """Smallest probability that prices followed demand which is mentioned."""
 
@@ -37,7 +38,7 @@ def explanations(comparison: Comparison, learned: str | None) -> list[str]:
     """What stands behind the headline: assumptions, chance, prices never charged, break-even points."""
     found = assessment_of(comparison)
     chosen = found.recommendation
-    said = [_follows_demand(comparison)]
+    said = [_not_identified(comparison), _follows_demand(comparison)]
     if chosen.change:
         said += [_noise(comparison, found), _outside(found), *_break_even(found)]
     if learned is not None and chosen.policy != learned:
@@ -127,6 +128,18 @@ def _noise(comparison: Comparison, found: Assessment) -> str:
         f"{_interval(comparison, gain, label=False, realised=True).replace(' to ', ' and ')}. Of this spread (variance), "
         f"{percent(gain.parameter_share, 0)} is uncertainty about how customers respond, the rest chance."
     )
+
+
+def _not_identified(comparison: Comparison) -> str:
+    """Which products of a fitted market keep their prices because the sales say nothing of other ones."""
+    spec = comparison.spec
+    names = spec.prices.frozen if spec.history is not None else ()
+    if not names:
+        return ""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    keep = "1 product keeps its price" if len(names) == 1 else f"{len(names)} products keep their prices"
+    listed = ", ".join(names[:_NAMED]) + more
+    return f"{keep}, because the sales do not tell how customers respond to other ones, or by your rule: {listed}."
 
 
 def _follows_demand(comparison: Comparison) -> str:

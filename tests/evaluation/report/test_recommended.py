@@ -101,6 +101,15 @@ def test_prices_that_may_follow_demand_are_mentioned_first(comparison):
         assert first.startswith("Your prices may have followed demand (60% likely by the sales)") == said
 
 
+def test_products_that_keep_their_prices_are_named_first(comparison):
+    spec = comparison.spec.with_changes(prices={"frozen": ("bread",)})
+    found = gaining(replace(comparison, spec=spec), np.linspace(2, 10, DRAWS))
+    assert explanations(found, None)[0].startswith("1 product keeps its price, because the sales do not tell")
+    assert explanations(found, None)[0].endswith(": bread.")
+    found = replace(found, spec=replace(spec, history=None))
+    assert "keeps its price" not in " ".join(explanations(found, None))
+
+
 def test_no_change_says_why(comparison):
     found = comparison.uncertainty
     refused = [replace(standing, refused="27% chance of earning less") for standing in found.recommendation.standings]
