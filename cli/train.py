@@ -103,6 +103,11 @@ def _lines(run: Run, algo: str) -> Iterator[str]:
         f"Kept the policy of step {best['steps']:,}: {spec.market.objective} {best['objective']:.4g} an episode on the "
         f"validation customers, best fixed price {best['best_fixed']:.4g}."
     )
+    if "worst_gain" in best:
+        share = run.facts["settings"]["risk"].removeprefix("cvar:")
+        yield (
+            f"In the worst draws (share {share}) it earns {best['worst_gain']:.4g} more than current prices on average."
+        )
 
 
 def _from_simulation(spec: MarketSpec, teacher: str | None, **given: Any) -> Run:

@@ -18,8 +18,8 @@ from ...pricing import choice_shares
 from ...scenarios import MarketSpec, choice_model
 from ...scenarios.sections import Array
 
-# Numbers per array of one block of draws, and the highest utility.
-_BLOCK, _HIGHEST = 1 << 21, 600.0
+# Numbers per array of one block of draws, which then fits into the cache, and the highest utility.
+_BLOCK, _HIGHEST = 1 << 19, 600.0
 
 
 class _Path(NamedTuple):
@@ -213,6 +213,10 @@ class PosteriorMoney:
 
     def value(self, price: Array) -> Array:
         """(C,) mean money over the draws at the (N,) prices, currency."""
+        return self._by_category(self.by_product(price))
+
+    def by_product(self, price: Array) -> Array:
+        """(N,) the money of each product."""
         return self._evaluate(price, slope=False)[0]
 
     def by_draw(self, price: Array) -> Array:
@@ -227,7 +231,11 @@ class PosteriorMoney:
 
     def value_and_gradient(self, price: Array) -> tuple[Array, Array]:
         """The value, and the (N,) derivative of each product's category with respect to its price."""
-        return self._evaluate(price, slope=True)
+        value, gradient = self._evaluate(price, slope=True)
+        return self._by_category(value), gradient
+
+    def _by_category(self, value: Array) -> Array:
+        return np.bincount(self._category, value, minlength=self._count).astype(np.float64)
 
     def along(self, product: int, grid: Array, price: Array) -> Array:
         """(G,) mean money of a product's category where its price takes each value of a grid."""
@@ -260,7 +268,7 @@ class PosteriorMoney:
                 gradient += (units * (self._keeps * path.slope)[:, None]).sum(axis=(0, 1, 2))
                 gradient += (units * self._effect(block, path) * (margin - mean[..., c])).sum(axis=(0, 1, 2))
         number = len(self._draws.cost)
-        return np.bincount(c, value, minlength=self._count) / number, gradient / number
+        return value / number, gradient / number
 
     def _blocks(self, columns: int) -> Iterator[Draws]:
         """The draws in blocks whose arrays fit into memory."""

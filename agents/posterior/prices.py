@@ -18,6 +18,8 @@ _WIDTHS = (0.3, 0.1, 0.03, 0.01, 0.003)
 # More products than this are not searched with the line order as a constraint of the gradient search.
 _MOST_IN_LINE = 200
 _MOST_ROUNDS = 50
+# Numbers of one evaluation over all draws from which on kinks are searched over a part of the draws.
+_LARGE = 500_000
 # Draws, and episodes of each, in which stock is checked; the share of demand that ample stock may lose.
 _CHECKED, _EPISODES, _MOST_LOST = 8, 32, 0.05
 
@@ -70,15 +72,16 @@ def best_prices(spec: MarketSpec, money: PosteriorMoney, *, on_grid: bool = True
         low, high = (np.where(spec.guardrails.frozen, held, bound) for bound in (low, high))
     search = _Search(spec, money, low, high, spec.guardrails.lines if on_grid else ())
     coarse = _Search(spec, money.thinned(_COARSE), low, high, search.lines)
+    fine = search if spec.num_draws * spec.sizes["T"] * spec.sizes["K"] * spec.sizes["N"] <= _LARGE else coarse
     price = coarse.common_start()
     rows = low * (high / low) ** np.linspace(0, 1, _POINTS)[:, None]
     for _ in range(_SWEEPS):
         price = coarse.sweep(price, list(rows.T))
-    price = search.polished(price)
+    price = search.polished(price if fine is search else coarse.polished(price))
     if not money.smooth:
         # Gradient steps end early at a kink.
         for width in _WIDTHS:
-            price = search.sweep(price, list((price * np.exp(np.linspace(-width, width, _POINTS))[:, None]).T))
+            price = fine.sweep(price, list((price * np.exp(np.linspace(-width, width, _POINTS))[:, None]).T))
         price = search.polished(price)
     if on_grid and spec.guardrails.grid.kind:
         price = search.on_grid(price)
@@ -127,23 +130,27 @@ class _Search:
         free = self.high > self.low
         if not free.any() or (self._pairs and price.size > _MOST_IN_LINE):
             return price
-        scale = 1 / max(abs(float(self.money.value(price).sum())), 1e-300)
+        money = np.abs(self.money.by_product(price))
+        scale = 1 / max(float(money.sum()), 1e-300)
+        # Curvature goes with a product's money: its share makes the steps of all products alike.
+        unit = 1 / np.sqrt(np.clip(money * scale * price.size, 1e-3, None))
 
-        def loss(logs: Array) -> tuple[float, Array]:
-            value, gradient = self.money.value_and_gradient(np.exp(logs))
-            return -scale * float(value.sum()), -scale * gradient * np.exp(logs)
+        def loss(steps: Array) -> tuple[float, Array]:
+            prices = np.exp(steps * unit)
+            value, gradient = self.money.value_and_gradient(prices)
+            return -scale * float(value.sum()), -scale * gradient * prices * unit
 
-        # SciPy steps out of bounds by rounding.
-        bounds = list(zip(np.log(self.low), np.log(self.high), strict=True))
-        rules = {"method": "L-BFGS-B", "options": {"maxiter": 300, "ftol": 1e-12, "gtol": 1e-8}}
+        bounds = list(zip(np.log(self.low) / unit, np.log(self.high) / unit, strict=True))
+        rules = {"method": "L-BFGS-B", "options": {"maxiter": 300, "ftol": 1e-10, "gtol": 1e-7}}
         if self._pairs:
             step = np.zeros((len(self._pairs), price.size))
             for i, (small, large) in enumerate(self._pairs):
-                step[i, small], step[i, large] = -1, 1
-            order = {"type": "ineq", "fun": lambda logs: step @ logs, "jac": lambda _: step}
+                step[i, small], step[i, large] = -unit[small], unit[large]
+            order = {"type": "ineq", "fun": lambda steps: step @ steps, "jac": lambda _: step}
             rules = {"method": "SLSQP", "constraints": [order], "options": {"maxiter": 300, "ftol": 1e-12}}
-        found = minimize(loss, np.log(price), jac=True, bounds=bounds, **rules)
-        better = self._ordered(np.clip(np.exp(found.x), self.low, self.high))
+        found = minimize(loss, np.log(price) / unit, jac=True, bounds=bounds, **rules)
+        # SciPy steps out of bounds by rounding.
+        better = self._ordered(np.clip(np.exp(found.x * unit), self.low, self.high))
         return better if self.money.value(better).sum() >= self.money.value(price).sum() else price
 
     def on_grid(self, price: Array) -> Array:
