@@ -31,11 +31,15 @@ def pair(**changes):
 
 
 def brute(spec, grids, allowed=lambda price: True):
-    """The best of all pairs of prices, by a simulation of every draw."""
+    """The best of all pairs of prices of one category."""
     money = PosteriorMoney(spec, draws_of(spec))
-    pairs = [np.array(p) for p in itertools.product(*grids) if allowed(p)]
-    values = [money.value(p).sum() for p in pairs]
-    return pairs[int(np.argmax(values))], max(values)
+    rows = [money.along(1, np.asarray(grids[1]), np.array([first, grids[1][0]])) for first in grids[0]]
+    kept = [[allowed((first, second)) for second in grids[1]] for first in grids[0]]
+    values = np.where(kept, rows, -np.inf)
+    i, j = np.unravel_index(values.argmax(), values.shape)
+    best = np.array([grids[0][i], grids[1][j]])
+    assert money.value(best).sum() == pytest.approx(values.max(), rel=1e-9)
+    return best, values.max()
 
 
 def money_of(spec, price):
@@ -134,9 +138,8 @@ def test_myopic_prices_maximise_each_period_over_the_draws():
     assert np.isin(myopic(ladder).path, np.array([2.99, 3.99, 4.99, 5.99, 6.99], np.float32)).all()
 
 
-@pytest.mark.parametrize("family", ["linear", "exponential"])
-def test_other_families_are_searched_over_draws(family):
-    spec = uncertain(sample_catalogue(2, 3, parts=(), family=family), draws=4, utility=0.0)
+def test_other_families_are_searched_over_draws():
+    spec = uncertain(sample_catalogue(2, 3, parts=(), family="linear"), draws=4, utility=0.0)
     found = best_fixed(spec).price
 
     def value(price):
