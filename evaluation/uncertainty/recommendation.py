@@ -52,7 +52,7 @@ class Standing:
         gain: Its gain on the draws on which candidates are chosen.
         value: What candidates are ranked by: mean of the expected gain, or its CVaR.
         floor_gain: Mean gain in profit at the dearest assumed unit costs, currency per episode; None
-            where no floor applies.
+            where no floor applies, or a better candidate keeps it.
         refused: Why it is not recommended; empty if it may be.
 
     Example:
@@ -164,11 +164,11 @@ def recommend(
     if compared is None:
         compared = compare_draws(spec, [c.policy for c in candidates], draws=draws, episodes=episodes, seed=seed)
     current, *others = candidates
-    floor = (
-        _floor_gains(compared, candidates, rule) if costs_assumed(spec) and spec.market.objective == "revenue" else {}
-    )
-    standings = [_standing(compared, other, current.name, tail, floor, rule) for other in others]
-    standings.sort(key=lambda standing: (bool(standing.refused), -standing.value))
+    standings = [_standing(compared, other, current.name, tail, rule) for other in others]
+    floor = costs_assumed(spec) and spec.market.objective == "revenue"
+    if floor:
+        standings = _above_floor(compared, candidates, standings, rule)
+    standings.sort(key=_order)
     stated = (
         "Expected profit at the dearest assumed unit costs "
         f"({rule.cost_quantile:.0%} quantile) does not fall below that of the current prices."
@@ -177,7 +177,7 @@ def recommend(
     if passed:
         best, count = passed[0], len(passed)
         by = "mean" if tail is None else f"mean of the worst {tail:.0%} of the draws"
-        reason = f"the highest {by} of the gain among {count} of {len(others)} candidates that pass the rule"
+        reason = f"the highest {by} of the gain among the {count} of {len(others)} candidates that were not refused"
         policy, words = best.policy, best.words
     else:
         policy, words = current.name, current.words
@@ -210,14 +210,7 @@ def tail_of(objective: str) -> float | None:
     return tail
 
 
-def _standing(
-    compared: DrawComparison,
-    candidate: Candidate,
-    current: str,
-    tail: float | None,
-    floor: dict[str, float],
-    rule: Rule,
-) -> Standing:
+def _standing(compared: DrawComparison, candidate: Candidate, current: str, tail: float | None, rule: Rule) -> Standing:
     gain = compared.gain(candidate.name, current, part="choose")
     value = gain.mean if tail is None else cvar(gain.draws, tail)
     refused = ""
@@ -233,24 +226,42 @@ def _standing(
             f"more than the {rule.max_loss_probability:.0%} allowed"
         )
     elif gain.quantile(0.05) < rule.least_quantile:
-        refused = f"5% chance of earning at least {-rule.least_quantile:.0%} less than the current prices"
-    elif floor.get(candidate.name, 0.0) < 0:
-        refused = "expected profit at the dearest assumed unit costs falls below that of the current prices"
-    return Standing(candidate.name, candidate.words, gain, value, floor.get(candidate.name), refused)
+        refused = f"more than a 5% chance of earning at least {-rule.least_quantile:.0%} less than the current prices"
+    return Standing(candidate.name, candidate.words, gain, value, None, refused)
 
 
-def _floor_gains(compared: DrawComparison, candidates: Sequence[Candidate], rule: Rule) -> dict[str, float]:
-    """Mean gain in profit of each candidate, with every product at the dearest of its assumed unit costs."""
+def _order(standing: Standing) -> tuple[bool, float]:
+    """Those that may be recommended first, the best of them in front."""
+    return bool(standing.refused), -standing.value
+
+
+def _above_floor(
+    compared: DrawComparison, candidates: Sequence[Candidate], standings: list[Standing], rule: Rule
+) -> list[Standing]:
+    """The standings, the best of them refused until one keeps the profit floor; those after it are not checked."""
+    current, *others = candidates
+    policies = {other.name: other for other in others}
+    checked = []
+    for standing in sorted(standings, key=_order):
+        if not standing.refused and not any(other.floor_gain is not None and not other.refused for other in checked):
+            gain = _floor_gain(compared, policies[standing.policy], current, rule)
+            below = "expected profit at the dearest assumed unit costs falls below that of the current prices"
+            standing = replace(standing, floor_gain=gain, refused=below if gain < 0 else "")
+        checked.append(standing)
+    return checked
+
+
+def _floor_gain(compared: DrawComparison, candidate: Candidate, current: Candidate, rule: Rule) -> float:
+    """Mean gain in profit of a candidate, with every product at the dearest of its assumed unit costs."""
     spec = compared.spec
     assert spec.posterior is not None, "assumed costs are part of a posterior"
     dearest = np.quantile(spec.posterior.unit_cost, rule.cost_quantile, axis=0)
     dear = compare_draws(
         replace(spec, posterior=replace(spec.posterior, unit_cost=dearest)),
-        [candidate.policy for candidate in candidates],
+        [candidate.policy, current.policy],
         draws=len(compared.draws),
         episodes=compared.count,
         seed=compared.seed,
         believed=spec,
     )
-    current, *others = (candidate.name for candidate in candidates)
-    return {other: dear.gain(other, current, objective="profit", part="choose").mean for other in others}
+    return dear.gain(candidate.name, current.name, objective="profit", part="choose").mean
