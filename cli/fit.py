@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from ..data import Tables
     from ..fitting import Assumptions, Priors
 
-_WORTH_SAYING = 0.1
 _NAMED = 5
 _FORECASTERS = (
     "selected",
@@ -283,8 +282,10 @@ def _fidelity_table(report: dict[str, Any]) -> Table:
 
 def _doubt_lines(report: dict[str, Any]) -> list[str]:
     """Whether prices follow demand: said where it may be so."""
+    from ..scenarios.sections import MENTIONED_FROM
+
     chance = report["prices_follow_demand"]
-    if chance is None or chance < _WORTH_SAYING:
+    if chance is None or chance < MENTIONED_FROM:
         return []
     return [
         f"prices may follow demand: {chance:.0%} likely by the sales; the elasticities and their intervals allow for it "

@@ -317,6 +317,10 @@ class Prices:
     )
 
 
+MENTIONED_FROM = 0.1
+"""Smallest probability that prices followed demand which is mentioned."""
+
+
 @dataclass(frozen=True)
 class HistorySection:
     """What the shop itself did in the simulated periods: a benchmark and a check of the fit."""
@@ -337,6 +341,11 @@ class HistorySection:
     )
     first_day: str = value("first day of the first period, YYYY-MM-DD", default="2001-01-01")
     tables_sha256: str = value("fingerprint of the tables that the market was fitted on; empty if none", default="")
+
+    @property
+    def may_follow_demand(self) -> bool:
+        """Whether it is likely enough that prices followed demand to be mentioned."""
+        return self.follows_demand is not None and self.follows_demand >= MENTIONED_FROM
 
 
 @dataclass(frozen=True)

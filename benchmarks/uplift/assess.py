@@ -43,7 +43,8 @@ def assess(settings: Settings, seed: int) -> dict[str, Any]:
     recommended = recommend(fitted.spec, settings, seed)
     stages = fitted.seconds | {"recommend": time.process_time() - before}
     row |= realised(shop, fitted.spec, recommended)
-    row["prices_follow_demand"] = fitted.report.get("prices_follow_demand")
+    assert fitted.spec.history is not None, "a fitted market has a history"
+    row["may_follow_demand"] = fitted.spec.history.may_follow_demand
     return row | {"stages": stages, "cpu_seconds": time.process_time() - started}
 
 

@@ -13,7 +13,7 @@ from .families import FAMILIES
 from .parameters import SIZES
 
 BOUNDS = ("default", "free", "charged", "charged+10%", "charged+20%")
-"""Price bounds: those of `fit`; .5 to 1.3 of the regular price; the prices charged, and up to 10 or 20% beyond."""
+"""Price bounds: those of `fit`; .5 to 1.3 of the regular price; what was charged, and up to 10 or 20% beyond."""
 FORECASTERS = (
     "selected",
     "moving-average",

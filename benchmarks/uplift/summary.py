@@ -9,8 +9,6 @@ import numpy as np
 
 REGULAR_LOSS = -0.01
 """A recommendation loses against regular prices below this realised gain."""
-SAID = 0.1
-"""Probability that prices follow demand from which `repricer fit` says so."""
 _THIRDS = ("lowest", "middle", "highest")
 
 
@@ -38,7 +36,7 @@ def figures(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         predicted less realised, and `absolute_error`; number of shops `covered` by their 90%
         interval, with a realised gain `below` or `above` it; `worst_realised`, `share_of_optimum` and
         `worst_share`, `regular_share`, `own_share`; shops that `lose_to_regular` by more than 1%
-        or `lose_to_own` prices; `refused`; `said`, fits that say that prices follow demand or may;
+        or `lose_to_own` prices; `refused`; `said`, verdicts that say that prices follow demand or may;
         `cpu_seconds` per shop.
     """
     columns = {name: np.array([row[name] for row in rows], dtype=float) for name in _MEANS}
@@ -59,7 +57,7 @@ def figures(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "lose_to_regular": int(((gain < REGULAR_LOSS) & ~refused).sum()),
         "lose_to_own": int(((earned["recommended"] < earned["own"]) & ~refused).sum()),
         "refused": int(refused.sum()),
-        "said": sum((row["prices_follow_demand"] or 0.0) >= SAID for row in rows),
+        "said": sum(row["may_follow_demand"] for row in rows),
     }
 
 

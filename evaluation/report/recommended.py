@@ -8,8 +8,6 @@ from .data import currency_of
 from .formats import number, percent
 
 _NAMED = 5
-_WORTH_SAYING = 0.1
-"""Smallest probability that prices followed demand which is mentioned."""
 
 
 def headline(comparison: Comparison) -> str:
@@ -144,12 +142,11 @@ def _not_identified(comparison: Comparison) -> str:
 
 def _follows_demand(comparison: Comparison) -> str:
     history = comparison.spec.history
-    chance = None if history is None else history.follows_demand
-    if chance is None or chance < _WORTH_SAYING:
+    if history is None or not history.may_follow_demand:
         return ""
     return (
-        f"Your prices may have followed demand ({percent(chance, 0)} likely by the sales), which makes customers look less "
-        "price-sensitive than they are; the figures allow for it."
+        f"Your prices may have followed demand ({percent(history.follows_demand, 0)} likely by the sales), which makes "
+        "customers look less price-sensitive than they are; the figures allow for it."
     )
 
 

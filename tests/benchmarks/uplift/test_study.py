@@ -38,7 +38,7 @@ def row(seed=0, predicted=0.1, realised=0.12, interval=(0.05, 0.15), share=0.99,
         "own_share": 0.9 * share / (1 + realised),
         "earned": earned,
         "refused": False,
-        "prices_follow_demand": None,
+        "may_follow_demand": False,
         "elasticity": 2.0 + seed,
         "outside_share": 0.5,
         "cpu_seconds": 9.0,
@@ -119,9 +119,9 @@ def test_a_study_of_no_shops_is_refused(tmp_path):
 def test_figures_by_hand():
     rows = [
         row(0, predicted=0.10, realised=0.12, interval=(0.05, 0.15), share=0.99),
-        row(1, predicted=0.20, realised=-0.05, interval=(0.0, 0.4), share=0.80, prices_follow_demand=0.6),
+        row(1, predicted=0.20, realised=-0.05, interval=(0.0, 0.4), share=0.80, may_follow_demand=True),
         row(2, predicted=0.00, realised=-0.15, interval=(-0.1, 0.1), share=0.70, refused=True),
-        row(3, predicted=0.10, realised=0.30, interval=(0.05, 0.15), share=0.97, prices_follow_demand=0.05),
+        row(3, predicted=0.10, realised=0.30, interval=(0.05, 0.15), share=0.97),
         row(4, predicted=0.10, realised=-0.12, interval=(-0.2, 0.3), share=0.75),
     ]
     found = summarise(rows)["all"]
@@ -197,9 +197,11 @@ def test_bounds_are_those_asked_for(shop, tmp_path):
     np.testing.assert_allclose(reach["free"], np.repeat([[0.5], [1.3]], 12, axis=1), rtol=0.01)
     np.testing.assert_allclose(reach["charged"][1], 1, rtol=0.01)
     assert (reach["charged"][0] > 0.6).all()
-    np.testing.assert_allclose(
-        reach["charged+10%"] / reach["charged"], np.repeat([[0.9], [1.1]], 12, axis=1), rtol=0.02
-    )
+    # No further than pays.
+    low, high = reach["charged+10%"] / reach["charged"]
+    assert ((low >= 0.89) & (low <= 1)).all()
+    assert ((high >= 1) & (high <= 1.11)).all()
+    assert (high > low).all()
 
 
 def test_a_shop_without_a_market_is_named():
