@@ -273,6 +273,7 @@ def _models(
         shocks=Shocks(volatility=shock.volatility, persistence=shock.persistence),
         regular_price=response.regular_price,
         charged=charged.to_numpy(dtype=np.float64).T,
+        levels=_levels(last_year, response),
         demand=response,
         segments=customers.names,
         affinity=customers.affinity,
@@ -282,6 +283,13 @@ def _models(
         past_units=split.grid("units"),
         past_promotion=split.grid(PROMOTION) if promotions else None,
     )
+
+
+def _levels(last_year: pd.DataFrame, response: FittedDemand) -> np.ndarray:
+    """(2, C) the range of a category's mean price over its regular prices, charged together in a week."""
+    price = last_year.pivot(index="week", columns="product", values="price")[list(response.products)].to_numpy(float)
+    relative = pd.DataFrame(price / response.regular_price).T.groupby(response.category).mean().T
+    return relative.quantile(list(_CHARGED_QUANTILES)).to_numpy()
 
 
 def _forecasts(

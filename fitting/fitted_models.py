@@ -27,6 +27,8 @@ class FittedModels:
         overdispersion: (N,) variance of the gamma multiplier of a product's demand.
         regular_price: (N,) usual price of the history, currency per unit.
         charged: (2, N) low and high end of the prices charged in the past, currency per unit.
+        levels: (2, C) low and high end of the mean price of a category over its regular prices, as it
+            was charged in the past.
         demand: The choice model of every category, with its posterior.
         segments: K names.
         affinity: (K, N) recommender scores; None if the sales name no customers.
@@ -53,6 +55,7 @@ class FittedModels:
     overdispersion: Array
     regular_price: Array
     charged: Array
+    levels: Array
     demand: FittedDemand
     segments: tuple[str, ...]
     affinity: Array | None

@@ -152,6 +152,8 @@ def _history(models: FittedModels) -> HistorySection:
         first_day=f"{models.first_day:%Y-%m-%d}",
         charged_low=models.charged[0],
         charged_high=models.charged[1],
+        level_low=models.levels[0],
+        level_high=models.levels[1],
     )
 
 

@@ -336,6 +336,15 @@ class HistorySection:
     charged_high: Array | None = array(
         "N", "high end of the prices charged before, currency per unit", low=0, high=1e9, optional=True, default=None
     )
+    level_low: Array | None = array(
+        "C",
+        "low end of the mean price of a category over its regular prices, as it was charged before",
+        low=0,
+        high=1e9,
+        optional=True,
+        default=None,
+    )
+    level_high: Array | None = array("C", "high end of the same", low=0, high=1e9, optional=True, default=None)
     follows_demand: float | None = scalar(
         "probability, by the sales, that prices were set by the demand of the same week", low=0, high=1, optional=True
     )

@@ -151,10 +151,15 @@ def _follows_demand(comparison: Comparison) -> str:
 
 
 def _outside(found: Assessment) -> str:
-    share = found.outside(found.recommendation.policy)
+    share, joint = (ask(found.recommendation.policy) for ask in (found.outside, found.joint))
     if share is None:
         return ""
-    return f"{percent(share, 0)} of the product-periods are priced outside what you charged in the past."
+    said = f"{percent(share, 0)} of the product-periods are priced outside what you charged in the past"
+    if joint:
+        said += (
+            f"; in {percent(joint, 0)} of the category-periods, prices are lower or higher together than they ever were"
+        )
+    return f"{said}."
 
 
 def _break_even(found: Assessment) -> list[str]:

@@ -6,7 +6,7 @@ from .candidates import Candidate, candidates, current_prices
 from .draws import DrawComparison, compare_draws
 from .gain import Gain
 from .recommendation import RULE, Recommendation, Rule, Standing, costs_assumed, recommend
-from .support import charged_range
+from .support import charged_range, joint_outside
 
 __all__ = [
     "RULE",
@@ -26,5 +26,6 @@ __all__ = [
     "compare_draws",
     "costs_assumed",
     "current_prices",
+    "joint_outside",
     "recommend",
 ]

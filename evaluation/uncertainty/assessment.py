@@ -16,7 +16,7 @@ from .candidates import REGULAR, Candidate, candidates
 from .draws import EPISODES, DrawComparison, compare_draws
 from .gain import Gain
 from .recommendation import MEAN, RULE, Recommendation, costs_assumed, recommend
-from .support import charged_range
+from .support import charged_range, joint_outside
 
 _NOISE, _MOST_EPISODES = 0.25, 32
 
@@ -63,6 +63,11 @@ class Assessment:
     def outside(self, policy: str) -> float | None:
         """Share of product-periods that a policy prices outside what the shop charged; None where that is not known."""
         return self.compared.outside[policy]
+
+    def joint(self, policy: str) -> float | None:
+        """Share of category-periods whose mean prices are lower or higher together than they ever were."""
+        outside = joint_outside(self.compared.spec, self.compared.prices[policy])
+        return None if outside is None else float(outside.mean())
 
     def of(self, policy: str) -> dict[str, Any]:
         """What `evaluate --json` adds to the row of a policy; gains are in the market's objective."""
@@ -126,6 +131,7 @@ class Assessment:
                 for objective in ("revenue", "profit")
             },
             "outside_share": self.outside(chosen.policy),
+            "joint_outside_share": self.joint(chosen.policy),
             "prices": self.prices(),
             "candidates": [standing.to_dict() for standing in chosen.standings],
             "break_even": None if self.break_even is None else self.break_even.to_dict(),

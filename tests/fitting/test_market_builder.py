@@ -40,6 +40,7 @@ def models(**changes) -> FittedModels:
         "overdispersion": np.array([0.1, 0.0, 0.2, 0.3]),
         "regular_price": regular,
         "charged": np.array([0.8, 1.05])[:, None] * regular,
+        "levels": np.array([[0.9, 0.8], [1.0, 1.05]]),
         "demand": demand,
         "segments": ("keen", "careful"),
         "affinity": generator.random((2, 4)),
