@@ -96,7 +96,7 @@ def spread_plot(
     axis = figure.add_subplot()
     said = []
     for name, values, place, accent in zip(names, draws, y, strong, strict=True):
-        low, lower, upper, high = np.quantile(values, [0.05, 0.25, 0.75, 0.95])
+        low, lower, upper, high = np.quantile(values, [0.05, 0.25, 0.75, 0.95], method="weibull")
         colour = ACCENT if accent else GREY
         axis.hlines(place, low, high, color=colour, linewidth=1.2)
         axis.hlines(place, lower, upper, color=colour, linewidth=4)

@@ -77,7 +77,7 @@ def _uncertainty_plot(data: ReportData) -> Plot | None:
     draws = known_shares if len(known_shares) == len(gains) else [gain.draws for gain in gains]
     unit = "%" if draws is known_shares else currency_of(data.comparison).strip()
     return spread_plot(
-        [labeller(data)(name) for name in names],
+        [labeller(data)(name).removesuffix(f":{found.recommendation.current}") for name in names],
         draws,
         label=f"expected {found.metric} against current prices" + (f" ({unit})" if unit else ""),
         strong=[name == found.recommendation.policy for name in names],

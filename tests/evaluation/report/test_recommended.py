@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from html import unescape
 
 import numpy as np
 import pytest
@@ -145,6 +146,10 @@ def test_the_report_has_a_section_with_every_candidate(comparison, tmp_path):
     assert places == sorted(places)
     assert headline(found) in html
     assert "outside what was charged" not in html
+    text = unescape(html)
+    assert "expected revenue against current prices (%): " in text
+    assert "learned (learned) +6.04 (90% interval 2.33 to 9.75)" in text
+    assert "best-fixed+25% +0.00" in text
     bold = write_report(tmp_path / "bold.html", ReportData(gaining(comparison, np.linspace(2, 10, DRAWS), "bold")))
     assert "<td>2.00</td><td>2.60</td>" in bold.read_text(encoding="utf-8")
     assert "outside what was charged: 1.50 to 2.30</td><td>12 of 12</td>" in bold.read_text(encoding="utf-8")
