@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..atomic import write_whole
-from ..pricing import Catalogue
+from ..pricing import OUTSIDE_CHARGED, Catalogue
 from .documents import field_mistake, fields
 from .market_state import MARKET, ProductDocument, StateError
 from .predictor import Predictor, PriceAnswer, ProductPrice
@@ -21,8 +21,10 @@ NUMBERS = tuple(name for name in fields(ProductDocument) if name != "product")
 REQUIRED = ("period", "product", "list_price", "on_hand")
 _LOYALTY = "loyalty:"
 _AT_ONCE = 500
-_MORE = ("promotion", "order_units", "prior_lowest_price", MEMORY)
-"""Columns that are written where the policy decides such a thing."""
+_MARK = "mark"
+_DECIDED = ("promotion", "order_units", "prior_lowest_price")
+_MORE = (*_DECIDED, _MARK, MEMORY)
+"""Columns that are written where the policy decides such a thing, or a price lies outside what the shop charged."""
 _FIRST = ("market", "period", "product", "list_price", "proposed", "price")
 
 
@@ -97,8 +99,9 @@ def _rows(state: dict[str, Any], answer: PriceAnswer, more: list[str]) -> Iterat
 
 
 def _cells(answer: PriceAnswer, price: ProductPrice) -> dict[str, Any]:
-    """What this policy decides beside the price."""
-    found = {name: getattr(price, name) for name in _MORE[:-1]} | {MEMORY: answer.memory}
+    """What this policy decides beside the price, and the mark of a price outside what the shop charged."""
+    marks = [change.why for change in price.trail if change.rule == OUTSIDE_CHARGED]
+    found = {name: getattr(price, name) for name in _DECIDED} | {_MARK: " ".join(marks), MEMORY: answer.memory}
     return {name: "" if value is None else value for name, value in found.items()}
 
 

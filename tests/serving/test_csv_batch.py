@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from repricer.cli import main
+from repricer.pricing import ChargedRange
 from repricer.serving import Bundle, Predictor
 from repricer.serving.csv_batch import BatchError, price_file
 
@@ -43,6 +46,20 @@ def test_each_market_is_priced_as_its_state(one: Bundle, tmp_path: Path) -> None
     assert float(north[2]["discount:loyal"]) == answer.prices[2].discounts["loyal"]
     shown = {segment: row["product"] for row in north for segment in row["shown_to"].split()}
     assert shown == {segment: product for segment, product in answer.recommendations.items() if product}
+
+
+def test_prices_outside_what_was_charged_are_marked(one: Bundle, tmp_path: Path) -> None:
+    out = tmp_path / "out.csv"
+    charged = ChargedRange(np.array([3.0, 1.0, 1.0]), np.array([3.5, 9.0, 9.0]))
+    price_file(Predictor(replace(one, charged=charged)), written(tmp_path, ROWS), out)
+    with out.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        outside = row["product"] == "anchovy"
+        assert row["mark"] == ("outside what was charged: 3.00 to 3.50" if outside else "")
+        assert ("outside_charged" in row["rules"].split()) == outside
+    price_file(Predictor(one), written(tmp_path, ROWS), out)
+    assert "mark" not in out.read_text(encoding="utf-8").splitlines()[0].split(",")
 
 
 def test_semicolons_and_a_byte_order_mark_are_read_too(one: Bundle, tmp_path: Path) -> None:
