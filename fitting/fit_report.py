@@ -87,12 +87,11 @@ def _exposure(response: FittedDemand, regression: PriceResponse) -> dict[str, An
 
 def _category_response(response: FittedDemand, regression: PriceResponse) -> list[dict[str, Any]]:
     """By category: mean elasticity and outside share, and the regression's response of the category's total."""
-    table = regression.category_elasticity_.set_index("category")
+    totals = regression.category_elasticity_.set_index("category")["shrunk"].to_dict()
     rows = []
     for c, name in enumerate(response.names):
         own = response.elasticity[:, response.members(c)].mean(axis=1)
         outside = response.outside[:, c]
-        check = table.loc[name] if name in table.index else None
         rows.append(
             {
                 "category": name,
@@ -100,7 +99,7 @@ def _category_response(response: FittedDemand, regression: PriceResponse) -> lis
                 "se": float(own.std()),
                 "outside_share": float(outside.mean()),
                 "outside_share_se": float(outside.std()),
-                "total_by_regression": None if check is None else float(check["shrunk"]),
+                "total_by_regression": totals.get(name),
                 "shock": response.posteriors[c].shock_spread,
                 "first_stage_f": _number(response.first_stage_f[c]),
             }

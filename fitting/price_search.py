@@ -60,7 +60,7 @@ class PriceSearch:
         self._start = found.x
         return found.x * self.regular
 
-    def money(self, price: Array, cost: ArrayLike) -> float:
+    def money(self, price: Array, cost: Array | float) -> float:
         """Revenue less cost of constant prices over the horizon, currency.
 
         Args:

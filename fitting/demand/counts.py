@@ -81,7 +81,8 @@ def fitted_alpha(units: Array, mean: Array, known: NDArray[np.bool_]) -> Array:
         Alpha, between 0.0001 and 5.
     """
     products = units.shape[-1]
-    y, mu, here = (part.reshape(-1, products) for part in (units, mean, known))
+    y, mu = (part.reshape(-1, products) for part in (units, mean))
+    here = known.reshape(-1, products)
     prior = -0.5 * ((np.log(_CANDIDATES) - np.log(_MEDIAN)) / _SPREAD) ** 2
     fits = [np.where(here, counts(y, mu, np.array(alpha)).log_likelihood, 0.0).sum(axis=0) for alpha in _CANDIDATES]
     value = np.array(fits) + prior[:, None]
