@@ -38,6 +38,9 @@ def run_study(
 
     Raises:
         ValueError: There are no shops.
+
+    Example:
+        >>> rows = run_study(Settings("clean"), range(40), Path("runs/uplift"), jobs=2)  # doctest: +SKIP
     """
     wanted = list(seeds)
     if not wanted:

@@ -20,6 +20,13 @@ def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
     Returns:
         `all`, and under `elasticity` and `outside_share` one entry per third; see `figures`.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from repricer.benchmarks.uplift import Settings, run_study
+        >>> rows = run_study(Settings("clean"), range(40), Path("runs/uplift"))  # doctest: +SKIP
+        >>> summarise(rows)["all"]["covered"]  # doctest: +SKIP
+        37
     """
     by = {name: _thirds(rows, name) for name in ("elasticity", "outside_share")} if len(rows) >= len(_THIRDS) else {}
     return {"all": figures(rows), **by}
