@@ -22,7 +22,7 @@ from ..scenarios.sections import (
     Stock,
 )
 from .assumptions import Assumptions
-from .demand import PROMOTION, REFERENCE, FittedDemand
+from .demand import PROMOTION, REFERENCE, DemandAtRegular, FittedDemand
 from .fitted_models import FittedModels
 from .posterior_section import posterior_section
 
@@ -55,24 +55,18 @@ def build_market(
     Example:
         >>> spec = build_market(models, name="my-shop", assumptions=Assumptions(max_discount=0.1))  # doctest: +SKIP
     """
-    category, demand = models.demand.category, models.demand
+    demand = models.demand
     now = demand.at_regular(models.forecast.mean(axis=0), models.weeks)
-    left = now.outside[0]
-    rate = np.maximum(
-        _by_category(models.forecast, category) / (1 - left), _by_category(models.planned, category) / _MOST_BUY
-    )
-    utility, sensitivity, segment_share = now.utility[0], now.sensitivity[0], demand.segment_share
     products = _products(models, assumptions)
     personal = models.affinity is not None
     prices = _prices(models, products.names, personal, assumptions)
     promotion = _promotion(models, assumptions)
-    at_plan = utility + _planned_utility(models, sensitivity, prices, promotion)
-    path = matching_utility(models.planned / rate[:, category], at_plan, segment_share, category)
+    arrivals, choice = _arrivals_and_choice(models, now, prices, promotion)
     shown = demand.effect(PROMOTION)
     return MarketSpec(
         name=name,
         version=1,
-        summary=f"{len(products.names)} products in {len(left)} categories, fitted on a shop's own sales.",
+        summary=f"{len(products.names)} products in {len(demand.names)} categories, fitted on a shop's own sales.",
         sources=("fitted by `repricer fit`",),
         assumptions=assumptions.lines(
             customers=personal,
@@ -84,12 +78,8 @@ def build_market(
             horizon_periods=len(models.forecast), period=period, currency=currency, objective=objective
         ),
         products=products,
-        arrivals=Arrivals(
-            rate=rate, segments=models.segments, segment_share=segment_share, overdispersion=models.overdispersion
-        ),
-        demand=DemandSection(
-            quality=utility + sensitivity * models.regular_price, price_sensitivity=sensitivity, quality_path=path
-        ),
+        arrivals=arrivals,
+        demand=choice,
         reference_price=_reference(demand),
         recommendation=_recommendation(models, assumptions),
         stock=_stock(models, products.unit_cost, assumptions),
@@ -98,6 +88,24 @@ def build_market(
         promotion=promotion,
         history=_history(models),
         posterior=posterior_section(models, now, promotion is not None, assumptions, seed),
+    )
+
+
+def _arrivals_and_choice(
+    models: FittedModels, now: DemandAtRegular, prices: Prices, promotion: Promotion | None
+) -> tuple[Arrivals, DemandSection]:
+    """Customers and their choice: at planned prices and promotions, they buy the forecasts."""
+    category, share, left = models.demand.category, models.demand.segment_share, now.outside[0]
+    rate = np.maximum(
+        _by_category(models.forecast, category) / (1 - left), _by_category(models.planned, category) / _MOST_BUY
+    )
+    utility, sensitivity = now.utility[0], now.sensitivity[0]
+    at_plan = utility + _planned_utility(models, sensitivity, prices, promotion)
+    path = matching_utility(models.planned / rate[:, category], at_plan, share, category)
+    quality = utility + sensitivity * models.regular_price
+    return (
+        Arrivals(rate=rate, segments=models.segments, segment_share=share, overdispersion=models.overdispersion),
+        DemandSection(quality=quality, price_sensitivity=sensitivity, quality_path=path),
     )
 
 
