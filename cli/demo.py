@@ -24,6 +24,7 @@ from ._options import (
     write_table,
 )
 from ._stages import Facts, Stages
+from .export import not_recommended
 
 if TYPE_CHECKING:
     from ..scenarios import MarketSpec
@@ -185,7 +186,8 @@ def _export(out: Path, seed: int) -> Facts:
     judged = json.loads((out / _PATHS["comparison"]).read_text(encoding="utf-8"))
     run = replace(load_run(out / _PATHS["run"]), evaluation=judged)
     bundle = load_bundle(export(run, out / _PATHS["bundle"], seed=seed))
-    return {"lines": [f"{out / _PATHS['bundle']}: {bundle.digest[:12]}, ONNX, signed with Ed25519 and verified"]}
+    lines = [f"{out / _PATHS['bundle']}: {bundle.digest[:12]}, ONNX, signed with Ed25519 and verified"]
+    return {"lines": [*lines, *not_recommended(judged, run.facts["algo"])]}
 
 
 def _price(out: Path) -> Facts:

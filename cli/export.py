@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -62,9 +62,26 @@ def command(
         facts = {"bundle": str(out), "digest": bundle.digest, "policy": bundle.policy.name, "key": str(private)}
         emit(facts | {"public_key": None if public is None else str(public)})
         return
+    for line in not_recommended(judged, learned.policy.name):
+        say(line)
     say(f"written to {out}: {bundle.policy.name} for {bundle.scenario}, {bundle.digest[:12]}; signed by {private}")
     if public is not None:
         say(f"keep {private} secret and off the server; load the bundle with --public-key {public}")
+
+
+def not_recommended(judged: dict[str, Any], policy: str) -> list[str]:
+    """A line where the evaluation recommends other prices than those of the policy that a bundle holds.
+
+    Args:
+        judged: As `Comparison.to_dict` gives it.
+        policy: Name of the learned policy.
+    """
+    found = judged.get("uncertainty")
+    if found is None or found["recommended"] == policy:
+        return []
+    if found["recommended"] is None:
+        return ["note: the bundle holds the learned prices; no change of the current prices is recommended"]
+    return [f"note: the bundle holds the learned prices; {found['words']} are recommended"]
 
 
 def _run(path: Path, scenario: str | None, algo: str | None, values: tuple[str, ...]) -> Run:
