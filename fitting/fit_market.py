@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -41,7 +42,7 @@ from .price_range import narrowest
 from .profit_floor import with_profit_floor
 from .regression import PROMOTION, price_regression
 
-_BASELINE, _CHOSEN = "moving-average", "selected"
+_BASELINE = "moving-average"
 # A quarter's seasonal terms and the backtest's origins need this much history.
 _LEAST_WEEKS = 26
 _RECENT_WEEKS = 8
@@ -200,7 +201,8 @@ def _demand(split: Split, forecaster: Forecaster) -> tuple[Forecaster, dict[str,
     """The forecaster fitted on the past, and its and its candidates' held-out errors."""
     started = time.perf_counter()
     fitted = cast(Forecaster, clone(forecaster)).fit(split.past)
-    seconds = {_CHOSEN: time.perf_counter() - started}
+    used = re.sub(r"(?<!^)(?=[A-Z])", "-", type(fitted).__name__).lower()
+    seconds = {used: time.perf_counter() - started}
     models, chosen = {_BASELINE: MovingAverage().fit(split.past)}, {}
     if isinstance(fitted, Selected):
         models |= fitted.models_
@@ -217,9 +219,9 @@ def _demand(split: Split, forecaster: Forecaster) -> tuple[Forecaster, dict[str,
             "failures": len(model.failures_),
             "seconds": float(seconds.get(name, 0.0)),
         }
-        for name, model in (models | {_CHOSEN: fitted}).items()
+        for name, model in (models | {used: fitted}).items()
     ]
-    return fitted, {"chosen_forecaster": _CHOSEN, "backtest": held_out, **chosen}
+    return fitted, {"chosen_forecaster": used, "backtest": held_out, **chosen}
 
 
 def _response(

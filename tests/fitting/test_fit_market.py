@@ -129,6 +129,7 @@ def test_a_folder_of_imported_tables_is_enough(truth, sales, fitted, tmp_path):
     assert market.spec.name == "my-shop"
     assert market.spec.market.horizon_periods == 8
     assert sorted(market.spec.products.names) == list("abcdef")
+    assert market.report["chosen_forecaster"] == "moving-average"
     assert market.report.keys() == fitted.report.keys() - {"selection", "chosen_by_product"}
     assert steps == ["price regression", "demand forecasters", "market trend", "price response"]
 
