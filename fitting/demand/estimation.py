@@ -46,6 +46,10 @@ class CategoryPosterior:
         log_evidence: Log marginal likelihood, up to a constant.
         converged: Whether the scoring steps settled.
         likely_shocks: Sizes and persistences of the shocks that have a share in the posterior.
+
+    Example:
+        >>> posterior.draws[:, posterior.model.layout.outside].std()  # doctest: +SKIP
+        0.62
     """
 
     model: CategoryModel
@@ -98,7 +102,7 @@ def estimate(
         >>> units = np.random.default_rng(0).poisson(9.0, (1, 40, 2)).astype(float)
         >>> posterior = estimate(CategoryData(units, np.ones(units.shape)), Priors(), draws=10)
         >>> posterior.draws.shape
-        (10, 8)
+        (10, 6)
     """
     scoring = _Scoring(CategoryModel(data, priors))
     points: list[_Point] = []

@@ -40,6 +40,10 @@ class DemandAtRegular:
         sensitivity: (M, K, N) utility lost per currency unit.
         outside: (M, C) outside share.
         arrivals: (M, T, C) customers relative to those of the mean market.
+
+    Example:
+        >>> demand.at_regular(units, weeks).outside[0]  # doctest: +SKIP
+        array([0.62, 0.48])
     """
 
     utility: Array
@@ -217,6 +221,16 @@ def fit_demand(
         memory: Weight of the past in the reference price, where one is to be estimated.
         draws: M, number of posterior draws.
         seed: Seed of the draws.
+
+    Example:
+        >>> import numpy as np
+        >>> from repricer.forecasting import example_panel
+        >>> panel = example_panel(elasticity=-2.0)
+        >>> products = panel[["product", "category"]].drop_duplicates().sort_values("product")
+        >>> grids = SalesGrids.of(panel, list(products["product"]))
+        >>> demand = fit_demand(grids, products, np.nanmedian(grids.price[0], axis=0), Priors(), draws=20)
+        >>> bool(demand.elasticity.mean() < -1)
+        True
     """
     category, names = pd.factorize(products["category"])
     if segments is None:
