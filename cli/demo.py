@@ -140,15 +140,16 @@ def _fit(out: Path, seed: int, compiler: CompileAhead) -> Facts:
 def _train(out: Path, steps: int, seed: int) -> Facts:
     from ..agents import train
 
-    with training_bar("learning", "profit") as progress:
+    with training_bar("learning", "objective") as progress:
         run = train(out / _PATHS["market"], steps=steps, seed=seed, out=out / _PATHS["run"], progress=progress)
+    goal = run.spec.market.objective + " less the shadow cost" * bool(run.spec.products.shadow_cost.any())
     best, settings = run.facts["best"], run.facts["settings"]
     return {
         "lines": [
             f"PPO, product-wise: one network with {run.facts['weights']:,} weights prices all {len(run.base_price)} products "
             f"({run.facts['device']})",
             f"{run.facts['steps']:,} steps in {settings['num_envs']} markets; kept the policy of step {best['steps']:,}: "
-            f"profit {best['gain'] / best['best_fixed']:+.2%} over the best fixed prices on validation customers",
+            f"{goal} {best['gain'] / best['best_fixed']:+.2%} over the best fixed prices on validation customers",
         ]
     }
 
