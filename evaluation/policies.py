@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..agents import best_fixed, myopic, time_only
-from ..pricing import CostPlus, EpsilonGreedy, FixedPrice, Policy, PricePath, RandomPrice, ThompsonPrice, competitor
+from ..agents.posterior import current_prices
+from ..pricing import CostPlus, EpsilonGreedy, FixedPrice, Policy, RandomPrice, ThompsonPrice, competitor
 from ..scenarios import MarketSpec
 from .optimum import best_path, certainty_equivalent, solve
 
@@ -63,8 +64,7 @@ def named_policy(name: str, spec: MarketSpec, *, seed: int = 0) -> Policy:
     if name == "historical":
         if spec.history is None:
             raise ValueError(f"policy historical needs a scenario fitted on data; got {spec.name}; leave it out")
-        promotion = None if spec.promotion is None else spec.history.promotion.astype(np.float32)
-        return PricePath(spec.history.price.astype(np.float32), promotion, name=name)
+        return current_prices(spec)
     if name == BEST_FIXED:
         return best_fixed(spec, seed=seed)
     if kind in AGAINST_RIVALS:

@@ -69,7 +69,7 @@ def risk_value(by_draw: ArrayLike, share: float) -> float:
 
 
 def current_prices(spec: MarketSpec) -> Policy:
-    """The prices that gains are measured against: those that the shop charged, or the regular ones.
+    """What the shop charges anyway: its own prices where the market has them, else its regular prices.
 
     Args:
         spec: The market.
@@ -80,7 +80,8 @@ def current_prices(spec: MarketSpec) -> Policy:
         'regular'
     """
     if spec.history is not None:
-        return PricePath(spec.history.price.astype(np.float32), name="current")
+        promotion = None if spec.promotion is None else spec.history.promotion.astype(np.float32)
+        return PricePath(spec.history.price.astype(np.float32), promotion, name="historical")
     return FixedPrice(spec.products.regular_price.astype(np.float32), name="regular")
 
 

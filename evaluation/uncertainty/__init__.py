@@ -2,7 +2,7 @@
 
 from .assessment import Assessment, assess
 from .break_even import BreakEven, Crossing, break_even
-from .candidates import Candidate, candidates, current_prices
+from .candidates import Candidate, candidates
 from .draws import DrawComparison, compare_draws
 from .gain import Gain
 from .recommendation import RULE, Recommendation, Rule, Standing, costs_assumed, recommend
@@ -25,7 +25,6 @@ __all__ = [
     "charged_range",
     "compare_draws",
     "costs_assumed",
-    "current_prices",
     "joint_outside",
     "recommend",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ...agents.posterior import current_prices
 from ...pricing import BlendedPrice, Policy
 from ...scenarios import MarketSpec
 from ..policies import BEST_FIXED, named_policy
@@ -24,6 +25,7 @@ class Candidate:
 
     Example:
         >>> from repricer import load_scenario
+        >>> from repricer.agents.posterior import current_prices
         >>> Candidate(current_prices(load_scenario("stationary-logit")), "your current prices").policy.name
         'regular'
     """
@@ -35,17 +37,6 @@ class Candidate:
     def name(self) -> str:
         """Name of the policy."""
         return self.policy.name
-
-
-def current_prices(spec: MarketSpec) -> Policy:
-    """What the shop charges anyway: its own prices where the market has them, else its regular prices.
-
-    Example:
-        >>> from repricer import load_scenario
-        >>> current_prices(load_scenario("stationary-logit")).name
-        'regular'
-    """
-    return named_policy(REGULAR if spec.history is None else "historical", spec)
 
 
 def candidates(

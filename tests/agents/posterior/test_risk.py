@@ -94,7 +94,7 @@ def test_gains_are_over_the_prices_of_the_shop(market):
 
     charged = np.tile(1.1 * market.products.regular_price, (market.sizes["T"], 1))
     own = current_prices(replace(market, history=HistorySection(price=charged, units=np.array(0.0))))
-    assert own.name == "current"
+    assert own.name == "historical"
     np.testing.assert_allclose(own.path, charged, rtol=1e-6)
 
 
