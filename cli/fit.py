@@ -239,6 +239,7 @@ def fit_lines(report: dict[str, Any]) -> list[str]:
             for row in report["category_response"]
         ),
         *_doubt_lines(report),
+        *_estimation_lines(report),
         *_unidentified_lines(report),
         *_placebo_lines(report),
         *_change_lines(report),
@@ -291,6 +292,17 @@ def _doubt_lines(report: dict[str, Any]) -> list[str]:
         f"prices may follow demand: {chance:.0%} likely by the sales; the elasticities and their intervals allow for it "
         "(unit costs by week in the sales table would tell more)"
     ]
+
+
+def _estimation_lines(report: dict[str, Any]) -> list[str]:
+    """What the likelihood could not use, or did not settle on."""
+    said = []
+    if report["costs_used"] is False:
+        said.append("unit costs hardly move the prices: they were not used as an instrument")
+    unsettled = [row["category"] for row in report["category_response"] if not row["converged"]]
+    if unsettled:
+        said.append(f"the likelihood did not settle in {', '.join(unsettled)}: do not rely on these categories")
+    return said
 
 
 def _unidentified_lines(report: dict[str, Any]) -> list[str]:

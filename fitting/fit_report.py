@@ -11,7 +11,7 @@ import pandas as pd
 from ..forecasting import MarketPaths, MarketTrend, PriceResponse
 from ..scenarios import MarketSpec
 from .customers import Customers, Split, records
-from .demand import PROMOTION, FittedDemand, SalesGrids, cross_elasticities
+from .demand import CONTROL, PROMOTION, FittedDemand, SalesGrids, cross_elasticities
 from .identification import identification_checks
 from .price_changes import price_changes
 
@@ -55,6 +55,7 @@ def fit_report(
         "price_changes": price_changes(weekly, response, len(split.weeks), seed),
         "identification": str(regression.identification_),
         "category_response": _category_response(response, regression),
+        "costs_used": None if np.isnan(response.first_stage_f).all() else CONTROL in response.effects,
         "cross_elasticities": _with_names(cross_elasticities(response), split.products),
         "prices_follow_demand": _number(response.follow_demand),
         "reference_effect": asdict(regression.reference_effect_) | {"used": spec.reference_price is not None},
@@ -102,6 +103,8 @@ def _category_response(response: FittedDemand, regression: PriceResponse) -> lis
                 "total_by_regression": totals.get(name),
                 "shock": response.posteriors[c].shock_spread,
                 "first_stage_f": _number(response.first_stage_f[c]),
+                "stores": response.posteriors[c].model.data.sizes[0],
+                "converged": response.posteriors[c].converged,
             }
         )
     return rows

@@ -56,13 +56,12 @@ def with_profit_floor(spec: MarketSpec, models: FittedModels, assumptions: Assum
     """The market with the shadow cost that keeps the profit of the shop's own prices.
 
     Args:
-        spec: The fitted market; one with another objective than revenue, or with every unit cost
-            known, is returned as it is.
+        spec: The fitted market; one with another objective than revenue is returned as it is.
         models: The models that it was built from.
         assumptions: What was assumed of unit costs.
     """
     known = models.products["unit_cost"].notna().to_numpy() if "unit_cost" in models.products else False
-    if spec.market.objective != "revenue" or np.all(known):
+    if spec.market.objective != "revenue":
         return spec
     dearest = np.where(known, spec.products.unit_cost, assumptions.unit_cost_range[1] * models.regular_price)
     charged = np.where(models.unidentified, models.regular_price, models.past_price)
@@ -70,8 +69,8 @@ def with_profit_floor(spec: MarketSpec, models: FittedModels, assumptions: Assum
     slack = _SLACK * float((charged * models.planned).sum())
     cost = shadow_cost(spec, dearest, own + slack)
     said = (
-        "Revenue is maximised, since not all unit costs are known; at the dearest assumed cost "
-        f"({assumptions.unit_cost_range[1]:.0%} of the regular price), profit must not fall below that of the shop's own "
+        "Revenue is maximised; at the dearest unit costs (known ones, or else "
+        f"{assumptions.unit_cost_range[1]:.0%} of the regular price), profit must not fall below that of the shop's own "
         "prices.",
     )
     return replace(spec.with_changes(products={"shadow_cost": cost}), assumptions=(*spec.assumptions, *said))

@@ -165,14 +165,13 @@ def recommend(
         compared = compare_draws(spec, [c.policy for c in candidates], draws=draws, episodes=episodes, seed=seed)
     current, *others = candidates
     standings = [_standing(compared, other, current.name, tail, rule) for other in others]
-    floor = costs_assumed(spec) and spec.market.objective == "revenue"
+    assumed = costs_assumed(spec)
+    floor = spec.market.objective == "revenue" and (assumed or bool(spec.products.shadow_cost.any()))
     if floor:
         standings = _above_floor(compared, candidates, standings, rule)
     standings.sort(key=_order)
-    stated = (
-        "Expected profit at the dearest assumed unit costs "
-        f"({rule.cost_quantile:.0%} quantile) does not fall below that of the current prices."
-    )
+    where = f" at the dearest assumed unit costs ({rule.cost_quantile:.0%} quantile)" * assumed
+    stated = f"Expected profit{where} does not fall below that of the current prices."
     passed = [standing for standing in standings if not standing.refused]
     if passed:
         best, count = passed[0], len(passed)

@@ -27,8 +27,7 @@ class CategoryData:
 
     Args:
         units: (G, W, J) units sold.
-        price: (G, W, J) price over the regular price of today.
-        offered: (G, W, J) whether the product was on sale.
+        price: (G, W, J) price over the regular price of today; NaN where the product was not on sale.
         sold_out: (G, W, J) whether it sold out, so that demand was at least `units`.
         week_features: (W, F) features of the arrivals, each around zero.
         feature_spread: (F,) prior standard deviation of each coefficient.
@@ -47,7 +46,6 @@ class CategoryData:
 
     units: Array
     price: Array
-    offered: NDArray[np.bool_] | None = None
     sold_out: NDArray[np.bool_] | None = None
     week_features: Array = field(default_factory=lambda: np.empty((0, 0)))
     feature_spread: Array = field(default_factory=lambda: np.empty(0))
@@ -66,9 +64,8 @@ class CategoryData:
 
     @cached_property
     def on_sale(self) -> NDArray[np.bool_]:
-        """(G, W, J) whether the product was on sale at a known price."""
-        known = np.isfinite(self.price)
-        return known if self.offered is None else known & self.offered
+        """(G, W, J) whether the product was on sale."""
+        return np.isfinite(self.price)
 
     @cached_property
     def censored(self) -> NDArray[np.bool_]:

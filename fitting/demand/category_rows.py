@@ -17,8 +17,6 @@ PROMOTION, REFERENCE, CONTROL = "promotion", "reference price", "price changes w
 SUSPECT, REDUCED = "regular price", "reduced weeks"
 # A regular price that moves by less, in logs, stands still.
 _STILL, _REDUCED = 0.01, 0.02
-WEAK_F = 10.0
-"""First-stage F below which an instrument hardly moves the price (Staiger and Stock 1997)."""
 _YEAR = 365.25
 _ROUNDS = 100
 

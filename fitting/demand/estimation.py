@@ -37,12 +37,10 @@ class CategoryPosterior:
     Attributes:
         model: The model, with the layout of the parameters.
         mode: (P,) the most likely parameters at the most likely shocks.
-        covariance: (P, P) of the parameters there.
         draws: (M, P) posterior draws.
         alpha: (J,) variance of the gamma multiplier of each product.
         shock: (W,) log shocks of the weeks at the mode.
         shock_spread: Posterior mean of their standard deviation.
-        persistence: Posterior mean of their autocorrelation.
         log_evidence: Log marginal likelihood, up to a constant.
         converged: Whether the scoring steps settled.
         likely_shocks: Sizes and persistences of the shocks that have a share in the posterior.
@@ -54,12 +52,10 @@ class CategoryPosterior:
 
     model: CategoryModel
     mode: Array
-    covariance: Array
     draws: Array
     alpha: Array
     shock: Array
     shock_spread: float
-    persistence: float
     log_evidence: float
     converged: bool
     likely_shocks: tuple[tuple[float, float], ...] = ()
@@ -251,16 +247,13 @@ def _mixture(scoring: _Scoring, points: list[_Point], draws: int, seed: int) -> 
             spread = solve_triangular(np.tril(point.factor[0]), noise, lower=True, trans="T")[:size]
             rows.append(point.theta + spread.T)
     best = points[int(evidence.argmax())]
-    covariance = cho_solve(best.factor, np.eye(best.factor[0].shape[0]))[:size, :size]
     return CategoryPosterior(
         model=scoring.model,
         mode=best.theta,
-        covariance=covariance,
         draws=generator.permutation(np.concatenate(rows)),
         alpha=best.alpha,
         shock=best.shock,
         shock_spread=float(weight @ [p.spread for p in points]),
-        persistence=float(weight @ [p.persistence for p in points]),
         log_evidence=float(evidence.max()),
         converged=best.converged,
         likely_shocks=tuple((p.spread, p.persistence) for p in points if p.log_evidence > evidence.max() - _HOPELESS),

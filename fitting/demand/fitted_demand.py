@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 
 from ...forecasting.models.lstm_network import one_thread
+from ...forecasting.response.identification import WEAK_F
 from ...pricing import choice_shares
 from .category_rows import (
     CONTROL,
     PROMOTION,
-    WEAK_F,
     SegmentUnits,
     category_data,
     effects_on_utility,

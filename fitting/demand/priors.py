@@ -28,13 +28,13 @@ class Priors:
         reference_spread: Standard deviation of the reference-price effect per log point.
         season_spread: Standard deviation of each coefficient of the yearly season, in logs.
         trend_spread: Standard deviation of the trend of arrivals, log points per year.
-        signal_spread: Standard deviation of the effect of a holiday or of one log point of traffic.
+        signal_spread: Standard deviation of the effect of a holiday, in logs.
         control_spread: Standard deviation of the utility of price changes without a reason in costs,
             per log point.
         suspect_spread: The same for regular prices, where costs are not known.
         reduced_spread: Standard deviation of the utility that weeks with a reduction differ in
             other than by their price.
-        exogenous: Prior probability that prices do not follow demand, where costs are not known.
+        exogenous: Prior probability that prices do not follow demand beyond what costs explain.
 
     Example:
         >>> Priors(elasticity=3.0).elasticity

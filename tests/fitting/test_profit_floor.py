@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from repricer.agents import best_fixed
 from repricer.envs import expected_units
-from repricer.fitting.profit_floor import shadow_cost
+from repricer.fitting import Assumptions, build_market
+from repricer.fitting.profit_floor import shadow_cost, with_profit_floor
 from repricer.scenarios import goal_market, spec_from_table
+from repricer.tests.fitting.test_market_builder import models
 
 
 @pytest.fixture(scope="module")
@@ -53,3 +55,15 @@ def test_the_goal_is_in_no_figure_of_the_market(shop):
     assert goal.products.unit_cost.tolist() == DEAREST.tolist()
     assert spec.products.unit_cost.tolist() == [2.5, 2.5]
     assert goal_market(goal) is goal
+
+
+def test_the_floor_holds_with_known_costs_too():
+    fitted, assumptions = models(elasticity=np.full(4, -3.0)), Assumptions(price_widening=None)
+    fitted = models(elasticity=np.full(4, -3.0), products=fitted.products.assign(unit_cost=[1.5, 2.3, 3.0, 4.0]))
+    bare = build_market(fitted, name="s", assumptions=assumptions, objective="revenue")
+    spec = with_profit_floor(bare, fitted, assumptions)
+    assert (spec.products.shadow_cost > 0).all()
+    assert (spec.products.shadow_cost <= spec.products.unit_cost).all()
+    assert "profit must not fall below" in spec.assumptions[-1]
+    profit = build_market(fitted, name="s", assumptions=assumptions, objective="profit")
+    assert with_profit_floor(profit, fitted, assumptions) is profit

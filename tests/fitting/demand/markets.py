@@ -62,16 +62,14 @@ def known_demand(products: pd.DataFrame, units, regular, elasticity, outside, *,
         theta[at.effects] = list(effects.values())
         posteriors.append(
             CategoryPosterior(
-                model,
-                theta,
-                np.eye(theta.size),
-                np.tile(theta, (draws, 1)),
-                np.ones(len(here)),
-                np.zeros(4),
-                0.0,
-                0.0,
-                0.0,
-                True,
+                model=model,
+                mode=theta,
+                draws=np.tile(theta, (draws, 1)),
+                alpha=np.ones(len(here)),
+                shock=np.zeros(4),
+                shock_spread=0.0,
+                log_evidence=0.0,
+                converged=True,
             )
         )
         shares.append(share)

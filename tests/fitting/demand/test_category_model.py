@@ -47,9 +47,9 @@ def test_effects_move_utility_and_stores_share_the_customers():
 
 
 def test_a_product_that_is_not_on_sale_leaves_its_customers_to_the_others():
-    offered = np.ones((1, 3, 2), bool)
-    offered[0, 1, 0] = False
-    at = model(offered=offered)
+    price = np.ones((1, 3, 2))
+    price[0, 1, 0] = np.nan
+    at = model(price)
     sold = units(at, at.layout.mean)[0]
     assert sold[1, 1] > sold[0, 1]
     assert at.data.on_sale.sum() == 5

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from repricer.fitting.demand import CategoryModel, Priors, fit_demand
+from repricer.fitting.demand import CONTROL, CategoryModel, Priors, fit_demand
 from repricer.tests.fitting.demand.markets import drawn_category, grids_of, known_demand, prices
 
 PRODUCTS = pd.DataFrame({"product": list("abcdef"), "category": ["x"] * 6})
@@ -59,3 +59,14 @@ def test_stores_with_prices_of_their_own_tell_the_elasticity():
     found = fit_demand(grids_of(units, price * REGULAR, REGULAR), PRODUCTS, REGULAR, Priors())
     assert -found.elasticity.mean() == pytest.approx(2.5, abs=0.25)
     assert found.outside.mean() == pytest.approx(0.5, abs=0.2)
+
+
+@pytest.mark.parametrize("passed_on", [0.0, 0.8])
+def test_costs_are_an_instrument_where_they_move_prices(passed_on):
+    generator = np.random.default_rng(6)
+    cost = np.exp(0.15 * generator.standard_normal((90, 6)).cumsum(axis=0) / 3)
+    price = 2.0 * cost**passed_on * np.exp(0.05 * generator.standard_normal((90, 6)))
+    units = generator.poisson(30.0 * (price / 2.0) ** -2.5).astype(float)
+    found = fit_demand(grids_of(units[None], price[None], price, unit_cost=cost), PRODUCTS, REGULAR, Priors())
+    assert (CONTROL in found.effects) == (passed_on > 0)
+    assert (found.first_stage_f > 10).all() == (passed_on > 0)
