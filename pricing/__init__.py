@@ -2,10 +2,11 @@
 
 Allowed prices: `ladder`, `endings`, `grids` (rounding), `rule_formulas` and `guardrails` (all price rules). Policies:
 `protocol`, `policies` (rules), `rival_policies`, `thompson`, `network_policy` with `features` and `action_layout`.
-Demand: `choice_model` and `choice_formulas`. Explanation: `shapley`.
+Dates: `calendar`. Demand: `choice_model` and `choice_formulas`. Explanation: `shapley`.
 """
 
 from .action_layout import ActionLayout, ActionParts
+from .calendar import Calendar
 from .catalogue import Catalogue, MarketView
 from .charged_range import OUTSIDE_CHARGED, ChargedRange
 from .choice_formulas import (
@@ -74,6 +75,7 @@ __all__ = [
     "ActionLayout",
     "ActionParts",
     "BlendedPrice",
+    "Calendar",
     "Catalogue",
     "ChargedRange",
     "ChoiceModel",
