@@ -157,11 +157,14 @@ def record_history(learner_view: LearnerView) -> LoggedData:
         learner_view: The view to record through.
 
     Raises:
-        ValueError: The scenario has no history, or the reward is a conversion difference.
+        ValueError: The scenario holds no past sales, or the reward is a conversion difference.
     """
     spec, past = learner_view.market.scenario, learner_view.market.scenario.history
-    if past is None:
-        raise ValueError(f"the shop's own history needs a scenario fitted on data; got {spec.name}; log a policy in it")
+    if past is None or past.units is None:
+        raise ValueError(
+            f"the shop's own history needs a scenario with past sales (the proof of a fitted market); got {spec.name}; "
+            "log a policy in it"
+        )
     if learner_view.reward == "conversion-difference":
         raise ValueError(
             "the shop's own history contains only money; got reward conversion-difference; set reward to drawn or expected"
@@ -200,6 +203,7 @@ def _views_of_the_past(spec: MarketSpec, market: Market) -> list[MarketView]:
     """T + 1 views of the market with the recorded prices and units."""
     past = spec.history
     assert past is not None, "the caller has checked that there is a history"
+    assert past.units is not None, "the caller has checked that there are sales"
     views = [market.view]
     memory = 0.0 if spec.reference_price is None else spec.reference_price.memory
     reference = market.view.reference_price

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import date
+
 import numpy as np
 import pandas as pd
 
 from ..envs import Outcome
 from ..pricing import MarketView
+from ..pricing.calendar import Calendar
 from ..scenarios import MarketSpec
 
-_FIRST_DAY = np.datetime64("2001-01-01")
+_CALENDAR = Calendar(date(2001, 1, 1), period_days=7, periods=1)
 
 
 class SalesRecorder:
     """Records the sales of a `rollout`: one row per market, period and product with units sold.
 
-    Periods become weeks from the first day of the scenario's history, or from the first Monday of
-    2001; each market is a store. Where the policy states the probability of its prices, the table has
+    Periods follow the scenario's calendar, or are weeks from the first Monday of 2001; each market is
+    a store. Where the policy states the probability of its prices, the table has
     it as `propensity`.
 
     Args:
@@ -35,7 +39,7 @@ class SalesRecorder:
 
     def __init__(self, spec: MarketSpec) -> None:
         self._spec = spec
-        self._first_day = np.datetime64(spec.history.first_day) if spec.history else _FIRST_DAY
+        self._calendar = spec.calendar or replace(_CALENDAR, periods=spec.market.horizon_periods)
         self._parts: list[pd.DataFrame] = []
         self._store = 0
 
@@ -48,7 +52,7 @@ class SalesRecorder:
         self._parts.append(
             pd.DataFrame(
                 {
-                    "date": self._first_day + np.timedelta64(7 * period, "D"),
+                    "date": np.datetime64(self._calendar.day(period)),
                     "product": names[product],
                     "units": outcome.units[market, product].astype(float),
                     "price_paid": outcome.paid[market, product].astype(float),

@@ -75,7 +75,11 @@ def build_market(
             unidentified=prices.frozen,
         ),
         market=MarketSection(
-            horizon_periods=len(models.forecast), period=period, currency=currency, objective=objective
+            horizon_periods=len(models.forecast),
+            period=period,
+            first_day=f"{models.first_day:%Y-%m-%d}",
+            currency=currency,
+            objective=objective,
         ),
         products=products,
         arrivals=arrivals,
@@ -157,7 +161,6 @@ def _history(models: FittedModels) -> HistorySection:
         price=models.past_price,
         units=models.past_units,
         promotion=np.array(0.0) if models.past_promotion is None else models.past_promotion,
-        first_day=f"{models.first_day:%Y-%m-%d}",
         charged_low=models.charged[0],
         charged_high=models.charged[1],
         level_low=models.levels[0],

@@ -85,10 +85,18 @@ def describe(spec: MarketDescription) -> dict[str, str]:
         "regimes": _regimes(spec),
         "shocks": _shocks(spec),
         "returns": _returns(spec),
-        "history": "" if spec.history is None else "the shop's own prices and sales in these periods are recorded",
+        "history": _history(spec),
         "posterior": _posterior(spec),
     }
     return {heading: sentence for heading, sentence in sentences.items() if sentence}
+
+
+def _history(spec: MarketDescription) -> str:
+    if spec.history is None:
+        return ""
+    if spec.history.units is None:
+        return "the prices that the shop plans for these periods are known"
+    return "the shop's own prices and sales in these periods are recorded"
 
 
 def _span(values: ArrayLike, unit: str = "{:,.6g}") -> str:
@@ -117,6 +125,8 @@ def _market(spec: MarketDescription) -> str:
     end = "the season ends there" if market.ending == "terminated" else "the market continues, only the episode ends"
     discount = "" if market.discount_factor == 1 else f", discounted by {market.discount_factor:g} per {market.period}"
     length = _count(market.horizon_periods, market.period)
+    if market.first_day:
+        length += f" from {market.first_day}"
     return f"{length}; {end}; the reward is {market.objective} in {market.currency}{discount}"
 
 

@@ -6,6 +6,7 @@ import difflib
 import re
 import unicodedata
 from dataclasses import fields, is_dataclass
+from datetime import date
 
 import numpy as np
 
@@ -129,12 +130,24 @@ def check_together(spec: MarketDescription) -> None:
         _sum_to_one("regimes.initial", spec.regimes.initial[None], ("the start",))
     if spec.posterior is not None:
         _check_posterior(spec)
-    if spec.history is not None:
-        try:
-            np.datetime64(spec.history.first_day, "D")
-        except ValueError as error:
-            day = spec.history.first_day
-            raise ScenarioError(f"history.first_day must be a day, YYYY-MM-DD; got {day!r}; fix it") from error
+    _check_calendar(spec)
+
+
+def _check_calendar(spec: MarketDescription) -> None:
+    market = spec.market
+    if not market.first_day:
+        return
+    try:
+        stated = date.fromisoformat(market.first_day).isoformat()
+    except ValueError:
+        stated = None
+    if stated != market.first_day:
+        raise ScenarioError(f"market.first_day must be a day, YYYY-MM-DD; got {market.first_day!r}; fix it")
+    if spec.period_days is None:
+        raise ScenarioError(
+            f"market.period_days must be given beside first_day where a period is called '{market.period}'; got nothing; "
+            "add the number of days"
+        )
 
 
 def _check_posterior(spec: MarketDescription) -> None:

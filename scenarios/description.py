@@ -30,6 +30,8 @@ from .sections import (
     Strategic,
 )
 
+_PERIOD_DAYS = {"day": 1, "week": 7}
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MarketDescription:
@@ -74,6 +76,11 @@ class MarketDescription:
             "Z": 0 if self.regimes is None else len(self.regimes.names),
             "M": 0 if self.posterior is None else int(self.posterior.draws),
         }
+
+    @property
+    def period_days(self) -> int | None:
+        """Length of a period in days; None where the market does not say."""
+        return self.market.period_days or _PERIOD_DAYS.get(self.market.period)
 
     @cached_property
     def category_names(self) -> tuple[str, ...]:

@@ -24,6 +24,14 @@ class MarketSection:
 
     horizon_periods: int = scalar("T, periods per episode", low=1, high=100_000)
     period: str = value("what a period is called", default="period")
+    period_days: int | None = scalar(
+        "length of a period in days; by default 7 where `period` is week, and 1 where it is day",
+        low=1,
+        high=366,
+        optional=True,
+        default=None,
+    )
+    first_day: str = value("first day of the first period, YYYY-MM-DD; empty: the market has no calendar", default="")
     currency: str = value("unit of money", default="currency")
     objective: str = choice("what the reward measures", "revenue", "profit", default="revenue")
     discount_factor: float = scalar("discount factor per period", low=0.0, high=1.0, default=1.0)
@@ -323,10 +331,12 @@ MENTIONED_FROM = 0.1
 
 @dataclass(frozen=True)
 class HistorySection:
-    """What the shop itself did in the simulated periods: a benchmark and a check of the fit."""
+    """What the shop itself does in the simulated periods: a benchmark, and in past periods a check of the fit."""
 
-    price: Array = array("TN", "price charged, currency per unit", low=1e-9, high=1e9)
-    units: Array = array("TN", "units sold", low=0, high=1e12)
+    price: Array = array("TN", "the shop's own price, charged or planned, currency per unit", low=1e-9, high=1e9)
+    units: Array | None = array(
+        "TN", "units sold; none in periods that are still to come", low=0, high=1e12, optional=True, default=None
+    )
     promotion: Array = array(
         "TN", "share of stores with the product on display or in the mailer", low=0, high=1, default=0.0
     )
@@ -348,7 +358,6 @@ class HistorySection:
     follows_demand: float | None = scalar(
         "probability, by the sales, that prices were set by the demand of the same week", low=0, high=1, optional=True
     )
-    first_day: str = value("first day of the first period, YYYY-MM-DD", default="2001-01-01")
     tables_sha256: str = value("fingerprint of the tables that the market was fitted on; empty if none", default="")
 
     @property

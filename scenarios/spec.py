@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, is_dataclass, replace
+from datetime import date
 from functools import cached_property
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..pricing import ActionLayout, Guardrails
+from ..pricing.calendar import Calendar
 from .card import card, headline
 from .checks import check_names, check_together
 from .description import MarketDescription
@@ -91,6 +93,20 @@ class MarketSpec(MarketDescription):
             )
         except ValueError as error:
             raise ScenarioError(f"prices: {error}") from error
+
+    @property
+    def calendar(self) -> Calendar | None:
+        """The dates of the periods; None where the market has no first day.
+
+        Example:
+            >>> from repricer import load_scenario
+            >>> weekly = {"first_day": "2018-01-01", "period": "week"}
+            >>> load_scenario("stationary-logit").with_changes(market=weekly).calendar.label(1)
+            '2018-01-08'
+        """
+        if not self.market.first_day or self.period_days is None:
+            return None
+        return Calendar(date.fromisoformat(self.market.first_day), self.period_days, self.market.horizon_periods)
 
     def regime_probabilities(self, periods: int | None = None) -> Array:
         """The probability of each regime in each period, before any regime is observed.

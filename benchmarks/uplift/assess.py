@@ -91,8 +91,7 @@ def realised(shop: Shop, spec: MarketSpec, recommended: Recommendation) -> dict[
 
 def weeks_of(spec: MarketSpec) -> range:
     """Numbers of the weeks that a fitted market simulates, since the start of the tables."""
-    assert spec.history is not None, "a fitted market has a history"
-    first = (pd.Timestamp(spec.history.first_day) - FIRST_DAY).days // 7
+    first = (pd.Timestamp(spec.market.first_day) - FIRST_DAY).days // 7
     return range(first, first + spec.market.horizon_periods)
 
 

@@ -28,7 +28,7 @@ def fidelity(spec: MarketSpec, *, episodes: int = 400, seed: int = 0) -> dict[st
         (simulated / sold - 1), the totals by product and by period, and `calibration` (`Calibration`).
 
     Raises:
-        ValueError: Where the scenario has no history.
+        ValueError: The market does not hold the sales of its periods.
 
     Example:
         >>> from repricer.evaluation import fidelity
@@ -44,6 +44,8 @@ def fidelity(spec: MarketSpec, *, episodes: int = 400, seed: int = 0) -> dict[st
     """
     policy = _EmptySlots(named_policy("historical", spec))
     assert spec.history is not None  # else `named_policy` has raised
+    if spec.history.units is None:
+        raise ValueError(f"market must hold the sales of its periods; got {spec.name}; give the proof of its fit")
     sold, parts = spec.history.units, _Units(spec.market.horizon_periods)
     rollout(spec, policy, episodes=episodes, seed=seed_for("test", seed), watch=parts)
     simulated = parts.units()

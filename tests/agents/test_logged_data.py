@@ -110,7 +110,7 @@ def test_the_shops_own_record(make_shop, product_wise):
 
 
 def test_a_market_without_a_record_says_so(shop, make_shop):
-    with pytest.raises(ValueError, match="needs a scenario fitted on data; got small-shop"):
+    with pytest.raises(ValueError, match="needs a scenario with past sales"):
         record_history(LearnerView(Market(shop)))
     with pytest.raises(ValueError, match="got reward conversion-difference"):
         record_history(LearnerView(Market(make_shop(history=PAST)), reward="conversion-difference"))

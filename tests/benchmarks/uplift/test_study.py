@@ -174,7 +174,7 @@ class TestRealised:
         order = [names.index(name) for name in displayed(shop)]
         prices = np.repeat((0.9 * np.asarray(spec.products.regular_price))[None], spec.market.horizon_periods, axis=0)
         found = realised(shop, spec, Recommendation("some", prices, 0.1, 0.0, 0.2))
-        first = (np.datetime64(spec.history.first_day) - np.datetime64("2022-01-03")).astype(int) // 7
+        first = (np.datetime64(spec.market.first_day) - np.datetime64("2022-01-03")).astype(int) // 7
         regular = np.asarray(spec.products.regular_price)[order]
         expected = [shop.realised(np.asarray(p), first=first, horizon=len(prices)) for p in (0.9 * regular, regular)]
         assert found["realised"] == pytest.approx(expected[0] / expected[1] - 1)

@@ -156,8 +156,8 @@ def test_simulated_sales_are_a_sales_table(shop):
     assert sales["date"].nunique() == 8
 
 
-def test_simulated_sales_carry_the_dates_of_the_history(make_shop):
-    spec = make_shop(history={"price": 3.0, "units": 1.0, "first_day": "2017-10-02"})
+def test_simulated_sales_carry_the_dates_of_the_market(make_shop):
+    spec = make_shop(history={"price": 3.0}).with_changes(market={"period": "week", "first_day": "2017-10-02"})
     recorder = SalesRecorder(spec)
     rollout(spec, named_policy("historical", spec), episodes=1, seed=2, watch=recorder)
     days = recorder.sales()["date"]

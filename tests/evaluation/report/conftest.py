@@ -25,7 +25,13 @@ def market() -> MarketSpec:
             "version": 3,
             "summary": "A made-up shop.",
             "assumptions": ["Unit cost is 60% of the regular price."],
-            "market": {"horizon_periods": weeks, "period": "week", "currency": "USD", "objective": "profit"},
+            "market": {
+                "horizon_periods": weeks,
+                "period": "week",
+                "first_day": "2024-01-01",
+                "currency": "USD",
+                "objective": "profit",
+            },
             "products": {
                 "names": [NASTY, "Espresso beans, dark roast, 1 kg", "Decaf", "Cola", "Lemonade", "Tonic"],
                 "category": ["coffee"] * 3 + ["soft drinks"] * 3,
@@ -47,7 +53,7 @@ def market() -> MarketSpec:
                 "order_up_to_units": 40,
                 "lead_time_periods": 1,
             },
-            "history": {"price": history, "units": np.full((weeks, 6), 8.0), "first_day": "2024-01-01"},
+            "history": {"price": history, "units": np.full((weeks, 6), 8.0)},
             "prices": {"floor": 0.65 * regular, "ceiling": 1.6 * regular, "tick": 0.01, "max_discount": 0.2},
         }
     )
