@@ -222,13 +222,27 @@ def spec_from_table(table: Mapping[str, Any]) -> MarketSpec:
                 raise ScenarioError(
                     f"{name} must be a table [{name}]; got {shown(content)}; put its keys under [{name}]"
                 )
-            values[name] = _section(section, dict(content), name)
+            values[name] = section_from_table(section, dict(content), name)
     values |= _keywords(MarketSpec, table, "")
     _require(MarketSpec, values, "")
     return MarketSpec(**values)
 
 
-def _section(section: type, content: dict[str, Any], name: str) -> Any:
+def section_from_table(section: type, content: dict[str, Any], name: str) -> Any:
+    """One section, not checked yet, from its table.
+
+    Args:
+        section: Its class, one of `sections`.
+        content: Its keys.
+        name: Its name, for messages.
+
+    Raises:
+        ScenarioError: A key is unknown or missing, or a ladder or endings are wrong.
+
+    Example:
+        >>> section_from_table(sections.Shocks, {"volatility": 0.1}, "shocks").persistence
+        0.0
+    """
     if "price_ladder" in content:
         content["price_ladder"] = _ladder(content["price_ladder"])
     if "price_endings" in content:
@@ -296,7 +310,10 @@ def _endings(content: Any) -> PriceEndings:
 
 
 def _merge_arrays(table: dict[str, Any], path: Path) -> None:
-    """Put the arrays of the .npz file, named `section.key`, where the TOML file would have them."""
+    """Put the arrays of the .npz file, named `section.key`, where the TOML file would have them.
+
+    What the TOML file itself says wins, so that a shop can set a fitted market's floor by hand.
+    """
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {key: stored[key] for key in stored.files}
@@ -308,7 +325,7 @@ def _merge_arrays(table: dict[str, Any], path: Path) -> None:
             raise ScenarioError(f"{path.name} must name its arrays section.key; got '{key}'; rename it")
         home = table.setdefault(section, {})
         if isinstance(home, dict):
-            home[name] = content
+            home.setdefault(name, content)
 
 
 def save_scenario(spec: MarketSpec, folder: str | os.PathLike[str]) -> Path:

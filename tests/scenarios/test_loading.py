@@ -77,6 +77,15 @@ def test_arrays_beside_the_file_are_read_without_pickle(shop, tmp_path):
         load_scenario(tmp_path)
 
 
+def test_what_the_file_says_wins_over_the_arrays_beside_it(shop, tmp_path):
+    path = save_scenario(shop.with_changes(prices={"floor": 0.5, "ceiling": 90.0}), tmp_path)
+    assert (load_scenario(tmp_path).prices.floor == 0.5).all()
+    path.write_text(path.read_text(encoding="utf-8").replace("[prices]", "[prices]\nfloor = 0.75"), encoding="utf-8")
+    spec = load_scenario(tmp_path)
+    assert (spec.prices.floor == 0.75).all()
+    assert (spec.prices.ceiling == 90.0).all()
+
+
 def test_any_text_survives_the_file(shop, tmp_path):
     odd = 'a "quoted" \\ line,\ttabbed\nand more: é, \x7f, \x01'
     save_scenario(shop.with_changes(market={"currency": 'crème "brûlée"'}), tmp_path)
