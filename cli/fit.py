@@ -13,12 +13,13 @@ from rich.table import Table
 from ..atomic import write_json
 from ._compile_ahead import CompileAhead
 from ._options import emit, json_option, progress_console, say, seed_option, show
+from ._shop_rules import rules_options
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ..data import Tables
-    from ..fitting import Assumptions, Priors
+    from ..fitting import Assumptions, Priors, ShopRules
 
 _NAMED = 5
 _FORECASTERS = (
@@ -95,6 +96,7 @@ class Widening(click.ParamType):
     "--draws", type=click.IntRange(min=2, max=10_000), default=200, show_default=True, help="Posterior draws."
 )
 @click.option("--currency", default="currency", show_default=True, help="Unit of the money, for display.")
+@rules_options
 @seed_option
 @json_option
 def command(
@@ -110,6 +112,7 @@ def command(
     priors: Path | None,
     draws: int,
     currency: str,
+    rules: ShopRules,
     seed: int,
     as_json: bool,
 ) -> None:
@@ -119,12 +122,13 @@ def command(
     held out. The market simulates them, so that its sales can be checked against what was really
     sold, and other prices can be compared with the shop's own.
     """
-    from ..data import choose_products, load_tables
-    from ..fitting import Assumptions, Priors
+    from ..data import load_tables
+    from ..fitting import Assumptions, Priors, priced_products
     from ..scenarios import scenario_name
 
     tables = load_tables(dataset)
-    products = choose_products(tables, n_categories=categories, per_category=per_category)
+    categories = max(categories, len(rules.shop.categories))
+    products = priced_products(tables, rules, n_categories=categories, per_category=per_category)
     with CompileAhead() as compiler:
         report = fit_to_folder(
             tables,
@@ -136,7 +140,7 @@ def command(
             forecaster=forecaster,
             promotions=promotions,
             objective=objective,
-            assumptions=Assumptions(price_widening=widen),
+            assumptions=Assumptions.under(rules, price_widening=widen),
             priors=None if priors is None else Priors.load(priors),
             draws=draws,
             currency=currency,

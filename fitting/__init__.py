@@ -9,5 +9,16 @@ from .demand import FittedDemand, Priors
 from .fit_market import FittedMarket, fit
 from .fitted_models import FittedModels
 from .market_builder import build_market
+from .shop_rules import ShopRules, priced_products
 
-__all__ = ["Assumptions", "FittedDemand", "FittedMarket", "FittedModels", "Priors", "build_market", "fit"]
+__all__ = [
+    "Assumptions",
+    "FittedDemand",
+    "FittedMarket",
+    "FittedModels",
+    "Priors",
+    "ShopRules",
+    "build_market",
+    "fit",
+    "priced_products",
+]

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from .shop_rules import ShopRules
+
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -29,6 +38,7 @@ class Assumptions:
         holding_cost_share: Weekly cost of a unit on hand as a share of its unit cost.
         promotion_cost_share: Cost of a week's display and mailer as a share of the product's usual
             weekly revenue.
+        rules: The shop's own rules, which win over all of these for the products that they speak of.
 
     Example:
         >>> Assumptions(max_discount=0.1).lines()[-1]
@@ -47,9 +57,35 @@ class Assumptions:
     cover_quantile: float = 0.95
     holding_cost_share: float = 0.005
     promotion_cost_share: float = 0.05
+    rules: ShopRules = field(default_factory=ShopRules)
+
+    @classmethod
+    def under(cls, rules: ShopRules, **given: Any) -> Assumptions:
+        """Assumptions with the shop's rules, whose largest change and discount they take over.
+
+        Args:
+            rules: The shop's rules.
+            given: Further fields.
+
+        Example:
+            >>> Assumptions.under(ShopRules.of({"shop": {"max_change": 0.1}})).max_change
+            0.1
+        """
+        said = {key: getattr(rules.shop, key) for key in ("max_change", "max_discount")}
+        return cls(rules=rules, **{key: value for key, value in said.items() if value is not None}, **given)
+
+    def cost_range(self, products: pd.DataFrame) -> Array:
+        """(N, 2) lowest and highest unit cost over the regular price, for products without a known cost."""
+        return self.rules.values("unit_cost_share", products, np.array(self.unit_cost_range))
+
+    def cost_share(self, products: pd.DataFrame) -> Array:
+        """(N,) unit cost over the regular price, for products without a known cost."""
+        said = self.rules.values("unit_cost_share", products, np.full(2, self.unit_cost_share))
+        return said.mean(axis=1)
 
     def lines(
         self,
+        products: pd.DataFrame | None = None,
         *,
         customers: bool = True,
         exposure_effect: float | None = None,
@@ -59,19 +95,20 @@ class Assumptions:
         """The assumptions in words, for the card and the report.
 
         Args:
+            products: The products of the market, with their `unit_cost` where known; None for any.
             customers: Whether the sales name customers.
             exposure_effect: Effect of displays and mailers on utility; None if they are not recorded.
             promoted: Most products on promotion at once; None if promotions are no decision.
             unidentified: Products whose answer to their prices the sales do not identify.
         """
         always = (
-            f"Where the tables give no unit cost, it is {self.unit_cost_share:.0%} of the regular price; posterior draws "
-            f"assume {self.unit_cost_range[0]:.0%} to {self.unit_cost_range[1]:.0%}.",
+            *self._costs(products),
             f"Stock is not in the data: orders are placed weekly, up to the {self.cover_quantile:.0%} quantile of "
             f"forecast and past demand over {self.lead_time_weeks + 1} weeks, and delivered after "
             f"{self.lead_time_weeks}; holding a unit costs {self.holding_cost_share:.1%} of its unit cost per week.",
             f"Prices stay {self._range()}, and change by at most {self.max_change:.0%} per week.",
             "Prices outside the range that the shop charged are extrapolation.",
+            *(() if products is None else self.rules.lines(products)),
         )
         if unidentified:
             always = (
@@ -95,6 +132,19 @@ class Assumptions:
             )
         return (*always, self._recommended(exposure_effect), f"Personal discounts go up to {self.max_discount:.0%}.")
 
+    def _costs(self, products: pd.DataFrame | None) -> tuple[str, ...]:
+        """Which unit costs are unknown, and what is assumed of them."""
+        where, used, drawn = "Where the tables give no unit cost", [self.unit_cost_share], self.unit_cost_range
+        if products is not None:
+            unknown = products[products["unit_cost"].isna()] if "unit_cost" in products else products
+            if unknown.empty:
+                return ()
+            where = f"The tables give no unit cost for {len(unknown)} of {len(products)} products"
+            used, drawn = self.cost_share(unknown), self.cost_range(unknown)
+        return (
+            f"{where}: assumed is {percent(used)} of the regular price, and {percent(drawn)} in the posterior draws.",
+        )
+
     def _range(self) -> str:
         bounds = f"between {self.lowest_price:.0%} and {self.highest_price:.0%} of the regular price"
         if self.price_widening is None:
@@ -111,3 +161,14 @@ class Assumptions:
             f"A recommendation lifts utility as a display or mailer in all stores did, by {exposure_effect:.2f}: "
             "estimated from those, since the sales do not record recommendations."
         )
+
+
+def percent(shares: Any) -> str:
+    """A share in percent, or the lowest and the highest of several.
+
+    Example:
+        >>> percent([0.5, 0.8]), percent(0.65)
+        ('50% to 80%', '65%')
+    """
+    ends = dict.fromkeys(f"{end:.0%}" for end in (np.min(shares), np.max(shares)))
+    return " to ".join(ends)

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from ..data import Tables, choose_products, load_tables, product_weeks
+from ..data import Tables, load_tables, product_weeks
 from ..forecasting import (
     PLANNED,
     QUANTILES,
@@ -41,6 +41,7 @@ from .market_builder import build_market
 from .price_range import narrowest
 from .profit_floor import with_profit_floor
 from .regression import PROMOTION, price_regression
+from .shop_rules import priced_products
 
 _BASELINE = "moving-average"
 # A quarter's seasonal terms and the backtest's origins need this much history.
@@ -130,10 +131,11 @@ def fit(
     if not isinstance(tables, Tables):
         name = name or scenario_name(Path(tables).resolve().name)
         tables = load_tables(Path(tables))
-    products = choose_products(tables) if products is None else products
     assumptions = assumptions or Assumptions()
+    products = priced_products(tables, assumptions.rules) if products is None else products
+    products = assumptions.rules.chosen_from(products)
     split = _split(tables, products, holdout_weeks)
-    objective = _objective(objective, split.products)
+    objective = _objective(objective or assumptions.rules.shop.objective, split.products)
     on_step("price regression")
     regression = price_regression(split.past, promotions=promotions)
     on_step("demand forecasters")

@@ -50,7 +50,7 @@ def fit_report(
     weekly = SalesGrids.of(pd.concat([split.past, split.future]), list(response.products))
     return {
         "price_response": records(_beside(response, by_regression).merge(known, on="product")),
-        "unidentified": list(spec.prices.frozen),
+        "unidentified": np.array(spec.products.names)[~known["identified"].to_numpy(bool)].tolist(),
         "identification_checks": identification_checks(response, regression.elasticity_),
         "price_changes": price_changes(weekly, response, len(split.weeks), seed),
         "identification": str(regression.identification_),

@@ -29,6 +29,7 @@ from .posterior_section import posterior_section
 Array = NDArray[np.float64]
 # Most of a category's customers who buy at all in a week, at the planned prices.
 _MOST_BUY = 0.95
+_TICK = 0.01
 
 
 def build_market(
@@ -61,7 +62,8 @@ def build_market(
     personal = models.affinity is not None
     prices = _prices(models, products.names, personal, assumptions)
     promotion = _promotion(models, assumptions)
-    arrivals, choice = _arrivals_and_choice(models, now, prices, promotion)
+    held = held_prices(models, assumptions)
+    arrivals, choice = _arrivals_and_choice(models, now, prices, promotion, held)
     shown = demand.effect(PROMOTION)
     return MarketSpec(
         name=name,
@@ -69,10 +71,11 @@ def build_market(
         summary=f"{len(products.names)} products in {len(demand.names)} categories, fitted on a shop's own sales.",
         sources=("fitted by `repricer fit`",),
         assumptions=assumptions.lines(
+            models.products.assign(name=list(products.names)),
             customers=personal,
             exposure_effect=None if shown is None else _usual(shown),
             promoted=None if promotion is None else int(promotion.max_products),
-            unidentified=prices.frozen,
+            unidentified=np.array(products.names)[models.unidentified].tolist(),
         ),
         market=MarketSection(
             horizon_periods=len(models.forecast),
@@ -96,7 +99,7 @@ def build_market(
 
 
 def _arrivals_and_choice(
-    models: FittedModels, now: DemandAtRegular, prices: Prices, promotion: Promotion | None
+    models: FittedModels, now: DemandAtRegular, prices: Prices, promotion: Promotion | None, held: NDArray[np.bool_]
 ) -> tuple[Arrivals, DemandSection]:
     """Customers and their choice: at planned prices and promotions, they buy the forecasts."""
     category, share, left = models.demand.category, models.demand.segment_share, now.outside[0]
@@ -104,7 +107,7 @@ def _arrivals_and_choice(
         _by_category(models.forecast, category) / (1 - left), _by_category(models.planned, category) / _MOST_BUY
     )
     utility, sensitivity = now.utility[0], now.sensitivity[0]
-    at_plan = utility + _planned_utility(models, sensitivity, prices, promotion)
+    at_plan = utility + _planned_utility(models, sensitivity, prices, promotion, held)
     path = matching_utility(models.planned / rate[:, category], at_plan, share, category)
     quality = utility + sensitivity * models.regular_price
     return (
@@ -134,25 +137,44 @@ def price_range(models: FittedModels, assumptions: Assumptions) -> tuple[Array, 
         models: The fitted models.
         assumptions: How far prices may leave what was charged, and the bounds beyond that.
     """
-    regular = models.regular_price
-    floor, ceiling = assumptions.lowest_price * regular, assumptions.highest_price * regular
-    if assumptions.price_widening is not None:
-        low, high = models.charged
-        floor = np.clip(low * (1 - assumptions.price_widening), floor, regular)
-        ceiling = np.clip(high * (1 + assumptions.price_widening), regular, ceiling)
-    return floor, ceiling
+    regular, (low, high) = models.regular_price, models.charged
+
+    def rule(key: str, default: float | None) -> Array:
+        return assumptions.rules.values(key, models.products, np.nan if default is None else default)
+
+    floor = rule("lowest_price", assumptions.lowest_price) * regular
+    ceiling = rule("highest_price", assumptions.highest_price) * regular
+    widening, band = rule("widening", assumptions.price_widening), rule("band", None)
+    floor = np.where(np.isnan(widening), floor, np.clip(low * (1 - widening), floor, regular))
+    ceiling = np.where(np.isnan(widening), ceiling, np.clip(high * (1 + widening), regular, ceiling))
+    # Of NaN and a number, fmax and fmin take the number.
+    floor, ceiling = np.fmax(floor, (1 - band) * regular), np.fmin(ceiling, (1 + band) * regular)
+    own_floor, own_ceiling = rule("floor", None), rule("ceiling", None)
+    return np.where(np.isnan(own_floor), floor, own_floor), np.where(np.isnan(own_ceiling), ceiling, own_ceiling)
+
+
+def held_prices(models: FittedModels, assumptions: Assumptions) -> NDArray[np.bool_]:
+    """(N,) products that keep their price: their response is not identified, or the shop froze them."""
+    return models.unidentified | assumptions.rules.values("frozen", models.products, False).astype(bool)
 
 
 def _prices(models: FittedModels, names: tuple[str, ...], personal: bool, assumptions: Assumptions) -> Prices:
-    """The price rules; a product whose answer to its price is not identified keeps its price."""
+    """The price rules; a product whose response is not identified, or that the shop froze, keeps its price."""
     floor, ceiling = price_range(models, assumptions)
+    rules, ids = assumptions.rules, dict(zip(models.products["product"], names, strict=True))
+    advertised = rules.values("minimum_advertised_price", models.products, 0.0)
+    given = dict(rules.prices)
+    if not {"tick", "price_endings", "price_ladder"} & set(given):
+        given["tick"] = _TICK
     return Prices(
         floor=floor,
         ceiling=ceiling,
-        tick=0.01,
+        minimum_advertised_price=advertised if advertised.any() else None,
         max_change=assumptions.max_change,
         max_discount=assumptions.max_discount if personal else 0.0,
-        frozen=tuple(np.array(names)[models.unidentified].tolist()),
+        frozen=tuple(np.array(names)[held_prices(models, assumptions)].tolist()),
+        line_order=tuple(tuple(ids.get(name, name) for name in line) for line in rules.shop.lines),
+        **given,
     )
 
 
@@ -175,16 +197,18 @@ def _unique_names(products: pd.DataFrame) -> pd.Series:
 
 
 def _unit_cost(models: FittedModels, assumptions: Assumptions) -> Array:
-    assumed = assumptions.unit_cost_share * models.regular_price
+    assumed = assumptions.cost_share(models.products) * models.regular_price
     if "unit_cost" not in models.products:
         return assumed
     return models.products["unit_cost"].fillna(pd.Series(assumed, models.products.index)).to_numpy(dtype=float)
 
 
-def _planned_utility(models: FittedModels, sensitivity: Array, prices: Prices, promotion: Promotion | None) -> Array:
+def _planned_utility(
+    models: FittedModels, sensitivity: Array, prices: Prices, promotion: Promotion | None, held: NDArray[np.bool_]
+) -> Array:
     """(T, K, N) utility added by planned prices, as the price rules allow them, and promotions."""
     charged = np.clip(models.past_price, prices.floor, prices.ceiling)
-    charged = np.where(models.unidentified, models.regular_price, charged)
+    charged = np.where(held, models.regular_price, charged)
     added = -sensitivity * (charged - models.regular_price)[:, None]
     if promotion is None or models.past_promotion is None:
         return added

@@ -48,10 +48,12 @@ def posterior_section(
 
 def _unit_cost(models: FittedModels, assumptions: Assumptions, generator: np.random.Generator) -> Array:
     """(M, N) factor on assumed unit costs, one draw for all products; 1 for known ones."""
-    low, high = assumptions.unit_cost_range
-    share = generator.uniform(low, high, (models.demand.num_draws, 1)) / assumptions.unit_cost_share
+    low, high = assumptions.cost_range(models.products).T
+    share = generator.uniform(size=(models.demand.num_draws, 1)) * (high - low) + low
+    # A known share of zero costs nothing in any draw.
+    share = share / np.maximum(assumptions.cost_share(models.products), 1e-9)
     if "unit_cost" not in models.products:
-        return np.broadcast_to(share, (len(share), len(models.products)))
+        return share
     return np.where(models.products["unit_cost"].isna().to_numpy(), share, 1.0)
 
 

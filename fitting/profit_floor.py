@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..scenarios import MarketSpec
-from .assumptions import Assumptions
+from .assumptions import Assumptions, percent
 from .fitted_models import FittedModels
+from .market_builder import held_prices
 from .price_search import PriceSearch
 
 Array = NDArray[np.float64]
@@ -63,14 +64,20 @@ def with_profit_floor(spec: MarketSpec, models: FittedModels, assumptions: Assum
     known = models.products["unit_cost"].notna().to_numpy() if "unit_cost" in models.products else False
     if spec.market.objective != "revenue":
         return spec
-    dearest = np.where(known, spec.products.unit_cost, assumptions.unit_cost_range[1] * models.regular_price)
-    charged = np.where(models.unidentified, models.regular_price, models.past_price)
+    share = assumptions.cost_range(models.products)[:, 1]
+    dearest = np.where(known, spec.products.unit_cost, share * models.regular_price)
+    charged = np.where(held_prices(models, assumptions), models.regular_price, models.past_price)
     own = float(((charged - dearest) * models.planned).sum())
     slack = _SLACK * float((charged * models.planned).sum())
     cost = shadow_cost(spec, dearest, own + slack)
-    said = (
-        "Revenue is maximised; at the dearest unit costs (known ones, or else "
-        f"{assumptions.unit_cost_range[1]:.0%} of the regular price), profit must not fall below that of the shop's own "
-        "prices.",
-    )
+    said = (f"Revenue is maximised; at {_costs(known, share)}, profit must not fall below that of the current prices.",)
     return replace(spec.with_changes(products={"shadow_cost": cost}), assumptions=(*spec.assumptions, *said))
+
+
+def _costs(known: NDArray[np.bool_] | bool, share: Array) -> str:
+    """The unit costs that the floor is held at."""
+    known = np.broadcast_to(known, share.shape)
+    if known.all():
+        return "the known unit costs"
+    assumed = f"the dearest assumed unit costs ({percent(share[~known])} of the regular price)"
+    return f"known unit costs and {assumed}" if known.any() else assumed

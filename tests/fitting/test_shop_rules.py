@@ -1,0 +1,151 @@
+"""The shop's own rules reach the market, and none is ignored in silence."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from repricer.envs import rollout
+from repricer.evaluation import named_policy
+from repricer.fitting import Assumptions, ShopRules, build_market, priced_products
+from repricer.scenarios import ScenarioError
+from repricer.tests.fitting.test_market_builder import models
+
+# id and name: 1 and 2 milk, 3 cream, 4 soap; regular prices 2, 3, 4, 5; charged 80% to 105% of them.
+PRODUCTS = models().products
+
+
+def market(table, fitted=None, **options):
+    assumptions = Assumptions.under(ShopRules.of(table), **options)
+    return build_market(fitted or models(), name="shop", assumptions=assumptions)
+
+
+def said(spec, words):
+    return any(words in line for line in spec.assumptions)
+
+
+def test_the_most_specific_rule_holds():
+    spec = market(
+        {
+            "shop": {"widening": 0.1, "highest_price": 2.0},
+            "category": {"dairy": {"widening": 0.0}},
+            "product": {"2": {"floor": 2.5, "ceiling": 3.1}, "cream": {"band": 0.03}},
+        }
+    )
+    np.testing.assert_allclose(spec.prices.floor, [1.6, 2.5, 3.88, 0.72 * 5])
+    np.testing.assert_allclose(spec.prices.ceiling, [2.1, 3.1, 4.12, 1.05 * 1.1 * 5])
+    assert said(spec, "By the shop's rules for 'cream': band 0.03.")
+    assert said(spec, "By the shop's rules for category 'dairy': widening 0.")
+
+
+def test_rules_of_the_whole_shop_become_price_rules():
+    spec = market(
+        {"shop": {"price_endings": [0.49, 0.99], "max_change": 0.1, "minimum_margin": 0.2, "lines": [["1", "2"]]}}
+    )
+    assert spec.prices.tick is None
+    assert spec.prices.price_endings.fractions.tolist() == [0.49, 0.99]
+    assert (spec.prices.max_change, spec.prices.minimum_margin) == (0.1, 0.2)
+    assert spec.prices.line_order == (("milk (1)", "milk (2)"),)
+    assert said(spec, "change by at most 10% per week")
+    assert said(spec, "price endings 0.49, 0.99")
+
+
+def test_a_frozen_product_keeps_its_price_and_one_may_be_spared():
+    spec = market({"category": {"dairy": {"frozen": True}}, "product": {"3": {"frozen": False}}})
+    assert spec.prices.frozen == ("milk (1)", "milk (2)")
+    state = rollout(spec, named_policy("random", spec), episodes=2, seed=0)
+    assert (state.price_path[:, 1] == 3.0).all()
+    assert (state.price_path[:, 2] != 4.0).any()
+    assert not said(spec, "do not identify")
+
+
+def test_unit_costs_are_assumed_only_where_they_are_unknown():
+    known = PRODUCTS.assign(unit_cost=[1.0, np.nan, 2.0, 3.0])
+    spec = market(
+        {"shop": {"unit_cost_share": 0.4}, "product": {"2": {"unit_cost_share": [0.5, 0.7]}}}, models(products=known)
+    )
+    np.testing.assert_allclose(spec.products.unit_cost, [1.0, 1.8, 2.0, 3.0])
+    np.testing.assert_allclose(spec.posterior.unit_cost[:, [0, 2, 3]], 1.0)
+    drawn = spec.posterior.unit_cost[:, 1] * 1.8 / 3.0
+    assert 0.5 <= drawn.min() < drawn.max() <= 0.7
+    assert said(spec, "no unit cost for 1 of 4 products: assumed is 60% of the regular price, and 50% to 70% in the")
+    assert not said(market({}, models(products=PRODUCTS.assign(unit_cost=1.0))), "unit cost for")
+
+
+def test_excluded_products_and_other_categories_are_left_out():
+    left = ShopRules.of({"shop": {"categories": ["dairy"]}, "product": {"3": {"excluded": True}}}).chosen_from(PRODUCTS)
+    assert left["product"].tolist() == ["1", "2"]
+    with pytest.raises(ScenarioError, match="rules must leave products to price; got none"):
+        ShopRules.of({"shop": {"excluded": True}}).chosen_from(PRODUCTS)
+
+
+def test_a_rule_for_what_is_not_priced_is_said():
+    rules = ShopRules.of({"product": {"9": {"band": 0.1}, "3": {"band": 0.1}}, "category": {"toys": {"band": 0.1}}})
+    assert rules.lines(PRODUCTS)[-1] == (
+        "Without effect are the shop's rules for '9', category 'toys': not among what is priced."
+    )
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"product": {"creem": {"band": 0.1}}}, "product must be one of the tables; got 'creem'; did you mean 'cream'"),
+        ({"product": {"milk": {"band": 0.1}}}, "'milk' must be one product; got the name of several: 1, 2; use the id"),
+        ({"category": {"diary": {}}}, "category must be one of the tables; got 'diary'; did you mean 'dairy'"),
+        ({"shop": {"categories": ["soap"]}}, "category must be one of the tables; got 'soap'"),
+        ({"shop": {"lines": [["1", "7"]]}}, "product must be one of the tables; got '7'"),
+    ],
+)
+def test_names_that_the_shop_does_not_have_are_refused(table, message):
+    with pytest.raises(ScenarioError, match=message):
+        ShopRules.of(table).check(PRODUCTS)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"shops": {}}, "shops is no known key; did you mean 'shop'"),
+        ({"product": {"1": {"flor": 1.0}}}, r"product.1.flor is no known key; did you mean 'product.1.floor'"),
+        ({"product": {"1": {"max_change": 0.1}}}, r"product.1.max_change holds for all products; .* under \[shop\]"),
+        ({"product": {"1": {"band": -1}}}, r"product.1.band must lie in \[0, 10\]; got -1"),
+        ({"product": {"1": {"frozen": "no"}}}, "product.1.frozen must be true or false; got 'no'"),
+        ({"product": {"1": 3}}, "product.1 must be a table"),
+        ({"shop": {"tick": 0}}, r"shop.tick must lie in"),
+        ({"shop": {"price_endings": [1.5]}}, "price_endings"),
+        ({"shop": {"unit_cost_share": [0.1, 0.2, 0.3]}}, "shop.unit_cost_share must have shape"),
+    ],
+)
+def test_wrong_rules_are_refused(table, message):
+    with pytest.raises(ScenarioError, match=message) as caught:
+        ShopRules.of(table)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_and_what_is_set_over_it(tmp_path):
+    path = tmp_path / "rules.toml"
+    path.write_text("[shop]\nband = 0.2\ntick = 0.1\n[product.3]\nfrozen = true\nband = 0.01\n", encoding="utf-8")
+    rules = ShopRules.load(path, {"shop": {"tick": 0.5}, "product": {"3": {"frozen": False}}})
+    assert rules.prices == {"tick": 0.5}
+    assert rules.values("band", PRODUCTS, 9.0).tolist() == [0.2, 0.2, 0.01, 0.2]
+    assert not rules.values("frozen", PRODUCTS, False).any()
+    with pytest.raises(ScenarioError, match=r"rules .*none.toml must be a TOML file; got no such file"):
+        ShopRules.load(tmp_path / "none.toml")
+    path.write_text("band", encoding="utf-8")
+    with pytest.raises(ScenarioError, match=r"rules .*rules.toml must be TOML in UTF-8; got"):
+        ShopRules.load(path)
+
+
+def test_an_excluded_best_seller_gives_way_to_the_next():
+    from repricer.data import Tables
+
+    rng = np.random.default_rng(0)
+    rows = [
+        (pd.Timestamp("2024-01-01") + pd.Timedelta(weeks=w), f"p{n}", 10.0 + 5 * n, price, price)
+        for n in range(4)
+        for w in range(60)
+        for price in [float(rng.choice([2.0, 2.5, 3.0]))]
+    ]
+    sales = pd.DataFrame(rows, columns=["date", "product", "units", "price_paid", "regular_price"])
+    products = pd.DataFrame({"product": [f"p{n}" for n in range(4)], "name": list("abcd"), "category": "tea"})
+    chosen = priced_products(
+        Tables(sales, products), ShopRules.of({"product": {"d": {"excluded": True}}}), per_category=2
+    )
+    assert chosen["product"].tolist() == ["p2", "p1"]
