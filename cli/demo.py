@@ -203,7 +203,7 @@ def _price(out: Path) -> Facts:
 
 
 def _answer_lines(answer: PriceAnswer, shown: int = 5) -> list[str]:
-    lines = [f"period {answer.period}, answered in {answer.milliseconds:.1f} ms; the first {shown} products:"]
+    lines = [f"{answer.when}, answered in {answer.milliseconds:.1f} ms; the first {shown} products:"]
     for item in answer.prices[:shown]:
         discounts = ", ".join(
             f"{segment} {share:.0%} off" for segment, share in item.discounts.items() if share >= 0.005

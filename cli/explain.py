@@ -30,6 +30,7 @@ _LINES = 15
 )
 @click.option("--product", help="Name of the product [default: the first].")
 @click.option("--period", type=click.IntRange(min=0), default=0, show_default=True, help="Period, counted from 0.")
+@click.option("--date", help="Any day of the period, YYYY-MM-DD, instead of its number; where SCENARIO has a calendar.")
 @click.option("--market", type=click.IntRange(min=0), default=0, show_default=True, help="Number of the test episode.")
 @click.option("--state", type=_FILE, help="JSON file with a market state instead; - reads standard input.")
 @click.option("--fit", type=_FILE, help="Fit report of the scenario [default: SCENARIO/fit.json, where there is one].")
@@ -73,12 +74,15 @@ def _one_price(
     *,
     product: str | None,
     period: int,
+    date: str | None,
     market: int,
     state: Path | None,
     fit: Path | None,
 ) -> None:
     from ..evaluation import explain
 
+    if date is not None:
+        period = _period(spec, date)
     error = _elasticity_error(read_fit(folder, fit), product or spec.products.names[0])
     given = {"view": _view(spec, state), "period": period, "market": market, "elasticity_error": error}
     explanation = explain(spec, policy, product=product, seed=seed, **given)
@@ -89,6 +93,12 @@ def _one_price(
     show(_curve(explanation))
     for sentence in explanation.sentences:
         say(sentence)
+
+
+def _period(spec: MarketSpec, date: str) -> int:
+    if spec.calendar is None:
+        raise ValueError(f"--date needs a market with a calendar; got {spec.name}; give --period")
+    return spec.calendar.period(date)
 
 
 def _view(spec: MarketSpec, state: Path | None) -> MarketView | None:
@@ -109,7 +119,7 @@ def _contributions(explanation: PriceExplanation) -> Table:
     from rich.table import Table
 
     found = explanation.contributions
-    title = f"{explanation.product}, {explanation.period_name} {explanation.period}: what moved the price"
+    title = f"{explanation.product}, {explanation.when}: what moved the price"
     without = [name for name, amount in found.inputs.items() if amount == 0]
     table = Table(title=escape(title), caption=f"No effect: {', '.join(without)}." if without else None)
     table.add_column("input")

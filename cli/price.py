@@ -84,7 +84,7 @@ def read_state(path: Path) -> Any:
 
 def _show(answer: PriceAnswer, bundle: Bundle) -> None:
     currency = bundle.manifest["scenario"]["currency"]
-    title = f"{answer.scenario}, period {answer.period}, policy {answer.policy}"
+    title = f"{answer.scenario}, {answer.when}, policy {answer.policy}"
     promotes, orders = (getattr(answer.prices[0], part) is not None for part in ("promotion", "order_units"))
     more = ("promotion",) * promotes + ("order (units)",) * orders
     columns = ("product", "proposed", f"price ({currency})", "discounts", *more, "changed by the price rules")

@@ -7,6 +7,7 @@ from datetime import date
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ..envs import Outcome
 from ..pricing import MarketView
@@ -55,8 +56,8 @@ class SalesRecorder:
                     "date": np.datetime64(self._calendar.day(period)),
                     "product": names[product],
                     "units": outcome.units[market, product].astype(float),
-                    "price_paid": outcome.paid[market, product].astype(float),
-                    "regular_price": view.catalogue.regular_price[product].astype(float),
+                    "price_paid": _plain(outcome.paid[market, product]),
+                    "regular_price": _plain(view.catalogue.regular_price[product]),
                     "store": [f"market-{number}" for number in self._store + market],
                     **stated,
                 }
@@ -69,3 +70,9 @@ class SalesRecorder:
         """The sales so far, sorted by date, store and product."""
         table = pd.concat(self._parts, ignore_index=True)
         return table.sort_values(["date", "store", "product"], ignore_index=True)
+
+
+def _plain(prices: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Single-precision prices as they are written: 2.11, not 2.109999895095825."""
+    digits = 10.0 ** (6 - np.floor(np.log10(np.maximum(prices, 1e-9, dtype=np.float64))))
+    return np.rint(prices * digits) / digits

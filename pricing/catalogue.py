@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from .calendar import Calendar
+
 
 @dataclass(frozen=True, eq=False)
 class Catalogue:
@@ -30,6 +32,7 @@ class Catalogue:
         elasticity_error: (N,) posterior standard deviation of the logarithm of the elasticity; None where the market
             has no posterior.
         level_error: (N,) the same of the logarithm of the units sold at regular prices.
+        calendar: the dates of the periods; None where they have none.
 
     Example:
         >>> import repricer
@@ -54,6 +57,7 @@ class Catalogue:
     change_window_periods: int = 0
     elasticity_error: NDArray[np.float32] | None = None
     level_error: NDArray[np.float32] | None = None
+    calendar: Calendar | None = None
 
     @property
     def num_products(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,14 +19,16 @@ from .recurrent_state import MEMORY
 
 NUMBERS = tuple(name for name in fields(ProductDocument) if name != "product")
 """Columns with the numbers of a product's state."""
-REQUIRED = ("period", "product", "list_price", "on_hand")
+REQUIRED = ("product", "list_price", "on_hand")
+WHEN = ("date", "period")
+"""Columns that name the period of a row; a file has one of them."""
 _LOYALTY = "loyalty:"
 _AT_ONCE = 500
 _MARK = "mark"
 _DECIDED = ("promotion", "order_units", "prior_lowest_price")
 _MORE = (*_DECIDED, _MARK, MEMORY)
 """Columns that are written where the policy decides such a thing, or a price lies outside what the shop charged."""
-_FIRST = ("market", "period", "product", "list_price", "proposed", "price")
+_FIRST = ("product", "list_price", "proposed", "price")
 
 
 class BatchError(ValueError):
@@ -44,7 +47,7 @@ def price_file(predictor: Predictor, source: Path, out: Path) -> tuple[int, int]
     """Price every row of a CSV file; the output is written completely or not at all.
 
     Rows of one market and period make one state. Columns are those of a product's state and
-    `period`; `market`, `regime`, `memory` and `loyalty:SEGMENT` are optional. An empty `on_hand` is
+    `date`, or `period`; `market`, `regime`, `memory` and `loyalty:SEGMENT` are optional. An empty `on_hand` is
     unlimited stock; another empty cell counts as left out.
 
     Args:
@@ -69,22 +72,23 @@ def price_file(predictor: Predictor, source: Path, out: Path) -> tuple[int, int]
         for name in _MORE
         if any(_cells(answer, price)[name] != "" for answer in answers for price in answer.prices)
     ]
-    writer.writerow([*_FIRST, *segments, "shown_to", "rules", "bundle", *more])
+    when = WHEN[catalogue.calendar is None :]
+    writer.writerow(["market", *when, *_FIRST, *segments, "shown_to", "rules", "bundle", *more])
     count = 0
     for market, answer in zip(markets, answers, strict=True):
-        for row in _rows(market.state, answer, more):
+        for row in _rows(market.state, answer, [getattr(answer, name) for name in when], more):
             writer.writerow(row)
             count += 1
     write_whole(out, text.getvalue())
     return len(markets), count
 
 
-def _rows(state: dict[str, Any], answer: PriceAnswer, more: list[str]) -> Iterator[list[Any]]:
+def _rows(state: dict[str, Any], answer: PriceAnswer, when: list[Any], more: list[str]) -> Iterator[list[Any]]:
     before = {item["product"]: item["list_price"] for item in state["products"]}
     for price in answer.prices:
         shown = [segment for segment, product in answer.recommendations.items() if product == price.product]
         rules = [change.rule for change in price.trail]
-        start = [state.get("market", MARKET), answer.period, price.product, before[price.product]]
+        start = [state.get("market", MARKET), *when, price.product, before[price.product]]
         proposed = "" if price.proposed is None else price.proposed
         yield [
             *start,
@@ -150,10 +154,13 @@ def _listed(source: Path, reader: Iterable[list[str]]) -> Iterator[list[str]]:
 
 
 def _check_columns(source: Path, names: list[str], catalogue: Catalogue) -> None:
-    known = {"market", "regime", MEMORY, "period", "product", *NUMBERS, *(_LOYALTY + s for s in catalogue.segments)}
+    known = {"market", "regime", MEMORY, *WHEN, "product", *NUMBERS, *(_LOYALTY + s for s in catalogue.segments)}
     for name in REQUIRED:
         if name not in names:
             raise BatchError(f"{source}, row 1: must have the columns {', '.join(REQUIRED)}; got no {name}; add it")
+    if sum(name in names for name in WHEN) != 1:
+        got = "neither" if WHEN[0] not in names and WHEN[1] not in names else "both"
+        raise BatchError(f"{source}, row 1: must have a column date, or period; got {got}; give one")
     for name in names:
         if name not in known or names.count(name) > 1:
             raise BatchError(f"{source}, row 1, column {name!r}: must be known and unique; got it; remove or rename it")
@@ -179,11 +186,10 @@ def _add_row(
         if name in item and field_mistake(ProductDocument, name, item[name], "state"):
             allowed = fields(ProductDocument)[name].allowed
             raise wrong(name, f"must be {allowed}; got {row[name][:40]!r}; fix the cell")
-    if not row["period"].isdecimal() or len(row["period"]) > 9:
-        raise wrong("period", f"must be a whole number from 0; got {row['period'][:40]!r}; fix the cell")
-    key = (row.get("market", ""), row["period"])
+    when = _when(row, wrong)
+    key = (row.get("market", ""), str(when))
     facts = _facts(row, wrong)
-    market = found.setdefault(key, _Market(facts | {"period": int(row["period"]), "products": []}, []))
+    market = found.setdefault(key, _Market(facts | when | {"products": []}, []))
     for name, value in facts.items():
         if market.state.get(name) != value:
             raise wrong(
@@ -193,6 +199,18 @@ def _add_row(
         raise wrong("product", f"must be unique in a market and period; got {item['product']!r} again; remove one")
     market.state["products"].append(item)
     market.rows.append(number)
+
+
+def _when(row: dict[str, str], wrong: Any) -> dict[str, Any]:
+    """The period of a row, as a state names it."""
+    if "date" in row:
+        try:
+            return {"date": str(dt.date.fromisoformat(row["date"]))}
+        except ValueError:
+            raise wrong("date", f"must be YYYY-MM-DD; got {row['date'][:40]!r}; fix the cell") from None
+    if not row["period"].isdecimal() or len(row["period"]) > 9:
+        raise wrong("period", f"must be a whole number from 0; got {row['period'][:40]!r}; fix the cell")
+    return {"period": int(row["period"])}
 
 
 def _facts(row: dict[str, str], wrong: Any) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 market view.
 """
 
+import datetime as dt
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, cast
 
 import numpy as np
 from msgspec import UNSET, Meta, Struct, UnsetType, defstruct
@@ -87,7 +88,13 @@ class StateDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=T
             "For the log, the page and the holdout"
         ),
     ] = MARKET
-    period: Annotated[int, Meta(description="number of the period, from 0 to the last of the scenario's horizon")]
+    date: Annotated[
+        dt.date | UnsetType,
+        Meta(description="any day of the period, YYYY-MM-DD; or give `period`, as markets without a calendar need"),
+    ] = UNSET
+    period: Annotated[
+        int | UnsetType, Meta(description="number of the period, from 0 to the last of the scenario's horizon")
+    ] = UNSET
     products: Annotated[
         list[ProductDocument],
         Meta(
@@ -123,7 +130,7 @@ def state_type(catalogue: Catalogue) -> type[StateDocument]:
     Returns:
         A struct named `MarketState`, whose products are structs named `ProductState`.
     """
-    count, last = catalogue.num_products, catalogue.horizon - 1
+    count, last, calendar = catalogue.num_products, catalogue.horizon - 1, catalogue.calendar
     names = Meta(extra={"allowed": f"one of the catalogue's {count}"})
     own: dict[str, Any] = {"product": Annotated[Literal[catalogue.products], names]}
     if catalogue.change_window_periods:
@@ -133,8 +140,14 @@ def state_type(catalogue: Catalogue) -> type[StateDocument]:
         "allowed": f"a whole number from 0 to {last} (the policy's horizon)",
         "fix": "give the number of the current period",
     }
+    if calendar is not None:
+        words = {
+            "allowed": f"a whole number from 0 to {last} ({calendar.first_day} to {calendar.last_day})",
+            "fix": "give the date, or refresh the bundle with newer tables: repricer refresh",
+        }
+    number = Annotated[int, Meta(ge=0, le=last, extra=words)]
     own = {
-        "period": Annotated[int, Meta(ge=0, le=last, extra=words)],
+        "period": number if calendar is None else number | UnsetType,
         "products": Annotated[
             list[item],
             # How many is checked with their names, see `_in_order`.
@@ -145,7 +158,7 @@ def state_type(catalogue: Catalogue) -> type[StateDocument]:
         own["regime"] = Annotated[Literal[catalogue.regimes], Meta(extra={"fix": "name the current regime"})]
     known = Meta(extra_json_schema={"propertyNames": {"enum": list(catalogue.segments)}})
     own["loyalty"] = Annotated[dict[Literal[catalogue.segments], Multiplier], known]
-    return _narrowed("MarketState", StateDocument, own, loyalty={})
+    return _narrowed("MarketState", StateDocument, own, loyalty={}, **({} if calendar is None else {"period": UNSET}))
 
 
 def _narrowed(name: str, base: type[Struct], hints: dict[str, Any], **defaults: Any) -> Any:
@@ -203,10 +216,11 @@ def read_state(catalogue: Catalogue, state: State) -> Reading:
         StateError: The state cannot be read.
     """
     document = read(state_type(catalogue), state, "state", StateError)
+    period = _period(catalogue, document)
     items = _in_order(catalogue, document.products)
-    forecast = catalogue.forecast_units[max(document.period - 1, 0)].tolist()
+    forecast = catalogue.forecast_units[max(period - 1, 0)].tolist()
     return Reading(
-        document.period,
+        period,
         [_numbers(item, units) for item, units in zip(items, forecast, strict=True)],
         [_or(item.competitor_price, np.inf) for item in items] if catalogue.rivals else None,
         catalogue.regimes.index(str(document.regime)) if catalogue.regimes else None,
@@ -214,6 +228,24 @@ def read_state(catalogue: Catalogue, state: State) -> Reading:
         [item.changes for item in items] if catalogue.change_window_periods else None,
         _lowest_prices(items),
     )
+
+
+def _period(catalogue: Catalogue, document: StateDocument) -> int:
+    """The number of the period, which a state names by a date or by this number."""
+    date, period, calendar = document.date, document.period, catalogue.calendar
+    if calendar is None:
+        if date is not UNSET:
+            raise StateError(f"state: date needs a market with a calendar; got {date}; give period, its number, alone")
+        return cast(int, period)
+    if (date is UNSET) == (period is UNSET):
+        got = "neither" if date is UNSET else "both"
+        raise StateError(f"state must name its period by date, or by period, its number; got {got}; give the date")
+    if date is UNSET:
+        return cast(int, period)
+    try:
+        return calendar.period(date)
+    except ValueError as error:
+        raise StateError(f"state: {error}") from None
 
 
 def _in_order(catalogue: Catalogue, products: list[ProductDocument]) -> list[ProductDocument]:

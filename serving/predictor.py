@@ -84,6 +84,7 @@ class PriceAnswer:
         bundle: SHA-256 of the bundle's manifest.
         scenario: Name and version of the scenario.
         period: Number of the period.
+        date: Its first day, YYYY-MM-DD; None where the market has no calendar.
         prices: One per product, in the catalogue's order.
         recommendations: The product for each segment's slot, or None; empty without slots.
         memory: Recurrent state as text, to be sent unchanged with the next period's state; None
@@ -102,10 +103,16 @@ class PriceAnswer:
     bundle: str
     scenario: str
     period: int
+    date: str | None
     prices: list[ProductPrice]
     recommendations: dict[str, str | None]
     memory: str | None
     milliseconds: float
+
+    @property
+    def when(self) -> str:
+        """The period in words: its first day, or its number."""
+        return self.date or f"period {self.period}"
 
     def to_dict(self) -> dict[str, Any]:
         """The answer as plain JSON."""
@@ -196,12 +203,14 @@ class Predictor:
         action, memory = self._act(seen)
         prices, recommendations = self._prices(action, view), self._recommendations(action, view)
         milliseconds = round((time.perf_counter() - started) * 1e3, 4)
+        calendar = self.bundle.catalogue.calendar
         return [
             PriceAnswer(
                 policy=self.policy.name,
                 bundle=self.bundle.digest,
                 scenario=self.bundle.scenario,
                 period=period,
+                date=None if calendar is None else calendar.label(period),
                 prices=prices[e],
                 recommendations=recommendations[e],
                 memory=memory[e],

@@ -10,7 +10,7 @@ from ..pricing import Catalogue, Guardrails
 
 
 def example_state(catalogue: Catalogue) -> dict[str, Any]:
-    """A valid state: period 0, at regular prices, with the forecast of all periods in stock.
+    """A valid state: the first period, at regular prices, with the forecast of all periods in stock.
 
     Args:
         catalogue: The catalogue of a bundle.
@@ -38,7 +38,8 @@ def example_state(catalogue: Catalogue) -> dict[str, Any]:
         | ({"changes": 0} if catalogue.change_window_periods else {})
         for n, name in enumerate(catalogue.products)
     ]
-    return {"period": 0, "products": rows} | _market_facts(catalogue, 0)
+    when = {"period": 0} if catalogue.calendar is None else {"date": catalogue.calendar.label(0)}
+    return when | {"products": rows} | _market_facts(catalogue, 0)
 
 
 def _market_facts(catalogue: Catalogue, regime: int) -> dict[str, Any]:

@@ -186,6 +186,7 @@ def catalogue_of(spec: MarketSpec) -> Catalogue:
         loyal=spec.loyalty is not None,
         max_order_units=spec.stock.max_order_units.astype(np.float32) if spec.stock.replenishment == "action" else None,
         change_window_periods=spec.prices.change_window_periods or 0,
+        calendar=spec.calendar,
         **_posterior_errors(spec),
     )
 

@@ -52,6 +52,7 @@ class PriceExplanation:
         policy: Name of the policy.
         product: Name of the product.
         period: The period, from 0.
+        date: Its first day; None where the market has no calendar.
         currency: Name of the currency.
         period_name: What a period is, such as a week.
         objective: What the scenario rewards, revenue or profit.
@@ -76,6 +77,7 @@ class PriceExplanation:
     policy: str
     product: str
     period: int
+    date: str | None
     currency: str
     period_name: str
     objective: str
@@ -93,6 +95,11 @@ class PriceExplanation:
         return self.contributions.proposed + self.rules
 
     @property
+    def when(self) -> str:
+        """The period in words: its first day, or its number."""
+        return f"the {self.period_name} from {self.date}" if self.date else f"{self.period_name} {self.period}"
+
+    @property
     def sentences(self) -> list[str]:
         """The explanation in plain words."""
         return [self._what(), *self._rules(), self._sells(), self._alternative(), *self._future()]
@@ -103,8 +110,7 @@ class PriceExplanation:
         why = f": {', '.join(named)}" if named else ""
         usual = f"against the {self.contributions.baseline:.4g} that {self.policy} proposes in an ordinary market"
         held = " The policy's recurrent state is held fixed." if self.looks_back else ""
-        when = f"in {self.period_name} {self.period}"
-        return f"{self.product} costs {self.price:.4g} {self.currency} {when}, {usual}{why}.{held}"
+        return f"{self.product} costs {self.price:.4g} {self.currency} in {self.when}, {usual}{why}.{held}"
 
     def _rules(self) -> list[str]:
         return [
@@ -138,7 +144,7 @@ class PriceExplanation:
 
     def to_dict(self) -> dict[str, Any]:
         """As `explain --json` prints it."""
-        names = ("scenario", "policy", "product", "period", "currency", "objective", "price", "looks_back")
+        names = ("scenario", "policy", "product", "period", "date", "currency", "objective", "price", "looks_back")
         steps = [{name: getattr(step, name) for name in ("rule", "before", "after", "why")} for step in self.trail]
         return {name: getattr(self, name) for name in names} | {
             "attribution": vars(self.contributions) | {"rules": self.rules},
@@ -209,6 +215,7 @@ def _explained(
         policy=policy.name,
         product=spec.products.names[n],
         period=int(view.period[0]),
+        date=None if spec.calendar is None else spec.calendar.label(view.period[0]),
         currency=spec.market.currency,
         period_name=spec.market.period,
         objective=spec.market.objective,

@@ -151,6 +151,7 @@ def path_plot(
     units: Mapping[str, NDArray[np.float64]],
     *,
     period: str,
+    dates: Sequence[str] = (),
     price_label: str,
     units_label: str,
 ) -> str:
@@ -168,8 +169,7 @@ def path_plot(
     lacking = max(0.0, 0.1 * (low + high) / 2 - (high - low))  # a nearly constant price should look constant
     top.set_ylim(low - lacking / 2, high + lacking / 2)
     bottom.set_ylim(bottom=0)
-    bottom.set_xlabel(period)
-    bottom.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    _period_axis(bottom, period, dates)
     moves = [f"{kind} from {path[0]:.2f} to {path[-1]:.2f}" for kind, path in prices.items()]
     sold = [f"{kind} {np.nanmean(path):.1f}" for kind, path in units.items()]
     return (
@@ -179,7 +179,7 @@ def path_plot(
 
 
 @plot
-def map_plot(figure: Figure, found: PriceMap, *, period: str, unit: str) -> str:
+def map_plot(figure: Figure, found: PriceMap, *, period: str, unit: str, dates: Sequence[str] = ()) -> str:
     """Draw the price by period (x) and stock or reference price (y); 90% of visits lie between the dotted lines."""
     assert np.isfinite(found.price).any(), f"empty plot: {found.product}"
     figure.set_size_inches(NARROW, 2.5)
@@ -197,14 +197,29 @@ def map_plot(figure: Figure, found: PriceMap, *, period: str, unit: str) -> str:
     for edge in found.band:
         halo = [withStroke(linewidth=3, foreground="white")]
         axis.plot(across, edge, ":", color=INK, linewidth=1.3, path_effects=halo)
-    axis.set(xlim=extent[:2], ylim=extent[2:], xlabel=period, title=f"{levels}; colour: list price{money}")
-    axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axis.set(xlim=extent[:2], ylim=extent[2:], title=f"{levels}; colour: list price{money}")
+    _period_axis(axis, period, dates)
     axis.yaxis.set_major_locator(MaxNLocator(5, integer=found.axis == "on_hand"))
     extremes = []
     for word, place in (("lowest", np.nanargmin(found.price)), ("highest", np.nanargmax(found.price))):
         i, j = np.unravel_index(place, found.price.shape)
-        extremes.append(f"{word} {found.price[i, j]:.2f} in {period} {across[j]:.0f} at {up[i]:.4g} {levels}")
+        extremes.append(
+            f"{word} {found.price[i, j]:.2f} in {period} {_period(across[j], dates)} at {up[i]:.4g} {levels}"
+        )
     return f"List price of {found.product} by {period} and {levels}: {', '.join(extremes)}."
+
+
+def _period_axis(axis: Axes, period: str, dates: Sequence[str]) -> None:
+    """Label the periods from 1, or by their dates."""
+    axis.set_xlabel(f"first day of the {period}" if dates else period)
+    axis.xaxis.set_major_locator(MaxNLocator(3 if dates else 6, integer=True))
+    axis.xaxis.set_major_formatter(lambda number, _: _period(number, dates))
+
+
+def _period(number: float, dates: Sequence[str]) -> str:
+    """A period, counted from 1, as the plots call it."""
+    place = round(number) - 1
+    return (dates[place] if 0 <= place < len(dates) else "") if dates else f"{place + 1}"
 
 
 def _edges(values: NDArray[np.floating]) -> tuple[float, float]:

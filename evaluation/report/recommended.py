@@ -20,7 +20,7 @@ def headline(comparison: Comparison) -> str:
     chance = f"{_chance(gain)} of earning less"
     said = [
         f"Recommended: {chosen.words}. Expected to earn {_more(comparison, gain)} {found.metric} than your current prices "
-        f"in {_weeks(comparison)} ({_interval(comparison, gain)}; {chance})."
+        f"in {_weeks(comparison, dates=True)} ({_interval(comparison, gain)}; {chance})."
     ]
     objective = comparison.spec.market.objective
     if objective != found.metric:
@@ -183,9 +183,13 @@ def _break_even(found: Assessment) -> list[str]:
     return said
 
 
-def _weeks(comparison: Comparison) -> str:
+def _weeks(comparison: Comparison, *, dates: bool = False) -> str:
     market = comparison.spec.market
     count = market.horizon_periods
+    calendar = comparison.spec.calendar
+    if calendar and dates:
+        many = "" if count == 1 else f"{count} "
+        return f"the {many}{market.period}{'s' * (count > 1)} from {calendar.first_day} to {calendar.last_day}"
     return f"this {market.period}" if count == 1 else f"these {count} {market.period}s"
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...envs import Episodes
+from ...scenarios import MarketSpec
 from ..compare.comparison import BASELINE, Estimate
 from .data import HISTORICAL, ReportData, currency_of, has_discounts, labeller
 from .drawing import LINES, Plot
@@ -186,7 +187,8 @@ def map_plots(data: ReportData) -> tuple[list[tuple[str, Plot]], list[PriceMap]]
     spec, unit = data.comparison.spec, currency_of(data.comparison).strip()
     maps = price_maps(spec, data.run.policy, _main_products(data)[:_PATHS], seed=data.comparison.seed)
     maps = sorted(maps, key=lambda found: np.nanmin(found.price) / np.nanmax(found.price))[:_MAPS]
-    return [(found.product, map_plot(found, period=spec.market.period, unit=unit)) for found in maps], maps
+    labels: dict[str, Any] = {"period": spec.market.period, "dates": dates_of(spec), "unit": unit}
+    return [(found.product, map_plot(found, **labels)) for found in maps], maps
 
 
 def path_plots(data: ReportData) -> list[tuple[str, Plot]]:
@@ -204,11 +206,17 @@ def path_plots(data: ReportData) -> list[tuple[str, Plot]]:
             _price_lines(episodes, n, has_discounts(data.comparison)),
             units,
             period=period,
+            dates=dates_of(spec),
             price_label="list price" + (f" ({unit})" if unit else ""),
             units_label="units on hand" if limited else f"units sold per {period}",
         )
         drawn.append((spec.products.names[n], plot))
     return drawn
+
+
+def dates_of(spec: MarketSpec) -> list[str]:
+    """The first day of each period; empty where the market has no calendar."""
+    return [] if spec.calendar is None else spec.calendar.labels
 
 
 def drawn_runs(data: ReportData) -> dict[str, Episodes]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ...pricing import (
     ActionLayout,
     ActionParts,
+    Calendar,
     Catalogue,
     Guardrails,
     NetworkPolicy,
@@ -32,8 +33,8 @@ NetworkFunction = Callable[[NDArray[np.float32], RecurrentState], tuple[ActionPa
 new state.
 """
 _MOST = 1e12
-# Parts of a catalogue that only markets with a posterior have.
-_OPTIONAL = ("elasticity_error", "level_error")
+# Parts of a catalogue that only some markets have: those with a posterior, those with dates.
+_OPTIONAL = ("elasticity_error", "level_error", "calendar")
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +116,7 @@ def guardrails_from(document: dict[str, Any], num_products: int) -> Guardrails:
 def catalogue_document(setup: PolicySetup) -> dict[str, Any]:
     """The setup as plain JSON, for `setup_from`, without the price rules."""
     document = {item.name: _plain(getattr(setup.catalogue, item.name)) for item in fields(Catalogue)}
+    document["calendar"] = None if setup.catalogue.calendar is None else setup.catalogue.calendar.to_dict()
     document = {name: value for name, value in document.items() if name not in _OPTIONAL or value is not None}
     return document | {
         "layout": asdict(setup.layout),
@@ -169,6 +171,7 @@ def setup_from(document: dict[str, Any], guardrails: dict[str, Any]) -> PolicySe
             **{name: document[name] for name in flags},
             elasticity_error=column("elasticity_error", n) if "elasticity_error" in document else None,
             level_error=column("level_error", n) if "level_error" in document else None,
+            calendar=_calendar(document["calendar"], t) if "calendar" in document else None,
         ),
         guardrails=guardrails_from(guardrails, n),
         layout=layout,
@@ -179,6 +182,15 @@ def setup_from(document: dict[str, Any], guardrails: dict[str, Any]) -> PolicySe
         most_promoted=most,
         memory=None if memory is None else RecurrentLayout({name: tuple(shape) for name, shape in memory.items()}),
     )
+
+
+def _calendar(document: dict[str, Any], periods: int) -> Calendar:
+    calendar = Calendar.from_dict(document)
+    if calendar.periods != periods:
+        raise BundleError(
+            f"{CATALOGUE}: calendar must have the {periods} periods of the forecast; got {calendar.periods}; export it again"
+        )
+    return calendar
 
 
 def _window(periods: Any) -> int:

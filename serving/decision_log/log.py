@@ -200,6 +200,7 @@ def _decision_rows(
 ) -> list[dict[str, Any]]:
     items = {item["product"]: item for item in state["products"]}
     facts = {key: state[key] for key in ("regime", "loyalty") if key in state}
+    facts |= {} if answer.date is None else {"date": answer.date}
     second = {} if shadow is None else {price.product: price for price in shadow.prices}
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     return [

@@ -52,7 +52,10 @@ class ReportedOutcome(Document, frozen=True, forbid_unknown_fields=True):
     segment: Annotated[Name | None, Meta(description="who bought; all customers if left out")] = None
     date: Annotated[
         dt.date | None,
-        Meta(description="day of the sale on the shop's own clock; the day of the decision (UTC) if left out"),
+        Meta(
+            description="day of the sale on the shop's own clock; if left out, the first day of the period where the "
+            "market has a calendar, else the day of the decision (UTC)"
+        ),
     ] = None
 
 

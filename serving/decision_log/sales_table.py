@@ -17,7 +17,8 @@ from .log import DecisionLog
 def sales_table(log: DecisionLog) -> tuple[pd.DataFrame, int]:
     """One row per product of every decision with outcomes for all its products.
 
-    First the columns of the canonical sales table: `date`, `product`, `units` (0 too), `price_paid`
+    First the columns of the canonical sales table: `date` (of the sale where it was reported, else the
+    first day of the period where the market has a calendar, else of the decision), `product`, `units` (0 too), `price_paid`
     (the price of the decision where nothing sold), `regular_price` (median of the product's
     prices), `store` (the market). Then `propensity` (of the price) and `arm_propensity` (the part
     that all products of the decision share, since one draw selected the arm), and the columns of a
@@ -64,9 +65,9 @@ def _decisions(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]
 
 
 def _row(row: dict[str, Any], episode: int) -> dict[str, Any]:
-    price, units = row["price"], row["units"]
+    price, units, state = row["price"], row["units"], json.loads(row["state"])
     return {
-        "date": row["date"] or row["time"][:10],
+        "date": row["date"] or state.get("date") or row["time"][:10],
         "product": row["product"],
         "units": units,
         "price_paid": row["paid"] / units if units else price,
@@ -75,7 +76,7 @@ def _row(row: dict[str, Any], episode: int) -> dict[str, Any]:
         "arm_propensity": row["propensity"],
         "market": episode,
         "period": row["period"],
-        **_seen(json.loads(row["state"])),
+        **_seen(state),
         "price": price,
         "stockout": bool(row["stockout"]),
         "arm": row["arm"],

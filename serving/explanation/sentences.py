@@ -8,7 +8,7 @@ from typing import Any
 from ...pricing import INPUT_GROUPS, OUTSIDE_CHARGED, MarketView, Policy, price_contributions
 from ..bundle.reading import Bundle
 from ..decision import Decision
-from ..predictor import Change, ProductPrice
+from ..predictor import Change, PriceAnswer, ProductPrice
 from .what_if import Point, WhatIf, product_index, what_if
 
 
@@ -86,7 +86,7 @@ def explain(bundle: Bundle, policy: Policy, view: MarketView, decision: Decision
     curve = None if bundle.response is None else what_if(bundle, view, decision.answer, product)
     best = None if curve is None else _alternative(curve, bundle.manifest["objective"])
     sentences = [
-        _headline(bundle, view, item, n, money),
+        _headline(bundle, view, decision.answer, n, money),
         _source(decision),
         *_inputs(parts, money),
         *(_rule(change, money) for change in item.trail),
@@ -110,11 +110,12 @@ def _parts(policy: Policy, view: MarketView, item: ProductPrice, n: int) -> Attr
     return Attribution(round(found.baseline, 6), inputs, item.proposed, rules, item.price)
 
 
-def _headline(bundle: Bundle, view: MarketView, item: ProductPrice, n: int, money: str) -> str:
+def _headline(bundle: Bundle, view: MarketView, answer: PriceAnswer, n: int, money: str) -> str:
+    item, start = answer.prices[n], f" from {answer.date}" if answer.date else ""
     before, regular = float(view.list_price[0, n]), float(bundle.catalogue.regular_price[n])
     move = "unchanged from" if _same(item.price, before) else "up from" if item.price > before else "down from"
     return (
-        f"The price of {item.product} is {_money(item.price, money)}, {move} {_money(before, money)}; "
+        f"The price of {item.product} is {_money(item.price, money)}{start}, {move} {_money(before, money)}; "
         f"the regular price is {_money(regular, money)}."
     )
 

@@ -69,6 +69,7 @@ class WhatIf:
     Attributes:
         product: Name of the product.
         period: The period, from 0.
+        date: Its first day; None where the market has no calendar.
         currency: Name of the currency.
         price: The price that the policy gives, currency per unit.
         points: Results by price.
@@ -78,6 +79,7 @@ class WhatIf:
 
     product: str
     period: int
+    date: str | None
     currency: str
     price: float
     points: list[Point]
@@ -115,7 +117,7 @@ def what_if(
         for name in ("revenue", "profit")
     }
     currency = bundle.manifest["scenario"]["currency"]
-    return WhatIf(answer.prices[n].product, answer.period, currency, answer.prices[n].price, points, best)
+    return WhatIf(answer.prices[n].product, answer.period, answer.date, currency, answer.prices[n].price, points, best)
 
 
 def product_index(bundle: Bundle, product: Any) -> int:

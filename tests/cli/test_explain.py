@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 from repricer.cli import main
 from repricer.envs import catalogue_of
-from repricer.scenarios import load_scenario
+from repricer.scenarios import load_scenario, save_scenario
 from repricer.serving.sample_states import example_state
 
 MARKET = "stationary-logit"
@@ -35,6 +35,16 @@ def test_one_price_in_words_and_in_json():
     assert found["baseline"] + sum(found["inputs"].values()) + found["rules"] == pytest.approx(document["price"])
     assert document["period"] == 12
     assert document["ahead"]["gain"] == 0
+
+
+def test_a_period_by_its_date(tmp_path):
+    save_scenario(load_scenario(MARKET).with_changes(market={"period": "week", "first_day": "2018-01-01"}), tmp_path)
+    asked = ("explain", str(tmp_path), "--policy", "fixed:9", "--date")
+    document = json.loads(run(*asked, "2018-01-17", "--json").stdout)
+    assert (document["period"], document["date"]) == (2, "2018-01-15")
+    assert "in the week from 2018-01-15" in document["sentences"][0]
+    assert "date must be 2018-01-01 to" in run(*asked, "2017-12-31", code=2).stderr
+    assert "--date needs a market with a calendar" in run("explain", MARKET, *asked[2:], "2018-01-01", code=2).stderr
 
 
 def test_a_state_from_a_file(tmp_path):

@@ -116,6 +116,18 @@ def one(one_path: Path) -> Bundle:
     return load_bundle(one_path)
 
 
+@pytest.fixture(scope="session")
+def dated_path(spec: MarketSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle for the eight weeks from 2018-01-01; never changed by a test."""
+    weekly = spec.with_changes(market={"period": "week", "first_day": "2018-01-01"})
+    return export(make_run(weekly, product_wise=True), tmp_path_factory.mktemp("dated") / "bundle")
+
+
+@pytest.fixture(scope="session")
+def dated(dated_path: Path) -> Bundle:
+    return load_bundle(dated_path)
+
+
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often features are computed and the price rules are applied, by name."""

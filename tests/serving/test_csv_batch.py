@@ -68,6 +68,22 @@ def test_semicolons_and_a_byte_order_mark_are_read_too(one: Bundle, tmp_path: Pa
     assert price_file(Predictor(one), path, tmp_path / "out.csv") == (2, 6)
 
 
+def test_a_market_with_a_calendar_is_priced_by_date(dated: Bundle, tmp_path: Path) -> None:
+    rows, out = (
+        [row.replace(",0,", ",2018-01-03,").replace(",1,", ",2018-01-08,") for row in ROWS],
+        tmp_path / "out.csv",
+    )
+    header = HEADER.replace("period", "date")
+    assert price_file(Predictor(dated), written(tmp_path, rows, header), out) == (2, 6)
+    with out.open(encoding="utf-8") as file:
+        priced = {(row["market"], row["date"], row["period"]) for row in csv.DictReader(file)}
+    assert priced == {("north", "2018-01-01", "0"), ("south", "2018-01-08", "1")}
+    with pytest.raises(BatchError, match="row 2, column date: must be YYYY-MM-DD; got '0'"):
+        price_file(Predictor(dated), written(tmp_path, ROWS, header), out)
+    with pytest.raises(BatchError, match="row 1: must have a column date, or period; got both"):
+        price_file(Predictor(dated), written(tmp_path, ROWS, "date,period,product,list_price,on_hand"), out)
+
+
 @pytest.mark.parametrize(
     ("rows", "header", "line"),
     [

@@ -141,7 +141,7 @@ def change(state: dict[str, Any], how: str) -> Any:
         ("products in an object", "products must be a list of objects"),
         ("products in a text", "products must be a list of objects; got 'anchovy'"),
         ("a product that is a text", "item 1 must be an object"),
-        ("list", "state must be an object with market, period, products"),
+        ("list", "state must be an object with market, date, period, products"),
         ("nothing", "got None"),
     ],
 )
@@ -298,6 +298,49 @@ def test_what_the_policy_does_not_read_may_be_sent(one: Bundle, state: dict[str,
     view = market_view(one.catalogue, state | {"regime": "boom", "loyalty": {"loyal": 2}, "memory": None})
     assert (view.competitor_price, view.changes, view.regime, view.loyalty) == (None, None, None, None)
     np.testing.assert_array_equal(view.list_price, wanted.list_price)
+
+
+def test_a_date_names_the_period_that_holds_it(dated: Bundle) -> None:
+    state = example_state(dated.catalogue)
+    assert state["date"] == "2018-01-01"
+    for day, period in (("2018-01-07", 0), ("2018-01-08", 1), ("2018-02-25", 7)):
+        assert market_view(dated.catalogue, state | {"date": day}).period.tolist() == [period]
+    del state["date"]
+    assert market_view(dated.catalogue, state | {"period": 7}).period.tolist() == [7]
+
+
+@pytest.mark.parametrize(
+    ("when", "line"),
+    [
+        (
+            {"date": "2018-02-26"},
+            "state: date must be 2018-01-01 to 2018-02-25, the weeks of this market; got 2018-02-26; "
+            "refresh it with newer tables: repricer refresh",
+        ),
+        (
+            {"period": 8},
+            "state: period must be a whole number from 0 to 7 (2018-01-01 to 2018-02-25); got 8; "
+            "give the date, or refresh the bundle with newer tables: repricer refresh",
+        ),
+        ({}, "state must name its period by date, or by period, its number; got neither; give the date"),
+        (
+            {"date": "2018-01-01", "period": 0},
+            "state must name its period by date, or by period, its number; got both; give the date",
+        ),
+        ({"date": "January"}, "state: date must be YYYY-MM-DD; got 'January'; fix it"),
+    ],
+)
+def test_another_date_is_refused_with_the_dates_that_are_priced(dated: Bundle, when: dict[str, Any], line: str) -> None:
+    state = example_state(dated.catalogue)
+    del state["date"]
+    with pytest.raises(StateError) as caught:
+        market_view(dated.catalogue, state | when)
+    assert str(caught.value) == line
+
+
+def test_a_date_needs_a_calendar(one: Bundle, state: dict[str, Any]) -> None:
+    with pytest.raises(StateError, match="date needs a market with a calendar; got 2018-01-01; give period"):
+        market_view(one.catalogue, state | {"date": "2018-01-01"})
 
 
 def test_regimes_and_loyalty_are_read_where_the_policy_observes_them(one: Bundle, state: dict[str, Any]) -> None:

@@ -166,7 +166,7 @@ def test_the_slot_shows_the_best_candidate_in_stock(
 
 def test_an_answer_says_who_gave_it(bundle: Bundle) -> None:
     answer = Predictor(bundle).price(example_state(bundle.catalogue)).to_dict()
-    head = ["policy", "bundle", "scenario", "period", "prices", "recommendations", "memory", "milliseconds"]
+    head = ["policy", "bundle", "scenario", "period", "date", "prices", "recommendations", "memory", "milliseconds"]
     assert list(answer) == head
     assert (answer["policy"], answer["scenario"], answer["period"]) == ("ppo:3", "test-market:2", 0)
     assert answer["bundle"] == bundle.digest

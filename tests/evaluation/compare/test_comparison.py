@@ -163,3 +163,12 @@ def test_simulated_sales_carry_the_dates_of_the_market(make_shop):
     days = recorder.sales()["date"]
     assert str(days.min().date()) == "2017-10-02"
     assert str(days.max().date()) == "2017-11-20"
+
+
+def test_simulated_prices_are_written_as_they_were_charged(make_shop):
+    spec = make_shop(prices={"tick": 0.01})
+    recorder = SalesRecorder(spec)
+    rollout(spec, FixedPrice(np.array([2.11, 3.57, 4.49])), episodes=2, seed=2, watch=recorder)
+    sales = recorder.sales()
+    assert set(sales["price_paid"]) == {2.11, 3.57, 4.49}
+    assert set(sales["regular_price"]) <= set(spec.products.regular_price)

@@ -68,6 +68,13 @@ def test_the_first_line_says_what_is_recommended(comparison):
     )
 
 
+def test_the_first_line_says_for_which_dates_where_the_market_has_a_calendar(comparison):
+    dated = comparison.spec.with_changes(market={"period": "week", "first_day": "2018-01-01"})
+    assert "in the 12 weeks from 2018-01-01 to 2018-03-25 (90%" in headline(
+        replace(gaining(comparison, np.linspace(2, 10, DRAWS)), spec=dated)
+    )
+
+
 def test_the_figures_are_those_of_the_reporting_draws(comparison):
     found = gaining(comparison, np.where(np.arange(DRAWS) % 2, 6.0, 60.0))
     assert headline(found) == (

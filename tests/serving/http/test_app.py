@@ -50,6 +50,23 @@ def test_it_answers_as_the_predictor_does_and_logs_it(one: Bundle, client: TestC
     assert DecisionLog(log).verify().rows == 3
 
 
+def test_it_answers_for_dates_and_says_for_which(dated: Bundle, dated_path: Path, log: Path) -> None:
+    state = example_state(dated.catalogue) | {"date": "2018-01-10"}
+    with TestClient(create_app(dated_path, log=log)) as client:
+        answer = client.post("/v1/prices", json=state).json()
+        late = client.post("/v1/prices", json=state | {"date": "2018-05-01"})
+        why = client.post("/v1/explain", json={"state": state, "product": "anchovy"}).json()
+        curve = client.post("/v1/what-if", json={"state": state, "product": "anchovy"}).json()
+        page = client.get("/").text
+    assert (answer["period"], answer["date"]) == (1, "2018-01-08")
+    assert late.status_code == 422
+    assert "2018-01-01 to 2018-02-25, the weeks of this market; got 2018-05-01; refresh" in late.json()["detail"]
+    assert " from 2018-01-08, " in why["sentences"][0]
+    assert curve["date"] == "2018-01-08"
+    assert "week from 2018-01-08" in page
+    assert {json.loads(row["state"])["date"] for row in DecisionLog(log).export()} == {"2018-01-08"}
+
+
 def test_two_requests_have_two_names(one: Bundle, client: TestClient) -> None:
     names = {client.post("/v1/prices", json=example_state(one.catalogue)).headers["x-request-id"] for _ in range(2)}
     assert len(names) == 2
