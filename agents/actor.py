@@ -148,6 +148,46 @@ def with_folded_quantiles(actor: Actor) -> Actor:
     return actor
 
 
+class _Scaled(torch.nn.Module):
+    """Raw actions, cut to [-1, 1], times a factor for each column."""
+
+    def __init__(self, factors: NDArray[np.float32]) -> None:
+        super().__init__()
+        self.register_buffer("factors", torch.from_numpy(factors))
+
+    def forward(self, raw: torch.Tensor) -> torch.Tensor:
+        return raw.clip(-1.0, 1.0) * self.factors
+
+
+def scaled(actor: Actor, factors: NDArray[np.float32]) -> Actor:
+    """A copy of the actor whose raw actions are multiplied.
+
+    Args:
+        actor: The network.
+        factors: One for each column of one product's raw action.
+    """
+    actor = copy.deepcopy(actor)
+    if actor.counts is None:
+        every = np.tile(factors, actor.columns // len(factors))
+        actor.layers = torch.nn.Sequential(actor.layers, _Scaled(every))
+    for i in range(actor.kinds):
+        getattr(actor, f"level{i}").mul_(float(factors[i]))
+    return actor
+
+
+def constant_actor(inputs: int) -> Actor:
+    """An actor with one column that is always 0: the base price.
+
+    Args:
+        inputs: Number of features in a row.
+    """
+    layer = torch.nn.Linear(inputs, 1)
+    with torch.no_grad():
+        layer.weight.zero_()
+        layer.bias.zero_()
+    return Actor(layer, None, 1)
+
+
 def actor_of(policy: BasePolicy, learner_view: LearnerView) -> Actor:
     """The actor of an SB3 policy; it shares the policy's weights.
 

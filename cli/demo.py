@@ -24,7 +24,7 @@ from ._options import (
     write_table,
 )
 from ._stages import Facts, Stages
-from .export import not_recommended
+from .export import holds_line
 
 if TYPE_CHECKING:
     from ..scenarios import MarketSpec
@@ -188,7 +188,7 @@ def _export(out: Path, seed: int) -> Facts:
     run = replace(load_run(out / _PATHS["run"]), evaluation=judged)
     bundle = load_bundle(export(run, out / _PATHS["bundle"], seed=seed))
     lines = [f"{out / _PATHS['bundle']}: {bundle.digest[:12]}, ONNX, signed with Ed25519 and verified"]
-    return {"lines": [*lines, *not_recommended(judged, run.facts["algo"])]}
+    return {"lines": [*lines, holds_line(bundle.manifest)]}
 
 
 def _price(out: Path) -> Facts:

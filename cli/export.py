@@ -12,6 +12,7 @@ from ._options import emit, episodes_option, json_option, say, seed_option, sett
 
 if TYPE_CHECKING:
     from ..agents import Run
+    from ..serving.exporter.holding import Holding
 
 _FILE = click.Path(path_type=Path)
 
@@ -20,6 +21,12 @@ _FILE = click.Path(path_type=Path)
 @click.argument("run", type=_FILE)
 @click.option("--out", type=_FILE, required=True, help="New folder, or a bundle to replace.")
 @click.option("--key", type=_FILE, help="Ed25519 private key (PEM) that signs [default: OUT.key.pem, made if missing].")
+@click.option(
+    "--policy",
+    "prices",
+    type=click.Choice(["recommended", "learned", "best-fixed", "regular", "current"]),
+    help="Which prices the bundle holds.  [default: recommended, where the market has a posterior; else learned]",
+)
 @click.option("--scenario", help="Scenario that a Stable-Baselines3 archive was trained on; only for RUN.zip.")
 @click.option("--algo", help="Algorithm that it was trained with; only for RUN.zip.")
 @click.option(
@@ -36,6 +43,7 @@ def command(
     run: Path,
     out: Path,
     key: Path | None,
+    prices: str | None,
     scenario: str | None,
     algo: str | None,
     values: tuple[str, ...],
@@ -43,12 +51,14 @@ def command(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Write the policy that RUN learned as a bundle: ONNX, price rules, catalogue, golden vectors,
-    signature.
+    """Write the recommended prices, or the policy that RUN learned, as a bundle: ONNX, price rules,
+    catalogue, golden vectors, signature.
 
     RUN is a run folder, or an archive written by Stable-Baselines3's model.save, of which only
-    tensors and plain JSON are read: its pickles are never executed. The policy is evaluated first,
-    and the figures go into the manifest.
+    tensors and plain JSON are read: its pickles are never executed. The policy is evaluated first, and
+    the figures go into the manifest. Where the market has a posterior, the evaluation also recommends
+    prices: the learned ones, the best fixed ones, a blend of either with the current prices, or no
+    change, which makes a bundle of the current prices.
     """
     from ..evaluation import evaluate
     from ..serving import export, load_bundle
@@ -56,32 +66,54 @@ def command(
 
     learned = _run(run, scenario, algo, values)
     judged = evaluate(learned.spec, [learned.policy], episodes=episodes, seed=seed).to_dict()
-    bundle = load_bundle(export(replace(learned, evaluation=judged), out, key=key, seed=seed))
+    holding = holding_of(prices, judged)
+    bundle = load_bundle(export(replace(learned, evaluation=judged), out, holding=holding, key=key, seed=seed))
     private, public = own_key_paths(out) if key is None else (key, None)
     if as_json:
         facts = {"bundle": str(out), "digest": bundle.digest, "policy": bundle.policy.name, "key": str(private)}
+        facts["holds"] = bundle.manifest["holds"]
         emit(facts | {"public_key": None if public is None else str(public)})
         return
-    for line in not_recommended(judged, learned.policy.name):
-        say(line)
+    say(holds_line(bundle.manifest))
     say(f"written to {out}: {bundle.policy.name} for {bundle.scenario}, {bundle.digest[:12]}; signed by {private}")
     if public is not None:
         say(f"keep {private} secret and off the server; load the bundle with --public-key {public}")
 
 
-def not_recommended(judged: dict[str, Any], policy: str) -> list[str]:
-    """A line where the evaluation recommends other prices than those of the policy that a bundle holds.
+def holding_of(prices: str | None, judged: dict[str, Any]) -> Holding:
+    """What `--policy` means: which prices a bundle holds, and whether they are the recommended ones.
 
     Args:
+        prices: The option; None for its default.
         judged: As `Comparison.to_dict` gives it.
-        policy: Name of the learned policy.
     """
-    found = judged.get("uncertainty")
-    if found is None or found["recommended"] == policy:
-        return []
-    if found["recommended"] is None:
-        return ["note: the bundle holds the learned prices; no change of the current prices is recommended"]
-    return [f"note: the bundle holds the learned prices; {found['words']} are recommended"]
+    from ..serving.exporter.holding import Holding, recommended_holding
+
+    best = recommended_holding(judged)
+    if prices == "recommended" and best.recommended is None:
+        raise ValueError(
+            "--policy recommended needs a market with a posterior, as fit writes it; got one without; give --policy learned"
+        )
+    if prices in (None, "recommended"):
+        return best
+    found = Holding(prices)
+    same = (found.prices, found.toward_current) == (best.prices, best.toward_current)
+    return replace(found, recommended=None if best.recommended is None else same)
+
+
+def holds_line(manifest: dict[str, Any]) -> str:
+    """Which prices a bundle holds, in one line.
+
+    Args:
+        manifest: The bundle's.
+    """
+    holds, judged = manifest["holds"], manifest["evaluation"].get("uncertainty")
+    if holds["recommended"] and holds["prices"] == "current":
+        return "the bundle holds your current prices: no change is recommended"
+    if holds["recommended"] is not False:
+        return f"the bundle holds {holds['words']}" + ", which are recommended" * bool(holds["recommended"])
+    other = judged["words"] if judged["recommended"] else "no change"
+    return f"note: the bundle holds {holds['words']}; recommended: {other}"
 
 
 def _run(path: Path, scenario: str | None, algo: str | None, values: tuple[str, ...]) -> Run:

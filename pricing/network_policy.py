@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -83,6 +83,15 @@ def parts_from_action(action: Action, base_price: NDArray[np.float32], catalogue
     )
 
 
+def _around(base: Policy | None, base_price: NDArray[np.float32], parts: ActionParts, view: MarketView) -> Action:
+    """The action whose prices multiply `base_price`, or those of the policy `base`."""
+    if base is None:
+        return action_from_parts(parts, base_price, view)
+    planned = base.act(view)
+    action = action_from_parts(parts, planned.price, view)
+    return action if planned.promotion is None else replace(action, promotion=planned.promotion)
+
+
 @dataclass(frozen=True)
 class NetworkPolicy:
     """Prices from a feed-forward network.
@@ -94,7 +103,8 @@ class NetworkPolicy:
         base_price: (N,) currency per unit, which the network's price multiplies.
         product_wise: True for one row per product, (E * N, F), so that one network prices any number of products;
             False for one row per market, (E, N * F), without the columns that never change.
-        base: a policy whose price is multiplied in place of `base_price`, period by period.
+        base: a policy whose price is multiplied in place of `base_price`, period by period; where it promotes,
+            its promotions are those of the policy.
 
     Example:
         >>> import repricer
@@ -120,8 +130,7 @@ class NetworkPolicy:
 
     def propose(self, view: MarketView, rows: NDArray[np.float32]) -> Action:
         """As `act`, for a view whose rows of features are known."""
-        base_price = self.base_price if self.base is None else self.base.act(view).price
-        return action_from_parts(self.forward(rows), base_price, view)
+        return _around(self.base, self.base_price, self.forward(rows), view)
 
 
 RecurrentState = tuple[NDArray[np.float32], ...]
@@ -251,8 +260,7 @@ class RecurrentPolicy:
         self, view: MarketView, rows: NDArray[np.float32], state: RecurrentState
     ) -> tuple[Action, RecurrentState]:
         parts, state = self.step(rows, state)
-        base_price = self.base_price if self.base is None else self.base.act(view).price
-        return action_from_parts(parts, base_price, view), state
+        return _around(self.base, self.base_price, parts, view), state
 
     def _state_for(self, rows: NDArray[np.float32], starts: NDArray[np.bool_]) -> RecurrentState:
         if starts.all():

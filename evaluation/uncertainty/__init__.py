@@ -2,7 +2,7 @@
 
 from .assessment import Assessment, assess
 from .break_even import BreakEven, Crossing, break_even
-from .candidates import Candidate, candidates
+from .candidates import Candidate, candidates, words_of
 from .draws import DrawComparison, compare_draws
 from .gain import Gain
 from .recommendation import RULE, Recommendation, Rule, Standing, costs_assumed, recommend
@@ -27,4 +27,5 @@ __all__ = [
     "costs_assumed",
     "joint_outside",
     "recommend",
+    "words_of",
 ]

@@ -51,9 +51,14 @@ class Assessment:
     metric: str
 
     @property
+    def recommended(self) -> Candidate:
+        """The recommended prices; the current ones where no change is recommended."""
+        return next(one for one in self.candidates if one.name == self.recommendation.policy)
+
+    @property
     def policy(self) -> Policy:
-        """The recommended policy; the current prices where no change is recommended."""
-        return next(one.policy for one in self.candidates if one.name == self.recommendation.policy)
+        """The policy of the recommended prices."""
+        return self.recommended.policy
 
     def gain(self, policy: str, reference: str | None = None, objective: str | None = None) -> Gain:
         """The gain of a policy or candidate over another, by default over the current prices and in `metric`."""
@@ -110,12 +115,14 @@ class Assessment:
     def to_dict(self) -> dict[str, Any]:
         """The part `uncertainty` of `evaluate --json`."""
         chosen, compared = self.recommendation, self.compared
+        prices, share = self.recommended.prices
         return {
             "draws": len(compared.draws),
             "episodes_per_draw": compared.count,
             "own": chosen.current,
             "recommended": chosen.policy if chosen.change else None,
             "words": chosen.words,
+            "holding": {"prices": prices, "toward_current": share},
             "reason": chosen.reason,
             "risk": chosen.objective,
             "rule": dict(vars(RULE)),

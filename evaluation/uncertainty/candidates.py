@@ -10,7 +10,13 @@ from ...pricing import BlendedPrice, Policy
 from ...scenarios import MarketSpec
 from ..policies import BEST_FIXED, named_policy
 
-REGULAR = "regular"
+REGULAR, CURRENT = "regular", "historical"
+_WORDS = {
+    "learned": "the learned prices",
+    BEST_FIXED: "the best fixed prices",
+    REGULAR: "your regular prices, without reductions",
+    "current": "your current prices",
+}
 SHARES = (0.25, 0.5, 0.75)
 """Weights of the current prices in the blends."""
 
@@ -32,6 +38,15 @@ class Candidate:
 
     policy: Policy
     words: str
+
+    @property
+    def prices(self) -> tuple[str, float]:
+        """Whose prices these are (`learned`, `best-fixed`, `regular` or `current`), and the share by which they are
+        moved towards the current ones.
+        """
+        blended = isinstance(self.policy, BlendedPrice)
+        name, share = (self.policy.policy.name, self.policy.share) if blended else (self.name, 0.0)
+        return {BEST_FIXED: BEST_FIXED, REGULAR: REGULAR, CURRENT: "current"}.get(name, "learned"), share
 
     @property
     def name(self) -> str:
@@ -59,15 +74,27 @@ def candidates(
         ['regular', 'best-fixed', 'best-fixed+25%:regular']
     """
     current = current_prices(spec)
-    found = [Candidate(current, "your current prices")]
+    found = [Candidate(current, _WORDS["current"])]
     if current.name != REGULAR:
-        found.append(Candidate(named_policy(REGULAR, spec), "your regular prices, without reductions"))
+        found.append(Candidate(named_policy(REGULAR, spec), _WORDS[REGULAR]))
     several = len(learned) > 1
-    named = [(policy, f"the learned prices ({policy.name})" if several else "the learned prices") for policy in learned]
-    named.append((named_policy(BEST_FIXED, spec, seed=seed) if fixed is None else fixed, "the best fixed prices"))
+    named = [(policy, _WORDS["learned"] + f" ({policy.name})" * several) for policy in learned]
+    named.append((named_policy(BEST_FIXED, spec, seed=seed) if fixed is None else fixed, _WORDS[BEST_FIXED]))
     for policy, words in named:
         found.append(Candidate(policy, words))
-        for share in SHARES:
-            blended = f"{words}, moved {share:.0%} of the way back to your current prices"
-            found.append(Candidate(BlendedPrice(policy, current, share), blended))
+        found += [Candidate(BlendedPrice(policy, current, share), words + _moved(share)) for share in SHARES]
     return found
+
+
+def words_of(prices: str, share: float) -> str:
+    """What a manager calls prices, as `Candidate.prices` states them.
+
+    Example:
+        >>> words_of("learned", 0.5)
+        'the learned prices, moved 50% of the way back to your current prices'
+    """
+    return _WORDS[prices] + (_moved(share) if share else "")
+
+
+def _moved(share: float) -> str:
+    return f", moved {share:.0%} of the way back to your current prices"

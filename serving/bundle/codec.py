@@ -20,6 +20,7 @@ from ...pricing import (
     NetworkPolicy,
     PriceEndings,
     PriceLadder,
+    PricePath,
     RecurrentPolicy,
     RecurrentState,
     built_in_rule,
@@ -35,6 +36,7 @@ new state.
 _MOST = 1e12
 # Parts of a catalogue that only some markets have: those with a posterior, those with dates.
 _OPTIONAL = ("elasticity_error", "level_error", "calendar")
+_PATH = "base_path"
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +51,7 @@ class PolicySetup:
         product_wise: Whether a row of the network is a product or a market.
         candidates: (K, N) whether the product may fill the segment's slot; None without slots.
         base: The rule whose price is multiplied instead of `base_price`, or None.
+        path: The prices by period that are multiplied instead, with the promotions planned, or None.
         most_promoted: How many products may be on promotion at once; None where the policy promotes
             none.
         memory: Layout of the recurrent state; None without one.
@@ -61,12 +64,13 @@ class PolicySetup:
     product_wise: bool
     candidates: NDArray[np.bool_] | None
     base: str | None = None
+    path: PricePath | None = None
     most_promoted: int | None = None
     memory: RecurrentLayout | None = None
 
     def policy(self, name: str, network: NetworkFunction) -> NetworkPolicy | RecurrentPolicy:
         """The policy with this name and this network."""
-        base = None if self.base is None else built_in_rule(self.base)
+        base = self.path if self.base is None else built_in_rule(self.base)
         if self.memory is not None:
             return RecurrentPolicy(
                 name, network, self.memory.initial_state, self.layout, self.base_price, self.product_wise, base
@@ -124,6 +128,7 @@ def catalogue_document(setup: PolicySetup) -> dict[str, Any]:
         "product_wise": setup.product_wise,
         "candidates": _plain(setup.candidates),
         "base": setup.base,
+        **({} if setup.path is None else {_PATH: _path_document(setup.path)}),
         "most_promoted": setup.most_promoted,
         "memory": None if setup.memory is None else setup.memory.shapes,
     }
@@ -134,7 +139,7 @@ def setup_from(document: dict[str, Any], guardrails: dict[str, Any]) -> PolicySe
     flags = ("endless", "rivals", "loyal")
     own = ("layout", "base_price", "product_wise", "candidates", "base", "most_promoted", "memory")
     names = [item.name for item in fields(Catalogue) if item.name not in _OPTIONAL or item.name in document]
-    _check_keys(CATALOGUE, document, names + list(own))
+    _check_keys(CATALOGUE, document, names + list(own) + [_PATH] * (_PATH in document))
     products, segments = (_names(document, key) for key in ("products", "segments"))
     n, k, t = len(products), len(segments), len(document["forecast_units"])
     layout = ActionLayout(**document["layout"])
@@ -145,7 +150,9 @@ def setup_from(document: dict[str, Any], guardrails: dict[str, Any]) -> PolicySe
     if document["candidates"] is not None:
         candidates = _numbers(CATALOGUE, document, "candidates", (k, n), least=0) > 0
     most, memory = document["most_promoted"], document["memory"]
-    if (most is not None) != layout.promote or (most is not None and not (type(most) is int and most > 0)):
+    path = _path(document, t, n)
+    promotes = layout.promote or (path is not None and path.promotion is not None)
+    if (most is not None) != promotes or (most is not None and not (type(most) is int and most > 0)):
         raise BundleError(
             f"{CATALOGUE}: most_promoted must be a number if the policy promotes; got {most!r}; export it again"
         )
@@ -179,9 +186,24 @@ def setup_from(document: dict[str, Any], guardrails: dict[str, Any]) -> PolicySe
         product_wise=document["product_wise"],
         candidates=candidates,
         base=None if document["base"] is None else str(document["base"]),
+        path=path,
         most_promoted=most,
         memory=None if memory is None else RecurrentLayout({name: tuple(shape) for name, shape in memory.items()}),
     )
+
+
+def _path_document(path: PricePath) -> dict[str, Any]:
+    return {"price": _plain(path.path), "promotion": _plain(path.promotion)}
+
+
+def _path(document: dict[str, Any], periods: int, products: int) -> PricePath | None:
+    if _PATH not in document:
+        return None
+    given = document[_PATH]
+    _check_keys(f"{CATALOGUE}, {_PATH}", given, ("price", "promotion"))
+    shape = (periods, products)
+    shares = None if given["promotion"] is None else _numbers(CATALOGUE, given, "promotion", shape, least=0)
+    return PricePath(_numbers(CATALOGUE, given, "price", shape, least=1e-9), shares)
 
 
 def _calendar(document: dict[str, Any], periods: int) -> Calendar:

@@ -87,7 +87,7 @@ def explain(bundle: Bundle, policy: Policy, view: MarketView, decision: Decision
     best = None if curve is None else _alternative(curve, bundle.manifest["objective"])
     sentences = [
         _headline(bundle, view, decision.answer, n, money),
-        _source(decision),
+        _source(bundle, decision),
         *_inputs(parts, money),
         *(_rule(change, money) for change in item.trail),
         *_discounts(item),
@@ -120,10 +120,13 @@ def _headline(bundle: Bundle, view: MarketView, answer: PriceAnswer, n: int, mon
     )
 
 
-def _source(decision: Decision) -> str:
+def _source(bundle: Bundle, decision: Decision) -> str:
     if decision.arm == "fallback":
         return f"It comes from the fallback rule '{decision.answer.policy}', not from the learned policy."
-    return f"It comes from the learned policy {decision.answer.policy}."
+    holds = bundle.manifest.get("holds", {"prices": "learned", "toward_current": 0})
+    if holds["prices"] == "learned" and not holds["toward_current"]:
+        return f"It comes from the learned policy {decision.answer.policy}."
+    return f"It comes from {holds['words']} ({decision.answer.policy})."
 
 
 def _inputs(parts: Attribution | None, money: str) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...pricing import RecurrentPolicy, built_in_rule, row_width
+from ...pricing import NetworkPolicy, PricePath, RecurrentPolicy, built_in_rule, row_width
 from ..bundle import golden
 from ..bundle.codec import PolicySetup, catalogue_document, guardrails_document
 from ..bundle.files import (
@@ -27,23 +27,35 @@ from ..bundle.files import (
 from ..bundle.reading import SCHEMA_VERSION, load_bundle
 from ..bundle.signing import own_key, read_private_key, seal, sha256, to_json
 from ..recurrent_state import RecurrentLayout
+from .holding import Holding, held, recommended_holding
 from .market_document import range_document, response_document
 
 if TYPE_CHECKING:
     from ...agents import Run
+    from ...scenarios import MarketSpec
 
 _PACKAGES = ("repricer", "numpy", "onnx", "onnxruntime", "torch")
 
 
-def export(run: Run, out: str | os.PathLike[str], *, key: str | os.PathLike[str] | None = None, seed: int = 0) -> Path:
-    """Write the policy of a run as a signed bundle. Needs the `train` extra.
+def export(
+    run: Run,
+    out: str | os.PathLike[str],
+    *,
+    holding: Holding | None = None,
+    key: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+) -> Path:
+    """Write the prices of a run as a signed bundle. Needs the `train` extra.
 
     Args:
         run: A training run.
         out: A new path, or a bundle, which is replaced once the new one is complete and verified.
+        holding: Which prices to hold; by default those that `run.evaluation` recommends, else the
+            learned ones.
         key: PEM file of an Ed25519 private key. By default OUT.key.pem, created on first use, with
             OUT.pub.pem for those who load the bundle.
-        seed: Selects the market states of the golden vectors.
+        seed: Selects the market states of the golden vectors, and seeds the search for the best fixed
+            prices.
 
     Returns:
         The path of the bundle.
@@ -60,8 +72,11 @@ def export(run: Run, out: str | os.PathLike[str], *, key: str | os.PathLike[str]
     out = Path(out)
     check_target(out)
     own = None if key is None else read_private_key(Path(key))
-    setup = _setup(run)
-    graph = PolicyGraph(run.actor, setup)
+    holding = recommended_holding(run.evaluation) if holding is None else holding
+    actor, policy = held(run, holding, seed)
+    rule = None if policy.base is None or policy.base is not run.base else _rule(run.facts["settings"]["base_price"])
+    setup = setup_of(run.spec, policy, rule)
+    graph = PolicyGraph(actor, setup)
     model = graph.to_onnx()
     memory = setup.memory_text(sha256(model))
     files = {
@@ -70,30 +85,37 @@ def export(run: Run, out: str | os.PathLike[str], *, key: str | os.PathLike[str]
         CATALOGUE: to_json(CATALOGUE, catalogue_document(setup)),
         GOLDEN: to_json(GOLDEN, golden.record(setup, graph.answer, memory, seed)),
         RESPONSE: to_json(RESPONSE, response_document(run.spec)),
-        RANGE: to_json(RANGE, range_document(run.spec, run.policy, seed)),
+        RANGE: to_json(RANGE, range_document(run.spec, policy, seed)),
     }
-    sealed = seal(files, _facts(run, seed), own or own_key(out))
+    facts = _facts(run, seed) | {"policy": policy.name, "holds": holding.to_dict()}
+    sealed = seal(files, facts, own or own_key(out))
     write_files(out, sealed, check=load_bundle)
     return out
 
 
-def _setup(run: Run) -> PolicySetup:
-    """All that the bundle needs beside the network."""
+def setup_of(spec: MarketSpec, policy: NetworkPolicy | RecurrentPolicy, rule: str | None = None) -> PolicySetup:
+    """All that a bundle needs beside the network.
+
+    Args:
+        spec: The market.
+        policy: The policy.
+        rule: Name of the rule that sets its base prices, if one does.
+    """
     from ...envs import catalogue_of
 
-    spec, policy, catalogue = run.spec, run.policy, catalogue_of(run.spec)
-    slots, promotion, memory = spec.recommendation, spec.promotion, None
+    catalogue, slots, promotion, memory = catalogue_of(spec), spec.recommendation, spec.promotion, None
     if isinstance(policy, RecurrentPolicy):
-        row = np.zeros((1, row_width(catalogue, product_wise=run.product_wise)), np.float32)
+        row = np.zeros((1, row_width(catalogue, product_wise=policy.product_wise)), np.float32)
         memory = RecurrentLayout.of(policy.initial_state(row))
     return PolicySetup(
         catalogue=catalogue,
         guardrails=spec.guardrails,
-        layout=run.layout,
-        base_price=run.base_price,
-        product_wise=run.product_wise,
+        layout=policy.layout,
+        base_price=policy.base_price,
+        product_wise=policy.product_wise,
         candidates=None if slots is None else slots.candidates > 0,
-        base=None if run.base is None else _rule(run.facts["settings"]["base_price"]),
+        base=rule,
+        path=policy.base if isinstance(policy.base, PricePath) else None,
         most_promoted=None if promotion is None else int(promotion.max_products),
         memory=memory,
     )
@@ -116,7 +138,6 @@ def _facts(run: Run, seed: int) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "policy": f"{run.facts['algo']}:{run.facts['seed']}",
         "scenario": {
             "name": spec.name,
             "version": spec.version,

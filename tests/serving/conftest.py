@@ -27,13 +27,15 @@ class FakeRun:
     layout: ActionLayout
     base_price: np.ndarray
     product_wise: bool
-    base: None = None
+    base: Any = None
     facts: dict[str, Any] = field(default_factory=lambda: {"algo": "ppo", "seed": 3, "steps": 1000})
     evaluation: dict[str, Any] | None = None
 
     @property
     def policy(self) -> NetworkPolicy | RecurrentPolicy:
-        return network_policy(self.actor, self.layout, self.base_price, product_wise=self.product_wise, name="ppo:3")
+        return network_policy(
+            self.actor, self.layout, self.base_price, product_wise=self.product_wise, name="ppo:3", base=self.base
+        )
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,7 @@ def test_the_graph_answers_as_torch_and_the_layout_do(run, bundle: Bundle) -> No
 def test_prices_alone_are_decoded_as_the_layout_says(tmp_path: Path, low: float, high: float) -> None:
     settings = {"num_envs": 2, "validation_episodes": 2, "evaluations": 1, "product_wise": False}
     run = repricer.train("scarce", steps=1, out=tmp_path / "run", settings=settings)
-    setup = replace(exporting._setup(run), layout=ActionLayout(low, high))
+    setup = replace(exporting.setup_of(run.spec, run.policy), layout=ActionLayout(low, high))
     rows = np.random.default_rng(3).normal(0, 4, (500, row_width(setup.catalogue, product_wise=False)))
     with torch.no_grad():
         run.actor.layers[-1].weight.mul_(1000.0)  # a new network says nearly nothing

@@ -1,0 +1,113 @@
+"""Bundles of recommended prices: they charge what the recommended policy would, by the same service."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from repricer.agents import best_fixed
+from repricer.agents.posterior import current_prices
+from repricer.envs import rollout
+from repricer.evaluation.uncertainty import candidates
+from repricer.pricing import BlendedPrice, Policy
+from repricer.scenarios import MarketSpec, spec_from_table
+from repricer.serving import Bundle, BundleError, Predictor, example_state, export, load_bundle
+from repricer.serving.exporter.holding import Holding
+
+from ..conftest import FakeRun, make_run
+
+WEEKS = 6
+
+
+@pytest.fixture(scope="module")
+def shop() -> MarketSpec:
+    """Three products with planned prices and promotions, six weeks."""
+    planned = np.tile([3.0, 4.0, 5.0], (WEEKS, 1))
+    planned[2:4, 1] = 3.2
+    promotion = (planned < [3.0, 4.0, 5.0]).astype(float)
+    return spec_from_table(
+        {
+            "name": "promoting-shop",
+            "version": 1,
+            "market": {
+                "horizon_periods": WEEKS, "objective": "profit", "period": "week", "first_day": "2018-01-01",
+            },
+            "products": {
+                "names": ["a", "b", "c"],
+                "category": ["x", "x", "y"],
+                "regular_price": [3.0, 4.0, 5.0],
+                "unit_cost": 1.0,
+            },
+            "arrivals": {"rate": 15.0},
+            "demand": {"quality": 3.0, "price_sensitivity": 0.8},
+            "promotion": {"lift": 0.3, "max_products": 2},
+            "history": {"price": planned, "promotion": promotion},
+            "prices": {"floor": 1.0, "ceiling": 9.0, "tick": 0.01, "max_discount": 0.2},
+        }
+    )  # fmt: skip
+
+
+def wanted_policy(run: FakeRun, holding: Holding) -> Policy:
+    """The policy that a recommendation names."""
+    current = current_prices(run.spec)
+    policies = {one.prices: one.policy for one in candidates(run.spec, [run.policy], fixed=best_fixed(run.spec))}
+    policy = policies[holding.prices, 0]
+    return BlendedPrice(policy, current, holding.toward_current) if holding.toward_current else policy
+
+
+@pytest.mark.parametrize(
+    ("product_wise", "prices", "share"),
+    [
+        (True, "learned", 0.25),
+        (True, "learned", 0.75),
+        (False, "learned", 0.5),
+        (True, "best-fixed", 0.0),
+        (True, "best-fixed", 0.75),
+        (False, "regular", 0.0),
+        (True, "current", 0.0),
+    ],
+)
+def test_a_bundle_charges_what_was_recommended(
+    shop: MarketSpec, tmp_path: Path, product_wise: bool, prices: str, share: float
+) -> None:
+    run, holding = make_run(shop, product_wise=product_wise), Holding(prices, share, recommended=True)
+    wanted = wanted_policy(run, holding)
+    bundle = load_bundle(export(run, tmp_path / "bundle", holding=holding))
+    one, two = (rollout(shop, policy, episodes=3, seed=4) for policy in (wanted, bundle.policy))
+    np.testing.assert_allclose(two.price_path, one.price_path, atol=0.0101)
+    np.testing.assert_allclose(two.revenue, one.revenue, rtol=5e-3)
+    assert bundle.policy.name == wanted.name
+    assert Holding.of(bundle.manifest) == holding
+    assert bundle.manifest["run"] == run.facts
+
+
+def test_planned_prices_and_promotions_are_answered_by_date(shop: MarketSpec, tmp_path: Path) -> None:
+    run = make_run(shop, product_wise=True)
+    predictor = Predictor(load_bundle(export(run, tmp_path / "bundle", holding=Holding("current"))))
+    state = example_state(predictor.bundle.catalogue)
+    for day, price, promoted in (("2018-01-10", 4.0, False), ("2018-01-17", 3.2, True)):
+        answer = predictor.price(state | {"date": day}).prices[1]
+        assert (answer.price, answer.promotion, answer.discounts) == (price, promoted, {})
+
+
+def test_the_recommended_prices_are_held_where_a_comparison_is_at_hand(shop: MarketSpec, tmp_path: Path) -> None:
+    holding = {"prices": "best-fixed", "toward_current": 0.25}
+    run = replace(make_run(shop, product_wise=True), evaluation={"uncertainty": {"holding": holding}})
+    bundle = load_bundle(export(run, tmp_path / "bundle"))
+    assert bundle.policy.name == "best-fixed+25%:historical"
+    words = "the best fixed prices, moved 25% of the way back to your current prices"
+    assert bundle.manifest["holds"] == holding | {"recommended": True, "words": words}
+
+
+def test_prices_that_were_not_learned_cannot_order(shop: MarketSpec, tmp_path: Path) -> None:
+    ordering = shop.with_changes(stock={"replenishment": "action", "initial_units": 10.0, "max_order_units": 20.0})
+    with pytest.raises(BundleError, match="cannot order units; got the best fixed prices for promoting-shop"):
+        export(make_run(ordering, product_wise=True), tmp_path / "bundle", holding=Holding("best-fixed"))
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_older_bundles_hold_the_learned_prices(one: Bundle) -> None:
+    manifest = {key: value for key, value in one.manifest.items() if key != "holds"}
+    assert Holding.of(manifest) == Holding.of(one.manifest) == Holding("learned")
