@@ -23,6 +23,7 @@ _COMMANDS = {
     "explain": "explain a price and its alternatives, or a whole policy",
     "export": "write a run's policy as a signed, pickle-free bundle",
     "price": "answer a price request from a bundle, offline",
+    "prices": "write the price list of the recommended prices",
     "serve": "answer price requests from a bundle over HTTP",
     "log": "export, verify and summarise the service's decisions and their sales",
     "keys": "create, list and remove API keys of the price service",

@@ -45,6 +45,8 @@ def command(
 
     if [example, state is not None, batch is not None].count(True) != 1 or (batch is None) != (out is None):
         raise click.UsageError("give --state FILE, --example, or --batch IN.csv with --out OUT.csv")
+    if out is not None and out.suffix != ".csv":
+        raise ValueError(f"--out must end in .csv; got '{out}'; rename it, or write a price list with repricer prices")
     loaded = load_bundle(bundle, public_key=public_key)
     if batch is not None and out is not None:
         _price_batch(loaded, batch, out, as_json)

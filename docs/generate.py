@@ -36,6 +36,7 @@ from repricer.serving import documents
 from repricer.serving.decision_log.outcomes import ReportedOutcome
 from repricer.serving.http.settings import ServiceSettings
 from repricer.serving.market_state import ProductDocument, StateDocument
+from repricer.serving.price_list.rows import PriceRow
 
 ROOT = Path(__file__).parents[1]
 
@@ -168,6 +169,11 @@ def outcome_text() -> str:
     return documents_table(ReportedOutcome)
 
 
+def price_list_text() -> str:
+    """The columns of a price list."""
+    return documents_table(PriceRow)
+
+
 def settings_text() -> str:
     """The settings of a service."""
     return documents_table(ServiceSettings)
@@ -190,6 +196,7 @@ PAGES = {
         "scenarios": scenarios_text,
         "stresses": stresses_text,
     },
+    "docs/price_list.md": {"price-list": price_list_text},
     "docs/scenario_files.md": {"sections": sections_text},
     "docs/serving.md": {"state": state_text, "outcome": outcome_text, "settings": settings_text},
 }

@@ -124,6 +124,7 @@ def _by_category(units: Array, category: NDArray[np.intp]) -> Array:
 def _products(models: FittedModels, assumptions: Assumptions) -> Products:
     return Products(
         names=tuple(_unique_names(models.products)),
+        ids=tuple(map(str, models.products["product"])),
         regular_price=models.regular_price,
         category=tuple(models.products["category"]),
         unit_cost=_unit_cost(models, assumptions),

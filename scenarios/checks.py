@@ -55,6 +55,8 @@ def check_names(spec: MarketDescription) -> None:
         lists["regimes.names"] = spec.regimes.names
     for key, listed in lists.items():
         _check_list(key, listed)
+    _one_line("products.ids", spec.products.ids)
+    _same_length("products.ids", "id", spec.products.ids, "product", len(spec.products.names))
     _one_line("products.category", spec.products.category)
     _same_length("products.category", "category", spec.products.category, "product", len(spec.products.names))
     if spec.competitors is not None:

@@ -49,6 +49,7 @@ class Products:
 
     names: tuple[str, ...] = value("N names")
     regular_price: Array = array("N", "currency per unit", low=1e-9, high=1e9)
+    ids: tuple[str, ...] | None = value("id of each product in the shop's tables; by default its name", default=None)
     category: tuple[str, ...] | None = value("category of each product; by default one for all", default=None)
     unit_cost: Array = array("N", "currency per unit", low=0, high=1e9, default=0.0)
     shadow_cost: Array = array(

@@ -2,6 +2,7 @@
 
 from .assessment import Assessment, assess
 from .break_even import BreakEven, Crossing, break_even
+from .by_product import ProductFigures, product_figures
 from .candidates import Candidate, candidates, words_of
 from .draws import DrawComparison, compare_draws
 from .gain import Gain
@@ -16,6 +17,7 @@ __all__ = [
     "Crossing",
     "DrawComparison",
     "Gain",
+    "ProductFigures",
     "Recommendation",
     "Rule",
     "Standing",
@@ -26,6 +28,7 @@ __all__ = [
     "compare_draws",
     "costs_assumed",
     "joint_outside",
+    "product_figures",
     "recommend",
     "words_of",
 ]

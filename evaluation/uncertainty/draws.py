@@ -128,7 +128,7 @@ def compare_draws(
     numbers = tuple(int(m) for m in np.linspace(0, available - 1, count).round())
     parts = [
         _simulated(spec, chosen, markets)
-        for markets in _batches(spec, numbers, episodes, seed_for("test", seed), same_customers, believed or spec)
+        for markets in draw_batches(spec, numbers, episodes, seed_for("test", seed), same_customers, believed or spec)
     ]
     shape = (2, count, episodes)
     expected, realised, outside, prices = {}, {}, {}, {}
@@ -148,7 +148,7 @@ def check_draws(spec: MarketSpec, draws: int) -> None:
         raise ValueError(f"draws must lie in 1 to {spec.num_draws}, those of {spec.name}; got {draws}; ask for fewer")
 
 
-def _batches(
+def draw_batches(
     spec: MarketSpec, numbers: tuple[int, ...], episodes: int, seed: int, same_customers: bool, believed: MarketSpec
 ) -> Iterator[list[Market]]:
     """The markets of the draws, as many at a time as fit the processor's caches."""
@@ -188,10 +188,10 @@ def _episodes(spec: MarketSpec, policy: Policy, markets: list[Market]) -> _Total
     for market in markets:
         market.reset()
     for t in range(spec.market.horizon_periods):
-        action = policy.act(_together([market.view for market in markets]))
+        action = policy.act(views_together([market.view for market in markets]))
         weight = spec.market.discount_factor**t
         for market, start, end in zip(markets, sizes[:-1], sizes[1:], strict=True):
-            outcome = market.step(_part_of(action, start, end))
+            outcome = market.step(action_part(action, start, end))
             sums[0, :, start:end] += weight * outcome.expected_money.sum(axis=1, dtype=np.float64)
             sums[1, 0, start:end] += weight * outcome.revenue.sum(axis=1, dtype=np.float64)
             sums[1, 1, start:end] += weight * outcome.profit.sum(axis=1, dtype=np.float64)
@@ -201,7 +201,7 @@ def _episodes(spec: MarketSpec, policy: Policy, markets: list[Market]) -> _Total
     return _Totals(sums[0], sums[1], None if known is None else outside / spec.market.horizon_periods, prices)
 
 
-def _together(views: list[MarketView]) -> MarketView:
+def views_together(views: list[MarketView]) -> MarketView:
     """The views of several batches as one."""
     first = views[0]
     arrays = {
@@ -212,7 +212,7 @@ def _together(views: list[MarketView]) -> MarketView:
     return replace(first, **arrays)
 
 
-def _part_of(action: Action, start: int, end: int) -> Action:
+def action_part(action: Action, start: int, end: int) -> Action:
     """The action in some of the markets."""
     parts: dict[str, NDArray[np.float32]] = {
         name: value[start:end] for name, value in vars(action).items() if value is not None

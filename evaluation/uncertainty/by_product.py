@@ -1,0 +1,120 @@
+"""What each product sells and earns in each period under a policy, over posterior draws and customers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...envs import seed_for
+from ...pricing import Policy
+from ...scenarios import MarketSpec
+from .draws import DRAWS, EPISODES, action_part, draw_batches, views_together
+from .gain import Floats
+
+_ENDS, _METHOD = (0.05, 0.95), "weibull"
+_RULE_SHARE = 0.5
+
+
+class Range(NamedTuple):
+    """Expected value and 90% interval of what will come, (T, N) each."""
+
+    mean: Floats
+    low: Floats
+    high: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class ProductFigures:
+    """Figures of every product in every period: T periods, N products.
+
+    Attributes:
+        units: Units sold.
+        revenue: Revenue, currency.
+        profit: Profit, currency.
+        parameter_share: (T, N) share of the variance of revenue that is parameter uncertainty; NaN without variance.
+        rules: (T, N) bits of the price rules (`pricing.BITS`) that changed the policy's price in most markets.
+    """
+
+    units: Range
+    revenue: Range
+    profit: Range
+    parameter_share: Floats
+    rules: NDArray[np.uint16]
+
+
+def product_figures(
+    spec: MarketSpec, policy: Policy, *, draws: int | None = None, episodes: int = EPISODES, seed: int = 0
+) -> ProductFigures:
+    """What each product sells and earns in each period under a policy.
+
+    Args:
+        spec: A market with a posterior.
+        policy: The policy.
+        draws: Number of draws; 200 by default, or all of fewer.
+        episodes: Episodes per draw, at least 2.
+        seed: Selects the test seeds.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from repricer import load_scenario
+        >>> from repricer.pricing import FixedPrice
+        >>> from repricer.scenarios.sections import Posterior
+        >>> spec = replace(load_scenario("stationary-logit"), posterior=Posterior(draws=2, arrivals=[[[0.9]], [[1.1]]]))
+        >>> product_figures(spec, FixedPrice(9.0)).units.mean.shape
+        (30, 1)
+    """
+    count = min(spec.num_draws, DRAWS) if draws is None else draws
+    numbers = tuple(int(m) for m in np.linspace(0, spec.num_draws - 1, count).round())
+    horizon, products = spec.market.horizon_periods, len(spec.products.names)
+    # Units, revenue and profit that came, and the revenue and profit to be expected given the prices.
+    seen = np.zeros((5, count * episodes, horizon, products), np.float32)
+    hit = np.zeros((horizon, products, 16))
+    done = 0
+    for markets in draw_batches(spec, numbers, episodes, seed_for("test", seed), False, spec):
+        for market in markets:
+            market.reset()
+        for t in range(horizon):
+            action, start = policy.act(views_together([market.view for market in markets])), 0
+            for market in markets:
+                end = start + market.num_markets
+                outcome = market.step(action_part(action, start, end))
+                rows = (outcome.units, outcome.revenue, outcome.profit, *outcome.expected_money.transpose(0, 2, 1))
+                seen[:, done + start : done + end, t] = rows
+                hit[t] += ((outcome.trail[..., None] >> np.arange(16, dtype=np.uint16)) & 1).sum(axis=0)
+                start = end
+        done += episodes * len(markets)
+    bits = ((hit > _RULE_SHARE * len(seen[0])) << np.arange(16)).sum(axis=-1).astype(np.uint16)
+    return _figures(seen.reshape(5, count, episodes, horizon, products), bits)
+
+
+def _figures(seen: NDArray[np.float32], rules: NDArray[np.uint16]) -> ProductFigures:
+    units, revenue, profit, expected_revenue, expected_profit = seen
+    earned = expected_revenue.mean(axis=(0, 1), dtype=np.float64)
+    sold, taken = (found.sum(axis=(0, 1), dtype=np.float64) for found in (units, revenue))
+    # Expected revenue over the price paid varies less than the units that came.
+    paid = np.divide(taken, sold, out=np.ones_like(taken), where=(sold > 0) & (taken > 0))
+    expected_units = np.where(taken > 0, earned / paid, sold / units[..., 0, 0].size)
+    return ProductFigures(
+        Range(expected_units, *_interval(units)),
+        Range(earned, *_interval(revenue)),
+        Range(expected_profit.mean(axis=(0, 1), dtype=np.float64), *_interval(profit)),
+        _parameter_share(expected_revenue, revenue),
+        rules,
+    )
+
+
+def _interval(came: NDArray[np.float32]) -> Floats:
+    """(2, T, N) the 5% and the 95% quantile of what came in (M, E) episodes."""
+    return np.quantile(came.reshape(-1, *came.shape[2:]), _ENDS, axis=0, method=_METHOD).astype(np.float64)
+
+
+def _parameter_share(expected: NDArray[np.float32], came: NDArray[np.float32]) -> Floats:
+    """(T, N) by the law of total variance: between the draws, without the noise of few episodes, over all of it."""
+    noise = expected.var(axis=1, ddof=1, dtype=np.float64).mean(axis=0) / expected.shape[1]
+    between = expected.mean(axis=1, dtype=np.float64).var(axis=0, ddof=1) if len(expected) > 1 else 0.0 * noise
+    parameter = np.maximum(between - noise, 0.0)
+    total = parameter + came.var(axis=1, ddof=1, dtype=np.float64).mean(axis=0)
+    return np.divide(parameter, total, out=np.full_like(total, np.nan), where=total > 0)

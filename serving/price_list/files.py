@@ -1,0 +1,188 @@
+"""Price lists as files: CSV, and workbooks of Excel (XLSX)."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import difflib
+import gc
+import io
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ...atomic import write_whole
+from .rows import COLUMNS, ListError, PriceRow, columns, rows_of
+
+ENDINGS = (".csv", ".xlsx")
+# What a spreadsheet may take for a formula at the start of a cell: OWASP, CSV injection.
+_RISKY = tuple("=+-@\t\r\n＝＋－＠")
+_QUOTE = "'"
+
+
+def check_list_path(option: str, path: Path) -> None:
+    """Check the ending of a price list's file before the work is done. Raises ListError."""
+    if path.suffix.lower() not in ENDINGS:
+        raise ListError([f"{option} must end in .csv or .xlsx; got '{path}'; rename it"])
+
+
+def write_list(path: Path, rows: Sequence[PriceRow], *, currency: str = "currency") -> None:
+    """Write a price list as its file's ending says, completely or not at all.
+
+    Args:
+        path: The file, .csv or .xlsx; missing folders are made.
+        rows: The rows.
+        currency: What the workbook's notes call the unit of money.
+
+    Raises:
+        ListError: The file has another ending, or more rows than a workbook holds.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "prices.csv"
+        >>> write_list(path, [])
+        >>> read_list(path)
+        []
+    """
+    check_list_path("price list", path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix.lower() == ".csv":
+        write_whole(path, _csv_text(rows))
+    else:
+        from .workbook import write_workbook
+
+        write_workbook(path, rows, currency)
+
+
+def read_list(path: Path) -> list[PriceRow]:
+    """The rows of a price list, with every cell checked.
+
+    Args:
+        path: A file that `write_list` wrote, as it is or with edited decisions.
+
+    Raises:
+        ListError: The file is no price list; `mistakes` names every wrong cell by row and column.
+
+    Example:
+        >>> read_list(Path("prices.txt"))
+        Traceback (most recent call last):
+        repricer.serving.price_list.rows.ListError: price list must end in .csv or .xlsx; got 'prices.txt'; rename it
+    """
+    check_list_path("price list", path)
+    with _no_collection():
+        return _read(path)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Millions of cells without a cycle among them: walking them again and again would double the time."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
+def _read(path: Path) -> list[PriceRow]:
+    if path.suffix.lower() == ".csv":
+        lines = _csv_lines(path)
+    else:
+        from .workbook import read_workbook
+
+        lines = read_workbook(path)
+    while lines and not any(lines[-1]):  # a spreadsheet may leave empty rows below the list
+        lines.pop()
+    header = [str(name).strip() for name in lines[0]] if lines else []
+    _check_header(path.name, header, lines)
+    cells = dict(zip(header, zip(*lines[1:], strict=True), strict=False))
+    typed = [_READERS[column.kind](cells.get(column.name, ())) for column in columns()]
+    return rows_of(path.name, list(zip(*typed, strict=True)))
+
+
+def _check_header(source: str, header: list[str], lines: list[list[Any]]) -> None:
+    wrong = []
+    for name in dict.fromkeys(header):
+        if name not in COLUMNS:
+            near = difflib.get_close_matches(name, COLUMNS, n=1)
+            fix = f"did you mean {near[0]}?" if near else "remove it"
+            wrong.append(f"{source}, row 1, column {name!r}: must be a column of a price list; got another; {fix}")
+        elif header.count(name) > 1:
+            wrong.append(f"{source}, row 1, column {name}: must be there once; got it again; remove one")
+    wrong += [
+        f"{source}, row 1: must have the column {name}; got none; restore it" for name in COLUMNS if name not in header
+    ]
+    wrong += [
+        f"{source}, row {number}: must have {len(header)} cells, as the header; got {len(line)}; fix the row"
+        for number, line in enumerate(lines, start=1)
+        if len(line) != len(header)
+    ]
+    if wrong:
+        raise ListError(wrong)
+
+
+def _texts(column: Sequence[Any]) -> list[Any]:
+    """Texts; an id that a spreadsheet took for a number is one again."""
+    return [cell if type(cell) is str else f"{cell:.15g}" if type(cell) is float else str(cell) for cell in column]
+
+
+def _numbers(column: Sequence[Any]) -> list[Any]:
+    """Numbers, None for empty cells; others stay as they are, to be refused."""
+    return [cell if type(cell) is float else None if cell == "" else _number(cell) for cell in column]
+
+
+def _number(cell: Any) -> Any:
+    try:
+        number = float(cell)
+    except (TypeError, ValueError):
+        return cell
+    return number if math.isfinite(number) and type(cell) is not bool else str(cell)
+
+
+def _dates(column: Sequence[Any]) -> list[Any]:
+    return [_date(cell) for cell in column]
+
+
+def _date(cell: Any) -> Any:
+    if isinstance(cell, dt.datetime):
+        return cell.date()
+    if isinstance(cell, str):
+        try:
+            return dt.date.fromisoformat(cell.strip())
+        except ValueError:
+            return cell
+    return cell
+
+
+_READERS = {"text": _texts, "number": _numbers, "date": _dates}
+
+
+def _csv_text(rows: Iterable[PriceRow]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(map(_csv_cells, rows))
+    return text.getvalue()
+
+
+def _csv_cells(row: PriceRow) -> list[Any]:
+    return [_safe(value) if type(value) is str else value for value in msgspec.structs.astuple(row)]
+
+
+def _safe(text: str) -> str:
+    """A text that no spreadsheet takes for a formula; `_csv_lines` takes the quote off again."""
+    return _QUOTE + text if text.startswith((*_RISKY, _QUOTE)) else text
+
+
+def _csv_lines(path: Path) -> list[list[str]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        try:
+            lines = list(csv.reader(file, strict=True))
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise ListError([f"{path.name} must be CSV in UTF-8; got: {error}; save it again, or as .xlsx"]) from None
+    return [[cell[1:] if cell.startswith(_QUOTE) else cell for cell in line] for line in lines]

@@ -1,0 +1,191 @@
+"""From recommended prices to the rows of a price list. Needs the `train` extra."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...envs import catalogue_of
+from ...evaluation.uncertainty import Assessment, ProductFigures, charged_range, product_figures
+from ...pricing import Action, Catalogue, MarketView, Policy
+from ...pricing.rule_formulas import BITS
+from ...scenarios import MarketSpec
+from .rows import ListError, PriceRow, sealed
+from .rules import allowed_path
+
+ALL_STORES = "all stores"
+_PRIOR_DAYS = 30
+_FEW_DRAWS = 8
+_SAME = 5e-4
+Floats = NDArray[np.float64]
+
+
+def proposed_rows(found: Assessment, *, zone: str = ALL_STORES, seed: int = 0) -> list[PriceRow]:
+    """The rows of the recommended prices: every product in every week of the market, product by product.
+
+    A list has one price per product and week, so where a policy's price depends on what will have been sold, it is
+    the mean over posterior draws and customers, brought in line with the price rules again. The expected figures are
+    those of the prices in the list.
+
+    Args:
+        found: The assessment of a market with a calendar.
+        zone: Name of the stores that the market stands for.
+        seed: Selects the test seeds of the expected figures.
+
+    Raises:
+        ListError: The market has no calendar.
+
+    Example:
+        >>> from repricer import load_scenario
+        >>> from repricer.evaluation.uncertainty import assess
+        >>> from repricer.scenarios.sections import Posterior
+        >>> dates = {"first_day": "2018-01-01", "period_days": 7}
+        >>> spec = load_scenario("stationary-logit").with_changes(market=dates)
+        >>> spec = replace(spec, posterior=Posterior(draws=2, arrivals=[[[0.9]], [[1.1]]]))
+        >>> row, *others = proposed_rows(assess(spec, [], learned=[]))
+        >>> row.week.isoformat(), len(others)
+        ('2018-01-01', 29)
+    """
+    spec, chosen = found.compared.spec, found.recommendation
+    calendar = spec.calendar
+    if calendar is None:
+        raise ListError(
+            [f"a price list needs a market with dates; got {spec.name} without market.first_day; set it, or fit again"]
+        )
+    catalogue, current = catalogue_of(spec), _current(spec)
+    wanted = np.where(_held(spec), current, found.compared.prices[chosen.policy]) if chosen.change else current
+    price, _ = allowed_path(spec.guardrails, catalogue, wanted, current)
+    figures = product_figures(_charging(spec, price), _Charged(found.policy, price), seed=seed)
+    rules = product_figures(spec, found.policy, draws=min(_FEW_DRAWS, spec.num_draws), seed=seed).rules
+    lowest = _lowest(price, -(-_PRIOR_DAYS // calendar.period_days))
+    charged = charged_range(spec)
+    outside = np.zeros(price.shape, np.bool_) if charged is None else charged.outside(price)
+    marks = [] if charged is None else [charged.words(n) for n in range(catalogue.num_products)]
+    write = _Writer(spec, catalogue, chosen.change, figures, rules, lowest, outside, marks, zone)
+    periods = range(len(price))
+    return [
+        write.row(t, n, float(current[t, n]), float(price[t, n]))
+        for n in range(catalogue.num_products)
+        for t in periods
+    ]
+
+
+def _current(spec: MarketSpec) -> Floats:
+    """(T, N) the prices that are planned anyway, with seven digits."""
+    regular = np.tile(spec.products.regular_price, (spec.market.horizon_periods, 1))
+    planned = regular if spec.history is None else np.asarray(spec.history.price, dtype=np.float64)
+    return np.array([[float(f"{price:.7g}") for price in row] for row in planned.tolist()])
+
+
+def _held(spec: MarketSpec) -> NDArray[np.bool_]:
+    """(N,) products whose price must not change."""
+    frozen = spec.guardrails.frozen
+    return np.zeros(len(spec.products.names), np.bool_) if frozen is None else frozen
+
+
+def _charging(spec: MarketSpec, price: Floats) -> MarketSpec:
+    """The market that charges these prices as they are: the price rules have been applied."""
+    rules = spec.guardrails
+    free = {"price_ladder": None, "tick": None, "price_endings": None, "minimum_margin": None, "max_change": None}
+    free |= {"max_changes": None, "change_window_periods": None, "minimum_advertised_price": None}
+    free |= {"frozen": (), "line_order": ()}
+    bounds = {
+        "floor": np.minimum(rules.floor, price.min(axis=0)),
+        "ceiling": np.maximum(rules.ceiling, price.max(axis=0)),
+    }
+    return spec.with_changes(prices=free | bounds)
+
+
+@dataclass(frozen=True)
+class _Charged:
+    """A policy that charges the prices of a list, and decides all else as another does."""
+
+    policy: Policy
+    price: Floats
+
+    @property
+    def name(self) -> str:
+        """Name of the other policy."""
+        return self.policy.name
+
+    def act(self, view: MarketView) -> Action:
+        """The other policy's action at the prices of the list."""
+        return replace(self.policy.act(view), price=self.price[view.period].astype(np.float32))
+
+
+def _lowest(price: Floats, periods: int) -> Floats:
+    """(T, N) lowest price of the periods before; NaN where they reach back beyond the list."""
+    lowest = np.full_like(price, np.nan)
+    for t in range(periods, len(price)):
+        lowest[t] = price[t - periods : t].min(axis=0)
+    return lowest
+
+
+@dataclass(frozen=True)
+class _Writer:
+    """What all rows of a list share."""
+
+    spec: MarketSpec
+    catalogue: Catalogue
+    change: bool
+    figures: ProductFigures
+    rules: NDArray[np.uint16]
+    lowest: Floats
+    outside: NDArray[np.bool_]
+    marks: list[str]
+    zone: str
+
+    def row(self, t: int, n: int, current: float, price: float) -> PriceRow:
+        """The row of product n in period t."""
+        spec, found = self.spec, self.figures
+        calendar = spec.calendar
+        assert calendar is not None, "the market has a calendar"
+        products, share, lowest = spec.products, found.parameter_share[t, n], self.lowest[t, n]
+        money = {}
+        for name in ("units", "revenue", "profit"):
+            mean, low, high = (round(float(part[t, n]), 2) for part in getattr(found, name))
+            money |= {f"expected_{name}": mean, f"{name}_low": low, f"{name}_high": high}
+        return sealed(
+            PriceRow(
+                zone=self.zone,
+                product_id=products.names[n] if products.ids is None else products.ids[n],
+                product=products.names[n],
+                category=spec.category_names[spec.category_index[n]],
+                week=calendar.day(t),
+                current_price=current,
+                new_price=price,
+                change=round(price / current - 1, 6),
+                reason=self._reason(n, price / current - 1),
+                **money,
+                parameter_share=None if np.isnan(share) else round(float(share), 4),
+                outside_charged=self.marks[n] if self.outside[t, n] else "",
+                rules=", ".join(rule for rule, bit in BITS.items() if self.rules[t, n] & bit),
+                lowest_price_30_days=None if np.isnan(lowest) else float(lowest),
+                check="",
+            )
+        )
+
+    def _reason(self, n: int, change: float) -> str:
+        held = bool(_held(self.spec)[n])
+        if (held or not self.change) and abs(change) >= _SAME:
+            return f"Moved by the price rules alone ({change:+.1%}); no change of the current price is recommended."
+        if held:
+            return "Stays: the sales do not tell how customers respond to other prices, or by your rule."
+        if not self.change:
+            return "Stays: no change of the current prices is recommended."
+        if abs(change) < _SAME:
+            return "Stays: the recommended price is the current one."
+        elasticity = self._elasticity(n)
+        if change > 0:
+            return (
+                f"Raised {change:.1%}: a 10% higher price is expected to lose {1 - 1.1**elasticity:.0%} of its units."
+            )
+        return f"Lowered {-change:.1%}: a 10% lower price is expected to sell {0.9**elasticity - 1:.0%} more units."
+
+    def _elasticity(self, n: int) -> float:
+        """Own-price elasticity at the regular price, over all segments."""
+        units = self.catalogue.segment_units[:, n]
+        total = float(units.sum())
+        return float(units @ self.catalogue.segment_elasticity[:, n]) / total if total > 0 else 0.0

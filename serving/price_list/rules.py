@@ -1,0 +1,54 @@
+"""The price rules along the weeks of a list: each week starts from the prices of the week before."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...pricing import Action, Catalogue, Guardrails, MarketView, TrailStep
+
+
+def allowed_path(
+    rules: Guardrails, catalogue: Catalogue, wanted: NDArray[np.float64], current: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], list[list[list[TrailStep]]]]:
+    """What the price rules make of prices over several weeks.
+
+    Args:
+        rules: The price rules.
+        catalogue: The products.
+        wanted: (T, N) the prices that are asked for, currency per unit.
+        current: (T, N) the prices that are planned anyway: those of the first week are taken to have been charged
+            before it, and a product whose price must not change keeps them.
+
+    Returns:
+        (T, N) the allowed prices with seven digits, and by week and product the changes that the rules made.
+
+    Example:
+        >>> from repricer.envs import catalogue_of
+        >>> from repricer import load_scenario
+        >>> spec = load_scenario("three-stocks").with_changes(prices={"max_change": 0.1})
+        >>> current = np.tile(spec.products.regular_price, (2, 1))
+        >>> price, steps = allowed_path(spec.guardrails, catalogue_of(spec), 2 * current, current)
+        >>> bool(np.allclose(price[1], 1.21 * current[0])), steps[0][0][0].rule
+        (True, 'max_change')
+    """
+    past = [current[0]] * max(rules.past_periods, 1)
+    allowed, steps = np.zeros_like(wanted), []
+    for t, asked in enumerate(wanted):
+        before = past[-1] if rules.frozen is None else np.where(rules.frozen, current[t], past[-1])
+        action = Action(asked[None].astype(np.float32))
+        made, traces = rules.apply_traced(action, _view(rules, catalogue, t, before, np.array(past)))
+        # Seven digits: all that single precision holds.
+        allowed[t] = [float(f"{price:.7g}") for price in made.price[0].tolist()]
+        steps.append([[step for step in product if step.moved] for product in traces[0]])
+        past = [*past[1:], allowed[t]]
+    return allowed, steps
+
+
+def _view(
+    rules: Guardrails, catalogue: Catalogue, t: int, before: NDArray[np.float64], past: NDArray[np.float64]
+) -> MarketView:
+    price, nothing = before[None].astype(np.float32), np.zeros((1, before.size), np.float32)
+    window = rules.change_window_periods
+    changes = None if window is None else (np.diff(past[-(window - 1) :], axis=0) != 0).sum(axis=0)[None]
+    return MarketView(catalogue, np.array([t]), price, price, nothing, nothing, nothing, changes=changes)

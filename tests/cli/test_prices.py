@@ -1,0 +1,49 @@
+"""`repricer prices` writes the recommended prices as a list; `repricer price` writes no workbook that is none."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from repricer.cli.price import command as price_command
+from repricer.cli.prices import command
+from repricer.scenarios import load_scenario
+from repricer.scenarios.loading import save_scenario
+from repricer.scenarios.sections import Posterior
+from repricer.serving.price_list.files import read_list
+
+
+@pytest.fixture
+def market(tmp_path: Path) -> Path:
+    spec = load_scenario("stationary-logit").with_changes(
+        market={"first_day": "2018-01-01", "period": "week", "period_days": 7}
+    )
+    drawn = replace(spec, posterior=Posterior(draws=2, arrivals=[[[0.9]], [[1.1]]]))
+    return save_scenario(drawn, tmp_path / "market")
+
+
+def test_the_list_has_every_product_and_week(market: Path, tmp_path: Path) -> None:
+    out = tmp_path / "lists" / "prices.xlsx"
+    found = CliRunner().invoke(command, [str(market), "--out", str(out), "--zone", "north", "--json"])
+    assert found.exit_code == 0, found.output
+    facts, rows = json.loads(found.stdout), read_list(out)
+    assert (facts["rows"], facts["weeks"], facts["first"]) == (len(rows), 30, "2018-01-01")
+    assert facts["recommended"]
+    assert {row.zone for row in rows} == {"north"}
+
+
+def test_what_cannot_be_a_list_is_refused(market: Path, tmp_path: Path) -> None:
+    wrong = CliRunner().invoke(command, [str(market), "--out", str(tmp_path / "prices.pdf")])
+    assert "--out must end in .csv or .xlsx" in str(wrong.exception)
+    wrong = CliRunner().invoke(command, ["three-stocks", "--out", str(tmp_path / "prices.csv")])
+    assert "needs a market fitted on data; got three-stocks" in str(wrong.exception)
+    assert list(tmp_path.iterdir()) == [tmp_path / "market"]
+
+
+def test_prices_of_a_batch_are_no_workbook(tmp_path: Path) -> None:
+    batch = ["--batch", str(tmp_path / "in.csv"), "--out", str(tmp_path / "prices.xlsx")]
+    wrong = CliRunner().invoke(price_command, [str(tmp_path), *batch])
+    assert "--out must end in .csv; got" in str(wrong.exception)

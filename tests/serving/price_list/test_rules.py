@@ -1,0 +1,25 @@
+"""The price rules from week to week."""
+
+from __future__ import annotations
+
+import numpy as np
+from repricer.envs import catalogue_of
+from repricer.scenarios import MarketSpec
+from repricer.serving.price_list.rules import allowed_path
+
+
+def test_changes_are_counted_along_the_weeks(spec: MarketSpec) -> None:
+    rare = spec.with_changes(prices={"max_change": None, "max_changes": 1, "change_window_periods": 4})
+    current = np.tile(spec.products.regular_price, (6, 1))
+    wanted = current * np.array([1.1, 1.2, 1.3, 1.4, 1.5, 1.5])[:, None]
+    allowed, steps = allowed_path(rare.guardrails, catalogue_of(rare), wanted, current)
+    np.testing.assert_allclose(allowed[:, 0], [2.2, 2.2, 2.2, 2.8, 2.8, 2.8], rtol=1e-6)
+    assert [[step.rule for step in week[0]] for week in steps[:4]] == [[], ["max_changes"], ["max_changes"], []]
+
+
+def test_frozen_products_follow_the_plan(spec: MarketSpec) -> None:
+    frozen = spec.with_changes(prices={"frozen": ("anchovy",), "max_change": None})
+    current = np.tile(spec.products.regular_price, (2, 1)) * np.array([[1.0], [0.9]])
+    allowed, _ = allowed_path(frozen.guardrails, catalogue_of(frozen), 1.2 * current, current)
+    np.testing.assert_allclose(allowed[:, 0], [2.0, 1.8])
+    np.testing.assert_allclose(allowed[:, 2], [6.0, 5.4], rtol=1e-6)
