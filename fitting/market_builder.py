@@ -162,7 +162,7 @@ def held_prices(models: FittedModels, assumptions: Assumptions) -> NDArray[np.bo
 def _prices(models: FittedModels, names: tuple[str, ...], personal: bool, assumptions: Assumptions) -> Prices:
     """The price rules; a product whose response is not identified, or that the shop froze, keeps its price."""
     floor, ceiling = price_range(models, assumptions)
-    rules, ids = assumptions.rules, dict(zip(models.products["product"], names, strict=True))
+    rules = assumptions.rules
     advertised = rules.values("minimum_advertised_price", models.products, 0.0)
     given = dict(rules.prices)
     if not {"tick", "price_endings", "price_ladder"} & set(given):
@@ -174,7 +174,7 @@ def _prices(models: FittedModels, names: tuple[str, ...], personal: bool, assump
         max_change=assumptions.max_change,
         max_discount=assumptions.max_discount if personal else 0.0,
         frozen=tuple(np.array(names)[held_prices(models, assumptions)].tolist()),
-        line_order=tuple(tuple(ids.get(name, name) for name in line) for line in rules.shop.lines),
+        **rules.links(models.products, names),
         **given,
     )
 

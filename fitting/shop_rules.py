@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,22 @@ class ShopWide(ProductRules):
 
 
 @dataclass(frozen=True)
+class GapRule:
+    """A price gap: per unit of size, a product costs at most a share of what another one costs."""
+
+    product: str = value("id or name of the product")
+    other: str = value("id or name of the other product, which is raised where the first would cost too much")
+    at_most: float = scalar("that share; 0.9 is 10% below", low=0.01, high=100, default=1.0)
+    product_size: float = scalar("size of the product, in any unit", low=1e-6, high=1e6, default=1.0)
+    other_size: float = scalar("size of the other product, in the same unit", low=1e-6, high=1e6, default=1.0)
+
+    @property
+    def share(self) -> float:
+        """The product's price over the other one's, at most."""
+        return self.at_most * self.product_size / self.other_size
+
+
+@dataclass(frozen=True)
 class ShopRules:
     """The rules of one shop.
 
@@ -104,6 +120,7 @@ class ShopRules:
         prices: Keys of `[shop]` that are price rules of the scenario, such as `price_endings`.
         category: Rules by category.
         product: Rules by product, which is named by its id or its name.
+        gap: Price gaps between two products.
 
     Example:
         >>> rules = ShopRules.of({"shop": {"band": 0.2}, "product": {"milk": {"band": 0.03}}})
@@ -115,6 +132,7 @@ class ShopRules:
     prices: Mapping[str, Any] = field(default_factory=dict)
     category: Mapping[str, ProductRules] = field(default_factory=dict)
     product: Mapping[str, ProductRules] = field(default_factory=dict)
+    gap: tuple[GapRule, ...] = ()
 
     @classmethod
     def load(cls, path: Path | None, changes: Mapping[str, Any] | None = None) -> ShopRules:
@@ -142,11 +160,11 @@ class ShopRules:
     @classmethod
     def of(cls, table: Mapping[str, Any]) -> ShopRules:
         """Rules from nested tables, as the file has them; see `load`."""
-        _known(table, ("shop", "category", "product"), "")
+        _known(table, ("shop", "category", "product", "gap"), "")
         shop = _table(table.get("shop", {}), "shop")
         _known(shop, (*_names(ShopWide), *_PRICE_KEYS), "shop.")
         prices = {key: shop.pop(key) for key in _PRICE_KEYS if key in shop}
-        checked = validated(section_from_table(Prices, prices, "shop"), "shop", {"N": 1})
+        checked = validated(section_from_table(Prices, prices, "shop"), "shop", {"N": 1, "G": 0})
         prices = {key: getattr(checked, key) for key in prices}
         parts = {
             kind: {
@@ -155,7 +173,8 @@ class ShopRules:
             }
             for kind in ("category", "product")
         }
-        return cls(_rules(ShopWide, shop, "shop"), prices, **parts)
+        gaps = tuple(_gap(content, i) for i, content in enumerate(_list(table.get("gap", []))))
+        return cls(_rules(ShopWide, shop, "shop"), prices, **parts, gap=gaps)
 
     def values(self, key: str, products: pd.DataFrame, default: Any) -> NDArray[Any]:
         """(N, …) what holds for each product under a key.
@@ -193,7 +212,8 @@ class ShopRules:
             _one_of(name, categories, "category")
         ids = products["product"].tolist()
         names = products.get("name", products["product"]).tolist()
-        for name in (*self.product, *(name for line in self.shop.lines for name in line)):
+        linked = [*self.shop.lines, *((gap.product, gap.other) for gap in self.gap)]
+        for name in (*self.product, *(name for link in linked for name in link)):
             if name in ids:
                 continue
             _one_of(name, [*map(str, names), *ids], "product")
@@ -217,6 +237,23 @@ class ShopRules:
             raise ScenarioError("rules must leave products to price; got none that is left; exclude fewer")
         return products[kept]
 
+    def links(self, products: pd.DataFrame, names: Sequence[str]) -> dict[str, Any]:
+        """The product lines and price gaps among the products of a market, as its price rules have them.
+
+        Args:
+            products: One row per product: `product` and, where known, `name`.
+            names: Their names in the market.
+        """
+        known = dict(zip(products.get("name", products["product"]), names, strict=True))
+        known |= dict(zip(products["product"], names, strict=True))
+        lines = [tuple(known[name] for name in line if name in known) for line in self.shop.lines]
+        gaps = [gap for gap in self.gap if {gap.product, gap.other} <= set(known)]
+        return {
+            "line_order": tuple(line for line in lines if len(line) > 1),
+            "price_gaps": tuple((known[gap.product], known[gap.other]) for gap in gaps),
+            "gap_shares": np.array([gap.share for gap in gaps]),
+        }
+
     def lines(self, products: pd.DataFrame) -> tuple[str, ...]:
         """The rules in words, and those that have no effect because their product is not in the market."""
         said = [("all products", self.shop, dict(self.prices))]
@@ -227,9 +264,18 @@ class ShopRules:
             for where, part, more in said
             if (given := [*_said(part), *(f"{_plain(key)} {_value(content)}" for key, content in more.items())])
         ]
+        words += [
+            f"By the shop's rules, '{gap.product}' costs at most {gap.share:g} times what '{gap.other}' costs."
+            for gap in self.gap
+        ]
         here = {*products["product"], *products.get("name", ()), *products["category"]}
         idle = [f"'{name}'" for name, part in self.product.items() if name not in here and not part.excluded]
         idle += [f"category '{name}'" for name in (*self.category, *self.shop.categories) if name not in here]
+        idle += [
+            " and ".join(f"'{name}'" for name in link) + " together"
+            for link in (*self.shop.lines, *((gap.product, gap.other) for gap in self.gap))
+            if len(here.intersection(link)) < 2
+        ]
         if idle:
             words.append(
                 f"Without effect are the shop's rules for {', '.join(dict.fromkeys(idle))}: not among what is priced."
@@ -266,6 +312,22 @@ def _table(content: Any, where: str) -> dict[str, Any]:
     if not isinstance(content, Mapping):
         raise ScenarioError(f"{where} must be a table [{where}]; got {shown(content)}; put its keys under [{where}]")
     return dict(content)
+
+
+def _list(content: Any) -> list[Any]:
+    if not isinstance(content, list):
+        raise ScenarioError(f"gap must be tables [[gap]]; got {shown(content)}; write each under its own [[gap]]")
+    return content
+
+
+def _gap(content: Any, i: int) -> GapRule:
+    where = f"gap {i + 1}"
+    given = _table(content, where)
+    _known(given, _names(GapRule), f"{where}.")
+    for key in ("product", "other"):
+        if key not in given:
+            raise ScenarioError(f"{where}.{key} is missing; it is the name or id of a product; add it")
+    return _rules(GapRule, given, where)
 
 
 def _known(given: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .backend import ZERO, larger
 from .catalogue import MarketView
 from .endings import PriceEndings
 from .grids import PriceGrid
 from .guarded_action import GuardedAction, Prices, TrailStep
 from .ladder import PriceLadder
+from .price_links import PriceLinks
 from .protocol import Action
 from .rule_formulas import (
     BITS,
@@ -23,7 +23,6 @@ from .rule_formulas import (
     capped_discount,
     discount_steps,
     price_steps,
-    under_held,
 )
 
 # A price that differs in its last bits is the same price.
@@ -35,8 +34,8 @@ class Guardrails:
     """Price rules. The hard rules act last, and no other rule can break them.
 
     Hard are the grid (ladder, tick or endings), minimum margin, minimum advertised price, floor, ceiling and line
-    order; the others give way to them. The largest change gives way to the grid where no grid price is within reach,
-    and then the current price stays.
+    order with price gaps; the others give way to them. The largest change gives way to the grid where no grid price is
+    within reach, and then the current price stays; and to a price gap that is rounded to the grid.
 
     Args:
         floor: (N,) lowest price, currency per unit.
@@ -56,12 +55,15 @@ class Guardrails:
         change_window_periods: length of that window.
         lines: product lines, each from small to large by product number. A larger product is raised to the price of
             a smaller one; a smaller one stays below a larger one that is frozen or out of changes.
+        gaps: price gaps (a, b, share): product a costs at most that share of what product b costs. Where it would
+            cost more, b is raised.
         prior_price_periods: number of periods that make 30 days, where the lowest price in them is to be known.
 
     Attributes:
         grid: the price grid.
         low, high: (N,) float32 bounds that all hard rules leave a price.
-        own_low, own_high: (N,) float32 the same without the line order.
+        own_low, own_high: (N,) float32 the same without the line order and price gaps.
+        links: product lines and price gaps together.
         paid_low: (N,) float32 lowest price after a personal discount.
         constants: what the compiled rules need.
 
@@ -94,6 +96,8 @@ class Guardrails:
     change_window_periods: int | None = None
     lines: tuple[tuple[int, ...], ...] = ()
     prior_price_periods: int | None = None
+    gaps: tuple[tuple[int, int, float], ...] = ()
+    links: PriceLinks = field(init=False, repr=False)
     grid: PriceGrid = field(init=False, repr=False)
     low: Prices = field(init=False, repr=False)
     high: Prices = field(init=False, repr=False)
@@ -123,7 +127,7 @@ class Guardrails:
         change = np.float32(np.inf if self.max_change is None else self.max_change)
         lows = (grid.rounded(bound, up=True).astype(np.float32) for bound in (margin_low, advertised))
         bounds = {"own_low": low, "own_high": high, "paid_low": grid.rounded(paid_low, up=True)}
-        bounds |= dict(zip(("low", "high"), self._line_bounds(low, high), strict=True))
+        bounds |= dict(zip(("low", "high"), self._link_bounds(low, high, grid), strict=True))
         for name, bound in bounds.items():
             object.__setattr__(self, name, bound.astype(np.float32))
         object.__setattr__(self, "grid", grid)
@@ -174,6 +178,14 @@ class Guardrails:
                         f"a product must belong to one line, once; got product {product + 1} again; remove one"
                     )
                 seen.add(product)
+        for small, large, share in self.gaps:
+            if not (0 <= small < count and 0 <= large < count and small != large):
+                raise ValueError(
+                    f"a price gap must hold two different product numbers below {count}; got {small} and {large}; fix it"
+                )
+            if not 0 < share < np.inf:
+                raise ValueError(f"a price gap must have a share above 0; got {share:g}; write 0.9 for 10% below")
+        object.__setattr__(self, "links", PriceLinks.of(self.lines, self.gaps))
 
     def _check_range(
         self, low: NDArray[np.float64], high: NDArray[np.float64], margin_low: NDArray[np.float64], grid: PriceGrid
@@ -198,14 +210,18 @@ class Guardrails:
                         f"{low[small]:g}, the larger product {large + 1} at most {high[large]:g}; fix the bounds or the line"
                     )
 
-    def _line_bounds(
-        self, low: NDArray[np.float64], high: NDArray[np.float64]
+    def _link_bounds(
+        self, low: NDArray[np.float64], high: NDArray[np.float64], grid: PriceGrid
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Bounds with the line order: no lower bound below a smaller product's, no upper one above a larger one's."""
-        low, high = low.copy(), high.copy()
-        for line in map(list, self.lines):
-            low[line] = np.maximum.accumulate(low[line])
-            high[line] = np.minimum.accumulate(high[line][::-1])[::-1]
+        """Bounds that the product lines and price gaps leave."""
+        low, high = self.links.bounds(low, high, grid)
+        empty = np.flatnonzero(low > high)
+        if empty.size:
+            n = int(empty[0])
+            raise ValueError(
+                f"price gaps must leave at least one allowed price{grid.words}; product {n + 1} got at least {low[n]:g} "
+                f"and at most {max(high[n], 0):g}; fix its bounds, or gaps that contradict each other"
+            )
         return low, high
 
     @property
@@ -216,7 +232,7 @@ class Guardrails:
     @property
     def bounds_only(self) -> bool:
         """Whether only bounds and the grid limit a list price, neither past prices nor other products."""
-        return (self.max_change, self.max_changes, self.frozen) == (None, None, None) and not self.lines
+        return (self.max_change, self.max_changes, self.frozen) == (None, None, None) and not len(self.links)
 
     def allowed_prices(
         self, product: int = 0, low: float | None = None, high: float | None = None
@@ -315,8 +331,9 @@ class Guardrails:
         steps = price_steps(price, in_force, self.own_low, self.own_high, self.constants)
         yield from zip(STEP_RULES, steps, strict=True)
         price = steps[-1]
-        if self.lines:
-            price = self._in_line(price, held)
+        if len(self.links):
+            held = np.broadcast_to(held, price.shape)
+            price = self.links.guarded(price, held, self.low, self.high, self.constants)
             yield "line_order", price
         if action.discount is not None:
             cap, spread = np.float32(self.max_discount), np.float32(self.max_segment_spread)
@@ -336,17 +353,6 @@ class Guardrails:
                 )
             holding["max_changes"] = view.changes >= self.max_changes
         return holding
-
-    def _in_line(self, price: Prices, held: NDArray[np.bool_]) -> Prices:
-        """Prices that do not fall along any line."""
-        price = price.copy()
-        for line in self.lines:
-            cap, least = np.full(len(price), np.inf, np.float32), ZERO
-            for n in reversed(line):
-                price[:, n], cap = under_held(price[:, n], cap, held[:, n], self.low[n], self.high[n])
-            for n in line:
-                price[:, n] = least = larger(price[:, n], least)
-        return price
 
 
 def _changed(before: ArrayLike, after: ArrayLike) -> NDArray[np.bool_]:

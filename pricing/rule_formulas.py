@@ -26,7 +26,7 @@ RULES = {
     "minimum_advertised_price": "the list price is at least the minimum advertised price",
     "floor": "the price is at least the floor",
     "ceiling": "the price is at most the ceiling",
-    "line_order": "a product costs no less than the smaller products of its line",
+    "line_order": "a product costs no less than the smaller products of its line, and keeps its price gaps",
     "max_discount": "a personal discount lies between zero and the cap",
     "segment_spread": "the discounts of two segments differ by at most the cap",
     "paid_floor": "the price paid after the discount keeps the floor and the minimum margin",
@@ -48,6 +48,8 @@ HARD_RULES = (
 STEP_RULES = tuple(rule for rule in PRICE_RULES if rule not in ("frozen", "max_changes", "line_order"))
 """The rules that `price_steps` applies."""
 _LARGEST = np.float32(1e30)
+SLACK = np.float32(1e-6)
+"""A price that misses a gap by this share, which is rounding, keeps it."""
 
 
 class StepConstants(NamedTuple):
@@ -68,6 +70,17 @@ class StepConstants(NamedTuple):
     advertised_low: NDArray[np.float32]
 
 
+def on_grid(price, least, most, current, grid, steps, tick):
+    """The nearest price of the grid from least to most, else the one nearest to the current price."""
+    if grid == LADDER:
+        return on_ladder(price, least, most, current, steps)
+    if grid == TICK:
+        return on_tick(price, least, most, current, tick)
+    if grid == ENDINGS:
+        return on_ending(price, least, most, current, steps)
+    return price
+
+
 def price_steps(price, in_force, low, high, constants):
     """The price after each of `STEP_RULES`, for one product or whole arrays; low, high: the hard bounds."""
     grid, steps, tick, change, margin_low, advertised_low = constants
@@ -76,27 +89,35 @@ def price_steps(price, in_force, low, high, constants):
     least, most = in_force * (ONE - change), in_force * (ONE + change)
     moved = clip(proper, least, most)
     # The bounds are grid prices too, so that the rules after this one leave the price on the grid.
-    if grid == LADDER:
-        snapped = on_ladder(moved, least, most, current, steps)
-    elif grid == TICK:
-        snapped = on_tick(moved, least, most, current, tick)
-    elif grid == ENDINGS:
-        snapped = on_ending(moved, least, most, current, steps)
-    else:
-        snapped = moved
+    snapped = on_grid(moved, least, most, current, grid, steps, tick)
     margin = larger(snapped, margin_low)
     advertised = larger(margin, advertised_low)
     floored = larger(advertised, low)
     return proper, moved, snapped, margin, advertised, floored, smaller(floored, high)
 
 
-def under_held(price, cap, held, low, high):
-    """The price of a product under the cap of the next larger held product of its line, and the cap for smaller ones.
+def lowered_cap(cap, share, low, constants):
+    """The cap of a smaller product whose price is at most a share of a larger one's, which is under its own cap."""
+    if share == ONE:
+        return cap
+    grid, steps, tick, _, _, _ = constants
+    most = larger(cap * share, low)
+    return on_grid(most, low, most, low, grid, steps, tick)
 
-    A held price sets the cap, and gives way only to the bounds low and high that the whole line leaves.
-    """
-    fitted = clip(price, low, high)
-    return where(held, fitted, larger(smaller(fitted, cap), low)), where(held, fitted, cap)
+
+def capped_price(price, cap, held, low):
+    """The price under a cap, but not below its lower bound; a held price stays."""
+    return where(held, price, larger(smaller(price, cap), low))
+
+
+def raised_price(price, smaller_price, share, high, constants):
+    """The price, raised until the smaller product's is at most a share of it."""
+    if share == ONE:
+        return larger(price, smaller_price)
+    grid, steps, tick, _, _, _ = constants
+    least = smaller(smaller_price / share, high)
+    raised = on_grid(least, least, high, high, grid, steps, tick)
+    return where(price * (ONE + SLACK) < least, larger(price, raised), price)
 
 
 def capped_discount(discount, cap):

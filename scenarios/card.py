@@ -166,6 +166,9 @@ def _prices(spec: MarketDescription) -> str:
         words.append(f"frozen: {_some(prices.frozen)}")
     if prices.line_order:
         words.append(f"not falling along {_some(' < '.join(map(str, line)) for line in prices.line_order)}")
+    if prices.price_gaps:
+        pairs = zip(prices.price_gaps, prices.gap_shares, strict=True)
+        words.append(f"price gaps: {_some(f'{a} at most {share:g} times {b}' for (a, b), share in pairs)}")
     if prices.max_discount:
         words.append(f"personal discounts up to {_percent(prices.max_discount)}")
     if prices.prior_price_periods is not None:

@@ -262,6 +262,11 @@ def _check_prices(spec: MarketDescription) -> None:
     for line in spec.prices.line_order:
         for name in line:
             _is_product("prices.line_order", name, spec)
+    for pair in spec.prices.price_gaps:
+        if len(pair) != 2:
+            raise ScenarioError(f"prices.price_gaps must hold pairs of products; got {shown(pair)}; fix it")
+        for name in pair:
+            _is_product("prices.price_gaps", name, spec)
 
 
 def _in_order(low_key: str, low: np.ndarray, high_key: str, high: np.ndarray, names: tuple[str, ...]) -> None:

@@ -72,6 +72,7 @@ class MarketDescription:
             "C": len(self.category_names),
             "N": len(self.products.names),
             "K": len(self.arrivals.segments),
+            "G": len(self.prices.price_gaps),
             "R": 0 if self.competitors is None else len(self.competitors.names),
             "Z": 0 if self.regimes is None else len(self.regimes.names),
             "M": 0 if self.posterior is None else int(self.posterior.draws),

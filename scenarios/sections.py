@@ -1,7 +1,7 @@
 """The sections of a market description: one class per table of the scenario file.
 
 Shapes: T periods, C categories, N products, K segments, R competing offers, Z regimes, M posterior
-draws. A field's metadata declares its shape (a scalar or a shorter row is broadcast to it), bounds
+draws, G price gaps. A field's metadata declares its shape (a scalar or a shorter row is broadcast to it), bounds
 and meaning once, for the loader, the error messages and the documentation.
 """
 
@@ -318,6 +318,18 @@ class Prices:
     frozen: tuple[str, ...] = value("products whose price must not change", default=())
     line_order: tuple[tuple[str, ...], ...] = value(
         "lists of products, small to large, along which list prices must not fall", default=()
+    )
+    price_gaps: tuple[tuple[str, ...], ...] = value(
+        "pairs of products: the list price of the first is at most a share (gap_shares) of the second's, which is raised "
+        "where it is more",
+        default=(),
+    )
+    gap_shares: Array = array(
+        "G",
+        "that share of each pair: 0.9 for a private label at least 10% below the brand, 3 for a pack three times as large",
+        low=1e-3,
+        high=1e3,
+        default=1.0,
     )
     max_discount: float = scalar("largest personal discount, as a fraction; 0 is none", low=0, high=0.95, default=0.0)
     max_segment_spread: float = scalar("largest difference between two segments' discounts", low=0, high=1, default=1.0)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 from scipy.optimize import minimize
 
 from ...envs import rollout, seed_for
 from ...pricing import FixedPrice
+from ...pricing.price_links import PriceLinks
 from ...scenarios import MarketSpec
 from ...scenarios.sections import Array
 from .money import PosteriorMoney, draws_of
@@ -70,8 +69,9 @@ def best_prices(spec: MarketSpec, money: PosteriorMoney, *, on_grid: bool = True
     if on_grid and spec.guardrails.frozen is not None:
         held = np.clip(spec.products.regular_price, low, high)
         low, high = (np.where(spec.guardrails.frozen, held, bound) for bound in (low, high))
-    search = _Search(spec, money, low, high, spec.guardrails.lines if on_grid else ())
-    coarse = _Search(spec, money.thinned(_COARSE), low, high, search.lines)
+    links = spec.guardrails.links if on_grid else PriceLinks.of((), ())
+    search = _Search(spec, money, low, high, links)
+    coarse = _Search(spec, money.thinned(_COARSE), low, high, links)
     fine = search if spec.num_draws * spec.sizes["T"] * spec.sizes["K"] * spec.sizes["N"] <= _LARGE else coarse
     price = coarse.common_start()
     rows = low * (high / low) ** np.linspace(0, 1, _POINTS)[:, None]
@@ -89,13 +89,10 @@ def best_prices(spec: MarketSpec, money: PosteriorMoney, *, on_grid: bool = True
 
 
 class _Search:
-    """The steps of the search, within bounds and line order."""
+    """The steps of the search, within bounds, line order and price gaps."""
 
-    def __init__(
-        self, spec: MarketSpec, money: PosteriorMoney, low: Array, high: Array, lines: tuple[tuple[int, ...], ...]
-    ) -> None:
-        self.spec, self.money, self.low, self.high, self.lines = spec, money, low, high, lines
-        self._pairs = [pair for line in lines for pair in itertools.pairwise(line)]
+    def __init__(self, spec: MarketSpec, money: PosteriorMoney, low: Array, high: Array, links: PriceLinks) -> None:
+        self.spec, self.money, self.low, self.high, self.links = spec, money, low, high, links
 
     def common_start(self) -> Array:
         """The best common factor of a category's regular prices."""
@@ -106,20 +103,16 @@ class _Search:
         return self._ordered(np.stack(rows)[values.argmax(axis=0)[category], np.arange(regular.size)])
 
     def _ordered(self, price: Array) -> Array:
-        """Prices that do not fall along a line."""
-        price = price.copy()
-        for line in map(list, self.lines):
-            price[line] = np.maximum.accumulate(price[line])
-        return price
+        """Prices that keep lines and gaps."""
+        return self.links.ordered(price, self.high, self.spec.guardrails.grid)
 
     def sweep(self, price: Array, grids: list[Array]) -> Array:
         """One pass of coordinate ascent; each product takes the best price of its grid, or keeps its own."""
         price = price.copy()
-        least, most = self.low.copy(), self.high.copy()
         for n, grid in enumerate(grids):
-            for small, large in self._pairs:
-                least[large], most[small] = price[small], price[large]
-            inside = grid[(grid >= max(least[n], self.low[n])) & (grid <= min(most[n], self.high[n]))]
+            least = max([self.low[n], *(price[a] / share for a, b, share in self.links if b == n)])
+            most = min([self.high[n], *(price[b] * share for a, b, share in self.links if a == n)])
+            inside = grid[(grid >= least) & (grid <= most)]
             tried = np.append(price[n], inside)
             values = self.money.along(n, tried, price)
             price[n] = tried[values.argmax()]
@@ -128,7 +121,7 @@ class _Search:
     def polished(self, price: Array) -> Array:
         """The local maximum near these prices, by quasi-Newton steps in log prices."""
         free = self.high > self.low
-        if not free.any() or (self._pairs and price.size > _MOST_IN_LINE):
+        if not free.any() or (len(self.links) and price.size > _MOST_IN_LINE):
             return price
         money = np.abs(self.money.by_product(price))
         scale = 1 / max(float(money.sum()), 1e-300)
@@ -142,11 +135,12 @@ class _Search:
 
         bounds = list(zip(np.log(self.low) / unit, np.log(self.high) / unit, strict=True))
         rules = {"method": "L-BFGS-B", "options": {"maxiter": 300, "ftol": 1e-10, "gtol": 1e-7}}
-        if self._pairs:
-            step = np.zeros((len(self._pairs), price.size))
-            for i, (small, large) in enumerate(self._pairs):
+        if len(self.links):
+            step = np.zeros((len(self.links), price.size))
+            for i, (small, large, _) in enumerate(self.links):
                 step[i, small], step[i, large] = -unit[small], unit[large]
-            order = {"type": "ineq", "fun": lambda steps: step @ steps, "jac": lambda _: step}
+            room = np.log(self.links.share)
+            order = {"type": "ineq", "fun": lambda steps: step @ steps + room, "jac": lambda _: step}
             rules = {"method": "SLSQP", "constraints": [order], "options": {"maxiter": 300, "ftol": 1e-12}}
         found = minimize(loss, np.log(price) / unit, jac=True, bounds=bounds, **rules)
         # SciPy steps out of bounds by rounding.
@@ -190,6 +184,6 @@ class _Search:
             moved = self._ordered(moved)
             ahead = self.money.value(moved) > self.money.value(price) + 1e-12
             taken = np.where(ahead[category], moved, price)
-            if not any(taken[small] > taken[large] for small, large in self._pairs):
+            if not self.links.broken(taken).any():
                 price = taken
         return price

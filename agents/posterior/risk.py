@@ -141,8 +141,7 @@ def cautious_prices(spec: MarketSpec, price: NDArray[np.floating], share: float)
     for width in _WIDTHS:
         variables = minimize(loss, variables, args=(width,), jac=True, bounds=bounds, method="L-BFGS-B").x
     found = np.clip(np.exp(variables[:-1]), low, high)
-    for line in map(list, rules.lines):
-        found[line] = np.maximum.accumulate(found[line])
+    found = rules.links.ordered(found, rules.high.astype(np.float64), rules.grid)
     found = np.where(high > low, rules.nearest(found), found)
     better = risk_value(_gains(spec, money, found), share) > risk_value(before, share)
     return (found if better else start).astype(np.float32)

@@ -14,6 +14,7 @@ from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from ...pricing import endings, grids
+from ...pricing.backend import clip
 from ...pricing.grids import ENDINGS, LADDER, NO_GRID, TICK
 from ...pricing.rule_formulas import (
     BITS,
@@ -21,9 +22,12 @@ from ...pricing.rule_formulas import (
     STEP_RULES,
     StepConstants,
     capped_discount,
+    capped_price,
     discount_steps,
+    lowered_cap,
+    on_grid,
     price_steps,
-    under_held,
+    raised_price,
 )
 from ...scenarios import MarketSpec
 from ..jit.math import compiled, lean
@@ -37,14 +41,17 @@ for _formula in (
     grids.on_ladder,
     grids.on_tick,
     endings.on_ending,
+    on_grid,
     price_steps,
-    under_held,
+    lowered_cap,
+    capped_price,
+    raised_price,
     capped_discount,
     discount_steps,
 ):
     register_jitable(error_model="numpy")(_formula)
 
-_ZERO, _NONE = np.float32(0), np.int32(0)
+_INFINITE, _NONE = np.float32(np.inf), np.int32(0)
 _STEPS = tuple(np.int32(BITS[rule]) for rule in STEP_RULES)
 _DISCOUNTS = tuple(np.int32(BITS[rule]) for rule in DISCOUNT_RULES)
 _FROZEN, _USED_UP, _LINE = (BITS[rule] for rule in ("frozen", "max_changes", "line_order"))
@@ -60,11 +67,13 @@ class PriceRules(NamedTuple):
         frozen: (N,) whether the price may not change, or (0,) if all may.
         most_changes: Largest number of changes within the window; 0 for no limit.
         window: Periods.
-        line: Products of all product lines, one line after the other, each from its smallest
-            product.
-        starts_line: For each entry of line, whether it is the first of its line.
-        line_low: (N,) lower bound that remains once the lines are in order.
-        line_high: (N,) upper bound that remains once the lines are in order.
+        small: (L,) products of the price links: each costs at most its share of the larger one's price.
+        large: (L,) the larger ones.
+        share: (L,) the shares.
+        chained: Whether one pass puts the links in order.
+        linked: The products that have links.
+        link_low: (N,) lower bound that the links leave.
+        link_high: (N,) upper bound that the links leave.
         paid_low: (N,) lower bound of the price after a discount.
         cap: Largest discount, a share.
         spread: Largest difference between the discounts of two segments.
@@ -76,10 +85,13 @@ class PriceRules(NamedTuple):
     frozen: NDArray[np.bool_]
     most_changes: int
     window: int
-    line: NDArray[np.int64]
-    starts_line: NDArray[np.bool_]
-    line_low: NDArray[np.float32]
-    line_high: NDArray[np.float32]
+    small: NDArray[np.int64]
+    large: NDArray[np.int64]
+    share: NDArray[np.float32]
+    chained: bool
+    linked: NDArray[np.int64]
+    link_low: NDArray[np.float32]
+    link_high: NDArray[np.float32]
     paid_low: NDArray[np.float32]
     cap: np.float32
     spread: np.float32
@@ -97,10 +109,13 @@ class PriceRules(NamedTuple):
             frozen=np.empty(0, np.bool_) if rules.frozen is None else rules.frozen,
             most_changes=rules.max_changes or 0,
             window=rules.change_window_periods or 1,
-            line=np.array([n for line in rules.lines for n in line], np.int64),
-            starts_line=np.array([n == line[0] for line in rules.lines for n in line], np.bool_),
-            line_low=rules.low,
-            line_high=rules.high,
+            small=rules.links.small,
+            large=rules.links.large,
+            share=rules.links.share.astype(np.float32),
+            chained=rules.links.chained,
+            linked=rules.links.members,
+            link_low=rules.low,
+            link_high=rules.high,
             paid_low=rules.paid_low,
             cap=np.float32(rules.max_discount),
             spread=np.float32(rules.max_segment_spread),
@@ -119,7 +134,7 @@ def guard_prices(proposed, current, past, rules, price, trail):
         price: (N, E), filled.
         trail: (N, E) uint16, filled; bit i is set where the i-th rule changed the price.
     """
-    if rules.frozen.size or rules.most_changes > 0 or rules.line.size:
+    if rules.frozen.size or rules.most_changes > 0 or rules.small.size:
         _guard_together(proposed, current, past, rules, price, trail)
     else:
         _guard_apart(proposed, current, rules, price, trail)
@@ -136,8 +151,8 @@ def _guard_together(proposed, current, past, rules, price, trail):
     _guard_apart(held_price, current, rules, price, trail)
     if holding:
         note_held(proposed, current, rules, held, trail)
-    if rules.line.size:
-        order_lines(rules, held, price, trail)
+    if rules.small.size:
+        keep_links(rules, held, price, trail)
 
 
 @lean
@@ -210,23 +225,52 @@ def note_held(proposed, current, rules, held, trail):
 
 
 @compiled
-def order_lines(rules, held, price, trail):
-    """Let no price fall along a product line, in place; the same as `Guardrails._in_line`."""
-    size, before, cap = rules.line.size, price.copy(), np.empty(price.shape[1], price.dtype)
-    for i in range(size - 1, -1, -1):
-        n = rules.line[i]
-        if i == size - 1 or rules.starts_line[i + 1]:
-            cap[:] = np.inf
-        for e in range(cap.size):
-            fitted = under_held(price[n, e], cap[e], held[n, e], rules.line_low[n], rules.line_high[n])
-            price[n, e], cap[e] = fitted
-    for i in range(size):
-        n = rules.line[i]
-        for e in range(cap.size):
-            least = _ZERO if rules.starts_line[i] else price[rules.line[i - 1], e]
-            price[n, e] = max(price[n, e], least)
+def keep_links(rules, held, price, trail):
+    """Keep product lines and price gaps, in place; the same as `PriceLinks.guarded`."""
+    before, cap, markets = price.copy(), np.empty_like(price), price.shape[1]
+    for n in rules.linked:
+        for e in range(markets):
+            price[n, e] = clip(price[n, e], rules.link_low[n], rules.link_high[n])
+            cap[n, e] = price[n, e] if held[n, e] else _INFINITE
+    while _lower_caps(rules, held, cap) and not rules.chained:
+        pass
+    for n in rules.linked:
+        for e in range(markets):
+            price[n, e] = capped_price(price[n, e], cap[n, e], held[n, e], rules.link_low[n])
+    while _raise_prices(rules, price) and not rules.chained:
+        pass
+    for n in rules.linked:
+        for e in range(markets):
             if price[n, e] != before[n, e]:
                 trail[n, e] |= _LINE
+
+
+@lean
+def _lower_caps(rules, held, cap):
+    """One pass from large to small; whether it changed anything."""
+    changed = False
+    for i in range(rules.small.size - 1, -1, -1):
+        a, b, share = rules.small[i], rules.large[i], rules.share[i]
+        for e in range(cap.shape[1]):
+            limit = lowered_cap(cap[b, e], share, rules.link_low[a], rules.steps)
+            if limit < cap[a, e] and not held[a, e]:
+                cap[a, e] = limit
+                changed = True
+    return changed
+
+
+@lean
+def _raise_prices(rules, price):
+    """One pass from small to large; whether it changed anything."""
+    changed = False
+    for i in range(rules.small.size):
+        a, b, share = rules.small[i], rules.large[i], rules.share[i]
+        for e in range(price.shape[1]):
+            raised = raised_price(price[b, e], price[a, e], share, rules.link_high[b], rules.steps)
+            if raised != price[b, e]:
+                price[b, e] = raised
+                changed = True
+    return changed
 
 
 @compiled

@@ -94,12 +94,14 @@ def guardrails_document(rules: Guardrails) -> dict[str, Any]:
         "ladder": None if rules.ladder is None else rules.ladder.steps.tolist(),
         "endings": None if rules.endings is None else rules.endings.fractions.tolist(),
         "lines": [list(line) for line in rules.lines],
+        "gaps": [list(gap) for gap in rules.gaps],
     }
 
 
 def guardrails_from(document: dict[str, Any], num_products: int) -> Guardrails:
     """The price rules of a document. Raises ValueError or TypeError for a wrong one."""
     names = [item.name for item in fields(Guardrails) if item.init]
+    document = {"gaps": [], **document}  # bundles of earlier versions have none
     _check_keys(GUARDRAILS, document, names)
     given = [name for name in ("minimum_advertised_price", "frozen") if document[name] is not None]
     arrays = {
@@ -111,9 +113,10 @@ def guardrails_from(document: dict[str, Any], num_products: int) -> Guardrails:
         for name, kind in (("ladder", PriceLadder), ("endings", PriceEndings))
     }
     lines = tuple(tuple(line) for line in document["lines"])
-    if not all(type(n) is int for line in lines for n in line):
+    gaps = tuple(tuple(gap) for gap in document["gaps"])
+    if not all(type(n) is int for line in (*lines, *(gap[:2] for gap in gaps)) for n in line):
         raise BundleError(f"{GUARDRAILS}: lines must hold indices of products; got something else; export it again")
-    values: dict[str, Any] = {**document, **arrays, **grids, "lines": lines}
+    values: dict[str, Any] = {**document, **arrays, **grids, "lines": lines, "gaps": gaps}
     return Guardrails(**values)
 
 

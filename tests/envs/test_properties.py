@@ -240,6 +240,9 @@ def with_more_rules(spec: MarketSpec, rng: np.random.Generator) -> MarketSpec:
     if len(names) > 1 and rng.random() < 0.8:
         order = rng.permutation(names).tolist()
         prices["line_order"] = (tuple(order),) if len(order) < 4 else (tuple(order[:2]), tuple(order[2:]))
+    if len(names) > 1 and rng.random() < 0.5:
+        pairs = [tuple(rng.permutation(names)[:2].tolist()) for _ in range(2)]
+        prices |= {"price_gaps": tuple(pairs), "gap_shares": rng.uniform(1.01, 3, 2)}
     if rng.random() < 0.5:
         prices["prior_price_periods"] = int(rng.integers(1, 5))
     return spec.with_changes(prices=prices)

@@ -77,6 +77,25 @@ def test_excluded_products_and_other_categories_are_left_out():
         ShopRules.of({"shop": {"excluded": True}}).chosen_from(PRODUCTS)
 
 
+def test_gaps_and_lines_hold_among_what_is_priced():
+    table = {
+        "shop": {"lines": [["cream", "4", "9"], ["9", "8"]]},
+        "gap": [
+            {"product": "1", "other": "2", "at_most": 0.8},
+            {"product": "2", "product_size": 3.0, "other": "1", "other_size": 1.5, "at_most": 1.0},
+            {"product": "9", "other": "1"},
+        ],
+    }
+    spec = market(table)
+    assert spec.prices.line_order == (("cream", "soap"),)
+    assert spec.prices.price_gaps == (("milk (1)", "milk (2)"), ("milk (2)", "milk (1)"))
+    assert spec.prices.gap_shares.tolist() == [0.8, 2.0]
+    price = rollout(spec, named_policy("random", spec), episodes=3, seed=0).price_path
+    assert (price[:, 0] <= 0.8 * price[:, 1] * (1 + 1e-5)).all()
+    assert said(spec, "rules for '9' and '8' together, '9' and '1' together: not among what is priced")
+    assert said(spec, "'2' costs at most 2 times what '1' costs")
+
+
 def test_a_rule_for_what_is_not_priced_is_said():
     rules = ShopRules.of({"product": {"9": {"band": 0.1}, "3": {"band": 0.1}}, "category": {"toys": {"band": 0.1}}})
     assert rules.lines(PRODUCTS)[-1] == (
@@ -108,6 +127,9 @@ def test_names_that_the_shop_does_not_have_are_refused(table, message):
         ({"product": {"1": {"band": -1}}}, r"product.1.band must lie in \[0, 10\]; got -1"),
         ({"product": {"1": {"frozen": "no"}}}, "product.1.frozen must be true or false; got 'no'"),
         ({"product": {"1": 3}}, "product.1 must be a table"),
+        ({"gap": {"product": "1"}}, r"gap must be tables \[\[gap\]\]"),
+        ({"gap": [{"product": "1"}]}, "gap 1.other is missing"),
+        ({"gap": [{"product": "1", "other": "2", "at_most": 0}]}, "gap 1.at_most must lie in"),
         ({"shop": {"tick": 0}}, r"shop.tick must lie in"),
         ({"shop": {"price_endings": [1.5]}}, "price_endings"),
         ({"shop": {"unit_cost_share": [0.1, 0.2, 0.3]}}, "shop.unit_cost_share must have shape"),

@@ -10,9 +10,9 @@ from repricer.pricing import RULES, Action, Catalogue, Guardrails, MarketView, P
 from repricer.pricing.rule_formulas import BITS, HARD_RULES
 
 PRODUCTS, SEGMENTS, MARKETS = 4, 2, 6
-SETS_AN_EXAMPLE, EXAMPLES = 30, 430
+SETS_AN_EXAMPLE, EXAMPLES = 30, 450
 WINDOW = 4
-SWITCHES = ("frozen", "max_changes", "max_change", "minimum_margin", "minimum_advertised_price", "line_order")
+SWITCHES = ("frozen", "max_changes", "max_change", "minimum_margin", "minimum_advertised_price", "line_order", "gaps")
 CATALOGUE = Catalogue(
     products=tuple("abcd"),
     segments=("s", "t"),
@@ -45,6 +45,10 @@ def rule_set(rng: np.random.Generator, grid: str, on: set[str]) -> dict:
             for bound in ("floor", "ceiling"):
                 if rng.random() < 0.8:
                     rules[bound][line] = np.sort(rules[bound][line])
+    if "gaps" in on:
+        # Shares that leave room for most bounds, some of them in a circle.
+        pairs = rng.permutation([(a, b) for a in range(PRODUCTS) for b in range(PRODUCTS) if a != b])
+        rules["gaps"] = tuple((int(a), int(b), float(rng.uniform(0.8, 6))) for a, b in pairs[: rng.integers(1, 4)])
     choices = {
         "minimum_margin": rng.uniform(0, 0.5),
         "max_change": rng.choice([0.0, 0.02, 0.2, 1.5]),
@@ -90,6 +94,8 @@ def check_hard_rules(rules: Guardrails, price: np.ndarray, discount: np.ndarray)
     assert np.all(np.ptp(discount, axis=-1) <= rules.max_segment_spread + 1e-6)
     for line in rules.lines:
         assert np.all(np.diff(price[:, list(line)], axis=1) >= 0)
+    for a, b, share in rules.gaps:
+        assert np.all(price[:, a] <= share * price[:, b] * (1 + 3e-6))
     if rules.ladder is not None:
         assert np.isin(price, rules.ladder.steps.astype(np.float32)).all()
     if rules.tick is not None:
@@ -112,7 +118,8 @@ def check_soft_rules(
     # A held price moves only where a hard rule says so, and never where it was allowed.
     assert np.all(trail[moved] & hard)
     assert not moved[allowed].any()
-    if rules.max_change is not None:
+    # A gap is rounded to the grid, for which the largest change gives way.
+    if rules.max_change is not None and not (rules.gaps and rules.grid.kind):
         change = np.abs(price - in_force)[allowed]
         assert np.all(change <= rules.max_change * in_force[allowed] * (1 + 1e-5) + 1e-5)
 

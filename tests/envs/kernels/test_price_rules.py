@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from repricer.envs import Market
 from repricer.pricing import Action, RandomPrice
+from repricer.scenarios import ScenarioError
 
 
 def step(market: Market, *prices: float) -> list[str]:
@@ -69,6 +70,30 @@ def test_a_frozen_price_stays_and_a_line_rises(make_shop):
     np.testing.assert_allclose(market.state.list_price, [[5.0, 5.0, 3.9]])
     assert step(market, 4.0, 5.0, 4.6) == ["line_order"]
     np.testing.assert_allclose(market.state.list_price, [[4.6, 5.0, 4.6]])
+
+
+def test_a_price_gap_is_kept_by_raising_the_dearer_product(make_shop):
+    rules = {"price_gaps": [["a", "b"], ["b", "a"]], "gap_shares": [0.8, 1.5], "tick": 0.1}
+    market = Market(make_shop(prices=rules))
+    assert step(market, 4.0, 5.0, 3.3) == []
+    # The private label a stays 20% below the brand b, and the brand at most half as much again.
+    assert step(market, 4.4, 5.0, 3.3) == []
+    np.testing.assert_allclose(market.state.list_price, [[4.4, 5.5, 3.3]])
+    assert step(market, 4.0, 6.4, 3.3) == ["line_order"]
+    np.testing.assert_allclose(market.state.list_price, [[4.3, 6.4, 3.3]])
+
+
+def test_a_gap_caps_what_is_below_a_frozen_price(make_shop):
+    market = Market(make_shop(prices={"price_gaps": [["a", "b"]], "gap_shares": 0.7, "frozen": ["b"], "tick": 0.1}))
+    assert step(market, 4.0, 5.0, 3.3) == ["line_order"]
+    np.testing.assert_allclose(market.state.list_price, [[3.5, 5.0, 3.3]])
+
+
+def test_gaps_that_contradict_each_other_are_refused(make_shop):
+    with pytest.raises(ScenarioError, match=r"price gaps must leave at least one allowed price.*contradict each other"):
+        make_shop(prices={"price_gaps": [["a", "b"], ["b", "a"]], "gap_shares": [0.9, 1.05]})
+    with pytest.raises(ScenarioError, match=r"prices.price_gaps must hold pairs of products; got \('a',\)"):
+        make_shop(prices={"price_gaps": [["a"]]})
 
 
 def test_an_advertised_price_binds_the_list_price_alone(make_shop):

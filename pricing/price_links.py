@@ -1,0 +1,134 @@
+"""Price links between products: a smaller product costs at most a share of what a larger one costs.
+
+A product line is a chain of links with share 1; a price gap is a link with another share.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .grids import PriceGrid
+from .guarded_action import Prices
+from .rule_formulas import SLACK, StepConstants, capped_price, lowered_cap, raised_price
+
+
+@dataclass(frozen=True)
+class PriceLinks:
+    """L links: price[small] <= share * price[large].
+
+    Args:
+        small: (L,) product numbers.
+        large: (L,) product numbers.
+        share: (L,) shares.
+        chained: Whether the links are chains of share 1, which one pass puts in order.
+
+    Example:
+        >>> links = PriceLinks.of([(0, 1)], [(1, 2, 0.5)])
+        >>> list(links)
+        [(0, 1, 1.0), (1, 2, 0.5)]
+    """
+
+    small: NDArray[np.int64]
+    large: NDArray[np.int64]
+    share: NDArray[np.float64]
+    chained: bool
+
+    @classmethod
+    def of(cls, lines: Iterable[tuple[int, ...]], gaps: Iterable[tuple[int, int, float]]) -> PriceLinks:
+        """The links of product lines, each from small to large, and of price gaps."""
+        gaps = list(gaps)
+        links = [(*pair, 1.0) for line in lines for pair in itertools.pairwise(line)] + gaps
+        small, large = (np.array([link[i] for link in links], np.int64) for i in (0, 1))
+        return cls(small, large, np.array([link[2] for link in links], np.float64), not gaps)
+
+    def __iter__(self) -> Iterator[tuple[int, int, float]]:
+        return zip(self.small.tolist(), self.large.tolist(), self.share.tolist(), strict=True)
+
+    def __len__(self) -> int:
+        return len(self.small)
+
+    @property
+    def members(self) -> NDArray[np.int64]:
+        """The products that are linked."""
+        return np.unique(np.concatenate([self.small, self.large]))
+
+    def bounds(
+        self, low: NDArray[np.float64], high: NDArray[np.float64], grid: PriceGrid
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(N,) bounds with the links: where no lower one exceeds its upper one, all links can be kept.
+
+        Args:
+            low: (N,) lower bounds, prices of the grid.
+            high: (N,) upper bounds, prices of the grid.
+            grid: The price grid.
+        """
+        low, high = low.copy(), high.copy()
+        changed = True
+        while changed and not (low > high).any():
+            before = low.copy(), high.copy()
+            for small, large, share in self:
+                least = low[small] if share == 1 else float(grid.rounded(low[small] / share, up=True))
+                low[large] = max(low[large], least)
+            for small, large, share in reversed(list(self)):
+                most = high[large] if share == 1 else float(grid.rounded(high[large] * share, up=False))
+                # NaN: the grid has no price that low.
+                high[small] = min(high[small], most) if most == most else -np.inf
+            changed = any((a * (1 + SLACK) < b).any() for a, b in ((before[0], low), (high, before[1])))
+        return low, high
+
+    def ordered(self, price: NDArray[np.float64], high: NDArray[np.float64], grid: PriceGrid) -> NDArray[np.float64]:
+        """(N,) prices that keep all links: larger products are raised, within upper bounds that `bounds` made."""
+        price = price.copy()
+        while True:
+            before = price.copy()
+            for small, large, share in self:
+                least = price[small] / share
+                if share == 1:
+                    price[large] = max(price[large], least)
+                elif price[large] * (1 + SLACK) < least:
+                    price[large] = max(price[large], min(float(grid.rounded(least, up=True)), high[large]))
+            if self.chained or np.array_equal(price, before):
+                return price
+
+    def broken(self, price: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """(L,) which links these (N,) prices break."""
+        slack = np.where(self.share == 1, 0.0, SLACK)
+        return price[self.small] > self.share * price[self.large] * (1 + slack)
+
+    def guarded(
+        self, price: Prices, held: NDArray[np.bool_], low: Prices, high: Prices, constants: StepConstants
+    ) -> Prices:
+        """(E, N) prices that keep all links.
+
+        A held price caps the smaller products, and gives way only to the bounds that the links leave; then larger
+        products are raised.
+
+        Args:
+            price: (E, N) prices within their own bounds.
+            held: (E, N) which prices should not change.
+            low: (N,) lower bounds that the links leave.
+            high: (N,) upper bounds that the links leave.
+            constants: The price grid.
+        """
+        fitted = np.clip(price, low, high)
+        cap = np.where(held, fitted, np.float32(np.inf))
+        while True:
+            before = cap.copy()
+            for a, b, share in reversed(list(self)):
+                limit = lowered_cap(cap[:, b], np.float32(share), low[a], constants)
+                cap[:, a] = np.where(held[:, a], cap[:, a], np.minimum(cap[:, a], limit))
+            if self.chained or np.array_equal(cap, before):
+                break
+        kept = price.copy()
+        kept[:, self.members] = capped_price(fitted, cap, held, low)[:, self.members]
+        while True:
+            before = kept.copy()
+            for a, b, share in self:
+                kept[:, b] = raised_price(kept[:, b], kept[:, a], np.float32(share), high[b], constants)
+            if self.chained or np.array_equal(kept, before):
+                return kept
