@@ -21,6 +21,7 @@ import numpy as np
 from repricer.data import data_dictionary
 from repricer.evaluation import solve
 from repricer.evaluation.report.plots import learning_plot
+from repricer.fitting.shop_rules import PRICE_KEYS, GapRule, ProductRules, ShopWide
 from repricer.pricing import (
     FIXED_FEATURES,
     MARKET_FEATURES,
@@ -188,7 +189,29 @@ def documents_table(kind: Any) -> str:
     return table(("field", "allowed", "meaning"), rows)
 
 
+def shop_rules_text() -> str:
+    """The keys of a file of the shop's own rules."""
+
+    def rows(kind: type, left_out: type | None = None) -> Iterator[tuple[str, ...]]:
+        known = () if left_out is None else {key.name for key in fields(left_out)}
+        for key in fields(kind):
+            if key.name not in known:
+                yield f"`{key.name}`", key.metadata["doc"], _allowed(key)
+
+    prices = {key.name: key for key in fields(sections.Prices)}
+    whole = [
+        *rows(ShopWide, ProductRules),
+        *((f"`{n}`", prices[n].metadata["doc"], _allowed(prices[n])) for n in PRICE_KEYS),
+    ]
+    heads = ("key", "meaning", "allowed")
+    return (
+        f"In `[shop]`, `[category.NAME]` and `[product.ID]`:\n\n{table(heads, rows(ProductRules))}\n"
+        f"In `[shop]` alone:\n\n{table(heads, whole)}\nIn each `[[gap]]`:\n\n{table(heads, rows(GapRule))}"
+    )
+
+
 PAGES = {
+    "docs/rules.md": {"rules": shop_rules_text},
     "docs/data.md": {"dictionary": data_dictionary},
     "docs/market.md": {
         "features": features_text,

@@ -25,7 +25,7 @@ from ..scenarios.sections import Prices
 
 _ENDS = {"L": 2}
 # Keys of [shop] that go into the market's price rules as they are.
-_PRICE_KEYS = (
+PRICE_KEYS = (
     "tick",
     "price_endings",
     "price_ladder",
@@ -162,8 +162,8 @@ class ShopRules:
         """Rules from nested tables, as the file has them; see `load`."""
         _known(table, ("shop", "category", "product", "gap"), "")
         shop = _table(table.get("shop", {}), "shop")
-        _known(shop, (*_names(ShopWide), *_PRICE_KEYS), "shop.")
-        prices = {key: shop.pop(key) for key in _PRICE_KEYS if key in shop}
+        _known(shop, (*_names(ShopWide), *PRICE_KEYS), "shop.")
+        prices = {key: shop.pop(key) for key in PRICE_KEYS if key in shop}
         checked = validated(section_from_table(Prices, prices, "shop"), "shop", {"N": 1, "G": 0})
         prices = {key: getattr(checked, key) for key in prices}
         parts = {
@@ -334,7 +334,7 @@ def _known(given: Mapping[str, Any], known: tuple[str, ...], where: str) -> None
     for key in given:
         if key in known:
             continue
-        if key in (*_names(ShopWide), *_PRICE_KEYS):
+        if key in (*_names(ShopWide), *PRICE_KEYS):
             raise ScenarioError(f"{where}{key} holds for all products; got it elsewhere; put it under [shop]")
         near = difflib.get_close_matches(key, known, n=1)
         hint = f"did you mean '{where}{near[0]}'?" if near else f"known are {', '.join(known)}"
