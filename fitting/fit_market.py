@@ -146,7 +146,7 @@ def fit(
     customers = fit_customers(tables, split, seed, on_step)
     on_step("price response")
     response = _response(split, customers, regression, priors or Priors(), draws, seed)
-    known = identified(response, regression.elasticity_)
+    known = identified(response)
     models = _models(split, forecaster, paths, response, customers, assumptions.cover_quantile, promotions)
     models = replace(models, identified=known["identified"].to_numpy())
 

@@ -55,50 +55,43 @@ def identification_checks(demand: FittedDemand, regression: pd.DataFrame) -> dic
     }
 
 
-def identified(demand: FittedDemand, regression: pd.DataFrame) -> pd.DataFrame:
+def identified(demand: FittedDemand) -> pd.DataFrame:
     """Which products' answers to their prices the sales identify.
 
-    A product's are not where its regression has an implausible sign or an interval that holds 0,
-    and so does its likelihood without the prior, or its posterior hardly moved from the prior;
-    also, where it has no regression of its own, if its posterior hardly moved.
+    A product's are not where its price never moved; where its units do not fall with its price,
+    that is where the 90% interval of the likelihood without the prior holds zero or more, but not
+    the posterior mean, which it borrows from the category; or where its posterior is about as wide
+    as the prior. A wide interval alone is no reason: the posterior knows it, and so do the prices.
 
     Args:
         demand: The fitted demand.
-        regression: One row per product: `product`, `raw` and `raw_se`.
 
     Returns:
         One row per product, in the order of the demand: `product`, `identified` and `reason`, None
         where it is identified.
 
     Example:
-        >>> identified(demand, regression)["identified"].mean()  # doctest: +SKIP
+        >>> identified(demand)["identified"].mean()  # doctest: +SKIP
         1.0
     """
-    table = regression.set_index("product").reindex(demand.products)
-    raw, error = table["raw"].to_numpy(dtype=np.float64), table["raw_se"].to_numpy(dtype=np.float64)
-    spread, own, own_error = np.empty((3, len(demand.products)))
+    reason = np.full(len(demand.products), None, dtype=object)
     for c, found in enumerate(demand.posteriors):
-        here, at = demand.members(c), found.model.layout
+        at = found.model.layout
         prior = np.hypot(at.spread[at.category], at.spread[at.product])
-        spread[here] = (found.draws[:, at.category] + found.draws[:, at.product]).std(axis=0) / prior
-        own[here], own_error[here] = _Residuals(found).own_elasticity()
-    unmoved, empty = spread > _HARDLY_MOVED, ~(own + _NORMAL90 * own_error < 0)
-    missing, doubtful = np.isnan(raw), ~(raw + _NORMAL90 * error < 0)
-    unknown = np.where(missing, unmoved, doubtful & (unmoved | empty))
-    reasons = [
-        None if not unknown[n] else _reason(raw[n], bool(unmoved[n]), bool(empty[n])) for n in range(len(unknown))
-    ]
-    return pd.DataFrame({"product": demand.products, "identified": ~unknown, "reason": reasons})
-
-
-def _reason(raw: float, unmoved: bool, empty: bool) -> str:
-    if np.isnan(raw):
-        return "its price hardly moved, and the posterior is about as wide as the prior"
-    first = "the regression has the wrong sign" if raw > 0 else "the regression's 90% interval holds zero"
-    second = "the posterior is about as wide as the prior" if unmoved and not empty else "so does the likelihood's"
-    if raw > 0 and empty:
-        second = "the likelihood's 90% interval holds zero"
-    return f"{first}, and {second}"
+        spread = (found.draws[:, at.category] + found.draws[:, at.product]).std(axis=0)
+        borrowed = demand.elasticity[:, demand.members(c)].mean(axis=0)
+        own, error = _Residuals(found).own_elasticity()
+        deaf = (own + _NORMAL90 * error >= 0) & (own - _NORMAL90 * error > borrowed)
+        reason[demand.members(c)] = np.select(
+            [np.isinf(error), deaf, spread > _HARDLY_MOVED * prior],
+            [
+                "its price never moved",
+                "its units do not fall with its price",
+                "the posterior is about as wide as the prior",
+            ],
+            None,  # type: ignore[arg-type]
+        )
+    return pd.DataFrame({"product": demand.products, "identified": [why is None for why in reason], "reason": reason})
 
 
 class _Slope(NamedTuple):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.linalg import solve
 
 from .demand import PROMOTION, FittedDemand, SalesGrids
+from .demand.category_rows import suspects
 from .demand.counts import counts
 
 Array = NDArray[np.float64]
@@ -66,7 +67,11 @@ class _Changes:
         price = grids.price[0, last]
         known = np.isfinite(price) & ~grids.sold_out[:, last].any(axis=0)
         shown = None if grids.promotion is None or PROMOTION not in demand.effects else grids.promotion[last]
-        self.log_lift = np.log(demand.lift(np.where(known, price, demand.regular_price), shown, draws=True))
+        charged = np.where(known, price, demand.regular_price)
+        # Where prices follow demand, the shop's own come with more than the answer to the price.
+        found = suspects(grids)
+        beside = np.array([found[name][0, last] if name in found else np.zeros(price.shape) for name in demand.suspects])
+        self.log_lift = np.log(demand.lift(charged, shown, suspects=beside if len(beside) else None, draws=True))
         self.predicted = self.log_lift.mean(axis=0)
         with np.errstate(invalid="ignore"):
             self.step = np.log(price[1:] / price[:-1])

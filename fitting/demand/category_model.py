@@ -19,6 +19,8 @@ from .priors import Priors
 Array = NDArray[np.float64]
 # Log weight of a product that is not on sale: small, and its gradient is finite.
 _NOT_OFFERED = -60.0
+# Prior of the log odds of a second choice: nearly uniform between none and all.
+_SUBSTITUTION_SPREAD = 1.5
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,8 @@ class Layout:
         effects: E coefficients.
         features: F coefficients.
         stores: G, log odds of each store's share of the customers.
+        substitution: 1 where stock cut demand, log odds that a customer of a sold-out product chooses
+            again.
         mean: (P,) prior mean.
         spread: (P,) prior standard deviation.
     """
@@ -106,6 +110,7 @@ class Layout:
             "effects": (len(data.effect_mean), data.effect_mean, data.effect_spread),
             "features": (len(data.feature_spread), 0.0, data.feature_spread),
             "stores": (groups if groups > 1 else 0, 0.0, 1.0),
+            "substitution": (int(data.censored.any()), 0.0, _SUBSTITUTION_SPREAD),
         }
         ends = np.cumsum([count for count, _, _ in parts.values()])
         self.size = int(ends[-1])
@@ -122,6 +127,7 @@ class Layout:
     effects: slice
     features: slice
     stores: slice
+    substitution: slice
 
 
 @dataclass(frozen=True)
@@ -179,20 +185,22 @@ class CategoryModel:
         log_arrivals = torch.logsumexp(level, dim=-1) - torch.nn.functional.logsigmoid(-odds[..., 0])
         return AtRegular(within - odds[..., None], steepness, log_arrivals)
 
-    def log_mean(self, theta: torch.Tensor, availability: torch.Tensor | None = None) -> torch.Tensor:
+    def log_mean(self, theta: torch.Tensor, missing: torch.Tensor | None = None) -> torch.Tensor:
         """(G, W, J) log mean units under parameters (P,), without the shocks of the weeks.
 
         Args:
             theta: (P,) parameters.
-            availability: (G, W, J) log share of the week in which the product was there for the
-                customers of the others.
+            missing: (G, W, J) share of the week in which a product was sold out.
         """
         at, now = self.layout, self.at_regular(theta)
         moved = self._weight
         if self._effects is not None:
             moved = moved + torch.tensordot(theta[at.effects], self._effects, dims=1)
         utility = now.utility - self._response * (now.steepness * self._change)[..., None, :] + moved[..., None, :]
-        there = utility if availability is None else utility + availability[..., None, :]
+        there = utility
+        if missing is not None:
+            # Of the customers of a sold-out product some choose again, the others leave.
+            there = utility + torch.log1p(-torch.sigmoid(theta[at.substitution]) * missing)[..., None, :]
         total = torch.nn.functional.softplus(torch.logsumexp(there, dim=-1, keepdim=True))
         chosen = torch.logsumexp(self._share.log()[:, None] + utility - total, dim=-2)
         week = now.log_arrivals

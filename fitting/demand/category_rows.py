@@ -169,39 +169,42 @@ def instrument_strength(grids: SalesGrids, here: NDArray[np.intp]) -> float:
     return np.nan if grids.unit_cost is None else _unexplained(grids, here)[1]
 
 
-def suspects(grids: SalesGrids, priors: Priors) -> dict[str, tuple[Array, float]]:
-    """What prices that follow demand would show, (G, W, N) with the prior spread of each coefficient.
+def suspects(grids: SalesGrids) -> dict[str, Array]:
+    """What prices that follow demand would show, (G, W, N) each by name.
 
     A regular price that moves without a known reason, and weeks with a reduction that differ from
     the others by more than the price. What remains are the depths of the reductions, and costs.
 
     Args:
-        grids: Past sales.
-        priors: The priors.
+        grids: Sales.
     """
     listed = np.log(grids.regular)
     moved = np.nan_to_num(listed - np.nanmean(listed, axis=1, keepdims=True))
     reduced = np.nan_to_num(grids.price < (1 - _REDUCED) * grids.regular)
     found = {}
     if grids.unit_cost is None and moved.std() > _STILL:
-        found[SUSPECT] = (moved, priors.suspect_spread)
+        found[SUSPECT] = moved
     if 0 < reduced.mean() < 1:
-        found[REDUCED] = (reduced.astype(np.float64), priors.reduced_spread)
+        found[REDUCED] = reduced.astype(np.float64)
     return found
 
 
-def with_effects(data: CategoryData, doubts: dict[str, tuple[Array, float]], here: NDArray[np.intp]) -> CategoryData:
-    """A category's sales with further effects.
+def with_suspects(
+    data: CategoryData, doubts: dict[str, Array], here: NDArray[np.intp], priors: Priors
+) -> CategoryData:
+    """A category's sales with the effects that prices which follow demand would have.
 
     Args:
         data: The category's sales.
         doubts: As `suspects` gives them.
         here: (J,) indices of the category's products.
+        priors: The priors.
     """
-    more = np.array([values[..., here] for values, _ in doubts.values()])
+    spread = {SUSPECT: priors.suspect_spread, REDUCED: priors.reduced_spread}
+    more = np.array([values[..., here] for values in doubts.values()])
     return replace(
         data,
         effects=np.concatenate([data.effects.reshape(-1, *more.shape[1:]), more]),
         effect_mean=np.append(data.effect_mean, np.zeros(len(more))),
-        effect_spread=np.append(data.effect_spread, [spread for _, spread in doubts.values()]),
+        effect_spread=np.append(data.effect_spread, [spread[name] for name in doubts]),
     )

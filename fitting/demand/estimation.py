@@ -129,11 +129,11 @@ class _Scoring:
         self.units, self.censored = self.data.units.ravel()[self.rows], self.data.censored.ravel()[self.rows]
         self.any_censored = bool(self.censored.any())
         self.precision = model.layout.spread**-2.0
-        self.availability: torch.Tensor | None = None
-        self.jacobian = torch.func.jacfwd(lambda theta: self._log_mean(theta, self.availability))
+        self.missing: torch.Tensor | None = None
+        self.jacobian = torch.func.jacfwd(lambda theta: self._log_mean(theta, self.missing))
 
-    def _log_mean(self, theta: torch.Tensor, availability: torch.Tensor | None) -> torch.Tensor:
-        return self.model.log_mean(theta, availability).reshape(-1)[torch.as_tensor(self.rows)]
+    def _log_mean(self, theta: torch.Tensor, missing: torch.Tensor | None) -> torch.Tensor:
+        return self.model.log_mean(theta, missing).reshape(-1)[torch.as_tensor(self.rows)]
 
     def start(self) -> tuple[Array, Array, Array]:
         """Parameters, shocks and dispersion to start from."""
@@ -141,7 +141,7 @@ class _Scoring:
 
     def log_mean(self, theta: Array) -> Array:
         """(n,) log means of the rows, without shocks."""
-        return self._log_mean(torch.as_tensor(theta), self.availability).numpy()
+        return self._log_mean(torch.as_tensor(theta), self.missing).numpy()
 
     def objective(self, theta: Array, shock: Array, alpha: Array, prior: Array | None) -> float:
         """Log posterior density, up to a constant."""
@@ -198,14 +198,14 @@ class _Scoring:
         )
 
     def _cut(self, theta: Array, shock: Array) -> None:
-        """Let a sold-out product be there for the share of the week that its stock lasted."""
+        """Share of the week in which a sold-out product was missing."""
         if not self.any_censored:
             return
         mean = np.exp(np.clip(self._log_mean(torch.as_tensor(theta), None).numpy() + shock[self.week], -30, 30))
-        left = np.zeros(self.data.units.size)
+        missing = np.zeros(self.data.units.size)
         lasted = np.clip(self.units / np.maximum(mean, 1e-9), 1e-3, 1.0)
-        left[self.rows] = np.where(self.censored, np.log(lasted), 0.0)
-        self.availability = torch.as_tensor(left.reshape(self.data.units.shape))
+        missing[self.rows] = np.where(self.censored, 1 - lasted, 0.0)
+        self.missing = torch.as_tensor(missing.reshape(self.data.units.shape))
 
     def _curvature(self, theta: Array, shock: Array, alpha: Array, prior: Array | None) -> tuple[Array, Array]:
         """Gradient and information of the log posterior in parameters and shocks."""

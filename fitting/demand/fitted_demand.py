@@ -22,7 +22,7 @@ from .category_rows import (
     instrument_strength,
     suspects,
     week_features,
-    with_effects,
+    with_suspects,
 )
 from .estimation import CategoryPosterior, estimate
 from .priors import Priors
@@ -68,6 +68,9 @@ class FittedDemand:
         first_stage_f: (C,) strength of the costs as an instrument; NaN without. Weak costs are not used.
         follow_demand: Posterior probability that prices follow demand; NaN where no price was
             reduced and no regular price moved.
+        suspects: Names of the D effects that prices which follow demand show in sales, and that other
+            prices would not have.
+        suspected: (M, C, D) their coefficients; 0 in draws in which prices do not follow demand.
 
     Example:
         >>> demand = fit_demand(grids, products, category, regular, Priors())  # doctest: +SKIP
@@ -85,6 +88,8 @@ class FittedDemand:
     posteriors: tuple[CategoryPosterior, ...]
     first_stage_f: Array
     follow_demand: float
+    suspects: tuple[str, ...]
+    suspected: Array
 
     @property
     def num_draws(self) -> int:
@@ -148,12 +153,21 @@ class FittedDemand:
             arrivals[:, :, c] = np.exp(level[:, None] + moved)
         return DemandAtRegular(utility, sensitivity, outside, arrivals)
 
-    def lift(self, price: Array, promotion: Array | None = None, *, draws: bool = False) -> Array:
+    def lift(
+        self,
+        price: Array,
+        promotion: Array | None = None,
+        *,
+        suspects: Array | None = None,
+        draws: bool = False,
+    ) -> Array:
         """(T, N) units at these prices relative to those at regular prices; (M, T, N) under the draws.
 
         Args:
             price: (T, N) currency per unit.
             promotion: (T, N) share of stores with a display or mailer.
+            suspects: (D, T, N) what goes with the shop's own prices if they follow demand; None for
+                prices that do not.
             draws: Whether to return the M draws, or the mean market alone.
         """
         moved = np.empty((self.num_draws if draws else 1, *price.shape))
@@ -168,6 +182,9 @@ class FittedDemand:
             if promotion is not None and PROMOTION in self.effects:
                 effect = theta[:, layout.effects][:, self.effects.index(PROMOTION)]
                 added = added + effect[:, None, None, None] * promotion[:, None, here]
+            if suspects is not None:
+                known = self.suspected[:, c] if draws else self.suspected[:, c].mean(axis=0)[None]
+                added = added + np.einsum("md,dtn->mtn", known, suspects[..., here])[:, :, None]
             plain = choice_shares(utility).product
             lifted = choice_shares(utility[:, None] + added).product
             moved[:, :, here] = (share * lifted).sum(axis=2) / (share * plain).sum(axis=1)[:, None]
@@ -242,19 +259,19 @@ def fit_demand(
     if grids.unit_cost is not None and strength.mean() < WEAK_F:
         grids = replace(grids, unit_cost=None)
     found = [category_data(grids, regular_price, here, effects, segments, priors) for here in parts]
-    doubts = suspects(grids, priors)
+    doubts = suspects(grids)
     with one_thread():
         posteriors = [estimate(data, priors, draws=draws, seed=seed + c) for c, data in enumerate(found)]
-        follow = np.nan
+        follow, suspected = np.nan, np.zeros((draws, len(names), len(doubts)))
         if doubts:
             doubtful = [
                 estimate(
-                    with_effects(data, doubts, here), priors, draws=draws, seed=seed + c, shocks=plain.likely_shocks
+                    with_suspects(data, doubts, here, priors), priors, draws=draws, seed=seed + c, shocks=plain.likely_shocks
                 )
                 for c, (data, here, plain) in enumerate(zip(found, parts, posteriors, strict=True))
             ]
             follow = _probability(posteriors, doubtful, priors.exogenous)
-            posteriors = _mixed(posteriors, doubtful, follow, seed)
+            posteriors, suspected = _mixed(posteriors, doubtful, follow, seed)
     return FittedDemand(
         products=tuple(products["product"]),
         category=category.astype(np.intp),
@@ -267,6 +284,8 @@ def fit_demand(
         posteriors=tuple(posteriors),
         first_stage_f=strength,
         follow_demand=follow,
+        suspects=tuple(doubts),
+        suspected=suspected,
     )
 
 
@@ -278,16 +297,17 @@ def _probability(plain: list[CategoryPosterior], doubtful: list[CategoryPosterio
 
 def _mixed(
     plain: list[CategoryPosterior], doubtful: list[CategoryPosterior], share: float, seed: int
-) -> list[CategoryPosterior]:
-    """Draws of both models in proportion to their probabilities; draw m is of one model in all categories."""
+) -> tuple[list[CategoryPosterior], Array]:
+    """Draws of both models in proportion to their probabilities; draw m is of one model in all categories.
+
+    Also (M, C, D) the coefficients of what only the second model has, 0 in draws of the first.
+    """
     second = np.random.default_rng(seed).random(len(plain[0].draws)) < share
-    mixed = []
+    mixed, suspected = [], []
     for a, b in zip(plain, doubtful, strict=True):
-        kept = np.r_[: b.model.layout.effects.stop - _extra(a, b), b.model.layout.effects.stop : b.draws.shape[1]]
-        draws = np.where(second[:, None], b.draws[:, kept], a.draws)
-        mixed.append(replace(a, draws=draws))
-    return mixed
-
-
-def _extra(plain: CategoryPosterior, doubtful: CategoryPosterior) -> int:
-    return doubtful.draws.shape[1] - plain.draws.shape[1]
+        end = b.model.layout.effects.stop
+        own = slice(end - (b.draws.shape[1] - a.draws.shape[1]), end)
+        shared = np.delete(b.draws, own, axis=1)
+        mixed.append(replace(a, draws=np.where(second[:, None], shared, a.draws)))
+        suspected.append(np.where(second[:, None], b.draws[:, own], 0.0))
+    return mixed, np.stack(suspected, axis=1)

@@ -118,7 +118,7 @@ def _memory(products: int) -> float:
     """Bytes of the posterior per product."""
     grids, table = drawn_shop(products, weeks=40)
     found = fit_demand(grids, table, np.ones(products), Priors(), draws=50)
-    arrays = [(p.draws, p.covariance, p.model.data.units, p.model.data.price) for p in found.posteriors]
+    arrays = [(p.draws, p.model.data.units, p.model.data.price) for p in found.posteriors]
     return sum(array.nbytes for group in arrays for array in group) / products
 
 

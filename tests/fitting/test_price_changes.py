@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from repricer.fitting.demand.category_rows import REDUCED
 from repricer.fitting.price_changes import price_changes
 from repricer.tests.fitting.demand.markets import grids_of, known_demand, prices
 
@@ -42,6 +43,17 @@ def test_a_model_that_exaggerates_has_a_slope_below_one():
     assert found["pooled"]["slope_interval90"][1] < 0.7
     for row in found["categories"]:
         assert row["slope"] == pytest.approx(0.5, abs=0.2)
+
+
+def test_where_prices_follow_demand_the_shops_own_come_with_more_than_their_price():
+    grids, demand = shop(-2.5, 20.0)
+    knows = replace(demand, suspects=(REDUCED,), suspected=np.full((demand.num_draws, 2, 1), -0.75))
+    reduced = (grids.price < 0.98 * grids.regular).astype(float)
+    mean = 20.0 * knows.lift(grids.price[0], suspects=reduced)
+    slack = replace(grids, units=np.random.default_rng(1).poisson(mean)[None].astype(float))
+    alone, both = (price_changes(slack, model, weeks=24)["pooled"]["slope"] for model in (demand, knows))
+    assert alone < 0.8
+    assert both == pytest.approx(1.0, abs=0.1)
 
 
 def test_changes_are_those_against_the_week_before_and_each_is_told():

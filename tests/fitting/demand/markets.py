@@ -85,6 +85,8 @@ def known_demand(products: pd.DataFrame, units, regular, elasticity, outside, *,
         posteriors=tuple(posteriors),
         first_stage_f=np.full(len(names), np.nan),
         follow_demand=np.nan,
+        suspects=(),
+        suspected=np.zeros((draws, len(names), 0)),
     )
 
 
