@@ -32,6 +32,9 @@ _DATE_FORMATS = (
     "%m/%d/%y",
 )
 _TOTALS = {"umsatz", "betrag", "revenue", "amount", "total", "linetotal", "salesvalue", "turnover", "sales", "montant"}
+# A column that is named like a number of units is no money, unless it is named like money too.
+_QUANTITY = re.compile("qty|quant|count|units|pieces|menge|anzahl|stueck|stück|sold|volume")
+_MONEY = re.compile("price|cost|value|amount|revenue|preis|umsatz|betrag|montant|spend|total|discount")
 # Usual names of the columns in exports, in letters and digits only.
 _NAMES: dict[str, set[str]] = {
     "date": {"datum", "day", "tag", "transactiondate", "orderdate", "invoicedate", "saledate", "timestamp", "belegdatum"},
@@ -87,6 +90,10 @@ def _section(name: str, path: Path) -> str:
     sample = next(file.batches(lambda _: None), pl.DataFrame()).head(_SAMPLE_ROWS)
     columns = _match(name, file.columns)
     layout = _formats(layout, sample, columns, name)
+    total = columns.get("price_paid", "")
+    if "units" not in columns and _plain(total) in _TOTALS and _whole_numbers(sample, total, layout.decimal):
+        # Column `sales` of a table without units is the number sold.
+        columns["units"] = columns.pop("price_paid")
     lines = [f"# {path.name} has the columns: {', '.join(file.columns)}", f"[{name}]"]
     default = TableMapping()
     options = ("encoding", "separator", "decimal", "thousands", "date_format") if file.is_csv else ("date_format",)
@@ -136,9 +143,28 @@ def _match(table: str, header: list[str]) -> dict[str, str]:
     ):
         for column in wanted:
             name = find(column) if column not in matched else None
-            if name is not None:
+            if name is not None and not (_is_money(table, column) and _is_quantity(name)):
                 matched[column] = free.pop(name)
+    quantity = next(filter(_is_quantity, free), None)
+    if quantity is not None and "units" in wanted and "units" not in matched:
+        matched["units"] = free[quantity]
     return {column: matched[column] for column in wanted if column in matched}
+
+
+def _is_quantity(name: str) -> bool:
+    return bool(_QUANTITY.search(name)) and not _MONEY.search(name)
+
+
+def _is_money(table: str, column: str) -> bool:
+    return (SCHEMAS[table].columns[column].metadata or {})["unit"] == "currency per unit"
+
+
+def _whole_numbers(sample: pl.DataFrame, own: str, decimal: str) -> bool:
+    """Whether all values of a column are whole numbers."""
+    values = sample[own].drop_nulls()
+    if values.dtype == pl.String:
+        values = values.str.replace(decimal, ".", literal=True).cast(pl.Float64, strict=False).drop_nulls()
+    return bool(len(values)) and values.dtype.is_numeric() and bool((values % 1 == 0).all())
 
 
 def _layout(path: Path) -> TableMapping:

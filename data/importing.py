@@ -18,6 +18,7 @@ from .pseudonyms import Pseudonyms
 from .reading import TableFile
 from .row_checks import COPY, RETURN, faults, misfits
 from .schema import SCHEMAS, DataError
+from .suspects import suspects
 from .tables import REJECT_COLUMNS, ImportReport, Tables
 
 Progress = Callable[[str, float], None]
@@ -189,6 +190,8 @@ class _Table:
                 f"'{reason}'; fix the file, or declare how it is laid out in a mapping file"
             )
         notes = self._notes(rejects, returns)
+        if self.name == "sales":
+            notes += suspects(good)
         read = sum(map(len, self.rows)) + len(self.file.broken)
         columns = clean(good.drop("_position"), self.name, notes).get_columns()
         # No other reference may keep the rows in memory while they become a pandas table.

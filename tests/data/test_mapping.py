@@ -223,3 +223,20 @@ def test_the_template_finds_the_encoding(tmp_path, write, key, encoding):
     tables, _ = import_tables({"sales": path}, key=key, mapping=mapping)
     assert tables.sales["product"].tolist() == ["Käse"]
     assert tables.sales["price_paid"].tolist() == [2.5]
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "columns"),
+    [
+        ("date,store,item,sales", "2024-01-01,1,a,12", {"units": "sales"}),
+        ("date,item,sales", "2024-01-01,a,12.50", {"price_paid": "sales"}),
+        ("date,item,unit_count,price", "2024-01-01,a,2,1.5", {"units": "unit_count", "price_paid": "price"}),
+        ("date,item,price_qty,price", "2024-01-01,a,2,1.5", {"price_paid": "price"}),
+        ("date,item,sales_qty,sales", "2024-01-01,a,2,3", {"units": "sales_qty", "price_paid": "sales"}),
+    ],
+)
+def test_a_quantity_is_not_taken_for_money(write, header, row, columns):
+    path = write("sales.csv", f"{header}\n{row}\n")
+    (mapping,) = load_mapping(write("map.toml", mapping_template({"sales": path}))).values()
+    told = {key: own for key, own in mapping.columns.items() if key not in ("date", "product", "store")}
+    assert told == columns
