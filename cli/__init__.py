@@ -24,6 +24,7 @@ _COMMANDS = {
     "export": "write a run's policy as a signed, pickle-free bundle",
     "price": "answer a price request from a bundle, offline",
     "prices": "write the price list of the recommended prices",
+    "approve": "check the decisions in a price list, record them and make the list live",
     "serve": "answer price requests from a bundle over HTTP",
     "log": "export, verify and summarise the service's decisions and their sales",
     "keys": "create, list and remove API keys of the price service",

@@ -46,7 +46,8 @@ def command(
 
     Considered are the prices of RUN and of every --policy, the best fixed prices, blends of them with the current
     prices, and the current prices themselves. Each row has the current and the new price, why, what is expected at it
-    with a 90% interval, and columns for the decision.
+    with a 90% interval, and columns for the decision. Edit these, then `repricer approve` makes
+    the list live.
     """
     from ..evaluation.uncertainty import assess
     from ..scenarios import load_scenario
@@ -75,6 +76,7 @@ def command(
         f"to {facts['last']}; {facts['raised']:,} raised, {facts['lowered']:,} lowered, {facts['outside_charged']:,} "
         "outside what was charged"
     )
+    say(f"decide in the columns from status on, then: repricer approve {out} --bundle BUNDLE --by NAME --log LOG")
 
 
 def _summary(rows: list[PriceRow]) -> dict[str, object]:

@@ -14,26 +14,30 @@ from sqlalchemy import Integer, func, select
 
 from ..market_state import MARKET, State
 from ..predictor import PriceAnswer, ProductPrice
+from .approvals import Approval, Recorded
+from .approvals import add as add_approvals
 from .hash_chain import START, ChainError, as_json, walked
 from .outcomes import ReportedOutcome, add
-from .schema import DECISIONS, METADATA, OUTCOMES, SCHEMA
+from .schema import APPROVALS, DECISIONS, METADATA, OUTCOMES, SCHEMA
 from .storage import Storage
 
 
 class Head(NamedTuple):
     """The end of a log: the number of decisions and the hash of the last one, and the same for
-    outcomes.
+    outcomes and for approvals of price lists.
     """
 
     rows: int
     hash: str
     outcomes: int
     outcomes_hash: str
+    approvals: int
+    approvals_hash: str
 
 
 class DecisionLog:
-    """Two append-only tables, decisions and outcomes; the hash of each row covers the row before
-    it.
+    """Append-only tables of decisions, outcomes and approvals of price lists; the hash of each row
+    covers the row before it.
 
     Several threads and processes may write. The hashes reveal any changed row; the loss of the last
     rows is revealed only by a hash that was noted later. The hashes are not secret: store
@@ -125,6 +129,10 @@ class DecisionLog:
         """Like `submit_outcomes`, but wait for the commit. Raises OutcomeError, LogError."""
         return self.submit_outcomes(outcomes, refused).result()
 
+    def record_approvals(self, approvals: Sequence[Approval]) -> Recorded:
+        """Commit decisions about a price list, all or none; a repeated one is not written again. Raises LogError."""
+        return self._storage.submit(lambda writing: add_approvals(writing, approvals)).result()
+
     def export(self) -> Iterator[dict[str, Any]]:
         """The decisions in order; discounts, also, state, trail and shadow are the JSON text that
         was hashed.
@@ -137,6 +145,10 @@ class DecisionLog:
     def export_outcomes(self) -> Iterator[dict[str, Any]]:
         """The outcomes in order. Raises LogError."""
         return self._storage.rows(select(OUTCOMES).order_by(OUTCOMES.c.id))
+
+    def export_approvals(self) -> Iterator[dict[str, Any]]:
+        """The decisions about price lists in order. Raises LogError."""
+        return self._storage.rows(select(APPROVALS).order_by(APPROVALS.c.id))
 
     def sold(self) -> Iterator[dict[str, Any]]:
         """The decisions in order, each with its outcomes summed over segments.
@@ -163,7 +175,7 @@ class DecisionLog:
         return self._storage.rows(select(DECISIONS, *facts).join(reported, same, isouter=True).order_by(d.id))
 
     def verify(self, head: str | None = None) -> Head:
-        """Check every hash of both tables and return the ends of the chains.
+        """Check every hash of all tables and return the ends of the chains.
 
         Args:
             head: A hash noted earlier; it must still be in one of the tables, or the last rows are
@@ -174,16 +186,16 @@ class DecisionLog:
             LogError: The log cannot be read.
         """
         known, tails = {None, START}, []
-        for table in (DECISIONS, OUTCOMES):
+        for table in (DECISIONS, OUTCOMES, APPROVALS):
             tails.append(walked(table.name, self._storage.rows(select(table).order_by(table.c.id))))
             if head not in known and any(self._storage.rows(select(table.c.id).where(table.c.hash == head))):
                 known.add(head)
         if head not in known:
             raise ChainError(
-                f"decision log must still hold the row with hash {head}; got {tails[0].rows} decisions and {tails[1].rows} "
-                "outcomes without it; restore a backup"
+                f"decision log must still hold the row with hash {head}; got {tails[0].rows} decisions, {tails[1].rows} "
+                f"outcomes and {tails[2].rows} approvals without it; restore a backup"
             )
-        return Head(*tails[0], *tails[1])
+        return Head(*tails[0], *tails[1], *tails[2])
 
     def close(self) -> None:
         """Write what is waiting, and disconnect from the database."""

@@ -1,4 +1,4 @@
-"""The tables of the decision log: one row per priced product, and one row per outcome."""
+"""The tables of the decision log: one row per priced product, one per outcome, and one per decision about a price list."""
 
 from __future__ import annotations
 
@@ -45,6 +45,24 @@ OUTCOMES = chained_table(
     Column("stockout", Boolean, nullable=False),
     Column("date", Text),
 )
+APPROVALS = chained_table(
+    "approvals",
+    METADATA,
+    Column("schema", Integer, nullable=False),
+    Column("time", Text, nullable=False),
+    Column("zone", Text, nullable=False),
+    Column("product", Text, nullable=False),
+    Column("week", Text, nullable=False),
+    Column("proposal", Text, nullable=False),
+    Column("current_price", Double, nullable=False),
+    Column("new_price", Double, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("price", Double, nullable=False),
+    Column("decided_by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("bundle", Text, nullable=False),
+)
+Index("approvals_week", APPROVALS.c.week)
 Index("decisions_request", DECISIONS.c.request_id)
 Index("decisions_market", DECISIONS.c.market, DECISIONS.c.period)
 Index("outcomes_request", OUTCOMES.c.request_id)

@@ -171,10 +171,10 @@ def _csv_text(rows: Iterable[PriceRow]) -> str:
 
 
 def _csv_cells(row: PriceRow) -> list[Any]:
-    return [_safe(value) if type(value) is str else value for value in msgspec.structs.astuple(row)]
+    return [safe_text(value) if type(value) is str else value for value in msgspec.structs.astuple(row)]
 
 
-def _safe(text: str) -> str:
+def safe_text(text: str) -> str:
     """A text that no spreadsheet takes for a formula; `_csv_lines` takes the quote off again."""
     return _QUOTE + text if text.startswith((*_RISKY, _QUOTE)) else text
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,11 @@ import pytest
 from repricer.evaluation.uncertainty import Assessment, assess
 from repricer.scenarios import MarketSpec
 from repricer.scenarios.sections import HistorySection, Posterior
+from repricer.serving import export
 from repricer.serving.price_list.proposal import proposed_rows
 from repricer.serving.price_list.rows import PriceRow, sealed
+
+from ..conftest import make_run
 
 
 def make_row(**values: Any) -> PriceRow:
@@ -54,3 +58,9 @@ def found(market: MarketSpec) -> Assessment:
 def rows(found: Assessment) -> list[PriceRow]:
     """The proposed list; never changed by a test."""
     return proposed_rows(found)
+
+
+@pytest.fixture(scope="session")
+def bundle_of_market(market: MarketSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle for the market of the list; never changed by a test."""
+    return export(make_run(market, product_wise=True), tmp_path_factory.mktemp("dated") / "bundle")

@@ -1,0 +1,67 @@
+"""`repricer approve`: from a decided price list to a live one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+
+import click
+
+from ._options import emit, json_option, say
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.command("approve")
+@click.argument("price_list", metavar="LIST", type=_FILE)
+@click.option("--bundle", type=_FILE, required=True, help="The bundle whose price rules hold.")
+@click.option("--by", required=True, metavar="NAME", help="Who decides, for rows that do not say so.")
+@click.option("--log", required=True, help="Decision log that records it: SQLite file or postgresql:// URL.")
+@click.option("--out", type=_FILE, help="CSV file of the live prices.  [default: live.csv beside LIST]")
+@click.option(
+    "--rest",
+    type=click.Choice(["approved", "postponed"]),
+    help="What happens to rows that are still proposed; without it they are refused.",
+)
+@click.option("--public-key", type=_FILE, help="PEM file of the key that must have signed the bundle.")
+@json_option
+def command(
+    price_list: Path,
+    bundle: Path,
+    by: str,
+    log: str,
+    out: Path | None,
+    rest: str | None,
+    public_key: Path | None,
+    as_json: bool,
+) -> None:
+    """Make the decisions in LIST live: check them, record them in the decision log, write the live prices.
+
+    LIST is a price list of `repricer prices` (.csv or .xlsx) with edited columns from status on. Every decision is
+    checked against the price rules; a wrong row is named with the rule and the price that would be allowed, and
+    nothing is live unless all rows are right. The same list again changes nothing.
+    """
+    from ..serving import DecisionLog, load_bundle
+    from ..serving.price_list.approval import check_decisions, decided_rows, make_live
+    from ..serving.price_list.files import read_list
+    from ..serving.price_list.rows import ListError
+
+    rules, name = load_bundle(bundle, public_key=public_key), price_list.name
+    try:
+        rows = decided_rows(name, read_list(price_list), by, rest)
+        check_decisions(name, rows, rules)
+    except ListError as error:
+        for line in error.mistakes[:-1]:
+            click.echo(f"repricer: {line}", err=True)
+        raise ListError(error.mistakes[-1:]) from None
+    out = price_list.with_name("live.csv") if out is None else out
+    with closing(DecisionLog(log)) as decisions:
+        live = make_live(rows, rules, decisions, out)
+    counts = Counter(row.status for row in live.rows)
+    facts = {"live": str(out), "rows": len(live.rows), "new": live.new} | dict(sorted(counts.items()))
+    if as_json:
+        emit(facts)
+        return
+    said = ", ".join(f"{count:,} {status}" for status, count in sorted(counts.items()))
+    say(f"live: {len(live.rows):,} prices in {out} ({said}); {live.new:,} new decisions recorded in {log}")

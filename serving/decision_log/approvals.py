@@ -1,0 +1,74 @@
+"""Decisions about the rows of a price list: who decided what and why. A repeated decision is stored once."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import select
+
+from .schema import APPROVALS, SCHEMA
+from .storage import Writing
+
+
+class Approval(NamedTuple):
+    """One decision about one row of a price list.
+
+    Attributes:
+        zone: Stores that the row is for.
+        product: Name of the product.
+        week: First day of the week, YYYY-MM-DD.
+        proposal: Checksum of the proposal.
+        current_price: Price that was planned anyway, currency per unit.
+        new_price: Proposed price.
+        status: approved, overridden or postponed.
+        price: Price that is charged.
+        decided_by: Who decided.
+        reason: Why; may be empty where the proposal was approved.
+        bundle: Digest of the bundle by whose price rules it was checked.
+    """
+
+    zone: str
+    product: str
+    week: str
+    proposal: str
+    current_price: float
+    new_price: float
+    status: str
+    price: float
+    decided_by: str
+    reason: str
+    bundle: str
+
+
+class Recorded(NamedTuple):
+    """When each decision was recorded first (UTC), and how many are new."""
+
+    times: list[str]
+    new: int
+
+
+def add(writing: Writing, approvals: Sequence[Approval]) -> Recorded:
+    """Write those decisions that differ from the last one about the same row."""
+    last = _last(writing, sorted({approval.week for approval in approvals}))
+    now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
+    times, rows = [], []
+    for approval in approvals:
+        key = approval[:3]
+        if key not in last or last[key][0] != approval:
+            last[key] = approval, now
+            rows.append({"schema": SCHEMA, "time": now, **approval._asdict()})
+        times.append(last[key][1])
+    writing.append(APPROVALS, rows)
+    return Recorded(times, len(rows))
+
+
+def _last(writing: Writing, weeks: list[str]) -> dict[tuple[Any, ...], tuple[Approval, str]]:
+    """The last decision about each row of these weeks, and when it was recorded."""
+    found = writing.read(select(APPROVALS).where(APPROVALS.c.week.in_(weeks)).order_by(APPROVALS.c.id))
+    decided = {}
+    for row in found:
+        approval = Approval(*(row[name] for name in Approval._fields))
+        decided[approval[:3]] = approval, row["time"]
+    return decided

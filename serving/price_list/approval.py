@@ -1,0 +1,208 @@
+"""From a decided list to a live one: every decision is checked against the price rules and recorded. Needs the
+`serve` extra.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from ...atomic import write_whole
+from ...pricing import RULES, Catalogue
+from ..bundle.reading import Bundle
+from ..decision_log.approvals import Approval
+from ..decision_log.log import DecisionLog
+from .files import safe_text
+from .rows import ListError, PriceRow
+from .rules import allowed_path
+
+LIVE_COLUMNS = (
+    "zone",
+    "product_id",
+    "product",
+    "week",
+    "price",
+    "status",
+    "decided_by",
+    "decided_at",
+    "decision_reason",
+)
+_NAMED = 5
+_SAME = 1e-6
+
+
+class LiveList(NamedTuple):
+    """A list that is live: its rows with who decided and when, and how many decisions were not recorded before."""
+
+    rows: list[PriceRow]
+    new: int
+
+
+def decided_rows(source: str, rows: Sequence[PriceRow], by: str, rest: str | None = None) -> list[PriceRow]:
+    """The rows with `decided_by` filled where it is empty.
+
+    Args:
+        source: What error messages call the list.
+        rows: The rows.
+        by: Who decides.
+        rest: What happens to rows that are still proposed: approved or postponed; None refuses them.
+
+    Raises:
+        ListError: Rows are not decided, or nobody decides.
+
+    Example:
+        >>> decided_rows("prices.csv", [], by="Ann")
+        []
+    """
+    if not by.strip() or not by.isprintable():
+        raise ListError([f"--by must be the name of who decides; got {by!r}; give a name"])
+    undecided = [number for number, row in enumerate(rows, start=2) if row.status == "proposed"]
+    if undecided and rest is None:
+        some = ", ".join(map(str, undecided[:_NAMED])) + (
+            f" and {len(undecided) - _NAMED:,} more" if len(undecided) > _NAMED else ""
+        )
+        raise ListError(
+            [
+                f"{source}, column status: every row must be decided; got proposed in {len(undecided):,} rows ({some}); "
+                "decide them, or give --rest approved or --rest postponed"
+            ]
+        )
+    decided = []
+    for row in rows:
+        if row.status == "proposed":
+            reason = row.decision_reason or ("" if rest == "approved" else "not decided")
+            row = msgspec.structs.replace(row, status=rest, decision_reason=reason)
+        decided.append(row if row.decided_by else msgspec.structs.replace(row, decided_by=by))
+    return decided
+
+
+def check_decisions(source: str, rows: Sequence[PriceRow], bundle: Bundle) -> None:
+    """Check the prices of a list, as decided, against the price rules, week after week.
+
+    A postponed row is not checked: its price is not the list's.
+
+    Args:
+        source: What error messages call the list.
+        rows: The rows; an undecided one counts as approved.
+        bundle: The bundle whose price rules hold.
+
+    Raises:
+        ListError: Rows break a rule, or do not belong to the bundle's market; each is named.
+
+    Example:
+        >>> from repricer.serving import load_bundle
+        >>> check_decisions("prices.csv", [], load_bundle("bundle"))
+        Traceback (most recent call last):
+        repricer.serving.price_list.rows.ListError: prices.csv must have rows; got none; write a new list
+    """
+    if not rows:
+        raise ListError([f"{source} must have rows; got none; write a new list"])
+    wrong = _strange_rows(source, rows, bundle.catalogue)
+    if not wrong:
+        zones: dict[str, list[tuple[int, PriceRow]]] = {}
+        for number, row in enumerate(rows, start=2):
+            zones.setdefault(row.zone, []).append((number, row))
+        wrong = [line for zone in zones.values() for line in _broken_rules(source, zone, bundle)]
+    if wrong:
+        raise ListError(wrong)
+
+
+def make_live(rows: Sequence[PriceRow], bundle: Bundle, log: DecisionLog, out: Path) -> LiveList:
+    """Record checked decisions and write the live prices; the same list again changes nothing.
+
+    Args:
+        rows: Decided rows that `check_decisions` accepted.
+        bundle: The bundle by whose rules they were checked.
+        log: The decision log.
+        out: CSV file of the live prices, one row per product, zone and week.
+
+    Raises:
+        LogError: The log cannot be written; then nothing is live.
+
+    Example:
+        >>> make_live(rows, bundle, log, Path("live.csv")).new  # doctest: +SKIP
+        360
+    """
+    recorded = log.record_approvals([_approval(row, bundle) for row in rows])
+    live = [msgspec.structs.replace(row, decided_at=time) for row, time in zip(rows, recorded.times, strict=True)]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(LIVE_COLUMNS)
+    for row in live:
+        cells = (getattr(row, name) for name in LIVE_COLUMNS)
+        writer.writerow([safe_text(cell) if isinstance(cell, str) else cell for cell in cells])
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(out, text.getvalue())
+    return LiveList(live, recorded.new)
+
+
+def _approval(row: PriceRow, bundle: Bundle) -> Approval:
+    return Approval(
+        zone=row.zone,
+        product=row.product,
+        week=row.week.isoformat(),
+        proposal=row.check,
+        current_price=row.current_price,
+        new_price=row.new_price,
+        status=row.status,
+        price=row.price,
+        decided_by=row.decided_by,
+        reason=row.decision_reason,
+        bundle=bundle.digest,
+    )
+
+
+def _strange_rows(source: str, rows: Sequence[PriceRow], catalogue: Catalogue) -> list[str]:
+    """Rows of other products or weeks than the bundle's, and rows that are missing."""
+    wrong, known, calendar = [], set(catalogue.products), catalogue.calendar
+    days = None if calendar is None else {calendar.day(t) for t in range(calendar.periods)}
+    weeks: dict[tuple[str, dt.date], set[str]] = {}
+    for number, row in enumerate(rows, start=2):
+        if row.product not in known:
+            wrong.append(
+                f"{source}, row {number}, column product: must be a product of the bundle; got {row.product!r}"
+            )
+        weeks.setdefault((row.zone, row.week), set()).add(row.product)
+        if calendar is not None and days is not None and row.week not in days:
+            wrong.append(
+                f"{source}, row {number}, column week: must be the first day of one of the bundle's {calendar.unit}, "
+                f"{calendar.first_day} to {calendar.last_day}; got {row.week}; write a new list, or name its bundle"
+            )
+    for (zone, week), products in weeks.items():
+        missing = [name for name in catalogue.products if name not in products]
+        if missing:
+            wrong.append(
+                f"{source}: must have a row for every product in zone {zone!r}, week {week}; got none for {missing[0]!r}"
+                + (f" and {len(missing) - 1} more" if len(missing) > 1 else "")
+                + "; restore it, and postpone what shall not change"
+            )
+    return wrong
+
+
+def _broken_rules(source: str, rows: Sequence[tuple[int, PriceRow]], bundle: Bundle) -> list[str]:
+    """A line for each of a zone's numbered rows whose price the rules would change."""
+    product = {name: n for n, name in enumerate(bundle.catalogue.products)}
+    period = {week: t for t, week in enumerate(sorted({row.week for _, row in rows}))}
+    wanted, current = np.zeros((2, len(period), len(product)))
+    places = {(period[row.week], product[row.product]): (number, row) for number, row in rows}
+    for place, (_, row) in places.items():
+        wanted[place], current[place] = row.price, row.current_price
+    allowed, steps = allowed_path(bundle.guardrails, bundle.catalogue, wanted, current)
+    wrong = []
+    for t, n in np.argwhere(abs(allowed - wanted) > _SAME * wanted).tolist():
+        number, row = places[t, n]
+        if row.status != "postponed":
+            column = "decided_price" if row.status == "overridden" else "status"
+            rules = ", ".join(dict.fromkeys(f"{step.rule} ({RULES[step.rule]})" for step in steps[t][n]))
+            wrong.append(
+                f"{source}, row {number}, column {column}: the price must keep the price rule {rules}; got {row.price:g} "
+                f"for {row.product!r} in the week of {row.week}; {allowed[t, n]:g} would be allowed"
+            )
+    return wrong
