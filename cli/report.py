@@ -65,13 +65,25 @@ def _compare(run: Run, episodes: int, seed: int) -> Comparison:
 
 
 def beyond_the_comparison(policy: Policy, comparison: Comparison, seed: int) -> dict[str, Any]:
-    """What a report says of a policy besides its earnings, as `ReportData` takes it: its stress tests and its rules."""
+    """What a report says of a policy besides its earnings, as `ReportData` takes it: stress tests, rules and price list."""
     from ..evaluation import stress_table, surrogate_tree
 
     spec = comparison.spec
     stress = stress_table(spec, [policy, "best-fixed"], episodes=min(comparison.count, _STRESS_EPISODES), seed=seed)
     rules = surrogate_tree(policy, spec, max_depth=_RULES_DEPTH, seed=seed)
-    return {"stress": stress, "tree": rules.text, "tree_fidelity": rules.fidelity}
+    listed = price_list(comparison, seed)
+    return {"stress": stress, "tree": rules.text, "tree_fidelity": rules.fidelity, "price_list": listed}
+
+
+def price_list(comparison: Comparison, seed: int) -> list[dict[str, Any]]:
+    """The rows of the recommended prices; none in a market without dates or posterior."""
+    from msgspec.structs import asdict
+
+    from ..serving.price_list.proposal import proposed_rows
+
+    if comparison.uncertainty is None or comparison.spec.calendar is None:
+        return []
+    return [asdict(row) for row in proposed_rows(comparison.uncertainty, seed=seed)]
 
 
 def read_fit(run: Path, path: Path | None) -> dict[str, Any] | None:

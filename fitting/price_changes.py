@@ -70,7 +70,9 @@ class _Changes:
         charged = np.where(known, price, demand.regular_price)
         # Where prices follow demand, the shop's own come with more than the answer to the price.
         found = suspects(grids)
-        beside = np.array([found[name][0, last] if name in found else np.zeros(price.shape) for name in demand.suspects])
+        beside = np.array(
+            [found[name][0, last] if name in found else np.zeros(price.shape) for name in demand.suspects]
+        )
         self.log_lift = np.log(demand.lift(charged, shown, suspects=beside if len(beside) else None, draws=True))
         self.predicted = self.log_lift.mean(axis=0)
         with np.errstate(invalid="ignore"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ class ReportData:
         stress: How the policies do under stress.
         tree: Rules that imitate the learned prices, as text.
         tree_fidelity: R² of these rules.
+        price_list: The rows of the price list of the recommended prices, by column.
 
     Example:
         >>> from repricer.evaluation import evaluate
@@ -44,6 +45,7 @@ class ReportData:
     stress: StressTable | None = None
     tree: str | None = None
     tree_fidelity: float | None = None
+    price_list: Sequence[Mapping[str, Any]] = ()
 
 
 def row_of(comparison: Comparison, policy: str) -> Row:

@@ -14,7 +14,7 @@ from ..compare.comparison import BASELINE, Comparison, Row
 from ..policies import POLICY_NAMES
 from .data import ReportData, currency_of, labeller, row_of
 from .formats import estimate, number, percent
-from .recommended import candidate_rows, explanations, headline, price_rows
+from .recommended import candidate_rows, explanations, headline, list_rows, price_rows
 from .sections import (
     FOREST,
     line_kinds,
@@ -32,6 +32,7 @@ from .verdict import relative, second_look, standing, verdict, warnings
 SECTIONS = {
     "comparison": "Comparison",
     "uncertainty": "Uncertainty of the gain",
+    "list": "Price list",
     "paths": "Prices and stock",
     "map": "Price by stock and time",
     "rules": "Prices as rules",
@@ -145,6 +146,7 @@ def _figures(data: ReportData) -> dict[str, Any]:
     return {
         "fit": fit,
         "plots": single_plots(data, fit),
+        "price_list": list_rows(data),
         "paths": path_plots(data),
         "kinds": line_kinds(data),
         "map_pictures": map_pictures,
@@ -171,6 +173,7 @@ def _present(data: ReportData, context: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "comparison": True,
         "uncertainty": context["uncertain"],
+        "list": context["price_list"],
         "paths": True,
         "map": data.run and data.learned,
         "rules": data.tree,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from ..compare.comparison import Comparison
 from ..uncertainty import Assessment, Gain, costs_assumed
-from .data import currency_of
+from .data import ReportData, currency_of
 from .formats import number, percent
 
 _NAMED = 5
+_SAME = 5e-4
 
 
 def headline(comparison: Comparison) -> str:
@@ -95,6 +96,28 @@ def price_rows(comparison: Comparison) -> list[dict[str, str]]:
             }
         )
     return rows
+
+
+def list_rows(data: ReportData) -> list[dict[str, str]]:
+    """One row per product and week for the report's price list."""
+    return [
+        {
+            "product": row["product"],
+            "week": str(row["week"]),
+            "current": number(row["current_price"], 2),
+            "new": number(row["new_price"], 2),
+            "change": percent(row["change"]) if abs(row["change"]) >= _SAME else "–",
+            "units": number(row["expected_units"], 1),
+            "units_interval": f"{number(row['units_low'], 0)} to {number(row['units_high'], 0)}",
+            "revenue": number(row["expected_revenue"]),
+            "revenue_interval": f"{number(row['revenue_low'])} to {number(row['revenue_high'])}",
+            "profit": number(row["expected_profit"]),
+            "profit_interval": f"{number(row['profit_low'])} to {number(row['profit_high'])}",
+            "share": percent(row["parameter_share"], 0),
+            "why": "; ".join(filter(None, (row["reason"].rstrip("."), row["outside_charged"], row["rules"]))),
+        }
+        for row in data.price_list
+    ]
 
 
 def _range(prices: list[float]) -> str:

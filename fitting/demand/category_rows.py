@@ -189,9 +189,7 @@ def suspects(grids: SalesGrids) -> dict[str, Array]:
     return found
 
 
-def with_suspects(
-    data: CategoryData, doubts: dict[str, Array], here: NDArray[np.intp], priors: Priors
-) -> CategoryData:
+def with_suspects(data: CategoryData, doubts: dict[str, Array], here: NDArray[np.intp], priors: Priors) -> CategoryData:
     """A category's sales with the effects that prices which follow demand would have.
 
     Args:

@@ -266,7 +266,11 @@ def fit_demand(
         if doubts:
             doubtful = [
                 estimate(
-                    with_suspects(data, doubts, here, priors), priors, draws=draws, seed=seed + c, shocks=plain.likely_shocks
+                    with_suspects(data, doubts, here, priors),
+                    priors,
+                    draws=draws,
+                    seed=seed + c,
+                    shocks=plain.likely_shocks,
                 )
                 for c, (data, here, plain) in enumerate(zip(found, parts, posteriors, strict=True))
             ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from html import unescape
 
 import numpy as np
@@ -167,3 +168,32 @@ def test_the_report_has_a_section_with_every_candidate(comparison, tmp_path):
     ).read_text(encoding="utf-8")
     assert "Recommended:" not in bare
     assert 'id="uncertainty"' not in bare
+
+
+def test_the_report_shows_the_whole_price_list(comparison, tmp_path):
+    listed = [
+        {
+            "product": f"tea {n}",
+            "week": date(2018, 1, 1 + 7 * t),
+            "current_price": 2.0,
+            "new_price": 2.2,
+            "change": 0.1,
+            "reason": "Raised 10.0%.",
+            "outside_charged": "outside what was charged: 1.50 to 2.10" * (t == 0),
+            "rules": "ceiling",
+            "parameter_share": 0.25,
+        }
+        | dict.fromkeys(("expected_units", "expected_revenue", "expected_profit"), 10.0)
+        | {f"{name}_{end}": 5.0 for name in ("units", "revenue", "profit") for end in ("low", "high")}
+        for n in range(20)
+        for t in range(2)
+    ]
+    path = write_report(tmp_path / "listed.html", ReportData(comparison, price_list=listed))
+    html = path.read_text(encoding="utf-8")
+    table = html.partition('<section id="list"')[2].partition("</section>")[0]
+    assert table.count('<tr><th scope="row">tea ') == 40
+    assert "<td>2.00</td><td>2.20</td><td>10.0%</td>" in table
+    assert "2018-01-08" in table
+    assert table.count("Raised 10.0%; outside what was charged: 1.50 to 2.10; ceiling") == 20
+    without = write_report(tmp_path / "without.html", ReportData(comparison)).read_text(encoding="utf-8")
+    assert 'id="list"' not in without
