@@ -11,6 +11,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
+from ..pricing.wording import rule_words
 from ._options import emit, json_option, say, show
 
 if TYPE_CHECKING:
@@ -54,11 +55,16 @@ def command(
     if state is None:
         emit(example_state(loaded.catalogue))
         return
-    answer = Predictor(loaded).price(read_state(state))
+    predictor = Predictor(loaded)
+    seen = predictor.observe([predictor.read(read_state(state))])
+    answer = predictor.price_observed(seen)[0]
+    warnings = loaded.seen.warnings(loaded.seen.outside(seen.features)[0], loaded.catalogue.products)
     if as_json:
-        emit(answer.to_dict())
-    else:
-        _show(answer, loaded)
+        emit(answer.to_dict() | {"warnings": warnings})
+        return
+    _show(answer, loaded)
+    for line in warnings:
+        say(f"caution: {line}")
 
 
 def _price_batch(bundle: Bundle, batch: Path, out: Path, as_json: bool) -> None:
@@ -119,7 +125,11 @@ def _price(item: ProductPrice) -> str:
 
 def _change(step: Change) -> str:
     """One change of a price rule; a mark changes nothing."""
-    return step.why if step.before == step.after else f"{step.rule}: {_number(step.before)} → {_number(step.after)}"
+    return (
+        step.why
+        if step.before == step.after
+        else f"{rule_words(step.rule)}: {_number(step.before)} → {_number(step.after)}"
+    )
 
 
 def _number(value: Any) -> str:

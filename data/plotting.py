@@ -36,7 +36,7 @@ def check_plot_path(path: Path) -> None:
 
 
 def plot_summary(summary: SalesSummary, path: Path) -> None:
-    """Plot revenue, units, discounts, prices, best sellers, categories and seasons.
+    """Plot revenue, units, discounts, prices, the largest categories (or else the best sellers) and seasons.
 
     Args:
         summary: What to plot.
@@ -63,7 +63,8 @@ def plot_summary(summary: SalesSummary, path: Path) -> None:
     best = summary.top_products if summary.categories is None else summary.categories.head(_SHOWN)
     labels = best["category" if summary.categories is not None else "name" if "name" in best else "product"]
     axes[2, 0].barh([str(label)[:40] for label in labels][::-1], best["revenue"].tolist()[::-1])
-    axes[2, 0].set_title("revenue of the best sellers (currency)")
+    shown = "best sellers" if summary.categories is None else "largest categories"
+    axes[2, 0].set_title(f"revenue of the {shown} (currency)")
     names = [_MONTHS[month - 1] for month in summary.seasonality.index]
     axes[2, 1].bar(names, summary.seasonality.tolist())
     axes[2, 1].bar([_WEEKDAYS[day - 1] for day in summary.weekdays.index], summary.weekdays.tolist())

@@ -12,6 +12,8 @@ from ..pricing import Catalogue, Guardrails
 def example_state(catalogue: Catalogue) -> dict[str, Any]:
     """A valid state: the first period, at regular prices, with the forecast of all periods in stock.
 
+    Sales of the period before are left out, as for a period that they are not known of: the forecast stands for them.
+
     Args:
         catalogue: The catalogue of a bundle.
 
@@ -32,7 +34,6 @@ def example_state(catalogue: Catalogue) -> dict[str, Any]:
             "on_hand": float(stock[n]),
             "on_order": 0.0,
             "reference_price": regular[n],
-            "last_units": 0.0,
         }
         | ({"competitor_price": regular[n]} if catalogue.rivals else {})
         | ({"changes": 0} if catalogue.change_window_periods else {})

@@ -19,6 +19,7 @@ from ...pricing import (
     is_deterministic,
     price_contributions,
 )
+from ...pricing.wording import rule_words, units_words
 from ...scenarios import MarketSpec, load_scenario
 from ..optimum import exact_value, solve
 from .demand_curve import DemandCurve, demand_curve, repeated
@@ -114,7 +115,7 @@ class PriceExplanation:
 
     def _rules(self) -> list[str]:
         return [
-            f"The price rule {step.rule} moved it from {step.before:.6g} to {step.after:.6g}: {step.why}."
+            f"The price rule '{rule_words(step.rule)}' moved it from {step.before:.6g} to {step.after:.6g}: {step.why}."
             for step in self.trail
             if not isinstance(step.before, list)
         ]
@@ -122,8 +123,8 @@ class PriceExplanation:
     def _sells(self) -> str:
         at, curve = self.curve.charged, self.curve
         low, high = curve.interval[80][:, at]
-        spread = f"{low:.0f} to {high:.0f} units in four periods of five"
-        wanted = f"demand {{}} {curve.units[at]:.4g} units on average, and {spread}."
+        spread = f"{low:,.0f} to {high:,.0f} units in four periods of five"
+        wanted = f"demand {{}} {units_words(curve.units[at])} units on average, and {spread}."
         if not curve.for_sale:
             return f"It is sold out; at this price {wanted.format('would be')}"
         return f"At this price {wanted.format('is')}"
@@ -131,7 +132,7 @@ class PriceExplanation:
     def _alternative(self) -> str:
         if self.now.gain <= _ROUNDING * abs(self.now.objective):
             return f"No other price would earn more {self.objective} in this {self.period_name} alone."
-        gain = f"{self.now.gain:.3g} more {self.objective}"
+        gain = f"{units_words(self.now.gain)} more {self.objective}"
         return f"In this {self.period_name} alone, {self.now.price:.4g} would earn {gain}."
 
     def _future(self) -> list[str]:
@@ -140,7 +141,7 @@ class PriceExplanation:
         if self.ahead.gain <= _ROUNDING * abs(self.ahead.objective):
             return [f"Over the periods left, no other price earns more {self.objective}."]
         best = f"Over the periods left, {self.ahead.price:.4g} is best"
-        return [f"{best}, and earns {self.ahead.gain:.3g} more {self.objective} than the price charged."]
+        return [f"{best}, and earns {units_words(self.ahead.gain)} more {self.objective} than the price charged."]
 
     def to_dict(self) -> dict[str, Any]:
         """As `explain --json` prints it."""

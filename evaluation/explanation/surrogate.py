@@ -11,6 +11,7 @@ from sklearn.tree import DecisionTreeRegressor, export_text
 
 from ...envs import Outcome, catalogue_of, rollout, seed_for
 from ...pricing import MarketView, Policy, feature_names, product_features
+from ...pricing.wording import feature_words
 from ...scenarios import MarketSpec, load_scenario
 from .demand_curve import for_sale
 
@@ -49,7 +50,7 @@ class SurrogateTree:
     @property
     def text(self) -> str:
         """The tree as text, one rule per line."""
-        return export_text(self.tree, feature_names=self.names, decimals=3)
+        return export_text(self.tree, feature_names=list(map(feature_words, self.names)), decimals=3)
 
     def to_dict(self) -> dict[str, Any]:
         """As `explain --tree --json` prints it."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...agents import Run
+from ...pricing.wording import policy_words
 from ..compare.comparison import Comparison, Row
 
 if TYPE_CHECKING:
@@ -69,4 +70,4 @@ def has_discounts(comparison: Comparison) -> bool:
 
 def labeller(data: ReportData) -> Callable[[str], str]:
     """How tables name a policy: the learned one is marked."""
-    return lambda policy: f"learned ({policy})" if policy == data.learned else policy
+    return lambda policy: f"learned ({policy_words(policy)})" if policy == data.learned else policy

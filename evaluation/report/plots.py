@@ -170,12 +170,17 @@ def path_plot(
     top.set_ylim(low - lacking / 2, high + lacking / 2)
     bottom.set_ylim(bottom=0)
     _period_axis(bottom, period, dates)
-    moves = [f"{kind} from {path[0]:.2f} to {path[-1]:.2f}" for kind, path in prices.items()]
+    moves = [f"{kind} {_move(path)}" for kind, path in prices.items()]
     sold = [f"{kind} {np.nanmean(path):.1f}" for kind, path in units.items()]
     return (
         f"{product} by {period}. {price_label}, first to last {period}: {', '.join(moves)}. "
         f"{units_label}, mean: {', '.join(sold)}."
     )
+
+
+def _move(path: np.ndarray) -> str:
+    first, last = f"{path[0]:.2f}", f"{path[-1]:.2f}"
+    return f"from {first} to {last}" if first != last else f"{first} at both ends"
 
 
 @plot

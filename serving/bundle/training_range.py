@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...pricing import Catalogue, feature_names
+from ...pricing.wording import feature_words
 from .files import RANGE, BundleError
 
 _SLACK = 0.05
@@ -37,6 +39,21 @@ class TrainingRange:
         seen = features[..., : len(self.names)]
         slack = _SLACK * (self.high - self.low) + 1e-4
         return (seen < self.low - slack) | (seen > self.high + slack)
+
+    def warnings(self, outside: NDArray[np.bool_], products: Sequence[str]) -> list[str]:
+        """One line for each feature of a market that lies outside the range.
+
+        Args:
+            outside: (N, F) booleans, one market of `outside`.
+            products: N names.
+        """
+        said = []
+        for f in np.flatnonzero(outside.any(axis=0)):
+            where = np.flatnonzero(outside[:, f])
+            more = f" and {len(where) - 1} more" if len(where) > 1 else ""
+            words = feature_words(self.names[f])
+            said.append(f"{words} ({products[where[0]]!r}{more}) lies outside what the policy was trained on")
+        return said
 
 
 def read_range(document: dict[str, Any], catalogue: Catalogue) -> TrainingRange:

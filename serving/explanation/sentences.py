@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...pricing import INPUT_GROUPS, OUTSIDE_CHARGED, MarketView, Policy, price_contributions
+from ...pricing.wording import policy_words, rule_words, units_words
 from ..bundle.reading import Bundle
 from ..decision import Decision
 from ..predictor import Change, PriceAnswer, ProductPrice
@@ -125,8 +126,8 @@ def _source(bundle: Bundle, decision: Decision) -> str:
         return f"It comes from the fallback rule '{decision.answer.policy}', not from the learned policy."
     holds = bundle.manifest.get("holds", {"prices": "learned", "toward_current": 0})
     if holds["prices"] == "learned" and not holds["toward_current"]:
-        return f"It comes from the learned policy {decision.answer.policy}."
-    return f"It comes from {holds['words']} ({decision.answer.policy})."
+        return f"It comes from the learned policy ({policy_words(decision.answer.policy)})."
+    return f"It comes from {holds['words']} ({policy_words(decision.answer.policy)})."
 
 
 def _inputs(parts: Attribution | None, money: str) -> list[str]:
@@ -145,11 +146,13 @@ def _inputs(parts: Attribution | None, money: str) -> list[str]:
 def _rule(change: Change, money: str) -> str:
     if change.rule == OUTSIDE_CHARGED:
         return f"It is {change.why}; no data say how customers respond to it."
-    name = change.rule.replace("_", " ")
+    name = rule_words(change.rule)
     if isinstance(change.before, list):
         return f"The rule '{name}' cut the personal discounts: {change.why}."
     if change.before is None:
         return f"The rule '{name}' set the price to {_money(change.after, money)}: {change.why}."
+    if _money(change.before, money) == _money(change.after, money):
+        return f"The rule '{name}' moved it by less than is shown, to {_money(change.after, money)}: {change.why}."
     verb = "raised" if change.after > change.before else "lowered"
     return f"The rule '{name}' {verb} it from {_money(change.before, money)} to {_money(change.after, money)}: {change.why}."
 
@@ -166,8 +169,8 @@ def _demand(
         return ["This bundle carries no price response, so no sales can be predicted."]
     here = what_if(bundle, view, decision.answer, item.product, [item.price]).points[0]
     said = [
-        f"At this price about {here.units.mean:.3g} units are expected this period (95% of such periods: "
-        f"{here.units.ci95[0]:.3g} to {here.units.ci95[1]:.3g}), for {_money(here.revenue.mean, money)} of revenue and "
+        f"At this price about {units_words(here.units.mean)} units are expected this period (95% of such periods: "
+        f"{units_words(here.units.ci95[0])} to {units_words(here.units.ci95[1])}), for {_money(here.revenue.mean, money)} of revenue and "
         f"{_money(here.profit.mean, money)} of profit."
     ]
     if best is not None:

@@ -7,13 +7,10 @@ import logging
 import os
 import random
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ...pricing import RecurrentPolicy
 from ..bundle.files import BundleError
@@ -127,7 +124,8 @@ class Deployment:
         slots = self.slots
         predictor, arm = (slots.fallback, "fallback") if slots.killed else (slots.active, "policy")
         seen = predictor.observe([predictor.read(state)])
-        warnings = _warnings(slots.active.bundle, [0], slots.active.bundle.seen.outside(seen.features)).get(0, [])
+        bundle = slots.active.bundle
+        warnings = bundle.seen.warnings(bundle.seen.outside(seen.features)[0], bundle.catalogue.products)
         answer = predictor.price_observed(seen)[0]
         return predictor, seen, Decision(state, answer, arm, 1.0, None, warnings)
 
@@ -187,7 +185,8 @@ class Deployment:
         if not outside.any():
             return {}
         self.metrics.outside(dict(zip(bundle.seen.names, outside.sum(axis=(0, 1)).tolist(), strict=True)))
-        return _warnings(bundle, places, outside)
+        products = bundle.catalogue.products
+        return {i: bundle.seen.warnings(own, products) for i, own in zip(places, outside, strict=True) if own.any()}
 
     def reload(self) -> bool:
         """Load the bundle from its path again, verify it and activate it; the former one is kept
@@ -302,16 +301,3 @@ def _propensities(chance: float, answer: PriceAnswer, other: PriceAnswer) -> dic
         own.product: 1.0 if own.price == theirs.price else chance
         for own, theirs in zip(answer.prices, other.prices, strict=True)
     }
-
-
-def _warnings(bundle: Bundle, markets: Iterable[int], outside: NDArray[np.bool_]) -> dict[int, list[str]]:
-    """A line for each feature of a market that lies outside the training range."""
-    said: dict[int, list[str]] = {}
-    for i, market in zip(markets, outside, strict=True):
-        for f in market.any(axis=0).nonzero()[0]:
-            where = market[:, f].nonzero()[0]
-            more = f" and {len(where) - 1} more" if len(where) > 1 else ""
-            product = bundle.catalogue.products[where[0]]
-            line = f"{bundle.seen.names[f]} of {product!r}{more} lies outside the training range"
-            said.setdefault(i, []).append(line)
-    return said

@@ -34,13 +34,36 @@ def test_price_prints_one_document(one: Bundle, one_path: Path, state_file: Path
     result = call(price_command, one_path, "--state", state_file, "--json")
     assert result.exit_code == 0
     wanted = Predictor(one).price(json.loads(state_file.read_text())).to_dict()
-    assert json.loads(result.stdout) | {"milliseconds": 0} == wanted | {"milliseconds": 0}
+    found = json.loads(result.stdout)
+    assert isinstance(found.pop("warnings"), list)
+    assert found | {"milliseconds": 0} == wanted | {"milliseconds": 0}
+
+
+def test_price_says_what_the_policy_was_not_trained_on(one: Bundle, one_path: Path, tmp_path: Path) -> None:
+    state = example_state(one.catalogue)
+    far = {**state, "period": 3, "products": [{**item, "last_units": 1e6} for item in state["products"]]}
+    path = tmp_path / "far.json"
+    path.write_text(json.dumps(far), encoding="utf-8")
+    said = json.loads(call(price_command, one_path, "--state", path, "--json").stdout)["warnings"]
+    words = "the sales of the last period against their forecast"
+    assert any(line.startswith(words) and "lies outside what the policy was trained on" in line for line in said)
+    assert f"caution: {words}" in call(price_command, one_path, "--state", path).stdout
+
+
+def test_the_example_does_not_say_that_nothing_was_sold(one: Bundle) -> None:
+    state = example_state(one.catalogue) | {"period": 3}
+    told = [
+        {**item, "last_units": float(one.catalogue.forecast_units[2, n])} for n, item in enumerate(state["products"])
+    ]
+    answers = [Predictor(one).price(asked) for asked in (state, {**state, "products": told})]
+    assert [p.price for p in answers[0].prices] == [p.price for p in answers[1].prices]
+    assert all("last_units" not in item for item in state["products"])
 
 
 def test_price_shows_what_the_rules_changed(one_path: Path, state_file: Path) -> None:
     result = call(price_command, one_path, "--state", state_file)
     assert result.exit_code == 0
-    for word in ("anchovy", "biscuit", "cider", "max_change", "→", "thrifty", "shown to loyal", "own key only"):
+    for word in ("anchovy", "biscuit", "cider", "max change", "→", "thrifty", "shown to loyal", "own key only"):
         assert word in result.stdout
     pinned = call(price_command, one_path, "--state", state_file, "--public-key", own_key_paths(one_path)[1])
     assert "by the given key" in pinned.stdout

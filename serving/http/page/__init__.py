@@ -14,6 +14,7 @@ from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 
 from ....pricing import RULES
+from ....pricing.wording import feature_words, policy_words, rule_words
 from ...sample_states import example_state
 from ..deployment import Deployment
 from ..recent_decisions import RecentDecisions
@@ -37,6 +38,7 @@ def _template() -> Any:
     loader = Environment(
         loader=FileSystemLoader(_FOLDER), autoescape=select_autoescape(default=True, default_for_string=True)
     )
+    loader.filters |= {"policy_words": policy_words, "feature_words": feature_words}
     return loader.get_template("page.html.jinja")
 
 
@@ -78,7 +80,7 @@ def _shown(deployment: Deployment, recent: RecentDecisions, market: str | None) 
             "price": item,
             "before": before[item.product],
             "change": item.price / before[item.product] - 1,
-            "trail": [(change, change.rule.replace("_", " ")) for change in item.trail],
+            "trail": [(change, rule_words(change.rule)) for change in item.trail],
         }
         for item in decision.answer.prices
     ]

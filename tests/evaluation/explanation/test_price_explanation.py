@@ -218,7 +218,7 @@ class TestExplain:
         found = explain("stationary-logit", Rule(lambda v: 25 + 0 * v.on_hand))
         assert found.trail[0].rule == "price_ladder"
         assert found.price == 20
-        assert "The price rule price_ladder moved it from 25 to 20" in " ".join(found.sentences)
+        assert "The price rule 'rounding to the price grid' moved it from 25 to 20" in " ".join(found.sentences)
 
     def test_what_the_price_rules_add_stands_apart(self):
         spec = load_scenario("stationary-logit")
@@ -321,7 +321,7 @@ class TestSurrogateTree:
         found = surrogate_tree(policy, spec, max_depth=1)
         assert found.names[found.tree.tree_.feature[0]] == "log_surprise"
         assert found.fidelity == pytest.approx(1)
-        assert "log_surprise" in found.text
+        assert "the sales of the last period against their forecast" in found.text
 
     def test_deeper_trees_know_more(self):
         spec = load_scenario("stationary-logit")

@@ -40,8 +40,8 @@ def test_the_sentences_name_the_price_the_rules_and_the_demand(one: Bundle) -> N
     for words in (
         "The price of anchovy is 1.90",
         "down from 2.00",
-        "learned policy ppo:3",
-        "'price ladder'",
+        "learned policy (ppo, training seed 3)",
+        "'rounding to the price grid'",
         "units are expected",
     ):
         assert words in text, text

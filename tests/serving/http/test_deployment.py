@@ -164,7 +164,7 @@ def test_drift_raises_the_alarm_and_says_where(one_path: Path, one: Bundle) -> N
     far = {**usual, "period": 3, "products": [{**item, "last_units": 1e6} for item in usual["products"]]}
     for _ in range(50):
         (decision,) = decided(deployment, [far])
-    assert any("log_surprise" in line for line in decision.warnings)
+    assert any("sales of the last period against their forecast" in line for line in decision.warnings)
     assert "log_surprise" in deployment.status()["alarms"]
     assert (
         'repricer_drift_alarm{feature="log_surprise"} 1.0'

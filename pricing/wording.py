@@ -1,0 +1,73 @@
+"""Words for people, of what explanations and warnings name."""
+
+from __future__ import annotations
+
+_RULES = {"price_ladder": "rounding to the price grid"}
+_LEARNED = {"ppo", "a2c", "recurrent-ppo", "sac", "td3", "tqc", "dqn", "qr-dqn", "deep-pricing", "td3-bc", "cql"}
+_FEATURES = {
+    "time_left": "the time left",
+    "log_periods_left": "the number of periods left",
+    "log_price": "the current price against the regular price",
+    "log_reference": "the reference price against the current price",
+    "log_category_price": "the prices of the category against the regular ones",
+    "log_stock_cover": "the stock against the forecast of the periods left",
+    "log_position_cover": "the stock on hand and on order against the period's forecast",
+    "log_season": "the period's forecast against the mean",
+    "log_outlook": "the forecast of later periods against the period's",
+    "log_surprise": "the sales of the last period against their forecast",
+    "log_competitor": "the lowest rival price against the current price",
+    "regime": "the market regime",
+    "log_loyalty": "the loyalty of the segment",
+    "recent_changes": "the number of recent price changes",
+    "log_cost": "the unit cost against the regular price",
+    "log_price_rank": "the regular price against the category's",
+    "log_volume": "the mean forecast of the product",
+    "elasticity": "the price elasticity of the segment",
+    "log_affinity": "what the segment buys of the product",
+    "log_segment_share": "the segment's share of the sales",
+    "elasticity_error": "the uncertainty of the elasticity",
+    "level_error": "the uncertainty of the level of demand",
+}
+
+
+def rule_words(rule: str) -> str:
+    """A price rule's name in words.
+
+    Example:
+        >>> rule_words("price_ladder"), rule_words("max_change")
+        ('rounding to the price grid', 'max change')
+    """
+    return _RULES.get(rule, rule.replace("_", " "))
+
+
+def feature_words(name: str) -> str:
+    """A feature's name (`feature_names`) in words.
+
+    Example:
+        >>> feature_words("log_loyalty[keen]")
+        'the loyalty of the segment (keen)'
+    """
+    base, _, part = name.partition("[")
+    words = _FEATURES.get(base, base.replace("_", " "))
+    return f"{words} ({part.removesuffix(']')})" if part else words
+
+
+def policy_words(policy: str) -> str:
+    """A policy's name in words: a learned one is named by its algorithm and the seed of its training.
+
+    Example:
+        >>> policy_words("ppo:0"), policy_words("fixed:9")
+        ('ppo, training seed 0', 'fixed:9')
+    """
+    algorithm, _, seed = policy.partition(":")
+    return f"{algorithm}, training seed {seed}" if algorithm in _LEARNED and seed.isdigit() else policy
+
+
+def units_words(units: float) -> str:
+    """A number of units with three digits at least, never as a power of ten.
+
+    Example:
+        >>> units_words(5221.7), units_words(3.14159)
+        ('5,222', '3.14')
+    """
+    return f"{units:,.0f}" if abs(units) >= 100 else f"{units:,.3g}"
