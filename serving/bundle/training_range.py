@@ -52,7 +52,7 @@ class TrainingRange:
             where = np.flatnonzero(outside[:, f])
             more = f" and {len(where) - 1} more" if len(where) > 1 else ""
             words = feature_words(self.names[f])
-            said.append(f"{words} ({products[where[0]]!r}{more}) lies outside what the policy was trained on")
+            said.append(f"{words} ({products[where[0]]!r}{more}) lies outside the training range")
         return said
 
 

@@ -46,7 +46,7 @@ def test_price_says_what_the_policy_was_not_trained_on(one: Bundle, one_path: Pa
     path.write_text(json.dumps(far), encoding="utf-8")
     said = json.loads(call(price_command, one_path, "--state", path, "--json").stdout)["warnings"]
     words = "the sales of the last period against their forecast"
-    assert any(line.startswith(words) and "lies outside what the policy was trained on" in line for line in said)
+    assert any(line.startswith(words) and "lies outside the training range" in line for line in said)
     assert f"caution: {words}" in call(price_command, one_path, "--state", path).stdout
 
 
