@@ -117,6 +117,8 @@ class Settings:
 
 
 _COUNTS = ("num_envs", "evaluations", "validation_episodes", "history", "rnn_size", "clone_episodes", "clone_epochs")
+_ENDLESS_GAMMA = 0.9
+"""Discount per period of a market that goes on: without one, the value of its future is infinite."""
 _CHOICES = {"reward": Reward, "actions": Actions, "network": NetworkKind, "schedule": Schedule}
 _SHARES = {
     "dropout": 0.9,
@@ -163,10 +165,16 @@ def settings_for(
     product_wise = stated.get("product_wise", len(spec.products.names) >= PRODUCT_WISE_FROM)
     values = merged_blocks(presets, ("default", MANY_PRODUCTS if product_wise else "", own))
     chosen = merged_blocks(presets, (own,)) | merged_blocks(presets[1:], ("default", MANY_PRODUCTS))
-    if spec.market.discount_factor < 1 and "gamma" in values and "gamma" not in chosen:
-        # The market determines the discount of future money.
-        values["gamma"] = spec.market.discount_factor
+    if "gamma" in values and "gamma" not in chosen:
+        values["gamma"] = _gamma(spec, values["gamma"])
     return settings_from(values | overrides | {"product_wise": product_wise}, {*options, *presets[0]["default"]})
+
+
+def _gamma(spec: MarketSpec, preset: float) -> float:
+    """The discount of future money: the market's own; where it goes on for ever without one, below 1."""
+    if spec.market.discount_factor < 1:
+        return spec.market.discount_factor
+    return min(preset, _ENDLESS_GAMMA) if spec.market.ending == "truncated" else preset
 
 
 def settings_from(values: Mapping[str, Any], options: Iterable[str]) -> Settings:

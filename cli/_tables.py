@@ -26,6 +26,7 @@ _KINDS = {
     "signals": "One row per competitor price, holiday or value of an external index.",
     "stock": "One row per stock count of a product.",
     "promotions": "One row per promotion of a product.",
+    "plan": "One row per product and week to come that is planned already.",
 }
 
 mapping_option = click.option("--mapping", type=FILE, help="TOML file that declares how the files are laid out.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from ..data import Tables
     from ..fitting import Assumptions, Priors, ShopRules
 
+PROOF = "proof"
+"""Folder of the market of the held-out weeks, in that of the market."""
 _NAMED = 5
 _FORECASTERS = (
     "selected",
@@ -56,7 +59,21 @@ class Widening(click.ParamType):
 @click.argument("dataset", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the scenario and its report.")
 @click.option(
-    "--holdout", type=click.IntRange(min=1), default=12, show_default=True, help="Weeks held out and simulated."
+    "--weeks", type=click.IntRange(min=1), default=12, show_default=True, help="Weeks of the market, after the data."
+)
+@click.option(
+    "--holdout",
+    type=click.IntRange(min=1),
+    default=12,
+    show_default=True,
+    help="Last weeks of the data, held out as a proof.",
+)
+@click.option(
+    "--plan",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="CSV or Parquet file of the prices that the shop plans for these weeks: date, product, price and, if known, "
+    "regular_price and promotion.  [default: the table plan of DATASET, else the usual pattern]",
 )
 @click.option("--categories", type=click.IntRange(min=1), default=5, show_default=True, help="Categories to price.")
 @click.option("--per-category", type=click.IntRange(min=2), default=6, show_default=True, help="Products in each.")
@@ -102,7 +119,9 @@ class Widening(click.ParamType):
 def command(
     dataset: Path,
     out: Path,
+    weeks: int,
     holdout: int,
+    plan: Path | None,
     categories: int,
     per_category: int,
     forecaster: str,
@@ -118,15 +137,18 @@ def command(
 ) -> None:
     """Fit every model on DATASET, a folder made by `repricer data import`.
 
-    The models are demand, price response, trend, segments and recommender. The last weeks are
-    held out. The market simulates them, so that its sales can be checked against what was really
-    sold, and other prices can be compared with the shop's own.
+    The models are demand, price response, trend, segments and recommender. They are proved on the
+    last weeks of the data: OUT/proof is the market of those weeks, whose sales are compared with what
+    was really sold. Fitted on all weeks, they make the market of the weeks to come, in OUT.
     """
-    from ..data import load_tables
+    from ..data import import_table, load_tables
     from ..fitting import Assumptions, Priors, priced_products
     from ..scenarios import scenario_name
 
     tables = load_tables(dataset)
+    if plan is not None:
+        ids = None if tables.products is None else tables.products["product"]
+        tables = replace(tables, plan=import_table("plan", plan, products=ids))
     categories = max(categories, len(rules.shop.categories))
     products = priced_products(tables, rules, n_categories=categories, per_category=per_category)
     with CompileAhead() as compiler:
@@ -136,6 +158,7 @@ def command(
             out,
             name=scenario_name(out.resolve().name),
             seed=seed,
+            weeks=weeks,
             holdout_weeks=holdout,
             forecaster=forecaster,
             promotions=promotions,
@@ -164,6 +187,7 @@ def fit_to_folder(
     name: str,
     seed: int,
     currency: str,
+    weeks: int = 12,
     holdout_weeks: int = 12,
     forecaster: str = _FORECASTERS[0],
     promotions: bool = False,
@@ -173,7 +197,7 @@ def fit_to_folder(
     draws: int = 200,
     compiler: CompileAhead | None = None,
 ) -> dict[str, Any]:
-    """Fit, check the fit on held-out weeks, write scenario and report; return the report."""
+    """Fit, prove the fit on held-out weeks, write both markets and the report; return the report."""
     from ..evaluation import fidelity
     from ..fitting import fit
     from ..forecasting import candidates
@@ -183,11 +207,12 @@ def fit_to_folder(
         if progress_console.is_terminal:
             progress_console.print(f"  fitting {what} …", style="dim")
 
-    spec, report = fit(
+    fitted = fit(
         tables,
         products,
         name=name,
         seed=seed,
+        weeks=weeks,
         holdout_weeks=holdout_weeks,
         currency=currency,
         forecaster=candidates(seed=seed).get(forecaster),
@@ -198,29 +223,31 @@ def fit_to_folder(
         draws=draws,
         on_step=step,
     )
-    held_out = {row["forecaster"]: row["wape"] for row in report["backtest"]}
+    report, proof = fitted.report, fitted.report["proof"]
+    held_out = {row["forecaster"]: row["wape"] for row in proof["backtest"]}
     if compiler is not None:
         compiler.wait()
-    report["fidelity"] = fidelity(spec, seed=seed) | {"benchmark_wape": held_out["moving-average"]}
+    proof["fidelity"] = fidelity(fitted.proof, seed=seed) | {"benchmark_wape": held_out["moving-average"]}
     report["scores"] = _scores(report)
-    save_scenario(spec, out)
+    save_scenario(fitted.spec, out)
+    save_scenario(fitted.proof, out / PROOF)
     write_json(out / "fit.json", report)
     return report
 
 
 def _scores(report: dict[str, Any]) -> dict[str, Any]:
     """How well each model fits, in a few numbers."""
-    held_out = {row["forecaster"]: row["wape"] for row in report["backtest"]}
-    response = report["price_response"]
+    proof, response = report["proof"], report["price_response"]
+    held_out = {row["forecaster"]: row["wape"] for row in proof["backtest"]}
     return {
         "forecaster": report["chosen_forecaster"],
         "forecast_wape": held_out[report["chosen_forecaster"]],
         "moving_average_wape": held_out["moving-average"],
-        "simulated_wape": report["fidelity"]["wape"],
-        "simulated_bias": report["fidelity"]["bias"],
-        "simulated_cover80": report["fidelity"]["calibration"]["cover80"],
-        "simulated_cover95": report["fidelity"]["calibration"]["cover95"],
-        "simulated_p_value": report["fidelity"]["calibration"]["p_value"],
+        "simulated_wape": proof["fidelity"]["wape"],
+        "simulated_bias": proof["fidelity"]["bias"],
+        "simulated_cover80": proof["fidelity"]["calibration"]["cover80"],
+        "simulated_cover95": proof["fidelity"]["calibration"]["cover95"],
+        "simulated_p_value": proof["fidelity"]["calibration"]["p_value"],
         "median_elasticity": sorted(row["elasticity"] for row in response)[len(response) // 2],
         "implausible_elasticities": sum(bool(row["implausible"]) for row in response),
         "trend_error": report["trend"]["score"],
@@ -233,7 +260,10 @@ def _scores(report: dict[str, Any]) -> dict[str, Any]:
 def fit_lines(report: dict[str, Any]) -> list[str]:
     """The fit report in about a dozen lines."""
     s, trend, reference = report["scores"], report["trend"], report["reference_effect"]
+    proof = report["proof"]
     lines = [
+        f"proved on {proof['first_day']} to {proof['last_day']}; market of {report['first_day']} to {report['last_day']}",
+        *report["plan"],
         f"demand: forecaster '{s['forecaster']}'; WAPE on the held-out weeks {s['forecast_wape']:.1%} "
         f"(moving average {s['moving_average_wape']:.1%})",
         f"price response: median elasticity {s['median_elasticity']:.2f} over {len(report['price_response'])} products",
@@ -253,7 +283,7 @@ def fit_lines(report: dict[str, Any]) -> list[str]:
         f"trend, mean absolute error one week ahead, baskets: {', '.join(_trend_error(row) for row in trend['scores'])}; "
         f"the market uses the {trend['used']}",
         *_customer_lines(report),
-        f"fitted market at the prices actually charged: WAPE {s['simulated_wape']:.1%} per product and week, bias "
+        f"market of the held-out weeks at the prices actually charged: WAPE {s['simulated_wape']:.1%} per product and week, bias "
         f"{s['simulated_bias']:+.1%}; {s['simulated_cover80']:.0%} of actual sales inside the simulated 80% intervals",
     ]
     return lines
@@ -265,7 +295,7 @@ def _backtest_table(report: dict[str, Any]) -> Table:
     for heading in ("WAPE", "bias", "MASE", "in 80%", "in 95%", "failed fits", "products"):
         table.add_column(heading, justify="right")
     used = {row["forecaster"]: row["chosen"] for row in report.get("selection", [])}
-    for row in report["backtest"]:
+    for row in report["proof"]["backtest"]:
         name = row["forecaster"]
         cells = [f"{row['wape']:.1%}", f"{row['bias']:+.1%}", f"{row['mase']:.2f}"]
         cells += [f"{row['cover80']:.0%}", f"{row['cover95']:.0%}", str(row["failures"])]
@@ -274,11 +304,11 @@ def _backtest_table(report: dict[str, Any]) -> Table:
 
 
 def _fidelity_table(report: dict[str, Any]) -> Table:
-    table = Table(title="units sold in the held-out weeks, and by the fitted market at the prices actually charged")
+    table = Table(title="units sold in the held-out weeks, and by their market at the prices actually charged")
     table.add_column("product")
     for heading in ("sold", "simulated", "difference"):
         table.add_column(heading, justify="right")
-    for row in report["fidelity"]["products"]:
+    for row in report["proof"]["fidelity"]["products"]:
         sold, simulated = row["actual_units"], row["simulated_units"]
         change = f"{simulated / sold - 1:+.0%}" if sold else ""
         table.add_row(escape(row["name"]), f"{sold:,.0f}", f"{simulated:,.0f}", change)
@@ -339,7 +369,7 @@ def _placebo_lines(report: dict[str, Any]) -> list[str]:
 
 def _change_lines(report: dict[str, Any]) -> list[str]:
     """Price changes in the held-out weeks: predicted against realised changes in units."""
-    pooled = report["price_changes"]["pooled"]
+    pooled = report["proof"]["price_changes"]["pooled"]
     if pooled["slope"] is None:
         return []
     low, high = pooled["slope_interval90"]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from .complete_journey import load_complete_journey
 from .guessing import mapping_template
-from .importing import import_tables
+from .importing import import_table, import_tables
 from .mapping import TableMapping, load_mapping
 from .panel import product_weeks
+from .panel_context import context_ahead
 from .plotting import check_plot_path, plot_summary
 from .product_selection import choose_products
 from .pseudonyms import pseudonymise
@@ -25,7 +26,9 @@ __all__ = [
     "check_new",
     "check_plot_path",
     "choose_products",
+    "context_ahead",
     "data_dictionary",
+    "import_table",
     "import_tables",
     "load_complete_journey",
     "load_mapping",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import pandas as pd
 import polars as pl
 
 from .schema import COMPETITOR_PRICE, HOLIDAY
@@ -36,6 +37,43 @@ def context_columns(tables: Tables, grid: pl.DataFrame, weeks: Weeks) -> pl.Data
     found = [*_promotion(tables, grid, weeks), *_stockout(tables, grid, weeks)]
     found += [*_signals(tables, grid, weeks), *_behaviour(tables, grid, weeks)]
     return pl.DataFrame(found)
+
+
+def context_ahead(tables: Tables, products: list[str], first: pd.Timestamp, weeks: int) -> pd.DataFrame:
+    """The promotions and holidays of weeks to come that the tables hold already.
+
+    Args:
+        tables: The shop's tables.
+        products: Ids of the products.
+        first: First day of the first week.
+        weeks: Number of weeks.
+
+    Returns:
+        One row per product and week: `product`, `week` and, where the tables hold any, `promotion`
+        and `holiday`, as in the panel; NaN in the weeks after the last promotion or holiday known.
+
+    Example:
+        >>> holiday = pd.DataFrame({"date": [pd.Timestamp("2024-01-09")], "name": ["holiday"], "value": [1.0]})
+        >>> tables = Tables(pd.DataFrame({"product": ["tea"]}), signals=holiday)
+        >>> context_ahead(tables, ["tea"], pd.Timestamp("2024-01-01"), 3)["holiday"].tolist()
+        [0.0, 1.0, nan]
+    """
+    ahead = Weeks(first.to_pydatetime(), weeks)
+    grid = pl.DataFrame({"product": products}).join(pl.DataFrame({"week": ahead.numbers()}), how="cross")
+    signals = None if tables.signals is None else tables.signals[tables.signals["name"] == HOLIDAY]
+    tables = Tables(tables.sales, promotions=tables.promotions, signals=signals)
+    starts = {"promotion": (tables.promotions, "start_date"), "holiday": (signals, "date")}
+    known = [
+        column.set(grid["week"] > _last_week(*starts[column.name], ahead), None)
+        for column in [*_promotion(tables, grid, ahead), *_signals(tables, grid, ahead)]
+    ]
+    return pl.DataFrame([grid["product"], *ahead.first_days(grid["week"]).to_frame(), *known]).to_pandas()
+
+
+def _last_week(table: pd.DataFrame | None, column: str, weeks: Weeks) -> int:
+    """Number of the last week with a date in this column."""
+    assert table is not None, "the column was made from this table"
+    return int((table[column].max() - weeks.first).days // 7)
 
 
 def _promotion(tables: Tables, grid: pl.DataFrame, weeks: Weeks) -> Iterator[pl.Series]:

@@ -182,6 +182,36 @@ SCHEMAS: dict[str, pa.DataFrameSchema] = {
         description="One row per promotion of a product, in a store or the whole shop; promotions are planned, so known in advance.",
         coerce=True,
     ),
+    "plan": pa.DataFrameSchema(
+        {
+            "date": _column("datetime64[ns]", "A day of the week that the row is for.", "day", _PLAUSIBLE),
+            "product": _id("Product planned."),
+            "price": _column(
+                "float64",
+                "Price that the shop would charge by itself.",
+                "currency per unit",
+                pa.Check.gt(0, error="must be above 0"),
+                _FINITE,
+            ),
+            "regular_price": _column(
+                "float64",
+                "Regular price in that week; the current one if missing, but at least the price.",
+                "currency per unit",
+                pa.Check.gt(0, error="must be above 0"),
+                _FINITE,
+                **_OPTIONAL,
+            ),
+            "promotion": _column(
+                "float64",
+                "Share of the shop's stores with a display or mailer.",
+                "share",
+                _SHARE,
+                **_OPTIONAL,
+            ),
+        },
+        description="One row per product and week after the sales that the shop has planned already.",
+        coerce=True,
+    ),
 }
 """Schema of each canonical table, by name: types, units, rules and meanings of the columns."""
 

@@ -24,6 +24,7 @@ class Tables:
         signals: One row per competitor price, holiday or value of an external index.
         stock: One row per stock count.
         promotions: One row per promotion of a product.
+        plan: One row per product and week to come that the shop has planned already.
 
     Example:
         >>> len(Tables(pd.DataFrame({"product": ["apple"], "units": [1.0]})).fingerprint())
@@ -37,6 +38,7 @@ class Tables:
     signals: pd.DataFrame | None = None
     stock: pd.DataFrame | None = None
     promotions: pd.DataFrame | None = None
+    plan: pd.DataFrame | None = None
 
     def fingerprint(self) -> str:
         """SHA-256 of the tables, hexadecimal: names, columns and rows in their order."""

@@ -22,6 +22,7 @@ from ..profiles import (
     segment_affinity,
     segment_candidates,
 )
+from .split import Split
 
 OnStep = Callable[[str], None]
 JOBS = min(os.cpu_count() or 1, 4)
@@ -30,33 +31,6 @@ _CANDIDATES = 10
 _TEST_WEEKS = 8
 # Enough products to tell tastes apart, few enough to fit in seconds.
 _PRODUCTS = 4000
-
-
-@dataclass(frozen=True)
-class Split:
-    """The weekly panel of the products, split into the past and the weeks to simulate.
-
-    Attributes:
-        products: One row per product: `product`, `name`, `category` and, where known, `unit_cost`.
-        past: Panel rows before the split.
-        future: Panel rows of the weeks to simulate.
-        sales: Sale lines of all products before the split.
-    """
-
-    products: pd.DataFrame
-    past: pd.DataFrame
-    future: pd.DataFrame
-    sales: pd.DataFrame
-
-    @property
-    def weeks(self) -> pd.DatetimeIndex:
-        """The T weeks to simulate."""
-        return pd.DatetimeIndex(sorted(self.future["week"].unique()))
-
-    def grid(self, column: str) -> np.ndarray:
-        """(T, N) values of a column in the future, in the order of `products`."""
-        table = self.future.pivot(index="week", columns="product", values=column)
-        return table[self.products["product"]].to_numpy(dtype=np.float64)
 
 
 @dataclass(frozen=True)

@@ -9,34 +9,20 @@ import numpy as np
 import pandas as pd
 
 from ..forecasting import MarketPaths, MarketTrend, PriceResponse
-from ..scenarios import MarketSpec
-from .customers import Customers, Split, records
+from .customers import Customers, records
 from .demand import CONTROL, PROMOTION, FittedDemand, SalesGrids, cross_elasticities
+from .fit_split import FittedSplit
 from .identification import identification_checks
 from .price_changes import price_changes
+from .split import Split
 
 
-def fit_report(
-    spec: MarketSpec,
-    split: Split,
-    response: FittedDemand,
-    regression: PriceResponse,
-    known: pd.DataFrame,
-    customers: Customers,
-    traffic: tuple[MarketTrend, MarketPaths],
-    seed: int = 0,
-) -> dict[str, Any]:
-    """The fit report, except for its part on the demand forecasts.
+def fit_report(market: FittedSplit, customers: Customers) -> dict[str, Any]:
+    """The fit report of a market, except for its part on the demand forecasts.
 
     Args:
-        spec: The fitted market.
-        split: Past and held-out weeks.
-        response: The demand model.
-        regression: The price regression, a check of it.
-        known: Which products' answers to prices the sales identify, as `identified` returns them.
+        market: The fitted market.
         customers: Segments and recommender.
-        traffic: The trend model and its paths.
-        seed: Seed of the simulated counts.
 
     Returns:
         Plain data for JSON.
@@ -45,25 +31,41 @@ def fit_report(
         >>> fit_report(*parts)["unidentified"]  # doctest: +SKIP
         []
     """
-    names = split.products[["product", "name"]]
-    by_regression = regression.elasticity_.merge(names, on="product")
-    weekly = SalesGrids.of(pd.concat([split.past, split.future]), list(response.products))
+    split, response, regression = market.split, market.response, market.regression
+    by_regression = regression.elasticity_.merge(split.products[["product", "name"]], on="product")
+    used = market.spec.reference_price is not None
     return {
-        "price_response": records(_beside(response, by_regression).merge(known, on="product")),
-        "unidentified": np.array(spec.products.names)[~known["identified"].to_numpy(bool)].tolist(),
+        "price_response": records(_beside(response, by_regression).merge(market.known, on="product")),
+        "unidentified": np.array(market.spec.products.names)[~market.known["identified"].to_numpy(bool)].tolist(),
         "identification_checks": identification_checks(response, regression.elasticity_),
-        "price_changes": price_changes(weekly, response, len(split.weeks), seed),
         "identification": str(regression.identification_),
         "category_response": _category_response(response, regression),
         "costs_used": None if np.isnan(response.first_stage_f).all() else CONTROL in response.effects,
         "cross_elasticities": _with_names(cross_elasticities(response), split.products),
         "prices_follow_demand": _number(response.follow_demand),
-        "reference_effect": asdict(regression.reference_effect_) | {"used": spec.reference_price is not None},
+        "reference_effect": asdict(regression.reference_effect_) | {"used": used},
         **_exposure(response, regression),
         **customers.report,
-        "trend": _trend(split, *traffic),
-        "assumptions": list(spec.assumptions),
+        "trend": _trend(split, market.trend, market.paths),
+        "assumptions": list(market.spec.assumptions),
     }
+
+
+def proof_report(proof: FittedSplit, errors: list[dict[str, Any]], seed: int) -> dict[str, Any]:
+    """How the models did in the held-out weeks.
+
+    Args:
+        proof: The market of the held-out weeks.
+        errors: Held-out errors of the forecasters.
+        seed: Seed of the simulated counts.
+
+    Returns:
+        Plain data for JSON: the weeks, `backtest` and `price_changes`.
+    """
+    split, response = proof.split, proof.response
+    weekly = SalesGrids.of(pd.concat([split.past, split.future]), list(response.products))
+    changes = price_changes(weekly, response, len(split.weeks), seed)
+    return split.span() | {"backtest": errors, "price_changes": changes}
 
 
 def _beside(response: FittedDemand, regression: pd.DataFrame) -> pd.DataFrame:

@@ -23,7 +23,7 @@ class FittedModels:
             and, where known, `unit_cost`.
         first_day: First day of the first week to simulate.
         forecast: (T, N) mean units of a product when all are at their regular prices.
-        planned: (T, N) mean units at `past_price`, with the displays and mailers of those weeks.
+        planned: (T, N) mean units at `current_price`, with the displays and mailers of those weeks.
         overdispersion: (N,) variance of the gamma multiplier of a product's demand.
         regular_price: (N,) usual price of the history, currency per unit.
         charged: (2, N) low and high end of the prices charged in the past, currency per unit.
@@ -35,13 +35,15 @@ class FittedModels:
         candidates: (K, N) 1 where a product may be recommended to a segment; None if the sales name
             no customers.
         high_units: (N,) weekly units in the busiest past weeks (a high quantile).
-        past_price: (T, N) prices charged in the weeks to simulate, currency per unit.
-        past_units: (T, N) units sold in those weeks.
+        current_price: (T, N) the shop's own prices in the weeks to simulate, currency per unit: charged
+            or, in weeks to come, planned.
+        sold_units: (T, N) units sold in those weeks; None if they are still to come.
         shocks: Market-wide shocks of the arrivals.
-        past_promotion: (T, N) share of stores with a display or mailer in the weeks to simulate, if
+        current_promotion: (T, N) share of stores with a display or mailer in the weeks to simulate, if
             promotions are a decision, else None.
         identified: (N,) whether the sales identify a product's answer to its price; the others keep
             their current prices. None for all.
+        plan: How the prices of weeks to come are known, in sentences.
 
     Example:
         >>> from dataclasses import replace
@@ -61,16 +63,22 @@ class FittedModels:
     affinity: Array | None
     candidates: Array | None
     high_units: Array
-    past_price: Array
-    past_units: Array
+    current_price: Array
+    sold_units: Array | None
     shocks: Shocks | None = None
-    past_promotion: Array | None = None
+    current_promotion: Array | None = None
     identified: NDArray[np.bool_] | None = None
+    plan: tuple[str, ...] = ()
 
     @property
     def unidentified(self) -> NDArray[np.bool_]:
         """(N,) whether a product keeps its current price."""
         return np.zeros(len(self.products), dtype=bool) if self.identified is None else ~self.identified
+
+    @property
+    def to_come(self) -> bool:
+        """Whether the weeks to simulate come after the data."""
+        return self.sold_units is None
 
     @property
     def weeks(self) -> pd.DatetimeIndex:

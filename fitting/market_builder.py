@@ -70,7 +70,8 @@ def build_market(
         version=1,
         summary=f"{len(products.names)} products in {len(demand.names)} categories, fitted on a shop's own sales.",
         sources=("fitted by `repricer fit`",),
-        assumptions=assumptions.lines(
+        assumptions=models.plan
+        + assumptions.lines(
             models.products.assign(name=list(products.names)),
             customers=personal,
             exposure_effect=None if shown is None else _usual(shown),
@@ -83,6 +84,8 @@ def build_market(
             first_day=f"{models.first_day:%Y-%m-%d}",
             currency=currency,
             objective=objective,
+            # Weeks to come are a window on a shop that goes on: nothing must be sold out or put off to their end.
+            ending="truncated" if models.to_come else "terminated",
         ),
         products=products,
         arrivals=arrivals,
@@ -181,9 +184,9 @@ def _prices(models: FittedModels, names: tuple[str, ...], personal: bool, assump
 
 def _history(models: FittedModels) -> HistorySection:
     return HistorySection(
-        price=models.past_price,
-        units=models.past_units,
-        promotion=np.array(0.0) if models.past_promotion is None else models.past_promotion,
+        price=models.current_price,
+        units=models.sold_units,
+        promotion=np.array(0.0) if models.current_promotion is None else models.current_promotion,
         charged_low=models.charged[0],
         charged_high=models.charged[1],
         level_low=models.levels[0],
@@ -208,13 +211,13 @@ def _planned_utility(
     models: FittedModels, sensitivity: Array, prices: Prices, promotion: Promotion | None, held: NDArray[np.bool_]
 ) -> Array:
     """(T, K, N) utility added by planned prices, as the price rules allow them, and promotions."""
-    charged = np.clip(models.past_price, prices.floor, prices.ceiling)
+    charged = np.clip(models.current_price, prices.floor, prices.ceiling)
     charged = np.where(held, models.regular_price, charged)
     added = -sensitivity * (charged - models.regular_price)[:, None]
-    if promotion is None or models.past_promotion is None:
+    if promotion is None or models.current_promotion is None:
         return added
     # As the policy `historical` plays them.
-    return added + promotion.lift * (models.past_promotion > 0.5)[:, None]
+    return added + promotion.lift * (models.current_promotion > 0.5)[:, None]
 
 
 def _usual(effect: Array) -> float:
@@ -233,13 +236,13 @@ def _recommendation(models: FittedModels, assumptions: Assumptions) -> Recommend
 def _promotion(models: FittedModels, assumptions: Assumptions) -> Promotion | None:
     """Displays and mailers as a decision, for as many products as the shop usually promoted."""
     shown = models.demand.effect(PROMOTION)
-    if models.past_promotion is None or shown is None:
+    if models.current_promotion is None or shown is None:
         return None
     usual_revenue = models.regular_price * models.forecast.mean(axis=0)
     return Promotion(
         lift=np.maximum(shown.mean(axis=0), 0.0)[models.demand.category],
         cost=assumptions.promotion_cost_share * usual_revenue,
-        max_products=max(1, round(float((models.past_promotion > 0.5).sum(axis=1).mean()))),
+        max_products=max(1, round(float((models.current_promotion > 0.5).sum(axis=1).mean()))),
     )
 
 

@@ -66,7 +66,7 @@ def with_profit_floor(spec: MarketSpec, models: FittedModels, assumptions: Assum
         return spec
     share = assumptions.cost_range(models.products)[:, 1]
     dearest = np.where(known, spec.products.unit_cost, share * models.regular_price)
-    charged = np.where(held_prices(models, assumptions), models.regular_price, models.past_price)
+    charged = np.where(held_prices(models, assumptions), models.regular_price, models.current_price)
     own = float(((charged - dearest) * models.planned).sum())
     slack = _SLACK * float((charged * models.planned).sum())
     cost = shadow_cost(spec, dearest, own + slack)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import pandas as pd
@@ -124,6 +124,13 @@ class Selected(Forecaster):
         }
         enough = len(self.products_) >= LEAST_PRODUCTS
         self.newcomers_: Newcomers | None = Newcomers().fit(history) if enough else None
+
+    def refitted(self, history: pd.DataFrame) -> Self:
+        """Return the same choice for each product, with the models in use fitted to another history."""
+        later = self.updated(history)
+        later.models_ = {name: model.refitted(history) for name, model in self.models_.items()}
+        later.newcomers_ = None if self.newcomers_ is None else self.newcomers_.refitted(history)
+        return later
 
     def _update(self, history: pd.DataFrame) -> None:
         self.models_ = {name: model.updated(history) for name, model in self.models_.items()}

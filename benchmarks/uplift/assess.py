@@ -49,7 +49,7 @@ def assess(settings: Settings, seed: int) -> dict[str, Any]:
 
 
 def realised(shop: Shop, spec: MarketSpec, recommended: Recommendation) -> dict[str, Any]:
-    """What the recommended prices really earn in the weeks of the fitted market.
+    """What the recommended prices really earn in the weeks of the fitted market, which follow the tables.
 
     Args:
         shop: The shop whose customers are known.

@@ -47,7 +47,7 @@ def write_files(shop: Shop, folder: Path) -> dict[str, Path]:
         >>> import tempfile
         >>> from repricer.benchmarks.uplift import draw_shop
         >>> sorted(write_files(draw_shop("promoted", seed=0), Path(tempfile.mkdtemp())))
-        ['products', 'promotions', 'sales']
+        ['plan', 'products', 'promotions', 'sales']
     """
     tables, paths = shop.tables(), {}
     for name in (field.name for field in fields(Tables)):
@@ -74,7 +74,7 @@ def fit_files(paths: dict[str, Path], settings: Settings, seed: int) -> Fitted:
     if len(imported.rejects):
         raise AssertionError(f"a synthetic shop must import whole; got rejects: {imported.lines()}")
     between = time.process_time()
-    spec, report = fit(
+    fitted = fit(
         tables,
         tables.products,
         name="shop",
@@ -82,7 +82,7 @@ def fit_files(paths: dict[str, Path], settings: Settings, seed: int) -> Fitted:
         seed=seed,
         forecaster=candidates(seed=seed).get(settings.forecaster),
     )
-    return Fitted(spec, report, {"import": between - started, "fit": time.process_time() - between})
+    return Fitted(fitted.spec, fitted.report, {"import": between - started, "fit": time.process_time() - between})
 
 
 def _assumptions(bounds: str) -> Assumptions:

@@ -8,7 +8,7 @@ from numpy.random import Generator
 
 from ...data import Tables
 from .parameters import Array, generator
-from .truth import Truth
+from .truth import AHEAD, Truth
 
 FIRST_DAY = pd.Timestamp("2022-01-03")
 _CUSTOMERS = 300
@@ -31,6 +31,7 @@ def shop_tables(truth: Truth) -> Tables:
         products=_products(truth),
         stock=stock,
         promotions=_promotions(truth) if truth.family == "promoted" else None,
+        plan=_plan(truth),
     )
 
 
@@ -125,6 +126,15 @@ def _stock(truth: Truth, left: Array) -> pd.DataFrame:
     week, product = np.indices(left.shape).reshape(2, -1)
     ids = np.array(names(truth), dtype=object)
     return pd.DataFrame({"date": _days(week) + pd.Timedelta(days=6), "product": ids[product], "on_hand": left.ravel()})
+
+
+def _plan(truth: Truth) -> pd.DataFrame:
+    """The prices that the shop would charge by its own rule after the tables end; no displays are planned."""
+    prices = truth.own_prices(horizon=AHEAD)
+    week, product = np.indices(prices.shape).reshape(2, -1)
+    ids = np.array(names(truth), dtype=object)
+    days = _days(truth.weeks + week)
+    return pd.DataFrame({"date": days, "product": ids[product], "price": prices.ravel(), "promotion": 0.0})
 
 
 def _promotions(truth: Truth) -> pd.DataFrame:

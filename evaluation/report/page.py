@@ -145,6 +145,7 @@ def _figures(data: ReportData) -> dict[str, Any]:
     map_pictures, maps = map_plots(data)
     return {
         "fit": fit,
+        "proof": fit.get("proof") or {},
         "plots": single_plots(data, fit),
         "price_list": list_rows(data),
         "paths": path_plots(data),
@@ -169,7 +170,7 @@ def _figures(data: ReportData) -> dict[str, Any]:
 
 def _present(data: ReportData, context: Mapping[str, Any]) -> dict[str, Any]:
     """Whether each section has something to show."""
-    fit = context["fit"]
+    fit, proof = context["fit"], context["proof"]
     return {
         "comparison": True,
         "uncertainty": context["uncertain"],
@@ -181,10 +182,10 @@ def _present(data: ReportData, context: Mapping[str, Any]) -> dict[str, Any]:
         "paid": True,
         "learning": context["plots"]["learning"],
         "response": fit.get("price_response") or fit.get("category_response") or fit.get("reference_effect"),
-        "checks": fit.get("unidentified") or fit.get("identification_checks") or fit.get("price_changes"),
+        "checks": fit.get("unidentified") or fit.get("identification_checks") or proof.get("price_changes"),
         "segments": fit.get("segments"),
-        "forecast": fit.get("backtest"),
-        "fidelity": fit.get("fidelity"),
+        "forecast": proof.get("backtest"),
+        "fidelity": proof.get("fidelity"),
         "trend": fit.get("trend"),
         "stress": data.stress,
         "assumptions": context["assumptions"],

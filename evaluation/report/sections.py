@@ -38,8 +38,8 @@ def single_plots(data: ReportData, fit: Mapping[str, Any]) -> dict[str, Plot | N
     market, history = data.comparison.spec.market, data.run.history if data.run else []
     scaled = bool(history) and all(row["best_fixed"] > 0 for row in history)
     unit = "%" if scaled else currency_of(data.comparison).strip() or "units of money"
-    fidelity, trend = fit.get("fidelity") or {}, fit.get("trend") or {}
-    changes = (fit.get("price_changes") or {}).get("changes")
+    proof, trend = fit.get("proof") or {}, fit.get("trend") or {}
+    fidelity, changes = proof.get("fidelity") or {}, (proof.get("price_changes") or {}).get("changes")
     drawable = all(trend.get(name) for name in ("weeks", "history", "forecast_weeks", "traffic", "low", "high"))
     return {
         "gaps": _gap_plot(data),

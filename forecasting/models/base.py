@@ -5,11 +5,11 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Self
+from typing import Self, cast
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 
 from .covariates import PLANNED, WEEK, Covariates
 
@@ -86,6 +86,16 @@ class Forecaster(BaseEstimator, ABC):
         later.covariates_ = self.covariates_.at_end_of(rows)
         later._update(later._prepare(rows))
         return later
+
+    def refitted(self, history: pd.DataFrame) -> Self:
+        """Return a forecaster of the same kind, fitted to another history.
+
+        What took long to find out is kept: the choice between models, and the weights of networks.
+
+        Args:
+            history: a panel, as for `fit`.
+        """
+        return cast(Self, clone(self)).fit(history)
 
     def predict(
         self,

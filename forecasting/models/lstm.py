@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -84,6 +84,10 @@ class Lstm(Forecaster):
             with lstm_network.one_thread():
                 self._train(self._data(weekly, *past))
         self._encode(weekly, *past)
+
+    def refitted(self, history: pd.DataFrame) -> Self:
+        """Return this network at the end of another history: training it anew would take far longer than all else."""
+        return self.updated(history)
 
     def _update(self, history: pd.DataFrame) -> None:
         self.base_ = copy.copy(self.base_)

@@ -33,10 +33,10 @@ def shop() -> tuple[Tables, pd.DataFrame]:
 
 @functools.cache
 def fitted() -> tuple[MarketSpec, dict[str, Any], pd.DataFrame, list[str]]:
-    """Market and fit report on weeks 2 to 40 for weeks 41 to 52, the panel of all, and the products in their order."""
+    """Market on weeks 2 to 40 for weeks 41 to 52, its proof, the panel of all, and the products in their order."""
     tables, products = shop()
-    spec, report = fit(tables, products, name="top-200", holdout_weeks=HELD_OUT)
-    return spec, report, product_weeks(tables, products=products), list(products["product"])
+    found = fit(tables, products, name="top-200", holdout_weeks=HELD_OUT)
+    return found.proof, found.report["proof"], product_weeks(tables, products=products), list(products["product"])
 
 
 @functools.cache
@@ -69,10 +69,10 @@ def one_week() -> float:
         end = tables.sales["date"].max() - pd.Timedelta(weeks=left)
         # Nobody named, nothing personal: segments and slots would take most of the time.
         known = replace(tables, sales=tables.sales[tables.sales["date"] <= end].drop(columns="customer"))
-        spec, report = fit(known, products, name="week", holdout_weeks=1, forecaster=PooledRegression())
-        found = fidelity(spec)
+        week = fit(known, products, name="week", weeks=1, holdout_weeks=1, forecaster=PooledRegression())
+        found = fidelity(week.proof)
         sold = sum(row["actual_units"] for row in found["products"])
-        rows = {row["forecaster"]: row["wape"] for row in report["backtest"]}
+        rows = {row["forecaster"]: row["wape"] for row in week.report["proof"]["backtest"]}
         error, average, units = error + found["wape"] * sold, average + rows["moving-average"] * sold, units + sold
     return error / average
 

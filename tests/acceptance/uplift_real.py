@@ -66,7 +66,7 @@ def outside() -> float:
 @check("uplift", "arrays of a market of 30 products with 200 posterior draws", "<=", 2.0, "MB")
 def size() -> float:
     tables, products = shop()
-    spec, _ = fit(tables, products.head(30), name="top-30", forecaster=PooledRegression())
+    spec = fit(tables, products.head(30), name="top-30", forecaster=PooledRegression()).spec
     with TemporaryDirectory() as folder:
         save_scenario(spec, Path(folder))
         return sum(path.stat().st_size for path in Path(folder).glob("*.npz")) / 1e6

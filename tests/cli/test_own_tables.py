@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from repricer.cli import main
+from repricer.cli.fit import fit_lines
+from repricer.scenarios import load_scenario
 
 TRUTH = """
 name = "truth"
@@ -53,8 +55,16 @@ def test_from_tables_to_a_price(shop, monkeypatch):
         monkeypatch.setattr(f"repricer.fitting.{module}.JOBS", 1)
     imported = run("data", "import", "--sales", "sales.csv", "--products", "products.csv", "--out", "tables")
     assert imported["kept"]["sales"] == imported["read"]["sales"]
-    fit = run("fit", "tables", "--out", "market", "--currency", "euros")
+    Path("plan.csv").write_text("date,product,price\n2002-01-02,a,3.9\n", encoding="utf-8")
+    fit = run("fit", "tables", "--out", "market", "--currency", "euros", "--plan", "plan.csv", "--weeks", "8")
     assert fit["scores"]["simulated_wape"] < 0.2
+    assert (fit["first_day"], fit["last_day"]) == ("2001-12-31", "2002-02-24")
+    assert (fit["proof"]["first_day"], fit["proof"]["last_day"]) == ("2001-10-08", "2001-12-30")
+    assert "proved on 2001-10-08 to 2001-12-30; market of 2001-12-31 to 2002-02-24" in fit_lines(fit)
+    assert fit["plan"][0] == "The plan gives 1 of 48 current prices of the weeks to come."
+    market = load_scenario("market")
+    assert market.history.price[0, market.products.names.index("a")] == 3.9
+    assert load_scenario("market/proof").history.units.shape == (12, 6)
     run("train", "market", "--out", "run", "--steps", "13000")
     report = run("report", "run", "--out", "report.html", "--episodes", "30")
     assert report["verdict"].split(". ")[0] in (shop / "report.html").read_text(encoding="utf-8")

@@ -50,8 +50,9 @@ def fitted(truth, sales):
 
 
 def test_the_market_is_found_again(truth, fitted):
-    spec, report = fitted
+    spec, report, _ = fitted
     assert spec.market.horizon_periods == 12
+    assert spec.market.ending == "truncated"
     again, before = catalogue_of(spec), catalogue_of(truth)
     np.testing.assert_allclose(again.forecast_units.mean(axis=0), before.forecast_units[0], rtol=0.15)
     np.testing.assert_allclose(again.segment_elasticity, before.segment_elasticity, rtol=0.2)
@@ -69,7 +70,7 @@ def test_the_market_is_found_again(truth, fitted):
 
 
 def test_the_report_says_how_far_the_responses_can_be_believed(fitted):
-    checks, changes = fitted[1]["identification_checks"], fitted[1]["price_changes"]
+    checks, changes = fitted[1]["identification_checks"], fitted[1]["proof"]["price_changes"]
     for name in ("lead_price", "negative_control"):
         assert abs(checks[name]["pooled"]["effect"]) < 3 * checks[name]["pooled"]["se"]
     assert checks["robustness"]["pooled"]["robustness_value"] > 0.2
@@ -84,9 +85,9 @@ def test_the_report_says_how_far_the_responses_can_be_believed(fitted):
 
 def test_a_product_whose_price_does_not_move_its_units_keeps_its_price(truth, sales):
     chosen = pd.DataFrame({"product": list("abcdef"), "category": ["x"] * 3 + ["y"] * 3})
-    units = np.random.default_rng(2).poisson(sales["units"].median(), len(sales))
+    units = np.random.default_rng(4).poisson(sales["units"].median(), len(sales))
     deaf = sales.assign(units=sales["units"].where(sales["product"] != "e", units))
-    spec, report = fit(Tables(deaf, chosen), chosen, name="again", forecaster=MovingAverage())
+    spec, report, _ = fit(Tables(deaf, chosen), chosen, name="again", forecaster=MovingAverage())
     assert report["unidentified"] == list(spec.prices.frozen) == ["e"]
     assert "e" in spec.assumptions[0]
     row = next(row for row in report["price_response"] if row["product"] == "e")
@@ -94,14 +95,33 @@ def test_a_product_whose_price_does_not_move_its_units_keeps_its_price(truth, sa
     assert row["reason"]
 
 
+def test_the_market_follows_the_data_and_its_proof_is_in_the_past(fitted, sales):
+    spec, report, proof = fitted
+    assert sales["date"].max() == pd.Timestamp("2002-02-18")
+    assert spec.calendar.to_dict() == {"first_day": "2002-02-25", "period_days": 7, "periods": 12}
+    assert (report["first_day"], report["last_day"]) == ("2002-02-25", "2002-05-19")
+    assert spec.history.units is None
+    assert proof.calendar.labels[0] == report["proof"]["first_day"] == "2001-12-03"
+    assert report["proof"]["last_day"] == "2002-02-24"
+    assert proof.history.units.shape == (12, 6)
+    assert proof.market.ending == "terminated"
+    # With a year of history, the current prices repeat those of the same weeks a year ago.
+    year_ago = sales[sales["date"].between("2001-02-26", "2001-05-14")].pivot(
+        index="date", columns="product", values="price_paid"
+    )
+    np.testing.assert_allclose(spec.history.price, year_ago.to_numpy())
+    assert report["plan"] == list(spec.assumptions[:1])
+    assert "same weeks a year ago" in spec.assumptions[0]
+
+
 def test_it_sells_what_was_sold_in_the_weeks_kept_out(fitted):
-    figures = fidelity(fitted[0])
+    figures = fidelity(fitted.proof)
     assert figures["wape"] < 0.15
     assert abs(figures["bias"]) < 0.1
 
 
 def test_without_customers_nothing_is_personal(fitted):
-    spec, report = fitted
+    spec, report, _ = fitted
     assert spec.arrivals.segments == ("everyone",)
     assert spec.recommendation is None
     assert spec.prices.max_discount == 0
@@ -112,7 +132,7 @@ def test_without_customers_nothing_is_personal(fitted):
 
 
 def test_the_fitted_market_can_be_priced(fitted):
-    spec, _ = fitted
+    spec = fitted.spec
     found = best_fixed(spec)
     assert isinstance(found, FixedPrice)
     assert Market(spec).catalogue.num_products == 6
@@ -125,13 +145,13 @@ def test_a_folder_of_imported_tables_is_enough(truth, sales, fitted, tmp_path):
     report = ImportReport(read={"sales": len(sales)}, kept={"sales": len(sales)}, dropped={"sales": {}})
     save_tables(Tables(sales, known), report, tmp_path / "My Shop")
     steps = []
-    market = repricer.fit(tmp_path / "My Shop", holdout_weeks=8, forecaster=MovingAverage(), on_step=steps.append)
+    market = repricer.fit(tmp_path / "My Shop", weeks=8, forecaster=MovingAverage(), on_step=steps.append)
     assert market.spec.name == "my-shop"
     assert market.spec.market.horizon_periods == 8
     assert sorted(market.spec.products.names) == list("abcdef")
     assert market.report["chosen_forecaster"] == "moving-average"
     assert market.report.keys() == fitted.report.keys() - {"selection", "chosen_by_product"}
-    assert steps == ["price regression", "demand forecasters", "market trend", "price response"]
+    assert steps == ["demand forecasters", "price response", "the weeks to come"]
 
 
 def test_a_short_history_is_refused(sales):
@@ -156,7 +176,7 @@ def test_promotions_leave_prices_their_own_response(truth, sales, fitted):
     rows = sales[promoted]
     promotions = pd.DataFrame({"start_date": rows["date"], "product": rows["product"], "kind": "display"})
     tables = Tables(lifted, chosen, promotions=promotions)
-    spec, report = fit(tables, chosen, name="again", forecaster=PooledRegression(), promotions=True)
+    spec, report, _ = fit(tables, chosen, name="again", forecaster=PooledRegression(), promotions=True)
     known = catalogue_of(truth).segment_elasticity[0].mean()
     assert np.mean([row["elasticity"] for row in report["price_response"]]) == pytest.approx(known, rel=0.15)
     assert report["exposure_effect"]["coefficient"] == pytest.approx(np.log(1.5), abs=0.1)

@@ -46,8 +46,8 @@ def models(**changes) -> FittedModels:
         "affinity": generator.random((2, 4)),
         "candidates": np.ones((2, 4)),
         "high_units": np.array([40.0, 20, 10, 16]),
-        "past_price": np.tile([2.0, 3.0, 4.0, 5.0], (3, 1)),
-        "past_units": np.full((3, 4), 7.0),
+        "current_price": np.tile([2.0, 3.0, 4.0, 5.0], (3, 1)),
+        "sold_units": np.full((3, 4), 7.0),
     }
     # Unless a test says otherwise, the plan is the regular prices.
     values |= {"planned": forecast} | changes
@@ -57,7 +57,7 @@ def models(**changes) -> FittedModels:
 def test_sales_at_planned_prices_are_the_forecasts():
     planned = np.array([[20.0, 10, 5, 8], [60.0, 6, 5.5, 7], [18.0, 9, 7.5, 9]])
     price = np.array([[2.0, 3.0, 4.0, 5.0], [1.2, 3.0, 3.5, 4.0], [2.0, 2.5, 4.0, 5.0]])
-    fitted = models(planned=planned, past_price=price)
+    fitted = models(planned=planned, current_price=price)
     spec = build_market(fitted, name="shop", assumptions=Assumptions(price_widening=None))
     np.testing.assert_allclose(expected_units(spec, np.arange(3), price).sum(axis=1), planned, rtol=1e-6)
     assert catalogue_of(spec).forecast_units.shape == (3, 4)
@@ -68,7 +68,7 @@ def test_sales_at_planned_prices_are_the_forecasts():
 def test_a_price_that_the_market_does_not_allow_is_planned_at_the_nearest_that_it_does():
     price = np.tile([2.0, 3.0, 4.0, 5.0], (3, 1))
     price[1, 2] = 0.5
-    spec = build_market(models(past_price=price), name="shop", assumptions=Assumptions())
+    spec = build_market(models(current_price=price), name="shop", assumptions=Assumptions())
     price[1, 2] = spec.prices.floor[2]
     np.testing.assert_allclose(expected_units(spec, np.arange(3), price).sum(axis=1), models().planned, rtol=1e-6)
 
@@ -76,7 +76,7 @@ def test_a_price_that_the_market_does_not_allow_is_planned_at_the_nearest_that_i
 def test_a_product_that_the_sales_do_not_identify_keeps_its_price_and_its_planned_sales():
     price = np.tile([2.0, 3.0, 4.0, 5.0], (3, 1))
     price[1, 1] = 2.5
-    fitted = models(past_price=price, identified=np.array([True, False, True, True]))
+    fitted = models(current_price=price, identified=np.array([True, False, True, True]))
     spec = build_market(fitted, name="shop", assumptions=Assumptions())
     assert spec.prices.frozen == ("milk (2)",)
     assert "milk (2)" in spec.assumptions[0]
@@ -91,9 +91,9 @@ def test_a_product_that_the_sales_do_not_identify_keeps_its_price_and_its_planne
 
 def test_sales_with_the_promotions_of_the_plan_are_the_forecasts():
     share = np.array([[1.0, 0.2, 0.0, 0.9], [1.0, 0.6, 0.0, 0.0], [0.0, 0.0, 0.0, 0.6]])
-    fitted = models(effects={PROMOTION: 0.4}, past_promotion=share)
+    fitted = models(effects={PROMOTION: 0.4}, current_promotion=share)
     spec = build_market(fitted, name="shop", assumptions=Assumptions())
-    units = expected_units(spec, np.arange(3), fitted.past_price, promoted=(share > 0.5).astype(int)).sum(axis=1)
+    units = expected_units(spec, np.arange(3), fitted.current_price, promoted=(share > 0.5).astype(int)).sum(axis=1)
     np.testing.assert_allclose(units, fitted.planned, rtol=1e-6)
 
 
@@ -160,7 +160,7 @@ def test_assumptions_are_said_and_known_costs_are_used():
 
 def test_promotions_are_a_decision_where_their_past_is_given():
     share = np.array([[1.0, 0.2, 0.0, 0.9], [1.0, 0.6, 0.0, 0.0], [0.0, 0.0, 0.0, 0.6]])
-    spec = build_market(models(effects={PROMOTION: 0.4}, past_promotion=share), name="s", assumptions=Assumptions())
+    spec = build_market(models(effects={PROMOTION: 0.4}, current_promotion=share), name="s", assumptions=Assumptions())
     assert spec.promotion is not None
     assert spec.history is not None
     assert spec.promotion.max_products == 2  # promoted in most stores: 2, 2 and 1 products
@@ -176,7 +176,7 @@ def test_promotions_are_a_decision_where_their_past_is_given():
 
 def test_history_promotes_what_the_shop_did():
     share = np.array([[1.0, 0.2, 0.0, 0.9], [1.0, 0.6, 0.0, 0.0], [0.0, 0.0, 0.0, 0.6]])
-    spec = build_market(models(effects={PROMOTION: 0.4}, past_promotion=share), name="s", assumptions=Assumptions())
+    spec = build_market(models(effects={PROMOTION: 0.4}, current_promotion=share), name="s", assumptions=Assumptions())
     policy, market = named_policy("historical", spec), Market(spec)
     shown = [market.step(policy.act(market.view)).promoted[0] for _ in range(3)]
     assert (np.stack(shown) > 0).tolist() == (share > 0.5).tolist()

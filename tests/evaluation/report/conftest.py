@@ -67,12 +67,6 @@ _PARTS = {
         "products": 30,
         "import": ["sales: 12,400 rows read, 12,345 kept"],
     },
-    "backtest": [
-        {"forecaster": "sarimax", "wape": 0.31, "mase": 0.82, "cover80": 0.79, "cover95": 0.94, "failures": 0,
-         "seconds": 12.3},
-        {"forecaster": "seasonal-naive", "wape": 0.44, "mase": 1.07, "cover80": None, "cover95": float("nan"),
-         "failures": 2, "seconds": 0.2},
-    ],
     "chosen_forecaster": "sarimax",
     "category_response": [
         {"category": "coffee", "elasticity": -0.9, "se": 0.15, "outside_share": 0.42, "outside_share_se": 0.1,
@@ -91,6 +85,30 @@ _PARTS = {
              "promotion": 0.4, "promotion_se": 0.1, "posterior_correlation": 0.3},
         ],
     },
+    "reference_effect": {"coefficient": 0.41, "se": 0.12, "memory": 0.7, "used": True},
+    "segments": [
+        {"name": "loyal", "customers": 812, "share": 0.41, "spend_per_week": 31.2, "elasticity": -1.2,
+         "elasticity_se": 0.1},
+        {"name": "bargain hunters", "customers": 1170, "share": 0.59, "spend_per_week": 12.9, "elasticity": -2.9,
+         "elasticity_se": 0.2},
+    ],
+    "segment_rules": "|--- discount_share <= 0.31\n|   |--- class: loyal\n|--- discount_share >  0.31\n",
+    "segment_fidelity": 0.93,
+    "recommender": {"recall_at_20": 0.31, "popularity_recall_at_20": 0.22},
+    "assumptions": ["Lost sales are not made up for elsewhere.", "Unit cost is 60% of the regular price."],
+}  # fmt: skip
+"""The parts of a fit report that are the same for all products."""
+
+_PROOF = {
+    "first_day": "2023-10-02",
+    "last_day": "2023-12-24",
+    "weeks": 12,
+    "backtest": [
+        {"forecaster": "sarimax", "wape": 0.31, "mase": 0.82, "cover80": 0.79, "cover95": 0.94, "failures": 0,
+         "seconds": 12.3},
+        {"forecaster": "seasonal-naive", "wape": 0.44, "mase": 1.07, "cover80": None, "cover95": float("nan"),
+         "failures": 2, "seconds": 0.2},
+    ],
     "price_changes": {
         "moved_by": 0.1,
         "pooled": {"changes": 3, "products": 3, "slope": 0.93, "slope_se": 0.06, "slope_interval90": [0.83, 1.03],
@@ -107,19 +125,8 @@ _PARTS = {
             for i, (p, r) in enumerate([(0.5, 0.6), (-0.4, -0.2), (1.2, 0.9)])
         ],
     },
-    "reference_effect": {"coefficient": 0.41, "se": 0.12, "memory": 0.7, "used": True},
-    "segments": [
-        {"name": "loyal", "customers": 812, "share": 0.41, "spend_per_week": 31.2, "elasticity": -1.2,
-         "elasticity_se": 0.1},
-        {"name": "bargain hunters", "customers": 1170, "share": 0.59, "spend_per_week": 12.9, "elasticity": -2.9,
-         "elasticity_se": 0.2},
-    ],
-    "segment_rules": "|--- discount_share <= 0.31\n|   |--- class: loyal\n|--- discount_share >  0.31\n",
-    "segment_fidelity": 0.93,
-    "recommender": {"recall_at_20": 0.31, "popularity_recall_at_20": 0.22},
-    "assumptions": ["Lost sales are not made up for elsewhere.", "Unit cost is 60% of the regular price."],
 }  # fmt: skip
-"""The parts of a fit report that are the same for all products."""
+"""The same of its proof."""
 
 
 @pytest.fixture(scope="session")
@@ -154,15 +161,17 @@ def fit_report() -> dict:
             "forecast_weeks": weeks[52:], "traffic": traffic[52:].tolist(), "low": (traffic[52:] - 60).tolist(),
             "high": (traffic[52:] + 60).tolist(),
         },
-        "fidelity": {
-            "wape": 0.23,
-            "benchmark_wape": 0.25,
-            "calibration": {"pit": [0.14, 0.09, 0.08, 0.1, 0.09, 0.1, 0.09, 0.08, 0.1, 0.13], "p_value": 0.012,
-                            "cover80": 0.77, "cover95": 0.93},
-            "products": [
-                row | {"actual_units": float(u), "simulated_units": float(u * f)}
-                for row, u, f in zip(products, draws.gamma(2, 80, 30), draws.normal(1, 0.15, 30), strict=True)
-            ],
+        "proof": _PROOF | {
+            "fidelity": {
+                "wape": 0.23,
+                "benchmark_wape": 0.25,
+                "calibration": {"pit": [0.14, 0.09, 0.08, 0.1, 0.09, 0.1, 0.09, 0.08, 0.1, 0.13], "p_value": 0.012,
+                                "cover80": 0.77, "cover95": 0.93},
+                "products": [
+                    row | {"actual_units": float(u), "simulated_units": float(u * f)}
+                    for row, u, f in zip(products, draws.gamma(2, 80, 30), draws.normal(1, 0.15, 30), strict=True)
+                ],
+            },
         },
     }  # fmt: skip
 

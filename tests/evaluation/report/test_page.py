@@ -78,14 +78,13 @@ def test_a_section_stands_only_where_its_data_are(bare, bare_page, fit_report, t
     assert sections(read(bare_page)) == ["comparison", "paths", "paid", "made"]
     alone = {"comparison", "paths", "paid", "made"}
     for keys, owned in (
-        ({"backtest", "segments", "recommender"}, {"forecast", "segments", "shown"}),
+        ({"segments", "recommender"}, {"segments", "shown"}),
         ({"price_response", "trend"}, {"response", "trend"}),
-        ({"fidelity", "assumptions"}, {"fidelity", "assumptions"}),
+        ({"proof", "assumptions"}, {"forecast", "fidelity", "checks", "assumptions"}),
         ({"category_response"}, {"response"}),
         ({"reference_effect"}, {"response"}),
         ({"unidentified"}, {"checks"}),
         ({"identification_checks"}, {"checks"}),
-        ({"price_changes"}, {"checks"}),
         ({"dataset", "chosen_forecaster", "segment_rules", "segment_fidelity"}, set()),
     ):
         page = read(write_report(tmp_path / "one.html", replace(bare, fit={key: fit_report[key] for key in keys})))

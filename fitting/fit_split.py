@@ -1,0 +1,229 @@
+"""One pass from a split to a market: price response, traffic, forecasts, and the market of the weeks ahead."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from ..forecasting import (
+    PLANNED,
+    QUANTILES,
+    Forecaster,
+    MarketPaths,
+    MarketShock,
+    MarketTrend,
+    PriceResponse,
+    fitted_dispersion,
+)
+from ..scenarios import MarketSpec
+from ..scenarios.sections import Shocks
+from .assumptions import Assumptions
+from .customers import Customers
+from .demand import FittedDemand, Priors, SalesGrids, SegmentUnits, fit_demand
+from .fitted_models import FittedModels
+from .identification import identified
+from .market_builder import build_market
+from .price_range import narrowest
+from .profit_floor import with_profit_floor
+from .regression import PROMOTION, price_regression
+from .split import Split, regular_price
+
+# The range of prices that the shop charged: these quantiles of the past year, by product.
+_CHARGED_QUANTILES, _CHARGED_WEEKS = (0.02, 0.98), 52
+# The history over which a forecast that ignores prices has averaged them.
+_AVERAGED_WEEKS = 26
+# A reference-price effect this many standard errors above zero enters the demand model.
+_CLEAR = 2.5
+_LEAST_UNITS = 0.05
+# A segment's elasticity relative to the average one.
+_SEGMENT_RESPONSE = (0.5, 2.0)
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """What does not depend on the split; the fields are arguments of `fit`."""
+
+    name: str
+    objective: str
+    currency: str
+    assumptions: Assumptions
+    priors: Priors
+    draws: int
+    promotions: bool
+    seed: int
+
+
+@dataclass(frozen=True)
+class FittedSplit:
+    """The market of a split's weeks, and what it was built from.
+
+    Attributes:
+        spec: The market.
+        split: The past, and the weeks that the market simulates.
+        response: The demand model.
+        regression: The price regression, a check of it.
+        known: Which products' answers to prices the sales identify, as `identified` returns them.
+        trend: The trend model.
+        paths: Its paths over the weeks to simulate.
+    """
+
+    spec: MarketSpec
+    split: Split
+    response: FittedDemand
+    regression: PriceResponse
+    known: pd.DataFrame
+    trend: MarketTrend
+    paths: MarketPaths
+
+
+def fit_split(split: Split, forecaster: Forecaster, customers: Customers, options: FitOptions) -> FittedSplit:
+    """Fit price response and traffic on the past of a split, and build the market of its weeks.
+
+    Args:
+        split: Past and weeks to simulate.
+        forecaster: The demand forecaster, fitted on the past.
+        customers: Segments and recommender.
+        options: What the caller of `fit` asked for.
+
+    Raises:
+        ValueError: Promotions are to be a decision but are not recorded.
+    """
+    regression = price_regression(split.past, promotions=options.promotions)
+    trend = MarketTrend(seed=options.seed).fit(split.past)
+    paths = trend.sample_paths(len(split.weeks), planned=split.future)
+    response = _response(split, customers, regression, options)
+    known = identified(response)
+    models = _models(split, forecaster, paths, response, customers, options)
+    spec = _market(replace(models, identified=known["identified"].to_numpy()), options)
+    follows = None if np.isnan(response.follow_demand) else response.follow_demand
+    spec = spec.with_changes(history={"follows_demand": follows})
+    return FittedSplit(spec, split, response, regression, known, trend, paths)
+
+
+def _market(models: FittedModels, options: FitOptions) -> MarketSpec:
+    """The market, with prices that leave what was charged no further than it pays."""
+
+    def market(assumptions: Assumptions) -> MarketSpec:
+        spec = build_market(
+            models,
+            name=options.name,
+            assumptions=assumptions,
+            objective=options.objective,
+            currency=options.currency,
+            seed=options.seed,
+        )
+        return with_profit_floor(spec, models, assumptions)
+
+    spec = market(options.assumptions)
+    narrow = narrowest(spec, models, options.assumptions)
+    return spec if narrow == options.assumptions else market(narrow)
+
+
+def _response(split: Split, customers: Customers, regression: PriceResponse, options: FitOptions) -> FittedDemand:
+    """The demand of every category by likelihood."""
+    products = split.products
+    reference = regression.reference_effect_
+    clear = reference.coefficient > _CLEAR * reference.se
+    response = customers.elasticity / np.average(customers.elasticity, weights=customers.units.sum(axis=1))
+    return fit_demand(
+        SalesGrids.of(split.past, list(products["product"]), split.sales),
+        products,
+        regular_price(split.past)[products["product"]].to_numpy(dtype=np.float64),
+        options.priors,
+        segments=SegmentUnits(customers.units, np.clip(response, *_SEGMENT_RESPONSE)),
+        memory=reference.memory if clear else None,
+        draws=options.draws,
+        seed=options.seed,
+    )
+
+
+def _models(
+    split: Split,
+    forecaster: Forecaster,
+    paths: MarketPaths,
+    response: FittedDemand,
+    customers: Customers,
+    options: FitOptions,
+) -> FittedModels:
+    """Everything that the market is built from."""
+    order, weeks = split.products["product"], np.sort(split.past["week"].unique())
+    last_year = split.past[split.past["week"] >= weeks[-min(_CHARGED_WEEKS, len(weeks))]]
+    charged = last_year.groupby("product")["price"].quantile(list(_CHARGED_QUANTILES)).unstack().loc[order]
+    at_plan, at_regular = _forecasts(split, forecaster, paths, regular_price(split.past))
+    planned, usual = _with_prices(split, response, _mean(at_plan, order), _mean(at_regular, order))
+    shock, busy = paths.shock(), options.assumptions.cover_quantile
+    return FittedModels(
+        products=split.products,
+        first_day=split.weeks[0],
+        forecast=usual,
+        planned=planned,
+        overdispersion=_overdispersion(at_plan, list(order), shock),
+        shocks=Shocks(volatility=shock.volatility, persistence=shock.persistence),
+        regular_price=response.regular_price,
+        charged=charged.to_numpy(dtype=np.float64).T,
+        levels=_levels(last_year, response),
+        demand=response,
+        segments=customers.names,
+        affinity=customers.affinity,
+        candidates=customers.candidates,
+        high_units=split.past.groupby("product")["units"].quantile(busy)[order].to_numpy(dtype=np.float64),
+        current_price=split.grid("price"),
+        sold_units=None if split.to_come else split.grid("units"),
+        current_promotion=split.grid(PROMOTION) if options.promotions else None,
+        plan=split.plan,
+    )
+
+
+def _levels(last_year: pd.DataFrame, response: FittedDemand) -> np.ndarray:
+    """(2, C) the range of a category's mean price over its regular prices, charged together in a week."""
+    price = last_year.pivot(index="week", columns="product", values="price")[list(response.products)].to_numpy(float)
+    relative = pd.DataFrame(price / response.regular_price).T.groupby(response.category).mean().T
+    return relative.quantile(list(_CHARGED_QUANTILES)).to_numpy()
+
+
+def _forecasts(
+    split: Split, forecaster: Forecaster, paths: MarketPaths, regular: pd.Series
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Forecasts of the weeks to simulate: at planned prices, and at regular prices."""
+    traffic = pd.DataFrame({"week": paths.weeks, "traffic": paths.traffic.mean(axis=0)})
+    given = ["product", "week", "price", "regular_price", *(name for name in PLANNED if name in split.future)]
+    planned = split.future[given].merge(traffic, on="week")
+    price = planned["product"].map(regular)
+    usual = planned.drop(columns=PROMOTION, errors="ignore").assign(price=price, regular_price=price)
+    return forecaster.predict(planned), forecaster.predict(usual)
+
+
+def _with_prices(
+    split: Split, response: FittedDemand, planned: np.ndarray, usual: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(T, N) forecasts at planned and at regular prices; the demand model sees to those that ignore prices."""
+    recent = split.past[split.past["week"] >= np.sort(split.past["week"].unique())[-_AVERAGED_WEEKS]]
+
+    def lift(rows: pd.DataFrame) -> np.ndarray:
+        def grid(column: str) -> np.ndarray:
+            return rows.pivot(index="week", columns="product", values=column)[list(response.products)].to_numpy(float)
+
+        price = np.where(np.isfinite(grid("price")), grid("price"), response.regular_price)
+        return response.lift(price, np.nan_to_num(grid(PROMOTION)) if PROMOTION in rows else None)
+
+    ahead = lift(split.future)
+    blind = np.isclose(planned, usual, rtol=1e-6).all(axis=0)
+    base = planned / lift(recent).mean(axis=0)
+    return np.where(blind, base * ahead, planned), np.where(blind, base, usual)
+
+
+def _mean(forecast: pd.DataFrame, order: pd.Series) -> np.ndarray:
+    """(T, N) mean units per week, bounded away from zero."""
+    table = forecast.pivot(index="week", columns="product", values="mean")[order]
+    return np.maximum(table.to_numpy(dtype=np.float64), _LEAST_UNITS)
+
+
+def _overdispersion(forecast: pd.DataFrame, order: list[str], shock: MarketShock) -> np.ndarray:
+    """(N,) variance of the gamma multiplier that completes the market's shock."""
+    table = forecast.pivot(index="week", columns="product")
+    quantiles = {level: table[f"q{level}"][order].to_numpy(dtype=np.float64) for level in QUANTILES}
+    whole = fitted_dispersion(table["mean"][order].to_numpy(dtype=np.float64), quantiles).mean(axis=0)
+    market = np.expm1(shock.volatility**2)
+    return np.maximum((whole - market) / (1 + market), 0.0)

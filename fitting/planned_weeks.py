@@ -1,0 +1,107 @@
+"""What a shop plans for the weeks after its data: prices, promotions and holidays."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from ..data import DataError, Tables, context_ahead
+
+_WEEK = pd.Timedelta(days=7)
+_YEAR_WEEKS = 52
+_KEYS = ["product", "week"]
+_WORDS = {"promotion": "displays and mailers", "holiday": "holidays"}
+
+
+def planned_weeks(
+    panel: pd.DataFrame, tables: Tables, regular: pd.Series, weeks: int
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The rows of the weeks after a panel: what is planned, and else the shop's usual pattern.
+
+    The usual pattern is each product at its current regular price, with the reductions, displays
+    and mailers of the same weeks a year ago; with less than a year of history, of the last weeks.
+    Promotions and holidays that the tables already hold for the weeks to come replace it, and so
+    does every row of the table `plan`.
+
+    Args:
+        panel: The weekly panel of the products, as `product_weeks` returns it.
+        tables: The shop's tables.
+        regular: Current regular price by product, currency per unit.
+        weeks: Number of weeks.
+
+    Returns:
+        One row per product and week (`product`, `week`, `price`, `regular_price` and what else of
+        `promotion` and `holiday` the panel has), and sentences that say where they come from.
+
+    Raises:
+        DataError: The plan has no row for these weeks and products.
+
+    Example:
+        >>> from repricer.forecasting import example_panel
+        >>> panel = example_panel(n_products=1)
+        >>> rows, said = planned_weeks(panel, Tables(panel), panel.groupby("product")["regular_price"].last(), 4)
+        >>> len(rows), said[0][:38]
+        (4, 'Current prices of the weeks to come: e')
+    """
+    first = panel["week"].max() + _WEEK
+    days = pd.date_range(first, periods=weeks, freq=_WEEK)
+    rows, pattern = _usual(panel, regular, days)
+    rows, known = _with_known(rows, context_ahead(tables, list(regular.index), first, weeks))
+    said = [f"Current prices of the weeks to come: each product at its regular price, with the {pattern}.", *known]
+    if tables.plan is not None:
+        rows, line = _with_plan(rows, tables.plan, first, days[-1] + _WEEK)
+        said.insert(0, line)
+    return rows, tuple(said)
+
+
+def _usual(panel: pd.DataFrame, regular: pd.Series, days: pd.DatetimeIndex) -> tuple[pd.DataFrame, str]:
+    """The usual pattern, and which weeks it repeats."""
+    past = np.sort(panel["week"].unique())
+    whole_year = len(past) >= _YEAR_WEEKS
+    repeated = past[-(_YEAR_WEEKS if whole_year else min(len(days), len(past))) :]
+    source = pd.DataFrame({"week": days, "source": repeated[np.arange(len(days)) % len(repeated)]})
+    rows = pd.MultiIndex.from_product([regular.index, days], names=_KEYS).to_frame(index=False).merge(source, on="week")
+    kept = ["price", "regular_price", *(name for name in _WORDS if name in panel)]
+    rows = rows.merge(panel[[*_KEYS, *kept]].rename(columns={"week": "source"}), on=["product", "source"], how="left")
+    # Before its first sale a product had no price, and no reduction.
+    share = (rows["price"] / rows["regular_price"]).clip(upper=1).fillna(1.0)
+    now = rows["product"].map(regular)
+    rows = rows.assign(regular_price=now, price=share * now).drop(columns="source")
+    named = " and ".join(["reductions", *(word for name, word in _WORDS.items() if name in panel)])
+    when = (
+        "same weeks a year ago" if whole_year else f"last {len(repeated)} weeks (there is less than a year of history)"
+    )
+    return rows, f"{named} of the {when}"
+
+
+def _with_known(rows: pd.DataFrame, known: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The rows with the promotions and holidays that the tables hold already, and what is said of them."""
+    found = rows[_KEYS].merge(known, on=_KEYS, how="left")
+    said = []
+    for name, word in _WORDS.items():
+        if name in rows and name in found and found[name].notna().any():
+            rows = rows.assign(**{name: found[name].fillna(rows[name])})
+            last = found["week"][found[name].notna()].max() + _WEEK - pd.Timedelta(days=1)
+            said.append(f"{word.capitalize()} until {last:%Y-%m-%d} are those that the tables hold already.")
+    return rows, said
+
+
+def _with_plan(
+    rows: pd.DataFrame, plan: pd.DataFrame, first: pd.Timestamp, end: pd.Timestamp
+) -> tuple[pd.DataFrame, str]:
+    """The rows with the shop's own plan, and how much of them it covers."""
+    inside = plan[plan["date"].between(first, end, inclusive="left") & plan["product"].isin(rows["product"])]
+    if inside.empty:
+        raise DataError(
+            f"plan must hold dates from {first:%Y-%m-%d} to {end - pd.Timedelta(days=1):%Y-%m-%d} for products that are "
+            f"priced; got {plan['date'].min():%Y-%m-%d} to {plan['date'].max():%Y-%m-%d}; fix the dates or leave it out"
+        )
+    inside = inside.assign(week=first + (inside["date"] - first) // _WEEK * _WEEK)
+    given = [name for name in ("price", "regular_price", "promotion") if name in inside and name in rows]
+    stated = rows[_KEYS].merge(inside.groupby(_KEYS, as_index=False)[given].mean(), on=_KEYS, how="left")
+    rows = rows.assign(**{name: stated[name].fillna(rows[name]) for name in given})
+    rows["regular_price"] = rows[["price", "regular_price"]].max(axis=1)
+    covered = int(stated["price"].notna().sum())
+    unused = len(plan) - len(inside)
+    other = f"; {unused} of its rows are for other weeks or products" if unused else ""
+    return rows, f"The plan gives {covered} of {len(rows)} current prices of the weeks to come{other}."

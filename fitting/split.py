@@ -1,0 +1,117 @@
+"""The weekly panel of the priced products: the past that models are fitted on, and the weeks to simulate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ..data import Tables, product_weeks
+from .planned_weeks import planned_weeks
+
+# A quarter's seasonal terms and the backtest's origins need this much history.
+_LEAST_WEEKS = 26
+_RECENT_WEEKS = 8
+_WEEK = pd.Timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Split:
+    """The weekly panel of the products, split into the past and the weeks to simulate.
+
+    Attributes:
+        products: One row per product: `product`, `name`, `category` and, where known, `unit_cost`.
+        past: Panel rows before the split.
+        future: Panel rows of the weeks to simulate; without units where these are still to come.
+        sales: Sale lines of all products before the split.
+        plan: How the prices of weeks to come are known, in sentences.
+    """
+
+    products: pd.DataFrame
+    past: pd.DataFrame
+    future: pd.DataFrame
+    sales: pd.DataFrame
+    plan: tuple[str, ...] = ()
+
+    @property
+    def weeks(self) -> pd.DatetimeIndex:
+        """The T weeks to simulate."""
+        return pd.DatetimeIndex(sorted(self.future["week"].unique()))
+
+    @property
+    def to_come(self) -> bool:
+        """Whether the weeks to simulate come after the data."""
+        return "units" not in self.future
+
+    def grid(self, column: str) -> np.ndarray:
+        """(T, N) values of a column in the future, in the order of `products`."""
+        table = self.future.pivot(index="week", columns="product", values=column)
+        return table[self.products["product"]].to_numpy(dtype=np.float64)
+
+    def span(self) -> dict[str, str | int]:
+        """First and last day of the weeks to simulate, and their number, for JSON."""
+        weeks = self.weeks
+        last = weeks[-1] + _WEEK - pd.Timedelta(days=1)
+        return {"first_day": f"{weeks[0]:%Y-%m-%d}", "last_day": f"{last:%Y-%m-%d}", "weeks": len(weeks)}
+
+
+def held_out(tables: Tables, products: pd.DataFrame, holdout_weeks: int) -> Split:
+    """The last weeks of the data as the weeks to simulate.
+
+    Args:
+        tables: The shop's tables.
+        products: The products to price.
+        holdout_weeks: Number of last weeks.
+
+    Raises:
+        ValueError: The history is too short.
+    """
+    panel = product_weeks(tables, products=products)
+    weeks = np.sort(panel["week"].unique())
+    if len(weeks) < _LEAST_WEEKS + holdout_weeks:
+        raise ValueError(
+            f"sales must cover at least {_LEAST_WEEKS + holdout_weeks} weeks ({_LEAST_WEEKS} to fit, {holdout_weeks} "
+            f"held out as a proof); got {len(weeks)}; add history or lower holdout_weeks"
+        )
+    start = weeks[-holdout_weeks]
+    return Split(
+        products=_described(products, tables),
+        past=panel[panel["week"] < start],
+        future=panel[panel["week"] >= start],
+        sales=tables.sales[tables.sales["date"] < start],
+    )
+
+
+def weeks_to_come(tables: Tables, proof: Split, weeks: int) -> Split:
+    """The weeks after the data as the weeks to simulate, at the shop's planned prices.
+
+    Args:
+        tables: The shop's tables; `plan` overrides the usual pattern.
+        proof: The split with the last weeks held out.
+        weeks: Number of weeks.
+
+    Raises:
+        ValueError: The plan has no row for these weeks and products.
+    """
+    panel = pd.concat([proof.past, proof.future])
+    future, plan = planned_weeks(panel, tables, regular_price(panel), weeks)
+    # Lines after the last complete week are in no panel.
+    sales = tables.sales[tables.sales["date"] < panel["week"].max() + _WEEK]
+    return Split(proof.products, panel, future, sales, plan)
+
+
+def regular_price(panel: pd.DataFrame) -> pd.Series:
+    """The regular price at the end of a panel, by product."""
+    recent = panel[panel["week"] >= np.sort(panel["week"].unique())[-_RECENT_WEEKS]]
+    return recent.groupby("product")["regular_price"].median()
+
+
+def _described(products: pd.DataFrame, tables: Tables) -> pd.DataFrame:
+    """The products with a name (their id if they have none) and the unit cost from the tables."""
+    rows = products.reset_index(drop=True)
+    name = rows["name"] if "name" in rows else rows["product"]
+    rows = rows.assign(name=name.fillna(rows["product"]))
+    if tables.products is None or "unit_cost" not in tables.products or "unit_cost" in rows:
+        return rows
+    return rows.merge(tables.products[["product", "unit_cost"]], on="product", how="left")

@@ -1,0 +1,100 @@
+"""The prices, promotions and holidays of the weeks to come: the plan first, then the tables, then the usual pattern."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from repricer.data import DataError, Tables, product_weeks
+from repricer.fitting.planned_weeks import planned_weeks
+
+FIRST = pd.Timestamp("2024-01-01")
+
+
+def days(*weeks):
+    return [FIRST + pd.Timedelta(days=7 * week) for week in weeks]
+
+
+def shop(weeks, **tables):
+    """Two products at 10 and 20; the first is at half its price in every fourth week."""
+    rows = [
+        (w, p, 10.0 * (1 + p) * (0.5 if p == 0 and w % 4 == 1 else 1.0), 10.0 * (1 + p))
+        for w in range(weeks)
+        for p in (0, 1)
+    ]
+    sales = pd.DataFrame(
+        {
+            "date": days(*[w for w, *_ in rows]),
+            "product": [f"p{p}" for _, p, *_ in rows],
+            "units": 3.0,
+            "price_paid": [price for *_, price, _ in rows],
+            "regular_price": [regular for *_, regular in rows],
+        }
+    )
+    return Tables(sales, pd.DataFrame({"product": ["p0", "p1"], "category": "x"}), **tables)
+
+
+def ahead(tables, weeks=8, regular=(12.0, 20.0)):
+    panel = product_weeks(tables)
+    rows, said = planned_weeks(panel, tables, pd.Series(regular, ["p0", "p1"]), weeks)
+    return {
+        name: rows.pivot(index="week", columns="product", values=name)
+        for name in rows
+        if name not in ("product", "week")
+    }, said
+
+
+def test_the_usual_pattern_is_that_of_a_year_ago_at_current_regular_prices():
+    found, said = ahead(shop(60))
+    # Week 60 repeats week 8, and week 61 week 9, in which the first product was reduced by half.
+    assert found["price"]["p0"].tolist() == [12, 6, 12, 12, 12, 6, 12, 12]
+    assert found["price"]["p1"].tolist() == [20] * 8
+    assert (found["regular_price"]["p0"] == 12).all()
+    assert found["price"].index[0] == days(60)[0]
+    assert "reductions of the same weeks a year ago" in said[0]
+
+
+def test_without_a_year_the_last_weeks_are_repeated():
+    found, said = ahead(shop(42), weeks=4)
+    assert found["price"]["p0"].tolist() == [12, 12, 12, 6]  # weeks 38 to 41
+    assert "last 4 weeks (there is less than a year of history)" in said[0]
+
+
+def test_promotions_and_holidays_in_the_tables_replace_the_pattern_as_far_as_they_reach():
+    promotions = pd.DataFrame({"start_date": days(9, 11, 61), "product": ["p1", "p1", "p0"]})
+    signals = pd.DataFrame({"date": days(8, 63), "name": "holiday", "value": 1.0})
+    found, said = ahead(shop(60, promotions=promotions, signals=signals), weeks=4)
+    assert found["promotion"]["p0"].tolist() == [0, 1, 0, 0]
+    assert found["promotion"]["p1"].tolist() == [0, 0, 0, 1]  # of week 9 nothing is left, of week 11 the pattern
+    assert found["holiday"]["p0"].tolist() == [0, 0, 0, 1]  # not that of week 8
+    assert "displays and mailers and holidays" in said[0]
+    assert [line.split(" are")[0] for line in said[1:]] == [
+        "Displays and mailers until 2025-03-09",
+        "Holidays until 2025-03-23",
+    ]
+
+
+def test_the_plan_wins():
+    plan = pd.DataFrame(
+        {
+            "date": [days(60)[0] + pd.Timedelta(days=2), days(61)[0], days(30)[0]],
+            "product": ["p0", "p1", "p1"],
+            "price": [9.0, 25.0, 1.0],
+        }
+    )
+    found, said = ahead(shop(60, plan=plan), weeks=2)
+    assert found["price"].to_numpy().tolist() == [[9, 20], [6, 25]]
+    assert found["regular_price"].to_numpy().tolist() == [[12, 20], [12, 25]]
+    assert (
+        said[0]
+        == "The plan gives 2 of 4 current prices of the weeks to come; 1 of its rows are for other weeks or products."
+    )
+
+
+def test_a_plan_for_other_weeks_is_refused():
+    plan = pd.DataFrame({"date": days(30), "product": ["p0"], "price": [9.0]})
+    with pytest.raises(DataError, match=r"plan must hold dates from 2025-02-24 to 2025-03-09 .* got 2024-07-29 to"):
+        ahead(shop(60, plan=plan), weeks=2)
+
+
+def test_a_longer_market_than_the_history_goes_round():
+    found, _ = ahead(shop(30), weeks=70)
+    assert np.isfinite(found["price"].to_numpy()).all()
