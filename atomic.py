@@ -8,6 +8,7 @@ one, never a part of either.
 from __future__ import annotations
 
 import json
+import math
 import os
 import secrets
 import shutil
@@ -63,6 +64,22 @@ def write_new(path: Path, content: bytes, *, mode: int) -> None:
 def write_json(path: Path, document: Any) -> None:
     """Write a document, which may hold NumPy values, as JSON, completely or not at all."""
     write_whole(path, json.dumps(document, indent=2, default=plain) + "\n")
+
+
+def without_nan(value: Any) -> Any:
+    """A document whose numbers that are not finite, which JSON does not know, are None.
+
+    Example:
+        >>> without_nan({"wape": [0.1, float("nan")]})
+        {'wape': [0.1, None]}
+    """
+    if isinstance(value, dict):
+        return {key: without_nan(item) for key, item in value.items()}
+    if hasattr(value, "tolist"):
+        return without_nan(value.tolist())
+    if isinstance(value, list | tuple):
+        return [without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def plain(value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
+import warnings
 
 import click
 
@@ -55,7 +56,9 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> object:
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.showwarning = _note
+                return super().invoke(ctx)
         except ValueError as error:
             _fail(str(error), 2)
         except ModuleNotFoundError as error:
@@ -66,6 +69,12 @@ class _Commands(click.Group):
             _fail(f"{where}{error.strerror or error}", 1)
         except KeyboardInterrupt:
             _fail("interrupted; run the same command again to continue", 130)
+
+
+def _note(message: Warning | str, category: type[Warning], *_: object) -> None:
+    """A warning as one line, without the line of code that gave it; those for developers are left out."""
+    if not issubclass(category, DeprecationWarning | FutureWarning | PendingDeprecationWarning | ResourceWarning):
+        click.echo(f"repricer: note: {' '.join(str(message).split())}", err=True)
 
 
 def _fail(message: str, code: int) -> None:

@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ..atomic import plain, whole_file
+from ..atomic import plain, whole_file, without_nan
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +48,9 @@ def say(text: str) -> None:
 
 
 def show(table: Table) -> None:
-    """Print a table, as wide as the terminal; 160 characters without one."""
+    """Print a table, as wide as the terminal; 160 characters without one. Long ids are folded, never cut."""
+    for column in table.columns:
+        column.overflow = "fold"
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=160)
@@ -57,7 +59,7 @@ def show(table: Table) -> None:
 
 def emit(document: Any) -> None:
     """Print the one JSON document of a command."""
-    json.dump(document, sys.stdout, indent=2, default=plain)
+    json.dump(without_nan(document), sys.stdout, indent=2, default=plain)
     sys.stdout.write("\n")
 
 

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from ..atomic import write_new, write_whole
-from ._options import emit
+from ._options import emit, show
 from ._tables import FILE, file_options, given_tables, import_files, mapping_option
 from .alarms import command as alarms
 
@@ -156,7 +155,7 @@ def _show_summary(result: SalesSummary) -> None:
     if result.stockouts is not None:
         weeks = (result.stockouts > 0).sum()
         table.add_row("weeks with a stockout", f"{weeks:,} ({result.stockouts.sum():,} product-weeks)")
-    Console(markup=False).print(table)
+    show(table)
     _show_table(_rounded(result.top_products), "best sellers by revenue")
     if result.categories is not None:
         shown = result.categories.head(_SHOWN_REJECTS)
@@ -171,11 +170,11 @@ def _rounded(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _show_table(frame: pd.DataFrame, title: str, justify: dict[Any, Any] | None = None) -> None:
-    table = Table(title=title)
+    table = Table(title=escape(title))
     text = {"product", "name", "category"}
     for name in frame:
         side = justify[name] if justify else "left" if name in text else "right"
         table.add_column(str(name).replace("_", " "), justify=side)
     for row in frame.itertuples(index=False):
         table.add_row(*(escape(str(value)) for value in row))
-    Console().print(table)
+    show(table)

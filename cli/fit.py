@@ -11,7 +11,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from ..atomic import write_json
+from ..atomic import without_nan, write_json
 from ._compile_ahead import CompileAhead
 from ._options import emit, json_option, progress_console, say, seed_option, show
 from ._shop_rules import rules_options
@@ -231,7 +231,7 @@ def fit_to_folder(
     report["scores"] = _scores(report)
     save_scenario(fitted.spec, out)
     save_scenario(fitted.proof, out / PROOF)
-    write_json(out / "fit.json", report)
+    write_json(out / "fit.json", without_nan(report))
     return report
 
 

@@ -1,5 +1,6 @@
 """A file or a folder is there completely or not at all, with the permission bits it should have."""
 
+import json
 import os
 import signal
 import stat
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from repricer.atomic import whole_file, whole_folder, write_json, write_new, write_whole
+from repricer.atomic import whole_file, whole_folder, without_nan, write_json, write_new, write_whole
 
 
 def mode(path):
@@ -31,6 +32,12 @@ def test_json_takes_numpy(tmp_path):
     assert (tmp_path / "a.json").read_text() == '{\n  "x": 0.5,\n  "y": [\n    0,\n    1\n  ]\n}\n'
     with pytest.raises(TypeError, match="set has no JSON form"):
         write_json(tmp_path / "a.json", {"x": set()})
+
+
+def test_what_json_does_not_know_is_none():
+    document = {"a": np.array([1.0, np.nan]), "b": [float("inf"), ("x", 2)], "c": np.float32("nan"), "d": None}
+    text = json.dumps(without_nan(document), allow_nan=False)
+    assert json.loads(text) == {"a": [1.0, None], "b": [None, ["x", 2]], "c": None, "d": None}
 
 
 @pytest.mark.parametrize("old", [None, b"old"])

@@ -34,6 +34,30 @@ def test_help_needs_no_training_library():
     assert not {"torch", "pandas", "numba", "stable_baselines3", "onnxruntime"} & set(loaded)
 
 
+def test_a_warning_is_one_line_without_the_place_that_gave_it(monkeypatch):
+    import warnings
+
+    from repricer.cli import scenarios
+
+    def warn(*_, **__):
+        warnings.warn("the last week is\nincomplete", stacklevel=1)
+        warnings.warn("old call", DeprecationWarning, stacklevel=1)
+
+    monkeypatch.setattr(scenarios.command, "callback", warn)
+    assert run("scenarios").stderr == "repricer: note: the last week is incomplete\n"
+
+
+def test_ids_are_folded_never_cut(capsys):
+    from repricer.cli._options import show
+    from rich.table import Table
+
+    table, name = Table("product", *"abcdefgh"), "".join(f"{i:03d}" for i in range(60))
+    table.add_row(name, *["a number of some width"] * 8)
+    show(table)
+    lines = capsys.readouterr().out.splitlines()
+    assert "".join(line.split("│")[1].strip() for line in lines if line.startswith("│")) == name
+
+
 def test_scenarios_lists_and_describes():
     assert {"gallego-van-ryzin", "stationary-logit"} <= {row["name"] for row in document("scenarios")}
     card = document("scenarios", "gallego-van-ryzin")
