@@ -47,6 +47,7 @@ def _setting(name: str, option: str | None = None, **more: Any) -> Callable[[Any
 @_setting("holdout")
 @_setting("killed", "--kill-switch")
 @_setting("shadow", type=_FILE)
+@_setting("price_list", "--price-list", type=_FILE)
 @_setting("rate")
 @_setting("watch", type=float)
 @click.option(

@@ -20,6 +20,8 @@ from ..decision_log.log import DecisionLog
 from .admin import add_admin, add_status
 from .api_keys import KeyRing
 from .deployment import Deployment
+from .desk import Desk
+from .desk_routes import add_desk
 from .middleware import MAX_BODY, OPEN_PATHS, Gate
 from .outcome_routes import add_outcomes
 from .page import add_page
@@ -85,7 +87,9 @@ def create_app(
         add_outcomes(app, decisions, deployment.bundle.catalogue.products[0])
     add_status(app, deployment)
     add_admin(app, deployment)
-    add_page(app, deployment, recent)
+    if settings.price_list is not None:
+        add_desk(app, Desk(settings.price_list, lambda: deployment.bundle, decisions))
+    add_page(app, deployment, recent, price_list=settings.price_list is not None)
     limit = RateLimit(settings.rate, settings.burst)
     app.gate = Gate(super(_Service, app).__call__, keys=keys, limit=limit, metrics=deployment.metrics, express=express)
     _describe(app, deployment)

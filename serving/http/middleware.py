@@ -75,6 +75,7 @@ class Gate:
 
         try:
             answer, caller = self._refusal(scope)
+            scope["state"]["caller"] = caller
             endpoint = self._express.get(scope["path"]) if scope["method"] == "POST" else None
             if answer is None and endpoint is not None:
                 answer = await endpoint(await _body(receive), request_id)

@@ -5,6 +5,7 @@ Needs the `serve` extra.
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
@@ -14,10 +15,11 @@ from msgspec import Meta, Struct, defstruct
 
 from ...pricing import Catalogue
 from ..decision_log.outcomes import ReportedOutcome
-from ..documents import read, schemas
+from ..documents import Document, Name, read, schemas
 from ..explanation.what_if import MOST_PRICES
 from ..market_state import state_type
 from ..predictor import PriceAnswer
+from ..price_list.rows import Price, Status, Text
 from .settings import Share
 
 T = TypeVar("T", bound=Struct)
@@ -47,6 +49,30 @@ class Outcomes(Struct, forbid_unknown_fields=True):
     """What sold after one decision or several."""
 
     outcomes: Annotated[list[ReportedOutcome], Meta(min_length=1, max_length=MOST_OUTCOMES)]
+
+
+class ListDecision(Document, frozen=True, forbid_unknown_fields=True):
+    """What is decided about one row of the price list."""
+
+    zone: Annotated[Name, Meta(description="zone of the row")]
+    product: Annotated[Name, Meta(description="product of the row")]
+    week: Annotated[dt.date, Meta(description="week of the row, YYYY-MM-DD")]
+    status: Annotated[Status, Meta(description="what is decided; `proposed` takes a decision back")]
+    decided_price: Annotated[Price | None, Meta(description="for overridden: the price, currency per unit")] = None
+    decision_reason: Annotated[Text, Meta(description="why; needed for overridden and postponed")] = ""
+
+
+class ListDecisions(Struct, forbid_unknown_fields=True):
+    """Decisions about several rows, all or none."""
+
+    decisions: Annotated[list[ListDecision], Meta(min_length=1, max_length=MOST_OUTCOMES)]
+    by: Annotated[Name | None, Meta(description="who decides; with API keys, the name of the key counts")] = None
+
+
+class ListApproval(Struct, forbid_unknown_fields=True):
+    """Who makes the price list live."""
+
+    by: Annotated[Name | None, Meta(description="who decides; with API keys, the name of the key counts")] = None
 
 
 @dataclass
@@ -91,7 +117,7 @@ def body_schemas(catalogue: Catalogue) -> dict[str, Any]:
     ]
     question = defstruct("Question", [("state", state), ("product", name)], forbid_unknown_fields=True)
     what_if = defstruct("WhatIfQuestion", [("prices", prices, None)], bases=(question,), forbid_unknown_fields=True)
-    return schemas(state, question, what_if, Outcomes, Switch, HoldoutShare)
+    return schemas(state, question, what_if, Outcomes, Switch, HoldoutShare, ListDecisions, ListApproval)
 
 
 def described_body(schema: str, **examples: Any) -> dict[str, Any]:

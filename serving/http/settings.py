@@ -39,6 +39,10 @@ class ServiceSettings(Struct, frozen=True, kw_only=True):
     shadow: Annotated[
         str | None, Meta(description="A second bundle that also prices every request; its prices are only recorded.")
     ] = None
+    price_list: Annotated[
+        str | None,
+        Meta(description="Price list (.csv or .xlsx) to decide on at /price-list; decisions are written into it."),
+    ] = None
     fallback: Annotated[
         Fallback, Meta(description="Rule that prices holdout markets, and all markets while the kill switch is on.")
     ] = "in-force"
@@ -57,7 +61,7 @@ class ServiceSettings(Struct, frozen=True, kw_only=True):
     ] = 0
 
     def __post_init__(self) -> None:
-        for name in ("keys", "shadow"):
+        for name in ("keys", "shadow", "price_list"):
             if isinstance(getattr(self, name), os.PathLike):
                 force_setattr(self, name, os.fspath(getattr(self, name)))
         problem = mistake(type(self), asdict(self), "service")

@@ -7,7 +7,7 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -83,7 +83,9 @@ def decided_rows(source: str, rows: Sequence[PriceRow], by: str, rest: str | Non
     return decided
 
 
-def check_decisions(source: str, rows: Sequence[PriceRow], bundle: Bundle) -> None:
+def check_decisions(
+    source: str, rows: Sequence[PriceRow], bundle: Bundle, *, only: Collection[tuple[str, str, dt.date]] | None = None
+) -> None:
     """Check the prices of a list, as decided, against the price rules, week after week.
 
     A postponed row is not checked: its price is not the list's.
@@ -92,6 +94,7 @@ def check_decisions(source: str, rows: Sequence[PriceRow], bundle: Bundle) -> No
         source: What error messages call the list.
         rows: The rows; an undecided one counts as approved.
         bundle: The bundle whose price rules hold.
+        only: The keys of the rows to check; all by default.
 
     Raises:
         ListError: Rows break a rule, or do not belong to the bundle's market; each is named.
@@ -109,7 +112,8 @@ def check_decisions(source: str, rows: Sequence[PriceRow], bundle: Bundle) -> No
         zones: dict[str, list[tuple[int, PriceRow]]] = {}
         for number, row in enumerate(rows, start=2):
             zones.setdefault(row.zone, []).append((number, row))
-        wrong = [line for zone in zones.values() for line in _broken_rules(source, zone, bundle)]
+        decided = zones if only is None else {zone for zone, _, _ in only}
+        wrong = [line for zone in decided for line in _broken_rules(source, zones[zone], bundle, only)]
     if wrong:
         raise ListError(wrong)
 
@@ -186,7 +190,12 @@ def _strange_rows(source: str, rows: Sequence[PriceRow], catalogue: Catalogue) -
     return wrong
 
 
-def _broken_rules(source: str, rows: Sequence[tuple[int, PriceRow]], bundle: Bundle) -> list[str]:
+def _broken_rules(
+    source: str,
+    rows: Sequence[tuple[int, PriceRow]],
+    bundle: Bundle,
+    only: Collection[tuple[str, str, dt.date]] | None,
+) -> list[str]:
     """A line for each of a zone's numbered rows whose price the rules would change."""
     product = {name: n for n, name in enumerate(bundle.catalogue.products)}
     period = {week: t for t, week in enumerate(sorted({row.week for _, row in rows}))}
@@ -198,7 +207,7 @@ def _broken_rules(source: str, rows: Sequence[tuple[int, PriceRow]], bundle: Bun
     wrong = []
     for t, n in np.argwhere(abs(allowed - wanted) > _SAME * wanted).tolist():
         number, row = places[t, n]
-        if row.status != "postponed":
+        if row.status != "postponed" and (only is None or row.key in only):
             column = "decided_price" if row.status == "overridden" else "status"
             rules = ", ".join(dict.fromkeys(f"{step.rule} ({RULES[step.rule]})" for step in steps[t][n]))
             wrong.append(

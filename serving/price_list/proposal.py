@@ -11,6 +11,7 @@ from ...envs import catalogue_of
 from ...evaluation.uncertainty import Assessment, ProductFigures, charged_range, product_figures
 from ...pricing import Action, Catalogue, MarketView, Policy
 from ...pricing.rule_formulas import BITS
+from ...pricing.wording import rule_words
 from ...scenarios import MarketSpec
 from .rows import ListError, PriceRow, sealed
 from .rules import allowed_path
@@ -161,7 +162,7 @@ class _Writer:
                 **money,
                 parameter_share=None if np.isnan(share) else round(float(share), 4),
                 outside_charged=self.marks[n] if self.outside[t, n] else "",
-                rules=", ".join(rule for rule, bit in BITS.items() if self.rules[t, n] & bit),
+                rules=", ".join(rule_words(rule) for rule, bit in BITS.items() if self.rules[t, n] & bit),
                 lowest_price_30_days=None if np.isnan(lowest) else float(lowest),
                 check="",
             )

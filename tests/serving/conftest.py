@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,13 @@ import pytest
 import torch
 from repricer.agents.actor import Actor, network_policy
 from repricer.envs import catalogue_of
+from repricer.evaluation.uncertainty import Assessment, assess
 from repricer.pricing import ActionLayout, Guardrails, NetworkPolicy, RecurrentPolicy, features, row_width
 from repricer.scenarios import MarketSpec, spec_from_table
+from repricer.scenarios.sections import HistorySection, Posterior
 from repricer.serving import Bundle, export, load_bundle
+from repricer.serving.price_list.proposal import proposed_rows
+from repricer.serving.price_list.rows import PriceRow
 
 PRODUCTS = ("anchovy", "biscuit", "cider")
 SEGMENTS = ("thrifty", "loyal")
@@ -147,3 +151,35 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     monkeypatch.setattr(features, "_market_columns", counting_columns)
     monkeypatch.setattr(Guardrails, "_steps", counting_steps)
     return counts
+
+
+@pytest.fixture(scope="session")
+def dated_market(spec: MarketSpec) -> MarketSpec:
+    """The market of the tests with dates, ids, current prices of its own and a posterior; product 2 is frozen."""
+    dated = spec.with_changes(
+        market={"first_day": "2018-01-01", "period": "week", "period_days": 7},
+        products={"ids": ("007", "008", "=9")},
+        prices={"frozen": ("biscuit",)},
+    )
+    rng, weeks = np.random.default_rng(0), spec.market.horizon_periods
+    current = np.tile([2.1, 2.9, 5.5], (weeks, 1))
+    history = HistorySection(price=current, charged_low=[1.9, 2.5, 4.0], charged_high=[2.3, 3.0, 5.6])
+    factors = np.exp(rng.normal(0, 0.2, (20, 1, 1)))
+    return replace(dated, history=history, posterior=Posterior(draws=20, arrivals=factors))
+
+
+@pytest.fixture(scope="session")
+def assessed(dated_market: MarketSpec) -> Assessment:
+    return assess(dated_market, [], learned=[], draws=20, episodes=2)
+
+
+@pytest.fixture(scope="session")
+def price_rows(assessed: Assessment) -> list[PriceRow]:
+    """The proposed list; never changed by a test."""
+    return proposed_rows(assessed)
+
+
+@pytest.fixture(scope="session")
+def dated_bundle(dated_market: MarketSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle for the market of the list; never changed by a test."""
+    return export(make_run(dated_market, product_wise=True), tmp_path_factory.mktemp("dated") / "bundle")

@@ -1,5 +1,5 @@
-"""The page for a pricing manager: current prices, their reasons, alarms, what-if. Needs the `serve`
-extra.
+"""The pages for a pricing manager: current prices, their reasons, alarms, what-if; and the price list. Needs
+the `serve` extra.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, select_autoescape
 
 from ....pricing import RULES
 from ....pricing.wording import feature_words, policy_words, rule_words
+from ...price_list.rows import STATUSES
 from ...sample_states import example_state
 from ..deployment import Deployment
 from ..recent_decisions import RecentDecisions
@@ -31,29 +32,43 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 _ASSETS = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
+_LIST_ASSETS = {"price_list.js": "text/javascript"}
 
 
 @cache
-def _template() -> Any:
+def _template(name: str) -> Any:
     loader = Environment(
         loader=FileSystemLoader(_FOLDER), autoescape=select_autoescape(default=True, default_for_string=True)
     )
     loader.filters |= {"policy_words": policy_words, "feature_words": feature_words}
-    return loader.get_template("page.html.jinja")
+    return loader.get_template(f"{name}.html.jinja")
 
 
-def add_page(app: FastAPI, deployment: Deployment, recent: RecentDecisions) -> None:
-    """Add `GET /` and the files that the page loads."""
-    template = _template()
+def add_page(app: FastAPI, deployment: Deployment, recent: RecentDecisions, *, price_list: bool) -> None:
+    """Add `GET /`, with a price list `GET /price-list`, and the files that the pages load."""
+    template = _template("page")
 
     @app.get("/", include_in_schema=False)
     def page(request: Request) -> HTMLResponse:
         """The page, rendered by the server; JavaScript only adds the what-if curve."""
         shown = _shown(deployment, recent, request.query_params.get("market"))
-        return HTMLResponse(template.render(**shown), headers=_HEADERS)
+        return HTMLResponse(template.render(**shown, price_list=price_list), headers=_HEADERS)
 
-    for name, kind in _ASSETS.items():
+    if price_list:
+        _add_list_page(app, deployment)
+    for name, kind in (_ASSETS | (_LIST_ASSETS if price_list else {})).items():
         _add_asset(app, name, kind)
+
+
+def _add_list_page(app: FastAPI, deployment: Deployment) -> None:
+    template = _template("price_list")
+
+    @app.get("/price-list", include_in_schema=False)
+    def page() -> HTMLResponse:
+        """The page of the price list, which JavaScript fills from `/v1/price-list`."""
+        scenario = deployment.bundle.manifest["scenario"]
+        shown = {"scenario": deployment.bundle.scenario, "currency": scenario["currency"], "statuses": STATUSES}
+        return HTMLResponse(template.render(**shown), headers=_HEADERS)
 
 
 def _add_asset(app: FastAPI, name: str, kind: str) -> None:

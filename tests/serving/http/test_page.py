@@ -3,53 +3,28 @@
 from __future__ import annotations
 
 import json
-import shutil
-import socket
-import threading
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from repricer.serving import Bundle, example_state
 from repricer.serving.http.app import create_app
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine to drive the page with")
+from .conftest import serving
 
 
 @pytest.fixture(scope="module")
-def url(one_path: Path, one: Bundle) -> Iterator[str]:
+def url(browser: Any, one_path: Path, one: Bundle) -> Iterator[str]:
     """A running service that two markets have asked."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(create_app(one_path), port=port, log_level="error"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.02)
-    address = f"http://127.0.0.1:{port}"
-    for market in ("north", "south"):
-        body = json.dumps(example_state(one.catalogue) | {"market": market}).encode()
-        urllib.request.urlopen(
-            urllib.request.Request(f"{address}/v1/prices", body, {"content-type": "application/json"})
-        )
-    yield address
-    server.should_exit = True
-    thread.join()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api", reason="playwright drives the page")
-    with api.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+    with serving(create_app(one_path)) as address:
+        for market in ("north", "south"):
+            body = json.dumps(example_state(one.catalogue) | {"market": market}).encode()
+            urllib.request.urlopen(
+                urllib.request.Request(f"{address}/v1/prices", body, {"content-type": "application/json"})
+            )
+        yield address
 
 
 @pytest.fixture(params=[(1280, 900), (390, 844)], ids=["desk", "phone"])

@@ -20,18 +20,18 @@ from repricer.serving.price_list.rows import COLUMNS, PriceRow
 
 
 @pytest.fixture
-def listed(rows: list[PriceRow], tmp_path: Path) -> Path:
-    write_list(tmp_path / "prices.xlsx", rows)
+def listed(price_rows: list[PriceRow], tmp_path: Path) -> Path:
+    write_list(tmp_path / "prices.xlsx", price_rows)
     return tmp_path / "prices.xlsx"
 
 
 @pytest.fixture
-def approve(bundle_of_market: Path, listed: Path) -> Any:
+def approve(dated_bundle: Path, listed: Path) -> Any:
     """Runs the command on the list, by Ann unless said otherwise."""
 
     def run(*more: Any, by: str = "Ann") -> Result:
         log = listed.with_name("log.db")
-        call = ["approve", listed, "--bundle", bundle_of_market, "--by", by, "--log", log, *more]
+        call = ["approve", listed, "--bundle", dated_bundle, "--by", by, "--log", log, *more]
         return CliRunner().invoke(main, list(map(str, call)))
 
     return run
@@ -56,8 +56,8 @@ def recorded(path: Path) -> list[dict[str, Any]]:
         return list(log.export_approvals())
 
 
-def test_decisions_are_recorded_and_live(approve: Any, listed: Path, rows: list[PriceRow]) -> None:
-    other = round(rows[7].new_price - 0.05, 2)
+def test_decisions_are_recorded_and_live(approve: Any, listed: Path, price_rows: list[PriceRow]) -> None:
+    other = round(price_rows[7].new_price - 0.05, 2)
     edit(
         listed,
         (9, "status", "overridden"),
@@ -73,14 +73,18 @@ def test_decisions_are_recorded_and_live(approve: Any, listed: Path, rows: list[
     assert (facts["rows"], facts["new"]) == (24, 24)
     assert (facts["approved"], facts["overridden"], facts["postponed"]) == (22, 1, 1)
     live = live_rows(listed)
-    prices = [row.new_price for row in rows]
-    prices[7], prices[23] = other, rows[23].current_price
+    prices = [row.new_price for row in price_rows]
+    prices[7], prices[23] = other, price_rows[23].current_price
     assert [float(row["price"]) for row in live] == prices
     assert live[7]["decided_by"] == "Bob"
     assert live[23]["decision_reason"] == "'+ ask the buyer"
     log = recorded(listed)
     assert [row["price"] for row in log] == [float(row["price"]) for row in live]
-    assert (log[7]["decided_by"], log[7]["reason"], log[7]["proposal"]) == ("Bob", "the rival is at it", rows[7].check)
+    assert (log[7]["decided_by"], log[7]["reason"], log[7]["proposal"]) == (
+        "Bob",
+        "the rival is at it",
+        price_rows[7].check,
+    )
     assert {row["decided_by"] for row in log} == {"Ann", "Bob"}
 
 
@@ -97,14 +101,14 @@ def test_the_same_list_again_changes_nothing(approve: Any, listed: Path) -> None
     assert [row["status"] for row in recorded(listed)][-1] == "postponed"
 
 
-def test_nothing_is_live_unless_all_is_right(approve: Any, listed: Path, rows: list[PriceRow]) -> None:
+def test_nothing_is_live_unless_all_is_right(approve: Any, listed: Path, price_rows: list[PriceRow]) -> None:
     edit(
         listed,
         (2, "status", "overridden"),
         (2, "decided_price", 9.0),
         (2, "decision_reason", "x"),
         (4, "status", "overridden"),
-        (4, "decided_price", round(rows[2].new_price, 2) + 0.011),
+        (4, "decided_price", round(price_rows[2].new_price, 2) + 0.011),
         (4, "decision_reason", "x"),
     )
     wrong = approve("--rest", "approved")
@@ -118,17 +122,17 @@ def test_nothing_is_live_unless_all_is_right(approve: Any, listed: Path, rows: l
     assert not listed.with_name("log.db").exists()
 
 
-def test_what_is_missing_or_strange_is_named(approve: Any, listed: Path, rows: list[PriceRow]) -> None:
+def test_what_is_missing_or_strange_is_named(approve: Any, listed: Path, price_rows: list[PriceRow]) -> None:
     undecided = approve()
     assert "every row must be decided; got proposed in 24 rows (2, 3, 4, 5, 6 and 19 more)" in undecided.stderr
-    write_list(listed, rows[1:])
+    write_list(listed, price_rows[1:])
     missing = approve("--rest", "approved")
     assert "must have a row for every product in zone 'all stores', week 2018-01-01; got none for 'anchovy'" in (
         missing.stderr
     )
-    write_list(listed, [msgspec.structs.replace(row, product="tuna") for row in rows[:1]])
+    write_list(listed, [msgspec.structs.replace(row, product="tuna") for row in price_rows[:1]])
     assert "column check" in approve("--rest", "approved").stderr
-    write_list(listed, rows)
+    write_list(listed, price_rows)
     assert "--by must be the name of who decides" in approve("--rest", "approved", by=" ").stderr
 
 

@@ -20,64 +20,66 @@ def _array(rows: list[PriceRow], name: str, products: int = 3) -> np.ndarray:
     return np.array([getattr(row, name) for row in rows], dtype=float).reshape(products, -1).T
 
 
-def test_it_covers_all_products_and_weeks(rows: list[PriceRow]) -> None:
-    assert len({row.key for row in rows}) == len(rows) == 3 * 8
-    assert [row.week for row in rows[:2]] == [dt.date(2018, 1, 1), dt.date(2018, 1, 8)]
-    assert {row.product_id for row in rows} == {"007", "008", "=9"}
-    assert {(row.zone, row.status) for row in rows} == {("all stores", "proposed")}
+def test_it_covers_all_products_and_weeks(price_rows: list[PriceRow]) -> None:
+    assert len({row.key for row in price_rows}) == len(price_rows) == 3 * 8
+    assert [row.week for row in price_rows[:2]] == [dt.date(2018, 1, 1), dt.date(2018, 1, 8)]
+    assert {row.product_id for row in price_rows} == {"007", "008", "=9"}
+    assert {(row.zone, row.status) for row in price_rows} == {("all stores", "proposed")}
 
 
 def test_prices_are_allowed_and_frozen_products_stay(
-    rows: list[PriceRow], market: MarketSpec, found: Assessment
+    price_rows: list[PriceRow], dated_market: MarketSpec, assessed: Assessment
 ) -> None:
-    assert found.recommendation.change
-    current, new = _array(rows, "current_price"), _array(rows, "new_price")
-    allowed, steps = allowed_path(market.guardrails, catalogue_of(market), new, current)
+    assert assessed.recommendation.change
+    current, new = _array(price_rows, "current_price"), _array(price_rows, "new_price")
+    allowed, steps = allowed_path(dated_market.guardrails, catalogue_of(dated_market), new, current)
     np.testing.assert_allclose(allowed, new, rtol=1e-6)
     assert not any(any(week) for week in steps)
     assert (new[:, 1] == 2.9).all()
-    assert {row.reason.partition(":")[0] for row in rows if row.product == "biscuit"} == {"Stays"}
-    moved = [row for row in rows if abs(row.change) > 0.01]
+    assert {row.reason.partition(":")[0] for row in price_rows if row.product == "biscuit"} == {"Stays"}
+    moved = [row for row in price_rows if abs(row.change) > 0.01]
     assert moved
     assert all(row.reason.startswith("Raised" if row.change > 0 else "Lowered") for row in moved)
 
 
-def test_figures_are_those_of_the_listed_prices(rows: list[PriceRow], market: MarketSpec, found: Assessment) -> None:
-    new, revenue = _array(rows, "new_price"), _array(rows, "expected_revenue")
-    np.testing.assert_allclose(_array(rows, "expected_units") * new, revenue, rtol=0.01)
-    total = found.compared.expected[found.recommendation.policy][0].mean()
+def test_figures_are_those_of_the_listed_prices(
+    price_rows: list[PriceRow], dated_market: MarketSpec, assessed: Assessment
+) -> None:
+    new, revenue = _array(price_rows, "new_price"), _array(price_rows, "expected_revenue")
+    np.testing.assert_allclose(_array(price_rows, "expected_units") * new, revenue, rtol=0.01)
+    total = assessed.compared.expected[assessed.recommendation.policy][0].mean()
     assert revenue.sum() == pytest.approx(total, rel=0.03)
-    assert (_array(rows, "units_low") <= _array(rows, "expected_units")).all()
-    assert (_array(rows, "expected_units") <= _array(rows, "units_high")).all()
+    assert (_array(price_rows, "units_low") <= _array(price_rows, "expected_units")).all()
+    assert (_array(price_rows, "expected_units") <= _array(price_rows, "units_high")).all()
     # Arrivals vary by 20% between the draws; chance by the square root of the units.
-    units = _array(rows, "expected_units")
+    units = _array(price_rows, "expected_units")
     expected = 0.04 * units**2 / (0.04 * units**2 + units)
-    assert abs(np.mean(_array(rows, "parameter_share") - expected)) < 0.12
+    assert abs(np.mean(_array(price_rows, "parameter_share") - expected)) < 0.12
 
 
-def test_marks_and_lowest_prices(rows: list[PriceRow], market: MarketSpec) -> None:
-    assert market.history is not None
-    for row in rows:
-        n = market.products.names.index(row.product)
-        outside = not market.history.charged_low[n] <= row.new_price <= market.history.charged_high[n]
+def test_marks_and_lowest_prices(price_rows: list[PriceRow], dated_market: MarketSpec) -> None:
+    assert dated_market.history is not None
+    for row in price_rows:
+        n = dated_market.products.names.index(row.product)
+        outside = not dated_market.history.charged_low[n] <= row.new_price <= dated_market.history.charged_high[n]
         assert bool(row.outside_charged) == outside
-    assert any(row.outside_charged for row in rows)
-    first = rows[:8]
+    assert any(row.outside_charged for row in price_rows)
+    first = price_rows[:8]
     # 30 days are five weeks; before the list, prices are not known.
     assert [row.lowest_price_30_days for row in first[:5]] == [None] * 5
     assert first[5].lowest_price_30_days == min(row.new_price for row in first[:5])
 
 
-def test_no_change_keeps_the_current_prices(found: Assessment) -> None:
-    none = replace(found.recommendation, policy=found.recommendation.current)
-    rows = proposed_rows(replace(found, recommendation=none))
+def test_no_change_keeps_the_current_prices(assessed: Assessment) -> None:
+    none = replace(assessed.recommendation, policy=assessed.recommendation.current)
+    rows = proposed_rows(replace(assessed, recommendation=none))
     assert all(row.new_price == pytest.approx(row.current_price) for row in rows)
     assert {row.reason for row in rows if row.product != "biscuit"} == {
         "Stays: no change of the current prices is recommended."
     }
 
 
-def test_a_market_without_dates_is_refused(market: MarketSpec) -> None:
-    undated = assess(market.with_changes(market={"first_day": ""}), [], learned=[], draws=2, episodes=2)
+def test_a_market_without_dates_is_refused(dated_market: MarketSpec) -> None:
+    undated = assess(dated_market.with_changes(market={"first_day": ""}), [], learned=[], draws=2, episodes=2)
     with pytest.raises(ListError, match="needs a market with dates; got test-market"):
         proposed_rows(undated)
