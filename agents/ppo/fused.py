@@ -17,6 +17,8 @@ from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.utils import explained_variance
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 from .update import FACTS, HALF_LOG_2PI, MlpWeights, Rollout, UpdateSettings, update
 
@@ -88,6 +90,10 @@ class FusedPPO(PPO):
 
     policy_aliases = PPO.policy_aliases | {"MlpPolicy": PlainPolicy}
 
+    def collect_rollouts(self, env: VecEnv, *arguments: Any, **options: Any) -> bool:
+        """Collect experience as SB3 does; the values after truncated episodes are computed for all rows at once."""
+        return super().collect_rollouts(_Continued(env, self), *arguments, **options)
+
     def train(self) -> None:
         """Update the policy on the last rollout."""
         policy = self.policy
@@ -137,6 +143,29 @@ class FusedPPO(PPO):
         for name, value in facts.items():
             self.logger.record(f"train/{name}", value)
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+
+
+class _Continued(VecEnvWrapper):
+    """Adds the value of what follows a truncated episode to its last reward; SB3 would compute it row by row."""
+
+    def __init__(self, venv: VecEnv, model: PPO) -> None:
+        super().__init__(venv)
+        self._model = model
+
+    def reset(self) -> Any:
+        return self.venv.reset()
+
+    def step_wait(self) -> VecEnvStepReturn:
+        observations, rewards, dones, infos = self.venv.step_wait()
+        cut = [row for row in np.flatnonzero(dones) if infos[row].get("TimeLimit.truncated")]
+        if cut:
+            last = np.stack([infos[row]["terminal_observation"] for row in cut])
+            with torch.no_grad():
+                values = self._model.policy.predict_values(self._model.policy.obs_to_tensor(last)[0])
+            rewards[cut] += self._model.gamma * values.flatten().cpu().numpy()
+            for row in cut:
+                infos[row]["TimeLimit.truncated"] = False
+        return observations, rewards, dones, infos
 
 
 def _rows(played: NDArray[Any]) -> NDArray[np.float32]:

@@ -17,7 +17,7 @@ from stable_baselines3.common.logger import Logger
 EPS = 1e-3
 
 
-def played(kind: type[PPO], rollout_of: PPO | None = None, scenario: str = "bench-10", **settings: Any) -> PPO:
+def played(kind: type[PPO], rollout_of: PPO | None = None, scenario: Any = "bench-10", **settings: Any) -> PPO:
     """A model that has played one rollout, its own or that of another with the same weights."""
     venv = make_sb3_env(scenario, num_envs=8, seed=3, reward="expected", **settings.pop("learner_view", {}))
     network = {"activation_fn": torch.nn.ReLU, "net_arch": [16, 12], "optimizer_kwargs": {"eps": EPS}}
@@ -147,3 +147,17 @@ def test_the_presets_learn_by_the_compiled_update(monkeypatch: pytest.MonkeyPatc
     model = make_model(algorithm("ppo"), make_sb3_env(spec, num_envs=4), settings_for(spec, "ppo"), seed=0)
     with pytest.raises(InterruptedError):
         model.learn(200)
+
+
+def test_the_value_after_a_truncated_episode_is_that_of_sb3_but_for_all_rows_at_once(make_shop, monkeypatch):
+    spec, rewards = make_shop().with_changes(market={"ending": "truncated"}), []
+    for _ in range(2):
+        model = played(FusedPPO, scenario=spec, gamma=0.9, network={"ortho_init": False})
+        assert model.rollout_buffer.episode_starts[8].all()
+        rewards.append(model.rollout_buffer.rewards.copy())
+        monkeypatch.setattr(FusedPPO, "collect_rollouts", PPO.collect_rollouts)
+    np.testing.assert_allclose(*rewards, rtol=1e-5)
+    monkeypatch.undo()
+    less = played(FusedPPO, scenario=spec, gamma=0.5, network={"ortho_init": False}).rollout_buffer.rewards
+    np.testing.assert_array_equal(less[:7], rewards[0][:7])
+    assert (less[7] != rewards[0][7]).all()
