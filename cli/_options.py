@@ -47,6 +47,11 @@ def say(text: str) -> None:
     click.echo(text)
 
 
+def say_aside(text: str) -> None:
+    """Print a line to stderr, beside the results."""
+    click.echo(text, err=True)
+
+
 def show(table: Table) -> None:
     """Print a table, as wide as the terminal; 160 characters without one. Long ids are folded, never cut."""
     for column in table.columns:

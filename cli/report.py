@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._options import emit, episodes_option, json_option, progress_console, say, seed_option
+from ._options import emit, episodes_option, json_option, progress_console, say, say_aside, seed_option
 
 if TYPE_CHECKING:
     from ..agents import Run
@@ -47,6 +47,11 @@ def command(run: Path, out: Path, fit: Path | None, episodes: int, seed: int, as
     name = learned.policy.name
     path = write_report(out, ReportData(comparison, run=learned, learned=name, fit=fitted, timings=timings, **beyond))
     sentence = verdict(comparison, name)
+    if fitted is None and learned.spec.posterior is not None:
+        say_aside(
+            "note: the report leaves out price responses, forecasts, fidelity, trend and segments, as there is no fit.json "
+            f"in {run}; add them with --fit MARKET/fit.json"
+        )
     if as_json:
         emit({"verdict": sentence, "report": str(path)} | comparison.to_dict())
     else:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..atomic import write_whole
 from ._options import emit, json_option, say, seed_option, setting, training_bar
 from ._policies import policy_of
 
@@ -79,12 +80,20 @@ def command(
         given = {"algo": algo, "steps": steps or 300_000, "seed": seed, "device": device, "out": folder}
         more = {"settings": settings, "preset": preset, "wandb_project": wandb_project, "risk": risk}
         run = _from_simulation(spec, teacher, **given, **more)
+    keep_fit_report(Path(scenario), folder)
     if as_json:
         emit({"run": str(folder), **run.facts, "history": run.history})
         return
     for line in _lines(run, algo):
         say(line)
     say(f"Run folder: {folder}. Next: repricer evaluate {scenario} --policy {folder}")
+
+
+def keep_fit_report(scenario: Path, run: Path) -> None:
+    """Put the fit report of a fitted market beside the run, where `repricer report` looks for it."""
+    report = (scenario if scenario.is_dir() else scenario.parent) / "fit.json"
+    if scenario.exists() and report.is_file():
+        write_whole(run / "fit.json", report.read_bytes())
 
 
 def _lines(run: Run, algo: str) -> Iterator[str]:

@@ -187,8 +187,15 @@ def _posterior(spec: MarketSpec) -> MarketSpec:
 
 
 STRESSES: dict[str, Stress] = {
-    "elasticity-up": Stress("price elasticities are 30% larger", scaled_elasticity(1.3)),
-    "elasticity-down": Stress("price elasticities are 30% smaller", scaled_elasticity(0.7)),
+    "elasticity-up": Stress(
+        "price elasticities are 30% larger; at regular prices customers buy as before, so prices below those sell more, and can "
+        "earn more, than without the stress",
+        scaled_elasticity(1.3),
+    ),
+    "elasticity-down": Stress(
+        "price elasticities are 30% smaller; at regular prices customers buy as before, so prices below those sell less",
+        scaled_elasticity(0.7),
+    ),
     "demand-halved": Stress("half as many customers arrive", _demand_halved),
     "new-competitor": Stress(
         "a new competitor in every category stays 5% below the price of its most popular product", with_newcomers

@@ -115,6 +115,7 @@ def _results(data: ReportData) -> dict[str, Any]:
         }
     return said | {
         "standing": _standing(comparison, learned),
+        "unfitted": data.fit is None and comparison.spec.posterior is not None,
         "uncertain": uncertain,
         "warnings": warnings(comparison, data.learned),
         "second_look": "" if data.learned is None else second_look(comparison, data.learned),

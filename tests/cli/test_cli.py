@@ -144,3 +144,18 @@ def test_a_log_judges_policies_without_simulation(tmp_path):
     run(*simulate, "--policy", "fixed:6", "--log", log)
     (line,) = run(*judged, code=2).stderr.strip().splitlines()
     assert line.startswith("repricer: log must state the propensity of every price")
+
+
+def test_the_fit_report_goes_with_the_run(tmp_path):
+    from repricer.cli.train import keep_fit_report
+
+    market, folder = tmp_path / "market", tmp_path / "run"
+    market.mkdir()
+    folder.mkdir()
+    keep_fit_report(market, folder)
+    assert not (folder / "fit.json").exists()
+    (market / "fit.json").write_text("{}", encoding="utf-8")
+    keep_fit_report(market / "scenario.toml", folder)
+    assert not (folder / "fit.json").exists()  # no such scenario
+    keep_fit_report(market, folder)
+    assert (folder / "fit.json").read_text(encoding="utf-8") == "{}"

@@ -132,3 +132,7 @@ def test_a_wrong_name_gets_one_line(name, words):
 def test_a_delay_beyond_the_horizon_is_refused(make_shop):
     with pytest.raises(ScenarioError, match=r"does not apply to small-shop: stock.lead_time_periods must be at most"):
         stressed(make_shop(stock={"lead_time_periods": 7}), "supplier-delay")
+
+
+def test_a_stress_says_why_it_may_earn_more():
+    assert "prices below those sell more, and can earn more" in STRESSES["elasticity-up"].meaning

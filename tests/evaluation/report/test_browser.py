@@ -96,6 +96,15 @@ def sideways(tab) -> int:
     return tab.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
 
 
+def test_the_comparison_of_large_sums_fits_a_desk_without_scrolling(opened):
+    tab = opened(DESK)
+    tab.evaluate(
+        "document.querySelectorAll('#comparison .ci').forEach(e => e.textContent = '12,345,678 to 12,345,678')"
+    )
+    wide = "[...document.querySelectorAll('#comparison .scroll')].filter(e => e.scrollWidth > e.clientWidth).length"
+    assert tab.evaluate(wide) == 0
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [DESK, PHONE])
 def test_everybody_can_read_it_it_fits_and_every_plot_is_drawn(opened, tmp_path, width, scheme):

@@ -197,3 +197,11 @@ def test_the_report_shows_the_whole_price_list(comparison, tmp_path):
     assert table.count("Raised 10.0%; outside what was charged: 1.50 to 2.10; ceiling") == 20
     without = write_report(tmp_path / "without.html", ReportData(comparison)).read_text(encoding="utf-8")
     assert 'id="list"' not in without
+
+
+def test_a_report_without_a_fit_report_says_what_it_leaves_out(tmp_path):
+    data = ReportData(compared())
+    said = "Left out, as no fit report (fit.json) was given: price responses, forecasts"
+    assert said in unescape(write_report(tmp_path / "r.html", data).read_text(encoding="utf-8"))
+    fitted = replace(data, fit={"segments": []})
+    assert said not in unescape(write_report(tmp_path / "r.html", fitted).read_text(encoding="utf-8"))
