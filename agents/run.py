@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.policies import BasePolicy
 
-from ..atomic import write_json
+from ..atomic import write_json, write_whole
 from ..envs import LearnerView, Market
 from ..pricing import ActionLayout, NetworkPolicy, Policy, RecurrentPolicy
 from ..scenarios import MarketSpec, load_scenario, save_scenario
@@ -29,6 +29,8 @@ RUN_FILE, POLICY_FILE, CHECKPOINT_FILE, PROGRESS_FILE = (
     "checkpoint.safetensors",
     "progress.csv",
 )
+FIT_FILE = "fit.json"
+"""The fit report of the market, where it has one."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Run:
             validation; `network` names the algorithm whose networks it has if that is another one.
         history: One dict for each validation.
         evaluation: A comparison of the policy for the bundle's manifest, or None.
+        refit: The record of the market's fit, for a bundle that can be refreshed, or None.
 
     Example:
         >>> from repricer import train
@@ -65,6 +68,7 @@ class Run:
     facts: dict[str, Any]
     history: list[dict[str, float]]
     evaluation: dict[str, Any] | None = None
+    refit: dict[str, Any] | None = None
 
     @property
     def policy(self) -> NetworkPolicy | RecurrentPolicy:
@@ -179,6 +183,18 @@ def open_folder(folder: Path, spec: MarketSpec, identity: dict[str, Any]) -> Lit
     return "begun" if (folder / CHECKPOINT_FILE).is_file() else "new"
 
 
+def keep_fit_report(scenario: Path, folder: Path) -> None:
+    """Put the fit report of a fitted market beside a run, for `repricer report` and `repricer export`.
+
+    Args:
+        scenario: The folder or the file of the market; a registered name is neither.
+        folder: The run folder.
+    """
+    report = (scenario if scenario.is_dir() else scenario.parent) / FIT_FILE
+    if scenario.exists() and report.is_file():
+        write_whole(folder / FIT_FILE, report.read_bytes())
+
+
 def load_run(folder: str | Path) -> Run:
     """Load a run from its folder, with the weights of its best validation.
 
@@ -213,7 +229,13 @@ def load_run(folder: str | Path) -> Run:
     learner_view = learner_view_of(Market(spec), settings, base_price, base)
     policy = make_policy(algo, learner_view, settings)
     policy.load_state_dict(read_tensors(folder / POLICY_FILE)[0])
-    return run_of(policy, learner_view, facts, document["history"])
+    return replace(run_of(policy, learner_view, facts, document["history"]), refit=kept_fit_record(folder))
+
+
+def kept_fit_record(folder: Path) -> dict[str, Any] | None:
+    """The record of the fit of a run's market, which `train` keeps beside it."""
+    path = folder / FIT_FILE
+    return json.loads(path.read_text(encoding="utf-8")).get("refit") if path.is_file() else None
 
 
 def run_of(

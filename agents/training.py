@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,7 +23,18 @@ from .classical import best_fixed
 from .cloning import clone, clone_defaults
 from .networks import normalise_features, one_thread
 from .posterior import cautious_prices, draw_pool, worst_share
-from .run import CHECKPOINT_FILE, Run, learner_view_of, load_run, made_with, open_folder, run_of, save_result
+from .run import (
+    CHECKPOINT_FILE,
+    Run,
+    keep_fit_report,
+    kept_fit_record,
+    learner_view_of,
+    load_run,
+    made_with,
+    open_folder,
+    run_of,
+    save_result,
+)
 from .settings import Settings, settings_for
 from .tracking import make_logger
 from .validation import TrainingProgress, Validation
@@ -204,6 +215,8 @@ def train(
     state = "new" if folder is None else open_folder(folder, spec, plan.identity)
     if folder is not None and state == "finished":
         return load_run(folder)
+    if folder is not None and not isinstance(scenario, MarketSpec):
+        keep_fit_report(Path(scenario), folder)
     with one_thread():
         logger = make_logger(folder, wandb_project, plan.identity)
         try:
@@ -266,6 +279,7 @@ def _learn(
     run = run_of(policy, view, facts, validation.history)
     if folder is not None:
         save_result(folder, run)
+        run = replace(run, refit=kept_fit_record(folder))
     return run
 
 

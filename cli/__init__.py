@@ -23,6 +23,7 @@ _COMMANDS = {
     "evaluate": "compare policies on the same customers",
     "explain": "explain a price and its alternatives, or a whole policy",
     "export": "write a run's policy as a signed, pickle-free bundle",
+    "refresh": "take newer tables into a bundle, without training",
     "price": "answer a price request from a bundle, offline",
     "prices": "write the price list of the recommended prices",
     "approve": "check the decisions in a price list, record them and make the list live",

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..atomic import write_whole
 from ._options import emit, json_option, say, seed_option, setting, training_bar
 from ._policies import policy_of
 
@@ -63,6 +62,7 @@ def command(
 ) -> None:
     """Train a pricing policy on SCENARIO, a registered name or a path, and keep the best one."""
     from ..agents import LOG_ALGORITHMS
+    from ..agents.run import keep_fit_report
     from ..scenarios import load_scenario
 
     spec = load_scenario(scenario)
@@ -87,13 +87,6 @@ def command(
     for line in _lines(run, algo):
         say(line)
     say(f"Run folder: {folder}. Next: repricer evaluate {scenario} --policy {folder}")
-
-
-def keep_fit_report(scenario: Path, run: Path) -> None:
-    """Put the fit report of a fitted market beside the run, where `repricer report` looks for it."""
-    report = (scenario if scenario.is_dir() else scenario.parent) / "fit.json"
-    if scenario.exists() and report.is_file():
-        write_whole(run / "fit.json", report.read_bytes())
 
 
 def _lines(run: Run, algo: str) -> Iterator[str]:

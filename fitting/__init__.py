@@ -9,6 +9,7 @@ from .demand import FittedDemand, Priors
 from .fit_market import FittedMarket, fit
 from .fitted_models import FittedModels
 from .market_builder import build_market
+from .refit import refit
 from .shop_rules import ShopRules, priced_products
 
 __all__ = [
@@ -21,4 +22,5 @@ __all__ = [
     "build_market",
     "fit",
     "priced_products",
+    "refit",
 ]

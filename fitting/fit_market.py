@@ -20,6 +20,7 @@ from .customers import JOBS, fit_customers, records
 from .demand import Priors
 from .fit_report import fit_report, proof_report
 from .fit_split import FitOptions, fit_split
+from .refit import fit_record
 from .shop_rules import priced_products
 from .split import Split, held_out, weeks_to_come
 
@@ -132,13 +133,23 @@ def fit(
     on_step("the weeks to come")
     market = fit_split(ahead, forecaster.refitted(ahead.past), customers, options)
     fingerprint = {"tables_sha256": tables.fingerprint()}
+    span = ahead.span()
+    record = fit_record(
+        options,
+        products=products,
+        weeks=weeks,
+        first_day=str(span["first_day"]),
+        forecaster=forecaster,
+        used=demand["chosen_forecaster"],
+        customers=customers,
+    )
     return FittedMarket(
         spec=market.spec.with_changes(history=fingerprint),
-        report=ahead.span()
+        report=span
         | {"plan": list(ahead.plan)}
         | demand
         | fit_report(market, customers)
-        | {"proof": proof_report(proof, held_out_errors, seed)},
+        | {"proof": proof_report(proof, held_out_errors, seed), "refit": record},
         proof=proof.spec.with_changes(history=fingerprint),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self, cast
 
 import numpy as np
@@ -15,6 +15,7 @@ from sklearn.base import clone
 from .backtest import rolling_forecasts, score
 from .models.base import QUANTILES, Forecaster
 from .models.lstm import Lstm
+from .models.mean_of_models import MeanOfModels
 from .models.naive import MovingAverage, SeasonalNaive
 from .models.newcomers import LEAST_PRODUCTS, Newcomers
 from .models.pooled import PooledRegression
@@ -69,6 +70,9 @@ class Selected(Forecaster):
         horizon: number of last weeks judged, and most weeks ahead; at most a third of the history.
         n_jobs: processes (joblib); the result does not depend on it.
         seed: seed of the default candidates.
+        chosen: a choice made before, by product: names joined by "+", as in `selection_`. Nothing is
+            judged then, and `lstm` stands for its base forecast, since networks are not trained.
+        stretch: `stretch_` of that choice.
 
     Attributes:
         scores_: one row per candidate: the figures of `backtest` on the judged weeks, pooled, and
@@ -95,14 +99,21 @@ class Selected(Forecaster):
         horizon: int = 12,
         n_jobs: int | None = None,
         seed: int = 0,
+        chosen: Mapping[str, str] | None = None,
+        stretch: Sequence[float] = (),
     ) -> None:
         self.forecasters = forecasters
         self.combine = combine
         self.horizon = horizon
         self.n_jobs = n_jobs
         self.seed = seed
+        self.chosen = chosen
+        self.stretch = stretch
 
     def _fit(self, history: pd.DataFrame) -> None:
+        if self.chosen is not None:
+            self._fit_chosen(self.chosen, history)
+            return
         named = self._candidates()
         judged, fitted = self._run(named, history)
         tables = {name: rows for name, (rows, _) in judged.items()}
@@ -115,7 +126,18 @@ class Selected(Forecaster):
             ]
         )
         self._calibrate(tables)
-        self.models_: dict[str, Forecaster] = {name: fitted[name] for name in used}
+        self._keep({name: fitted[name] for name in used}, history)
+
+    def _fit_chosen(self, chosen: Mapping[str, str], history: pd.DataFrame) -> None:
+        """Fit the models of a choice made before."""
+        self.choice_ = pd.DataFrame([chosen[product].split("+") for product in self.products_], index=self.products_)
+        self.stretch_ = np.array(self.stretch)
+        named = self._candidates() | {"lstm": MeanOfModels()}
+        used = [name for name in named if (self.choice_ == name).any(axis=None)]
+        self._keep({name: _fitted(named[name], history, self.horizon) for name in used}, history)
+
+    def _keep(self, models: dict[str, Forecaster], history: pd.DataFrame) -> None:
+        self.models_ = models
         self.failures_ = {
             f"{name}: {product}": reason
             for name, model in self.models_.items()

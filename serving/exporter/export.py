@@ -27,6 +27,7 @@ from ..bundle.files import (
 from ..bundle.reading import SCHEMA_VERSION, load_bundle
 from ..bundle.signing import own_key, read_private_key, seal, sha256, to_json
 from ..recurrent_state import RecurrentLayout
+from .check import check
 from .holding import Holding, held, recommended_holding
 from .market_document import range_document, response_document
 
@@ -88,6 +89,7 @@ def export(
         RANGE: to_json(RANGE, range_document(run.spec, policy, seed)),
     }
     facts = _facts(run, seed) | {"policy": policy.name, "holds": holding.to_dict()}
+    facts |= {"check": check(run.spec, policy, seed), "refit": run.refit}
     sealed = seal(files, facts, own or own_key(out))
     write_files(out, sealed, check=load_bundle)
     return out
@@ -132,12 +134,23 @@ def _rule(name: str) -> str:
 
 def _facts(run: Run, seed: int) -> dict[str, Any]:
     """What the manifest says about the policy."""
-    from ...evaluation.uncertainty import charged_range
-
-    spec, market, charged = run.spec, run.spec.market, charged_range(run.spec)
     return {
         "schema_version": SCHEMA_VERSION,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        **market_facts(run.spec),
+        "seeds": {"training": run.facts["seed"], "golden vectors": seed},
+        "run": run.facts,
+        "evaluation": run.evaluation,
+        "packages": {name: version(name) for name in _PACKAGES},
+    }
+
+
+def market_facts(spec: MarketSpec) -> dict[str, Any]:
+    """What the manifest says about the market."""
+    from ...evaluation.uncertainty import charged_range
+
+    market, charged = spec.market, charged_range(spec)
+    return {
         "scenario": {
             "name": spec.name,
             "version": spec.version,
@@ -148,8 +161,4 @@ def _facts(run: Run, seed: int) -> dict[str, Any]:
         "charged": None if charged is None else {"low": charged.low.tolist(), "high": charged.high.tolist()},
         "objective": market.objective,
         "assumptions": list(spec.assumptions),
-        "seeds": {"training": run.facts["seed"], "golden vectors": seed},
-        "run": run.facts,
-        "evaluation": run.evaluation,
-        "packages": {name: version(name) for name in _PACKAGES},
     }

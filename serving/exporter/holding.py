@@ -144,7 +144,10 @@ def price_path(spec: MarketSpec, holding: Holding, base_price: NDArray[np.float3
 
     current, share, prices = current_prices(spec), holding.toward_current, holding.prices
     shape = (spec.market.horizon_periods, len(spec.products.names))
-    planned, promotion = (current.path, current.promotion) if isinstance(current, PricePath) else (current.price, None)
+    if isinstance(current, PricePath):
+        planned, promotion = current.path, current.promotion
+    else:
+        planned, promotion = spec.products.regular_price, None
     own = {
         "learned": lambda: base_price,
         "best-fixed": lambda: best_fixed(spec, seed=seed).price,

@@ -34,6 +34,7 @@ class FakeRun:
     base: Any = None
     facts: dict[str, Any] = field(default_factory=lambda: {"algo": "ppo", "seed": 3, "steps": 1000})
     evaluation: dict[str, Any] | None = None
+    refit: dict[str, Any] | None = None
 
     @property
     def policy(self) -> NetworkPolicy | RecurrentPolicy:

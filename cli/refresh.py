@@ -1,0 +1,108 @@
+"""`repricer refresh`: a bundle for the weeks after newer tables, without training."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..atomic import write_json
+from ._options import emit, json_option, progress_console, say, seed_option
+
+if TYPE_CHECKING:
+    from ..serving.exporter.refresh import Refreshed
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command("refresh")
+@click.argument("bundle", type=_PATH)
+@click.option("--tables", type=_PATH, required=True, help="Up-to-date tables: a folder made by `repricer data import`.")
+@click.option("--out", type=_PATH, help="Where to write the new bundle.  [default: replaces BUNDLE]")
+@click.option("--weeks", type=click.IntRange(min=1), help="Weeks that the new bundle prices.  [default: as before]")
+@click.option("--plan", type=_PATH, help="CSV or Parquet file of planned prices, as `repricer fit --plan` reads it.")
+@click.option("--market", type=_PATH, help="Folder for the market of the new weeks, for evaluate, report and prices.")
+@click.option("--key", type=_PATH, help="Ed25519 private key (PEM) that signs.  [default: OUT.key.pem]")
+@click.option("--public-key", type=_PATH, help="PEM file of the key that must have signed BUNDLE.")
+@seed_option
+@json_option
+def command(
+    bundle: Path,
+    tables: Path,
+    out: Path | None,
+    weeks: int | None,
+    plan: Path | None,
+    market: Path | None,
+    key: Path | None,
+    public_key: Path | None,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Take new forecasts, price responses and stock from TABLES into BUNDLE, under the same policy.
+
+    Nothing is trained. The bundle then prices the weeks after the tables. Its prices are checked
+    against the best fixed and the current prices of those weeks, over posterior draws, and the
+    command says when it is time to train again. BUNDLE stays as it is until the new one is complete.
+    """
+    from ..data import import_table, load_tables
+    from ..scenarios import save_scenario
+    from ..serving.exporter.refresh import refresh
+
+    def step(what: str) -> None:
+        if progress_console.is_terminal:
+            progress_console.print(f"  {what} …", style="dim")
+
+    step("tables")
+    loaded = load_tables(tables)
+    if plan is not None:
+        ids = None if loaded.products is None else loaded.products["product"]
+        loaded = replace(loaded, plan=import_table("plan", plan, products=ids))
+    found = refresh(bundle, loaded, out=out, key=key, public_key=public_key, weeks=weeks, seed=seed, on_step=step)
+    if market is not None:
+        save_scenario(found.spec, market)
+        write_json(market / "fit.json", {"refit": found.bundle.manifest["refit"]})
+    if as_json:
+        emit(_document(found, out or bundle, market))
+        return
+    for line in _lines(found, out or bundle):
+        say(line)
+
+
+def _document(found: Refreshed, out: Path, market: Path | None) -> dict[str, Any]:
+    bundle, calendar = found.bundle, found.spec.calendar
+    return {
+        "bundle": str(out),
+        "digest": bundle.digest,
+        "policy": bundle.policy.name,
+        "holds": bundle.manifest["holds"],
+        "calendar": None if calendar is None else calendar.to_dict() | {"last_day": str(calendar.last_day)},
+        "check": found.check,
+        "before": found.before,
+        "train_again": found.train_again,
+        "market": None if market is None else str(market),
+    }
+
+
+def _lines(found: Refreshed, out: Path) -> list[str]:
+    bundle, calendar = found.bundle, found.spec.calendar
+    span = "" if calendar is None else f" for {calendar.first_day} to {calendar.last_day}"
+    lines = [f"written to {out}: {bundle.manifest['holds']['words']}{span}, {bundle.digest[:12]}"]
+    if found.check is not None:
+        names = {"vs_own": "your current prices", "vs_best_fixed": "the best fixed prices"}
+        if bundle.manifest["holds"]["prices"] != "learned":
+            del names["vs_best_fixed"]
+        lines += [
+            f"expected {found.spec.market.objective} against {name}: {_gain(found.check[key])}"
+            + (f"; at the export {_gain(found.before[key])}" if found.before else "")
+            for key, name in names.items()
+        ]
+    return lines + ([f"time to train again: {why}" for why in found.train_again] or ["no need to train again"])
+
+
+def _gain(gain: dict[str, Any]) -> str:
+    """A gain in percent where it has a base, else in money."""
+    shown, form = (gain["relative"], "{:+.1%}") if gain["relative"] else (gain, "{:+,.2f}")
+    mean, low, high = (form.format(value) for value in (shown["mean"], *shown["interval90"]))
+    return f"{mean} (90% interval {low} to {high})"

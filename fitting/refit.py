@@ -1,0 +1,160 @@
+"""The record of a fit, and the market that newer tables make under it: nothing is chosen or proved again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields, is_dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..data import Tables
+from ..forecasting import Forecaster, Selected, candidates
+from ..pricing import PriceEndings, PriceLadder
+from ..scenarios import MarketSpec
+from .assumptions import Assumptions
+from .customers import JOBS, Customers, records
+from .demand import Priors
+from .fit_split import FitOptions, fit_split
+from .shop_rules import ShopRules
+from .split import held_out, weeks_to_come
+
+_PRODUCT = ("product", "category", "name", "unit_cost")
+_CUSTOMERS = ("names", "elasticity", "units", "affinity", "candidates")
+_SELECTED = "selected"
+
+
+def fit_record(
+    options: FitOptions,
+    *,
+    products: pd.DataFrame,
+    weeks: int,
+    first_day: str,
+    forecaster: Forecaster,
+    used: str,
+    customers: Customers,
+) -> dict[str, Any]:
+    """What `refit` needs, as plain data for JSON.
+
+    Args:
+        options: What the caller of `fit` asked for.
+        products: The products priced, as the caller gave them.
+        weeks: Length of the market.
+        first_day: Its first day.
+        forecaster: The fitted forecaster.
+        used: Its name.
+        customers: Segments and recommender.
+    """
+    chosen = {}
+    if isinstance(forecaster, Selected):
+        choice = forecaster.choice_.apply("+".join, axis=1)
+        chosen = {"chosen": choice.to_dict(), "stretch": forecaster.stretch_.tolist()}
+    asked = {item.name: getattr(options, item.name) for item in fields(options)}
+    assumptions = {key: value for key, value in asked["assumptions"].__dict__.items() if key != "rules"}
+    return {
+        **asked,
+        "assumptions": _plain(assumptions),
+        "rules": _rules_table(options.assumptions.rules),
+        "priors": asdict(options.priors),
+        "weeks": weeks,
+        "first_day": first_day,
+        "products": records(products[[name for name in _PRODUCT if name in products]]),
+        "forecaster": {"name": used} | chosen,
+        "customers": {name: _plain(getattr(customers, name)) for name in _CUSTOMERS},
+    }
+
+
+def refit(
+    tables: Tables,
+    record: Mapping[str, Any],
+    *,
+    weeks: int | None = None,
+    on_step: Callable[[str], None] = lambda _: None,
+) -> MarketSpec:
+    """The market of the weeks after newer tables, by the choices of an earlier fit.
+
+    Price responses, traffic and forecasts are estimated anew on all weeks. Which forecasters each
+    product has, the segments and the recommender stay as that fit found them; networks are not
+    trained: an LSTM stands for its base forecast.
+
+    Args:
+        tables: The shop's tables, up to date.
+        record: The part `refit` of the report that `fit` returned.
+        weeks: Length of the market; by default as before.
+        on_step: Called with the name of each step when it begins.
+
+    Raises:
+        ValueError: A product is no longer in the tables, or the forecaster is none of this package.
+
+    Example:
+        >>> spec = refit(load_tables("shop"), report["refit"])  # doctest: +SKIP
+    """
+    products = pd.DataFrame(record["products"])
+    _check_products(tables, products)
+    on_step("weekly sales")
+    ahead = weeks_to_come(tables, held_out(tables, products, 1), weeks or record["weeks"])
+    on_step("demand forecasters")
+    forecaster = _forecaster(record["forecaster"], record["seed"]).fit(ahead.past)
+    on_step("price response")
+    market = fit_split(ahead, forecaster, _customers(record["customers"]), _options(record))
+    return market.spec.with_changes(history={"tables_sha256": tables.fingerprint()})
+
+
+def _check_products(tables: Tables, products: pd.DataFrame) -> None:
+    gone = products.loc[~products["product"].isin(tables.sales["product"].unique()), "product"].tolist()
+    if gone:
+        shown = ", ".join(gone[:5]) + (f" and {len(gone) - 5} more" if len(gone) > 5 else "")
+        raise ValueError(
+            f"tables must hold sales of all {len(products)} products of the market; got none of {shown}; "
+            "fit again without them, and train"
+        )
+
+
+def _forecaster(record: Mapping[str, Any], seed: int) -> Forecaster:
+    if record["name"] == _SELECTED:
+        return Selected(seed=seed, n_jobs=JOBS, chosen=record["chosen"], stretch=record["stretch"])
+    known = candidates(seed=seed)
+    if record["name"] not in known:
+        raise ValueError(
+            f"a market can be fitted again with one of the forecasters {_SELECTED}, {', '.join(known)}; got "
+            f"{record['name']}; call repricer.fit with it"
+        )
+    return known[record["name"]]
+
+
+def _customers(record: Mapping[str, Any]) -> Customers:
+    arrays = {
+        name: None if record[name] is None else np.array(record[name], dtype=np.float64) for name in _CUSTOMERS[1:]
+    }
+    return Customers(tuple(record["names"]), **arrays, report={})  # pyright: ignore[reportArgumentType]
+
+
+def _options(record: Mapping[str, Any]) -> FitOptions:
+    given = dict(record["assumptions"])
+    given["unit_cost_range"] = tuple(given["unit_cost_range"])
+    plain = {item.name: record[item.name] for item in fields(FitOptions) if item.name not in ("assumptions", "priors")}
+    return FitOptions(
+        **plain,
+        assumptions=Assumptions(**given, rules=ShopRules.of(record["rules"])),
+        priors=Priors(**record["priors"]),
+    )
+
+
+def _rules_table(rules: ShopRules) -> dict[str, Any]:
+    """The rules as nested tables, as `ShopRules.of` reads them."""
+    table = _plain(rules)
+    return {key: part for key, part in table.items() if key != "prices"} | {"shop": table["shop"] | table["prices"]}
+
+
+def _plain(value: Any) -> Any:
+    """Plain data for JSON; what is None in a table is left out."""
+    if isinstance(value, PriceEndings | PriceLadder):
+        value = value.fractions if isinstance(value, PriceEndings) else value.steps
+    if is_dataclass(value):
+        return {key: _plain(part) for key, part in vars(value).items() if part is not None}
+    if isinstance(value, Mapping):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return [_plain(part) for part in value] if isinstance(value, list | tuple) else value

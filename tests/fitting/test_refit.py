@@ -1,0 +1,76 @@
+"""A market is fitted again to newer tables: as before, without any choice or proof."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from repricer.data import Tables
+from repricer.fitting import Assumptions, ShopRules, fit, refit
+from repricer.fitting.refit import _rules_table
+from repricer.forecasting import MovingAverage, PooledRegression, SeasonalNaive, Selected
+
+CHOSEN = pd.DataFrame({"product": list("abcd"), "category": ["x", "x", "y", "y"], "name": ["A", None, "C", "D"]})
+RULES = {
+    "shop": {"max_change": 0.3, "price_endings": [0.09, 0.99], "lines": [["A", "b"]]},
+    "category": {"y": {"widening": 0.1, "unit_cost_share": [0.4, 0.6]}},
+    "product": {"D": {"floor": 2.0}},
+    "gap": [{"product": "C", "other": "D", "at_most": 0.95}],
+}
+
+
+def shop(weeks: int) -> Tables:
+    """Weekly sales of four products whose prices move, from 2023-01-02 on."""
+    generator, days = np.random.default_rng(3), pd.date_range("2023-01-02", periods=weeks, freq="7D")
+    price = 4.0 * generator.choice([0.75, 1.0, 1.0], size=(60, 4))[:weeks]
+    units = generator.poisson(60 * (price / 4) ** -2.0)
+    index = pd.MultiIndex.from_product([days, list("abcd")], names=["date", "product"])
+    rows = pd.DataFrame({"units": units.ravel().astype(float), "price_paid": price.ravel()}, index=index).reset_index()
+    return Tables(rows.assign(regular_price=4.0, store="one"), CHOSEN)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    few = Selected({"moving-average": MovingAverage(), "pooled-regression": PooledRegression(),
+                    "seasonal-naive": SeasonalNaive()}, combine=2)  # fmt: skip
+    assumptions = Assumptions.under(ShopRules.of(RULES), price_widening=0.1)
+    options = {"name": "shop", "weeks": 4, "holdout_weeks": 4, "draws": 6, "assumptions": assumptions}
+    return fit(shop(44), CHOSEN, forecaster=few, **options)
+
+
+def test_on_the_same_tables_the_market_is_the_same(fitted):
+    again = refit(shop(44), json.loads(json.dumps(fitted.report["refit"], allow_nan=False)))
+    assert again.calendar == fitted.spec.calendar
+    assert again.assumptions == fitted.spec.assumptions
+    np.testing.assert_allclose(again.arrivals.rate, fitted.spec.arrivals.rate, rtol=1e-6)
+    np.testing.assert_allclose(again.demand.price_sensitivity, fitted.spec.demand.price_sensitivity, rtol=1e-6)
+    np.testing.assert_allclose(again.guardrails.low, fitted.spec.guardrails.low, rtol=1e-6)
+    np.testing.assert_allclose(again.history.price, fitted.spec.history.price)
+
+
+def test_newer_tables_give_the_weeks_after_them(fitted):
+    later = refit(shop(46), fitted.report["refit"], weeks=6)
+    assert later.calendar.label(0) == "2023-11-20"
+    assert later.calendar.periods == 6
+    assert fitted.spec.calendar.label(0) == "2023-11-06"
+
+
+def test_a_product_that_left_the_tables_is_named(fitted):
+    tables = shop(46)
+    left = replace(tables, sales=tables.sales[tables.sales["product"] != "c"])
+    with pytest.raises(ValueError, match="must hold sales of all 4 products of the market; got none of c; fit again"):
+        refit(left, fitted.report["refit"])
+
+
+def test_a_forecaster_of_ones_own_is_refused(fitted):
+    record = fitted.report["refit"] | {"forecaster": {"name": "oracle"}}
+    with pytest.raises(ValueError, match="got oracle; call repricer"):
+        refit(shop(46), record)
+
+
+def test_rules_are_recorded_whole():
+    rules = ShopRules.of(RULES)
+    assert _rules_table(ShopRules.of(_rules_table(rules))) == _rules_table(rules)
+    assert _rules_table(rules)["gap"][0]["at_most"] == 0.95
+    assert _rules_table(rules)["shop"]["price_endings"] == [0.09, 0.99]
