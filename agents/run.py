@@ -17,6 +17,7 @@ from ..atomic import write_json, write_whole
 from ..envs import LearnerView, Market
 from ..pricing import ActionLayout, NetworkPolicy, Policy, RecurrentPolicy
 from ..scenarios import MarketSpec, load_scenario, save_scenario
+from ..scenarios.differing import differing
 from .actor import Actor, actor_of, network_policy
 from .algorithms import algorithm, make_policy
 from .base_price import STEADY, base_of
@@ -178,6 +179,12 @@ def open_folder(folder: Path, spec: MarketSpec, identity: dict[str, Any]) -> Lit
             raise ValueError(
                 f"{folder} holds a run with {key} {document['identity'].get(key)!r}; got {wanted!r}; choose another --out"
             )
+    changed = differing(spec, load_scenario(folder))
+    if changed:
+        raise ValueError(
+            f"{folder} holds a run on {spec.name} before {', '.join(changed[:3])} changed; got the changed market; choose "
+            "another --out"
+        )
     if "facts" in document:
         return "finished"
     return "begun" if (folder / CHECKPOINT_FILE).is_file() else "new"

@@ -92,14 +92,26 @@ def progress_bar(*columns: ProgressColumn) -> Progress:
 
 @contextmanager
 def training_bar(label: str, money: str) -> Iterator[Callable[[int, int, dict[str, float]], None]]:
-    """A progress bar on stderr that shows the gain over the best fixed price."""
-    columns = (TextColumn(label), BarColumn(), TextColumn("{task.percentage:>3.0f}% {task.fields[gain]}"))
+    """A progress bar on stderr that shows the gain over the best fixed price; without a terminal, a line each tenth."""
+    preparing = f"{label}: compiling the market and searching the best fixed prices"
+    terminal, last = progress_console.is_terminal, 0
+    if not terminal:
+        progress_console.print(preparing, soft_wrap=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}% {task.fields[gain]}"),
+    )
     with progress_bar(*columns) as bar:
-        task = bar.add_task(label, total=None, gain="")
+        task = bar.add_task(preparing, total=None, gain="")
 
         def update(done: int, total: int, figures: dict[str, float]) -> None:
             gain = f"{money} {figures['gain'] / abs(figures['best_fixed']):+.2%} over best fixed"
-            bar.update(task, completed=min(done, total), total=total, gain=gain)
+            bar.update(task, completed=min(done, total), total=total, gain=gain, description=label)
+            nonlocal last
+            if not terminal and 10 * done // total > last:
+                last = 10 * done // total
+                progress_console.print(f"{label}: {min(last, 10)}0% {gain}", soft_wrap=True)
 
         yield update
 

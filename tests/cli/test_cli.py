@@ -4,10 +4,12 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
 from repricer.cli import _COMMANDS, main
+from repricer.scenarios import load_scenario, save_scenario
 
 
 def run(*arguments: str, code: int = 0):
@@ -78,6 +80,21 @@ def test_train_evaluate_simulate_in_a_row(tmp_path):
     sales = tmp_path / "sales.csv"
     made = document("simulate", "stationary-logit", "--policy", folder, "--episodes", "3", "--out", str(sales))
     assert pd.read_csv(sales)["units"].sum() == pytest.approx(3 * made["units"])
+
+
+def test_a_changed_market_is_not_taken_for_the_one_that_was_trained_on(tmp_path):
+    spec = load_scenario("stationary-logit").with_changes(products={"unit_cost": np.array([2.0])})
+    market, folder = tmp_path / "market", str(tmp_path / "run")
+    save_scenario(spec, market)
+    arguments = ["train", str(market), "--steps", "1000", "--out", folder, "--set", "num_envs=4"]
+    said = run(*arguments).stderr
+    assert "compiling the market and searching the best fixed prices" in said
+    assert "training stationary-logit: 10%" in said
+    save_scenario(spec.with_changes(market={"objective": "profit"}), market)
+    assert (
+        "before market.objective changed; got the changed market; choose another --out"
+        in run(*arguments, code=2).stderr
+    )
 
 
 def test_simulated_sales_pass_the_import(tmp_path):
