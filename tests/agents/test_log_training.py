@@ -121,7 +121,7 @@ def test_it_is_a_teacher_of_learning_in_the_market(deep):
             {"log": FixedPrice(9.0)},
             "must vary by 2% or more to identify their effect on demand; got 0.0% in the log of fixed",
         ),
-        ({"log": None}, "needs a scenario fitted on data; got stationary-logit"),
+        ({"log": None}, "needs a scenario with past sales"),
         ({"settings": {"gama": 1}}, "gama is not a training setting here"),
         ({"settings": {"actions": "discrete"}}, "td3 needs continuous actions; got actions 'discrete'"),
     ],

@@ -119,7 +119,7 @@ def test_simulated_sales_pass_the_import(tmp_path):
             ["train", "stationary-logit", "--algo", "cql", "--steps", "9"],
             "cql learns from a log; got --steps, --clone or --risk",
         ),
-        (["train", "stationary-logit", "--algo", "td3-bc", "--log", "historical"], "needs a scenario fitted on data"),
+        (["train", "stationary-logit", "--algo", "td3-bc", "--log", "historical"], "needs a scenario with past sales"),
         (["train", "stationary-logit", "--set", "gamma"], "--set takes KEY=VALUE; got 'gamma'"),
         (["simulate", "stationary-logit", "--policy", "regular", "--out", "x.txt"], "--out must end in .csv"),
         (["fit", "nowhere", "--out", "x"], "nowhere"),
@@ -164,7 +164,7 @@ def test_a_log_judges_policies_without_simulation(tmp_path):
 
 
 def test_the_fit_report_goes_with_the_run(tmp_path):
-    from repricer.cli.train import keep_fit_report
+    from repricer.agents.run import keep_fit_report
 
     market, folder = tmp_path / "market", tmp_path / "run"
     market.mkdir()
