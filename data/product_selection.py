@@ -59,10 +59,7 @@ def choose_products(
     ]
     groups = [group for group in groups if len(group) > 1]
     if not groups:
-        raise DataError(
-            "choose_products needs a category with two products that sell every week at varying prices; "
-            f"got {len(candidates)} such products in all; lower min_weeks_share or widen the categories"
-        )
+        raise DataError(_why_none(tables.sales, min_weeks_share, len(candidates)))
     groups.sort(key=lambda group: (len(group), group["revenue"].sum()), reverse=True)
     return pd.concat(groups[:n_categories], ignore_index=True)
 
@@ -91,6 +88,39 @@ def _candidates(
     known = products.filter(["category", "product", "name"]).dropna(subset="category")
     candidates = known.merge(measures[learnable], left_on="product", right_index=True)
     return candidates, panel.pivot_table(index="week", columns="product", values="log_price")
+
+
+def _why_none(sales: pd.DataFrame, min_weeks_share: float, candidates: int) -> str:
+    """Why no category has two products to price: what is lacking, and what to do about it."""
+    panel = product_weeks(sales)
+    weeks = (panel["units"] > 0).groupby(panel["product"]).mean()
+    dense = weeks.index[weeks >= min_weeks_share]
+    price = panel[panel["price"] > 0].assign(log=lambda rows: np.log(rows["price"])).groupby("product")["log"].std()
+    moving = price.reindex(dense)[lambda found: found >= _LEAST_VARIATION].index
+    one = _spread(sales, moving)[lambda found: found <= _MOST_SPREAD].index
+    got = (
+        f"{len(weeks)} products, of which {len(dense)} sell in {min_weeks_share:.0%} of the weeks, {len(moving)} of these at "
+        f"varying prices, and {len(one)} of these at one regular price a week"
+    )
+    advice = "widen the categories" if candidates else "import a longer history, or categories that sell every week"
+    # Deals of many stores average out, so that a chain's mean price hardly moves.
+    if len(dense) > 1 and "store" in sales and _stores_alone_agree(sales[sales["product"].isin(dense)]):
+        advice = "stores have prices of their own: import the stores of one price zone at a time"
+    elif len(dense) > 1 and len(moving) < 2:
+        advice = "prices that never moved do not tell how customers respond: try some changes first"
+    elif len(moving) > 1 and len(one) < 2:
+        advice = "weighed or assembled goods have no price per unit"
+    return (
+        "choose_products needs a category with two products that sell nearly every week, at one price a week that varies "
+        f"over the weeks; got {got}; {advice}"
+    )
+
+
+def _stores_alone_agree(sales: pd.DataFrame) -> bool:
+    """Whether most products have one regular price a week in each store, but not over all of them."""
+    apart = sales.assign(product=sales["product"].astype(str) + "\0" + sales["store"].astype(str))
+    together, alone = (_spread(rows, pd.Index(rows["product"].unique())) <= _MOST_SPREAD for rows in (sales, apart))
+    return bool(together.mean() < 0.5 < alone.mean())
 
 
 def _spread(sales: pd.DataFrame, products: pd.Index) -> pd.Series:

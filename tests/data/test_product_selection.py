@@ -98,5 +98,5 @@ def test_no_product_table_is_refused(parts):
 
 
 def test_no_category_is_refused(parts):
-    with pytest.raises(DataError, match="got 1 such products in all"):
+    with pytest.raises(DataError, match="1 of these at one regular price a week; widen the categories"):
         choose_products(tables_of({"a1": parts["a1"]}))

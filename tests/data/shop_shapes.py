@@ -1,0 +1,71 @@
+"""Shops of shapes that differ from the demo's: a chain whose stores have prices of their own, a grocer with a short past."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from repricer.data import Tables
+
+MONDAY = pd.Timestamp("2023-01-02")
+
+
+def chain(
+    *, stores: int = 83, weeks: int = 40, products: int = 4, zones: float = 0.1, closed: float = 0.02, seed: int = 0
+) -> Tables:
+    """A chain: each store has its own price level and deals, and is closed in some weeks.
+
+    Args:
+        stores: Number of stores.
+        weeks: Number of weeks.
+        products: Number of products, in two categories.
+        zones: How far regular prices differ between stores, a fraction; 0 for a chain with one price.
+        closed: Share of a store's weeks in which it is closed.
+        seed: Fixes every draw.
+    """
+    rng = np.random.default_rng(seed)
+    w, s, p = (axis.ravel() for axis in np.meshgrid(range(weeks), range(stores), range(products), indexing="ij"))
+    level = 1 + zones * rng.uniform(-1, 1, stores)
+    deals = rng.choice([1.0, 1.0, 0.9, 0.75], (weeks, products) if zones == 0 else (weeks, stores, products))
+    deal = deals[w, p] if zones == 0 else deals[w, s, p]
+    regular = np.round((3.0 + 0.4 * p) * level[s], 2)
+    units = rng.poisson(12 * deal**-2.5)
+    there = (rng.random((weeks, stores)) >= closed)[w, s] & (units > 0)
+    sales = pd.DataFrame(
+        {
+            "date": MONDAY + pd.to_timedelta(7 * w, unit="D"),
+            "product": np.char.add("p", p.astype(str)),
+            "units": units.astype(float),
+            "price_paid": np.round(regular * deal, 2),
+            "regular_price": regular,
+            "store": np.char.add("s", s.astype(str)),
+        }
+    )[there]
+    names = [f"p{n}" for n in range(products)]
+    categories = ["tea" if n % 2 else "jam" for n in range(products)]
+    return Tables(sales.reset_index(drop=True), pd.DataFrame({"product": names, "category": categories}))
+
+
+def baskets(*, weeks: int = 17, products: int = 2000, lines: int = 40_000, seed: int = 0) -> pd.DataFrame:
+    """A grocer's receipts as a file has them: line totals, no store, a long tail of products.
+
+    Args:
+        weeks: Number of weeks.
+        products: Number of products.
+        lines: Number of sale lines.
+        seed: Fixes every draw.
+    """
+    rng = np.random.default_rng(seed)
+    product = np.minimum(rng.zipf(1.3, lines) - 1, products - 1)
+    week = rng.integers(weeks, size=lines)
+    price = np.round(rng.uniform(0.8, 9, products), 2)
+    deal = rng.choice([1.0, 1.0, 0.9, 0.75], (weeks, products))[week, product]
+    units = rng.choice([1, 1, 1, 2, 3], lines)
+    return pd.DataFrame(
+        {
+            "date": (MONDAY + pd.to_timedelta(7 * week + rng.integers(7, size=lines), unit="D")).strftime("%Y-%m-%d"),
+            "basket": rng.integers(lines // 6, size=lines),
+            "product": np.char.add("item", product.astype(str)),
+            "units": units,
+            "amount": np.round(units * np.round(price[product] * deal, 2), 2),
+        }
+    )

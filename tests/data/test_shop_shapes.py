@@ -1,0 +1,49 @@
+"""Shops of other shapes get a sensible answer, or one line that says what is lacking."""
+
+import pandas as pd
+import pytest
+from repricer.data import (
+    DataError,
+    Tables,
+    choose_products,
+    import_tables,
+    load_mapping,
+    mapping_template,
+    product_weeks,
+)
+
+from .shop_shapes import baskets, chain
+
+
+def test_stores_with_prices_of_their_own_are_refused_by_that_cause():
+    tables = chain()
+    with pytest.raises(DataError, match="stores have prices of their own: import the"):
+        choose_products(tables)
+    one = Tables(tables.sales[tables.sales["store"] == "s7"], tables.products)
+    assert len(choose_products(one)) == 4
+
+
+def test_a_chain_with_one_price_is_chosen_from_in_spite_of_closed_weeks():
+    tables = chain(zones=0.0, closed=0.1)
+    assert len(choose_products(tables)) == 4
+    shut = tables.sales["date"].ne(tables.sales["date"].min() + pd.Timedelta(weeks=20))
+    panel = product_weeks(Tables(tables.sales[shut], tables.products))
+    assert panel["week"].nunique() == 40  # a week in which all stores were closed stays in the calendar
+    assert len(choose_products(Tables(tables.sales[shut], tables.products))) == 4
+
+
+def test_prices_that_never_moved_are_refused_by_that_cause():
+    tables = chain(stores=2, zones=0.0)
+    still = tables.sales.assign(price_paid=tables.sales["regular_price"])
+    with pytest.raises(DataError, match=r"0 of these at varying prices.*prices that never moved"):
+        choose_products(Tables(still, tables.products))
+
+
+def test_receipts_with_line_totals_come_in_by_the_guessed_mapping(write, key):
+    path = write("sales.csv", baskets().to_csv(index=False))
+    mapping = load_mapping(write("map.toml", mapping_template({"sales": path})))
+    tables, report = import_tables({"sales": path}, key=key, mapping=mapping)
+    assert report.kept["sales"] > 0.95 * report.read["sales"]  # some lines are exact copies
+    assert tables.sales["price_paid"].between(0.5, 9.01).all()
+    assert not any("price of one" in note for note in report.notes)
+    assert tables.sales["product"].nunique() > 500
