@@ -1,8 +1,9 @@
 """Policies under parameter uncertainty: gains over posterior draws, break-even points, the recommended prices."""
 
+from .account import account, account_lines
 from .assessment import Assessment, assess
 from .break_even import BreakEven, Crossing, break_even
-from .by_product import ProductFigures, product_figures
+from .by_product import ProductFigures, charging, product_figures
 from .candidates import Candidate, candidates, words_of
 from .draws import DrawComparison, compare_draws
 from .gain import Gain
@@ -21,10 +22,13 @@ __all__ = [
     "Recommendation",
     "Rule",
     "Standing",
+    "account",
+    "account_lines",
     "assess",
     "break_even",
     "candidates",
     "charged_range",
+    "charging",
     "compare_draws",
     "costs_assumed",
     "joint_outside",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ...envs import seed_for
 from ...pricing import Policy
 from ...scenarios import MarketSpec
+from ...scenarios.sections import Prices
 from .draws import DRAWS, EPISODES, action_part, draw_batches, views_together
 from .gain import Floats
 
@@ -66,6 +67,21 @@ def product_figures(
         >>> product_figures(spec, FixedPrice(9.0)).units.mean.shape
         (30, 1)
     """
+    return _figures(*simulated_products(spec, policy, draws=draws, episodes=episodes, seed=seed))
+
+
+def simulated_products(
+    spec: MarketSpec, policy: Policy, *, draws: int | None = None, episodes: int = EPISODES, seed: int = 0
+) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
+    """(5, M, E, T, N) units, revenue and profit that came, expected revenue and profit; (T, N) bits of the price rules.
+
+    Args:
+        spec: A market with a posterior.
+        policy: The policy.
+        draws: Number M of draws; 200 by default, or all of fewer.
+        episodes: E, episodes per draw, at least 2.
+        seed: Selects the test seeds.
+    """
     count = min(spec.num_draws, DRAWS) if draws is None else draws
     numbers = tuple(int(m) for m in np.linspace(0, spec.num_draws - 1, count).round())
     horizon, products = spec.market.horizon_periods, len(spec.products.names)
@@ -87,7 +103,18 @@ def product_figures(
                 start = end
         done += episodes * len(markets)
     bits = ((hit > _RULE_SHARE * len(seen[0])) << np.arange(16)).sum(axis=-1).astype(np.uint16)
-    return _figures(seen.reshape(5, count, episodes, horizon, products), bits)
+    return seen.reshape(5, count, episodes, horizon, products), bits
+
+
+def charging(spec: MarketSpec, price: Floats) -> MarketSpec:
+    """The market that lets prices pass as they are.
+
+    Args:
+        spec: The market.
+        price: (T, N) prices that will be charged, currency per unit.
+    """
+    kept = {"max_discount": spec.prices.max_discount, "max_segment_spread": spec.prices.max_segment_spread}
+    return replace(spec, prices=Prices(floor=price.min(axis=0), ceiling=price.max(axis=0), **kept))
 
 
 def _figures(seen: NDArray[np.float32], rules: NDArray[np.uint16]) -> ProductFigures:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...envs import catalogue_of
-from ...evaluation.uncertainty import Assessment, ProductFigures, charged_range, product_figures
+from ...evaluation.uncertainty import Assessment, ProductFigures, charged_range, charging, product_figures
 from ...pricing import Action, Catalogue, MarketView, Policy
 from ...pricing.rule_formulas import BITS
 from ...pricing.wording import rule_words
@@ -58,7 +58,7 @@ def proposed_rows(found: Assessment, *, zone: str = ALL_STORES, seed: int = 0) -
     catalogue, current = catalogue_of(spec), _current(spec)
     wanted = np.where(_held(spec), current, found.compared.prices[chosen.policy]) if chosen.change else current
     price, _ = allowed_path(spec.guardrails, catalogue, wanted, current)
-    figures = product_figures(_charging(spec, price), _Charged(found.policy, price), seed=seed)
+    figures = product_figures(charging(spec, price), _Charged(found.policy, price), seed=seed)
     rules = product_figures(spec, found.policy, draws=min(_FEW_DRAWS, spec.num_draws), seed=seed).rules
     lowest = _lowest(price, -(-_PRIOR_DAYS // calendar.period_days))
     charged = charged_range(spec)
@@ -84,19 +84,6 @@ def _held(spec: MarketSpec) -> NDArray[np.bool_]:
     """(N,) products whose price must not change."""
     frozen = spec.guardrails.frozen
     return np.zeros(len(spec.products.names), np.bool_) if frozen is None else frozen
-
-
-def _charging(spec: MarketSpec, price: Floats) -> MarketSpec:
-    """The market that charges these prices as they are: the price rules have been applied."""
-    rules = spec.guardrails
-    free = {"price_ladder": None, "tick": None, "price_endings": None, "minimum_margin": None, "max_change": None}
-    free |= {"max_changes": None, "change_window_periods": None, "minimum_advertised_price": None}
-    free |= {"frozen": (), "line_order": ()}
-    bounds = {
-        "floor": np.minimum(rules.floor, price.min(axis=0)),
-        "ceiling": np.maximum(rules.ceiling, price.max(axis=0)),
-    }
-    return spec.with_changes(prices=free | bounds)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,99 @@
+"""What was predicted for weeks that have passed since, against what was sold in them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...pricing.policies import PricePath
+from ...scenarios import MarketSpec
+from .by_product import charging, simulated_products
+from .gain import Floats
+
+_ENDS = (0.05, 0.95)
+_TOTAL = "all categories"
+
+
+def account(spec: MarketSpec, price: Floats, units: Floats, *, draws: int | None = None, seed: int = 0) -> dict[str, Any]:
+    """Compare the predictions of a fitted market with the sales of its first weeks, at the prices really charged.
+
+    Args:
+        spec: The market that prices were recommended in; it has a posterior and a calendar.
+        price: (W, N) prices charged in its first W weeks, currency per unit.
+        units: (W, N) units sold in them.
+        draws: Number of posterior draws; 200 by default, or all of fewer.
+        seed: Selects the test seeds.
+
+    Returns:
+        Plain data for JSON: `weeks` (first days), `wape` of the units by product and week, and `rows`: `category`
+        ("all categories" first), `units` and `revenue`, each with `predicted`, `interval90`, `realised` and `inside`.
+
+    Raises:
+        ValueError: The market has fewer weeks than were sold, or another number of products.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from repricer import load_scenario
+        >>> from repricer.scenarios.sections import Posterior
+        >>> spec = load_scenario("stationary-logit").with_changes(market={"first_day": "2018-01-01", "period_days": 7})
+        >>> spec = replace(spec, posterior=Posterior(draws=2, arrivals=[[[0.9]], [[1.1]]]))
+        >>> account(spec, np.array([[11.0]]), np.array([[6.0]]))["weeks"]
+        ['2018-01-01']
+    """
+    calendar, horizon = spec.calendar, spec.market.horizon_periods
+    if calendar is None or not spec.num_draws:
+        raise ValueError(f"an account needs a market fitted on data, with dates; got {spec.name}; fit again")
+    if price.shape != units.shape or len(price) > horizon or price.shape[1] != len(spec.products.names):
+        raise ValueError(
+            f"prices and units must be those of at most {horizon} weeks and {len(spec.products.names)} products; got "
+            f"{price.shape} and {units.shape}; leave later weeks out"
+        )
+    weeks = len(price)
+    path = np.concatenate([price, np.repeat(price[-1:], horizon - weeks, axis=0)]).astype(np.float32)
+    simulated, _ = simulated_products(
+        charging(spec, path), PricePath(path, name="charged"), draws=draws, seed=seed
+    )
+    sold = simulated[0, :, :, :weeks].reshape(-1, weeks, price.shape[1]).astype(np.float64)
+    parts = {_TOTAL: np.ones(price.shape[1], dtype=bool)}
+    parts |= {name: spec.category_index == c for c, name in enumerate(spec.category_names)}
+    return {
+        "weeks": [calendar.label(t) for t in range(weeks)],
+        "wape": float(np.abs(sold.mean(axis=0) - units).sum() / max(units.sum(), 1e-12)),
+        "rows": [
+            {
+                "category": name,
+                "units": _compared(sold[..., part].sum(axis=(1, 2)), float(units[:, part].sum())),
+                "revenue": _compared(
+                    (sold * price)[..., part].sum(axis=(1, 2)), float((units * price)[:, part].sum())
+                ),
+            }
+            for name, part in parts.items()
+        ],
+    }
+
+
+def account_lines(found: dict[str, Any], currency: str) -> list[str]:
+    """An account in words: revenue by category, and the error by product and week.
+
+    Args:
+        found: As `account` gives it.
+        currency: Unit of money.
+    """
+    weeks, rows = found["weeks"], [(row["category"], row["revenue"]) for row in found["rows"]]
+    span = weeks[0] if len(weeks) == 1 else f"{weeks[0]} to {weeks[-1]}"
+    return [
+        f"weeks of {span}, at the prices really charged: units by product and week {found['wape']:.1%} off (WAPE)",
+        *(
+            f"  {name}: revenue {row['realised']:,.0f} {currency}, predicted {row['predicted']:,.0f} "
+            f"({row['interval90'][0]:,.0f} to {row['interval90'][1]:,.0f})" + ("" if row["inside"] else ", outside the interval")
+            for name, row in rows
+        ),
+    ]
+
+
+def _compared(drawn: Floats, realised: float) -> dict[str, Any]:
+    low, high = (float(end) for end in np.quantile(drawn, _ENDS, method="weibull"))
+    mean = float(drawn.mean())
+    return {"predicted": mean, "interval90": [low, high], "realised": realised, "inside": low <= realised <= high}
+

@@ -1,0 +1,61 @@
+"""Predictions of a market against the sales that came: prices really charged, by category."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from repricer.evaluation.uncertainty import account, account_lines
+from repricer.scenarios import spec_from_table
+from repricer.scenarios.sections import Posterior
+
+PRICE = np.array([[2.0, 2.4], [1.6, 2.0]])
+
+
+@pytest.fixture(scope="module")
+def spec():
+    spec = spec_from_table(
+        {
+            "name": "corner-shop",
+            "version": 1,
+            "market": {"horizon_periods": 4, "period": "week", "first_day": "2018-01-01", "currency": "dollars"},
+            "products": {"names": ["tea", "coffee"], "regular_price": 2.0, "category": ["hot", "cold"]},
+            "arrivals": {"rate": 60.0},
+            "demand": {"quality": 3.0, "price_sensitivity": 1.5},
+            "prices": {"floor": 1.9, "ceiling": 2.2, "tick": 0.01, "max_change": 0.05},
+        }
+    )
+    factors = 1 + 0.05 * np.random.default_rng(0).standard_normal((40, 1, 1))
+    return replace(spec, posterior=Posterior(draws=40, arrivals=np.tile(factors, (1, 4, 2))))
+
+
+def expected(price):
+    return 60 / (1 + np.exp(1.5 * price - 3))
+
+
+def test_sales_as_expected_lie_inside_at_prices_that_the_rules_would_not_allow(spec):
+    found = account(spec, PRICE, np.round(expected(PRICE)))
+    assert found["weeks"] == ["2018-01-01", "2018-01-08"]
+    assert found["wape"] < 0.05
+    assert [row["category"] for row in found["rows"]] == ["all categories", "hot", "cold"]
+    for row in found["rows"]:
+        assert row["units"]["inside"]
+        assert row["revenue"]["predicted"] == pytest.approx(row["revenue"]["realised"], rel=0.03)
+    total, parts = found["rows"][0]["revenue"]["realised"], found["rows"][1:]
+    assert total == pytest.approx(sum(row["revenue"]["realised"] for row in parts))
+    assert account_lines(found, "dollars")[0].startswith("weeks of 2018-01-01 to 2018-01-08")
+
+
+def test_a_category_that_sells_half_lies_outside_and_is_named(spec):
+    sold = expected(PRICE) * [1.0, 0.5]
+    found = account(spec, PRICE, sold)
+    inside = {row["category"]: row["revenue"]["inside"] for row in found["rows"]}
+    assert inside == {"all categories": False, "hot": True, "cold": False}
+    lines = account_lines(found, "dollars")
+    assert [line.endswith("outside the interval") for line in lines[1:]] == [True, False, True]
+
+
+def test_more_weeks_than_the_market_has_are_refused(spec):
+    with pytest.raises(ValueError, match=r"at most 4 weeks and 2 products; got \(5, 2\)"):
+        account(spec, np.ones((5, 2)), np.ones((5, 2)))
+    with pytest.raises(ValueError, match="with dates; got stationary-logit"):
+        account(replace(spec, name="stationary-logit", posterior=None), PRICE, PRICE)
