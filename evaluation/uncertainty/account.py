@@ -15,7 +15,9 @@ _ENDS = (0.05, 0.95)
 _TOTAL = "all categories"
 
 
-def account(spec: MarketSpec, price: Floats, units: Floats, *, draws: int | None = None, seed: int = 0) -> dict[str, Any]:
+def account(
+    spec: MarketSpec, price: Floats, units: Floats, *, draws: int | None = None, seed: int = 0
+) -> dict[str, Any]:
     """Compare the predictions of a fitted market with the sales of its first weeks, at the prices really charged.
 
     Args:
@@ -51,9 +53,7 @@ def account(spec: MarketSpec, price: Floats, units: Floats, *, draws: int | None
         )
     weeks = len(price)
     path = np.concatenate([price, np.repeat(price[-1:], horizon - weeks, axis=0)]).astype(np.float32)
-    simulated, _ = simulated_products(
-        charging(spec, path), PricePath(path, name="charged"), draws=draws, seed=seed
-    )
+    simulated, _ = simulated_products(charging(spec, path), PricePath(path, name="charged"), draws=draws, seed=seed)
     sold = simulated[0, :, :, :weeks].reshape(-1, weeks, price.shape[1]).astype(np.float64)
     parts = {_TOTAL: np.ones(price.shape[1], dtype=bool)}
     parts |= {name: spec.category_index == c for c, name in enumerate(spec.category_names)}
@@ -64,9 +64,7 @@ def account(spec: MarketSpec, price: Floats, units: Floats, *, draws: int | None
             {
                 "category": name,
                 "units": _compared(sold[..., part].sum(axis=(1, 2)), float(units[:, part].sum())),
-                "revenue": _compared(
-                    (sold * price)[..., part].sum(axis=(1, 2)), float((units * price)[:, part].sum())
-                ),
+                "revenue": _compared((sold * price)[..., part].sum(axis=(1, 2)), float((units * price)[:, part].sum())),
             }
             for name, part in parts.items()
         ],
@@ -86,7 +84,8 @@ def account_lines(found: dict[str, Any], currency: str) -> list[str]:
         f"weeks of {span}, at the prices really charged: units by product and week {found['wape']:.1%} off (WAPE)",
         *(
             f"  {name}: revenue {row['realised']:,.0f} {currency}, predicted {row['predicted']:,.0f} "
-            f"({row['interval90'][0]:,.0f} to {row['interval90'][1]:,.0f})" + ("" if row["inside"] else ", outside the interval")
+            f"({row['interval90'][0]:,.0f} to {row['interval90'][1]:,.0f})"
+            + ("" if row["inside"] else ", outside the interval")
             for name, row in rows
         ),
     ]
@@ -96,4 +95,3 @@ def _compared(drawn: Floats, realised: float) -> dict[str, Any]:
     low, high = (float(end) for end in np.quantile(drawn, _ENDS, method="weibull"))
     mean = float(drawn.mean())
     return {"predicted": mean, "interval90": [low, high], "realised": realised, "inside": low <= realised <= high}
-
