@@ -12,6 +12,7 @@ import click
 from .. import __version__
 
 _COMMANDS = {
+    "cycle": "from a shop's files to the price list of the weeks to come, every week",
     "demo": "run the whole loop on a real data set, offline",
     "data": "check, import and summarise a shop's tables",
     "fit": "fit every model and write the resulting market",

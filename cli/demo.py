@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-import json
-import secrets
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..atomic import write_json, write_new
+from ..atomic import write_whole
 from ._compile_ahead import CompileAhead
-from ._options import (
-    comparison_table,
-    emit,
-    episodes_option,
-    json_option,
-    say,
-    seed_option,
-    show,
-    training_bar,
-    write_table,
-)
+from ._options import comparison_table, emit, episodes_option, json_option, say, seed_option, show
 from ._stages import Facts, Stages
-from .export import holds_line
+from .cycle.config import Cycle
+from .cycle.stages import (
+    BUNDLE,
+    COMPARISON,
+    LISTS,
+    MARKET,
+    REPORT,
+    RUN,
+    TABLES,
+    compare_stage,
+    export_stage,
+    fit_stage,
+    import_stage,
+    train_stage,
+)
 
 if TYPE_CHECKING:
-    from ..scenarios import MarketSpec
     from ..serving import PriceAnswer
     from ..serving.predictor import Change
 
@@ -56,20 +56,19 @@ def command(out: Path, steps: int, episodes: int, seed: int, as_json: bool) -> N
     """
     tell = (lambda _: None) if as_json else say
     stages = Stages(out, {"steps": steps, "episodes": episodes, "seed": seed}, tell)
+    cycle = _cycle(out, steps, episodes, seed)
     with CompileAhead() as compiler:
-        stages.run("data", "Import and clean a grocer's sales", lambda: _data(out))
+        key_file = out / "tables.key"
+        stages.run("data", "Import and clean a grocer's sales", lambda: import_stage(cycle, out, key_file))
         title = "Fit demand, price response, trend, segments and recommender"
-        fit = stages.run("fit", title, lambda: _fit(out, seed, compiler))
+        fit = stages.run("fit", title, lambda: fit_stage(cycle, out, compiler))
         compiler.wait()
-    stages.run("train", "Learn prices, discounts and recommendations", lambda: _train(out, steps, seed))
-    judged = stages.run(
-        "compare",
-        "Compare on test customers",
-        lambda: _compare(out, episodes, seed, stages.timings),
-    )
+    stages.run("train", "Learn prices, discounts and recommendations", lambda: train_stage(cycle, out))
+    title = "Compare on test customers, and write the price list"
+    judged = stages.run("compare", title, lambda: compare_stage(cycle, out, stages.timings, fit["try"]))
     if not as_json:
         show(comparison_table(judged["comparison"], "dollars"))
-    stages.run("export", "Export the policy as a signed bundle", lambda: _export(out, seed))
+    stages.run("export", "Export the recommended prices as a signed bundle", lambda: export_stage(cycle, out))
     priced = stages.run("price", "Answer a price request from the bundle", lambda: _price(out))
     if as_json:
         paths = {name: str(out / file) for name, file in _PATHS.items()}
@@ -78,124 +77,55 @@ def command(out: Path, steps: int, episodes: int, seed: int, as_json: bool) -> N
         return
     tell("")
     tell(f"Verdict: {judged['verdict']}")
-    tell(f"All stages took {sum(t['seconds'] for t in stages.timings):.0f} s. Open {out / _PATHS['report']}.")
+    tell(
+        f"All stages took {sum(t['seconds'] for t in stages.timings):.0f} s. Open {out / REPORT} and {out / LISTS[-1]}."
+    )
 
 
 _PATHS = {
-    "tables": "tables",
-    "market": "market",
-    "fit": "market/fit.json",
-    "run": "run",
-    "comparison": "comparison.json",
-    "report": "report.html",
-    "bundle": "bundle",
+    "tables": TABLES,
+    "market": MARKET,
+    "fit": f"{MARKET}/fit.json",
+    "run": RUN,
+    "comparison": COMPARISON,
+    "report": REPORT,
+    "prices": LISTS[-1],
+    "bundle": BUNDLE,
 }
+_CONFIG = """\
+# `repricer cycle cycle.toml` does the same week after week, each time in a new folder.
+name = "complete-journey"
+seed = {seed}
+
+[tables]
+example = "complete-journey"  # a shop of yours: sales = "sales.csv", products = "products.csv", ...
+
+[fit]
+currency = "dollars"
+
+[train]
+steps = {steps}
+
+[evaluate]
+episodes = {episodes}
+draws = {draws}
+"""
 
 
-def _data(out: Path) -> Facts:
-    from ..data import choose_products, load_complete_journey, sales_summary, save_tables
-
-    key_file = out / "pseudonyms.key"
-    out.mkdir(parents=True, exist_ok=True)
-    if not key_file.is_file():
-        write_new(key_file, secrets.token_bytes(32), mode=0o600)
-    tables, report = load_complete_journey(key=key_file.read_bytes())
-    chosen = choose_products(tables)
-    summary = sales_summary(tables)
-    save_tables(tables, report, out / _PATHS["tables"])
-    write_table(chosen, out / "products.csv")
-    lines = [
-        *report.lines(),
-        f"{summary.weeks} weeks, revenue {summary.revenue:,.0f} dollars, {summary.units:,.0f} units, "
-        f"discounts {summary.discount_share:.1%} of the regular value",
-        f"{len(chosen)} best sellers to price, in {chosen['category'].nunique()} categories of substitutes:",
-        *(
-            f"  {str(category).lower()}: {count} products"
-            for category, count in chosen["category"].value_counts().items()
-        ),
-    ]
-    return {"lines": lines, "import": report.lines(), "rows": report.kept["sales"]}
-
-
-def _fit(out: Path, seed: int, compiler: CompileAhead) -> Facts:
-    import pandas as pd
-
-    from ..data import load_tables
-    from .fit import fit_lines, fit_to_folder
-
-    products = pd.read_csv(out / "products.csv", dtype={"product": str})
-    tables = load_tables(out / _PATHS["tables"])
-    fit = fit_to_folder(
-        tables,
-        products,
-        out / _PATHS["market"],
-        name="complete-journey",
-        seed=seed,
-        currency="dollars",
-        compiler=compiler,
-    )
-    return {"lines": fit_lines(fit), "scores": fit["scores"]}
-
-
-def _train(out: Path, steps: int, seed: int) -> Facts:
-    from ..agents import train
-
-    with training_bar("learning", "objective") as progress:
-        run = train(out / _PATHS["market"], steps=steps, seed=seed, out=out / _PATHS["run"], progress=progress)
-    goal = run.spec.market.objective + " less the shadow cost" * bool(run.spec.products.shadow_cost.any())
-    best, settings = run.facts["best"], run.facts["settings"]
-    return {
-        "lines": [
-            f"PPO, product-wise: one network with {run.facts['weights']:,} weights prices all {len(run.base_price)} products "
-            f"({run.facts['device']})",
-            f"{run.facts['steps']:,} steps in {settings['num_envs']} markets; kept the policy of step {best['steps']:,}: "
-            f"{goal} {best['gain'] / best['best_fixed']:+.2%} over the best fixed prices on validation customers",
-        ]
-    }
-
-
-def _compare(out: Path, episodes: int, seed: int, timings: list[dict[str, Any]]) -> Facts:
-    from ..agents import load_run
-    from ..evaluation import Without, evaluate
-    from ..evaluation.report import ReportData, verdict, write_report
-    from .report import beyond_the_comparison
-
-    run = load_run(out / _PATHS["run"])
-    learned = replace(run.policy, name=run.facts["algo"])
-    policies = [learned, Without(learned, "discount"), Without(learned, "recommendation")]
-    rules = ["historical", "regular", "myopic"]
-    comparison = evaluate(run.spec, [*policies, *rules], episodes=episodes, seed=seed, draws=_draws(run.spec))
-    document = comparison.to_dict()
-    write_json(out / _PATHS["comparison"], document)
-    fit = json.loads((out / _PATHS["fit"]).read_text(encoding="utf-8"))
-    beyond = beyond_the_comparison(learned, comparison, seed)
-    data = ReportData(comparison, run=run, learned=learned.name, fit=fit, timings=timings, **beyond)
-    write_report(out / _PATHS["report"], data)
-    facts = {"comparison": document, "verdict": verdict(comparison, learned.name)}
-    return facts | {"lines": [f"report: {out / _PATHS['report']}"]}
-
-
-def _draws(spec: MarketSpec) -> int | None:
-    """How many posterior draws are enough for a demonstration."""
-    return min(_DRAWS, spec.num_draws) or None
-
-
-def _export(out: Path, seed: int) -> Facts:
-    from ..agents import load_run
-    from ..serving import export, load_bundle
-
-    judged = json.loads((out / _PATHS["comparison"]).read_text(encoding="utf-8"))
-    run = replace(load_run(out / _PATHS["run"]), evaluation=judged)
-    bundle = load_bundle(export(run, out / _PATHS["bundle"], seed=seed))
-    lines = [f"{out / _PATHS['bundle']}: {bundle.digest[:12]}, ONNX, signed with Ed25519 and verified"]
-    return {"lines": [*lines, holds_line(bundle.manifest)]}
+def _cycle(out: Path, steps: int, episodes: int, seed: int) -> Cycle:
+    """The demo as a configuration of `repricer cycle`, written beside its results."""
+    path = out / "cycle.toml"
+    if not path.is_file():
+        out.mkdir(parents=True, exist_ok=True)
+        write_whole(path, _CONFIG.format(seed=seed, steps=steps, episodes=episodes, draws=_DRAWS))
+    return Cycle(path)
 
 
 def _price(out: Path) -> Facts:
     """Prices for a state in which a rule applies: one current price is unusually low."""
     from ..serving import Predictor, example_state, load_bundle
 
-    bundle = load_bundle(out / _PATHS["bundle"])
+    bundle = load_bundle(out / BUNDLE)
     state = example_state(bundle.catalogue)
     state["products"][0]["list_price"] *= 0.55
     answer = Predictor(bundle).price(state)

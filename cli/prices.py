@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -66,20 +66,31 @@ def command(
         found = assess(spec, chosen, learned=learned, draws=draws, seed=seed, risk=risk)
         rows = proposed_rows(found, zone=zone or ALL_STORES, seed=seed)
     write_list(out, rows, currency=spec.market.currency)
-    facts = {"out": str(out), "recommended": found.recommendation.words} | _summary(rows)
+    facts: dict[str, Any] = {"out": str(out), "recommended": found.recommendation.words} | summary(rows)
     if as_json:
         emit(facts)
         return
     say(str(found))
-    say(
+    say(list_line(facts, out))
+    say(f"decide in the columns from status on, then: repricer approve {out} --bundle BUNDLE --by NAME --log LOG")
+
+
+def list_line(facts: dict[str, Any], out: Path) -> str:
+    """What a price list holds, in one line.
+
+    Args:
+        facts: As `summary` gives them.
+        out: The file.
+    """
+    return (
         f"{facts['rows']:,} rows in {out}: {facts['products']:,} products, {facts['weeks']} weeks from {facts['first']} "
         f"to {facts['last']}; {facts['raised']:,} raised, {facts['lowered']:,} lowered, {facts['outside_charged']:,} "
         "outside what was charged"
     )
-    say(f"decide in the columns from status on, then: repricer approve {out} --bundle BUNDLE --by NAME --log LOG")
 
 
-def _summary(rows: list[PriceRow]) -> dict[str, object]:
+def summary(rows: list[PriceRow]) -> dict[str, Any]:
+    """How many rows, products and weeks a price list has, and which way its prices go."""
     weeks = sorted({row.week for row in rows})
     moves = Counter((row.new_price > row.current_price) - (row.new_price < row.current_price) for row in rows)
     return {

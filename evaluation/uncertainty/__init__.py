@@ -1,6 +1,6 @@
 """Policies under parameter uncertainty: gains over posterior draws, break-even points, the recommended prices."""
 
-from .account import account, account_lines
+from .account import account, account_lines, sales_since
 from .assessment import Assessment, assess
 from .break_even import BreakEven, Crossing, break_even
 from .by_product import ProductFigures, charging, product_figures
@@ -34,5 +34,6 @@ __all__ = [
     "joint_outside",
     "product_figures",
     "recommend",
+    "sales_since",
     "words_of",
 ]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from ...data import Tables, product_weeks
 from ...pricing.policies import PricePath
 from ...scenarios import MarketSpec
 from .by_product import charging, simulated_products
@@ -52,8 +54,8 @@ def account(
             f"{price.shape} and {units.shape}; leave later weeks out"
         )
     weeks = len(price)
-    path = np.concatenate([price, np.repeat(price[-1:], horizon - weeks, axis=0)]).astype(np.float32)
-    simulated, _ = simulated_products(charging(spec, path), PricePath(path, name="charged"), draws=draws, seed=seed)
+    path = np.concatenate([price, np.repeat(price[-1:], horizon - weeks, axis=0)])
+    simulated, _ = simulated_products(charging(spec, path), PricePath(path.astype(np.float32), name="charged"), draws=draws, seed=seed)
     sold = simulated[0, :, :, :weeks].reshape(-1, weeks, price.shape[1]).astype(np.float64)
     parts = {_TOTAL: np.ones(price.shape[1], dtype=bool)}
     parts |= {name: spec.category_index == c for c, name in enumerate(spec.category_names)}
@@ -69,6 +71,44 @@ def account(
             for name, part in parts.items()
         ],
     }
+
+
+def sales_since(spec: MarketSpec, tables: Tables) -> tuple[Floats, Floats]:
+    """(W, N) prices charged and units sold in the first weeks of a market, as far as newer tables know them.
+
+    A product that was not sold in a week counts at its last price.
+
+    Args:
+        spec: A market with a calendar of weeks.
+        tables: The shop's tables, up to date.
+
+    Raises:
+        ValueError: The weeks of the tables begin on another weekday than those of the market.
+
+    Example:
+        >>> price, units = sales_since(spec, load_tables("shop"))  # doctest: +SKIP
+    """
+    calendar, ids = spec.calendar, spec.products.ids or spec.products.names
+    if calendar is None or calendar.period_days != 7:
+        raise ValueError(
+            f"sales are compared by week; got {spec.name}, whose periods are no weeks with dates; fit again"
+        )
+    panel = product_weeks(tables, products=pd.DataFrame({"product": ids, "category": ""}))
+    panel = panel[
+        (panel["week"] >= pd.Timestamp(calendar.first_day)) & (panel["week"] <= pd.Timestamp(calendar.last_day))
+    ]
+    weeks = pd.DatetimeIndex(np.sort(panel["week"].unique()))
+    if len(weeks) and (weeks[0] - pd.Timestamp(calendar.first_day)).days % calendar.period_days:
+        raise ValueError(
+            f"weeks of the tables must begin on the weekday of {calendar.first_day}; got {weeks[0]:%Y-%m-%d}; keep the "
+            "first day of the sales as it was"
+        )
+
+    def grid(column: str) -> Floats:
+        return panel.pivot(index="week", columns="product", values=column).reindex(columns=list(ids)).to_numpy(float)
+
+    price = np.where(np.isfinite(grid("price")), grid("price"), spec.products.regular_price)
+    return price, np.nan_to_num(grid("units"))
 
 
 def account_lines(found: dict[str, Any], currency: str) -> list[str]:

@@ -113,8 +113,15 @@ def charging(spec: MarketSpec, price: Floats) -> MarketSpec:
         spec: The market.
         price: (T, N) prices that will be charged, currency per unit.
     """
-    kept = {"max_discount": spec.prices.max_discount, "max_segment_spread": spec.prices.max_segment_spread}
-    return replace(spec, prices=Prices(floor=price.min(axis=0), ceiling=price.max(axis=0), **kept))
+    return replace(
+        spec,
+        prices=Prices(
+            floor=price.min(axis=0),
+            ceiling=price.max(axis=0),
+            max_discount=spec.prices.max_discount,
+            max_segment_spread=spec.prices.max_segment_spread,
+        ),
+    )
 
 
 def _figures(seen: NDArray[np.float32], rules: NDArray[np.uint16]) -> ProductFigures:

@@ -1,0 +1,159 @@
+"""`repricer cycle`: one configuration file, one command a week."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .._compile_ahead import CompileAhead
+from .._options import emit, json_option, say
+from .._stages import Facts, Stages
+from . import stages
+from .config import Cycle
+from .register import Entry, Register
+
+_IMPORTING = "importing"
+
+
+@click.command("cycle")
+@click.argument("config", type=click.Path(path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Say what would be done and why, and write nothing.")
+@click.option("--train", "retrain", is_flag=True, help="Train even where refreshing the last bundle would do.")
+@json_option
+def command(config: Path, dry_run: bool, retrain: bool, as_json: bool) -> None:
+    """From a shop's files to the price list of the weeks to come, as CONFIG, a TOML file, says.
+
+    The first cycle imports the tables, fits the market, trains, compares, exports a signed bundle and
+    writes the price list. The next ones, on newer tables, first compare what was predicted with what was
+    sold, then refresh the last bundle; they train again where that is due, or the configuration has
+    changed. The same command on the same tables changes nothing; after an interruption it resumes.
+    """
+    cycle, tell = Cycle(config), (lambda _: None) if as_json else say
+    register = Register(cycle.out)
+    if dry_run:
+        plan = _plan(cycle, register, retrain)
+        if as_json:
+            emit(plan)
+            return
+        for line in plan["lines"]:
+            say(line)
+        return
+    document = run_cycle(cycle, register, retrain, tell)
+    if as_json:
+        emit(document)
+
+
+def run_cycle(cycle: Cycle, register: Register, retrain: bool, tell: Any) -> Facts:
+    """Run one cycle, from where it was left.
+
+    Args:
+        cycle: The configuration.
+        register: The cycles before.
+        retrain: Whether to train in any case.
+        tell: Called with each line of output.
+    """
+    entry = register.of(cycle.fingerprint()) or _begin(cycle, register, retrain, tell)
+    folder, before = cycle.out / entry.folder, register.before(entry.first_day)
+    job = Stages(folder, {"fingerprint": entry.fingerprint}, tell)
+    if before is not None:
+        title = "The account of the cycle before"
+        job.run("account", title, lambda: stages.account_stage(cycle, folder, cycle.out / before.folder))
+    done = _trained(cycle, folder, job) if entry.trained else _refreshed(cycle, folder, cycle.out / before.folder, job)  # pyright: ignore[reportOptionalMemberAccess]
+    again = done.get("train_again", [])
+    if not entry.complete:
+        register.complete(entry, again)
+    tell("")
+    tell(f"Verdict: {done['verdict']}")
+    tell(f"Price list: {folder / stages.LISTS[-1]}. Edit it, then: repricer approve {folder / stages.LISTS[-1]}")
+    if again:
+        tell("The next cycle will train again.")
+    files = {name: str(folder / name) for name in (*stages.LISTS, stages.BUNDLE, stages.MARKET, stages.REPORT)}
+    account = job.facts("account")
+    return {
+        "first_day": entry.first_day,
+        "trained": entry.trained,
+        "verdict": done["verdict"],
+        "train_again": again,
+        "account": None if account is None else account["account"],
+        "paths": {name: path for name, path in files.items() if Path(path).exists()},
+        "timings": job.timings,
+    }
+
+
+def _begin(cycle: Cycle, register: Register, retrain: bool, tell: Any) -> Entry:
+    """Import the tables of a new cycle, and enter it in the register."""
+    importing = cycle.out / _IMPORTING
+    shutil.rmtree(importing, ignore_errors=True)
+    key_file = cycle.file(cycle.config.tables.key_file) or cycle.out / "tables.key"
+    found = Stages(importing, {"fingerprint": cycle.fingerprint()}, tell).run(
+        "tables", "Import the shop's tables", lambda: stages.import_stage(cycle, importing, key_file)
+    )
+    before = register.before(found["first_day"])
+    entry = Entry(
+        folder=register.new_folder(found["first_day"]),
+        first_day=found["first_day"],
+        fingerprint=cycle.fingerprint(),
+        settings=cycle.settings(),
+        trained=bool(_reasons(cycle, before, retrain)),
+    )
+    importing.rename(cycle.out / entry.folder)
+    register.add(entry)
+    return entry
+
+
+def _reasons(cycle: Cycle, before: Entry | None, retrain: bool) -> list[str]:
+    """Why a cycle trains; none where it refreshes."""
+    if before is None:
+        return ["there is no cycle before"]
+    said = ["asked for by --train"] if retrain else []
+    if before.settings != cycle.settings():
+        said.append("the configuration has changed")
+    return said + before.train_again
+
+
+def _trained(cycle: Cycle, folder: Path, job: Stages) -> Facts:
+    """Fit, train, compare, export."""
+    with CompileAhead() as compiler:
+        fit = job.run("fit", "Fit the market of the weeks to come", lambda: stages.fit_stage(cycle, folder, compiler))
+        compiler.wait()
+    job.run("train", "Learn prices", lambda: stages.train_stage(cycle, folder))
+    title = "Compare on test customers"
+    done = job.run("compare", title, lambda: stages.compare_stage(cycle, folder, job.timings, fit["try"]))
+    job.run("export", "Export the recommended prices as a signed bundle", lambda: stages.export_stage(cycle, folder))
+    return done
+
+
+def _refreshed(cycle: Cycle, folder: Path, before: Path, job: Stages) -> Facts:
+    title = "Refresh the bundle of the cycle before"
+    return job.run("refresh", title, lambda: stages.refresh_stage(cycle, folder, before))
+
+
+def _plan(cycle: Cycle, register: Register, retrain: bool) -> Facts:
+    """What `--dry-run` says."""
+    entry = register.of(cycle.fingerprint())
+    if entry is not None and entry.complete:
+        return {
+            "would": "nothing",
+            "lines": [f"nothing to do: {cycle.out / entry.folder} is complete for these tables"],
+        }
+    if entry is not None:
+        return {"would": "resume", "lines": [f"would resume {cycle.out / entry.folder}"]}
+    before = max((one for one in register.entries if one.complete), key=lambda one: one.first_day, default=None)
+    why = _reasons(cycle, before, retrain)
+    steps = ["import the tables of " + ", ".join(map(str, cycle.files.values()))] if cycle.files else []
+    steps += [f"account for {before.folder}"] if before else []
+    steps += (
+        [f"fit, train, compare, export: {'; '.join(why)}"]
+        if why
+        else [f"refresh the bundle of {_given(before).folder}"]
+    )
+    steps.append(f"write the price list into a new folder of {cycle.out}")
+    return {"would": "train" if why else "refresh", "lines": [f"would {step}" for step in steps]}
+
+
+def _given(entry: Entry | None) -> Entry:
+    assert entry is not None
+    return entry

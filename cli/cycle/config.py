@@ -1,0 +1,170 @@
+"""The file that `repricer cycle` reads: one declaration gives its checks and the table in the docs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from ...data import SCHEMAS
+from ...serving.documents import Name, read
+
+Count = Annotated[int, Meta(ge=1, le=10**9)]
+
+
+class CycleError(ValueError):
+    """A cycle that cannot be run; the message is one line."""
+
+
+class _Section(Struct, kw_only=True, forbid_unknown_fields=True, frozen=True):
+    pass
+
+
+class TablesSection(_Section, frozen=True):
+    """Where the shop's tables are: files, or a folder of `repricer data import`. Paths are relative to the file."""
+
+    sales: Annotated[str | None, Meta(description="file of the sales, all of them: each cycle reads it anew")] = None
+    products: Annotated[str | None, Meta(description="file of the products")] = None
+    customers: Annotated[str | None, Meta(description="file of the customers")] = None
+    behaviour: Annotated[str | None, Meta(description="file of views, carts, ratings and reviews")] = None
+    signals: Annotated[str | None, Meta(description="file of competitor prices, holidays and external indices")] = None
+    stock: Annotated[str | None, Meta(description="file of stock counts")] = None
+    promotions: Annotated[str | None, Meta(description="file of promotions")] = None
+    plan: Annotated[str | None, Meta(description="file of what is planned for the weeks to come")] = None
+    mapping: Annotated[str | None, Meta(description="TOML file that declares how the files are laid out")] = None
+    key_file: Annotated[
+        str | None, Meta(description="secret of the pseudonyms; by default tables.key in the folder of the results")
+    ] = None
+    dataset: Annotated[str | None, Meta(description="folder made by `repricer data import`, instead of files")] = None
+    example: Annotated[
+        Literal["complete-journey"] | None, Meta(description="the example data set, instead of files")
+    ] = None
+
+
+class FitSection(_Section, frozen=True):
+    """As the options of `repricer fit`."""
+
+    weeks: Annotated[Count, Meta(description="weeks of the market, after the data")] = 12
+    holdout: Annotated[Count, Meta(description="last weeks of the data, held out as a proof")] = 12
+    categories: Annotated[Count, Meta(description="categories to price")] = 5
+    per_category: Annotated[Count, Meta(description="products in each")] = 6
+    forecaster: Annotated[str, Meta(description="one model for all products, or `selected`")] = "selected"
+    promotions: Annotated[bool, Meta(description="whether displays and mailers are a decision")] = False
+    objective: Annotated[
+        Literal["revenue", "profit"] | None, Meta(description="what prices maximise; by default as in `repricer fit`")
+    ] = None
+    widen: Annotated[
+        float | Literal["free"], Meta(description="how far prices may leave what was charged, a fraction or `free`")
+    ] = 0.2
+    rules: Annotated[str | None, Meta(description="TOML file of the shop's own rules")] = None
+    priors: Annotated[str | None, Meta(description="TOML file of the priors of demand")] = None
+    draws: Annotated[int, Meta(ge=2, le=10_000, description="posterior draws")] = 200
+    currency: Annotated[Name, Meta(description="unit of the money, for display")] = "currency"
+
+
+class TrainSection(_Section, frozen=True):
+    """As the options of `repricer train`."""
+
+    steps: Annotated[Count, Meta(description="rows that the network learns from")] = 300_000
+    risk: Annotated[str, Meta(description="mean, or cvar:SHARE")] = "mean"
+
+
+class EvaluateSection(_Section, frozen=True):
+    """As the options of `repricer evaluate`."""
+
+    episodes: Annotated[Count, Meta(description="test markets, one episode each")] = 1000
+    draws: Annotated[Count, Meta(description="posterior draws to compare over")] = 200
+
+
+class ListSection(_Section, frozen=True):
+    """The price list."""
+
+    zone: Annotated[Name, Meta(description="name of the stores that the list is for")] = "all stores"
+
+
+class Config(_Section, frozen=True):
+    """All that a cycle needs to know."""
+
+    name: Annotated[Name, Meta(description="name of the shop")]
+    tables: TablesSection
+    out: Annotated[str, Meta(description="folder of the results, one folder per cycle in it")] = "cycles"
+    seed: Annotated[int, Meta(ge=0, le=2**31, description="seed of all random draws")] = 0
+    fit: FitSection = FitSection()
+    train: TrainSection = TrainSection()
+    evaluate: EvaluateSection = EvaluateSection()
+    price_list: ListSection = ListSection()
+
+
+class Cycle:
+    """A configuration with its paths.
+
+    Args:
+        path: The TOML file.
+
+    Raises:
+        CycleError: The file cannot be read, a key or value is not allowed, or a file that it names is missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            table = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise CycleError(f"{path} must be a TOML file; got: {error}; fix it") from error
+        self.config = read(Config, table, str(path), CycleError)
+        self._base = path.parent
+        self.out = self._base / self.config.out
+        self._check(path)
+
+    def file(self, name: str | None) -> Path | None:
+        """A path that the file names, relative to it."""
+        return None if name is None else self._base / name
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """The files of the shop's tables, by table."""
+        given = {name: self.file(getattr(self.config.tables, name)) for name in SCHEMAS}
+        return {name: path for name, path in given.items() if path is not None}
+
+    def fingerprint(self) -> str:
+        """Hash of the configuration and of every file that it reads."""
+        digest = hashlib.sha256(json.dumps(msgspec.to_builtins(self.config), sort_keys=True).encode())
+        for path in self._inputs():
+            for part in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
+                with part.open("rb") as file:
+                    digest.update(part.name.encode() + hashlib.file_digest(file, "sha256").digest())
+        return digest.hexdigest()
+
+    def settings(self) -> str:
+        """Hash of what a policy depends on beside the tables: with other settings it is trained again."""
+        kept = {"fit": self.config.fit, "train": self.config.train, "seed": self.config.seed}
+        digest = hashlib.sha256(json.dumps(msgspec.to_builtins(kept), sort_keys=True).encode())
+        for path in map(self.file, (self.config.fit.rules, self.config.fit.priors)):
+            digest.update(b"" if path is None else path.read_bytes())
+        return digest.hexdigest()
+
+    def _inputs(self) -> list[Path]:
+        tables, fit = self.config.tables, self.config.fit
+        named = [self.file(name) for name in (tables.mapping, tables.dataset, fit.rules, fit.priors)]
+        return [*self.files.values(), *(path for path in named if path is not None)]
+
+    def _check(self, path: Path) -> None:
+        tables = self.config.tables
+        given = [bool(self.files), tables.dataset is not None, tables.example is not None]
+        if sum(given) != 1 or (given[0] and tables.sales is None):
+            raise CycleError(
+                f"{path}: [tables] must name sales and other files, or dataset, or example; got {self._got()}"
+            )
+        for one in self._inputs():
+            if not one.exists():
+                raise CycleError(
+                    f"{path} must name files that exist; got {one}, which is not there; write it or fix the path"
+                )
+
+    def _got(self) -> str:
+        named: dict[str, Any] = msgspec.to_builtins(self.config.tables)
+        return ", ".join(name for name, value in named.items() if value is not None) or "none of them"

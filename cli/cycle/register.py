@@ -1,0 +1,76 @@
+"""The cycles of a shop: which were run, on which tables, and with what result."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from ...atomic import write_json
+
+_FILE = "cycles.json"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One cycle.
+
+    Attributes:
+        folder: Name of its folder.
+        first_day: First day of the weeks that it prices.
+        fingerprint: Of its configuration and tables.
+        settings: Of what its policy depends on beside the tables.
+        trained: Whether its policy was trained in it; else the bundle of the cycle before was refreshed.
+        complete: Whether its price list is written.
+        train_again: Why it is time to train again, a sentence each.
+    """
+
+    folder: str
+    first_day: str
+    fingerprint: str
+    settings: str
+    trained: bool
+    complete: bool = False
+    train_again: list[str] = field(default_factory=list)
+
+
+class Register:
+    """The cycles in one folder, oldest first.
+
+    Args:
+        out: The folder.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.out, self._path = out, out / _FILE
+        rows = json.loads(self._path.read_text(encoding="utf-8")) if self._path.is_file() else []
+        self.entries = [Entry(**row) for row in rows]
+
+    def of(self, fingerprint: str) -> Entry | None:
+        """The cycle of this configuration and these tables."""
+        return next((entry for entry in self.entries if entry.fingerprint == fingerprint), None)
+
+    def before(self, first_day: str) -> Entry | None:
+        """The last complete cycle whose weeks begin earlier."""
+        earlier = [entry for entry in self.entries if entry.complete and entry.first_day < first_day]
+        return max(earlier, key=lambda entry: entry.first_day, default=None)
+
+    def new_folder(self, first_day: str) -> str:
+        """A name for the folder of a new cycle: its first day, numbered where the day is taken."""
+        taken = {entry.folder for entry in self.entries}
+        names = [first_day, *(f"{first_day}-{n}" for n in range(2, len(taken) + 3))]
+        return next(name for name in names if name not in taken)
+
+    def add(self, entry: Entry) -> None:
+        """Add a cycle."""
+        self._write([*self.entries, entry])
+
+    def complete(self, entry: Entry, train_again: list[str]) -> None:
+        """Note that the price list of a cycle is written."""
+        done = replace(entry, complete=True, train_again=train_again)
+        self._write([done if one.folder == entry.folder else one for one in self.entries])
+
+    def _write(self, entries: list[Entry]) -> None:
+        self.entries = entries
+        self.out.mkdir(parents=True, exist_ok=True)
+        write_json(self._path, [asdict(entry) for entry in entries])

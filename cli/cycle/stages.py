@@ -1,0 +1,273 @@
+"""The stages of a cycle, each with the lines that it prints; the demo runs the same ones."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...atomic import write_json, write_new
+from .._compile_ahead import CompileAhead
+from .._options import progress_console, training_bar, write_table
+from .._stages import Facts
+from .config import Cycle
+
+if TYPE_CHECKING:
+    from ...data import Tables
+    from ...evaluation.uncertainty import Assessment
+    from ...scenarios import MarketSpec
+
+TABLES, PRODUCTS, MARKET, RUN = "tables", "products.csv", "market", "run"
+COMPARISON, REPORT, BUNDLE, ACCOUNT = "comparison.json", "report.html", "bundle", "account.json"
+LISTS = ("prices.csv", "prices.xlsx")
+_TRIED, _SAME_PRICE = 3, 0.01
+
+
+def import_stage(cycle: Cycle, folder: Path, key_file: Path) -> Facts:
+    """Import the shop's files, or copy what is imported already.
+
+    Args:
+        cycle: The configuration.
+        folder: Where the tables go.
+        key_file: Secret of the pseudonyms, made if missing.
+    """
+    from ...data import load_complete_journey, load_tables, sales_summary, save_tables
+    from .._tables import import_files
+
+    if cycle.config.tables.dataset is not None:
+        tables, lines = load_tables(_given(cycle.file(cycle.config.tables.dataset))), []
+    else:
+        key_file.parent.mkdir(parents=True, exist_ok=True)
+        if not key_file.is_file():
+            write_new(key_file, secrets.token_bytes(32), mode=0o600)
+        key = key_file.read_bytes()
+        if cycle.config.tables.example:
+            tables, report = load_complete_journey(key=key)
+        else:
+            tables, report = import_files(cycle.files, cycle.file(cycle.config.tables.mapping), key)
+        save_tables(tables, report, folder / TABLES)
+        lines = list(report.lines())
+    summary = sales_summary(tables)
+    lines.append(
+        f"{summary.weeks} weeks, revenue {summary.revenue:,.0f} {cycle.config.fit.currency}, {summary.units:,.0f} units, "
+        f"discounts {summary.discount_share:.1%} of the regular value"
+    )
+    return {"lines": lines, "first_day": first_day(tables)}
+
+
+def first_day(tables: Tables) -> str:
+    """The day after the last whole week of the sales, on which the weeks to come begin."""
+    import pandas as pd
+
+    from ...data import product_weeks
+
+    some = tables.sales["product"].iloc[:1].to_numpy()
+    last = product_weeks(tables, products=pd.DataFrame({"product": some, "category": ""}))["week"].max()
+    return f"{last + pd.Timedelta(weeks=1):%Y-%m-%d}"
+
+
+def tables_of(cycle: Cycle, folder: Path) -> Tables:
+    """The imported tables of a cycle."""
+    from ...data import load_tables
+
+    dataset = cycle.file(cycle.config.tables.dataset)
+    return load_tables(folder / TABLES if dataset is None else dataset)
+
+
+def fit_stage(cycle: Cycle, folder: Path, compiler: CompileAhead) -> Facts:
+    """Choose the products and fit the market of the weeks to come."""
+    from ...fitting import Assumptions, Priors, ShopRules, priced_products
+    from ...scenarios import scenario_name
+    from ..fit import fit_lines, fit_to_folder
+
+    asked, tables = cycle.config.fit, tables_of(cycle, folder)
+    rules = ShopRules.load(cycle.file(asked.rules))
+    categories = max(asked.categories, len(rules.shop.categories))
+    products = priced_products(tables, rules, n_categories=categories, per_category=asked.per_category)
+    write_table(products, folder / PRODUCTS)
+    priors = cycle.file(asked.priors)
+    report = fit_to_folder(
+        tables,
+        products,
+        folder / MARKET,
+        name=scenario_name(cycle.config.name),
+        seed=cycle.config.seed,
+        currency=asked.currency,
+        weeks=asked.weeks,
+        holdout_weeks=asked.holdout,
+        forecaster=asked.forecaster,
+        promotions=asked.promotions,
+        objective=asked.objective or rules.shop.objective,
+        assumptions=Assumptions.under(rules, price_widening=None if asked.widen == "free" else asked.widen),
+        priors=None if priors is None else Priors.load(priors),
+        draws=asked.draws,
+        compiler=compiler,
+    )
+    counts = products["category"].value_counts().items()
+    chosen = [f"{len(products)} products to price, in {products['category'].nunique()} categories of substitutes:"]
+    chosen += [f"  {str(category).lower()}: {count} products" for category, count in counts]
+    return {"lines": [*chosen, *fit_lines(report)], "scores": report["scores"], "try": what_to_try(report)}
+
+
+def what_to_try(report: dict[str, Any]) -> list[str]:
+    """Which prices to vary, to learn most: those of products that are not identified, then the widest intervals.
+
+    Args:
+        report: The fit report.
+    """
+    rows = report["price_response"]
+    unknown = [row for row in rows if not row["identified"]]
+    wide = sorted(rows, key=lambda row: row["elasticity_interval90"][0] - row["elasticity_interval90"][1])
+    chosen = [*unknown, *(row for row in wide if row["identified"])][:_TRIED]
+    return [
+        f"{row['name']}: {row['reason']}"
+        if row["reason"]
+        else f"{row['name']}: elasticity {row['elasticity_interval90'][0]:.1f} to {row['elasticity_interval90'][1]:.1f}"
+        for row in chosen
+    ]
+
+
+def train_stage(cycle: Cycle, folder: Path) -> Facts:
+    """Learn prices in the market."""
+    from ...agents import train
+
+    asked = cycle.config.train
+    with training_bar("learning", "objective") as progress:
+        run = train(
+            folder / MARKET,
+            steps=asked.steps,
+            seed=cycle.config.seed,
+            risk=asked.risk,
+            out=folder / RUN,
+            progress=progress,
+        )
+    goal = run.spec.market.objective + " less the shadow cost" * bool(run.spec.products.shadow_cost.any())
+    best, settings = run.facts["best"], run.facts["settings"]
+    return {
+        "lines": [
+            f"PPO, product-wise: one network with {run.facts['weights']:,} weights prices all {len(run.base_price)} products "
+            f"({run.facts['device']})",
+            f"{run.facts['steps']:,} steps in {settings['num_envs']} markets; kept the policy of step {best['steps']:,}: "
+            f"{goal} {best['gain'] / best['best_fixed']:+.2%} over the best fixed prices on validation customers",
+        ]
+    }
+
+
+def compare_stage(cycle: Cycle, folder: Path, timings: list[dict[str, Any]], tried: list[str]) -> Facts:
+    """Compare on test customers, write report and price list, and say the verdict."""
+    from ...agents import load_run
+    from ...evaluation import Without, evaluate
+    from ...evaluation.report import ReportData, verdict, write_report
+    from ..report import beyond_the_comparison
+
+    run, asked, seed = load_run(folder / RUN), cycle.config.evaluate, cycle.config.seed
+    learned = replace(run.policy, name=run.facts["algo"])
+    policies = [learned]
+    policies += [Without(learned, "discount")] * (run.spec.prices.max_discount > 0)
+    policies += [Without(learned, "recommendation")] * (run.spec.recommendation is not None)
+    draws = min(asked.draws, run.spec.num_draws) or None
+    rules = ["historical", "regular", "myopic"]
+    comparison = evaluate(
+        run.spec, [*policies, *rules], episodes=asked.episodes, seed=seed, draws=draws, risk=cycle.config.train.risk
+    )
+    document = comparison.to_dict()
+    write_json(folder / COMPARISON, document)
+    fit = json.loads((folder / MARKET / "fit.json").read_text(encoding="utf-8"))
+    beyond = beyond_the_comparison(learned, comparison, seed)
+    write_report(
+        folder / REPORT, ReportData(comparison, run=run, learned=learned.name, fit=fit, timings=timings, **beyond)
+    )
+    found = _given(comparison.uncertainty)
+    lines = [f"report: {folder / REPORT}", *write_lists(cycle, folder, found)]
+    if not found.recommendation.change:
+        lines += ["to learn more, vary these prices in some weeks or stores:", *(f"  {line}" for line in tried)]
+    return {"comparison": document, "verdict": verdict(comparison, learned.name), "lines": lines}
+
+
+def write_lists(cycle: Cycle, folder: Path, found: Assessment) -> list[str]:
+    """Write the price list of the recommended prices, and say what it holds."""
+    from ...serving.price_list.files import write_list
+    from ...serving.price_list.proposal import proposed_rows
+    from ..prices import list_line, summary
+
+    rows = proposed_rows(found, zone=cycle.config.price_list.zone, seed=cycle.config.seed)
+    for name in LISTS:
+        write_list(folder / name, rows, currency=found.compared.spec.market.currency)
+    return [f"price list: {list_line(summary(rows), folder / LISTS[-1])}"]
+
+
+def export_stage(cycle: Cycle, folder: Path) -> Facts:
+    """Export the recommended prices as a signed bundle."""
+    from ...agents import load_run
+    from ...serving import export, load_bundle
+    from ..export import holds_line
+
+    judged = json.loads((folder / COMPARISON).read_text(encoding="utf-8"))
+    run = replace(load_run(folder / RUN), evaluation=judged)
+    bundle = load_bundle(export(run, folder / BUNDLE, seed=cycle.config.seed))
+    lines = [f"{folder / BUNDLE}: {bundle.digest[:12]}, ONNX, signed with Ed25519 and verified"]
+    return {"lines": [*lines, holds_line(bundle.manifest)]}
+
+
+def account_stage(cycle: Cycle, folder: Path, before: Path) -> Facts:
+    """What the cycle before predicted, against the sales that came."""
+    from ...evaluation.uncertainty import account, account_lines, sales_since
+    from ...scenarios import load_scenario
+
+    spec = load_scenario(before / MARKET)
+    price, units = sales_since(spec, tables_of(cycle, folder))
+    if not len(price):
+        return {"lines": ["no week of the cycle before lies in the tables yet"], "account": None}
+    found = account(spec, price, units, seed=cycle.config.seed) | {"followed": _followed(before, spec, price)}
+    write_json(folder / ACCOUNT, found)
+    followed = f"{found['followed']:.0%} of these prices are those of the price list"
+    return {"lines": [*account_lines(found, spec.market.currency), followed], "account": found}
+
+
+def _followed(before: Path, spec: MarketSpec, price: Any) -> float:
+    """Share of product-weeks that were charged as the price list has them, within 1%."""
+    from ...serving.price_list.files import read_list
+
+    at = {name: n for n, name in enumerate(spec.products.ids or spec.products.names)}
+    calendar, same = _given(spec.calendar), []
+    live = before / "live.csv"
+    for row in read_list(live if live.is_file() else before / LISTS[0]):
+        week = calendar.period(row.week)
+        if week < len(price):
+            same.append(abs(price[week, at[row.product_id]] / row.price - 1) <= _SAME_PRICE)
+    return sum(same) / max(len(same), 1)
+
+
+def refresh_stage(cycle: Cycle, folder: Path, before: Path) -> Facts:
+    """The bundle of the cycle before for the weeks to come, without training, and its price list."""
+    from ...evaluation.uncertainty import assess
+    from ...scenarios import save_scenario
+    from ...serving.exporter.refresh import refresh
+    from ..refresh import refresh_lines
+
+    def step(what: str) -> None:
+        if progress_console.is_terminal:
+            progress_console.print(f"  {what} …", style="dim")
+
+    key = before / f"{BUNDLE}.key.pem"
+    found = refresh(
+        before / BUNDLE, tables_of(cycle, folder), out=folder / BUNDLE, key=key, seed=cycle.config.seed, on_step=step
+    )
+    save_scenario(found.spec, folder / MARKET)
+    write_json(folder / MARKET / "fit.json", {"refit": found.bundle.manifest["refit"]})
+    held = replace(found.bundle.policy, name="held")  # pyright: ignore[reportArgumentType, reportCallIssue]
+    draws = min(cycle.config.evaluate.draws, found.spec.num_draws)
+    step("price list")
+    judged = assess(
+        found.spec, [held], learned=[held], draws=draws, seed=cycle.config.seed, risk=cycle.config.train.risk
+    )
+    write_json(folder / COMPARISON, {"uncertainty": judged.to_dict()})
+    lines = [*refresh_lines(found, folder / BUNDLE), *write_lists(cycle, folder, judged)]
+    return {"lines": lines, "verdict": str(judged), "train_again": found.train_again}
+
+
+def _given(value: Any) -> Any:
+    assert value is not None
+    return value

@@ -1,0 +1,139 @@
+"""A shop's weekly job: train, then refresh on newer tables; the same tables change nothing; a stop is resumed."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from repricer.cli import main
+from repricer.cli.cycle import stages
+from repricer.serving.price_list.files import read_list
+
+TRUTH = """
+name = "truth"
+version = 1
+[market]
+horizon_periods = 46
+first_day = "2022-01-03"
+period_days = 7
+[products]
+names = ["a", "b", "c", "d", "e", "f"]
+category = ["x", "x", "x", "y", "y", "y"]
+regular_price = [4.0, 5.0, 4.5, 3.0, 3.5, 3.2]
+[arrivals]
+rate = [400.0, 300.0]
+[demand]
+quality = [[2.4, 2.4, 2.4, 2.2, 2.2, 2.2]]
+price_sensitivity = [[0.75, 0.6, 0.67, 1.0, 0.86, 0.94]]
+[prices]
+floor = [3.0, 3.7, 3.3, 2.2, 2.6, 2.4]
+ceiling = [4.4, 5.5, 5.0, 3.3, 3.9, 3.5]
+"""
+CONFIG = """
+name = "corner-shop"
+[tables]
+sales = "sales.csv"
+products = "products.csv"
+[fit]
+forecaster = "moving-average"
+weeks = 4
+holdout = 4
+draws = 20
+[train]
+steps = 2000
+[evaluate]
+episodes = 20
+draws = 20
+"""
+
+
+def call(*arguments: str, code: int = 0):
+    result = CliRunner().invoke(main, [*arguments, "--json"])
+    assert result.exit_code == code, result.output
+    return json.loads(result.stdout) if code == 0 else result.output
+
+
+def sales_until(folder: Path, weeks: int) -> None:
+    table = pd.read_csv(folder / "all.csv", dtype={"product": str})
+    last = pd.Timestamp("2022-01-03") + pd.Timedelta(weeks=weeks)
+    table[pd.to_datetime(table["date"]) < last].to_csv(folder / "sales.csv", index=False)
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("shop")
+    (folder / "truth.toml").write_text(TRUTH, encoding="utf-8")
+    (folder / "cycle.toml").write_text(CONFIG, encoding="utf-8")
+    rows = [f"{product},{'x' if product in 'abc' else 'y'}" for product in "abcdef"]
+    (folder / "products.csv").write_text("\n".join(["product,category", *rows]), encoding="utf-8")
+    call("simulate", str(folder / "truth.toml"), "--policy", "random", "--out", str(folder / "all.csv"))
+    return folder
+
+
+def test_weeks_in_a_row(shop, monkeypatch):
+    for module in ("fit_market", "customers", "refit"):
+        monkeypatch.setattr(f"repricer.fitting.{module}.JOBS", 1)
+    config = str(shop / "cycle.toml")
+    sales_until(shop, 44)
+    assert call("cycle", config, "--dry-run")["would"] == "train"
+    assert not (shop / "cycles").exists()
+
+    # A stop in the middle: what was done is kept.
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stages, "train_stage", stop)
+        CliRunner().invoke(main, ["cycle", config])
+    assert call("cycle", config, "--dry-run")["would"] == "resume"
+    fitted = (shop / "cycles/2022-11-07/market/fit.json").stat().st_mtime_ns
+    first = call("cycle", config)
+    assert (shop / "cycles/2022-11-07/market/fit.json").stat().st_mtime_ns == fitted
+    assert first["first_day"] == "2022-11-07"
+    assert first["trained"]
+    assert first["account"] is None
+    rows = read_list(Path(first["paths"]["prices.xlsx"]))
+    assert len(rows) == 6 * 4
+    assert min(row.week for row in rows).isoformat() == "2022-11-07"
+
+    # The same tables again: nothing is done.
+    assert call("cycle", config, "--dry-run")["would"] == "nothing"
+    before = {path: path.stat().st_mtime_ns for path in (shop / "cycles").rglob("*")}
+    assert call("cycle", config) == first
+    assert {path: path.stat().st_mtime_ns for path in (shop / "cycles").rglob("*")} == before
+
+    # A week later: the account of the week, and a refreshed bundle.
+    sales_until(shop, 45)
+    plan = call("cycle", config, "--dry-run")
+    assert plan["would"] == ("train" if first["train_again"] else "refresh")
+    second = call("cycle", config)
+    assert second["first_day"] == "2022-11-14"
+    assert second["trained"] == bool(first["train_again"])
+    assert second["account"]["weeks"] == ["2022-11-07"]
+    assert second["account"]["wape"] < 0.3
+    assert {row["category"] for row in second["account"]["rows"]} == {"all categories", "x", "y"}
+    rows = read_list(Path(second["paths"]["prices.csv"]))
+    assert min(row.week for row in rows).isoformat() == "2022-11-14"
+    assert call("price", second["paths"]["bundle"], "--example")["date"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name = 1", "name must be text"),
+        ('name = "a"\n[tables]\nsale = "sales.csv"', "sale"),
+        ('name = "a"\n[tables]\nproducts = "products.csv"', "must name sales and other files, or dataset, or example"),
+        ('name = "a"\n[tables]\nsales = "none.csv"', "none.csv, which is not there"),
+        ('name = "a"\n[tables]\nsales = "sales.csv"\n[fit]\nweeks = 0', "weeks must be"),
+        ("name =", "must be a TOML file"),
+    ],
+)
+def test_a_wrong_file_is_refused_in_one_line(shop, tmp_path, text, said):
+    (tmp_path / "sales.csv").write_text("date\n", encoding="utf-8")
+    (tmp_path / "products.csv").write_text("product\n", encoding="utf-8")
+    (tmp_path / "cycle.toml").write_text(text, encoding="utf-8")
+    output = call("cycle", str(tmp_path / "cycle.toml"), code=2)
+    assert said in output
+    assert len(output.strip().splitlines()) == 1
+    assert not (tmp_path / "cycles").exists()
