@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -87,17 +88,42 @@ class ListSection(_Section, frozen=True):
     zone: Annotated[Name, Meta(description="name of the stores that the list is for")] = "all stores"
 
 
-class Config(_Section, frozen=True):
-    """All that a cycle needs to know."""
+class ShopSection(_Section, frozen=True):
+    """The keys outside any table."""
 
     name: Annotated[Name, Meta(description="name of the shop")]
-    tables: TablesSection
     out: Annotated[str, Meta(description="folder of the results, one folder per cycle in it")] = "cycles"
     seed: Annotated[int, Meta(ge=0, le=2**31, description="seed of all random draws")] = 0
-    fit: FitSection = FitSection()
-    train: TrainSection = TrainSection()
-    evaluate: EvaluateSection = EvaluateSection()
-    price_list: ListSection = ListSection()
+
+
+@dataclass(frozen=True)
+class Config:
+    """All that a cycle needs to know, section by section."""
+
+    shop: ShopSection
+    tables: TablesSection
+    fit: FitSection
+    train: TrainSection
+    evaluate: EvaluateSection
+    price_list: ListSection
+
+    @classmethod
+    def of(cls, table: dict[str, Any], path: Path) -> Config:
+        """Check a table as TOML gives it; errors name `path`."""
+        parts = {
+            "tables": TablesSection,
+            "fit": FitSection,
+            "train": TrainSection,
+            "evaluate": EvaluateSection,
+            "price_list": ListSection,
+        }
+        shop = {key: value for key, value in table.items() if key not in parts}
+        read_parts = {key: read(kind, table.get(key, {}), f"{path} [{key}]", CycleError) for key, kind in parts.items()}
+        return cls(read(ShopSection, shop, str(path), CycleError), **read_parts)  # pyright: ignore[reportArgumentType]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {key: msgspec.to_builtins(part) for key, part in vars(self).items()}
 
 
 class Cycle:
@@ -115,9 +141,9 @@ class Cycle:
             table = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise CycleError(f"{path} must be a TOML file; got: {error}; fix it") from error
-        self.config = read(Config, table, str(path), CycleError)
+        self.config = Config.of(table, path)
         self._base = path.parent
-        self.out = self._base / self.config.out
+        self.out = self._base / self.config.shop.out
         self._check(path)
 
     def file(self, name: str | None) -> Path | None:
@@ -132,7 +158,7 @@ class Cycle:
 
     def fingerprint(self) -> str:
         """Hash of the configuration and of every file that it reads."""
-        digest = hashlib.sha256(json.dumps(msgspec.to_builtins(self.config), sort_keys=True).encode())
+        digest = hashlib.sha256(json.dumps(self.config.to_dict(), sort_keys=True).encode())
         for path in self._inputs():
             for part in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
                 with part.open("rb") as file:
@@ -141,8 +167,8 @@ class Cycle:
 
     def settings(self) -> str:
         """Hash of what a policy depends on beside the tables: with other settings it is trained again."""
-        kept = {"fit": self.config.fit, "train": self.config.train, "seed": self.config.seed}
-        digest = hashlib.sha256(json.dumps(msgspec.to_builtins(kept), sort_keys=True).encode())
+        kept = {key: self.config.to_dict()[key] for key in ("shop", "fit", "train")}
+        digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode())
         for path in map(self.file, (self.config.fit.rules, self.config.fit.priors)):
             digest.update(b"" if path is None else path.read_bytes())
         return digest.hexdigest()

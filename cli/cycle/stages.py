@@ -92,8 +92,8 @@ def fit_stage(cycle: Cycle, folder: Path, compiler: CompileAhead) -> Facts:
         tables,
         products,
         folder / MARKET,
-        name=scenario_name(cycle.config.name),
-        seed=cycle.config.seed,
+        name=scenario_name(cycle.config.shop.name),
+        seed=cycle.config.shop.seed,
         currency=asked.currency,
         weeks=asked.weeks,
         holdout_weeks=asked.holdout,
@@ -138,7 +138,7 @@ def train_stage(cycle: Cycle, folder: Path) -> Facts:
         run = train(
             folder / MARKET,
             steps=asked.steps,
-            seed=cycle.config.seed,
+            seed=cycle.config.shop.seed,
             risk=asked.risk,
             out=folder / RUN,
             progress=progress,
@@ -162,7 +162,7 @@ def compare_stage(cycle: Cycle, folder: Path, timings: list[dict[str, Any]], tri
     from ...evaluation.report import ReportData, verdict, write_report
     from ..report import beyond_the_comparison
 
-    run, asked, seed = load_run(folder / RUN), cycle.config.evaluate, cycle.config.seed
+    run, asked, seed = load_run(folder / RUN), cycle.config.evaluate, cycle.config.shop.seed
     learned = replace(run.policy, name=run.facts["algo"])
     policies = [learned]
     policies += [Without(learned, "discount")] * (run.spec.prices.max_discount > 0)
@@ -192,7 +192,7 @@ def write_lists(cycle: Cycle, folder: Path, found: Assessment) -> list[str]:
     from ...serving.price_list.proposal import proposed_rows
     from ..prices import list_line, summary
 
-    rows = proposed_rows(found, zone=cycle.config.price_list.zone, seed=cycle.config.seed)
+    rows = proposed_rows(found, zone=cycle.config.price_list.zone, seed=cycle.config.shop.seed)
     for name in LISTS:
         write_list(folder / name, rows, currency=found.compared.spec.market.currency)
     return [f"price list: {list_line(summary(rows), folder / LISTS[-1])}"]
@@ -206,7 +206,7 @@ def export_stage(cycle: Cycle, folder: Path) -> Facts:
 
     judged = json.loads((folder / COMPARISON).read_text(encoding="utf-8"))
     run = replace(load_run(folder / RUN), evaluation=judged)
-    bundle = load_bundle(export(run, folder / BUNDLE, seed=cycle.config.seed))
+    bundle = load_bundle(export(run, folder / BUNDLE, seed=cycle.config.shop.seed))
     lines = [f"{folder / BUNDLE}: {bundle.digest[:12]}, ONNX, signed with Ed25519 and verified"]
     return {"lines": [*lines, holds_line(bundle.manifest)]}
 
@@ -220,7 +220,7 @@ def account_stage(cycle: Cycle, folder: Path, before: Path) -> Facts:
     price, units = sales_since(spec, tables_of(cycle, folder))
     if not len(price):
         return {"lines": ["no week of the cycle before lies in the tables yet"], "account": None}
-    found = account(spec, price, units, seed=cycle.config.seed) | {"followed": _followed(before, spec, price)}
+    found = account(spec, price, units, seed=cycle.config.shop.seed) | {"followed": _followed(before, spec, price)}
     write_json(folder / ACCOUNT, found)
     followed = f"{found['followed']:.0%} of these prices are those of the price list"
     return {"lines": [*account_lines(found, spec.market.currency), followed], "account": found}
@@ -253,7 +253,12 @@ def refresh_stage(cycle: Cycle, folder: Path, before: Path) -> Facts:
 
     key = before / f"{BUNDLE}.key.pem"
     found = refresh(
-        before / BUNDLE, tables_of(cycle, folder), out=folder / BUNDLE, key=key, seed=cycle.config.seed, on_step=step
+        before / BUNDLE,
+        tables_of(cycle, folder),
+        out=folder / BUNDLE,
+        key=key,
+        seed=cycle.config.shop.seed,
+        on_step=step,
     )
     save_scenario(found.spec, folder / MARKET)
     write_json(folder / MARKET / "fit.json", {"refit": found.bundle.manifest["refit"]})
@@ -261,7 +266,7 @@ def refresh_stage(cycle: Cycle, folder: Path, before: Path) -> Facts:
     draws = min(cycle.config.evaluate.draws, found.spec.num_draws)
     step("price list")
     judged = assess(
-        found.spec, [held], learned=[held], draws=draws, seed=cycle.config.seed, risk=cycle.config.train.risk
+        found.spec, [held], learned=[held], draws=draws, seed=cycle.config.shop.seed, risk=cycle.config.train.risk
     )
     write_json(folder / COMPARISON, {"uncertainty": judged.to_dict()})
     lines = [*refresh_lines(found, folder / BUNDLE), *write_lists(cycle, folder, judged)]

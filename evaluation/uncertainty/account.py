@@ -55,7 +55,9 @@ def account(
         )
     weeks = len(price)
     path = np.concatenate([price, np.repeat(price[-1:], horizon - weeks, axis=0)])
-    simulated, _ = simulated_products(charging(spec, path), PricePath(path.astype(np.float32), name="charged"), draws=draws, seed=seed)
+    simulated, _ = simulated_products(
+        charging(spec, path), PricePath(path.astype(np.float32), name="charged"), draws=draws, seed=seed
+    )
     sold = simulated[0, :, :, :weeks].reshape(-1, weeks, price.shape[1]).astype(np.float64)
     parts = {_TOTAL: np.ones(price.shape[1], dtype=bool)}
     parts |= {name: spec.category_index == c for c, name in enumerate(spec.category_names)}

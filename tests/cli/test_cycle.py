@@ -72,7 +72,7 @@ def shop(tmp_path_factory) -> Path:
 
 
 def test_weeks_in_a_row(shop, monkeypatch):
-    for module in ("fit_market", "customers", "refit"):
+    for module in ("fit_market", "customers"):
         monkeypatch.setattr(f"repricer.fitting.{module}.JOBS", 1)
     config = str(shop / "cycle.toml")
     sales_until(shop, 44)
@@ -121,7 +121,7 @@ def test_weeks_in_a_row(shop, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("name = 1", "name must be text"),
+        ('name = 1\n[tables]\nsales = "sales.csv"', "name must be"),
         ('name = "a"\n[tables]\nsale = "sales.csv"', "sale"),
         ('name = "a"\n[tables]\nproducts = "products.csv"', "must name sales and other files, or dataset, or example"),
         ('name = "a"\n[tables]\nsales = "none.csv"', "none.csv, which is not there"),
