@@ -18,6 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from repricer.cli.cycle.config import (
+    EvaluateSection,
+    FitSection,
+    ListSection,
+    ShopSection,
+    TablesSection,
+    TrainSection,
+)
 from repricer.data import data_dictionary
 from repricer.evaluation import solve
 from repricer.evaluation.report.plots import learning_plot
@@ -189,6 +197,16 @@ def documents_table(kind: Any) -> str:
     return table(("field", "allowed", "meaning"), rows)
 
 
+def cycle_text() -> str:
+    """The keys of a configuration of `repricer cycle`."""
+    parts = {"": ShopSection, "[tables]": TablesSection, "[fit]": FitSection, "[train]": TrainSection}
+    parts |= {"[evaluate]": EvaluateSection, "[price_list]": ListSection}
+    return "\n".join(
+        (f"In `{name}`:" if name else "Outside any table:") + f"\n\n{documents_table(kind)}"
+        for name, kind in parts.items()
+    )
+
+
 def shop_rules_text() -> str:
     """The keys of a file of the shop's own rules."""
 
@@ -219,6 +237,7 @@ PAGES = {
         "scenarios": scenarios_text,
         "stresses": stresses_text,
     },
+    "docs/weekly.md": {"cycle": cycle_text},
     "docs/price_list.md": {"price-list": price_list_text},
     "docs/scenario_files.md": {"sections": sections_text},
     "docs/serving.md": {"state": state_text, "outcome": outcome_text, "settings": settings_text},

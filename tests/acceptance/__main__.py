@@ -26,6 +26,7 @@ from . import (  # noqa: F401  they register their checks
     serving,
     uplift,
     uplift_real,
+    weeks,
 )
 from .checks import CHECKS, Skip
 
