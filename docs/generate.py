@@ -17,6 +17,7 @@ from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from repricer.cli.cycle.config import (
     EvaluateSection,
@@ -199,10 +200,18 @@ def documents_table(kind: Any) -> str:
 
 def cycle_text() -> str:
     """The keys of a configuration of `repricer cycle`."""
+
+    def rows(kind: Any) -> Iterator[tuple[str, ...]]:
+        default = {item.name: item.default for item in msgspec.structs.fields(kind)}
+        for name, field in documents.fields(kind).items():
+            usual = "" if field.required or default[name] is None else f"`{json.dumps(default[name])}`"
+            yield f"`{name}`", field.description, field.allowed.replace(", or null", ""), usual
+
     parts = {"": ShopSection, "[tables]": TablesSection, "[fit]": FitSection, "[train]": TrainSection}
     parts |= {"[evaluate]": EvaluateSection, "[price_list]": ListSection}
     return "\n".join(
-        (f"In `{name}`:" if name else "Outside any table:") + f"\n\n{documents_table(kind)}"
+        (f"In `{name}`:" if name else "Outside any table:")
+        + f"\n\n{table(('key', 'meaning', 'allowed', 'default'), rows(kind))}"
         for name, kind in parts.items()
     )
 

@@ -195,7 +195,7 @@ def _allowed(kind: inspect.Type, null: str | None = None) -> str:
         case inspect.UnionType():
             others = [part for part in kind.types if not isinstance(part, inspect.NoneType)]
             nothing = ", or null" if any(isinstance(part, inspect.NoneType) for part in kind.types) else ""
-            return _allowed(others[0]) + nothing + (f" {null}" if nothing and null else "")
+            return " or ".join(map(_allowed, others)) + nothing + (f" {null}" if nothing and null else "")
         case inspect.IntType() | inspect.FloatType():
             whole = isinstance(kind, inspect.IntType) or kind.multiple_of == 1
             return f"a {'whole ' * whole}number{_bounds(kind)}"
@@ -203,6 +203,8 @@ def _allowed(kind: inspect.Type, null: str | None = None) -> str:
             return "true or false"
         case inspect.StrType():
             return "text" if kind.max_length is None else f"{kind.min_length} to {kind.max_length} printable characters"
+        case inspect.LiteralType():
+            return " or ".join(map(str, kind.values))
         case inspect.DateType():
             return "YYYY-MM-DD"
         case inspect.DictType():

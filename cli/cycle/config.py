@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 from ...data import SCHEMAS
 from ...serving.documents import Name, read
 
-Count = Annotated[int, Meta(ge=1, le=10**9)]
+Count = Annotated[int, Meta(ge=1, le=10**9, extra={"allowed": "a whole number from 1 on"})]
 
 
 class CycleError(ValueError):
@@ -93,7 +93,9 @@ class ShopSection(_Section, frozen=True):
 
     name: Annotated[Name, Meta(description="name of the shop")]
     out: Annotated[str, Meta(description="folder of the results, one folder per cycle in it")] = "cycles"
-    seed: Annotated[int, Meta(ge=0, le=2**31, description="seed of all random draws")] = 0
+    seed: Annotated[
+        int, Meta(ge=0, le=2**31, description="seed of all random draws", extra={"allowed": "a whole number from 0 on"})
+    ] = 0
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,9 @@ def grocer() -> list[dict[str, Any]]:
 @check("weeks", "Complete Journey from week 40: weeks that one cycle lists, beginning with week 41", ">=", 4)
 def listed() -> float:
     rows = read_list(Path(grocer()[0]["paths"]["prices.csv"]))
-    return len({row.week for row in rows}) if min(row.week for row in rows).isoformat() == grocer()[0]["first_day"] else 0
+    return (
+        len({row.week for row in rows}) if min(row.week for row in rows).isoformat() == grocer()[0]["first_day"] else 0
+    )
 
 
 @check("weeks", "Complete Journey, weeks 41 to 44: WAPE one week ahead at the prices really charged", "<=", 0.25)
@@ -113,9 +115,7 @@ class Loop:
         self._sell(price, week)
         spec = load_scenario(found["paths"]["market"])
         order = [spec.products.names.index(name) for name in displayed(self.shop)]
-        low, high = (
-            np.asarray(bound, np.float64)[..., order] for bound in (spec.guardrails.low, spec.guardrails.high)
-        )
+        low, high = (np.asarray(bound, np.float64)[..., order] for bound in (spec.guardrails.low, spec.guardrails.high))
         given: dict[str, Any] = {"first": week, "horizon": 1, "objective": spec.market.objective}
         best = self.shop.optimum(low, high, **given)
         return {
@@ -161,7 +161,9 @@ def loop(truth: str) -> Loop:
 
 for _truth in _TRUTHS:
 
-    @check("weeks", f"closed loop, {_truth}, {_WEEKS} weeks: share of what a policy that knows the truth earns", ">=", 0.97)
+    @check(
+        "weeks", f"closed loop, {_truth}, {_WEEKS} weeks: share of what a policy that knows the truth earns", ">=", 0.97
+    )
     def share(truth: str = _truth) -> float:
         return loop(truth).share()
 
