@@ -66,7 +66,7 @@ def command(
     if as_json:
         emit(_document(found, out or bundle, market))
         return
-    for line in _lines(found, out or bundle):
+    for line in refresh_lines(found, out or bundle):
         say(line)
 
 
@@ -85,7 +85,13 @@ def _document(found: Refreshed, out: Path, market: Path | None) -> dict[str, Any
     }
 
 
-def _lines(found: Refreshed, out: Path) -> list[str]:
+def refresh_lines(found: Refreshed, out: Path) -> list[str]:
+    """What a refresh did, in lines.
+
+    Args:
+        found: What `refresh` returned.
+        out: Where the bundle lies.
+    """
     bundle, calendar = found.bundle, found.spec.calendar
     span = "" if calendar is None else f" for {calendar.first_day} to {calendar.last_day}"
     lines = [f"written to {out}: {bundle.manifest['holds']['words']}{span}, {bundle.digest[:12]}"]
