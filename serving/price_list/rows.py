@@ -115,6 +115,11 @@ class PriceRow(Document, frozen=True, kw_only=True, array_like=True, gc=False):
         Text, Meta(description="checksum of the proposal, by which edits of other columns are found", extra=_SHORT)
     ]
 
+    def __post_init__(self) -> None:
+        # The usual case, quickly: a list may have a hundred thousand rows.
+        if not f"{self.zone}{self.product_id}{self.product}{self.category}".isprintable():
+            super().__post_init__()
+
     @property
     def key(self) -> tuple[str, str, dt.date]:
         """Zone, product and week, which name a row."""
@@ -198,7 +203,12 @@ def rows_of(source: str, cells: Sequence[Sequence[Any]]) -> list[PriceRow]:
         rows = msgspec.convert(cells, list[PriceRow])
     except (msgspec.ValidationError, ValueError):
         raise ListError(_wrong_cells(source, cells)) from None
-    wrong = [f"{source}, row {n}, {text}" for n, row in enumerate(rows, start=2) for text in _contradictions(row)]
+    wrong = [
+        f"{source}, row {n}, {text}"
+        for n, row in enumerate(rows, start=2)
+        if row.status != "proposed" or row.decided_price is not None or row.check != row.checksum
+        for text in _contradictions(row)
+    ]
     wrong += _repeated(source, rows)
     if wrong:
         raise ListError(wrong)

@@ -21,6 +21,7 @@ from . import (  # noqa: F401  they register their checks
     evaluation,
     loop,
     market,
+    price_list,
     recommending,
     service,
     serving,
