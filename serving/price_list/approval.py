@@ -88,7 +88,7 @@ def check_decisions(
 ) -> None:
     """Check the prices of a list, as decided, against the price rules, week after week.
 
-    A postponed row is not checked: its price is not the list's.
+    A price that stays as it is planned, as that of a postponed row does, is not checked.
 
     Args:
         source: What error messages call the list.
@@ -207,7 +207,7 @@ def _broken_rules(
     wrong = []
     for t, n in np.argwhere(abs(allowed - wanted) > _SAME * wanted).tolist():
         number, row = places[t, n]
-        if row.status != "postponed" and (only is None or row.key in only):
+        if only is None or row.key in only:
             column = "decided_price" if row.status == "overridden" else "status"
             rules = ", ".join(dict.fromkeys(f"{step.rule} ({RULES[step.rule]})" for step in steps[t][n]))
             wrong.append(

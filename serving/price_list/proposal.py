@@ -149,17 +149,20 @@ class _Writer:
                 **money,
                 parameter_share=None if np.isnan(share) else round(float(share), 4),
                 outside_charged=self.marks[n] if self.outside[t, n] else "",
-                rules=", ".join(rule_words(rule) for rule, bit in BITS.items() if self.rules[t, n] & bit),
+                rules=self._rules(int(self.rules[t, n])),
                 lowest_price_30_days=None if np.isnan(lowest) else float(lowest),
                 check="",
             )
         )
 
+    def _rules(self, bits: int) -> str:
+        """The rules in words; that a price is a whole number of cents is not worth one."""
+        cents = self.spec.prices.tick is not None
+        named = [rule for rule, bit in BITS.items() if bits & int(bit) and not (cents and rule == "price_ladder")]
+        return ", ".join(map(rule_words, named))
+
     def _reason(self, n: int, change: float) -> str:
-        held = bool(_held(self.spec)[n])
-        if (held or not self.change) and abs(change) >= _SAME:
-            return f"Moved by the price rules alone ({change:+.1%}); no change of the current price is recommended."
-        if held:
+        if _held(self.spec)[n]:
             return "Stays: the sales do not tell how customers respond to other prices, or by your rule."
         if not self.change:
             return "Stays: no change of the current prices is recommended."

@@ -1,4 +1,7 @@
-"""The price rules along the weeks of a list: each week starts from the prices of the week before."""
+"""The price rules along the weeks of a list: each week starts from the prices of the week before.
+
+A price that stays as it is planned is left alone, whatever the rules say of the shop's own plan.
+"""
 
 from __future__ import annotations
 
@@ -39,8 +42,10 @@ def allowed_path(
         action = Action(asked[None].astype(np.float32))
         made, traces = rules.apply_traced(action, _view(rules, catalogue, t, before, np.array(past)))
         # Seven digits: all that single precision holds.
-        allowed[t] = [float(f"{price:.7g}") for price in made.price[0].tolist()]
-        steps.append([[step for step in product if step.moved] for product in traces[0]])
+        rounded = [float(f"{price:.7g}") for price in made.price[0].tolist()]
+        kept = asked == current[t]
+        allowed[t] = np.where(kept, asked, rounded)
+        steps.append([[step for step in traces[0][n] if step.moved and not kept[n]] for n in range(kept.size)])
         past = [*past[1:], allowed[t]]
     return allowed, steps
 

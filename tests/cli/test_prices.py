@@ -10,6 +10,8 @@ import pytest
 from click.testing import CliRunner
 from repricer.cli.price import command as price_command
 from repricer.cli.prices import command
+from repricer.cli.report import price_list
+from repricer.evaluation import evaluate
 from repricer.scenarios import load_scenario
 from repricer.scenarios.loading import save_scenario
 from repricer.scenarios.sections import Posterior
@@ -33,6 +35,13 @@ def test_the_list_has_every_product_and_week(market: Path, tmp_path: Path) -> No
     assert (facts["rows"], facts["weeks"], facts["first"]) == (len(rows), 30, "2018-01-01")
     assert facts["recommended"]
     assert {row.zone for row in rows} == {"north"}
+
+
+def test_the_report_has_the_same_list(market: Path, tmp_path: Path) -> None:
+    CliRunner().invoke(command, [str(market), "--out", str(tmp_path / "prices.csv")])
+    listed = price_list(evaluate(load_scenario(market), ["best-fixed"], episodes=5), seed=0)
+    assert [row["new_price"] for row in listed] == [row.new_price for row in read_list(tmp_path / "prices.csv")]
+    assert price_list(evaluate("stationary-logit", ["regular"], episodes=5), seed=0) == []
 
 
 def test_what_cannot_be_a_list_is_refused(market: Path, tmp_path: Path) -> None:

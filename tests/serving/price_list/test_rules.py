@@ -23,3 +23,15 @@ def test_frozen_products_follow_the_plan(spec: MarketSpec) -> None:
     allowed, _ = allowed_path(frozen.guardrails, catalogue_of(frozen), 1.2 * current, current)
     np.testing.assert_allclose(allowed[:, 0], [2.0, 1.8])
     np.testing.assert_allclose(allowed[:, 2], [6.0, 5.4], rtol=1e-6)
+
+
+def test_the_plan_is_left_alone(spec: MarketSpec) -> None:
+    """A deal of 60% breaks the largest change of 15% and the tick; it stays where it is planned, and counts afterwards."""
+    current = np.tile(spec.products.regular_price, (3, 1))
+    current[1, 0] = 1.237
+    wanted = current.copy()
+    wanted[2, 0] = 1.9
+    allowed, steps = allowed_path(spec.guardrails, catalogue_of(spec), wanted, current)
+    np.testing.assert_allclose(allowed[:, 0], [2.0, 1.237, 1.4], rtol=1e-6)
+    assert [step.rule for step in steps[2][0]] == ["max_change", "price_ladder"]
+    assert not any(steps[1])
