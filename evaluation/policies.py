@@ -18,7 +18,7 @@ BEST_FIXED = "best-fixed"
 POLICY_NAMES = {
     "fixed:PRICE": "the same price for every product, in currency per unit",
     "regular": "every product at its regular price",
-    "historical": "the prices that the shop itself charged, where the scenario has them",
+    "historical": "the current prices, those that the shop itself charged or plans, where the scenario has them",
     "best-fixed": "the best prices that never change, tuned on seeds of their own",
     "cost-plus:RATE": "unit cost plus this fraction of it",
     "undercut:STEP": "the lowest rival price less a step (currency, or STEP%); also match, two-bound:LOW:HIGH:STEP",

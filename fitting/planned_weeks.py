@@ -19,7 +19,7 @@ def planned_weeks(
     """The rows of the weeks after a panel: what is planned, and else the shop's usual pattern.
 
     The usual pattern is each product at its current regular price, with the reductions, displays
-    and mailers of the same weeks a year ago; with less than a year of history, of the last weeks.
+    and mailers of the same weeks a year ago; where the history is shorter, of the last weeks.
     Promotions and holidays that the tables already hold for the weeks to come replace it, and so
     does every row of the table `plan`.
 
@@ -56,10 +56,11 @@ def planned_weeks(
 
 def _usual(panel: pd.DataFrame, regular: pd.Series, days: pd.DatetimeIndex) -> tuple[pd.DataFrame, str]:
     """The usual pattern, and which weeks it repeats."""
-    past = np.sort(panel["week"].unique())
-    whole_year = len(past) >= _YEAR_WEEKS
-    repeated = past[-(_YEAR_WEEKS if whole_year else min(len(days), len(past))) :]
-    source = pd.DataFrame({"week": days, "source": repeated[np.arange(len(days)) % len(repeated)]})
+    past = pd.DatetimeIndex(np.sort(panel["week"].unique()))
+    last = past[-min(len(days), len(past)) :]
+    a_year_ago = days - _YEAR_WEEKS * _WEEK
+    known = a_year_ago.isin(past)
+    source = pd.DataFrame({"week": days, "source": a_year_ago.where(known, last[np.arange(len(days)) % len(last)])})
     rows = pd.MultiIndex.from_product([regular.index, days], names=_KEYS).to_frame(index=False).merge(source, on="week")
     kept = ["price", "regular_price", *(name for name in _WORDS if name in panel)]
     rows = rows.merge(panel[[*_KEYS, *kept]].rename(columns={"week": "source"}), on=["product", "source"], how="left")
@@ -67,11 +68,17 @@ def _usual(panel: pd.DataFrame, regular: pd.Series, days: pd.DatetimeIndex) -> t
     share = (rows["price"] / rows["regular_price"]).clip(upper=1).fillna(1.0)
     now = rows["product"].map(regular)
     rows = rows.assign(regular_price=now, price=share * now).drop(columns="source")
-    named = " and ".join(["reductions", *(word for name, word in _WORDS.items() if name in panel)])
-    when = (
-        "same weeks a year ago" if whole_year else f"last {len(repeated)} weeks (there is less than a year of history)"
-    )
-    return rows, f"{named} of the {when}"
+    named = ", ".join(["reductions", *(word for name, word in _WORDS.items() if name in panel)])
+    return rows, f"{named} of the {_when(int(known.sum()), len(days), len(last))}"
+
+
+def _when(known: int, weeks: int, last: int) -> str:
+    """Which weeks are repeated, if the sales go back a year for `known` of the weeks."""
+    if known == weeks:
+        return "same weeks a year ago"
+    if not known:
+        return f"last {last} weeks (there is less than a year of history)"
+    return f"same weeks a year ago in {known} of {weeks} weeks, and in the others, before the sales begin, of the last weeks"
 
 
 def _with_known(rows: pd.DataFrame, known: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:

@@ -16,10 +16,10 @@ from .calibration import calibration
 
 
 def fidelity(spec: MarketSpec, *, episodes: int = 400, seed: int = 0) -> dict[str, Any]:
-    """Compare simulated units at the historical prices with the units sold, in held-out weeks.
+    """Compare simulated units at the prices that the shop charged with the units sold, in held-out weeks.
 
     Args:
-        spec: A market with a history.
+        spec: The market of past weeks, such as `FittedMarket.proof`.
         episodes: Number of simulated episodes.
         seed: Selects the test seeds.
 

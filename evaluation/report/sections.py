@@ -164,7 +164,7 @@ def line_kinds(data: ReportData) -> dict[str, str]:
         "learned": "learned",
         "paid": "learned, price paid after personal discounts",
         "best-fixed": "best fixed",
-        "historical": "historical",
+        "historical": "current",
     }
     return {kind: words[kind] for kind in _price_lines(drawn_runs(data), 0, has_discounts(data.comparison))}
 

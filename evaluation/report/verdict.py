@@ -50,7 +50,7 @@ def verdict(comparison: Comparison, learned: str | None) -> str:
         if row.share_of_optimum is not None:
             said.append(f"They reach {percent(row.share_of_optimum)} of the exact optimum.")
     if HISTORICAL in comparison.episodes and learned != HISTORICAL:
-        said.append(f"The historical prices {_earn(comparison, row_of(comparison, HISTORICAL))}.")
+        said.append(f"The current prices {_earn(comparison, row_of(comparison, HISTORICAL))}.")
     if comparison.spec.assumptions:
         said.append(f"The {market.objective} depends on assumptions that the data do not test.")
     return " ".join(said).replace("−", "-")  # a terminal may lack the sign

@@ -58,6 +58,12 @@ def test_without_a_year_the_last_weeks_are_repeated():
     assert "last 4 weeks (there is less than a year of history)" in said[0]
 
 
+def test_weeks_that_a_year_ago_has_are_taken_from_there():
+    found, said = ahead(shop(51), weeks=4)
+    assert found["price"]["p0"].tolist() == [12, 12, 6, 12]  # week 47, then weeks 0 to 2
+    assert "same weeks a year ago in 3 of 4 weeks" in said[0]
+
+
 def test_promotions_and_holidays_in_the_tables_replace_the_pattern_as_far_as_they_reach():
     promotions = pd.DataFrame({"start_date": days(9, 11, 61), "product": ["p1", "p1", "p0"]})
     signals = pd.DataFrame({"date": days(8, 63), "name": "holiday", "value": 1.0})
@@ -65,7 +71,7 @@ def test_promotions_and_holidays_in_the_tables_replace_the_pattern_as_far_as_the
     assert found["promotion"]["p0"].tolist() == [0, 1, 0, 0]
     assert found["promotion"]["p1"].tolist() == [0, 0, 0, 1]  # of week 9 nothing is left, of week 11 the pattern
     assert found["holiday"]["p0"].tolist() == [0, 0, 0, 1]  # not that of week 8
-    assert "displays and mailers and holidays" in said[0]
+    assert "displays and mailers, holidays" in said[0]
     assert [line.split(" are")[0] for line in said[1:]] == [
         "Displays and mailers until 2025-03-09",
         "Holidays until 2025-03-23",

@@ -33,7 +33,7 @@ def test_the_verdict_follows_the_interval(comparison, run, low, high, said):
 def test_the_verdict_speaks_of_the_optimum_and_of_history(comparison, run, bare):
     assert "They reach 100.0% of the exact optimum." in verdict(bare.comparison, "optimum")
     told = verdict(with_gap(comparison, "historical", -9.0, -7.0), run.policy.name)
-    assert "The historical prices earn 8.0% less profit than the best fixed prices" in told
+    assert "The current prices earn 8.0% less profit than the best fixed prices" in told
     assert verdict(comparison, None).startswith("No learned policy was evaluated; the best fixed prices earn ")
 
 
