@@ -229,11 +229,12 @@ def account_stage(cycle: Cycle, folder: Path, before: Path) -> Facts:
 def _followed(before: Path, spec: MarketSpec, price: Any) -> float:
     """Share of product-weeks that were charged as the price list has them, within 1%."""
     from ...serving.price_list.files import read_list
+    from ...serving.price_list.live import read_live
 
     at = {name: n for n, name in enumerate(spec.products.ids or spec.products.names)}
     calendar, same = _given(spec.calendar), []
     live = before / "live.csv"
-    for row in read_list(live if live.is_file() else before / LISTS[0]):
+    for row in read_live(live) if live.is_file() else read_list(before / LISTS[0]):
         week = calendar.period(row.week)
         if week < len(price):
             same.append(abs(price[week, at[row.product_id]] / row.price - 1) <= _SAME_PRICE)

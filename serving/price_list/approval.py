@@ -4,9 +4,7 @@
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
-import io
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,26 +12,14 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from ...atomic import write_whole
 from ...pricing import RULES, Catalogue
 from ..bundle.reading import Bundle
 from ..decision_log.approvals import Approval
 from ..decision_log.log import DecisionLog
-from .files import safe_text
+from .live import write_live
 from .rows import ListError, PriceRow
 from .rules import allowed_path
 
-LIVE_COLUMNS = (
-    "zone",
-    "product_id",
-    "product",
-    "week",
-    "price",
-    "status",
-    "decided_by",
-    "decided_at",
-    "decision_reason",
-)
 _NAMED = 5
 _SAME = 1e-6
 
@@ -136,14 +122,7 @@ def make_live(rows: Sequence[PriceRow], bundle: Bundle, log: DecisionLog, out: P
     """
     recorded = log.record_approvals([_approval(row, bundle) for row in rows])
     live = [msgspec.structs.replace(row, decided_at=time) for row, time in zip(rows, recorded.times, strict=True)]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(LIVE_COLUMNS)
-    for row in live:
-        cells = (getattr(row, name) for name in LIVE_COLUMNS)
-        writer.writerow([safe_text(cell) if isinstance(cell, str) else cell for cell in cells])
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(out, text.getvalue())
+    write_live(out, live)
     return LiveList(live, recorded.new)
 
 

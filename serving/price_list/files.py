@@ -91,7 +91,7 @@ def _no_collection() -> Iterator[None]:
 
 def _read(path: Path) -> list[PriceRow]:
     if path.suffix.lower() == ".csv":
-        lines = _csv_lines(path)
+        lines = csv_lines(path)
     else:
         from .workbook import read_workbook
 
@@ -175,11 +175,12 @@ def _csv_cells(row: PriceRow) -> list[Any]:
 
 
 def safe_text(text: str) -> str:
-    """A text that no spreadsheet takes for a formula; `_csv_lines` takes the quote off again."""
+    """A text that no spreadsheet takes for a formula; `csv_lines` takes the quote off again."""
     return _QUOTE + text if text.startswith((*_RISKY, _QUOTE)) else text
 
 
-def _csv_lines(path: Path) -> list[list[str]]:
+def csv_lines(path: Path) -> list[list[str]]:
+    """The cells of a CSV file, without the quotes of `safe_text`. Raises ListError."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         try:
             lines = list(csv.reader(file, strict=True))

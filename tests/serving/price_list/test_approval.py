@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from repricer.cli import main
 from repricer.serving import ChainError, DecisionLog
 from repricer.serving.price_list.files import write_list
+from repricer.serving.price_list.live import read_live
 from repricer.serving.price_list.rows import COLUMNS, PriceRow
 
 
@@ -77,6 +78,11 @@ def test_decisions_are_recorded_and_live(approve: Any, listed: Path, price_rows:
     prices[7], prices[23] = other, price_rows[23].current_price
     assert [float(row["price"]) for row in live] == prices
     assert live[7]["decided_by"] == "Bob"
+    back = read_live(listed.with_name("live.csv"))
+    assert [(row.product_id, row.week, row.price) for row in back] == [
+        (row.product_id, row.week, price) for row, price in zip(price_rows, prices, strict=True)
+    ]
+    assert back[23].decision_reason == "+ ask the buyer"
     assert live[23]["decision_reason"] == "'+ ask the buyer"
     log = recorded(listed)
     assert [row["price"] for row in log] == [float(row["price"]) for row in live]
