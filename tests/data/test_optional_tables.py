@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from repricer.data import SCHEMAS, import_tables, load_tables, save_tables
+from repricer.data import SCHEMAS, DataError, import_table, import_tables, load_tables, save_tables
 
 SALES = "date,product,units,price_paid\n2024-01-01,A,1,1\n2024-01-09,B,1,1\n"
 PRODUCTS = "product,category\nA,x\nB,x\n"
@@ -12,6 +12,7 @@ GOOD = {
     "stock": "date,product,on_hand,store,received\n2024-01-01,A,0,s1,5\n2024-01-02,A,5,s1,\n",
     "promotions": "start_date,end_date,product,store,kind,discount,store_share\n2024-01-01,2024-01-03,A,s1,mailer,0.2,\n"
     "2024-01-01,,B,,,,0.5\n",
+    "plan": "date,product,price,regular_price,promotion\n2024-01-15,A,0.9,1,0.5\n2024-01-15,B,1,,\n",
 }
 
 
@@ -35,6 +36,7 @@ def test_good_tables_come_through_whole_and_are_kept(write, key, tmp_path):
 @pytest.mark.parametrize(
     ("table", "line", "reason"),
     [
+        ("plan", "2024-01-15,A,0,1,0", "price: must be above 0"),
         ("behaviour", "2024-01-01,A,purchase,,7", "event: must be one of view, cart, rating, review"),
         ("behaviour", "2024-01-01,,view,,7", "product: is missing"),
         ("behaviour", "2024-01-01,Z,view,,7", "product: not in the product table"),
@@ -82,3 +84,9 @@ def test_customers_are_pseudonyms_in_behaviour_and_its_rejects(write, key):
     assert "secret" not in told
     assert tables.behaviour["customer"].tolist() == tables.sales["customer"].tolist()
     assert tables.sales["customer"][0] in report.rejects["text"][0]
+
+
+def test_one_table_alone_must_be_good_in_every_row(write):
+    path = write("plan.csv", "date,product,price\n2024-01-15,A,0.9\n2024-01-15,Z,1\n2024-01-15,A,free\n")
+    with pytest.raises(DataError, match=r"plan.csv: every row must be good; got .* in row 3 \(2 faulty rows in all\)"):
+        import_table("plan", path, products=pd.Series(["A", "B"]))

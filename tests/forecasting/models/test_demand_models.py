@@ -264,6 +264,20 @@ class TestSelected:
         parts = [forecaster.fit(history).predict(future)["mean"] for forecaster in self.CANDIDATES.values()]
         np.testing.assert_allclose(model.predict(future)["mean"], np.mean(parts, axis=0))
 
+    def test_refitted_keeps_the_choice_and_fits_what_is_chosen(self, panel, split):
+        history, future = split(panel, 3)
+        short = history[history["week"] < np.sort(history["week"].unique())[-8]]
+        model = Selected(self.CANDIDATES, combine=1).fit(short)
+        again = model.refitted(history)
+        pd.testing.assert_frame_equal(again.choice_, model.choice_)
+        assert model.last_week_ == short["week"].max()
+        chosen = model.choice_[0]
+        for name in chosen.unique():
+            own = chosen.index[chosen == name]
+            rows = future[future["product"].isin(own)]
+            expected = self.CANDIDATES[name].fit(history).predict(rows)["mean"]
+            np.testing.assert_allclose(again.predict(rows)["mean"], expected)
+
     def test_intervals_that_cover_too_little_are_stretched(self, simulate):
         """The candidate claims a quarter of the spread that there is."""
         panel = simulate(n_products=40, n_weeks=60, noise=0.3, seed=2).assign(traffic=1000.0)
