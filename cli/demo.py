@@ -24,6 +24,7 @@ from .cycle.stages import (
     export_stage,
     fit_stage,
     import_stage,
+    signing_key,
     train_stage,
 )
 
@@ -68,7 +69,8 @@ def command(out: Path, steps: int, episodes: int, seed: int, as_json: bool) -> N
     judged = stages.run("compare", title, lambda: compare_stage(cycle, out, stages.timings, fit["try"]))
     if not as_json:
         show(comparison_table(judged["comparison"], "dollars"))
-    stages.run("export", "Export the recommended prices as a signed bundle", lambda: export_stage(cycle, out))
+    title = "Export the recommended prices as a signed bundle"
+    stages.run("export", title, lambda: export_stage(cycle, out, signing_key(out)))
     priced = stages.run("price", "Answer a price request from the bundle", lambda: _price(out))
     if as_json:
         paths = {name: str(out / file) for name, file in _PATHS.items()}

@@ -122,7 +122,8 @@ def _trained(cycle: Cycle, folder: Path, job: Stages) -> Facts:
     job.run("train", "Learn prices", lambda: stages.train_stage(cycle, folder))
     title = "Compare on test customers"
     done = job.run("compare", title, lambda: stages.compare_stage(cycle, folder, job.timings, fit["try"]))
-    job.run("export", "Export the recommended prices as a signed bundle", lambda: stages.export_stage(cycle, folder))
+    title = "Export the recommended prices as a signed bundle"
+    job.run("export", title, lambda: stages.export_stage(cycle, folder, stages.signing_key(cycle.out)))
     return done
 
 

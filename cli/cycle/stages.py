@@ -198,7 +198,15 @@ def write_lists(cycle: Cycle, folder: Path, found: Assessment) -> list[str]:
     return [f"price list: {list_line(summary(rows), folder / LISTS[-1])}"]
 
 
-def export_stage(cycle: Cycle, folder: Path) -> Facts:
+def signing_key(home: Path) -> Path:
+    """The key that signs the bundles of all cycles, made on first use: bundle.key.pem in `home`."""
+    from ...serving.bundle.signing import own_key, own_key_paths
+
+    own_key(home / BUNDLE)
+    return own_key_paths(home / BUNDLE)[0]
+
+
+def export_stage(cycle: Cycle, folder: Path, key: Path) -> Facts:
     """Export the recommended prices as a signed bundle."""
     from ...agents import load_run
     from ...serving import export, load_bundle
@@ -206,7 +214,7 @@ def export_stage(cycle: Cycle, folder: Path) -> Facts:
 
     judged = json.loads((folder / COMPARISON).read_text(encoding="utf-8"))
     run = replace(load_run(folder / RUN), evaluation=judged)
-    bundle = load_bundle(export(run, folder / BUNDLE, seed=cycle.config.shop.seed))
+    bundle = load_bundle(export(run, folder / BUNDLE, key=key, seed=cycle.config.shop.seed))
     lines = [f"{folder / BUNDLE}: {bundle.digest[:12]}, ONNX, signed with Ed25519 and verified"]
     return {"lines": [*lines, holds_line(bundle.manifest)]}
 
@@ -252,7 +260,7 @@ def refresh_stage(cycle: Cycle, folder: Path, before: Path) -> Facts:
         if progress_console.is_terminal:
             progress_console.print(f"  {what} …", style="dim")
 
-    key = before / f"{BUNDLE}.key.pem"
+    key = signing_key(cycle.out)
     found = refresh(
         before / BUNDLE,
         tables_of(cycle, folder),

@@ -103,19 +103,23 @@ def test_weeks_in_a_row(shop, monkeypatch):
     assert call("cycle", config) == first
     assert {path: path.stat().st_mtime_ns for path in (shop / "cycles").rglob("*")} == before
 
-    # A week later: the account of the week, and a refreshed bundle.
-    sales_until(shop, 45)
-    plan = call("cycle", config, "--dry-run")
-    assert plan["would"] == ("train" if first["train_again"] else "refresh")
-    second = call("cycle", config)
-    assert second["first_day"] == "2022-11-14"
-    assert second["trained"] == bool(first["train_again"])
-    assert second["account"]["weeks"] == ["2022-11-07"]
-    assert second["account"]["wape"] < 0.3
-    assert {row["category"] for row in second["account"]["rows"]} == {"all categories", "x", "y"}
-    rows = read_list(Path(second["paths"]["prices.csv"]))
-    assert min(row.week for row in rows).isoformat() == "2022-11-14"
-    assert call("price", second["paths"]["bundle"], "--example")["date"]
+    # A week later: the account of the week, and a refreshed bundle, and so on.
+    assert first["train_again"] == []
+    again = []
+    for weeks, first_day, passed in ((45, "2022-11-14", "2022-11-07"), (46, "2022-11-21", "2022-11-14")):
+        sales_until(shop, weeks)
+        assert call("cycle", config, "--dry-run")["would"] == ("train" if again else "refresh")
+        later = call("cycle", config)
+        assert later["first_day"] == first_day
+        assert later["trained"] == bool(again)
+        again = later["train_again"]
+        assert later["account"]["weeks"] == [passed]
+        assert later["account"]["wape"] < 0.3
+        assert {row["category"] for row in later["account"]["rows"]} == {"all categories", "x", "y"}
+        rows = read_list(Path(later["paths"]["prices.csv"]))
+        assert min(row.week for row in rows).isoformat() == first_day
+        key = str(shop / "cycles/bundle.pub.pem")
+        assert call("price", later["paths"]["bundle"], "--example", "--public-key", key)["date"]
 
 
 @pytest.mark.parametrize(
