@@ -121,7 +121,7 @@ def _summed(log: DecisionLog) -> list[dict[str, Any]]:
 def outcomes(log: str, file: Path, as_json: bool) -> None:
     """Import outcomes from FILE, a CSV with one row per product of a decision.
 
-    Columns: product and units; request_id, or period and market; optionally price_paid,
+    Columns: product and units; request_id, or date or period, and market; optionally price_paid,
     stockout (true or false), segment, date. A repeated outcome is stored once. A refused row is
     listed with its reason; the others are imported.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -34,11 +35,12 @@ class ReportedOutcome(Document, frozen=True, forbid_unknown_fields=True):
     units: Annotated[Amount, Meta(description="units sold; report 0 too")]
     request_id: Annotated[
         Name | None,
-        Meta(description="the answer's `X-Request-Id`; or give `period`, and `market` where there are several"),
+        Meta(
+            description="the answer's `X-Request-Id`; or give `date` where the market has a calendar, else `period`, and "
+            "`market` where there are several"
+        ),
     ] = None
-    market: Annotated[
-        Name, Meta(description=f"market of the decision, with `period`; `{MARKET}` if left out, as in a state")
-    ] = MARKET
+    market: Annotated[Name, Meta(description=f"market of the decision; `{MARKET}` if left out, as in a state")] = MARKET
     period: Annotated[
         Period | None, Meta(description="period of the decision: the market's last decision for it is meant")
     ] = None
@@ -76,10 +78,11 @@ def outcome_of(data: Any) -> ReportedOutcome:
     if isinstance(data, Mapping):
         data = {key: value for key, value in data.items() if value is not None or key not in known}
     outcome = read(ReportedOutcome, data, "outcome", OutcomeError)
-    if (outcome.request_id is None) == (outcome.period is None):
+    named = [name for name in ("request_id", "period") if getattr(outcome, name) is not None]
+    if len(named) > 1 or not (named or outcome.date):
         raise OutcomeError(
-            "outcome must name its decision by request_id, or by period (and market); got "
-            f"{'neither' if outcome.period is None else 'both'}; give one"
+            "outcome must name its decision by request_id, or by date or period (and market); got "
+            f"{'both' if named else 'neither'}; give one"
         )
     return outcome
 
@@ -160,14 +163,25 @@ class _Decision:
 
 def _last_request(writing: Writing, outcome: ReportedOutcome) -> str:
     d = DECISIONS.c
-    query = select(d.request_id).where(d.market == outcome.market, d.period == outcome.period)
-    found = writing.read(query.order_by(d.id.desc()).limit(1))
+    if outcome.period is None:
+        named, found = f"date {outcome.date}", _on_date(writing, outcome)
+    else:
+        query = select(d.request_id).where(d.market == outcome.market, d.period == outcome.period)
+        named, found = f"period {outcome.period}", writing.read(query.order_by(d.id.desc()).limit(1))
     if not found:
         raise OutcomeError(
-            f"outcome must be of a decision in the log; got market {outcome.market!r}, period {outcome.period}; name it by "
-            "its request_id"
+            f"outcome must be of a decision in the log; got market {outcome.market!r}, {named}; name it by its request_id"
         )
     return found[0]["request_id"]
+
+
+def _on_date(writing: Writing, outcome: ReportedOutcome) -> list[dict[str, Any]]:
+    """The decision of the latest period that begins on or before the day of the sale: its price was charged then."""
+    d = DECISIONS.c
+    query: Any = select(d.request_id, d.state).where(d.market == outcome.market, d.product == outcome.product)
+    begins = [(json.loads(row["state"]).get("date"), row) for row in writing.read(query.order_by(d.id.desc()))]
+    before = [(day, row) for day, row in begins if day is not None and day <= str(outcome.date)]
+    return [max(before, key=lambda one: one[0])[1]] if before else []
 
 
 def _row(request_id: str, outcome: ReportedOutcome) -> dict[str, Any]:
