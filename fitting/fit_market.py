@@ -141,6 +141,7 @@ def fit(
         first_day=str(span["first_day"]),
         forecaster=forecaster,
         used=demand["chosen_forecaster"],
+        trend=market.trend.chosen_,
         customers=customers,
     )
     return FittedMarket(

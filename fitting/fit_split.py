@@ -78,7 +78,9 @@ class FittedSplit:
     paths: MarketPaths
 
 
-def fit_split(split: Split, forecaster: Forecaster, customers: Customers, options: FitOptions) -> FittedSplit:
+def fit_split(
+    split: Split, forecaster: Forecaster, customers: Customers, options: FitOptions, *, trend_model: str | None = None
+) -> FittedSplit:
     """Fit price response and traffic on the past of a split, and build the market of its weeks.
 
     Args:
@@ -86,12 +88,13 @@ def fit_split(split: Split, forecaster: Forecaster, customers: Customers, option
         forecaster: The demand forecaster, fitted on the past.
         customers: Segments and recommender.
         options: What the caller of `fit` asked for.
+        trend_model: The trend's candidate to use; by default the best by backtest.
 
     Raises:
         ValueError: Promotions are to be a decision but are not recorded.
     """
     regression = price_regression(split.past, promotions=options.promotions)
-    trend = MarketTrend(seed=options.seed).fit(split.past)
+    trend = MarketTrend(seed=options.seed, chosen=trend_model).fit(split.past)
     paths = trend.sample_paths(len(split.weeks), planned=split.future)
     response = _response(split, customers, regression, options)
     known = identified(response)

@@ -33,6 +33,7 @@ def fit_record(
     first_day: str,
     forecaster: Forecaster,
     used: str,
+    trend: str,
     customers: Customers,
 ) -> dict[str, Any]:
     """What `refit` needs, as plain data for JSON.
@@ -44,6 +45,7 @@ def fit_record(
         first_day: Its first day.
         forecaster: The fitted forecaster.
         used: Its name.
+        trend: The trend's candidate in use.
         customers: Segments and recommender.
     """
     chosen = {}
@@ -61,6 +63,7 @@ def fit_record(
         "first_day": first_day,
         "products": records(products[[name for name in _PRODUCT if name in products]]),
         "forecaster": {"name": used} | chosen,
+        "trend": trend,
         "customers": {name: _plain(getattr(customers, name)) for name in _CUSTOMERS},
     }
 
@@ -75,7 +78,7 @@ def refit(
     """The market of the weeks after newer tables, by the choices of an earlier fit.
 
     Price responses, traffic and forecasts are estimated anew on all weeks. Which forecasters each
-    product has, the segments and the recommender stay as that fit found them; networks are not
+    product has, the trend's model, the segments and the recommender stay as that fit found them; networks are not
     trained: an LSTM stands for its base forecast.
 
     Args:
@@ -97,7 +100,9 @@ def refit(
     on_step("demand forecasters")
     forecaster = _forecaster(record["forecaster"], record["seed"]).fit(ahead.past)
     on_step("price response")
-    market = fit_split(ahead, forecaster, _customers(record["customers"]), _options(record))
+    market = fit_split(
+        ahead, forecaster, _customers(record["customers"]), _options(record), trend_model=record.get("trend")
+    )
     return market.spec.with_changes(history={"tables_sha256": tables.fingerprint()})
 
 

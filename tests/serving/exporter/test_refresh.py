@@ -38,6 +38,7 @@ def run() -> FakeRun:
         first_day="2023-11-06",
         forecaster=MovingAverage(),
         used="moving-average",
+        trend="moving average",
         customers=Customers(("everyone",), -np.ones(1), np.ones((1, 4)), None, None, {}),
     )
     made = make_run(refit(shop(44), record), product_wise=True)
