@@ -14,7 +14,7 @@ from ...pricing import Catalogue, feature_names
 from ...pricing.wording import feature_words
 from .files import RANGE, BundleError
 
-_SLACK = 0.05
+_SLACK, _LEAST = 0.05, 1e-4
 ALARM_SHARE, ALARM_ROWS, _WINDOW = 0.05, 100, 1000
 
 
@@ -26,19 +26,23 @@ class TrainingRange:
     low: NDArray[np.float64]
     high: NDArray[np.float64]
 
-    def outside(self, features: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Which features lie beyond the range by more than 5% of its width.
+    def outside(
+        self, features: NDArray[np.float32], *, slack: float = _SLACK, least: float = _LEAST
+    ) -> NDArray[np.bool_]:
+        """Which features lie beyond the range.
 
         Args:
             features: (E, N, F or more) of `product_features`, whose first F columns are those of
                 `names`.
+            slack: Share of its width that they may lie beyond it.
+            least: How far they may lie beyond it in any case.
 
         Returns:
             (E, N, F) booleans.
         """
         seen = features[..., : len(self.names)]
-        slack = _SLACK * (self.high - self.low) + 1e-4
-        return (seen < self.low - slack) | (seen > self.high + slack)
+        allowed = slack * (self.high - self.low) + least
+        return (seen < self.low - allowed) | (seen > self.high + allowed)
 
     def warnings(self, outside: NDArray[np.bool_], products: Sequence[str]) -> list[str]:
         """One line for each feature of a market that lies outside the range.
