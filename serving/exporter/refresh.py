@@ -94,6 +94,14 @@ def refresh(
     Example:
         >>> refresh("bundle", load_tables("shop")).train_again  # doctest: +SKIP
         []
+
+        A bundle of another market than that of a fit:
+
+        >>> from pandas import DataFrame
+        >>> from repricer.data import Tables
+        >>> refresh("bundle", Tables(DataFrame()))
+        Traceback (most recent call last):
+        repricer.serving.bundle.files.BundleError: bundle must hold the record of its fit to be refreshed; got none; ...
     """
     from ...fitting import refit
 
