@@ -267,7 +267,8 @@ class Market:
         if not constants.rivals.within:
             return current
         price, past = np.empty_like(proposed), self.state.context[self.state.layout.past]
-        guard_prices(proposed, current, past, constants.rules, price, np.empty(price.shape, np.uint16))
+        rival = self.state.context[self.state.layout.rival_price]
+        guard_prices(proposed, current, past, rival, constants.rules, price, np.empty(price.shape, np.uint16))
         return price
 
     def money(self, outcome: Outcome, *, expected: bool = False) -> NDArray[np.float32]:

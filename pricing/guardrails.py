@@ -22,11 +22,14 @@ from .rule_formulas import (
     StepConstants,
     capped_discount,
     discount_steps,
+    near_rival,
     price_steps,
 )
 
 # A price that differs in its last bits is the same price.
 _SAME = np.float32(1e-6)
+# A share of a rival's price that bounds nothing.
+_NO_SHARE = 1e9
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,9 @@ class Guardrails:
             a smaller one; a smaller one stays below a larger one that is frozen or out of changes.
         gaps: price gaps (a, b, share): product a costs at most that share of what product b costs. Where it would
             cost more, b is raised.
+        rival_at_least: (N,) least share of the lowest rival price last seen, 0 for none; like the next, it gives way to
+            all other rules.
+        rival_at_most: (N,) largest such share.
         prior_price_periods: number of periods that make 30 days, where the lowest price in them is to be known.
 
     Attributes:
@@ -97,6 +103,8 @@ class Guardrails:
     lines: tuple[tuple[int, ...], ...] = ()
     prior_price_periods: int | None = None
     gaps: tuple[tuple[int, int, float], ...] = ()
+    rival_at_least: NDArray[np.float64] | None = None
+    rival_at_most: NDArray[np.float64] | None = None
     links: PriceLinks = field(init=False, repr=False)
     grid: PriceGrid = field(init=False, repr=False)
     low: Prices = field(init=False, repr=False)
@@ -113,6 +121,7 @@ class Guardrails:
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, np.atleast_1d(np.asarray(getattr(self, name), dtype=np.float64)))
         self._check_lines()
+        self._check_rival_shares()
         grid = PriceGrid.of(self.ladder, self.tick, self.endings)
         margin_low = advertised = np.zeros_like(self.floor)
         if self.minimum_margin is not None:
@@ -187,6 +196,23 @@ class Guardrails:
                 raise ValueError(f"a price gap must have a share above 0; got {share:g}; write 0.9 for 10% below")
         object.__setattr__(self, "links", PriceLinks.of(self.lines, self.gaps))
 
+    def _check_rival_shares(self) -> None:
+        if self.rival_at_least is None and self.rival_at_most is None:
+            return
+        shares = {"rival_at_least": (self.rival_at_least, 0.0), "rival_at_most": (self.rival_at_most, _NO_SHARE)}
+        for name, (given, default) in shares.items():
+            filled = np.full_like(self.floor, default) if given is None else np.asarray(given, dtype=np.float64)
+            object.__setattr__(self, name, np.broadcast_to(filled, self.floor.shape))
+        if (self.rival_shares[0] > self.rival_shares[1]).any():
+            raise ValueError("rival_at_least must be at most rival_at_most; got more for a product; fix one of them")
+
+    @property
+    def rival_shares(self) -> tuple[Prices, Prices]:
+        """(N,) least and largest share of the rival's price, or (0,) where no rule refers to it."""
+        if self.rival_at_least is None or self.rival_at_most is None:
+            return np.empty(0, np.float32), np.empty(0, np.float32)
+        return self.rival_at_least.astype(np.float32), self.rival_at_most.astype(np.float32)
+
     def _check_range(
         self, low: NDArray[np.float64], high: NDArray[np.float64], margin_low: NDArray[np.float64], grid: PriceGrid
     ) -> None:
@@ -232,7 +258,9 @@ class Guardrails:
     @property
     def bounds_only(self) -> bool:
         """Whether only bounds and the grid limit a list price, neither past prices nor other products."""
-        return (self.max_change, self.max_changes, self.frozen) == (None, None, None) and not len(self.links)
+        return (self.max_change, self.max_changes, self.frozen) == (None, None, None) and not (
+            len(self.links) or self.rival_shares[0].size
+        )
 
     def allowed_prices(
         self, product: int = 0, low: float | None = None, high: float | None = None
@@ -325,6 +353,10 @@ class Guardrails:
         """Each rule in turn, with the price or the discount after it."""
         price, in_force = np.asarray(action.price, dtype=np.float32), view.list_price
         held = np.zeros(price.shape, dtype=np.bool_)
+        shares = self.rival_shares
+        if shares[0].size and view.competitor_price is not None:
+            price = near_rival(price, view.competitor_price, *shares, self.constants)
+            yield "rival_price", price
         for rule, holds in self._holding(view).items():
             price, held = np.where(holds, in_force, price), held | holds
             yield rule, price

@@ -1,6 +1,6 @@
 """The price rules, in the order in which they act, and their formulas for one product or for whole arrays.
 
-A proposed price is held where it may not change (frozen, changes used up), made a number, limited to the largest change
+A proposed price is brought near the rival's, held where it may not change (frozen, changes used up), made a number, limited to the largest change
 and rounded to the grid. Then come the hard rules: margin, advertised price, floor, ceiling, product line. Discounts
 come last.
 """
@@ -30,6 +30,7 @@ RULES = {
     "max_discount": "a personal discount lies between zero and the cap",
     "segment_spread": "the discounts of two segments differ by at most the cap",
     "paid_floor": "the price paid after the discount keeps the floor and the minimum margin",
+    "rival_price": "the price stays within its shares of the lowest rival price that was last seen",
 }
 BITS = {rule: np.uint16(1 << i) for i, rule in enumerate(RULES)}
 """The bit of each rule in a trail."""
@@ -45,7 +46,7 @@ HARD_RULES = (
     "paid_floor",
 )
 """Rules that no other rule can break."""
-STEP_RULES = tuple(rule for rule in PRICE_RULES if rule not in ("frozen", "max_changes", "line_order"))
+STEP_RULES = tuple(rule for rule in PRICE_RULES if rule not in ("frozen", "max_changes", "line_order", "rival_price"))
 """The rules that `price_steps` applies."""
 _LARGEST = np.float32(1e30)
 SLACK = np.float32(1e-6)
@@ -94,6 +95,19 @@ def price_steps(price, in_force, low, high, constants):
     advertised = larger(margin, advertised_low)
     floored = larger(advertised, low)
     return proper, moved, snapped, margin, advertised, floored, smaller(floored, high)
+
+
+def near_rival(price, rival, at_least, at_most, constants):
+    """The price within two shares of a rival's, rounded to the grid inside them; a rival without a price binds nothing."""
+    grid, steps, tick, _, _, _ = constants
+    there = (rival < _LARGEST) & (price > ZERO) & (price < _LARGEST)
+    # A stand-in where there is no rival: rounding must not meet an infinite number.
+    known = where(there, rival, ONE)
+    least, most = known * at_least, known * at_most
+    asked = where(there, price, known)
+    bound = clip(asked, least, most)
+    inside = on_grid(bound, least, most, bound, grid, steps, tick)
+    return where(there & (bound != asked), inside, price)
 
 
 def lowered_cap(cap, share, low, constants):

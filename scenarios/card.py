@@ -169,6 +169,9 @@ def _prices(spec: MarketDescription) -> str:
     if prices.price_gaps:
         pairs = zip(prices.price_gaps, prices.gap_shares, strict=True)
         words.append(f"price gaps: {_some(f'{a} at most {share:g} times {b}' for (a, b), share in pairs)}")
+    for bound, share in (("at least", prices.rival_at_least), ("at most", prices.rival_at_most)):
+        if share is not None:
+            words.append(f"{bound} {_span(share)} times the competing price")
     if prices.max_discount:
         words.append(f"personal discounts up to {_percent(prices.max_discount)}")
     if prices.prior_price_periods is not None:

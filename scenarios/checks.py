@@ -262,6 +262,9 @@ def _check_prices(spec: MarketDescription) -> None:
     for line in spec.prices.line_order:
         for name in line:
             _is_product("prices.line_order", name, spec)
+    for key in ("rival_at_least", "rival_at_most"):
+        if getattr(spec.prices, key) is not None and spec.competitors is None:
+            raise ScenarioError(f"prices.{key} needs a section [competitors]; got none; add it or leave the key out")
     for pair in spec.prices.price_gaps:
         if len(pair) != 2:
             raise ScenarioError(f"prices.price_gaps must hold pairs of products; got {shown(pair)}; fix it")

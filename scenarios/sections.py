@@ -331,6 +331,22 @@ class Prices:
         high=1e3,
         default=1.0,
     )
+    rival_at_least: Array | None = array(
+        "N",
+        "least share of the lowest competing price of the product that was last seen; 0 is none; needs [competitors]",
+        low=0,
+        high=1e9,
+        optional=True,
+        default=None,
+    )
+    rival_at_most: Array | None = array(
+        "N",
+        "largest share of it: 0.98 stays 2% below the competitor; other rules come first",
+        low=1e-3,
+        high=1e9,
+        optional=True,
+        default=None,
+    )
     max_discount: float = scalar("largest personal discount, as a fraction; 0 is none", low=0, high=0.95, default=0.0)
     max_segment_spread: float = scalar("largest difference between two segments' discounts", low=0, high=1, default=1.0)
     prior_price_periods: int | None = scalar(

@@ -90,6 +90,8 @@ class MarketSpec(MarketDescription):
                 change_window_periods=prices.change_window_periods,
                 lines=tuple(tuple(number[name] for name in line) for line in prices.line_order),
                 prior_price_periods=prices.prior_price_periods,
+                rival_at_least=prices.rival_at_least,
+                rival_at_most=prices.rival_at_most,
                 gaps=tuple(
                     (number[small], number[large], float(share))
                     for (small, large), share in zip(prices.price_gaps, prices.gap_shares, strict=True)

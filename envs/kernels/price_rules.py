@@ -25,6 +25,7 @@ from ...pricing.rule_formulas import (
     capped_price,
     discount_steps,
     lowered_cap,
+    near_rival,
     on_grid,
     price_steps,
     raised_price,
@@ -42,6 +43,7 @@ for _formula in (
     grids.on_tick,
     endings.on_ending,
     on_grid,
+    near_rival,
     price_steps,
     lowered_cap,
     capped_price,
@@ -54,7 +56,7 @@ for _formula in (
 _INFINITE, _NONE = np.float32(np.inf), np.int32(0)
 _STEPS = tuple(np.int32(BITS[rule]) for rule in STEP_RULES)
 _DISCOUNTS = tuple(np.int32(BITS[rule]) for rule in DISCOUNT_RULES)
-_FROZEN, _USED_UP, _LINE = (BITS[rule] for rule in ("frozen", "max_changes", "line_order"))
+_FROZEN, _USED_UP, _LINE, _RIVAL = (BITS[rule] for rule in ("frozen", "max_changes", "line_order", "rival_price"))
 
 
 class PriceRules(NamedTuple):
@@ -74,6 +76,9 @@ class PriceRules(NamedTuple):
         linked: The products that have links.
         link_low: (N,) lower bound that the links leave.
         link_high: (N,) upper bound that the links leave.
+        rival_product: (R,) product that each rival offer competes with.
+        rival_at_least: (N,) least share of the lowest rival price, or (0,) if no rule refers to it.
+        rival_at_most: (N,) largest share of it, or (0,).
         paid_low: (N,) lower bound of the price after a discount.
         cap: Largest discount, a share.
         spread: Largest difference between the discounts of two segments.
@@ -92,6 +97,9 @@ class PriceRules(NamedTuple):
     linked: NDArray[np.int64]
     link_low: NDArray[np.float32]
     link_high: NDArray[np.float32]
+    rival_product: NDArray[np.int64]
+    rival_at_least: NDArray[np.float32]
+    rival_at_most: NDArray[np.float32]
     paid_low: NDArray[np.float32]
     cap: np.float32
     spread: np.float32
@@ -116,6 +124,9 @@ class PriceRules(NamedTuple):
             linked=rules.links.members,
             link_low=rules.low,
             link_high=rules.high,
+            rival_product=spec.competitor_product.astype(np.int64),
+            rival_at_least=rules.rival_shares[0],
+            rival_at_most=rules.rival_shares[1],
             paid_low=rules.paid_low,
             cap=np.float32(rules.max_discount),
             spread=np.float32(rules.max_segment_spread),
@@ -123,21 +134,43 @@ class PriceRules(NamedTuple):
 
 
 @lean
-def guard_prices(proposed, current, past, rules, price, trail):
+def guard_prices(proposed, current, past, rival, rules, price, trail):
     """Fill allowed prices and the rules that changed them.
 
     Args:
         proposed: (N, E) currency per unit.
         current: (N, E) current prices.
         past: (H * N, E) past prices.
+        rival: (R, E) rival prices as last seen.
         rules: `PriceRules`.
         price: (N, E), filled.
         trail: (N, E) uint16, filled; bit i is set where the i-th rule changed the price.
     """
-    if rules.frozen.size or rules.most_changes > 0 or rules.small.size:
+    if rules.rival_at_most.size:
+        _guard_near_rival(proposed, current, past, rival, rules, price, trail)
+    elif rules.frozen.size or rules.most_changes > 0 or rules.small.size:
         _guard_together(proposed, current, past, rules, price, trail)
     else:
         _guard_apart(proposed, current, rules, price, trail)
+
+
+@compiled
+def _guard_near_rival(proposed, current, past, rival, rules, price, trail):
+    """As `guard_prices`, where prices are bound to those of rivals."""
+    near = np.empty_like(price)
+    near[:] = _INFINITE
+    for r in range(rival.shape[0]):
+        for e in range(near.shape[1]):
+            near[rules.rival_product[r], e] = min(near[rules.rival_product[r], e], rival[r, e])
+    for n in range(near.shape[0]):
+        for e in range(near.shape[1]):
+            shares = (rules.rival_at_least[n], rules.rival_at_most[n])
+            near[n, e] = near_rival(proposed[n, e], near[n, e], shares[0], shares[1], rules.steps)
+    _guard_together(near, current, past, rules, price, trail)
+    for n in range(near.shape[0]):
+        for e in range(near.shape[1]):
+            if near[n, e] != proposed[n, e] and proposed[n, e] == proposed[n, e]:
+                trail[n, e] |= _RIVAL
 
 
 @compiled

@@ -101,9 +101,18 @@ def guardrails_document(rules: Guardrails) -> dict[str, Any]:
 def guardrails_from(document: dict[str, Any], num_products: int) -> Guardrails:
     """The price rules of a document. Raises ValueError or TypeError for a wrong one."""
     names = [item.name for item in fields(Guardrails) if item.init]
-    document = {"gaps": [], **document}  # bundles of earlier versions have none
+    document = {
+        "gaps": [],
+        "rival_at_least": None,
+        "rival_at_most": None,
+        **document,
+    }  # bundles of earlier versions have none
     _check_keys(GUARDRAILS, document, names)
-    given = [name for name in ("minimum_advertised_price", "frozen") if document[name] is not None]
+    given = [
+        name
+        for name in ("minimum_advertised_price", "frozen", "rival_at_least", "rival_at_most")
+        if document[name] is not None
+    ]
     arrays = {
         name: _numbers(GUARDRAILS, document, name, (num_products,), least=0, kind=np.float64)
         for name in ("floor", "ceiling", "unit_cost", *given)

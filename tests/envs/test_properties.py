@@ -243,6 +243,11 @@ def with_more_rules(spec: MarketSpec, rng: np.random.Generator) -> MarketSpec:
     if len(names) > 1 and rng.random() < 0.5:
         pairs = [tuple(rng.permutation(names)[:2].tolist()) for _ in range(2)]
         prices |= {"price_gaps": tuple(pairs), "gap_shares": rng.uniform(1.01, 3, 2)}
+    if spec.competitors is not None and rng.random() < 0.5:
+        prices |= {
+            "rival_at_least": rng.uniform(0, 0.9, regular.size),
+            "rival_at_most": rng.uniform(0.9, 1.3, regular.size),
+        }
     if rng.random() < 0.5:
         prices["prior_price_periods"] = int(rng.integers(1, 5))
     return spec.with_changes(prices=prices)

@@ -96,6 +96,30 @@ def test_gaps_that_contradict_each_other_are_refused(make_shop):
         make_shop(prices={"price_gaps": [["a"]]})
 
 
+def test_a_price_stays_near_the_one_that_a_rival_last_charged(make_shop):
+    rivals = {
+        "names": ["r", "s"],
+        "product": ["a", "a"],
+        "regular_price": [4.55, 6.0],
+        "quality": 1.0,
+        "price_sensitivity": 0.6,
+    }
+    prices = {"rival_at_most": 0.95, "rival_at_least": [0.8, 0, 0], "tick": 0.1, "max_change": 0.15}
+    market = Market(make_shop(competitors=rivals, prices=prices))
+    # At most 95% of 4.55, rounded down to the grid; b and c have no rival.
+    assert step(market, 4.5, 5.7, 3.3) == ["rival_price"]
+    np.testing.assert_allclose(market.state.list_price, [[4.3, 5.7, 3.3]])
+    assert step(market, 3.0, 5.7, 3.3) == ["rival_price"]  # at least 80%, rounded up
+    assert market.state.list_price[0, 0] == pytest.approx(3.7)
+    frozen = Market(
+        make_shop(competitors=rivals, prices=prices | {"frozen": ["a"], "rival_at_most": 0.5, "rival_at_least": 0})
+    )
+    assert "frozen" in step(frozen, 4.5, 5.0, 3.0)
+    assert frozen.state.list_price[0, 0] == pytest.approx(4.0)
+    with pytest.raises(ScenarioError, match=r"prices.rival_at_most needs a section \[competitors\]; got none"):
+        make_shop(prices={"rival_at_most": 0.9})
+
+
 def test_an_advertised_price_binds_the_list_price_alone(make_shop):
     market = Market(make_shop(prices={"minimum_advertised_price": [3.8, 0, 0], "max_discount": 0.5}))
     action = Action(np.float32([[3.0, 5.0, 3.0]]), np.full((1, 3, 2), 0.5, np.float32))
