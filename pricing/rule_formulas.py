@@ -107,7 +107,11 @@ def near_rival(price, rival, at_least, at_most, constants):
     asked = where(there, price, known)
     bound = clip(asked, least, most)
     inside = on_grid(bound, least, most, bound, grid, steps, tick)
-    return where(there & (bound != asked), inside, price)
+    # The grid price that would be charged otherwise, which may lie outside although the proposal does not.
+    charged = on_grid(asked, ZERO, _LARGEST, asked, grid, steps, tick)
+    return where(
+        there & ((bound != asked) | (charged < least * (ONE - SLACK)) | (charged > most * (ONE + SLACK))), inside, price
+    )
 
 
 def lowered_cap(cap, share, low, constants):
