@@ -12,7 +12,16 @@ from repricer.pricing.rule_formulas import BITS, HARD_RULES
 PRODUCTS, SEGMENTS, MARKETS = 4, 2, 6
 SETS_AN_EXAMPLE, EXAMPLES = 30, 450
 WINDOW = 4
-SWITCHES = ("frozen", "max_changes", "max_change", "minimum_margin", "minimum_advertised_price", "line_order", "gaps", "rival")
+SWITCHES = (
+    "frozen",
+    "max_changes",
+    "max_change",
+    "minimum_margin",
+    "minimum_advertised_price",
+    "line_order",
+    "gaps",
+    "rival",
+)
 CATALOGUE = Catalogue(
     products=tuple("abcd"),
     segments=("s", "t"),
