@@ -27,6 +27,7 @@ _COMMANDS = {
     "refresh": "take newer tables into a bundle, without training",
     "price": "answer a price request from a bundle, offline",
     "prices": "write the price list of the recommended prices",
+    "markdown": "plan prices that only fall and sell the stock by a date",
     "approve": "check the decisions in a price list, record them and make the list live",
     "serve": "answer price requests from a bundle over HTTP",
     "log": "export, verify and summarise the service's decisions and their sales",

@@ -13,12 +13,12 @@ import msgspec
 import numpy as np
 
 from ...pricing import RULES, Catalogue
+from ...pricing.allowed_path import allowed_path
 from ..bundle.reading import Bundle
 from ..decision_log.approvals import Approval
 from ..decision_log.log import DecisionLog
 from .live import write_live
 from .rows import ListError, PriceRow
-from .rules import allowed_path
 
 _NAMED = 5
 _SAME = 1e-6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,11 +11,12 @@ from numpy.typing import NDArray
 from ...envs import catalogue_of
 from ...evaluation.uncertainty import Assessment, ProductFigures, charged_range, charging, product_figures
 from ...pricing import Action, Catalogue, MarketView, Policy
+from ...pricing.allowed_path import allowed_path
 from ...pricing.rule_formulas import BITS
 from ...pricing.wording import rule_words
 from ...scenarios import MarketSpec
+from ...scenarios.periods import planned_prices
 from .rows import ListError, PriceRow, sealed
-from .rules import allowed_path
 
 ALL_STORES = "all stores"
 _PRIOR_DAYS = 30
@@ -55,29 +57,51 @@ def proposed_rows(found: Assessment, *, zone: str = ALL_STORES, seed: int = 0) -
         raise ListError(
             [f"a price list needs a market with dates; got {spec.name} without market.first_day; set it, or fit again"]
         )
-    catalogue, current = catalogue_of(spec), _current(spec)
+    catalogue, current = catalogue_of(spec), planned_prices(spec)
     wanted = np.where(_held(spec), current, found.compared.prices[chosen.policy]) if chosen.change else current
     price, _ = allowed_path(spec.guardrails, catalogue, wanted, current)
-    figures = product_figures(charging(spec, price), _Charged(found.policy, price), seed=seed)
     rules = product_figures(spec, found.policy, draws=min(_FEW_DRAWS, spec.num_draws), seed=seed).rules
+    reason = _Reasons(spec, catalogue, chosen.change)
+    return priced_rows(spec, found.policy, price, current, reason, rules=rules, zone=zone, seed=seed)
+
+
+def priced_rows(
+    spec: MarketSpec,
+    policy: Policy,
+    price: Floats,
+    current: Floats,
+    reason: Callable[[int, int, float], str],
+    *,
+    rules: NDArray[np.uint16] | None = None,
+    zone: str = ALL_STORES,
+    seed: int = 0,
+) -> list[PriceRow]:
+    """The rows of given prices, with what is expected at them.
+
+    Args:
+        spec: A market with a calendar and a posterior.
+        policy: Decides all else than prices.
+        price: (T, N) the prices, to which the price rules have been applied.
+        current: (T, N) the prices that are planned anyway.
+        reason: Says why, given period, product and relative change.
+        rules: (T, N) bits of the price rules that changed a proposal; none by default.
+        zone: Name of the stores that the market stands for.
+        seed: Selects the test seeds of the expected figures.
+    """
+    calendar, catalogue = spec.calendar, catalogue_of(spec)
+    assert calendar is not None, "the market has a calendar"
+    figures = product_figures(charging(spec, price), _Charged(policy, price), seed=seed)
     lowest = _lowest(price, -(-_PRIOR_DAYS // calendar.period_days))
     charged = charged_range(spec)
     outside = np.zeros(price.shape, np.bool_) if charged is None else charged.outside(price)
     marks = [] if charged is None else [charged.words(n) for n in range(catalogue.num_products)]
-    write = _Writer(spec, catalogue, chosen.change, figures, rules, lowest, outside, marks, zone)
-    periods = range(len(price))
+    trail = np.zeros(price.shape, np.uint16) if rules is None else rules
+    write = _Writer(spec, reason, figures, trail, lowest, outside, marks, zone)
     return [
         write.row(t, n, float(current[t, n]), float(price[t, n]))
         for n in range(catalogue.num_products)
-        for t in periods
+        for t in range(len(price))
     ]
-
-
-def _current(spec: MarketSpec) -> Floats:
-    """(T, N) the prices that are planned anyway, with seven digits."""
-    regular = np.tile(spec.products.regular_price, (spec.market.horizon_periods, 1))
-    planned = regular if spec.history is None else np.asarray(spec.history.price, dtype=np.float64)
-    return np.array([[float(f"{price:.7g}") for price in row] for row in planned.tolist()])
 
 
 def _held(spec: MarketSpec) -> NDArray[np.bool_]:
@@ -116,8 +140,7 @@ class _Writer:
     """What all rows of a list share."""
 
     spec: MarketSpec
-    catalogue: Catalogue
-    change: bool
+    reason: Callable[[int, int, float], str]
     figures: ProductFigures
     rules: NDArray[np.uint16]
     lowest: Floats
@@ -145,7 +168,7 @@ class _Writer:
                 current_price=current,
                 new_price=price,
                 change=round(price / current - 1, 6),
-                reason=self._reason(n, price / current - 1),
+                reason=self.reason(t, n, price / current - 1),
                 **money,
                 parameter_share=None if np.isnan(share) else round(float(share), 4),
                 outside_charged=self.marks[n] if self.outside[t, n] else "",
@@ -161,7 +184,17 @@ class _Writer:
         named = [rule for rule, bit in BITS.items() if bits & int(bit) and not (cents and rule == "price_ladder")]
         return ", ".join(map(rule_words, named))
 
-    def _reason(self, n: int, change: float) -> str:
+
+@dataclass(frozen=True)
+class _Reasons:
+    """Why a recommended price is what it is."""
+
+    spec: MarketSpec
+    catalogue: Catalogue
+    change: bool
+
+    def __call__(self, _: int, n: int, change: float) -> str:
+        """The sentence for product n, whose price changes by this share."""
         if _held(self.spec)[n]:
             return "Stays: the sales do not tell how customers respond to other prices, or by your rule."
         if not self.change:

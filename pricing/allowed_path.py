@@ -1,4 +1,4 @@
-"""The price rules along the weeks of a list: each week starts from the prices of the week before.
+"""The price rules along several periods: each starts from the prices of the one before.
 
 A price that stays as it is planned is left alone, whatever the rules say of the shop's own plan.
 """
@@ -8,23 +8,26 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ...pricing import Action, Catalogue, Guardrails, MarketView, TrailStep
+from .catalogue import Catalogue, MarketView
+from .guarded_action import TrailStep
+from .guardrails import Guardrails
+from .protocol import Action
 
 
 def allowed_path(
     rules: Guardrails, catalogue: Catalogue, wanted: NDArray[np.float64], current: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], list[list[list[TrailStep]]]]:
-    """What the price rules make of prices over several weeks.
+    """What the price rules make of prices over several periods.
 
     Args:
         rules: The price rules.
         catalogue: The products.
         wanted: (T, N) the prices that are asked for, currency per unit.
-        current: (T, N) the prices that are planned anyway: those of the first week are taken to have been charged
+        current: (T, N) the prices that are planned anyway: those of the first period are taken to have been charged
             before it, and a product whose price must not change keeps them.
 
     Returns:
-        (T, N) the allowed prices with seven digits, and by week and product the changes that the rules made.
+        (T, N) the allowed prices with seven digits, and by period and product the changes that the rules made.
 
     Example:
         >>> from repricer.envs import catalogue_of

@@ -3,9 +3,25 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from repricer.envs import catalogue_of
-from repricer.scenarios import MarketSpec
-from repricer.serving.price_list.rules import allowed_path
+from repricer.pricing.allowed_path import allowed_path
+from repricer.scenarios import MarketSpec, spec_from_table
+
+
+@pytest.fixture
+def spec() -> MarketSpec:
+    return spec_from_table(
+        {
+            "name": "food",
+            "version": 1,
+            "market": {"horizon_periods": 8},
+            "products": {"names": ["anchovy", "bread", "cocoa"], "regular_price": [2.0, 3.0, 5.0]},
+            "arrivals": {"rate": 20.0},
+            "demand": {"quality": 3.0, "price_sensitivity": 1.0},
+            "prices": {"floor": [1.0, 1.5, 3.0], "ceiling": [4.0, 6.0, 9.0], "tick": 0.05, "max_change": 0.15},
+        }
+    )
 
 
 def test_changes_are_counted_along_the_weeks(spec: MarketSpec) -> None:

@@ -1,0 +1,132 @@
+"""`repricer markdown`: prices that only fall and sell a season's leftover stock by a date."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.markup import escape
+from rich.table import Table
+
+from ._options import emit, json_option, progress_console, say, seed_option, show
+
+if TYPE_CHECKING:
+    from ..evaluation.markdown import MarkdownPlan, ProductPlan
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.command("markdown")
+@click.argument("stock", metavar="STOCK.csv", type=_FILE)
+@click.option("--market", required=True, help="Market fitted on data (folder), whose weeks hold the season.")
+@click.option("--until", required=True, metavar="DATE", help="Day by which the stock is to be sold, YYYY-MM-DD.")
+@click.option("--from", "start", metavar="DATE", help="A day of the first week.  [default: the market's first]")
+@click.option("--sell-through", type=float, default=0.95, show_default=True, help="Share of the stock to sell.")
+@click.option("--confidence", type=float, default=0.95, show_default=True, help="Probability with which it is sold.")
+@click.option("--changes", type=int, default=3, show_default=True, help="Largest number of price changes of a product.")
+@click.option(
+    "--salvage", type=float, default=0.1, show_default=True, help="Value of a unit left over, share of regular price."
+)
+@click.option("--out", type=_FILE, required=True, help="Price list to write, .csv or .xlsx.")
+@click.option("--zone", help="Name of the stores that the market stands for.  [default: all stores]")
+@seed_option
+@json_option
+def command(
+    stock: Path,
+    market: str,
+    until: str,
+    start: str | None,
+    sell_through: float,
+    confidence: float,
+    changes: int,
+    salvage: float,
+    out: Path,
+    zone: str | None,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Plan prices that only fall and sell the stock in STOCK.csv by a date, as a price list.
+
+    STOCK.csv has the columns product (id or name) and on_hand, and optionally price (the price now), lowest_price,
+    salvage_value, changes (price changes left) and sold (units sold since the markdown began). The schedules have the highest expected money among those
+    that meet the sell-through with the confidence asked for. Products without a row keep their planned prices. Run
+    it again each week with the stock that is left: prices then start from the column price, and never rise.
+    """
+    from ..evaluation.markdown import Terms, plan_markdown, read_stock
+    from ..scenarios import load_scenario
+    from ..serving.price_list.files import check_list_path, write_list
+    from ..serving.price_list.markdown import markdown_rows
+    from ..serving.price_list.proposal import ALL_STORES
+
+    check_list_path("--out", out)
+    terms = Terms(sell_through, confidence, changes, salvage)
+    rows, spec = read_stock(stock), load_scenario(market)
+    with progress_console.status("markdown") as status:
+
+        def step(what: str) -> None:
+            status.update(f"markdown: {what}")
+
+        plan = plan_markdown(spec, rows, until, start=start, terms=terms, seed=seed, on_step=step)
+        step("price list")
+        write_list(out, markdown_rows(plan, zone=zone or ALL_STORES, seed=seed), currency=spec.market.currency)
+    if as_json:
+        emit(_document(plan, out))
+        return
+    _say(plan, out)
+
+
+def _path(plan: MarkdownPlan, item: ProductPlan) -> list[dict[str, Any]]:
+    """The prices of a schedule, each with the first day that it is charged."""
+    calendar = plan.spec.calendar
+    assert calendar is not None, "the market has a calendar"
+    runs = groupby(enumerate(item.price), key=lambda pair: pair[1])
+    return [{"from": calendar.label(next(run)[0]), "price": price} for price, run in runs]
+
+
+def _document(plan: MarkdownPlan, out: Path) -> dict[str, Any]:
+    calendar = plan.spec.calendar
+    assert calendar is not None, "the market has a calendar"
+    products = []
+    for item in plan.products:
+        mean, *interval = item.sell_through
+        facts = asdict(item) | {"path": _path(plan, item), "sell_through": {"mean": mean, "interval90": interval}}
+        del facts["price"]
+        products.append(facts)
+    return {
+        "out": str(out),
+        "season": {"first_day": str(calendar.first_day), "last_day": str(calendar.last_day)},
+        "terms": asdict(plan.terms),
+        "met": sum(item.met for item in plan.products),
+        "products": products,
+    }
+
+
+def _say(plan: MarkdownPlan, out: Path) -> None:
+    from ..serving.price_list.markdown import markdown_words
+
+    calendar, terms = plan.spec.calendar, plan.terms
+    assert calendar is not None, "the market has a calendar"
+    headings = (
+        "product",
+        "stock",
+        "price now",
+        "prices",
+        "changes",
+        "sold (90% interval)",
+        f"{terms.sell_through:.0%}+",
+    )
+    table = Table(*headings, title=f"Markdown from {calendar.first_day} to {calendar.last_day}")
+    for item in plan.products:
+        mean, low, high = item.sell_through
+        prices = ", ".join(f"{cut['price']:g} from {cut['from']}" for cut in _path(plan, item))
+        cells = (f"{item.on_hand:,}", f"{item.price_now:g}", prices, str(item.changes))
+        table.add_row(escape(item.product), *cells, f"{mean:.0%} ({low:.0%} to {high:.0%})", f"{item.probability:.0%}")
+    show(table)
+    for item in plan.products:
+        if not item.can_meet:
+            say(f"{item.product}: {markdown_words(plan, item)}")
+    met = sum(item.met for item in plan.products)
+    say(f"{met} of {len(plan.products)} products meet the target; price list in {out}")

@@ -1,0 +1,55 @@
+"""Some periods of a market, and what is planned in them."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from .sections import Array
+from .spec import MarketSpec
+
+
+def periods_of(spec: MarketSpec, first: int, count: int) -> MarketSpec:
+    """The market of some consecutive periods; its calendar moves with them.
+
+    Args:
+        spec: The market.
+        first: Number of the first period, from 0.
+        count: Number of periods; first + count is at most T.
+
+    Example:
+        >>> from repricer import load_scenario
+        >>> part = periods_of(load_scenario("low-before-high"), 18, 4)
+        >>> part.market.horizon_periods, part.demand.season.shape
+        (4, (4, 1))
+    """
+    parts: dict[str, Any] = {}
+    for section in fields(spec):
+        part = getattr(spec, section.name)
+        if not is_dataclass(part) or isinstance(part, type):
+            continue
+        cut = {}
+        for item in fields(part):
+            axis, values = item.metadata.get("shape", "").find("T"), getattr(part, item.name)
+            if axis >= 0 and values is not None:
+                cut[item.name] = values.take(np.arange(first, first + count), axis=axis)
+        parts[section.name] = replace(part, **cut)
+    calendar = spec.calendar
+    day = spec.market.first_day if calendar is None else calendar.label(first)
+    parts["market"] = replace(spec.market, horizon_periods=count, first_day=day)
+    return replace(spec, **parts)
+
+
+def planned_prices(spec: MarketSpec) -> Array:
+    """(T, N) what the shop charges anyway, with seven digits: its own prices where the market has them, else regular ones.
+
+    Example:
+        >>> from repricer import load_scenario
+        >>> planned_prices(load_scenario("stationary-logit")).shape
+        (30, 1)
+    """
+    regular = np.tile(spec.products.regular_price, (spec.market.horizon_periods, 1))
+    planned = regular if spec.history is None else np.asarray(spec.history.price, dtype=np.float64)
+    return np.array([[float(f"{price:.7g}") for price in row] for row in planned.tolist()])

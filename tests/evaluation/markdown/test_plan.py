@@ -1,0 +1,119 @@
+"""Markdown schedules keep the rules and the budget, and sell the stock in simulated seasons of the market."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from repricer.envs import Market, catalogue_of, seed_for
+from repricer.evaluation.markdown import MarkdownPlan, StockRow, Terms, plan_markdown
+from repricer.evaluation.uncertainty import charging
+from repricer.pricing import PricePath
+from repricer.pricing.allowed_path import allowed_path
+from repricer.scenarios import MarketSpec, load_scenario
+from repricer.scenarios.sections import Posterior
+
+STOCK = [StockRow("light", 90), StockRow("3", 50)]
+UNTIL = "2018-02-25"
+
+
+def planned(spec: MarketSpec, stock: list[StockRow] = STOCK, until: str = UNTIL, **terms: Any) -> MarkdownPlan:
+    return plan_markdown(spec, stock, until, terms=Terms(**terms))
+
+
+def test_prices_only_fall_within_the_budget_and_the_rules(spec: MarketSpec) -> None:
+    ruled = spec.with_changes(
+        prices={"max_change": 0.4, "max_changes": 1, "change_window_periods": 3, "line_order": (("light", "wool"),)}
+    )
+    plan = planned(ruled, [StockRow("light", 200, price=38.0), StockRow("wool", 90, changes=2, lowest_price=25.0)])
+    rules, catalogue = plan.spec.guardrails, catalogue_of(plan.spec)
+    np.testing.assert_array_equal(allowed_path(rules, catalogue, plan.price, plan.current)[0], plan.price)
+    for item, most, lowest in zip(plan.products, (3, 2), (10.0, 25.0), strict=True):
+        path = np.array([item.price_now, *item.price])
+        assert (np.diff(path) <= 0).all()
+        assert 0 < item.changes == (np.diff(path) < 0).sum() <= most
+        assert path[-1] >= lowest
+    assert plan.products[0].price_now == 38.0
+    np.testing.assert_array_equal(plan.price[:, 1], 60.0)
+
+
+def test_seasons_of_the_market_meet_the_target(spec: MarketSpec) -> None:
+    plan = planned(spec)
+    sold = np.concatenate([_season(charging(plan.spec, plan.price), m, plan.price) for m in range(plan.spec.num_draws)])
+    met = (sold >= np.ceil(0.95 * plan.spec.stock.initial_units)).mean(axis=0)
+    assert met[[0, 2]].min() >= 0.95
+    for item, share in zip(plan.products, met[[0, 2]], strict=True):
+        assert item.met
+        assert item.can_meet
+        assert abs(item.probability - share) < 0.03
+        assert item.price[-1] > plan.spec.guardrails.low[plan.spec.products.names.index(item.product)]
+
+
+def _season(spec: MarketSpec, m: int, price: np.ndarray) -> np.ndarray:
+    """(E, N) units sold in seasons that the plan has not seen."""
+    market = Market(spec.draw(m), num_markets=100, seed=seed_for("validation", m), believed=spec)
+    policy = PricePath(price.astype(np.float32))
+    return np.sum([market.step(policy.act(market.view)).units for _ in price], axis=0)
+
+
+def test_one_price_is_the_run_out_price_where_stock_binds() -> None:
+    """Gallego and van Ryzin (1994): arrivals a, willingness to pay exponential, x units: the price log(a T / x)."""
+    spec = load_scenario("gallego-van-ryzin")
+    arrivals = 20.0
+    spec = spec.with_changes(
+        market={"first_day": "2018-01-01", "period_days": 1},
+        arrivals={"rate": np.full((50, 1), arrivals)},
+        prices={"price_ladder": None, "tick": 0.01, "floor": np.array([0.2]), "ceiling": np.array([6.0])},
+    )
+    spec = replace(spec, posterior=Posterior(draws=1))
+    for units in (100, 200):
+        terms = Terms(sell_through=0.5, confidence=0.5, changes=1, salvage=0.0)
+        (item,) = plan_markdown(spec, [StockRow("unit", units, price=4.0)], "2018-02-19", terms=terms).products
+        assert item.changes == 1
+        assert item.price[0] == item.price[-1] == pytest.approx(np.log(50 * arrivals / units), rel=0.08)
+        assert item.revenue == pytest.approx(units * np.log(50 * arrivals / units), rel=0.06)
+
+
+def test_more_stock_or_more_confidence_never_raises_prices(spec: MarketSpec) -> None:
+    few, more, most = (planned(spec, [StockRow("warm", units)], changes=1).products[0].price for units in (40, 70, 100))
+    assert np.mean(few) > np.mean(more) > np.mean(most)
+    assert few[0] >= more[0] > most[0]
+    loose, strict = (planned(spec, [StockRow("warm", 70)], confidence=c).products[0] for c in (0.6, 0.95))
+    assert np.mean(strict.price) < np.mean(loose.price)
+    assert strict.probability > loose.probability
+
+
+def test_what_cannot_be_met_is_said_and_sells_the_most(spec: MarketSpec) -> None:
+    plan = planned(spec.with_changes(prices={"frozen": ("warm",)}), [StockRow("light", 5000), StockRow("warm", 500)])
+    light, warm = plan.products
+    assert (light.can_meet, light.met, light.probability) == (False, False, 0.0)
+    assert light.price == (10.0,) * 8
+    assert (warm.can_meet, warm.price, warm.changes) == (False, (60.0,) * 8, 0)
+
+
+def test_the_season_is_the_whole_weeks_between_the_dates(spec: MarketSpec) -> None:
+    plan = plan_markdown(spec, STOCK, "2018-02-10", start="2018-01-17")
+    calendar = plan.spec.calendar
+    assert calendar is not None
+    assert (calendar.labels[0], str(calendar.last_day), len(plan.price)) == ("2018-01-15", "2018-02-04", 3)
+
+
+def test_what_does_not_fit_is_refused(spec: MarketSpec) -> None:
+    def refused(stock: list[StockRow], until: str = UNTIL, **changes: Any) -> str:
+        with pytest.raises(ValueError, match="got") as wrong:
+            plan_markdown(replace(spec, **changes), stock, until)
+        return str(wrong.value)
+
+    assert "got 'wol'; did you mean wool?" in refused([StockRow("wol", 3)])
+    assert "on_hand of 'wool' must be a whole number from 1; got 0" in refused([StockRow("wool", 0)])
+    assert "must have one row; got 'wool' again" in refused([StockRow("3", 3), StockRow("wool", 3)])
+    assert "price of 'wool' must be at least 20" in refused([StockRow("wool", 3, price=19.0)])
+    assert "lowest_price of 'wool' must be 20" in refused([StockRow("wool", 3, lowest_price=19.0)])
+    assert "date must be 2018-01-01 to 2018-02-25" in refused(STOCK, "2018-03-01")
+    assert "until must leave a whole period from 2018-01-01 on; got 2018-01-05" in refused(STOCK, "2018-01-05")
+    assert "without a posterior" in refused(STOCK, posterior=None)
+    assert "got none" in refused([])
+    with pytest.raises(ValueError, match="confidence must lie from 0 to below 1; got 1"):
+        Terms(confidence=1.0)
