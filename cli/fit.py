@@ -13,6 +13,7 @@ from rich.table import Table
 
 from ..atomic import without_nan, write_json
 from ._compile_ahead import CompileAhead
+from ._fit_lines import fit_lines
 from ._options import emit, json_option, progress_console, say, seed_option, show
 from ._shop_rules import rules_options
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 PROOF = "proof"
 """Folder of the market of the held-out weeks, in that of the market."""
-_NAMED = 5
 _FORECASTERS = (
     "selected",
     "moving-average",
@@ -257,38 +257,6 @@ def _scores(report: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def fit_lines(report: dict[str, Any]) -> list[str]:
-    """The fit report in about a dozen lines."""
-    s, trend, reference = report["scores"], report["trend"], report["reference_effect"]
-    proof = report["proof"]
-    lines = [
-        f"proved on {proof['first_day']} to {proof['last_day']}; market of {report['first_day']} to {report['last_day']}",
-        *report["plan"],
-        f"demand: forecaster '{s['forecaster']}'; WAPE on the held-out weeks {s['forecast_wape']:.1%} "
-        f"(moving average {s['moving_average_wape']:.1%})",
-        f"price response: median elasticity {s['median_elasticity']:.2f} over {len(report['price_response'])} products",
-        *(
-            f"  {row['category'].lower()}: {row['elasticity']:.2f} (s.e. {row['se']:.2f}); "
-            f"outside share {row['outside_share']:.0%} (s.e. {row['outside_share_se']:.0%})"
-            for row in report["category_response"]
-        ),
-        *_doubt_lines(report),
-        *_estimation_lines(report),
-        *_unidentified_lines(report),
-        *_placebo_lines(report),
-        *_change_lines(report),
-        *_exposure_lines(report),
-        f"reference price: effect {reference['coefficient']:.3f} (s.e. {reference['se']:.3f}), "
-        f"{'used' if reference['used'] else 'left out'}",
-        f"trend, mean absolute error one week ahead, baskets: {', '.join(_trend_error(row) for row in trend['scores'])}; "
-        f"the market uses the {trend['used']}",
-        *_customer_lines(report),
-        f"market of the held-out weeks at the prices actually charged: WAPE {s['simulated_wape']:.1%} per product and week, bias "
-        f"{s['simulated_bias']:+.1%}; {s['simulated_cover80']:.0%} of actual sales inside the simulated 80% intervals",
-    ]
-    return lines
-
-
 def _backtest_table(report: dict[str, Any]) -> Table:
     table = Table(title="forecasts of the held-out weeks, all steps ahead")
     table.add_column("forecaster")
@@ -313,98 +281,3 @@ def _fidelity_table(report: dict[str, Any]) -> Table:
         change = f"{simulated / sold - 1:+.0%}" if sold else ""
         table.add_row(escape(row["name"]), f"{sold:,.0f}", f"{simulated:,.0f}", change)
     return table
-
-
-def _doubt_lines(report: dict[str, Any]) -> list[str]:
-    """Whether prices follow demand: said where it may be so."""
-    from ..scenarios.sections import MENTIONED_FROM
-
-    chance = report["prices_follow_demand"]
-    if chance is None or chance < MENTIONED_FROM:
-        return []
-    return [
-        f"prices may follow demand: {chance:.0%} likely by the sales; the elasticities and their intervals allow for it "
-        "(unit costs by week in the sales table would tell more)"
-    ]
-
-
-def _estimation_lines(report: dict[str, Any]) -> list[str]:
-    """What the likelihood could not use, or did not settle on."""
-    said = []
-    if report["costs_used"] is False:
-        said.append("unit costs hardly move the prices: they were not used as an instrument")
-    unsettled = [row["category"] for row in report["category_response"] if not row["converged"]]
-    if unsettled:
-        said.append(f"the likelihood did not settle in {', '.join(unsettled)}: do not rely on these categories")
-    return said
-
-
-def _unidentified_lines(report: dict[str, Any]) -> list[str]:
-    """The products whose answer to their prices the sales do not identify."""
-    names = report["unidentified"]
-    if not names:
-        return []
-    shown = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
-    return [f"not identified by the sales, current prices stay: {len(names)} products ({shown})"]
-
-
-def _placebo_lines(report: dict[str, Any]) -> list[str]:
-    """Placebos that should be 0, and the strength of a hidden cause that would halve the elasticities."""
-    checks = report["identification_checks"]
-    placebos = {"next week's price": checks["lead_price"], "a price of another category": checks["negative_control"]}
-    found = [
-        f"{name} {row['pooled']['effect']:+.2f} (s.e. {row['pooled']['se']:.2f}, p = {row['pooled']['p_value']:.2f})"
-        for name, row in placebos.items()
-        if row is not None and row["pooled"]["effect"] is not None
-    ]
-    lines = [f"placebos, elasticities that should be 0: {'; '.join(found)}"] if found else []
-    needed = checks["robustness"]["pooled"]["robustness_value"]
-    if needed is not None:
-        lines.append(
-            f"a hidden cause would have to explain {needed:.0%} of what is left of both prices and units to halve the "
-            "elasticities"
-        )
-    return lines
-
-
-def _change_lines(report: dict[str, Any]) -> list[str]:
-    """Price changes in the held-out weeks: predicted against realised changes in units."""
-    pooled = report["proof"]["price_changes"]["pooled"]
-    if pooled["slope"] is None:
-        return []
-    low, high = pooled["slope_interval90"]
-    return [
-        f"{pooled['changes']} price changes in the held-out weeks: units changed by {pooled['slope']:.2f} times the "
-        f"prediction (90% interval {low:.2f} to {high:.2f}); {pooled['coverage90']:.0%} inside their 90% intervals"
-    ]
-
-
-def _exposure_lines(report: dict[str, Any]) -> list[str]:
-    if "exposure_effect" not in report:
-        return []
-    effect = report["exposure_effect"]
-    return [
-        f"displays and mailers in all stores: {effect['utility']:+.2f} utility (s.e. {effect['utility_se']:.2f}); by "
-        f"regression {math.expm1(effect['coefficient']):+.0%} units (s.e. {effect['se']:.2f} in logs)"
-    ]
-
-
-def _trend_error(row: dict[str, Any]) -> str:
-    return f"{row['candidate']} {row['mae']:.0f}"
-
-
-def _customer_lines(report: dict[str, Any]) -> list[str]:
-    if "segments" not in report:
-        return ["the sales name no customers: one segment, no personal discounts, no recommendations"]
-    scores = report["scores"]
-    return [
-        *(
-            f"segment '{row['name']}': {row['customers']} customers, {row['spend_per_week']:.2f} per week, elasticity "
-            f"{row['elasticity']:.2f} (s.e. {row['elasticity_se']:.2f})"
-            for row in report["segments"]
-        ),
-        f"{len(report['segments'])} segments: stability {scores['segment_stability']:.2f} between halves of the customers; "
-        f"the decision tree assigns {scores['segment_fidelity']:.0%} of held-out customers correctly",
-        f"recommender: recall@20 of new products {scores['recall_at_20']:.3f}, popularity "
-        f"{scores['popularity_recall_at_20']:.3f}",
-    ]

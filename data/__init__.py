@@ -9,7 +9,7 @@ from .mapping import TableMapping, load_mapping
 from .panel import product_weeks
 from .panel_context import context_ahead
 from .plotting import check_plot_path, plot_summary
-from .product_selection import choose_products
+from .product_selection import choose_products, not_chosen
 from .pseudonyms import pseudonymise
 from .schema import SCHEMAS, DataError, data_dictionary
 from .storage import check_new, load_tables, save_tables
@@ -34,6 +34,7 @@ __all__ = [
     "load_mapping",
     "load_tables",
     "mapping_template",
+    "not_chosen",
     "plot_summary",
     "product_weeks",
     "pseudonymise",

@@ -14,6 +14,8 @@ _LEAST_VARIATION = 0.05
 # Median over weeks of the regular price's coefficient of variation within a week. Packaged goods
 # are below 0.03; weighed or assembled goods have no price per unit and are above 0.2.
 _MOST_SPREAD = 0.05
+# A product that came later needs this many weeks since, and one without a sale in the last weeks is gone.
+_LEAST_WEEKS, _LATELY = 26, 4
 # Largest ratio of a regular price to that of the category's best seller: the same kind and size.
 _PRICE_FACTOR = 2.0
 # Products whose weekly log prices are correlated above this are priced as one line, such as
@@ -26,11 +28,12 @@ def choose_products(
 ) -> pd.DataFrame:
     """Choose the best sellers of categories with substitutes whose prices vary.
 
-    A candidate was sold in nearly all weeks, has one price per unit within a week (unlike weighed
-    goods), and its price varies over the weeks. Within a category, candidates cost about as much as
-    the best seller and are not priced as one line with a better seller; the best sellers by units
-    are chosen. Categories with `per_category` products rank first, then those with the largest
-    revenue. A category needs at least two products.
+    A candidate was sold in nearly all weeks since its first sale, and in the last ones; it has one
+    price per unit within a week (unlike weighed goods), and its price varies over the weeks. It came
+    at least 26 weeks ago, or, in a short history, in its first quarter. Within a category, candidates
+    cost about as much as the best seller and are not priced as one line with a better seller; the
+    best sellers by units are chosen. Categories with `per_category` products rank first, then those
+    with the largest revenue. A category needs at least two products.
 
     Args:
         tables: Canonical tables with products.
@@ -64,6 +67,39 @@ def choose_products(
     return pd.concat(groups[:n_categories], ignore_index=True)
 
 
+def not_chosen(tables: Tables, chosen: pd.DataFrame, *, min_weeks_share: float = 0.95) -> dict[str, int]:
+    """Why the other products of a shop are not priced: the number of products by reason.
+
+    Args:
+        tables: Canonical tables.
+        chosen: The products that are priced, with a column `product`.
+        min_weeks_share: As `choose_products` had it.
+
+    Example:
+        >>> not_chosen(tables, choose_products(tables))  # doctest: +SKIP
+        {'they do not sell nearly every week, are too new or gone': 23104, 'their price hardly moves': 310}
+    """
+    measures, _ = _measures(tables.sales, min_weeks_share)
+    measures = measures.drop(chosen["product"], errors="ignore")
+    known = measures.index if tables.products is None else tables.products.dropna(subset="category")["product"]
+    reason = np.select(
+        [
+            ~measures.index.isin(known),
+            ~(measures["weeks_share"] >= min_weeks_share),
+            ~(measures["price_variation"] >= _LEAST_VARIATION),
+            ~(measures["spread"] <= _MOST_SPREAD),
+        ],
+        [
+            "they have no category",
+            "they do not sell nearly every week, are too new or gone",
+            "their price hardly moves",
+            "they have no one regular price in a week",
+        ],
+        "better sellers were chosen, or they are priced as one line with these or in another range",
+    )
+    return {str(why): int(count) for why, count in pd.Series(reason).value_counts().items()}
+
+
 def _candidates(
     sales: pd.DataFrame, products: pd.DataFrame, min_weeks_share: float
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -72,34 +108,47 @@ def _candidates(
     Returns:
         The candidates with their measures, and log prices (weeks x products).
     """
+    measures, panel = _measures(sales, min_weeks_share)
+    learnable = (measures["price_variation"] >= _LEAST_VARIATION) & (measures["spread"] <= _MOST_SPREAD)
+    known = products.filter(["category", "product", "name"]).dropna(subset="category")
+    candidates = known.merge(measures[learnable].drop(columns="spread"), left_on="product", right_index=True)
+    return candidates, panel.pivot_table(index="week", columns="product", values="log_price")
+
+
+def _measures(sales: pd.DataFrame, min_weeks_share: float) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What decides on a product, one row each, and the weekly panel of those that sell nearly every week.
+
+    For the others only `weeks_share` is known, and NaN where they are too new or gone.
+    """
     panel = product_weeks(sales)
-    weeks_share = (panel["units"] > 0).groupby(panel["product"]).mean()
+    # A week in which the shop was closed says nothing of a product.
+    panel = panel[panel["traffic"] > 0]
+    weeks = np.sort(panel["week"].unique())
+    sold = panel[panel["units"] > 0].groupby("product")["week"].agg(["min", "max", "size"])
+    # A product that came later is judged from its first sale on; one that went is not priced.
+    since = len(weeks) - np.searchsorted(weeks, sold["min"])
+    here = (since >= min(_LEAST_WEEKS, 0.75 * len(weeks))) & (sold["max"] >= weeks[-_LATELY:][0])
+    weeks_share = (sold["size"] / since).where(here)
     dense = weeks_share.index[weeks_share >= min_weeks_share]
     panel = panel[panel["product"].isin(dense) & (panel["price"] > 0)]
     panel = panel.assign(log_price=np.log(panel["price"]))
     listed = panel.groupby("product")
-    measures = listed[["units", "revenue"]].sum()
+    measures = listed[["units", "revenue"]].sum().reindex(weeks_share.index)
     measures["price"] = listed["regular_price"].median()
     measures["weeks_share"] = weeks_share
     measures["price_variation"] = listed["log_price"].std()
-    learnable = (measures["price_variation"] >= _LEAST_VARIATION) & (
-        _spread(sales, dense).reindex(measures.index) <= _MOST_SPREAD
-    )
-    known = products.filter(["category", "product", "name"]).dropna(subset="category")
-    candidates = known.merge(measures[learnable], left_on="product", right_index=True)
-    return candidates, panel.pivot_table(index="week", columns="product", values="log_price")
+    measures["spread"] = _spread(sales, dense)
+    return measures, panel
 
 
 def _why_none(sales: pd.DataFrame, min_weeks_share: float, candidates: int) -> str:
     """Why no category has two products to price: what is lacking, and what to do about it."""
-    panel = product_weeks(sales)
-    weeks = (panel["units"] > 0).groupby(panel["product"]).mean()
-    dense = weeks.index[weeks >= min_weeks_share]
-    price = panel[panel["price"] > 0].assign(log=lambda rows: np.log(rows["price"])).groupby("product")["log"].std()
-    moving = price.reindex(dense)[lambda found: found >= _LEAST_VARIATION].index
-    one = _spread(sales, moving)[lambda found: found <= _MOST_SPREAD].index
+    measures, _ = _measures(sales, min_weeks_share)
+    dense = measures.index[measures["weeks_share"] >= min_weeks_share]
+    moving = measures.index[measures["price_variation"] >= _LEAST_VARIATION]
+    one = moving[measures["spread"][moving] <= _MOST_SPREAD]
     got = (
-        f"{len(weeks)} products, of which {len(dense)} sell in {min_weeks_share:.0%} of the weeks, {len(moving)} of these at "
+        f"{len(measures)} products, of which {len(dense)} sell in {min_weeks_share:.0%} of the weeks, {len(moving)} of these at "
         f"varying prices, and {len(one)} of these at one regular price a week"
     )
     advice = "widen the categories" if candidates else "import a longer history, or categories that sell every week"

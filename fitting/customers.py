@@ -109,7 +109,7 @@ def _recommender(
     products = pd.Index(split.products["product"])
     weeks = np.sort(split.past["week"].unique())
     models = {"popularity": Popularity(), "item-item": ItemItem(), "ease": Ease(max_products=_PRODUCTS)}
-    ranks = rank_on_later_sales(models, split.sales, test_from=pd.Timestamp(weeks[-_TEST_WEEKS]))
+    ranks = rank_on_later_sales(models, split.sales, test_from=pd.Timestamp(weeks[-min(_TEST_WEEKS, len(weeks) // 3)]))
     # Without any purchase of a new product the models cannot be compared.
     chosen = "popularity" if ranks["ndcg_new"].isna().all() else str(ranks["ndcg_new"].idxmax())
     recall = ranks["recall_new"].fillna(0.0)

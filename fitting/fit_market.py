@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 import pandas as pd
 from sklearn.base import clone
 
-from ..data import Tables, load_tables
+from ..data import Tables, load_tables, not_chosen
 from ..forecasting import Forecaster, MovingAverage, Selected, forecasts_from, score
 from ..scenarios import MarketSpec, scenario_name
 from .assumptions import Assumptions
@@ -147,7 +147,7 @@ def fit(
     return FittedMarket(
         spec=market.spec.with_changes(history=fingerprint),
         report=span
-        | {"plan": list(ahead.plan)}
+        | {"plan": list(ahead.plan), "not_priced": not_chosen(tables, products)}
         | demand
         | fit_report(market, customers)
         | {"proof": proof_report(proof, held_out_errors, seed), "refit": record},

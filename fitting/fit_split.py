@@ -37,6 +37,7 @@ _AVERAGED_WEEKS = 26
 # A reference-price effect this many standard errors above zero enters the demand model.
 _CLEAR = 2.5
 _LEAST_UNITS = 0.05
+_LAGS = 4
 # A segment's elasticity relative to the average one.
 _SEGMENT_RESPONSE = (0.5, 2.0)
 
@@ -94,7 +95,7 @@ def fit_split(
         ValueError: Promotions are to be a decision but are not recorded.
     """
     regression = price_regression(split.past, promotions=options.promotions)
-    trend = MarketTrend(seed=options.seed, chosen=trend_model).fit(split.past)
+    trend = MarketTrend(lags=_lags(split), seed=options.seed, chosen=trend_model).fit(split.past)
     paths = trend.sample_paths(len(split.weeks), planned=split.future)
     response = _response(split, customers, regression, options)
     known = identified(response)
@@ -103,6 +104,11 @@ def fit_split(
     follows = None if np.isnan(response.follow_demand) else response.follow_demand
     spec = spec.with_changes(history={"follows_demand": follows})
     return FittedSplit(spec, split, response, regression, known, trend, paths)
+
+
+def _lags(split: Split) -> int:
+    """Weeks that the trend looks back; fewer where the history is short."""
+    return min(_LAGS, len(split.past["week"].unique()) // _LAGS)
 
 
 def _market(models: FittedModels, options: FitOptions) -> MarketSpec:
@@ -202,7 +208,7 @@ def _with_prices(
     split: Split, response: FittedDemand, planned: np.ndarray, usual: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """(T, N) forecasts at planned and at regular prices; the demand model sees to those that ignore prices."""
-    recent = split.past[split.past["week"] >= np.sort(split.past["week"].unique())[-_AVERAGED_WEEKS]]
+    recent = split.past[split.past["week"] >= np.sort(split.past["week"].unique())[-_AVERAGED_WEEKS:][0]]
 
     def lift(rows: pd.DataFrame) -> np.ndarray:
         def grid(column: str) -> np.ndarray:

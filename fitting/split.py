@@ -10,8 +10,13 @@ import pandas as pd
 from ..data import Tables, product_weeks
 from .planned_weeks import planned_weeks
 
-# A quarter's seasonal terms and the backtest's origins need this much history.
-_LEAST_WEEKS = 26
+# Less history can tell no price response at all.
+_LEAST_WEEKS = 12
+# A quarter's seasonal terms and the backtest's origins need this much before the held-out weeks; with less
+# history fewer weeks are held out, but never fewer than this share.
+_ENOUGH_WEEKS, _LEAST_SHARE = 26, 0.25
+_YEAR_WEEKS = 52
+_NAMED = 5
 _RECENT_WEEKS = 8
 _WEEK = pd.Timedelta(days=7)
 
@@ -25,7 +30,7 @@ class Split:
         past: Panel rows before the split.
         future: Panel rows of the weeks to simulate; without units where these are still to come.
         sales: Sale lines of all products before the split.
-        plan: How the prices of weeks to come are known, in sentences.
+        plan: How the prices of weeks to come are known, and what a short history leaves unknown, in sentences.
     """
 
     products: pd.DataFrame
@@ -62,24 +67,51 @@ def held_out(tables: Tables, products: pd.DataFrame, holdout_weeks: int) -> Spli
     Args:
         tables: The shop's tables.
         products: The products to price.
-        holdout_weeks: Number of last weeks.
+        holdout_weeks: Number of last weeks; fewer where the history is short.
 
     Raises:
         ValueError: The history is too short.
     """
     panel = product_weeks(tables, products=products)
     weeks = np.sort(panel["week"].unique())
-    if len(weeks) < _LEAST_WEEKS + holdout_weeks:
-        raise ValueError(
-            f"sales must cover at least {_LEAST_WEEKS + holdout_weeks} weeks ({_LEAST_WEEKS} to fit, {holdout_weeks} "
-            f"held out as a proof); got {len(weeks)}; add history or lower holdout_weeks"
-        )
-    start = weeks[-holdout_weeks]
+    if len(weeks) < _LEAST_WEEKS:
+        raise ValueError(f"sales must cover at least {_LEAST_WEEKS} weeks; got {len(weeks)}; add history")
+    held = min(holdout_weeks, max(len(weeks) - _ENOUGH_WEEKS, int(_LEAST_SHARE * len(weeks))))
+    start = weeks[-held]
     return Split(
         products=_described(products, tables),
         past=panel[panel["week"] < start],
         future=panel[panel["week"] >= start],
         sales=tables.sales[tables.sales["date"] < start],
+        plan=(*_unknown(len(weeks), held, holdout_weeks), *_closed(panel)),
+    )
+
+
+def _unknown(weeks: int, held: int, asked: int) -> tuple[str, ...]:
+    """What a history of some weeks cannot tell."""
+    said = []
+    if weeks < _YEAR_WEEKS:
+        said.append(
+            f"The sales cover {weeks} weeks, less than a year: no season of the year can be known, so forecasts have "
+            "none and the posterior draws allow for one; price responses lean more on the priors."
+        )
+    if held < asked:
+        said.append(
+            f"The proof holds out the last {held} weeks rather than {asked}, to leave {weeks - held} to fit: it is weaker."
+        )
+    return tuple(said)
+
+
+def _closed(panel: pd.DataFrame) -> tuple[str, ...]:
+    """The weeks in which the shop sold nothing at all."""
+    closed = panel.loc[panel["traffic"] == 0, "week"].unique()
+    if not len(closed):
+        return ()
+    more = "the last from " if len(closed) > _NAMED else "from "
+    named = ", ".join(f"{week:%Y-%m-%d}" for week in closed[-_NAMED:])
+    return (
+        f"The shop sold nothing in {len(closed)} of the weeks ({more}{named}): it is taken to have been closed, and these "
+        "weeks are left out; the weeks to come are taken as open.",
     )
 
 
@@ -98,12 +130,12 @@ def weeks_to_come(tables: Tables, proof: Split, weeks: int) -> Split:
     future, plan = planned_weeks(panel, tables, regular_price(panel), weeks)
     # Lines after the last complete week are in no panel.
     sales = tables.sales[tables.sales["date"] < panel["week"].max() + _WEEK]
-    return Split(proof.products, panel, future, sales, plan)
+    return Split(proof.products, panel, future, sales, (*proof.plan, *plan))
 
 
 def regular_price(panel: pd.DataFrame) -> pd.Series:
     """The regular price at the end of a panel, by product."""
-    recent = panel[panel["week"] >= np.sort(panel["week"].unique())[-_RECENT_WEEKS]]
+    recent = panel[panel["week"] >= np.sort(panel["week"].unique())[-_RECENT_WEEKS:][0]]
     return recent.groupby("product")["regular_price"].median()
 
 

@@ -140,7 +140,9 @@ def forecasts_from(
     forecast = here.predict(known[planned], quantiles=quantiles)
     changes = past.groupby("product")["units"].diff()
     scales = pd.DataFrame({"product": past["product"], "mae": changes.abs(), "mse": changes**2})
-    rows = forecast.merge(known[["product", "week", "units"]], on=["product", "week"])
+    # What nobody could buy says nothing of a forecast.
+    judged = known[known["traffic"] > 0] if "traffic" in known else known
+    rows = forecast.merge(judged[["product", "week", "units"]], on=["product", "week"])
     rows = rows.merge(scales.groupby("product").mean(), on="product")
     return rows.assign(origin=origin, step=(rows["week"] - origin) // WEEK)
 

@@ -24,7 +24,9 @@ Array = NDArray[np.float64]
 _PLANNED = ("holiday", "promotion")
 _BEHAVIOUR = ("views", "carts")
 _RECENT_WEEKS = 2
-_LEAST_ROWS = 12
+_LEAST_ROWS = 7
+# With fewer weeks judged, a model that seems better may be so by chance.
+_LEAST_JUDGED = 6
 _SIGNIFICANT = 2.0
 _WITHOUT_MODEL = ["moving average", "naive"]
 _YEAR_WEEKS = 52
@@ -122,8 +124,10 @@ class MarketTrend(BaseEstimator):
 
     Four candidates are compared by one-week-ahead forecasts of the later half of the history, each
     from a fit to the weeks before it. The one with the least mean absolute error is used; a model
-    only if it beats both forecasts without a model by more than one standard error. Products are
-    weighted by their revenue so far, so that no later week can change an earlier forecast.
+    only if it beats both forecasts without a model by more than one standard error over six
+    weeks or more. Products are weighted by their revenue so far, so that no later week can change
+    an earlier forecast. A week without traffic, when the shop was closed, takes that of the week
+    before.
 
     Args:
         n_estimators: number of trees.
@@ -165,7 +169,7 @@ class MarketTrend(BaseEstimator):
             panel: as `repricer.data.product_weeks` returns, in any row order.
 
         Raises:
-            ValueError: the panel is faulty, a week has no traffic, or the history is too short.
+            ValueError: the panel is faulty, the first week has no traffic, or the history is too short.
         """
         if self.lags < 1:
             raise ValueError(f"MarketTrend: lags must be 1 week or more; got {self.lags}")
@@ -332,11 +336,11 @@ def _scores(errors: pd.DataFrame, traffic: pd.Series, chosen: str | None) -> pd.
 
 
 def _choice(miss: pd.DataFrame) -> str:
-    """The least mean, or a forecast without a model within one standard error of it."""
+    """The least mean, or a forecast without a model within one standard error of it, or with too few weeks."""
     best = miss.mean().idxmin()
     simple = miss[_WITHOUT_MODEL].mean().idxmin()
     lead = miss[simple] - miss[best]
-    return str(simple if lead.mean() <= lead.std() / np.sqrt(len(lead)) else best)
+    return str(simple if len(lead) < _LEAST_JUDGED or lead.mean() <= lead.std() / np.sqrt(len(lead)) else best)
 
 
 def _noise(errors: Array) -> Array:
@@ -366,11 +370,14 @@ def _month_angle(week: pd.Timestamp) -> float:
 def _market_weeks(panel: pd.DataFrame) -> pd.DataFrame:
     """One row per week: `traffic`, drivers and plans, averaged over products by revenue so far."""
     rows = check_rows(panel, ["product", "week", "units", "price", "discount_share", "traffic"], name="panel")
-    if (rows["traffic"] <= 0).any():
-        raise ValueError("panel: traffic must be positive in every week; got 0; leave weeks without sales out")
     weight = (rows["units"] * rows["price"]).groupby(rows["product"]).cumsum()
     by_week = rows.groupby("week")
-    weeks = pd.DataFrame({"traffic": by_week["traffic"].first()})
+    # A week in which the shop was closed tells nothing: it takes the traffic of the week before.
+    weeks = pd.DataFrame({"traffic": by_week["traffic"].first().where(lambda traffic: traffic > 0).ffill()})
+    if weeks["traffic"].isna().any():
+        raise ValueError(
+            "panel: traffic must be positive in the first week; got 0; leave weeks before the first sale out"
+        )
     for name, column in _averaged(rows):
         known = column.notna() & (weight > 0)
         sums = pd.DataFrame({"value": column * weight, "weight": weight})[known].groupby(rows["week"]).sum()

@@ -80,7 +80,8 @@ def fit_stage(cycle: Cycle, folder: Path, compiler: CompileAhead) -> Facts:
     """Choose the products and fit the market of the weeks to come."""
     from ...fitting import Assumptions, Priors, ShopRules, priced_products
     from ...scenarios import scenario_name
-    from ..fit import fit_lines, fit_to_folder
+    from .._fit_lines import fit_lines
+    from ..fit import fit_to_folder
 
     asked, tables = cycle.config.fit, tables_of(cycle, folder)
     rules = ShopRules.load(cycle.file(asked.rules))

@@ -25,7 +25,7 @@ def fidelity(spec: MarketSpec, *, episodes: int = 400, seed: int = 0) -> dict[st
 
     Returns:
         `wape` (sum of absolute errors of mean units over products and periods / units sold), `bias`
-        (simulated / sold - 1), the totals by product and by period, and `calibration` (`Calibration`).
+        (simulated / sold - 1), the totals by product and by period in which the shop was open, and `calibration` (`Calibration`).
 
     Raises:
         ValueError: The market does not hold the sales of its periods.
@@ -48,7 +48,9 @@ def fidelity(spec: MarketSpec, *, episodes: int = 400, seed: int = 0) -> dict[st
         raise ValueError(f"market must hold the sales of its periods; got {spec.name}; give the proof of its fit")
     sold, parts = spec.history.units, _Units(spec.market.horizon_periods)
     rollout(spec, policy, episodes=episodes, seed=seed_for("test", seed), watch=parts)
-    simulated = parts.units()
+    # A period in which nothing at all was sold is one in which the shop was closed.
+    open_ = np.flatnonzero(sold.any(axis=1))
+    sold, simulated = sold[open_], parts.units()[:, open_]
     mean = simulated.mean(axis=0)
     spread = asdict(calibration(sold, simulated))
     spread |= {"pit": spread["pit"].tolist(), "p_value": None if np.isnan(spread["p_value"]) else spread["p_value"]}
@@ -61,8 +63,8 @@ def fidelity(spec: MarketSpec, *, episodes: int = 400, seed: int = 0) -> dict[st
             for name, actual, units in zip(spec.products.names, sold.sum(axis=0), mean.sum(axis=0), strict=True)
         ],
         "periods": [
-            {"period": period, "actual_units": float(actual), "simulated_units": float(units)}
-            for period, (actual, units) in enumerate(zip(sold.sum(axis=1), mean.sum(axis=1), strict=True), start=1)
+            {"period": int(period) + 1, "actual_units": float(actual), "simulated_units": float(units)}
+            for period, actual, units in zip(open_, sold.sum(axis=1), mean.sum(axis=1), strict=True)
         ],
     }
 

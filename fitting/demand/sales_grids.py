@@ -21,7 +21,7 @@ class SalesGrids:
         weeks: The W weeks.
         units: (G, W, N) units sold.
         price: (G, W, N) price paid, currency per unit; in a week without a sale the regular price,
-            as that is the likeliest; NaN before the first sale.
+            as that is the likeliest; NaN before the first sale, and where the shop or store was closed.
         regular: (G, W, N) regular price, currency per unit; NaN before the first sale.
         sold_out: (G, W, N) whether the product sold out.
         promotion: (W, N) share of stores with a display or mailer; None if not recorded.
@@ -77,10 +77,13 @@ class SalesGrids:
         everywhere = (len(stores), *units.shape)
         whole = (np.nan_to_num(units)[None], price[None], regular[None])
         units, price, regular = whole if by_store is None else by_store[1:]
+        price = np.where(units > 0, price, regular)
+        if "traffic" in past:
+            price[:, (past.groupby("week")["traffic"].first() == 0).to_numpy()] = np.nan
         return cls(
             weeks=weeks,
             units=units,
-            price=np.where(units > 0, price, regular),
+            price=price,
             regular=regular,
             sold_out=np.broadcast_to(False if sold_out is None else sold_out > 0, everywhere),
             promotion=None if promotion is None or np.nanstd(promotion) == 0 else np.nan_to_num(promotion),
@@ -120,4 +123,14 @@ def _by_store(
     units, paid, listed = (
         column.to_numpy().reshape(shape) for column in (sums["units"], prices["paid"], prices["listed"])
     )
-    return tuple(stores), np.nan_to_num(units), paid, listed
+    open_ = _open(sales, stores, weeks)[..., None]
+    return tuple(stores), np.nan_to_num(units), np.where(open_, paid, np.nan), np.where(open_, listed, np.nan)
+
+
+def _open(sales: pd.DataFrame, stores: list[str], weeks: pd.DatetimeIndex) -> NDArray[np.bool_]:
+    """(G, W) whether a store sold anything in a week."""
+    store = pd.Index(stores).get_indexer(pd.Index(sales["store"]))
+    week = np.searchsorted(weeks.to_numpy(), sales["date"].to_numpy(), side="right") - 1
+    sold = np.zeros((len(stores), len(weeks)), dtype=bool)
+    sold[store[(store >= 0) & (week >= 0)], week[(store >= 0) & (week >= 0)]] = True
+    return sold

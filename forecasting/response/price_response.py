@@ -62,7 +62,7 @@ class PriceResponse(BaseEstimator):
             panel has it.
 
     Attributes:
-        elasticity_: one row per product: `product`, `category`, `raw` (NaN: fewer than 10 weeks
+        elasticity_: one row per product: `product`, `category`, `raw` (NaN: fewer than 8 weeks
             with sales, a standard deviation of log price below .02, or a weak instrument),
             `raw_se`, `shrunk`, `shrunk_se` (see `shrink`), `implausible` (raw above 0), `weeks` and
             `first_stage_f` (NaN without instruments). It is the response in the same week.

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..models.base import check_rows
 
-MIN_WEEKS = 10
+MIN_WEEKS = 8
 MIN_PRICE_SD = 0.02
 """Below it, noise in price changes of 1% would be extrapolated to reductions of tens of percent."""
 

@@ -65,7 +65,7 @@ def segment_category_response(sales: pd.DataFrame, labels: pd.Series, panel: pd.
 
     Returns:
         One row per segment and category: `segment`, `category`, `raw` and `raw_se` (NaN: fewer than
-        10 weeks with sales to the segment, or a price that hardly moved in them), `shrunk`,
+        8 weeks with sales to the segment, or a price that hardly moved in them), `shrunk`,
         `shrunk_se`, `implausible` (raw above 0) and `units`.
 
     Raises:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from repricer.cli import main
-from repricer.cli.fit import fit_lines
+from repricer.cli._fit_lines import fit_lines
 from repricer.scenarios import load_scenario
 
 TRUTH = """

@@ -51,7 +51,7 @@ def baskets(*, weeks: int = 17, products: int = 2000, lines: int = 40_000, seed:
     Args:
         weeks: Number of weeks.
         products: Number of products.
-        lines: Number of sale lines.
+        lines: Number of sale lines at the lowest prices; fewer are bought at others.
         seed: Fixes every draw.
     """
     rng = np.random.default_rng(seed)
@@ -60,7 +60,8 @@ def baskets(*, weeks: int = 17, products: int = 2000, lines: int = 40_000, seed:
     price = np.round(rng.uniform(0.8, 9, products), 2)
     deal = rng.choice([1.0, 1.0, 0.9, 0.75], (weeks, products))[week, product]
     units = rng.choice([1, 1, 1, 2, 3], lines)
-    return pd.DataFrame(
+    bought = rng.random(lines) < (deal / 0.75) ** -2.5
+    file = pd.DataFrame(
         {
             "date": (MONDAY + pd.to_timedelta(7 * week + rng.integers(7, size=lines), unit="D")).strftime("%Y-%m-%d"),
             "basket": rng.integers(lines // 6, size=lines),
@@ -69,3 +70,4 @@ def baskets(*, weeks: int = 17, products: int = 2000, lines: int = 40_000, seed:
             "amount": np.round(units * np.round(price[product] * deal, 2), 2),
         }
     )
+    return file[bought]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from repricer.data import DataError, Tables, choose_products
+from repricer.data import DataError, Tables, choose_products, not_chosen
 
 WEEKS = 20
 
@@ -83,7 +83,35 @@ def one_line_with(best: pd.DataFrame, name: str) -> pd.DataFrame:
 )
 def test_a_product_that_teaches_nothing_is_left_out(parts, misfit):
     tables = tables_of(parts | {"a9": misfit(parts)})
-    assert "a9" not in set(choose_products(tables)["product"])
+    chosen = choose_products(tables)
+    assert "a9" not in set(chosen["product"])
+    assert sum(not_chosen(tables, chosen).values()) == 1
+
+
+def test_a_product_that_came_is_judged_from_then_on_and_one_that_went_is_left_out(parts):
+    days = pd.date_range("2024-01-01", periods=WEEKS, freq="7D")
+    whole = product("a9", 9, units=50)
+    came, new, went = (
+        whole[whole["date"].between(days[first], days[last] + pd.Timedelta(days=6))]
+        for first, last in ((5, -1), (6, -1), (0, -5))
+    )
+    assert "a9" in set(choose_products(tables_of(parts | {"a9": came}))["product"])
+    assert "a9" not in set(choose_products(tables_of(parts | {"a9": new}))["product"])
+    assert "a9" not in set(choose_products(tables_of(parts | {"a9": went}), min_weeks_share=0.5)["product"])
+
+
+def test_what_is_not_chosen_has_its_reason(parts):
+    odd = {"a7": product("a7", 7, weeks=9), "a8": product("a8", 8, move=0.0), "a9": weighed("a9")}
+    tables = tables_of(parts | odd | {"x": product("x", 9)})
+    listed = tables.products.assign(category=tables.products["category"].where(tables.products["product"] != "x"))
+    tables = Tables(tables.sales, listed)
+    assert not_chosen(tables, choose_products(tables, per_category=2)) == {
+        "they do not sell nearly every week, are too new or gone": 1,
+        "their price hardly moves": 1,
+        "they have no one regular price in a week": 1,
+        "they have no category": 1,
+        "better sellers were chosen, or they are priced as one line with these or in another range": 1,
+    }
 
 
 def test_an_unremarkable_sixth_product_is_taken(parts):

@@ -154,10 +154,35 @@ def test_a_folder_of_imported_tables_is_enough(truth, sales, fitted, tmp_path):
     assert steps == ["demand forecasters", "price response", "the weeks to come"]
 
 
-def test_a_short_history_is_refused(sales):
+def test_seventeen_weeks_of_which_one_was_closed_tell_prices_but_no_season(truth, sales):
+    """And one product came after three weeks, another went before the end."""
+    products = pd.DataFrame({"product": list("abcdefg"), "category": ["x"] * 3 + ["y"] * 4})
+    first = sales["date"].min()
+    week = (sales["date"] - first).dt.days // 7
+    went = sales[(sales["product"] == "a") & (week < 12)].assign(product="g")
+    short = pd.concat([sales[(week < 17) & ((sales["product"] != "f") | (week > 2))], went]).sort_values("date")
+    short = short[(short["date"] - first).dt.days // 7 != 6]
+    spec, report, proof = fit(Tables(short, products), name="short", forecaster=MovingAverage(), draws=50)
+    assert sorted(spec.products.names) == list("abcdef")
+    assert sum(report["not_priced"].values()) == 1
+    assert proof.market.horizon_periods == 4
+    assert spec.market.first_day == f"{first + pd.Timedelta(weeks=17):%Y-%m-%d}"
+    assert list(spec.assumptions[:4]) == report["plan"]
+    season, held, closed, _ = report["plan"]
+    assert "cover 17 weeks, less than a year: no season" in season
+    assert "the last 4 weeks rather than 12, to leave 13 to fit" in held
+    assert f"sold nothing in 1 of the weeks (from {first + pd.Timedelta(weeks=6):%Y-%m-%d})" in closed
+    known = catalogue_of(truth).segment_elasticity[0]
+    by_product = {row["product"]: row["elasticity_interval90"] for row in report["price_response"]}
+    intervals = np.array([by_product[product] for product in "abcdef"])
+    assert ((intervals[:, 0] < known) & (known < intervals[:, 1])).sum() >= 5
+    assert fidelity(proof, episodes=50)["wape"] < 0.25
+
+
+def test_a_history_of_less_than_twelve_weeks_is_refused(sales):
     products = pd.DataFrame({"product": ["a", "b", "c"], "name": ["a", "b", "c"], "category": "x"})
-    early = sales[sales["date"] < "2001-08-01"]
-    with pytest.raises(ValueError, match=r"sales must cover at least 38 weeks .* got 31"):
+    early = sales[sales["date"] < "2001-03-19"]
+    with pytest.raises(ValueError, match=r"sales must cover at least 12 weeks; got 11; add history"):
         fit(Tables(early, products), products, name="short")
 
 

@@ -194,8 +194,8 @@ def test_shock_is_that_of_the_series():
 
 
 def test_mistakes(panel):
-    with pytest.raises(ValueError, match="the trend needs 16 weeks with lags=4; got 15"):
-        MarketTrend().fit(panel[panel["week"] < panel["week"].unique()[15]])
+    with pytest.raises(ValueError, match="the trend needs 11 weeks with lags=4; got 10"):
+        MarketTrend().fit(panel[panel["week"] < panel["week"].unique()[10]])
     with pytest.raises(ValueError, match="lags must be 1 week or more; got 0"):
         MarketTrend(lags=0).fit(panel)
     with pytest.raises(ValueError, match="traffic must be positive"):

@@ -1,0 +1,30 @@
+"""Past sales as arrays: what was not on sale, because nobody was there to sell it, says nothing of demand."""
+
+import numpy as np
+import pandas as pd
+from repricer.data import product_weeks
+from repricer.fitting.demand import SalesGrids
+
+WEEKS = pd.date_range("2024-01-01", periods=6, freq="7D")
+
+
+def sold(weeks, product: str, store: str) -> pd.DataFrame:
+    row = {"product": product, "store": store, "units": 9.0, "price_paid": 2.0, "regular_price": 2.0}
+    return pd.DataFrame({"date": weeks}).assign(**row)
+
+
+def test_a_store_that_sold_nothing_was_closed():
+    # Store b sells no tea in week 1, but milk; in week 3 it sells nothing.
+    parts = [sold(WEEKS, "tea", "a"), sold(WEEKS[[0, 2, 4, 5]], "tea", "b"), sold(WEEKS[[1]], "milk", "b")]
+    sales = pd.concat(parts).sort_values("date")
+    grids = SalesGrids.of(product_weeks(sales).query("product == 'tea'"), ["tea"], sales)
+    assert grids.stores == ("a", "b")
+    assert np.isfinite(grids.price[0]).all()
+    assert np.isfinite(grids.price[1, :, 0]).tolist() == [True, True, True, False, True, True]
+    assert grids.units[1, :, 0].tolist() == [9, 0, 9, 0, 9, 9]
+
+
+def test_a_week_in_which_the_shop_sold_nothing_is_closed():
+    panel = product_weeks(sold(WEEKS[[0, 1, 2, 4, 5]], "tea", "a"))
+    grids = SalesGrids.of(panel, ["tea"])
+    assert np.isfinite(grids.price[0, :, 0]).tolist() == [True, True, True, False, True, True]
