@@ -10,7 +10,7 @@ import pytest
 from repricer.envs import Market, catalogue_of, seed_for
 from repricer.evaluation.markdown import MarkdownPlan, StockRow, Terms, plan_markdown
 from repricer.evaluation.uncertainty import charging
-from repricer.pricing import PricePath
+from repricer.pricing import Action, PricePath
 from repricer.pricing.allowed_path import allowed_path
 from repricer.scenarios import MarketSpec, load_scenario
 from repricer.scenarios.sections import Posterior
@@ -83,6 +83,26 @@ def test_more_stock_or_more_confidence_never_raises_prices(spec: MarketSpec) -> 
     loose, strict = (planned(spec, [StockRow("warm", 70)], confidence=c).products[0] for c in (0.6, 0.95))
     assert np.mean(strict.price) < np.mean(loose.price)
     assert strict.probability > loose.probability
+
+
+def test_planned_again_each_week_prices_never_rise(spec: MarketSpec) -> None:
+    """The weekly use: what is left, the price now, the changes left and what was sold go into the next plan."""
+    row, paid, calendar = StockRow("warm", 70, price=60.0, changes=3, sold=0), [60.0], spec.calendar
+    market = Market(plan_markdown(spec, [row], UNTIL).spec.draw(3), seed=7)
+    assert calendar is not None
+    for week in calendar.labels:
+        plan = plan_markdown(spec, [row], UNTIL, start=week)
+        paid.append(plan.products[0].price[0])
+        units = int(market.step(Action(plan.price[:1].astype(np.float32))).units[0, 1])
+        left, changed = row.on_hand - units, paid[-1] < paid[-2]
+        row = replace(
+            row, on_hand=left, price=paid[-1], changes=(row.changes or 0) - changed, sold=(row.sold or 0) + units
+        )
+        if not left:
+            break
+    assert (np.diff(paid) <= 0).all()
+    assert np.count_nonzero(np.diff(paid)) <= 3
+    assert (row.sold or 0) >= 0.95 * 70
 
 
 def test_what_cannot_be_met_is_said_and_sells_the_most(spec: MarketSpec) -> None:
