@@ -114,7 +114,9 @@ def _lines(run: Run, algo: str) -> Iterator[str]:
 
 def _from_simulation(spec: MarketSpec, teacher: str | None, **given: Any) -> Run:
     from ..agents import train
+    from ..agents.algorithms import algorithm
 
+    algorithm(given["algo"])  # a wrong name is refused before anything is said of progress
     imitated = None if teacher is None else policy_of(teacher, spec, seed=given["seed"])
     with training_bar(f"training {spec.name}", spec.market.objective) as progress:
         return train(spec, teacher=imitated, progress=progress, **given)
