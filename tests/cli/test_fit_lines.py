@@ -1,6 +1,6 @@
 """`repricer fit` says what the likelihood could not use, or did not settle on."""
 
-from repricer.cli.fit import _estimation_lines
+from repricer.cli._fit_lines import _estimation_lines
 
 
 def report(costs_used, converged):
