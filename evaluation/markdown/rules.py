@@ -75,7 +75,7 @@ def keeps_rules(
             within = (starts > start - rules.change_window_periods + 1) & (starts <= start)
             kept &= changed[:, within].sum(axis=1) <= rules.max_changes
     if len(rules.links):
-        kept &= _broken_links(spec, item, np.repeat(asked, np.diff(starts, append=len(price)), axis=1), price)
+        kept &= _keeps_links(spec, item, np.repeat(asked, np.diff(starts, append=len(price)), axis=1), price)
     return kept
 
 
@@ -85,7 +85,7 @@ def _changed(price: Array, now: float) -> NDArray[np.bool_]:
     return abs(price - before) > _CLOSE * before
 
 
-def _broken_links(spec: MarketSpec, item: Leftover, asked: Array, price: Array) -> NDArray[np.bool_]:
+def _keeps_links(spec: MarketSpec, item: Leftover, asked: Array, price: Array) -> NDArray[np.bool_]:
     """Which (P, T) prices break no link to another product that the price now keeps."""
     kept = np.ones(len(asked), np.bool_)
     for small, large, share in spec.guardrails.links:

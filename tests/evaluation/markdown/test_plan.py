@@ -10,7 +10,7 @@ import pytest
 from repricer.envs import Market, catalogue_of, seed_for
 from repricer.evaluation.markdown import MarkdownPlan, StockRow, Terms, plan_markdown
 from repricer.evaluation.uncertainty import charging
-from repricer.pricing import Action, PricePath
+from repricer.pricing import Action, PriceEndings, PricePath
 from repricer.pricing.allowed_path import allowed_path
 from repricer.scenarios import MarketSpec, load_scenario
 from repricer.scenarios.sections import Posterior
@@ -37,6 +37,21 @@ def test_prices_only_fall_within_the_budget_and_the_rules(spec: MarketSpec) -> N
         assert path[-1] >= lowest
     assert plan.products[0].price_now == 38.0
     np.testing.assert_array_equal(plan.price[:, 1], 60.0)
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [
+        {"tick": None, "price_endings": PriceEndings(np.array([0.49, 0.99]))},
+        {"price_gaps": (("light", "warm"),), "gap_shares": np.array([0.7])},
+    ],
+    ids=["endings", "gap"],
+)
+def test_schedules_pass_the_price_rules_as_they_are(spec: MarketSpec, grid: dict[str, Any]) -> None:
+    plan = planned(spec.with_changes(prices=grid), [StockRow("light", 90), StockRow("warm", 70, price=57.3)])
+    allowed, _ = allowed_path(plan.spec.guardrails, catalogue_of(plan.spec), plan.price, plan.current)
+    np.testing.assert_array_equal(allowed, plan.price)
+    assert all(item.changes and np.all(np.diff(item.price) <= 0) for item in plan.products)
 
 
 def test_seasons_of_the_market_meet_the_target(spec: MarketSpec) -> None:
