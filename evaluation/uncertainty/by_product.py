@@ -37,6 +37,10 @@ class ProductFigures:
         profit: Profit, currency.
         parameter_share: (T, N) share of the variance of revenue that is parameter uncertainty; NaN without variance.
         rules: (T, N) bits of the price rules (`pricing.BITS`) that changed the policy's price in most markets.
+
+    Example:
+        >>> product_figures(spec, policy).revenue.low.shape  # doctest: +SKIP
+        (12, 30)
     """
 
     units: Range
@@ -112,6 +116,11 @@ def charging(spec: MarketSpec, price: Floats) -> MarketSpec:
     Args:
         spec: The market.
         price: (T, N) prices that will be charged, currency per unit.
+
+    Example:
+        >>> from repricer import load_scenario
+        >>> charging(load_scenario("stationary-logit"), np.array([[0.5], [99.0]])).prices.ceiling
+        array([99.])
     """
     return replace(
         spec,
