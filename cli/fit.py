@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ..data import Tables
-    from ..fitting import Assumptions, Priors, ShopRules
+    from ..fitting import Assumptions, Priors, ShopRules, Zone
 
 PROOF = "proof"
 """Folder of the market of the held-out weeks, in that of the market."""
+ZONES = "zones.json"
+"""File of the stores of each price zone, in the folder of their markets."""
 _FORECASTERS = (
     "selected",
     "moving-average",
@@ -112,6 +114,14 @@ class Widening(click.ParamType):
 @click.option(
     "--draws", type=click.IntRange(min=2, max=10_000), default=200, show_default=True, help="Posterior draws."
 )
+@click.option(
+    "--by",
+    type=click.Choice(["chain", "zone", "store"]),
+    default="chain",
+    show_default=True,
+    help="Stores of one market: all; those whose regular prices agree, in OUT/zone-1, OUT/zone-2 and so on; or each by "
+    "itself. Zones share their response to prices.",
+)
 @click.option("--currency", default="currency", show_default=True, help="Unit of the money, for display.")
 @rules_options
 @seed_option
@@ -130,6 +140,7 @@ def command(
     widen: float | None,
     priors: Path | None,
     draws: int,
+    by: str,
     currency: str,
     rules: ShopRules,
     seed: int,
@@ -142,7 +153,7 @@ def command(
     was really sold. Fitted on all weeks, they make the market of the weeks to come, in OUT.
     """
     from ..data import import_table, load_tables
-    from ..fitting import Assumptions, Priors, priced_products
+    from ..fitting import Assumptions, Priors, Zone, price_zones, priced_products, zone_tables
     from ..scenarios import scenario_name
 
     tables = load_tables(dataset)
@@ -150,33 +161,47 @@ def command(
         ids = None if tables.products is None else tables.products["product"]
         tables = replace(tables, plan=import_table("plan", plan, products=ids))
     categories = max(categories, len(rules.shop.categories))
-    products = priced_products(tables, rules, n_categories=categories, per_category=per_category)
+    zones: dict[str, Zone | None] = {"": None}
+    if by != "chain":
+        stores = price_zones(tables.sales, by)
+        zones = {name: Zone(name, stores) for name in stores}
+    first = next(iter(zones.values()))
+    choice = tables if first is None else zone_tables(tables, first)
+    products = priced_products(choice, rules, n_categories=categories, per_category=per_category)
+    reports: dict[str, dict[str, Any]] = {}
     with CompileAhead() as compiler:
-        report = fit_to_folder(
-            tables,
-            products,
-            out,
-            name=scenario_name(out.resolve().name),
-            seed=seed,
-            weeks=weeks,
-            holdout_weeks=holdout,
-            forecaster=forecaster,
-            promotions=promotions,
-            objective=objective,
-            assumptions=Assumptions.under(rules, price_widening=widen),
-            priors=None if priors is None else Priors.load(priors),
-            draws=draws,
-            currency=currency,
-            compiler=compiler,
-        )
+        for zone_name, zone in zones.items():
+            reports[zone_name] = fit_to_folder(
+                tables,
+                products,
+                out / zone_name,
+                name=scenario_name(" ".join(filter(None, [out.resolve().name, zone_name]))),
+                zone=zone,
+                seed=seed,
+                weeks=weeks,
+                holdout_weeks=holdout,
+                forecaster=forecaster,
+                promotions=promotions,
+                objective=objective,
+                assumptions=Assumptions.under(rules, price_widening=widen),
+                priors=None if priors is None else Priors.load(priors),
+                draws=draws,
+                currency=currency,
+                compiler=compiler,
+            )
+    if first is not None:
+        write_json(out / ZONES, {name: list(stores) for name, stores in first.stores.items()})
     if as_json:
-        emit({"scenario": str(out), **report})
+        emit({"scenario": str(out), **(reports[""] if first is None else {"zones": reports})})
         return
-    for line in fit_lines(report):
-        say(line)
-    show(_backtest_table(report))
-    show(_fidelity_table(report))
-    say(f"Scenario: {out}. Next: repricer train {out}")
+    for zone_name, report in reports.items():
+        if first is not None:
+            say(f"{zone_name}: {len(first.stores[zone_name])} stores")
+        for line in fit_lines(report):
+            say(line)
+        show(_backtest_table(report))
+        show(_fidelity_table(report))
+        say(f"Scenario: {out / zone_name}. Next: repricer train {out / zone_name}")
 
 
 def fit_to_folder(
@@ -195,6 +220,7 @@ def fit_to_folder(
     assumptions: Assumptions | None = None,
     priors: Priors | None = None,
     draws: int = 200,
+    zone: Zone | None = None,
     compiler: CompileAhead | None = None,
 ) -> dict[str, Any]:
     """Fit, prove the fit on held-out weeks, write both markets and the report; return the report."""
@@ -221,6 +247,7 @@ def fit_to_folder(
         assumptions=assumptions,
         priors=priors,
         draws=draws,
+        zone=zone,
         on_step=step,
     )
     report, proof = fitted.report, fitted.report["proof"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import click
 
 from ._options import emit, json_option, progress_console, say, seed_option
 from ._policies import policy_of
+from .fit import ZONES
 
 if TYPE_CHECKING:
     from ..serving.price_list.rows import PriceRow
@@ -47,32 +49,51 @@ def command(
     Considered are the prices of RUN and of every --policy, the best fixed prices, blends of them with the current
     prices, and the current prices themselves. Each row has the current and the new price, why, what is expected at it
     with a 90% interval, and columns for the decision. Edit these, then `repricer approve` makes
-    the list live.
+    the list live. Of a MARKET with price zones (`repricer fit --by zone`) the list holds all zones, or the one that
+    --zone names.
     """
     from ..evaluation.uncertainty import assess
     from ..scenarios import load_scenario
     from ..serving.price_list.files import check_list_path, write_list
-    from ..serving.price_list.proposal import ALL_STORES, proposed_rows
+    from ..serving.price_list.proposal import proposed_rows
 
     check_list_path("--out", out)
-    spec = load_scenario(scenario)
     if (Path(scenario) / "run.json").is_file():
         policies = (scenario, *policies)
-    if not spec.num_draws:
-        raise ValueError(f"a price list needs a market fitted on data; got {spec.name}; `repricer fit` makes one")
-    chosen = [policy_of(p, spec, seed=seed) for p in dict.fromkeys(policies)]
-    learned = [policy for policy in chosen if Path(policy.name).is_dir()]
-    with progress_console.status("comparing prices"):
-        found = assess(spec, chosen, learned=learned, draws=draws, seed=seed, risk=risk)
-        rows = proposed_rows(found, zone=zone or ALL_STORES, seed=seed)
-    write_list(out, rows, currency=spec.market.currency)
-    facts: dict[str, Any] = {"out": str(out), "recommended": found.recommendation.words} | summary(rows)
+    markets = {name: load_scenario(part) for name, part in _zones(scenario, zone).items()}
+    rows, found = [], {}
+    for name, spec in markets.items():
+        if not spec.num_draws:
+            raise ValueError(f"a price list needs a market fitted on data; got {spec.name}; `repricer fit` makes one")
+        chosen = [policy_of(p, spec, seed=seed) for p in dict.fromkeys(policies)]
+        learned = [policy for policy in chosen if Path(policy.name).is_dir()]
+        with progress_console.status(f"comparing prices, {name}"):
+            found[name] = assess(spec, chosen, learned=learned, draws=draws, seed=seed, risk=risk)
+            rows += proposed_rows(found[name], zone=name, seed=seed)
+    write_list(out, rows, currency=next(iter(markets.values())).market.currency)
+    words = {name: part.recommendation.words for name, part in found.items()}
+    recommended = words if len(words) > 1 else next(iter(words.values()))
+    facts: dict[str, Any] = {"out": str(out), "recommended": recommended} | summary(rows)
     if as_json:
         emit(facts)
         return
-    say(str(found))
+    for name, part in found.items():
+        say(f"{name}\n{part}" if len(found) > 1 else str(part))
     say(list_line(facts, out))
     say(f"decide in the columns from status on, then: repricer approve {out} --bundle BUNDLE --by NAME --log LOG")
+
+
+def _zones(scenario: str, zone: str | None) -> dict[str, str]:
+    """The markets of the list by the name of their stores."""
+    from ..serving.price_list.proposal import ALL_STORES
+
+    file = Path(scenario) / ZONES
+    if not file.is_file():
+        return {zone or ALL_STORES: scenario}
+    names = list(json.loads(file.read_text(encoding="utf-8")))
+    if zone is not None and zone not in names:
+        raise ValueError(f"--zone must be one of {', '.join(names)}; got {zone}; choose one, or leave it out for all")
+    return {name: str(Path(scenario) / name) for name in names if zone in (None, name)}
 
 
 def list_line(facts: dict[str, Any], out: Path) -> str:

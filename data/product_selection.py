@@ -154,7 +154,9 @@ def _why_none(sales: pd.DataFrame, min_weeks_share: float, candidates: int) -> s
     advice = "widen the categories" if candidates else "import a longer history, or categories that sell every week"
     # Deals of many stores average out, so that a chain's mean price hardly moves.
     if len(dense) > 1 and "store" in sales and _stores_alone_agree(sales[sales["product"].isin(dense)]):
-        advice = "stores have prices of their own: import the stores of one price zone at a time"
+        advice = "stores have prices of their own: fit them by zone (repricer fit --by zone)"
+    elif len(dense) > 1 and len(moving) < 2 and _spread(sales, dense, "price_paid").median() > _MOST_SPREAD:
+        advice = "prices are reduced in different stores at different times and average out: fit some stores alone"
     elif len(dense) > 1 and len(moving) < 2:
         advice = "prices that never moved do not tell how customers respond: try some changes first"
     elif len(moving) > 1 and len(one) < 2:
@@ -172,10 +174,10 @@ def _stores_alone_agree(sales: pd.DataFrame) -> bool:
     return bool(together.mean() < 0.5 < alone.mean())
 
 
-def _spread(sales: pd.DataFrame, products: pd.Index) -> pd.Series:
-    """Median over weeks of the regular price's coefficient of variation within a week."""
-    lines = sales.loc[sales["product"].isin(products), ["product", "date", "regular_price"]]
-    weekly = lines.groupby(["product", pd.Grouper(key="date", freq="7D", origin="start")])["regular_price"]
+def _spread(sales: pd.DataFrame, products: pd.Index, price: str = "regular_price") -> pd.Series:
+    """Median over weeks of a price's coefficient of variation within a week, by default the regular price's."""
+    lines = sales.loc[sales["product"].isin(products), ["product", "date", price]]
+    weekly = lines.groupby(["product", pd.Grouper(key="date", freq="7D", origin="start")])[price]
     return (weekly.std(ddof=0) / weekly.mean()).groupby("product").median()
 
 

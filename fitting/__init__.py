@@ -11,6 +11,7 @@ from .fitted_models import FittedModels
 from .market_builder import build_market
 from .refit import refit
 from .shop_rules import ShopRules, priced_products
+from .zones import Zone, price_zones, zone_tables
 
 __all__ = [
     "Assumptions",
@@ -19,8 +20,11 @@ __all__ = [
     "FittedModels",
     "Priors",
     "ShopRules",
+    "Zone",
     "build_market",
     "fit",
+    "price_zones",
     "priced_products",
     "refit",
+    "zone_tables",
 ]

@@ -23,6 +23,7 @@ from .fit_split import FitOptions, fit_split
 from .refit import fit_record
 from .shop_rules import priced_products
 from .split import Split, held_out, weeks_to_come
+from .zones import Zone, at_price_level, zone_tables
 
 _BASELINE = "moving-average"
 
@@ -62,6 +63,7 @@ def fit(
     objective: str | None = None,
     priors: Priors | None = None,
     draws: int = 200,
+    zone: Zone | None = None,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> FittedMarket:
     """Prove every model on the last weeks of a shop's data, and build the market of the weeks after it.
@@ -92,6 +94,8 @@ def fit(
         priors: What is believed about demand before the sales are seen; the defaults of `Priors` if
             left out.
         draws: Number of posterior draws.
+        zone: The price zone whose market it is, by default all stores. Prices, forecasts and customers
+            are the zone's own; the response to prices is estimated from the sales of all zones.
         on_step: Called with the name of each step when it begins.
 
     Returns:
@@ -113,7 +117,11 @@ def fit(
     assumptions = assumptions or Assumptions()
     products = priced_products(tables, assumptions.rules) if products is None else products
     products = assumptions.rules.chosen_from(products)
-    split = held_out(tables, products, holdout_weeks)
+    zone_sales = None
+    if zone is not None:
+        zone_sales = at_price_level(tables.sales, zone, list(products["product"]))
+        tables = zone_tables(tables, zone)
+    split = held_out(tables, products, holdout_weeks, zone_sales)
     options = FitOptions(
         name=name or "market",
         objective=_objective(objective or assumptions.rules.shop.objective, split.products),
@@ -124,7 +132,7 @@ def fit(
         promotions=promotions,
         seed=seed,
     )
-    ahead = weeks_to_come(tables, split, weeks)
+    ahead = weeks_to_come(tables, split, weeks, zone_sales)
     on_step("demand forecasters")
     forecaster, demand, held_out_errors = _demand(split, forecaster or Selected(seed=seed, n_jobs=JOBS))
     customers = fit_customers(tables, split, seed, on_step)
@@ -143,6 +151,7 @@ def fit(
         used=demand["chosen_forecaster"],
         trend=market.trend.chosen_,
         customers=customers,
+        zone=zone,
     )
     return FittedMarket(
         spec=market.spec.with_changes(history=fingerprint),

@@ -19,6 +19,7 @@ from .demand import Priors
 from .fit_split import FitOptions, fit_split
 from .shop_rules import ShopRules
 from .split import held_out, weeks_to_come
+from .zones import Zone, at_price_level, zone_tables
 
 _PRODUCT = ("product", "category", "name", "unit_cost")
 _CUSTOMERS = ("names", "elasticity", "units", "affinity", "candidates")
@@ -35,6 +36,7 @@ def fit_record(
     used: str,
     trend: str,
     customers: Customers,
+    zone: Zone | None,
 ) -> dict[str, Any]:
     """What `refit` needs, as plain data for JSON.
 
@@ -47,6 +49,7 @@ def fit_record(
         used: Its name.
         trend: The trend's candidate in use.
         customers: Segments and recommender.
+        zone: The price zone, if the market is that of one.
     """
     chosen = {}
     if isinstance(forecaster, Selected):
@@ -64,6 +67,7 @@ def fit_record(
         "products": records(products[[name for name in _PRODUCT if name in products]]),
         "forecaster": {"name": used} | chosen,
         "trend": trend,
+        "zone": None if zone is None else {"name": zone.name, "stores": _plain(zone.stores)},
         "customers": {name: _plain(getattr(customers, name)) for name in _CUSTOMERS},
     }
 
@@ -96,7 +100,12 @@ def refit(
     products = pd.DataFrame(record["products"])
     _check_products(tables, products)
     on_step("weekly sales")
-    ahead = weeks_to_come(tables, held_out(tables, products, 1), weeks or record["weeks"])
+    zone_sales = None
+    if record.get("zone"):
+        zone = Zone(**record["zone"])
+        zone_sales = at_price_level(tables.sales, zone, list(products["product"]))
+        tables = zone_tables(tables, zone)
+    ahead = weeks_to_come(tables, held_out(tables, products, 1, zone_sales), weeks or record["weeks"], zone_sales)
     on_step("demand forecasters")
     forecaster = _forecaster(record["forecaster"], record["seed"]).fit(ahead.past)
     on_step("price response")

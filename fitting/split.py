@@ -31,6 +31,8 @@ class Split:
         future: Panel rows of the weeks to simulate; without units where these are still to come.
         sales: Sale lines of all products before the split.
         plan: How the prices of weeks to come are known, and what a short history leaves unknown, in sentences.
+        zone_sales: Sale lines of all zones before the split, at this one's price level, with the zone as
+            their store; None for one zone. Zones share their response to prices.
     """
 
     products: pd.DataFrame
@@ -38,6 +40,7 @@ class Split:
     future: pd.DataFrame
     sales: pd.DataFrame
     plan: tuple[str, ...] = ()
+    zone_sales: pd.DataFrame | None = None
 
     @property
     def weeks(self) -> pd.DatetimeIndex:
@@ -61,13 +64,16 @@ class Split:
         return {"first_day": f"{weeks[0]:%Y-%m-%d}", "last_day": f"{last:%Y-%m-%d}", "weeks": len(weeks)}
 
 
-def held_out(tables: Tables, products: pd.DataFrame, holdout_weeks: int) -> Split:
+def held_out(
+    tables: Tables, products: pd.DataFrame, holdout_weeks: int, zone_sales: pd.DataFrame | None = None
+) -> Split:
     """The last weeks of the data as the weeks to simulate.
 
     Args:
         tables: The shop's tables.
         products: The products to price.
         holdout_weeks: Number of last weeks; fewer where the history is short.
+        zone_sales: Sale lines of all zones, as `Split` describes them.
 
     Raises:
         ValueError: The history is too short.
@@ -84,6 +90,7 @@ def held_out(tables: Tables, products: pd.DataFrame, holdout_weeks: int) -> Spli
         future=panel[panel["week"] >= start],
         sales=tables.sales[tables.sales["date"] < start],
         plan=(*_unknown(len(weeks), held, holdout_weeks), *_closed(panel)),
+        zone_sales=None if zone_sales is None else zone_sales[zone_sales["date"] < start],
     )
 
 
@@ -115,13 +122,14 @@ def _closed(panel: pd.DataFrame) -> tuple[str, ...]:
     )
 
 
-def weeks_to_come(tables: Tables, proof: Split, weeks: int) -> Split:
+def weeks_to_come(tables: Tables, proof: Split, weeks: int, zone_sales: pd.DataFrame | None = None) -> Split:
     """The weeks after the data as the weeks to simulate, at the shop's planned prices.
 
     Args:
         tables: The shop's tables; `plan` overrides the usual pattern.
         proof: The split with the last weeks held out.
         weeks: Number of weeks.
+        zone_sales: Sale lines of all zones, as `Split` describes them.
 
     Raises:
         ValueError: The plan has no row for these weeks and products.
@@ -129,8 +137,10 @@ def weeks_to_come(tables: Tables, proof: Split, weeks: int) -> Split:
     panel = pd.concat([proof.past, proof.future])
     future, plan = planned_weeks(panel, tables, regular_price(panel), weeks)
     # Lines after the last complete week are in no panel.
-    sales = tables.sales[tables.sales["date"] < panel["week"].max() + _WEEK]
-    return Split(proof.products, panel, future, sales, (*proof.plan, *plan))
+    end = panel["week"].max() + _WEEK
+    sales = tables.sales[tables.sales["date"] < end]
+    zone_sales = None if zone_sales is None else zone_sales[zone_sales["date"] < end]
+    return Split(proof.products, panel, future, sales, (*proof.plan, *plan), zone_sales)
 
 
 def regular_price(panel: pd.DataFrame) -> pd.Series:

@@ -10,7 +10,14 @@ MONDAY = pd.Timestamp("2023-01-02")
 
 
 def chain(
-    *, stores: int = 83, weeks: int = 40, products: int = 4, zones: float = 0.1, closed: float = 0.02, seed: int = 0
+    *,
+    stores: int = 83,
+    weeks: int = 40,
+    products: int = 4,
+    zones: float = 0.1,
+    closed: float = 0.02,
+    seed: int = 0,
+    alike: int | None = None,
 ) -> Tables:
     """A chain: each store has its own price level and deals, and is closed in some weeks.
 
@@ -21,12 +28,14 @@ def chain(
         zones: How far regular prices differ between stores, a fraction; 0 for a chain with one price.
         closed: Share of a store's weeks in which it is closed.
         seed: Fixes every draw.
+        alike: Number of zones whose stores share price level and deals; by default each store is one.
     """
     rng = np.random.default_rng(seed)
     w, s, p = (axis.ravel() for axis in np.meshgrid(range(weeks), range(stores), range(products), indexing="ij"))
-    level = 1 + zones * rng.uniform(-1, 1, stores)
+    zone = np.arange(stores) % (alike or stores)
+    level = 1 + zones * (rng.uniform(-1, 1, stores) if alike is None else np.linspace(-1, 1, alike))[zone]
     deals = rng.choice([1.0, 1.0, 0.9, 0.75], (weeks, products) if zones == 0 else (weeks, stores, products))
-    deal = deals[w, p] if zones == 0 else deals[w, s, p]
+    deal = deals[w, p] if zones == 0 else deals[w, zone[s], p]
     regular = np.round((3.0 + 0.4 * p) * level[s], 2)
     units = rng.poisson(12 * deal**-2.5)
     there = (rng.random((weeks, stores)) >= closed)[w, s] & (units > 0)

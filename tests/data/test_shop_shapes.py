@@ -17,7 +17,7 @@ from .shop_shapes import baskets, chain
 
 def test_stores_with_prices_of_their_own_are_refused_by_that_cause():
     tables = chain()
-    with pytest.raises(DataError, match="stores have prices of their own: import the"):
+    with pytest.raises(DataError, match="stores have prices of their own: fit them by zone"):
         choose_products(tables)
     one = Tables(tables.sales[tables.sales["store"] == "s7"], tables.products)
     assert len(choose_products(one)) == 4

@@ -1,0 +1,145 @@
+"""Price zones: stores that charge the same prices."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import pdist
+
+from ..data import DataError, Tables
+
+MOST_ZONES = 20
+"""With more, a zone's own level could not be estimated beside the others'."""
+# Stores of a zone differ in regular prices by at most this much on average, in logs.
+_AGREE = 0.02
+# The products that sell most stand for all.
+_PRODUCTS = 50
+
+
+@dataclass(frozen=True)
+class Zone:
+    """One of a shop's price zones.
+
+    Attributes:
+        name: Its name.
+        stores: The stores of every zone, as `price_zones` returns them.
+
+    Example:
+        >>> Zone("zone-1", {"zone-1": ("a",), "zone-2": ("b",)}).name
+        'zone-1'
+    """
+
+    name: str
+    stores: Mapping[str, Sequence[str]]
+
+
+def price_zones(sales: pd.DataFrame, by: str = "zone") -> dict[str, tuple[str, ...]]:
+    """The stores of each price zone, the zone with the most revenue first.
+
+    Args:
+        sales: Canonical sales that name the store of every line.
+        by: "zone" groups stores whose regular prices agree within 2% (complete linkage; Kaufman and
+            Rousseeuw 1990), in at most 20 zones; "store" makes each store a zone.
+
+    Raises:
+        DataError: A line names no store, or there are too many zones.
+
+    Example:
+        >>> rows = {"product": "tea", "regular_price": [2.0, 2.0, 3.0], "price_paid": [2.0, 2.0, 3.0], "units": 1.0}
+        >>> price_zones(pd.DataFrame({"store": ["a", "b", "c"], "date": pd.Timestamp("2024-01-01"), **rows}))
+        {'zone-1': ('a', 'b'), 'zone-2': ('c',)}
+    """
+    if "store" not in sales or sales["store"].isna().any():
+        raise DataError(
+            f"sales must name the store of every line to be fitted by {by}; got lines without; fit by chain"
+        )
+    revenue = (sales["units"] * sales["price_paid"]).groupby(sales["store"]).sum()
+    if by == "store":
+        if len(revenue) > MOST_ZONES:
+            raise DataError(
+                f"zones must be at most {MOST_ZONES}; got {len(revenue)} stores; fit by zone, or some stores"
+            )
+        ranked = [(store,) for store in revenue.sort_values(ascending=False).index]
+        return {f"store-{re.sub(r'[^a-z0-9]+', '-', str(store).lower())}": (store,) for (store,) in ranked}
+    label = _grouped(_price_levels(sales)) if len(revenue) > 1 else np.ones(1, dtype=int)
+    groups = revenue.groupby(label)
+    ranked = groups.sum().sort_values(ascending=False, kind="stable").index
+    return {f"zone-{rank}": tuple(groups.get_group(group).index) for rank, group in enumerate(ranked, start=1)}
+
+
+def zone_tables(tables: Tables, zone: Zone) -> Tables:
+    """The tables of a zone's stores.
+
+    Args:
+        tables: The shop's tables.
+        zone: The zone.
+
+    Raises:
+        DataError: There is a plan, which knows no zones.
+
+    Example:
+        >>> own = zone_tables(tables, Zone("zone-1", price_zones(tables.sales)))  # doctest: +SKIP
+    """
+    if tables.plan is not None:
+        raise DataError("a plan must hold for all stores; got price zones, whose prices differ; leave the plan out")
+
+    def own(table: pd.DataFrame | None) -> pd.DataFrame | None:
+        if table is None or "store" not in table:
+            return table
+        return table[table["store"].isin(zone.stores[zone.name]) | table["store"].isna()]
+
+    return replace(tables, **{name: own(getattr(tables, name)) for name in ("sales", "stock", "promotions")})
+
+
+def at_price_level(sales: pd.DataFrame, zone: Zone, products: Sequence[str]) -> pd.DataFrame:
+    """The sale lines of all zones at the price level of one, with the zone of each line as its store.
+
+    Args:
+        sales: Canonical sales.
+        zone: The zone.
+        products: Ids of the products whose prices are multiplied by the median regular price in this zone
+            over that in their own.
+
+    Raises:
+        DataError: A zone sold none of a product.
+
+    Example:
+        >>> lines = at_price_level(tables.sales, Zone("zone-1", zones), ["tea"])  # doctest: +SKIP
+    """
+    zone_of = {store: name for name, stores in zone.stores.items() for store in stores}
+    lines = sales[sales["store"].isin(zone_of)]
+    lines = lines.assign(store=lines["store"].astype(object).map(zone_of))
+    priced = lines[lines["product"].isin(products)]
+    level = priced.groupby(["store", "product"])["regular_price"].median().unstack()
+    level = level.reindex(index=list(zone.stores), columns=list(products))
+    if level.isna().any(axis=None):
+        at, column = np.argwhere(level.isna().to_numpy())[0]
+        raise DataError(
+            f"products must be sold in every zone; got none of {level.columns[column]} in {level.index[at]}; exclude it"
+        )
+    factor = (level.loc[zone.name] / level).to_numpy()
+    at, column = level.index.get_indexer(lines["store"]), level.columns.get_indexer(lines["product"])
+    own = np.where(column < 0, 1.0, factor[at, column])
+    return lines.assign(price_paid=lines["price_paid"] * own, regular_price=lines["regular_price"] * own)
+
+
+def _price_levels(sales: pd.DataFrame) -> pd.DataFrame:
+    """(G, P) mean log regular price by store, relative to the mean of all stores in the same week."""
+    best = sales.groupby("product")["units"].sum().nlargest(_PRODUCTS).index
+    lines = sales[sales["product"].isin(best) & (sales["regular_price"] > 0)]
+    week = (lines["date"] - sales["date"].min()).dt.days // 7
+    log = np.log(lines["regular_price"])
+    apart = log - log.groupby([lines["product"], week]).transform("mean")
+    return apart.groupby([lines["store"], lines["product"]]).mean().unstack().reindex(sorted(sales["store"].unique()))
+
+
+def _grouped(levels: pd.DataFrame) -> np.ndarray:
+    """(G,) a label for each store: stores with one label agree."""
+    tree = linkage(pdist(levels.fillna(0.0).to_numpy(), "cityblock") / levels.shape[1], "complete")
+    label = fcluster(tree, _AGREE, "distance")
+    return label if label.max() <= MOST_ZONES else fcluster(tree, MOST_ZONES, "maxclust")

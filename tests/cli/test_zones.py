@@ -1,0 +1,62 @@
+"""A chain with two price zones: one command fits both, with one response to prices, and one list holds their prices."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from repricer.cli import main
+from repricer.data import ImportReport, save_tables
+from repricer.fitting import refit
+from repricer.scenarios import load_scenario
+from repricer.serving.price_list.files import read_list
+from repricer.tests.data.shop_shapes import chain
+
+TABLES = chain(stores=6, weeks=30, zones=0.1, alike=2)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("chain")
+    save_tables(TABLES, ImportReport({"sales": 1}, {"sales": 1}, {"sales": {}}), folder / "tables")
+    how = ["--by", "zone", "--forecaster", "moving-average", "--draws", "8", "--weeks", "3", "--json"]
+    done = CliRunner().invoke(main, ["fit", str(folder / "tables"), "--out", str(folder / "market"), *how])
+    assert done.exit_code == 0, done.output
+    assert list(json.loads(done.stdout)["zones"]) == ["zone-1", "zone-2"]
+    return folder
+
+
+def test_zones_have_prices_of_their_own_and_share_the_response(folder):
+    stores = json.loads((folder / "market" / "zones.json").read_text())
+    assert sorted(map(sorted, stores.values())) == [["s0", "s2", "s4"], ["s1", "s3", "s5"]]
+    markets = [load_scenario(folder / "market" / zone) for zone in stores]
+    reports = [json.loads((folder / "market" / zone / "fit.json").read_text()) for zone in stores]
+    assert [market.name for market in markets] == ["market-zone-1", "market-zone-2"]
+    levels = [market.products.regular_price / np.array([3.0, 3.4, 3.8, 4.2])[_order(market)] for market in markets]
+    assert sorted(np.round([level.mean() for level in levels], 2)) == [0.9, 1.1]
+    one, other = ([row["elasticity"] for row in report["price_response"]] for report in reports)
+    np.testing.assert_allclose(one, other, rtol=0.02)
+    assert {row["stores"] for report in reports for row in report["category_response"]} == {2}
+
+
+def _order(market) -> list[int]:
+    return [int(name[1:]) for name in market.products.ids]
+
+
+def test_a_zone_is_refreshed_from_the_tables_of_all_stores(folder):
+    fitted = load_scenario(folder / "market" / "zone-2")
+    again = refit(TABLES, json.loads((folder / "market" / "zone-2" / "fit.json").read_text())["refit"])
+    np.testing.assert_allclose(again.demand.price_sensitivity, fitted.demand.price_sensitivity, rtol=1e-6)
+    np.testing.assert_allclose(again.arrivals.rate, fitted.arrivals.rate, rtol=1e-6)
+
+
+def test_one_list_holds_all_zones(folder):
+    out = folder / "prices.csv"
+    run = CliRunner().invoke(main, ["prices", str(folder / "market"), "--out", str(out), "--draws", "4", "--json"])
+    assert run.exit_code == 0, run.output
+    rows = read_list(out)
+    assert {(row.zone, row.product_id) for row in rows} == {(f"zone-{z}", f"p{p}") for z in (1, 2) for p in range(4)}
+    assert len(rows) == json.loads(run.stdout)["rows"] == 2 * 4 * 3
+    wrong = CliRunner().invoke(main, ["prices", str(folder / "market"), "--out", str(out), "--zone", "north"])
+    assert wrong.exit_code == 2
+    assert "--zone must be one of zone-1, zone-2; got north" in wrong.output

@@ -1,0 +1,51 @@
+"""Stores whose regular prices agree are one zone; the zones' sales are comparable at one price level."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from repricer.data import DataError, Tables
+from repricer.fitting.zones import Zone, at_price_level, price_zones, zone_tables
+from repricer.tests.data.shop_shapes import chain
+
+TABLES = chain(zones=0.1, alike=3)
+ZONES = price_zones(TABLES.sales)
+
+
+def test_stores_with_the_same_regular_prices_are_found_in_spite_of_own_closed_weeks():
+    assert sorted(map(len, ZONES.values())) == [27, 28, 28]
+    for stores in ZONES.values():
+        assert len({int(store[1:]) % 3 for store in stores}) == 1
+    assert price_zones(chain(zones=0.0).sales) == {"zone-1": tuple(sorted(f"s{n}" for n in range(83)))}
+    assert len(price_zones(chain(zones=0.5).sales)) <= 20
+
+
+def test_each_store_can_be_a_zone_but_not_each_of_83():
+    few = chain(stores=3)
+    assert set(price_zones(few.sales, "store").values()) == {("s0",), ("s1",), ("s2",)}
+    with pytest.raises(DataError, match="zones must be at most 20; got 83 stores; fit by zone"):
+        price_zones(TABLES.sales, "store")
+    with pytest.raises(DataError, match="sales must name the store of every line"):
+        price_zones(TABLES.sales.drop(columns="store"))
+
+
+def test_sales_of_all_zones_at_one_price_level():
+    zone = Zone("zone-2", ZONES)
+    own = zone_tables(TABLES, zone).sales
+    assert set(own["store"]) == set(ZONES["zone-2"])
+    lines = at_price_level(TABLES.sales, zone, ["p0", "p1"])
+    level = lines.groupby(["product", "store"])["regular_price"].median().unstack()
+    here = own.groupby("product")["regular_price"].median()
+    for name in ZONES:
+        np.testing.assert_allclose(level.loc[["p0", "p1"], name], here[["p0", "p1"]])
+    assert level.loc["p2"].nunique() == 3  # not priced: left as it is
+    assert lines["units"].sum() == TABLES.sales["units"].sum()
+
+
+def test_what_zones_cannot_do_is_refused():
+    zone = Zone("zone-1", ZONES)
+    alone = TABLES.sales[(TABLES.sales["product"] != "p1") | TABLES.sales["store"].isin(ZONES["zone-1"])]
+    with pytest.raises(DataError, match="got none of p1 in zone-2; exclude it"):
+        at_price_level(alone, zone, ["p0", "p1"])
+    plan = pd.DataFrame({"date": [TABLES.sales["date"].max()], "product": ["p0"], "price": [3.0]})
+    with pytest.raises(DataError, match="a plan must hold for all stores"):
+        zone_tables(Tables(TABLES.sales, TABLES.products, plan=plan), zone)
