@@ -119,6 +119,10 @@ def account_lines(found: dict[str, Any], currency: str) -> list[str]:
     Args:
         found: As `account` gives it.
         currency: Unit of money.
+
+    Example:
+        >>> account_lines({"weeks": ["2018-01-01"], "wape": 0.1, "rows": []}, "dollars")
+        ['weeks of 2018-01-01, at the prices really charged: units by product and week 10.0% off (WAPE)']
     """
     weeks, rows = found["weeks"], [(row["category"], row["revenue"]) for row in found["rows"]]
     span = weeks[0] if len(weeks) == 1 else f"{weeks[0]} to {weeks[-1]}"
