@@ -16,6 +16,7 @@ from ...pricing import choice_shares
 from .category_rows import (
     CONTROL,
     PROMOTION,
+    SUSPECT,
     SegmentUnits,
     category_data,
     effects_on_utility,
@@ -274,7 +275,8 @@ def fit_demand(
                 )
                 for c, (data, here, plain) in enumerate(zip(found, parts, posteriors, strict=True))
             ]
-            follow = _probability(posteriors, doubtful, priors.exogenous)
+            trusted = priors.unexplained if SUSPECT in doubts else priors.exogenous
+            follow = _probability(posteriors, doubtful, trusted)
             posteriors, suspected = _mixed(posteriors, doubtful, follow, seed)
     return FittedDemand(
         products=tuple(products["product"]),

@@ -35,6 +35,8 @@ class Priors:
         reduced_spread: Standard deviation of the utility that weeks with a reduction differ in
             other than by their price.
         exogenous: Prior probability that prices do not follow demand beyond what costs explain.
+        unexplained: The same where regular prices moved and no costs are known: few shops move these
+            for no reason.
 
     Example:
         >>> Priors(elasticity=3.0).elasticity
@@ -56,11 +58,12 @@ class Priors:
     suspect_spread: float = 1.5
     reduced_spread: float = 0.3
     exogenous: float = 0.5
+    unexplained: float = 0.1
 
     def __post_init__(self) -> None:
         for item in fields(self):
             value = getattr(self, item.name)
-            share = item.name in ("outside", "exogenous")
+            share = item.name in ("outside", "exogenous", "unexplained")
             if isinstance(value, bool) or not isinstance(value, int | float) or not (0 < value < (1 if share else 1e3)):
                 if item.name == "promotion" and isinstance(value, int | float) and abs(value) < 1e3:
                     continue
