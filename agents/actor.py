@@ -151,6 +151,8 @@ def with_folded_quantiles(actor: Actor) -> Actor:
 class _Scaled(torch.nn.Module):
     """Raw actions, cut to [-1, 1], times a factor for each column."""
 
+    factors: torch.Tensor
+
     def __init__(self, factors: NDArray[np.float32]) -> None:
         super().__init__()
         self.register_buffer("factors", torch.from_numpy(factors))

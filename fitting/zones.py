@@ -123,7 +123,8 @@ def at_price_level(sales: pd.DataFrame, zone: Zone, products: Sequence[str]) -> 
             f"products must be sold in every zone; got none of {level.columns[column]} in {level.index[at]}; exclude it"
         )
     factor = (level.loc[zone.name] / level).to_numpy()
-    at, column = level.index.get_indexer(lines["store"]), level.columns.get_indexer(lines["product"])
+    at = level.index.get_indexer(pd.Index(lines["store"]))
+    column = level.columns.get_indexer(pd.Index(lines["product"]))
     own = np.where(column < 0, 1.0, factor[at, column])
     return lines.assign(price_paid=lines["price_paid"] * own, regular_price=lines["regular_price"] * own)
 
@@ -133,7 +134,7 @@ def _price_levels(sales: pd.DataFrame) -> pd.DataFrame:
     best = sales.groupby("product")["units"].sum().nlargest(_PRODUCTS).index
     lines = sales[sales["product"].isin(best) & (sales["regular_price"] > 0)]
     week = (lines["date"] - sales["date"].min()).dt.days // 7
-    log = np.log(lines["regular_price"])
+    log = lines["regular_price"].map(np.log)
     apart = log - log.groupby([lines["product"], week]).transform("mean")
     return apart.groupby([lines["store"], lines["product"]]).mean().unstack().reindex(sorted(sales["store"].unique()))
 

@@ -44,9 +44,10 @@ class Candidate:
         """Whose prices these are (`learned`, `best-fixed`, `regular` or `current`), and the share by which they are
         moved towards the current ones.
         """
-        blended = isinstance(self.policy, BlendedPrice)
-        name, share = (self.policy.policy.name, self.policy.share) if blended else (self.name, 0.0)
-        return {BEST_FIXED: BEST_FIXED, REGULAR: REGULAR, CURRENT: "current"}.get(name, "learned"), share
+        own, share = self.policy, 0.0
+        if isinstance(own, BlendedPrice):
+            own, share = own.policy, own.share
+        return {BEST_FIXED: BEST_FIXED, REGULAR: REGULAR, CURRENT: "current"}.get(own.name, "learned"), share
 
     @property
     def name(self) -> str:
