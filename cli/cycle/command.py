@@ -67,7 +67,8 @@ def run_cycle(cycle: Cycle, register: Register, retrain: bool, tell: Any) -> Fac
         register.complete(entry, again)
     tell("")
     tell(f"Verdict: {done['verdict']}")
-    tell(f"Price list: {folder / stages.LISTS[-1]}. Edit it, then: repricer approve {folder / stages.LISTS[-1]}")
+    listed, bundle = folder / stages.LISTS[-1], folder / stages.BUNDLE
+    tell(f"Price list: {listed}. Decide on it, then: repricer approve {listed} --bundle {bundle} --by NAME --log LOG")
     if again:
         tell("The next cycle will train again.")
     files = {name: str(folder / name) for name in (*stages.LISTS, stages.BUNDLE, stages.MARKET, stages.REPORT)}
