@@ -91,11 +91,19 @@ def progress_bar(*columns: ProgressColumn) -> Progress:
 
 
 @contextmanager
-def training_bar(label: str, money: str) -> Iterator[Callable[[int, int, dict[str, float]], None]]:
-    """A progress bar on stderr that shows the gain over the best fixed price; without a terminal, a line each tenth."""
+def training_bar(
+    label: str, money: str, *, lines: bool = False
+) -> Iterator[Callable[[int, int, dict[str, float]], None]]:
+    """A progress bar on stderr that shows the gain over the best fixed price.
+
+    Args:
+        label: What is done.
+        money: Name of the objective.
+        lines: Whether to print a line at the start and each tenth where there is no terminal.
+    """
     preparing = f"{label}: compiling the market and searching the best fixed prices"
-    terminal, last = progress_console.is_terminal, 0
-    if not terminal:
+    lines, last = lines and not progress_console.is_terminal, 0
+    if lines:
         progress_console.print(preparing, soft_wrap=True)
     columns = (
         TextColumn("{task.description}"),
@@ -109,7 +117,7 @@ def training_bar(label: str, money: str) -> Iterator[Callable[[int, int, dict[st
             gain = f"{money} {figures['gain'] / abs(figures['best_fixed']):+.2%} over best fixed"
             bar.update(task, completed=min(done, total), total=total, gain=gain, description=label)
             nonlocal last
-            if not terminal and 10 * done // total > last:
+            if lines and 10 * done // total > last:
                 last = 10 * done // total
                 progress_console.print(f"{label}: {min(last, 10)}0% {gain}", soft_wrap=True)
 

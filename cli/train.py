@@ -114,11 +114,13 @@ def _lines(run: Run, algo: str) -> Iterator[str]:
 
 def _from_simulation(spec: MarketSpec, teacher: str | None, **given: Any) -> Run:
     from ..agents import train
-    from ..agents.algorithms import algorithm
+    from ..agents.training import plan_for
 
-    algorithm(given["algo"])  # a wrong name is refused before anything is said of progress
     imitated = None if teacher is None else policy_of(teacher, spec, seed=given["seed"])
-    with training_bar(f"training {spec.name}", spec.market.objective) as progress:
+    # What is wrong is refused before anything is said of progress.
+    settings = given["settings"] | ({} if given["risk"] is None else {"risk": given["risk"]})
+    plan_for(spec, given["algo"], given["steps"], given["seed"], settings, given["preset"], imitated)
+    with training_bar(f"training {spec.name}", spec.market.objective, lines=True) as progress:
         return train(spec, teacher=imitated, progress=progress, **given)
 
 

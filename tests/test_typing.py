@@ -17,7 +17,7 @@ import repricer
 spec = repricer.load_scenario("stationary-logit")
 run = repricer.train(spec, steps=1)
 table = repricer.evaluate(spec, policies=[run.policy, "best-fixed"])
-market, report = repricer.fit("tables/")
+market, report, proof = repricer.fit("tables/")
 reveal_type(spec)
 reveal_type(run)
 reveal_type(run.policy)

@@ -135,7 +135,7 @@ def train_stage(cycle: Cycle, folder: Path) -> Facts:
     from ...agents import train
 
     asked = cycle.config.train
-    with training_bar("learning", "objective") as progress:
+    with training_bar("learning", "objective", lines=True) as progress:
         run = train(
             folder / MARKET,
             steps=asked.steps,

@@ -17,6 +17,7 @@ def markdown_rows(plan: MarkdownPlan, *, zone: str = ALL_STORES, seed: int = 0) 
         seed: Selects the test seeds of the expected figures.
 
     Example:
+        >>> from repricer.serving.price_list.markdown import markdown_rows
         >>> markdown_rows(plan)[0].reason  # doctest: +SKIP
         'Markdown: 97% of 120 units are expected to be sold by 2018-02-25 (90% interval 93% to 100%); ...'
     """

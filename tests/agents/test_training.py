@@ -174,7 +174,8 @@ def test_a_full_disk_is_one_line_and_what_was_there_stays(tmp_path):
     )
     full = subprocess.run([sys.executable, "-c", script, *command], capture_output=True, text=True)
     assert full.returncode == 1
-    (line,) = full.stderr.strip().splitlines()
+    *progress, line = full.stderr.strip().splitlines()
+    assert all(said.startswith("training scarce: ") for said in progress)
     assert "could not be written" in line
     assert "free some space" in line
     left = {path.name for path in (tmp_path / "run").iterdir()}

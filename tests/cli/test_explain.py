@@ -70,7 +70,7 @@ def test_a_fit_report_widens_the_interval(tmp_path):
 
 def test_a_tree():
     text = run("explain", MARKET, "--policy", "optimum", "--tree", "--depth", "2").stdout
-    assert "log_stock_cover" in text
+    assert "the stock against the f" in text
     assert "R² on markets it was not fitted to" in text
     document = json.loads(run("explain", MARKET, "--policy", "thompson", "--tree", "--json").stdout)
     assert document["fidelity"] < 1

@@ -85,7 +85,7 @@ def test_the_benchmarks_are_the_market_of_the_performance_page(name):
     spec = load_scenario(name)
     products = int(name.removeprefix("bench-"))
     categories = max(1, products // 10)
-    assert spec.sizes == {"T": 52, "C": categories, "N": products, "K": 6, "R": categories, "Z": 0, "M": 0}
+    assert spec.sizes == {"T": 52, "C": categories, "N": products, "K": 6, "R": categories, "Z": 0, "G": 0, "M": 0}
     assert spec.category_index[spec.competitor_product].tolist() == list(range(categories))
     assert spec.competitors.rule == ("undercut:2%",)
     assert spec.reference_price is not None

@@ -223,6 +223,8 @@ EVERY_RULE: dict[str, Any] = {
     "change_window_periods": 7,
     "lines": ((0, 1),),
     "prior_price_periods": 4,
+    "rival_at_least": np.array([0.5, 0.5, 0.5]),
+    "rival_at_most": np.array([2.0, 2.0, 2.0]),
 }
 
 

@@ -206,7 +206,7 @@ def test_bounds_are_those_asked_for(shop, tmp_path):
 
 def test_a_shop_without_a_market_is_named():
     with pytest.raises(ValueError, match="clean shop 3: sales must cover at least"):
-        assess(Settings("clean", weeks=20), seed=3)
+        assess(Settings("clean", weeks=8), seed=3)
 
 
 def test_a_shop_from_its_files_to_its_realised_gain():

@@ -40,6 +40,7 @@ def run() -> FakeRun:
         used="moving-average",
         trend="moving average",
         customers=Customers(("everyone",), -np.ones(1), np.ones((1, 4)), None, None, {}),
+        zone=None,
     )
     made = make_run(refit(shop(44), record), product_wise=True)
     return replace(made, facts=made.facts | {"settings": {"base_price": "best-fixed"}}, refit=record)
