@@ -108,19 +108,26 @@ class Loop:
 
     def week(self, week: int) -> dict[str, Any]:
         """Ask for prices, charge them, sell, and write the sales down."""
-        found, ids = cycle(self.folder), names(self.shop)
+        found, own = cycle(self.folder), self.shop.own_prices(week, 1)[0]
         rows = read_list(Path(found["paths"]["prices.csv"]))
         now = {row.product_id: row.new_price for row in rows if row.week == min(row.week for row in rows)}
-        price = np.array([now[product] for product in ids])
+        # A product that is not priced stays at the shop's own price.
+        price = np.array([now.get(product, own[n]) for n, product in enumerate(names(self.shop))])
         self._sell(price, week)
         spec = load_scenario(found["paths"]["market"])
-        order = [spec.products.names.index(name) for name in displayed(self.shop)]
-        low, high = (np.asarray(bound, np.float64)[..., order] for bound in (spec.guardrails.low, spec.guardrails.high))
+        low, high = own.copy(), own.copy()
+        for n, name in enumerate(displayed(self.shop)):
+            if name in spec.products.names:
+                at = spec.products.names.index(name)
+                low[n], high[n] = (
+                    np.asarray(bound, np.float64).reshape(-1, len(spec.products.names))[0, at]
+                    for bound in (spec.guardrails.low, spec.guardrails.high)
+                )
         given: dict[str, Any] = {"first": week, "horizon": 1, "objective": spec.market.objective}
         best = self.shop.optimum(low, high, **given)
         return {
             "earned": self.shop.realised(price, **given),
-            "own": self.shop.realised(self.shop.own_prices(week, 1), **given),
+            "own": self.shop.realised(own, **given),
             "best": self.shop.realised(best, **given),
             "account": found["account"],
             "trained": found["trained"],
