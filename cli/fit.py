@@ -27,7 +27,7 @@ PROOF = "proof"
 """Folder of the market of the held-out weeks, in that of the market."""
 ZONES = "zones.json"
 """File of the stores of each price zone, in the folder of their markets."""
-_FORECASTERS = (
+FORECASTERS = (
     "selected",
     "moving-average",
     "seasonal-naive",
@@ -81,8 +81,8 @@ class Widening(click.ParamType):
 @click.option("--per-category", type=click.IntRange(min=2), default=6, show_default=True, help="Products in each.")
 @click.option(
     "--forecaster",
-    type=click.Choice(_FORECASTERS),
-    default=_FORECASTERS[0],
+    type=click.Choice(FORECASTERS),
+    default=FORECASTERS[0],
     show_default=True,
     help="One model for all products; selected: the best for each, by backtest.",
 )
@@ -214,7 +214,7 @@ def fit_to_folder(
     currency: str,
     weeks: int = 12,
     holdout_weeks: int = 12,
-    forecaster: str = _FORECASTERS[0],
+    forecaster: str = FORECASTERS[0],
     promotions: bool = False,
     objective: str | None = None,
     assumptions: Assumptions | None = None,

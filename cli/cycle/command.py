@@ -55,13 +55,16 @@ def run_cycle(cycle: Cycle, register: Register, retrain: bool, tell: Any) -> Fac
         retrain: Whether to train in any case.
         tell: Called with each line of output.
     """
-    entry = register.of(cycle.fingerprint()) or _begin(cycle, register, retrain, tell)
+    entry = _known(cycle, register, retrain) or _begin(cycle, register, retrain, tell)
     folder, before = cycle.out / entry.folder, register.before(entry.first_day)
     job = Stages(folder, {"fingerprint": entry.fingerprint}, tell)
     if before is not None:
         title = "The account of the cycle before"
         job.run("account", title, lambda: stages.account_stage(cycle, folder, cycle.out / before.folder))
-    done = _trained(cycle, folder, job) if entry.trained else _refreshed(cycle, folder, cycle.out / before.folder, job)  # pyright: ignore[reportOptionalMemberAccess]
+    if entry.trained:
+        done = _trained(cycle, folder, job)
+    else:
+        done = _refreshed(cycle, folder, cycle.out / _given(before).folder, job)
     again = done.get("train_again", [])
     if not entry.complete:
         register.complete(entry, again)
@@ -82,6 +85,12 @@ def run_cycle(cycle: Cycle, register: Register, retrain: bool, tell: Any) -> Fac
         "paths": {name: path for name, path in files.items() if Path(path).exists()},
         "timings": job.timings,
     }
+
+
+def _known(cycle: Cycle, register: Register, retrain: bool) -> Entry | None:
+    """The cycle to go on with; a refreshed one is none where training is asked for."""
+    entry = register.of(cycle.fingerprint())
+    return None if entry is not None and retrain and not entry.trained else entry
 
 
 def _begin(cycle: Cycle, register: Register, retrain: bool, tell: Any) -> Entry:
@@ -135,7 +144,7 @@ def _refreshed(cycle: Cycle, folder: Path, before: Path, job: Stages) -> Facts:
 
 def _plan(cycle: Cycle, register: Register, retrain: bool) -> Facts:
     """What `--dry-run` says."""
-    entry = register.of(cycle.fingerprint())
+    entry = _known(cycle, register, retrain)
     if entry is not None and entry.complete:
         return {
             "would": "nothing",

@@ -60,7 +60,8 @@ class FitSection(_Section, frozen=True):
         Literal["revenue", "profit"] | None, Meta(description="what prices maximise; by default as in `repricer fit`")
     ] = None
     widen: Annotated[
-        float | Literal["free"], Meta(description="how far prices may leave what was charged, a fraction or `free`")
+        Annotated[float, Meta(ge=0)] | Literal["free"],
+        Meta(description="how far prices may leave what was charged, a fraction or `free`"),
     ] = 0.2
     rules: Annotated[str | None, Meta(description="TOML file of the shop's own rules")] = None
     priors: Annotated[str | None, Meta(description="TOML file of the priors of demand")] = None
@@ -147,6 +148,7 @@ class Cycle:
         self._base = path.parent
         self.out = self._base / self.config.shop.out
         self._check(path)
+        self._check_settings(path)
 
     def file(self, name: str | None) -> Path | None:
         """A path that the file names, relative to it."""
@@ -187,11 +189,30 @@ class Cycle:
             raise CycleError(
                 f"{path}: [tables] must name sales and other files, or dataset, or example; got {self._got()}"
             )
+        unread = {"mapping": not given[0], "key_file": given[1]}
+        for name in (name for name, unused in unread.items() if unused and getattr(tables, name) is not None):
+            raise CycleError(f"{path}: [tables] {name} is for files; got it beside {self._got()}; leave it out")
         for one in self._inputs():
             if not one.exists():
                 raise CycleError(
                     f"{path} must name files that exist; got {one}, which is not there; write it or fix the path"
                 )
+
+    def _check_settings(self, path: Path) -> None:
+        """What would otherwise fail after minutes of work."""
+        from ...evaluation.uncertainty.recommendation import tail_of
+        from ...fitting import Priors, ShopRules
+        from ..fit import FORECASTERS
+
+        fit = self.config.fit
+        if fit.forecaster not in FORECASTERS:
+            raise CycleError(
+                f"{path} [fit]: forecaster must be one of {', '.join(FORECASTERS)}; got '{fit.forecaster}'; choose one"
+            )
+        tail_of(self.config.train.risk)
+        ShopRules.load(self.file(fit.rules))
+        if fit.priors is not None:
+            Priors.load(self._base / fit.priors)
 
     def _got(self) -> str:
         named: dict[str, Any] = msgspec.to_builtins(self.config.tables)

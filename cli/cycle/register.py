@@ -47,8 +47,8 @@ class Register:
         self.entries = [Entry(**row) for row in rows]
 
     def of(self, fingerprint: str) -> Entry | None:
-        """The cycle of this configuration and these tables."""
-        return next((entry for entry in self.entries if entry.fingerprint == fingerprint), None)
+        """The last cycle of this configuration and these tables."""
+        return next((entry for entry in reversed(self.entries) if entry.fingerprint == fingerprint), None)
 
     def before(self, first_day: str) -> Entry | None:
         """The last complete cycle whose weeks begin earlier."""

@@ -26,7 +26,7 @@ _TRIED, _SAME_PRICE = 3, 0.01
 
 
 def import_stage(cycle: Cycle, folder: Path, key_file: Path) -> Facts:
-    """Import the shop's files, or copy what is imported already.
+    """Import the shop's files, or read what is imported already.
 
     Args:
         cycle: The configuration.

@@ -142,10 +142,10 @@ def test_unknown_command_and_option_are_exit_code_2():
 
 
 def test_fit_offers_every_forecaster():
-    from repricer.cli.fit import _FORECASTERS
+    from repricer.cli.fit import FORECASTERS
     from repricer.forecasting import candidates
 
-    assert _FORECASTERS[1:] == tuple(candidates())
+    assert FORECASTERS[1:] == tuple(candidates())
 
 
 def test_a_log_judges_policies_without_simulation(tmp_path):

@@ -118,6 +118,8 @@ def test_weeks_in_a_row(shop, monkeypatch):
         assert {row["category"] for row in later["account"]["rows"]} == {"all categories", "x", "y"}
         rows = read_list(Path(later["paths"]["prices.csv"]))
         assert min(row.week for row in rows).isoformat() == first_day
+        if not later["trained"]:
+            assert call("cycle", config, "--train", "--dry-run")["would"] == "train"
         key = str(shop / "cycles/bundle.pub.pem")
         assert call("price", later["paths"]["bundle"], "--example", "--public-key", key)["date"]
 
@@ -131,6 +133,16 @@ def test_weeks_in_a_row(shop, monkeypatch):
         ('name = "a"\n[tables]\nsales = "none.csv"', "none.csv, which is not there"),
         ('name = "a"\n[tables]\nsales = "sales.csv"\n[fit]\nweeks = 0', "weeks must be"),
         ("name =", "must be a TOML file"),
+        (
+            'name = "a"\n[tables]\nsales = "sales.csv"\n[fit]\nforecaster = "movin"',
+            "forecaster must be one of selected",
+        ),
+        ('name = "a"\n[tables]\nsales = "sales.csv"\n[fit]\nwiden = -1.0', "widen must be"),
+        (
+            'name = "a"\n[tables]\nsales = "sales.csv"\n[train]\nrisk = "cvar:2"',
+            "risk objective must be mean or cvar:SHARE",
+        ),
+        ('name = "a"\n[tables]\nexample = "complete-journey"\nmapping = "sales.csv"', "mapping is for files"),
     ],
 )
 def test_a_wrong_file_is_refused_in_one_line(shop, tmp_path, text, said):
