@@ -39,9 +39,11 @@ from repricer.pricing import (
     SEGMENT_FEATURES,
     UNCERTAINTY_FEATURES,
 )
-from repricer.pricing.rule_formulas import HARD_RULES
-from repricer.scenarios import STRESSES, MarketSpec, load_scenario, registered, sections
+from repricer.pricing.price_rules.rule_formulas import HARD_RULES
+from repricer.scenarios import STRESSES, MarketSpec, load_scenario, registered
 from repricer.scenarios.card import group
+from repricer.scenarios.loading import SECTIONS
+from repricer.scenarios.price_section import Prices
 from repricer.serving import documents
 from repricer.serving.decision_log.outcomes import ReportedOutcome
 from repricer.serving.http.settings import ServiceSettings
@@ -72,18 +74,13 @@ def table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines) + "\n"
 
 
-def scenario_sections() -> Iterator[tuple[Field, type]]:
-    """The fields of a `MarketSpec` that are sections, each with its class."""
-    for item in fields(MarketSpec):
-        kind = getattr(sections, str(item.type).removesuffix(" | None"), None)
-        if kind is not None:
-            yield item, kind
-
-
 def sections_text() -> str:
     """Every section of a scenario file: what it means, and its keys."""
     parts = []
-    for item, kind in scenario_sections():
+    for item in fields(MarketSpec):
+        if item.name not in SECTIONS:
+            continue
+        kind = SECTIONS[item.name]
         needed = "needed" if item.default is MISSING and item.default_factory is MISSING else "may be left out"
         rows = (
             (f"`{key.name}`", _shape(key), key.metadata["doc"], _allowed(key), _default(key)) for key in fields(kind)
@@ -225,7 +222,7 @@ def shop_rules_text() -> str:
             if key.name not in known:
                 yield f"`{key.name}`", key.metadata["doc"], _allowed(key)
 
-    prices = {key.name: key for key in fields(sections.Prices)}
+    prices = {key.name: key for key in fields(Prices)}
     whole = [
         *rows(ShopWide, ProductRules),
         *((f"`{n}`", prices[n].metadata["doc"], _allowed(prices[n])) for n in PRICE_KEYS),

@@ -14,7 +14,7 @@ from .adapters.learner_view import LearnerView
 from .adapters.multi_seller import OWN, ConstantSellerPolicy, MixedSellerPolicy, MultiSellerMarket, SellerPolicy
 from .adapters.parallel_env import MarketParallelEnv
 from .adapters.vector_env import MarketVectorEnv
-from .kernels.expected_demand import catalogue_of, expected_units, rival_catalogue, rival_units
+from .kernels.expected.demand import catalogue_of, expected_units, rival_catalogue, rival_units
 from .kernels.outcome import Outcome
 from .kernels.state import MarketState
 from .rollout import Episodes, rollout

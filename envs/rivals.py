@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..pricing import Catalogue, LearningPolicy, MarketView, Policy, competitor
 from ..scenarios import MarketSpec
-from .kernels.expected_demand import rival_catalogue
+from .kernels.expected.demand import rival_catalogue
 from .kernels.outcome import Outcome
 from .kernels.rival_rules import is_built_in
 from .kernels.state import Floats, MarketState

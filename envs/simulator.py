@@ -14,7 +14,7 @@ from ..pricing import Action, ActionLayout, MarketView
 from ..scenarios import MarketSpec, load_scenario
 from .draw_schedule import DrawSchedule
 from .kernels.decode import Decoding, decode
-from .kernels.expected_demand import catalogue_of
+from .kernels.expected.demand import catalogue_of
 from .kernels.observe import observe
 from .kernels.outcome import Outcome
 from .kernels.price_rules import guard_prices

@@ -21,7 +21,7 @@ from .jit.rng import period_keys
 from .kernels.decode import Decoding, decode
 from .kernels.demand import mean_demand
 from .kernels.demand_arrays import ChoiceParameters
-from .kernels.expected_money import expected_money
+from .kernels.expected.money import expected_money
 from .kernels.market_arrays import Constants, MarketArrays, MoneyParameters
 from .kernels.outcome import Outcome
 from .kernels.period import finish_period, half_share, open_period, part_of, run_period, together

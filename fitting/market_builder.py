@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from ..forecasting import replenishment_levels
 from ..pricing import matching_utility
 from ..scenarios import MarketSpec
+from ..scenarios.price_section import Prices
 from ..scenarios.sections import (
     Arrivals,
     DemandSection,
     HistorySection,
     MarketSection,
-    Prices,
     Products,
     Promotion,
     Recommendation,

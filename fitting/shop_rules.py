@@ -21,7 +21,7 @@ from ..pricing import PriceEndings, PriceLadder
 from ..scenarios.errors import ScenarioError
 from ..scenarios.fields import array, check_words, scalar, shown, validated, value
 from ..scenarios.loading import section_from_table
-from ..scenarios.sections import Prices
+from ..scenarios.price_section import Prices
 
 _ENDS = {"L": 2}
 # Keys of [shop] that go into the market's price rules as they are.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .alarms import find_alarms
 from .backtest import backtest, forecasts_from, score, select
 from .example import example_panel
+from .market_paths import MarketPaths, MarketShock
 from .models.base import QUANTILES, Forecaster
 from .models.covariates import PLANNED
 from .models.lstm import Lstm
@@ -27,7 +28,7 @@ from .response import (
     segment_response,
 )
 from .selected import Selected, candidates
-from .trend import MarketPaths, MarketShock, MarketTrend
+from .trend import MarketTrend
 
 __all__ = [
     "PLANNED",

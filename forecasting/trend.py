@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -17,12 +15,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 
-from .models.base import WEEK, check_rows
+from .market_paths import MarketPaths
+from .market_weeks import market_weeks
+from .models.base import WEEK
 
 Array = NDArray[np.float64]
 
 _PLANNED = ("holiday", "promotion")
-_BEHAVIOUR = ("views", "carts")
 _RECENT_WEEKS = 2
 _LEAST_ROWS = 7
 # With fewer weeks judged, a model that seems better may be so by chance.
@@ -30,67 +29,6 @@ _LEAST_JUDGED = 6
 _SIGNIFICANT = 2.0
 _WITHOUT_MODEL = ["moving average", "naive"]
 _YEAR_WEEKS = 52
-
-
-@dataclass(frozen=True)
-class MarketShock:
-    """Summary of the paths that a scenario can hold.
-
-    Attributes:
-        multiplier: (T,) mean of the paths over the mean traffic of the last weeks.
-        volatility: standard deviation of the log deviation from that mean, over all T periods.
-        persistence: its autocorrelation from one period to the next, in [0, 0.999].
-
-    Example:
-        >>> shock = MarketShock(np.ones(4), volatility=0.1, persistence=0.5)
-        >>> shock.multiplier.shape
-        (4,)
-    """
-
-    multiplier: Array
-    volatility: float
-    persistence: float
-
-
-@dataclass(frozen=True)
-class MarketPaths:
-    """P simulated paths of the market over T weeks.
-
-    Attributes:
-        weeks: (T,) first days.
-        traffic: (P, T) baskets per week.
-        drivers: (P, T) for each series that drives traffic, in the units of `MarketTrend.history_`.
-        level: mean traffic of the last weeks before the first.
-
-    Example:
-        >>> weeks = pd.date_range("2024-01-01", periods=2, freq="7D")
-        >>> paths = MarketPaths(weeks, np.array([[90.0, 95.0], [110.0, 105.0]]), {}, level=100.0)
-        >>> paths.bands()["traffic"].tolist()
-        [100.0, 100.0]
-        >>> paths.shock().multiplier.tolist()
-        [1.0, 1.0]
-    """
-
-    weeks: pd.DatetimeIndex
-    traffic: Array
-    drivers: dict[str, Array]
-    level: float
-
-    def bands(self, level: float = 0.8) -> pd.DataFrame:
-        """Return `week`, `traffic` (median), `low` and `high`; a share `level` of paths lies between."""
-        tail = (1 - level) / 2
-        low, middle, high = np.quantile(self.traffic, [tail, 0.5, 1 - tail], axis=0)
-        return pd.DataFrame({"week": self.weeks, "traffic": middle, "low": low, "high": high})
-
-    def shock(self) -> MarketShock:
-        """Summarise the paths as a mean and a first-order autoregressive shock around it."""
-        mean = self.traffic.mean(axis=0)
-        deviation = np.log(self.traffic / mean)
-        deviation -= deviation.mean(axis=0)
-        before, after = deviation[:, :-1].ravel(), deviation[:, 1:].ravel()
-        power = before @ before
-        persistence = float(np.clip(before @ after / power, 0.0, 0.999)) if power else 0.0
-        return MarketShock(mean / self.level, float(np.sqrt((deviation**2).mean())), persistence)
 
 
 class LastWeek(RegressorMixin, BaseEstimator):
@@ -173,7 +111,7 @@ class MarketTrend(BaseEstimator):
         """
         if self.lags < 1:
             raise ValueError(f"MarketTrend: lags must be 1 week or more; got {self.lags}")
-        weeks = _market_weeks(panel)
+        weeks = market_weeks(panel)
         if len(weeks) < self.lags + _LEAST_ROWS:
             raise ValueError(
                 f"panel: the trend needs {self.lags + _LEAST_ROWS} weeks with lags={self.lags}; "
@@ -365,44 +303,3 @@ def _month_angle(week: pd.Timestamp) -> float:
     """Angle of the middle of the week in its month: wages and benefits are paid monthly."""
     middle = week + WEEK / 2
     return 2 * np.pi * (middle.day - 1) / middle.days_in_month
-
-
-def _market_weeks(panel: pd.DataFrame) -> pd.DataFrame:
-    """One row per week: `traffic`, drivers and plans, averaged over products by revenue so far."""
-    rows = check_rows(panel, ["product", "week", "units", "price", "discount_share", "traffic"], name="panel")
-    weight = (rows["units"] * rows["price"]).groupby(rows["product"]).cumsum()
-    by_week = rows.groupby("week")
-    # A week in which the shop was closed tells nothing: it takes the traffic of the week before.
-    weeks = pd.DataFrame({"traffic": by_week["traffic"].first().where(lambda traffic: traffic > 0).ffill()})
-    if weeks["traffic"].isna().any():
-        raise ValueError(
-            "panel: traffic must be positive in the first week; got 0; leave weeks before the first sale out"
-        )
-    for name, column in _averaged(rows):
-        known = column.notna() & (weight > 0)
-        sums = pd.DataFrame({"value": column * weight, "weight": weight})[known].groupby(rows["week"]).sum()
-        weeks[name] = sums["value"] / sums["weight"]
-    weeks["log_price"] = weeks["log_price"].cumsum()
-    for name in _BEHAVIOUR:
-        if name in rows:
-            weeks[name] = np.log1p(by_week[name].sum())
-    for name in rows.columns:
-        if name.startswith("signal_") or name == "holiday":
-            weeks[name] = by_week[name].first()
-    return weeks.ffill().fillna(0.0)
-
-
-def _averaged(rows: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
-    """The columns averaged over products; of log prices, their changes, for a chained index."""
-    price = _log(rows["price"])
-    yield "log_price", price.groupby(rows["product"]).diff()
-    yield "discount_share", rows["discount_share"]
-    for name in ("promotion", "rating"):
-        if name in rows:
-            yield name, rows[name]
-    if "competitor_price" in rows:
-        yield "competitor", _log(rows["competitor_price"]) - price
-
-
-def _log(values: pd.Series) -> pd.Series:
-    return pd.Series(np.log(values.where(values > 0)), values.index)

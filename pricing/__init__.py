@@ -1,14 +1,13 @@
 """Prices and their rules, policies and what they observe, and the choice model; it needs numpy alone.
 
-Allowed prices: `ladder`, `endings`, `grids` (rounding), `rule_formulas` and `guardrails` (all price rules). Policies:
-`protocol`, `policies` (rules), `rival_policies`, `thompson`, `network_policy` with `features` and `action_layout`.
+Allowed prices: `price_rules`. Policies: `protocol`, `policies` (rules), `rival_policies`, `thompson`,
+`network_policy` with `features` and `action_layout`.
 Dates: `calendar`. Demand: `choice_model` and `choice_formulas`. Explanation: `shapley`.
 """
 
 from .action_layout import ActionLayout, ActionParts
 from .calendar import Calendar
 from .catalogue import Catalogue, MarketView
-from .charged_range import OUTSIDE_CHARGED, ChargedRange
 from .choice_formulas import (
     ChoiceShares,
     choice_shares,
@@ -18,7 +17,6 @@ from .choice_formulas import (
     own_elasticity,
 )
 from .choice_model import ChoiceModel
-from .endings import PriceEndings
 from .features import (
     FEATURE_LIMIT,
     FIXED_FEATURES,
@@ -32,9 +30,6 @@ from .features import (
     product_features,
     row_width,
 )
-from .guarded_action import GuardedAction, TrailStep
-from .guardrails import Guardrails
-from .ladder import PriceLadder
 from .network_policy import (
     NetworkPolicy,
     PolicyAtState,
@@ -55,9 +50,14 @@ from .policies import (
     StockTimePrice,
     order_up_to,
 )
+from .price_rules.charged_range import OUTSIDE_CHARGED, ChargedRange
+from .price_rules.endings import PriceEndings
+from .price_rules.guarded_action import GuardedAction, TrailStep
+from .price_rules.guardrails import Guardrails
+from .price_rules.ladder import PriceLadder
+from .price_rules.rule_formulas import RULES
 from .protocol import Action, Policy, is_deterministic
 from .rival_policies import LearningPolicy, built_in_rule, competitor
-from .rule_formulas import RULES
 from .shapley import INPUT_GROUPS, InputGroup, PriceContributions, ordinary_view, price_contributions
 from .thompson import ThompsonPrice
 

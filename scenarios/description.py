@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .fields import value
+from .price_section import Prices
 from .sections import (
     Array,
     Arrivals,
@@ -18,7 +19,6 @@ from .sections import (
     Loyalty,
     MarketSection,
     Posterior,
-    Prices,
     Products,
     Promotion,
     Recommendation,

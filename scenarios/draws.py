@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from .description import MarketDescription
-from .sections import Array, Prices
+from .price_section import Prices
+from .sections import Array
 
 
 def price_term(spec: MarketDescription, price: Array) -> Array:

@@ -20,7 +20,7 @@ import numpy as np
 
 from ..atomic import whole_file, write_whole
 from ..pricing import PriceEndings, PriceLadder
-from . import sections
+from . import description
 from .checks import is_name
 from .errors import ScenarioError
 from .fields import as_numbers, shown
@@ -28,11 +28,12 @@ from .sampler import sample_by_name
 from .spec import MarketSpec
 from .stress import stressed
 
-_SECTIONS: dict[str, type] = {
-    item.name: getattr(sections, item.type.removesuffix(" | None"))
+SECTIONS: dict[str, type] = {
+    item.name: getattr(description, item.type.removesuffix(" | None"))
     for item in fields(MarketSpec)
-    if is_dataclass(getattr(sections, str(item.type).removesuffix(" | None"), None))
+    if is_dataclass(getattr(description, str(item.type).removesuffix(" | None"), None))
 }
+"""Class of every section of a scenario file, by name."""
 _MOST_STEPS = 100_000
 
 
@@ -215,7 +216,7 @@ def spec_from_table(table: Mapping[str, Any]) -> MarketSpec:
     """
     table = dict(table)
     values = {}
-    for name, section in _SECTIONS.items():
+    for name, section in SECTIONS.items():
         if name in table:
             content = table.pop(name)
             if not isinstance(content, Mapping):
@@ -240,7 +241,8 @@ def section_from_table(section: type, content: dict[str, Any], name: str) -> Any
         ScenarioError: A key is unknown or missing, or a ladder or endings are wrong.
 
     Example:
-        >>> section_from_table(sections.Shocks, {"volatility": 0.1}, "shocks").persistence
+        >>> from repricer.scenarios.sections import Shocks
+        >>> section_from_table(Shocks, {"volatility": 0.1}, "shocks").persistence
         0.0
     """
     if "price_ladder" in content:
@@ -265,7 +267,7 @@ def _keywords(section: type, content: Mapping[str, Any], prefix: str) -> dict[st
 
 def _hint(key: str, known: list[str], prefix: str) -> str:
     """The section that has such a key, the nearest key of this section, or all known keys."""
-    home = next((name for name, section in _SECTIONS.items() if key in (item.name for item in fields(section))), None)
+    home = next((name for name, section in SECTIONS.items() if key in (item.name for item in fields(section))), None)
     if home is not None:
         return f"did you mean '{home}.{key}'?"
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
@@ -321,7 +323,7 @@ def _merge_arrays(table: dict[str, Any], path: Path) -> None:
         raise ScenarioError(f"{path.name} must hold plain arrays; got: {error}; write it with save_scenario") from error
     for key, content in arrays.items():
         section, _, name = key.partition(".")
-        if section not in _SECTIONS or not name:
+        if section not in SECTIONS or not name:
             raise ScenarioError(f"{path.name} must name its arrays section.key; got '{key}'; rename it")
         home = table.setdefault(section, {})
         if isinstance(home, dict):
@@ -349,9 +351,9 @@ def save_scenario(spec: MarketSpec, folder: str | os.PathLike[str]) -> Path:
     lines: list[str] = []
     for item in fields(spec):
         current = getattr(spec, item.name)
-        if item.name not in _SECTIONS:
+        if item.name not in SECTIONS:
             lines.append(f"{item.name} = {_toml(current)}")
-    for name in _SECTIONS:
+    for name in SECTIONS:
         section = getattr(spec, name)
         if section is None:
             continue

@@ -18,6 +18,7 @@ from numpy.random import Generator
 from ..pricing import PriceLadder, logit_utility
 from .checks import excluded_parts
 from .errors import ScenarioError
+from .price_section import Prices
 from .sections import (
     Array,
     Arrivals,
@@ -26,7 +27,6 @@ from .sections import (
     HistorySection,
     Loyalty,
     MarketSection,
-    Prices,
     Products,
     Promotion,
     Recommendation,

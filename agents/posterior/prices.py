@@ -7,7 +7,7 @@ from scipy.optimize import minimize
 
 from ...envs import rollout, seed_for
 from ...pricing import FixedPrice
-from ...pricing.price_links import PriceLinks
+from ...pricing.price_rules.price_links import PriceLinks
 from ...scenarios import MarketSpec
 from ...scenarios.sections import Array
 from .money import PosteriorMoney, draws_of

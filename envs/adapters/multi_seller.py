@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from ...pricing import FEATURE_LIMIT, Catalogue, feature_rows, row_width
 from ...pricing.action_layout import price_multiplier
 from ...scenarios import MarketSpec, ScenarioError
-from ..kernels.expected_demand import rival_catalogue
+from ..kernels.expected.demand import rival_catalogue
 from ..kernels.outcome import Outcome
 from ..kernels.state import LIST_PRICE, Floats
 from ..rivals import offer_view

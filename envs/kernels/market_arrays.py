@@ -13,7 +13,7 @@ from ...pricing.features import FeatureConstants, feature_constants
 from ...scenarios import MarketSpec
 from ..jit.math import Held, compiled
 from .demand_arrays import ChoiceParameters
-from .expected_demand import catalogue_of
+from .expected.demand import catalogue_of
 from .price_rules import PriceRules
 from .rival_rules import RivalRules
 from .state import StateLayout, TableLayout

@@ -13,10 +13,10 @@ import numpy as np
 from numba.extending import register_jitable
 from numpy.typing import NDArray
 
-from ...pricing import endings, grids
 from ...pricing.backend import clip
-from ...pricing.grids import ENDINGS, LADDER, NO_GRID, TICK
-from ...pricing.rule_formulas import (
+from ...pricing.price_rules import endings, grids
+from ...pricing.price_rules.grids import ENDINGS, LADDER, NO_GRID, TICK
+from ...pricing.price_rules.rule_formulas import (
     BITS,
     DISCOUNT_RULES,
     STEP_RULES,

@@ -21,7 +21,7 @@ import numpy as np
 
 from ...envs import catalogue_of, seed_for
 from ...pricing import PricePath
-from ...pricing.allowed_path import allowed_path
+from ...pricing.price_rules.allowed_path import allowed_path
 from ...scenarios import MarketSpec
 from ...scenarios.periods import periods_of, planned_prices
 from ...scenarios.sections import Array

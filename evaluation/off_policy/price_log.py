@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ...envs import Outcome, catalogue_of
 from ...pricing import MarketView
-from ...pricing.rule_formulas import BITS, PRICE_RULES
+from ...pricing.price_rules.rule_formulas import BITS, PRICE_RULES
 from ...scenarios import MarketSpec
 
 Array = NDArray[np.float64]

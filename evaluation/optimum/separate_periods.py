@@ -16,7 +16,7 @@ from scipy.optimize import minimize_scalar
 
 from ...envs import expected_units
 from ...pricing import Action, MarketView
-from ...pricing.grids import NO_GRID
+from ...pricing.price_rules.grids import NO_GRID
 from ...scenarios import MarketSpec, choice_model
 from .logit import LogitCustomer
 from .problem import Array, Costs, Optimum, is_infinite_horizon, price_grid, sections_on, stock_settings

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...envs import seed_for
 from ...pricing import Policy
 from ...scenarios import MarketSpec
-from ...scenarios.sections import Prices
+from ...scenarios.price_section import Prices
 from .draws import DRAWS, EPISODES, action_part, draw_batches, views_together
 from .gain import Floats
 

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from ...pricing import RULES, Catalogue
-from ...pricing.allowed_path import allowed_path
+from ...pricing.price_rules.allowed_path import allowed_path
 from ..bundle.reading import Bundle
 from ..decision_log.approvals import Approval
 from ..decision_log.log import DecisionLog

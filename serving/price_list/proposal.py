@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from ...envs import catalogue_of
 from ...evaluation.uncertainty import Assessment, ProductFigures, charged_range, charging, product_figures
 from ...pricing import Action, Catalogue, MarketView, Policy
-from ...pricing.allowed_path import allowed_path
-from ...pricing.rule_formulas import BITS
+from ...pricing.price_rules.allowed_path import allowed_path
+from ...pricing.price_rules.rule_formulas import BITS
 from ...pricing.wording import rule_words
 from ...scenarios import MarketSpec
 from ...scenarios.periods import planned_prices

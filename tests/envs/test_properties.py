@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from repricer.envs import Market, expected_units
-from repricer.envs.kernels.expected_demand import choice_at
+from repricer.envs.kernels.expected.demand import choice_at
 from repricer.pricing import Action, PriceEndings, PriceLadder, product_features
 from repricer.scenarios import MarketSpec
 from repricer.scenarios.sampler import PARTS, sample_catalogue

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from repricer.envs import Market, catalogue_of, expected_units, rollout
-from repricer.envs.kernels.expected_demand import choice_at
+from repricer.envs.kernels.expected.demand import choice_at
 from repricer.pricing import Action, FixedPrice
 from repricer.scenarios import load_scenario
 from scipy.special import softmax

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from repricer.evaluation.uncertainty import compare_draws, product_figures
 from repricer.pricing import FixedPrice
-from repricer.pricing.rule_formulas import BITS
+from repricer.pricing.price_rules.rule_formulas import BITS
 from repricer.scenarios import MarketSpec
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from repricer.envs import catalogue_of
 from repricer.evaluation.uncertainty import Assessment, assess
-from repricer.pricing.allowed_path import allowed_path
+from repricer.pricing.price_rules.allowed_path import allowed_path
 from repricer.scenarios import MarketSpec
 from repricer.serving.price_list.proposal import proposed_rows
 from repricer.serving.price_list.rows import ListError, PriceRow

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .catalogue import MarketView
+from ..catalogue import MarketView
+from ..protocol import Action
 from .endings import PriceEndings
 from .grids import PriceGrid
 from .guarded_action import GuardedAction, Prices, TrailStep
 from .ladder import PriceLadder
 from .price_links import PriceLinks
-from .protocol import Action
 from .rule_formulas import (
     BITS,
     DISCOUNT_RULES,

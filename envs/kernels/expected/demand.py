@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...pricing import Catalogue, own_elasticity
-from ...scenarios import MarketSpec
-from ...scenarios.families import family_function
-from .demand import Choice, ChoiceInputs, mean_demand
-from .demand_arrays import ChoiceParameters
+from ....pricing import Catalogue, own_elasticity
+from ....scenarios import MarketSpec
+from ....scenarios.families import family_function
+from ..demand import Choice, ChoiceInputs, mean_demand
+from ..demand_arrays import ChoiceParameters
 
 Array = NDArray[np.float64]
 # Draws that the standard error of the level is computed from, and the smallest number whose logarithm is taken.

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from repricer.envs import expected_units
 from repricer.envs.kernels.demand_kernels import choose
-from repricer.envs.kernels.expected_demand import choice_at
+from repricer.envs.kernels.expected.demand import choice_at
 from repricer.scenarios import MarketSpec, choice_model, load_scenario, registered, sample_catalogue
 from repricer.scenarios.families import BUILT_IN
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .backend import ONE, ZERO, clip, larger, smaller, where
+from ..backend import ONE, ZERO, clip, larger, smaller, where
 from .endings import on_ending
 from .grids import ENDINGS, LADDER, TICK, on_ladder, on_tick
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .catalogue import Catalogue, MarketView
+from ..catalogue import Catalogue, MarketView
+from ..protocol import Action
 from .guarded_action import TrailStep
 from .guardrails import Guardrails
-from .protocol import Action
 
 
 def allowed_path(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .backend import clip, double, floor, integer, single, where
+from ..backend import clip, double, floor, integer, single, where
 from .ladder import number_list, rising
 
 _MOST = 1e12

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .backend import ONE, clip, double, floor, single, where
+from ..backend import ONE, clip, double, floor, single, where
 from .endings import PriceEndings, rank_above, rank_below, ranked_price
 from .ladder import PriceLadder
 

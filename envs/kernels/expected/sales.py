@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from ..jit.blocks import BLOCK, block_rows, load_block, store_block
-from ..jit.math import compiled, exponential, inlined, lean, logarithm, merged
-from ..jit.rng import STRIDE
+from ...jit.blocks import BLOCK, block_rows, load_block, store_block
+from ...jit.math import compiled, exponential, inlined, lean, logarithm, merged
+from ...jit.rng import STRIDE
 
 _ZERO, _ONE, _FOUR, _FIVE, _TWELVE = np.float32(0), np.float32(1), np.float32(4), np.float32(5), np.float32(12)
 _BLOCK_LIMIT, _NEGLIGIBLE, _MOST_TERMS = np.float32(64.0), np.float32(1e-7), 2000

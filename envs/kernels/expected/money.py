@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..jit.math import compiled, lean
-from .expected_sales import expected_sales, few_sales
-from .inventory import season_ends
-from .sales import charge_rows, earn, keep, spend, take_back
+from ...jit.math import compiled, lean
+from ..inventory import season_ends
+from ..sales import charge_rows, earn, keep, spend, take_back
+from .sales import expected_sales, few_sales
 
 _ONE = np.float32(1)
 

@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from repricer.pricing import RULES, Action, Catalogue, Guardrails, MarketView, PriceEndings, PriceLadder
-from repricer.pricing.rule_formulas import BITS, HARD_RULES
+from repricer.pricing.price_rules.rule_formulas import BITS, HARD_RULES
 
 PRODUCTS, SEGMENTS, MARKETS = 4, 2, 6
 SETS_AN_EXAMPLE, EXAMPLES = 30, 450
