@@ -69,9 +69,8 @@ def command(
 
     SIGHUP reloads the bundle; SIGTERM lets requests in progress finish.
     """
-    import uvicorn
-
     from ..serving.http.app import create_app
+    from ..serving.http.connections import serve
     from ..serving.http.json_logging import log_settings
 
     if run["keys"] is None and not _is_loopback(host):
@@ -86,13 +85,12 @@ def command(
     # Present objects are permanent: the garbage collector need not scan them during a request.
     gc.collect()
     gc.freeze()
-    uvicorn.run(
+    serve(
         app,
-        host=host,
-        port=port,
+        host,
+        port,
         log_config=log_settings(log_level),
         access_log=False,
-        server_header=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
 

@@ -19,6 +19,7 @@ from . import (  # noqa: F401  they register their checks
     demand_response,
     discrimination,
     evaluation,
+    fleet,
     loop,
     market,
     price_list,

@@ -1,0 +1,164 @@
+"""The service's socket and its connections: a cap, time limits for slow callers, and a pause where none can be accepted.
+
+uvicorn limits only the time between two requests of a connection, and asyncio tries a failed `accept` again at
+once, as often as the queue is long; the rest is here. Needs the `serve` extra.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import math
+import socket
+import time
+from typing import TYPE_CHECKING, Any, cast
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+PATIENCE = 5.0
+"""Seconds in which a caller must send its headers, or its next request."""
+BYTES_PER_SECOND = 100_000
+"""Slowest rate of a body or an answer, beside the `PATIENCE` that each has."""
+MOST_HEADER_BYTES = 64 << 10
+MOST_CONNECTIONS = 1000
+_SPARE_FILES = 96
+"""Open files that connections leave to the bundle, the log and those just being accepted."""
+_ACCEPTS_PER_TURN = 16
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+class Connection(HttpToolsProtocol):
+    """A connection whose caller has until `deadline` to send or to read what is due; None while the service works."""
+
+    most = MOST_CONNECTIONS
+    deadline: float | None = None
+    _header_bytes = 0.0
+
+    def connection_made(self, transport: Any) -> None:
+        """Make room for a new connection where the cap is reached: the caller who is nearest its deadline leaves."""
+        super().connection_made(transport)
+        self._wait()
+        if len(self.connections) > self.most:
+            waiting = [one for one in cast("Iterable[Connection]", self.connections) if one.deadline is not None]
+            min(waiting, key=lambda one: cast(float, one.deadline)).leave()
+
+    def leave(self) -> None:
+        """Close the connection at once, whatever is still to be sent."""
+        self.connections.discard(self)
+        self.transport.abort()
+
+    def leave_if_late(self, now: float) -> None:
+        """Close the connection where its caller is too slow."""
+        # While reading is paused, the caller waits for the service.
+        if self.deadline is not None and now > self.deadline and not self.flow.read_paused:
+            self.leave()
+
+    def data_received(self, data: bytes) -> None:
+        """Refuse headers without end, which the parser would collect."""
+        self._header_bytes += len(data)
+        super().data_received(data)
+        if self._header_bytes > MOST_HEADER_BYTES:
+            self.leave()
+
+    def on_message_begin(self) -> None:
+        """Headers begin."""
+        super().on_message_begin()
+        self._wait()
+
+    def on_headers_complete(self) -> None:
+        """The body begins."""
+        super().on_headers_complete()
+        self._header_bytes = -math.inf
+        self._wait()
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body has come."""
+        super().on_body(body)
+        if self.deadline is not None:
+            self.deadline += len(body) / BYTES_PER_SECOND
+
+    def on_message_complete(self) -> None:
+        """The request is complete: it is the service's turn."""
+        super().on_message_complete()
+        self._header_bytes = 0
+        if not self.cycle.response_complete:
+            self.deadline = None
+
+    def on_response_complete(self) -> None:
+        """The answer is the caller's to read, unless the next request is complete already."""
+        super().on_response_complete()
+        self.deadline = None
+        if self.cycle.response_complete or self.cycle.more_body:
+            self._wait(self.transport.get_write_buffer_size() / BYTES_PER_SECOND)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Nothing: `leave_if_late` closes idle connections, and those whose caller does not read."""
+
+    def _wait(self, more: float = 0.0) -> None:
+        self.deadline = self.loop.time() + PATIENCE + more
+
+
+class Server(uvicorn.Server):
+    """A server that closes slow connections."""
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look at every connection twice a second."""
+        if counter % 5 == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                cast(Connection, connection).leave_if_late(now)
+        return await super().on_tick(counter)
+
+
+class _Listener(socket.socket):
+    """Where the process can open no more files, the next second brings one failure, not thousands."""
+
+    _quiet_until = 0.0
+
+    def listen(self, backlog: int = 0, /) -> None:
+        """Let the system queue callers, however few connections asyncio is to accept in one turn."""
+        super().listen(socket.SOMAXCONN)
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """Accept a connection."""
+        try:
+            return super().accept()
+        except OSError as error:
+            if error.errno in _EXHAUSTED:
+                if time.monotonic() < self._quiet_until:
+                    raise BlockingIOError from None
+                self._quiet_until = time.monotonic() + 0.9
+            raise
+
+
+def serve(app: Any, host: str, port: int, **settings: Any) -> None:
+    """Run the application until a signal stops it.
+
+    Args:
+        app: The ASGI application.
+        host: Address to listen on.
+        port: Port to listen on.
+        settings: More of uvicorn's settings.
+    """
+    Connection.most = _most_connections()
+    config = uvicorn.Config(
+        app, host, port, http=Connection, ws="none", backlog=_ACCEPTS_PER_TURN, server_header=False, **settings
+    )
+    config.load()
+    with _Listener(fileno=config.bind_socket().detach()) as listener:
+        listener.listen()
+        Server(config).run(sockets=[listener])
+
+
+def _most_connections() -> int:
+    """The cap that the limit of open files allows."""
+    try:
+        import resource
+    except ImportError:  # not a POSIX system
+        return MOST_CONNECTIONS
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return MOST_CONNECTIONS if soft < 0 else max(8, min(MOST_CONNECTIONS, soft - _SPARE_FILES))
