@@ -20,6 +20,7 @@ from .cycle.stages import (
     REPORT,
     RUN,
     TABLES,
+    Place,
     compare_stage,
     export_stage,
     fit_stage,
@@ -57,20 +58,20 @@ def command(out: Path, steps: int, episodes: int, seed: int, as_json: bool) -> N
     """
     tell = (lambda _: None) if as_json else say
     stages = Stages(out, {"steps": steps, "episodes": episodes, "seed": seed}, tell)
-    cycle = _cycle(out, steps, episodes, seed)
+    cycle, place = _cycle(out, steps, episodes, seed), Place(out)
     with CompileAhead() as compiler:
         key_file = out / "tables.key"
         stages.run("data", "Import and clean a grocer's sales", lambda: import_stage(cycle, out, key_file))
         title = "Fit demand, price response, trend, segments and recommender"
-        fit = stages.run("fit", title, lambda: fit_stage(cycle, out, compiler))
+        fit = stages.run("fit", title, lambda: fit_stage(cycle, place, compiler))
         compiler.wait()
-    stages.run("train", "Learn prices, discounts and recommendations", lambda: train_stage(cycle, out))
+    stages.run("train", "Learn prices, discounts and recommendations", lambda: train_stage(cycle, place))
     title = "Compare on test customers, and write the price list"
-    judged = stages.run("compare", title, lambda: compare_stage(cycle, out, stages.timings, fit["try"]))
+    judged = stages.run("compare", title, lambda: compare_stage(cycle, place, stages.timings, fit["try"]))
     if not as_json:
         show(comparison_table(judged["comparison"], "dollars"))
     title = "Export the recommended prices as a signed bundle"
-    stages.run("export", title, lambda: export_stage(cycle, out, signing_key(out)))
+    stages.run("export", title, lambda: export_stage(cycle, place, signing_key(out)))
     priced = stages.run("price", "Answer a price request from the bundle", lambda: _price(out))
     if as_json:
         paths = {name: str(out / file) for name, file in _PATHS.items()}

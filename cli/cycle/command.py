@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,33 +57,57 @@ def run_cycle(cycle: Cycle, register: Register, retrain: bool, tell: Any) -> Fac
         tell: Called with each line of output.
     """
     entry = _known(cycle, register, retrain) or _begin(cycle, register, retrain, tell)
-    folder, before = cycle.out / entry.folder, register.before(entry.first_day)
-    job = Stages(folder, {"fingerprint": entry.fingerprint}, tell)
-    if before is not None:
-        title = "The account of the cycle before"
-        job.run("account", title, lambda: stages.account_stage(cycle, folder, cycle.out / before.folder))
-    if entry.trained:
-        done = _trained(cycle, folder, job)
-    else:
-        done = _refreshed(cycle, folder, cycle.out / _given(before).folder, job)
-    again = done.get("train_again", [])
+    before = register.before(entry.first_day)
+    job = _stages(entry, cycle.out / entry.folder, tell)
+    accounts = {} if before is None else _accounts(cycle, before, job)
+    found = {place.name: _place(cycle, entry, place, before, job) for place in entry.places(cycle.out)}
+    again = [" ".join(filter(None, [name, why])) for name, part in found.items() for why in part["train_again"]]
     if not entry.complete:
         register.complete(entry, again)
     tell("")
-    tell(f"Verdict: {done['verdict']}")
-    listed, bundle = folder / stages.LISTS[-1], folder / stages.BUNDLE
-    tell(f"Price list: {listed}. Decide on it, then: repricer approve {listed} --bundle {bundle} --by NAME --log LOG")
+    for name, part in found.items():
+        listed, bundle = part["paths"][stages.LISTS[-1]], part["paths"][stages.BUNDLE]
+        tell(f"{f'{name}: verdict' if name else 'Verdict'}: {part['verdict']}")
+        tell(
+            f"Price list: {listed}. Decide on it, then: repricer approve {listed} --bundle {bundle} --by NAME --log LOG"
+        )
     if again:
         tell("The next cycle will train again.")
-    files = {name: str(folder / name) for name in (*stages.LISTS, stages.BUNDLE, stages.MARKET, stages.REPORT)}
-    account = job.facts("account")
+    facts = {"first_day": entry.first_day, "trained": entry.trained, "train_again": again}
+    if entry.zones:
+        return facts | {"accounts": accounts, "zones": found}
+    return facts | {"account": accounts.get("")} | found[""]
+
+
+def _stages(entry: Entry, folder: Path, tell: Any) -> Stages:
+    return Stages(folder, {"fingerprint": entry.fingerprint}, tell)
+
+
+def _accounts(cycle: Cycle, before: Entry, job: Stages) -> Facts:
+    """The accounts of the cycle before, one for each of its markets, by zone."""
+    found = {}
+    for place in before.places(cycle.out):
+        work = partial(stages.account_stage, cycle, job.folder, place)
+        title = f"The account of the cycle before{f', {place.name}' if place.name else ''}"
+        found[place.name] = job.run(f"account {place.name}".rstrip(), title, work)["account"]
+    return found
+
+
+def _place(cycle: Cycle, entry: Entry, place: stages.Place, before: Entry | None, job: Stages) -> Facts:
+    """One market of a cycle, from its fit or refresh to its price list."""
+    if place.name:
+        job.tell("")
+        job.tell(f"{place.name}: {len(entry.zones[place.name])} stores")
+        job = _stages(entry, place.folder, job.tell)
+    if entry.trained:
+        done = _trained(cycle, place, job)
+    else:
+        done = _refreshed(cycle, place, cycle.out / _given(before).folder / place.name, job)
+    files = {name: place.folder / name for name in (*stages.LISTS, stages.BUNDLE, stages.MARKET, stages.REPORT)}
     return {
-        "first_day": entry.first_day,
-        "trained": entry.trained,
         "verdict": done["verdict"],
-        "train_again": again,
-        "account": None if account is None else account["account"],
-        "paths": {name: path for name, path in files.items() if Path(path).exists()},
+        "train_again": done.get("train_again", []),
+        "paths": {name: str(path) for name, path in files.items() if path.exists()},
         "timings": job.timings,
     }
 
@@ -101,17 +126,25 @@ def _begin(cycle: Cycle, register: Register, retrain: bool, tell: Any) -> Entry:
     found = Stages(importing, {"fingerprint": cycle.fingerprint()}, tell).run(
         "tables", "Import the shop's tables", lambda: stages.import_stage(cycle, importing, key_file)
     )
-    before = register.before(found["first_day"])
+    before, zones = register.before(found["first_day"]), found["zones"]
+    why = _reasons(cycle, before, retrain)
+    if before is not None and _stores(zones) != _stores(before.zones):
+        why.append("the stores have changed")
     entry = Entry(
         folder=register.new_folder(found["first_day"]),
         first_day=found["first_day"],
         fingerprint=cycle.fingerprint(),
         settings=cycle.settings(),
-        trained=bool(_reasons(cycle, before, retrain)),
+        trained=bool(why),
+        zones=zones if why else _given(before).zones,
     )
     importing.rename(cycle.out / entry.folder)
     register.add(entry)
     return entry
+
+
+def _stores(zones: dict[str, list[str]]) -> set[str]:
+    return {store for stores in zones.values() for store in stores}
 
 
 def _reasons(cycle: Cycle, before: Entry | None, retrain: bool) -> list[str]:
@@ -124,22 +157,22 @@ def _reasons(cycle: Cycle, before: Entry | None, retrain: bool) -> list[str]:
     return said + before.train_again
 
 
-def _trained(cycle: Cycle, folder: Path, job: Stages) -> Facts:
+def _trained(cycle: Cycle, place: stages.Place, job: Stages) -> Facts:
     """Fit, train, compare, export."""
     with CompileAhead() as compiler:
-        fit = job.run("fit", "Fit the market of the weeks to come", lambda: stages.fit_stage(cycle, folder, compiler))
+        fit = job.run("fit", "Fit the market of the weeks to come", lambda: stages.fit_stage(cycle, place, compiler))
         compiler.wait()
-    job.run("train", "Learn prices", lambda: stages.train_stage(cycle, folder))
+    job.run("train", "Learn prices", lambda: stages.train_stage(cycle, place))
     title = "Compare on test customers"
-    done = job.run("compare", title, lambda: stages.compare_stage(cycle, folder, job.timings, fit["try"]))
+    done = job.run("compare", title, lambda: stages.compare_stage(cycle, place, job.timings, fit["try"]))
     title = "Export the recommended prices as a signed bundle"
-    job.run("export", title, lambda: stages.export_stage(cycle, folder, stages.signing_key(cycle.out)))
+    job.run("export", title, lambda: stages.export_stage(cycle, place, stages.signing_key(cycle.out)))
     return done
 
 
-def _refreshed(cycle: Cycle, folder: Path, before: Path, job: Stages) -> Facts:
+def _refreshed(cycle: Cycle, place: stages.Place, before: Path, job: Stages) -> Facts:
     title = "Refresh the bundle of the cycle before"
-    return job.run("refresh", title, lambda: stages.refresh_stage(cycle, folder, before))
+    return job.run("refresh", title, lambda: stages.refresh_stage(cycle, place, before))
 
 
 def _plan(cycle: Cycle, register: Register, retrain: bool) -> Facts:

@@ -66,6 +66,10 @@ class FitSection(_Section, frozen=True):
     rules: Annotated[str | None, Meta(description="TOML file of the shop's own rules")] = None
     priors: Annotated[str | None, Meta(description="TOML file of the priors of demand")] = None
     draws: Annotated[int, Meta(ge=2, le=10_000, description="posterior draws")] = 200
+    by: Annotated[
+        Literal["chain", "zone", "store"],
+        Meta(description="stores of one market and list: all, those whose regular prices agree, or each by itself"),
+    ] = "chain"
     currency: Annotated[Name, Meta(description="unit of the money, for display")] = "currency"
 
 
@@ -209,6 +213,11 @@ class Cycle:
             raise CycleError(
                 f"{path} [fit]: forecaster must be one of {', '.join(FORECASTERS)}; got '{fit.forecaster}'; choose one"
             )
+        for section, key in (("price_list", "zone"), ("tables", "plan")):
+            if fit.by != "chain" and getattr(getattr(self.config, section), key) not in (ListSection().zone, None):
+                raise CycleError(
+                    f'{path} [{section}]: {key} is for all stores; got it beside by = "{fit.by}"; leave one of them out'
+                )
         tail_of(self.config.train.risk)
         ShopRules.load(self.file(fit.rules))
         if fit.priors is not None:

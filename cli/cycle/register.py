@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from ...atomic import write_json
+from .stages import Place
 
 _FILE = "cycles.json"
 
@@ -23,6 +24,7 @@ class Entry:
         trained: Whether its policy was trained in it; else the bundle of the cycle before was refreshed.
         complete: Whether its price list is written.
         train_again: Why it is time to train again, a sentence each.
+        zones: The stores of each price zone; empty where all stores have one list.
     """
 
     folder: str
@@ -32,6 +34,14 @@ class Entry:
     trained: bool
     complete: bool = False
     train_again: list[str] = field(default_factory=list)
+    zones: dict[str, list[str]] = field(default_factory=dict)
+
+    def places(self, out: Path) -> list[Place]:
+        """Where its markets are: in its folder of `out`, or each zone's in a folder therein."""
+        from ...fitting import Zone
+
+        home = out / self.folder
+        return [Place(home, Zone(name, self.zones)) for name in self.zones] or [Place(home)]
 
 
 class Register:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +17,36 @@ from .config import Cycle
 if TYPE_CHECKING:
     from ...data import Tables
     from ...evaluation.uncertainty import Assessment
+    from ...fitting import Zone
     from ...scenarios import MarketSpec
 
 TABLES, PRODUCTS, MARKET, RUN = "tables", "products.csv", "market", "run"
 COMPARISON, REPORT, BUNDLE, ACCOUNT = "comparison.json", "report.html", "bundle", "account.json"
 LISTS = ("prices.csv", "prices.xlsx")
 _TRIED, _SAME_PRICE = 3, 0.01
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a cycle keeps one market with its policy and its price list.
+
+    Attributes:
+        home: The folder of the cycle, with its tables.
+        zone: The price zone whose market it is, which has a folder of its own; None for all stores.
+    """
+
+    home: Path
+    zone: Zone | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the market."""
+        return self.home / self.name
+
+    @property
+    def name(self) -> str:
+        """The name of the zone; empty for all stores."""
+        return "" if self.zone is None else self.zone.name
 
 
 def import_stage(cycle: Cycle, folder: Path, key_file: Path) -> Facts:
@@ -54,7 +78,15 @@ def import_stage(cycle: Cycle, folder: Path, key_file: Path) -> Facts:
         f"{summary.weeks} weeks, revenue {summary.revenue:,.0f} {cycle.config.fit.currency}, {summary.units:,.0f} units, "
         f"discounts {summary.discount_share:.1%} of the regular value"
     )
-    return {"lines": lines, "first_day": first_day(tables)}
+    return {"lines": lines, "first_day": first_day(tables), "zones": _zones(cycle, tables)}
+
+
+def _zones(cycle: Cycle, tables: Tables) -> dict[str, Any]:
+    """The stores of each price zone; empty where the chain has one market."""
+    from ...fitting import price_zones
+
+    by = cycle.config.fit.by
+    return {} if by == "chain" else price_zones(tables.sales, by)
 
 
 def first_day(tables: Tables) -> str:
@@ -68,32 +100,34 @@ def first_day(tables: Tables) -> str:
     return f"{last + pd.Timedelta(weeks=1):%Y-%m-%d}"
 
 
-def tables_of(cycle: Cycle, folder: Path) -> Tables:
+def tables_of(cycle: Cycle, home: Path) -> Tables:
     """The imported tables of a cycle."""
     from ...data import load_tables
 
     dataset = cycle.file(cycle.config.tables.dataset)
-    return load_tables(folder / TABLES if dataset is None else dataset)
+    return load_tables(home / TABLES if dataset is None else dataset)
 
 
-def fit_stage(cycle: Cycle, folder: Path, compiler: CompileAhead) -> Facts:
+def fit_stage(cycle: Cycle, place: Place, compiler: CompileAhead) -> Facts:
     """Choose the products and fit the market of the weeks to come."""
-    from ...fitting import Assumptions, Priors, ShopRules, priced_products
+    from ...fitting import Assumptions, Priors, ShopRules, priced_products, zone_tables
     from ...scenarios import scenario_name
     from .._fit_lines import fit_lines
     from ..fit import fit_to_folder
 
-    asked, tables = cycle.config.fit, tables_of(cycle, folder)
+    asked, tables, zone = cycle.config.fit, tables_of(cycle, place.home), place.zone
     rules = ShopRules.load(cycle.file(asked.rules))
     categories = max(asked.categories, len(rules.shop.categories))
-    products = priced_products(tables, rules, n_categories=categories, per_category=asked.per_category)
-    write_table(products, folder / PRODUCTS)
+    # All zones price the best sellers of the first.
+    choice = tables if zone is None else zone_tables(tables, replace(zone, name=next(iter(zone.stores))))
+    products = priced_products(choice, rules, n_categories=categories, per_category=asked.per_category)
+    write_table(products, place.home / PRODUCTS)
     priors = cycle.file(asked.priors)
     report = fit_to_folder(
         tables,
         products,
-        folder / MARKET,
-        name=scenario_name(cycle.config.shop.name),
+        place.folder / MARKET,
+        name=scenario_name(" ".join(filter(None, [cycle.config.shop.name, place.name]))),
         seed=cycle.config.shop.seed,
         currency=asked.currency,
         weeks=asked.weeks,
@@ -104,6 +138,7 @@ def fit_stage(cycle: Cycle, folder: Path, compiler: CompileAhead) -> Facts:
         assumptions=Assumptions.under(rules, price_widening=None if asked.widen == "free" else asked.widen),
         priors=None if priors is None else Priors.load(priors),
         draws=asked.draws,
+        zone=zone,
         compiler=compiler,
     )
     counts = products["category"].value_counts().items()
@@ -130,18 +165,18 @@ def what_to_try(report: dict[str, Any]) -> list[str]:
     ]
 
 
-def train_stage(cycle: Cycle, folder: Path) -> Facts:
+def train_stage(cycle: Cycle, place: Place) -> Facts:
     """Learn prices in the market."""
     from ...agents import train
 
     asked = cycle.config.train
     with training_bar("learning", "objective", lines=True) as progress:
         run = train(
-            folder / MARKET,
+            place.folder / MARKET,
             steps=asked.steps,
             seed=cycle.config.shop.seed,
             risk=asked.risk,
-            out=folder / RUN,
+            out=place.folder / RUN,
             progress=progress,
         )
     goal = run.spec.market.objective + " less the shadow cost" * bool(run.spec.products.shadow_cost.any())
@@ -156,13 +191,14 @@ def train_stage(cycle: Cycle, folder: Path) -> Facts:
     }
 
 
-def compare_stage(cycle: Cycle, folder: Path, timings: list[dict[str, Any]], tried: list[str]) -> Facts:
+def compare_stage(cycle: Cycle, place: Place, timings: list[dict[str, Any]], tried: list[str]) -> Facts:
     """Compare on test customers, write report and price list, and say the verdict."""
     from ...agents import load_run
     from ...evaluation import Without, evaluate
     from ...evaluation.report import ReportData, verdict, write_report
     from ..report import beyond_the_comparison
 
+    folder = place.folder
     run, asked, seed = load_run(folder / RUN), cycle.config.evaluate, cycle.config.shop.seed
     learned = replace(run.policy, name=run.facts["algo"])
     policies = [learned]
@@ -181,22 +217,22 @@ def compare_stage(cycle: Cycle, folder: Path, timings: list[dict[str, Any]], tri
         folder / REPORT, ReportData(comparison, run=run, learned=learned.name, fit=fit, timings=timings, **beyond)
     )
     found = _given(comparison.uncertainty)
-    lines = [f"report: {folder / REPORT}", *write_lists(cycle, folder, found)]
+    lines = [f"report: {folder / REPORT}", *write_lists(cycle, place, found)]
     if not found.recommendation.change:
         lines += ["to learn more, vary these prices in some weeks or stores:", *(f"  {line}" for line in tried)]
     return {"comparison": document, "verdict": verdict(comparison, learned.name), "lines": lines}
 
 
-def write_lists(cycle: Cycle, folder: Path, found: Assessment) -> list[str]:
+def write_lists(cycle: Cycle, place: Place, found: Assessment) -> list[str]:
     """Write the price list of the recommended prices, and say what it holds."""
     from ...serving.price_list.files import write_list
     from ...serving.price_list.proposal import proposed_rows
     from ..prices import list_line, summary
 
-    rows = proposed_rows(found, zone=cycle.config.price_list.zone, seed=cycle.config.shop.seed)
+    rows = proposed_rows(found, zone=place.name or cycle.config.price_list.zone, seed=cycle.config.shop.seed)
     for name in LISTS:
-        write_list(folder / name, rows, currency=found.compared.spec.market.currency)
-    return [f"price list: {list_line(summary(rows), folder / LISTS[-1])}"]
+        write_list(place.folder / name, rows, currency=found.compared.spec.market.currency)
+    return [f"price list: {list_line(summary(rows), place.folder / LISTS[-1])}"]
 
 
 def signing_key(home: Path) -> Path:
@@ -207,12 +243,13 @@ def signing_key(home: Path) -> Path:
     return own_key_paths(home / BUNDLE)[0]
 
 
-def export_stage(cycle: Cycle, folder: Path, key: Path) -> Facts:
+def export_stage(cycle: Cycle, place: Place, key: Path) -> Facts:
     """Export the recommended prices as a signed bundle."""
     from ...agents import load_run
     from ...serving import export, load_bundle
     from ..export import holds_line
 
+    folder = place.folder
     judged = json.loads((folder / COMPARISON).read_text(encoding="utf-8"))
     run = replace(load_run(folder / RUN), evaluation=judged)
     bundle = load_bundle(export(run, folder / BUNDLE, key=key, seed=cycle.config.shop.seed))
@@ -220,16 +257,21 @@ def export_stage(cycle: Cycle, folder: Path, key: Path) -> Facts:
     return {"lines": [*lines, holds_line(bundle.manifest)]}
 
 
-def account_stage(cycle: Cycle, folder: Path, before: Path) -> Facts:
+def account_stage(cycle: Cycle, home: Path, before: Place) -> Facts:
     """What the cycle before predicted, against the sales that came."""
     from ...evaluation.uncertainty import account, account_lines, sales_since
+    from ...fitting import zone_tables
     from ...scenarios import load_scenario
 
-    spec = load_scenario(before / MARKET)
-    price, units = sales_since(spec, tables_of(cycle, folder))
+    spec, tables = load_scenario(before.folder / MARKET), tables_of(cycle, home)
+    price, units = sales_since(spec, tables if before.zone is None else zone_tables(tables, before.zone))
     if not len(price):
         return {"lines": ["no week of the cycle before lies in the tables yet"], "account": None}
-    found = account(spec, price, units, seed=cycle.config.shop.seed) | {"followed": _followed(before, spec, price)}
+    found = account(spec, price, units, seed=cycle.config.shop.seed) | {
+        "followed": _followed(before.folder, spec, price)
+    }
+    folder = home / before.name
+    folder.mkdir(exist_ok=True)
     write_json(folder / ACCOUNT, found)
     followed = f"{found['followed']:.0%} of these prices are those of the price list"
     return {"lines": [*account_lines(found, spec.market.currency), followed], "account": found}
@@ -250,7 +292,7 @@ def _followed(before: Path, spec: MarketSpec, price: Any) -> float:
     return sum(same) / max(len(same), 1)
 
 
-def refresh_stage(cycle: Cycle, folder: Path, before: Path) -> Facts:
+def refresh_stage(cycle: Cycle, place: Place, before: Path) -> Facts:
     """The bundle of the cycle before for the weeks to come, without training, and its price list."""
     from ...evaluation.uncertainty import assess
     from ...scenarios import save_scenario
@@ -261,10 +303,10 @@ def refresh_stage(cycle: Cycle, folder: Path, before: Path) -> Facts:
         if progress_console.is_terminal:
             progress_console.print(f"  {what} …", style="dim")
 
-    key = signing_key(cycle.out)
+    key, folder = signing_key(cycle.out), place.folder
     found = refresh(
         before / BUNDLE,
-        tables_of(cycle, folder),
+        tables_of(cycle, place.home),
         out=folder / BUNDLE,
         key=key,
         seed=cycle.config.shop.seed,
@@ -279,7 +321,7 @@ def refresh_stage(cycle: Cycle, folder: Path, before: Path) -> Facts:
         found.spec, [held], learned=[held], draws=draws, seed=cycle.config.shop.seed, risk=cycle.config.train.risk
     )
     write_json(folder / COMPARISON, {"uncertainty": judged.to_dict()})
-    lines = [*refresh_lines(found, folder / BUNDLE), *write_lists(cycle, folder, judged)]
+    lines = [*refresh_lines(found, folder / BUNDLE), *write_lists(cycle, place, judged)]
     return {"lines": lines, "verdict": str(judged), "train_again": found.train_again}
 
 

@@ -142,6 +142,15 @@ def test_weeks_in_a_row(shop, monkeypatch):
             'name = "a"\n[tables]\nsales = "sales.csv"\n[train]\nrisk = "cvar:2"',
             "risk objective must be mean or cvar:SHARE",
         ),
+        (
+            'name = "a"\n[tables]\nsales = "sales.csv"\nplan = "products.csv"\n[fit]\nby = "zone"',
+            '[tables]: plan is for all stores; got it beside by = "zone"',
+        ),
+        (
+            'name = "a"\n[tables]\nsales = "sales.csv"\n[fit]\nby = "store"\n[price_list]\nzone = "north"',
+            "[price_list]: zone is for all stores",
+        ),
+        ('name = "a"\n[tables]\nsales = "sales.csv"\n[fit]\nby = "shop"', "by must be"),
         ('name = "a"\n[tables]\nexample = "complete-journey"\nmapping = "sales.csv"', "mapping is for files"),
     ],
 )
