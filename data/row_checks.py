@@ -12,6 +12,7 @@ from .casting import not_readable
 from .mapping import TableMapping
 from .schema import COMPETITOR_PRICE, HOLIDAY
 
+_PLANNED = ("price", "regular_price", "promotion", "delivery")
 COPY = "row: an exact copy of an earlier one"
 _SHORTENED = r"^\d(?:[.,]\d+)?E\+\d+$"
 RETURN = ["basket", "product", "price_paid", "units"]
@@ -82,6 +83,7 @@ def misfits(
         "customers": lambda rows: _doubled(rows, "customer"),
         "signals": _incomplete_signals,
         "promotions": _backward,
+        "plan": _nothing_planned,
     }
     return found | (special[name](rows) if name in special else {})
 
@@ -141,3 +143,12 @@ def _backward(rows: pl.DataFrame) -> dict[str, pl.Series]:
     if "end_date" not in rows:
         return {}
     return {"end_date: is before start_date": (rows["end_date"] < rows["start_date"]).fill_null(False)}
+
+
+def _nothing_planned(rows: pl.DataFrame) -> dict[str, pl.Series]:
+    first, *others = _PLANNED
+    # Good rows have a date.
+    missing = pl.all_horizontal(
+        pl.col("date").is_not_null(), *(pl.col(name).is_null() for name in _PLANNED if name in rows)
+    )
+    return {f"{first}: is missing, and so are {', '.join(others)}": rows.select(missing=missing)["missing"]}

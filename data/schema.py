@@ -192,6 +192,7 @@ SCHEMAS: dict[str, pa.DataFrameSchema] = {
                 "currency per unit",
                 pa.Check.gt(0, error="must be above 0"),
                 _FINITE,
+                **_OPTIONAL,
             ),
             "regular_price": _column(
                 "float64",
@@ -206,6 +207,14 @@ SCHEMAS: dict[str, pa.DataFrameSchema] = {
                 "Share of the shop's stores with a display or mailer.",
                 "share",
                 _SHARE,
+                **_OPTIONAL,
+            ),
+            "delivery": _column(
+                "float64",
+                "Units that will be delivered in that week.",
+                "units",
+                _NOT_NEGATIVE,
+                _FINITE,
                 **_OPTIONAL,
             ),
         },

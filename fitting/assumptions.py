@@ -103,7 +103,7 @@ class Assumptions:
         """
         always = (
             *self._costs(products),
-            f"Stock is not in the data: orders are placed weekly, up to the {self.cover_quantile:.0%} quantile of "
+            f"How the shop orders is not in the data: orders are placed weekly, up to the {self.cover_quantile:.0%} quantile of "
             f"forecast and past demand over {self.lead_time_weeks + 1} weeks, and delivered after "
             f"{self.lead_time_weeks}; holding a unit costs {self.holding_cost_share:.1%} of its unit cost per week.",
             f"Prices stay {self._range()}, and change by at most {self.max_change:.0%} per week.",

@@ -184,6 +184,7 @@ def _models(
         sold_units=None if split.to_come else split.grid("units"),
         current_promotion=split.grid(PROMOTION) if options.promotions else None,
         plan=split.plan,
+        initial_units=split.initial_units,
     )
 
 

@@ -44,6 +44,7 @@ class FittedModels:
         identified: (N,) whether the sales identify a product's answer to its price; the others keep
             their current prices. None for all.
         plan: How the prices of weeks to come are known, in sentences.
+        initial_units: (N,) units on hand at the start, NaN where not known; None for all.
 
     Example:
         >>> from dataclasses import replace
@@ -69,6 +70,7 @@ class FittedModels:
     current_promotion: Array | None = None
     identified: NDArray[np.bool_] | None = None
     plan: tuple[str, ...] = ()
+    initial_units: Array | None = None
 
     @property
     def unidentified(self) -> NDArray[np.bool_]:

@@ -267,8 +267,9 @@ def _stock(models: FittedModels, cost: Array, assumptions: Assumptions) -> Stock
     )
     # The stock covers the shop's promotions, past and planned.
     level = np.ceil(np.maximum(needed.order_up_to.max(axis=0), models.high_units * weeks))
+    known = np.nan if models.initial_units is None else models.initial_units
     return Stock(
-        initial_units=level,
+        initial_units=np.where(np.isnan(known), level, known),
         replenishment="order-up-to",
         order_up_to_units=level,
         lead_time_periods=assumptions.lead_time_weeks,

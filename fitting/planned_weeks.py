@@ -10,6 +10,7 @@ from ..data import DataError, Tables, context_ahead
 _WEEK = pd.Timedelta(days=7)
 _YEAR_WEEKS = 52
 _KEYS = ["product", "week"]
+_PLANNED = ("price", "regular_price", "promotion")
 _WORDS = {"promotion": "displays and mailers", "holiday": "holidays"}
 
 
@@ -48,7 +49,7 @@ def planned_weeks(
     rows, pattern = _usual(panel, regular, days)
     rows, known = _with_known(rows, context_ahead(tables, list(regular.index), first, weeks))
     said = [f"Current prices of the weeks to come: each product at its regular price, with the {pattern}.", *known]
-    if tables.plan is not None:
+    if tables.plan is not None and set(_PLANNED) & set(tables.plan.dropna(axis=1, how="all")):
         rows, line = _with_plan(rows, tables.plan, first, days[-1] + _WEEK)
         said.insert(0, line)
     return rows, tuple(said)
@@ -104,11 +105,11 @@ def _with_plan(
             f"priced; got {plan['date'].min():%Y-%m-%d} to {plan['date'].max():%Y-%m-%d}; fix the dates or leave it out"
         )
     inside = inside.assign(week=first + (inside["date"] - first) // _WEEK * _WEEK)
-    given = [name for name in ("price", "regular_price", "promotion") if name in inside and name in rows]
+    given = [name for name in _PLANNED if name in inside and name in rows]
     stated = rows[_KEYS].merge(inside.groupby(_KEYS, as_index=False)[given].mean(), on=_KEYS, how="left")
     rows = rows.assign(**{name: stated[name].fillna(rows[name]) for name in given})
     rows["regular_price"] = rows[["price", "regular_price"]].max(axis=1)
-    covered = int(stated["price"].notna().sum())
+    covered = int(stated["price"].notna().sum()) if "price" in stated else 0
     unused = len(plan) - len(inside)
     other = f"; {unused} of its rows are for other weeks or products" if unused else ""
     return rows, f"The plan gives {covered} of {len(rows)} current prices of the weeks to come{other}."

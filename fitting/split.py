@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..data import Tables, product_weeks
+from .initial_stock import initial_stock
 from .planned_weeks import planned_weeks
 
 # Less history can tell no price response at all.
@@ -33,6 +34,7 @@ class Split:
         plan: How the prices of weeks to come are known, and what a short history leaves unknown, in sentences.
         zone_sales: Sale lines of all zones before the split, at this one's price level, with the zone as
             their store; None for one zone. Zones share their response to prices.
+        initial_units: (N,) units that weeks to come start with, NaN where not known; None for past weeks.
     """
 
     products: pd.DataFrame
@@ -41,6 +43,7 @@ class Split:
     sales: pd.DataFrame
     plan: tuple[str, ...] = ()
     zone_sales: pd.DataFrame | None = None
+    initial_units: np.ndarray | None = None
 
     @property
     def weeks(self) -> pd.DatetimeIndex:
@@ -138,9 +141,11 @@ def weeks_to_come(tables: Tables, proof: Split, weeks: int, zone_sales: pd.DataF
     future, plan = planned_weeks(panel, tables, regular_price(panel), weeks)
     # Lines after the last complete week are in no panel.
     end = panel["week"].max() + _WEEK
+    recent = panel[panel["week"] >= end - _RECENT_WEEKS * _WEEK]
+    units, stock = initial_stock(tables, proof.products, end, recent.groupby("product")["units"].mean())
     sales = tables.sales[tables.sales["date"] < end]
     zone_sales = None if zone_sales is None else zone_sales[zone_sales["date"] < end]
-    return Split(proof.products, panel, future, sales, (*proof.plan, *plan), zone_sales)
+    return Split(proof.products, panel, future, sales, (*proof.plan, *plan, *stock), zone_sales, units)
 
 
 def regular_price(panel: pd.DataFrame) -> pd.Series:

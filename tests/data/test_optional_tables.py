@@ -12,7 +12,7 @@ GOOD = {
     "stock": "date,product,on_hand,store,received\n2024-01-01,A,0,s1,5\n2024-01-02,A,5,s1,\n",
     "promotions": "start_date,end_date,product,store,kind,discount,store_share\n2024-01-01,2024-01-03,A,s1,mailer,0.2,\n"
     "2024-01-01,,B,,,,0.5\n",
-    "plan": "date,product,price,regular_price,promotion\n2024-01-15,A,0.9,1,0.5\n2024-01-15,B,1,,\n",
+    "plan": "date,product,price,regular_price,promotion,delivery\n2024-01-15,A,0.9,1,0.5,\n2024-01-15,B,,,,40\n",
 }
 
 
@@ -36,7 +36,8 @@ def test_good_tables_come_through_whole_and_are_kept(write, key, tmp_path):
 @pytest.mark.parametrize(
     ("table", "line", "reason"),
     [
-        ("plan", "2024-01-15,A,0,1,0", "price: must be above 0"),
+        ("plan", "2024-01-15,A,0,1,0,", "price: must be above 0"),
+        ("plan", "2024-01-15,A,,,,", "price: is missing, and so are regular_price, promotion, delivery"),
         ("behaviour", "2024-01-01,A,purchase,,7", "event: must be one of view, cart, rating, review"),
         ("behaviour", "2024-01-01,,view,,7", "product: is missing"),
         ("behaviour", "2024-01-01,Z,view,,7", "product: not in the product table"),

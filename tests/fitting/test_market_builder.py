@@ -65,6 +65,13 @@ def test_sales_at_planned_prices_are_the_forecasts():
     assert spec.stock.order_up_to_units[0] > 60 + 30  # both weeks until a delivery, the reduced one among them
 
 
+def test_the_market_starts_with_the_known_stock_and_else_with_the_order_up_to_level():
+    fitted = models(initial_units=np.array([np.nan, 5.0, 0.0, 400.0]))
+    stock = build_market(fitted, name="shop", assumptions=Assumptions()).stock
+    assert stock is not None
+    assert stock.initial_units.tolist() == [stock.order_up_to_units[0], 5.0, 0.0, 400.0]
+
+
 def test_a_price_that_the_market_does_not_allow_is_planned_at_the_nearest_that_it_does():
     price = np.tile([2.0, 3.0, 4.0, 5.0], (3, 1))
     price[1, 2] = 0.5

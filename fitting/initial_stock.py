@@ -1,0 +1,110 @@
+"""The stock that a market of the weeks to come starts with: what was counted, and what is about to be delivered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from ..data import Tables
+
+_WEEK = pd.Timedelta(days=7)
+_RECENT_WEEKS = 4
+_NAMED = 5
+
+
+def units_on_hand(tables: Tables, products: Sequence[str], end: pd.Timestamp) -> pd.Series:
+    """Units on hand at the end of the data, by product: the last counts, less what was sold after them.
+
+    Args:
+        tables: The shop's tables.
+        products: Ids of the products.
+        end: The day after the data.
+
+    Returns:
+        The units, over all stores; NaN where a store that sold the product in the last four weeks has
+        not counted it in them.
+
+    Example:
+        >>> day = pd.to_datetime(["2024-01-06", "2024-01-07"])
+        >>> sales = pd.DataFrame({"date": day, "product": "tea", "units": 2.0})
+        >>> stock = pd.DataFrame({"date": day[:1], "product": ["tea"], "on_hand": [9.0]})
+        >>> units_on_hand(Tables(sales, stock=stock), ["tea", "jam"], pd.Timestamp("2024-01-08")).tolist()
+        [7.0, nan]
+    """
+    unknown = pd.Series(np.nan, index=pd.Index(products), dtype=float)
+    if tables.stock is None:
+        return unknown
+    keys = ["product", *(["store"] if "store" in tables.stock and "store" in tables.sales else [])]
+    counts, sales = (
+        table[
+            table["date"].between(end - _RECENT_WEEKS * _WEEK, end, inclusive="left") & table["product"].isin(products)
+        ]
+        for table in (tables.stock, tables.sales)
+    )
+    places = list(dict.fromkeys([*keys, *(["store"] if "store" in counts else [])]))
+    last = counts.sort_values("date", kind="stable").groupby(places, dropna=False).tail(1)
+    counted = last.groupby(keys, dropna=False).agg(on_hand=("on_hand", "sum"), counted=("date", "max"))
+    lines = sales.merge(counted.reset_index(), on=keys, how="left")
+    sold = lines[lines["date"] > lines["counted"]].groupby(keys, dropna=False)["units"].sum()
+    left = (counted["on_hand"] - sold.reindex(counted.index, fill_value=0.0)).clip(lower=0.0)
+    uncounted = lines.loc[lines["counted"].isna(), "product"].unique()
+    return left.groupby("product").sum().drop(uncounted, errors="ignore").reindex(unknown.index)
+
+
+def initial_stock(
+    tables: Tables, products: pd.DataFrame, first: pd.Timestamp, usual: pd.Series
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Units with which a market of the weeks to come starts, and sentences that say how they are known.
+
+    Args:
+        tables: The shop's tables. The column `delivery` of the plan adds what is to be delivered in the first week;
+            later deliveries are the market's own orders.
+        products: The products, in their order: `product` and `name`.
+        first: First day of the market.
+        usual: Units that each product sells in a usual week.
+
+    Returns:
+        (N,) units, NaN where they are not known, and the sentences.
+
+    Example:
+        >>> units, said = initial_stock(tables, products, pd.Timestamp("2024-01-01"), usual)  # doctest: +SKIP
+    """
+    order = list(products["product"])
+    units = units_on_hand(tables, order, first)
+    due, later = _deliveries(tables.plan, order, first)
+    if units.isna().all():
+        said = "The units on hand at the end of the data are not known: the market starts with the most that it orders up to"
+        return units.to_numpy(), (said + (", and planned deliveries are not used." if later or due.any() else "."),)
+    name = products.set_index("product")["name"]
+    said = "The market starts with the units on hand at the end of the data"
+    said += " and the deliveries planned for its first week" if due.any() else ""
+    said += f", and orders the rest by itself in place of {later} later deliveries" if later else ""
+    if units.isna().any():
+        said += (
+            f"; without a recent count in every store, with the most that it orders up to: {_named(name[units.isna()])}"
+        )
+    total = units + due
+    short = name[(total < usual.reindex(order)).to_numpy()]
+    words = [f"{said}."]
+    if len(short):
+        words.append(
+            f"For {len(short)} of {len(order)} products that is less than a usual week's sales: {_named(short)}; what is on "
+            "its way belongs into the column `delivery` of the plan."
+        )
+    return total.to_numpy(dtype=np.float64), tuple(words)
+
+
+def _deliveries(plan: pd.DataFrame | None, order: list[str], first: pd.Timestamp) -> tuple[pd.Series, int]:
+    """Units to be delivered in the first week by product, and the number of deliveries in later ones."""
+    if plan is None or "delivery" not in plan:
+        return pd.Series(0.0, index=pd.Index(order)), 0
+    ahead = plan[(plan["date"] >= first) & (plan["delivery"] > 0) & plan["product"].isin(order)]
+    due = ahead[ahead["date"] < first + _WEEK]
+    return due.groupby("product")["delivery"].sum().reindex(order, fill_value=0.0), len(ahead) - len(due)
+
+
+def _named(names: pd.Series) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(map(str, names[:_NAMED])) + more
