@@ -46,13 +46,16 @@ def export(log: str, out: Path, as_json: bool) -> None:
 
     check_table_path("--out", out)
     with closing(_opened(log)) as decisions:
-        table, left_out = sales_table(decisions)
+        table, left_out, faulty = sales_table(decisions)
     write_table(table, out)
-    facts = {"sales": str(out), "rows": len(table), "episodes": int(table["market"].nunique()), "left_out": left_out}
+    facts = {"sales": str(out), "rows": len(table), "episodes": int(table["market"].nunique())}
+    facts |= {"left_out": left_out, "faulty": faulty}
     if as_json:
         emit(facts)
         return
     say(f"{len(table):,} rows in {out}; {left_out:,} decisions left out, because outcomes of some products are missing")
+    if faulty:
+        say(f"{faulty:,} decisions left out, because an earlier version let a faulty state pass")
 
 
 @command.command()

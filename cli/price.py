@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..pricing.wording import rule_words
+from ..serving.documents import from_json
 from ._options import emit, json_option, say, show
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def read_state(path: Path) -> Any:
     """The state in a JSON file, or on standard input for -."""
     standard_input = str(path) == "-"
     try:
-        return json.loads(sys.stdin.read() if standard_input else path.read_text(encoding="utf-8"))
+        return from_json(sys.stdin.read() if standard_input else path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         name = "standard input" if standard_input else str(path)
         raise ValueError(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import json
 import reprlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
@@ -219,6 +220,29 @@ def _bounds(kind: inspect.IntType | inspect.FloatType) -> str:
     low = low if kind.gt is None else f" above {kind.gt:g}"
     high = "" if kind.le is None else f" to {kind.le:g}"
     return low + (high if kind.lt is None else f" to below {kind.lt:g}")
+
+
+def from_json(text: str | bytes) -> Any:
+    """The plain data of a JSON document, in which no object may name a key twice.
+
+    Raises:
+        ValueError: The text is not JSON, or a key is not unique.
+
+    Example:
+        >>> from_json('{"market": "Oslo", "market": "Rome"}')
+        Traceback (most recent call last):
+        ValueError: keys of an object must be unique; got 'market' again; remove one
+    """
+    return json.loads(text, object_pairs_hook=_unique)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        left = list(found)
+        again = next(key for key, _ in pairs if key not in left or left.remove(key))
+        raise ValueError(f"keys of an object must be unique; got {shown(again)} again; remove one")
+    return found
 
 
 def nearest(word: Any, known: Collection[str]) -> str:

@@ -5,16 +5,36 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
+import msgspec
 import pandas as pd
+from msgspec import UNSET, UnsetType
 
+from ..market_state import Multiplier, ProductDocument
 from .log import DecisionLog
 
 
-def sales_table(log: DecisionLog) -> tuple[pd.DataFrame, int]:
+class LoggedState(ProductDocument, kw_only=True, forbid_unknown_fields=False):
+    """The state of one product as a row of the log holds it."""
+
+    date: str | None = None
+    regime: str | UnsetType = UNSET
+    loyalty: dict[str, Multiplier] = {}  # noqa: RUF012  msgspec copies it
+
+
+class Sales(NamedTuple):
+    """The table, and the numbers of decisions left out: for want of outcomes, and because their state is faulty,
+    as earlier versions let some pass.
+    """
+
+    table: pd.DataFrame
+    left_out: int
+    faulty: int
+
+
+def sales_table(log: DecisionLog) -> Sales:
     """One row per product of every decision with outcomes for all its products.
 
     First the columns of the canonical sales table: `date` (of the sale where it was reported, else the
@@ -28,34 +48,37 @@ def sales_table(log: DecisionLog) -> tuple[pd.DataFrame, int]:
     Args:
         log: The decision log.
 
-    Returns:
-        The table, and the number of decisions left out.
-
     Raises:
         ValueError: No decision has all its outcomes.
     """
     rows: list[dict[str, Any]] = []
     episodes: dict[str, tuple[int, int]] = {}
-    started = left_out = 0
+    started = left_out = faulty = 0
     for decision in _decisions(log.sold()):
         if any(row["units"] is None for row in decision):
             left_out += 1
+            continue
+        try:
+            states = [msgspec.json.decode(row["state"], type=LoggedState) for row in decision]
+        except (msgspec.MsgspecError, UnicodeError):
+            faulty += 1
             continue
         market, period = decision[0]["market"], decision[0]["period"]
         episode, last = episodes.get(market, (-1, period))
         if period <= last:
             episode, started = started, started + 1
         episodes[market] = episode, period
-        rows += [_row(row, episode) for row in decision]
+        rows += [_row(row, state, episode) for row, state in zip(decision, states, strict=True)]
     if not rows:
         raise ValueError(
             f"decision log must hold decisions with outcomes; got {log.name} with {left_out:,} decisions and no outcome of "
-            "all their products; report them with POST /v1/outcomes or repricer log outcomes"
+            f"all their products, and {faulty:,} with a faulty state; report them with POST /v1/outcomes or repricer log outcomes"
         )
     table = pd.DataFrame(rows)
     usual = table.groupby("product")["price"].transform("median")
     table.insert(list(table).index("store"), "regular_price", usual)
-    return table.sort_values(["date", "market", "period"], kind="stable", ignore_index=True), left_out
+    table = table.sort_values(["date", "market", "period"], kind="stable", ignore_index=True)
+    return Sales(table, left_out, faulty)
 
 
 def _decisions(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
@@ -64,10 +87,10 @@ def _decisions(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]
         yield list(decision)
 
 
-def _row(row: dict[str, Any], episode: int) -> dict[str, Any]:
-    price, units, state = row["price"], row["units"], json.loads(row["state"])
+def _row(row: dict[str, Any], state: LoggedState, episode: int) -> dict[str, Any]:
+    price, units = row["price"], row["units"]
     return {
-        "date": row["date"] or state.get("date") or row["time"][:10],
+        "date": row["date"] or state.date or row["time"][:10],
         "product": row["product"],
         "units": units,
         "price_paid": row["paid"] / units if units else price,
@@ -86,18 +109,17 @@ def _row(row: dict[str, Any], episode: int) -> dict[str, Any]:
     }
 
 
-def _seen(state: dict[str, Any]) -> dict[str, Any]:
+def _seen(state: LoggedState) -> dict[str, Any]:
     """The state, with the defaults of `market_view` for what was left out; only the forecast for
     `last_units` is unknown here."""
-    on_hand = state["on_hand"]
     seen = {
-        "seen_list_price": state["list_price"],
-        "seen_reference_price": state.get("reference_price", state["list_price"]),
-        "seen_on_hand": float("inf") if on_hand is None else on_hand,
-        "seen_on_order": state.get("on_order", 0.0),
-        "seen_last_units": state.get("last_units"),
-        "seen_competitor_price": float("inf") if state.get("competitor_price") is None else state["competitor_price"],
+        "seen_list_price": state.list_price,
+        "seen_reference_price": state.list_price if state.reference_price is UNSET else state.reference_price,
+        "seen_on_hand": float("inf") if state.on_hand is None else state.on_hand,
+        "seen_on_order": state.on_order,
+        "seen_last_units": None if state.last_units is UNSET else state.last_units,
+        "seen_competitor_price": float("inf") if state.competitor_price is None else state.competitor_price,
     }
-    if "regime" in state:
-        seen["seen_regime"] = state["regime"]
-    return seen | {f"seen_loyalty[{segment}]": level for segment, level in state.get("loyalty", {}).items()}
+    if state.regime is not UNSET:
+        seen["seen_regime"] = state.regime
+    return seen | {f"seen_loyalty[{segment}]": level for segment, level in state.loyalty.items()}

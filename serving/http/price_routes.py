@@ -31,6 +31,7 @@ from .schemas import (
     described_body,
     described_states,
     json_body,
+    parsed,
     problems,
 )
 
@@ -62,12 +63,9 @@ class _Pricing:
     async def answer(self, body: bytes, request_id: str) -> Response:
         """The response to the body of a request."""
         try:
-            state = orjson.loads(body)
-        except ValueError as error:
-            return problem(422, f"request must be a state in JSON; got: {str(error)[:100]}; see /docs for an example")
-        try:
+            state = parsed(body)
             found = await (self.several if isinstance(state, list) else self.one)(state, request_id)
-        except StateError as error:
+        except (BodyError, StateError) as error:
             return problem(422, str(error))
         except LogError as error:
             return problem(503, f"a decision must be recorded before it is returned; got {error}; try again")

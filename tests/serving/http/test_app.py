@@ -219,6 +219,28 @@ def test_a_state_that_would_break_the_logs_export_is_refused(client: TestClient,
     assert DecisionLog(log).verify().rows == 0
 
 
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("/v1/prices", 'STATE, "market": "a", "market": "b"}'),
+        ("/v1/prices", 'STATE, "market": "a" , "market"\t: "b"}'),
+        ("/v1/explain", '{"product": "cider", "state": STATE}, "product": "anchovy"}'),
+        ("/v1/outcomes", '{"outcomes": [{"product": "cider", "period": 0, "units": 1, "units": 2}]}'),
+        ("/v1/admin/kill-switch", '{"on": false, "on": true}'),
+    ],
+)
+def test_a_key_that_is_named_twice_is_one_line(client: TestClient, one: Bundle, path: str, content: str) -> None:
+    body = content.replace("STATE", json.dumps(example_state(one.catalogue))[:-1])
+    response = client.request("PUT" if "admin" in path else "POST", path, content=body)
+    assert (response.status_code, response.json()["detail"].count("\n")) == (422, 0)
+    assert "must be unique; got" in response.json()["detail"]
+
+
+def test_a_name_with_a_colon_is_no_second_key(client: TestClient, one: Bundle) -> None:
+    state = example_state(one.catalogue) | {"market": 'Oslo: "market":'}
+    assert client.post("/v1/prices", json=state).status_code == 200
+
+
 def test_the_description_holds_this_catalogues_state(client: TestClient, one: Bundle) -> None:
     schemas = client.get("/openapi.json").json()["components"]["schemas"]
     state, product = schemas["MarketState"], schemas["ProductState"]
