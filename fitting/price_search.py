@@ -72,8 +72,6 @@ class PriceSearch:
         return float(((price - cost) * units).sum())
 
     def _units(self, price: torch.Tensor) -> Any:
-        model = choice_model(self.spec)
-        return sum(
-            model.units(t, price[None], reference=price[None]).sum(dim=(0, 1))
-            for t in range(self.spec.market.horizon_periods)
-        )
+        periods = np.arange(self.spec.market.horizon_periods)
+        rows = price.expand(len(periods), -1)
+        return choice_model(self.spec).units(periods, rows, reference=rows).sum(dim=(0, 1))

@@ -29,6 +29,8 @@ _LEAST_JUDGED = 6
 _SIGNIFICANT = 2.0
 _WITHOUT_MODEL = ["moving average", "naive"]
 _YEAR_WEEKS = 52
+# A fit serves so many weeks of the comparison: one each would take four times as long and says the same.
+_REFIT_WEEKS = 4
 
 
 class LastWeek(RegressorMixin, BaseEstimator):
@@ -60,8 +62,8 @@ class MarketTrend(BaseEstimator):
     where the panel has them, views, carts, rating, the competitors' price relative to the shop's,
     and every `signal_*`. They enter with lags only.
 
-    Four candidates are compared by one-week-ahead forecasts of the later half of the history, each
-    from a fit to the weeks before it. The one with the least mean absolute error is used; a model
+    Four candidates are compared by one-week-ahead forecasts of the later half of the history, from
+    fits to the weeks before that are renewed every four weeks. The one with the least mean absolute error is used; a model
     only if it beats both forecasts without a model by more than one standard error over six
     weeks or more. Products are weighted by their revenue so far, so that no later week can change
     an earlier forecast. A week without traffic, when the shop was closed, takes that of the week
@@ -241,21 +243,20 @@ class MarketTrend(BaseEstimator):
         }
 
     def _rolling_errors(self, features: Array, target: Array) -> pd.DataFrame:
-        """Errors of the later half, each week forecast from a fit to the weeks before it alone."""
+        """Errors of the later half, each week forecast one week ahead from a fit to earlier weeks alone."""
         first = len(target) // 2
-        rows = [
-            {
-                name: target[row] - _ahead(model, features[:row], target[:row], features[row : row + 1])
-                for name, model in self._candidates().items()
-                if self.chosen in (None, name)
-            }
-            for row in range(first, len(target))
-        ]
-        return pd.DataFrame(rows, index=self.history_.index[self.lags + first :])
-
-
-def _ahead(model: Any, features: Array, target: Array, next_week: Array) -> float:
-    return float(model.fit(features, target).predict(next_week)[0])
+        starts = range(first, len(target), _REFIT_WEEKS)
+        found = {
+            name: np.concatenate(
+                [
+                    model.fit(features[:start], target[:start]).predict(features[start : start + _REFIT_WEEKS])
+                    for start in starts
+                ]
+            )
+            for name, model in self._candidates().items()
+            if self.chosen in (None, name)
+        }
+        return target[first:, None] - pd.DataFrame(found, index=self.history_.index[self.lags + first :])
 
 
 def _scores(errors: pd.DataFrame, traffic: pd.Series, chosen: str | None) -> pd.DataFrame:

@@ -20,12 +20,13 @@ from .choice_formulas import choice_shares, elasticity_matrix, members
 FAMILIES = ("mnl", "cheapest", "exponential", "linear", "constant-elasticity")
 """How utility becomes a choice: see docs/market.md, `demand.family`."""
 Array = Any
+Periods = int | NDArray[np.intp]
 
 
 class _Situation(NamedTuple):
     """What customers meet: B rows of prices. paid: (B, K, N). available: (N,) 0 or 1. The rest as in `units`."""
 
-    period: int
+    period: Periods
     price: Array
     paid: Array
     reference: Array
@@ -119,7 +120,7 @@ class ChoiceModel:
 
     def units(
         self,
-        period: int,
+        period: Periods,
         price: Array,
         *,
         reference: Array,
@@ -134,9 +135,9 @@ class ChoiceModel:
         """Mean units by segment with ample stock in one period.
 
         Args:
-            period: counted from 0.
+            period: counted from 0; (B,) with one for each row of prices.
             price: (B, N) or (N,) list prices, currency per unit; an array or a tensor.
-            reference: (N,) reference prices, currency per unit.
+            reference: (N,) or (B, N) reference prices, currency per unit.
             discount: (N, K) personal discounts, fractions of the list price.
             shown: (K,) index of the product in each segment's recommendation slot, -1 for none.
             promoted: (N,) whether a product is on promotion.
@@ -153,7 +154,7 @@ class ChoiceModel:
         return sum(group.units for group in groups)
 
     def elasticities(
-        self, period: int, price: Array, *, reference: Array, by_segment: bool = False, **situation: Any
+        self, period: Periods, price: Array, *, reference: Array, by_segment: bool = False, **situation: Any
     ) -> Array:
         """Own- and cross-price elasticities of mean units, in closed form: of the row's units to the column's price.
 
@@ -195,7 +196,7 @@ class ChoiceModel:
             (0.0, 1.0) if regime is None else (self.regime_utility[regime], self.regime_sensitivity[regime])
         )
         prices = self.rivals_regular if rival_price is None else rival_price
-        return 1 + self._rival_weight(prices, self.season[:, period] + utility, self.path[:, period] * factor)
+        return 1 + self._rival_weight(prices, self.season.T[period] + utility, self.path.T[period] * factor)
 
     def _in_library_of(self, price: Array) -> ChoiceModel:
         """The model with its numbers as tensors where the price is one."""
@@ -207,7 +208,7 @@ class ChoiceModel:
 
     def _situation(
         self,
-        period: int,
+        period: Periods,
         price: Array,
         reference: Array,
         discount: Array | None,
@@ -245,30 +246,31 @@ class ChoiceModel:
             yield from self._in_regime(now, 0.0, 1.0, 1.0)
             return
         shares = self.regime_share[now.period] if regime is None else np.eye(len(self.regime_utility))[regime]
-        parts = zip(shares, self.regime_utility, self.regime_sensitivity, self.regime_arrivals, strict=True)
-        for chance, utility, sensitivity, arrivals in parts:
-            if chance > 0:
-                for group in self._in_regime(now, utility, sensitivity, arrivals):
-                    yield group._replace(units=chance * group.units)
+        parts = zip(self.regime_utility, self.regime_sensitivity, self.regime_arrivals, strict=True)
+        for z, regime_parts in enumerate(parts):
+            chance = shares[..., z]
+            if chance.max() > 0:
+                for group in self._in_regime(now, *regime_parts):
+                    yield group._replace(units=chance[..., None, None] * group.units)
 
     def _in_regime(self, now: _Situation, utility: Any, sensitivity: Any, arrivals: Any) -> Iterator[_Group]:
         c, t = self.category, now.period
-        season, path = self.season[:, t] + utility, self.path[:, t] * sensitivity
-        customers = (self.rate[:, t, None] * arrivals * self.share * now.loyalty).T
+        season, path = self.season.T[t] + utility, self.path.T[t] * sensitivity
+        customers = (self.rate.T[t][..., None] * arrivals * self.share * now.loyalty).swapaxes(-1, -2)
         price_term = log(now.paid) if self.family == "constant-elasticity" else now.paid
-        level = (season[c] + self._usual(t) + self._reference_effect(now))[:, None]
+        level = (season[..., c] + self._usual(t) + self._reference_effect(now))[:, None]
         if _is_on(self.promotion):
             level = level + self.promotion * now.promoted
-        value = self.quality - self.sensitivity * (price_term * path[c]) + level
+        value = self.quality - self.sensitivity * (price_term * path[..., None, c]) + level
         effect = self._log_price_effect(now, path)
         if self.family == "mnl":
             yield from self._logit(now, value, effect, customers, season, path)
         else:
             yield self._willing(now, value, effect, customers)
 
-    def _usual(self, period: int) -> Array:
-        """(N,) utility of the products' own paths."""
-        return self.quality_path[:, period] if _is_on(self.quality_path) else 0.0
+    def _usual(self, period: Periods) -> Array:
+        """(…, N) utility of the products' own paths."""
+        return self.quality_path.T[period] if _is_on(self.quality_path) else 0.0
 
     def _reference_effect(self, now: _Situation) -> Array:
         """(B, N) utility from the distance between the reference price and the list price."""
@@ -279,7 +281,7 @@ class ChoiceModel:
 
     def _log_price_effect(self, now: _Situation, path: Array) -> Array:
         """(B, K, N) utility that a rise of the own price by one log point adds."""
-        steep = self.sensitivity * path[self.category]
+        steep = self.sensitivity * path[..., None, self.category]
         effect = -steep * (0.0 * now.paid + 1.0 if self.family == "constant-elasticity" else now.paid)
         if not _is_on(self.gain):
             return effect
@@ -299,20 +301,22 @@ class ChoiceModel:
         outside = 1 + self._rival_weight(now.rival_price, season, path)
         share = choice_shares(value, c, outside).product
         if not _is_on(self.strategic_share):
-            yield _Group(customers[:, c] * share, effect, share)
+            yield _Group(customers[..., c] * share, effect, share)
             return
         waits = self.strategic_share[:, None]
-        yield _Group((1 - waits) * customers[:, c] * share, effect, share)
-        usual = season[c] + self._usual(now.period)
-        later = exp(self.quality - self.sensitivity * now.reference * path[c] + usual) * now.available
+        yield _Group((1 - waits) * customers[..., c] * share, effect, share)
+        usual = (season[..., c] + self._usual(now.period))[..., None, :]
+        later = (
+            exp(self.quality - self.sensitivity * (now.reference * path[..., c])[..., None, :] + usual) * now.available
+        )
         outside = outside + self.patience[:, None] * (later @ members(c, count, value))
         share = choice_shares(value, c, outside).product
-        yield _Group(waits * customers[:, c] * share, effect, share)
+        yield _Group(waits * customers[..., c] * share, effect, share)
 
     def _rival_weight(self, price: Array, season: Array, path: Array) -> Array:
-        """(K, C) exp(utility) of the rival offers, summed."""
+        """(…, K, C) exp(utility) of the rival offers, summed."""
         own = self.rival_category
-        utility = self.rival_quality - self.rival_sensitivity * price * path[own] + season[own]
+        utility = self.rival_quality - self.rival_sensitivity * price * path[..., None, own] + season[..., None, own]
         return exp(utility) @ members(own, len(self.rate), utility)
 
     def _willing(self, now: _Situation, value: Array, effect: Array, customers: Array) -> _Group:
@@ -322,7 +326,7 @@ class ChoiceModel:
         # A probability that is cut to 0 or 1 does not answer to prices.
         inside = (chance > 0) & (chance < 1)
         effect = where(inside, effect / where(inside, chance, 1.0) if is_probability else effect, 0.0)
-        units = customers[:, self.category] * chance * now.available
+        units = customers[..., self.category] * chance * now.available
         if self.family == "cheapest":
             units = units * self._cheapest(now)
         return _Group(units, effect, 0.0 * units)

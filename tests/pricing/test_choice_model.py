@@ -93,3 +93,16 @@ def test_arguments_of_units_are_those_of_elasticities():
     regular = spec.products.regular_price
     with pytest.raises(TypeError, match="got 'rivals'"):
         choice_model(spec).elasticities(0, regular, reference=regular, rivals=3)
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_every_row_of_prices_may_have_a_period_of_its_own(name):
+    spec = SPECS[name]()
+    model, (price, given) = choice_model(spec), situation(spec)
+    periods = np.array([4, 0, 3])
+    for rows in (price, torch.tensor(price)):
+        together = model.units(periods, rows, **given)
+        for row, period in enumerate(periods):
+            np.testing.assert_allclose(together[row], model.units(int(period), rows[row], **given)[0], rtol=1e-12)
+    moved = model.elasticities(periods, price, **given)
+    np.testing.assert_allclose(moved[2], model.elasticities(3, price[2], **given)[0], rtol=1e-9, atol=1e-12)
