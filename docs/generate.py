@@ -30,7 +30,7 @@ from repricer.cli.cycle.config import (
 from repricer.data import data_dictionary
 from repricer.evaluation import solve
 from repricer.evaluation.report.plots import learning_plot
-from repricer.fitting.shop_rules import PRICE_KEYS, GapRule, ProductRules, ShopWide
+from repricer.fitting.shop_rules import PRICE_KEYS, GapRule, GroupRules, ProductRules, ShopWide
 from repricer.pricing import (
     FIXED_FEATURES,
     MARKET_FEATURES,
@@ -229,7 +229,8 @@ def shop_rules_text() -> str:
     ]
     heads = ("key", "meaning", "allowed")
     return (
-        f"In `[shop]`, `[category.NAME]` and `[product.ID]`:\n\n{table(heads, rows(ProductRules))}\n"
+        f"In `[shop]`, `[category.NAME]`, `[group.NAME]` and `[product.ID]`:\n\n{table(heads, rows(ProductRules))}\n"
+        f"In `[group.NAME]` alone:\n\n{table(heads, rows(GroupRules, ProductRules))}\n"
         f"In `[shop]` alone:\n\n{table(heads, whole)}\nIn each `[[gap]]`:\n\n{table(heads, rows(GapRule))}"
     )
 

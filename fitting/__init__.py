@@ -10,7 +10,8 @@ from .fit_market import FittedMarket, fit
 from .fitted_models import FittedModels
 from .market_builder import build_market
 from .refit import refit
-from .shop_rules import ShopRules, priced_products
+from .shop_rules import ShopRules
+from .split import priced_products
 from .zones import Zone, price_zones, zone_tables
 
 __all__ = [

@@ -74,6 +74,10 @@ class Assumptions:
         said = {key: getattr(rules.shop, key) for key in ("max_change", "max_discount")}
         return cls(rules=rules, **{key: value for key, value in said.items() if value is not None}, **given)
 
+    def largest_change(self, products: pd.DataFrame) -> Array:
+        """(N,) largest relative price change per week."""
+        return self.rules.values("max_change", products, self.max_change)
+
     def cost_range(self, products: pd.DataFrame) -> Array:
         """(N, 2) lowest and highest unit cost over the regular price, for products without a known cost."""
         return self.rules.values("unit_cost_share", products, np.array(self.unit_cost_range))
@@ -101,12 +105,13 @@ class Assumptions:
             promoted: Most products on promotion at once; None if promotions are no decision.
             unidentified: Products whose answer to their prices the sales do not identify.
         """
+        change = self.max_change if products is None else self.largest_change(products)
         always = (
             *self._costs(products),
             f"How the shop orders is not in the data: orders are placed weekly, up to the {self.cover_quantile:.0%} quantile of "
             f"forecast and past demand over {self.lead_time_weeks + 1} weeks, and delivered after "
             f"{self.lead_time_weeks}; holding a unit costs {self.holding_cost_share:.1%} of its unit cost per week.",
-            f"Prices stay {self._range()}, and change by at most {self.max_change:.0%} per week.",
+            f"Prices stay {self._range()}, and change by at most {percent(change)} per week.",
             "Prices outside the range that the shop charged are extrapolation.",
             *(() if products is None else self.rules.lines(products)),
         )

@@ -21,8 +21,7 @@ from .demand import Priors
 from .fit_report import fit_report, proof_report
 from .fit_split import FitOptions, fit_split
 from .refit import fit_record
-from .shop_rules import priced_products
-from .split import Split, held_out, weeks_to_come
+from .split import Split, held_out, priced_products, weeks_to_come
 from .zones import Zone, at_price_level, zone_tables
 
 _BASELINE = "moving-average"

@@ -174,7 +174,7 @@ def _prices(models: FittedModels, names: tuple[str, ...], personal: bool, assump
         floor=floor,
         ceiling=ceiling,
         minimum_advertised_price=advertised if advertised.any() else None,
-        max_change=assumptions.max_change,
+        max_change=assumptions.largest_change(models.products),
         max_discount=assumptions.max_discount if personal else 0.0,
         frozen=tuple(np.array(names)[held_prices(models, assumptions)].tolist()),
         **rules.links(models.products, names),

@@ -1,6 +1,7 @@
 """The shop's own rules, by product, by category and for all: one TOML file, and options of the same names.
 
-What the most specific table says holds: `[product.ID]` (or its name) before `[category.NAME]` before `[shop]`.
+What the most specific table says holds: `[product.ID]` (or its name) before `[group.NAME]`, a list of products, before
+`[category.NAME]` before `[shop]`.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..data import Tables, choose_products
 from ..pricing import PriceEndings, PriceLadder
 from ..scenarios.errors import ScenarioError
 from ..scenarios.fields import array, check_words, scalar, shown, validated, value
@@ -65,6 +65,9 @@ class ProductRules:
         optional=True,
         default=None,
     )
+    max_change: float | None = scalar(
+        "largest relative price change per period", low=0, high=1e3, optional=True, default=None
+    )
     floor: float | None = scalar("lowest price, currency per unit", low=1e-9, high=1e9, optional=True, default=None)
     ceiling: float | None = scalar("highest price, currency per unit", low=1e-9, high=1e9, optional=True, default=None)
     minimum_advertised_price: float | None = scalar(
@@ -79,14 +82,18 @@ class ProductRules:
 
 
 @dataclass(frozen=True)
+class GroupRules(ProductRules):
+    """Rules for a list of products, such as the key-value items."""
+
+    products: tuple[str, ...] = value("ids or names of its products", default=())
+
+
+@dataclass(frozen=True)
 class ShopWide(ProductRules):
     """Rules that hold for the shop as a whole, beside those of any product."""
 
     categories: tuple[str, ...] = value("the only categories to price; by default the best sellers'", default=())
     objective: str | None = value("revenue or profit", default=None)
-    max_change: float | None = scalar(
-        "largest relative price change per period", low=0, high=1e3, optional=True, default=None
-    )
     max_discount: float | None = scalar(
         "largest personal discount, a fraction", low=0, high=0.95, optional=True, default=None
     )
@@ -111,6 +118,9 @@ class GapRule:
         return self.at_most * self.product_size / self.other_size
 
 
+_TABLES = {"category": ProductRules, "product": ProductRules, "group": GroupRules}
+
+
 @dataclass(frozen=True)
 class ShopRules:
     """The rules of one shop.
@@ -120,6 +130,7 @@ class ShopRules:
         prices: Keys of `[shop]` that are price rules of the scenario, such as `price_endings`.
         category: Rules by category.
         product: Rules by product, which is named by its id or its name.
+        group: Rules by list of products.
         gap: Price gaps between two products.
 
     Example:
@@ -132,6 +143,7 @@ class ShopRules:
     prices: Mapping[str, Any] = field(default_factory=dict)
     category: Mapping[str, ProductRules] = field(default_factory=dict)
     product: Mapping[str, ProductRules] = field(default_factory=dict)
+    group: Mapping[str, GroupRules] = field(default_factory=dict)
     gap: tuple[GapRule, ...] = ()
 
     @classmethod
@@ -160,7 +172,7 @@ class ShopRules:
     @classmethod
     def of(cls, table: Mapping[str, Any]) -> ShopRules:
         """Rules from nested tables, as the file has them; see `load`."""
-        _known(table, ("shop", "category", "product", "gap"), "")
+        _known(table, ("shop", *_TABLES, "gap"), "")
         shop = _table(table.get("shop", {}), "shop")
         _known(shop, (*_names(ShopWide), *PRICE_KEYS), "shop.")
         prices = {key: shop.pop(key) for key in PRICE_KEYS if key in shop}
@@ -168,10 +180,10 @@ class ShopRules:
         prices = {key: getattr(checked, key) for key in prices}
         parts = {
             kind: {
-                name: _rules(ProductRules, _table(content, f"{kind}.{name}"), f"{kind}.{name}")
+                name: _rules(section, _table(content, f"{kind}.{name}"), f"{kind}.{name}")
                 for name, content in _table(table.get(kind, {}), kind).items()
             }
-            for kind in ("category", "product")
+            for kind, section in _TABLES.items()
         }
         gaps = tuple(_gap(content, i) for i, content in enumerate(_list(table.get("gap", []))))
         return cls(_rules(ShopWide, shop, "shop"), prices, **parts, gap=gaps)
@@ -192,10 +204,16 @@ class ShopRules:
 
     def _parts(self, row: Mapping[Any, Any]) -> Iterable[ProductRules]:
         """The tables that speak of a product, the most specific first."""
-        yield from (self.product[key] for key in (row["product"], row.get("name", "")) if key in self.product)
+        named = (row["product"], row.get("name", ""))
+        yield from (self.product[key] for key in named if key in self.product)
+        yield from (group for group in self.group.values() if not set(named).isdisjoint(group.products))
         if row["category"] in self.category:
             yield self.category[row["category"]]
         yield self.shop
+
+    def _links(self) -> list[tuple[str, ...]]:
+        """The product lines, and the pairs of the price gaps."""
+        return [*self.shop.lines, *((gap.product, gap.other) for gap in self.gap)]
 
     def check(self, products: pd.DataFrame) -> None:
         """Check that what the rules name exists.
@@ -212,8 +230,8 @@ class ShopRules:
             _one_of(name, categories, "category")
         ids = products["product"].tolist()
         names = products.get("name", products["product"]).tolist()
-        linked = [*self.shop.lines, *((gap.product, gap.other) for gap in self.gap)]
-        for name in (*self.product, *(name for link in linked for name in link)):
+        listed = [*self._links(), *(group.products for group in self.group.values())]
+        for name in (*self.product, *(name for names in listed for name in names)):
             if name in ids:
                 continue
             _one_of(name, [*map(str, names), *ids], "product")
@@ -258,7 +276,7 @@ class ShopRules:
         """The rules in words, and those that have no effect because their product is not in the market."""
         said = [("all products", self.shop, dict(self.prices))]
         said += [(f"category '{name}'", part, {}) for name, part in self.category.items()]
-        said += [(f"'{name}'", part, {}) for name, part in self.product.items()]
+        said += [(f"'{name}'", part, {}) for name, part in (*self.group.items(), *self.product.items())]
         words = [
             f"By the shop's rules for {where}: {', '.join(given)}."
             for where, part, more in said
@@ -270,10 +288,11 @@ class ShopRules:
         ]
         here = {*products["product"], *products.get("name", ()), *products["category"]}
         idle = [f"'{name}'" for name, part in self.product.items() if name not in here and not part.excluded]
+        idle += [f"'{name}'" for group in self.group.values() for name in group.products if name not in here]
         idle += [f"category '{name}'" for name in (*self.category, *self.shop.categories) if name not in here]
         idle += [
             " and ".join(f"'{name}'" for name in link) + " together"
-            for link in (*self.shop.lines, *((gap.product, gap.other) for gap in self.gap))
+            for link in self._links()
             if len(here.intersection(link)) < 2
         ]
         if idle:
@@ -281,27 +300,6 @@ class ShopRules:
                 f"Without effect are the shop's rules for {', '.join(dict.fromkeys(idle))}: not among what is priced."
             )
         return tuple(words)
-
-
-def priced_products(tables: Tables, rules: ShopRules, **how_many: Any) -> pd.DataFrame:
-    """The products to price: those of `choose_products` among what the rules leave.
-
-    Args:
-        tables: The shop's tables.
-        rules: The shop's rules.
-        how_many: Further arguments of `choose_products`.
-
-    Raises:
-        ScenarioError: A rule names what the tables do not have, or nothing is left to price.
-        DataError: No category qualifies.
-
-    Example:
-        >>> priced_products(tables, ShopRules.of({"shop": {"categories": ["Bread"]}}))  # doctest: +SKIP
-    """
-    if tables.products is not None:
-        rules.check(tables.products)
-        tables = replace(tables, products=rules.chosen_from(tables.products))
-    return choose_products(tables, **how_many)
 
 
 def _names(section: type) -> tuple[str, ...]:

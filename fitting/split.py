@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..data import Tables, product_weeks
+from ..data import Tables, choose_products, product_weeks
 from .initial_stock import initial_stock
 from .planned_weeks import planned_weeks
+from .shop_rules import ShopRules
 
 # Less history can tell no price response at all.
 _LEAST_WEEKS = 12
@@ -65,6 +67,27 @@ class Split:
         weeks = self.weeks
         last = weeks[-1] + _WEEK - pd.Timedelta(days=1)
         return {"first_day": f"{weeks[0]:%Y-%m-%d}", "last_day": f"{last:%Y-%m-%d}", "weeks": len(weeks)}
+
+
+def priced_products(tables: Tables, rules: ShopRules, **how_many: Any) -> pd.DataFrame:
+    """The products to price: those of `choose_products` among what the rules leave.
+
+    Args:
+        tables: The shop's tables.
+        rules: The shop's rules.
+        how_many: Further arguments of `choose_products`.
+
+    Raises:
+        ScenarioError: A rule names what the tables do not have, or nothing is left to price.
+        DataError: No category qualifies.
+
+    Example:
+        >>> priced_products(tables, ShopRules.of({"shop": {"categories": ["Bread"]}}))  # doctest: +SKIP
+    """
+    if tables.products is not None:
+        rules.check(tables.products)
+        tables = replace(tables, products=rules.chosen_from(tables.products))
+    return choose_products(tables, **how_many)
 
 
 def held_out(

@@ -44,7 +44,7 @@ class Prices:
         high=1e9,
         optional=True,
     )
-    max_change: float | None = scalar("largest relative price change per period", low=0, high=1e3, optional=True)
+    max_change: Array | None = array("N", "largest relative price change per period", low=0, high=1e3, optional=True)
     max_changes: int | None = scalar(
         "largest number of changes of a product's price within the window; needs change_window_periods",
         low=1,

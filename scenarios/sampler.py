@@ -224,7 +224,7 @@ def _prices(shop: _Shop, generator: Generator, discounts: dict[str, Any]) -> Pri
         ceiling=ceiling,
         tick=0.01 if kind == 1 else None,
         minimum_margin=0.05 if generator.random() < 0.3 else None,
-        max_change=0.3 if generator.random() < 0.5 else None,
+        max_change=np.array(0.3) if generator.random() < 0.5 else None,
         **discounts,
     )
 

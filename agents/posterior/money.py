@@ -288,7 +288,7 @@ class PosteriorMoney:
         memory = 1.0 if spec.reference_price is None else spec.reference_price.memory
         reference, reference_slope, rows = self._reference[index].astype(np.float64), np.zeros(len(index)), []
         for _ in range(spec.market.horizon_periods):
-            reached = price if most is None else np.clip(price, now * (1 - most), now * (1 + most))
+            reached = price if most is None else np.clip(price, now * (1 - most[index]), now * (1 + most[index]))
             slope = (reached == price).astype(np.float64)
             rows.append((reached, slope, reference, reference_slope))
             now, reference = reached, memory * reference + (1 - memory) * reached

@@ -196,13 +196,13 @@ def _guard_apart(proposed, current, rules, price, trail):
         bounds = (rules.low[n], rules.high[n], margin_low[n], advertised_low[n])
         # Constants, not a variable: the loop without a grid then has no branch and uses SIMD.
         if grid == LADDER:
-            _guard_row(LADDER, steps, tick, change, bounds, proposed[n], current[n], price[n], trail[n])
+            _guard_row(LADDER, steps, tick, change[n], bounds, proposed[n], current[n], price[n], trail[n])
         elif grid == TICK:
-            _guard_row(TICK, steps, tick, change, bounds, proposed[n], current[n], price[n], trail[n])
+            _guard_row(TICK, steps, tick, change[n], bounds, proposed[n], current[n], price[n], trail[n])
         elif grid == ENDINGS:
-            _guard_row(ENDINGS, steps, tick, change, bounds, proposed[n], current[n], price[n], trail[n])
+            _guard_row(ENDINGS, steps, tick, change[n], bounds, proposed[n], current[n], price[n], trail[n])
         else:
-            _guard_row(NO_GRID, steps, tick, change, bounds, proposed[n], current[n], price[n], trail[n])
+            _guard_row(NO_GRID, steps, tick, change[n], bounds, proposed[n], current[n], price[n], trail[n])
 
 
 @lean

@@ -38,14 +38,15 @@ class Guardrails:
 
     Hard are the grid (ladder, tick or endings), minimum margin, minimum advertised price, floor, ceiling and line
     order with price gaps; the others give way to them. The largest change gives way to the grid where no grid price is
-    within reach, and then the current price stays; and to a price gap that is rounded to the grid.
+    within reach, and then the current price stays; and to a product line or price gap, where that is rounded to the
+    grid or the product that raises another one may change more.
 
     Args:
         floor: (N,) lowest price, currency per unit.
         ceiling: (N,) highest price, currency per unit.
         unit_cost: (N,) currency per unit.
         minimum_margin: least (price - unit cost) / price.
-        max_change: largest relative change from one period to the next.
+        max_change: (N,) largest relative change from one period to the next, or one number for all.
         ladder: the allowed prices; at most one of ladder, tick and endings may be given.
         tick: allowed prices are multiples of it, currency per unit.
         max_discount: largest personal discount, a fraction.
@@ -90,7 +91,7 @@ class Guardrails:
     ceiling: NDArray[np.float64]
     unit_cost: NDArray[np.float64]
     minimum_margin: float | None = None
-    max_change: float | None = None
+    max_change: NDArray[np.float64] | float | None = None
     ladder: PriceLadder | None = None
     tick: float | None = None
     max_discount: float = 0.0
@@ -120,6 +121,8 @@ class Guardrails:
         for name in ("floor", "ceiling", "unit_cost", "minimum_advertised_price"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, np.atleast_1d(np.asarray(getattr(self, name), dtype=np.float64)))
+        if self.max_change is not None:
+            object.__setattr__(self, "max_change", np.broadcast_to(np.float64(self.max_change), self.floor.shape))
         self._check_lines()
         self._check_rival_shares()
         grid = PriceGrid.of(self.ladder, self.tick, self.endings)
@@ -133,14 +136,16 @@ class Guardrails:
         high = grid.rounded(self.ceiling, up=False)
         self._check_range(low, high, margin_low, grid)
         self._check_line_bounds(low, high)
-        change = np.float32(np.inf if self.max_change is None else self.max_change)
-        lows = (grid.rounded(bound, up=True).astype(np.float32) for bound in (margin_low, advertised))
+        change = np.broadcast_to(np.inf if self.max_change is None else self.max_change, self.floor.shape)
+        lows = (grid.rounded(bound, up=True) for bound in (margin_low, advertised))
         bounds = {"own_low": low, "own_high": high, "paid_low": grid.rounded(paid_low, up=True)}
         bounds |= dict(zip(("low", "high"), self._link_bounds(low, high, grid), strict=True))
         for name, bound in bounds.items():
             object.__setattr__(self, name, bound.astype(np.float32))
         object.__setattr__(self, "grid", grid)
-        object.__setattr__(self, "constants", StepConstants(*grid, change, *lows))
+        object.__setattr__(
+            self, "constants", StepConstants(*grid, *(each.astype(np.float32) for each in (change, *lows)))
+        )
 
     def _check_scalars(self) -> None:
         allowed = {
@@ -154,8 +159,9 @@ class Guardrails:
             "prior_price_periods": (1, np.inf, self.prior_price_periods),
         }
         for name, (least, below, value) in allowed.items():
-            if value is not None and not least <= value < below:
-                raise ValueError(f"{name} must lie in [{least:g}, {below:g}); got {value:g}; fix the price rules")
+            numbers = np.atleast_1d(least if value is None else value)
+            if (wrong := numbers[~((numbers >= least) & (numbers < below))]).size:
+                raise ValueError(f"{name} must lie in [{least:g}, {below:g}); got {wrong[0]:g}; fix the price rules")
             if value is not None and name.endswith(("changes", "periods")) and not isinstance(value, int):
                 raise ValueError(f"{name} must be a whole number; got {value:g}; round it")
 
@@ -258,9 +264,8 @@ class Guardrails:
     @property
     def bounds_only(self) -> bool:
         """Whether only bounds and the grid limit a list price, neither past prices nor other products."""
-        return (self.max_change, self.max_changes, self.frozen) == (None, None, None) and not (
-            len(self.links) or self.rival_shares[0].size
-        )
+        depends = [self.max_change, self.max_changes, self.frozen]
+        return all(rule is None for rule in depends) and not (len(self.links) or self.rival_shares[0].size)
 
     def allowed_prices(
         self, product: int = 0, low: float | None = None, high: float | None = None

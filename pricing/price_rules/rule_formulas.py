@@ -58,7 +58,7 @@ class StepConstants(NamedTuple):
 
     Args:
         grid, steps, tick: see `PriceGrid`.
-        change: largest relative change, inf for none.
+        change: (N,) largest relative change, inf for none.
         margin_low: (N,) lowest allowed price that leaves the minimum margin, 0 for none.
         advertised_low: (N,) lowest allowed price that keeps the minimum advertised price, 0 for none.
     """
@@ -66,7 +66,7 @@ class StepConstants(NamedTuple):
     grid: int
     steps: NDArray[np.float64]
     tick: float
-    change: np.float32
+    change: NDArray[np.float32]
     margin_low: NDArray[np.float32]
     advertised_low: NDArray[np.float32]
 

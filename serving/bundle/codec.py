@@ -108,9 +108,11 @@ def guardrails_from(document: dict[str, Any], num_products: int) -> Guardrails:
         **document,
     }  # bundles of earlier versions have none
     _check_keys(GUARDRAILS, document, names)
+    if isinstance(document["max_change"], float):  # one for all products, in those
+        document["max_change"] = [document["max_change"]] * num_products
     given = [
         name
-        for name in ("minimum_advertised_price", "frozen", "rival_at_least", "rival_at_most")
+        for name in ("max_change", "minimum_advertised_price", "frozen", "rival_at_least", "rival_at_most")
         if document[name] is not None
     ]
     arrays = {

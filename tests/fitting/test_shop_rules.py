@@ -36,13 +36,29 @@ def test_the_most_specific_rule_holds():
     assert said(spec, "By the shop's rules for category 'dairy': widening 0.")
 
 
+def test_the_largest_change_by_product_by_list_of_products_and_by_category():
+    spec = market(
+        {
+            "shop": {"max_change": 0.3},
+            "category": {"dairy": {"max_change": 0.2}},
+            "group": {"key-value": {"products": ["2", "cream"], "max_change": 0.05}, "none": {"products": ["9"]}},
+            "product": {"2": {"max_change": 0.1}},
+        }
+    )
+    assert spec.prices.max_change.tolist() == [0.2, 0.1, 0.05, 0.3]
+    assert said(spec, "By the shop's rules for 'key-value': max change 0.05, products 2, cream.")
+    assert said(spec, "Without effect are the shop's rules for '9'")
+    assert said(spec, "change by at most 5% to 30% per week")
+
+
 def test_rules_of_the_whole_shop_become_price_rules():
     spec = market(
         {"shop": {"price_endings": [0.49, 0.99], "max_change": 0.1, "minimum_margin": 0.2, "lines": [["1", "2"]]}}
     )
     assert spec.prices.tick is None
     assert spec.prices.price_endings.fractions.tolist() == [0.49, 0.99]
-    assert (spec.prices.max_change, spec.prices.minimum_margin) == (0.1, 0.2)
+    assert spec.prices.max_change.tolist() == [0.1] * 4
+    assert spec.prices.minimum_margin == 0.2
     assert spec.prices.line_order == (("milk (1)", "milk (2)"),)
     assert said(spec, "change by at most 10% per week")
     assert said(spec, "price endings 0.49, 0.99")
@@ -108,6 +124,7 @@ def test_a_rule_for_what_is_not_priced_is_said():
     [
         ({"product": {"creem": {"band": 0.1}}}, "product must be one of the tables; got 'creem'; did you mean 'cream'"),
         ({"product": {"milk": {"band": 0.1}}}, "'milk' must be one product; got the name of several: 1, 2; use the id"),
+        ({"group": {"kvi": {"products": ["1", "7"]}}}, "product must be one of the tables; got '7'"),
         ({"category": {"diary": {}}}, "category must be one of the tables; got 'diary'; did you mean 'dairy'"),
         ({"shop": {"categories": ["soap"]}}, "category must be one of the tables; got 'soap'"),
         ({"shop": {"lines": [["1", "7"]]}}, "product must be one of the tables; got '7'"),
@@ -123,7 +140,8 @@ def test_names_that_the_shop_does_not_have_are_refused(table, message):
     [
         ({"shops": {}}, "shops is no known key; did you mean 'shop'"),
         ({"product": {"1": {"flor": 1.0}}}, r"product.1.flor is no known key; did you mean 'product.1.floor'"),
-        ({"product": {"1": {"max_change": 0.1}}}, r"product.1.max_change holds for all products; .* under \[shop\]"),
+        ({"product": {"1": {"max_changes": 1}}}, r"product.1.max_changes holds for all products; .* under \[shop\]"),
+        ({"group": {"kvi": {"products": "milk"}}}, "group.kvi.products must be"),
         ({"product": {"1": {"band": -1}}}, r"product.1.band must lie in \[0, 10\]; got -1"),
         ({"product": {"1": {"frozen": "no"}}}, "product.1.frozen must be true or false; got 'no'"),
         ({"product": {"1": 3}}, "product.1 must be a table"),

@@ -69,7 +69,8 @@ def test_another_assortment_is_other_products_in_the_same_shop():
     assert other.market == first.market
     np.testing.assert_array_equal(other.arrivals.segment_share, first.arrivals.segment_share)
     np.testing.assert_array_equal(other.promotion.lift, first.promotion.lift)
-    assert (other.prices.max_change, other.prices.tick) == (first.prices.max_change, first.prices.tick)
+    np.testing.assert_array_equal(other.prices.max_change[0], first.prices.max_change[0])
+    assert other.prices.tick == first.prices.tick
     assert_same(load_scenario("catalogue:20:7:0"), first)
 
 

@@ -61,6 +61,12 @@ def test_what_was_charged_starts_anew_with_an_episode_and_comes_back_with_a_stat
     assert market.view.changes.tolist() == [[1, 0, 0]] * 2
 
 
+def test_each_product_has_its_largest_change(make_shop):
+    market = Market(make_shop(prices={"max_change": [0.05, 0.2, 0.0]}))
+    assert step(market, 5.0, 9.0, 3.3) == ["max_change"]
+    np.testing.assert_allclose(market.state.list_price, [[4.2, 6.0, 3.0]])
+
+
 def test_a_frozen_price_stays_and_a_line_rises(make_shop):
     market = Market(make_shop(prices={"frozen": ["b"], "line_order": [["c", "a", "b"]], "max_change": 0.2}))
     assert step(market, 4.8, 6.0, 3.3) == []
