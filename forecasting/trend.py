@@ -246,8 +246,9 @@ class MarketTrend(BaseEstimator):
         """Errors of the later half, each week forecast one week ahead from a fit to earlier weeks alone."""
         first = len(target) // 2
         starts = range(first, len(target), _REFIT_WEEKS)
-        found = {
-            name: np.concatenate(
+        errors = {
+            name: target[first:]
+            - np.concatenate(
                 [
                     model.fit(features[:start], target[:start]).predict(features[start : start + _REFIT_WEEKS])
                     for start in starts
@@ -256,7 +257,7 @@ class MarketTrend(BaseEstimator):
             for name, model in self._candidates().items()
             if self.chosen in (None, name)
         }
-        return target[first:, None] - pd.DataFrame(found, index=self.history_.index[self.lags + first :])
+        return pd.DataFrame(errors, index=self.history_.index[self.lags + first :])
 
 
 def _scores(errors: pd.DataFrame, traffic: pd.Series, chosen: str | None) -> pd.DataFrame:
