@@ -9,7 +9,7 @@ from .demand import FittedDemand, Priors
 from .fit_market import FittedMarket, fit
 from .fitted_models import FittedModels
 from .market_builder import build_market
-from .refit import refit
+from .refit import forecasts_since, refit
 from .shop_rules import ShopRules
 from .split import priced_products
 from .zones import Zone, price_zones, zone_tables
@@ -24,6 +24,7 @@ __all__ = [
     "Zone",
     "build_market",
     "fit",
+    "forecasts_since",
     "price_zones",
     "priced_products",
     "refit",

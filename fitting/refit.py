@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, is_dataclass
+from datetime import date
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..data import Tables
+from ..data import Tables, product_weeks
 from ..forecasting import Forecaster, Selected, candidates
+from ..forecasting.backtest import rolling_forecasts
 from ..pricing import PriceEndings, PriceLadder
 from ..scenarios import MarketSpec
 from .assumptions import Assumptions
@@ -113,6 +115,32 @@ def refit(
         ahead, forecaster, _customers(record["customers"]), _options(record), trend_model=record.get("trend")
     )
     return market.spec.with_changes(history={"tables_sha256": tables.fingerprint()})
+
+
+def forecasts_since(tables: Tables, record: Mapping[str, Any], first_day: date, last_day: date) -> pd.DataFrame:
+    """Forecasts of the weeks between two days, each one week ahead, at the prices and displays that came.
+
+    They come from the forecasters that the fit chose, which see the sales of earlier weeks alone.
+
+    Args:
+        tables: The shop's tables, up to date.
+        record: As for `refit`.
+        first_day: First day of the first week.
+        last_day: A day of the last week, at most; later weeks are left out.
+
+    Returns:
+        One row per product and week: `product`, `week`, `units` sold, `mean` forecast and its quantiles.
+
+    Example:
+        >>> forecasts_since(tables, report["refit"], date(2024, 3, 4), date(2024, 3, 31))["mean"]  # doctest: +SKIP
+    """
+    if record.get("zone"):
+        tables = zone_tables(tables, Zone(**record["zone"]))
+    panel = product_weeks(tables, products=pd.DataFrame(record["products"]))
+    weeks = np.sort(panel["week"].unique())
+    since = np.flatnonzero((weeks >= np.datetime64(first_day)) & (weeks <= np.datetime64(last_day)))
+    forecaster = _forecaster(record["forecaster"], record["seed"])
+    return rolling_forecasts(forecaster, panel, origins=list(weeks[since - 1]), horizon=1, refit=False)[0]
 
 
 def _check_products(tables: Tables, products: pd.DataFrame) -> None:

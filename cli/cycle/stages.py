@@ -260,21 +260,30 @@ def export_stage(cycle: Cycle, place: Place, key: Path) -> Facts:
 def account_stage(cycle: Cycle, home: Path, before: Place) -> Facts:
     """What the cycle before predicted, against the sales that came."""
     from ...evaluation.uncertainty import account, account_lines, sales_since
-    from ...fitting import zone_tables
+    from ...fitting import forecasts_since, zone_tables
+    from ...forecasting.metrics import wape
     from ...scenarios import load_scenario
 
     spec, tables = load_scenario(before.folder / MARKET), tables_of(cycle, home)
     price, units = sales_since(spec, tables if before.zone is None else zone_tables(tables, before.zone))
     if not len(price):
         return {"lines": ["no week of the cycle before lies in the tables yet"], "account": None}
+    record = json.loads((before.folder / MARKET / "fit.json").read_text(encoding="utf-8"))["refit"]
+    calendar = _given(spec.calendar)
+    ahead = forecasts_since(tables, record, calendar.first_day, calendar.last_day)
     found = account(spec, price, units, seed=cycle.config.shop.seed) | {
-        "followed": _followed(before.folder, spec, price)
+        "wape_one_week_ahead": wape(ahead["units"], ahead["mean"]),
+        "followed": _followed(before.folder, spec, price),
     }
     folder = home / before.name
     folder.mkdir(exist_ok=True)
     write_json(folder / ACCOUNT, found)
-    followed = f"{found['followed']:.0%} of these prices are those of the price list"
-    return {"lines": [*account_lines(found, spec.market.currency), followed], "account": found}
+    lines = [
+        *account_lines(found, spec.market.currency),
+        f"forecasts one week ahead, which know prices and displays: {found['wape_one_week_ahead']:.1%} off",
+        f"{found['followed']:.0%} of these prices are those of the price list",
+    ]
+    return {"lines": lines, "account": found}
 
 
 def _followed(before: Path, spec: MarketSpec, price: Any) -> float:

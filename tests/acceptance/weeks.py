@@ -88,7 +88,9 @@ def listed() -> float:
 
 @check("weeks", "Complete Journey, weeks 41 to 44: WAPE one week ahead at the prices really charged", "<=", 0.25)
 def ahead() -> float:
-    return float(np.mean([later["account"]["wape"] for later in grocer()[1:]]))
+    accounts = [later["account"] for later in grocer()[1:]]
+    units = [account["rows"][0]["units"]["realised"] for account in accounts]
+    return float(np.average([account["wape_one_week_ahead"] for account in accounts], weights=units))
 
 
 class Loop:

@@ -115,6 +115,7 @@ def test_weeks_in_a_row(shop, monkeypatch):
         again = later["train_again"]
         assert later["account"]["weeks"] == [passed]
         assert later["account"]["wape"] < 0.3
+        assert later["account"]["wape_one_week_ahead"] < 0.3
         assert {row["category"] for row in later["account"]["rows"]} == {"all categories", "x", "y"}
         rows = read_list(Path(later["paths"]["prices.csv"]))
         assert min(row.week for row in rows).isoformat() == first_day

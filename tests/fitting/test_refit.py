@@ -2,12 +2,13 @@
 
 import json
 from dataclasses import replace
+from datetime import date
 
 import numpy as np
 import pandas as pd
 import pytest
 from repricer.data import Tables
-from repricer.fitting import Assumptions, ShopRules, fit, refit
+from repricer.fitting import Assumptions, ShopRules, fit, forecasts_since, refit
 from repricer.fitting.refit import _rules_table
 from repricer.forecasting import MovingAverage, PooledRegression, SeasonalNaive, Selected
 
@@ -54,6 +55,19 @@ def test_newer_tables_give_the_weeks_after_them(fitted):
     assert later.calendar.label(0) == "2023-11-20"
     assert later.calendar.periods == 6
     assert fitted.spec.calendar.label(0) == "2023-11-06"
+
+
+def test_forecasts_of_passed_weeks_know_their_prices_and_not_their_sales(fitted):
+    span, tables = (date(2023, 11, 6), date(2023, 12, 3)), shop(46)
+    found = forecasts_since(tables, fitted.report["refit"], *span)
+    assert sorted(found["week"].dt.strftime("%Y-%m-%d").unique()) == ["2023-11-06", "2023-11-13"]
+    last = tables.sales["date"] == "2023-11-13"
+    sold = replace(tables, sales=tables.sales.assign(units=tables.sales["units"] * np.where(last, 2, 1)))
+    np.testing.assert_allclose(forecasts_since(sold, fitted.report["refit"], *span)["mean"], found["mean"])
+    dear = replace(tables, sales=tables.sales.assign(price_paid=tables.sales["price_paid"] * np.where(last, 1.2, 1)))
+    moved = forecasts_since(dear, fitted.report["refit"], *span)["mean"] / found["mean"]
+    assert (moved[found["week"] == "2023-11-13"] < 1).any()
+    np.testing.assert_allclose(moved[found["week"] < "2023-11-13"], 1)
 
 
 def test_a_product_that_left_the_tables_is_named(fitted):
