@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import joblib
 import numpy as np
 import pandas as pd
 
@@ -25,8 +25,8 @@ from ..profiles import (
 from .split import Split
 
 OnStep = Callable[[str], None]
-JOBS = min(os.cpu_count() or 1, 4)
-"""Processes that fit models side by side."""
+JOBS = min(joblib.cpu_count(), 4)
+"""Processes that fit models side by side; the environment variable LOKY_MAX_CPU_COUNT limits them."""
 _CANDIDATES = 10
 _TEST_WEEKS = 8
 # Enough products to tell tastes apart, few enough to fit in seconds.

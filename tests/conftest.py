@@ -1,4 +1,8 @@
+import os
 from pathlib import Path
+
+# Before the first fit: worker processes would each import all libraries anew.
+os.environ.setdefault("LOKY_MAX_CPU_COUNT", "1")
 
 import pytest
 from repricer.scenarios import MarketSpec, spec_from_table

@@ -72,8 +72,6 @@ def shop(tmp_path_factory) -> Path:
 
 
 def test_weeks_in_a_row(shop, monkeypatch):
-    for module in ("fit_market", "customers"):
-        monkeypatch.setattr(f"repricer.fitting.{module}.JOBS", 1)
     config = str(shop / "cycle.toml")
     sales_until(shop, 44)
     assert call("cycle", config, "--dry-run")["would"] == "train"

@@ -42,8 +42,6 @@ def stop(*_):
 
 
 def test_a_list_per_zone(tmp_path, monkeypatch):
-    for module in ("fit_market", "customers"):
-        monkeypatch.setattr(f"repricer.fitting.{module}.JOBS", 1)
     (tmp_path / "cycle.toml").write_text(CONFIG, encoding="utf-8")
     tables = chain(stores=6, weeks=19, zones=0.1, alike=2)
     tables.products.to_csv(tmp_path / "products.csv", index=False)

@@ -2,12 +2,14 @@
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from repricer.cli import main
 from repricer.cli._fit_lines import fit_lines
+from repricer.forecasting.models.lstm import Lstm
 from repricer.scenarios import load_scenario
 
 TRUTH = """
@@ -50,13 +52,14 @@ def shop(tmp_path_factory) -> Path:
 
 
 def test_from_tables_to_a_price(shop, monkeypatch):
-    # Processes would each import all libraries anew; that they change nothing, the tests of `Selected` show.
-    for module in ("fit_market", "customers"):
-        monkeypatch.setattr(f"repricer.fitting.{module}.JOBS", 1)
+    # The default forecaster with all its candidates; how well the network learns, its own tests show.
+    monkeypatch.setattr("repricer.forecasting.selected.Lstm", partial(Lstm, steps=20, seeds=1))
     imported = run("data", "import", "--sales", "sales.csv", "--products", "products.csv", "--out", "tables")
     assert imported["kept"]["sales"] == imported["read"]["sales"]
     Path("plan.csv").write_text("date,product,price\n2002-01-02,a,3.9\n", encoding="utf-8")
-    fit = run("fit", "tables", "--out", "market", "--currency", "euros", "--plan", "plan.csv", "--weeks", "8")
+    fit = run(
+        "fit", "tables", "--out", "market", "--currency", "euros", "--plan", "plan.csv", "--weeks", "8", "--draws", "20"
+    )
     assert fit["scores"]["simulated_wape"] < 0.2
     assert (fit["first_day"], fit["last_day"]) == ("2001-12-31", "2002-02-24")
     assert (fit["proof"]["first_day"], fit["proof"]["last_day"]) == ("2001-10-08", "2001-12-30")
@@ -65,12 +68,12 @@ def test_from_tables_to_a_price(shop, monkeypatch):
     market = load_scenario("market")
     assert market.history.price[0, market.products.names.index("a")] == 3.9
     assert load_scenario("market/proof").history.units.shape == (12, 6)
-    run("train", "market", "--out", "run", "--steps", "13000")
-    report = run("report", "run", "--out", "report.html", "--episodes", "30")
+    run("train", "market", "--out", "run", "--steps", "4000")
+    report = run("report", "run", "--out", "report.html", "--episodes", "10")
     assert report["verdict"].split(". ")[0] in (shop / "report.html").read_text(encoding="utf-8")
     run("export", "run", "--out", "bundle")
     policies = ("--policy", "run", "--policy", "bundle", "--policy", "historical")
-    judged = run("evaluate", "market", *policies, "--episodes", "30")
+    judged = run("evaluate", "market", *policies, "--episodes", "10")
     revenue = {row["policy"]: row["revenue"]["mean"] for row in judged["policies"]}
     assert revenue["bundle"] == pytest.approx(revenue["run"], rel=1e-3)
     state = CliRunner().invoke(main, ["price", "bundle", "--example"]).stdout

@@ -54,7 +54,7 @@ def written(tmp_path_factory):
     sales().to_csv("sales.csv", index=False)
     PRODUCTS[["product", "category"]].to_csv("products.csv", index=False)
     run("data", "import", "--sales", "sales.csv", "--products", "products.csv", "--out", "made/tables")
-    run("fit", "made/tables", "--out", "made/market", "--forecaster", "moving-average")
+    run("fit", "made/tables", "--out", "made/market", "--forecaster", "moving-average", "--draws", "8", "--weeks", "4")
     run("train", "made/market", "--out", "made/run", "--steps", "2000")
     run("report", "made/run", "--out", "made/report.html", "--episodes", "10")
     run("export", "made/run", "--out", "made/bundle")
