@@ -5,6 +5,7 @@ that followed.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
@@ -12,14 +13,17 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Integer, func, select
 
+from ..decision import Decision
 from ..market_state import MARKET, State
 from ..predictor import PriceAnswer, ProductPrice
 from .approvals import Approval, Recorded
 from .approvals import add as add_approvals
 from .hash_chain import START, ChainError, as_json, walked
 from .outcomes import ReportedOutcome, add
-from .schema import APPROVALS, DECISIONS, METADATA, OUTCOMES, SCHEMA
+from .schema import APPROVALS, DECISIONS, METADATA, OUTCOMES, SCHEMA, TRIALS
 from .storage import Storage
+
+_FILLER = "-" * (32 << 10)
 
 
 class Head(NamedTuple):
@@ -108,6 +112,29 @@ class DecisionLog:
     ) -> None:
         """Like `submit`, but wait for the commit. Raises LogError."""
         self.submit(answer, state, request_id, propensity=propensity, arm=arm, shadow=shadow).result()
+
+    def submit_decisions(self, named: Sequence[tuple[str, Decision]]) -> Future[None]:
+        """Commit several decisions, each with its request id, all or none.
+
+        Returns:
+            A future that raises LogError if the rows cannot be written.
+        """
+        rows: list[dict[str, Any]] = []
+        for request_id, one in named:
+            rows += _decision_rows(one.answer, one.state, request_id, one.propensity, one.arm, one.shadow)
+        return self._storage.submit(lambda writing: writing.append(DECISIONS, rows))
+
+    def submit_trial(self) -> Future[None]:
+        """Write as much as a decision takes, unless something was written in the last second.
+
+        Returns:
+            A future that raises LogError if decisions cannot be recorded now.
+        """
+        if time.monotonic() - self._storage.written < 1:
+            done: Future[None] = Future()
+            done.set_result(None)
+            return done
+        return self._storage.submit(lambda writing: writing.replace(TRIALS, {"id": 1, "filler": _FILLER}))
 
     def submit_outcomes(
         self, outcomes: Sequence[ReportedOutcome], refused: dict[int, str] | None = None

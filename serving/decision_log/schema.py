@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Double, Index, Integer, MetaData, Text
+from sqlalchemy import Boolean, Column, Double, Index, Integer, MetaData, Table, Text
 
 from .storage import chained_table
 
@@ -62,6 +62,8 @@ APPROVALS = chained_table(
     Column("reason", Text, nullable=False),
     Column("bundle", Text, nullable=False),
 )
+TRIALS = Table("trials", METADATA, Column("id", Integer, primary_key=True), Column("filler", Text, nullable=False))
+"""One row, which is written again and again to see whether decisions can be."""
 Index("approvals_week", APPROVALS.c.week)
 Index("decisions_request", DECISIONS.c.request_id)
 Index("decisions_market", DECISIONS.c.market, DECISIONS.c.period)

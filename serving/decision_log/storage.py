@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -23,7 +25,9 @@ from sqlalchemy import (
     Table,
     Text,
     create_engine,
+    delete,
     event,
+    insert,
     inspect,
     select,
 )
@@ -36,8 +40,8 @@ _MOST_TOGETHER = 256
 """Most jobs in one commit, so that many jobs do not delay the first one."""
 _MOST_ROWS = 128
 """Most rows in one statement; databases allow a few ten thousand values."""
-_PATIENCE = 10
-"""Seconds to wait for a connection, or for another process to finish writing."""
+_PATIENCE = 1
+"""Seconds to wait for a connection, or for another process to finish writing; a request waits for them."""
 _LOCK = int.from_bytes(hashlib.sha256(b"repricer decision log").digest()[:8], "big", signed=True)
 """The advisory lock of a PostgreSQL database under which its chains grow."""
 _SQLITE_TRIGGER = (
@@ -90,6 +94,11 @@ class Writing:
             self._tails[table.name] = EMPTY if found is None else Tail(found.id, found.hash)
         done, self._tails[table.name] = linked(rows, self._tails[table.name])
         self._waiting.setdefault(table, []).extend(done)
+
+    def replace(self, table: Table, row: Mapping[str, Any]) -> None:
+        """Write one row of a table without a chain in place of the one with its `id`."""
+        self._connection.execute(delete(table).where(table.c.id == row["id"]))
+        self._connection.execute(insert(table).values(row))
 
     def read(self, query: Select[Any]) -> list[dict[str, Any]]:
         """The rows of a query, including those just appended."""
@@ -151,6 +160,8 @@ class Storage:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._open, self._door = True, threading.Lock()
         self._writer: threading.Thread | None = None
+        self.written = -math.inf
+        """When the last transaction was committed, in the seconds of `time.monotonic`."""
 
     def submit(self, work: Callable[[Writing], Any]) -> Future[Any]:
         """Do work in a transaction, all of it or nothing.
@@ -198,17 +209,21 @@ class Storage:
     def _write(self) -> None:
         """The writing thread: all waiting jobs go into one transaction."""
         while (first := self._jobs.get()) is not None:
-            waiting: list[_Job | None] = [first]
-            with suppress(queue.Empty):
-                while waiting[-1] is not None and len(waiting) < _MOST_TOGETHER:
-                    waiting.append(self._jobs.get_nowait())
-            # A cancelled job gets no result, and no row.
-            jobs = [job for job in waiting if job and job.done.set_running_or_notify_cancel()]
+            jobs = self._together([first])
             if not self._commit(jobs):
                 for job in jobs:
                     self._commit([job])
-            if waiting[-1] is None:
-                return
+
+    def _together(self, waiting: list[_Job]) -> list[_Job]:
+        """These jobs and others that wait behind them; a cancelled one gets no result, and no row."""
+        with suppress(queue.Empty):
+            while len(waiting) < _MOST_TOGETHER:
+                job = self._jobs.get_nowait()
+                if job is None:
+                    self._jobs.put(None)  # the last, as the door is closed
+                    break
+                waiting.append(job)
+        return [job for job in waiting if job.done.set_running_or_notify_cancel()]
 
     def _commit(self, jobs: list[_Job]) -> bool:
         """Do the jobs in one transaction and set their results; False if one failed, to be found by
@@ -220,13 +235,16 @@ class Storage:
                 results = [job.work(writing) for job in jobs]
                 writing.flush()
         except Exception as error:
-            # A full disk, a lost connection or a lock affects all of them.
-            if len(jobs) > 1 and not isinstance(error, OperationalError):
+            if isinstance(error, OperationalError):
+                # A full disk, a lost connection or a lock affects all, also those that came while it was waited for.
+                jobs = [*jobs, *self._together([])]
+            elif len(jobs) > 1:
                 return False
             known = isinstance(error, SQLAlchemyError)
             for job in jobs:
                 job.done.set_exception(LogError(f"decision log {self.name}: {_line(error)}") if known else error)
             return True
+        self.written = time.monotonic()
         for job, result in zip(jobs, results, strict=True):
             job.done.set_result(result)
         return True

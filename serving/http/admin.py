@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
@@ -12,12 +13,17 @@ from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from ..bundle.files import BundleError
+from ..decision_log.log import DecisionLog
+from ..decision_log.storage import LogError
 from .deployment import Deployment, DeploymentError
 from .middleware import problem
-from .schemas import BodyError, HoldoutShare, Switch, described_body, problems, read_body
+from .schemas import BodyError, HoldoutShare, Problem, Switch, described_body, problems, read_body
+
+_PATIENCE = 2
+"""Seconds in which the log must have recorded a trial."""
 
 
-def add_status(app: FastAPI, deployment: Deployment) -> None:
+def add_status(app: FastAPI, deployment: Deployment, decisions: DecisionLog | None) -> None:
     """Add health, readiness, metrics, and which policy is active."""
 
     @app.get("/healthz", tags=["status"])
@@ -25,9 +31,15 @@ def add_status(app: FastAPI, deployment: Deployment) -> None:
         """The process is running."""
         return {"status": "ok"}
 
-    @app.get("/readyz", tags=["status"])
-    async def readyz() -> dict[str, str]:
-        """A bundle is loaded and verified; the service does not start without one."""
+    @app.get("/readyz", responses={503: {"model": Problem}}, tags=["status"])
+    async def readyz() -> Any:
+        """A bundle is loaded and verified, and decisions can be recorded."""
+        try:
+            if decisions is not None:
+                await asyncio.wait_for(asyncio.wrap_future(decisions.submit_trial()), _PATIENCE)
+        except (LogError, TimeoutError) as error:
+            reason = str(error) or f"no answer of the log in {_PATIENCE} s"
+            return problem(503, f"decisions must be recorded to be ready; got {reason}; restore the log")
         return {"status": "ready", "bundle": deployment.bundle.digest}
 
     @app.get(

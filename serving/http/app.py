@@ -85,7 +85,7 @@ def create_app(
     express = add_answers(app, deployment, decisions, recent)
     if decisions is not None:
         add_outcomes(app, decisions, deployment.bundle.catalogue.products[0])
-    add_status(app, deployment)
+    add_status(app, deployment, decisions)
     add_admin(app, deployment)
     if settings.price_list is not None:
         add_desk(app, Desk(settings.price_list, lambda: deployment.bundle, decisions))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import math
 import socket
 import time
@@ -19,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_log = logging.getLogger(__name__)
 PATIENCE = 5.0
 """Seconds in which a caller must send its headers, or its next request."""
 BYTES_PER_SECOND = 100_000
@@ -143,15 +145,34 @@ def serve(app: Any, host: str, port: int, **settings: Any) -> None:
         host: Address to listen on.
         port: Port to listen on.
         settings: More of uvicorn's settings.
+
+    Raises:
+        ValueError: The address cannot be listened on.
     """
     Connection.most = _most_connections()
     config = uvicorn.Config(
         app, host, port, http=Connection, ws="none", backlog=_ACCEPTS_PER_TURN, server_header=False, **settings
     )
     config.load()
-    with _Listener(fileno=config.bind_socket().detach()) as listener:
-        listener.listen()
+    with _bound(host, port) as listener:
+        _log.info("listening on %s, port %d", host, port)
         Server(config).run(sockets=[listener])
+
+
+def _bound(host: str, port: int) -> _Listener:
+    # With its protocol named, asyncio sends each part of an answer without delay.
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = _Listener(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen()
+    except OSError as error:
+        listener.close()
+        raise ValueError(
+            f"--host and --port must be free on this machine; got {host}, port {port}: {error.strerror}; choose others"
+        ) from error
+    return listener
 
 
 def _most_connections() -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import asdict
 from typing import Any
 
@@ -105,16 +104,9 @@ class _Pricing:
         log = self._decisions
         if log is None:
             return
-
-        def submitted() -> list[Future[None]]:
-            return [
-                log.submit(one.answer, one.state, name, propensity=one.propensity, arm=one.arm, shadow=one.shadow)
-                for name, one in named
-            ]
-
         few = len(named) * len(named[0][1].answer.prices) <= _INLINE_PRICES
-        futures = submitted() if few else await to_thread.run_sync(submitted)
-        await asyncio.gather(*map(asyncio.wrap_future, futures))
+        future = log.submit_decisions(named) if few else await to_thread.run_sync(log.submit_decisions, named)
+        await asyncio.wrap_future(future)
 
     def _returned(self, request_id: str, decision: Decision) -> dict[str, Any]:
         self._recent.add(decision)

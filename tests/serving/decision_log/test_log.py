@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import replace
@@ -267,6 +268,23 @@ def test_a_log_that_cannot_be_written_says_so_to_all_who_wait(one: Bundle, path:
         db.execute("ALTER TABLE elsewhere RENAME TO decisions")
     log.record(answer, state, "later")
     assert log.verify().rows == 3
+
+
+def test_who_waits_behind_a_lock_waits_no_longer_than_the_first(one: Bundle, path: Path) -> None:
+    log, state = DecisionLog(path), example_state(one.catalogue)
+    answer = Predictor(one).price(state)
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        started, waiting = time.perf_counter(), []
+        for number in range(8):
+            waiting.append(log.submit(answer, state, str(number)))
+            time.sleep(0.1)
+        for future in waiting:
+            with pytest.raises(LogError, match="locked"):
+                future.result()
+        assert time.perf_counter() - started < 2
+        db.execute("ROLLBACK")
+    assert log.verify().rows == 0
 
 
 def test_a_sale_is_of_the_price_that_was_charged_on_its_day(dated: Bundle, path: Path) -> None:

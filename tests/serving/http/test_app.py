@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import closing
@@ -168,6 +169,31 @@ def test_no_price_without_a_record(client: TestClient, app: FastAPI, one: Bundle
     assert response.status_code == 503
     assert "prices" not in response.json()
     assert client.get("/healthz").status_code == 200
+
+
+def test_a_batch_is_in_the_log_whole_or_not_at_all(client: TestClient, one: Bundle, log: Path) -> None:
+    state = example_state(one.catalogue)
+    last = "WHEN NEW.market = 'last' BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+    with closing(sqlite3.connect(log)) as db, db:
+        db.execute(f"CREATE TRIGGER full BEFORE INSERT ON decisions {last}")
+    refused = client.post("/v1/prices", json=[state] * 300 + [state | {"market": "last"}])
+    assert (refused.status_code, DecisionLog(log).verify().rows) == (503, 0)
+
+
+def test_a_locked_log_fails_in_a_second_and_is_not_ready(client: TestClient, one: Bundle, log: Path) -> None:
+    state = example_state(one.catalogue)
+    assert client.get("/readyz").status_code == 200
+    with closing(sqlite3.connect(log, isolation_level=None)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        started = time.perf_counter()
+        assert client.post("/v1/prices", json=state).status_code == 503
+        assert client.get("/readyz").status_code == 503
+        assert time.perf_counter() - started < 3
+        assert client.get("/healthz").status_code == 200
+        db.execute("ROLLBACK")
+    assert client.get("/readyz").status_code == 200
+    assert client.post("/v1/prices", json=state).status_code == 200
+    assert DecisionLog(log).verify().rows == 3
 
 
 def test_without_a_log_it_answers_too(one_path: Path, one: Bundle, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import shutil
@@ -39,7 +40,7 @@ class Service:
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         assert self.process.stderr is not None
         self.lines = self.process.stderr
-        self.wait_for("Uvicorn running")
+        self.wait_for("listening on")
 
     def wait_for(self, words: str) -> str:
         for line in self.lines:
@@ -84,3 +85,24 @@ def test_it_reloads_on_a_hang_up_and_finishes_its_requests_when_told_to_stop(
     assert DecisionLog(tmp_path / "log.db").verify().rows == 600
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(f"http://127.0.0.1:{service.port}/healthz")
+
+
+def test_a_reader_of_the_log_who_stalls_stops_no_price(service: Service, one: Bundle) -> None:
+    caller = http.client.HTTPConnection("127.0.0.1", service.port, timeout=5)
+    for _ in range(600):  # a pipe holds 64 KiB, some 270 lines
+        caller.request("GET", "/healthz")
+        assert caller.getresponse().read()
+    caller.request("POST", "/v1/prices", json.dumps(example_state(one.catalogue)))
+    assert caller.getresponse().status == 200
+    caller.close()
+    for _ in range(150):
+        service.lines.readline()
+    caller.request("GET", "/healthz")
+    assert caller.getresponse().read()
+    assert int(json.loads(service.wait_for("lines_dropped"))["lines_dropped"]) > 100
+
+
+def test_a_port_that_is_taken_is_one_line(service: Service, one_path: Path) -> None:
+    command = [sys.executable, "-m", "repricer.cli", "serve", str(one_path), "--port", str(service.port)]
+    second = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (second.returncode, second.stderr.splitlines()[-1].count("must be free")) == (2, 1)
