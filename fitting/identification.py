@@ -59,8 +59,8 @@ def identified(demand: FittedDemand) -> pd.DataFrame:
     """Which products' answers to their prices the sales identify.
 
     A product's are not where its price never moved; where its units do not fall with its price,
-    that is where the 90% interval of the likelihood without the prior holds zero or more, but not
-    the posterior mean, which it borrows from the category; or where its posterior is about as wide
+    that is where the 90% interval of the likelier model's likelihood without the prior holds zero or
+    more, but not the posterior mean, which it borrows from the category; or where its posterior is about as wide
     as the prior. A wide interval alone is no reason: the posterior knows it, and so do the prices.
 
     Args:
@@ -75,12 +75,12 @@ def identified(demand: FittedDemand) -> pd.DataFrame:
         1.0
     """
     reason = np.full(len(demand.products), None, dtype=object)
-    for c, found in enumerate(demand.posteriors):
+    for c, (found, likelier) in enumerate(zip(demand.posteriors, demand.likelier, strict=True)):
         at = found.model.layout
         prior = np.hypot(at.spread[at.category], at.spread[at.product])
         spread = (found.draws[:, at.category] + found.draws[:, at.product]).std(axis=0)
         borrowed = demand.elasticity[:, demand.members(c)].mean(axis=0)
-        own, error = _Residuals(found).own_elasticity()
+        own, error = _Residuals(likelier).own_elasticity()
         deaf = (own + _NORMAL90 * error >= 0) & (own - _NORMAL90 * error > borrowed)
         reason[demand.members(c)] = np.select(
             [np.isinf(error), deaf, spread > _HARDLY_MOVED * prior],

@@ -30,6 +30,7 @@ from .priors import Priors
 from .sales_grids import SalesGrids
 
 Array = NDArray[np.float64]
+_LIKELIER = 0.5
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ class FittedDemand:
         segment_share: (C, K) share of each segment among a category's customers.
         effects: Names of the E further effects on utility.
         memory: Weight of the past in the reference price.
-        posteriors: C posteriors.
+        posteriors: C posteriors, whose draws are those of both models.
+        likelier: The same of the likelier model alone: whether prices follow demand or not.
         first_stage_f: (C,) strength of the costs as an instrument; NaN without. Weak costs are not used.
         follow_demand: Posterior probability that prices follow demand; NaN where no price was
             reduced and no regular price moved.
@@ -87,6 +89,7 @@ class FittedDemand:
     memory: float
     weeks: pd.DatetimeIndex
     posteriors: tuple[CategoryPosterior, ...]
+    likelier: tuple[CategoryPosterior, ...]
     first_stage_f: Array
     follow_demand: float
     suspects: tuple[str, ...]
@@ -263,7 +266,7 @@ def fit_demand(
     doubts = suspects(grids)
     with one_thread():
         posteriors = [estimate(data, priors, draws=draws, seed=seed + c) for c, data in enumerate(found)]
-        follow, suspected = np.nan, np.zeros((draws, len(names), len(doubts)))
+        likelier, follow, suspected = posteriors, np.nan, np.zeros((draws, len(names), len(doubts)))
         if doubts:
             doubtful = [
                 estimate(
@@ -277,6 +280,7 @@ def fit_demand(
             ]
             trusted = priors.unexplained if SUSPECT in doubts else priors.exogenous
             follow = _probability(posteriors, doubtful, trusted)
+            likelier = doubtful if follow > _LIKELIER else posteriors
             posteriors, suspected = _mixed(posteriors, doubtful, follow, seed)
     return FittedDemand(
         products=tuple(products["product"]),
@@ -288,6 +292,7 @@ def fit_demand(
         memory=memory,
         weeks=grids.weeks,
         posteriors=tuple(posteriors),
+        likelier=tuple(likelier),
         first_stage_f=strength,
         follow_demand=follow,
         suspects=tuple(doubts),

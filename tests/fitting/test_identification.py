@@ -1,5 +1,7 @@
 """What the sales say about prices: placebos, robustness, and products that are not identified."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -87,6 +89,20 @@ def test_a_product_whose_units_do_not_fall_with_its_price_is_not_identified(hone
     found = identified(demand).set_index("product")
     assert found.index[~found["identified"]].tolist() == ["c"]
     assert "do not fall" in found.loc["c", "reason"]
+
+
+def test_products_whose_regular_prices_follow_demand_are_judged_by_the_model_that_knows_it():
+    generator = np.random.default_rng(8)
+    shock = 0.6 * generator.standard_normal((104, 12))
+    listed, reduced = np.exp(0.3 * shock), np.where(generator.random((104, 12)) < 0.15, 0.7, 1.0)
+    units = generator.poisson(60 * np.exp(shock) * (listed * reduced) ** -2.2).astype(float)[None]
+    demand = fit_demand(
+        grids_of(units, (listed * reduced)[None] * REGULAR, listed * REGULAR), PRODUCTS, REGULAR, Priors()
+    )
+    assert demand.follow_demand > 0.9
+    # Prices taken at their word look as if units did not fall with them.
+    at_their_word = replace(demand, likelier=demand.posteriors)
+    assert identified(at_their_word)["identified"].mean() < 0.2 < 0.7 < identified(demand)["identified"].mean()
 
 
 def test_little_is_known_of_a_rarely_sold_product_but_not_nothing(honest):
