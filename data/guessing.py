@@ -54,6 +54,7 @@ _NAMES: dict[str, set[str]] = {
     "event": {"eventtype", "action", "type"},
     "value": {"rating", "stars", "score", "wert", "count"},
     "on_hand": {"stock", "onhand", "inventory", "bestand", "lagerbestand", "stocklevel"},
+    "delivery": {"deliveries", "lieferung", "orderedunits"},
     "received": {"delivered", "receipts", "wareneingang", "inbound"},
     "start_date": {"from", "start", "startdate", "validfrom", "von", "week", "weekstart", "gueltigab", "begin"},
     "end_date": {"to", "end", "enddate", "validto", "bis", "gueltigbis", "until"},
@@ -138,7 +139,7 @@ def _match(table: str, header: list[str]) -> dict[str, str]:
     wanted = list(SCHEMAS[table].columns)
     for find in (
         lambda column: _plain(column) if _plain(column) in free else None,
-        lambda column: next((name for name in free if name in _NAMES[column]), None),
+        lambda column: next((name for name in free if name in _NAMES.get(column, ())), None),
         lambda column: next(iter(difflib.get_close_matches(_plain(column), free, n=1, cutoff=0.8)), None),
     ):
         for column in wanted:

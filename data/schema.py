@@ -75,6 +75,12 @@ SCHEMAS: dict[str, pa.DataFrameSchema] = {
             "customer": _id("Customer; a pseudonym once imported.", **_OPTIONAL),
             "store": _id("Store of the sale.", **_OPTIONAL),
             "basket": _id("Receipt that the line belongs to.", **_OPTIONAL),
+            "arm": _column(
+                "str",
+                "Arm of an experiment: `fallback` in a holdout store, as `repricer log export` writes it.",
+                "text",
+                **_OPTIONAL,
+            ),
         },
         description="One row per sale line.",
         coerce=True,

@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 import numpy as np
 from repricer.cli.cycle.config import (
+    AccountSection,
     EvaluateSection,
     FitSection,
     ListSection,
@@ -205,7 +206,7 @@ def cycle_text() -> str:
             yield f"`{name}`", field.description, field.allowed.replace(", or null", ""), usual
 
     parts = {"": ShopSection, "[tables]": TablesSection, "[fit]": FitSection, "[train]": TrainSection}
-    parts |= {"[evaluate]": EvaluateSection, "[price_list]": ListSection}
+    parts |= {"[evaluate]": EvaluateSection, "[price_list]": ListSection, "[account]": AccountSection}
     return "\n".join(
         (f"In `{name}`:" if name else "Outside any table:")
         + f"\n\n{table(('key', 'meaning', 'allowed', 'default'), rows(kind))}"

@@ -59,7 +59,7 @@ def run_cycle(cycle: Cycle, register: Register, retrain: bool, tell: Any) -> Fac
     entry = _known(cycle, register, retrain) or _begin(cycle, register, retrain, tell)
     before = register.before(entry.first_day)
     job = _stages(entry, cycle.out / entry.folder, tell)
-    accounts = {} if before is None else _accounts(cycle, before, job)
+    accounts = {} if before is None else _accounts(cycle, register, before, job)
     found = {place.name: _place(cycle, entry, place, before, job) for place in entry.places(cycle.out)}
     again = [" ".join(filter(None, [name, why])) for name, part in found.items() for why in part["train_again"]]
     if not entry.complete:
@@ -83,11 +83,11 @@ def _stages(entry: Entry, folder: Path, tell: Any) -> Stages:
     return Stages(folder, {"fingerprint": entry.fingerprint}, tell)
 
 
-def _accounts(cycle: Cycle, before: Entry, job: Stages) -> Facts:
+def _accounts(cycle: Cycle, register: Register, before: Entry, job: Stages) -> Facts:
     """The accounts of the cycle before, one for each of its markets, by zone."""
-    found = {}
+    found, since = {}, min(entry.first_day for entry in register.entries)
     for place in before.places(cycle.out):
-        work = partial(stages.account_stage, cycle, job.folder, place)
+        work = partial(stages.account_stage, cycle, job.folder, place, since)
         title = f"The account of the cycle before{f', {place.name}' if place.name else ''}"
         found[place.name] = job.run(f"account {place.name}".rstrip(), title, work)["account"]
     return found

@@ -93,6 +93,21 @@ class ListSection(_Section, frozen=True):
     zone: Annotated[Name, Meta(description="name of the stores that the list is for")] = "all stores"
 
 
+class AccountSection(_Section, frozen=True):
+    """A holdout arm, against which the account compares; a column `arm` of the sales is one too."""
+
+    holdout: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="stores that keep the shop's own prices while the others have the list's",
+            extra={"allowed": "a list of stores"},
+        ),
+    ] = ()
+    log: Annotated[
+        str | None, Meta(description="decision log (file or URL), whose markets are the stores of the sales")
+    ] = None
+
+
 class ShopSection(_Section, frozen=True):
     """The keys outside any table."""
 
@@ -113,6 +128,7 @@ class Config:
     train: TrainSection
     evaluate: EvaluateSection
     price_list: ListSection
+    account: AccountSection
 
     @classmethod
     def of(cls, table: dict[str, Any], path: Path) -> Config:
@@ -123,6 +139,7 @@ class Config:
             "train": TrainSection,
             "evaluate": EvaluateSection,
             "price_list": ListSection,
+            "account": AccountSection,
         }
         shop = {key: value for key, value in table.items() if key not in parts}
         read_parts = {key: read(kind, table.get(key, {}), f"{path} [{key}]", CycleError) for key, kind in parts.items()}
@@ -163,6 +180,12 @@ class Cycle:
         """The files of the shop's tables, by table."""
         given = {name: self.file(getattr(self.config.tables, name)) for name in SCHEMAS}
         return {name: path for name, path in given.items() if path is not None}
+
+    @property
+    def log(self) -> str:
+        """The place of the decision log."""
+        name = str(self.config.account.log)
+        return name if "://" in name else str(self._base / name)
 
     def fingerprint(self) -> str:
         """Hash of the configuration and of every file that it reads."""
@@ -218,6 +241,15 @@ class Cycle:
                 raise CycleError(
                     f'{path} [{section}]: {key} is for all stores; got it beside by = "{fit.by}"; leave one of them out'
                 )
+        asked = self.config.account
+        if asked.holdout and asked.log:
+            raise CycleError(
+                f"{path} [account]: the arm must be given by holdout or log; got both; leave one of them out"
+            )
+        if asked.log and "://" not in asked.log and not Path(self.log).is_file():
+            raise CycleError(
+                f"{path} [account]: log must be a decision log; got {self.log}, which is no file; fix the path"
+            )
         tail_of(self.config.train.risk)
         ShopRules.load(self.file(fit.rules))
         if fit.priors is not None:

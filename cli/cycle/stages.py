@@ -257,15 +257,23 @@ def export_stage(cycle: Cycle, place: Place, key: Path) -> Facts:
     return {"lines": [*lines, holds_line(bundle.manifest)]}
 
 
-def account_stage(cycle: Cycle, home: Path, before: Place) -> Facts:
-    """What the cycle before predicted, against the sales that came."""
+def account_stage(cycle: Cycle, home: Path, before: Place, since: str) -> Facts:
+    """What the cycle before predicted, against the sales that came and those of a holdout arm.
+
+    Args:
+        cycle: The configuration.
+        home: The folder of this cycle.
+        before: The market of the cycle before.
+        since: First day of the first cycle.
+    """
     from ...evaluation.uncertainty import account, account_lines, sales_since
     from ...fitting import forecasts_since, zone_tables
     from ...forecasting.metrics import wape
     from ...scenarios import load_scenario
 
     spec, tables = load_scenario(before.folder / MARKET), tables_of(cycle, home)
-    price, units = sales_since(spec, tables if before.zone is None else zone_tables(tables, before.zone))
+    own = tables if before.zone is None else zone_tables(tables, before.zone)
+    price, units = sales_since(spec, own)
     if not len(price):
         return {"lines": ["no week of the cycle before lies in the tables yet"], "account": None}
     record = json.loads((before.folder / MARKET / "fit.json").read_text(encoding="utf-8"))["refit"]
@@ -275,15 +283,37 @@ def account_stage(cycle: Cycle, home: Path, before: Place) -> Facts:
         "wape_one_week_ahead": wape(ahead["units"], ahead["mean"]),
         "followed": _followed(before.folder, spec, price),
     }
-    folder = home / before.name
-    folder.mkdir(exist_ok=True)
-    write_json(folder / ACCOUNT, found)
     lines = [
         *account_lines(found, spec.market.currency),
         f"forecasts one week ahead, which know prices and displays: {found['wape_one_week_ahead']:.1%} off",
         f"{found['followed']:.0%} of these prices are those of the price list",
     ]
+    held = _against_holdout(cycle, spec, tables.sales, own.sales, len(price), since)
+    if held is not None:
+        found["holdout"], line = held
+        lines.append(line)
+    folder = home / before.name
+    folder.mkdir(exist_ok=True)
+    write_json(folder / ACCOUNT, found)
     return {"lines": lines, "account": found}
+
+
+def _against_holdout(
+    cycle: Cycle, spec: MarketSpec, whole: Any, sales: Any, weeks: int, since: str
+) -> tuple[Facts | None, str] | None:
+    """The gain over the holdout arm and a line that says it; None where no arm is named."""
+    import pandas as pd
+
+    from ...evaluation.uncertainty.holdout import against_holdout, holdout_line, holdout_stores
+    from .holdout import holdout_arms
+
+    arms = holdout_arms(cycle, whole, pd.Timestamp(_given(spec.calendar).first_day), weeks)
+    if arms is None:
+        return None
+    here = {*sales["store"]}
+    held, others = (stores & here for stores in holdout_stores(arms))
+    found = against_holdout(spec, sales, held, others, weeks=weeks, since=pd.Timestamp(since))
+    return found, holdout_line(found)
 
 
 def _followed(before: Path, spec: MarketSpec, price: Any) -> float:

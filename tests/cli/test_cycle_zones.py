@@ -28,6 +28,8 @@ steps = 1000
 [evaluate]
 episodes = 8
 draws = 8
+[account]
+holdout = ["s4", "s5"]
 """
 
 
@@ -62,6 +64,8 @@ def test_a_list_per_zone(tmp_path, monkeypatch):
     sold = [found["rows"][0]["units"]["realised"] for found in later["accounts"].values()]
     assert sum(sold) == pytest.approx(tables.sales.loc[tables.sales["date"] == last, "units"].sum())
     assert list(later["zones"]) == list(lists)
+    arms = [found["holdout"] for found in later["accounts"].values()]
+    assert [(arm["held_out"], arm["others"], arm["interval90"]) for arm in arms] == [(1, 2, None)] * 2
 
     # A store more: its zone is unknown, so all is fitted and learned again.
     one = tables.sales[tables.sales["store"] == "s0"].assign(store="s9")

@@ -240,3 +240,9 @@ def test_a_quantity_is_not_taken_for_money(write, header, row, columns):
     (mapping,) = load_mapping(write("map.toml", mapping_template({"sales": path}))).values()
     told = {key: own for key, own in mapping.columns.items() if key not in ("date", "product", "store")}
     assert told == columns
+
+
+def test_a_plan_of_deliveries_can_be_guessed(write):
+    path = write("plan.csv", "day,item,price,lieferung\n2024-01-01,A,1.5,3\n")
+    (mapping,) = load_mapping(write("map.toml", mapping_template({"plan": path}))).values()
+    assert mapping.columns == {"date": "day", "product": "item", "price": "price", "delivery": "lieferung"}
