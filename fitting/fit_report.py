@@ -32,10 +32,9 @@ def fit_report(market: FittedSplit, customers: Customers) -> dict[str, Any]:
         []
     """
     split, response, regression = market.split, market.response, market.regression
-    by_regression = regression.elasticity_.merge(split.products[["product", "name"]], on="product")
     used = market.spec.reference_price is not None
     return {
-        "price_response": records(_beside(response, by_regression).merge(market.known, on="product")),
+        "price_response": price_response(market),
         "unidentified": np.array(market.spec.products.names)[~market.known["identified"].to_numpy(bool)].tolist(),
         "identification_checks": identification_checks(response, regression.elasticity_),
         "identification": str(regression.identification_),
@@ -49,6 +48,21 @@ def fit_report(market: FittedSplit, customers: Customers) -> dict[str, Any]:
         "trend": _trend(split, market.trend, market.paths),
         "assumptions": list(market.spec.assumptions),
     }
+
+
+def price_response(market: FittedSplit) -> list[dict[str, Any]]:
+    """How each product answers to its price, and whether the sales identify that.
+
+    Args:
+        market: The fitted market.
+
+    Example:
+        >>> price_response(market)[0]["elasticity_interval90"]  # doctest: +SKIP
+        [-3.1, -1.9]
+    """
+    names = market.split.products[["product", "name"]]
+    by_regression = market.regression.elasticity_.merge(names, on="product")
+    return records(_beside(market.response, by_regression).merge(market.known, on="product"))
 
 
 def proof_report(proof: FittedSplit, errors: list[dict[str, Any]], seed: int) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, is_dataclass
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from ..scenarios import MarketSpec
 from .assumptions import Assumptions
 from .customers import JOBS, Customers, records
 from .demand import Priors
+from .fit_report import price_response
 from .fit_split import FitOptions, fit_split
 from .shop_rules import ShopRules
 from .split import held_out, weeks_to_come
@@ -74,13 +75,25 @@ def fit_record(
     }
 
 
+class Refit(NamedTuple):
+    """What `refit` returns.
+
+    Attributes:
+        spec: The market of the weeks after the tables.
+        price_response: As in the report of `fit`, by product.
+    """
+
+    spec: MarketSpec
+    price_response: list[dict[str, Any]]
+
+
 def refit(
     tables: Tables,
     record: Mapping[str, Any],
     *,
     weeks: int | None = None,
     on_step: Callable[[str], None] = lambda _: None,
-) -> MarketSpec:
+) -> Refit:
     """The market of the weeks after newer tables, by the choices of an earlier fit.
 
     Price responses, traffic and forecasts are estimated anew on all weeks. Which forecasters each
@@ -97,7 +110,7 @@ def refit(
         ValueError: A product is no longer in the tables, or the forecaster is none of this package.
 
     Example:
-        >>> spec = refit(load_tables("shop"), report["refit"])  # doctest: +SKIP
+        >>> spec, response = refit(load_tables("shop"), report["refit"])  # doctest: +SKIP
     """
     products = pd.DataFrame(record["products"])
     _check_products(tables, products)
@@ -114,7 +127,8 @@ def refit(
     market = fit_split(
         ahead, forecaster, _customers(record["customers"]), _options(record), trend_model=record.get("trend")
     )
-    return market.spec.with_changes(history={"tables_sha256": tables.fingerprint()})
+    spec = market.spec.with_changes(history={"tables_sha256": tables.fingerprint()})
+    return Refit(spec, price_response(market))
 
 
 def forecasts_since(tables: Tables, record: Mapping[str, Any], first_day: date, last_day: date) -> pd.DataFrame:

@@ -144,16 +144,19 @@ def fit_stage(cycle: Cycle, place: Place, compiler: CompileAhead) -> Facts:
     counts = products["category"].value_counts().items()
     chosen = [f"{len(products)} products to price, in {products['category'].nunique()} categories of substitutes:"]
     chosen += [f"  {str(category).lower()}: {count} products" for category, count in counts]
-    return {"lines": [*chosen, *fit_lines(report)], "scores": report["scores"], "try": what_to_try(report)}
+    return {
+        "lines": [*chosen, *fit_lines(report)],
+        "scores": report["scores"],
+        "try": what_to_try(report["price_response"]),
+    }
 
 
-def what_to_try(report: dict[str, Any]) -> list[str]:
+def what_to_try(rows: list[dict[str, Any]]) -> list[str]:
     """Which prices to vary, to learn most: those of products that are not identified, then the widest intervals.
 
     Args:
-        report: The fit report.
+        rows: The price responses of a fit, by product.
     """
-    rows = report["price_response"]
     unknown = [row for row in rows if not row["identified"]]
     wide = sorted(rows, key=lambda row: row["elasticity_interval90"][0] - row["elasticity_interval90"][1])
     chosen = [*unknown, *(row for row in wide if row["identified"])][:_TRIED]
@@ -218,9 +221,15 @@ def compare_stage(cycle: Cycle, place: Place, timings: list[dict[str, Any]], tri
     )
     found = _given(comparison.uncertainty)
     lines = [f"report: {folder / REPORT}", *write_lists(cycle, place, found)]
-    if not found.recommendation.change:
-        lines += ["to learn more, vary these prices in some weeks or stores:", *(f"  {line}" for line in tried)]
+    lines += _to_vary(found, tried)
     return {"comparison": document, "verdict": verdict(comparison, learned.name), "lines": lines}
+
+
+def _to_vary(found: Assessment, tried: list[str]) -> list[str]:
+    """Where no change is recommended, which prices to vary instead."""
+    if found.recommendation.change:
+        return []
+    return ["to learn more, vary these prices in some weeks or stores:", *(f"  {line}" for line in tried)]
 
 
 def write_lists(cycle: Cycle, place: Place, found: Assessment) -> list[str]:
@@ -361,6 +370,7 @@ def refresh_stage(cycle: Cycle, place: Place, before: Path) -> Facts:
     )
     write_json(folder / COMPARISON, {"uncertainty": judged.to_dict()})
     lines = [*refresh_lines(found, folder / BUNDLE), *write_lists(cycle, place, judged)]
+    lines += _to_vary(judged, what_to_try(found.price_response))
     return {"lines": lines, "verdict": str(judged), "train_again": found.train_again}
 
 

@@ -51,6 +51,7 @@ class Refreshed:
         check: The gains of its prices over the best fixed and the current ones.
         before: The same at the export.
         train_again: Why it is time to train again, a sentence each; none where it is not.
+        price_response: How each product answers to its price, as in the report of a fit.
     """
 
     bundle: Bundle
@@ -58,6 +59,7 @@ class Refreshed:
     check: dict[str, Any] | None
     before: dict[str, Any] | None
     train_again: list[str]
+    price_response: list[dict[str, Any]]
 
 
 def refresh(
@@ -111,7 +113,7 @@ def refresh(
     signer = None if key is None else read_private_key(Path(key))
     old, record = _read(path, public_key)
     structure = _changes(tables, record)
-    spec = refit(tables, record, weeks=weeks, on_step=on_step)
+    spec, response = refit(tables, record, weeks=weeks, on_step=on_step)
     on_step("prices of the new weeks")
     holding, files = Holding.of(old.manifest), read_files(path)
     setup = _setup(old, holding, spec, seed)
@@ -134,7 +136,7 @@ def refresh(
     facts["created"] = datetime.now(UTC).isoformat(timespec="seconds")
     facts["refreshed"] = {"from": old.digest, "check": now, "train_again": again}
     write_files(out, seal(contents, facts, signer or own_key(out)), check=load_bundle)
-    return Refreshed(load_bundle(out), spec, now, before, again)
+    return Refreshed(load_bundle(out), spec, now, before, again, response)
 
 
 def _read(path: Path, public_key: str | os.PathLike[str] | None) -> tuple[Bundle, dict[str, Any]]:

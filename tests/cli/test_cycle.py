@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -161,3 +162,15 @@ def test_a_wrong_file_is_refused_in_one_line(shop, tmp_path, text, said):
     assert said in output
     assert len(output.strip().splitlines()) == 1
     assert not (tmp_path / "cycles").exists()
+
+
+def test_where_no_change_is_recommended_prices_to_vary_are_named():
+    def row(name, low, high, reason=None):
+        return {"name": name, "identified": reason is None, "reason": reason, "elasticity_interval90": [low, high]}
+
+    rows = [row("a", -2.0, -1.5), row("b", -4.0, -1.0), row("c", -3.0, -1.0), row("d", -2.0, -1.0, "never moved")]
+    tried = stages.what_to_try(rows)
+    assert tried == ["d: never moved", "b: elasticity -4.0 to -1.0", "c: elasticity -3.0 to -1.0"]
+    keeps, changes = (SimpleNamespace(recommendation=SimpleNamespace(change=change)) for change in (False, True))
+    assert stages._to_vary(keeps, tried)[1:] == [f"  {line}" for line in tried]
+    assert stages._to_vary(changes, tried) == []

@@ -45,7 +45,7 @@ def _order(market) -> list[int]:
 
 def test_a_zone_is_refreshed_from_the_tables_of_all_stores(folder):
     fitted = load_scenario(folder / "market" / "zone-2")
-    again = refit(TABLES, json.loads((folder / "market" / "zone-2" / "fit.json").read_text())["refit"])
+    again = refit(TABLES, json.loads((folder / "market" / "zone-2" / "fit.json").read_text())["refit"]).spec
     np.testing.assert_allclose(again.demand.price_sensitivity, fitted.demand.price_sensitivity, rtol=1e-6)
     np.testing.assert_allclose(again.arrivals.rate, fitted.arrivals.rate, rtol=1e-6)
 

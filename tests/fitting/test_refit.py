@@ -41,7 +41,9 @@ def fitted():
 
 
 def test_on_the_same_tables_the_market_is_the_same(fitted):
-    again = refit(shop(44), json.loads(json.dumps(fitted.report["refit"], allow_nan=False)))
+    again, response = refit(shop(44), json.loads(json.dumps(fitted.report["refit"], allow_nan=False)))
+    known = fitted.report["price_response"]
+    assert [row["reason"] for row in response] == [row["reason"] for row in known]
     assert again.calendar == fitted.spec.calendar
     assert again.assumptions == fitted.spec.assumptions
     np.testing.assert_allclose(again.arrivals.rate, fitted.spec.arrivals.rate, rtol=1e-6)
@@ -51,7 +53,7 @@ def test_on_the_same_tables_the_market_is_the_same(fitted):
 
 
 def test_newer_tables_give_the_weeks_after_them(fitted):
-    later = refit(shop(46), fitted.report["refit"], weeks=6)
+    later = refit(shop(46), fitted.report["refit"], weeks=6).spec
     assert later.calendar.label(0) == "2023-11-20"
     assert later.calendar.periods == 6
     assert fitted.spec.calendar.label(0) == "2023-11-06"

@@ -42,7 +42,7 @@ def run() -> FakeRun:
         customers=Customers(("everyone",), -np.ones(1), np.ones((1, 4)), None, None, {}),
         zone=None,
     )
-    made = make_run(refit(shop(44), record), product_wise=True)
+    made = make_run(refit(shop(44), record).spec, product_wise=True)
     return replace(made, facts=made.facts | {"settings": {"base_price": "best-fixed"}}, refit=record)
 
 
@@ -71,6 +71,8 @@ def test_the_same_network_prices_the_weeks_after_newer_tables(path: Path) -> Non
     assert new.catalogue.calendar.labels == ["2023-11-20", "2023-11-27", "2023-12-04", "2023-12-11"]
     assert not np.array_equal(new.catalogue.forecast_units, old.catalogue.forecast_units)
     np.testing.assert_allclose(new.policy.base_price, best_fixed(found.spec).price)
+    assert [row["product"] for row in found.price_response] == list(found.spec.products.ids)
+    assert all(row["identified"] or row["reason"] for row in found.price_response)
     state = example_state(new.catalogue)
     assert Predictor(new).price(state).date == "2023-11-20"
     with pytest.raises(StateError, match="date must be 2023-11-20 to 2023-12-17"):
