@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from repricer.pricing import ChargedRange
 from repricer.scenarios import MarketSpec, save_scenario
 from repricer.serving import Bundle, Predictor, StateError
 from repricer.serving.decision import Decision
-from repricer.serving.explanation.sentences import explain
+from repricer.serving.explanation.sentences import _rule, explain
 from repricer.serving.market_state import market_view
+from repricer.serving.predictor import Change
 from repricer.serving.sample_states import random_states
 
 from .conftest import usual_state
@@ -97,3 +99,20 @@ def test_a_price_that_was_never_charged_is_said_to_be_so(one: Bundle) -> None:
     found = explained(charged, usual_state(one))
     assert "It is outside what was charged: 3.00 to 3.50; no data say how customers respond to it." in found.sentences
     assert found.attribution == explained(one, usual_state(one)).attribution
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [(2.3141, 2.3099, "moved it by less than is shown, to 2.31 $"), (2.32, 2.31, "lowered it from 2.32 $ to 2.31 $")],
+)
+def test_a_move_is_told_only_where_it_can_be_seen(before: float, after: float, said: str) -> None:
+    sentence = _rule(Change("price_ladder", before, after, "a step"), "$")
+    assert said in sentence
+    assert "from 2.31" not in sentence
+
+
+def test_many_units_are_no_power_of_ten(one: Bundle) -> None:
+    busy = replace(one, response=replace(one.response, rate=5000 * one.response.rate))
+    (sentence,) = [line for line in explained(busy, usual_state(one)).sentences if "units are expected" in line]
+    assert "e+" not in sentence
+    assert re.search(r"about \d{1,3}(,\d{3})+ units are expected .*: \d{1,3}(,\d{3})+ to \d{1,3}(,\d{3})+\)", sentence)

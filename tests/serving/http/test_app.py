@@ -81,6 +81,18 @@ def test_status(client: TestClient, one: Bundle) -> None:
     assert policy["manifest"] == one.manifest
 
 
+def test_the_page_names_policy_and_features_in_words(client: TestClient, one: Bundle) -> None:
+    far = example_state(one.catalogue)
+    far = far | {"period": 3, "products": [item | {"last_units": 1e6} for item in far["products"]]}
+    for _ in range(50):
+        assert client.post("/v1/prices", json=far).status_code == 200
+    page = client.get("/").text
+    assert "policy ppo, training seed 3" in page
+    assert "% of the values of the sales of the last period against their forecast lie outside" in page
+    assert "ppo:" not in page
+    assert "log_surprise" not in page
+
+
 def test_the_description_has_models_and_a_valid_example(client: TestClient) -> None:
     description = client.get("/openapi.json").json()
     body = description["paths"]["/v1/prices"]["post"]["requestBody"]["content"]["application/json"]
