@@ -18,16 +18,17 @@ if TYPE_CHECKING:
     from ..data import ImportReport, Tables
 
 FILE = click.Path(path_type=Path)
-_KINDS = {
-    "sales": "One row per sale line.",
-    "products": "One row per product.",
-    "customers": "One row per customer.",
-    "behaviour": "One row per view, cart, rating or review.",
-    "signals": "One row per competitor price, holiday or value of an external index.",
-    "stock": "One row per stock count of a product.",
-    "promotions": "One row per promotion of a product.",
-    "plan": "One row per product and week to come that is planned already.",
+TABLES = {
+    "sales": "one row per sale line",
+    "products": "one row per product",
+    "customers": "one row per customer",
+    "behaviour": "one row per view, cart, rating or review",
+    "signals": "one row per competitor price, holiday or value of an external index",
+    "stock": "one row per stock count of a product",
+    "promotions": "one row per promotion of a product",
+    "plan": "one row per product and week to come: planned prices, promotions and deliveries",
 }
+"""The shop's tables that a command may be given as files, and what a row of each is."""
 
 mapping_option = click.option("--mapping", type=FILE, help="TOML file that declares how the files are laid out.")
 
@@ -37,11 +38,11 @@ def file_options(function: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(function)
     def with_paths(**options: Any) -> None:
-        paths = {name: options.pop(name) for name in _KINDS}
+        paths = {name: options.pop(name) for name in TABLES}
         function(paths={name: path for name, path in paths.items() if path}, **options)
 
-    for name in reversed(_KINDS):
-        with_paths = click.option(f"--{name}", type=FILE, help=_KINDS[name])(with_paths)
+    for name in reversed(TABLES):
+        with_paths = click.option(f"--{name}", type=FILE, help=f"File with {TABLES[name]}.")(with_paths)
     return with_paths
 
 

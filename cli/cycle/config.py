@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from ...data import SCHEMAS
 from ...serving.documents import Name, read
+from .._tables import TABLES
 
 Count = Annotated[int, Meta(ge=1, le=10**9, extra={"allowed": "a whole number from 1 on"})]
 
@@ -26,17 +26,19 @@ class _Section(Struct, kw_only=True, forbid_unknown_fields=True, frozen=True):
     pass
 
 
-class TablesSection(_Section, frozen=True):
+_Files = msgspec.defstruct(
+    "_Files",
+    [(name, Annotated[str | None, Meta(description=f"file with {content}")], None) for name, content in TABLES.items()],
+    bases=(_Section,),
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+)
+
+
+class TablesSection(_Files, frozen=True):
     """Where the shop's tables are: files, or a folder of `repricer data import`. Paths are relative to the file."""
 
-    sales: Annotated[str | None, Meta(description="file of the sales, all of them: each cycle reads it anew")] = None
-    products: Annotated[str | None, Meta(description="file of the products")] = None
-    customers: Annotated[str | None, Meta(description="file of the customers")] = None
-    behaviour: Annotated[str | None, Meta(description="file of views, carts, ratings and reviews")] = None
-    signals: Annotated[str | None, Meta(description="file of competitor prices, holidays and external indices")] = None
-    stock: Annotated[str | None, Meta(description="file of stock counts")] = None
-    promotions: Annotated[str | None, Meta(description="file of promotions")] = None
-    plan: Annotated[str | None, Meta(description="file of what is planned for the weeks to come")] = None
     mapping: Annotated[str | None, Meta(description="TOML file that declares how the files are laid out")] = None
     key_file: Annotated[
         str | None, Meta(description="secret of the pseudonyms; by default tables.key in the folder of the results")
@@ -178,7 +180,7 @@ class Cycle:
     @property
     def files(self) -> dict[str, Path]:
         """The files of the shop's tables, by table."""
-        given = {name: self.file(getattr(self.config.tables, name)) for name in SCHEMAS}
+        given = {name: self.file(getattr(self.config.tables, name)) for name in TABLES}
         return {name: path for name, path in given.items() if path is not None}
 
     @property
@@ -212,7 +214,7 @@ class Cycle:
     def _check(self, path: Path) -> None:
         tables = self.config.tables
         given = [bool(self.files), tables.dataset is not None, tables.example is not None]
-        if sum(given) != 1 or (given[0] and tables.sales is None):
+        if sum(given) != 1 or (given[0] and "sales" not in self.files):
             raise CycleError(
                 f"{path}: [tables] must name sales and other files, or dataset, or example; got {self._got()}"
             )

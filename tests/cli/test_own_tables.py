@@ -9,8 +9,12 @@ import pytest
 from click.testing import CliRunner
 from repricer.cli import main
 from repricer.cli._fit_lines import fit_lines
+from repricer.cli._tables import TABLES
+from repricer.cli.cycle.config import TablesSection
+from repricer.data import SCHEMAS
 from repricer.forecasting.models.lstm import Lstm
 from repricer.scenarios import load_scenario
+from repricer.serving import documents
 
 TRUTH = """
 name = "truth"
@@ -80,3 +84,8 @@ def test_from_tables_to_a_price(shop, monkeypatch):
     (shop / "state.json").write_text(state, encoding="utf-8")
     answer = run("price", "bundle", "--state", "state.json")
     assert {item["product"] for item in answer["prices"]} == set("abcdef")
+
+
+def test_every_canonical_table_can_be_given_as_a_file():
+    assert list(TABLES) == list(SCHEMAS)
+    assert set(TABLES) < set(documents.fields(TablesSection))
