@@ -20,8 +20,9 @@ from .approvals import Approval, Recorded
 from .approvals import add as add_approvals
 from .hash_chain import START, ChainError, as_json, walked
 from .outcomes import ReportedOutcome, add
+from .replies import Reply, keep, kept
 from .schema import APPROVALS, DECISIONS, METADATA, OUTCOMES, SCHEMA, TRIALS
-from .storage import Storage
+from .storage import Storage, Writing
 
 _FILLER = "-" * (32 << 10)
 
@@ -113,16 +114,35 @@ class DecisionLog:
         """Like `submit`, but wait for the commit. Raises LogError."""
         self.submit(answer, state, request_id, propensity=propensity, arm=arm, shadow=shadow).result()
 
-    def submit_decisions(self, named: Sequence[tuple[str, Decision]]) -> Future[None]:
+    def submit_decisions(self, named: Sequence[tuple[str, Decision]], reply: Reply | None = None) -> Future[bytes]:
         """Commit several decisions, each with its request id, all or none.
 
+        Args:
+            named: The decisions.
+            reply: The answer that holds them, to be kept; if one is kept already, nothing is written.
+
         Returns:
-            A future that raises LogError if the rows cannot be written.
+            A future with the answer to give, which may be the one that was kept. It raises LogError if the rows
+            cannot be written, and ReusedKeyError.
         """
         rows: list[dict[str, Any]] = []
         for request_id, one in named:
             rows += _decision_rows(one.answer, one.state, request_id, one.propensity, one.arm, one.shadow)
-        return self._storage.submit(lambda writing: writing.append(DECISIONS, rows))
+
+        def write(writing: Writing) -> bytes:
+            if reply is not None:
+                before = kept(writing, reply.request_id, reply.question)
+                if before is not None:
+                    return before
+                keep(writing, reply)
+            writing.append(DECISIONS, rows)
+            return b"" if reply is None else reply.answer
+
+        return self._storage.submit(write)
+
+    def submit_kept(self, request_id: str, question: str) -> Future[bytes | None]:
+        """Look for the answer that a request got before: a future that raises LogError and ReusedKeyError."""
+        return self._storage.submit(lambda writing: kept(writing, request_id, question))
 
     def submit_trial(self) -> Future[None]:
         """Write as much as a decision takes, unless something was written in the last second.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Double, Index, Integer, MetaData, Table, Text
+from sqlalchemy import Boolean, Column, Double, Index, Integer, LargeBinary, MetaData, Table, Text
 
 from .storage import chained_table
 
@@ -64,6 +64,15 @@ APPROVALS = chained_table(
 )
 TRIALS = Table("trials", METADATA, Column("id", Integer, primary_key=True), Column("filler", Text, nullable=False))
 """One row, which is written again and again to see whether decisions can be."""
+REPLIES = Table(
+    "replies",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("time", Text, nullable=False, index=True),
+    Column("question", Text, nullable=False),
+    Column("answer", LargeBinary, nullable=False),
+)
+"""The answers to requests with an idempotency key, by request id; kept for a day."""
 Index("approvals_week", APPROVALS.c.week)
 Index("decisions_request", DECISIONS.c.request_id)
 Index("decisions_market", DECISIONS.c.market, DECISIONS.c.period)

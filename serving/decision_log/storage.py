@@ -18,6 +18,7 @@ from sqlalchemy import (
     DDL,
     BigInteger,
     Column,
+    ColumnElement,
     Connection,
     Engine,
     MetaData,
@@ -97,8 +98,12 @@ class Writing:
 
     def replace(self, table: Table, row: Mapping[str, Any]) -> None:
         """Write one row of a table without a chain in place of the one with its `id`."""
-        self._connection.execute(delete(table).where(table.c.id == row["id"]))
+        self.remove(table, table.c.id == row["id"])
         self._connection.execute(insert(table).values(row))
+
+    def remove(self, table: Table, which: ColumnElement[bool]) -> None:
+        """Remove rows of a table without a chain."""
+        self._connection.execute(delete(table).where(which))
 
     def read(self, query: Select[Any]) -> list[dict[str, Any]]:
         """The rows of a query, including those just appended."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import logging
 import os
-import random
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -88,7 +88,7 @@ class Deployment:
         self._path, self._public_key, self._shadow_path = Path(path), public_key, shadow_path
         self._fallback, self._key = fallback, seed.to_bytes(8, "big")
         self.metrics = metrics or Metrics()
-        self._switching = threading.Lock()
+        self._switching, self._unnamed = threading.Lock(), itertools.count()
         self.slots = self._slots_of(Predictor(load_bundle(path, public_key=public_key)))
         self.hold_out(holdout)
         self.kill(killed)
@@ -152,12 +152,13 @@ class Deployment:
         return decisions
 
     def _held_out(self, slots: Slots, state: State) -> bool:
-        """A named market always stays in its arm; an unnamed one is assigned at random each time."""
+        """A named market always stays in its arm; an unnamed one is assigned anew each time, by number and period."""
         if slots.killed or not slots.holdout:
             return slots.killed
-        if "market" not in state:
-            return random.random() < slots.holdout
-        digest = hashlib.blake2b(state["market"].encode(), key=self._key, digest_size=8).digest()
+        # No name of a market begins like that.
+        unnamed = "market" not in state
+        name = f"\0{next(self._unnamed)} {state.get('date')} {state.get('period')}" if unnamed else state["market"]
+        digest = hashlib.blake2b(name.encode(), key=self._key, digest_size=8).digest()
         return int.from_bytes(digest, "big") < slots.holdout * 2**64
 
     def _shadow_answers(self, slots: Slots, states: list[State]) -> list[PriceAnswer | None]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import logging
 import os
 import time
@@ -23,8 +24,9 @@ MAX_BODY = 4 << 20
 OPEN_PATHS = ("/healthz", "/readyz")
 _PRICE_PATHS = ("/v1/prices", "/v1/outcomes")
 _log = logging.getLogger("repricer.requests")
-Endpoint = Callable[[bytes, str], Awaitable[Response]]
-"""Takes the body and the id of a request, returns the response."""
+Endpoint = Callable[[bytes, Scope], Awaitable[Response]]
+"""Takes the body and the scope of a request, returns the response."""
+IDEMPOTENCY_KEY = b"idempotency-key"
 
 
 def role_for(path: str) -> str:
@@ -76,9 +78,14 @@ class Gate:
         try:
             answer, caller = self._refusal(scope)
             scope["state"]["caller"] = caller
+            if retry_key := dict(scope["headers"]).get(IDEMPOTENCY_KEY):
+                # The same key of the same caller is the same request.
+                name = f"{caller or ''} ".encode() + retry_key
+                request_id = scope["state"]["request_id"] = hashlib.blake2b(name, digest_size=16).hexdigest()
+                mark = (b"x-request-id", request_id.encode())
             endpoint = self._express.get(scope["path"]) if scope["method"] == "POST" else None
             if answer is None and endpoint is not None:
-                answer = await endpoint(await _body(receive), request_id)
+                answer = await endpoint(await _body(receive), scope)
             if answer is None:
                 await self.app(scope, receive, marked)
             else:

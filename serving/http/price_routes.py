@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import hashlib
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -11,9 +13,11 @@ import orjson
 from anyio import to_thread
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
+from starlette.types import Scope
 
 from ..decision import Decision
 from ..decision_log.log import DecisionLog
+from ..decision_log.replies import Reply, ReusedKeyError
 from ..decision_log.storage import LogError
 from ..explanation.sentences import Explanation, explain
 from ..explanation.what_if import NoResponseError, WhatIf, what_if
@@ -21,7 +25,7 @@ from ..market_state import StateError
 from ..sample_states import example_state
 from .batching import Batcher
 from .deployment import Deployment
-from .middleware import Endpoint, problem
+from .middleware import IDEMPOTENCY_KEY, Endpoint, problem
 from .recent_decisions import RecentDecisions
 from .schemas import (
     MOST_STATES,
@@ -36,6 +40,8 @@ from .schemas import (
 
 _INLINE_PRICES = 500
 """Up to this many prices are computed faster than a thread takes over."""
+
+_LONGEST_KEY = 255
 
 
 def add_answers(
@@ -59,34 +65,50 @@ class _Pricing:
         self._deployment, self._decisions, self._recent = deployment, decisions, recent
         self._batcher = Batcher(deployment)
 
-    async def answer(self, body: bytes, request_id: str) -> Response:
+    async def answer(self, body: bytes, scope: Scope) -> Response:
         """The response to the body of a request."""
         try:
-            state = parsed(body)
-            found = await (self.several if isinstance(state, list) else self.one)(state, request_id)
-        except (BodyError, StateError) as error:
+            state, request_id = parsed(body), scope["state"]["request_id"]
+            question = self._question(body, scope)
+            text = None
+            if question and self._decisions is not None:
+                text = await asyncio.wrap_future(self._decisions.submit_kept(request_id, question))
+            if text is None:
+                several = isinstance(state, list)
+                named = await self._several(state, request_id) if several else [(request_id, await self._one(state))]
+                shown = [self._shown(*one) for one in named]
+                text = orjson.dumps(shown if several else shown[0])
+                text = (
+                    await self._recorded(named, None if question is None else Reply(request_id, question, text)) or text
+                )
+        except (BodyError, StateError, ReusedKeyError) as error:
             return problem(422, str(error))
         except LogError as error:
             return problem(503, f"a decision must be recorded before it is returned; got {error}; try again")
-        return Response(orjson.dumps(found), media_type="application/json")
+        return Response(text, media_type="application/json")
 
-    async def one(self, state: Any, request_id: str) -> dict[str, Any]:
-        """The answer to one state as plain JSON. Raises StateError, LogError."""
+    def _question(self, body: bytes, scope: Scope) -> str | None:
+        """The digest of a request that must get the same answer again; None for others. Raises BodyError."""
+        key = dict(scope["headers"]).get(IDEMPOTENCY_KEY)
+        if key is None:
+            return None
+        if self._decisions is None:
+            raise BodyError("Idempotency-Key needs a decision log; got none; start the service with --log")
+        if not 0 < len(key) <= _LONGEST_KEY:
+            raise BodyError(f"Idempotency-Key must have 1 to {_LONGEST_KEY} characters; got {len(key)}; shorten it")
+        return hashlib.blake2b(body, digest_size=16).hexdigest()
+
+    async def _one(self, state: Any) -> Decision:
+        """The decision for one state. Raises StateError."""
         if self._deployment.bundle.catalogue.num_products <= _INLINE_PRICES:
-            decision = await self._batcher.ask(state)
-        else:
-            (decision,) = await self._decided([state])
-        await self._recorded([(request_id, decision)])
-        return self._returned(request_id, decision)
+            return await self._batcher.ask(state)
+        return (await self._decided([state]))[0]
 
-    async def several(self, states: list[Any], request_id: str) -> list[dict[str, Any]]:
-        """The answers to several states, all or none. Raises StateError, LogError."""
+    async def _several(self, states: list[Any], request_id: str) -> list[tuple[str, Decision]]:
+        """The decisions for several states, each with its name, all or none. Raises StateError."""
         if not 0 < len(states) <= MOST_STATES:
             raise StateError(f"a request must hold 1 to {MOST_STATES} states; got {len(states)}; send several requests")
-        found = await self._decided(states)
-        named = [(f"{request_id}.{i}", decision) for i, decision in enumerate(found, start=1)]
-        await self._recorded(named)
-        return [self._returned(name, decision) for name, decision in named]
+        return [(f"{request_id}.{i}", one) for i, one in enumerate(await self._decided(states), start=1)]
 
     async def _decided(self, states: list[Any]) -> list[Decision]:
         found = await to_thread.run_sync(self._deployment.answer, states)
@@ -97,18 +119,20 @@ class _Pricing:
             decisions.append(one)
         return decisions
 
-    async def _recorded(self, named: list[tuple[str, Decision]]) -> None:
-        """Wait until all decisions are in the log, if there is one; requests that wait together
-        share a commit.
+    async def _recorded(self, named: list[tuple[str, Decision]], reply: Reply | None) -> bytes:
+        """Wait until all decisions are in the log, if there is one; requests that wait together share a commit.
+
+        Returns:
+            The answer where one is kept.
         """
         log = self._decisions
         if log is None:
-            return
+            return b""
         few = len(named) * len(named[0][1].answer.prices) <= _INLINE_PRICES
-        future = log.submit_decisions(named) if few else await to_thread.run_sync(log.submit_decisions, named)
-        await asyncio.wrap_future(future)
+        submit = functools.partial(log.submit_decisions, named, reply)
+        return await asyncio.wrap_future(submit() if few else await to_thread.run_sync(submit))
 
-    def _returned(self, request_id: str, decision: Decision) -> dict[str, Any]:
+    def _shown(self, request_id: str, decision: Decision) -> dict[str, Any]:
         self._recent.add(decision)
         own = {"request_id": request_id, "arm": decision.arm, "warnings": decision.warnings}
         # The encoder handles dataclasses, so no dictionary per price is needed.
@@ -127,7 +151,7 @@ def _add_prices(app: FastAPI, pricing: _Pricing, shown: dict[str, Any]) -> Endpo
         """Allowed prices for one market state or several, with the changes that the price rules
         made.
         """
-        return await pricing.answer(await request.body(), request.scope["state"]["request_id"])
+        return await pricing.answer(await request.body(), request.scope)
 
     return pricing.answer
 

@@ -129,6 +129,9 @@ def test_the_holdout_has_its_share_and_a_market_keeps_its_arm(one_path: Path, on
         assert d.propensity == {item.product: pytest.approx(chances[d.arm]) for item in d.answer.prices}
     other = decided(Deployment(one_path, holdout=0.3, seed=2), markets)
     assert [d.arm for d in first] != [d.arm for d in other]
+    twice = [[d.arm for d in decided(Deployment(one_path, holdout=0.3, seed=1), [state] * 50)] for _ in range(2)]
+    assert twice[0] == twice[1]
+    assert len(set(twice[0])) == 2
     unnamed = Counter(d.arm for d in decided(deployment, [state] * 600))["fallback"] / 600
     assert abs(unnamed - 0.3) < 5 * (0.3 * 0.7 / 600) ** 0.5
 
