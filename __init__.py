@@ -19,7 +19,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .agents import Run, train
+    from .agents import Run, policy_from, train
     from .data import import_tables
     from .envs import Market, make_sb3_env, rollout
     from .evaluation import evaluate
@@ -46,6 +46,7 @@ _HOMES = {
     "load_bundle": "serving",
     "load_scenario": "scenarios",
     "make_sb3_env": "envs",
+    "policy_from": "agents",
     "rollout": "envs",
     "train": "agents",
 }
@@ -66,6 +67,7 @@ __all__ = [
     "load_bundle",
     "load_scenario",
     "make_sb3_env",
+    "policy_from",
     "rollout",
     "train",
 ]

@@ -3,11 +3,13 @@
 `presets/` holds one TOML file of default settings per algorithm; those of SAC are in `sac.toml`.
 """
 
+from .agent_policy import policy_from
 from .algorithms import ALGORITHMS
 from .archive import load_archive
 from .classical import best_fixed, myopic, time_only
 from .leagues.league import League, league
 from .log_training import LOG_ALGORITHMS, learn_from_log
+from .logged_data import LoggedData, record_history, record_policy
 from .run import Run, load_run
 from .settings import Settings, settings_for
 from .training import train
@@ -16,6 +18,7 @@ __all__ = [
     "ALGORITHMS",
     "LOG_ALGORITHMS",
     "League",
+    "LoggedData",
     "Run",
     "Settings",
     "best_fixed",
@@ -24,6 +27,9 @@ __all__ = [
     "load_archive",
     "load_run",
     "myopic",
+    "policy_from",
+    "record_history",
+    "record_policy",
     "settings_for",
     "time_only",
     "train",

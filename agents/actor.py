@@ -190,6 +190,25 @@ def constant_actor(inputs: int) -> Actor:
     return Actor(layer, None, 1)
 
 
+def hold_base_price(policy: BasePolicy, learner_view: LearnerView) -> None:
+    """Let an SB3 policy always give the raw action nearest to zero, which is the base price.
+
+    Args:
+        policy: A policy of any algorithm in `ALGORITHMS`.
+        learner_view: The learner view that it was trained through.
+    """
+    actor = actor_of(policy, learner_view)
+    head = [module for module in actor.layers.modules() if isinstance(module, torch.nn.Linear)][-1]
+    with torch.no_grad():
+        head.weight.zero_()
+        head.bias.zero_()
+        if learner_view.levels is not None:
+            product = np.concatenate([np.eye(len(each))[np.abs(each).argmin()] for each in learner_view.levels])
+            scores = np.tile(product, actor.columns // actor.kinds)
+            # A network of quantiles has as many scores for each choice.
+            head.bias.copy_(torch.from_numpy(np.tile(scores, head.out_features // scores.size)))
+
+
 def actor_of(policy: BasePolicy, learner_view: LearnerView) -> Actor:
     """The actor of an SB3 policy; it shares the policy's weights.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,13 @@ class LoggedData:
         ends: Whether the last period is a real end, not a truncation.
         propensity: (T, R, P) stated probability (density per currency) of the price, or None.
         source: Name of the policy, or "history".
+
+    Example:
+        >>> from repricer import Market
+        >>> from repricer.pricing import FixedPrice
+        >>> log = record_policy(LearnerView(Market("stationary-logit", num_markets=2)), FixedPrice(9.0))
+        >>> {name: array.shape for name, array in log.flat().items()}["rewards"]
+        (60,)
     """
 
     observations: Floats
@@ -68,6 +76,27 @@ class LoggedData:
         last = np.zeros(self.money.shape, dtype=bool)
         last[-1] = True
         return last
+
+    def episodes(self) -> list[dict[str, Any]]:
+        """The rows as episodes with the names of Minari's `EpisodeBuffer`; the last observation included."""
+        last = self.done[:, 0]
+        flags = {"terminations": last & self.ends, "truncations": last & (not self.ends)}
+        return [
+            {
+                "observations": self.observations[:, row],
+                "actions": self.actions[:, row],
+                "rewards": self.money[:, row],
+                **{name: flag.copy() for name, flag in flags.items()},
+            }
+            for row in range(self.money.shape[1])
+        ]
+
+    def flat(self) -> dict[str, NDArray]:
+        """All steps, episode by episode, with the names of d3rlpy's `MDPDataset`."""
+        names = {"terminations": "terminals", "truncations": "timeouts"}
+        each, columns = self.episodes(), ("observations", "actions", "rewards", *names)
+        steps = len(self.money)
+        return {names.get(c, c): np.concatenate([episode[c][:steps] for episode in each]) for c in columns}
 
     def returns(self, discount: float) -> Floats:
         """(T, R) discounted return from each period on.
@@ -158,6 +187,9 @@ def record_history(learner_view: LearnerView) -> LoggedData:
 
     Raises:
         ValueError: The scenario holds no past sales, or the reward is a conversion difference.
+
+    Example:
+        >>> log = record_history(LearnerView(Market("market/proof")))  # doctest: +SKIP
     """
     spec, past = learner_view.market.scenario, learner_view.market.scenario.history
     if past is None or past.units is None:

@@ -107,7 +107,7 @@ class Run:
             self.layout,
             base_price,
             product_wise=self.product_wise,
-            name=f"{self.facts['algo']}:{self.facts['seed']}",
+            name=self.facts.get("name", f"{self.facts['algo']}:{self.facts['seed']}"),
             history=self.facts["settings"]["history"],
             base=base,
         )

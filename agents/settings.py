@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from ..envs.adapters.learner_view import Actions, Reward
 from ..scenarios import MarketSpec
+from ..scenarios.errors import nearest
 from .posterior import worst_share
 from .presets import MANY_PRODUCTS, installed_preset, merged_blocks, preset_block, read_preset
 
@@ -95,16 +95,24 @@ class Settings:
     algorithm: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in _COUNTS:
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}; raise it")
+        values = self.to_dict()
+        for name in _COUNTS & values.keys():
+            if type(values[name]) is not int:
+                raise ValueError(f"{name} must be a whole number; got {values[name]!r}; fix it")
+            if values[name] < 1:
+                raise ValueError(f"{name} must be at least 1; got {values[name]}; raise it")
+        if not all(type(width) is int and width > 0 for width in self.net_arch):
+            raise ValueError(f"net_arch must be widths of layers, as in 64,64; got {values['net_arch']!r}; fix it")
+        for name, value in values.items():
+            if isinstance(value, str) and name not in _TEXTS and not value.startswith("auto"):
+                raise ValueError(f"{name} must be a number; got {value!r}; fix it")
         for name, kind in _CHOICES.items():
             if getattr(self, name) not in get_args(kind):
                 allowed = ", ".join(get_args(kind))
                 raise ValueError(f"{name} must be one of {allowed}; got {getattr(self, name)!r}; choose one")
         for name, high in _SHARES.items():
-            if not 0 <= getattr(self, name) <= high:
-                raise ValueError(f"{name} must be between 0 and {high:g}; got {getattr(self, name)}; fix it")
+            if not 0 <= values.get(name, 0) <= high:
+                raise ValueError(f"{name} must be between 0 and {high:g}; got {values[name]}; fix it")
         worst_share(self.risk)
         if self.network == "rnn" and self.history == 1:
             raise ValueError("network rnn needs earlier periods; got history 1; set history to 4 or more")
@@ -116,11 +124,18 @@ class Settings:
         return values | {"net_arch": list(self.net_arch)} | own
 
 
-_COUNTS = ("num_envs", "evaluations", "validation_episodes", "history", "rnn_size", "clone_episodes", "clone_epochs")
-_ENDLESS_GAMMA = 0.9
+_COUNTS = {
+    *("num_envs", "evaluations", "validation_episodes", "history", "rnn_size", "clone_episodes", "clone_epochs"),
+    *("price_levels", "n_steps", "batch_size", "n_epochs", "buffer_size", "target_update_interval"),
+}
+_ENDLESS_GAMMA = 0.99
 """Discount per period of a market that goes on: without one, the value of its future is infinite."""
 _CHOICES = {"reward": Reward, "actions": Actions, "network": NetworkKind, "schedule": Schedule}
+_TEXTS = {*_CHOICES, "base_price", "risk"}
 _SHARES = {
+    "gamma": 1.0,
+    "gae_lambda": 1.0,
+    "tau": 1.0,
     "dropout": 0.9,
     "l1": 1.0,
     "l2": 1.0,
@@ -167,6 +182,11 @@ def settings_for(
     chosen = merged_blocks(presets, (own,)) | merged_blocks(presets[1:], ("default", MANY_PRODUCTS))
     if "gamma" in values and "gamma" not in chosen:
         values["gamma"] = _gamma(spec, values["gamma"])
+    if spec.market.ending == "truncated" and (values | overrides).get("gamma") == 1:
+        raise ValueError(
+            f"gamma must be below 1 where the market goes on for ever (ending truncated); got 1 for {spec.name}; leave it "
+            f"out for {_gamma(spec, 1.0):g}, or set one"
+        )
     return settings_from(values | overrides | {"product_wise": product_wise}, {*options, *presets[0]["default"]})
 
 
@@ -191,10 +211,9 @@ def settings_from(values: Mapping[str, Any], options: Iterable[str]) -> Settings
     known = common | set(options)
     for key in values:
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(sorted(known))}"
-            raise ValueError(f"{key} is not a training setting here; {hint}")
+            raise ValueError(f"{key} is not a training setting here; {nearest(key, sorted(known))}")
     own = {key: value for key, value in values.items() if key not in common}
     shared: dict[str, Any] = {key: value for key, value in values.items() if key in common}
-    shared["net_arch"] = tuple(values["net_arch"])
+    widths = values["net_arch"]
+    shared["net_arch"] = tuple(widths) if isinstance(widths, (list, tuple)) else (widths,)
     return Settings(**shared, algorithm=own)

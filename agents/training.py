@@ -14,7 +14,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import Logger
 
 from ..envs import LearnerView, Market, MarketVecEnv, make_sb3_env, seed_for
-from ..pricing import Policy, RandomPrice
+from ..pricing import Policy, RandomPrice, checked_policy
 from ..scenarios import MarketSpec, goal_market, load_scenario, sample_variants
 from .algorithms import algorithm, check_actions, make_model, make_policy
 from .base_price import base_of
@@ -41,7 +41,6 @@ from .validation import TrainingProgress, Validation
 
 # Below this number of weights, transfers to a GPU cost more than its arithmetic saves.
 _GPU_FROM_WEIGHTS = 1_000_000
-_TRIAL_PERIODS = 64
 # Posterior draws of a validation; a tail needs more of them than a mean.
 _VALIDATION_DRAWS, _VALIDATION_DRAWS_OF_RISK = 16, 40
 
@@ -103,6 +102,9 @@ def plan_for(
     Raises:
         ValueError: The arguments do not fit the market or one another.
     """
+    for name, value in (("steps", steps), ("seed", seed)):
+        if not isinstance(value, int):
+            raise ValueError(f"{name} must be a whole number; got {value!r}; fix it")
     if steps < 1:
         raise ValueError(f"steps must be at least 1; got {steps}; ask for more")
     chosen = ({} if teacher is None else clone_defaults(algorithm(algo))) | dict(settings or {})
@@ -208,6 +210,8 @@ def train(
         'ppo:0'
     """
     choose_device(device, weights=0)  # rejects a wrong device before anything is written
+    if teacher is not None:
+        checked_policy(teacher, "teacher")
     spec = load_scenario(scenario)
     settings = dict(settings or {}) | ({} if risk is None else {"risk": risk})
     plan = plan_for(spec, algo, steps, seed, settings, preset, teacher)
@@ -262,17 +266,19 @@ def _learn(
         interval = None if algo.off_policy or folder is None else 1
         model.learn(left, callback=validation, reset_num_timesteps=False, log_interval=cast(int, interval))
         validation.finish()
+    policy = make_policy(algo, venv.learner_view, settings)
+    kept = "best-fixed" if validation.fall_back(policy) else "learned"
+    policy.load_state_dict(validation.best_weights)
     facts = plan.identity | {
         "base_price": venv.learner_view.base_price.tolist(),
         "device": f"{where} ({why})",
         "weights": weights,
+        "kept": kept,
         "best": validation.best,
         "stopped_early": validation.stopped,
         "seconds": validation.seconds_before + time.perf_counter() - started,
         **made_with(),
     }
-    policy = make_policy(algo, venv.learner_view, settings)
-    policy.load_state_dict(validation.best_weights)
     view = venv.learner_view
     if goal is not spec:
         view = learner_view_of(Market(spec), settings, view.base_price, view.base)
@@ -327,7 +333,7 @@ def _markets(plan: TrainingPlan) -> MarketVecEnv:
         demand=settings.variant_demand,
         rival=settings.variant_rival,
     )
-    venv = make_sb3_env(
+    return make_sb3_env(
         goal,
         num_envs=max(1, settings.num_envs // (1 + settings.variants)),
         seed=seed_for("training", plan.seed),
@@ -343,37 +349,8 @@ def _markets(plan: TrainingPlan) -> MarketVecEnv:
         draws=draws,
         draw_pool=pool or (),
         believed=plan.spec,
+        reward_scale="auto",
     )
-    scale = _reward_scale(goal, venv.learner_view)
-    for learner_view in venv.learner_views:
-        learner_view.reward_scale = scale
-    return venv
-
-
-def _reward_scale(spec: MarketSpec, learner_view: LearnerView) -> float:
-    """The factor that brings the reward of a row to order one.
-
-    It is the inverse of what base prices, or random actions around them, earn per row and period.
-    The base prices alone may earn almost nothing, for example if a rival undercuts them or no
-    orders are placed. For the conversion reward, it is also per customer.
-    """
-    generator = np.random.default_rng(seed_for("training"))
-    trial = LearnerView(
-        Market(spec, num_markets=64, seed=seed_for("training")),
-        base_price=learner_view.base_price,
-        base=learner_view.base,
-    )
-    periods = min(spec.market.horizon_periods, _TRIAL_PERIODS)
-    columns, earned = (trial.num_rows, trial.layout.size * trial.base_price.size), []
-    for deviation in (0.0, 0.5):
-        trial.reset()
-        raws = deviation * generator.standard_normal((periods, *columns), dtype=np.float32)
-        outcomes = [trial.market.money(trial.step(raw), expected=True) for raw in raws]
-        earned.append(np.abs(outcomes).mean() * trial.base_price.size)
-    per_row = max(earned) / learner_view.rows_per_market
-    if learner_view.reward == "conversion-difference":
-        per_row /= max(float(spec.arrivals.rate.mean()), 1e-9)
-    return float(1.0 / max(per_row, 1e-9))
 
 
 def _normalise(model: BaseAlgorithm, learner_view: LearnerView, plan: TrainingPlan) -> None:

@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.policies import BasePolicy
 
 from ..atomic import write_whole
 from ..envs import LearnerView, MarketVecEnv, rollout, seed_for
 from ..pricing import FixedPrice
 from ..scenarios import MarketSpec
-from .actor import learning_policy
+from .actor import hold_base_price, learning_policy
 from .checkpoint import read_tensors, save_checkpoint
 from .posterior import current_prices, risk_value, worst_share
 from .run import CHECKPOINT_FILE, POLICY_FILE, PROGRESS_FILE, save_policy
@@ -134,8 +135,26 @@ class Validation(BaseCallback):
             )
         return self._objective(learning_policy(policy, learner_view))
 
-    def _validate(self) -> None:
-        objective = self._learned()
+    def fall_back(self, policy: BasePolicy) -> bool:
+        """Keep the base prices where they earn more than all that was learned, which fell behind best fixed prices.
+
+        Args:
+            policy: A policy of the run's network, whose weights are overwritten.
+
+        Returns:
+            Whether they are kept; `best` and `best_weights` are then theirs.
+        """
+        if self._share < 1 or self.best["gain"] >= 0:
+            return False
+        hold_base_price(policy, self._learner_view)
+        row = self._row(self._objective(learning_policy(policy, self._learner_view))) | {"steps": 0}
+        if row["objective"] <= self.best["objective"]:
+            return False
+        self._keep(policy, row)
+        return True
+
+    def _row(self, objective: NDArray[np.float64]) -> dict[str, float]:
+        """The figures of a validation."""
         gain = objective - self._fixed
         row = {
             "steps": self.num_timesteps,
@@ -148,15 +167,23 @@ class Validation(BaseCallback):
         if self._share < 1:
             by_draw = (objective - self._current).reshape(len(self._truths), -1).mean(axis=1)
             row["worst_gain"] = risk_value(by_draw, self._share)
+        return row
+
+    def _keep(self, policy: BasePolicy, row: dict[str, float]) -> None:
+        self.best = row
+        self.best_weights = {k: v.detach().cpu().clone() for k, v in policy.state_dict().items()}
+        if self._folder is not None:
+            save_policy(self._folder, policy, row)
+
+    def _validate(self) -> None:
+        objective = self._learned()
+        row = self._row(objective)
         self.history.append(row)
         self._log(row)
         self._watch_for_a_plateau(objective)
         aim = "objective" if self._share == 1 else "worst_gain"
         if not self.best or row[aim] > self.best[aim]:
-            self.best = row
-            self.best_weights = {k: v.detach().cpu().clone() for k, v in self.model.policy.state_dict().items()}
-            if self._folder is not None:
-                save_policy(self._folder, self.model.policy, row)
+            self._keep(self.model.policy, row)
 
     def _watch_for_a_plateau(self, objective: NDArray[np.float64]) -> None:
         ahead = objective - self._mark

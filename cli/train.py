@@ -105,6 +105,19 @@ def _lines(run: Run, algo: str) -> Iterator[str]:
         f"Kept the policy of step {best['steps']:,}: {spec.market.objective} {best['objective']:.4g} an episode on the "
         f"validation customers, best fixed price {best['best_fixed']:.4g}."
     )
+    if run.facts.get("kept") == "best-fixed":
+        yield "Nothing that was learned earns as much as the best fixed prices: those are kept."
+    elif best["gain"] < 0:
+        yield (
+            f"The kept policy earns {-best['gain']:.4g} an episode less than the best fixed prices; train for more steps, "
+            "or use the policy best-fixed."
+        )
+    gamma = run.facts["settings"].get("gamma")
+    if spec.market.ending == "truncated" and spec.market.discount_factor == 1 and gamma is not None:
+        yield (
+            f"The market goes on for ever (ending truncated), so its future is discounted: gamma {gamma:g} a period; "
+            "another one with --set gamma=."
+        )
     if "worst_gain" in best:
         share = run.facts["settings"]["risk"].removeprefix("cvar:")
         yield (

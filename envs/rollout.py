@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pricing import MarketView, Policy
+from ..pricing import MarketView, Policy, checked_policy
 from ..scenarios import MarketSpec
 from .draw_schedule import DrawSchedule
 from .kernels.outcome import Outcome
@@ -105,7 +105,7 @@ def rollout(
         Totals and mean paths.
 
     Raises:
-        ValueError: If episodes is below 1.
+        ValueError: If episodes is below 1, or `policy` is no policy.
 
     Example:
         >>> from repricer.envs import rollout, seed_for
@@ -115,6 +115,7 @@ def rollout(
         >>> run.units.shape
         (4,)
     """
+    checked_policy(policy)
     if episodes < 1:
         raise ValueError(f"episodes must be at least 1; got {episodes}; ask for one or more")
     parts = [_run(market, policy, expected, watch) for market in _markets(spec, episodes, seed, believed)]

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, get_args
 
+import numpy as np
+from numpy.typing import NDArray
+
+from .jit.rng import child, mix
+
 Purpose = Literal["training", "tuning", "validation", "test"]
+DRAWN_SEEDS = 1 << 31
+"""Where an environment is not given a seed, it draws one below this."""
 
 
 def seed_for(purpose: Purpose, seed: int = 0) -> int:
@@ -28,3 +36,22 @@ def seed_for(purpose: Purpose, seed: int = 0) -> int:
     if purpose not in purposes:
         raise ValueError(f"purpose must be one of {', '.join(purposes)}; got {purpose!r}; choose one of them")
     return len(purposes) * int(seed) + purposes.index(purpose)
+
+
+def numbers_for(seeds: Sequence[int]) -> NDArray[np.int64]:
+    """Numbers of markets under seed 0 that have the customers of market 0 under each of these seeds.
+
+    A market's key is the seed's plus a multiple of its number; this inverts it.
+
+    Args:
+        seeds: (E,) a seed for each market.
+
+    Example:
+        >>> numbers_for([0]).tolist()
+        [0]
+    """
+    first, second = int(child(0)), int(child(1))
+    inverse, words = pow(second - first, -1, 1 << 64), 1 << 64
+    root = int(mix(np.uint64(first)))
+    numbers = [(int(mix(np.uint64((int(seed) + first) % words))) - root) * inverse % words for seed in seeds]
+    return np.array(numbers, np.uint64).view(np.int64)

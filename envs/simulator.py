@@ -5,7 +5,7 @@ Every adapter (Gymnasium, SB3, PettingZoo) runs on it.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -86,14 +86,14 @@ class Market:
         self.rivals = Rivals(self.spec)
         self._by_rule, self._no_credit = np.empty((0, num_markets), np.float32), np.empty(0, np.float32)
         self._layout: ActionLayout | None = None
-        self._numbers = np.arange(num_markets) if numbers is None else numbers
+        self.numbers = np.arange(num_markets) if numbers is None else numbers
         self.reset()
 
     def reset(self, *, seed: int | None = None) -> MarketState:
         """Start episode 0 of every market; a seed gives the markets other customers."""
         if seed is not None:
             self.dynamics.seed = int(seed)
-        self._set(self.dynamics.initial_state(self._numbers, np.zeros(self.num_markets, dtype=np.int64)))
+        self._set(self.dynamics.initial_state(self.numbers, np.zeros(self.num_markets, dtype=np.int64)))
         return self.state
 
     def _set(self, state: MarketState) -> None:
@@ -185,9 +185,11 @@ class Market:
                 all by rule by default.
 
         Raises:
+            ValueError: An array of the action has another shape, or is not finite.
             RuntimeError: If a market has reached its horizon. Restart it first.
         """
         parts = (action.price, action.discount, action.recommendation, action.promotion, action.order)
+        self._check(action)
         products, markets = self.spec.sizes["N"], self.num_markets
         rows = [np.empty((0, products, markets)) if part is None else _markets_last(part) for part in parts]
         rows = [row.reshape(-1, products, markets) for row in rows]
@@ -195,6 +197,19 @@ class Market:
         proposed = np.concatenate(rows, dtype=np.float32)
         propensity = None if action.propensity is None else _markets_last(action.propensity)
         return self._step(proposed, decoding, NOTHING_RAW, propensity, credit_price, rival_price)
+
+    def _check(self, action: Action) -> None:
+        """Refuse an action of another shape, or one that is not finite."""
+        alone = (self.num_markets, self.spec.sizes["N"])
+        for part in fields(action):
+            values = getattr(action, part.name)
+            if values is None:
+                continue
+            shape = (*alone, self.spec.sizes["K"]) if part.name in ("discount", "recommendation") else alone
+            if np.shape(values) != shape:
+                raise ValueError(f"{part.name} of an action must have shape {shape}; got {np.shape(values)}; fix it")
+            if not np.isfinite(values).all():
+                raise ValueError(f"{part.name} of an action must be finite; got NaN or infinity; fix the policy")
 
     def step_raw(
         self,

@@ -7,9 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..agents import best_fixed, myopic, time_only
+from ..agents import Run, best_fixed, myopic, time_only
 from ..agents.posterior import current_prices
-from ..pricing import CostPlus, EpsilonGreedy, FixedPrice, Policy, RandomPrice, ThompsonPrice, competitor
+from ..pricing import (
+    CostPlus,
+    EpsilonGreedy,
+    FixedPrice,
+    Policy,
+    RandomPrice,
+    ThompsonPrice,
+    checked_policy,
+    competitor,
+)
 from ..scenarios import MarketSpec
 from .optimum import best_path, certainty_equivalent, solve
 
@@ -85,13 +94,20 @@ def named_policy(name: str, spec: MarketSpec, *, seed: int = 0) -> Policy:
     )
 
 
-def policies_of(spec: MarketSpec, policies: Sequence[Policy | str], seed: int) -> list[Policy]:
-    """Policy objects, those given by name built for the market.
+def policies_of(spec: MarketSpec, policies: Sequence[Policy | Run | str], seed: int) -> list[Policy]:
+    """Policy objects: those of runs, and those given by name built for the market.
 
     Raises:
-        ValueError: For an unknown name, or two policies with one name.
+        ValueError: For an unknown name, something that is no policy, or two policies with one name.
     """
-    chosen = [named_policy(p, spec, seed=seed) if isinstance(p, str) else p for p in policies]
+    chosen = [
+        named_policy(p, spec, seed=seed)
+        if isinstance(p, str)
+        else p.policy
+        if isinstance(p, Run)
+        else checked_policy(p)
+        for p in policies
+    ]
     names = [p.name for p in chosen]
     for name in names:
         if names.count(name) > 1:

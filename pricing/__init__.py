@@ -56,7 +56,7 @@ from .price_rules.guarded_action import GuardedAction, TrailStep
 from .price_rules.guardrails import Guardrails
 from .price_rules.ladder import PriceLadder
 from .price_rules.rule_formulas import RULES
-from .protocol import Action, Policy, is_deterministic
+from .protocol import Action, Policy, checked_policy, is_deterministic
 from .rival_policies import LearningPolicy, built_in_rule, competitor
 from .shapley import INPUT_GROUPS, InputGroup, PriceContributions, ordinary_view, price_contributions
 from .thompson import ThompsonPrice
@@ -104,6 +104,7 @@ __all__ = [
     "action_from_parts",
     "as_rows",
     "built_in_rule",
+    "checked_policy",
     "choice_shares",
     "competitor",
     "elasticity_matrix",

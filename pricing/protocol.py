@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,3 +77,26 @@ def is_deterministic(policy: Policy) -> bool:
         (True, False)
     """
     return getattr(policy, "deterministic", True)
+
+
+def checked_policy(policy: Any, what: str = "policy") -> Policy:
+    """The policy, if it is one.
+
+    Args:
+        policy: What a caller gave.
+        what: What an error calls it.
+
+    Raises:
+        ValueError: It has no name or no `act`.
+
+    Example:
+        >>> from repricer.pricing import FixedPrice
+        >>> checked_policy(FixedPrice(3.0)).name
+        'fixed'
+    """
+    if not isinstance(policy, Policy):
+        raise ValueError(
+            f"{what} must have a name and act(view); got {type(policy).__name__}; wrap a trained agent with "
+            "repricer.policy_from"
+        )
+    return policy

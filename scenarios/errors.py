@@ -1,5 +1,10 @@
 """The error that invalid scenarios raise."""
 
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
 
 class ScenarioError(ValueError):
     """A scenario is invalid; the message says in one line what is wrong and how to fix it.
@@ -12,3 +17,14 @@ class ScenarioError(ValueError):
         ...     print(str(error).split("; ")[-1])
         did you mean 'grocery'?
     """
+
+
+def nearest(word: str, known: Sequence[str], prefix: str = "") -> str:
+    """What to do about an unknown word: the known one that is nearest, with a prefix, or all of them.
+
+    Example:
+        >>> nearest("rat", ["rate", "segments"])
+        "did you mean 'rate'?"
+    """
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"did you mean '{prefix}{near[0]}'?" if near else f"known are {', '.join(known)}"

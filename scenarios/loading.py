@@ -22,7 +22,7 @@ from ..atomic import whole_file, write_whole
 from ..pricing import PriceEndings, PriceLadder
 from . import description
 from .checks import is_name
-from .errors import ScenarioError
+from .errors import ScenarioError, nearest
 from .fields import as_numbers, shown
 from .sampler import sample_by_name
 from .spec import MarketSpec
@@ -137,6 +137,10 @@ def load_scenario(name: str | os.PathLike[str] | MarketSpec) -> MarketSpec:
         return load_scenario(base).draw(int(stress.removeprefix("draw-")))
     if at:
         return stressed(load_scenario(base), stress)
+    if Path(text).name != text or text.endswith(".toml"):
+        raise ScenarioError(
+            f"scenario must be a TOML file or a folder with one; got {shown(text)}, which does not exist; check the path"
+        )
     near = difflib.get_close_matches(text, known, n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"registered are {', '.join(known)}"
     raise ScenarioError(
@@ -270,8 +274,7 @@ def _hint(key: str, known: list[str], prefix: str) -> str:
     home = next((name for name, section in SECTIONS.items() if key in (item.name for item in fields(section))), None)
     if home is not None:
         return f"did you mean '{home}.{key}'?"
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    return f"did you mean '{prefix}{near[0]}'?" if near else f"known are {', '.join(known)}"
+    return nearest(key, known, prefix)
 
 
 def _is_names(content: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import date
 from functools import cached_property
@@ -16,7 +17,7 @@ from .card import card, headline
 from .checks import check_names, check_together
 from .description import MarketDescription
 from .draws import drawn_sections
-from .errors import ScenarioError
+from .errors import ScenarioError, nearest
 from .fields import validated, whole
 from .sections import Array
 
@@ -216,10 +217,23 @@ class MarketSpec(MarketDescription):
         Args:
             sections: The new values by section and field.
 
+        Raises:
+            ScenarioError: There is no such section or field, or a value is wrong.
+
         Example:
             >>> from repricer import load_scenario
             >>> load_scenario("stationary-logit").with_changes(market={"objective": "profit"}).market.objective
             'profit'
         """
-        changed = {name: replace(getattr(self, name), **values) for name, values in sections.items()}
-        return replace(self, **changed)
+        held = {item.name: getattr(self, item.name) for item in fields(self)}
+        parts: dict[str, Any] = {name: part for name, part in held.items() if is_dataclass(part)}
+        for name, values in sections.items():
+            if name not in parts or not isinstance(values, Mapping):
+                got = f"'{name}'" if name not in parts else f"{name}={values!r}"
+                raise ScenarioError(
+                    f"with_changes takes a dict for a section of {self.name}; got {got}; {nearest(name, list(parts))}"
+                )
+            known = [item.name for item in fields(parts[name])]
+            for key in values.keys() - known:
+                raise ScenarioError(f"{name}.{key} is no known key; {nearest(key, known, name + '.')}")
+        return replace(self, **{name: replace(parts[name], **values) for name, values in sections.items()})

@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, Unpack
 
 import gymnasium
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from gymnasium.envs.registration import EnvSpec
+from numpy.typing import NDArray
 
 from ...scenarios import MarketSpec
+from ..seeds import DRAWN_SEEDS
 from ..simulator import Market
-from .learner_view import LearnerView, Reward
-from .render import Seen, draw, lines
+from .learner_view import LearnerView, ViewOptions
+from .render import Seen, check_render_mode, draw, lines
 
 
 class MarketEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
-    """One market as `gymnasium.Env`; actions are a flat Box in [-1, 1], see `ActionLayout`.
+    """One market as `gymnasium.Env`; actions are a flat Box in [-1, 1], see `ActionLayout`, or discrete.
 
     An episode lasts the scenario's horizon and ends `terminated`, or `truncated` where the market
     continues. Rewards are the scenario's objective in currency. `info` holds, as arrays over
     products, the list price, price paid, units, lost sales, revenue and profit (drawn and
     expected), the product shown to each segment, which price rules changed the price and the
-    propensity that a logging policy stated; and the expected reward.
+    propensity that a logging policy stated; and the expected reward. After a reset it has the same
+    keys.
 
     Args:
         scenario: A MarketSpec, a registered name or a path.
-        reward: As for `LearnerView`.
-        base_price: As for `LearnerView`.
-        history: As for `LearnerView`.
         render_mode: None, `ansi` or `rgb_array`.
+        options: `reward`, `reward_scale`, `actions`, `price_levels`, `price_reach`, `history`,
+            `base_price` and `base`, as for `LearnerView`.
 
     Raises:
         ValueError: For an unknown render mode.
@@ -48,40 +51,50 @@ class MarketEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         self,
         scenario: MarketSpec | str,
         *,
-        reward: Reward = "drawn",
-        base_price: ArrayLike | None = None,
-        history: int = 1,
         render_mode: str | None = None,
+        **options: Unpack[ViewOptions],
     ) -> None:
-        self.learner_view = LearnerView(Market(scenario), reward=reward, base_price=base_price, history=history)
+        self.learner_view = LearnerView(Market(scenario), **options)
         self.observation_space = self.learner_view.observation_space
         self.action_space = self.learner_view.action_space
-        if render_mode not in (None, *self.metadata["render_modes"]):
-            raise ValueError(
-                f"render_mode must be None, 'ansi' or 'rgb_array'; got {render_mode!r}; choose one of them"
-            )
+        check_render_mode(render_mode)
         self.render_mode = render_mode
         self._path: list[Seen] = []
+        self._spec: EnvSpec | None = None
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """Gymnasium's, with the horizon as `max_episode_steps`; the market ends by itself, without a wrapper."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, value: EnvSpec | None) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        horizon = self.learner_view.market.spec.market.horizon_periods
+        self._spec = None if value is None else replace(value, max_episode_steps=horizon)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Start an episode; without a seed, the next one of the same stream of customers."""
+        """Start an episode; without a seed, the next one of the same stream of customers.
+
+        An environment that never had a seed draws one.
+        """
+        unseeded = seed is None and self._np_random is None
         super().reset(seed=seed)
-        if seed is not None:
-            self.learner_view.reset(seed=seed)
+        if seed is not None or unseeded:
+            self.learner_view.reset(seed=int(self.np_random.integers(DRAWN_SEEDS)) if seed is None else seed)
         else:
             self.learner_view.restart(np.ones(1, dtype=bool))
         self._path = []
-        return self.learner_view.observe()[0], {}
+        return self.learner_view.observe()[0], _single(self.learner_view.initial_info())
 
     def step(self, action: NDArray[np.float32]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Run one period."""
         market = self.learner_view.market
-        outcome = self.learner_view.step(action)
+        outcome = self.learner_view.step(np.asarray(action)[None])
         if self.render_mode is not None:
             self._path.append((outcome, market.state.on_hand[0]))
-        info = {name: values[0] for name, values in self.learner_view.info(outcome).items()}
+        info = _single(self.learner_view.info(outcome))
         reward = float(self.learner_view.rewards(outcome)[0])
         over = bool(market.done[0])
         return self.learner_view.observe()[0], reward, over and market.ends, over and not market.ends, info
@@ -94,3 +107,7 @@ class MarketEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         if self.render_mode == "ansi":
             return lines(self.learner_view.market, self._path)
         return draw(self.learner_view.market, self._path) if self.render_mode == "rgb_array" else None
+
+
+def _single(info: dict[str, NDArray]) -> dict[str, Any]:
+    return {name: values[0] for name, values in info.items()}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal, get_args
+from typing import Literal, TypedDict, get_args
 
 import numpy as np
 from gymnasium.spaces import Box, Discrete, MultiDiscrete, Space
@@ -17,11 +17,32 @@ from ...pricing import FEATURE_LIMIT, Action, Policy, row_width
 from ..kernels.outcome import Outcome
 from ..kernels.sales import total_by_market
 from ..kernels.state import MarketState
+from ..seeds import seed_for
 from ..simulator import Market
+from .action_checks import checked_actions
 from .action_levels import action_levels
 
 Reward = Literal["drawn", "expected", "conversion-difference"]
 Actions = Literal["continuous", "discrete"]
+_TRIAL_PERIODS = 64
+_INFO = (
+    *("list_price", "paid", "units", "lost", "trail", "shown", "revenue", "profit"),
+    *("expected_revenue", "expected_profit", "expected_reward", "propensity"),
+)
+"""The keys of `info`, in their order."""
+
+
+class ViewOptions(TypedDict, total=False):
+    """The options of a `LearnerView` that every environment takes, with its defaults."""
+
+    reward: Reward
+    base_price: ArrayLike | None
+    base: Policy | None
+    reward_scale: float | Literal["auto"]
+    history: int
+    actions: Actions
+    price_levels: int
+    price_reach: float
 
 
 class LearnerView:
@@ -39,7 +60,8 @@ class LearnerView:
             price by default.
         base: A policy whose price takes that role period by period; base_price then serves the
             difference rewards only.
-        reward_scale: Factor of all rewards.
+        reward_scale: Factor of all rewards; `auto` for the one that brings them to order one, as
+            learning algorithms expect them.
         history: Number of periods in an observation, oldest first; before the first period they
             repeat it.
         actions: `continuous`, a flat Box in [-1, 1], or `discrete`, the levels of `action_levels`.
@@ -67,7 +89,7 @@ class LearnerView:
         reward: Reward = "drawn",
         base_price: ArrayLike | None = None,
         base: Policy | None = None,
-        reward_scale: float = 1.0,
+        reward_scale: float | Literal["auto"] = 1.0,
         history: int = 1,
         actions: Actions = "continuous",
         price_levels: int = 21,
@@ -82,10 +104,12 @@ class LearnerView:
                 )
         if price_reach and not price_reach > 1:
             raise ValueError(f"price_reach must be 0 or above 1; got {price_reach}; ask for more")
+        if reward_scale != "auto" and not (isinstance(reward_scale, (int, float)) and 0 < reward_scale < np.inf):
+            raise ValueError(f"reward_scale must be a number above 0, or 'auto'; got {reward_scale!r}; fix it")
         if price_levels < 2:
             raise ValueError(f"price_levels must be at least 2; got {price_levels}; ask for more")
         regular = market.catalogue.regular_price
-        self.market, self.product_wise, self.reward_scale = market, product_wise, reward_scale
+        self.market, self.product_wise = market, product_wise
         self.reward: Reward = reward
         self.base_price = np.array(regular if base_price is None else base_price, dtype=np.float32)
         if self.base_price.shape != regular.shape:
@@ -105,6 +129,7 @@ class LearnerView:
         self.action_space = self._action_space(columns)
         self.history = history
         self._window = np.repeat(self._present()[:, None], history, axis=1) if history > 1 else None
+        self.reward_scale = self._automatic_scale() if reward_scale == "auto" else reward_scale
         # Money per customer in the last period but one and in the last period.
         self._rates = np.zeros((2, *market.state.list_price.shape)) if reward == "conversion-difference" else None
 
@@ -113,6 +138,27 @@ class LearnerView:
             return Box(-1.0, 1.0, (columns * self.layout.size,), np.float32)
         counts = [len(level) for level in self.levels] * columns
         return Discrete(counts[0]) if len(counts) == 1 else MultiDiscrete(counts)
+
+    def _automatic_scale(self) -> float:
+        """The inverse of what base prices, or random actions around them, earn per row and period.
+
+        The base prices alone may earn almost nothing, for example if a rival undercuts them or no
+        orders are placed. For the conversion reward, it is also per customer.
+        """
+        spec, generator = self.market.scenario, np.random.default_rng(seed_for("training"))
+        market = Market(spec, num_markets=64, seed=seed_for("training"))
+        trial = LearnerView(market, base_price=self.base_price, base=self.base)
+        periods = min(spec.market.horizon_periods, _TRIAL_PERIODS)
+        columns, earned = (trial.num_rows, trial.layout.size * trial.base_price.size), []
+        for deviation in (0.0, 0.5):
+            trial.reset()
+            raws = deviation * generator.standard_normal((periods, *columns), dtype=np.float32)
+            outcomes = [market.money(trial.step(raw), expected=True) for raw in raws]
+            earned.append(np.abs(outcomes).mean() * trial.base_price.size)
+        per_row = max(earned) / self.rows_per_market
+        if self.reward == "conversion-difference":
+            per_row /= max(float(spec.arrivals.rate.mean()), 1e-9)
+        return float(1.0 / max(per_row, 1e-9))
 
     @property
     def num_rows(self) -> int:
@@ -135,6 +181,19 @@ class LearnerView:
         """Start the next episode of the markets in the (E,) mask; the others continue."""
         self.market.restart(done)
         self._refill(done)
+
+    def stagger(self) -> None:
+        """Spread the markets evenly over the periods of an episode, at base prices so far.
+
+        Batches of rows that are all in the same period are correlated; these are not.
+        """
+        horizon = self.market.spec.market.horizon_periods
+        start = np.arange(self.market.num_markets) * horizon // self.market.num_markets
+        still = np.zeros((self.market.num_markets, self.layout.size * self.base_price.size), np.float32)
+        for period in range(1, horizon):
+            self.step_raw(still)
+            if (start == period).any():
+                self.restart(start == period)
 
     def restore(self, state: MarketState, *, where: NDArray[np.bool_] | None = None) -> None:
         """Restore a saved state, in all markets or those of the (E,) mask, with an empty history."""
@@ -177,22 +236,32 @@ class LearnerView:
         near = [np.abs(columns[:, i, None] - level).argmin(axis=1) for i, level in enumerate(self.levels)]
         return np.stack(near, axis=1).reshape(len(raw), -1)
 
-    def step(self, actions: ArrayLike, *, rival_price: ArrayLike | None = None) -> Outcome:
+    def step(self, actions: ArrayLike) -> Outcome:
         """Run one period.
 
         Args:
             actions: (rows, …) elements of the action space.
-            rival_price: (E, R) prices of the rival offers, NaN where the scenario's rule decides;
-                all by rule by default.
 
         Returns:
             The outcome, with the charges that product-wise rewards need.
+
+        Raises:
+            ValueError: The actions have another shape, or are not finite.
         """
-        flat = self.raw(actions).reshape(self.market.num_markets, -1)
+        raw = self.raw(checked_actions(actions, self.num_rows, self.action_space))
+        return self.step_raw(raw.reshape(self.market.num_markets, -1))
+
+    def step_raw(self, raw: NDArray[np.float32], *, rival_price: ArrayLike | None = None) -> Outcome:
+        """As `step`, from raw actions of the right shape.
+
+        Args:
+            raw: (E, N * A) numbers in [-1, 1].
+            rival_price: (E, R) prices of the rival offers, NaN where the scenario's rule decides;
+                all by rule by default.
+        """
+        credit = self._credit_price
         return self._seen(
-            self.market.step_raw(
-                flat, self.layout, self.base_now, credit_price=self._credit_price, rival_price=rival_price
-            )
+            self.market.step_raw(raw, self.layout, self.base_now, credit_price=credit, rival_price=rival_price)
         )
 
     def follow(self, action: Action) -> Outcome:
@@ -242,12 +311,35 @@ class LearnerView:
 
         Exceptions are `shown`, (E, K) product numbers; `propensity`, (E, N) the probability or
         density that a logging policy stated, 0 if none did; `expected_reward`, (E,) currency, the
-        expected objective of the period given the action.
+        expected objective of the period given the action; and `trail`, (E, N) int32, in which bit i
+        is set where the i-th price rule changed the price.
         """
-        kinds = ("list_price", "paid", "units", "lost", "trail", "shown")
-        money = ("revenue", "profit", "expected_revenue", "expected_profit")
-        facts = {name: getattr(outcome, name) for name in kinds + money}
-        facts["expected_reward"] = self.market.money(outcome, expected=True).sum(axis=1, dtype=np.float64)
-        stated = outcome.propensity
-        facts["propensity"] = np.zeros_like(outcome.units) if stated is None else stated
+        stated, money = outcome.propensity, outcome.expected_money
+        expected = money[int(self.market.spec.market.objective == "profit")]
+        return {
+            "list_price": outcome.list_price,
+            "paid": outcome.paid,
+            "units": outcome.units,
+            "lost": outcome.lost,
+            "trail": outcome.trail.astype(np.int32),
+            "shown": outcome.shown,
+            "revenue": outcome.revenue,
+            "profit": outcome.profit,
+            "expected_revenue": money[0].T,
+            "expected_profit": money[1].T,
+            "expected_reward": total_by_market(expected, 1.0),
+            "propensity": np.zeros(outcome.rules.shape, np.float32).T if stated is None else stated,
+        }
+
+    def initial_info(self) -> dict[str, NDArray]:
+        """The keys and shapes of `info` before the first period: the present prices, and zeros."""
+        spec, markets = self.market.spec, self.market.num_markets
+        products, slots = spec.sizes["N"], 0 if spec.recommendation is None else spec.sizes["K"]
+        facts = {name: np.zeros((markets, products), np.float32) for name in _INFO}
+        facts |= {
+            "list_price": self.market.state.list_price.copy(),
+            "trail": np.zeros((markets, products), np.int32),
+            "shown": np.full((markets, slots), -1),
+            "expected_reward": np.zeros(markets, np.float32),
+        }
         return facts

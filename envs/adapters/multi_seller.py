@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Unpack
 
 import numpy as np
 from gymnasium.spaces import Box
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from ...pricing import FEATURE_LIMIT, Catalogue, feature_rows, row_width
 from ...pricing.action_layout import price_multiplier
@@ -19,7 +19,7 @@ from ..kernels.outcome import Outcome
 from ..kernels.state import LIST_PRICE, Floats
 from ..rivals import offer_view
 from ..simulator import Market
-from .learner_view import LearnerView, Reward
+from .learner_view import LearnerView, ViewOptions
 
 OWN = "own"
 _WIDEST = 4.0
@@ -125,9 +125,8 @@ class MultiSellerMarket:
         num_markets: E.
         seed: As for `Market`.
         numbers: As for `Market`.
-        reward: `drawn` or `expected` for all sellers; `conversion-difference` applies to the shop
-            only.
-        base_price: As for `LearnerView`.
+        options: As for `LearnerView`, of the shop. The kind of reward holds for all sellers, but for
+            `conversion-difference`; so do `reward_scale` and `price_reach`.
 
     Attributes:
         learner_view: The shop's `LearnerView`.
@@ -158,24 +157,25 @@ class MultiSellerMarket:
         num_markets: int = 1,
         seed: int = 0,
         numbers: NDArray[np.int64] | None = None,
-        reward: Reward = "drawn",
-        base_price: ArrayLike | None = None,
+        **options: Unpack[ViewOptions],
     ) -> None:
-        market = Market(scenario, num_markets=num_markets, seed=seed, numbers=numbers, draw_rivals=reward == "drawn")
+        drawn = options.get("reward", "drawn") == "drawn"
+        market = Market(scenario, num_markets=num_markets, seed=seed, numbers=numbers, draw_rivals=drawn)
         rivals = market.spec.competitors
         if rivals is None:
             raise ScenarioError(
                 f"a market of several sellers needs a [competitors] section; got {market.spec.name} without one; add it"
             )
-        self.learner_view, self.market = LearnerView(market, reward=reward, base_price=base_price), market
+        self.learner_view, self.market = LearnerView(market, **options), market
         names = rivals.seller or rivals.names
         self.offers = {name: np.flatnonzero(np.array(names) == name) for name in dict.fromkeys(names)}
         self.names = (OWN, *self.offers)
         self.regular_price = rivals.regular_price
         # (R,) logarithms of the highest and the lowest multiple of each offer's regular price.
+        widest = min(self.learner_view.price_reach or _WIDEST, _WIDEST)
         self.reach = (
-            np.log(np.clip(rivals.ceiling / rivals.regular_price, 1.0, _WIDEST)),
-            np.log(np.clip(rivals.floor / rivals.regular_price, 1 / _WIDEST, 1.0)),
+            np.log(np.clip(rivals.ceiling / rivals.regular_price, 1.0, widest)),
+            np.log(np.clip(rivals.floor / rivals.regular_price, 1 / widest, 1.0)),
         )
         self._catalogues = {name: _catalogue(market.spec, tuple(offers)) for name, offers in self.offers.items()}
         self.observation_spaces = {OWN: self.learner_view.observation_space} | {
@@ -200,12 +200,26 @@ class MultiSellerMarket:
         return ConstantSellerPolicy(np.full(self.columns[seller], 0.0 if seller == OWN else np.nan, np.float32))
 
     def step(self, actions: Mapping[str, Floats]) -> Outcome:
-        """Run one period; actions: seller's name to (E, A), NaN where a rival's rule decides."""
+        """Run one period; actions: seller's name to (E, A) raw, NaN where a rival's rule decides.
+
+        Raises:
+            ValueError: A seller's action is missing or has another shape, or a name is no seller's.
+        """
+        if actions.keys() != set(self.names):
+            raise ValueError(
+                f"actions must hold one for each of {', '.join(self.names)}; got {', '.join(actions) or 'none'}; give all"
+            )
         prices = np.empty((self.market.num_markets, self.regular_price.size), np.float32)
         for name, offers in self.offers.items():
-            raw = np.clip(actions[name], -1.0, 1.0)
+            raw = np.clip(self._shaped(name, actions[name]), -1.0, 1.0)
             prices[:, offers] = self.regular_price[offers] * price_multiplier(raw, *(log[offers] for log in self.reach))
-        return self.learner_view.step(actions[OWN], rival_price=prices)
+        return self.learner_view.step_raw(self._shaped(OWN, actions[OWN]), rival_price=prices)
+
+    def _shaped(self, name: str, raw: Floats) -> Floats:
+        shape = (self.market.num_markets, self.columns[name])
+        if np.shape(raw) != shape:
+            raise ValueError(f"the action of {name} must have shape {shape}; got {np.shape(raw)}; see columns")
+        return np.ascontiguousarray(raw, np.float32)
 
     def play(self, profile: Mapping[str, SellerPolicy]) -> Outcome:
         """Run one period in which every seller follows its policy; profile: name to policy."""
@@ -213,13 +227,14 @@ class MultiSellerMarket:
         return self.step({seller: profile[seller](self.observe(seller), starts) for seller in self.names})
 
     def rewards(self, outcome: Outcome) -> dict[str, Floats]:
-        """Name to (E,) what the seller earned in a period, currency."""
+        """Name to (E,) what the seller earned in a period, currency times `reward_scale`."""
         theirs = outcome.rival_profit
         if self.market.spec.market.objective == "revenue":
             theirs = outcome.rival_price * outcome.rival_units
         # Numpy chooses the order of a sum by the size of the batch; in double precision the order
         # does not show.
-        sums = {name: theirs[:, offers].sum(axis=1, dtype=np.float64) for name, offers in self.offers.items()}
+        scale = self.learner_view.reward_scale
+        sums = {name: scale * theirs[:, offers].sum(axis=1, dtype=np.float64) for name, offers in self.offers.items()}
         return {OWN: self.learner_view.rewards(outcome)} | {
             name: earned.astype(np.float32) for name, earned in sums.items()
         }

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
-from gymnasium.spaces import Space
+from gymnasium.spaces import Discrete, MultiDiscrete, Space
 from numpy.typing import NDArray
 from pettingzoo import ParallelEnv
 
 from ...scenarios import MarketSpec
-from .learner_view import Reward
+from ..seeds import DRAWN_SEEDS
+from .action_checks import checked_actions
+from .learner_view import ViewOptions
 from .multi_seller import OWN, MultiSellerMarket
-from .render import Seen, draw, lines
+from .render import Seen, check_render_mode, draw, lines
 
 
 class MarketParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float32]]):
@@ -20,8 +22,13 @@ class MarketParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float32
 
     Args:
         scenario: A MarketSpec, a registered name or a path; it must have competitors.
-        reward: As for `MultiSellerMarket`.
         render_mode: None, `ansi` or `rgb_array`.
+        options: As for `MultiSellerMarket`. With `actions="discrete"` a rival's price has
+            `price_levels` levels.
+
+    Raises:
+        ValueError: For an unknown render mode or an option out of range, and in `step` for a missing or
+            wrong action.
 
     Example:
         >>> from repricer.envs import MarketParallelEnv
@@ -33,13 +40,24 @@ class MarketParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float32
 
     metadata = {"name": "repricer_market_v0", "render_modes": ["ansi", "rgb_array"]}  # noqa: RUF012  PettingZoo's own name
 
-    def __init__(self, scenario: MarketSpec | str, *, reward: Reward = "drawn", render_mode: str | None = None) -> None:
-        self.multi_seller, self.render_mode = MultiSellerMarket(scenario, reward=reward), render_mode
+    def __init__(
+        self, scenario: MarketSpec | str, *, render_mode: str | None = None, **options: Unpack[ViewOptions]
+    ) -> None:
+        check_render_mode(render_mode)
+        self.multi_seller, self.render_mode = MultiSellerMarket(scenario, **options), render_mode
         self.learner_view = self.multi_seller.learner_view
         self.possible_agents = list(self.multi_seller.names)
         self.agents = list(self.possible_agents)
         self.observation_spaces: dict[str, Space] = dict(self.multi_seller.observation_spaces)
         self.action_spaces: dict[str, Space] = dict(self.multi_seller.action_spaces)
+        # Raw prices of a rival's levels.
+        self._levels = np.linspace(-1, 1, options.get("price_levels", 21), dtype=np.float32)
+        if self.learner_view.levels is not None:
+            self.action_spaces[OWN], count = self.learner_view.action_space, len(self._levels)
+            for name, offers in self.multi_seller.offers.items():
+                columns = len(offers)
+                self.action_spaces[name] = Discrete(count) if columns == 1 else MultiDiscrete([count] * columns)
+        self._seeded = False
         self._path: list[Seen] = []
 
     def observation_space(self, agent: str) -> Space[NDArray[np.float32]]:
@@ -53,28 +71,25 @@ class MarketParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float32
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, NDArray[np.float32]], dict[str, dict]]:
-        """Start an episode; without a seed, the next one of the same stream of customers."""
-        if seed is not None:
-            self.learner_view.reset(seed=seed)
+        """Start an episode; without a seed, the next one of the same stream of customers.
+
+        An environment that never had a seed draws one.
+        """
+        if seed is not None or not self._seeded:
+            self.learner_view.reset(seed=int(np.random.default_rng().integers(DRAWN_SEEDS)) if seed is None else seed)
         else:
             self.learner_view.restart(np.ones(1, dtype=bool))
-        self.agents, self._path = list(self.possible_agents), []
-        return self._observe(), {name: {} for name in self.agents}
+        self.agents, self._path, self._seeded = list(self.possible_agents), [], True
+        prices = self.learner_view.market.state.rival_price[0]
+        return self._observe(), self._infos(self.learner_view.initial_info(), prices)
 
     def step(self, actions: dict[str, NDArray[np.float32]]) -> tuple[dict, dict, dict, dict, dict]:
         """Run one period in which all sellers set their prices at once."""
         market = self.learner_view.market
-        chosen = {name: np.asarray(actions[name], np.float32)[None] for name in self.multi_seller.names}
-        # NaN counts as the regular price: here no rival follows the scenario's rule.
-        chosen |= {name: np.nan_to_num(chosen[name]) for name in self.multi_seller.offers}
-        outcome = self.multi_seller.step(chosen)
+        outcome = self.multi_seller.step({name: self._raw(name, action) for name, action in actions.items()})
         self._path.append((outcome, market.state.on_hand[0]))
         rewards = {name: float(earned[0]) for name, earned in self.multi_seller.rewards(outcome).items()}
         over, agents = bool(market.done[0]), list(self.agents)
-        infos: dict[str, dict] = {
-            name: {"price": outcome.rival_price[0, o]} for name, o in self.multi_seller.offers.items()
-        }
-        infos[OWN] = {name: values[0] for name, values in self.learner_view.info(outcome).items()}
         observations = self._observe()
         if over:
             self.agents = []
@@ -83,8 +98,21 @@ class MarketParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float32
             rewards,
             dict.fromkeys(agents, over and market.ends),
             dict.fromkeys(agents, over and not market.ends),
-            infos,
+            self._infos(self.learner_view.info(outcome), outcome.rival_price[0]),
         )
+
+    def _raw(self, name: str, action: Any) -> NDArray[np.float32]:
+        """(1, A) the raw action of a seller; a name that is none is left to `MultiSellerMarket`."""
+        if name not in self.action_spaces:
+            return action
+        checked = checked_actions(np.asarray(action)[None], 1, self.action_spaces[name], f"action of {name}")
+        if self.learner_view.levels is None:
+            return checked
+        return self.learner_view.raw(checked).reshape(1, -1) if name == OWN else self._levels[checked].reshape(1, -1)
+
+    def _infos(self, own: dict[str, NDArray], rival_price: NDArray[np.float32]) -> dict[str, dict]:
+        infos: dict[str, dict] = {OWN: {name: values[0] for name, values in own.items()}}
+        return infos | {name: {"price": rival_price[o]} for name, o in self.multi_seller.offers.items()}
 
     def render(self) -> str | NDArray[np.uint8] | None:
         """As `MarketEnv.render`."""

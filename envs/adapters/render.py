@@ -14,6 +14,13 @@ from ..simulator import Market
 Seen = tuple[Outcome, Floats]
 """A period's outcome and the stock after it, (N,) units."""
 _SHOWN = 6
+MODES = ("ansi", "rgb_array")
+
+
+def check_render_mode(mode: str | None) -> None:
+    """Refuse a mode that is neither None nor one of `MODES`."""
+    if mode not in (None, *MODES):
+        raise ValueError(f"render_mode must be None, 'ansi' or 'rgb_array'; got {mode!r}; choose one of them")
 
 
 def lines(market: Market, path: Sequence[Seen]) -> str:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
-from ...pricing import Policy
 from ...scenarios import MarketSpec, load_scenario
 from ..draw_schedule import DrawSchedule
 from ..simulator import Market
-from .learner_view import Actions, LearnerView, Reward
+from .action_checks import checked_actions
+from .learner_view import LearnerView, ViewOptions
 
 
 class BatchVecEnv(VecEnv):
@@ -91,6 +91,8 @@ class MarketVecEnv(BatchVecEnv):
         view: The learner's view of the markets.
         variants: Views of further batches, say with another elasticity or another rival. Their rows
             follow, in this order.
+        staggered: Let the first reset, and one after `seed`, spread the markets over the periods of an
+            episode, see `LearnerView.stagger`.
 
     Example:
         >>> from repricer.envs import LearnerView, Market, MarketVecEnv
@@ -99,15 +101,29 @@ class MarketVecEnv(BatchVecEnv):
         4
     """
 
-    def __init__(self, view: LearnerView, variants: Sequence[LearnerView] = ()) -> None:
+    def __init__(self, view: LearnerView, variants: Sequence[LearnerView] = (), *, staggered: bool = False) -> None:
         self.learner_view, self.learner_views = view, (view, *variants)
-        self._ends = np.cumsum([each.num_rows for each in self.learner_views])
-        super().__init__(int(self._ends[-1]), view.observation_space, view.action_space)
+        self._ends = [int(end) for end in np.cumsum([each.num_rows for each in self.learner_views])]
+        self._staggered, self._begun = staggered, False
+        # Infos are empty but at ends; a fresh dict for each row of each step takes as long as a step.
+        self._no_infos: list[dict[str, Any]] = [{} for _ in range(self._ends[-1])]
+        super().__init__(self._ends[-1], view.observation_space, view.action_space)
+
+    def seed(self, seed: int | None = None) -> Sequence[int | None]:
+        """Set the seed of the next reset, which then starts episode 0."""
+        self._begun = False
+        return super().seed(seed)
 
     def reset(self) -> NDArray[np.float32]:
-        """Start episode 0 of every market."""
+        """Start episode 0 of every market at first and after `seed`, then the next episode."""
         for view in self.learner_views:
+            if self._begun:
+                view.restart(np.ones(view.market.num_markets, np.bool_))
+                continue
             view.reset(seed=self._seeds[0])
+            if self._staggered:
+                view.stagger()
+        self._begun = True
         self._reset_seeds()
         return self._observe()
 
@@ -118,19 +134,22 @@ class MarketVecEnv(BatchVecEnv):
     def step_wait(self) -> VecEnvStepReturn:
         """Run one period of every market."""
         assert self._actions is not None, "step_wait comes after step_async"
-        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
-        rewards, dones = np.empty(self.num_envs, np.float32), np.zeros(self.num_envs, bool)
+        actions = self._actions
+        if len(self.learner_views) > 1:
+            actions = checked_actions(actions, self.num_envs, self.action_space)
+        infos = self._no_infos.copy()
+        rewards, dones, start = [], np.zeros(self.num_envs, np.bool_), 0
         for view, end in zip(self.learner_views, self._ends, strict=True):
-            rows = slice(end - view.num_rows, end)
+            rows, start = slice(start, end), end
             market = view.market
-            rewards[rows] = view.rewards(view.step(self._actions[rows]))
-            done = market.done
-            if done.any():
+            rewards.append(view.rewards(view.step(actions[rows] if len(self.learner_views) > 1 else actions)))
+            if market.over:
+                done = market.done
                 dones[rows] = np.repeat(done, view.rows_per_market)
                 for row, fact in endings(dones[rows], view.observe(), not market.ends).items():
                     infos[rows.start + row] = fact
                 view.restart(done)
-        return self._observe(), rewards, dones, infos
+        return self._observe(), rewards[0] if len(rewards) == 1 else np.concatenate(rewards), dones, infos
 
     def arrays(self) -> dict[str, NDArray]:
         """Everything that changes from period to period, by name with the number of the batch."""
@@ -151,18 +170,12 @@ def make_sb3_env(
     num_envs: int = 64,
     seed: int = 0,
     product_wise: bool = False,
-    reward: Reward = "drawn",
-    base_price: NDArray[np.float32] | None = None,
-    base: Policy | None = None,
-    reward_scale: float = 1.0,
-    history: int = 1,
-    actions: Actions = "continuous",
-    price_levels: int = 21,
-    price_reach: float = 0.0,
     variants: Sequence[MarketSpec] = (),
     draws: int = 0,
     draw_pool: Sequence[int] = (),
     believed: MarketSpec | None = None,
+    staggered: bool = False,
+    **options: Unpack[ViewOptions],
 ) -> MarketVecEnv:
     """An SB3 environment over `num_envs` markets of a scenario.
 
@@ -170,15 +183,7 @@ def make_sb3_env(
         scenario: A MarketSpec, a registered name or a path.
         num_envs: E, number of markets.
         seed: Seed of the customers, see `seed_for`.
-        product_wise: As for `LearnerView`, like all options down to price_reach.
-        reward: As for `LearnerView`.
-        base_price: As for `LearnerView`.
-        base: As for `LearnerView`.
-        reward_scale: As for `LearnerView`.
-        history: As for `LearnerView`.
-        actions: As for `LearnerView`.
-        price_levels: As for `LearnerView`.
-        price_reach: As for `LearnerView`.
+        product_wise: As for `LearnerView`.
         variants: Further scenarios, with `num_envs` markets each. In them, too, policies believe in
             `scenario`.
         draws: Number of batches that the `num_envs` markets are split into, each following a
@@ -186,6 +191,8 @@ def make_sb3_env(
         draw_pool: Numbers of the draws to go through, some of them repeated to come more often; each
             draw once by default.
         believed: The market that policies believe in; `scenario` by default.
+        staggered: As for `MarketVecEnv`.
+        options: As for `LearnerView`; `reward_scale="auto"` is what PPO and its kin need.
 
     Raises:
         ValueError: There are draws and variants, fewer markets than draws, or no posterior.
@@ -209,18 +216,10 @@ def make_sb3_env(
         schedule: DrawSchedule | None = None,
     ) -> LearnerView:
         market = Market(spec, num_markets=len(numbers), seed=seed, numbers=numbers, believed=believed, draws=schedule)
-        return LearnerView(
-            market,
-            product_wise=product_wise,
-            reward=reward,
-            base_price=base_price,
-            base=base,
-            reward_scale=reward_scale,
-            history=history,
-            actions=actions,
-            price_levels=price_levels,
-            price_reach=price_reach,
-        )
+        made = LearnerView(market, product_wise=product_wise, **options)
+        # All batches have the scale of the first.
+        options["reward_scale"] = made.reward_scale
+        return made
 
     if draws:
         whole = load_scenario(scenario)
@@ -228,9 +227,8 @@ def make_sb3_env(
         first, *others = (
             view(whole, batch, believed, DrawSchedule(i, draws, tuple(draw_pool))) for i, batch in enumerate(batches)
         )
-        return MarketVecEnv(first, others)
+        return MarketVecEnv(first, others, staggered=staggered)
     first = view(scenario, np.arange(num_envs), believed)
     believed = believed or first.market.spec
-    return MarketVecEnv(
-        first, [view(spec, i * num_envs + np.arange(num_envs), believed) for i, spec in enumerate(variants, start=1)]
-    )
+    others = [view(spec, i * num_envs + np.arange(num_envs), believed) for i, spec in enumerate(variants, start=1)]
+    return MarketVecEnv(first, others, staggered=staggered)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
+from .action_checks import checked_actions
 from .multi_seller import MultiSellerMarket, SellerPolicy
 from .sb3_env import BatchVecEnv, endings
 
@@ -65,7 +66,7 @@ class SellerVecEnv(BatchVecEnv):
     def step_wait(self) -> VecEnvStepReturn:
         """Run one period of every market under the actions of the learner and of the others."""
         assert self._actions is not None, "step_wait comes after step_async"
-        learned = self._actions
+        learned = checked_actions(self._actions, self.num_envs, self.action_space)
         outcome = self.multi_seller.play(self.others | {self.seller: lambda rows, starts: learned})
         rewards = self.multi_seller.rewards(outcome)[self.seller] * np.float32(self.reward_scale)
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from ...scenarios import MarketSpec, load_scenario
 from ..draw_schedule import DrawSchedule
+from ..seeds import DRAWN_SEEDS, numbers_for
 from ..simulator import Market
-from .learner_view import LearnerView, Reward
+from .action_checks import checked_actions
+from .learner_view import LearnerView, ViewOptions
 
 # Batches that follow draws of their own.
 _MOST_BATCHES = 8
@@ -24,17 +26,20 @@ class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArra
     Args:
         scenario: A MarketSpec, a registered name or a path.
         num_envs: E.
-        reward: As for `LearnerView`.
-        base_price: As for `LearnerView`.
-        history: As for `LearnerView`.
         draws: Follow the posterior draws of the scenario: the markets form up to eight batches, and
             each follows another draw in each of its episodes, while observations show the scenario
             itself.
+        staggered: Let a reset of all markets spread them over the periods of an episode, see
+            `LearnerView.stagger`.
         autoreset_mode: Gymnasium's modes. `NEXT_STEP`: the step after an end starts the next
             episode, with reward 0. `SAME_STEP`: the last step of an episode returns the first
             observation of the next; the last observation is in `info["final_obs"]`. `DISABLED`: the
             caller resets, with `options={"reset_mask": …}` for some of the markets.
-        render_mode: Kept for Gymnasium; a batch is not rendered.
+        render_mode: None: a batch is not rendered.
+        options: As for `MarketEnv`.
+
+    Raises:
+        ValueError: For a render mode, or an option out of range.
 
     Example:
         >>> import numpy as np
@@ -51,26 +56,29 @@ class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArra
         scenario: MarketSpec | str,
         num_envs: int = 1,
         *,
-        reward: Reward = "drawn",
-        base_price: ArrayLike | None = None,
-        history: int = 1,
         draws: bool = False,
+        staggered: bool = False,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
+        **options: Unpack[ViewOptions],
     ) -> None:
+        if render_mode is not None:
+            raise ValueError(
+                f"render_mode of a batch must be None; got {render_mode!r}; render one market, with gymnasium.make"
+            )
         count = min(num_envs, _MOST_BATCHES) if draws else 1
         spec = load_scenario(scenario)
-        batches = np.array_split(np.arange(num_envs), count) if draws else [np.arange(num_envs)]
-        markets = (
-            Market(spec, num_markets=len(each), numbers=each, draws=DrawSchedule(i, count) if draws else None)
-            for i, each in enumerate(batches)
-        )
-        views = [LearnerView(each, reward=reward, base_price=base_price, history=history) for each in markets]
+        batches = np.array_split(np.arange(num_envs), count)
+        views: list[LearnerView] = []
+        for i, each in enumerate(batches):
+            schedule = DrawSchedule(i, count) if draws else None
+            views.append(LearnerView(Market(spec, num_markets=len(each), numbers=each, draws=schedule), **options))
+            options["reward_scale"] = views[0].reward_scale
         self.learner_view, self.num_envs = views[0], num_envs
-        self.render_mode = render_mode
+        self.render_mode, self._staggered = render_mode, staggered
         self._mode = AutoresetMode(autoreset_mode)
         self._batches = [_Batch(view, self._mode) for view in views]
-        self._rows = np.split(np.arange(num_envs), np.cumsum([len(each) for each in batches])[:-1])
+        self._rows = [slice(each[0], each[-1] + 1) for each in batches]
         self.metadata = {"render_modes": [], "autoreset_mode": self._mode}
         self.single_observation_space = self.learner_view.observation_space
         self.single_action_space = self.learner_view.action_space
@@ -80,29 +88,63 @@ class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArra
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Start an episode in every market, or in those of `options["reset_mask"]`."""
-        if isinstance(seed, list):
-            raise ValueError(
-                f"seed must be one whole number, from which every market's own is derived; got a list of {len(seed)}; "
-                "give the first"
-            )
-        super().reset(seed=seed)
+        """Start an episode in every market, or in those of `options["reset_mask"]`.
+
+        Args:
+            seed: One from which every market's own is derived, or a list of one for each market, which
+                then has the customers of a `MarketEnv` with this seed. Without one, the next
+                episodes of the same streams of customers; an environment that never had a seed
+                draws one.
+            options: May hold `reset_mask`, (E,).
+
+        Raises:
+            ValueError: There are not as many seeds or marks as markets.
+        """
         mask = np.ones(self.num_envs, dtype=bool)
         if options and "reset_mask" in options:
             mask = np.asarray(options["reset_mask"], dtype=bool)
+        for name, given in (("seed", seed), ("reset_mask", mask)):
+            if not isinstance(given, int | None) and len(given) != self.num_envs:
+                raise ValueError(f"{name} must hold one for each of {self.num_envs} markets; got {len(given)}; fix it")
+        if seed is not None and not mask.all():
+            raise ValueError(f"seed must be None with a reset_mask; got {seed}; reset all markets to seed them")
+        self._reset(seed, mask)
+        return _joined([batch.view.observe() for batch in self._batches]), self._initial_info()
+
+    def _reset(self, seed: int | list[int | None] | None, mask: NDArray[np.bool_]) -> None:
+        unseeded = seed is None and self._np_random is None
+        super().reset(seed=None if isinstance(seed, list) else seed)
+        numbers = np.arange(self.num_envs)
+        if isinstance(seed, list):
+            numbers = numbers_for([self._drawn_seed() if each is None else each for each in seed])
+        whole = mask.all() and (seed is not None or unseeded)
+        key = seed if isinstance(seed, int) else self._drawn_seed() if unseeded and seed is None else 0
         for batch, rows in zip(self._batches, self._rows, strict=True):
-            batch.reset(mask[rows], seed if mask.all() else None)
-        return _joined([batch.view.observe() for batch in self._batches]), {}
+            if whole:
+                batch.view.market.numbers = numbers[rows]
+            batch.reset(mask[rows], key if whole else None)
+            if self._staggered and whole:
+                batch.view.stagger()
+
+    def _drawn_seed(self) -> int:
+        return int(self.np_random.integers(DRAWN_SEEDS))
+
+    def _initial_info(self) -> dict[str, Any]:
+        return _joined_infos([batch.view.initial_info() for batch in self._batches], self._rows)
 
     def step(
         self, actions: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[Any], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """Run one period of every market."""
         none = np.zeros(self.num_envs, dtype=bool)
-        parts = [batch.step(actions[rows]) for batch, rows in zip(self._batches, self._rows, strict=True)]
-        *arrays, infos = (list(column) for column in zip(*parts, strict=True))
-        observations, rewards, over = map(_joined, arrays)
-        info = infos[0] if len(infos) == 1 else _joined_infos(infos, self._rows)
+        if len(self._batches) == 1:
+            observations, rewards, over, info = self._batches[0].step(actions)
+        else:
+            whole = checked_actions(actions, self.num_envs, self.single_action_space)
+            parts = [batch.step(whole[rows]) for batch, rows in zip(self._batches, self._rows, strict=True)]
+            *arrays, infos = (list(column) for column in zip(*parts, strict=True))
+            observations, rewards, over = map(_joined, arrays)
+            info = _joined_infos(infos, self._rows)
         terminated, truncated = (over, none) if self.learner_view.market.ends else (none, over)
         return observations, rewards, terminated, truncated, info
 
@@ -125,39 +167,49 @@ class _Batch:
     ) -> tuple[NDArray[np.float32], NDArray[Any], NDArray[np.bool_], dict[str, Any]]:
         """Observations, rewards, which episodes are over, and info."""
         market, view = self.view.market, self.view
-        ended = market.done
-        if self._mode is AutoresetMode.NEXT_STEP and ended.any():
-            view.restart(ended)
-            if ended.all():
-                return view.observe(), np.zeros(len(ended)), np.zeros(len(ended), dtype=bool), {}
-        initial = market.state
+        if market.over and self._mode is AutoresetMode.NEXT_STEP:
+            return self._restarting(actions, market.done)
         outcome = view.step(actions)
-        rewards = view.rewards(outcome).astype(np.float64)
-        if ended.any():
-            view.restore(initial, where=ended)
-            rewards[ended] = 0.0
+        rewards, info = view.rewards(outcome).astype(np.float64), view.info(outcome)
+        if not market.over:
+            return view.observe(), rewards, np.zeros(market.num_markets, np.bool_), info
         over = market.done
-        info: dict[str, Any] = view.info(outcome)
-        if ended.any():
-            # An episode that has just started has no last period to report.
-            info = {name: np.where(ended.reshape(-1, *[1] * (v.ndim - 1)), 0, v) for name, v in info.items()}
-        if self._mode is AutoresetMode.SAME_STEP and over.any():
+        if self._mode is AutoresetMode.SAME_STEP:
             info |= {"final_obs": view.observe(), "_final_obs": over.copy()}
             view.restart(over)
         return view.observe(), rewards, over, info
+
+    def _restarting(
+        self, actions: NDArray[np.float32], ended: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float32], NDArray[Any], NDArray[np.bool_], dict[str, Any]]:
+        """The step after the end of some episodes, which starts their next one; the other markets go on."""
+        market, view = self.view.market, self.view
+        view.restart(ended)
+        initial = view.initial_info()
+        if ended.all():
+            return view.observe(), np.zeros(len(ended)), np.zeros(len(ended), np.bool_), initial
+        before = market.state
+        outcome = view.step(actions)
+        rewards = np.where(ended, 0.0, view.rewards(outcome).astype(np.float64))
+        view.restore(before, where=ended)
+        info = {
+            name: np.where(ended.reshape(-1, *[1] * (value.ndim - 1)), initial[name], value)
+            for name, value in view.info(outcome).items()
+        }
+        return view.observe(), rewards, market.done, info
 
 
 def _joined(parts: list[Any]) -> NDArray[Any]:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def _joined_infos(infos: list[Any], rows: list[NDArray[np.intp]]) -> dict[str, Any]:
+def _joined_infos(infos: list[Any], rows: list[slice]) -> dict[str, Any]:
     """The infos of all batches; what one does not have is zero there."""
     like = {name: value for info in infos for name, value in info.items()}
     return {
-        name: np.concatenate(
+        name: _joined(
             [
-                info.get(name, np.zeros((len(own), *value.shape[1:]), value.dtype))
+                info.get(name, np.zeros((own.stop - own.start, *value.shape[1:]), value.dtype))
                 for info, own in zip(infos, rows, strict=True)
             ]
         )

@@ -176,10 +176,15 @@ def walk_poisson(rate, u, mass, total, drawn):
 
 @inlined
 def _add_term(u, ratio, lane):
-    """Count a unit if the sum is below the uniform, then add the next term, ratio * term."""
+    """Count a unit if the sum is below the uniform, then add the next term, ratio * term.
+
+    The term of a lane that has reached its uniform is zero: further ones would shrink to subnormal
+    numbers, on which the processor is many times slower.
+    """
     count, term, total = lane
-    count += _ONE32 if u > total else _ZERO32
-    term *= ratio
+    going = u > total
+    count += _ONE32 if going else _ZERO32
+    term = term * ratio if going else _ZERO32
     return count, term, total + term
 
 
@@ -243,7 +248,8 @@ def walk_binomial(size, log_none, odds, u, mass, total, drawn):
             more = np.int32(u[j] > total[j])
             drawn[j] += np.float32(more)
             going = np.int32(going | more)
-            mass[j] *= factor * (size[j] - before)
+            # Zero once the lane is done, see `_add_term`.
+            mass[j] = mass[j] * (factor * (size[j] - before)) if more else _ZERO32
             total[j] += mass[j]
         if going == 0:
             return

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import t as student_t
 
+from ...agents import Run
 from ...envs import Episodes, rollout, seed_for
 from ...pricing import Policy
 from ...scenarios import MarketSpec, load_scenario
@@ -248,7 +249,7 @@ def _cells(row: Row) -> dict[str, Any]:
 
 def evaluate(
     scenario: MarketSpec | str,
-    policies: Sequence[Policy | str],
+    policies: Sequence[Policy | Run | str],
     *,
     episodes: int = 1000,
     seed: int = 0,
@@ -260,7 +261,7 @@ def evaluate(
 
     Args:
         scenario: A market, or the name or path of one.
-        policies: Policy objects or names (see `POLICY_NAMES`); the best fixed price is always added.
+        policies: Policy objects, runs or names (see `POLICY_NAMES`); the best fixed price is always added.
         episodes: Number of test episodes, one per market.
         seed: Selects the test seeds; they are disjoint from those of training, tuning and validation.
         draws: On a market with a posterior, how many of its draws to use; 200 by default, or all of

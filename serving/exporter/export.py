@@ -68,8 +68,18 @@ def export(
         >>> export(run, "bundle").name
         'bundle'
     """
+    from ...agents import Run
     from .onnx_graph import PolicyGraph
 
+    if not isinstance(run, Run):
+        raise BundleError(
+            f"a bundle is made of a run; got {type(run).__name__}; load its folder with repricer.agents.load_run, or wrap "
+            "an agent with repricer.policy_from"
+        )
+    if not run.facts.get("exportable", True):
+        raise BundleError(
+            f"a bundle needs a network; got {run.facts['name']}, a function; give policy_from a torch module or SB3 model"
+        )
     out = Path(out)
     check_target(out)
     own = None if key is None else read_private_key(Path(key))

@@ -124,3 +124,21 @@ def test_returns_by_hand(make_shop):
     cut = record_policy(LearnerView(Market(make_shop(market={"ending": "truncated"}), num_markets=2)), CostPlus(0.5))
     expected = weights @ cut.money + 0.9**8 * cut.money.mean() / 0.1
     np.testing.assert_allclose(cut.returns(0.9)[0], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("ending", ["terminated", "truncated"])
+def test_a_log_has_the_layout_of_other_libraries(make_shop, ending):
+    spec = make_shop(market={"ending": ending})
+    log = record_policy(LearnerView(Market(spec, num_markets=2)), FixedPrice(spec.products.regular_price))
+    flat, episodes = log.flat(), log.episodes()
+    periods = spec.market.horizon_periods
+    assert {len(values) for values in flat.values()} == {2 * periods}
+    assert len(episodes) == 2
+    for e, episode in enumerate(episodes):
+        rows = slice(e * periods, (e + 1) * periods)
+        assert len(episode["observations"]) == periods + 1
+        np.testing.assert_array_equal(flat["observations"][rows], episode["observations"][:-1])
+        np.testing.assert_array_equal(flat["rewards"][rows], log.money[:, e])
+        ends, cuts = flat["terminals"][rows], flat["timeouts"][rows]
+        assert [ends[-1], cuts[-1]] == [ending == "terminated", ending == "truncated"]
+        assert not (ends | cuts)[:-1].any()

@@ -96,3 +96,23 @@ def test_any_text_survives_the_file(shop, tmp_path):
 
 def vars_of(spec: MarketSpec) -> dict:
     return {name: getattr(spec, name) for name in MarketSpec.__dataclass_fields__}
+
+
+@pytest.mark.parametrize(
+    ("sections", "words"),
+    [
+        ({"markett": {"objective": "profit"}}, "got 'markett'; did you mean 'market'"),
+        ({"market": {"horizon": 3}}, "market.horizon is no known key; did you mean 'market.horizon_periods'"),
+        ({"market": 3}, "with_changes takes a dict for a section of small-shop; got market=3"),
+        ({"name": {"a": 1}}, "got 'name'; known are market, products"),
+    ],
+)
+def test_a_change_of_something_that_does_not_exist_is_refused(shop, sections, words):
+    with pytest.raises(ScenarioError, match=words):
+        shop.with_changes(**sections)
+
+
+@pytest.mark.parametrize("path", ["no/such", "missing.toml"])
+def test_a_missing_path_is_called_one(path):
+    with pytest.raises(ScenarioError, match=f"got '?{path}'?, which does not exist; check the path"):
+        load_scenario(path)

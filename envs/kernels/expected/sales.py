@@ -11,7 +11,7 @@ from ...jit.math import compiled, exponential, inlined, lean, logarithm, merged
 from ...jit.rng import STRIDE
 
 _ZERO, _ONE, _FOUR, _FIVE, _TWELVE = np.float32(0), np.float32(1), np.float32(4), np.float32(5), np.float32(12)
-_BLOCK_LIMIT, _NEGLIGIBLE, _MOST_TERMS = np.float32(64.0), np.float32(1e-7), 2000
+_BLOCK_LIMIT, _NEGLIGIBLE, _TINY, _MOST_TERMS = np.float32(64.0), np.float32(1e-7), np.float32(1e-30), 2000
 
 
 @lean
@@ -129,7 +129,8 @@ def _add_tail(k, stock, ratio, lane):
     """Add P(demand > k) if the stock exceeds k, then go to k + 1; ratio: P(k + 1) / P(k)."""
     units, term, rest = lane
     units += rest if (stock > k) & (rest > _NEGLIGIBLE) else _ZERO
-    term *= ratio
+    # What cannot change `rest` any more is zero rather than subnormal, see `rng.walk_poisson`.
+    term = term * ratio if term > _TINY else _ZERO
     return units, term, rest - term
 
 

@@ -135,8 +135,10 @@ def test_disabled_mode_resets_by_mask(shop):
     observation, _ = env.reset(options={"reset_mask": np.array([True, False])})
     assert observation[0, 0] == 1
     assert observation[1, 0] == pytest.approx(5 / 8)
-    with pytest.raises(ValueError, match="seed must be one whole number"):
-        env.reset(seed=[1, 2])
+    with pytest.raises(ValueError, match="seed must be None with a reset_mask"):
+        env.reset(seed=1, options={"reset_mask": np.array([True, False])})
+    with pytest.raises(ValueError, match="reset_mask must hold one for each of 2 markets; got 3"):
+        env.reset(options={"reset_mask": np.ones(3, dtype=bool)})
 
 
 def test_sb3_env_joint_and_product_wise_share_one_market(shop):
