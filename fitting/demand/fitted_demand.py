@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ...forecasting.models.lstm_network import one_thread
 from ...forecasting.response.identification import WEAK_F
 from ...pricing import choice_shares
+from .category_model import CategoryData
 from .category_rows import (
     CONTROL,
     PROMOTION,
@@ -268,16 +269,7 @@ def fit_demand(
         posteriors = [estimate(data, priors, draws=draws, seed=seed + c) for c, data in enumerate(found)]
         likelier, follow, suspected = posteriors, np.nan, np.zeros((draws, len(names), len(doubts)))
         if doubts:
-            doubtful = [
-                estimate(
-                    with_suspects(data, doubts, here, priors),
-                    priors,
-                    draws=draws,
-                    seed=seed + c,
-                    shocks=plain.likely_shocks,
-                )
-                for c, (data, here, plain) in enumerate(zip(found, parts, posteriors, strict=True))
-            ]
+            doubtful = _doubtful(found, parts, posteriors, doubts, priors, seed)
             trusted = priors.unexplained if SUSPECT in doubts else priors.exogenous
             follow = _probability(posteriors, doubtful, trusted)
             likelier = doubtful if follow > _LIKELIER else posteriors
@@ -298,6 +290,27 @@ def fit_demand(
         suspects=tuple(doubts),
         suspected=suspected,
     )
+
+
+def _doubtful(
+    found: list[CategoryData],
+    parts: list[NDArray[np.intp]],
+    posteriors: list[CategoryPosterior],
+    doubts: dict[str, Array],
+    priors: Priors,
+    seed: int,
+) -> list[CategoryPosterior]:
+    """The posteriors of the model in which prices follow demand, at the shocks that the other one found likely."""
+    return [
+        estimate(
+            with_suspects(data, doubts, here, priors),
+            priors,
+            draws=len(plain.draws),
+            seed=seed + c,
+            shocks=plain.likely_shocks,
+        )
+        for c, (data, here, plain) in enumerate(zip(found, parts, posteriors, strict=True))
+    ]
 
 
 def _probability(plain: list[CategoryPosterior], doubtful: list[CategoryPosterior], exogenous: float) -> float:

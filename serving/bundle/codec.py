@@ -150,15 +150,12 @@ def catalogue_document(setup: PolicySetup) -> dict[str, Any]:
 
 def setup_from(document: dict[str, Any], guardrails: dict[str, Any]) -> PolicySetup:
     """The setup of two documents. Raises ValueError or TypeError for wrong ones."""
-    flags = ("endless", "rivals", "loyal")
     own = ("layout", "base_price", "product_wise", "candidates", "base", "most_promoted", "memory")
     names = [item.name for item in fields(Catalogue) if item.name not in _OPTIONAL or item.name in document]
     _check_keys(CATALOGUE, document, names + list(own) + [_PATH] * (_PATH in document))
-    products, segments = (_names(document, key) for key in ("products", "segments"))
-    n, k, t = len(products), len(segments), len(document["forecast_units"])
-    layout = ActionLayout(**document["layout"])
-    switches = [document[name] for name in ("product_wise", *flags)]
-    if layout.num_segments != k or t < 1 or not all(isinstance(switch, bool) for switch in switches):
+    catalogue, layout = _catalogue(document), ActionLayout(**document["layout"])
+    n, k, t = len(catalogue.products), len(catalogue.segments), len(catalogue.forecast_units)
+    if layout.num_segments != k or t < 1 or not isinstance(document["product_wise"], bool):
         raise BundleError(f"{CATALOGUE} must agree with its own segments and periods; got other sizes; export it again")
     candidates = None
     if document["candidates"] is not None:
@@ -170,39 +167,48 @@ def setup_from(document: dict[str, Any], guardrails: dict[str, Any]) -> PolicySe
         raise BundleError(
             f"{CATALOGUE}: most_promoted must be a number if the policy promotes; got {most!r}; export it again"
         )
-    if (document["max_order_units"] is None) and layout.order:
+    if catalogue.max_order_units is None and layout.order:
         raise BundleError(f"{CATALOGUE}: a policy that orders must have max_order_units; got none; export it again")
-
-    def column(name: str, *shape: int, least: float = 0.0) -> NDArray[np.float32]:
-        return _numbers(CATALOGUE, document, name, shape, least=least)
-
     return PolicySetup(
-        catalogue=Catalogue(
-            products=products,
-            segments=segments,
-            category=column("category", n).astype(np.intp),
-            regular_price=column("regular_price", n, least=1e-9),
-            unit_cost=column("unit_cost", n),
-            segment_elasticity=column("segment_elasticity", k, n, least=-_MOST),
-            segment_units=column("segment_units", k, n),
-            forecast_units=column("forecast_units", t, n),
-            regimes=tuple(map(str, document["regimes"])),
-            max_order_units=None if document["max_order_units"] is None else column("max_order_units", n),
-            change_window_periods=_window(document["change_window_periods"]),
-            **{name: document[name] for name in flags},
-            elasticity_error=column("elasticity_error", n) if "elasticity_error" in document else None,
-            level_error=column("level_error", n) if "level_error" in document else None,
-            calendar=_calendar(document["calendar"], t) if "calendar" in document else None,
-        ),
+        catalogue=catalogue,
         guardrails=guardrails_from(guardrails, n),
         layout=layout,
-        base_price=column("base_price", n, least=1e-9),
+        base_price=_numbers(CATALOGUE, document, "base_price", (n,), least=1e-9),
         product_wise=document["product_wise"],
         candidates=candidates,
         base=None if document["base"] is None else str(document["base"]),
         path=path,
         most_promoted=most,
         memory=None if memory is None else RecurrentLayout({name: tuple(shape) for name, shape in memory.items()}),
+    )
+
+
+def _catalogue(document: dict[str, Any]) -> Catalogue:
+    flags = {name: document[name] for name in ("endless", "rivals", "loyal")}
+    if not all(isinstance(flag, bool) for flag in flags.values()):
+        raise BundleError(f"{CATALOGUE}: {', '.join(flags)} must be true or false; got {flags}; export it again")
+    products, segments = (_names(document, key) for key in ("products", "segments"))
+    n, k, t = len(products), len(segments), len(document["forecast_units"])
+
+    def column(name: str, *shape: int, least: float = 0.0) -> NDArray[np.float32]:
+        return _numbers(CATALOGUE, document, name, shape, least=least)
+
+    return Catalogue(
+        products=products,
+        segments=segments,
+        category=column("category", n).astype(np.intp),
+        regular_price=column("regular_price", n, least=1e-9),
+        unit_cost=column("unit_cost", n),
+        segment_elasticity=column("segment_elasticity", k, n, least=-_MOST),
+        segment_units=column("segment_units", k, n),
+        forecast_units=column("forecast_units", t, n),
+        regimes=tuple(map(str, document["regimes"])),
+        max_order_units=None if document["max_order_units"] is None else column("max_order_units", n),
+        change_window_periods=_window(document["change_window_periods"]),
+        elasticity_error=column("elasticity_error", n) if "elasticity_error" in document else None,
+        level_error=column("level_error", n) if "level_error" in document else None,
+        calendar=_calendar(document["calendar"], t) if "calendar" in document else None,
+        **flags,
     )
 
 
