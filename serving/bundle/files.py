@@ -4,9 +4,12 @@ at all.
 
 from __future__ import annotations
 
+import json
+import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from ...atomic import whole_folder
 
@@ -56,6 +59,17 @@ def read_files(folder: Path) -> dict[str, bytes]:
     except OSError as error:
         problem = error.strerror or str(error)
     raise BundleError(f"{folder} must be a bundle: the files {', '.join(LIMITS)}; got {problem}; export it again")
+
+
+def read_json(content: bytes) -> Any:
+    """The JSON of a bundle's file. Raises ValueError where a number is not finite, such as 1e999."""
+    return json.loads(content, parse_float=_finite, parse_constant=_finite)
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(value := float(text)):
+        raise ValueError(f"numbers must be finite; got {text[:20]}")
+    return value
 
 
 def _problem(found: Mapping[str, os.DirEntry[str]]) -> str | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ from ...pricing import Catalogue, ChargedRange, ChoiceModel, Guardrails, Network
 from ..recurrent_state import RecurrentText
 from . import golden
 from .codec import setup_from
-from .files import CATALOGUE, GOLDEN, GUARDRAILS, MANIFEST, POLICY, RANGE, RESPONSE, BundleError, read_files
+from .files import CATALOGUE, GOLDEN, GUARDRAILS, MANIFEST, POLICY, RANGE, RESPONSE, BundleError, read_files, read_json
 from .onnx_session import open_network
 from .response import read_response
 from .signing import open_seal, read_public_key, sha256
@@ -92,13 +92,15 @@ def load_bundle(path: str | os.PathLike[str], *, public_key: str | os.PathLike[s
                 f"{MANIFEST}: schema_version must be {SCHEMA_VERSION}; got {manifest['schema_version']!r}; "
                 "read it with the repricer that wrote it"
             )
-        setup = setup_from(json.loads(files[CATALOGUE]), json.loads(files[GUARDRAILS]))
+        if datetime.fromisoformat(manifest["created"]).tzinfo is None:
+            raise BundleError(f"{MANIFEST}: created must have a time zone; got {manifest['created']}; export it again")
+        setup = setup_from(read_json(files[CATALOGUE]), read_json(files[GUARDRAILS]))
         network, memory = open_network(files[POLICY], setup), setup.memory_text(sha256(files[POLICY]))
         scenario = "{name}:{version}".format_map(manifest["scenario"])
-        response = read_response(json.loads(files[RESPONSE]), setup.catalogue)
-        seen = read_range(json.loads(files[RANGE]), setup.catalogue)
+        response = read_response(read_json(files[RESPONSE]), setup.catalogue)
+        seen = read_range(read_json(files[RANGE]), setup.catalogue)
         charged = _charged(manifest, len(setup.catalogue.products))
-        golden.check(json.loads(files[GOLDEN]), setup, network, memory)
+        golden.check(read_json(files[GOLDEN]), setup, network, memory)
     except BundleError as error:
         raise BundleError(f"{folder}: {error}") from error
     except Exception as error:

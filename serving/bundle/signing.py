@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from ...atomic import write_new, write_whole
-from .files import MANIFEST, SIGNATURE, BundleError
+from .files import MANIFEST, SIGNATURE, BundleError, read_json
 
 Key = TypeVar("Key", Ed25519PrivateKey, Ed25519PublicKey)
 
@@ -95,7 +95,7 @@ def open_seal(files: Mapping[str, bytes], pinned: Ed25519PublicKey | None) -> di
     Raises:
         BundleError: A signature or a hash does not match.
     """
-    document = json.loads(files[SIGNATURE])
+    document = read_json(files[SIGNATURE])
     own = Ed25519PublicKey.from_public_bytes(bytes.fromhex(document["public_key"]))
     signature = bytes.fromhex(document["signature"])
     if files[SIGNATURE] != _signature_file(own, signature):
@@ -106,7 +106,7 @@ def open_seal(files: Mapping[str, bytes], pinned: Ed25519PublicKey | None) -> di
         own.verify(signature, files[MANIFEST])
     except InvalidSignature as error:
         raise BundleError(f"{MANIFEST} must be as it was signed; got other bytes; export it again") from error
-    manifest = json.loads(files[MANIFEST])
+    manifest = read_json(files[MANIFEST])
     wanted = files.keys() - {MANIFEST, SIGNATURE}
     if manifest["files"].keys() != wanted:
         raise BundleError(f"{MANIFEST} must list {', '.join(sorted(wanted))}; got other names; export it again")

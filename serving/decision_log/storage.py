@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import logging
 import math
 import os
 import queue
@@ -15,7 +16,6 @@ from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
-    DDL,
     BigInteger,
     Column,
     ColumnElement,
@@ -31,6 +31,7 @@ from sqlalchemy import (
     insert,
     inspect,
     select,
+    text,
 )
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
@@ -45,18 +46,29 @@ _PATIENCE = 1
 """Seconds to wait for a connection, or for another process to finish writing; a request waits for them."""
 _LOCK = int.from_bytes(hashlib.sha256(b"repricer decision log").digest()[:8], "big", signed=True)
 """The advisory lock of a PostgreSQL database under which its chains grow."""
-_SQLITE_TRIGGER = (
-    "CREATE TRIGGER %(table)s_{name} BEFORE {event} ON %(table)s"
-    " BEGIN SELECT RAISE(ABORT, '%(table)s are append-only'); END"
-)
+_GUARDS = {
+    "sqlite": {
+        "stay": "BEFORE UPDATE ON {table} BEGIN",
+        "remain": "BEFORE DELETE ON {table} BEGIN",
+        # INSERT OR REPLACE deletes without the trigger for it.
+        "once": "BEFORE INSERT ON {table} WHEN EXISTS (SELECT 1 FROM {table} WHERE id = NEW.id OR rowid = NEW.rowid) BEGIN",
+    },
+    "postgresql": {"append_only": "BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} FOR EACH STATEMENT"},
+}
+"""The triggers of a table with a hash chain, by kind of database."""
+_REFUSAL = {
+    "sqlite": "SELECT RAISE(ABORT, '{table} are append-only'); END",
+    "postgresql": "EXECUTE FUNCTION repricer_append_only()",
+}
+_IN_FORCE = {
+    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger'",
+    "postgresql": "SELECT tgname FROM pg_trigger WHERE tgenabled <> 'D' AND NOT tgisinternal",
+}
 _POSTGRES_FUNCTION = (
     "CREATE OR REPLACE FUNCTION repricer_append_only() RETURNS trigger LANGUAGE plpgsql"
-    " AS $$ BEGIN RAISE EXCEPTION '%% are append-only', TG_TABLE_NAME; END $$"
+    " AS $$ BEGIN RAISE EXCEPTION '% are append-only', TG_TABLE_NAME; END $$"
 )
-_POSTGRES_TRIGGER = (
-    "CREATE TRIGGER %(table)s_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON %(table)s"
-    " FOR EACH STATEMENT EXECUTE FUNCTION repricer_append_only()"
-)
+_log = logging.getLogger(__name__)
 
 
 class LogError(OSError):
@@ -68,13 +80,7 @@ class LogError(OSError):
 def chained_table(name: str, metadata: MetaData, *columns: Column[Any]) -> Table:
     """A table with a hash chain, in which the database refuses to change or delete rows."""
     links = (Column("previous_hash", Text, nullable=False), Column("hash", Text, nullable=False))
-    table = Table(name, metadata, Column("id", BigInteger, primary_key=True, autoincrement=False), *columns, *links)
-    for trigger, what in {"stay": "UPDATE", "remain": "DELETE"}.items():
-        statement = _SQLITE_TRIGGER.format(name=trigger, event=what)
-        event.listen(table, "after_create", DDL(statement).execute_if(dialect="sqlite"))
-    for statement in (_POSTGRES_FUNCTION, _POSTGRES_TRIGGER):
-        event.listen(table, "after_create", DDL(statement).execute_if(dialect="postgresql"))
-    return table
+    return Table(name, metadata, Column("id", BigInteger, primary_key=True, autoincrement=False), *columns, *links)
 
 
 class Writing:
@@ -156,8 +162,10 @@ class Storage:
         try:
             self._engine = _engine(url)
             with _locked(self._engine) as connection:
+                before = set(inspect(connection).get_table_names())
                 metadata.create_all(connection)
                 self._check(connection, metadata)
+                self._guard(connection, metadata, before)
         except SQLAlchemyError as error:
             raise ValueError(
                 f"decision log must be a new file, one of its own, or the URL of a database; got {self.name}: {_line(error)}"
@@ -210,6 +218,26 @@ class Storage:
                     f"decision log must be one of this version; got {self.name}, whose table {table.name} "
                     f"differs in {', '.join(sorted(strange))}; keep it as it is and start a new log"
                 )
+
+    def _guard(self, connection: Connection, metadata: MetaData, before: set[str]) -> None:
+        """Let the database refuse changes; where it no longer did, say so."""
+        kind = connection.dialect.name
+        found = set(connection.execute(text(_IN_FORCE[kind])).scalars())
+        if kind == "postgresql":
+            connection.execute(text(_POSTGRES_FUNCTION))
+        for table in metadata.sorted_tables:
+            for name, when in _GUARDS[kind].items() if "previous_hash" in table.columns else ():
+                trigger = f"{table.name}_{name}"
+                if trigger in found:
+                    continue
+                # Logs of earlier versions had no trigger for INSERT OR REPLACE.
+                if table.name in before and name != "once":
+                    facts = {"log": self.name, "trigger": trigger, "now": "set again; run repricer log verify"}
+                    _log.error("append-only trigger was dropped", extra={"facts": facts})
+                on = f" ON {table.name}" if kind == "postgresql" else ""
+                connection.execute(text(f"DROP TRIGGER IF EXISTS {trigger}{on}"))
+                words = f"CREATE TRIGGER {trigger} {when} {_REFUSAL[kind]}"
+                connection.execute(text(words.format(table=table.name)))
 
     def _write(self) -> None:
         """The writing thread: all waiting jobs go into one transaction."""

@@ -26,11 +26,13 @@ _PATIENCE = 2
 def add_status(app: FastAPI, deployment: Deployment, decisions: DecisionLog | None) -> None:
     """Add health, readiness, metrics, and which policy is active."""
 
+    @app.head("/healthz", include_in_schema=False)
     @app.get("/healthz", tags=["status"])
     async def healthz() -> dict[str, str]:
         """The process is running."""
         return {"status": "ok"}
 
+    @app.head("/readyz", include_in_schema=False)
     @app.get("/readyz", responses={503: {"model": Problem}}, tags=["status"])
     async def readyz() -> Any:
         """A bundle is loaded and verified, and decisions can be recorded."""

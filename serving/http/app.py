@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
 from starlette.types import Receive, Scope, Send
 
 from ..bundle.files import BundleError
@@ -22,7 +22,7 @@ from .api_keys import KeyRing
 from .deployment import Deployment
 from .desk import Desk
 from .desk_routes import add_desk
-from .middleware import MAX_BODY, OPEN_PATHS, Gate
+from .middleware import MAX_BODY, OPEN_PATHS, Gate, failure
 from .outcome_routes import add_outcomes
 from .page import add_page
 from .price_routes import add_answers
@@ -80,7 +80,10 @@ def create_app(
         version=version("repricer"),
         lifespan=_lifespan(deployment, Path(bundle_path), settings.watch, decisions),
         redoc_url=None,
+        # A redirection would quote the caller's Host.
+        redirect_slashes=False,
     )
+    app.add_exception_handler(Exception, _failed)
     app.state.deployment = deployment
     express = add_answers(app, deployment, decisions, recent)
     if decisions is not None:
@@ -94,6 +97,10 @@ def create_app(
     app.gate = Gate(super(_Service, app).__call__, keys=keys, limit=limit, metrics=deployment.metrics, express=express)
     _describe(app, deployment)
     return app
+
+
+def _failed(request: Request, _: Exception) -> Response:
+    return failure(request.scope["state"]["request_id"])
 
 
 def _lifespan(

@@ -235,7 +235,9 @@ class Deployment:
             self._swap(replace(slots, former=slots.active), slots.former)
 
     def kill(self, on: bool) -> None:
-        """Turn the kill switch on or off."""
+        """Turn the kill switch on or off. Raises DeploymentError for anything but True and False."""
+        if not isinstance(on, bool):
+            raise DeploymentError(f"kill switch must be true or false; got {on!r}; fix it")
         self._change(killed=on)
 
     def hold_out(self, share: float) -> None:

@@ -41,6 +41,11 @@ def problem(status: int, line: str, headers: dict[str, str] | None = None) -> JS
     return JSONResponse({"detail": line}, status_code=status, headers=headers)
 
 
+def failure(request_id: str) -> JSONResponse:
+    """The response where the service itself failed."""
+    return problem(500, f"the service failed; report request {request_id} to its operator")
+
+
 class Gate:
     """Body limit, API key and role, rate limit, metrics, log and request id of every request; pure
     ASGI for speed.
@@ -65,42 +70,45 @@ class Gate:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         started, request_id, status = time.perf_counter(), os.urandom(16).hex(), 500
+        begun = complete = False
         scope.setdefault("state", {})["request_id"] = request_id
         mark = (b"x-request-id", request_id.encode())
 
         async def marked(message: Message) -> None:
-            nonlocal status
+            nonlocal status, begun, complete
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, begun = message["status"], True
                 message["headers"] = [*message.get("headers", ()), mark]
+            elif message["type"] == "http.response.body":
+                complete = not message.get("more_body", False)
             await send(message)
 
         try:
             answer, caller = self._refusal(scope)
             scope["state"]["caller"] = caller
-            if retry_key := dict(scope["headers"]).get(IDEMPOTENCY_KEY):
+            endpoint = self._express.get(scope["path"]) if scope["method"] == "POST" else None
+            if endpoint and (retry_key := dict(scope["headers"]).get(IDEMPOTENCY_KEY)):
                 # The same key of the same caller is the same request.
                 name = f"{caller or ''} ".encode() + retry_key
                 request_id = scope["state"]["request_id"] = hashlib.blake2b(name, digest_size=16).hexdigest()
                 mark = (b"x-request-id", request_id.encode())
-            endpoint = self._express.get(scope["path"]) if scope["method"] == "POST" else None
             if answer is None and endpoint is not None:
                 answer = await endpoint(await _body(receive), scope)
             if answer is None:
                 await self.app(scope, receive, marked)
             else:
-                status = answer.status_code
+                status, begun = answer.status_code, True
                 headers = [*answer.raw_headers, mark]
                 await send({"type": "http.response.start", "status": status, "headers": headers})
                 await send({"type": "http.response.body", "body": answer.body})
         except Exception:
             caller = None
             _log.exception("failed", extra={"facts": {"request_id": request_id}})
-            if status != 500:
-                raise  # the response had begun
-            await problem(500, f"the service failed; report request {request_id} to its operator")(
-                scope, receive, marked
-            )
+            # The framework answers an error of a route itself before it raises it.
+            if begun and not complete:
+                raise
+            if not begun:
+                await failure(request_id)(scope, receive, marked)
         seconds = time.perf_counter() - started
         route = scope["path"] if scope["path"] in self._express else getattr(scope.get("route"), "path", "other")
         self._metrics.answered(route, status, seconds)

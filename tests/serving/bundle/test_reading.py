@@ -121,6 +121,20 @@ def test_no_bundle_at_all(tmp_path: Path, one_path: Path) -> None:
     refused(tmp_path, "got no catalogue.json")
 
 
+@pytest.mark.parametrize("created", [5, "soon", "2024-03-04", None])
+def test_a_bundle_says_when_it_was_made(reseal: Reseal, created: Any) -> None:
+    refused(reseal(created=created), "must")
+
+
+def test_a_number_that_is_not_finite_is_refused_though_signed(copy: Path, reseal: Reseal) -> None:
+    manifest = json.loads((copy / MANIFEST).read_bytes())
+    assert manifest["created"]
+    for name in ("catalogue.json", "guardrails.json"):
+        content = (copy / name).read_bytes().replace(b"2.0", b"1e999", 1)
+        assert b"1e999" in content
+        refused(reseal(name, content), "numbers must be finite")
+
+
 def test_another_bundles_signature_is_refused(copy: Path, one_path: Path, reseal: Reseal) -> None:
     other = (one_path / SIGNATURE).read_bytes()
     reseal(created="another day")

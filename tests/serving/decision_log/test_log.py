@@ -197,6 +197,26 @@ def test_rows_cannot_be_changed_by_accident(filled: Path, statement: str) -> Non
         db.execute(statement)
 
 
+@pytest.mark.parametrize("key", ["id", "rowid, id"])
+def test_rows_cannot_be_replaced(filled: Path, key: str) -> None:
+    columns = "schema, time, request_id, market, period, product, state, proposed, price, discounts, also, trail, arm"
+    columns += ", propensity, shadow, policy, bundle, previous_hash, hash"
+    values = "id" if key == "id" else "rowid, 99"
+    with closing(sqlite3.connect(filled)) as db, pytest.raises(sqlite3.IntegrityError, match="append-only"):
+        db.execute(f"INSERT OR REPLACE INTO decisions ({key}, {columns}) SELECT {values}, {columns} FROM decisions")
+
+
+def test_a_dropped_trigger_is_noticed_at_the_start(filled: Path, caplog: pytest.LogCaptureFixture) -> None:
+    DecisionLog(filled).close()
+    assert not caplog.records
+    with closing(sqlite3.connect(filled)) as db, db:
+        db.execute("DROP TRIGGER decisions_remain")
+    DecisionLog(filled).close()
+    assert [record.facts["trigger"] for record in caplog.records] == ["decisions_remain"]
+    with closing(sqlite3.connect(filled)) as db, pytest.raises(sqlite3.IntegrityError, match="append-only"):
+        db.execute("DELETE FROM decisions")
+
+
 def test_all_rows_of_an_answer_or_none(one: Bundle, filled: Path) -> None:
     log, state = DecisionLog(filled), example_state(one.catalogue)
     answer = Predictor(one).price(state)

@@ -208,6 +208,24 @@ def test_a_locked_log_fails_in_a_second_and_is_not_ready(client: TestClient, one
     assert DecisionLog(log).verify().rows == 3
 
 
+def test_an_error_of_the_service_is_one_answer_in_json(client: TestClient, app: FastAPI, one: Bundle) -> None:
+    @app.get("/broken")
+    def broken() -> None:
+        raise KeyError("secret")
+
+    response = client.get("/broken")
+    assert response.status_code == 500
+    assert f"report request {response.headers['x-request-id']}" in response.json()["detail"]
+    assert client.get("/healthz").status_code == 200
+
+
+def test_probes_may_ask_for_the_head_alone_and_no_answer_quotes_the_host(client: TestClient) -> None:
+    for path in ("/healthz", "/readyz"):
+        assert (client.head(path).status_code, client.head(path).content) == (200, b"")
+    response = client.get("/v1/policy/", headers={"host": "evil.example"}, follow_redirects=False)
+    assert (response.status_code, "evil" in response.headers.get("location", "")) == (404, False)
+
+
 def test_without_a_log_it_answers_too(one_path: Path, one: Bundle, tmp_path: Path) -> None:
     with TestClient(create_app(one_path)) as client:
         assert client.post("/v1/prices", json=example_state(one.catalogue)).status_code == 200

@@ -112,6 +112,14 @@ def test_the_kill_switch_puts_all_on_the_fallback_within_the_rules(one_path: Pat
     assert decided(deployment, [state])[0].arm == "policy"
 
 
+@pytest.mark.parametrize("on", ["false", 1, None])
+def test_the_kill_switch_is_on_or_off(one_path: Path, on: Any) -> None:
+    deployment = Deployment(one_path)
+    with pytest.raises(DeploymentError, match="kill switch must be true or false"):
+        deployment.kill(on)
+    assert deployment.status()["kill_switch"] is False
+
+
 def test_no_other_fallback(one_path: Path) -> None:
     with pytest.raises(ValueError, match="fallback must be one of"):
         Deployment(one_path, fallback="lottery")
