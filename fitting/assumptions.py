@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .shop_rules import ShopRules
+from .shop_rules import ShopRules, rules_in_words
 
 Array = NDArray[np.float64]
 
@@ -113,7 +113,7 @@ class Assumptions:
             f"{self.lead_time_weeks}; holding a unit costs {self.holding_cost_share:.1%} of its unit cost per week.",
             f"Prices stay {self._range()}, and change by at most {percent(change)} per week.",
             "Prices outside the range that the shop charged are extrapolation.",
-            *(() if products is None else self.rules.lines(products)),
+            *(() if products is None else rules_in_words(self.rules, products)),
         )
         if unidentified:
             always = (

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from ..data.schema import COMPETITOR_PRICE
 from ..forecasting import (
     PLANNED,
     QUANTILES,
@@ -166,7 +167,7 @@ def _models(
     planned, usual = _with_prices(split, response, _mean(at_plan, order), _mean(at_regular, order))
     shock, busy = paths.shock(), options.assumptions.cover_quantile
     return FittedModels(
-        products=split.products,
+        products=_with_competing_price(split),
         first_day=split.weeks[0],
         forecast=usual,
         planned=planned,
@@ -186,6 +187,14 @@ def _models(
         plan=split.plan,
         initial_units=split.initial_units,
     )
+
+
+def _with_competing_price(split: Split) -> pd.DataFrame:
+    """The products with the last known price of a competitor, where the tables give any."""
+    if COMPETITOR_PRICE not in split.past:
+        return split.products
+    last = split.past.sort_values("week").groupby("product")[COMPETITOR_PRICE].last()
+    return split.products.assign(**{COMPETITOR_PRICE: split.products["product"].map(last)})
 
 
 def _levels(last_year: pd.DataFrame, response: FittedDemand) -> np.ndarray:

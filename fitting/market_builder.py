@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..data.schema import COMPETITOR_PRICE
 from ..forecasting import replenishment_levels
 from ..pricing import matching_utility
 from ..scenarios import MarketSpec
@@ -135,7 +136,9 @@ def _products(models: FittedModels, assumptions: Assumptions) -> Products:
 
 
 def price_range(models: FittedModels, assumptions: Assumptions) -> tuple[Array, Array]:
-    """(N,) lowest and highest prices: around what the shop charged, with the regular price always inside.
+    """(N,) lowest and highest prices: around what the shop charged, with the regular price inside.
+
+    A rule on the competing price comes before what was charged, and the shop's own `floor` and `ceiling` before all.
 
     Args:
         models: The fitted models.
@@ -153,8 +156,14 @@ def price_range(models: FittedModels, assumptions: Assumptions) -> tuple[Array, 
     ceiling = np.where(np.isnan(widening), ceiling, np.clip(high * (1 + widening), regular, ceiling))
     # Of NaN and a number, fmax and fmin take the number.
     floor, ceiling = np.fmax(floor, (1 - band) * regular), np.fmin(ceiling, (1 + band) * regular)
+    if COMPETITOR_PRICE in models.products:
+        theirs = models.products[COMPETITOR_PRICE].to_numpy(dtype=float)
+        floor = np.fmax(floor, rule("rival_at_least", None) * theirs)
+        ceiling = np.fmin(np.maximum(ceiling, floor), rule("rival_at_most", None) * theirs)
+        floor = np.minimum(floor, ceiling)
     own_floor, own_ceiling = rule("floor", None), rule("ceiling", None)
-    return np.where(np.isnan(own_floor), floor, own_floor), np.where(np.isnan(own_ceiling), ceiling, own_ceiling)
+    lowest = np.where(np.isnan(own_floor), np.fmin(floor, own_ceiling), own_floor)
+    return lowest, np.where(np.isnan(own_ceiling), np.fmax(ceiling, own_floor), own_ceiling)
 
 
 def held_prices(models: FittedModels, assumptions: Assumptions) -> NDArray[np.bool_]:

@@ -6,6 +6,7 @@ import pytest
 from repricer.envs import rollout
 from repricer.evaluation import named_policy
 from repricer.fitting import Assumptions, ShopRules, build_market, priced_products
+from repricer.fitting.shop_rules import rules_in_words
 from repricer.scenarios import ScenarioError
 from repricer.tests.fitting.test_market_builder import models
 
@@ -112,9 +113,20 @@ def test_gaps_and_lines_hold_among_what_is_priced():
     assert said(spec, "'2' costs at most 2 times what '1' costs")
 
 
+def test_prices_are_held_to_the_last_known_competing_price():
+    theirs = models(products=PRODUCTS.assign(competitor_price=[1.5, 4.0, np.nan, 8.0]))
+    rules = {"rival_at_most": 0.9, "rival_at_least": 0.8}
+    spec = market({"shop": {**rules, "widening": 0.0}, "product": {"2": {"ceiling": 3.1}}}, theirs)
+    # 1: below what was ever charged; 2: the shop's own ceiling comes first; 3: no rival; 4: above what was charged.
+    np.testing.assert_allclose(spec.prices.floor, [1.35, 3.1, 3.2, 6.4])
+    np.testing.assert_allclose(spec.prices.ceiling, [1.35, 3.1, 4.2, 6.4])
+    assert said(spec, "Without effect, as the tables give no competing price, are the rules on it for cream.")
+    assert not said(market({}, theirs), "ompeting price")
+
+
 def test_a_rule_for_what_is_not_priced_is_said():
     rules = ShopRules.of({"product": {"9": {"band": 0.1}, "3": {"band": 0.1}}, "category": {"toys": {"band": 0.1}}})
-    assert rules.lines(PRODUCTS)[-1] == (
+    assert rules_in_words(rules, PRODUCTS)[-1] == (
         "Without effect are the shop's rules for '9', category 'toys': not among what is priced."
     )
 

@@ -17,11 +17,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..pricing import PriceEndings, PriceLadder
-from ..scenarios.errors import ScenarioError
-from ..scenarios.fields import array, check_words, scalar, shown, validated, value
-from ..scenarios.loading import section_from_table
-from ..scenarios.price_section import Prices
+from ...scenarios.errors import ScenarioError
+from ...scenarios.fields import check_words, shown, validated
+from ...scenarios.loading import section_from_table
+from ...scenarios.price_section import Prices
+from .tables import GapRule, GroupRules, ProductRules, ShopWide
 
 _ENDS = {"L": 2}
 # Keys of [shop] that go into the market's price rules as they are.
@@ -35,87 +35,6 @@ PRICE_KEYS = (
     "max_segment_spread",
     "prior_price_periods",
 )
-
-
-@dataclass(frozen=True)
-class ProductRules:
-    """Rules for a product, the products of a category, or all: None where nothing is said."""
-
-    unit_cost_share: NDArray[np.float64] | None = array(
-        "L",
-        "unit cost over the regular price where the tables give none: a share, or its lowest and highest value",
-        low=0,
-        high=1,
-        optional=True,
-        default=None,
-    )
-    widening: float | None = scalar(
-        "fraction by which prices may leave the range that was charged", low=0, high=10, optional=True, default=None
-    )
-    lowest_price: float | None = scalar(
-        "price floor over the regular price", low=0.01, high=1, optional=True, default=None
-    )
-    highest_price: float | None = scalar(
-        "price ceiling over the regular price", low=1, high=10, optional=True, default=None
-    )
-    band: float | None = scalar(
-        "fraction by which the price may leave the regular price: tight for key-value items",
-        low=0,
-        high=10,
-        optional=True,
-        default=None,
-    )
-    max_change: float | None = scalar(
-        "largest relative price change per period", low=0, high=1e3, optional=True, default=None
-    )
-    floor: float | None = scalar("lowest price, currency per unit", low=1e-9, high=1e9, optional=True, default=None)
-    ceiling: float | None = scalar("highest price, currency per unit", low=1e-9, high=1e9, optional=True, default=None)
-    minimum_advertised_price: float | None = scalar(
-        "lowest list price, currency per unit, which personal discounts may undercut",
-        low=0,
-        high=1e9,
-        optional=True,
-        default=None,
-    )
-    frozen: bool | None = value("whether the price must not change", default=None)
-    excluded: bool | None = value("whether it is left out of the market", default=None)
-
-
-@dataclass(frozen=True)
-class GroupRules(ProductRules):
-    """Rules for a list of products, such as the key-value items."""
-
-    products: tuple[str, ...] = value("ids or names of its products", default=())
-
-
-@dataclass(frozen=True)
-class ShopWide(ProductRules):
-    """Rules that hold for the shop as a whole, beside those of any product."""
-
-    categories: tuple[str, ...] = value("the only categories to price; by default the best sellers'", default=())
-    objective: str | None = value("revenue or profit", default=None)
-    max_discount: float | None = scalar(
-        "largest personal discount, a fraction", low=0, high=0.95, optional=True, default=None
-    )
-    lines: tuple[tuple[str, ...], ...] = value(
-        "lists of products, small to large, along which prices must not fall", default=()
-    )
-
-
-@dataclass(frozen=True)
-class GapRule:
-    """A price gap: per unit of size, a product costs at most a share of what another one costs."""
-
-    product: str = value("id or name of the product")
-    other: str = value("id or name of the other product, which is raised where the first would cost too much")
-    at_most: float = scalar("that share; 0.9 is 10% below", low=0.01, high=100, default=1.0)
-    product_size: float = scalar("size of the product, in any unit", low=1e-6, high=1e6, default=1.0)
-    other_size: float = scalar("size of the other product, in the same unit", low=1e-6, high=1e6, default=1.0)
-
-    @property
-    def share(self) -> float:
-        """The product's price over the other one's, at most."""
-        return self.at_most * self.product_size / self.other_size
 
 
 _TABLES = {"category": ProductRules, "product": ProductRules, "group": GroupRules}
@@ -211,8 +130,9 @@ class ShopRules:
             yield self.category[row["category"]]
         yield self.shop
 
-    def _links(self) -> list[tuple[str, ...]]:
-        """The product lines, and the pairs of the price gaps."""
+    @property
+    def links_by_name(self) -> list[tuple[str, ...]]:
+        """The product lines, and the pairs of the price gaps, as the rules name their products."""
         return [*self.shop.lines, *((gap.product, gap.other) for gap in self.gap)]
 
     def check(self, products: pd.DataFrame) -> None:
@@ -230,7 +150,7 @@ class ShopRules:
             _one_of(name, categories, "category")
         ids = products["product"].tolist()
         names = products.get("name", products["product"]).tolist()
-        listed = [*self._links(), *(group.products for group in self.group.values())]
+        listed = [*self.links_by_name, *(group.products for group in self.group.values())]
         for name in (*self.product, *(name for names in listed for name in names)):
             if name in ids:
                 continue
@@ -271,35 +191,6 @@ class ShopRules:
             "price_gaps": tuple((known[gap.product], known[gap.other]) for gap in gaps),
             "gap_shares": np.array([gap.share for gap in gaps]),
         }
-
-    def lines(self, products: pd.DataFrame) -> tuple[str, ...]:
-        """The rules in words, and those that have no effect because their product is not in the market."""
-        said = [("all products", self.shop, dict(self.prices))]
-        said += [(f"category '{name}'", part, {}) for name, part in self.category.items()]
-        said += [(f"'{name}'", part, {}) for name, part in (*self.group.items(), *self.product.items())]
-        words = [
-            f"By the shop's rules for {where}: {', '.join(given)}."
-            for where, part, more in said
-            if (given := [*_said(part), *(f"{_plain(key)} {_value(content)}" for key, content in more.items())])
-        ]
-        words += [
-            f"By the shop's rules, '{gap.product}' costs at most {gap.share:g} times what '{gap.other}' costs."
-            for gap in self.gap
-        ]
-        here = {*products["product"], *products.get("name", ()), *products["category"]}
-        idle = [f"'{name}'" for name, part in self.product.items() if name not in here and not part.excluded]
-        idle += [f"'{name}'" for group in self.group.values() for name in group.products if name not in here]
-        idle += [f"category '{name}'" for name in (*self.category, *self.shop.categories) if name not in here]
-        idle += [
-            " and ".join(f"'{name}'" for name in link) + " together"
-            for link in self._links()
-            if len(here.intersection(link)) < 2
-        ]
-        if idle:
-            words.append(
-                f"Without effect are the shop's rules for {', '.join(dict.fromkeys(idle))}: not among what is priced."
-            )
-        return tuple(words)
 
 
 def _names(section: type) -> tuple[str, ...]:
@@ -363,31 +254,3 @@ def _merged(table: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
 
 def _tables(*contents: Any) -> bool:
     return all(isinstance(content, Mapping) for content in contents)
-
-
-def _said(part: ProductRules) -> list[str]:
-    """The rules of one table in words."""
-    return [
-        f"{_plain(item.name)} {_value(current)}"
-        for item in fields(part)
-        if (current := getattr(part, item.name)) is not None and not (isinstance(current, tuple) and not current)
-    ]
-
-
-def _plain(key: str) -> str:
-    return key.replace("_", " ")
-
-
-def _value(current: Any) -> str:
-    if isinstance(current, PriceEndings | PriceLadder):
-        grid = current.fractions if isinstance(current, PriceEndings) else current.steps
-        return ", ".join(f"{number:g}" for number in grid)
-    if isinstance(current, np.ndarray):
-        return " to ".join(f"{number:g}" for number in dict.fromkeys(current.tolist()))
-    if isinstance(current, tuple | list):
-        return ", ".join(
-            _value(item) if isinstance(item, str | float | int) else f"({_value(item)})" for item in current
-        )
-    if isinstance(current, bool):
-        return "yes" if current else "no"
-    return f"{current:g}" if isinstance(current, float) else str(current)

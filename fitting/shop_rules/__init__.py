@@ -1,0 +1,7 @@
+"""The shop's own rules: what a file of them may hold, how it is read, and what it says in words."""
+
+from .rules import PRICE_KEYS, ShopRules
+from .tables import GapRule, GroupRules, ProductRules, ShopWide
+from .words import rules_in_words
+
+__all__ = ["PRICE_KEYS", "GapRule", "GroupRules", "ProductRules", "ShopRules", "ShopWide", "rules_in_words"]

@@ -1,0 +1,95 @@
+"""The shop's rules in words."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ...data.schema import COMPETITOR_PRICE
+from ...pricing import PriceEndings, PriceLadder
+from .rules import ShopRules
+from .tables import ProductRules
+
+
+def rules_in_words(rules: ShopRules, products: pd.DataFrame) -> tuple[str, ...]:
+    """The rules in words, and those that have no effect because their product, or its competing price, is not known.
+
+    Args:
+        rules: The shop's rules.
+        products: The products of the market: `product`, `category` and, where known, `name` and `competitor_price`.
+
+    Example:
+        >>> rules = ShopRules.of({"shop": {"band": 0.2}})
+        >>> rules_in_words(rules, pd.DataFrame({"product": ["1"], "category": "food"}))
+        ("By the shop's rules for all products: band 0.2.",)
+    """
+    said = [("all products", rules.shop, dict(rules.prices))]
+    said += [(f"category '{name}'", part, {}) for name, part in rules.category.items()]
+    said += [(f"'{name}'", part, {}) for name, part in (*rules.group.items(), *rules.product.items())]
+    words = [
+        f"By the shop's rules for {where}: {', '.join(given)}."
+        for where, part, more in said
+        if (given := [*_said(part), *(f"{_plain(key)} {_value(content)}" for key, content in more.items())])
+    ]
+    words += [
+        f"By the shop's rules, '{gap.product}' costs at most {gap.share:g} times what '{gap.other}' costs."
+        for gap in rules.gap
+    ]
+    here = {*products["product"], *products.get("name", ()), *products["category"]}
+    idle = [f"'{name}'" for name, part in rules.product.items() if name not in here and not part.excluded]
+    idle += [f"'{name}'" for group in rules.group.values() for name in group.products if name not in here]
+    idle += [f"category '{name}'" for name in (*rules.category, *rules.shop.categories) if name not in here]
+    idle += [
+        " and ".join(f"'{name}'" for name in link) + " together"
+        for link in rules.links_by_name
+        if len(here.intersection(link)) < 2
+    ]
+    if idle:
+        words.append(
+            f"Without effect are the shop's rules for {', '.join(dict.fromkeys(idle))}: not among what is priced."
+        )
+    return (*words, *_competing(rules, products))
+
+
+def _competing(rules: ShopRules, products: pd.DataFrame) -> list[str]:
+    """Which competing prices the rules on them use."""
+    held = np.isfinite([rules.values(key, products, np.nan) for key in ("rival_at_least", "rival_at_most")]).any(axis=0)
+    if not held.any():
+        return []
+    known = products[COMPETITOR_PRICE].notna().to_numpy() if COMPETITOR_PRICE in products else np.zeros_like(held)
+    words = "Competing prices are the last ones known, also for the weeks to come: refresh the market as they change."
+    if (held & ~known).any():
+        names = products.get("name", products["product"]).to_numpy()[held & ~known]
+        words += f" Without effect, as the tables give no competing price, are the rules on it for {', '.join(names)}."
+    return [words]
+
+
+def _said(part: ProductRules) -> list[str]:
+    """The rules of one table in words."""
+    return [
+        f"{_plain(item.name)} {_value(current)}"
+        for item in fields(part)
+        if (current := getattr(part, item.name)) is not None and not (isinstance(current, tuple) and not current)
+    ]
+
+
+def _plain(key: str) -> str:
+    return key.replace("_", " ")
+
+
+def _value(current: Any) -> str:
+    if isinstance(current, PriceEndings | PriceLadder):
+        grid = current.fractions if isinstance(current, PriceEndings) else current.steps
+        return ", ".join(f"{number:g}" for number in grid)
+    if isinstance(current, np.ndarray):
+        return " to ".join(f"{number:g}" for number in dict.fromkeys(current.tolist()))
+    if isinstance(current, tuple | list):
+        return ", ".join(
+            _value(item) if isinstance(item, str | float | int) else f"({_value(item)})" for item in current
+        )
+    if isinstance(current, bool):
+        return "yes" if current else "no"
+    return f"{current:g}" if isinstance(current, float) else str(current)
