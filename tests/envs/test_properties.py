@@ -1,8 +1,11 @@
-"""What must hold in any market: all properties are tried on the same 2,000 sampled ones."""
+"""What must hold in any market: all properties are tried on the same 600 sampled ones.
+
+They are drawn independently, so that each family meets any three parts of a market about 15 times; Hypothesis, which
+varies what it has drawn, repeats two of three and misses some pairs in 2,000.
+"""
 
 import numpy as np
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+import pytest
 from repricer.envs import Market, expected_units
 from repricer.envs.kernels.expected.demand import choice_at
 from repricer.pricing import Action, PriceEndings, PriceLadder, product_features
@@ -13,28 +16,34 @@ FAMILIES = ["mnl", "cheapest", "exponential", "linear", "constant-elasticity"]
 PERIODS = 6
 
 
-@st.composite
-def shops(draw) -> dict:
-    """What `sample_catalogue` makes a shop of; the parts that are on are the bits of one number, which is quick to draw."""
-    bits = draw(st.integers(0, 2 ** len(PARTS) - 1))
+WILD = (np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-45, -1e-45, 1e-7, 3.4e38, -3.4e38)
+
+
+def a_shop(rng: np.random.Generator) -> dict:
+    """What `sample_catalogue` makes a shop of."""
     return {
-        "products": draw(st.integers(1, 4)),
-        "seed": draw(st.integers(0, 10**6)),
-        "segments": draw(st.integers(1, 3)),
-        "parts": [part for i, part in enumerate(PARTS) if bits >> i & 1],
-        "family": draw(st.sampled_from(FAMILIES)),
-        "process": draw(st.sampled_from(["poisson", "single"])),
+        "products": int(rng.integers(1, 5)),
+        "seed": int(rng.integers(10**6)),
+        "segments": int(rng.integers(1, 4)),
+        "parts": [part for part in PARTS if rng.random() < 0.5],
+        "family": str(rng.choice(FAMILIES)),
+        "process": str(rng.choice(["poisson", "single"])),
         "periods": PERIODS,
     }
 
 
-number = st.floats(allow_nan=True, allow_infinity=True, width=32)
-
-
-@settings(max_examples=2000, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
-@given(shop=shops(), seed=st.integers(0, 10**6), rise=st.floats(0.0, 1.0), wild=st.tuples(*[number] * 5))
-def test_what_holds_in_any_market(shop, seed, rise, wild):
+@pytest.mark.parametrize("block", range(6))
+def test_what_holds_in_any_market(block):
     """One test for all, as most time goes into making markets; what fails is named by the function that it fails in."""
+    for number in range(100):
+        rng = np.random.default_rng([block, number])
+        shop, seed, rise = a_shop(rng), int(rng.integers(10**6)), rng.random()
+        wild = np.where(rng.random(5) < 0.5, rng.choice(WILD, 5), rng.normal(size=5) * 10.0 ** rng.integers(-3, 8, 5))
+        print(f"block {block}, number {number}: {shop}, {seed=}, {rise=}, {wild=}")
+        what_holds(shop, seed, rise, wild)
+
+
+def what_holds(shop, seed, rise, wild):
     spec = sample_catalogue(**shop)
     market = Market(spec, num_markets=3, seed=seed)
     units_are_conserved(market, seed)
@@ -253,11 +262,15 @@ def with_more_rules(spec: MarketSpec, rng: np.random.Generator) -> MarketSpec:
     return spec.with_changes(prices=prices)
 
 
-@settings(max_examples=400, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
-@given(shop=shops(), seed=st.integers(0, 10**6))
-def test_the_compiled_price_rules_are_those_of_pricing(shop, seed):
-    rng = np.random.default_rng(seed)
-    spec = with_more_rules(sample_catalogue(**shop), rng)
+def test_the_compiled_price_rules_are_those_of_pricing():
+    for number in range(200):
+        rng = np.random.default_rng(number)
+        shop, seed = a_shop(rng), int(rng.integers(10**6))
+        print(f"number {number}: {shop}, {seed=}")
+        price_rules_are_those_of_pricing(with_more_rules(sample_catalogue(**shop), rng), seed, rng)
+
+
+def price_rules_are_those_of_pricing(spec, seed, rng):
     market = Market(spec, num_markets=3, seed=seed)
     for t in range(PERIODS):
         action, view = sensible_action(spec, 3, seed + t), market.view

@@ -9,7 +9,8 @@ from repricer.data import ImportReport, Tables, save_tables
 from repricer.envs import Market, catalogue_of, rollout
 from repricer.evaluation import SalesRecorder, evaluate, fidelity
 from repricer.fitting import fit
-from repricer.forecasting import MovingAverage, PooledRegression, Selected
+from repricer.forecasting import MovingAverage, PooledRegression, Selected, candidates
+from repricer.forecasting.models.lstm import Lstm
 from repricer.pricing import FixedPrice, PricePath
 
 
@@ -45,8 +46,9 @@ def sales(truth):
 def fitted(truth, sales):
     chosen = pd.DataFrame({"product": list("abcdef"), "category": ["x"] * 3 + ["y"] * 3})
     known = chosen.assign(unit_cost=[1.0, np.nan, 1.0, 1.0, 1.0, 1.0])
-    # The default, without processes of its own: each would import all libraries anew.
-    return fit(Tables(sales, known), chosen, name="again", forecaster=Selected())
+    # All candidates of the default; how well the network learns, its own tests show.
+    few = candidates() | {"lstm": Lstm(steps=20, seeds=1)}
+    return fit(Tables(sales, known), chosen, name="again", forecaster=Selected(few))
 
 
 def test_the_market_is_found_again(truth, fitted):
@@ -136,7 +138,7 @@ def test_the_fitted_market_can_be_priced(fitted):
     found = best_fixed(spec)
     assert isinstance(found, FixedPrice)
     assert Market(spec).catalogue.num_products == 6
-    rows = evaluate(spec, ["historical", "regular"], episodes=50)
+    rows = evaluate(spec, ["historical", "regular"], episodes=50, draws=20)
     assert rows.row("best-fixed").value >= rows.row("regular").value
 
 
@@ -145,7 +147,7 @@ def test_a_folder_of_imported_tables_is_enough(truth, sales, fitted, tmp_path):
     report = ImportReport(read={"sales": len(sales)}, kept={"sales": len(sales)}, dropped={"sales": {}})
     save_tables(Tables(sales, known), report, tmp_path / "My Shop")
     steps = []
-    market = repricer.fit(tmp_path / "My Shop", weeks=8, forecaster=MovingAverage(), on_step=steps.append)
+    market = repricer.fit(tmp_path / "My Shop", weeks=8, forecaster=MovingAverage(), draws=20, on_step=steps.append)
     assert market.spec.name == "my-shop"
     assert market.spec.market.horizon_periods == 8
     assert sorted(market.spec.products.names) == list("abcdef")
@@ -162,7 +164,7 @@ def test_seventeen_weeks_of_which_one_was_closed_tell_prices_but_no_season(truth
     went = sales[(sales["product"] == "a") & (week < 12)].assign(product="g")
     short = pd.concat([sales[(week < 17) & ((sales["product"] != "f") | (week > 2))], went]).sort_values("date")
     short = short[(short["date"] - first).dt.days // 7 != 6]
-    spec, report, proof = fit(Tables(short, products), name="short", forecaster=MovingAverage(), draws=50)
+    spec, report, proof = fit(Tables(short, products), name="short", forecaster=MovingAverage(), draws=20)
     assert sorted(spec.products.names) == list("abcdef")
     assert sum(report["not_priced"].values()) == 1
     assert proof.market.horizon_periods == 4
@@ -201,7 +203,7 @@ def test_promotions_leave_prices_their_own_response(truth, sales, fitted):
     rows = sales[promoted]
     promotions = pd.DataFrame({"start_date": rows["date"], "product": rows["product"], "kind": "display"})
     tables = Tables(lifted, chosen, promotions=promotions)
-    spec, report, _ = fit(tables, chosen, name="again", forecaster=PooledRegression(), promotions=True)
+    spec, report, _ = fit(tables, chosen, name="again", forecaster=PooledRegression(), promotions=True, draws=50)
     known = catalogue_of(truth).segment_elasticity[0].mean()
     assert np.mean([row["elasticity"] for row in report["price_response"]]) == pytest.approx(known, rel=0.15)
     assert report["exposure_effect"]["coefficient"] == pytest.approx(np.log(1.5), abs=0.1)
