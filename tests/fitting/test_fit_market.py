@@ -112,7 +112,7 @@ def test_the_market_follows_the_data_and_its_proof_is_in_the_past(fitted, sales)
         index="date", columns="product", values="price_paid"
     )
     np.testing.assert_allclose(spec.history.price, year_ago.to_numpy())
-    assert report["plan"] == list(spec.assumptions[:1])
+    assert report["plan"] == list(spec.assumptions[:2])
     assert "same weeks a year ago" in spec.assumptions[0]
 
 
@@ -169,8 +169,8 @@ def test_seventeen_weeks_of_which_one_was_closed_tell_prices_but_no_season(truth
     assert sum(report["not_priced"].values()) == 1
     assert proof.market.horizon_periods == 4
     assert spec.market.first_day == f"{first + pd.Timedelta(weeks=17):%Y-%m-%d}"
-    assert list(spec.assumptions[:4]) == report["plan"]
-    season, held, closed, _ = report["plan"]
+    assert list(spec.assumptions[:5]) == report["plan"]
+    season, held, closed, *_ = report["plan"]
     assert "cover 17 weeks, less than a year: no season" in season
     assert "the last 4 weeks rather than 12, to leave 13 to fit" in held
     assert f"sold nothing in 1 of the weeks (from {first + pd.Timedelta(weeks=6):%Y-%m-%d})" in closed
@@ -191,7 +191,7 @@ def test_a_history_of_less_than_twelve_weeks_is_refused(sales):
 def test_promotions_that_nobody_recorded_cannot_be_decided(sales):
     chosen = pd.DataFrame({"product": list("abcdef"), "category": ["x"] * 3 + ["y"] * 3})
     with pytest.raises(ValueError, match="promotions must be recorded"):
-        fit(Tables(sales, chosen), chosen, name="again", promotions=True)
+        fit(Tables(sales, chosen), chosen, name="again", forecaster=MovingAverage(), promotions=True)
 
 
 def test_promotions_leave_prices_their_own_response(truth, sales, fitted):
