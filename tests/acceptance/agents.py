@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import functools
+import os
+import re
+import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 import repricer
@@ -18,6 +23,7 @@ from stable_baselines3 import PPO
 
 from .checks import check
 
+ROOT = Path(__file__).parents[2]
 SEEDS = 3
 EPISODES = 20_000
 BARS = {
@@ -138,6 +144,21 @@ def sooner() -> float:
         file=sys.stderr,
     )
     return stock.seconds / ours
+
+
+@check("agents", "Use it with ...: the block of d3rlpy, installed apart, runs", ">=", 1)
+def beside_d3rlpy() -> float:
+    """Its old Gym would print a warning with every import of SB3, so it is put into a folder of its own."""
+    page = (ROOT / "docs" / "use_it_with.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"## d3rlpy\n.*?```python\n(.*?)```", page, re.DOTALL)
+    needed = ("d3rlpy==2.8.0", "gym==0.26.2", "gym-notices", "dataclasses-json==0.6.7", "marshmallow<4", "structlog")
+    with tempfile.TemporaryDirectory() as folder:
+        apart = ("typing-inspect", "mypy-extensions", "h5py")
+        install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", folder, *needed, *apart]
+        subprocess.run(install, check=True)
+        paths = os.pathsep.join([folder, os.environ.get("PYTHONPATH", "")])
+        done = subprocess.run([sys.executable, "-c", block], cwd=folder, env=os.environ | {"PYTHONPATH": paths})
+    return float(done.returncode == 0)
 
 
 @check("agents", "PPO's steps a CPU second on 256 markets of 10 products, over SB3's on CartPole", ">=", 14, "times")

@@ -14,6 +14,7 @@ from types import ModuleType
 
 import numpy as np
 from repricer.benchmarks import market as bench
+from repricer.benchmarks.timing import rates
 from repricer.envs import Market, rollout
 from repricer.evaluation import solve
 from repricer.pricing import Action
@@ -108,16 +109,24 @@ def calvano_myopic_gain() -> float:
 
 
 def speed_check(name: str, markets: int, decisions: int, bar: float) -> None:
-    @check("market", f"{name}, {markets} side by side, against CartPole in a vector of 64", ">=", bar, "times")
+    steps = next(steps for scenario, _, steps in bench.SIZES if scenario == name)
+
+    @check("market", f"{name}, {markets} in make_vec, against CartPole in one of 64", ">=", bar, "times")
     def measure() -> float:
-        return bench.market_rate(name, markets) * decisions / bench.cartpole_rate()
+        cartpole, market = rates(bench.cartpole(), bench.vector_env(name, markets, steps), repeats=15)
+        return market * decisions / cartpole
+
+    @check("market", f"{name}, {markets} in make_sb3_env: time of a step against the inner one's", "<=", 1.3, "times")
+    def measure_sb3() -> float:
+        sb3, inner = rates(*(kind(name, markets, steps) for kind in (bench.sb3_env, bench.inner_step)), repeats=15)
+        return inner / sb3
 
 
 for _scenario, _markets, _decisions, _bar in (
-    ("bench-10", 1024, 1, 15),
-    ("bench-1", 1024, 1, 180),
+    ("bench-10", 1024, 1, 40),
+    ("bench-1", 1024, 1, 200),
     ("bench-100", 64, 100, 350),
-    ("bench-10-full", 1024, 1, 5),
+    ("bench-10-full", 1024, 1, 8),
 ):
     speed_check(_scenario, _markets, _decisions, _bar)
 

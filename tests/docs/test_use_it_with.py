@@ -1,0 +1,29 @@
+"""Every block of the page "Use it with ..." runs, where its library is installed."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+PAGE = Path(__file__).parents[2] / "docs" / "use_it_with.md"
+BLOCKS = dict(
+    re.findall(r"^## (.*?)$.*?```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+)
+BESIDE = ("d3rlpy",)
+"""Libraries that cannot be installed beside this package's versions."""
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("library", BLOCKS)
+def test_a_block_of_the_page_runs(library, tmp_path, monkeypatch):
+    missing = [name for name in BESIDE if f"import {name}" in BLOCKS[library] and not importlib.util.find_spec(name)]
+    if missing:
+        pytest.skip(f"needs {missing[0]}, in an environment of its own")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    exec(compile(BLOCKS[library], PAGE.name, "exec"), {})
+
+
+def test_every_section_has_a_block():
+    assert len(BLOCKS) == PAGE.read_text(encoding="utf-8").count("\n## ")
