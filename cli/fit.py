@@ -74,8 +74,8 @@ class Widening(click.ParamType):
     "--plan",
     type=click.Path(path_type=Path),
     default=None,
-    help="CSV or Parquet file of the prices that the shop plans for these weeks: date, product, price and, if known, "
-    "regular_price and promotion.  [default: the table plan of DATASET, else the usual pattern]",
+    help="CSV or Parquet file of what the shop plans for these weeks: date, product and, of price, regular_price, "
+    "promotion and delivery (units), what is known.  [default: the table plan of DATASET, else the usual pattern]",
 )
 @click.option("--categories", type=click.IntRange(min=1), default=5, show_default=True, help="Categories to price.")
 @click.option("--per-category", type=click.IntRange(min=2), default=6, show_default=True, help="Products in each.")

@@ -80,7 +80,7 @@ def initial_stock(
     name = products.set_index("product")["name"]
     said = "The market starts with the units on hand at the end of the data"
     said += " and the deliveries planned for its first week" if due.any() else ""
-    said += f", and orders the rest by itself in place of {later} later deliveries" if later else ""
+    said += f", and orders the rest by itself in place of later deliveries ({later})" if later else ""
     if units.isna().any():
         said += (
             f"; without a recent count in every store, with the most that it orders up to: {_named(name[units.isna()])}"

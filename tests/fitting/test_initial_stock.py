@@ -55,7 +55,10 @@ def test_deliveries_of_the_first_week_are_added_and_what_is_missing_is_said():
     )
     units, said = initial_stock(Tables(SALES, stock=stock, plan=plan), PRODUCTS, END, USUAL)
     assert units.tolist() == [(2 - 1) + 1 + 6, 3 - 1]
-    assert "deliveries planned for its first week, and orders the rest by itself in place of 1 later" in said[0]
+    assert (
+        "deliveries planned for its first week, and orders the rest by itself in place of later deliveries (1)"
+        in said[0]
+    )
     assert said[1].startswith("For 1 of 2 products that is less than a usual week's sales: Jam;")
     _, said = initial_stock(Tables(SALES, stock=stock.iloc[:2]), PRODUCTS, END, USUAL)
     assert said[0].endswith("without a recent count in every store, with the most that it orders up to: Jam.")
