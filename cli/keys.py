@@ -51,9 +51,9 @@ def show_all(file: Path, as_json: bool) -> None:
 @click.argument("name")
 @json_option
 def remove(file: Path, name: str, as_json: bool) -> None:
-    """Remove a key from a file; a running service accepts it until it is restarted."""
+    """Remove a key from a file; a running service refuses it within a second or two."""
     remove_key(file, name)
     if as_json:
         emit({"file": str(file), "removed": name})
     else:
-        say(f"'{name}' is removed; restart the service")
+        say(f"'{name}' is removed; a running service refuses it from now on")

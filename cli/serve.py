@@ -19,6 +19,7 @@ from ._options import emit, json_option, say, seed_option
 
 _FILE = click.Path(path_type=Path)
 _GRACE_SECONDS = 10
+_THIS_MACHINE = ("localhost", "127.0.0.1", "[::1]")
 
 
 def _setting(name: str, option: str | None = None, **more: Any) -> Callable[[Any], Any]:
@@ -43,6 +44,7 @@ def _setting(name: str, option: str | None = None, **more: Any) -> Callable[[Any
 )
 @click.option("--public-key", type=_FILE, help="PEM file of the key that must have signed the bundle.")
 @_setting("keys", type=_FILE)
+@_setting("hosts", "--allow-host", multiple=True)
 @_setting("fallback")
 @_setting("holdout")
 @_setting("killed", "--kill-switch")
@@ -78,6 +80,9 @@ def command(
             f"without --keys the service must listen on this machine only; got --host {host}; "
             "add a key (`repricer keys add FILE --role price`) and pass --keys FILE"
         )
+    if run["keys"] is None and not run["hosts"]:
+        # A page of another site can give this machine's address a name of its own.
+        run["hosts"] = (*_THIS_MACHINE, f"[{host}]" if ":" in host else host)
     settings = ServiceSettings(burst=max(2 * run["rate"], 1.0), **run)
     app = create_app(bundle, public_key=public_key, log=log, settings=settings)
     _reload_on_hangup(app.state.deployment)

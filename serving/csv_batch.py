@@ -30,6 +30,10 @@ _MORE = (*_DECIDED, _MARK, MEMORY)
 """Columns that are written where the policy decides such a thing, or a price lies outside what the shop charged."""
 _FIRST = ("product", "list_price", "proposed", "price")
 
+# What a spreadsheet may take for a formula at the start of a cell: OWASP, CSV injection.
+_RISKY = tuple("=+-@\t\r\n＝＋－＠")
+QUOTE = "'"
+
 
 class BatchError(ValueError):
     """A file that cannot be priced; the message is one line that names the row and the column."""
@@ -83,19 +87,29 @@ def price_file(predictor: Predictor, source: Path, out: Path) -> tuple[int, int]
     return len(markets), count
 
 
+def safe_text(text: str) -> str:
+    """A text that no spreadsheet takes for a formula, with a quote before it where it needs one.
+
+    Example:
+        >>> safe_text("=9"), safe_text("tea")
+        ("'=9", 'tea')
+    """
+    return QUOTE + text if text.startswith((*_RISKY, QUOTE)) else text
+
+
 def _rows(state: dict[str, Any], answer: PriceAnswer, when: list[Any], more: list[str]) -> Iterator[list[Any]]:
     before = {item["product"]: item["list_price"] for item in state["products"]}
     for price in answer.prices:
         shown = [segment for segment, product in answer.recommendations.items() if product == price.product]
         rules = [change.rule for change in price.trail]
-        start = [state.get("market", MARKET), *when, price.product, before[price.product]]
+        start = [safe_text(state.get("market", MARKET)), *when, safe_text(price.product), before[price.product]]
         proposed = "" if price.proposed is None else price.proposed
         yield [
             *start,
             proposed,
             price.price,
             *price.discounts.values(),
-            " ".join(shown),
+            safe_text(" ".join(shown)),
             " ".join(rules),
             answer.bundle[:12],
             *(_cells(answer, price)[name] for name in more),

@@ -160,6 +160,10 @@ class Storage:
         url = _url(place)
         self.name = url.render_as_string(hide_password=True) if "://" in str(place) else str(place)
         try:
+            if url.get_backend_name() == "sqlite" and url.database:
+                # SQLite gives the files beside it the same permissions.
+                with suppress(OSError):
+                    os.close(os.open(url.database, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
             self._engine = _engine(url)
             with _locked(self._engine) as connection:
                 before = set(inspect(connection).get_table_names())

@@ -5,19 +5,30 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import logging
 import os
 import secrets
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from ...atomic import write_whole
 
+try:
+    import fcntl
+except ImportError:  # not a POSIX system
+    fcntl = None
+
 ROLES = ("read", "price", "admin")
 """From weak to strong, each with the rights of those before it: read; get prices and report
 outcomes; switch.
 """
 _PREFIX = "rp"
+_log = logging.getLogger(__name__)
 
 
 class KeyFileError(ValueError):
@@ -53,15 +64,36 @@ class ApiKey:
 
 
 class KeyRing:
-    """The keys of a file at the time it was read."""
+    """The keys of a file, read again within a second after it has changed; where that fails, the former ones stay."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._keys = {key.id: key for key in read_keys(Path(path))}
-        if not self._keys:
-            raise KeyFileError(f"{path} must hold at least one key; got none; `repricer keys add {path} --role admin`")
+        self._path = Path(path)
+        self._stamp, self._looked = _stamp(self._path), time.monotonic()
+        self._keys = self._read()
+
+    def _read(self) -> dict[str, ApiKey]:
+        keys = {key.id: key for key in read_keys(self._path)}
+        if not keys:
+            raise KeyFileError(
+                f"{self._path} must hold at least one key; got none; `repricer keys add {self._path} --role admin`"
+            )
+        return keys
+
+    def _renew(self) -> None:
+        if time.monotonic() - self._looked < 1:
+            return
+        self._looked, stamp = time.monotonic(), _stamp(self._path)
+        if stamp != self._stamp:
+            self._stamp = stamp
+            try:
+                self._keys = self._read()
+                _log.info("keys reloaded", extra={"facts": {"keys": len(self._keys)}})
+            except KeyFileError as error:
+                _log.error("keys not reloaded", extra={"facts": {"reason": str(error)}})
 
     def find(self, token: str) -> ApiKey | None:
         """The key with this token, or None."""
+        self._renew()
         prefix, _, rest = token.partition("_")
         name, _, secret = rest.partition("_")
         key = self._keys.get(name) if prefix == _PREFIX else None
@@ -73,7 +105,11 @@ class KeyRing:
 def read_keys(path: Path) -> list[ApiKey]:
     """The keys of a file. Raises KeyFileError."""
     try:
+        if path.stat().st_mode & stat.S_IWOTH:
+            raise KeyFileError(f"{path} must not be writable by everybody; got such a file; `chmod 600 {path}`")
         keys = [ApiKey(**item) for item in json.loads(path.read_text(encoding="utf-8"))["keys"]]
+    except KeyFileError:
+        raise
     except OSError as error:
         problem = error.strerror or str(error)
     except (ValueError, KeyError, TypeError) as error:
@@ -100,22 +136,49 @@ def add_key(path: Path, *, role: str, name: str) -> str:
     """
     if role not in ROLES:
         raise KeyFileError(f"role must be one of {', '.join(ROLES)}; got '{role}'; choose one")
-    keys = read_keys(path) if path.exists() else []
-    if any(key.name == name for key in keys):
-        raise KeyFileError(f"{path}: a key's name must be unique; got '{name}' again; choose another or remove it")
     own, secret, salt = secrets.token_hex(4), secrets.token_urlsafe(32), secrets.token_hex(16)
     key = ApiKey(own, name, role, salt, _hash(salt, secret), datetime.now(UTC).isoformat(timespec="seconds"))
-    _write(path, [*keys, key])
+    with _locked(path):
+        keys = read_keys(path) if path.exists() else []
+        if any(key.name == name for key in keys):
+            raise KeyFileError(f"{path}: a key's name must be unique; got '{name}' again; choose another or remove it")
+        _write(path, [*keys, key])
     return f"{_PREFIX}_{own}_{secret}"
 
 
 def remove_key(path: Path, name: str) -> None:
     """Remove a key from a file. Raises KeyFileError where no key has this name."""
-    keys = read_keys(path)
-    kept = [key for key in keys if key.name != name]
-    if len(kept) == len(keys):
-        raise KeyFileError(f"{path} must hold the key to remove; got no '{name}'; known are {[k.name for k in keys]}")
-    _write(path, kept)
+    with _locked(path):
+        keys = read_keys(path)
+        kept = [key for key in keys if key.name != name]
+        if len(kept) == len(keys):
+            raise KeyFileError(
+                f"{path} must hold the key to remove; got no '{name}'; known are {[k.name for k in keys]}"
+            )
+        _write(path, kept)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """The file's folder, locked while the file is read and replaced, so that no change of another process is lost."""
+    if fcntl is None:
+        yield
+        return
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    """A value that changes with the file; None where it cannot be read."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino, status.st_mode
 
 
 def _write(path: Path, keys: list[ApiKey]) -> None:

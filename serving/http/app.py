@@ -94,7 +94,14 @@ def create_app(
         add_desk(app, Desk(settings.price_list, lambda: deployment.bundle, decisions))
     add_page(app, deployment, recent, price_list=settings.price_list is not None)
     limit = RateLimit(settings.rate, settings.burst)
-    app.gate = Gate(super(_Service, app).__call__, keys=keys, limit=limit, metrics=deployment.metrics, express=express)
+    app.gate = Gate(
+        super(_Service, app).__call__,
+        keys=keys,
+        hosts=settings.hosts,
+        limit=limit,
+        metrics=deployment.metrics,
+        express=express,
+    )
     _describe(app, deployment)
     return app
 

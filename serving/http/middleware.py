@@ -9,8 +9,9 @@ import binascii
 import hashlib
 import logging
 import os
+import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -53,6 +54,7 @@ class Gate:
     Args:
         app: The application behind the gate.
         keys: The API keys; None accepts every request.
+        hosts: Names that a request may give as its Host; any where there are none.
         limit: The rate limit of each caller.
         metrics: Counters to update.
         express: Endpoints by path. A POST request reaches them without the framework's routing,
@@ -61,8 +63,16 @@ class Gate:
     """
 
     def __init__(
-        self, app: ASGIApp, *, keys: KeyRing | None, limit: RateLimit, metrics: Metrics, express: Mapping[str, Endpoint]
+        self,
+        app: ASGIApp,
+        *,
+        keys: KeyRing | None,
+        hosts: Collection[str],
+        limit: RateLimit,
+        metrics: Metrics,
+        express: Mapping[str, Endpoint],
     ) -> None:
+        self._hosts = tuple(hosts)
         self.app, self._keys, self._limit, self._metrics, self._express = app, keys, limit, metrics, express
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -124,6 +134,9 @@ class Gate:
         headers, path = dict(scope["headers"]), scope["path"]
         if path in OPEN_PATHS:
             return None, None
+        if self._hosts and _name(headers.get(b"host", b"")) not in self._hosts:
+            line = f"Host must be one of {', '.join(self._hosts)}; got another; start the service with --allow-host"
+            return problem(421, line), None
         caller, key = (scope.get("client") or ("",))[0], None
         if self._keys is not None:
             key = self._keys.find(_token(headers.get(b"authorization", b"").decode("latin-1")))
@@ -162,6 +175,10 @@ def _unfit(scope: Scope, headers: dict[bytes, bytes]) -> JSONResponse | None:
     """
     if scope["method"] in ("GET", "HEAD", "OPTIONS"):
         return None
+    origin = headers.get(b"origin")
+    if origin is not None and origin.partition(b"://")[2] != headers.get(b"host"):
+        line = f"Origin must be the service's own; got {origin[:100].decode('latin-1')!r}; call from a server"
+        return problem(403, line)
     if headers.get(b"sec-fetch-site", b"none") not in (b"same-origin", b"none"):
         return problem(
             403, "a browser must send requests from the service's own page; got another site; call from a server"
@@ -170,7 +187,16 @@ def _unfit(scope: Scope, headers: dict[bytes, bytes]) -> JSONResponse | None:
     if not length.isdecimal() or len(length) > 9 or int(length) > MAX_BODY:
         line = f"request must state its content-length, at most {MAX_BODY}; got {length[:20] or 'none'}"
         return problem(413, line)
+    kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    if int(length) and kind != b"application/json":
+        line = f"content-type must be application/json; got {kind[:100].decode('latin-1') or 'none'}; set the header"
+        return problem(415, line)
     return None
+
+
+def _name(host: bytes) -> str:
+    """The name or address in a Host header, without the port."""
+    return re.sub(r":\d*$", "", host.decode("latin-1")).lower()
 
 
 def _token(authorization: str) -> str:

@@ -140,7 +140,7 @@ def _body(schema: dict[str, Any], examples: dict[str, Any]) -> dict[str, Any]:
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The responses of these statuses, beside those that every request may get."""
-    return {status: {"model": Problem} for status in (*statuses, 401, 403, 429)}
+    return {status: {"model": Problem} for status in (*statuses, 401, 403, 415, 421, 429)}
 
 
 def parsed(body: bytes) -> Any:

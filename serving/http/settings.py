@@ -36,6 +36,14 @@ class ServiceSettings(Struct, frozen=True, kw_only=True):
             description="File of API keys (`repricer keys`); without one, requests need no key and this machine alone may ask."
         ),
     ] = None
+    hosts: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Names or addresses by which callers may name the service (`Host`); any by default, and without "
+            "`keys` only those of this machine.",
+            extra={"allowed": "a list of texts"},
+        ),
+    ] = ()
     shadow: Annotated[
         str | None, Meta(description="A second bundle that also prices every request; its prices are only recorded.")
     ] = None

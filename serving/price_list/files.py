@@ -16,12 +16,10 @@ from typing import Any
 import msgspec
 
 from ...atomic import write_whole
+from ..csv_batch import QUOTE, safe_text
 from .rows import COLUMNS, ListError, PriceRow, columns, rows_of
 
 ENDINGS = (".csv", ".xlsx")
-# What a spreadsheet may take for a formula at the start of a cell: OWASP, CSV injection.
-_RISKY = tuple("=+-@\t\r\n＝＋－＠")
-_QUOTE = "'"
 
 
 def check_list_path(option: str, path: Path) -> None:
@@ -174,11 +172,6 @@ def _csv_cells(row: PriceRow) -> list[Any]:
     return [safe_text(value) if type(value) is str else value for value in msgspec.structs.astuple(row)]
 
 
-def safe_text(text: str) -> str:
-    """A text that no spreadsheet takes for a formula; `csv_lines` takes the quote off again."""
-    return _QUOTE + text if text.startswith((*_RISKY, _QUOTE)) else text
-
-
 def csv_lines(path: Path) -> list[list[str]]:
     """The cells of a CSV file, without the quotes of `safe_text`. Raises ListError."""
     with path.open(encoding="utf-8-sig", newline="") as file:
@@ -186,4 +179,4 @@ def csv_lines(path: Path) -> list[list[str]]:
             lines = list(csv.reader(file, strict=True))
         except (csv.Error, UnicodeDecodeError) as error:
             raise ListError([f"{path.name} must be CSV in UTF-8; got: {error}; save it again, or as .xlsx"]) from None
-    return [[cell[1:] if cell.startswith(_QUOTE) else cell for cell in line] for line in lines]
+    return [[cell[1:] if cell.startswith(QUOTE) else cell for cell in line] for line in lines]

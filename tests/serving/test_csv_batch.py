@@ -123,3 +123,11 @@ def test_the_command_takes_files(one_path: Path, tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00")
     broken = CliRunner().invoke(main, ["price", str(one_path), "--batch", str(path), "--out", str(out)])
     assert (broken.exit_code, broken.stderr.count("\n")) == (2, 1)
+
+
+def test_no_cell_is_taken_for_a_formula(one: Bundle, tmp_path: Path) -> None:
+    out = tmp_path / "out.csv"
+    rows = [row.replace("north", "=north").replace("south", "@south") for row in ROWS]
+    price_file(Predictor(one), written(tmp_path, rows), out)
+    with out.open(encoding="utf-8") as file:
+        assert {row["market"] for row in csv.DictReader(file)} == {"'=north", "'@south"}

@@ -320,3 +320,8 @@ def test_a_sale_is_of_the_price_that_was_charged_on_its_day(dated: Bundle, path:
         log.record_outcomes([early])
     with pytest.raises(OutcomeError, match="by date or period"):
         outcome_of({"product": "cider", "units": 3})
+
+
+def test_a_new_log_is_its_owners_alone(path: Path) -> None:
+    DecisionLog(path).close()
+    assert path.stat().st_mode & 0o777 == 0o600

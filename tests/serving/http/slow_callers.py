@@ -19,7 +19,7 @@ from repricer.benchmarks.loopback import free_port
 
 FILES = 256
 """`ulimit -n` of the service."""
-HEAD = b"POST /v1/prices HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+HEAD = b"POST /v1/prices HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
 IDLE, EMPTY_LINES = (b"", b""), (b"", b"\r\n")
 SLOW_HEADERS, SLOW_BODIES = (HEAD, b"x-a: b\r\n"), (HEAD + b"content-length: 100000\r\n\r\n", b"1")
 """What a caller sends at first, and then ten times a second."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,31 @@ def test_the_command_tells_a_key_once(tmp_path: Path) -> None:
     assert "boss: admin" in CliRunner().invoke(main, ["keys", "list", path]).stdout
     assert CliRunner().invoke(main, ["keys", "remove", path, "boss"]).exit_code == 0
     assert [key.name for key in read_keys(Path(path))] == ["read"]
+
+
+def test_a_changed_file_counts_without_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    first, ring = add_key(path, role="price", name="till"), KeyRing(path)
+    second = add_key(path, role="price", name="other")
+    remove_key(path, "till")
+    assert ring.find(second) is None  # it looks once a second
+    ring._looked -= 2
+    assert (ring.find(first), ring.find(second) is not None) == (None, True)
+    path.write_text("{")
+    ring._looked -= 2
+    assert ring.find(second) is not None
+
+
+def test_a_file_that_everybody_may_write_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    add_key(path, role="price", name="till")
+    path.chmod(0o666)
+    with pytest.raises(KeyFileError, match="must not be writable by everybody"):
+        KeyRing(path)
+
+
+def test_keys_that_are_added_at_once_are_all_kept(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda i: add_key(path, role="price", name=f"till {i}"), range(24)))
+    assert len(read_keys(path)) == 24

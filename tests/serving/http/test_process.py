@@ -69,7 +69,7 @@ def test_it_reloads_on_a_hang_up_and_finishes_its_requests_when_told_to_stop(
     # The old bundle still answers: this request is under way when the service is told to stop.
     body = json.dumps([example_state(one.catalogue)] * 200).encode()
     with socket.create_connection(("127.0.0.1", service.port)) as caller:
-        head = f"POST /v1/prices HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {len(body)}\r\n\r\n"
+        head = f"POST /v1/prices HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
         caller.sendall(head.encode() + body[:-10])
         time.sleep(0.2)
         service.process.send_signal(signal.SIGTERM)
@@ -92,7 +92,8 @@ def test_a_reader_of_the_log_who_stalls_stops_no_price(service: Service, one: Bu
     for _ in range(600):  # a pipe holds 64 KiB, some 270 lines
         caller.request("GET", "/healthz")
         assert caller.getresponse().read()
-    caller.request("POST", "/v1/prices", json.dumps(example_state(one.catalogue)))
+    body = json.dumps(example_state(one.catalogue))
+    caller.request("POST", "/v1/prices", body, {"content-type": "application/json"})
     assert caller.getresponse().status == 200
     caller.close()
     for _ in range(150):
