@@ -327,8 +327,8 @@ class LearnerView:
             "profit": outcome.profit,
             "expected_revenue": money[0].T,
             "expected_profit": money[1].T,
-            "expected_reward": total_by_market(expected, 1.0),
-            "propensity": np.zeros(outcome.rules.shape, np.float32).T if stated is None else stated,
+            "expected_reward": expected[0] if len(expected) == 1 else total_by_market(expected, 1.0),
+            "propensity": np.zeros(outcome.units.shape, np.float32) if stated is None else stated,
         }
 
     def initial_info(self) -> dict[str, NDArray]:

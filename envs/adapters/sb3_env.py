@@ -77,8 +77,11 @@ class BatchVecEnv(VecEnv):
 
 def endings(done: NDArray[np.bool_], last: NDArray[np.float32], truncated: bool) -> dict[int, dict[str, Any]]:
     """Row to SB3's info at the end of an episode: last observation, and whether truncated."""
-    facts = {"TimeLimit.truncated": truncated}
-    return {int(row): {"terminal_observation": last[row]} | facts for row in np.flatnonzero(done)}
+    rows = np.flatnonzero(done)
+    return {
+        row: {"terminal_observation": seen, "TimeLimit.truncated": truncated}
+        for row, seen in zip(rows.tolist(), last[rows], strict=True)
+    }
 
 
 class MarketVecEnv(BatchVecEnv):
