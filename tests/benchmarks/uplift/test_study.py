@@ -14,8 +14,6 @@ from repricer.benchmarks.uplift.plots import plot_gains
 from repricer.benchmarks.uplift.public_path import fit_files, write_files
 from repricer.benchmarks.uplift.verdict import Recommendation
 from repricer.cli import bench, main
-from repricer.fitting import fit
-from repricer.forecasting import MovingAverage
 
 
 def row(seed=0, predicted=0.1, realised=0.12, interval=(0.05, 0.15), share=0.99, **more):
@@ -163,9 +161,13 @@ def shop():
 
 
 @pytest.fixture(scope="module")
-def spec(shop):
-    tables = shop.tables()
-    return fit(tables, tables.products, forecaster=MovingAverage(), draws=4).spec
+def files(shop, tmp_path_factory):
+    return write_files(shop, tmp_path_factory.mktemp("shop"))
+
+
+@pytest.fixture(scope="module")
+def spec(files):
+    return fit_files(files, Settings("clean", bounds="free"), seed=0).spec
 
 
 class TestRealised:
@@ -188,12 +190,14 @@ class TestRealised:
         assert found["share_of_optimum"] == found["own_share"]
 
 
-def test_bounds_are_those_asked_for(shop, tmp_path):
-    files = write_files(shop, tmp_path)
-    reach = {}
-    for bounds in ("charged", "charged+10%", "free"):
-        spec = fit_files(files, Settings("clean", bounds=bounds), seed=0).spec
-        reach[bounds] = np.array([spec.guardrails.low, spec.guardrails.high]) / spec.products.regular_price
+def test_bounds_are_those_asked_for(files, spec):
+    others = {
+        name: fit_files(files, Settings("clean", bounds=name), seed=0).spec for name in ("charged", "charged+10%")
+    }
+    reach = {
+        bounds: np.array([market.guardrails.low, market.guardrails.high]) / market.products.regular_price
+        for bounds, market in (others | {"free": spec}).items()
+    }
     np.testing.assert_allclose(reach["free"], np.repeat([[0.5], [1.3]], 12, axis=1), rtol=0.01)
     np.testing.assert_allclose(reach["charged"][1], 1, rtol=0.01)
     assert (reach["charged"][0] > 0.6).all()
