@@ -72,6 +72,7 @@ def verify(log: str, head: str | None, as_json: bool) -> None:
     say(f"{found.rows:,} decisions in an unbroken chain, head {found.hash}")
     say(f"{found.outcomes:,} outcomes in an unbroken chain, head {found.outcomes_hash}")
     say(f"{found.approvals:,} approvals in an unbroken chain, head {found.approvals_hash}")
+    say(f"{found.switches:,} throws of switches in an unbroken chain, head {found.switches_hash}")
 
 
 @command.command()

@@ -85,7 +85,7 @@ def command(
         run["hosts"] = (*_THIS_MACHINE, f"[{host}]" if ":" in host else host)
     settings = ServiceSettings(burst=max(2 * run["rate"], 1.0), **run)
     app = create_app(bundle, public_key=public_key, log=log, settings=settings)
-    _reload_on_hangup(app.state.deployment)
+    _reload_on_hangup(app.state.reload)
     _announce(app.state.deployment.bundle, f"http://{f'[{host}]' if ':' in host else host}:{port}", as_json)
     # Present objects are permanent: the garbage collector need not scan them during a request.
     gc.collect()
@@ -116,14 +116,13 @@ def _announce(served: Any, url: str, as_json: bool) -> None:
         say(f"{served.policy.name} for {served.scenario} ({served.trust}) at {url}, documented at {url}/docs")
 
 
-def _reload_on_hangup(deployment: Any) -> None:
+def _reload_on_hangup(reload: Callable[[str], None]) -> None:
     """Reload on SIGHUP, in a thread: verifying a bundle takes a while, and requests continue
     meanwhile.
     """
-    from ..serving.http.app import reload_quietly
 
     def hang_up(*_: object) -> None:
-        threading.Thread(target=reload_quietly, args=(deployment,), daemon=True).start()
+        threading.Thread(target=reload, args=("hang-up signal",), daemon=True).start()
 
     # Not every system has the signal, and only the main thread may set it.
     if hasattr(signal, "SIGHUP") and threading.current_thread() is threading.main_thread():

@@ -4,6 +4,7 @@ that followed.
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+import msgspec
 from sqlalchemy import Integer, func, select
 
 from ..decision import Decision
@@ -21,7 +23,7 @@ from .approvals import add as add_approvals
 from .hash_chain import START, ChainError, as_json, walked
 from .outcomes import ReportedOutcome, add
 from .replies import Reply, keep, kept
-from .schema import APPROVALS, DECISIONS, METADATA, OUTCOMES, SCHEMA, TRIALS
+from .schema import APPROVALS, BUNDLES, DECISIONS, METADATA, OUTCOMES, SCHEMA, SWITCHES, TRIALS
 from .storage import Storage, Writing
 
 _FILLER = "-" * (32 << 10)
@@ -29,7 +31,7 @@ _FILLER = "-" * (32 << 10)
 
 class Head(NamedTuple):
     """The end of a log: the number of decisions and the hash of the last one, and the same for
-    outcomes and for approvals of price lists.
+    outcomes, for approvals of price lists and for switches.
     """
 
     rows: int
@@ -38,6 +40,8 @@ class Head(NamedTuple):
     outcomes_hash: str
     approvals: int
     approvals_hash: str
+    switches: int
+    switches_hash: str
 
 
 class DecisionLog:
@@ -180,6 +184,43 @@ class DecisionLog:
         """Commit decisions about a price list, all or none; a repeated one is not written again. Raises LogError."""
         return self._storage.submit(lambda writing: add_approvals(writing, approvals)).result()
 
+    def record_switch(self, switch: str, position: Any, by: str, reason: str, files: Mapping[str, bytes] = {}) -> None:
+        """Commit that a switch was thrown. Raises LogError.
+
+        Args:
+            switch: Its name.
+            position: Its new position, plain JSON; of the switch `bundle`, the digest.
+            by: Who threw it.
+            reason: Why; may be empty.
+            files: The files of a bundle that becomes active.
+        """
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        row = {"schema": SCHEMA, "time": now, "switch": switch, "position": as_json(position)}
+
+        def write(writing: Writing) -> None:
+            writing.append(SWITCHES, [row | {"thrown_by": by, "reason": reason}])
+            if files:
+                writing.replace(BUNDLES, {"id": position, "files": msgspec.msgpack.encode(files)})
+
+        self._storage.submit(write).result()
+
+    def switches(self) -> dict[str, Any]:
+        """The last position of every switch that was thrown, by name. Raises LogError."""
+        last = select(func.max(SWITCHES.c.id)).group_by(SWITCHES.c.switch)
+        query: Any = select(SWITCHES.c.switch, SWITCHES.c.position).where(SWITCHES.c.id.in_(last))
+        found = self._storage.rows(query)
+        return {row["switch"]: json.loads(row["position"]) for row in found}
+
+    def export_switches(self) -> Iterator[dict[str, Any]]:
+        """Who threw which switch, when and why, in order. Raises LogError."""
+        return self._storage.rows(select(SWITCHES).order_by(SWITCHES.c.id))
+
+    def bundle_files(self, digest: str) -> dict[str, bytes] | None:
+        """The files of a bundle that was active; None for another. Raises LogError."""
+        for row in self._storage.rows(select(BUNDLES.c.files).where(BUNDLES.c.id == digest)):
+            return msgspec.msgpack.decode(row["files"], type=dict[str, bytes])
+        return None
+
     def export(self) -> Iterator[dict[str, Any]]:
         """The decisions in order; discounts, also, state, trail and shadow are the JSON text that
         was hashed.
@@ -233,16 +274,16 @@ class DecisionLog:
             LogError: The log cannot be read.
         """
         known, tails = {None, START}, []
-        for table in (DECISIONS, OUTCOMES, APPROVALS):
+        for table in (DECISIONS, OUTCOMES, APPROVALS, SWITCHES):
             tails.append(walked(table.name, self._storage.rows(select(table).order_by(table.c.id))))
             if head not in known and any(self._storage.rows(select(table.c.id).where(table.c.hash == head))):
                 known.add(head)
         if head not in known:
             raise ChainError(
                 f"decision log must still hold the row with hash {head}; got {tails[0].rows} decisions, {tails[1].rows} "
-                f"outcomes and {tails[2].rows} approvals without it; restore a backup"
+                f"outcomes, {tails[2].rows} approvals and {tails[3].rows} switches without it; restore a backup"
             )
-        return Head(*tails[0], *tails[1], *tails[2])
+        return Head(*tails[0], *tails[1], *tails[2], *tails[3])
 
     def close(self) -> None:
         """Write what is waiting, and disconnect from the database."""

@@ -62,6 +62,18 @@ APPROVALS = chained_table(
     Column("reason", Text, nullable=False),
     Column("bundle", Text, nullable=False),
 )
+SWITCHES = chained_table(
+    "switches",
+    METADATA,
+    Column("schema", Integer, nullable=False),
+    Column("time", Text, nullable=False),
+    Column("switch", Text, nullable=False),
+    Column("position", Text, nullable=False),
+    Column("thrown_by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+BUNDLES = Table("bundles", METADATA, Column("id", Text, primary_key=True), Column("files", LargeBinary, nullable=False))
+"""The bundles that were active, by digest, so that every instance can have the one that is."""
 TRIALS = Table("trials", METADATA, Column("id", Integer, primary_key=True), Column("filler", Text, nullable=False))
 """One row, which is written again and again to see whether decisions can be."""
 REPLIES = Table(

@@ -17,7 +17,8 @@ from ..decision_log.log import DecisionLog
 from ..decision_log.storage import LogError
 from .deployment import Deployment, DeploymentError
 from .middleware import problem
-from .schemas import BodyError, HoldoutShare, Problem, Switch, described_body, problems, read_body
+from .schemas import BodyError, HoldoutShare, Problem, Switch, Throw, described_body, problems, read_body
+from .switches import Switches
 
 _PATIENCE = 2
 """Seconds in which the log must have recorded a trial."""
@@ -73,34 +74,50 @@ def add_status(app: FastAPI, deployment: Deployment, decisions: DecisionLog | No
         return {"service": version("repricer"), **deployment.status()}
 
 
-def add_admin(app: FastAPI, deployment: Deployment) -> None:
+def add_admin(app: FastAPI, deployment: Deployment, switches: Switches) -> None:
     """Add the switches; each route answers with the position of all switches afterwards."""
 
-    @app.post("/v1/admin/reload", responses=problems(409, 413), tags=["admin"])
-    def reload() -> Any:
+    async def thrown(request: Request, kind: type[Any], switch: str, change: Callable[[Any], Any]) -> JSONResponse:
+        """Throw a switch as the body says, in a thread: a bundle takes a while to verify."""
+        try:
+            bare = kind is Throw and not await request.body()
+            body = Throw() if bare else await read_body(request, kind)
+        except BodyError as error:
+            return problem(422, str(error))
+        by = request.scope["state"].get("caller") or body.by or "unnamed"
+        try:
+            await to_thread.run_sync(switches.throw, switch, lambda: change(body), by, body.reason)
+        except (DeploymentError, BundleError) as error:
+            return problem(409, str(error))
+        except LogError as error:
+            return problem(503, f"a switch must be recorded before it is thrown; got {error}; try again")
+        return JSONResponse(deployment.status())
+
+    why = described_body(Throw.__name__, reason={"by": "Ann", "reason": "the weekly bundle"})
+    why["requestBody"]["required"] = False
+
+    @app.post("/v1/admin/reload", responses=problems(409, 413, 422, 503), openapi_extra=why, tags=["admin"])
+    async def reload(request: Request) -> Any:
         """Reload the bundle from its path: verify it, check its golden vectors, activate it, and
         keep the former one.
         """
-        return _switched(deployment, deployment.reload)
+        return await thrown(request, Throw, "bundle", lambda _: deployment.reload())
 
-    @app.post("/v1/admin/rollback", responses=problems(409, 413), tags=["admin"])
-    def rollback() -> Any:
+    @app.post("/v1/admin/rollback", responses=problems(409, 413, 422, 503), openapi_extra=why, tags=["admin"])
+    async def rollback(request: Request) -> Any:
         """Activate the former bundle again."""
-        return _switched(deployment, deployment.rollback)
+        return await thrown(request, Throw, "bundle", lambda _: deployment.rollback())
 
-    @app.put(
-        "/v1/admin/kill-switch",
-        responses=problems(413, 422),
-        openapi_extra=described_body(Switch.__name__, on={"on": True}, off={"on": False}),
-        tags=["admin"],
-    )
+    on_off = described_body(Switch.__name__, on={"on": True, "reason": "prices look wrong"}, off={"on": False})
+
+    @app.put("/v1/admin/kill-switch", responses=problems(413, 422, 503), openapi_extra=on_off, tags=["admin"])
     async def kill(request: Request) -> Any:
         """Turn the kill switch on or off: while it is on, the fallback prices every market."""
-        return await _set(deployment, request, Switch, lambda body: deployment.kill(body.on))
+        return await thrown(request, Switch, "kill_switch", lambda body: deployment.kill(body.on))
 
     @app.put(
         "/v1/admin/holdout",
-        responses=problems(409, 413, 422),
+        responses=problems(409, 413, 422, 503),
         openapi_extra=described_body(HoldoutShare.__name__, tenth={"share": 0.1}, none={"share": 0}),
         tags=["admin"],
     )
@@ -108,33 +125,11 @@ def add_admin(app: FastAPI, deployment: Deployment) -> None:
         """Set the share of markets that the fallback prices, so that the gain of the policy can be
         measured.
         """
-        return await _set(deployment, request, HoldoutShare, lambda body: deployment.hold_out(body.share))
+        return await thrown(request, HoldoutShare, "holdout", lambda body: deployment.hold_out(body.share))
 
-    @app.put(
-        "/v1/admin/shadow",
-        responses=problems(409, 413, 422),
-        openapi_extra=described_body(Switch.__name__, on={"on": True}, off={"on": False}),
-        tags=["admin"],
-    )
+    @app.put("/v1/admin/shadow", responses=problems(409, 413, 422, 503), openapi_extra=on_off, tags=["admin"])
     async def shadow(request: Request) -> Any:
         """Turn shadow mode on or off: a second bundle prices every request, and its prices are only
         recorded.
         """
-        return await _set(deployment, request, Switch, lambda body: deployment.shadow(body.on))
-
-
-async def _set(deployment: Deployment, request: Request, kind: type[Any], change: Callable[[Any], Any]) -> JSONResponse:
-    """Change a switch as the body says, in a thread: a bundle takes a while to verify."""
-    try:
-        body = await read_body(request, kind)
-    except BodyError as error:
-        return problem(422, str(error))
-    return await to_thread.run_sync(_switched, deployment, lambda: change(body))
-
-
-def _switched(deployment: Deployment, change: Callable[[], Any]) -> JSONResponse:
-    try:
-        change()
-    except (DeploymentError, BundleError) as error:
-        return problem(409, str(error))
-    return JSONResponse(deployment.status())
+        return await thrown(request, Switch, "shadow", lambda body: deployment.shadow(body.on))

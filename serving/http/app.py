@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 from collections.abc import AsyncIterator, Callable
@@ -17,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from ..bundle.files import BundleError
 from ..decision_log.log import DecisionLog
+from ..decision_log.storage import LogError
 from .admin import add_admin, add_status
 from .api_keys import KeyRing
 from .deployment import Deployment
@@ -30,6 +32,7 @@ from .rate_limit import RateLimit
 from .recent_decisions import RecentDecisions
 from .schemas import body_schemas
 from .settings import ServiceSettings
+from .switches import Switches
 
 __all__ = ["MAX_BODY", "ServiceSettings", "create_app"]
 _log = logging.getLogger(__name__)
@@ -75,21 +78,22 @@ def create_app(
         seed=settings.seed,
     )
     decisions, recent = None if log is None else DecisionLog(log), RecentDecisions()
+    switches = Switches(deployment, decisions)
     app = _Service(
         title="repricer",
         version=version("repricer"),
-        lifespan=_lifespan(deployment, Path(bundle_path), settings.watch, decisions),
+        lifespan=_lifespan(switches, Path(bundle_path), settings.watch, decisions),
         redoc_url=None,
         # A redirection would quote the caller's Host.
         redirect_slashes=False,
     )
     app.add_exception_handler(Exception, _failed)
-    app.state.deployment = deployment
+    app.state.deployment, app.state.reload = deployment, functools.partial(reload_quietly, switches, deployment)
     express = add_answers(app, deployment, decisions, recent)
     if decisions is not None:
         add_outcomes(app, decisions, deployment.bundle.catalogue.products[0])
     add_status(app, deployment, decisions)
-    add_admin(app, deployment)
+    add_admin(app, deployment, switches)
     if settings.price_list is not None:
         add_desk(app, Desk(settings.price_list, lambda: deployment.bundle, decisions))
     add_page(app, deployment, recent, price_list=settings.price_list is not None)
@@ -111,20 +115,22 @@ def _failed(request: Request, _: Exception) -> Response:
 
 
 def _lifespan(
-    deployment: Deployment, path: Path, seconds: float | None, decisions: DecisionLog | None
+    switches: Switches, path: Path, seconds: float | None, decisions: DecisionLog | None
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     """What runs beside the service: it watches the bundle's path, if asked to, and closes the log
     at the end.
     """
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        watching = None if seconds is None else asyncio.create_task(_watch(deployment, path, seconds))
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        beside = [] if decisions is None else [asyncio.create_task(switches.follow())]
+        if seconds is not None:
+            beside.append(asyncio.create_task(_watch(app.state.reload, path, seconds)))
         yield
-        if watching is not None:
-            watching.cancel()
+        for task in beside:
+            task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await watching
+                await task
         if decisions is not None:
             decisions.close()
         _log.info("stopped")
@@ -132,22 +138,22 @@ def _lifespan(
     return lifespan
 
 
-def reload_quietly(deployment: Deployment) -> None:
+def reload_quietly(switches: Switches, deployment: Deployment, by: str) -> None:
     """Reload the bundle and log a failure, for callers that cannot handle one."""
     try:
-        deployment.reload()
-    except BundleError as error:
+        switches.throw("bundle", deployment.reload, by)
+    except (BundleError, LogError) as error:
         _log.error("reload refused", extra={"facts": {"reason": str(error)}})
 
 
-async def _watch(deployment: Deployment, path: Path, seconds: float) -> None:
+async def _watch(reload: Callable[[str], None], path: Path, seconds: float) -> None:
     """Reload the bundle when its signature changes on disk."""
     seen = _stamp(path)
     while True:
         await asyncio.sleep(seconds)
         now = _stamp(path)
         if now is not None and now != seen:
-            await asyncio.to_thread(reload_quietly, deployment)
+            await asyncio.to_thread(reload, "--watch")
             seen = now
 
 

@@ -6,8 +6,9 @@ import hashlib
 import itertools
 import logging
 import os
+import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -216,11 +217,28 @@ class Deployment:
         if bundle.manifest["created"] < own["created"]:
             raise BundleError(
                 f"{self._path} must be newer than the active bundle ({own['created']}); got one of "
-                f"{bundle.manifest['created']}; roll back instead, or restart the service"
+                f"{bundle.manifest['created']}; roll back instead"
             )
         self._swap(replace(slots, former=slots.active), Predictor(bundle))
         self.metrics.reloads.labels("swapped").inc()
         return True
+
+    def activate(self, bundle: Bundle) -> None:
+        """Activate another bundle, older or newer, as another instance did."""
+        with self._switching:
+            self._swap(replace(self.slots, former=self.slots.active), Predictor(bundle))
+
+    def verified(self, files: Mapping[str, bytes]) -> Bundle:
+        """The bundle in these files. Raises BundleError where it cannot be trusted."""
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in files.items():
+                (Path(folder) / name).write_bytes(content)
+            return load_bundle(folder, public_key=self._public_key)
+
+    @property
+    def path(self) -> Path:
+        """Folder of the bundle."""
+        return self._path
 
     def rollback(self) -> None:
         """Activate the former bundle again; the present one becomes the former. Raises
@@ -280,17 +298,18 @@ class Deployment:
 
     def _change(self, **switches: Any) -> None:
         with self._switching:
-            self._put(replace(self.slots, **switches))
+            self.put(replace(self.slots, **switches))
 
     def _swap(self, slots: Slots, active: Predictor) -> None:
         fresh = self._slots_of(active)
-        self._put(replace(slots, active=active, fallback=fresh.fallback, drift=fresh.drift))
+        self.put(replace(slots, active=active, fallback=fresh.fallback, drift=fresh.drift))
 
     def _slots_of(self, active: Predictor) -> Slots:
         bundle = active.bundle
         return Slots(active, Predictor(bundle, fallback_policy(self._fallback, bundle)), DriftAlarm(bundle.seen.names))
 
-    def _put(self, slots: Slots) -> None:
+    def put(self, slots: Slots) -> None:
+        """Replace all policies and switches at once."""
         self.slots = slots
         self.metrics.switched(slots.killed, slots.holdout)
         _log.info("switched", extra={"facts": self.status()})

@@ -33,13 +33,20 @@ class BodyError(ValueError):
     """The body of a request that cannot be read; the message is one line."""
 
 
-class Switch(Struct, forbid_unknown_fields=True):
+class Throw(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Who throws a switch, and why."""
+
+    by: Annotated[Text, Meta(description="who; with API keys, the name of the key counts")] = ""
+    reason: Annotated[Text, Meta(description="why, for the log")] = ""
+
+
+class Switch(Throw, forbid_unknown_fields=True):
     """Whether something is on."""
 
     on: Annotated[bool, Meta(description="true turns it on, false off")]
 
 
-class HoldoutShare(Struct, forbid_unknown_fields=True):
+class HoldoutShare(Throw, forbid_unknown_fields=True):
     """The share of markets that the fallback prices."""
 
     share: Annotated[Share, Meta(description="share of the markets that the fallback prices")]
@@ -117,7 +124,7 @@ def body_schemas(catalogue: Catalogue) -> dict[str, Any]:
     ]
     question = defstruct("Question", [("state", state), ("product", name)], forbid_unknown_fields=True)
     what_if = defstruct("WhatIfQuestion", [("prices", prices, None)], bases=(question,), forbid_unknown_fields=True)
-    return schemas(state, question, what_if, Outcomes, Switch, HoldoutShare, ListDecisions, ListApproval)
+    return schemas(state, question, what_if, Outcomes, Throw, Switch, HoldoutShare, ListDecisions, ListApproval)
 
 
 def described_body(schema: str, **examples: Any) -> dict[str, Any]:

@@ -187,7 +187,7 @@ def test_lost_rows_at_the_end_are_found_by_who_noted_the_head(filled: Path) -> N
     tamper(filled, "DELETE FROM decisions WHERE id > 9")
     log = DecisionLog(filled)
     assert log.verify().rows == 9
-    with pytest.raises(ChainError, match="got 9 decisions, 0 outcomes and 0 approvals without it"):
+    with pytest.raises(ChainError, match="got 9 decisions, 0 outcomes, 0 approvals and 0 switches without it"):
         log.verify(head.hash)
 
 

@@ -65,7 +65,7 @@ def test_rows_stay_and_a_change_past_the_triggers_is_found(one: Bundle, url: str
         with pytest.raises(ChainError, match="row 2 must follow"):
             log.verify()
         connection.execute("DELETE FROM decisions WHERE id > 1")
-    with pytest.raises(ChainError, match="got 1 decisions, 0 outcomes and 0 approvals without it"):
+    with pytest.raises(ChainError, match="got 1 decisions, 0 outcomes, 0 approvals and 0 switches without it"):
         log.verify(head.hash)
 
 

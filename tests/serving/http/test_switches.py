@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import shutil
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+from repricer.serving import DecisionLog, export, load_bundle
+from repricer.serving.bundle.signing import own_key_paths
+from repricer.serving.decision_log.storage import LogError
+from repricer.serving.http.app import ServiceSettings, create_app
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # which HTTP client the test client would rather have
+    from fastapi.testclient import TestClient
+
+
+@pytest.fixture
+def bundle(one_path: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(one_path, tmp_path / "bundle"))
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "log.db"
+
+
+@pytest.fixture(scope="module")
+def newer(one_run: Any, one_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("newer") / "bundle"
+    return export(one_run, out, seed=5, key=own_key_paths(one_path)[0])
+
+
+def status(client: TestClient) -> tuple[bool, float, str]:
+    found = client.get("/v1/operation").json()
+    return found["kill_switch"], found["holdout"], found["active"]["bundle"]
+
+
+def within(seconds: float, client: TestClient, wanted: tuple[bool, float, str]) -> bool:
+    until = time.monotonic() + seconds
+    while status(client) != wanted and time.monotonic() < until:
+        time.sleep(0.05)
+    return status(client) == wanted
+
+
+def test_switches_reach_every_instance_and_outlive_all(bundle: Path, newer: Path, log: Path, tmp_path: Path) -> None:
+    other, digests = Path(shutil.copytree(bundle, tmp_path / "other")), [load_bundle(p).digest for p in (bundle, newer)]
+    with TestClient(create_app(bundle, log=log)) as one, TestClient(create_app(other, log=log)) as two:
+        shutil.copytree(newer, bundle, dirs_exist_ok=True)
+        assert one.post("/v1/admin/reload", json={"by": "Ann", "reason": "weekly"}).status_code == 200
+        assert (
+            one.put("/v1/admin/kill-switch", json={"on": True, "by": "Ann", "reason": "odd prices"}).status_code == 200
+        )
+        assert two.put("/v1/admin/holdout", json={"share": 0.2}).status_code == 200
+        wanted = (True, 0.2, digests[1])
+        assert within(2, one, wanted)
+        assert within(2, two, wanted)
+    # A new process, as after kill -9; its options are older than the last throws, and one has the old bundle.
+    for path in (bundle, other):
+        with TestClient(create_app(path, log=log, settings=ServiceSettings(holdout=0.5))) as again:
+            assert status(again) == wanted
+    with TestClient(create_app(other, log=log)) as again:
+        assert again.post("/v1/admin/rollback").status_code == 200
+    with TestClient(create_app(bundle, log=log)) as last:
+        assert status(last) == (True, 0.2, digests[0])
+    rows = list(DecisionLog(log).export_switches())
+    assert [(row["switch"], row["thrown_by"], row["reason"]) for row in rows[1:3]] == [
+        ("bundle", "Ann", "weekly"),
+        ("kill_switch", "Ann", "odd prices"),
+    ]
+    assert DecisionLog(log).verify().switches == len(rows) == 5
+
+
+def test_a_switch_that_cannot_be_recorded_is_not_thrown(
+    bundle: Path, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise LogError("disk full")
+
+    with TestClient(create_app(bundle, log=log)) as client:
+        monkeypatch.setattr(DecisionLog, "record_switch", full)
+        assert client.put("/v1/admin/kill-switch", json={"on": True}).status_code == 503
+        assert status(client)[0] is False
+
+
+def test_a_service_that_starts_with_the_kill_switch_stops_all(bundle: Path, log: Path) -> None:
+    with TestClient(create_app(bundle, log=log)) as client:
+        client.put("/v1/admin/kill-switch", json={"on": False})
+        create_app(bundle, log=log, settings=ServiceSettings(killed=True))
+        assert within(2, client, (True, 0.0, load_bundle(bundle).digest))
