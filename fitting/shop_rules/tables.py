@@ -12,7 +12,12 @@ from ...scenarios.fields import array, scalar, value
 
 @dataclass(frozen=True)
 class ProductRules:
-    """Rules for a product, the products of a category, or all: None where nothing is said."""
+    """Rules for a product, the products of a category, or all: None where nothing is said.
+
+    Example:
+        >>> ProductRules(band=0.03).max_change is None
+        True
+    """
 
     unit_cost_share: NDArray[np.float64] | None = array(
         "L",
@@ -62,14 +67,24 @@ class ProductRules:
 
 @dataclass(frozen=True)
 class GroupRules(ProductRules):
-    """Rules for a list of products, such as the key-value items."""
+    """Rules for a list of products, such as the key-value items.
+
+    Example:
+        >>> GroupRules(products=("milk", "951590"), max_change=0.05).products
+        ('milk', '951590')
+    """
 
     products: tuple[str, ...] = value("ids or names of its products", default=())
 
 
 @dataclass(frozen=True)
 class ShopWide(ProductRules):
-    """Rules that hold for the shop as a whole, beside those of any product."""
+    """Rules that hold for the shop as a whole, beside those of any product.
+
+    Example:
+        >>> ShopWide(max_discount=0.1).categories
+        ()
+    """
 
     categories: tuple[str, ...] = value("the only categories to price; by default the best sellers'", default=())
     objective: str | None = value("revenue or profit", default=None)
@@ -83,7 +98,12 @@ class ShopWide(ProductRules):
 
 @dataclass(frozen=True)
 class GapRule:
-    """A price gap: per unit of size, a product costs at most a share of what another one costs."""
+    """A price gap: per unit of size, a product costs at most a share of what another one costs.
+
+    Example:
+        >>> GapRule("own cola", "cola", at_most=0.9, product_size=2.0).share
+        1.8
+    """
 
     product: str = value("id or name of the product")
     other: str = value("id or name of the other product, which is raised where the first would cost too much")

@@ -258,6 +258,8 @@ def with_more_rules(spec: MarketSpec, rng: np.random.Generator) -> MarketSpec:
             "rival_at_most": rng.uniform(0.9, 1.3, regular.size),
         }
     if rng.random() < 0.5:
+        prices["max_change"] = rng.choice([0.0, 0.1, 0.6], regular.size)
+    if rng.random() < 0.5:
         prices["prior_price_periods"] = int(rng.integers(1, 5))
     return spec.with_changes(prices=prices)
 
