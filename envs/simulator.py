@@ -185,7 +185,7 @@ class Market:
                 all by rule by default.
 
         Raises:
-            ValueError: An array of the action has another shape, or is not finite.
+            ValueError: An array of the action has another shape.
             RuntimeError: If a market has reached its horizon. Restart it first.
         """
         parts = (action.price, action.discount, action.recommendation, action.promotion, action.order)
@@ -199,7 +199,7 @@ class Market:
         return self._step(proposed, decoding, NOTHING_RAW, propensity, credit_price, rival_price)
 
     def _check(self, action: Action) -> None:
-        """Refuse an action of another shape, or one that is not finite."""
+        """Refuse an action of another shape; the price rules see to numbers that are not finite."""
         alone = (self.num_markets, self.spec.sizes["N"])
         for part in fields(action):
             values = getattr(action, part.name)
@@ -208,8 +208,6 @@ class Market:
             shape = (*alone, self.spec.sizes["K"]) if part.name in ("discount", "recommendation") else alone
             if np.shape(values) != shape:
                 raise ValueError(f"{part.name} of an action must have shape {shape}; got {np.shape(values)}; fix it")
-            if not np.isfinite(values).all():
-                raise ValueError(f"{part.name} of an action must be finite; got NaN or infinity; fix the policy")
 
     def step_raw(
         self,

@@ -88,7 +88,6 @@ def test_a_choice_that_does_not_exist_is_refused(choice):
     [
         (Action(np.ones(1, np.float32)), "price of an action must have shape \\(3, 10\\); got \\(1,\\)"),
         (Action(np.ones((10, 3), np.float32)), "price of an action must have shape \\(3, 10\\); got \\(10, 3\\)"),
-        (Action(np.full((3, 10), np.nan, np.float32)), "price of an action must be finite"),
         (Action(np.ones((3, 10)), promotion=np.ones((3, 1))), "promotion of an action must have shape"),
         (Action(np.ones((3, 10)), discount=np.ones((3, 10))), "discount of an action must have shape \\(3, 10, 6\\)"),
     ],
