@@ -30,7 +30,10 @@ POOLING = [
     PooledRegression(),
     LSTM,
     Newcomers(),
-    Selected({"average": MovingAverage(), "sarimax": Sarimax(), "pooled": PooledRegression()}, combine=2),
+    Selected(
+        {"average": MovingAverage(), "smoothing": ExponentialSmoothing(), "pooled": PooledRegression()},
+        combine=2,
+    ),
 ]
 AHEAD = 6
 
