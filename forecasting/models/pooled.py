@@ -51,12 +51,14 @@ class PooledRegression(Forecaster):
         True
     """
 
+    _past: tuple[WeeklyDesign, np.ndarray, np.ndarray] | None = None
+
     def __init__(self, *, smoothing: float = 0.2, damping: float = 0.9) -> None:
         self.smoothing = smoothing
         self.damping = damping
 
     def _fit(self, history: pd.DataFrame) -> None:
-        weekly = WeeklyDesign.of(history)
+        weekly, self._past = WeeklyDesign.of(history), None
         self._update(history)
         centre, spread = self.past_forecasts(weekly)
         self.errors_, self.mean_over_median_ = past_errors(weekly, centre, spread)
@@ -84,14 +86,19 @@ class PooledRegression(Forecaster):
             week seen and steps ahead less 1; NaN where there is none.
         """
         products, weeks = weekly.target.shape
-        centre = np.full((products, weeks, STEPS), np.nan)
-        spread = centre.copy()
-        for origin in range(_FIRST_ORIGIN, weeks - 1):
+        centre, spread, first = np.full((products, weeks, STEPS), np.nan), np.full((products, weeks, STEPS), np.nan), 0
+        if self._past is not None and weekly.begins_with(self._past[0]):
+            # Later weeks change no forecast from a week whose steps ahead all lay in the earlier history.
+            before, *forecasts = self._past
+            first = weeks if before.target.shape[1] == weeks else max(before.target.shape[1] - STEPS, 0)
+            centre[:, :first], spread[:, :first] = (values[:, :first] for values in forecasts)
+        for origin in range(max(first, _FIRST_ORIGIN), weeks - 1):
             state = self._estimate(weekly, origin + 1)
             for step in range(1, min(STEPS, weeks - 1 - origin) + 1):
                 ahead = state.ahead(np.arange(products), weekly.planned(origin, step), np.array(step), self.damping)
                 centre[:, origin, step - 1], spread[:, origin, step - 1] = ahead
-        return centre, spread
+        self._past = weekly, centre, spread
+        return centre.copy(), spread.copy()
 
     def _estimate(self, weekly: WeeklyDesign, weeks: int) -> _State:
         """Estimate from the first `weeks` weeks."""

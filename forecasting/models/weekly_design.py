@@ -62,6 +62,17 @@ class WeeklyDesign:
         carried = [k for k, name in enumerate(covariate_names(history)) if name == _TRAFFIC or name.startswith("lag_")]
         return cls(products, np.array(carried), target, seen, x)
 
+    def begins_with(self, earlier: WeeklyDesign) -> bool:
+        """Whether the first weeks of this history are the whole of an earlier one."""
+        weeks = earlier.target.shape[1]
+        return (
+            weeks <= self.target.shape[1]
+            and self.products.equals(earlier.products)
+            and all(
+                np.array_equal(getattr(self, name)[:, :weeks], getattr(earlier, name)) for name in ("target", "seen", "x")
+            )
+        )
+
     def planned(self, origin: int, step: int) -> np.ndarray:
         """Return the covariates (N, K) of week `origin` + `step` as known at the end of `origin`.
 
