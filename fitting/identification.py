@@ -20,6 +20,7 @@ from .demand import PROMOTION, CategoryPosterior, FittedDemand
 
 Array = NDArray[np.float64]
 _NORMAL90 = 1.645
+_LIKELIER = 0.5
 # A posterior with more than this share of its prior's standard deviation has hardly moved from it.
 _HARDLY_MOVED = 0.85
 # The strength of a hidden cause is measured by what would leave this share of the elasticity.
@@ -59,8 +60,8 @@ def identified(demand: FittedDemand) -> pd.DataFrame:
     """Which products' answers to their prices the sales identify.
 
     A product's are not where its price never moved; where its units do not fall with its price,
-    that is where the 90% interval of the likelier model's likelihood without the prior holds zero or
-    more, but not the posterior mean, which it borrows from the category; or where its posterior is about as wide
+    that is where the 90% interval of the likelihood without the prior holds zero or more, but not the
+    posterior mean, which it borrows from the category, by the likelier model: prices follow demand, or not; or where its posterior is about as wide
     as the prior. A wide interval alone is no reason: the posterior knows it, and so do the prices.
 
     Args:
@@ -75,12 +76,13 @@ def identified(demand: FittedDemand) -> pd.DataFrame:
         1.0
     """
     reason = np.full(len(demand.products), None, dtype=object)
-    for c, (found, likelier) in enumerate(zip(demand.posteriors, demand.likelier, strict=True)):
+    for c, found in enumerate(demand.posteriors):
         at = found.model.layout
         prior = np.hypot(at.spread[at.category], at.spread[at.product])
         spread = (found.draws[:, at.category] + found.draws[:, at.product]).std(axis=0)
         borrowed = demand.elasticity[:, demand.members(c)].mean(axis=0)
-        own, error = _Residuals(likelier).own_elasticity()
+        likelier = demand.doubtful[c] if demand.follow_demand > _LIKELIER else found
+        own, error = _Residuals(likelier, found.model.data.effects).own_elasticity()
         deaf = (own + _NORMAL90 * error >= 0) & (own - _NORMAL90 * error > borrowed)
         reason[demand.members(c)] = np.select(
             [np.isinf(error), deaf, spread > _HARDLY_MOVED * prior],
@@ -104,8 +106,10 @@ class _Slope(NamedTuple):
 class _Residuals:
     """What a category's model leaves of the units, as working residuals of its likelihood."""
 
-    def __init__(self, found: CategoryPosterior) -> None:
+    def __init__(self, found: CategoryPosterior, effects: Array | None = None) -> None:
         self.found, self.data = found, found.model.data
+        # The others stay at their mode: what only suspects explain would otherwise be lost to the price.
+        self.effects = self.data.effects if effects is None else effects
         log_mean = found.model.log_mean(torch.as_tensor(found.mode)).numpy() + found.shock[:, None]
         mean = np.exp(np.clip(log_mean, -30, 30))
         self.residual = (self.data.units - mean) / mean
@@ -114,7 +118,7 @@ class _Residuals:
 
     def slope(self, column: Array, *, beside_price: bool = True) -> _Slope:
         """One scoring step from the fitted model for a column (G, W, J), level, promotions and own price held fixed."""
-        effects = list(self.data.effects) if self.data.effects.size else []
+        effects = list(self.effects) if self.effects.size else []
         own = [np.nan_to_num(self.price, nan=1.0)] if beside_price else []
         weight = np.where(np.isfinite(column), self.weight, 0.0)
         square, product = np.zeros((2, column.shape[-1]))

@@ -31,7 +31,6 @@ from .priors import Priors
 from .sales_grids import SalesGrids
 
 Array = NDArray[np.float64]
-_LIKELIER = 0.5
 
 
 @dataclass(frozen=True)
@@ -67,8 +66,8 @@ class FittedDemand:
         segment_share: (C, K) share of each segment among a category's customers.
         effects: Names of the E further effects on utility.
         memory: Weight of the past in the reference price.
-        posteriors: C posteriors, whose draws are those of both models.
-        likelier: The same of the likelier model alone: whether prices follow demand or not.
+        posteriors: C posteriors of the model that takes prices at their word, with the draws of both models.
+        doubtful: C posteriors of the model in which prices follow demand; empty where no price moved.
         first_stage_f: (C,) strength of the costs as an instrument; NaN without. Weak costs are not used.
         follow_demand: Posterior probability that prices follow demand; NaN where no price was
             reduced and no regular price moved.
@@ -90,7 +89,7 @@ class FittedDemand:
     memory: float
     weeks: pd.DatetimeIndex
     posteriors: tuple[CategoryPosterior, ...]
-    likelier: tuple[CategoryPosterior, ...]
+    doubtful: tuple[CategoryPosterior, ...]
     first_stage_f: Array
     follow_demand: float
     suspects: tuple[str, ...]
@@ -267,12 +266,11 @@ def fit_demand(
     doubts = suspects(grids)
     with one_thread():
         posteriors = [estimate(data, priors, draws=draws, seed=seed + c) for c, data in enumerate(found)]
-        likelier, follow, suspected = posteriors, np.nan, np.zeros((draws, len(names), len(doubts)))
+        doubtful, follow, suspected = [], np.nan, np.zeros((draws, len(names), len(doubts)))
         if doubts:
             doubtful = _doubtful(found, parts, posteriors, doubts, priors, seed)
             trusted = priors.unexplained if SUSPECT in doubts else priors.exogenous
             follow = _probability(posteriors, doubtful, trusted)
-            likelier = doubtful if follow > _LIKELIER else posteriors
             posteriors, suspected = _mixed(posteriors, doubtful, follow, seed)
     return FittedDemand(
         products=tuple(products["product"]),
@@ -284,7 +282,7 @@ def fit_demand(
         memory=memory,
         weeks=grids.weeks,
         posteriors=tuple(posteriors),
-        likelier=tuple(likelier),
+        doubtful=tuple(doubtful),
         first_stage_f=strength,
         follow_demand=follow,
         suspects=tuple(doubts),

@@ -101,7 +101,7 @@ def test_products_whose_regular_prices_follow_demand_are_judged_by_the_model_tha
     )
     assert demand.follow_demand > 0.9
     # Prices taken at their word look as if units did not fall with them.
-    at_their_word = replace(demand, likelier=demand.posteriors)
+    at_their_word = replace(demand, follow_demand=0.0)
     assert identified(at_their_word)["identified"].mean() < 0.2 < 0.7 < identified(demand)["identified"].mean()
 
 
