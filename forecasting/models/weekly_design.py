@@ -69,7 +69,8 @@ class WeeklyDesign:
             weeks <= self.target.shape[1]
             and self.products.equals(earlier.products)
             and all(
-                np.array_equal(getattr(self, name)[:, :weeks], getattr(earlier, name)) for name in ("target", "seen", "x")
+                np.array_equal(getattr(self, name)[:, :weeks], getattr(earlier, name))
+                for name in ("target", "seen", "x")
             )
         )
 
