@@ -108,9 +108,12 @@ def test_price_needs_a_state_or_none(one_path: Path, state_file: Path) -> None:
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What uvicorn was asked to run."""
+    """What the service was asked to run."""
     calls: list[dict[str, Any]] = []
-    monkeypatch.setattr("uvicorn.run", lambda app, **options: calls.append({"app": app, **options}))
+    monkeypatch.setattr(
+        "repricer.serving.http.connections.serve",
+        lambda app, host, port, **_: calls.append({"app": app, "host": host, "port": port}),
+    )
     return calls
 
 
@@ -144,6 +147,7 @@ def test_serve_without_keys_stays_at_home(one_path: Path, tmp_path: Path, served
 
 def test_serve_names_the_extra_that_lacks(one_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
+    monkeypatch.delitem(sys.modules, "repricer.serving.http.connections", raising=False)
     result = call(main, "serve", one_path)
     assert result.exit_code == 1
     assert "needs uvicorn" in result.stderr
