@@ -22,7 +22,7 @@ from .fit_report import fit_report, proof_report
 from .fit_split import FitOptions, fit_split
 from .refit import fit_record
 from .split import Split, held_out, priced_products, weeks_to_come
-from .zones import Zone, at_price_level, zone_tables
+from .zones import Zone, of_zone
 
 _BASELINE = "moving-average"
 
@@ -116,10 +116,7 @@ def fit(
     assumptions = assumptions or Assumptions()
     products = priced_products(tables, assumptions.rules) if products is None else products
     products = assumptions.rules.chosen_from(products)
-    zone_sales = None
-    if zone is not None:
-        zone_sales = at_price_level(tables.sales, zone, list(products["product"]))
-        tables = zone_tables(tables, zone)
+    tables, zone_sales = of_zone(tables, zone, list(products["product"]))
     split = held_out(tables, products, holdout_weeks, zone_sales)
     options = FitOptions(
         name=name or "market",
@@ -139,27 +136,27 @@ def fit(
     proof = fit_split(split, forecaster, customers, options)
     on_step("the weeks to come")
     market = fit_split(ahead, forecaster.refitted(ahead.past), customers, options)
-    fingerprint = {"tables_sha256": tables.fingerprint()}
-    span = ahead.span()
-    record = fit_record(
+    report = (
+        ahead.span()
+        | {"plan": list(ahead.plan), "not_priced": not_chosen(tables, products)}
+        | demand
+        | fit_report(market, customers)
+        | {"proof": proof_report(proof, held_out_errors, seed)}
+    )
+    report["refit"] = fit_record(
         options,
         products=products,
         weeks=weeks,
-        first_day=str(span["first_day"]),
+        first_day=str(report["first_day"]),
         forecaster=forecaster,
         used=demand["chosen_forecaster"],
         trend=market.trend.chosen_,
         customers=customers,
         zone=zone,
     )
+    fingerprint = {"tables_sha256": tables.fingerprint()}
     return FittedMarket(
-        spec=market.spec.with_changes(history=fingerprint),
-        report=span
-        | {"plan": list(ahead.plan), "not_priced": not_chosen(tables, products)}
-        | demand
-        | fit_report(market, customers)
-        | {"proof": proof_report(proof, held_out_errors, seed), "refit": record},
-        proof=proof.spec.with_changes(history=fingerprint),
+        market.spec.with_changes(history=fingerprint), report, proof.spec.with_changes(history=fingerprint)
     )
 
 

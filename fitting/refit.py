@@ -22,7 +22,7 @@ from .fit_report import price_response
 from .fit_split import FitOptions, fit_split
 from .shop_rules import ShopRules
 from .split import held_out, weeks_to_come
-from .zones import Zone, at_price_level, zone_tables
+from .zones import Zone, of_zone, zone_tables
 
 _PRODUCT = ("product", "category", "name", "unit_cost")
 _CUSTOMERS = ("names", "elasticity", "units", "affinity", "candidates")
@@ -115,11 +115,7 @@ def refit(
     products = pd.DataFrame(record["products"])
     _check_products(tables, products)
     on_step("weekly sales")
-    zone_sales = None
-    if record.get("zone"):
-        zone = Zone(**record["zone"])
-        zone_sales = at_price_level(tables.sales, zone, list(products["product"]))
-        tables = zone_tables(tables, zone)
+    tables, zone_sales = of_zone(tables, _zone(record), list(products["product"]))
     ahead = weeks_to_come(tables, held_out(tables, products, 1, zone_sales), weeks or record["weeks"], zone_sales)
     on_step("demand forecasters")
     forecaster = _forecaster(record["forecaster"], record["seed"]).fit(ahead.past)
@@ -148,9 +144,8 @@ def forecasts_since(tables: Tables, record: Mapping[str, Any], first_day: date, 
     Example:
         >>> forecasts_since(tables, report["refit"], date(2024, 3, 4), date(2024, 3, 31))["mean"]  # doctest: +SKIP
     """
-    if record.get("zone"):
-        tables = zone_tables(tables, Zone(**record["zone"]))
-    panel = product_weeks(tables, products=pd.DataFrame(record["products"]))
+    zone, products = _zone(record), pd.DataFrame(record["products"])
+    panel = product_weeks(tables if zone is None else zone_tables(tables, zone), products=products)
     weeks = np.sort(panel["week"].unique())
     since = np.flatnonzero((weeks >= np.datetime64(first_day)) & (weeks <= np.datetime64(last_day)))
     forecaster = _forecaster(record["forecaster"], record["seed"])
@@ -165,6 +160,10 @@ def _check_products(tables: Tables, products: pd.DataFrame) -> None:
             f"tables must hold sales of all {len(products)} products of the market; got none of {shown}; "
             "fit again without them, and train"
         )
+
+
+def _zone(record: Mapping[str, Any]) -> Zone | None:
+    return Zone(**record["zone"]) if record.get("zone") else None
 
 
 def _forecaster(record: Mapping[str, Any], seed: int) -> Forecaster:

@@ -129,6 +129,26 @@ def at_price_level(sales: pd.DataFrame, zone: Zone, products: Sequence[str]) -> 
     return lines.assign(price_paid=lines["price_paid"] * own, regular_price=lines["regular_price"] * own)
 
 
+def of_zone(tables: Tables, zone: Zone | None, products: Sequence[str]) -> tuple[Tables, pd.DataFrame | None]:
+    """The tables of a zone, and the sale lines of all zones at its price level; for no zone the tables as they are.
+
+    Args:
+        tables: The shop's tables.
+        zone: The zone; None for all stores.
+        products: As for `at_price_level`.
+
+    Raises:
+        DataError: As for `zone_tables` and `at_price_level`.
+
+    Example:
+        >>> of_zone(tables, None, ["tea"])[1] is None  # doctest: +SKIP
+        True
+    """
+    if zone is None:
+        return tables, None
+    return zone_tables(tables, zone), at_price_level(tables.sales, zone, products)
+
+
 def _price_levels(sales: pd.DataFrame) -> pd.DataFrame:
     """(G, P) mean log regular price by store, relative to the mean of all stores in the same week."""
     best = sales.groupby("product")["units"].sum().nlargest(_PRODUCTS).index
