@@ -83,6 +83,8 @@ def create_app(
         title="repricer",
         version=version("repricer"),
         lifespan=_lifespan(switches, Path(bundle_path), settings.watch, decisions),
+        # The page adds its own, without another origin.
+        docs_url=None,
         redoc_url=None,
         # A redirection would quote the caller's Host.
         redirect_slashes=False,

@@ -1,11 +1,13 @@
-"""The pages for a pricing manager: current prices, their reasons, alarms, what-if; and the price list. Needs
-the `serve` extra.
+"""The pages for a pricing manager: current prices, their reasons, alarms, what-if; the price list; and the API's
+own page. Needs the `serve` extra.
 """
 
 from __future__ import annotations
 
 import json
 from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,9 @@ _HEADERS = {
 }
 _ASSETS = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
 _LIST_ASSETS = {"price_list.js": "text/javascript"}
+# Swagger UI, which needs no other origin from here; it draws its icons from data in its style sheet.
+_SWAGGER, _DOCS_POLICY = files("fastapi_offline") / "static", _POLICY.replace("img-src 'self'", "img-src 'self' data:")
+_SWAGGER_ASSETS = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
 
 
 @cache
@@ -45,7 +50,7 @@ def _template(name: str) -> Any:
 
 
 def add_page(app: FastAPI, deployment: Deployment, recent: RecentDecisions, *, price_list: bool) -> None:
-    """Add `GET /`, with a price list `GET /price-list`, and the files that the pages load."""
+    """Add `GET /`, with a price list `GET /price-list`, `GET /docs`, and the files that the pages load."""
     template = _template("page")
 
     @app.get("/", include_in_schema=False)
@@ -57,7 +62,8 @@ def add_page(app: FastAPI, deployment: Deployment, recent: RecentDecisions, *, p
     if price_list:
         _add_list_page(app, deployment)
     for name, kind in (_ASSETS | (_LIST_ASSETS if price_list else {})).items():
-        _add_asset(app, name, kind)
+        _add_asset(app, _FOLDER / name, kind)
+    _add_docs_page(app)
 
 
 def _add_list_page(app: FastAPI, deployment: Deployment) -> None:
@@ -71,10 +77,23 @@ def _add_list_page(app: FastAPI, deployment: Deployment) -> None:
         return HTMLResponse(template.render(**shown), headers=_HEADERS)
 
 
-def _add_asset(app: FastAPI, name: str, kind: str) -> None:
-    content = (_FOLDER / name).read_bytes()
+def _add_docs_page(app: FastAPI) -> None:
+    content = (_FOLDER / "docs.html").read_text(encoding="utf-8")
 
-    @app.get(f"/page/{name}", include_in_schema=False)
+    @app.get("/docs", include_in_schema=False)
+    async def page() -> HTMLResponse:
+        """The API with its schemas, by Swagger UI."""
+        return HTMLResponse(content, headers=_HEADERS | {"Content-Security-Policy": _DOCS_POLICY})
+
+    _add_asset(app, _FOLDER / "docs.js", "text/javascript")
+    for name, kind in _SWAGGER_ASSETS.items():
+        _add_asset(app, _SWAGGER / name, kind)
+
+
+def _add_asset(app: FastAPI, file: Traversable, kind: str) -> None:
+    content = file.read_bytes()
+
+    @app.get(f"/page/{file.name}", include_in_schema=False)
     async def asset() -> Response:
         return Response(content, media_type=kind, headers={"X-Content-Type-Options": "nosniff"})
 

@@ -99,3 +99,11 @@ def test_a_name_cannot_become_markup(url: str, one: Bundle, browser: Any) -> Non
     assert page.locator("img").count() == 0
     assert market in page.inner_text("#prices-title")
     page.close()
+
+
+def test_the_page_of_the_api_asks_nobody_else(page: Any, url: str) -> None:
+    page.goto(f"{url}/docs")
+    page.wait_for_selector(".opblock-tag, .opblock")
+    assert page.locator(".opblock", has_text="/v1/prices").first.is_visible()
+    page.locator(".opblock", has_text="/v1/what-if").first.click()
+    page.wait_for_selector(".opblock-body")
