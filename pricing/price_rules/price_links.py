@@ -75,7 +75,8 @@ class PriceLinks:
                 least = low[small] if share == 1 else float(grid.rounded(low[small] / share, up=True))
                 low[large] = max(low[large], least)
             for small, large, share in reversed(list(self)):
-                most = high[large] if share == 1 else float(grid.rounded(high[large] * share, up=False))
+                whole = share == 1 or np.isinf(high[large])
+                most = high[large] if whole else float(grid.rounded(high[large] * share, up=False))
                 # NaN: the grid has no price that low.
                 high[small] = min(high[small], most) if most == most else -np.inf
             changed = any((a * (1 + SLACK) < b).any() for a, b in ((before[0], low), (high, before[1])))

@@ -71,12 +71,12 @@ def test_each_market_has_the_customers_of_its_seed():
 
 
 def sales(env):
-    """Units of a few periods after a reset without a seed."""
-    action = np.zeros(getattr(env, "single_action_space", env.action_space).shape, np.float32)
+    """Units of a few periods at the lowest prices after a reset without a seed: enough not to be equal by chance."""
+    action = np.full(getattr(env, "single_action_space", env.action_space).shape, -1, np.float32)
     env.reset()
     if isinstance(env, MarketVectorEnv):
-        return np.stack([env.step(np.tile(action, (env.num_envs, 1)))[4]["units"] for _ in range(5)])
-    return np.stack([env.step(action)[4]["units"] for _ in range(5)])
+        return np.stack([env.step(np.tile(action, (env.num_envs, 1)))[4]["units"] for _ in range(8)])
+    return np.stack([env.step(action)[4]["units"] for _ in range(8)])
 
 
 @pytest.mark.parametrize("make", [lambda: MarketEnv(NAME), lambda: MarketVectorEnv(NAME, 2)])
