@@ -80,7 +80,7 @@ def _unidentified_lines(report: dict[str, Any]) -> list[str]:
     if not names:
         return []
     shown = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
-    return [f"not identified by the sales, current prices stay: {len(names)} products ({shown})"]
+    return [f"not identified by the sales, current prices stay: {len(names)} product{'s' * (len(names) > 1)} ({shown})"]
 
 
 def _placebo_lines(report: dict[str, Any]) -> list[str]:
