@@ -26,6 +26,8 @@ def holdout_arms(cycle: Cycle, sales: pd.DataFrame, first: pd.Timestamp, weeks: 
     """
     import pandas as pd
 
+    from ...evaluation.uncertainty.holdout import HELD
+
     asked, end = cycle.config.account, first + pd.Timedelta(weeks=weeks)
     if not (asked.holdout or asked.log or "arm" in sales):
         return None
@@ -36,7 +38,7 @@ def holdout_arms(cycle: Cycle, sales: pd.DataFrame, first: pd.Timestamp, weeks: 
             f"{', '.join(unknown)}; fix [account], or import the column store"
         )
     if asked.holdout:
-        arms = ["fallback" if store in asked.holdout else "policy" for store in stores]
+        arms = [HELD if store in asked.holdout else "policy" for store in stores]
         return pd.DataFrame({"store": stores, "arm": arms})
     if asked.log:
         return pd.DataFrame(_logged(cycle, str(first)[:10], str(end)[:10]), columns=["store", "arm"])

@@ -29,6 +29,7 @@ from . import (  # noqa: F401  they register their checks
     uplift,
     uplift_real,
     weeks,
+    weeks_catalogue,
     weeks_markdown,
 )
 from .checks import CHECKS, Skip
