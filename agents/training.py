@@ -237,56 +237,67 @@ def _learn(
     progress: TrainingProgress | None,
     logger: Logger,
 ) -> Run:
-    started, spec, settings, algo = time.perf_counter(), plan.spec, plan.settings, algorithm(plan.algo)
-    goal = goal_market(spec)
+    started, spec, settings = time.perf_counter(), plan.spec, plan.settings
     fixed = best_fixed(spec, seed=plan.seed)
     venv = _markets(plan)
-    model = make_model(algo, venv, settings, plan.seed)
-    weights = sum(p.numel() for p in model.policy.parameters())
-    where, why = choose_device(device, weights)
-    if where != "cpu":
-        model = make_model(algo, venv, settings, plan.seed, where)
-    # SB3 has seeded the markets with the run's seed, which may belong to another purpose.
-    venv.seed(seed_for("training", plan.seed))
+    model, chosen = _model(plan, venv, device)
     model.set_logger(logger)
-    truths = _truths(goal, settings)
-    validation = Validation(spec, venv.learner_view, fixed, settings, plan.steps, plan.seed, folder, progress, truths)
+    view, truths = venv.learner_view, _truths(goal_market(spec), settings)
+    validation = Validation(spec, view, fixed, settings, plan.steps, plan.seed, folder, progress, truths)
     if resume and folder is not None:
         validation.resume(*restore_checkpoint(folder / CHECKPOINT_FILE, model, venv))
     else:
         if settings.normalise:
-            _normalise(model, venv.learner_view, plan)
+            _normalise(model, view, plan)
         if plan.teacher is not None:
             clone(model, venv, plan.teacher, settings, plan.seed)
-    # A multiple of a rollout, so that training ends where a checkpoint can be written.
-    rows = venv.num_envs * (1 if algo.off_policy else cast(Any, model).n_steps)
-    target = max(1, round(plan.steps / rows)) * rows
-    if model.num_timesteps < target:
-        left = target - model.num_timesteps
-        interval = None if algo.off_policy or folder is None else 1
-        model.learn(left, callback=validation, reset_num_timesteps=False, log_interval=cast(int, interval))
-        validation.finish()
-    policy = make_policy(algo, venv.learner_view, settings)
+    _collect(plan, venv, model, validation, logged=folder is not None)
+    policy = make_policy(algorithm(plan.algo), view, settings)
     kept = "best-fixed" if validation.fall_back(policy) else "learned"
     policy.load_state_dict(validation.best_weights)
     facts = plan.identity | {
-        "base_price": venv.learner_view.base_price.tolist(),
-        "device": f"{where} ({why})",
-        "weights": weights,
+        "base_price": view.base_price.tolist(),
+        **chosen,
         "kept": kept,
         "best": validation.best,
         "stopped_early": validation.stopped,
         "seconds": validation.seconds_before + time.perf_counter() - started,
         **made_with(),
     }
-    view = venv.learner_view
-    if goal is not spec:
+    if goal_market(spec) is not spec:
         view = learner_view_of(Market(spec), settings, view.base_price, view.base)
     run = run_of(policy, view, facts, validation.history)
     if folder is not None:
         save_result(folder, run)
         run = replace(run, refit=kept_fit_record(folder))
     return run
+
+
+def _model(plan: TrainingPlan, venv: MarketVecEnv, device: str) -> tuple[BaseAlgorithm, dict[str, Any]]:
+    """The model on the device that suits its size, and what a run says about both."""
+    algo = algorithm(plan.algo)
+    model = make_model(algo, venv, plan.settings, plan.seed)
+    weights = sum(p.numel() for p in model.policy.parameters())
+    where, why = choose_device(device, weights)
+    if where != "cpu":
+        model = make_model(algo, venv, plan.settings, plan.seed, where)
+    # SB3 has seeded the markets with the run's seed, which may belong to another purpose.
+    venv.seed(seed_for("training", plan.seed))
+    return model, {"device": f"{where} ({why})", "weights": weights}
+
+
+def _collect(
+    plan: TrainingPlan, venv: MarketVecEnv, model: BaseAlgorithm, validation: Validation, *, logged: bool
+) -> None:
+    """Learn from the rows that the plan asks for, or what is left of them after a resumption."""
+    off_policy = algorithm(plan.algo).off_policy
+    # A multiple of a rollout, so that training ends where a checkpoint can be written.
+    rows = venv.num_envs * (1 if off_policy else cast(Any, model).n_steps)
+    left = max(1, round(plan.steps / rows)) * rows - model.num_timesteps
+    if left > 0:
+        interval = 1 if logged and not off_policy else None
+        model.learn(left, callback=validation, reset_num_timesteps=False, log_interval=cast(int, interval))
+        validation.finish()
 
 
 def _truths(spec: MarketSpec, settings: Settings) -> list[MarketSpec]:

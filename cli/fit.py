@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import click
 from rich.markup import escape
@@ -39,6 +39,22 @@ FORECASTERS = (
 )
 
 
+class FitArguments(TypedDict, total=False):
+    """What a command passes on to `repricer.fit`; see there."""
+
+    name: str
+    seed: int
+    currency: str
+    weeks: int
+    holdout_weeks: int
+    promotions: bool
+    objective: str | None
+    assumptions: Assumptions | None
+    priors: Priors | None
+    draws: int
+    zone: Zone | None
+
+
 class Widening(click.ParamType):
     """A fraction from 0 on, or `free` (None)."""
 
@@ -65,6 +81,7 @@ class Widening(click.ParamType):
 )
 @click.option(
     "--holdout",
+    "holdout_weeks",
     type=click.IntRange(min=1),
     default=12,
     show_default=True,
@@ -129,22 +146,15 @@ class Widening(click.ParamType):
 def command(
     dataset: Path,
     out: Path,
-    weeks: int,
-    holdout: int,
     plan: Path | None,
     categories: int,
     per_category: int,
-    forecaster: str,
-    promotions: bool,
-    objective: str | None,
     widen: float | None,
     priors: Path | None,
-    draws: int,
     by: str,
-    currency: str,
     rules: ShopRules,
-    seed: int,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Fit every model on DATASET, a folder made by `repricer data import`.
 
@@ -152,22 +162,19 @@ def command(
     last weeks of the data: OUT/proof is the market of those weeks, whose sales are compared with what
     was really sold. Fitted on all weeks, they make the market of the weeks to come, in OUT.
     """
-    from ..data import import_table, load_tables
-    from ..fitting import Assumptions, Priors, Zone, price_zones, priced_products, zone_tables
+    from ..fitting import Assumptions, Priors, priced_products, zone_tables
     from ..scenarios import scenario_name
 
-    tables = load_tables(dataset)
-    if plan is not None:
-        ids = None if tables.products is None else tables.products["product"]
-        tables = replace(tables, plan=import_table("plan", plan, products=ids))
+    tables = _tables(dataset, plan)
     categories = max(categories, len(rules.shop.categories))
-    zones: dict[str, Zone | None] = {"": None}
-    if by != "chain":
-        stores = price_zones(tables.sales, by)
-        zones = {name: Zone(name, stores) for name in stores}
+    zones = _zones(tables, by)
     first = next(iter(zones.values()))
     choice = tables if first is None else zone_tables(tables, first)
     products = priced_products(choice, rules, n_categories=categories, per_category=per_category)
+    options |= {
+        "assumptions": Assumptions.under(rules, price_widening=widen),
+        "priors": None if priors is None else Priors.load(priors),
+    }
     reports: dict[str, dict[str, Any]] = {}
     with CompileAhead() as compiler:
         for zone_name, zone in zones.items():
@@ -177,17 +184,8 @@ def command(
                 out / zone_name,
                 name=scenario_name(" ".join(filter(None, [out.resolve().name, zone_name]))),
                 zone=zone,
-                seed=seed,
-                weeks=weeks,
-                holdout_weeks=holdout,
-                forecaster=forecaster,
-                promotions=promotions,
-                objective=objective,
-                assumptions=Assumptions.under(rules, price_widening=widen),
-                priors=None if priors is None else Priors.load(priors),
-                draws=draws,
-                currency=currency,
                 compiler=compiler,
+                **options,
             )
     if first is not None:
         write_json(out / ZONES, {name: list(stores) for name, stores in first.stores.items()})
@@ -197,11 +195,36 @@ def command(
     for zone_name, report in reports.items():
         if first is not None:
             say(f"{zone_name}: {len(first.stores[zone_name])} stores")
-        for line in fit_lines(report):
-            say(line)
-        show(_backtest_table(report))
-        show(_fidelity_table(report))
-        say(f"Scenario: {out / zone_name}. Next: repricer train {out / zone_name}")
+        _show_report(report, out / zone_name)
+
+
+def _show_report(report: dict[str, Any], folder: Path) -> None:
+    for line in fit_lines(report):
+        say(line)
+    show(_backtest_table(report))
+    show(_fidelity_table(report))
+    say(f"Scenario: {folder}. Next: repricer train {folder}")
+
+
+def _tables(dataset: Path, plan: Path | None) -> Tables:
+    """The imported tables, with the shop's plan from a file of its own if one is given."""
+    from ..data import import_table, load_tables
+
+    tables = load_tables(dataset)
+    if plan is None:
+        return tables
+    ids = None if tables.products is None else tables.products["product"]
+    return replace(tables, plan=import_table("plan", plan, products=ids))
+
+
+def _zones(tables: Tables, by: str) -> dict[str, Zone | None]:
+    """The price zones by name; one without a name, None, where all stores are one market."""
+    from ..fitting import Zone, price_zones
+
+    if by == "chain":
+        return {"": None}
+    stores = price_zones(tables.sales, by)
+    return {name: Zone(name, stores) for name in stores}
 
 
 def fit_to_folder(
@@ -209,19 +232,9 @@ def fit_to_folder(
     products: pd.DataFrame,
     out: Path,
     *,
-    name: str,
-    seed: int,
-    currency: str,
-    weeks: int = 12,
-    holdout_weeks: int = 12,
     forecaster: str = FORECASTERS[0],
-    promotions: bool = False,
-    objective: str | None = None,
-    assumptions: Assumptions | None = None,
-    priors: Priors | None = None,
-    draws: int = 200,
-    zone: Zone | None = None,
     compiler: CompileAhead | None = None,
+    **options: Unpack[FitArguments],
 ) -> dict[str, Any]:
     """Fit, prove the fit on held-out weeks, write both markets and the report; return the report."""
     from ..evaluation import fidelity
@@ -233,23 +246,8 @@ def fit_to_folder(
         if progress_console.is_terminal:
             progress_console.print(f"  fitting {what} …", style="dim")
 
-    fitted = fit(
-        tables,
-        products,
-        name=name,
-        seed=seed,
-        weeks=weeks,
-        holdout_weeks=holdout_weeks,
-        currency=currency,
-        forecaster=candidates(seed=seed).get(forecaster),
-        promotions=promotions,
-        objective=objective,
-        assumptions=assumptions,
-        priors=priors,
-        draws=draws,
-        zone=zone,
-        on_step=step,
-    )
+    seed = options.get("seed", 0)
+    fitted = fit(tables, products, forecaster=candidates(seed=seed).get(forecaster), on_step=step, **options)
     report, proof = fitted.report, fitted.report["proof"]
     held_out = {row["forecaster"]: row["wape"] for row in proof["backtest"]}
     if compiler is not None:

@@ -16,10 +16,10 @@ from ..data import Tables, load_tables, not_chosen
 from ..forecasting import Forecaster, MovingAverage, Selected, forecasts_from, score
 from ..scenarios import MarketSpec, scenario_name
 from .assumptions import Assumptions
-from .customers import JOBS, fit_customers, records
+from .customers import JOBS, Customers, fit_customers, records
 from .demand import Priors
 from .fit_report import fit_report, proof_report
-from .fit_split import FitOptions, fit_split
+from .fit_split import FitOptions, FittedSplit, fit_split
 from .refit import fit_record
 from .split import Split, held_out, priced_products, weeks_to_come
 from .zones import Zone, of_zone
@@ -130,34 +130,64 @@ def fit(
     )
     ahead = weeks_to_come(tables, split, weeks, zone_sales)
     on_step("demand forecasters")
-    forecaster, demand, held_out_errors = _demand(split, forecaster or Selected(seed=seed, n_jobs=JOBS))
+    demand = _demand(split, forecaster or Selected(seed=seed, n_jobs=JOBS))
     customers = fit_customers(tables, split, seed, on_step)
     on_step("price response")
-    proof = fit_split(split, forecaster, customers, options)
+    proof = fit_split(split, demand.forecaster, customers, options)
     on_step("the weeks to come")
-    market = fit_split(ahead, forecaster.refitted(ahead.past), customers, options)
-    report = (
-        ahead.span()
-        | {"plan": list(ahead.plan), "not_priced": not_chosen(tables, products)}
-        | demand
-        | fit_report(market, customers)
-        | {"proof": proof_report(proof, held_out_errors, seed)}
-    )
-    report["refit"] = fit_record(
-        options,
-        products=products,
-        weeks=weeks,
-        first_day=str(report["first_day"]),
-        forecaster=forecaster,
-        used=demand["chosen_forecaster"],
-        trend=market.trend.chosen_,
-        customers=customers,
-        zone=zone,
-    )
+    market = fit_split(ahead, demand.forecaster.refitted(ahead.past), customers, options)
+    fitted = _Fitted(options, products, zone, demand, customers, proof, market)
+    report = fitted.report(not_chosen(tables, products)) | {"refit": fitted.record()}
     fingerprint = {"tables_sha256": tables.fingerprint()}
     return FittedMarket(
         market.spec.with_changes(history=fingerprint), report, proof.spec.with_changes(history=fingerprint)
     )
+
+
+class _Demand(NamedTuple):
+    """The forecaster fitted on the past, how it was chosen, and its and its candidates' held-out errors."""
+
+    forecaster: Forecaster
+    choice: dict[str, Any]
+    errors: list[dict[str, Any]]
+
+
+class _Fitted(NamedTuple):
+    """What was asked for, and all models; of which a report and a record are made."""
+
+    options: FitOptions
+    products: pd.DataFrame
+    zone: Zone | None
+    demand: _Demand
+    customers: Customers
+    proof: FittedSplit
+    market: FittedSplit
+
+    def report(self, not_priced: dict[str, Any]) -> dict[str, Any]:
+        """How the models were fitted, and how well they did in the held-out weeks."""
+        ahead = self.market.split
+        return (
+            ahead.span()
+            | {"plan": list(ahead.plan), "not_priced": not_priced}
+            | self.demand.choice
+            | fit_report(self.market, self.customers)
+            | {"proof": proof_report(self.proof, self.demand.errors, self.options.seed)}
+        )
+
+    def record(self) -> dict[str, Any]:
+        """What a refit needs."""
+        span = self.market.split.span()
+        return fit_record(
+            self.options,
+            products=self.products,
+            weeks=int(span["weeks"]),
+            first_day=str(span["first_day"]),
+            forecaster=self.demand.forecaster,
+            used=self.demand.choice["chosen_forecaster"],
+            trend=self.market.trend.chosen_,
+            customers=self.customers,
+            zone=self.zone,
+        )
 
 
 def _objective(objective: str | None, products: pd.DataFrame) -> str:
@@ -167,8 +197,7 @@ def _objective(objective: str | None, products: pd.DataFrame) -> str:
     return objective or ("profit" if known else "revenue")
 
 
-def _demand(split: Split, forecaster: Forecaster) -> tuple[Forecaster, dict[str, Any], list[dict[str, Any]]]:
-    """The forecaster fitted on the past, how it was chosen, and its and its candidates' held-out errors."""
+def _demand(split: Split, forecaster: Forecaster) -> _Demand:
     started = time.perf_counter()
     fitted = cast(Forecaster, clone(forecaster)).fit(split.past)
     used = re.sub(r"(?<!^)(?=[A-Z])", "-", type(fitted).__name__).lower()
@@ -191,4 +220,4 @@ def _demand(split: Split, forecaster: Forecaster) -> tuple[Forecaster, dict[str,
         }
         for name, model in (models | {used: fitted}).items()
     ]
-    return fitted, {"chosen_forecaster": used, **chosen}, errors
+    return _Demand(fitted, {"chosen_forecaster": used, **chosen}, errors)

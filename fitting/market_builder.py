@@ -65,20 +65,12 @@ def build_market(
     promotion = _promotion(models, assumptions)
     held = held_prices(models, assumptions)
     arrivals, choice = _arrivals_and_choice(models, now, prices, promotion, held)
-    shown = demand.effect(PROMOTION)
     return MarketSpec(
         name=name,
         version=1,
         summary=f"{len(products.names)} products in {len(demand.names)} categories, fitted on a shop's own sales.",
         sources=("fitted by `repricer fit`",),
-        assumptions=models.plan
-        + assumptions.lines(
-            models.products.assign(name=list(products.names)),
-            customers=personal,
-            exposure_effect=None if shown is None else _usual(shown),
-            promoted=None if promotion is None else int(promotion.max_products),
-            unidentified=np.array(products.names)[models.unidentified].tolist(),
-        ),
+        assumptions=models.plan + _assumed(models, products.names, promotion, assumptions),
         market=MarketSection(
             horizon_periods=len(models.forecast),
             period=period,
@@ -99,6 +91,20 @@ def build_market(
         promotion=promotion,
         history=_history(models),
         posterior=posterior_section(models, now, promotion is not None, assumptions, seed),
+    )
+
+
+def _assumed(
+    models: FittedModels, names: tuple[str, ...], promotion: Promotion | None, assumptions: Assumptions
+) -> tuple[str, ...]:
+    """What the market assumes beyond the shop's plan, a line each."""
+    shown = models.demand.effect(PROMOTION)
+    return assumptions.lines(
+        models.products.assign(name=list(names)),
+        customers=models.affinity is not None,
+        exposure_effect=None if shown is None else _usual(shown),
+        promoted=None if promotion is None else int(promotion.max_products),
+        unidentified=np.array(names)[models.unidentified].tolist(),
     )
 
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 
-from ..forecasting.models.lstm_network import one_thread
+from ..forecasting.models.lstm_network import reproducible_torch
 from ..scenarios import MarketSpec, choice_model
 
 Array = NDArray[np.float64]
@@ -55,7 +55,7 @@ class PriceSearch:
             return float(value.detach()), position.grad.numpy()
 
         start = np.clip(self._start, *np.transpose(bounds))
-        with one_thread():
+        with reproducible_torch():
             found = minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B")
         self._start = found.x
         return found.x * self.regular
@@ -67,7 +67,7 @@ class PriceSearch:
             price: (N,) currency per unit.
             cost: As for `best`.
         """
-        with torch.no_grad(), one_thread():
+        with torch.no_grad(), reproducible_torch():
             units = self._units(torch.tensor(price)).numpy()
         return float(((price - cost) * units).sum())
 

@@ -95,27 +95,11 @@ class LearnerView:
         price_levels: int = 21,
         price_reach: float = 0.0,
     ) -> None:
-        if history < 1:
-            raise ValueError(f"history must be at least 1 period; got {history}; ask for one or more")
-        for name, given, kind in (("reward", reward, Reward), ("actions", actions, Actions)):
-            if given not in get_args(kind):
-                raise ValueError(
-                    f"{name} must be one of {', '.join(get_args(kind))}; got {given!r}; choose one of them"
-                )
-        if price_reach and not price_reach > 1:
-            raise ValueError(f"price_reach must be 0 or above 1; got {price_reach}; ask for more")
-        if reward_scale != "auto" and not (isinstance(reward_scale, (int, float)) and 0 < reward_scale < np.inf):
-            raise ValueError(f"reward_scale must be a number above 0, or 'auto'; got {reward_scale!r}; fix it")
-        if price_levels < 2:
-            raise ValueError(f"price_levels must be at least 2; got {price_levels}; ask for more")
+        _check_options(reward, reward_scale, history, actions, price_levels, price_reach)
         regular = market.catalogue.regular_price
         self.market, self.product_wise = market, product_wise
         self.reward: Reward = reward
-        self.base_price = np.array(regular if base_price is None else base_price, dtype=np.float32)
-        if self.base_price.shape != regular.shape:
-            raise ValueError(
-                f"base_price must have one price per product, shape {regular.shape}; got {self.base_price.shape}; fix it"
-            )
+        self.base_price = _per_product(regular if base_price is None else base_price, regular.shape)
         self.base, self.price_reach = base, price_reach
         around = self.base_price if base is None else None
         self.layout = market.spec.action_layout(around, reach=price_reach or np.inf)
@@ -343,3 +327,28 @@ class LearnerView:
             "expected_reward": np.zeros(markets, np.float32),
         }
         return facts
+
+
+def _check_options(
+    reward: str, reward_scale: object, history: int, actions: str, price_levels: int, price_reach: float
+) -> None:
+    """Refuse the first option of a `LearnerView` that is out of range."""
+    if history < 1:
+        raise ValueError(f"history must be at least 1 period; got {history}; ask for one or more")
+    for name, given, kind in (("reward", reward, Reward), ("actions", actions, Actions)):
+        if given not in get_args(kind):
+            raise ValueError(f"{name} must be one of {', '.join(get_args(kind))}; got {given!r}; choose one of them")
+    if price_reach and not price_reach > 1:
+        raise ValueError(f"price_reach must be 0 or above 1; got {price_reach}; ask for more")
+    if reward_scale != "auto" and not (isinstance(reward_scale, (int, float)) and 0 < reward_scale < np.inf):
+        raise ValueError(f"reward_scale must be a number above 0, or 'auto'; got {reward_scale!r}; fix it")
+    if price_levels < 2:
+        raise ValueError(f"price_levels must be at least 2; got {price_levels}; ask for more")
+
+
+def _per_product(base_price: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """A copy of the base prices, one per product."""
+    prices = np.array(base_price, dtype=np.float32)
+    if prices.shape != shape:
+        raise ValueError(f"base_price must have one price per product, shape {shape}; got {prices.shape}; fix it")
+    return prices

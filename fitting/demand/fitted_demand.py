@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from ...forecasting.models.lstm_network import one_thread
+from ...forecasting.models.lstm_network import reproducible_torch
 from ...forecasting.response.identification import WEAK_F
 from ...pricing import choice_shares
 from .category_model import CategoryData
@@ -264,7 +264,7 @@ def fit_demand(
         grids = replace(grids, unit_cost=None)
     found = [category_data(grids, regular_price, here, effects, segments, priors) for here in parts]
     doubts = suspects(grids)
-    with one_thread():
+    with reproducible_torch():
         posteriors = [estimate(data, priors, draws=draws, seed=seed + c) for c, data in enumerate(found)]
         doubtful, follow, suspected = [], np.nan, np.zeros((draws, len(names), len(doubts)))
         if doubts:

@@ -81,7 +81,7 @@ class Lstm(Forecaster):
         self.scaling_ = _InputScaling.of(weekly, self.covariates_.category)
         self.weight_, self.shift_, self.networks_ = 0.0, np.zeros(len(lstm_network.LEVELS)), []
         if weekly.target.shape[1] >= _FIRST_ORIGIN + 2 * self.judged_weeks:
-            with lstm_network.one_thread():
+            with lstm_network.reproducible_torch():
                 self._train(self._data(weekly, *past))
         self._encode(weekly, *past)
 
@@ -148,7 +148,7 @@ class Lstm(Forecaster):
         self.names_, self.states_ = weekly.products, []
         if self.networks_:
             past = lstm_network.to_tensor(self.scaling_.past(weekly, centre, spread))
-            with lstm_network.one_thread(), torch.no_grad():
+            with lstm_network.reproducible_torch(), torch.no_grad():
                 self.states_ = [net.encode(past)[:, -1] for net in self.networks_]
 
     def _forecast(self, future: pd.DataFrame, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -169,7 +169,7 @@ class Lstm(Forecaster):
         x = lstm_network.to_tensor(self.scaling_.x(future["product"], covariate_matrix(future)))
         category = lstm_network.to_tensor(self.scaling_.number(pd.Index(future["product"]))).long()
         step = lstm_network.to_tensor(future["step"].to_numpy()).clamp(max=STEPS)
-        with lstm_network.one_thread(), torch.no_grad():
+        with lstm_network.reproducible_torch(), torch.no_grad():
             given = [
                 net.decode(state[product], x, category, step, lstm_network.to_tensor(centre))
                 for net, state in zip(self.networks_, self.states_, strict=True)

@@ -151,8 +151,8 @@ def to_tensor(values: np.ndarray) -> Tensor:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Run torch on one thread, so that a seed gives one network, and restore torch's own seed."""
+def reproducible_torch() -> Iterator[None]:
+    """Run torch on one thread, so that a seed gives one network, and leave the caller's random state as it was."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

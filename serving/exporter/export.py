@@ -68,9 +68,10 @@ def export(
         >>> export(run, "bundle").name
         'bundle'
     """
+    from ...agents import Run
     from .onnx_graph import PolicyGraph
 
-    if not hasattr(run, "facts"):
+    if not isinstance(run, Run):
         raise BundleError(
             f"a bundle is made of a run; got {type(run).__name__}; load its folder with repricer.agents.load_run, or wrap "
             "an agent with repricer.policy_from"

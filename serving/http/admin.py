@@ -76,8 +76,57 @@ def add_status(app: FastAPI, deployment: Deployment, decisions: DecisionLog | No
 
 def add_admin(app: FastAPI, deployment: Deployment, switches: Switches) -> None:
     """Add the switches; each route answers with the position of all switches afterwards."""
+    routes = _SwitchRoutes(deployment, switches)
+    why = described_body(Throw.__name__, reason={"by": "Ann", "reason": "the weekly bundle"})
+    why["requestBody"]["required"] = False
+    on_off = described_body(Switch.__name__, on={"on": True, "reason": "prices look wrong"}, off={"on": False})
+    share = described_body(HoldoutShare.__name__, tenth={"share": 0.1}, none={"share": 0})
+    refused = problems(409, 413, 422, 503)
+    for add, name, route, body, responses in (
+        (app.post, "reload", routes.reload, why, refused),
+        (app.post, "rollback", routes.rollback, why, refused),
+        (app.put, "kill-switch", routes.kill, on_off, problems(413, 422, 503)),
+        (app.put, "holdout", routes.holdout, share, refused),
+        (app.put, "shadow", routes.shadow, on_off, refused),
+    ):
+        add(f"/v1/admin/{name}", responses=responses, openapi_extra=body, tags=["admin"])(route)
 
-    async def thrown(request: Request, kind: type[Any], switch: str, change: Callable[[Any], Any]) -> JSONResponse:
+
+class _SwitchRoutes:
+    """One method per route."""
+
+    def __init__(self, deployment: Deployment, switches: Switches) -> None:
+        self._deployment, self._switches = deployment, switches
+
+    async def reload(self, request: Request) -> Any:
+        """Reload the bundle from its path: verify it, check its golden vectors, activate it, and
+        keep the former one.
+        """
+        return await self._thrown(request, Throw, "bundle", lambda _: self._deployment.reload())
+
+    async def rollback(self, request: Request) -> Any:
+        """Activate the former bundle again."""
+        return await self._thrown(request, Throw, "bundle", lambda _: self._deployment.rollback())
+
+    async def kill(self, request: Request) -> Any:
+        """Turn the kill switch on or off: while it is on, the fallback prices every market."""
+        return await self._thrown(request, Switch, "kill_switch", lambda body: self._deployment.kill(body.on))
+
+    async def holdout(self, request: Request) -> Any:
+        """Set the share of markets that the fallback prices, so that the gain of the policy can be
+        measured.
+        """
+        return await self._thrown(request, HoldoutShare, "holdout", lambda body: self._deployment.hold_out(body.share))
+
+    async def shadow(self, request: Request) -> Any:
+        """Turn shadow mode on or off: a second bundle prices every request, and its prices are only
+        recorded.
+        """
+        return await self._thrown(request, Switch, "shadow", lambda body: self._deployment.shadow(body.on))
+
+    async def _thrown(
+        self, request: Request, kind: type[Any], switch: str, change: Callable[[Any], Any]
+    ) -> JSONResponse:
         """Throw a switch as the body says, in a thread: a bundle takes a while to verify."""
         try:
             bare = kind is Throw and not await request.body()
@@ -86,50 +135,9 @@ def add_admin(app: FastAPI, deployment: Deployment, switches: Switches) -> None:
             return problem(422, str(error))
         by = request.scope["state"].get("caller") or body.by or "unnamed"
         try:
-            await to_thread.run_sync(switches.throw, switch, lambda: change(body), by, body.reason)
+            await to_thread.run_sync(self._switches.throw, switch, lambda: change(body), by, body.reason)
         except (DeploymentError, BundleError) as error:
             return problem(409, str(error))
         except LogError as error:
             return problem(503, f"a switch must be recorded before it is thrown; got {error}; try again")
-        return JSONResponse(deployment.status())
-
-    why = described_body(Throw.__name__, reason={"by": "Ann", "reason": "the weekly bundle"})
-    why["requestBody"]["required"] = False
-
-    @app.post("/v1/admin/reload", responses=problems(409, 413, 422, 503), openapi_extra=why, tags=["admin"])
-    async def reload(request: Request) -> Any:
-        """Reload the bundle from its path: verify it, check its golden vectors, activate it, and
-        keep the former one.
-        """
-        return await thrown(request, Throw, "bundle", lambda _: deployment.reload())
-
-    @app.post("/v1/admin/rollback", responses=problems(409, 413, 422, 503), openapi_extra=why, tags=["admin"])
-    async def rollback(request: Request) -> Any:
-        """Activate the former bundle again."""
-        return await thrown(request, Throw, "bundle", lambda _: deployment.rollback())
-
-    on_off = described_body(Switch.__name__, on={"on": True, "reason": "prices look wrong"}, off={"on": False})
-
-    @app.put("/v1/admin/kill-switch", responses=problems(413, 422, 503), openapi_extra=on_off, tags=["admin"])
-    async def kill(request: Request) -> Any:
-        """Turn the kill switch on or off: while it is on, the fallback prices every market."""
-        return await thrown(request, Switch, "kill_switch", lambda body: deployment.kill(body.on))
-
-    @app.put(
-        "/v1/admin/holdout",
-        responses=problems(409, 413, 422, 503),
-        openapi_extra=described_body(HoldoutShare.__name__, tenth={"share": 0.1}, none={"share": 0}),
-        tags=["admin"],
-    )
-    async def holdout(request: Request) -> Any:
-        """Set the share of markets that the fallback prices, so that the gain of the policy can be
-        measured.
-        """
-        return await thrown(request, HoldoutShare, "holdout", lambda body: deployment.hold_out(body.share))
-
-    @app.put("/v1/admin/shadow", responses=problems(409, 413, 422, 503), openapi_extra=on_off, tags=["admin"])
-    async def shadow(request: Request) -> Any:
-        """Turn shadow mode on or off: a second bundle prices every request, and its prices are only
-        recorded.
-        """
-        return await thrown(request, Switch, "shadow", lambda body: deployment.shadow(body.on))
+        return JSONResponse(self._deployment.status())

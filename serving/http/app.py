@@ -99,12 +99,11 @@ def create_app(
     if settings.price_list is not None:
         add_desk(app, Desk(settings.price_list, lambda: deployment.bundle, decisions))
     add_page(app, deployment, recent, price_list=settings.price_list is not None)
-    limit = RateLimit(settings.rate, settings.burst)
     app.gate = Gate(
         super(_Service, app).__call__,
         keys=keys,
         hosts=settings.hosts,
-        limit=limit,
+        limit=RateLimit(settings.rate, settings.burst),
         metrics=deployment.metrics,
         express=express,
     )

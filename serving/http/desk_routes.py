@@ -22,9 +22,30 @@ _MOST = 1000
 
 def add_desk(app: FastAPI, desk: Desk) -> None:
     """Add `GET /v1/price-list` and the admin's routes for decisions."""
+    routes = _DeskRoutes(desk)
+    app.get("/v1/price-list", responses=problems(409), tags=["price list"])(routes.listed)
+    app.post(
+        "/v1/admin/price-list/decisions",
+        responses=problems(409, 413, 422),
+        openapi_extra=described_body(ListDecisions.__name__),
+        tags=["price list"],
+    )(routes.decisions)
+    app.post(
+        "/v1/admin/price-list/live",
+        responses=problems(409, 413, 422, 503),
+        openapi_extra=described_body(ListApproval.__name__),
+        tags=["price list"],
+    )(routes.live)
 
-    @app.get("/v1/price-list", responses=problems(409), tags=["price list"])
+
+class _DeskRoutes:
+    """One method per route."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
     def listed(
+        self,
         week: str = "",
         status: str = "",
         search: str = "",
@@ -46,38 +67,26 @@ def add_desk(app: FastAPI, desk: Desk) -> None:
             )
 
         try:
-            found = desk.shown(wanted, offset, limit)
+            found = self._desk.shown(wanted, offset, limit)
         except ListError as error:
             return problem(409, str(error))
         return Response(msgspec.json.encode(found), media_type="application/json")
 
-    @app.post(
-        "/v1/admin/price-list/decisions",
-        responses=problems(409, 413, 422),
-        openapi_extra=described_body(ListDecisions.__name__),
-        tags=["price list"],
-    )
-    async def decisions(request: Request) -> Any:
+    async def decisions(self, request: Request) -> Any:
         """Decide on rows: all decisions of the request, or none where one breaks a price rule."""
 
         def decide(body: ListDecisions) -> Response:
-            rows = desk.decide(body.decisions, _caller(request, body.by))
+            rows = self._desk.decide(body.decisions, _caller(request, body.by))
             found = {"rows": [msgspec.structs.asdict(row) for row in rows]}
             return Response(msgspec.json.encode(found), media_type="application/json")
 
         return await _answered(request, ListDecisions, decide)
 
-    @app.post(
-        "/v1/admin/price-list/live",
-        responses=problems(409, 413, 422, 503),
-        openapi_extra=described_body(ListApproval.__name__),
-        tags=["price list"],
-    )
-    async def live(request: Request) -> Any:
+    async def live(self, request: Request) -> Any:
         """Record all decisions and write the live prices; every row must be decided and allowed."""
 
         def approve(body: ListApproval) -> Response:
-            found = desk.make_live(_caller(request, body.by))
+            found = self._desk.make_live(_caller(request, body.by))
             counts = Counter(row.status for row in found.rows)
             return JSONResponse({"rows": len(found.rows), "new": found.new, "counts": counts})
 

@@ -98,9 +98,7 @@ class Gate:
             scope["state"]["caller"] = caller
             endpoint = self._express.get(scope["path"]) if scope["method"] == "POST" else None
             if endpoint and (retry_key := dict(scope["headers"]).get(IDEMPOTENCY_KEY)):
-                # The same key of the same caller is the same request.
-                name = f"{caller or ''} ".encode() + retry_key
-                request_id = scope["state"]["request_id"] = hashlib.blake2b(name, digest_size=16).hexdigest()
+                request_id = scope["state"]["request_id"] = _id_of_retries(caller, retry_key)
                 mark = (b"x-request-id", request_id.encode())
             if answer is None and endpoint is not None:
                 answer = await endpoint(await _body(receive), scope)
@@ -119,7 +117,10 @@ class Gate:
                 raise
             if not begun:
                 await failure(request_id)(scope, receive, marked)
-        seconds = time.perf_counter() - started
+        self._record(scope, status, time.perf_counter() - started, request_id, caller)
+
+    def _record(self, scope: Scope, status: int, seconds: float, request_id: str, caller: str | None) -> None:
+        """Count an answered request in the metrics, and log it."""
         route = scope["path"] if scope["path"] in self._express else getattr(scope.get("route"), "path", "other")
         self._metrics.answered(route, status, seconds)
         if _log.isEnabledFor(logging.INFO):
@@ -155,6 +156,11 @@ class Gate:
                     403, f"this path requires the role {role}; got a key for {key.role}; use another key"
                 ), key.name
         return _unfit(scope, headers), None if key is None else key.name
+
+
+def _id_of_retries(caller: str | None, retry_key: bytes) -> str:
+    """The request id of an idempotency key: the same key of the same caller is the same request."""
+    return hashlib.blake2b(f"{caller or ''} ".encode() + retry_key, digest_size=16).hexdigest()
 
 
 async def _body(receive: Receive) -> bytes:

@@ -1,17 +1,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from repricer.agents.actor import Actor, network_policy
+from repricer.agents import Run
+from repricer.agents.actor import Actor
 from repricer.envs import catalogue_of
 from repricer.evaluation.uncertainty import Assessment, assess
-from repricer.pricing import ActionLayout, Guardrails, NetworkPolicy, RecurrentPolicy, features, row_width
+from repricer.pricing import Guardrails, features, row_width
 from repricer.scenarios import MarketSpec, spec_from_table
 from repricer.scenarios.sections import HistorySection, Posterior
 from repricer.serving import Bundle, export, load_bundle
@@ -20,27 +21,6 @@ from repricer.serving.price_list.rows import PriceRow
 
 PRODUCTS = ("anchovy", "biscuit", "cider")
 SEGMENTS = ("thrifty", "loyal")
-
-
-@dataclass(frozen=True)
-class FakeRun:
-    """What `export` reads of a training run."""
-
-    spec: MarketSpec
-    actor: Actor
-    layout: ActionLayout
-    base_price: np.ndarray
-    product_wise: bool
-    base: Any = None
-    facts: dict[str, Any] = field(default_factory=lambda: {"algo": "ppo", "seed": 3, "steps": 1000})
-    evaluation: dict[str, Any] | None = None
-    refit: dict[str, Any] | None = None
-
-    @property
-    def policy(self) -> NetworkPolicy | RecurrentPolicy:
-        return network_policy(
-            self.actor, self.layout, self.base_price, product_wise=self.product_wise, name="ppo:3", base=self.base
-        )
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +53,7 @@ def spec() -> MarketSpec:
     )
 
 
-def make_run(spec: MarketSpec, *, product_wise: bool) -> FakeRun:
+def make_run(spec: MarketSpec, *, product_wise: bool) -> Run:
     catalogue = catalogue_of(spec)
     base = catalogue.regular_price * np.float32(0.9)
     layout = spec.action_layout(base)
@@ -88,16 +68,25 @@ def make_run(spec: MarketSpec, *, product_wise: bool) -> FakeRun:
             torch.nn.Linear(32, rows * layout.size),
         )
         layers[-1].weight.data *= 6
-    return FakeRun(spec, Actor(layers, None, rows * layout.size), layout, base, product_wise)
+    return Run(
+        spec,
+        actor=Actor(layers, None, rows * layout.size),
+        layout=layout,
+        base_price=base,
+        base=None,
+        product_wise=product_wise,
+        facts={"algo": "ppo", "seed": 3, "steps": 1000, "settings": {"history": 1}},
+        history=[],
+    )
 
 
 @pytest.fixture(scope="session", params=[True, False], ids=["product-wise", "joint"])
-def run(request: pytest.FixtureRequest, spec: MarketSpec) -> FakeRun:
+def run(request: pytest.FixtureRequest, spec: MarketSpec) -> Run:
     return make_run(spec, product_wise=request.param)
 
 
 @pytest.fixture(scope="session")
-def bundle_path(run: FakeRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bundle_path(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One of each way to lay out rows; never changed by a test."""
     return export(run, tmp_path_factory.mktemp("exported") / "bundle")
 
@@ -108,12 +97,12 @@ def bundle(bundle_path: Path) -> Bundle:
 
 
 @pytest.fixture(scope="session")
-def one_run(spec: MarketSpec) -> FakeRun:
+def one_run(spec: MarketSpec) -> Run:
     return make_run(spec, product_wise=True)
 
 
 @pytest.fixture(scope="session")
-def one_path(one_run: FakeRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def one_path(one_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle for tests that need no more than one; never changed by a test."""
     return export(one_run, tmp_path_factory.mktemp("exported") / "bundle")
 

@@ -27,6 +27,34 @@ def drawn_category(
     return CategoryData(sold, price), theta
 
 
+def shares_within(bought, share, target, rounds=200):
+    """(K, J) products' shares of each segment's purchases, fitted to the products' total shares."""
+    within = bought / bought.sum(axis=1, keepdims=True)
+    for _ in range(rounds):
+        within = within * target / (share @ within)
+        within /= within.sum(axis=1, keepdims=True)
+    return within
+
+
+def certain(data: CategoryData, elasticity, outside: float, effects: list, draws: int) -> CategoryPosterior:
+    """The posterior of a category whose draws all are these parameters."""
+    model = CategoryModel(data, Priors())
+    theta, at = model.layout.mean.copy(), model.layout
+    theta[at.product] = np.log(-elasticity) - theta[at.category]
+    theta[at.outside] = np.log(outside / (1 - outside))
+    theta[at.effects] = effects
+    return CategoryPosterior(
+        model=model,
+        mode=theta,
+        draws=np.tile(theta, (draws, 1)),
+        alpha=np.ones(len(elasticity)),
+        shock=np.zeros(4),
+        shock_spread=0.0,
+        log_evidence=0.0,
+        converged=True,
+    )
+
+
 def known_demand(products: pd.DataFrame, units, regular, elasticity, outside, *, effects=None, segments=None, draws=3):
     """`FittedDemand` whose draws all are these parameters. segments: ((K, N) purchases, (K,) response)."""
     category, names = pd.factorize(products["category"])
@@ -37,11 +65,7 @@ def known_demand(products: pd.DataFrame, units, regular, elasticity, outside, *,
             (np.ones((1, len(here))), np.ones(1)) if segments is None else (segments[0][:, here], segments[1])
         )
         share = bought.sum(axis=1) / bought.sum()
-        within = bought / bought.sum(axis=1, keepdims=True)
-        target = np.asarray(units)[here] / np.asarray(units)[here].sum()
-        for _ in range(200):
-            within = within * target / (share @ within)
-            within /= within.sum(axis=1, keepdims=True)
+        within = shares_within(bought, share, np.asarray(units)[here] / np.asarray(units)[here].sum())
         flat = np.ones((1, 4, len(here)))
         data = CategoryData(
             units=flat * np.asarray(units)[here],
@@ -55,23 +79,7 @@ def known_demand(products: pd.DataFrame, units, regular, elasticity, outside, *,
             segment_response=response / (response @ share),
             within=within,
         )
-        model = CategoryModel(data, Priors())
-        theta, at = model.layout.mean.copy(), model.layout
-        theta[at.product] = np.log(-np.asarray(elasticity)[here]) - theta[at.category]
-        theta[at.outside] = np.log(outside[c] / (1 - outside[c]))
-        theta[at.effects] = list(effects.values())
-        posteriors.append(
-            CategoryPosterior(
-                model=model,
-                mode=theta,
-                draws=np.tile(theta, (draws, 1)),
-                alpha=np.ones(len(here)),
-                shock=np.zeros(4),
-                shock_spread=0.0,
-                log_evidence=0.0,
-                converged=True,
-            )
-        )
+        posteriors.append(certain(data, np.asarray(elasticity)[here], outside[c], list(effects.values()), draws))
         shares.append(share)
     return FittedDemand(
         products=tuple(products["product"]),

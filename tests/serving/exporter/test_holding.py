@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from repricer.agents import best_fixed
+from repricer.agents import Run, best_fixed
 from repricer.agents.posterior import current_prices
 from repricer.envs import rollout
 from repricer.evaluation.uncertainty import candidates
@@ -16,7 +16,7 @@ from repricer.scenarios import MarketSpec, spec_from_table
 from repricer.serving import Bundle, BundleError, Predictor, example_state, export, load_bundle
 from repricer.serving.exporter.holding import Holding
 
-from ..conftest import FakeRun, make_run
+from ..conftest import make_run
 
 WEEKS = 6
 
@@ -49,7 +49,7 @@ def shop() -> MarketSpec:
     )  # fmt: skip
 
 
-def wanted_policy(run: FakeRun, holding: Holding) -> Policy:
+def wanted_policy(run: Run, holding: Holding) -> Policy:
     """The policy that a recommendation names."""
     current = current_prices(run.spec)
     policies = {one.prices: one.policy for one in candidates(run.spec, [run.policy], fixed=best_fixed(run.spec))}

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from repricer.agents import best_fixed
+from repricer.agents import Run, best_fixed
 from repricer.cli import main
 from repricer.data import ImportReport, save_tables
 from repricer.fitting import Assumptions, Priors, refit
@@ -26,11 +26,11 @@ from repricer.serving.exporter.holding import Holding
 from repricer.serving.exporter.refresh import _changes, refresh
 
 from ...fitting.test_refit import CHOSEN, shop
-from ..conftest import FakeRun, make_run
+from ..conftest import make_run
 
 
 @pytest.fixture(scope="module")
-def run() -> FakeRun:
+def run() -> Run:
     record = fit_record(
         FitOptions("shop", "revenue", "currency", Assumptions(), Priors(), draws=6, promotions=False, seed=0),
         products=CHOSEN,
@@ -43,11 +43,11 @@ def run() -> FakeRun:
         zone=None,
     )
     made = make_run(refit(shop(44), record).spec, product_wise=True)
-    return replace(made, facts=made.facts | {"settings": {"base_price": "best-fixed"}}, refit=record)
+    return replace(made, facts=made.facts | {"settings": {"base_price": "best-fixed", "history": 1}}, refit=record)
 
 
 @pytest.fixture(scope="module")
-def exported(run: FakeRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return export(run, tmp_path_factory.mktemp("refresh") / "bundle")
 
 
@@ -85,7 +85,7 @@ def test_the_same_network_prices_the_weeks_after_newer_tables(path: Path) -> Non
     assert again.bundle.manifest["refreshed"]["from"] == new.digest
 
 
-def test_prices_that_were_not_learned_are_found_anew(run: FakeRun, tmp_path: Path) -> None:
+def test_prices_that_were_not_learned_are_found_anew(run: Run, tmp_path: Path) -> None:
     path = export(run, tmp_path / "bundle", holding=Holding("best-fixed"))
     found = refresh(path, shop(46), weeks=3)
     answer = Predictor(found.bundle).price(example_state(found.bundle.catalogue))
@@ -107,7 +107,7 @@ def test_a_bundle_without_the_record_of_its_fit_is_refused(one_path: Path) -> No
         refresh(one_path, shop(46))
 
 
-def test_products_that_came_or_went_are_named(run: FakeRun) -> None:
+def test_products_that_came_or_went_are_named(run: Run) -> None:
     tables, record = shop(50), run.refit
     assert record is not None
     assert _changes(tables, record) == []
