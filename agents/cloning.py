@@ -106,7 +106,7 @@ def clone(model: BaseAlgorithm, venv: MarketVecEnv, teacher: Policy, settings: S
     samples = Samples.of(log, learner_view, cast(Any, model).gamma, whole=whole, device=model.device)
     policy.set_training_mode(True)
     loss = _loss(policy, actor, torch.from_numpy(np.flatnonzero(log.decided)))
-    fit(loss, policy.parameters(), samples, settings.clone_epochs, seed)
+    minimise(loss, policy.parameters(), samples, settings.clone_epochs, seed)
     policy.set_training_mode(False)
     for name in ("actor", "critic", "q_net", "quantile_net"):
         target = getattr(policy, f"{name}_target", None)
@@ -117,7 +117,7 @@ def clone(model: BaseAlgorithm, venv: MarketVecEnv, teacher: Policy, settings: S
         fill(buffer, log, learner_view)
 
 
-def fit(
+def minimise(
     loss: Callable[[Any], torch.Tensor],
     weights: Iterable[torch.nn.Parameter],
     samples: Any,

@@ -19,7 +19,7 @@ from torch.nn.functional import relu, softplus
 from ..envs import LearnerView
 from ..pricing.action_layout import price_multiplier
 from .actor import actor_of
-from .cloning import fit
+from .cloning import minimise
 from .logged_data import LoggedData
 from .networks import FeaturesExtractor, normalise_features
 from .settings import Settings
@@ -70,7 +70,7 @@ class DemandNetwork(torch.nn.Module):
         return numbers[..., 0] - falls + raw @ others.T
 
 
-class Sales(NamedTuple):
+class LoggedRows(NamedTuple):
     """Rows of a log.
 
     Attributes:
@@ -120,24 +120,26 @@ def learn_prices(
     if settings.normalise:
         normalise_features(demand, log.features)
 
-    def surprise(s: Sales) -> torch.Tensor:
+    def surprise(s: LoggedRows) -> torch.Tensor:
         return -_likelihood(demand(s.features, s.raw), s.units).mean()
 
-    fit(surprise, demand.parameters(), _select(sales, ~held_out), settings.clone_epochs, seed)
+    minimise(surprise, demand.parameters(), _select(sales, ~held_out), settings.clone_epochs, seed)
     demand.requires_grad_(False)
-    fit(_shortfall(policy, demand, sales, learner_view), policy.parameters(), sales, settings.clone_epochs, seed + 1)
+    minimise(
+        _shortfall(policy, demand, sales, learner_view), policy.parameters(), sales, settings.clone_epochs, seed + 1
+    )
     return _fit_figures(demand, sales, held_out, learner_view)
 
 
 def _shortfall(
-    policy: BasePolicy, demand: DemandNetwork, sales: Sales, learner_view: LearnerView
-) -> Callable[[Sales], torch.Tensor]:
+    policy: BasePolicy, demand: DemandNetwork, sales: LoggedRows, learner_view: LearnerView
+) -> Callable[[LoggedRows], torch.Tensor]:
     """The loss of the price network: minus predicted money, plus penalties."""
     layers, price, logs = actor_of(policy, learner_view).layers, _price_columns(learner_view), learner_view.layout.logs
     other = torch.from_numpy(np.setdiff1d(np.arange(price.size * learner_view.layout.size), price))
     scale = (sales.units * sales.base_price).sum(dim=1).mean()
 
-    def loss(s: Sales) -> torch.Tensor:
+    def loss(s: LoggedRows) -> torch.Tensor:
         raw = layers(s.features)
         asked = raw[:, price]
         inside = torch.minimum(torch.maximum(asked, s.low), s.high)
@@ -148,7 +150,7 @@ def _shortfall(
     return loss
 
 
-def _rows_of(log: LoggedData, learner_view: LearnerView) -> tuple[Sales, torch.Tensor]:
+def _rows_of(log: LoggedData, learner_view: LearnerView) -> tuple[LoggedRows, torch.Tensor]:
     """The rows of the log, and which of them are held out."""
     periods, rows, products = log.units.shape
     raw = log.actions[..., _price_columns(learner_view)]
@@ -176,7 +178,7 @@ def _rows_of(log: LoggedData, learner_view: LearnerView) -> tuple[Sales, torch.T
     flat = (
         torch.from_numpy(part.reshape(-1, part.shape[-1]).astype(np.float32)) for part in (log.features, raw, log.units)
     )
-    return Sales(*flat, *(spread(f) for f in (learner_view.base_price, cost, low, high))), torch.from_numpy(
+    return LoggedRows(*flat, *(spread(f) for f in (learner_view.base_price, cost, low, high))), torch.from_numpy(
         held_out.reshape(-1)
     )
 
@@ -186,8 +188,8 @@ def _price_columns(learner_view: LearnerView) -> NDArray[np.intp]:
     return np.arange(1 if learner_view.product_wise else learner_view.base_price.size) * learner_view.layout.size
 
 
-def _select(sales: Sales, rows: torch.Tensor) -> Sales:
-    return Sales(*(part[rows] for part in sales))
+def _select(sales: LoggedRows, rows: torch.Tensor) -> LoggedRows:
+    return LoggedRows(*(part[rows] for part in sales))
 
 
 def _likelihood(log_mean: torch.Tensor, units: torch.Tensor) -> torch.Tensor:
@@ -196,7 +198,7 @@ def _likelihood(log_mean: torch.Tensor, units: torch.Tensor) -> torch.Tensor:
 
 
 def _fit_figures(
-    demand: DemandNetwork, sales: Sales, held_out: torch.Tensor, learner_view: LearnerView
+    demand: DemandNetwork, sales: LoggedRows, held_out: torch.Tensor, learner_view: LearnerView
 ) -> dict[str, Any]:
     """Held-out log likelihood per product-period, of the network and of each product's mean."""
     rest, held = _select(sales, ~held_out), _select(sales, held_out)

@@ -103,12 +103,14 @@ def uplift(shops: int, out: Path, jobs: int | None, seed: int, as_json: bool, **
     trained and evaluated, and the recommended prices are charged in the true market, for which
     expected profit is known. Gains are over regular prices, in the weeks of the fitted market.
     """
-    from ..benchmarks.uplift import Settings, run_study, summarise
+    from ..benchmarks.uplift import StudySettings, run_study, summarise
     from ..benchmarks.uplift.plots import plot_gains
 
-    settings = Settings(**given)
+    settings = StudySettings(**given)
     with progress_bar(*_columns()) as bar:
-        rows = run_study(settings, range(seed, seed + shops), out, jobs=jobs or os.cpu_count() or 1, on_shop=_told(bar))
+        rows = run_study(
+            settings, range(seed, seed + shops), out, jobs=jobs or os.cpu_count() or 1, on_shop=_moving(bar)
+        )
     summary = summarise(rows)
     plots = [out / f"{settings.truth}-{settings.products}-{settings.bounds}{ending}" for ending in (".png", ".svg")]
     for path in plots:
@@ -130,7 +132,7 @@ def _columns() -> tuple[Any, ...]:
     return TextColumn("shops"), BarColumn(), MofNCompleteColumn()
 
 
-def _told(bar: Any) -> Callable[[dict[str, Any], int, int], None]:
+def _moving(bar: Any) -> Callable[[dict[str, Any], int, int], None]:
     """A callback that moves the bar; without a terminal, a line on stderr per shop."""
     task = bar.add_task("shops", total=None)
 

@@ -130,19 +130,21 @@ def outcomes(log: str, file: Path, as_json: bool) -> None:
     listed with its reason; the others are imported.
     """
     refused: dict[int, str] = {}
-    told, new = 0, 0
+    accepted, new = 0, 0
     with closing(_opened(log)) as decisions:
         read = _read(file, refused)
         while chunk := list(itertools.islice(read, _AT_ONCE)):
             wrong: dict[int, str] = {}
             new += decisions.record_outcomes([outcome for _, outcome in chunk], wrong)
             refused |= {chunk[index][0]: reason for index, reason in wrong.items()}
-            told += len(chunk) - len(wrong)
+            accepted += len(chunk) - len(wrong)
     rejects = [{"row": row, "reason": reason} for row, reason in sorted(refused.items())]
     if as_json:
-        emit({"rows": told + len(rejects), "new": new, "known_before": told - new, "rejects": rejects})
+        emit({"rows": accepted + len(rejects), "new": new, "known_before": accepted - new, "rejects": rejects})
         return
-    say(f"{told + len(rejects):,} rows read: {new:,} new, {told - new:,} known before, {len(rejects):,} left out")
+    say(
+        f"{accepted + len(rejects):,} rows read: {new:,} new, {accepted - new:,} known before, {len(rejects):,} left out"
+    )
     for reject in rejects:
         say(f"  row {reject['row']}: {reject['reason']}")
 

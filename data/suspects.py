@@ -61,10 +61,10 @@ def suspects(sales: pl.DataFrame) -> list[str]:
 def _line_totals(rows: pl.DataFrame) -> pl.Series:
     """(rows,) whether a line of several units costs as many times what the product costs singly, where that is a pattern."""
     single = pl.when(pl.col("units") == 1).then(pl.col("price_paid"))
-    told = rows.with_columns(one=single.median().over("product"), singles=single.count().over("product"))
+    marked = rows.with_columns(one=single.median().over("product"), singles=single.count().over("product"))
     several = (pl.col("units") > 1) & (pl.col("singles") >= _SINGLES) & (pl.col("one") > 0)
     total = several & ((pl.col("price_paid") / (pl.col("units") * pl.col("one")) - 1).abs() <= _SAME)
-    flags = told.select(total=total.fill_null(False), several=several.fill_null(False))
+    flags = marked.select(total=total.fill_null(False), several=several.fill_null(False))
     if int(flags["total"].sum()) <= _PATTERN * int(flags["several"].sum()):
         return flags["total"] & False
     return flags["total"]

@@ -81,7 +81,7 @@ def identified(demand: FittedDemand) -> pd.DataFrame:
         prior = np.hypot(at.spread[at.category], at.spread[at.product])
         spread = (found.draws[:, at.category] + found.draws[:, at.product]).std(axis=0)
         borrowed = demand.elasticity[:, demand.members(c)].mean(axis=0)
-        likelier = demand.doubtful[c] if demand.follow_demand > _LIKELIER else found
+        likelier = demand.endogenous[c] if demand.follow_demand > _LIKELIER else found
         own, error = _Residuals(likelier, found.model.data.effects).own_elasticity()
         deaf = (own + _NORMAL90 * error >= 0) & (own - _NORMAL90 * error > borrowed)
         reason[demand.members(c)] = np.select(

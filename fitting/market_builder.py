@@ -18,7 +18,7 @@ from ..scenarios.sections import (
     MarketSection,
     Products,
     Promotion,
-    Recommendation,
+    RecommendationSection,
     ReferencePrice,
     Stock,
 )
@@ -240,12 +240,12 @@ def _usual(effect: Array) -> float:
     return float(max(effect.mean(), 0.0))
 
 
-def _recommendation(models: FittedModels, assumptions: Assumptions) -> Recommendation | None:
+def _recommendation(models: FittedModels, assumptions: Assumptions) -> RecommendationSection | None:
     if models.affinity is None or models.candidates is None:
         return None
     shown = models.demand.effect(PROMOTION)
     lift = assumptions.recommendation_lift if shown is None else _usual(shown)
-    return Recommendation(lift=np.array(lift), candidates=models.candidates, affinity=models.affinity)
+    return RecommendationSection(lift=np.array(lift), candidates=models.candidates, affinity=models.affinity)
 
 
 def _promotion(models: FittedModels, assumptions: Assumptions) -> Promotion | None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.linalg import solve
 
 from .demand import PROMOTION, FittedDemand, SalesGrids
-from .demand.category_rows import suspects
+from .demand.category_rows import suspect_effects
 from .demand.counts import counts
 
 Array = NDArray[np.float64]
@@ -69,7 +69,7 @@ class _Changes:
         shown = None if grids.promotion is None or PROMOTION not in demand.effects else grids.promotion[last]
         charged = np.where(known, price, demand.regular_price)
         # Where prices follow demand, the shop's own come with more than the answer to the price.
-        found = suspects(grids)
+        found = suspect_effects(grids)
         beside = np.array(
             [found[name][0, last] if name in found else np.zeros(price.shape) for name in demand.suspects]
         )

@@ -140,7 +140,7 @@ def forecasts_from(
     forecast = here.predict(known[planned], quantiles=quantiles)
     changes = past.groupby("product")["units"].diff()
     scales = pd.DataFrame({"product": past["product"], "mae": changes.abs(), "mse": changes**2})
-    # What nobody could buy says nothing of a forecast.
+    # Products that could not be bought say nothing about a forecast.
     judged = known[known["traffic"] > 0] if "traffic" in known else known
     rows = forecast.merge(judged[["product", "week", "units"]], on=["product", "week"])
     rows = rows.merge(scales.groupby("product").mean(), on="product")

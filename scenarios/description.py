@@ -21,7 +21,7 @@ from .sections import (
     Posterior,
     Products,
     Promotion,
-    Recommendation,
+    RecommendationSection,
     ReferencePrice,
     Regimes,
     Returns,
@@ -51,7 +51,7 @@ class MarketDescription:
     competitors: Competitors | None = value("section", default=None)
     promotion: Promotion | None = value("section", default=None)
     reference_price: ReferencePrice | None = value("section", default=None)
-    recommendation: Recommendation | None = value("section", default=None)
+    recommendation: RecommendationSection | None = value("section", default=None)
     loyalty: Loyalty | None = value("section", default=None)
     strategic: Strategic | None = value("section", default=None)
     regimes: Regimes | None = value("section", default=None)

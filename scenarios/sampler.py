@@ -29,7 +29,7 @@ from .sections import (
     MarketSection,
     Products,
     Promotion,
-    Recommendation,
+    RecommendationSection,
     ReferencePrice,
     Regimes,
     Returns,
@@ -312,9 +312,9 @@ def _reference_price(shop: _Shop, generator: Generator) -> ReferencePrice:
     )
 
 
-def _recommendation(shop: _Shop, generator: Generator) -> Recommendation:
+def _recommendation(shop: _Shop, generator: Generator) -> RecommendationSection:
     shape = (shop.segments, shop.products)
-    return Recommendation(
+    return RecommendationSection(
         lift=generator.uniform(0.1, 0.6, shop.segments) * shop.utility.min(),
         candidates=(generator.random(shape) < 0.7).astype(np.float64),
         affinity=generator.normal(0, 1, shape),

@@ -167,7 +167,7 @@ class ReferencePrice:
 
 
 @dataclass(frozen=True)
-class Recommendation:
+class RecommendationSection:
     """One recommendation slot per segment: the product shown gains utility in that segment."""
 
     lift: Array = array("K", "utility added to the product shown", low=0, high=20)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 
 
-def shown(score: Floats, candidates: NDArray[np.bool_], on_hand: Floats) -> NDArray[np.intp]:
+def shown_products(score: Floats, candidates: NDArray[np.bool_], on_hand: Floats) -> NDArray[np.intp]:
     """The product in each segment's slot: the candidate in stock with the highest positive score.
 
     Args:

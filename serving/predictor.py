@@ -23,7 +23,7 @@ from ..pricing import (
     as_rows,
     product_features,
 )
-from .actions import ordered, promoted, shown
+from .actions import ordered, promoted, shown_products
 from .bundle.reading import Bundle
 from .market_state import Reading, State, read_state, view_of
 from .recurrent_state import MEMORY, split, stacked
@@ -292,7 +292,7 @@ class Predictor:
         names = (*catalogue.products, None)  # -1 is none
         return [
             dict(zip(catalogue.segments, [names[n] for n in slots], strict=True))
-            for slots in shown(action.recommendation, candidates, view.on_hand).tolist()
+            for slots in shown_products(action.recommendation, candidates, view.on_hand).tolist()
         ]
 
 

@@ -11,7 +11,7 @@ from optuna import Trial
 
 
 @dataclass(frozen=True)
-class Range:
+class SearchRange:
     """The values that a setting may take, given that of the preset.
 
     Attributes:
@@ -25,7 +25,7 @@ class Range:
     start: Callable[[Any], Any] = lambda value: value
 
 
-def times(factor: float) -> Range:
+def times(factor: float) -> SearchRange:
     """Log-uniform between `value / factor` and `value * factor`; integers stay integers."""
 
     def draw(trial: Trial, name: str, value: Any) -> Any:
@@ -34,19 +34,19 @@ def times(factor: float) -> Range:
             return trial.suggest_int(name, max(1, round(low)), round(high), log=True)
         return _short(trial.suggest_float(name, low, high, log=True), value)
 
-    return Range(draw)
+    return SearchRange(draw)
 
 
-def doublings(low: int, high: int) -> Range:
+def doublings(low: int, high: int) -> SearchRange:
     """The value times 2^low to 2^high, so that batches still divide what was collected."""
 
     def draw(trial: Trial, name: str, value: Any) -> Any:
         return max(1, int(value * 2.0 ** trial.suggest_int(name, low, high)))
 
-    return Range(draw, start=lambda _: 0)
+    return SearchRange(draw, start=lambda _: 0)
 
 
-def complement(factor: float) -> Range:
+def complement(factor: float) -> SearchRange:
     """One minus the value is log-uniform, up to `factor` times more or less; a value of 1 stays."""
 
     def draw(trial: Trial, name: str, value: Any) -> Any:
@@ -54,10 +54,10 @@ def complement(factor: float) -> Range:
         drawn = trial.suggest_float(name, rest / factor, min(1.0, rest * factor), log=True)
         return value if drawn == rest else round(1 - _short(drawn, rest), 9)
 
-    return Range(draw, start=lambda value: None if value == 1 else 1 - value)
+    return SearchRange(draw, start=lambda value: None if value == 1 else 1 - value)
 
 
-def shift(by: int) -> Range:
+def shift(by: int) -> SearchRange:
     """Uniform between `value - by` and `value + by`; integers stay integers and at least 0."""
 
     def draw(trial: Trial, name: str, value: Any) -> Any:
@@ -65,19 +65,19 @@ def shift(by: int) -> Range:
             return trial.suggest_int(name, max(0, value - by), value + by)
         return _short(trial.suggest_float(name, value - by, value + by), value)
 
-    return Range(draw)
+    return SearchRange(draw)
 
 
-def between(low: float, high: float) -> Range:
+def between(low: float, high: float) -> SearchRange:
     """Uniform between two bounds, which are extended to include the preset's value."""
 
     def draw(trial: Trial, name: str, value: Any) -> Any:
         return _short(trial.suggest_float(name, min(low, value), max(high, value)), value)
 
-    return Range(draw)
+    return SearchRange(draw)
 
 
-def one_of(*options: Any) -> Range:
+def one_of(*options: Any) -> SearchRange:
     """One of several values, or the preset's own."""
 
     def draw(trial: Trial, name: str, value: Any) -> Any:
@@ -85,10 +85,10 @@ def one_of(*options: Any) -> Range:
         texts = dict.fromkeys(json.dumps(option) for option in (*options, value))
         return json.loads(trial.suggest_categorical(name, list(texts)))
 
-    return Range(draw, start=json.dumps)
+    return SearchRange(draw, start=json.dumps)
 
 
-_EVERY: Mapping[str, Range] = {
+_EVERY: Mapping[str, SearchRange] = {
     "learning_rate": times(10),
     "schedule": one_of("constant", "linear", "cosine"),
     "gamma": complement(5),
@@ -96,20 +96,20 @@ _EVERY: Mapping[str, Range] = {
     "normalise": one_of(False, True),
     "num_envs": doublings(-1, 1),
 }
-_ROLLOUTS: Mapping[str, Range] = {
+_ROLLOUTS: Mapping[str, SearchRange] = {
     **_EVERY,
     "n_steps": doublings(-1, 2),
     "gae_lambda": complement(5),
     "ent_coef": between(0.0, 0.01),
     "log_std_init": shift(1),
 }
-_PROXIMAL: Mapping[str, Range] = {
+_PROXIMAL: Mapping[str, SearchRange] = {
     **_ROLLOUTS,
     "batch_size": doublings(-2, 2),
     "n_epochs": times(3),
     "clip_range": times(2),
 }
-_REPLAY: Mapping[str, Range] = {
+_REPLAY: Mapping[str, SearchRange] = {
     **_EVERY,
     "batch_size": doublings(-2, 1),
     "buffer_size": doublings(-2, 1),
@@ -117,14 +117,14 @@ _REPLAY: Mapping[str, Range] = {
     "gradient_steps": doublings(0, 2),
 }
 _ENTROPY = one_of("auto_0.01", "auto_0.05", "auto_0.2", "auto_1.0")
-_QUALITIES: Mapping[str, Range] = {
+_QUALITIES: Mapping[str, SearchRange] = {
     **_REPLAY,
     "price_levels": one_of(11, 21, 41),
     "target_update_interval": doublings(-2, 2),
     "exploration_fraction": times(2),
     "exploration_final_eps": times(4),
 }
-SPACES: Mapping[str, Mapping[str, Range]] = {
+SPACES: Mapping[str, Mapping[str, SearchRange]] = {
     "ppo": _PROXIMAL,
     "a2c": _ROLLOUTS,
     "recurrent-ppo": {**_PROXIMAL, "lstm_hidden_size": doublings(-1, 1)},

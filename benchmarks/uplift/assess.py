@@ -12,13 +12,13 @@ import pandas as pd
 
 from ...scenarios import MarketSpec
 from .public_path import fit_files, write_files
-from .settings import Settings
+from .settings import StudySettings
 from .shop import Shop, draw_shop
 from .tables import FIRST_DAY, names
-from .verdict import Recommendation, recommend
+from .verdict import PredictedGain, recommend
 
 
-def assess(settings: Settings, seed: int) -> dict[str, Any]:
+def assess_shop(settings: StudySettings, seed: int) -> dict[str, Any]:
     """Draw a shop, follow the public path, and charge the recommended prices in the truth.
 
     Args:
@@ -48,7 +48,7 @@ def assess(settings: Settings, seed: int) -> dict[str, Any]:
     return row | {"stages": stages, "cpu_seconds": time.process_time() - started}
 
 
-def realised(shop: Shop, spec: MarketSpec, recommended: Recommendation) -> dict[str, Any]:
+def realised(shop: Shop, spec: MarketSpec, recommended: PredictedGain) -> dict[str, Any]:
     """What the recommended prices really earn in the weeks of the fitted market, which follow the tables.
 
     Args:

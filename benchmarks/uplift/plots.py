@@ -17,7 +17,7 @@ def plot_gains(rows: Sequence[dict[str, Any]], path: Path, title: str) -> None:
     """Plot each shop's realised gain over its predicted one, with the 90% interval.
 
     Args:
-        rows: Results of `assess`.
+        rows: Results of `assess_shop`.
         path: The file to write or to replace: .png, .svg or .pdf.
         title: Title of the plot.
     """

@@ -11,7 +11,7 @@ from ...data import Tables, import_tables
 from ...fitting import Assumptions, fit
 from ...forecasting import candidates
 from ...scenarios import MarketSpec
-from .settings import Settings
+from .settings import StudySettings
 from .shop import Shop
 
 _WIDENING = {"free": None, "charged": 0.0, "charged+10%": 0.1, "charged+20%": 0.2}
@@ -58,7 +58,7 @@ def write_files(shop: Shop, folder: Path) -> dict[str, Path]:
     return paths
 
 
-def fit_files(paths: dict[str, Path], settings: Settings, seed: int) -> Fitted:
+def fit_files(paths: dict[str, Path], settings: StudySettings, seed: int) -> Fitted:
     """Import the files of a shop and fit a market on all of its products.
 
     Args:

@@ -27,7 +27,7 @@ _CODE = ("agents", "benchmarks/uplift", "data", "envs", "evaluation", "fitting",
 
 
 @dataclass(frozen=True)
-class Settings:
+class StudySettings:
     """How a shop is drawn, fitted and evaluated.
 
     Attributes:
@@ -43,7 +43,7 @@ class Settings:
         ValueError: A value is not allowed.
 
     Example:
-        >>> Settings("clean").lines()[0]
+        >>> StudySettings("clean").lines()[0]
         'clean: 12 products, 104 weeks; price bounds free'
     """
 

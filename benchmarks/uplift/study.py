@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from ...atomic import write_json
-from .settings import Settings
+from .settings import StudySettings
 
 OnShop = Callable[[dict[str, Any], int, int], None]
 
 
 def run_study(
-    settings: Settings,
+    settings: StudySettings,
     seeds: Iterable[int],
     out: Path,
     *,
@@ -40,7 +40,7 @@ def run_study(
         ValueError: There are no shops.
 
     Example:
-        >>> rows = run_study(Settings("clean"), range(40), Path("runs/uplift"), jobs=2)  # doctest: +SKIP
+        >>> rows = run_study(StudySettings("clean"), range(40), Path("runs/uplift"), jobs=2)  # doctest: +SKIP
     """
     wanted = list(seeds)
     if not wanted:
@@ -61,12 +61,12 @@ def run_study(
     return [rows[seed] for seed in wanted]
 
 
-def result_path(settings: Settings, seed: int, out: Path) -> Path:
+def result_path(settings: StudySettings, seed: int, out: Path) -> Path:
     """The file of one shop's result."""
     return out / f"{settings.truth}-{settings.products}-{seed}-{settings.key(seed)}.json"
 
 
-def _assessed(settings: Settings, seeds: list[int], jobs: int) -> Iterable[tuple[int, dict[str, Any]]]:
+def _assessed(settings: StudySettings, seeds: list[int], jobs: int) -> Iterable[tuple[int, dict[str, Any]]]:
     if jobs == 1 or len(seeds) < 2:
         for seed in seeds:
             yield seed, _one(settings, seed)
@@ -92,11 +92,11 @@ def _assessed(settings: Settings, seeds: list[int], jobs: int) -> Iterable[tuple
                 os.environ[name] = value
 
 
-def _one(settings: Settings, seed: int) -> dict[str, Any]:
+def _one(settings: StudySettings, seed: int) -> dict[str, Any]:
     import joblib
 
-    from .assess import assess
+    from .assess import assess_shop
 
     # The shops run side by side; the models of one shop do not.
     with joblib.parallel_config(backend="sequential"):
-        return assess(settings, seed)
+        return assess_shop(settings, seed)

@@ -16,15 +16,15 @@ def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The figures over all shops, and by thirds of elasticity and of outside share.
 
     Args:
-        rows: Results of `assess`.
+        rows: Results of `assess_shop`.
 
     Returns:
         `all`, and under `elasticity` and `outside_share` one entry per third; see `figures`.
 
     Example:
         >>> from pathlib import Path
-        >>> from repricer.benchmarks.uplift import Settings, run_study
-        >>> rows = run_study(Settings("clean"), range(40), Path("runs/uplift"))  # doctest: +SKIP
+        >>> from repricer.benchmarks.uplift import StudySettings, run_study
+        >>> rows = run_study(StudySettings("clean"), range(40), Path("runs/uplift"))  # doctest: +SKIP
         >>> summarise(rows)["all"]["covered"]  # doctest: +SKIP
         37
     """
@@ -36,7 +36,7 @@ def figures(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The figures over some shops.
 
     Args:
-        rows: Results of `assess`.
+        rows: Results of `assess_shop`.
 
     Returns:
         `shops`; means of `predicted`, `realised`, `optimal` gain; `over_prediction`, the mean of

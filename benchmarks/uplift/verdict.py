@@ -10,14 +10,14 @@ from ...evaluation import evaluate
 from ...evaluation.uncertainty import Assessment, Gain
 from ...scenarios import MarketSpec
 from .parameters import Array
-from .settings import Settings
+from .settings import StudySettings
 
 _REGULAR = "regular"
 _PATH_EPISODES = 100
 
 
 @dataclass(frozen=True)
-class Recommendation:
+class PredictedGain:
     """A recommended policy and the gain over regular prices that is predicted for it.
 
     Attributes:
@@ -42,7 +42,7 @@ class Recommendation:
         return self.prices is None
 
 
-def recommend(spec: MarketSpec, settings: Settings, seed: int) -> Recommendation:
+def recommend(spec: MarketSpec, settings: StudySettings, seed: int) -> PredictedGain:
     """Train a policy in the fitted market, evaluate it over the posterior draws, and take what is recommended.
 
     Args:
@@ -56,7 +56,7 @@ def recommend(spec: MarketSpec, settings: Settings, seed: int) -> Recommendation
     return _recommended(spec, found, seed)
 
 
-def _recommended(spec: MarketSpec, found: Assessment, seed: int) -> Recommendation:
+def _recommended(spec: MarketSpec, found: Assessment, seed: int) -> PredictedGain:
     """The recommendation, with its gain over regular prices in the market's objective."""
     name, prices = found.recommendation.policy, None
     if found.recommendation.change:
@@ -64,7 +64,7 @@ def _recommended(spec: MarketSpec, found: Assessment, seed: int) -> Recommendati
     gain = found.gain(name, _REGULAR, spec.market.objective)
     predicted, (low, high) = _relative(gain)
     loss = found.gain(name, objective=spec.market.objective).loss_probability
-    return Recommendation(name, prices, predicted, low, high, loss)
+    return PredictedGain(name, prices, predicted, low, high, loss)
 
 
 def _relative(gain: Gain) -> tuple[float, tuple[float, float]]:

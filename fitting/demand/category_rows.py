@@ -169,7 +169,7 @@ def instrument_strength(grids: SalesGrids, here: NDArray[np.intp]) -> float:
     return np.nan if grids.unit_cost is None else _unexplained(grids, here)[1]
 
 
-def suspects(grids: SalesGrids) -> dict[str, Array]:
+def suspect_effects(grids: SalesGrids) -> dict[str, Array]:
     """What prices that follow demand would show, (G, W, N) each by name.
 
     A regular price that moves without a known reason, and weeks with a reduction that differ from
@@ -189,20 +189,22 @@ def suspects(grids: SalesGrids) -> dict[str, Array]:
     return found
 
 
-def with_suspects(data: CategoryData, doubts: dict[str, Array], here: NDArray[np.intp], priors: Priors) -> CategoryData:
+def with_suspects(
+    data: CategoryData, suspects: dict[str, Array], here: NDArray[np.intp], priors: Priors
+) -> CategoryData:
     """A category's sales with the effects that prices which follow demand would have.
 
     Args:
         data: The category's sales.
-        doubts: As `suspects` gives them.
+        suspects: As `suspect_effects` gives them.
         here: (J,) indices of the category's products.
         priors: The priors.
     """
     spread = {SUSPECT: priors.suspect_spread, REDUCED: priors.reduced_spread}
-    more = np.array([values[..., here] for values in doubts.values()])
+    more = np.array([values[..., here] for values in suspects.values()])
     return replace(
         data,
         effects=np.concatenate([data.effects.reshape(-1, *more.shape[1:]), more]),
         effect_mean=np.append(data.effect_mean, np.zeros(len(more))),
-        effect_spread=np.append(data.effect_spread, [spread[name] for name in doubts]),
+        effect_spread=np.append(data.effect_spread, [spread[name] for name in suspects]),
     )

@@ -22,7 +22,7 @@ from .category_rows import (
     category_data,
     effects_on_utility,
     instrument_strength,
-    suspects,
+    suspect_effects,
     week_features,
     with_suspects,
 )
@@ -67,7 +67,7 @@ class FittedDemand:
         effects: Names of the E further effects on utility.
         memory: Weight of the past in the reference price.
         posteriors: C posteriors of the model that takes prices at their word, with the draws of both models.
-        doubtful: C posteriors of the model in which prices follow demand; empty where no price moved.
+        endogenous: C posteriors of the model in which prices follow demand; empty where no price moved.
         first_stage_f: (C,) strength of the costs as an instrument; NaN without. Weak costs are not used.
         follow_demand: Posterior probability that prices follow demand; NaN where no price was
             reduced and no regular price moved.
@@ -89,7 +89,7 @@ class FittedDemand:
     memory: float
     weeks: pd.DatetimeIndex
     posteriors: tuple[CategoryPosterior, ...]
-    doubtful: tuple[CategoryPosterior, ...]
+    endogenous: tuple[CategoryPosterior, ...]
     first_stage_f: Array
     follow_demand: float
     suspects: tuple[str, ...]
@@ -263,15 +263,15 @@ def fit_demand(
     if grids.unit_cost is not None and strength.mean() < WEAK_F:
         grids = replace(grids, unit_cost=None)
     found = [category_data(grids, regular_price, here, effects, segments, priors) for here in parts]
-    doubts = suspects(grids)
+    suspects = suspect_effects(grids)
     with reproducible_torch():
         posteriors = [estimate(data, priors, draws=draws, seed=seed + c) for c, data in enumerate(found)]
-        doubtful, follow, suspected = [], np.nan, np.zeros((draws, len(names), len(doubts)))
-        if doubts:
-            doubtful = _doubtful(found, parts, posteriors, doubts, priors, seed)
-            trusted = priors.unexplained if SUSPECT in doubts else priors.exogenous
-            follow = _probability(posteriors, doubtful, trusted)
-            posteriors, suspected = _mixed(posteriors, doubtful, follow, seed)
+        endogenous, follow, suspected = [], np.nan, np.zeros((draws, len(names), len(suspects)))
+        if suspects:
+            endogenous = _endogenous(found, parts, posteriors, suspects, priors, seed)
+            trusted = priors.unexplained if SUSPECT in suspects else priors.exogenous
+            follow = _probability(posteriors, endogenous, trusted)
+            posteriors, suspected = _mixed(posteriors, endogenous, follow, seed)
     return FittedDemand(
         products=tuple(products["product"]),
         category=category.astype(np.intp),
@@ -282,26 +282,26 @@ def fit_demand(
         memory=memory,
         weeks=grids.weeks,
         posteriors=tuple(posteriors),
-        doubtful=tuple(doubtful),
+        endogenous=tuple(endogenous),
         first_stage_f=strength,
         follow_demand=follow,
-        suspects=tuple(doubts),
+        suspects=tuple(suspects),
         suspected=suspected,
     )
 
 
-def _doubtful(
+def _endogenous(
     found: list[CategoryData],
     parts: list[NDArray[np.intp]],
     posteriors: list[CategoryPosterior],
-    doubts: dict[str, Array],
+    suspects: dict[str, Array],
     priors: Priors,
     seed: int,
 ) -> list[CategoryPosterior]:
     """The posteriors of the model in which prices follow demand, at the shocks that the other one found likely."""
     return [
         estimate(
-            with_suspects(data, doubts, here, priors),
+            with_suspects(data, suspects, here, priors),
             priors,
             draws=len(plain.draws),
             seed=seed + c,
@@ -311,14 +311,14 @@ def _doubtful(
     ]
 
 
-def _probability(plain: list[CategoryPosterior], doubtful: list[CategoryPosterior], exogenous: float) -> float:
+def _probability(plain: list[CategoryPosterior], endogenous: list[CategoryPosterior], exogenous: float) -> float:
     """Posterior probability of the second model (Kass and Raftery 1995)."""
-    odds = sum(b.log_evidence - a.log_evidence for a, b in zip(plain, doubtful, strict=True))
+    odds = sum(b.log_evidence - a.log_evidence for a, b in zip(plain, endogenous, strict=True))
     return float(1 / (1 + exogenous / (1 - exogenous) * np.exp(-np.clip(odds, -50, 50))))
 
 
 def _mixed(
-    plain: list[CategoryPosterior], doubtful: list[CategoryPosterior], share: float, seed: int
+    plain: list[CategoryPosterior], endogenous: list[CategoryPosterior], share: float, seed: int
 ) -> tuple[list[CategoryPosterior], Array]:
     """Draws of both models in proportion to their probabilities; draw m is of one model in all categories.
 
@@ -326,7 +326,7 @@ def _mixed(
     """
     second = np.random.default_rng(seed).random(len(plain[0].draws)) < share
     mixed, suspected = [], []
-    for a, b in zip(plain, doubtful, strict=True):
+    for a, b in zip(plain, endogenous, strict=True):
         end = b.model.layout.effects.stop
         own = slice(end - (b.draws.shape[1] - a.draws.shape[1]), end)
         shared = np.delete(b.draws, own, axis=1)

@@ -68,7 +68,7 @@ class Explanation:
     best_alternative: Point | None
 
 
-def explain(bundle: Bundle, policy: Policy, view: MarketView, decision: Decision, product: Any) -> Explanation:
+def explain_decision(bundle: Bundle, policy: Policy, view: MarketView, decision: Decision, product: Any) -> Explanation:
     """Explain one product's price in a decision.
 
     Args:

@@ -21,15 +21,13 @@ if TYPE_CHECKING:
     from ...agents.actor import Actor
     from ...scenarios import MarketSpec
 
-CHOICES = ("learned", "best-fixed", "regular", "current")
-
 
 @dataclass(frozen=True)
 class Holding:
     """The prices of a bundle.
 
     Args:
-        prices: One of `CHOICES`.
+        prices: `learned`, `best-fixed`, `regular` or `current`.
         toward_current: Share by which they are moved towards the current prices.
         recommended: Whether a comparison recommends them; None where none was at hand.
 

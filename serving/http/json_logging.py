@@ -17,7 +17,7 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 class LineHandler(logging.Handler):
     """Writes each line to standard error by one system call, four times as fast as a stream.
 
-    A reader who has stalled stops nobody: lines that it has no room for are dropped, and the next one says how many.
+    A reader that has stalled stops no request: lines without room are dropped, and the next one says how many.
     """
 
     _dropped = 0
@@ -32,7 +32,7 @@ class LineHandler(logging.Handler):
             record.facts = {**getattr(record, "facts", {}), "lines_dropped": self._dropped}
             self._dropped = 0
         line = f"{self.format(record)}\n".encode()
-        with contextlib.suppress(OSError):  # nobody reads
+        with contextlib.suppress(OSError):  # no reader is left
             os.write(2, line if len(line) <= select.PIPE_BUF else line[: select.PIPE_BUF - 1] + b"\n")
 
 

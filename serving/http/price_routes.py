@@ -19,7 +19,7 @@ from ..decision import Decision
 from ..decision_log.log import DecisionLog
 from ..decision_log.replies import Reply, ReusedKeyError
 from ..decision_log.storage import LogError
-from ..explanation.sentences import Explanation, explain
+from ..explanation.sentences import Explanation, explain_decision
 from ..explanation.what_if import NoResponseError, WhatIf, what_if
 from ..market_state import StateError
 from ..sample_states import example_state
@@ -53,7 +53,7 @@ def add_answers(
     pricing = _Pricing(deployment, decisions, recent)
     state = example_state(deployment.bundle.catalogue)
     product = deployment.bundle.catalogue.products[0]
-    shown = described_states(opening=state, several=[state | {"market": f"store {i}"} for i in (1, 2)])
+    shown = described_states(initial=state, several=[state | {"market": f"store {i}"} for i in (1, 2)])
     _add_questions(app, deployment, {"state": state, "product": product})
     return {"/v1/prices": _add_prices(app, pricing, shown)}
 
@@ -161,7 +161,7 @@ def _add_questions(app: FastAPI, deployment: Deployment, question: dict[str, Any
         "/v1/explain",
         response_model=Explanation,
         responses=problems(413, 422),
-        openapi_extra=described_body("Question", opening=question),
+        openapi_extra=described_body("Question", initial=question),
         tags=["questions"],
     )
     async def why(request: Request) -> JSONResponse:
@@ -172,7 +172,7 @@ def _add_questions(app: FastAPI, deployment: Deployment, question: dict[str, Any
         def answer(body: dict[str, Any]) -> Any:
             predictor, seen, decision = deployment.preview(_field(body, "state"))
             policy = predictor.at_state(seen)
-            return explain(predictor.bundle, policy, seen.view, decision, _field(body, "product"))
+            return explain_decision(predictor.bundle, policy, seen.view, decision, _field(body, "product"))
 
         return await _answered(request, ("state", "product"), answer)
 

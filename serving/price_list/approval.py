@@ -41,7 +41,7 @@ def decided_rows(source: str, rows: Sequence[PriceRow], by: str, rest: str | Non
         rest: What happens to rows that are still proposed: approved or postponed; None refuses them.
 
     Raises:
-        ListError: Rows are not decided, or nobody decides.
+        ListError: Rows are not decided, or it is not said who decides.
 
     Example:
         >>> decided_rows("prices.csv", [], by="Ann")

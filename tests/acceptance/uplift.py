@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from repricer.benchmarks.uplift import Settings, run_study, summarise
+from repricer.benchmarks.uplift import StudySettings, run_study, summarise
 
 from .checks import check
 
@@ -38,7 +38,7 @@ EXOGENOUS = {
 @functools.cache
 def rows(truth: str, products: int = 12, bounds: str = "free", shops: int = FAMILY_SHOPS) -> list[dict[str, Any]]:
     """One result per shop."""
-    settings = Settings(truth, products=products, bounds=bounds)
+    settings = StudySettings(truth, products=products, bounds=bounds)
     seeds = range(SEED, SEED + min(shops, MOST))
     return run_study(settings, seeds, OUT, jobs=os.cpu_count() or 1)
 
@@ -158,7 +158,7 @@ def said() -> float:
 )
 def quick_as_default() -> float:
     """Mean absolute difference of the shares."""
-    settings = Settings("clean", forecaster="selected", steps=300_000, episodes=1000)
+    settings = StudySettings("clean", forecaster="selected", steps=300_000, episodes=1000)
     whole = run_study(settings, range(SEED, SEED + min(QUICK_SHOPS, MOST)), OUT, jobs=os.cpu_count() or 1)
     pairs = zip(rows("clean", 12, "free", SHOPS), whole, strict=False)
     return float(np.mean([abs(quick["share_of_optimum"] - slow["share_of_optimum"]) for quick, slow in pairs])) / POINT

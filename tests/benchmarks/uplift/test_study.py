@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from repricer.benchmarks.uplift import FAMILIES, Settings, draw_shop, run_study, study, summarise
-from repricer.benchmarks.uplift.assess import assess, displayed, realised
+from repricer.benchmarks.uplift import FAMILIES, StudySettings, draw_shop, run_study, study, summarise
+from repricer.benchmarks.uplift.assess import assess_shop, displayed, realised
 from repricer.benchmarks.uplift.plots import plot_gains
 from repricer.benchmarks.uplift.public_path import fit_files, write_files
-from repricer.benchmarks.uplift.verdict import Recommendation
+from repricer.benchmarks.uplift.verdict import PredictedGain
 from repricer.cli import bench, main
 
 
@@ -62,11 +62,11 @@ def test_a_killed_study_continues_with_the_shops_that_are_left(assessed, tmp_pat
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_study(Settings("clean"), range(5), tmp_path, on_shop=killed)
+        run_study(StudySettings("clean"), range(5), tmp_path, on_shop=killed)
     assert assessed == [0, 1, 2]
     seen = []
     rows = run_study(
-        Settings("clean"), range(5), tmp_path, on_shop=lambda shop, done, total: seen.append((done, total))
+        StudySettings("clean"), range(5), tmp_path, on_shop=lambda shop, done, total: seen.append((done, total))
     )
     assert assessed == [0, 1, 2, 3, 4]
     assert [shop["seed"] for shop in rows] == [0, 1, 2, 3, 4]
@@ -75,22 +75,22 @@ def test_a_killed_study_continues_with_the_shops_that_are_left(assessed, tmp_pat
 
 @pytest.mark.parametrize("change", [{"steps": 1}, {"bounds": "default"}, {"weeks": 52}, {"forecaster": "sarimax"}])
 def test_a_changed_setting_is_not_mixed_with_old_results(assessed, tmp_path, change):
-    run_study(Settings("clean"), [0, 1], tmp_path)
-    run_study(replace(Settings("clean"), **change), [0, 1], tmp_path)
+    run_study(StudySettings("clean"), [0, 1], tmp_path)
+    run_study(replace(StudySettings("clean"), **change), [0, 1], tmp_path)
     assert assessed == [0, 1, 0, 1]
 
 
 def test_a_change_of_the_code_is_not_mixed_with_old_results(assessed, tmp_path, monkeypatch):
-    run_study(Settings("clean"), [0], tmp_path)
+    run_study(StudySettings("clean"), [0], tmp_path)
     monkeypatch.setattr("repricer.benchmarks.uplift.settings.code_fingerprint", lambda: "other")
-    run_study(Settings("clean"), [0], tmp_path)
+    run_study(StudySettings("clean"), [0], tmp_path)
     assert assessed == [0, 0]
 
 
 def test_an_unfinished_file_is_never_left(assessed, tmp_path, monkeypatch):
     monkeypatch.setattr(study, "_one", lambda settings, seed: {"seed": seed, "not": object()})
     with pytest.raises(TypeError):
-        run_study(Settings("clean"), [0], tmp_path)
+        run_study(StudySettings("clean"), [0], tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -106,12 +106,12 @@ def test_an_unfinished_file_is_never_left(assessed, tmp_path, monkeypatch):
 )
 def test_settings_that_are_not_allowed_are_refused(given, message):
     with pytest.raises(ValueError, match=message):
-        Settings(**given)
+        StudySettings(**given)
 
 
 def test_a_study_of_no_shops_is_refused(tmp_path):
     with pytest.raises(ValueError, match="shops must be 1 or more; got 0"):
-        run_study(Settings("clean"), [], tmp_path)
+        run_study(StudySettings("clean"), [], tmp_path)
 
 
 def test_figures_by_hand():
@@ -167,7 +167,7 @@ def files(shop, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def spec(files):
-    return fit_files(files, Settings("clean", bounds="free"), seed=0).spec
+    return fit_files(files, StudySettings("clean", bounds="free"), seed=0).spec
 
 
 class TestRealised:
@@ -175,7 +175,7 @@ class TestRealised:
         names = list(spec.products.names)
         order = [names.index(name) for name in displayed(shop)]
         prices = np.repeat((0.9 * np.asarray(spec.products.regular_price))[None], spec.market.horizon_periods, axis=0)
-        found = realised(shop, spec, Recommendation("some", prices, 0.1, 0.0, 0.2))
+        found = realised(shop, spec, PredictedGain("some", prices, 0.1, 0.0, 0.2))
         first = (np.datetime64(spec.market.first_day) - np.datetime64("2022-01-03")).astype(int) // 7
         regular = np.asarray(spec.products.regular_price)[order]
         expected = [shop.realised(np.asarray(p), first=first, horizon=len(prices)) for p in (0.9 * regular, regular)]
@@ -185,14 +185,14 @@ class TestRealised:
         assert found["share_of_optimum"] / found["regular_share"] == pytest.approx(1 + found["realised"])
 
     def test_no_change_is_charged_as_the_shops_own_prices(self, shop, spec):
-        found = realised(shop, spec, Recommendation("historical", None, 0.0, -0.1, 0.1))
+        found = realised(shop, spec, PredictedGain("historical", None, 0.0, -0.1, 0.1))
         assert found["refused"]
         assert found["share_of_optimum"] == found["own_share"]
 
 
 def test_bounds_are_those_asked_for(files, spec):
     others = {
-        name: fit_files(files, Settings("clean", bounds=name), seed=0).spec for name in ("charged", "charged+10%")
+        name: fit_files(files, StudySettings("clean", bounds=name), seed=0).spec for name in ("charged", "charged+10%")
     }
     reach = {
         bounds: np.array([market.guardrails.low, market.guardrails.high]) / market.products.regular_price
@@ -210,11 +210,11 @@ def test_bounds_are_those_asked_for(files, spec):
 
 def test_a_shop_without_a_market_is_named():
     with pytest.raises(ValueError, match="clean shop 3: sales must cover at least"):
-        assess(Settings("clean", weeks=8), seed=3)
+        assess_shop(StudySettings("clean", weeks=8), seed=3)
 
 
 def test_a_shop_from_its_files_to_its_realised_gain():
-    found = assess(Settings("clean", steps=2_000, episodes=20), seed=0)
+    found = assess_shop(StudySettings("clean", steps=2_000, episodes=20), seed=0)
     assert found["share_of_optimum"] > found["regular_share"]
     assert found["interval90"][0] <= found["predicted"] <= found["interval90"][1]
     assert found["optimal"] >= found["realised"] > 0

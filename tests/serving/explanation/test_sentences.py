@@ -14,7 +14,7 @@ from repricer.pricing import ChargedRange
 from repricer.scenarios import MarketSpec, save_scenario
 from repricer.serving import Bundle, Predictor, StateError
 from repricer.serving.decision import Decision
-from repricer.serving.explanation.sentences import _rule, explain
+from repricer.serving.explanation.sentences import _rule, explain_decision
 from repricer.serving.market_state import market_view
 from repricer.serving.predictor import Change
 from repricer.serving.sample_states import random_states
@@ -24,7 +24,7 @@ from .conftest import usual_state
 
 def explained(one: Bundle, state: dict[str, Any], product: str = "anchovy", arm: str = "policy") -> Any:
     decision = Decision(state, Predictor(one).price(state), arm, 1.0, None, [])
-    return explain(one, one.policy, market_view(one.catalogue, state), decision, product)
+    return explain_decision(one, one.policy, market_view(one.catalogue, state), decision, product)
 
 
 def test_the_parts_of_a_price_add_up(one: Bundle) -> None:
