@@ -65,9 +65,9 @@ def command(
     from ..serving.bundle.signing import own_key_paths
 
     learned = _run(run, scenario, algo, values)
-    judged = evaluate(learned.spec, [learned.policy], episodes=episodes, seed=seed).to_dict()
-    holding = holding_of(prices, judged)
-    bundle = load_bundle(export(replace(learned, evaluation=judged), out, holding=holding, key=key, seed=seed))
+    comparison = evaluate(learned.spec, [learned.policy], episodes=episodes, seed=seed).to_dict()
+    holding = holding_of(prices, comparison)
+    bundle = load_bundle(export(replace(learned, evaluation=comparison), out, holding=holding, key=key, seed=seed))
     private, public = own_key_paths(out) if key is None else (key, None)
     if as_json:
         facts = {"bundle": str(out), "digest": bundle.digest, "policy": bundle.policy.name, "key": str(private)}
@@ -80,16 +80,16 @@ def command(
         say(f"keep {private} secret and off the server; load the bundle with --public-key {public}")
 
 
-def holding_of(prices: str | None, judged: dict[str, Any]) -> Holding:
+def holding_of(prices: str | None, comparison: dict[str, Any]) -> Holding:
     """What `--policy` means: which prices a bundle holds, and whether they are the recommended ones.
 
     Args:
         prices: The option; None for its default.
-        judged: As `Comparison.to_dict` gives it.
+        comparison: As `Comparison.to_dict` gives it.
     """
     from ..serving.exporter.holding import Holding, recommended_holding
 
-    best = recommended_holding(judged)
+    best = recommended_holding(comparison)
     if prices == "recommended" and best.recommended is None:
         raise ValueError(
             "--policy recommended needs a market with a posterior, as fit writes it; got one without; give --policy learned"

@@ -64,17 +64,17 @@ class Holding:
         return cls(**stated)
 
 
-def recommended_holding(judged: dict[str, Any] | None) -> Holding:
+def recommended_holding(comparison: dict[str, Any] | None) -> Holding:
     """The prices that a comparison recommends, or the learned ones where it recommends none.
 
     Args:
-        judged: As `Comparison.to_dict` gives it.
+        comparison: As `Comparison.to_dict` gives it.
 
     Example:
         >>> recommended_holding(None)
         Holding(prices='learned', toward_current=0.0, recommended=None)
     """
-    found = None if judged is None else judged.get("uncertainty")
+    found = None if comparison is None else comparison.get("uncertainty")
     return Holding() if found is None else Holding(**found["holding"], recommended=True)
 
 
