@@ -24,11 +24,11 @@ def policy_from(agent: Any, env: Any = None, *, name: str | None = None) -> Run:
     """A run around an agent that was trained elsewhere, for `evaluate`, `export` and explanations.
 
     Args:
-        agent: A model of Stable-Baselines3 or sb3-contrib; a torch module from observations (rows, F)
-            to raw actions (rows, A), or with discrete actions to a score for each choice; or any
+        agent: A model of Stable-Baselines3 or sb3-contrib; a torch module from observations (rows,
+            F) to raw actions (rows, A), or with discrete actions to a score for each choice; or any
             function from observations to actions, which can be evaluated but not exported.
-        env: The environment that it was trained in, any of this package's, wrapped or not; or a market
-            or its name, for the default view of it. An SB3 model brings its own.
+        env: The environment that it was trained in, any of this package's, wrapped or not; or a
+            market or its name, for the default view of it. An SB3 model brings its own.
         name: Name in tables; the agent's class by default.
 
     Raises:

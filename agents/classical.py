@@ -40,8 +40,8 @@ def best_fixed(spec: MarketSpec, *, seed: int = 0) -> FixedPrice:
     policies place orders, the base stock of each product is searched together with its price.
 
     In a market with a posterior, the prices maximise the mean over its draws: in closed form where
-    demand is a logit and stock is ample (see `posterior.prices`), otherwise by the search above, over
-    tuning markets of several draws, from those prices on.
+    demand is a logit and stock is ample (see `posterior.prices`), otherwise by the search above,
+    over tuning markets of several draws, from those prices on.
 
     Args:
         spec: The market.
@@ -224,7 +224,9 @@ def _money_of(
     seed: int,
     numbers: NDArray[np.intp],
 ) -> tuple[Array, Array]:
-    """(B, markets, N) drawn money of an episode, and the gap to its expectation, in markets of these numbers."""
+    """(B, markets, N) drawn money of an episode, and the gap to its expectation, in markets
+    of these numbers.
+    """
     markets, products = len(numbers), len(spec.products.names)
     batch = len(paths) * markets
     market = Market(

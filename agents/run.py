@@ -191,7 +191,8 @@ def open_folder(folder: Path, spec: MarketSpec, identity: dict[str, Any]) -> Lit
 
 
 def keep_fit_report(scenario: Path, folder: Path) -> None:
-    """Put the fit report of a fitted market beside a run, for `repricer report` and `repricer export`.
+    """Put the fit report of a fitted market beside a run, for `repricer report`
+    and `repricer export`.
 
     Args:
         scenario: The folder or the file of the market; a registered name is neither.

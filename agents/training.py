@@ -172,8 +172,8 @@ def train(
 ) -> Run:
     """Train a pricing policy in a scenario's simulated market.
 
-    In a market with a posterior, the training markets follow its draws, other ones in each episode, and
-    the kept policy is the best over a fixed set of draws. The setting `draws` says how many are
+    In a market with a posterior, the training markets follow its draws, other ones in each episode,
+    and the kept policy is the best over a fixed set of draws. The setting `draws` says how many are
     simulated side by side; 0 trains in the mean market alone.
 
     Args:
@@ -191,10 +191,10 @@ def train(
         wandb_project: Also log to this Weights & Biases project (extra `wandb`).
         teacher: A policy that is imitated before learning starts; see `cloning.clone`.
         risk: What is to be good over the posterior draws: `mean`, or `cvar:0.1`, the mean gain over
-            current prices in the worst tenth of the draws. The validation then keeps the policy by it,
-            learning starts at the fixed prices that are best by it, and half of the training episodes
-            follow the draws in which these gain least; see `posterior.risk` for the papers. None leaves
-            it to the settings.
+            current prices in the worst tenth of the draws. The validation then keeps the policy by
+            it, learning starts at the fixed prices that are best by it, and half of the training
+            episodes follow the draws in which these gain least; see `posterior.risk` for the
+            papers. None leaves it to the settings.
 
     Returns:
         The run, with the policy of its best validation.

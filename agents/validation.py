@@ -49,8 +49,8 @@ class Validation(BaseCallback):
         seed: Seed of the run.
         folder: The run folder, or None.
         progress: As for `train`.
-        truths: The markets to validate in, in all of which the policy believes in the first argument:
-            posterior draws, or the market itself.
+        truths: The markets to validate in, in all of which the policy believes in the first
+            argument: posterior draws, or the market itself.
     """
 
     def __init__(
@@ -136,7 +136,8 @@ class Validation(BaseCallback):
         return self._objective(learning_policy(policy, learner_view))
 
     def fall_back(self, policy: BasePolicy) -> bool:
-        """Keep the base prices where they earn more than all that was learned, which fell behind best fixed prices.
+        """Keep the base prices where they earn more than all that was learned, which fell behind
+        best fixed prices.
 
         Args:
             policy: A policy of the run's network, whose weights are overwritten.

@@ -45,7 +45,9 @@ def tables() -> Tables:
 
 
 def split(test_from_week: int) -> tuple[pd.DataFrame, pd.Timestamp]:
-    """Sales of the products most bought in the training weeks, to the end of the test, and the first day of the test."""
+    """Sales of the products most bought in the training weeks, to the end of the test, and the
+    first day of the test.
+    """
     sales = tables().sales
     test_from = sales["date"].min() + pd.Timedelta(weeks=test_from_week - _FIRST_WEEK)
     most_bought = sales.loc[sales["date"] < test_from, "product"].value_counts().index[:PRODUCTS]
@@ -71,7 +73,9 @@ def models(sales: pd.DataFrame) -> dict[str, Recommender]:
 
 @functools.cache
 def recommenders() -> pd.DataFrame:
-    """One row per model: recall@20 and ndcg@20 on the test weeks, and the seconds of the fit and both rankings."""
+    """One row per model: recall@20 and ndcg@20 on the test weeks, and the seconds of the fit
+    and both rankings.
+    """
     sales, test_from = split(TEST_FROM_WEEK)
     rows = []
     for name, model in models(sales).items():

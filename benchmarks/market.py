@@ -1,7 +1,7 @@
 """Speed and memory of the simulated market, relative to Gymnasium's CartPole.
 
-Both are measured as other people's code meets them: through `gymnasium.make_vec`, with random actions
-that were sampled beforehand, reading every key of `info` in each step.
+Both are measured as other people's code meets them: through `gymnasium.make_vec`, with random
+actions that were sampled beforehand, reading every key of `info` in each step.
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ def sb3_env(scenario: str, markets: int, steps: int) -> Work:
 
 
 def inner_step(scenario: str, markets: int, steps: int) -> Work:
-    """Steps of the learner's view, which both environments wrap: actions to rewards and observations."""
+    """Steps of the learner's view, which both environments wrap: actions to
+    rewards and observations.
+    """
     view = LearnerView(Market(scenario, num_markets=markets, seed=0))
     actions = _sampled((markets, *(view.action_space.shape or ())))
 

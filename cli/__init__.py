@@ -75,7 +75,9 @@ class _Commands(click.Group):
 
 
 def _note(message: Warning | str, category: type[Warning], *_: object) -> None:
-    """A warning as one line, without the line of code that gave it; those for developers are left out."""
+    """A warning as one line, without the line of code that gave it; those for developers
+    are left out.
+    """
     if not issubclass(category, DeprecationWarning | FutureWarning | PendingDeprecationWarning | ResourceWarning):
         click.echo(f"repricer: note: {' '.join(str(message).split())}", err=True)
 

@@ -36,11 +36,13 @@ def command(
     public_key: Path | None,
     as_json: bool,
 ) -> None:
-    """Make the decisions in LIST live: check them, record them in the decision log, write the live prices.
+    """Make the decisions in LIST live: check them, record them in the decision log, write
+    the live prices.
 
-    LIST is a price list of `repricer prices` (.csv or .xlsx) with edited columns from status on. Every decision is
-    checked against the price rules; a wrong row is named with the rule and the price that would be allowed, and
-    nothing is live unless all rows are right. The same list again changes nothing.
+    LIST is a price list of `repricer prices` (.csv or .xlsx) with edited columns from status on.
+    Every decision is checked against the price rules; a wrong row is named with the rule and the
+    price that would be allowed, and nothing is live unless all rows are right. The same list again
+    changes nothing.
     """
     from ..serving import DecisionLog, load_bundle
     from ..serving.price_list.approval import check_decisions, decided_rows, make_live

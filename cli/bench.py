@@ -28,7 +28,8 @@ _FAMILIES = (
 @json_option
 @click.pass_context
 def command(context: click.Context, seed: int, as_json: bool) -> None:
-    """Measure the speed of the market, the learner and the price service; or one of them, or the gains.
+    """Measure the speed of the market, the learner and the price service; or one of them,
+    or the gains.
 
     The figures of speed are medians in CPU seconds, on one thread; ratios refer to a baseline
     measured in the same run. `repricer bench uplift` compares predicted with realised gains.

@@ -55,18 +55,21 @@ def command(
 ) -> None:
     """Compare policies in SCENARIO on test seeds that none of them was tuned or trained on.
 
-    A policy P is a run folder, a bundle, or a rule: fixed:PRICE, regular, historical, best-fixed, cost-plus:RATE,
-    undercut:STEP, myopic, time-only, certainty-equivalent, thompson, optimum, random and others. The best fixed price is
-    always in the table.
+    A policy P is a run folder, a bundle, or a rule: fixed:PRICE, regular, historical, best-fixed,
+    cost-plus:RATE, undercut:STEP, myopic, time-only, certainty-equivalent, thompson, optimum,
+    random and others. The best fixed price is always in the table.
 
-    Where SCENARIO has a posterior, as a fitted market has, the policies are also compared over its draws: the gain over
-    the current and the regular prices with a 90% interval, the probability of a loss, and which prices are recommended.
+    Where SCENARIO has a posterior, as a fitted market has, the policies are also compared over its
+    draws: the gain over the current and the regular prices with a 90% interval, the probability of
+    a loss, and which prices are recommended.
 
-    With --from-log nothing is simulated: the values are estimated from a log of decisions with propensities, by inverse
-    propensity scoring (IPS), self-normalised IPS (SNIPS), a doubly robust estimator and fitted Q evaluation.
+    With --from-log nothing is simulated: the values are estimated from a log of decisions with
+    propensities, by inverse propensity scoring (IPS), self-normalised IPS (SNIPS), a doubly robust
+    estimator and fitted Q evaluation.
 
-    With --stress a second table follows, worst case first: the same policies, which keep seeing the forecasts of SCENARIO,
-    in markets where the customers, the competitors or the supplier have changed.
+    With --stress a second table follows, worst case first: the same policies, which keep seeing the
+    forecasts of SCENARIO, in markets where the customers, the competitors or the supplier have
+    changed.
     """
     from ..evaluation import evaluate, stress_table
     from ..scenarios import load_scenario

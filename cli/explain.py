@@ -41,12 +41,14 @@ _LINES = 15
 def command(scenario: str, policy: str, tree: bool, depth: int, seed: int, as_json: bool, **asked: Any) -> None:
     """Explain what policy P charges in SCENARIO.
 
-    Shows what each group of inputs adds to the price that the policy proposes in an ordinary market; the parts add up
-    exactly. Then what the price rules changed, what would sell at other prices, with intervals, and what the best of them
-    would earn. The state is that of a period of a test episode that the policy has priced so far, or of a file as
-    `repricer price` reads it. The recurrent state of a policy that has one is held fixed.
+    Shows what each group of inputs adds to the price that the policy proposes in an ordinary
+    market; the parts add up exactly. Then what the price rules changed, what would sell at other
+    prices, with intervals, and what the best of them would earn. The state is that of a period of a
+    test episode that the policy has priced so far, or of a file as `repricer price` reads it. The
+    recurrent state of a policy that has one is held fixed.
 
-    With --tree, a decision tree that imitates the policy over all its episodes, and how closely it does so.
+    With --tree, a decision tree that imitates the policy over all its episodes, and how closely
+    it does so.
     """
     from ..evaluation import surrogate_tree
     from ..scenarios import load_scenario

@@ -55,10 +55,10 @@ def command(
     catalogue, golden vectors, signature.
 
     RUN is a run folder, or an archive written by Stable-Baselines3's model.save, of which only
-    tensors and plain JSON are read: its pickles are never executed. The policy is evaluated first, and
-    the figures go into the manifest. Where the market has a posterior, the evaluation also recommends
-    prices: the learned ones, the best fixed ones, a blend of either with the current prices, or no
-    change, which makes a bundle of the current prices.
+    tensors and plain JSON are read: its pickles are never executed. The policy is evaluated first,
+    and the figures go into the manifest. Where the market has a posterior, the evaluation also
+    recommends prices: the learned ones, the best fixed ones, a blend of either with the current
+    prices, or no change, which makes a bundle of the current prices.
     """
     from ..evaluation import evaluate
     from ..serving import export, load_bundle
@@ -81,7 +81,8 @@ def command(
 
 
 def holding_of(prices: str | None, comparison: dict[str, Any]) -> Holding:
-    """What `--policy` means: which prices a bundle holds, and whether they are the recommended ones.
+    """What `--policy` means: which prices a bundle holds, and whether they are
+    the recommended ones.
 
     Args:
         prices: The option; None for its default.

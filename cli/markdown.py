@@ -50,10 +50,12 @@ def command(
 ) -> None:
     """Plan prices that only fall and sell the stock in STOCK.csv by a date, as a price list.
 
-    STOCK.csv has the columns product (id or name) and on_hand, and optionally price (the price now), lowest_price,
-    salvage_value, changes (price changes left) and sold (units sold since the markdown began). The schedules have the highest expected money among those
-    that meet the sell-through with the confidence asked for. Products without a row keep their planned prices. Run
-    it again each week with the stock that is left: prices then start from the column price, and never rise.
+    STOCK.csv has the columns product (id or name) and on_hand, and optionally price (the price
+    now), lowest_price, salvage_value, changes (price changes left) and sold (units sold since the
+    markdown began). The schedules have the highest expected money among those that meet the
+    sell-through with the confidence asked for. Products without a row keep their planned prices.
+    Run it again each week with the stock that is left: prices then start from the column price, and
+    never rise.
     """
     from ..evaluation.markdown import Terms, plan_markdown, read_stock
     from ..scenarios import load_scenario

@@ -70,7 +70,9 @@ def _compare(run: Run, episodes: int, seed: int) -> Comparison:
 
 
 def beyond_the_comparison(policy: Policy, comparison: Comparison, seed: int) -> dict[str, Any]:
-    """What a report says of a policy besides its earnings, as `ReportData` takes it: stress tests, rules and price list."""
+    """What a report says of a policy besides its earnings, as `ReportData` takes it: stress tests,
+    rules and price list.
+    """
     from ..evaluation import stress_table, surrogate_tree
 
     spec = comparison.spec

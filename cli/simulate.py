@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 def command(scenario: str, policy: str, episodes: int, path: Path, log: Path | None, seed: int, as_json: bool) -> None:
     """Run a policy in SCENARIO and write its sales as a sales table.
 
-    Where the policy draws its prices and states their probabilities (epsilon-greedy:EPSILON), the table has those too.
+    Where the policy draws its prices and states their probabilities (epsilon-greedy:EPSILON), the
+    table has those too.
     """
     from ..envs import rollout, seed_for
     from ..evaluation import LogRecorder, SalesRecorder

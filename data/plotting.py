@@ -36,7 +36,8 @@ def check_plot_path(path: Path) -> None:
 
 
 def plot_summary(summary: SalesSummary, path: Path) -> None:
-    """Plot revenue, units, discounts, prices, the largest categories (or else the best sellers) and seasons.
+    """Plot revenue, units, discounts, prices, the largest categories (or else the best
+    sellers) and seasons.
 
     Args:
         summary: What to plot.

@@ -14,7 +14,8 @@ _LEAST_VARIATION = 0.05
 # Median over weeks of the regular price's coefficient of variation within a week. Packaged goods
 # are below 0.03; weighed or assembled goods have no price per unit and are above 0.2.
 _MOST_SPREAD = 0.05
-# A product that came later needs this many weeks since, and one without a sale in the last weeks is gone.
+# A product that came later needs this many weeks since, and one without a sale in the last weeks is
+# gone.
 _LEAST_WEEKS, _LATELY = 26, 4
 # Largest ratio of a regular price to that of the category's best seller: the same kind and size.
 _PRICE_FACTOR = 2.0
@@ -29,11 +30,11 @@ def choose_products(
     """Choose the best sellers of categories with substitutes whose prices vary.
 
     A candidate was sold in nearly all weeks since its first sale, and in the last ones; it has one
-    price per unit within a week (unlike weighed goods), and its price varies over the weeks. It came
-    at least 26 weeks ago, or, in a short history, in its first quarter. Within a category, candidates
-    cost about as much as the best seller and are not priced as one line with a better seller; the
-    best sellers by units are chosen. Categories with `per_category` products rank first, then those
-    with the largest revenue. A category needs at least two products.
+    price per unit within a week (unlike weighed goods), and its price varies over the weeks. It
+    came at least 26 weeks ago, or, in a short history, in its first quarter. Within a category,
+    candidates cost about as much as the best seller and are not priced as one line with a better
+    seller; the best sellers by units are chosen. Categories with `per_category` products rank
+    first, then those with the largest revenue. A category needs at least two products.
 
     Args:
         tables: Canonical tables with products.
@@ -116,7 +117,8 @@ def _candidates(
 
 
 def _measures(sales: pd.DataFrame, min_weeks_share: float) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What decides on a product, one row each, and the weekly panel of those that sell nearly every week.
+    """What decides on a product, one row each, and the weekly panel of those that sell
+    nearly every week.
 
     For the others only `weeks_share` is known, and NaN where they are too new or gone.
     """
@@ -175,7 +177,9 @@ def _stores_alone_agree(sales: pd.DataFrame) -> bool:
 
 
 def _spread(sales: pd.DataFrame, products: pd.Index, price: str = "regular_price") -> pd.Series:
-    """Median over weeks of a price's coefficient of variation within a week, by default the regular price's."""
+    """Median over weeks of a price's coefficient of variation within a week, by default
+    the regular price's.
+    """
     lines = sales.loc[sales["product"].isin(products), ["product", "date", price]]
     weekly = lines.groupby(["product", pd.Grouper(key="date", freq="7D", origin="start")])[price]
     return (weekly.std(ddof=0) / weekly.mean()).groupby("product").median()

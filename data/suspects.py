@@ -10,7 +10,8 @@ _PRICE_FACTOR = 20.0
 _UNITS_FACTOR, _LEAST_UNITS = 500.0, 1000.0
 # A line total is this close to the units times the price of one.
 _SAME = 0.02
-# Rows of one unit that tell a product's price, and share of the lines of several units that makes a pattern.
+# Rows of one unit that tell a product's price, and share of the lines of several units that makes a
+# pattern.
 _SINGLES, _PATTERN = 3, 0.005
 
 
@@ -59,7 +60,9 @@ def suspects(sales: pl.DataFrame) -> list[str]:
 
 
 def _line_totals(rows: pl.DataFrame) -> pl.Series:
-    """(rows,) whether a line of several units costs as many times what the product costs singly, where that is a pattern."""
+    """(rows,) whether a line of several units costs as many times what the product costs singly,
+    where that is a pattern.
+    """
     single = pl.when(pl.col("units") == 1).then(pl.col("price_paid"))
     marked = rows.with_columns(one=single.median().over("product"), singles=single.count().over("product"))
     several = (pl.col("units") > 1) & (pl.col("singles") >= _SINGLES) & (pl.col("one") > 0)

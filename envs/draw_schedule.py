@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 class DrawSchedule(NamedTuple):
     """The turns of several batches at the draws of a posterior.
 
-    Over the episodes all batches together go through the draws in a random order, and through all of
-    them before any comes again.
+    Over the episodes all batches together go through the draws in a random order, and through all
+    of them before any comes again.
 
     Attributes:
         batch: Number of this batch.
         batches: How many batches take turns.
-        pool: Numbers of the draws to go through, some of them repeated to come more often; empty for
-            every draw once.
+        pool: Numbers of the draws to go through, some of them repeated to come more often; empty
+            for every draw once.
 
     Example:
         >>> turns = [DrawSchedule(batch, 2).draw_of(episode, 6, seed=0) for episode in range(3) for batch in range(2)]

@@ -88,8 +88,8 @@ def rollout(
 ) -> Episodes:
     """Run one episode in each of many markets; a seed gives every policy the same customers.
 
-    Under the stress `posterior`, the episodes are spread over up to 100 draws, the same ones for every
-    policy.
+    Under the stress `posterior`, the episodes are spread over up to 100 draws, the same ones
+    for every policy.
 
     Args:
         spec: The scenario.

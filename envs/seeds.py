@@ -39,7 +39,8 @@ def seed_for(purpose: Purpose, seed: int = 0) -> int:
 
 
 def numbers_for(seeds: Sequence[int]) -> NDArray[np.int64]:
-    """Numbers of markets under seed 0 that have the customers of market 0 under each of these seeds.
+    """Numbers of markets under seed 0 that have the customers of market 0 under each
+    of these seeds.
 
     A market's key is the seed's plus a multiple of its number; this inverts it.
 

@@ -36,10 +36,10 @@ class Market:
         draw_rivals: Draw the rivals' units as well, instead of using their expectation.
         believed: The market that policies believe in. It has the same products, segments and price
             rules; policies see its forecasts and elasticities. The scenario itself by default.
-        draws: Follow the posterior draws of the scenario, another one in each episode of the batch, as
-            is the default under the stress `posterior`
-            (`spec` is then the present draw, `scenario` the market with its posterior), while policies
-            believe in the scenario itself.
+        draws: Follow the posterior draws of the scenario, another one in each episode of the batch,
+            as is the default under the stress `posterior` (`spec` is then the present draw,
+            `scenario` the market with its posterior), while policies believe in the scenario
+            itself.
 
     Raises:
         ValueError: If num_markets is below 1, the believed market does not fit the scenario, or the

@@ -1,4 +1,6 @@
-"""Evaluation of policies: paired comparisons, exact optima, off-policy estimates, explanations and the report."""
+"""Evaluation of policies: paired comparisons, exact optima, off-policy estimates, explanations
+and the report.
+"""
 
 from .compare.ablation import Without
 from .compare.comparison import Comparison, Estimate, Row, evaluate

@@ -20,9 +20,9 @@ _CALENDAR = Calendar(date(2001, 1, 1), period_days=7, periods=1)
 class SalesRecorder:
     """Records the sales of a `rollout`: one row per market, period and product with units sold.
 
-    Periods follow the scenario's calendar, or are weeks from the first Monday of 2001; each market is
-    a store. Where the policy states the probability of its prices, the table has
-    it as `propensity`.
+    Periods follow the scenario's calendar, or are weeks from the first Monday of 2001; each market
+    is a store. Where the policy states the probability of its prices, the table has it as
+    `propensity`.
 
     Args:
         spec: The market.

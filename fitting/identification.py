@@ -60,9 +60,10 @@ def identified(demand: FittedDemand) -> pd.DataFrame:
     """Which products' answers to their prices the sales identify.
 
     A product's are not where its price never moved; where its units do not fall with its price,
-    that is where the 90% interval of the likelihood without the prior holds zero or more, but not the
-    posterior mean, which it borrows from the category, by the likelier model: prices follow demand, or not; or where its posterior is about as wide
-    as the prior. A wide interval alone is no reason: the posterior knows it, and so do the prices.
+    that is where the 90% interval of the likelihood without the prior holds zero or more, but not
+    the posterior mean, which it borrows from the category, by the likelier model: prices follow
+    demand, or not; or where its posterior is about as wide as the prior. A wide interval alone is
+    no reason: the posterior knows it, and so do the prices.
 
     Args:
         demand: The fitted demand.
@@ -97,7 +98,9 @@ def identified(demand: FittedDemand) -> pd.DataFrame:
 
 
 class _Slope(NamedTuple):
-    """(J,) sums by product: of the weighted squares of a column, its products with the residuals, and of their squares."""
+    """(J,) sums by product: of the weighted squares of a column, its products with the residuals,
+    and of their squares.
+    """
 
     square: Array
     product: Array
@@ -108,7 +111,8 @@ class _Residuals:
 
     def __init__(self, found: CategoryPosterior, effects: Array | None = None) -> None:
         self.found, self.data = found, found.model.data
-        # The others stay at their mode: what only suspects explain would otherwise be lost to the price.
+        # The others stay at their mode: what only suspects explain would otherwise be lost to the
+        # price.
         self.effects = self.data.effects if effects is None else effects
         log_mean = found.model.log_mean(torch.as_tensor(found.mode)).numpy() + found.shock[:, None]
         mean = np.exp(np.clip(log_mean, -30, 30))
@@ -117,7 +121,9 @@ class _Residuals:
         self.price = np.where(self.data.on_sale, self.data.price, np.nan)
 
     def slope(self, column: Array, *, beside_price: bool = True) -> _Slope:
-        """One scoring step from the fitted model for a column (G, W, J), level, promotions and own price held fixed."""
+        """One scoring step from the fitted model for a column (G, W, J), level, promotions and own
+        price held fixed.
+        """
         effects = list(self.effects) if self.effects.size else []
         own = [np.nan_to_num(self.price, nan=1.0)] if beside_price else []
         weight = np.where(np.isfinite(column), self.weight, 0.0)
@@ -132,7 +138,9 @@ class _Residuals:
         return _Slope(square, product)
 
     def own_elasticity(self) -> tuple[Array, Array]:
-        """(J,) elasticity by the likelihood without its prior, and its standard error; infinite where prices stood still."""
+        """(J,) elasticity by the likelihood without its prior, and its standard error; infinite
+        where prices stood still.
+        """
         at, mode = self.found.model.layout, self.found.mode
         found = self.slope(self.price - 1, beside_price=False)
         moved = found.square > 0
@@ -169,7 +177,9 @@ def _placebo(
 
 
 def _effect(slope: _Slope) -> dict[str, Any]:
-    """Pooled effect; its standard error is the larger of the likelihood's and that clustered by product."""
+    """Pooled effect; its standard error is the larger of the likelihood's and that
+    clustered by product.
+    """
     used = slope.square > 0
     square, product = slope.square[used], slope.product[used]
     count = len(square)
@@ -183,7 +193,9 @@ def _effect(slope: _Slope) -> dict[str, Any]:
 
 
 def _robustness(demand: FittedDemand, regression: pd.DataFrame) -> dict[str, Any]:
-    """Robustness values (Cinelli and Hazlett 2020, equation 19) of the regression's elasticities, which assume no instrument."""
+    """Robustness values (Cinelli and Hazlett 2020, equation 19) of the regression's elasticities,
+    which assume no instrument.
+    """
     table = regression.set_index("product").reindex(demand.products)
     category = np.array(demand.names)[demand.category]
     rows = [{"category": name, **_robust(table[category == name])} for name in demand.names]

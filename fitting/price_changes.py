@@ -1,4 +1,5 @@
-"""Price changes of the held-out weeks: the change in units that was predicted, against the one that came.
+"""Price changes of the held-out weeks: the change in units that was predicted, against the
+one that came.
 
 Weeks without a sale count through a negative binomial likelihood; a logarithm would lose them.
 """
@@ -101,7 +102,9 @@ class _Changes:
         }
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row per change: the log change in units predicted and realised, half a unit added to each."""
+        """One row per change: the log change in units predicted and realised, half a unit
+        added to each.
+        """
         t, n = np.nonzero(self.moved)
         some = np.unique(np.linspace(0, max(len(t) - 1, 0), min(len(t), _MOST_SHOWN)).round().astype(int))
         realised = np.diff(np.log(self.units + 0.5), axis=0)
@@ -127,7 +130,9 @@ class _Changes:
         return float(theta[0]), fitted.error(theta), float(1 - full / least) if least > 0 else 0.0
 
     def _inside(self, seed: int) -> NDArray[np.bool_]:
-        """(T, N) whether the realised change lies in the 90% interval of the predicted one, noise of counts included."""
+        """(T, N) whether the realised change lies in the 90% interval of the predicted one, noise
+        of counts included.
+        """
         generator = np.random.default_rng(seed)
         level = np.zeros(len(self.alpha))
         if self.used.any():
@@ -143,7 +148,9 @@ class _Changes:
 
 
 class _Regression:
-    """Negative binomial regression of units on the predicted log lift, a level per product and one per week."""
+    """Negative binomial regression of units on the predicted log lift, a level per product and
+    one per week.
+    """
 
     def __init__(self, units: Array, predicted: Array, alpha: Array, used: NDArray[np.bool_]) -> None:
         t, n = np.nonzero(used)

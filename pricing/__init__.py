@@ -1,8 +1,9 @@
-"""Prices and their rules, policies and what they observe, and the choice model; it needs numpy alone.
+"""Prices and their rules, policies and what they observe, and the choice model; it
+needs numpy alone.
 
-Allowed prices: `price_rules`. Policies: `protocol`, `policies` (rules), `rival_policies`, `thompson`,
-`network_policy` with `features` and `action_layout`.
-Dates: `calendar`. Demand: `choice_model` and `choice_formulas`. Explanation: `shapley`.
+Allowed prices: `price_rules`. Policies: `protocol`, `policies` (rules), `rival_policies`,
+`thompson`, `network_policy` with `features` and `action_layout`. Dates: `calendar`. Demand:
+`choice_model` and `choice_formulas`. Explanation: `shapley`.
 """
 
 from .action_layout import ActionLayout, ActionParts

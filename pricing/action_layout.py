@@ -12,7 +12,8 @@ from .backend import clip, exp, where
 
 
 class ActionParts(NamedTuple):
-    """The decoded parts of an action, as numpy arrays or tensors; None where the layout has no such columns.
+    """The decoded parts of an action, as numpy arrays or tensors; None where the layout has
+    no such columns.
 
     Args:
         price_multiplier: (…,) the price over the base price.
@@ -34,7 +35,9 @@ class ActionParts(NamedTuple):
 
 
 def price_multiplier(raw: Any, log_high: Any, log_low: Any) -> Any:
-    """The multiplier of a raw price in [-1, 1]: log-linear on either side of 0, which means the base price."""
+    """The multiplier of a raw price in [-1, 1]: log-linear on either side of 0, which means
+    the base price.
+    """
     return exp(where(raw > 0, raw * log_high, raw * -log_low))
 
 
@@ -49,10 +52,11 @@ def raw_price(multiplier: Any, log_high: float, log_low: float) -> Any:
 
 @dataclass(frozen=True)
 class ActionLayout:
-    """Columns of one product's raw action, each in [-1, 1]: price, discounts, recommendations, promotion, order.
+    """Columns of one product's raw action, each in [-1, 1]: price, discounts,
+    recommendations, promotion, order.
 
-    A raw price of 0 means the base price, and the log price is linear on either side of it, so that an untrained
-    network starts from the base price.
+    A raw price of 0 means the base price, and the log price is linear on either side of it, so that
+    an untrained network starts from the base price.
 
     Args:
         low_multiplier: lowest price over the base price, in (0, 1].
@@ -111,7 +115,8 @@ class ActionLayout:
         return [name for name, part in zip(ActionParts._fields, there, strict=True) if part]
 
     def decode(self, raw: Any) -> ActionParts:
-        """The parts of raw actions. A negative raw discount means no discount, a negative raw order no order.
+        """The parts of raw actions. A negative raw discount means no discount, a negative raw
+        order no order.
 
         Args:
             raw: (…, A) array or tensor; cut to [-1, 1].

@@ -1,8 +1,9 @@
-"""Elementary functions that one formula can use on numpy arrays, on torch tensors and in compiled loops.
+"""Elementary functions that one formula can use on numpy arrays, on torch tensors and
+in compiled loops.
 
-The market compiles the formulas of this room (features, guardrails, decoding) into loops over many markets; `envs`
-gives each of these functions its compiled meaning. A formula therefore stands in one place. Torch is never imported:
-a tensor is recognised by its methods.
+The market compiles the formulas of this room (features, guardrails, decoding) into loops over many
+markets; `envs` gives each of these functions its compiled meaning. A formula therefore stands in
+one place. Torch is never imported: a tensor is recognised by its methods.
 """
 
 from __future__ import annotations

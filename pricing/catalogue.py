@@ -1,4 +1,6 @@
-"""What a policy may know: the catalogue (fixed facts) and the market view (what is observed in a period)."""
+"""What a policy may know: the catalogue (fixed facts) and the market view (what is observed
+in a period).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ from .calendar import Calendar
 
 @dataclass(frozen=True, eq=False)
 class Catalogue:
-    """Facts about products and segments that hold for a whole episode: N products, K segments, T periods.
+    """Facts about products and segments that hold for a whole episode: N products, K
+    segments, T periods.
 
     Args:
         products: N names.
@@ -23,14 +26,17 @@ class Catalogue:
         segment_elasticity: (K, N) own-price elasticity at the regular price, negative.
         segment_units: (K, N) expected units per period at the regular price, mean over periods.
         forecast_units: (T, N) expected units at the regular price in each period.
-        endless: whether the horizon is infinite; an episode is then truncated, and no period is the last.
-        regimes: names of the Z regimes that a policy observes; empty where there are none or they are hidden.
+        endless: whether the horizon is infinite; an episode is then truncated, and no period
+            is the last.
+        regimes: names of the Z regimes that a policy observes; empty where there are none or
+            they are hidden.
         rivals: whether competitors' prices are observed.
         loyal: whether the segments' loyalty varies and is observed.
         max_order_units: (N,) largest order, units; None where policies do not order.
-        change_window_periods: window in which the price rules count a product's price changes; 0 where they do not.
-        elasticity_error: (N,) posterior standard deviation of the logarithm of the elasticity; None where the market
-            has no posterior.
+        change_window_periods: window in which the price rules count a product's price changes; 0
+            where they do not.
+        elasticity_error: (N,) posterior standard deviation of the logarithm of the elasticity; None
+            where the market has no posterior.
         level_error: (N,) the same of the logarithm of the units sold at regular prices.
         calendar: the dates of the periods; None where they have none.
 
@@ -84,17 +90,20 @@ class MarketView:
     Args:
         catalogue: the fixed facts.
         period: (E,) counted from 0.
-        list_price: (E, N) the current price, charged last, before personal discounts; currency per unit.
+        list_price: (E, N) the current price, charged last, before personal discounts;
+            currency per unit.
         reference_price: (E, N) the price that customers remember, currency per unit.
         on_hand: (E, N) units, inf where stock is unlimited.
         on_order: (E, N) units ordered and not yet delivered.
         last_units: (E, N) units sold in the period before.
-        competitor_price: (E, N) lowest price of a rival offer for the product, currency per unit; inf where none.
+        competitor_price: (E, N) lowest price of a rival offer for the product, currency per unit;
+            inf where none.
         regime: (E,) index into `catalogue.regimes`.
         loyalty: (E, K) multiplier of a segment's arrivals.
         memory: (E, N, 2) state of a rule that learns in the market (see `LearningPolicy`).
         changes: (E, N) price changes within the last `catalogue.change_window_periods` periods.
-        lowest_price_30_days: (E, N) lowest list price of the last 30 days, currency per unit; NaN where not known.
+        lowest_price_30_days: (E, N) lowest list price of the last 30 days, currency per unit; NaN
+            where not known.
 
     Example:
         >>> import repricer
@@ -123,6 +132,8 @@ class MarketView:
         return self.period.shape[0]
 
     def take(self, markets: NDArray[np.intp]) -> MarketView:
-        """The view of these markets, by number and in this order; a market may be taken several times."""
+        """The view of these markets, by number and in this order; a market may be
+        taken several times.
+        """
         arrays = {name: value[markets] for name, value in vars(self).items() if isinstance(value, np.ndarray)}
         return replace(self, **arrays)

@@ -1,8 +1,8 @@
 """The choice model: utilities, choice probabilities, expected demand and elasticities of a market.
 
-The formulas are those of docs/notation.md. Fitting, solvers and the price service use this model; the simulated market
-computes the same demand in compiled loops, and tests hold the two to each other. Prices may be numpy arrays or torch
-tensors: a tensor's gradient passes through.
+The formulas are those of docs/notation.md. Fitting, solvers and the price service use this model;
+the simulated market computes the same demand in compiled loops, and tests hold the two to each
+other. Prices may be numpy arrays or torch tensors: a tensor's gradient passes through.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ Periods = int | NDArray[np.intp]
 
 
 class _Situation(NamedTuple):
-    """What customers meet: B rows of prices. paid: (B, K, N). available: (N,) 0 or 1. The rest as in `units`."""
+    """What customers meet: B rows of prices. paid: (B, K, N). available: (N,) 0 or 1. The rest
+    as in `units`.
+    """
 
     period: Periods
     price: Array
@@ -38,7 +40,9 @@ class _Situation(NamedTuple):
 
 
 class _Group(NamedTuple):
-    """Customers who choose alike, (B, K, N) each: mean units, utility per log point of price, and logit shares."""
+    """Customers who choose alike, (B, K, N) each: mean units, utility per log point of price,
+    and logit shares.
+    """
 
     units: Array
     effect: Array
@@ -47,30 +51,35 @@ class _Group(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ChoiceModel:
-    """How customers choose: a multinomial logit with segments (a finite mixed logit), or a willingness-to-pay family.
+    """How customers choose: a multinomial logit with segments (a finite mixed logit), or
+    a willingness-to-pay family.
 
-    T periods, C categories, N products, K segments, R rival offers, Z regimes. An array of a section that is off is
-    empty. `repricer.scenarios.choice_model` makes the model of a scenario.
+    T periods, C categories, N products, K segments, R rival offers, Z regimes. An array of a
+    section that is off is empty. `repricer.scenarios.choice_model` makes the model of a scenario.
 
     Args:
-        family: one of `FAMILIES`; the others than `mnl` are for one product per category, `cheapest` apart.
+        family: one of `FAMILIES`; the others than `mnl` are for one product per
+            category, `cheapest` apart.
         linear_reference: whether the distance from the reference price is linear, not logarithmic.
         single: whether at most one customer comes per period and category.
         category: (N,) index of each product's category.
-        quality: (K, N) utility at a price of zero (of one, where the logarithm of the price counts).
+        quality: (K, N) utility at a price of zero (of one, where the logarithm of
+            the price counts).
         sensitivity: (K, N) utility lost per unit of currency.
         quality_path: (N, T) utility that a period adds to a product.
         rate: (C, T) mean customers per period.
         season: (C, T) utility that a period adds to a category.
         path: (C, T) factor of the price sensitivity.
         share: (C, K) share of each segment among a category's customers.
-        gain, loss: (N,) utility per log point (or per currency) that the price is below, above the reference price.
+        gain, loss: (N,) utility per log point (or per currency) that the price is below, above
+            the reference price.
         promotion: (K, N) utility that being on promotion adds.
-        lift: (K,) factor of a product's weight in the segment's recommendation slot: exp of the utility it adds.
+        lift: (K,) factor of a product's weight in the segment's recommendation slot: exp of the
+            utility it adds.
         rival_category: (R,) index of each rival offer's category.
         rival_quality, rival_sensitivity: (K, R) as of products.
-        regime_utility, regime_sensitivity, regime_arrivals: (Z,) added to the season, factors of the price sensitivity
-            and of the arrival rate.
+        regime_utility, regime_sensitivity, regime_arrivals: (Z,) added to the season, factors of
+            the price sensitivity and of the arrival rate.
         strategic_share: (K,) share of a segment that may wait for the price it remembers.
         patience: (K,) weight of buying next period against buying now.
         rivals_product: (R,) index of the product that each rival offer competes with.
@@ -141,7 +150,8 @@ class ChoiceModel:
             discount: (N, K) personal discounts, fractions of the list price.
             shown: (K,) index of the product in each segment's recommendation slot, -1 for none.
             promoted: (N,) whether a product is on promotion.
-            regime: index of the regime; None for the mean over the regimes that the period may be in.
+            regime: index of the regime; None for the mean over the regimes that the period
+                may be in.
             rival_price: (R,) currency per unit; the regular prices where left out.
             loyalty: (K,) factor of a segment's arrivals; 1 where left out.
             in_stock: (N,) whether a product can be bought; all where left out.
@@ -156,11 +166,12 @@ class ChoiceModel:
     def elasticities(
         self, period: Periods, price: Array, *, reference: Array, by_segment: bool = False, **situation: Any
     ) -> Array:
-        """Own- and cross-price elasticities of mean units, in closed form: of the row's units to the column's price.
+        """Own- and cross-price elasticities of mean units, in closed form: of the row's units to
+        the column's price.
 
-        The reference price is held. Where the price equals the reference price, demand has a kink, and the elasticity
-        is the mean of its two sides. In the family `cheapest` only the own price counts, while the order of the prices
-        stays as it is.
+        The reference price is held. Where the price equals the reference price, demand has a kink,
+        and the elasticity is the mean of its two sides. In the family `cheapest` only the own price
+        counts, while the order of the prices stays as it is.
 
         Args:
             period: as in `units`.
@@ -320,7 +331,9 @@ class ChoiceModel:
         return exp(utility) @ members(own, len(self.rate), utility)
 
     def _willing(self, now: _Situation, value: Array, effect: Array, customers: Array) -> _Group:
-        """Families in which a customer buys with a probability that falls in price, whatever the other prices."""
+        """Families in which a customer buys with a probability that falls in price, whatever
+        the other prices.
+        """
         is_probability = self.family in ("linear", "cheapest")
         chance = clip(value, 0.0, 1.0) if is_probability else clip(exp(clip(value, -np.inf, 1.0)), 0.0, 1.0)
         # A probability that is cut to 0 or 1 does not answer to prices.
@@ -332,7 +345,9 @@ class ChoiceModel:
         return _Group(units, effect, 0.0 * units)
 
     def _cheapest(self, now: _Situation) -> NDArray[np.float64]:
-        """(B, K, N) share of a category's customers that the lowest price gets, equal lowest prices sharing them."""
+        """(B, K, N) share of a category's customers that the lowest price gets, equal lowest
+        prices sharing them.
+        """
         paid, rivals = detached(now.paid), detached(now.rival_price)
         share, there = np.zeros(paid.shape), detached(now.available) > 0
         for c in range(len(self.rate)):

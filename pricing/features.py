@@ -1,7 +1,8 @@
-"""The features of a network: for each product a row of numbers of order one, computed from the market view.
+"""The features of a network: for each product a row of numbers of order one, computed from
+the market view.
 
-The market, the evaluation and the service use the same formulas, so that a served policy sees what it was trained on.
-Prices enter as logarithms of ratios, so that the currency does not matter.
+The market, the evaluation and the service use the same formulas, so that a served policy sees what
+it was trained on. Prices enter as logarithms of ratios, so that the currency does not matter.
 """
 
 from __future__ import annotations
@@ -105,11 +106,12 @@ def log_competitor(competitor_price, list_price):
 class FeatureConstants:
     """What the features need from a catalogue, computed once.
 
-    Tables by period are float32 and have T + 1 rows: the last is the end of the episode, which a learner sees but no
-    policy acts on.
+    Tables by period are float32 and have T + 1 rows: the last is the end of the episode, which a
+    learner sees but no policy acts on.
 
     Attributes:
-        time: (T + 1, 3) share of the episode left, log of the periods left over 4, whether there was a period before.
+        time: (T + 1, 3) share of the episode left, log of the periods left over 4, whether there
+            was a period before.
         log_ahead, log_now, log_before, log_season, log_outlook: (T + 1, N).
         log_regular: (N,).
         fixed: (N, F') columns that never change.
@@ -198,8 +200,8 @@ def product_features(view: MarketView, *, fixed: bool = True) -> NDArray[np.floa
 
     Args:
         view: E markets.
-        fixed: whether to include the columns that never change; they tell a network that is shared by the products
-            which one it prices.
+        fixed: whether to include the columns that never change; they tell a network that is shared
+            by the products which one it prices.
 
     Returns:
         (E, N, F) float32, columns as in `feature_names`.
@@ -276,7 +278,8 @@ def feature_rows(view: MarketView, *, product_wise: bool) -> NDArray[np.float32]
 
     Args:
         view: E markets.
-        product_wise: True for one row per product, False for one row per market without the fixed columns.
+        product_wise: True for one row per product, False for one row per market without
+            the fixed columns.
 
     Returns:
         (E * N, F) or (E, N * F), float32.

@@ -101,10 +101,11 @@ class NetworkPolicy:
         forward: maps rows of features to the decoded parts of `layout`.
         layout: the columns of the network's output.
         base_price: (N,) currency per unit, which the network's price multiplies.
-        product_wise: True for one row per product, (E * N, F), so that one network prices any number of products;
-            False for one row per market, (E, N * F), without the columns that never change.
-        base: a policy whose price is multiplied in place of `base_price`, period by period; where it promotes,
-            its promotions are those of the policy.
+        product_wise: True for one row per product, (E * N, F), so that one network prices any
+            number of products; False for one row per market, (E, N * F), without the columns that
+            never change.
+        base: a policy whose price is multiplied in place of `base_price`, period by period; where
+            it promotes, its promotions are those of the policy.
 
     Example:
         >>> import repricer
@@ -143,8 +144,8 @@ def initial_recurrent_state(rows: NDArray[np.float32], shapes: Mapping[str, tupl
 
     Args:
         rows: (R, F) features of the first period.
-        shapes: the parts of the state by name, with their shape for one row: `window`, (periods, F),
-            holds the features of earlier periods and starts with the first row repeated; every
+        shapes: the parts of the state by name, with their shape for one row: `window`, (periods,
+            F), holds the features of earlier periods and starts with the first row repeated; every
             other part, such as the `hidden` and `cell` state of an LSTM, starts at zero.
 
     Example:
@@ -176,8 +177,8 @@ def restarted_state(state: RecurrentState, starts: NDArray[np.bool_], initial: R
 class RecurrentPolicy:
     """Prices from a network that uses earlier periods: an LSTM, or a window of past features.
 
-    The policy keeps the recurrent state between calls of `act`: periods must come in order and always for the same
-    markets. The first period of an episode resets the state.
+    The policy keeps the recurrent state between calls of `act`: periods must come in order and
+    always for the same markets. The first period of an episode resets the state.
 
     Args:
         name: how tables and logs call the policy.
@@ -215,7 +216,9 @@ class RecurrentPolicy:
     _states: list[RecurrentState] = field(default_factory=list, init=False, repr=False, compare=False)
 
     deterministic = False
-    """The view alone does not fix the action, so the policy has no exact value and cannot answer out of order."""
+    """The view alone does not fix the action, so the policy has no exact value and cannot answer
+    out of order.
+    """
 
     def act(self, view: MarketView) -> Action:
         """Propose the network's prices, without exploration.
@@ -232,7 +235,8 @@ class RecurrentPolicy:
     def answer(
         self, view: MarketView, state: RecurrentState | None, rows: NDArray[np.float32] | None = None
     ) -> tuple[Action, RecurrentState]:
-        """The action and the new state, given a state (None for the initial one); the policy's own state stays.
+        """The action and the new state, given a state (None for the initial one); the policy's
+        own state stays.
 
         Args:
             view: of the markets to act for.
@@ -277,7 +281,8 @@ class RecurrentPolicy:
 class PolicyAtState:
     """A recurrent policy whose state is fixed at that of one market, whatever the view.
 
-    It answers what the policy would propose if that market were in another condition now, with the same past.
+    It answers what the policy would propose if that market were in another condition now, with
+    the same past.
 
     Args:
         policy: the recurrent policy.

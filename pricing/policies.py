@@ -92,8 +92,10 @@ class PricePath:
     """Prices that follow only the calendar: a shop's history, or the best time-only path.
 
     Args:
-        path: (T, N) currency per unit, or (T, Z, N) by observed regime; periods beyond T keep the last row.
-        promotion: (T, N) shares of stores with the product on promotion, promoted above one half; None for no promotions.
+        path: (T, N) currency per unit, or (T, Z, N) by observed regime; periods beyond T keep
+            the last row.
+        promotion: (T, N) shares of stores with the product on promotion, promoted above one half;
+            None for no promotions.
         name: how tables and logs call the policy.
         base_stock: as of `FixedPrice`.
 
@@ -192,7 +194,9 @@ class RandomPrice:
     name: str = "random"
 
     def act(self, view: MarketView) -> Action:
-        """Propose draws keyed by (seed, period), independent between markets, with their density as propensity."""
+        """Propose draws keyed by (seed, period), independent between markets, with their
+        density as propensity.
+        """
         generator = np.random.default_rng([self.seed, int(view.period[0])])
         share = generator.random((view.num_markets, view.catalogue.num_products), dtype=np.float32)
         low, high = np.log(self.low), np.log(self.high)
@@ -204,9 +208,11 @@ class RandomPrice:
 
 
 class EpsilonGreedy:
-    """Another policy's price, or with probability epsilon a uniformly drawn step of a ladder, product by product.
+    """Another policy's price, or with probability epsilon a uniformly drawn step of a ladder,
+    product by product.
 
-    The action states the probability of its price. A new object with the same seed makes the same draws.
+    The action states the probability of its price. A new object with the same seed makes
+    the same draws.
 
     Args:
         base: the other policy; its price counts as the nearest step.
@@ -247,11 +253,13 @@ class EpsilonGreedy:
 
 @dataclass(frozen=True)
 class StockTimePrice:
-    """A table of prices of one product by period, regime and units on hand, as dynamic programming finds it.
+    """A table of prices of one product by period, regime and units on hand, as dynamic
+    programming finds it.
 
     Args:
-        table: (T, S + 1), or (T, Z, S + 1) with observed regimes; currency per unit. Column s is for s units on hand;
-            more than S units read the last column, and periods beyond T the last row.
+        table: (T, S + 1), or (T, Z, S + 1) with observed regimes; currency per unit. Column s is
+            for s units on hand; more than S units read the last column, and periods beyond T the
+            last row.
         name: how tables and logs call the policy.
 
     Example:

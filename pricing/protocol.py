@@ -1,4 +1,6 @@
-"""The policy protocol, which baselines, learned policies, served bundles, fallbacks and competitors follow."""
+"""The policy protocol, which baselines, learned policies, served bundles, fallbacks
+and competitors follow.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +20,14 @@ class Action:
     Args:
         price: (E, N) list prices, currency per unit.
         discount: (E, N, K) personal discounts, fractions of the list price; None for no discounts.
-        recommendation: (E, N, K) scores of showing the product in the segment's slot: among the candidates the highest
-            positive score is shown. None for the recommender's own first choice.
-        promotion: (E, N) scores of promoting the product: the highest positive scores are promoted, up to the
-            scenario's number. None for no promotions.
+        recommendation: (E, N, K) scores of showing the product in the segment's slot: among the
+            candidates the highest positive score is shown. None for the recommender's own first
+            choice.
+        promotion: (E, N) scores of promoting the product: the highest positive scores are promoted,
+            up to the scenario's number. None for no promotions.
         order: (E, N) units to order; None for no orders.
-        propensity: (E, N) probability with which the policy chose this price (a density per currency, where prices are
-            continuous); None where it is not known.
+        propensity: (E, N) probability with which the policy chose this price (a density per
+            currency, where prices are continuous); None where it is not known.
 
     Example:
         >>> import repricer
@@ -46,8 +49,9 @@ class Action:
 class Policy(Protocol):
     """Anything that sets prices.
 
-    `act` depends on the view alone, so that the same view gives the same action. A policy that draws its prices, or
-    learns as it goes, has an attribute `deterministic` that is False; it can be simulated, but has no exact value.
+    `act` depends on the view alone, so that the same view gives the same action. A policy that
+    draws its prices, or learns as it goes, has an attribute `deterministic` that is False; it can
+    be simulated, but has no exact value.
 
     Example:
         >>> class HalfPrice:
@@ -64,7 +68,9 @@ class Policy(Protocol):
         ...
 
     def act(self, view: MarketView) -> Action:
-        """Propose prices, and whatever else the scenario lets a policy decide, for every market in the view."""
+        """Propose prices, and whatever else the scenario lets a policy decide, for every market
+        in the view.
+        """
         ...
 
 

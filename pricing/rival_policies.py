@@ -1,7 +1,8 @@
-"""Rules that react to a rival's price: competitors in the market, and baselines for the shop itself.
+"""Rules that react to a rival's price: competitors in the market, and baselines for
+the shop itself.
 
-`view.competitor_price` is the price of the other side. A rule that learns keeps two numbers per product between periods
-in the market's state; the market then calls its `learn` after each period.
+`view.competitor_price` is the price of the other side. A rule that learns keeps two numbers per
+product between periods in the market's state; the market then calls its `learn` after each period.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ def bounded(rival, low, high, step):
 
 
 def cycled(rival, regular, cost, step):
-    """The rival's price less a step, or the regular price where that would not exceed the unit cost."""
+    """The rival's price less a step, or the regular price where that would not exceed
+    the unit cost.
+    """
     lower = smaller(rival, regular) - step
     return where(lower > cost, lower, regular)
 
@@ -54,7 +57,9 @@ class LearningPolicy(Policy, Protocol):
     """
 
     def learn(self, view: MarketView, price: Floats, profit: Floats) -> Floats:
-        """The new memory, (E, N, 2), after charging `price` (E, N) and earning `profit` (E, N), in currency."""
+        """The new memory, (E, N, 2), after charging `price` (E, N) and earning `profit` (E,
+        N), in currency.
+        """
         ...
 
 
@@ -78,7 +83,9 @@ class Stay:
 
 @dataclass(frozen=True)
 class Undercut:
-    """The rival's price less a step: currency per unit, or a fraction of the rival's price where `relative`."""
+    """The rival's price less a step: currency per unit, or a fraction of the rival's
+    price where `relative`.
+    """
 
     step: float
     relative: bool = False
@@ -115,7 +122,9 @@ class Match:
 
 @dataclass(frozen=True)
 class TwoBound:
-    """Undercuts while the rival's price lies in (low, high], else charges `high`; all in currency per unit."""
+    """Undercuts while the rival's price lies in (low, high], else charges `high`; all in
+    currency per unit.
+    """
 
     low: float
     high: float
@@ -136,7 +145,8 @@ class TwoBound:
 class Edgeworth:
     """Undercuts step by step down to the unit cost, then returns to the regular price.
 
-    Maskin and Tirole (1988), A Theory of Dynamic Oligopoly II, Econometrica 56(3): Edgeworth cycles.
+    Maskin and Tirole (1988), A Theory of Dynamic Oligopoly II, Econometrica
+    56(3): Edgeworth cycles.
     """
 
     step: float
@@ -147,17 +157,20 @@ class Edgeworth:
         return f"edgeworth:{self.step:g}"
 
     def act(self, view: MarketView) -> Action:
-        """Propose an undercut, or the regular price where the undercut would not cover the unit cost."""
+        """Propose an undercut, or the regular price where the undercut would not cover
+        the unit cost.
+        """
         regular, cost = view.catalogue.regular_price, view.catalogue.unit_cost
         return Action(cycled(_rival_price(view), regular, cost, np.float32(self.step)))
 
 
 @dataclass(frozen=True)
 class DerivativeFollower:
-    """Moves its price by a step in the direction that last raised profit, and reverses when profit falls.
+    """Moves its price by a step in the direction that last raised profit, and reverses
+    when profit falls.
 
-    Greenwald and Kephart (1999), Shopbots and Pricebots, IJCAI: the derivative-following pricebot. Memory: the
-    direction (-1 or 1; 0 before the first move) and the profit of the last period.
+    Greenwald and Kephart (1999), Shopbots and Pricebots, IJCAI: the derivative-following pricebot.
+    Memory: the direction (-1 or 1; 0 before the first move) and the profit of the last period.
     """
 
     step: float
@@ -213,8 +226,8 @@ def _extensions() -> dict[str, Callable[..., Policy]]:
 def competitor(rule: str) -> Policy:
     """The policy of a rule, built in or registered by an extension.
 
-    An extension registers, under the entry point group `repricer.competitors`, a function from the arguments as text to
-    a Policy.
+    An extension registers, under the entry point group `repricer.competitors`, a function from the
+    arguments as text to a Policy.
 
     Args:
         rule: `NAME` or `NAME:ARGUMENT:…`.

@@ -3,10 +3,11 @@
 The price in a market is compared with the price that the same policy proposes in an *ordinary*
 market (`ordinary_view`), and the difference is shared among groups of inputs (`INPUT_GROUPS`). The
 value of a coalition of groups is the price that the policy proposes where these groups are as seen
-and the others are ordinary: Shapley (1953), A Value for n-Person Games, Annals of Mathematics Studies
-28; Lundberg and Lee (2017), A Unified Approach to Interpreting Model Predictions, NeurIPS. With eight
-groups every coalition is evaluated, so the contributions add up exactly. A coalition may mix inputs
-that never occur together: read a contribution as what the policy looks at, not as what would happen.
+and the others are ordinary: Shapley (1953), A Value for n-Person Games, Annals of Mathematics
+Studies 28; Lundberg and Lee (2017), A Unified Approach to Interpreting Model Predictions, NeurIPS.
+With eight groups every coalition is evaluated, so the contributions add up exactly. A coalition may
+mix inputs that never occur together: read a contribution as what the policy looks at, not as what
+would happen.
 """
 
 from __future__ import annotations
@@ -152,12 +153,14 @@ def shapley_values(value: Callable[[NDArray[np.bool_]], Array], players: int) ->
 
 
 def ordinary_view(view: MarketView, period: int) -> MarketView:
-    """The baseline of an explanation: the markets of a view in a period, with nothing out of the ordinary.
+    """The baseline of an explanation: the markets of a view in a period, with nothing out
+    of the ordinary.
 
     Current and remembered prices are the regular prices, and so are competitors' prices where there
-    is a competitor. Limited stock is the forecast for the periods left, nothing is on order, and the
-    last period sold what was forecast for it. The regime is the first, loyalty 1, and no price was
-    changed within the window. All of it follows from the catalogue, which a policy bundle carries.
+    is a competitor. Limited stock is the forecast for the periods left, nothing is on order, and
+    the last period sold what was forecast for it. The regime is the first, loyalty 1, and no price
+    was changed within the window. All of it follows from the catalogue, which a policy bundle
+    carries.
 
     Args:
         view: Says which of these inputs the market has.
@@ -189,14 +192,17 @@ def ordinary_view(view: MarketView, period: int) -> MarketView:
 
 
 def _units_left(catalogue: Catalogue, period: int) -> Array:
-    """(N,) units forecast for the periods left, this one included; for `OUTLOOK_PERIODS` in an infinite horizon."""
+    """(N,) units forecast for the periods left, this one included; for `OUTLOOK_PERIODS` in
+    an infinite horizon.
+    """
     forecast, horizon = catalogue.forecast_units, catalogue.horizon
     ahead = OUTLOOK_PERIODS if catalogue.endless else horizon - min(period, horizon - 1)
     # Rounded, so that sums of single precision never lift a whole number to the next.
     return forecast[(period + np.arange(ahead)) % horizon].sum(axis=0, dtype=np.float64).round(3)
 
 
-# The fields of a group, each with the columns that it takes; None for a field of one number per market.
+# The fields of a group, each with the columns that it takes; None for a field of one number per
+# market.
 _Parts = list[tuple[str, NDArray[np.bool_] | None]]
 
 
@@ -232,8 +238,8 @@ def _mixed(
 ) -> MarketView:
     """One market for each of `count` coalitions.
 
-    Where the calendar is in a coalition, ordinary means ordinary for the period seen, with the stock
-    of that time, and else for the first period.
+    Where the calendar is in a coalition, ordinary means ordinary for the period seen, with the
+    stock of that time, and else for the first period.
     """
     late = member.get(_CALENDAR, np.zeros(count, np.bool_)).astype(np.intp)
     both = {

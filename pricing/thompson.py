@@ -14,21 +14,24 @@ Array = NDArray[np.float64]
 
 
 class ThompsonPrice:
-    """Learns the demand at each price within an episode, and prices by a linear programme over a posterior draw.
+    """Learns the demand at each price within an episode, and prices by a linear programme over
+    a posterior draw.
 
-    Ferreira, Simchi-Levi and Wang (2018), Online Network Revenue Management Using Thompson Sampling, Operations Research
-    66(6), algorithm 2 (with the remaining stock per remaining period), for each product on its own: substitution is not
-    modelled. In each period the demand at every price is drawn from its posterior, and prices are mixed so that the
-    drawn demand earns most and takes no more than the remaining stock per period. Where every mix takes more, the paper
-    sells nothing; here the highest price is charged.
+    Ferreira, Simchi-Levi and Wang (2018), Online Network Revenue Management Using Thompson
+    Sampling, Operations Research 66(6), algorithm 2 (with the remaining stock per remaining
+    period), for each product on its own: substitution is not modelled. In each period the demand at
+    every price is drawn from its posterior, and prices are mixed so that the drawn demand earns
+    most and takes no more than the remaining stock per period. Where every mix takes more, the
+    paper sells nothing; here the highest price is charged.
 
-    The policy keeps what each market sold at each price, from the first period of an episode on. One object can run one
-    episode after another, but only one batch of markets at a time.
+    The policy keeps what each market sold at each price, from the first period of an episode on.
+    One object can run one episode after another, but only one batch of markets at a time.
 
     Args:
         ladder: (K, N) prices to choose from, rising, currency per unit.
-        one_customer: True if at most one customer comes per period (beta posterior, from a uniform prior); otherwise
-            demand is Poisson (gamma prior of shape 1, with the catalogue's forecast at the regular price as its mean).
+        one_customer: True if at most one customer comes per period (beta posterior, from a uniform
+            prior); otherwise demand is Poisson (gamma prior of shape 1, with the catalogue's
+            forecast at the regular price as its mean).
         mind_stock: False ignores the stock.
         seed: of the posterior draws.
         name: how tables and logs call the policy.
@@ -102,7 +105,9 @@ class ThompsonPrice:
         return self._generator.gamma(1 + self._sold) / (1 / guess + self._trials)
 
     def _choose(self, demand: Array, cost: Array, budget: Array) -> NDArray[np.intp]:
-        """(E, N) index of the price: a mix of the two corners between which the linear programme has its optimum."""
+        """(E, N) index of the price: a mix of the two corners between which the linear programme
+        has its optimum.
+        """
         # The corners of the programme: each price, and last no sales at all.
         units = np.concatenate([demand, np.zeros((*budget.shape, 1))], axis=2)
         money = np.concatenate([(self.ladder - cost[:, None]) * demand, np.zeros((*budget.shape, 1))], axis=2)
@@ -111,7 +116,8 @@ class ThompsonPrice:
             return np.take_along_axis(table, corner[..., None], axis=2)
 
         under = over = money.argmax(axis=2)
-        # Along the concave hull of money over units, from its peak down to the edge that holds the budget.
+        # Along the concave hull of money over units, from its peak down to the edge that holds the
+        # budget.
         while (short := of(units, under)[..., 0] > budget).any():
             over = np.where(short, under, over)
             saved = of(units, over) - units

@@ -53,7 +53,8 @@ def feature_words(name: str) -> str:
 
 
 def policy_words(policy: str) -> str:
-    """A policy's name in words: a learned one is named by its algorithm and the seed of its training.
+    """A policy's name in words: a learned one is named by its algorithm and the seed
+    of its training.
 
     Example:
         >>> policy_words("ppo:0"), policy_words("fixed:9")

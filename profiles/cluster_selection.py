@@ -18,7 +18,9 @@ KINDS = ("kmeans", "mixture")
 """KMeans, and a mixture of Gaussians with diagonal covariances."""
 
 STABLE = 0.8
-"""An adjusted Rand index above it counts as good agreement (Steinley 2004, Psychological Methods 9)."""
+"""An adjusted Rand index above it counts as good agreement (Steinley 2004,
+Psychological Methods 9).
+"""
 # Splitting well separated clusters costs more silhouette than this; splitting a continuum does not.
 _SILHOUETTE_KEPT = 0.8
 _REPEATS = 20

@@ -51,7 +51,8 @@ class ContentBased(Recommender):
 
 
 def attribute_vectors(attributes: pd.DataFrame, products: pd.Index) -> csr_array:
-    """Return the tf-idf vectors of products, sparse (products, words), of length 1 (0 without attributes).
+    """Return the tf-idf vectors of products, sparse (products, words), of length 1
+    (0 without attributes).
 
     Raises:
         ValueError: a product has two rows in `attributes`.

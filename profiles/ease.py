@@ -12,7 +12,8 @@ from .recommender import Purchases, Recommender
 
 
 class Ease(Recommender):
-    """Embarrassingly shallow autoencoder (Steck 2019): the best linear item-item model, in closed form.
+    """Embarrassingly shallow autoencoder (Steck 2019): the best linear item-item model,
+    in closed form.
 
     With X the array of log(1 + sale lines), B minimises ‖X - XB‖² + λ‖B‖² under diag(B) = 0: with
     P = (XᵀX + λI)⁻¹, B_ij = -P_ij / P_jj (equation 8). A product scores x·B_j.
@@ -56,7 +57,9 @@ class Ease(Recommender):
 
 
 def _weights(gram: NDArray[np.float32], regularisation: float) -> NDArray[np.float32]:
-    """Compute B from XᵀX by Cholesky, in place: a third of the time and memory of a general inverse."""
+    """Compute B from XᵀX by Cholesky, in place: a third of the time and memory of
+    a general inverse.
+    """
     gram = np.asfortranarray(gram)
     diagonal = np.diag_indices_from(gram)
     gram[diagonal] += regularisation

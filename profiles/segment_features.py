@@ -13,8 +13,8 @@ from sklearn.preprocessing import FunctionTransformer, RobustScaler, StandardSca
 WEIGHTS = {"spend": 1.0, "discount_share": 1.25}
 """Weights on the standardised features.
 
-Segments serve to set prices, so the value of customers and their response to reductions lead, the response most. The
-other features largely repeat these two and decide close cases only.
+Segments serve to set prices, so the value of customers and their response to reductions lead, the
+response most. The other features largely repeat these two and decide close cases only.
 """
 
 _OTHER_WEIGHT = 0.25

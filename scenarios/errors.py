@@ -20,7 +20,8 @@ class ScenarioError(ValueError):
 
 
 def nearest(word: str, known: Sequence[str], prefix: str = "") -> str:
-    """What to do about an unknown word: the known one that is nearest, with a prefix, or all of them.
+    """What to do about an unknown word: the known one that is nearest, with a prefix, or
+    all of them.
 
     Example:
         >>> nearest("rat", ["rate", "segments"])

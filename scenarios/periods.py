@@ -43,7 +43,8 @@ def periods_of(spec: MarketSpec, first: int, count: int) -> MarketSpec:
 
 
 def planned_prices(spec: MarketSpec) -> Array:
-    """(T, N) what the shop charges anyway, with seven digits: its own prices where the market has them, else regular ones.
+    """(T, N) what the shop charges anyway, with seven digits: its own prices where the market has
+    them, else regular ones.
 
     Example:
         >>> from repricer import load_scenario

@@ -1,8 +1,8 @@
 """The sections of a market description: one class per table of the scenario file.
 
 Shapes: T periods, C categories, N products, K segments, R competing offers, Z regimes, M posterior
-draws, G price gaps. A field's metadata declares its shape (a scalar or a shorter row is broadcast to it), bounds
-and meaning once, for the loader, the error messages and the documentation.
+draws, G price gaps. A field's metadata declares its shape (a scalar or a shorter row is broadcast
+to it), bounds and meaning once, for the loader, the error messages and the documentation.
 """
 
 from __future__ import annotations
@@ -279,7 +279,9 @@ MENTIONED_FROM = 0.1
 
 @dataclass(frozen=True)
 class HistorySection:
-    """What the shop itself does in the simulated periods: a benchmark, and in past periods a check of the fit."""
+    """What the shop itself does in the simulated periods: a benchmark, and in past periods a check
+    of the fit.
+    """
 
     price: Array = array("TN", "the shop's own price, charged or planned, currency per unit", low=1e-9, high=1e9)
     units: Array | None = array(

@@ -174,7 +174,8 @@ class MarketSpec(MarketDescription):
                 f"draw of {self.name} {allowed}; got {m}; {'choose one of them' if count else 'add it'}"
             )
         made = object.__new__(type(self))
-        # Nothing is checked again: the factors are in their bounds, and the structure is this market's.
+        # Nothing is checked again: the factors are in their bounds, and the structure is this
+        # market's.
         made.__dict__.update({item.name: getattr(self, item.name) for item in fields(self)})
         made.__dict__.update(drawn_sections(self, int(m)))
         made.__dict__.update(name=f"{self.name}@draw-{int(m)}", posterior=None)

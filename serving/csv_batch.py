@@ -27,7 +27,9 @@ _AT_ONCE = 500
 _MARK = "mark"
 _DECIDED = ("promotion", "order_units", "prior_lowest_price")
 _MORE = (*_DECIDED, _MARK, MEMORY)
-"""Columns that are written where the policy decides such a thing, or a price lies outside what the shop charged."""
+"""Columns that are written where the policy decides such a thing, or a price lies outside what
+the shop charged.
+"""
 _FIRST = ("product", "list_price", "proposed", "price")
 
 # What a spreadsheet may take for a formula at the start of a cell: OWASP, CSV injection.
@@ -50,9 +52,9 @@ class _Market:
 def price_file(predictor: Predictor, source: Path, out: Path) -> tuple[int, int]:
     """Price every row of a CSV file; the output is written completely or not at all.
 
-    Rows of one market and period make one state. Columns are those of a product's state and
-    `date`, or `period`; `market`, `regime`, `memory` and `loyalty:SEGMENT` are optional. An empty `on_hand` is
-    unlimited stock; another empty cell counts as left out.
+    Rows of one market and period make one state. Columns are those of a product's state and `date`,
+    or `period`; `market`, `regime`, `memory` and `loyalty:SEGMENT` are optional. An empty `on_hand`
+    is unlimited stock; another empty cell counts as left out.
 
     Args:
         predictor: The predictor to price with.
@@ -117,7 +119,9 @@ def _rows(state: dict[str, Any], answer: PriceAnswer, when: list[Any], more: lis
 
 
 def _cells(answer: PriceAnswer, price: ProductPrice) -> dict[str, Any]:
-    """What this policy decides beside the price, and the mark of a price outside what the shop charged."""
+    """What this policy decides beside the price, and the mark of a price outside what
+    the shop charged.
+    """
     marks = [change.why for change in price.trail if change.rule == OUTSIDE_CHARGED]
     found = {name: getattr(price, name) for name in _DECIDED} | {_MARK: " ".join(marks), MEMORY: answer.memory}
     return {name: "" if value is None else value for name, value in found.items()}

@@ -59,8 +59,8 @@ class ProductPrice:
             personal discounts.
         promotion: Whether to promote the product; None where the policy does not decide it.
         order_units: Units to order; None where the policy does not decide it.
-        trail: The changes that the price rules made, in order. A price outside what the shop charged
-            ends it with the mark `outside_charged`, which changes nothing.
+        trail: The changes that the price rules made, in order. A price outside what the shop
+            charged ends it with the mark `outside_charged`, which changes nothing.
         prior_lowest_price: Lowest list price of the previous 30 days, which an announced reduction
             must show; None where the price is not reduced or the state does not give it.
     """

@@ -10,9 +10,11 @@ from ..pricing import Catalogue, Guardrails
 
 
 def example_state(catalogue: Catalogue) -> dict[str, Any]:
-    """A valid state: the first period, at regular prices, with the forecast of all periods in stock.
+    """A valid state: the first period, at regular prices, with the forecast of all
+    periods in stock.
 
-    Sales of the period before are left out, as for a period that they are not known of: the forecast stands for them.
+    Sales of the period before are left out, as for a period that they are not known of: the
+    forecast stands for them.
 
     Args:
         catalogue: The catalogue of a bundle.

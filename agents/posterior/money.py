@@ -1,7 +1,8 @@
-"""Expected money of price vectors over all posterior draws of a market, in closed form with its gradient.
+"""Expected money of price vectors over all posterior draws of a market, in closed form
+with its gradient.
 
-For logit markets with ample stock. One evaluation covers every draw, period and segment at once; the
-formulas are those of `pricing.ChoiceModel`, and tests hold the two to each other.
+For logit markets with ample stock. One evaluation covers every draw, period and segment at once;
+the formulas are those of `pricing.ChoiceModel`, and tests hold the two to each other.
 """
 
 from __future__ import annotations
@@ -97,7 +98,8 @@ class _Situations:
         period: (S,) the period.
         utility: (S, C) utility added to the products of a category.
         sensitivity: (S, C) factor on price sensitivities.
-        weight: (S,) probability of the regime, its factor on arrivals and the discount factor, multiplied.
+        weight: (S,) probability of the regime, its factor on arrivals and the
+            discount factor, multiplied.
         outside: (S, K, C) exp(utility) of leaving and of rival offers at their initial prices.
         product: (S, N) utility added to each product.
         saved: (S, N) holding cost that a unit sold saves, currency.
@@ -113,7 +115,9 @@ class _Situations:
 
     @classmethod
     def of(cls, spec: MarketSpec, periods: range, chances: Array | None) -> _Situations:
-        """Those of some periods; chances: (Z,) probabilities of the regimes, by default those of each period."""
+        """Those of some periods; chances: (Z,) probabilities of the regimes, by default those
+        of each period.
+        """
         model, demand, regimes = choice_model(spec), spec.demand, spec.regimes
         by_period = spec.regime_probabilities()
         pairs = [
@@ -150,8 +154,8 @@ class PosteriorMoney:
     Args:
         spec: The market; its demand family is mnl.
         draws: The draws to average over.
-        period: One period with the prices as they are; None for whole episodes of fixed prices, which
-            `max_change` lets rise or fall from the regular prices step by step.
+        period: One period with the prices as they are; None for whole episodes of fixed prices,
+            which `max_change` lets rise or fall from the regular prices step by step.
         reference: (N,) reference prices of that period.
         chances: (Z,) probabilities of its regimes.
 

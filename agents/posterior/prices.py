@@ -14,12 +14,15 @@ from .money import PosteriorMoney, draws_of
 
 _STARTS, _POINTS, _SWEEPS, _COARSE = 15, 21, 2, 48
 _WIDTHS = (0.3, 0.1, 0.03, 0.01, 0.003)
-# More products than this are not searched with the line order as a constraint of the gradient search.
+# More products than this are not searched with the line order as a constraint of the gradient
+# search.
 _MOST_IN_LINE = 200
 _MOST_ROUNDS = 50
-# Numbers of one evaluation over all draws from which on kinks are searched over a part of the draws.
+# Numbers of one evaluation over all draws from which on kinks are searched over a part of the
+# draws.
 _LARGE = 500_000
-# Draws, and episodes of each, in which stock is checked; the share of demand that ample stock may lose.
+# Draws, and episodes of each, in which stock is checked; the share of demand that ample stock may
+# lose.
 _CHECKED, _EPISODES, _MOST_LOST = 8, 32, 0.05
 
 
@@ -34,7 +37,8 @@ def has_closed_form(spec: MarketSpec) -> bool:
 
 
 def best_fixed_prices(spec: MarketSpec, seed: int) -> tuple[Array, bool]:
-    """(N,) fixed prices that maximise the mean money over the draws with ample stock, and whether it is ample.
+    """(N,) fixed prices that maximise the mean money over the draws with ample stock, and whether
+    it is ample.
 
     Args:
         spec: A logit market with a posterior.
@@ -56,14 +60,15 @@ def best_fixed_prices(spec: MarketSpec, seed: int) -> tuple[Array, bool]:
 def best_prices(spec: MarketSpec, money: PosteriorMoney, *, on_grid: bool = True) -> Array:
     """(N,) prices within the price rules that maximise the mean money.
 
-    Three steps: coordinate ascent over coarse grids from the best common factor of all prices (a global
-    search by product), a quasi-Newton search over the continuous prices, and coordinate ascent over the
-    allowed prices of the grid.
+    Three steps: coordinate ascent over coarse grids from the best common factor of all prices (a
+    global search by product), a quasi-Newton search over the continuous prices, and coordinate
+    ascent over the allowed prices of the grid.
 
     Args:
         spec: The market.
         money: The money to maximise.
-        on_grid: Whether the prices lie on the price grid, and keep frozen prices and the line order.
+        on_grid: Whether the prices lie on the price grid, and keep frozen prices and
+            the line order.
     """
     low, high = (bound.astype(np.float64) for bound in (spec.guardrails.low, spec.guardrails.high))
     if on_grid and spec.guardrails.frozen is not None:
@@ -107,7 +112,9 @@ class _Search:
         return self.links.ordered(price, self.high, self.spec.guardrails.grid)
 
     def sweep(self, price: Array, grids: list[Array]) -> Array:
-        """One pass of coordinate ascent; each product takes the best price of its grid, or keeps its own."""
+        """One pass of coordinate ascent; each product takes the best price of its grid, or
+        keeps its own.
+        """
         price = price.copy()
         for n, grid in enumerate(grids):
             least = max([self.low[n], *(price[a] / share for a, b, share in self.links if b == n)])
@@ -172,7 +179,9 @@ class _Search:
         return allowed[max(place - 3, 0) : place + 4]
 
     def _jumped(self, price: Array) -> Array:
-        """Prices after joint moves of a whole category by one step of the grid, where that earns more."""
+        """Prices after joint moves of a whole category by one step of the grid, where
+        that earns more.
+        """
         category = self.spec.category_index
         for side in (-1, 1):
             moved = price.copy()

@@ -1,9 +1,11 @@
-"""Risk over posterior draws: conditional value at risk, and training episodes that lean towards bad draws.
+"""Risk over posterior draws: conditional value at risk, and training episodes that lean
+towards bad draws.
 
 The CVaR of a share a is the mean of the worst a of the draws: Rockafellar and Uryasev (2000),
-Optimization of Conditional Value-at-Risk, Journal of Risk 2(3). It is taken of the gain over current
-prices, as the money of a draw says more about its customers than about the prices. Training starts at
-the fixed prices with the highest CVaR, where money has a closed form, and meets bad draws more often, after Rajeswaran et al. (2017), EPOpt: Learning Robust Neural Network Policies Using
+Optimization of Conditional Value-at-Risk, Journal of Risk 2(3). It is taken of the gain over
+current prices, as the money of a draw says more about its customers than about the prices. Training
+starts at the fixed prices with the highest CVaR, where money has a closed form, and meets bad draws
+more often, after Rajeswaran et al. (2017), EPOpt: Learning Robust Neural Network Policies Using
 Model Ensembles. Unlike there, which draws are bad is decided once, by the gain of fixed prices.
 """
 
@@ -69,7 +71,8 @@ def risk_value(by_draw: ArrayLike, share: float) -> float:
 
 
 def current_prices(spec: MarketSpec) -> Policy:
-    """What the shop charges anyway: its own prices where the market has them, else its regular prices.
+    """What the shop charges anyway: its own prices where the market has them, else
+    its regular prices.
 
     Args:
         spec: The market.
@@ -150,8 +153,8 @@ def cautious_prices(spec: MarketSpec, price: NDArray[np.floating], share: float)
 def draw_pool(spec: MarketSpec, price: NDArray[np.floating], share: float) -> tuple[int, ...] | None:
     """The draws that training episodes go through.
 
-    The worst share, by the gain of these prices over current prices, is repeated until it makes up half
-    of the episodes.
+    The worst share, by the gain of these prices over current prices, is repeated until it makes up
+    half of the episodes.
 
     Args:
         spec: A market with a posterior.
@@ -159,8 +162,8 @@ def draw_pool(spec: MarketSpec, price: NDArray[np.floating], share: float) -> tu
         share: As `worst_share` gives it.
 
     Returns:
-        Numbers of draws, some of them repeated; None for all draws alike: for the mean, and where the
-        money of a draw has no closed form.
+        Numbers of draws, some of them repeated; None for all draws alike: for the mean, and where
+        the money of a draw has no closed form.
 
     Example:
         >>> from dataclasses import replace

@@ -91,7 +91,9 @@ class FusedPPO(PPO):
     policy_aliases = PPO.policy_aliases | {"MlpPolicy": PlainPolicy}
 
     def collect_rollouts(self, env: VecEnv, *arguments: Any, **options: Any) -> bool:
-        """Collect experience as SB3 does; the values after truncated episodes are computed for all rows at once."""
+        """Collect experience as SB3 does; the values after truncated episodes are computed for all
+        rows at once.
+        """
         return super().collect_rollouts(_Continued(env, self), *arguments, **options)
 
     def train(self) -> None:
@@ -146,7 +148,9 @@ class FusedPPO(PPO):
 
 
 class _Continued(VecEnvWrapper):
-    """Adds the value of what follows a truncated episode to its last reward; SB3 would compute it row by row."""
+    """Adds the value of what follows a truncated episode to its last reward; SB3 would compute it
+    row by row.
+    """
 
     def __init__(self, venv: VecEnv, model: PPO) -> None:
         super().__init__(venv)

@@ -49,7 +49,8 @@ def assess_shop(settings: StudySettings, seed: int) -> dict[str, Any]:
 
 
 def realised(shop: Shop, spec: MarketSpec, recommended: PredictedGain) -> dict[str, Any]:
-    """What the recommended prices really earn in the weeks of the fitted market, which follow the tables.
+    """What the recommended prices really earn in the weeks of the fitted market, which
+    follow the tables.
 
     Args:
         shop: The shop whose customers are known.

@@ -20,7 +20,8 @@ class Choice(Protocol):
     """A category's customers."""
 
     def by_segment(self, prices: Array, weeks: Array, utility: Array | float, before: float) -> Array:
-        """(…, T, K, n) probability that a customer of the category belongs to a segment and buys a product.
+        """(…, T, K, n) probability that a customer of the category belongs to a segment and
+        buys a product.
 
         Args:
             prices: (…, T, n) prices, currency per unit.

@@ -13,7 +13,9 @@ from .families import FAMILIES
 from .parameters import SIZES
 
 BOUNDS = ("default", "free", "charged", "charged+10%", "charged+20%")
-"""Price bounds: those of `fit`; .5 to 1.3 of the regular price; what was charged, and up to 10 or 20% beyond."""
+"""Price bounds: those of `fit`; .5 to 1.3 of the regular price; what was charged, and up to 10
+or 20% beyond.
+"""
 FORECASTERS = (
     "selected",
     "moving-average",
@@ -92,7 +94,9 @@ class StudySettings:
 
 @functools.cache
 def code_fingerprint() -> str:
-    """Hash of the code that a result depends on: after a change, no old result is taken for a new one."""
+    """Hash of the code that a result depends on: after a change, no old result is taken for
+    a new one.
+    """
     root, digest = Path(__file__).parents[2], hashlib.sha256()
     for folder in _CODE:
         for path in sorted((root / folder).rglob("*")):

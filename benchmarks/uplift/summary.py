@@ -41,10 +41,10 @@ def figures(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     Returns:
         `shops`; means of `predicted`, `realised`, `optimal` gain; `over_prediction`, the mean of
         predicted less realised, and `absolute_error`; number of shops `covered` by their 90%
-        interval, with a realised gain `below` or `above` it; `worst_realised`, `share_of_optimum` and
-        `worst_share`, `regular_share`, `own_share`; shops that `lose_to_regular` by more than 1%
-        or `lose_to_own` prices; `refused`; `said`, verdicts that say that prices follow demand or may;
-        `cpu_seconds` per shop.
+        interval, with a realised gain `below` or `above` it; `worst_realised`, `share_of_optimum`
+        and `worst_share`, `regular_share`, `own_share`; shops that `lose_to_regular` by more than
+        1% or `lose_to_own` prices; `refused`; `said`, verdicts that say that prices follow demand
+        or may; `cpu_seconds` per shop.
     """
     columns = {name: np.array([row[name] for row in rows], dtype=float) for name in _MEANS}
     low, high = np.array([row["interval90"] for row in rows], dtype=float).T

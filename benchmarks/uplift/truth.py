@@ -66,7 +66,8 @@ class Truth:
         return np.einsum("s,tsn->tn", self.history.level, self.history.prices[first : first + horizon])
 
     def units(self, prices: Array, first: int | None = None, horizon: int = _HORIZON) -> Array:
-        """(…, T, N) expected units, with the displays that the tables hold, demand shocks averaged over.
+        """(…, T, N) expected units, with the displays that the tables hold, demand
+        shocks averaged over.
 
         Args:
             prices: (N,) or (…, T, N) prices of the shop; each store charges its multiple of them.

@@ -43,7 +43,8 @@ class PredictedGain:
 
 
 def recommend(spec: MarketSpec, settings: StudySettings, seed: int) -> PredictedGain:
-    """Train a policy in the fitted market, evaluate it over the posterior draws, and take what is recommended.
+    """Train a policy in the fitted market, evaluate it over the posterior draws, and take
+    what is recommended.
 
     Args:
         spec: The fitted market.

@@ -27,10 +27,11 @@ _IMPORTING = "importing"
 def command(config: Path, dry_run: bool, retrain: bool, as_json: bool) -> None:
     """From a shop's files to the price list of the weeks to come, as CONFIG, a TOML file, says.
 
-    The first cycle imports the tables, fits the market, trains, compares, exports a signed bundle and
-    writes the price list. The next ones, on newer tables, first compare what was predicted with what was
-    sold, then refresh the last bundle; they train again where that is due, or the configuration has
-    changed. The same command on the same tables changes nothing; after an interruption it resumes.
+    The first cycle imports the tables, fits the market, trains, compares, exports a signed bundle
+    and writes the price list. The next ones, on newer tables, first compare what was predicted with
+    what was sold, then refresh the last bundle; they train again where that is due, or the
+    configuration has changed. The same command on the same tables changes nothing; after an
+    interruption it resumes.
     """
     cycle, tell = Cycle(config), (lambda _: None) if as_json else say
     register = Register(cycle.out)

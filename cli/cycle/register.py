@@ -21,7 +21,8 @@ class Entry:
         first_day: First day of the weeks that it prices.
         fingerprint: Of its configuration and tables.
         settings: Of what its policy depends on beside the tables.
-        trained: Whether its policy was trained in it; else the bundle of the cycle before was refreshed.
+        trained: Whether its policy was trained in it; else the bundle of the cycle
+            before was refreshed.
         complete: Whether its price list is written.
         train_again: Why it is time to train again, a sentence each.
         zones: The stores of each price zone; empty where all stores have one list.

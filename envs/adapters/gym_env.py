@@ -18,7 +18,8 @@ from .render import Seen, check_render_mode, draw, lines
 
 
 class MarketEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
-    """One market as `gymnasium.Env`; actions are a flat Box in [-1, 1], see `ActionLayout`, or discrete.
+    """One market as `gymnasium.Env`; actions are a flat Box in [-1, 1], see
+    `ActionLayout`, or discrete.
 
     An episode lasts the scenario's horizon and ends `terminated`, or `truncated` where the market
     continues. Rewards are the scenario's objective in currency. `info` holds, as arrays over
@@ -64,7 +65,9 @@ class MarketEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
 
     @property
     def spec(self) -> EnvSpec | None:
-        """Gymnasium's, with the horizon as `max_episode_steps`; the market ends by itself, without a wrapper."""
+        """Gymnasium's, with the horizon as `max_episode_steps`; the market ends by itself,
+        without a wrapper.
+        """
         return self._spec
 
     @spec.setter

@@ -125,8 +125,8 @@ class MultiSellerMarket:
         num_markets: E.
         seed: As for `Market`.
         numbers: As for `Market`.
-        options: As for `LearnerView`, of the shop. The kind of reward holds for all sellers, but for
-            `conversion-difference`; so do `reward_scale` and `price_reach`.
+        options: As for `LearnerView`, of the shop. The kind of reward holds for all sellers, but
+            for `conversion-difference`; so do `reward_scale` and `price_reach`.
 
     Attributes:
         learner_view: The shop's `LearnerView`.

@@ -27,8 +27,8 @@ class MarketParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float32
             `price_levels` levels.
 
     Raises:
-        ValueError: For an unknown render mode or an option out of range, and in `step` for a missing or
-            wrong action.
+        ValueError: For an unknown render mode or an option out of range, and in `step` for a
+            missing or wrong action.
 
     Example:
         >>> from repricer.envs import MarketParallelEnv

@@ -94,8 +94,8 @@ class MarketVecEnv(BatchVecEnv):
         view: The learner's view of the markets.
         variants: Views of further batches, say with another elasticity or another rival. Their rows
             follow, in this order.
-        staggered: Let the first reset, and one after `seed`, spread the markets over the periods of an
-            episode, see `LearnerView.stagger`.
+        staggered: Let the first reset, and one after `seed`, spread the markets over the periods of
+            an episode, see `LearnerView.stagger`.
 
     Example:
         >>> from repricer.envs import LearnerView, Market, MarketVecEnv
@@ -108,7 +108,8 @@ class MarketVecEnv(BatchVecEnv):
         self.learner_view, self.learner_views = view, (view, *variants)
         self._ends = [int(end) for end in np.cumsum([each.num_rows for each in self.learner_views])]
         self._staggered, self._begun = staggered, False
-        # Infos are empty but at ends; a fresh dict for each row of each step takes as long as a step.
+        # Infos are empty but at ends; a fresh dict for each row of each step takes as long as a
+        # step.
         self._no_infos: list[dict[str, Any]] = [{} for _ in range(self._ends[-1])]
         super().__init__(self._ends[-1], view.observation_space, view.action_space)
 
@@ -191,8 +192,8 @@ def make_sb3_env(
             `scenario`.
         draws: Number of batches that the `num_envs` markets are split into, each following a
             posterior draw of the scenario, another one in each episode; 0 for the scenario itself.
-        draw_pool: Numbers of the draws to go through, some of them repeated to come more often; each
-            draw once by default.
+        draw_pool: Numbers of the draws to go through, some of them repeated to come more often;
+            each draw once by default.
         believed: The market that policies believe in; `scenario` by default.
         staggered: As for `MarketVecEnv`.
         options: As for `LearnerView`; `reward_scale="auto"` is what PPO and its kin need.

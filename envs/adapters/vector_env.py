@@ -91,8 +91,8 @@ class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArra
         """Start an episode in every market, or in those of `options["reset_mask"]`.
 
         Args:
-            seed: One from which every market's own is derived, or a list of one for each market, which
-                then has the customers of a `MarketEnv` with this seed. Without one, the next
+            seed: One from which every market's own is derived, or a list of one for each market,
+                which then has the customers of a `MarketEnv` with this seed. Without one, the next
                 episodes of the same streams of customers; an environment that never had a seed
                 draws one.
             options: May hold `reset_mask`, (E,).
@@ -182,7 +182,9 @@ class _Batch:
     def _restarting(
         self, actions: NDArray[np.float32], ended: NDArray[np.bool_]
     ) -> tuple[NDArray[np.float32], NDArray[Any], NDArray[np.bool_], dict[str, Any]]:
-        """The step after the end of some episodes, which starts their next one; the other markets go on."""
+        """The step after the end of some episodes, which starts their next one; the other
+        markets go on.
+        """
         market, view = self.view.market, self.view
         view.restart(ended)
         initial = view.initial_info()

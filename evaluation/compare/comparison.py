@@ -1,4 +1,6 @@
-"""Policies side by side on the same test episodes, against the best fixed price and the exact optimum."""
+"""Policies side by side on the same test episodes, against the best fixed price and
+the exact optimum.
+"""
 
 from __future__ import annotations
 
@@ -124,7 +126,9 @@ class Row:
 
     @property
     def constant(self) -> bool:
-        """Whether the policy amounts to a constant: its prices never change, or always stand at a bound."""
+        """Whether the policy amounts to a constant: its prices never change, or always stand
+        at a bound.
+        """
         return self.price_changes == 0 or self.at_bound_share > 0.99
 
     @property
@@ -151,7 +155,8 @@ class Comparison:
         bound: `value` and `method` of the upper bound, or None.
         rows: One row per policy, the highest value first.
         episodes: By policy, the simulated episodes behind the row.
-        uncertainty: On a market with a posterior, the gains over its draws and the recommended prices.
+        uncertainty: On a market with a posterior, the gains over its draws and
+            the recommended prices.
 
     Example:
         >>> from repricer.evaluation import evaluate
@@ -205,7 +210,9 @@ class Comparison:
         } | ({} if self.uncertainty is None else {"uncertainty": self.uncertainty.to_dict()})
 
     def _row(self, row: Row) -> dict[str, Any]:
-        """A row with what the posterior draws say of it. The best fixed prices' part keeps its own mean."""
+        """A row with what the posterior draws say of it. The best fixed prices' part keeps
+        its own mean.
+        """
         document = row.to_dict()
         if self.uncertainty is None:
             return document
@@ -219,10 +226,10 @@ class Comparison:
 
         Returns:
             A frame with the policy's name as index `policy` and the attributes of `Row` as columns,
-            under their names. An `Estimate` takes three columns: its mean under the attribute's name
-            and the ends of its 95% interval as `NAME_low` and `NAME_high`. A figure by segment takes
-            one column per segment, `price_paid[SEGMENT]` and `consumer_surplus[SEGMENT]`. A share
-            that does not exist is NaN.
+            under their names. An `Estimate` takes three columns: its mean under the attribute's
+            name and the ends of its 95% interval as `NAME_low` and `NAME_high`. A figure by segment
+            takes one column per segment, `price_paid[SEGMENT]` and `consumer_surplus[SEGMENT]`. A
+            share that does not exist is NaN.
         """
         return pd.DataFrame([_cells(row) for row in self.rows]).set_index("policy")
 
@@ -261,15 +268,17 @@ def evaluate(
 
     Args:
         scenario: A market, or the name or path of one.
-        policies: Policy objects, runs or names (see `POLICY_NAMES`); the best fixed price is always added.
+        policies: Policy objects, runs or names (see `POLICY_NAMES`); the best fixed price
+            is always added.
         episodes: Number of test episodes, one per market.
-        seed: Selects the test seeds; they are disjoint from those of training, tuning and validation.
+        seed: Selects the test seeds; they are disjoint from those of training,
+            tuning and validation.
         draws: On a market with a posterior, how many of its draws to use; 200 by default, or all of
             fewer.
         risk: What recommended prices are chosen by: `mean`, or `cvar:0.1` for the mean of the worst
             tenth of the draws.
-        learned: Names of the policies that may be recommended beside the best fixed prices; by default
-            all that are not rules of `POLICY_NAMES`.
+        learned: Names of the policies that may be recommended beside the best fixed prices; by
+            default all that are not rules of `POLICY_NAMES`.
 
     Raises:
         ValueError: For an unknown policy name, or two policies with one name.
@@ -330,7 +339,9 @@ def _row(
     segments: SegmentFigures,
     limits: tuple[dict[str, Any] | None, dict[str, Any] | None],
 ) -> Row:
-    """The row of one policy. gains: paired differences on both test sets; limits: optimum and bound."""
+    """The row of one policy. gains: paired differences on both test sets; limits:
+    optimum and bound.
+    """
     exact = exact_value(spec, policy)
     value = float(now.objective.mean()) if exact is None else exact
     of_optimum, of_bound = (None if limit is None else value / limit["value"] for limit in limits)

@@ -9,16 +9,19 @@ from scipy.stats import t as student_t
 CONSTANT = "this policy is a constant"
 NOT_FRESH = "its gain does not hold on the second test set"
 FRESH = 1 << 20
-"""Added to the user's seed for the second test set, which shares no episode with any other set of that seed."""
+"""Added to the user's seed for the second test set, which shares no episode with any other set
+of that seed.
+"""
 _CONFIDENCE = 0.995
 
 
 def shrinks(first: NDArray[np.float64], second: NDArray[np.float64]) -> bool:
-    """Whether a gain on the first test set exceeds the gain on the second by more than sampling noise.
+    """Whether a gain on the first test set exceeds the gain on the second by more
+    than sampling noise.
 
-    A policy that was tuned on the first test set, or knows its future, gains there and not elsewhere.
-    Welch's one-sided t-test at the 0.5% level: an honest policy is flagged in one evaluation out of
-    two hundred.
+    A policy that was tuned on the first test set, or knows its future, gains there and not
+    elsewhere. Welch's one-sided t-test at the 0.5% level: an honest policy is flagged in one
+    evaluation out of two hundred.
 
     Args:
         first: Paired differences on the first test set, one per episode.

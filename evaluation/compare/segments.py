@@ -14,8 +14,8 @@ from ...scenarios import MarketSpec
 
 Array = NDArray[np.float64]
 
-# All prices are raised together, up to thirty-fold, to integrate demand over price: Gauss-Legendre nodes over the
-# logarithm of the factor, after the factor 1, which has no weight.
+# All prices are raised together, up to thirty-fold, to integrate demand over price: Gauss-Legendre
+# nodes over the logarithm of the factor, after the factor 1, which has no weight.
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(20)
 _HALF = np.log(30) / 2
 _FACTORS = np.append(1.0, np.exp(_HALF * (1 + _NODES)))
@@ -49,9 +49,9 @@ def segment_figures(spec: MarketSpec, policy: Policy, *, seed: int, episodes: in
     """Simulate a policy and add up what each segment is expected to buy of the products in stock.
 
     Consumer surplus is the area under the segment's demand as all its prices rise together. For a
-    logit segment with one price sensitivity that is the log-sum over the sensitivity: Small and Rosen
-    (1981), Applied Welfare Economics with Discrete Choice Models, Econometrica 49(1). Demand shocks,
-    loyalty, strategic waiting, recommendations and promotions are left out.
+    logit segment with one price sensitivity that is the log-sum over the sensitivity: Small and
+    Rosen (1981), Applied Welfare Economics with Discrete Choice Models, Econometrica 49(1). Demand
+    shocks, loyalty, strategic waiting, recommendations and promotions are left out.
 
     Args:
         spec: The market.

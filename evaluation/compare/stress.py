@@ -1,4 +1,6 @@
-"""How policies do in markets that differ from the one they were built for: one table, worst case first."""
+"""How policies do in markets that differ from the one they were built for: one table,
+worst case first.
+"""
 
 from __future__ import annotations
 
@@ -31,12 +33,12 @@ class StressRow:
         meaning: What happens, in one line.
         policy: Name of the policy.
         objective: What the policy earns.
-        loss: Lost fraction of the policy's own result in the market as described, paired by episode;
-            negative where it earns more, NaN where that result is zero.
-        vs_fixed: Paired difference to the best fixed prices of the market as described, which the shop
-            would have gone on charging.
-        vs_hindsight: The same to the best fixed prices of the market under stress; None with several
-            products, where the search is expensive.
+        loss: Lost fraction of the policy's own result in the market as described, paired by
+            episode; negative where it earns more, NaN where that result is zero.
+        vs_fixed: Paired difference to the best fixed prices of the market as described, which the
+            shop would have gone on charging.
+        vs_hindsight: The same to the best fixed prices of the market under stress; None with
+            several products, where the search is expensive.
         share_of_optimum: Share of the exact optimum under stress; None where no solver applies.
 
     Example:
@@ -192,12 +194,16 @@ class _Evaluation:
         return rows
 
     def _earned(self, market: MarketSpec, policy: Policy) -> NDArray[np.float64]:
-        """(E,) objective of each test episode, while the policy believes in the market as described."""
+        """(E,) objective of each test episode, while the policy believes in the
+        market as described.
+        """
         seed = seed_for("test", self.seed)
         return rollout(market, policy, episodes=self.episodes, seed=seed, believed=self.spec).objective
 
     def _share(self, market: MarketSpec, policy: Policy, earned: NDArray[np.float64], optimum: Optimum) -> float | None:
-        """Share of the optimum, exact or simulated; None where a simulated episode misses the periods after it."""
+        """Share of the optimum, exact or simulated; None where a simulated episode misses the
+        periods after it.
+        """
         exact = exact_value(market, policy, believed=self.spec)
         if exact is None and market.market.ending == "truncated":
             return None

@@ -10,11 +10,12 @@ from .comparison import Estimate
 
 
 def interquartile_mean(values: ArrayLike, *, resamples: int = 10_000, seed: int = 0) -> Estimate:
-    """The mean of the middle half of several runs' results, with a 95% percentile bootstrap interval over runs.
+    """The mean of the middle half of several runs' results, with a 95% percentile bootstrap
+    interval over runs.
 
     One lucky or failed run moves it less than it moves the mean, and it uses more of the runs than
-    the median does: Agarwal et al. (2021), Deep Reinforcement Learning at the Edge of the Statistical
-    Precipice, NeurIPS 34.
+    the median does: Agarwal et al. (2021), Deep Reinforcement Learning at the Edge of the
+    Statistical Precipice, NeurIPS 34.
 
     Args:
         values: One result per training seed, all on the same test seeds.

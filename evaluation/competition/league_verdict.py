@@ -1,4 +1,6 @@
-"""The outcome of a league: prices and profits of its final policies on the test seeds, with a collusion audit."""
+"""The outcome of a league: prices and profits of its final policies on the test seeds, with
+a collusion audit.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ from .collusion import CollusionAudit, audit
 
 @dataclass(frozen=True, eq=False)
 class LeagueVerdict:
-    """The final policies of a league against each other: J = N products + R rival offers, S sellers.
+    """The final policies of a league against each other: J = N products + R rival
+    offers, S sellers.
 
     Attributes:
         league: The league.
@@ -28,8 +31,8 @@ class LeagueVerdict:
         period: The period of these figures, from 0, or None for all periods of an episode.
         audit: Comparison with Nash and joint monopoly, or None.
         no_audit: Why there is no audit.
-        exploitability: (S,) what the best response found for each seller would add, as a share of its
-            Nash profit, or of its own profit where there is no audit.
+        exploitability: (S,) what the best response found for each seller would add, as a share of
+            its Nash profit, or of its own profit where there is no audit.
 
     Example:
         >>> judge_league(league).audit.verdict  # doctest: +SKIP
@@ -64,10 +67,11 @@ class LeagueVerdict:
 
 
 def judge_league(league: League, *, episodes: int = 100, seed: int = 0) -> LeagueVerdict:
-    """Simulate a league's final policies against each other on the test seeds, and audit their prices.
+    """Simulate a league's final policies against each other on the test seeds, and
+    audit their prices.
 
-    Every period counts where demand is the same in all of them; otherwise the middle one does, with its own
-    yardstick. Money is expected, given prices and state.
+    Every period counts where demand is the same in all of them; otherwise the middle one does, with
+    its own yardstick. Money is expected, given prices and state.
 
     Args:
         league: A finished league.

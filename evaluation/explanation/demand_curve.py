@@ -1,4 +1,6 @@
-"""Demand and money of one period as a function of one product's price, from the market's own choice model."""
+"""Demand and money of one period as a function of one product's price, from the market's
+own choice model.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ class DemandCurve:
         price: (G,) allowed list prices, rising, currency per unit.
         units: (G,) expected demand, units, as if the product's own stock were ample.
         interval: By level (80, 95), the (2, G) lower and upper limits of demand, units.
-        objective: (G,) expected money of the whole market in this period, sales limited by stock, currency.
+        objective: (G,) expected money of the whole market in this period, sales limited
+            by stock, currency.
         charged: Index of the price charged.
         for_sale: Whether the product can be sold.
     """
@@ -51,18 +54,19 @@ class DemandCurve:
 def demand_curve(
     spec: MarketSpec, view: MarketView, action: Action, product: int, *, elasticity_error: float | None = None
 ) -> DemandCurve:
-    """The curve of a product in the first market of a view, the other products at the prices of the action.
+    """The curve of a product in the first market of a view, the other products at the prices
+    of the action.
 
-    Unobserved effects are at their mean: no shock and no waiting customers; a hidden regime is averaged
-    over. The intervals are those of Poisson or negative binomial demand, as fitted.
+    Unobserved effects are at their mean: no shock and no waiting customers; a hidden regime is
+    averaged over. The intervals are those of Poisson or negative binomial demand, as fitted.
 
     Args:
         spec: The market.
         view: What the policy sees.
         action: What it proposes.
         product: Number of the product.
-        elasticity_error: Standard error of the own-price elasticity. The intervals then include the ends of
-            the elasticity's 95% interval, with demand at the regular price fixed.
+        elasticity_error: Standard error of the own-price elasticity. The intervals then include the
+            ends of the elasticity's 95% interval, with demand at the regular price fixed.
     """
     charged = float(spec.guardrails.apply(action, view).price[0, product])
     low, high = float(spec.guardrails.low[product]), float(spec.guardrails.high[product])
@@ -87,7 +91,9 @@ class _Points:
 
 
 def for_sale(spec: MarketSpec, view: MarketView) -> NDArray[np.bool_]:
-    """(E, N) whether a product can be bought in the period; where it cannot, its price has no meaning."""
+    """(E, N) whether a product can be bought in the period; where it cannot, its price
+    has no meaning.
+    """
     stock = spec.stock
     at_once = stock.replenishment != "none" and stock.lead_time_periods == 0
     return (view.on_hand > 0) | (at_once or stock.shortage == "backlog")

@@ -1,4 +1,6 @@
-"""The explanation of one price: contributions of inputs and price rules, demand, and the best alternatives."""
+"""The explanation of one price: contributions of inputs and price rules, demand, and
+the best alternatives.
+"""
 
 from __future__ import annotations
 
@@ -62,8 +64,9 @@ class PriceExplanation:
         trail: What each price rule changed, in order.
         curve: Demand and money of this period at other prices.
         now: The price that earns most in this period, everything else fixed.
-        ahead: The optimum's price, and the money from now on if all products take its prices now; its gain
-            is over the prices charged now, with the optimum's prices later. None where no solver applies.
+        ahead: The optimum's price, and the money from now on if all products take its prices now;
+            its gain is over the prices charged now, with the optimum's prices later. None where no
+            solver applies.
         looks_back: Whether the policy has a recurrent state, which is then held fixed.
 
     Example:
@@ -168,23 +171,24 @@ def explain(
     seed: int = 0,
     elasticity_error: float | None = None,
 ) -> PriceExplanation:
-    """Explain one price of a policy whose prices depend on the view, or on the view and a recurrent state.
+    """Explain one price of a policy whose prices depend on the view, or on the view and
+    a recurrent state.
 
     Args:
         scenario: A market, or the name or path of one.
         policy: The policy.
         product: Name of the product; the first by default.
-        view: What the policy sees, one market; by default the view in `period` of test episode `market`,
-            which the policy has priced so far.
+        view: What the policy sees, one market; by default the view in `period` of test episode
+            `market`, which the policy has priced so far.
         period: The period, from 0.
         market: Number of the test episode.
         seed: Selects the test seeds.
-        elasticity_error: Standard error of the product's elasticity from the fit report, which widens the
-            curve's intervals.
+        elasticity_error: Standard error of the product's elasticity from the fit report, which
+            widens the curve's intervals.
 
     Raises:
-        ValueError: For an unknown product or period, for policies that draw or learn, and for a view in
-            mid-episode where the policy has a recurrent state.
+        ValueError: For an unknown product or period, for policies that draw or learn, and for a
+            view in mid-episode where the policy has a recurrent state.
 
     Example:
         >>> from repricer.evaluation import explain, named_policy

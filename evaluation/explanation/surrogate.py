@@ -71,10 +71,10 @@ class SurrogateTree:
 def surrogate_tree(policy: Policy, scenario: MarketSpec | str, *, max_depth: int = 4, seed: int = 0) -> SurrogateTree:
     """Fit a decision tree to the prices that a policy charges over its own episodes.
 
-    Bastani, Kim and Bastani (2017), Interpretability via Model Extraction, FAT/ML. The tree uses the
-    features of a product (`pricing.feature_names`); it is fitted on the tuning seeds and tested on the test
-    seeds. Policies that draw, learn or have a recurrent state can be imitated too; variation that the
-    features do not determine lowers the fidelity.
+    Bastani, Kim and Bastani (2017), Interpretability via Model Extraction, FAT/ML. The tree uses
+    the features of a product (`pricing.feature_names`); it is fitted on the tuning seeds and tested
+    on the test seeds. Policies that draw, learn or have a recurrent state can be imitated too;
+    variation that the features do not determine lowers the fidelity.
 
     Args:
         policy: The policy.
@@ -108,7 +108,9 @@ def _several(spec: MarketSpec) -> bool:
 
 
 def _charged(spec: MarketSpec, policy: Policy, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Features (M, F) and price over regular price (M,), of every product in every period in which it can be bought."""
+    """Features (M, F) and price over regular price (M,), of every product in every period in which
+    it can be bought.
+    """
     features: list[NDArray[np.float32]] = []
     prices: list[NDArray[np.float32]] = []
 

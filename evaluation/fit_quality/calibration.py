@@ -16,8 +16,9 @@ class Calibration:
     """Position of actual sales within the simulated distribution.
 
     Attributes:
-        pit: (BINS,) share of sales in each tenth of the simulated distribution: equal if the distribution
-            is right, high at the ends if it is too narrow, high in the middle if it is too wide.
+        pit: (BINS,) share of sales in each tenth of the simulated distribution: equal if the
+            distribution is right, high at the ends if it is too narrow, high in the middle if it is
+            too wide.
         p_value: P-value of a test of equal shares.
         cover80: Share of sales inside the simulated 80% intervals.
         cover95: Share of sales inside the simulated 95% intervals.
@@ -32,10 +33,10 @@ class Calibration:
 def calibration(sold: NDArray[np.float64], simulated: NDArray[np.float64]) -> Calibration:
     """Compare units sold, (T, N), with E simulations of them, (E, T, N).
 
-    The transform is the non-randomised one for counts of Czado, Gneiting and Held (2009), Biometrics 65,
-    equation 2. The periods of a product are correlated, so the test of equal bins is a Wald test whose
-    covariance is clustered by product, with Hotelling's correction for few products; it needs more products
-    than bins.
+    The transform is the non-randomised one for counts of Czado, Gneiting and Held (2009),
+    Biometrics 65, equation 2. The periods of a product are correlated, so the test of equal bins is
+    a Wald test whose covariance is clustered by product, with Hotelling's correction for few
+    products; it needs more products than bins.
     """
     # Actual sales count as one more simulation, so that they have a rank even beyond all of them.
     below = (simulated < sold).sum(axis=0) / (len(simulated) + 1)

@@ -16,7 +16,8 @@ from .calibration import calibration
 
 
 def fidelity(spec: MarketSpec, *, episodes: int = 400, seed: int = 0) -> dict[str, Any]:
-    """Compare simulated units at the prices that the shop charged with the units sold, in held-out weeks.
+    """Compare simulated units at the prices that the shop charged with the units sold,
+    in held-out weeks.
 
     Args:
         spec: The market of past weeks, such as `FittedMarket.proof`.
@@ -25,7 +26,8 @@ def fidelity(spec: MarketSpec, *, episodes: int = 400, seed: int = 0) -> dict[st
 
     Returns:
         `wape` (sum of absolute errors of mean units over products and periods / units sold), `bias`
-        (simulated / sold - 1), the totals by product and by period in which the shop was open, and `calibration` (`Calibration`).
+        (simulated / sold - 1), the totals by product and by period in which the shop was open, and
+        `calibration` (`Calibration`).
 
     Raises:
         ValueError: The market does not hold the sales of its periods.
@@ -71,7 +73,9 @@ def fidelity(spec: MarketSpec, *, episodes: int = 400, seed: int = 0) -> dict[st
 
 @dataclass(frozen=True)
 class _EmptySlots:
-    """A policy without recommendations: the market was fitted on sales without recommendation slots."""
+    """A policy without recommendations: the market was fitted on sales
+    without recommendation slots.
+    """
 
     policy: Policy
 

@@ -23,8 +23,8 @@ def draw_numbers(spec: MarketSpec) -> tuple[int, ...]:
 class SeasonDemand:
     """Demand with ample stock of everything, while reference prices have followed the prices.
 
-    Both make demand rather too low than too high where prices fall: what a rival product in short stock loses, and
-    what a fall itself adds, comes on top.
+    Both make demand rather too low than too high where prices fall: what a rival product in short
+    stock loses, and what a fall itself adds, comes on top.
 
     Args:
         spec: The market of the season, with a posterior.
@@ -52,7 +52,8 @@ class SeasonDemand:
             self._promoted = (spec.history.promotion > 0.5).astype(np.float64)
 
     def wanted(self, product: int, levels: Array, price: Array) -> NDArray[np.float32]:
-        """(T, L, S) units wanted of a product in S seasons; a lower price has no fewer in any season.
+        """(T, L, S) units wanted of a product in S seasons; a lower price has no fewer
+        in any season.
 
         Args:
             product: Number of the product.
@@ -90,7 +91,9 @@ class SeasonDemand:
 
 
 def _thinned(rate: Array, generator: np.random.Generator) -> NDArray[np.float32]:
-    """(S, T, L) Poisson units at rates that rise with the level: of those who buy at a price, some do so at a higher."""
+    """(S, T, L) Poisson units at rates that rise with the level: of those who buy at a price, some
+    do so at a higher.
+    """
     units = np.empty(rate.shape, np.float32)
     left = generator.poisson(rate[..., -1])
     units[..., -1] = left

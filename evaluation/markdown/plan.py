@@ -1,12 +1,14 @@
-"""Markdown schedules: falling prices that sell a season's leftover stock by a date, with confidence.
+"""Markdown schedules: falling prices that sell a season's leftover stock by a
+date, with confidence.
 
-Each product's schedule has the highest expected money, salvage included, among those that meet the sell-through with
-the confidence asked for, over posterior draws and chance; products of a category are planned in turn, twice. What is
-planned is then simulated in the market itself, and a product that falls short there is planned again with more
-confidence. Clearance pricing as in Smith and Achabal (1998), Clearance Pricing and Inventory Policies for Retail
-Chains, Management Science 44(3), and Caro and Gallien (2012), Clearance Pricing Optimization for a Fast-Fashion
-Retailer, Operations Research 60(6); falling prices with few changes after Feng and Gallego (1995), Optimal Starting
-Times for End-of-Season Sales, Management Science 41(8).
+Each product's schedule has the highest expected money, salvage included, among those that meet the
+sell-through with the confidence asked for, over posterior draws and chance; products of a category
+are planned in turn, twice. What is planned is then simulated in the market itself, and a product
+that falls short there is planned again with more confidence. Clearance pricing as in Smith and
+Achabal (1998), Clearance Pricing and Inventory Policies for Retail Chains, Management Science
+44(3), and Caro and Gallien (2012), Clearance Pricing Optimization for a Fast-Fashion Retailer,
+Operations Research 60(6); falling prices with few changes after Feng and Gallego (1995), Optimal
+Starting Times for End-of-Season Sales, Management Science 41(8).
 """
 
 from __future__ import annotations
@@ -56,7 +58,8 @@ class ProductPlan:
         met: Whether that is at least the confidence asked for.
         revenue: Expected revenue, currency.
         salvage: Expected value of the units left over, currency.
-        can_meet: Whether an allowed schedule meets the target with the confidence; else these prices sell the most.
+        can_meet: Whether an allowed schedule meets the target with the confidence; else these
+            prices sell the most.
 
     Example:
         >>> plan.products[0].probability  # doctest: +SKIP
@@ -85,8 +88,10 @@ class MarkdownPlan:
     Attributes:
         spec: The market of the season, with the stock.
         terms: What was asked for.
-        price: (T, N) prices of all products, those that are not marked down at their planned prices.
-        current: (T, N) the prices without markdown: planned, or the price now of what is marked down.
+        price: (T, N) prices of all products, those that are not marked down at
+            their planned prices.
+        current: (T, N) the prices without markdown: planned, or the price now of what
+            is marked down.
         products: The schedules.
 
     Example:
@@ -124,7 +129,8 @@ def plan_markdown(
         on_step: Called with what is done next.
 
     Raises:
-        ValueError: The market has no dates or posterior, a date lies outside, or a row of the stock does not fit.
+        ValueError: The market has no dates or posterior, a date lies outside, or a row of the stock
+            does not fit.
 
     Example:
         >>> from dataclasses import replace
@@ -235,7 +241,9 @@ class _Planner:
         return max(math.ceil(self._terms.sell_through * (item.on_hand + item.sold) - 1e-9) - item.sold, 0)
 
     def fell_short(self) -> bool:
-        """Whether a schedule that could meet its target does not in the simulated market; its aim is then raised."""
+        """Whether a schedule that could meet its target does not in the simulated market; its aim
+        is then raised.
+        """
         self._say("simulated seasons")
         sold, _ = self._simulated(self._allowed(self._price), seed_for("tuning", self._seed))
         short = False

@@ -20,7 +20,8 @@ def allowed_levels(spec: MarketSpec, item: Leftover, near: Array | None = None) 
     Args:
         spec: The market.
         item: The product.
-        near: Some of the levels that were found without it: then the levels are those near these, more finely.
+        near: Some of the levels that were found without it: then the levels are those near
+            these, more finely.
 
     Raises:
         ValueError: The price rules allow no price between the two.

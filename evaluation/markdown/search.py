@@ -1,7 +1,8 @@
 """The best falling price path of one product, given the units that customers want at each price.
 
-Paths are searched locally: from a path, every change of level over any run of blocks is tried, with the blocks before
-and after moved as far as prices must fall. A block is one period or a few, so that long seasons have few.
+Paths are searched locally: from a path, every change of level over any run of blocks is tried, with
+the blocks before and after moved as far as prices must fall. A block is one period or a few, so
+that long seasons have few.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ _CHANGE = 0.001
 
 @dataclass(frozen=True, eq=False)
 class Season:
-    """What selling one product's stock brings, in S simulated seasons of B blocks at L price levels.
+    """What selling one product's stock brings, in S simulated seasons of B blocks at
+    L price levels.
 
     Attributes:
         price: (L,) falling prices, currency per unit.
-        wanted: (B, L, S) units that customers want in a block; fewer at no lower price of the same season.
+        wanted: (B, L, S) units that customers want in a block; fewer at no lower price of
+            the same season.
         stock: Units on hand at the start.
         need: Units to sell.
         confidence: Share of the seasons in which they are to be sold.
@@ -46,8 +49,8 @@ class Season:
     def value(self, paths: Paths) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
         """Of (P, B) paths, whether the target is met with confidence, and what they are chosen by.
 
-        Where it is met that is the money, salvage included, less a little for each change; elsewhere the units sold, so that what cannot meet the
-        target sells as much as it can.
+        Where it is met that is the money, salvage included, less a little for each change;
+        elsewhere the units sold, so that what cannot meet the target sells as much as it can.
         """
         size = max(1, _AT_ONCE // self.wanted[:, 0].size)
         parts = [self._value(paths[i : i + size]) for i in range(0, len(paths), size)]
@@ -95,7 +98,9 @@ def best_path(season: Season, start: Paths | None = None) -> tuple[Paths, bool]:
 
 
 def _changed(path: Paths, levels: int) -> Paths:
-    """(P, B) all paths that take one level over a run of blocks; prices fall before and after it as they must."""
+    """(P, B) all paths that take one level over a run of blocks; prices fall before and after it
+    as they must.
+    """
     level = np.arange(levels)[:, None]
     found: list[Any] = []
     for first in range(len(path)):

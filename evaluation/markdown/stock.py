@@ -49,8 +49,8 @@ def read_stock(path: Path) -> list[StockRow]:
     """The rows of a stock table.
 
     Args:
-        path: A CSV file with the columns `product` and `on_hand`, and optionally the others of `StockRow`; an empty
-            cell stands for the default.
+        path: A CSV file with the columns `product` and `on_hand`, and optionally the others of
+            `StockRow`; an empty cell stands for the default.
 
     Raises:
         ValueError: The table cannot be read; one line names the row and the column.

@@ -1,24 +1,25 @@
-"""Off-policy evaluation: the money of an episode under a policy, estimated from another policy's decisions.
+"""Off-policy evaluation: the money of an episode under a policy, estimated from
+another policy's decisions.
 
-A decision is the prices of one category in one period, among which its customers choose. The weight of a
-decision is one over the probability of its prices where the policy would have charged the same, and zero
-elsewhere.
+A decision is the prices of one category in one period, among which its customers choose. The weight
+of a decision is one over the probability of its prices where the policy would have charged the
+same, and zero elsewhere.
 
 - `ips`: inverse propensity scoring, the mean of weight times money (Horvitz and Thompson 1952).
-- `snips`: the same over the mean weight, with less variance and a small bias (Swaminathan and Joachims
-  2015, The Self-Normalized Estimator for Counterfactual Learning, NeurIPS 28).
-- `doubly_robust`: the prediction of a response model, corrected by weighted errors (Dudík, Langford and
-  Li 2011, Doubly Robust Policy Evaluation and Learning, ICML 28). The model predicts only markets that it
-  was not fitted on (five folds).
-- `fitted_q`: the value of every state under the policy, fitted backwards through the periods (Le, Voloshin
-  and Yue 2019, Batch Policy Learning under Constraints, ICML 36). It needs no propensities, and it alone
-  accounts for the effect of prices on later stock and reference prices. The other three evaluate each
-  price in the states of the log. They are withheld where stock is never replenished, since they would
-  credit a price that sells out with such sales in every period.
+- `snips`: the same over the mean weight, with less variance and a small bias (Swaminathan and
+  Joachims 2015, The Self-Normalized Estimator for Counterfactual Learning, NeurIPS 28).
+- `doubly_robust`: the prediction of a response model, corrected by weighted errors (Dudík, Langford
+  and Li 2011, Doubly Robust Policy Evaluation and Learning, ICML 28). The model predicts only
+  markets that it was not fitted on (five folds).
+- `fitted_q`: the value of every state under the policy, fitted backwards through the periods (Le,
+  Voloshin and Yue 2019, Batch Policy Learning under Constraints, ICML 36). It needs no
+  propensities, and it alone accounts for the effect of prices on later stock and reference prices.
+  The other three evaluate each price in the states of the log. They are withheld where stock is
+  never replenished, since they would credit a price that sells out with such sales in every period.
 
-Intervals of 95% are Student's t over markets, as the periods of one market are not independent; those of
-`fitted_q` are by a jackknife that leaves out a tenth of the markets at a time. They cover sampling noise
-in the log, not errors of a model.
+Intervals of 95% are Student's t over markets, as the periods of one market are not independent;
+those of `fitted_q` are by a jackknife that leaves out a tenth of the markets at a time. They cover
+sampling noise in the log, not errors of a model.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ from .reward_models import FOLDS, fitted_q, folds_of, predicted_money
 WEIGHTED = ("ips", "snips", "doubly_robust")
 """The estimates that use propensities."""
 LEAST_VARIATION = 0.01
-"""Least share of decisions that would differ if they were drawn again; a log with less variation is refused."""
+"""Least share of decisions that would differ if they were drawn again; a log with less
+variation is refused.
+"""
 LEAST_SAMPLE = 10
 """Least effective number of decisions; a policy with fewer is refused."""
 _SAME = 1e-5
@@ -159,18 +162,23 @@ def _member(log: PriceLog) -> Array:
 
 
 def _episode_money(log: PriceLog, money: Array) -> Array:
-    """(D, C) money by category, scaled so that the mean over decisions is the discounted money of an episode."""
+    """(D, C) money by category, scaled so that the mean over decisions is the discounted money
+    of an episode.
+    """
     factor = log.spec.market.discount_factor ** log.view.period.astype(np.float64)
     return (money @ _member(log)) * (log.spec.market.horizon_periods * factor)[:, None]
 
 
 def _weights(log: PriceLog, target: Array) -> Array:
-    """(D, C) one over the probability of a category's prices where they are the target's, else zero."""
+    """(D, C) one over the probability of a category's prices where they are the
+    target's, else zero.
+    """
     member = _member(log)
     same = (np.abs(log.price - target) > _SAME * target) @ member == 0
     own, arm = log.propensity, np.ones((len(log), member.shape[1]))
     if log.arm_propensity is not None:
-        # One draw decided for all products of a category: it counts once, and not at all where all arms agree.
+        # One draw decided for all products of a category: it counts once, and not at all where all
+        # arms agree.
         own = log.propensity / log.arm_propensity
         arm = np.stack([log.arm_propensity[:, own_products > 0].min(axis=1) for own_products in member.T], axis=1)
     return np.where(same, np.exp(-np.log(own) @ member) / arm, 0.0)
@@ -228,7 +236,9 @@ def _over_markets(scores: Array, market: NDArray[np.int64]) -> Estimate:
 
 
 def _jackknife(log: PriceLog, target: Array) -> Estimate:
-    """Delete-a-group jackknife (Kott 2001, The Delete-a-Group Jackknife, Journal of Official Statistics 17(4))."""
+    """Delete-a-group jackknife (Kott 2001, The Delete-a-Group Jackknife, Journal of
+    Official Statistics 17(4)).
+    """
     whole = fitted_q(log, target, np.ones(len(log), dtype=bool))
     groups, count = folds_of(log.market, 2 * FOLDS), 2 * FOLDS
     if np.unique(log.market).size < count:

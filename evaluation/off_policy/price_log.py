@@ -1,7 +1,7 @@
 """A log of decisions: the view, the price with its probability, and the result.
 
-A sales table holds sales only. Off-policy evaluation also needs the decisions that sold nothing, and what
-the policy saw when it took them.
+A sales table holds sales only. Off-policy evaluation also needs the decisions that sold nothing,
+and what the policy saw when it took them.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class PriceLog:
         propensity: (D, N) its probability, NaN where it was not stated.
         units: (D, N) units sold.
         money: (D, N) the scenario's objective, currency.
-        arm_propensity: (D, N) the part of the propensity that the products of a decision share because
-            one draw decided which policy prices them (1 for a product that all would price alike); None
-            where each product was drawn separately.
+        arm_propensity: (D, N) the part of the propensity that the products of a decision share
+            because one draw decided which policy prices them (1 for a product that all would price
+            alike); None where each product was drawn separately.
 
     Example:
         >>> from repricer.envs import rollout
@@ -92,8 +92,8 @@ class PriceLog:
     def from_table(cls, spec: MarketSpec, table: pd.DataFrame) -> PriceLog:
         """Read a table that `to_table` or `repricer log export` wrote.
 
-        The latter has prices paid instead of money, and may lack the units sold last, which the forecast
-        then replaces.
+        The latter has prices paid instead of money, and may lack the units sold last, which the
+        forecast then replaces.
 
         Args:
             spec: The market of the log.
@@ -158,7 +158,9 @@ def _money(spec: MarketSpec, units: Array, paid: Array) -> Array:
 
 
 def _ordered(spec: MarketSpec, table: pd.DataFrame, loyal: list[str]) -> pd.DataFrame:
-    """The rows sorted by market, period and product. Raises ValueError where it is no log of this market."""
+    """The rows sorted by market, period and product. Raises ValueError where it is no log
+    of this market.
+    """
     catalogue = catalogue_of(spec)
     wanted = ["market", "period", "product", *(f"seen_{name}" for name in _SEEN), "price", "units"]
     wanted.append("price_paid" if "price_paid" in table else "money")
@@ -213,8 +215,8 @@ def read_log(spec: MarketSpec, path: Path) -> PriceLog:
 class LogRecorder:
     """Records the decisions of a `rollout`.
 
-    A price that a guardrail changed has no propensity: the probability that the policy stated is that of
-    another price.
+    A price that a guardrail changed has no propensity: the probability that the policy stated is
+    that of another price.
 
     Args:
         spec: The market.

@@ -1,4 +1,6 @@
-"""The models of off-policy evaluation: the response to prices, and the value of states under a policy."""
+"""The models of off-policy evaluation: the response to prices, and the value of states
+under a policy.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ FOLDS = 5
 # Very little shrinkage: the columns are standardised.
 _PENALTY = 1e-4
 _TREES = 30
-# Small leaves: a log holds few decisions at each price, and an average over neighbouring prices is biased.
+# Small leaves: a log holds few decisions at each price, and an average over neighbouring prices is
+# biased.
 _LEAF = 5
 
 
@@ -24,10 +27,12 @@ def folds_of(market: NDArray[np.int64], count: int) -> NDArray[np.intp]:
 
 
 def predicted_money(log: PriceLog, *asked: Array) -> list[Array]:
-    """Expected money (D, N) of every decision at each array of prices (D, N), by a model not fitted on its market.
+    """Expected money (D, N) of every decision at each array of prices (D, N), by a model not fitted
+    on its market.
 
-    For each product, a generalised linear model of units given the features and the prices of its category,
-    with an intercept and slopes by regime: logit where a decision sells at most one unit, else Poisson.
+    For each product, a generalised linear model of units given the features and the prices of its
+    category, with an intercept and slopes by regime: logit where a decision sells at most one unit,
+    else Poisson.
     """
     folds, cost = folds_of(log.market, FOLDS), 0.0
     if log.spec.market.objective == "profit" and log.spec.stock.cost_due == "sold":
@@ -46,7 +51,9 @@ def predicted_money(log: PriceLog, *asked: Array) -> list[Array]:
 
 
 def _rows(log: PriceLog, own: NDArray[np.intp], price: Array) -> Array:
-    """(D, F) columns: features of the category's products and their prices over the regular prices, also by regime."""
+    """(D, F) columns: features of the category's products and their prices over the regular prices,
+    also by regime.
+    """
     relative = price[:, own] / log.spec.products.regular_price[own]
     features = product_features(log.view)[:, own].reshape(len(price), -1)
     parts = [features, relative]
@@ -72,10 +79,11 @@ def _response(rows: Array, units: Array, asked: list[Array]) -> list[Array]:
 
 
 def fitted_q(log: PriceLog, target: Array, kept: NDArray[np.bool_]) -> float:
-    """Money of an episode under the prices `target` (D, N), from the decisions that are `kept` (D,).
+    """Money of an episode under the prices `target` (D, N), from the decisions that
+    are `kept` (D,).
 
-    Backwards, period by period and by category, a random forest is fitted to the money of a decision plus
-    the value of the next state under the target.
+    Backwards, period by period and by category, a random forest is fitted to the money of a
+    decision plus the value of the next state under the target.
     """
     spec, period = log.spec, log.view.period
     total = 0.0

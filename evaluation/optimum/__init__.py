@@ -1,4 +1,5 @@
-"""Exact optima, exact values of policies, an upper bound where no solver applies, and policies that are solved for.
+"""Exact optima, exact values of policies, an upper bound where no solver applies, and policies that
+are solved for.
 
 One solver per family of markets; the `covers` of each says which markets it admits:
 
@@ -9,7 +10,8 @@ One solver per family of markets; the `covers` of each says which markets it adm
 - `price_and_order`: one product whose price and order are set together.
 - `reference_price`: one product whose customers remember prices.
 
-`exact_value` covers more markets than all solvers together, and shares no dynamic programming with them.
+`exact_value` covers more markets than all solvers together, and shares no dynamic
+programming with them.
 """
 
 from __future__ import annotations

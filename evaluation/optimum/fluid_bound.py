@@ -1,12 +1,13 @@
-"""The fluid upper bound: no policy earns more, whatever its information. For markets that no solver covers.
+"""The fluid upper bound: no policy earns more, whatever its information. For markets that
+no solver covers.
 
-Every unit of stock gets a dual value. An episode earns at most the stock at that value plus, period by
-period, the most that customers can bring above it: Gallego and van Ryzin (1994), Optimal Dynamic Pricing
-of Inventories with Stochastic Demand over Finite Horizons, Management Science 40(8), section 2.4;
-Topaloglu (2009), Using Lagrangian Relaxation to Compute Capacity-Dependent Bid Prices in Network Revenue
-Management, Operations Research 57(3). That holds for any dual value, and the bound is the minimum over
-all of them. Every other effect of the market takes its best case (see `fluid_demand`), so the bound is
-tight in simple markets and loose in those with many such effects.
+Every unit of stock gets a dual value. An episode earns at most the stock at that value plus, period
+by period, the most that customers can bring above it: Gallego and van Ryzin (1994), Optimal Dynamic
+Pricing of Inventories with Stochastic Demand over Finite Horizons, Management Science 40(8),
+section 2.4; Topaloglu (2009), Using Lagrangian Relaxation to Compute Capacity-Dependent Bid Prices
+in Network Revenue Management, Operations Research 57(3). That holds for any dual value, and the
+bound is the minimum over all of them. Every other effect of the market takes its best case (see
+`fluid_demand`), so the bound is tight in simple markets and loose in those with many such effects.
 """
 
 from __future__ import annotations
@@ -85,7 +86,9 @@ def _fluid_bound(spec: MarketSpec) -> float | None:
 
 
 def _stock_paid_for(spec: MarketSpec) -> float:
-    """Cost of the initial stock where costs are due on orders: it is free, but `fluid_demand` charges every unit."""
+    """Cost of the initial stock where costs are due on orders: it is free, but `fluid_demand`
+    charges every unit.
+    """
     replenished = spec.stock.replenishment != "none" and spec.stock.shortage == "lost"
     return float(Costs.of(spec).ordered @ np.floor(spec.stock.initial_units)) if replenished else 0.0
 

@@ -1,10 +1,11 @@
-"""The best money from customers when every unit of stock has a dual value: the building block of the fluid bound.
+"""The best money from customers when every unit of stock has a dual value: the building block of
+the fluid bound.
 
-Every effect of the market takes its best case: reference prices are at their maximum, competitors at
-their ceiling (at their price, if they never move), loyalty as high as the lowest prices could bring it,
-every product is promoted at no cost, each segment is shown the best product of each category, and
-strategic customers come back as long as that pays. Shocks and overdispersion have a mean of one and do
-not matter. Each logit segment has prices of its own.
+Every effect of the market takes its best case: reference prices are at their maximum, competitors
+at their ceiling (at their price, if they never move), loyalty as high as the lowest prices could
+bring it, every product is promoted at no cost, each segment is shown the best product of each
+category, and strategic customers come back as long as that pays. Shocks and overdispersion have a
+mean of one and do not matter. Each logit segment has prices of its own.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ class FluidDemand(Protocol):
         """The most money, less the dual value of the units sold, that P periods can bring.
 
         Args:
-            value: (P, N) dual value of a unit sold in each period, discounted to the episode's start.
+            value: (P, N) dual value of a unit sold in each period, discounted to
+                the episode's start.
             first: The first period.
 
         Returns:
@@ -54,7 +56,9 @@ def demand_of(spec: MarketSpec) -> FluidDemand | None:
 
 
 class _Calendar:
-    """What both kinds share: discounting, costs, regimes, returns, and reference prices at their maximum."""
+    """What both kinds share: discounting, costs, regimes, returns, and reference prices
+    at their maximum.
+    """
 
     def __init__(self, spec: MarketSpec) -> None:
         self.spec, self.periods = spec, int(spec.market.horizon_periods)
@@ -70,7 +74,9 @@ class _Calendar:
         self.regimes = max(spec.sizes["Z"], 1)
 
     def discounting(self, period: int) -> tuple[float, float]:
-        """The discount factor of a period and its weight; the last of an infinite horizon counts for all later ones."""
+        """The discount factor of a period and its weight; the last of an infinite horizon counts
+        for all later ones.
+        """
         factor = self.spec.market.discount_factor
         infinite = is_infinite_horizon(self.spec) and period == self.periods - 1
         return factor**period, 1 / (1 - factor) if infinite else 1.0
@@ -89,7 +95,9 @@ class _Calendar:
 
 
 class _Priced(_Calendar):
-    """Categories of one product: every price is tried, one for all segments unless there are personal prices."""
+    """Categories of one product: every price is tried, one for all segments unless there
+    are personal prices.
+    """
 
     def __init__(self, spec: MarketSpec) -> None:
         super().__init__(spec)
@@ -100,7 +108,9 @@ class _Priced(_Calendar):
         self.stationary = is_stationary(spec)
 
     def _paid(self, n: int) -> Array:
-        """Prices that a customer may pay: list prices, and prices below the lowest of them after a discount."""
+        """Prices that a customer may pay: list prices, and prices below the lowest of them
+        after a discount.
+        """
         grid = price_grid(self.spec, n, most=_MOST_PRICES)
         if self.low[n] >= grid[0]:
             return grid
@@ -141,11 +151,12 @@ class _Priced(_Calendar):
 
 
 class _Logit(_Calendar):
-    """Multinomial logit: each segment's best prices by Newton's method on the expected money of a customer.
+    """Multinomial logit: each segment's best prices by Newton's method on the expected money
+    of a customer.
 
-    At the optimum the money theta satisfies theta * outside = sum of (price - cost - theta) * weight over
-    the products, each at the price that is best for it (see `logit`); a product whose term is negative
-    is not offered.
+    At the optimum the money theta satisfies theta * outside = sum of (price - cost - theta) *
+    weight over the products, each at the price that is best for it (see `logit`); a product whose
+    term is negative is not offered.
     """
 
     def __init__(self, spec: MarketSpec) -> None:
@@ -182,8 +193,9 @@ class _Logit(_Calendar):
         return (busy * self.chances[period])[:, None, None] * (mean[self.who] * self.part[:, None])
 
     def utility(self, period: int) -> tuple[Array, Array, Array, Array]:
-        """Utility at a price of zero, its fall per unit of currency and of log price (Z, K', N), and the weight of
-        the outside option (Z, K', C)."""
+        """Utility at a price of zero, its fall per unit of currency and of log price (Z, K', N),
+        and the weight of the outside option (Z, K', C).
+        """
         spec, demand, category = self.spec, self.spec.demand, self.spec.category_index
         mood, care = (
             (np.zeros(1), np.ones(1)) if spec.regimes is None else (spec.regimes.utility, spec.regimes.sensitivity)
@@ -207,7 +219,9 @@ class _Logit(_Calendar):
         return level, slope, power, outside
 
     def money(self, value: Array, first: int) -> tuple[float, Array]:
-        """See `FluidDemand`. Backwards, as the value of a waiting customer depends on the next period."""
+        """See `FluidDemand`. Backwards, as the value of a waiting customer depends on
+        the next period.
+        """
         shape = (self.regimes, self.who.size)
         later, later_units = np.zeros((*shape, self.spec.sizes["C"])), np.zeros((*shape, value.shape[1]))
         ahead = np.eye(1) if self.spec.regimes is None else self.spec.regimes.transition
@@ -225,7 +239,9 @@ class _Logit(_Calendar):
         return total, sold
 
     def _customer(self, period: int, cost: Array, later: Array, later_units: Array) -> tuple[Array, Array]:
-        """Money (Z, K', C) and units (Z, K', N) of one customer; later: those of a customer who comes back."""
+        """Money (Z, K', C) and units (Z, K', N) of one customer; later: those of a customer
+        who comes back.
+        """
         level, slope, power, outside = self.utility(period)
         low, high, category = self.low, self.high, self.spec.category_index
         cheapest = np.exp(np.minimum(level - slope * low - power * np.log(low), _HIGHEST_UTILITY))
@@ -240,7 +256,8 @@ class _Logit(_Calendar):
             waits = waiting * (later > theta)
             bought, left = choice_shares(utility, category, outside + waits)
             waits = left * waits / (outside + waits)
-            # The excess over the logit's denominator is convex and falls in theta: Newton's steps rise to its zero.
+            # The excess over the logit's denominator is convex and falls in theta: Newton's steps
+            # rise to its zero.
             excess = (gain * bought) @ self.member + waits * (later - theta) - (left - waits) * theta
             theta = theta + excess
             if np.all(np.abs(excess) <= _TOLERANCE * (1 + np.abs(theta))):

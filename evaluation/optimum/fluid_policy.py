@@ -1,10 +1,12 @@
-"""The certainty-equivalent policy: before each period the fluid problem for the stock left is solved again.
+"""The certainty-equivalent policy: before each period the fluid problem for the stock left
+is solved again.
 
-In the fluid problem demand equals its mean, and the price response is known. A unit of stock then has
-one dual value: the lowest at which the mean demand of all periods left, each at the price that is best
-given that value, does not exceed the stock. Maglaras and Meissner (2006), Dynamic Pricing Strategies for
-Multiproduct Revenue Management Problems, M&SOM 8(2), section 4 (the resolving heuristic). Prices are
-found as if any price between the bounds could be charged; the guardrails round them.
+In the fluid problem demand equals its mean, and the price response is known. A unit of stock then
+has one dual value: the lowest at which the mean demand of all periods left, each at the price that
+is best given that value, does not exceed the stock. Maglaras and Meissner (2006), Dynamic Pricing
+Strategies for Multiproduct Revenue Management Problems, M&SOM 8(2), section 4 (the resolving
+heuristic). Prices are found as if any price between the bounds could be charged; the guardrails
+round them.
 """
 
 from __future__ import annotations
@@ -31,8 +33,8 @@ def certainty_equivalent(spec: MarketSpec) -> Policy | None:
     """The policy, or None for a market that it does not cover.
 
     It covers one product whose stock is never replenished, and several such products with one logit
-    segment and stationary demand. Where stock is not the state, the myopic policy is certainty-equivalent,
-    exactly or nearly.
+    segment and stationary demand. Where stock is not the state, the myopic policy is
+    certainty-equivalent, exactly or nearly.
 
     Example:
         >>> from repricer.scenarios import load_scenario
@@ -49,7 +51,9 @@ def certainty_equivalent(spec: MarketSpec) -> Policy | None:
 
 
 def initial_path(spec: MarketSpec) -> Array:
-    """(T,) fluid prices from the initial state of a market that `one_stock` covers; they ignore the regime."""
+    """(T,) fluid prices from the initial state of a market that `one_stock` covers; they
+    ignore the regime.
+    """
     return _OneProduct(spec).initial_path()
 
 
@@ -68,7 +72,9 @@ class _OneProduct:
         self.units = np.stack([self._units_of(t) for t in range(kinds)])  # (kinds, Z, P)
 
     def _unsold(self) -> Array:
-        """(T,) value in each period of a unit that is never sold: its salvage value less the cost of holding it."""
+        """(T,) value in each period of a unit that is never sold: its salvage value less the cost
+        of holding it.
+        """
         value = np.empty(self.periods)
         value[-1] = self.spec.stock.salvage_value[0] - self.holding
         for t in reversed(range(self.periods - 1)):
@@ -83,7 +89,9 @@ class _OneProduct:
         return period if len(self.units) > 1 else 0
 
     def best(self, units: Array, value: Array) -> NDArray[np.intp]:
-        """(W,) index of the best price for each dual value (W,), given mean units (P,) at each price."""
+        """(W,) index of the best price for each dual value (W,), given mean units (P,)
+        at each price.
+        """
         return ((self.price - self.cost - value[:, None]) * units).argmax(axis=1)
 
     def _demand_at_best(self) -> Array:
@@ -97,7 +105,8 @@ class _OneProduct:
         table = np.empty((self.periods, self.initial.size, stock_units.size))
         left = np.zeros((self.initial.size, self.values.size))
         for t in reversed(range(self.periods)):
-            # A unit of this value now has a higher value later: it was held, and money is discounted.
+            # A unit of this value now has a higher value later: it was held, and money is
+            # discounted.
             later = np.stack([np.interp((self.values + self.holding) / discount, self.values, row) for row in left])
             left = now[self._kind(t)] + self.transition @ later
             for z in regimes:
@@ -143,9 +152,9 @@ class FluidPrices:
     def solve(self, units: Array, customers: Array) -> Array:
         """Prices (B, N) for units left (B, N) and customers still expected (B,).
 
-        The dual value of each product rises while its demand exceeds its stock, and falls, down to its
-        salvage value, while demand is below; the step is the gap in logarithms over the sensitivity,
-        which is Newton's step with the other products fixed.
+        The dual value of each product rises while its demand exceeds its stock, and falls, down to
+        its salvage value, while demand is below; the step is the gap in logarithms over the
+        sensitivity, which is Newton's step with the other products fixed.
         """
         count = units.shape[1]
         customer = LogitCustomer.of(self.spec, 0, np.arange(count))

@@ -1,11 +1,12 @@
 """Prices that maximise the expected money from one customer who chooses by multinomial logit.
 
-At the optimum every product's price maximises (price - cost - theta) * weight(price), where theta is the money expected
-from the customer. With continuous prices, price = cost + 1 / sensitivity + theta, and theta solves
-theta = sum of weight_j(c_j + 1 / b_j + theta) / b_j over the weight of the outside option. With a common sensitivity b
-that is the equal mark-up (1 + W) / b, with W Lambert's function of sum of e^(a_j - b c_j - 1). Li and Huh (2011), Pricing
-Multiple Products with the Multinomial Logit and Nested Logit Models, M&SOM 13(4). Bounds and price ladders bind product
-by product.
+At the optimum every product's price maximises (price - cost - theta) * weight(price), where theta
+is the money expected from the customer. With continuous prices, price = cost + 1 / sensitivity +
+theta, and theta solves theta = sum of weight_j(c_j + 1 / b_j + theta) / b_j over the weight of the
+outside option. With a common sensitivity b that is the equal mark-up (1 + W) / b, with W Lambert's
+function of sum of e^(a_j - b c_j - 1). Li and Huh (2011), Pricing Multiple Products with the
+Multinomial Logit and Nested Logit Models, M&SOM 13(4). Bounds and price ladders bind product by
+product.
 """
 
 from __future__ import annotations
@@ -80,8 +81,9 @@ class LogitCustomer:
     def best_prices(self, cost: Array, available: NDArray[np.bool_]) -> tuple[Array, Array]:
         """The best prices and the money that they bring.
 
-        Dinkelbach (1967), On Nonlinear Fractional Programming, Management Science 13(7): theta is set to the money of
-        the prices that are best for the last theta, which is Newton's method and rises to the optimum.
+        Dinkelbach (1967), On Nonlinear Fractional Programming, Management Science 13(7): theta is
+        set to the money of the prices that are best for the last theta, which is Newton's method
+        and rises to the optimum.
 
         Args:
             cost: (B, N) currency per unit, opportunity costs of stock included.
@@ -100,7 +102,9 @@ class LogitCustomer:
         return price, theta
 
     def _best_for(self, cost: Array) -> Array:
-        """(B, N) maximisers of (price - cost) * exp(-sensitivity * price), which rises to its peak and then falls."""
+        """(B, N) maximisers of (price - cost) * exp(-sensitivity * price), which rises to its peak
+        and then falls.
+        """
         with np.errstate(divide="ignore"):
             peak = cost + 1 / self.sensitivity
         if self.allowed is None:

@@ -1,7 +1,8 @@
 """One product against one competitor that responds to every price by a rule without memory.
 
-The competitor's price is the state. A price earns in both halves of a period: in the first against the
-competitor's current price, in the second against its response, with which the next period starts.
+The competitor's price is the state. A price earns in both halves of a period: in the first against
+the competitor's current price, in the second against its response, with which the next period
+starts.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ _MOST_PRICES = 1000
 
 
 def covers(spec: MarketSpec) -> bool:
-    """Whether the competitor's price is the whole state: stock is unlimited and the rule has no memory."""
+    """Whether the competitor's price is the whole state: stock is unlimited and the rule
+    has no memory.
+    """
     return (
         one_answers(spec)
         and stock_settings(spec) <= {"lead_time_periods"}

@@ -1,8 +1,8 @@
 """One product with finite stock that is never replenished, and an observed regime.
 
-Backward induction over (units on hand, regime): Gallego and van Ryzin (1994), Optimal Dynamic Pricing
-of Inventories with Stochastic Demand over Finite Horizons, Management Science 40(8); Talluri and van
-Ryzin (2004), The Theory and Practice of Revenue Management, chapter 5.
+Backward induction over (units on hand, regime): Gallego and van Ryzin (1994), Optimal Dynamic
+Pricing of Inventories with Stochastic Demand over Finite Horizons, Management Science 40(8);
+Talluri and van Ryzin (2004), The Theory and Practice of Revenue Management, chapter 5.
 """
 
 from __future__ import annotations
@@ -78,7 +78,9 @@ def solve(spec: MarketSpec) -> Optimum | None:
 
 
 def chain(spec: MarketSpec) -> tuple[Array, Array]:
-    """The regimes' transition matrix and initial probabilities; a single regime where there are none."""
+    """The regimes' transition matrix and initial probabilities; a single regime where
+    there are none.
+    """
     if spec.regimes is None:
         return np.ones((1, 1)), np.ones(1)
     return spec.regimes.transition, spec.regimes.initial
@@ -120,9 +122,9 @@ class ClosedForm(NamedTuple):
 def gallego_van_ryzin(units: int, demand: float, *, scale: float = 1.0) -> ClosedForm:
     """The optimum in continuous time where customers buy with probability exp(-price / scale).
 
-    Gallego and van Ryzin (1994), section 2.3: V(n) = scale * ln(sum of x^i / i! for i <= n), the price
-    is V(n) - V(n - 1) + scale, and the fluid bound is scale * x, or n * scale * ln(x e / n) where stock
-    is short.
+    Gallego and van Ryzin (1994), section 2.3: V(n) = scale * ln(sum of x^i / i! for i <= n), the
+    price is V(n) - V(n - 1) + scale, and the fluid bound is scale * x, or n * scale * ln(x e / n)
+    where stock is short.
 
     Args:
         units: n, units on hand, at least 1.

@@ -18,7 +18,9 @@ _NEGLIGIBLE = 1e-12
 
 
 def covers(spec: MarketSpec) -> bool:
-    """Whether the states that a policy reaches can be listed, or unlimited stock makes them independent of sales."""
+    """Whether the states that a policy reaches can be listed, or unlimited stock makes them
+    independent of sales.
+    """
     costs = {"cost_due", "order_cost", "holding_cost", "lost_sale_cost", "backlog_cost", "salvage_value"}
     ordering = {"replenishment", "max_order_units"} if spec.stock.replenishment == "action" else set()
     return (
@@ -40,8 +42,8 @@ class _LooksAtSales(Exception):
 class _ViewWithoutSales(MarketView):
     """A view without the units sold last: reading them raises.
 
-    Most policies never read them. Without them there are several times fewer states, and a single one
-    where stock is unlimited.
+    Most policies never read them. Without them there are several times fewer states, and a single
+    one where stock is unlimited.
     """
 
     def __getattribute__(self, name: str) -> Any:
@@ -60,8 +62,8 @@ def exact_value(
 ) -> float | None:
     """The expected money of a deterministic policy's episode, or None where it has no exact value.
 
-    Money is discounted, and counted over an infinite horizon where the market goes on after the episode,
-    as in `Optimum`.
+    Money is discounted, and counted over an infinite horizon where the market goes on after the
+    episode, as in `Optimum`.
 
     Args:
         spec: The market.
@@ -69,12 +71,12 @@ def exact_value(
         states: The most states that are followed.
         believed: The market that the policy believes in, see `repricer.envs.Market`; by default the
             market itself.
-        start: The episode starts from the first market of this view; the value is that of the periods
-            left, in money of the view's period.
+        start: The episode starts from the first market of this view; the value is that of the
+            periods left, in money of the view's period.
 
     Returns:
-        The value, currency. None for markets that `covers` excludes, for policies that draw, learn or
-        have a recurrent state, and for policies that reach more than `states` states.
+        The value, currency. None for markets that `covers` excludes, for policies that draw, learn
+        or have a recurrent state, and for policies that reach more than `states` states.
 
     Example:
         >>> from repricer.evaluation import exact_value, solve

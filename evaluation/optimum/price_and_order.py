@@ -1,9 +1,10 @@
-"""The exact optimum with an order: one product whose price and order are set together, delivered at once.
+"""The exact optimum with an order: one product whose price and order are set together,
+delivered at once.
 
 Federgruen and Heching (1999), Combined Pricing and Inventory Control under Uncertainty, Operations
-Research 47(3). In a period the order arrives, then demand at the price occurs. Units are paid for when
-demanded (with a backlog, even those delivered later), and holding and backlog costs are due on the
-units on hand or owed at the end. That number of units is the state.
+Research 47(3). In a period the order arrives, then demand at the price occurs. Units are paid for
+when demanded (with a backlog, even those delivered later), and holding and backlog costs are due on
+the units on hand or owed at the end. That number of units is the state.
 """
 
 from __future__ import annotations
@@ -81,8 +82,8 @@ class PriceAndOrder:
 def solve(spec: MarketSpec) -> Optimum | None:
     """The optimum of a market that `covers` admits, else None.
 
-    Units on hand are limited to a range, which is widened until the value settles. Continuous prices
-    are searched on a grid of 500.
+    Units on hand are limited to a range, which is widened until the value settles. Continuous
+    prices are searched on a grid of 500.
     """
     if not covers(spec):
         return None
@@ -98,7 +99,8 @@ def solve(spec: MarketSpec) -> Optimum | None:
 
 
 def _solve_within(spec: MarketSpec, prices: Array, mass: Callable[[int], Array], reach: int) -> Optimum:
-    """The optimum with at most `reach` units above the initial stock on hand, and at most `reach` owed.
+    """The optimum with at most `reach` units above the initial stock on hand, and at
+    most `reach` owed.
 
     mass: the (P, D + 1) probability of each demand at each price of a period.
     """
@@ -129,7 +131,9 @@ def _demand(spec: MarketSpec, prices: Array, period: int) -> Array:
 
 
 def _money(spec: MarketSpec, costs: Costs, mass: Array, prices: Array, units: Units, future: Array) -> Array:
-    """(P, S) money of a period and all later ones, by price and units on hand after the order has arrived."""
+    """(P, S) money of a period and all later ones, by price and units on hand after the
+    order has arrived.
+    """
     demand, backlog = np.arange(mass.shape[1])[:, None], spec.stock.shortage == "backlog"
     sold = demand + 0 * units if backlog else np.minimum(demand, units)
     # No customer chooses a product that is sold out, so no sale is lost then.

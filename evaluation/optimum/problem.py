@@ -21,7 +21,8 @@ _CONTINUOUS_STEP = 0.0025
 _MOST_PRICES = 10_000
 # Demand with a lower probability changes no visible digit of a value.
 _RARE = 1e-15
-# Relative accuracy of value iteration; with a discount factor above the limit it would take too long.
+# Relative accuracy of value iteration; with a discount factor above the limit it would take too
+# long.
 _TOLERANCE = 1e-11
 _MOST_PATIENT = 0.9999
 
@@ -58,7 +59,9 @@ def sections_on(spec: MarketSpec) -> set[str]:
 
 
 def stock_settings(spec: MarketSpec) -> set[str]:
-    """Names of the stock settings that are not at their default; a season as long as the episode counts as default."""
+    """Names of the stock settings that are not at their default; a season as long as the episode
+    counts as default.
+    """
     settings = {item.name for item in fields(Stock) if np.any(getattr(spec.stock, item.name) != item.default)}
     one_season = spec.stock.season_periods == spec.market.horizon_periods and spec.market.ending == "terminated"
     return settings - {"season_periods"} if one_season else settings
@@ -81,14 +84,18 @@ def is_infinite_horizon(spec: MarketSpec) -> bool:
 
 
 def has_horizon(spec: MarketSpec) -> bool:
-    """Whether the future has a well-defined value: a season that ends, or an infinite horizon without salvage value."""
+    """Whether the future has a well-defined value: a season that ends, or an infinite horizon
+    without salvage value.
+    """
     if spec.market.ending == "terminated":
         return True
     return is_infinite_horizon(spec) and not spec.stock.salvage_value.any()
 
 
 def price_grid(spec: MarketSpec, product: int = 0, *, most: int = _MOST_PRICES) -> Array:
-    """The allowed prices, or where prices are continuous a grid of step .0025, wider where that makes too many."""
+    """The allowed prices, or where prices are continuous a grid of step .0025, wider where that
+    makes too many.
+    """
     allowed = spec.guardrails.allowed_prices(product)
     if allowed is not None:
         return allowed
@@ -138,9 +145,11 @@ def most_demand(spec: MarketSpec, mean: Array) -> int:
 
 
 def demand_mass(spec: MarketSpec, mean: Array) -> Array:
-    """(B, D + 1) probability of each demand for one product, given its mean (B,); the last column takes the tail.
+    """(B, D + 1) probability of each demand for one product, given its mean (B,); the last column
+    takes the tail.
 
-    With at most one customer a period the mean is the probability of one sale; otherwise demand is Poisson.
+    With at most one customer a period the mean is the probability of one sale; otherwise
+    demand is Poisson.
     """
     if spec.arrivals.process == "single":
         return np.column_stack([1 - mean, mean])
@@ -154,14 +163,14 @@ def optimise(spec: MarketSpec, step: Callable[[int, Array], tuple[Array, Any]], 
 
     Args:
         spec: The market.
-        step: Of a period and the discounted values of the states that may follow, the best values of
-            the period's states and the decisions that earn them. Where demand is stationary it is
-            called for period 0 every time.
+        step: Of a period and the discounted values of the states that may follow, the best values
+            of the period's states and the decisions that earn them. Where demand is stationary it
+            is called for period 0 every time.
         last: Values of the states after the last period (salvage).
 
     Returns:
-        Optimal values of the initial states, and the decisions: one entry per period, or a single one
-        for an infinite horizon.
+        Optimal values of the initial states, and the decisions: one entry per period, or a single
+        one for an infinite horizon.
     """
     if is_infinite_horizon(spec):
         return _value_iteration(step, last, spec.market.discount_factor)
@@ -178,8 +187,8 @@ def _value_iteration(
 ) -> tuple[Array, list[Any]]:
     """Value iteration until the bounds of MacQueen meet.
 
-    MacQueen (1966), A Modified Dynamic Programming Method for Markovian Decision Problems. The bounds meet
-    at the latest when the initial guess is discounted to nothing.
+    MacQueen (1966), A Modified Dynamic Programming Method for Markovian Decision Problems. The
+    bounds meet at the latest when the initial guess is discounted to nothing.
     """
     left = 1.0
     while True:

@@ -1,11 +1,11 @@
 """One product without stock limits whose customers remember prices.
 
 The reference price is the state. Where demand is linear in the price and in its distance from the
-reference price, with equal weights on gains and losses, the value is quadratic and the price linear in
-the state (a Riccati recursion): Fibich, Gavious and Lowengart (2003), Explicit Solutions of Optimization
-Models and Differential Games with Nonsmooth (Asymmetric) Reference-Price Effects, Operations Research
-51(5). Otherwise values are interpolated between reference prices: Popescu and Wu (2007), Dynamic Pricing
-Strategies with Reference Effects, Operations Research 55(3).
+reference price, with equal weights on gains and losses, the value is quadratic and the price linear
+in the state (a Riccati recursion): Fibich, Gavious and Lowengart (2003), Explicit Solutions of
+Optimization Models and Differential Games with Nonsmooth (Asymmetric) Reference-Price Effects,
+Operations Research 51(5). Otherwise values are interpolated between reference prices: Popescu and
+Wu (2007), Dynamic Pricing Strategies with Reference Effects, Operations Research 55(3).
 """
 
 from __future__ import annotations
@@ -79,9 +79,10 @@ class ReferencePriceLine:
 def solve(spec: MarketSpec) -> Optimum | None:
     """The optimum of a market that `covers` admits, else None.
 
-    Values are interpolated between 801 reference prices and 801 prices, with an accuracy of about five
-    digits. Where the quadratic solution agrees to as many, it is the same optimum and is returned because
-    it is exact. Where it does not, demand truncated at zero or a price bound makes another policy better.
+    Values are interpolated between 801 reference prices and 801 prices, with an accuracy of about
+    five digits. Where the quadratic solution agrees to as many, it is the same optimum and is
+    returned because it is exact. Where it does not, demand truncated at zero or a price bound makes
+    another policy better.
     """
     if not covers(spec):
         return None
@@ -129,7 +130,9 @@ def _interpolated(spec: MarketSpec) -> Optimum:
 
 
 class _Quadratic(NamedTuple):
-    """Value constant + slope * r + curve * r**2 at a reference price r; the best price is intercept + tilt * r."""
+    """Value constant + slope * r + curve * r**2 at a reference price r; the best price is intercept
+    + tilt * r.
+    """
 
     constant: float = 0.0
     slope: float = 0.0
@@ -159,7 +162,9 @@ def _is_linear_quadratic(spec: MarketSpec) -> bool:
 
 
 def _quadratic(spec: MarketSpec) -> Optimum | None:
-    """The optimum by the Riccati recursion, or None where it runs into a bound of prices or probabilities."""
+    """The optimum by the Riccati recursion, or None where it runs into a bound of
+    prices or probabilities.
+    """
     if not _is_linear_quadratic(spec):
         return None
     periods = _fixed_point(spec) if is_infinite_horizon(spec) else _recursion(spec)
@@ -174,8 +179,8 @@ def _quadratic(spec: MarketSpec) -> Optimum | None:
 def _before(spec: MarketSpec, period: int, after: _Quadratic) -> _Quadratic | None:
     """The quadratic of a period, given that of the next; None where no price is best.
 
-    The value of a price p is (p - c) * n * (q + g r - (s + g) p) + discount * after(m r + (1 - m) p) =
-    square p**2 + (flat + cross r) p + terms without p.
+    The value of a price p is (p - c) * n * (q + g r - (s + g) p) + discount * after(m r + (1 - m)
+    p) = square p**2 + (flat + cross r) p + terms without p.
     """
     effect, demand, cost = spec.reference_price, spec.demand, float(Costs.of(spec).sold[0])
     assert effect is not None
@@ -218,7 +223,9 @@ def _fixed_point(spec: MarketSpec) -> list[_Quadratic] | None:
 
 
 def _stays_within(spec: MarketSpec, periods: list[_Quadratic]) -> bool:
-    """Whether prices from the initial state on respect the bounds and no purchase probability is truncated."""
+    """Whether prices from the initial state on respect the bounds and no purchase
+    probability is truncated.
+    """
     memory, reference = _memory(spec), np.array([_range(spec)[2]])
     for period in [0] * _SETTLED if is_infinite_horizon(spec) else range(spec.market.horizon_periods):
         price = periods[period].price(reference)

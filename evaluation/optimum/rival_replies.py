@@ -22,7 +22,8 @@ def all_stay(spec: MarketSpec) -> bool:
 
 
 def one_answers(spec: MarketSpec) -> bool:
-    """Whether there is one product and one competitor, which responds at mid-period by a rule without memory.
+    """Whether there is one product and one competitor, which responds at mid-period by a
+    rule without memory.
 
     Each half-period then brings at most one customer, with probability `arrivals.rate`.
     """
@@ -37,7 +38,9 @@ def one_answers(spec: MarketSpec) -> bool:
 
 
 def charged(price: NDArray[np.floating]) -> Array:
-    """Prices rounded to single precision, as the market holds them, so that equal prices tie here as well."""
+    """Prices rounded to single precision, as the market holds them, so that equal prices tie
+    here as well.
+    """
     return price.astype(np.float32).astype(np.float64)
 
 
@@ -64,7 +67,9 @@ def prices_in_period(spec: MarketSpec, price: Array, rival_price: Array) -> list
 
 
 def answer(spec: MarketSpec, price: Array, rival_price: Array) -> Array:
-    """(S,) price of the one competitor once it sees the shop's price (S,); rival_price: (S,) its price before."""
+    """(S,) price of the one competitor once it sees the shop's price (S,); rival_price: (S,)
+    its price before.
+    """
     rivals, nothing = spec.competitors, np.zeros((price.size, 1), np.float32)
     assert rivals is not None
     own = rival_price[:, None].astype(np.float32)
@@ -83,7 +88,9 @@ def answer(spec: MarketSpec, price: Array, rival_price: Array) -> Array:
 
 
 def lowest_prices(spec: MarketSpec, rival_price: Array) -> Array:
-    """(S, N) lowest competitor price for each product, infinite where there is none; rival_price: (S, R)."""
+    """(S, N) lowest competitor price for each product, infinite where there is none;
+    rival_price: (S, R).
+    """
     lowest = np.full((len(rival_price), len(spec.products.names)), np.inf)
     for r, n in enumerate(spec.competitor_product):
         lowest[:, n] = np.minimum(lowest[:, n], rival_price[:, r])

@@ -1,8 +1,8 @@
 """Markets without stock limits or memory: every period and every category is a problem of its own.
 
-Several products and one segment: logit mark-ups (see `logit`). One product and several segments: a single
-list price, found by search; where personal discounts are allowed, each segment pays its own best price
-within their range (third-degree price discrimination).
+Several products and one segment: logit mark-ups (see `logit`). One product and several segments: a
+single list price, found by search; where personal discounts are allowed, each segment pays its own
+best price within their range (third-degree price discrimination).
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ _MOST_PRICES = 2000
 
 
 def covers(spec: MarketSpec) -> bool:
-    """Whether stock is unlimited, nothing links the periods, and each category has one product or one segment."""
+    """Whether stock is unlimited, nothing links the periods, and each category has one product
+    or one segment.
+    """
     several = bool(np.bincount(spec.category_index).max() > 1)
     one_segment = len(spec.arrivals.segments) == 1
     discounts = spec.prices.max_discount > 0
@@ -39,7 +41,8 @@ def covers(spec: MarketSpec) -> bool:
         # The price paid would have another floor than the list price.
         and (not discounts or advertised is None)
         and (not several or (spec.demand.family == "mnl" and one_segment and not discounts))
-        # `cheapest` compares list prices; a ladder of list prices leaves gaps that a narrow spread does not bridge.
+        # `cheapest` compares list prices; a ladder of list prices leaves gaps that a narrow spread
+        # does not bridge.
         and (not discounts or spec.demand.family != "cheapest")
         and (free or spec.prices.max_discount <= spec.prices.max_segment_spread)
     )
@@ -115,7 +118,9 @@ def _best(spec: MarketSpec, period: int, products: NDArray[np.intp]) -> tuple[Ar
 
 
 class _OneProduct:
-    """The only product of its category in a period, and the money from each segment at each price that it may pay."""
+    """The only product of its category in a period, and the money from each segment at each price
+    that it may pay.
+    """
 
     def __init__(self, spec: MarketSpec, period: int, product: int) -> None:
         self.spec, self.period, self.product = spec, period, product
@@ -141,10 +146,11 @@ class _OneProduct:
         return money
 
     def _paid(self, price: Array) -> Array:
-        """(B, K) price that each segment pays at list prices (B,): its own best price, or the nearest within discounts.
+        """(B, K) price that each segment pays at list prices (B,): its own best price, or the
+        nearest within discounts.
 
-        A segment's money rises up to its own best price and falls beyond it, as demand is log-concave or
-        has constant elasticity.
+        A segment's money rises up to its own best price and falls beyond it, as demand is
+        log-concave or has constant elasticity.
         """
         if self.reach == 0:
             return np.tile(price[:, None], len(self.segments))

@@ -1,9 +1,11 @@
-"""Several products that share one customer per period, each with a finite stock that is never replenished.
+"""Several products that share one customer per period, each with a finite stock that
+is never replenished.
 
-Backward induction over the units left of every product. A sale costs the unit cost and the unit's later
-value, so each state is a logit problem with opportunity costs: Zhang and Cooper (2009), Pricing
-Substitutable Flights in Airline Revenue Management, European Journal of Operational Research 197(3);
-Dong, Kouvelis and Tian (2009), Dynamic Pricing and Inventory Control of Substitute Products, M&SOM 11(2).
+Backward induction over the units left of every product. A sale costs the unit cost and the unit's
+later value, so each state is a logit problem with opportunity costs: Zhang and Cooper (2009),
+Pricing Substitutable Flights in Airline Revenue Management, European Journal of Operational
+Research 197(3); Dong, Kouvelis and Tian (2009), Dynamic Pricing and Inventory Control of Substitute
+Products, M&SOM 11(2).
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ _MOST_ENTRIES = 50_000_000
 
 
 def covers(spec: MarketSpec) -> bool:
-    """Whether units on hand are the whole state, at most one unit is sold per period, and the states are few."""
+    """Whether units on hand are the whole state, at most one unit is sold per period, and the
+    states are few.
+    """
     return (
         spec.demand.family == "mnl"
         and spec.arrivals.process == "single"
@@ -62,7 +66,8 @@ class StocksPrice:
 
     Attributes:
         table: (T, S, N), or (1, S, N) for all periods, currency per unit.
-        shape: (N,) initial units of each product plus one; a state is the index of the units in C order.
+        shape: (N,) initial units of each product plus one; a state is the index of the units
+            in C order.
         name: Name of the policy.
     """
 
@@ -78,7 +83,9 @@ class StocksPrice:
 
 
 def solve(spec: MarketSpec) -> Optimum | None:
-    """The optimum of a market that `covers` admits, else None. Prices may be continuous or on a ladder."""
+    """The optimum of a market that `covers` admits, else None. Prices may be continuous or
+    on a ladder.
+    """
     if not covers(spec):
         return None
     shape = tuple(int(units) + 1 for units in spec.stock.initial_units)

@@ -1,8 +1,9 @@
-"""The market as a Markov chain: the expected money of one period, and the probabilities of the next states.
+"""The market as a Markov chain: the expected money of one period, and the probabilities of
+the next states.
 
-A state holds what a policy may look at (current price, reference price, units on hand, units sold last,
-competitors' prices, regime), and a hidden regime. A period follows the events of the market, not
-Bellman's equation, so that this module and the solvers check each other.
+A state holds what a policy may look at (current price, reference price, units on hand, units sold
+last, competitors' prices, regime), and a hidden regime. A period follows the events of the market,
+not Bellman's equation, so that this module and the solvers check each other.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ def is_unlimited(spec: MarketSpec) -> bool:
 
 
 def sales_are_few(spec: MarketSpec) -> bool:
-    """Whether the possible sales of a period can be listed: units of one product, or one unit of several."""
+    """Whether the possible sales of a period can be listed: units of one product, or one
+    unit of several.
+    """
     single = spec.arrivals.process == "single" and len(spec.category_names) == 1
     return (single or len(spec.products.names) == 1) and not spec.arrivals.overdispersion.any()
 
@@ -76,7 +79,9 @@ class States:
 
     @classmethod
     def seen(cls, spec: MarketSpec, view: MarketView) -> States:
-        """The possible states of the first market of a view: one per regime where policies do not observe it."""
+        """The possible states of the first market of a view: one per regime where policies do
+        not observe it.
+        """
         period = int(view.period[0])
         chance = spec.regime_probabilities(period + 1)[-1]
         if view.regime is not None:
@@ -146,7 +151,9 @@ class PolicyChoice:
 
 @dataclass(frozen=True)
 class _Branches:
-    """B possible courses of a period so far: initial state (B,), units on hand and sold (B, N), probability (B,)."""
+    """B possible courses of a period so far: initial state (B,), units on hand and sold (B,
+    N), probability (B,).
+    """
 
     origin: NDArray[np.intp]
     on_hand: Array
@@ -164,8 +171,8 @@ class Period:
         number: The period, from 0.
         now: The states.
         choice: What the policy does in them.
-        keep_sales: Whether the states that follow hold the units sold. Where they need not and stock is
-            unlimited, mean sales are enough.
+        keep_sales: Whether the states that follow hold the units sold. Where they need not and
+            stock is unlimited, mean sales are enough.
     """
 
     spec: MarketSpec
@@ -190,7 +197,9 @@ class Period:
         return money, self._next(branches, rival_price)
 
     def _sell(self, branches: _Branches, rival_price: Array) -> tuple[float, _Branches]:
-        """Expected money of the customers of a period, or of half of it, and every possible outcome."""
+        """Expected money of the customers of a period, or of half of it, and
+        every possible outcome.
+        """
         backlog = self.spec.stock.shortage == "backlog"
         mean, paid = self._wanted(branches, rival_price, available=None if backlog else branches.on_hand > 0)
         if is_unlimited(self.spec) and not self.keep_sales:
@@ -206,7 +215,8 @@ class Period:
     def _wanted(self, branches: _Branches, rival_price: Array, available: NDArray | None) -> tuple[Array, Array]:
         """(B, N) mean demand, and the mean price paid for it.
 
-        Customers are served in random order, so units sold have the same mean price as units demanded.
+        Customers are served in random order, so units sold have the same mean price
+        as units demanded.
         """
         spec, o, price = self.spec, branches.origin, self.choice.price
         discount = None if self.choice.discount is None else self.choice.discount[o]
@@ -245,7 +255,9 @@ class Period:
 
 
 def _outcomes(spec: MarketSpec, mean: Array, weight: Array) -> tuple[NDArray[np.intp], Array, Array]:
-    """Every possible demand of each row (B, N): the row (B',), the demand (B', N) and its probability (B',)."""
+    """Every possible demand of each row (B, N): the row (B',), the demand (B', N) and
+    its probability (B',).
+    """
     products = mean.shape[1]
     if mean.size * (most_demand(spec, mean) + 1) > _MOST_BRANCHES:
         raise TooManyStates

@@ -1,10 +1,11 @@
-"""The best prices that depend on the period alone, where units on hand and a regime are the whole state.
+"""The best prices that depend on the period alone, where units on hand and a regime are
+the whole state.
 
-An open-loop problem: one price per period, whatever was sold. Given the prices before a period (which
-determine the probabilities of its states) and after it (which determine the values of the states that
-follow), the best price of the period is found exactly. Sweeps backwards through the season raise the
-value until it settles: coordinate ascent from several starting paths. No single price of the path that
-it returns can be improved.
+An open-loop problem: one price per period, whatever was sold. Given the prices before a period
+(which determine the probabilities of its states) and after it (which determine the values of the
+states that follow), the best price of the period is found exactly. Sweeps backwards through the
+season raise the value until it settles: coordinate ascent from several starting paths. No single
+price of the path that it returns can be improved.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ _STARTS = 12
 
 
 def best_path(spec: MarketSpec) -> PricePath | None:
-    """The best time-only path of a market of one product with stock, or of one with a deterministic state.
+    """The best time-only path of a market of one product with stock, or of one with
+    a deterministic state.
 
     None for every other market. Where the state is deterministic, the optimum itself is a path.
 
@@ -51,7 +53,9 @@ def best_path(spec: MarketSpec) -> PricePath | None:
 
 
 class _Season:
-    """The periods of a market that `one_stock` covers: demand at every price, and the transitions between states."""
+    """The periods of a market that `one_stock` covers: demand at every price, and the
+    transitions between states.
+    """
 
     def __init__(self, spec: MarketSpec) -> None:
         self.spec, self.costs, self.periods = spec, Costs.of(spec), int(spec.market.horizon_periods)
@@ -100,6 +104,8 @@ class _Season:
         return reached
 
     def _sell(self, mass: Array, weight: Array) -> Array:
-        """(S + 1,) probability of each number of units left, given the probabilities before and those of demand."""
+        """(S + 1,) probability of each number of units left, given the probabilities before and
+        those of demand.
+        """
         left = np.maximum(self.units - np.arange(mass.size)[:, None], 0)
         return np.bincount(left.ravel(), (mass[:, None] * weight).ravel(), self.units.size).astype(np.float64)

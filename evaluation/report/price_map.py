@@ -1,4 +1,6 @@
-"""A policy as a map: the price that it charges by period and stock, or by period and reference price."""
+"""A policy as a map: the price that it charges by period and stock, or by period
+and reference price.
+"""
 
 from __future__ import annotations
 
@@ -29,11 +31,11 @@ class PriceMap:
         axis: What the levels are, `on_hand` (units) or `reference_price` (currency per unit).
         periods: (P,) periods, from 0.
         levels: (S,) levels of the axis.
-        price: (S, P) list price after the price rules, currency per unit; NaN where a policy that is
-            only observed never came.
+        price: (S, P) list price after the price rules, currency per unit; NaN where a policy that
+            is only observed never came.
         band: (2, P) limits between which 90% of the visited markets lie.
-        asked: Whether the policy was evaluated at every level; else prices are means over the markets
-            that it visited.
+        asked: Whether the policy was evaluated at every level; else prices are means over the
+            markets that it visited.
     """
 
     product: str
@@ -46,10 +48,12 @@ class PriceMap:
 
 
 def price_maps(spec: MarketSpec, policy: Policy, products: list[int], *, seed: int) -> list[PriceMap]:
-    """The maps of these products, except those with neither limited stock nor a moving reference price.
+    """The maps of these products, except those with neither limited stock nor a
+    moving reference price.
 
-    A policy that is a function of the view is evaluated in a market that is typical of the period but
-    for this product's stock or reference price. Any other policy is observed over its own episodes.
+    A policy that is a function of the view is evaluated in a market that is typical of the period
+    but for this product's stock or reference price. Any other policy is observed over its own
+    episodes.
 
     Args:
         spec: The market.
@@ -95,7 +99,9 @@ class _Visits:
         return PriceMap(self.spec.products.names[product], axis, periods, levels, price, band, asked)
 
     def _ask(self, product: int, axis: Axis, periods: NDArray[np.intp], levels: Array) -> Array:
-        """(S, P) price that the policy charges at each level in each period, everything else as in `_typical`."""
+        """(S, P) price that the policy charges at each level in each period, everything else
+        as in `_typical`.
+        """
         view = self._typical(periods, len(levels))
         moved = getattr(view, axis).copy()
         moved[:, product] = np.tile(levels, len(periods))
@@ -104,7 +110,9 @@ class _Visits:
         return price.astype(np.float64).reshape(len(periods), len(levels)).T
 
     def _watch(self, product: int, periods: NDArray[np.intp], seen: Array, levels: Array) -> Array:
-        """(S, P) mean price charged in the markets whose level, `seen` (P, E), is nearest to each of the levels."""
+        """(S, P) mean price charged in the markets whose level, `seen` (P, E), is nearest to each
+        of the levels.
+        """
         found = np.full((len(levels), len(periods)), np.nan)
         for column, (period, row) in enumerate(zip(periods, seen, strict=True)):
             nearest = np.abs(row[:, None] - levels).argmin(axis=1)

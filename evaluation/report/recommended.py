@@ -12,7 +12,9 @@ _SAME = 5e-4
 
 
 def headline(comparison: Comparison) -> str:
-    """Which prices are recommended and what they are expected to earn, or why no change is recommended."""
+    """Which prices are recommended and what they are expected to earn, or why no
+    change is recommended.
+    """
     found = assessment_of(comparison)
     chosen = found.recommendation
     if not chosen.change:
@@ -34,7 +36,9 @@ def headline(comparison: Comparison) -> str:
 
 
 def explanations(comparison: Comparison, learned: str | None) -> list[str]:
-    """What stands behind the headline: assumptions, chance, prices never charged, break-even points."""
+    """What stands behind the headline: assumptions, chance, prices never
+    charged, break-even points.
+    """
     found = assessment_of(comparison)
     chosen = found.recommendation
     said = [_not_identified(comparison), _follows_demand(comparison)]
@@ -77,7 +81,9 @@ def candidate_rows(comparison: Comparison) -> list[dict[str, str]]:
 
 
 def price_rows(comparison: Comparison) -> list[dict[str, str]]:
-    """One row per product for the report's table of recommended prices; none where no change is recommended."""
+    """One row per product for the report's table of recommended prices; none where no
+    change is recommended.
+    """
     found = assessment_of(comparison)
     if not found.recommendation.change:
         return []
@@ -152,7 +158,9 @@ def _noise(comparison: Comparison, found: Assessment) -> str:
 
 
 def _not_identified(comparison: Comparison) -> str:
-    """Which products of a fitted market keep their prices because the sales say nothing of other ones."""
+    """Which products of a fitted market keep their prices because the sales say nothing
+    of other ones.
+    """
     spec = comparison.spec
     names = spec.prices.frozen if spec.history is not None else ()
     if not names:

@@ -13,10 +13,10 @@ from .recommended import explanations, headline
 def verdict(comparison: Comparison, learned: str | None) -> str:
     """The result in plain sentences.
 
-    On a market with a posterior: which prices are recommended, what they are expected to earn beyond
-    the current prices with a 90% interval over the posterior draws, and what this rests on. Otherwise
-    the result for the learned prices with the paired 95% interval; they are said to earn more or less
-    than the best fixed prices only where the interval excludes zero.
+    On a market with a posterior: which prices are recommended, what they are expected to earn
+    beyond the current prices with a 90% interval over the posterior draws, and what this rests on.
+    Otherwise the result for the learned prices with the paired 95% interval; they are said to earn
+    more or less than the best fixed prices only where the interval excludes zero.
 
     Args:
         comparison: What `evaluate` found.
@@ -57,7 +57,9 @@ def verdict(comparison: Comparison, learned: str | None) -> str:
 
 
 def _earn(comparison: Comparison, row: Row) -> str:
-    """`earn 2.1% more profit than the best fixed prices (95% interval 1.6% to 2.6%)`, or no clear difference."""
+    """`earn 2.1% more profit than the best fixed prices (95% interval 1.6% to 2.6%)`, or
+    no clear difference.
+    """
     objective, stands = comparison.spec.market.objective, standing(row)
     amount, interval = _gap(comparison, row.vs_best_fixed, -1 if stands == "less" else 1)
     if stands == "level":
@@ -78,7 +80,9 @@ def _constant_sentence(comparison: Comparison, row: Row) -> str:
 
 
 def warnings(comparison: Comparison, learned: str | None) -> list[str]:
-    """Reasons to doubt a gain, one sentence per flag; a constant that was asked for is not mentioned."""
+    """Reasons to doubt a gain, one sentence per flag; a constant that was asked for
+    is not mentioned.
+    """
     said = []
     for row in comparison.rows:
         name = "The learned prices" if row.policy == learned else row.policy
@@ -110,8 +114,8 @@ def _gap(comparison: Comparison, gap: Estimate, sign: int = 1) -> tuple[str, str
     low, high = sorted((sign * low, sign * high))
     tail = "%" if unit == "%" else unit and f" {unit}"
     finite = [abs(x) for x in (mean, low, high) if x and math.isfinite(x)]
-    # As many digits as the smallest of the three needs, so that nothing that is not zero reads as zero, and as the two
-    # ends of the interval need to differ.
+    # As many digits as the smallest of the three needs, so that nothing that is not zero reads as
+    # zero, and as the two ends of the interval need to differ.
     width = high - low if 0 < high - low < math.inf else 1.0
     digits = min(4, max(1, math.ceil(-math.log10(min([*finite, width], default=1.0)))))
     amount, *ends = (f"{number(x, digits)}{tail}" for x in (sign * mean, low, high))
@@ -120,7 +124,9 @@ def _gap(comparison: Comparison, gap: Estimate, sign: int = 1) -> tuple[str, str
 
 
 def relative(comparison: Comparison, gap: Estimate) -> tuple[float, float, float, str]:
-    """Mean, low, high and unit of a paired difference: percent of what the best fixed prices earn, else money."""
+    """Mean, low, high and unit of a paired difference: percent of what the best fixed prices
+    earn, else money.
+    """
     base = comparison.row(BASELINE).objective.mean
     scale, unit = (100 / base, "%") if base > 0 else (1.0, currency_of(comparison).strip())
     return gap.mean * scale, gap.low * scale, gap.high * scale, unit

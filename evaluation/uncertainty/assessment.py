@@ -25,15 +25,16 @@ _NOISE, _MOST_EPISODES = 0.25, 32
 class Assessment:
     """Policies and candidates over posterior draws, and the recommendation.
 
-    Every gain is over the draws on which candidates are reported, not those on which they are chosen.
+    Every gain is over the draws on which candidates are reported, not those on which
+    they are chosen.
 
     Attributes:
         compared: All policies and candidates over the draws.
         candidates: The prices that were considered, the current ones first.
         recommendation: Which prices are recommended.
         break_even: Where the recommended prices' gain is gone; None where no change is recommended.
-        metric: What the verdict states first: the objective, or revenue where profit rests on assumed
-            unit costs.
+        metric: What the verdict states first: the objective, or revenue where profit rests on
+            assumed unit costs.
 
     Example:
         >>> from dataclasses import replace
@@ -61,16 +62,22 @@ class Assessment:
         return self.recommended.policy
 
     def gain(self, policy: str, reference: str | None = None, objective: str | None = None) -> Gain:
-        """The gain of a policy or candidate over another, by default over the current prices and in `metric`."""
+        """The gain of a policy or candidate over another, by default over the current prices
+        and in `metric`.
+        """
         reference = reference or self.recommendation.current
         return self.compared.gain(policy, reference, objective=objective or self.metric, part="report")
 
     def outside(self, policy: str) -> float | None:
-        """Share of product-periods that a policy prices outside what the shop charged; None where that is not known."""
+        """Share of product-periods that a policy prices outside what the shop charged; None where
+        that is not known.
+        """
         return self.compared.outside[policy]
 
     def joint(self, policy: str) -> float | None:
-        """Share of category-periods whose mean prices are lower or higher together than they ever were."""
+        """Share of category-periods whose mean prices are lower or higher together than
+        they ever were.
+        """
         outside = joint_outside(self.compared.spec, self.compared.prices[policy])
         return None if outside is None else float(outside.mean())
 
@@ -82,7 +89,9 @@ class Assessment:
         return gains | {"outside_share": self.outside(policy)}
 
     def prices(self) -> list[dict[str, Any]]:
-        """One row per product: its current and recommended mean prices by period, each marked where never charged."""
+        """One row per product: its current and recommended mean prices by period, each marked
+        where never charged.
+        """
         spec, paths, charged = self.compared.spec, self.compared.prices, charged_range(self.compared.spec)
         current, recommended = (paths[name] for name in (self.recommendation.current, self.recommendation.policy))
         outside = None if charged is None else charged.outside(recommended)
@@ -146,7 +155,9 @@ class Assessment:
 
 
 def _enough_episodes(compared: DrawComparison, candidates: Sequence[str]) -> int:
-    """Episodes per draw that keep noise below `_NOISE` of the parameter uncertainty, within `_MOST_EPISODES`."""
+    """Episodes per draw that keep noise below `_NOISE` of the parameter
+    uncertainty, within `_MOST_EPISODES`.
+    """
     current, *others = candidates
     gains = [compared.gain(other, current) for other in others]
     needed = [

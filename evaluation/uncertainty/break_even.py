@@ -52,8 +52,9 @@ class BreakEven:
     """Break-even points of recommended prices against the current ones, in the mean market.
 
     Attributes:
-        cost_share: Unit cost as a share of the regular price (mean over the units sold) at which the
-            gain in profit is gone, all unit costs in proportion; None in a market without unit costs.
+        cost_share: Unit cost as a share of the regular price (mean over the units sold) at which
+            the gain in profit is gone, all unit costs in proportion; None in a market without unit
+            costs.
         elasticity: Factor on all price elasticities at which the gain in `objective` is gone.
         objective: revenue or profit.
 
@@ -125,7 +126,9 @@ def _gains(spec: MarketSpec, pair: tuple[Policy, Policy], objective: str, seed: 
 
 
 def _crossing(gains: Callable[[Floats], Floats], now: float, tried: tuple[float, float]) -> list[float | None]:
-    """The nearest points below and above `now` at which a positive gain becomes zero, None where there is none."""
+    """The nearest points below and above `now` at which a positive gain becomes zero, None where
+    there is none.
+    """
     low, high = tried
     grid = np.concatenate([np.linspace(now, low, _POINTS), np.linspace(now, high, _POINTS)])
     sides = gains(grid).reshape(2, _POINTS)

@@ -1,4 +1,6 @@
-"""What each product sells and earns in each period under a policy, over posterior draws and customers."""
+"""What each product sells and earns in each period under a policy, over posterior
+draws and customers.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +37,10 @@ class ProductFigures:
         units: Units sold.
         revenue: Revenue, currency.
         profit: Profit, currency.
-        parameter_share: (T, N) share of the variance of revenue that is parameter uncertainty; NaN without variance.
-        rules: (T, N) bits of the price rules (`pricing.BITS`) that changed the policy's price in most markets.
+        parameter_share: (T, N) share of the variance of revenue that is parameter uncertainty;
+            NaN without variance.
+        rules: (T, N) bits of the price rules (`pricing.BITS`) that changed the policy's price
+            in most markets.
 
     Example:
         >>> product_figures(spec, policy).revenue.low.shape  # doctest: +SKIP
@@ -77,7 +81,8 @@ def product_figures(
 def simulated_products(
     spec: MarketSpec, policy: Policy, *, draws: int | None = None, episodes: int = EPISODES, seed: int = 0
 ) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
-    """(5, M, E, T, N) units, revenue and profit that came, expected revenue and profit; (T, N) bits of the price rules.
+    """(5, M, E, T, N) units, revenue and profit that came, expected revenue and profit; (T, N) bits
+    of the price rules.
 
     Args:
         spec: A market with a posterior.
@@ -89,7 +94,8 @@ def simulated_products(
     count = min(spec.num_draws, DRAWS) if draws is None else draws
     numbers = tuple(int(m) for m in np.linspace(0, spec.num_draws - 1, count).round())
     horizon, products = spec.market.horizon_periods, len(spec.products.names)
-    # Units, revenue and profit that came, and the revenue and profit to be expected given the prices.
+    # Units, revenue and profit that came, and the revenue and profit to be expected given the
+    # prices.
     seen = np.zeros((5, count * episodes, horizon, products), np.float32)
     hit = np.zeros((horizon, products, 16))
     done = 0
@@ -155,7 +161,9 @@ def _interval(came: NDArray[np.float32]) -> Floats:
 
 
 def _parameter_share(expected: NDArray[np.float32], came: NDArray[np.float32]) -> Floats:
-    """(T, N) by the law of total variance: between the draws, without the noise of few episodes, over all of it."""
+    """(T, N) by the law of total variance: between the draws, without the noise of few episodes,
+    over all of it.
+    """
     noise = expected.var(axis=1, ddof=1, dtype=np.float64).mean(axis=0) / expected.shape[1]
     between = expected.mean(axis=1, dtype=np.float64).var(axis=0, ddof=1) if len(expected) > 1 else 0.0 * noise
     parameter = np.maximum(between - noise, 0.0)

@@ -41,8 +41,8 @@ class Candidate:
 
     @property
     def prices(self) -> tuple[str, float]:
-        """Whose prices these are (`learned`, `best-fixed`, `regular` or `current`), and the share by which they are
-        moved towards the current ones.
+        """Whose prices these are (`learned`, `best-fixed`, `regular` or `current`), and the share
+        by which they are moved towards the current ones.
         """
         own, share = self.policy, 0.0
         if isinstance(own, BlendedPrice):
@@ -58,7 +58,8 @@ class Candidate:
 def candidates(
     spec: MarketSpec, learned: Sequence[Policy] = (), *, fixed: Policy | None = None, seed: int = 0
 ) -> list[Candidate]:
-    """The current and the regular prices, the learned and the best fixed ones, and blends of these with the current.
+    """The current and the regular prices, the learned and the best fixed ones, and blends of these
+    with the current.
 
     Args:
         spec: The market.

@@ -68,7 +68,8 @@ class DrawComparison:
             reference: Name of the policy that it is compared with.
             objective: revenue or profit; the market's objective by default.
             part: The draws that count: all, those on which a candidate is chosen, or those on which
-                the chosen one is reported. The two parts are disjoint from `LEAST_TO_SPLIT` draws on.
+                the chosen one is reported. The two parts are disjoint from `LEAST_TO_SPLIT` draws
+                on.
         """
         row = ("revenue", "profit").index(objective or self.spec.market.objective)
         chosen = self._part(part)
@@ -105,7 +106,8 @@ def compare_draws(
         believed: The market that policies believe in, standard errors included; `spec` by default.
 
     Raises:
-        ValueError: For a market without a posterior, numbers out of range, or two policies with one name.
+        ValueError: For a market without a posterior, numbers out of range, or two policies
+            with one name.
 
     Example:
         >>> from dataclasses import replace
@@ -168,7 +170,9 @@ def draw_batches(
 
 @dataclass(frozen=True)
 class _Totals:
-    """Sums over the episodes of one policy in some draws, side by side: (2, E) money, (E,) outside, (T, N) prices."""
+    """Sums over the episodes of one policy in some draws, side by side: (2, E) money, (E,) outside,
+    (T, N) prices.
+    """
 
     expected: Floats
     realised: Floats
@@ -181,7 +185,9 @@ def _simulated(spec: MarketSpec, policies: Sequence[Policy], markets: list[Marke
 
 
 def _episodes(spec: MarketSpec, policy: Policy, markets: list[Market]) -> _Totals:
-    """One episode of every market. The policy is asked once a period, for all draws: it cannot tell them apart."""
+    """One episode of every market. The policy is asked once a period, for all draws: it cannot
+    tell them apart.
+    """
     sizes = np.cumsum([0] + [market.num_markets for market in markets])
     sums, outside = np.zeros((2, 2, sizes[-1])), np.zeros(sizes[-1])
     known, prices = charged_range(spec), np.zeros((spec.market.horizon_periods, len(spec.products.names)))

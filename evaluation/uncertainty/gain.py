@@ -20,17 +20,18 @@ TAIL = 0.1
 class Gain:
     """What one policy earns beyond another, over posterior draws and customers.
 
-    Money is currency per episode. "Expected" averages over customers, so that only the parameters of
-    the market are uncertain; "realised" includes the customers' sampling noise.
+    Money is currency per episode. "Expected" averages over customers, so that only the parameters
+    of the market are uncertain; "realised" includes the customers' sampling noise.
 
     Attributes:
         mean: Mean over the draws.
         interval90: 5% and 95% quantile of the expected gain over the draws.
-        interval90_realised: The same of the realised gain, with the same customers for both policies.
+        interval90_realised: The same of the realised gain, with the same customers
+            for both policies.
         loss_probability: Share of the draws in which the expected gain is negative.
         cvar10: Mean of the expected gain in the worst tenth of the draws.
-        parameter_variance: Variance of the expected gain over the draws, unbiased; it may be negative
-            where it is small.
+        parameter_variance: Variance of the expected gain over the draws, unbiased; it may be
+            negative where it is small.
         sampling_variance: Mean variance of the realised gain within a draw, unbiased.
         noise: Variance of the mean of a draw's few episodes around its expected gain.
         relative: `mean`, `interval90` and `interval90_realised` as shares of what the other policy
@@ -71,7 +72,8 @@ class Gain:
             other_realised: The same of the other policy.
         """
         came = realised - other_realised
-        # Both have the same mean. Expected money varies less, except where stock is what limits sales.
+        # Both have the same mean. Expected money varies less, except where stock is what limits
+        # sales.
         pairs = ((expected, other_expected), (realised, other_realised))
         one, other = min(pairs, key=lambda pair: (pair[0] - pair[1]).var(axis=1).mean())
         difference, base = one - other, other.mean(axis=1)
@@ -103,7 +105,9 @@ class Gain:
 
     @property
     def parameter_share(self) -> float | None:
-        """Share of the variance of the realised gain that is parameter uncertainty; None without any variance."""
+        """Share of the variance of the realised gain that is parameter uncertainty; None
+        without any variance.
+        """
         parameter = max(self.parameter_variance, 0.0)
         total = parameter + self.sampling_variance
         return parameter / total if total > 0 else None
@@ -114,7 +118,9 @@ class Gain:
         return self.mean / (abs(self.base) or 1.0)
 
     def quantile(self, level: float) -> float:
-        """Quantile of the expected gain, as a share of what the other policy earns (of its size, where it may lose)."""
+        """Quantile of the expected gain, as a share of what the other policy earns (of its size,
+        where it may lose).
+        """
         values = self.draws / (abs(self.base) or 1.0) if self.relative_draws is None else self.relative_draws
         return float(np.quantile(values, level, method=_METHOD))
 
@@ -125,7 +131,8 @@ class Gain:
 
 
 def without_noise(episodes: Floats, centre: Floats | None = None) -> tuple[Floats, float]:
-    """The mean under each draw, and its variance over the draws, both without the noise of few episodes.
+    """The mean under each draw, and its variance over the draws, both without the noise
+    of few episodes.
 
     A mean over E episodes varies more over the draws than the true mean does: by the law of total
     variance, by the variance within draws over E. The means are drawn together around their common
@@ -149,12 +156,16 @@ def without_noise(episodes: Floats, centre: Floats | None = None) -> tuple[Float
 
 
 def quantiles(values: Floats) -> Interval:
-    """The 5% and the 95% quantile; the next draw of the same kind lies between them with a probability of 90%."""
+    """The 5% and the 95% quantile; the next draw of the same kind lies between them with a
+    probability of 90%.
+    """
     low, high = np.quantile(values, _ENDS, method=_METHOD)
     return float(low), float(high)
 
 
 def cvar(draws: Floats, tail: float) -> float:
-    """Mean of the lowest values, a share `tail` of them and at least one (conditional value at risk)."""
+    """Mean of the lowest values, a share `tail` of them and at least one (conditional
+    value at risk).
+    """
     count = max(1, round(tail * draws.size))
     return float(np.sort(draws)[:count].mean())

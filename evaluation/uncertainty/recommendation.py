@@ -21,8 +21,8 @@ class Rule:
     """What a candidate must show against the current prices to be recommended.
 
     Attributes:
-        least_gain: Smallest expected gain, as a share of what the current prices earn: smaller ones are
-            not worth a change, and may as well be losses.
+        least_gain: Smallest expected gain, as a share of what the current prices earn: smaller ones
+            are not worth a change, and may as well be losses.
         max_loss_probability: Largest probability that its expected gain is negative.
         least_quantile: Smallest 5% quantile of its expected gain, as a share of what the current
             prices earn.
@@ -51,8 +51,8 @@ class Standing:
         words: What a manager calls its prices.
         gain: Its gain on the draws on which candidates are chosen.
         value: What candidates are ranked by: mean of the expected gain, or its CVaR.
-        floor_gain: Mean gain in profit at the dearest assumed unit costs, currency per episode; None
-            where no floor applies, or a better candidate keeps it.
+        floor_gain: Mean gain in profit at the dearest assumed unit costs, currency per episode;
+            None where no floor applies, or a better candidate keeps it.
         refused: Why it is not recommended; empty if it may be.
 
     Example:
@@ -185,7 +185,8 @@ def recommend(
 
 
 def costs_assumed(spec: MarketSpec) -> bool:
-    """Whether unit costs are assumed: they differ between the posterior draws, as known ones do not.
+    """Whether unit costs are assumed: they differ between the posterior draws, as known
+    ones do not.
 
     Example:
         >>> from repricer import load_scenario
@@ -237,7 +238,9 @@ def _order(standing: Standing) -> tuple[bool, float]:
 def _above_floor(
     compared: DrawComparison, candidates: Sequence[Candidate], standings: list[Standing], rule: Rule
 ) -> list[Standing]:
-    """The standings, the best of them refused until one keeps the profit floor; those after it are not checked."""
+    """The standings, the best of them refused until one keeps the profit floor; those after it
+    are not checked.
+    """
     current, *others = candidates
     policies = {other.name: other for other in others}
     checked = []
@@ -251,7 +254,9 @@ def _above_floor(
 
 
 def _floor_gain(compared: DrawComparison, candidate: Candidate, current: Candidate, rule: Rule) -> float:
-    """Mean gain in profit of a candidate, with every product at the dearest of its assumed unit costs."""
+    """Mean gain in profit of a candidate, with every product at the dearest of its
+    assumed unit costs.
+    """
     spec = compared.spec
     assert spec.posterior is not None, "assumed costs are part of a posterior"
     dearest = np.quantile(spec.posterior.unit_cost, rule.cost_quantile, axis=0)

@@ -1,7 +1,8 @@
-"""The shop's own rules, by product, by category and for all: one TOML file, and options of the same names.
+"""The shop's own rules, by product, by category and for all: one TOML file, and options of
+the same names.
 
-What the most specific table says holds: `[product.ID]` (or its name) before `[group.NAME]`, a list of products, before
-`[category.NAME]` before `[shop]`.
+What the most specific table says holds: `[product.ID]` (or its name) before `[group.NAME]`, a list
+of products, before `[category.NAME]` before `[shop]`.
 """
 
 from __future__ import annotations
@@ -142,8 +143,8 @@ class ShopRules:
             products: All products of the shop: `product`, `category` and, where known, `name`.
 
         Raises:
-            ScenarioError: A rule names a product or a category that the shop does not have, or a name that several
-                products have.
+            ScenarioError: A rule names a product or a category that the shop does not have, or a
+                name that several products have.
         """
         categories = products["category"].dropna().unique().tolist()
         for name in (*self.category, *self.shop.categories):
@@ -176,7 +177,8 @@ class ShopRules:
         return products[kept]
 
     def links(self, products: pd.DataFrame, names: Sequence[str]) -> dict[str, Any]:
-        """The product lines and price gaps among the products of a market, as its price rules have them.
+        """The product lines and price gaps among the products of a market, as its price
+        rules have them.
 
         Args:
             products: One row per product: `product` and, where known, `name`.

@@ -15,11 +15,13 @@ from .tables import ProductRules
 
 
 def rules_in_words(rules: ShopRules, products: pd.DataFrame) -> tuple[str, ...]:
-    """The rules in words, and those that have no effect because their product, or its competing price, is not known.
+    """The rules in words, and those that have no effect because their product, or its competing
+    price, is not known.
 
     Args:
         rules: The shop's rules.
-        products: The products of the market: `product`, `category` and, where known, `name` and `competitor_price`.
+        products: The products of the market: `product`, `category` and, where known,
+            `name` and `competitor_price`.
 
     Example:
         >>> rules = ShopRules.of({"shop": {"band": 0.2}})

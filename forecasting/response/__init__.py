@@ -1,4 +1,6 @@
-"""Price response: elasticities of products, categories and segments, and substitution between products."""
+"""Price response: elasticities of products, categories and segments, and
+substitution between products.
+"""
 
 from __future__ import annotations
 

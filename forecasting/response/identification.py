@@ -18,7 +18,9 @@ WEAK_F = 10.0
 """Below it, two-stage least squares leans towards least squares (Staiger and Stock 1997)."""
 
 _SAFE_F = 104.7
-"""Above it, a t-ratio of 1.96 is a test at 5% with one instrument (Lee, McCrary, Moreira and Porter 2022)."""
+"""Above it, a t-ratio of 1.96 is a test at 5% with one instrument (Lee, McCrary, Moreira
+and Porter 2022).
+"""
 
 _SHOWN = 4
 FIXED_EFFECTS = "fixed effects"

@@ -148,7 +148,9 @@ class PriceResponse(BaseEstimator):
         return self
 
     def _fit_categories(self, rows: pd.DataFrame, instruments: Sequence[str], controls: Sequence[str]) -> None:
-        """Regress log units per basket of each category on its log price index, with its mean and season."""
+        """Regress log units per basket of each category on its log price index, with its
+        mean and season.
+        """
         totals = _category_totals(rows, instruments, controls)
         count = weeks_sold(totals)
         self.category_identification_, pooled = None, CoefficientEstimate(np.nan, np.nan)
@@ -296,7 +298,9 @@ def _design(
 
 
 def _category_totals(rows: pd.DataFrame, instruments: Sequence[str], controls: Sequence[str]) -> pd.DataFrame:
-    """Sum the units of each category and week, and average its log prices, instruments and controls."""
+    """Sum the units of each category and week, and average its log prices,
+    instruments and controls.
+    """
     revenue = (rows["units"] * rows["price"]).groupby(rows["product"]).transform("sum")
     averaged = rows[["log_price", "log_reference", *controls, *instruments]]
     keys = [rows["category"], rows["week"]]

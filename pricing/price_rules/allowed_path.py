@@ -23,11 +23,12 @@ def allowed_path(
         rules: The price rules.
         catalogue: The products.
         wanted: (T, N) the prices that are asked for, currency per unit.
-        current: (T, N) the prices that are planned anyway: those of the first period are taken to have been charged
-            before it, and a product whose price must not change keeps them.
+        current: (T, N) the prices that are planned anyway: those of the first period are taken to
+            have been charged before it, and a product whose price must not change keeps them.
 
     Returns:
-        (T, N) the allowed prices with seven digits, and by period and product the changes that the rules made.
+        (T, N) the allowed prices with seven digits, and by period and product the changes that
+        the rules made.
 
     Example:
         >>> from repricer.envs import catalogue_of

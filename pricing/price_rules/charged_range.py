@@ -1,4 +1,6 @@
-"""The range of prices that the shop charged in the past, outside which no data say how customers respond."""
+"""The range of prices that the shop charged in the past, outside which no data say
+how customers respond.
+"""
 
 from __future__ import annotations
 

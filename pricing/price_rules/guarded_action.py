@@ -1,4 +1,6 @@
-"""What guardrails made of a proposed action: allowed prices and discounts, and the rules that changed them."""
+"""What guardrails made of a proposed action: allowed prices and discounts, and the rules
+that changed them.
+"""
 
 from __future__ import annotations
 
@@ -54,10 +56,11 @@ class GuardedAction:
     Args:
         price: (E, N) currency per unit.
         discount: (E, N, K) fractions, or None.
-        trail: (E, N) uint16; bit i is set where the i-th of `RULES` changed the price or a discount.
-        prior_price: (E, N) currency per unit: where the price is below the current one, the lowest price of the last
-            30 days, which an announced reduction must show (Directive 98/6/EC, article 6a), else NaN; None where the
-            view does not know it.
+        trail: (E, N) uint16; bit i is set where the i-th of `RULES` changed the price
+            or a discount.
+        prior_price: (E, N) currency per unit: where the price is below the current one, the lowest
+            price of the last 30 days, which an announced reduction must show (Directive 98/6/EC,
+            article 6a), else NaN; None where the view does not know it.
 
     Example:
         >>> guarded = GuardedAction(np.ones((1, 1)), None, trail=BITS["floor"] * np.ones((1, 1), np.uint16))
@@ -71,5 +74,7 @@ class GuardedAction:
     prior_price: Prices | None = None
 
     def rules(self, market: int, product: int) -> list[str]:
-        """Names of the rules that changed the price or a discount of a product in a market, by number."""
+        """Names of the rules that changed the price or a discount of a product in a
+        market, by number.
+        """
         return [rule for rule, bit in BITS.items() if self.trail[market, product] & bit]

@@ -60,7 +60,8 @@ class PriceLinks:
     def bounds(
         self, low: NDArray[np.float64], high: NDArray[np.float64], grid: PriceGrid
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(N,) bounds with the links: where no lower one exceeds its upper one, all links can be kept.
+        """(N,) bounds with the links: where no lower one exceeds its upper one, all links
+        can be kept.
 
         Args:
             low: (N,) lower bounds, prices of the grid.
@@ -83,7 +84,9 @@ class PriceLinks:
         return low, high
 
     def ordered(self, price: NDArray[np.float64], high: NDArray[np.float64], grid: PriceGrid) -> NDArray[np.float64]:
-        """(N,) prices that keep all links: larger products are raised, within upper bounds that `bounds` made."""
+        """(N,) prices that keep all links: larger products are raised, within upper bounds
+        that `bounds` made.
+        """
         price = price.copy()
         while True:
             before = price.copy()
@@ -106,8 +109,8 @@ class PriceLinks:
     ) -> Prices:
         """(E, N) prices that keep all links.
 
-        A held price caps the smaller products, and gives way only to the bounds that the links leave; then larger
-        products are raised.
+        A held price caps the smaller products, and gives way only to the bounds that the links
+        leave; then larger products are raised.
 
         Args:
             price: (E, N) prices within their own bounds.

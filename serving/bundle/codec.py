@@ -51,7 +51,8 @@ class PolicySetup:
         product_wise: Whether a row of the network is a product or a market.
         candidates: (K, N) whether the product may fill the segment's slot; None without slots.
         base: The rule whose price is multiplied instead of `base_price`, or None.
-        path: The prices by period that are multiplied instead, with the promotions planned, or None.
+        path: The prices by period that are multiplied instead, with the promotions
+            planned, or None.
         most_promoted: How many products may be on promotion at once; None where the policy promotes
             none.
         memory: Layout of the recurrent state; None without one.

@@ -20,14 +20,16 @@ def read_response(document: dict[str, Any] | None, catalogue: Catalogue) -> Choi
     """The choice model of a bundle.
 
     Args:
-        document: the parsed `response.json`; None where the market's demand family is an extension's.
+        document: the parsed `response.json`; None where the market's demand family
+            is an extension's.
         catalogue: gives the sizes that the arrays must have.
 
     Returns:
         The model, or None where there is no document.
 
     Raises:
-        BundleError: keys, shapes or numbers are not those of a choice model. Other faults raise ValueError or TypeError.
+        BundleError: keys, shapes or numbers are not those of a choice model. Other faults raise
+            ValueError or TypeError.
     """
     if document is None:
         return None

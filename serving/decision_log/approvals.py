@@ -1,4 +1,6 @@
-"""Decisions about the rows of a price list: who decided what and why. A repeated decision is stored once."""
+"""Decisions about the rows of a price list: who decided what and why. A repeated decision
+is stored once.
+"""
 
 from __future__ import annotations
 

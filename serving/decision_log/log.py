@@ -123,11 +123,12 @@ class DecisionLog:
 
         Args:
             named: The decisions.
-            reply: The answer that holds them, to be kept; if one is kept already, nothing is written.
+            reply: The answer that holds them, to be kept; if one is kept already,
+                nothing is written.
 
         Returns:
-            A future with the answer to give, which may be the one that was kept. It raises LogError if the rows
-            cannot be written, and ReusedKeyError.
+            A future with the answer to give, which may be the one that was kept. It raises LogError
+            if the rows cannot be written, and ReusedKeyError.
         """
         rows: list[dict[str, Any]] = []
         for request_id, one in named:
@@ -145,7 +146,9 @@ class DecisionLog:
         return self._storage.submit(write)
 
     def submit_kept(self, request_id: str, question: str) -> Future[bytes | None]:
-        """Look for the answer that a request got before: a future that raises LogError and ReusedKeyError."""
+        """Look for the answer that a request got before: a future that raises
+        LogError and ReusedKeyError.
+        """
         return self._storage.submit(lambda writing: kept(writing, request_id, question))
 
     def submit_trial(self) -> Future[None]:
@@ -181,7 +184,9 @@ class DecisionLog:
         return self.submit_outcomes(outcomes, refused).result()
 
     def record_approvals(self, approvals: Sequence[Approval]) -> Recorded:
-        """Commit decisions about a price list, all or none; a repeated one is not written again. Raises LogError."""
+        """Commit decisions about a price list, all or none; a repeated one is not written
+        again. Raises LogError.
+        """
         return self._storage.submit(lambda writing: add_approvals(writing, approvals)).result()
 
     def record_switch(self, switch: str, position: Any, by: str, reason: str, files: Mapping[str, bytes] = {}) -> None:

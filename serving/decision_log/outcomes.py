@@ -176,7 +176,9 @@ def _last_request(writing: Writing, outcome: ReportedOutcome) -> str:
 
 
 def _on_date(writing: Writing, outcome: ReportedOutcome) -> list[dict[str, Any]]:
-    """The decision of the latest period that begins on or before the day of the sale: its price was charged then."""
+    """The decision of the latest period that begins on or before the day of the sale: its price
+    was charged then.
+    """
     d = DECISIONS.c
     query: Any = select(d.request_id, d.state).where(d.market == outcome.market, d.product == outcome.product)
     begins = [(json.loads(row["state"]).get("date"), row) for row in writing.read(query.order_by(d.id.desc()))]

@@ -25,8 +25,8 @@ class LoggedState(ProductDocument, kw_only=True, forbid_unknown_fields=False):
 
 
 class Sales(NamedTuple):
-    """The table, and the numbers of decisions left out: for want of outcomes, and because their state is faulty,
-    as earlier versions let some pass.
+    """The table, and the numbers of decisions left out: for want of outcomes, and because their
+    state is faulty, as earlier versions let some pass.
     """
 
     table: pd.DataFrame
@@ -37,13 +37,14 @@ class Sales(NamedTuple):
 def sales_table(log: DecisionLog) -> Sales:
     """One row per product of every decision with outcomes for all its products.
 
-    First the columns of the canonical sales table: `date` (of the sale where it was reported, else the
-    first day of the period where the market has a calendar, else of the decision), `product`, `units` (0 too), `price_paid`
-    (the price of the decision where nothing sold), `regular_price` (median of the product's
-    prices), `store` (the market). Then `propensity` (of the price) and `arm_propensity` (the part
-    that all products of the decision share, since one draw selected the arm), and the columns of a
-    `PriceLog`: `market` counts episodes, since a period that does not come after the market's last
-    one starts another; `period`; `seen_…`, the state; `price`, the list price.
+    First the columns of the canonical sales table: `date` (of the sale where it was reported, else
+    the first day of the period where the market has a calendar, else of the decision), `product`,
+    `units` (0 too), `price_paid` (the price of the decision where nothing sold), `regular_price`
+    (median of the product's prices), `store` (the market). Then `propensity` (of the price) and
+    `arm_propensity` (the part that all products of the decision share, since one draw selected the
+    arm), and the columns of a `PriceLog`: `market` counts episodes, since a period that does not
+    come after the market's last one starts another; `period`; `seen_…`, the state; `price`, the
+    list price.
 
     Args:
         log: The decision log.

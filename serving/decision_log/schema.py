@@ -1,4 +1,6 @@
-"""The tables of the decision log: one row per priced product, one per outcome, and one per decision about a price list."""
+"""The tables of the decision log: one row per priced product, one per outcome, and one per decision
+about a price list.
+"""
 
 from __future__ import annotations
 

@@ -43,7 +43,9 @@ _MOST_TOGETHER = 256
 _MOST_ROWS = 128
 """Most rows in one statement; databases allow a few ten thousand values."""
 _PATIENCE = 1
-"""Seconds to wait for a connection, or for another process to finish writing; a request waits for them."""
+"""Seconds to wait for a connection, or for another process to finish writing; a request
+waits for them.
+"""
 _LOCK = int.from_bytes(hashlib.sha256(b"repricer decision log").digest()[:8], "big", signed=True)
 """The advisory lock of a PostgreSQL database under which its chains grow."""
 _GUARDS = {
@@ -273,7 +275,8 @@ class Storage:
                 writing.flush()
         except Exception as error:
             if isinstance(error, OperationalError):
-                # A full disk, a lost connection or a lock affects all, also those that came while it was waited for.
+                # A full disk, a lost connection or a lock affects all, also those that came while
+                # it was waited for.
                 jobs = [*jobs, *self._together([])]
             elif len(jobs) > 1:
                 return False

@@ -1,4 +1,6 @@
-"""Units sold in a period at a mean demand: mean and interval under limited stock. Needs numpy alone."""
+"""Units sold in a period at a mean demand: mean and interval under limited stock.
+Needs numpy alone.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +32,8 @@ class SalesRange(NamedTuple):
 def sales_range(demand: ArrayLike, overdispersion: ArrayLike, stock: ArrayLike, *, single: bool) -> SalesRange:
     """Distribution of min(D, stock) for a random demand D, elementwise.
 
-    D is Poisson, or negative binomial with overdispersion. Where its range exceeds 20,000 units it is
-    approximated as normal.
+    D is Poisson, or negative binomial with overdispersion. Where its range exceeds 20,000 units it
+    is approximated as normal.
 
     Args:
         demand: Mean of D, units.
@@ -69,7 +71,8 @@ def _one(mean: float, variance: float, stock: float) -> tuple[float, float, floa
     chance = np.exp(start + np.concatenate([[0.0], np.cumsum(np.log(ratio))]))
     below = np.cumsum(chance)
     low, high = (float(np.searchsorted(below, q)) for q in (_LOW, _HIGH))
-    # E[min(D, s)] is the sum of P(D > k) over k below s, plus the share of a unit for a fractional stock.
+    # E[min(D, s)] is the sum of P(D > k) over k below s, plus the share of a unit for a fractional
+    # stock.
     beyond, whole = np.maximum(1 - below, 0), math.floor(min(stock, terms))
     sold = float(beyond[:whole].sum()) + (stock - whole) * float(beyond[whole]) if stock < terms else mean
     return min(sold, mean), min(low, stock), min(high, stock)

@@ -56,7 +56,8 @@ class Explanation:
         sentences: The explanation in words.
         attribution: The price as a sum of contributions; None where the policy gave no number.
         curve: Results at other prices, None without a price response.
-        best_alternative: The other allowed price that earns most of the policy's objective in this period.
+        best_alternative: The other allowed price that earns most of the policy's objective
+            in this period.
     """
 
     product: str

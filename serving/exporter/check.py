@@ -1,4 +1,6 @@
-"""What held prices earn in a market, over posterior draws and customers: measured at the export and at each refresh."""
+"""What held prices earn in a market, over posterior draws and customers: measured at the export and
+at each refresh.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +20,14 @@ DRAWS, EPISODES = 100, 4
 _RANGE_EPISODES = 32
 # As far as the service tolerates, see `training_range.DriftAlarm`.
 _OUTSIDE_SHARE = 0.05
-# Each new week moves the forecasts a little: what lies beyond the range by less than its width, or a tenth (features
-# are logarithms and shares), is no reason to train.
+# Each new week moves the forecasts a little: what lies beyond the range by less than its width, or
+# a tenth (features are logarithms and shares), is no reason to train.
 _SLACK, _LEAST = 1.0, 0.1
 
 
 def check(spec: MarketSpec, policy: Policy, seed: int) -> dict[str, Any] | None:
-    """The gains of a policy over the best fixed and the current prices; None for a market without a posterior.
+    """The gains of a policy over the best fixed and the current prices; None for a market
+    without a posterior.
 
     Args:
         spec: The market.
@@ -46,7 +49,8 @@ def check(spec: MarketSpec, policy: Policy, seed: int) -> dict[str, Any] | None:
 
 
 def outside_training(spec: MarketSpec, policy: Policy, seen: TrainingRange, seed: int) -> dict[str, float]:
-    """The features that lie far outside the training range in more than 5% of product-periods, with that share.
+    """The features that lie far outside the training range in more than 5% of product-periods,
+    with that share.
 
     Args:
         spec: The market.

@@ -55,8 +55,8 @@ def export(
             learned ones.
         key: PEM file of an Ed25519 private key. By default OUT.key.pem, created on first use, with
             OUT.pub.pem for those who load the bundle.
-        seed: Selects the market states of the golden vectors, and seeds the search for the best fixed
-            prices.
+        seed: Selects the market states of the golden vectors, and seeds the search for the
+            best fixed prices.
 
     Returns:
         The path of the bundle.

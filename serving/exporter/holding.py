@@ -1,8 +1,9 @@
-"""Which prices a bundle holds: learned, best fixed, regular or current ones, or a blend with the current.
+"""Which prices a bundle holds: learned, best fixed, regular or current ones, or a blend
+with the current.
 
-Writing them needs the `train` extra. A price server reads them all as the same thing: a network whose
-output multiplies base prices. For prices that were not learned, the output is always 1 and the base
-prices are the prices themselves, period by period.
+Writing them needs the `train` extra. A price server reads them all as the same thing: a network
+whose output multiplies base prices. For prices that were not learned, the output is always 1 and
+the base prices are the prices themselves, period by period.
 """
 
 from __future__ import annotations

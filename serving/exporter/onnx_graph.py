@@ -20,9 +20,11 @@ from ..recurrent_state import WINDOW
 
 
 class _LstmNodes(torch.nn.Module):
-    """An LSTM as ONNX operators, one per layer, with the arguments and results of `torch.nn.LSTM`; for export only.
+    """An LSTM as ONNX operators, one per layer, with the arguments and results of `torch.nn.LSTM`;
+    for export only.
 
-    Torch's exporter splits an LSTM into a loop or leaves it whole, depending on what the process exported before.
+    Torch's exporter splits an LSTM into a loop or leaves it whole, depending on what the
+    process exported before.
     """
 
     def __init__(self, lstm: torch.nn.LSTM) -> None:
@@ -42,7 +44,9 @@ class _LstmNodes(torch.nn.Module):
     def forward(
         self, row: torch.Tensor, states: tuple[torch.Tensor, torch.Tensor]
     ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
-        """From (1, rows, F) and states (layers, rows, units) to the last layer's output and the new states."""
+        """From (1, rows, F) and states (layers, rows, units) to the last layer's output and
+        the new states.
+        """
         layers, rows, _ = states[0].shape
         before = [state.split(1) if layers > 1 else (state,) for state in states]
         after: list[tuple[torch.Tensor, torch.Tensor]] = []
@@ -64,13 +68,15 @@ class _LstmNodes(torch.nn.Module):
 
 
 class PolicyGraph(torch.nn.Module):
-    """From features (rows, F) and the recurrent state to the decoded parts of an action and the new state.
+    """From features (rows, F) and the recurrent state to the decoded parts of an action and
+    the new state.
 
-    Decoding uses the code of the simulated market. A part has shape (rows, N, …), or (rows, …) product-wise; the
-    states have their rows at `RecurrentLayout.rows_axis`.
+    Decoding uses the code of the simulated market. A part has shape (rows, N, …), or (rows, …)
+    product-wise; the states have their rows at `RecurrentLayout.rows_axis`.
 
     Args:
-        actor: The deterministic part of the policy; a distribution's argument checks cannot be exported.
+        actor: The deterministic part of the policy; a distribution's argument checks
+            cannot be exported.
         setup: The policy without its network.
     """
 
@@ -92,7 +98,9 @@ class PolicyGraph(torch.nn.Module):
         return (*(part for part in parts if part is not None), *notes)
 
     def _prices(self, raw: torch.Tensor) -> torch.Tensor:
-        """`price_multiplier` in three operators instead of five; each takes a thirtieth of a small network's call."""
+        """`price_multiplier` in three operators instead of five; each takes a thirtieth of a
+        small network's call.
+        """
         log_high, log_low = self.layout.logs
         return (log_high * torch.nn.functional.leaky_relu(raw.clip(-1.0, 1.0), -log_low / log_high)).exp()
 
@@ -115,7 +123,9 @@ class PolicyGraph(torch.nn.Module):
         return ActionParts(**dict(zip(names, found, strict=False))), renewed
 
     def to_onnx(self) -> bytes:
-        """One ONNX file with the weights inside, for any number of rows, without traces of the machine that wrote it."""
+        """One ONNX file with the weights inside, for any number of rows, without traces of the
+        machine that wrote it.
+        """
         memory, axis = ({}, 0) if self.memory is None else (self.memory.shapes, self.memory.rows_axis)
         rows = torch.export.Dim("rows")
         # Two rows, because the exporter would treat one row as a constant.

@@ -64,7 +64,9 @@ class ApiKey:
 
 
 class KeyRing:
-    """The keys of a file, read again within a second after it has changed; where that fails, the former ones stay."""
+    """The keys of a file, read again within a second after it has changed; where that fails, the
+    former ones stay.
+    """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path)
@@ -160,7 +162,9 @@ def remove_key(path: Path, name: str) -> None:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """The file's folder, locked while the file is read and replaced, so that no change of another process is lost."""
+    """The file's folder, locked while the file is read and replaced, so that no change of another
+    process is lost.
+    """
     if fcntl is None:
         yield
         return

@@ -1,7 +1,8 @@
-"""The service's socket and its connections: a cap, time limits for slow callers, and a pause where none can be accepted.
+"""The service's socket and its connections: a cap, time limits for slow callers, and a pause where
+none can be accepted.
 
-uvicorn limits only the time between two requests of a connection, and asyncio tries a failed `accept` again at
-once, as often as the queue is long; the rest is here. Needs the `serve` extra.
+uvicorn limits only the time between two requests of a connection, and asyncio tries a failed
+`accept` again at once, as often as the queue is long; the rest is here. Needs the `serve` extra.
 """
 
 from __future__ import annotations
@@ -34,14 +35,18 @@ _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class Connection(HttpToolsProtocol):
-    """A connection whose caller has until `deadline` to send or to read what is due; None while the service works."""
+    """A connection whose caller has until `deadline` to send or to read what is due; None while
+    the service works.
+    """
 
     most = MOST_CONNECTIONS
     deadline: float | None = None
     _header_bytes = 0.0
 
     def connection_made(self, transport: Any) -> None:
-        """Make room for a new connection where the cap is reached: the caller who is nearest its deadline leaves."""
+        """Make room for a new connection where the cap is reached: the caller who is nearest
+        its deadline leaves.
+        """
         super().connection_made(transport)
         self._wait()
         if len(self.connections) > self.most:

@@ -153,7 +153,9 @@ class Deployment:
         return decisions
 
     def _held_out(self, slots: Slots, state: State) -> bool:
-        """A named market always stays in its arm; an unnamed one is assigned anew each time, by number and period."""
+        """A named market always stays in its arm; an unnamed one is assigned anew each time, by
+        number and period.
+        """
         if slots.killed or not slots.holdout:
             return slots.killed
         # No name of a market begins like that.

@@ -73,7 +73,9 @@ class Desk:
         return [row for row in changed if row.key in made]
 
     def make_live(self, by: str) -> LiveList:
-        """Record all decisions and write the live prices beside the list. Raises ListError, LogError."""
+        """Record all decisions and write the live prices beside the list.
+        Raises ListError, LogError.
+        """
         if self._log is None:
             raise ListError(["a list that becomes live must be recorded; got no decision log; serve with --log"])
         with self._lock:

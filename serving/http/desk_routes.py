@@ -53,8 +53,8 @@ class _DeskRoutes:
         offset: Annotated[int, Query(ge=0)] = 0,
         limit: Annotated[int, Query(ge=1, le=_MOST)] = 100,
     ) -> Response:
-        """Rows of the price list: those of a week, a status, with a text in zone, id, name or category, or outside what
-        was charged.
+        """Rows of the price list: those of a week, a status, with a text in zone, id, name or
+        category, or outside what was charged.
         """
         text = search.casefold()
 

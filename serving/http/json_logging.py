@@ -17,7 +17,8 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 class LineHandler(logging.Handler):
     """Writes each line to standard error by one system call, four times as fast as a stream.
 
-    A reader that has stalled stops no request: lines without room are dropped, and the next one says how many.
+    A reader that has stalled stops no request: lines without room are dropped, and the next one
+    says how many.
     """
 
     _dropped = 0

@@ -88,7 +88,9 @@ class _Pricing:
         return Response(text, media_type="application/json")
 
     def _question(self, body: bytes, scope: Scope) -> str | None:
-        """The digest of a request that must get the same answer again; None for others. Raises BodyError."""
+        """The digest of a request that must get the same answer again; None for
+        others. Raises BodyError.
+        """
         key = dict(scope["headers"]).get(IDEMPOTENCY_KEY)
         if key is None:
             return None
@@ -120,7 +122,8 @@ class _Pricing:
         return decisions
 
     async def _recorded(self, named: list[tuple[str, Decision]], reply: Reply | None) -> bytes:
-        """Wait until all decisions are in the log, if there is one; requests that wait together share a commit.
+        """Wait until all decisions are in the log, if there is one; requests that wait together
+        share a commit.
 
         Returns:
             The answer where one is kept.

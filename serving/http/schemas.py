@@ -154,7 +154,8 @@ def parsed(body: bytes) -> Any:
     """The JSON of a body, in which no object names a key twice. Raises BodyError."""
     try:
         data = orjson.loads(body)
-        # The fast parser keeps the last of equal keys. A key has one colon, so that as many colons as keys rule that out.
+        # The fast parser keeps the last of equal keys. A key has one colon, so that as many colons
+        # as keys rule that out.
         return data if body.count(b":") == _num_keys(data) else from_json(body)
     except (ValueError, RecursionError) as error:
         raise BodyError(f"request must be JSON; got: {str(error)[:100]}; see /docs for an example") from error

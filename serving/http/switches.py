@@ -1,4 +1,6 @@
-"""Switches that survive the process and reach every instance: their positions are kept in the decision log."""
+"""Switches that survive the process and reach every instance: their positions are kept in
+the decision log.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ _log = logging.getLogger(__name__)
 
 
 class Switches:
-    """The switches of a deployment, which last as long as the log; without one, as long as the process.
+    """The switches of a deployment, which last as long as the log; without one, as long
+    as the process.
 
     Args:
         deployment: What they switch.
@@ -97,7 +100,9 @@ class Switches:
         self._log.record_switch(switch, position, by, reason, files)
 
     def _restore(self, log: DecisionLog) -> None:
-        """As the log says; a bundle that it has not seen yet takes over, and so does a kill switch at the start."""
+        """As the log says; a bundle that it has not seen yet takes over, and so does a kill switch
+        at the start.
+        """
         kept, own = log.switches(), self._positions()
         if own["kill_switch"] and not kept.get("kill_switch", True):
             kept["kill_switch"] = True

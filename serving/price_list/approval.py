@@ -1,5 +1,5 @@
-"""From a decided list to a live one: every decision is checked against the price rules and recorded. Needs the
-`serve` extra.
+"""From a decided list to a live one: every decision is checked against the price rules and
+recorded. Needs the `serve` extra.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ _SAME = 1e-6
 
 
 class LiveList(NamedTuple):
-    """A list that is live: its rows with who decided and when, and how many decisions were not recorded before."""
+    """A list that is live: its rows with who decided and when, and how many decisions were
+    not recorded before.
+    """
 
     rows: list[PriceRow]
     new: int
@@ -38,7 +40,8 @@ def decided_rows(source: str, rows: Sequence[PriceRow], by: str, rest: str | Non
         source: What error messages call the list.
         rows: The rows.
         by: Who decides.
-        rest: What happens to rows that are still proposed: approved or postponed; None refuses them.
+        rest: What happens to rows that are still proposed: approved or postponed;
+            None refuses them.
 
     Raises:
         ListError: Rows are not decided, or it is not said who decides.

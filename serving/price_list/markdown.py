@@ -9,7 +9,8 @@ from .rows import PriceRow
 
 
 def markdown_rows(plan: MarkdownPlan, *, zone: str = ALL_STORES, seed: int = 0) -> list[PriceRow]:
-    """The rows of a markdown: every product in every week of the season, those not marked down at planned prices.
+    """The rows of a markdown: every product in every week of the season, those not marked down
+    at planned prices.
 
     Args:
         plan: The plan.

@@ -26,11 +26,12 @@ Floats = NDArray[np.float64]
 
 
 def proposed_rows(found: Assessment, *, zone: str = ALL_STORES, seed: int = 0) -> list[PriceRow]:
-    """The rows of the recommended prices: every product in every week of the market, product by product.
+    """The rows of the recommended prices: every product in every week of the market,
+    product by product.
 
-    A list has one price per product and week, so where a policy's price depends on what will have been sold, it is
-    the mean over posterior draws and customers, brought in line with the price rules again. The expected figures are
-    those of the prices in the list.
+    A list has one price per product and week, so where a policy's price depends on what will have
+    been sold, it is the mean over posterior draws and customers, brought in line with the price
+    rules again. The expected figures are those of the prices in the list.
 
     Args:
         found: The assessment of a market with a calendar.

@@ -1,6 +1,8 @@
-"""The rows of a price list: one declaration gives the columns of its files, their checks and their notes.
+"""The rows of a price list: one declaration gives the columns of its files, their checks
+and their notes.
 
-Metadata of a column, in `Meta(extra=...)`: `format` is the number format in a workbook, `width` its width there.
+Metadata of a column, in `Meta(extra=...)`: `format` is the number format in a workbook, `width`
+its width there.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ class ListError(ValueError):
     """A price list that cannot be read or used.
 
     Attributes:
-        mistakes: Everything that is wrong, one line each, with row and column; the first is the message.
+        mistakes: Everything that is wrong, one line each, with row and column; the first
+            is the message.
 
     Example:
         >>> str(ListError(["row 2, column week: must be YYYY-MM-DD; got 'x'; fix it", "row 3: ..."]))
@@ -127,7 +130,9 @@ class PriceRow(Document, frozen=True, kw_only=True, array_like=True, gc=False):
 
     @property
     def price(self) -> float:
-        """The price that is charged if the row stands as it is: a postponed one keeps the current price."""
+        """The price that is charged if the row stands as it is: a postponed one keeps
+        the current price.
+        """
         if self.status == "postponed":
             return self.current_price
         return self.new_price if self.decided_price is None else self.decided_price
@@ -190,7 +195,8 @@ def sealed(row: PriceRow) -> PriceRow:
 
 
 def rows_of(source: str, cells: Sequence[Sequence[Any]]) -> list[PriceRow]:
-    """The rows in the cells of a file, which have the types of their columns where they could be read so.
+    """The rows in the cells of a file, which have the types of their columns where they could
+    be read so.
 
     Args:
         source: What error messages call the file.

@@ -1,7 +1,8 @@
-"""Price lists as workbooks: formats, frozen header, filters, a choice of statuses, notes on a second sheet.
+"""Price lists as workbooks: formats, frozen header, filters, a choice of statuses, notes on
+a second sheet.
 
-XlsxWriter makes the workbook with its header and formats, and the rows are then written into its sheet, which is
-many times as fast as its own writing of cells. No cell is a formula.
+XlsxWriter makes the workbook with its header and formats, and the rows are then written into its
+sheet, which is many times as fast as its own writing of cells. No cell is a formula.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ _MOST_ROWS = 1_048_575
 _SHEET_FILE, _TEXTS_FILE = "xl/worksheets/sheet1.xml", "xl/sharedStrings.xml"
 _EPOCH = dt.date(1899, 12, 30).toordinal()
 _AT_ONCE = 2000
-# Characters that XML cannot hold, which a workbook writes as _xHHHH_, and texts that look like that.
+# Characters that XML cannot hold, which a workbook writes as _xHHHH_, and texts that look like
+# that.
 _UNWRITABLE = re.compile(r"[\x00-\x08\x0b-\x1f\ufffe\uffff]|_(?=x[0-9A-Fa-f]{4}_)")
 _HOW = (
     "One row per product, zone and week. Edit only the columns from status on.",

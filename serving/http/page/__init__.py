@@ -1,5 +1,5 @@
-"""The pages for a pricing manager: current prices, their reasons, alarms, what-if; the price list; and the API's
-own page. Needs the `serve` extra.
+"""The pages for a pricing manager: current prices, their reasons, alarms, what-if; the price list;
+and the API's own page. Needs the `serve` extra.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ _HEADERS = {
 }
 _ASSETS = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
 _LIST_ASSETS = {"price_list.js": "text/javascript"}
-# Swagger UI, which needs no other origin from here; it draws its icons from data in its style sheet.
+# Swagger UI, which needs no other origin from here; it draws its icons from data in its style
+# sheet.
 _SWAGGER, _DOCS_POLICY = files("fastapi_offline") / "static", _POLICY.replace("img-src 'self'", "img-src 'self' data:")
 _SWAGGER_ASSETS = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
 
@@ -50,7 +51,9 @@ def _template(name: str) -> Any:
 
 
 def add_page(app: FastAPI, deployment: Deployment, recent: RecentDecisions, *, price_list: bool) -> None:
-    """Add `GET /`, with a price list `GET /price-list`, `GET /docs`, and the files that the pages load."""
+    """Add `GET /`, with a price list `GET /price-list`, `GET /docs`, and the files that
+    the pages load.
+    """
     template = _template("page")
 
     @app.get("/", include_in_schema=False)
