@@ -2,7 +2,7 @@
 
 Where demand is elastic, revenue alone asks for the lowest prices everywhere. The market therefore
 charges each unit a shadow cost: the share of the dearest cost that was assumed, at which the prices
-with the highest revenue less shadow cost earn as much profit as the shop's own prices. It is the
+with the highest revenue less shadow cost earn as much profit as the current prices. It is the
 Lagrange multiplier of that floor.
 """
 
@@ -31,7 +31,7 @@ def shadow_cost(spec: MarketSpec, dearest: Array, own_profit: float) -> Array:
     Args:
         spec: The market, with an objective of revenue.
         dearest: (N,) highest assumed unit cost, currency per unit.
-        own_profit: Profit of the shop's own prices over the horizon at that cost, currency.
+        own_profit: Profit of the current prices over the horizon at that cost, currency.
 
     Example:
         >>> from repricer import load_scenario
@@ -54,7 +54,7 @@ def shadow_cost(spec: MarketSpec, dearest: Array, own_profit: float) -> Array:
 
 
 def with_profit_floor(spec: MarketSpec, models: FittedModels, assumptions: Assumptions) -> MarketSpec:
-    """The market with the shadow cost that keeps the profit of the shop's own prices.
+    """The market with the shadow cost that keeps the profit of the current prices.
 
     Args:
         spec: The fitted market; one with another objective than revenue is returned as it is.

@@ -41,7 +41,7 @@ def plot_trials(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     axis.step(range(len(rows)), best, where="post", label="best so far")
     if state[0] == "complete":
         axis.axhline(gains[0], linestyle="--", linewidth=0.8, color="black", label="preset")
-    axis.set(xlabel="trial", ylabel="gain over best fixed, money an episode")
+    axis.set(xlabel="trial", ylabel="gain over best fixed, money per episode")
     axis.set_ylim(bottom=low)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.legend()

@@ -101,7 +101,7 @@ class AccountSection(_Section, frozen=True):
     holdout: Annotated[
         tuple[str, ...],
         Meta(
-            description="stores that keep the shop's own prices while the others have the list's",
+            description="stores that keep the current prices while the others have the list's",
             extra={"allowed": "a list of stores"},
         ),
     ] = ()
