@@ -47,7 +47,7 @@ def number(alarms: pd.DataFrame) -> pd.Series:
 @pytest.mark.parametrize("kind", ["white", "autocorrelated", "walk", "season", "growth"])
 @pytest.mark.parametrize("rate", [0.2, 1.0])
 def test_false_alarms_are_as_few_as_stated(kind, rate):
-    many, weeks = 200, 116
+    many, weeks = 100, 116
     found = find_alarms(long_table(quiet(kind, many, weeks, seed=3)), false_alarms_per_year=rate)
     years = many * (weeks - LEARNING_WEEKS) / 52.18
     assert 0.2 * rate < len(found) / years < 1.1 * rate

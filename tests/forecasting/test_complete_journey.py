@@ -22,8 +22,9 @@ def real() -> pd.DataFrame:
 
 def test_forecast_beats_flat_ones_clearly(real):
     forecasters = {"flat": MovingAverage(window=8), "average": MovingAverage(), "sarimax": Sarimax()}
+    some = real[real["product"].isin(real["product"].unique()[::2])]
     for horizon, origin in ((12, 38), (1, 42)):
-        table = backtest(forecasters, real, origins=[real["week"].unique()[origin]], horizon=horizon)
+        table = backtest(forecasters, some, origins=[some["week"].unique()[origin]], horizon=horizon)
         pooled = table[table["step"] == 0].set_index("forecaster")
         assert pooled["wape"]["sarimax"] < 0.75 * pooled["wape"].drop("sarimax").min()
         assert pooled["pinball"]["sarimax"] < 0.75 * pooled["pinball"].drop("sarimax").min()

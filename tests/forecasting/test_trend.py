@@ -109,7 +109,7 @@ def autoregression(memory: float, rng: np.random.Generator, weeks: int) -> np.nd
 @pytest.mark.parametrize("memory", [0.0, 0.7, 1.0])
 def test_intervals_cover_what_comes(memory):
     inside = []
-    for seed in range(20):
+    for seed in range(10):
         traffic = autoregression(memory, np.random.default_rng(100 + seed), 64)
         path = MarketTrend(n_estimators=5).fit(one_product(traffic[:52])).roll(12)
         inside.append((traffic[52:] > path["low"]) & (traffic[52:] < path["high"]))

@@ -33,6 +33,7 @@ POOLING = [
     Selected(
         {"average": MovingAverage(), "smoothing": ExponentialSmoothing(), "pooled": PooledRegression()},
         combine=2,
+        horizon=3,
     ),
 ]
 AHEAD = 6
@@ -55,17 +56,30 @@ def parts(panel, split):
     return history, future.drop(columns="units")
 
 
+@pytest.fixture(scope="module")
+def models() -> dict[str, Forecaster]:
+    return {}
+
+
+@pytest.fixture
+def fitted(forecaster, parts, models) -> Forecaster:
+    """The forecaster fitted to the history, once for all tests that only predict."""
+    if repr(forecaster) not in models:
+        models[repr(forecaster)] = clone(forecaster).fit(parts[0])
+    return models[repr(forecaster)]
+
+
 class TestContract:
-    def test_shape_sign_and_order(self, forecaster, parts):
-        history, future = parts
-        forecast = forecaster.fit(history).predict(future, quantiles=(0.9, 0.1, 0.5))
+    def test_shape_sign_and_order(self, fitted, parts):
+        _, future = parts
+        forecast = fitted.predict(future, quantiles=(0.9, 0.1, 0.5))
         assert list(forecast) == ["product", "week", "mean", "q0.1", "q0.5", "q0.9"]
         pd.testing.assert_frame_equal(forecast[["product", "week"]], future[["product", "week"]].reset_index(drop=True))
         assert forecast.notna().all(axis=None)
         assert (forecast[["mean", "q0.1"]] >= 0).all(axis=None)
         assert (forecast["q0.1"] <= forecast["q0.5"]).all()
         assert (forecast["q0.5"] <= forecast["q0.9"]).all()
-        assert forecaster.failures_ == {}
+        assert fitted.failures_ == {}
 
     def test_a_later_price_changes_no_earlier_forecast(self, forecaster, parts):
         history, future = (part.assign(promotion=0.0) for part in parts)
@@ -79,25 +93,24 @@ class TestContract:
         seen = before["week"] <= cut
         pd.testing.assert_frame_equal(before[seen], after[seen])
 
-    def test_a_week_alone_is_forecast_as_among_others(self, forecaster, parts):
-        history, future = parts
-        model = forecaster.fit(history)
+    def test_a_week_alone_is_forecast_as_among_others(self, fitted, parts):
+        _, future = parts
         last = future["week"] == future["week"].max()
-        together = model.predict(future)
-        alone = model.predict(future[last])
+        together = fitted.predict(future)
+        alone = fitted.predict(future[last])
         expected = together[together["week"] == future["week"].max()].reset_index(drop=True)
         pd.testing.assert_frame_equal(alone, expected)
 
-    def test_row_order_is_irrelevant(self, forecaster, parts):
+    def test_row_order_is_irrelevant(self, forecaster, fitted, parts):
         history, future = parts
-        expected = clone(forecaster).fit(history).predict(future)
+        expected = fitted.predict(future)
         shuffled = clone(forecaster).fit(history.sample(frac=1, random_state=1))
         pd.testing.assert_frame_equal(shuffled.predict(future.sample(frac=1, random_state=2)), expected)
 
     @pytest.mark.parametrize("forecaster", ALONE, ids=name)
-    def test_products_of_other_categories_have_no_influence(self, forecaster, parts):
+    def test_products_of_other_categories_have_no_influence(self, forecaster, fitted, parts):
         history, future = parts
-        expected = clone(forecaster).fit(history).predict(future)
+        expected = fitted.predict(future)
         few = history.loc[history["category"] == "c1", "product"].unique()
         alone = clone(forecaster).fit(history[history["product"].isin(few)])
         actual = alone.predict(future[future["product"].isin(few)])
@@ -112,18 +125,17 @@ class TestContract:
         actual = clone(forecaster).fit(cents[0]).predict(cents[1])
         pd.testing.assert_frame_equal(actual, expected, rtol=1e-4)
 
-    def test_fit_forgets_the_fit_before(self, forecaster, parts):
+    def test_fit_forgets_the_fit_before(self, forecaster, fitted, parts):
         history, future = parts
-        expected = clone(forecaster).fit(history).predict(future)
+        expected = fitted.predict(future)
         forecaster.fit(history.assign(units=1.0))
         pd.testing.assert_frame_equal(forecaster.fit(history).predict(future), expected)
 
-    def test_traffic_ahead_is_not_needed(self, forecaster, parts):
+    def test_traffic_ahead_is_not_needed(self, fitted, parts):
         history, future = parts
-        model = forecaster.fit(history)
         recent = history.groupby("week")["traffic"].first().tail(4).mean()
-        expected = model.predict(future.assign(traffic=recent))
-        unknown = model.predict(future.drop(columns="traffic"))
+        expected = fitted.predict(future.assign(traffic=recent))
+        unknown = fitted.predict(future.drop(columns="traffic"))
         np.testing.assert_allclose(unknown["mean"], expected["mean"])
         assert (unknown["q0.9"] >= expected["q0.9"] - 1e-9).all()
 
@@ -147,11 +159,11 @@ class TestContract:
         shown = future.assign(units=9e9, buyers=9e9, competitor_price=1.0, views=9e9, signal_index=3.0)
         pd.testing.assert_frame_equal(model.predict(shown), expected)
 
-    def test_far_ahead(self, forecaster, parts):
-        history, future = parts
+    def test_far_ahead(self, fitted, parts):
+        _, future = parts
         late = future[future["week"] == future["week"].max()]
         late = late.assign(week=late["week"] + pd.Timedelta(days=7 * 40))
-        forecast = forecaster.fit(history).predict(late)
+        forecast = fitted.predict(late)
         assert np.isfinite(forecast.drop(columns=["product", "week"])).all(axis=None)
 
 
