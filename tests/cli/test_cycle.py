@@ -40,12 +40,12 @@ products = "products.csv"
 forecaster = "moving-average"
 weeks = 4
 holdout = 4
-draws = 20
+draws = 8
 [train]
-steps = 2000
+steps = 1000
 [evaluate]
-episodes = 20
-draws = 20
+episodes = 8
+draws = 8
 """
 
 

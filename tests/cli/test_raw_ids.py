@@ -55,8 +55,8 @@ def written(tmp_path_factory):
     PRODUCTS[["product", "category"]].to_csv("products.csv", index=False)
     run("data", "import", "--sales", "sales.csv", "--products", "products.csv", "--out", "made/tables")
     run("fit", "made/tables", "--out", "made/market", "--forecaster", "moving-average", "--draws", "8", "--weeks", "4")
-    run("train", "made/market", "--out", "made/run", "--steps", "2000")
-    run("report", "made/run", "--out", "made/report.html", "--episodes", "10")
+    run("train", "made/market", "--out", "made/run", "--steps", "500")
+    run("report", "made/run", "--out", "made/report.html", "--episodes", "4")
     run("export", "made/run", "--out", "made/bundle")
     yield [path for path in Path("made").rglob("*") if path.is_file()]
     os.chdir(before)

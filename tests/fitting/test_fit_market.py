@@ -48,7 +48,7 @@ def fitted(truth, sales):
     known = chosen.assign(unit_cost=[1.0, np.nan, 1.0, 1.0, 1.0, 1.0])
     # All candidates of the default; how well the network learns, its own tests show.
     few = candidates() | {"lstm": Lstm(steps=20, seeds=1)}
-    return fit(Tables(sales, known), chosen, name="again", forecaster=Selected(few))
+    return fit(Tables(sales, known), chosen, name="again", forecaster=Selected(few, horizon=4))
 
 
 def test_the_market_is_found_again(truth, fitted):

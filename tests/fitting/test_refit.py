@@ -34,7 +34,7 @@ def shop(weeks: int) -> Tables:
 @pytest.fixture(scope="module")
 def fitted():
     few = Selected({"moving-average": MovingAverage(), "pooled-regression": PooledRegression(),
-                    "seasonal-naive": SeasonalNaive()}, combine=2)  # fmt: skip
+                    "seasonal-naive": SeasonalNaive()}, combine=2, horizon=4)  # fmt: skip
     assumptions = Assumptions.under(ShopRules.of(RULES), price_widening=0.1)
     options = {"name": "shop", "weeks": 4, "holdout_weeks": 4, "draws": 6, "assumptions": assumptions}
     return fit(shop(44), CHOSEN, forecaster=few, **options)

@@ -98,9 +98,14 @@ def test_nothing_but_labels_carries_customer_ids(planted, three):
     assert not any(customer in text for customer in planted[0].index)
 
 
+@pytest.fixture(scope="module")
+def five(continuum):
+    return Segmentation(n_segments=5).fit(continuum)
+
+
 @pytest.mark.parametrize("seed", [0, 1])
-def test_order_and_names_of_customers_change_nothing(continuum, seed):
-    expected = Segmentation(n_segments=5).fit(continuum).labels_
+def test_order_and_names_of_customers_change_nothing(continuum, five, seed):
+    expected = five.labels_
     shuffled = continuum.sample(frac=1, random_state=seed)
     labels = Segmentation(n_segments=5).fit(shuffled).labels_
     assert list(labels.index) == list(shuffled.index)
@@ -110,8 +115,8 @@ def test_order_and_names_of_customers_change_nothing(continuum, seed):
 
 
 @pytest.mark.parametrize("rate", [1e-3, 0.9, 117.0])
-def test_currency_changes_nothing(continuum, rate):
-    expected = Segmentation(n_segments=5).fit(continuum)
+def test_currency_changes_nothing(continuum, five, rate):
+    expected = five
     other = Segmentation(n_segments=5).fit(continuum.assign(spend=continuum["spend"] * rate))
     pd.testing.assert_series_equal(other.labels_, expected.labels_)
     np.testing.assert_allclose(other.summary_["value"], expected.summary_["value"] * rate)

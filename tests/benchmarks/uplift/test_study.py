@@ -157,7 +157,7 @@ def test_the_plot_shows_shops_inside_and_outside_their_intervals(tmp_path, endin
 
 @pytest.fixture(scope="module")
 def shop():
-    return draw_shop("clean", seed=6)
+    return draw_shop("clean", seed=6, weeks=52)
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +214,7 @@ def test_a_shop_without_a_market_is_named():
 
 
 def test_a_shop_from_its_files_to_its_realised_gain():
-    found = assess_shop(StudySettings("clean", steps=2_000, episodes=20), seed=0)
+    found = assess_shop(StudySettings("clean", weeks=52, steps=2_000, episodes=20), seed=0)
     assert found["share_of_optimum"] > found["regular_share"]
     assert found["interval90"][0] <= found["predicted"] <= found["interval90"][1]
     assert found["optimal"] >= found["realised"] > 0
