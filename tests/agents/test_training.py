@@ -1,15 +1,16 @@
 import json
-import subprocess
-import sys
+import resource
 
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from repricer.agents import ALGORITHMS, best_fixed, load_run, settings_for, train
 from repricer.agents.algorithms import algorithm, make_policy
 from repricer.agents.base_price import base_of
 from repricer.agents.run import learner_view_of
 from repricer.agents.training import choose_device
+from repricer.cli import main
 from repricer.envs import Market, rollout
 from repricer.evaluation import exact_value, solve
 from repricer.scenarios import load_scenario
@@ -17,6 +18,13 @@ from safetensors import safe_open
 
 FAST = {"num_envs": 8, "n_steps": 30, "batch_size": 120, "evaluations": 4, "validation_episodes": 64}
 STEPS = 8 * 30 * 8
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A run and its folder, which no test changes."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    return train("stationary-logit", steps=STEPS, settings=FAST, out=folder), folder
 
 
 def weights(run) -> np.ndarray:
@@ -53,8 +61,8 @@ class Stop(Exception):
 
 
 @pytest.mark.parametrize("after", [1, 4, 7])
-def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, after):
-    whole = train("stationary-logit", steps=STEPS, settings=FAST, out=tmp_path / "whole")
+def test_a_resumed_run_equals_an_uninterrupted_one(written, tmp_path, after):
+    whole, _ = written
     calls = []
 
     def interrupt(*_):
@@ -83,8 +91,8 @@ def test_a_run_folder_gives_the_policy_back(tmp_path, shop):
     np.testing.assert_array_equal(weights(again), weights(run))
 
 
-def test_the_best_validated_policy_is_kept(tmp_path):
-    run = train("stationary-logit", steps=STEPS, settings=FAST, out=tmp_path / "run")
+def test_the_best_validated_policy_is_kept(written):
+    run, _ = written
     best = max(run.history, key=lambda row: row["objective"])
     assert run.facts["best"]["steps"] == best["steps"]
     # Validation uses customers that the training never meets: the figure comes back from the kept weights.
@@ -119,12 +127,12 @@ def test_money_to_come_is_discounted_as_the_market_says(shop, tmp_path):
     assert settings_for(hasty, "ppo", preset=tmp_path / "own.toml").algorithm["gamma"] == 0.8
 
 
-def test_nothing_that_training_writes_is_a_pickle(tmp_path):
-    train("stationary-logit", steps=STEPS, settings=FAST, out=tmp_path / "run")
-    for path in (p for p in (tmp_path / "run").rglob("*") if p.is_file()):
+def test_nothing_that_training_writes_is_a_pickle(written):
+    _, folder = written
+    for path in (p for p in folder.rglob("*") if p.is_file()):
         known = {".json", ".toml", ".npz", ".safetensors", ".csv"}
         assert path.suffix in known or path.name.startswith("events.out.tfevents"), path
-    with np.load(tmp_path / "run" / "scenario.npz", allow_pickle=False) as arrays:
+    with np.load(folder / "scenario.npz", allow_pickle=False) as arrays:
         assert all(arrays[name].dtype != object for name in arrays.files)
 
 
@@ -194,12 +202,13 @@ def test_a_diverged_policy_is_an_error_and_never_kept(tmp_path):
 def test_a_full_disk_is_one_line_and_what_was_there_stays(tmp_path):
     """A limit on the size of a file does what a full disk does: a write fails half way."""
     command = ["train", "scarce", "--steps", "3000", "--out", str(tmp_path / "run")]
-    script = (
-        "import resource, sys; from repricer.cli import main;"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000)); main()"
-    )
-    full = subprocess.run([sys.executable, "-c", script, *command], capture_output=True, text=True)
-    assert full.returncode == 1
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+    try:
+        full = CliRunner().invoke(main, command)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert full.exit_code == 1
     *progress, line = full.stderr.strip().splitlines()
     assert all(said.startswith("training scarce: ") for said in progress)
     assert "could not be written" in line
@@ -208,8 +217,7 @@ def test_a_full_disk_is_one_line_and_what_was_there_stays(tmp_path):
     assert "checkpoint.safetensors" not in left
     assert not [name for name in left if "tmp" in name]
     # With room again the same command ends in a run as if nothing had happened.
-    again = subprocess.run([sys.executable, "-m", "repricer.cli", *command, "--json"], capture_output=True, check=True)
-    assert json.loads(again.stdout)
+    assert json.loads(CliRunner().invoke(main, [*command, "--json"]).stdout)
     weights = load_run(tmp_path / "run").actor.state_dict()
     for name, weight in train("scarce", steps=3000).actor.state_dict().items():
         assert torch.equal(weight, weights[name])
@@ -228,10 +236,10 @@ def test_a_run_that_ended_early_is_finished(tmp_path):
     assert [row["steps"] for row in again.history] == [row["steps"] for row in run.history]
 
 
-def test_another_run_in_the_folder_is_refused(tmp_path):
-    train("stationary-logit", steps=STEPS, settings=FAST, out=tmp_path / "run")
+def test_another_run_in_the_folder_is_refused(written, tmp_path):
+    _, folder = written
     with pytest.raises(ValueError, match="holds a run with seed 0; got 1"):
-        train("stationary-logit", steps=STEPS, seed=1, settings=FAST, out=tmp_path / "run")
+        train("stationary-logit", steps=STEPS, seed=1, settings=FAST, out=folder)
     with pytest.raises(ValueError, match="must be a run folder"):
         load_run(tmp_path)
 

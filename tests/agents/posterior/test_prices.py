@@ -139,7 +139,7 @@ def test_myopic_prices_maximise_each_period_over_the_draws():
 
 
 def test_other_families_are_searched_over_draws():
-    spec = uncertain(sample_catalogue(2, 3, parts=(), family="linear"), draws=4, utility=0.0)
+    spec = uncertain(sample_catalogue(2, 3, parts=(), family="linear", periods=12), draws=4, utility=0.0)
     found = best_fixed(spec).price
 
     def value(price):
@@ -157,7 +157,7 @@ def test_other_families_are_searched_over_draws():
 
 
 def test_thirty_products_and_two_hundred_draws_take_a_second_or_two():
-    spec = sample_catalogue(30, 3, parts=()).with_changes()
+    spec = sample_catalogue(30, 3, parts=(), periods=13)
     spec = uncertain(spec, draws=200)
     start = time.process_time()
     best_fixed(spec)

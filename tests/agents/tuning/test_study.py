@@ -360,7 +360,7 @@ def test_one_command_at_a_time_and_no_other_file(tmp_path, lessons):
 KILLED = """
 import sys
 from repricer.agents.tuning.study import tune
-tune("stationary-logit", trials=2, steps=6000, out=sys.argv[1])
+tune("stationary-logit", trials=2, steps=3000, out=sys.argv[1])
 """
 
 
@@ -381,8 +381,8 @@ def test_a_killed_study_goes_on_and_nothing_is_corrupt(tmp_path):
         journal.write('{"op_code": 6, "tri')
 
     started = time.monotonic()
-    resumed = tune("stationary-logit", trials=2, steps=6000, out=out)
+    resumed = tune("stationary-logit", trials=2, steps=3000, out=out)
     assert time.monotonic() - started < 25  # no wait for a lock that nobody holds
-    whole = tune("stationary-logit", trials=2, steps=6000, out=tmp_path / "whole")
+    whole = tune("stationary-logit", trials=2, steps=3000, out=tmp_path / "whole")
     assert without_seconds(resumed) == without_seconds(whole)
     assert (out / BEST_FILE).read_bytes() == (tmp_path / "whole" / BEST_FILE).read_bytes()
