@@ -51,6 +51,16 @@ def floor(x: Any) -> Any:
     return np.floor(x)
 
 
+def count_below(values: Any, x: Any) -> Any:
+    """How many of the rising values lie below x."""
+    return np.searchsorted(values, x, side="left")
+
+
+def count_up_to(values: Any, x: Any) -> Any:
+    """How many of the rising values lie at or below x."""
+    return np.searchsorted(values, x, side="right")
+
+
 def integer(x: Any) -> Any:
     """A whole number as an integer."""
     return np.asarray(x, dtype=np.int64)

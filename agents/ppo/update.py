@@ -91,7 +91,7 @@ class MlpWeights(NamedTuple):
     choices: NDArray[np.int64]
 
 
-@compiled
+@compiled.entry
 def update(network, rollout, order, batch_size, settings):
     """Run all epochs of one PPO update; changes `network` in place.
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from functools import cached_property
+from typing import Any, NoReturn
 
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
 from numba.core.errors import TypingError
+from numba.core.registry import CPUDispatcher
 from numba.core.runtime.context import NRTContext
 from numba.extending import intrinsic, overload
 
@@ -23,14 +25,41 @@ from ...pricing import backend
 from . import compile_notice  # noqa: F401  imported for its effect: it logs a message while functions are compiled
 
 
-def _loops(counted: bool, **options: Any) -> Any:
-    """A decorator. Division by zero is as in numpy: Python's check would keep loops from SIMD.
+class _Kernel(CPUDispatcher):
+    """A function that only compiled code calls: without the wrappers that Python's calls need.
 
-    Whether a function counts references must be explicit: otherwise it would depend on its first
-    caller.
+    The wrappers of all functions take a third of the time that the market takes to compile.
     """
-    options["_nrt"] = counted
-    return njit(cache=True, error_model="numpy", **options)
+
+    @cached_property
+    def entry(self) -> Any:
+        """The same function for a call from Python, as in tests; compiled anew, not cached."""
+        return CPUDispatcher(self.py_func, targetoptions=self.targetoptions | {"no_cpython_wrapper": False})
+
+    def __call__(self, *_: Any, **__: Any) -> NoReturn:
+        """Refuse: without a wrapper, a call from Python would end the process."""
+        name = self.py_func.__qualname__
+        raise TypeError(f"{name} is for compiled callers; got a call from Python; decorate it with `.entry`")
+
+
+class _Loops:
+    """A decorator of functions that compiled code calls; `entry` decorates those that Python calls.
+
+    Division by zero is as in numpy: Python's check would keep loops from SIMD. Whether a function
+    counts references must be explicit: otherwise it would depend on its first caller.
+    """
+
+    def __init__(self, counted: bool, **options: Any) -> None:
+        self._options = {"error_model": "numpy", "_nrt": counted, "no_cfunc_wrapper": True} | options
+
+    def __call__(self, function: Callable[..., Any]) -> Any:
+        kernel = _Kernel(function, targetoptions={"nopython": True, "no_cpython_wrapper": True} | self._options)
+        kernel.enable_caching()
+        return kernel
+
+    def entry(self, function: Callable[..., Any]) -> Any:
+        """Decorate a function that Python calls."""
+        return njit(cache=True, **self._options)(function)
 
 
 def instructions(build: Callable[..., Any]) -> Any:
@@ -38,16 +67,16 @@ def instructions(build: Callable[..., Any]) -> Any:
     return intrinsic(prefer_literal=True)(build)  # pyright: ignore[reportCallIssue]
 
 
-compiled = _loops(counted=True)
+compiled = _Loops(counted=True)
 # For functions that neither create nor return arrays. Elsewhere every slice is reference-counted by
 # an atomic operation, which takes a tenth of a period.
-lean = _loops(counted=False)
+lean = _Loops(counted=False)
 # For small functions, and for large ones with one caller: LLVM optimises a compiled function again
 # in each of its callers.
-inlined = _loops(counted=True, inline="always")
+inlined = _Loops(counted=True, inline="always").entry
 # For loops over the caller's scratch: inside the function that allocates it, the compiler knows
 # that the scratch overlaps with nothing, removes its checks and keeps lanes in registers.
-merged = _loops(counted=False, forceinline=True)
+merged = _Loops(counted=False, forceinline=True)
 
 _LOG2E = np.float32(1.44269504)
 _LN2_HIGH, _LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
@@ -223,6 +252,37 @@ def _smaller(x, y):
 @overload(backend.floor)
 def _floor(x):
     return lambda x: np.floor(x)
+
+
+# Numba's own searchsorted takes seconds to compile, for each type of its arguments.
+@overload(backend.count_below)
+def _count_below(values, x):
+    def count(values, x):
+        low, high = 0, len(values)
+        while low < high:
+            middle = (low + high) >> 1
+            if values[middle] >= x:
+                high = middle
+            else:
+                low = middle + 1
+        return low
+
+    return count
+
+
+@overload(backend.count_up_to)
+def _count_up_to(values, x):
+    def count(values, x):
+        low, high = 0, len(values)
+        while low < high:
+            middle = (low + high) >> 1
+            if values[middle] > x:
+                high = middle
+            else:
+                low = middle + 1
+        return low
+
+    return count
 
 
 @overload(backend.integer)

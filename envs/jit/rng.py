@@ -80,7 +80,7 @@ def uniform32(key: np.uint64) -> np.float32:
     return (np.float32(np.int32(key >> _S41)) + _HALF32) * _TO_UNIT32
 
 
-@lean
+@lean.entry
 def period_keys(seed, clock, keys):
     """Fill (E,) uint64 with the key of each market's period; see `MarketState.clock`."""
     root = mix(np.uint64(seed) + _GOLDEN)

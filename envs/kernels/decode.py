@@ -55,7 +55,7 @@ def _proper(x):
     return min(max(x, -_ONE), _ONE) if x == x else _ZERO
 
 
-@compiled
+@compiled.entry
 def decode(raw, base_price, decoding, max_order, out):
     """`ActionLayout.decode` for many markets, in blocks that read each row once.
 

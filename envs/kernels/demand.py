@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...scenarios.families import Family
-from ..jit.math import compiled, inlined
+from ..jit.math import inlined
 from .demand_arrays import EXTENSION, ChoiceParameters
 from .demand_kernels import choose, product_season, read_calendar
 
@@ -123,7 +123,6 @@ def mean_demand(p: ChoiceParameters, now: ChoiceInputs, family: Family | None = 
     return choice
 
 
-@compiled
 def empty_choice(p, price, rivals, waits, slots, by_segment, detail):
     """Allocate a `Choice`.
 
@@ -165,7 +164,6 @@ def with_units(choice, units):
     return Choice(*weights, units, choice.total, *offers, *period)
 
 
-@compiled
 def choice_scratch(p, price, rivals, waits):
     """Allocate the `ChoiceScratch`; the arguments are as for `empty_choice`."""
     (products, markets), dtype, patient = price.shape, price.dtype, int(waits > 0)

@@ -18,7 +18,7 @@ from .demand_arrays import CHEAPEST, CONSTANT_ELASTICITY, LINEAR, MNL
 _ZERO, _ONE = np.float32(0), np.float32(1)
 
 
-@lean
+@lean.entry
 def read_calendar(p, period, regime, arrivals, season, path):
     """Fill arrivals, utility of the season and multiplier of the sensitivity, (C, E) each."""
     same = True
@@ -38,7 +38,7 @@ def read_calendar(p, period, regime, arrivals, season, path):
                 path[c, e] *= p.regime_sensitivity[regime[e]]
 
 
-@lean
+@lean.entry
 def product_season(category, quality_path, period, season, effect):
     """Fill (N, E) with the utility of the season and of the product's own path."""
     for n in range(effect.shape[0]):

@@ -290,6 +290,6 @@ class MarketArrays(structref.StructRefProxy):
 structref.define_proxy(MarketArrays, _MarketArraysType, list(Constants._fields))
 
 
-@compiled
+@compiled.entry
 def _market_arrays(constants):
     return MarketArrays(*constants)

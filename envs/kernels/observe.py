@@ -24,7 +24,7 @@ _ZERO, _ONE, _LIMIT = np.float32(0), np.float32(1), np.float32(FEATURE_LIMIT)
 _MOVING = len(MOVING_FEATURES)
 
 
-@compiled
+@compiled.entry
 def observe(arrays, clock, lanes, context, fixed):
     """`product_features` of the current state, in blocks of markets.
 

@@ -144,13 +144,13 @@ def halve(values):
             values[n, e] *= _HALF
 
 
-@lean
+@lean.entry
 def half_share(constants):
     """Share of the customers in one part of the period: half, if rivals answer within it."""
     return _HALF if constants.rivals.within and not constants.sections.single else _ONE
 
 
-@lean
+@lean.entry
 def together(first, second, out):
     """Fill `out` with the sums of the means of both halves."""
     for k in range(out.mean.shape[0]):
@@ -168,7 +168,7 @@ def sum_of(left, right, out):
             out[n, e] = left[n, e] + right[n, e]
 
 
-@lean
+@lean.entry
 def run_period(
     workspace, seed, old_clock, old_lanes, old_context, clock, lanes, context,
     raw, base_price, proposed, given, credit_price, table, trail, slots, offers,

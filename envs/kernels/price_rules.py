@@ -133,7 +133,7 @@ class PriceRules(NamedTuple):
         )
 
 
-@lean
+@lean.entry
 def guard_prices(proposed, current, past, rival, rules, price, trail):
     """Fill allowed prices and the rules that changed them.
 

@@ -306,7 +306,7 @@ def keep_drawn(demand, sold, n, short, first, lanes, left, by_segment):
             by_segment[k, n, e] = by_segment[k, n, e] - rest if drawn else rest
 
 
-@compiled
+@compiled.entry
 def total_by_market(money, scale):
     """(E,) scaled sums over products of (N, E), in an order that does not depend on the batch."""
     out = np.empty(money.shape[1], np.float32)

@@ -150,7 +150,7 @@ def arrival_multiplier(p, segments, loyalty, shock, multiplier):
                 multiplier[g, e] *= exponential(shock[g // segments, e] - less)
 
 
-@compiled
+@compiled.entry
 def draw_initial_context(p, choice, initial, keys, regime, shock):
     """Draw the initial regimes, (E,), and the initial log shocks, (C, E), of an episode."""
     first = first_common(*choice.quality.shape)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..jit.math import Held, compiled, inlined
 from .decode import Decoding
-from .demand import Choice, ChoiceScratch, choice_scratch, empty_choice, with_units
+from .demand import Choice, ChoiceScratch, choice_scratch, empty_choice
 from .market_arrays import Constants
 from .state import Floats
 
@@ -112,12 +112,11 @@ class Workspace(structref.StructRefProxy):
 structref.define_proxy(Workspace, _WorkspaceType, [*Constants._fields, *Scratch._fields])
 
 
-@compiled
+@compiled.entry
 def _workspace(parts):
     return Workspace(*parts)
 
 
-@compiled
 def period_scratch(constants, markets, decoding, detail):
     """Allocate the `Scratch` of a batch.
 
@@ -134,10 +133,10 @@ def period_scratch(constants, markets, decoding, detail):
     sizes = (price, rivals, waits)
     first = empty_choice(choice, *sizes, sections.slots, sections.by_segment, detail)
     # The units of the whole period are written to the outcome directly.
-    second = whole = with_units(first, price[:0])
+    second = whole = first._replace(units=price[:0])
     if constants.rivals.within:
         second = empty_choice(choice, *sizes, sections.slots, sections.by_segment, detail)
-        whole = with_units(empty_choice(choice, *sizes, False, sections.by_segment, False), price[:0])
+        whole = empty_choice(choice, *sizes, False, sections.by_segment, False)._replace(units=price[:0])
     else:
         first = whole
     work = choice_scratch(choice, *sizes)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backend import clip, double, floor, integer, single, where
+from ..backend import clip, count_below, count_up_to, double, floor, integer, single, where
 from .ladder import number_list, rising
 
 _MOST = 1e12
@@ -59,13 +59,13 @@ def ranked_price(rank, endings):
 def rank_above(price, endings):
     """Rank of the lowest price with an allowed ending at or above this one."""
     whole = floor(price)
-    return integer(whole) * len(endings) + np.searchsorted(endings, price - whole, side="left")
+    return integer(whole) * len(endings) + count_below(endings, price - whole)
 
 
 def rank_below(price, endings):
     """Rank of the highest price with an allowed ending at or below this one."""
     whole = floor(price)
-    return integer(whole) * len(endings) + np.searchsorted(endings, price - whole, side="right") - 1
+    return integer(whole) * len(endings) + count_up_to(endings, price - whole) - 1
 
 
 def nearest_rank(price, endings):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..backend import ONE, clip, double, floor, single, where
+from ..backend import ONE, clip, count_below, count_up_to, double, floor, single, where
 from .endings import PriceEndings, rank_above, rank_below, ranked_price
 from .ladder import PriceLadder
 
@@ -19,15 +19,15 @@ _CLOSE = 1e-9
 
 def on_ladder(price, soft_low, soft_high, current, steps):
     """The nearest step of the ladder in the soft range, else the one nearest to the current price."""
-    first = np.searchsorted(steps, soft_low * (ONE - _SLACK), side="left")
-    last = np.searchsorted(steps, soft_high * (ONE + _SLACK), side="right") - 1
+    first = count_below(steps, soft_low * (ONE - _SLACK))
+    last = count_up_to(steps, soft_high * (ONE + _SLACK)) - 1
     inside = clip(nearest_step(steps, price), first, where(last < first, first, last))
     return single(steps[clip(where(first <= last, inside, nearest_step(steps, current)), 0, len(steps) - 1)])
 
 
 def nearest_step(steps, price):
     """Index of the nearest step; a tie goes to the lower one."""
-    above = clip(np.searchsorted(steps, price, side="left"), 1, len(steps) - 1)
+    above = clip(count_below(steps, price), 1, len(steps) - 1)
     below = where(len(steps) > 1, above - 1, 0 * above)
     return where(price > (steps[below] + steps[where(len(steps) > 1, above, below)]) / 2, above, below)
 

@@ -14,7 +14,7 @@ def test_the_promoted_products_are_those_of_the_simulated_market(most: int) -> N
     scores = generator.integers(-2, 4, size=(8, 300)).astype(np.float32) / 4
     scores[generator.random(scores.shape) < 0.05] = np.nan
     wanted = np.zeros_like(scores)
-    choose_promoted(scores, most, wanted)
+    choose_promoted.entry(scores, most, wanted)
     got = np.stack([promoted(score, most) for score in scores.T], axis=1)
     np.testing.assert_array_equal(got, wanted > 0)
     assert 0 < got.sum(axis=0).max() <= most
@@ -24,5 +24,5 @@ def test_orders_are_those_of_the_simulated_market() -> None:
     most = np.array([0, 3, 50], np.float32)
     asked = np.array([[-1, 0.4, 2], [3.6, np.nan, 1.5], [60, 49.5, 12.5]], np.float32)
     whole = np.empty_like(asked)
-    whole_orders(asked, most, whole)
+    whole_orders.entry(asked, most, whole)
     np.testing.assert_array_equal(np.stack([ordered(units, most) for units in asked.T], axis=1), whole)

@@ -15,7 +15,7 @@ from .sales import expected_sales, few_sales
 _ONE = np.float32(1)
 
 
-@compiled
+@compiled.entry
 def expected_money(arrays, period, price, stock, units, chances, ordered, promoted):
     """Expected revenue and profit given action and state.
 
