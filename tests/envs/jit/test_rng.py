@@ -245,7 +245,9 @@ def test_the_one_customer_chooses_with_the_given_probabilities():
     rival_mean = np.repeat(rival_share[:, None], markets, axis=1)
     by_segment, demand = np.zeros((2, 3, markets), np.float32), np.zeros((3, markets), np.float32)
     rivals = np.zeros((2, markets), np.float32)
-    draw_single.entry(2, category, rival_category, keys_of(13, markets), 4, mean, rival_mean, by_segment, demand, rivals)
+    draw_single.entry(
+        2, category, rival_category, keys_of(13, markets), 4, mean, rival_mean, by_segment, demand, rivals
+    )
     np.testing.assert_array_equal(by_segment.sum(axis=0), demand)
     for c in range(2):
         own, theirs = by_segment[:, category == c].reshape(-1, markets), rivals[rival_category == c]
