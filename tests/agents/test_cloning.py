@@ -14,6 +14,8 @@ from repricer.scenarios import load_scenario
 SPEC = load_scenario("stationary-logit")
 OPTIMUM = solve(SPEC)
 SHORT = {"evaluations": 2, "validation_episodes": 128}
+QUICK = {"clone_epochs": 8}
+"""Enough where prices are met rather than returns learned."""
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +54,7 @@ def value(policy) -> float:
 @pytest.mark.parametrize("algo", ALGORITHMS)
 def test_every_algorithm_imitates_the_optimum_before_it_learns(algo):
     """An untrained policy charges around the regular price, which earns 97.2%; the teacher looks at stock and time."""
-    _, _, policy = cloned(algo, OPTIMUM.policy)
+    _, _, policy = cloned(algo, OPTIMUM.policy, **{} if "dqn" in algo else QUICK)
     worth = exact_value(SPEC, policy) if algo != "recurrent-ppo" else value(policy)
     against = OPTIMUM.value if algo != "recurrent-ppo" else value(OPTIMUM.policy)
     assert worth > 0.975 * against
@@ -60,14 +62,14 @@ def test_every_algorithm_imitates_the_optimum_before_it_learns(algo):
 
 @pytest.mark.parametrize("algo", ["ppo", "qr-dqn"])
 def test_a_constant_teacher_is_met(algo):
-    _, _, policy = cloned(algo, FixedPrice(14.0))
+    _, _, policy = cloned(algo, FixedPrice(14.0), **QUICK)
     assert exact_value(SPEC, policy) == pytest.approx(exact_value(SPEC, FixedPrice(14.0)), rel=5e-3)
 
 
 def test_discrete_and_windowed_policies_imitate_too():
     path = PricePath(np.linspace(9, 14, 30, dtype=np.float32)[:, None])
     for values in ({"actions": "discrete"}, {"history": 4, "network": "rnn"}):
-        _, _, policy = cloned("ppo", path, **values)
+        _, _, policy = cloned("ppo", path, **QUICK, **values)
         charged = rollout(SPEC, policy, episodes=16, seed=seed_for("validation")).price_path[:, 0]
         assert np.abs(charged - path.path[:, 0]).max() < 0.8, values
 
@@ -101,7 +103,7 @@ def test_the_critic_knows_it_too_and_the_targets_are_its_copies(algo):
 
 
 def test_the_replay_buffer_holds_the_teachers_transitions():
-    model, venv, _ = cloned("dqn", best_fixed(SPEC))
+    model, venv, _ = cloned("dqn", best_fixed(SPEC), clone_epochs=1)
     buffer = model.replay_buffer
     assert buffer.pos == 64 * 30 // 8
     assert buffer.dones.sum() == 64
@@ -117,13 +119,13 @@ def test_the_replay_buffer_holds_the_teachers_transitions():
 
 def test_product_wise_the_teachers_prices_are_met_and_the_rest_is_left_alone(shop):
     teacher = FixedPrice(np.array([3.4, 6.0, 2.2], np.float32))
-    _, _, policy = cloned("ppo", teacher, spec=shop)
+    _, _, policy = cloned("ppo", teacher, spec=shop, **QUICK)
     met = rollout(shop, policy, episodes=16, seed=seed_for("validation")).price_path.mean(axis=0)
     np.testing.assert_allclose(met, teacher.price, rtol=0.05)
 
 
 def test_with_a_teacher_less_learning_is_needed():
-    steps = {"steps": 2000, "settings": SHORT}
+    steps = {"steps": 1000, "settings": SHORT}
     for algo in ("ppo", "dqn"):
         taught, alone = (train(SPEC, algo=algo, **steps, teacher=teacher) for teacher in (OPTIMUM.policy, None))
         assert taught.history[0]["objective"] > 0.98 * value(OPTIMUM.policy)
