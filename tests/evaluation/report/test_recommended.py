@@ -19,7 +19,7 @@ from repricer.scenarios.sections import HistorySection, Posterior
 DRAWS = 100
 
 
-def compared(*, objective="revenue", costs=0.0) -> Comparison:
+def compared(*, objective="revenue", costs=0.0, draws=DRAWS) -> Comparison:
     """One product with ample stock; what it gains is replaced below."""
     spec = spec_from_table(
         {
@@ -34,9 +34,9 @@ def compared(*, objective="revenue", costs=0.0) -> Comparison:
     )
     generator = np.random.default_rng(0)
     posterior = Posterior(
-        draws=DRAWS,
-        sensitivity=np.exp(0.1 * generator.normal(size=(DRAWS, 1))),
-        unit_cost=np.exp(costs * generator.normal(size=(DRAWS, 1))),
+        draws=draws,
+        sensitivity=np.exp(0.1 * generator.normal(size=(draws, 1))),
+        unit_cost=np.exp(costs * generator.normal(size=(draws, 1))),
     )
     history = HistorySection(price=np.full((12, 1), 2.0), units=np.ones((12, 1)), charged_low=1.5, charged_high=2.3)
     spec = replace(spec, posterior=posterior, history=history)
@@ -46,9 +46,10 @@ def compared(*, objective="revenue", costs=0.0) -> Comparison:
 def gaining(comparison: Comparison, gains, policy="learned") -> Comparison:
     """The comparison in which a policy is recommended and earns so much more than 1,000 under each draw, in percent."""
     found = comparison.uncertainty
-    base = np.full((2, DRAWS, 4), 1000.0)
+    draws = len(found.compared.draws)
+    base = np.full((2, draws, 4), 1000.0)
     money = dict.fromkeys(found.compared.expected, base)
-    money[policy] = base + 10 * np.resize(gains, DRAWS)[None, :, None]
+    money[policy] = base + 10 * np.resize(gains, draws)[None, :, None]
     came = {name: row + np.where(np.arange(4) % 2, 30.0, -30.0) * (name == policy) for name, row in money.items()}
     drawn = replace(found.compared, expected=money, realised=came)
     words = next(one.words for one in found.candidates if one.name == policy)
@@ -140,7 +141,7 @@ def test_assumed_costs_are_never_the_headline():
 
 
 def test_a_floor_is_stated():
-    found = compared(costs=0.2)
+    found = compared(costs=0.2, draws=40)
     assert (
         "Floor: expected profit at the dearest assumed unit costs (95% quantile) does not fall below that of the current prices."
         in explanations(found, None)
@@ -199,8 +200,8 @@ def test_the_report_shows_the_whole_price_list(comparison, tmp_path):
     assert 'id="list"' not in without
 
 
-def test_a_report_without_a_fit_report_says_what_it_leaves_out(tmp_path):
-    data = ReportData(compared())
+def test_a_report_without_a_fit_report_says_what_it_leaves_out(comparison, tmp_path):
+    data = ReportData(comparison)
     said = "Left out, as no fit report (fit.json) was given: price responses, forecasts"
     assert said in unescape(write_report(tmp_path / "r.html", data).read_text(encoding="utf-8"))
     fitted = replace(data, fit={"segments": []})
