@@ -157,7 +157,7 @@ def _file(path: Path) -> Path | None:
 def _from_source(name: str, source: Path | EntryPoint) -> MarketSpec:
     """The scenario of a registered name."""
     if isinstance(source, Path):
-        return _from_file(source)
+        return _from_package(source)
     where = f"scenario '{name}' of {_owner(source)}"
     try:
         content = source.load()
@@ -168,6 +168,12 @@ def _from_source(name: str, source: Path | EntryPoint) -> MarketSpec:
     if spec.name != name:
         raise ScenarioError(f"{where} must have the name it is registered under; got '{spec.name}'; rename one of them")
     return spec
+
+
+@functools.cache
+def _from_package(path: Path) -> MarketSpec:
+    """One object for each of the package's own scenarios: what is known of a market is kept by its object."""
+    return _from_file(path)
 
 
 def _from_object(content: Any) -> MarketSpec:

@@ -1,4 +1,7 @@
+import functools
 import os
+import pickle
+import sys
 from pathlib import Path
 
 # Before the first fit: worker processes would each import all libraries anew.
@@ -79,17 +82,26 @@ def shop_table(**changes) -> dict:
     return table
 
 
-@pytest.fixture
-def shop() -> MarketSpec:
-    return spec_from_table(shop_table())
-
-
-@pytest.fixture
-def make_shop():
-    return lambda **changes: spec_from_table(shop_table(**changes))
+@functools.cache
+def _shop(changes: bytes) -> MarketSpec:
+    return spec_from_table(shop_table(**pickle.loads(changes)))
 
 
 @pytest.fixture(scope="session")
-def shop_once() -> MarketSpec:
-    """The same shop, made once: Hypothesis refuses fixtures that are made anew for each example."""
-    return spec_from_table(shop_table())
+def make_shop():
+    """One object for each shop: its best fixed prices, bound and optimum are kept by its object."""
+    return lambda **changes: _shop(pickle.dumps(changes))
+
+
+@pytest.fixture(scope="session")
+def shop(make_shop) -> MarketSpec:
+    return make_shop()
+
+
+def pytest_runtest_setup() -> None:
+    """Torch's exporter makes its tables of operators anew for each network, for half of the time: here they are kept."""
+    registration = sys.modules.get("torch.onnx._internal.exporter._registration")
+    if registration is None or isinstance(vars(registration.ONNXRegistry)["from_torchlib"], staticmethod):
+        return
+    made = functools.cache(registration.ONNXRegistry.from_torchlib)
+    registration.ONNXRegistry.from_torchlib = staticmethod(made)

@@ -161,8 +161,8 @@ actions = st.lists(st.floats(allow_nan=True, allow_infinity=True, width=32), min
 
 @settings(max_examples=200, deadline=None)
 @given(price=actions, level=st.floats(allow_nan=True, allow_infinity=True, width=32), seed=st.integers(0, 2**31))
-def test_no_action_breaks_the_market(shop_once, price, level, seed):
-    market = Market(shop_once, num_markets=2, seed=seed)
+def test_no_action_breaks_the_market(shop, price, level, seed):
+    market = Market(shop, num_markets=2, seed=seed)
     every = np.full((2, 3, 2), level, np.float32)
     for _ in range(3):
         view = market.view
@@ -170,9 +170,9 @@ def test_no_action_breaks_the_market(shop_once, price, level, seed):
         for name in ("paid", "units", "lost", "revenue", "profit", "expected_revenue", "expected_profit"):
             assert np.isfinite(getattr(outcome, name)).all(), name
         assert np.all(outcome.units <= view.on_hand + 25)
-        assert np.all(outcome.list_price >= shop_once.guardrails.low)
-        assert np.all(outcome.list_price <= shop_once.guardrails.high)
-        assert np.all(outcome.paid >= shop_once.guardrails.low * (1 - 1e-5))
+        assert np.all(outcome.list_price >= shop.guardrails.low)
+        assert np.all(outcome.list_price <= shop.guardrails.high)
+        assert np.all(outcome.paid >= shop.guardrails.low * (1 - 1e-5))
 
 
 @settings(max_examples=100, deadline=None)
@@ -181,10 +181,10 @@ def test_no_action_breaks_the_market(shop_once, price, level, seed):
     product=st.integers(0, 2),
     rise=st.floats(0.0, 3.0),
 )
-def test_demand_never_rises_in_its_own_price(shop_once, price, product, rise):
+def test_demand_never_rises_in_its_own_price(shop, price, product, rise):
     dearer = np.array(price)
     dearer[product] += rise
-    before, after = (expected_units(shop_once, 0, p)[0][:, product] for p in (price, dearer))
+    before, after = (expected_units(shop, 0, p)[0][:, product] for p in (price, dearer))
     assert np.all(after <= before * (1 + 1e-12))
 
 

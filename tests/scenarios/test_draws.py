@@ -66,8 +66,8 @@ def test_sensitivity_keeps_the_utilities_at_regular_prices(family):
 
 
 @given(seed=st.integers(0, 2**32 - 1), m=st.integers(0, 2))
-def test_a_draw_changes_what_the_posterior_says(shop_once, seed, m):
-    spec = with_posterior(shop_once, seed=seed)
+def test_a_draw_changes_what_the_posterior_says(shop, seed, m):
+    spec = with_posterior(shop, seed=seed)
     posterior, drawn = spec.posterior, spec.draw(m)
     np.testing.assert_allclose(drawn.arrivals.rate / spec.arrivals.rate, posterior.arrivals[m], rtol=1e-6)
     np.testing.assert_allclose(drawn.products.unit_cost / spec.products.unit_cost, posterior.unit_cost[m], rtol=1e-6)

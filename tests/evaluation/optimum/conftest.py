@@ -1,3 +1,5 @@
+import functools
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -135,16 +137,20 @@ def _base() -> Table:
 
 @pytest.fixture(scope="session")
 def make() -> Callable[..., MarketSpec]:
-    """A market of `TABLES`, or the base market where the name is None, with some keys of some sections changed."""
+    """A market of `TABLES`, or the base market where the name is None, with some keys of some sections changed.
 
-    def build(name: str | None, **changes: Table) -> MarketSpec:
+    One object for each, by which its optimum is kept.
+    """
+
+    @functools.cache
+    def made(name: str | None, changes: bytes) -> MarketSpec:
         table = _base()
-        for layer in (TABLES[name] if name else {}, changes):
+        for layer in (TABLES[name] if name else {}, pickle.loads(changes)):
             for section, content in layer.items():
                 table[section] = {**table.get(section, {}), **content}
         return spec_from_table(table)
 
-    return build
+    return lambda name, **changes: made(name, pickle.dumps(changes))
 
 
 @pytest.fixture(scope="session")
