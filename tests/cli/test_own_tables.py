@@ -2,7 +2,6 @@
 
 import json
 import os
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from repricer.cli._fit_lines import fit_lines
 from repricer.cli._tables import TABLES
 from repricer.cli.cycle.config import TablesSection
 from repricer.data import SCHEMAS
-from repricer.forecasting.models.lstm import Lstm
+from repricer.forecasting import MovingAverage, PooledRegression, SeasonalNaive
 from repricer.scenarios import load_scenario
 from repricer.serving import documents
 
@@ -56,8 +55,9 @@ def shop(tmp_path_factory) -> Path:
 
 
 def test_from_tables_to_a_price(shop, monkeypatch):
-    # The default forecaster with all its candidates; how well the network learns, its own tests show.
-    monkeypatch.setattr("repricer.forecasting.selected.Lstm", partial(Lstm, steps=20, seeds=1))
+    # The default forecaster with its quickest candidates; a market fitted with all of them, tests/fitting shows.
+    few = {"average": MovingAverage(), "naive": SeasonalNaive(), "pooled": PooledRegression()}
+    monkeypatch.setattr("repricer.forecasting.selected.candidates", lambda **_: few)
     imported = run("data", "import", "--sales", "sales.csv", "--products", "products.csv", "--out", "tables")
     assert imported["kept"]["sales"] == imported["read"]["sales"]
     Path("plan.csv").write_text("date,product,price\n2002-01-02,a,3.9\n", encoding="utf-8")
@@ -75,7 +75,7 @@ def test_from_tables_to_a_price(shop, monkeypatch):
     run("train", "market", "--out", "run", "--steps", "4000")
     report = run("report", "run", "--out", "report.html", "--episodes", "10")
     assert report["verdict"].split(". ")[0] in (shop / "report.html").read_text(encoding="utf-8")
-    run("export", "run", "--out", "bundle")
+    run("export", "run", "--out", "bundle", "--policy", "learned")
     policies = ("--policy", "run", "--policy", "bundle", "--policy", "historical")
     judged = run("evaluate", "market", *policies, "--episodes", "10")
     revenue = {row["policy"]: row["revenue"]["mean"] for row in judged["policies"]}
