@@ -81,6 +81,7 @@ def _document(found: Refreshed, out: Path, market: Path | None) -> dict[str, Any
         "check": found.check,
         "before": found.before,
         "train_again": found.train_again,
+        "notes": found.notes,
         "market": None if market is None else str(market),
     }
 
@@ -104,6 +105,7 @@ def refresh_lines(found: Refreshed, out: Path) -> list[str]:
             + (f"; at the export {_gain(found.before[key])}" if found.before else "")
             for key, name in names.items()
         ]
+    lines += found.notes
     return lines + ([f"time to train again: {why}" for why in found.train_again] or ["no need to train again"])
 
 

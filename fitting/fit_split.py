@@ -21,7 +21,7 @@ from ..forecasting import (
 from ..scenarios import MarketSpec
 from ..scenarios.sections import Shocks
 from .assumptions import Assumptions
-from .customers import Customers
+from .customers import JOBS, Customers
 from .demand import FittedDemand, Priors, SalesGrids, SegmentUnits, fit_demand
 from .fitted_models import FittedModels
 from .identification import identified
@@ -148,6 +148,7 @@ def _response(split: Split, customers: Customers, regression: PriceResponse, opt
         memory=reference.memory if clear else None,
         draws=options.draws,
         seed=options.seed,
+        n_jobs=JOBS,
     )
 
 

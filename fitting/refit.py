@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ..data import Tables, product_weeks
-from ..forecasting import Forecaster, Selected, candidates
+from ..forecasting import Forecaster, Lstm, Selected, candidates
 from ..forecasting.backtest import rolling_forecasts
 from ..pricing import PriceEndings, PriceLadder
 from ..scenarios import MarketSpec
@@ -26,7 +26,11 @@ from .zones import Zone, of_zone, zone_tables
 
 _PRODUCT = ("product", "category", "name", "unit_cost")
 _CUSTOMERS = ("names", "elasticity", "units", "affinity", "candidates")
-_SELECTED = "selected"
+_SELECTED, _LSTM, _NETWORKS = "selected", "lstm", "networks"
+_NO_NETWORKS = (
+    "the record of the fit comes from an earlier version and holds no weights of the LSTM: its forecasts are those of the "
+    "statistical models alone; fit again to have it back"
+)
 
 
 def fit_record(
@@ -68,7 +72,7 @@ def fit_record(
         "weeks": weeks,
         "first_day": first_day,
         "products": records(products[[name for name in _PRODUCT if name in products]]),
-        "forecaster": {"name": used} | chosen,
+        "forecaster": {"name": used, _NETWORKS: _kept_networks(forecaster)} | chosen,
         "trend": trend,
         "zone": None if zone is None else {"name": zone.name, "stores": _plain(zone.stores)},
         "customers": {name: _plain(getattr(customers, name)) for name in _CUSTOMERS},
@@ -81,10 +85,12 @@ class Refit(NamedTuple):
     Attributes:
         spec: The market of the weeks after the tables.
         price_response: As in the report of `fit`, by product.
+        notes: What is less than at the fit, a sentence each.
     """
 
     spec: MarketSpec
     price_response: list[dict[str, Any]]
+    notes: tuple[str, ...] = ()
 
 
 def refit(
@@ -97,8 +103,8 @@ def refit(
     """The market of the weeks after newer tables, by the choices of an earlier fit.
 
     Price responses, traffic and forecasts are estimated anew on all weeks. Which forecasters each
-    product has, the trend's model, the segments and the recommender stay as that fit found them; networks are not
-    trained: an LSTM stands for its base forecast.
+    product has, the trend's model, the segments and the recommender stay as that fit found them, and so do the
+    weights of its networks, which read the new weeks.
 
     Args:
         tables: The shop's tables, up to date.
@@ -110,7 +116,7 @@ def refit(
         ValueError: A product is no longer in the tables, or the forecaster is none of this package.
 
     Example:
-        >>> spec, response = refit(load_tables("shop"), report["refit"])  # doctest: +SKIP
+        >>> refit(load_tables("shop"), report["refit"]).spec.calendar  # doctest: +SKIP
     """
     products = pd.DataFrame(record["products"])
     _check_products(tables, products)
@@ -124,7 +130,7 @@ def refit(
         ahead, forecaster, _customers(record["customers"]), _options(record), trend_model=record.get("trend")
     )
     spec = market.spec.with_changes(history={"tables_sha256": tables.fingerprint()})
-    return Refit(spec, price_response(market))
+    return Refit(spec, price_response(market), (_NO_NETWORKS,) if _lacks_networks(record["forecaster"]) else ())
 
 
 def forecasts_since(tables: Tables, record: Mapping[str, Any], first_day: date, last_day: date) -> pd.DataFrame:
@@ -166,10 +172,23 @@ def _zone(record: Mapping[str, Any]) -> Zone | None:
     return Zone(**record["zone"]) if record.get("zone") else None
 
 
+def _kept_networks(forecaster: Forecaster) -> str | None:
+    """The weights of the LSTM in use; None where there is none, or too little history to train one."""
+    lstm = forecaster.models_.get(_LSTM) if isinstance(forecaster, Selected) else forecaster
+    return lstm.kept_networks() if isinstance(lstm, Lstm) else None
+
+
+def _lacks_networks(record: Mapping[str, Any]) -> bool:
+    used = {name for names in record.get("chosen", {}).values() for name in names.split("+")}
+    return _LSTM in used and _NETWORKS not in record
+
+
 def _forecaster(record: Mapping[str, Any], seed: int) -> Forecaster:
+    networks = record.get(_NETWORKS)
     if record["name"] == _SELECTED:
-        return Selected(seed=seed, n_jobs=JOBS, chosen=record["chosen"], stretch=record["stretch"])
-    known = candidates(seed=seed)
+        chosen, stretch = record["chosen"], record["stretch"]
+        return Selected(seed=seed, n_jobs=JOBS, chosen=chosen, stretch=stretch, networks=networks)
+    known = candidates(seed=seed) | {_LSTM: Lstm(seed=seed, kept=networks)}
     if record["name"] not in known:
         raise ValueError(
             f"a market can be fitted again with one of the forecasters {_SELECTED}, {', '.join(known)}; got "

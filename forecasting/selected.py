@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any, Self, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from joblib import Parallel, delayed
 from scipy import stats
 from sklearn.base import clone
 
-from .backtest import rolling_forecasts, score
+from .backtest import forecasts_from, score
 from .models.base import QUANTILES, Forecaster
 from .models.lstm import Lstm
 from .models.mean_of_models import MeanOfModels
@@ -24,6 +24,7 @@ from .models.smoothing import ExponentialSmoothing, Intermittent
 
 _PRIOR_WEEKS = 4
 _MOST_STRETCH = 5.0
+_FEW_PRODUCTS = 100
 _LEVELS = (0.01, *QUANTILES[:2], 0.25, 0.5, 0.75, *QUANTILES[-2:], 0.99)
 """Symmetric: the first and the last level bound the widest interval, and so on inwards."""
 
@@ -71,8 +72,10 @@ class Selected(Forecaster):
         n_jobs: processes (joblib); the result does not depend on it.
         seed: seed of the default candidates.
         chosen: a choice made before, by product: names joined by "+", as in `selection_`. Nothing is
-            judged then, and `lstm` stands for its base forecast, since networks are not trained.
+            judged then.
         stretch: `stretch_` of that choice.
+        networks: `Lstm.kept_networks` of that choice; without them `lstm` stands for its base
+            forecast, since networks are not trained.
 
     Attributes:
         scores_: one row per candidate: the figures of `backtest` on the judged weeks, pooled, and
@@ -101,6 +104,7 @@ class Selected(Forecaster):
         seed: int = 0,
         chosen: Mapping[str, str] | None = None,
         stretch: Sequence[float] = (),
+        networks: str | None = None,
     ) -> None:
         self.forecasters = forecasters
         self.combine = combine
@@ -109,32 +113,33 @@ class Selected(Forecaster):
         self.seed = seed
         self.chosen = chosen
         self.stretch = stretch
+        self.networks = networks
 
     def _fit(self, history: pd.DataFrame) -> None:
         if self.chosen is not None:
             self._fit_chosen(self.chosen, history)
             return
-        named = self._candidates()
-        judged, fitted = self._run(named, history)
-        tables = {name: rows for name, (rows, _) in judged.items()}
+        found = self._run(self._candidates(), history)
+        tables = {name: run.rows for name, run in found.items()}
         self._choose(tables)
-        used = [name for name in named if (self.choice_ == name).any(axis=None)]
         self.scores_ = pd.DataFrame(
             [
-                {"forecaster": name, **score(rows), **run, "chosen": (self.choice_ == name).any(axis=1).mean()}
-                for name, (rows, run) in judged.items()
+                {"forecaster": name, **score(run.rows), **run.cost, "chosen": (self.choice_ == name).any(axis=1).mean()}
+                for name, run in found.items()
             ]
         )
         self._calibrate(tables)
-        self._keep({name: fitted[name] for name in used}, history)
+        used = [name for name in found if (self.choice_ == name).any(axis=None)]
+        self._keep({name: found[name].fitted for name in used}, history)
 
     def _fit_chosen(self, chosen: Mapping[str, str], history: pd.DataFrame) -> None:
         """Fit the models of a choice made before."""
         self.choice_ = pd.DataFrame([chosen[product].split("+") for product in self.products_], index=self.products_)
         self.stretch_ = np.array(self.stretch)
-        named = self._candidates() | {"lstm": MeanOfModels()}
+        kept = MeanOfModels() if self.networks is None else Lstm(seed=self.seed, kept=self.networks)
+        named = self._candidates() | {"lstm": kept}
         used = [name for name in named if (self.choice_ == name).any(axis=None)]
-        self._keep({name: _fitted(named[name], history, self.horizon) for name in used}, history)
+        self._keep(self._each(_fitted, {name: named[name] for name in used}, history), history)
 
     def _keep(self, models: dict[str, Forecaster], history: pd.DataFrame) -> None:
         self.models_ = models
@@ -150,9 +155,20 @@ class Selected(Forecaster):
     def refitted(self, history: pd.DataFrame) -> Self:
         """Return the same choice for each product, with the models in use fitted to another history."""
         later = self.updated(history)
-        later.models_ = {name: model.refitted(history) for name, model in self.models_.items()}
+        later.models_ = self._each(_refitted, self.models_, history)
         later.newcomers_ = None if self.newcomers_ is None else self.newcomers_.refitted(history)
         return later
+
+    def _each(
+        self,
+        work: Callable[[Forecaster, pd.DataFrame], Forecaster],
+        models: dict[str, Forecaster],
+        history: pd.DataFrame,
+    ) -> dict[str, Forecaster]:
+        """Fit each model, in processes where there are many products: else these take longer to start."""
+        jobs = self.n_jobs if len(self.products_) > _FEW_PRODUCTS else 1
+        found: Any = Parallel(n_jobs=jobs)(delayed(work)(models[name], history) for name in reversed(models))
+        return dict(zip(reversed(models), found, strict=True))
 
     def _update(self, history: pd.DataFrame) -> None:
         self.models_ = {name: model.updated(history) for name, model in self.models_.items()}
@@ -183,20 +199,14 @@ class Selected(Forecaster):
             mean[~new], bands[~new] = combined[:, 0], self._stretched(combined[:, 1:], levels)
         return mean, bands
 
-    def _run(self, named: dict[str, Forecaster], history: pd.DataFrame) -> tuple[dict[str, Any], dict[str, Forecaster]]:
-        """Judge every candidate and fit it to the whole history, by name.
-
-        The two do not depend on each other, so both run at once: with the fits after the choice,
-        all cores but one would wait for the slowest candidate twice. The slowest, listed last,
-        start first.
-        """
+    def _run(self, named: dict[str, Forecaster], history: pd.DataFrame) -> dict[str, _Run]:
+        """Judge every candidate and fit it to the whole history; the slowest, listed last, start first."""
         slowest_first = list(named)[::-1]
-        tasks = [(work, name) for name in slowest_first for work in (_judged, _fitted)]
-        results: Any = Parallel(n_jobs=self.n_jobs)(
-            delayed(work)(named[name], history, self.horizon) for work, name in tasks
+        runs: Any = Parallel(n_jobs=self.n_jobs)(
+            delayed(_judged)(named[name], history, self.horizon) for name in slowest_first
         )
-        found = dict(zip(tasks, results, strict=True))
-        return {name: found[_judged, name] for name in named}, {name: found[_fitted, name] for name in named}
+        found = dict(zip(slowest_first, runs, strict=True))
+        return {name: found[name] for name in named}
 
     def _candidates(self) -> dict[str, Forecaster]:
         named = dict(candidates(seed=self.seed) if self.forecasters is None else self.forecasters)
@@ -243,21 +253,35 @@ class Selected(Forecaster):
         return np.expm1(middle + factor * (logs - middle))
 
 
-def _judged(forecaster: Forecaster, history: pd.DataFrame, horizon: int) -> tuple[pd.DataFrame, dict[str, float]]:
-    """Forecasts of the last weeks from every origin among them, with failures and seconds."""
+class _Run(NamedTuple):
+    """Forecasts of the judged weeks from every origin, failures and seconds, and the model of the whole history."""
+
+    rows: pd.DataFrame
+    cost: dict[str, float]
+    fitted: Forecaster
+
+
+def _judged(forecaster: Forecaster, history: pd.DataFrame, horizon: int) -> _Run:
     started = time.perf_counter()
     weeks = np.sort(history["week"].unique())
     if len(weeks) < 2:
         raise ValueError(f"Selected: the panel must hold 2 weeks or more; got {len(weeks)}; use MovingAverage")
     judged = max(min(horizon, len(weeks) // 3), 1)
-    rows, failures = rolling_forecasts(
-        forecaster, history, origins=list(weeks[-judged - 1 : -1]), horizon=judged, refit=False, quantiles=_LEVELS
-    )
-    return rows, {"failures": failures, "seconds": time.perf_counter() - started}
+    origins = list(weeks[-judged - 1 : -1])
+    model = _fitted(forecaster, history[history["week"] <= origins[0]])
+    # At the end of the whole history a model knows what it knew in each earlier week.
+    whole = model.updated(history)
+    tables = [forecasts_from(whole, history, origin=at, horizon=judged, quantiles=_LEVELS) for at in origins]
+    cost = {"failures": len(model.failures_), "seconds": time.perf_counter() - started}
+    return _Run(pd.concat(tables, ignore_index=True), cost, model.refitted(history))
 
 
-def _fitted(forecaster: Forecaster, history: pd.DataFrame, _horizon: int) -> Forecaster:
+def _fitted(forecaster: Forecaster, history: pd.DataFrame) -> Forecaster:
     return cast(Forecaster, clone(forecaster)).fit(history)
+
+
+def _refitted(model: Forecaster, history: pd.DataFrame) -> Forecaster:
+    return model.refitted(history)
 
 
 def _combine(values: Mapping[str, np.ndarray], choice: pd.DataFrame) -> np.ndarray:

@@ -193,14 +193,7 @@ class CategoryModel:
             missing: (G, W, J) share of the week in which a product was sold out.
         """
         at, now = self.layout, self.at_regular(theta)
-        moved = self._weight
-        if self._effects is not None:
-            moved = moved + torch.tensordot(theta[at.effects], self._effects, dims=1)
-        utility = now.utility - self._response * (now.steepness * self._change)[..., None, :] + moved[..., None, :]
-        there = utility
-        if missing is not None:
-            # Of the customers of a sold-out product some choose again, the others leave.
-            there = utility + torch.log1p(-torch.sigmoid(theta[at.substitution]) * missing)[..., None, :]
+        utility, there = self._utilities(theta, now, missing)
         total = torch.nn.functional.softplus(torch.logsumexp(there, dim=-1, keepdim=True))
         chosen = torch.logsumexp(self._share.log()[:, None] + utility - total, dim=-2)
         week = now.log_arrivals
@@ -209,3 +202,51 @@ class CategoryModel:
         if at.stores.stop > at.stores.start:
             week = week + torch.log_softmax(theta[at.stores], dim=0)[:, None, None]
         return week + chosen
+
+    def jacobian(self, theta: torch.Tensor, missing: torch.Tensor | None = None) -> torch.Tensor:
+        """(G, W, J, P) derivatives of `log_mean`, in closed form over weeks and stores.
+
+        Args:
+            theta: (P,) parameters.
+            missing: As for `log_mean`.
+        """
+        at, now = self.layout, self.at_regular(theta)
+        utility, there = self._utilities(theta, now, missing)
+        total = torch.nn.functional.softplus(torch.logsumexp(there, dim=-1, keepdim=True))
+        # Who buys product j, and what segment k chooses: (G, W, K, J) each.
+        buyer = torch.softmax(self._share.log()[:, None] + utility - total, dim=-2)
+        choice = torch.exp(there - total)
+        # (G, W, J, K, J) derivative of the log demand of each product in the utilities of each segment.
+        moves = buyer.mT[..., None] * (torch.eye(self.data.sizes[2]).double()[:, None] - choice[..., None, :, :])
+        by_utility, by_steepness, by_arrivals = torch.func.jacrev(self._parts)(theta)
+        found = moves.flatten(-2) @ by_utility.flatten(0, 1) + by_arrivals
+        found = found - ((self._response * moves).sum(dim=-2) * self._change[..., None, :]) @ by_steepness
+        if self._effects is not None:
+            found[..., at.effects] += torch.einsum("gwji,egwi->gwje", moves.sum(dim=-2), self._effects)
+        if self._features is not None:
+            found[..., at.features] += self._features[:, None]
+        if at.stores.stop > at.stores.start:
+            stores = len(theta[at.stores])
+            found[..., at.stores] += (torch.eye(stores) - torch.softmax(theta[at.stores], dim=0))[:, None, None]
+        if missing is not None:
+            again = torch.sigmoid(theta[at.substitution])
+            left = again * (1 - again) * missing / (1 - again * missing)
+            found[..., at.substitution] += torch.einsum("gwkj,gwki,gwi->gwj", buyer, choice, left)[..., None]
+        return found
+
+    def _parts(self, theta: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        now = self.at_regular(theta)
+        return now.utility, now.steepness, now.log_arrivals
+
+    def _utilities(
+        self, theta: torch.Tensor, now: AtRegular, missing: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(G, W, K, J) utilities at the prices of each week, and those of products while they are in stock."""
+        at, moved = self.layout, self._weight
+        if self._effects is not None:
+            moved = moved + torch.tensordot(theta[at.effects], self._effects, dims=1)
+        utility = now.utility - self._response * (now.steepness * self._change)[..., None, :] + moved[..., None, :]
+        if missing is None:
+            return utility, utility
+        # Of the customers of a sold-out product some choose again, the others leave.
+        return utility, utility + torch.log1p(-torch.sigmoid(theta[at.substitution]) * missing)[..., None, :]

@@ -130,7 +130,6 @@ class _Scoring:
         self.any_censored = bool(self.censored.any())
         self.precision = model.layout.spread**-2.0
         self.missing: torch.Tensor | None = None
-        self.jacobian = torch.func.jacfwd(lambda theta: self._log_mean(theta, self.missing))
 
     def _log_mean(self, theta: torch.Tensor, missing: torch.Tensor | None) -> torch.Tensor:
         return self.model.log_mean(theta, missing).reshape(-1)[torch.as_tensor(self.rows)]
@@ -209,7 +208,8 @@ class _Scoring:
 
     def _curvature(self, theta: Array, shock: Array, alpha: Array, prior: Array | None) -> tuple[Array, Array]:
         """Gradient and information of the log posterior in parameters and shocks."""
-        jacobian = self.jacobian(torch.as_tensor(theta)).numpy()
+        every = self.model.jacobian(torch.as_tensor(theta), self.missing)
+        jacobian = every.flatten(0, 2)[torch.as_tensor(self.rows)].numpy()
         mean = np.exp(np.clip(self.log_mean(theta) + shock[self.week], -30, 30))
         _, score, weight = counts(self.units, mean, alpha[self.product], self.censored)
         gradient = jacobian.T @ score - (theta - self.model.layout.mean) * self.precision

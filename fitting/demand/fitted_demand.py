@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from ...forecasting.models.lstm_network import reproducible_torch
@@ -31,6 +32,7 @@ from .priors import Priors
 from .sales_grids import SalesGrids
 
 Array = NDArray[np.float64]
+_FEW = 8
 
 
 @dataclass(frozen=True)
@@ -230,6 +232,7 @@ def fit_demand(
     memory: float | None = None,
     draws: int = 200,
     seed: int = 0,
+    n_jobs: int | None = None,
 ) -> FittedDemand:
     """Estimate the demand of every category by likelihood.
 
@@ -242,6 +245,7 @@ def fit_demand(
         memory: Weight of the past in the reference price, where one is to be estimated.
         draws: M, number of posterior draws.
         seed: Seed of the draws.
+        n_jobs: Processes (joblib), where there are many categories.
 
     Example:
         >>> import numpy as np
@@ -264,14 +268,21 @@ def fit_demand(
         grids = replace(grids, unit_cost=None)
     found = [category_data(grids, regular_price, here, effects, segments, priors) for here in parts]
     suspects = suspect_effects(grids)
-    with reproducible_torch():
-        posteriors = [estimate(data, priors, draws=draws, seed=seed + c) for c, data in enumerate(found)]
-        endogenous, follow, suspected = [], np.nan, np.zeros((draws, len(names), len(suspects)))
-        if suspects:
-            endogenous = _endogenous(found, parts, posteriors, suspects, priors, seed)
-            trusted = priors.unexplained if SUSPECT in suspects else priors.exogenous
-            follow = _probability(posteriors, endogenous, trusted)
-            posteriors, suspected = _mixed(posteriors, endogenous, follow, seed)
+    suspicious = [
+        with_suspects(data, suspects, here, priors) if suspects else None
+        for data, here in zip(found, parts, strict=True)
+    ]
+    # For a few categories, processes would take longer to start than to work.
+    estimated: Any = Parallel(n_jobs=n_jobs if len(names) > _FEW else 1)(
+        delayed(_estimated)(*pair, priors, draws, seed + c)
+        for c, pair in enumerate(zip(found, suspicious, strict=True))
+    )
+    posteriors, endogenous = [pair[0] for pair in estimated], [pair[1] for pair in estimated if pair[1] is not None]
+    follow, suspected = np.nan, np.zeros((draws, len(names), len(suspects)))
+    if suspects:
+        trusted = priors.unexplained if SUSPECT in suspects else priors.exogenous
+        follow = _probability(posteriors, endogenous, trusted)
+        posteriors, suspected = _mixed(posteriors, endogenous, follow, seed)
     return FittedDemand(
         products=tuple(products["product"]),
         category=category.astype(np.intp),
@@ -290,25 +301,15 @@ def fit_demand(
     )
 
 
-def _endogenous(
-    found: list[CategoryData],
-    parts: list[NDArray[np.intp]],
-    posteriors: list[CategoryPosterior],
-    suspects: dict[str, Array],
-    priors: Priors,
-    seed: int,
-) -> list[CategoryPosterior]:
-    """The posteriors of the model in which prices follow demand, at the shocks that the other one found likely."""
-    return [
-        estimate(
-            with_suspects(data, suspects, here, priors),
-            priors,
-            draws=len(plain.draws),
-            seed=seed + c,
-            shocks=plain.likely_shocks,
-        )
-        for c, (data, here, plain) in enumerate(zip(found, parts, posteriors, strict=True))
-    ]
+def _estimated(
+    data: CategoryData, suspicious: CategoryData | None, priors: Priors, draws: int, seed: int
+) -> tuple[CategoryPosterior, CategoryPosterior | None]:
+    """The posterior, and that of the model in which prices follow demand, at the shocks that the first one found likely."""
+    with reproducible_torch():
+        plain = estimate(data, priors, draws=draws, seed=seed)
+        if suspicious is None:
+            return plain, None
+        return plain, estimate(suspicious, priors, draws=draws, seed=seed, shocks=plain.likely_shocks)
 
 
 def _probability(plain: list[CategoryPosterior], endogenous: list[CategoryPosterior], exogenous: float) -> float:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 from scipy.interpolate import interp1d
+from sklearn.base import clone
 
 from .base import Forecaster
 from .mean_of_models import MeanOfModels
@@ -31,7 +33,7 @@ class Lstm(Forecaster):
 
     The last `judged_weeks` of the history decide how much weight the networks get (0: the base
     forecast, 1: theirs) and how far their quantiles must move to have their coverage (split
-    conformal: Romano, Patterson and Candès 2019); then the networks are trained again on all weeks.
+    conformal: Romano, Patterson and Candès 2019); then the networks are trained further, on all weeks.
     If the history is too short for that, the base forecast is returned.
 
     Args:
@@ -42,6 +44,8 @@ class Lstm(Forecaster):
         seeds: number of networks, whose quantiles are averaged.
         judged_weeks: last weeks that the first training does not see.
         seed: seed of the first network; the forecast does not depend on the number of cores.
+        kept: `kept_networks` of an earlier fit, which are then taken as they are; only if the panel
+            has other covariates or categories, new ones are trained.
 
     Example:
         >>> from repricer.forecasting import example_panel
@@ -62,6 +66,7 @@ class Lstm(Forecaster):
         seeds: int = 4,
         judged_weeks: int = 8,
         seed: int = 0,
+        kept: str | None = None,
     ) -> None:
         self.hidden = hidden
         self.embedding = embedding
@@ -70,6 +75,7 @@ class Lstm(Forecaster):
         self.seeds = seeds
         self.judged_weeks = judged_weeks
         self.seed = seed
+        self.kept = kept
 
     def _fit(self, history: pd.DataFrame) -> None:
         from . import lstm_network
@@ -80,20 +86,46 @@ class Lstm(Forecaster):
         past = self.base_.past_forecasts(weekly)
         self.scaling_ = _InputScaling.of(weekly, self.covariates_.category)
         self.weight_, self.shift_, self.networks_ = 0.0, np.zeros(len(lstm_network.LEVELS)), []
-        if weekly.target.shape[1] >= _FIRST_ORIGIN + 2 * self.judged_weeks:
+        enough = weekly.target.shape[1] >= _FIRST_ORIGIN + 2 * self.judged_weeks
+        if not (self.kept and self._take(self.kept, weekly)) and enough:
             with lstm_network.reproducible_torch():
                 self._train(self._data(weekly, *past))
         self._encode(weekly, *past)
 
     def refitted(self, history: pd.DataFrame) -> Self:
-        """Return this network at the end of another history: training it anew would take far longer than all else."""
-        return self.updated(history)
+        """Return these networks on a base forecast of another history: training would take longer than all else."""
+        later = cast(Self, clone(self))
+        later.kept = self.kept_networks()
+        return later.fit(history)
 
     def _update(self, history: pd.DataFrame) -> None:
         self.base_ = copy.copy(self.base_)
         self.base_._update(history)
         weekly = WeeklyDesign.of(history)
         self._encode(weekly, *self.base_.past_forecasts(weekly))
+
+    def kept_networks(self) -> str | None:
+        """The trained networks as text, for `kept` of a later model; None where there are none."""
+        import torch
+
+        from . import lstm_network
+
+        if not self.networks_:
+            return None
+        mixed = np.append(self.shift_, self.weight_)
+        return lstm_network.to_text(self.networks_, mixed=torch.as_tensor(mixed))
+
+    def _take(self, kept: str, weekly: WeeklyDesign) -> bool:
+        """Take networks of an earlier fit, if they read what this panel has."""
+        from . import lstm_network
+
+        networks, others = lstm_network.from_text(kept)
+        sizes = networks[0].encoder.input_size, networks[0].embedding.num_embeddings
+        if sizes != (weekly.x.shape[2] + 2, self.scaling_.categories.max() + 1):
+            return False
+        mixed = others["mixed"].numpy()
+        self.networks_, self.shift_, self.weight_ = networks, mixed[:-1], float(mixed[-1])
+        return True
 
     def _train(self, data: Any) -> None:
         import torch
@@ -110,14 +142,19 @@ class Lstm(Forecaster):
         week = ahead.expand(judge.shape).numpy()[judge]
         self.weight_ = _least_sufficient_weight(error, quantiles, importance, week)
         self.shift_ = _conformal(error, _mix(quantiles, self.weight_))
-        self.networks_ = self._networks(data, data.valid)
+        # They have seen all but the last weeks, so few steps more are enough; without weight, none.
+        self.networks_ = self._networks(data, data.valid, tried) if self.weight_ > 0 else tried
 
-    def _networks(self, data: Any, valid: Any) -> list[Any]:
+    def _networks(self, data: Any, valid: Any, tried: Sequence[Any] = ()) -> list[Any]:
+        """Train all networks, or train those that were tried further."""
         from . import lstm_network
 
         size = {"hidden": self.hidden, "embedding": self.embedding, "dropout": self.dropout}
-        seeds = range(self.seed, self.seed + self.seeds)
-        return [lstm_network.train(data, valid, steps=self.steps, seed=seed, size=size) for seed in seeds]
+        steps, starts = (self.steps // 4, tried) if tried else (self.steps, [None] * self.seeds)
+        return [
+            lstm_network.train(data, valid, steps=steps, seed=self.seed + n, size=size, start=start)
+            for n, start in enumerate(starts)
+        ]
 
     def _data(self, weekly: WeeklyDesign, centre: np.ndarray, spread: np.ndarray) -> Any:
         from . import lstm_network

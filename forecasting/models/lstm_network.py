@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import base64
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 LEVELS = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
@@ -18,10 +20,14 @@ NORMAL = (-1.95996, -1.28155, -0.67449, 0.0, 0.67449, 1.28155, 1.95996)
 """Quantiles of a standard normal at `LEVELS`, the output of the untrained network."""
 
 _MIDDLE = LEVELS.index(0.5)
+# (Q - 1, Q) adds the gaps between quantiles on the way from the median.
+_GAPS = torch.tensor(
+    [[float(gap < q) - float(gap < _MIDDLE) for q in range(len(LEVELS))] for gap in range(len(LEVELS) - 1)]
+)
 _LEARNING_RATE = 1e-3
 _WEIGHT_DECAY = 0.2
-_PRODUCTS_A_STEP = 64
-_STEPS_AHEAD_A_ORIGIN = 3
+_PRODUCTS_A_STEP = 32
+_STEPS_AHEAD_A_ORIGIN = 1
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,14 @@ class Data:
         return (torch.arange(weeks)[:, None] + torch.arange(1, self.steps + 1)).clamp(max=weeks - 1)
 
 
+class _SharedDropout(nn.Dropout):
+    """Drops a unit for all weeks of a product (Gal and Ghahramani 2016): far fewer random numbers."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        shared = input.new_ones(len(input), *[1] * (input.dim() - 2), input.shape[-1])
+        return input * super().forward(shared) if self.training else input
+
+
 class Network(nn.Module):
     """LSTM over the past, then a small decoder for each week ahead (MQ-RNN: Wen et al. 2017).
 
@@ -73,7 +87,9 @@ class Network(nn.Module):
         self.embedding = nn.Embedding(n_categories, embedding)
         self.dropout = nn.Dropout(dropout)
         inputs = hidden + n_x + embedding + 2
-        self.decoder = nn.Sequential(nn.Linear(inputs, 24), nn.Tanh(), nn.Dropout(dropout), nn.Linear(24, len(LEVELS)))
+        self.decoder = nn.Sequential(
+            nn.Linear(inputs, 24), nn.Tanh(), _SharedDropout(dropout), nn.Linear(24, len(LEVELS))
+        )
         nn.init.normal_(self.embedding.weight, std=0.05)
         # Training starts from the base forecast with normal errors.
         gaps = torch.tensor(NORMAL).diff()
@@ -91,9 +107,7 @@ class Network(nn.Module):
         """Quantiles (…, Q) for covariates (…, K); the other arguments have no last axis."""
         known = [state, x, self.embedding(category), (step.log() / 2)[..., None], centre[..., None] / 2 - 1.5]
         out = self.decoder(torch.cat(known, dim=-1))
-        gaps = nn.functional.softplus(out[..., 1:])
-        below = out[..., :1] - gaps[..., :_MIDDLE].flip(-1).cumsum(-1).flip(-1)
-        return torch.cat([below, out[..., :1], out[..., :1] + gaps[..., _MIDDLE:].cumsum(-1)], dim=-1)
+        return out[..., :1] + nn.functional.softplus(out[..., 1:]) @ _GAPS
 
     def all_ahead(self, data: Data) -> Tensor:
         """Quantiles from every origin to every step (N, T, H, Q)."""
@@ -120,18 +134,30 @@ class Network(nn.Module):
         spread = data.spread[products][:, origins, steps]
         error = data.target[products][:, weeks] - data.centre[products][:, origins, steps]
         short = error[..., None] - quantiles * spread[..., None]
-        level = torch.tensor(LEVELS)
-        pinball = torch.maximum(level * short, (level - 1) * short).sum(-1)
+        pinball = short @ torch.tensor(LEVELS) - short.clamp(max=0.0).sum(-1)
         weight = valid[products][:, origins, steps] * data.weight[products][:, None, None]
         return (pinball * weight).sum() / weight.sum().clamp(min=1e-9)
 
 
-def train(data: Data, valid: Tensor, *, steps: int, seed: int, size: dict[str, Any]) -> Network:
-    """Train on the valid rows (N, T, H), with a learning rate that falls to 0 along a cosine."""
+def train(
+    data: Data, valid: Tensor, *, steps: int, seed: int, size: dict[str, Any], start: Network | None = None
+) -> Network:
+    """Train on the valid rows (N, T, H), with a learning rate that falls to 0 along a cosine.
+
+    Args:
+        data: the tensors.
+        valid: which rows count.
+        steps: training steps.
+        seed: seed of the weights and of the choice of rows.
+        size: further arguments of `Network`.
+        start: network whose weights to start from.
+    """
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     network = Network(data.past.shape[2], data.x.shape[2], int(data.category.max()) + 1, **size)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
+    if start is not None:
+        network.load_state_dict(start.state_dict())
+    optimiser = torch.optim.AdamW(network.parameters(), lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     n_products, weeks = data.target.shape
     for _ in range(steps):
@@ -143,6 +169,30 @@ def train(data: Data, valid: Tensor, *, steps: int, seed: int, size: dict[str, A
         optimiser.step()
         schedule.step()
     return network.eval()
+
+
+def to_text(networks: Sequence[Network], **others: Tensor) -> str:
+    """Weights of the networks, and other tensors, as text (base64 of a safetensors file)."""
+    weights = {
+        f"{n}/{name}": value for n, network in enumerate(networks) for name, value in network.state_dict().items()
+    }
+    return base64.b64encode(save(weights | others)).decode("ascii")
+
+
+def from_text(text: str) -> tuple[list[Network], dict[str, Tensor]]:
+    """Networks, which are not to be trained further, and other tensors that `to_text` wrote."""
+    parts: dict[str, dict[str, Tensor]] = {}
+    for key, value in load(base64.b64decode(text)).items():
+        number, _, name = key.rpartition("/")
+        parts.setdefault(number, {})[name] = value
+    others, networks = parts.pop("", {}), []
+    for _, weights in sorted(parts.items(), key=lambda part: int(part[0])):
+        n_past, (n_categories, embedding) = weights["encoder.weight_ih_l0"].shape[1], weights["embedding.weight"].shape
+        hidden = weights["encoder.weight_hh_l0"].shape[1]
+        network = Network(n_past, n_past - 2, n_categories, hidden=hidden, embedding=embedding, dropout=0.0)
+        network.load_state_dict(weights)
+        networks.append(network.eval())
+    return networks, others
 
 
 def to_tensor(values: np.ndarray) -> Tensor:

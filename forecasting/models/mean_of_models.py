@@ -23,7 +23,10 @@ class MeanOfModels(Forecaster):
     whole history. A product that `Sarimax` cannot fit has the pooled regression alone.
     """
 
+    _past: tuple[WeeklyDesign, np.ndarray, np.ndarray] | None = None
+
     def _fit(self, history: pd.DataFrame) -> None:
+        self._past = None
         self.pooled_, self.sarimax_ = PooledRegression(), Sarimax()
         self.pooled_._fit(history)
         self.sarimax_.failures_ = {}
@@ -41,8 +44,10 @@ class MeanOfModels(Forecaster):
     def _note_weeks(self, history: pd.DataFrame) -> None:
         """Keep the names of the covariates, and the weeks (columns of the design) of each product."""
         self.columns_, self.first_week_ = covariate_names(history), history["week"].min()
-        listed = {str(product): since_first_sale(rows)["week"] for product, rows in history.groupby("product")}
-        self.weeks_ = {name: ((weeks - self.first_week_) // WEEK).to_numpy() for name, weeks in listed.items()}
+        self.weeks_ = {
+            name: ((rows["week"] - self.first_week_) // WEEK).to_numpy()
+            for name, rows in since_first_sale(history).items()
+        }
 
     def _forecast(self, future: pd.DataFrame, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         centre, spread = self.central(future)
@@ -59,6 +64,12 @@ class MeanOfModels(Forecaster):
 
     def past_forecasts(self, weekly: WeeklyDesign) -> tuple[np.ndarray, np.ndarray]:
         """Forecast from every past week of the last history, as `PooledRegression` does."""
+        if self._past is not None and self._past[0].begins_with(weekly):
+            weeks = weekly.target.shape[1]
+            centre, spread = (values[:, :weeks].copy() for values in self._past[1:])
+            beyond = np.arange(weeks)[:, None] + np.arange(1, STEPS + 1) >= weeks
+            centre[:, beyond], spread[:, beyond] = np.nan, np.nan
+            return centre, spread
         centre, spread = self.pooled_.past_forecasts(weekly)
         planned = _planned(weekly)
         for row, product in enumerate(weekly.products):
@@ -68,7 +79,8 @@ class MeanOfModels(Forecaster):
                 rows = self._rows(planned[row, weeks], weeks)
                 own = np.maximum(model.past_centres(rows, STEPS), 0.0)
                 centre[row, weeks] = (centre[row, weeks] + own) / 2
-        return centre, spread
+        self._past = weekly, centre, spread
+        return centre.copy(), spread.copy()
 
     def _rows(self, planned: np.ndarray, weeks: np.ndarray) -> pd.DataFrame:
         """Covariates (T, STEPS, K) of one product as prepared rows."""

@@ -44,7 +44,7 @@ class Newcomers(Forecaster):
                 f"Newcomers: the panel must hold {LEAST_PRODUCTS} products or more; got {len(self.products_)}"
             )
         pooled = PooledRegression()
-        pooled._fit(history)
+        pooled._update(history)
         self.seasonal_ = pooled.state_.seasonal
         self.coefficients_ = pooled.state_.coefficients.mean(axis=0)
         # The level of the price already explains the level of the product.

@@ -149,8 +149,8 @@ class _State:
 def _random_coefficients(y: np.ndarray, x: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """EM for y (N, T) on x (N, T, K): coefficients, their covariance, noise variance."""
     n_products, _, size = x.shape
-    gram = np.einsum("ntk,ntl->nkl", x, x)
-    moment = np.einsum("ntk,nt->nk", x, y)
+    gram = x.mT @ x
+    moment = (x.mT @ y[..., None])[..., 0]
     total = (y * y).sum(axis=1)
     mean, between, noise = np.zeros(size), 0.25 * np.eye(size), np.full(n_products, 0.1)
     coefficients, covariance = np.zeros((n_products, size)), np.zeros((n_products, size, size))

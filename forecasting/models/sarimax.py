@@ -95,14 +95,9 @@ class Sarimax(SeriesForecaster):
             raise CannotFit(f"{series['demand'].count()} weeks since the first sale, {_MIN_WEEKS} are needed")
         regressors = _Regressors.of(series, self.fourier_pairs)
         target = regressors.target(series)
-        model = SARIMAX(
-            target,
-            exog=regressors.design(series),
-            order=self.order,
-            mle_regression=False,
-            loglikelihood_burn=0,
-        )
-        model.initialization = self._initial_state(model.k_states, regressors.optional)
+        design = regressors.design(series)
+        states = design.shape[1] + self.order[1] + max(self.order[0], self.order[2] + 1)
+        model = _state_space(target, design, self.order, self._initial_state(states, regressors.optional))
         start = np.append(np.zeros(self.order[0] + self.order[2]), np.nanvar(target) + 1e-4)
         try:
             results: Any = model.fit(
@@ -112,7 +107,7 @@ class Sarimax(SeriesForecaster):
             raise CannotFit(f"numerical failure: {error}") from error
         if not results.mle_retvals["converged"]:
             raise CannotFit(f"the likelihood did not converge in {self.maxiter} steps")
-        return FittedSarimax.of(results, series, regressors)
+        return FittedSarimax.of(results, series, regressors, self.order)
 
     def _initial_state(self, n_states: int, optional: tuple[str, ...]) -> Initialization:
         """Set the priors of the states: differences, ARMA, then the regression coefficients."""
@@ -163,18 +158,69 @@ class _Regressors:
         return np.column_stack([np.ones(len(rows)), centred, fourier(rows["week"], self.fourier_pairs)])
 
 
+def _state_space(
+    target: np.ndarray, design: np.ndarray, order: tuple[int, int, int], initial: Initialization
+) -> SARIMAX:
+    model = SARIMAX(target, exog=design, order=order, mle_regression=False, loglikelihood_burn=0)
+    model.initialization = initial
+    return model
+
+
+@dataclass(frozen=True)
+class _Filtered:
+    """What the filter knew after each of T weeks; the results of statsmodels take ten times the memory.
+
+    Attributes:
+        rows: (T, 1 + K) target and regressors.
+        filtered: (T, S) mean of the states after each week.
+        predicted: (T + 1, S) mean of the next week's.
+        covariance: (T + 1, S, S) its covariance.
+        transition: (S, S) matrix.
+        noise: (S, S) covariance of what enters in a week.
+        errors: weights of the states that are no coefficients in an observation.
+    """
+
+    rows: np.ndarray
+    filtered: np.ndarray
+    predicted: np.ndarray
+    covariance: np.ndarray
+    transition: np.ndarray
+    noise: np.ndarray
+    errors: np.ndarray
+
+    @classmethod
+    def of(cls, results: Any) -> _Filtered:
+        model, system = results.model, results.model.ssm
+        enters, size = system["selection"], results.predicted_state.shape[0] - model.k_exog
+        return cls(
+            rows=np.column_stack([model.endog, model.exog]),
+            filtered=results.filtered_state.T.copy(),
+            predicted=results.predicted_state.T.copy(),
+            covariance=np.moveaxis(results.predicted_state_cov, 2, 0).copy(),
+            transition=system["transition"].copy(),
+            noise=enters @ system["state_cov"] @ enters.T,
+            errors=system["design"][0, :size, 0].copy(),
+        )
+
+
 @dataclass(frozen=True)
 class FittedSarimax:
-    """One product's model at the end of its history."""
+    """One product's model at the end of its history: after the first `weeks` of those that were filtered."""
 
-    results: Any
+    known: _Filtered
+    weeks: int
+    order: tuple[int, int, int]
+    initial: Initialization
+    parameters: np.ndarray
     regressors: _Regressors
     degrees_of_freedom: int
     mean_over_median: float
 
     @classmethod
-    def of(cls, results: Any, series: pd.DataFrame, regressors: _Regressors) -> FittedSarimax:
-        """Keep the results of statsmodels, and the ratio of units sold to units fitted."""
+    def of(
+        cls, results: Any, series: pd.DataFrame, regressors: _Regressors, order: tuple[int, int, int]
+    ) -> FittedSarimax:
+        """Keep what forecasts need of the results of statsmodels, and the ratio of units sold to units fitted."""
         # The first forecasts of the filter rest on the priors alone.
         settled = results.model.k_exog + 1
         fitted = np.expm1(results.fittedvalues + regressors.level + regressors.offset(series)).clip(0)
@@ -184,7 +230,11 @@ class FittedSarimax:
         variance = results.params[-1]
         ratio = units[known].sum() / fitted[known].sum() if fitted[known].sum() > 0 else 1.0
         return cls(
-            results=results,
+            known=_Filtered.of(results),
+            weeks=int(results.nobs),
+            order=order,
+            initial=results.model.initialization,
+            parameters=results.params,
             regressors=regressors,
             degrees_of_freedom=max(int(results.nobs) - settled, 1),
             mean_over_median=float(np.clip(ratio, 1.0, np.exp(variance / 2))),
@@ -192,10 +242,12 @@ class FittedSarimax:
 
     def updated(self, series: pd.DataFrame) -> FittedSarimax:
         """Return a model with the same parameters at the end of another history."""
-        model = self.results.model
-        later = model.clone(self.regressors.target(series), exog=self.regressors.design(series))
-        later.initialization = model.initialization
-        return replace(self, results=later.filter(self.results.params, cov_type="none"))
+        weeks, target, design = len(series), self.regressors.target(series), self.regressors.design(series)
+        # What the filter knew in an earlier week does not depend on later ones.
+        if np.array_equal(self.known.rows[:weeks], np.column_stack([target, design]), equal_nan=True):
+            return replace(self, weeks=weeks)
+        model = _state_space(target, design, self.order, self.initial)
+        return replace(self, known=_Filtered.of(model.filter(self.parameters, cov_type="none")), weeks=weeks)
 
     def past_centres(self, planned: pd.DataFrame, steps: int) -> np.ndarray:
         """Forecast from every week of the series with the coefficients as known in that week.
@@ -208,14 +260,13 @@ class FittedSarimax:
         Returns:
             (T, steps) medians of log(1 + units).
         """
-        states = self.results.filtered_state.T
+        states, errors = self.known.filtered[: self.weeks], len(self.known.errors)
         design = self.regressors.design(planned).reshape(len(states), steps, -1)
-        errors = states.shape[1] - design.shape[2]
         regression = np.einsum("thk,tk->th", design, states[:, errors:])
-        system, state, noise = self.results.model.ssm, states[:, :errors], []
+        state, noise = states[:, :errors], []
         for _ in range(steps):
-            state = state @ system["transition"][:errors, :errors].T
-            noise.append(state @ system["design"][0, :errors, 0])
+            state = state @ self.known.transition[:errors, :errors].T
+            noise.append(state @ self.known.errors)
         offset = self.regressors.offset(planned).reshape(regression.shape)
         return regression + np.stack(noise, axis=1) + self.regressors.level + offset
 
@@ -223,12 +274,20 @@ class FittedSarimax:
         """Forecast rows of this product (see `Forecaster._forecast`)."""
         step = future["step"].to_numpy()
         design = self.regressors.design(future)
-        # The coefficients are constant, so the covariates of weeks in between do not matter.
-        exog = np.zeros((step.max(), design.shape[1]))
-        exog[step - 1] = design
-        ahead = self.results.get_forecast(len(exog), exog=exog)
-        centre = ahead.predicted_mean[step - 1] + self.regressors.level + self.regressors.offset(future)
+        mean, variance = self._ahead(step, design)
+        centre = mean + self.regressors.level + self.regressors.offset(future)
         # Sales are in proportion to traffic, so its uncertainty adds to theirs.
-        deviation = np.hypot(ahead.se_mean[step - 1], future["traffic_sd"].to_numpy())
+        deviation = np.hypot(np.sqrt(variance), future["traffic_sd"].to_numpy())
         spread = np.outer(deviation, stats.t.ppf(levels, self.degrees_of_freedom))
         return np.expm1(centre) * self.mean_over_median, np.expm1(centre[:, None] + spread)
+
+    def _ahead(self, step: np.ndarray, design: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and variance of log demand for R rows; the coefficients are constant, so weeks in between do not matter."""
+        known = self.known
+        states, covariances = [known.predicted[self.weeks]], [known.covariance[self.weeks]]
+        for _ in range(step.max() - 1):
+            states.append(known.transition @ states[-1])
+            covariances.append(known.transition @ covariances[-1] @ known.transition.T + known.noise)
+        seen = np.hstack([np.tile(known.errors, (len(step), 1)), design])
+        variance = np.einsum("ri,rij,rj->r", seen, np.stack(covariances)[step - 1], seen)
+        return np.einsum("ri,ri->r", seen, np.stack(states)[step - 1]), variance

@@ -42,18 +42,17 @@ class SeriesForecaster(Forecaster):
 
     def _fit(self, history: pd.DataFrame) -> None:
         self.models_ = {}
-        for product, series in history.groupby("product"):
-            listed = since_first_sale(series)
+        for product, listed in since_first_sale(history).items():
             try:
                 if not listed["units"].any():
                     raise CannotFit("nothing was ever sold")
-                self.models_[str(product)] = self._fit_series(listed)
+                self.models_[product] = self._fit_series(listed)
             except CannotFit as failure:
-                self.failures_[str(product)] = str(failure)
-                self.models_[str(product)] = self._fall_back(listed)
+                self.failures_[product] = str(failure)
+                self.models_[product] = self._fall_back(listed)
 
     def _update(self, history: pd.DataFrame) -> None:
-        series = {str(product): since_first_sale(rows) for product, rows in history.groupby("product")}
+        series = since_first_sale(history)
         self.models_ = {product: self.models_[product].updated(rows) for product, rows in series.items()}
 
     def _forecast(self, future: pd.DataFrame, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -69,10 +68,11 @@ class SeriesForecaster(Forecaster):
         return Level.of(series, window=4)
 
 
-def since_first_sale(series: pd.DataFrame) -> pd.DataFrame:
-    """Drop the weeks before the first sale, in which the product was not on offer."""
-    sold = series["units"].cumsum() > 0
-    return series[sold] if sold.any() else series
+def since_first_sale(history: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Rows of each product without the weeks before its first sale, in which it was not on offer."""
+    sold = history.groupby("product")["units"].cumsum() > 0
+    never = ~sold.groupby(history["product"]).transform("any")
+    return {str(product): rows for product, rows in history[sold | never].groupby("product")}
 
 
 def filled(series: pd.DataFrame) -> np.ndarray:

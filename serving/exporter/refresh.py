@@ -52,6 +52,7 @@ class Refreshed:
         before: The same at the export.
         train_again: Why it is time to train again, a sentence each; none where it is not.
         price_response: How each product answers to its price, as in the report of a fit.
+        notes: What is less than at the fit, a sentence each.
     """
 
     bundle: Bundle
@@ -60,6 +61,7 @@ class Refreshed:
     before: dict[str, Any] | None
     train_again: list[str]
     price_response: list[dict[str, Any]]
+    notes: tuple[str, ...] = ()
 
 
 def refresh(
@@ -113,7 +115,7 @@ def refresh(
     signer = None if key is None else read_private_key(Path(key))
     old, record = _read(path, public_key)
     structure = _changes(tables, record)
-    spec, response = refit(tables, record, weeks=weeks, on_step=on_step)
+    spec, response, notes = refit(tables, record, weeks=weeks, on_step=on_step)
     on_step("prices of the new weeks")
     holding, files = Holding.of(old.manifest), read_files(path)
     setup = _setup(old, holding, spec, seed)
@@ -136,7 +138,7 @@ def refresh(
     facts["created"] = datetime.now(UTC).isoformat(timespec="seconds")
     facts["refreshed"] = {"from": old.digest, "check": now, "train_again": again}
     write_files(out, seal(contents, facts, signer or own_key(out)), check=load_bundle)
-    return Refreshed(load_bundle(out), spec, now, before, again, response)
+    return Refreshed(load_bundle(out), spec, now, before, again, response, notes)
 
 
 def _read(path: Path, public_key: str | os.PathLike[str] | None) -> tuple[Bundle, dict[str, Any]]:

@@ -7,10 +7,10 @@ from datetime import date
 import numpy as np
 import pandas as pd
 import pytest
-from repricer.data import Tables
+from repricer.data import Tables, product_weeks
 from repricer.fitting import Assumptions, ShopRules, fit, forecasts_since, refit
-from repricer.fitting.refit import _rules_table
-from repricer.forecasting import MovingAverage, PooledRegression, SeasonalNaive, Selected
+from repricer.fitting.refit import _forecaster, _rules_table
+from repricer.forecasting import Lstm, MovingAverage, PooledRegression, Selected
 
 CHOSEN = pd.DataFrame({"product": list("abcd"), "category": ["x", "x", "y", "y"], "name": ["A", None, "C", "D"]})
 RULES = {
@@ -34,15 +34,16 @@ def shop(weeks: int) -> Tables:
 @pytest.fixture(scope="module")
 def fitted():
     few = Selected({"moving-average": MovingAverage(), "pooled-regression": PooledRegression(),
-                    "seasonal-naive": SeasonalNaive()}, combine=2, horizon=4)  # fmt: skip
+                    "lstm": Lstm(steps=5, seeds=1)}, combine=3, horizon=4)  # fmt: skip
     assumptions = Assumptions.under(ShopRules.of(RULES), price_widening=0.1)
     options = {"name": "shop", "weeks": 4, "holdout_weeks": 4, "draws": 6, "assumptions": assumptions}
     return fit(shop(44), CHOSEN, forecaster=few, **options)
 
 
 def test_on_the_same_tables_the_market_is_the_same(fitted):
-    again, response = refit(shop(44), json.loads(json.dumps(fitted.report["refit"], allow_nan=False)))
+    again, response, notes = refit(shop(44), json.loads(json.dumps(fitted.report["refit"], allow_nan=False)))
     known = fitted.report["price_response"]
+    assert notes == ()
     assert [row["reason"] for row in response] == [row["reason"] for row in known]
     assert again.calendar == fitted.spec.calendar
     assert again.assumptions == fitted.spec.assumptions
@@ -57,6 +58,20 @@ def test_newer_tables_give_the_weeks_after_them(fitted):
     assert later.calendar.label(0) == "2023-11-20"
     assert later.calendar.periods == 6
     assert fitted.spec.calendar.label(0) == "2023-11-06"
+
+
+def test_networks_read_newer_tables_with_the_weights_of_the_fit(fitted):
+    record = fitted.report["refit"]["forecaster"]
+    again = _forecaster(record, seed=7).fit(product_weeks(shop(46), products=CHOSEN))
+    assert again.models_["lstm"].kept_networks() == record["networks"]
+    assert len(record["networks"]) < 10_000
+
+
+def test_a_record_of_an_earlier_version_holds_no_networks_and_says_so(fitted):
+    record = fitted.report["refit"]
+    old = {key: value for key, value in record["forecaster"].items() if key != "networks"}
+    found = refit(shop(44), record | {"forecaster": old})
+    assert "holds no weights of the LSTM" in found.notes[0]
 
 
 def test_forecasts_of_passed_weeks_know_their_prices_and_not_their_sales(fitted):

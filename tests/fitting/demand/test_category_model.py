@@ -53,3 +53,28 @@ def test_a_product_that_is_not_on_sale_leaves_its_customers_to_the_others():
     sold = units(at, at.layout.mean)[0]
     assert sold[1, 1] > sold[0, 1]
     assert at.data.on_sale.sum() == 5
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_jacobian_is_the_derivative_of_the_log_mean(cut):
+    random = np.random.default_rng(4)
+    shape = (2, 5, 3)
+    missing = random.uniform(size=shape)
+    data = CategoryData(
+        random.poisson(20.0, shape).astype(float),
+        np.where(random.uniform(size=shape) < 0.1, np.nan, random.uniform(0.7, 1.0, shape)),
+        missing > 0.5 if cut else None,
+        week_features=random.normal(size=(5, 2)),
+        feature_spread=np.ones(2),
+        effects=random.normal(size=(2, *shape)),
+        effect_mean=np.zeros(2),
+        effect_spread=np.ones(2),
+        segment_share=np.array([0.6, 0.4]),
+        segment_response=np.array([0.8, 1.3]),
+        within=random.uniform(0.1, 1.0, (2, 3)),
+    )
+    at = CategoryModel(data, Priors())
+    theta = torch.tensor(at.layout.mean + 0.2 * random.normal(size=at.layout.size))
+    told = torch.tensor(missing) if cut else None
+    derivative = torch.func.jacfwd(lambda given: at.log_mean(given, told))(theta)
+    torch.testing.assert_close(at.jacobian(theta, told), derivative, rtol=1e-9, atol=1e-12)

@@ -199,6 +199,13 @@ class TestLstm:
         expected = MeanOfModels().fit(history).predict(future)
         pd.testing.assert_frame_equal(Lstm().fit(history).predict(future), expected)
 
+    def test_kept_networks_forecast_as_they_did(self, promoted, split, monkeypatch):
+        history, future = split(promoted, 2)
+        first = Lstm(steps=20, seeds=2).fit(history)
+        monkeypatch.delattr("repricer.forecasting.models.lstm_network.train")
+        for again in (Lstm(kept=first.kept_networks()).fit(history), first.refitted(history)):
+            pd.testing.assert_frame_equal(again.predict(future), first.predict(future))
+
     def test_torch_is_loaded_only_when_it_is_fitted(self):
         code = "import sys, repricer.forecasting as f; f.Lstm(), f.Selected(); sys.exit('torch' in sys.modules)"
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
