@@ -272,12 +272,7 @@ def fit_demand(
         with_suspects(data, suspects, here, priors) if suspects else None
         for data, here in zip(found, parts, strict=True)
     ]
-    # For a few categories, processes would take longer to start than to work.
-    estimated: Any = Parallel(n_jobs=n_jobs if len(names) > _FEW else 1)(
-        delayed(_estimated)(*pair, priors, draws, seed + c)
-        for c, pair in enumerate(zip(found, suspicious, strict=True))
-    )
-    posteriors, endogenous = [pair[0] for pair in estimated], [pair[1] for pair in estimated if pair[1] is not None]
+    posteriors, endogenous = _side_by_side(found, suspicious, priors, draws, seed, n_jobs)
     follow, suspected = np.nan, np.zeros((draws, len(names), len(suspects)))
     if suspects:
         trusted = priors.unexplained if SUSPECT in suspects else priors.exogenous
@@ -299,6 +294,23 @@ def fit_demand(
         suspects=tuple(suspects),
         suspected=suspected,
     )
+
+
+def _side_by_side(
+    found: list[CategoryData],
+    suspicious: list[CategoryData | None],
+    priors: Priors,
+    draws: int,
+    seed: int,
+    n_jobs: int | None,
+) -> tuple[list[CategoryPosterior], list[CategoryPosterior]]:
+    """Both posteriors of every category, as `_estimated` finds them."""
+    # For a few categories, processes would take longer to start than to work.
+    pairs: Any = Parallel(n_jobs=n_jobs if len(found) > _FEW else 1)(
+        delayed(_estimated)(*data, priors, draws, seed + c)
+        for c, data in enumerate(zip(found, suspicious, strict=True))
+    )
+    return [pair[0] for pair in pairs], [pair[1] for pair in pairs if pair[1] is not None]
 
 
 def _estimated(
