@@ -11,7 +11,7 @@ _NAMED = 5
 def fit_lines(report: dict[str, Any]) -> list[str]:
     """The fit report in about a dozen lines."""
     s, trend, reference = report["scores"], report["trend"], report["reference_effect"]
-    proof = report["proof"]
+    proof, period = report["proof"], report["period"]
     lines = [
         f"proved on {proof['first_day']} to {proof['last_day']}; market of {report['first_day']} to {report['last_day']}",
         *report["plan"],
@@ -32,10 +32,10 @@ def fit_lines(report: dict[str, Any]) -> list[str]:
         *_exposure_lines(report),
         f"reference price: effect {reference['coefficient']:.3f} (s.e. {reference['se']:.3f}), "
         f"{'used' if reference['used'] else 'left out'}",
-        f"trend, mean absolute error one week ahead, baskets: {', '.join(_trend_error(row) for row in trend['scores'])}; "
+        f"trend, mean absolute error one {period} ahead, baskets: {', '.join(_trend_error(row) for row in trend['scores'])}; "
         f"the market uses the {trend['used']}",
         *_customer_lines(report),
-        f"market of the held-out weeks at the prices actually charged: WAPE {s['simulated_wape']:.1%} per product and week, bias "
+        f"market of the held-out weeks at the prices actually charged: WAPE {s['simulated_wape']:.1%} per product and {period}, bias "
         f"{s['simulated_bias']:+.1%}; {s['simulated_cover80']:.0%} of actual sales inside the simulated 80% intervals",
     ]
     return lines
@@ -86,7 +86,10 @@ def _unidentified_lines(report: dict[str, Any]) -> list[str]:
 def _placebo_lines(report: dict[str, Any]) -> list[str]:
     """Placebos that should be 0, and the strength of a hidden cause that would halve the elasticities."""
     checks = report["identification_checks"]
-    placebos = {"next week's price": checks["lead_price"], "a price of another category": checks["negative_control"]}
+    placebos = {
+        f"next {report['period']}'s price": checks["lead_price"],
+        "a price of another category": checks["negative_control"],
+    }
     found = [
         f"{name} {row['pooled']['effect']:+.2f} (s.e. {row['pooled']['se']:.2f}, p = {row['pooled']['p_value']:.2f})"
         for name, row in placebos.items()

@@ -45,8 +45,9 @@ class FitArguments(TypedDict, total=False):
     name: str
     seed: int
     currency: str
-    weeks: int
-    holdout_weeks: int
+    weeks: int | None
+    holdout_weeks: int | None
+    period: str
     promotions: bool
     objective: str | None
     assumptions: Assumptions | None
@@ -77,15 +78,20 @@ class Widening(click.ParamType):
 @click.argument("dataset", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the scenario and its report.")
 @click.option(
-    "--weeks", type=click.IntRange(min=1), default=12, show_default=True, help="Weeks of the market, after the data."
+    "--period",
+    type=click.Choice(["week", "day"]),
+    default="week",
+    show_default=True,
+    help="How long a price stays; day needs sales of each day, and knows the weekdays.",
+)
+@click.option(
+    "--weeks", type=click.IntRange(min=1), help="Weeks of the market, after the data.  [default: 12; by day 4]"
 )
 @click.option(
     "--holdout",
     "holdout_weeks",
     type=click.IntRange(min=1),
-    default=12,
-    show_default=True,
-    help="Last weeks of the data, held out as a proof.",
+    help="Last weeks of the data, held out as a proof.  [default: 12; by day 4]",
 )
 @click.option(
     "--plan",
@@ -163,8 +169,10 @@ def command(
     was really sold. Fitted on all weeks, they make the market of the weeks to come, in OUT.
     """
     from ..fitting import Assumptions, Priors, priced_products, zone_tables
+    from ..fitting.split import check_period
     from ..scenarios import scenario_name
 
+    check_period(options["period"], zones=by != "chain")
     tables = _tables(dataset, plan)
     categories = max(categories, len(rules.shop.categories))
     zones = _zones(tables, by)

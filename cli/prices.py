@@ -104,7 +104,7 @@ def list_line(facts: dict[str, Any], out: Path) -> str:
         out: The file.
     """
     return (
-        f"{facts['rows']:,} rows in {out}: {facts['products']:,} products, {facts['weeks']} weeks from {facts['first']} "
+        f"{facts['rows']:,} rows in {out}: {facts['products']:,} products, {facts['weeks']} {facts['unit']} from {facts['first']} "
         f"to {facts['last']}; {facts['raised']:,} raised, {facts['lowered']:,} lowered, {facts['outside_charged']:,} "
         "outside what was charged"
     )
@@ -112,12 +112,15 @@ def list_line(facts: dict[str, Any], out: Path) -> str:
 
 def summary(rows: list[PriceRow]) -> dict[str, Any]:
     """How many rows, products and weeks a price list has, and which way its prices go."""
+    from ..data.weeks import WEEK, period_of
+
     weeks = sorted({row.week for row in rows})
     moves = Counter((row.new_price > row.current_price) - (row.new_price < row.current_price) for row in rows)
     return {
         "rows": len(rows),
         "products": len({row.product for row in rows}),
         "weeks": len(weeks),
+        "unit": "weeks" if period_of(weeks) == WEEK else "days",
         "first": str(weeks[0]),
         "last": str(weeks[-1]),
         "raised": moves[1],

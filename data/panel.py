@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import pandas as pd
 import polars as pl
@@ -10,14 +11,16 @@ import polars as pl
 from .panel_context import context_columns
 from .schema import DataError
 from .tables import Tables
-from .weeks import Weeks, to_polars
+from .weeks import WEEK, Weeks, to_polars
 
 _ENOUGH_WEEKS = 4
 _SALES = ["date", "product", "units", "price_paid", "regular_price", "unit_cost", "customer", "basket"]
 _COLUMNS = ["units", "revenue", "price", "regular_price", "discount_share", "buyers", "traffic"]
 
 
-def product_weeks(sales: pd.DataFrame | Tables, *, products: pd.DataFrame | None = None) -> pd.DataFrame:
+def product_weeks(
+    sales: pd.DataFrame | Tables, *, products: pd.DataFrame | None = None, days: int = WEEK.days
+) -> pd.DataFrame:
     """Aggregate sale lines to one row per product and week, on a complete grid.
 
     Weeks are 7-day blocks that start with the first date in `sales`. A last week that ends on an
@@ -28,6 +31,7 @@ def product_weeks(sales: pd.DataFrame | Tables, *, products: pd.DataFrame | None
         products: Canonical products; by default those of the tables. If there are any, the panel
             contains those that were sold, with their `category`; a subset gives a panel of the
             subset, with the traffic of the whole shop.
+        days: Length of a week: 7, or 1 for a panel of days.
 
     Returns:
         Rows sorted by product and week, independent of the order of the sales, with columns
@@ -43,7 +47,7 @@ def product_weeks(sales: pd.DataFrame | Tables, *, products: pd.DataFrame | None
           like prices), if the sales give any;
         - `buyers`, the number of distinct customers (NaN if `sales` names none);
         - `traffic`, the number of distinct baskets (without them, sale lines) of the whole shop in
-          that week;
+          that week; of days, at the share of an average weekday;
         - what the other tables say: `promotion`, `holiday`, `stockout`, `competitor_price`,
           `views`, `carts`, `rating` and one `signal_NAME` per external index, see
           `context_columns`.
@@ -68,8 +72,8 @@ def product_weeks(sales: pd.DataFrame | Tables, *, products: pd.DataFrame | None
     products = tables.products if products is None else products
     if tables.sales.empty:
         raise DataError("sales must hold rows; got none; check which products and dates were selected")
-    lines, weeks = _by_week(to_polars(tables.sales, _SALES))
-    traffic = _traffic(lines)
+    lines, weeks = _by_week(to_polars(tables.sales, _SALES), days)
+    traffic = _traffic(lines) if days == WEEK.days else _whatever_the_weekday(_traffic(lines))
     if products is not None:
         lines = lines.filter(pl.col("product").is_in(to_polars(products, ["product"])["product"].implode()))
     has_buyers = _has(lines, "customer")
@@ -90,15 +94,15 @@ def product_weeks(sales: pd.DataFrame | Tables, *, products: pd.DataFrame | None
     return panel.to_pandas()
 
 
-def _by_week(lines: pl.DataFrame) -> tuple[pl.DataFrame, Weeks]:
+def _by_week(lines: pl.DataFrame, days: int) -> tuple[pl.DataFrame, Weeks]:
     """Number the weeks, and leave out an incomplete last one."""
-    weeks = Weeks.of(lines["date"])
+    weeks = Weeks.of(lines["date"], days)
     lines = lines.with_columns(week=weeks.number(pl.col("date")))
     last_days = (
         lines.group_by("week")
         .agg(pl.col("date").max())
         .sort("week")
-        .select((pl.col("date") - weeks.first).dt.total_days() % 7)
+        .select((pl.col("date") - weeks.first).dt.total_days() % days)
     )
     *earlier, last = last_days.to_series()
     if len(earlier) < _ENOUGH_WEEKS or last >= min(earlier):
@@ -109,7 +113,7 @@ def _by_week(lines: pl.DataFrame) -> tuple[pl.DataFrame, Weeks]:
         f"({len(lines) - len(finished):,} sale lines)",
         stacklevel=3,
     )
-    return finished, Weeks(weeks.first, int(finished["week"].to_numpy().max()) + 1)
+    return finished, replace(weeks, count=int(finished["week"].to_numpy().max()) + 1)
 
 
 def _has(lines: pl.DataFrame, column: str) -> bool:
@@ -122,6 +126,13 @@ def _traffic(lines: pl.DataFrame) -> pl.DataFrame:
     if "basket" in lines:
         visits = pl.col("basket").drop_nulls().n_unique() + pl.col("basket").null_count()
     return lines.group_by("week").agg(visits.cast(pl.Float64).alias("traffic"))
+
+
+def _whatever_the_weekday(traffic: pl.DataFrame) -> pl.DataFrame:
+    """The traffic of days over the share of their weekday in it: the size of the market alone."""
+    visits = pl.col("traffic")
+    weekday = visits.mean().over(pl.col("week") % WEEK.days)
+    return traffic.with_columns(visits * visits.mean() / weekday)
 
 
 def _totals(lines: pl.DataFrame) -> pl.DataFrame:

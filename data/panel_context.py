@@ -9,7 +9,7 @@ import polars as pl
 
 from .schema import COMPETITOR_PRICE, HOLIDAY
 from .tables import Tables
-from .weeks import Weeks, to_polars
+from .weeks import WEEK, Weeks, to_polars
 
 _KEYS = ["product", "week"]
 
@@ -39,7 +39,9 @@ def context_columns(tables: Tables, grid: pl.DataFrame, weeks: Weeks) -> pl.Data
     return pl.DataFrame(found)
 
 
-def context_ahead(tables: Tables, products: list[str], first: pd.Timestamp, weeks: int) -> pd.DataFrame:
+def context_ahead(
+    tables: Tables, products: list[str], first: pd.Timestamp, weeks: int, days: int = WEEK.days
+) -> pd.DataFrame:
     """The promotions and holidays of weeks to come that the tables hold already.
 
     Args:
@@ -47,6 +49,7 @@ def context_ahead(tables: Tables, products: list[str], first: pd.Timestamp, week
         products: Ids of the products.
         first: First day of the first week.
         weeks: Number of weeks.
+        days: Length of a week; 1 for a panel of days.
 
     Returns:
         One row per product and week: `product`, `week` and, where the tables hold any, `promotion`
@@ -58,7 +61,7 @@ def context_ahead(tables: Tables, products: list[str], first: pd.Timestamp, week
         >>> context_ahead(tables, ["tea"], pd.Timestamp("2024-01-01"), 3)["holiday"].tolist()
         [0.0, 1.0, nan]
     """
-    ahead = Weeks(first.to_pydatetime(), weeks)
+    ahead = Weeks(first.to_pydatetime(), weeks, days)
     grid = pl.DataFrame({"product": products}).join(pl.DataFrame({"week": ahead.numbers()}), how="cross")
     signals = None if tables.signals is None else tables.signals[tables.signals["name"] == HOLIDAY]
     tables = Tables(tables.sales, promotions=tables.promotions, signals=signals)
@@ -73,7 +76,7 @@ def context_ahead(tables: Tables, products: list[str], first: pd.Timestamp, week
 def _last_week(table: pd.DataFrame | None, column: str, weeks: Weeks) -> int:
     """Number of the last week with a date in this column."""
     assert table is not None, "the column was made from this table"
-    return int((table[column].max() - weeks.first).days // 7)
+    return int((table[column].max() - weeks.first).days // weeks.days)
 
 
 def _promotion(tables: Tables, grid: pl.DataFrame, weeks: Weeks) -> Iterator[pl.Series]:

@@ -1,33 +1,65 @@
-"""The weeks of a shop: 7-day blocks that start with the day of its first sale."""
+"""The periods of a shop: weeks, 7-day blocks that start with the day of its first sale, or days."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import polars as pl
 
-_DAYS = 7
+WEEK, DAY = pd.Timedelta(days=7), pd.Timedelta(days=1)
+PERIODS = {"week": WEEK, "day": DAY}
+"""The periods that a shop can be priced by."""
+
+
+def period_of(first_days: Any) -> pd.Timedelta:
+    """The length of the periods of a panel: a day where some of them begin a day apart, else a week.
+
+    Args:
+        first_days: First days of the periods, such as the column `week` of a panel.
+
+    Example:
+        >>> period_of(pd.date_range("2024-01-01", periods=3)).days
+        1
+    """
+    days = np.unique(np.asarray(first_days, dtype="datetime64[D]"))
+    return DAY if (np.diff(days) == np.timedelta64(1, "D")).any() else WEEK
+
+
+def periods_in_a_week(first_days: Any) -> int:
+    """The number of a panel's periods in a week.
+
+    Args:
+        first_days: As for `period_of`.
+
+    Example:
+        >>> periods_in_a_week(pd.date_range("2024-01-01", periods=3))
+        7
+    """
+    return WEEK // period_of(first_days)
 
 
 @dataclass(frozen=True)
 class Weeks:
-    """The first day of the first week, and the number of weeks; weeks are numbered from 0."""
+    """The first day of the first week, the number of weeks, and their days; numbered from 0."""
 
     first: datetime
     count: int
+    days: int = WEEK.days
 
     @classmethod
-    def of(cls, dates: pl.Series) -> Weeks:
-        """The weeks from the first to the last of `dates`."""
+    def of(cls, dates: pl.Series, days: int = WEEK.days) -> Weeks:
+        """The weeks of so many days from the first to the last of `dates`."""
         first, last = dates.min(), dates.max()
-        return cls(first, (last - first).days // _DAYS + 1)  # pyright: ignore
+        return cls(first, (last - first).days // days + 1, days)  # pyright: ignore
 
     def number(self, date: pl.Expr) -> pl.Expr:
         """The week of a date; negative before the first week, `count` or more after the last."""
         # The quotient is rounded down, also below zero.
-        return ((date - self.first).dt.total_days() // _DAYS).cast(pl.Int32)
+        return ((date - self.first).dt.total_days() // self.days).cast(pl.Int32)
 
     def numbers(self) -> pl.Series:
         """The numbers of all weeks."""
@@ -35,11 +67,11 @@ class Weeks:
 
     def first_day(self, number: int) -> datetime:
         """The first day of a week."""
-        return self.first + timedelta(days=_DAYS * number)
+        return self.first + timedelta(days=self.days * number)
 
     def first_days(self, numbers: pl.Series) -> pl.Series:
         """The first days of weeks."""
-        days = pl.duration(days=pl.first().cast(pl.Int64) * _DAYS)
+        days = pl.duration(days=pl.first().cast(pl.Int64) * self.days)
         return (
             numbers.to_frame()
             .select((pl.lit(self.first) + days).cast(pl.Datetime("ns")).alias(numbers.name))

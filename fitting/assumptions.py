@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..data.weeks import PERIODS, WEEK
 from .shop_rules import ShopRules, rules_in_words
 
 Array = NDArray[np.float64]
@@ -31,7 +32,7 @@ class Assumptions:
         price_widening: Fraction by which prices may lie below the lowest or above the highest price
             that the shop charged (the 2% and 98% quantiles of the past year, by product), within
             `lowest_price` and `highest_price`, where that pays; None for these two bounds alone.
-        max_change: Largest relative price change per week.
+        max_change: Largest relative price change per week, or per day in a market of days.
         lead_time_weeks: Weeks from order to delivery.
         cover_quantile: The shop orders up to this quantile of demand over the lead time and one
             week.
@@ -95,6 +96,7 @@ class Assumptions:
         exposure_effect: float | None = None,
         promoted: int | None = None,
         unidentified: Sequence[str] = (),
+        period: str = "week",
     ) -> tuple[str, ...]:
         """The assumptions in words, for the card and the report.
 
@@ -104,14 +106,17 @@ class Assumptions:
             exposure_effect: Effect of displays and mailers on utility; None if they are not recorded.
             promoted: Most products on promotion at once; None if promotions are no decision.
             unidentified: Products whose answer to their prices the sales do not identify.
+            period: What a period of the market is, week or day.
         """
         change = self.max_change if products is None else self.largest_change(products)
+        lead_time = self.lead_time_weeks * (WEEK // PERIODS[period])
+        every = "daily" if period == "day" else "weekly"
         always = (
             *self._costs(products),
-            f"How the shop orders is not in the data: orders are placed weekly, up to the {self.cover_quantile:.0%} quantile of "
-            f"forecast and past demand over {self.lead_time_weeks + 1} weeks, and delivered after "
-            f"{self.lead_time_weeks}; holding a unit costs {self.holding_cost_share:.1%} of its unit cost per week.",
-            f"Prices stay {self._range()}, and change by at most {percent(change)} per week.",
+            f"How the shop orders is not in the data: orders are placed {every}, up to the {self.cover_quantile:.0%} quantile of "
+            f"forecast and past demand over {lead_time + 1} {period}s, and delivered after "
+            f"{lead_time}; holding a unit costs {self.holding_cost_share:.1%} of its unit cost per week.",
+            f"Prices stay {self._range()}, and change by at most {percent(change)} per {period}.",
             "Prices outside the range that the shop charged are extrapolation.",
             *(() if products is None else rules_in_words(self.rules, products)),
         )
@@ -123,8 +128,8 @@ class Assumptions:
             )
         if promoted is not None:
             always += (
-                f"Up to {promoted} products per week can be on display and in the mailer of all stores; this costs "
-                f"{self.promotion_cost_share:.0%} of a product's usual weekly revenue, since the data give no cost.",
+                f"Up to {promoted} products per {period} can be on display and in the mailer of all stores; this costs "
+                f"{self.promotion_cost_share:.0%} of a product's usual {every} revenue, since the data give no cost.",
             )
         elif exposure_effect is not None:
             always += (

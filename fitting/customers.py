@@ -109,7 +109,7 @@ def _recommender(
     products = pd.Index(split.products["product"])
     weeks = np.sort(split.past["week"].unique())
     models = {"popularity": Popularity(), "item-item": ItemItem(), "ease": Ease(max_products=_PRODUCTS)}
-    later = pd.Timestamp(weeks[-min(_TEST_WEEKS, len(weeks) // 3)])
+    later = pd.Timestamp(weeks[-min(_TEST_WEEKS * split.per_week, len(weeks) // 3)])
     ranks = rank_on_later_sales(models, split.sales, test_from=later, new_only=True)
     # Without any purchase of a new product the models cannot be compared.
     chosen = "popularity" if ranks["ndcg_new"].isna().all() else str(ranks["ndcg_new"].idxmax())

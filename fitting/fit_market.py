@@ -21,10 +21,12 @@ from .demand import Priors
 from .fit_report import fit_report, proof_report
 from .fit_split import FitOptions, FittedSplit, fit_split
 from .refit import fit_record
-from .split import Split, held_out, priced_products, weeks_to_come
+from .split import DEFAULT_WEEKS, Split, check_period, held_out, priced_products, weeks_to_come
 from .zones import Zone, of_zone
 
 _BASELINE = "moving-average"
+# Last weeks, or days, on which forecasters are judged.
+_JUDGED = {"week": 12, "day": 28}
 
 
 class FittedMarket(NamedTuple):
@@ -52,8 +54,9 @@ def fit(
     products: pd.DataFrame | None = None,
     *,
     name: str | None = None,
-    weeks: int = 12,
-    holdout_weeks: int = 12,
+    weeks: int | None = None,
+    holdout_weeks: int | None = None,
+    period: str = "week",
     currency: str = "currency",
     assumptions: Assumptions | None = None,
     seed: int = 0,
@@ -78,9 +81,11 @@ def fit(
         products: The products to price: columns `product`, `category` and, where known, `name` and
             `unit_cost`. By default the best sellers, as `choose_products` selects them.
         name: Name of the market; by default the folder's, or "market".
-        weeks: Length of the market, which begins after the data. Its current prices are those of
-            the table `plan`, and else the shop's usual pattern, which the assumptions state.
-        holdout_weeks: Last weeks of the data, on which the proof is made.
+        weeks: Length of the market in weeks, 12 by default and 4 by day; it begins after the data.
+            Its current prices are those of the table `plan`, and else the shop's usual pattern,
+            which the assumptions state.
+        holdout_weeks: Last weeks of the data, on which the proof is made; 12 by default, 4 by day.
+        period: How long a price stays: week, or day for a shop whose sales hold each day.
         currency: Unit of the money in the tables, for display.
         assumptions: What the tables do not say; the defaults of `Assumptions` if left out.
         seed: Seed of every random draw.
@@ -101,15 +106,17 @@ def fit(
         The market, the fit report, and the market of the proof.
 
     Raises:
-        ValueError: The history is too short, or promotions are to be a decision but are not
-            recorded.
-        DataError: The folder holds no imported tables.
+        ValueError: The history is too short, the period is neither week nor day or not for zones,
+            or promotions are to be a decision but are not recorded.
+        DataError: The sales are no daily ones, or the folder holds no imported tables.
 
     Example:
         >>> import repricer
         >>> market = repricer.fit("shop/", weeks=8)  # doctest: +SKIP
         >>> run = repricer.train(market.spec)  # doctest: +SKIP
     """
+    check_period(period, zones=zone is not None)
+    weeks, holdout_weeks = weeks or DEFAULT_WEEKS[period], holdout_weeks or DEFAULT_WEEKS[period]
     if not isinstance(tables, Tables):
         name = name or scenario_name(Path(tables).resolve().name)
         tables = load_tables(Path(tables))
@@ -117,7 +124,7 @@ def fit(
     products = priced_products(tables, assumptions.rules) if products is None else products
     products = assumptions.rules.chosen_from(products)
     tables, zone_sales = of_zone(tables, zone, list(products["product"]))
-    split = held_out(tables, products, holdout_weeks, zone_sales)
+    split = held_out(tables, products, holdout_weeks, zone_sales, period)
     options = FitOptions(
         name=name or "market",
         objective=_objective(objective or assumptions.rules.shop.objective, split.products),
@@ -127,21 +134,17 @@ def fit(
         draws=draws,
         promotions=promotions,
         seed=seed,
+        period=period,
     )
     ahead = weeks_to_come(tables, split, weeks, zone_sales)
     on_step("demand forecasters")
-    demand = _demand(split, forecaster or Selected(seed=seed, n_jobs=JOBS))
+    demand = _demand(split, forecaster or Selected(seed=seed, n_jobs=JOBS, horizon=_JUDGED[period]))
     customers = fit_customers(tables, split, seed, on_step)
     on_step("price response")
     proof = fit_split(split, demand.forecaster, customers, options)
     on_step("the weeks to come")
     market = fit_split(ahead, demand.forecaster.refitted(ahead.past), customers, options)
-    fitted = _Fitted(options, products, zone, demand, customers, proof, market)
-    report = fitted.report(not_chosen(tables, products)) | {"refit": fitted.record()}
-    fingerprint = {"tables_sha256": tables.fingerprint()}
-    return FittedMarket(
-        market.spec.with_changes(history=fingerprint), report, proof.spec.with_changes(history=fingerprint)
-    )
+    return _Fitted(options, products, zone, demand, customers, proof, market).result(tables)
 
 
 class _Demand(NamedTuple):
@@ -163,6 +166,15 @@ class _Fitted(NamedTuple):
     proof: FittedSplit
     market: FittedSplit
 
+    def result(self, tables: Tables) -> FittedMarket:
+        """What `fit` returns for these tables."""
+        report = self.report(not_chosen(tables, self.products)) | {"refit": self.record()}
+        market, proof = (
+            split.spec.with_changes(history={"tables_sha256": tables.fingerprint()})
+            for split in (self.market, self.proof)
+        )
+        return FittedMarket(market, report, proof)
+
     def report(self, not_priced: dict[str, Any]) -> dict[str, Any]:
         """How the models were fitted, and how well they did in the held-out weeks."""
         ahead = self.market.split
@@ -176,12 +188,12 @@ class _Fitted(NamedTuple):
 
     def record(self) -> dict[str, Any]:
         """What a refit needs."""
-        span = self.market.split.span()
+        split = self.market.split
         return fit_record(
             self.options,
             products=self.products,
-            weeks=int(span["weeks"]),
-            first_day=str(span["first_day"]),
+            weeks=len(split.weeks) // split.per_week,
+            first_day=f"{split.weeks[0]:%Y-%m-%d}",
             forecaster=self.demand.forecaster,
             used=self.demand.choice["chosen_forecaster"],
             trend=self.market.trend.chosen_,

@@ -37,7 +37,7 @@ _CHARGED_QUANTILES, _CHARGED_WEEKS = (0.02, 0.98), 52
 _AVERAGED_WEEKS = 26
 # A reference-price effect this many standard errors above zero enters the demand model.
 _CLEAR = 2.5
-_LEAST_UNITS = 0.05
+_LEAST_UNITS, _CLOSED_UNITS = 0.05, 1e-3
 _LAGS = 4
 # A segment's elasticity relative to the average one.
 _SEGMENT_RESPONSE = (0.5, 2.0)
@@ -55,6 +55,7 @@ class FitOptions:
     draws: int
     promotions: bool
     seed: int
+    period: str = "week"
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,8 @@ def fit_split(
 
 def _lags(split: Split) -> int:
     """Weeks that the trend looks back; fewer where the history is short."""
-    return min(_LAGS, len(split.past["week"].unique()) // _LAGS)
+    weeks = len(split.past["week"].unique()) // split.per_week
+    return split.per_week * min(_LAGS, weeks // _LAGS)
 
 
 def _market(models: FittedModels, options: FitOptions) -> MarketSpec:
@@ -121,6 +123,7 @@ def _market(models: FittedModels, options: FitOptions) -> MarketSpec:
             name=options.name,
             assumptions=assumptions,
             objective=options.objective,
+            period=options.period,
             currency=options.currency,
             seed=options.seed,
         )
@@ -162,14 +165,15 @@ def _models(
 ) -> FittedModels:
     """Everything that the market is built from."""
     order, weeks = split.products["product"], np.sort(split.past["week"].unique())
-    last_year = split.past[split.past["week"] >= weeks[-min(_CHARGED_WEEKS, len(weeks))]]
+    last_year = split.past[split.past["week"] >= weeks[-min(_CHARGED_WEEKS * split.per_week, len(weeks))]]
     charged = last_year.groupby("product")["price"].quantile(list(_CHARGED_QUANTILES)).unstack().loc[order]
     at_plan, at_regular = _forecasts(split, forecaster, paths, regular_price(split.past))
-    planned, usual = _with_prices(split, response, _mean(at_plan, order), _mean(at_regular, order))
+    planned, usual = _with_prices(split, response, _mean(at_plan, split), _mean(at_regular, split))
     shock, busy = paths.shock(), options.assumptions.cover_quantile
     return FittedModels(
         products=_with_competing_price(split),
         first_day=split.weeks[0],
+        period=split.period,
         forecast=usual,
         planned=planned,
         overdispersion=_overdispersion(at_plan, list(order), shock),
@@ -221,7 +225,9 @@ def _with_prices(
     split: Split, response: FittedDemand, planned: np.ndarray, usual: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """(T, N) forecasts at planned and at regular prices; the demand model sees to those that ignore prices."""
-    recent = split.past[split.past["week"] >= np.sort(split.past["week"].unique())[-_AVERAGED_WEEKS:][0]]
+    recent = split.past[
+        split.past["week"] >= np.sort(split.past["week"].unique())[-_AVERAGED_WEEKS * split.per_week :][0]
+    ]
 
     def lift(rows: pd.DataFrame) -> np.ndarray:
         def grid(column: str) -> np.ndarray:
@@ -236,10 +242,11 @@ def _with_prices(
     return np.where(blind, base * ahead, planned), np.where(blind, base, usual)
 
 
-def _mean(forecast: pd.DataFrame, order: pd.Series) -> np.ndarray:
-    """(T, N) mean units per week, bounded away from zero."""
-    table = forecast.pivot(index="week", columns="product", values="mean")[order]
-    return np.maximum(table.to_numpy(dtype=np.float64), _LEAST_UNITS)
+def _mean(forecast: pd.DataFrame, split: Split) -> np.ndarray:
+    """(T, N) mean units per week, above zero; next to none on weekdays that are always closed."""
+    table = forecast.pivot(index="week", columns="product", values="mean")[split.products["product"]]
+    units = np.maximum(table.to_numpy(dtype=np.float64), _LEAST_UNITS / split.per_week)
+    return np.where(split.weeks.day_of_week.isin(split.closed)[:, None], _CLOSED_UNITS, units)
 
 
 def _overdispersion(forecast: pd.DataFrame, order: list[str], shock: MarketShock) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..data.weeks import WEEK
 from ..scenarios.sections import Shocks
 from .demand import FittedDemand
 
@@ -45,6 +46,7 @@ class FittedModels:
             their current prices. None for all.
         plan: How the prices of weeks to come are known, in sentences.
         initial_units: (N,) units on hand at the start, NaN where not known; None for all.
+        period: Length of a week, which is a day for a market of days.
 
     Example:
         >>> from dataclasses import replace
@@ -71,6 +73,7 @@ class FittedModels:
     identified: NDArray[np.bool_] | None = None
     plan: tuple[str, ...] = ()
     initial_units: Array | None = None
+    period: pd.Timedelta = WEEK
 
     @property
     def unidentified(self) -> NDArray[np.bool_]:
@@ -85,4 +88,4 @@ class FittedModels:
     @property
     def weeks(self) -> pd.DatetimeIndex:
         """The T weeks to simulate."""
-        return pd.date_range(self.first_day, periods=len(self.forecast), freq="7D")
+        return pd.date_range(self.first_day, periods=len(self.forecast), freq=self.period)

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from ..data import Tables
+from ..data.weeks import WEEK
 
-_WEEK = pd.Timedelta(days=7)
 _RECENT_WEEKS = 4
 _NAMED = 5
 
@@ -39,7 +39,7 @@ def units_on_hand(tables: Tables, products: Sequence[str], end: pd.Timestamp) ->
     keys = ["product", *(["store"] if "store" in tables.stock and "store" in tables.sales else [])]
     counts, sales = (
         table[
-            table["date"].between(end - _RECENT_WEEKS * _WEEK, end, inclusive="left") & table["product"].isin(products)
+            table["date"].between(end - _RECENT_WEEKS * WEEK, end, inclusive="left") & table["product"].isin(products)
         ]
         for table in (tables.stock, tables.sales)
     )
@@ -54,7 +54,7 @@ def units_on_hand(tables: Tables, products: Sequence[str], end: pd.Timestamp) ->
 
 
 def initial_stock(
-    tables: Tables, products: pd.DataFrame, first: pd.Timestamp, usual: pd.Series
+    tables: Tables, products: pd.DataFrame, first: pd.Timestamp, usual: pd.Series, period: pd.Timedelta = WEEK
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Units with which a market of the weeks to come starts, and sentences that say how they are known.
 
@@ -64,6 +64,7 @@ def initial_stock(
         products: The products, in their order: `product` and `name`.
         first: First day of the market.
         usual: Units that each product sells in a usual week.
+        period: Length of a week, which is a day for a market of days.
 
     Returns:
         (N,) units, NaN where they are not known, and the sentences.
@@ -71,15 +72,15 @@ def initial_stock(
     Example:
         >>> units, said = initial_stock(tables, products, pd.Timestamp("2024-01-01"), usual)  # doctest: +SKIP
     """
-    order = list(products["product"])
+    order, unit = list(products["product"]), "week" if period == WEEK else "day"
     units = units_on_hand(tables, order, first)
-    due, later = _deliveries(tables.plan, order, first)
+    due, later = _deliveries(tables.plan, order, first, period)
     if units.isna().all():
         said = "The units on hand at the end of the data are not known: the market starts with the most that it orders up to"
         return units.to_numpy(), (said + (", and planned deliveries are not used." if later or due.any() else "."),)
     name = products.set_index("product")["name"]
     said = "The market starts with the units on hand at the end of the data"
-    said += " and the deliveries planned for its first week" if due.any() else ""
+    said += f" and the deliveries planned for its first {unit}" if due.any() else ""
     said += f", and orders the rest by itself in place of later deliveries ({later})" if later else ""
     if units.isna().any():
         said += (
@@ -90,18 +91,20 @@ def initial_stock(
     words = [f"{said}."]
     if len(short):
         words.append(
-            f"For {len(short)} of {len(order)} products that is less than a usual week's sales: {_named(short)}; what is on "
+            f"For {len(short)} of {len(order)} products that is less than a usual {unit}'s sales: {_named(short)}; what is on "
             "its way belongs into the column `delivery` of the plan."
         )
     return total.to_numpy(dtype=np.float64), tuple(words)
 
 
-def _deliveries(plan: pd.DataFrame | None, order: list[str], first: pd.Timestamp) -> tuple[pd.Series, int]:
+def _deliveries(
+    plan: pd.DataFrame | None, order: list[str], first: pd.Timestamp, period: pd.Timedelta
+) -> tuple[pd.Series, int]:
     """Units to be delivered in the first week by product, and the number of deliveries in later ones."""
     if plan is None or "delivery" not in plan:
         return pd.Series(0.0, index=pd.Index(order)), 0
     ahead = plan[(plan["date"] >= first) & (plan["delivery"] > 0) & plan["product"].isin(order)]
-    due = ahead[ahead["date"] < first + _WEEK]
+    due = ahead[ahead["date"] < first + period]
     return due.groupby("product")["delivery"].sum().reindex(order, fill_value=0.0), len(ahead) - len(due)
 
 

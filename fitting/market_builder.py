@@ -7,6 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..data.schema import COMPETITOR_PRICE
+from ..data.weeks import WEEK
 from ..forecasting import replenishment_levels
 from ..pricing import matching_utility
 from ..scenarios import MarketSpec
@@ -70,7 +71,7 @@ def build_market(
         version=1,
         summary=f"{len(products.names)} products in {len(demand.names)} categories, fitted on a shop's own sales.",
         sources=("fitted by `repricer fit`",),
-        assumptions=models.plan + _assumed(models, products.names, promotion, assumptions),
+        assumptions=models.plan + _assumed(models, products.names, promotion, assumptions, period),
         market=MarketSection(
             horizon_periods=len(models.forecast),
             period=period,
@@ -95,7 +96,7 @@ def build_market(
 
 
 def _assumed(
-    models: FittedModels, names: tuple[str, ...], promotion: Promotion | None, assumptions: Assumptions
+    models: FittedModels, names: tuple[str, ...], promotion: Promotion | None, assumptions: Assumptions, period: str
 ) -> tuple[str, ...]:
     """What the market assumes beyond the shop's plan, a line each."""
     shown = models.demand.effect(PROMOTION)
@@ -105,6 +106,7 @@ def _assumed(
         exposure_effect=None if shown is None else _usual(shown),
         promoted=None if promotion is None else int(promotion.max_products),
         unidentified=np.array(names)[models.unidentified].tolist(),
+        period=period,
     )
 
 
@@ -271,24 +273,24 @@ def _reference(demand: FittedDemand) -> ReferencePrice | None:
 
 
 def _stock(models: FittedModels, cost: Array, assumptions: Assumptions) -> Stock:
-    weeks = assumptions.lead_time_weeks + 1
+    lead_time = assumptions.lead_time_weeks * (WEEK // models.period)
     dispersion, persistence = _multiplier(models)
     needed = replenishment_levels(
         np.maximum(models.forecast, models.planned),
         dispersion,
         fractile=assumptions.cover_quantile,
-        lead_time_weeks=assumptions.lead_time_weeks,
+        lead_time_weeks=lead_time,
         persistence=persistence,
     )
     # The stock covers the shop's promotions, past and planned.
-    level = np.ceil(np.maximum(needed.order_up_to.max(axis=0), models.high_units * weeks))
+    level = np.ceil(np.maximum(needed.order_up_to.max(axis=0), models.high_units * (lead_time + 1)))
     known = np.nan if models.initial_units is None else models.initial_units
     return Stock(
         initial_units=np.where(np.isnan(known), level, known),
         replenishment="order-up-to",
         order_up_to_units=level,
-        lead_time_periods=assumptions.lead_time_weeks,
-        holding_cost=assumptions.holding_cost_share * cost,
+        lead_time_periods=lead_time,
+        holding_cost=assumptions.holding_cost_share * cost / (WEEK // models.period),
     )
 
 

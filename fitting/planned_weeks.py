@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from ..data import DataError, Tables, context_ahead
+from ..data.weeks import WEEK, period_of, periods_in_a_week
 
-_WEEK = pd.Timedelta(days=7)
 _YEAR_WEEKS = 52
 _KEYS = ["product", "week"]
 _PLANNED = ("price", "regular_price", "promotion")
@@ -44,13 +44,14 @@ def planned_weeks(
         >>> len(rows), said[0][:38]
         (4, 'Current prices of the weeks to come: e')
     """
-    first = panel["week"].max() + _WEEK
-    days = pd.date_range(first, periods=weeks, freq=_WEEK)
+    period = period_of(panel["week"])
+    first = panel["week"].max() + period
+    days = pd.date_range(first, periods=weeks, freq=period)
     rows, pattern = _usual(panel, regular, days)
-    rows, known = _with_known(rows, context_ahead(tables, list(regular.index), first, weeks))
+    rows, known = _with_known(rows, context_ahead(tables, list(regular.index), first, weeks, period.days), period)
     said = [f"Current prices of the weeks to come: each product at its regular price, with the {pattern}.", *known]
     if tables.plan is not None and set(_PLANNED) & set(tables.plan.dropna(axis=1, how="all")):
-        rows, line = _with_plan(rows, tables.plan, first, days[-1] + _WEEK)
+        rows, line = _with_plan(rows, tables.plan, days, period)
         said.insert(0, line)
     return rows, tuple(said)
 
@@ -58,8 +59,10 @@ def planned_weeks(
 def _usual(panel: pd.DataFrame, regular: pd.Series, days: pd.DatetimeIndex) -> tuple[pd.DataFrame, str]:
     """The usual pattern, and which weeks it repeats."""
     past = pd.DatetimeIndex(np.sort(panel["week"].unique()))
-    last = past[-min(len(days), len(past)) :]
-    a_year_ago = days - _YEAR_WEEKS * _WEEK
+    # Whole weeks, so that days repeat those of the same weekday.
+    per_week = periods_in_a_week(past)
+    last = past[-(min(len(days), len(past)) // per_week * per_week) :]
+    a_year_ago = days - _YEAR_WEEKS * WEEK
     known = a_year_ago.isin(past)
     source = pd.DataFrame({"week": days, "source": a_year_ago.where(known, last[np.arange(len(days)) % len(last)])})
     rows = pd.MultiIndex.from_product([regular.index, days], names=_KEYS).to_frame(index=False).merge(source, on="week")
@@ -70,41 +73,42 @@ def _usual(panel: pd.DataFrame, regular: pd.Series, days: pd.DatetimeIndex) -> t
     now = rows["product"].map(regular)
     rows = rows.assign(regular_price=now, price=share * now).drop(columns="source")
     named = ", ".join(["reductions", *(word for name, word in _WORDS.items() if name in panel)])
-    return rows, f"{named} of the {_when(int(known.sum()), len(days), len(last))}"
+    return rows, f"{named} of the {_when(int(known.sum()), len(days), len(last), 'weeks' if per_week == 1 else 'days')}"
 
 
-def _when(known: int, weeks: int, last: int) -> str:
+def _when(known: int, weeks: int, last: int, unit: str) -> str:
     """Which weeks are repeated, if the sales go back a year for `known` of the weeks."""
     if known == weeks:
-        return "same weeks a year ago"
+        return f"same {unit} a year ago"
     if not known:
-        return f"last {last} weeks (there is less than a year of history)"
-    return f"same weeks a year ago in {known} of {weeks} weeks, and in the others, before the sales begin, of the last weeks"
+        return f"last {last} {unit} (there is less than a year of history)"
+    return f"same {unit} a year ago in {known} of {weeks} {unit}, and in the others, before the sales begin, of the last {unit}"
 
 
-def _with_known(rows: pd.DataFrame, known: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+def _with_known(rows: pd.DataFrame, known: pd.DataFrame, period: pd.Timedelta) -> tuple[pd.DataFrame, list[str]]:
     """The rows with the promotions and holidays that the tables hold already, and what is said of them."""
     found = rows[_KEYS].merge(known, on=_KEYS, how="left")
     said = []
     for name, word in _WORDS.items():
         if name in rows and name in found and found[name].notna().any():
             rows = rows.assign(**{name: found[name].fillna(rows[name])})
-            last = found["week"][found[name].notna()].max() + _WEEK - pd.Timedelta(days=1)
+            last = found["week"][found[name].notna()].max() + period - pd.Timedelta(days=1)
             said.append(f"{word.capitalize()} until {last:%Y-%m-%d} are those that the tables hold already.")
     return rows, said
 
 
 def _with_plan(
-    rows: pd.DataFrame, plan: pd.DataFrame, first: pd.Timestamp, end: pd.Timestamp
+    rows: pd.DataFrame, plan: pd.DataFrame, days: pd.DatetimeIndex, period: pd.Timedelta
 ) -> tuple[pd.DataFrame, str]:
     """The rows with the shop's own plan, and how much of them it covers."""
+    first, end = days[0], days[-1] + period
     inside = plan[plan["date"].between(first, end, inclusive="left") & plan["product"].isin(rows["product"])]
     if inside.empty:
         raise DataError(
             f"plan must hold dates from {first:%Y-%m-%d} to {end - pd.Timedelta(days=1):%Y-%m-%d} for products that are "
             f"priced; got {plan['date'].min():%Y-%m-%d} to {plan['date'].max():%Y-%m-%d}; fix the dates or leave it out"
         )
-    inside = inside.assign(week=first + (inside["date"] - first) // _WEEK * _WEEK)
+    inside = inside.assign(week=first + (inside["date"] - first) // period * period)
     given = [name for name in _PLANNED if name in inside and name in rows]
     stated = rows[_KEYS].merge(inside.groupby(_KEYS, as_index=False)[given].mean(), on=_KEYS, how="left")
     rows = rows.assign(**{name: stated[name].fillna(rows[name]) for name in given})

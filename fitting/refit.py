@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ..data import Tables, product_weeks
+from ..data.weeks import PERIODS
 from ..forecasting import Forecaster, Lstm, Selected, candidates
 from ..forecasting.backtest import rolling_forecasts
 from ..pricing import PriceEndings, PriceLadder
@@ -27,6 +28,7 @@ from .zones import Zone, of_zone, zone_tables
 _PRODUCT = ("product", "category", "name", "unit_cost")
 _CUSTOMERS = ("names", "elasticity", "units", "affinity", "candidates")
 _SELECTED, _LSTM, _NETWORKS = "selected", "lstm", "networks"
+_APART = ("assumptions", "priors", "period")
 _NO_NETWORKS = (
     "the record of the fit comes from an earlier version and holds no weights of the LSTM: its forecasts are those of the "
     "statistical models alone; fit again to have it back"
@@ -122,7 +124,9 @@ def refit(
     _check_products(tables, products)
     on_step("weekly sales")
     tables, zone_sales = of_zone(tables, _zone(record), list(products["product"]))
-    ahead = weeks_to_come(tables, held_out(tables, products, 1, zone_sales), weeks or record["weeks"], zone_sales)
+    ahead = weeks_to_come(
+        tables, held_out(tables, products, 1, zone_sales, _period(record)), weeks or record["weeks"], zone_sales
+    )
     on_step("demand forecasters")
     forecaster = _forecaster(record["forecaster"], record["seed"]).fit(ahead.past)
     on_step("price response")
@@ -150,8 +154,8 @@ def forecasts_since(tables: Tables, record: Mapping[str, Any], first_day: date, 
     Example:
         >>> forecasts_since(tables, report["refit"], date(2024, 3, 4), date(2024, 3, 31))["mean"]  # doctest: +SKIP
     """
-    zone, products = _zone(record), pd.DataFrame(record["products"])
-    panel = product_weeks(tables if zone is None else zone_tables(tables, zone), products=products)
+    zone, products, days = _zone(record), pd.DataFrame(record["products"]), PERIODS[_period(record)].days
+    panel = product_weeks(tables if zone is None else zone_tables(tables, zone), products=products, days=days)
     weeks = np.sort(panel["week"].unique())
     since = np.flatnonzero((weeks >= np.datetime64(first_day)) & (weeks <= np.datetime64(last_day)))
     forecaster = _forecaster(record["forecaster"], record["seed"])
@@ -166,6 +170,11 @@ def _check_products(tables: Tables, products: pd.DataFrame) -> None:
             f"tables must hold sales of all {len(products)} products of the market; got none of {shown}; "
             "fit again without them, and train"
         )
+
+
+def _period(record: Mapping[str, Any]) -> str:
+    """What a period of the market is; bundles of earlier versions are all of weeks."""
+    return record.get("period", "week")
 
 
 def _zone(record: Mapping[str, Any]) -> Zone | None:
@@ -207,9 +216,10 @@ def _customers(record: Mapping[str, Any]) -> Customers:
 def _options(record: Mapping[str, Any]) -> FitOptions:
     given = dict(record["assumptions"])
     given["unit_cost_range"] = tuple(given["unit_cost_range"])
-    plain = {item.name: record[item.name] for item in fields(FitOptions) if item.name not in ("assumptions", "priors")}
+    plain = {item.name: record[item.name] for item in fields(FitOptions) if item.name not in _APART}
     return FitOptions(
         **plain,
+        period=_period(record),
         assumptions=Assumptions(**given, rules=ShopRules.of(record["rules"])),
         priors=Priors(**record["priors"]),
     )

@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from ..data.weeks import periods_in_a_week
 from ..forecasting import PriceResponse
 
 PROMOTION = "promotion"
 _OTHER_PRICES = "rival_log_price"
+# Weight of the past in a reference price after a week.
+_MEMORY = 0.7
 
 
 def price_regression(past: pd.DataFrame, *, promotions: bool = False) -> PriceResponse:
@@ -30,7 +33,10 @@ def price_regression(past: pd.DataFrame, *, promotions: bool = False) -> PriceRe
     past = past.assign(**{_OTHER_PRICES: _other_log_price(past)})
     # In a single category, the week effects and the own price hold the other prices already.
     several = "category" in past and len(past["category"].unique()) > 1
-    response = PriceResponse(controls=(_OTHER_PRICES,) if several and past[_OTHER_PRICES].any() else ()).fit(past)
+    response = PriceResponse(
+        memory=_MEMORY ** (1 / periods_in_a_week(past["week"])),
+        controls=(_OTHER_PRICES,) if several and past[_OTHER_PRICES].any() else (),
+    ).fit(past)
     if promotions and PROMOTION not in response.control_effects_:
         raise ValueError(
             "promotions must be recorded, and vary independently of prices, to be a decision; got none in the "

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+from calendar import day_name
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..data import Tables, choose_products, product_weeks
+from ..data import DataError, Tables, choose_products, product_weeks
+from ..data.weeks import PERIODS, WEEK, period_of, periods_in_a_week
 from .initial_stock import initial_stock
 from .planned_weeks import planned_weeks
 from .shop_rules import ShopRules
 
-# Less history can tell no price response at all.
-_LEAST_WEEKS = 12
+# Less history can tell no price response at all; days tell more of it than weeks.
+_LEAST_WEEKS = {"week": 12, "day": 8}
+# By day a market of twelve weeks would have 84 periods: too long to train on as quickly.
+DEFAULT_WEEKS = {"week": 12, "day": 4}
+"""Weeks of a market, and weeks held out, by period."""
 # A quarter's seasonal terms and the backtest's origins need this much before the held-out weeks; with less
 # history fewer weeks are held out, but never fewer than this share.
 _ENOUGH_WEEKS, _LEAST_SHARE = 26, 0.25
 _YEAR_WEEKS = 52
 _NAMED = 5
 _RECENT_WEEKS = 8
-_WEEK = pd.Timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class Split:
         zone_sales: Sale lines of all zones before the split, at this one's price level, with the zone as
             their store; None for one zone. Zones share their response to prices.
         initial_units: (N,) units that weeks to come start with, NaN where not known; None for past weeks.
+        closed: Weekdays, 0 is Monday, on which a shop that is taken by day never sold anything.
     """
 
     products: pd.DataFrame
@@ -46,6 +51,7 @@ class Split:
     plan: tuple[str, ...] = ()
     zone_sales: pd.DataFrame | None = None
     initial_units: np.ndarray | None = None
+    closed: tuple[int, ...] = ()
 
     @property
     def weeks(self) -> pd.DatetimeIndex:
@@ -57,16 +63,28 @@ class Split:
         """Whether the weeks to simulate come after the data."""
         return "units" not in self.future
 
+    @property
+    def period(self) -> pd.Timedelta:
+        """The length of a week, which is a day for a panel of days."""
+        return period_of(self.past["week"])
+
+    @property
+    def per_week(self) -> int:
+        """The number of these weeks in a calendar week."""
+        return WEEK // self.period
+
     def grid(self, column: str) -> np.ndarray:
         """(T, N) values of a column in the future, in the order of `products`."""
         table = self.future.pivot(index="week", columns="product", values=column)
         return table[self.products["product"]].to_numpy(dtype=np.float64)
 
     def span(self) -> dict[str, str | int]:
-        """First and last day of the weeks to simulate, and their number, for JSON."""
+        """First and last day of the weeks or days to simulate, and their number, for JSON."""
         weeks = self.weeks
-        last = weeks[-1] + _WEEK - pd.Timedelta(days=1)
-        return {"first_day": f"{weeks[0]:%Y-%m-%d}", "last_day": f"{last:%Y-%m-%d}", "weeks": len(weeks)}
+        last = weeks[-1] + self.period - pd.Timedelta(days=1)
+        unit = "week" if self.period == WEEK else "day"
+        days = {"first_day": f"{weeks[0]:%Y-%m-%d}", "last_day": f"{last:%Y-%m-%d}"}
+        return {"period": unit, **days, f"{unit}s": len(weeks)}
 
 
 def priced_products(tables: Tables, rules: ShopRules, **how_many: Any) -> pd.DataFrame:
@@ -91,7 +109,11 @@ def priced_products(tables: Tables, rules: ShopRules, **how_many: Any) -> pd.Dat
 
 
 def held_out(
-    tables: Tables, products: pd.DataFrame, holdout_weeks: int, zone_sales: pd.DataFrame | None = None
+    tables: Tables,
+    products: pd.DataFrame,
+    holdout_weeks: int,
+    zone_sales: pd.DataFrame | None = None,
+    period: str = "week",
 ) -> Split:
     """The last weeks of the data as the weeks to simulate.
 
@@ -100,23 +122,29 @@ def held_out(
         products: The products to price.
         holdout_weeks: Number of last weeks; fewer where the history is short.
         zone_sales: Sale lines of all zones, as `Split` describes them.
+        period: What the panel is of: week or day.
 
     Raises:
         ValueError: The history is too short.
+        DataError: The panel is to be of days, and the sales are sums of weeks.
     """
-    panel = product_weeks(tables, products=products)
-    weeks = np.sort(panel["week"].unique())
-    if len(weeks) < _LEAST_WEEKS:
-        raise ValueError(f"sales must cover at least {_LEAST_WEEKS} weeks; got {len(weeks)}; add history")
-    held = min(holdout_weeks, max(len(weeks) - _ENOUGH_WEEKS, int(_LEAST_SHARE * len(weeks))))
-    start = weeks[-held]
+    if period == "day":
+        _check_days(tables.sales["date"])
+    panel = product_weeks(tables, products=products, days=PERIODS[period].days)
+    days, per_week = np.sort(panel["week"].unique()), WEEK // PERIODS[period]
+    weeks, least = len(days) // per_week, _LEAST_WEEKS[period]
+    if weeks < least:
+        raise ValueError(f"sales must cover at least {least} weeks; got {weeks}; add history")
+    held = min(holdout_weeks, max(weeks - _ENOUGH_WEEKS, int(_LEAST_SHARE * weeks)))
+    start, closed = days[-held * per_week], _closed_weekdays(panel) if period == "day" else ()
     return Split(
         products=_described(products, tables),
         past=panel[panel["week"] < start],
         future=panel[panel["week"] >= start],
         sales=tables.sales[tables.sales["date"] < start],
-        plan=(*_unknown(len(weeks), held, holdout_weeks), *_closed(panel)),
+        plan=(*_unknown(weeks, held, holdout_weeks), *_by_day(panel, closed, weeks), *_closed(panel, closed)),
         zone_sales=None if zone_sales is None else zone_sales[zone_sales["date"] < start],
+        closed=closed,
     )
 
 
@@ -135,16 +163,69 @@ def _unknown(weeks: int, held: int, asked: int) -> tuple[str, ...]:
     return tuple(said)
 
 
-def _closed(panel: pd.DataFrame) -> tuple[str, ...]:
-    """The weeks in which the shop sold nothing at all."""
-    closed = panel.loc[panel["traffic"] == 0, "week"].unique()
+def check_period(period: str, *, zones: bool) -> None:
+    """Refuse a period that nothing can be fitted by.
+
+    Args:
+        period: What a period of the market is to be.
+        zones: Whether there is to be a market for each price zone.
+
+    Raises:
+        ValueError: It is neither week nor day, or day with price zones.
+    """
+    if period not in PERIODS:
+        raise ValueError(f"period must be one of {', '.join(PERIODS)}; got {period!r}; choose one of them")
+    if period == "day" and zones:
+        raise ValueError("price zones must be fitted by week; got them by day; fit by week, or all stores as one chain")
+
+
+def _check_days(dates: pd.Series) -> None:
+    """Refuse sales with one date a week, or less often."""
+    days = pd.DatetimeIndex(np.sort(dates.dt.normalize().unique()))
+    if len(days) <= (days[-1] - days[0]) // WEEK + 1:
+        raise DataError(
+            f"sales must hold the dates of single days to be fitted by day; got one date a week ({days[0]:%Y-%m-%d}, "
+            f"{days[min(1, len(days) - 1)]:%Y-%m-%d} ...); fit by week, or import daily sales"
+        )
+
+
+def _closed_weekdays(panel: pd.DataFrame) -> tuple[int, ...]:
+    """The weekdays on which the shop never sold anything."""
+    busy = panel.groupby(panel["week"].dt.day_of_week)["traffic"].max()
+    return tuple(int(weekday) for weekday in busy.index[busy == 0])
+
+
+def _by_day(panel: pd.DataFrame, closed: tuple[int, ...], weeks: int) -> tuple[str, ...]:
+    """What sales by day can and cannot tell; nothing for weeks."""
+    if period_of(panel["week"]) == WEEK:
+        return ()
+    empty = float((panel["units"][panel["traffic"] > 0] == 0).mean())
+    said = [
+        f"Sales are taken by day: the share of each weekday in a category's customers is estimated from {weeks} of them; "
+        "whether it changes in the course of the year cannot be known. A shop that keeps its prices for whole weeks is "
+        "fitted by week."
+    ]
+    if empty > 0:
+        said.append(
+            f"{empty:.0%} of the products' days are without a sale: these count at the higher of the prices before and after."
+        )
+    if closed:
+        names = ", ".join(f"{day_name[weekday]}s" for weekday in closed)
+        said.append(f"The shop never sold anything on {names}: it is taken to stay closed on them.")
+    return tuple(said)
+
+
+def _closed(panel: pd.DataFrame, weekdays: tuple[int, ...]) -> tuple[str, ...]:
+    """The weeks, or other days, in which the shop sold nothing at all."""
+    silent = (panel["traffic"] == 0) & ~panel["week"].dt.day_of_week.isin(weekdays)
+    closed, unit = panel.loc[silent, "week"].unique(), "weeks" if period_of(panel["week"]) == WEEK else "days"
     if not len(closed):
         return ()
     more = "the last from " if len(closed) > _NAMED else "from "
     named = ", ".join(f"{week:%Y-%m-%d}" for week in closed[-_NAMED:])
     return (
-        f"The shop sold nothing in {len(closed)} of the weeks ({more}{named}): it is taken to have been closed, and these "
-        "weeks are left out; the weeks to come are taken as open.",
+        f"The shop sold nothing in {len(closed)} of the {unit} ({more}{named}): it is taken to have been closed, and these "
+        f"{unit} are left out; the {unit} to come are taken as open.",
     )
 
 
@@ -154,26 +235,28 @@ def weeks_to_come(tables: Tables, proof: Split, weeks: int, zone_sales: pd.DataF
     Args:
         tables: The shop's tables; `plan` overrides the usual pattern.
         proof: The split with the last weeks held out.
-        weeks: Number of weeks.
+        weeks: Number of calendar weeks.
         zone_sales: Sale lines of all zones, as `Split` describes them.
 
     Raises:
         ValueError: The plan has no row for these weeks and products.
     """
     panel = pd.concat([proof.past, proof.future])
-    future, plan = planned_weeks(panel, tables, regular_price(panel), weeks)
+    future, plan = planned_weeks(panel, tables, regular_price(panel), weeks * proof.per_week)
     # Lines after the last complete week are in no panel.
-    end = panel["week"].max() + _WEEK
-    recent = panel[panel["week"] >= end - _RECENT_WEEKS * _WEEK]
-    units, stock = initial_stock(tables, proof.products, end, recent.groupby("product")["units"].mean())
+    end = panel["week"].max() + proof.period
+    recent = panel[panel["week"] >= end - _RECENT_WEEKS * WEEK]
+    units, stock = initial_stock(tables, proof.products, end, recent.groupby("product")["units"].mean(), proof.period)
     sales = tables.sales[tables.sales["date"] < end]
     zone_sales = None if zone_sales is None else zone_sales[zone_sales["date"] < end]
-    return Split(proof.products, panel, future, sales, (*proof.plan, *plan, *stock), zone_sales, units)
+    return Split(proof.products, panel, future, sales, (*proof.plan, *plan, *stock), zone_sales, units, proof.closed)
 
 
 def regular_price(panel: pd.DataFrame) -> pd.Series:
     """The regular price at the end of a panel, by product."""
-    recent = panel[panel["week"] >= np.sort(panel["week"].unique())[-_RECENT_WEEKS:][0]]
+    recent = panel[
+        panel["week"] >= np.sort(panel["week"].unique())[-_RECENT_WEEKS * periods_in_a_week(panel["week"]) :][0]
+    ]
     return recent.groupby("product")["regular_price"].median()
 
 

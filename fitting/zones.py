@@ -12,6 +12,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import pdist
 
 from ..data import DataError, Tables
+from ..data.weeks import WEEK
 
 MOST_ZONES = 20
 """With more, a zone's own level could not be estimated beside the others'."""
@@ -153,7 +154,7 @@ def _price_levels(sales: pd.DataFrame) -> pd.DataFrame:
     """(G, P) mean log regular price by store, relative to the mean of all stores in the same week."""
     best = sales.groupby("product")["units"].sum().nlargest(_PRODUCTS).index
     lines = sales[sales["product"].isin(best) & (sales["regular_price"] > 0)]
-    week = (lines["date"] - sales["date"].min()).dt.days // 7
+    week = (lines["date"] - sales["date"].min()) // WEEK
     log = lines["regular_price"].map(np.log)
     apart = log - log.groupby([lines["product"], week]).transform("mean")
     return apart.groupby([lines["store"], lines["product"]]).mean().unstack().reindex(sorted(sales["store"].unique()))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
-from .models.base import WEEK
+from ..data.weeks import WEEK
 from .signals import weekly_series
 
 Array = NDArray[np.float64]

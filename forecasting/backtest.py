@@ -9,9 +9,10 @@ from typing import Any, cast
 import pandas as pd
 from sklearn.base import clone
 
+from ..data.weeks import period_of
 from .metrics import bias, coverage, mase, pinball, rmsse, wape
 from .models.base import QUANTILES, Forecaster
-from .models.covariates import PLANNED, WEEK
+from .models.covariates import PLANNED
 
 POOLED = 0
 """The `step` of the rows that pool all steps."""
@@ -131,10 +132,10 @@ def forecasts_from(
         >>> len(forecasts_from(model, panel, origin="2024-08-26", horizon=3))
         6
     """
-    origin = pd.Timestamp(origin)
+    origin, period = pd.Timestamp(origin), period_of(panel["week"])
     past = panel[panel["week"] <= origin].sort_values(["product", "week"])
     here = model if model.last_week_ == past["week"].max() else model.updated(past)
-    known = panel[(panel["week"] > origin) & (panel["week"] <= origin + horizon * WEEK)]
+    known = panel[(panel["week"] > origin) & (panel["week"] <= origin + horizon * period)]
     known = known[known["product"].isin(here.products_)]
     planned = ["product", "week", "price", "regular_price", *(name for name in PLANNED if name in panel)]
     forecast = here.predict(known[planned], quantiles=quantiles)
@@ -144,7 +145,7 @@ def forecasts_from(
     judged = known[known["traffic"] > 0] if "traffic" in known else known
     rows = forecast.merge(judged[["product", "week", "units"]], on=["product", "week"])
     rows = rows.merge(scales.groupby("product").mean(), on="product")
-    return rows.assign(origin=origin, step=(rows["week"] - origin) // WEEK)
+    return rows.assign(origin=origin, step=(rows["week"] - origin) // period)
 
 
 def score(rows: pd.DataFrame) -> dict[str, float]:

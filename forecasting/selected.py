@@ -12,6 +12,7 @@ from joblib import Parallel, delayed
 from scipy import stats
 from sklearn.base import clone
 
+from ..data.weeks import periods_in_a_week
 from .backtest import forecasts_from, score
 from .models.base import QUANTILES, Forecaster
 from .models.lstm import Lstm
@@ -223,7 +224,7 @@ class Selected(Forecaster):
         relative = errors.div(errors.mean(axis=1).where(lambda mean: mean > 0), axis=0)
         pooled = relative.mean().fillna(1.0)
         weeks = next(iter(tables.values())).groupby("product")["week"].nunique().reindex(self.products_).fillna(0)
-        trust = weeks / (weeks + _PRIOR_WEEKS)
+        trust = weeks / (weeks + _PRIOR_WEEKS * periods_in_a_week(next(iter(tables.values()))["week"]))
         shrunk = relative.fillna(pooled).mul(trust, axis=0) + np.outer(1 - trust, pooled)
         order = np.argsort(shrunk.to_numpy(), axis=1, kind="stable")[:, : self.combine]
         self.choice_ = pd.DataFrame(shrunk.columns.to_numpy(dtype=object)[order], index=self.products_)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from .models.base import WEEK
+from ..data.weeks import WEEK
 
 _PRODUCT_SIGNALS = ("units", "competitor_price", "views", "carts", "rating")
 

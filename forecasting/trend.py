@@ -15,9 +15,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 
+from ..data.weeks import WEEK, period_of
 from .market_paths import MarketPaths
 from .market_weeks import market_weeks
-from .models.base import WEEK
 
 Array = NDArray[np.float64]
 
@@ -95,6 +95,7 @@ class MarketTrend(BaseEstimator):
     chosen_: str
     history_: pd.DataFrame
     revenue_: pd.Series
+    period_: pd.Timedelta
 
     def __init__(self, *, n_estimators: int = 100, lags: int = 4, seed: int = 0, chosen: str | None = None) -> None:
         self.n_estimators = n_estimators
@@ -114,6 +115,7 @@ class MarketTrend(BaseEstimator):
         if self.lags < 1:
             raise ValueError(f"MarketTrend: lags must be 1 week or more; got {self.lags}")
         weeks = market_weeks(panel)
+        self.period_ = period_of(weeks.index)
         if len(weeks) < self.lags + _LEAST_ROWS:
             raise ValueError(
                 f"panel: the trend needs {self.lags + _LEAST_ROWS} weeks with lags={self.lags}; "
@@ -163,7 +165,7 @@ class MarketTrend(BaseEstimator):
         mean, memory, shocks = _autoregressions(self.history_[drivers])
         pool = _noise(self.errors_[self.chosen_].to_numpy())
         shocks = shocks[-len(pool) :]
-        window = np.tile(self.history_[["traffic", *drivers]].to_numpy()[-_YEAR_WEEKS - self.lags :], (n_paths, 1, 1))
+        window = np.tile(self.history_[["traffic", *drivers]].to_numpy()[-self._year - self.lags :], (n_paths, 1, 1))
         known = window.shape[1]
         ahead = self._plan(horizon, planned)
         for step in range(horizon):
@@ -183,6 +185,11 @@ class MarketTrend(BaseEstimator):
         )
 
     @property
+    def _year(self) -> int:
+        """Weeks, or days, in a year of whole weeks."""
+        return _YEAR_WEEKS * (WEEK // self.period_)
+
+    @property
     def _drivers(self) -> pd.Index:
         return self.history_.columns.drop(["traffic", *_PLANNED], errors="ignore")
 
@@ -190,7 +197,7 @@ class MarketTrend(BaseEstimator):
         """Planned promotions and holidays of the last `lags` weeks and the weeks ahead."""
         known = [column for column in _PLANNED if column in self.history_]
         past = self.history_[known].iloc[-self.lags :]
-        weeks = past.index[-1] + WEEK * np.arange(1, horizon + 1)
+        weeks = past.index[-1] + self.period_ * np.arange(1, horizon + 1)
         ahead = pd.DataFrame(index=weeks, columns=known, dtype=float)
         if planned is not None:
             given = [column for column in known if column in planned]
@@ -218,13 +225,13 @@ class MarketTrend(BaseEstimator):
         moves = (drivers - drivers.mean(axis=1, keepdims=True))[:, -_RECENT_WEEKS:].reshape(len(past), -1)
         relative = np.log(traffic / traffic.mean(axis=1, keepdims=True))
         known = planned.to_numpy()[-1] - planned.to_numpy()[:-1].mean(axis=0)
-        month = _month_angle(planned.index[-1])
+        month = _month_angle(planned.index[-1] + self.period_ / 2)
         place = np.tile([*known, np.sin(month), np.cos(month)], (len(past), 1))
         return np.column_stack([relative, moves, self._last_year(past[:, :, 0]), place])
 
     def _last_year(self, traffic: Array) -> Array:
         """(P, 2) log growth of the same week a year ago, alone and with its neighbours."""
-        then = traffic.shape[1] - _YEAR_WEEKS
+        then = traffic.shape[1] - self._year
         if then < self.lags:
             return np.zeros((len(traffic), 2))
         base = traffic[:, then - self.lags : then].mean(axis=1)
@@ -245,12 +252,13 @@ class MarketTrend(BaseEstimator):
     def _rolling_errors(self, features: Array, target: Array) -> pd.DataFrame:
         """Errors of the later half, each week forecast one week ahead from a fit to earlier weeks alone."""
         first = len(target) // 2
-        starts = range(first, len(target), _REFIT_WEEKS)
+        length = _REFIT_WEEKS * (WEEK // self.period_)
+        starts = range(first, len(target), length)
         errors = {
             name: target[first:]
             - np.concatenate(
                 [
-                    model.fit(features[:start], target[:start]).predict(features[start : start + _REFIT_WEEKS])
+                    model.fit(features[:start], target[:start]).predict(features[start : start + length])
                     for start in starts
                 ]
             )
@@ -301,7 +309,6 @@ def _autoregressions(series: pd.DataFrame) -> tuple[Array, Array, Array]:
     return mean, memory, after - memory * before
 
 
-def _month_angle(week: pd.Timestamp) -> float:
-    """Angle of the middle of the week in its month: wages and benefits are paid monthly."""
-    middle = week + WEEK / 2
+def _month_angle(middle: pd.Timestamp) -> float:
+    """Angle of the middle of a week in its month: wages and benefits are paid monthly."""
     return 2 * np.pi * (middle.day - 1) / middle.days_in_month

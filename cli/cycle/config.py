@@ -52,8 +52,13 @@ class TablesSection(_Files, frozen=True):
 class FitSection(_Section, frozen=True):
     """As the options of `repricer fit`."""
 
-    weeks: Annotated[Count, Meta(description="weeks of the market, after the data")] = 12
-    holdout: Annotated[Count, Meta(description="last weeks of the data, held out as a proof")] = 12
+    period: Annotated[Literal["week", "day"], Meta(description="how long a price stays")] = "week"
+    weeks: Annotated[
+        Count | None, Meta(description="weeks of the market, after the data; by default as in `repricer fit`")
+    ] = None
+    holdout: Annotated[
+        Count | None, Meta(description="last weeks of the data, held out as a proof; by default as in `repricer fit`")
+    ] = None
     categories: Annotated[Count, Meta(description="categories to price")] = 5
     per_category: Annotated[Count, Meta(description="products in each")] = 6
     forecaster: Annotated[str, Meta(description="one model for all products, or `selected`")] = "selected"
@@ -231,6 +236,7 @@ class Cycle:
         """What would otherwise fail after minutes of work."""
         from ...evaluation.uncertainty.recommendation import tail_of
         from ...fitting import Priors, ShopRules
+        from ...fitting.split import check_period
         from ..fit import FORECASTERS
 
         fit = self.config.fit
@@ -238,6 +244,7 @@ class Cycle:
             raise CycleError(
                 f"{path} [fit]: forecaster must be one of {', '.join(FORECASTERS)}; got '{fit.forecaster}'; choose one"
             )
+        check_period(fit.period, zones=fit.by != "chain")
         for section, key in (("price_list", "zone"), ("tables", "plan")):
             if fit.by != "chain" and getattr(getattr(self.config, section), key) not in (ListSection().zone, None):
                 raise CycleError(

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def holdout_arms(cycle: Cycle, sales: pd.DataFrame, first: pd.Timestamp, weeks: int) -> pd.DataFrame | None:
-    """The `store` and `arm` of each store, decision or sale line in some weeks; None where nothing names an arm.
+def holdout_arms(cycle: Cycle, sales: pd.DataFrame, first: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame | None:
+    """The `store` and `arm` of each store, decision or sale line in some days; None without any arm.
 
     Args:
         cycle: The configuration.
         sales: Canonical sales of the whole shop.
         first: First day.
-        weeks: Number of weeks.
+        end: The day after the last.
 
     Raises:
         CycleError: The configuration names a holdout, but the sales no stores, or not these.
@@ -28,7 +28,7 @@ def holdout_arms(cycle: Cycle, sales: pd.DataFrame, first: pd.Timestamp, weeks: 
 
     from ...evaluation.uncertainty.holdout import HELD
 
-    asked, end = cycle.config.account, first + pd.Timedelta(weeks=weeks)
+    asked = cycle.config.account
     if not (asked.holdout or asked.log or "arm" in sales):
         return None
     stores = sales["store"].dropna().unique().tolist() if "store" in sales else []

@@ -78,7 +78,7 @@ def import_stage(cycle: Cycle, folder: Path, key_file: Path) -> Facts:
         f"{summary.weeks} weeks, revenue {summary.revenue:,.0f} {cycle.config.fit.currency}, {summary.units:,.0f} units, "
         f"discounts {summary.discount_share:.1%} of the regular value"
     )
-    return {"lines": lines, "first_day": first_day(tables), "zones": _zones(cycle, tables)}
+    return {"lines": lines, "first_day": first_day(tables, cycle.config.fit.period), "zones": _zones(cycle, tables)}
 
 
 def _zones(cycle: Cycle, tables: Tables) -> dict[str, Any]:
@@ -89,15 +89,16 @@ def _zones(cycle: Cycle, tables: Tables) -> dict[str, Any]:
     return {} if by == "chain" else price_zones(tables.sales, by)
 
 
-def first_day(tables: Tables) -> str:
-    """The day after the last whole week of the sales, on which the weeks to come begin."""
+def first_day(tables: Tables, period: str = "week") -> str:
+    """The day after the last whole week, or day, of the sales, on which those to come begin."""
     import pandas as pd
 
     from ...data import product_weeks
+    from ...data.weeks import PERIODS
 
     some = tables.sales["product"].iloc[:1].to_numpy()
-    last = product_weeks(tables, products=pd.DataFrame({"product": some, "category": ""}))["week"].max()
-    return f"{last + pd.Timedelta(weeks=1):%Y-%m-%d}"
+    products, length = pd.DataFrame({"product": some, "category": ""}), PERIODS[period]
+    return f"{product_weeks(tables, products=products, days=length.days)['week'].max() + length:%Y-%m-%d}"
 
 
 def tables_of(cycle: Cycle, home: Path) -> Tables:
@@ -132,6 +133,7 @@ def fit_stage(cycle: Cycle, place: Place, compiler: CompileAhead) -> Facts:
         currency=asked.currency,
         weeks=asked.weeks,
         holdout_weeks=asked.holdout,
+        period=asked.period,
         forecaster=asked.forecaster,
         promotions=asked.promotions,
         objective=asked.objective or rules.shop.objective,
@@ -284,7 +286,7 @@ def account_stage(cycle: Cycle, home: Path, before: Place, since: str) -> Facts:
     own = tables if before.zone is None else zone_tables(tables, before.zone)
     price, units = sales_since(spec, own)
     if not len(price):
-        return {"lines": ["no week of the cycle before lies in the tables yet"], "account": None}
+        return {"lines": ["nothing of the cycle before lies in the tables yet"], "account": None}
     record = json.loads((before.folder / MARKET / "fit.json").read_text(encoding="utf-8"))["refit"]
     calendar = _given(spec.calendar)
     ahead = forecasts_since(tables, record, calendar.first_day, calendar.last_day)
@@ -294,7 +296,7 @@ def account_stage(cycle: Cycle, home: Path, before: Place, since: str) -> Facts:
     }
     lines = [
         *account_lines(found, spec.market.currency),
-        f"forecasts one week ahead, which know prices and displays: {found['wape_one_week_ahead']:.1%} off",
+        f"forecasts one {calendar.unit[:-1]} ahead, which know prices and displays: {found['wape_one_week_ahead']:.1%} off",
         f"{found['followed']:.0%} of these prices are those of the price list",
     ]
     held = _against_holdout(cycle, spec, tables.sales, own.sales, len(price), since)
@@ -316,7 +318,8 @@ def _against_holdout(
     from ...evaluation.uncertainty.holdout import against_holdout, holdout_line, holdout_stores
     from .holdout import holdout_arms
 
-    arms = holdout_arms(cycle, whole, pd.Timestamp(_given(spec.calendar).first_day), weeks)
+    calendar = _given(spec.calendar)
+    arms = holdout_arms(cycle, whole, *(pd.Timestamp(calendar.day(t)) for t in (0, weeks)))
     if arms is None:
         return None
     here = {*sales["store"]}

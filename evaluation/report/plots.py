@@ -305,12 +305,12 @@ def changes_plot(figure: Figure, changes: Sequence[Mapping[str, Any]]) -> str:
     for side in (axis.xaxis, axis.yaxis):
         side.set_ticks([place for _, place in marks], [f"×{mark:.3g}" for mark, _ in marks])
     axis.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xlabel="predicted change in units")
-    axis.set_title("realised change in units, week on week")
+    axis.set_title("realised change in units")
     axis.grid()
     axis.set_axisbelow(True)
     return (
         f"Realised against predicted change in units at {len(changes)} price changes of the held-out weeks; predicted "
-        f"changes lie between {np.exp(predicted.min()):.2f} and {np.exp(predicted.max()):.2f} times the week before."
+        f"changes lie between {np.exp(predicted.min()):.2f} and {np.exp(predicted.max()):.2f} times what was sold before."
     )
 
 
@@ -335,7 +335,7 @@ def calibration_plot(figure: Figure, calibration: Mapping[str, Any]) -> str:
 
 @plot
 def trend_plot(figure: Figure, trend: Mapping[str, Any]) -> str:
-    """Draw the shop's weekly traffic and its forecast with a band."""
+    """Draw the shop's traffic by week or day and its forecast with a band."""
     past, ahead = _weeks(trend["weeks"]), _weeks(trend["forecast_weeks"])
     history, forecast, low, high = (
         np.array(trend[name], dtype=float) for name in ("history", "traffic", "low", "high")
@@ -350,11 +350,11 @@ def trend_plot(figure: Figure, trend: Mapping[str, Any]) -> str:
         axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     else:
         axis.set_xlabel("week")
-    axis.set_title("traffic per week: history (grey), forecast with its band (blue)")
+    axis.set_title("traffic: history (grey), forecast with its band (blue)")
     axis.grid(axis="y")
     return (
-        f"Traffic per week: {len(history)} weeks of history with mean {np.nanmean(history):,.0f}, "
-        f"then a forecast of {len(forecast)} weeks with mean {np.nanmean(forecast):,.0f}."
+        f"Traffic: {len(history)} periods of history with mean {np.nanmean(history):,.0f}, "
+        f"then a forecast of {len(forecast)} periods with mean {np.nanmean(forecast):,.0f}."
     )
 
 

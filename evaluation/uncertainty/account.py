@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ...data import Tables, product_weeks
+from ...data.weeks import PERIODS
 from ...pricing.policies import PricePath
 from ...scenarios import MarketSpec
 from .by_product import charging, simulated_products
@@ -30,7 +31,7 @@ def account(
         seed: Selects the test seeds.
 
     Returns:
-        Plain data for JSON: `weeks` (first days), `wape` of the units by product and week, and `rows`: `category`
+        Plain data for JSON: `weeks` (first days), `unit` (weeks or days), `wape` of the units by product and week, and `rows`: `category`
         ("all categories" first), `units` and `revenue`, each with `predicted`, `interval90`, `realised` and `inside`.
 
     Raises:
@@ -63,6 +64,7 @@ def account(
     parts |= {name: spec.category_index == c for c, name in enumerate(spec.category_names)}
     return {
         "weeks": [calendar.label(t) for t in range(weeks)],
+        "unit": calendar.unit,
         "wape": float(np.abs(sold.mean(axis=0) - units).sum() / max(units.sum(), 1e-12)),
         "rows": [
             {
@@ -81,7 +83,7 @@ def sales_since(spec: MarketSpec, tables: Tables) -> tuple[Floats, Floats]:
     A product that was not sold in a week counts at its last price.
 
     Args:
-        spec: A market with a calendar of weeks.
+        spec: A market with a calendar of weeks or days.
         tables: The shop's tables, up to date.
 
     Raises:
@@ -91,11 +93,12 @@ def sales_since(spec: MarketSpec, tables: Tables) -> tuple[Floats, Floats]:
         >>> price, units = sales_since(spec, load_tables("shop"))  # doctest: +SKIP
     """
     calendar, ids = spec.calendar, spec.products.ids or spec.products.names
-    if calendar is None or calendar.period_days != 7:
+    if calendar is None or calendar.period_days not in {period.days for period in PERIODS.values()}:
         raise ValueError(
-            f"sales are compared by week; got {spec.name}, whose periods are no weeks with dates; fit again"
+            f"sales are compared by week or day; got {spec.name}, whose periods are neither, with dates; fit again"
         )
-    panel = product_weeks(tables, products=pd.DataFrame({"product": ids, "category": ""}))
+    listed = pd.DataFrame({"product": ids, "category": ""})
+    panel = product_weeks(tables, products=listed, days=calendar.period_days)
     panel = panel[
         (panel["week"] >= pd.Timestamp(calendar.first_day)) & (panel["week"] <= pd.Timestamp(calendar.last_day))
     ]
@@ -121,13 +124,13 @@ def account_lines(found: dict[str, Any], currency: str) -> list[str]:
         currency: Unit of money.
 
     Example:
-        >>> account_lines({"weeks": ["2018-01-01"], "wape": 0.1, "rows": []}, "dollars")
+        >>> account_lines({"weeks": ["2018-01-01"], "unit": "weeks", "wape": 0.1, "rows": []}, "dollars")
         ['weeks of 2018-01-01, at the prices really charged: units by product and week 10.0% off (WAPE)']
     """
     weeks, rows = found["weeks"], [(row["category"], row["revenue"]) for row in found["rows"]]
     span = weeks[0] if len(weeks) == 1 else f"{weeks[0]} to {weeks[-1]}"
     return [
-        f"weeks of {span}, at the prices really charged: units by product and week {found['wape']:.1%} off (WAPE)",
+        f"{found['unit']} of {span}, at the prices really charged: units by product and {found['unit'][:-1]} {found['wape']:.1%} off (WAPE)",
         *(
             f"  {name}: revenue {row['realised']:,.0f} {currency}, predicted {row['predicted']:,.0f} "
             f"({row['interval90'][0]:,.0f} to {row['interval90'][1]:,.0f})"

@@ -54,7 +54,7 @@ def against_holdout(
         sales: Canonical sales that name the store.
         held: Stores that kept their prices.
         others: Stores with the recommended prices.
-        weeks: Number of weeks of the account, from the market's first.
+        weeks: Number of weeks, or days, of the account, from the market's first.
         since: First day on which a store had recommended prices; by default the market's first.
 
     Returns:
@@ -68,7 +68,7 @@ def against_holdout(
     assert calendar is not None, "an account has a calendar"
     start = pd.Timestamp(calendar.first_day)
     first = start if since is None else since
-    after = _money(spec, sales, start, start + weeks * week)
+    after = _money(spec, sales, start, start + weeks * pd.Timedelta(days=calendar.period_days))
     before = _money(spec, sales, first - _BEFORE_WEEKS * week, first)
     found = [_ratio(before.reindex(sorted(stores)), after.reindex(sorted(stores))) for stores in (others, held)]
     (ratio, error, count), (base, base_error, held_count) = found

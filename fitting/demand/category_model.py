@@ -39,6 +39,7 @@ class CategoryData:
         effect_spread: (E,) its prior standard deviation.
         segment_share: (K,) share of each segment among the category's customers.
         segment_response: (K,) price sensitivity of each segment relative to the average.
+        per_week: number of these weeks that share a shock to the category: 7 where they are days.
         within: (K, J) share of each product in a segment's purchases at regular prices.
 
     Example:
@@ -56,6 +57,7 @@ class CategoryData:
     effect_spread: Array = field(default_factory=lambda: np.empty(0))
     segment_share: Array = field(default_factory=lambda: np.ones(1))
     segment_response: Array = field(default_factory=lambda: np.ones(1))
+    per_week: int = 1
     within: Array | None = None
 
     @property

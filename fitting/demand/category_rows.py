@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ...data.weeks import DAY, WEEK, period_of, periods_in_a_week
 from .category_model import CategoryData
 from .priors import Priors
 from .sales_grids import SalesGrids
@@ -88,6 +89,7 @@ def category_data(
     share = (segments.units[:, here] + 0.5).sum(axis=1)
     features = week_features(grids.weeks, grids.weeks)
     spread = np.array([priors.season_spread, priors.season_spread, priors.trend_spread])
+    spread = np.append(spread, np.full(features.shape[1] - len(spread), priors.weekday_spread))
     if grids.holiday is not None:
         features = np.column_stack([features, grids.holiday - grids.holiday.mean()])
         spread = np.append(spread, priors.signal_spread)
@@ -97,6 +99,7 @@ def category_data(
         sold_out=grids.sold_out[..., here],
         week_features=features,
         feature_spread=spread,
+        per_week=periods_in_a_week(grids.weeks),
         effects=np.array(list(own.values())),
         effect_mean=np.array([known[name][0] for name in own]),
         effect_spread=np.array([known[name][1] for name in own]),
@@ -145,7 +148,7 @@ def _demeaned(values: Array, known: NDArray[np.bool_]) -> Array:
 
 
 def week_features(past: pd.DatetimeIndex, weeks: pd.DatetimeIndex) -> Array:
-    """(W, 3) season of the year and trend in years, centred on the past.
+    """(W, 3) season and trend in years, and for days 7 more, the weekday; centred on the past.
 
     Args:
         past: The weeks that were fitted.
@@ -154,7 +157,10 @@ def week_features(past: pd.DatetimeIndex, weeks: pd.DatetimeIndex) -> Array:
 
     def raw(days: pd.DatetimeIndex) -> Array:
         phase = 2 * np.pi * (days - past[0]).days.to_numpy() / _YEAR
-        return np.column_stack([np.sin(phase), np.cos(phase), phase / (2 * np.pi)])
+        columns = [np.sin(phase), np.cos(phase), phase / (2 * np.pi)]
+        if period_of(past) == DAY:
+            columns += [days.day_of_week.to_numpy() == weekday for weekday in range(WEEK.days)]
+        return np.column_stack(columns)
 
     return raw(weeks) - raw(past).mean(axis=0)
 

@@ -125,7 +125,8 @@ class _Scoring:
         self.rows = np.flatnonzero(self.data.on_sale.ravel())
         groups, weeks, products = self.data.sizes
         where = np.unravel_index(self.rows, (groups, weeks, products))
-        self.week, self.product, self.weeks = where[1], where[2], weeks
+        # A day shares the shock of its week with the others.
+        self.week, self.product, self.weeks = where[1] // self.data.per_week, where[2], -(-weeks // self.data.per_week)
         self.units, self.censored = self.data.units.ravel()[self.rows], self.data.censored.ravel()[self.rows]
         self.any_censored = bool(self.censored.any())
         self.precision = model.layout.spread**-2.0
@@ -252,7 +253,7 @@ def _mixture(scoring: _Scoring, points: list[_Point], draws: int, seed: int) -> 
         mode=best.theta,
         draws=generator.permutation(np.concatenate(rows)),
         alpha=best.alpha,
-        shock=best.shock,
+        shock=np.repeat(best.shock, scoring.data.per_week)[: scoring.data.sizes[1]],
         shock_spread=float(weight @ [p.spread for p in points]),
         log_evidence=float(evidence.max()),
         converged=best.converged,

@@ -28,6 +28,7 @@ class Priors:
         reference_spread: Standard deviation of the reference-price effect per log point.
         season_spread: Standard deviation of each coefficient of the yearly season, in logs.
         trend_spread: Standard deviation of the trend of arrivals, log points per year.
+        weekday_spread: Standard deviation of each weekday's effect on arrivals by day, in logs.
         signal_spread: Standard deviation of the effect of a holiday, in logs.
         control_spread: Standard deviation of the utility of price changes without a reason in costs,
             per log point.
@@ -53,6 +54,7 @@ class Priors:
     reference_spread: float = 0.5
     season_spread: float = 0.2
     trend_spread: float = 0.2
+    weekday_spread: float = 0.5
     signal_spread: float = 0.3
     control_spread: float = 2.0
     suspect_spread: float = 1.5

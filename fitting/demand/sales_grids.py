@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ...data.weeks import DAY, period_of, periods_in_a_week
+
 Array = NDArray[np.float64]
 # With more stores, or fewer units a week in a store, the shop is taken as one.
 _MOST_STORES, _LEAST_UNITS = 20, 2.0
@@ -21,7 +23,8 @@ class SalesGrids:
         weeks: The W weeks.
         units: (G, W, N) units sold.
         price: (G, W, N) price paid, currency per unit; in a week without a sale the regular price,
-            as that is the likeliest; NaN before the first sale, and where the shop or store was closed.
+            as that is the likeliest, and on such a day the higher of those before and after it;
+            NaN before the first sale, and where the shop or store was closed.
         regular: (G, W, N) regular price, currency per unit; NaN before the first sale.
         sold_out: (G, W, N) whether the product sold out.
         promotion: (W, N) share of stores with a display or mailer; None if not recorded.
@@ -77,7 +80,7 @@ class SalesGrids:
         everywhere = (len(stores), *units.shape)
         whole = (np.nan_to_num(units)[None], price[None], regular[None])
         units, price, regular = whole if by_store is None else by_store[1:]
-        price = np.where(units > 0, price, regular)
+        price = np.where(units > 0, price, _between_sales(price, units) if period_of(weeks) == DAY else regular)
         if "traffic" in past:
             price[:, (past.groupby("week")["traffic"].first() == 0).to_numpy()] = np.nan
         return cls(
@@ -91,6 +94,13 @@ class SalesGrids:
             holiday=holiday if holiday is not None and holiday.std() > 0 else None,
             stores=stores,
         )
+
+
+def _between_sales(price: Array, units: Array) -> Array:
+    """The price of a day without a sale: the higher of those around it, as a reduction would have sold."""
+    sold = np.where(units > 0, price, np.nan)
+    after = np.stack([pd.DataFrame(store).bfill().to_numpy() for store in sold])
+    return np.where(np.isfinite(after), np.maximum(price, after), price)
 
 
 def _moves(cost: Array) -> bool:
@@ -110,7 +120,7 @@ def _by_store(
     ]
     stores = sorted(lines["store"].unique())
     cells = len(stores) * len(weeks) * len(products)
-    if not 1 < len(stores) <= _MOST_STORES or lines["units"].sum() < _LEAST_UNITS * cells:
+    if not 1 < len(stores) <= _MOST_STORES or lines["units"].sum() < _LEAST_UNITS * cells / periods_in_a_week(weeks):
         return None
     week = np.searchsorted(weeks.to_numpy(), lines["date"].to_numpy(), side="right") - 1
     listed = lines["regular_price"].fillna(lines["price_paid"])

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, clone
 
-from .covariates import PLANNED, WEEK, Covariates
+from ...data.weeks import period_of
+from .covariates import PLANNED, Covariates
 
 QUANTILES = (0.025, 0.1, 0.5, 0.9, 0.975)
 """Probabilities of the median and the bounds of the 80% and 95% intervals."""
@@ -37,6 +38,7 @@ class Forecaster(BaseEstimator, ABC):
             such a product is forecast by the simpler model that the class names.
         products_: the products fitted.
         last_week_: first day of the last week of the history; week 1 of a forecast is the next one.
+        period_: length of a week, which is a day for a panel of days.
 
     Example:
         >>> from repricer.forecasting import MovingAverage, example_panel
@@ -50,6 +52,7 @@ class Forecaster(BaseEstimator, ABC):
     failures_: dict[str, str]
     products_: pd.Index
     last_week_: pd.Timestamp
+    period_: pd.Timedelta
     covariates_: Covariates
 
     def fit(self, panel: pd.DataFrame) -> Self:
@@ -65,7 +68,7 @@ class Forecaster(BaseEstimator, ABC):
         history = check_rows(panel, _HISTORY, name="panel")
         self.failures_ = {}
         self.products_ = pd.Index(history["product"].unique())
-        self.last_week_ = history["week"].max()
+        self.last_week_, self.period_ = history["week"].max(), period_of(history["week"])
         self.covariates_ = Covariates.of(history)
         self._fit(self._prepare(history))
         return self
@@ -147,10 +150,10 @@ class Forecaster(BaseEstimator, ABC):
         self._check_products(rows)
         if (rows[["price", "regular_price"]] <= 0).any(axis=None):
             raise ValueError("future: price and regular_price must be positive; got 0; leave those rows out")
-        step = (rows["week"] - self.last_week_) / WEEK
+        step = (rows["week"] - self.last_week_) / self.period_
         if ((step < 1) | (step % 1 != 0)).any():
             raise ValueError(
-                f"future: weeks must follow {self.last_week_:%Y-%m-%d} in steps of 7 days; "
+                f"future: weeks must follow {self.last_week_:%Y-%m-%d} in steps of {self.period_.days} days; "
                 f"got {rows['week'][(step < 1) | (step % 1 != 0)].iloc[0]:%Y-%m-%d}; move or drop those rows"
             )
         return rows.assign(step=step.astype(int))

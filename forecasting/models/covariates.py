@@ -7,13 +7,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-WEEK = pd.Timedelta(days=7)
+from ...data.weeks import DAY, WEEK, period_of, periods_in_a_week
 
 PLANNED = ("promotion", "holiday")
 """Optional columns of a panel that are known ahead; 0 where a panel or future has none."""
 
 OBSERVED = ("competitor_price", "views", "carts", "rating")
 """Optional columns known only afterwards: they enter a week later; a forecast uses the last value."""
+
+WEEKDAYS = tuple(f"weekday_{number}" for number in range(1, 7))
+"""Columns of a panel of days: whether a row is of that day of the week, Monday apart."""
 
 TRAFFIC_WEEKS = 4
 """Where future traffic is not given, the mean of this many last weeks is used."""
@@ -32,6 +35,7 @@ class Covariates:
         traffic: expected baskets per week, where none are given.
         traffic_sd: standard deviation of its error one week ahead, in logs.
         observed: the `OBSERVED` columns that the panel has.
+        daily: whether the panel is one of days.
     """
 
     category: pd.Series
@@ -40,11 +44,13 @@ class Covariates:
     traffic: float
     traffic_sd: float
     observed: tuple[str, ...]
+    daily: bool
 
     @classmethod
     def of(cls, history: pd.DataFrame) -> Covariates:
         """Compute from checked rows."""
-        rows = _own(history)
+        daily = period_of(history["week"]) == DAY
+        rows = _own(history, daily)
         products = rows.groupby("product")
         category = products["category"].first() if "category" in rows else pd.Series(dtype=object)
         names = pd.Series(products.ngroups * [""], index=list(products.groups))
@@ -55,12 +61,13 @@ class Covariates:
             traffic=0.0,
             traffic_sd=_traffic_sd(history),
             observed=tuple(name for name in OBSERVED if name in rows),
+            daily=daily,
         ).at_end_of(history)
 
     def at_end_of(self, history: pd.DataFrame) -> Covariates:
         """Return a copy with the last values of this history."""
         values = _observed(history, self.observed)
-        weekly = history.groupby("week")["traffic"].first().tail(TRAFFIC_WEEKS)
+        weekly = history.groupby("week")["traffic"].first().tail(TRAFFIC_WEEKS * periods_in_a_week(history["week"]))
         return replace(self, last=values.groupby(history["product"]).last(), traffic=float(weekly.mean()))
 
     def of_history(self, history: pd.DataFrame) -> pd.DataFrame:
@@ -71,12 +78,12 @@ class Covariates:
         lagged = lagged.groupby(history["product"]).bfill()
         if self.observed:
             lagged = lagged.fillna(values.groupby(history["product"]).transform("last"))
-        return _with_lagged(self._rivals(_own(history)), lagged)
+        return _with_lagged(self._rivals(_own(history, self.daily)), lagged)
 
     def of_future(self, future: pd.DataFrame) -> pd.DataFrame:
         """Add the covariates to future rows; values that are not known ahead are carried forward."""
         given = "traffic" in future
-        rows = self._rivals(_own(future if given else future.assign(traffic=self.traffic)))
+        rows = self._rivals(_own(future if given else future.assign(traffic=self.traffic), self.daily))
         carried = self.last.reindex(rows["product"]).set_axis(rows.index)
         rows = rows.assign(traffic_sd=0.0 if given else self.traffic_sd)
         rows = _with_lagged(rows, carried)
@@ -102,13 +109,13 @@ class Covariates:
 
 def fourier(weeks: pd.Series, pairs: int) -> np.ndarray:
     """Return `pairs` sines and as many cosines of the year, (R, 2 pairs)."""
-    elapsed = (weeks.to_numpy() - np.datetime64("2000-01-01")) / np.timedelta64(7, "D")
+    elapsed = (weeks.to_numpy() - np.datetime64("2000-01-01")) / WEEK.to_timedelta64()
     angles = 2 * np.pi * np.outer(elapsed / _YEAR_WEEKS, np.arange(1, pairs + 1))
     return np.hstack([np.sin(angles), np.cos(angles)])
 
 
-def _own(rows: pd.DataFrame) -> pd.DataFrame:
-    """Add logs of a row's own prices and traffic (NaN where 0), and the planned columns that it lacks."""
+def _own(rows: pd.DataFrame, daily: bool) -> pd.DataFrame:
+    """Add logs of a row's own prices and traffic (NaN where 0), weekdays, and planned columns that it lacks."""
     # An exchange rate must change nothing: only logs, and only their differences, are used.
     price, regular = (np.log(rows[name].where(rows[name] > 0)) for name in ("price", "regular_price"))
     planned = {name: rows[name].fillna(0.0) if name in rows else 0.0 for name in PLANNED}
@@ -118,7 +125,13 @@ def _own(rows: pd.DataFrame) -> pd.DataFrame:
         discount=price - regular,
         log_traffic=np.log(rows["traffic"].clip(lower=1)),
         **planned,
+        **(_weekdays(rows["week"]) if daily else {}),
     )
+
+
+def _weekdays(days: pd.Series) -> dict[str, pd.Series]:
+    """The columns `WEEKDAYS` of some days."""
+    return {name: (days.dt.day_of_week == number).astype(float) for number, name in enumerate(WEEKDAYS, start=1)}
 
 
 def _with_lagged(rows: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
@@ -127,7 +140,7 @@ def _with_lagged(rows: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
 
 def _traffic_sd(history: pd.DataFrame) -> float:
     weekly = pd.Series(np.log(history.groupby("week")["traffic"].first().clip(lower=1)))
-    errors = weekly - weekly.rolling(TRAFFIC_WEEKS).mean().shift(1)
+    errors = weekly - weekly.rolling(TRAFFIC_WEEKS * periods_in_a_week(weekly.index)).mean().shift(1)
     return float(errors.std()) if errors.count() > 1 else 0.0
 
 

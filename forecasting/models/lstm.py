@@ -86,10 +86,10 @@ class Lstm(Forecaster):
         past = self.base_.past_forecasts(weekly)
         self.scaling_ = _InputScaling.of(weekly, self.covariates_.category)
         self.weight_, self.shift_, self.networks_ = 0.0, np.zeros(len(lstm_network.LEVELS)), []
-        enough = weekly.target.shape[1] >= _FIRST_ORIGIN + 2 * self.judged_weeks
+        enough = weekly.target.shape[1] >= (_FIRST_ORIGIN + 2 * self.judged_weeks) * weekly.per_week
         if not (self.kept and self._take(self.kept, weekly)) and enough:
             with lstm_network.reproducible_torch():
-                self._train(self._data(weekly, *past))
+                self._train(self._data(weekly, *past), self.judged_weeks * weekly.per_week)
         self._encode(weekly, *past)
 
     def refitted(self, history: pd.DataFrame) -> Self:
@@ -127,11 +127,11 @@ class Lstm(Forecaster):
         self.networks_, self.shift_, self.weight_ = networks, mixed[:-1], float(mixed[-1])
         return True
 
-    def _train(self, data: Any) -> None:
+    def _train(self, data: Any, judged: int) -> None:
         import torch
 
         ahead = data.weeks_ahead()
-        late = ahead >= data.target.shape[1] - self.judged_weeks
+        late = ahead >= data.target.shape[1] - judged
         judge = (data.valid * late).numpy() > 0
         tried = self._networks(data, data.valid * ~late)
         with torch.no_grad():
@@ -162,7 +162,7 @@ class Lstm(Forecaster):
         weeks = weekly.target.shape[1]
         ahead = np.minimum(np.arange(weeks)[:, None] + np.arange(1, STEPS + 1), weeks - 1)
         valid = np.isfinite(centre) & (weekly.seen[:, ahead] > 0)
-        valid[:, :_FIRST_ORIGIN] = False
+        valid[:, : _FIRST_ORIGIN * weekly.per_week] = False
         units = np.expm1(weekly.target).sum(axis=1) / np.maximum(weekly.seen.sum(axis=1), 1.0)
         return lstm_network.Data(
             past=lstm_network.to_tensor(self.scaling_.past(weekly, centre, spread)),

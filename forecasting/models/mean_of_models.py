@@ -7,8 +7,8 @@ import copy
 import numpy as np
 import pandas as pd
 
+from ...data.weeks import period_of
 from .base import Forecaster
-from .covariates import WEEK
 from .pooled import STEPS, PooledRegression, interval, past_errors
 from .sarimax import FittedSarimax, Sarimax
 from .series import since_first_sale
@@ -44,8 +44,9 @@ class MeanOfModels(Forecaster):
     def _note_weeks(self, history: pd.DataFrame) -> None:
         """Keep the names of the covariates, and the weeks (columns of the design) of each product."""
         self.columns_, self.first_week_ = covariate_names(history), history["week"].min()
+        self.step_ = period_of(history["week"])
         self.weeks_ = {
-            name: ((rows["week"] - self.first_week_) // WEEK).to_numpy()
+            name: ((rows["week"] - self.first_week_) // self.step_).to_numpy()
             for name, rows in since_first_sale(history).items()
         }
 
@@ -87,7 +88,7 @@ class MeanOfModels(Forecaster):
         names = len(self.columns_)
         rows = pd.DataFrame(planned[..., :names].reshape(-1, names), columns=self.columns_)
         ahead = (weeks[:, None] + np.arange(1, STEPS + 1)).ravel()
-        return rows.assign(log_price=rows["discount"] + rows["log_regular"], week=self.first_week_ + ahead * WEEK)
+        return rows.assign(log_price=rows["discount"] + rows["log_regular"], week=self.first_week_ + ahead * self.step_)
 
 
 def _planned(weekly: WeeklyDesign) -> np.ndarray:

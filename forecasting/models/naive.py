@@ -7,7 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ...data.weeks import WEEK, period_of
 from .series import CannotFit, Level, SeriesForecaster, filled
+
+_YEAR_WEEKS = 52
 
 
 class MovingAverage(SeriesForecaster):
@@ -40,7 +43,7 @@ class SeasonalNaive(SeriesForecaster):
     and a week of history is forecast by its last week's units and recorded in `failures_`.
 
     Args:
-        season_length: weeks in a season.
+        season_length: weeks in a season; by default a year of 52, and for days a week of 7.
 
     Example:
         >>> from repricer.forecasting import example_panel
@@ -51,15 +54,18 @@ class SeasonalNaive(SeriesForecaster):
         True
     """
 
-    def __init__(self, *, season_length: int = 52) -> None:
+    def __init__(self, *, season_length: int | None = None) -> None:
         self.season_length = season_length
 
     def _fit_series(self, series: pd.DataFrame) -> _LastSeason:
-        if self.season_length < 1:
-            raise ValueError(f"SeasonalNaive: season_length must be 1 week or more; got {self.season_length}")
-        if len(series) <= self.season_length:
-            raise CannotFit(f"{len(series)} weeks of history, the season has {self.season_length}")
-        return _LastSeason(filled(series), self.season_length)
+        length = self.season_length
+        if length is None:
+            length = _YEAR_WEEKS if period_of(series["week"]) == WEEK else WEEK.days
+        if length < 1:
+            raise ValueError(f"SeasonalNaive: season_length must be 1 week or more; got {length}")
+        if len(series) <= length:
+            raise CannotFit(f"{len(series)} weeks of history, the season has {length}")
+        return _LastSeason(filled(series), length)
 
     def _fall_back(self, series: pd.DataFrame) -> Level:
         return Level.of(series, window=1)

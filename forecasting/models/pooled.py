@@ -92,7 +92,7 @@ class PooledRegression(Forecaster):
             before, *forecasts = self._past
             first = weeks if before.target.shape[1] == weeks else max(before.target.shape[1] - STEPS, 0)
             centre[:, :first], spread[:, :first] = (values[:, :first] for values in forecasts)
-        for origin in range(max(first, _FIRST_ORIGIN), weeks - 1):
+        for origin in range(max(first, _FIRST_ORIGIN * weekly.per_week), weeks - 1):
             state = self._estimate(weekly, origin + 1)
             for step in range(1, min(STEPS, weeks - 1 - origin) + 1):
                 ahead = state.ahead(np.arange(products), weekly.planned(origin, step), np.array(step), self.damping)
@@ -103,7 +103,7 @@ class PooledRegression(Forecaster):
     def _estimate(self, weekly: WeeklyDesign, weeks: int) -> _State:
         """Estimate from the first `weeks` weeks."""
         y, seen, x = weekly.target[:, :weeks], weekly.seen[:, :weeks], weekly.x[:, :weeks]
-        if weeks < YEAR:
+        if weeks < YEAR * weekly.per_week:
             x = x.copy()
             x[:, :, -2 * FOURIER_PAIRS :] = 0.0
         count = np.maximum(seen.sum(axis=1), 1.0)
@@ -113,11 +113,12 @@ class PooledRegression(Forecaster):
         residual = (y - level[:, None]) * seen
         coefficients, covariance, noise = _random_coefficients(residual, centred, count)
         error = residual - np.einsum("ntk,nk->nt", centred, coefficients)
-        drift = np.zeros(len(y))
+        drift, per_week = np.zeros(len(y)), weekly.per_week
         for week in range(weeks):
-            drift = self.damping * drift
-            drift = drift + self.smoothing * (error[:, week] - drift) * seen[:, week]
-        return _State(level, middle, coefficients, covariance, noise, count, drift, seasonal=weeks >= YEAR)
+            drift = self.damping ** (1 / per_week) * drift
+            drift = drift + self.smoothing / per_week * (error[:, week] - drift) * seen[:, week]
+        seasonal = weeks >= YEAR * per_week
+        return _State(level, middle, coefficients, covariance, noise, count, drift, seasonal, per_week)
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,7 @@ class _State:
     count: np.ndarray
     drift: np.ndarray
     seasonal: bool
+    per_week: int
 
     def ahead(self, product: np.ndarray, x: np.ndarray, step: np.ndarray, damping: float) -> tuple:
         if not self.seasonal:
@@ -142,7 +144,7 @@ class _State:
         uncertainty = np.einsum("rk,rkl,rl->r", departure, self.covariance[product], departure)
         variance = self.noise[product] * (1 + 1 / self.count[product]) + uncertainty
         # Units are not negative, so log(1 + units) has no median below 0.
-        centre = np.maximum(self.level[product] + answer + self.drift[product] * damping**step, 0.0)
+        centre = np.maximum(self.level[product] + answer + self.drift[product] * damping ** (step / self.per_week), 0.0)
         return centre, np.sqrt(variance)
 
 

@@ -11,7 +11,7 @@ from scipy import stats
 from statsmodels.tsa.statespace.initialization import Initialization
 from statsmodels.tsa.statespace.sarimax import SARIMAX
 
-from .covariates import fourier
+from .covariates import WEEKDAYS, fourier
 from .series import CannotFit, SeriesForecaster
 
 _MIN_WEEKS = 12
@@ -24,6 +24,7 @@ _OPTIONAL_SD = {
     "rival_discount": 0.7,
     "rival_promotion": 0.3,
     "lag_competitor_price": 0.5,
+    **dict.fromkeys(WEEKDAYS, 0.5),
 }
 
 

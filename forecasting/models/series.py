@@ -9,6 +9,7 @@ from typing import Protocol, Self
 import numpy as np
 import pandas as pd
 
+from ...data.weeks import periods_in_a_week
 from .base import Forecaster
 
 
@@ -89,12 +90,12 @@ class Level:
 
     @classmethod
     def of(cls, series: pd.DataFrame, window: int) -> Level:
-        """Return the model of one product."""
-        return cls(filled(series), window)
+        """Return the model of one product; a panel of days has seven times as many in the window."""
+        return cls(filled(series), window * periods_in_a_week(series["week"]))
 
     def updated(self, series: pd.DataFrame) -> Level:
         """Return the model at the end of this series."""
-        return Level.of(series, self.window)
+        return Level(filled(series), self.window)
 
     def forecast(self, future: pd.DataFrame, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Forecast rows of this product (see `Forecaster._forecast`)."""

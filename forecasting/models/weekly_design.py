@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from .covariates import TRAFFIC_WEEKS, WEEK, fourier
+from ...data.weeks import WEEK, period_of
+from .covariates import TRAFFIC_WEEKS, fourier
 
 YEAR = 52
 """Weeks of history from which on a season of the year can be told from a trend."""
@@ -34,6 +35,7 @@ class WeeklyDesign:
         products: N names.
         carried: indices of the covariates that are not known ahead; the first one is traffic.
         target: (N, T) log(1 + demand); 0 where missing.
+        per_week: number of these weeks in a calendar week: 7 for a panel of days.
         seen: (N, T) 1 where demand is known, from the first sale on; else 0.
         x: (N, T, K) covariates, 0 where there is no row; the last `2 FOURIER_PAIRS` are the season.
     """
@@ -43,14 +45,15 @@ class WeeklyDesign:
     target: np.ndarray
     seen: np.ndarray
     x: np.ndarray
+    per_week: int = 1
 
     @classmethod
     def of(cls, history: pd.DataFrame) -> WeeklyDesign:
         """Arrange prepared rows (see `Forecaster._prepare`)."""
         products = pd.Index(history["product"].unique())
-        first = history["week"].min()
+        first, period = history["week"].min(), period_of(history["week"])
         row = products.get_indexer(pd.Index(history["product"]))
-        column = ((history["week"] - first) // WEEK).to_numpy()
+        column = ((history["week"] - first) // period).to_numpy()
         shape = (len(products), column.max() + 1)
         listed = history.groupby("product")["units"].cumsum() > 0
         known = (listed & history["demand"].notna()).to_numpy()
@@ -60,7 +63,7 @@ class WeeklyDesign:
         seen[row[known], column[known]] = 1.0
         x[row, column] = covariate_matrix(history)
         carried = [k for k, name in enumerate(covariate_names(history)) if name == _TRAFFIC or name.startswith("lag_")]
-        return cls(products, np.array(carried), target, seen, x)
+        return cls(products, np.array(carried), target, seen, x, WEEK // period)
 
     def begins_with(self, earlier: WeeklyDesign) -> bool:
         """Whether the first weeks of this history are the whole of an earlier one."""
@@ -82,13 +85,14 @@ class WeeklyDesign:
         """
         x = self.x[:, origin + step].copy()
         x[:, self.carried] = self.x[:, origin + 1, self.carried]
-        x[:, self.carried[0]] = self.x[:, max(origin + 1 - TRAFFIC_WEEKS, 0) : origin + 1, self.carried[0]].mean(axis=1)
+        recent = slice(max(origin + 1 - TRAFFIC_WEEKS * self.per_week, 0), origin + 1)
+        x[:, self.carried[0]] = self.x[:, recent, self.carried[0]].mean(axis=1)
         return x
 
 
 def covariate_names(rows: pd.DataFrame) -> list[str]:
     """Names of the covariates in these rows, without the season."""
-    return [*_NAMES, *sorted(str(name) for name in rows if str(name).startswith("lag_"))]
+    return [*_NAMES, *sorted(str(name) for name in rows if str(name).startswith(("lag_", "weekday_")))]
 
 
 def covariate_matrix(rows: pd.DataFrame) -> np.ndarray:

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..models.base import WEEK, check_rows
+from ...data.weeks import period_of
+from ..models.base import check_rows
 from ..shrinkage import shrink
 from .least_squares import STILL, Array, Groups
 from .rows import MIN_PRICE_SD, MIN_WEEKS, calendar, categorised, moves_apart
@@ -112,7 +113,7 @@ def _by_segment(
     rows = rows.assign(log_price=log_price - log_price.groupby(rows["product"]).transform("mean"))
     weeks = pd.Index(panel["week"].unique()).sort_values()
     lines = sales.assign(segment=sales["customer"].map(labels))
-    lines = lines[lines["date"].between(weeks[0], weeks[-1] + WEEK, inclusive="left")]
+    lines = lines[lines["date"].between(weeks[0], weeks[-1] + period_of(weeks), inclusive="left")]
     lines = lines[lines["segment"].notna() & lines["product"].isin(rows["product"])]
     if lines.empty:
         raise ValueError("labels: no customer with sales in the panel has one; index them as in sales")

@@ -7,7 +7,7 @@ from repricer.cli.cycle.holdout import holdout_arms
 from repricer.evaluation.uncertainty.holdout import holdout_stores
 from repricer.serving import DecisionLog
 
-FIRST = pd.Timestamp("2024-01-01")
+FIRST, END = pd.Timestamp("2024-01-01"), pd.Timestamp("2024-01-15")
 SALES = pd.DataFrame({"date": FIRST + pd.to_timedelta([-9, 0, 6, 14], unit="D"), "store": list("abac")})
 
 
@@ -19,11 +19,11 @@ def cycle(folder, account=""):
 
 
 def stores(asked, sales=SALES):
-    return holdout_stores(holdout_arms(asked, sales, FIRST, 2))
+    return holdout_stores(holdout_arms(asked, sales, FIRST, END))
 
 
 def test_the_configuration_names_stores(tmp_path):
-    assert holdout_arms(cycle(tmp_path), SALES, FIRST, 2) is None
+    assert holdout_arms(cycle(tmp_path), SALES, FIRST, END) is None
     asked = cycle(tmp_path, 'holdout = ["b"]')
     assert stores(asked) == ({"b"}, {"a", "c"})
     with pytest.raises(CycleError, match=r"stores that the sales name, such as a, b; got c"):

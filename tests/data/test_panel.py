@@ -181,3 +181,17 @@ def test_a_later_price_changes_no_earlier_row(sales, week, factor):
     )
     before, after = product_weeks(sales), product_weeks(other)
     pd.testing.assert_frame_equal(before[before["week"] < start], after[after["week"] < start], check_exact=True)
+
+
+def test_days_have_the_traffic_of_an_average_weekday():
+    busy = {5: 3}
+    lines = [
+        (f"{day:%Y-%m-%d}", "A", 1, 2.0, 2.0)
+        for day in pd.date_range("2024-01-01", periods=28)
+        for _ in range(busy.get(day.day_of_week, 1) * (2 if day >= pd.Timestamp("2024-01-15") else 1))
+    ]
+    panel = product_weeks(sales_of(*lines), days=1)
+    assert panel["week"].diff().dropna().unique().tolist() == [pd.Timedelta(days=1)]
+    assert panel["units"].iloc[4:7].tolist() == [1.0, 3.0, 1.0]
+    # Saturdays are no busier than other days; the second half is twice as busy as the first.
+    np.testing.assert_allclose(panel["traffic"][14:] / panel["traffic"][13], 2.0)
