@@ -47,7 +47,8 @@ def _not_priced_lines(report: dict[str, Any]) -> list[str]:
     if not reasons:
         return []
     said = "; ".join(f"{count:,} as {why}" for why, count in reasons.items())
-    return [f"not priced, current prices stay: {sum(reasons.values()):,} products ({said})"]
+    total = sum(reasons.values())
+    return [f"not priced, current prices stay: {total:,} product{'s' * (total != 1)} ({said})"]
 
 
 def _doubt_lines(report: dict[str, Any]) -> list[str]:

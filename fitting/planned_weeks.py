@@ -49,7 +49,8 @@ def planned_weeks(
     days = pd.date_range(first, periods=weeks, freq=period)
     rows, pattern = _usual(panel, regular, days)
     rows, known = _with_known(rows, context_ahead(tables, list(regular.index), first, weeks, period.days), period)
-    said = [f"Current prices of the weeks to come: each product at its regular price, with the {pattern}.", *known]
+    unit = "weeks" if period == WEEK else "days"
+    said = [f"Current prices of the {unit} to come: each product at its regular price, with the {pattern}.", *known]
     if tables.plan is not None and set(_PLANNED) & set(tables.plan.dropna(axis=1, how="all")):
         rows, line = _with_plan(rows, tables.plan, days, period)
         said.insert(0, line)
@@ -115,5 +116,6 @@ def _with_plan(
     rows["regular_price"] = rows[["price", "regular_price"]].max(axis=1)
     covered = int(stated["price"].notna().sum()) if "price" in stated else 0
     unused = len(plan) - len(inside)
-    other = f"; {unused} of its rows are for other weeks or products" if unused else ""
-    return rows, f"The plan gives {covered} of {len(rows)} current prices of the weeks to come{other}."
+    unit = "weeks" if period == WEEK else "days"
+    other = f"; {unused} of its rows are for other {unit} or products" if unused else ""
+    return rows, f"The plan gives {covered} of {len(rows)} current prices of the {unit} to come{other}."
