@@ -260,7 +260,7 @@ def demo() -> None:
     said = "\n".join(line.rstrip().replace(" (already done)", "") for line in said.strip().splitlines())
     between("README.md", "demo", f"```text\n{said}\n```\n")
     history = json.loads((ROOT / "demo" / "run" / "run.json").read_text(encoding="utf-8"))["history"]
-    plot = learning_plot(history, objective="profit", unit="%")
+    plot = learning_plot(history, objective="objective", unit="%")
     (ROOT / "docs" / "learning.svg").write_bytes(base64.b64decode(plot.source.partition(",")[2]))
 
 
