@@ -112,7 +112,7 @@ def list_line(facts: dict[str, Any], out: Path) -> str:
 
 def summary(rows: list[PriceRow]) -> dict[str, Any]:
     """How many rows, products and weeks a price list has, and which way its prices go."""
-    from ..data.weeks import WEEK, period_of
+    from ..data.weeks import name_of, period_of
 
     weeks = sorted({row.week for row in rows})
     moves = Counter((row.new_price > row.current_price) - (row.new_price < row.current_price) for row in rows)
@@ -120,7 +120,7 @@ def summary(rows: list[PriceRow]) -> dict[str, Any]:
         "rows": len(rows),
         "products": len({row.product for row in rows}),
         "weeks": len(weeks),
-        "unit": "weeks" if period_of(weeks) == WEEK else "days",
+        "unit": name_of(period_of(weeks)) + "s",
         "first": str(weeks[0]),
         "last": str(weeks[-1]),
         "raised": moves[1],

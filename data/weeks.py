@@ -42,6 +42,19 @@ def periods_in_a_week(first_days: Any) -> int:
     return WEEK // period_of(first_days)
 
 
+def name_of(period: pd.Timedelta) -> str:
+    """What a period is called: week or day.
+
+    Args:
+        period: Its length.
+
+    Example:
+        >>> name_of(DAY)
+        'day'
+    """
+    return next(name for name, length in PERIODS.items() if length == period)
+
+
 @dataclass(frozen=True)
 class Weeks:
     """The first day of the first week, the number of weeks, and their days; numbered from 0."""

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..data import Tables
-from ..data.weeks import WEEK
+from ..data.weeks import WEEK, name_of
 
 _RECENT_WEEKS = 4
 _NAMED = 5
@@ -72,7 +72,7 @@ def initial_stock(
     Example:
         >>> units, said = initial_stock(tables, products, pd.Timestamp("2024-01-01"), usual)  # doctest: +SKIP
     """
-    order, unit = list(products["product"]), "week" if period == WEEK else "day"
+    order, unit = list(products["product"]), name_of(period)
     units = units_on_hand(tables, order, first)
     due, later = _deliveries(tables.plan, order, first, period)
     if units.isna().all():

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ..data import DataError, Tables, context_ahead
-from ..data.weeks import WEEK, period_of, periods_in_a_week
+from ..data.weeks import WEEK, name_of, period_of, periods_in_a_week
 
 _YEAR_WEEKS = 52
 _KEYS = ["product", "week"]
@@ -49,7 +49,7 @@ def planned_weeks(
     days = pd.date_range(first, periods=weeks, freq=period)
     rows, pattern = _usual(panel, regular, days)
     rows, known = _with_known(rows, context_ahead(tables, list(regular.index), first, weeks, period.days), period)
-    unit = "weeks" if period == WEEK else "days"
+    unit = name_of(period) + "s"
     said = [f"Current prices of the {unit} to come: each product at its regular price, with the {pattern}.", *known]
     if tables.plan is not None and set(_PLANNED) & set(tables.plan.dropna(axis=1, how="all")):
         rows, line = _with_plan(rows, tables.plan, days, period)
@@ -74,7 +74,7 @@ def _usual(panel: pd.DataFrame, regular: pd.Series, days: pd.DatetimeIndex) -> t
     now = rows["product"].map(regular)
     rows = rows.assign(regular_price=now, price=share * now).drop(columns="source")
     named = ", ".join(["reductions", *(word for name, word in _WORDS.items() if name in panel)])
-    return rows, f"{named} of the {_when(int(known.sum()), len(days), len(last), 'weeks' if per_week == 1 else 'days')}"
+    return rows, f"{named} of the {_when(int(known.sum()), len(days), len(last), name_of(period_of(past)) + 's')}"
 
 
 def _when(known: int, weeks: int, last: int, unit: str) -> str:
@@ -116,6 +116,6 @@ def _with_plan(
     rows["regular_price"] = rows[["price", "regular_price"]].max(axis=1)
     covered = int(stated["price"].notna().sum()) if "price" in stated else 0
     unused = len(plan) - len(inside)
-    unit = "weeks" if period == WEEK else "days"
+    unit = name_of(period) + "s"
     other = f"; {unused} of its rows are for other {unit} or products" if unused else ""
     return rows, f"The plan gives {covered} of {len(rows)} current prices of the {unit} to come{other}."

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..data import DataError, Tables, choose_products, product_weeks
-from ..data.weeks import PERIODS, WEEK, period_of, periods_in_a_week
+from ..data.weeks import PERIODS, WEEK, name_of, period_of, periods_in_a_week
 from .initial_stock import initial_stock
 from .planned_weeks import planned_weeks
 from .shop_rules import ShopRules
@@ -82,7 +82,7 @@ class Split:
         """First and last day of the weeks or days to simulate, and their number, for JSON."""
         weeks = self.weeks
         last = weeks[-1] + self.period - pd.Timedelta(days=1)
-        unit = "week" if self.period == WEEK else "day"
+        unit = name_of(self.period)
         days = {"first_day": f"{weeks[0]:%Y-%m-%d}", "last_day": f"{last:%Y-%m-%d}"}
         return {"period": unit, **days, f"{unit}s": len(weeks)}
 
@@ -218,7 +218,7 @@ def _by_day(panel: pd.DataFrame, closed: tuple[int, ...], weeks: int) -> tuple[s
 def _closed(panel: pd.DataFrame, weekdays: tuple[int, ...]) -> tuple[str, ...]:
     """The weeks, or other days, in which the shop sold nothing at all."""
     silent = (panel["traffic"] == 0) & ~panel["week"].dt.day_of_week.isin(weekdays)
-    closed, unit = panel.loc[silent, "week"].unique(), "weeks" if period_of(panel["week"]) == WEEK else "days"
+    closed, unit = panel.loc[silent, "week"].unique(), name_of(period_of(panel["week"])) + "s"
     if not len(closed):
         return ()
     more = "the last from " if len(closed) > _NAMED else "from "

@@ -3,7 +3,11 @@ import subprocess
 import sys
 
 import pytest
+from repricer.agents.ppo.update import update
 from repricer.cli import _compile_ahead as ahead
+from repricer.envs.kernels.expected.money import expected_money
+from repricer.envs.kernels.observe import observe
+from repricer.envs.kernels.period import run_period
 
 
 @pytest.fixture
@@ -50,3 +54,4 @@ def test_the_compiler_ends_with_the_work(started, tmp_path, monkeypatch):
 def test_what_a_demo_needs_is_compiled():
     """The public calls that the background process makes; a renamed one would go unseen, since its errors are."""
     ahead.main()
+    assert all(function.signatures for function in (run_period, observe, expected_money, update))
