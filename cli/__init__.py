@@ -36,7 +36,8 @@ _COMMANDS = {
     "bench": "measure speed, or predicted against realised gains",
 }
 _EXTRAS = dict.fromkeys(("fastapi", "jinja2", "prometheus_client", "sqlalchemy", "uvicorn"), "serve") | {
-    "psycopg": "postgres"
+    "psycopg": "postgres",
+    "opentelemetry": "otel",
 }
 """The extra that installs a library; `train` installs all others."""
 

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import gc
 import ipaddress
+import logging.config
+import os
 import signal
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..serving.documents import fields
 from ..serving.http.settings import ServiceSettings
 from ._options import emit, json_option, say, seed_option
+
+if TYPE_CHECKING:
+    from ..serving.http.processes.workers import Inherited
 
 _FILE = click.Path(path_type=Path)
 _GRACE_SECONDS = 10
@@ -40,6 +45,20 @@ def _setting(name: str, option: str | None = None, **more: Any) -> Callable[[Any
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
 @click.option(
+    "--workers",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 256),
+    help="Processes that share the port. More than one need --log, by which they share their switches.",
+)
+@click.option(
+    "--drain",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(0, 3600),
+    help="Seconds from SIGTERM, when /readyz begins to say no, to the end: time for a load balancer to see it.",
+)
+@click.option(
     "--log", help="Decision log: SQLite file or postgresql:// URL. Every price is recorded before it is returned."
 )
 @click.option("--public-key", type=_FILE, help="PEM file of the key that must have signed the bundle.")
@@ -52,6 +71,7 @@ def _setting(name: str, option: str | None = None, **more: Any) -> Callable[[Any
 @_setting("price_list", "--price-list", type=_FILE)
 @_setting("rate")
 @_setting("watch", type=float)
+@_setting("otel")
 @click.option(
     "--log-level", default="info", show_default=True, type=click.Choice(["debug", "info", "warning", "error"])
 )
@@ -61,6 +81,8 @@ def command(
     bundle: Path,
     host: str,
     port: int,
+    workers: int,
+    drain: float,
     log: str | None,
     public_key: Path | None,
     log_level: str,
@@ -71,9 +93,8 @@ def command(
 
     SIGHUP reloads the bundle; SIGTERM lets requests in progress finish.
     """
-    from ..serving.http.app import create_app
-    from ..serving.http.connections import serve
-    from ..serving.http.json_logging import log_settings
+    from ..serving.http.processes.json_logging import log_settings
+    from ..serving.http.processes.workers import Inherited
 
     if run["keys"] is None and not _is_loopback(host):
         raise ValueError(
@@ -83,21 +104,67 @@ def command(
     if run["keys"] is None and not run["hosts"]:
         # A page of another site can give this machine's address a name of its own.
         run["hosts"] = (*_THIS_MACHINE, f"[{host}]" if ":" in host else host)
+    inherited, log_config = Inherited.here(), log_settings(log_level)
+    if workers > 1 and inherited is None:
+        _supervise(host, port, workers, drain, log, log_config)
+    if inherited is not None:
+        inherited.share_metrics()
+        _leave_to_the_first(inherited, run)
+    from ..serving.http.app import create_app
+
     settings = ServiceSettings(burst=max(2 * run["rate"], 1.0), **run)
     app = create_app(bundle, public_key=public_key, log=log, settings=settings)
     _reload_on_hangup(app.state.reload)
-    _announce(app.state.deployment.bundle, f"http://{f'[{host}]' if ':' in host else host}:{port}", as_json)
+    if inherited is None or inherited[:2] == (0, 0):
+        _announce(app.state.deployment.bundle, f"http://{f'[{host}]' if ':' in host else host}:{port}", as_json)
+    _serve(app, host, port, drain, inherited, log_config)
+
+
+def _serve(
+    app: Any, host: str, port: int, drain: float, inherited: Inherited | None, log_config: dict[str, Any]
+) -> None:
+    """Answer requests until a signal stops it."""
+    from ..serving.http.processes.connections import Listener, bound
+    from ..serving.http.processes.server import serve
+
     # Present objects are permanent: the garbage collector need not scan them during a request.
     gc.collect()
     gc.freeze()
+    logging.config.dictConfig(log_config)
     serve(
         app,
-        host,
-        port,
-        log_config=log_settings(log_level),
+        bound(host, port) if inherited is None else Listener(fileno=inherited.listener),
+        drain=drain,
+        alive=None if inherited is None else inherited.alive,
+        log_config=None,
         access_log=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
+
+
+def _supervise(host: str, port: int, workers: int, drain: float, log: str | None, log_config: dict[str, Any]) -> None:
+    """Run workers, and leave with their exit code."""
+    from ..serving.http.processes.connections import bound
+    from ..serving.http.processes.workers import Workers, worker_command
+
+    if log is None or os.name != "posix":
+        raise ValueError(
+            "--workers above 1 needs --log, by which the workers share their switches, and a POSIX system; "
+            f"got {'no log' if log is None else os.name}; add --log FILE or start one worker"
+        )
+    logging.config.dictConfig(log_config)
+    with bound(host, port) as listener:
+        sys.exit(Workers(worker_command(), listener, workers, drain + _GRACE_SECONDS + 5).run())
+
+
+def _leave_to_the_first(worker: Inherited, run: dict[str, Any]) -> None:
+    """One worker watches for a newer bundle, and throws the kill switch once; the others follow
+    by the log.
+    """
+    if worker.number:
+        run["watch"] = None
+    if worker.number or worker.lives:
+        run["killed"] = False
 
 
 def _is_loopback(host: str) -> bool:

@@ -74,6 +74,8 @@ def _finite(text: str) -> float:
 
 def _problem(found: Mapping[str, os.DirEntry[str]]) -> str | None:
     """What is wrong with the names or the types of a folder's entries; None where nothing is."""
+    if any(entry.is_symlink() for entry in found.values()):
+        return "symbolic links, as a mounted ConfigMap has (copy it: cp -rL)"
     for name in sorted(found.keys() ^ LIMITS.keys()):
         return f"{name!r} as well" if name in found else f"no {name}"
     for name, entry in found.items():

@@ -36,7 +36,9 @@ def add_status(app: FastAPI, deployment: Deployment, decisions: DecisionLog | No
     @app.head("/readyz", include_in_schema=False)
     @app.get("/readyz", responses={503: {"model": Problem}}, tags=["status"])
     async def readyz() -> Any:
-        """A bundle is loaded and verified, and decisions can be recorded."""
+        """A bundle is loaded and verified, decisions can be recorded, and the service does not stop."""
+        if app.state.draining:
+            return problem(503, "the service must not be stopping to be ready; got SIGTERM; ask another instance")
         try:
             if decisions is not None:
                 await asyncio.wait_for(asyncio.wrap_future(decisions.submit_trial()), _PATIENCE)
@@ -53,8 +55,8 @@ def add_status(app: FastAPI, deployment: Deployment, decisions: DecisionLog | No
     )
     async def metrics() -> Response:
         """Counters and timings for Prometheus."""
-        drift = deployment.slots.drift
-        return Response(deployment.metrics.text(drift.shares, drift.alarms), media_type=CONTENT_TYPE_LATEST)
+        deployment.record_drift()
+        return Response(deployment.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/v1/policy", responses=problems(), tags=["status"])
     async def policy() -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..bundle.files import BundleError
 from ..decision_log.log import DecisionLog
@@ -24,7 +24,7 @@ from .api_keys import KeyRing
 from .deployment import Deployment
 from .desk import Desk
 from .desk_routes import add_desk
-from .middleware import MAX_BODY, OPEN_PATHS, Gate, failure
+from .middleware import MAX_BODY, OPEN_PATHS, Endpoint, Gate, failure
 from .outcome_routes import add_outcomes
 from .page import add_page
 from .price_routes import add_answers
@@ -41,7 +41,7 @@ _log = logging.getLogger(__name__)
 class _Service(FastAPI):
     """FastAPI behind the `Gate`."""
 
-    gate: Gate
+    gate: ASGIApp
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.gate(scope, receive, send)
@@ -67,7 +67,6 @@ def create_app(
         ValueError: The service cannot start; the message is one line.
     """
     settings = settings or ServiceSettings()
-    keys = None if settings.keys is None else KeyRing(settings.keys)
     deployment = Deployment(
         bundle_path,
         public_key=public_key,
@@ -91,6 +90,7 @@ def create_app(
     )
     app.add_exception_handler(Exception, _failed)
     app.state.deployment, app.state.reload = deployment, functools.partial(reload_quietly, switches, deployment)
+    app.state.draining, app.state.close = False, lambda: None
     express = add_answers(app, deployment, decisions, recent)
     if decisions is not None:
         add_outcomes(app, decisions, deployment.bundle.catalogue.products[0])
@@ -99,16 +99,28 @@ def create_app(
     if settings.price_list is not None:
         add_desk(app, Desk(settings.price_list, lambda: deployment.bundle, decisions))
     add_page(app, deployment, recent, price_list=settings.price_list is not None)
-    app.gate = Gate(
+    app.gate = _gate(app, deployment, settings, express)
+    _describe(app, deployment)
+    return app
+
+
+def _gate(app: _Service, deployment: Deployment, settings: ServiceSettings, express: dict[str, Endpoint]) -> ASGIApp:
+    """What requests pass through on their way to the application."""
+    gate = Gate(
         super(_Service, app).__call__,
-        keys=keys,
+        keys=None if settings.keys is None else KeyRing(settings.keys),
         hosts=settings.hosts,
         limit=RateLimit(settings.rate, settings.burst),
         metrics=deployment.metrics,
         express=express,
     )
-    _describe(app, deployment)
-    return app
+    if not settings.otel:
+        return gate
+    from .telemetry import Telemetry
+
+    telemetry = Telemetry(deployment.metrics)
+    app.state.close = telemetry.close
+    return telemetry.around(gate)
 
 
 def _failed(request: Request, _: Exception) -> Response:
@@ -124,7 +136,9 @@ def _lifespan(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        beside = [] if decisions is None else [asyncio.create_task(switches.follow())]
+        beside = [asyncio.create_task(_record_drift(app.state.deployment))]
+        if decisions is not None:
+            beside.append(asyncio.create_task(switches.follow()))
         if seconds is not None:
             beside.append(asyncio.create_task(_watch(app.state.reload, path, seconds)))
         yield
@@ -134,6 +148,7 @@ def _lifespan(
                 await task
         if decisions is not None:
             decisions.close()
+        await asyncio.to_thread(app.state.close)
         _log.info("stopped")
 
     return lifespan
@@ -145,6 +160,13 @@ def reload_quietly(switches: Switches, deployment: Deployment, by: str) -> None:
         switches.throw("bundle", deployment.reload, by)
     except (BundleError, LogError) as error:
         _log.error("reload refused", extra={"facts": {"reason": str(error)}})
+
+
+async def _record_drift(deployment: Deployment) -> None:
+    """Keep the drift alarms in the metrics, which another worker may be asked for."""
+    while True:
+        deployment.record_drift()
+        await asyncio.sleep(1)
 
 
 async def _watch(reload: Callable[[str], None], path: Path, seconds: float) -> None:

@@ -298,6 +298,11 @@ class Deployment:
             "alarms": slots.drift.alarms,
         }
 
+    def record_drift(self) -> None:
+        """Bring the drift alarms into the metrics."""
+        drift = self.slots.drift
+        self.metrics.drifted(drift.shares, drift.alarms)
+
     def _change(self, **switches: Any) -> None:
         with self._switching:
             self.put(replace(self.slots, **switches))
@@ -313,7 +318,7 @@ class Deployment:
     def put(self, slots: Slots) -> None:
         """Replace all policies and switches at once."""
         self.slots = slots
-        self.metrics.switched(slots.killed, slots.holdout)
+        self.metrics.switched(slots.killed, slots.holdout, slots.active.bundle)
         _log.info("switched", extra={"facts": self.status()})
 
 

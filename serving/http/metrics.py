@@ -2,40 +2,87 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from collections import Counter as Tally
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 
+from ..bundle.reading import Bundle
 from ..decision import Decision
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 
 
+class _Processes:
+    """`process_*` of every worker, by its number; their process ids lie beside their metrics."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = Path(folder)
+
+    def collect(self) -> Iterator[Metric]:
+        found: dict[str, Metric] = {}
+        for path in sorted(self._folder.glob("*.pid")):
+            own = ProcessCollector(pid=path.read_text, registry=None)
+            for family in own.collect():
+                labelled = [sample._replace(labels={"worker": path.stem}) for sample in family.samples]
+                known = found.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+                known.samples.extend(labelled)
+        yield from found.values()
+
+
 class Metrics:
-    """The metrics of one service, in a registry of its own, so that several can run in one process."""
+    """The metrics of one service, in a registry of its own, so that several can run in one process;
+    workers of one service share theirs.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         own: dict[str, Any] = {"registry": self.registry}
+        # Of workers, whose positions agree but for an instant, the highest.
+        gauge: dict[str, Any] = own | {"multiprocess_mode": "max"}
         self._requests = Counter("repricer_requests", "Requests answered", ["route", "status"], **own)
-        self._seconds = Histogram("repricer_request_seconds", "Time to answer", ["route"], buckets=_SECONDS, **own)
+        self._seconds = Histogram(
+            "repricer_request_duration_seconds", "Time to answer", ["route"], buckets=_SECONDS, **own
+        )
+        self.commits = Histogram(
+            "repricer_log_commit_duration_seconds", "Time until a decision was on disk", buckets=_SECONDS, **own
+        )
         self._prices = Counter("repricer_prices", "Prices returned", ["arm"], **own)
         self._rules = Counter("repricer_rule_changes", "Prices or discounts that a price rule changed", ["rule"], **own)
         self._outside = Counter(
             "repricer_outside_training_range", "Products outside the training range", ["feature"], **own
         )
         self._drift = Gauge(
-            "repricer_drift_alarm", "1 while too many products lie outside the training range", ["feature"], **own
+            "repricer_drift_alarm", "1 while too many products lie outside the training range", ["feature"], **gauge
         )
         self.shadow_failures = Counter("repricer_shadow_failures", "States that the shadow could not price", **own)
         self._shadow_prices = Counter(
             "repricer_shadow_prices", "Prices of the shadow, by whether they equal those returned", ["same"], **own
         )
         self.reloads = Counter("repricer_reloads", "Reloads of the bundle", ["result"], **own)
-        self._killed = Gauge("repricer_kill_switch", "1 while the fallback prices all markets", **own)
-        self._holdout = Gauge("repricer_holdout_share", "Share of markets on the fallback", **own)
+        self._killed = Gauge("repricer_kill_switch", "1 while the fallback prices all markets", **gauge)
+        self._holdout = Gauge("repricer_holdout_ratio", "Share of markets on the fallback", **gauge)
+        self._bundle = Gauge(
+            "repricer_bundle_info", "1 for the active bundle", ["bundle", "policy", "scenario"], **gauge
+        )
+        self._created = Gauge(
+            "repricer_bundle_created_timestamp_seconds", "When the active bundle was exported", **gauge
+        )
+        build = Gauge("repricer_build_info", "1 for the version that runs", ["version", "python"], **gauge)
+        build.labels(version("repricer"), platform.python_version()).set(1)
+        ProcessCollector(registry=self.registry)
+        self._active, self._features = ("", "", ""), set[str]()
+        self.span: Callable[[str], AbstractContextManager[Any]] = lambda name: nullcontext()
+        """Traces what is done within it, where a `Telemetry` sends traces."""
         self._timers = {}
 
     def answered(self, route: str, status: int, seconds: float) -> None:
@@ -70,20 +117,37 @@ class Metrics:
             if count:
                 self._outside.labels(feature).inc(count)
 
-    def switched(self, killed: bool, holdout: float) -> None:
+    def switched(self, killed: bool, holdout: float, bundle: Bundle) -> None:
         """Record the position of the switches."""
         self._killed.set(killed)
         self._holdout.set(holdout)
+        active = (bundle.digest, bundle.policy.name, bundle.scenario)
+        if active != self._active:
+            if any(self._active):
+                self._bundle.labels(*self._active).set(0)
+                self._bundle.clear()
+            self._active = active
+            self._bundle.labels(*active).set(1)
+            self._created.set(datetime.fromisoformat(bundle.manifest["created"]).timestamp())
 
-    def text(self, shares: Iterable[str], alarms: Iterable[str]) -> bytes:
-        """The metrics in Prometheus' text format.
+    def drifted(self, shares: Iterable[str], alarms: Iterable[str]) -> None:
+        """Record the drift alarms.
 
         Args:
             shares: All features.
-            alarms: Features whose drift alarm is on.
+            alarms: Features whose alarm is on.
         """
         on = set(alarms)
-        self._drift.clear()
-        for feature in shares:
+        self._features.update(shares)
+        for feature in self._features:
             self._drift.labels(feature).set(feature in on)
-        return generate_latest(self.registry)
+
+    def text(self) -> bytes:
+        """The metrics in Prometheus' text format, those of all workers where there are several."""
+        folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+        if folder is None:
+            return generate_latest(self.registry)
+        shared: Any = CollectorRegistry()
+        MultiProcessCollector(shared, folder)
+        shared.register(_Processes(folder))
+        return generate_latest(shared)

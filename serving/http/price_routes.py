@@ -75,7 +75,10 @@ class _Pricing:
                 text = await asyncio.wrap_future(self._decisions.submit_kept(request_id, question))
             if text is None:
                 several = isinstance(state, list)
-                named = await self._several(state, request_id) if several else [(request_id, await self._one(state))]
+                with self._deployment.metrics.span("price"):
+                    named = (
+                        await self._several(state, request_id) if several else [(request_id, await self._one(state))]
+                    )
                 shown = [self._shown(*one) for one in named]
                 text = orjson.dumps(shown if several else shown[0])
                 text = (
@@ -133,7 +136,9 @@ class _Pricing:
             return b""
         few = len(named) * len(named[0][1].answer.prices) <= _INLINE_PRICES
         submit = functools.partial(log.submit_decisions, named, reply)
-        return await asyncio.wrap_future(submit() if few else await to_thread.run_sync(submit))
+        metrics = self._deployment.metrics
+        with metrics.commits.time(), metrics.span("commit"):
+            return await asyncio.wrap_future(submit() if few else await to_thread.run_sync(submit))
 
     def _shown(self, request_id: str, decision: Decision) -> dict[str, Any]:
         self._recent.add(decision)

@@ -64,6 +64,13 @@ class ServiceSettings(Struct, frozen=True, kw_only=True):
         Annotated[float, Meta(ge=0.01, le=1e9)] | None,
         Meta(description="Seconds between two looks for a newer bundle at the path; never by default."),
     ] = None
+    otel: Annotated[
+        bool,
+        Meta(
+            description="Send traces and metrics by OpenTelemetry, to where its variables (OTEL_...) say; needs the extra "
+            "otel."
+        ),
+    ] = False
     seed: Annotated[
         int, Meta(ge=0, le=2**63 - 1, description="Key of the hash that assigns markets to the holdout.")
     ] = 0

@@ -104,7 +104,7 @@ class Switches:
         at the start.
         """
         kept, own = log.switches(), self._positions()
-        if own["kill_switch"] and not kept.get("kill_switch", True):
+        if own["kill_switch"] and not kept.get("kill_switch"):
             kept["kill_switch"] = True
             log.record_switch("kill_switch", True, "start", "--kill-switch")
         if log.bundle_files(own["bundle"]) is None:

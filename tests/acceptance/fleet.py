@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import functools
 
-from repricer.tests.serving.http.slow_callers import EMPTY_LINES, FILES, IDLE, SLOW_BODIES, SLOW_HEADERS, Held, held
+from repricer.tests.serving.http.processes.slow_callers import (
+    EMPTY_LINES,
+    FILES,
+    IDLE,
+    SLOW_BODIES,
+    SLOW_HEADERS,
+    Held,
+    held,
+)
 
 from .checks import check
 from .service import bundle_path

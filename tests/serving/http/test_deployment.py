@@ -156,7 +156,7 @@ def test_the_shadow_answers_and_is_not_used(one_path: Path, one: Bundle, newer: 
     assert decision.answer.policy == "in-force"
     assert decision.shadow is not None
     assert decision.shadow.bundle == load_bundle(newer).digest
-    assert 'repricer_shadow_prices_total{same="false"}' in deployment.metrics.text([], []).decode()
+    assert 'repricer_shadow_prices_total{same="false"}' in deployment.metrics.text().decode()
     deployment.shadow(False)
     assert decided(deployment, [example_state(one.catalogue)])[0].shadow is None
     with pytest.raises(DeploymentError, match="second bundle"):
@@ -177,10 +177,8 @@ def test_drift_raises_the_alarm_and_says_where(one_path: Path, one: Bundle) -> N
         (decision,) = decided(deployment, [far])
     assert any("sales of the last period against their forecast" in line for line in decision.warnings)
     assert "log_surprise" in deployment.status()["alarms"]
-    assert (
-        'repricer_drift_alarm{feature="log_surprise"} 1.0'
-        in deployment.metrics.text(deployment.slots.drift.shares, deployment.slots.drift.alarms).decode()
-    )
+    deployment.record_drift()
+    assert 'repricer_drift_alarm{feature="log_surprise"} 1.0' in deployment.metrics.text().decode()
 
 
 @pytest.mark.parametrize("options", [{}, {"killed": True}], ids=["policy", "fallback"])

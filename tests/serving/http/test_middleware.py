@@ -12,7 +12,7 @@ import pytest
 from repricer.serving import Bundle, DecisionLog, example_state
 from repricer.serving.http.api_keys import add_key
 from repricer.serving.http.app import ServiceSettings, create_app
-from repricer.serving.http.json_logging import JsonFormatter
+from repricer.serving.http.processes.json_logging import JsonFormatter
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # which HTTP client the test client would rather have

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from repricer.serving import Bundle, example_state
-from repricer.serving.http.connections import _Listener
+from repricer.serving.http.processes.connections import Listener
 
 from .slow_callers import EMPTY_LINES, HEAD, IDLE, SLOW_BODIES, SLOW_HEADERS, Held, held, limited_service
 
@@ -52,7 +52,7 @@ def test_a_process_without_files_left_tries_again_in_a_second(monkeypatch: pytes
         raise OSError(errno.EMFILE, "Too many open files")
 
     monkeypatch.setattr(socket.socket, "accept", exhausted)
-    with _Listener() as listener:
+    with Listener() as listener:
         with pytest.raises(OSError, match="Too many"):
             listener.accept()
         for _ in range(2000):

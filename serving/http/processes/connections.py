@@ -7,7 +7,6 @@ uvicorn limits only the time between two requests of a connection, and asyncio t
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import logging
 import math
@@ -15,7 +14,6 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any, cast
 
-import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 if TYPE_CHECKING:
@@ -30,7 +28,6 @@ MOST_HEADER_BYTES = 64 << 10
 MOST_CONNECTIONS = 1000
 _SPARE_FILES = 96
 """Open files that connections leave to the bundle, the log and those just being accepted."""
-_ACCEPTS_PER_TURN = 16
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -109,19 +106,7 @@ class Connection(HttpToolsProtocol):
         self.deadline = self.loop.time() + PATIENCE + more
 
 
-class Server(uvicorn.Server):
-    """A server that closes slow connections."""
-
-    async def on_tick(self, counter: int) -> bool:
-        """Look at every connection twice a second."""
-        if counter % 5 == 0:
-            now = asyncio.get_running_loop().time()
-            for connection in list(self.server_state.connections):
-                cast(Connection, connection).leave_if_late(now)
-        return await super().on_tick(counter)
-
-
-class _Listener(socket.socket):
+class Listener(socket.socket):
     """Where the process can open no more files, the next second brings one failure, not thousands."""
 
     _quiet_until = 0.0
@@ -142,32 +127,11 @@ class _Listener(socket.socket):
             raise
 
 
-def serve(app: Any, host: str, port: int, **settings: Any) -> None:
-    """Run the application until a signal stops it.
-
-    Args:
-        app: The ASGI application.
-        host: Address to listen on.
-        port: Port to listen on.
-        settings: More of uvicorn's settings.
-
-    Raises:
-        ValueError: The address cannot be listened on.
-    """
-    Connection.most = _most_connections()
-    config = uvicorn.Config(
-        app, host, port, http=Connection, ws="none", backlog=_ACCEPTS_PER_TURN, server_header=False, **settings
-    )
-    config.load()
-    with _bound(host, port) as listener:
-        _log.info("listening on %s, port %d", host, port)
-        Server(config).run(sockets=[listener])
-
-
-def _bound(host: str, port: int) -> _Listener:
+def bound(host: str, port: int) -> Listener:
+    """A socket that listens. Raises ValueError where the address cannot be listened on."""
     # With its protocol named, asyncio sends each part of an answer without delay.
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = _Listener(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener = Listener(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
@@ -177,10 +141,11 @@ def _bound(host: str, port: int) -> _Listener:
         raise ValueError(
             f"--host and --port must be free on this machine; got {host}, port {port}: {error.strerror}; choose others"
         ) from error
+    _log.info("listening on %s, port %d", host, port)
     return listener
 
 
-def _most_connections() -> int:
+def most_connections() -> int:
     """The cap that the limit of open files allows."""
     try:
         import resource

@@ -1,0 +1,1 @@
+"""The service as processes: connections, signals, workers, structured logs."""
