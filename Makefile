@@ -6,7 +6,7 @@ STAMP := $(VENV)/installed
 DOCS_STAMP := $(VENV)/docs-installed
 PACKAGES := agents cli data envs evaluation fitting forecasting pricing profiles scenarios serving
 
-.PHONY: demo test check format acceptance bench docs clean help
+.PHONY: demo test check format acceptance bench docs release image clean help
 
 help:
 	@echo "make demo        the whole loop on a real shop's data, into ./demo"
@@ -15,6 +15,8 @@ help:
 	@echo "make format      format the code"
 	@echo "make acceptance  the long checks (ONLY=loop for a part, JSON=1)"
 	@echo "make bench       speed on this machine"
+	@echo "make release     the wheel, bill of materials and hashes, signed with KEY=FILE.pem, into ./dist"
+	@echo "make image       a container image of that release, by podman (ENGINE=docker)"
 	@echo "make docs        update the generated parts of README and docs, build the site (NOTEBOOKS=1 runs the notebooks first)"
 
 $(STAMP): pyproject.toml constraints.txt
@@ -22,12 +24,12 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "repricer needs Python 3.11 or newer; $(PYTHON) is older; name another: make PYTHON=python3.12"; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[train,serve,dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[train,serve,otel,dev]'
 	@touch $(STAMP)
 
 $(DOCS_STAMP): $(STAMP)
 	@echo "adding the documentation tools to $(VENV)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[train,serve,dev,docs]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[train,serve,otel,dev,docs]'
 	@touch $(DOCS_STAMP)
 
 demo: $(STAMP)
@@ -58,6 +60,13 @@ docs: $(DOCS_STAMP)
 	@echo "building the site"
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "built: open site/index.html"
+
+release: $(STAMP)
+	@PYTHON=$(BIN)/python KEY=$(abspath $(KEY)) deploy/release.sh
+
+ENGINE ?= podman
+image: release
+	@$(ENGINE) build -f deploy/Containerfile -t repricer dist
 
 # Numba's caches too: a changed function would live on in its callers of other files.
 clean:
