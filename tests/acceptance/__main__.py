@@ -20,6 +20,7 @@ from . import (  # noqa: F401  they register their checks
     discrimination,
     evaluation,
     fleet,
+    instances,
     loop,
     market,
     price_list,
@@ -34,6 +35,9 @@ from . import (  # noqa: F401  they register their checks
 )
 from .checks import CHECKS, Skip
 
+_WITH = {"serving": ("fleet",)}
+"""Parts that are measured along with a part."""
+
 
 def main() -> None:
     """Run the checks of a part, or all."""
@@ -42,7 +46,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
     arguments = parser.parse_args()
     rows, skipped = [], []
-    for check in (c for c in CHECKS if arguments.only in (None, c.part)):
+    wanted = (arguments.only, *_WITH.get(arguments.only, ()))
+    for check in (c for c in CHECKS if arguments.only is None or c.part in wanted):
         started = time.perf_counter()
         try:
             figure = check.measure()

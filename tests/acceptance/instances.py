@@ -41,9 +41,9 @@ class Found:
     verified: int = 0
     """Rows whose chain was verified."""
     refused: dict[str, Counter[tuple[str, int]]] = field(default_factory=dict)
-    """Answers that were not 200, by phase, by instance and status."""
-    unanswered: int = 0
-    """Requests whose connection to the proxy broke."""
+    """Answers that were not 200, by phase, by instance and status; -1 where there was none."""
+    unanswered: dict[str, int] = field(default_factory=dict)
+    """Requests whose connection to the proxy broke, by phase."""
     switch_seconds: float = float("inf")
     last_policy_seconds: float = 0.0
     """From the throw to the last answer that was still the policy's."""
@@ -105,7 +105,9 @@ class _Load:
                 self.unanswered += 1
                 connection.close()
                 continue
-            if response.status == 200:
+            if response.status != 200:
+                print(f"fleet: {time.monotonic():.2f} {response.status} {text[:300]!r}", file=sys.stderr)
+            else:
                 answer = json.loads(text)
                 self.prices[answer["request_id"]] = {item["product"]: item["price"] for item in answer["prices"]}
                 self.arms.append((time.monotonic(), answer["arm"]))
@@ -133,7 +135,7 @@ def _proxy(instances: list[_Instance], port: int) -> Iterator[Path]:
 def _refused(log: Path, since: int) -> tuple[Counter[tuple[str, int]], int]:
     """Answers that were not 200 since this byte of the proxy's log, and the log's size."""
     text = log.read_bytes()
-    rows = re.findall(rb" services/(\S+) [-+\d/]+ (\d{3}) ", text[since:])
+    rows = re.findall(rb" services/(\S+) [-+\d/]+ (-1|\d{3}) ", text[since:])
     return Counter((name.decode(), int(status)) for name, status in rows if status != b"200"), len(text)
 
 
@@ -176,6 +178,7 @@ def fleet() -> Found:
             killed.start()
             killed.wait()
             found.refused["kill"], at = _refused(lines, at)
+            found.unanswered["kill"] = load.unanswered
             for one in instances:
                 one.process.terminate()
                 one.process.wait(timeout=60)
@@ -184,7 +187,7 @@ def fleet() -> Found:
             found.refused["restart"], at = _refused(lines, at)
             found.switch_seconds, found.last_policy_seconds = _thrown(instances, port, load)
         found.refused["switch"], at = _refused(lines, at)
-        found.decisions, found.unanswered = len(load.prices), load.unanswered
+        found.decisions, found.unanswered["later"] = len(load.prices), load.unanswered - found.unanswered["kill"]
         with contextlib.closing(DecisionLog(log)) as decisions:
             found.verified = decisions.verify().rows
             given = {(row["request_id"], row["product"]): row["price"] for row in decisions.export()}
@@ -224,7 +227,7 @@ def fleet_killed() -> float:
 @check("fleet", f"{_OF}: rolling restart and switch: answers but 200, or none", "==", 0)
 def fleet_restarted() -> float:
     found = fleet()
-    return sum((found.refused["restart"] + found.refused["switch"]).values()) + found.unanswered
+    return sum((found.refused["restart"] + found.refused["switch"]).values()) + found.unanswered["later"]
 
 
 @check("fleet", f"{_OF}: kill switch in all of them", "<=", 2, "seconds")

@@ -90,3 +90,19 @@ def test_keys_that_are_added_at_once_are_all_kept(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda i: add_key(path, role="price", name=f"till {i}"), range(24)))
     assert len(read_keys(path)) == 24
+
+
+def test_a_mounted_config_map_is_followed(tmp_path: Path) -> None:
+    """Kubernetes swaps a link to a folder, and the files are links into it."""
+    tokens = {}
+    for version in ("..1", "..2"):
+        (tmp_path / version).mkdir()
+        tokens[version] = add_key(tmp_path / version / "keys.json", role="price", name="till")
+    (tmp_path / "..data").symlink_to("..1")
+    (tmp_path / "keys.json").symlink_to("..data/keys.json")
+    ring = KeyRing(tmp_path / "keys.json")
+    assert ring.find(tokens["..1"]) is not None
+    (tmp_path / "..new").symlink_to("..2")
+    (tmp_path / "..new").rename(tmp_path / "..data")
+    ring._looked -= 2
+    assert (ring.find(tokens["..1"]), ring.find(tokens["..2"]) is not None) == (None, True)

@@ -1,0 +1,129 @@
+"""The deployment files fit the command line, the bundle and the metrics that the code has."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+from repricer.cli.serve import command
+from repricer.serving.bundle.files import LIMITS
+from repricer.serving.http.metrics import Metrics
+
+promql = pytest.importorskip("promql_parser", reason="reads the alerts' expressions")
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+UNIT = (DEPLOY / "systemd/repricer.service").read_text()
+CONTAINER = (DEPLOY / "Containerfile").read_text()
+COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
+POD = yaml.safe_load((DEPLOY / "kubernetes/deployment.yaml").read_text())["spec"]["template"]["spec"]
+
+
+def _unit_words() -> list[str]:
+    line = re.search(r"^ExecStart=((?:.*\\\n)*.*)$", UNIT, re.MULTILINE)
+    assert line
+    words = shlex.split(line[1].replace("\\\n", " ").replace("$REPRICER_OPTIONS", "--workers 4"))
+    assert words[:2] == ["/opt/repricer/bin/repricer", "serve"]
+    return words[2:]
+
+
+def _container_words() -> list[str]:
+    return yaml.safe_load(re.findall(r"^CMD (.*)$", CONTAINER, re.MULTILINE)[0])
+
+
+STARTS = {
+    "systemd": (_unit_words(), r"TimeoutStopSec=(\d+)", UNIT),
+    "container": (_container_words(), None, ""),
+    "compose": (COMPOSE["prices"]["command"], r"(\d+)s", COMPOSE["prices"]["stop_grace_period"]),
+    "kubernetes": (POD["containers"][0]["args"], r"(\d+)", str(POD["terminationGracePeriodSeconds"])),
+}
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_they_start_the_service_with_options_that_it_has(name: str) -> None:
+    words, patience, text = STARTS[name]
+    found = command.make_parser(click.Context(command)).parse_args(list(words))[0]
+    assert {"bundle", "keys", "log", "drain"} <= found.keys()
+    # Requests in progress have ten seconds after the drain.
+    stops = re.search(patience, text) if patience else None
+    assert stops is None or int(stops[1]) > float(found["drain"]) + 10
+
+
+def test_the_container_is_made_by_the_install_script_and_has_no_rights() -> None:
+    runs = re.findall(r"^RUN (.*)$", CONTAINER, re.MULTILINE)
+    assert runs == ["/release/install.sh build /release", "/release/install.sh runtime"]
+    user = re.findall(r"^USER (\d+):(\d+)$", CONTAINER, re.MULTILINE)
+    assert user == [(re.findall(r"^ID=(\d+)$", (DEPLOY / "install.sh").read_text(), re.MULTILINE)[0],) * 2]
+    assert "HEALTHCHECK" in CONTAINER
+    assert COMPOSE["prices"]["read_only"]
+    assert COMPOSE["prices"]["cap_drop"] == ["ALL"]
+    context = POD["securityContext"]
+    assert (context["runAsNonRoot"], str(context["runAsUser"])) == (True, user[0][0])
+    for one in POD["containers"] + POD["initContainers"]:
+        own = one["securityContext"]
+        assert (own["readOnlyRootFilesystem"], own["allowPrivilegeEscalation"]) == (True, False)
+
+
+def test_kubernetes_takes_every_file_of_a_bundle() -> None:
+    made = yaml.safe_load((DEPLOY / "kubernetes/kustomization.yaml").read_text())["configMapGenerator"]
+    assert sorted(made[0]["files"]) == sorted(f"bundle/{name}" for name in LIMITS)
+    for name in yaml.safe_load((DEPLOY / "kubernetes/kustomization.yaml").read_text())["resources"]:
+        assert yaml.safe_load((DEPLOY / "kubernetes" / name).read_text())["kind"]
+
+
+def _selectors(expression: Any) -> list[Any]:
+    """The selectors of series in an expression."""
+    if isinstance(expression, promql.VectorSelector):
+        return [expression]
+    parts = [getattr(expression, name, None) for name in ("lhs", "rhs", "expr", "param", "vector_selector")]
+    parts += list(getattr(expression, "args", []))
+    return [one for part in parts if part is not None for one in _selectors(part)]
+
+
+def test_alerts_ask_for_metrics_and_labels_that_there_are() -> None:
+    metrics = Metrics()
+    known: dict[str, set[str]] = {"up": {"job", "instance"}}
+    for family in metrics.registry.collect():
+        suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}.get(family.type, ("",))
+        for suffix in suffixes:
+            labels = getattr(metrics.registry._names_to_collectors.get(family.name), "_labelnames", ())
+            known[family.name + suffix] = {*labels, "le", "job", "instance"}
+    groups = yaml.safe_load((DEPLOY / "prometheus/repricer.rules.yaml").read_text())["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    known |= {rule["record"]: set() for rule in rules if "record" in rule}
+    seen = 0
+    for rule in rules:
+        for selector in _selectors(promql.parse(rule["expr"])):
+            seen += 1
+            assert selector.name in known, rule
+            assert {matcher.name for matcher in selector.matchers.matchers} <= known[selector.name], rule
+    assert seen > len(rules)
+    page = (DEPLOY.parent / "docs/slo.md").read_text()
+    for rule in rules:
+        assert "record" in rule or f"`{rule['alert']}`" in page, rule
+
+
+def test_the_unit_is_valid_and_hardened(tmp_path: Path) -> None:
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("systemd-analyze is not installed")
+    unit = tmp_path / "repricer.service"
+    unit.write_text(UNIT.replace("/opt/repricer/bin/repricer", sys.executable))
+    for words in (["verify", "--man=no"], ["security", "--offline=true", "--threshold=20"]):
+        found = subprocess.run([analyze, *words, unit], capture_output=True, text=True, check=False)
+        assert (found.returncode, "") == (0, found.stderr if words[0] == "verify" else ""), found.stdout[-500:]
+
+
+def test_the_proxy_closes_idle_connections_before_the_service() -> None:
+    from repricer.serving.http.processes.connections import PATIENCE
+
+    idle = re.search(r"timeout http-keep-alive (\d+)s", (DEPLOY / "haproxy/haproxy.cfg").read_text())
+    assert idle is not None
+    assert int(idle[1]) < PATIENCE
