@@ -21,14 +21,14 @@ environment() {
     wheel=$(ls "$1"/repricer-*.whl)
     "$2/bin/python" -m pip install --quiet --no-cache-dir --disable-pip-version-check \
         --constraint "$1/constraints.txt" "repricer[$EXTRAS] @ file://$(realpath "$wheel")"
+    # A service installs nothing.
+    "$2/bin/python" -m pip uninstall --quiet --yes setuptools pip
 }
 
 case "${1-}" in
 build)
     packages python3-venv
     environment "$2" /opt/repricer
-    # A service installs nothing.
-    /opt/repricer/bin/python -m pip uninstall --quiet --yes pip
     ;;
 runtime)
     packages python3-minimal libpython3-stdlib
