@@ -206,7 +206,7 @@ class CategoryModel:
         return week + chosen
 
     def jacobian(self, theta: torch.Tensor, missing: torch.Tensor | None = None) -> torch.Tensor:
-        """(G, W, J, P) derivatives of `log_mean`, in closed form over weeks and stores.
+        """(G, W, J, P) derivatives of `log_mean`, in closed form.
 
         Args:
             theta: (P,) parameters.
@@ -220,7 +220,7 @@ class CategoryModel:
         choice = torch.exp(there - total)
         # (G, W, J, K, J) derivative of the log demand of each product in the utilities of each segment.
         moves = buyer.mT[..., None] * (torch.eye(self.data.sizes[2]).double()[:, None] - choice[..., None, :, :])
-        by_utility, by_steepness, by_arrivals = torch.func.jacrev(self._parts)(theta)
+        by_utility, by_steepness, by_arrivals = self._slopes(theta, now)
         found = moves.flatten(-2) @ by_utility.flatten(0, 1) + by_arrivals
         found = found - ((self._response * moves).sum(dim=-2) * self._change[..., None, :]) @ by_steepness
         if self._effects is not None:
@@ -236,9 +236,26 @@ class CategoryModel:
             found[..., at.substitution] += torch.einsum("gwkj,gwki,gwi->gwj", buyer, choice, left)[..., None]
         return found
 
-    def _parts(self, theta: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        now = self.at_regular(theta)
-        return now.utility, now.steepness, now.log_arrivals
+    def _slopes(self, theta: torch.Tensor, now: AtRegular) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """(K, J, P), (J, P) and (P,) derivatives of the choice model at regular prices, in the order of `AtRegular`."""
+        at, odds, response = self.layout, theta[self.layout.outside], self._response
+        within = now.utility + odds
+        leaves, share = torch.sigmoid(odds), within.exp() * torch.sigmoid(-odds)
+        bought = torch.softmax(self._share.log()[:, None] + within, dim=-2)
+        # (K, J, J) derivatives of log `within` and of `bought` in the levels.
+        relative = torch.eye(share.shape[1]).double() - within.exp()[:, None]
+        moved = bought[..., None] * (relative - (bought[..., None] * relative).sum(dim=0))
+        room = response[..., None] * (moved * (1 - share)[..., None] - (bought * share)[..., None] * relative)
+        weight = (bought * response * (1 - share)).sum(dim=0)
+        by_utility = theta.new_zeros(*share.shape, at.size)
+        by_utility[..., at.level], by_utility[..., at.outside] = relative, -1.0
+        by_log = theta.new_zeros(share.shape[1], at.size)
+        by_log[:, at.level] = -room.sum(dim=0) / weight[:, None]
+        by_log[:, at.outside] = -(leaves * (bought * response * share).sum(dim=0) / weight)[:, None]
+        by_log[:, at.category], by_log[:, at.product] = 1.0, torch.eye(share.shape[1]).double()
+        by_arrivals = theta.new_zeros(at.size)
+        by_arrivals[at.level], by_arrivals[at.outside] = torch.softmax(theta[at.level], dim=-1), leaves
+        return by_utility, now.steepness[:, None] * by_log, by_arrivals
 
     def _utilities(
         self, theta: torch.Tensor, now: AtRegular, missing: torch.Tensor | None

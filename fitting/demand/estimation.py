@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
 from .category_model import CategoryData, CategoryModel
-from .counts import counts, fitted_alpha
+from .counts import Dispersion, counts
 from .priors import Priors
 
 Array = NDArray[np.float64]
@@ -131,6 +131,8 @@ class _Scoring:
         self.any_censored = bool(self.censored.any())
         self.precision = model.layout.spread**-2.0
         self.missing: torch.Tensor | None = None
+        self.dispersion = Dispersion(self.data.units, self.data.on_sale & ~self.data.censored)
+        self._last: tuple[Array, torch.Tensor | None, Array] | None = None
 
     def _log_mean(self, theta: torch.Tensor, missing: torch.Tensor | None) -> torch.Tensor:
         return self.model.log_mean(theta, missing).reshape(-1)[torch.as_tensor(self.rows)]
@@ -140,8 +142,10 @@ class _Scoring:
         return self.model.layout.mean.copy(), np.zeros(self.weeks), np.full(self.data.sizes[2], 0.1)
 
     def log_mean(self, theta: Array) -> Array:
-        """(n,) log means of the rows, without shocks."""
-        return self._log_mean(torch.as_tensor(theta), self.missing).numpy()
+        """(n,) log means of the rows, without shocks; those of the last parameters are kept."""
+        if self._last is None or self._last[0] is not theta or self._last[1] is not self.missing:
+            self._last = theta, self.missing, self._log_mean(torch.as_tensor(theta), self.missing).numpy()
+        return self._last[2]
 
     def objective(self, theta: Array, shock: Array, alpha: Array, prior: Array | None) -> float:
         """Log posterior density, up to a constant."""
@@ -192,10 +196,7 @@ class _Scoring:
     def _dispersion(self, theta: Array, shock: Array) -> Array:
         mean = np.zeros(self.data.units.size)
         mean[self.rows] = np.exp(np.clip(self.log_mean(theta) + shock[self.week], -30, 30))
-        shape = self.data.units.shape
-        return fitted_alpha(
-            self.data.units, np.maximum(mean.reshape(shape), 1e-9), self.data.on_sale & ~self.data.censored
-        )
+        return self.dispersion.fitted(np.maximum(mean, 1e-9))
 
     def _cut(self, theta: Array, shock: Array) -> None:
         """Share of the week in which a sold-out product was missing."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from repricer.fitting.demand.counts import counts, fitted_alpha
+from repricer.fitting.demand.counts import Dispersion, counts
 from scipy.stats import nbinom
 
 UNITS, MEAN, ALPHA = np.array([0.0, 3.0, 40.0, 7.0]), np.array([2.0, 2.5, 30.0, 20.0]), np.array([0.1, 0.5, 0.05, 2.0])
@@ -37,4 +37,4 @@ def test_the_dispersion_is_found_again():
     generator = np.random.default_rng(0)
     mean, alpha = np.full((600, 2), 25.0), np.array([0.02, 0.4])
     units = generator.poisson(mean * generator.gamma(1 / alpha, alpha, mean.shape)).astype(float)
-    np.testing.assert_allclose(fitted_alpha(units, mean, np.ones(units.shape, bool)), alpha, rtol=0.25)
+    np.testing.assert_allclose(Dispersion(units, np.ones(units.shape, bool)).fitted(mean), alpha, rtol=0.25)
