@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._options import emit, json_option, progress_console, say, seed_option
+from ._options import emit, json_option, progress_console, say, say_aside, seed_option
 from ._policies import policy_of
 from .fit import ZONES
 
 if TYPE_CHECKING:
+    from ..serving.price_list.kept import KeptList, Origin
     from ..serving.price_list.rows import PriceRow
 
 
@@ -50,37 +51,64 @@ def command(
     prices, and the current prices themselves. Each row has the current and the new price, why, what is expected at it
     with a 90% interval, and columns for the decision. Edit these, then `repricer approve` makes
     the list live. Of a MARKET with price zones (`repricer fit --by zone`) the list holds all zones, or the one that
-    --zone names.
+    --zone names. The folder of the market or run keeps the list; it is written again, without a comparison, as long as
+    market, policies, draws, risk and seed are the same.
     """
-    from ..evaluation.uncertainty import assess
-    from ..scenarios import load_scenario
     from ..serving.price_list.files import check_list_path, write_list
-    from ..serving.price_list.proposal import proposed_rows
 
     check_list_path("--out", out)
     if (Path(scenario) / "run.json").is_file():
         policies = (scenario, *policies)
-    markets = {name: load_scenario(part) for name, part in _zones(scenario, zone).items()}
-    rows, found = [], {}
-    for name, spec in markets.items():
-        if not spec.num_draws:
-            raise ValueError(f"a price list needs a market fitted on data; got {spec.name}; `repricer fit` makes one")
-        chosen = [policy_of(p, spec, seed=seed) for p in dict.fromkeys(policies)]
-        learned = [policy for policy in chosen if Path(policy.name).is_dir()]
-        with progress_console.status(f"comparing prices, {name}"):
-            found[name] = assess(spec, chosen, learned=learned, draws=draws, seed=seed, risk=risk)
-            rows += proposed_rows(found[name], zone=name, seed=seed)
-    write_list(out, rows, currency=next(iter(markets.values())).market.currency)
-    words = {name: part.recommendation.words for name, part in found.items()}
+    options: dict[str, Any] = {"draws": draws, "risk": risk, "seed": seed}
+    found = {
+        name: _list_of(name, part, tuple(dict.fromkeys(policies)), **options)
+        for name, part in _zones(scenario, zone).items()
+    }
+    rows = [row for name, part in found.items() for row in part.in_zone(name)]
+    write_list(out, rows, currency=next(iter(found.values())).currency)
+    words = {name: part.recommended for name, part in found.items()}
     recommended = words if len(words) > 1 else next(iter(words.values()))
     facts: dict[str, Any] = {"out": str(out), "recommended": recommended} | summary(rows)
     if as_json:
         emit(facts)
         return
     for name, part in found.items():
-        say(f"{name}\n{part}" if len(found) > 1 else str(part))
+        say(f"{name}\n{part.verdict}" if len(found) > 1 else part.verdict)
     say(list_line(facts, out))
     say(f"decide in the columns from status on, then: repricer approve {out} --bundle BUNDLE --by NAME --log LOG")
+
+
+def _list_of(zone: str, market: str, policies: tuple[str, ...], **options: Any) -> KeptList:
+    """The price list of one market: the one that its folder keeps, if nothing has changed since, or a new one."""
+    from ..serving.price_list.kept import keep, kept_list, origin_of
+
+    folder, origin = Path(market), origin_of(Path(market), policies, **options)
+    kept, line = kept_list(folder, origin)
+    if line:
+        say_aside(f"note: {line}")
+    if kept is None:
+        with progress_console.status(f"comparing prices, {zone}"):
+            kept = _compared(zone, market, policies, origin, **options)
+        keep(folder, kept)
+    return kept
+
+
+def _compared(
+    zone: str, market: str, policies: tuple[str, ...], origin: Origin, *, seed: int, **options: Any
+) -> KeptList:
+    """The price list of one market, from a comparison over posterior draws."""
+    from ..evaluation.uncertainty import assess
+    from ..scenarios import load_scenario
+    from ..serving.price_list.kept import KeptList
+    from ..serving.price_list.proposal import proposed_rows
+
+    spec = load_scenario(market)
+    if not spec.num_draws:
+        raise ValueError(f"a price list needs a market fitted on data; got {spec.name}; `repricer fit` makes one")
+    chosen = [policy_of(p, spec, seed=seed) for p in policies]
+    learned = [policy for policy in chosen if Path(policy.name).is_dir()]
+    found = assess(spec, chosen, learned=learned, seed=seed, **options)
+    return KeptList.of(origin, found, proposed_rows(found, zone=zone, seed=seed))
 
 
 def _zones(scenario: str, zone: str | None) -> dict[str, str]:

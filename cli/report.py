@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..agents import Run
     from ..evaluation import Comparison
     from ..pricing import Policy
+    from ..serving.price_list.rows import PriceRow
 
 # Stresses take many markets and show losses of whole percents; deeper trees are hard to read.
 _STRESS_EPISODES, _RULES_DEPTH = 200, 3
@@ -39,7 +40,7 @@ def command(run: Path, out: Path, fit: Path | None, episodes: int, seed: int, as
     started = time.perf_counter()
     with progress_console.status("evaluating"):
         comparison = _compare(learned, episodes, seed)
-        beyond = beyond_the_comparison(learned.policy, comparison, seed)
+        beyond = beyond_the_comparison(learned.policy, comparison, seed, price_list(comparison, seed))
     timings = [
         {"stage": "training", "seconds": learned.facts["seconds"]},
         {"stage": "evaluation", "seconds": time.perf_counter() - started},
@@ -69,28 +70,28 @@ def _compare(run: Run, episodes: int, seed: int) -> Comparison:
     return evaluate(spec, [run.policy, *rules], episodes=episodes, seed=seed)
 
 
-def beyond_the_comparison(policy: Policy, comparison: Comparison, seed: int) -> dict[str, Any]:
+def beyond_the_comparison(policy: Policy, comparison: Comparison, seed: int, rows: list[PriceRow]) -> dict[str, Any]:
     """What a report says of a policy besides its earnings, as `ReportData` takes it: stress tests,
-    rules and price list.
+    rules and the rows of the price list.
     """
+    from msgspec.structs import asdict
+
     from ..evaluation import stress_table, surrogate_tree
 
     spec = comparison.spec
     stress = stress_table(spec, [policy, "best-fixed"], episodes=min(comparison.count, _STRESS_EPISODES), seed=seed)
     rules = surrogate_tree(policy, spec, max_depth=_RULES_DEPTH, seed=seed)
-    listed = price_list(comparison, seed)
+    listed = [asdict(row) for row in rows]
     return {"stress": stress, "tree": rules.text, "tree_fidelity": rules.fidelity, "price_list": listed}
 
 
-def price_list(comparison: Comparison, seed: int) -> list[dict[str, Any]]:
+def price_list(comparison: Comparison, seed: int) -> list[PriceRow]:
     """The rows of the recommended prices; none in a market without dates or posterior."""
-    from msgspec.structs import asdict
-
     from ..serving.price_list.proposal import proposed_rows
 
     if comparison.uncertainty is None or comparison.spec.calendar is None:
         return []
-    return [asdict(row) for row in proposed_rows(comparison.uncertainty, seed=seed)]
+    return proposed_rows(comparison.uncertainty, seed=seed)
 
 
 def read_fit(run: Path, path: Path | None) -> dict[str, Any] | None:

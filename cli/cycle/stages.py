@@ -13,17 +13,16 @@ from .._compile_ahead import CompileAhead
 from .._options import progress_console, training_bar, write_table
 from .._stages import Facts
 from .config import Cycle
+from .lists import LISTS, to_vary, what_to_try, write_lists
 
 if TYPE_CHECKING:
     from ...data import Tables
-    from ...evaluation.uncertainty import Assessment
     from ...fitting import Zone
     from ...scenarios import MarketSpec
 
 TABLES, PRODUCTS, MARKET, RUN = "tables", "products.csv", "market", "run"
 COMPARISON, REPORT, BUNDLE, ACCOUNT = "comparison.json", "report.html", "bundle", "account.json"
-LISTS = ("prices.csv", "prices.xlsx")
-_TRIED, _SAME_PRICE = 3, 0.01
+_SAME_PRICE = 0.01
 
 
 @dataclass(frozen=True)
@@ -153,23 +152,6 @@ def fit_stage(cycle: Cycle, place: Place, compiler: CompileAhead) -> Facts:
     }
 
 
-def what_to_try(rows: list[dict[str, Any]]) -> list[str]:
-    """Which prices to vary, to learn most: those of products that are not identified, then the widest intervals.
-
-    Args:
-        rows: The price responses of a fit, by product.
-    """
-    unknown = [row for row in rows if not row["identified"]]
-    wide = sorted(rows, key=lambda row: row["elasticity_interval90"][0] - row["elasticity_interval90"][1])
-    chosen = [*unknown, *(row for row in wide if row["identified"])][:_TRIED]
-    return [
-        f"{row['name']}: {row['reason']}"
-        if row["reason"]
-        else f"{row['name']}: elasticity {row['elasticity_interval90'][0]:.1f} to {row['elasticity_interval90'][1]:.1f}"
-        for row in chosen
-    ]
-
-
 def train_stage(cycle: Cycle, place: Place) -> Facts:
     """Learn prices in the market."""
     from ...agents import train
@@ -217,33 +199,15 @@ def compare_stage(cycle: Cycle, place: Place, timings: list[dict[str, Any]], tri
     document = comparison.to_dict()
     write_json(folder / COMPARISON, document)
     fit = json.loads((folder / MARKET / "fit.json").read_text(encoding="utf-8"))
-    beyond = beyond_the_comparison(learned, comparison, seed)
+    found = _given(comparison.uncertainty)
+    rows, listed = write_lists(cycle, folder, place.name, found, keeper=RUN, policy=RUN)
+    beyond = beyond_the_comparison(learned, comparison, seed, rows)
     write_report(
         folder / REPORT, ReportData(comparison, run=run, learned=learned.name, fit=fit, timings=timings, **beyond)
     )
-    found = _given(comparison.uncertainty)
-    lines = [f"report: {folder / REPORT}", *write_lists(cycle, place, found)]
-    lines += _to_vary(found, tried)
+    lines = [f"report: {folder / REPORT}", listed]
+    lines += to_vary(found, tried)
     return {"comparison": document, "verdict": verdict(comparison, learned.name), "lines": lines}
-
-
-def _to_vary(found: Assessment, tried: list[str]) -> list[str]:
-    """Where no change is recommended, which prices to vary instead."""
-    if found.recommendation.change:
-        return []
-    return ["to learn more, vary these prices in some weeks or stores:", *(f"  {line}" for line in tried)]
-
-
-def write_lists(cycle: Cycle, place: Place, found: Assessment) -> list[str]:
-    """Write the price list of the recommended prices, and say what it holds."""
-    from ...serving.price_list.files import write_list
-    from ...serving.price_list.proposal import proposed_rows
-    from ..prices import list_line, summary
-
-    rows = proposed_rows(found, zone=place.name or cycle.config.price_list.zone, seed=cycle.config.shop.seed)
-    for name in LISTS:
-        write_list(place.folder / name, rows, currency=found.compared.spec.market.currency)
-    return [f"price list: {list_line(summary(rows), place.folder / LISTS[-1])}"]
 
 
 def signing_key(home: Path) -> Path:
@@ -372,8 +336,9 @@ def refresh_stage(cycle: Cycle, place: Place, before: Path) -> Facts:
         found.spec, [held], learned=[held], draws=draws, seed=cycle.config.shop.seed, risk=cycle.config.train.risk
     )
     write_json(folder / COMPARISON, {"uncertainty": judged.to_dict()})
-    lines = [*refresh_lines(found, folder / BUNDLE), *write_lists(cycle, place, judged)]
-    lines += _to_vary(judged, what_to_try(found.price_response))
+    _, listed = write_lists(cycle, folder, place.name, judged, keeper=MARKET, policy=BUNDLE)
+    lines = [*refresh_lines(found, folder / BUNDLE), listed]
+    lines += to_vary(judged, what_to_try(found.price_response))
     return {"lines": lines, "verdict": str(judged), "train_again": found.train_again}
 
 

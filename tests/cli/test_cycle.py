@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from repricer.cli import main
 from repricer.cli.cycle import stages
 from repricer.serving.price_list.files import read_list
+from repricer.serving.price_list.kept import KEPT
 
 TRUTH = """
 name = "truth"
@@ -95,6 +96,7 @@ def test_weeks_in_a_row(shop, monkeypatch):
     rows = read_list(Path(first["paths"]["prices.xlsx"]))
     assert len(rows) == 6 * 4
     assert min(row.week for row in rows).isoformat() == "2022-11-07"
+    _kept_list_is_what_prices_finds(shop, "cycles/2022-11-07/run")
 
     # The same tables again: nothing is done.
     assert call("cycle", config, "--dry-run")["would"] == "nothing"
@@ -119,9 +121,26 @@ def test_weeks_in_a_row(shop, monkeypatch):
         rows = read_list(Path(later["paths"]["prices.csv"]))
         assert min(row.week for row in rows).isoformat() == first_day
         if not later["trained"]:
+            _kept_list_is_what_prices_finds(shop, f"cycles/{first_day}/market", later["paths"]["bundle"])
             assert call("cycle", config, "--train", "--dry-run")["would"] == "train"
         key = str(shop / "cycles/bundle.pub.pem")
         assert call("price", later["paths"]["bundle"], "--example", "--public-key", key)["date"]
+
+
+def _kept_list_is_what_prices_finds(shop: Path, keeper: str, *policies: str) -> None:
+    """The list that a cycle keeps is used, and is that of a new comparison to the last digit."""
+    out, listed = shop / "again.csv", (shop / keeper).parent / "prices.csv"
+    options = [word for policy in policies for word in ("--policy", policy)]
+    asked = ["prices", str(shop / keeper), *options, "--out", str(out)]
+    kept = shop / keeper / KEPT
+    made = CliRunner().invoke(main, asked)
+    assert f"compared before, from the same market, policies, draws and seed: {kept}" in made.stderr
+    assert out.read_bytes() == listed.read_bytes()
+    before = json.loads(kept.read_bytes())
+    kept.unlink()
+    call(*asked)
+    assert out.read_bytes() == listed.read_bytes()
+    assert json.loads(kept.read_bytes())["origin"] == before["origin"]
 
 
 @pytest.mark.parametrize(
@@ -133,6 +152,8 @@ def test_weeks_in_a_row(shop, monkeypatch):
         ('name = "a"\n[tables]\nsales = "none.csv"', "none.csv, which is not there"),
         ('name = "a"\n[tables]\nsales = "sales.csv"\n[fit]\nweeks = 0', "weeks must be"),
         ("name =", "must be a TOML file"),
+        (None, "must be a TOML file; got: No such file or directory; write it or fix the path"),
+        ('name = "a"\nout = "sales.csv"\n[tables]\nsales = "sales.csv"', "sales.csv, which is a file; name another"),
         (
             'name = "a"\n[tables]\nsales = "sales.csv"\n[fit]\nforecaster = "movin"',
             "forecaster must be one of selected",
@@ -157,7 +178,8 @@ def test_weeks_in_a_row(shop, monkeypatch):
 def test_a_wrong_file_is_refused_in_one_line(shop, tmp_path, text, said):
     (tmp_path / "sales.csv").write_text("date\n", encoding="utf-8")
     (tmp_path / "products.csv").write_text("product\n", encoding="utf-8")
-    (tmp_path / "cycle.toml").write_text(text, encoding="utf-8")
+    if text is not None:
+        (tmp_path / "cycle.toml").write_text(text, encoding="utf-8")
     output = call("cycle", str(tmp_path / "cycle.toml"), code=2)
     assert said in output
     assert len(output.strip().splitlines()) == 1
@@ -172,5 +194,5 @@ def test_where_no_change_is_recommended_prices_to_vary_are_named():
     tried = stages.what_to_try(rows)
     assert tried == ["d: never moved", "b: elasticity -4.0 to -1.0", "c: elasticity -3.0 to -1.0"]
     keeps, changes = (SimpleNamespace(recommendation=SimpleNamespace(change=change)) for change in (False, True))
-    assert stages._to_vary(keeps, tried)[1:] == [f"  {line}" for line in tried]
-    assert stages._to_vary(changes, tried) == []
+    assert stages.to_vary(keeps, tried)[1:] == [f"  {line}" for line in tried]
+    assert stages.to_vary(changes, tried) == []

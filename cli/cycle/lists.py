@@ -1,0 +1,69 @@
+"""The price list of a cycle, and which prices would teach most."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .config import Cycle
+
+if TYPE_CHECKING:
+    from ...evaluation.uncertainty import Assessment
+    from ...serving.price_list.rows import PriceRow
+
+LISTS = ("prices.csv", "prices.xlsx")
+_TRIED = 3
+
+
+def write_lists(
+    cycle: Cycle, folder: Path, zone: str, found: Assessment, *, keeper: str, policy: str
+) -> tuple[list[PriceRow], str]:
+    """Write the price list of the recommended prices, and keep it for `repricer prices`.
+
+    Args:
+        cycle: The configuration.
+        folder: Where the market, its policy and the list are.
+        zone: Name of the price zone; empty for all stores.
+        found: The assessment of the prices.
+        keeper: The folder in it that keeps the list, that of the market or of the run.
+        policy: The folder in it of the policy that may be recommended.
+
+    Returns:
+        The rows, and a line that says what they are.
+    """
+    from ...serving.price_list.files import write_list
+    from ...serving.price_list.kept import KeptList, keep, origin_of
+    from ...serving.price_list.proposal import proposed_rows
+    from ..prices import list_line, summary
+
+    seed, risk = cycle.config.shop.seed, cycle.config.train.risk
+    rows = proposed_rows(found, zone=zone or cycle.config.price_list.zone, seed=seed)
+    for name in LISTS:
+        write_list(folder / name, rows, currency=found.compared.spec.market.currency)
+    origin = origin_of(folder / keeper, [str(folder / policy)], draws=None, risk=risk, seed=seed)
+    keep(folder / keeper, KeptList.of(origin, found, rows))
+    return rows, f"price list: {list_line(summary(rows), folder / LISTS[-1])}"
+
+
+def to_vary(found: Assessment, tried: list[str]) -> list[str]:
+    """Where no change is recommended, which prices to vary instead."""
+    if found.recommendation.change:
+        return []
+    return ["to learn more, vary these prices in some weeks or stores:", *(f"  {line}" for line in tried)]
+
+
+def what_to_try(rows: list[dict[str, Any]]) -> list[str]:
+    """Which prices to vary, to learn most: those of products that are not identified, then the widest intervals.
+
+    Args:
+        rows: The price responses of a fit, by product.
+    """
+    unknown = [row for row in rows if not row["identified"]]
+    wide = sorted(rows, key=lambda row: row["elasticity_interval90"][0] - row["elasticity_interval90"][1])
+    chosen = [*unknown, *(row for row in wide if row["identified"])][:_TRIED]
+    return [
+        f"{row['name']}: {row['reason']}"
+        if row["reason"]
+        else f"{row['name']}: elasticity {row['elasticity_interval90'][0]:.1f} to {row['elasticity_interval90'][1]:.1f}"
+        for row in chosen
+    ]

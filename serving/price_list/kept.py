@@ -1,0 +1,170 @@
+"""The price list that a run or a market keeps in its folder, so that it is not computed again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ...atomic import write_whole
+from .rows import PriceRow, sealed
+
+if TYPE_CHECKING:
+    from ...evaluation.uncertainty import Assessment
+
+KEPT = "price_list.json"
+_MARKET = ("scenario.toml", "scenario.npz")
+_POLICY = {"run.json": (*_MARKET, "run.json", "policy.safetensors"), "manifest.json": ("manifest.json",)}
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All that a price list depends on.
+
+    Attributes:
+        market: Digest of the files of the market.
+        policies: Digests of the policies that may be recommended, beside the best fixed prices.
+        draws: Number of posterior draws; None for the usual number.
+        risk: What recommended prices are chosen by.
+        seed: The user's seed.
+        version: Version of repricer.
+
+    Example:
+        >>> Origin(market="a", policies=(), draws=None, risk="mean", seed=0, version="1").changed_from(
+        ...     Origin(market="b", policies=(), draws=None, risk="mean", seed=1, version="1")
+        ... )
+        ['market', 'seed']
+    """
+
+    market: str
+    policies: tuple[str, ...]
+    draws: int | None
+    risk: str
+    seed: int
+    version: str
+
+    def changed_from(self, other: Origin) -> list[str]:
+        """What differs from another origin, by name."""
+        return [name for name in self.__struct_fields__ if getattr(self, name) != getattr(other, name)]
+
+
+class KeptList(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A price list with what it was made from.
+
+    Attributes:
+        origin: What it was made from.
+        verdict: The recommendation in one line.
+        recommended: What a manager calls the recommended prices.
+        usual_draws: Posterior draws that a list of this market is compared over by default.
+        currency: Unit of the money.
+        rows: The rows, nothing decided yet.
+    """
+
+    origin: Origin
+    verdict: str
+    recommended: str
+    usual_draws: int
+    currency: str
+    rows: list[PriceRow]
+
+    @classmethod
+    def of(cls, origin: Origin, found: Assessment, rows: list[PriceRow]) -> KeptList:
+        """The list of an assessment.
+
+        Args:
+            origin: What the assessment was made from.
+            found: The assessment.
+            rows: The rows of its recommended prices.
+        """
+        from ...evaluation.uncertainty.draws import DRAWS
+
+        compared = found.compared
+        return cls(
+            origin=msgspec.structs.replace(origin, draws=len(compared.draws)),
+            verdict=str(found),
+            recommended=found.recommendation.words,
+            usual_draws=min(DRAWS, compared.spec.num_draws),
+            currency=compared.spec.market.currency,
+            rows=rows,
+        )
+
+    def in_zone(self, zone: str) -> list[PriceRow]:
+        """The rows, under this name of the stores."""
+        return [row if row.zone == zone else sealed(msgspec.structs.replace(row, zone=zone)) for row in self.rows]
+
+
+def origin_of(market: Path, policies: Iterable[str], *, draws: int | None, risk: str, seed: int) -> Origin:
+    """What a price list of a market will be made from.
+
+    Args:
+        market: Folder of a market or of a run.
+        policies: Run folders, bundles, or names of rules.
+        draws: As for `Origin`.
+        risk: As for `Origin`.
+        seed: As for `Origin`.
+
+    Example:
+        >>> origin_of(Path("nowhere"), ["regular"], draws=None, risk="mean", seed=0).policies
+        ('regular',)
+    """
+    digests = tuple(_policy_digest(policy) for policy in policies)
+    made = version("repricer")
+    return Origin(market=_digest(market, _MARKET), policies=digests, draws=draws, risk=risk, seed=seed, version=made)
+
+
+def keep(folder: Path, kept: KeptList) -> None:
+    """Keep a list in the folder of its run or market, in place of another one; a registered market has no folder."""
+    if (folder / _MARKET[0]).is_file():
+        write_whole(folder / KEPT, msgspec.json.encode(kept) + b"\n")
+
+
+def kept_list(folder: Path, origin: Origin) -> tuple[KeptList | None, str]:
+    """The list that a folder keeps, if it was made from the same, and a line that says so, or why not.
+
+    Args:
+        folder: Folder of a run or a market.
+        origin: What the list must have been made from.
+
+    Returns:
+        The list, or None where there is none or it is not used; the line, empty where there is none.
+
+    Example:
+        >>> made = Origin(market="a", policies=(), draws=None, risk="mean", seed=0, version="1")
+        >>> kept_list(Path("nowhere"), made)
+        (None, '')
+    """
+    path = folder / KEPT
+    if not path.is_file():
+        return None, ""
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=KeptList)
+    except (msgspec.ValidationError, msgspec.DecodeError, ValueError) as error:
+        return None, f"{path} is not used, as it cannot be read ({error})"
+    if origin.draws is None:
+        origin = msgspec.structs.replace(origin, draws=found.usual_draws)
+    changed = origin.changed_from(found.origin)
+    if changed:
+        return None, f"{path} is not used, as it was made from another {', '.join(changed)}"
+    if any(row.check != row.checksum for row in found.rows):
+        return None, f"{path} is not used, as its rows were edited"
+    return found, f"compared before, from the same market, policies, draws and seed: {path}"
+
+
+def _policy_digest(policy: str) -> str:
+    """Of a folder, the digest of what its policy is made of; the name of a rule as it is."""
+    for name, files in _POLICY.items():
+        if (Path(policy) / name).is_file():
+            return _digest(Path(policy), files)
+    return policy
+
+
+def _digest(folder: Path, names: Sequence[str]) -> str:
+    found = hashlib.sha256()
+    for name in names:
+        if (folder / name).is_file():
+            content = (folder / name).read_bytes()
+            found.update(f"{name} {len(content)} ".encode() + content)
+    return found.hexdigest()
