@@ -137,6 +137,10 @@ def load_scenario(name: str | os.PathLike[str] | MarketSpec) -> MarketSpec:
         return load_scenario(base).draw(int(stress.removeprefix("draw-")))
     if at:
         return stressed(load_scenario(base), stress)
+    if Path(text).is_dir():
+        raise ScenarioError(
+            f"scenario must be a folder with scenario.toml; got {shown(text)}, which has none; name that of a market or run"
+        )
     if Path(text).name != text or text.endswith(".toml"):
         raise ScenarioError(
             f"scenario must be a TOML file or a folder with one; got {shown(text)}, which does not exist; check the path"

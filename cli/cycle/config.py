@@ -170,7 +170,9 @@ class Cycle:
     def __init__(self, path: Path) -> None:
         try:
             table = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            raise CycleError(f"{path} must be a TOML file; got: {error.strerror}; write it or fix the path") from error
+        except ValueError as error:
             raise CycleError(f"{path} must be a TOML file; got: {error}; fix it") from error
         self.config = Config.of(table, path)
         self._base = path.parent
@@ -226,6 +228,8 @@ class Cycle:
         unread = {"mapping": not given[0], "key_file": given[1]}
         for name in (name for name, unused in unread.items() if unused and getattr(tables, name) is not None):
             raise CycleError(f"{path}: [tables] {name} is for files; got it beside {self._got()}; leave it out")
+        if self.out.exists() and not self.out.is_dir():
+            raise CycleError(f"{path}: out must be a folder; got {self.out}, which is a file; name another")
         for one in self._inputs():
             if not one.exists():
                 raise CycleError(

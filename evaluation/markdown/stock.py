@@ -59,6 +59,8 @@ def read_stock(path: Path) -> list[StockRow]:
         >>> read_stock(Path("stock.csv"))  # doctest: +SKIP
         [StockRow(product='tea', on_hand=120, ...)]
     """
+    if not path.is_file():
+        raise ValueError(f"stock must be a CSV file; got {path}, which is no file; write it or fix the path")
     with path.open(encoding="utf-8-sig", newline="") as file:
         try:
             header, *lines = [[cell.strip() for cell in line] for line in csv.reader(file) if any(line)] or [[]]

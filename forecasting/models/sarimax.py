@@ -154,7 +154,9 @@ class _Regressors:
 
     def design(self, rows: pd.DataFrame) -> np.ndarray:
         """Return the regressors in the order of `Sarimax._initial_state`; an unknown value is the mean."""
-        centred = rows[self.means.index].to_numpy(dtype=float) - self.means.to_numpy()
+        # Column by column, which is several times as fast as a part of the table.
+        columns = [rows[name].to_numpy(dtype=float) - mean for name, mean in self.means.items()]
+        centred = np.column_stack(columns)
         centred[np.isnan(centred)] = 0.0
         return np.column_stack([np.ones(len(rows)), centred, fourier(rows["week"], self.fourier_pairs)])
 

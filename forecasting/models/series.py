@@ -78,7 +78,12 @@ def since_first_sale(history: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 def filled(series: pd.DataFrame) -> np.ndarray:
     """Demand of one product; a missing week has the value of the week before (the first ones, of the next)."""
-    return series["demand"].ffill().bfill().fillna(0.0).to_numpy(dtype=float)
+    demand = series["demand"].to_numpy(dtype=float)
+    known = np.flatnonzero(~np.isnan(demand))
+    if not known.size:
+        return np.zeros(demand.size)
+    last = np.searchsorted(known, np.arange(demand.size), side="right") - 1
+    return demand[known[np.maximum(last, 0)]]
 
 
 @dataclass(frozen=True)
@@ -101,8 +106,9 @@ class Level:
         """Forecast rows of this product (see `Forecaster._forecast`)."""
         means = pd.Series(self.units).rolling(self.window, min_periods=1).mean().to_numpy()
         level = np.full(len(future), means[-1])
-        bands = [means[-1] + np.quantile(self._errors(means, step), levels) for step in future["step"].to_numpy()]
-        return level, np.array(bands)
+        steps, row = np.unique(future["step"].to_numpy(), return_inverse=True)
+        bands = [means[-1] + np.quantile(self._errors(means, step), levels) for step in steps]
+        return level, np.array(bands)[row]
 
     def _errors(self, means: np.ndarray, step: int) -> np.ndarray:
         """Return the past errors at `step`, or at the longest step that fits into half of the history."""

@@ -116,3 +116,8 @@ def test_a_change_of_something_that_does_not_exist_is_refused(shop, sections, wo
 def test_a_missing_path_is_called_one(path):
     with pytest.raises(ScenarioError, match=f"got '?{path}'?, which does not exist; check the path"):
         load_scenario(path)
+
+
+def test_a_folder_without_a_scenario_is_called_one(tmp_path):
+    with pytest.raises(ScenarioError, match="must be a folder with scenario.toml; got .*, which has none"):
+        load_scenario(tmp_path)

@@ -36,3 +36,9 @@ def test_wrong_cells_are_named(tmp_path: Path, text: str, message: str) -> None:
         read_stock(path)
     assert message in str(wrong.value)
     assert "\n" not in str(wrong.value)
+
+
+def test_a_file_that_is_not_there_is_wrong_input(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "none.csv"):
+        with pytest.raises(ValueError, match=f"must be a CSV file; got {path}, which is no file"):
+            read_stock(path)
