@@ -186,6 +186,9 @@ class PosteriorMoney:
         self._category, self._count = spec.category_index, len(spec.category_names)
         self._reference = spec.products.regular_price if reference is None else reference
         self._keeps = 1.0 - (np.zeros(spec.sizes["N"]) if spec.returns is None else spec.returns.probability)
+        self._begun = np.clip(spec.products.regular_price, spec.guardrails.low, spec.guardrails.high)
+        most = spec.prices.max_change
+        self._reach = None if most is None else (self._begun * (1 - most), self._begun * (1 + most))
         counts, returns = float(spec.market.objective == "profit"), spec.returns
         self._handling = np.zeros(spec.sizes["N"])
         if returns is not None:
@@ -248,7 +251,7 @@ class PosteriorMoney:
         c, total = self._category[product], np.zeros(len(grid))
         own, rest = self._path(np.full(len(grid), product), grid), self._path(others, price[others])
         for block in self._blocks(len(grid) + len(others)):
-            customers = self._customers(block)[..., c]
+            customers = self._customers(block, slice(c, c + 1))[..., 0]
             weights, money = [], []
             for index, path in ((np.full(len(grid), product), own), (others, rest)):
                 weight = np.exp(np.minimum(self._utility(block, index, path), _HIGHEST))
@@ -284,11 +287,10 @@ class PosteriorMoney:
     def _path(self, index: NDArray[np.intp], price: Array) -> _Path:
         """The path of fixed prices of these products by situation."""
         spec, periods = self._spec, self._now.period
-        if not self._whole:
+        if not self._whole or self._at_once(index, price):
             one, reference = np.ones((len(periods), 1)), self._reference[index]
             return _Path(one * price, one * np.ones_like(price), one * reference, 0 * one * reference)
-        rules, most = spec.guardrails, spec.prices.max_change
-        now = np.clip(spec.products.regular_price, rules.low, rules.high)[index]
+        most, now = spec.prices.max_change, self._begun[index]
         memory = 1.0 if spec.reference_price is None else spec.reference_price.memory
         reference, reference_slope, rows = self._reference[index].astype(np.float64), np.zeros(len(index)), []
         for _ in range(spec.market.horizon_periods):
@@ -298,6 +300,13 @@ class PosteriorMoney:
             now, reference = reached, memory * reference + (1 - memory) * reached
             reference_slope = memory * reference_slope + (1 - memory) * slope
         return _Path(*(np.stack(column)[periods] for column in zip(*rows, strict=True)))
+
+    def _at_once(self, index: NDArray[np.intp], price: Array) -> bool:
+        """Whether fixed prices of these products hold from the first period on, and nothing remembers others."""
+        if self._spec.reference_price is not None or self._spec.prices.max_change is None:
+            return self._spec.reference_price is None
+        low, high = self._reach
+        return bool(((price >= low[index]) & (price <= high[index])).all())
 
     def _utility(self, draws: Draws, index: NDArray[np.intp], path: _Path) -> Array:
         """(M, S, K, J) utility of these products."""
@@ -332,7 +341,7 @@ class PosteriorMoney:
         fixed = self._now.saved[:, index] - self._handling[index]
         return keeps * (path.price - draws.cost[:, None, index]) + fixed
 
-    def _customers(self, draws: Draws) -> Array:
-        """(M, S, K, C) mean customers, weighted by probability and discount."""
-        rate = draws.rate[:, self._now.period] * self._now.weight[:, None]
-        return rate[:, :, None] * self._spec.arrivals.segment_share.T
+    def _customers(self, draws: Draws, only: slice = slice(None)) -> Array:
+        """(M, S, K, C) mean customers, weighted by probability and discount; `only` some of the categories."""
+        rate = draws.rate[:, self._now.period, only] * self._now.weight[:, None]
+        return rate[:, :, None] * self._spec.arrivals.segment_share.T[:, only]
