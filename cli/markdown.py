@@ -125,10 +125,13 @@ def _say(plan: MarkdownPlan, out: Path) -> None:
         mean, low, high = item.sell_through
         prices = ", ".join(f"{cut['price']:g} from {cut['from']}" for cut in _path(plan, item))
         cells = (f"{item.on_hand:,}", f"{item.price_now:g}", prices, str(item.changes))
-        table.add_row(escape(item.product), *cells, f"{mean:.0%} ({low:.0%} to {high:.0%})", f"{item.probability:.0%}")
+        table.add_row(escape(item.product), *cells, f"{mean:.0%} ({low:.0%} to {high:.0%})", f"{item.probability:.1%}")
     show(table)
     for item in plan.products:
         if not item.can_meet:
             say(f"{item.product}: {markdown_words(plan, item)}")
     met = sum(item.met for item in plan.products)
+    short = [item.product for item in plan.products if item.can_meet and not item.met]
+    if short:
+        say(f"short of it in other seasons than those planned on: {', '.join(short)}; ask for more --confidence")
     say(f"{met} of {len(plan.products)} products meet the target; price list in {out}")

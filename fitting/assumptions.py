@@ -159,7 +159,8 @@ class Assumptions:
         bounds = f"between {self.lowest_price:.0%} and {self.highest_price:.0%} of the regular price"
         if self.price_widening is None:
             return bounds
-        return f"within {self.price_widening:.0%} of the range that the shop charged (wider would hardly pay), and {bounds}"
+        reach = f"within {self.price_widening:.0%} of" if self.price_widening else "within"
+        return f"{reach} the range that the shop charged (wider would hardly pay), and {bounds}"
 
     def _recommended(self, exposure_effect: float | None) -> str:
         if exposure_effect is None:

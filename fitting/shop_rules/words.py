@@ -62,7 +62,7 @@ def _competing(rules: ShopRules, products: pd.DataFrame) -> list[str]:
     if not held.any():
         return []
     known = products[COMPETITOR_PRICE].notna().to_numpy() if COMPETITOR_PRICE in products else np.zeros_like(held)
-    words = "Competing prices are the last ones known, also for the weeks to come: refresh the market as they change."
+    words = "Competing prices are the last ones known, also in all that is to come: refresh the market as they change."
     if (held & ~known).any():
         names = products.get("name", products["product"]).to_numpy()[held & ~known]
         words += f" Without effect, as the tables give no competing price, are the rules on it for {', '.join(names)}."

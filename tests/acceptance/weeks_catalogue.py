@@ -15,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 from repricer.benchmarks.uplift import draw_shop
 from repricer.benchmarks.uplift.public_path import write_files
+from repricer.serving.price_list.files import read_list
 
 from .checks import check
 
@@ -75,7 +76,9 @@ def catalogue() -> dict[str, float]:
     _run("cycle", str(home / "cycle.toml"))
     first = next((home / "cycles").glob("2*"))
     found = {"fit": _stage(first, "fit")}
-    found["list"] = _run("prices", str(first / "run"), "--draws", "50", "--out", str(home / "prices.xlsx"))
+    found["list"] = _run("prices", str(first / "run"), "--out", str(home / "prices.xlsx"))
+    if read_list(home / "prices.xlsx") != read_list(first / "prices.xlsx"):
+        raise RuntimeError("`repricer prices` must write the list of the cycle; got another")
     sales.to_csv(home / "sales.csv", index=False)
     _run("cycle", str(home / "cycle.toml"))
     found["refresh"] = _stage(max((home / "cycles").glob("2*")), "refresh")
@@ -93,7 +96,7 @@ def refresh() -> float:
     return catalogue()["refresh"]
 
 
-@check("weeks", "504 products: `repricer prices` over 50 draws", "<=", 5, "s")
+@check("weeks", "504 products: `repricer prices`, over the 200 draws of the cycle", "<=", 5, "s")
 def price_list() -> float:
     return catalogue()["list"]
 

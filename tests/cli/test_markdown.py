@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from repricer.cli.markdown import command
+from repricer.cli.markdown import _say, command
+from repricer.evaluation.markdown import StockRow, plan_markdown
 from repricer.scenarios import load_scenario
 from repricer.scenarios.loading import save_scenario
 from repricer.scenarios.sections import Posterior
@@ -44,6 +45,16 @@ def test_a_stock_table_becomes_a_price_list(market: Path, tmp_path: Path) -> Non
     assert "units are expected to be sold by 2018-02-11" in rows[0].reason
     said = CliRunner().invoke(command, asked)
     assert "1 of 1 products meet the target" in said.stdout
+
+
+def test_a_schedule_that_falls_just_short_is_named(market: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = plan_markdown(load_scenario(market), [StockRow("unit", 10)], "2018-02-11")
+    short = replace(plan.products[0], probability=0.948, met=False)
+    _say(replace(plan, products=(short,)), Path("list.xlsx"))
+    said = capsys.readouterr().out
+    assert "94.8%" in said
+    assert "short of it in other seasons than those planned on: unit; ask for more --confidence" in said
+    assert "0 of 1 products meet the target" in said
 
 
 def test_a_target_out_of_reach_is_said_and_the_list_written(market: Path, tmp_path: Path) -> None:
