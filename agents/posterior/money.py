@@ -303,8 +303,10 @@ class PosteriorMoney:
 
     def _at_once(self, index: NDArray[np.intp], price: Array) -> bool:
         """Whether fixed prices of these products hold from the first period on, and nothing remembers others."""
-        if self._spec.reference_price is not None or self._spec.prices.max_change is None:
-            return self._spec.reference_price is None
+        if self._spec.reference_price is not None:
+            return False
+        if self._reach is None:
+            return True
         low, high = self._reach
         return bool(((price >= low[index]) & (price <= high[index])).all())
 
