@@ -32,8 +32,8 @@ build)
     ;;
 runtime)
     packages python3-minimal libpython3-stdlib
-    groupadd --system --gid "$ID" repricer
-    useradd --system --uid "$ID" --gid "$ID" --home-dir /var/lib/repricer --shell /usr/sbin/nologin repricer
+    groupadd --gid "$ID" repricer
+    useradd --uid "$ID" --gid "$ID" --no-create-home --home-dir /var/lib/repricer --shell /usr/sbin/nologin repricer
     install --directory --owner "$ID" --group "$ID" --mode 750 /var/lib/repricer
     ;;
 venv)
