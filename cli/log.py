@@ -1,9 +1,10 @@
-"""`repricer log`: export, verify, summarise and complete the decision log."""
+"""`repricer log`: read, verify, complete and maintain the decision log."""
 
 from __future__ import annotations
 
 import csv
 import itertools
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,21 +14,33 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from ._options import check_table_path, emit, json_option, say, show, write_table
+from ..atomic import write_json
+from ._options import check_table_path, emit, json_option, say, show
 
 if TYPE_CHECKING:
     from ..serving import DecisionLog
     from ..serving.decision_log.outcomes import ReportedOutcome
+    from ..serving.decision_log.verification import Head
 
 _FILE = click.Path(path_type=Path)
 _AT_ONCE = 500
 """Rows of a file per commit."""
 _COUNTED = ("prices", "clipped", "with_outcome", "sold_out")
+_CHAINS = {
+    "rows": "decisions",
+    "outcomes": "reports of outcomes",
+    "approvals": "approvals",
+    "switches": "throws of switches",
+    "maintenance": "acts of maintenance",
+}
+_keys = click.option("--keys", help="The log, or file of keys, that has the keys of an archive or a backup.")
+_by = click.option("--by", required=True, help="Who does it.")
+_reason = click.option("--reason", default="", help="Why.")
 
 
 @click.group("log")
 def command() -> None:
-    """Read and complete LOG, a decision log of `repricer serve --log`: a SQLite file or a
+    """Read, complete and maintain LOG, a decision log of `repricer serve --log`: a SQLite file or a
     postgresql:// URL.
     """
 
@@ -35,52 +48,158 @@ def command() -> None:
 @command.command()
 @click.argument("log")
 @click.option("--out", type=_FILE, required=True, help="Sales table, .csv or .parquet.")
+@_keys
 @json_option
-def export(log: str, out: Path, as_json: bool) -> None:
+def export(log: str, out: Path, keys: str | None, as_json: bool) -> None:
     """Write the decisions and their outcomes as a canonical sales table, with propensities.
 
     `repricer data import` and `repricer evaluate --from-log` read it. A decision is left out until
-    the outcomes of all its products are reported.
+    the outcomes of all its products are reported. The log is never held in memory.
     """
-    from ..serving.decision_log.sales_table import sales_table
+    from ..serving.decision_log.sales_table import write_sales
 
     check_table_path("--out", out)
-    with closing(_opened(log)) as decisions:
-        table, left_out, faulty = sales_table(decisions)
-    write_table(table, out)
-    facts = {"sales": str(out), "rows": len(table), "episodes": int(table["market"].nunique())}
-    facts |= {"left_out": left_out, "faulty": faulty}
+    with closing(_opened(log, keys)) as decisions:
+        found = write_sales(decisions, out)
     if as_json:
-        emit(facts)
+        emit({"sales": str(out), **found._asdict()})
         return
-    say(f"{len(table):,} rows in {out}; {left_out:,} decisions left out, because outcomes of some products are missing")
-    if faulty:
-        say(f"{faulty:,} decisions left out, because an earlier version let a faulty state pass")
+    say(
+        f"{found.rows:,} rows in {out}; {found.left_out:,} decisions left out, because outcomes of some products are missing"
+    )
+    if found.faulty:
+        say(f"{found.faulty:,} decisions left out, because an earlier version let a faulty state pass")
+    if found.erased:
+        say(f"{found.erased:,} decisions left out, because their market was erased, or its key is not in this log")
 
 
 @command.command()
 @click.argument("log")
 @click.option("--head", help="A hash noted earlier; it must still be in the log.")
+@click.option(
+    "--checkpoint",
+    type=_FILE,
+    help="File that keeps where this check ended: the next one with it checks only later rows. Keep it where the log's "
+    "writer has no access.",
+)
 @json_option
-def verify(log: str, head: str | None, as_json: bool) -> None:
+def verify(log: str, head: str | None, checkpoint: Path | None, as_json: bool) -> None:
     """Check the hash of every row; exits with 2 if a row was changed or removed."""
+    since = _since(checkpoint) if checkpoint is not None and checkpoint.exists() else None
     with closing(_opened(log)) as decisions:
-        found = decisions.verify(head)
+        found = decisions.verify(head, since)
+    if checkpoint is not None:
+        write_json(checkpoint, found._asdict())
     if as_json:
         emit(found._asdict())
         return
-    say(f"{found.rows:,} decisions in an unbroken chain, head {found.hash}")
-    say(f"{found.outcomes:,} outcomes in an unbroken chain, head {found.outcomes_hash}")
-    say(f"{found.approvals:,} approvals in an unbroken chain, head {found.approvals_hash}")
-    say(f"{found.switches:,} throws of switches in an unbroken chain, head {found.switches_hash}")
+    for name in ("rows", "outcomes", "approvals", "switches", "maintenance"):
+        count, head = getattr(found, name), getattr(found, "hash" if name == "rows" else f"{name}_hash")
+        say(f"{count:,} {_CHAINS[name]} in an unbroken chain, head {head}")
+
+
+def _since(checkpoint: Path) -> Head:
+    from ..serving.decision_log.verification import Head
+
+    try:
+        return Head(**json.loads(checkpoint.read_text(encoding="utf-8")))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"--checkpoint must be a file that an earlier call wrote; got {checkpoint}: {error}; remove it to check all rows"
+        ) from error
 
 
 @command.command()
 @click.argument("log")
+@click.argument("market")
+@_by
+@_reason
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
-def summary(log: str, as_json: bool) -> None:
-    """Count decisions, clipped prices and outcomes by policy and arm."""
+def erase(log: str, market: str, by: str, reason: str, yes: bool, as_json: bool) -> None:
+    """Make the decisions and outcomes of MARKET unreadable for ever, by destroying their key.
+
+    The chains still verify. A row of the table `maintenance` says that it was done, not whose.
+    """
     with closing(_opened(log)) as decisions:
+        if not yes:
+            click.confirm(f"Erase {market!r} from {decisions.name} for ever?", abort=True, err=True)
+        count = decisions.erase(market, by, reason)
+    if as_json:
+        emit({"decisions": count})
+        return
+    say(
+        f"{count:,} decisions and their outcomes can no longer be read; write a new backup, whose keys replace the old ones"
+    )
+
+
+@command.command()
+@click.argument("log")
+@click.option("--days", type=click.FloatRange(min=0), required=True, help="Age of the decisions that go.")
+@click.option("--out", type=_FILE, help="Archive, a new SQLite file.")
+@click.option("--discard", is_flag=True, help="Delete instead of archiving.")
+@_by
+@_reason
+@json_option
+def rotate(log: str, days: float, out: Path | None, discard: bool, by: str, reason: str, as_json: bool) -> None:
+    """Move decisions older than --days, with their outcomes, to an archive, or delete them.
+
+    The log's chains go on from where those of the archive end. The archive holds no keys: read it
+    with `--keys LOG`, so that what is erased from the log is erased from its archives.
+    """
+    if discard == (out is not None):
+        raise ValueError(f"rotate needs --out or --discard; got {'both' if discard else 'neither'}; give one")
+    with closing(_opened(log)) as decisions:
+        found = decisions.rotate(days, out, by, reason)
+    if as_json:
+        emit(found._asdict())
+        return
+    where = "deleted" if out is None else f"moved to {out}"
+    say(f"{found.decisions:,} decisions and {found.outcomes:,} reports of outcomes {where}")
+    say(f"the chain of decisions goes on after row {found.start[0]:,}, head {found.start[1]}")
+
+
+@command.command()
+@click.argument("log")
+@click.argument("backup", type=_FILE)
+@json_option
+def backup(log: str, backup: Path, as_json: bool) -> None:
+    """Copy LOG, which may be in use, to BACKUP, a new SQLite file, and verify the copy.
+
+    The keys go to BACKUP.keys. Keep the newest file of keys alone: older ones hold keys that were
+    erased since.
+    """
+    with closing(_opened(log)) as decisions:
+        head = decisions.backup(backup)
+    _copied(head, f"{backup} and {backup}.keys", as_json)
+
+
+@command.command()
+@click.argument("backup")
+@click.argument("log")
+@click.option("--keys", required=True, help="The file of keys of this backup, or of a later one.")
+@json_option
+def restore(backup: str, log: str, keys: str, as_json: bool) -> None:
+    """Copy BACKUP and its keys to LOG, a new SQLite file or an empty database, and verify it."""
+    with closing(_opened(backup, keys)) as decisions:
+        head = decisions.restore(log)
+    _copied(head, log, as_json)
+
+
+def _copied(head: Head, where: str, as_json: bool) -> None:
+    if as_json:
+        emit(head._asdict())
+        return
+    say(f"{head.rows:,} decisions and {head.outcomes:,} reports of outcomes in {where}, head {head.hash}")
+
+
+@command.command()
+@click.argument("log")
+@_keys
+@json_option
+def summary(log: str, keys: str | None, as_json: bool) -> None:
+    """Count decisions, clipped prices and outcomes by policy and arm."""
+    with closing(_opened(log, keys)) as decisions:
         groups = _summed(decisions)
     if as_json:
         emit({"log": decisions.name, "groups": groups})
@@ -108,7 +227,7 @@ def _summed(log: DecisionLog) -> list[dict[str, Any]]:
             groups[key] = named | dict.fromkeys(_COUNTED, 0) | {"units": 0.0, "revenue": 0.0, "first": row["time"]}
         group = groups[key]
         group["prices"] += 1
-        group["clipped"] += row["trail"] != "[]"
+        group["clipped"] += bool(row["trail"])
         group["last"] = row["time"]
         if row["units"] is not None:
             group["with_outcome"] += 1
@@ -149,15 +268,16 @@ def outcomes(log: str, file: Path, as_json: bool) -> None:
         say(f"  row {reject['row']}: {reject['reason']}")
 
 
-def _opened(place: str) -> DecisionLog:
+def _opened(place: str, keys: str | None = None) -> DecisionLog:
     """The log, which must exist: reading does not create one."""
     from ..serving import DecisionLog
 
-    if "://" not in place and not Path(place).is_file():
-        raise ValueError(
-            f"LOG must be a decision log or its URL; got {place}, which is no file; `repricer serve --log` creates one"
-        )
-    return DecisionLog(place)
+    for name, each in (("LOG", place), ("--keys", keys)):
+        if each is not None and "://" not in each and not Path(each).is_file():
+            raise ValueError(
+                f"{name} must be a decision log or its URL; got {each}, which is no file; `repricer serve --log` creates one"
+            )
+    return DecisionLog(place, keys)
 
 
 def _read(file: Path, refused: dict[int, str]) -> Iterator[tuple[int, ReportedOutcome]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -50,5 +49,5 @@ def _logged(cycle: Cycle, first: str, end: str) -> list[tuple[Any, Any]]:
     from ...serving import DecisionLog
 
     with closing(DecisionLog(cycle.log)) as log:
-        rows = ((row, json.loads(row["state"]).get("date") or row["time"]) for row in log.export())
+        rows = ((row, row["date"] or row["time"]) for row in log.export())
         return [(row["market"], row["arm"]) for row, day in rows if first <= day[:10] < end]

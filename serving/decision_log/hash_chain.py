@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 START = "0" * 64
@@ -50,24 +50,35 @@ def linked(rows: Iterable[Mapping[str, Any]], tail: Tail) -> tuple[list[dict[str
     return done, tail
 
 
-def walked(name: str, rows: Iterable[Mapping[str, Any]]) -> Tail:
-    """The end of the chain of the table `name`, once every hash is checked. Raises ChainError at
-    the first mismatch.
+def walked(name: str, rows: Iterable[Mapping[str, Any]], tail: Tail = EMPTY) -> Tail:
+    """The end of the chain of the table `name`, once every hash of the rows after `tail` is
+    checked. Raises ChainError at the first mismatch.
     """
-    tail = EMPTY
+    for row in checked(name, rows, tail):
+        tail = Tail(row["id"], row["hash"])
+    return tail
+
+
+def checked(name: str, rows: Iterable[Mapping[str, Any]], tail: Tail = EMPTY) -> Iterator[Mapping[str, Any]]:
+    """The rows of the table `name` after `tail`, each once its hash is checked. Raises ChainError."""
     for row in rows:
         content = {key: value for key, value in row.items() if key not in _LINKS}
         if (row["id"], row["previous_hash"], row["hash"]) != (tail.rows + 1, tail.hash, _hash(tail.hash, content)):
             raise ChainError(
                 f"{name}: row {tail.rows + 1} must follow from the row before; got another hash; restore a backup"
             )
-        tail = Tail(tail.rows + 1, row["hash"])
-    return tail
+        tail = Tail(row["id"], row["hash"])
+        yield row
 
 
 def as_json(value: Any) -> str:
     """The JSON text of a value; equal values have equal texts, and so equal hashes."""
-    return json.dumps(value, separators=(",", ":"))
+    return json.dumps(value, separators=(",", ":"), default=_digest)
+
+
+def _digest(content: bytes) -> str:
+    """Bytes stand for themselves by their SHA-256."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def _hash(previous: str, content: Mapping[str, Any]) -> str:

@@ -7,57 +7,54 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 import msgspec
-from sqlalchemy import Integer, func, select
+from sqlalchemy import func, select
 
 from ..decision import Decision
-from ..market_state import MARKET, State
-from ..predictor import PriceAnswer, ProductPrice
+from ..market_state import State
+from ..predictor import PriceAnswer
+from . import maintenance
 from .approvals import Approval, Recorded
 from .approvals import add as add_approvals
-from .hash_chain import START, ChainError, as_json, walked
+from .hash_chain import as_json
 from .outcomes import ReportedOutcome, add
+from .records import now, record_of
 from .replies import Reply, keep, kept
-from .schema import APPROVALS, BUNDLES, DECISIONS, METADATA, OUTCOMES, SCHEMA, SWITCHES, TRIALS
+from .schema import APPROVALS, BUNDLES, DECISIONS, MAINTENANCE, OUTCOMES, SCHEMA, SUBJECTS, SWITCHES, TRIALS
+from .sealing import Opened, Sealer, opened
 from .storage import Storage, Writing
+from .verification import Head, verified
 
 _FILLER = "-" * (32 << 10)
-
-
-class Head(NamedTuple):
-    """The end of a log: the number of decisions and the hash of the last one, and the same for
-    outcomes, for approvals of price lists and for switches.
-    """
-
-    rows: int
-    hash: str
-    outcomes: int
-    outcomes_hash: str
-    approvals: int
-    approvals_hash: str
-    switches: int
-    switches_hash: str
+_PAGE = 500
+"""Decisions that are read at a time."""
+_ALL = (2**62, 2**62)
 
 
 class DecisionLog:
-    """Append-only tables of decisions, outcomes and approvals of price lists; the hash of each row
-    covers the row before it.
+    """Append-only tables of decisions, outcomes, approvals of price lists and switches; the hash of
+    each row covers the row before it.
 
     Several threads and processes may write. The hashes reveal any changed row; the loss of the last
     rows is revealed only by a hash that was noted later. The hashes are not secret: store
-    `verify().hash` where the log's writer has no access.
+    `verify().hash` where the log's writer has no access. Decisions and outcomes are compressed, and
+    sealed with a key of their market, which `erase` destroys.
 
     Args:
         place: A SQLite file, or the URL of a PostgreSQL database
             (`postgresql://USER@HOST/DATABASE`, extra `postgres`).
+        keys: The log that has the keys of this one, where it is an archive or a backup.
 
     Raises:
         ValueError: The place holds something else.
+        ChainError: A log of an earlier version, which is upgraded, does not match its hashes.
 
     Example:
         >>> import tempfile
@@ -67,8 +64,9 @@ class DecisionLog:
         >>> log.close()
     """
 
-    def __init__(self, place: str | os.PathLike[str]) -> None:
-        self._storage = Storage(place, METADATA)
+    def __init__(self, place: str | os.PathLike[str], keys: str | os.PathLike[str] | None = None) -> None:
+        self._storage, self._sealer = Storage(place), Sealer()
+        self._keys = self._storage if keys is None else Storage(keys)
 
     @property
     def name(self) -> str:
@@ -85,7 +83,7 @@ class DecisionLog:
         arm: str = "policy",
         shadow: PriceAnswer | None = None,
     ) -> Future[None]:
-        """Commit one row per product, all or none; they are on disk when the future is done.
+        """Commit a decision; it is on disk when the future is done.
 
         Answers that wait share a commit.
 
@@ -102,8 +100,9 @@ class DecisionLog:
         Returns:
             A future that raises LogError if the rows cannot be written.
         """
-        rows = _decision_rows(answer, state, request_id, propensity, arm, shadow)
-        return self._storage.submit(lambda writing: writing.append(DECISIONS, rows))
+        decision = Decision(state, answer, arm, propensity, shadow, [])
+        done: Future[Any] = self.submit_decisions([(request_id, decision)])
+        return done
 
     def record(
         self,
@@ -130,9 +129,7 @@ class DecisionLog:
             A future with the answer to give, which may be the one that was kept. It raises LogError
             if the rows cannot be written, and ReusedKeyError.
         """
-        rows: list[dict[str, Any]] = []
-        for request_id, one in named:
-            rows += _decision_rows(one.answer, one.state, request_id, one.propensity, one.arm, one.shadow)
+        records = [record_of(*one) for one in named]
 
         def write(writing: Writing) -> bytes:
             if reply is not None:
@@ -140,7 +137,7 @@ class DecisionLog:
                 if before is not None:
                     return before
                 keep(writing, reply)
-            writing.append(DECISIONS, rows)
+            writing.append(DECISIONS, [self._sealer.row(writing, record) for record in records])
             return b"" if reply is None else reply.answer
 
         return self._storage.submit(write)
@@ -199,8 +196,7 @@ class DecisionLog:
             reason: Why; may be empty.
             files: The files of a bundle that becomes active.
         """
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        row = {"schema": SCHEMA, "time": now, "switch": switch, "position": as_json(position)}
+        row = {"schema": SCHEMA, "time": now(), "switch": switch, "position": as_json(position)}
 
         def write(writing: Writing) -> None:
             writing.append(SWITCHES, [row | {"thrown_by": by, "reason": reason}])
@@ -227,129 +223,133 @@ class DecisionLog:
         return None
 
     def export(self) -> Iterator[dict[str, Any]]:
-        """The decisions in order; discounts, also, state, trail and shadow are the JSON text that
-        was hashed.
+        """What was decided for each product, in order; erased markets are left out.
 
         Raises:
+            ChainError: A row does not open with the key of its market.
             LogError: The log cannot be read.
         """
-        return self._storage.rows(select(DECISIONS).order_by(DECISIONS.c.id))
+        for decision in self._opened():
+            yield from decision.record.by_product()
 
     def export_outcomes(self) -> Iterator[dict[str, Any]]:
-        """The outcomes in order. Raises LogError."""
-        return self._storage.rows(select(OUTCOMES).order_by(OUTCOMES.c.id))
+        """The outcomes of each decision, in order. Raises ChainError, LogError."""
+        for decision, outcomes in self._with_outcomes():
+            for outcome in outcomes:
+                yield {"request_id": decision.record.request_id, **outcome}
 
     def export_approvals(self) -> Iterator[dict[str, Any]]:
         """The decisions about price lists in order. Raises LogError."""
         return self._storage.rows(select(APPROVALS).order_by(APPROVALS.c.id))
 
-    def sold(self) -> Iterator[dict[str, Any]]:
-        """The decisions in order, each with its outcomes summed over segments.
-
-        The columns `units`, `paid` (currency, over all units), `stockout` and `date` are None
-        without outcomes; where no price paid was reported, it is the price of the decision.
-        """
-        d, o = DECISIONS.c, OUTCOMES.c
-        reported = (
-            select(
-                o.request_id,
-                o.product,
-                func.sum(o.units).label("units"),
-                func.sum(o.units * func.coalesce(o.price_paid, d.price)).label("paid"),
-                func.max(o.stockout.cast(Integer)).label("stockout"),
-                func.min(o.date).label("date"),
-            )
-            .join(DECISIONS, (d.request_id == o.request_id) & (d.product == o.product))
-            .group_by(o.request_id, o.product)
-            .subquery()
+    def ends(self) -> tuple[int, int]:
+        """Numbers of the last decision and the last report of outcomes. Raises LogError."""
+        outcomes, decisions = (
+            next(self._storage.rows(select(func.coalesce(func.max(table.c.id), 0).label("n"))))["n"]
+            for table in (OUTCOMES, DECISIONS)
         )
-        same = (reported.c.request_id == d.request_id) & (reported.c.product == d.product)
-        facts = (reported.c.units, reported.c.paid, reported.c.stockout, reported.c.date)
-        return self._storage.rows(select(DECISIONS, *facts).join(reported, same, isouter=True).order_by(d.id))
+        return decisions, outcomes
 
-    def verify(self, head: str | None = None) -> Head:
-        """Check every hash of all tables and return the ends of the chains.
+    def sold(self, ends: tuple[int, int] = _ALL) -> Iterator[dict[str, Any]]:
+        """The rows of `export`, each with its outcomes summed over segments.
+
+        `units`, `paid` (currency, over all units), `stockout` and `sold_on` are None without
+        outcomes; where no price paid was reported, it is the price of the decision.
+
+        Args:
+            ends: What came later is left out; see the method `ends`.
+
+        Raises:
+            ChainError: A row does not open with the key of its market.
+            LogError: The log cannot be read.
+        """
+        for decision, outcomes in self._with_outcomes(ends):
+            reported = defaultdict[str, list[dict[str, Any]]](list)
+            for outcome in outcomes:
+                reported[outcome["product"]].append(outcome)
+            for row in decision.record.by_product():
+                yield {**row, **_summed(reported[row["product"]], row["price"])}
+
+    def export_maintenance(self) -> Iterator[dict[str, Any]]:
+        """What was archived, discarded, erased and upgraded, by whom and why. Raises LogError."""
+        return self._storage.rows(select(MAINTENANCE).order_by(MAINTENANCE.c.id))
+
+    def erased(self) -> int:
+        """The number of decisions that nobody can read any more. Raises LogError."""
+        keys = select(SUBJECTS.c.id).where(SUBJECTS.c.key.is_not(None))
+        known = {row["id"] for row in self._keys.rows(keys)}
+        count = select(DECISIONS.c.subject, func.count().label("n")).group_by(DECISIONS.c.subject)
+        return sum(row["n"] for row in self._storage.rows(count) if row["subject"] not in known)
+
+    def verify(self, head: str | None = None, since: Head | None = None) -> Head:
+        """Check the hashes of all tables and return the ends of the chains; no key is needed.
 
         Args:
             head: A hash noted earlier; it must still be in one of the tables, or the last rows are
                 missing.
+            since: The ends that an earlier check returned: only rows after them are checked.
 
         Raises:
             ChainError: A row does not match its hash, or rows are missing.
             LogError: The log cannot be read.
         """
-        known, tails = {None, START}, []
-        for table in (DECISIONS, OUTCOMES, APPROVALS, SWITCHES):
-            tails.append(walked(table.name, self._storage.rows(select(table).order_by(table.c.id))))
-            if head not in known and any(self._storage.rows(select(table.c.id).where(table.c.hash == head))):
-                known.add(head)
-        if head not in known:
-            raise ChainError(
-                f"decision log must still hold the row with hash {head}; got {tails[0].rows} decisions, {tails[1].rows} "
-                f"outcomes, {tails[2].rows} approvals and {tails[3].rows} switches without it; restore a backup"
-            )
-        return Head(*tails[0], *tails[1], *tails[2], *tails[3])
+        return verified(self._storage, head, since)
+
+    def erase(self, market: str, by: str, reason: str = "") -> int:
+        """Destroy the key of a market: see `maintenance.erase`."""
+        return maintenance.erase(self._storage, self._sealer, market, by, reason)
+
+    def rotate(
+        self, days: float, archive: str | os.PathLike[str] | None, by: str, reason: str = ""
+    ) -> maintenance.Rotated:
+        """Move old decisions to an archive, or discard them: see `maintenance.rotate`."""
+        path = None if archive is None else Path(archive)
+        return maintenance.rotate(self._storage, self._sealer, days, path, by, reason)
+
+    def backup(self, out: str | os.PathLike[str]) -> Head:
+        """Copy the log, and its keys beside it: see `maintenance.backup`."""
+        return maintenance.backup(self._storage, Path(out))
+
+    def restore(self, place: str | os.PathLike[str]) -> Head:
+        """Copy this log, a backup, and its keys into a new log: see `maintenance.restore`."""
+        with closing(Storage(place)) as target:
+            return maintenance.restore(self._storage, self._keys, target)
 
     def close(self) -> None:
         """Write what is waiting, and disconnect from the database."""
-        self._storage.close()
+        for storage in {self._storage, self._keys}:
+            storage.close()
+
+    def _opened(self) -> Iterator[Opened]:
+        for page in self._storage.pages(select(DECISIONS).order_by(DECISIONS.c.id), _PAGE):
+            yield from opened(page, self._storage.rows, self._keys.rows)
+
+    def _with_outcomes(self, ends: tuple[int, int] = _ALL) -> Iterator[tuple[Opened, list[dict[str, Any]]]]:
+        """Each decision with its outcomes, in the order in which they were reported."""
+        query = select(DECISIONS).where(DECISIONS.c.id <= ends[0]).order_by(DECISIONS.c.id)
+        for page in self._storage.pages(query, _PAGE):
+            reports = defaultdict[int, list[dict[str, Any]]](list)
+            theirs = OUTCOMES.c.decision.between(page[0]["id"], page[-1]["id"])
+            for report in self._storage.rows(
+                select(OUTCOMES).where(theirs, OUTCOMES.c.id <= ends[1]).order_by(OUTCOMES.c.id)
+            ):
+                reports[report["decision"]].append(report)
+            for decision in opened(page, self._storage.rows, self._keys.rows):
+                mine = reports[decision.id]
+                yield (
+                    decision,
+                    [{"time": report["time"], **row} for report in mine for row in decision.outcomes(report["body"])],
+                )
 
 
-def _decision_rows(
-    answer: PriceAnswer,
-    state: State,
-    request_id: str,
-    propensity: float | Mapping[str, float],
-    arm: str,
-    shadow: PriceAnswer | None,
-) -> list[dict[str, Any]]:
-    items = {item["product"]: item for item in state["products"]}
-    facts = {key: state[key] for key in ("regime", "loyalty") if key in state}
-    facts |= {} if answer.date is None else {"date": answer.date}
-    second = {} if shadow is None else {price.product: price for price in shadow.prices}
-    now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return [
-        {
-            "schema": SCHEMA,
-            "time": now,
-            "request_id": request_id,
-            "market": state.get("market", MARKET),
-            "period": answer.period,
-            "product": price.product,
-            "state": as_json(items[price.product] | facts),
-            "proposed": price.proposed,
-            "price": price.price,
-            "discounts": as_json(price.discounts),
-            "also": as_json(_other_decisions(answer, price)),
-            "trail": as_json([vars(change) for change in price.trail]),
-            "arm": arm,
-            "propensity": _probability(propensity, price),
-            "shadow": as_json(_shadow_price(shadow, second[price.product])) if shadow else None,
-            "policy": answer.policy,
-            "bundle": answer.bundle,
-        }
-        for price in answer.prices
-    ]
-
-
-def _other_decisions(answer: PriceAnswer, price: ProductPrice) -> dict[str, Any]:
-    """The decisions about a product beside its price; `shown_to` lists the segments whose slot
-    shows it.
-    """
-    shown_to = [segment for segment, product in answer.recommendations.items() if product == price.product]
-    return {"promotion": price.promotion, "order_units": price.order_units, "shown_to": shown_to}
-
-
-def _probability(propensity: float | Mapping[str, float], price: ProductPrice) -> float:
-    value = propensity[price.product] if isinstance(propensity, Mapping) else propensity
-    if not 0 < value <= 1:
-        raise ValueError(
-            f"propensity must lie in (0, 1]; got {value} for {price.product!r}; state the arm's probability"
-        )
-    return float(value)
-
-
-def _shadow_price(shadow: PriceAnswer, price: ProductPrice) -> dict[str, Any]:
-    """The shadow policy's answer for one product."""
-    names = ("proposed", "price", "discounts")
-    return {"policy": shadow.policy, "bundle": shadow.bundle} | {name: getattr(price, name) for name in names}
+def _summed(outcomes: list[dict[str, Any]], price: float) -> dict[str, Any]:
+    """The outcomes of one product, over all segments."""
+    if not outcomes:
+        return dict.fromkeys(("units", "paid", "stockout", "sold_on"))
+    paid = [price if one["price_paid"] is None else one["price_paid"] for one in outcomes]
+    return {
+        "units": sum(one["units"] for one in outcomes),
+        "paid": sum(one["units"] * each for one, each in zip(outcomes, paid, strict=True)),
+        "stockout": any(one["stockout"] for one in outcomes),
+        "sold_on": min((one["date"] for one in outcomes if one["date"]), default=None),
+    }

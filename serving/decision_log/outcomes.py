@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 from msgspec import Meta
@@ -13,7 +12,9 @@ from sqlalchemy import select
 
 from ..documents import Document, Name, fields, read
 from ..market_state import MARKET
-from .schema import DECISIONS, OUTCOMES, SCHEMA
+from .records import now
+from .schema import DECISIONS, OUTCOMES, SUBJECTS
+from .sealing import Opened, opened
 from .storage import Writing
 
 Amount = Annotated[float, Meta(ge=0, le=1e12)]
@@ -103,40 +104,48 @@ def add(writing: Writing, outcomes: Sequence[ReportedOutcome], refused: dict[int
         OutcomeError: An outcome is refused.
     """
     decisions: dict[str, _Decision] = {}
-    rows = []
+
+    def decided(request: str) -> _Decision:
+        if request not in decisions:
+            decisions[request] = _Decision(writing, request)
+        return decisions[request]
+
     for index, outcome in enumerate(outcomes):
         try:
-            request = outcome.request_id or _last_request(writing, outcome)
-            if request not in decisions:
-                decisions[request] = _Decision(writing, request)
-            if decisions[request].is_new(outcome):
-                rows.append(_row(request, outcome))
+            decided(outcome.request_id or _last_request(writing, outcome, decided)).add(outcome)
         except OutcomeError as error:
             if refused is None:
                 raise
             refused[index] = str(error)
-    writing.append(OUTCOMES, rows)
-    return len(rows)
+    told = [decision for decision in decisions.values() if decision.new]
+    writing.append(OUTCOMES, [decision.row() for decision in told])
+    return sum(len(decision.new) for decision in told)
 
 
 class _Decision:
-    """One decision: its products and their known outcomes."""
+    """One decision: its products, their known outcomes, and those that are new."""
 
     def __init__(self, writing: Writing, request_id: str) -> None:
-        self.request_id = request_id
-        priced = writing.read(select(DECISIONS.c.product).where(DECISIONS.c.request_id == request_id))
-        reported = writing.read(select(OUTCOMES).where(OUTCOMES.c.request_id == request_id))
-        self.known: dict[str, dict[str | None, dict[str, Any]]] = {row["product"]: {} for row in priced}
-        for row in reported:
+        self.request_id, self.new = request_id, list[dict[str, Any]]()
+        rows = writing.read(select(DECISIONS).where(DECISIONS.c.request_id == request_id))
+        found = next(opened(rows, writing.look, writing.look), None)
+        if found is None:
+            raise OutcomeError(
+                f"outcome must be of a decision in the log; got request_id {reprlib.repr(request_id)}"
+                + (", whose market was erased" if rows else "; it is in the answer's header X-Request-Id")
+            )
+        self._sealed: Opened = found
+        self.known: dict[str, dict[str | None, dict[str, Any]]] = {row["product"]: {} for row in found.record.rows}
+        reports = writing.look(select(OUTCOMES.c.body).where(OUTCOMES.c.decision == found.id))
+        for row in (row for report in reports for row in found.outcomes(report["body"])):
             self.known[row["product"]][row["segment"]] = row
 
-    def is_new(self, outcome: ReportedOutcome) -> bool:
-        """Whether an outcome is new; it is known from now on. Raises OutcomeError."""
-        if not self.known:
-            raise OutcomeError(
-                f"outcome must be of a decision in the log; got request_id {reprlib.repr(self.request_id)}; it is in the "
-                "answer's header X-Request-Id"
-            )
+    def row(self) -> dict[str, Any]:
+        """The row of the new outcomes, without its links."""
+        return {"time": now(), "decision": self._sealed.id, "body": self._sealed.sealed(self.new)}
+
+    def add(self, outcome: ReportedOutcome) -> None:
+        """Take an outcome that is not known yet. Raises OutcomeError."""
         if outcome.product not in self.known:
             raise OutcomeError(
                 f"outcome: product must be one that decision {self.request_id} priced; got {reprlib.repr(outcome.product)}; "
@@ -151,8 +160,9 @@ class _Decision:
             if before is not None and before[fact] != value:
                 kept = f"as it was reported ({fact} {before[fact]})"
                 raise ContradictionError(self._differs(outcome, kept, f"{fact} {value}"))
-        reported[outcome.segment] = facts
-        return before is None
+        if before is None:
+            reported[outcome.segment] = facts
+            self.new.append({"product": outcome.product, "segment": outcome.segment, **facts})
 
     def _differs(self, outcome: ReportedOutcome, rule: str, got: str) -> str:
         return (
@@ -161,40 +171,28 @@ class _Decision:
         )
 
 
-def _last_request(writing: Writing, outcome: ReportedOutcome) -> str:
-    d = DECISIONS.c
-    if outcome.period is None:
-        named, found = f"date {outcome.date}", _on_date(writing, outcome)
-    else:
-        query = select(d.request_id).where(d.market == outcome.market, d.period == outcome.period)
-        named, found = f"period {outcome.period}", writing.read(query.order_by(d.id.desc()).limit(1))
-    if not found:
-        raise OutcomeError(
-            f"outcome must be of a decision in the log; got market {outcome.market!r}, {named}; name it by its request_id"
-        )
-    return found[0]["request_id"]
-
-
-def _on_date(writing: Writing, outcome: ReportedOutcome) -> list[dict[str, Any]]:
-    """The decision of the latest period that begins on or before the day of the sale: its price
-    was charged then.
+def _last_request(writing: Writing, outcome: ReportedOutcome, decided: Callable[[str], _Decision]) -> str:
+    """The market's last decision for the period, or the last that begins on or before the day of
+    the sale: its price was charged then.
     """
-    d = DECISIONS.c
-    query: Any = select(d.request_id, d.state).where(d.market == outcome.market, d.product == outcome.product)
-    begins = [(json.loads(row["state"]).get("date"), row) for row in writing.read(query.order_by(d.id.desc()))]
-    before = [(day, row) for day, row in begins if day is not None and day <= str(outcome.date)]
-    return [max(before, key=lambda one: one[0])[1]] if before else []
-
-
-def _row(request_id: str, outcome: ReportedOutcome) -> dict[str, Any]:
-    return {
-        "schema": SCHEMA,
-        "time": dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds"),
-        "request_id": request_id,
-        "product": outcome.product,
-        "segment": outcome.segment,
-        **_facts(outcome),
-    }
+    d, on = DECISIONS.c, outcome.date
+    query: Any = (
+        select(d.request_id).join(SUBJECTS, SUBJECTS.c.id == d.subject).where(SUBJECTS.c.name == outcome.market)
+    )
+    if outcome.period is not None:
+        named, query = (
+            f"period {outcome.period}",
+            query.where(d.period == outcome.period).order_by(d.id.desc()).limit(1),
+        )
+    else:
+        named, query = f"date {on}", query.where(d.date <= str(on)).order_by(d.date.desc(), d.id.desc())
+    for row in writing.read(query):
+        request: str = row["request_id"]
+        if outcome.period is not None or outcome.product in decided(request).known:
+            return request
+    raise OutcomeError(
+        f"outcome must be of a decision in the log; got market {outcome.market!r}, {named}; name it by its request_id"
+    )
 
 
 def _facts(outcome: ReportedOutcome) -> dict[str, Any]:

@@ -5,37 +5,66 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+import operator
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-import pandas as pd
+import pyarrow as pa
 from msgspec import UNSET, UnsetType
+from pyarrow import csv, parquet
 
+from ...atomic import whole_file
 from ..market_state import Multiplier, ProductDocument
 from .log import DecisionLog
 
+_AT_ONCE = 50_000
+"""Rows that are written together."""
+_FIRST = [
+    "date",
+    "product",
+    "units",
+    "price_paid",
+    "regular_price",
+    "store",
+    "propensity",
+    "arm_propensity",
+    "market",
+    "period",
+]
+_LAST = ["price", "stockout", "arm", "policy", "bundle", "request_id"]
+_TYPES = dict.fromkeys(
+    ["date", "product", "store", "seen_regime", "arm", "policy", "bundle", "request_id"], pa.string()
+)
+_TYPES |= {"market": pa.int64(), "period": pa.int64(), "stockout": pa.bool_()}
+"""Columns that are not numbers with decimals."""
+
 
 class LoggedState(ProductDocument, kw_only=True, forbid_unknown_fields=False):
-    """The state of one product as a row of the log holds it."""
+    """The state of one product as the log holds it."""
 
-    date: str | None = None
     regime: str | UnsetType = UNSET
     loyalty: dict[str, Multiplier] = {}  # noqa: RUF012  msgspec copies it
 
 
 class Sales(NamedTuple):
-    """The table, and the numbers of decisions left out: for want of outcomes, and because their
-    state is faulty, as earlier versions let some pass.
+    """What was written: rows and episodes, and the numbers of decisions left out: for want of
+    outcomes, because their state is faulty, as earlier versions let some pass, and because their
+    market was erased.
     """
 
-    table: pd.DataFrame
+    rows: int
+    episodes: int
     left_out: int
     faulty: int
+    erased: int
 
 
-def sales_table(log: DecisionLog) -> Sales:
-    """One row per product of every decision with outcomes for all its products.
+def write_sales(log: DecisionLog, out: Path) -> Sales:
+    """Write one row per product of every decision with outcomes for all its products.
 
     First the columns of the canonical sales table: `date` (of the sale where it was reported, else
     the first day of the period where the market has a calendar, else of the decision), `product`,
@@ -44,65 +73,96 @@ def sales_table(log: DecisionLog) -> Sales:
     `arm_propensity` (the part that all products of the decision share, since one draw selected the
     arm), and the columns of a `PriceLog`: `market` counts episodes, since a period that does not
     come after the market's last one starts another; `period`; `seen_…`, the state; `price`, the
-    list price.
+    list price. Rows stand in the order of the decisions. The log is read twice and never held in
+    memory.
 
     Args:
         log: The decision log.
+        out: A .csv or .parquet file, which is written completely or not at all.
 
     Raises:
+        ChainError: A row of the log does not open with the key of its market.
         ValueError: No decision has all its outcomes.
     """
-    rows: list[dict[str, Any]] = []
-    episodes: dict[str, tuple[int, int]] = {}
-    started = left_out = faulty = 0
-    for decision in _decisions(log.sold()):
-        if any(row["units"] is None for row in decision):
-            left_out += 1
-            continue
-        try:
-            states = [msgspec.json.decode(row["state"], type=LoggedState) for row in decision]
-        except (msgspec.MsgspecError, UnicodeError):
-            faulty += 1
-            continue
-        market, period = decision[0]["market"], decision[0]["period"]
-        episode, last = episodes.get(market, (-1, period))
-        if period <= last:
-            episode, started = started, started + 1
-        episodes[market] = episode, period
-        rows += [_row(row, state, episode) for row, state in zip(decision, states, strict=True)]
-    if not rows:
+    scan = _Scan(log)
+    prices, seen = defaultdict[str, Counter[float]](Counter), dict[str, None]()
+    for decision, states, _ in scan.whole():
+        for row, state in zip(decision, states, strict=True):
+            prices[row["product"]][row["price"]] += 1
+            seen |= dict.fromkeys(_seen(state))
+    if not prices:
         raise ValueError(
-            f"decision log must hold decisions with outcomes; got {log.name} with {left_out:,} decisions and no outcome of "
-            f"all their products, and {faulty:,} with a faulty state; report them with POST /v1/outcomes or repricer log outcomes"
+            f"decision log must hold decisions with outcomes; got {log.name} with {scan.left_out:,} decisions and no "
+            f"outcome of all their products, and {scan.faulty:,} with a faulty state; report them with POST /v1/outcomes "
+            "or repricer log outcomes"
         )
-    table = pd.DataFrame(rows)
-    usual = table.groupby("product")["price"].transform("median")
-    table.insert(list(table).index("store"), "regular_price", usual)
-    table = table.sort_values(["date", "market", "period"], kind="stable", ignore_index=True)
-    return Sales(table, left_out, faulty)
+    usual = {product: statistics.median(counts.elements()) for product, counts in prices.items()}
+    rows = (
+        _row(row, usual, episode) | _seen(state)
+        for decision, states, episode in scan.whole()
+        for row, state in zip(decision, states, strict=True)
+    )
+    count = _write(rows, [*_FIRST, *seen, *_LAST], out)
+    return Sales(count, scan.episodes, scan.left_out, scan.faulty, log.erased())
 
 
-def _decisions(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """The rows of one request are adjacent: they were written in one transaction."""
-    for _, decision in itertools.groupby(rows, key=lambda row: row["request_id"]):
-        yield list(decision)
+class _Scan:
+    """The decisions that a table holds, as often as they are asked for."""
+
+    def __init__(self, log: DecisionLog) -> None:
+        self._log, self._ends = log, log.ends()
+        self.left_out = self.faulty = self.episodes = 0
+
+    def whole(self) -> Iterator[tuple[list[dict[str, Any]], list[LoggedState], int]]:
+        """Decisions with outcomes for all products: their rows, states, and number of the episode."""
+        self.left_out = self.faulty = self.episodes = 0
+        episodes: dict[str, tuple[int, int]] = {}
+        for _, rows in itertools.groupby(self._log.sold(self._ends), key=operator.itemgetter("request_id")):
+            decision = list(rows)
+            if any(row["units"] is None for row in decision):
+                self.left_out += 1
+                continue
+            try:
+                states = [msgspec.convert(row["state"], LoggedState) for row in decision]
+            except msgspec.ValidationError:
+                self.faulty += 1
+                continue
+            market, period = decision[0]["market"], decision[0]["period"]
+            episode, last = episodes.get(market, (-1, period))
+            if period <= last:
+                episode, self.episodes = self.episodes, self.episodes + 1
+            episodes[market] = episode, period
+            yield decision, states, episode
 
 
-def _row(row: dict[str, Any], state: LoggedState, episode: int) -> dict[str, Any]:
+def _write(rows: Iterator[dict[str, Any]], columns: list[str], out: Path) -> int:
+    """Write rows to a file, some at a time; returns how many."""
+    schema = pa.schema([(name, _TYPES.get(name, pa.float64())) for name in columns])
+    make = csv.CSVWriter if out.suffix == ".csv" else parquet.ParquetWriter
+    out.parent.mkdir(parents=True, exist_ok=True)
+    count = 0
+    with whole_file(out) as temporary, make(temporary, schema) as writer:
+        while some := list(itertools.islice(rows, _AT_ONCE)):
+            writer.write_table(pa.Table.from_pylist(some, schema))
+            count += len(some)
+    return count
+
+
+def _row(row: dict[str, Any], usual: dict[str, float], episode: int) -> dict[str, Any]:
     price, units = row["price"], row["units"]
     return {
-        "date": row["date"] or state.date or row["time"][:10],
+        "date": row["sold_on"] or row["date"] or row["time"][:10],
         "product": row["product"],
         "units": units,
         "price_paid": row["paid"] / units if units else price,
+        "regular_price": usual[row["product"]],
         "store": row["market"],
         "propensity": row["propensity"],
         "arm_propensity": row["propensity"],
         "market": episode,
         "period": row["period"],
-        **_seen(state),
         "price": price,
-        "stockout": bool(row["stockout"]),
+        "stockout": row["stockout"],
         "arm": row["arm"],
         "policy": row["policy"],
         "bundle": row["bundle"],

@@ -1,55 +1,59 @@
-"""The tables of the decision log: one row per priced product, one per outcome, and one per decision
-about a price list.
+"""The tables of the decision log: one row per decision, per report of what it sold, per decision
+about a price list, per throw of a switch, and per change of the log itself.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Double, Index, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, Double, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
-from .storage import chained_table
-
-SCHEMA = 2
-"""Version of the rows, stored in each. Version 1 was for SQLite only, without arms, propensities
-and outcomes.
-"""
+SCHEMA = 3
+"""Version of the tables; `migrations` brings logs of version 2 up to it."""
 METADATA = MetaData()
-DECISIONS = chained_table(
-    "decisions",
+
+
+def _chained(name: str, *columns: Column) -> Table:
+    """A table with a hash chain, in which the database refuses to change or delete rows."""
+    links = (Column("previous_hash", Text, nullable=False), Column("hash", Text, nullable=False))
+    return Table(name, METADATA, Column("id", BigInteger, primary_key=True, autoincrement=False), *columns, *links)
+
+
+VERSION = Table("alembic_version", METADATA, Column("version_num", String(32), primary_key=True))
+SUBJECTS = Table(
+    "subjects",
     METADATA,
-    Column("schema", Integer, nullable=False),
-    Column("time", Text, nullable=False),
-    Column("request_id", Text, nullable=False),
-    Column("market", Text, nullable=False),
-    Column("period", Integer, nullable=False),
-    Column("product", Text, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("proposed", Double),
-    Column("price", Double, nullable=False),
-    Column("discounts", Text, nullable=False),
-    Column("also", Text, nullable=False),
-    Column("trail", Text, nullable=False),
-    Column("arm", Text, nullable=False),
-    Column("propensity", Double, nullable=False),
-    Column("shadow", Text),
-    Column("policy", Text, nullable=False),
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("name", Text, unique=True),
+    Column("key", LargeBinary),
+)
+"""The markets by name, and the key of each; an erased one has neither."""
+DICTIONARIES = Table(
+    "dictionaries",
+    METADATA,
+    Column("id", LargeBinary, primary_key=True),
     Column("bundle", Text, nullable=False),
+    Column("content", LargeBinary, nullable=False),
 )
-OUTCOMES = chained_table(
-    "outcomes",
-    METADATA,
-    Column("schema", Integer, nullable=False),
+"""What the decisions of a bundle have in common, against which they are compressed; the id is the
+beginning of its SHA-256.
+"""
+DECISIONS = _chained(
+    "decisions",
     Column("time", Text, nullable=False),
     Column("request_id", Text, nullable=False),
-    Column("product", Text, nullable=False),
-    Column("segment", Text),
-    Column("units", Double, nullable=False),
-    Column("price_paid", Double),
-    Column("stockout", Boolean, nullable=False),
+    Column("subject", Integer, nullable=False),
+    Column("period", Integer, nullable=False),
     Column("date", Text),
+    Column("dictionary", LargeBinary, nullable=False),
+    Column("body", LargeBinary, nullable=False),
 )
-APPROVALS = chained_table(
+OUTCOMES = _chained(
+    "outcomes",
+    Column("time", Text, nullable=False),
+    Column("decision", BigInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+APPROVALS = _chained(
     "approvals",
-    METADATA,
     Column("schema", Integer, nullable=False),
     Column("time", Text, nullable=False),
     Column("zone", Text, nullable=False),
@@ -64,9 +68,8 @@ APPROVALS = chained_table(
     Column("reason", Text, nullable=False),
     Column("bundle", Text, nullable=False),
 )
-SWITCHES = chained_table(
+SWITCHES = _chained(
     "switches",
-    METADATA,
     Column("schema", Integer, nullable=False),
     Column("time", Text, nullable=False),
     Column("switch", Text, nullable=False),
@@ -74,6 +77,20 @@ SWITCHES = chained_table(
     Column("thrown_by", Text, nullable=False),
     Column("reason", Text, nullable=False),
 )
+MAINTENANCE = _chained(
+    "maintenance",
+    Column("time", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("table_name", Text, nullable=False),
+    Column("up_to", BigInteger, nullable=False),
+    Column("up_to_hash", Text, nullable=False),
+    Column("done_by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+"""What was done to the log: rows up to a number that were moved to an archive or discarded, so that
+the chain of the table begins after them; a subject that was erased; an upgrade.
+"""
+CHAINS = (DECISIONS, OUTCOMES, APPROVALS, SWITCHES, MAINTENANCE)
 BUNDLES = Table("bundles", METADATA, Column("id", Text, primary_key=True), Column("files", LargeBinary, nullable=False))
 """The bundles that were active, by digest, so that every instance can have the one that is."""
 TRIALS = Table("trials", METADATA, Column("id", Integer, primary_key=True), Column("filler", Text, nullable=False))
@@ -89,5 +106,6 @@ REPLIES = Table(
 """The answers to requests with an idempotency key, by request id; kept for a day."""
 Index("approvals_week", APPROVALS.c.week)
 Index("decisions_request", DECISIONS.c.request_id)
-Index("decisions_market", DECISIONS.c.market, DECISIONS.c.period)
-Index("outcomes_request", OUTCOMES.c.request_id)
+Index("decisions_subject", DECISIONS.c.subject, DECISIONS.c.period)
+Index("outcomes_decision", OUTCOMES.c.decision)
+Index("maintenance_table", MAINTENANCE.c.table_name, MAINTENANCE.c.up_to)

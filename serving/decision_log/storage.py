@@ -1,76 +1,31 @@
-"""Append-only tables in SQLite or PostgreSQL, each a hash chain; waiting writers share one commit."""
+"""The tables of the log in SQLite or PostgreSQL; waiting writers share one commit."""
 
 from __future__ import annotations
 
 import functools
-import hashlib
-import logging
+import itertools
 import math
 import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any, NamedTuple
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    ColumnElement,
-    Connection,
-    Engine,
-    MetaData,
-    Select,
-    Table,
-    Text,
-    create_engine,
-    delete,
-    event,
-    insert,
-    inspect,
-    select,
-    text,
-)
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
+from sqlalchemy import ColumnElement, Connection, Select, Table, Update, delete, insert, inspect, select
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
+from .engine import engine_of, line_of, locked, url_of
+from .guards import guard
 from .hash_chain import EMPTY, Tail, linked
+from .schema import MAINTENANCE, METADATA, SCHEMA, VERSION
 
 _MOST_TOGETHER = 256
 """Most jobs in one commit, so that many jobs do not delay the first one."""
 _MOST_ROWS = 128
 """Most rows in one statement; databases allow a few ten thousand values."""
-_PATIENCE = 1
-"""Seconds to wait for a connection, or for another process to finish writing; a request
-waits for them.
-"""
-_LOCK = int.from_bytes(hashlib.sha256(b"repricer decision log").digest()[:8], "big", signed=True)
-"""The advisory lock of a PostgreSQL database under which its chains grow."""
-_GUARDS = {
-    "sqlite": {
-        "stay": "BEFORE UPDATE ON {table} BEGIN",
-        "remain": "BEFORE DELETE ON {table} BEGIN",
-        # INSERT OR REPLACE deletes without the trigger for it.
-        "once": "BEFORE INSERT ON {table} WHEN EXISTS (SELECT 1 FROM {table} WHERE id = NEW.id OR rowid = NEW.rowid) BEGIN",
-    },
-    "postgresql": {"append_only": "BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} FOR EACH STATEMENT"},
-}
-"""The triggers of a table with a hash chain, by kind of database."""
-_REFUSAL = {
-    "sqlite": "SELECT RAISE(ABORT, '{table} are append-only'); END",
-    "postgresql": "EXECUTE FUNCTION repricer_append_only()",
-}
-_IN_FORCE = {
-    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger'",
-    "postgresql": "SELECT tgname FROM pg_trigger WHERE tgenabled <> 'D' AND NOT tgisinternal",
-}
-_POSTGRES_FUNCTION = (
-    "CREATE OR REPLACE FUNCTION repricer_append_only() RETURNS trigger LANGUAGE plpgsql"
-    " AS $$ BEGIN RAISE EXCEPTION '% are append-only', TG_TABLE_NAME; END $$"
-)
-_log = logging.getLogger(__name__)
 
 
 class LogError(OSError):
@@ -79,30 +34,29 @@ class LogError(OSError):
     """
 
 
-def chained_table(name: str, metadata: MetaData, *columns: Column[Any]) -> Table:
-    """A table with a hash chain, in which the database refuses to change or delete rows."""
-    links = (Column("previous_hash", Text, nullable=False), Column("hash", Text, nullable=False))
-    return Table(name, metadata, Column("id", BigInteger, primary_key=True, autoincrement=False), *columns, *links)
-
-
 class Writing:
     """An exclusive transaction: it sees all committed rows and continues the chains."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._tails: dict[str, Tail] = {}
-        self._waiting: dict[Table, list[dict[str, Any]]] = {}
+        self._waiting: dict[Table, list[Mapping[str, Any]]] = {}
 
-    def append(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    def append(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> Tail:
         """Add rows, each with every column of the table except those of the chain, in the table's
-        order.
+        order. Returns the new end of the chain.
         """
         if table.name not in self._tails:
             last = select(table.c.id, table.c.hash).order_by(table.c.id.desc()).limit(1)
             found = self._connection.execute(last).first()
-            self._tails[table.name] = EMPTY if found is None else Tail(found.id, found.hash)
+            self._tails[table.name] = start_of(table, self.read) if found is None else Tail(found.id, found.hash)
         done, self._tails[table.name] = linked(rows, self._tails[table.name])
-        self._waiting.setdefault(table, []).extend(done)
+        self.put(table, done)
+        return self._tails[table.name]
+
+    def put(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Add rows, each with every column of the table, in its order."""
+        self._waiting.setdefault(table, []).extend(rows)
 
     def replace(self, table: Table, row: Mapping[str, Any]) -> None:
         """Write one row of a table without a chain in place of the one with its `id`."""
@@ -110,12 +64,20 @@ class Writing:
         self._connection.execute(insert(table).values(row))
 
     def remove(self, table: Table, which: ColumnElement[bool]) -> None:
-        """Remove rows of a table without a chain."""
+        """Remove rows; of a table with a chain, those that are archived or discarded."""
         self._connection.execute(delete(table).where(which))
+
+    def change(self, update: Update) -> None:
+        """Change rows of a table without a chain."""
+        self._connection.execute(update)
 
     def read(self, query: Select[Any]) -> list[dict[str, Any]]:
         """The rows of a query, including those just appended."""
         self.flush()
+        return self.look(query)
+
+    def look(self, query: Select[Any]) -> list[dict[str, Any]]:
+        """The rows of a query, without those that wait to be sent."""
         return [dict(row) for row in self._connection.execute(query).mappings()]
 
     def flush(self) -> None:
@@ -128,6 +90,19 @@ class Writing:
                     _insertion(table, len(part), self._connection.dialect.paramstyle), values
                 )
         self._waiting.clear()
+
+
+Query = Callable[[Select[Any]], Iterable[Mapping[str, Any]]]
+"""What answers a query: a transaction, or a log that is read."""
+
+
+def start_of(table: Table, look: Query) -> Tail:
+    """Where the chain of a table begins: after the rows that went to an archive."""
+    m = MAINTENANCE.c
+    query: Any = select(m.up_to, m.up_to_hash).where(m.table_name == table.name).order_by(m.id.desc()).limit(1)
+    for row in look(query):
+        return Tail(row["up_to"], row["up_to_hash"])
+    return EMPTY
 
 
 @functools.lru_cache(maxsize=1024)
@@ -152,29 +127,25 @@ class Storage:
 
     Args:
         place: A path or a URL.
-        metadata: The tables.
 
     Raises:
         ValueError: The place holds something else.
     """
 
-    def __init__(self, place: str | os.PathLike[str], metadata: MetaData) -> None:
-        url = _url(place)
+    def __init__(self, place: str | os.PathLike[str]) -> None:
+        url = url_of(place)
         self.name = url.render_as_string(hide_password=True) if "://" in str(place) else str(place)
         try:
             if url.get_backend_name() == "sqlite" and url.database:
                 # SQLite gives the files beside it the same permissions.
                 with suppress(OSError):
                     os.close(os.open(url.database, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-            self._engine = _engine(url)
-            with _locked(self._engine) as connection:
-                before = set(inspect(connection).get_table_names())
-                metadata.create_all(connection)
-                self._check(connection, metadata)
-                self._guard(connection, metadata, before)
+            self._engine = engine_of(url)
+            with locked(self._engine) as connection:
+                _prepare(connection, self.name)
         except SQLAlchemyError as error:
             raise ValueError(
-                f"decision log must be a new file, one of its own, or the URL of a database; got {self.name}: {_line(error)}"
+                f"decision log must be a new file, one of its own, or the URL of a database; got {self.name}: {line_of(error)}"
             ) from error
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._open, self._door = True, threading.Lock()
@@ -205,7 +176,26 @@ class Storage:
             with self._engine.connect().execution_options(yield_per=1000) as connection:
                 yield from map(dict, connection.execute(query).mappings())
         except SQLAlchemyError as error:
-            raise LogError(f"decision log {self.name}: {_line(error)}") from error
+            raise LogError(f"decision log {self.name}: {line_of(error)}") from error
+
+    def pages(self, query: Select[Any], size: int) -> Iterator[list[dict[str, Any]]]:
+        """The rows of a query in lists of a size. Raises LogError."""
+        rows = self.rows(query)
+        while page := list(itertools.islice(rows, size)):
+            yield page
+
+    def tidy(self, table: Table) -> None:
+        """Let the database forget former values of the rows of a table. Raises LogError."""
+        kind = self._engine.dialect.name
+        words = "PRAGMA wal_checkpoint(TRUNCATE)" if kind == "sqlite" else f"VACUUM {table.name}"
+        try:
+            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                found = connection.exec_driver_sql(words)
+                busy = kind == "sqlite" and found.scalar_one()
+        except SQLAlchemyError as error:
+            raise LogError(f"decision log {self.name}: {line_of(error)}") from error
+        if busy:
+            raise LogError(f"decision log {self.name}: former values stay in {self.name}-wal while it is read")
 
     def close(self) -> None:
         """Write what is waiting, and disconnect from the database."""
@@ -215,35 +205,6 @@ class Storage:
         if self._writer is not None:
             self._writer.join()
         self._engine.dispose()
-
-    def _check(self, connection: Connection, metadata: MetaData) -> None:
-        for table in metadata.sorted_tables:
-            found = {column["name"] for column in inspect(connection).get_columns(table.name)}
-            if strange := found ^ set(table.columns.keys()):
-                raise ValueError(
-                    f"decision log must be one of this version; got {self.name}, whose table {table.name} "
-                    f"differs in {', '.join(sorted(strange))}; keep it as it is and start a new log"
-                )
-
-    def _guard(self, connection: Connection, metadata: MetaData, before: set[str]) -> None:
-        """Let the database refuse changes; where it no longer did, say so."""
-        kind = connection.dialect.name
-        found = set(connection.execute(text(_IN_FORCE[kind])).scalars())
-        if kind == "postgresql":
-            connection.execute(text(_POSTGRES_FUNCTION))
-        for table in metadata.sorted_tables:
-            for name, when in _GUARDS[kind].items() if "previous_hash" in table.columns else ():
-                trigger = f"{table.name}_{name}"
-                if trigger in found:
-                    continue
-                # Logs of earlier versions had no trigger for INSERT OR REPLACE.
-                if table.name in before and name != "once":
-                    facts = {"log": self.name, "trigger": trigger, "now": "set again; run repricer log verify"}
-                    _log.error("append-only trigger was dropped", extra={"facts": facts})
-                on = f" ON {table.name}" if kind == "postgresql" else ""
-                connection.execute(text(f"DROP TRIGGER IF EXISTS {trigger}{on}"))
-                words = f"CREATE TRIGGER {trigger} {when} {_REFUSAL[kind]}"
-                connection.execute(text(words.format(table=table.name)))
 
     def _write(self) -> None:
         """The writing thread: all waiting jobs go into one transaction."""
@@ -269,7 +230,7 @@ class Storage:
         doing each alone.
         """
         try:
-            with _locked(self._engine) as connection:
+            with locked(self._engine) as connection:
                 writing = Writing(connection)
                 results = [job.work(writing) for job in jobs]
                 writing.flush()
@@ -282,7 +243,7 @@ class Storage:
                 return False
             known = isinstance(error, SQLAlchemyError)
             for job in jobs:
-                job.done.set_exception(LogError(f"decision log {self.name}: {_line(error)}") if known else error)
+                job.done.set_exception(LogError(f"decision log {self.name}: {line_of(error)}") if known else error)
             return True
         self.written = time.monotonic()
         for job, result in zip(jobs, results, strict=True):
@@ -290,57 +251,27 @@ class Storage:
         return True
 
 
-def _url(place: str | os.PathLike[str]) -> URL:
-    text = os.fspath(place)
-    if "://" not in text:
-        return URL.create("sqlite", database=text)
-    try:
-        url = make_url(text)
-    except ArgumentError as error:
-        raise ValueError(f"decision log must be a path or a URL; got one that cannot be read; {error}") from error
-    if url.drivername in ("postgresql", "postgres"):
-        url = url.set(drivername="postgresql+psycopg")
-    if url.get_backend_name() not in ("sqlite", "postgresql"):
+def _prepare(connection: Connection, name: str) -> None:
+    """Make the tables, or bring those of an earlier version up to this one."""
+    before = set(inspect(connection).get_table_names())
+    old = "decisions" in before and VERSION.name not in before
+    if old:
+        from .upgrade import upgrade  # Alembic takes a while to import, and is seldom needed
+
+        upgrade(connection, name)
+    METADATA.create_all(connection)
+    if "decisions" not in before:
+        connection.execute(insert(VERSION).values(version_num=str(SCHEMA)))
+    version = connection.execute(select(VERSION.c.version_num)).scalar()
+    if version != str(SCHEMA):
         raise ValueError(
-            f"decision log must be SQLite or PostgreSQL; got {url.drivername}; name postgresql://HOST/DATABASE"
+            f"decision log must be of version {SCHEMA} or earlier; got {name} of version {version}; update repricer"
         )
-    return url
-
-
-def _engine(url: URL) -> Engine:
-    if url.get_backend_name() == "postgresql":
-        # A connection that the server has closed is replaced before it is used.
-        engine = create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": _PATIENCE})
-        settings = ("SET synchronous_commit = on", f"SET lock_timeout = '{_PATIENCE}s'")
-    else:
-        # The driver must not begin transactions: `_locked` does, with an immediate lock.
-        engine = create_engine(url, connect_args={"timeout": _PATIENCE, "isolation_level": None})
-        settings = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL")
-
-    @event.listens_for(engine, "connect")
-    def _(connection: Any, _record: Any) -> None:
-        # A returned decision must survive a power failure: every commit waits for the disk.
-        for setting in settings:
-            connection.execute(setting).close()
-        connection.commit()
-
-    return engine
-
-
-@contextmanager
-def _locked(engine: Engine) -> Iterator[Connection]:
-    """A transaction that holds the write lock from its start, so that two writers never continue
-    the same row.
-    """
-    with engine.connect() as connection:
-        if engine.dialect.name == "sqlite":
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        else:
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
-        yield connection
-        connection.commit()
-
-
-def _line(error: Exception) -> str:
-    """The driver's message, in one line."""
-    return " ".join(str(getattr(error, "orig", None) or error).split())
+    for table in METADATA.sorted_tables:
+        found = {column["name"] for column in inspect(connection).get_columns(table.name)}
+        if strange := found ^ set(table.columns.keys()):
+            raise ValueError(
+                f"decision log must be one of repricer's; got {name}, whose table {table.name} "
+                f"differs in {', '.join(sorted(strange))}; name another place"
+            )
+    guard(connection, name, new=old or "decisions" not in before)

@@ -23,6 +23,7 @@ from . import (  # noqa: F401  they register their checks
     evaluation,
     fleet,
     instances,
+    log_growth,
     loop,
     market,
     price_list,

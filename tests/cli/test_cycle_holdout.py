@@ -39,11 +39,11 @@ def test_the_sales_name_the_arm_of_these_weeks(tmp_path):
 
 def test_the_decision_log_names_the_arm_of_each_market(tmp_path, monkeypatch):
     def row(market, arm, day="2024-01-08"):
-        return {"market": market, "arm": arm, "state": f'{{"date": "{day}"}}', "time": "2020-01-01T00:00:00.000+00:00"}
+        return {"market": market, "arm": arm, "date": day, "time": "2020-01-01T00:00:00.000+00:00"}
 
     rows = [row("a", "fallback"), row("b", "policy"), row("c", "policy"), row("c", "fallback")]
     rows += [row("b", "fallback", "2023-12-31"), row("a", "policy", "2024-01-15")]
-    rows += [row("d", "policy") | {"state": "{}", "time": "2024-01-14T23:00:00.000+00:00"}]
+    rows += [row("d", "policy") | {"date": None, "time": "2024-01-14T23:00:00.000+00:00"}]
     DecisionLog(tmp_path / "log.db").close()
     monkeypatch.setattr(DecisionLog, "export", lambda _: iter(rows))
     assert stores(cycle(tmp_path, 'log = "log.db"')) == ({"a"}, {"b", "d"})

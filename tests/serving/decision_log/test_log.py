@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import sqlite3
 import threading
 import time
@@ -47,9 +46,9 @@ def test_a_row_holds_the_decision(one: Bundle, path: Path) -> None:
     for row, price, given in zip(rows, answer.prices, state["products"], strict=True):
         assert (row["request_id"], row["period"]) == ("r1", 0)
         assert (row["proposed"], row["price"]) == (price.proposed, price.price)
-        assert json.loads(row["state"]) == given
-        assert json.loads(row["discounts"]) == price.discounts
-        assert json.loads(row["trail"]) == [vars(change) for change in price.trail]
+        assert row["state"] == given
+        assert row["discounts"] == price.discounts
+        assert row["trail"] == [vars(change) for change in price.trail]
         assert (row["policy"], row["bundle"]) == ("ppo:3", one.digest)
         assert (row["market"], row["arm"], row["propensity"], row["shadow"]) == ("shop", "policy", 1.0, None)
         assert row["time"].endswith("+00:00")
@@ -64,18 +63,18 @@ def test_a_row_says_who_answered_and_how_probable_that_was(one: Bundle, path: Pa
     log.record(answer, state, "r1", arm="fallback", propensity=chances, shadow=second)
     for row in log.export():
         assert (row["market"], row["arm"], row["propensity"]) == ("Oslo", "fallback", chances[row["product"]])
-        shadow = json.loads(row["shadow"])
+        shadow = row["shadow"]
         assert (shadow["policy"], shadow["price"]) == ("other", 9.5)
     for wrong in (0.0, 1.5, float("nan")):
         with pytest.raises(ValueError, match=r"propensity must lie in \(0, 1\]; got"):
             log.record(answer, state, "r2", propensity=wrong)
-    assert log.verify().rows == 3
+    assert log.verify().rows == 1
 
 
 def test_what_is_asked_of_the_market_as_a_whole_is_kept(one: Bundle, path: Path) -> None:
     log, state = DecisionLog(path), example_state(one.catalogue)
     log.record(Predictor(one).price(state), state | {"regime": "boom", "loyalty": {"loyal": 1.1}}, "r1")
-    kept = json.loads(next(log.export())["state"])
+    kept = next(log.export())["state"]
     assert (kept["product"], kept["regime"], kept["loyalty"]) == ("anchovy", "boom", {"loyal": 1.1})
 
 
@@ -101,7 +100,7 @@ def test_those_who_wait_share_a_commit(one: Bundle, path: Path, monkeypatch: pyt
     wait(futures)
     assert sum(sizes) == 20
     assert len(sizes) <= 2
-    assert log.verify().rows == 60
+    assert log.verify().rows == 20
 
 
 def test_one_at_fault_does_not_take_its_company_along(one: Bundle, path: Path) -> None:
@@ -121,7 +120,7 @@ def test_one_at_fault_does_not_take_its_company_along(one: Bundle, path: Path) -
     # Who went away before it was written has no row, and the writer goes on.
     assert [row["request_id"] for row in log.export()] == ["good"] * 3
     log.record(answer, state, "later")
-    assert log.verify().rows == 6
+    assert log.verify().rows == 2
 
 
 def test_a_closed_log_says_so(one: Bundle, path: Path) -> None:
@@ -129,7 +128,7 @@ def test_a_closed_log_says_so(one: Bundle, path: Path) -> None:
     waiting = log.submit(Predictor(one).price(state), state, "r")
     log.close()
     assert waiting.done()
-    assert DecisionLog(path).verify().rows == 3
+    assert DecisionLog(path).verify().rows == 1
     with pytest.raises(LogError, match="is closed"):
         log.record(Predictor(one).price(state), state, "r")
 
@@ -137,10 +136,10 @@ def test_a_closed_log_says_so(one: Bundle, path: Path) -> None:
 def test_the_chain_holds_and_goes_on_after_a_restart(one: Bundle, filled: Path) -> None:
     log = DecisionLog(filled)
     head = log.verify()
-    assert head.rows == 12
+    assert head.rows == 4
     state = example_state(one.catalogue)
     log.record(Predictor(one).price(state), state, "later")
-    assert log.verify(head.hash).rows == 15
+    assert log.verify(head.hash).rows == 5
     assert log.verify().hash != head.hash
 
 
@@ -161,18 +160,18 @@ def test_a_decision_without_a_proposal_can_be_logged(one: Bundle, path: Path) ->
 @pytest.mark.parametrize(
     ("statement", "row"),
     [
-        ("UPDATE decisions SET price = price + 0.01 WHERE id = 5", 5),
-        ("UPDATE decisions SET proposed = NULL WHERE id = 1", 1),
-        ("UPDATE decisions SET time = '2020-01-01' WHERE id = 12", 12),
-        ("UPDATE decisions SET trail = '[]' WHERE id = 7", 7),
-        ("UPDATE decisions SET hash = previous_hash WHERE id = 7", 7),
+        ("UPDATE decisions SET body = (SELECT body FROM decisions WHERE id = 1) WHERE id = 3", 3),
+        ("UPDATE decisions SET period = 7 WHERE id = 1", 1),
+        ("UPDATE decisions SET time = '2020-01-01' WHERE id = 4", 4),
+        ("UPDATE decisions SET subject = 2 WHERE id = 2", 2),
+        ("UPDATE decisions SET hash = previous_hash WHERE id = 3", 3),
         ("DELETE FROM decisions WHERE id = 1", 1),
-        ("DELETE FROM decisions WHERE id BETWEEN 4 AND 6", 4),
+        ("DELETE FROM decisions WHERE id BETWEEN 2 AND 3", 2),
         ("UPDATE decisions SET id = 99 WHERE id = 3", 3),
         (
-            "CREATE TEMP TABLE t AS SELECT * FROM decisions WHERE id = 12; UPDATE t SET id = 13;"
+            "CREATE TEMP TABLE t AS SELECT * FROM decisions WHERE id = 4; UPDATE t SET id = 5;"
             "INSERT INTO decisions SELECT * FROM t",
-            13,
+            5,
         ),
     ],
 )
@@ -184,14 +183,14 @@ def test_a_change_is_found(filled: Path, statement: str, row: int) -> None:
 
 def test_lost_rows_at_the_end_are_found_by_who_noted_the_head(filled: Path) -> None:
     head = DecisionLog(filled).verify()
-    tamper(filled, "DELETE FROM decisions WHERE id > 9")
+    tamper(filled, "DELETE FROM decisions WHERE id > 3")
     log = DecisionLog(filled)
-    assert log.verify().rows == 9
-    with pytest.raises(ChainError, match="got 9 decisions, 0 outcomes, 0 approvals and 0 switches without it"):
+    assert log.verify().rows == 3
+    with pytest.raises(ChainError, match="got 3 decisions, 0 outcomes, 0 approvals, 0 switches, 0 maintenance without"):
         log.verify(head.hash)
 
 
-@pytest.mark.parametrize("statement", ["UPDATE decisions SET price = 1", "DELETE FROM decisions"])
+@pytest.mark.parametrize("statement", ["UPDATE decisions SET period = 1", "DELETE FROM decisions"])
 def test_rows_cannot_be_changed_by_accident(filled: Path, statement: str) -> None:
     with closing(sqlite3.connect(filled)) as db, pytest.raises(sqlite3.IntegrityError, match="append-only"):
         db.execute(statement)
@@ -199,8 +198,7 @@ def test_rows_cannot_be_changed_by_accident(filled: Path, statement: str) -> Non
 
 @pytest.mark.parametrize("key", ["id", "rowid, id"])
 def test_rows_cannot_be_replaced(filled: Path, key: str) -> None:
-    columns = "schema, time, request_id, market, period, product, state, proposed, price, discounts, also, trail, arm"
-    columns += ", propensity, shadow, policy, bundle, previous_hash, hash"
+    columns = "time, request_id, subject, period, date, dictionary, body, previous_hash, hash"
     values = "id" if key == "id" else "rowid, 99"
     with closing(sqlite3.connect(filled)) as db, pytest.raises(sqlite3.IntegrityError, match="append-only"):
         db.execute(f"INSERT OR REPLACE INTO decisions ({key}, {columns}) SELECT {values}, {columns} FROM decisions")
@@ -222,15 +220,15 @@ def test_all_rows_of_an_answer_or_none(one: Bundle, filled: Path) -> None:
     answer = Predictor(one).price(state)
     tamper(
         filled,
-        "CREATE TRIGGER t BEFORE INSERT ON decisions WHEN NEW.product = 'cider' BEGIN SELECT RAISE(ABORT, 'full'); END",
+        "CREATE TRIGGER t BEFORE INSERT ON decisions WHEN NEW.request_id = 'r' BEGIN SELECT RAISE(ABORT, 'full'); END",
     )
     with pytest.raises(LogError, match="full"):
         log.record(answer, state, "r")
-    assert log.verify().rows == 12
+    assert log.verify().rows == 4
     with closing(sqlite3.connect(filled)) as db, db:
         db.execute("DROP TRIGGER t")
     log.record(answer, state, "r")
-    assert log.verify().rows == 15
+    assert log.verify().rows == 5
 
 
 def test_two_logs_and_many_threads_make_one_chain(one: Bundle, path: Path) -> None:
@@ -241,7 +239,7 @@ def test_two_logs_and_many_threads_make_one_chain(one: Bundle, path: Path) -> No
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(decide, range(40)))
-    assert logs[0].verify().rows == 120
+    assert logs[0].verify().rows == 40
     rows = list(logs[1].export())
     # The rows of one request stand together.
     assert all(len({row["request_id"] for row in rows[i : i + 3]}) == 1 for i in range(0, 120, 3))
@@ -287,7 +285,7 @@ def test_a_log_that_cannot_be_written_says_so_to_all_who_wait(one: Bundle, path:
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("ALTER TABLE elsewhere RENAME TO decisions")
     log.record(answer, state, "later")
-    assert log.verify().rows == 3
+    assert log.verify().rows == 1
 
 
 def test_who_waits_behind_a_lock_waits_no_longer_than_the_first(one: Bundle, path: Path) -> None:

@@ -45,14 +45,14 @@ def path(one: Bundle, tmp_path: Path) -> Path:
 
 def test_verify_says_where_the_chains_end_and_what_was_changed(path: Path) -> None:
     head = said("verify", path)
-    assert (head["rows"], head["outcomes"]) == (12, 10)
+    assert (head["rows"], head["outcomes"]) == (4, 4)
     for known in (head["hash"], head["outcomes_hash"]):
-        assert "12 decisions in an unbroken chain" in call("verify", path, "--head", known).stdout
+        assert "4 decisions in an unbroken chain" in call("verify", path, "--head", known).stdout
     lost = call("verify", path, "--head", "f" * 64)
     assert (lost.exit_code, lost.stderr.count("\n")) == (2, 1)
     assert "must still hold the row with hash fff" in lost.stderr
     with closing(sqlite3.connect(path)) as db, db:
-        db.executescript("DROP TRIGGER outcomes_stay; UPDATE outcomes SET units = 3 WHERE id = 4")
+        db.executescript("DROP TRIGGER outcomes_stay; UPDATE outcomes SET decision = 1 WHERE id = 4")
     changed = call("verify", path)
     assert changed.exit_code == 2
     assert "outcomes: row 4 must follow from the row before" in changed.stderr

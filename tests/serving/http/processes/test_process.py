@@ -82,7 +82,7 @@ def test_it_reloads_on_a_hang_up_and_finishes_its_requests_when_told_to_stop(
     assert len(json.loads(answer.partition(b"\r\n\r\n")[2])) == 200
     service.wait_for('"stopped"')
     service.process.wait(timeout=20)
-    assert DecisionLog(tmp_path / "log.db").verify().rows == 600
+    assert DecisionLog(tmp_path / "log.db").verify().rows == 200
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(f"http://127.0.0.1:{service.port}/healthz")
 

@@ -1,0 +1,78 @@
+"""Connections to a SQLite file or a PostgreSQL database, whose commits wait for the disk."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+_PATIENCE = 1
+"""Seconds to wait for a connection, or for another process to finish writing; a request
+waits for them.
+"""
+_LOCK = int.from_bytes(hashlib.sha256(b"repricer decision log").digest()[:8], "big", signed=True)
+"""The advisory lock of a PostgreSQL database under which its chains grow."""
+
+
+def url_of(place: str | os.PathLike[str]) -> URL:
+    """The URL of a place. Raises ValueError for one that is neither SQLite nor PostgreSQL."""
+    text = os.fspath(place)
+    if "://" not in text:
+        return URL.create("sqlite", database=text)
+    try:
+        url = make_url(text)
+    except ArgumentError as error:
+        raise ValueError(f"decision log must be a path or a URL; got one that cannot be read; {error}") from error
+    if url.drivername in ("postgresql", "postgres"):
+        url = url.set(drivername="postgresql+psycopg")
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
+        raise ValueError(
+            f"decision log must be SQLite or PostgreSQL; got {url.drivername}; name postgresql://HOST/DATABASE"
+        )
+    return url
+
+
+def engine_of(url: URL) -> Engine:
+    """Connections to a database, each with the settings that a log needs."""
+    if url.get_backend_name() == "postgresql":
+        # A connection that the server has closed is replaced before it is used.
+        engine = create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": _PATIENCE})
+        settings = ("SET synchronous_commit = on", f"SET lock_timeout = '{_PATIENCE}s'")
+    else:
+        # The driver must not begin transactions: `locked` does, with an immediate lock.
+        engine = create_engine(url, connect_args={"timeout": _PATIENCE, "isolation_level": None})
+        settings = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA secure_delete = FAST")
+
+    @event.listens_for(engine, "connect")
+    def _(connection: Any, _record: Any) -> None:
+        # A returned decision must survive a power failure: every commit waits for the disk.
+        for setting in settings:
+            connection.execute(setting).close()
+        connection.commit()
+
+    return engine
+
+
+@contextmanager
+def locked(engine: Engine) -> Iterator[Connection]:
+    """A transaction that holds the write lock from its start, so that two writers never continue
+    the same row.
+    """
+    with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        else:
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+        yield connection
+        connection.commit()
+
+
+def line_of(error: Exception) -> str:
+    """The driver's message, in one line."""
+    return " ".join(str(getattr(error, "orig", None) or error).split())

@@ -1,0 +1,1 @@
+"""Changes of the log's tables from version to version, by Alembic."""

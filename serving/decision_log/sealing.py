@@ -1,0 +1,171 @@
+"""What a log keeps of a market is compressed and sealed with the market's key. Without the key
+nobody can read it, and the chain, which covers the sealed bytes, still holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy import func, select, update
+
+from .hash_chain import ChainError
+from .records import Record, common_text, now, packed, unpacked
+from .schema import DECISIONS, DICTIONARIES, MAINTENANCE, SUBJECTS
+from .storage import Query, Writing
+
+_NONCE, _ID = 12, 16
+_MOST_KNOWN = 50_000
+"""Keys that the writer keeps at hand."""
+
+
+class Opened(NamedTuple):
+    """A decision that was read.
+
+    Attributes:
+        id: Number of its row.
+        record: What it holds.
+        key: The key of its market.
+        dictionary: What it was compressed against.
+    """
+
+    id: int
+    record: Record
+    key: AESGCM
+    dictionary: bytes
+
+    def outcomes(self, body: bytes) -> list[dict[str, Any]]:
+        """What an outcome row of this decision holds."""
+        return unpacked(_opened(self.key, self.dictionary, body))[0]
+
+    def sealed(self, outcomes: list[dict[str, Any]]) -> bytes:
+        """The body of an outcome row."""
+        return _sealed(self.key, self.dictionary, packed(outcomes))
+
+
+class Sealer:
+    """Seals decisions for the one thread that writes, and keeps keys and dictionaries at hand."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, tuple[int, AESGCM]] = {}
+        self._dictionaries: dict[str, tuple[bytes, bytes]] = {}
+        self._transaction: Writing | None = None
+        self._made: set[str] = set()  # in this transaction, which may yet fail
+        self._maintained: int | None = None
+
+    def row(self, writing: Writing, record: Record) -> dict[str, Any]:
+        """The row of a decision, without its links."""
+        self._renew(writing)
+        subject, key = self._key(writing, record.market)
+        text = packed(record.rows, record.shared)
+        dictionary, content = self._dictionary(writing, record.shared["bundle"], text)
+        return {
+            "time": record.time,
+            "request_id": record.request_id,
+            "subject": subject,
+            "period": record.period,
+            "date": record.date,
+            "dictionary": dictionary,
+            "body": _sealed(key, content, text),
+        }
+
+    def erase(self, writing: Writing, subject: int, by: str, reason: str) -> None:
+        """Destroy the key and the name of a market."""
+        self._keys.clear()
+        writing.change(update(SUBJECTS).where(SUBJECTS.c.id == subject).values(name=None, key=None))
+        row = {"time": now(), "action": "erase", "table_name": SUBJECTS.name, "up_to": subject, "up_to_hash": ""}
+        writing.append(MAINTENANCE, [{**row, "done_by": by, "reason": reason}])
+
+    def _renew(self, writing: Writing) -> None:
+        """Once in a transaction: let go of keys where another process may have erased one."""
+        if writing is self._transaction:
+            return
+        self._transaction, self._made = writing, set()
+        (last,) = writing.look(select(func.max(MAINTENANCE.c.id).label("id")))
+        if last["id"] != self._maintained or len(self._keys) > _MOST_KNOWN:
+            self._keys.clear()
+            self._maintained = last["id"]
+
+    def _key(self, writing: Writing, market: str) -> tuple[int, AESGCM]:
+        if market in self._keys:
+            return self._keys[market]
+        for row in writing.look(select(SUBJECTS).where(SUBJECTS.c.name == market)):
+            found = row["id"], AESGCM(row["key"])
+            break
+        else:
+            # A log that was restored without its keys must not give a number twice.
+            used = [func.coalesce(func.max(column), 0) for column in (SUBJECTS.c.id, DECISIONS.c.subject)]
+            (last,) = writing.look(select(used[0].label("named"), select(used[1]).scalar_subquery().label("seen")))
+            secret = AESGCM.generate_key(128)
+            found = max(last.values()) + 1, AESGCM(secret)
+            writing.replace(SUBJECTS, {"id": found[0], "name": market, "key": secret})
+            self._made.add(market)
+        if market not in self._made:
+            self._keys[market] = found
+        return found
+
+    def _dictionary(self, writing: Writing, bundle: str, text: bytes) -> tuple[bytes, bytes]:
+        if bundle in self._dictionaries:
+            return self._dictionaries[bundle]
+        for row in writing.look(select(DICTIONARIES).where(DICTIONARIES.c.bundle == bundle).limit(1)):
+            found = row["id"], row["content"]
+            break
+        else:
+            content = common_text(text)
+            found = dictionary_id(content), content
+            writing.replace(DICTIONARIES, {"id": found[0], "bundle": bundle, "content": content})
+            self._made.add(bundle)
+        if bundle not in self._made:
+            self._dictionaries[bundle] = found
+        return found
+
+
+def dictionary_id(content: bytes) -> bytes:
+    """The id of a dictionary, which decisions name and the chain covers."""
+    return hashlib.sha256(content).digest()[:_ID]
+
+
+def opened(rows: Iterable[Mapping[str, Any]], look: Query, keys: Query) -> Iterator[Opened]:
+    """The decisions in some rows, without those whose key was erased.
+
+    Args:
+        rows: Rows of the table, at most some hundred.
+        look: Answers queries about the log.
+        keys: Answers queries about the keys.
+
+    Raises:
+        ChainError: A key or a dictionary is not the one it was.
+    """
+    rows = list(rows)
+    numbers, ids = {row["subject"] for row in rows}, {row["dictionary"] for row in rows}
+    known = {row["id"]: row for row in keys(select(SUBJECTS).where(SUBJECTS.c.id.in_(numbers))) if row["key"]}
+    contents = {row["id"]: row["content"] for row in look(select(DICTIONARIES).where(DICTIONARIES.c.id.in_(ids)))}
+    seals = {number: AESGCM(row["key"]) for number, row in known.items()}
+    for row in rows:
+        if row["subject"] not in seals:
+            continue
+        key, dictionary, market = seals[row["subject"]], contents[row["dictionary"]], known[row["subject"]]["name"]
+        try:
+            products, shared = unpacked(_opened(key, dictionary, row["body"]))
+        except (InvalidTag, zlib.error) as error:
+            raise ChainError(
+                f"decisions: row {row['id']} must open with the key of its market; got another key; restore the keys"
+            ) from error
+        record = Record(row["time"], row["request_id"], market, row["period"], row["date"], shared, products)
+        yield Opened(row["id"], record, key, dictionary)
+
+
+def _sealed(key: AESGCM, dictionary: bytes, text: bytes) -> bytes:
+    compressor = zlib.compressobj(6, zlib.DEFLATED, -15, zdict=dictionary)
+    nonce = os.urandom(_NONCE)
+    return nonce + key.encrypt(nonce, compressor.compress(text) + compressor.flush(), None)
+
+
+def _opened(key: AESGCM, dictionary: bytes, body: bytes) -> bytes:
+    text = key.decrypt(body[:_NONCE], body[_NONCE:], None)
+    return zlib.decompressobj(-15, zdict=dictionary).decompress(text)
