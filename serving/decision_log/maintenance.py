@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Table, func, select, true
+from sqlalchemy import ColumnElement, Select, Table, func, select, true
 
 from ...atomic import whole_file
 from .hash_chain import ChainError, Tail
@@ -15,7 +15,7 @@ from .records import now
 from .schema import BUNDLES, CHAINS, DECISIONS, DICTIONARIES, MAINTENANCE, OUTCOMES, REPLIES, SUBJECTS
 from .sealing import Sealer
 from .storage import Query, Storage, Writing, start_of
-from .verification import Head, verified
+from .verification import Head, erased_without_record, verified
 
 _PIECE = 1_000
 """Rows that are copied or deleted in one transaction, so that a service can write in between."""
@@ -129,7 +129,7 @@ def _archive(storage: Storage, cut: _Cut, archive: Path) -> None:
     """Write a log of the decisions up to the cut, and all their outcomes, and verify it."""
     last = {DECISIONS: cut.decisions.rows, OUTCOMES: cut.last_outcome}
     with _new_file(archive) as copy, closing(Storage(copy)) as target:
-        _copy(storage, target, {table: table.c.id <= last.get(table, 2**62) for table in _KEPT})
+        _copy(storage, target, {table: table.c.id <= last[table] if table in last else true() for table in _KEPT})
         if verified(target, None, None)[:2] != cut.decisions:
             raise ChainError(f"{archive} must end where the log now begins; got another hash; verify the log")
 
@@ -195,6 +195,7 @@ def restore(source: Storage, keys: Storage, target: Storage) -> Head:
         raise ValueError(f"LOG must be a new log; got {target.name}, which has rows; name another")
     _copy(source, target, dict.fromkeys(_KEPT, true()))
     _copy(keys, target, {SUBJECTS: true()})
+    _erase(target, Sealer(), erased_without_record(), "restore", "erased after this backup")
     return verified(target, None, None)
 
 
@@ -211,10 +212,14 @@ def _deleted(storage: Storage, table: Table, up_to: int) -> int:
 def _discard_keys(storage: Storage, sealer: Sealer, by: str) -> None:
     """Erase the markets of which the log holds no decision any more."""
     seen = select(DECISIONS.c.id).where(DECISIONS.c.subject == SUBJECTS.c.id).exists()
+    forgotten = select(SUBJECTS.c.id).where(SUBJECTS.c.key.is_not(None), ~seen)
+    _erase(storage, sealer, forgotten, by, "no decision is left")
 
+
+def _erase(storage: Storage, sealer: Sealer, subjects: Select[Any], by: str, reason: str) -> None:
     def write(writing: Writing) -> None:
-        for row in writing.read(select(SUBJECTS.c.id).where(SUBJECTS.c.key.is_not(None), ~seen)):
-            sealer.erase(writing, row["id"], by, "no decision is left")
+        for row in writing.read(subjects):
+            sealer.erase(writing, row["id"], by, reason)
 
     storage.submit(write).result()
     storage.tidy(SUBJECTS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from sqlalchemy import Table, select
+from sqlalchemy import Select, Table, select
 
 from .hash_chain import START, ChainError, Tail, walked
 from .schema import CHAINS, DICTIONARIES, MAINTENANCE, SUBJECTS
@@ -76,6 +76,12 @@ def _later(storage: Storage, table: Table, start: Tail, since: Tail) -> Tail:
     return since
 
 
+def erased_without_record() -> Select[Any]:
+    """The subjects whose key is gone, though no row of `maintenance` says so."""
+    recorded = select(MAINTENANCE.c.up_to).where(MAINTENANCE.c.table_name == SUBJECTS.name)
+    return select(SUBJECTS.c.id).where(SUBJECTS.c.key.is_(None), SUBJECTS.c.id.not_in(recorded))
+
+
 def _check_the_rest(storage: Storage) -> None:
     """What the chains do not hold themselves: dictionaries, and why keys are gone."""
     for row in storage.rows(select(DICTIONARIES)):
@@ -83,9 +89,7 @@ def _check_the_rest(storage: Storage) -> None:
             raise ChainError(
                 f"dictionaries: that of bundle {row['bundle']} must match its id; got another; restore a backup"
             )
-    recorded = select(MAINTENANCE.c.up_to).where(MAINTENANCE.c.table_name == SUBJECTS.name)
-    gone = select(SUBJECTS.c.id).where(SUBJECTS.c.key.is_(None), SUBJECTS.c.id.not_in(recorded))
-    for row in storage.rows(gone):
+    for row in storage.rows(erased_without_record()):
         raise ChainError(
             f"subjects: the key of subject {row['id']} must be there, as no erasure of it is recorded; got none; "
             "restore the keys"

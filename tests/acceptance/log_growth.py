@@ -113,13 +113,13 @@ def _decisions(folder: Path, count: int) -> list[Decision]:
         state["products"] = [
             {
                 "product": name,
-                "list_price": round(price * generator.uniform(0.8, 1.2), 2),
+                "list_price": round(price * generator.uniform(0.9, 1.2), 2),
                 "on_hand": int(generator.integers(500)),
                 "on_order": int(generator.integers(100)),
                 "reference_price": round(price * generator.uniform(0.9, 1.1), 4),
                 "last_units": int(generator.integers(200)),
                 "competitor_price": round(price * generator.uniform(0.8, 1.2), 2),
-                "lowest_price_30_days": round(price * generator.uniform(0.7, 0.9), 2),
+                "lowest_price_30_days": round(price * generator.uniform(0.7, 0.89), 2),
             }
             for name, price in zip(names, regular.tolist(), strict=True)
         ]
