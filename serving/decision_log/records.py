@@ -91,7 +91,7 @@ def common_text(text: bytes) -> bytes:
 def _columns(rows: Sequence[Any]) -> Any:
     """Mappings with the same keys as one mapping of columns, and so on inside; other values stay."""
     first = rows[0] if rows else None
-    if isinstance(first, Mapping) and all(isinstance(row, Mapping) and row.keys() == first.keys() for row in rows):
+    if isinstance(first, dict) and all(isinstance(row, dict) and row.keys() == first.keys() for row in rows):
         return {key: _columns([row[key] for row in rows]) for key in first}
     return rows
 

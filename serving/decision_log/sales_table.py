@@ -21,7 +21,7 @@ from ...atomic import whole_file
 from ..market_state import Multiplier, ProductDocument
 from .log import DecisionLog
 
-_AT_ONCE = 50_000
+_AT_ONCE = 20_000
 """Rows that are written together."""
 _FIRST = [
     "date",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from repricer.serving import Bundle, ChainError, DecisionLog, Predictor, example
 from repricer.serving.decision_log.outcomes import OutcomeError, ReportedOutcome
 
 from ...acceptance.kills import killed, postgres, postgres_programs
+from .test_maintenance import fill, requests, sold
+from .test_upgrade import TABLES, check, old_rows
 
 psycopg = pytest.importorskip("psycopg", reason="no psycopg: pip install 'repricer[postgres]'")
 pytestmark = pytest.mark.skipif(postgres_programs() is None, reason="no PostgreSQL on this machine")
@@ -79,6 +82,37 @@ def test_several_writers_make_one_chain(one: Bundle, url: str) -> None:
         state, predictor = example_state(one.catalogue), Predictor(one)
         list(pool.map(lambda n: logs[n % 4].record(predictor.price(state), state, str(n)), range(24)))
     assert logs[0].verify().rows == 24
+
+
+def test_it_is_maintained_and_restored_as_in_sqlite(
+    one: Bundle, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path / "here.db", one, monkeypatch)
+    with closing(DecisionLog(tmp_path / "here.db")) as log:
+        head, was_sold = log.backup(tmp_path / "copy.db"), sold(log)
+    with closing(DecisionLog(tmp_path / "copy.db", keys=tmp_path / "copy.db.keys")) as backup:
+        assert backup.restore(url) == head
+    with closing(DecisionLog(url)) as log:
+        found = log.rotate(30, tmp_path / "old.db", "Ann")
+        assert (found[:2], requests(log)) == ((2, 1), ["r2", "r3"])
+        with psycopg.connect(url) as connection, pytest.raises(psycopg.errors.RaiseException, match="append-only"):
+            connection.execute("DELETE FROM decisions WHERE id = 3")
+        with closing(DecisionLog(tmp_path / "old.db", keys=url)) as archive:
+            assert {**sold(archive), **sold(log)} == was_sold
+            assert (log.erase("Oslo", "Ann"), requests(archive), requests(log)) == (2, ["r1"], [])
+        assert log.verify(head.hash).rows == 4
+
+
+def test_a_log_of_version_2_is_upgraded_when_it_is_opened(one: Bundle, url: str) -> None:
+    decisions, outcomes = old_rows()
+    with psycopg.connect(url) as connection:
+        connection.execute(TABLES)
+        for table, rows in (("decisions", decisions), ("outcomes", outcomes)):
+            marks = ", ".join(["%s"] * len(rows[0]))
+            for row in rows:
+                connection.execute(f"INSERT INTO {table} VALUES ({marks})", tuple(row.values()))
+    with closing(DecisionLog(url)) as log:
+        check(log, [rows[-1]["hash"] for rows in (decisions, outcomes)], one)
 
 
 def test_what_was_acknowledged_is_in_the_log_after_a_kill(one_path: Path, url: str) -> None:
