@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, Table, func, select, true
+from sqlalchemy import ColumnElement, Executable, Table, func, select, true
 
 from ...atomic import whole_file
 from .hash_chain import ChainError, Tail
@@ -101,10 +101,11 @@ def rotate(storage: Storage, sealer: Sealer, days: float, archive: Path | None, 
                 writing.append(MAINTENANCE, [{**facts, **up_to, "done_by": by, "reason": reason}])
 
     storage.submit(note).result()
-    counts = [_deleted(storage, table, tail.rows) for table, tail in zip((DECISIONS, OUTCOMES), cut, strict=False)]
+    decisions = _deleted(storage, DECISIONS, cut.decisions.rows)
+    outcomes = _deleted(storage, OUTCOMES, cut.outcomes.rows)
     if archive is None:
         _discard_keys(storage, sealer, by)
-    return Rotated(*counts, cut.decisions, cut.outcomes)
+    return Rotated(decisions, outcomes, cut.decisions, cut.outcomes)
 
 
 def _cut(storage: Storage, before: str) -> _Cut:
@@ -216,7 +217,7 @@ def _discard_keys(storage: Storage, sealer: Sealer, by: str) -> None:
     _erase(storage, sealer, forgotten, by, "no decision is left")
 
 
-def _erase(storage: Storage, sealer: Sealer, subjects: Select[Any], by: str, reason: str) -> None:
+def _erase(storage: Storage, sealer: Sealer, subjects: Executable, by: str, reason: str) -> None:
     def write(writing: Writing) -> None:
         for row in writing.read(subjects):
             sealer.erase(writing, row["id"], by, reason)
@@ -230,6 +231,6 @@ def _ago(days: float) -> str:
     return (dt.datetime.now(dt.UTC) - dt.timedelta(days=days)).isoformat(timespec="milliseconds")
 
 
-def _one(look: Query, query: Any) -> Any:
+def _one(look: Query, query: Executable) -> Any:
     """The one value of a query, None without one."""
     return next((value for row in look(query) for value in row.values()), None)

@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, Update, delete, insert, inspect, select
+from sqlalchemy import ColumnElement, Connection, Executable, Table, Update, delete, insert, inspect, select
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from .engine import engine_of, line_of, locked, url_of
@@ -71,12 +71,12 @@ class Writing:
         """Change rows of a table without a chain."""
         self._connection.execute(update)
 
-    def read(self, query: Select[Any]) -> list[dict[str, Any]]:
+    def read(self, query: Executable) -> list[dict[str, Any]]:
         """The rows of a query, including those just appended."""
         self.flush()
         return self.look(query)
 
-    def look(self, query: Select[Any]) -> list[dict[str, Any]]:
+    def look(self, query: Executable) -> list[dict[str, Any]]:
         """The rows of a query, without those that wait to be sent."""
         return [dict(row) for row in self._connection.execute(query).mappings()]
 
@@ -92,14 +92,14 @@ class Writing:
         self._waiting.clear()
 
 
-Query = Callable[[Select[Any]], Iterable[Mapping[str, Any]]]
+Query = Callable[[Executable], Iterable[Mapping[str, Any]]]
 """What answers a query: a transaction, or a log that is read."""
 
 
 def start_of(table: Table, look: Query) -> Tail:
     """Where the chain of a table begins: after the rows that went to an archive."""
     m = MAINTENANCE.c
-    query: Any = select(m.up_to, m.up_to_hash).where(m.table_name == table.name).order_by(m.id.desc()).limit(1)
+    query = select(m.up_to, m.up_to_hash).where(m.table_name == table.name).order_by(m.id.desc()).limit(1)
     for row in look(query):
         return Tail(row["up_to"], row["up_to_hash"])
     return EMPTY
@@ -170,7 +170,7 @@ class Storage:
             self._jobs.put(job)
         return job.done
 
-    def rows(self, query: Select[Any]) -> Iterator[dict[str, Any]]:
+    def rows(self, query: Executable) -> Iterator[dict[str, Any]]:
         """The rows of a query, read in pieces, as they were at its start. Raises LogError."""
         try:
             with self._engine.connect().execution_options(yield_per=1000) as connection:
@@ -178,7 +178,7 @@ class Storage:
         except SQLAlchemyError as error:
             raise LogError(f"decision log {self.name}: {line_of(error)}") from error
 
-    def pages(self, query: Select[Any], size: int) -> Iterator[list[dict[str, Any]]]:
+    def pages(self, query: Executable, size: int) -> Iterator[list[dict[str, Any]]]:
         """The rows of a query in lists of a size. Raises LogError."""
         rows = self.rows(query)
         while page := list(itertools.islice(rows, size)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, Table, select
+from sqlalchemy import Executable, Table, select
 
 from .hash_chain import START, ChainError, Tail, walked
 from .schema import CHAINS, DICTIONARIES, MAINTENANCE, SUBJECTS
@@ -42,10 +42,11 @@ def verified(storage: Storage, head: str | None, since: Head | None) -> Head:
         LogError: The log cannot be read.
     """
     known, tails = {None, START}, []
+    noted: list[Any] = list(since or ())
     for place, table in enumerate(CHAINS):
         start = start_of(table, storage.rows)
-        if since is not None:
-            start = _later(storage, table, start, Tail(*since[2 * place : 2 * place + 2]))
+        if noted:
+            start = _later(storage, table, start, Tail(*noted[2 * place : 2 * place + 2]))
         query = select(table).where(table.c.id > start.rows).order_by(table.c.id)
         tails.append(walked(table.name, storage.rows(query), start))
         known |= {start.hash, tails[-1].hash}
@@ -76,7 +77,7 @@ def _later(storage: Storage, table: Table, start: Tail, since: Tail) -> Tail:
     return since
 
 
-def erased_without_record() -> Select[Any]:
+def erased_without_record() -> Executable:
     """The subjects whose key is gone, though no row of `maintenance` says so."""
     recorded = select(MAINTENANCE.c.up_to).where(MAINTENANCE.c.table_name == SUBJECTS.name)
     return select(SUBJECTS.c.id).where(SUBJECTS.c.key.is_(None), SUBJECTS.c.id.not_in(recorded))

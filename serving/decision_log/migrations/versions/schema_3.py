@@ -57,7 +57,7 @@ def upgrade() -> None:
     unguard(connection)
     for former in ("decisions", "outcomes"):
         for index in inspect(connection).get_indexes(former):
-            op.drop_index(index["name"], former)
+            op.drop_index(str(index["name"]), former)
         op.rename_table(former, f"{former}_2")
         if connection.dialect.name == "postgresql":
             op.execute(f"ALTER INDEX {former}_pkey RENAME TO {former}_2_pkey")
@@ -97,7 +97,8 @@ def _former(connection: Connection, name: str, columns: list[str]) -> Iterable[M
     """The rows of a former table, each once its hash is checked."""
     typed = [column(each, Boolean) if each == "stockout" else column(each) for each in (*columns, *_LINKS)]
     query = select(table(f"{name}_2", *typed)).order_by(text("id"))
-    return checked(name, connection.execute(query, execution_options={"yield_per": 1000}).mappings())
+    rows = connection.execute(query, execution_options={"yield_per": 1000}).mappings()
+    return checked(name, map(dict, rows))
 
 
 def _decisions(connection: Connection, writing: Writing, sealer: Sealer) -> None:
