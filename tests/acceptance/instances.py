@@ -59,6 +59,10 @@ class _Instance:
     def start(self) -> None:
         self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
 
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(timeout=60)
+
     def call(self, path: str) -> Any:
         return json.loads(urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5).read())
 
@@ -165,7 +169,7 @@ def fleet() -> Found:
         instances = [_Instance(name, log) for name in _NAMES]
         for one in instances:
             one.start()
-            stack.callback(lambda one=one: one.process.kill() or one.process.wait())
+            stack.callback(one.stop)
         lines = stack.enter_context(_proxy(instances, port))
         for one in instances:
             one.wait()
@@ -181,8 +185,7 @@ def fleet() -> Found:
             found.refused["kill"], at = _refused(lines, at)
             found.unanswered["kill"] = load.unanswered
             for one in instances:
-                one.process.terminate()
-                one.process.wait(timeout=60)
+                one.stop()
                 one.start()
                 one.wait()
             found.refused["restart"], at = _refused(lines, at)
