@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +23,6 @@ from ..profiles import (
 )
 from .split import Split
 
-OnStep = Callable[[str], None]
 JOBS = min(joblib.cpu_count(), 4)
 """Processes that fit models side by side; the environment variable LOKY_MAX_CPU_COUNT limits them."""
 _CANDIDATES = 10
@@ -55,14 +53,13 @@ class Customers:
     report: dict[str, Any]
 
 
-def fit_customers(tables: Tables, split: Split, seed: int, on_step: OnStep) -> Customers:
+def fit_customers(tables: Tables, split: Split, seed: int) -> Customers:
     """Segments and recommender; a single segment if the sales name no customers."""
     order = split.products["product"]
     if "customer" not in split.sales or split.sales["customer"].isna().all():
         units = split.past.groupby("product")["units"].sum()[order].to_numpy(dtype=np.float64)
         # Only ratios of the segments' elasticities matter, and with one segment that is one.
         return Customers(("everyone",), -np.ones(1), units[None], None, None, {})
-    on_step("segments")
     behaviour = tables.behaviour if tables.behaviour is not None and "customer" in tables.behaviour else None
     last = split.sales["date"].max()
     # Without demographic traits: whether prices may depend on them is for the shop to decide.
@@ -70,7 +67,6 @@ def fit_customers(tables: Tables, split: Split, seed: int, on_step: OnStep) -> C
     segmentation = Segmentation(seed=seed, n_jobs=JOBS).fit(features)
     response = segment_response(split.sales, segmentation.labels_, split.past).set_index("segment")
     table = segmentation.summary_.assign(elasticity=response["elasticity"], elasticity_se=response["se"])
-    on_step("recommender")
     affinity, ranks = _recommender(split, segmentation, tables.products)
     candidates = segment_candidates(affinity, min(_CANDIDATES, len(order)))
     described = table.rename(columns={"size": "customers", "value": "spend_per_week"})

@@ -6,10 +6,12 @@ import os
 import re
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import pandas as pd
+from joblib import Parallel, delayed
 from sklearn.base import clone
 
 from ..data import Tables, load_tables, not_chosen
@@ -137,13 +139,13 @@ def fit(
         period=period,
     )
     ahead = weeks_to_come(tables, split, weeks, zone_sales)
-    on_step("demand forecasters")
-    demand = _demand(split, forecaster or Selected(seed=seed, n_jobs=JOBS, horizon=_JUDGED[period]))
-    customers = fit_customers(tables, split, seed, on_step)
-    on_step("price response")
-    proof = fit_split(split, demand.forecaster, customers, options)
-    on_step("the weeks to come")
-    market = fit_split(ahead, demand.forecaster.refitted(ahead.past), customers, options)
+    forecaster = forecaster or Selected(seed=seed, n_jobs=JOBS, horizon=_JUDGED[period])
+    demand, customers = _models(tables, split, forecaster, seed, on_step)
+    on_step("price response, proof and the weeks to come")
+    proof, market = Parallel(n_jobs=min(JOBS, 2))(
+        delayed(work)(part, demand.forecaster, customers, options)
+        for work, part in ((fit_split, split), (_fit_ahead, ahead))
+    )
     return _Fitted(options, products, zone, demand, customers, proof, market).result(tables)
 
 
@@ -200,6 +202,23 @@ class _Fitted(NamedTuple):
             customers=self.customers,
             zone=self.zone,
         )
+
+
+def _models(
+    tables: Tables, split: Split, forecaster: Forecaster, seed: int, on_step: Callable[[str], None]
+) -> tuple[_Demand, Customers]:
+    """Forecasters and customers, side by side where there are cores: neither needs the other."""
+    on_step("demand forecasters, segments and recommender")
+    if JOBS == 1:
+        return _demand(split, forecaster), fit_customers(tables, split, seed)
+    with ThreadPoolExecutor(1) as beside:
+        # A thread is enough, as this one only waits for the processes of the forecasters.
+        customers = beside.submit(fit_customers, tables, split, seed)
+        return _demand(split, forecaster), customers.result()
+
+
+def _fit_ahead(split: Split, forecaster: Forecaster, customers: Customers, options: FitOptions) -> FittedSplit:
+    return fit_split(split, forecaster.refitted(split.past), customers, options)
 
 
 def _objective(objective: str | None, products: pd.DataFrame) -> str:
