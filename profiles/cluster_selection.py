@@ -23,7 +23,7 @@ Psychological Methods 9).
 """
 # Splitting well separated clusters costs more silhouette than this; splitting a continuum does not.
 _SILHOUETTE_KEPT = 0.8
-_REPEATS = 20
+_REPEATS = 10
 _LARGEST_SAMPLE = 5000
 
 
@@ -61,7 +61,7 @@ def compare(
         One row per kind and number: `clusters`, `k`, `stability` and `silhouette`. Stability is the
         adjusted Rand index (Hubert and Arabie 1985), on held-out customers, between models fitted
         on two disjoint samples; silhouette (Rousseeuw 1987) is that of the held-out customers,
-        labelled by the first model. Both are means over 20 draws.
+        labelled by the first model. Both are means over 10 draws.
     """
     trials: Any = Parallel(n_jobs=n_jobs)(delayed(_trial)(kind, k, points, seed) for kind in kinds for k in numbers)
     return pd.DataFrame(trials)
