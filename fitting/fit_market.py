@@ -208,7 +208,7 @@ def _models(
     tables: Tables, split: Split, forecaster: Forecaster, seed: int, on_step: Callable[[str], None]
 ) -> tuple[_Demand, Customers]:
     """Forecasters and customers, side by side where there are cores: neither needs the other."""
-    on_step("demand forecasters, segments and recommender")
+    on_step("demand forecasters and customers")
     if JOBS == 1:
         return _demand(split, forecaster), fit_customers(tables, split, seed)
     with ThreadPoolExecutor(1) as beside:

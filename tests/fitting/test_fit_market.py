@@ -153,7 +153,7 @@ def test_a_folder_of_imported_tables_is_enough(truth, sales, fitted, tmp_path):
     assert sorted(market.spec.products.names) == list("abcdef")
     assert market.report["chosen_forecaster"] == "moving-average"
     assert market.report.keys() == fitted.report.keys() - {"selection", "chosen_by_product"}
-    assert steps == ["demand forecasters", "price response", "the weeks to come"]
+    assert steps == ["demand forecasters and customers", "price response, proof and the weeks to come"]
 
 
 def test_seventeen_weeks_of_which_one_was_closed_tell_prices_but_no_season(truth, sales):
