@@ -18,19 +18,24 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 _CONNECTIONS, _ROUNDS, _EACH = 32, 5, 60
 _BARE = """
-import json, sys, uvicorn
-from fastapi import FastAPI
+import json, sys, orjson, uvicorn
+from fastapi import FastAPI, Request, Response
 app, answer = FastAPI(), json.load(open(sys.argv[2]))
 
 @app.post("/constant")
 async def constant():
     return {"price": 1.0}
+
+@app.post("/parsed")
+async def parsed(request: Request):
+    orjson.loads(await request.body())
+    return Response(orjson.dumps(answer), media_type="application/json")
 
 @app.post("/same-size")
 async def same_size(state: dict):
@@ -82,9 +87,10 @@ async def _request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, m
     return time.perf_counter() - started
 
 
-def _message(path: str, body: bytes) -> bytes:
-    head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-    return head.encode() + body
+def _message(path: str, body: bytes, headers: Mapping[str, str] = {}) -> bytes:
+    given = {"host": "localhost", "content-type": "application/json", "content-length": str(len(body)), **headers}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in given.items())
+    return f"POST {path} HTTP/1.1\r\n{lines}\r\n".encode() + body
 
 
 async def flood(port: int, path: str, body: bytes) -> None:
@@ -99,15 +105,18 @@ async def flood(port: int, path: str, body: bytes) -> None:
     await asyncio.gather(*[one() for _ in range(_CONNECTIONS)])
 
 
-async def paced(port: int, path: str, body: bytes, *, rate: int, seconds: float) -> list[float]:
+async def paced(
+    port: int, path: str, body: bytes, *, rate: int, seconds: float, headers: Mapping[str, str] = {}
+) -> list[float]:
     """Response times at a steady request rate, in seconds, ascending."""
     # Used in turn, so that the server closes none for idling.
     idle = collections.deque([await asyncio.open_connection("127.0.0.1", port) for _ in range(_CONNECTIONS)])
     times: list[float] = []
+    message = _message(path, body, headers)
 
     async def one() -> None:
         connection = idle.popleft() if idle else await asyncio.open_connection("127.0.0.1", port)
-        times.append(await _request(connection[0], connection[1], _message(path, body)))
+        times.append(await _request(connection[0], connection[1], message))
         idle.append(connection)
 
     started, tasks = time.perf_counter(), []
@@ -137,6 +146,7 @@ def throughput(
             asked = {
                 "constant": (bare, ports[0], "/constant"),
                 "same size": (bare, ports[0], "/same-size"),
+                "parsed": (bare, ports[0], "/parsed"),
                 "service": (own, ports[1], "/v1/prices"),
             }
             found: dict[str, list[float]] = {name: [] for name in asked}

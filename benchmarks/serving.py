@@ -14,9 +14,53 @@ from stable_baselines3 import PPO
 from ..agents import train
 from ..envs import make_sb3_env
 from ..pricing import NetworkPolicy
+from ..scenarios import MarketSpec, spec_from_table
 from ..serving import Predictor, example_state, export, load_bundle
 from .loopback import throughput
 from .timing import median_seconds
+
+PRODUCTS = 30
+"""Products of the shop on which the service is measured, as many as in the demo."""
+
+
+def shop(products: int = PRODUCTS) -> MarketSpec:
+    """A shop with categories of six products, three segments, discounts, slots and price rules."""
+    names = [f"product {n:02}" for n in range(products)]
+    price = [round(1.5 + 0.35 * (n % 17), 2) for n in range(products)]
+    return spec_from_table(
+        {
+            "name": "bench-shop",
+            "version": 1,
+            "market": {"horizon_periods": 12, "period": "week", "first_day": "2024-01-01"},
+            "products": {
+                "names": names,
+                "category": [f"category {n // 6}" for n in range(products)],
+                "regular_price": price,
+                "unit_cost": [0.6 * each for each in price],
+            },
+            "arrivals": {"rate": 200.0, "segments": ["thrifty", "usual", "loyal"], "segment_share": [0.3, 0.5, 0.2]},
+            "demand": {
+                "quality": 2.0,
+                "price_sensitivity": [[share / each for each in price] for share in (3, 2, 1.5)],
+            },
+            "recommendation": {"lift": 0.3, "candidates": [[1] * products] * 3},
+            "prices": {
+                "floor": [0.65 * each for each in price],
+                "ceiling": [1.4 * each for each in price],
+                "tick": 0.01,
+                "minimum_margin": 0.1,
+                "max_change": 0.15,
+                "max_discount": 0.2,
+                "max_segment_spread": 0.1,
+            },
+        }
+    )
+
+
+def shop_bundle(path: Path) -> Path:
+    """A bundle for that shop, of a policy that was hardly trained: it costs as much as any other."""
+    run = train(shop(), steps=1, settings={"num_envs": 4, "n_steps": 12, "batch_size": 48, "validation_episodes": 2})
+    return export(run, path)
 
 
 def table() -> list[dict[str, Any]]:

@@ -31,7 +31,7 @@ from .cycle.stages import (
 
 if TYPE_CHECKING:
     from ..serving import PriceAnswer
-    from ..serving.predictor import Change
+    from ..serving.product_prices import Change
 
 _STEPS, _DRAWS = 2_000_000, 100
 

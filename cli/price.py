@@ -16,7 +16,7 @@ from ._options import emit, json_option, say, show
 
 if TYPE_CHECKING:
     from ..serving import Bundle, PriceAnswer
-    from ..serving.predictor import Change, ProductPrice
+    from ..serving.product_prices import Change, ProductPrice
 
 _FILE = click.Path(path_type=Path)
 

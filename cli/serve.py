@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _FILE = click.Path(path_type=Path)
 _GRACE_SECONDS = 10
+_OBJECTS = 20_000
+_TURN_SECONDS = 5e-4
 _THIS_MACHINE = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -66,9 +68,11 @@ def _setting(name: str, option: str | None = None, **more: Any) -> Callable[[Any
 @_setting("hosts", "--allow-host", multiple=True)
 @_setting("fallback")
 @_setting("holdout")
+@_setting("canary")
 @_setting("killed", "--kill-switch")
 @_setting("shadow", type=_FILE)
 @_setting("price_list", "--price-list", type=_FILE)
+@_setting("switches", type=_FILE)
 @_setting("rate")
 @_setting("watch", type=float)
 @_setting("otel")
@@ -112,6 +116,7 @@ def command(
         _leave_to_the_first(inherited, run)
     from ..serving.http.app import create_app
 
+    run["switches"] = run["switches"] or f"{bundle.absolute()}.switches.db"
     settings = ServiceSettings(burst=max(2 * run["rate"], 1.0), **run)
     app = create_app(bundle, public_key=public_key, log=log, settings=settings)
     _reload_on_hangup(app.state.reload)
@@ -127,9 +132,15 @@ def _serve(
     from ..serving.http.processes.connections import Listener, bound
     from ..serving.http.processes.server import serve
 
-    # Present objects are permanent: the garbage collector need not scan them during a request.
+    # Present objects are permanent: the garbage collector need not scan them during a request, nor
+    # look for cycles every few answers, which have none.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(_OBJECTS, 20, 20)
+    # No line of the log names a thread or a process.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    # A batch that is computed beside prices must let them have the interpreter soon.
+    sys.setswitchinterval(_TURN_SECONDS)
     logging.config.dictConfig(log_config)
     serve(
         app,

@@ -57,6 +57,7 @@ from .price_rules.guarded_action import GuardedAction, TrailStep
 from .price_rules.guardrails import Guardrails
 from .price_rules.ladder import PriceLadder
 from .price_rules.rule_formulas import RULES
+from .price_rules.stepwise import StepwisePrices, applied_stepwise
 from .protocol import Action, Policy, checked_policy, is_deterministic
 from .rival_policies import LearningPolicy, built_in_rule, competitor
 from .shapley import INPUT_GROUPS, InputGroup, PriceContributions, ordinary_view, price_contributions
@@ -99,10 +100,12 @@ __all__ = [
     "RandomPrice",
     "RecurrentPolicy",
     "RecurrentState",
+    "StepwisePrices",
     "StockTimePrice",
     "ThompsonPrice",
     "TrailStep",
     "action_from_parts",
+    "applied_stepwise",
     "as_rows",
     "built_in_rule",
     "checked_policy",

@@ -14,7 +14,8 @@ from ..atomic import write_whole
 from ..pricing import OUTSIDE_CHARGED, Catalogue
 from .documents import field_mistake, fields
 from .market_state import MARKET, ProductDocument, StateError
-from .predictor import Predictor, PriceAnswer, ProductPrice
+from .predictor import Predictor, PriceAnswer
+from .product_prices import ProductPrice
 from .recurrent_state import MEMORY
 
 NUMBERS = tuple(name for name in fields(ProductDocument) if name != "product")

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from .market_state import State
 from .predictor import PriceAnswer
 
+POLICY, CANARY, FALLBACK = "policy", "canary", "fallback"
+"""The arms: who answers a market."""
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -16,7 +19,7 @@ class Decision:
     Attributes:
         state: The state as it was sent.
         answer: The prices that were given.
-        arm: Who answered, "policy" or "fallback".
+        arm: Who answered: "policy", "canary" (a newer bundle on trial) or "fallback".
         propensity: Probability with which these prices were given. By product where the arm was
             drawn by chance: a product that both arms price alike has probability 1.
         shadow: What the shadow bundle would have answered, None without one.

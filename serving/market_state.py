@@ -221,7 +221,7 @@ def read_state(catalogue: Catalogue, state: State) -> Reading:
     forecast = catalogue.forecast_units[max(period - 1, 0)].tolist()
     return Reading(
         period,
-        [_numbers(item, units) for item, units in zip(items, forecast, strict=True)],
+        _numbers(items, forecast),
         [_or(item.competitor_price, np.inf) for item in items] if catalogue.rivals else None,
         catalogue.regimes.index(str(document.regime)) if catalogue.regimes else None,
         [document.loyalty.get(segment, 1.0) for segment in catalogue.segments] if catalogue.loyal else None,
@@ -250,6 +250,8 @@ def _period(catalogue: Catalogue, document: StateDocument) -> int:
 
 def _in_order(catalogue: Catalogue, products: list[ProductDocument]) -> list[ProductDocument]:
     """The products in the catalogue's order: each of them, once."""
+    if [item.product for item in products] == list(catalogue.products):
+        return products
     items = {item.product: item for item in products}
     if len(items) < len(products):
         seen: set[str] = set()
@@ -268,16 +270,18 @@ def _in_order(catalogue: Catalogue, products: list[ProductDocument]) -> list[Pro
     return [items[name] for name in catalogue.products]
 
 
-def _numbers(item: ProductDocument, forecast: float) -> tuple[float, ...]:
-    """One product's numbers in the order of `NUMBERS`."""
-    price, stock, remembered, sold = item.list_price, item.on_hand, item.reference_price, item.last_units
-    return (
-        price,
-        np.inf if stock is None else stock,
-        item.on_order,
-        price if remembered is UNSET else remembered,
-        forecast if sold is UNSET else sold,
-    )
+def _numbers(items: list[ProductDocument], forecast: list[float]) -> list[tuple[float, ...]]:
+    """Each product's numbers in the order of `NUMBERS`."""
+    return [
+        (
+            (price := item.list_price),
+            np.inf if (stock := item.on_hand) is None else stock,
+            item.on_order,
+            price if (remembered := item.reference_price) is UNSET else remembered,
+            units if (sold := item.last_units) is UNSET else sold,
+        )
+        for item, units in zip(items, forecast, strict=True)
+    ]
 
 
 def _lowest_prices(items: list[ProductDocument]) -> list[float] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..pricing import (
     OUTSIDE_CHARGED,
+    RULES,
     Action,
     MarketView,
     NetworkPolicy,
@@ -20,59 +20,16 @@ from ..pricing import (
     PolicyAtState,
     RecurrentPolicy,
     RecurrentState,
+    StepwisePrices,
+    applied_stepwise,
     as_rows,
     product_features,
 )
 from .actions import ordered, promoted, shown_products
 from .bundle.reading import Bundle
 from .market_state import Reading, State, read_state, view_of
+from .product_prices import PriceColumns, ProductPrice, ProductPrices, Step, rows_of
 from .recurrent_state import MEMORY, split, stacked
-
-
-@dataclass
-class Change:
-    """The change that one price rule made, or the mark of a price outside what the shop charged.
-
-    Attributes:
-        rule: Name of the rule.
-        before: The price, or the discounts by segment, before the rule.
-        after: The same after it.
-        why: The rule in words.
-    """
-
-    rule: str
-    before: Any
-    after: Any
-    why: str
-
-
-@dataclass
-class ProductPrice:
-    """The answer for one product.
-
-    Attributes:
-        product: Its name.
-        proposed: The price that the policy proposed, currency per unit; None if it was not a
-            number.
-        price: The allowed list price, currency per unit.
-        discounts: Allowed discount of each segment as a fraction of the list price; empty without
-            personal discounts.
-        promotion: Whether to promote the product; None where the policy does not decide it.
-        order_units: Units to order; None where the policy does not decide it.
-        trail: The changes that the price rules made, in order. A price outside what the shop
-            charged ends it with the mark `outside_charged`, which changes nothing.
-        prior_lowest_price: Lowest list price of the previous 30 days, which an announced reduction
-            must show; None where the price is not reduced or the state does not give it.
-    """
-
-    product: str
-    proposed: float | None
-    price: float
-    discounts: dict[str, float]
-    promotion: bool | None
-    order_units: float | None
-    trail: list[Change]
-    prior_lowest_price: float | None = None
 
 
 @dataclass
@@ -104,7 +61,7 @@ class PriceAnswer:
     scenario: str
     period: int
     date: str | None
-    prices: list[ProductPrice]
+    prices: Sequence[ProductPrice]
     recommendations: dict[str, str | None]
     memory: str | None
     milliseconds: float
@@ -116,8 +73,7 @@ class PriceAnswer:
 
     def to_dict(self) -> dict[str, Any]:
         """The answer as plain JSON."""
-        prices = [vars(price) | {"trail": [vars(change) for change in price.trail]} for price in self.prices]
-        return vars(self) | {"prices": prices}
+        return vars(self) | {"prices": rows_of(self.prices)}
 
 
 class PriceRequest(NamedTuple):
@@ -242,48 +198,49 @@ class Predictor:
         texts = [self.bundle.memory.write(*one) for one in zip(split(recurrent, len(periods)), periods, strict=True)]
         return (action if self.policy is own else self.policy.act(view)), texts
 
-    def _prices(self, action: Action, view: MarketView) -> list[list[ProductPrice]]:
-        catalogue, rules = self.bundle.catalogue, self.bundle.guardrails
-        allowed, traces = rules.apply_traced(action, view)
+    def _prices(self, action: Action, view: MarketView) -> list[ProductPrices]:
+        catalogue, markets = self.bundle.catalogue, view.num_markets
+        allowed = applied_stepwise(self.bundle.guardrails, action, view)
         most, largest = self.bundle.most_promoted, catalogue.max_order_units
         promotion = None if action.promotion is None or most is None else promoted(action.promotion, most)
         order = None if action.order is None or largest is None else ordered(action.order, largest)
-        columns = (action.price, allowed.price, allowed.discount, promotion, order, allowed.prior_price)
-        proposed, price, discount, promotion, order, prior = (None if c is None else c.tolist() for c in columns)
-        assert proposed is not None
-        assert price is not None
-        segments, marks = catalogue.segments, self._marks(allowed.price)
+        discount = None if allowed.discount is None else allowed.discount.reshape(allowed.price.size, -1)
+        flat = [None if part is None else part.ravel() for part in (action.price, allowed.price, allowed.prior_price)]
+        sides = [side for step in allowed.steps for side in (step.before, step.after)]
+        proposed, price, prior, discounts, *changed = _plain([*flat, discount, *sides])
+        promotions = None if promotion is None else promotion.ravel().tolist()
+        orders = None if order is None else order.ravel().tolist()
+        trails = self._trails(allowed, price, changed)
+        columns = (proposed, price, discounts, promotions, orders, trails, prior)
+        size = catalogue.num_products
         return [
-            [
-                ProductPrice(
-                    product=product,
-                    proposed=_plain(proposed[e][n]),
-                    price=_plain(price[e][n]),
-                    discounts={} if discount is None else dict(zip(segments, _plain(discount[e][n]), strict=True)),
-                    promotion=None if promotion is None else promotion[e][n],
-                    order_units=None if order is None else order[e][n],
-                    trail=[
-                        Change(step.rule, _plain(step.before), _plain(step.after), step.why)
-                        for step in traces[e][n]
-                        if step.moved
-                    ]
-                    + marks.get((e, n), []),
-                    prior_lowest_price=None if prior is None else _plain(prior[e][n]),
-                )
-                for n, product in enumerate(catalogue.products)
-            ]
-            for e in range(view.num_markets)
+            ProductPrices(
+                catalogue.products,
+                catalogue.segments,
+                PriceColumns(*(None if column is None else column[start : start + size] for column in columns)),
+            )
+            for start in range(0, markets * size, size)
         ]
 
-    def _marks(self, price: NDArray[np.float32]) -> dict[tuple[int, int], list[Change]]:
-        """By market and product, the mark of a price (E, N) outside what the shop charged."""
+    def _trails(self, allowed: StepwisePrices, price: list[float], changed: list[list[Any]]) -> list[Sequence[Step]]:
+        """The changes and the mark of every product of every market.
+
+        Args:
+            allowed: What the price rules made.
+            price: The allowed prices.
+            changed: What each step changed, before and after it, in turn.
+        """
+        trails: list[Any] = [()] * len(price)
+        for i, step in enumerate(allowed.steps):
+            rule, why = step.rule, RULES[step.rule]
+            for k, before, after in zip(np.flatnonzero(step.moved).tolist(), *changed[2 * i : 2 * i + 2], strict=True):
+                trails[k] += ((rule, before, after, why),)
         charged = self.bundle.charged
-        if charged is None:
-            return {}
-        return {
-            (e, n): [Change(OUTSIDE_CHARGED, _plain(float(price[e, n])), _plain(float(price[e, n])), charged.words(n))]
-            for e, n in np.argwhere(charged.outside(price)).tolist()
-        }
+        if charged is not None:
+            for k in np.flatnonzero(charged.outside(allowed.price)).tolist():
+                words = charged.words(k % self.bundle.catalogue.num_products)
+                trails[k] += ((OUTSIDE_CHARGED, price[k], price[k], words),)
+        return trails
 
     def _recommendations(self, action: Action, view: MarketView) -> list[dict[str, str | None]]:
         catalogue, candidates = self.bundle.catalogue, self.bundle.candidates
@@ -296,8 +253,29 @@ class Predictor:
         ]
 
 
-def _plain(value: Any) -> Any:
-    """A float32 with its seven digits (1.55, not 1.5500000715255737); None for NaN and infinity."""
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return float(f"{value:.7g}") if math.isfinite(value) else None
+def _plain(parts: Sequence[NDArray[np.float32] | None]) -> list[Any]:
+    """Arrays of single precision as lists of numbers with its seven digits (1.55, not
+    1.5500000715255737), None for NaN and infinity; all at once, as each call of numpy takes longer
+    than a number.
+    """
+    given = [part for part in parts if part is not None]
+    wide = np.concatenate([part.ravel() for part in given]).astype(np.float64)
+    finite = np.isfinite(wide)
+    size = np.abs(wide, where=finite & (wide != 0), out=np.ones_like(wide))
+    digits = 6 - np.floor(np.log10(size))
+    # Powers of ten are exact up to 22, so that the quotient is the number that these digits name.
+    up, down = 10.0 ** np.clip(digits, 0, 22), 10.0 ** np.clip(-digits, 0, 22)
+    plain = (np.rint(wide * up / down) / up * down).tolist()
+    for k in np.flatnonzero(np.abs(digits) > 22).tolist():
+        plain[k] = float(f"{wide[k]:.7g}")
+    if not finite.all():
+        plain = [number if known else None for number, known in zip(plain, finite.tolist(), strict=True)]
+    found, start = [], 0
+    for part in parts:
+        if part is None:
+            found.append(None)
+            continue
+        own = plain[start : (start := start + part.size)]
+        width = part.shape[1] if part.ndim == 2 else 0
+        found.append([own[i : i + width] for i in range(0, part.size, width)] if width else own)
+    return found

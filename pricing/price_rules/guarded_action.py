@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from ..catalogue import MarketView
 from .rule_formulas import BITS, RULES
 
 Prices = NDArray[np.float32]
+# A price that differs in its last bits is the same price.
+_SAME = np.float32(1e-6)
 
 
 @dataclass(frozen=True)
@@ -78,3 +81,14 @@ class GuardedAction:
         market, by number.
         """
         return [rule for rule, bit in BITS.items() if self.trail[market, product] & bit]
+
+
+def changed(before: ArrayLike, after: ArrayLike) -> NDArray[np.bool_]:
+    """Where a rule changed something; a NaN that stays NaN was not changed."""
+    return np.not_equal(before, after) & ~(np.isnan(before) & np.isnan(after))
+
+
+def prior_price(price: Prices, view: MarketView) -> Prices | None:
+    """The `GuardedAction.prior_price` of allowed prices, (E, N)."""
+    prior = view.lowest_price_30_days
+    return None if prior is None else np.where(price < view.list_price * (1 - _SAME), prior, np.float32(np.nan))

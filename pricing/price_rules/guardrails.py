@@ -12,7 +12,7 @@ from ..catalogue import MarketView
 from ..protocol import Action
 from .endings import PriceEndings
 from .grids import PriceGrid
-from .guarded_action import GuardedAction, Prices, TrailStep
+from .guarded_action import GuardedAction, Prices, TrailStep, changed, prior_price
 from .ladder import PriceLadder
 from .price_links import PriceLinks
 from .rule_formulas import (
@@ -26,8 +26,6 @@ from .rule_formulas import (
     price_steps,
 )
 
-# A price that differs in its last bits is the same price.
-_SAME = np.float32(1e-6)
 # A share of a rival's price that bounds nothing.
 _NO_SHARE = 1e9
 
@@ -313,11 +311,11 @@ class Guardrails:
         Raises:
             ValueError: price changes are limited, but the view does not count them.
         """
-        return self._applied(action, view, self._steps(action, view))
+        return self._applied(action, view, self.rule_steps(action, view))
 
     def apply_traced(self, action: Action, view: MarketView) -> tuple[GuardedAction, list[list[list[TrailStep]]]]:
         """The results of `apply` and `traces`, from one pass through the rules."""
-        steps = list(self._steps(action, view))
+        steps = list(self.rule_steps(action, view))
         return self._applied(action, view, steps), self._traced(action, steps)
 
     def _applied(self, action: Action, view: MarketView, steps: Iterable[tuple[str, Prices]]) -> GuardedAction:
@@ -326,19 +324,16 @@ class Guardrails:
         trail = np.zeros(price.shape, dtype=np.uint16)
         for rule, after in steps:
             if discount is not None and rule in DISCOUNT_RULES:
-                trail |= np.where(_changed(discount, after).any(axis=-1), BITS[rule], np.uint16(0))
+                trail |= np.where(changed(discount, after).any(axis=-1), BITS[rule], np.uint16(0))
                 discount = after
             else:
-                trail |= np.where(_changed(price, after), BITS[rule], np.uint16(0))
+                trail |= np.where(changed(price, after), BITS[rule], np.uint16(0))
                 price = after
-        prior = view.lowest_price_30_days
-        if prior is not None:
-            prior = np.where(price < view.list_price * (1 - _SAME), prior, np.float32(np.nan))
-        return GuardedAction(price, discount, trail, prior)
+        return GuardedAction(price, discount, trail, prior_price(price, view))
 
     def traces(self, action: Action, view: MarketView) -> list[list[list[TrailStep]]]:
         """The changes that the rules made, in order, for each product (N) of each market (E)."""
-        return self._traced(action, self._steps(action, view))
+        return self._traced(action, self.rule_steps(action, view))
 
     def _traced(self, action: Action, steps: Iterable[tuple[str, Prices]]) -> list[list[list[TrailStep]]]:
         value = [np.asarray(action.price), action.discount]
@@ -349,12 +344,12 @@ class Guardrails:
             if (before == after).all():
                 continue  # the usual case, kept short for the latency of the service
             old, new = before.tolist(), after.tolist()
-            changed = _changed(before, after).reshape(*after.shape[:2], -1).any(axis=2)
-            for e, n in np.argwhere(changed).tolist():
+            where = changed(before, after).reshape(*after.shape[:2], -1).any(axis=2)
+            for e, n in np.argwhere(where).tolist():
                 trails[e][n].append(TrailStep(rule, old[e][n], new[e][n]))
         return trails
 
-    def _steps(self, action: Action, view: MarketView) -> Iterator[tuple[str, Prices]]:
+    def rule_steps(self, action: Action, view: MarketView) -> Iterator[tuple[str, Prices]]:
         """Each rule in turn, with the price or the discount after it."""
         price, in_force = np.asarray(action.price, dtype=np.float32), view.list_price
         held = np.zeros(price.shape, dtype=np.bool_)
@@ -390,8 +385,3 @@ class Guardrails:
                 )
             holding["max_changes"] = view.changes >= self.max_changes
         return holding
-
-
-def _changed(before: ArrayLike, after: ArrayLike) -> NDArray[np.bool_]:
-    """Where a rule changed something; a NaN that stays NaN was not changed."""
-    return np.not_equal(before, after) & ~(np.isnan(before) & np.isnan(after))

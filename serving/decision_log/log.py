@@ -17,6 +17,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import func, select
 
+from ..bundle.files import MANIFEST
+from ..bundle.signing import sha256
 from ..decision import Decision
 from ..market_state import State
 from ..predictor import PriceAnswer
@@ -191,17 +193,17 @@ class DecisionLog:
 
         Args:
             switch: Its name.
-            position: Its new position, plain JSON; of the switch `bundle`, the digest.
+            position: Its new position, plain JSON.
             by: Who threw it.
             reason: Why; may be empty.
-            files: The files of a bundle that becomes active.
+            files: The files of a bundle that becomes active or goes on trial.
         """
         row = {"schema": SCHEMA, "time": now(), "switch": switch, "position": as_json(position)}
 
         def write(writing: Writing) -> None:
             writing.append(SWITCHES, [row | {"thrown_by": by, "reason": reason}])
             if files:
-                writing.replace(BUNDLES, {"id": position, "files": msgspec.msgpack.encode(files)})
+                writing.replace(BUNDLES, {"id": sha256(files[MANIFEST]), "files": msgspec.msgpack.encode(files)})
 
         self._storage.submit(write).result()
 

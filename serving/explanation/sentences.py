@@ -9,7 +9,8 @@ from ...pricing import INPUT_GROUPS, OUTSIDE_CHARGED, MarketView, Policy, price_
 from ...pricing.wording import policy_words, rule_words, units_words
 from ..bundle.reading import Bundle
 from ..decision import Decision
-from ..predictor import Change, PriceAnswer, ProductPrice
+from ..predictor import PriceAnswer
+from ..product_prices import Change, ProductPrice
 from .what_if import Point, WhatIf, product_index, what_if
 
 

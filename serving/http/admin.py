@@ -17,7 +17,7 @@ from ..decision_log.log import DecisionLog
 from ..decision_log.storage import LogError
 from .deployment import Deployment, DeploymentError
 from .middleware import problem
-from .schemas import BodyError, HoldoutShare, Problem, Switch, Throw, described_body, problems, read_body
+from .schemas import BodyError, CanaryShare, HoldoutShare, Problem, Switch, Throw, described_body, problems, read_body
 from .switches import Switches
 
 _PATIENCE = 2
@@ -45,7 +45,7 @@ def add_status(app: FastAPI, deployment: Deployment, decisions: DecisionLog | No
         except (LogError, TimeoutError) as error:
             reason = str(error) or f"no answer of the log in {_PATIENCE} s"
             return problem(503, f"decisions must be recorded to be ready; got {reason}; restore the log")
-        return {"status": "ready", "bundle": deployment.bundle.digest}
+        return {"status": "ready", **deployment.digests}
 
     @app.get(
         "/metrics",
@@ -83,12 +83,15 @@ def add_admin(app: FastAPI, deployment: Deployment, switches: Switches) -> None:
     why["requestBody"]["required"] = False
     on_off = described_body(Switch.__name__, on={"on": True, "reason": "prices look wrong"}, off={"on": False})
     share = described_body(HoldoutShare.__name__, tenth={"share": 0.1}, none={"share": 0})
+    tried = described_body(CanaryShare.__name__, tenth={"share": 0.1}, none={"share": 0})
     refused = problems(409, 413, 422, 503)
     for add, name, route, body, responses in (
         (app.post, "reload", routes.reload, why, refused),
         (app.post, "rollback", routes.rollback, why, refused),
         (app.put, "kill-switch", routes.kill, on_off, problems(413, 422, 503)),
         (app.put, "holdout", routes.holdout, share, refused),
+        (app.put, "canary", routes.canary, tried, refused),
+        (app.post, "promote", routes.promote, why, refused),
         (app.put, "shadow", routes.shadow, on_off, refused),
     ):
         add(f"/v1/admin/{name}", responses=responses, openapi_extra=body, tags=["admin"])(route)
@@ -102,33 +105,58 @@ class _SwitchRoutes:
 
     async def reload(self, request: Request) -> Any:
         """Reload the bundle from its path: verify it, check its golden vectors, activate it, and
-        keep the former one.
+        keep the former one. With a share for canaries, it prices these markets first.
         """
-        return await self._thrown(request, Throw, "bundle", lambda _: self._deployment.reload())
+        return await self._thrown(request, Throw, lambda _, by, reason: self._switches.renew(by, reason))
 
     async def rollback(self, request: Request) -> Any:
         """Activate the former bundle again."""
-        return await self._thrown(request, Throw, "bundle", lambda _: self._deployment.rollback())
+        return await self._switched(request, Throw, "bundle", lambda _: self._deployment.rollback())
 
     async def kill(self, request: Request) -> Any:
         """Turn the kill switch on or off: while it is on, the fallback prices every market."""
-        return await self._thrown(request, Switch, "kill_switch", lambda body: self._deployment.kill(body.on))
+        return await self._switched(request, Switch, "kill_switch", lambda body: self._deployment.kill(body.on))
 
     async def holdout(self, request: Request) -> Any:
         """Set the share of markets that the fallback prices, so that the gain of the policy can be
         measured.
         """
-        return await self._thrown(request, HoldoutShare, "holdout", lambda body: self._deployment.hold_out(body.share))
+        return await self._switched(
+            request, HoldoutShare, "holdout", lambda body: self._deployment.hold_out(body.share)
+        )
 
     async def shadow(self, request: Request) -> Any:
         """Turn shadow mode on or off: a second bundle prices every request, and its prices are only
         recorded.
         """
-        return await self._thrown(request, Switch, "shadow", lambda body: self._deployment.shadow(body.on))
+        return await self._switched(request, Switch, "shadow", lambda body: self._deployment.shadow(body.on))
 
-    async def _thrown(
+    async def canary(self, request: Request) -> Any:
+        """Let the bundle at the path, which must be newer, price a share of the markets; with 0,
+        take it back.
+        """
+
+        def change(body: CanaryShare) -> None:
+            if not body.share:
+                self._deployment.end_trial()
+            elif not self._deployment.try_newer(body.share):
+                raise DeploymentError("a canary needs a newer bundle at the path; got the active one; export it first")
+
+        return await self._switched(request, CanaryShare, "canary", change)
+
+    async def promote(self, request: Request) -> Any:
+        """Activate the canary, and keep the former bundle."""
+        return await self._switched(request, Throw, "bundle", lambda _: self._deployment.promote())
+
+    async def _switched(
         self, request: Request, kind: type[Any], switch: str, change: Callable[[Any], Any]
     ) -> JSONResponse:
+        def throw(body: Any, by: str, reason: str) -> None:
+            self._switches.throw(switch, lambda: change(body), by, reason)
+
+        return await self._thrown(request, kind, throw)
+
+    async def _thrown(self, request: Request, kind: type[Any], throw: Callable[[Any, str, str], Any]) -> JSONResponse:
         """Throw a switch as the body says, in a thread: a bundle takes a while to verify."""
         try:
             bare = kind is Throw and not await request.body()
@@ -137,7 +165,7 @@ class _SwitchRoutes:
             return problem(422, str(error))
         by = request.scope["state"].get("caller") or body.by or "unnamed"
         try:
-            await to_thread.run_sync(self._switches.throw, switch, lambda: change(body), by, body.reason)
+            await to_thread.run_sync(throw, body, by, body.reason)
         except (DeploymentError, BundleError) as error:
             return problem(409, str(error))
         except LogError as error:

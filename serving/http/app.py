@@ -16,6 +16,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ...pricing import RecurrentPolicy
 from ..bundle.files import BundleError
 from ..decision_log.log import DecisionLog
 from ..decision_log.storage import LogError
@@ -77,7 +78,7 @@ def create_app(
         seed=settings.seed,
     )
     decisions, recent = None if log is None else DecisionLog(log), RecentDecisions()
-    switches = Switches(deployment, decisions)
+    switches = Switches(deployment, decisions, settings.switches, settings.canary)
     app = _Service(
         title="repricer",
         version=version("repricer"),
@@ -89,7 +90,7 @@ def create_app(
         redirect_slashes=False,
     )
     app.add_exception_handler(Exception, _failed)
-    app.state.deployment, app.state.reload = deployment, functools.partial(reload_quietly, switches, deployment)
+    app.state.deployment, app.state.reload = deployment, functools.partial(reload_quietly, switches)
     app.state.draining, app.state.close = False, lambda: None
     express = add_answers(app, deployment, decisions, recent)
     if decisions is not None:
@@ -136,9 +137,7 @@ def _lifespan(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        beside = [asyncio.create_task(_record_drift(app.state.deployment))]
-        if decisions is not None:
-            beside.append(asyncio.create_task(switches.follow()))
+        beside = [asyncio.create_task(_record_drift(app.state.deployment)), asyncio.create_task(switches.follow())]
         if seconds is not None:
             beside.append(asyncio.create_task(_watch(app.state.reload, path, seconds)))
         yield
@@ -146,6 +145,7 @@ def _lifespan(
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+        switches.close()
         if decisions is not None:
             decisions.close()
         await asyncio.to_thread(app.state.close)
@@ -154,10 +154,10 @@ def _lifespan(
     return lifespan
 
 
-def reload_quietly(switches: Switches, deployment: Deployment, by: str) -> None:
+def reload_quietly(switches: Switches, by: str) -> None:
     """Reload the bundle and log a failure, for callers that cannot handle one."""
     try:
-        switches.throw("bundle", deployment.reload, by)
+        switches.renew(by)
     except (BundleError, LogError) as error:
         _log.error("reload refused", extra={"facts": {"reason": str(error)}})
 
@@ -197,9 +197,9 @@ def _describe(app: FastAPI, deployment: Deployment) -> None:
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            document = plain()
+            document, bundle = plain(), deployment.bundle
             document.setdefault("components", {}).setdefault("schemas", {}).update(
-                body_schemas(deployment.bundle.catalogue)
+                body_schemas(bundle.catalogue, isinstance(bundle.policy, RecurrentPolicy))
             )
             schemes = {"key": {"type": "http", "scheme": "bearer", "description": "`repricer keys add` makes one"}}
             document["components"]["securitySchemes"] = schemes

@@ -9,7 +9,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,42 +17,22 @@ from ...pricing import RecurrentPolicy
 from ..bundle.files import BundleError
 from ..bundle.reading import Bundle, load_bundle
 from ..bundle.training_range import DriftAlarm
-from ..decision import Decision
+from ..decision import CANARY, FALLBACK, POLICY, Decision
 from ..documents import field_mistake
 from ..market_state import State, StateError, read_state
 from ..predictor import ObservedMarkets, Predictor, PriceAnswer, PriceRequest
+from .canary.guards import LIMITS
+from .canary.trial import Trial, Tried
 from .fallback import fallback_policy
 from .metrics import Metrics
 from .settings import ServiceSettings
+from .slots import Slots, propensity
 
 _log = logging.getLogger(__name__)
 
 
 class DeploymentError(ValueError):
     """A switch that cannot be changed now; the message is one line that says why."""
-
-
-@dataclass(frozen=True)
-class Slots:
-    """The policies at one moment; replaced as a whole, so that no request sees a half-made change.
-
-    Attributes:
-        active: The bundle's policy.
-        fallback: The rule for holdout markets and the kill switch.
-        drift: The alarm for features outside the training range.
-        former: The policy before the last reload.
-        shadow: The policy whose prices are only recorded.
-        holdout: Share of markets on the fallback.
-        killed: Whether the fallback prices all markets.
-    """
-
-    active: Predictor
-    fallback: Predictor
-    drift: DriftAlarm
-    former: Predictor | None = None
-    shadow: Predictor | None = None
-    holdout: float = 0.0
-    killed: bool = False
 
 
 class Deployment:
@@ -101,16 +81,26 @@ class Deployment:
         """The active bundle."""
         return self.slots.active.bundle
 
-    def answer(self, states: Sequence[State]) -> list[Decision | StateError]:
+    @property
+    def digests(self) -> dict[str, str | None]:
+        """Of the active bundle, and of the one on trial."""
+        trial = self.slots.trial
+        return {"bundle": self.bundle.digest, "canary": None if trial is None else trial.predictor.bundle.digest}
+
+    def answer(self, states: Sequence[State], slots: Slots | None = None) -> list[Decision | StateError]:
         """Price several states together: one decision per state, or the error where a state is
         wrong.
+
+        Args:
+            states: The states.
+            slots: The policies to answer with; those of this moment by default.
         """
-        slots, found = self.slots, dict[int, Decision | StateError]()
+        slots, found = slots or self.slots, dict[int, Decision | StateError]()
         asked, arms = dict[int, PriceRequest](), dict[int, str]()
         for i, state in enumerate(states):
             try:
                 asked[i] = slots.active.read(state)
-                arms[i] = "fallback" if self._held_out(slots, state) else "policy"
+                arms[i] = self._arm(slots, state)
             except StateError as error:
                 found[i] = error
         if asked:
@@ -123,9 +113,11 @@ class Deployment:
         counted. Raises StateError.
         """
         slots = self.slots
-        predictor, arm = (slots.fallback, "fallback") if slots.killed else (slots.active, "policy")
+        predictor, arm = (slots.fallback, FALLBACK) if slots.killed else (slots.active, POLICY)
+        if slots.trial is not None and "market" in state and self._arm(slots, state) == CANARY:
+            predictor, arm = slots.trial.predictor, CANARY
         seen = predictor.observe([predictor.read(state)])
-        bundle = slots.active.bundle
+        bundle = predictor.bundle
         warnings = bundle.seen.warnings(bundle.seen.outside(seen.features)[0], bundle.catalogue.products)
         answer = predictor.price_observed(seen)[0]
         return predictor, seen, Decision(state, answer, arm, 1.0, None, warnings)
@@ -136,33 +128,46 @@ class Deployment:
         seen = slots.active.observe(list(asked.values()))
         warnings = self._watch(slots, list(asked), seen)
         shadows = self._shadow_answers(slots, [states[i] for i in asked])
-        drawn = slots.holdout > 0 and not slots.killed
-        # With a holdout both arms answer: a price that both give has probability 1.
-        answers = {
+        trial, share = slots.trial, 0.0 if slots.trial is None else slots.trial.share
+        alone = slots.chances(0.0)
+        # Where an arm is drawn, all answer: a price that all give has probability 1.
+        own = {
             arm: predictor.price_observed(seen)
-            for arm, predictor in (("policy", slots.active), ("fallback", slots.fallback))
-            if drawn or arm in arms.values()
+            for arm, predictor in ((POLICY, slots.active), (FALLBACK, slots.fallback))
+            if arm in alone
         }
+        tried = Tried.nothing(len(asked)) if trial is None else trial.answers([states[i] for i in asked])
+        if trial is not None:
+            trial.guards.compare(own[POLICY], tried.answers, tried.outside, slots.drift.alarms)
         decisions: dict[int, Decision | StateError] = {}
         for place, i in enumerate(asked):
-            answer, propensity = answers[arms[i]][place], 1.0
-            if drawn:
-                chance, other = (slots.holdout, "policy") if arms[i] == "fallback" else (1 - slots.holdout, "fallback")
-                propensity = _propensities(chance, answer, answers[other][place])
-            decisions[i] = Decision(states[i], answer, arms[i], propensity, shadows[place], warnings.get(i, []))
+            answers, newer = {arm: each[place] for arm, each in own.items()}, tried.answers[place]
+            if newer is not None:
+                answers[CANARY] = newer
+            arm = arms[i] if arms[i] in answers else POLICY
+            chance = propensity(arm, alone if newer is None else slots.chances(share), answers)
+            said = tried.warnings.get(place, []) if arm == CANARY else warnings.get(i, [])
+            decisions[i] = Decision(states[i], answers[arm], arm, chance, shadows[place], said)
         return decisions
 
-    def _held_out(self, slots: Slots, state: State) -> bool:
+    def _arm(self, slots: Slots, state: State) -> str:
         """A named market always stays in its arm; an unnamed one is assigned anew each time, by
         number and period.
         """
-        if slots.killed or not slots.holdout:
-            return slots.killed
+        trial = slots.trial
+        if slots.killed or not (slots.holdout or trial):
+            return FALLBACK if slots.killed else POLICY
         # No name of a market begins like that.
         unnamed = "market" not in state
         name = f"\0{next(self._unnamed)} {state.get('date')} {state.get('period')}" if unnamed else state["market"]
-        digest = hashlib.blake2b(name.encode(), key=self._key, digest_size=8).digest()
-        return int.from_bytes(digest, "big") < slots.holdout * 2**64
+        if self._draw(name) < slots.holdout:
+            return FALLBACK
+        return CANARY if trial is not None and self._draw(name, CANARY) < trial.share else POLICY
+
+    def _draw(self, name: str, purpose: str = "") -> float:
+        """The number in [0, 1) that a name always gets."""
+        digest = hashlib.blake2b(name.encode(), key=self._key, digest_size=8, person=purpose.encode()).digest()
+        return int.from_bytes(digest, "big") / 2**64
 
     def _shadow_answers(self, slots: Slots, states: list[State]) -> list[PriceAnswer | None]:
         """The answers of the shadow policy; an error of the shadow costs no answer of the active
@@ -224,6 +229,44 @@ class Deployment:
         self._swap(replace(slots, former=slots.active), Predictor(bundle))
         self.metrics.reloads.labels("swapped").inc()
         return True
+
+    def try_newer(self, share: float, bundle: Bundle | None = None) -> bool:
+        """Let a newer bundle price a share of the markets.
+
+        Args:
+            share: In (0, 1).
+            bundle: The bundle; the one at the path by default.
+
+        Returns:
+            Whether it is another bundle than the active one; else nothing changes.
+
+        Raises:
+            BundleError: It cannot be trusted, is older, or prices other products.
+        """
+        bundle = bundle or load_bundle(self._path, public_key=self._public_key)
+        with self._switching:
+            running = self.slots.canary
+            if bundle.digest == self.bundle.digest:
+                return False
+            if running is not None and running.predictor.bundle.digest == bundle.digest and not running.guards.stopped:
+                self.put(replace(self.slots, canary=replace(running, share=share)))
+            else:
+                self.put(replace(self.slots, canary=Trial.of(bundle, self.bundle, share)))
+        return True
+
+    def end_trial(self) -> None:
+        """Let the active bundle price all markets again."""
+        self._change(canary=None)
+
+    def promote(self) -> None:
+        """Activate the bundle on trial; the present one becomes the former. Raises DeploymentError
+        without one.
+        """
+        with self._switching:
+            slots = self.slots
+            if slots.canary is None:
+                raise DeploymentError("promote needs a canary; got none; start one or reload")
+            self._swap(replace(slots, former=slots.active), slots.canary.predictor)
 
     def activate(self, bundle: Bundle) -> None:
         """Activate another bundle, older or newer, as another instance did."""
@@ -292,6 +335,7 @@ class Deployment:
             for name, one in bundles.items()
         } | {
             "fallback": slots.fallback.policy.name,
+            "canary": None if slots.canary is None else slots.canary.facts,
             "holdout": slots.holdout,
             "kill_switch": slots.killed,
             "outside_training_range": slots.drift.shares,
@@ -299,9 +343,10 @@ class Deployment:
         }
 
     def record_drift(self) -> None:
-        """Bring the drift alarms into the metrics."""
-        drift = self.slots.drift
-        self.metrics.drifted(drift.shares, drift.alarms)
+        """Bring the drift alarms and the guards of a newer bundle into the metrics."""
+        drift, canary = self.slots.drift, self.slots.canary
+        guards = dict.fromkeys(LIMITS, 0.0) if canary is None else canary.guards.values
+        self.metrics.drifted(drift.shares, drift.alarms, guards)
 
     def _change(self, **switches: Any) -> None:
         with self._switching:
@@ -309,7 +354,7 @@ class Deployment:
 
     def _swap(self, slots: Slots, active: Predictor) -> None:
         fresh = self._slots_of(active)
-        self.put(replace(slots, active=active, fallback=fresh.fallback, drift=fresh.drift))
+        self.put(replace(slots, active=active, fallback=fresh.fallback, drift=fresh.drift, canary=None))
 
     def _slots_of(self, active: Predictor) -> Slots:
         bundle = active.bundle
@@ -318,15 +363,6 @@ class Deployment:
     def put(self, slots: Slots) -> None:
         """Replace all policies and switches at once."""
         self.slots = slots
-        self.metrics.switched(slots.killed, slots.holdout, slots.active.bundle)
+        share = 0.0 if slots.canary is None else slots.canary.share
+        self.metrics.switched(slots.killed, slots.holdout, share, slots.active.bundle)
         _log.info("switched", extra={"facts": self.status()})
-
-
-def _propensities(chance: float, answer: PriceAnswer, other: PriceAnswer) -> dict[str, float]:
-    """Probability of each product's price: that of the arm, or 1 where the other arm gives the same
-    price.
-    """
-    return {
-        own.product: 1.0 if own.price == theirs.price else chance
-        for own, theirs in zip(answer.prices, other.prices, strict=True)
-    }

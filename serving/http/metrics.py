@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from importlib.metadata import version
@@ -18,6 +18,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from ..bundle.reading import Bundle
 from ..decision import Decision
+from ..product_prices import rules_in
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 
@@ -71,6 +72,9 @@ class Metrics:
         self.reloads = Counter("repricer_reloads", "Reloads of the bundle", ["result"], **own)
         self._killed = Gauge("repricer_kill_switch", "1 while the fallback prices all markets", **gauge)
         self._holdout = Gauge("repricer_holdout_ratio", "Share of markets on the fallback", **gauge)
+        self._canary = Gauge("repricer_canary_ratio", "Share of markets on a newer bundle", **gauge)
+        self._guards = Gauge("repricer_canary_guard", "Value of a guard of the newer bundle", ["guard"], **gauge)
+        self.canaries = Counter("repricer_canaries_ended", "Newer bundles taken back, by guard", ["guard"], **own)
         self._bundle = Gauge(
             "repricer_bundle_info", "1 for the active bundle", ["bundle", "policy", "scenario"], **gauge
         )
@@ -101,9 +105,7 @@ class Metrics:
         for decision in decisions:
             prices = decision.answer.prices
             arms[decision.arm] += len(prices)
-            for price in prices:
-                for change in price.trail:
-                    rules[change.rule] += 1
+            rules.update(rules_in(prices))
             if decision.shadow is not None:
                 theirs = {price.product: price.price for price in decision.shadow.prices}
                 same.update(str(theirs[price.product] == price.price).lower() for price in prices)
@@ -117,10 +119,11 @@ class Metrics:
             if count:
                 self._outside.labels(feature).inc(count)
 
-    def switched(self, killed: bool, holdout: float, bundle: Bundle) -> None:
+    def switched(self, killed: bool, holdout: float, canary: float, bundle: Bundle) -> None:
         """Record the position of the switches."""
         self._killed.set(killed)
         self._holdout.set(holdout)
+        self._canary.set(canary)
         active = (bundle.digest, bundle.policy.name, bundle.scenario)
         if active != self._active:
             if any(self._active):
@@ -130,13 +133,16 @@ class Metrics:
             self._bundle.labels(*active).set(1)
             self._created.set(datetime.fromisoformat(bundle.manifest["created"]).timestamp())
 
-    def drifted(self, shares: Iterable[str], alarms: Iterable[str]) -> None:
-        """Record the drift alarms.
+    def drifted(self, shares: Iterable[str], alarms: Iterable[str], guards: Mapping[str, float]) -> None:
+        """Record the drift alarms, and the guards of a newer bundle.
 
         Args:
             shares: All features.
             alarms: Features whose alarm is on.
+            guards: The value of each guard.
         """
+        for name, value in guards.items():
+            self._guards.labels(name).set(value)
         on = set(alarms)
         self._features.update(shares)
         for feature in self._features:

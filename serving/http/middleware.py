@@ -28,6 +28,10 @@ _log = logging.getLogger("repricer.requests")
 Endpoint = Callable[[bytes, Scope], Awaitable[Response]]
 """Takes the body and the scope of a request, returns the response."""
 IDEMPOTENCY_KEY = b"idempotency-key"
+BYTES_PER_TOKEN = 8 << 10
+"""Every 8 KiB of a body that are begun count as one request: the body of a price has one or two."""
+QUESTIONS = {"/v1/explain": 20, "/v1/what-if": 5}
+"""Requests for which each of these counts, as it takes that many times the time of a price."""
 
 
 def role_for(path: str) -> str:
@@ -142,7 +146,7 @@ class Gate:
         if self._keys is not None:
             key = self._keys.find(_token(headers.get(b"authorization", b"").decode("latin-1")))
             caller = caller if key is None else f"key {key.name}"
-        wait = self._limit.wait(caller)
+        wait = self._limit.wait(caller, _cost(path, headers.get(b"content-length", b"")))
         if wait:
             line = f"requests must keep to the rate limit; got one {wait:.2f} s too early; wait as Retry-After says"
             return problem(429, line, {"Retry-After": str(int(wait) + 1)}), None
@@ -156,6 +160,13 @@ class Gate:
                     403, f"this path requires the role {role}; got a key for {key.role}; use another key"
                 ), key.name
         return _unfit(scope, headers), None if key is None else key.name
+
+
+def _cost(path: str, length: bytes) -> int:
+    """For how many requests one counts."""
+    # A length that is too long, or no number, is refused as it is.
+    size = int(length) if length.isdigit() and len(length) < 10 else 0
+    return max(1, -(-size // BYTES_PER_TOKEN)) * QUESTIONS.get(path, 1)
 
 
 def _id_of_retries(caller: str | None, retry_key: bytes) -> str:
@@ -191,7 +202,7 @@ def _unfit(scope: Scope, headers: dict[bytes, bytes]) -> JSONResponse | None:
         )
     length = headers.get(b"content-length", b"").decode("latin-1")
     if not length.isdecimal() or len(length) > 9 or int(length) > MAX_BODY:
-        line = f"request must state its content-length, at most {MAX_BODY}; got {length[:20] or 'none'}"
+        line = f"request must state its content-length, at most {MAX_BODY}; got {length[:20] or 'none'}; send several requests"
         return problem(413, line)
     kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if int(length) and kind != b"application/json":

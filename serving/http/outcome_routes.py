@@ -14,6 +14,9 @@ from ..decision_log.storage import LogError
 from .middleware import problem
 from .schemas import MOST_OUTCOMES, BodyError, Outcomes, Receipt, described_body, json_body, problems
 
+OUTCOMES = "report_outcomes"
+"""How the description of the interface calls the operation."""
+
 
 def add_outcomes(app: FastAPI, decisions: DecisionLog, product: str) -> None:
     """Let the app take outcomes into the log: all of a request, or none.
@@ -27,6 +30,7 @@ def add_outcomes(app: FastAPI, decisions: DecisionLog, product: str) -> None:
 
     @app.post(
         "/v1/outcomes",
+        operation_id=OUTCOMES,
         response_model=Receipt,
         responses=problems(409, 413, 422, 503),
         openapi_extra=described_body(Outcomes.__name__, period={"outcomes": [sold]}),

@@ -7,10 +7,10 @@ import functools
 import hashlib
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.types import Scope
@@ -25,7 +25,8 @@ from ..market_state import StateError
 from ..sample_states import example_state
 from .batching import Batcher
 from .deployment import Deployment
-from .middleware import IDEMPOTENCY_KEY, Endpoint, problem
+from .middleware import IDEMPOTENCY_KEY, MAX_BODY, Endpoint, problem
+from .outcome_routes import OUTCOMES
 from .recent_decisions import RecentDecisions
 from .schemas import (
     MOST_STATES,
@@ -40,8 +41,17 @@ from .schemas import (
 
 _INLINE_PRICES = 500
 """Up to this many prices are computed faster than a thread takes over."""
+_INLINE_BYTES = 256 << 10
+"""Up to this size, a body is parsed faster than a thread takes over."""
+_PIECE_PRICES = 1000
+"""Prices of a batch that are computed at once, in a few milliseconds: while they are converted,
+nothing else runs.
+"""
+_THREADS = 2
+"""Batches and questions that are answered at the same time; a price never waits for them."""
 
 _LONGEST_KEY = 255
+T = TypeVar("T")
 
 
 def add_answers(
@@ -53,9 +63,11 @@ def add_answers(
     pricing = _Pricing(deployment, decisions, recent)
     state = example_state(deployment.bundle.catalogue)
     product = deployment.bundle.catalogue.products[0]
-    shown = described_states(initial=state, several=[state | {"market": f"store {i}"} for i in (1, 2)])
-    _add_questions(app, deployment, {"state": state, "product": product})
-    return {"/v1/prices": _add_prices(app, pricing, shown)}
+    shown = described_states(MAX_BODY, state, initial=state, several=[state | {"market": f"store {i}"} for i in (1, 2)])
+    _add_questions(app, deployment, {"state": state, "product": product}, pricing.pool)
+    sold = {"outcomes": [{"request_id": "$response.header.X-Request-Id", "product": product, "units": 3}]}
+    links = {} if decisions is None else {"sold": {"operationId": OUTCOMES, "requestBody": sold}}
+    return {"/v1/prices": _add_prices(app, pricing, shown, links)}
 
 
 class _Pricing:
@@ -63,24 +75,24 @@ class _Pricing:
 
     def __init__(self, deployment: Deployment, decisions: DecisionLog | None, recent: RecentDecisions) -> None:
         self._deployment, self._decisions, self._recent = deployment, decisions, recent
-        self._batcher = Batcher(deployment)
+        self._batcher, self.pool = Batcher(deployment), CapacityLimiter(_THREADS)
 
     async def answer(self, body: bytes, scope: Scope) -> Response:
         """The response to the body of a request."""
         try:
-            state, request_id = parsed(body), scope["state"]["request_id"]
+            request_id = scope["state"]["request_id"]
+            state = parsed(body) if len(body) < _INLINE_BYTES else await self._aside(parsed, body)
             question = self._question(body, scope)
             text = None
             if question and self._decisions is not None:
                 text = await asyncio.wrap_future(self._decisions.submit_kept(request_id, question))
             if text is None:
-                several = isinstance(state, list)
                 with self._deployment.metrics.span("price"):
-                    named = (
-                        await self._several(state, request_id) if several else [(request_id, await self._one(state))]
-                    )
-                shown = [self._shown(*one) for one in named]
-                text = orjson.dumps(shown if several else shown[0])
+                    if isinstance(state, list):
+                        named, text = await self._aside(self._several, state, request_id)
+                    else:
+                        named = [(request_id, await self._one(state))]
+                        text = self._shown(*named[0])
                 text = (
                     await self._recorded(named, None if question is None else Reply(request_id, question, text)) or text
                 )
@@ -107,22 +119,31 @@ class _Pricing:
         """The decision for one state. Raises StateError."""
         if self._deployment.bundle.catalogue.num_products <= _INLINE_PRICES:
             return await self._batcher.ask(state)
-        return (await self._decided([state]))[0]
+        return (await self._aside(self._decided, [state]))[0]
 
-    async def _several(self, states: list[Any], request_id: str) -> list[tuple[str, Decision]]:
-        """The decisions for several states, each with its name, all or none. Raises StateError."""
+    def _several(self, states: list[Any], request_id: str) -> tuple[list[tuple[str, Decision]], bytes]:
+        """The decisions for several states, each with its name, all or none, and the answer that
+        holds them. Raises StateError.
+        """
         if not 0 < len(states) <= MOST_STATES:
             raise StateError(f"a request must hold 1 to {MOST_STATES} states; got {len(states)}; send several requests")
-        return [(f"{request_id}.{i}", one) for i, one in enumerate(await self._decided(states), start=1)]
+        named = [(f"{request_id}.{i}", one) for i, one in enumerate(self._decided(states), start=1)]
+        return named, b"[" + b",".join(self._shown(*one) for one in named) + b"]"
 
-    async def _decided(self, states: list[Any]) -> list[Decision]:
-        found = await to_thread.run_sync(self._deployment.answer, states)
-        decisions = []
-        for i, one in enumerate(found, start=1):
-            if isinstance(one, StateError):
-                raise StateError(f"state {i} of {len(states)}: {one}") if len(states) > 1 else one
-            decisions.append(one)
+    def _decided(self, states: list[Any]) -> list[Decision]:
+        slots, decisions = self._deployment.slots, list[Decision]()
+        size = max(_PIECE_PRICES // slots.active.bundle.catalogue.num_products, 1)
+        for first in range(0, len(states), size):
+            for one in self._deployment.answer(states[first : first + size], slots):
+                if isinstance(one, StateError):
+                    number = len(decisions) + 1
+                    raise StateError(f"state {number} of {len(states)}: {one}") if len(states) > 1 else one
+                decisions.append(one)
         return decisions
+
+    async def _aside(self, work: Callable[..., T], *given: Any) -> T:
+        """What takes long, in a thread of the pool for it."""
+        return await to_thread.run_sync(work, *given, limiter=self.pool)
 
     async def _recorded(self, named: list[tuple[str, Decision]], reply: Reply | None) -> bytes:
         """Wait until all decisions are in the log, if there is one; requests that wait together
@@ -138,20 +159,19 @@ class _Pricing:
         submit = functools.partial(log.submit_decisions, named, reply)
         metrics = self._deployment.metrics
         with metrics.commits.time(), metrics.span("commit"):
-            return await asyncio.wrap_future(submit() if few else await to_thread.run_sync(submit))
+            return await asyncio.wrap_future(submit() if few else await self._aside(submit))
 
-    def _shown(self, request_id: str, decision: Decision) -> dict[str, Any]:
+    def _shown(self, request_id: str, decision: Decision) -> bytes:
         self._recent.add(decision)
         own = {"request_id": request_id, "arm": decision.arm, "warnings": decision.warnings}
-        # The encoder handles dataclasses, so no dictionary per price is needed.
-        return vars(decision.answer) | own
+        return orjson.dumps(decision.answer.to_dict() | own)
 
 
-def _add_prices(app: FastAPI, pricing: _Pricing, shown: dict[str, Any]) -> Endpoint:
+def _add_prices(app: FastAPI, pricing: _Pricing, shown: dict[str, Any], links: dict[str, Any]) -> Endpoint:
     @app.post(
         "/v1/prices",
         response_model=Priced | list[Priced],
-        responses=problems(413, 422, 503),
+        responses=problems(413, 422, 503) | {200: {"links": links}},
         openapi_extra=shown,
         tags=["prices"],
     )
@@ -164,7 +184,7 @@ def _add_prices(app: FastAPI, pricing: _Pricing, shown: dict[str, Any]) -> Endpo
     return pricing.answer
 
 
-def _add_questions(app: FastAPI, deployment: Deployment, question: dict[str, Any]) -> None:
+def _add_questions(app: FastAPI, deployment: Deployment, question: dict[str, Any], pool: CapacityLimiter) -> None:
     @app.post(
         "/v1/explain",
         response_model=Explanation,
@@ -182,7 +202,7 @@ def _add_questions(app: FastAPI, deployment: Deployment, question: dict[str, Any
             policy = predictor.at_state(seen)
             return explain_decision(predictor.bundle, policy, seen.view, decision, _field(body, "product"))
 
-        return await _answered(request, ("state", "product"), answer)
+        return await _answered(request, ("state", "product"), answer, pool)
 
     price = deployment.bundle.catalogue.regular_price[0]
     tried = question | {"prices": [round(float(price) * share, 2) for share in (0.9, 1.0, 1.1)]}
@@ -203,11 +223,13 @@ def _add_questions(app: FastAPI, deployment: Deployment, question: dict[str, Any
             predictor, seen, decision = deployment.preview(_field(body, "state"))
             return what_if(predictor.bundle, seen.view, decision.answer, _field(body, "product"), body.get("prices"))
 
-        return await _answered(request, ("state", "product", "prices"), answer)
+        return await _answered(request, ("state", "product", "prices"), answer, pool)
 
 
-async def _answered(request: Request, keys: tuple[str, ...], answer: Callable[[dict[str, Any]], Any]) -> JSONResponse:
-    """What `answer` makes of the body in a thread, as JSON; 422 or 409 with one line where it
+async def _answered(
+    request: Request, keys: tuple[str, ...], answer: Callable[[dict[str, Any]], Any], pool: CapacityLimiter
+) -> JSONResponse:
+    """What `answer` makes of the body in a thread of the pool, as JSON; 422 or 409 with one line where it
     cannot.
     """
     try:
@@ -217,7 +239,7 @@ async def _answered(request: Request, keys: tuple[str, ...], answer: Callable[[d
     if not isinstance(body, dict) or not body.keys() <= set(keys):
         return problem(422, f"request must be an object with {', '.join(keys)}; got something else; see /docs")
     try:
-        return JSONResponse(asdict(await to_thread.run_sync(answer, body)))
+        return JSONResponse(asdict(await to_thread.run_sync(answer, body, limiter=pool)))
     except StateError as error:
         return problem(422, str(error))
     except NoResponseError as error:

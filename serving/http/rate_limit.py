@@ -13,7 +13,10 @@ _CALLERS = 10_000
 
 
 class RateLimit:
-    """A token bucket per caller; each request takes one token.
+    """A token bucket per caller; a request takes as many tokens as it costs, if there is one.
+
+    A bucket may go below zero: what costs more than is left is answered, and the caller waits
+    until the debt is paid.
 
     The last ten thousand callers are remembered; any other starts with a full bucket.
 
@@ -27,13 +30,13 @@ class RateLimit:
         self._rate, self._burst, self._clock = per_second, burst, clock
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def wait(self, caller: str) -> float:
-        """Take a token; returns 0 if there was one, otherwise the seconds until the next."""
+    def wait(self, caller: str, cost: float = 1.0) -> float:
+        """Take `cost` tokens; returns 0 if there was one, otherwise the seconds until the next."""
         now = self._clock()
         tokens, before = self._buckets.get(caller, (self._burst, now))
         tokens = min(self._burst, tokens + (now - before) * self._rate)
         granted = tokens >= 1
-        self._buckets[caller] = (tokens - granted, now)
+        self._buckets[caller] = (tokens - granted * cost, now)
         self._buckets.move_to_end(caller)
         if len(self._buckets) > _CALLERS:
             self._buckets.popitem(last=False)

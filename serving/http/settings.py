@@ -51,10 +51,18 @@ class ServiceSettings(Struct, frozen=True, kw_only=True):
         str | None,
         Meta(description="Price list (.csv or .xlsx) to decide on at /price-list; decisions are written into it."),
     ] = None
+    switches: Annotated[
+        str | None,
+        Meta(description="File that keeps the switches where there is no log."),
+    ] = None
     fallback: Annotated[
         Fallback, Meta(description="Rule that prices holdout markets, and all markets while the kill switch is on.")
     ] = "in-force"
     holdout: Annotated[Share, Meta(description="Share of the markets that the fallback prices.")] = 0.0
+    canary: Annotated[
+        Share,
+        Meta(description="Share of the markets that a newer bundle prices first; 0 for all of them at once."),
+    ] = 0.0
     killed: Annotated[bool, Meta(description="Start with the kill switch on: the fallback prices everything.")] = False
     rate: Annotated[
         float, Meta(gt=0, le=1e9, description="Requests per second and caller; twice as many may come at once.")
@@ -76,7 +84,7 @@ class ServiceSettings(Struct, frozen=True, kw_only=True):
     ] = 0
 
     def __post_init__(self) -> None:
-        for name in ("keys", "shadow", "price_list"):
+        for name in ("keys", "shadow", "price_list", "switches"):
             if isinstance(getattr(self, name), os.PathLike):
                 force_setattr(self, name, os.fspath(getattr(self, name)))
         problem = mistake(type(self), asdict(self), "service")

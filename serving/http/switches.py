@@ -1,5 +1,5 @@
 """Switches that survive the process and reach every instance: their positions are kept in
-the decision log.
+the decision log, or in a file of the same form.
 """
 
 from __future__ import annotations
@@ -7,41 +7,78 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 from ..bundle.files import MANIFEST, BundleError, read_files
+from ..bundle.reading import Bundle
 from ..bundle.signing import sha256
+from ..decision_log.hash_chain import ChainError
 from ..decision_log.log import DecisionLog
 from ..decision_log.storage import LogError
+from .canary.money import confidence_of_loss
 from .deployment import Deployment, DeploymentError
 
 _SECONDS = 0.5
 """Between two looks at what other instances have thrown."""
+_MONEY_SECONDS = 300.0
+"""Between two looks at what the markets of a newer bundle earn."""
 _log = logging.getLogger(__name__)
 
 
 class Switches:
-    """The switches of a deployment, which last as long as the log; without one, as long
-    as the process.
+    """The switches of a deployment, which last as long as the log or the file; without both, as
+    long as the process.
 
     Args:
         deployment: What they switch.
         log: Where every throw is recorded.
+        file: Where it is recorded without a log.
+        share: Share of the markets that a newer bundle prices first; 0 for all.
+
+    Raises:
+        ValueError: The file holds something else.
     """
 
-    def __init__(self, deployment: Deployment, log: DecisionLog | None) -> None:
-        self._deployment, self._log, self._throwing = deployment, log, threading.Lock()
+    def __init__(
+        self, deployment: Deployment, log: DecisionLog | None, file: str | None = None, share: float = 0.0
+    ) -> None:
+        self._share = share
+        self._deployment, self._throwing = deployment, threading.Lock()
+        self._own = None if log is not None or file is None else DecisionLog(file)
+        self._log = log or self._own
+        self._counted = -math.inf
         self._reason: str | None = None  # why other instances could not be followed the last time
-        if log is not None:
-            self._restore(log)
+        if self._log is not None:
+            self._restore(self._log)
 
-    def throw(self, switch: str, change: Callable[[], Any], by: str, reason: str = "") -> Any:
-        """Change a switch and record who did it and why; nothing changes where that fails.
+    def renew(self, by: str, reason: str = "") -> bool:
+        """Let the bundle at the path take over: a share of the markets where one is set, else all.
 
         Args:
-            switch: kill_switch, holdout, shadow or bundle.
+            by: Who asks for it.
+            reason: Why.
+
+        Returns:
+            Whether it is another bundle than the active one.
+
+        Raises:
+            BundleError: It cannot be trusted.
+            LogError: It cannot be recorded.
+        """
+        if self._share:
+            return self.throw("canary", lambda: self._deployment.try_newer(self._share), by, reason)
+        return self.throw("bundle", self._deployment.reload, by, reason)
+
+    def throw(self, switch: str, change: Callable[[], Any], by: str, reason: str = "") -> Any:
+        """Change a switch and record who did it and why, and so what it changes with it: a bundle
+        that becomes active ends a trial. Nothing changes where that fails.
+
+        Args:
+            switch: kill_switch, holdout, shadow, bundle or canary.
             change: Changes it.
             by: Who.
             reason: Why.
@@ -52,34 +89,57 @@ class Switches:
             LogError: It cannot be recorded.
         """
         with self._throwing:
-            before = self._deployment.slots
+            before, known = self._deployment.slots, self._positions()
             found = change()
-            position = self._positions()[switch]
-            facts = {"switch": switch, "position": position, "by": by, "reason": reason}
+            now = self._positions()
+            thrown = [name for name, position in now.items() if name == switch or position != known[name]]
             try:
-                self._record(switch, position, by, reason)
+                for name in thrown:
+                    self._record(self._log, name, now[name], by, reason)
             except (LogError, BundleError):
                 self._deployment.put(before)
                 raise
-        _log.info("thrown", extra={"facts": facts})
+        for name in thrown:
+            facts = {"switch": name, "position": now[name], "by": by, "reason": reason}
+            _log.info("thrown", extra={"facts": facts})
         return found
 
     async def follow(self) -> None:
         """Do as other instances do, until cancelled."""
-        while self._log is not None:
+        while True:
             await asyncio.sleep(_SECONDS)
-            await asyncio.to_thread(self._follow, self._log)
+            await asyncio.to_thread(self._follow)
 
-    def _follow(self, log: DecisionLog) -> None:
+    def close(self) -> None:
+        """Close the file; the log is its owner's to close."""
+        if self._own is not None:
+            self._own.close()
+
+    def _follow(self) -> None:
+        reason = None
         try:
             with self._throwing:
-                self._apply(log, log.switches())
-            reason = None
-        except (LogError, BundleError, DeploymentError) as error:
+                if self._log is not None:
+                    self._apply(self._log, self._log.switches())
+            self._guard()
+        except (LogError, ChainError, BundleError, DeploymentError) as error:
             reason = str(error)
         if reason is not None and reason != self._reason:
             _log.error("switches not followed", extra={"facts": {"reason": reason}})
         self._reason = reason
+
+    def _guard(self) -> None:
+        """Count the money of a trial from time to time, and end one that a guard has stopped."""
+        canary = self._deployment.slots.canary
+        if canary is None:
+            return
+        if self._log is not None and self._own is None and time.monotonic() > self._counted + _MONEY_SECONDS:
+            self._counted, bundle = time.monotonic(), canary.predictor.bundle
+            canary.guards.earned(confidence_of_loss(self._log.sold(), bundle.digest, _costs(bundle)))
+        if canary.guards.stopped:
+            guard, words = canary.guards.stopped
+            self.throw("canary", self._deployment.end_trial, "guard", f"{guard}: {words}")
+            self._deployment.metrics.canaries.labels(guard).inc()
 
     def _positions(self) -> dict[str, Any]:
         slots = self._deployment.slots
@@ -88,16 +148,17 @@ class Switches:
             "holdout": slots.holdout,
             "shadow": slots.shadow is not None,
             "bundle": self._deployment.bundle.digest,
+            "canary": None if slots.canary is None else slots.canary.position,
         }
 
-    def _record(self, switch: str, position: Any, by: str, reason: str) -> None:
-        if self._log is None:
+    def _record(self, log: DecisionLog | None, switch: str, position: Any, by: str, reason: str) -> None:
+        if log is None:
             return
-        known = switch != "bundle" or self._log.bundle_files(position) is not None
-        files = {} if known else read_files(self._deployment.path)
-        if files and sha256(files[MANIFEST]) != position:
+        digest = position["bundle"] if switch == "canary" and position else position if switch == "bundle" else None
+        files = {} if digest is None or log.bundle_files(digest) is not None else read_files(self._deployment.path)
+        if files and sha256(files[MANIFEST]) != digest:
             raise BundleError(f"{self._deployment.path} must stay while it is loaded; got another bundle; reload again")
-        self._log.record_switch(switch, position, by, reason, files)
+        log.record_switch(switch, position, by, reason, files)
 
     def _restore(self, log: DecisionLog) -> None:
         """As the log says; a bundle that it has not seen yet takes over, and so does a kill switch
@@ -108,8 +169,11 @@ class Switches:
             kept["kill_switch"] = True
             log.record_switch("kill_switch", True, "start", "--kill-switch")
         if log.bundle_files(own["bundle"]) is None:
-            kept.pop("bundle", None)
-            self._record("bundle", own["bundle"], "start", "a bundle that the log had not seen")
+            switch, position = "bundle", own["bundle"]
+            if self._share and "bundle" in kept:
+                switch, position = "canary", {"bundle": own["bundle"], "share": self._share}
+            kept[switch] = position
+            self._record(log, switch, position, "start", "a bundle that the log had not seen")
         for switch, position in kept.items():
             if position != own[switch]:
                 facts = {"switch": switch, "position": position, "instead_of": own[switch]}
@@ -123,6 +187,7 @@ class Switches:
             "kill_switch": deployment.kill,
             "holdout": deployment.hold_out,
             "bundle": lambda digest: self._activate(log, digest),
+            "canary": lambda trial: self._try(log, trial),
         }
         for switch, setter in setters.items():
             if switch in positions and positions[switch] != own[switch]:
@@ -131,7 +196,22 @@ class Switches:
             with contextlib.suppress(DeploymentError):  # not every instance has a second bundle
                 deployment.shadow(positions["shadow"])
 
+    def _try(self, log: DecisionLog, trial: dict[str, Any] | None) -> None:
+        files = None if trial is None else log.bundle_files(trial["bundle"])
+        if trial is None or trial["bundle"] == self._deployment.bundle.digest:
+            if self._deployment.slots.canary is not None:
+                self._deployment.end_trial()
+        elif files is not None:
+            self._deployment.try_newer(trial["share"], self._deployment.verified(files))
+
     def _activate(self, log: DecisionLog, digest: str) -> None:
         files = log.bundle_files(digest)
         if files is not None:
             self._deployment.activate(self._deployment.verified(files))
+
+
+def _costs(bundle: Bundle) -> dict[str, float]:
+    """Unit costs by product where the bundle's objective is profit, currency per unit."""
+    if bundle.manifest["objective"] != "profit":
+        return {}
+    return dict(zip(bundle.catalogue.products, bundle.catalogue.unit_cost.tolist(), strict=True))

@@ -29,6 +29,7 @@ from . import (  # noqa: F401  they register their checks
     price_list,
     recommending,
     service,
+    service_load,
     serving,
     uplift,
     uplift_real,

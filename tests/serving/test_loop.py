@@ -20,7 +20,7 @@ from repricer.scenarios import MarketSpec, save_scenario, spec_from_table
 from repricer.serving import Bundle, DecisionLog, Predictor, PriceAnswer, export, load_bundle
 from repricer.serving.decision_log.outcomes import ReportedOutcome as Told
 from repricer.serving.http.app import create_app
-from repricer.serving.predictor import ProductPrice
+from repricer.serving.product_prices import ProductPrice
 
 from .conftest import make_run
 

@@ -15,6 +15,7 @@ from repricer.scenarios import MarketSpec
 from repricer.serving import Bundle, Predictor, StateError, example_state
 from repricer.serving.bundle.codec import guardrails_document, guardrails_from
 from repricer.serving.market_state import market_view
+from repricer.serving.predictor import _plain
 from repricer.serving.sample_states import random_states
 
 PRICES = st.floats(0.01, 100)
@@ -298,3 +299,13 @@ def test_a_price_outside_what_was_charged_is_marked(one: Bundle) -> None:
     assert [item.price for item in marked.prices] == prices.tolist()
     assert first.trail[:-1] == usual.prices[0].trail
     assert [item.trail for item in others] == [item.trail for item in usual.prices[1:]]
+
+
+def test_numbers_have_seven_digits() -> None:
+    rng = np.random.default_rng(0)
+    values = np.exp(rng.uniform(np.log(1e-9), np.log(1e12), 20_000)).astype(np.float32)
+    ticks = (np.arange(1, 5000) * 0.01).astype(np.float32)
+    numbers = np.concatenate([values, -values, ticks, np.float32([0, 1e30, 1e-30, 0.1, 9.999999, 1e7])])
+    assert _plain([numbers, None]) == [[float(f"{value:.7g}") for value in numbers.tolist()], None]
+    rows = np.float32([[0.1, np.nan], [np.inf, 2]])
+    assert _plain([rows, rows[0]]) == [[[0.1, None], [None, 2.0]], [0.1, None]]

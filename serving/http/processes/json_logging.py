@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import select
@@ -11,7 +10,7 @@ import traceback
 from datetime import UTC, datetime
 from typing import Any
 
-_encode = json.JSONEncoder(separators=(",", ":")).encode
+import orjson
 
 
 class LineHandler(logging.Handler):
@@ -56,7 +55,7 @@ class JsonFormatter(logging.Formatter):
             frames = traceback.extract_tb(record.exc_info[2])
             line["error"] = record.exc_info[0].__name__
             line["place"] = [f"{frame.name}:{frame.lineno}" for frame in frames[-5:]]
-        return _encode(line)
+        return orjson.dumps(line, default=str).decode()
 
 
 def log_settings(level: str) -> dict:

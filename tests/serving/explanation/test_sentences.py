@@ -16,7 +16,7 @@ from repricer.serving import Bundle, Predictor, StateError
 from repricer.serving.decision import Decision
 from repricer.serving.explanation.sentences import _rule, explain_decision
 from repricer.serving.market_state import market_view
-from repricer.serving.predictor import Change
+from repricer.serving.product_prices import Change
 from repricer.serving.sample_states import random_states
 
 from .conftest import usual_state

@@ -4,9 +4,12 @@ import base64
 import json
 import logging
 import shutil
+import threading
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from repricer.serving import Bundle, DecisionLog, example_state
@@ -156,3 +159,48 @@ def test_it_watches_for_another_bundle(one_path: Path, tmp_path: Path) -> None:
         else:
             pytest.fail("the changed bundle was not looked at")
         assert client.get("/readyz").status_code == 200
+
+
+def test_large_requests_and_questions_count_by_size(one_path: Path, one: Bundle) -> None:
+    state = example_state(one.catalogue)
+    question = {"state": state, "product": "cider"}
+    spent = {}
+    for path, body in (
+        ("/v1/prices", state),
+        ("/v1/prices", [state] * 100),
+        ("/v1/what-if", question),
+        ("/v1/explain", question),
+    ):
+        with TestClient(create_app(one_path, settings=ServiceSettings(rate=0.001, burst=2.0))) as client:
+            response = client.post(path, json=body)
+            assert response.status_code == 200
+            assert client.get("/v1/policy").status_code in (200, 429)
+            size = -(-int(response.request.headers["content-length"]) // 8192)
+            spent[path, size] = float(client.get("/v1/policy").headers["retry-after"])
+    waits = [spent["/v1/prices", 1], *(wait for (path, size), wait in spent.items() if size > 1)]
+    (size,) = (size for _, size in spent if size > 1)
+    assert waits == pytest.approx([1000, 1000 * (size - 1)], abs=60)
+    assert spent["/v1/what-if", 1] == pytest.approx(4000, abs=60)
+    assert spent["/v1/explain", 1] == pytest.approx(19000, abs=60)
+
+
+def test_a_price_does_not_wait_for_a_batch(
+    one_path: Path, one: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, state, busy, free = create_app(one_path), example_state(one.catalogue), threading.Event(), threading.Event()
+    answer = app.state.deployment.answer
+
+    def waiting(states: list[Any], *more: Any) -> Any:
+        if len(states) > 1:
+            busy.set()
+            assert free.wait(20)
+        return answer(states, *more)
+
+    monkeypatch.setattr(app.state.deployment, "answer", waiting)
+    with TestClient(app) as client, ThreadPoolExecutor() as pool:
+        batches = [pool.submit(client.post, "/v1/prices", json=[state] * 3) for _ in range(60)]
+        assert busy.wait(20)
+        assert client.post("/v1/prices", json=state).status_code == 200
+        assert client.put("/v1/admin/holdout", json={"share": 0.1}).status_code == 200
+        free.set()
+        assert {batch.result().status_code for batch in batches} == {200}

@@ -29,3 +29,13 @@ def test_callers_have_buckets_of_their_own_and_few_are_remembered(monkeypatch: p
     assert [limit.wait(name) for name in "abc"] == [0, 0, 0]
     assert limit.wait("c") > 0
     assert limit.wait("a") == 0  # forgotten
+
+
+def test_what_costs_more_than_is_left_is_a_debt() -> None:
+    clock = Clock()
+    limit = RateLimit(10.0, 20.0, clock)
+    assert limit.wait("batch", 512) == 0
+    assert limit.wait("batch") == pytest.approx((1 - (20 - 512)) / 10)
+    assert limit.wait("price") == 0
+    clock.now = 49.4
+    assert limit.wait("batch", 512) == 0

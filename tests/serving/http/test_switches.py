@@ -90,3 +90,25 @@ def test_a_service_that_starts_with_the_kill_switch_stops_all(bundle: Path, log:
         client.put("/v1/admin/kill-switch", json={"on": False})
         create_app(bundle, log=log, settings=ServiceSettings(killed=True))
         assert within(2, client, (True, 0.0, load_bundle(bundle).digest))
+
+
+def test_without_a_log_they_are_kept_in_a_file(bundle: Path, newer: Path, tmp_path: Path) -> None:
+    digests, settings = (
+        [load_bundle(p).digest for p in (bundle, newer)],
+        ServiceSettings(switches=str(tmp_path / "s.db")),
+    )
+    with (
+        TestClient(create_app(bundle, settings=settings)) as one,
+        TestClient(create_app(bundle, settings=settings)) as two,
+    ):
+        shutil.copytree(newer, bundle, dirs_exist_ok=True)
+        assert one.post("/v1/admin/reload").status_code == 200
+        assert one.put("/v1/admin/kill-switch", json={"on": True, "by": "Ann"}).status_code == 200
+        assert within(2, two, (True, 0.0, digests[1]))
+        assert one.post("/v1/admin/rollback").status_code == 200
+    with TestClient(create_app(bundle, settings=settings)) as again:
+        assert status(again) == (True, 0.0, digests[0])
+    rows = list(DecisionLog(tmp_path / "s.db").export_switches())
+    assert [(row["switch"], row["thrown_by"]) for row in rows[1:3]] == [("bundle", "unnamed"), ("kill_switch", "Ann")]
+    with pytest.raises(ValueError, match="decision log must be"):
+        create_app(bundle, settings=ServiceSettings(switches=str(tmp_path / "nowhere" / "s.db")))

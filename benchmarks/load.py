@@ -1,0 +1,83 @@
+"""Load from a compiled program, so that the caller takes little of the machine that it measures:
+`wrk` as fast as answers come, `hey` at a steady rate (both packages of Debian), on the last core.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+CONNECTIONS = 64
+
+
+def lacking() -> str | None:
+    """The programs that this machine lacks, None where it has both."""
+    absent = [name for name in ("wrk", "hey") if shutil.which(name) is None]
+    return f"no {' and '.join(absent)} (apt-get install {' '.join(absent)})" if absent else None
+
+
+def saturated(url: str, body: bytes, *, seconds: int = 10) -> float:
+    """Answers per second over kept-alive connections, each with its next request as soon as the
+    last is answered. Raises RuntimeError where one is not 200.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / "post.lua"
+        # A text of JSON is one of Lua too, but for escapes of other characters.
+        script.write_text(
+            f'wrk.method = "POST"\nwrk.headers["Content-Type"] = "application/json"\nwrk.body = {json.dumps(body.decode())}\n'
+        )
+        said = _run("wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", str(script), url)
+    if "Non-2xx" in said or "Socket errors" in said:
+        raise RuntimeError(f"all answers must be 200; got {said}")
+    return float(re.findall(r"Requests/sec:\s+([\d.]+)", said)[0])
+
+
+def percentile(url: str, body: bytes, *, rate: float, seconds: int = 15, headers: Mapping[str, str] = {}) -> float:
+    """The 99th percentile of the time to answer at a steady rate, in milliseconds: each of 64
+    callers asks at its own times, whatever the others wait for. Raises RuntimeError where an answer
+    is not 200.
+    """
+    with _asking(url, body, headers, "-c", str(CONNECTIONS), "-q", str(rate / CONNECTIONS), "-z", f"{seconds}s") as own:
+        said = own.communicate()[0]
+    if re.findall(r"\[(\d+)\]\t", said) != ["200"]:
+        raise RuntimeError(f"all answers must be 200; got {said}")
+    return 1e3 * float(re.findall(r"99% in ([\d.]+) secs", said)[0])
+
+
+@contextlib.contextmanager
+def besieged(url: str, body: bytes, *, connections: int, headers: Mapping[str, str]) -> Iterator[None]:
+    """Somebody else asks as fast as answers come, over some connections."""
+    with _asking(url, body, headers, "-c", str(connections), "-z", "600s", "-t", "60") as other:
+        try:
+            yield
+        finally:
+            other.terminate()
+            other.wait()
+
+
+@contextlib.contextmanager
+def _asking(url: str, body: bytes, headers: Mapping[str, str], *options: str) -> Iterator[subprocess.Popen[str]]:
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(body)
+        file.flush()
+        own = [word for name, value in headers.items() for word in ("-H", f"{name}: {value}")]
+        command = [*_last_core(), "hey", "-m", "POST", "-T", "application/json", "-D", file.name, *own, *options, url]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            yield process
+
+
+def _run(*command: str) -> str:
+    return subprocess.run([*_last_core(), *command], capture_output=True, text=True, check=True).stdout
+
+
+def _last_core() -> list[str]:
+    """The server has the first core, see `loopback.running`."""
+    return ["taskset", "-c", str((os.cpu_count() or 1) - 1)] if sys.platform == "linux" else []

@@ -1,0 +1,1 @@
+"""A newer bundle on trial: `trial` answers with it, `guards` decide whether the trial goes on."""

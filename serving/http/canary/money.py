@@ -1,0 +1,52 @@
+"""What the markets of a newer bundle earn, beside the others, each against its own past."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ...decision import CANARY, POLICY
+
+LEAST_MARKETS = 10
+"""Markets of each arm from which on there is a judgement."""
+
+
+def confidence_of_loss(rows: Iterable[Mapping[str, Any]], digest: str, costs: Mapping[str, float]) -> float:
+    """The confidence, in [0, 1], that the markets of a newer bundle earn less than before,
+    compared with the other markets in the same time.
+
+    Args:
+        rows: Decisions with what they sold, as `DecisionLog.sold` gives them, in order.
+        digest: The newer bundle.
+        costs: Unit costs by product that count, currency per unit; none where revenue counts.
+
+    Returns:
+        One-sided, by Welch's test of the changes in the logarithm of the money per decision; 0
+        while fewer than ten markets of each arm are known before and after.
+    """
+    earned: dict[str, float] = defaultdict(float)
+    made: dict[str, tuple[str, str, bool]] = {}
+    began = False
+    for row in rows:
+        tried = row["arm"] == CANARY and row["bundle"] == digest
+        began = began or tried
+        # During the trial, a market belongs to the arm that it is in.
+        if row["units"] is not None and (tried or row["arm"] == POLICY):
+            made[row["request_id"]] = row["market"], row["arm"], began
+            earned[row["request_id"]] += row["paid"] - costs.get(row["product"], 0.0) * row["units"]
+    sums: dict[tuple[str, str, bool], list[float]] = defaultdict(list)
+    for request, (market, arm, during) in made.items():
+        sums[market, arm, during].append(earned[request])
+    changes: dict[str, list[float]] = {CANARY: [], POLICY: []}
+    for (market, arm, during), money in sums.items():
+        before, after = sums.get((market, POLICY, False)), statistics.fmean(money)
+        if during and before is not None and statistics.fmean(before) > 0 and after > 0:
+            changes[arm].append(math.log(after / statistics.fmean(before)))
+    if min(map(len, changes.values())) < LEAST_MARKETS:
+        return 0.0
+    gap = statistics.fmean(changes[POLICY]) - statistics.fmean(changes[CANARY])
+    error = math.sqrt(sum(statistics.variance(each) / len(each) for each in changes.values()))
+    return 0.5 * (1 + math.erf(gap / max(error, 1e-12) / math.sqrt(2)))

@@ -1,0 +1,153 @@
+"""The answers for the products of a market: objects for a program, rows for JSON, kept by column
+for speed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, overload
+
+Step = tuple[str, Any, Any, str]
+"""The fields of a `Change`."""
+
+
+@dataclass
+class Change:
+    """The change that one price rule made, or the mark of a price outside what the shop charged.
+
+    Attributes:
+        rule: Name of the rule.
+        before: The price, or the discounts by segment, before the rule.
+        after: The same after it.
+        why: The rule in words.
+    """
+
+    rule: str
+    before: Any
+    after: Any
+    why: str
+
+
+@dataclass
+class ProductPrice:
+    """The answer for one product.
+
+    Attributes:
+        product: Its name.
+        proposed: The price that the policy proposed, currency per unit; None if it was not a
+            number.
+        price: The allowed list price, currency per unit.
+        discounts: Allowed discount of each segment as a fraction of the list price; empty without
+            personal discounts.
+        promotion: Whether to promote the product; None where the policy does not decide it.
+        order_units: Units to order; None where the policy does not decide it.
+        trail: The changes that the price rules made, in order. A price outside what the shop
+            charged ends it with the mark `outside_charged`, which changes nothing.
+        prior_lowest_price: Lowest list price of the previous 30 days, which an announced reduction
+            must show; None where the price is not reduced or the state does not give it.
+    """
+
+    product: str
+    proposed: float | None
+    price: float
+    discounts: dict[str, float]
+    promotion: bool | None
+    order_units: float | None
+    trail: list[Change]
+    prior_lowest_price: float | None = None
+
+
+class PriceColumns(NamedTuple):
+    """The fields of `ProductPrice` apart from its name, with a value per product; None for a field
+    that no product has. Of discounts, a list by segment; of trails, `Step`s.
+    """
+
+    proposed: list[float | None]
+    price: list[float]
+    discounts: list[list[float]] | None
+    promotion: list[bool] | None
+    order_units: list[float] | None
+    trail: list[Sequence[Step]]
+    prior_lowest_price: list[float | None] | None
+
+
+class ProductPrices(Sequence[ProductPrice]):
+    """The answers for all products of a market; an object is made when it is looked at.
+
+    Args:
+        products: N names.
+        segments: K names.
+        columns: The answers.
+    """
+
+    def __init__(self, products: tuple[str, ...], segments: tuple[str, ...], columns: PriceColumns) -> None:
+        self.products, self.segments, self.columns = products, segments, columns
+        self._made: list[ProductPrice] | None = None
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The answers as plain JSON."""
+        proposed, price, discounts, promotion, order, trail, prior = self.columns
+        nothing, segments = [None] * len(price), self.segments
+        shares = [{}] * len(price) if discounts is None else [dict(zip(segments, s, strict=True)) for s in discounts]
+        return [
+            {
+                "product": n,
+                "proposed": asked,
+                "price": given,
+                "discounts": share,
+                "promotion": promoted,
+                "order_units": units,
+                "trail": [{"rule": r, "before": b, "after": a, "why": w} for r, b, a, w in steps],
+                "prior_lowest_price": lowest,
+            }
+            for n, asked, given, share, promoted, units, steps, lowest in zip(
+                self.products,
+                proposed,
+                price,
+                shares,
+                promotion or nothing,
+                order or nothing,
+                trail,
+                prior or nothing,
+                strict=True,
+            )
+        ]
+
+    def _all(self) -> list[ProductPrice]:
+        if self._made is None:
+            rows = self.rows()
+            for row in rows:
+                row["trail"] = [Change(**change) for change in row["trail"]]
+            self._made = [ProductPrice(**row | {"discounts": {**row["discounts"]}}) for row in rows]
+        return self._made
+
+    def __len__(self) -> int:
+        return len(self.products)
+
+    @overload
+    def __getitem__(self, index: int) -> ProductPrice: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[ProductPrice]: ...
+    def __getitem__(self, index: int | slice) -> ProductPrice | list[ProductPrice]:
+        return self._all()[index]
+
+    def __iter__(self) -> Iterator[ProductPrice]:
+        return iter(self._all())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and self._all() == list(other)
+
+
+def rows_of(prices: Sequence[ProductPrice]) -> list[dict[str, Any]]:
+    """The answers of a market as plain JSON."""
+    if isinstance(prices, ProductPrices):
+        return prices.rows()
+    return [vars(price) | {"trail": [vars(change) for change in price.trail]} for price in prices]
+
+
+def rules_in(prices: Sequence[ProductPrice]) -> list[str]:
+    """The rules that changed the answers of a market, once for every change."""
+    if isinstance(prices, ProductPrices):
+        return [step[0] for steps in prices.columns.trail for step in steps]
+    return [change.rule for price in prices for change in price.trail]

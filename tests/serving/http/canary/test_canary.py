@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import shutil
+import time
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from repricer.agents import Run
+from repricer.serving import Bundle, DecisionLog, Predictor, example_state, export
+from repricer.serving.bundle.files import BundleError
+from repricer.serving.bundle.signing import own_key_paths
+from repricer.serving.decision import Decision
+from repricer.serving.http.app import ServiceSettings, create_app
+from repricer.serving.http.canary.trial import Trial
+from repricer.serving.http.deployment import Deployment
+from repricer.serving.product_prices import Change
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # which HTTP client the test client would rather have
+    from fastapi.testclient import TestClient
+
+STEP = Change("ceiling", 2.0, 1.9, "the price is at most the ceiling")
+SOLD = [
+    {
+        "request_id": f"{m}.{period}",
+        "market": f"store {m}",
+        "arm": "canary" if m % 2 and period else "policy",
+        "units": 10.0,
+        "paid": (0.8 if m % 2 and period else 1.0) * (80.0 + m % 7),
+    }
+    for period in range(2)
+    for m in range(40)
+]
+MARKETS = [f"store {i}" for i in range(200)]
+
+
+@pytest.fixture(scope="module")
+def newer(one_run: Run, one_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another bundle of the same run: other golden vectors, the same prices."""
+    return export(one_run, tmp_path_factory.mktemp("newer") / "bundle", seed=5, key=own_key_paths(one_path)[0])
+
+
+@pytest.fixture(scope="module")
+def dearer(one_run: Run, one_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle whose price rules raise all prices by a lot."""
+    prices = {"floor": [2.6, 3.9, 6.5], "max_change": None}
+    run = replace(one_run, spec=one_run.spec.with_changes(prices=prices))
+    return export(run, tmp_path_factory.mktemp("dearer") / "bundle", key=own_key_paths(one_path)[0])
+
+
+@pytest.fixture
+def path(one_path: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(one_path, tmp_path / "bundle"))
+
+
+def renew(path: Path, by: Path) -> None:
+    shutil.copytree(by, path, dirs_exist_ok=True)
+
+
+def states(bundle: Bundle) -> list[dict[str, Any]]:
+    return [example_state(bundle.catalogue) | {"market": market} for market in MARKETS]
+
+
+def decided(deployment: Deployment, asked: list[Any]) -> list[Decision]:
+    found = deployment.answer(asked)
+    assert all(isinstance(one, Decision) for one in found), found
+    return found  # pyright: ignore
+
+
+def test_a_share_of_the_markets_is_on_it_always_the_same(path: Path, newer: Path, one: Bundle) -> None:
+    deployment = Deployment(path, holdout=0.2)
+    renew(path, newer)
+    assert deployment.try_newer(0.25)
+    first, again = (decided(deployment, states(one)) for _ in range(2))
+    arms = Counter(each.arm for each in first)
+    assert [each.arm for each in first] == [each.arm for each in again]
+    for arm, share in (("canary", 0.2), ("fallback", 0.2), ("policy", 0.6)):
+        assert abs(arms[arm] / 200 - share) < 4 * (share * (1 - share) / 200) ** 0.5
+    digests = {each.arm: each.answer.bundle for each in first}
+    assert digests["canary"] == deployment.slots.canary.predictor.bundle.digest != digests["policy"]  # pyright: ignore
+    # Both bundles give the same prices, and the fallback others.
+    for each in first:
+        assert each.propensity["anchovy"] == pytest.approx(0.2 if each.arm == "fallback" else 0.8)  # pyright: ignore
+    deployment.try_newer(0.5)
+    more = decided(deployment, states(one))
+    assert all(late.arm == "canary" for early, late in zip(first, more, strict=True) if early.arm == "canary")
+
+
+def test_the_kill_switch_and_the_end_of_a_trial_leave_no_market_on_it(path: Path, newer: Path, one: Bundle) -> None:
+    deployment = Deployment(path)
+    renew(path, newer)
+    deployment.try_newer(0.9)
+    deployment.kill(True)
+    assert {each.arm for each in decided(deployment, states(one))} == {"fallback"}
+    deployment.kill(False)
+    assert "canary" in {each.arm for each in decided(deployment, states(one))}
+    deployment.end_trial()
+    assert {each.arm for each in decided(deployment, states(one))} == {"policy"}
+
+
+def test_what_is_no_newer_bundle_for_these_products_is_refused(path: Path, newer: Path, one: Bundle) -> None:
+    deployment = Deployment(path)
+    assert deployment.try_newer(0.5) is False
+    renew(path, newer)
+    deployment.reload()
+    with pytest.raises(BundleError, match="newer than the active"):
+        Trial.of(one, deployment.bundle, 0.5)
+
+
+def test_prices_that_move_too_far_end_it(path: Path, dearer: Path, one: Bundle) -> None:
+    deployment = Deployment(path)
+    renew(path, dearer)
+    deployment.try_newer(0.5)
+    decided(deployment, states(one))
+    canary = deployment.slots.canary
+    assert canary is not None
+    assert canary.guards.stopped is not None
+    assert canary.guards.stopped[0] == "price_move"
+    assert canary.guards.values["price_move"] > 0.15
+    assert {each.arm for each in decided(deployment, states(one))} == {"policy"}
+
+
+def test_an_error_of_the_newer_bundle_costs_no_price_and_ends_it(
+    path: Path, newer: Path, one: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployment = Deployment(path)
+    renew(path, newer)
+    deployment.try_newer(0.5)
+    canary = deployment.slots.canary
+    assert canary is not None
+
+    def broken(*_: Any) -> None:
+        raise FloatingPointError
+
+    monkeypatch.setattr(canary.predictor, "price_observed", broken)
+    for state in states(one)[:4]:
+        assert decided(deployment, [state])[0].answer.prices
+    assert canary.guards.stopped is not None
+    assert canary.guards.stopped[0] == "errors"
+
+
+def test_clipped_prices_and_drift_end_it(path: Path, newer: Path, one: Bundle) -> None:
+    canary = Trial.of(Deployment(newer).bundle, one, 0.5)
+    answer = Predictor(one).price(example_state(one.catalogue))
+    clipped = replace(answer, prices=[replace(price, trail=[*price.trail, STEP]) for price in answer.prices])
+    plain = replace(answer, prices=[replace(price, trail=[]) for price in answer.prices])
+    canary.guards.compare([plain] * 150, [clipped] * 150, None, [])
+    assert canary.guards.stopped is not None
+    assert canary.guards.stopped[0] == "clipped"
+    drifting = Trial.of(Deployment(newer).bundle, one, 0.5)
+    outside = np.ones((150, 3, len(one.seen.names)), np.bool_)
+    drifting.guards.compare([plain] * 150, [plain] * 150, outside, one.seen.names)
+    assert drifting.guards.stopped is None  # the active bundle has the same alarms
+    drifting.guards.compare([plain] * 150, [plain] * 150, outside, [])
+    assert drifting.guards.stopped is not None
+    assert drifting.guards.stopped[0] == "drift"
+
+
+def within(seconds: float, client: TestClient, wanted: str | None) -> bool:
+    """Whether the bundle on trial is this one soon."""
+    until = time.monotonic() + seconds
+    while (found := client.get("/readyz").json()["canary"]) != wanted and time.monotonic() < until:
+        time.sleep(0.05)
+    return found == wanted
+
+
+def test_it_reaches_every_instance_outlives_all_and_is_promoted(path: Path, newer: Path, tmp_path: Path) -> None:
+    other, log = Path(shutil.copytree(path, tmp_path / "other")), tmp_path / "log.db"
+    digest, old = (Deployment(each).bundle.digest for each in (newer, path))
+    with TestClient(create_app(path, log=log)) as one, TestClient(create_app(other, log=log)) as two:
+        assert one.put("/v1/admin/canary", json={"share": 0.3}).status_code == 409
+        assert one.post("/v1/admin/promote").status_code == 409
+        renew(path, newer)
+        asked = {"share": 0.3, "by": "Ann", "reason": "the weekly bundle"}
+        assert one.put("/v1/admin/canary", json=asked).json()["canary"]["share"] == 0.3
+        assert within(2, two, digest)
+        assert "repricer_canary_ratio 0.3" in two.get("/metrics").text
+        assert 'repricer_canary_guard{guard="price_move"} 0.0' in two.get("/metrics").text
+    with TestClient(create_app(path, log=log)) as again:
+        assert (again.get("/readyz").json()["bundle"], again.get("/readyz").json()["canary"]) == (old, digest)
+        assert again.post("/v1/admin/promote", json={"by": "Ann"}).json()["active"]["bundle"] == digest
+    with TestClient(create_app(other, log=log)) as last:
+        assert (last.get("/readyz").json()["bundle"], last.get("/readyz").json()["canary"]) == (digest, None)
+    rows = [(row["switch"], row["thrown_by"]) for row in DecisionLog(log).export_switches()]
+    assert rows == [("bundle", "start"), ("canary", "Ann"), ("bundle", "Ann"), ("canary", "Ann")]
+
+
+def test_a_newer_bundle_is_tried_first_and_taken_back_by_itself(
+    path: Path, dearer: Path, one: Bundle, tmp_path: Path
+) -> None:
+    settings = ServiceSettings(canary=0.5, switches=str(tmp_path / "switches.db"))
+    with TestClient(create_app(path, settings=settings)) as client:
+        renew(path, dearer)
+        assert client.post("/v1/admin/reload").json()["active"]["bundle"] == one.digest
+        assert client.get("/readyz").json()["canary"] is not None
+        assert client.post("/v1/prices", json=states(one)).status_code == 200
+        assert within(2, client, None)
+        time.sleep(0.6)
+        assert client.get("/v1/operation").json()["canary"] is None
+        assert 'repricer_canaries_ended_total{guard="price_move"} 1.0' in client.get("/metrics").text
+    last = list(DecisionLog(tmp_path / "switches.db").export_switches())[-1]
+    assert (last["switch"], last["position"], last["thrown_by"]) == ("canary", "null", "guard")
+    assert last["reason"].startswith("price_move: mean difference between the prices")
+    with TestClient(create_app(path, settings=settings)) as again:  # the bundle at the path is the one taken back
+        assert again.get("/readyz").json() == {"status": "ready", "bundle": one.digest, "canary": None}
+
+
+def test_markets_that_earn_less_end_it(
+    path: Path, newer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = Deployment(newer).bundle.digest
+
+    def sold(_: DecisionLog) -> Iterator[dict[str, Any]]:
+        for row in SOLD:
+            yield {**row, "product": "cider", "bundle": digest if row["arm"] == "canary" else "old"}
+
+    monkeypatch.setattr(DecisionLog, "sold", sold)
+    with TestClient(create_app(path, log=tmp_path / "log.db", settings=ServiceSettings(canary=0.5))) as client:
+        renew(path, newer)
+        client.post("/v1/admin/reload")
+        assert within(2, client, None)
+    assert (
+        "money: confidence that its markets earn less"
+        in list(DecisionLog(tmp_path / "log.db").export_switches())[-1]["reason"]
+    )
