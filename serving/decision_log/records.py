@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import msgspec
 
 from ..decision import Decision
 from ..market_state import MARKET
-from ..predictor import PriceAnswer, ProductPrice
+from ..predictor import PriceAnswer
+from ..product_prices import ProductPrice, rows_of
 
 
 class Record(NamedTuple):
@@ -52,20 +54,29 @@ def record_of(request_id: str, decision: Decision) -> Record:
     answer, state, shadow = decision.answer, decision.state, decision.shadow
     items = {item["product"]: item for item in state["products"]}
     facts = {key: state[key] for key in ("regime", "loyalty") if key in state}
-    second = {} if shadow is None else {price.product: price for price in shadow.prices}
+    shown: dict[str | None, list[str]] = {}
+    for segment, product in answer.recommendations.items():
+        shown.setdefault(product, []).append(segment)
+    second = repeat(None) if shadow is None else map(_shadow_price, repeat(shadow), _like(answer, shadow))
     rows = [
         {
-            "product": price.product,
-            "state": {**items[price.product], **facts},
-            "proposed": price.proposed,
-            "price": price.price,
-            "discounts": price.discounts,
-            "also": _other_decisions(answer, price),
-            "trail": [vars(change) for change in price.trail],
-            "propensity": _probability(decision.propensity, price),
-            "shadow": None if shadow is None else _shadow_price(shadow, second[price.product]),
+            "product": name,
+            "state": {**items[name], **facts},
+            "proposed": price["proposed"],
+            "price": price["price"],
+            "discounts": price["discounts"],
+            # What is decided beside the price; `shown_to` lists the segments whose slot shows it.
+            "also": {
+                "promotion": price["promotion"],
+                "order_units": price["order_units"],
+                "shown_to": shown.get(name, []),
+            },
+            "trail": price["trail"],
+            "propensity": _probability(decision.propensity, name),
+            "shadow": other,
         }
-        for price in answer.prices
+        for price, other in zip(rows_of(answer.prices), second, strict=False)
+        for name in (price["product"],)
     ]
     shared = {"arm": decision.arm, "policy": answer.policy, "bundle": answer.bundle}
     return Record(now(), request_id, state.get("market", MARKET), answer.period, answer.date, shared, rows)
@@ -111,20 +122,16 @@ def _without_numbers(value: Any) -> Any:
     return value if isinstance(value, str) else None
 
 
-def _other_decisions(answer: PriceAnswer, price: ProductPrice) -> dict[str, Any]:
-    """The decisions about a product beside its price; `shown_to` lists the segments whose slot
-    shows it.
-    """
-    shown_to = [segment for segment, product in answer.recommendations.items() if product == price.product]
-    return {"promotion": price.promotion, "order_units": price.order_units, "shown_to": shown_to}
+def _like(answer: PriceAnswer, shadow: PriceAnswer) -> list[ProductPrice]:
+    """The prices of the shadow in the order of the answer."""
+    theirs = {price.product: price for price in shadow.prices}
+    return [theirs[price.product] for price in answer.prices]
 
 
-def _probability(propensity: float | Mapping[str, float], price: ProductPrice) -> float:
-    value = propensity[price.product] if isinstance(propensity, Mapping) else propensity
+def _probability(propensity: float | Mapping[str, float], product: str) -> float:
+    value = propensity[product] if isinstance(propensity, Mapping) else propensity
     if not 0 < value <= 1:
-        raise ValueError(
-            f"propensity must lie in (0, 1]; got {value} for {price.product!r}; state the arm's probability"
-        )
+        raise ValueError(f"propensity must lie in (0, 1]; got {value} for {product!r}; state the arm's probability")
     return float(value)
 
 
