@@ -50,20 +50,23 @@ def guard(connection: Connection, name: str, *, new: bool) -> None:
         new: Whether its tables were just made.
     """
     kind = connection.dialect.name
-    found = set(connection.execute(text(_IN_FORCE[kind])).scalars())
     if kind == "postgresql":
         connection.execute(text(_POSTGRES_FUNCTION))
-    for table in CHAINS:
-        for guarded, when in _GUARDS[kind].items():
-            trigger = f"{table.name}_{guarded}"
-            if trigger in found:
-                continue
-            if not new:
-                facts = {"log": name, "trigger": trigger, "now": "set again; run repricer log verify"}
-                _log.error("append-only trigger was dropped", extra={"facts": facts})
-            connection.execute(text(dropped(kind, trigger, table.name)))
-            words = f"CREATE TRIGGER {trigger} {when} {_REFUSAL[kind]}"
-            connection.execute(text(words.format(table=table.name)))
+    for table, guarded in missing(connection):
+        trigger = f"{table}_{guarded}"
+        if not new:
+            facts = {"log": name, "trigger": trigger, "now": "set again; run repricer log verify"}
+            _log.error("append-only trigger was dropped", extra={"facts": facts})
+        connection.execute(text(dropped(kind, trigger, table)))
+        words = f"CREATE TRIGGER {trigger} {_GUARDS[kind][guarded]} {_REFUSAL[kind]}"
+        connection.execute(text(words.format(table=table)))
+
+
+def missing(connection: Connection) -> list[tuple[str, str]]:
+    """The triggers that are not in force, each as its table and what it guards."""
+    kind = connection.dialect.name
+    found = set(connection.execute(text(_IN_FORCE[kind])).scalars())
+    return [(table.name, name) for table in CHAINS for name in _GUARDS[kind] if f"{table.name}_{name}" not in found]
 
 
 def unguard(connection: Connection) -> None:

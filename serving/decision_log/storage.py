@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, Connection, Executable, Table, Update, del
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from .engine import engine_of, line_of, locked, url_of
-from .guards import guard
+from .guards import guard, missing
 from .hash_chain import EMPTY, Tail, linked
 from .schema import MAINTENANCE, METADATA, SCHEMA, VERSION
 
@@ -141,8 +141,12 @@ class Storage:
                 with suppress(OSError):
                     os.close(os.open(url.database, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
             self._engine = engine_of(url)
-            with locked(self._engine) as connection:
-                _prepare(connection, self.name)
+            # A service that starts does not hold up those that write.
+            with self._engine.connect() as connection:
+                complete = _is_complete(connection)
+            if not complete:
+                with locked(self._engine) as connection:
+                    _prepare(connection, self.name)
         except SQLAlchemyError as error:
             raise ValueError(
                 f"decision log must be a new file, one of its own, or the URL of a database; got {self.name}: {line_of(error)}"
@@ -251,6 +255,23 @@ class Storage:
         return True
 
 
+def _is_complete(connection: Connection) -> bool:
+    """Whether the tables of this version and their triggers are there."""
+    if not METADATA.tables.keys() <= set(inspect(connection).get_table_names()):
+        return False
+    version = connection.execute(select(VERSION.c.version_num)).scalar()
+    return version == str(SCHEMA) and not any(_differences(connection).values()) and not missing(connection)
+
+
+def _differences(connection: Connection) -> dict[str, set[str]]:
+    """Columns that a table has and should not have, or the other way round, by table."""
+    look = inspect(connection)
+    return {
+        name: {column["name"] for column in look.get_columns(name)} ^ set(table.columns.keys())
+        for name, table in METADATA.tables.items()
+    }
+
+
 def _prepare(connection: Connection, name: str) -> None:
     """Make the tables, or bring those of an earlier version up to this one."""
     before = set(inspect(connection).get_table_names())
@@ -267,11 +288,10 @@ def _prepare(connection: Connection, name: str) -> None:
         raise ValueError(
             f"decision log must be of version {SCHEMA} or earlier; got {name} of version {version}; update repricer"
         )
-    for table in METADATA.sorted_tables:
-        found = {column["name"] for column in inspect(connection).get_columns(table.name)}
-        if strange := found ^ set(table.columns.keys()):
+    for table, strange in _differences(connection).items():
+        if strange:
             raise ValueError(
-                f"decision log must be one of repricer's; got {name}, whose table {table.name} "
+                f"decision log must be one of repricer's; got {name}, whose table {table} "
                 f"differs in {', '.join(sorted(strange))}; name another place"
             )
     guard(connection, name, new=old or "decisions" not in before)

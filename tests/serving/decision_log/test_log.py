@@ -305,6 +305,13 @@ def test_who_waits_behind_a_lock_waits_no_longer_than_the_first(one: Bundle, pat
     assert log.verify().rows == 0
 
 
+def test_a_log_is_opened_while_another_process_writes(filled: Path) -> None:
+    with closing(sqlite3.connect(filled, isolation_level=None)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        assert DecisionLog(filled).verify().rows == 4
+        db.execute("ROLLBACK")
+
+
 def test_a_sale_is_of_the_price_that_was_charged_on_its_day(dated: Bundle, path: Path) -> None:
     log, predictor, state = DecisionLog(path), Predictor(dated), example_state(dated.catalogue)
     for day in ("2018-01-01", "2018-01-15", "2018-01-08"):
