@@ -46,7 +46,8 @@ def erase(storage: Storage, sealer: Sealer, market: str, by: str, reason: str) -
 
     Raises:
         ValueError: There is no such market in the log.
-        LogError: It cannot be done now, or former values cannot be removed yet; then erase again.
+        LogError: It cannot be done now; or it is done, and former values stay in the write-ahead
+            log of SQLite until those who read it end.
     """
 
     def write(writing: Writing) -> int:

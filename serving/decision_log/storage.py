@@ -199,7 +199,9 @@ class Storage:
         except SQLAlchemyError as error:
             raise LogError(f"decision log {self.name}: {line_of(error)}") from error
         if busy:
-            raise LogError(f"decision log {self.name}: former values stay in {self.name}-wal while it is read")
+            raise LogError(
+                f"decision log {self.name}: done, but former values stay in {self.name}-wal until those who read it end"
+            )
 
     def close(self) -> None:
         """Write what is waiting, and disconnect from the database."""

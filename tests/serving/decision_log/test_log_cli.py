@@ -58,6 +58,47 @@ def test_verify_says_where_the_chains_end_and_what_was_changed(path: Path) -> No
     assert "outcomes: row 4 must follow from the row before" in changed.stderr
 
 
+def test_a_check_goes_on_from_a_checkpoint(path: Path, tmp_path: Path, one: Bundle) -> None:
+    head = said("verify", path, "--checkpoint", tmp_path / "head.json")
+    assert json.loads((tmp_path / "head.json").read_text()) == head
+    log, state = DecisionLog(path), example_state(one.catalogue)
+    log.record(Predictor(one).price(state), state, "later")
+    log.close()
+    assert said("verify", path, "--checkpoint", tmp_path / "head.json")["rows"] == 5
+    assert json.loads((tmp_path / "head.json").read_text())["rows"] == 5
+    (tmp_path / "head.json").write_text("{}")
+    wrong = call("verify", path, "--checkpoint", tmp_path / "head.json")
+    assert (wrong.exit_code, wrong.stderr.count("\n")) == (2, 1)
+    assert "--checkpoint must be a file that an earlier call wrote" in wrong.stderr
+
+
+def test_a_market_is_erased_from_the_log_its_archives_and_its_backups(path: Path, tmp_path: Path) -> None:
+    assert said("backup", path, tmp_path / "monday.db")["rows"] == 4
+    facts = said("rotate", path, "--days", 0, "--out", tmp_path / "old.db", "--by", "Ann")
+    assert (facts["decisions"], facts["outcomes"]) == (4, 4)
+    both = call("rotate", path, "--days", 0, "--out", tmp_path / "b.db", "--discard", "--by", "Ann")
+    assert (both.exit_code, "needs --out or --discard; got both" in both.stderr) == (2, True)
+    assert call("erase", path, "Oslo", "--by", "Ann").exit_code == 1  # nobody said yes
+    assert said("erase", path, "Rome", "--by", "Ann", "--yes") == {"decisions": 0}
+    (group,) = said("summary", tmp_path / "old.db", "--keys", path)["groups"][1:]
+    assert (group["arm"], group["prices"]) == ("fallback", 6)
+    found = said("export", tmp_path / "old.db", "--keys", path, "--out", tmp_path / "sales.csv")
+    assert (found["rows"], found["left_out"], found["erased"]) == (6, 1, 1)
+    assert (
+        "1 decisions left out, because their market was erased"
+        in call("export", tmp_path / "old.db", "--keys", path, "--out", tmp_path / "sales.csv").stdout
+    )
+    assert "keys replace the old ones" in call("erase", path, "Oslo", "--by", "Ann", "--yes").stdout
+    keys = tmp_path / "monday.db.keys"
+    assert said("restore", tmp_path / "monday.db", tmp_path / "new.db", "--keys", keys)["rows"] == 4
+    assert (
+        "4 decisions and 4 reports"
+        in call("restore", tmp_path / "monday.db", tmp_path / "new2.db", "--keys", keys).stdout
+    )
+    assert said("summary", tmp_path / "new.db")["groups"][0]["prices"] == 3
+    assert "which is no file" in call("export", path, "--keys", tmp_path / "none.db", "--out", "x.csv").stderr
+
+
 def test_export_holds_whole_decisions_as_a_sales_table(path: Path, tmp_path: Path, one: Bundle) -> None:
     facts = said("export", path, "--out", tmp_path / "sales.csv")
     assert (facts["rows"], facts["episodes"], facts["left_out"]) == (9, 3, 1)
