@@ -27,7 +27,7 @@ from .approvals import Approval, Recorded
 from .approvals import add as add_approvals
 from .hash_chain import as_json
 from .outcomes import ReportedOutcome, add
-from .records import now, record_of
+from .records import now, packed, record_of
 from .replies import Reply, keep, kept
 from .schema import APPROVALS, BUNDLES, DECISIONS, MAINTENANCE, OUTCOMES, SCHEMA, SUBJECTS, SWITCHES, TRIALS
 from .sealing import Opened, Sealer, opened
@@ -132,6 +132,8 @@ class DecisionLog:
             if the rows cannot be written, and ReusedKeyError.
         """
         records = [record_of(*one) for one in named]
+        # Not in the transaction, for which other processes wait.
+        texts = [packed(record.rows, record.shared) for record in records]
 
         def write(writing: Writing) -> bytes:
             if reply is not None:
@@ -139,7 +141,7 @@ class DecisionLog:
                 if before is not None:
                     return before
                 keep(writing, reply)
-            writing.append(DECISIONS, [self._sealer.row(writing, record) for record in records])
+            writing.append(DECISIONS, [self._sealer.row(writing, *one) for one in zip(records, texts, strict=True)])
             return b"" if reply is None else reply.answer
 
         return self._storage.submit(write)

@@ -63,11 +63,10 @@ class Sealer:
         self._maintained: int | None = None
         self._last = 0
 
-    def row(self, writing: Writing, record: Record) -> dict[str, Any]:
-        """The row of a decision, without its links."""
+    def row(self, writing: Writing, record: Record, text: bytes) -> dict[str, Any]:
+        """The row of a decision, without its links; `text` is the packed record."""
         self._renew(writing)
         subject, key = self._key(writing, record.market)
-        text = packed(record.rows, record.shared)
         dictionary, content = self._dictionary(writing, record.shared["bundle"], text)
         return {
             "time": record.time,

@@ -15,7 +15,7 @@ from sqlalchemy import Boolean, Connection, column, inspect, select, table, text
 
 from repricer.serving.decision_log.guards import unguard
 from repricer.serving.decision_log.hash_chain import EMPTY, Tail, checked
-from repricer.serving.decision_log.records import Record, now
+from repricer.serving.decision_log.records import Record, now, packed
 from repricer.serving.decision_log.schema import DECISIONS, MAINTENANCE, METADATA, OUTCOMES
 from repricer.serving.decision_log.sealing import Sealer, opened
 from repricer.serving.decision_log.storage import Writing
@@ -105,7 +105,7 @@ def _decisions(connection: Connection, writing: Writing, sealer: Sealer) -> None
     rows = _former(connection, "decisions", _DECISIONS)
     records = (_record(list(group)) for _, group in itertools.groupby(rows, lambda row: row["request_id"]))
     while some := list(itertools.islice(records, _AT_ONCE)):
-        writing.append(DECISIONS, [sealer.row(writing, record) for record in some])
+        writing.append(DECISIONS, [sealer.row(writing, one, packed(one.rows, one.shared)) for one in some])
         writing.flush()
 
 
