@@ -35,9 +35,10 @@ $(DOCS_STAMP): $(STAMP)
 demo: $(STAMP)
 	@$(BIN)/repricer demo --out demo
 
-# A worker a core: more threads would only wait for one another.
+# A worker a core: more threads would only wait for one another. Bytecode is kept even where the environment forbids it:
+# else each worker rewrites the asserts of all test files, and each command that a test starts compiles the package anew.
 test: $(STAMP)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder --quiet
+	@OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder --quiet
 
 check: $(STAMP)
 	@$(BIN)/ruff check .
