@@ -75,9 +75,10 @@ def _clean(transactions: pd.DataFrame, products: pd.DataFrame) -> tuple[pd.DataF
         "units: none sold": transactions["quantity"] <= 0,
         "price: no sales value": transactions["sales_value"] <= 0,
     }
-    reason = pd.Series(np.select(list(faults.values()), list(faults), default=""), index=transactions.index)
-    counts = reason[reason != ""].value_counts()
-    return transactions[reason == ""], {name: int(counts[name]) for name in faults}
+    # The number of the first fault of each row; the last number is that of none.
+    first = np.select(list(faults.values()), list(range(len(faults))), default=len(faults))
+    counts = np.bincount(first, minlength=len(faults))
+    return transactions[first == len(faults)], dict(zip(faults, counts[:-1].tolist(), strict=True))
 
 
 def _sales(transactions: pd.DataFrame, key: bytes) -> pd.DataFrame:

