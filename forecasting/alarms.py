@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
@@ -210,7 +211,7 @@ class _Learner:
         counts = width < _KNOWN_WIDTH
         return _Learner(
             weights=self.weights + gain * error,
-            covariance=self.covariance - np.outer(gain, regressors @ self.covariance),
+            covariance=self.covariance - gain[:, None] * (regressors @ self.covariance),
             squares=self.squares + float(error / width) ** 2 * counts,
             errors=self.errors + counts,
         )
@@ -257,7 +258,7 @@ class _Watch:
         self._smooth(expected + learnt)
         if week < LEARNING_WEEKS:
             return None
-        self._accumulate(week, float(np.clip(error, -self.limits.error, self.limits.error)))
+        self._accumulate(week, max(-self.limits.error, min(error, self.limits.error)))
         if self.cusum.max() > self.limits.cusum:
             return self._changed(week, spread)
         if abs(error) > self.limits.error:
@@ -272,8 +273,8 @@ class _Watch:
         tail = stdtr(degrees, -abs(error) / (width * spread))
         limit = float(stdtrit(degrees, ndtr(self.limits.error))) * width * spread
         # A tail of 0 is an error beyond 37 standard deviations.
-        normal = -float(ndtri(max(tail, np.finfo(float).tiny)))
-        return math.copysign(normal, error), float(np.clip(error, -limit, limit))
+        normal = -float(ndtri(max(tail, sys.float_info.min)))
+        return math.copysign(normal, error), max(-limit, min(error, limit))
 
     def _regressors(self, week: int) -> Array:
         return np.array([1.0, self.last, self.level, self.explained[week]])
