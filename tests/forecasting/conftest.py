@@ -55,7 +55,7 @@ def split(panel: pd.DataFrame, n_weeks_ahead: int) -> tuple[pd.DataFrame, pd.Dat
     return panel[panel["week"] <= last], panel[panel["week"] > last]
 
 
-@pytest.fixture(name="simulate")
+@pytest.fixture(name="simulate", scope="session")
 def simulate_fixture():
     return simulate
 

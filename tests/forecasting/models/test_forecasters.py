@@ -50,6 +50,12 @@ def forecaster(request) -> Forecaster:
     return clone(request.param)
 
 
+@pytest.fixture(scope="module")
+def panel(simulate) -> pd.DataFrame:
+    """As few products as all forecasters take: the contract fits each of them again and again."""
+    return simulate(n_products=5, seed=2)
+
+
 @pytest.fixture
 def parts(panel, split):
     history, future = split(panel, AHEAD)
