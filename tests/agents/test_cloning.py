@@ -12,7 +12,6 @@ from repricer.pricing import FixedPrice, PricePath
 from repricer.scenarios import load_scenario
 
 SPEC = load_scenario("stationary-logit")
-OPTIMUM = solve(SPEC)
 SHORT = {"evaluations": 2, "validation_episodes": 128}
 QUICK = {"clone_epochs": 8}
 """Enough where prices are met rather than returns learned."""
@@ -54,9 +53,9 @@ def value(policy) -> float:
 @pytest.mark.parametrize("algo", ALGORITHMS)
 def test_every_algorithm_imitates_the_optimum_before_it_learns(algo):
     """An untrained policy charges around the regular price, which earns 97.2%; the teacher looks at stock and time."""
-    _, _, policy = cloned(algo, OPTIMUM.policy, **{} if "dqn" in algo else QUICK)
+    _, _, policy = cloned(algo, solve(SPEC).policy, **{} if "dqn" in algo else QUICK)
     worth = exact_value(SPEC, policy) if algo != "recurrent-ppo" else value(policy)
-    against = OPTIMUM.value if algo != "recurrent-ppo" else value(OPTIMUM.policy)
+    against = solve(SPEC).value if algo != "recurrent-ppo" else value(solve(SPEC).policy)
     assert worth > 0.975 * against
 
 
@@ -107,7 +106,7 @@ def test_the_replay_buffer_holds_the_teachers_transitions():
     buffer = model.replay_buffer
     assert buffer.pos == 64 * 30 // 8
     assert buffer.dones.sum() == 64
-    log = record_policy(training_view(venv.learner_view, 16, 5), OPTIMUM.policy)
+    log = record_policy(training_view(venv.learner_view, 16, 5), solve(SPEC).policy)
     fresh = type(buffer)(1000, venv.observation_space, venv.action_space, n_envs=8)
     fill(fresh, log, venv.learner_view)
     np.testing.assert_array_equal(fresh.observations[:30], log.features[:, :8])
@@ -127,8 +126,8 @@ def test_product_wise_the_teachers_prices_are_met_and_the_rest_is_left_alone(sho
 def test_with_a_teacher_less_learning_is_needed():
     steps = {"steps": 1000, "settings": SHORT}
     for algo in ("ppo", "dqn"):
-        taught, alone = (train(SPEC, algo=algo, **steps, teacher=teacher) for teacher in (OPTIMUM.policy, None))
-        assert taught.history[0]["objective"] > 0.98 * value(OPTIMUM.policy)
+        taught, alone = (train(SPEC, algo=algo, **steps, teacher=teacher) for teacher in (solve(SPEC).policy, None))
+        assert taught.history[0]["objective"] > 0.98 * value(solve(SPEC).policy)
         assert taught.facts["best"]["objective"] > alone.facts["best"]["objective"]
         assert taught.history[-1]["objective"] > alone.history[-1]["objective"]
         assert taught.facts["teacher"] == "optimum"

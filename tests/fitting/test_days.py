@@ -10,12 +10,15 @@ from repricer.fitting import Zone, fit, refit
 from repricer.forecasting import PooledRegression
 from repricer.tests.fitting.days import WEEKDAYS, daily_shop, elasticities
 
-SHOP = daily_shop()
+
+@pytest.fixture(scope="module")
+def shop():
+    return daily_shop()
 
 
 @pytest.fixture(scope="module")
-def fitted():
-    return fit(SHOP, SHOP.products, period="day", forecaster=PooledRegression(), draws=50)
+def fitted(shop):
+    return fit(shop, shop.products, period="day", forecaster=PooledRegression(), draws=50)
 
 
 def by_weekday(spec) -> np.ndarray:
@@ -60,23 +63,23 @@ def test_later_tables_give_the_days_after_them(fitted):
     assert spec.market.horizon_periods == 28
 
 
-def test_a_shop_that_is_closed_on_sundays_stays_closed():
-    sales = SHOP.sales[SHOP.sales["date"].dt.day_of_week != 6]
+def test_a_shop_that_is_closed_on_sundays_stays_closed(shop):
+    sales = shop.sales[shop.sales["date"].dt.day_of_week != 6]
     spec, report, _ = fit(
-        replace(SHOP, sales=sales), SHOP.products, period="day", forecaster=PooledRegression(), draws=4
+        replace(shop, sales=sales), shop.products, period="day", forecaster=PooledRegression(), draws=4
     )
     assert (by_weekday(spec)[6] < 0.01).all()
     assert "never sold anything on Sundays" in " ".join(report["plan"])
 
 
-def test_what_cannot_be_fitted_by_day_is_refused_in_one_line():
-    sums = SHOP.sales.assign(date=lambda rows: rows["date"] - pd.to_timedelta(rows["date"].dt.day_of_week, unit="D"))
+def test_what_cannot_be_fitted_by_day_is_refused_in_one_line(shop):
+    sums = shop.sales.assign(date=lambda rows: rows["date"] - pd.to_timedelta(rows["date"].dt.day_of_week, unit="D"))
     for tables, how, said in (
-        (SHOP, {"period": "hour"}, "period must be one of week, day; got 'hour'"),
-        (SHOP, {"period": "day", "zone": Zone("a", {"a": ["s"]})}, "price zones must be fitted by week"),
-        (replace(SHOP, sales=sums), {"period": "day"}, "got one date a week (2024-01-01, 2024-01-08 ...)"),
+        (shop, {"period": "hour"}, "period must be one of week, day; got 'hour'"),
+        (shop, {"period": "day", "zone": Zone("a", {"a": ["s"]})}, "price zones must be fitted by week"),
+        (replace(shop, sales=sums), {"period": "day"}, "got one date a week (2024-01-01, 2024-01-08 ...)"),
         (daily_shop(7), {"period": "day"}, "sales must cover at least 8 weeks; got 7"),
     ):
         with pytest.raises((DataError, ValueError)) as refused:
-            fit(tables, SHOP.products, **how)
+            fit(tables, shop.products, **how)
         assert said in str(refused.value)
