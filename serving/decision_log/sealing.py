@@ -60,8 +60,7 @@ class Sealer:
         self._made: dict[str, tuple[int, AESGCM]] = {}
         self._drafted: dict[str, tuple[bytes, bytes]] = {}
         self._transaction: Writing | None = None
-        self._maintained: int | None = None
-        self._last = 0
+        self._maintained = self._last = 0
 
     def row(self, writing: Writing, record: Record, text: bytes) -> dict[str, Any]:
         """The row of a decision, without its links; `text` is the packed record."""
@@ -81,7 +80,8 @@ class Sealer:
     def erase(self, writing: Writing, subject: int, by: str, reason: str) -> None:
         """Destroy the key and the name of a market."""
         writing.flush()
-        self._known, self._made = {}, {}
+        # Others that were made in this transaction stay: to find them in the database proves nothing yet.
+        self._known, self._made = {}, {name: made for name, made in self._made.items() if made[0] != subject}
         writing.change(update(SUBJECTS).where(SUBJECTS.c.id == subject).values(name=None, key=None))
         row = {"time": now(), "action": "erase", "table_name": SUBJECTS.name, "up_to": subject, "up_to_hash": ""}
         writing.append(MAINTENANCE, [{**row, "done_by": by, "reason": reason}])
@@ -91,15 +91,15 @@ class Sealer:
         if writing is self._transaction:
             return
         self._transaction, self._made, self._drafted = writing, {}, {}
-        # A log that was restored without its keys must not give a number twice.
-        seen = select(func.coalesce(func.max(DECISIONS.c.subject), 0).label("seen")).scalar_subquery()
-        numbers = select(func.coalesce(func.max(SUBJECTS.c.id), 0).label("named"), seen.label("seen"))
-        (last,) = writing.look(numbers)
-        self._last = max(last.values())
-        (done,) = writing.look(select(func.max(MAINTENANCE.c.id).label("id")))
-        if done["id"] != self._maintained or len(self._known) > _MOST_KNOWN:
-            self._known = {}
-            self._maintained = done["id"]
+        # Decisions may have numbers of markets that a log restored without its keys does not know.
+        columns = {"named": SUBJECTS.c.id, "seen": DECISIONS.c.subject, "maintained": MAINTENANCE.c.id}
+        last = [
+            select(func.coalesce(func.max(each), 0)).scalar_subquery().label(name) for name, each in columns.items()
+        ]
+        (found,) = writing.look(select(*last))
+        self._last = max(found["named"], found["seen"])
+        if found["maintained"] != self._maintained or len(self._known) > _MOST_KNOWN:
+            self._known, self._maintained = {}, found["maintained"]
 
     def _key(self, writing: Writing, market: str) -> tuple[int, AESGCM]:
         """The number and the key of a market, which are made if there are none."""

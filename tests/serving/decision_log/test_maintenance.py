@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -205,6 +208,29 @@ def test_a_market_that_could_not_be_written_leaves_no_key_behind(path: Path, one
             db.execute("DROP TRIGGER t")
         log.record(Predictor(one).price(state), state, "r1")
         assert requests(log) == ["r1"]
+
+
+def test_a_key_that_was_made_in_a_failed_transaction_is_not_used_again(filled: Path, one: Bundle) -> None:
+    state = example_state(one.catalogue) | {"market": "Bergen"}
+    answer = Predictor(one).price(state)
+    with closing(DecisionLog(filled)) as log:
+        stop, go = threading.Event(), threading.Event()
+        blocking = log._storage.submit(lambda _: (stop.set(), go.wait(10)))
+        assert stop.wait(10)
+        waiting = [log.submit(answer, state, "first")]
+        with ThreadPoolExecutor(1) as pool:
+            erasing = pool.submit(log.erase, "Rome", "Ann")
+            while log._storage._jobs.qsize() < 2:
+                time.sleep(0.01)
+            waiting.append(log.submit(answer, state, "second"))
+            bad = log.submit_outcomes([ReportedOutcome("cider", 1.0, request_id="nowhere")])
+            go.set()
+            assert (blocking.result()[1], erasing.result()) == (True, 1)
+        with pytest.raises(OutcomeError):
+            bad.result()
+        for each in waiting:
+            each.result()
+        assert requests(log) == ["r0", "r2", "r3", "first", "second"]
 
 
 def test_a_product_takes_a_hundred_bytes(filled: Path) -> None:
