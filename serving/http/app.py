@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import orjson
 from fastapi import FastAPI, Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -20,6 +21,7 @@ from ...pricing import RecurrentPolicy
 from ..bundle.files import BundleError
 from ..decision_log.log import DecisionLog
 from ..decision_log.storage import LogError
+from ..sample_states import example_state
 from .admin import add_admin, add_status
 from .api_keys import KeyRing
 from .deployment import Deployment
@@ -112,6 +114,8 @@ def _gate(app: _Service, deployment: Deployment, settings: ServiceSettings, expr
         keys=None if settings.keys is None else KeyRing(settings.keys),
         hosts=settings.hosts,
         limit=RateLimit(settings.rate, settings.burst),
+        # With all fields and spaces, a state is longer than the example.
+        state_bytes=2 * len(orjson.dumps(example_state(deployment.bundle.catalogue))),
         metrics=deployment.metrics,
         express=express,
     )

@@ -28,9 +28,7 @@ _log = logging.getLogger("repricer.requests")
 Endpoint = Callable[[bytes, Scope], Awaitable[Response]]
 """Takes the body and the scope of a request, returns the response."""
 IDEMPOTENCY_KEY = b"idempotency-key"
-BYTES_PER_TOKEN = 8 << 10
-"""Every 8 KiB of a body that are begun count as one request: the body of a price has one or two."""
-QUESTIONS = {"/v1/explain": 20, "/v1/what-if": 5}
+QUESTIONS = {"/v1/explain": 20, "/v1/what-if": 15}
 """Requests for which each of these counts, as it takes that many times the time of a price."""
 
 
@@ -60,6 +58,7 @@ class Gate:
         keys: The API keys; None accepts every request.
         hosts: Names that a request may give as its Host; any where there are none.
         limit: The rate limit of each caller.
+        state_bytes: Size of a body with one state; a larger body counts as several requests.
         metrics: Counters to update.
         express: Endpoints by path. A POST request reaches them without the framework's routing,
             which takes longer than a price; they are routes of the application too, so that OpenAPI
@@ -73,10 +72,11 @@ class Gate:
         keys: KeyRing | None,
         hosts: Collection[str],
         limit: RateLimit,
+        state_bytes: int,
         metrics: Metrics,
         express: Mapping[str, Endpoint],
     ) -> None:
-        self._hosts = tuple(hosts)
+        self._hosts, self._state_bytes = tuple(hosts), state_bytes
         self.app, self._keys, self._limit, self._metrics, self._express = app, keys, limit, metrics, express
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -146,7 +146,7 @@ class Gate:
         if self._keys is not None:
             key = self._keys.find(_token(headers.get(b"authorization", b"").decode("latin-1")))
             caller = caller if key is None else f"key {key.name}"
-        wait = self._limit.wait(caller, _cost(path, headers.get(b"content-length", b"")))
+        wait = self._limit.wait(caller, self._cost(path, headers.get(b"content-length", b"")))
         if wait:
             line = f"requests must keep to the rate limit; got one {wait:.2f} s too early; wait as Retry-After says"
             return problem(429, line, {"Retry-After": str(int(wait) + 1)}), None
@@ -161,12 +161,11 @@ class Gate:
                 ), key.name
         return _unfit(scope, headers), None if key is None else key.name
 
-
-def _cost(path: str, length: bytes) -> int:
-    """For how many requests one counts."""
-    # A length that is too long, or no number, is refused as it is.
-    size = int(length) if length.isdigit() and len(length) < 10 else 0
-    return max(1, -(-size // BYTES_PER_TOKEN)) * QUESTIONS.get(path, 1)
+    def _cost(self, path: str, length: bytes) -> int:
+        """For how many requests one counts."""
+        # A length that is too long, or no number, is refused as it is.
+        size = int(length) if length.isdigit() and len(length) < 10 else 0
+        return max(1, -(-size // self._state_bytes)) * QUESTIONS.get(path, 1)
 
 
 def _id_of_retries(caller: str | None, retry_key: bytes) -> str:
