@@ -1,16 +1,14 @@
 """Load from a compiled program, so that the caller takes little of the machine that it measures:
-`wrk` as fast as answers come, `hey` at a steady rate (both packages of Debian), on the last core.
+`wrk` as fast as answers come, `hey` at a steady rate (both packages of Debian).
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -69,15 +67,10 @@ def _asking(url: str, body: bytes, headers: Mapping[str, str], *options: str) ->
         file.write(body)
         file.flush()
         own = [word for name, value in headers.items() for word in ("-H", f"{name}: {value}")]
-        command = [*_last_core(), "hey", "-m", "POST", "-T", "application/json", "-D", file.name, *own, *options, url]
+        command = ["hey", "-m", "POST", "-T", "application/json", "-D", file.name, *own, *options, url]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             yield process
 
 
 def _run(*command: str) -> str:
-    return subprocess.run([*_last_core(), *command], capture_output=True, text=True, check=True).stdout
-
-
-def _last_core() -> list[str]:
-    """The server has the first core, see `loopback.running`."""
-    return ["taskset", "-c", str((os.cpu_count() or 1) - 1)] if sys.platform == "linux" else []
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout

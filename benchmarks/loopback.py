@@ -53,9 +53,9 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(command: list[str], port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """A server process on the first core that accepts connections."""
-    pinned = ["taskset", "-c", "0"] if sys.platform == "linux" else []
+def running(command: list[str], port: int, *, everywhere: bool = False) -> Iterator[subprocess.Popen[bytes]]:
+    """A server process that accepts connections, on the first core or `everywhere`."""
+    pinned = ["taskset", "-c", "0"] if sys.platform == "linux" and not everywhere else []
     process = subprocess.Popen([*pinned, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         until = time.monotonic() + 60

@@ -28,7 +28,7 @@ from ..pricing import (
 from .actions import ordered, promoted, shown_products
 from .bundle.reading import Bundle
 from .market_state import Reading, State, read_state, view_of
-from .product_prices import PriceColumns, ProductPrice, ProductPrices, Step, rows_of
+from .product_prices import PriceColumns, ProductPrice, ProductPrices, Step
 from .recurrent_state import MEMORY, split, stacked
 
 
@@ -73,7 +73,7 @@ class PriceAnswer:
 
     def to_dict(self) -> dict[str, Any]:
         """The answer as plain JSON."""
-        return vars(self) | {"prices": rows_of(self.prices)}
+        return vars(self) | {"prices": ProductPrices.of(self.prices).rows()}
 
 
 class PriceRequest(NamedTuple):

@@ -4,6 +4,7 @@ for speed.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, overload
@@ -66,8 +67,8 @@ class PriceColumns(NamedTuple):
     proposed: list[float | None]
     price: list[float]
     discounts: list[list[float]] | None
-    promotion: list[bool] | None
-    order_units: list[float] | None
+    promotion: Sequence[bool | None] | None
+    order_units: Sequence[float | None] | None
     trail: list[Sequence[Step]]
     prior_lowest_price: list[float | None] | None
 
@@ -85,9 +86,33 @@ class ProductPrices(Sequence[ProductPrice]):
         self.products, self.segments, self.columns = products, segments, columns
         self._made: list[ProductPrice] | None = None
 
+    @classmethod
+    def of(cls, prices: Sequence[ProductPrice]) -> ProductPrices:
+        """Answers by column; all with discounts for the same segments."""
+        if isinstance(prices, cls):
+            return prices
+        segments = tuple(prices[0].discounts)
+        columns = PriceColumns(
+            proposed=[price.proposed for price in prices],
+            price=[price.price for price in prices],
+            discounts=[[price.discounts[name] for name in segments] for price in prices] if segments else None,
+            promotion=[price.promotion for price in prices],
+            order_units=[price.order_units for price in prices],
+            trail=[[(c.rule, c.before, c.after, c.why) for c in price.trail] for price in prices],
+            prior_lowest_price=[price.prior_lowest_price for price in prices],
+        )
+        return cls(tuple(price.product for price in prices), segments, columns)
+
+    @functools.cached_property
+    def trails(self) -> list[list[dict[str, Any]]]:
+        """The trails as plain JSON."""
+        return [
+            [{"rule": r, "before": b, "after": a, "why": w} for r, b, a, w in steps] for steps in self.columns.trail
+        ]
+
     def rows(self) -> list[dict[str, Any]]:
         """The answers as plain JSON."""
-        proposed, price, discounts, promotion, order, trail, prior = self.columns
+        proposed, price, discounts, promotion, order, _, prior = self.columns
         nothing, segments = [None] * len(price), self.segments
         shares = [{}] * len(price) if discounts is None else [dict(zip(segments, s, strict=True)) for s in discounts]
         return [
@@ -98,7 +123,7 @@ class ProductPrices(Sequence[ProductPrice]):
                 "discounts": share,
                 "promotion": promoted,
                 "order_units": units,
-                "trail": [{"rule": r, "before": b, "after": a, "why": w} for r, b, a, w in steps],
+                "trail": steps,
                 "prior_lowest_price": lowest,
             }
             for n, asked, given, share, promoted, units, steps, lowest in zip(
@@ -108,7 +133,7 @@ class ProductPrices(Sequence[ProductPrice]):
                 shares,
                 promotion or nothing,
                 order or nothing,
-                trail,
+                self.trails,
                 prior or nothing,
                 strict=True,
             )
@@ -139,15 +164,6 @@ class ProductPrices(Sequence[ProductPrice]):
         return isinstance(other, Sequence) and self._all() == list(other)
 
 
-def rows_of(prices: Sequence[ProductPrice]) -> list[dict[str, Any]]:
-    """The answers of a market as plain JSON."""
-    if isinstance(prices, ProductPrices):
-        return prices.rows()
-    return [vars(price) | {"trail": [vars(change) for change in price.trail]} for price in prices]
-
-
 def rules_in(prices: Sequence[ProductPrice]) -> list[str]:
     """The rules that changed the answers of a market, once for every change."""
-    if isinstance(prices, ProductPrices):
-        return [step[0] for steps in prices.columns.trail for step in steps]
-    return [change.rule for price in prices for change in price.trail]
+    return [step[0] for steps in ProductPrices.of(prices).columns.trail for step in steps]

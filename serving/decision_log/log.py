@@ -27,7 +27,7 @@ from .approvals import Approval, Recorded
 from .approvals import add as add_approvals
 from .hash_chain import as_json
 from .outcomes import ReportedOutcome, add
-from .records import now, packed, record_of
+from .records import now, record_of
 from .replies import Reply, keep, kept
 from .schema import APPROVALS, BUNDLES, DECISIONS, MAINTENANCE, OUTCOMES, SCHEMA, SUBJECTS, SWITCHES, TRIALS
 from .sealing import Opened, Sealer, opened
@@ -38,6 +38,8 @@ _FILLER = "-" * (32 << 10)
 _PAGE = 500
 """Decisions that are read at a time."""
 _ALL = (2**62, 2**62)
+_FEW = 8
+"""Up to so many decisions, the writer seals them while the next request is answered."""
 
 
 class DecisionLog:
@@ -131,9 +133,9 @@ class DecisionLog:
             A future with the answer to give, which may be the one that was kept. It raises LogError
             if the rows cannot be written, and ReusedKeyError.
         """
+        # Packed, and sealed where there are many, before the transaction, for which others wait.
         records = [record_of(*one) for one in named]
-        # Not in the transaction, for which other processes wait.
-        texts = [packed(record.rows, record.shared) for record in records]
+        drafts = [self._sealer.draft(*one) if len(named) > _FEW else None for one in records]
 
         def write(writing: Writing) -> bytes:
             if reply is not None:
@@ -141,7 +143,8 @@ class DecisionLog:
                 if before is not None:
                     return before
                 keep(writing, reply)
-            writing.append(DECISIONS, [self._sealer.row(writing, *one) for one in zip(records, texts, strict=True)])
+            rows = [self._sealer.row(writing, *one, draft) for one, draft in zip(records, drafts, strict=True)]
+            writing.append(DECISIONS, rows)
             return b"" if reply is None else reply.answer
 
         return self._storage.submit(write)
@@ -254,7 +257,7 @@ class DecisionLog:
         )
         return decisions, outcomes
 
-    def sold(self, ends: tuple[int, int] = _ALL) -> Iterator[dict[str, Any]]:
+    def sold(self, ends: tuple[int, int] = _ALL, first: int = 0) -> Iterator[dict[str, Any]]:
         """The rows of `export`, each with its outcomes summed over segments.
 
         `units`, `paid` (currency, over all units), `stockout` and `sold_on` are None without
@@ -262,12 +265,13 @@ class DecisionLog:
 
         Args:
             ends: What came later is left out; see the method `ends`.
+            first: Number of the first decision.
 
         Raises:
             ChainError: A row does not open with the key of its market.
             LogError: The log cannot be read.
         """
-        for decision, outcomes in self._with_outcomes(ends):
+        for decision, outcomes in self._with_outcomes(ends, first):
             reported = defaultdict[str, list[dict[str, Any]]](list)
             for outcome in outcomes:
                 reported[outcome["product"]].append(outcome)
@@ -328,9 +332,11 @@ class DecisionLog:
         for page in self._storage.pages(select(DECISIONS).order_by(DECISIONS.c.id), _PAGE):
             yield from opened(page, self._storage.rows, self._keys.rows)
 
-    def _with_outcomes(self, ends: tuple[int, int] = _ALL) -> Iterator[tuple[Opened, list[dict[str, Any]]]]:
+    def _with_outcomes(
+        self, ends: tuple[int, int] = _ALL, first: int = 0
+    ) -> Iterator[tuple[Opened, list[dict[str, Any]]]]:
         """Each decision with its outcomes, in the order in which they were reported."""
-        query = select(DECISIONS).where(DECISIONS.c.id <= ends[0]).order_by(DECISIONS.c.id)
+        query = select(DECISIONS).where(DECISIONS.c.id.between(first, ends[0])).order_by(DECISIONS.c.id)
         for page in self._storage.pages(query, _PAGE):
             reports = defaultdict[int, list[dict[str, Any]]](list)
             theirs = OUTCOMES.c.decision.between(page[0]["id"], page[-1]["id"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import repeat
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -12,7 +12,7 @@ import msgspec
 from ..decision import Decision
 from ..market_state import MARKET
 from ..predictor import PriceAnswer
-from ..product_prices import ProductPrice, rows_of
+from ..product_prices import ProductPrice, ProductPrices
 
 
 class Record(NamedTuple):
@@ -49,37 +49,58 @@ def now() -> str:
     return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
 
 
-def record_of(request_id: str, decision: Decision) -> Record:
-    """What the log keeps of a decision. Raises ValueError for a propensity outside (0, 1]."""
+def record_of(request_id: str, decision: Decision) -> tuple[Record, bytes]:
+    """What the log keeps of a decision: the record without its rows, and these packed. Raises
+    ValueError for a propensity outside (0, 1].
+    """
+    answer, state = decision.answer, decision.state
+    shared = {"arm": decision.arm, "policy": answer.policy, "bundle": answer.bundle}
+    record = Record(now(), request_id, state.get("market", MARKET), answer.period, answer.date, shared, ())
+    columns = _decision_columns(decision)
+    return record, msgspec.json.encode({**shared, "count": len(answer.prices), "rows": columns})
+
+
+def _decision_columns(decision: Decision) -> dict[str, Any]:
+    """The facts of each product, by column, as `_columns` would give them."""
     answer, state, shadow = decision.answer, decision.state, decision.shadow
+    prices = ProductPrices.of(answer.prices)
+    names, priced, nothing = prices.products, prices.columns, [None] * len(prices)
     items = {item["product"]: item for item in state["products"]}
     facts = {key: state[key] for key in ("regime", "loyalty") if key in state}
     shown: dict[str | None, list[str]] = {}
     for segment, product in answer.recommendations.items():
         shown.setdefault(product, []).append(segment)
-    second = repeat(None) if shadow is None else map(_shadow_price, repeat(shadow), _like(answer, shadow))
-    rows = [
-        {
-            "product": name,
-            "state": {**items[name], **facts},
-            "proposed": price["proposed"],
-            "price": price["price"],
-            "discounts": price["discounts"],
-            # What is decided beside the price; `shown_to` lists the segments whose slot shows it.
-            "also": {
-                "promotion": price["promotion"],
-                "order_units": price["order_units"],
-                "shown_to": shown.get(name, []),
-            },
-            "trail": price["trail"],
-            "propensity": _probability(decision.propensity, name),
-            "shadow": other,
-        }
-        for price, other in zip(rows_of(answer.prices), second, strict=False)
-        for name in (price["product"],)
-    ]
-    shared = {"arm": decision.arm, "policy": answer.policy, "bundle": answer.bundle}
-    return Record(now(), request_id, state.get("market", MARKET), answer.period, answer.date, shared, rows)
+    second = {} if shadow is None else {price.product: price for price in shadow.prices}
+    return {
+        "product": names,
+        "state": _state_columns([items[name] for name in names], facts),
+        "proposed": priced.proposed,
+        "price": priced.price,
+        "discounts": dict(zip(prices.segments, zip(*priced.discounts or (), strict=True), strict=False)),
+        # What is decided beside the price; `shown_to` lists the segments whose slot shows it.
+        "also": {
+            "promotion": priced.promotion or nothing,
+            "order_units": priced.order_units or nothing,
+            "shown_to": [shown.get(name, ()) for name in names],
+        },
+        "trail": prices.trails,
+        "propensity": _probabilities(decision.propensity, names),
+        "shadow": nothing if shadow is None else _columns([_shadow_price(shadow, second[name]) for name in names]),
+    }
+
+
+def _state_columns(items: list[dict[str, Any]], facts: dict[str, Any]) -> Any:
+    """Of the products' states, each with the facts of the market."""
+    keys = tuple(items[0])
+    try:
+        # As many keys, and all of these, are the same keys.
+        alike = len(set(map(len, items))) == 1
+        values = list(zip(*map(itemgetter(*keys), items), strict=True)) if alike else []
+    except KeyError:
+        alike = False
+    if not alike:
+        return _columns([{**item, **facts} for item in items])
+    return {**dict(zip(keys, values, strict=True)), **{key: [value] * len(items) for key, value in facts.items()}}
 
 
 def packed(rows: Sequence[Any], shared: Mapping[str, Any] | None = None) -> bytes:
@@ -122,17 +143,12 @@ def _without_numbers(value: Any) -> Any:
     return value if isinstance(value, str) else None
 
 
-def _like(answer: PriceAnswer, shadow: PriceAnswer) -> list[ProductPrice]:
-    """The prices of the shadow in the order of the answer."""
-    theirs = {price.product: price for price in shadow.prices}
-    return [theirs[price.product] for price in answer.prices]
-
-
-def _probability(propensity: float | Mapping[str, float], product: str) -> float:
-    value = propensity[product] if isinstance(propensity, Mapping) else propensity
-    if not 0 < value <= 1:
-        raise ValueError(f"propensity must lie in (0, 1]; got {value} for {product!r}; state the arm's probability")
-    return float(value)
+def _probabilities(propensity: float | Mapping[str, float], names: Sequence[str]) -> list[float]:
+    values = [propensity[name] for name in names] if isinstance(propensity, Mapping) else [propensity]
+    for name, value in zip(names, values, strict=False):
+        if not 0 < value <= 1:
+            raise ValueError(f"propensity must lie in (0, 1]; got {value} for {name!r}; state the arm's probability")
+    return [float(value) for value in values] * (len(names) // len(values))
 
 
 def _shadow_price(shadow: PriceAnswer, price: ProductPrice) -> dict[str, Any]:

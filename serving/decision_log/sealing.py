@@ -50,6 +50,20 @@ class Opened(NamedTuple):
         return _sealed(self.key, self.dictionary, packed(outcomes))
 
 
+class Draft(NamedTuple):
+    """A body that was sealed before its transaction.
+
+    Attributes:
+        key: Number and key of the market.
+        dictionary: Id and content of what it was compressed against.
+        body: The sealed body.
+    """
+
+    key: tuple[int, AESGCM]
+    dictionary: tuple[bytes, bytes]
+    body: bytes
+
+
 class Sealer:
     """Seals decisions for the one thread that writes, and keeps keys and dictionaries at hand."""
 
@@ -62,11 +76,27 @@ class Sealer:
         self._transaction: Writing | None = None
         self._maintained = self._last = 0
 
-    def row(self, writing: Writing, record: Record, text: bytes) -> dict[str, Any]:
-        """The row of a decision, without its links; `text` is the packed record."""
+    def draft(self, record: Record, text: bytes) -> Draft | None:
+        """The body of a decision, in any thread; None where its key or dictionary is not at hand."""
+        key = self._known.get(record.market)
+        dictionary = self._dictionaries.get(record.shared["bundle"])
+        if key is None or dictionary is None:
+            return None
+        return Draft(key, dictionary, _sealed(key[1], dictionary[1], text))
+
+    def row(self, writing: Writing, record: Record, text: bytes, draft: Draft | None = None) -> dict[str, Any]:
+        """The row of a decision, without its links.
+
+        Args:
+            writing: The transaction.
+            record: The decision.
+            text: Its packed rows.
+            draft: Its body, which counts where key and dictionary are still the same.
+        """
         self._renew(writing)
-        subject, key = self._key(writing, record.market)
-        dictionary, content = self._dictionary(writing, record.shared["bundle"], text)
+        subject, key = own = self._key(writing, record.market)
+        dictionary, content = common = self._dictionary(writing, record.shared["bundle"], text)
+        same = draft is not None and draft.key is own and draft.dictionary is common
         return {
             "time": record.time,
             "request_id": record.request_id,
@@ -74,7 +104,7 @@ class Sealer:
             "period": record.period,
             "date": record.date,
             "dictionary": dictionary,
-            "body": _sealed(key, content, text),
+            "body": draft.body if draft is not None and same else _sealed(key, content, text),
         }
 
     def erase(self, writing: Writing, subject: int, by: str, reason: str) -> None:

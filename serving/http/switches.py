@@ -26,6 +26,8 @@ _SECONDS = 0.5
 """Between two looks at what other instances have thrown."""
 _MONEY_SECONDS = 300.0
 """Between two looks at what the markets of a newer bundle earn."""
+_MONEY_DECISIONS = 20_000
+"""The last decisions, at which it looks: reading them takes a few seconds."""
 _log = logging.getLogger(__name__)
 
 
@@ -135,7 +137,8 @@ class Switches:
             return
         if self._log is not None and self._own is None and time.monotonic() > self._counted + _MONEY_SECONDS:
             self._counted, bundle = time.monotonic(), canary.predictor.bundle
-            canary.guards.earned(confidence_of_loss(self._log.sold(), bundle.digest, _costs(bundle)))
+            sold = self._log.sold(first=self._log.ends()[0] - _MONEY_DECISIONS)
+            canary.guards.earned(confidence_of_loss(sold, bundle.digest, _costs(bundle)))
         if canary.guards.stopped:
             guard, words = canary.guards.stopped
             self.throw("canary", self._deployment.end_trial, "guard", f"{guard}: {words}")

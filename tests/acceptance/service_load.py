@@ -20,7 +20,7 @@ from repricer.serving.http.api_keys import add_key
 
 from .checks import Skip, check
 
-_CORES = "one core, the load on another"
+_CORES = "cores shared with the load"
 
 
 @functools.cache
@@ -51,9 +51,10 @@ def body() -> bytes:
 
 @contextmanager
 def served(*options: str) -> Any:
-    """The address of a service of this bundle."""
+    """The port of a service of this bundle, on all cores: a thread writes the log, others compute batches."""
     port = loopback.free_port()
-    with loopback.running(loopback.serve_command(sys.executable, bundle_path(), port, *options), port):
+    command = loopback.serve_command(sys.executable, bundle_path(), port, *options)
+    with loopback.running(command, port, everywhere=True):
         yield port
 
 

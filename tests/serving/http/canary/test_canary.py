@@ -4,7 +4,6 @@ import shutil
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,17 +25,6 @@ with warnings.catch_warnings():
     from fastapi.testclient import TestClient
 
 STEP = Change("ceiling", 2.0, 1.9, "the price is at most the ceiling")
-SOLD = [
-    {
-        "request_id": f"{m}.{period}",
-        "market": f"store {m}",
-        "arm": "canary" if m % 2 and period else "policy",
-        "units": 10.0,
-        "paid": (0.8 if m % 2 and period else 1.0) * (80.0 + m % 7),
-    }
-    for period in range(2)
-    for m in range(40)
-]
 MARKETS = [f"store {i}" for i in range(200)]
 
 
@@ -212,20 +200,28 @@ def test_a_newer_bundle_is_tried_first_and_taken_back_by_itself(
 
 
 def test_markets_that_earn_less_end_it(
-    path: Path, newer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, newer: Path, one: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    digest = Deployment(newer).bundle.digest
+    monkeypatch.setattr("repricer.serving.http.switches._MONEY_SECONDS", 0.0)
 
-    def sold(_: DecisionLog) -> Iterator[dict[str, Any]]:
-        for row in SOLD:
-            yield {**row, "product": "cider", "bundle": digest if row["arm"] == "canary" else "old"}
+    def period(client: TestClient, number: int) -> Counter[str]:
+        """Price 60 markets and report what they sold: half as much on the newer bundle."""
+        asked = [state | {"period": number} for state in states(one)[:60]]
+        answers = client.post("/v1/prices", json=asked).json()
+        sold = [
+            {"request_id": answer["request_id"], "product": item["product"], "units": units + i % 7, "price_paid": 2.0}
+            for i, answer in enumerate(answers)
+            for units in (40 if answer["arm"] == "canary" else 80,)
+            for item in answer["prices"]
+        ]
+        assert client.post("/v1/outcomes", json={"outcomes": sold}).status_code == 200
+        return Counter(answer["arm"] for answer in answers)
 
-    monkeypatch.setattr(DecisionLog, "sold", sold)
     with TestClient(create_app(path, log=tmp_path / "log.db", settings=ServiceSettings(canary=0.5))) as client:
+        period(client, 0)
         renew(path, newer)
         client.post("/v1/admin/reload")
-        assert within(2, client, None)
-    assert (
-        "money: confidence that its markets earn less"
-        in list(DecisionLog(tmp_path / "log.db").export_switches())[-1]["reason"]
-    )
+        assert period(client, 1)["canary"] >= 10
+        assert within(5, client, None)
+    last = list(DecisionLog(tmp_path / "log.db").export_switches())[-1]
+    assert "money: confidence that its markets earn less" in last["reason"]
