@@ -165,7 +165,7 @@ class Gate:
         """For how many requests one counts."""
         # A length that is too long, or no number, is refused as it is.
         size = int(length) if length.isdigit() and len(length) < 10 else 0
-        return max(1, -(-size // self._state_bytes)) * QUESTIONS.get(path, 1)
+        return max(1, -(-size // self._state_bytes) if size <= MAX_BODY else 1) * QUESTIONS.get(path, 1)
 
 
 def _id_of_retries(caller: str | None, retry_key: bytes) -> str:
