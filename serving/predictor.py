@@ -211,7 +211,7 @@ class Predictor:
         promotions = None if promotion is None else promotion.ravel().tolist()
         orders = None if order is None else order.ravel().tolist()
         trails = self._trails(allowed, price, changed)
-        columns = (proposed, price, discounts, promotions, orders, trails, prior)
+        columns: tuple[Any, ...] = (proposed, price, discounts, promotions, orders, trails, prior)
         size = catalogue.num_products
         return [
             ProductPrices(

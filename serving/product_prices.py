@@ -144,7 +144,8 @@ class ProductPrices(Sequence[ProductPrice]):
             rows = self.rows()
             for row in rows:
                 row["trail"] = [Change(**change) for change in row["trail"]]
-            self._made = [ProductPrice(**row | {"discounts": {**row["discounts"]}}) for row in rows]
+                row["discounts"] = dict(row["discounts"])
+            self._made = [ProductPrice(**row) for row in rows]
         return self._made
 
     def __len__(self) -> int:

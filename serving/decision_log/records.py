@@ -93,12 +93,11 @@ def _state_columns(items: list[dict[str, Any]], facts: dict[str, Any]) -> Any:
     """Of the products' states, each with the facts of the market."""
     keys = tuple(items[0])
     try:
-        # As many keys, and all of these, are the same keys.
-        alike = len(set(map(len, items))) == 1
-        values = list(zip(*map(itemgetter(*keys), items), strict=True)) if alike else []
+        values = list(zip(*map(itemgetter(*keys), items), strict=True))
     except KeyError:
-        alike = False
-    if not alike:
+        values = []
+    # As many keys, and all of these, are the same keys.
+    if not values or len(set(map(len, items))) > 1:
         return _columns([{**item, **facts} for item in items])
     return {**dict(zip(keys, values, strict=True)), **{key: [value] * len(items) for key, value in facts.items()}}
 
