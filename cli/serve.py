@@ -141,13 +141,12 @@ def _serve(
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     # A batch that is computed beside prices must let them have the interpreter soon.
     sys.setswitchinterval(_TURN_SECONDS)
-    logging.config.dictConfig(log_config)
     serve(
         app,
-        bound(host, port) if inherited is None else Listener(fileno=inherited.listener),
+        lambda: bound(host, port) if inherited is None else Listener(fileno=inherited.listener),
         drain=drain,
         alive=None if inherited is None else inherited.alive,
-        log_config=None,
+        log_config=log_config,
         access_log=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )

@@ -110,10 +110,9 @@ def test_price_needs_a_state_or_none(one_path: Path, state_file: Path) -> None:
 def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What the service was asked to run."""
     calls: list[dict[str, Any]] = []
-    monkeypatch.setattr(
-        "repricer.serving.http.connections.serve",
-        lambda app, host, port, **_: calls.append({"app": app, "host": host, "port": port}),
-    )
+    processes = "repricer.serving.http.processes"
+    monkeypatch.setattr(f"{processes}.connections.bound", lambda host, port: {"host": host, "port": port})
+    monkeypatch.setattr(f"{processes}.server.serve", lambda app, listen, **_: calls.append({"app": app, **listen()}))
     return calls
 
 
@@ -147,7 +146,8 @@ def test_serve_without_keys_stays_at_home(one_path: Path, tmp_path: Path, served
 
 def test_serve_names_the_extra_that_lacks(one_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    monkeypatch.delitem(sys.modules, "repricer.serving.http.connections", raising=False)
+    for name in ("connections", "server", "workers"):
+        monkeypatch.delitem(sys.modules, f"repricer.serving.http.processes.{name}", raising=False)
     result = call(main, "serve", one_path)
     assert result.exit_code == 1
     assert "needs uvicorn" in result.stderr

@@ -59,13 +59,18 @@ class Server(uvicorn.Server):
 
 
 def serve(
-    app: Any, listener: Listener, *, drain: float = 0.0, alive: Callable[[], bool] | None = None, **settings: Any
+    app: Any,
+    listen: Callable[[], Listener],
+    *,
+    drain: float = 0.0,
+    alive: Callable[[], bool] | None = None,
+    **settings: Any,
 ) -> None:
     """Run the application until a signal stops it.
 
     Args:
         app: The ASGI application.
-        listener: The socket whose connections it accepts; other processes may accept some, too.
+        listen: Gives the socket whose connections it accepts; other processes may accept some, too.
         drain: Seconds between SIGTERM and the end.
         alive: Whether the process that started this one still runs; none did by default.
         settings: More of uvicorn's settings.
@@ -75,7 +80,7 @@ def serve(
     turn = _ACCEPTS_PER_TURN if alive is None else 1
     config = uvicorn.Config(app, http=Connection, ws="none", backlog=turn, server_header=False, **settings)
     config.load()
-    with listener:
+    with listen() as listener:
         Server(config, drain, alive or (lambda: True)).run(sockets=[listener])
 
 

@@ -105,7 +105,8 @@ def test_workers_share_port_log_switches_and_metrics_and_are_replaced(
         service.call("/v1/prices", state)
     assert until(lambda: len(service.workers()) == 2 and first[0] not in service.workers())
     service.call("/v1/admin/kill-switch", {"on": False}, "PUT")
-    time.sleep(1.5)  # the new worker has started, and did not throw the switch of the command line again
+    # The third worker has started, and did not throw the switch of the command line again.
+    assert until(lambda: service.lines.read_text().count("startup complete") == 3, 30)
     for _ in range(10):
         assert json.loads(service.call("/v1/operation"))["kill_switch"] is False
     text = service.call("/metrics").decode()
