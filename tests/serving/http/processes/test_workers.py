@@ -34,7 +34,7 @@ class Service:
         self.port, self.lines = free_port(), folder / "stderr"
         self.systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.systemd.bind(str(folder / "notify"))
-        self.systemd.settimeout(30)
+        self.systemd.settimeout(60)
         command = [sys.executable, "-m", "repricer.cli", "serve", str(bundle), "--port", str(self.port), *options]
         self.process = subprocess.Popen(
             command,
