@@ -119,9 +119,17 @@ def _carry_forward(walk: _Walk, now: States, first: int, kind: type[MarketView])
     spec = walk.spec
     horizon, infinite = int(spec.market.horizon_periods), is_infinite_horizon(spec)
     costs, value, period, factor = Costs.of(spec), 0.0, first, 1.0
+    met: dict[bytes, tuple[float, float]] = {}
     while factor > _NEGLIGIBLE if infinite else period < horizon:
         # Beyond the episode an infinite-horizon market looks as in the last period.
         number = min(period, horizon - 1)
+        if infinite and period >= horizon and now.weight.size == 1:
+            # A state that was met before is met again and again: the rest is a geometric series.
+            state = b"".join(part.tobytes() for part in vars(now).values())
+            if state in met:
+                then, left = met[state]
+                return then + (value - then) / (1 - factor / left)
+            met[state] = value, factor
         choice = PolicyChoice.of(spec, walk.policy, now.view(spec, number, kind, walk.believed))
         money, now = Period(spec, costs, number, now, choice, keep_sales=kind is MarketView).run()
         if now.weight.size > walk.states:
