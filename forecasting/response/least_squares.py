@@ -99,7 +99,9 @@ def fit_slopes(y: Array, x: Array, common: Array, groups: Groups, *, instrument:
     gamma = weights @ y
     slope = groups.sum(w * y) / moment - ratio @ gamma
     residual = y - x * slope[groups.codes] - common @ gamma
-    freedom = 1 - _leverage(w, common, groups) - (1 / groups.sizes)[groups.codes]
+    # Of least squares, the weights are what the projection on the cleaned columns needs.
+    own_share = (cleaned * weights.T).sum(axis=1) if instrument is None else _leverage(w, common, groups)
+    freedom = 1 - w**2 / groups.sum(w**2)[groups.codes] - own_share - (1 / groups.sizes)[groups.codes]
     own = w / moment[groups.codes]
     variances = [
         _slope_variance(own, ratio, weights, omega, groups) for omega in _error_variances(residual, freedom, groups)
@@ -131,10 +133,9 @@ def _regular(matrix: Array) -> Array:
 
 
 def _leverage(w: Array, common: Array, groups: Groups) -> Array:
-    """Return the diagonal of the projection on the groups' w and the common columns."""
-    squares = groups.sum(w**2)
-    left = common - w[:, None] * (groups.sum(w[:, None] * common) / squares[:, None])[groups.codes]
-    return w**2 / squares[groups.codes] + (left * np.linalg.solve(left.T @ left, left.T).T).sum(axis=1)
+    """Return the diagonal of the projection on the common columns without what the groups' w explain."""
+    left = common - w[:, None] * (groups.sum(w[:, None] * common) / groups.sum(w**2)[:, None])[groups.codes]
+    return (left * np.linalg.solve(left.T @ left, left.T).T).sum(axis=1)
 
 
 def _error_variances(residual: Array, freedom: Array, groups: Groups) -> tuple[Array, Array]:
