@@ -89,7 +89,12 @@ def _list_of(zone: str, market: str, policies: tuple[str, ...], **options: Any) 
     if kept is None:
         with progress_console.status(f"comparing prices, {zone}"):
             kept = _compared(zone, market, policies, origin, **options)
-        keep(folder, kept)
+        try:
+            keep(folder, kept)
+        except OSError as error:
+            say_aside(
+                f"note: the list is not kept for the next time, as {folder} cannot be written to: {error.strerror}"
+            )
     return kept
 
 

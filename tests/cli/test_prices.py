@@ -84,6 +84,18 @@ def test_a_kept_list_that_was_damaged_is_not_used(
     assert (tmp_path / "prices.csv").read_bytes() == wanted
 
 
+def test_a_folder_that_cannot_keep_the_list_is_said(
+    market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("repricer.serving.price_list.kept.write_whole", refused)
+    done = CliRunner().invoke(command, [str(market.parent), "--out", str(tmp_path / "prices.csv")])
+    assert "is not kept for the next time" in done.stderr
+    assert read_list(tmp_path / "prices.csv")
+
+
 def test_what_cannot_be_a_list_is_refused(market: Path, tmp_path: Path) -> None:
     wrong = CliRunner().invoke(command, [str(market), "--out", str(tmp_path / "prices.pdf")])
     assert "--out must end in .csv or .xlsx" in str(wrong.exception)
