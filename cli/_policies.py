@@ -31,6 +31,15 @@ def policy_of(text: str, spec: MarketSpec, *, seed: int) -> Policy:
     return named_policy(text, spec, seed=seed)
 
 
+def holds_learned(text: str) -> bool:
+    """Whether a run folder or a bundle holds learned prices; a bundle may hold best fixed, regular or current ones."""
+    from ..serving import load_bundle
+    from ..serving.exporter.holding import Holding
+
+    path = Path(text)
+    return not (path / "manifest.json").is_file() or Holding.of(load_bundle(path).manifest).learned
+
+
 def _check(text: str, scenario: str, products: tuple[str, ...], spec: MarketSpec) -> None:
     if products != spec.products.names:
         raise ValueError(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ._options import emit, json_option, progress_console, say, say_aside, seed_option
-from ._policies import policy_of
+from ._policies import holds_learned, policy_of
 from .fit import ZONES
 
 if TYPE_CHECKING:
@@ -110,9 +110,12 @@ def _compared(
     spec = load_scenario(market)
     if not spec.num_draws:
         raise ValueError(f"a price list needs a market fitted on data; got {spec.name}; `repricer fit` makes one")
-    chosen = [policy_of(p, spec, seed=seed) for p in policies]
-    learned = [policy for policy in chosen if Path(policy.name).is_dir()]
-    found = assess(spec, chosen, learned=learned, seed=seed, **options)
+    chosen = {text: policy_of(text, spec, seed=seed) for text in policies}
+    rules = [text for text in chosen if not Path(text).is_dir()]
+    if rules:
+        raise ValueError(f"--policy must be a run folder or a bundle; got {rules[0]}, a rule; leave it out")
+    learned = [policy for text, policy in chosen.items() if holds_learned(text)]
+    found = assess(spec, learned, learned=learned, seed=seed, **options)
     return KeptList.of(origin, found, proposed_rows(found, zone=zone, seed=seed))
 
 

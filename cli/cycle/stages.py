@@ -311,6 +311,7 @@ def refresh_stage(cycle: Cycle, place: Place, before: Path) -> Facts:
     """The bundle of the cycle before for the weeks to come, without training, and its price list."""
     from ...evaluation.uncertainty import assess
     from ...scenarios import save_scenario
+    from ...serving.exporter.holding import Holding
     from ...serving.exporter.refresh import refresh
     from ..refresh import refresh_lines
 
@@ -329,12 +330,13 @@ def refresh_stage(cycle: Cycle, place: Place, before: Path) -> Facts:
     )
     save_scenario(found.spec, folder / MARKET)
     write_json(folder / MARKET / "fit.json", {"refit": found.bundle.manifest["refit"]})
-    held = replace(found.bundle.policy, name="held")  # pyright: ignore[reportArgumentType, reportCallIssue]
+    # Prices that were not learned are among the candidates as they are.
+    learned = Holding.of(found.bundle.manifest).learned
+    held = [replace(found.bundle.policy, name="held")] * learned  # pyright: ignore[reportArgumentType, reportCallIssue]
     draws = min(cycle.config.evaluate.draws, found.spec.num_draws)
     step("price list")
-    judged = assess(
-        found.spec, [held], learned=[held], draws=draws, seed=cycle.config.shop.seed, risk=cycle.config.train.risk
-    )
+    seed, risk = cycle.config.shop.seed, cycle.config.train.risk
+    judged = assess(found.spec, held, learned=held, draws=draws, seed=seed, risk=risk)
     write_json(folder / COMPARISON, {"uncertainty": judged.to_dict()})
     _, listed = write_lists(cycle, folder, place.name, judged, keeper=MARKET, policy=BUNDLE)
     lines = [*refresh_lines(found, folder / BUNDLE), listed]

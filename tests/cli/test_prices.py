@@ -101,6 +101,8 @@ def test_what_cannot_be_a_list_is_refused(market: Path, tmp_path: Path) -> None:
     assert "--out must end in .csv or .xlsx" in str(wrong.exception)
     wrong = CliRunner().invoke(command, ["three-stocks", "--out", str(tmp_path / "prices.csv")])
     assert "needs a market fitted on data; got three-stocks" in str(wrong.exception)
+    asked = [str(market), "--policy", "myopic", "--out", str(tmp_path / "prices.csv")]
+    assert "--policy must be a run folder or a bundle; got myopic" in str(CliRunner().invoke(command, asked).exception)
     assert list(tmp_path.iterdir()) == [tmp_path / "market"]
 
 
