@@ -61,7 +61,7 @@ def command(
     from ..scenarios import load_scenario
     from ..serving.price_list.files import check_list_path, write_list
     from ..serving.price_list.markdown import markdown_rows
-    from ..serving.price_list.proposal import ALL_STORES
+    from ..serving.price_list.rows import ALL_STORES
 
     check_list_path("--out", out)
     terms = Terms(sell_through, confidence, changes, salvage)

@@ -65,10 +65,11 @@ def command(
         for name, part in _zones(scenario, zone).items()
     }
     rows = [row for name, part in found.items() for row in part.in_zone(name)]
-    write_list(out, rows, currency=next(iter(found.values())).currency)
+    any_of_them = next(iter(found.values()))
+    write_list(out, rows, currency=any_of_them.currency)
     words = {name: part.recommended for name, part in found.items()}
     recommended = words if len(words) > 1 else next(iter(words.values()))
-    facts: dict[str, Any] = {"out": str(out), "recommended": recommended} | summary(rows)
+    facts: dict[str, Any] = {"out": str(out), "recommended": recommended} | summary(rows, any_of_them.unit)
     if as_json:
         emit(facts)
         return
@@ -121,7 +122,7 @@ def _compared(
 
 def _zones(scenario: str, zone: str | None) -> dict[str, str]:
     """The markets of the list by the name of their stores."""
-    from ..serving.price_list.proposal import ALL_STORES
+    from ..serving.price_list.rows import ALL_STORES
 
     file = Path(scenario) / ZONES
     if not file.is_file():
@@ -146,17 +147,20 @@ def list_line(facts: dict[str, Any], out: Path) -> str:
     )
 
 
-def summary(rows: list[PriceRow]) -> dict[str, Any]:
-    """How many rows, products and weeks a price list has, and which way its prices go."""
-    from ..data.weeks import name_of, period_of
+def summary(rows: list[PriceRow], unit: str) -> dict[str, Any]:
+    """How many rows, products and weeks a price list has, and which way its prices go.
 
+    Args:
+        rows: The rows.
+        unit: What its periods are called, weeks or days.
+    """
     weeks = sorted({row.week for row in rows})
     moves = Counter((row.new_price > row.current_price) - (row.new_price < row.current_price) for row in rows)
     return {
         "rows": len(rows),
         "products": len({row.product for row in rows}),
         "weeks": len(weeks),
-        "unit": name_of(period_of(weeks)) + "s",
+        "unit": unit,
         "first": str(weeks[0]),
         "last": str(weeks[-1]),
         "raised": moves[1],

@@ -41,8 +41,9 @@ def write_lists(
     for name in LISTS:
         write_list(folder / name, rows, currency=found.compared.spec.market.currency)
     origin = origin_of(folder / keeper, [str(folder / policy)], draws=None, risk=risk, seed=seed)
-    keep(folder / keeper, KeptList.of(origin, found, rows))
-    return rows, f"price list: {list_line(summary(rows), folder / LISTS[-1])}"
+    kept = KeptList.of(origin, found, rows)
+    keep(folder / keeper, kept)
+    return rows, f"price list: {list_line(summary(rows, kept.unit), folder / LISTS[-1])}"
 
 
 def to_vary(found: Assessment, tried: list[str]) -> list[str]:

@@ -60,6 +60,7 @@ class KeptList(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         recommended: What a manager calls the recommended prices.
         usual_draws: Posterior draws that a list of this market is compared over by default.
         currency: Unit of the money.
+        unit: What its periods are called, weeks or days.
         rows: The rows, nothing decided yet.
     """
 
@@ -68,6 +69,7 @@ class KeptList(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     recommended: str
     usual_draws: int
     currency: str
+    unit: str
     rows: list[PriceRow]
 
     @classmethod
@@ -81,13 +83,15 @@ class KeptList(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """
         from ...evaluation.uncertainty.draws import DRAWS
 
-        compared = found.compared
+        compared, calendar = found.compared, found.compared.spec.calendar
+        assert calendar is not None, "a price list needs a market with dates"
         return cls(
             origin=msgspec.structs.replace(origin, draws=len(compared.draws)),
             verdict=str(found),
             recommended=found.recommendation.words,
             usual_draws=min(DRAWS, compared.spec.num_draws),
             currency=compared.spec.market.currency,
+            unit=calendar.unit,
             rows=rows,
         )
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ...agents.posterior import current_prices
 from ...evaluation.markdown import MarkdownPlan, ProductPlan
-from .proposal import ALL_STORES, priced_rows
-from .rows import PriceRow
+from .proposal import priced_rows
+from .rows import ALL_STORES, PriceRow
 
 
 def markdown_rows(plan: MarkdownPlan, *, zone: str = ALL_STORES, seed: int = 0) -> list[PriceRow]:

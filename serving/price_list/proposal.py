@@ -16,9 +16,8 @@ from ...pricing.price_rules.rule_formulas import BITS
 from ...pricing.wording import rule_words
 from ...scenarios import MarketSpec
 from ...scenarios.periods import planned_prices
-from .rows import ListError, PriceRow, sealed
+from .rows import ALL_STORES, ListError, PriceRow, sealed
 
-ALL_STORES = "all stores"
 _PRIOR_DAYS = 30
 _FEW_DRAWS = 8
 _SAME = 5e-4

@@ -17,6 +17,8 @@ from msgspec import Meta, inspect
 
 from ..documents import Document, Name, field_mistake, fields
 
+ALL_STORES = "all stores"
+"""The zone of a list that is for all stores."""
 Status = Literal["proposed", "approved", "overridden", "postponed"]
 _TEXT, _SHORT = {"width": 40}, {"width": 16}
 _PRICE = {"format": "#,##0.00", "width": 12}
