@@ -211,13 +211,13 @@ class Predictor:
         promotions = None if promotion is None else promotion.ravel().tolist()
         orders = None if order is None else order.ravel().tolist()
         trails = self._trails(allowed, price, changed)
-        columns: tuple[Any, ...] = (proposed, price, discounts, promotions, orders, trails, prior)
+        columns = (proposed, price, discounts, promotions, orders, trails, prior)
         size = catalogue.num_products
         return [
             ProductPrices(
                 catalogue.products,
                 catalogue.segments,
-                PriceColumns(*(None if column is None else column[start : start + size] for column in columns)),
+                PriceColumns._make(None if column is None else column[start : start + size] for column in columns),
             )
             for start in range(0, markets * size, size)
         ]
