@@ -4,7 +4,6 @@ for speed.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, overload
@@ -103,7 +102,6 @@ class ProductPrices(Sequence[ProductPrice]):
         )
         return cls(tuple(price.product for price in prices), segments, columns)
 
-    @functools.cached_property
     def trails(self) -> list[list[dict[str, Any]]]:
         """The trails as plain JSON."""
         return [
@@ -133,7 +131,7 @@ class ProductPrices(Sequence[ProductPrice]):
                 shares,
                 promotion or nothing,
                 order or nothing,
-                self.trails,
+                self.trails(),
                 prior or nothing,
                 strict=True,
             )
