@@ -139,7 +139,7 @@ def load_scenario(name: str | os.PathLike[str] | MarketSpec) -> MarketSpec:
         return stressed(load_scenario(base), stress)
     if Path(text).is_dir():
         raise ScenarioError(
-            f"scenario must be a folder with scenario.toml; got {shown(text)}, which has none; name that of a market or run"
+            f"scenario must be a folder with scenario.toml; got {shown(text)} without one; fix the path"
         )
     if Path(text).name != text or text.endswith(".toml"):
         raise ScenarioError(

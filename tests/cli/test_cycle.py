@@ -80,11 +80,8 @@ def test_weeks_in_a_row(shop, monkeypatch):
     assert not (shop / "cycles").exists()
 
     # A stop in the middle: what was done is kept.
-    def stop(*_):
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patch:
-        patch.setattr(stages, "train_stage", stop)
+        patch.setattr(stages, "train_stage", _stop)
         CliRunner().invoke(main, ["cycle", config])
     assert call("cycle", config, "--dry-run")["would"] == "resume"
     fitted = (shop / "cycles/2022-11-07/market/fit.json").stat().st_mtime_ns
@@ -125,6 +122,10 @@ def test_weeks_in_a_row(shop, monkeypatch):
             assert call("cycle", config, "--train", "--dry-run")["would"] == "train"
         key = str(shop / "cycles/bundle.pub.pem")
         assert call("price", later["paths"]["bundle"], "--example", "--public-key", key)["date"]
+
+
+def _stop(*_):
+    raise KeyboardInterrupt
 
 
 def _kept_list_is_what_prices_finds(shop: Path, keeper: str, *policies: str) -> None:

@@ -119,5 +119,5 @@ def test_a_missing_path_is_called_one(path):
 
 
 def test_a_folder_without_a_scenario_is_called_one(tmp_path):
-    with pytest.raises(ScenarioError, match=r"must be a folder with scenario\.toml; got .*, which has none"):
+    with pytest.raises(ScenarioError, match=r"must be a folder with scenario\.toml; got .* without one"):
         load_scenario(tmp_path)
