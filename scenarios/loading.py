@@ -138,9 +138,7 @@ def load_scenario(name: str | os.PathLike[str] | MarketSpec) -> MarketSpec:
     if at:
         return stressed(load_scenario(base), stress)
     if Path(text).is_dir():
-        raise ScenarioError(
-            f"scenario must be a folder with scenario.toml; got {shown(text)} without one; fix the path"
-        )
+        raise ScenarioError(f"scenario must be a folder with scenario.toml; got {shown(text)} without one; fix it")
     if Path(text).name != text or text.endswith(".toml"):
         raise ScenarioError(
             f"scenario must be a TOML file or a folder with one; got {shown(text)}, which does not exist; check the path"
