@@ -18,12 +18,12 @@ products = "products.csv"
 period = "day"
 forecaster = "pooled-regression"
 weeks = 2
-draws = 20
+draws = 8
 [train]
-steps = 2000
+steps = 1000
 [evaluate]
-episodes = 20
-draws = 20
+episodes = 8
+draws = 8
 """
 
 

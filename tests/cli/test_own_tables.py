@@ -72,7 +72,7 @@ def test_from_tables_to_a_price(shop, monkeypatch):
     market = load_scenario("market")
     assert market.history.price[0, market.products.names.index("a")] == 3.9
     assert load_scenario("market/proof").history.units.shape == (12, 6)
-    run("train", "market", "--out", "run", "--steps", "4000")
+    run("train", "market", "--out", "run", "--steps", "1000")
     report = run("report", "run", "--out", "report.html", "--episodes", "10")
     assert report["verdict"].split(". ")[0] in (shop / "report.html").read_text(encoding="utf-8")
     run("export", "run", "--out", "bundle", "--policy", "learned")
