@@ -45,6 +45,10 @@ class StepwisePrices(NamedTuple):
         discount: (E, N, K) fractions, or None.
         prior_price: as of `GuardedAction`.
         steps: the rules that changed something, in their order.
+
+    Example:
+        >>> StepwisePrices(np.ones((1, 2), np.float32), None, None, []).price.shape
+        (1, 2)
     """
 
     price: Prices
