@@ -28,7 +28,10 @@ _NEED_IT = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One file compiles the market first, while the other workers have tests that need none: none compiles it again."""
+    """One file compiles the market first, while the other workers have tests that need none: none compiles it again.
+
+    That holds as long as no file makes, simulates or solves a market while it is collected, which every worker does.
+    """
 
     def turn(item: pytest.Item) -> int:
         place = item.path.relative_to(Path(__file__).parent)
