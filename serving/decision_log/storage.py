@@ -267,9 +267,9 @@ def _is_complete(connection: Connection) -> bool:
 
 def _differences(connection: Connection) -> dict[str, set[str]]:
     """Columns that a table has and should not have, or the other way round, by table."""
-    look = inspect(connection)
+    found = {name: columns for (_, name), columns in inspect(connection).get_multi_columns().items()}
     return {
-        name: {column["name"] for column in look.get_columns(name)} ^ set(table.columns.keys())
+        name: {column["name"] for column in found.get(name, ())} ^ set(table.columns.keys())
         for name, table in METADATA.tables.items()
     }
 
