@@ -40,6 +40,7 @@ class CategoryData:
         segment_share: (K,) share of each segment among the category's customers.
         segment_response: (K,) price sensitivity of each segment relative to the average.
         per_week: number of these weeks that share a shock to the category: 7 where they are days.
+        years: (W,) years since the last week, negative; empty if price responses are the same in all weeks.
         within: (K, J) share of each product in a segment's purchases at regular prices.
 
     Example:
@@ -58,6 +59,7 @@ class CategoryData:
     segment_share: Array = field(default_factory=lambda: np.ones(1))
     segment_response: Array = field(default_factory=lambda: np.ones(1))
     per_week: int = 1
+    years: Array = field(default_factory=lambda: np.empty(0))
     within: Array | None = None
 
     @property
@@ -90,7 +92,7 @@ class Layout:
 
     Attributes:
         level: J, log mean weekly units at regular prices.
-        category: 1, log absolute elasticity of the category.
+        category: 1, log absolute elasticity of the category, that of the last week if it drifts.
         product: J, deviation of each product's.
         outside: 1, log odds of the outside share at regular prices.
         effects: E coefficients.
@@ -98,6 +100,7 @@ class Layout:
         stores: G, log odds of each store's share of the customers.
         substitution: 1 where stock cut demand, log odds that a customer of a sold-out product chooses
             again.
+        drift: 1 where price responses may drift, change of their logarithm in a year.
         mean: (P,) prior mean.
         spread: (P,) prior standard deviation.
     """
@@ -113,6 +116,7 @@ class Layout:
             "features": (len(data.feature_spread), 0.0, data.feature_spread),
             "stores": (groups if groups > 1 else 0, 0.0, 1.0),
             "substitution": (int(data.censored.any()), 0.0, _SUBSTITUTION_SPREAD),
+            "drift": (int(data.years.size > 0), 0.0, priors.drift_spread),
         }
         ends = np.cumsum([count for count, _, _ in parts.values()])
         self.size = int(ends[-1])
@@ -130,6 +134,7 @@ class Layout:
     features: slice
     stores: slice
     substitution: slice
+    drift: slice
 
 
 @dataclass(frozen=True)
@@ -170,6 +175,7 @@ class CategoryModel:
         self._origin = tensor(data.log_units)
         self._share, self._response = tensor(data.segment_share), tensor(data.segment_response)[:, None]
         self._change = tensor(np.where(data.on_sale, data.price, 1.0) - 1.0)
+        self._years = tensor(data.years)[:, None]
         self._features = tensor(data.week_features) if data.week_features.size else None
         self._effects = tensor(data.effects) if data.effects.size else None
         self._weight = tensor(np.where(data.on_sale, 0.0, _NOT_OFFERED))
@@ -222,7 +228,12 @@ class CategoryModel:
         moves = buyer.mT[..., None] * (torch.eye(self.data.sizes[2]).double()[:, None] - choice[..., None, :, :])
         by_utility, by_steepness, by_arrivals = self._slopes(theta, now)
         found = moves.flatten(-2) @ by_utility.flatten(0, 1) + by_arrivals
-        found = found - ((self._response * moves).sum(dim=-2) * self._change[..., None, :]) @ by_steepness
+        by_change = (self._response * moves).sum(dim=-2)
+        change = self._drifted(theta)
+        found = found - (by_change * change[..., None, :]) @ by_steepness
+        if at.drift.stop > at.drift.start:
+            later = now.steepness * change * self._years
+            found[..., at.drift] -= torch.einsum("gwji,gwi->gwj", by_change, later)[..., None]
         if self._effects is not None:
             found[..., at.effects] += torch.einsum("gwji,egwi->gwje", moves.sum(dim=-2), self._effects)
         if self._features is not None:
@@ -257,6 +268,13 @@ class CategoryModel:
         by_arrivals[at.level], by_arrivals[at.outside] = torch.softmax(theta[at.level], dim=-1), leaves
         return by_utility, now.steepness[:, None] * by_log, by_arrivals
 
+    def _drifted(self, theta: torch.Tensor) -> torch.Tensor:
+        """(G, W, J) price changes, larger in weeks in which customers responded more than in the last."""
+        at = self.layout
+        if at.drift.stop == at.drift.start:
+            return self._change
+        return self._change * torch.exp(self._years * theta[at.drift])
+
     def _utilities(
         self, theta: torch.Tensor, now: AtRegular, missing: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -264,7 +282,9 @@ class CategoryModel:
         at, moved = self.layout, self._weight
         if self._effects is not None:
             moved = moved + torch.tensordot(theta[at.effects], self._effects, dims=1)
-        utility = now.utility - self._response * (now.steepness * self._change)[..., None, :] + moved[..., None, :]
+        utility = (
+            now.utility - self._response * (now.steepness * self._drifted(theta))[..., None, :] + moved[..., None, :]
+        )
         if missing is None:
             return utility, utility
         # Of the customers of a sold-out product some choose again, the others leave.

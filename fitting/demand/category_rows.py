@@ -100,6 +100,7 @@ def category_data(
         week_features=features,
         feature_spread=spread,
         per_week=periods_in_a_week(grids.weeks),
+        years=(grids.weeks - grids.weeks[-1]).days.to_numpy() / _YEAR,
         effects=np.array(list(own.values())),
         effect_mean=np.array([known[name][0] for name in own]),
         effect_spread=np.array([known[name][1] for name in own]),

@@ -30,6 +30,7 @@ class Priors:
         trend_spread: Standard deviation of the trend of arrivals, log points per year.
         weekday_spread: Standard deviation of each weekday's effect on arrivals by day, in logs.
         signal_spread: Standard deviation of the effect of a holiday, in logs.
+        drift_spread: Standard deviation of the change of a category's elasticities in a year, in logs.
         control_spread: Standard deviation of the utility of price changes without a reason in costs,
             per log point.
         suspect_spread: The same for regular prices, where costs are not known.
@@ -56,6 +57,7 @@ class Priors:
     trend_spread: float = 0.2
     weekday_spread: float = 0.5
     signal_spread: float = 0.3
+    drift_spread: float = 0.1
     control_spread: float = 2.0
     suspect_spread: float = 1.5
     reduced_spread: float = 0.3

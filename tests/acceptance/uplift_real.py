@@ -149,12 +149,13 @@ def _drawn(seed: int, weeks: int = 92, products: int = 6) -> tuple[CategoryData,
     reduced = generator.random((weeks, products)) < 0.2
     price = np.where(reduced, 1 - generator.uniform(0.08, 0.35, (weeks, products)), 1.0)[None]
     level = np.exp(generator.normal(3.0, 0.6, products))
-    model = CategoryModel(CategoryData(np.broadcast_to(level, price.shape), price), priors)
+    years = np.arange(1 - weeks, 1) / 52
+    model = CategoryModel(CategoryData(np.broadcast_to(level, price.shape), price, years=years), priors)
     theta = generator.normal(model.layout.mean, model.layout.spread)
     theta[model.layout.level] = np.log(level)
     mean = np.exp(model.log_mean(torch.as_tensor(theta)).numpy())
     sold = generator.poisson(mean * generator.gamma(1 / 0.08, 0.08, mean.shape)).astype(float)
-    return CategoryData(sold, price), theta
+    return CategoryData(sold, price, years=years), theta
 
 
 def _quantities(model: CategoryModel, theta: Array) -> dict[str, Array]:

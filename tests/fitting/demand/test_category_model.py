@@ -55,6 +55,18 @@ def test_a_product_that_is_not_on_sale_leaves_its_customers_to_the_others():
     assert at.data.on_sale.sum() == 5
 
 
+def test_elasticity_is_that_of_the_last_week_where_it_drifts():
+    step = 1e-6
+    price = np.ones((1, 4, 2))
+    price[0, ::2, 0], price[0, 1::2, 0] = 1 + step, 1 - step
+    at = model(price, years=np.array([-1.0, -1.0, 0.0, 0.0]))
+    theta = at.layout.mean.copy()
+    theta[at.layout.category], theta[at.layout.drift] = np.log(3.0), np.log(1.5)
+    sold = np.log(units(at, theta)[0, :, 0])
+    assert (sold[2] - sold[3]) / (2 * step) == pytest.approx(-3.0, rel=1e-4)
+    assert (sold[0] - sold[1]) / (2 * step) == pytest.approx(-2.0, rel=1e-4)
+
+
 @pytest.mark.parametrize("cut", [False, True])
 def test_jacobian_is_the_derivative_of_the_log_mean(cut):
     random = np.random.default_rng(4)
@@ -72,6 +84,7 @@ def test_jacobian_is_the_derivative_of_the_log_mean(cut):
         segment_share=np.array([0.6, 0.4]),
         segment_response=np.array([0.8, 1.3]),
         within=random.uniform(0.1, 1.0, (2, 3)),
+        years=np.linspace(-2.0, 0.0, 5),
     )
     at = CategoryModel(data, Priors())
     theta = torch.tensor(at.layout.mean + 0.2 * random.normal(size=at.layout.size))
