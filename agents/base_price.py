@@ -1,11 +1,13 @@
-"""Base prices: what a learned price multiplies, so that learning starts from a classical policy."""
+"""Where learning starts: the prices that a learned price multiplies, and the recommender's choices."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pricing import Policy, competitor
+from ..pricing import Action, MarketView, Policy, competitor
 from ..scenarios import MarketSpec
 from .classical import best_fixed
 
@@ -44,3 +46,49 @@ def base_of(spec: MarketSpec, name: str, seed: int = 0) -> tuple[NDArray[np.floa
             f"for {spec.name}; choose one of them"
         )
     return regular, competitor(name)
+
+
+@dataclass(frozen=True)
+class Recommended:
+    """A policy's prices, and the recommender's choices as scores that a learner can imitate.
+
+    Attributes:
+        prices: Sets the prices.
+        scores: (N, K) 1 for the recommender's first choice for a segment, falling with the rank
+            among its candidates; -1 for products that are none.
+        name: Name in tables.
+    """
+
+    prices: Policy
+    scores: NDArray[np.float32]
+    name: str = "recommended"
+
+    def act(self, view: MarketView) -> Action:
+        """The prices, and the same scores in every period."""
+        price = self.prices.act(view).price
+        return Action(price, recommendation=np.broadcast_to(self.scores, (len(price), *self.scores.shape)))
+
+
+def recommended(spec: MarketSpec, prices: Policy) -> Recommended | None:
+    """Prices with the recommender's choices, where these are decided; else None.
+
+    A raw score of zero shows nothing in particular, so that a network that starts there would first
+    have to learn what the recommender knows.
+
+    Args:
+        spec: The market.
+        prices: Sets the prices.
+
+    Example:
+        >>> from repricer import load_scenario
+        >>> from repricer.pricing import FixedPrice
+        >>> recommended(load_scenario("stationary-logit"), FixedPrice(11.0)) is None
+        True
+    """
+    slot = spec.recommendation
+    if slot is None:
+        return None
+    candidates = np.asarray(slot.candidates) > 0
+    rank = np.argsort(np.argsort(np.where(candidates, -np.asarray(slot.affinity), np.inf), axis=1, kind="stable"))
+    share = rank / np.maximum(candidates.sum(axis=1, keepdims=True), 1)
+    return Recommended(prices, np.where(candidates, 1 - share, -1.0).T.astype(np.float32))

@@ -14,10 +14,10 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import Logger
 
 from ..envs import LearnerView, Market, MarketVecEnv, make_sb3_env, seed_for
-from ..pricing import Policy, RandomPrice, checked_policy
+from ..pricing import FixedPrice, Policy, RandomPrice, checked_policy
 from ..scenarios import MarketSpec, goal_market, load_scenario, sample_variants
 from .algorithms import algorithm, check_actions, make_model, make_policy
-from .base_price import base_of
+from .base_price import base_of, recommended
 from .checkpoint import restore_checkpoint
 from .classical import best_fixed
 from .cloning import clone, clone_defaults
@@ -43,6 +43,8 @@ from .validation import TrainingProgress, Validation
 _GPU_FROM_WEIGHTS = 1_000_000
 # Posterior draws of a validation; a tail needs more of them than a mean.
 _VALIDATION_DRAWS, _VALIDATION_DRAWS_OF_RISK = 16, 40
+# Scores of a few products take fewer passes than a teacher's prices.
+_OPENING_EPOCHS = 5
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,9 @@ def train(
             `settings` override it.
         progress: Called with the steps done, all steps and the figures of the last validation.
         wandb_project: Also log to this Weights & Biases project (extra `wandb`).
-        teacher: A policy that is imitated before learning starts; see `cloning.clone`.
+        teacher: A policy that is imitated before learning starts; see `cloning.clone`. Without one,
+            on-policy algorithms imitate the recommender's choices at the base prices, where
+            recommendations are decided.
         risk: What is to be good over the posterior draws: `mean`, or `cvar:0.1`, the mean gain over
             current prices in the worst tenth of the draws. The validation then keeps the policy by
             it, learning starts at the fixed prices that are best by it, and half of the training
@@ -251,6 +255,8 @@ def _learn(
             _normalise(model, view, plan)
         if plan.teacher is not None:
             clone(model, venv, plan.teacher, settings, plan.seed)
+        elif (opening := _opening(plan, view)) is not None:
+            clone(model, venv, opening, replace(settings, clone_epochs=_OPENING_EPOCHS), plan.seed)
     _collect(plan, venv, model, validation, logged=folder is not None)
     policy = make_policy(algorithm(plan.algo), view, settings)
     kept = "best-fixed" if validation.fall_back(policy) else "learned"
@@ -271,6 +277,13 @@ def _learn(
         save_result(folder, run)
         run = replace(run, refit=kept_fit_record(folder))
     return run
+
+
+def _opening(plan: TrainingPlan, view: LearnerView) -> Policy | None:
+    """What is imitated without a teacher: base prices alone need no imitation, the recommender's choices do."""
+    if algorithm(plan.algo).off_policy or not view.layout.recommend:
+        return None
+    return recommended(plan.spec, view.base or FixedPrice(view.base_price))
 
 
 def _model(plan: TrainingPlan, venv: MarketVecEnv, device: str) -> tuple[BaseAlgorithm, dict[str, Any]]:

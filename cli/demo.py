@@ -58,8 +58,8 @@ def command(out: Path, steps: int, episodes: int, seed: int, as_json: bool) -> N
     """
     tell = (lambda _: None) if as_json else say
     stages = Stages(out, {"steps": steps, "episodes": episodes, "seed": seed}, tell)
-    cycle, place = _cycle(out, steps, episodes, seed), Place(out)
     with CompileAhead() as compiler:
+        cycle, place = _cycle(out, steps, episodes, seed), Place(out)
         key_file = out / "tables.key"
         stages.run("data", "Import and clean a grocer's sales", lambda: import_stage(cycle, out, key_file))
         title = "Fit demand, price response, trend, segments and recommender"

@@ -1,0 +1,23 @@
+import numpy as np
+from repricer.agents import train
+from repricer.agents.base_price import recommended
+from repricer.envs import Market
+from repricer.pricing import FixedPrice
+
+
+def test_the_recommenders_first_choice_has_the_highest_score_and_others_none(shop):
+    policy = recommended(shop, FixedPrice(shop.products.regular_price))
+    action = policy.act(Market(shop, num_markets=2).view)
+    assert action.recommendation.shape == (2, 3, 2)
+    # Candidates a and b, then all; affinities .2 .9 .1 and .5 .1 .6.
+    np.testing.assert_allclose(action.recommendation[1, :, 0], [0.5, 1.0, -1.0])
+    np.testing.assert_allclose(action.recommendation[1, :, 1], [2 / 3, 1 / 3, 1.0], rtol=1e-6)
+    np.testing.assert_array_equal(action.price[0], shop.products.regular_price.astype(np.float32))
+
+
+def test_learning_starts_at_the_recommenders_choices(shop):
+    """An untrained network shows any product, and earns 1% less; it would have to learn what the recommender knows."""
+    settings = {"num_envs": 8, "n_steps": 8, "evaluations": 1, "validation_episodes": 128}
+    start = train(shop, steps=64, settings=settings).history[0]
+    assert start["steps"] == 0
+    assert start["gain"] > -0.002 * start["best_fixed"]
