@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ..serving import PriceAnswer
     from ..serving.product_prices import Change
 
-_STEPS, _DRAWS = 2_000_000, 100
+_STEPS, _DRAWS = 1_200_000, 100
 
 
 @click.command(name="demo")
