@@ -32,13 +32,16 @@ $(DOCS_STAMP): $(STAMP)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[train,serve,otel,dev,docs]'
 	@touch $(DOCS_STAMP)
 
+# Bytecode is kept even where the environment forbids it: else each command and each process compiles the package anew,
+# and each worker rewrites the asserts of all test files.
+export PYTHONDONTWRITEBYTECODE :=
+
 demo: $(STAMP)
 	@$(BIN)/repricer demo --out demo
 
-# A worker a core: more threads would only wait for one another. Bytecode is kept even where the environment forbids it:
-# else each worker rewrites the asserts of all test files, and each command that a test starts compiles the package anew.
+# A worker a core: more threads would only wait for one another.
 test: $(STAMP)
-	@OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder --quiet
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder --quiet
 
 check: $(STAMP)
 	@$(BIN)/ruff check .
