@@ -209,10 +209,10 @@ def _models(
 ) -> tuple[_Demand, Customers]:
     """Forecasters and customers, side by side where there are cores: neither needs the other."""
     on_step("demand forecasters and customers")
-    if JOBS == 1:
+    if JOBS == 1 or not isinstance(forecaster, Selected):
         return _demand(split, forecaster), fit_customers(tables, split, seed)
     with ThreadPoolExecutor(1) as beside:
-        # A thread is enough, as this one only waits for the processes of the forecasters.
+        # A thread is enough, as this one only waits for the processes in which `Selected` fits.
         customers = beside.submit(fit_customers, tables, split, seed)
         return _demand(split, forecaster), customers.result()
 
