@@ -142,11 +142,11 @@ def fit(
     forecaster = forecaster or Selected(seed=seed, n_jobs=JOBS, horizon=_JUDGED[period])
     demand, customers = _models(tables, split, forecaster, seed, on_step)
     on_step("price response, proof and the weeks to come")
-    proof, market = Parallel(n_jobs=min(JOBS, 2))(
+    fitted: Any = Parallel(n_jobs=min(JOBS, 2))(
         delayed(work)(part, demand.forecaster, customers, options)
         for work, part in ((fit_split, split), (_fit_ahead, ahead))
     )
-    return _Fitted(options, products, zone, demand, customers, proof, market).result(tables)
+    return _Fitted(options, products, zone, demand, customers, *fitted).result(tables)
 
 
 class _Demand(NamedTuple):

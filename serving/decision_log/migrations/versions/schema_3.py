@@ -3,6 +3,9 @@
 The chains of the former tables are verified, and the new ones continue from their ends.
 """
 
+# Alembic loads this file by its path, so that imports cannot be relative; the type checker does not know the package.
+# pyright: reportMissingImports=false
+
 from __future__ import annotations
 
 import itertools
