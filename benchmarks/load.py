@@ -45,10 +45,14 @@ def percentile(url: str, body: bytes, *, rate: float, seconds: int = 15, headers
     """
     with _asking(url, body, headers, "-c", str(CONNECTIONS), "-q", str(rate / CONNECTIONS), "-z", f"{seconds}s") as own:
         said = own.communicate()[0]
-    # The histogram has brackets too, behind a number.
-    if re.findall(r"^\s*\[(\d+)\]\t", said, re.MULTILINE) != ["200"]:
+    if statuses(said) != ["200"]:
         raise RuntimeError(f"all answers must be 200; got {said}")
     return 1e3 * float(re.findall(r"99% in ([\d.]+) secs", said)[0])
+
+
+def statuses(said: str) -> list[str]:
+    """The status codes that hey counts in what it prints; its histogram has brackets too, behind a number."""
+    return re.findall(r"^\s*\[(\d+)\]\t", said, re.MULTILINE)
 
 
 @contextlib.contextmanager

@@ -15,8 +15,8 @@ from ..catalogue import MarketView
 from .rule_formulas import BITS, RULES
 
 Prices = NDArray[np.float32]
-# A price that differs in its last bits is the same price.
-_SAME = np.float32(1e-6)
+SAME = 1e-6
+"""Prices whose relative difference is no larger are the same price: they differ in their last bits."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class TrailStep:
     def moved(self) -> bool:
         """Whether the rule changed more than the last bits, which rounding to a ladder may do."""
         if isinstance(self.before, float):
-            return not math.isclose(self.before, self.after, rel_tol=1e-6)
+            return not math.isclose(self.before, self.after, rel_tol=SAME)
         pairs = zip(np.ravel(self.before).tolist(), np.ravel(self.after).tolist(), strict=True)
-        return not all(math.isclose(before, after, rel_tol=1e-6) for before, after in pairs)
+        return not all(math.isclose(before, after, rel_tol=SAME) for before, after in pairs)
 
 
 @dataclass(frozen=True)
@@ -91,4 +91,6 @@ def changed(before: ArrayLike, after: ArrayLike) -> NDArray[np.bool_]:
 def prior_price(price: Prices, view: MarketView) -> Prices | None:
     """The `GuardedAction.prior_price` of allowed prices, (E, N)."""
     prior = view.lowest_price_30_days
-    return None if prior is None else np.where(price < view.list_price * (1 - _SAME), prior, np.float32(np.nan))
+    return (
+        None if prior is None else np.where(price < view.list_price * (1 - np.float32(SAME)), prior, np.float32(np.nan))
+    )

@@ -11,14 +11,11 @@ from numpy.typing import NDArray
 
 from ..catalogue import MarketView
 from ..protocol import Action
-from .guarded_action import Prices, prior_price
+from .guarded_action import SAME, Prices, prior_price
 from .rule_formulas import DISCOUNT_RULES
 
 if TYPE_CHECKING:
     from .guardrails import Guardrails
-
-# As `TrailStep.moved`.
-_SAME = 1e-6
 
 
 class RuleStep(NamedTuple):
@@ -88,6 +85,6 @@ def _moved(before: Prices, after: Prices, differs: NDArray[np.bool_]) -> NDArray
     wide, new = before.astype(np.float64), after.astype(np.float64)
     finite = np.isfinite(wide)
     gap = np.subtract(wide, new, where=finite, out=np.full_like(wide, np.inf))
-    same = finite & (np.abs(gap) <= _SAME * np.maximum(np.abs(wide), np.abs(new)))
+    same = finite & (np.abs(gap) <= SAME * np.maximum(np.abs(wide), np.abs(new)))
     moved = differs & ~same & ~(np.isnan(wide) & np.isnan(new))
     return moved if moved.ndim == 2 else np.asarray(moved.any(axis=2))
