@@ -14,14 +14,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from alembic import context, op
-from sqlalchemy import Boolean, Connection, column, inspect, select, table, text
-
 from repricer.serving.decision_log.guards import unguard
 from repricer.serving.decision_log.hash_chain import EMPTY, Tail, checked
 from repricer.serving.decision_log.records import Record, now, packed
 from repricer.serving.decision_log.schema import DECISIONS, MAINTENANCE, METADATA, OUTCOMES
 from repricer.serving.decision_log.sealing import Sealer, opened
 from repricer.serving.decision_log.storage import Writing
+from sqlalchemy import Boolean, Connection, column, inspect, select, table, text
 
 revision, down_revision = "3", None
 
