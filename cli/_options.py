@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeE
 from rich.table import Table
 
 from ..atomic import plain, whole_file, without_nan
+from ..encryption import KEY_FROM
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +29,38 @@ seed_option = click.option(
 episodes_option = click.option(
     "--episodes", type=click.IntRange(min=1), default=1000, show_default=True, help="Test markets, one episode each."
 )
+
+
+def _environment_option(name: str, variable: str, text: str) -> Callable[[Any], Any]:
+    """An option that sets an environment variable while the command and its workers run."""
+
+    @contextmanager
+    def as_set(value: str) -> Iterator[None]:
+        before = os.environ.get(variable)
+        os.environ[variable] = value
+        try:
+            yield
+        finally:
+            del os.environ[variable]
+            os.environ |= {} if before is None else {variable: before}
+
+    def put(context: click.Context, _option: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            context.with_resource(as_set(value))
+
+    return click.option(name, callback=put, expose_value=False, is_eager=True, help=f"{text}  [env: {variable}]")
+
+
+key_option = _environment_option(
+    "--key-from", KEY_FROM, "Key of encrypted tables and bundles: env:NAME, file:PATH or command:WORDS."
+)
+_role_option = _environment_option("--as", "REPRICER_ROLE", "Role that reads the tables, of TABLES.roles.toml.")
+
+
+def tables_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of a command that reads a folder of tables: its key and the role."""
+    return key_option(_role_option(function))
+
 
 progress_console = Console(stderr=True, highlight=False, markup=False)
 

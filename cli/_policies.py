@@ -16,13 +16,14 @@ def policy_of(text: str, spec: MarketSpec, *, seed: int) -> Policy:
     from ..agents import load_run
     from ..evaluation import named_policy
     from ..serving import load_bundle
+    from ..serving.bundle.files import is_bundle
 
     path = Path(text)
     if (path / "run.json").is_file():
         run = load_run(path)
         _check(text, run.spec.name, run.spec.products.names, spec)
         return replace(run.policy, name=text)
-    if (path / "manifest.json").is_file():
+    if is_bundle(path):
         bundle = load_bundle(path)
         _check(text, bundle.manifest["scenario"]["name"], bundle.catalogue.products, spec)
         return replace(bundle.policy, name=text)
@@ -34,10 +35,11 @@ def policy_of(text: str, spec: MarketSpec, *, seed: int) -> Policy:
 def holds_learned(text: str) -> bool:
     """Whether a run folder or a bundle holds learned prices; a bundle may hold best fixed, regular or current ones."""
     from ..serving import load_bundle
+    from ..serving.bundle.files import is_bundle
     from ..serving.exporter.holding import Holding
 
     path = Path(text)
-    return not (path / "manifest.json").is_file() or Holding.of(load_bundle(path).manifest).learned
+    return not is_bundle(path) or Holding.of(load_bundle(path).manifest).learned
 
 
 def _check(text: str, scenario: str, products: tuple[str, ...], spec: MarketSpec) -> None:

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..atomic import whole_file
-from ._options import emit, json_option, say, show
+from ._options import emit, json_option, say, show, tables_options
 from ._tables import FILE, file_options, given_tables, mapping_option
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ _COLOURS = {"spike": "tab:orange", "level shift": "tab:red", "trend": "tab:purpl
     help="False alarms allowed per year and series.",
 )
 @click.option("--plot", type=FILE, help="Plot of the series with the largest alarms (.png, .svg, .pdf).")
+@tables_options
 @json_option
 def command(
     dataset: Path | None,

@@ -11,9 +11,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..atomic import write_new, write_whole
-from ._options import emit, show
+from ..encryption import secret
+from ._options import emit, json_option, show, tables_options
 from ._tables import FILE, file_options, given_tables, import_files, mapping_option
 from .alarms import command as alarms
+from .data_privacy import decrypt, encrypt
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,14 +30,14 @@ def command() -> None:
     """Check, import and summarise a shop's tables (CSV or Parquet)."""
 
 
-command.add_command(alarms)
-_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document to stdout.")
+for _one in (alarms, decrypt, encrypt):
+    command.add_command(_one)
 
 
 @command.command()
 @file_options
 @mapping_option
-@_json
+@json_option
 @click.pass_context
 def check(context: click.Context, paths: dict[str, Path], mapping: Path | None, as_json: bool) -> None:
     """Report what an import would keep and reject; exit code 2 if it would reject a row."""
@@ -52,12 +54,17 @@ def check(context: click.Context, paths: dict[str, Path], mapping: Path | None, 
 @mapping_option
 @click.option("--out", type=FILE, required=True, help="New folder for the clean tables.")
 @click.option("--key-file", type=FILE, help="Secret for the pseudonyms; created if missing [default: OUT.key].")
-@_json
-def import_(paths: dict[str, Path], mapping: Path | None, out: Path, key_file: Path | None, as_json: bool) -> None:
+@click.option("--encrypt", is_flag=True, help="Encrypt the new folder with the key of --key-from.")
+@tables_options
+@json_option
+def import_(
+    paths: dict[str, Path], mapping: Path | None, out: Path, key_file: Path | None, encrypt: bool, as_json: bool
+) -> None:
     """Clean the tables, replace customer ids by pseudonyms, and write them to a new folder."""
     from ..data import check_new, save_tables
 
     check_new(out)
+    hidden = secret() if encrypt else None
     key_file = key_file or out.with_name(out.name + ".key")
     made = not key_file.exists()
     key = secrets.token_bytes(32) if made else key_file.read_bytes()
@@ -66,7 +73,7 @@ def import_(paths: dict[str, Path], mapping: Path | None, out: Path, key_file: P
         key_file.parent.mkdir(parents=True, exist_ok=True)
         write_new(key_file, key, mode=0o600)
     try:
-        save_tables(tables, report, out)
+        save_tables(tables, report, out, key=hidden)
     except BaseException:
         if made:
             key_file.unlink()
@@ -81,7 +88,7 @@ def import_(paths: dict[str, Path], mapping: Path | None, out: Path, key_file: P
 @command.command("mapping")
 @file_options
 @click.option("--out", type=FILE, help="New file to write; printed by default.")
-@_json
+@json_option
 def mapping_(paths: dict[str, Path], out: Path | None, as_json: bool) -> None:
     """Guess a mapping file from the headers and first rows of the files, as a starting point."""
     from ..data import SCHEMAS, DataError, mapping_template
@@ -104,7 +111,8 @@ def mapping_(paths: dict[str, Path], out: Path | None, as_json: bool) -> None:
 @file_options
 @mapping_option
 @click.option("--plot", type=FILE, help="Plot to write (.png, .svg or .pdf).")
-@_json
+@tables_options
+@json_option
 def summary(
     dataset: Path | None, paths: dict[str, Path], mapping: Path | None, plot: Path | None, as_json: bool
 ) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._options import emit, episodes_option, json_option, say, seed_option, setting
+from ._options import emit, episodes_option, json_option, key_option, say, seed_option, setting
 
 if TYPE_CHECKING:
     from ..agents import Run
@@ -36,6 +36,8 @@ _FILE = click.Path(path_type=Path)
     metavar="KEY=VALUE",
     help="Training setting, such as product_wise=true; only for RUN.zip.",
 )
+@click.option("--encrypt", is_flag=True, help="Encrypt the bundle with the key of --key-from.")
+@key_option
 @episodes_option
 @seed_option
 @json_option
@@ -47,6 +49,7 @@ def command(
     scenario: str | None,
     algo: str | None,
     values: tuple[str, ...],
+    encrypt: bool,
     episodes: int,
     seed: int,
     as_json: bool,
@@ -67,7 +70,8 @@ def command(
     learned = _run(run, scenario, algo, values)
     comparison = evaluate(learned.spec, [learned.policy], episodes=episodes, seed=seed).to_dict()
     holding = holding_of(prices, comparison)
-    bundle = load_bundle(export(replace(learned, evaluation=comparison), out, holding=holding, key=key, seed=seed))
+    judged = replace(learned, evaluation=comparison)
+    bundle = load_bundle(export(judged, out, holding=holding, key=key, seed=seed, encrypt=encrypt))
     private, public = own_key_paths(out) if key is None else (key, None)
     if as_json:
         facts = {"bundle": str(out), "digest": bundle.digest, "policy": bundle.policy.name, "key": str(private)}

@@ -14,7 +14,7 @@ from rich.table import Table
 from ..atomic import without_nan, write_json
 from ._compile_ahead import CompileAhead
 from ._fit_lines import fit_lines
-from ._options import emit, json_option, progress_console, say, seed_option, show
+from ._options import emit, json_option, progress_console, say, seed_option, show, tables_options
 from ._shop_rules import rules_options
 
 if TYPE_CHECKING:
@@ -147,6 +147,7 @@ class Widening(click.ParamType):
 )
 @click.option("--currency", default="currency", show_default=True, help="Unit of the money, for display.")
 @rules_options
+@tables_options
 @seed_option
 @json_option
 def command(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..atomic import write_json
-from ._options import emit, json_option, progress_console, say, seed_option
+from ._options import emit, json_option, progress_console, say, seed_option, tables_options
 
 if TYPE_CHECKING:
     from ..serving.exporter.refresh import Refreshed
@@ -26,6 +26,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--market", type=_PATH, help="Folder for the market of the new weeks, for evaluate, report and prices.")
 @click.option("--key", type=_PATH, help="Ed25519 private key (PEM) that signs.  [default: OUT.key.pem]")
 @click.option("--public-key", type=_PATH, help="PEM file of the key that must have signed BUNDLE.")
+@tables_options
 @seed_option
 @json_option
 def command(

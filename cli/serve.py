@@ -17,7 +17,7 @@ import click
 
 from ..serving.documents import fields
 from ..serving.http.settings import ServiceSettings
-from ._options import emit, json_option, say, seed_option
+from ._options import emit, json_option, key_option, say, seed_option
 
 if TYPE_CHECKING:
     from ..serving.http.processes.workers import Inherited
@@ -79,6 +79,7 @@ def _setting(name: str, option: str | None = None, **more: Any) -> Callable[[Any
 @click.option(
     "--log-level", default="info", show_default=True, type=click.Choice(["debug", "info", "warning", "error"])
 )
+@key_option
 @seed_option
 @json_option
 def command(

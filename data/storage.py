@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from ..atomic import whole_folder, write_json
+from ..atomic import plain, whole_folder
+from ..encryption import ENDING, decrypted, encrypted, secret
+from .privacy.access import Access
 from .schema import SCHEMAS, DataError
 from .tables import ImportReport, Tables
+
+REJECTS, IMPORT = "rejects.csv", "import.json"
 
 
 def check_new(folder: Path) -> None:
@@ -27,13 +34,14 @@ def check_new(folder: Path) -> None:
         raise DataError(f"the output folder must be new; got {folder}, which exists; name another or remove it")
 
 
-def save_tables(tables: Tables, report: ImportReport, folder: Path) -> None:
+def save_tables(tables: Tables, report: ImportReport, folder: Path, *, key: bytes | None = None) -> None:
     """Write imported tables and their report to a new folder, completely or not at all.
 
     Args:
         tables: The imported tables.
         report: What the import did with each row.
         folder: The folder to create; only its owner may read it.
+        key: The secret to encrypt every file with, see `repricer.encryption.secret`.
 
     Raises:
         DataError: `folder` exists.
@@ -48,35 +56,83 @@ def save_tables(tables: Tables, report: ImportReport, folder: Path) -> None:
         1
     """
     check_new(folder)
+    account = {name: value for name, value in report.to_dict().items() if name != "rejects"}
+    write_tables(folder, tables, report.rejects, account, key, new=True)
+
+
+def write_tables(
+    folder: Path,
+    tables: Tables,
+    rejects: pd.DataFrame,
+    account: dict[str, Any],
+    key: bytes | None,
+    *,
+    new: bool = False,
+) -> None:
+    """Write a folder of tables, or replace one, completely or not at all.
+
+    Args:
+        folder: The folder.
+        tables: The tables.
+        rejects: The faulty rows of the import.
+        account: Its report, for `import.json`.
+        key: The secret to encrypt with; None to write plain files.
+        new: Whether the folder must be new.
+    """
     # The tables hold what individual customers bought.
     with whole_folder(folder, mode=0o700) as unfinished:
+
+        def write(name: str, content: bytes) -> None:
+            kept, ending = (content, "") if key is None else (encrypted(content, name, key), ENDING)
+            (unfinished / (name + ending)).write_bytes(kept)
+
         for name in SCHEMAS:
             table = getattr(tables, name)
             if table is not None:
-                table.to_parquet(unfinished / f"{name}.parquet", index=False)
-        report.rejects.to_csv(unfinished / "rejects.csv", index=False)
-        write_json(
-            unfinished / "import.json", {key: value for key, value in report.to_dict().items() if key != "rejects"}
-        )
-        check_new(folder)
+                write(f"{name}.parquet", table.to_parquet(index=False))
+        write(REJECTS, rejects.to_csv(index=False).encode())
+        write(IMPORT, (json.dumps(account, indent=2, default=plain) + "\n").encode())
+        if new:
+            check_new(folder)
 
 
 def load_tables(folder: Path) -> Tables:
-    """Read the tables that `save_tables` or `repricer data import` wrote.
+    """Read the tables that `save_tables` or `repricer data import` wrote, as far as the role may.
+
+    Encrypted tables are decrypted in memory, with the key that REPRICER_KEY_FROM or REPRICER_KEY
+    gives. A file `FOLDER.roles.toml` says what each role may read; FOLDER.access.log says who read.
 
     Args:
         folder: The folder.
 
     Raises:
-        DataError: `folder` holds no imported sales.
+        DataError: `folder` holds no imported sales, or the role may not read them.
+        EncryptionError: The key is missing, or another.
 
     Example:
         >>> tables = load_tables(Path("shop"))  # doctest: +SKIP
     """
-    files = {name: folder / f"{name}.parquet" for name in SCHEMAS}
-    if not files["sales"].is_file():
+    files = {name: found for name in SCHEMAS if (found := kept_file(folder, f"{name}.parquet"))}
+    if "sales" not in files:
         raise DataError(
             f"an imported data set must hold sales.parquet; got {folder}; make one with `repricer data import`"
         )
-    read = {name: pd.read_parquet(file) for name, file in files.items() if file.is_file()}
+    read = {}
+    access = Access.to(folder)
+    for name in access.tables(files):
+        source = files[name] if files[name].suffix != ENDING else io.BytesIO(content_of(files[name]))
+        read[name] = access.view(name, pd.read_parquet(source))
+    access.note(list(read))
     return Tables(**{name: SCHEMAS[name].validate(table, inplace=True) for name, table in read.items()})
+
+
+def kept_file(folder: Path, name: str) -> Path | None:
+    """A file of a folder, plain or encrypted; None where there is neither."""
+    both = (folder / name, folder / (name + ENDING))
+    return next((path for path in both if path.is_file()), None)
+
+
+def content_of(path: Path) -> bytes:
+    """What a plain or an encrypted file holds. Raises EncryptionError."""
+    content = path.read_bytes()
+    return decrypted(content, path.name.removesuffix(ENDING), secret()) if path.suffix == ENDING else content

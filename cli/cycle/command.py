@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from .._compile_ahead import CompileAhead
-from .._options import emit, json_option, say
+from .._options import emit, json_option, say, tables_options
 from .._stages import Facts, Stages
 from . import stages
 from .config import Cycle
@@ -21,6 +21,7 @@ _IMPORTING = "importing"
 
 @click.command("cycle")
 @click.argument("config", type=click.Path(path_type=Path))
+@tables_options
 @click.option("--dry-run", is_flag=True, help="Say what would be done and why, and write nothing.")
 @click.option("--train", "retrain", is_flag=True, help="Train even where refreshing the last bundle would do.")
 @json_option

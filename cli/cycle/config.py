@@ -47,6 +47,9 @@ class TablesSection(_Files, frozen=True):
     example: Annotated[
         Literal["complete-journey"] | None, Meta(description="the example data set, instead of files")
     ] = None
+    encrypt: Annotated[
+        bool, Meta(description="whether the imported tables and the bundles are encrypted, see [privacy](privacy.md)")
+    ] = False
 
 
 class FitSection(_Section, frozen=True):
@@ -270,4 +273,4 @@ class Cycle:
 
     def _got(self) -> str:
         named: dict[str, Any] = msgspec.to_builtins(self.config.tables)
-        return ", ".join(name for name, value in named.items() if value is not None) or "none of them"
+        return ", ".join(name for name, value in named.items() if value) or "none of them"

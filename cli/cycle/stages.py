@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...atomic import write_json, write_new
+from ...encryption import secret
 from .._compile_ahead import CompileAhead
 from .._options import progress_console, training_bar, write_table
 from .._stages import Facts
@@ -70,7 +71,7 @@ def import_stage(cycle: Cycle, folder: Path, key_file: Path) -> Facts:
             tables, report = load_complete_journey(key=key)
         else:
             tables, report = import_files(cycle.files, cycle.file(cycle.config.tables.mapping), key)
-        save_tables(tables, report, folder / TABLES)
+        save_tables(tables, report, folder / TABLES, key=secret() if cycle.config.tables.encrypt else None)
         lines = list(report.lines())
     summary = sales_summary(tables)
     lines.append(
@@ -227,7 +228,8 @@ def export_stage(cycle: Cycle, place: Place, key: Path) -> Facts:
     folder = place.folder
     judged = json.loads((folder / COMPARISON).read_text(encoding="utf-8"))
     run = replace(load_run(folder / RUN), evaluation=judged)
-    bundle = load_bundle(export(run, folder / BUNDLE, key=key, seed=cycle.config.shop.seed))
+    asked = {"seed": cycle.config.shop.seed, "encrypt": cycle.config.tables.encrypt}
+    bundle = load_bundle(export(run, folder / BUNDLE, key=key, **asked))
     lines = [f"{folder / BUNDLE}: {bundle.digest[:12]}, ONNX, signed with Ed25519 and verified"]
     return {"lines": [*lines, holds_line(bundle.manifest)]}
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...atomic import whole_folder
+from ...encryption import ENDING, EncryptionError, decrypted, encrypted, overhead, secret
 
 POLICY, GUARDRAILS, CATALOGUE, GOLDEN = "policy.onnx", "guardrails.json", "catalogue.json", "golden.json"
 RESPONSE, RANGE = "response.json", "training_range.json"
@@ -45,20 +46,45 @@ def read_files(folder: Path) -> dict[str, bytes]:
     """The contents of a bundle's files.
 
     Each file is read once, so that the verified bytes are those that are used, even if the folder
-    changes meanwhile.
+    changes meanwhile. Those of an encrypted bundle are decrypted in memory.
 
     Raises:
-        BundleError: A file is missing, no plain file or too large, or there are others.
+        BundleError: A file is missing, no plain file or too large, or there are others; or the
+            bundle is encrypted, and the key is missing or another.
     """
     try:
         with os.scandir(folder) as entries:
             found = {entry.name: entry for entry in entries}
         problem = _problem(found)
-        if problem is None:
+        if problem is None and not is_encrypted(folder):
             return {name: _read(folder / name, limit) for name, limit in LIMITS.items()}
+        if problem is None:
+            key, sizes = secret(), {name: limit + overhead(limit) for name, limit in LIMITS.items()}
+            return {name: decrypted(_read(folder / (name + ENDING), size), name, key) for name, size in sizes.items()}
+    except EncryptionError as error:
+        raise BundleError(f"{folder}: {error}") from error
     except OSError as error:
         problem = error.strerror or str(error)
     raise BundleError(f"{folder} must be a bundle: the files {', '.join(LIMITS)}; got {problem}; export it again")
+
+
+def is_bundle(folder: Path) -> bool:
+    """Whether a folder looks like a bundle, plain or encrypted."""
+    return (folder / MANIFEST).is_file() or is_encrypted(folder)
+
+
+def is_encrypted(folder: Path) -> bool:
+    """Whether a bundle is encrypted."""
+    return (folder / (MANIFEST + ENDING)).is_file()
+
+
+def sealed_files(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The files of an encrypted bundle, by name, made of the plain ones. Raises BundleError without a key."""
+    try:
+        key = secret()
+    except EncryptionError as error:
+        raise BundleError(str(error)) from error
+    return {name + ENDING: encrypted(content, name, key) for name, content in files.items()}
 
 
 def read_json(content: bytes) -> Any:
@@ -76,7 +102,8 @@ def _problem(found: Mapping[str, os.DirEntry[str]]) -> str | None:
     """What is wrong with the names or the types of a folder's entries; None where nothing is."""
     if any(entry.is_symlink() for entry in found.values()):
         return "symbolic links, as a mounted ConfigMap has (copy it: cp -rL)"
-    for name in sorted(found.keys() ^ LIMITS.keys()):
+    ending = ENDING if MANIFEST + ENDING in found else ""
+    for name in sorted(found.keys() ^ {name + ending for name in LIMITS}):
         return f"{name!r} as well" if name in found else f"no {name}"
     for name, entry in found.items():
         if not entry.is_file(follow_symlinks=False):

@@ -193,7 +193,15 @@ class DecisionLog:
         """
         return self._storage.submit(lambda writing: add_approvals(writing, approvals)).result()
 
-    def record_switch(self, switch: str, position: Any, by: str, reason: str, files: Mapping[str, bytes] = {}) -> None:
+    def record_switch(
+        self,
+        switch: str,
+        position: Any,
+        by: str,
+        reason: str,
+        files: Mapping[str, bytes] = {},
+        digest: str | None = None,
+    ) -> None:
         """Commit that a switch was thrown. Raises LogError.
 
         Args:
@@ -201,14 +209,17 @@ class DecisionLog:
             position: Its new position, plain JSON.
             by: Who threw it.
             reason: Why; may be empty.
-            files: The files of a bundle that becomes active or goes on trial.
+            files: The files of a bundle that becomes active or goes on trial, plain or encrypted.
+            digest: That of this bundle; by default of the plain manifest.
         """
         row = {"schema": SCHEMA, "time": now(), "switch": switch, "position": as_json(position)}
 
         def write(writing: Writing) -> None:
             writing.append(SWITCHES, [row | {"thrown_by": by, "reason": reason}])
             if files:
-                writing.replace(BUNDLES, {"id": sha256(files[MANIFEST]), "files": msgspec.msgpack.encode(files)})
+                writing.replace(
+                    BUNDLES, {"id": digest or sha256(files[MANIFEST]), "files": msgspec.msgpack.encode(files)}
+                )
 
         self._storage.submit(write).result()
 

@@ -22,6 +22,7 @@ from ..bundle.files import (
     RESPONSE,
     BundleError,
     check_target,
+    sealed_files,
     write_files,
 )
 from ..bundle.reading import SCHEMA_VERSION, load_bundle
@@ -45,6 +46,7 @@ def export(
     holding: Holding | None = None,
     key: str | os.PathLike[str] | None = None,
     seed: int = 0,
+    encrypt: bool = False,
 ) -> Path:
     """Write the prices of a run as a signed bundle. Needs the `train` extra.
 
@@ -57,6 +59,7 @@ def export(
             OUT.pub.pem for those who load the bundle.
         seed: Selects the market states of the golden vectors, and seeds the search for the
             best fixed prices.
+        encrypt: Whether to encrypt every file of the bundle, see `repricer.encryption.secret`.
 
     Returns:
         The path of the bundle.
@@ -101,7 +104,7 @@ def export(
     facts = _facts(run, seed) | {"policy": policy.name, "holds": holding.to_dict()}
     facts |= {"check": check(run.spec, policy, seed), "refit": run.refit}
     sealed = seal(files, facts, own or own_key(out))
-    write_files(out, sealed, check=load_bundle)
+    write_files(out, sealed_files(sealed) if encrypt else sealed, check=load_bundle)
     return out
 
 

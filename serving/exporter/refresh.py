@@ -23,7 +23,9 @@ from ..bundle.files import (
     RESPONSE,
     BundleError,
     check_target,
+    is_encrypted,
     read_files,
+    sealed_files,
     write_files,
 )
 from ..bundle.onnx_session import open_network
@@ -79,7 +81,7 @@ def refresh(
 
     The market is fitted again as before (see `repricer.fitting.refit`), for the weeks after the tables;
     the network stays, and prices that were not learned are found anew. The old bundle stays in place
-    until the new one is complete and verified.
+    until the new one is complete and verified. An encrypted bundle stays encrypted.
 
     Args:
         path: The bundle, exported from a run that was trained on a market of `repricer fit`.
@@ -137,7 +139,8 @@ def refresh(
     facts = old.manifest | market_facts(spec)
     facts["created"] = datetime.now(UTC).isoformat(timespec="seconds")
     facts["refreshed"] = {"from": old.digest, "check": now, "train_again": again}
-    write_files(out, seal(contents, facts, signer or own_key(out)), check=load_bundle)
+    files = seal(contents, facts, signer or own_key(out))
+    write_files(out, sealed_files(files) if is_encrypted(path) else files, check=load_bundle)
     return Refreshed(load_bundle(out), spec, now, before, again, response, notes)
 
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..bundle.files import MANIFEST, BundleError, read_files
+from ..bundle.files import MANIFEST, BundleError, is_encrypted, read_files, sealed_files
 from ..bundle.reading import Bundle
 from ..bundle.signing import sha256
 from ..decision_log.hash_chain import ChainError
@@ -161,7 +161,9 @@ class Switches:
         files = {} if digest is None or log.bundle_files(digest) is not None else read_files(self._deployment.path)
         if files and sha256(files[MANIFEST]) != digest:
             raise BundleError(f"{self._deployment.path} must stay while it is loaded; got another bundle; reload again")
-        log.record_switch(switch, position, by, reason, files)
+        # What is encrypted on the disk stays so in the log.
+        hidden = bool(files) and is_encrypted(self._deployment.path)
+        log.record_switch(switch, position, by, reason, sealed_files(files) if hidden else files, digest=digest)
 
     def _restore(self, log: DecisionLog) -> None:
         """As the log says; a bundle that it has not seen yet takes over, and so does a kill switch

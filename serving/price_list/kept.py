@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 KEPT = "price_list.json"
 _MARKET = ("scenario.toml", "scenario.npz")
 _POLICY = {"run.json": (*_MARKET, "run.json", "policy.safetensors"), "manifest.json": ("manifest.json",)}
+_POLICY["manifest.json.enc"] = ("manifest.json.enc",)
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -26,7 +26,7 @@ def test_what_is_saved_is_read_back(imported, tmp_path):
     assert pd.read_csv(tmp_path / "new" / "shop" / "rejects.csv")["row"].tolist() == [3]
     account = json.loads((tmp_path / "new" / "shop" / "import.json").read_text(encoding="utf-8"))
     assert account["kept"] == {"sales": 1, "products": 1}
-    assert [path.name for path in (tmp_path / "new").iterdir()] == ["shop"]
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {"shop", "shop.access.log"}
 
 
 def test_an_existing_folder_is_not_overwritten(imported, tmp_path):

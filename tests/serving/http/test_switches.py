@@ -76,7 +76,7 @@ def test_switches_reach_every_instance_and_outlive_all(bundle: Path, newer: Path
 def test_a_switch_that_cannot_be_recorded_is_not_thrown(
     bundle: Path, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: Any) -> None:
+    def full(*_: Any, **__: Any) -> None:
         raise LogError("disk full")
 
     with TestClient(create_app(bundle, log=log)) as client:
