@@ -6,6 +6,7 @@ import functools
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from rich.progress import BarColumn, TextColumn
 from ._options import progress_bar
 
 if TYPE_CHECKING:
-    from ..data import ImportReport, Tables
+    from ..data import ImportReport, TableMapping, Tables
 
 FILE = click.Path(path_type=Path)
 TABLES = {
@@ -30,7 +31,57 @@ TABLES = {
 }
 """The shop's tables that a command may be given as files, and what a row of each is."""
 
-mapping_option = click.option("--mapping", type=FILE, help="TOML file that declares how the files are laid out.")
+
+@dataclass(frozen=True)
+class Layout:
+    """How files are laid out.
+
+    Attributes:
+        path: A mapping file.
+        allow: Columns of any of the files to read, although they look like personal data or are no
+            column of the table.
+        drop: Columns of any of them not to look at.
+    """
+
+    path: Path | None
+    allow: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+
+    def mappings(self, paths: dict[str, Path]) -> dict[str, TableMapping]:
+        """The mapping of each file. Raises DataError where no file has a column."""
+        from ..data import DataError, TableMapping, load_mapping
+        from ..data.reading import TableFile
+
+        found, seen = load_mapping(self.path) if self.path else {}, set[str]()
+        if not (self.allow or self.drop):
+            return found
+        for name, path in paths.items():
+            layout = found.get(name, TableMapping())
+            columns = TableFile(path, layout).columns
+            allow, drop = (tuple(one for one in given if one in columns) for given in (self.allow, self.drop))
+            found[name] = replace(layout, allow=layout.allow + allow, drop=layout.drop + drop)
+            seen |= {*allow, *drop}
+        for one in {*self.allow, *self.drop} - seen:
+            raise DataError(f"a column to allow or to drop must be in a file; got '{one}', which is in none; fix it")
+        return found
+
+
+def mapping_option(function: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of a `Layout`; the command receives it as `mapping`, None where none is given."""
+
+    @functools.wraps(function)
+    def with_layout(
+        mapping: Path | None, allow_column: tuple[str, ...], drop_column: tuple[str, ...], **options: Any
+    ) -> None:
+        given = mapping or allow_column or drop_column
+        function(mapping=Layout(mapping, allow_column, drop_column) if given else None, **options)
+
+    for name, text in {
+        "--drop-column": "Column that is not looked at, such as one with personal data; may be repeated.",
+        "--allow-column": "Column to read although it looks like personal data, or, of customers, as a trait.",
+    }.items():
+        with_layout = click.option(name, multiple=True, metavar="NAME", help=text)(with_layout)
+    return click.option("--mapping", type=FILE, help="TOML file that declares how the files are laid out.")(with_layout)
 
 
 def file_options(function: Callable[..., None]) -> Callable[..., None]:
@@ -46,7 +97,7 @@ def file_options(function: Callable[..., None]) -> Callable[..., None]:
     return with_paths
 
 
-def given_tables(dataset: Path | None, paths: dict[str, Path], mapping: Path | None) -> tuple[Tables, int]:
+def given_tables(dataset: Path | None, paths: dict[str, Path], mapping: Layout | None) -> tuple[Tables, int]:
     """The tables of an imported folder or of files, and the number of rejected rows."""
     from ..data import DataError, load_tables
 
@@ -58,11 +109,11 @@ def given_tables(dataset: Path | None, paths: dict[str, Path], mapping: Path | N
     return tables, len(report.rejects)
 
 
-def import_files(paths: dict[str, Path], mapping: Path | None, key: bytes) -> tuple[Tables, ImportReport]:
+def import_files(paths: dict[str, Path], mapping: Layout | None, key: bytes) -> tuple[Tables, ImportReport]:
     """Import files, with a progress bar."""
-    from ..data import import_tables, load_mapping
+    from ..data import import_tables
 
-    layouts = load_mapping(mapping) if mapping else {}
+    layouts = mapping.mappings(paths) if mapping else {}
     with _bar() as progress:
         return import_tables(paths, key=key, mapping=layouts, progress=progress)
 

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from ..atomic import whole_file
 from ._options import emit, json_option, say, show, tables_options
-from ._tables import FILE, file_options, given_tables, mapping_option
+from ._tables import FILE, Layout, file_options, given_tables, mapping_option
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +43,7 @@ _COLOURS = {"spike": "tab:orange", "level shift": "tab:red", "trend": "tab:purpl
 def command(
     dataset: Path | None,
     paths: dict[str, Path],
-    mapping: Path | None,
+    mapping: Layout | None,
     top: int,
     false_alarms: float,
     plot: Path | None,

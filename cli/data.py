@@ -13,7 +13,7 @@ from rich.table import Table
 from ..atomic import write_new, write_whole
 from ..encryption import secret
 from ._options import emit, json_option, show, tables_options
-from ._tables import FILE, file_options, given_tables, import_files, mapping_option
+from ._tables import FILE, Layout, file_options, given_tables, import_files, mapping_option
 from .alarms import command as alarms
 from .data_privacy import decrypt, encrypt
 
@@ -39,7 +39,7 @@ for _one in (alarms, decrypt, encrypt):
 @mapping_option
 @json_option
 @click.pass_context
-def check(context: click.Context, paths: dict[str, Path], mapping: Path | None, as_json: bool) -> None:
+def check(context: click.Context, paths: dict[str, Path], mapping: Layout | None, as_json: bool) -> None:
     """Report what an import would keep and reject; exit code 2 if it would reject a row."""
     _, report = import_files(paths, mapping, secrets.token_bytes(32))
     if as_json:
@@ -58,7 +58,7 @@ def check(context: click.Context, paths: dict[str, Path], mapping: Path | None, 
 @tables_options
 @json_option
 def import_(
-    paths: dict[str, Path], mapping: Path | None, out: Path, key_file: Path | None, encrypt: bool, as_json: bool
+    paths: dict[str, Path], mapping: Layout | None, out: Path, key_file: Path | None, encrypt: bool, as_json: bool
 ) -> None:
     """Clean the tables, replace customer ids by pseudonyms, and write them to a new folder."""
     from ..data import check_new, save_tables
@@ -114,7 +114,7 @@ def mapping_(paths: dict[str, Path], out: Path | None, as_json: bool) -> None:
 @tables_options
 @json_option
 def summary(
-    dataset: Path | None, paths: dict[str, Path], mapping: Path | None, plot: Path | None, as_json: bool
+    dataset: Path | None, paths: dict[str, Path], mapping: Layout | None, plot: Path | None, as_json: bool
 ) -> None:
     """Summarise the sales of DATASET, a folder made by `repricer data import`, or of files."""
     from ..data import check_plot_path, plot_summary, sales_summary

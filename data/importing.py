@@ -14,6 +14,7 @@ import polars as pl
 from .casting import cast, convert
 from .clean import clean, to_pandas
 from .mapping import TableMapping, nearest
+from .privacy.personal import personal_kind
 from .pseudonyms import Pseudonyms
 from .reading import TableFile
 from .row_checks import COPY, RETURN, faults, misfits
@@ -51,6 +52,10 @@ def import_tables(
     sorted, a regular price that is missing or below the price paid is set to the price paid,
     negative stock is set to 0. Customer ids become pseudonyms first of all.
 
+    Only columns of `SCHEMAS` and of the mapping are carried; those of customers that the mapping
+    names or allows are traits. A file with obvious personal data is refused, see
+    `data.privacy.personal`, unless the mapping allows or drops its column.
+
     Args:
         paths: CSV or Parquet files by table: "sales" and, optionally, the others of `SCHEMAS`.
         key: Secret for the pseudonyms, at least 16 bytes; see `pseudonymise`.
@@ -62,7 +67,7 @@ def import_tables(
 
     Raises:
         DataError: A whole file is unusable: unknown table, missing file, unreadable file, no rows,
-            a missing column, or no good row.
+            a missing column, no good row, or a column with personal data.
 
     Example:
         >>> import tempfile
@@ -160,11 +165,23 @@ class _Table:
     def read(self, progress: Callable[[float], None]) -> None:
         """Read the file and check every row by itself."""
         for batch in self.file.batches(progress):
+            self._refuse_persons(batch)
             start = self.file.read - len(batch)
             batch = batch.with_row_index("_position", offset=start)
             self._take(batch.filter(pl.any_horizontal(pl.exclude("_position").is_not_null())))
         if not (sum(map(len, self.rows)) or self.file.broken):
             raise DataError(f"{self.file.name}: a table must hold rows; got none; check how it was exported")
+
+    def _refuse_persons(self, batch: pl.DataFrame) -> None:
+        """Raise DataError where a column obviously holds personal data."""
+        known = {*self.layout.allow, *self.layout.drop, self.columns.get("customer")}
+        for column in batch.columns:
+            kind = None if column in known else personal_kind(self.name, column, batch[column])
+            if kind is not None:
+                raise DataError(
+                    f"{self.file.name}: column '{column}' must hold no personal data; got {kind}; leave it out "
+                    f"(--drop-column '{column}'), or take it as it is (--allow-column '{column}')"
+                )
 
     def _take(self, batch: pl.DataFrame) -> None:
         position = batch["_position"]
@@ -259,7 +276,8 @@ class _Table:
         notes = []
         unused = [name for name in self.file.columns if name not in self.columns.values()]
         if unused:
-            notes.append(f"columns not used: {', '.join(unused)}")
+            traits = "; --allow-column NAME keeps one as a trait" if self.name == "customers" else ""
+            notes.append(f"columns not used: {', '.join(unused)}{traits}")
         copies = rejects["reason"].str.startswith(COPY).sum()
         if copies:
             notes.append(
@@ -311,17 +329,23 @@ def _shown(rows: pl.DataFrame, columns: list[str]) -> pl.Series:
 
 
 def _find_columns(file: TableFile, name: str, schema: pa.DataFrameSchema) -> dict[str, str]:
-    """The file's column by canonical column; further columns of customers are traits."""
-    mapped = file.layout.columns
+    """The file's column by canonical column; further columns of customers that are allowed are traits."""
+    mapped, layout = file.layout.columns, file.layout
+    for own in {*layout.allow, *layout.drop} - {*file.columns}:
+        raise DataError(
+            f"{file.name}: column '{own}', to allow or to drop, is missing; got {', '.join(file.columns)}; "
+            f"{nearest(own, file.columns)}"
+        )
     for column, own in mapped.items():
         if own not in file.columns:
             raise DataError(
                 f"{file.name}: column '{own}', mapped to {column}, is missing; got {', '.join(file.columns)}; "
                 f"{nearest(own, file.columns)}"
             )
-    columns = dict(mapped) | {c: c for c in schema.columns if c not in mapped and c in file.columns}
+    found = [c for c in schema.columns if c not in mapped and c in file.columns and c not in layout.drop]
+    columns = dict(mapped) | {c: c for c in found}
     if name == "customers":
-        traits = [own for own in file.columns if own not in columns.values() and own not in columns]
+        traits = [own for own in layout.allow if own not in columns.values() and own not in columns]
         columns |= {own: own for own in traits}
     doubled = next((own for column, own in columns.items() if own in file.doubled and column not in mapped), None)
     if doubled:

@@ -40,6 +40,9 @@ class TableMapping:
         thousands: Thousands separator of a CSV file; empty for none.
         skip_lines: Lines above the header of a CSV file.
         date_format: Date format in strftime codes; a time of day behind it is ignored.
+        allow: Columns of the file that are read although they look like personal data; those of
+            customers become traits.
+        drop: Columns of the file that are not looked at.
 
     Example:
         >>> TableMapping(columns={"units": "Menge"}, separator=";", decimal=",").date_format
@@ -56,6 +59,8 @@ class TableMapping:
     thousands: str = ""
     skip_lines: int = 0
     date_format: str = "%Y-%m-%d"
+    allow: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
 
 
 def load_mapping(path: Path) -> dict[str, TableMapping]:
@@ -188,6 +193,12 @@ def _skip_lines(where: str, table: str, value: Any) -> int:
     return value
 
 
+def _names(where: str, table: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise _refuse(where, 'a list of the file\'s columns such as ["Mail"]', value)
+    return tuple(value)
+
+
 def _date_format(where: str, table: str, value: Any) -> str:
     try:
         whole = datetime.strptime(_SAMPLE_DAY.strftime(value), value).date() == _SAMPLE_DAY.date()
@@ -209,4 +220,6 @@ _CHECKS = {
     "thousands": _one_of("", ".", ",", " ", "'"),
     "skip_lines": _skip_lines,
     "date_format": _date_format,
+    "allow": _names,
+    "drop": _names,
 }

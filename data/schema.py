@@ -104,7 +104,7 @@ SCHEMAS: dict[str, pa.DataFrameSchema] = {
     ),
     "customers": pa.DataFrameSchema(
         {"customer": _id("Customer; a pseudonym once imported; unique.")},
-        description="One row per customer; every further column is kept as a trait (age, income, ...).",
+        description="One row per customer; further columns that are allowed are kept as traits (age, income, ...).",
         coerce=True,
     ),
     "behaviour": pa.DataFrameSchema(

@@ -58,7 +58,7 @@ def import_stage(cycle: Cycle, folder: Path, key_file: Path) -> Facts:
         key_file: Secret of the pseudonyms, made if missing.
     """
     from ...data import load_complete_journey, load_tables, sales_summary, save_tables
-    from .._tables import import_files
+    from .._tables import Layout, import_files
 
     if cycle.config.tables.dataset is not None:
         tables, lines = load_tables(_given(cycle.file(cycle.config.tables.dataset))), []
@@ -70,7 +70,7 @@ def import_stage(cycle: Cycle, folder: Path, key_file: Path) -> Facts:
         if cycle.config.tables.example:
             tables, report = load_complete_journey(key=key)
         else:
-            tables, report = import_files(cycle.files, cycle.file(cycle.config.tables.mapping), key)
+            tables, report = import_files(cycle.files, Layout(cycle.file(cycle.config.tables.mapping)), key)
         save_tables(tables, report, folder / TABLES, key=secret() if cycle.config.tables.encrypt else None)
         lines = list(report.lines())
     summary = sales_summary(tables)

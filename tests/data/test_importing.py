@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from repricer.data import SCHEMAS, DataError, import_tables
+from repricer.data import SCHEMAS, DataError, TableMapping, import_tables
 
 GOOD = """date,product,units,price_paid,regular_price,customer,basket
 2024-01-01,A,1,2.50,3.00,1001,r1
@@ -26,7 +26,8 @@ def test_good_tables_come_through_whole(write, key):
         "products": write("products.csv", PRODUCTS),
         "customers": write("customers.csv", "customer,age,postcode area\n1001,34,N1\n1002,61,7\n"),
     }
-    tables, report = import_tables(paths, key=key)
+    traits = TableMapping(allow=("age", "postcode area"))
+    tables, report = import_tables(paths, key=key, mapping={"customers": traits})
     assert report.read == report.kept == {"sales": 3, "products": 2, "customers": 2}
     assert report.rejects.empty
     assert report.notes == ()
