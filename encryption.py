@@ -177,6 +177,18 @@ def decrypted(content: bytes, name: str, key: bytes) -> bytes:
     return out.getvalue()
 
 
+def kept_file(folder: Path, name: str) -> Path | None:
+    """A file of a folder, plain or encrypted; None where there is neither."""
+    both = (folder / name, folder / (name + ENDING))
+    return next((path for path in both if path.is_file()), None)
+
+
+def content_of(path: Path) -> bytes:
+    """What a plain or an encrypted file holds. Raises EncryptionError."""
+    content = path.read_bytes()
+    return decrypted(content, path.name.removesuffix(ENDING), secret()) if path.suffix == ENDING else content
+
+
 def overhead(size: int) -> int:
     """The bytes by which an encrypted file is longer than its content of `size` bytes."""
     return len(_MAGIC) + _SALT + _CHECK + _TAG * max(1, -(-size // _CHUNK))

@@ -1,14 +1,29 @@
-"""`repricer data encrypt` and `decrypt`: what protects the persons in a folder of tables."""
+"""`repricer data encrypt`, `decrypt`, `rotate` and `erase`: what protects the persons in the tables."""
 
 from __future__ import annotations
 
+import secrets
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from ..encryption import change_folder, secret
+from ..atomic import write_new, write_whole
+from ..encryption import change_folder, kept_file, secret
 from ._options import emit, json_option, say, tables_options
-from ._tables import FILE
+from ._tables import FILE, Layout, file_options, mapping_option
+
+if TYPE_CHECKING:
+    from ..data.changes import Kept
+
+_key_file = click.option("--key-file", type=FILE, help="Secret of the pseudonyms.  [default: TABLES.key]")
+_kept = click.option(
+    "--kept",
+    type=FILE,
+    multiple=True,
+    help="Folder of what was made of the tables, such as that of a cycle; may be repeated.",
+)
 
 
 @click.command()
@@ -35,7 +50,6 @@ def decrypt(folder: Path, as_json: bool) -> None:
 def _change(folder: Path, as_json: bool, *, back: bool) -> None:
     from ..data import DataError
     from ..data.privacy.access import Access
-    from ..data.storage import kept_file
 
     if not any(kept_file(folder, name) for name in ("sales.parquet", "manifest.json")):
         raise DataError(f"FOLDER must hold imported tables or a bundle; got {folder}; name another")
@@ -49,3 +63,101 @@ def _change(folder: Path, as_json: bool, *, back: bool) -> None:
         emit({"folder": str(folder), "files": changed})
         return
     say(f"{'decrypted' if back else 'encrypted'}: {len(changed)} files in {folder}")
+
+
+@click.command()
+@click.argument("tables", type=FILE)
+@_key_file
+@file_options
+@mapping_option
+@_kept
+@tables_options
+@json_option
+def rotate(
+    tables: Path,
+    key_file: Path | None,
+    paths: dict[str, Path],
+    mapping: Layout | None,
+    kept: tuple[Path, ...],
+    as_json: bool,
+) -> None:
+    """Give every customer in TABLES a new pseudonym, under a new key that replaces the old one.
+
+    With the shop's own files (--customers, --sales, --behaviour) the new pseudonyms are those that
+    an import with the new key gives. Customers who are in none of them get one that cannot be
+    linked to later imports.
+    """
+    from ..data.changes import raw_ids, read_kept
+    from ..data.changes import rotate as rotated
+    from ..data.privacy.artifacts import using
+
+    key_file = key_file or tables.with_name(tables.name + ".key")
+    pending, whole = key_file.with_name(key_file.name + ".new"), read_kept(tables)
+    if not _finish(whole, key_file, pending):
+        ids, old = raw_ids(paths, mapping.mappings(paths) if mapping else {}), None
+        if ids or key_file.exists():
+            old = key_file.read_bytes()
+            whole.check_key(old, key_file)
+        if not pending.exists():
+            write_new(pending, secrets.token_bytes(32), mode=0o600)
+        linked, names = rotated(tables, whole, pending.read_bytes(), old=old, ids=ids), whole.pseudonyms()
+        _finish(read_kept(tables), key_file, pending)
+    else:
+        linked, names = 0, set[str]()
+    named = {str(path): count for path, count in using(kept, names).items() if path.parent != tables.resolve()}
+    if as_json:
+        emit({"customers": len(names), "linked": linked, "key_file": str(key_file), "still_old": named})
+        return
+    say(f"{len(names):,} customers have new pseudonyms, {linked:,} of them those of an import with the new {key_file}")
+    for path, count in named.items():
+        say(f"still uses {count:,} old pseudonyms: {path}")
+
+
+def _finish(whole: Kept, key_file: Path, pending: Path) -> bool:
+    """Put the new key in the old one's place, if the tables are under it already."""
+    from ..data.pseudonyms import Pseudonyms
+
+    if not pending.exists() or whole.account.get("pseudonym_key") != Pseudonyms(pending.read_bytes()).key_id:
+        return False
+    write_whole(key_file, pending.read_bytes(), mode=0o600)
+    pending.unlink()
+    return True
+
+
+@click.command()
+@click.argument("customer")
+@click.argument("tables", type=FILE)
+@_key_file
+@_kept
+@tables_options
+@json_option
+def erase(customer: str, tables: Path, key_file: Path | None, kept: tuple[Path, ...], as_json: bool) -> None:
+    """Remove all rows of CUSTOMER, an id or a pseudonym, from TABLES, and name what rests on them.
+
+    A - reads the id from standard input. Fitted markets, runs, bundles, kept lists and reports under
+    --kept were made of tables that held the customer, unless they say otherwise: make them again.
+    """
+    from ..data import DataError
+    from ..data.changes import erase as erased
+    from ..data.changes import read_kept
+    from ..data.privacy.artifacts import stale
+    from ..data.pseudonyms import PSEUDONYM, Pseudonyms
+
+    given, whole = sys.stdin.readline().strip() if customer == "-" else customer, read_kept(tables)
+    name = given
+    if not PSEUDONYM.fullmatch(given):
+        key_file = key_file or tables.with_name(tables.name + ".key")
+        key = key_file.read_bytes()
+        whole.check_key(key, key_file)
+        name = Pseudonyms(key).of(given)
+    rows, fingerprint = erased(tables, whole, name)
+    found = stale(kept, {given, name}, fingerprint)
+    if not any(rows.values()) and not found:
+        raise DataError(f"CUSTOMER must be in {tables}; got one who is not, with the pseudonym {name}; check the id")
+    if as_json:
+        emit({"pseudonym": name, "rows": rows, "stale": [{**one._asdict(), "path": str(one.path)} for one in found]})
+        return
+    say(f"{name}: removed {', '.join(f'{count:,} rows of {table}' for table, count in rows.items())}")
+    for one in found:
+        say(f"stale: {one.kind} {one.path}: {one.what_to_do}")
+    say("your own files still hold the customer: leave the rows out there too, or the next import brings them back")

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
-from .pseudonyms import pseudonymise
+from .pseudonyms import Pseudonyms, pseudonymise
 from .schema import SCHEMAS
 from .tables import ImportReport, Tables
 
@@ -61,6 +61,7 @@ def load_complete_journey(*, key: bytes, promotions: bool = True) -> tuple[Table
         kept={name: len(getattr(tables, name)) for name in read},
         dropped={"sales": dropped, "products": {}, "customers": {}},
         notes=("prices are per unit sold; unit costs and stock are unknown",),
+        pseudonym_key=Pseudonyms(key).key_id,
     )
     return _with_promotions(tables, report) if promotions else (tables, report)
 

@@ -96,7 +96,7 @@ def import_tables(
         table.read(lambda share, name=name: progress(name, share))
         done[name] = table.finish(known)
     imported_tables = Tables(**{name: imported.table for name, imported in done.items()})
-    return imported_tables, _report({name: done[name] for name in SCHEMAS if name in done})
+    return imported_tables, _report({name: done[name] for name in SCHEMAS if name in done}, pseudonyms.key_id)
 
 
 def import_table(name: str, path: Path, *, products: pd.Series | None = None) -> pd.DataFrame:
@@ -129,7 +129,7 @@ def import_table(name: str, path: Path, *, products: pd.Series | None = None) ->
     return found.table
 
 
-def _report(done: dict[str, _Imported]) -> ImportReport:
+def _report(done: dict[str, _Imported], key_id: str) -> ImportReport:
     rejects = [imported.rejects.assign(table=name) for name, imported in done.items()]
     return ImportReport(
         read={name: imported.read for name, imported in done.items()},
@@ -140,6 +140,7 @@ def _report(done: dict[str, _Imported]) -> ImportReport:
         },
         rejects=pd.concat(rejects, ignore_index=True)[REJECT_COLUMNS],
         notes=tuple(f"{name}: {note}" for name, imported in done.items() for note in imported.notes),
+        pseudonym_key=key_id,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 
 import pandas as pd
 import polars as pl
@@ -10,6 +11,8 @@ import polars as pl
 from .schema import DataError
 
 _SHORTEST_KEY = 16
+PSEUDONYM = re.compile(r"\bc_[0-9a-f]{16}\b")
+"""What a pseudonym looks like."""
 
 
 class Pseudonyms:
@@ -32,16 +35,26 @@ class Pseudonyms:
         """The pseudonym of an id."""
         return "c_" + hmac.digest(self._key, str(raw).encode(), "sha256").hex()[:16]
 
+    @property
+    def key_id(self) -> str:
+        """A mark of the key, which tells it from others and gives nothing of it away."""
+        return hmac.digest(self._key, b"repricer: which key", "sha256").hex()[:16]
+
     def replace(self, ids: pl.Series) -> pl.Series:
         """A column of ids, each replaced by its pseudonym; missing ids stay missing."""
-        if ids.dtype.is_float() and (ids.drop_nulls() % 1 == 0).all():
-            ids = ids.cast(pl.Int64)
-        ids = ids.cast(pl.String)
+        ids = as_text(ids)
         seen = ids.drop_nulls().unique()
         new = seen.filter(~seen.is_in(self._ids.implode()))
         self._ids = pl.concat([self._ids, new.alias("")])
         self._names = pl.concat([self._names, pl.Series([self.of(raw) for raw in new], dtype=pl.String)])
         return ids.replace_strict(self._ids, self._names, default=None)
+
+
+def as_text(ids: pl.Series) -> pl.Series:
+    """Ids as the texts that pseudonyms are made of: 1001.0, which missing values make of 1001, is 1001."""
+    if ids.dtype.is_float() and (ids.drop_nulls() % 1 == 0).all():
+        ids = ids.cast(pl.Int64)
+    return ids.cast(pl.String)
 
 
 def pseudonymise(ids: pd.Series, key: bytes) -> pd.Series:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from ..atomic import plain, whole_folder
-from ..encryption import ENDING, decrypted, encrypted, secret
+from ..encryption import ENDING, content_of, encrypted, kept_file
 from .privacy.access import Access
 from .schema import SCHEMAS, DataError
 from .tables import ImportReport, Tables
@@ -124,15 +124,3 @@ def load_tables(folder: Path) -> Tables:
         read[name] = access.view(name, pd.read_parquet(source))
     access.note(list(read))
     return Tables(**{name: SCHEMAS[name].validate(table, inplace=True) for name, table in read.items()})
-
-
-def kept_file(folder: Path, name: str) -> Path | None:
-    """A file of a folder, plain or encrypted; None where there is neither."""
-    both = (folder / name, folder / (name + ENDING))
-    return next((path for path in both if path.is_file()), None)
-
-
-def content_of(path: Path) -> bytes:
-    """What a plain or an encrypted file holds. Raises EncryptionError."""
-    content = path.read_bytes()
-    return decrypted(content, path.name.removesuffix(ENDING), secret()) if path.suffix == ENDING else content

@@ -62,6 +62,7 @@ class ImportReport:
         rejects: Faulty rows with columns `table`, `row` (in the file, whose header is row 1),
             `reason` and `text` (the row's canonical columns, with pseudonyms instead of customers).
         notes: What else was changed or noticed, one sentence each.
+        pseudonym_key: Mark of the key that made the pseudonyms.
 
     Example:
         >>> report = ImportReport({"sales": 3}, {"sales": 2}, {"sales": {"units: is missing": 1}})
@@ -74,6 +75,7 @@ class ImportReport:
     dropped: dict[str, dict[str, int]]
     rejects: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=REJECT_COLUMNS))
     notes: tuple[str, ...] = ()
+    pseudonym_key: str | None = None
 
     def lines(self) -> list[str]:
         """The report in lines, for printing."""

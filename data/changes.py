@@ -1,0 +1,152 @@
+"""Changes of imported tables for the sake of persons: new pseudonyms, and the erasure of a customer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields, replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from ..encryption import ENDING, content_of, kept_file, secret
+from .mapping import TableMapping
+from .privacy.access import Access
+from .pseudonyms import PSEUDONYM, Pseudonyms, as_text
+from .reading import TableFile
+from .schema import DataError
+from .storage import IMPORT, REJECTS, load_tables, write_tables
+from .tables import Tables
+
+
+class Kept(NamedTuple):
+    """All that a folder of tables holds.
+
+    Attributes:
+        tables: The tables.
+        rejects: The faulty rows of the import.
+        account: What `import.json` says.
+    """
+
+    tables: Tables
+    rejects: pd.DataFrame
+    account: dict[str, Any]
+
+    def pseudonyms(self) -> set[str]:
+        """Every pseudonym in the tables and the faulty rows."""
+        found = {name for text in self.rejects["text"].dropna() for name in PSEUDONYM.findall(text)}
+        return found.union(*(table["customer"].dropna() for table in _personal(self.tables).values()))
+
+    def check_key(self, key: bytes, path: Path) -> None:
+        """Raise DataError where the pseudonyms were made with another key."""
+        known = self.account.get("pseudonym_key")
+        if known not in (None, Pseudonyms(key).key_id):
+            raise DataError(f"{path} must be the key of these pseudonyms; got another; name it with --key-file")
+
+
+def read_kept(folder: Path) -> Kept:
+    """All of a folder of tables, for a role that may read everything.
+
+    Raises:
+        DataError: It holds no tables, or the role may not read them all.
+
+    Example:
+        >>> read_kept(Path("shop")).account["kept"]  # doctest: +SKIP
+        {'sales': 3}
+    """
+    Access.to(folder).check_whole()
+    tables = load_tables(folder)
+    rejects, account = kept_file(folder, REJECTS), kept_file(folder, IMPORT)
+    return Kept(
+        tables,
+        pd.DataFrame(columns=["text"]) if rejects is None else pd.read_csv(BytesIO(content_of(rejects))),
+        {} if account is None else json.loads(content_of(account)),
+    )
+
+
+def raw_ids(paths: Mapping[str, Path], mapping: Mapping[str, TableMapping]) -> set[str]:
+    """The customer ids in a shop's own files.
+
+    Args:
+        paths: The files, by table.
+        mapping: How they are laid out.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "customers.csv"
+        >>> _ = path.write_text("customer\\n1001\\n1002\\n")
+        >>> sorted(raw_ids({"customers": path}, {}))
+        ['1001', '1002']
+    """
+    found: set[str] = set()
+    for name, path in paths.items():
+        layout = mapping.get(name, TableMapping())
+        file, own = TableFile(path, layout), layout.columns.get("customer", "customer")
+        if own in file.columns:
+            for batch in file.batches(lambda _share: None):
+                found.update(as_text(batch[own]).drop_nulls().unique())
+    return found
+
+
+def rotate(folder: Path, kept: Kept, new: bytes, *, old: bytes | None = None, ids: Iterable[str] = ()) -> int:
+    """Give every customer of a folder of tables a new pseudonym, all or none.
+
+    The new pseudonym of a customer whose id is known is what an import with the new key gives; that
+    of another is made of the old pseudonym. The old key is not needed afterwards.
+
+    Args:
+        folder: The folder, which is replaced.
+        kept: What it holds.
+        new: The new key.
+        old: The old key, where ids are given.
+        ids: Customer ids from the shop's own files.
+
+    Returns:
+        How many customers have the pseudonym that an import with the new key gives.
+    """
+    fresh = Pseudonyms(new)
+    known = {} if old is None else {Pseudonyms(old).of(raw): fresh.of(raw) for raw in ids}
+    names = {name: known.get(name) or fresh.of(name) for name in kept.pseudonyms()}
+    tables = _changed(kept.tables, lambda table: table.assign(customer=table["customer"].map(names)))
+    text = kept.rejects["text"].map(lambda text: PSEUDONYM.sub(lambda found: names[found[0]], text), na_action="ignore")
+    _write(folder, Kept(tables, kept.rejects.assign(text=text), kept.account | {"pseudonym_key": fresh.key_id}))
+    return len(names.keys() & known.keys())
+
+
+def erase(folder: Path, kept: Kept, pseudonym: str) -> tuple[dict[str, int], str]:
+    """Remove all rows of a customer from a folder of tables, all or none.
+
+    Args:
+        folder: The folder, which is replaced where it holds the customer.
+        kept: What it holds.
+        pseudonym: The customer's.
+
+    Returns:
+        The number of rows removed from each table and from the faulty rows, and the fingerprint of
+        the tables that are left.
+    """
+    faulty = kept.rejects["text"].str.contains(pseudonym, regex=False, na=False)
+    rows = {name: int((table["customer"] == pseudonym).sum()) for name, table in _personal(kept.tables).items()}
+    left = _changed(kept.tables, lambda table: table[table["customer"] != pseudonym].reset_index(drop=True))
+    rows[REJECTS] = int(faulty.sum())
+    if any(rows.values()):
+        _write(folder, Kept(left, kept.rejects[~faulty], kept.account))
+    return rows, left.fingerprint()
+
+
+def _personal(tables: Tables) -> dict[str, pd.DataFrame]:
+    """The tables that name customers."""
+    found = {item.name: getattr(tables, item.name) for item in fields(tables)}
+    return {name: table for name, table in found.items() if table is not None and "customer" in table}
+
+
+def _changed(tables: Tables, change: Callable[[pd.DataFrame], pd.DataFrame]) -> Tables:
+    return replace(tables, **{name: change(table) for name, table in _personal(tables).items()})
+
+
+def _write(folder: Path, kept: Kept) -> None:
+    """Replace the folder; what was encrypted stays so."""
+    hidden = (folder / ("sales.parquet" + ENDING)).is_file()
+    write_tables(folder, kept.tables, kept.rejects, kept.account, secret() if hidden else None)

@@ -1,0 +1,134 @@
+"""What else was made of a customer's rows: the folders and files that name or rest on them."""
+
+from __future__ import annotations
+
+import io
+import mmap
+import re
+import sqlite3
+import zipfile
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ...encryption import ENDING, content_of, kept_file
+
+_KINDS = {
+    "fit.json": ("fitted market", "fit again: repricer fit"),
+    "run.json": ("run", "train again on the new market: repricer train"),
+    "manifest.json": ("bundle", "export it again, or repricer refresh, and reload services"),
+    "price_list.json": ("kept price list", "write it again: repricer prices"),
+    "report.html": ("report", "write it again: repricer report"),
+}
+_TABLES, _FILE = "erase the customer there as well: repricer data erase", "remove it, or write it again"
+_OF_A_FOLDER = ("fit.json", "run.json", "manifest.json")
+_RESTS_ON = ("scenario.toml", "manifest.json", "manifest.json" + ENDING)
+_NAME = re.compile(rb"\bc_[0-9a-f]{16}\b")
+_SQLITE = b"SQLite format 3\0"
+
+
+class Artifact(NamedTuple):
+    """Something that was made of tables.
+
+    Attributes:
+        kind: What it is.
+        path: Where.
+        what_to_do: What removes the customer from it.
+    """
+
+    kind: str
+    path: Path
+    what_to_do: str
+
+
+def stale(folders: Iterable[Path], names: set[str], tables_sha256: str) -> list[Artifact]:
+    """What rests on tables that held a customer.
+
+    Args:
+        folders: Where to look, with all folders in them.
+        names: The customer's pseudonym and, where known, the id.
+        tables_sha256: Fingerprint of the tables without the customer; what was made of these is fine.
+
+    Returns:
+        Fitted markets, runs, bundles, kept lists and reports; other tables and files that hold the
+        pseudonym; decision logs with a market of this name.
+
+    Example:
+        >>> stale([Path("no such folder")], {"c_0123456789abcdef"}, "")
+        []
+    """
+    found = []
+    for path in _files(folders):
+        name = path.name.removesuffix(ENDING)
+        if name in _KINDS:
+            place = path.parent if name in _OF_A_FOLDER else path
+            if name not in _OF_A_FOLDER or not _made_of(path.parent, tables_sha256):
+                found.append(Artifact(_KINDS[name][0], place, _KINDS[name][1]))
+        if markets := _logged(path, names):
+            do = "; ".join(f"repricer log erase {path} {market} --by NAME" for market in sorted(markets))
+            found.append(Artifact("decision log", path, do))
+        elif {*mentioned(path)} & names:
+            imported = kept_file(path.parent, "sales.parquet") is not None
+            found.append(Artifact("tables", path.parent, _TABLES) if imported else Artifact("file", path, _FILE))
+    return list(dict.fromkeys(found))
+
+
+def using(folders: Iterable[Path], names: set[str]) -> dict[Path, int]:
+    """The files that hold some of these pseudonyms, and how many of them."""
+    counts = {path: len({*mentioned(path)} & names) for path in _files(folders)}
+    return {path: count for path, count in counts.items() if count}
+
+
+def mentioned(path: Path) -> Iterator[str]:
+    """Every pseudonym in a file: text, Parquet, archives such as XLSX, SQLite; plain or encrypted."""
+    if path.suffix == ENDING:
+        yield from _within(content_of(path), path.name.removesuffix(ENDING))
+    elif path.suffix in (".parquet", ".xlsx", ".npz", ".zip"):
+        yield from _within(path.read_bytes(), path.name)
+    elif path.stat().st_size:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            yield from {found[0].decode() for found in _NAME.finditer(content)}
+
+
+def _within(content: bytes, name: str) -> Iterator[str]:
+    parts = [content]
+    if name.endswith(".parquet"):
+        table = pq.read_table(io.BytesIO(content))
+        texts = [
+            column
+            for column in table.columns
+            if pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+        ]
+        parts = [" ".join(filter(None, column.unique().to_pylist())).encode() for column in texts]
+    elif zipfile.is_zipfile(io.BytesIO(content)):
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            parts = [archive.read(member) for member in archive.namelist()]
+    for part in parts:
+        yield from {found[0].decode() for found in _NAME.finditer(part)}
+
+
+def _files(folders: Iterable[Path]) -> Iterator[Path]:
+    """The files in folders, each once."""
+    yield from sorted({path.resolve() for folder in folders for path in folder.rglob("*") if path.is_file()})
+
+
+def _made_of(folder: Path, tables_sha256: str) -> bool:
+    """Whether an artifact says that it was made of the tables with this fingerprint."""
+    told = (folder / name for name in _RESTS_ON if (folder / name).is_file())
+    return any(tables_sha256.encode() in content_of(path) for path in told)
+
+
+def _logged(path: Path, names: set[str]) -> set[str]:
+    """The markets of a decision log that have one of these names."""
+    with path.open("rb") as file:
+        if file.read(len(_SQLITE)) != _SQLITE:
+            return set()
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as log:
+            return names & {name for (name,) in log.execute("select name from subjects")}
+    except sqlite3.Error:
+        return set()
