@@ -20,6 +20,7 @@ _COMMANDS = {
     "simulate": "run a policy and write the sales it makes as a table",
     "train": "learn prices in a scenario",
     "tune": "search an algorithm's settings for a scenario",
+    "sweep": "train many algorithms on many scenarios, into one table",
     "league": "let all sellers learn against each other, and audit their prices",
     "evaluate": "compare policies on the same customers",
     "explain": "explain a price and its alternatives, or a whole policy",
@@ -38,6 +39,7 @@ _COMMANDS = {
 _EXTRAS = dict.fromkeys(("fastapi", "jinja2", "prometheus_client", "sqlalchemy", "uvicorn"), "serve") | {
     "psycopg": "postgres",
     "opentelemetry": "otel",
+    "ray": "scale",
 }
 """The extra that installs a library; `train` installs all others."""
 

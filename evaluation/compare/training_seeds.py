@@ -9,7 +9,9 @@ from scipy.stats import trim_mean
 from .comparison import Estimate
 
 
-def interquartile_mean(values: ArrayLike, *, resamples: int = 10_000, seed: int = 0) -> Estimate:
+def interquartile_mean(
+    values: ArrayLike, *, strata: ArrayLike | None = None, resamples: int = 10_000, seed: int = 0
+) -> Estimate:
     """The mean of the middle half of several runs' results, with a 95% percentile bootstrap
     interval over runs.
 
@@ -19,6 +21,8 @@ def interquartile_mean(values: ArrayLike, *, resamples: int = 10_000, seed: int 
 
     Args:
         values: One result per training seed, all on the same test seeds.
+        strata: For each result the task that it belongs to; the bootstrap then draws within each
+            task, so that all tasks keep their number of runs.
         resamples: Bootstrap resamples.
         seed: Seed of the bootstrap.
 
@@ -39,6 +43,8 @@ def interquartile_mean(values: ArrayLike, *, resamples: int = 10_000, seed: int 
     mean = float(trim_mean(runs, 0.25))
     if runs.size == 1:
         return Estimate(mean, -np.inf, np.inf)
-    draws = np.random.default_rng(seed).choice(runs, (resamples, runs.size))
+    rng, tasks = np.random.default_rng(seed), np.zeros(runs.size) if strata is None else np.asarray(strata).ravel()
+    by_task = [runs[tasks == task] for task in np.unique(tasks)]
+    draws = np.hstack([rng.choice(task, (resamples, task.size)) for task in by_task])
     low, high = np.quantile(trim_mean(draws, 0.25, axis=1), [0.025, 0.975])
     return Estimate(mean, float(low), float(high))

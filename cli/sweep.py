@@ -1,0 +1,105 @@
+"""`repricer sweep`: many trainings, one table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ._options import emit, json_option, progress_bar, progress_console, say, show
+
+if TYPE_CHECKING:
+    from ..benchmarks.sweep import Summary
+    from ..evaluation import Estimate
+
+
+@click.command(name="sweep")
+@click.argument("sweep", type=click.Path(path_type=Path))
+@click.option(
+    "--on",
+    default="local",
+    show_default=True,
+    metavar="local|ray|ray://HOST:PORT",
+    help="Where trainings run: on this machine's cores, on the Ray cluster that is running or that RAY_ADDRESS names, "
+    "or on the one at an address.",
+)
+@click.option("--workers", type=click.IntRange(min=1), help="Processes on this machine.  [default: one per core]")
+@click.option(
+    "--out", "folder", type=click.Path(path_type=Path), help="Folder of the results; the same call resumes.  [default: runs/NAME]"
+)
+@json_option
+def command(sweep: Path, on: str, workers: int | None, folder: Path | None, as_json: bool) -> None:
+    """Train every algorithm on every scenario with every seed, as the file SWEEP says.
+
+    SWEEP is a TOML file: name, scenarios (names, paths, or "textbook"), algorithms, seeds, steps, episodes, and
+    settings by algorithm. Results are one Parquet table and a chart.
+    """
+    from ..benchmarks.sweep import Sweep, run_sweep, summarise
+    from ..benchmarks.sweep.run import TABLE_FILE
+    from ..benchmarks.sweep.summary import CHART_FILE, plot_summary
+    from ..jobs import Place
+
+    place = Place(on, workers or os.cpu_count() or 1)
+    plan = Sweep.load(sweep)
+    folder = folder or Path("runs") / plan.name
+    folder.mkdir(parents=True, exist_ok=True)
+    with progress_bar(*_columns()) as bar:
+        table = run_sweep(plan, folder, place=place, on_row=_moving(bar))
+    found, files = summarise(table), {"table": folder / TABLE_FILE, "chart": folder / CHART_FILE}
+    plot_summary(found, files["chart"], f"{plan.name}: {len(plan.scenarios)} markets, {len(plan.seed_list)} seeds")
+    if as_json:
+        rows = table.astype(object).where(table.notna(), None).to_dict("records")
+        emit({"summary": [one.to_dict() for one in found], "rows": rows, "files": {k: str(v) for k, v in files.items()}})
+        return
+    _print(found)
+    for reason, rows in table[table["state"] == "failed"].groupby("reason"):
+        say(f"{len(rows)} failed, the first {rows.iloc[0]['algo']} on {rows.iloc[0]['scenario']}: {reason}")
+    say(f"Table: {files['table']}. Chart: {files['chart']}")
+
+
+def _print(found: list[Summary]) -> None:
+    from rich.table import Table
+
+    table = Table(
+        caption="Interquartile means over markets and seeds with 95% intervals; the optimum where an exact one is known. "
+        "Algorithms that cannot learn a market are compared on fewer."
+    )
+    for name in ("algorithm", "gain over best fixed", "share of optimum", "markets", "done", "unfit", "failed", "seconds"):
+        table.add_column(name, justify="left" if name == "algorithm" else "right")
+    for one in found:
+        counts = [str(count) for count in (one.scenarios, one.done, one.unfit, one.failed)]
+        seconds = "" if one.seconds is None else f"{one.seconds:.1f}"
+        table.add_row(one.algo, _percent(one.gain, "+"), _percent(one.share), *counts, seconds)
+    show(table)
+
+
+def _percent(estimate: Estimate | None, sign: str = "") -> str:
+    if estimate is None:
+        return ""
+    return f"{estimate.mean:{sign}.2%} [{estimate.low:{sign}.2%}, {estimate.high:{sign}.2%}]"
+
+
+def _columns() -> tuple[Any, ...]:
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+
+    return TextColumn("trainings"), BarColumn(), MofNCompleteColumn()
+
+
+def _moving(bar: Any) -> Callable[[dict[str, Any], int], None]:
+    """A callback that moves the bar; without a terminal, a line on stderr per training."""
+    task, done = bar.add_task("trainings", total=None), 0
+
+    def on_row(row: dict[str, Any], total: int) -> None:
+        nonlocal done
+        done += 1
+        bar.update(task, completed=done, total=total)
+        if not progress_console.is_terminal and row["state"] != "unfit":
+            figure = f"{row['gain_share']:+.2%} over best fixed" if row["state"] == "done" else f"failed: {row['reason']}"
+            progress_console.print(
+                f"{done} of {total}: {row['algo']} on {row['scenario']}, seed {row['seed']}: {figure}", soft_wrap=True
+            )
+
+    return on_row

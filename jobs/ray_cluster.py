@@ -1,0 +1,62 @@
+"""Jobs on a Ray cluster, a core each; Ray starts a job again whose worker or node dies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+from .job import ATTEMPTS, Ended, Failure, Job, Place, attempted
+from .processes import THREADS
+
+_AHEAD = 1_000
+"""Jobs that are handed to the cluster before the first of them has ended."""
+
+
+def run(jobs: list[Job], place: Place, scratch: Path) -> Iterator[Ended]:
+    """As `results`, on a cluster."""
+    connected = not ray.is_initialized()
+    if connected:
+        _connect(place.on)
+    try:
+        yield from _results(jobs, scratch)
+    finally:
+        if connected:
+            ray.shutdown()
+
+
+def _connect(on: str) -> None:
+    environment = {"env_vars": dict.fromkeys(THREADS, "1")}
+    options: dict[str, Any] = {"runtime_env": environment, "log_to_driver": False, "logging_level": "error"}
+    if on != "ray":
+        options["address"] = on
+    try:
+        ray.init(**options)
+    except (ConnectionError, RayError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"--on {on} must reach a running Ray cluster; got: {reason}; start it with `ray start`"
+        ) from error
+
+
+def _results(jobs: list[Job], scratch: Path) -> Iterator[Ended]:
+    # A job is idempotent, so that one which was cut off may start again; its own errors are results.
+    remote = ray.remote(num_cpus=1, max_retries=ATTEMPTS - 1, retry_exceptions=False)(attempted)
+    waiting, running = list(reversed(jobs)), dict[Any, Job]()
+    while waiting or running:
+        while waiting and len(running) < _AHEAD:
+            job = waiting.pop()
+            running[remote.remote(job, scratch.resolve())] = job
+        ended, _ = ray.wait(list(running), num_returns=1)
+        for reference in ended:
+            yield running.pop(reference), _value(reference)
+
+
+def _value(reference: Any) -> Any:
+    try:
+        return ray.get(reference)
+    except RayError as error:
+        return Failure(f"its worker or node died, {ATTEMPTS} times: {' '.join(str(error).split())[:200]}")
