@@ -29,6 +29,14 @@ seed_option = click.option(
 episodes_option = click.option(
     "--episodes", type=click.IntRange(min=1), default=1000, show_default=True, help="Test markets, one episode each."
 )
+place_option = click.option(
+    "--on",
+    default="local",
+    show_default=True,
+    metavar="local|ray|ray://HOST:PORT",
+    help="Where it runs: on this machine's cores, on the Ray cluster that is running or that RAY_ADDRESS names, or on the "
+    "one at an address.",
+)
 
 
 def _environment_option(name: str, variable: str, text: str) -> Callable[[Any], Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._options import emit, json_option, progress_bar, progress_console, say, seed_option, show
+from ._options import emit, json_option, place_option, progress_bar, progress_console, say, seed_option, show
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,7 +88,8 @@ def _measure(names: tuple[str, ...], as_json: bool) -> None:
     show_default=True,
     help="Folder of the results, one file per shop; the same call resumes.",
 )
-@click.option("--jobs", type=click.IntRange(min=1), help="Processes.  [default: one per core]")
+@place_option
+@click.option("--jobs", type=click.IntRange(min=1), help="Processes on this machine.  [default: one per core]")
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
@@ -97,7 +98,7 @@ def _measure(names: tuple[str, ...], as_json: bool) -> None:
     help="Seed of the first shop; the others have those that follow.",
 )
 @json_option
-def uplift(shops: int, out: Path, jobs: int | None, seed: int, as_json: bool, **given: Any) -> None:
+def uplift(shops: int, out: Path, on: str, jobs: int | None, seed: int, as_json: bool, **given: Any) -> None:
     """Compare predicted with realised gains on synthetic shops whose customers are known.
 
     Each shop writes its tables as CSV files. They are imported, a market is fitted, a policy is
@@ -106,12 +107,12 @@ def uplift(shops: int, out: Path, jobs: int | None, seed: int, as_json: bool, **
     """
     from ..benchmarks.uplift import StudySettings, run_study, summarise
     from ..benchmarks.uplift.plots import plot_gains
+    from ..jobs import Place
 
+    place = Place(on, jobs or os.cpu_count() or 1)
     settings = StudySettings(**given)
     with progress_bar(*_columns()) as bar:
-        rows = run_study(
-            settings, range(seed, seed + shops), out, jobs=jobs or os.cpu_count() or 1, on_shop=_moving(bar)
-        )
+        rows = run_study(settings, range(seed, seed + shops), out, place=place, on_shop=_moving(bar))
     summary = summarise(rows)
     plots = [out / f"{settings.truth}-{settings.products}-{settings.bounds}{ending}" for ending in (".png", ".svg")]
     for path in plots:

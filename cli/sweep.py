@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._options import emit, json_option, progress_bar, progress_console, say, show
+from ._options import emit, json_option, place_option, progress_bar, progress_console, say, show
 
 if TYPE_CHECKING:
     from ..benchmarks.sweep import Summary
@@ -18,17 +18,13 @@ if TYPE_CHECKING:
 
 @click.command(name="sweep")
 @click.argument("sweep", type=click.Path(path_type=Path))
-@click.option(
-    "--on",
-    default="local",
-    show_default=True,
-    metavar="local|ray|ray://HOST:PORT",
-    help="Where trainings run: on this machine's cores, on the Ray cluster that is running or that RAY_ADDRESS names, "
-    "or on the one at an address.",
-)
+@place_option
 @click.option("--workers", type=click.IntRange(min=1), help="Processes on this machine.  [default: one per core]")
 @click.option(
-    "--out", "folder", type=click.Path(path_type=Path), help="Folder of the results; the same call resumes.  [default: runs/NAME]"
+    "--out",
+    "folder",
+    type=click.Path(path_type=Path),
+    help="Folder of the results; the same call resumes.  [default: runs/NAME]",
 )
 @json_option
 def command(sweep: Path, on: str, workers: int | None, folder: Path | None, as_json: bool) -> None:
@@ -52,7 +48,9 @@ def command(sweep: Path, on: str, workers: int | None, folder: Path | None, as_j
     plot_summary(found, files["chart"], f"{plan.name}: {len(plan.scenarios)} markets, {len(plan.seed_list)} seeds")
     if as_json:
         rows = table.astype(object).where(table.notna(), None).to_dict("records")
-        emit({"summary": [one.to_dict() for one in found], "rows": rows, "files": {k: str(v) for k, v in files.items()}})
+        emit(
+            {"summary": [one.to_dict() for one in found], "rows": rows, "files": {k: str(v) for k, v in files.items()}}
+        )
         return
     _print(found)
     for reason, rows in table[table["state"] == "failed"].groupby("reason"):
@@ -67,7 +65,16 @@ def _print(found: list[Summary]) -> None:
         caption="Interquartile means over markets and seeds with 95% intervals; the optimum where an exact one is known. "
         "Algorithms that cannot learn a market are compared on fewer."
     )
-    for name in ("algorithm", "gain over best fixed", "share of optimum", "markets", "done", "unfit", "failed", "seconds"):
+    for name in (
+        "algorithm",
+        "gain over best fixed",
+        "share of optimum",
+        "markets",
+        "done",
+        "unfit",
+        "failed",
+        "seconds",
+    ):
         table.add_column(name, justify="left" if name == "algorithm" else "right")
     for one in found:
         counts = [str(count) for count in (one.scenarios, one.done, one.unfit, one.failed)]
@@ -97,7 +104,9 @@ def _moving(bar: Any) -> Callable[[dict[str, Any], int], None]:
         done += 1
         bar.update(task, completed=done, total=total)
         if not progress_console.is_terminal and row["state"] != "unfit":
-            figure = f"{row['gain_share']:+.2%} over best fixed" if row["state"] == "done" else f"failed: {row['reason']}"
+            figure = (
+                f"{row['gain_share']:+.2%} over best fixed" if row["state"] == "done" else f"failed: {row['reason']}"
+            )
             progress_console.print(
                 f"{done} of {total}: {row['algo']} on {row['scenario']}, seed {row['seed']}: {figure}", soft_wrap=True
             )

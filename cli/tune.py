@@ -37,10 +37,24 @@ if TYPE_CHECKING:
     help="Training runs averaged in a trial.",
 )
 @click.option("--out", "folder", type=click.Path(path_type=Path), help="Study folder; the same call resumes it.")
+@click.option(
+    "--storage",
+    metavar="URL",
+    help="Database of the study, such as postgresql+psycopg://HOST/NAME: the same call on several machines then works on "
+    "one study, and the trial of a worker that dies is tried again.",
+)
 @seed_option
 @json_option
 def command(
-    scenario: str, algo: str, trials: int, steps: int, seeds: int, folder: Path | None, seed: int, as_json: bool
+    scenario: str,
+    algo: str,
+    trials: int,
+    steps: int,
+    seeds: int,
+    folder: Path | None,
+    storage: str | None,
+    seed: int,
+    as_json: bool,
 ) -> None:
     """Search for the settings of an algorithm with the largest gain over the best fixed price.
 
@@ -60,6 +74,7 @@ def command(
             seed=seed,
             out=folder,
             seeds_per_trial=seeds,
+            storage=storage,
             progress=progress,
         )
     files = {

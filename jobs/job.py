@@ -6,7 +6,7 @@ import functools
 import hashlib
 import importlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a job has no result, in one line."""
+    """Why a job has no result, in one line.
+
+    Example:
+        >>> Failure("ValueError: steps must be at least 1").reason
+        'ValueError: steps must be at least 1'
+    """
 
     reason: str
 
@@ -87,28 +92,6 @@ class Place:
             raise ValueError(f"--on must be local, ray or ray://HOST:PORT; got '{self.on}'; choose one of them")
 
 
-def results(jobs: Iterable[Job], place: Place, scratch: Path) -> Iterator[Ended]:
-    """Run jobs and yield each as it ends, in any order.
-
-    An exception of the work is a `Failure`, and is not tried again. A job whose process or node dies starts again,
-    at most `ATTEMPTS` times.
-
-    Args:
-        jobs: The jobs, no two with the same key.
-        place: Where they run.
-        scratch: As for `Job.run`. On a cluster, a job that starts again finds its folder only if the nodes share it.
-
-    Raises:
-        ValueError: The cluster cannot be reached.
-        ModuleNotFoundError: Ray is not installed.
-    """
-    if place.on == "local":
-        from .processes import run
-    else:
-        from .ray_cluster import run
-    return run(list(jobs), place, scratch)
-
-
 def attempted(job: Job, scratch: Path) -> Any:
     """The result of a job, or a `Failure` where its work raises an exception."""
     try:
@@ -123,6 +106,10 @@ def code_fingerprint(*folders: str) -> str:
 
     Args:
         folders: Folders of the package, such as "agents".
+
+    Example:
+        >>> code_fingerprint("envs") == code_fingerprint("agents")
+        False
     """
     root, digest = Path(__file__).parents[1], hashlib.sha256()
     for folder in folders:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Generator, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from .job import ATTEMPTS, Ended, Failure, Job, Place, attempted
 
@@ -18,30 +18,36 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_
 
 def run(jobs: list[Job], place: Place, scratch: Path) -> Iterator[Ended]:
     """As `results`, on this machine."""
-    left, starts = {job.key: job for job in jobs}, Counter[str]()
+    left, suspects = list(reversed(jobs)), list[Job]()
     while left:
-        # A process that dies ends its pool; what has no result then starts in the next one.
-        starts.update(left)
-        for job, result in _pool(list(left.values()), place.workers, scratch):
-            del left[job.key]
-            yield job, result
-        for key in [key for key in left if starts[key] >= ATTEMPTS]:
-            yield left.pop(key), Failure(f"its process died, {ATTEMPTS} times; give it more memory")
+        # A process that dies ends its pool. Which of the jobs that ran then was its end shows when each is alone.
+        suspects += yield from _pool(left, place.workers, scratch)
+    for job in suspects:
+        for _ in range(1, ATTEMPTS):
+            if not (yield from _pool([job], 1, scratch)):
+                break
+        else:
+            yield job, Failure(f"its process died, {ATTEMPTS} times; give it more memory")
 
 
-def _pool(jobs: list[Job], workers: int, scratch: Path) -> Iterator[Ended]:
-    """The jobs that end before a process dies."""
-    with _one_thread(), ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
-        futures = {pool.submit(attempted, job, scratch): job for job in jobs}
+def _pool(left: list[Job], workers: int, scratch: Path) -> Generator[Ended, None, list[Job]]:
+    """Take jobs from the end of the list until it is empty or a process dies; those that ran then are returned."""
+    running = dict[Future[Any], Job]()
+    with _one_thread(), ProcessPoolExecutor(min(workers, len(left)), mp_context=get_context("spawn")) as pool:
         try:
-            for future in as_completed(futures):
-                try:
-                    yield futures[future], future.result()
-                except BrokenProcessPool:
-                    continue
+            while left or running:
+                while left and len(running) < workers:
+                    future = pool.submit(attempted, left[-1], scratch)
+                    running[future] = left.pop()
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    result = future.result()
+                    yield running.pop(future), result
+        except BrokenProcessPool:
+            return list(running.values())
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+    return []
 
 
 @contextmanager

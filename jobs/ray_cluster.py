@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import ray
-from ray.exceptions import RayError
+import ray  # pyright: ignore[reportMissingImports]  an extra that few install
+from ray.exceptions import RayError  # pyright: ignore[reportMissingImports]
 
 from .job import ATTEMPTS, Ended, Failure, Job, Place, attempted
 from .processes import THREADS

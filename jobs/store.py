@@ -4,14 +4,41 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..atomic import write_json
-from .job import Failure, Job, Place, results
+from .job import Ended, Failure, Job, Place
 
 _RESULTS, _SCRATCH = "results", "unfinished"
+
+
+def results(jobs: Iterable[Job], place: Place, scratch: Path) -> Iterator[Ended]:
+    """Run jobs and yield each as it ends, in any order.
+
+    An exception of the work is a `Failure`, and is not tried again. A job whose process or node dies starts again,
+    at most `ATTEMPTS` times.
+
+    Args:
+        jobs: The jobs, no two with the same key.
+        place: Where they run.
+        scratch: As for `Job.run`. On a cluster, a job that starts again finds its folder only if the nodes share it.
+
+    Raises:
+        ValueError: The cluster cannot be reached.
+        ModuleNotFoundError: Ray is not installed.
+
+    Example:
+        >>> jobs = [Job("repricer.forecasting:backtest", {"series": name}) for name in ("tea", "milk")]
+        >>> for job, result in results(jobs, Place("ray"), Path("unfinished")):  # doctest: +SKIP
+        ...     print(job.inputs, result)
+    """
+    if place.on == "local":
+        from .processes import run
+    else:
+        from .ray_cluster import run
+    return run(list(jobs), place, scratch)
 
 
 def run_jobs(
@@ -34,6 +61,10 @@ def run_jobs(
 
     Returns:
         For each job its result, or a `Failure`.
+
+    Example:
+        >>> run_jobs([Job("mypackage.work:add", {"x": 1})], Path("runs/sums"), place=Place())  # doctest: +SKIP
+        [2]
     """
     kept = folder / _RESULTS
     kept.mkdir(parents=True, exist_ok=True)

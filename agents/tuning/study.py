@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
-from filelock import FileLock, Timeout
 from optuna import Study, Trial, TrialPruned
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.pruners import MedianPruner
 from optuna.samplers import TPESampler
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
 from ...atomic import write_whole
@@ -28,12 +24,13 @@ from ...scenarios import MarketSpec, load_scenario
 from ..presets import preset_block
 from ..training import TrainingPlan, plan_for, train
 from ..validation import TrainingProgress, write_csv
+from .journal import exclusive, open_journal
 from .plotting import plot_trials
 from .search_space import SearchSpace
+from .shared import died, ended, open_shared, work
 
-STUDY_FILE, LOCK_FILE, BEST_FILE, TRIALS_FILE, PLOT_FILE = (
+STUDY_FILE, BEST_FILE, TRIALS_FILE, PLOT_FILE = (
     "study.journal",
-    "study.lock",
     "best.toml",
     "trials.csv",
     "trials.svg",
@@ -78,6 +75,7 @@ class _Job:
     plan: TrainingPlan
     seeds: int
     folder: Path
+    storage: str | None = None
 
     @property
     def space(self) -> SearchSpace:
@@ -104,6 +102,7 @@ def tune(
     seed: int = 0,
     out: str | Path,
     seeds_per_trial: int = 1,
+    storage: str | None = None,
     progress: TrainingProgress | None = None,
 ) -> Tuning:
     """Search the settings with the largest gain over the best fixed prices on the validation seeds.
@@ -127,6 +126,9 @@ def tune(
         out: Folder of the study. The same call resumes it; it writes `best.toml` (a preset block),
             `trials.csv` and `trials.svg` there.
         seeds_per_trial: Number of runs of a trial.
+        storage: URL of a database that holds the study instead of the folder, so that several calls, on several
+            machines, work on it at once: each until there are as many trials as it asks for. A worker that is
+            silent for half a minute has died; its settings are tried again.
         progress: As for `train`, with steps over all trials and the best gain so far.
 
     Returns:
@@ -141,11 +143,13 @@ def tune(
         if count < 1:
             raise ValueError(f"{name} must be at least 1; got {count}; ask for more")
     spec = load_scenario(scenario)
-    job = _Job(plan_for(spec, algo, steps, seed), seeds_per_trial, Path(out))
+    job = _Job(plan_for(spec, algo, steps, seed), seeds_per_trial, Path(out), storage)
     job.folder.mkdir(parents=True, exist_ok=True)
-    with _exclusive(job.folder), _quiet():
+    with exclusive(job.folder) if storage is None else nullcontext(), _quiet():
         study = _open_study(job)
-        while len(_ended(study)) < trials:
+        if storage is not None:
+            _work(study, job, trials, progress)
+        while len(ended(study)) < trials:
             _run_trial(study, job, _overall(study, job, trials, progress))
             _write(study, job)
         found = replace(_result(study), importances=_importances(study))
@@ -153,64 +157,78 @@ def tune(
     return found
 
 
+def _work(study: Study, job: _Job, trials: int, progress: TrainingProgress | None) -> None:
+    """Take part in a shared study until it has its trials."""
+
+    def after() -> None:
+        _tidy(study, job)
+        _write(study, job)
+
+    work(study, trials, lambda trial: _objective(trial, job, _overall(study, job, trials, progress)), after)
+    after()
+
+
 def _open_study(job: _Job) -> Study:
-    """The folder's study, new or resumed.
+    """The study of the folder or the database, new or resumed.
 
     Raises:
-        ValueError: The folder holds another study.
+        ValueError: There is another study.
     """
-    path = job.folder / STUDY_FILE
-    _drop_partial_line(path)
     pruner = MedianPruner(n_warmup_steps=max(1, job.plan.settings.evaluations // 4))
-    try:
-        storage = JournalStorage(JournalFileBackend(str(path), _NoLock(str(path))))
-        study = optuna.create_study(
-            storage=storage, study_name="tune", direction="maximize", pruner=pruner, load_if_exists=True
-        )
-    except (ValueError, KeyError) as error:
-        raise ValueError(f"{path} must be a study; got: {error}; choose another --out") from error
+    if job.storage is None:
+        study, where = open_journal(job.folder / STUDY_FILE, pruner), str(job.folder)
+    else:
+        name = f"{job.plan.spec.name}-{job.plan.algo}"
+        study, where = open_shared(job.storage, name, pruner), "the database"
     held = study.user_attrs.get("identity")
     if held is None:
         study.set_user_attr("identity", job.identity)
         held = job.identity
     for key, wanted in job.identity.items():
         if held.get(key) != wanted:
-            raise ValueError(
-                f"{job.folder} holds a study with {key} {held.get(key)!r}; got {wanted!r}; choose another --out"
-            )
+            raise ValueError(f"{where} holds a study with {key} {held.get(key)!r}; got {wanted!r}; choose another --out or --storage")
     if not study.get_trials(deepcopy=False):
-        study.enqueue_trial(job.space.start)
-    for trial in _ended(study):
-        shutil.rmtree(job.home(trial.number), ignore_errors=True)
+        study.enqueue_trial(job.space.start, skip_if_exists=True)
+    _tidy(study, job)
     return study
 
 
-def _ended(study: Study) -> list[FrozenTrial]:
-    return study.get_trials(deepcopy=False, states=tuple(_STATES))
+def _tidy(study: Study, job: _Job) -> None:
+    for trial in study.get_trials(deepcopy=False, states=tuple(_STATES)):
+        shutil.rmtree(job.home(trial.number), ignore_errors=True)
 
 
 def _run_trial(study: Study, job: _Job, progress: TrainingProgress) -> None:
     """Run one trial to its end."""
     trial = _next_trial(study, job)
+    try:
+        gain = _objective(trial, job, progress)
+    except TrialPruned:
+        study.tell(trial, state=TrialState.PRUNED)
+    except (ValueError, MemoryError):
+        study.tell(trial, state=TrialState.FAIL)
+    else:
+        study.tell(trial, gain)
+    shutil.rmtree(job.home(trial.number), ignore_errors=True)
+
+
+def _objective(trial: Trial, job: _Job, progress: TrainingProgress) -> float:
+    """The gain of a trial, which keeps its settings and figures, or the reason why there are none."""
     settings = job.space.draw(trial)
     trial.set_user_attr("settings", settings)
     try:
         figures = _learn(trial, settings, job, progress)
-    except TrialPruned:
-        study.tell(trial, state=TrialState.PRUNED)
     except (ValueError, MemoryError) as error:
         trial.set_user_attr("reason", (str(error).strip() or type(error).__name__).splitlines()[0])
-        study.tell(trial, state=TrialState.FAIL)
-    else:
-        trial.set_user_attr("figures", figures)
-        study.tell(trial, figures["gain"])
-    shutil.rmtree(job.home(trial.number), ignore_errors=True)
+        raise
+    trial.set_user_attr("figures", figures)
+    return figures["gain"]
 
 
 def _next_trial(study: Study, job: _Job) -> Trial:
     """An interrupted trial, or a new one; its draws depend on its number and the trials before."""
     left = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    number = left[0].number if left else len(_ended(study))
+    number = left[0].number if left else len(ended(study))
     words = np.random.SeedSequence([job.plan.seed, number]).generate_state(1)
     study.sampler = TPESampler(seed=int(words[0]), multivariate=True, constant_liar=False)
     return Trial(study, left[0]._trial_id) if left else study.ask()
@@ -261,22 +279,22 @@ def _watch(trial: Trial, job: _Job, before: list[float], progress: TrainingProgr
 
 def _overall(study: Study, job: _Job, trials: int, progress: TrainingProgress | None) -> TrainingProgress:
     """The caller's progress callback, with steps over all trials and the best gain so far."""
-    ended = _ended(study)
-    gains = [trial.user_attrs["figures"]["gain"] for trial in ended if trial.state is TrialState.COMPLETE]
+    over = ended(study)
+    gains = [trial.user_attrs["figures"]["gain"] for trial in over if trial.state is TrialState.COMPLETE]
 
     def report(done: int, total: int, figures: dict[str, float]) -> None:
         if progress is not None:
             best = figures | {"gain": max(gains, default=figures["gain"])}
-            progress(len(ended) * job.seeds * total + done, trials * job.seeds * total, best)
+            progress(len(over) * job.seeds * total + done, trials * job.seeds * total, best)
 
     return report
 
 
 def _write(study: Study, job: _Job) -> None:
     """Write the table of trials and the best settings so far to the folder."""
-    ended = _ended(study)
-    write_csv(job.folder / TRIALS_FILE, [_row(trial) for trial in ended])
-    if any(trial.state is TrialState.COMPLETE for trial in ended):
+    rows = _rows(study)
+    write_csv(job.folder / TRIALS_FILE, rows)
+    if any(row["state"] == "complete" for row in rows):
         write_whole(job.folder / BEST_FILE, _preset_text(_result(study), job))
 
 
@@ -286,7 +304,7 @@ def _result(study: Study) -> Tuning:
     Raises:
         ValueError: No trial is complete.
     """
-    rows = [_row(trial) for trial in _ended(study)]
+    rows = _rows(study)
     if not any(row["state"] == "complete" for row in rows):
         raise ValueError(
             f"tune needs one complete trial; got {len(rows)} that failed, the first with: {rows[0]['reason']}; "
@@ -304,12 +322,18 @@ def _result(study: Study) -> Tuning:
     )
 
 
+def _rows(study: Study) -> list[dict[str, Any]]:
+    """One row per trial that is over, those included whose worker died."""
+    return [_row(trial) for trial in study.get_trials(deepcopy=False, states=tuple(_STATES))]
+
+
 def _row(trial: FrozenTrial) -> dict[str, Any]:
     """A trial as a row of the table; a pruned trial has the gain of its last validation."""
     facts = trial.user_attrs
     figures = facts.get("figures", {"gain": trial.value, "best_fixed": None, "seconds": None})
     head = {"trial": trial.number, "state": _STATES[trial.state]}
-    return head | figures | {"reason": facts.get("reason", "")} | facts["settings"]
+    reason = "its worker died or was interrupted" if died(trial) else facts.get("reason", "")
+    return head | figures | {"reason": reason} | facts.get("settings", {})
 
 
 def _importances(study: Study) -> dict[str, float]:
@@ -337,38 +361,6 @@ def _preset_text(found: Tuning, job: _Job) -> str:
 
 def _share(found: Tuning) -> str:
     return f"{found.gain / abs(found.best_fixed):+.2%}" if found.best_fixed else "of zero"
-
-
-def _drop_partial_line(path: Path) -> None:
-    """Drop a last line that a kill or a full disk truncated: lines appended to it would be lost."""
-    if path.is_file():
-        os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
-
-
-class _NoLock(JournalFileOpenLock):
-    """No lock: that of the folder is held already, and Optuna's own would survive a kill."""
-
-    def acquire(self) -> bool:
-        return True
-
-    def release(self) -> None:
-        pass
-
-
-@contextmanager
-def _exclusive(folder: Path) -> Iterator[None]:
-    """Hold the lock of the folder, which the operating system releases if the process is killed."""
-    lock = FileLock(folder / LOCK_FILE)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise ValueError(
-            f"{folder} must be tuned by one command at a time; got a second one; wait for the first"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 @contextmanager

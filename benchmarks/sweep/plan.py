@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct, field
+from msgspec.structs import replace
 
 from ...agents import ALGORITHMS
 from ...agents.training import plan_for
@@ -25,7 +26,15 @@ _Names = Annotated[tuple[str, ...], Meta(min_length=1, extra={"allowed": "a list
 
 
 class SweepError(ValueError):
-    """A sweep that cannot be run; the message is one line."""
+    """A sweep that cannot be run; the message is one line.
+
+    Example:
+        >>> try:
+        ...     Sweep.load(Path("none.toml"))
+        ... except SweepError as error:
+        ...     print(error)
+        none.toml must be a TOML file; got: No such file or directory; write it or fix the path
+    """
 
 
 class Sweep(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,9 +72,7 @@ class Sweep(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         try:
             table = tomllib.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
-            raise SweepError(
-                f"{path} must be a TOML file; got: {error.strerror}; write it or fix the path"
-            ) from error
+            raise SweepError(f"{path} must be a TOML file; got: {error.strerror}; write it or fix the path") from error
         except ValueError as error:
             raise SweepError(f"{path} must be a TOML file; got: {error}; fix it") from error
         return read(cls, table, str(path), SweepError)._checked(path)
@@ -75,7 +82,9 @@ class Sweep(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             for name in names:
                 if name not in ALGORITHMS:
                     known = list(ALGORITHMS)
-                    raise SweepError(f"{path}: {where} must be among the algorithms; got '{name}'; {nearest(name, known)}")
+                    raise SweepError(
+                        f"{path}: {where} must be among the algorithms; got '{name}'; {nearest(name, known)}"
+                    )
         found: list[str] = []
         for name in self.scenarios:
             beside = path.parent / name
@@ -84,7 +93,7 @@ class Sweep(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise SweepError(f"{path}: scenarios and algorithms must differ; got one of them twice; leave one out")
         for name in found:
             load_scenario(name)
-        return Sweep(**{key: getattr(self, key) for key in self.__struct_fields__} | {"scenarios": tuple(found)})
+        return replace(self, scenarios=tuple(found))
 
     @property
     def seed_list(self) -> tuple[int, ...]:

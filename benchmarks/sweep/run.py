@@ -42,6 +42,10 @@ def run_sweep(
 
     Raises:
         ValueError: The cluster cannot be reached.
+
+    Example:
+        >>> sweep = Sweep(name="two", scenarios=("regimes",), algorithms=("ppo", "a2c"))
+        >>> table = run_sweep(sweep, Path("runs/two"), place=Place(workers=2))  # doctest: +SKIP
     """
     rows: list[dict[str, Any]] = []
     jobs: list[Job] = []

@@ -30,6 +30,10 @@ class Summary:
         gain: Interquartile mean of the gain over the best fixed prices, as a share of what they earn.
         share: Interquartile mean of the share of the exact optimum, on the markets that have one; None without any.
         seconds: Median time of a training.
+
+    Example:
+        >>> Summary("dqn", 0, 9, 0, scenarios=0, gain=None, share=None, seconds=None).to_dict()["unfit"]
+        9
     """
 
     algo: str
@@ -55,6 +59,12 @@ def summarise(table: pd.DataFrame) -> list[Summary]:
 
     Args:
         table: Rows of `run_sweep`.
+
+    Example:
+        >>> rows = {"algo": ["a2c"] * 2, "scenario": "regimes", "state": "done", "gain_share": [0.02, 0.04]}
+        >>> (found,) = summarise(pd.DataFrame(rows | {"share_of_optimum": 0.9, "seconds": 5.0}))
+        >>> round(found.gain.mean, 3)
+        0.03
     """
     found = [_summary(str(algo), rows) for algo, rows in table.groupby("algo", sort=False)]
     return sorted(found, key=lambda one: -np.inf if one.gain is None else one.gain.mean, reverse=True)
@@ -94,7 +104,7 @@ def plot_summary(found: list[Summary], path: Path, title: str) -> None:
         axis = figure.add_subplot()
         for place, (_, gain) in enumerate(shown):
             ends = [end if np.isfinite(end) else gain.mean for end in (gain.low, gain.high)]
-            axis.hlines(place, *ends, color=_BLUE, linewidth=6, alpha=0.3)
+            axis.hlines(place, ends[0], ends[1], color=_BLUE, linewidth=6, alpha=0.3)
             axis.plot(gain.mean, place, "|", color=_BLUE, markersize=12, markeredgewidth=2)
         axis.axvline(0, color=_GREY, linewidth=0.5, linestyle=":")
         axis.set_yticks(range(len(shown)), [algo for algo, _ in shown])

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
+from ...jobs import code_fingerprint
 from .families import FAMILIES
 from .parameters import SIZES
 
@@ -88,18 +87,5 @@ class StudySettings:
 
     def key(self, seed: int) -> str:
         """Names the result of one shop: its settings, and the code that produced it."""
-        text = json.dumps([self.to_dict(), seed, code_fingerprint()], sort_keys=True)
+        text = json.dumps([self.to_dict(), seed, code_fingerprint(*_CODE)], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-@functools.cache
-def code_fingerprint() -> str:
-    """Hash of the code that a result depends on: after a change, no old result is taken for
-    a new one.
-    """
-    root, digest = Path(__file__).parents[2], hashlib.sha256()
-    for folder in _CODE:
-        for path in sorted((root / folder).rglob("*")):
-            if path.suffix in (".py", ".toml"):
-                digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
-    return digest.hexdigest()[:12]

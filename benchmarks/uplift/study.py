@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from ...atomic import write_json
+from ...jobs import Failure, Job, Place, results
 from .settings import StudySettings
 
 OnShop = Callable[[dict[str, Any], int, int], None]
@@ -21,7 +19,7 @@ def run_study(
     seeds: Iterable[int],
     out: Path,
     *,
-    jobs: int = 1,
+    place: Place = Place(),  # noqa: B008  it is frozen
     on_shop: OnShop = lambda row, done, total: None,
 ) -> list[dict[str, Any]]:
     """Assess shops, except those whose results lie in a folder already.
@@ -30,7 +28,7 @@ def run_study(
         settings: How the shops are drawn, fitted and evaluated.
         seeds: One per shop.
         out: Folder of the results; a file belongs to one shop under one set of settings.
-        jobs: Processes.
+        place: Where the shops are assessed; by default one after the other in this process.
         on_shop: Called with each result, the number of shops done and of all shops.
 
     Returns:
@@ -38,9 +36,10 @@ def run_study(
 
     Raises:
         ValueError: There are no shops.
+        RuntimeError: A shop that another process assessed ended with an error.
 
     Example:
-        >>> rows = run_study(StudySettings("clean"), range(40), Path("runs/uplift"), jobs=2)  # doctest: +SKIP
+        >>> rows = run_study(StudySettings("clean"), range(40), Path("runs/uplift"), place=Place(workers=2))  # doctest: +SKIP
     """
     wanted = list(seeds)
     if not wanted:
@@ -54,7 +53,7 @@ def run_study(
     for done, row in enumerate(rows.values(), start=1):
         on_shop(row, done, len(wanted))
     left = [seed for seed in wanted if seed not in rows]
-    for seed, row in _assessed(settings, left, jobs):
+    for seed, row in _assessed(settings, left, place):
         write_json(result_path(settings, seed, out), row)
         rows[seed] = row
         on_shop(row, len(rows), len(wanted))
@@ -66,30 +65,21 @@ def result_path(settings: StudySettings, seed: int, out: Path) -> Path:
     return out / f"{settings.truth}-{settings.products}-{seed}-{settings.key(seed)}.json"
 
 
-def _assessed(settings: StudySettings, seeds: list[int], jobs: int) -> Iterable[tuple[int, dict[str, Any]]]:
-    if jobs == 1 or len(seeds) < 2:
+def _assessed(settings: StudySettings, seeds: list[int], place: Place) -> Iterator[tuple[int, dict[str, Any]]]:
+    if place == Place():
         for seed in seeds:
             yield seed, _one(settings, seed)
         return
-    # One thread per process: the processes share the cores.
-    threads = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
-    os.environ.update(dict.fromkeys(threads, "1"))
-    try:
-        pool = ProcessPoolExecutor(min(jobs, len(seeds)), mp_context=get_context("spawn"))
-        with pool:
-            futures = {pool.submit(_one, settings, seed): seed for seed in seeds}
-            try:
-                for future in as_completed(futures):
-                    yield futures[future], future.result()
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-    finally:
-        for name, value in threads.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+    jobs = [Job(f"{__name__}:assessed", {"settings": settings.to_dict(), "seed": seed}) for seed in seeds]
+    for job, result in results(jobs, place, Path()):
+        if isinstance(result, Failure):
+            raise RuntimeError(f"shop {job.inputs['seed']} of {settings.truth}: {result.reason}")
+        yield job.inputs["seed"], result
+
+
+def assessed(inputs: dict[str, Any], _: Path) -> dict[str, Any]:
+    """The result of one shop, as a job; it keeps nothing for a second start."""
+    return _one(StudySettings(**inputs["settings"]), inputs["seed"])
 
 
 def _one(settings: StudySettings, seed: int) -> dict[str, Any]:

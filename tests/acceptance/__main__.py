@@ -28,6 +28,7 @@ from . import (  # noqa: F401  they register their checks
     market,
     price_list,
     recommending,
+    scale_ray,
     service,
     service_load,
     serving,

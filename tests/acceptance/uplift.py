@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from repricer.benchmarks.uplift import StudySettings, run_study, summarise
+from repricer.jobs import Place
 
 from .checks import check
 
@@ -40,7 +41,7 @@ def rows(truth: str, products: int = 12, bounds: str = "free", shops: int = FAMI
     """One result per shop."""
     settings = StudySettings(truth, products=products, bounds=bounds)
     seeds = range(SEED, SEED + min(shops, MOST))
-    return run_study(settings, seeds, OUT, jobs=os.cpu_count() or 1)
+    return run_study(settings, seeds, OUT, place=Place(workers=os.cpu_count() or 1))
 
 
 def figures(truth: str, products: int = 12, bounds: str = "free", shops: int = FAMILY_SHOPS) -> dict[str, Any]:
@@ -159,7 +160,9 @@ def said() -> float:
 def quick_as_default() -> float:
     """Mean absolute difference of the shares."""
     settings = StudySettings("clean", forecaster="selected", steps=300_000, episodes=1000)
-    whole = run_study(settings, range(SEED, SEED + min(QUICK_SHOPS, MOST)), OUT, jobs=os.cpu_count() or 1)
+    whole = run_study(
+        settings, range(SEED, SEED + min(QUICK_SHOPS, MOST)), OUT, place=Place(workers=os.cpu_count() or 1)
+    )
     pairs = zip(rows("clean", 12, "free", SHOPS), whole, strict=False)
     return float(np.mean([abs(quick["share_of_optimum"] - slow["share_of_optimum"]) for quick, slow in pairs])) / POINT
 

@@ -82,7 +82,7 @@ def test_a_changed_setting_is_not_mixed_with_old_results(assessed, tmp_path, cha
 
 def test_a_change_of_the_code_is_not_mixed_with_old_results(assessed, tmp_path, monkeypatch):
     run_study(StudySettings("clean"), [0], tmp_path)
-    monkeypatch.setattr("repricer.benchmarks.uplift.settings.code_fingerprint", lambda: "other")
+    monkeypatch.setattr("repricer.benchmarks.uplift.settings.code_fingerprint", lambda *_: "other")
     run_study(StudySettings("clean"), [0], tmp_path)
     assert assessed == [0, 0]
 

@@ -1,0 +1,134 @@
+"""A sweep on a Ray cluster of two nodes on this machine, of which a worker and then a node are killed."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .checks import Skip, check
+
+_TRAININGS = 24
+_SWEEP = """
+name = "killed"
+scenarios = ["gallego-van-ryzin", "regimes", "stationary-logit"]
+algorithms = ["ppo", "a2c"]
+seeds = 4
+steps = 20000
+episodes = 100
+"""
+_NODE = "from ray.scripts.scripts import main; main()"
+_SMALL = ("--num-cpus=1", "--node-ip-address=127.0.0.1", "--object-store-memory=100000000")
+_WORKER = "ray::attempted"
+
+
+_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "120"}
+
+
+def _ray(*arguments: str) -> None:
+    command, environment = [sys.executable, "-c", _NODE, *arguments], os.environ | _ENVIRONMENT
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
+    if ended.returncode:
+        raise RuntimeError(f"ray {arguments[0]} failed: {ended.stderr[-2_000:]}")
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def _processes(*words: str) -> list[int]:
+    """Processes whose command line contains all of these words."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if all(word in line for word in words):
+            found.append(int(path.parent.name))
+    return found
+
+
+@contextmanager
+def _cluster() -> Iterator[str]:
+    """Two nodes of one core each; the address of the first."""
+    address = f"127.0.0.1:{_free_port()}"
+    try:
+        _ray("start", "--head", f"--port={address.partition(':')[2]}", "--include-dashboard=false", *_SMALL)
+        _ray("start", f"--address={address}", *_SMALL)
+        yield address
+    finally:
+        _ray("stop", "--force")
+
+
+def _sweep(folder: Path, on: str, **environment: str) -> subprocess.Popen[bytes]:
+    (folder / "sweep.toml").write_text(_SWEEP)
+    command = [sys.executable, "-m", "repricer.cli", "sweep", str(folder / "sweep.toml"), "--on", on]
+    command += ["--out", str(folder / on), "--workers", "2", "--json"]
+    with (folder / f"{on}.json").open("wb") as output:
+        return subprocess.Popen(command, stdout=output, env=os.environ | environment)
+
+
+def _results(folder: Path, on: str) -> list[dict[str, Any]]:
+    rows = json.loads((folder / f"{on}.json").read_text())["rows"]
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
+
+
+def _wait_for(folder: Path, results: int, running: subprocess.Popen[bytes]) -> None:
+    while len(list((folder / "ray" / "results").glob("*.json"))) < results:
+        if running.poll() is not None:
+            raise RuntimeError(f"the sweep ended before it had {results} results")
+        time.sleep(0.2)
+
+
+@functools.cache
+def _killed() -> tuple[list[dict[str, Any]], list[dict[str, Any]], int]:
+    """Rows of the cluster, rows of this machine, and the number of result files of the cluster."""
+    if importlib.util.find_spec("ray") is None:
+        raise Skip("Ray is not installed; pip install 'repricer[scale]'")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with _cluster() as address:
+            running = _sweep(folder, "ray", RAY_ADDRESS=address)
+            _wait_for(folder, 2, running)
+            os.kill(_processes(_WORKER)[0], signal.SIGKILL)
+            _wait_for(folder, 6, running)
+            # The node that joined; its raylet knows the address of the first.
+            raylets = sorted(_processes("raylet/raylet"))
+            os.kill(raylets[-1], signal.SIGKILL)
+            if running.wait():
+                raise RuntimeError("the sweep on the cluster failed")
+        local = _sweep(folder, "local")
+        if local.wait():
+            raise RuntimeError("the sweep on this machine failed")
+        files = len(list((folder / "ray" / "results").glob("*.json")))
+        return _results(folder, "ray"), _results(folder, "local"), files
+
+
+@check("scale", "trainings that end though a worker and a node were killed", "==", _TRAININGS)
+def finished() -> float:
+    return sum(row["state"] == "done" for row in _killed()[0])
+
+
+@check("scale", "results on the cluster, none recorded twice", "==", _TRAININGS)
+def recorded() -> float:
+    return float(_killed()[2])
+
+
+@check("scale", "rows that differ from those of this machine, bit for bit", "==", 0)
+def differing() -> float:
+    cluster, local, _ = _killed()
+    return float(sum(a != b for a, b in zip(cluster, local, strict=True)))
