@@ -9,7 +9,7 @@ import optuna
 from optuna import Study, Trial
 from optuna.pruners import BasePruner
 from optuna.samplers import TPESampler
-from optuna.storages import RDBStorage, RetryFailedTrialCallback
+from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -36,7 +36,7 @@ def open_shared(url: str, name: str, pruner: BasePruner) -> Study:
             url,
             heartbeat_interval=HEARTBEAT_SECONDS,
             grace_period=GRACE_SECONDS,
-            failed_trial_callback=RetryFailedTrialCallback(max_retry=_RETRIES),
+            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=_RETRIES),
         )
         # Running trials count as bad ones, so that workers do not draw the same settings.
         sampler = TPESampler(multivariate=True, constant_liar=True)

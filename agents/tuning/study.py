@@ -186,7 +186,9 @@ def _open_study(job: _Job) -> Study:
         held = job.identity
     for key, wanted in job.identity.items():
         if held.get(key) != wanted:
-            raise ValueError(f"{where} holds a study with {key} {held.get(key)!r}; got {wanted!r}; choose another --out or --storage")
+            raise ValueError(
+                f"{where} holds a study with {key} {held.get(key)!r}; got {wanted!r}; choose another --out or --storage"
+            )
     if not study.get_trials(deepcopy=False):
         study.enqueue_trial(job.space.start, skip_if_exists=True)
     _tidy(study, job)

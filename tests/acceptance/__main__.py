@@ -29,6 +29,7 @@ from . import (  # noqa: F401  they register their checks
     price_list,
     recommending,
     scale_ray,
+    scale_tuning,
     service,
     service_load,
     serving,

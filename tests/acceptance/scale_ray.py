@@ -25,7 +25,7 @@ name = "killed"
 scenarios = ["gallego-van-ryzin", "regimes", "stationary-logit"]
 algorithms = ["ppo", "a2c"]
 seeds = 4
-steps = 20000
+steps = 10000
 episodes = 100
 """
 _NODE = "from ray.scripts.scripts import main; main()"
@@ -83,7 +83,10 @@ def _sweep(folder: Path, on: str, **environment: str) -> subprocess.Popen[bytes]
 
 
 def _results(folder: Path, on: str) -> list[dict[str, Any]]:
-    rows = json.loads((folder / f"{on}.json").read_text())["rows"]
+    output = (folder / f"{on}.json").read_text()
+    if not output.startswith("{"):
+        raise RuntimeError(f"--json must print one document; got {output[:500]!r} with --on {on}")
+    rows = json.loads(output)["rows"]
     return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
 
 
