@@ -27,6 +27,7 @@ _COMMANDS = {
     "export": "write a run's policy as a signed, pickle-free bundle",
     "refresh": "take newer tables into a bundle, without training",
     "price": "answer a price request from a bundle, offline",
+    "answer": "answer a customer's question about a price, from a bundle",
     "prices": "write the price list of the recommended prices",
     "markdown": "plan prices that only fall and sell the stock by a date",
     "approve": "check the decisions in a price list, record them and make the list live",

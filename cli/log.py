@@ -59,7 +59,7 @@ def export(log: str, out: Path, keys: str | None, as_json: bool) -> None:
     from ..serving.decision_log.sales_table import write_sales
 
     check_table_path("--out", out)
-    with closing(_opened(log, keys)) as decisions:
+    with closing(open_log(log, keys)) as decisions:
         found = write_sales(decisions, out)
     if as_json:
         emit({"sales": str(out), **found._asdict()})
@@ -86,7 +86,7 @@ def export(log: str, out: Path, keys: str | None, as_json: bool) -> None:
 def verify(log: str, head: str | None, checkpoint: Path | None, as_json: bool) -> None:
     """Check the hash of every row; exits with 2 if a row was changed or removed."""
     since = _since(checkpoint) if checkpoint is not None and checkpoint.exists() else None
-    with closing(_opened(log)) as decisions:
+    with closing(open_log(log)) as decisions:
         found = decisions.verify(head, since)
     if checkpoint is not None:
         write_json(checkpoint, found._asdict())
@@ -121,7 +121,7 @@ def erase(log: str, market: str, by: str, reason: str, yes: bool, as_json: bool)
 
     The chains still verify. A row of the table `maintenance` says that it was done, not whose.
     """
-    with closing(_opened(log)) as decisions:
+    with closing(open_log(log)) as decisions:
         if not yes:
             click.confirm(f"Erase {market!r} from {decisions.name} for ever?", abort=True, err=True)
         count = decisions.erase(market, by, reason)
@@ -149,7 +149,7 @@ def rotate(log: str, days: float, out: Path | None, discard: bool, by: str, reas
     """
     if discard == (out is not None):
         raise ValueError(f"rotate needs --out or --discard; got {'both' if discard else 'neither'}; give one")
-    with closing(_opened(log)) as decisions:
+    with closing(open_log(log)) as decisions:
         found = decisions.rotate(days, out, by, reason)
     if as_json:
         emit(found._asdict())
@@ -169,7 +169,7 @@ def backup(log: str, backup: Path, as_json: bool) -> None:
     The keys go to BACKUP.keys. Keep the newest file of keys alone: older ones hold keys that were
     erased since.
     """
-    with closing(_opened(log)) as decisions:
+    with closing(open_log(log)) as decisions:
         head = decisions.backup(backup)
     _copied(head, f"{backup} and {backup}.keys", as_json)
 
@@ -181,7 +181,7 @@ def backup(log: str, backup: Path, as_json: bool) -> None:
 @json_option
 def restore(backup: str, log: str, keys: str, as_json: bool) -> None:
     """Copy BACKUP and its keys to LOG, a new SQLite file or an empty database, and verify it."""
-    with closing(_opened(backup, keys)) as decisions:
+    with closing(open_log(backup, keys)) as decisions:
         head = decisions.restore(log)
     _copied(head, log, as_json)
 
@@ -199,7 +199,7 @@ def _copied(head: Head, where: str, as_json: bool) -> None:
 @json_option
 def summary(log: str, keys: str | None, as_json: bool) -> None:
     """Count decisions, clipped prices and outcomes by policy and arm."""
-    with closing(_opened(log, keys)) as decisions:
+    with closing(open_log(log, keys)) as decisions:
         groups = _summed(decisions)
     if as_json:
         emit({"log": decisions.name, "groups": groups})
@@ -250,7 +250,7 @@ def outcomes(log: str, file: Path, as_json: bool) -> None:
     """
     refused: dict[int, str] = {}
     accepted, new = 0, 0
-    with closing(_opened(log)) as decisions:
+    with closing(open_log(log)) as decisions:
         read = _read(file, refused)
         while chunk := list(itertools.islice(read, _AT_ONCE)):
             wrong: dict[int, str] = {}
@@ -268,7 +268,7 @@ def outcomes(log: str, file: Path, as_json: bool) -> None:
         say(f"  row {reject['row']}: {reject['reason']}")
 
 
-def _opened(place: str, keys: str | None = None) -> DecisionLog:
+def open_log(place: str, keys: str | None = None) -> DecisionLog:
     """The log, which must exist: reading does not create one."""
     from ..serving import DecisionLog
 

@@ -72,3 +72,13 @@ def units_words(units: float) -> str:
         ('5,222', '3.14')
     """
     return f"{units:,.0f}" if abs(units) >= 100 else f"{units:,.3g}"
+
+
+def money_words(value: float, currency: str) -> str:
+    """An amount with two decimals, or three digits where it is small.
+
+    Example:
+        >>> money_words(1234.5, "EUR"), money_words(0.0123, "EUR")
+        ('1,234.50 EUR', '0.0123 EUR')
+    """
+    return f"{value:,.2f} {currency}" if abs(value) >= 0.1 else f"{value:.3g} {currency}"

@@ -260,6 +260,23 @@ class DecisionLog:
         """The decisions about price lists in order. Raises LogError."""
         return self._storage.rows(select(APPROVALS).order_by(APPROVALS.c.id))
 
+    def recent(self, market: str, count: int) -> list[dict[str, Any]]:
+        """The rows of `export` of the last decisions of a market, the latest first.
+
+        Args:
+            market: Its name; a market that is unknown or erased has none.
+            count: How many decisions.
+
+        Raises:
+            ChainError: A row does not open with the key of its market.
+            LogError: The log cannot be read.
+        """
+        known = self._keys.rows(select(SUBJECTS.c.id).where(SUBJECTS.c.name == market))
+        own = DECISIONS.c.subject.in_([row["id"] for row in known])
+        page = self._storage.rows(select(DECISIONS).where(own).order_by(DECISIONS.c.id.desc()).limit(count))
+        found = opened(page, self._storage.rows, self._keys.rows)
+        return [row for decision in found for row in decision.record.by_product()]
+
     def ends(self) -> tuple[int, int]:
         """Numbers of the last decision and the last report of outcomes. Raises LogError."""
         outcomes, decisions = (

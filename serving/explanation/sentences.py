@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...pricing import INPUT_GROUPS, OUTSIDE_CHARGED, MarketView, Policy, price_contributions
-from ...pricing.wording import policy_words, rule_words, units_words
+from ...pricing.wording import money_words, policy_words, rule_words, units_words
 from ..bundle.reading import Bundle
 from ..decision import Decision
 from ..predictor import PriceAnswer
@@ -118,8 +118,8 @@ def _headline(bundle: Bundle, view: MarketView, answer: PriceAnswer, n: int, mon
     before, regular = float(view.list_price[0, n]), float(bundle.catalogue.regular_price[n])
     move = "unchanged from" if _same(item.price, before) else "up from" if item.price > before else "down from"
     return (
-        f"The price of {item.product} is {_money(item.price, money)}{start}, {move} {_money(before, money)}; "
-        f"the regular price is {_money(regular, money)}."
+        f"The price of {item.product} is {money_words(item.price, money)}{start}, {move} {money_words(before, money)}; "
+        f"the regular price is {money_words(regular, money)}."
     )
 
 
@@ -136,13 +136,13 @@ def _inputs(parts: Attribution | None, money: str) -> list[str]:
     """The largest effects first; effects below a thousandth of the price are left out."""
     if parts is None:
         return ["The policy gave no number, so the price rules kept the current price."]
-    said = [f"In an ordinary market it would have proposed {_money(parts.ordinary, money)}."]
+    said = [f"In an ordinary market it would have proposed {money_words(parts.ordinary, money)}."]
     for part in sorted(parts.inputs, key=lambda one: -abs(one.effect)):
         if abs(part.effect) > 1e-3 * parts.ordinary:
             verb = "raised" if part.effect > 0 else "lowered"
             cause = INPUT_GROUPS[part.cause].description
-            said.append(f"{cause[0].upper()}{cause[1:]} {verb} it by {_money(abs(part.effect), money)}.")
-    return [*said, f"So it proposed {_money(parts.proposed, money)}."]
+            said.append(f"{cause[0].upper()}{cause[1:]} {verb} it by {money_words(abs(part.effect), money)}.")
+    return [*said, f"So it proposed {money_words(parts.proposed, money)}."]
 
 
 def _rule(change: Change, money: str) -> str:
@@ -152,11 +152,11 @@ def _rule(change: Change, money: str) -> str:
     if isinstance(change.before, list):
         return f"The rule '{name}' cut the personal discounts: {change.why}."
     if change.before is None:
-        return f"The rule '{name}' set the price to {_money(change.after, money)}: {change.why}."
-    if _money(change.before, money) == _money(change.after, money):
-        return f"The rule '{name}' moved it by less than is shown, to {_money(change.after, money)}: {change.why}."
+        return f"The rule '{name}' set the price to {money_words(change.after, money)}: {change.why}."
+    if money_words(change.before, money) == money_words(change.after, money):
+        return f"The rule '{name}' moved it by less than is shown, to {money_words(change.after, money)}: {change.why}."
     verb = "raised" if change.after > change.before else "lowered"
-    return f"The rule '{name}' {verb} it from {_money(change.before, money)} to {_money(change.after, money)}: {change.why}."
+    return f"The rule '{name}' {verb} it from {money_words(change.before, money)} to {money_words(change.after, money)}: {change.why}."
 
 
 def _discounts(item: ProductPrice) -> list[str]:
@@ -172,16 +172,16 @@ def _demand(
     here = what_if(bundle, view, decision.answer, item.product, [item.price]).points[0]
     said = [
         f"At this price about {units_words(here.units.mean)} units are expected this period (95% of such periods: "
-        f"{units_words(here.units.ci95[0])} to {units_words(here.units.ci95[1])}), for {_money(here.revenue.mean, money)} of revenue and "
-        f"{_money(here.profit.mean, money)} of profit."
+        f"{units_words(here.units.ci95[0])} to {units_words(here.units.ci95[1])}), for {money_words(here.revenue.mean, money)} of revenue and "
+        f"{money_words(here.profit.mean, money)} of profit."
     ]
     if best is not None:
         goal = bundle.manifest["objective"]
         there, now = (getattr(point, goal).mean for point in (best, here))
         compare = "more" if there > now else "less"
         said.append(
-            f"The best other allowed price for this period alone is {_money(best.price, money)}, with "
-            f"{_money(abs(there - now), money)} {compare} {goal}; the policy also takes later periods into account."
+            f"The best other allowed price for this period alone is {money_words(best.price, money)}, with "
+            f"{money_words(abs(there - now), money)} {compare} {goal}; the policy also takes later periods into account."
         )
     return said
 
@@ -193,7 +193,3 @@ def _alternative(curve: WhatIf, objective: str) -> Point | None:
 
 def _same(one: float, other: float) -> bool:
     return abs(one - other) <= 1e-5 * max(one, other)
-
-
-def _money(value: float, money: str) -> str:
-    return f"{value:,.2f} {money}" if abs(value) >= 0.1 else f"{value:.3g} {money}"

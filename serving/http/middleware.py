@@ -28,7 +28,7 @@ _log = logging.getLogger("repricer.requests")
 Endpoint = Callable[[bytes, Scope], Awaitable[Response]]
 """Takes the body and the scope of a request, returns the response."""
 IDEMPOTENCY_KEY = b"idempotency-key"
-QUESTIONS = {"/v1/explain": 20, "/v1/what-if": 15}
+QUESTIONS = {"/v1/explain": 20, "/v1/what-if": 15, "/v1/answer": 20}
 """Requests for which each of these counts, as it takes that many times the time of a price."""
 
 

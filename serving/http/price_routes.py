@@ -15,7 +15,9 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.types import Scope
 
+from ..answers.answer import RECENT, Answer, answer_question
 from ..decision import Decision
+from ..decision_log.hash_chain import ChainError
 from ..decision_log.log import DecisionLog
 from ..decision_log.replies import Reply, ReusedKeyError
 from ..decision_log.storage import LogError
@@ -57,14 +59,16 @@ T = TypeVar("T")
 def add_answers(
     app: FastAPI, deployment: Deployment, decisions: DecisionLog | None, recent: RecentDecisions
 ) -> dict[str, Endpoint]:
-    """Add `POST /v1/prices`, `/v1/explain` and `/v1/what-if`; returns the endpoints that skip
-    routing, by path.
+    """Add `POST /v1/prices`, `/v1/explain`, `/v1/what-if` and `/v1/answer`; returns the endpoints
+    that skip routing, by path.
     """
     pricing = _Pricing(deployment, decisions, recent)
     state = example_state(deployment.bundle.catalogue)
     product = deployment.bundle.catalogue.products[0]
     shown = described_states(MAX_BODY, state, initial=state, several=[state | {"market": f"store {i}"} for i in (1, 2)])
     _add_questions(app, deployment, {"state": state, "product": product}, pricing.pool)
+    asked = {"question": f"Why did {product} get dearer?", "state": state}
+    _add_desk_answers(app, deployment, decisions, asked, pricing.pool)
     sold = {"outcomes": [{"request_id": "$response.header.X-Request-Id", "product": product, "units": 3}]}
     links = {} if decisions is None else {"sold": {"operationId": OUTCOMES, "requestBody": sold}}
     return {"/v1/prices": _add_prices(app, pricing, shown, links)}
@@ -226,11 +230,35 @@ def _add_questions(app: FastAPI, deployment: Deployment, question: dict[str, Any
         return await _answered(request, ("state", "product", "prices"), answer, pool)
 
 
+def _add_desk_answers(
+    app: FastAPI, deployment: Deployment, decisions: DecisionLog | None, asked: dict[str, Any], pool: CapacityLimiter
+) -> None:
+    history = None if decisions is None else functools.partial(decisions.recent, count=RECENT)
+
+    @app.post(
+        "/v1/answer",
+        response_model=Answer,
+        responses=problems(413, 422, 503),
+        openapi_extra=described_body("CustomerQuestion", initial=asked),
+        tags=["questions"],
+    )
+    async def desk(request: Request) -> JSONResponse:
+        """What customer service may say to a question in English, German, French or Spanish; the
+        answer is in English. Nothing is recorded.
+        """
+
+        def answer(body: dict[str, Any]) -> Any:
+            question, preview = _field(body, "question"), deployment.preview(_field(body, "state"))
+            return answer_question(question, *preview, history=history, product=body.get("product"))
+
+        return await _answered(request, ("question", "state", "product"), answer, pool)
+
+
 async def _answered(
     request: Request, keys: tuple[str, ...], answer: Callable[[dict[str, Any]], Any], pool: CapacityLimiter
 ) -> JSONResponse:
-    """What `answer` makes of the body in a thread of the pool, as JSON; 422 or 409 with one line where it
-    cannot.
+    """What `answer` makes of the body in a thread of the pool, as JSON; 422, 409 or 503 with one line where
+    it cannot.
     """
     try:
         body = await json_body(request)
@@ -244,6 +272,8 @@ async def _answered(
         return problem(422, str(error))
     except NoResponseError as error:
         return problem(409, str(error))
+    except (LogError, ChainError) as error:
+        return problem(503, f"past decisions must be readable to answer; got {error}; try again")
 
 
 def _field(body: dict[str, Any], key: str) -> Any:

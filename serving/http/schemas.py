@@ -14,6 +14,7 @@ from fastapi import Request
 from msgspec import Meta, Struct, defstruct
 
 from ...pricing import Catalogue
+from ..answers.answer import LONGEST
 from ..decision_log.outcomes import ReportedOutcome
 from ..documents import Document, Name, from_json, read, schemas
 from ..explanation.what_if import MOST_PRICES
@@ -135,9 +136,13 @@ def body_schemas(catalogue: Catalogue, recurrent: bool) -> dict[str, Any]:
     ]
     question = defstruct("Question", [("state", state), ("product", name)], forbid_unknown_fields=True)
     what_if = defstruct("WhatIfQuestion", [("prices", prices, None)], bases=(question,), forbid_unknown_fields=True)
-    found = schemas(
-        state, question, what_if, Outcomes, Throw, Switch, HoldoutShare, CanaryShare, ListDecisions, ListApproval
+    text = Annotated[str, Meta(min_length=1, max_length=LONGEST, description="what the customer asks, in their words")]
+    meant = Annotated[name | None, Meta(description="the product, where the question need not name it")]
+    desk = defstruct(
+        "CustomerQuestion", [("question", text), ("state", state), ("product", meant, None)], forbid_unknown_fields=True
     )
+    shop = (Outcomes, Throw, Switch, HoldoutShare, CanaryShare, ListDecisions, ListApproval)
+    found = schemas(state, question, what_if, desk, *shop)
     own = found["MarketState"]
     # A state names its period in one way.
     if catalogue.calendar is None:

@@ -33,6 +33,7 @@ from . import (  # noqa: F401  they register their checks
     service,
     service_load,
     serving,
+    trust_answers,
     uplift,
     uplift_real,
     weeks,

@@ -261,7 +261,7 @@ def test_a_wrong_switch_is_one_line_and_changes_nothing(client: TestClient, path
     assert client.get("/v1/operation").json() == before
 
 
-@pytest.mark.parametrize("path", ["/v1/explain", "/v1/what-if", "/v1/outcomes"])
+@pytest.mark.parametrize("path", ["/v1/explain", "/v1/what-if", "/v1/answer", "/v1/outcomes"])
 @pytest.mark.parametrize("content", [b"", b"no json", b"\xff\xfe", b"[" * 100_000, b"null", b"3"], ids=str)
 def test_a_body_that_is_no_json_object_is_one_line(client: TestClient, path: str, content: bytes) -> None:
     response = client.post(path, content=content, headers={"content-type": "application/json"})

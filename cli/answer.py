@@ -1,0 +1,55 @@
+"""`repricer answer`: what a customer-service desk may say."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from ._options import emit, json_option, say
+from .log import open_log
+from .price import read_state
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.command("answer")
+@click.argument("question")
+@click.option("--bundle", type=_FILE, required=True, help="Folder of the bundle that prices the products.")
+@click.option("--state", type=_FILE, required=True, help="JSON file with the market's state; - reads standard input.")
+@click.option("--log", help="Decision log, a SQLite file or the URL of a PostgreSQL database, for past prices.")
+@click.option("--product", help="Name of the product, where QUESTION need not name it.")
+@click.option("--public-key", type=_FILE, help="PEM file of the key that must have signed the bundle.")
+@json_option
+def command(
+    question: str,
+    bundle: Path,
+    state: Path,
+    log: str | None,
+    product: str | None,
+    public_key: Path | None,
+    as_json: bool,
+) -> None:
+    """Answer a customer's QUESTION about a price, from the bundle, the state and the decision log.
+
+    QUESTION may be in English, German, French or Spanish; the answer is in English. What is not
+    known is not answered: the answer then says what it can say.
+    """
+    from ..serving import Predictor, load_bundle
+    from ..serving.answers.answer import RECENT, answer_question
+    from ..serving.decision import POLICY, Decision
+
+    predictor, asked, history = Predictor(load_bundle(bundle, public_key=public_key)), read_state(state), None
+    seen = predictor.observe([predictor.read(asked)])
+    loaded, decided = predictor.bundle, predictor.price_observed(seen)[0]
+    warnings = loaded.seen.warnings(loaded.seen.outside(seen.features)[0], loaded.catalogue.products)
+    if log is not None:
+        history = functools.partial(open_log(log).recent, count=RECENT)
+    decision = Decision(asked, decided, POLICY, 1.0, None, warnings)
+    found = answer_question(question, predictor, seen, decision, history, product)
+    if as_json:
+        emit(asdict(found))
+    else:
+        say(" ".join(found.sentences))

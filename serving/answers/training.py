@@ -1,0 +1,78 @@
+"""Make the weights of the intents from the training questions; needs the `train` extra.
+
+`python -m repricer.serving.answers.training` writes them and prints what cross-validation finds.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold, cross_val_predict
+
+from .intents import ITEM, NONE, SURE, WEIGHTS, Array, Weights, features, training_questions, words
+
+_STRENGTH = 30.0
+"""Inverse regularisation."""
+_NAMES = {
+    "en": (ITEM, "the juice", "oat milk", "this soap"),
+    "de": (ITEM, "der Saft", "die Hafermilch", "das Brot"),
+    "fr": (ITEM, "le jus", "le lait d'avoine", "ce savon"),
+    "es": (ITEM, "el zumo", "la leche de avena", "este jabón"),
+}
+"""What stands for a product in the training questions, where the catalogue knows it and where not."""
+
+
+def training_set() -> tuple[Array, list[str], list[int]]:
+    """The features of every training question with every product, its intent, and its number."""
+    rows, intents, numbers = list[Array](), list[str](), list[int]()
+    for number, row in enumerate(training_questions()):
+        for question in dict.fromkeys(row["question"].replace("{item}", name) for name in _NAMES[row["language"]]):
+            rows.append(features(words(question)))
+            intents.append(row["intent"])
+            numbers.append(number)
+    return np.array(rows), intents, numbers
+
+
+def trained() -> Weights:
+    """The weights that the training questions give."""
+    rows, intents, _ = training_set()
+    model = _model().fit(rows, intents)
+    return Weights(tuple(model.classes_.tolist()), model.coef_.T, model.intercept_)
+
+
+def judged() -> dict[str, float]:
+    """Shares in ten-fold cross-validation, a question with all its products in one fold: `right`, `wrong` (another
+    intent was answered), `refused` (none was, though there is one).
+    """
+    rows, intents, numbers = training_set()
+    chance = np.asarray(
+        cross_val_predict(_model(), rows, intents, groups=numbers, cv=GroupKFold(10), method="predict_proba")
+    )
+    likeliest = np.unique(intents)[chance.argmax(axis=1)]
+    found, wanted = np.where(chance.max(axis=1) >= SURE, likeliest, NONE), np.array(intents)
+    right = found == wanted
+    return {
+        "right": float(right.mean()),
+        "wrong": float((~right & (found != NONE)).mean()),
+        "refused": float((~right & (found == NONE)).mean()),
+    }
+
+
+def _model() -> LogisticRegression:
+    return LogisticRegression(C=_STRENGTH, max_iter=1000, class_weight="balanced")
+
+
+def main() -> None:
+    """Write the weights beside this module."""
+    found = trained()
+    np.savez_compressed(
+        WEIGHTS,
+        intents=np.array(found.intents),
+        slope=found.slope.astype(np.float16),
+        offset=found.offset.astype(np.float32),
+    )
+    print(", ".join(f"{name} {share:.1%}" for name, share in judged().items()))
+
+
+if __name__ == "__main__":
+    main()
