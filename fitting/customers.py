@@ -12,10 +12,12 @@ import pandas as pd
 from ..data import Tables
 from ..forecasting import segment_response
 from ..profiles import (
+    LEAST_CUSTOMERS,
     Ease,
     ItemItem,
     Popularity,
     Segmentation,
+    check_sizes,
     customer_features,
     rank_on_later_sales,
     segment_affinity,
@@ -43,6 +45,10 @@ class Customers:
         candidates: (K, N) 1 where a product may be recommended; None if the sales name no
             customers.
         report: The fit report's entries about customers.
+
+    Raises:
+        ValueError: A segment has fewer customers than figures may describe; reports, bundles and
+            price lists know of segments only from here.
     """
 
     names: tuple[str, ...]
@@ -51,6 +57,9 @@ class Customers:
     affinity: np.ndarray | None
     candidates: np.ndarray | None
     report: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        check_sizes(row["customers"] for row in self.report.get("segments", []))
 
 
 def fit_customers(tables: Tables, split: Split, seed: int) -> Customers:
@@ -65,7 +74,7 @@ def fit_customers(tables: Tables, split: Split, seed: int) -> Customers:
     # Without demographic traits: whether prices may depend on them is for the shop to decide.
     features = customer_features(split.sales, products=tables.products, behaviour=behaviour, as_of=last)
     segmentation = Segmentation(seed=seed, n_jobs=JOBS).fit(features)
-    response = segment_response(split.sales, segmentation.labels_, split.past).set_index("segment")
+    response = _response(split, segmentation.labels_)
     table = segmentation.summary_.assign(elasticity=response["elasticity"], elasticity_se=response["se"])
     affinity, ranks = _recommender(split, segmentation, tables.products)
     candidates = segment_candidates(affinity, min(_CANDIDATES, len(order)))
@@ -86,6 +95,17 @@ def fit_customers(tables: Tables, split: Split, seed: int) -> Customers:
             "recommender": ranks,
         },
     )
+
+
+def _response(split: Split, labels: pd.Series) -> pd.DataFrame:
+    """Elasticities by segment; that of all customers where too few of a segment bought what is priced."""
+    response = segment_response(split.sales, labels, split.past).set_index("segment")
+    response = response.reindex(sorted(labels.unique()))
+    few = ~(response["customers"] >= LEAST_CUSTOMERS)
+    if few.any():
+        together = segment_response(split.sales, labels * 0, split.past).iloc[0]
+        response.loc[few, "elasticity"], response.loc[few, "se"] = together["elasticity"], together["se"]
+    return response
 
 
 def _units(split: Split, segmentation: Segmentation) -> np.ndarray:

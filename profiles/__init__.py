@@ -11,6 +11,7 @@ from .content_based import ContentBased
 from .customer_features import FEATURES, customer_features
 from .ease import Ease
 from .item_item import ItemItem
+from .least_size import LEAST_CUSTOMERS, check_sizes
 from .popularity import OwnFrequency, Popularity
 from .ranking import ndcg_at_k, rank_on_later_sales, recall_at_k
 from .recommender import Recommender
@@ -19,6 +20,7 @@ from .segmentation import Segmentation
 
 __all__ = [
     "FEATURES",
+    "LEAST_CUSTOMERS",
     "ContentBased",
     "Ease",
     "ItemItem",
@@ -26,6 +28,7 @@ __all__ = [
     "Popularity",
     "Recommender",
     "Segmentation",
+    "check_sizes",
     "customer_features",
     "ndcg_at_k",
     "rank_on_later_sales",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from .least_size import LEAST_CUSTOMERS
+
 _RATES = {
     "view_rate": ("view",),
     "cart_rate": ("cart",),
@@ -12,8 +14,6 @@ _RATES = {
 }
 TRAIT = "trait:"
 """Prefix of the columns that hold traits."""
-# A level shared by fewer customers could identify someone.
-_LEAST_SHARED = 50
 
 
 def behaviour_features(
@@ -64,13 +64,14 @@ def trait_features(table: pd.DataFrame, customers: pd.Index) -> pd.DataFrame:
     columns = {}
     for name in known:
         trait = known[name]
-        if trait.notna().sum() < _LEAST_SHARED:
+        if trait.notna().sum() < LEAST_CUSTOMERS:
             continue
         if pd.api.types.is_numeric_dtype(trait) and not pd.api.types.is_bool_dtype(trait):
             if trait.min() >= 0 and trait.max() < np.inf:
                 columns[f"{TRAIT}{name}"] = trait.astype(float).fillna(trait.median())
             continue
+        # A level shared by fewer customers could identify someone.
         levels = trait.value_counts()
-        for level in sorted(levels.index[levels >= _LEAST_SHARED], key=str):
+        for level in sorted(levels.index[levels >= LEAST_CUSTOMERS], key=str):
             columns[f"{TRAIT}{name}={level}"] = (trait == level).fillna(False).astype(float)
     return pd.DataFrame(columns, index=customers)

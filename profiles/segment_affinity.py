@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from .content_based import attribute_vectors
+from .least_size import LEAST_CUSTOMERS, check_sizes
 from .recommender import Recommender, batches
 
 
@@ -19,6 +20,7 @@ def segment_affinity(
     products: Sequence[str] | pd.Index,
     *,
     attributes: pd.DataFrame | None = None,
+    min_size: int = LEAST_CUSTOMERS,
 ) -> pd.DataFrame:
     """Average the scores of each segment's customers.
 
@@ -31,12 +33,13 @@ def segment_affinity(
         labels: customer -> segment, such as `Segmentation.labels_`.
         products: the products of the market.
         attributes: canonical products, needed where `recommender` does not score all of `products`.
+        min_size: least number of customers in a segment.
 
     Returns:
         Segments x `products`; higher is better.
 
     Raises:
-        ValueError: a customer is not in the sales fitted, or a product neither in them nor in
+        ValueError: a segment is smaller, a customer is not in the sales fitted, or a product neither in them nor in
             `attributes`.
 
     Example:
@@ -44,11 +47,12 @@ def segment_affinity(
         >>> from repricer.profiles import Popularity
         >>> sales = pd.DataFrame({"customer": list("aabbc"), "product": ["tea", "jam", "tea", "jam", "tea"]})
         >>> labels = pd.Series({"a": 0, "b": 0, "c": 1})
-        >>> affinity = segment_affinity(Popularity().fit(sales), labels, ["tea", "jam"])
+        >>> affinity = segment_affinity(Popularity().fit(sales), labels, ["tea", "jam"], min_size=1)
         >>> affinity.to_dict("index")
         {0: {'tea': 3.0, 'jam': 2.0}, 1: {'tea': 3.0, 'jam': 2.0}}
     """
     check_is_fitted(recommender)
+    check_sizes(labels.value_counts(), min_size)
     wanted = pd.Index(products, name="product")
     columns = recommender.products_.get_indexer(wanted)
     unknown = columns < 0

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .behaviour_features import TRAIT
 from .cluster_selection import KINDS, choose, clusterer, compare, merge_small
+from .least_size import LEAST_CUSTOMERS
 from .segment_features import fit_scaler, weighted_points
 from .segment_names import segment_names
 
@@ -72,7 +73,7 @@ class Segmentation(BaseEstimator):
         n_segments: int | None = None,
         candidates: Sequence[int] = range(2, 7),
         kinds: Sequence[str] = KINDS,
-        min_size: int = 50,
+        min_size: int = LEAST_CUSTOMERS,
         seed: int = 0,
         n_jobs: int | None = None,
     ):
@@ -175,7 +176,8 @@ class Segmentation(BaseEstimator):
         if n_customers < needed:
             raise ValueError(
                 f"features: at least {needed} customers are needed for {max(candidates)} segments of "
-                f"{self.min_size}; got {n_customers}; add customers, or lower min_size or the number of segments"
+                f"{self.min_size}; got {n_customers}; add customers, lower min_size or the number of segments, or import the "
+                "sales without the column customer"
             )
         return candidates
 

@@ -173,7 +173,7 @@ def test_affinity_is_the_mean_score_of_a_segment(model, block_sales, monkeypatch
     model.fit(block_sales)
     labels = pd.Series([1, 0, 1, 1], index=["b3", "a0", "b4", "b5"])
     products = ["milk", "b-0", "a-1"]
-    affinity = segment_affinity(model, labels, products)
+    affinity = segment_affinity(model, labels, products, min_size=1)
     scores = pd.DataFrame(model.scores(labels.index), index=labels.index, columns=model.products_)[products]
     assert affinity.shape == (2, 3)
     np.testing.assert_allclose(affinity.loc[0], scores.loc["a0"], rtol=1e-6)
@@ -185,7 +185,7 @@ def test_candidates_follow_the_taste_of_the_segment(personal, block_sales):
     personal.fit(block_sales)
     labels = pd.Series([int(c[0] == "b") for c in personal.customers_], index=personal.customers_)
     products = personal.products_.drop("milk")
-    candidates = segment_candidates(segment_affinity(personal, labels, products), 6)
+    candidates = segment_candidates(segment_affinity(personal, labels, products, min_size=1), 6)
     assert candidates.dtypes.eq(bool).all()
     assert set(products[candidates.loc[0]]) == {f"a-{j}" for j in range(6)}
     assert set(products[candidates.loc[1]]) == {f"b-{j}" for j in range(6)}
@@ -203,27 +203,29 @@ def test_candidates_are_n_even_with_ties():
 def test_affinity_errors(model, block_sales):
     labels = pd.Series([0], index=["a0"])
     with pytest.raises(NotFittedError):
-        segment_affinity(model, labels, ["milk"])
+        segment_affinity(model, labels, ["milk"], min_size=1)
     with pytest.raises(ValueError, match="sales fitted or in attributes; got 1 unknown, the first 'tea'"):
-        segment_affinity(model.fit(block_sales), labels, ["milk", "tea"])
+        segment_affinity(model.fit(block_sales), labels, ["milk", "tea"], min_size=1)
 
 
 def test_products_never_sold_take_after_those_like_them(personal, block_sales, attributes):
     personal.fit(block_sales)
     labels = pd.Series([int(c[0] == "b") for c in personal.customers_], index=personal.customers_)
-    affinity = segment_affinity(personal, labels, ["a-new", "b-new", "a-1"], attributes=attributes)
+    affinity = segment_affinity(personal, labels, ["a-new", "b-new", "a-1"], attributes=attributes, min_size=1)
     assert affinity.loc[0, "a-new"] > affinity.loc[0, "b-new"]
     assert affinity.loc[1, "b-new"] > affinity.loc[1, "a-new"]
     # By category alone, a product is as much like each of its taste.
-    by_category = segment_affinity(personal, labels, ["a-new"], attributes=attributes.drop(columns="name"))
-    alike = segment_affinity(personal, labels, [f"a-{j}" for j in range(6)])
+    by_category = segment_affinity(personal, labels, ["a-new"], attributes=attributes.drop(columns="name"), min_size=1)
+    alike = segment_affinity(personal, labels, [f"a-{j}" for j in range(6)], min_size=1)
     np.testing.assert_allclose(by_category["a-new"], alike.mean(axis="columns"), rtol=1e-5)
 
 
 def test_a_product_like_no_other_gets_the_mean(block_sales, attributes):
     model = Popularity().fit(block_sales)
     odd = pd.DataFrame({"product": ["kite"], "category": ["toys"], "name": ["paper kite"]})
-    affinity = segment_affinity(model, pd.Series([0], index=["a0"]), ["kite"], attributes=pd.concat([attributes, odd]))
+    affinity = segment_affinity(
+        model, pd.Series([0], index=["a0"]), ["kite"], attributes=pd.concat([attributes, odd]), min_size=1
+    )
     assert affinity.loc[0, "kite"] == pytest.approx(model.buyers_.mean())
 
 
