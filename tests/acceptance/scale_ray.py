@@ -6,6 +6,7 @@ import functools
 import importlib.util
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -33,7 +34,12 @@ _SMALL = ("--num-cpus=1", "--node-ip-address=127.0.0.1", "--object-store-memory=
 _WORKER = "ray::attempted"
 
 
-_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "120"}
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_raylet_start_wait_time_s": "120",
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": secrets.token_hex(32),
+}
 
 
 def _ray(*arguments: str) -> None:
@@ -79,7 +85,7 @@ def _sweep(folder: Path, on: str, **environment: str) -> subprocess.Popen[bytes]
     command = [sys.executable, "-m", "repricer.cli", "sweep", str(folder / "sweep.toml"), "--on", on]
     command += ["--out", str(folder / on), "--workers", "2", "--json"]
     with (folder / f"{on}.json").open("wb") as output:
-        return subprocess.Popen(command, stdout=output, env=os.environ | environment)
+        return subprocess.Popen(command, stdout=output, env=os.environ | _ENVIRONMENT | environment)
 
 
 def _results(folder: Path, on: str) -> list[dict[str, Any]]:
