@@ -41,6 +41,8 @@ _EXTRAS = dict.fromkeys(("fastapi", "jinja2", "prometheus_client", "sqlalchemy",
     "psycopg": "postgres",
     "opentelemetry": "otel",
     "ray": "scale",
+    "opendp": "privacy",
+    "opacus": "privacy",
 }
 """The extra that installs a library; `train` installs all others."""
 

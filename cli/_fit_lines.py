@@ -135,13 +135,24 @@ def _trend_error(row: dict[str, Any]) -> str:
 def _customer_lines(report: dict[str, Any]) -> list[str]:
     if "segments" not in report:
         return ["the sales name no customers: one segment, no personal discounts, no recommendations"]
-    scores = report["scores"]
     return [
         *(
             f"segment '{row['name']}': {row['customers']} customers, {row['spend_per_week']:.2f} per week, elasticity "
             f"{row['elasticity']:.2f} (s.e. {row['elasticity_se']:.2f})"
             for row in report["segments"]
         ),
+        *_quality_lines(report),
+    ]
+
+
+def _quality_lines(report: dict[str, Any]) -> list[str]:
+    scores, privacy = report["scores"], report.get("privacy")
+    if privacy is not None:
+        return [
+            f"segments under differential privacy: epsilon {privacy['epsilon']:g}, delta {privacy['delta']:g} for "
+            f"{privacy['unit']}; standard errors are those of the noise alone"
+        ]
+    return [
         f"{len(report['segments'])} segments: stability {scores['segment_stability']:.2f} between halves of the customers; "
         f"the decision tree assigns {scores['segment_fidelity']:.0%} of held-out customers correctly",
         f"recommender: recall@20 of new products {scores['recall_at_20']:.3f}, popularity "

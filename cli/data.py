@@ -15,6 +15,7 @@ from ..encryption import secret
 from ._options import emit, json_option, show, tables_options
 from ._tables import FILE, Layout, file_options, given_tables, import_files, mapping_option
 from .alarms import command as alarms
+from .budget import command as budget
 from .data_privacy import decrypt, encrypt, erase, rotate
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def command() -> None:
     """Check, import and summarise a shop's tables (CSV or Parquet)."""
 
 
-for _one in (alarms, decrypt, encrypt, erase, rotate):
+for _one in (alarms, budget, decrypt, encrypt, erase, rotate):
     command.add_command(_one)
 
 

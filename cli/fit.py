@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ..data import Tables
-    from ..fitting import Assumptions, Priors, ShopRules, Zone
+    from ..fitting import Assumptions, Priors, Privacy, ShopRules, Zone
 
 PROOF = "proof"
 """Folder of the market of the held-out weeks, in that of the market."""
@@ -54,6 +54,7 @@ class FitArguments(TypedDict, total=False):
     priors: Priors | None
     draws: int
     zone: Zone | None
+    privacy: Privacy | None
 
 
 class Widening(click.ParamType):
@@ -145,6 +146,19 @@ class Widening(click.ParamType):
     help="Stores of one market: all; those whose regular prices agree, in OUT/zone-1, OUT/zone-2 and so on; or each by "
     "itself. Zones share their response to prices.",
 )
+@click.option(
+    "--epsilon",
+    type=click.FloatRange(min=0, min_open=True),
+    default=None,
+    help="Make what is published of the segments differentially private, and pay this from the budget of DATASET (see "
+    "repricer data budget); each zone pays it.  [default: exact segments]",
+)
+@click.option(
+    "--forecaster-epsilon",
+    type=click.FloatRange(min=0, min_open=True),
+    default=None,
+    help="Train the network of --forecaster lstm so that its weights tell no more than this of any one product.",
+)
 @click.option("--currency", default="currency", show_default=True, help="Unit of the money, for display.")
 @rules_options
 @tables_options
@@ -183,6 +197,7 @@ def command(
     options |= {
         "assumptions": Assumptions.under(rules, price_widening=widen),
         "priors": None if priors is None else Priors.load(priors),
+        "privacy": _privacy(dataset, options.pop("epsilon")),
     }
     reports: dict[str, dict[str, Any]] = {}
     with CompileAhead() as compiler:
@@ -226,6 +241,13 @@ def _tables(dataset: Path, plan: Path | None) -> Tables:
     return replace(tables, plan=import_table("plan", plan, products=ids))
 
 
+def _privacy(dataset: Path, epsilon: float | None) -> Privacy | None:
+    from ..data import LEDGER, PrivacyLedger
+    from ..fitting import Privacy
+
+    return None if epsilon is None else Privacy(epsilon, PrivacyLedger(dataset / LEDGER))
+
+
 def _zones(tables: Tables, by: str) -> dict[str, Zone | None]:
     """The price zones by name; one without a name, None, where all stores are one market."""
     from ..fitting import Zone, price_zones
@@ -242,13 +264,14 @@ def fit_to_folder(
     out: Path,
     *,
     forecaster: str = FORECASTERS[0],
+    forecaster_epsilon: float | None = None,
     compiler: CompileAhead | None = None,
     **options: Unpack[FitArguments],
 ) -> dict[str, Any]:
     """Fit, prove the fit on held-out weeks, write both markets and the report; return the report."""
     from ..evaluation import fidelity
     from ..fitting import fit
-    from ..forecasting import candidates
+    from ..forecasting import Lstm, candidates
     from ..scenarios import save_scenario
 
     def step(what: str) -> None:
@@ -256,7 +279,15 @@ def fit_to_folder(
             progress_console.print(f"  fitting {what} …", style="dim")
 
     seed = options.get("seed", 0)
-    fitted = fit(tables, products, forecaster=candidates(seed=seed).get(forecaster), on_step=step, **options)
+    model = candidates(seed=seed).get(forecaster)
+    if forecaster_epsilon is not None:
+        if not isinstance(model, Lstm):
+            raise ValueError(
+                f"--forecaster-epsilon needs a network to train: --forecaster lstm; got {forecaster}; name it, or leave "
+                "the option out"
+            )
+        model.set_params(epsilon=forecaster_epsilon)
+    fitted = fit(tables, products, forecaster=model, on_step=step, **options)
     report, proof = fitted.report, fitted.report["proof"]
     held_out = {row["forecaster"]: row["wape"] for row in proof["backtest"]}
     if compiler is not None:

@@ -27,7 +27,8 @@ from .split import Split
 
 JOBS = min(joblib.cpu_count(), 4)
 """Processes that fit models side by side; the environment variable LOKY_MAX_CPU_COUNT limits them."""
-_CANDIDATES = 10
+CANDIDATES = 10
+"""Products that may be recommended to a segment."""
 _TEST_WEEKS = 8
 # Enough products to tell tastes apart, few enough to fit and to rank in seconds.
 _PRODUCTS = 4000
@@ -77,7 +78,7 @@ def fit_customers(tables: Tables, split: Split, seed: int) -> Customers:
     response = _response(split, segmentation.labels_)
     table = segmentation.summary_.assign(elasticity=response["elasticity"], elasticity_se=response["se"])
     affinity, ranks = _recommender(split, segmentation, tables.products)
-    candidates = segment_candidates(affinity, min(_CANDIDATES, len(order)))
+    candidates = segment_candidates(affinity, min(CANDIDATES, len(order)))
     described = table.rename(columns={"size": "customers", "value": "spend_per_week"})
     columns = ["name", "customers", "share", "spend_per_week", "elasticity", "elasticity_se"]
     return Customers(

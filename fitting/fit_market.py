@@ -15,13 +15,14 @@ from joblib import Parallel, delayed
 from sklearn.base import clone
 
 from ..data import Tables, load_tables, not_chosen
-from ..forecasting import Forecaster, MovingAverage, Selected, forecasts_from, score
+from ..forecasting import Forecaster, Lstm, MovingAverage, Selected, forecasts_from, score
 from ..scenarios import MarketSpec, scenario_name
 from .assumptions import Assumptions
 from .customers import JOBS, Customers, fit_customers, records
 from .demand import Priors
 from .fit_report import fit_report, proof_report
 from .fit_split import FitOptions, FittedSplit, fit_split
+from .private_customers import Privacy, private_customers
 from .refit import fit_record
 from .split import DEFAULT_WEEKS, Split, check_period, held_out, priced_products, weeks_to_come
 from .zones import Zone, of_zone
@@ -68,6 +69,7 @@ def fit(
     priors: Priors | None = None,
     draws: int = 200,
     zone: Zone | None = None,
+    privacy: Privacy | None = None,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> FittedMarket:
     """Prove every model on the last weeks of a shop's data, and build the market of the weeks after it.
@@ -102,6 +104,8 @@ def fit(
         draws: Number of posterior draws.
         zone: The price zone whose market it is, by default all stores. Prices, forecasts and customers
             are the zone's own; the response to prices is estimated from the sales of all zones.
+        privacy: How little the segments may tell of any one customer, and the budget that pays for it; by
+            default they are exact.
         on_step: Called with the name of each step when it begins.
 
     Returns:
@@ -110,7 +114,8 @@ def fit(
     Raises:
         ValueError: The history is too short, the period is neither week nor day or not for zones,
             or promotions are to be a decision but are not recorded.
-        DataError: The sales are no daily ones, or the folder holds no imported tables.
+        DataError: The sales are no daily ones, the folder holds no imported tables, or the privacy budget
+            is spent.
 
     Example:
         >>> import repricer
@@ -140,7 +145,7 @@ def fit(
     )
     ahead = weeks_to_come(tables, split, weeks, zone_sales)
     forecaster = forecaster or Selected(seed=seed, n_jobs=JOBS, horizon=_JUDGED[period])
-    demand, customers = _models(tables, split, forecaster, seed, on_step)
+    demand, customers = _models(tables, split, forecaster, seed, on_step, privacy)
     on_step("price response, proof and the weeks to come")
     fitted: Any = Parallel(n_jobs=min(JOBS, 2))(
         delayed(work)(part, demand.forecaster, customers, options)
@@ -205,10 +210,19 @@ class _Fitted(NamedTuple):
 
 
 def _models(
-    tables: Tables, split: Split, forecaster: Forecaster, seed: int, on_step: Callable[[str], None]
+    tables: Tables,
+    split: Split,
+    forecaster: Forecaster,
+    seed: int,
+    on_step: Callable[[str], None],
+    privacy: Privacy | None,
 ) -> tuple[_Demand, Customers]:
     """Forecasters and customers, side by side where there are cores: neither needs the other."""
     on_step("demand forecasters and customers")
+    if privacy is not None:
+        # Before the forecasters, which take long: the budget may be spent.
+        customers = private_customers(split, privacy, seed)
+        return _demand(split, forecaster), customers
     if JOBS == 1 or not isinstance(forecaster, Selected):
         return _demand(split, forecaster), fit_customers(tables, split, seed)
     with ThreadPoolExecutor(1) as beside:
@@ -234,6 +248,8 @@ def _demand(split: Split, forecaster: Forecaster) -> _Demand:
     used = re.sub(r"(?<!^)(?=[A-Z])", "-", type(fitted).__name__).lower()
     seconds = {used: time.perf_counter() - started}
     models, chosen = {_BASELINE: MovingAverage().fit(split.past)}, {}
+    if isinstance(fitted, Lstm) and fitted.privacy_ is not None:
+        chosen = {"forecaster_privacy": fitted.privacy_}
     if isinstance(fitted, Selected):
         models |= fitted.models_
         seconds |= fitted.scores_.set_index("forecaster")["seconds"].to_dict()

@@ -19,6 +19,7 @@ from .pooled import STEPS
 from .weekly_design import WeeklyDesign, covariate_matrix
 
 _FIRST_ORIGIN = 8
+_PRIVATE_STEPS = 30
 _WEIGHTS = np.linspace(0.0, 1.0, 11)
 
 
@@ -44,6 +45,8 @@ class Lstm(Forecaster):
         seeds: number of networks, whose quantiles are averaged.
         judged_weeks: last weeks that the first training does not see.
         seed: seed of the first network; the forecast does not depend on the number of cores.
+        epsilon: what the network's weights may tell of any one product's history (DP-SGD, see `lstm_private`); then
+            it is one network, trained once on all weeks, whose quantiles are taken as they are.
         kept: `kept_networks` of an earlier fit, which are then taken as they are; only if the panel
             has other covariates or categories, new ones are trained.
 
@@ -66,6 +69,7 @@ class Lstm(Forecaster):
         seeds: int = 4,
         judged_weeks: int = 8,
         seed: int = 0,
+        epsilon: float | None = None,
         kept: str | None = None,
     ) -> None:
         self.hidden = hidden
@@ -75,6 +79,7 @@ class Lstm(Forecaster):
         self.seeds = seeds
         self.judged_weeks = judged_weeks
         self.seed = seed
+        self.epsilon = epsilon
         self.kept = kept
 
     def _fit(self, history: pd.DataFrame) -> None:
@@ -85,6 +90,7 @@ class Lstm(Forecaster):
         weekly = WeeklyDesign.of(history)
         past = self.base_.past_forecasts(weekly)
         self.scaling_ = _InputScaling.of(weekly, self.covariates_.category)
+        self.privacy_: dict[str, Any] | None = None
         self.weight_, self.shift_, self.networks_ = 0.0, np.zeros(len(lstm_network.LEVELS)), []
         enough = weekly.target.shape[1] >= (_FIRST_ORIGIN + 2 * self.judged_weeks) * weekly.per_week
         if not (self.kept and self._take(self.kept, weekly)) and enough:
@@ -130,6 +136,9 @@ class Lstm(Forecaster):
     def _train(self, data: Any, judged: int) -> None:
         import torch
 
+        if self.epsilon is not None:
+            self._train_privately(data, self.epsilon)
+            return
         ahead = data.weeks_ahead()
         late = ahead >= data.target.shape[1] - judged
         judge = (data.valid * late).numpy() > 0
@@ -144,6 +153,21 @@ class Lstm(Forecaster):
         self.shift_ = _conformal(error, _mix(quantiles, self.weight_))
         # They have seen all but the last weeks, so few steps more are enough; without weight, none.
         self.networks_ = self._networks(data, data.valid, tried) if self.weight_ > 0 else tried
+
+    def _train_privately(self, data: Any, epsilon: float) -> None:
+        from .lstm_private import DELTA, train_private
+
+        size = {"hidden": self.hidden, "embedding": self.embedding, "dropout": 0.0}
+        trained = train_private(data, data.valid, epsilon=epsilon, steps=_PRIVATE_STEPS, seed=self.seed, size=size)
+        self.networks_, self.weight_ = [trained.network], 1.0
+        self.privacy_ = {
+            "epsilon": trained.epsilon,
+            "delta": DELTA,
+            "unit": "one product's whole history",
+            "protects": "the weights of the forecaster's network, given its inputs",
+            "noise_multiplier": trained.noise_multiplier,
+            "steps": _PRIVATE_STEPS,
+        }
 
     def _networks(self, data: Any, valid: Any, tried: Sequence[Any] = ()) -> list[Any]:
         """Train all networks, or train those that were tried further."""

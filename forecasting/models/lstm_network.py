@@ -128,6 +128,17 @@ class Network(nn.Module):
 
     def loss(self, data: Data, products: Tensor, steps: Tensor, valid: Tensor) -> Tensor:
         """Mean pinball loss in logs of the valid rows (N, T, H)."""
+        pinball, weight = self._pinball(data, products, steps, valid)
+        weight = weight * data.weight[products][:, None, None]
+        return (pinball * weight).sum() / weight.sum().clamp(min=1e-9)
+
+    def losses(self, data: Data, products: Tensor, steps: Tensor, valid: Tensor) -> Tensor:
+        """Mean loss of each product (B,), which depends on no other product."""
+        pinball, weight = self._pinball(data, products, steps, valid)
+        return (pinball * weight).sum((1, 2)) / weight.sum((1, 2)).clamp(min=1e-9)
+
+    def _pinball(self, data: Data, products: Tensor, steps: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        """Pinball losses, and which of them count, both (B, T, S)."""
         quantiles = self._ahead(data, products, steps)
         origins = torch.arange(len(steps))[:, None]
         weeks = data.weeks_ahead().gather(1, steps)
@@ -135,8 +146,7 @@ class Network(nn.Module):
         error = data.target[products][:, weeks] - data.centre[products][:, origins, steps]
         short = error[..., None] - quantiles * spread[..., None]
         pinball = short @ torch.tensor(LEVELS) - short.clamp(max=0.0).sum(-1)
-        weight = valid[products][:, origins, steps] * data.weight[products][:, None, None]
-        return (pinball * weight).sum() / weight.sum().clamp(min=1e-9)
+        return pinball, valid[products][:, origins, steps]
 
 
 def train(

@@ -1,0 +1,150 @@
+"""What differential privacy costs: segment statistics and policies under noise against exact ones, on the Complete Journey.
+
+Run `python -m repricer.benchmarks.privacy [--releases N] [--train STEPS]`. For each epsilon it prints how far the
+published figures lie from the exact ones of the same segments. With `--train`, it also trains a policy in the market of
+the released figures and one in the market of the exact ones, and compares what both earn in the latter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..agents import train
+from ..data import LEDGER, PrivacyLedger
+from ..evaluation import evaluate
+from ..fitting import Assumptions, Priors, priced_products
+from ..fitting.customers import CANDIDATES, Customers
+from ..fitting.fit_split import FitOptions, fit_split
+from ..fitting.private_customers import Privacy, Released, published, release
+from ..fitting.split import Split, held_out, weeks_to_come
+from ..forecasting import PooledRegression, segment_response
+from ..profiles import customer_features, segment_candidates
+from ..scenarios import MarketSpec
+from .customers import markdown, tables
+
+EPSILONS = (4.0, 1.0, 0.5)
+_WEEKS, _EPISODES = 12, 400
+
+
+@functools.cache
+def split() -> Split:
+    """The last 12 weeks held out, as in `repricer fit`."""
+    return held_out(tables(), priced_products(tables(), Assumptions().rules), _WEEKS, None, "week")
+
+
+@functools.cache
+def budget(epsilon: float) -> Privacy:
+    """This epsilon, with a budget for any number of releases."""
+    ledger = PrivacyLedger(Path(tempfile.mkdtemp()) / LEDGER)
+    ledger.set_limit(1e9, 0.99)
+    return Privacy(epsilon, ledger)
+
+
+def exact(release: Released) -> tuple[Customers, pd.DataFrame]:
+    """The customers of the same segments without noise or limits, and their table."""
+    features = customer_features(split().sales, as_of=split().sales["date"].max())
+    labels = pd.Series(release.segments.labels, index=features.index)
+    groups = range(len(release.segments.customers))
+    response = segment_response(split().sales, labels, split().past).set_index("segment").reindex(groups)
+    order = pd.Index(split().products["product"])
+    units = release.histories.units
+    units = np.array([units[release.segments.labels == group].sum(axis=0) for group in groups]) + 1e-9
+    affinity = units / units.sum(axis=1, keepdims=True)
+    table = pd.DataFrame(
+        {
+            "customers": labels.value_counts().reindex(groups, fill_value=0),
+            "spend_per_week": features["spend"].groupby(labels).mean().reindex(groups),
+            "elasticity": response["elasticity"],
+            "units": units.sum(axis=1),
+        }
+    )
+    candidates = segment_candidates(pd.DataFrame(affinity, columns=order), min(CANDIDATES, len(order)))
+    elasticity = response["elasticity"].fillna(response["elasticity"].mean()).to_numpy(dtype=np.float64)
+    names = tuple(f"segment {group}" for group in groups)
+    return Customers(names, elasticity, units, affinity, candidates.to_numpy(dtype=np.float64), {}), table
+
+
+def errors(epsilon: float, releases: int) -> dict[str, Any]:
+    """Means over the releases, and over the segments by their share of the customers."""
+    found = []
+    for _ in range(releases):
+        one = release(split(), budget(epsilon), 0)
+        told = pd.DataFrame(published(split(), one, budget(epsilon)).report["segments"])
+        known = exact(one)[1]
+        share = known["customers"] / known["customers"].sum()
+        off = {
+            "customers": (told["customers"] / known["customers"] - 1).abs(),
+            "spend": (told["spend_per_week"] / known["spend_per_week"] - 1).abs(),
+            "elasticity": (told["elasticity"] - known["elasticity"]).abs(),
+        }
+        found.append({"segments": len(told), **{name: (error * share).sum() for name, error in off.items()}})
+    means = pd.DataFrame(found).mean()
+    return {
+        "epsilon": epsilon,
+        "segments": means["segments"],
+        "size, error": means["customers"],
+        "spend, error": means["spend"],
+        "elasticity, error": means["elasticity"],
+    }
+
+
+def market(customers: Customers) -> MarketSpec:
+    """The market of the 12 weeks after the data, with these customers."""
+    options = FitOptions("market", "revenue", "dollars", Assumptions(), Priors(), 20, False, 0)
+    ahead = weeks_to_come(tables(), split(), _WEEKS, None)
+    return fit_split(ahead, _forecaster(), customers, options, trend_model="naive").spec
+
+
+@functools.cache
+def _forecaster() -> PooledRegression:
+    return PooledRegression().fit(weeks_to_come(tables(), split(), _WEEKS, None).past)
+
+
+def gains(epsilon: float, steps: int) -> dict[str, Any]:
+    """What a policy trained on released figures earns in the exact market, against one trained there."""
+    one = release(split(), budget(epsilon), 0)
+    noisy, truth = market(published(split(), one, budget(epsilon))), market(exact(one)[0])
+    earned = {
+        name: _earned(truth, train(spec, steps=steps).policy) for name, spec in (("noisy", noisy), ("exact", truth))
+    }
+    regular = _earned(truth, "regular")
+    return {
+        "epsilon": epsilon,
+        "gain, released": earned["noisy"] / regular - 1,
+        "gain, exact": earned["exact"] / regular - 1,
+        "released against exact": earned["noisy"] / earned["exact"] - 1,
+    }
+
+
+def _earned(spec: MarketSpec, policy: Any) -> float:
+    rows = evaluate(spec, [policy], episodes=_EPISODES, seed=1).to_dict()["policies"]
+    wanted = policy if isinstance(policy, str) else policy.name
+    return float(next(row for row in rows if row["policy"] == wanted)["objective"]["mean"])
+
+
+def rows(releases: int, steps: int) -> Iterator[dict[str, Any]]:
+    """One row per epsilon, as soon as it is measured."""
+    for epsilon in EPSILONS:
+        yield errors(epsilon, releases) | (gains(epsilon, steps) if steps else {})
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--releases", type=int, default=20)
+    parser.add_argument("--train", type=int, default=0, metavar="STEPS")
+    given = parser.parse_args()
+    for row in rows(given.releases, given.train):
+        print(markdown(pd.DataFrame([row])), flush=True)
+
+
+if __name__ == "__main__":
+    main()

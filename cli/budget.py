@@ -1,0 +1,48 @@
+"""`repricer data budget`: what differentially private releases have spent, and the limit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from ._options import emit, json_option, say, show
+from ._tables import FILE
+
+
+@click.command("budget")
+@click.argument("dataset", type=FILE)
+@click.option("--epsilon", type=float, help="Set the limit of epsilon over all releases; what was spent stays spent.")
+@click.option("--delta", type=float, help="The limit of delta that goes with it.  [default: 1e-5]")
+@json_option
+def command(dataset: Path, epsilon: float | None, delta: float | None, as_json: bool) -> None:
+    """Show or set the privacy budget of DATASET, a folder made by `repricer data import`.
+
+    `repricer fit --epsilon` pays from it for what it publishes of the customers' segments, and is
+    refused when too little is left.
+    """
+    from ..data import LEDGER, DataError, PrivacyLedger
+    from ..data.privacy_ledger import DELTA
+    from ..data.storage import kept_file
+
+    if epsilon is None and delta is not None:
+        raise DataError(f"--delta must come with --epsilon; got --delta {delta:g} alone; give both")
+    if kept_file(dataset, "sales.parquet") is None:
+        raise DataError(f"DATASET must hold imported tables; got {dataset}; make some with `repricer data import`")
+    ledger = PrivacyLedger(dataset / LEDGER)
+    if epsilon is not None:
+        ledger.set_limit(epsilon, DELTA if delta is None else delta)
+    document, left = ledger.document(), ledger.left()
+    if as_json:
+        emit(document | {"left": {"epsilon": left.epsilon, "delta": left.delta}})
+        return
+    table = Table(title="what was spent")
+    for name in ("time", "query", "epsilon", "delta"):
+        table.add_column(name, justify="right" if name in ("epsilon", "delta") else "left")
+    for row in document["spent"]:
+        table.add_row(row["time"], row["query"], f"{row['epsilon']:g}", f"{row['delta']:g}")
+    if document["spent"]:
+        show(table)
+    limit = document["limit"]
+    say(f"left: epsilon {left.epsilon:g} of {limit['epsilon']:g}, delta {left.delta:g} of {limit['delta']:g}")

@@ -1,0 +1,92 @@
+"""The noise of differential privacy, from OpenDP: counts, sums and choices that one customer hardly changes.
+
+Two sets of customers are neighbours if one customer, with all their purchases, is in one of them only.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+# Sums of floats are exact to much less than this, so that rounding cannot hide a larger contribution.
+_SENSITIVITY = 1.0 + 1e-9
+
+
+def noisy_counts(counts: Array, epsilon: float) -> Array:
+    """Counts of customers with Laplace noise of scale 1 / epsilon, where each customer counts in one cell.
+
+    Args:
+        counts: customers in each cell, any shape.
+        epsilon: cost of all cells together.
+    """
+    dp = _opendp()
+    space = dp.vector_domain(dp.atom_domain(T=int)), dp.l1_distance(T=int)
+    noisy = dp.m.make_laplace(*space, scale=1 / epsilon)
+    return np.array(noisy(counts.astype(int).ravel().tolist()), dtype=np.float64).reshape(counts.shape)
+
+
+def noisy_sums(rows: Array, labels: NDArray[np.intp], groups: int, epsilon: float, delta: float) -> Array:
+    """(groups, columns) sums of the customers' rows with Gaussian noise of deviation `noise_of_sums`.
+
+    Args:
+        rows: (customers, columns); a row longer than 1 is shortened to 1, in the Euclidean norm.
+        labels: (customers,) the group of each.
+        groups: number of groups.
+        epsilon: cost of all sums together.
+        delta: probability with which epsilon may fail to hold.
+    """
+    sums = clipped_sums(rows, labels, groups)
+    noisy = _gaussian(noise_of_sums(epsilon, delta))
+    return np.array(noisy(sums.ravel().tolist())).reshape(sums.shape)
+
+
+def clipped_sums(rows: Array, labels: NDArray[np.intp], groups: int) -> Array:
+    """What `noisy_sums` adds its noise to."""
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    sums = np.zeros((groups, rows.shape[1]))
+    np.add.at(sums, labels, rows / np.maximum(length, 1.0))
+    return sums
+
+
+@cache
+def noise_of_sums(epsilon: float, delta: float) -> float:
+    """Standard deviation of the noise of `noisy_sums`: the least that OpenDP finds sufficient."""
+    return _opendp().binary_search_param(
+        lambda scale: _approximate(_gaussian(scale), delta), d_in=_SENSITIVITY, d_out=(epsilon, delta), T=float
+    )
+
+
+def noisy_best(scores: Array, epsilon: float) -> int:
+    """Position of the highest score under exponential noise.
+
+    That is permute-and-flip (McKenna and Sheldon 2020), never worse than the exponential mechanism.
+
+    Args:
+        scores: sums over customers, to each of which a customer adds from 0 to 1.
+        epsilon: cost of the choice.
+    """
+    dp = _opendp()
+    space = dp.vector_domain(dp.atom_domain(T=float, nan=False)), dp.linf_distance(T=float, monotonic=True)
+    return int(dp.m.make_noisy_max(*space, dp.max_divergence(), scale=_SENSITIVITY / epsilon)(scores.tolist()))
+
+
+def _gaussian(scale: float) -> Any:
+    dp = _opendp()
+    return dp.m.make_gaussian(dp.vector_domain(dp.atom_domain(T=float, nan=False)), dp.l2_distance(T=float), scale)
+
+
+def _approximate(measurement: Any, delta: float) -> Any:
+    dp = _opendp()
+    return dp.c.make_fix_delta(dp.c.make_zCDP_to_approxDP(measurement), delta)
+
+
+@cache
+def _opendp() -> Any:
+    import opendp.prelude as dp
+
+    dp.enable_features("contrib")  # pyright: ignore[reportPrivateImportUsage]
+    return dp

@@ -1,0 +1,99 @@
+"""Segments under noise: right without much noise, paid for first, and no figure of one customer's in what is published."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from repricer.data import DataError, PrivacyLedger, Tables
+from repricer.fitting.private_customers import SHARES, Privacy, customer_histories, private_customers
+from repricer.fitting.split import Split, held_out
+from repricer.profiles import customer_features
+
+CUSTOMERS, WEEKS = 400, 40
+
+
+@pytest.fixture(scope="module")
+def split() -> Split:
+    """Half of the customers buy much at any price, the others little and four times as much at a reduced price."""
+    rng = np.random.default_rng(0)
+    reduced = rng.random((WEEKS, 3)) < 0.3
+    bought = rng.poisson(
+        np.where(np.arange(CUSTOMERS)[:, None, None] < CUSTOMERS // 2, 0.3, np.where(reduced, 0.2, 0.05)[None, :, :])
+    )
+    customer, week, product = bought.nonzero()
+    sales = pd.DataFrame(
+        {
+            "date": pd.Timestamp("2024-01-01") + pd.to_timedelta(7 * week, unit="D"),
+            "product": np.array(list("abc"))[product],
+            "customer": [f"c_{n:03}" for n in customer],
+            "units": bought[customer, week, product].astype(float),
+            "price_paid": np.where(reduced, 3.0, 4.0)[week, product],
+            "regular_price": 4.0,
+        }
+    )
+    products = pd.DataFrame({"product": list("abc"), "category": "x", "name": list("abc")})
+    return held_out(Tables(sales, products), products, 4, None, "week")
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    made = PrivacyLedger(tmp_path / "privacy.json")
+    made.set_limit(100.0, 1e-5)
+    return made
+
+
+def test_with_hardly_any_noise_the_segments_are_those_of_the_customers(split, ledger):
+    found = private_customers(split, Privacy(60.0, ledger), seed=0)
+    assert [row["name"] for row in found.report["segments"]] == [
+        "high-spending, full-price",
+        "low-spending, deal-seeking",
+    ]
+    table = pd.DataFrame(found.report["segments"])
+    np.testing.assert_allclose(table["customers"], CUSTOMERS / 2, atol=8)
+    # One does not answer to the price, the other with log(4) / log(4/3).
+    assert table["elasticity"][0] > -1
+    assert table["elasticity"][1] == pytest.approx(-4.8, abs=1.5)
+    np.testing.assert_allclose(found.units.sum(), split.past["units"].sum(), rtol=1e-9)
+    assert found.affinity.shape == found.candidates.shape == (2, 3)
+
+
+def test_epsilon_is_paid_before_anything_is_asked(split, ledger):
+    private_customers(split, Privacy(60.0, ledger), seed=0)
+    assert [row["query"] for row in ledger.document()["spent"]] == list(SHARES)
+    assert ledger.left().epsilon == pytest.approx(40.0)
+    with pytest.raises(DataError, match="got a request for 60 and 1e-06"):
+        private_customers(split, Privacy(60.0, ledger), seed=0)
+    assert ledger.left().epsilon == pytest.approx(40.0)
+
+
+def test_the_noise_of_the_sums_is_what_is_said_of_it(split, ledger):
+    privacy = Privacy(1.0, ledger)
+    histories = customer_histories(split, customer_features(split.sales), most_spend=30.0)
+    labels = np.arange(CUSTOMERS) % 2
+    exact, (figures, units) = histories.sums(labels, 2), histories.noise(privacy)
+    drawn = [histories.released(labels, 2, privacy) for _ in range(200)]
+    error = np.array([(one.figures - exact.figures) / figures for one in drawn])
+    assert error.std() == pytest.approx(1.0, abs=0.06)
+    assert np.array([(one.units - exact.units) / units for one in drawn]).std() == pytest.approx(1.0, abs=0.08)
+
+
+def test_one_customer_more_moves_the_sums_by_no_more_than_the_noise_is_for(split):
+    """However much that customer buys."""
+    features = customer_features(split.sales)
+    histories = customer_histories(split, features, most_spend=30.0)
+    labels = np.zeros(CUSTOMERS, dtype=int)
+    greedy = histories._replace(
+        figures=np.vstack([histories.figures, [1, 1e9, 1, 1e9, -1e9]]), units=np.vstack([histories.units, [1e9] * 3])
+    )
+    before, after = histories.sums(labels, 1), greedy.sums(np.append(labels, 0), 1)
+    length = np.linalg.norm((after.figures - before.figures) / histories.scale / 1.75)
+    assert length <= 1 + 1e-9
+    assert np.linalg.norm(after.units - before.units) <= 20 * (1 + 1e-9)
+
+
+def test_wrong_epsilons_and_sales_without_customers_are_refused_unpaid(split, ledger):
+    with pytest.raises(ValueError, match="epsilon must be a number above 0; got -1"):
+        private_customers(split, Privacy(-1.0, ledger), seed=0)
+    unnamed = split.__class__(**{**split.__dict__, "sales": split.sales.drop(columns="customer")})
+    with pytest.raises(ValueError, match="got sales that name none"):
+        private_customers(unnamed, Privacy(1.0, ledger), seed=0)
+    assert ledger.left().epsilon == 100.0
