@@ -18,7 +18,6 @@ import numpy as np
 import pandas as pd
 
 from ..agents import train
-from ..data import LEDGER, PrivacyLedger
 from ..evaluation import evaluate
 from ..fitting import Assumptions, Priors, priced_products
 from ..fitting.customers import CANDIDATES, Customers
@@ -26,7 +25,7 @@ from ..fitting.fit_split import FitOptions, fit_split
 from ..fitting.private_customers import Privacy, Released, published, release
 from ..fitting.split import Split, held_out, weeks_to_come
 from ..forecasting import PooledRegression, segment_response
-from ..profiles import customer_features, segment_candidates
+from ..profiles import LEDGER, PrivacyLedger, customer_features, segment_candidates
 from ..scenarios import MarketSpec
 from .customers import markdown, tables
 

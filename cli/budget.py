@@ -22,9 +22,9 @@ def command(dataset: Path, epsilon: float | None, delta: float | None, as_json: 
     `repricer fit --epsilon` pays from it for what it publishes of the customers' segments, and is
     refused when too little is left.
     """
-    from ..data import LEDGER, DataError, PrivacyLedger
-    from ..data.privacy_ledger import DELTA
+    from ..data import DataError
     from ..data.storage import kept_file
+    from ..profiles.privacy_ledger import DELTA, LEDGER, PrivacyLedger
 
     if epsilon is None and delta is not None:
         raise DataError(f"--delta must come with --epsilon; got --delta {delta:g} alone; give both")

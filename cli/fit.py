@@ -242,8 +242,8 @@ def _tables(dataset: Path, plan: Path | None) -> Tables:
 
 
 def _privacy(dataset: Path, epsilon: float | None) -> Privacy | None:
-    from ..data import LEDGER, PrivacyLedger
     from ..fitting import Privacy
+    from ..profiles import LEDGER, PrivacyLedger
 
     return None if epsilon is None else Privacy(epsilon, PrivacyLedger(dataset / LEDGER))
 

@@ -9,7 +9,6 @@ from .mapping import TableMapping, load_mapping
 from .panel import product_weeks
 from .panel_context import context_ahead
 from .plotting import check_plot_path, plot_summary
-from .privacy_ledger import LEDGER, PrivacyLedger, Query
 from .product_selection import choose_products, not_chosen
 from .pseudonyms import pseudonymise
 from .schema import SCHEMAS, DataError, data_dictionary
@@ -18,12 +17,9 @@ from .summary import SalesSummary, sales_summary
 from .tables import ImportReport, Tables
 
 __all__ = [
-    "LEDGER",
     "SCHEMAS",
     "DataError",
     "ImportReport",
-    "PrivacyLedger",
-    "Query",
     "SalesSummary",
     "TableMapping",
     "Tables",

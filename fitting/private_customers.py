@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..data import PrivacyLedger, Query
 from ..data.weeks import period_of
 from ..forecasting import segment_response
-from ..profiles import customer_features, segment_candidates
+from ..profiles import PrivacyLedger, Query, customer_features, segment_candidates
 from ..profiles.noise import Array, clipped_sums, noise_of_sums, noisy_sums
 from ..profiles.private_segments import FORMED_BY, PrivateSegments, private_segments
 from ..profiles.segment_names import segment_names
@@ -42,6 +41,10 @@ class Privacy(NamedTuple):
     Attributes:
         epsilon: How much more likely, as a log, any published figure may become by one customer's history.
         ledger: The budget that pays for it.
+
+    Example:
+        >>> sum(query.epsilon for query in Privacy(2.0, ledger).queries())  # doctest: +SKIP
+        2.0
     """
 
     epsilon: float

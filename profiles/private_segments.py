@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 from sklearn.cluster import KMeans
 
+from .least_size import LEAST_CUSTOMERS
 from .noise import Array, noisy_best, noisy_counts
 from .segment_features import WEIGHTS
 
@@ -44,7 +45,7 @@ class PrivateSegments(NamedTuple):
 
 
 def private_segments(
-    features: pd.DataFrame, epsilons: tuple[float, float, float], *, min_size: int = 50, seed: int = 0
+    features: pd.DataFrame, epsilons: tuple[float, float, float], *, min_size: int = LEAST_CUSTOMERS, seed: int = 0
 ) -> PrivateSegments:
     """Cluster a noisy grid of the customers; a noisy choice among the clusters that result sets their number.
 

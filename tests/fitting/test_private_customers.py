@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from repricer.data import DataError, PrivacyLedger, Tables
+from repricer.data import DataError, Tables
 from repricer.fitting.private_customers import SHARES, Privacy, customer_histories, private_customers
 from repricer.fitting.split import Split, held_out
-from repricer.profiles import customer_features
+from repricer.profiles import PrivacyLedger, customer_features
 
 CUSTOMERS, WEEKS = 400, 40
 

@@ -3,8 +3,8 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from repricer.data import DataError, PrivacyLedger, Query
-from repricer.data.privacy_ledger import LEDGER
+from repricer.data import DataError
+from repricer.profiles import LEDGER, PrivacyLedger, Query
 
 
 @pytest.fixture

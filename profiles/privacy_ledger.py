@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..atomic import write_json
-from .schema import DataError
+from ..data import DataError
 
 LEDGER = "privacy.json"
 """The ledger's file, in the folder of the imported tables."""
@@ -21,7 +21,12 @@ _ROUNDING = 1e-9
 
 
 class Query(NamedTuple):
-    """What one released statistic costs under (epsilon, delta)-differential privacy (Dwork and Roth 2014)."""
+    """What one released statistic costs under (epsilon, delta)-differential privacy (Dwork and Roth 2014).
+
+    Example:
+        >>> Query("customers by segment", 0.25)
+        Query(name='customers by segment', epsilon=0.25, delta=0.0)
+    """
 
     name: str
     epsilon: float
