@@ -75,7 +75,8 @@ def secret(source: str | None = None) -> bytes:
         got = getattr(error, "strerror", None) or str(error)
         raise EncryptionError(f"the key must be in {source}; got: {got}; {advice}") from error
     try:
-        found = found if len(found) == _KEY else bytes.fromhex(found.decode("ascii").strip())
+        raw = kind == "file" and len(found) == _KEY
+        found = found if raw else bytes.fromhex(found.decode("ascii").strip())
     except ValueError:
         found = b""
     if len(found) != _KEY:

@@ -120,6 +120,7 @@ def test_a_key_comes_from_variable_file_or_command(tmp_path, monkeypatch):
         ("command:no-such-program", "No such file"),
         ("vault:x", "must be named by env:NAME, file:PATH or command:WORDS; got 'vault'"),
         ("command:echo short-secret", "must be 64 hexadecimal digits"),
+        ("command:printf %032d 7", "must be 64 hexadecimal digits"),
     ],
 )
 def test_a_key_that_is_not_there_is_said_in_one_line(source, match):

@@ -1,5 +1,6 @@
-"""A customer's id appears in nothing that the loop writes: only in the shop's own file."""
+"""A customer's id appears in nothing that the loop writes: only in the shop's own file. Nor does a key."""
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -9,9 +10,12 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from repricer.cli import main
+from repricer.encryption import content_of
 
 MARK = "loyalty-card-"
 """How every raw customer id begins."""
+SECRET = hashlib.sha256(b"of the tests").hexdigest()
+"""What tables and bundle are encrypted with."""
 PRODUCTS = pd.DataFrame(
     {"product": list("abcdef"), "category": ["x"] * 3 + ["y"] * 3, "price": [4, 5, 4.5, 3, 3.5, 3.2]}
 )
@@ -47,23 +51,31 @@ def sales(customers: int = 240, weeks: int = 45) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """Every file that import, fit, training, report and export leave, without the shop's own."""
+    """Every file that import, fit, training, report and export leave, without the shop's own.
+
+    The fit reads tables that are encrypted, which are those of the plain import.
+    """
     folder = tmp_path_factory.mktemp("shop")
+    os.environ["REPRICER_KEY"] = SECRET
     before = Path.cwd()
     os.chdir(folder)
     sales().to_csv("sales.csv", index=False)
     PRODUCTS[["product", "category"]].to_csv("products.csv", index=False)
     run("data", "import", "--sales", "sales.csv", "--products", "products.csv", "--out", "made/tables")
-    run("fit", "made/tables", "--out", "made/market", "--forecaster", "moving-average", "--draws", "8", "--weeks", "4")
+    run("data", "import", "--sales", "sales.csv", "--products", "products.csv", "--out", "made/hidden", "--encrypt")
+    run("fit", "made/hidden", "--out", "made/market", "--forecaster", "moving-average", "--draws", "8", "--weeks", "4")
     run("train", "made/market", "--out", "made/run", "--steps", "500")
     run("report", "made/run", "--out", "made/report.html", "--episodes", "4")
-    run("export", "made/run", "--out", "made/bundle")
+    run("export", "made/run", "--out", "made/bundle", "--encrypt")
     yield [path for path in Path("made").rglob("*") if path.is_file()]
     os.chdir(before)
+    del os.environ["REPRICER_KEY"]
 
 
 def texts(path: Path) -> str:
     """All that a file says: tables decoded, the rest as it stands."""
+    if path.suffix == ".enc":
+        return content_of(path).decode("utf-8", errors="replace") + path.read_bytes().decode("utf-8", errors="replace")
     if path.suffix == ".parquet":
         return pd.read_parquet(path).to_csv()
     if path.suffix == ".npz":
@@ -73,7 +85,7 @@ def texts(path: Path) -> str:
 
 
 def test_no_raw_customer_id_is_written(written):
-    assert {path.suffix for path in written} >= {".parquet", ".json", ".html", ".onnx"}
+    assert {path.suffix for path in written} >= {".parquet", ".json", ".html", ".enc"}
     tables = [path for path in written if path.name == "sales.parquet"]
     assert pd.read_parquet(tables[0])["customer"].nunique() > 200
     assert [str(path) for path in written if MARK in texts(path) or MARK in path.name] == []
@@ -81,5 +93,16 @@ def test_no_raw_customer_id_is_written(written):
 
 def test_pseudonyms_stay_in_the_tables(written):
     pseudonyms = pd.read_parquet("made/tables/sales.parquet")["customer"].unique()
-    elsewhere = [path for path in written if path.parent.name != "tables"]
+    elsewhere = [path for path in written if path.parent.name not in ("tables", "hidden")]
     assert [str(path) for path in elsewhere if any(name in texts(path) for name in pseudonyms[:50])] == []
+
+
+def test_what_is_encrypted_says_nothing_and_keys_are_in_their_files_alone(written):
+    hidden = [path for path in written if path.parent.name in ("hidden", "bundle")]
+    assert {path.suffix for path in hidden} == {".enc"}
+    words = [*pd.read_parquet("made/tables/sales.parquet")["customer"].unique()[:9], "manifest", "PAR1"]
+    assert not [path for path in hidden if any(word.encode() in path.read_bytes() for word in words)]
+    secrets = [Path(f"made/{name}.key").read_bytes() for name in ("tables", "hidden")] + [bytes.fromhex(SECRET)]
+    others = [path for path in written if path.suffix != ".key"]
+    forms = [form for secret in secrets for form in (secret, secret.hex().encode())]
+    assert not [str(path) for path in others if any(form in path.read_bytes() for form in forms)]
