@@ -3,6 +3,7 @@
 Run `python -m repricer.benchmarks.privacy [--releases N] [--train STEPS]`. For each epsilon it prints how far the
 published figures lie from the exact ones of the same segments. With `--train`, it also trains a policy in the market of
 the released figures and one in the market of the exact ones, and compares what both earn in the latter.
+`--forecasts` prints the error of the network forecaster by epsilon.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ from ..fitting.customers import CANDIDATES, Customers
 from ..fitting.fit_split import FitOptions, fit_split
 from ..fitting.private_customers import Privacy, Released, published, release
 from ..fitting.split import Split, held_out, weeks_to_come
-from ..forecasting import PooledRegression, segment_response
-from ..profiles import LEDGER, PrivacyLedger, customer_features, segment_candidates
+from ..forecasting import Forecaster, Lstm, PooledRegression, segment_response
+from ..forecasting.models.mean_of_models import MeanOfModels
+from ..profiles import PrivacyLedger, customer_features, segment_candidates
 from ..scenarios import MarketSpec
 from .customers import markdown, tables
 
@@ -42,7 +44,7 @@ def split() -> Split:
 @functools.cache
 def budget(epsilon: float) -> Privacy:
     """This epsilon, with a budget for any number of releases."""
-    ledger = PrivacyLedger(Path(tempfile.mkdtemp()) / LEDGER)
+    ledger = PrivacyLedger(Path(tempfile.mkdtemp()) / "shop")
     ledger.set_limit(1e9, 0.99)
     return Privacy(epsilon, ledger)
 
@@ -123,6 +125,22 @@ def gains(epsilon: float, steps: int) -> dict[str, Any]:
     }
 
 
+def forecast_errors() -> list[dict[str, Any]]:
+    """WAPE of the held-out weeks: the base forecast, and with networks, by epsilon and means over three seeds."""
+    models = {"base forecast": [MeanOfModels()], "none": [Lstm()]}
+    models |= {f"{e:g}": [Lstm(epsilon=e, seed=seed) for seed in range(3)] for e in (8.0, *EPSILONS)}
+    return [
+        {"epsilon": name, "WAPE": float(np.mean([_wape(model.fit(split().past)) for model in some]))}
+        for name, some in models.items()
+    ]
+
+
+def _wape(model: Forecaster) -> float:
+    future = split().future
+    told = model.predict(future.drop(columns="units")).merge(future[["product", "week", "units"]])
+    return float((told["mean"] - told["units"]).abs().sum() / told["units"].sum())
+
+
 def _earned(spec: MarketSpec, policy: Any) -> float:
     rows = evaluate(spec, [policy], episodes=_EPISODES, seed=1).to_dict()["policies"]
     wanted = policy if isinstance(policy, str) else policy.name
@@ -140,7 +158,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--releases", type=int, default=20)
     parser.add_argument("--train", type=int, default=0, metavar="STEPS")
+    parser.add_argument("--forecasts", action="store_true", help="WAPE of the network forecaster by epsilon instead")
     given = parser.parse_args()
+    if given.forecasts:
+        print(markdown(pd.DataFrame(forecast_errors())))
+        return
     for row in rows(given.releases, given.train):
         print(markdown(pd.DataFrame([row])), flush=True)
 

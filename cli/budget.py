@@ -24,13 +24,13 @@ def command(dataset: Path, epsilon: float | None, delta: float | None, as_json: 
     """
     from ..data import DataError
     from ..data.storage import kept_file
-    from ..profiles.privacy_ledger import DELTA, LEDGER, PrivacyLedger
+    from ..profiles.privacy_ledger import DELTA, PrivacyLedger
 
     if epsilon is None and delta is not None:
         raise DataError(f"--delta must come with --epsilon; got --delta {delta:g} alone; give both")
     if kept_file(dataset, "sales.parquet") is None:
         raise DataError(f"DATASET must hold imported tables; got {dataset}; make some with `repricer data import`")
-    ledger = PrivacyLedger(dataset / LEDGER)
+    ledger = PrivacyLedger(dataset)
     if epsilon is not None:
         ledger.set_limit(epsilon, DELTA if delta is None else delta)
     document, left = ledger.document(), ledger.left()

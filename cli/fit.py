@@ -243,9 +243,9 @@ def _tables(dataset: Path, plan: Path | None) -> Tables:
 
 def _privacy(dataset: Path, epsilon: float | None) -> Privacy | None:
     from ..fitting import Privacy
-    from ..profiles import LEDGER, PrivacyLedger
+    from ..profiles import PrivacyLedger
 
-    return None if epsilon is None else Privacy(epsilon, PrivacyLedger(dataset / LEDGER))
+    return None if epsilon is None else Privacy(epsilon, PrivacyLedger(dataset))
 
 
 def _zones(tables: Tables, by: str) -> dict[str, Zone | None]:

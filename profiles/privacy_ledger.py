@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 
 from ..atomic import write_json
 from ..data import DataError
+from ..data.privacy.access import beside
 
-LEDGER = "privacy.json"
-"""The ledger's file, in the folder of the imported tables."""
 DELTA = 1e-5
 """The default limit of delta: the probability with which epsilon may fail to hold."""
 # Shares of a budget add up to it but for rounding.
@@ -40,19 +39,21 @@ class PrivacyLedger:
     is answered: a process that is killed in between has spent too much, never too little.
 
     Args:
-        path: The ledger's file; it is made by `set_limit`.
+        tables: The folder; the ledger is TABLES.privacy.json beside it, which `set_limit` makes.
 
     Example:
         >>> import tempfile
-        >>> ledger = PrivacyLedger(Path(tempfile.mkdtemp()) / LEDGER)
+        >>> ledger = PrivacyLedger(Path(tempfile.mkdtemp()) / "shop")
         >>> ledger.set_limit(1.0)
         >>> ledger.spend([Query("customers", 0.75)])
         >>> ledger.left().epsilon
         0.25
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, tables: Path) -> None:
+        self.tables = tables
+        # Beside the folder, which is replaced when a customer is erased.
+        self.path = beside(tables, "privacy.json")
 
     def set_limit(self, epsilon: float, delta: float = DELTA) -> None:
         """Set, lower or raise the limit; what was spent stays.
@@ -83,8 +84,8 @@ class PrivacyLedger:
             return json.loads(self.path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise DataError(
-                f"a privacy budget must be set before it is spent; got none in {self.path.parent}; "
-                f"set one: repricer data budget {self.path.parent} --epsilon 4"
+                f"a privacy budget must be set before it is spent; got none for {self.tables}; "
+                f"set one: repricer data budget {self.tables} --epsilon 4"
             ) from None
 
     def left(self) -> Query:
@@ -106,7 +107,7 @@ class PrivacyLedger:
             document, left = self.document(), self.left()
             if asked.epsilon > left.epsilon + _ROUNDING or asked.delta > left.delta * (1 + _ROUNDING):
                 raise DataError(
-                    f"privacy budget of {self.path.parent}: epsilon {max(left.epsilon, 0):g} and delta "
+                    f"privacy budget of {self.tables}: epsilon {max(left.epsilon, 0):g} and delta "
                     f"{max(left.delta, 0):g} are left; got a request for {asked.epsilon:g} and {asked.delta:g}; ask for "
                     "less, or use what was already released"
                 )

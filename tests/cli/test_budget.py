@@ -4,7 +4,7 @@ import json
 
 import pytest
 from repricer.cli import main
-from repricer.profiles import LEDGER, PrivacyLedger, Query
+from repricer.profiles import PrivacyLedger, Query
 
 
 def run(capsys, *words: str) -> tuple[int, str, str]:
@@ -20,7 +20,7 @@ def test_a_budget_is_set_and_shown_with_what_was_spent(tmp_path, capsys):
     code, out, _ = run(capsys, shop, "--epsilon", "2", "--json")
     assert code == 0
     assert json.loads(out)["limit"] == {"epsilon": 2.0, "delta": 1e-5}
-    PrivacyLedger(tmp_path / LEDGER).spend([Query("sizes", 0.5)])
+    PrivacyLedger(tmp_path).spend([Query("sizes", 0.5)])
     code, out, _ = run(capsys, shop)
     assert code == 0
     assert "left: epsilon 1.5 of 2" in out

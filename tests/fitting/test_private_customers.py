@@ -36,7 +36,7 @@ def split() -> Split:
 
 @pytest.fixture
 def ledger(tmp_path):
-    made = PrivacyLedger(tmp_path / "privacy.json")
+    made = PrivacyLedger(tmp_path / "shop")
     made.set_limit(100.0, 1e-5)
     return made
 

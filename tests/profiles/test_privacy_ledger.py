@@ -4,12 +4,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from repricer.data import DataError
-from repricer.profiles import LEDGER, PrivacyLedger, Query
+from repricer.profiles import PrivacyLedger, Query
 
 
 @pytest.fixture
 def ledger(tmp_path):
-    made = PrivacyLedger(tmp_path / LEDGER)
+    made = PrivacyLedger(tmp_path / "shop")
     made.set_limit(1.0, 1e-5)
     return made
 
@@ -35,7 +35,7 @@ def test_the_query_after_the_last_is_refused_whole_in_one_line(ledger, query):
 
 
 def test_no_budget_and_impossible_limits_are_refused(tmp_path):
-    ledger = PrivacyLedger(tmp_path / LEDGER)
+    ledger = PrivacyLedger(tmp_path / "shop")
     with pytest.raises(DataError, match="must be set before it is spent"):
         ledger.spend([Query("any", 0.1)])
     for epsilon, delta in ((0.0, 1e-5), (float("inf"), 1e-5), (1.0, 1.0)):
@@ -46,7 +46,7 @@ def test_no_budget_and_impossible_limits_are_refused(tmp_path):
 def test_those_who_spend_at_once_never_spend_more_than_there_is(ledger):
     def spend(_):
         try:
-            PrivacyLedger(ledger.path).spend([Query("a tenth", 0.1)])
+            PrivacyLedger(ledger.tables).spend([Query("a tenth", 0.1)])
         except DataError:
             return 0
         return 1
