@@ -43,6 +43,7 @@ _EXTRAS = dict.fromkeys(("fastapi", "jinja2", "prometheus_client", "sqlalchemy",
     "ray": "scale",
     "opendp": "privacy",
     "opacus": "privacy",
+    "vaderSentiment": "text",
 }
 """The extra that installs a library; `train` installs all others."""
 

@@ -17,13 +17,19 @@ from ._tables import FILE, Layout, file_options, given_tables, import_files, map
 from .alarms import command as alarms
 from .budget import command as budget
 from .data_privacy import decrypt, encrypt, erase, rotate
+from .sentiment import command as sentiment
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..data import ImportReport, SalesSummary
+    from ..data import ImportReport, SalesSummary, Tables
 
 _SHOWN_REJECTS = 10
+
+
+_without_flagged = click.option(
+    "--without-flagged", is_flag=True, help="Leave out the rows of flagged customers: bursts, returns, price probing."
+)
 
 
 @click.group("data")
@@ -31,18 +37,21 @@ def command() -> None:
     """Check, import and summarise a shop's tables (CSV or Parquet)."""
 
 
-for _one in (alarms, budget, decrypt, encrypt, erase, rotate):
+for _one in (alarms, budget, decrypt, encrypt, erase, rotate, sentiment):
     command.add_command(_one)
 
 
 @command.command()
 @file_options
 @mapping_option
+@_without_flagged
 @json_option
 @click.pass_context
-def check(context: click.Context, paths: dict[str, Path], mapping: Layout | None, as_json: bool) -> None:
+def check(
+    context: click.Context, paths: dict[str, Path], mapping: Layout | None, without_flagged: bool, as_json: bool
+) -> None:
     """Report what an import would keep and reject; exit code 2 if it would reject a row."""
-    _, report = import_files(paths, mapping, secrets.token_bytes(32))
+    _, report = _imported(paths, mapping, secrets.token_bytes(32), without_flagged)
     if as_json:
         emit(report.to_dict())
     else:
@@ -55,11 +64,18 @@ def check(context: click.Context, paths: dict[str, Path], mapping: Layout | None
 @mapping_option
 @click.option("--out", type=FILE, required=True, help="New folder for the clean tables.")
 @click.option("--key-file", type=FILE, help="Secret for the pseudonyms; created if missing [default: OUT.key].")
+@_without_flagged
 @click.option("--encrypt", is_flag=True, help="Encrypt the new folder with the key of --key-from.")
 @tables_options
 @json_option
 def import_(
-    paths: dict[str, Path], mapping: Layout | None, out: Path, key_file: Path | None, encrypt: bool, as_json: bool
+    paths: dict[str, Path],
+    mapping: Layout | None,
+    out: Path,
+    key_file: Path | None,
+    without_flagged: bool,
+    encrypt: bool,
+    as_json: bool,
 ) -> None:
     """Clean the tables, replace customer ids by pseudonyms, and write them to a new folder."""
     from ..data import check_new, save_tables
@@ -69,7 +85,7 @@ def import_(
     key_file = key_file or out.with_name(out.name + ".key")
     made = not key_file.exists()
     key = secrets.token_bytes(32) if made else key_file.read_bytes()
-    tables, report = import_files(paths, mapping, key)
+    tables, report = _imported(paths, mapping, key, without_flagged)
     if made:
         key_file.parent.mkdir(parents=True, exist_ok=True)
         write_new(key_file, key, mode=0o600)
@@ -134,6 +150,13 @@ def summary(
         click.echo(f"{rejected:,} faulty rows are left out; `repricer data check` lists them")
     if plot:
         click.echo(f"plot written to {plot}")
+
+
+def _imported(paths: dict[str, Path], mapping: Layout | None, key: bytes, fewer: bool) -> tuple[Tables, ImportReport]:
+    from ..data import without_flagged
+
+    tables, report = import_files(paths, mapping, key)
+    return without_flagged(tables, report) if fewer else (tables, report)
 
 
 def _show_report(report: ImportReport) -> None:

@@ -14,6 +14,7 @@ from .pseudonyms import pseudonymise
 from .schema import SCHEMAS, DataError, data_dictionary
 from .storage import check_new, load_tables, save_tables
 from .summary import SalesSummary, sales_summary
+from .suspects.customers import flagged_customers, without_flagged
 from .tables import ImportReport, Tables
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "choose_products",
     "context_ahead",
     "data_dictionary",
+    "flagged_customers",
     "import_table",
     "import_tables",
     "load_complete_journey",
@@ -40,4 +42,5 @@ __all__ = [
     "pseudonymise",
     "sales_summary",
     "save_tables",
+    "without_flagged",
 ]

@@ -19,7 +19,8 @@ from .pseudonyms import Pseudonyms
 from .reading import TableFile
 from .row_checks import COPY, RETURN, faults, misfits
 from .schema import SCHEMAS, DataError
-from .suspects import suspects
+from .suspects.customers import flagged_customers
+from .suspects.lines import suspects
 from .tables import REJECT_COLUMNS, ImportReport, Tables
 
 Progress = Callable[[str, float], None]
@@ -34,6 +35,7 @@ class _Imported:
     read: int
     rejects: pd.DataFrame
     notes: list[str]
+    returns: pl.DataFrame | None
 
 
 def import_tables(
@@ -141,6 +143,11 @@ def _report(done: dict[str, _Imported], key_id: str) -> ImportReport:
         rejects=pd.concat(rejects, ignore_index=True)[REJECT_COLUMNS],
         notes=tuple(f"{name}: {note}" for name, imported in done.items() for note in imported.notes),
         pseudonym_key=key_id,
+        flagged=flagged_customers(
+            done["sales"].table,
+            done["behaviour"].table if "behaviour" in done else None,
+            done["sales"].returns,
+        ),
     )
 
 
@@ -219,7 +226,9 @@ class _Table:
         )
         if self.name == "sales":
             self.returns.append(
-                values.filter(pl.col("units") < 0).select(pl.col(column) for column in RETURN if column in values)
+                values.filter(pl.col("units") < 0).select(
+                    pl.col(column) for column in (*RETURN, "customer") if column in values
+                )
             )
 
     def finish(self, known: pl.Series | None) -> _Imported:
@@ -245,7 +254,7 @@ class _Table:
         # No other reference may keep the rows in memory while they become a pandas table.
         del good
         table = to_pandas(columns)
-        return _Imported(self.schema.validate(table, lazy=True, inplace=True), read, rejects, notes)
+        return _Imported(self.schema.validate(table, lazy=True, inplace=True), read, rejects, notes, returns)
 
     def _specs(self) -> list[str]:
         return [column for column in self.schema.columns if column in self.columns]

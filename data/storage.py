@@ -56,7 +56,7 @@ def save_tables(tables: Tables, report: ImportReport, folder: Path, *, key: byte
         1
     """
     check_new(folder)
-    account = {name: value for name, value in report.to_dict().items() if name != "rejects"}
+    account = {name: value for name, value in report.to_dict().items() if name not in ("rejects", "flagged")}
     write_tables(folder, tables, report.rejects, account, key, new=True)
 
 

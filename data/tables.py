@@ -10,6 +10,8 @@ from typing import Any
 import pandas as pd
 
 REJECT_COLUMNS = ["table", "row", "reason", "text"]
+_SHOWN = 10
+"""Flagged customers that are printed."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class ImportReport:
             `reason` and `text` (the row's canonical columns, with pseudonyms instead of customers).
         notes: What else was changed or noticed, one sentence each.
         pseudonym_key: Mark of the key that made the pseudonyms.
+        flagged: Why a customer's rows may be no demand, by pseudonym; see `flagged_customers`.
 
     Example:
         >>> report = ImportReport({"sales": 3}, {"sales": 2}, {"sales": {"units: is missing": 1}})
@@ -76,6 +79,7 @@ class ImportReport:
     rejects: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=REJECT_COLUMNS))
     notes: tuple[str, ...] = ()
     pseudonym_key: str | None = None
+    flagged: dict[str, str] = field(default_factory=dict)
 
     def lines(self) -> list[str]:
         """The report in lines, for printing."""
@@ -83,6 +87,10 @@ class ImportReport:
         for table, read in self.read.items():
             lines.append(f"{table}: {read:,} rows read, {self.kept[table]:,} kept")
             lines += [f"  {rows:,} left out: {reason}" for reason, rows in self.dropped[table].items()]
+        if self.flagged:
+            some = list(self.flagged.items())[:_SHOWN]
+            lines.append(f"customers flagged, who may be no customers: {len(self.flagged):,}; the first are")
+            lines += [f"  {customer}: {reason}" for customer, reason in some]
         return [*lines, *self.notes]
 
     def to_dict(self) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from . import (  # noqa: F401  they register their checks
     service_load,
     serving,
     trust_answers,
+    trust_fraud,
     trust_tables,
     uplift,
     uplift_real,

@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 from repricer.data import import_tables
-from repricer.data.suspects import suspects
+from repricer.data.suspects.lines import suspects
 
 
 def lines(count: int = 400, seed: int = 0) -> pl.DataFrame:

@@ -1,0 +1,53 @@
+"""`repricer data sentiment`: reviews and news as weekly signals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.progress import BarColumn, TextColumn
+
+from ._options import check_table_path, emit, json_option, progress_bar, say, write_table
+from ._tables import FILE
+
+
+@click.command("sentiment")
+@click.argument("reviews", type=FILE)
+@click.option("--out", type=FILE, required=True, help="File for the signals (.csv or .parquet).")
+@click.option("--by-product", is_flag=True, help="Add the signals of each product (column product).")
+@json_option
+def command(reviews: Path, out: Path, by_product: bool, as_json: bool) -> None:
+    """Turn the texts in REVIEWS into weekly signals for `repricer data alarms` and `fit`.
+
+    REVIEWS is a CSV or Parquet file with date, text and, optionally, product. The signals are
+    `sentiment`, the mean score of a week's texts from -1 to 1, and `negative_texts`, how many were
+    negative. Texts must be in English; no other language is supported, and texts that do not look
+    English are left out. Needs the `text` extra.
+    """
+    import pandas as pd
+
+    from ..data import DataError
+    from ..forecasting.sentiment import weekly_sentiment
+
+    check_table_path("REVIEWS", reviews)
+    check_table_path("--out", out)
+    try:
+        texts = pd.read_csv(reviews, dtype=str) if reviews.suffix == ".csv" else pd.read_parquet(reviews)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{reviews} must be a table that can be read; got: {error}; check how it was exported"
+        ) from error
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
+    with progress_bar(*columns) as bar:
+        task = bar.add_task("scoring texts", total=1.0)
+        found = weekly_sentiment(texts, by_product=by_product, progress=lambda share: bar.update(task, completed=share))
+    write_table(found.signals.assign(date=found.signals["date"].dt.strftime("%Y-%m-%d")), out)
+    if as_json:
+        counts = {"texts": found.texts, "not_english": found.foreign, "open_week": found.open_week}
+        emit({"out": str(out), "signals": len(found.signals), **counts})
+        return
+    say(f"{found.texts:,} texts make {len(found.signals):,} values, written to {out}")
+    if found.foreign:
+        say(f"{found.foreign:,} texts are left out: they are not in English, and no other language is supported")
+    if found.open_week:
+        say(f"{found.open_week:,} texts are left out: their week is not over")
