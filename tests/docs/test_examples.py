@@ -83,7 +83,7 @@ def test_the_sessions_of_a_page_print_what_it_shows(page, fewest, files_of_the_d
 
 
 def test_the_commands_of_the_data_page(files_of_the_data_page):
-    lines = re.findall(r"^\$ repricer data (.*)$", text_of("docs/data.md"), flags=re.MULTILINE)
+    lines = re.findall(r"^\$ repricer data (.*)$", text_of("docs/data.md").replace("\\\n", ""), flags=re.MULTILINE)
     assert lines
     codes = {line.split()[0]: CliRunner().invoke(command, line.split()).exit_code for line in lines}
     assert codes == {"check": 2, "import": 0, "summary": 0, "mapping": 0}
