@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 
 import polars as pl
 
@@ -52,15 +52,15 @@ def personal_kind(table: str, header: str, values: pl.Series) -> str | None:
     found = {
         "mail addresses": _share(texts, _MAIL),
         "phone numbers": _share(texts, _DIGITS if _PHONE_HEADER.search(word) else _DIALLED),
-        "card numbers": _share((text for text in texts if _luhn(text)), _CARD, len(texts)),
+        "card numbers": _share(texts, _CARD, _luhn),
         "names of persons": _share(texts, _WORDS) if named else 0.0,
     }
     return next((kind for kind, share in found.items() if share >= _SHARES[kind]), None)
 
 
-def _share(texts: Iterable[str], form: re.Pattern[str], total: int | None = None) -> float:
-    matches = [form.fullmatch(text) is not None for text in texts]
-    return sum(matches) / max(len(matches) if total is None else total, 1)
+def _share(texts: Sequence[str], form: re.Pattern[str], holds: Callable[[str], bool] = bool) -> float:
+    """The share of texts that have a form, and of which something holds."""
+    return sum(form.fullmatch(text) is not None and holds(text) for text in texts) / max(len(texts), 1)
 
 
 def _luhn(text: str) -> bool:

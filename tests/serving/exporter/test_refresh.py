@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from repricer.agents import Run, best_fixed
 from repricer.cli import main
 from repricer.data import ImportReport, save_tables
+from repricer.encryption import change_folder, secret
 from repricer.fitting import Assumptions, Priors, refit
 from repricer.fitting.customers import Customers
 from repricer.fitting.fit_split import FitOptions
@@ -171,3 +172,11 @@ def test_the_command(path: Path, tmp_path: Path) -> None:
     text = CliRunner().invoke(main, asked).stdout
     assert "the learned prices for 2023-11-20 to 2023-12-17" in text
     assert "against the best fixed prices" in text
+
+
+def test_an_encrypted_bundle_stays_encrypted(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REPRICER_KEY", "0a" * 32)
+    change_folder(path, secret())
+    found = refresh(path, shop(46))
+    assert {file.suffix for file in path.iterdir()} == {".enc"}
+    assert load_bundle(path).digest == found.bundle.digest
