@@ -67,6 +67,25 @@ def _measure(names: tuple[str, ...], as_json: bool) -> None:
         show(table)
 
 
+@command.command("light")
+@click.argument("runs", type=click.Path(path_type=Path), nargs=-1)
+@json_option
+def light(runs: tuple[Path, ...], as_json: bool) -> None:
+    """Measure smaller policies of RUNS, run folders, or of four markets on which it trains first.
+
+    For each method of `repricer export --compress`, and for int8: parameters, bytes, latency and the share of the
+    gain that is kept.
+    """
+    from ..benchmarks.light import show as table_of
+    from ..benchmarks.light import table
+
+    rows = table(runs)
+    if as_json:
+        emit({"rows": rows})
+        return
+    show(table_of(rows))
+
+
 @command.command("uplift")
 @click.option("--shops", type=click.IntRange(min=1), default=6, show_default=True, help="Number of shops.")
 @click.option("--truth", metavar="FAMILY", default="clean", show_default=True, help=f"What the shops are: {_FAMILIES}.")

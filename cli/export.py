@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._options import emit, episodes_option, json_option, key_option, say, seed_option, setting
+from ..atomic import write_whole
+from ._options import emit, episodes_option, json_option, key_option, progress_bar, say, seed_option, setting
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..agents import Run
     from ..serving.exporter.holding import Holding
 
@@ -36,6 +39,29 @@ _FILE = click.Path(path_type=Path)
     metavar="KEY=VALUE",
     help="Training setting, such as product_wise=true; only for RUN.zip.",
 )
+@click.option(
+    "--compress",
+    "method",
+    type=click.Choice(["small", "tree", "prune"]),
+    help="Put a smaller policy in the place of the learned one: a small network, a decision tree, whose rules are written to "
+    "OUT.rules.txt, or the network without its weakest units.",
+)
+@click.option(
+    "--size",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.1,
+    show_default=True,
+    help="Parameters of the smaller network, as a share of the learned one's.",
+)
+@click.option("--leaves", type=click.IntRange(min=2), default=16, show_default=True, help="Most leaves of the tree.")
+@click.option(
+    "--least-kept",
+    "least",
+    type=float,
+    default=0.95,
+    show_default=True,
+    help="Refuse a smaller policy that keeps less of the gain over the best fixed prices.",
+)
 @click.option("--encrypt", is_flag=True, help="Encrypt the bundle with the key of --key-from.")
 @key_option
 @episodes_option
@@ -50,9 +76,11 @@ def command(
     algo: str | None,
     values: tuple[str, ...],
     encrypt: bool,
+    method: str | None,
     episodes: int,
     seed: int,
     as_json: bool,
+    **limits: Any,
 ) -> None:
     """Write the recommended prices, or the policy that RUN learned, as a bundle: ONNX, price rules,
     catalogue, golden vectors, signature.
@@ -67,12 +95,21 @@ def command(
     from ..serving import export, load_bundle
     from ..serving.bundle.signing import own_key_paths
 
-    learned = _run(run, scenario, algo, values)
+    learned, rules = _run(run, scenario, algo, values), None
+    if method is not None:
+        _check_plain(method, encrypt=encrypt)
+        learned, rules = _compressed(learned, method, limits | {"seed": seed}, (lambda _: None) if as_json else say)
     comparison = evaluate(learned.spec, [learned.policy], episodes=episodes, seed=seed).to_dict()
     holding = holding_of(prices, comparison)
+    if method is not None and not holding.learned:
+        raise ValueError(
+            f"--compress is for learned prices; got {holding.words}, which are recommended; give --policy learned"
+        )
     judged = replace(learned, evaluation=comparison)
     bundle = load_bundle(export(judged, out, holding=holding, key=key, seed=seed, encrypt=encrypt))
     private, public = own_key_paths(out) if key is None else (key, None)
+    if rules is not None:
+        write_whole(out.with_name(f"{out.name}.rules.txt"), rules)
     if as_json:
         facts = {"bundle": str(out), "digest": bundle.digest, "policy": bundle.policy.name, "key": str(private)}
         facts["holds"] = bundle.manifest["holds"]
@@ -119,6 +156,24 @@ def holds_line(manifest: dict[str, Any]) -> str:
         return f"the bundle holds {holds['words']}" + ", which are recommended" * bool(holds["recommended"])
     other = judged["words"] if judged["recommended"] else "no change"
     return f"note: the bundle holds {holds['words']}; recommended: {other}"
+
+
+def _check_plain(method: str, *, encrypt: bool) -> None:
+    if method == "tree" and encrypt:
+        raise ValueError("--compress tree writes its rules as plain text; got --encrypt; give --compress small")
+
+
+def _compressed(run: Run, method: str, given: dict[str, Any], tell: Callable[[str], None]) -> tuple[Run, str | None]:
+    """A smaller policy in the place of the learned one, and the rules of a tree."""
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+
+    from ..serving.exporter.compression import compress
+
+    with progress_bar(TextColumn(f"rounds of {method}"), BarColumn(), MofNCompleteColumn()) as bar:
+        task = bar.add_task("", total=None)
+        done = compress(run, method, on_round=lambda n, of: bar.update(task, completed=n, total=of), **given)
+    tell(done.words)
+    return done.run, done.rules
 
 
 def _run(path: Path, scenario: str | None, algo: str | None, values: tuple[str, ...]) -> Run:

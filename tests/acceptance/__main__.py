@@ -35,6 +35,7 @@ from . import (  # noqa: F401  they register their checks
     serving,
     trust_answers,
     trust_fraud,
+    trust_light,
     trust_tables,
     uplift,
     uplift_real,

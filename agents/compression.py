@@ -1,0 +1,245 @@
+"""Smaller networks in the place of a learned one: a distilled network, a tree, a pruned network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+import torch
+from sklearn.tree import DecisionTreeRegressor
+from torch.nn.utils import prune
+
+from ..envs import LearnerView, Market, rollout, seed_for
+from ..scenarios import goal_market
+from .actor import Actor, RecurrentActor, with_folded_quantiles
+from .cloning import minimise
+from .decision_tree import TreeLayers, rules_text
+from .logged_data import record_policy
+from .networks import one_thread
+from .run import Run
+
+Method = Literal["small", "tree", "prune"]
+METHODS: tuple[str, ...] = get_args(Method)
+"""A smaller network, a decision tree, or the same network without its weakest units."""
+
+_DISTURBANCE = 0.1  # of raw actions, whose range is 2
+_EPOCHS, _ROUNDS, _EPISODES = 40, 3, 64
+_BETWEEN = (torch.nn.ReLU, torch.nn.Tanh, torch.nn.ELU, torch.nn.LeakyReLU, torch.nn.Dropout, torch.nn.Identity)
+
+
+class _Rows(NamedTuple):
+    features: torch.Tensor
+    raw: torch.Tensor
+
+
+def compressed(
+    run: Run,
+    method: str = "small",
+    *,
+    size: float = 0.1,
+    leaves: int = 16,
+    rows: int = 40_000,
+    rounds: int = _ROUNDS,
+    seed: int = 0,
+    on_round: Callable[[int, int], None] = lambda *_: None,
+) -> tuple[Run, str | None]:
+    """The run with a smaller network that imitates its own, and the rules of a tree as text.
+
+    The learned policy labels the states that it visits, some of them disturbed. Each further round
+    adds the states that the student visits (Ross, Gordon and Bagnell 2011, A Reduction of Imitation
+    Learning to No-Regret Online Learning); the student that earns most on the validation seeds is
+    kept.
+
+    Args:
+        run: The run. Its network has no recurrent state; to be pruned, it is a plain chain of
+            layers with continuous actions.
+        method: One of `METHODS`.
+        size: Largest number of parameters, as a share of the network's; not for a tree.
+        leaves: Most leaves of a tree.
+        rows: Number of rows to imitate in the first round.
+        rounds: Number of rounds.
+        seed: Seed of the customers, and of the student's first weights.
+        on_round: Called with the number of rounds done and the number of all.
+
+    Raises:
+        ValueError: The method does not exist or does not fit the network.
+
+    Example:
+        >>> from repricer import train
+        >>> run = train("stationary-logit", steps=2_000, settings={"validation_episodes": 64})
+        >>> student, _ = compressed(run, "small", rows=500, rounds=1)
+        >>> parameters(student.actor) <= 0.1 * parameters(run.actor)
+        True
+    """
+    _check(run, method, size)
+    fit = {"small": _small, "tree": _tree, "prune": _pruned}[method]
+    name = f"{run.facts.get('name', '{algo}:{seed}'.format_map(run.facts))}:{method}"
+    log, found, best = states(run, run, rows, seed), None, -np.inf
+    with one_thread(), torch.random.fork_rng(devices=[]):
+        for number in range(rounds):
+            with torch.no_grad():
+                known = _Rows(log, run.actor(log).clip(-1.0, 1.0))
+            torch.manual_seed(seed + number)
+            actor, tree = fit(run, known, leaves if method == "tree" else size, seed + number)
+            student = replace(run, actor=actor.eval(), facts=run.facts | {"name": name})
+            earned = _validated(student, seed)
+            if earned > best:
+                found, best = (student, tree), earned
+            on_round(number + 1, rounds)
+            if number + 1 < rounds:
+                log = torch.cat([log, states(run, student, rows // 2, seed + number + 1)])
+    assert found is not None, "at least one round"
+    student, tree = found
+    return student, None if tree is None else rules_text(tree, student)
+
+
+def parameters(actor: torch.nn.Module) -> int:
+    """How many numbers a network or a tree holds.
+
+    Args:
+        actor: The network.
+    """
+    trees = [module for module in actor.modules() if isinstance(module, TreeLayers)]
+    weights = sum(weight.numel() for weight in actor.parameters())
+    return weights + sum(2 * len(tree.feature) + tree.values.numel() for tree in trees)
+
+
+def _check(run: Run, method: str, size: float) -> None:
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method}; choose one")
+    if not 0 < size <= 1:
+        raise ValueError(f"size must lie in (0, 1], a share of the network's parameters; got {size:g}; give 0.1")
+    if isinstance(run.actor, RecurrentActor):
+        raise ValueError(
+            f"compression needs a policy without recurrent state; got {run.facts['algo']} with an LSTM; export it as it is"
+        )
+    if not any(True for _ in run.actor.parameters()):
+        raise ValueError("compression needs a network; got a function; give a run of a torch module or an SB3 model")
+    if method == "prune":
+        _chain(run.actor)
+
+
+def states(run: Run, visitor: Run, rows: int, seed: int) -> torch.Tensor:
+    """(rows, F) features that a policy meets on the training seeds, in half of the markets disturbed.
+
+    Args:
+        run: The run whose network is to be asked about them.
+        visitor: The run whose policy meets them.
+        rows: Number of rows, or fewer where the markets have fewer.
+        seed: Seed of customers and disturbance.
+    """
+    per_market = run.spec.market.horizon_periods * (len(run.base_price) if run.product_wise else 1)
+    market = Market(run.spec, num_markets=int(np.clip(rows // per_market, 16, 1024)), seed=seed_for("training", seed))
+    history = run.facts["settings"]["history"]
+    view = LearnerView(market, product_wise=run.product_wise, base_price=run.base_price, base=run.base, history=history)
+    log = record_policy(view, visitor.policy, disturbance=_DISTURBANCE, seed=seed)
+    seen = log.features.reshape(-1, log.features.shape[-1])
+    return torch.from_numpy(seen[np.random.default_rng(seed).permutation(len(seen))[:rows]])
+
+
+def _validated(run: Run, seed: int) -> float:
+    """Mean expected money of an episode on the validation seeds."""
+    found = rollout(
+        goal_market(run.spec), run.policy, episodes=_EPISODES, seed=seed_for("validation", seed), expected=True
+    )
+    return float(found.objective.mean())
+
+
+def _small(run: Run, known: _Rows, size: float, seed: int) -> tuple[Actor, None]:
+    """Two equal hidden layers, as wide as the size allows."""
+    inputs, columns = known.features.shape[1], known.raw.shape[1]
+    most = size * parameters(run.actor)
+    width = max(w for w in range(1, 513) if w == 1 or _count([inputs, w, w, columns]) <= most)
+    layers: list[torch.nn.Module] = [torch.nn.Linear(inputs, width), torch.nn.ReLU()]
+    layers += [torch.nn.Linear(width, width), torch.nn.ReLU(), torch.nn.Linear(width, columns)]
+    net = torch.nn.Sequential(*layers)
+    x, y = (_scale(part) for part in known)
+    scaled = _Rows((known.features - x[0]) / x[1], (known.raw - y[0]) / y[1])
+    _imitate(net, scaled, torch.ones(columns), seed)
+    with torch.no_grad():  # the scaling becomes part of the outer layers
+        first, last = net[0], net[-1]
+        assert isinstance(first, torch.nn.Linear)
+        assert isinstance(last, torch.nn.Linear)
+        first.weight.div_(x[1])
+        first.bias.sub_(first.weight @ x[0])
+        last.weight.mul_(y[1][:, None])
+        last.bias.mul_(y[1]).add_(y[0])
+    return Actor(net, None, columns), None
+
+
+def _scale(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and standard deviation by column; 1 where a column is constant."""
+    deviation = values.std(dim=0)
+    return values.mean(dim=0), torch.where(deviation > 1e-4, deviation, torch.ones(1))
+
+
+def _imitate(net: torch.nn.Module, rows: _Rows, deviation: torch.Tensor, seed: int) -> None:
+    """Least squares, each column in units of its deviation."""
+    minimise(
+        lambda part: (((net(part.features) - part.raw) / deviation) ** 2).mean(), net.parameters(), rows, _EPOCHS, seed
+    )
+
+
+def _tree(run: Run, known: _Rows, leaves: int, seed: int) -> tuple[Actor, DecisionTreeRegressor]:
+    """A tree that is fitted to the raw action, each column in units of its deviation."""
+    mean, deviation = (part.numpy() for part in _scale(known.raw))
+    tree = DecisionTreeRegressor(max_leaf_nodes=max(int(leaves), 2), random_state=seed)
+    tree.fit(known.features.numpy(), (known.raw.numpy() - mean) / deviation)
+    values = tree.tree_.value  # pyright: ignore[reportAttributeAccessIssue]
+    values[...] = values * deviation[:, None] + mean[:, None]
+    return Actor(TreeLayers(tree), None, run.actor.columns), tree
+
+
+def _pruned(run: Run, known: _Rows, size: float, seed: int) -> tuple[Actor, None]:
+    """The network without the units of the least weight (L2 norm), trained further."""
+    actor = with_folded_quantiles(run.actor)
+    linear = _chain(actor)
+    widths = [linear[0].in_features, *(layer.out_features for layer in linear)]
+    shares = np.linspace(1.0, 0.0, 101)
+    cut = [[widths[0], *(max(1, round(s * w)) for w in widths[1:-1]), widths[-1]] for s in shares]
+    allowed = [plan for plan in cut if _count(plan) <= size * parameters(run.actor)]
+    for i, (layer, following) in enumerate(pairwise(linear)):
+        gone = layer.out_features - (allowed or cut[-1:])[0][i + 1]
+        if not gone:
+            continue
+        prune.ln_structured(layer, "weight", amount=gone, n=2, dim=0)
+        stays = torch.as_tensor(layer.weight_mask).any(dim=1)
+        prune.remove(layer, "weight")
+        _keep(layer, rows=stays)
+        _keep(following, columns=stays)
+    actor.train()
+    _imitate(actor, known, _scale(known.raw)[1], seed)
+    return actor, None
+
+
+def _chain(actor: Actor) -> list[torch.nn.Linear]:
+    """The linear layers of a plain chain, in order."""
+    leaves = [module for module in actor.layers.modules() if not any(True for _ in module.children())]
+    at = [i for i, module in enumerate(leaves) if isinstance(module, torch.nn.Linear)]
+    between = [module for module in leaves[at[0] : at[-1]] if not isinstance(module, torch.nn.Linear)] if at else []
+    other = [type(module).__name__ for module in between if not isinstance(module, _BETWEEN)]
+    if actor.counts is not None or len(at) < 2 or other:
+        got = "discrete actions" if actor.counts is not None else ", ".join(other) or f"{len(at)} linear layers"
+        raise ValueError(
+            f"prune needs a chain of linear layers with continuous actions; got {got}; use the method small or tree"
+        )
+    return [module for module in leaves if isinstance(module, torch.nn.Linear)]
+
+
+def _keep(layer: torch.nn.Linear, *, rows: torch.Tensor | None = None, columns: torch.Tensor | None = None) -> None:
+    """Cut a layer to some of its units or of its inputs."""
+    with torch.no_grad():
+        if rows is not None:
+            layer.weight = torch.nn.Parameter(layer.weight[rows].clone())
+            layer.bias = torch.nn.Parameter(layer.bias[rows].clone())
+        if columns is not None:
+            layer.weight = torch.nn.Parameter(layer.weight[:, columns].clone())
+    layer.out_features, layer.in_features = layer.weight.shape
+
+
+def _count(widths: Sequence[int]) -> int:
+    """Parameters of a chain of linear layers of these widths."""
+    return sum((before + 1) * after for before, after in pairwise(widths))

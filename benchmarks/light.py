@@ -1,0 +1,160 @@
+"""Smaller policies: bytes, parameters, latency and share of the gain kept, for every method.
+
+`python -m repricer.benchmarks.light [RUN ...]`: of run folders, or of `bench-100` and three textbook
+markets, on which it trains first. One thread; batches in
+CPU seconds.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_dynamic, quantize_static
+from rich.console import Console
+from rich.table import Table
+
+from ..agents import Run, load_run, train
+from ..agents.compression import METHODS, compressed, parameters, states
+from ..pricing import ActionParts, NetworkPolicy
+from ..serving import Predictor, example_state, export, load_bundle
+from ..serving.exporter.compression import kept
+from ..serving.exporter.export import setup_of
+from ..serving.exporter.holding import Holding
+from ..serving.exporter.onnx_graph import PolicyGraph
+from .timing import median_seconds, rate, rates
+
+MARKETS = ("bench-100", "gallego-van-ryzin", "reference-price", "segment-prices")
+MANY = 10_000
+LEARNED, DYNAMIC, STATIC = "learned", "int8 dynamic", "int8 static"
+
+
+def table(folders: Sequence[str | Path] = (), *, steps: int = 400_000, **effort: Any) -> list[dict[str, Any]]:
+    """One row for each market and method; `effort` is that of `compressed`, and `leaves`."""
+    runs = [load_run(folder) for folder in folders] or [train(name, steps=steps, seed=0) for name in MARKETS]
+    return [row for run in runs for row in _rows(run, effort)]
+
+
+def _rows(run: Run, effort: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    students = {LEARNED: run} | {method: compressed(run, method, **effort)[0] for method in METHODS}
+    models = {name: _model(student) for name, student in students.items()}
+    seen = states(run, run, 5_000, 0).numpy()
+    models |= {DYNAMIC: _int8(models[LEARNED], None), STATIC: _int8(models[LEARNED], seen)}
+    speeds = dict(zip(models, _rates(list(models.values()), seen), strict=True))
+    for name, model in models.items():
+        student, call = students.get(name), _session(model)
+        policy = _quantised(run, call) if student is None else student.policy
+        yield {
+            "market": run.spec.name,
+            "method": name,
+            "parameters": parameters((student or run).actor),
+            "bytes": len(model),
+            "one_us": 1e6 * median_seconds(lambda call=call: call(seen[:1])),
+            "many_us": 1e6 * MANY / speeds[name],
+            "predictor_ms": None if student is None else 1e3 * MANY / _answers(student),
+            **kept(run, policy),
+        }
+
+
+def batch_rates(*runs: Run) -> list[float]:
+    """Rows per CPU second through each run's network, `MANY` at a time."""
+    return _rates([_model(run) for run in runs], states(runs[0], runs[0], 5_000, 0).numpy())
+
+
+def _rates(models: list[bytes], rows: NDArray[np.float32]) -> list[float]:
+    many = rows[np.arange(MANY) % len(rows)]
+
+    def work(call: Any) -> Callable[[], int]:
+        return lambda: MANY * sum(len(call(many)) > 0 for _ in range(50))
+
+    return rates(*(work(_session(model)) for model in models))
+
+
+def _model(run: Run) -> bytes:
+    return PolicyGraph(run.actor, setup_of(run.spec, run.policy)).to_onnx()
+
+
+def _answers(run: Run) -> float:
+    """Whole answers per CPU second, price rules and all, in prices of `MANY` at once."""
+    with tempfile.TemporaryDirectory() as folder:
+        predictor = Predictor(load_bundle(export(run, Path(folder) / "b", holding=Holding())))
+    catalogue = predictor.bundle.catalogue
+    given = [example_state(catalogue)] * (MANY // catalogue.num_products)
+    gc.collect()
+    gc.disable()  # as `timeit` does: a pass over all that training left takes longer than the answers
+    try:
+        return rate(lambda: MANY * (len(predictor.price_all([predictor.read(one) for one in given])) > 0), repeats=3)
+    finally:
+        gc.enable()
+
+
+def _session(model: bytes) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return lambda rows: session.run(None, {"features": rows})
+
+
+def _int8(model: bytes, rows: NDArray[np.float32] | None) -> bytes:
+    """Quantised to eight bits: while it runs, or with ranges calibrated on rows."""
+    with tempfile.TemporaryDirectory() as folder:
+        before, after = Path(folder) / "before.onnx", Path(folder) / "after.onnx"
+        before.write_bytes(model)
+        if rows is None:
+            quantize_dynamic(before, after)
+        else:
+            quantize_static(
+                before, after, _Rows(rows), quant_format=QuantFormat.QDQ, op_types_to_quantize=["Gemm", "MatMul"]
+            )
+        return after.read_bytes()
+
+
+class _Rows(CalibrationDataReader):
+    def __init__(self, rows: NDArray[np.float32]) -> None:
+        self._left = iter([{"features": rows}])
+
+    def get_next(self) -> Any:
+        return next(self._left, None)
+
+
+def _quantised(run: Run, call: Any) -> NetworkPolicy:
+    """The policy around a session, which a bundle would refuse: its operators are not allowed there."""
+    policy: Any = run.policy
+    names = policy.layout.names
+    return replace(policy, forward=lambda rows: ActionParts(**dict(zip(names, call(rows), strict=True))))
+
+
+def show(rows: list[dict[str, Any]]) -> Table:
+    """The table as it is printed."""
+    heads = ("parameters", "bytes", "1 row, µs", "10,000 rows, µs", "10,000 prices, ms", "gain kept", "money kept")
+    found = Table("market", "method", title="smaller policies")
+    for head in heads:
+        found.add_column(head, justify="right")
+    for row in rows:
+        answers = row["predictor_ms"]
+        gain = f"{row['kept']:.1%} ± {row['kept_se']:.1%}"
+        found.add_row(
+            row["market"],
+            row["method"],
+            f"{row['parameters']:,}",
+            f"{row['bytes']:,}",
+            f"{row['one_us']:.1f}",
+            f"{row['many_us']:,.0f}",
+            "-" if answers is None else f"{answers:,.0f}",
+            gain if row["kept_of"].startswith("the gain") else "-",
+            f"{row['money_kept']:.2%}",
+            end_section=row["method"] == STATIC,
+        )
+    return found
+
+
+if __name__ == "__main__":
+    Console(width=160).print(show(table(sys.argv[1:])))

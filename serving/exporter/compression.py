@@ -1,0 +1,125 @@
+"""A smaller policy in the place of a learned one, with what it keeps of the gain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from ..bundle.files import BundleError
+
+if TYPE_CHECKING:
+    from ...agents import Run
+    from ...pricing import Policy
+
+LEAST, EPISODES = 0.95, 256
+"""Share of the gain that a smaller policy must keep, and the test episodes that judge it."""
+# A gain below so many of its standard errors is no gain of which a share could be kept.
+_CLEAR = 3.0
+
+
+@dataclass(frozen=True)
+class Compression:
+    """A smaller policy.
+
+    Attributes:
+        run: The run with the smaller network, to export; `run.facts["compression"]`, which the
+            bundle's manifest repeats, says what it keeps.
+        rules: The text of a tree; None for a network.
+    """
+
+    run: Run
+    rules: str | None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Method, parameters and money, before and after."""
+        return self.run.facts["compression"]
+
+    @property
+    def words(self) -> str:
+        """What was kept, in one line."""
+        facts, size = self.facts, self.facts["parameters"]
+        return (
+            f"{facts['method']}: {size['after']:,} parameters instead of {size['before']:,}; keeps {facts['kept']:.1%} of "
+            f"{facts['kept_of']} on {facts['episodes']} test episodes"
+        )
+
+
+def compress(
+    run: Run,
+    method: str = "small",
+    *,
+    size: float = 0.1,
+    leaves: int = 16,
+    least: float = LEAST,
+    episodes: int = EPISODES,
+    seed: int = 0,
+    on_round: Callable[[int, int], None] = lambda *_: None,
+    **effort: int,
+) -> Compression:
+    """Put a smaller policy in the place of a learned one, and measure what it loses.
+
+    Args:
+        run: The run.
+        method: `small`, `tree` or `prune`, see `repricer.agents.compression.compressed`.
+        size: Largest number of parameters, as a share of the network's; not for a tree.
+        leaves: Most leaves of a tree.
+        least: Share of the gain over the best fixed prices that must be kept; of the money earned,
+            where the learned policy has no clear gain.
+        episodes: Test episodes that judge it.
+        seed: Seed of the student, and of the test customers.
+        on_round: Called with the number of rounds done and the number of all.
+        **effort: `rows` and `rounds` of `compressed`.
+
+    Raises:
+        BundleError: Less than `least` is kept.
+        ValueError: The method does not exist or does not fit the network.
+
+    Example:
+        >>> compress(run, "tree", least=-9, rows=500, rounds=1).facts["method"]
+        'tree'
+    """
+    from ...agents.compression import compressed, parameters
+
+    student, rules = compressed(run, method, size=size, leaves=leaves, seed=seed, on_round=on_round, **effort)
+    facts = {"method": method, "least": least, "episodes": episodes, **kept(run, student.policy, episodes, seed)}
+    facts["parameters"] = {"before": parameters(run.actor), "after": parameters(student.actor)}
+    if facts["kept"] < least:
+        raise BundleError(
+            f"a {method} policy must keep {least:.0%} of {facts['kept_of']}; got {facts['kept']:.1%}; allow it a larger "
+            f"{'number of leaves' if method == 'tree' else 'size'}, or less with --least-kept"
+        )
+    more = {"weights": facts["parameters"]["after"], "compression": facts}
+    return Compression(replace(student, facts=student.facts | more), rules)
+
+
+def kept(run: Run, policy: Policy, episodes: int = EPISODES, seed: int = 0) -> dict[str, Any]:
+    """What another policy keeps of a run's gain: the share, its standard error, and the money.
+
+    Expected money of the market in which prices are learned, on the same test customers.
+
+    Args:
+        run: The run.
+        policy: The other policy.
+        episodes: Number of test episodes.
+        seed: Selects the test seeds.
+    """
+    from ...agents import best_fixed
+    from ...envs import rollout, seed_for
+    from ...scenarios import goal_market
+
+    market, test = goal_market(run.spec), seed_for("test", seed)
+    three = (best_fixed(run.spec, seed=seed), run.policy, policy)
+    fixed, before, after = (rollout(market, p, episodes=episodes, seed=test, expected=True).objective for p in three)
+    gain, root = before - fixed, episodes**0.5
+    clear = gain.mean() > _CLEAR * gain.std() / root
+    whole = float((gain if clear else before).mean())
+    money = {"best_fixed": fixed, "before": before, "after": after}
+    return {
+        "kept": 1 + float((after - before).mean()) / whole,
+        "kept_se": float((after - before).std() / root) / abs(whole),
+        "kept_of": "the gain over the best fixed prices" if clear else "the money earned",
+        "money_kept": float(after.mean() / before.mean()),
+        "money": {name: float(part.mean()) for name, part in money.items()},
+    }
