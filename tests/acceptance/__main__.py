@@ -28,6 +28,7 @@ from . import (  # noqa: F401  they register their checks
     market,
     price_list,
     recommending,
+    scale_catalogue,
     scale_ray,
     scale_tuning,
     service,
