@@ -1,6 +1,5 @@
 import csv
 import json
-import math
 import os
 import signal
 import subprocess
@@ -9,7 +8,6 @@ import time
 import tomllib
 import xml.dom.minidom
 from dataclasses import replace
-from types import SimpleNamespace
 
 import optuna
 import pytest
@@ -19,55 +17,14 @@ from optuna.storages.journal import JournalFileBackend
 from repricer.agents import ALGORITHMS, settings_for
 from repricer.agents.algorithms import algorithm
 from repricer.agents.settings import settings_from
-from repricer.agents.tuning import search_space, shared
+from repricer.agents.tuning import search_space
 from repricer.agents.tuning import study as tuning
 from repricer.agents.tuning.journal import LOCK_FILE
 from repricer.agents.tuning.search_space import SPACES, SearchSpace
 from repricer.agents.tuning.study import BEST_FILE, PLOT_FILE, STUDY_FILE, TRIALS_FILE, tune
 from repricer.scenarios import load_scenario
 
-EVALUATIONS = 12
-STEPS = 1200
-
-
-def quality(settings, seed=0) -> float:
-    """A made-up gain: best at a learning rate three times the preset's, 1 there."""
-    return 1 - math.log10(settings["learning_rate"] / 3e-3) ** 2 + 0.01 * seed
-
-
-class Lessons:
-    """Stands for `train`: what it is asked, and gains that grow towards `quality`."""
-
-    def __init__(self):
-        self.asked, self.validations = [], []
-
-    def train(self, spec, *, algo, steps, seed, out, settings, progress):
-        self.asked.append((seed, settings))
-        self.validations.append(0)
-        for k in range(EVALUATIONS):
-            self.validations[-1] += 1
-            row = {"steps": k * steps // EVALUATIONS, "gain": self.gain(settings, seed, k), "best_fixed": 100.0}
-            for moment in range(3):
-                progress(row["steps"] + moment, steps, row)
-        best = {"gain": quality(settings, seed), "best_fixed": 100.0}
-        return SimpleNamespace(facts={"best": best, "seconds": 2.0})
-
-    def gain(self, settings, seed, k):
-        return quality(settings, seed) * (k + 1) / EVALUATIONS
-
-
-@pytest.fixture
-def lessons(monkeypatch):
-    made = Lessons()
-    monkeypatch.setattr(tuning, "train", made.train)
-    monkeypatch.setattr(
-        os, "fsync", lambda _: None
-    )  # hundreds of waits for the disk, of which only a real kill is a test
-    return made
-
-
-def study(out, trials, **options):
-    return tune("stationary-logit", **{"trials": trials, "steps": STEPS, "out": out} | options)
+from .conftest import EVALUATIONS, STEPS, quality, study
 
 
 def stored(out):
@@ -387,29 +344,3 @@ def test_a_killed_study_goes_on_and_nothing_is_corrupt(tmp_path):
     whole = tune("stationary-logit", trials=2, steps=3000, out=tmp_path / "whole")
     assert without_seconds(resumed) == without_seconds(whole)
     assert (out / BEST_FILE).read_bytes() == (tmp_path / "whole" / BEST_FILE).read_bytes()
-
-
-def test_a_trial_whose_worker_is_silent_is_tried_again_and_does_not_count(tmp_path, lessons, monkeypatch):
-    monkeypatch.setattr(shared, "HEARTBEAT_SECONDS", 1)
-    monkeypatch.setattr(shared, "GRACE_SECONDS", 1)
-    url = f"sqlite:///{tmp_path / 'study.db'}"
-    study(tmp_path / "a", 1, storage=url)
-    held = shared.open_shared(url, "stationary-logit-ppo", optuna.pruners.NopPruner())
-    # A worker that dies in its trial: it has reported once that it lives.
-    left = held.ask()
-    drawn = SearchSpace("ppo", settings_for(load_scenario("stationary-logit"), "ppo").to_dict()).draw(left)
-    held._storage.record_heartbeat(left._trial_id)
-    time.sleep(2.5)
-    found = study(tmp_path / "b", 2, storage=url)
-    assert [row["state"] for row in found.trials] == ["complete", "failed", "complete"]
-    assert found.trials[1]["reason"] == "its worker died or was interrupted"
-    assert {name: found.trials[2][name] for name in drawn} == drawn
-
-
-def test_a_shared_study_is_one_of_a_scenario_and_its_settings(tmp_path, lessons):
-    url = f"sqlite:///{tmp_path / 'study.db'}"
-    study(tmp_path / "a", 1, storage=url)
-    with pytest.raises(ValueError, match="the database holds a study with steps 1200; got 900"):
-        study(tmp_path / "b", 1, storage=url, steps=900)
-    with pytest.raises(ValueError, match=r"--storage must be the URL of a database; got: .*; fix the URL"):
-        study(tmp_path / "b", 1, storage="nonsense")
