@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import functools
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from ..fitting.private_customers import Privacy, Released, published, release
 from ..fitting.split import Split, held_out, weeks_to_come
 from ..forecasting import Forecaster, Lstm, PooledRegression, segment_response
 from ..forecasting.models.mean_of_models import MeanOfModels
-from ..profiles import PrivacyLedger, customer_features, segment_candidates
+from ..profiles import LEAST_CUSTOMERS, PrivacyLedger, customer_features, segment_candidates
 from ..scenarios import MarketSpec
 from .customers import markdown, tables
 
@@ -54,7 +54,9 @@ def exact(release: Released) -> tuple[Customers, pd.DataFrame]:
     features = customer_features(split().sales, as_of=split().sales["date"].max())
     labels = pd.Series(release.segments.labels, index=features.index)
     groups = range(len(release.segments.customers))
-    response = segment_response(split().sales, labels, split().past).set_index("segment").reindex(groups)
+    # Too few of their customers, which noise alone can make a segment of, have no response of their own.
+    many = labels[labels.groupby(labels).transform("size") >= LEAST_CUSTOMERS]
+    response = segment_response(split().sales, many, split().past).set_index("segment").reindex(groups)
     order = pd.Index(split().products["product"])
     units = release.histories.units
     units = np.array([units[release.segments.labels == group].sum(axis=0) for group in groups]) + 1e-9
@@ -147,15 +149,16 @@ def _earned(spec: MarketSpec, policy: Any) -> float:
     return float(next(row for row in rows if row["policy"] == wanted)["objective"]["mean"])
 
 
-def rows(releases: int, steps: int) -> Iterator[dict[str, Any]]:
+def rows(epsilons: Sequence[float], releases: int, steps: int) -> Iterator[dict[str, Any]]:
     """One row per epsilon, as soon as it is measured."""
-    for epsilon in EPSILONS:
+    for epsilon in epsilons:
         yield errors(epsilon, releases) | (gains(epsilon, steps) if steps else {})
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--epsilon", type=float, nargs="+", default=EPSILONS)
     parser.add_argument("--releases", type=int, default=20)
     parser.add_argument("--train", type=int, default=0, metavar="STEPS")
     parser.add_argument("--forecasts", action="store_true", help="WAPE of the network forecaster by epsilon instead")
@@ -163,7 +166,7 @@ def main() -> None:
     if given.forecasts:
         print(markdown(pd.DataFrame(forecast_errors())))
         return
-    for row in rows(given.releases, given.train):
+    for row in rows(given.epsilon, given.releases, given.train):
         print(markdown(pd.DataFrame([row])), flush=True)
 
 

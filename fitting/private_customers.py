@@ -211,7 +211,7 @@ def published(split: Split, release: Released, privacy: Privacy) -> Customers:
     table = pd.DataFrame(
         {
             "name": segment_names(apart),
-            "customers": customers.round(),
+            "customers": customers.round().astype(int),
             "share": customers / customers.sum(),
             "spend_per_week": spend,
             "elasticity": elasticity,

@@ -37,6 +37,7 @@ from . import (  # noqa: F401  they register their checks
     trust_answers,
     trust_fraud,
     trust_light,
+    trust_privacy,
     trust_tables,
     uplift,
     uplift_real,
