@@ -1,6 +1,6 @@
 """`repricer fit` says what the likelihood could not use, or did not settle on."""
 
-from repricer.cli._fit_lines import _estimation_lines
+from repricer.cli._fit_lines import _customer_lines, _estimation_lines
 
 
 def report(costs_used, converged):
@@ -16,3 +16,11 @@ def test_weak_costs_and_unsettled_categories_are_said():
     weak, unsettled = _estimation_lines(report(False, False))
     assert "not used as an instrument" in weak
     assert "did not settle in tea" in unsettled
+
+
+def test_segments_under_privacy_come_with_their_epsilon_and_without_figures_that_were_not_released():
+    segment = {"name": "thrifty", "customers": 90, "spend_per_week": 2.0, "elasticity": -2.0, "elasticity_se": 0.4}
+    privacy = {"epsilon": 1.0, "delta": 1e-6, "unit": "one customer's whole history"}
+    first, last = _customer_lines({"segments": [segment], "scores": {}, "privacy": privacy})
+    assert "'thrifty': 90 customers" in first
+    assert "epsilon 1, delta 1e-06 for one customer's whole history" in last
