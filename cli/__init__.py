@@ -16,6 +16,7 @@ _COMMANDS = {
     "demo": "run the whole loop on a real data set, offline",
     "data": "check, import and summarise a shop's tables",
     "fit": "fit every model and write the resulting market",
+    "newcomers": "forecast products that were not sold yet, and name those most like them",
     "scenarios": "list the scenarios, or describe one with its known optimum",
     "simulate": "run a policy and write the sales it makes as a table",
     "train": "learn prices in a scenario",
@@ -44,6 +45,7 @@ _EXTRAS = dict.fromkeys(("fastapi", "jinja2", "prometheus_client", "sqlalchemy",
     "opendp": "privacy",
     "opacus": "privacy",
     "vaderSentiment": "text",
+    "wordllama": "text",
 }
 """The extra that installs a library; `train` installs all others."""
 

@@ -16,6 +16,8 @@ from rich.progress import BarColumn, TextColumn
 from ._options import progress_bar
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ..data import ImportReport, TableMapping, Tables
 
 FILE = click.Path(path_type=Path)
@@ -107,6 +109,18 @@ def given_tables(dataset: Path | None, paths: dict[str, Path], mapping: Layout |
         return load_tables(dataset), 0
     tables, report = import_files(paths, mapping, secrets.token_bytes(32))
     return tables, len(report.rejects)
+
+
+def read_frame(path: Path) -> pd.DataFrame:
+    """A table of any columns, CSV (all as text) or Parquet."""
+    import pandas as pd
+
+    from ..data import DataError
+
+    try:
+        return pd.read_csv(path, dtype=str) if path.suffix == ".csv" else pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} must be a table that can be read; got: {error}; check how it was exported") from error
 
 
 def import_files(paths: dict[str, Path], mapping: Layout | None, key: bytes) -> tuple[Tables, ImportReport]:

@@ -8,7 +8,7 @@ import click
 from rich.progress import BarColumn, TextColumn
 
 from ._options import check_table_path, emit, json_option, progress_bar, say, write_table
-from ._tables import FILE
+from ._tables import FILE, read_frame
 
 
 @click.command("sentiment")
@@ -24,19 +24,11 @@ def command(reviews: Path, out: Path, by_product: bool, as_json: bool) -> None:
     negative. Texts must be in English; no other language is supported, and texts that do not look
     English are left out. Needs the `text` extra.
     """
-    import pandas as pd
-
-    from ..data import DataError
     from ..forecasting.sentiment import weekly_sentiment
 
     check_table_path("REVIEWS", reviews)
     check_table_path("--out", out)
-    try:
-        texts = pd.read_csv(reviews, dtype=str) if reviews.suffix == ".csv" else pd.read_parquet(reviews)
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"{reviews} must be a table that can be read; got: {error}; check how it was exported"
-        ) from error
+    texts = read_frame(reviews)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
     with progress_bar(*columns) as bar:
         task = bar.add_task("scoring texts", total=1.0)

@@ -50,6 +50,7 @@ _NAMES: dict[str, set[str]] = {
     "basket": {"basketid", "receipt", "bon", "bonnr", "invoice", "invoiceno", "orderid", "transactionid", "beleg", "belegnr"},
     "category": {"warengruppe", "productcategory", "kategorie", "group", "department", "producttype"},
     "name": {"productname", "description", "bezeichnung", "artikelbezeichnung", "signal"},
+    "text": {"description", "longtext", "beschreibung", "artikeltext"},
     "unit_cost": {"cost", "purchaseprice", "einkaufspreis", "ek", "costprice", "cogs"},
     "event": {"eventtype", "action", "type"},
     "value": {"rating", "stars", "score", "wert", "count"},

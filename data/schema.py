@@ -90,6 +90,7 @@ SCHEMAS: dict[str, pa.DataFrameSchema] = {
             "product": _id("Product; unique."),
             "category": _column("str", "Group of products that are substitutes.", "text"),
             "name": _column("str", "Name for display.", "text", **_OPTIONAL),
+            "text": _column("str", "Description; its words may tell of demand for new products.", "text", **_OPTIONAL),
             "unit_cost": _column(
                 "float64",
                 "Cost of one unit to the shop.",

@@ -39,6 +39,7 @@ from . import (  # noqa: F401  they register their checks
     trust_light,
     trust_privacy,
     trust_tables,
+    trust_text,
     uplift,
     uplift_real,
     weeks,

@@ -1,0 +1,239 @@
+"""New products: the error of their level, and who is like them, with and without text and vectors.
+
+`python -m repricer.benchmarks.cold_start` prints both tables: of made-up catalogues in which words, words of
+like meaning, a shop's own vectors, or nothing of these tell; and of the 1,000 best sellers of the Complete
+Journey. 200 products are new, in several splits; `[--splits N]`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from ..data import load_complete_journey
+from ..forecasting import Newcomers
+from ..forecasting.cold_start import established
+from ..forecasting.metrics import coverage, wape
+from ..forecasting.product_vectors import meaning_vectors, nearest, product_texts, word_vectors
+
+KINDS = ("words", "meaning", "vectors", "nothing")
+"""What tells of demand in a made-up catalogue, beside category and price."""
+ATTRIBUTES, WORDS, MEANING, BOTH = "attributes", "+ words", "+ meaning", "+ words, meaning"
+OWN, BRAND = "+ own vectors", "+ brand, size"
+NEW = 200
+_KNOWN, _WEEKS = 600, 26
+_SHELVES = ["jam", "tea", "soap", "rice", "bread", "cheese", "juice", "coffee", "pasta", "honey"]
+_MAKERS = ["Alder", "Birch", "Cedar", "Dahlia", "Elm", "Fern", "Gorse", "Hazel", "Iris", "Juniper", "Kauri", "Laurel"]
+_USES = ["breakfast", "travel", "party", "kids"]
+# A row has one meaning. The first half of a row is in the names of known products; of new ones, too,
+# unless it is the meaning that tells.
+_THEMES = (
+    "organic natural pure bio wholesome ecological",
+    "luxury premium deluxe exclusive elegant prestige",
+    "cheap budget economy bargain discount thrifty",
+    "spicy hot fiery peppery chilli burning",
+    "sweet sugary candied syrupy sugar honeyed",
+    "giant large huge big jumbo enormous",
+    "small mini tiny little petite miniature",
+    "frozen icy chilled cold iced frosty",
+    "ancient traditional classic old vintage heritage",
+    "modern new novel contemporary innovative latest",
+)
+
+
+class Shop(NamedTuple):
+    """A panel, the products (with `regular_price`), new ones, their vectors by name, and who replaces whom."""
+
+    panel: pd.DataFrame
+    products: pd.DataFrame
+    new: np.ndarray
+    vectors: dict[str, tuple[pd.DataFrame, ...]]
+    switches: pd.DataFrame
+
+
+def catalogue(kind: str, seed: int) -> Shop:
+    """A made-up shop; names have a maker, two of ten themes, the use and the shelf."""
+    rng = np.random.default_rng([seed, KINDS.index(kind)])
+    size = _KNOWN + NEW
+    is_new = np.arange(size) >= _KNOWN
+    shelf, use, maker = (rng.integers(0, len(names), size) for names in (_SHELVES, _USES, _MAKERS))
+    themes = np.argsort(rng.random((size, len(_THEMES))), axis=1)[:, :2]
+    word = rng.integers(0, 3, (size, 2)) + 3 * (is_new & (kind == "meaning"))[:, None]
+    hidden = rng.normal(size=(size, 4))
+    effect = {
+        "words": rng.normal(0, 0.6, len(_THEMES))[themes].sum(axis=1),
+        "meaning": rng.normal(0, 0.6, len(_THEMES))[themes].sum(axis=1),
+        "vectors": hidden @ rng.normal(0, 0.4, 4),
+        "nothing": np.zeros(size),
+    }[kind]
+    relative = rng.normal(0, 0.3, size)
+    price = np.round(np.exp(rng.normal(1.0, 0.5, len(_SHELVES))[shelf] + relative), 2)
+    level = rng.normal(2.5, 0.6, len(_SHELVES))[shelf] - relative + effect + rng.normal(0, 0.4, size)
+    said = [
+        " ".join(_THEMES[t].split()[w] for t, w in zip(*one, strict=True)) for one in zip(themes, word, strict=True)
+    ]
+    names = [f"{_MAKERS[m]} {s} {_USES[u]} {_SHELVES[c]}" for m, s, u, c in zip(maker, said, use, shelf, strict=True)]
+    ids = np.array([f"p{number:03d}" for number in range(size)])
+    products = pd.DataFrame(
+        {"product": ids, "category": np.array(_SHELVES)[shelf], "name": names, "regular_price": price}
+    )
+    seen = hidden @ rng.normal(size=(4, 32)) + rng.normal(0, 1.0, (size, 32))
+    alike = (shelf[:, None] == shelf) & (use[:, None] == use) & ~np.eye(size, dtype=bool)
+    switches = pd.DataFrame(alike / np.maximum(alike[:, ~is_new].sum(axis=1), 1)[:, None], index=ids, columns=ids)
+    vectors = _text(products) | {OWN: (pd.DataFrame(seen, index=ids),)}
+    return Shop(_panel(products, level, rng), products, ids[is_new], vectors, switches)
+
+
+def _panel(products: pd.DataFrame, level: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
+    weeks = pd.date_range("2024-01-01", periods=_WEEKS, freq="7D")
+    rows = products.merge(pd.DataFrame({"week": weeks}), how="cross").drop(columns="name")
+    off = np.where(rng.random(len(rows)) < 0.25, 0.2, 0.0)
+    units = rng.poisson(np.exp(np.repeat(level, _WEEKS)) * (1 - off) ** -2.0).astype(float)
+    return rows.assign(price=rows["regular_price"] * (1 - off), promotion=0.0, units=units, traffic=1000.0)
+
+
+def _text(products: pd.DataFrame) -> dict[str, tuple[pd.DataFrame, ...]]:
+    words, meaning = word_vectors(product_texts(products)), meaning_vectors(product_texts(products))
+    return {ATTRIBUTES: (), WORDS: (words,), MEANING: (meaning,), BOTH: (words, meaning)}
+
+
+def complete_journey(splits: int) -> Iterator[Shop]:
+    """Its established products; each fifth is new once; brand and size are a file of vectors."""
+    tables, _ = load_complete_journey(key=b"benchmark" * 4, promotions=True)
+    panel, products = established(tables)
+    vectors, switches = _text(products), _switches(tables.sales, products)
+    own = _brand_and_size(products)
+    vectors |= {BRAND: (own,), f"{BRAND}, words": (own, *vectors[WORDS])}
+    order = np.random.default_rng(0).permutation(products["product"].to_numpy())
+    for split in range(splits):
+        new = order[split * NEW : (split + 1) * NEW]
+        yield Shop(panel, products, new, vectors, switches)
+
+
+def _brand_and_size(products: pd.DataFrame) -> pd.DataFrame:
+    """The brand's kind (national or private), the unit of the size and its log within the unit."""
+    parts = products["name"].str.extract(r"^(?P<brand>\S+).*?(?:(?P<size>[\d.]+) (?P<unit>[A-Z]+)\S*)?$")
+    number = pd.to_numeric(parts["size"], errors="coerce")
+    size = pd.Series(np.log(number.where(number > 0)), index=parts.index)
+    within = (size - size.groupby(parts["unit"]).transform("mean")).fillna(0.0)
+    flags = pd.get_dummies(parts[["brand", "unit"]], dtype=float)
+    return flags.assign(size=within).set_index(products["product"])
+
+
+def _switches(sales: pd.DataFrame, products: pd.DataFrame) -> pd.DataFrame:
+    """Of a product's buyers who next bought another one of its category, the share by that other."""
+    lines = sales[["customer", "date", "product"]].merge(products[["product", "category"]], on="product")
+    lines = lines.drop_duplicates(["customer", "date", "product"]).sort_values(["customer", "category", "date"])
+    alone = ~lines.duplicated(["customer", "category", "date"], keep=False)  # two in one basket replace nothing
+    lines = lines[alone]
+    following = lines.groupby(["customer", "category"])["product"].shift(-1)
+    moved = following.notna() & (following != lines["product"])
+    counts = pd.crosstab(lines.loc[moved, "product"], following[moved])
+    return counts.reindex(index=products["product"], columns=products["product"], fill_value=0).pipe(
+        lambda table: table.div(table.sum(axis=1).clip(lower=1), axis=0)
+    )
+
+
+def errors(shop: Shop, name: str) -> dict[str, Any]:
+    """Fit without the new products and forecast their weeks at the prices that came."""
+    is_new = shop.panel["product"].isin(shop.new)
+    sold = shop.panel["price"] > 0
+    model = Newcomers(shop.vectors[name]).fit(shop.panel[~is_new])
+    later = shop.panel["week"].max() + pd.Timedelta(days=7) - shop.panel["week"].min()
+    ahead = shop.panel.loc[
+        is_new & sold, ["product", "category", "week", "price", "regular_price", "promotion", "units"]
+    ]
+    ahead = ahead.assign(week=ahead["week"] + later).sort_values(["product", "week"])
+    forecast = model.predict(ahead.drop(columns="units"), quantiles=(0.1, 0.5, 0.9))
+    level = forecast.assign(units=ahead["units"].to_numpy()).groupby("product")[["units", "q0.5", "mean"]].mean()
+    return {
+        "wape": wape(level["units"], level["q0.5"]),
+        "wape_mean": wape(level["units"], level["mean"]),
+        "cover80": coverage(ahead["units"], forecast["q0.1"], forecast["q0.9"]),
+        "alike": alike(shop, name),
+        "weights": model.weights_,
+    }
+
+
+def alike(shop: Shop, name: str, count: int = 3) -> float:
+    """New products' switches to the nearest known ones, as a share of those to the ones switched to most."""
+    is_new = shop.products["product"].isin(shop.new)
+    known, new = shop.products[~is_new], shop.products[is_new]
+    to = shop.switches.loc[new["product"], known["product"]]
+    most = pd.Series(np.sort(to.to_numpy(), axis=1)[:, -count:].sum(axis=1), index=to.index)
+    new = new[(to.gt(0).sum(axis=1) > count).to_numpy()]
+    found = nearest(known, new, shop.vectors[name], count=count)
+    row, column = to.index.get_indexer(pd.Index(found["product"])), to.columns.get_indexer(pd.Index(found["nearest"]))
+    return float(to.to_numpy()[row, column].sum() / most[new["product"]].sum())
+
+
+def table(market: str, splits: int = 5) -> list[dict[str, Any]]:
+    """A row for each set of features: means over splits, and the change against attributes alone.
+
+    Args:
+        market: one of `KINDS`, or `complete-journey`.
+        splits: catalogues or choices of new products.
+    """
+    shops = complete_journey(splits) if market == "complete-journey" else (catalogue(market, n) for n in range(splits))
+    found = [{name: errors(shop, name) for name in shop.vectors} for shop in shops]
+    rows = []
+    for name in found[0]:
+        each, base = pd.DataFrame([one[name] for one in found]), pd.DataFrame([one[ATTRIBUTES] for one in found])
+        row: dict[str, Any] = {"market": market, "features": name, "splits": splits}
+        for measure in ("wape", "wape_mean", "cover80", "alike"):
+            row[measure] = float(each[measure].mean())
+        for measure in ("wape", "wape_mean", "alike"):
+            change = each[measure] / base[measure] - 1
+            row |= {f"{measure}_change": float(change.mean()), f"{measure}_se": float(change.sem())}
+        rows.append(row | {"used": float(np.mean([any(weights) for weights in each["weights"]]))})
+    return rows
+
+
+def show(rows: list[dict[str, Any]]) -> Table:
+    """The table as it is printed."""
+    heads = (
+        "WAPE of the median",
+        "change",
+        "of the mean",
+        "change",
+        "80% covers",
+        "vectors used",
+        "caught by 3 nearest",
+        "change",
+    )
+    shown = Table(
+        "market", "features", title=f"{NEW} new products, {rows[0]['splits']} splits, changes ± standard error"
+    )
+    for head in heads:
+        shown.add_column(head, justify="right")
+    for row in rows:
+        changes = [f"{row[f'{name}_change']:+.1%} ± {row[f'{name}_se']:.1%}" for name in ("wape", "wape_mean", "alike")]
+        first = row["features"] == ATTRIBUTES
+        changes = ["", "", ""] if first else changes
+        shown.add_row(
+            row["market"] if first else "",
+            row["features"],
+            f"{row['wape']:.3f}",
+            changes[0],
+            f"{row['wape_mean']:.3f}",
+            changes[1],
+            f"{row['cover80']:.0%}",
+            "" if first else f"{row['used']:.0%}",
+            f"{row['alike']:.0%}",
+            changes[2],
+        )
+    return shown
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--splits", type=int, default=5, choices=range(2, 6))
+    splits = parser.parse_args().splits
+    for one in (*KINDS, "complete-journey"):
+        Console(width=180).print(show(table(one, splits)))

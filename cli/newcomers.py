@@ -1,0 +1,85 @@
+"""`repricer newcomers`: what to expect of products that were not sold yet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.markup import escape
+from rich.table import Table
+
+from ._options import check_table_path, emit, json_option, say, say_aside, show, tables_options, write_table
+from ._tables import FILE, read_frame
+
+_SHOWN = 5
+
+
+@click.command("newcomers")
+@click.argument("tables", type=FILE)
+@click.option(
+    "--products", type=FILE, required=True, help="New products: product, category, regular_price, name, text."
+)
+@click.option(
+    "--text",
+    type=click.Choice(["words", "meaning", "none"]),
+    default="words",
+    show_default=True,
+    help="What of names and texts is used: their words, or embeddings, which know like words (extra `text`).",
+)
+@click.option("--vectors", type=FILE, help="Your own vectors of products, known and new: product and numbers.")
+@click.option("--out", type=FILE, help="File for the result (.csv or .parquet).")
+@tables_options
+@json_option
+def command(tables: Path, products: Path, text: str, vectors: Path | None, out: Path | None, as_json: bool) -> None:
+    """Forecast the weekly units of new products, and name the three products sold that are most like each.
+
+    TABLES is a folder made by `repricer data import`, with products. The forecast is for the regular
+    price, in the week after the tables: the mean, and an 80% interval of a week's units. Text and
+    vectors are used as far as they improve the forecast of known products left out.
+    """
+    import pandas as pd
+
+    from ..data import load_tables
+    from ..forecasting.cold_start import forecast_new
+    from ..forecasting.product_vectors import own_vectors
+
+    check_table_path("--products", products)
+    if out:
+        check_table_path("--out", out)
+    if vectors:
+        check_table_path("--vectors", vectors)
+    new, own = read_frame(products), own_vectors(read_frame(vectors)) if vectors else None
+    shop = load_tables(tables)
+    say_aside(f"learning from the products sold, to forecast {len(new):,} new ones")
+    found = forecast_new(shop, new, text=None if text == "none" else text, vectors=own)
+    alike = found.nearest.pivot(index="product", columns="rank", values="nearest").add_prefix("nearest_").reset_index()
+    rows = found.units.merge(alike, on="product").rename(columns={"q0.1": "low", "q0.5": "median", "q0.9": "high"})
+    if out:
+        write_table(rows, out)
+    strange = sorted(set(new["category"]) - set(found.known["category"]))
+    if as_json:
+        document = {"known": len(found.known), "weights": found.weights, "unknown_categories": strange}
+        emit(document | {"unseen_words": found.unseen, "products": rows.to_dict("records")})
+        return
+    shown = Table("product", "units a week", "80% of weeks", "most like")
+    named = found.known.set_index("product").get("name", pd.Series(dtype=str)).fillna("")
+    for row in rows.to_dict("records"):
+        nearest = (str(value) for key, value in row.items() if str(key).startswith("nearest_"))
+        names = "\n".join(f"{one} {named.get(one, '')}".strip() for one in nearest)
+        shown.add_row(
+            escape(row["product"]), f"{row['mean']:,.1f}", f"{row['low']:,.0f} to {row['high']:,.0f}", escape(names)
+        )
+    show(shown)
+    say(f"learned from {len(found.known):,} products that sell since 12 weeks or more")
+    for name, weight in found.weights.items():
+        say(
+            f"{name}: "
+            + (f"used, weight {weight:g}" if weight else "not used; they tell nothing beside category and price")
+        )
+    if text == "words" and found.weights[text] and found.unseen:
+        some = ", ".join(f"{product} ({' '.join(words)})" for product, words in list(found.unseen.items())[:_SHOWN])
+        say(f"words that no product sold has tell nothing, and the interval is too narrow: {some}; try --text meaning")
+    if strange:
+        say(f"no product sold is in {', '.join(strange)}: such a forecast is of an average category")
+    if out:
+        say(f"written to {out}")
