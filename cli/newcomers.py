@@ -70,7 +70,7 @@ def command(tables: Path, products: Path, text: str, vectors: Path | None, out: 
             escape(row["product"]), f"{row['mean']:,.1f}", f"{row['low']:,.0f} to {row['high']:,.0f}", escape(names)
         )
     show(shown)
-    say(f"learned from {len(found.known):,} products that sell since 12 weeks or more")
+    say(f"learned from {len(found.known):,} products that came 12 weeks ago or more and sell in half of the weeks")
     for name, weight in found.weights.items():
         say(
             f"{name}: "
@@ -78,8 +78,8 @@ def command(tables: Path, products: Path, text: str, vectors: Path | None, out: 
         )
     if text == "words" and found.weights[text] and found.unseen:
         some = ", ".join(f"{product} ({' '.join(words)})" for product, words in list(found.unseen.items())[:_SHOWN])
-        say(f"words that no product sold has tell nothing, and the interval is too narrow: {some}; try --text meaning")
+        say(f"words that none of them has tell nothing, and the interval is too narrow: {some}; try --text meaning")
     if strange:
-        say(f"no product sold is in {', '.join(strange)}: such a forecast is of an average category")
+        say(f"none of them is in {', '.join(strange)}: such a forecast is of an average category")
     if out:
         say(f"written to {out}")
