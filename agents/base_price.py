@@ -1,4 +1,4 @@
-"""Where learning starts: the prices that a learned price multiplies, and the recommender's choices."""
+"""Where learning starts: the prices that a learned price multiplies, orders, and the recommender's choices."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ def base_of(spec: MarketSpec, name: str, seed: int = 0) -> tuple[NDArray[np.floa
 
 @dataclass(frozen=True)
 class Recommended:
-    """A policy's prices, and the recommender's choices as scores that a learner can imitate.
+    """A policy's prices and orders, and the recommender's choices as scores that a learner can imitate.
 
     Attributes:
-        prices: Sets the prices.
+        prices: Sets the prices, and orders where it places some.
         scores: (N, K) 1 for the recommender's first choice for a segment, falling with the rank
             among its candidates; -1 for products that are none.
         name: Name in tables.
@@ -64,13 +64,14 @@ class Recommended:
     name: str = "recommended"
 
     def act(self, view: MarketView) -> Action:
-        """The prices, and the same scores in every period."""
-        price = self.prices.act(view).price
-        return Action(price, recommendation=np.broadcast_to(self.scores, (len(price), *self.scores.shape)))
+        """The prices and orders, and the same scores in every period."""
+        action = self.prices.act(view)
+        scores = np.broadcast_to(self.scores, (len(action.price), *self.scores.shape))
+        return Action(action.price, recommendation=scores, order=action.order)
 
 
-def recommended(spec: MarketSpec, prices: Policy) -> Recommended | None:
-    """Prices with the recommender's choices, where these are decided; else None.
+def recommended(spec: MarketSpec, prices: Policy) -> Policy:
+    """Prices with the recommender's choices, where these are decided; else the prices alone.
 
     A raw score of zero shows nothing in particular, so that a network that starts there would first
     have to learn what the recommender knows.
@@ -82,12 +83,12 @@ def recommended(spec: MarketSpec, prices: Policy) -> Recommended | None:
     Example:
         >>> from repricer import load_scenario
         >>> from repricer.pricing import FixedPrice
-        >>> recommended(load_scenario("stationary-logit"), FixedPrice(11.0)) is None
-        True
+        >>> recommended(load_scenario("stationary-logit"), FixedPrice(11.0)).name
+        'fixed:11'
     """
     slot = spec.recommendation
     if slot is None:
-        return None
+        return prices
     candidates = np.asarray(slot.candidates) > 0
     rank = np.argsort(np.argsort(np.where(candidates, -np.asarray(slot.affinity), np.inf), axis=1, kind="stable"))
     share = rank / np.maximum(candidates.sum(axis=1, keepdims=True), 1)

@@ -255,7 +255,7 @@ def _learn(
             _normalise(model, view, plan)
         if plan.teacher is not None:
             clone(model, venv, plan.teacher, settings, plan.seed)
-        elif (opening := _opening(plan, view)) is not None:
+        elif (opening := _opening(plan, view, fixed)) is not None:
             clone(model, venv, opening, replace(settings, clone_epochs=_OPENING_EPOCHS), plan.seed)
     _collect(plan, venv, model, validation, logged=folder is not None)
     policy = make_policy(algorithm(plan.algo), view, settings)
@@ -279,10 +279,20 @@ def _learn(
     return run
 
 
-def _opening(plan: TrainingPlan, view: LearnerView) -> Policy | None:
-    """What is imitated without a teacher: base prices alone need no imitation, the recommender's choices do."""
-    if algorithm(plan.algo).off_policy or not view.layout.recommend:
+def _opening(plan: TrainingPlan, view: LearnerView, fixed: Policy) -> Policy | None:
+    """What is imitated without a teacher: what a raw action of zero does not say, orders and the recommender's choices.
+
+    Args:
+        plan: What is learned.
+        view: The market as the learner sees it.
+        fixed: The best fixed prices, which order up to a level where orders are decided.
+    """
+    layout = view.layout
+    orders = layout.order and plan.settings.product_wise
+    if algorithm(plan.algo).off_policy or not (layout.recommend or orders):
         return None
+    if plan.settings.base_price == "best-fixed":
+        return recommended(plan.spec, fixed)
     return recommended(plan.spec, view.base or FixedPrice(view.base_price))
 
 

@@ -3,6 +3,7 @@ from repricer.agents import train
 from repricer.agents.base_price import recommended
 from repricer.envs import Market
 from repricer.pricing import FixedPrice
+from repricer.scenarios.sampler import sample_catalogue
 
 
 def test_the_recommenders_first_choice_has_the_highest_score_and_others_none(shop):
@@ -21,3 +22,12 @@ def test_learning_starts_at_the_recommenders_choices(shop):
     start = train(shop, steps=64, settings=settings).history[0]
     assert start["steps"] == 0
     assert start["gain"] > -0.002 * start["best_fixed"]
+
+
+def test_learning_starts_at_the_orders_of_the_best_fixed_prices():
+    """A raw order of zero orders nothing: an untrained network would run out of stock."""
+    spec = sample_catalogue(4, seed=1, periods=30)
+    assert spec.stock.replenishment == "action"
+    settings = {"num_envs": 8, "n_steps": 8, "evaluations": 1, "validation_episodes": 64}
+    start = train(spec, steps=64, settings=settings).history[0]
+    assert start["gain"] > -0.1 * abs(start["best_fixed"])
