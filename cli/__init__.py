@@ -17,6 +17,7 @@ _COMMANDS = {
     "data": "check, import and summarise a shop's tables",
     "fit": "fit every model and write the resulting market",
     "newcomers": "forecast products that were not sold yet, and name those most like them",
+    "federate": "fit one demand regression over shops that share no rows",
     "scenarios": "list the scenarios, or describe one with its known optimum",
     "simulate": "run a policy and write the sales it makes as a table",
     "train": "learn prices in a scenario",

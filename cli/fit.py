@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from ..data import Tables
     from ..fitting import Assumptions, Priors, Privacy, ShopRules, Zone
+    from ..forecasting import Forecaster
+    from ..forecasting.models.random_coefficients import Common
 
 PROOF = "proof"
 """Folder of the market of the held-out weeks, in that of the market."""
@@ -159,6 +162,13 @@ class Widening(click.ParamType):
     default=None,
     help="Train the network of --forecaster lstm so that its weights tell no more than this of any one product.",
 )
+@click.option(
+    "--shared",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="File of `repricer federate join`: what the products of many shops have in common, for --forecaster "
+    "pooled-regression.",
+)
 @click.option("--currency", default="currency", show_default=True, help="Unit of the money, for display.")
 @rules_options
 @tables_options
@@ -265,13 +275,13 @@ def fit_to_folder(
     *,
     forecaster: str = FORECASTERS[0],
     forecaster_epsilon: float | None = None,
+    shared: Path | None = None,
     compiler: CompileAhead | None = None,
     **options: Unpack[FitArguments],
 ) -> dict[str, Any]:
     """Fit, prove the fit on held-out weeks, write both markets and the report; return the report."""
     from ..evaluation import fidelity
     from ..fitting import fit
-    from ..forecasting import Lstm, candidates
     from ..scenarios import save_scenario
 
     def step(what: str) -> None:
@@ -279,14 +289,7 @@ def fit_to_folder(
             progress_console.print(f"  fitting {what} …", style="dim")
 
     seed = options.get("seed", 0)
-    model = candidates(seed=seed).get(forecaster)
-    if forecaster_epsilon is not None:
-        if not isinstance(model, Lstm):
-            raise ValueError(
-                f"--forecaster-epsilon needs a network to train: --forecaster lstm; got {forecaster}; name it, or leave "
-                "the option out"
-            )
-        model.set_params(epsilon=forecaster_epsilon)
+    model = _forecaster(forecaster, seed, forecaster_epsilon, shared)
     fitted = fit(tables, products, forecaster=model, on_step=step, **options)
     report, proof = fitted.report, fitted.report["proof"]
     held_out = {row["forecaster"]: row["wape"] for row in proof["backtest"]}
@@ -298,6 +301,36 @@ def fit_to_folder(
     save_scenario(fitted.proof, out / PROOF)
     write_json(out / "fit.json", without_nan(report))
     return report
+
+
+def _forecaster(name: str, seed: int, epsilon: float | None, shared: Path | None) -> Forecaster | None:
+    """The forecaster of this name, None for the choice among all."""
+    from ..forecasting import Lstm, PooledRegression, candidates
+
+    model = candidates(seed=seed).get(name)
+    if epsilon is not None:
+        if not isinstance(model, Lstm):
+            raise ValueError(
+                f"--forecaster-epsilon needs a network to train: --forecaster lstm; got {name}; name it, or leave "
+                "the option out"
+            )
+        model.set_params(epsilon=epsilon)
+    if shared is not None:
+        if not isinstance(model, PooledRegression):
+            raise ValueError(
+                f"--shared needs --forecaster pooled-regression; got {name}; name it, or leave the option out"
+            )
+        model.set_params(common=_shared(shared))
+    return model
+
+
+def _shared(path: Path) -> Common:
+    from ..forecasting.models.random_coefficients import Common
+
+    try:
+        return Common.of(json.loads(path.read_bytes())["common"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} must be a file of `repricer federate join`; got: {error}; make it anew") from error
 
 
 def _scores(report: dict[str, Any]) -> dict[str, Any]:

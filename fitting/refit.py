@@ -12,8 +12,9 @@ import pandas as pd
 
 from ..data import Tables, product_weeks
 from ..data.weeks import PERIODS
-from ..forecasting import Forecaster, Lstm, Selected, candidates
+from ..forecasting import Forecaster, Lstm, PooledRegression, Selected, candidates
 from ..forecasting.backtest import rolling_forecasts
+from ..forecasting.models.random_coefficients import Common
 from ..pricing import PriceEndings, PriceLadder
 from ..scenarios import MarketSpec
 from .assumptions import Assumptions
@@ -28,6 +29,7 @@ from .zones import Zone, of_zone, zone_tables
 _PRODUCT = ("product", "category", "name", "unit_cost")
 _CUSTOMERS = ("names", "elasticity", "units", "affinity", "candidates")
 _SELECTED, _LSTM, _NETWORKS = "selected", "lstm", "networks"
+_COMMON = "common"
 _APART = ("assumptions", "priors", "period")
 _NO_NETWORKS = (
     "the record of the fit comes from an earlier version and holds no weights of the LSTM: its forecasts are those of the "
@@ -64,6 +66,8 @@ def fit_record(
     if isinstance(forecaster, Selected):
         choice = forecaster.choice_.apply("+".join, axis=1)
         chosen = {"chosen": choice.to_dict(), "stretch": forecaster.stretch_.tolist()}
+    elif isinstance(forecaster, PooledRegression) and forecaster.common is not None:
+        chosen = {_COMMON: forecaster.common.document()}
     asked = {item.name: getattr(options, item.name) for item in fields(options)}
     assumptions = {key: value for key, value in asked["assumptions"].__dict__.items() if key != "rules"}
     return {
@@ -198,6 +202,8 @@ def _forecaster(record: Mapping[str, Any], seed: int) -> Forecaster:
         chosen, stretch = record["chosen"], record["stretch"]
         return Selected(seed=seed, n_jobs=JOBS, chosen=chosen, stretch=stretch, networks=networks)
     known = candidates(seed=seed) | {_LSTM: Lstm(seed=seed, kept=networks)}
+    if _COMMON in record:
+        return PooledRegression(common=Common.of(record[_COMMON]))
     if record["name"] not in known:
         raise ValueError(
             f"a market can be fitted again with one of the forecasters {_SELECTED}, {', '.join(known)}; got "

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ...data.weeks import period_of
 from .base import Forecaster
-from .pooled import STEPS, PooledRegression, interval, past_errors
+from .pooled import STEPS, PooledRegression, interval, mean_over_median, past_errors
 from .sarimax import FittedSarimax, Sarimax
 from .series import since_first_sale
 from .weekly_design import WeeklyDesign, covariate_names
@@ -33,7 +33,8 @@ class MeanOfModels(Forecaster):
         self.sarimax_._fit(history)
         self._note_weeks(history)
         weekly = WeeklyDesign.of(history)
-        self.errors_, self.mean_over_median_ = past_errors(weekly, *self.past_forecasts(weekly))
+        self.errors_, totals = past_errors(weekly, *self.past_forecasts(weekly))
+        self.mean_over_median_ = mean_over_median(totals)
 
     def _update(self, history: pd.DataFrame) -> None:
         self.pooled_, self.sarimax_ = copy.copy(self.pooled_), copy.copy(self.sarimax_)

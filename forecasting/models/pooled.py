@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from .base import Forecaster
+from .random_coefficients import Common, Products, estimate
 from .weekly_design import FOURIER_PAIRS, YEAR, WeeklyDesign, covariate_matrix
 
 STEPS = 12
 """Past forecasts are judged up to this many weeks ahead; later weeks get the intervals of the last."""
 
 _FIRST_ORIGIN = 6
-_ITERATIONS = 15
 _PRIOR_ERRORS = 40
-_NOISE_WEIGHT = 5.0
 
 
 class PooledRegression(Forecaster):
@@ -40,6 +40,8 @@ class PooledRegression(Forecaster):
     Args:
         smoothing: share of a week's error that moves the level.
         damping: share of a moved level that is left a week later.
+        common: what the products of many shops have in common (`repricer federate`), instead of what
+            these products have.
 
     Example:
         >>> from repricer.forecasting import example_panel
@@ -53,15 +55,18 @@ class PooledRegression(Forecaster):
 
     _past: tuple[WeeklyDesign, np.ndarray, np.ndarray] | None = None
 
-    def __init__(self, *, smoothing: float = 0.2, damping: float = 0.9) -> None:
+    def __init__(self, *, smoothing: float = 0.2, damping: float = 0.9, common: Common | None = None) -> None:
         self.smoothing = smoothing
         self.damping = damping
+        self.common = common
 
     def _fit(self, history: pd.DataFrame) -> None:
         weekly, self._past = WeeklyDesign.of(history), None
         self._update(history)
         centre, spread = self.past_forecasts(weekly)
-        self.errors_, self.mean_over_median_ = past_errors(weekly, centre, spread)
+        self.errors_, self.totals_ = past_errors(weekly, centre, spread)
+        shared = None if self.common is None else self.common.mean_over_median
+        self.mean_over_median_ = mean_over_median(self.totals_) if shared is None else shared
 
     def _update(self, history: pd.DataFrame) -> None:
         weekly = WeeklyDesign.of(history)
@@ -100,25 +105,45 @@ class PooledRegression(Forecaster):
         self._past = weekly, centre, spread
         return centre.copy(), spread.copy()
 
+    def products(self, names: tuple[str, ...], *, seasonal: bool) -> Products:
+        """Return the part of the products fitted in a regression over many shops.
+
+        Args:
+            names: its covariates; those that the panel lacks are 0.
+            seasonal: whether it knows a season.
+        """
+        weekly = cast(tuple, self._past)[0]
+        _, _, residual, own, count = _centred(weekly, weekly.target.shape[1], seasonal)
+        x = np.zeros((*residual.shape, len(names)))
+        x[:, :, [names.index(name) for name in weekly.names]] = own
+        return Products(residual, x, count)
+
     def _estimate(self, weekly: WeeklyDesign, weeks: int) -> _State:
         """Estimate from the first `weeks` weeks."""
-        y, seen, x = weekly.target[:, :weeks], weekly.seen[:, :weeks], weekly.x[:, :weeks]
-        if weeks < YEAR * weekly.per_week:
-            x = x.copy()
-            x[:, :, -2 * FOURIER_PAIRS :] = 0.0
-        count = np.maximum(seen.sum(axis=1), 1.0)
-        level = (y * seen).sum(axis=1) / count
-        middle = (x * seen[..., None]).sum(axis=1) / count[:, None]
-        centred = (x - middle[:, None]) * seen[..., None]
-        residual = (y - level[:, None]) * seen
-        coefficients, covariance, noise = _random_coefficients(residual, centred, count)
-        error = residual - np.einsum("ntk,nk->nt", centred, coefficients)
-        drift, per_week = np.zeros(len(y)), weekly.per_week
+        common = None if self.common is None else self.common.restricted_to(weekly.names)
+        seasonal = weeks >= YEAR * weekly.per_week or (common is not None and common.seasonal)
+        level, middle, residual, centred, count = _centred(weekly, weeks, seasonal)
+        found, seen = estimate(residual, centred, count, common), weekly.seen
+        error = residual - np.einsum("ntk,nk->nt", centred, found.coefficients)
+        drift, per_week = np.zeros(len(error)), weekly.per_week
         for week in range(weeks):
             drift = self.damping ** (1 / per_week) * drift
             drift = drift + self.smoothing / per_week * (error[:, week] - drift) * seen[:, week]
-        seasonal = weeks >= YEAR * per_week
-        return _State(level, middle, coefficients, covariance, noise, count, drift, seasonal, per_week)
+        return _State(
+            level, middle, found.coefficients, found.covariance, found.noise, count, drift, seasonal, per_week
+        )
+
+
+def _centred(weekly: WeeklyDesign, weeks: int, seasonal: bool) -> tuple[np.ndarray, ...]:
+    """Means of target and covariates over the first `weeks` weeks, both around them, and the number of weeks known."""
+    y, seen, x = weekly.target[:, :weeks], weekly.seen[:, :weeks], weekly.x[:, :weeks]
+    if not seasonal:
+        x = x.copy()
+        x[:, :, -2 * FOURIER_PAIRS :] = 0.0
+    count = np.maximum(seen.sum(axis=1), 1.0)
+    level = (y * seen).sum(axis=1) / count
+    middle = (x * seen[..., None]).sum(axis=1) / count[:, None]
+    return level, middle, (y - level[:, None]) * seen, (x - middle[:, None]) * seen[..., None], count
 
 
 @dataclass(frozen=True)
@@ -148,33 +173,6 @@ class _State:
         return centre, np.sqrt(variance)
 
 
-def _random_coefficients(y: np.ndarray, x: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """EM for y (N, T) on x (N, T, K): coefficients, their covariance, noise variance."""
-    n_products, _, size = x.shape
-    gram = x.mT @ x
-    moment = (x.mT @ y[..., None])[..., 0]
-    total = (y * y).sum(axis=1)
-    mean, between, noise = np.zeros(size), 0.25 * np.eye(size), np.full(n_products, 0.1)
-    coefficients, covariance = np.zeros((n_products, size)), np.zeros((n_products, size, size))
-    for _ in range(_ITERATIONS):
-        precision = np.linalg.inv(between)
-        covariance = np.linalg.inv(gram / noise[:, None, None] + precision)
-        coefficients = np.einsum("nkl,nl->nk", covariance, moment / noise[:, None] + precision @ mean)
-        mean = coefficients.mean(axis=0)
-        departure = coefficients - mean
-        between = (departure.T @ departure + covariance.sum(axis=0)) / n_products + 1e-6 * np.eye(size)
-        unexplained = (
-            total
-            - 2 * (coefficients * moment).sum(axis=1)
-            + np.einsum("nk,nkl,nl->n", coefficients, gram, coefficients)
-            + np.einsum("nkl,nlk->n", covariance, gram)
-        )
-        # A short series borrows the noise of all.
-        common = unexplained.sum() / count.sum()
-        noise = (unexplained + _NOISE_WEIGHT * common) / (count + _NOISE_WEIGHT) + 1e-6
-    return coefficients, covariance, noise
-
-
 def interval(
     centre: np.ndarray, spread: np.ndarray, step: np.ndarray, errors: dict[int, np.ndarray], levels: np.ndarray
 ) -> np.ndarray:
@@ -187,8 +185,10 @@ def interval(
     return bands
 
 
-def past_errors(weekly: WeeklyDesign, centre: np.ndarray, spread: np.ndarray) -> tuple[dict[int, np.ndarray], float]:
-    """Standardised errors by step, after a few normal ones, and units sold over units forecast."""
+def past_errors(
+    weekly: WeeklyDesign, centre: np.ndarray, spread: np.ndarray
+) -> tuple[dict[int, np.ndarray], np.ndarray]:
+    """Standardised errors by step, after a few normal ones, and the units sold and forecast then."""
     normal = stats.norm.ppf((np.arange(_PRIOR_ERRORS) + 0.5) / _PRIOR_ERRORS)
     errors, sold, forecast = {}, 0.0, 0.0
     for step in range(1, STEPS + 1):
@@ -198,5 +198,10 @@ def past_errors(weekly: WeeklyDesign, centre: np.ndarray, spread: np.ndarray) ->
         if known.any() or step == 1:
             errors[step] = np.concatenate([normal, (actual - ahead[known]) / scale[known]])
             sold, forecast = sold + np.expm1(actual).sum(), forecast + np.expm1(ahead[known]).sum()
-    ratio = sold / forecast if forecast > 0 else 1.0
-    return errors, float(np.clip(ratio, 1.0, 1.5))
+    return errors, np.array([sold, forecast])
+
+
+def mean_over_median(totals: np.ndarray) -> float:
+    """Units sold over units forecast (2,), within what a mean over a median can be."""
+    sold, forecast = totals
+    return float(np.clip(sold / forecast if forecast > 0 else 1.0, 1.0, 1.5))

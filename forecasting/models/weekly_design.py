@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ...data.weeks import WEEK, period_of
-from .covariates import TRAFFIC_WEEKS, fourier
+from .covariates import OBSERVED, TRAFFIC_WEEKS, WEEKDAYS, fourier
 
 YEAR = 52
 """Weeks of history from which on a season of the year can be told from a trend."""
@@ -25,6 +25,7 @@ _NAMES = (
     "rival_promotion",
     _TRAFFIC,
 )
+_SEASON = tuple(f"season_{number}" for number in range(1, 2 * FOURIER_PAIRS + 1))
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class WeeklyDesign:
         carried: indices of the covariates that are not known ahead; the first one is traffic.
         target: (N, T) log(1 + demand); 0 where missing.
         per_week: number of these weeks in a calendar week: 7 for a panel of days.
+        names: K names of the covariates.
         seen: (N, T) 1 where demand is known, from the first sale on; else 0.
         x: (N, T, K) covariates, 0 where there is no row; the last `2 FOURIER_PAIRS` are the season.
     """
@@ -46,6 +48,7 @@ class WeeklyDesign:
     seen: np.ndarray
     x: np.ndarray
     per_week: int = 1
+    names: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, history: pd.DataFrame) -> WeeklyDesign:
@@ -63,7 +66,8 @@ class WeeklyDesign:
         seen[row[known], column[known]] = 1.0
         x[row, column] = covariate_matrix(history)
         carried = [k for k, name in enumerate(covariate_names(history)) if name == _TRAFFIC or name.startswith("lag_")]
-        return cls(products, np.array(carried), target, seen, x, WEEK // period)
+        names = (*covariate_names(history), *_SEASON)
+        return cls(products, np.array(carried), target, seen, x, WEEK // period, names)
 
     def begins_with(self, earlier: WeeklyDesign) -> bool:
         """Whether the first weeks of this history are the whole of an earlier one."""
@@ -93,6 +97,12 @@ class WeeklyDesign:
 def covariate_names(rows: pd.DataFrame) -> list[str]:
     """Names of the covariates in these rows, without the season."""
     return [*_NAMES, *sorted(str(name) for name in rows if str(name).startswith(("lag_", "weekday_")))]
+
+
+def all_names(*, daily: bool) -> tuple[str, ...]:
+    """Names of all covariates that a panel may have, with the season."""
+    lagged = (f"lag_{name}" for name in OBSERVED)
+    return (*_NAMES, *sorted((*lagged, *(WEEKDAYS if daily else ()))), *_SEASON)
 
 
 def covariate_matrix(rows: pd.DataFrame) -> np.ndarray:

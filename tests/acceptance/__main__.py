@@ -35,6 +35,7 @@ from . import (  # noqa: F401  they register their checks
     service_load,
     serving,
     trust_answers,
+    trust_federated,
     trust_fraud,
     trust_light,
     trust_privacy,

@@ -1,0 +1,117 @@
+"""Forecast errors of shops alone, of all rows in one place, and of a federated fit, over drawn shops.
+
+`python -m repricer.benchmarks.federated [--sets N]`: sets of five synthetic shops, each with few
+products and weeks; the last 8 weeks are held out. `pooled` is the regression on the panel of all
+shops; `federated` goes over loopback, as `repricer federate` does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import socket
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from ..data import Tables, product_weeks
+from ..forecasting import Forecaster, MovingAverage, PooledRegression
+from ..forecasting.federated import coordinate, take_part
+from ..forecasting.models.random_coefficients import Common
+from .customers import markdown
+from .uplift import draw_shop
+
+SHOPS, HELD, TRAFFIC_WEEKS = 5, 8, 4
+FAMILIES, PRODUCTS = ("clean", "promoted", "endogenous", "seasonal"), (4, 12)
+WEEKS = {"10": (10,) * SHOPS, "16": (16,) * SHOPS, "12 to 104": (12, 16, 26, 52, 104)}
+
+
+def shop_tables(family: str, seed: int, products: int, weeks: int) -> Tables:
+    """The last weeks of a drawn shop that sells the first of its products only."""
+    tables = draw_shop(family, seed=seed, weeks=104).tables()
+    assert tables.products is not None
+    kept = tables.products.iloc[:products]
+    since = tables.sales["date"].max() - pd.Timedelta(weeks=weeks - 1)
+    sold = tables.sales["product"].isin(kept["product"]) & (tables.sales["date"] >= since)
+    return replace(tables, sales=tables.sales[sold].reset_index(drop=True), products=kept, plan=None)
+
+
+def panels(family: str, first: int, products: int, weeks: tuple[int, ...]) -> dict[str, pd.DataFrame]:
+    """The weeks of each of five shops, the held-out ones too."""
+    return {
+        f"shop-{n}": product_weeks(shop_tables(family, first + n, products, length + HELD))
+        for n, length in enumerate(weeks)
+    }
+
+
+def split(panel: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Past, and the weeks held out."""
+    start = np.sort(panel["week"].unique())[-HELD]
+    return panel[panel["week"] < start], panel[panel["week"] >= start]
+
+
+def federated(pasts: dict[str, pd.DataFrame]) -> Common:
+    """What the shops' products have in common, by the protocol over loopback."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+
+    async def run() -> Common:
+        key = bytes(32)
+        fit = asyncio.create_task(coordinate(key, shops=len(pasts), port=port))
+        await asyncio.sleep(0.05)
+        parts = (take_part(past, key, name=name, host="127.0.0.1", port=port) for name, past in pasts.items())
+        return (await asyncio.gather(fit, *parts))[0].common
+
+    return asyncio.run(run())
+
+
+def error(model: Forecaster, panel: pd.DataFrame) -> float:
+    """WAPE of the held-out weeks at their prices, with the traffic of the last weeks of the past."""
+    past, future = split(panel)
+    traffic = past.groupby("week")["traffic"].first().tail(TRAFFIC_WEEKS).mean()
+    told = model.predict(future.drop(columns="units").assign(traffic=traffic))
+    told = told.merge(future[["product", "week", "units"]])
+    return float((told["mean"] - told["units"]).abs().sum() / told["units"].sum())
+
+
+def errors(shops: dict[str, pd.DataFrame], common: Common | None = None) -> pd.DataFrame:
+    """WAPE by shop and way of fitting."""
+
+    def apart(name: str, panel: pd.DataFrame) -> pd.DataFrame:
+        # Shops have products, and rivals among them, of their own.
+        return panel.assign(product=name + " " + panel["product"], category=name + " " + panel["category"])
+
+    pasts = {name: split(panel)[0] for name, panel in shops.items()}
+    pooled = PooledRegression().fit(pd.concat([apart(name, past) for name, past in pasts.items()]))
+    common = common or federated(pasts)
+    rows = {
+        name: {
+            "moving average": error(MovingAverage().fit(pasts[name]), panel),
+            "alone": error(PooledRegression().fit(pasts[name]), panel),
+            "pooled": error(pooled, apart(name, panel)),
+            "federated": error(PooledRegression(common=common).fit(pasts[name]), panel),
+        }
+        for name, panel in shops.items()
+    }
+    return pd.DataFrame(rows).T
+
+
+def main() -> None:
+    """Print the table, a row as soon as it is measured."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sets", type=int, default=6, help="sets of five shops")
+    sets = parser.parse_args().sets
+    for family in FAMILIES:
+        for products in PRODUCTS:
+            for label, weeks in WEEKS.items():
+                some = [errors(panels(family, 10 * n, products, weeks)).mean() for n in range(sets)]
+                gain = pd.Series([row["federated"] / row["alone"] - 1 for row in some])
+                row = {"family": family, "products": products, "weeks": label, **pd.DataFrame(some).mean()}
+                row |= {"against alone": gain.mean(), "standard error": gain.std() / np.sqrt(sets)}
+                print(markdown(pd.DataFrame([row])), flush=True)
+
+
+if __name__ == "__main__":
+    main()
