@@ -83,8 +83,8 @@ def recommended(spec: MarketSpec, prices: Policy) -> Policy:
     Example:
         >>> from repricer import load_scenario
         >>> from repricer.pricing import FixedPrice
-        >>> recommended(load_scenario("stationary-logit"), FixedPrice(11.0)).name
-        'fixed:11'
+        >>> recommended(load_scenario("stationary-logit"), FixedPrice(11.0)).name  # it shows nothing
+        'fixed'
     """
     slot = spec.recommendation
     if slot is None:
