@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,9 @@ def run(jobs: list[Job], place: Place, scratch: Path) -> Iterator[Ended]:
     if connected:
         _connect(place.on)
     try:
-        yield from _results(jobs, scratch)
+        # Ray prints what it has to say of dead workers to stdout, where the caller's results go.
+        with redirect_stdout(sys.stderr):
+            yield from _results(jobs, scratch)
     finally:
         if connected:
             ray.shutdown()
