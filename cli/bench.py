@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -128,7 +127,7 @@ def uplift(shops: int, out: Path, on: str, jobs: int | None, seed: int, as_json:
     from ..benchmarks.uplift.plots import plot_gains
     from ..jobs import Place
 
-    place = Place(on, jobs or os.cpu_count() or 1)
+    place = Place.asked(on, jobs)
     settings = StudySettings(**given)
     with progress_bar(*_columns()) as bar:
         rows = run_study(settings, range(seed, seed + shops), out, place=place, on_shop=_moving(bar))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +37,7 @@ def command(sweep: Path, on: str, workers: int | None, folder: Path | None, as_j
     from ..benchmarks.sweep.summary import CHART_FILE, plot_summary
     from ..jobs import Place
 
-    place = Place(on, workers or os.cpu_count() or 1)
+    place = Place.asked(on, workers)
     plan = Sweep.load(sweep)
     folder = folder or Path("runs") / plan.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -53,8 +52,8 @@ def command(sweep: Path, on: str, workers: int | None, folder: Path | None, as_j
         )
         return
     _print(found)
-    for reason, rows in table[table["state"] == "failed"].groupby("reason"):
-        say(f"{len(rows)} failed, the first {rows.iloc[0]['algo']} on {rows.iloc[0]['scenario']}: {reason}")
+    for (state, reason), rows in table[table["state"] != "done"].groupby(["state", "reason"]):
+        say(f"{len(rows)} {state}, the first {rows.iloc[0]['algo']} on {rows.iloc[0]['scenario']}: {reason}")
     say(f"Table: {files['table']}. Chart: {files['chart']}")
 
 

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import importlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,10 +75,10 @@ class Place:
     Attributes:
         on: "local", for processes of this machine; "ray", for the Ray cluster that RAY_ADDRESS names or that runs on
             this machine, else one of this machine alone; or the address of a Ray cluster, "ray://HOST:PORT".
-        workers: Processes of "local"; on a cluster its cores decide.
+        workers: Processes of "local", by default one; on a cluster its cores decide.
 
     Raises:
-        ValueError: There is no such place.
+        ValueError: There is no such place, or it is a cluster and `workers` is given.
 
     Example:
         >>> Place("local", workers=2)
@@ -85,11 +86,18 @@ class Place:
     """
 
     on: str = "local"
-    workers: int = 1
+    workers: int | None = None
 
     def __post_init__(self) -> None:
         if self.on not in ("local", "ray") and not self.on.startswith("ray://"):
             raise ValueError(f"--on must be local, ray or ray://HOST:PORT; got '{self.on}'; choose one of them")
+        if self.on != "local" and self.workers is not None:
+            raise ValueError(f"processes are for --on local; got {self.workers} with {self.on}; leave them out")
+
+    @classmethod
+    def asked(cls, on: str, workers: int | None) -> Place:
+        """As the options of a command say: on this machine, one process per core by default."""
+        return cls(on, workers or (os.cpu_count() if on == "local" else None))
 
 
 def attempted(job: Job, scratch: Path) -> Any:

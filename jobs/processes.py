@@ -21,7 +21,7 @@ def run(jobs: list[Job], place: Place, scratch: Path) -> Iterator[Ended]:
     left, suspects = list(reversed(jobs)), list[Job]()
     while left:
         # A process that dies ends its pool. Which of the jobs that ran then was its end shows when each is alone.
-        suspects += yield from _pool(left, place.workers, scratch)
+        suspects += yield from _pool(left, place.workers or 1, scratch)
     for job in suspects:
         for _ in range(1, ATTEMPTS):
             if not (yield from _pool([job], 1, scratch)):

@@ -57,7 +57,7 @@ class Sweep(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: Name
     scenarios: _Names
     algorithms: _Names
-    seeds: _Count | Annotated[tuple[int, ...], Meta(min_length=1)] = 3
+    seeds: _Count | Annotated[tuple[Annotated[int, Meta(ge=0)], ...], Meta(min_length=1)] = 3
     steps: _Count = 100_000
     episodes: _Count = 1_000
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -89,8 +89,13 @@ class Sweep(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         for name in self.scenarios:
             beside = path.parent / name
             found += _textbook() if name == TEXTBOOK else [str(beside) if beside.exists() else name]
-        if len(set(found)) < len(found) or len(set(self.algorithms)) < len(self.algorithms):
-            raise SweepError(f"{path}: scenarios and algorithms must differ; got one of them twice; leave one out")
+        unused = [name for name in self.settings if name not in self.algorithms]
+        if unused:
+            raise SweepError(
+                f"{path}: settings must be of the algorithms; got {unused[0]}, which is none; leave it out"
+            )
+        if any(len(set(names)) < len(names) for names in (found, self.algorithms, self.seed_list)):
+            raise SweepError(f"{path}: scenarios, algorithms and seeds must differ; got one twice; leave one out")
         for name in found:
             load_scenario(name)
         return replace(self, scenarios=tuple(found))

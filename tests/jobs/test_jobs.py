@@ -83,6 +83,8 @@ def test_the_fingerprint_follows_the_code():
 def test_an_unknown_place_is_refused():
     with pytest.raises(ValueError, match=r"--on must be local, ray or ray://HOST:PORT; got 'cloud'"):
         Place("cloud")
+    with pytest.raises(ValueError, match="processes are for --on local; got 3 with ray"):
+        Place.asked("ray", 3)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ray") is not None, reason="Ray is installed")

@@ -81,6 +81,8 @@ def test_the_mean_is_interquartile_over_all_runs_and_its_interval_keeps_the_mark
         ({"algorithms": '["pp0"]'}, "algorithms must be among the algorithms; got 'pp0'; did you mean 'ppo'"),
         ({"algorithms": '["ppo", "ppo"]'}, "must differ"),
         ({"seeds": "0"}, "seeds"),
+        ({"seeds": "[1, 1]"}, "seeds must differ"),
+        ({"settings": "{sac = {}}"}, "settings must be of the algorithms; got sac"),
         ({"speed": "1"}, "speed"),
         ({"settings": "{dnq = {}}"}, "settings must be among the algorithms; got 'dnq'"),
     ],
