@@ -9,10 +9,10 @@ import torch
 from stable_baselines3.common.utils import polyak_update
 from torch.nn.functional import mse_loss
 
-from ..envs import LearnerView
-from .cloning import falling_rate, shuffled_batches
-from .logged_data import LoggedData
-from .settings import Settings
+from ...envs import LearnerView
+from ..cloning import falling_rate, shuffled_batches
+from ..logged_data import LoggedData
+from ..settings import Settings
 
 # As in Fujimoto et al. (2018), Addressing Function Approximation Error in Actor-Critic Methods, but
 # targets follow four times as fast: without a discount, the last reward must propagate over the

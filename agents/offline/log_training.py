@@ -12,19 +12,19 @@ import numpy as np
 import torch
 from stable_baselines3.common.policies import BasePolicy
 
-from ..envs import LearnerView, Market, rollout, seed_for
-from ..pricing import Policy
-from ..scenarios import MarketSpec, load_scenario
-from .actor import actor_of, learning_policy
-from .algorithms import Algorithm, algorithm, check_actions, make_policy
-from .base_price import base_of
-from .classical import best_fixed
+from ...envs import LearnerView, Market, rollout, seed_for
+from ...pricing import Policy
+from ...scenarios import MarketSpec, load_scenario
+from ..actor import actor_of, learning_policy
+from ..algorithms import Algorithm, algorithm, check_actions, make_policy
+from ..base_price import base_of
+from ..classical import best_fixed
+from ..logged_data import LoggedData, record_history, record_policy
+from ..networks import normalise_features, one_thread
+from ..run import RUN_FILE, Run, learner_view_of, load_run, made_with, open_folder, run_of, save_policy, save_result
+from ..settings import Settings, settings_for
 from .deep_pricing import learn_prices
-from .logged_data import LoggedData, record_history, record_policy
-from .networks import normalise_features, one_thread
 from .offline_rl import cql, td3_bc
-from .run import RUN_FILE, Run, learner_view_of, load_run, made_with, open_folder, run_of, save_policy, save_result
-from .settings import Settings, settings_for
 
 Learner = Callable[[Any, LearnerView, LoggedData, Settings, int], dict[str, Any]]
 

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from stable_baselines3.common.policies import BasePolicy
 from torch.nn.functional import relu, softplus
 
-from ..envs import LearnerView
-from ..pricing.action_layout import price_multiplier
-from .actor import actor_of
-from .cloning import minimise
-from .logged_data import LoggedData
-from .networks import FeaturesExtractor, normalise_features
-from .settings import Settings
+from ...envs import LearnerView
+from ...pricing.action_layout import price_multiplier
+from ..actor import actor_of
+from ..cloning import minimise
+from ..logged_data import LoggedData
+from ..networks import FeaturesExtractor, normalise_features
+from ..settings import Settings
 
 _KNOTS = 8
 _LEAST_VARIATION = 0.02

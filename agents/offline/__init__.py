@@ -1,0 +1,1 @@
+"""Learning from logged prices alone, without a simulated market."""
