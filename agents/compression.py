@@ -13,7 +13,6 @@ from sklearn.tree import DecisionTreeRegressor
 from torch.nn.utils import prune
 
 from ..envs import LearnerView, Market, rollout, seed_for
-from ..scenarios import goal_market
 from .actor import Actor, RecurrentActor, with_folded_quantiles
 from .cloning import minimise
 from .decision_tree import TreeLayers, rules_text
@@ -142,9 +141,7 @@ def states(run: Run, visitor: Run, rows: int, seed: int) -> torch.Tensor:
 
 def _validated(run: Run, seed: int) -> float:
     """Mean expected money of an episode on the validation seeds."""
-    found = rollout(
-        goal_market(run.spec), run.policy, episodes=_EPISODES, seed=seed_for("validation", seed), expected=True
-    )
+    found = rollout(run.goal, run.policy, episodes=_EPISODES, seed=seed_for("validation", seed), expected=True)
     return float(found.objective.mean())
 
 

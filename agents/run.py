@@ -16,7 +16,7 @@ from stable_baselines3.common.policies import BasePolicy
 from ..atomic import write_json, write_whole
 from ..envs import LearnerView, Market
 from ..pricing import ActionLayout, NetworkPolicy, Policy, RecurrentPolicy
-from ..scenarios import MarketSpec, load_scenario, save_scenario
+from ..scenarios import MarketSpec, goal_market, load_scenario, save_scenario
 from ..scenarios.differing import differing
 from .actor import Actor, actor_of, network_policy
 from .algorithms import algorithm, make_policy
@@ -75,6 +75,14 @@ class Run:
     def policy(self) -> NetworkPolicy | RecurrentPolicy:
         """The learned policy, without exploration."""
         return self._with(self.base_price, self.base)
+
+    @property
+    def goal(self) -> MarketSpec:
+        """The market whose money the kept policy was learned for: with the shadow cost of its validation."""
+        factor = self.facts.get("best", {}).get("shadow_cost_factor", 1.0)
+        if factor == 1:
+            return goal_market(self.spec)
+        return goal_market(self.spec.with_changes(products={"shadow_cost": factor * self.spec.products.shadow_cost}))
 
     def policy_for(self, spec: MarketSpec, *, seed: int = 0) -> NetworkPolicy | RecurrentPolicy:
         """The same network for another assortment, around the base prices of that market.

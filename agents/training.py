@@ -15,7 +15,7 @@ from stable_baselines3.common.logger import Logger
 
 from ..envs import LearnerView, Market, MarketVecEnv, make_sb3_env, seed_for
 from ..pricing import FixedPrice, Policy, RandomPrice, checked_policy
-from ..scenarios import MarketSpec, goal_market, load_scenario, sample_variants
+from ..scenarios import MarketSpec, floor_market, goal_market, load_scenario, sample_variants
 from .algorithms import algorithm, check_actions, make_model, make_policy
 from .base_price import base_of, recommended
 from .checkpoint import restore_checkpoint
@@ -246,7 +246,7 @@ def _learn(
     venv = _markets(plan)
     model, chosen = _model(plan, venv, device)
     model.set_logger(logger)
-    view, truths = venv.learner_view, _truths(goal_market(spec), settings)
+    view, truths = venv.learner_view, _truths(floor_market(spec) or goal_market(spec), settings)
     validation = Validation(spec, view, fixed, settings, plan.steps, plan.seed, folder, progress, truths)
     if resume and folder is not None:
         validation.resume(*restore_checkpoint(folder / CHECKPOINT_FILE, model, venv))

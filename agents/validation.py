@@ -16,12 +16,13 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
 
 from ..atomic import write_whole
-from ..envs import LearnerView, MarketVecEnv, rollout, seed_for
-from ..pricing import FixedPrice
-from ..scenarios import MarketSpec
+from ..envs import LearnerView, MarketVecEnv, Outcome, rollout, seed_for
+from ..pricing import FixedPrice, MarketView, Policy
+from ..scenarios import MarketSpec, floor_market
 from .actor import hold_base_price, learning_policy
 from .checkpoint import read_tensors, save_checkpoint
 from .posterior import current_prices, risk_value, worst_share
+from .profit_floor import ProfitFloor
 from .run import CHECKPOINT_FILE, POLICY_FILE, PROGRESS_FILE, save_policy
 from .settings import Settings
 
@@ -73,10 +74,12 @@ class Validation(BaseCallback):
         self.stopped = False
         self._spec, self._learner_view, self._settings, self._steps = spec, learner_view, settings, steps
         self._seed, self._folder, self._progress = seed_for("validation", seed), folder, progress
-        self._truths, self._share = truths, worst_share(settings.risk)
-        self._fixed = self._objective(fixed)
+        self._truths, self._share, self._floor = truths, worst_share(settings.risk), None
+        self._fixed, profit = self._play(fixed)
         # Of gains over current prices, where they decide.
-        self._current = self._objective(current_prices(spec)) if self._share < 1 else np.zeros_like(self._fixed)
+        self._current = self._play(current_prices(spec))[0] if self._share < 1 else np.zeros_like(self._fixed)
+        if floor_market(spec) is not None:
+            self._floor = ProfitFloor.of(spec, float(self._fixed.mean()), profit, settings.evaluations)
         self._next, self._next_report, self._started = 0, 0, time.perf_counter()
         # Objective at the last significant gain, and the number of validations since.
         self._mark, self._flat = np.full_like(self._fixed, -np.inf), 0
@@ -94,12 +97,22 @@ class Validation(BaseCallback):
         self._mark = tensors["mark"].numpy()
         self.stopped = self._on_a_plateau
         self.best_weights = read_tensors(self._folder / POLICY_FILE)[0]
+        if self._floor is not None:
+            self._floor.state = tuple(facts["multiplier"])
 
     def finish(self) -> None:
         """Validate after the last update, unless the run has stopped early."""
         if not self.stopped:
             self._validate()
             self._checkpoint()
+
+    def _on_training_start(self) -> None:
+        self._charge()
+
+    def _charge(self) -> None:
+        """Let the training markets charge the present shadow cost."""
+        if self._floor is not None:
+            cast(MarketVecEnv, self.training_env).scale_costs(self._floor.factor)
 
     def _on_rollout_start(self) -> None:
         if self.num_timesteps >= self._next:
@@ -115,25 +128,35 @@ class Validation(BaseCallback):
     def _on_step(self) -> bool:
         return not self.stopped
 
-    def _objective(self, policy: Any) -> NDArray[np.float64]:
-        """(episodes,) expected objective on the validation seeds, draw by draw."""
-        each = max(1, self._settings.validation_episodes // len(self._truths))
-        runs = (
-            rollout(truth, policy, episodes=each, seed=self._seed, expected=True, believed=self._spec)
-            for truth in self._truths
-        )
-        return np.concatenate([run.objective for run in runs])
+    def _play(self, policy: Policy) -> tuple[NDArray[np.float64], float]:
+        """(episodes,) expected objective on the validation seeds, draw by draw, and the mean
+        expected profit.
+        """
+        each, profits = max(1, self._settings.validation_episodes // len(self._truths)), []
 
-    def _learned(self) -> NDArray[np.float64]:
-        """(episodes,) expected objective of the present policy."""
-        learner_view, policy = self._learner_view, self.model.policy
+        def watch(view: MarketView, outcome: Outcome) -> None:
+            profits.append(outcome.expected_profit.sum(dtype=np.float64))
+
+        asked = {"episodes": each, "seed": self._seed, "expected": True, "watch": watch, "believed": self._spec}
+        runs = [rollout(truth, policy, **asked) for truth in self._truths]
+        objective = np.concatenate([run.objective for run in runs])
+        return objective, float(sum(profits) / objective.size)
+
+    def _value(self, policy: BasePolicy) -> tuple[NDArray[np.float64], float]:
+        """As `_play`, of a network, with a penalty below a profit floor."""
+        objective, profit = self._play(learning_policy(policy, self._learner_view))
+        return objective if self._floor is None else self._floor.value(objective, profit), profit
+
+    def _learned(self) -> tuple[NDArray[np.float64], float]:
+        """`_value` of the present policy."""
+        policy = self.model.policy
         # The price rules would replace the NaN prices of such a policy by base prices.
         if not all(bool(torch.isfinite(weight).all()) for weight in policy.parameters()):
             raise ValueError(
                 f"training must keep weights finite; got NaN or infinity after {self.num_timesteps:,} steps: the policy "
                 "diverged; lower learning_rate"
             )
-        return self._objective(learning_policy(policy, learner_view))
+        return self._value(policy)
 
     def fall_back(self, policy: BasePolicy) -> bool:
         """Keep the base prices where they earn more than all that was learned, which fell behind
@@ -148,13 +171,13 @@ class Validation(BaseCallback):
         if self._share < 1 or self.best["gain"] >= 0:
             return False
         hold_base_price(policy, self._learner_view)
-        row = self._row(self._objective(learning_policy(policy, self._learner_view))) | {"steps": 0}
+        row = self._row(*self._value(policy)) | {"steps": 0}
         if row["objective"] <= self.best["objective"]:
             return False
         self._keep(policy, row)
         return True
 
-    def _row(self, objective: NDArray[np.float64]) -> dict[str, float]:
+    def _row(self, objective: NDArray[np.float64], profit: float) -> dict[str, float]:
         """The figures of a validation."""
         gain = objective - self._fixed
         row = {
@@ -168,6 +191,8 @@ class Validation(BaseCallback):
         if self._share < 1:
             by_draw = (objective - self._current).reshape(len(self._truths), -1).mean(axis=1)
             row["worst_gain"] = risk_value(by_draw, self._share)
+        if self._floor is not None:
+            row |= {"profit": profit, "profit_floor": self._floor.profit, "shadow_cost_factor": self._floor.factor}
         return row
 
     def _keep(self, policy: BasePolicy, row: dict[str, float]) -> None:
@@ -177,14 +202,17 @@ class Validation(BaseCallback):
             save_policy(self._folder, policy, row)
 
     def _validate(self) -> None:
-        objective = self._learned()
-        row = self._row(objective)
+        objective, profit = self._learned()
+        row = self._row(objective, profit)
         self.history.append(row)
         self._log(row)
         self._watch_for_a_plateau(objective)
         aim = "objective" if self._share == 1 else "worst_gain"
         if not self.best or row[aim] > self.best[aim]:
             self._keep(self.model.policy, row)
+        if self._floor is not None:
+            self._floor.follow(profit)
+        self._charge()
 
     def _watch_for_a_plateau(self, objective: NDArray[np.float64]) -> None:
         ahead = objective - self._mark
@@ -216,6 +244,7 @@ class Validation(BaseCallback):
             "next": self._next,
             "seconds": self._seconds(),
             "flat": self._flat,
+            "multiplier": None if self._floor is None else self._floor.state,
         }
         venv, own = cast(MarketVecEnv, self.training_env), {"mark": torch.from_numpy(self._mark)}
         save_checkpoint(self._folder / CHECKPOINT_FILE, self.model, venv, facts, own)

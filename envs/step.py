@@ -92,7 +92,7 @@ class Dynamics:
         believed: MarketSpec | None = None,
     ) -> None:
         self.spec, self.num_markets, self.seed = spec, num_markets, seed
-        self.draw_rivals, self.believed = draw_rivals, believed
+        self.draw_rivals, self.believed, self.cost_factor = draw_rivals, believed, 1.0
         self.layout = StateLayout.of(spec)
         self.constants = constants = Constants.of(spec, draw_rivals=draw_rivals, believed=believed)
         self.arrays = MarketArrays(constants)
@@ -110,6 +110,15 @@ class Dynamics:
     def __reduce__(self) -> tuple:
         return Dynamics, (self.spec, self.num_markets, self.seed, self.draw_rivals, self.believed)
 
+    def scale_costs(self, factor: float) -> None:
+        """Charge this multiple of the unit costs from now on, as learning under a constraint does.
+
+        Args:
+            factor: Of the scenario's unit costs.
+        """
+        self.cost_factor = factor
+        self.move_to(self.spec)
+
     def move_to(self, spec: MarketSpec) -> None:
         """Continue in another posterior draw: a market of the same structure, with other numbers.
 
@@ -117,7 +126,8 @@ class Dynamics:
             spec: The draw.
         """
         self.spec = spec
-        parts = {"choice": ChoiceParameters.of(spec), "money": MoneyParameters.of(spec)}
+        money = MoneyParameters.of(spec).scaled(self.cost_factor)
+        parts = {"choice": ChoiceParameters.of(spec), "money": money}
         self.constants = self.constants._replace(**parts)
         self.arrays = MarketArrays(self.constants)
         self._workspaces = {form: Workspace(self.constants, scratch) for form, scratch in self._scratch_of.items()}

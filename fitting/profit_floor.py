@@ -3,7 +3,7 @@
 Where demand is elastic, revenue alone asks for the lowest prices everywhere. The market therefore
 charges each unit a shadow cost: the share of the dearest cost that was assumed, at which the prices
 with the highest revenue less shadow cost earn as much profit as the current prices. It is the
-Lagrange multiplier of that floor.
+Lagrange multiplier of that floor for fixed prices; training adjusts it to what is learned.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ def with_profit_floor(spec: MarketSpec, models: FittedModels, assumptions: Assum
     slack = _SLACK * float((charged * models.planned).sum())
     cost = shadow_cost(spec, dearest, own + slack)
     said = (f"Revenue is maximised; at {_costs(known, share)}, profit must not fall below that of the current prices.",)
-    return replace(spec.with_changes(products={"shadow_cost": cost}), assumptions=(*spec.assumptions, *said))
+    floor = {"shadow_cost": cost, "floor_cost": dearest}
+    return replace(spec.with_changes(products=floor), assumptions=(*spec.assumptions, *said))
 
 
 def _costs(known: NDArray[np.bool_] | bool, share: Array) -> str:

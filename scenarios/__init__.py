@@ -3,7 +3,7 @@
 from .checks import scenario_name
 from .choice import choice_model
 from .errors import ScenarioError
-from .goal import goal_market
+from .goal import floor_market, goal_market
 from .loading import load_scenario, registered, save_scenario, spec_from_table
 from .sampler import sample_catalogue
 from .spec import MarketSpec
@@ -16,6 +16,7 @@ __all__ = [
     "ScenarioError",
     "Stress",
     "choice_model",
+    "floor_market",
     "goal_market",
     "load_scenario",
     "registered",

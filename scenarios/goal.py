@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .spec import MarketSpec
 
@@ -28,10 +29,35 @@ def goal_market(spec: MarketSpec) -> MarketSpec:
     """
     if spec.market.objective != "revenue" or not spec.products.shadow_cost.any():
         return spec
+    return _costing(spec, spec.products.shadow_cost, "profit")
+
+
+@functools.lru_cache(maxsize=32)
+def floor_market(spec: MarketSpec) -> MarketSpec | None:
+    """The market whose profit must not fall while its revenue is maximised.
+
+    Args:
+        spec: The market.
+
+    Returns:
+        The market with the unit costs of its profit floor and no other costs; None without a floor.
+
+    Example:
+        >>> from repricer import load_scenario
+        >>> floor_market(load_scenario("stationary-logit")) is None
+        True
+    """
+    if goal_market(spec) is spec or not spec.products.floor_cost.any():
+        return None
+    return _costing(spec, spec.products.floor_cost, "revenue")
+
+
+def _costing(spec: MarketSpec, unit_cost: NDArray[np.float64], objective: str) -> MarketSpec:
+    """The market with these unit costs in every draw, and no others."""
     free = {"order_cost": 0.0, "holding_cost": 0.0, "lost_sale_cost": 0.0, "backlog_cost": 0.0, "salvage_value": 0.0}
     sections = {
-        "market": {"objective": "profit"},
-        "products": {"unit_cost": spec.products.shadow_cost},
+        "market": {"objective": objective},
+        "products": {"unit_cost": unit_cost},
         "stock": {name: np.array(value) for name, value in free.items()} | {"cost_due": "sold"},
     }
     if spec.promotion is not None:

@@ -59,6 +59,14 @@ class Products:
         high=1e9,
         default=0.0,
     )
+    floor_cost: Array = array(
+        "N",
+        "unit cost at which profit must not fall below that of the best fixed prices while revenue is maximised, currency "
+        "per unit; training then adjusts the shadow cost to it",
+        low=0,
+        high=1e9,
+        default=0.0,
+    )
 
 
 @dataclass(frozen=True)

@@ -156,6 +156,7 @@ def fit_stage(cycle: Cycle, place: Place, compiler: CompileAhead) -> Facts:
 def train_stage(cycle: Cycle, place: Place) -> Facts:
     """Learn prices in the market."""
     from ...agents import train
+    from ...scenarios import floor_market
 
     asked = cycle.config.train
     with training_bar("learning", "objective", lines=True) as progress:
@@ -167,14 +168,15 @@ def train_stage(cycle: Cycle, place: Place) -> Facts:
             out=place.folder / RUN,
             progress=progress,
         )
-    goal = run.spec.market.objective + " less the shadow cost" * bool(run.spec.products.shadow_cost.any())
+    floor = " at no less profit" * (floor_market(run.spec) is not None)
     best, settings = run.facts["best"], run.facts["settings"]
     return {
         "lines": [
             f"PPO, product-wise: one network with {run.facts['weights']:,} weights prices all {len(run.base_price)} products "
             f"({run.facts['device']})",
             f"{run.facts['steps']:,} steps in {settings['num_envs']} markets; kept the policy of step {best['steps']:,}: "
-            f"{goal} {best['gain'] / best['best_fixed']:+.2%} over the best fixed prices on validation customers",
+            f"{run.spec.market.objective} {best['gain'] / best['best_fixed']:+.2%} over the best fixed prices{floor}, on "
+            "validation customers",
         ]
     }
 

@@ -155,6 +155,11 @@ class MarketVecEnv(BatchVecEnv):
                 view.restart(done)
         return self._observe(), rewards[0] if len(rewards) == 1 else np.concatenate(rewards), dones, infos
 
+    def scale_costs(self, factor: float) -> None:
+        """Charge this multiple of the scenario's unit costs from the next step on."""
+        for view in self.learner_views:
+            view.market.dynamics.scale_costs(factor)
+
     def arrays(self) -> dict[str, NDArray]:
         """Everything that changes from period to period, by name with the number of the batch."""
         return {

@@ -88,6 +88,11 @@ class MoneyParameters(NamedTuple):
         dispersed = bool(spec.arrivals.overdispersion.any())
         return cls(backlog=stock.shortage == "backlog", dispersed=dispersed, **arrays)
 
+    def scaled(self, factor: float) -> MoneyParameters:
+        """The parameters with a multiple of the unit costs."""
+        costs = {name: getattr(self, name) * np.float32(factor) for name in ("unit_cost", "sold_cost", "ordered_cost")}
+        return self._replace(**costs)
+
 
 class StockRules(NamedTuple):
     """Replenishment.

@@ -107,9 +107,8 @@ def kept(run: Run, policy: Policy, episodes: int = EPISODES, seed: int = 0) -> d
     """
     from ...agents import best_fixed
     from ...envs import rollout, seed_for
-    from ...scenarios import goal_market
 
-    market, test = goal_market(run.spec), seed_for("test", seed)
+    market, test = run.goal, seed_for("test", seed)
     three = (best_fixed(run.spec, seed=seed), run.policy, policy)
     fixed, before, after = (rollout(market, p, episodes=episodes, seed=test, expected=True).objective for p in three)
     gain, root = before - fixed, episodes**0.5
