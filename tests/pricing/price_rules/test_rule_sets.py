@@ -1,4 +1,7 @@
-"""Whatever set of price rules is loaded and whatever is asked, no hard rule is broken: 10,000 sets and more."""
+"""Whatever set of price rules is loaded and whatever is asked, no hard rule is broken.
+
+Here in 2,000 sets and more; `make acceptance ONLY=market` tries 10,000.
+"""
 
 from collections import Counter
 from dataclasses import replace
@@ -10,7 +13,7 @@ from repricer.pricing import RULES, Action, Catalogue, Guardrails, MarketView, P
 from repricer.pricing.price_rules.rule_formulas import BITS, HARD_RULES
 
 PRODUCTS, SEGMENTS, MARKETS = 4, 2, 6
-SETS_AN_EXAMPLE, EXAMPLES = 30, 450
+SETS_AN_EXAMPLE, EXAMPLES = 30, 90
 WINDOW = 4
 SWITCHES = (
     "frozen",
@@ -139,11 +142,12 @@ def check_soft_rules(
         assert np.all((change <= rules.max_change * in_force * (1 + 1e-5) + 1e-5)[allowed])
 
 
-def test_no_order_of_rules_breaks_a_hard_one():
+def check_rule_sets(examples: int) -> Counter[str]:
+    """How many sets were loaded and refused, and how often each rule changed something."""
     counts = Counter()
 
     @settings(
-        max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+        max_examples=examples, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
     )
     @given(
         grid=st.sampled_from(["none", "ladder", "tick", "endings"]),
@@ -181,7 +185,12 @@ def test_no_order_of_rules_breaks_a_hard_one():
             counts.update(rule for rule in RULES if (done.trail & BITS[rule]).any())
 
     every_example()
-    assert counts["loaded"] >= 10_000
-    assert counts["refused"] >= 500
+    return counts
+
+
+def test_no_order_of_rules_breaks_a_hard_one():
+    counts = check_rule_sets(EXAMPLES)
+    assert counts["loaded"] >= 2_000
+    assert counts["refused"] >= 100
     # Every rule had something to do, often.
-    assert min(counts[rule] for rule in RULES) >= 500
+    assert min(counts[rule] for rule in RULES) >= 100
