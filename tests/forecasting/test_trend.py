@@ -40,7 +40,7 @@ def wide(panel: pd.DataFrame) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def trend(panel):
-    return MarketTrend(n_estimators=30).fit(panel)
+    return MarketTrend(n_estimators=10).fit(panel)
 
 
 def test_rolls_forward_without_gaps(panel, trend):
@@ -56,11 +56,11 @@ def test_rolls_forward_without_gaps(panel, trend):
 
 
 def test_is_deterministic_and_does_not_depend_on_row_order(panel, trend):
-    again = MarketTrend(n_estimators=30).fit(panel.sample(frac=1, random_state=0))
+    again = MarketTrend(n_estimators=10).fit(panel.sample(frac=1, random_state=0))
     pd.testing.assert_frame_equal(again.roll(5), trend.roll(5))
     pd.testing.assert_frame_equal(again.scores_, trend.scores_)
     pd.testing.assert_frame_equal(trend.roll(9)[:5], trend.roll(9)[:5])
-    assert not MarketTrend(n_estimators=30, seed=1).fit(panel).roll(5).equals(trend.roll(5))
+    assert not MarketTrend(n_estimators=10, seed=1).fit(panel).roll(5).equals(trend.roll(5))
 
 
 def test_no_later_week_changes_a_past_forecast(panel):
@@ -91,7 +91,7 @@ def test_leaves_the_range_that_it_saw(panel):
     rng = np.random.default_rng(0)
     for slope in (0.02, -0.02):
         course = 1000 * np.exp(slope * np.arange(40) + rng.normal(0, 0.005, 40))
-        trend = MarketTrend(n_estimators=30).fit(with_traffic(panel, course))
+        trend = MarketTrend(n_estimators=10).fit(with_traffic(panel, course))
         path = trend.roll(12)
         assert path["traffic"].iloc[-1] == pytest.approx(course[-1] * np.exp(slope * 12), rel=0.06)
         scores = trend.scores_.set_index("candidate")["mae"]
@@ -118,7 +118,7 @@ def test_intervals_cover_what_comes(memory):
 
 def test_score_compares_with_known_forecasts(panel):
     alternating = np.where(np.arange(40) % 2, 900.0, 1100.0)
-    trend = MarketTrend(n_estimators=30).fit(with_traffic(panel, alternating))
+    trend = MarketTrend(n_estimators=10).fit(with_traffic(panel, alternating))
     table = trend.scores_.set_index("candidate")
     assert list(table.index) == CANDIDATES
     assert table.loc["naive", "mae"] == pytest.approx(200)
@@ -142,8 +142,8 @@ def test_outside_signal_that_leads_is_used():
     rng = np.random.default_rng(3)
     news = rng.normal(0, 1, 70)
     traffic = 1000 * np.exp(-0.1 * np.r_[0.0, news[:-1]] + rng.normal(0, 0.01, 70))
-    with_news = MarketTrend(n_estimators=30).fit(one_product(traffic, signal_news=news))
-    without = MarketTrend(n_estimators=30).fit(one_product(traffic))
+    with_news = MarketTrend(n_estimators=10).fit(one_product(traffic, signal_news=news))
+    without = MarketTrend(n_estimators=10).fit(one_product(traffic))
     best = with_news.scores_.set_index("candidate")["mae"]
     assert best.min() < 0.75 * without.scores_["mae"].min()
     assert with_news.chosen_ in ("random forest", "support vectors")
@@ -165,7 +165,7 @@ def test_planned_holidays_are_followed():
     rng = np.random.default_rng(4)
     traffic = 1000 * np.exp(0.3 * (np.arange(80) % 8 == 0) + rng.normal(0, 0.01, 80))
     feast = (np.arange(80) % 8 == 0).astype(float)
-    trend = MarketTrend(n_estimators=30, lags=3).fit(one_product(traffic, holiday=feast))
+    trend = MarketTrend(n_estimators=10, lags=3).fit(one_product(traffic, holiday=feast))
     weeks = trend.roll(3)["week"]
     planned = pd.DataFrame({"week": weeks, "holiday": [0.0, 1.0, 0.0]})
     assert trend.roll(3, planned=planned)["traffic"][1] > 1.15 * trend.roll(3)["traffic"][1]
