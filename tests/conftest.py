@@ -1,4 +1,5 @@
 import functools
+import gc
 import os
 import pickle
 import sys
@@ -40,6 +41,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return 2 + _NEED_IT.index(place.parts[0]) if place.parts[0] in _NEED_IT else 1
 
     items.sort(key=turn)
+
+
+def pytest_sessionstart() -> None:
+    """Up to an eighth of the time went into looking for garbage among what stays: libraries and collected tests."""
+    gc.set_threshold(50_000, 20, 20)
+
+
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()
 
 
 def shop_table(**changes) -> dict:
@@ -99,6 +110,28 @@ def make_shop():
 @pytest.fixture(scope="session")
 def shop(make_shop) -> MarketSpec:
     return make_shop()
+
+
+# Where markets are fitted; the trend itself is tested in `forecasting`, with all its trees.
+_FIT = ("fitting", "cli", "benchmarks", "serving")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_trees(request: pytest.FixtureRequest):
+    """A fitted market's trend grows forests of 10 trees instead of 100: they are a quarter of a fit's time."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path.relative_to(Path(__file__).parent).parts[0] in _FIT:
+            from repricer.fitting import fit_split
+            from repricer.forecasting import MarketTrend
+
+            patch.setattr(fit_split, "MarketTrend", functools.partial(MarketTrend, n_estimators=10))
+        yield
+
+
+@pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch):
+    """For reports of which only the text is read: plots are made, but not laid out and written, most of their time."""
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda *_, **__: None)
 
 
 def pytest_runtest_setup() -> None:

@@ -73,6 +73,7 @@ def shop(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_weeks_in_a_row(shop, monkeypatch):
     config = str(shop / "cycle.toml")
     sales_until(shop, 44)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from click.testing import CliRunner
 from repricer.cli import main
 from repricer.serving.price_list.files import read_list
@@ -33,6 +34,7 @@ def call(*arguments: str, code: int = 0):
     return json.loads(result.stdout) if code == 0 else result.output
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_days_in_a_row(tmp_path):
     tables, config = daily_shop(14), tmp_path / "cycle.toml"
     config.write_text(CONFIG, encoding="utf-8")

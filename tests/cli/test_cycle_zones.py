@@ -43,6 +43,7 @@ def stop(*_):
     raise KeyboardInterrupt
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_a_list_per_zone(tmp_path, monkeypatch):
     (tmp_path / "cycle.toml").write_text(CONFIG, encoding="utf-8")
     tables = chain(stores=6, weeks=19, zones=0.1, alike=2)

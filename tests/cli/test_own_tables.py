@@ -54,6 +54,7 @@ def shop(tmp_path_factory) -> Path:
     os.chdir(before)
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_from_tables_to_a_price(shop, monkeypatch):
     # The default forecaster with its quickest candidates; a market fitted with all of them, tests/fitting shows.
     few = {"average": MovingAverage(), "naive": SeasonalNaive(), "pooled": PooledRegression()}

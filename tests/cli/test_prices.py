@@ -39,6 +39,7 @@ def test_the_list_has_every_product_and_week(market: Path, tmp_path: Path) -> No
     assert {row.zone for row in rows} == {"north"}
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_the_report_has_the_same_list(market: Path, tmp_path: Path) -> None:
     CliRunner().invoke(command, [str(market), "--out", str(tmp_path / "prices.csv")])
     listed = price_list(evaluate(load_scenario(market), ["best-fixed"], episodes=5), seed=0)

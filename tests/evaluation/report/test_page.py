@@ -75,6 +75,7 @@ def test_a_full_report_has_every_section_in_order_and_its_parts(page):
     assert found.text.count("Unit cost is 60%") == 1
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_a_section_stands_only_where_its_data_are(bare, bare_page, fit_report, tmp_path):
     assert sections(read(bare_page)) == ["comparison", "paths", "paid", "made"]
     alone = {"comparison", "paths", "paid", "made"}
@@ -147,6 +148,7 @@ def test_a_product_name_is_never_markup(full, page):
     assert any('&lt;b&gt;&amp;" $1 off $5' in picture for picture in pictures)
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_one_episode_gives_no_interval(tmp_path):
     comparison = evaluate("stationary-logit", ["myopic"], episodes=1)
     assert "(one episode gives no interval)" in verdict(comparison, "myopic")
@@ -177,6 +179,7 @@ def test_segments_have_what_they_pay_and_gain_under_each_policy(full, page):
         assert f"{number(row.segment_price_ratio)} {number(sum(row.consumer_surplus.values()))}" in text
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_a_learned_policy_is_said_to_be_checked_or_comes_with_warnings(full, page, tmp_path):
     assert "Checked: the learned prices are not constant" in read(page).text
     rows = [
@@ -216,6 +219,7 @@ def test_an_unknown_learned_policy_is_refused(comparison, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_without_a_learned_policy_the_rules_are_reported(comparison, tmp_path):
     page = read(write_report(tmp_path / "rules.html", ReportData(comparison)))
     assert sections(page) == ["comparison", "paths", "paid", "assumptions", "made"]
@@ -227,6 +231,7 @@ def test_the_same_data_make_the_same_file(full, page, tmp_path):
 
 
 @pytest.mark.usefixtures("run")
+@pytest.mark.usefixtures("no_pictures")
 def test_the_command_evaluates_a_run_and_finds_its_fit(folder, fit_report, tmp_path):
     (folder / "fit.json").write_text(json.dumps({"segments": fit_report["segments"]}), encoding="utf-8")
     line = [str(folder), "--out", str(tmp_path / "new" / "r.html"), "--episodes", "20"]
@@ -251,6 +256,7 @@ def test_the_command_evaluates_a_run_and_finds_its_fit(folder, fit_report, tmp_p
     assert result.stdout.splitlines()[0] in page.text
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_the_command_prints_one_json_document(run, comparison, folder, tmp_path, monkeypatch):
     monkeypatch.setattr("repricer.cli.report._compare", lambda *_: comparison)
     monkeypatch.setattr("repricer.evaluation.report.write_report", lambda path, _: path)

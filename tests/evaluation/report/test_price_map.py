@@ -92,6 +92,7 @@ def test_a_map_of_nothing_is_refused(shop):
         map_plot(found, period="week", unit="")
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_the_report_says_why_there_is_no_map(make_shop, tmp_path):
     spec = unlimited(make_shop)
     policy = FixedPrice(np.float32([4, 5, 3]), name="own")

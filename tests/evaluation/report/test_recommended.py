@@ -148,6 +148,7 @@ def test_a_floor_is_stated():
     )
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_the_report_has_a_section_with_every_candidate(comparison, tmp_path):
     found = gaining(comparison, np.linspace(2, 10, DRAWS))
     html = write_report(tmp_path / "report.html", ReportData(found, learned="learned")).read_text(encoding="utf-8")
@@ -171,6 +172,7 @@ def test_the_report_has_a_section_with_every_candidate(comparison, tmp_path):
     assert 'id="uncertainty"' not in bare
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_the_report_shows_the_whole_price_list(comparison, tmp_path):
     listed = [
         {
@@ -200,6 +202,7 @@ def test_the_report_shows_the_whole_price_list(comparison, tmp_path):
     assert 'id="list"' not in without
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_a_report_without_a_fit_report_says_what_it_leaves_out(comparison, tmp_path):
     data = ReportData(comparison)
     said = "Left out, as no fit report (fit.json) was given: price responses, forecasts"
