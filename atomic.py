@@ -123,7 +123,7 @@ def whole_file(path: Path, *, mode: int | None = None) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(path: Path, *, mode: int = 0o777) -> Iterator[Path]:
+def whole_folder(path: Path, *, mode: int = 0o777, at: Path | None = None) -> Iterator[Path]:
     """A temporary folder to fill, which becomes `path` if the block raises nothing.
 
     An existing folder is replaced; a caller that must not replace one checks that at the end of the
@@ -133,9 +133,12 @@ def whole_folder(path: Path, *, mode: int = 0o777) -> Iterator[Path]:
     Args:
         path: The folder to write or to replace; its parents are created.
         mode: Permission bits of the folder, less what the umask forbids.
+        at: Where to fill it, on the same disk; by default under a new name beside `path`. What a
+            process that was killed has left there is removed.
     """
-    temporary = _beside(path)
+    temporary = at or _beside(path)
     try:
+        shutil.rmtree(temporary, ignore_errors=True)
         path.parent.mkdir(parents=True, exist_ok=True)
         # Not `mkdtemp`, whose folders are closed to other users.
         temporary.mkdir(mode=mode)

@@ -42,6 +42,7 @@ _COMMANDS = {
 _EXTRAS = dict.fromkeys(("fastapi", "jinja2", "prometheus_client", "sqlalchemy", "uvicorn"), "serve") | {
     "psycopg": "postgres",
     "opentelemetry": "otel",
+    "duckdb": "scale",
     "ray": "scale",
     "opendp": "privacy",
     "opacus": "privacy",

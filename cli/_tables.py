@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import secrets
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,9 +19,21 @@ from ._options import progress_bar
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..data import ImportReport, TableMapping, Tables
+    from ..data import ImportReport, StoredTables, TableMapping
+    from ..data.sources.parts import Source
 
 FILE = click.Path(path_type=Path)
+
+
+class _Source(click.ParamType):
+    """A path, or a URL."""
+
+    name = "source"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path | str:
+        return value if isinstance(value, Path) or "://" in value else Path(value)
+
+
 TABLES = {
     "sales": "one row per sale line",
     "products": "one row per product",
@@ -49,17 +62,18 @@ class Layout:
     allow: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
 
-    def mappings(self, paths: dict[str, Path]) -> dict[str, TableMapping]:
+    def mappings(self, paths: Mapping[str, Source]) -> dict[str, TableMapping]:
         """The mapping of each file. Raises DataError where no file has a column."""
         from ..data import DataError, TableMapping, load_mapping
-        from ..data.reading import TableFile
+        from ..data.sources.parts import parts_of
+        from ..data.sources.reading import TableFile
 
         found, seen = load_mapping(self.path) if self.path else {}, set[str]()
         if not (self.allow or self.drop):
             return found
         for name, path in paths.items():
             layout = found.get(name, TableMapping())
-            columns = TableFile(path, layout).columns
+            columns = TableFile(parts_of(path)[0], layout).columns
             allow, drop = (tuple(one for one in given if one in columns) for given in (self.allow, self.drop))
             found[name] = replace(layout, allow=layout.allow + allow, drop=layout.drop + drop)
             seen |= {*allow, *drop}
@@ -95,20 +109,28 @@ def file_options(function: Callable[..., None]) -> Callable[..., None]:
         function(paths={name: path for name, path in paths.items() if path}, **options)
 
     for name in reversed(TABLES):
-        with_paths = click.option(f"--{name}", type=FILE, help=f"File with {TABLES[name]}.")(with_paths)
+        with_paths = click.option(f"--{name}", type=_Source(), help=f"File, folder or URL with {TABLES[name]}.")(
+            with_paths
+        )
     return with_paths
 
 
-def given_tables(dataset: Path | None, paths: dict[str, Path], mapping: Layout | None) -> tuple[Tables, int]:
-    """The tables of an imported folder or of files, and the number of rejected rows."""
-    from ..data import DataError, load_tables
+def given_tables(dataset: Path | None, paths: Mapping[str, Source], mapping: Layout | None) -> tuple[StoredTables, int]:
+    """The tables of an imported folder or of files, read as they are needed, and the number of rejected rows."""
+    from ..data import DataError, scan_tables
 
     if dataset and (paths or mapping):
         raise DataError(f"a folder or files must be given; got {dataset} and files; leave one out")
     if dataset:
-        return load_tables(dataset), 0
-    tables, report = import_files(paths, mapping, secrets.token_bytes(32))
-    return tables, len(report.rejects)
+        return scan_tables(dataset), 0
+    folder = scratch_folder()
+    report = import_files(paths, mapping, secrets.token_bytes(32), folder)
+    return scan_tables(folder), sum(sum(rows.values()) for rows in report.dropped.values())
+
+
+def scratch_folder() -> Path:
+    """A folder, not yet there, that is gone when the command ends."""
+    return Path(click.get_current_context().with_resource(tempfile.TemporaryDirectory())) / "tables"
 
 
 def read_frame(path: Path) -> pd.DataFrame:
@@ -123,13 +145,35 @@ def read_frame(path: Path) -> pd.DataFrame:
         raise DataError(f"{path} must be a table that can be read; got: {error}; check how it was exported") from error
 
 
-def import_files(paths: dict[str, Path], mapping: Layout | None, key: bytes) -> tuple[Tables, ImportReport]:
-    """Import files, with a progress bar."""
-    from ..data import import_tables
+def import_files(
+    paths: Mapping[str, Source],
+    mapping: Layout | None,
+    key: bytes,
+    folder: Path,
+    *,
+    update: bool = False,
+    without_flagged: bool = False,
+    hidden: bytes | None = None,
+) -> ImportReport:
+    """Import files to a folder, with a progress bar; `hidden` is the key to encrypt it with, in memory."""
+    from .. import data
 
     layouts = mapping.mappings(paths) if mapping else {}
     with _bar() as progress:
-        return import_tables(paths, key=key, mapping=layouts, progress=progress)
+        if hidden is None:
+            return data.import_folder(
+                paths,
+                folder,
+                key=key,
+                mapping=layouts,
+                progress=progress,
+                update=update,
+                without_flagged=without_flagged,
+            )
+        tables, report = data.import_tables(paths, key=key, mapping=layouts, progress=progress)
+    tables, report = data.without_flagged(tables, report) if without_flagged else (tables, report)
+    data.save_tables(tables, report, folder, key=hidden)
+    return report
 
 
 @contextmanager

@@ -71,11 +71,15 @@ def command(
 
 
 def _panel(tables: Tables, top: int) -> pd.DataFrame:
+    import polars as pl
+
     from ..data import product_weeks
 
-    revenue = (tables.sales["units"] * tables.sales["price_paid"]).groupby(tables.sales["product"]).sum()
-    best = revenue.nlargest(top).index.to_frame(index=False).assign(category="")
-    return product_weeks(tables, products=best)
+    lines = tables.lines("sales", ["product", "units", "price_paid"])
+    assert lines is not None, "there are always sales"
+    revenue = lines.group_by("product").agg(revenue=(pl.col("units") * pl.col("price_paid")).sum())
+    best = revenue.collect(engine="streaming").sort("revenue", "product", descending=[True, False]).head(top)
+    return product_weeks(tables, products=best.select("product", category=pl.lit("")).to_pandas())
 
 
 def _print(series: pd.DataFrame, found: pd.DataFrame, rate: float, as_json: bool) -> None:

@@ -11,9 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..atomic import write_new, write_whole
-from ..encryption import secret
+from ..encryption import ENDING, secret
 from ._options import emit, json_option, show, tables_options
-from ._tables import FILE, Layout, file_options, given_tables, import_files, mapping_option
+from ._tables import FILE, Layout, file_options, given_tables, import_files, mapping_option, scratch_folder
 from .alarms import command as alarms
 from .budget import command as budget
 from .data_privacy import decrypt, encrypt, erase, rotate
@@ -22,7 +22,8 @@ from .sentiment import command as sentiment
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..data import ImportReport, SalesSummary, Tables
+    from ..data import ImportReport, SalesSummary
+    from ..data.sources.parts import Source
 
 _SHOWN_REJECTS = 10
 
@@ -34,7 +35,7 @@ _without_flagged = click.option(
 
 @click.group("data")
 def command() -> None:
-    """Check, import and summarise a shop's tables (CSV or Parquet)."""
+    """Check, import and summarise a shop's tables."""
 
 
 for _one in (alarms, budget, decrypt, encrypt, erase, rotate, sentiment):
@@ -48,10 +49,11 @@ for _one in (alarms, budget, decrypt, encrypt, erase, rotate, sentiment):
 @json_option
 @click.pass_context
 def check(
-    context: click.Context, paths: dict[str, Path], mapping: Layout | None, without_flagged: bool, as_json: bool
+    context: click.Context, paths: dict[str, Source], mapping: Layout | None, without_flagged: bool, as_json: bool
 ) -> None:
     """Report what an import would keep and reject; exit code 2 if it would reject a row."""
-    _, report = _imported(paths, mapping, secrets.token_bytes(32), without_flagged)
+    key = secrets.token_bytes(32)
+    report = import_files(paths, mapping, key, scratch_folder(), without_flagged=without_flagged)
     if as_json:
         emit(report.to_dict())
     else:
@@ -65,34 +67,50 @@ def check(
 @click.option("--out", type=FILE, required=True, help="New folder for the clean tables.")
 @click.option("--key-file", type=FILE, help="Secret for the pseudonyms; created if missing [default: OUT.key].")
 @_without_flagged
+@click.option(
+    "--update",
+    is_flag=True,
+    help="Replace OUT, and read only files that are new or have changed since; OUT.parts keeps the others.",
+)
 @click.option("--encrypt", is_flag=True, help="Encrypt the new folder with the key of --key-from.")
 @tables_options
 @json_option
 def import_(
-    paths: dict[str, Path],
+    paths: dict[str, Source],
     mapping: Layout | None,
     out: Path,
     key_file: Path | None,
     without_flagged: bool,
+    update: bool,
     encrypt: bool,
     as_json: bool,
 ) -> None:
-    """Clean the tables, replace customer ids by pseudonyms, and write them to a new folder."""
-    from ..data import check_new, save_tables
+    """Clean the tables, replace customer ids by pseudonyms, and write them to a new folder.
 
-    check_new(out)
+    Each table is a CSV or Parquet file, a folder of them, a pattern such as 'sales/*.csv', one of these
+    in an object store (s3://BUCKET/PATH, gs://, abfs://), or a table of a database
+    (postgresql://USER@HOST/DATABASE#TABLE, duckdb:///FILE#TABLE).
+    """
+    from ..data import DataError, check_new
+    from ..data.storage import parts_beside
+
+    if update and (encrypt or (out / f"sales.parquet{ENDING}").exists()):
+        raise DataError("an encrypted folder must be imported anew; got --update; leave it out")
+    if not update:
+        check_new(out)
     hidden = secret() if encrypt else None
     key_file = key_file or out.with_name(out.name + ".key")
     made = not key_file.exists()
     key = secrets.token_bytes(32) if made else key_file.read_bytes()
-    tables, report = _imported(paths, mapping, key, without_flagged)
+    # An import that is interrupted goes on with the same key.
     if made:
         key_file.parent.mkdir(parents=True, exist_ok=True)
         write_new(key_file, key, mode=0o600)
     try:
-        save_tables(tables, report, out, key=hidden)
+        how = {"update": update, "without_flagged": without_flagged}
+        report = import_files(paths, mapping, key, out, hidden=hidden, **how)
     except BaseException:
-        if made:
+        if made and not parts_beside(out).exists():
             key_file.unlink()
         raise
     if as_json:
@@ -106,7 +124,7 @@ def import_(
 @file_options
 @click.option("--out", type=FILE, help="New file to write; printed by default.")
 @json_option
-def mapping_(paths: dict[str, Path], out: Path | None, as_json: bool) -> None:
+def mapping_(paths: dict[str, Source], out: Path | None, as_json: bool) -> None:
     """Guess a mapping file from the headers and first rows of the files, as a starting point."""
     from ..data import SCHEMAS, DataError, mapping_template
 
@@ -131,7 +149,7 @@ def mapping_(paths: dict[str, Path], out: Path | None, as_json: bool) -> None:
 @tables_options
 @json_option
 def summary(
-    dataset: Path | None, paths: dict[str, Path], mapping: Layout | None, plot: Path | None, as_json: bool
+    dataset: Path | None, paths: dict[str, Source], mapping: Layout | None, plot: Path | None, as_json: bool
 ) -> None:
     """Summarise the sales of DATASET, a folder made by `repricer data import`, or of files."""
     from ..data import check_plot_path, plot_summary, sales_summary
@@ -150,13 +168,6 @@ def summary(
         click.echo(f"{rejected:,} faulty rows are left out; `repricer data check` lists them")
     if plot:
         click.echo(f"plot written to {plot}")
-
-
-def _imported(paths: dict[str, Path], mapping: Layout | None, key: bytes, fewer: bool) -> tuple[Tables, ImportReport]:
-    from ..data import without_flagged
-
-    tables, report = import_files(paths, mapping, key)
-    return without_flagged(tables, report) if fewer else (tables, report)
 
 
 def _show_report(report: ImportReport) -> None:

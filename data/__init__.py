@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .complete_journey import load_complete_journey
 from .guessing import mapping_template
-from .importing import import_table, import_tables
+from .importing import import_folder, import_table, import_tables
 from .mapping import TableMapping, load_mapping
 from .panel import product_weeks
 from .panel_context import context_ahead
@@ -12,16 +12,17 @@ from .plotting import check_plot_path, plot_summary
 from .product_selection import choose_products, not_chosen
 from .pseudonyms import pseudonymise
 from .schema import SCHEMAS, DataError, data_dictionary
-from .storage import check_new, load_tables, save_tables
+from .storage import check_new, load_tables, save_tables, scan_tables
 from .summary import SalesSummary, sales_summary
 from .suspects.customers import flagged_customers, without_flagged
-from .tables import ImportReport, Tables
+from .tables import ImportReport, StoredTables, Tables
 
 __all__ = [
     "SCHEMAS",
     "DataError",
     "ImportReport",
     "SalesSummary",
+    "StoredTables",
     "TableMapping",
     "Tables",
     "check_new",
@@ -30,6 +31,7 @@ __all__ = [
     "context_ahead",
     "data_dictionary",
     "flagged_customers",
+    "import_folder",
     "import_table",
     "import_tables",
     "load_complete_journey",
@@ -42,5 +44,6 @@ __all__ = [
     "pseudonymise",
     "sales_summary",
     "save_tables",
+    "scan_tables",
     "without_flagged",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, replace
 from io import BytesIO
@@ -15,9 +16,10 @@ from ..encryption import ENDING, content_of, kept_file, secret
 from .mapping import TableMapping
 from .privacy.access import Access
 from .pseudonyms import PSEUDONYM, Pseudonyms, as_text
-from .reading import TableFile
 from .schema import DataError
-from .storage import IMPORT, REJECTS, load_tables, write_tables
+from .sources.parts import Source, parts_of
+from .sources.reading import TableFile
+from .storage import IMPORT, REJECTS, load_tables, parts_beside, write_tables
 from .tables import Tables
 
 
@@ -66,7 +68,7 @@ def read_kept(folder: Path) -> Kept:
     )
 
 
-def raw_ids(paths: Mapping[str, Path], mapping: Mapping[str, TableMapping]) -> set[str]:
+def raw_ids(paths: Mapping[str, Source], mapping: Mapping[str, TableMapping]) -> set[str]:
     """The customer ids in a shop's own files.
 
     Args:
@@ -83,10 +85,11 @@ def raw_ids(paths: Mapping[str, Path], mapping: Mapping[str, TableMapping]) -> s
     found: set[str] = set()
     for name, path in paths.items():
         layout = mapping.get(name, TableMapping())
-        file, own = TableFile(path, layout), layout.columns.get("customer", "customer")
-        if own in file.columns:
-            for batch in file.batches(lambda _share: None):
-                found.update(as_text(batch[own]).drop_nulls().unique())
+        own = layout.columns.get("customer", "customer")
+        for file in (TableFile(part, layout) for part in parts_of(path)):
+            if own in file.columns:
+                for batch in file.batches(lambda _share: None):
+                    found.update(as_text(batch[own]).drop_nulls().unique())
     return found
 
 
@@ -147,6 +150,7 @@ def _changed(tables: Tables, change: Callable[[pd.DataFrame], pd.DataFrame]) -> 
 
 
 def _write(folder: Path, kept: Kept) -> None:
-    """Replace the folder; what was encrypted stays so."""
+    """Replace the folder; what was encrypted stays so, and what an import has kept beside it goes."""
+    shutil.rmtree(parts_beside(folder), ignore_errors=True)
     hidden = (folder / ("sales.parquet" + ENDING)).is_file()
     write_tables(folder, kept.tables, kept.rejects, kept.account, secret() if hidden else None)

@@ -1,27 +1,31 @@
-"""From good rows to a canonical table: completed and sorted, with a note of every change."""
+"""From good rows to a canonical table: completed and sorted, with a count of every change."""
 
 from __future__ import annotations
+
+from collections import Counter
 
 import pandas as pd
 import polars as pl
 
+Changes = Counter[str]
+"""How many rows were changed, by what is said of them; the number goes where the braces are."""
 
-def clean(rows: pl.DataFrame, name: str, notes: list[str]) -> pl.DataFrame:
-    """Complete and sort the good rows of the table `name`; add to `notes` what was changed."""
+
+def clean(rows: pl.DataFrame, name: str, changes: Changes) -> pl.DataFrame:
+    """Complete and sort good rows of the table `name`; add to `changes` what was changed."""
     if name == "sales":
-        rows = _clean_sales(rows, notes)
+        rows = _clean_sales(rows, changes)
     elif name == "customers":
-        rows = rows.with_columns(_as_numbers(rows[column]) for column in rows.columns if column != "customer")
+        traits = [column for column in rows.columns if column != "customer" and not column.startswith("_")]
+        rows = rows.with_columns(_as_numbers(rows[column]) for column in traits)
     day = next((column for column in ("date", "start_date") if column in rows), None)
-    return _in_order(rows, day, notes) if day else rows
+    return rows if day is None or rows[day].is_sorted() else rows.sort(day, maintain_order=True)
 
 
-def _clean_sales(sales: pl.DataFrame, notes: list[str]) -> pl.DataFrame:
-    free = (sales["price_paid"] == 0).sum()
-    if free:
-        notes.append(f"rows with price_paid 0, kept as given away: {free:,}")
+def _clean_sales(sales: pl.DataFrame, changes: Changes) -> pl.DataFrame:
+    changes["rows with price_paid 0, kept as given away: {}"] += int((sales["price_paid"] == 0).sum())
     if "regular_price" not in sales:
-        notes.append("no column regular_price; price_paid is used instead")
+        changes["no column regular_price; price_paid is used instead"] = 1
         sales = sales.insert_column(
             sales.get_column_index("price_paid") + 1, sales["price_paid"].alias("regular_price")
         )
@@ -29,17 +33,8 @@ def _clean_sales(sales: pl.DataFrame, notes: list[str]) -> pl.DataFrame:
         "missing": sales["regular_price"].is_null(),
         "below price_paid": (sales["regular_price"] < sales["price_paid"]).fill_null(False),
     }.items():
-        if rows.any():
-            notes.append(f"rows with regular_price {what}, set to price_paid: {rows.sum():,}")
+        changes[f"rows with regular_price {what}, set to price_paid: {{}}"] += int(rows.sum())
     return sales.with_columns(regular_price=pl.max_horizontal("price_paid", "regular_price"))
-
-
-def _in_order(rows: pl.DataFrame, day: str, notes: list[str]) -> pl.DataFrame:
-    late = (rows[day] < rows[day].cum_max()).sum()
-    if not late:
-        return rows
-    notes.append(f"rows out of date order, sorted: {late:,}")
-    return rows.sort(day, maintain_order=True)
 
 
 def _as_numbers(trait: pl.Series) -> pl.Series:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import csv
 import difflib
-import itertools
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 
 import polars as pl
 
 from .mapping import CONVERSIONS, TableMapping
-from .reading import TableFile
 from .schema import SCHEMAS
+from .sources.parts import Part, Source, parts_of
+from .sources.reading import TableFile
 
 _SAMPLE_BYTES = 1_000_000
 _SAMPLE_ROWS = 200
@@ -65,7 +64,7 @@ _NAMES: dict[str, set[str]] = {
 }  # fmt: skip
 
 
-def mapping_template(paths: Mapping[str, Path]) -> str:
+def mapping_template(paths: Mapping[str, Source]) -> str:
     """The text of a mapping file (TOML) for some files, to be completed by hand.
 
     What can be guessed is filled in; the rest is commented out, with an explanation.
@@ -78,6 +77,7 @@ def mapping_template(paths: Mapping[str, Path]) -> str:
 
     Example:
         >>> import tempfile
+        >>> from pathlib import Path
         >>> path = Path(tempfile.mkdtemp()) / "till.csv"
         >>> _ = path.write_text("Datum;Artikel;Menge;Preis\\n31.12.2024;apple;2;0,50\\n")
         >>> 'decimal = ","' in mapping_template({"sales": path}).splitlines()
@@ -86,9 +86,10 @@ def mapping_template(paths: Mapping[str, Path]) -> str:
     return "\n".join(_section(name, path) for name, path in paths.items())
 
 
-def _section(name: str, path: Path) -> str:
-    layout = _layout(path)
-    file = TableFile(path, layout)
+def _section(name: str, source: Source) -> str:
+    part = parts_of(source)[0]
+    layout = _layout(part)
+    file = TableFile(part, layout)
     sample = next(file.batches(lambda _: None), pl.DataFrame()).head(_SAMPLE_ROWS)
     columns = _match(name, file.columns)
     layout = _formats(layout, sample, columns, name)
@@ -96,7 +97,7 @@ def _section(name: str, path: Path) -> str:
     if "units" not in columns and _plain(total) in _TOTALS and _whole_numbers(sample, total, layout.decimal):
         # Column `sales` of a table without units is the number sold.
         columns["units"] = columns.pop("price_paid")
-    lines = [f"# {path.name} has the columns: {', '.join(file.columns)}", f"[{name}]"]
+    lines = [f"# {part.name} has the columns: {', '.join(file.columns)}", f"[{name}]"]
     default = TableMapping()
     options = ("encoding", "separator", "decimal", "thousands", "date_format") if file.is_csv else ("date_format",)
     for option in options:
@@ -169,11 +170,11 @@ def _whole_numbers(sample: pl.DataFrame, own: str, decimal: str) -> bool:
     return bool(len(values)) and values.dtype.is_numeric() and bool((values % 1 == 0).all())
 
 
-def _layout(path: Path) -> TableMapping:
+def _layout(part: Part) -> TableMapping:
     """The encoding, by the bytes, and the separator, by the header."""
-    if path.suffix.lower() != ".csv" or not path.is_file():
+    if part.kind != "csv":
         return TableMapping()
-    with path.open("rb") as file:
+    with part.stream() as file:
         start = file.read(_SAMPLE_BYTES)
     encoding = "utf-8"
     if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
@@ -184,8 +185,7 @@ def _layout(path: Path) -> TableMapping:
             start[: start.rfind(b"\n") + 1 or None].decode("utf-8")
         except UnicodeDecodeError:
             encoding = "cp1252"
-    with path.open(encoding=encoding, errors="replace", newline="") as file:
-        header = next(itertools.islice(file, 1), "")
+    header = next(iter(start.decode(encoding, errors="replace").splitlines()), "")
     separator = max((",", ";", "\t", "|"), key=lambda mark: len(next(csv.reader([header], delimiter=mark), [])))
     return TableMapping(encoding=encoding, separator=separator)
 

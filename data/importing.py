@@ -2,44 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pandera.pandas as pa
 import polars as pl
+from filelock import FileLock, Timeout
 
-from .casting import cast, convert
-from .clean import clean, to_pandas
-from .mapping import TableMapping, nearest
-from .privacy.personal import personal_kind
+from ..atomic import whole_folder
+from .clean import to_pandas
+from .incoming import IncomingTable
+from .mapping import TableMapping
 from .pseudonyms import Pseudonyms
-from .reading import TableFile
-from .row_checks import COPY, RETURN, faults, misfits
 from .schema import SCHEMAS, DataError
+from .sources.parts import Source
+from .sources.staging import Stage
+from .storage import FolderWriter, check_new, parts_beside
 from .suspects.customers import flagged_customers
-from .suspects.lines import suspects
 from .tables import REJECT_COLUMNS, ImportReport, Tables
 
 Progress = Callable[[str, float], None]
-"""Called with the name of a table and the share of it that has been read, from 0 to 1."""
-
-
-@dataclass(frozen=True)
-class _Imported:
-    """One clean table, and where its rows went."""
-
-    table: pd.DataFrame
-    read: int
-    rejects: pd.DataFrame
-    notes: list[str]
-    returns: pl.DataFrame | None
+"""Called with what is read, such as the name of a table, and the share that has been read, from 0 to 1."""
+_IN_MEMORY = 64 * 2**20
+"""Bytes of CSV up to which the rows of an import stay in memory; Parquet takes a quarter of them."""
 
 
 def import_tables(
-    paths: Mapping[str, Path],
+    paths: Mapping[str, Source],
     *,
     key: bytes,
     mapping: Mapping[str, TableMapping] | None = None,
@@ -59,7 +50,8 @@ def import_tables(
     `data.privacy.personal`, unless the mapping allows or drops its column.
 
     Args:
-        paths: CSV or Parquet files by table: "sales" and, optionally, the others of `SCHEMAS`.
+        paths: Where the rows are, by table: "sales" and, optionally, the others of `SCHEMAS`. CSV or
+            Parquet files, folders of them, or URLs; see `data.sources.parts.parts_of`.
         key: Secret for the pseudonyms, at least 16 bytes; see `pseudonymise`.
         mapping: How the files are laid out, by table; see `load_mapping`. Canonical by default.
         progress: Called with the name of a table and the share of it that has been read.
@@ -80,25 +72,82 @@ def import_tables(
         >>> report.lines()[:2]
         ['sales: 2 rows read, 1 kept', '  1 left out: units: is not a number']
     """
-    if "sales" not in paths or not set(paths) <= set(SCHEMAS):
+    done: dict[str, pd.DataFrame] = {}
+
+    def take(name: str, frames: Iterator[pl.DataFrame]) -> None:
+        # No other reference may keep the rows in memory while they become a pandas table.
+        columns = pl.concat(list(frames), how="vertical_relaxed").get_columns()
+        done[name] = SCHEMAS[name].validate(to_pandas(columns), lazy=True, inplace=True)
+
+    report = _import(_incoming(paths, mapping, key), take, progress)
+    return Tables(**done), report
+
+
+def import_folder(
+    paths: Mapping[str, Source],
+    folder: Path,
+    *,
+    key: bytes,
+    mapping: Mapping[str, TableMapping] | None = None,
+    progress: Progress = lambda _name, _share: None,
+    update: bool = False,
+    without_flagged: bool = False,
+) -> ImportReport:
+    """Import a shop's tables to a folder, however many rows they have: `import_tables` without the memory.
+
+    What has been read waits in FOLDER.parts, week by week, if it is too much for the memory. An
+    import that was interrupted goes on from there.
+
+    Args:
+        paths: Where the rows are, by table, as for `import_tables`.
+        folder: The folder to write; a new one, unless `update` is set.
+        key: Secret for the pseudonyms, as for `import_tables`.
+        mapping: How the files are laid out, by table.
+        progress: Called with the name of a table and the share of it that has been read.
+        update: Whether to keep FOLDER.parts, and to read only files that are new or have changed
+            since the last import into `folder`, which is replaced.
+        without_flagged: Whether to leave out the rows of flagged customers.
+
+    Returns:
+        A report of where each row went.
+
+    Raises:
+        DataError: As `import_tables`, or `folder` exists.
+
+    Example:
+        >>> import tempfile
+        >>> home = Path(tempfile.mkdtemp())
+        >>> _ = (home / "sales.csv").write_text("date,product,units,price_paid\\n2024-03-04,apple,1,0.5\\n")
+        >>> import_folder({"sales": home / "sales.csv"}, home / "shop", key=b"sixteen bytes or more").kept
+        {'sales': 1}
+    """
+    if not update:
+        check_new(folder)
+    parts, tables = parts_beside(folder), _incoming(paths, mapping, key)
+    if not (update or parts.exists() or sum(map(_weight, tables.values())) > _IN_MEMORY):
+        with whole_folder(folder, mode=0o700) as unfinished:
+            report = _to_folder(tables, FolderWriter(unfinished), progress, without_flagged)
+            check_new(folder)
+        return report
+    stage = Stage(parts, [Pseudonyms(key).key_id, dict(mapping or {})])
+    for table in tables.values():
+        table.stage = stage
+    try:
+        with (
+            FileLock(parts / "lock", timeout=0),
+            whole_folder(folder, mode=0o700, at=parts / "unfinished") as unfinished,
+        ):
+            report = _to_folder(tables, FolderWriter(unfinished), progress, without_flagged)
+            if not update:
+                check_new(folder)
+            stage.tidy()
+    except Timeout as error:
         raise DataError(
-            f"paths must name sales, and may name {', '.join(list(SCHEMAS)[1:])}; got {', '.join(paths) or 'none'}"
-        )
-    layouts = dict(mapping or {})
-    pseudonyms = Pseudonyms(key)
-    # All headers are checked before any file is read, so that a wrong one is reported immediately.
-    tables = {
-        name: _Table(name, Path(paths[name]), layouts.get(name, TableMapping()), pseudonyms)
-        for name in ("products", *(name for name in SCHEMAS if name != "products"))
-        if name in paths
-    }
-    done: dict[str, _Imported] = {}
-    for name, table in tables.items():
-        known = pl.from_pandas(done["products"].table["product"]) if "products" in done else None
-        table.read(lambda share, name=name: progress(name, share))
-        done[name] = table.finish(known)
-    imported_tables = Tables(**{name: imported.table for name, imported in done.items()})
-    return imported_tables, _report({name: done[name] for name in SCHEMAS if name in done}, pseudonyms.key_id)
+            f"{folder} must be written by one import at a time; got another at work; wait for it"
+        ) from error
+    if not update:
+        shutil.rmtree(parts)
+    return report
 
 
 def import_table(name: str, path: Path, *, products: pd.Series | None = None) -> pd.DataFrame:
@@ -119,266 +168,119 @@ def import_table(name: str, path: Path, *, products: pd.Series | None = None) ->
         >>> import_table("plan", path)["price"].tolist()
         [0.5]
     """
-    table = _Table(name, path, TableMapping(), Pseudonyms(b"no customers here"))
+    table = IncomingTable(name, path, TableMapping(), Pseudonyms(b"no customers here"))
     table.read(lambda _share: None)
-    found = table.finish(None if products is None else pl.from_pandas(products))
-    if len(found.rejects):
-        first = found.rejects.iloc[0]
+    rows = pl.concat(table.finish(None if products is None else pl.from_pandas(products)))
+    rejects = table.rejects
+    if len(rejects):
+        first = rejects.iloc[0]
         raise DataError(
             f"{path.name}: every row must be good; got {first['reason']} in row {first['row']} "
-            f"({len(found.rejects)} faulty rows in all); fix them"
+            f"({len(rejects)} faulty rows in all); fix them"
         )
-    return found.table
+    return SCHEMAS[name].validate(to_pandas(rows.get_columns()), lazy=True, inplace=True)
 
 
-def _report(done: dict[str, _Imported], key_id: str) -> ImportReport:
-    rejects = [imported.rejects.assign(table=name) for name, imported in done.items()]
+def _incoming(
+    paths: Mapping[str, Source], mapping: Mapping[str, TableMapping] | None, key: bytes
+) -> dict[str, IncomingTable]:
+    """The tables to import, products first. All headers are read, so that a wrong one is reported immediately."""
+    if "sales" not in paths or not set(paths) <= set(SCHEMAS):
+        raise DataError(
+            f"paths must name sales, and may name {', '.join(list(SCHEMAS)[1:])}; got {', '.join(paths) or 'none'}"
+        )
+    pseudonyms = Pseudonyms(key)
+    return {
+        name: IncomingTable(name, paths[name], (mapping or {}).get(name, TableMapping()), pseudonyms)
+        for name in ("products", *(name for name in SCHEMAS if name != "products"))
+        if name in paths
+    }
+
+
+def _weight(table: IncomingTable) -> float:
+    """Bytes of CSV that a table would take; how many a table of a database takes is not known."""
+    of = {"csv": 1.0, "parquet": 4.0}
+    return sum(part.size * of[part.kind] if part.kind in of else float("inf") for part in table.parts)
+
+
+def _import(
+    tables: dict[str, IncomingTable], take: Callable[[str, Iterator[pl.DataFrame]], None], progress: Progress
+) -> ImportReport:
+    """Read the tables, and give the clean rows of each to `take`, in order, some at a time."""
+    shoppers, products = _Shoppers(), list[pl.Series]()
+    for name, table in tables.items():
+        table.read(lambda share, name=name: progress(name, share))
+        known = pl.concat(products) if products else None
+
+        def clean_rows(name: str = name, table: IncomingTable = table, known: pl.Series | None = known) -> Any:
+            returns = table.returns if name == "sales" else None
+            for rows in table.finish(known, lambda share: progress(f"{name} again, by day", share)):
+                shoppers.see(name, rows, returns)
+                if name == "products":
+                    products.append(rows["product"].cast(pl.String))
+                yield rows
+
+        take(name, clean_rows())
+    ordered = {name: tables[name] for name in SCHEMAS if name in tables}
+    rejects = {name: table.rejects for name, table in ordered.items()}
     return ImportReport(
-        read={name: imported.read for name, imported in done.items()},
-        kept={name: len(imported.table) for name, imported in done.items()},
+        read={name: table.read_rows for name, table in ordered.items()},
+        kept={name: table.kept for name, table in ordered.items()},
         dropped={
-            name: {str(reason): int(n) for reason, n in imported.rejects["reason"].value_counts().items()}
-            for name, imported in done.items()
+            name: {str(reason): int(n) for reason, n in rows["reason"].value_counts().items()}
+            for name, rows in rejects.items()
         },
-        rejects=pd.concat(rejects, ignore_index=True)[REJECT_COLUMNS],
-        notes=tuple(f"{name}: {note}" for name, imported in done.items() for note in imported.notes),
-        pseudonym_key=key_id,
-        flagged=flagged_customers(
-            done["sales"].table,
-            done["behaviour"].table if "behaviour" in done else None,
-            done["sales"].returns,
-        ),
+        rejects=pd.concat([rows.assign(table=name) for name, rows in rejects.items()], ignore_index=True)[
+            REJECT_COLUMNS
+        ],
+        notes=tuple(f"{name}: {note}" for name, table in ordered.items() for note in table.notes()),
+        pseudonym_key=tables["sales"].pseudonyms.key_id,
+        flagged=shoppers.flagged(tables["sales"].returns),
     )
 
 
-@dataclass
-class _Table:
-    """A table while it is imported in batches, of which clean columns and faulty rows are kept."""
+def _to_folder(
+    tables: dict[str, IncomingTable], writer: FolderWriter, progress: Progress, without_flagged: bool
+) -> ImportReport:
+    report = _import(tables, writer.table, progress)
+    if without_flagged and report.flagged:
+        report = writer.leave_out(report)
+    writer.account(report)
+    return report
 
-    name: str
-    path: Path
-    layout: TableMapping
-    pseudonyms: Pseudonyms
-    good: list[pl.DataFrame] = field(default_factory=list)
-    bad: list[pl.DataFrame] = field(default_factory=list)
-    returns: list[pl.DataFrame] = field(default_factory=list)
-    rows: list[pl.DataFrame] = field(default_factory=list)
-    below_zero: int = 0
 
-    def __post_init__(self) -> None:
-        self.schema = SCHEMAS[self.name]
-        self.file = TableFile(self.path, self.layout)
-        self.columns = _find_columns(self.file, self.name, self.schema)
+class _Shoppers:
+    """What `flagged_customers` needs of rows that come some at a time: each customer's busiest day.
 
-    def read(self, progress: Callable[[float], None]) -> None:
-        """Read the file and check every row by itself."""
-        for batch in self.file.batches(progress):
-            self._refuse_persons(batch)
-            start = self.file.read - len(batch)
-            batch = batch.with_row_index("_position", offset=start)
-            self._take(batch.filter(pl.any_horizontal(pl.exclude("_position").is_not_null())))
-        if not (sum(map(len, self.rows)) or self.file.broken):
-            raise DataError(f"{self.file.name}: a table must hold rows; got none; check how it was exported")
+    Of customers who returned something it is every day, as what they bought in all counts too.
+    """
 
-    def _refuse_persons(self, batch: pl.DataFrame) -> None:
-        """Raise DataError where a column obviously holds personal data."""
-        known = {*self.layout.allow, *self.layout.drop, self.columns.get("customer")}
-        for column in batch.columns:
-            kind = None if column in known else personal_kind(self.name, column, batch[column])
-            if kind is not None:
-                raise DataError(
-                    f"{self.file.name}: column '{column}' must hold no personal data; got {kind}; leave it out "
-                    f"(--drop-column '{column}'), or take it as it is (--allow-column '{column}')"
-                )
+    def __init__(self) -> None:
+        self._busiest, self._days = dict[str, pl.DataFrame](), list[pl.DataFrame]()
 
-    def _take(self, batch: pl.DataFrame) -> None:
-        position = batch["_position"]
-        # Two of ten million rows have the same hash with a probability of 3e-6.
-        self.rows.append(pl.DataFrame({"_position": position, "_hash": batch.drop("_position").hash_rows(seed=0)}))
-        raw = batch.select(pl.col(own).alias(column) for column, own in self.columns.items())
-        if "customer" in raw:
-            raw = raw.with_columns(self.pseudonyms.replace(raw["customer"]))
-        specs = {column: spec for column, spec in self.schema.columns.items() if column in raw}
-        read = raw.with_columns(cast(raw[column], spec, self.layout) for column, spec in specs.items())
-        values = convert(read, self.layout)
-        if self.name == "stock":
-            self.below_zero += int((values["on_hand"] < 0).sum())
-            values = values.with_columns(pl.col("on_hand").clip(lower_bound=0))
-        wrong = faults(raw, read, values, self.schema, self.layout)
-        is_bad = wrong.select(pl.any_horizontal(pl.all())).to_series()
-        texts = [column for column in values.columns if values.schema[column] == pl.String]
-        # Texts repeat: as categories they take four bytes per row.
-        values = values.with_columns(position, pl.col(texts).cast(pl.Categorical))
-        self.good.append(values.filter(~is_bad))
-        if not is_bad.any():
+    def see(self, name: str, rows: pl.DataFrame, returns: pl.DataFrame | None) -> None:
+        """Take account of clean rows of a table, which are all of their days."""
+        if name not in ("sales", "behaviour") or "customer" not in rows:
             return
-        reasons = pl.concat_str(
-            [pl.when(column).then(pl.lit(column)) for column in wrong.columns], separator="; ", ignore_nulls=True
-        )
-        self.bad.append(
-            pl.DataFrame(
-                {
-                    "_position": position.filter(is_bad),
-                    "reason": wrong.filter(is_bad).select(reasons).to_series(),
-                    "text": _shown(raw.filter(is_bad), list(specs)),
-                }
-            )
-        )
-        if self.name == "sales":
-            self.returns.append(
-                values.filter(pl.col("units") < 0).select(
-                    pl.col(column) for column in (*RETURN, "customer") if column in values
-                )
-            )
+        if name == "behaviour":
+            count = pl.col("value").fill_null(1.0) if "value" in rows else pl.lit(1.0)
+            rows = rows.filter(pl.col("event").cast(pl.String).is_in(["view", "cart"])).with_columns(units=count)
+        days = rows.drop_nulls("customer").group_by("customer", "date").agg(pl.col("units").sum())
+        # As texts, a few customers would keep those of all rows in memory.
+        days = days.with_columns(pl.col("customer").cast(pl.Categorical))
+        if returns is not None:
+            back = returns.select(pl.col("customer").cast(pl.Categorical))
+            self._days.append(days.join(back, on="customer", how="semi"))
+            days = days.join(back, on="customer", how="anti")
+        both = pl.concat([self._busiest[name], days]) if name in self._busiest else days
+        self._busiest[name] = both.group_by("customer").agg(pl.col("date").first(), pl.col("units").max())
 
-    def finish(self, known: pl.Series | None) -> _Imported:
-        """Check the good rows against each other, clean them, and make the table."""
-        good, bad = self._without_copies(_joined(self.good), _joined(self.bad, _NO_REJECTS))
-        self.good.clear()
-        returns = _joined(self.returns) if self.returns else None
-        receipts = returns if returns is not None and "basket" in returns else None
-        good, more = _set_apart(good, misfits(good, self.name, known=known, returns=receipts), self._specs())
-        bad = pl.concat([bad, more])
-        rejects = self._rejects(bad)
-        if good.is_empty():
-            reason, rows = next(iter(rejects["reason"].value_counts().items()))
-            raise DataError(
-                f"{self.file.name}: at least one row must be good; got {len(rejects)} faulty ones, {rows} with "
-                f"'{reason}'; fix the file, or declare how it is laid out in a mapping file"
-            )
-        notes = self._notes(rejects, returns)
-        if self.name == "sales":
-            notes += suspects(good)
-        read = sum(map(len, self.rows)) + len(self.file.broken)
-        columns = clean(good.drop("_position"), self.name, notes).get_columns()
-        # No other reference may keep the rows in memory while they become a pandas table.
-        del good
-        table = to_pandas(columns)
-        return _Imported(self.schema.validate(table, lazy=True, inplace=True), read, rejects, notes, returns)
-
-    def _specs(self) -> list[str]:
-        return [column for column in self.schema.columns if column in self.columns]
-
-    def _without_copies(self, good: pl.DataFrame, bad: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-        keep = self.layout.duplicates or ("keep" if self.name == "behaviour" else "reject")
-        rows = _joined(self.rows, {"_position": pl.UInt32, "_hash": pl.UInt64})
-        copies = (
-            rows.filter(~rows["_hash"].is_first_distinct())["_position"]
-            if keep == "reject"
-            else rows["_position"].head(0)
-        )
-        if copies.is_empty():
-            return good, bad
-        also = pl.when(pl.col("_position").is_in(copies.implode())).then(pl.lit(f"{COPY}; ")).otherwise(pl.lit(""))
-        bad = bad.with_columns(reason=also + pl.col("reason"))
-        good, more = _set_apart(good, {COPY: good["_position"].is_in(copies.implode())}, self._specs())
-        return good, pl.concat([bad, more])
-
-    def _rejects(self, bad: pl.DataFrame) -> pd.DataFrame:
-        numbered = bad.select(
-            pl.Series("row", self.file.row_numbers(bad["_position"].to_numpy().astype("int64"))), "reason", "text"
-        )
-        broken = {"row": list(self.file.broken), "reason": list(self.file.broken.values())}
-        unread = pl.DataFrame(broken, schema={"row": pl.Int64, "reason": pl.String}).with_columns(text=pl.lit(""))
-        return pl.concat([numbered, unread]).sort("row").to_pandas()
-
-    def _notes(self, rejects: pd.DataFrame, returns: pl.DataFrame | None) -> list[str]:
-        notes = []
-        unused = [name for name in self.file.columns if name not in self.columns.values()]
-        if unused:
-            traits = "; --allow-column NAME keeps one as a trait" if self.name == "customers" else ""
-            notes.append(f"columns not used: {', '.join(unused)}{traits}")
-        copies = rejects["reason"].str.startswith(COPY).sum()
-        if copies:
-            notes.append(
-                f"rows that copy an earlier one: {copies:,} ({copies / sum(map(len, self.rows)):.1%}); if the same line "
-                'can occur twice, set duplicates = "keep" in a mapping file'
-            )
-        if returns is not None and len(returns):
-            notes.append(
-                f"returns (negative units), left out: {len(returns):,} lines, {-returns['units'].sum():,.0f} units"
-            )
-        if self.below_zero:
-            notes.append(f"rows with on_hand below 0, set to 0: {self.below_zero:,}")
-        return notes
-
-
-_NO_REJECTS: dict[str, Any] = {"_position": pl.UInt32, "reason": pl.String, "text": pl.String}
-
-
-def _joined(parts: list[pl.DataFrame], empty: dict[str, Any] | None = None) -> pl.DataFrame:
-    return pl.concat(parts) if parts else pl.DataFrame(schema=empty or {})
-
-
-def _set_apart(good: pl.DataFrame, wrong: dict[str, pl.Series], shown: list[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Split rows into those without a fault and those with one, the latter with reason and text."""
-    wrong = {reason: rows for reason, rows in wrong.items() if rows.any()}
-    if not wrong:
-        return good, pl.DataFrame(schema=_NO_REJECTS)
-    flags = pl.DataFrame(wrong)
-    is_bad = flags.select(pl.any_horizontal(pl.all())).to_series()
-    reasons = pl.concat_str(
-        [pl.when(name).then(pl.lit(name)) for name in flags.columns], separator="; ", ignore_nulls=True
-    )
-    bad = good.filter(is_bad)
-    rejects = bad.select("_position").with_columns(
-        reason=flags.filter(is_bad).select(reasons).to_series(), text=_shown(bad, shown)
-    )
-    return good.filter(~is_bad), rejects
-
-
-def _shown(rows: pl.DataFrame, columns: list[str]) -> pl.Series:
-    """The canonical columns of faulty rows as text; other columns may hold personal data."""
-    parts = []
-    for column in columns:
-        kind = rows.schema[column]
-        text = pl.col(column).dt.to_string("%Y-%m-%d") if kind.is_temporal() else pl.col(column).cast(pl.String)
-        text = text.str.strip_suffix(".0") if kind.is_float() else text
-        parts.append(pl.lit(f"{column}=") + text)
-    return rows.select(pl.concat_str(parts, separator=", ", ignore_nulls=True).alias("text")).to_series()
-
-
-def _find_columns(file: TableFile, name: str, schema: pa.DataFrameSchema) -> dict[str, str]:
-    """The file's column by canonical column; further columns of customers that are allowed are traits."""
-    mapped, layout = file.layout.columns, file.layout
-    for own in {*layout.allow, *layout.drop} - {*file.columns}:
-        raise DataError(
-            f"{file.name}: column '{own}', to allow or to drop, is missing; got {', '.join(file.columns)}; "
-            f"{nearest(own, file.columns)}"
-        )
-    for column, own in mapped.items():
-        if own not in file.columns:
-            raise DataError(
-                f"{file.name}: column '{own}', mapped to {column}, is missing; got {', '.join(file.columns)}; "
-                f"{nearest(own, file.columns)}"
-            )
-    found = [c for c in schema.columns if c not in mapped and c in file.columns and c not in layout.drop]
-    columns = dict(mapped) | {c: c for c in found}
-    if name == "customers":
-        traits = [own for own in layout.allow if own not in columns.values() and own not in columns]
-        columns |= {own: own for own in traits}
-    doubled = next((own for column, own in columns.items() if own in file.doubled and column not in mapped), None)
-    if doubled:
-        raise DataError(
-            f"{file.name}: column names must differ; got '{doubled}' twice in {', '.join(file.columns)}; rename one, or "
-            f"name '{doubled}' (the first) or '{doubled} (2)' in a mapping file"
-        )
-    _check_needed(file, columns, schema)
-    return columns
-
-
-def _check_needed(file: TableFile, columns: dict[str, str], schema: pa.DataFrameSchema) -> None:
-    needed = [column for column, spec in schema.columns.items() if spec.required]
-    missing = [column for column in needed if column not in columns]
-    if not missing:
-        return
-    free = [own for own in file.columns if own not in columns.values()]
-    near = nearest(missing[0], free) if free else ""
-    advice = f"rename '{near.split(chr(39))[1]}' to '{missing[0]}'" if near.startswith("did") else "rename or add it"
-    other = next((mark for mark in (";", "\t", "|") if len(file.columns) == 1 and mark in file.columns[0]), None)
-    if other:
-        advice = f'fields are separated by {other!r}: set separator = "{other}" in a mapping file'
-    raise DataError(
-        f"{file.name}: column '{missing[0]}' is missing; needed are {', '.join(needed)}; "
-        f"got {', '.join(file.columns)}; {advice}, or name it in a mapping file (`repricer data mapping`)"
-    )
+    def flagged(self, returns: pl.DataFrame | None) -> dict[str, str]:
+        """The customers flagged, with the reasons."""
+        if "sales" not in self._busiest:
+            return {}
+        text, looks = pl.col("customer").cast(pl.String), self._busiest.get("behaviour")
+        bought = pl.concat([self._busiest["sales"], *self._days]).with_columns(text)
+        if looks is not None:
+            looks = looks.select(text, "date", value="units", event=pl.lit("view")).to_pandas()
+        return flagged_customers(bought.to_pandas(), looks, returns)

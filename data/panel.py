@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pandas as pd
@@ -10,7 +11,7 @@ import polars as pl
 
 from .panel_context import context_columns
 from .schema import DataError
-from .tables import Tables
+from .tables import StoredTables, Tables
 from .weeks import WEEK, Weeks, to_polars
 
 _ENOUGH_WEEKS = 4
@@ -70,17 +71,18 @@ def product_weeks(
     """
     tables = sales if isinstance(sales, Tables) else Tables(sales)
     products = tables.products if products is None else products
-    if tables.sales.empty:
-        raise DataError("sales must hold rows; got none; check which products and dates were selected")
-    lines, weeks = _by_week(to_polars(tables.sales, _SALES), days)
-    traffic = _traffic(lines) if days == WEEK.days else _whatever_the_weekday(_traffic(lines))
-    if products is not None:
-        lines = lines.filter(pl.col("product").is_in(to_polars(products, ["product"])["product"].implode()))
-    has_buyers = _has(lines, "customer")
-    grid = _grid(lines, weeks)
-    panel = _with_prices(_complete(grid, _totals(lines), has_buyers)).join(
-        traffic, on="week", how="left", maintain_order="left"
-    )
+    lines = tables.lines("sales", _SALES)
+    assert lines is not None, "there are always sales"
+    weeks = whole_weeks(lines, days)
+    if there := [name for name in ("customer", "basket") if name in lines.collect_schema()]:
+        # Ids are only told apart: as numbers they take less memory. Two of ten million are the same with a
+        # probability of 3e-6.
+        lines = lines.with_columns(pl.when(pl.col(there).is_not_null()).then(pl.col(there).hash()))
+    traffic, totals, given = _added_up(weeks.split(lines, stored=isinstance(tables, StoredTables)), products)
+    traffic = traffic if days == WEEK.days else _whatever_the_weekday(traffic)
+    panel = _complete(_grid(totals, weeks), totals, "customer" in given)
+    panel = _with_prices(panel if "unit_cost" in given else panel.drop("cost", "costed_units", strict=False))
+    panel = panel.join(traffic, on="week", how="left", maintain_order="left")
     panel = panel.with_columns(pl.col("traffic").fill_null(0.0))
     extra = context_columns(tables, panel.select("product", "week"), weeks)
     names = ["product", "week", *_COLUMNS]
@@ -94,26 +96,46 @@ def product_weeks(
     return panel.to_pandas()
 
 
-def _by_week(lines: pl.DataFrame, days: int) -> tuple[pl.DataFrame, Weeks]:
-    """Number the weeks, and leave out an incomplete last one."""
-    weeks = Weeks.of(lines["date"], days)
-    lines = lines.with_columns(week=weeks.number(pl.col("date")))
-    last_days = (
-        lines.group_by("week")
-        .agg(pl.col("date").max())
-        .sort("week")
-        .select((pl.col("date") - weeks.first).dt.total_days() % days)
-    )
-    *earlier, last = last_days.to_series()
+def whole_weeks(lines: pl.LazyFrame, days: int = WEEK.days) -> Weeks:
+    """The weeks of some sale lines, without an incomplete last one, of which it warns.
+
+    Args:
+        lines: Sale lines.
+        days: Length of a week.
+
+    Raises:
+        DataError: There are none.
+    """
+    weeks = Weeks.of(lines, days)
+    if weeks is None:
+        raise DataError("sales must hold rows; got none; check which products and dates were selected")
+    number = weeks.number(pl.col("date")).alias("week")
+    ends = lines.select("date", number).group_by("week").agg(pl.col("date").max(), pl.len())
+    ends = ends.sort("week").collect(engine="streaming")
+    *earlier, last = ends.select((pl.col("date") - weeks.first).dt.total_days() % days).to_series()
     if len(earlier) < _ENOUGH_WEEKS or last >= min(earlier):
-        return lines.drop("date"), weeks
-    finished = lines.filter(pl.col("week") < weeks.count - 1).drop("date")
+        return weeks
     warnings.warn(
         f"the week from {weeks.first_day(weeks.count - 1):%Y-%m-%d} ends after {last + 1} days and is left out "
-        f"({len(lines) - len(finished):,} sale lines)",
+        f"({ends['len'][-1]:,} sale lines)",
         stacklevel=3,
     )
-    return finished, replace(weeks, count=int(finished["week"].to_numpy().max()) + 1)
+    return replace(weeks, count=int(ends["week"][-2]) + 1)
+
+
+def _added_up(
+    chunks: Iterator[pl.DataFrame], products: pd.DataFrame | None
+) -> tuple[pl.DataFrame, pl.DataFrame, set[str]]:
+    """The traffic, the totals of the products, and the optional columns that some of their lines give."""
+    wanted = None if products is None else to_polars(products, ["product"])["product"].implode()
+    traffic, totals, given = [], [], set[str]()
+    for lines in chunks:
+        traffic.append(_traffic(lines))
+        if wanted is not None:
+            lines = lines.filter(pl.col("product").is_in(wanted))
+        given |= {column for column in ("customer", "unit_cost") if _has(lines, column)}
+        totals.append(_totals(lines))
+    return pl.concat(traffic), pl.concat(totals), given
 
 
 def _has(lines: pl.DataFrame, column: str) -> bool:
@@ -143,9 +165,9 @@ def _totals(lines: pl.DataFrame) -> pl.DataFrame:
         "revenue": pl.col("units") * pl.col("price_paid"),
         "regular_revenue": pl.col("units") * pl.col("regular_price"),
     }
-    if _has(lines, "unit_cost"):
+    if "unit_cost" in lines:
         known = pl.when(pl.col("unit_cost").is_not_null()).then(pl.col("units"))
-        sums |= {"cost": known * pl.col("unit_cost"), "costed_units": known}
+        sums |= {"cost": known * pl.col("unit_cost").cast(pl.Float64), "costed_units": known}
     buyers = (
         pl.col("customer").drop_nulls().n_unique().cast(pl.Float64) if "customer" in lines else pl.lit(None, pl.Float64)
     )
@@ -154,8 +176,8 @@ def _totals(lines: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _grid(lines: pl.DataFrame, weeks: Weeks) -> pl.DataFrame:
-    products = lines.select(pl.col("product").unique().sort())
+def _grid(totals: pl.DataFrame, weeks: Weeks) -> pl.DataFrame:
+    products = totals.select(pl.col("product").unique().sort())
     return products.join(pl.DataFrame({"week": weeks.numbers()}), how="cross", maintain_order="left_right")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypeVar
 
 import pandas as pd
 import polars as pl
@@ -12,6 +13,7 @@ from .tables import Tables
 from .weeks import WEEK, Weeks, to_polars
 
 _KEYS = ["product", "week"]
+_Rows = TypeVar("_Rows", pl.DataFrame, pl.LazyFrame)
 
 
 def context_columns(tables: Tables, grid: pl.DataFrame, weeks: Weeks) -> pl.DataFrame:
@@ -94,7 +96,7 @@ def _promotion(tables: Tables, grid: pl.DataFrame, weeks: Weeks) -> Iterator[pl.
     share = pl.col("store_share").fill_null(1.0) if "store_share" in rows else pl.lit(1.0)
     whole = rows.filter(~named).group_by(_KEYS).agg(share.max().alias("share"))
     if "store" in rows:
-        selling = to_polars(tables.sales, ["store"]).get_column("store", default=rows["store"].clear()).drop_nulls()
+        selling = _stores(tables, rows["store"].clear())
         known = (selling if len(selling) else rows["store"].drop_nulls()).unique()
         here = rows.filter(pl.col("store").is_in(known.implode()))
         counted = here.group_by(_KEYS).agg((pl.col("store").n_unique() / len(known)).alias("share"))
@@ -103,12 +105,20 @@ def _promotion(tables: Tables, grid: pl.DataFrame, weeks: Weeks) -> Iterator[pl.
     yield _onto(grid, whole, "share").fill_null(0.0).alias("promotion")
 
 
+def _stores(tables: Tables, none: pl.Series) -> pl.Series:
+    """The stores of the sales."""
+    lines = tables.lines("sales", ["store"])
+    assert lines is not None, "there are always sales"
+    found = lines.unique().collect(engine="streaming")
+    return found.get_column("store", default=none).drop_nulls()
+
+
 def _stockout(tables: Tables, grid: pl.DataFrame, weeks: Weeks) -> Iterator[pl.Series]:
-    if tables.stock is None:
+    lines = tables.lines("stock", ["date", "product", "on_hand"])
+    if lines is None:
         return
-    rows = _with_week(to_polars(tables.stock, ["date", "product", "on_hand"]), weeks)
-    sold_out = rows.group_by(_KEYS).agg((pl.col("on_hand") <= 0).any().alias("stockout"))
-    yield _onto(grid, sold_out, "stockout").fill_null(False)
+    sold_out = _with_week(lines, weeks).group_by(_KEYS).agg((pl.col("on_hand") <= 0).any().alias("stockout"))
+    yield _onto(grid, sold_out.collect(engine="streaming"), "stockout").fill_null(False)
 
 
 def _signals(tables: Tables, grid: pl.DataFrame, weeks: Weeks) -> Iterator[pl.Series]:
@@ -133,9 +143,10 @@ def _signals(tables: Tables, grid: pl.DataFrame, weeks: Weeks) -> Iterator[pl.Se
 
 
 def _behaviour(tables: Tables, grid: pl.DataFrame, weeks: Weeks) -> Iterator[pl.Series]:
-    if tables.behaviour is None:
+    lines = tables.lines("behaviour", ["date", "product", "event", "value"])
+    if lines is None:
         return
-    rows = _with_week(to_polars(tables.behaviour, ["date", "product", "event", "value"]), weeks)
+    rows = _with_week(lines, weeks).collect()
     if "value" not in rows:
         rows = rows.with_columns(value=pl.lit(None, pl.Float64))
     for event, column in (("view", "views"), ("cart", "carts")):
@@ -148,7 +159,7 @@ def _behaviour(tables: Tables, grid: pl.DataFrame, weeks: Weeks) -> Iterator[pl.
         yield _carried(grid, stars.group_by(_KEYS).agg(pl.col("value").sort().mean()), by="product").alias("rating")
 
 
-def _with_week(rows: pl.DataFrame, weeks: Weeks) -> pl.DataFrame:
+def _with_week(rows: _Rows, weeks: Weeks) -> _Rows:
     """Add the number of the week; rows after the last week are dropped."""
     return rows.with_columns(week=weeks.number(pl.col("date"))).filter(pl.col("week") < weeks.count)
 

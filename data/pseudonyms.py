@@ -28,8 +28,7 @@ class Pseudonyms:
                 f"key must hold at least {_SHORTEST_KEY} bytes; got {len(key)}; make one with secrets.token_bytes(32)"
             )
         self._key = key
-        self._ids = pl.Series([], dtype=pl.String)
-        self._names = pl.Series([], dtype=pl.String)
+        self._names: dict[str, str] = {}
 
     def of(self, raw: object) -> str:
         """The pseudonym of an id."""
@@ -43,11 +42,9 @@ class Pseudonyms:
     def replace(self, ids: pl.Series) -> pl.Series:
         """A column of ids, each replaced by its pseudonym; missing ids stay missing."""
         ids = as_text(ids)
-        seen = ids.drop_nulls().unique()
-        new = seen.filter(~seen.is_in(self._ids.implode()))
-        self._ids = pl.concat([self._ids, new.alias("")])
-        self._names = pl.concat([self._names, pl.Series([self.of(raw) for raw in new], dtype=pl.String)])
-        return ids.replace_strict(self._ids, self._names, default=None)
+        seen = ids.drop_nulls().unique().to_list()
+        names = [self._names.get(raw) or self._names.setdefault(raw, self.of(raw)) for raw in seen]
+        return ids.replace_strict(pl.Series(seen, dtype=pl.String), pl.Series(names, dtype=pl.String), default=None)
 
 
 def as_text(ids: pl.Series) -> pl.Series:

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import polars as pl
+import pyarrow.parquet as pq
 
 from ..atomic import plain, whole_folder
 from ..encryption import ENDING, content_of, encrypted, kept_file
 from .privacy.access import Access
 from .schema import SCHEMAS, DataError
-from .tables import ImportReport, Tables
+from .suspects.customers import FLAGGED
+from .tables import ImportReport, StoredTables, Tables
 
 REJECTS, IMPORT = "rejects.csv", "import.json"
+_ROW_GROUP = 100_000
+"""Least rows of a row group, which a reader of some days takes as a whole."""
+_LONG = ("sales", "behaviour", "stock")
+"""Tables that may have more rows than fit into memory."""
+
+
+def parts_beside(folder: Path) -> Path:
+    """The folder beside a folder of tables that keeps what an import has read: FOLDER.parts."""
+    return folder.with_name(folder.name + ".parts")
 
 
 def check_new(folder: Path) -> None:
@@ -56,8 +71,7 @@ def save_tables(tables: Tables, report: ImportReport, folder: Path, *, key: byte
         1
     """
     check_new(folder)
-    account = {name: value for name, value in report.to_dict().items() if name not in ("rejects", "flagged")}
-    write_tables(folder, tables, report.rejects, account, key, new=True)
+    write_tables(folder, tables, report.rejects, _account(report), key, new=True)
 
 
 def write_tables(
@@ -90,10 +104,75 @@ def write_tables(
             table = getattr(tables, name)
             if table is not None:
                 write(f"{name}.parquet", table.to_parquet(index=False))
-        write(REJECTS, rejects.to_csv(index=False).encode())
-        write(IMPORT, (json.dumps(account, indent=2, default=plain) + "\n").encode())
+        for name, content in _told(rejects, account).items():
+            write(name, content)
         if new:
             check_new(folder)
+
+
+def _account(report: ImportReport) -> dict[str, Any]:
+    return {name: value for name, value in report.to_dict().items() if name not in ("rejects", "flagged")}
+
+
+def _told(rejects: pd.DataFrame, account: dict[str, Any]) -> dict[str, bytes]:
+    """What a folder of tables tells of its import, by file."""
+    said = json.dumps(account, indent=2, default=plain) + "\n"
+    return {REJECTS: rejects.to_csv(index=False).encode(), IMPORT: said.encode()}
+
+
+class FolderWriter:
+    """Writes a folder of tables whose rows come some at a time, in order.
+
+    Args:
+        folder: An empty folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def table(self, name: str, frames: Iterator[pl.DataFrame]) -> None:
+        """Write a table, in row groups that follow one another in time."""
+        writer, held = None, list[pl.DataFrame]()
+        days, texts = pl.selectors.temporal(), pl.selectors.categorical()
+        try:
+            for rows in itertools.chain(frames, [None]):
+                held += [] if rows is None else [rows.with_columns(days.cast(pl.Datetime("us")), texts.cast(pl.String))]
+                if not held or (rows is not None and sum(map(len, held)) < _ROW_GROUP):
+                    continue
+                arrow = pl.concat(held).to_arrow(compat_level=pl.CompatLevel.oldest())
+                writer, held = writer or pq.ParquetWriter(self._folder / f"{name}.parquet", arrow.schema), []
+                writer.write_table(arrow)
+        finally:
+            if writer is not None:
+                writer.close()
+
+    def leave_out(self, report: ImportReport) -> ImportReport:
+        """Write sales and behaviour again without the flagged customers, and count them."""
+        kept, dropped = dict(report.kept), {name: dict(by) for name, by in report.dropped.items()}
+        for name in ("sales", "behaviour"):
+            path = self._folder / f"{name}.parquet"
+            if not path.exists() or "customer" not in pq.read_schema(path).names:
+                continue
+            before = path.rename(path.with_suffix(".before"))
+            self.table(name, _others(before, list(report.flagged)))
+            before.unlink()
+            left = pq.read_metadata(path).num_rows
+            dropped[name] |= {FLAGGED: kept[name] - left} if left < kept[name] else {}
+            kept[name] = left
+        return replace(report, kept=kept, dropped=dropped)
+
+    def account(self, report: ImportReport) -> None:
+        """Write the faulty rows and the report."""
+        for name, content in _told(report.rejects, _account(report)).items():
+            (self._folder / name).write_bytes(content)
+
+
+def _others(path: Path, customers: list[str]) -> Iterator[pl.DataFrame]:
+    """The rows of all but some customers."""
+    with pq.ParquetFile(path) as file:
+        for number in range(file.num_row_groups):
+            rows = pl.DataFrame(pl.from_arrow(file.read_row_group(number)))
+            yield rows.filter(~pl.col("customer").is_in(customers).fill_null(False))
 
 
 def load_tables(folder: Path) -> Tables:
@@ -112,15 +191,51 @@ def load_tables(folder: Path) -> Tables:
     Example:
         >>> tables = load_tables(Path("shop"))  # doctest: +SKIP
     """
+    files = _tables_in(folder)
+    read, access = {}, Access.to(folder)
+    for name in access.tables(files):
+        read[name] = access.view(name, _read(files[name]))
+    access.note(list(read))
+    return Tables(**{name: SCHEMAS[name].validate(table, inplace=True) for name, table in read.items()})
+
+
+def scan_tables(folder: Path) -> StoredTables:
+    """The tables of a folder as `load_tables` gives them, but the long ones stay on the disk.
+
+    Those are sales, behaviour and stock, unless they are encrypted. What adds them up, such as
+    `sales_summary` and `product_weeks`, reads a week of them at a time.
+
+    Args:
+        folder: The folder.
+
+    Raises:
+        DataError, EncryptionError: As `load_tables`.
+
+    Example:
+        >>> scan_tables(Path("shop")).lines("sales", ["product", "units"])  # doctest: +SKIP
+    """
+    files, access = _tables_in(folder), Access.to(folder)
+    read, scans = {}, {}
+    for name in access.tables(files):
+        if name in _LONG and files[name].suffix != ENDING:
+            there = pl.scan_parquet(files[name])
+            empty = access.view(name, there.head(0).collect().to_pandas())
+            read[name], scans[name] = empty, there.select(empty.columns.tolist())
+        else:
+            read[name] = SCHEMAS[name].validate(access.view(name, _read(files[name])), inplace=True)
+    access.note(list(read))
+    return StoredTables(**read, scans=scans)
+
+
+def _tables_in(folder: Path) -> dict[str, Path]:
+    """The files of a folder of tables. Raises DataError without sales."""
     files = {name: found for name in SCHEMAS if (found := kept_file(folder, f"{name}.parquet"))}
     if "sales" not in files:
         raise DataError(
             f"an imported data set must hold sales.parquet; got {folder}; make one with `repricer data import`"
         )
-    read = {}
-    access = Access.to(folder)
-    for name in access.tables(files):
-        source = files[name] if files[name].suffix != ENDING else io.BytesIO(content_of(files[name]))
-        read[name] = access.view(name, pd.read_parquet(source))
-    access.note(list(read))
-    return Tables(**{name: SCHEMAS[name].validate(table, inplace=True) for name, table in read.items()})
+    return files
+
+
+def _read(path: Path) -> pd.DataFrame:
+    return pd.read_parquet(path if path.suffix != ENDING else io.BytesIO(content_of(path)))

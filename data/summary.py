@@ -7,12 +7,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
 
 from .panel import product_weeks
-from .tables import Tables
+from .schema import DataError
+from .tables import StoredTables, Tables
+from .weeks import Weeks
 
 _ABC_BOUNDS = (0.80, 0.95)
 _TOP = 10
+_HASHES = 5_000_000
+"""Sale lines of which distinct ids are counted at once."""
 _FIGURES = ["revenue", "revenue_share", "units", "price", "discount_share"]
 
 
@@ -107,26 +112,19 @@ def sales_summary(tables: Tables) -> SalesSummary:
         >>> sales_summary(Tables(pd.DataFrame([row]))).revenue
         1.0
     """
-    sales = tables.sales
-    money = pd.DataFrame(
-        {
-            "product": sales["product"],
-            "units": sales["units"],
-            "revenue": sales["units"] * sales["price_paid"],
-            "regular_revenue": sales["units"] * sales["regular_price"],
-        }
-    )
-    by_product = money.groupby("product").sum()
-    panel = product_weeks(tables)
+    lines = tables.lines("sales", ["date", "product", "units", "price_paid", "regular_price"])
+    assert lines is not None, "there are always sales"
+    by_product, daily, count = _added_up(lines, stored=isinstance(tables, StoredTables))
+    # Events of customers are in no figure of the summary.
+    panel = product_weeks(tables.without("behaviour"))
     total, units, regular = by_product[["revenue", "units", "regular_revenue"]].sum()
-    daily = money["revenue"].groupby(sales["date"]).sum().asfreq("D", fill_value=0.0)
     return SalesSummary(
-        first_day=sales["date"].min(),
-        last_day=sales["date"].max(),
+        first_day=daily.index[0],
+        last_day=daily.index[-1],
         weeks=panel["week"].nunique(),
-        lines=len(sales),
-        baskets=_distinct(sales, "basket"),
-        customers=_distinct(sales, "customer"),
+        lines=count,
+        baskets=_distinct(tables, "basket", count),
+        customers=_distinct(tables, "customer", count),
         products=len(by_product),
         revenue=float(total),
         units=float(units),
@@ -144,12 +142,46 @@ def sales_summary(tables: Tables) -> SalesSummary:
     )
 
 
+def _added_up(lines: pl.LazyFrame, *, stored: bool) -> tuple[pd.DataFrame, pd.Series, int]:
+    """Units and revenues by product, revenue by day, and the number of sale lines."""
+    weeks = Weeks.of(lines)
+    if weeks is None:
+        raise DataError("sales must hold rows; got none; check which products and dates were selected")
+    units = pl.col("units")
+    money = {
+        "units": units,
+        "revenue": units * pl.col("price_paid"),
+        "regular_revenue": units * pl.col("regular_price"),
+    }
+    # Sorting before adding makes the sums independent of the order of the rows, to the last bit.
+    sums = [value.sort().sum().alias(name) for name, value in money.items()]
+    products, days, count = [], [], 0
+    for chunk in weeks.split(lines, stored=stored):
+        count += len(chunk)
+        products.append(chunk.group_by("product", "week").agg(sums))
+        days.append(chunk.group_by("date").agg(sums[1]))
+    by_week = pl.concat(products).sort("product", "week").to_pandas()
+    daily = pl.concat(days).sort("date").to_pandas().set_index("date")["revenue"]
+    return by_week.groupby("product")[list(money)].sum(), daily.asfreq("D", fill_value=0.0), count
+
+
 def _day(day: Any) -> str:
     return f"{day:%Y-%m-%d}"
 
 
-def _distinct(sales: pd.DataFrame, column: str) -> int | None:
-    return sales[column].nunique() if column in sales else None
+def _distinct(tables: Tables, column: str, lines: int) -> int | None:
+    """The number of distinct ids; those of a share of the values at a time, of which each is in one."""
+    ids = tables.lines("sales", [column])
+    assert ids is not None, "there are always sales"
+    if not ids.collect_schema().names():
+        return None
+    # Two of ten million ids have the same hash with a probability of 3e-6.
+    hashed, shares = pl.col(column).drop_nulls().hash(), -(-lines // _HASHES)
+    counts = (
+        ids.select(hashed.alias("id")).filter(pl.col("id") % shares == share).select(pl.col("id").n_unique())
+        for share in range(shares)
+    )
+    return sum(int(count.collect(engine="streaming").item()) for count in counts)
 
 
 def _price_index(panel: pd.DataFrame) -> pd.Series:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Self
 
 import pandas as pd
+import polars as pl
 
-REJECT_COLUMNS = ["table", "row", "reason", "text"]
+from .weeks import to_polars
+
+REJECT_COLUMNS = ["table", "file", "row", "reason", "text"]
 _SHOWN = 10
 """Flagged customers that are printed."""
 
@@ -52,6 +56,41 @@ class Tables:
                 digest.update(pd.util.hash_pandas_object(table, index=False).to_numpy().astype("<u8").tobytes())
         return digest.hexdigest()
 
+    def lines(self, name: str, columns: list[str]) -> pl.LazyFrame | None:
+        """The rows of a table, with those of `columns` that it has; None where there is no such table."""
+        table = getattr(self, name)
+        return None if table is None else to_polars(table, columns).lazy()
+
+    def without(self, name: str) -> Self:
+        """The tables but for one."""
+        return replace(self, **{name: None})
+
+
+@dataclass(frozen=True)
+class StoredTables(Tables):
+    """Tables of which some stay on the disk, in order of their dates: those are empty here, and read by `lines`.
+
+    Args:
+        scans: The tables that stay on the disk, by name.
+
+    Example:
+        >>> scan = pl.LazyFrame({"product": ["apple"], "units": [1.0]})
+        >>> StoredTables(pd.DataFrame(), scans={"sales": scan}).lines("sales", ["units"]).collect().item()
+        1.0
+    """
+
+    scans: Mapping[str, pl.LazyFrame] = field(default_factory=dict)
+
+    def lines(self, name: str, columns: list[str]) -> pl.LazyFrame | None:
+        """The rows of a table, as `Tables.lines` gives them."""
+        if name not in self.scans or getattr(self, name) is None:
+            return super().lines(name, columns)
+        scan = self.scans[name]
+        there = scan.collect_schema().names()
+        return scan.select(column for column in columns if column in there).with_columns(
+            pl.col(pl.Datetime).cast(pl.Datetime("us"))
+        )
+
 
 @dataclass(frozen=True)
 class ImportReport:
@@ -61,7 +100,7 @@ class ImportReport:
         read: Rows read, by table.
         kept: Rows kept, by table.
         dropped: Rows left out, by table and reason; each row is counted once.
-        rejects: Faulty rows with columns `table`, `row` (in the file, whose header is row 1),
+        rejects: Faulty rows with columns `table`, `file`, `row` (in the file, whose header is row 1),
             `reason` and `text` (the row's canonical columns, with pseudonyms instead of customers).
         notes: What else was changed or noticed, one sentence each.
         pseudonym_key: Mark of the key that made the pseudonyms.

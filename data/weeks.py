@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -64,10 +65,32 @@ class Weeks:
     days: int = WEEK.days
 
     @classmethod
-    def of(cls, dates: pl.Series, days: int = WEEK.days) -> Weeks:
-        """The weeks of so many days from the first to the last of `dates`."""
-        first, last = dates.min(), dates.max()
-        return cls(first, (last - first).days // days + 1, days)  # pyright: ignore
+    def of(cls, lines: pl.LazyFrame, days: int = WEEK.days) -> Weeks | None:
+        """The weeks of so many days from the first to the last `date` of some rows; None without rows."""
+        date = pl.col("date")
+        first, last = lines.select(first=date.min(), last=date.max()).collect(engine="streaming").row(0)
+        return None if first is None else cls(first, (last - first).days // days + 1, days)
+
+    def split(self, lines: pl.LazyFrame, *, stored: bool) -> Iterator[pl.DataFrame]:
+        """Rows with the number of their `week`, up to the last week.
+
+        Args:
+            lines: The rows.
+            stored: Whether they are on the disk, and too many for the memory: then those of seven days
+                come at a time.
+        """
+        week = self.number(pl.col("date"))
+        if not stored:
+            rows = lines.with_columns(week=week).collect()
+            # Few tables have rows after the last week: the others are not copied.
+            late = rows["week"] >= self.count
+            yield rows.filter(~late) if late.any() else rows
+            return
+        step = WEEK.days // self.days
+        for start in range(0, self.count, step):
+            end = min(start + step, self.count)
+            within = (pl.col("date") >= self.first_day(start)) & (pl.col("date") < self.first_day(end))
+            yield lines.filter(within).with_columns(week=week).collect(engine="streaming")
 
     def number(self, date: pl.Expr) -> pl.Expr:
         """The week of a date; negative before the first week, `count` or more after the last."""

@@ -66,12 +66,14 @@ def import_stage(cycle: Cycle, folder: Path, key_file: Path) -> Facts:
         key_file.parent.mkdir(parents=True, exist_ok=True)
         if not key_file.is_file():
             write_new(key_file, secrets.token_bytes(32), mode=0o600)
-        key = key_file.read_bytes()
+        key, hidden = key_file.read_bytes(), secret() if cycle.config.tables.encrypt else None
         if cycle.config.tables.example:
             tables, report = load_complete_journey(key=key)
+            save_tables(tables, report, folder / TABLES, key=hidden)
         else:
-            tables, report = import_files(cycle.files, Layout(cycle.file(cycle.config.tables.mapping)), key)
-        save_tables(tables, report, folder / TABLES, key=secret() if cycle.config.tables.encrypt else None)
+            layout = Layout(cycle.file(cycle.config.tables.mapping))
+            report = import_files(cycle.files, layout, key, folder / TABLES, hidden=hidden)
+            tables = load_tables(folder / TABLES)
         lines = list(report.lines())
     summary = sales_summary(tables)
     lines.append(

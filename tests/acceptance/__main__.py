@@ -30,6 +30,7 @@ from . import (  # noqa: F401  they register their checks
     recommending,
     scale_catalogue,
     scale_ray,
+    scale_tables,
     scale_tuning,
     service,
     service_load,

@@ -110,7 +110,7 @@ def test_an_import_that_cannot_be_written_leaves_no_key(shell, tmp_path, monkeyp
     def fail(*_, **__):
         raise OSError("disk full")
 
-    monkeypatch.setattr("pandas.DataFrame.to_parquet", fail)
+    monkeypatch.setattr("pyarrow.parquet.ParquetWriter.write_table", fail)
     result = shell("import --sales good.csv --out shop")
     assert isinstance(result.exception, OSError)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.csv", "good.csv"]

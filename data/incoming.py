@@ -1,0 +1,335 @@
+"""A table while it is imported: read part by part, checked row by row, then against itself and others."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+
+from .casting import cast, convert
+from .clean import Changes, clean
+from .header import find_columns
+from .mapping import TableMapping
+from .privacy.personal import personal_kind
+from .pseudonyms import Pseudonyms
+from .row_checks import COPY, LINE, RETURN, cancelled, faults, misfits
+from .schema import SCHEMAS, DataError
+from .sources.parts import Source, parts_of, told
+from .sources.reading import TableFile
+from .sources.staging import PartRows, Stage
+from .suspects.lines import suspects
+
+_BAD: dict[str, Any] = {"row": pl.Int64, "reason": pl.String, "text": pl.String, "hash": pl.UInt64}
+_APART: dict[str, Any] = {"_part": pl.UInt32, "row": pl.Int64, "reason": pl.String, "text": pl.String}
+_LOOKED_AT = 1_000_000
+"""Sale lines that are looked at for prices and units that are hardly meant; of more, an even share."""
+
+
+@dataclass
+class IncomingTable:
+    """A table while it is imported in batches, of which clean columns and faulty rows are kept.
+
+    Args:
+        name: One of `SCHEMAS`.
+        source: Where its rows are.
+        layout: How they are laid out.
+        pseudonyms: What replaces ids of customers.
+        stage: Where rows wait; None for the memory.
+
+    Raises:
+        DataError: There is no such source, or a column is missing.
+    """
+
+    name: str
+    source: Source
+    layout: TableMapping
+    pseudonyms: Pseudonyms
+    stage: Stage | None = None
+    kept: int = 0
+    changes: Changes = field(default_factory=Counter)
+    _done: list[PartRows] = field(default_factory=list)
+    _apart: list[pl.DataFrame] = field(default_factory=list)
+    _sample: list[pl.DataFrame] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.schema = SCHEMAS[self.name]
+        self.parts = parts_of(self.source)
+        self.file = TableFile(self.parts[0], self.layout)
+        self.columns = find_columns(self.file, self.name, self.schema)
+        self._day = next((column for column in ("date", "start_date") if column in self.schema.columns), None)
+
+    def read(self, progress: Callable[[float], None]) -> None:
+        """Read all parts that the stage does not keep yet, and check every row by itself."""
+        whole, before = sum(part.size for part in self.parts), 0
+        for number, part in enumerate(self.parts):
+            known = (part.name, part.size, part.changed)
+            # Nothing tells whether a table of a database has changed.
+            rows = self.stage.find(self.name, known) if self.stage and part.files else None
+            if rows is None:
+                rows = self.stage.new(self.name, known, self._day) if self.stage else PartRows(part.name, None, None)
+                file = self.file if number == 0 else TableFile(part, self.layout)
+                share, start = (part.size / whole, before / whole) if whole else (1.0, 0.0)
+                self._read_part(file, rows, lambda done, share=share, start=start: progress(start + share * done))
+            before += part.size
+            self._done.append(rows)
+        if not (self._count("rows") + self._count("broken")):
+            raise DataError(f"{self.label}: a table must hold rows; got none; check how it was exported")
+
+    @property
+    def label(self) -> str:
+        """What the source is called in messages."""
+        return self.file.name if len(self.parts) == 1 else told(self.source)
+
+    def finish(
+        self, known: pl.Series | None, progress: Callable[[float], None] = lambda _share: None
+    ) -> Iterator[pl.DataFrame]:
+        """Check the good rows against each other, and clean them: those of a day at a time, if they are on
+        the disk, in order.
+
+        Args:
+            known: Ids of the product table, if there is one.
+            progress: Called with the share of the weeks that are done.
+
+        Raises:
+            DataError: No row is good.
+        """
+        weeks, specs = sorted({week for part in self._done for week in part.weeks}), self._specs()
+        taken_back, step = self._taken_back(weeks), self._step()
+        for good in self._days(weeks, progress):
+            good, copies = _set_apart(good, {COPY: self._copies(good["_hash"])}, specs)
+            good, others = _set_apart(good, misfits(good, self.name, known=known, taken_back=taken_back), specs)
+            self._apart += [copies, others]
+            if good.is_empty():
+                continue
+            good = good.with_columns(_some=pl.col("_hash") % step == 0).drop("_part", "_row", "_hash")
+            good = clean(good, self.name, self.changes)
+            self.kept += len(good)
+            if self.name == "sales":
+                some = good.filter("_some").select(pl.col("product").cast(pl.Categorical), "units", "price_paid")
+                self._sample.append(some)
+            yield good.drop("_some")
+        if not self.kept:
+            rejects = self.rejects
+            reason, rows = next(iter(rejects["reason"].value_counts().items()))
+            raise DataError(
+                f"{self.label}: at least one row must be good; got {len(rejects)} faulty ones, {rows} with "
+                f"'{reason}'; fix the file, or declare how it is laid out in a mapping file"
+            )
+
+    @property
+    def read_rows(self) -> int:
+        """Rows read, without empty ones."""
+        return self._count("rows") + self._count("broken")
+
+    @property
+    def returns(self) -> pl.DataFrame | None:
+        """Sale lines with negative units; None where there is none."""
+        found = [part.returns for part in self._done if len(part.returns)]
+        return pl.concat(found, how="vertical_relaxed") if found else None
+
+    @property
+    def rejects(self) -> pd.DataFrame:
+        """Faulty rows: `file`, `row`, `reason`, `text`."""
+        names = [part.name for part in self._done]
+        rows = pl.concat([self._bad(), *self._apart]).sort("_part", "row")
+        file = rows["_part"].replace_strict(list(range(len(names))), names, return_dtype=pl.String)
+        return rows.select(file.alias("file"), "row", "reason", "text").to_pandas()
+
+    def notes(self) -> list[str]:
+        """What was noticed and changed, once the table is finished."""
+        notes = [] if self.stage is None else self.stage.account(self.name)
+        unused = [name for name in self.file.columns if name not in self.columns.values()]
+        if unused:
+            traits = "; --allow-column NAME keeps one as a trait" if self.name == "customers" else ""
+            notes.append(f"columns not used: {', '.join(unused)}{traits}")
+        copies = self.rejects["reason"].str.startswith(COPY).sum()
+        if copies:
+            notes.append(
+                f"rows that copy an earlier one: {copies:,} ({copies / self._count('rows'):.1%}); if the same line "
+                'can occur twice, set duplicates = "keep" in a mapping file'
+            )
+        returns = self.returns
+        if returns is not None:
+            notes.append(
+                f"returns (negative units), left out: {len(returns):,} lines, {-returns['units'].sum():,.0f} units"
+            )
+        if self._count("below_zero"):
+            notes.append(f"rows with on_hand below 0, set to 0: {self._count('below_zero'):,}")
+        if self._sample:
+            of, found = self._step(), suspects(pl.concat(self._sample))
+            notes += [f"{note} (one line in {of} was looked at)" if of > 1 else note for note in found]
+        notes += [text.format(f"{self.changes[text]:,}") for text in self.changes if self.changes[text]]
+        if self._count("late"):
+            notes.append(f"rows out of date order, sorted: {self._count('late'):,}")
+        return notes
+
+    def _count(self, fact: str) -> int:
+        return sum(part.facts.get(fact, 0) for part in self._done)
+
+    def _step(self) -> int:
+        """One sale line in so many is looked at."""
+        return max(1, -(-self._count("good") // _LOOKED_AT))
+
+    def _specs(self) -> list[str]:
+        return [column for column in self.schema.columns if column in self.columns]
+
+    def _read_part(self, file: TableFile, kept: PartRows, progress: Callable[[float], None]) -> None:
+        columns = self.columns if file is self.file else find_columns(file, self.name, self.schema)
+        if columns.keys() != self.columns.keys():
+            raise DataError(
+                f"{file.name}: all files of {self.name} must have the same columns; got {', '.join(columns)}, but in "
+                f"{self.file.name} {', '.join(self.columns)}; add what is missing, or import them apart"
+            )
+        facts, bad, latest = Counter[str](), [_broken({})], None
+        for batch in file.batches(progress):
+            self._refuse_persons(file, batch)
+            positions = np.arange(file.read - len(batch), file.read)
+            # Two of ten million rows have the same hash with a probability of 3e-6.
+            batch = batch.with_columns(_hash=batch.hash_rows(seed=0), _row=pl.Series(file.row_numbers(positions)))
+            batch = batch.filter(pl.any_horizontal(pl.exclude("_hash", "_row").is_not_null()))
+            good, wrong, returns = self._checked(batch, columns, facts)
+            bad.append(wrong)
+            if returns is not None:
+                kept.returns = pl.concat([kept.returns, returns]) if len(kept.returns) else returns
+            if self._day is not None and len(good):
+                highest = good[self._day].cum_max()
+                highest = highest if latest is None else highest.clip(latest)
+                facts["late"] += int((good[self._day] < highest).sum())
+                latest = highest[-1]
+            # Texts repeat: as categories they take four bytes per row in memory.
+            kept.add(good if kept.folder else good.with_columns(pl.col(pl.String).cast(pl.Categorical)))
+        kept.facts = {**facts, "broken": len(file.broken)}
+        kept.bad = pl.concat([*bad, _broken(file.broken)])
+        kept.close()
+
+    def _refuse_persons(self, file: TableFile, batch: pl.DataFrame) -> None:
+        """Raise DataError where a column obviously holds personal data."""
+        known = {*self.layout.allow, *self.layout.drop, self.columns.get("customer")}
+        for column in batch.columns:
+            kind = None if column in known else personal_kind(self.name, column, batch[column])
+            if kind is not None:
+                raise DataError(
+                    f"{file.name}: column '{column}' must hold no personal data; got {kind}; leave it out "
+                    f"(--drop-column '{column}'), or take it as it is (--allow-column '{column}')"
+                )
+
+    def _checked(
+        self, batch: pl.DataFrame, columns: dict[str, str], facts: Counter[str]
+    ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame | None]:
+        """The rows that are good by themselves, the faulty ones, and, of sales, the returns among these."""
+        raw = batch.select(pl.col(own).alias(column) for column, own in columns.items())
+        if "customer" in raw:
+            raw = raw.with_columns(self.pseudonyms.replace(raw["customer"]))
+        specs = {column: spec for column, spec in self.schema.columns.items() if column in raw}
+        read = raw.with_columns(cast(raw[column], spec, self.layout) for column, spec in specs.items())
+        values = convert(read, self.layout)
+        if self.name == "stock":
+            facts["below_zero"] += int((values["on_hand"] < 0).sum())
+            values = values.with_columns(pl.col("on_hand").clip(lower_bound=0))
+        wrong = faults(raw, read, values, self.schema, self.layout)
+        is_bad = wrong.select(pl.any_horizontal(pl.all())).to_series()
+        good = values.with_columns(batch["_row"], batch["_hash"]).filter(~is_bad)
+        facts.update(rows=len(batch), good=len(good))
+        reasons = pl.concat_str(
+            [pl.when(column).then(pl.lit(column)) for column in wrong.columns], separator="; ", ignore_nulls=True
+        )
+        bad = pl.DataFrame(
+            [
+                batch["_row"].filter(is_bad).alias("row"),
+                wrong.filter(is_bad).select(reasons.alias("reason")).to_series(),
+                _shown(raw.filter(is_bad), list(specs)),
+                batch["_hash"].filter(is_bad).alias("hash"),
+            ]
+        )
+        back = values.filter(pl.col("units") < 0) if self.name == "sales" and len(bad) else values.clear()
+        return good, bad, back.select(c for c in (*RETURN, "customer") if c in back) if len(back) else None
+
+    def _week(self, week: int, columns: list[str] | None = None, *, last: bool = False) -> list[pl.DataFrame]:
+        """The good rows of a week, in the order of the parts."""
+        return [
+            some.with_columns(_part=pl.lit(number, pl.UInt32))
+            for number, part in enumerate(self._done)
+            if week in part.weeks
+            for some in part.rows(week, columns, last=last)
+        ]
+
+    def _days(self, weeks: list[int], progress: Callable[[float], None]) -> Iterator[pl.DataFrame]:
+        """The good rows, those of a day at a time; all of them where they are in memory."""
+        for done, week in enumerate(weeks, start=1):
+            held, day = self._week(week, last=True), self._day
+            if self.stage is None or day is None:
+                held = [pl.concat(held, how="vertical_relaxed")] if held else []
+                if held:
+                    # No other reference may keep rows in memory that are left out.
+                    yield held.pop()
+                continue
+            for date in pl.concat([rows[day].unique() for rows in held]).unique().sort():
+                yield pl.concat([rows.filter(pl.col(day) == date) for rows in held], how="vertical_relaxed")
+            progress(done / len(weeks))
+
+    def _copies(self, hashes: pl.Series) -> pl.Series:
+        """Whether a row is an exact copy of an earlier one, and that is a fault."""
+        keep = self.layout.duplicates or ("keep" if self.name == "behaviour" else "reject")
+        return ~hashes.is_first_distinct() & hashes.is_not_null() & (keep == "reject")
+
+    def _taken_back(self, weeks: list[int]) -> pl.DataFrame | None:
+        """The sale lines that a return on their own receipt cancels, wherever the two are."""
+        returns = self.returns
+        if returns is None or "basket" not in returns:
+            return None
+        receipts, found = returns["basket"].drop_nulls().unique(), []
+        for week in weeks:
+            on_them = pl.col("basket").is_in(receipts.implode())
+            rows = [some.filter(on_them) for some in self._week(week, ["_row", "_hash", *RETURN])]
+            if rows:
+                some = pl.concat(rows)
+                found.append(some.select("_part", "_row", key=LINE).filter(~self._copies(some["_hash"])))
+        return cancelled(pl.concat(found).sort("_part", "_row"), returns) if found else None
+
+    def _bad(self) -> pl.DataFrame:
+        """The rows that are faulty by themselves."""
+        rows = [part.bad.with_columns(_part=pl.lit(number, pl.UInt32)) for number, part in enumerate(self._done)]
+        bad = pl.concat(rows)
+        also = pl.when(self._copies(bad["hash"])).then(pl.lit(f"{COPY}; ")).otherwise(pl.lit(""))
+        return bad.select("_part", "row", (also + pl.col("reason")).alias("reason"), "text")
+
+
+def _broken(rows: dict[int, str]) -> pl.DataFrame:
+    """Records with too few or too many fields as faulty rows."""
+    return pl.DataFrame(
+        {"row": list(rows), "reason": list(rows.values()), "text": [""] * len(rows), "hash": [None] * len(rows)},
+        schema=_BAD,
+    )
+
+
+def _set_apart(good: pl.DataFrame, wrong: dict[str, pl.Series], specs: list[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Split rows into those without a fault and those with one, the latter with reason and text."""
+    wrong = {reason: rows for reason, rows in wrong.items() if rows.any()}
+    if not wrong:
+        return good, pl.DataFrame(schema=_APART)
+    flags = pl.DataFrame(wrong)
+    is_bad = flags.select(pl.any_horizontal(pl.all())).to_series()
+    reasons = pl.concat_str(
+        [pl.when(name).then(pl.lit(name)) for name in flags.columns], separator="; ", ignore_nulls=True
+    )
+    bad = good.filter(is_bad)
+    rejects = bad.select("_part", row="_row").with_columns(
+        reason=flags.filter(is_bad).select(reasons).to_series(), text=_shown(bad, specs)
+    )
+    return good.filter(~is_bad), rejects
+
+
+def _shown(rows: pl.DataFrame, columns: list[str]) -> pl.Series:
+    """The canonical columns of faulty rows as text; other columns may hold personal data."""
+    parts = []
+    for column in columns:
+        kind = rows.schema[column]
+        text = pl.col(column).dt.to_string("%Y-%m-%d") if kind.is_temporal() else pl.col(column).cast(pl.String)
+        text = text.str.strip_suffix(".0") if kind.is_float() else text
+        parts.append(pl.lit(f"{column}=") + text)
+    return rows.select(pl.concat_str(parts, separator=", ", ignore_nulls=True).alias("text")).to_series()
