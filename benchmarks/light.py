@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+import torch
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_dynamic, quantize_static
 from rich.console import Console
@@ -35,6 +36,8 @@ from .timing import median_seconds, rate, rates
 MARKETS = ("bench-100", "gallego-van-ryzin", "reference-price", "segment-prices")
 MANY = 10_000
 LEARNED, DYNAMIC, STATIC = "learned", "int8 dynamic", "int8 static"
+TORCH = {"torch float32": torch.float32, "torch bfloat16": torch.bfloat16}
+"""Without ONNX Runtime, whose CPU operators have no sixteen bits."""
 
 
 def table(folders: Sequence[str | Path] = (), *, steps: int = 400_000, **effort: Any) -> list[dict[str, Any]]:
@@ -48,15 +51,17 @@ def _rows(run: Run, effort: dict[str, Any]) -> Iterator[dict[str, Any]]:
     models = {name: _model(student) for name, student in students.items()}
     seen = states(run, run, 5_000, 0).numpy()
     models |= {DYNAMIC: _int8(models[LEARNED], None), STATIC: _int8(models[LEARNED], seen)}
-    speeds = dict(zip(models, _rates(list(models.values()), seen), strict=True))
-    for name, model in models.items():
-        student, call = students.get(name), _session(model)
+    calls = {name: _session(model) for name, model in models.items()}
+    calls |= {name: _torch(run, precision) for name, precision in TORCH.items()}
+    speeds = dict(zip(calls, _rates(list(calls.values()), seen), strict=True))
+    for name, call in calls.items():
+        student = students.get(name)
         policy = _quantised(run, call) if student is None else student.policy
         yield {
             "market": run.spec.name,
             "method": name,
             "parameters": parameters((student or run).actor),
-            "bytes": len(model),
+            "bytes": len(models[name]) if name in models else parameters(run.actor) * TORCH[name].itemsize,
             "one_us": 1e6 * median_seconds(lambda call=call: call(seen[:1])),
             "many_us": 1e6 * MANY / speeds[name],
             "predictor_ms": None if student is None else 1e3 * MANY / _answers(student),
@@ -66,16 +71,16 @@ def _rows(run: Run, effort: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def batch_rates(*runs: Run) -> list[float]:
     """Rows per CPU second through each run's network, `MANY` at a time."""
-    return _rates([_model(run) for run in runs], states(runs[0], runs[0], 5_000, 0).numpy())
+    return _rates([_session(_model(run)) for run in runs], states(runs[0], runs[0], 5_000, 0).numpy())
 
 
-def _rates(models: list[bytes], rows: NDArray[np.float32]) -> list[float]:
+def _rates(calls: list[Any], rows: NDArray[np.float32]) -> list[float]:
     many = rows[np.arange(MANY) % len(rows)]
 
     def work(call: Any) -> Callable[[], int]:
         return lambda: MANY * sum(len(call(many)) > 0 for _ in range(50))
 
-    return rates(*(work(_session(model)) for model in models))
+    return rates(*map(work, calls))
 
 
 def _model(run: Run) -> bytes:
@@ -101,6 +106,18 @@ def _session(model: bytes) -> Any:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     return lambda rows: session.run(None, {"features": rows})
+
+
+def _torch(run: Run, precision: torch.dtype) -> Any:
+    """The network in torch; with fewer bits than 32, matrices alone have them (mixed precision)."""
+    graph = PolicyGraph(run.actor, setup_of(run.spec, run.policy)).eval()
+
+    def call(rows: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        mixed = torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16)
+        with torch.inference_mode(), mixed:
+            return [part.float().numpy() for part in graph(torch.from_numpy(rows))]
+
+    return call
 
 
 def _int8(model: bytes, rows: NDArray[np.float32] | None) -> bytes:
@@ -151,10 +168,11 @@ def show(rows: list[dict[str, Any]]) -> Table:
             "-" if answers is None else f"{answers:,.0f}",
             gain if row["kept_of"].startswith("the gain") else "-",
             f"{row['money_kept']:.2%}",
-            end_section=row["method"] == STATIC,
+            end_section=row["method"] == list(TORCH)[-1],
         )
     return found
 
 
 if __name__ == "__main__":
     Console(width=160).print(show(table(sys.argv[1:])))
+    print(f"mixed precision on a GPU: {'not measured by this table' if torch.cuda.is_available() else 'skipped, no GPU here'}")

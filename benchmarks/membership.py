@@ -1,9 +1,11 @@
 """Can an attacker tell whether a customer was among those that figures came from? Shadow attacks on planted canaries.
 
-Run `python -m repricer.benchmarks.membership [statistics|recommender|forecaster] [--epsilon E]`. As in LiRA (Carlini et al.
-2022), each of many runs takes a random half of the customers and of the canaries, who buy absurdly much of two products.
-The attacker knows each canary's history and half of the runs, and says for the other half who took part. The advantage
-is the share of members found less the share of others accused (Yeom et al. 2018); 0 is guessing, 1 certainty.
+Run `python -m repricer.benchmarks.membership [statistics|recommender|network] [--epsilon E]`. As in LiRA (Carlini et al.
+2022), each of many runs takes a random half of the customers and of the canaries, who buy absurdly much of two products;
+its twin takes the other canaries instead, under the same noise, so that few runs tell a small advantage from none. The
+attacker knows each canary's history and half of the runs, and says for the other half who took part. The advantage is
+the share of members found less the share of others accused (Yeom et al. 2018); 0 is guessing, 1 certainty. `epsilon` is
+that of a whole fit, of which each release has its share.
 """
 
 from __future__ import annotations
@@ -16,18 +18,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import norm
 
-from ..fitting.private_customers import Histories, release
+from ..fitting.privacy import COUNTS, FIGURES, NETWORK, UNITS
+from ..fitting.private_customers import Histories, Statistics, release
 from ..profiles import Ease
-from ..profiles.noise import noise_of_sums
+from ..profiles.noise import most_advantage, noisy_sums
 from .customers import markdown
 from .privacy import budget, split
 
 Array = NDArray[np.float64]
-CANARIES = 8
+CANARIES = 15
 _ABSURD_UNITS = 500.0
-_RUNS = {"statistics": (400, 4000), "recommender": (200, 4000), "forecaster": (40, 300)}
+_RUNS = {"statistics": (100, 3000), "recommender": (50, 1000), "network": (20, 240)}
 """Runs without and with privacy: an advantage near 0 takes more of them to tell from 0."""
 
 
@@ -43,23 +45,33 @@ class Advantage(NamedTuple):
     error: float
 
 
-def advantage(published: Array, member: NDArray[np.bool_], shift: Array | None = None) -> Advantage:
-    """A linear attack on what was published, with its threshold from the first half of the runs.
+class Runs(NamedTuple):
+    """What was published of each canary, in runs and in their twins of the same noise.
 
-    Args:
-        published: (runs, canaries, figures) what the attacker looks at for each canary.
-        member: (runs, canaries) who took part.
-        shift: (canaries, figures) what a canary adds to the figures; by default it is estimated.
+    Attributes:
+        published: (runs, canaries, figures).
+        twin: (runs, canaries, figures), with the other canaries.
+        member: (runs, canaries) who took part in the runs; in the twins, the others did.
     """
-    half, hits = len(published) // 2, []
-    for canary in range(member.shape[1]):
-        seen, inside = published[:half, canary], member[:half, canary]
-        apart = seen[inside].mean(axis=0) - seen[~inside].mean(axis=0) if shift is None else shift[canary]
-        spread = np.cov(seen - inside[:, None] * apart, rowvar=False) + 1e-9 * np.eye(seen.shape[1])
-        score = published[:, canary] @ np.linalg.solve(spread, apart)
-        threshold = (score[:half][inside].mean() + score[:half][~inside].mean()) / 2
-        hits.append(np.where(member[half:, canary], 1, -1) * np.where(score[half:] > threshold, 1.0, -1.0))
-    return Advantage(float(np.mean(hits)), float(np.std(hits) / np.sqrt(np.size(hits))))
+
+    published: Array
+    twin: Array
+    member: NDArray[np.bool_]
+
+
+def advantage(runs: Runs) -> Advantage:
+    """A linear attack on what was published, with its direction and threshold from the first half of the runs."""
+    half, found = len(runs.member) // 2, []
+    for canary in range(runs.member.shape[1]):
+        member = runs.member[:, canary, None]
+        inside = np.where(member, runs.published[:, canary], runs.twin[:, canary])
+        outside = np.where(member, runs.twin[:, canary], runs.published[:, canary])
+        apart = (inside[:half] - outside[:half]).mean(axis=0)
+        spread = np.cov(outside[:half], rowvar=False) + 1e-9 * np.eye(len(apart))
+        score_in, score_out = (side @ np.linalg.solve(spread, apart) for side in (inside, outside))
+        threshold = (score_in[:half].mean() + score_out[:half].mean()) / 2
+        found.append((score_in[half:] > threshold) * 1.0 - (score_out[half:] > threshold))
+    return Advantage(float(np.mean(found)), float(np.std(found) / np.sqrt(np.size(found))))
 
 
 @functools.cache
@@ -77,50 +89,79 @@ def _shop() -> tuple[Histories, NDArray[np.intp], int]:
 
 
 def statistics(epsilon: float | None, runs: int) -> Advantage:
-    """The sums of the segments, of which all figures of the market are made; `epsilon` None: exact."""
-    histories, labels, groups = _shop()
-    customers = len(labels) - CANARIES
+    """All that is asked of customers, the counts too, which are not published; `epsilon` None: exact sums."""
+    labels = _shop()[1][-CANARIES:]
 
-    def publish(chosen: NDArray[np.intp]) -> Array:
-        part = histories._replace(figures=histories.figures[chosen], units=histories.units[chosen])
-        if epsilon is None:
-            member = np.eye(groups)[labels[chosen]].T
-            return np.hstack([member @ part.figures, member @ part.units])
-        return np.hstack(part.released(labels[chosen], groups, budget(epsilon)))
+    def seen(one: Statistics, counts: Array) -> Array:
+        return np.hstack([one.figures[labels], one.units[labels], counts])
 
-    published, member = _runs(publish, customers, runs)
-    return advantage(_own_segment(published, labels), member, _shift(histories, epsilon))
-
-
-def _shift(histories: Histories, epsilon: float | None) -> Array:
-    """(canaries, figures) what each canary adds to the figures of its segment."""
-    alone = np.arange(CANARIES)
-    last = histories._replace(figures=histories.figures[-CANARIES:], units=histories.units[-CANARIES:])
-    return np.hstack([last.figures, last.units]) if epsilon is None else np.hstack(last.sums(alone, CANARIES))
+    return advantage(_customer_runs(epsilon, runs, seen))
 
 
 def recommender(epsilon: float | None, runs: int) -> Advantage:
     """EASE's weight between a canary's two products, or under `epsilon` their shares of the segment's noisy units."""
-    histories, labels, groups = _shop()
-    customers, pairs = len(labels) - CANARIES, np.arange(2 * CANARIES).reshape(CANARIES, 2)
-    names = np.array([f"p{number:02}" for number in range(histories.units.shape[1])])
+    labels, pairs = _shop()[1][-CANARIES:], np.arange(2 * CANARIES).reshape(CANARIES, 2)
 
-    def publish(chosen: NDArray[np.intp]) -> Array:
+    def seen(one: Statistics, counts: Array) -> Array:
+        units = np.maximum(one.units, 0.0)
+        return (units / np.maximum(units.sum(axis=1, keepdims=True), 1.0))[labels[:, None], pairs]
+
+    return advantage(_ease_runs(runs, pairs) if epsilon is None else _customer_runs(epsilon, runs, seen))
+
+
+def _customer_runs(epsilon: float | None, runs: int, seen: Callable[[Statistics, Array], Array]) -> Runs:
+    """What `seen` makes of the sums, and of the counts of the cell that each canary has to itself."""
+    histories, labels, groups = _shop()
+    own, published, twins = np.arange(CANARIES), [], []
+    member, chosen = _halves(len(labels) - CANARIES, runs)
+    for run, twin in chosen:
+        exact = [_part(histories, some).sums(labels[some], groups) for some in (run, twin)]
+        counts = [np.isin(own, some - len(labels) + CANARIES)[:, None] * 1.0 for some in (run, twin)]
         if epsilon is not None:
-            part = histories._replace(figures=histories.figures[chosen], units=histories.units[chosen])
-            units = np.maximum(part.released(labels[chosen], groups, budget(epsilon)).units, 0.0)
-            share = units / np.maximum(units.sum(axis=1, keepdims=True), 1.0)
-            return share[labels[-CANARIES:, None], pairs]
-        row, column = histories.units[chosen].nonzero()
-        lines = histories.units[chosen][row, column].astype(int).clip(min=1)
-        sales = pd.DataFrame({"customer": np.repeat(chosen[row], lines), "product": np.repeat(names[column], lines)})
+            # What noise adds to the run, it adds to the twin.
+            asked = budget(epsilon)
+            noisy = _part(histories, run).released(labels[run], groups, asked)
+            noise = Statistics(*(drawn - sums for drawn, sums in zip(noisy, exact[0], strict=True)))
+            exact = [Statistics(*(s + n for s, n in zip(sums, noise, strict=True))) for sums in exact]
+            query = asked.query(COUNTS)
+            blank = noisy_sums(np.zeros((1, 1)), np.zeros(1, dtype=int), CANARIES, query.epsilon, query.delta)
+            counts = [count + blank for count in counts]
+        published.append(seen(exact[0], counts[0]))
+        twins.append(seen(exact[1], counts[1]))
+    return Runs(np.array(published), np.array(twins), member)
+
+
+def _part(histories: Histories, chosen: NDArray[np.intp]) -> Histories:
+    return histories._replace(figures=histories.figures[chosen], units=histories.units[chosen])
+
+
+def _ease_runs(runs: int, pairs: NDArray[np.intp]) -> Runs:
+    histories, labels, _ = _shop()
+    names = np.array([f"p{number:02}" for number in range(histories.units.shape[1])])
+    member, chosen = _halves(len(labels) - CANARIES, runs)
+
+    def weights(some: NDArray[np.intp]) -> Array:
+        row, column = histories.units[some].nonzero()
+        lines = histories.units[some][row, column].astype(int).clip(min=1)
+        sales = pd.DataFrame({"customer": np.repeat(some[row], lines), "product": np.repeat(names[column], lines)})
         return Ease().fit(sales).weights_[pairs[:, 0], pairs[:, 1]][:, None].astype(np.float64)
 
-    return advantage(*_runs(publish, customers, runs))
+    return Runs(*(np.array([weights(two[side]) for two in chosen]) for side in (0, 1)), member)
 
 
-def forecaster(epsilon: float | None, runs: int) -> Advantage:
-    """The network of the forecaster: its loss on planted products, whose errors are random and large."""
+def _halves(customers: int, runs: int) -> tuple[NDArray[np.bool_], list[tuple[NDArray[np.intp], NDArray[np.intp]]]]:
+    """Which canaries take part in each run, and the rows of the run and of its twin."""
+    rng = np.random.default_rng(0)
+    member = rng.random((runs, CANARIES)) < 0.5
+    others = rng.random((runs, customers)) < 0.5
+    sides = [
+        [np.append(other, one).nonzero()[0] for one in (own, ~own)] for other, own in zip(others, member, strict=True)
+    ]
+    return member, [(run, twin) for run, twin in sides]
+
+
+def network(epsilon: float | None, runs: int) -> Advantage:
+    """The forecaster's network: its loss on planted products, whose errors are random and large."""
     import torch
 
     from ..forecasting.models import lstm_network
@@ -128,19 +169,23 @@ def forecaster(epsilon: float | None, runs: int) -> Advantage:
 
     data = _planted(torch.Generator().manual_seed(0))
     products, size = len(data.target), {"hidden": 8, "embedding": 2, "dropout": 0.0}
-    origins, losses = torch.zeros(data.target.shape[1], 1, dtype=torch.long), []
-    rng = np.random.default_rng(0)
-    member = rng.random((runs, products)) < 0.5
+    origins = torch.zeros(data.target.shape[1], 1, dtype=torch.long)
+    member = np.random.default_rng(0).random((runs, products)) < 0.5
+
+    def losses(some: NDArray[np.bool_], seed: int) -> Array:
+        part = lstm_network.Data(**{name: value[some] for name, value in vars(data).items()})
+        if epsilon is None:
+            trained = lstm_network.train(part, part.valid, steps=300, seed=seed, size=size)
+        else:
+            query = budget(epsilon).query(NETWORK)
+            spent = {"epsilon": query.epsilon, "delta": query.delta}
+            trained = train_private(part, part.valid, **spent, steps=30, seed=seed, size=size).network
+        with torch.no_grad():
+            return trained.losses(data, torch.arange(products), origins, data.valid).numpy()[:, None]
+
     with lstm_network.reproducible_torch():
-        for run in range(runs):
-            part = lstm_network.Data(**{name: value[member[run]] for name, value in vars(data).items()})
-            if epsilon is None:
-                network = lstm_network.train(part, part.valid, steps=300, seed=run, size=size)
-            else:
-                network = train_private(part, part.valid, epsilon=epsilon, steps=30, seed=run, size=size).network
-            with torch.no_grad():
-                losses.append(network.losses(data, torch.arange(products), origins, data.valid).numpy())
-    return advantage(np.array(losses)[..., None], member)
+        sides = [np.array([losses(member[n] == side, n) for n in range(runs)]) for side in (True, False)]
+    return advantage(Runs(*sides, member))
 
 
 def _planted(generator: Any) -> Any:
@@ -164,30 +209,16 @@ def _planted(generator: Any) -> Any:
     )
 
 
-def _runs(publish: Callable[[NDArray[np.intp]], Array], customers: int, runs: int) -> tuple[Array, NDArray[np.bool_]]:
-    """What was published in each run, (runs, K, figures), and which canaries took part."""
-    rng = np.random.default_rng(0)
-    member = rng.random((runs, CANARIES)) < 0.5
-    others = rng.random((runs, customers)) < 0.5
-    chosen = [np.append(other, canary).nonzero()[0] for other, canary in zip(others, member, strict=True)]
-    return np.array([publish(one) for one in chosen]), member
-
-
-def _own_segment(published: Array, labels: NDArray[np.intp]) -> Array:
-    """(runs, canaries, figures) of each canary's own segment."""
-    return published[:, labels[-CANARIES:]]
-
-
-def known_others(epsilon: float) -> float:
-    """The advantage over the statistics, in theory, of one who knows all other customers' histories."""
-    scale = [noise_of_sums(query.epsilon, query.delta) for query in budget(epsilon).queries()[-2:]]
-    return float(2 * norm.cdf(np.sqrt(sum(s**-2 for s in scale)) / 2) - 1)
+def in_theory(name: str, epsilon: float) -> float:
+    """The most of each attack for one who knows all others."""
+    asked = {"statistics": (COUNTS, FIGURES, UNITS), "recommender": (UNITS,), "network": (NETWORK,)}[name]
+    return most_advantage([budget(epsilon).noise(release) for release in asked])
 
 
 ATTACKS: dict[str, Callable[[float | None, int], Advantage]] = {
     "statistics": statistics,
     "recommender": recommender,
-    "forecaster": forecaster,
+    "network": network,
 }
 
 
@@ -203,10 +234,13 @@ def main() -> None:
     parser.add_argument("attacks", nargs="*", default=[])
     parser.add_argument("--epsilon", type=float, default=1.0)
     given = parser.parse_args()
+    columns = ["attack on", "epsilon", "advantage", "standard error", "at most, in theory"]
     for name in given.attacks or ATTACKS:
-        rows = [(name, str(epsilon), *attacked(name, epsilon)) for epsilon in (None, given.epsilon)]
-        print(markdown(pd.DataFrame(rows, columns=["attack on", "epsilon", "advantage", "standard error"])), flush=True)
-    print(f"one who knows all others, over the statistics, in theory: {known_others(given.epsilon):.3f}")
+        rows = [
+            (name, str(epsilon), *attacked(name, epsilon), 1.0 if epsilon is None else in_theory(name, epsilon))
+            for epsilon in (None, given.epsilon)
+        ]
+        print(markdown(pd.DataFrame(rows, columns=columns)), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """What differential privacy costs: segment statistics and policies under noise against exact ones, on the Complete Journey.
 
-Run `python -m repricer.benchmarks.privacy [--releases N] [--train STEPS]`. For each epsilon it prints how far the
-published figures lie from the exact ones of the same segments. With `--train`, it also trains a policy in the market of
-the released figures and one in the market of the exact ones, and compares what both earn in the latter.
-`--forecasts` prints the error of the network forecaster by epsilon.
+Run `python -m repricer.benchmarks.privacy [--releases N] [--train STEPS]`. For each epsilon of a whole fit it prints how
+far the published figures lie from the exact ones of the same segments. With `--train`, it adds the error of the network
+forecaster, and what policies trained in the market of the released figures promise there, and earn in that of the exact
+ones, against policies trained in the latter.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from ..evaluation import evaluate
 from ..fitting import Assumptions, Priors, priced_products
 from ..fitting.customers import CANDIDATES, Customers
 from ..fitting.fit_split import FitOptions, fit_split
-from ..fitting.private_customers import Privacy, Released, published, release
+from ..fitting.privacy import NETWORK, Privacy
+from ..fitting.private_customers import Released, published, release
 from ..fitting.split import Split, held_out, weeks_to_come
 from ..forecasting import Forecaster, Lstm, PooledRegression, segment_response
 from ..forecasting.models.mean_of_models import MeanOfModels
@@ -31,8 +32,8 @@ from ..profiles import LEAST_CUSTOMERS, PrivacyLedger, customer_features, segmen
 from ..scenarios import MarketSpec
 from .customers import markdown, tables
 
-EPSILONS = (4.0, 1.0, 0.5)
-_WEEKS, _EPISODES = 12, 400
+EPSILONS = (8.0, 4.0, 2.0, 1.0, 0.5)
+_WEEKS, _EPISODES, _TRAININGS, _LEAST_UNITS = 12, 400, 3, 500
 
 
 @functools.cache
@@ -54,8 +55,10 @@ def exact(release: Released) -> tuple[Customers, pd.DataFrame]:
     features = customer_features(split().sales, as_of=split().sales["date"].max())
     labels = pd.Series(release.segments.labels, index=features.index)
     groups = range(len(release.segments.customers))
-    # Too few of their customers, which noise alone can make a segment of, have no response of their own.
-    many = labels[labels.groupby(labels).transform("size") >= LEAST_CUSTOMERS]
+    # Too few of their customers or units, which noise alone can make a segment of, have no response of their own.
+    bought = pd.Series(release.histories.units.sum(axis=1), index=features.index)
+    enough = labels.groupby(labels).transform("size") >= LEAST_CUSTOMERS
+    many = labels[enough & (bought.groupby(labels).transform("sum") >= _LEAST_UNITS)]
     response = segment_response(split().sales, many, split().past).set_index("segment").reindex(groups)
     order = pd.Index(split().products["product"])
     units = release.histories.units
@@ -111,30 +114,44 @@ def _forecaster() -> PooledRegression:
     return PooledRegression().fit(weeks_to_come(tables(), split(), _WEEKS, None).past)
 
 
-def gains(epsilon: float, steps: int) -> dict[str, Any]:
-    """What a policy trained on released figures earns in the exact market, against one trained there."""
-    one = release(split(), budget(epsilon), 0)
-    noisy, truth = market(published(split(), one, budget(epsilon))), market(exact(one)[0])
-    earned = {
-        name: _earned(truth, train(spec, steps=steps).policy) for name, spec in (("noisy", noisy), ("exact", truth))
-    }
-    regular = _earned(truth, "regular")
+def gains(epsilon: float, steps: int, releases: int = 1) -> dict[str, float]:
+    """What policies trained on released figures promise and earn in the exact market, against those trained there.
+
+    Means over the releases, over what the regular prices earn.
+    """
+    found = []
+    for _ in range(releases):
+        one = release(split(), budget(epsilon), 0)
+        noisy, truth = market(published(split(), one, budget(epsilon))), market(exact(one)[0])
+        learned, best = (train(spec, steps=steps).policy for spec in (noisy, truth))
+        found.append([_gain(noisy, learned), _gain(truth, learned), _gain(truth, best)])
+    promised, realised, known = np.mean(found, axis=0)
     return {
-        "epsilon": epsilon,
-        "gain, released": earned["noisy"] / regular - 1,
-        "gain, exact": earned["exact"] / regular - 1,
-        "released against exact": earned["noisy"] / earned["exact"] - 1,
+        "gain, promised": promised,
+        "gain, realised": realised,
+        "gain, exact": known,
+        "revenue against exact": (1 + realised) / (1 + known) - 1,
     }
 
 
-def forecast_errors() -> list[dict[str, Any]]:
-    """WAPE of the held-out weeks: the base forecast, and with networks, by epsilon and means over three seeds."""
-    models = {"base forecast": [MeanOfModels()], "none": [Lstm()]}
-    models |= {f"{e:g}": [Lstm(epsilon=e, seed=seed) for seed in range(3)] for e in (8.0, *EPSILONS)}
-    return [
-        {"epsilon": name, "WAPE": float(np.mean([_wape(model.fit(split().past)) for model in some]))}
-        for name, some in models.items()
-    ]
+def _gain(spec: MarketSpec, policy: Any) -> float:
+    return _earned(spec, policy) / _earned(spec, "regular") - 1
+
+
+def base_error() -> float:
+    """WAPE of the held-out weeks without any network."""
+    return _wape(MeanOfModels().fit(split().past))
+
+
+@functools.cache
+def forecast_error(epsilon: float | None) -> float:
+    """WAPE of the held-out weeks with the network of `Lstm` at its share of epsilon, a mean over three seeds."""
+    spent: dict[str, float] = {}
+    if epsilon is not None:
+        query = budget(epsilon).query(NETWORK)
+        spent = {"epsilon": query.epsilon, "delta": query.delta}
+    models = [Lstm(**spent, seed=seed) for seed in range(3 if spent else 1)]
+    return float(np.mean([_wape(model.fit(split().past)) for model in models]))
 
 
 def _wape(model: Forecaster) -> float:
@@ -152,20 +169,21 @@ def _earned(spec: MarketSpec, policy: Any) -> float:
 def rows(epsilons: Sequence[float], releases: int, steps: int) -> Iterator[dict[str, Any]]:
     """One row per epsilon, as soon as it is measured."""
     for epsilon in epsilons:
-        yield errors(epsilon, releases) | (gains(epsilon, steps) if steps else {})
+        row = errors(epsilon, releases)
+        if steps:
+            row |= {"WAPE": forecast_error(epsilon)} | gains(epsilon, steps, _TRAININGS)
+        yield row
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epsilon", type=float, nargs="+", default=EPSILONS)
-    parser.add_argument("--releases", type=int, default=20)
+    parser.add_argument("--releases", type=int, default=10)
     parser.add_argument("--train", type=int, default=0, metavar="STEPS")
-    parser.add_argument("--forecasts", action="store_true", help="WAPE of the network forecaster by epsilon instead")
     given = parser.parse_args()
-    if given.forecasts:
-        print(markdown(pd.DataFrame(forecast_errors())))
-        return
+    if given.train:
+        print(f"WAPE without privacy: {forecast_error(None):.4f}; of the base forecast: {base_error():.4f}", flush=True)
     for row in rows(given.epsilon, given.releases, given.train):
         print(markdown(pd.DataFrame([row])), flush=True)
 

@@ -133,25 +133,31 @@ def _trend_error(row: dict[str, Any]) -> str:
 
 
 def _customer_lines(report: dict[str, Any]) -> list[str]:
+    private = _privacy_lines(report.get("privacy"))
     if "segments" not in report:
-        return ["the sales name no customers: one segment, no personal discounts, no recommendations"]
+        return ["the sales name no customers: one segment, no personal discounts, no recommendations", *private]
     return [
         *(
             f"segment '{row['name']}': {row['customers']} customers, {row['spend_per_week']:.2f} per week, elasticity "
             f"{row['elasticity']:.2f} (s.e. {row['elasticity_se']:.2f})"
             for row in report["segments"]
         ),
-        *_quality_lines(report),
+        *(private or _quality_lines(report)),
+    ]
+
+
+def _privacy_lines(privacy: dict[str, Any] | None) -> list[str]:
+    if privacy is None:
+        return []
+    most = ", ".join(f"{share:.1%} for a {unit}" for unit, share in privacy["most_advantage"].items())
+    return [
+        f"differential privacy: epsilon {privacy['epsilon']:g}, delta {privacy['delta']:.1g}, for {privacy['unit']}",
+        f"whether one was in the data, an attacker who knows all others tells better than by guessing by at most: {most}",
     ]
 
 
 def _quality_lines(report: dict[str, Any]) -> list[str]:
-    scores, privacy = report["scores"], report.get("privacy")
-    if privacy is not None:
-        return [
-            f"segments under differential privacy: epsilon {privacy['epsilon']:g}, delta {privacy['delta']:g} for "
-            f"{privacy['unit']}; standard errors are those of the noise alone"
-        ]
+    scores = report["scores"]
     return [
         f"{len(report['segments'])} segments: stability {scores['segment_stability']:.2f} between halves of the customers; "
         f"the decision tree assigns {scores['segment_fidelity']:.0%} of held-out customers correctly",

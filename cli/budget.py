@@ -17,19 +17,23 @@ from ._tables import FILE
 @click.option("--delta", type=float, help="The limit of delta that goes with it.  [default: 1e-5]")
 @json_option
 def command(dataset: Path, epsilon: float | None, delta: float | None, as_json: bool) -> None:
-    """Show or set the privacy budget of DATASET, a folder made by `repricer data import`.
+    """Show or set the privacy budget of DATASET, a folder made by `repricer data import` or `repricer cycle`.
 
-    `repricer fit --epsilon` pays from it for what it publishes of the customers' segments, and is
-    refused when too little is left.
+    `repricer fit --epsilon`, and a cycle that trains, pay from it for what they publish of customers,
+    and are refused when too little is left.
     """
     from ..data import DataError
     from ..data.storage import kept_file
     from ..profiles.privacy_ledger import DELTA, PrivacyLedger
+    from .cycle.register import CYCLES
 
     if epsilon is None and delta is not None:
         raise DataError(f"--delta must come with --epsilon; got --delta {delta:g} alone; give both")
-    if kept_file(dataset, "sales.parquet") is None:
-        raise DataError(f"DATASET must hold imported tables; got {dataset}; make some with `repricer data import`")
+    if kept_file(dataset, "sales.parquet") is None and not (dataset / CYCLES).is_file():
+        raise DataError(
+            f"DATASET must hold imported tables, or the cycles of a shop; got {dataset}; make some with `repricer data "
+            "import`, or `repricer cycle`"
+        )
     ledger = PrivacyLedger(dataset)
     if epsilon is not None:
         ledger.set_limit(epsilon, DELTA if delta is None else delta)

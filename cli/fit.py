@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
@@ -153,14 +154,17 @@ class Widening(click.ParamType):
     "--epsilon",
     type=click.FloatRange(min=0, min_open=True),
     default=None,
-    help="Make what is published of the segments differentially private, and pay this from the budget of DATASET (see "
-    "repricer data budget); each zone pays it.  [default: exact segments]",
+    help="Make all that is published of segments, and a network's weights, differentially private at this cost in all, "
+    "paid from the budget of DATASET (see repricer data budget).  [default: exact]",
 )
 @click.option(
-    "--forecaster-epsilon",
-    type=click.FloatRange(min=0, min_open=True),
-    default=None,
-    help="Train the network of --forecaster lstm so that its weights tell no more than this of any one product.",
+    "--epsilon-share",
+    "shares",
+    type=(click.Choice(["counts", "figures", "units", "network"]), click.FloatRange(min=0)),
+    multiple=True,
+    callback=lambda _context, _option, given: dict(given),
+    help="What a release has of epsilon, in proportion; repeatable.  [default: counts 0.2, figures 0.27, units 0.18, "
+    "network 0.35]",
 )
 @click.option(
     "--shared",
@@ -183,6 +187,8 @@ def command(
     widen: float | None,
     priors: Path | None,
     by: str,
+    epsilon: float | None,
+    shares: dict[str, float],
     rules: ShopRules,
     as_json: bool,
     **options: Any,
@@ -207,7 +213,7 @@ def command(
     options |= {
         "assumptions": Assumptions.under(rules, price_widening=widen),
         "priors": None if priors is None else Priors.load(priors),
-        "privacy": _privacy(dataset, options.pop("epsilon")),
+        "privacy": privacy_of(dataset, epsilon, shares, zones=len(zones)),
     }
     reports: dict[str, dict[str, Any]] = {}
     with CompileAhead() as compiler:
@@ -251,11 +257,16 @@ def _tables(dataset: Path, plan: Path | None) -> Tables:
     return replace(tables, plan=import_table("plan", plan, products=ids))
 
 
-def _privacy(dataset: Path, epsilon: float | None) -> Privacy | None:
+def privacy_of(dataset: Path, epsilon: float | None, shares: Mapping[str, float], *, zones: int = 1) -> Privacy | None:
+    """What each zone may tell of a customer, who may buy in all of them; None without an epsilon."""
     from ..fitting import Privacy
     from ..profiles import PrivacyLedger
 
-    return None if epsilon is None else Privacy(epsilon, PrivacyLedger(dataset))
+    if epsilon is None:
+        if shares:
+            raise ValueError(f"shares of epsilon need an epsilon; got {', '.join(shares)} alone; give --epsilon too")
+        return None
+    return Privacy(epsilon / zones, PrivacyLedger(dataset), shares)
 
 
 def _zones(tables: Tables, by: str) -> dict[str, Zone | None]:
@@ -274,7 +285,6 @@ def fit_to_folder(
     out: Path,
     *,
     forecaster: str = FORECASTERS[0],
-    forecaster_epsilon: float | None = None,
     shared: Path | None = None,
     compiler: CompileAhead | None = None,
     **options: Unpack[FitArguments],
@@ -289,7 +299,7 @@ def fit_to_folder(
             progress_console.print(f"  fitting {what} …", style="dim")
 
     seed = options.get("seed", 0)
-    model = _forecaster(forecaster, seed, forecaster_epsilon, shared)
+    model = _forecaster(forecaster, seed, shared)
     fitted = fit(tables, products, forecaster=model, on_step=step, **options)
     report, proof = fitted.report, fitted.report["proof"]
     held_out = {row["forecaster"]: row["wape"] for row in proof["backtest"]}
@@ -303,18 +313,11 @@ def fit_to_folder(
     return report
 
 
-def _forecaster(name: str, seed: int, epsilon: float | None, shared: Path | None) -> Forecaster | None:
+def _forecaster(name: str, seed: int, shared: Path | None) -> Forecaster | None:
     """The forecaster of this name, None for the choice among all."""
-    from ..forecasting import Lstm, PooledRegression, candidates
+    from ..forecasting import PooledRegression, candidates
 
     model = candidates(seed=seed).get(name)
-    if epsilon is not None:
-        if not isinstance(model, Lstm):
-            raise ValueError(
-                f"--forecaster-epsilon needs a network to train: --forecaster lstm; got {name}; name it, or leave "
-                "the option out"
-            )
-        model.set_params(epsilon=epsilon)
     if shared is not None:
         if not isinstance(model, PooledRegression):
             raise ValueError(

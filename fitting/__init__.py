@@ -9,7 +9,7 @@ from .demand import FittedDemand, Priors
 from .fit_market import FittedMarket, fit
 from .fitted_models import FittedModels
 from .market_builder import build_market
-from .private_customers import Privacy
+from .privacy import Privacy
 from .refit import forecasts_since, refit
 from .shop_rules import ShopRules
 from .split import priced_products

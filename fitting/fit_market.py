@@ -15,15 +15,16 @@ from joblib import Parallel, delayed
 from sklearn.base import clone
 
 from ..data import Tables, load_tables, not_chosen
-from ..forecasting import Forecaster, Lstm, MovingAverage, Selected, forecasts_from, score
+from ..forecasting import Forecaster, Lstm, MovingAverage, Selected, candidates, forecasts_from, score
 from ..scenarios import MarketSpec, scenario_name
 from .assumptions import Assumptions
 from .customers import JOBS, Customers, fit_customers, records
 from .demand import Priors
 from .fit_report import fit_report, proof_report
 from .fit_split import FitOptions, FittedSplit, fit_split
-from .private_customers import Privacy, private_customers
-from .refit import fit_record
+from .privacy import NETWORK, Privacy
+from .private_customers import private_customers
+from .refit import fit_record, lstm_of
 from .split import DEFAULT_WEEKS, Split, check_period, held_out, priced_products, weeks_to_come
 from .zones import Zone, of_zone
 
@@ -104,8 +105,8 @@ def fit(
         draws: Number of posterior draws.
         zone: The price zone whose market it is, by default all stores. Prices, forecasts and customers
             are the zone's own; the response to prices is estimated from the sales of all zones.
-        privacy: How little the segments may tell of any one customer, and the budget that pays for it; by
-            default they are exact.
+        privacy: How little segments may tell of any one customer, and a network of any one product, and the
+            budget that pays for it; by default they are exact.
         on_step: Called with the name of each step when it begins.
 
     Returns:
@@ -220,15 +221,40 @@ def _models(
     """Forecasters and customers, side by side where there are cores: neither needs the other."""
     on_step("demand forecasters and customers")
     if privacy is not None:
-        # Before the forecasters, which take long: the budget may be spent.
-        customers = private_customers(split, privacy, seed)
-        return _demand(split, forecaster), customers
+        return _private_models(tables, split, forecaster, seed, privacy)
     if JOBS == 1 or not isinstance(forecaster, Selected):
         return _demand(split, forecaster), fit_customers(tables, split, seed)
     with ThreadPoolExecutor(1) as beside:
         # A thread is enough, as this one only waits for the processes in which `Selected` fits.
         customers = beside.submit(fit_customers, tables, split, seed)
         return _demand(split, forecaster), customers.result()
+
+
+def _private_models(
+    tables: Tables, split: Split, forecaster: Forecaster, seed: int, privacy: Privacy
+) -> tuple[_Demand, Customers]:
+    """As `_models`, paid for before anything is asked; all that is released of customers and networks has noise."""
+    named = "customer" in split.sales and split.sales["customer"].notna().any()
+    under = _under(forecaster, privacy)
+    privacy.pay(customers=named, network=under is not None)
+    demand = _demand(split, under or forecaster)
+    customers = private_customers(split, privacy, seed) if named else fit_customers(tables, split, seed)
+    network = lstm_of(demand.forecaster)
+    trained = None if network is None else network.privacy_
+    report = privacy.report(customers=named, network=under is not None, trained=trained)
+    return demand._replace(choice=demand.choice | {"privacy": report}), customers
+
+
+def _under(forecaster: Forecaster, privacy: Privacy) -> Forecaster | None:
+    """The forecaster, training its network at that network's share of epsilon; None if it trains none."""
+    if isinstance(forecaster, Selected):
+        named = forecaster.forecasters or candidates(seed=forecaster.seed)
+        private = {name: _under(model, privacy) for name, model in named.items() if isinstance(model, Lstm)}
+        return clone(forecaster).set_params(forecasters=named | private) if private else None
+    if not isinstance(forecaster, Lstm):
+        return None
+    asked = privacy.query(NETWORK)
+    return clone(forecaster).set_params(epsilon=asked.epsilon, delta=asked.delta)
 
 
 def _fit_ahead(split: Split, forecaster: Forecaster, customers: Customers, options: FitOptions) -> FittedSplit:
@@ -248,8 +274,6 @@ def _demand(split: Split, forecaster: Forecaster) -> _Demand:
     used = re.sub(r"(?<!^)(?=[A-Z])", "-", type(fitted).__name__).lower()
     seconds = {used: time.perf_counter() - started}
     models, chosen = {_BASELINE: MovingAverage().fit(split.past)}, {}
-    if isinstance(fitted, Lstm) and fitted.privacy_ is not None:
-        chosen = {"forecaster_privacy": fitted.privacy_}
     if isinstance(fitted, Selected):
         models |= fitted.models_
         seconds |= fitted.scores_.set_index("forecaster")["seconds"].to_dict()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -10,53 +10,22 @@ from numpy.typing import NDArray
 
 from ..data.weeks import period_of
 from ..forecasting import segment_response
-from ..profiles import PrivacyLedger, Query, customer_features, segment_candidates
-from ..profiles.noise import Array, clipped_sums, noise_of_sums, noisy_sums
+from ..profiles import LEAST_CUSTOMERS, customer_features, segment_candidates
+from ..profiles.noise import Array, clipped_sums, noisy_sums
 from ..profiles.private_segments import FORMED_BY, PrivateSegments, private_segments
 from ..profiles.segment_names import segment_names
 from .customers import CANDIDATES, Customers, records
+from .privacy import COUNTS, FIGURES, UNITS, Privacy
 from .split import Split
 
-DELTA = 1e-6
-"""Delta of all that one fit publishes."""
-SHARES = {
-    "range of spend": 0.1,
-    "customers by spend and reductions": 0.2,
-    "number of segments": 0.05,
-    "customers, spend and response of segments": 0.35,
-    "units of segments by product": 0.3,
-}
-"""The queries of a fit, and their shares of its epsilon; the last two, which are Gaussian, share its delta."""
-# A customer counts with at most this many units (Euclidean norm over the products), units in all, and units times
-# the log price against its average.
-_UNITS, _ALL_UNITS, _ANSWER = 20.0, 40.0, 3.0
+# A customer counts with at most this many times the average customer's units, of that by product (Euclidean norm), and of
+# that times deviations of the log price: less would cut off too much, more would need more noise.
+_ALL_UNITS, _UNITS, _ANSWER = 2.0, 0.4, 0.3
 # The length at which the row of a customer's figures, of up to 1 each, is cut.
-_LENGTH = 1.75
+_LENGTH = 1.6
 _ELASTICITIES = (-8.0, -0.2)
-
-
-class Privacy(NamedTuple):
-    """What a fit may tell of any one customer.
-
-    Attributes:
-        epsilon: How much more likely, as a log, any published figure may become by one customer's history.
-        ledger: The budget that pays for it.
-
-    Example:
-        >>> sum(query.epsilon for query in Privacy(2.0, ledger).queries())  # doctest: +SKIP
-        2.0
-    """
-
-    epsilon: float
-    ledger: PrivacyLedger
-
-    def queries(self) -> list[Query]:
-        """What is asked of the customers, each with its cost."""
-        gaussian = list(SHARES)[-2:]
-        return [
-            Query(name, share * self.epsilon, DELTA / len(gaussian) * (name in gaussian))
-            for name, share in SHARES.items()
-        ]
+# Segments of fewer customers than so many deviations of the noise of their number would be mostly noise.
+_LEAST_SIGNAL = 8.0
 
 
 class Statistics(NamedTuple):
@@ -78,35 +47,36 @@ class Histories(NamedTuple):
         figures: (customers, 5) as in `Statistics`, not yet cut.
         units: (customers, N).
         scale: (5,) the most that a customer may add to each.
+        most_units: The most units that a customer may add (Euclidean norm over the products).
         variation: Variance of the log price against its average, over all units sold.
     """
 
     figures: Array
     units: Array
     scale: Array
+    most_units: float
     variation: float
 
     def rows(self) -> tuple[Array, Array]:
         """The rows of both statistics, in units of the most that counts."""
-        return np.clip(self.figures / self.scale, -1, 1) / _LENGTH, self.units / _UNITS
+        return np.clip(self.figures / self.scale, -1, 1) / _LENGTH, self.units / self.most_units
 
     def sums(self, labels: NDArray[np.intp], groups: int) -> Statistics:
         """The sums without noise."""
         figures, units = (clipped_sums(rows, labels, groups) for rows in self.rows())
-        return Statistics(figures * _LENGTH * self.scale, units * _UNITS)
+        return Statistics(figures * _LENGTH * self.scale, units * self.most_units)
 
     def released(self, labels: NDArray[np.intp], groups: int, privacy: Privacy) -> Statistics:
-        """The sums with the noise of the last two queries."""
+        """The sums with noise."""
         figures, units = (
             noisy_sums(rows, labels, groups, query.epsilon, query.delta)
-            for rows, query in zip(self.rows(), privacy.queries()[-2:], strict=True)
+            for rows, query in zip(self.rows(), map(privacy.query, (FIGURES, UNITS)), strict=True)
         )
-        return Statistics(figures * _LENGTH * self.scale, units * _UNITS)
+        return Statistics(figures * _LENGTH * self.scale, units * self.most_units)
 
     def noise(self, privacy: Privacy) -> tuple[Array, float]:
         """Standard deviations of the noise: of the figures (5,), and of the units."""
-        figures, units = (noise_of_sums(query.epsilon, query.delta) for query in privacy.queries()[-2:])
-        return figures * _LENGTH * self.scale, units * _UNITS
+        return privacy.noise(FIGURES) * _LENGTH * self.scale, privacy.noise(UNITS) * self.most_units
 
 
 class Released(NamedTuple):
@@ -130,37 +100,31 @@ def private_customers(split: Split, privacy: Privacy, seed: int) -> Customers:
 
     Args:
         split: Past and weeks to simulate.
-        privacy: Epsilon, and the budget that pays for it before anything is asked.
+        privacy: Epsilon, which was paid.
         seed: Seed of the clusters; the noise has none.
-
-    Raises:
-        DataError: The budget does not pay for it.
-        ValueError: epsilon is out of range, or the sales name no customers.
     """
     return published(split, release(split, privacy, seed), privacy)
 
 
 def release(split: Split, privacy: Privacy, seed: int) -> Released:
-    """Pay, and ask all queries; arguments and errors as of `private_customers`."""
-    if not 0 < privacy.epsilon < np.inf:
-        raise ValueError(f"epsilon must be a number above 0; got {privacy.epsilon:g}; write 1")
-    if "customer" not in split.sales or split.sales["customer"].isna().all():
-        raise ValueError("sales: epsilon protects customers; got sales that name none; fit without epsilon")
-    privacy.ledger.spend(privacy.queries())
+    """Ask all queries; arguments as of `private_customers`."""
     features = customer_features(split.sales, as_of=split.sales["date"].max())
-    reach, grid, number = (query.epsilon for query in privacy.queries()[:3])
-    segments = private_segments(features[list(FORMED_BY)], (reach, grid, number), seed=seed)
-    histories = customer_histories(split, features, segments.most_spend)
+    counts = privacy.query(COUNTS)
+    least = max(LEAST_CUSTOMERS, int(_LEAST_SIGNAL * _LENGTH * privacy.noise(FIGURES)))
+    formed = features[list(FORMED_BY)]
+    segments = private_segments(formed, counts.epsilon, counts.delta, min_size=least, seed=seed)
+    histories = customer_histories(split, features, segments.most_spend, segments.customers.sum())
     return Released(segments, histories, histories.released(segments.labels, len(segments.customers), privacy))
 
 
-def customer_histories(split: Split, features: pd.DataFrame, most_spend: float) -> Histories:
+def customer_histories(split: Split, features: pd.DataFrame, most_spend: float, customers: float) -> Histories:
     """What each customer of `features` adds to the statistics.
 
     Args:
         split: Past and weeks to simulate.
         features: Customers x features.
         most_spend: Spend per week above which a customer adds no more.
+        customers: About how many there are.
     """
     order, panel = pd.Index(split.products["product"]), split.past[split.past["units"] > 0]
     apart = _log_price_apart(panel)
@@ -178,11 +142,14 @@ def customer_histories(split: Split, features: pd.DataFrame, most_spend: float) 
     answer = np.bincount(customer, weights=lines["units"] * moved, minlength=len(features))
     spend, share = (features[name].to_numpy(dtype=np.float64) for name in FORMED_BY)
     sold = panel.set_index(["product", "week"])["units"].reindex(apart.index)
+    variation = float(np.average(apart**2, weights=sold))
+    most = _ALL_UNITS * float(sold.sum()) / customers
     return Histories(
         figures=np.column_stack([np.ones(len(features)), spend, share, units.sum(axis=1), answer]).astype(np.float64),
         units=units,
-        scale=np.array([1.0, most_spend, 1.0, _ALL_UNITS, _ANSWER]),
-        variation=float(np.average(apart**2, weights=sold)),
+        scale=np.array([1.0, most_spend, 1.0, most, _ANSWER * most * np.sqrt(variation)]),
+        most_units=_UNITS * most,
+        variation=variation,
     )
 
 
@@ -201,10 +168,11 @@ def published(split: Split, release: Released, privacy: Privacy) -> Customers:
     """The customers of the market: all of it follows from the noisy statistics and the weekly totals."""
     released, histories = release.statistics, release.histories
     order = split.products["product"]
-    customers = np.maximum(released.figures[:, 0], 1.0)
+    # Noise may leave fewer than a segment must have, though its cells promised more.
+    customers = np.maximum(released.figures[:, 0], LEAST_CUSTOMERS)
     spend, share = np.maximum(released.figures[:, 1:3] / customers[:, None], 0.0).T
     elasticity, error = _elasticities(split, released, histories, privacy)
-    units = _units(split, released.units, histories.noise(privacy)[1])
+    units = _units(split, released, histories.noise(privacy))
     affinity = units / units.sum(axis=1, keepdims=True)
     means = pd.DataFrame({"spend": spend, "discount_share": share})
     apart = (means - np.average(means, axis=0, weights=customers)) / means.mean().clip(lower=1e-9)
@@ -225,40 +193,41 @@ def published(split: Split, release: Released, privacy: Privacy) -> Customers:
         units=units,
         affinity=affinity,
         candidates=candidates.to_numpy(dtype=np.float64),
-        report={"segments": records(table), "privacy": privacy_report(privacy)},
+        report={"segments": records(table)},
     )
 
 
-def privacy_report(privacy: Privacy) -> dict[str, Any]:
-    """What a fit has spent, for its report."""
-    return {
-        "epsilon": privacy.epsilon,
-        "delta": DELTA,
-        "unit": "one customer's whole history",
-        "protects": "segments: their number, sizes, means, response to prices and units by product",
-        "queries": [query._asdict() for query in privacy.queries()],
-    }
-
-
 def _elasticities(split: Split, released: Statistics, histories: Histories, privacy: Privacy) -> tuple[Array, Array]:
-    """(K,) own-price elasticity of each segment, and the standard error that the noise alone gives it.
+    """(K,) own-price elasticity of each segment, and the standard error that the noise gives it.
 
     A segment that answers more to prices buys more of its units in cheap weeks: to the first order, the mean log price
-    of its units lies below that of all by (its elasticity - that of all) times the variance of the log price.
+    of its units lies below that of all by (its elasticity - that of all) times the variance of the log price. The more
+    of the differences may be noise, the more they are drawn together (empirical Bayes).
     """
     whole = split.sales.assign(customer="all")
     common = segment_response(whole, pd.Series({"all": 0}), split.past)["elasticity"].to_numpy()[0]
     deviation = histories.noise(privacy)[0]
-    units = np.maximum(released.figures[:, 3], 2 * deviation[3])
+    units = _told_units(released, deviation[3])
     answer = released.figures[:, 4] / units
     apart = (answer - np.average(answer, weights=units)) / histories.variation
     error = np.hypot(deviation[4], answer * deviation[3]) / units / histories.variation
-    return np.clip(common + apart, *_ELASTICITIES), error
+    between = max(float(np.average(apart**2 - error**2, weights=units)), 0.0)
+    return np.clip(common + apart * between / (between + error**2), *_ELASTICITIES), error
 
 
-def _units(split: Split, noisy: Array, deviation: float) -> Array:
-    """(K, N) units: each product's weekly total, split by noisy shares that lean on the segments' shares of all units."""
+def _told_units(released: Statistics, deviation: float) -> Array:
+    """(K,) units of each segment that count; no fewer than noise alone may give."""
+    return np.maximum(released.figures[:, 3], 2 * deviation)
+
+
+def _units(split: Split, released: Statistics, noise: tuple[Array, float]) -> Array:
+    """(K, N) units: each product's weekly totals, split by the segments' shares of all units and, as far as they stand
+    out of the noise, by their own of that product (James and Stein 1961).
+    """
     total = split.past.groupby("product")["units"].sum()[split.products["product"]].to_numpy(dtype=np.float64)
-    share = np.maximum(noisy.sum(axis=1), deviation)
-    leaning = np.maximum(noisy, 0.0) + 2 * deviation * (share / share.sum())[:, None]
-    return total * leaning / leaning.sum(axis=0)
+    share = _told_units(released, noise[0][3])
+    alike = np.outer(share / share.sum(), total / total.sum()) * max(released.units.sum(), noise[1])
+    apart = released.units - alike
+    kept = max(0.0, 1.0 - apart.size * noise[1] ** 2 / float((apart**2).sum()))
+    mixed = np.maximum(alike + kept * apart, 0.1 * alike)
+    return total * mixed / mixed.sum(axis=0)

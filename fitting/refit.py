@@ -29,7 +29,7 @@ from .zones import Zone, of_zone, zone_tables
 _PRODUCT = ("product", "category", "name", "unit_cost")
 _CUSTOMERS = ("names", "elasticity", "units", "affinity", "candidates")
 _SELECTED, _LSTM, _NETWORKS = "selected", "lstm", "networks"
-_COMMON = "common"
+_COMMON, _EPSILON = "common", "epsilon"
 _APART = ("assumptions", "priors", "period")
 _NO_NETWORKS = (
     "the record of the fit comes from an earlier version and holds no weights of the LSTM: its forecasts are those of the "
@@ -78,7 +78,7 @@ def fit_record(
         "weeks": weeks,
         "first_day": first_day,
         "products": records(products[[name for name in _PRODUCT if name in products]]),
-        "forecaster": {"name": used, _NETWORKS: _kept_networks(forecaster)} | chosen,
+        "forecaster": {"name": used, **_network(forecaster)} | chosen,
         "trend": trend,
         "zone": None if zone is None else {"name": zone.name, "stores": _plain(zone.stores)},
         "customers": {name: _plain(getattr(customers, name)) for name in _CUSTOMERS},
@@ -185,10 +185,17 @@ def _zone(record: Mapping[str, Any]) -> Zone | None:
     return Zone(**record["zone"]) if record.get("zone") else None
 
 
-def _kept_networks(forecaster: Forecaster) -> str | None:
-    """The weights of the LSTM in use; None where there is none, or too little history to train one."""
+def lstm_of(forecaster: Forecaster) -> Lstm | None:
+    """The LSTM in use by a fitted forecaster."""
     lstm = forecaster.models_.get(_LSTM) if isinstance(forecaster, Selected) else forecaster
-    return lstm.kept_networks() if isinstance(lstm, Lstm) else None
+    return lstm if isinstance(lstm, Lstm) else None
+
+
+def _network(forecaster: Forecaster) -> dict[str, Any]:
+    """The weights of the LSTM in use, None where there is none or too little history to train one, and their epsilon."""
+    lstm = lstm_of(forecaster)
+    kept = None if lstm is None else lstm.kept_networks()
+    return {_NETWORKS: kept} | ({} if lstm is None or lstm.epsilon is None else {_EPSILON: lstm.epsilon})
 
 
 def _lacks_networks(record: Mapping[str, Any]) -> bool:
@@ -197,11 +204,13 @@ def _lacks_networks(record: Mapping[str, Any]) -> bool:
 
 
 def _forecaster(record: Mapping[str, Any], seed: int) -> Forecaster:
-    networks = record.get(_NETWORKS)
+    networks, epsilon = record.get(_NETWORKS), record.get(_EPSILON)
+    # Under privacy no network is trained again, for which nobody would have paid.
+    lstm = Lstm(seed=seed, epsilon=epsilon, kept=networks if epsilon is None else networks or "")
+    known = candidates(seed=seed) | {_LSTM: lstm}
     if record["name"] == _SELECTED:
         chosen, stretch = record["chosen"], record["stretch"]
-        return Selected(seed=seed, n_jobs=JOBS, chosen=chosen, stretch=stretch, networks=networks)
-    known = candidates(seed=seed) | {_LSTM: Lstm(seed=seed, kept=networks)}
+        return Selected(known, seed=seed, n_jobs=JOBS, chosen=chosen, stretch=stretch, networks=networks)
     if _COMMON in record:
         return PooledRegression(common=Common.of(record[_COMMON]))
     if record["name"] not in known:

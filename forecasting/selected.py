@@ -137,8 +137,9 @@ class Selected(Forecaster):
         """Fit the models of a choice made before."""
         self.choice_ = pd.DataFrame([chosen[product].split("+") for product in self.products_], index=self.products_)
         self.stretch_ = np.array(self.stretch)
-        kept = MeanOfModels() if self.networks is None else Lstm(seed=self.seed, kept=self.networks)
-        named = self._candidates() | {"lstm": kept}
+        named = self._candidates()
+        lstm = cast(Lstm, clone(named.get("lstm", Lstm(seed=self.seed))))
+        named["lstm"] = MeanOfModels() if self.networks is None else lstm.set_params(kept=self.networks)
         used = [name for name in named if (self.choice_ == name).any(axis=None)]
         self._keep(self._each(_fitted, {name: named[name] for name in used}, history), history)
 

@@ -1,32 +1,21 @@
-"""The noise of differential privacy, from OpenDP: counts, sums and choices that one customer hardly changes.
+"""The noise of differential privacy, from OpenDP: sums that one customer hardly changes, and what they may tell.
 
 Two sets of customers are neighbours if one customer, with all their purchases, is in one of them only.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm
 
 Array = NDArray[np.float64]
 # Sums of floats are exact to much less than this, so that rounding cannot hide a larger contribution.
 _SENSITIVITY = 1.0 + 1e-9
-
-
-def noisy_counts(counts: Array, epsilon: float) -> Array:
-    """Counts of customers with Laplace noise of scale 1 / epsilon, where each customer counts in one cell.
-
-    Args:
-        counts: customers in each cell, any shape.
-        epsilon: cost of all cells together.
-    """
-    dp = _opendp()
-    space = dp.vector_domain(dp.atom_domain(T=int)), dp.l1_distance(T=int)
-    noisy = dp.m.make_laplace(*space, scale=1 / epsilon)
-    return np.array(noisy(counts.astype(int).ravel().tolist()), dtype=np.float64).reshape(counts.shape)
 
 
 def noisy_sums(rows: Array, labels: NDArray[np.intp], groups: int, epsilon: float, delta: float) -> Array:
@@ -60,18 +49,20 @@ def noise_of_sums(epsilon: float, delta: float) -> float:
     )
 
 
-def noisy_best(scores: Array, epsilon: float) -> int:
-    """Position of the highest score under exponential noise.
+def most_advantage(deviations: Sequence[float]) -> float:
+    """The most by which an attacker tells better than by guessing who was in all of these sums together.
 
-    That is permute-and-flip (McKenna and Sheldon 2020), never worse than the exponential mechanism.
+    The share of members found less the share of others accused, for one who knows everybody else (Dong, Roth and Su
+    2022): Gaussian mechanisms compose to one.
 
     Args:
-        scores: sums over customers, to each of which a customer adds from 0 to 1.
-        epsilon: cost of the choice.
+        deviations: standard deviations of the noise of sums that one customer moves by 1 at most.
+
+    Example:
+        >>> round(most_advantage([20.0, 20.0]), 3)
+        0.028
     """
-    dp = _opendp()
-    space = dp.vector_domain(dp.atom_domain(T=float, nan=False)), dp.linf_distance(T=float, monotonic=True)
-    return int(dp.m.make_noisy_max(*space, dp.max_divergence(), scale=_SENSITIVITY / epsilon)(scores.tolist()))
+    return float(2 * norm.cdf(np.sqrt(np.sum(np.array(deviations) ** -2.0)) / 2) - 1)
 
 
 def _gaussian(scale: float) -> Any:

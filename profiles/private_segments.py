@@ -1,7 +1,7 @@
 """Segments of customers under differential privacy, by spend and by how much they buy at reduced prices.
 
-Everything that is learned of the customers comes out of noisy counts and one noisy choice; the rest is computed from
-those. One customer's whole history is what is protected.
+Everything that is learned of the customers, the number of segments too, is computed from one table of noisy counts. One
+customer's whole history is what is protected.
 """
 
 from __future__ import annotations
@@ -11,21 +11,26 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 from scipy.stats import norm
 from sklearn.cluster import KMeans
 
 from .least_size import LEAST_CUSTOMERS
-from .noise import Array, noisy_best, noisy_counts
+from .noise import Array, noise_of_sums, noisy_sums
 from .segment_features import WEIGHTS
 
 FORMED_BY = ("spend", "discount_share")
 """The features that form segments; the others need what other customers do."""
 # Spend per week in octaves, from .01 to 10 million of any currency.
-_SPEND = 2.0 ** np.arange(-7, 24)
-_DISCOUNT_CELLS, _SPEND_CELLS, _REACH = 12, 8, 2.0
+_SPEND = np.log(2.0) * np.arange(-7, 24)
+_DISCOUNT_CELLS = 12
 _CANDIDATES = range(2, 7)
-# Of 100 empty cells, noise alone lifts one above this, in units of its scale.
-_NOISE_ALONE = 4.0
+# Where a cell has fewer customers than noise, a region still has more: counts are averaged over neighbours, with the
+# weights of a normal distribution of this deviation in cells, which leaves this much of their noise.
+_BLUR = 1.0
+_LEFT = 1 / (2 * np.sqrt(np.pi) * _BLUR)
+# Of 350 empty cells, noise alone lifts one above this, in its standard deviations.
+_NOISE_ALONE = 3.0
 
 
 class PrivateSegments(NamedTuple):
@@ -45,87 +50,80 @@ class PrivateSegments(NamedTuple):
 
 
 def private_segments(
-    features: pd.DataFrame, epsilons: tuple[float, float, float], *, min_size: int = LEAST_CUSTOMERS, seed: int = 0
+    features: pd.DataFrame, epsilon: float, delta: float, *, min_size: int = LEAST_CUSTOMERS, seed: int = 0
 ) -> PrivateSegments:
-    """Cluster a noisy grid of the customers; a noisy choice among the clusters that result sets their number.
+    """Cluster noisy counts of the customers; how well the clusters stand apart there sets their number.
 
     Args:
         features: customers x features, with `spend` (currency per week) and `discount_share`.
-        epsilons: costs of the range of spend, of the grid, and of the number of segments.
+        epsilon: cost of the counts, which is all that is asked.
+        delta: probability with which epsilon may fail to hold.
         min_size: least noisy number of customers in a segment.
         seed: seed of the clusters; the noise has none.
 
     Example:
         >>> rng = np.random.default_rng(0)
         >>> spend, share = np.repeat([[90.0, 0.05], [10.0, 0.4]], 500, axis=0).T * rng.lognormal(0, 0.1, (2, 1000))
-        >>> segments = private_segments(pd.DataFrame({"spend": spend, "discount_share": share}), (50.0, 50.0, 50.0))
+        >>> segments = private_segments(pd.DataFrame({"spend": spend, "discount_share": share}), 50.0, 1e-9)
         >>> np.bincount(segments.labels).tolist()
         [500, 500]
     """
     spend, share = (features[name].to_numpy(dtype=np.float64) for name in FORMED_BY)
-    logs = np.log(np.clip(spend, _SPEND[0], _SPEND[-1]))
-    high, middle, deviation = _spend_distribution(logs, epsilons[0])
-    low = middle - _REACH * deviation
-    x = np.clip((logs - low) / (2 * _REACH * deviation), 0, 1 - 1e-9)
     # The square root tells small shares apart.
-    y = np.sqrt(np.clip(share, 0, 1))
-    grid, edges = _grid(x, y, epsilons[1])
-    scaled, spread = _scaled(edges, grid)
-    points = np.column_stack([x, y]) * spread
-    found = [_clusters(scaled, grid, k, seed) for k in _CANDIDATES]
+    places = np.column_stack([np.log(np.maximum(spend, 1e-9)), np.sqrt(np.clip(share, 0, 1))])
+    middles, noisy, counts = _grid(places, epsilon, delta)
+    factor = _factor(middles, counts)
+    found = [_clusters(middles * factor, counts, k, seed) for k in _CANDIDATES]
     # All customers are one segment where nothing stands out of the noise.
     apart = [(centres, sizes) for centres, sizes in found if sizes.min() >= min_size] or [
-        _clusters(scaled, grid, 1, seed)
+        _clusters(middles * factor, counts, 1, seed)
     ]
-    best = noisy_best(np.array([_separation(points, centres).sum() for centres, _ in apart]), epsilons[2])
-    centres, sizes = apart[best]
-    unscaled = centres / spread
-    money = np.exp(low + 2 * _REACH * deviation * unscaled[:, 0])
-    order = np.argsort(-money)
-    rank = np.argsort(order)
+    # By the counts themselves, whose noise cancels in the sum, as averaging them has blurred the gaps.
+    seen = np.where(counts > 0, noisy, 0.0)
+    centres, sizes = max(apart, key=lambda one: float(seen @ _separation(middles * factor, one[0])))
+    order = np.argsort(-centres[:, 0])
+    place = centres[order] / factor
     return PrivateSegments(
-        rank[_distances(points, centres).argmin(axis=1)],
-        np.column_stack([money, unscaled[:, 1] ** 2])[order],
+        _distances(places * factor, centres[order]).argmin(axis=1),
+        np.column_stack([np.exp(place[:, 0]), place[:, 1] ** 2]),
         sizes[order],
-        float(np.exp(high)),
+        _most_spend(middles[:, 0], counts),
     )
 
 
-def _spend_distribution(logs: Array, epsilon: float) -> tuple[float, float, float]:
-    """The 95% quantile, the median and the standard deviation of log spend, from the quartiles of noisy counts."""
-    edges = np.log(_SPEND)
-    below = np.maximum.accumulate(np.append(0.0, noisy_counts(np.histogram(logs, edges)[0], epsilon).cumsum()))
-    # As of a normal distribution, since noise moves outer quantiles most.
-    low, median, high = np.interp(np.array([0.25, 0.5, 0.75]) * below[-1], below, edges)
-    quartile = norm.ppf(0.75)
-    return (
-        float(median + norm.ppf(0.95) * (high - median) / quartile),
-        float(median),
-        float(max((high - low) / (2 * quartile), 0.1)),
-    )
-
-
-def _grid(x: Array, y: Array, epsilon: float) -> tuple[Array, Array]:
-    """Noisy customers in each cell, and the middles of the cells (cells, 2)."""
-    edges = np.linspace(0, 1, _SPEND_CELLS + 1), np.linspace(0, 1, _DISCOUNT_CELLS + 1)
-    noisy = noisy_counts(np.histogram2d(x, y, edges)[0], epsilon)
+def _grid(places: Array, epsilon: float, delta: float) -> tuple[Array, Array, Array]:
+    """The middles of the cells (cells, 2), noisy customers in each, and their average around each where it is no noise."""
+    edges = _SPEND, np.linspace(0, 1, _DISCOUNT_CELLS + 1)
+    shape = tuple(len(side) - 1 for side in edges)
+    cell = [
+        np.clip(side.searchsorted(place, side="right") - 1, 0, size - 1)
+        for side, place, size in zip(edges, places.T, shape, strict=True)
+    ]
+    one = np.ones((len(places), 1))
+    noisy = noisy_sums(one, np.ravel_multi_index(cell, shape), shape[0] * shape[1], epsilon, delta).reshape(shape)
+    blurred = gaussian_filter(noisy, _BLUR, mode="constant")
+    counts = np.where(blurred > _NOISE_ALONE * _LEFT * noise_of_sums(epsilon, delta), blurred, 0.0).ravel()
     middles = np.stack(np.meshgrid(*((side[1:] + side[:-1]) / 2 for side in edges), indexing="ij"), axis=-1)
-    return np.where(noisy > _NOISE_ALONE / epsilon, noisy, 0.0).ravel(), middles.reshape(-1, 2)
+    return middles.reshape(-1, 2), noisy.ravel(), counts if counts.any() else np.ones_like(counts)
 
 
-def _scaled(middles: Array, weight: Array) -> tuple[Array, Array]:
-    """The middles in standard deviations, weighted as in `segment_features`, and the factors."""
-    if not weight.any():
-        weight = np.ones_like(weight)
-    spread = np.sqrt(np.average((middles - np.average(middles, axis=0, weights=weight)) ** 2, axis=0, weights=weight))
-    factor = np.array([WEIGHTS[name] for name in FORMED_BY]) / np.maximum(spread, 1 / _DISCOUNT_CELLS / 4)
-    return middles * factor, factor
+def _most_spend(logs: Array, counts: Array) -> float:
+    """The 95% quantile of spend as of a normal distribution of its log, since noise moves outer quantiles most."""
+    width, middle = _SPEND[1] - _SPEND[0], np.average(logs, weights=counts)
+    # Cells and their averages have widened it.
+    variance = np.average((logs - middle) ** 2, weights=counts) - width**2 * (_BLUR**2 + 1 / 12)
+    return float(np.exp(middle + norm.ppf(0.95) * np.sqrt(max(variance, 0.01))))
+
+
+def _factor(middles: Array, counts: Array) -> Array:
+    """(2,) what makes a standard deviation the weight of the feature in `segment_features`."""
+    middle = np.average(middles, axis=0, weights=counts)
+    spread = np.sqrt(np.average((middles - middle) ** 2, axis=0, weights=counts))
+    return np.array([WEIGHTS[name] for name in FORMED_BY]) / np.maximum(spread, 0.02)
 
 
 def _clusters(points: Array, weight: Array, k: int, seed: int) -> tuple[Array, Array]:
     """Centres (k, 2) and weights (k,) of the clusters of weighted points."""
-    if not weight.any():
-        weight = np.ones_like(weight)
     if (weight > 0).sum() < k:
         return np.zeros((k, 2)), np.zeros(k)
     model = KMeans(k, n_init=10, random_state=seed)  # pyright: ignore[reportArgumentType]

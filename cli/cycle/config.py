@@ -81,6 +81,16 @@ class FitSection(_Section, frozen=True):
         Meta(description="stores of one market and list: all, those whose regular prices agree, or each by itself"),
     ] = "chain"
     currency: Annotated[Name, Meta(description="unit of the money, for display")] = "currency"
+    epsilon: Annotated[
+        Annotated[float, Meta(gt=0)] | None,
+        Meta(description="what each fit may cost of the budget, see [privacy](privacy_learning.md); by default exact"),
+    ] = None
+    epsilon_shares: Annotated[
+        dict[Literal["counts", "figures", "units", "network"], float],
+        Meta(
+            description="what each release has of it", extra={"allowed": "a table of counts, figures, units, network"}
+        ),
+    ] = {}
 
 
 class TrainSection(_Section, frozen=True):
@@ -192,6 +202,11 @@ class Cycle:
         """The files of the shop's tables, by table."""
         given = {name: self.file(getattr(self.config.tables, name)) for name in TABLES}
         return {name: path for name, path in given.items() if path is not None}
+
+    @property
+    def budget(self) -> Path:
+        """The folder beside which the privacy budget is: all cycles have one, as their customers are the same."""
+        return self.file(self.config.tables.dataset) or self.out
 
     @property
     def log(self) -> str:

@@ -9,7 +9,8 @@ from pathlib import Path
 from ...atomic import write_json
 from .stages import Place
 
-_FILE = "cycles.json"
+CYCLES = "cycles.json"
+"""File of a folder of cycles that says which there are."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Register:
     """
 
     def __init__(self, out: Path) -> None:
-        self.out, self._path = out, out / _FILE
+        self.out, self._path = out, out / CYCLES
         rows = json.loads(self._path.read_text(encoding="utf-8")) if self._path.is_file() else []
         self.entries = [Entry(**row) for row in rows]
 

@@ -116,7 +116,7 @@ def fit_stage(cycle: Cycle, place: Place, compiler: CompileAhead) -> Facts:
     from ...fitting import Assumptions, Priors, ShopRules, priced_products, zone_tables
     from ...scenarios import scenario_name
     from .._fit_lines import fit_lines
-    from ..fit import fit_to_folder
+    from ..fit import fit_to_folder, privacy_of
 
     asked, tables, zone = cycle.config.fit, tables_of(cycle, place.home), place.zone
     rules = ShopRules.load(cycle.file(asked.rules))
@@ -143,6 +143,9 @@ def fit_stage(cycle: Cycle, place: Place, compiler: CompileAhead) -> Facts:
         priors=None if priors is None else Priors.load(priors),
         draws=asked.draws,
         zone=zone,
+        privacy=privacy_of(
+            cycle.budget, asked.epsilon, asked.epsilon_shares, zones=1 if zone is None else len(zone.stores)
+        ),
         compiler=compiler,
     )
     counts = products["category"].value_counts().items()

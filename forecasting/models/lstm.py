@@ -47,8 +47,10 @@ class Lstm(Forecaster):
         seed: seed of the first network; the forecast does not depend on the number of cores.
         epsilon: what the network's weights may tell of any one product's history (DP-SGD, see `lstm_private`); then
             it is one network, trained once on all weeks, whose quantiles are taken as they are.
+        delta: the probability with which epsilon may fail to hold.
         kept: `kept_networks` of an earlier fit, which are then taken as they are; only if the panel
-            has other covariates or categories, new ones are trained.
+            has other covariates or categories, new ones are trained, but none under
+            `epsilon`, which paid for one training.
 
     Example:
         >>> from repricer.forecasting import example_panel
@@ -70,6 +72,7 @@ class Lstm(Forecaster):
         judged_weeks: int = 8,
         seed: int = 0,
         epsilon: float | None = None,
+        delta: float = 1e-9,
         kept: str | None = None,
     ) -> None:
         self.hidden = hidden
@@ -80,6 +83,7 @@ class Lstm(Forecaster):
         self.judged_weeks = judged_weeks
         self.seed = seed
         self.epsilon = epsilon
+        self.delta = delta
         self.kept = kept
 
     def _fit(self, history: pd.DataFrame) -> None:
@@ -93,7 +97,9 @@ class Lstm(Forecaster):
         self.privacy_: dict[str, Any] | None = None
         self.weight_, self.shift_, self.networks_ = 0.0, np.zeros(len(lstm_network.LEVELS)), []
         enough = weekly.target.shape[1] >= (_FIRST_ORIGIN + 2 * self.judged_weeks) * weekly.per_week
-        if not (self.kept and self._take(self.kept, weekly)) and enough:
+        taken = bool(self.kept) and self._take(self.kept, weekly)
+        paid_before = self.epsilon is not None and self.kept is not None
+        if enough and not taken and not paid_before:
             with lstm_network.reproducible_torch():
                 self._train(self._data(weekly, *past), self.judged_weeks * weekly.per_week)
         self._encode(weekly, *past)
@@ -155,14 +161,15 @@ class Lstm(Forecaster):
         self.networks_ = self._networks(data, data.valid, tried) if self.weight_ > 0 else tried
 
     def _train_privately(self, data: Any, epsilon: float) -> None:
-        from .lstm_private import DELTA, train_private
+        from .lstm_private import train_private
 
         size = {"hidden": self.hidden, "embedding": self.embedding, "dropout": 0.0}
-        trained = train_private(data, data.valid, epsilon=epsilon, steps=_PRIVATE_STEPS, seed=self.seed, size=size)
+        spent = {"epsilon": epsilon, "delta": self.delta}
+        trained = train_private(data, data.valid, **spent, steps=_PRIVATE_STEPS, seed=self.seed, size=size)
         self.networks_, self.weight_ = [trained.network], 1.0
         self.privacy_ = {
             "epsilon": trained.epsilon,
-            "delta": DELTA,
+            "delta": self.delta,
             "unit": "one product's whole history",
             "protects": "the weights of the forecaster's network, given its inputs",
             "noise_multiplier": trained.noise_multiplier,

@@ -5,13 +5,15 @@ from __future__ import annotations
 import warnings
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from .lstm_network import Data, Network
 
-DELTA = 1e-5
 _LEARNING_RATE, _LONGEST_GRADIENT = 1e-3, 1.0
+# Orders of Renyi divergence: the best one is far above the usual ones where epsilon and delta are small.
+_ORDERS = np.geomspace(1.01, 1e4, 300).tolist()
 # Every step takes every product: with few of them, samples would cost as much as the noise that they save.
 _SHARE_A_STEP = 1.0
 
@@ -31,7 +33,7 @@ class PrivateTraining(NamedTuple):
 
 
 def train_private(
-    data: Data, valid: Tensor, *, epsilon: float, steps: int, seed: int, size: dict[str, Any]
+    data: Data, valid: Tensor, *, epsilon: float, delta: float, steps: int, seed: int, size: dict[str, Any]
 ) -> PrivateTraining:
     """DP-SGD (Abadi et al. 2016) by Opacus: the weights hardly depend on any one product's history.
 
@@ -41,7 +43,8 @@ def train_private(
     Args:
         data: the tensors.
         valid: which rows (N, T, H) count.
-        epsilon: what all steps together may cost, at a delta of 1e-5.
+        epsilon: what all steps together may cost.
+        delta: probability with which epsilon may fail to hold.
         steps: training steps.
         seed: seed of weights, sampling and noise.
         size: further arguments of `Network`.
@@ -50,7 +53,7 @@ def train_private(
         ValueError: epsilon is not a number above 0.
     """
     if not 0 < epsilon < float("inf"):
-        raise ValueError(f"epsilon of the forecaster must be a number above 0; got {epsilon:g}; write 4")
+        raise ValueError(f"epsilon of a network must be a number above 0; got {epsilon:g}; write 4")
     from opacus import GradSampleModule
     from opacus.accountants import RDPAccountant
     from opacus.accountants.utils import get_noise_multiplier
@@ -63,7 +66,13 @@ def train_private(
     encoder.load_state_dict(network.encoder.state_dict())
     plain, network.encoder = network.encoder, encoder  # pyright: ignore[reportAttributeAccessIssue]
     noise = get_noise_multiplier(
-        target_epsilon=epsilon, target_delta=DELTA, sample_rate=_SHARE_A_STEP, steps=steps, accountant="rdp"
+        target_epsilon=epsilon,
+        target_delta=delta,
+        sample_rate=_SHARE_A_STEP,
+        steps=steps,
+        accountant="rdp",
+        epsilon_tolerance=epsilon / 100,
+        alphas=_ORDERS,
     )
     accountant = RDPAccountant()
     # Its hooks give the gradient of each product; the loss is called on the network itself.
@@ -83,7 +92,7 @@ def train_private(
     hooked.remove_hooks()
     plain.load_state_dict(encoder.state_dict())
     network.encoder = plain
-    return PrivateTraining(network.eval(), float(accountant.get_epsilon(DELTA)), float(noise))
+    return PrivateTraining(network.eval(), float(accountant.get_epsilon(delta, alphas=_ORDERS)), float(noise))
 
 
 def _step(network: Network, optimiser: Any, data: Data, valid: Tensor) -> None:

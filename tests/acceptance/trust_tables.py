@@ -38,7 +38,7 @@ with warnings.catch_warnings():
 _MARK, _MAIL, _CUSTOMERS, _WEEKS = "loyalty-card-", "@mail.example", 240, 45
 _PRICES = {"a": 4.0, "b": 5.0, "c": 4.5, "d": 3.0, "e": 3.5, "f": 3.2}
 _SECRET = hashlib.sha256(b"trust").hexdigest()
-_CYCLE = """
+CYCLE = """
 name = "grocer"
 out = "made"
 [tables]
@@ -61,7 +61,7 @@ draws = 4
 """
 
 
-def _shop(folder: Path) -> None:
+def write_shop(folder: Path) -> None:
     """A shop's own files: ids and mail addresses, sales with reductions that half of the customers wait for."""
     rng = np.random.default_rng(0)
     reduced = rng.random((_WEEKS, 1, len(_PRICES))) < 0.3
@@ -91,7 +91,7 @@ def _shop(folder: Path) -> None:
 
 
 @contextmanager
-def _within(folder: Path, **environment: str) -> Iterator[None]:
+def within(folder: Path, **environment: str) -> Iterator[None]:
     before, place = {name: os.environ.get(name) for name in environment}, Path.cwd()
     os.environ |= environment
     os.chdir(folder)
@@ -103,7 +103,7 @@ def _within(folder: Path, **environment: str) -> Iterator[None]:
             os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
 
 
-def _said(*line: str, code: int = 0) -> str:
+def said(*line: str, code: int = 0) -> str:
     """What a command prints on both streams."""
     result = CliRunner().invoke(main, line)
     if result.exit_code != code:
@@ -119,14 +119,14 @@ class Run:
         atexit.register(made.cleanup)
         self.folder, self.customer = Path(made.name), f"{_MARK}00007"
         self.secret = {"REPRICER_KEY": _SECRET}
-        _shop(self.folder)
-        (self.folder / "cycle.toml").write_text(_CYCLE.format(encrypt=str(encrypt).lower()), encoding="utf-8")
-        with _within(self.folder, **self.secret):
-            self.output = _said("cycle", "cycle.toml")
+        write_shop(self.folder)
+        (self.folder / "cycle.toml").write_text(CYCLE.format(encrypt=str(encrypt).lower()), encoding="utf-8")
+        with within(self.folder, **self.secret):
+            self.output = said("cycle", "cycle.toml")
             self.home = next(path for path in Path("made").iterdir() if path.is_dir()).resolve()
             self.key = (self.folder / "made" / "tables.key").read_bytes()
             self.pseudonym = pseudonymise(pd.Series([self.customer]), self.key)[0]
-            self.output += _said("data", "summary", str(self.home / "tables"))
+            self.output += said("data", "summary", str(self.home / "tables"))
             self.output += self._decide()
 
     def _decide(self) -> str:
@@ -145,7 +145,7 @@ class Run:
         """All that was written, decrypted and unpacked, and all that was printed; without the shop's files and keys."""
         keys = {"tables.key", "bundle.key.pem"}
         found = {"the output": self.output.encode()}
-        with _within(self.folder, **self.secret):
+        with within(self.folder, **self.secret):
             for path in (one for one in Path("made").rglob("*") if one.is_file() and one.name not in keys):
                 found[str(path)] = path.read_bytes() + b" " + _plain(path)
         return found
@@ -189,7 +189,7 @@ def leaks_encrypted() -> float:
 @check("trust", "full run, encrypted: files that say a customer's pseudonym, but the log's name of a market", "==", 0)
 def pseudonyms_encrypted() -> float:
     run = run_of(encrypt=True)
-    with _within(run.folder, **run.secret):
+    with within(run.folder, **run.secret):
         plain = pseudonymise(pd.Series([f"{_MARK}{n:05d}" for n in range(_CUSTOMERS)]), run.key)
     files = [
         path for path in (run.folder / "made").rglob("*") if path.is_file() and not path.name.startswith("decisions")
@@ -213,14 +213,14 @@ def useless() -> float:
         with tempfile.TemporaryDirectory() as place:
             for name, content in changed.items():
                 (Path(place) / name).write_bytes(content)
-            with _within(Path(place), REPRICER_KEY="" if number == 0 else "11" * 32 if number == 1 else _SECRET):
+            with within(Path(place), REPRICER_KEY="" if number == 0 else "11" * 32 if number == 1 else _SECRET):
                 try:
                     load_bundle(place)
                     loaded += 1
                 except BundleError as error:
                     if "\n" in str(error):
                         raise
-    with _within(run.folder, **run.secret):
+    with within(run.folder, **run.secret):
         load_bundle(run.home / "bundle")
     return float(loaded)
 
@@ -230,9 +230,9 @@ def erased() -> dict[str, Any]:
     """The customer is erased from the tables of the encrypted run; then from its log, as the command says to."""
     run = run_of(encrypt=True)
     tables = run.home / "tables"
-    with _within(run.folder, **run.secret):
+    with within(run.folder, **run.secret):
         line = ["data", "erase", run.customer, str(tables), "--key-file", "made/tables.key", "--kept", "made", "--json"]
-        found = json.loads(_said(*line))
+        found = json.loads(said(*line))
         found["left"] = sum(run.pseudonym in {*mentioned(path)} for path in tables.iterdir())
         found["others"] = len(read_kept(tables).pseudonyms())
         # A market that is fitted again on what is left is not named.
@@ -248,10 +248,10 @@ def erased() -> dict[str, Any]:
             "--weeks",
             "4",
         ]
-        _said("fit", str(tables), "--out", "made/again", *again)
-        rest = json.loads(_said("data", "erase", run.pseudonym, str(tables), "--kept", "made", "--json"))["stale"]
+        said("fit", str(tables), "--out", "made/again", *again)
+        rest = json.loads(said("data", "erase", run.pseudonym, str(tables), "--kept", "made", "--json"))["stale"]
         found["again"] = [one["path"] for one in rest if "again" in one["path"]]
-        _said("log", "erase", "made/decisions.db", run.pseudonym, "--by", "trust", "--yes")
+        said("log", "erase", "made/decisions.db", run.pseudonym, "--by", "trust", "--yes")
         with closing(DecisionLog("made/decisions.db")) as log:
             log.verify()
             found["readable"] = [row["market"] for row in log.export()]
@@ -293,10 +293,10 @@ def rotated() -> float:
     run = run_of(encrypt=False)
     ids = pd.Series([f"{_MARK}{number:05d}" for number in range(_CUSTOMERS)])
     old = {*pseudonymise(ids, run.key)}
-    with _within(run.folder):
+    with within(run.folder):
         tables, key = str(run.home / "tables"), "made/tables.key"
         files = ["--sales", "sales.csv", "--customers", "customers.csv", "--mapping", "mapping.toml"]
-        _said("data", "rotate", tables, "--key-file", key, *files)
+        said("data", "rotate", tables, "--key-file", key, *files)
         left = {name for path in Path(tables).iterdir() for name in mentioned(path)}
         fresh = {*pseudonymise(ids, Path(key).read_bytes())}
     return float(len(left & old) + len(left - fresh))

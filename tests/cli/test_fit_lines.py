@@ -20,7 +20,8 @@ def test_weak_costs_and_unsettled_categories_are_said():
 
 def test_segments_under_privacy_come_with_their_epsilon_and_without_figures_that_were_not_released():
     segment = {"name": "thrifty", "customers": 90, "spend_per_week": 2.0, "elasticity": -2.0, "elasticity_se": 0.4}
-    privacy = {"epsilon": 1.0, "delta": 1e-6, "unit": "one customer's whole history"}
-    first, last = _customer_lines({"segments": [segment], "scores": {}, "privacy": privacy})
+    privacy = {"epsilon": 1.0, "delta": 1e-6, "unit": "one customer's history", "most_advantage": {"customer": 0.017}}
+    first, spent, most = _customer_lines({"segments": [segment], "scores": {}, "privacy": privacy})
     assert "'thrifty': 90 customers" in first
-    assert "epsilon 1, delta 1e-06 for one customer's whole history" in last
+    assert "epsilon 1, delta 1e-06, for one customer's history" in spent
+    assert most.endswith("at most: 1.7% for a customer")
