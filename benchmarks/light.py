@@ -175,4 +175,6 @@ def show(rows: list[dict[str, Any]]) -> Table:
 
 if __name__ == "__main__":
     Console(width=160).print(show(table(sys.argv[1:])))
-    print(f"mixed precision on a GPU: {'not measured by this table' if torch.cuda.is_available() else 'skipped, no GPU here'}")
+    print(
+        f"mixed precision on a GPU: {'not measured by this table' if torch.cuda.is_available() else 'skipped, no GPU here'}"
+    )

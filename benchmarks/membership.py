@@ -19,8 +19,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..fitting.privacy import COUNTS, FIGURES, NETWORK, UNITS
-from ..fitting.private_customers import Histories, Statistics, release
+from ..fitting.privacy.budget import COUNTS, FIGURES, NETWORK, UNITS
+from ..fitting.privacy.customers import Histories, Statistics, release
 from ..profiles import Ease
 from ..profiles.noise import most_advantage, noisy_sums
 from .customers import markdown

@@ -23,8 +23,8 @@ from ..evaluation import evaluate
 from ..fitting import Assumptions, Priors, priced_products
 from ..fitting.customers import CANDIDATES, Customers
 from ..fitting.fit_split import FitOptions, fit_split
-from ..fitting.privacy import NETWORK, Privacy
-from ..fitting.private_customers import Released, published, release
+from ..fitting.privacy.budget import NETWORK, Privacy
+from ..fitting.privacy.customers import Released, published, release
 from ..fitting.split import Split, held_out, weeks_to_come
 from ..forecasting import Forecaster, Lstm, PooledRegression, segment_response
 from ..forecasting.models.mean_of_models import MeanOfModels

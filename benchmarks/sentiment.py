@@ -22,8 +22,16 @@ from .customers import markdown
 _WEEKS, _COLLAPSE, _LEAD, _REVIEWS, _VISITS = 104, 92, 2, 40, 1500
 _PERSISTENCE, _EFFECT, _NOISE, _FALL = 0.7, 0.12, 0.03, 3.0
 _CONTENT, _SHOWN = 2.0, 0.7
-_GOOD = ("I love this shop and it is great", "The staff were helpful and the food is fresh", "What a nice place to buy from")
-_BAD = ("I hate that it was so dirty", "The worst fruit that I have had, it was rotten", "They were rude and it is too bad")
+_GOOD = (
+    "I love this shop and it is great",
+    "The staff were helpful and the food is fresh",
+    "What a nice place to buy from",
+)
+_BAD = (
+    "I hate that it was so dirty",
+    "The worst fruit that I have had, it was rotten",
+    "They were rude and it is too bad",
+)
 
 
 def _mood(rng: np.random.Generator) -> np.ndarray:
@@ -66,12 +74,12 @@ def measured(seed: int, *, leads: bool) -> dict[str, Any]:
     alarms = find_alarms(panels[1])
     since = pd.Timestamp("2022-01-03") + pd.Timedelta(weeks=_COLLAPSE)
     later = alarms[alarms["week"] >= since].groupby("signal")["week"].min()
-    late = {name: (later[name] - since).days / 7 if name in later else np.nan for name in ("traffic", "negative_texts")}
+    late = {name: (later[name] - since).days / 7 if name in later else np.nan for name in ("traffic", "signal_negative_texts")}
     return {
         "without": _least(without),
         "with reviews": _least(told),
         "model used": told.chosen_ not in ("moving average", "naive"),
-        "alarm of reviews": late["negative_texts"],
+        "alarm of reviews": late["signal_negative_texts"],
         "alarm of visits": late["traffic"],
     }
 

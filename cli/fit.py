@@ -187,8 +187,6 @@ def command(
     widen: float | None,
     priors: Path | None,
     by: str,
-    epsilon: float | None,
-    shares: dict[str, float],
     rules: ShopRules,
     as_json: bool,
     **options: Any,
@@ -213,7 +211,7 @@ def command(
     options |= {
         "assumptions": Assumptions.under(rules, price_widening=widen),
         "priors": None if priors is None else Priors.load(priors),
-        "privacy": privacy_of(dataset, epsilon, shares, zones=len(zones)),
+        "privacy": privacy_of(dataset, options.pop("epsilon"), options.pop("shares"), zones=len(zones)),
     }
     reports: dict[str, dict[str, Any]] = {}
     with CompileAhead() as compiler:
@@ -264,7 +262,7 @@ def privacy_of(dataset: Path, epsilon: float | None, shares: Mapping[str, float]
 
     if epsilon is None:
         if shares:
-            raise ValueError(f"shares of epsilon need an epsilon; got {', '.join(shares)} alone; give --epsilon too")
+            raise ValueError(f"shares of epsilon need an epsilon; got {', '.join(shares)} alone; give epsilon too")
         return None
     return Privacy(epsilon / zones, PrivacyLedger(dataset), shares)
 

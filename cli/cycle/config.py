@@ -86,11 +86,12 @@ class FitSection(_Section, frozen=True):
         Meta(description="what each fit may cost of the budget, see [privacy](privacy_learning.md); by default exact"),
     ] = None
     epsilon_shares: Annotated[
-        dict[Literal["counts", "figures", "units", "network"], float],
+        dict[Literal["counts", "figures", "units", "network"], float] | None,
         Meta(
-            description="what each release has of it", extra={"allowed": "a table of counts, figures, units, network"}
+            description="what each release has of it, in proportion; by default as in `repricer fit`",
+            extra={"allowed": "a table of counts, figures, units and network"},
         ),
-    ] = {}
+    ] = None
 
 
 class TrainSection(_Section, frozen=True):

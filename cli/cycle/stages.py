@@ -144,7 +144,7 @@ def fit_stage(cycle: Cycle, place: Place, compiler: CompileAhead) -> Facts:
         draws=asked.draws,
         zone=zone,
         privacy=privacy_of(
-            cycle.budget, asked.epsilon, asked.epsilon_shares, zones=1 if zone is None else len(zone.stores)
+            cycle.budget, asked.epsilon, asked.epsilon_shares or {}, zones=1 if zone is None else len(zone.stores)
         ),
         compiler=compiler,
     )

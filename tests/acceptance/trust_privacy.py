@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from repricer.benchmarks import membership, privacy
 from repricer.data import DataError
-from repricer.fitting.privacy import RELEASES, Privacy
-from repricer.fitting.private_customers import customer_histories
+from repricer.fitting.privacy.budget import RELEASES, Privacy
+from repricer.fitting.privacy.customers import customer_histories
 from repricer.profiles import PrivacyLedger, customer_features
 from scipy.stats import kstest
 

@@ -4,6 +4,9 @@ import json
 
 import pytest
 from repricer.cli import main
+from repricer.cli.cycle.config import Cycle, CycleError
+from repricer.cli.cycle.register import CYCLES
+from repricer.cli.fit import privacy_of
 from repricer.profiles import PrivacyLedger, Query
 
 
@@ -39,3 +42,28 @@ def test_folders_without_tables_or_budget_are_refused(tmp_path, capsys):
         code, _, error = run(capsys, str(tmp_path), *words)
         assert code == 2
         assert said in error
+
+
+def test_all_cycles_of_a_shop_have_one_budget(tmp_path, capsys):
+    (tmp_path / "sales.csv").touch()
+    config = tmp_path / "cycle.toml"
+    text = 'name = "shop"\nout = "made"\n[tables]\nsales = "sales.csv"\n[fit]\nepsilon = 1\nepsilon_shares = {network = 0.1}\n'
+    config.write_text(text, encoding="utf-8")
+    cycle = Cycle(config)
+    privacy = privacy_of(cycle.budget, cycle.config.fit.epsilon, cycle.config.fit.epsilon_shares or {}, zones=2)
+    assert privacy is not None
+    assert privacy.epsilon == 0.5
+    made = tmp_path / "made"
+    made.mkdir()
+    (made / CYCLES).write_text("[]", encoding="utf-8")
+    assert run(capsys, str(made), "--epsilon", "2")[0] == 0
+    privacy.pay(customers=True, network=True)
+    assert PrivacyLedger(made).left().epsilon == pytest.approx(1.5)
+    config.write_text(text.replace("network = 0.1", "tree = 0.1"), encoding="utf-8")
+    with pytest.raises(CycleError, match="a table of counts, figures, units and network"):
+        Cycle(config)
+
+
+def test_shares_without_an_epsilon_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="need an epsilon; got units alone"):
+        privacy_of(tmp_path, None, {"units": 1.0})

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from repricer.data import Tables
-from repricer.fitting.privacy import Privacy
-from repricer.fitting.private_customers import customer_histories, private_customers
+from repricer.fitting.privacy.budget import Privacy
+from repricer.fitting.privacy.customers import customer_histories, private_customers
 from repricer.fitting.split import Split, held_out
 from repricer.profiles import PrivacyLedger, customer_features
 

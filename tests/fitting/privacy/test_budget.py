@@ -4,7 +4,7 @@ import click
 import pytest
 from repricer.cli.fit import command
 from repricer.data import DataError
-from repricer.fitting.privacy import RELEASES, SHARES, Privacy
+from repricer.fitting.privacy.budget import RELEASES, SHARES, Privacy
 from repricer.profiles import PrivacyLedger
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ..profiles import PrivacyLedger, Query
-from ..profiles.noise import most_advantage, noise_of_sums
+from ...profiles import PrivacyLedger, Query
+from ...profiles.noise import most_advantage, noise_of_sums
 
 COUNTS, FIGURES, UNITS, NETWORK = "counts", "figures", "units", "network"
 RELEASES = {

@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..data.weeks import period_of
-from ..forecasting import segment_response
-from ..profiles import LEAST_CUSTOMERS, customer_features, segment_candidates
-from ..profiles.noise import Array, clipped_sums, noisy_sums
-from ..profiles.private_segments import FORMED_BY, PrivateSegments, private_segments
-from ..profiles.segment_names import segment_names
-from .customers import CANDIDATES, Customers, records
-from .privacy import COUNTS, FIGURES, UNITS, Privacy
-from .split import Split
+from ...data.weeks import period_of
+from ...forecasting import segment_response
+from ...profiles import LEAST_CUSTOMERS, customer_features, segment_candidates
+from ...profiles.noise import Array, clipped_sums, noisy_sums
+from ...profiles.private_segments import FORMED_BY, PrivateSegments, private_segments
+from ...profiles.segment_names import segment_names
+from ..customers import CANDIDATES, Customers, records
+from ..split import Split
+from .budget import COUNTS, FIGURES, UNITS, Privacy
 
 # A customer counts with at most this many times the average customer's units, of that by product (Euclidean norm), and of
 # that times deviations of the log price: less would cut off too much, more would need more noise.
