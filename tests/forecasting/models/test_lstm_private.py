@@ -53,6 +53,7 @@ def test_the_network_is_a_plain_one_afterwards_and_a_seed_gives_one(data):
         np.testing.assert_allclose(first.all_ahead(data), copy.all_ahead(data), atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:Optimal order is the smallest")
 def test_without_noise_to_speak_of_it_learns(data):
     start = lstm_network.Network(5, 3, 2, **SIZE)
     network = trained(data, 1e6, steps=40).network
