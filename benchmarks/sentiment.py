@@ -74,7 +74,10 @@ def measured(seed: int, *, leads: bool) -> dict[str, Any]:
     alarms = find_alarms(panels[1])
     since = pd.Timestamp("2022-01-03") + pd.Timedelta(weeks=_COLLAPSE)
     later = alarms[alarms["week"] >= since].groupby("signal")["week"].min()
-    late = {name: (later[name] - since).days / 7 if name in later else np.nan for name in ("traffic", "signal_negative_texts")}
+    late = {
+        name: (later[name] - since).days / 7 if name in later else np.nan
+        for name in ("traffic", "signal_negative_texts")
+    }
     return {
         "without": _least(without),
         "with reviews": _least(told),

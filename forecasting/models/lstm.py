@@ -108,7 +108,9 @@ class Lstm(Forecaster):
         """Return these networks on a base forecast of another history: training would take longer than all else."""
         later = cast(Self, clone(self))
         later.kept = self.kept_networks()
-        return later.fit(history)
+        later.fit(history)
+        later.privacy_ = later.privacy_ or self.privacy_
+        return later
 
     def _update(self, history: pd.DataFrame) -> None:
         self.base_ = copy.copy(self.base_)

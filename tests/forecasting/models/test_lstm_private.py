@@ -84,7 +84,9 @@ def test_the_forecaster_reports_its_epsilon_and_forecasts():
     forecast = model.predict(future.drop(columns="units"))
     assert np.isfinite(forecast.select_dtypes("number")).all(axis=None)
     # Its networks are taken along as they are: nothing is spent again.
-    assert model.refitted(history).kept_networks() == model.kept_networks()
+    again = model.refitted(history)
+    assert again.kept_networks() == model.kept_networks()
+    assert again.privacy_ == model.privacy_
     # One that does not fit the panel is replaced by none, as nobody pays for another.
     assert model.set_params(kept="").fit(history).kept_networks() is None
     with pytest.raises(ValueError, match="must be a number above 0; got -1"):
