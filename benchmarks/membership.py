@@ -121,8 +121,8 @@ def _customer_runs(epsilon: float | None, runs: int, seen: Callable[[Statistics,
             # What noise adds to the run, it adds to the twin.
             asked = budget(epsilon)
             noisy = _part(histories, run).released(labels[run], groups, asked)
-            noise = Statistics(*(drawn - sums for drawn, sums in zip(noisy, exact[0], strict=True)))
-            exact = [Statistics(*(s + n for s, n in zip(sums, noise, strict=True))) for sums in exact]
+            figures, units = noisy.figures - exact[0].figures, noisy.units - exact[0].units
+            exact = [Statistics(sums.figures + figures, sums.units + units) for sums in exact]
             query = asked.query(COUNTS)
             blank = noisy_sums(np.zeros((1, 1)), np.zeros(1, dtype=int), CANARIES, query.epsilon, query.delta)
             counts = [count + blank for count in counts]
@@ -146,7 +146,8 @@ def _ease_runs(runs: int, pairs: NDArray[np.intp]) -> Runs:
         sales = pd.DataFrame({"customer": np.repeat(some[row], lines), "product": np.repeat(names[column], lines)})
         return Ease().fit(sales).weights_[pairs[:, 0], pairs[:, 1]][:, None].astype(np.float64)
 
-    return Runs(*(np.array([weights(two[side]) for two in chosen]) for side in (0, 1)), member)
+    published, twins = (np.array([weights(two[side]) for two in chosen]) for side in (0, 1))
+    return Runs(published, twins, member)
 
 
 def _halves(customers: int, runs: int) -> tuple[NDArray[np.bool_], list[tuple[NDArray[np.intp], NDArray[np.intp]]]]:
@@ -184,8 +185,8 @@ def network(epsilon: float | None, runs: int) -> Advantage:
             return trained.losses(data, torch.arange(products), origins, data.valid).numpy()[:, None]
 
     with lstm_network.reproducible_torch():
-        sides = [np.array([losses(member[n] == side, n) for n in range(runs)]) for side in (True, False)]
-    return advantage(Runs(*sides, member))
+        published, twins = (np.array([losses(member[n] == side, n) for n in range(runs)]) for side in (True, False))
+    return advantage(Runs(published, twins, member))
 
 
 def _planted(generator: Any) -> Any:

@@ -150,7 +150,7 @@ def forecast_error(epsilon: float | None) -> float:
     if epsilon is not None:
         query = budget(epsilon).query(NETWORK)
         spent = {"epsilon": query.epsilon, "delta": query.delta}
-    models = [Lstm(**spent, seed=seed) for seed in range(3 if spent else 1)]
+    models = [Lstm(seed=seed).set_params(**spent) for seed in range(3 if spent else 1)]
     return float(np.mean([_wape(model.fit(split().past)) for model in models]))
 
 

@@ -255,7 +255,7 @@ def _tables(dataset: Path, plan: Path | None) -> Tables:
     return replace(tables, plan=import_table("plan", plan, products=ids))
 
 
-def privacy_of(dataset: Path, epsilon: float | None, shares: Mapping[str, float], *, zones: int = 1) -> Privacy | None:
+def privacy_of(dataset: Path, epsilon: float | None, shares: Mapping[Any, float], *, zones: int = 1) -> Privacy | None:
     """What each zone may tell of a customer, who may buy in all of them; None without an epsilon."""
     from ..fitting import Privacy
     from ..profiles import PrivacyLedger

@@ -234,7 +234,7 @@ def _private_models(
     tables: Tables, split: Split, forecaster: Forecaster, seed: int, privacy: Privacy
 ) -> tuple[_Demand, Customers]:
     """As `_models`, paid for before anything is asked; all that is released of customers and networks has noise."""
-    named = "customer" in split.sales and split.sales["customer"].notna().any()
+    named = "customer" in split.sales and bool(split.sales["customer"].notna().any())
     under = _under(forecaster, privacy)
     privacy.pay(customers=named, network=under is not None)
     demand = _demand(split, under or forecaster)
@@ -247,14 +247,14 @@ def _private_models(
 
 def _under(forecaster: Forecaster, privacy: Privacy) -> Forecaster | None:
     """The forecaster, training its network at that network's share of epsilon; None if it trains none."""
-    if isinstance(forecaster, Selected):
-        named = forecaster.forecasters or candidates(seed=forecaster.seed)
-        private = {name: _under(model, privacy) for name, model in named.items() if isinstance(model, Lstm)}
-        return clone(forecaster).set_params(forecasters=named | private) if private else None
-    if not isinstance(forecaster, Lstm):
+    if isinstance(forecaster, Lstm):
+        asked = privacy.query(NETWORK)
+        return cast(Lstm, clone(forecaster)).set_params(epsilon=asked.epsilon, delta=asked.delta)
+    if not isinstance(forecaster, Selected):
         return None
-    asked = privacy.query(NETWORK)
-    return clone(forecaster).set_params(epsilon=asked.epsilon, delta=asked.delta)
+    named = dict(forecaster.forecasters or candidates(seed=forecaster.seed))
+    private = {name: under for name, model in named.items() if (under := _under(model, privacy)) is not None}
+    return cast(Selected, clone(forecaster)).set_params(forecasters=named | private) if private else None
 
 
 def _fit_ahead(split: Split, forecaster: Forecaster, customers: Customers, options: FitOptions) -> FittedSplit:

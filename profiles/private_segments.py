@@ -100,7 +100,9 @@ def _grid(places: Array, epsilon: float, delta: float) -> tuple[Array, Array, Ar
         for side, place, size in zip(edges, places.T, shape, strict=True)
     ]
     one = np.ones((len(places), 1))
-    noisy = noisy_sums(one, np.ravel_multi_index(cell, shape), shape[0] * shape[1], epsilon, delta).reshape(shape)
+    noisy = noisy_sums(one, np.asarray(np.ravel_multi_index(cell, shape)), shape[0] * shape[1], epsilon, delta).reshape(
+        shape
+    )
     blurred = gaussian_filter(noisy, _BLUR, mode="constant")
     counts = np.where(blurred > _NOISE_ALONE * _LEFT * noise_of_sums(epsilon, delta), blurred, 0.0).ravel()
     middles = np.stack(np.meshgrid(*((side[1:] + side[:-1]) / 2 for side in edges), indexing="ij"), axis=-1)

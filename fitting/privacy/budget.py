@@ -50,7 +50,7 @@ class Privacy(NamedTuple):
         Raises:
             ValueError: Nothing is left for it.
         """
-        shares = SHARES | self.shares
+        shares = SHARES | dict(self.shares)
         if not shares[release] > 0:
             raise ValueError(
                 f"the share of {release} must be above 0, as this fit releases it; got {shares[release]:g}; raise it"
