@@ -201,8 +201,8 @@ def _elasticities(split: Split, released: Statistics, histories: Histories, priv
     """(K,) own-price elasticity of each segment, and the standard error that the noise gives it.
 
     A segment that answers more to prices buys more of its units in cheap weeks: to the first order, the mean log price
-    of its units lies below that of all by (its elasticity - that of all) times the variance of the log price. The more
-    of the differences may be noise, the more they are drawn together (empirical Bayes).
+    of its units lies below that of all by (its elasticity - that of all) times the variance of the log price. What a
+    customer may add is limited, which already draws the segments together.
     """
     whole = split.sales.assign(customer="all")
     common = segment_response(whole, pd.Series({"all": 0}), split.past)["elasticity"].to_numpy()[0]
@@ -211,8 +211,7 @@ def _elasticities(split: Split, released: Statistics, histories: Histories, priv
     answer = released.figures[:, 4] / units
     apart = (answer - np.average(answer, weights=units)) / histories.variation
     error = np.hypot(deviation[4], answer * deviation[3]) / units / histories.variation
-    between = max(float(np.average(apart**2 - error**2, weights=units)), 0.0)
-    return np.clip(common + apart * between / (between + error**2), *_ELASTICITIES), error
+    return np.clip(common + apart, *_ELASTICITIES), error
 
 
 def _told_units(released: Statistics, deviation: float) -> Array:
