@@ -24,7 +24,7 @@ FORMED_BY = ("spend", "discount_share")
 # Spend per week in octaves, from .01 to 10 million of any currency.
 _SPEND = np.log(2.0) * np.arange(-7, 24)
 _DISCOUNT_CELLS = 12
-_CANDIDATES = range(2, 7)
+_CANDIDATES = range(2, 5)
 # Where a cell has fewer customers than noise, a region still has more: counts are averaged over neighbours, with the
 # weights of a normal distribution of this deviation in cells, which leaves this much of their noise.
 _BLUR = 1.0
