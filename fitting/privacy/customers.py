@@ -25,7 +25,7 @@ _ALL_UNITS, _UNITS, _ANSWER = 2.0, 0.4, 0.3
 _LENGTH = 1.6
 _ELASTICITIES = (-8.0, -0.2)
 # Segments of fewer customers than so many deviations of the noise of their number would be mostly noise.
-_LEAST_SIGNAL = 16.0
+_LEAST_SIGNAL = 12.0
 
 
 class Statistics(NamedTuple):
