@@ -87,7 +87,7 @@ def private_segments(
         _distances(places * factor, centres[order]).argmin(axis=1),
         np.column_stack([np.exp(place[:, 0]), place[:, 1] ** 2]),
         sizes[order],
-        _most_spend(middles[:, 0], counts),
+        _most_spend(counts),
     )
 
 
@@ -106,15 +106,16 @@ def _grid(places: Array, epsilon: float, delta: float) -> tuple[Array, Array, Ar
     blurred = gaussian_filter(noisy, _BLUR, mode="constant")
     counts = np.where(blurred > _NOISE_ALONE * _LEFT * noise_of_sums(epsilon, delta), blurred, 0.0).ravel()
     middles = np.stack(np.meshgrid(*((side[1:] + side[:-1]) / 2 for side in edges), indexing="ij"), axis=-1)
-    return middles.reshape(-1, 2), noisy.ravel(), counts if counts.any() else np.ones_like(counts)
+    return middles.reshape(-1, 2), noisy.ravel(), counts if counts.any() else (blurred == blurred.max()).ravel() * 1.0
 
 
-def _most_spend(logs: Array, counts: Array) -> float:
-    """The 95% quantile of spend as of a normal distribution of its log, since noise moves outer quantiles most."""
-    width, middle = _SPEND[1] - _SPEND[0], np.average(logs, weights=counts)
-    # Cells and their averages have widened it.
-    variance = np.average((logs - middle) ** 2, weights=counts) - width**2 * (_BLUR**2 + 1 / 12)
-    return float(np.exp(middle + norm.ppf(0.95) * np.sqrt(max(variance, 0.01))))
+def _most_spend(counts: Array) -> float:
+    """The 95% quantile of spend, as of a normal distribution of its log with these quartiles: noise moves outer ones most."""
+    below = np.append(0.0, counts.reshape(len(_SPEND) - 1, -1).sum(axis=1).cumsum())
+    low, median, high = np.interp(np.array([0.25, 0.5, 0.75]) * below[-1], below, _SPEND)
+    # Cells and their averages have widened it; where hardly a cell stands out, it is wider than it looks.
+    variance = ((high - low) / (2 * norm.ppf(0.75))) ** 2 - (_SPEND[1] - _SPEND[0]) ** 2 * (_BLUR**2 + 1 / 12)
+    return float(np.exp(median + norm.ppf(0.95) * np.sqrt(max(variance, 0.5))))
 
 
 def _factor(middles: Array, counts: Array) -> Array:
