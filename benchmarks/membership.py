@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -122,7 +122,7 @@ def _customer_runs(epsilon: float | None, runs: int, seen: Callable[[Statistics,
             asked = budget(epsilon)
             noisy = _part(histories, run).released(labels[run], groups, asked)
             figures, units = noisy.figures - exact[0].figures, noisy.units - exact[0].units
-            exact = [Statistics(np.add(sums.figures, figures), np.add(sums.units, units)) for sums in exact]
+            exact = [Statistics(cast(Array, sums.figures + figures), cast(Array, sums.units + units)) for sums in exact]
             query = asked.query(COUNTS)
             blank = noisy_sums(np.zeros((1, 1)), np.zeros(1, dtype=int), CANARIES, query.epsilon, query.delta)
             counts = [count + blank for count in counts]
