@@ -122,10 +122,10 @@ def _customer_runs(epsilon: float | None, runs: int, seen: Callable[[Statistics,
             asked = budget(epsilon)
             noisy = _part(histories, run).released(labels[run], groups, asked)
             figures, units = noisy.figures - exact[0].figures, noisy.units - exact[0].units
-            exact = [Statistics(cast(Array, sums.figures + figures), cast(Array, sums.units + units)) for sums in exact]
+            exact = [Statistics(sums.figures + figures, sums.units + units) for sums in exact]
             query = asked.query(COUNTS)
             blank = noisy_sums(np.zeros((1, 1)), np.zeros(1, dtype=int), CANARIES, query.epsilon, query.delta)
-            counts = [count + blank for count in counts]
+            counts = [cast(Array, count + blank) for count in counts]
         published.append(seen(exact[0], counts[0]))
         twins.append(seen(exact[1], counts[1]))
     return Runs(np.array(published), np.array(twins), member)
