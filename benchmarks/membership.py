@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -116,7 +116,7 @@ def _customer_runs(epsilon: float | None, runs: int, seen: Callable[[Statistics,
     member, chosen = _halves(len(labels) - CANARIES, runs)
     for run, twin in chosen:
         exact = [_part(histories, some).sums(labels[some], groups) for some in (run, twin)]
-        counts = [np.isin(own, some - len(labels) + CANARIES)[:, None] * 1.0 for some in (run, twin)]
+        counts = [np.isin(own, some - len(labels) + CANARIES)[:, None].astype(np.float64) for some in (run, twin)]
         if epsilon is not None:
             # What noise adds to the run, it adds to the twin.
             asked = budget(epsilon)
@@ -125,7 +125,7 @@ def _customer_runs(epsilon: float | None, runs: int, seen: Callable[[Statistics,
             exact = [Statistics(sums.figures + figures, sums.units + units) for sums in exact]
             query = asked.query(COUNTS)
             blank = noisy_sums(np.zeros((1, 1)), np.zeros(1, dtype=int), CANARIES, query.epsilon, query.delta)
-            counts = [cast(Array, count + blank) for count in counts]
+            counts = [count + blank for count in counts]
         published.append(seen(exact[0], counts[0]))
         twins.append(seen(exact[1], counts[1]))
     return Runs(np.array(published), np.array(twins), member)
