@@ -133,7 +133,7 @@ def minimise(
         epochs: Number of passes.
         seed: Seed of the order of rows.
     """
-    optimiser = torch.optim.Adam(weights, lr=_RATE)
+    optimiser = torch.optim.Adam(weights, lr=_RATE, fused=True)
     parts = list(shuffled_batches(samples[0], epochs, seed))
     falling = falling_rate(optimiser, len(parts))
     for rows in parts:

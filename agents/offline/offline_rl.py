@@ -73,8 +73,8 @@ def td3_bc(policy: Any, learner_view: LearnerView, log: LoggedData, settings: Se
         The number of rows.
     """
     transitions, own = Transitions.of(log, learner_view), settings.algorithm
-    actor = torch.optim.Adam(policy.actor.parameters(), lr=settings.learning_rate)
-    critic = torch.optim.Adam(policy.critic.parameters(), lr=settings.learning_rate)
+    actor = torch.optim.Adam(policy.actor.parameters(), lr=settings.learning_rate, fused=True)
+    critic = torch.optim.Adam(policy.critic.parameters(), lr=settings.learning_rate, fused=True)
     generator = torch.Generator().manual_seed(seed)
     parts = list(shuffled_batches(transitions.features, settings.clone_epochs, seed))
     falling = falling_rate(actor, len(parts) // _DELAY + 1), falling_rate(critic, len(parts))
@@ -117,7 +117,7 @@ def cql(policy: Any, learner_view: LearnerView, log: LoggedData, settings: Setti
         The number of rows.
     """
     transitions, own = Transitions.of(log, learner_view), settings.algorithm
-    optimiser = torch.optim.Adam(policy.q_net.parameters(), lr=settings.learning_rate)
+    optimiser = torch.optim.Adam(policy.q_net.parameters(), lr=settings.learning_rate, fused=True)
     parts = list(shuffled_batches(transitions.features, settings.clone_epochs, seed))
     falling = falling_rate(optimiser, len(parts))
     for rows in parts:
