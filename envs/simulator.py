@@ -17,7 +17,7 @@ from .kernels.decode import Decoding, decode
 from .kernels.expected.demand import catalogue_of
 from .kernels.observe import observe
 from .kernels.outcome import Outcome
-from .kernels.price_rules import guard_prices
+from .kernels.price_rules import guarded_prices
 from .kernels.state import LIST_PRICE, Floats, MarketState
 from .rivals import Rivals
 from .step import NOTHING_RAW, Dynamics, PeriodInputs
@@ -281,7 +281,7 @@ class Market:
             return current
         price, past = np.empty_like(proposed), self.state.context[self.state.layout.past]
         rival = self.state.context[self.state.layout.rival_price]
-        guard_prices(proposed, current, past, rival, constants.rules, price, np.empty(price.shape, np.uint16))
+        guarded_prices(proposed, current, past, rival, constants.rules, price, np.empty(price.shape, np.uint16))
         return price
 
     def money(self, outcome: Outcome, *, expected: bool = False) -> NDArray[np.float32]:

@@ -130,7 +130,7 @@ class Dynamics:
         parts = {"choice": ChoiceParameters.of(spec), "money": money}
         self.constants = self.constants._replace(**parts)
         self.arrays = MarketArrays(self.constants)
-        self._workspaces = {form: Workspace(self.constants, scratch) for form, scratch in self._scratch_of.items()}
+        self._workspaces = {form: Workspace(self.arrays, scratch) for form, scratch in self._scratch_of.items()}
 
     def initial_state(self, market: NDArray[np.int64], episode: NDArray[np.int64]) -> MarketState:
         """The initial state of an episode: regular prices within bounds, initial stock, no orders.
@@ -193,7 +193,7 @@ class Dynamics:
         workspace = self._workspaces.get(form)
         if workspace is None:
             scratch = self._scratch_of[form] = period_scratch(self.constants, self.num_markets, *form)
-            workspace = self._workspaces[form] = Workspace(self.constants, scratch)
+            workspace = self._workspaces[form] = Workspace(self.arrays, scratch)
             self._scratch_bytes += bytes_of(scratch)
         return workspace
 
@@ -225,12 +225,11 @@ class Dynamics:
             mean_demand(constants.choice, part_of(conditions, price, shared.waiting, scale), self._family)
             for price in prices
         )
-        whole = (scratch.whole if constants.rivals.within else first)._replace(units=out.wanted)
         if constants.rivals.within:
-            together(first, second, whole)
+            together(first, second, scratch.whole, out.wanted)
         else:
             out.wanted[:] = first.units
-        choices = (first, second, whole)
+        choices = (first, second, scratch.whole if constants.rivals.within else first)
         finish_period(
             constants,
             clock,
@@ -239,6 +238,7 @@ class Dynamics:
             shared,
             conditions,
             choices,
+            (first.units, second.units),
             now.credit_price,
             parts.promotion,
             scratch,

@@ -15,14 +15,13 @@ from typing import Any, NoReturn
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
-from numba.core import cgutils
 from numba.core.errors import TypingError
 from numba.core.registry import CPUDispatcher
-from numba.core.runtime.context import NRTContext
 from numba.extending import intrinsic, overload
 
 from ...pricing import backend
 from . import compile_notice  # noqa: F401  imported for its effect: it logs a message while functions are compiled
+from .linking import LinkedCache, LinkedCompiler
 
 
 class _Kernel(CPUDispatcher):
@@ -31,10 +30,22 @@ class _Kernel(CPUDispatcher):
     The wrappers of all functions take a third of the time that the market takes to compile.
     """
 
+    by_constant = False
+
+    def enable_caching(self) -> None:
+        """Keep what is compiled on disk."""
+        self._cache = LinkedCache(self.py_func)
+
     @cached_property
     def entry(self) -> Any:
         """The same function for a call from Python, as in tests; compiled anew, not cached."""
         return CPUDispatcher(self.py_func, targetoptions=self.targetoptions | {"no_cpython_wrapper": False})
+
+    def get_call_template(self, args: Any, kws: Any) -> Any:
+        """The signature for these types; that of a constant is its type, without its value."""
+        if not self.by_constant:
+            args = [types.unliteral(kind) for kind in args]
+        return super().get_call_template(args, kws)
 
     def __call__(self, *_: Any, **__: Any) -> NoReturn:
         """Refuse: without a wrapper, a call from Python would end the process."""
@@ -53,8 +64,15 @@ class _Loops:
         self._options = {"error_model": "numpy", "_nrt": counted, "no_cfunc_wrapper": True} | options
 
     def __call__(self, function: Callable[..., Any]) -> Any:
-        kernel = _Kernel(function, targetoptions={"nopython": True, "no_cpython_wrapper": True} | self._options)
+        options = {"nopython": True, "no_cpython_wrapper": True} | self._options
+        kernel = _Kernel(function, targetoptions=options, pipeline_class=LinkedCompiler)
         kernel.enable_caching()
+        return kernel
+
+    def by_constant(self, function: Callable[..., Any]) -> Any:
+        """Decorate a function that is compiled once for each value of its constant arguments."""
+        kernel = self(function)
+        kernel.by_constant = True
         return kernel
 
     def entry(self, function: Callable[..., Any]) -> Any:
@@ -118,45 +136,6 @@ def _fused(typing_context, x, y, z):
         return builder.fma(*arguments)
 
     return x(x, y, z), generate
-
-
-class Held(types.StructRef):
-    """Base of the types of structrefs, which hold many arrays behind one pointer."""
-
-    def preprocess_fields(self, fields):
-        """A number has its type, not the type of its literal value."""
-        return tuple((name, types.unliteral(kind)) for name, kind in fields)
-
-
-@instructions
-def borrowed(typing_context, source, kind):
-    """The fields of a structref as a named tuple of this kind, without counting references.
-
-    Reading a field in the usual way counts every array in it.
-    """
-    fields = dict(source.field_dict)
-    result = types.NamedTuple([fields[name] for name in kind.instance_class._fields], kind.instance_class)
-
-    def generate(context, builder, signature, arguments):
-        holder = cgutils.create_struct_proxy(source)(context, builder, value=arguments[0])
-        data = NRTContext(context, True).meminfo_data(builder, holder.meminfo)
-        kept = source.get_data_type()
-        place = builder.bitcast(data, context.data_model_manager[kept].get_value_type().as_pointer())
-        held = cgutils.create_struct_proxy(kept)(context, builder, ref=place)
-        return context.make_tuple(builder, result, [getattr(held, name) for name in kind.instance_class._fields])
-
-    return result(source, kind), generate
-
-
-@instructions
-def release(typing_context, source):
-    """Release the reference to a structref that a call from Python has created."""
-
-    def generate(context, builder, signature, arguments):
-        NRTContext(context, True).decref(builder, source, arguments[0])
-        return context.get_dummy_value()
-
-    return types.void(source), generate
 
 
 def multiply_add(x, y, z):

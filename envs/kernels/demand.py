@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...scenarios.families import Family
-from ..jit.math import inlined
 from .demand_arrays import EXTENSION, ChoiceParameters
 from .demand_kernels import choose, product_season, read_calendar
 
@@ -119,7 +118,7 @@ def mean_demand(p: ChoiceParameters, now: ChoiceInputs, family: Family | None = 
         assert family is not None, "an extension's family needs its function"
         _extension_demand(p, now, family, choice)
     else:
-        choose(p, now, choice, choice_scratch(p, *sizes[:-1]))
+        choose(p, now, choice, choice.units, choice_scratch(p, *sizes[:-1]))
     return choice
 
 
@@ -154,14 +153,6 @@ def empty_choice(p, price, rivals, waits, slots, by_segment, detail):
         calendar[2],
         np.empty((products, markets), dtype),
     )
-
-
-@inlined
-def with_units(choice, units):
-    """The choice with its units stored in another array, (N, E)."""
-    weights, offers = (choice.weight, choice.lifted, choice.mean), (choice.rival_units, choice.waiting)
-    period = (choice.arrivals, choice.season, choice.path, choice.effect)
-    return Choice(*weights, units, choice.total, *offers, *period)
 
 
 def choice_scratch(p, price, rivals, waits):

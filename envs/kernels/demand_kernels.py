@@ -241,7 +241,7 @@ def expected_later(p, k, felt, available, effect, spare, later):
 
 
 @inlined
-def choose(p, now, out, work):
+def choose(p, now, out, units, work):
     """Fill a `Choice` from the `ChoiceInputs` of E markets.
 
     If `out` has no space for the weights or means of every segment (first axis 1 or 0), only what
@@ -250,7 +250,8 @@ def choose(p, now, out, work):
     Args:
         p: `ChoiceParameters`.
         now: `ChoiceInputs`.
-        out: `Choice`, filled.
+        out: `Choice`, filled but for its units.
+        units: (N, E) mean units of all segments, filled.
         work: `ChoiceScratch`.
     """
     read_calendar(p, now.period, now.regime, out.arrivals, out.season, out.path)
@@ -261,17 +262,17 @@ def choose(p, now, out, work):
     product_season(p.category, p.quality_path, now.period, out.season, out.effect)
     if p.gain.size:
         add_reference_effect(p.linear_reference, p.gain, p.loss, now.price, now.reference, out.effect)
-    out.units[:] = _ZERO
+    units[:] = _ZERO
     out.rival_units[:] = _ZERO
     out.total[:] = _ONE
     if p.family == CHEAPEST:
-        choose_cheapest(p, now, out)
+        choose_cheapest(p, now, out, units)
     else:
-        choose_by_segment(p, now, out, work)
+        choose_by_segment(p, now, out, units, work)
 
 
 @inlined
-def choose_by_segment(p, now, out, work):
+def choose_by_segment(p, now, out, units, work):
     """The part of `choose` that handles one segment after another."""
     felt, effect = work.felt, out.effect
     times_path(p.category, now.price, out.path, felt)
@@ -291,11 +292,11 @@ def choose_by_segment(p, now, out, work):
             promote(p.promotion[k], now.promoted, effect, work.spare)
             paid = now.paid[k] if now.paid.shape[0] else now.price
             single_weights(p, k, paid, work.spare, out.path, now.available, weight)
-        share_segment(p, k, now, lifted, total, out, work)
+        share_segment(p, k, now, lifted, total, out, units, work)
 
 
 @inlined
-def share_segment(p, k, now, lifted, total, out, work):
+def share_segment(p, k, now, lifted, total, out, units, work):
     """Add the units of a segment, from its weights and those of the rivals."""
     rival, factor, rivals = work.rival, work.factor, work.rival.shape[0] > 0
     if rivals:
@@ -307,9 +308,9 @@ def share_segment(p, k, now, lifted, total, out, work):
     else:
         per_weight(out.arrivals, p.share, k, now.multiplier, total, factor)
     if out.mean.shape[0]:
-        share(p.category, lifted, factor, out.mean[k], out.units)
+        share(p.category, lifted, factor, out.mean[k], units)
     else:
-        add_shares(p.category, lifted, factor, out.units)
+        add_shares(p.category, lifted, factor, units)
     if rivals:
         add_shares(p.rival_category, rival, factor, out.rival_units)
 
@@ -333,11 +334,11 @@ def share_waiting(p, k, arrivals, multiplier, pool, total, work, waiting):
 
 
 @lean
-def choose_cheapest(p, now, out):
+def choose_cheapest(p, now, out, units):
     """The lowest price in stock wins all customers of a category who accept it; ties share."""
     price, available, paid, promoted, rival_price = now.price, now.available, now.paid, now.promoted, now.rival_price
     multiplier, arrivals, season, path, effect = now.multiplier, out.arrivals, out.season, out.path, out.effect
-    mean, units, rival_units = out.mean, out.units, out.rival_units
+    mean, rival_units = out.mean, out.rival_units
     segments, markets = p.quality.shape[0], price.shape[1]
     for k in range(segments):
         prices = paid[k] if paid.shape[0] else price

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from ...pricing import MOVING_FEATURES, Catalogue
 from ...pricing.features import FeatureConstants, feature_constants
 from ...scenarios import MarketSpec
-from ..jit.math import Held, compiled
+from ..jit.math import compiled
+from ..jit.views import Held
 from .demand_arrays import ChoiceParameters
 from .expected.demand import catalogue_of
 from .price_rules import PriceRules

@@ -12,8 +12,8 @@ from numba.extending import register_jitable
 from ...pricing import FEATURE_LIMIT, MOVING_FEATURES
 from ...pricing.features import log_competitor, log_cover, log_surprise, log_units
 from ..jit.blocks import BLOCK, WIDE, add_block, block_rows, load_block, transpose
-from ..jit.math import borrowed, compiled, inlined, logarithm, merged
-from .market_arrays import Constants
+from ..jit.math import compiled, inlined, logarithm, merged
+from ..jit.views import view
 from .price_rules import changes
 from .state import LAST_UNITS, LIST_PRICE, ON_HAND, PERIOD, PIPELINE, REFERENCE_PRICE, REGIME, shared_rows
 
@@ -40,7 +40,8 @@ def observe(arrays, clock, lanes, context, fixed):
     Returns:
         (E, N, F) float32.
     """
-    products, markets, features = lanes.shape[1], lanes.shape[2], arrays.features
+    constants = view(arrays)
+    products, markets, features = lanes.shape[1], lanes.shape[2], constants.features
     out = np.empty((markets, products, features.moving + (features.tables.fixed.shape[1] if fixed else 0)), np.float32)
     scratch = (
         np.empty((out.shape[2], BLOCK), np.float32),
@@ -49,14 +50,14 @@ def observe(arrays, clock, lanes, context, fixed):
         np.empty((products if features.rivals else 0, BLOCK), np.float32),
         block_rows(2, np.float32),
     )
-    _observe(arrays, clock, lanes, context, scratch, out)
+    _observe(constants, clock, lanes, context, scratch, out)
     return out
 
 
 @merged
-def _observe(arrays, clock, lanes, context, scratch, out):
+def _observe(constants, clock, lanes, context, scratch, out):
     """`observe` with its scratch and its result allocated."""
-    constants, (rows, mean, log_price, lowest, two) = borrowed(arrays, Constants), scratch
+    rows, mean, log_price, lowest, two = scratch
     price, spare = two[0], two[1]
     features, period, markets, same = constants.features, clock[PERIOD], out.shape[0], True
     shared, tables, flat = shared_rows(constants.sections, context), features.tables, out.reshape(-1)

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..jit.math import borrowed, compiled, inlined, lean, release
+from ..jit.math import compiled, inlined, lean
 from ..jit.rng import period_keys, poisson_lanes
+from ..jit.views import release, view
 from . import inventory, rival_rules, sales, transitions
 from .decode import decode
-from .demand import ChoiceInputs, with_units
+from .demand import ChoiceInputs
 from .demand_kernels import choose
 from .difference_rewards import charge_products
-from .market_arrays import Constants
 from .price_rules import guard_discounts, guard_prices, remember
 from .slots import choose_promoted, choose_shown, next_to_promote
 from .state import LIST_PRICE, LOST, ON_HAND, PERIOD, REFERENCE_PRICE, REGIME, UNITS, shared_rows
-from .workspace import Scratch, parts_of, results_of
+from .workspace import parts_of, results_of
 
 _ZERO, _ONE, _HALF = np.float32(0), np.float32(1), np.float32(0.5)
 
@@ -144,18 +144,18 @@ def halve(values):
             values[n, e] *= _HALF
 
 
-@lean.entry
+@inlined
 def half_share(constants):
     """Share of the customers in one part of the period: half, if rivals answer within it."""
     return _HALF if constants.rivals.within and not constants.sections.single else _ONE
 
 
 @lean.entry
-def together(first, second, out):
-    """Fill `out` with the sums of the means of both halves."""
+def together(first, second, out, units):
+    """Fill `out`, and the mean units of all segments, with the sums of both halves."""
     for k in range(out.mean.shape[0]):
         sum_of(first.mean[k], second.mean[k], out.mean[k])
-    sum_of(first.units, second.units, out.units)
+    sum_of(first.units, second.units, units)
     sum_of(first.rival_units, second.rival_units, out.rival_units)
     sum_of(first.waiting, second.waiting, out.waiting)
 
@@ -196,7 +196,8 @@ def run_period(
         slots: See table.
         offers: See table.
     """
-    constants, scratch = borrowed(workspace, Constants), borrowed(workspace, Scratch)
+    scratch = view(workspace)
+    constants = view(scratch.arrays)
     if raw.size:
         decode(raw, base_price, scratch.decoding, constants.stock.most, proposed)
     copy(old_clock, clock)
@@ -207,22 +208,21 @@ def run_period(
     now = open_period(constants, old_lanes, lanes, clock[REGIME], period, shared, parts, given, scratch, out)
     if scale != _ONE:
         halve(shared.waiting)
-    whole = with_units(scratch.whole, out.wanted)
-    prices, halves = (
-        (now.rival_price, out.rival_price),
-        (scratch.first if constants.rivals.within else whole, scratch.second),
-    )
+    prices, halves = (now.rival_price, out.rival_price), (scratch.first, scratch.second)
+    units = (scratch.first.units if constants.rivals.within else out.wanted, scratch.second.units)
     for i in range(2 if constants.rivals.within else 1):
-        choose(constants.choice, part_of(now, prices[i], shared.waiting, scale), halves[i], scratch.work)
+        choose(constants.choice, part_of(now, prices[i], shared.waiting, scale), halves[i], units[i], scratch.work)
     if constants.rivals.within:
-        together(scratch.first, scratch.second, whole)
-    choices = (*halves, whole)
-    finish_period(constants, clock, old_lanes, lanes, shared, now, choices, credit_price, parts.promotion, scratch, out)
+        together(scratch.first, scratch.second, scratch.whole, out.wanted)
+    choices = (*halves, scratch.whole)
+    finish_period(
+        constants, clock, old_lanes, lanes, shared, now, choices, units, credit_price, parts.promotion, scratch, out
+    )
     release(workspace)
 
 
 @inlined
-def finish_period(constants, clock, before, lanes, shared, now, choices, credit_price, promotion, scratch, out):
+def finish_period(constants, clock, before, lanes, shared, now, choices, units, credit_price, promotion, scratch, out):
     """Everything after the customers have chosen: sales, money, charges, the next state.
 
     Args:
@@ -233,6 +233,8 @@ def finish_period(constants, clock, before, lanes, shared, now, choices, credit_
         shared: `Shared` rows of the context, updated in place.
         now: `ChoiceInputs` of the period.
         choices: `Choice` of the first half, the second half and the whole period.
+        units: (N, E) mean units of all segments in each half; those of the whole period are
+            `out.wanted`.
         credit_price: (N,) counterfactual prices for charges, or (0,).
         promotion: (1, N, E) promotion scores, or (0, N, E).
         scratch: `Scratch`.
@@ -243,11 +245,11 @@ def finish_period(constants, clock, before, lanes, shared, now, choices, credit_
     ordered = out.ordered[0] if constants.stock.orders else out.price[:0]
     inventory.season_ends(constants.stock, now.period, scratch.ends)
     offered = (now.price, now.paid, out.stock, ordered, now.promoted, scratch.ends)
-    wanted = (whole.mean, whole.units, out.by_segment, scratch.demand)
+    wanted = (whole.mean, out.wanted, out.by_segment, scratch.demand)
     segments = constants.choice.quality.shape[0]
     sales.settle(constants.money, keys, segments, offered, wanted, out.paid, out.money, out.returned, lanes[ON_HAND])
     for i in range(out.chances.shape[0]):
-        copy(halves[i].units, out.chances[i])
+        copy(units[i], out.chances[i])
     if credit_price.size:
         out.taken[:] = _ZERO
         if scratch.displaced.size:
@@ -273,7 +275,7 @@ def draw(constants, keys, halves, whole, scratch, out):
             drawn = (out.by_segment, scratch.demand, out.rival_units)
             sales.draw_single(categories, choice.category, choice.rival_category, keys, first, *means, *drawn)
     else:
-        means = (whole.mean, whole.units)
+        means = (whole.mean, out.wanted)
         sales.draw_poisson(constants.money, keys, segments, *means, out.by_segment, scratch.demand)
         if constants.rivals.drawn:
             for r in range(out.rival_units.shape[0]):

@@ -133,7 +133,7 @@ class PriceRules(NamedTuple):
         )
 
 
-@lean.entry
+@lean
 def guard_prices(proposed, current, past, rival, rules, price, trail):
     """Fill allowed prices and the rules that changed them.
 
@@ -152,6 +152,12 @@ def guard_prices(proposed, current, past, rival, rules, price, trail):
         _guard_together(proposed, current, past, rules, price, trail)
     else:
         _guard_apart(proposed, current, rules, price, trail)
+
+
+@lean.entry
+def guarded_prices(proposed, current, past, rival, rules, price, trail):
+    """`guard_prices`, for a call from Python."""
+    guard_prices(proposed, current, past, rival, rules, price, trail)
 
 
 @compiled
@@ -205,7 +211,7 @@ def _guard_apart(proposed, current, rules, price, trail):
             _guard_row(NO_GRID, steps, tick, change[n], bounds, proposed[n], current[n], price[n], trail[n])
 
 
-@lean
+@lean.by_constant
 def _guard_row(grid, steps, tick, change, bounds, proposed, current, price, trail):
     """One product's prices, (E,)."""
     low, high, margin_low, advertised_low = bounds

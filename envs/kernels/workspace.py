@@ -12,10 +12,11 @@ import numpy as np
 from numba.experimental import structref
 from numpy.typing import NDArray
 
-from ..jit.math import Held, compiled, inlined
+from ..jit.math import compiled, inlined
+from ..jit.views import Held
 from .decode import Decoding
 from .demand import Choice, ChoiceScratch, choice_scratch, empty_choice
-from .market_arrays import Constants
+from .market_arrays import MarketArrays
 from .state import Floats
 
 
@@ -99,17 +100,17 @@ class _WorkspaceType(Held):
 
 
 class Workspace(structref.StructRefProxy):
-    """`Constants` and a `Scratch` behind one pointer, kept from period to period.
+    """`MarketArrays` and a `Scratch` behind one pointer, kept from period to period.
 
     Passing a hundred arrays from Python would take longer than the period of a small market.
     """
 
-    def __new__(cls, constants: Constants, scratch: Scratch) -> Workspace:
-        """Combine constants and scratch."""
-        return _workspace((*constants, *scratch))
+    def __new__(cls, arrays: MarketArrays, scratch: Scratch) -> Workspace:
+        """Combine the market's arrays and scratch."""
+        return _workspace((arrays, *scratch))
 
 
-structref.define_proxy(Workspace, _WorkspaceType, [*Constants._fields, *Scratch._fields])
+structref.define_proxy(Workspace, _WorkspaceType, ["arrays", *Scratch._fields])
 
 
 @compiled.entry

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...jit.math import compiled, lean
+from ...jit.views import view
 from ..inventory import season_ends
 from ..sales import charge_rows, earn, keep, spend, take_back
 from .sales import expected_sales, few_sales
@@ -33,7 +34,7 @@ def expected_money(arrays, period, price, stock, units, chances, ordered, promot
     Returns:
         (2, N, E) revenue and profit, currency.
     """
-    m, stock_rules, out = arrays.money, arrays.stock, np.empty((2, *units.shape), np.float32)
+    m, stock_rules, out = view(arrays).money, view(arrays).stock, np.empty((2, *units.shape), np.float32)
     ends = np.empty(period.size if stock_rules.season or stock_rules.last else 0, np.bool_)
     season_ends(stock_rules, period, ends)
     returned = m.return_probability.max() > 0
