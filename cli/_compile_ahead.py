@@ -1,7 +1,7 @@
-"""Compile the market and the learner in a background process, while this one reads and fits tables.
+"""Compile the market and the learner in background processes, while this one reads and fits tables.
 
 The compiled code depends only on types, so that any market with many features serves to compile it;
-Numba's cache on disk passes it on. The process is `python -m repricer.cli._compile_ahead`.
+Numba's cache on disk passes it on. The processes are `python -m repricer.cli._compile_ahead PART`.
 """
 
 from __future__ import annotations
@@ -11,36 +11,42 @@ import subprocess
 import sys
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..scenarios import MarketSpec
 
 _STEPS, _EPISODES = 2_048, 2
 
 
 class CompileAhead:
-    """A background process that compiles the market; `wait` before using it.
+    """Background processes that compile the market and the learner; `wait` before using them.
 
-    It only saves time: if it fails, the code is compiled on first use. It does not start if
+    They only save time: if one fails, the code is compiled on first use. They do not start if
     compiled code exists.
     """
 
     def __init__(self) -> None:
-        self._process = None
+        self._processes: list[subprocess.Popen[bytes]] = []
         if not _compiled_before():
             quiet = subprocess.DEVNULL
-            self._process = subprocess.Popen([sys.executable, "-m", __name__], stdin=quiet, stdout=quiet, stderr=quiet)
+            for part in PARTS:
+                command = [sys.executable, "-m", __name__, part]
+                self._processes.append(subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet))
 
     def wait(self) -> None:
-        """Wait until the process has ended."""
-        if self._process is not None:
-            self._process.wait()
+        """Wait until the processes have ended."""
+        for process in self._processes:
+            process.wait()
 
     def __enter__(self) -> CompileAhead:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the process if it is still running."""
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait()
+        """End the processes that are still running."""
+        for process in self._processes:
+            process.terminate()
+        self.wait()
 
 
 def _compiled_before() -> bool:
@@ -49,18 +55,41 @@ def _compiled_before() -> bool:
     return any(Path(cache).rglob("period.run_period*.nbc"))
 
 
-def main() -> None:
+def compile_market() -> None:
     """Run one short training and one short comparison, which compiles what they use."""
     from ..agents import train
     from ..evaluation import evaluate
-    from ..scenarios.sampler import sample_catalogue
 
-    # Small, as the search for the best fixed prices runs too: of a year it took 17 seconds.
-    spec = sample_catalogue(4, seed=0, parts="all", periods=4)
+    spec = _market()
     evaluate(spec, ["regular", "myopic"], episodes=_EPISODES)
     run = train(spec, steps=_STEPS)
     evaluate(spec, [run.policy], episodes=_EPISODES)
 
 
+def compile_learner() -> None:
+    """Compile what needs no period of the market: the update of the network, and observations."""
+    import torch
+    from gymnasium.envs.classic_control import PendulumEnv
+    from stable_baselines3.common.vec_env import DummyVecEnv
+
+    from ..agents.ppo.fused import FusedPPO
+    from ..envs import Market
+
+    # The update is the same for all environments.
+    settings = {"n_steps": 8, "batch_size": 8, "policy_kwargs": {"activation_fn": torch.nn.ReLU}}
+    FusedPPO("MlpPolicy", DummyVecEnv([PendulumEnv]), device="cpu", **settings).learn(8)
+    Market(_market()).features()
+
+
+PARTS = {"market": compile_market, "learner": compile_learner}
+
+
+def _market() -> MarketSpec:
+    """A market with many features, small, as the search for the best fixed prices runs too."""
+    from ..scenarios.sampler import sample_catalogue
+
+    return sample_catalogue(4, seed=0, parts="all", periods=4)
+
+
 if __name__ == "__main__":
-    main()
+    PARTS[sys.argv[1]]()

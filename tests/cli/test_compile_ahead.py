@@ -38,20 +38,25 @@ def test_work_waits_for_the_compiler(started, tmp_path, monkeypatch):
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     with ahead.CompileAhead() as compiler:
         compiler.wait()
-        ((command, process),) = started
-        assert process.returncode == 0
-    assert command == [sys.executable, "-m", "repricer.cli._compile_ahead"]
+        assert [process.returncode for _, process in started] == [0, 0]
+    program = [sys.executable, "-m", "repricer.cli._compile_ahead"]
+    assert [command for command, _ in started] == [[*program, part] for part in ahead.PARTS]
 
 
 def test_the_compiler_ends_with_the_work(started, tmp_path, monkeypatch):
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     with pytest.raises(RuntimeError), ahead.CompileAhead():
         raise RuntimeError
-    ((_, process),) = started
-    assert process.returncode == -signal.SIGTERM
+    assert [process.returncode for _, process in started] == [-signal.SIGTERM] * 2
 
 
 def test_what_a_demo_needs_is_compiled():
-    """The public calls that the background process makes; a renamed one would go unseen, since its errors are."""
-    ahead.main()
-    assert all(function.signatures for function in (run_period, observe, expected_money, update))
+    """The calls that the background processes make; a renamed one would go unseen, since its errors are."""
+    ahead.compile_learner()
+    signatures = update.signatures, observe.signatures
+    assert all(signatures)
+    ahead.compile_market()
+    # What the learner's process has compiled serves the market's.
+    assert signatures == (update.signatures, observe.signatures)
+    assert run_period.signatures
+    assert expected_money.signatures
