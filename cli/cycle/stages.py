@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from .config import Cycle
 from .lists import LISTS, to_vary, what_to_try, write_lists
 
 if TYPE_CHECKING:
+    from ...agents import Run
     from ...data import Tables
     from ...fitting import Zone
     from ...scenarios import MarketSpec
@@ -47,6 +49,13 @@ class Place:
     def name(self) -> str:
         """The name of the zone; empty for all stores."""
         return "" if self.zone is None else self.zone.name
+
+    @cached_property
+    def run(self) -> Run:
+        """The trained run, loaded once: the best fixed prices of its market are searched once too."""
+        from ...agents import load_run
+
+        return load_run(self.folder / RUN)
 
 
 def import_stage(cycle: Cycle, folder: Path, key_file: Path) -> Facts:
@@ -188,13 +197,12 @@ def train_stage(cycle: Cycle, place: Place) -> Facts:
 
 def compare_stage(cycle: Cycle, place: Place, timings: list[dict[str, Any]], tried: list[str]) -> Facts:
     """Compare on test customers, write report and price list, and say the verdict."""
-    from ...agents import load_run
     from ...evaluation import Without, evaluate
     from ...evaluation.report import ReportData, verdict, write_report
     from ..report import beyond_the_comparison
 
     folder = place.folder
-    run, asked, seed = load_run(folder / RUN), cycle.config.evaluate, cycle.config.shop.seed
+    run, asked, seed = place.run, cycle.config.evaluate, cycle.config.shop.seed
     learned = replace(run.policy, name=run.facts["algo"])
     policies = [learned]
     policies += [Without(learned, "discount")] * (run.spec.prices.max_discount > 0)
@@ -228,13 +236,12 @@ def signing_key(home: Path) -> Path:
 
 def export_stage(cycle: Cycle, place: Place, key: Path) -> Facts:
     """Export the recommended prices as a signed bundle."""
-    from ...agents import load_run
     from ...serving import export, load_bundle
     from ..export import holds_line
 
     folder = place.folder
     judged = json.loads((folder / COMPARISON).read_text(encoding="utf-8"))
-    run = replace(load_run(folder / RUN), evaluation=judged)
+    run = replace(place.run, evaluation=judged)
     asked = {"seed": cycle.config.shop.seed, "encrypt": cycle.config.tables.encrypt}
     bundle = load_bundle(export(run, folder / BUNDLE, key=key, **asked))
     lines = [f"{folder / BUNDLE}: {bundle.digest[:12]}, ONNX, signed with Ed25519 and verified"]
