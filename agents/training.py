@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,12 +16,13 @@ from stable_baselines3.common.logger import Logger
 from ..envs import LearnerView, Market, MarketVecEnv, make_sb3_env, seed_for
 from ..pricing import FixedPrice, Policy, RandomPrice, checked_policy
 from ..scenarios import MarketSpec, floor_market, goal_market, load_scenario, sample_variants
-from .algorithms import algorithm, check_actions, make_model, make_policy
+from .algorithms import algorithm, make_model, make_policy
 from .base_price import base_of, recommended
 from .checkpoint import restore_checkpoint
 from .classical import best_fixed
-from .cloning import clone, clone_defaults
+from .cloning import clone
 from .networks import normalise_features, one_thread
+from .plan import TrainingPlan, batches_of, plan_for
 from .posterior import cautious_prices, draw_pool, worst_share
 from .run import (
     CHECKPOINT_FILE,
@@ -35,9 +36,9 @@ from .run import (
     run_of,
     save_result,
 )
-from .settings import Settings, settings_for
+from .settings import Settings
 from .tracking import make_logger
-from .validation import TrainingProgress, Validation
+from .validation import TrainingProgress, Validation, ValidationMarket
 
 # Below this number of weights, transfers to a GPU cost more than its arithmetic saves.
 _GPU_FROM_WEIGHTS = 1_000_000
@@ -45,86 +46,6 @@ _GPU_FROM_WEIGHTS = 1_000_000
 _VALIDATION_DRAWS, _VALIDATION_DRAWS_OF_RISK = 16, 40
 # Scores of a few products take fewer passes than a teacher's prices.
 _OPENING_EPOCHS = 5
-
-
-@dataclass(frozen=True)
-class TrainingPlan:
-    """Everything that determines a training run: the same plan gives the same policy.
-
-    Attributes:
-        spec: The market.
-        algo: A key of `ALGORITHMS`.
-        steps: Rows to collect.
-        seed: Seed of weights, exploration and customers.
-        settings: The training settings.
-        teacher: A policy to imitate first, or None.
-    """
-
-    spec: MarketSpec
-    algo: str
-    steps: int
-    seed: int
-    settings: Settings
-    teacher: Policy | None = None
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """The plan as JSON, by which a run folder recognises its run."""
-        return {
-            "scenario": self.spec.name,
-            "scenario_version": self.spec.version,
-            "algo": self.algo,
-            "steps": self.steps,
-            "seed": self.seed,
-            "settings": self.settings.to_dict(),
-            "teacher": None if self.teacher is None else self.teacher.name,
-        }
-
-
-def plan_for(
-    spec: MarketSpec,
-    algo: str,
-    steps: int,
-    seed: int,
-    settings: Mapping[str, Any] | None = None,
-    preset: str | Path | None = None,
-    teacher: Policy | None = None,
-) -> TrainingPlan:
-    """The plan of a run.
-
-    Args:
-        spec: The market.
-        algo: As for `train`, like the other arguments.
-        steps: Rows to collect.
-        seed: Seed of the run.
-        settings: Values that override the preset.
-        preset: A preset file.
-        teacher: A policy to imitate first.
-
-    Raises:
-        ValueError: The arguments do not fit the market or one another.
-    """
-    for name, value in (("steps", steps), ("seed", seed)):
-        if not isinstance(value, int):
-            raise ValueError(f"{name} must be a whole number; got {value!r}; fix it")
-    if steps < 1:
-        raise ValueError(f"steps must be at least 1; got {steps}; ask for more")
-    chosen = ({} if teacher is None else clone_defaults(algorithm(algo))) | dict(settings or {})
-    plan = TrainingPlan(
-        spec, algo, steps, seed, settings_for(spec, algo, chosen, algorithm(algo).options, preset), teacher
-    )
-    _check_reward(plan.settings)
-    if plan.settings.risk != "mean" and not batches_of(spec, plan.settings):
-        why = "setting draws 0" if spec.num_draws and not plan.settings.draws else "none"
-        raise ValueError(
-            f"risk {plan.settings.risk} needs training over the draws of a posterior; got {why} for {spec.name}; "
-            "use risk mean, or fit the market with a posterior and leave variants out"
-        )
-    base = plan.settings.base_price
-    # The best fixed prices need a search, and are allowed wherever the regular ones are.
-    around = base_of(spec, "regular" if base == "best-fixed" else base)
-    check_actions(algorithm(algo), learner_view_of(Market(spec), plan.settings, *around))
-    return plan
 
 
 def choose_device(device: str, weights: int) -> tuple[str, str]:
@@ -171,6 +92,7 @@ def train(
     wandb_project: str | None = None,
     teacher: Policy | None = None,
     risk: str | None = None,
+    assortments: Sequence[MarketSpec | str | Path] = (),
 ) -> Run:
     """Train a pricing policy in a scenario's simulated market.
 
@@ -199,6 +121,10 @@ def train(
             it, learning starts at the fixed prices that are best by it, and half of the training
             episodes follow the draws in which these gain least; see `posterior.risk` for the
             papers. None leaves it to the settings.
+        assortments: Further markets to train in, such as other assortments or other stores of the
+            shop, each around its own base prices. The training markets are split evenly between
+            the scenario and these. Product-wise policies only; `Run.policy_for` gives the policy
+            for any of them, and for assortments that it has never seen.
 
     Returns:
         The run, with the policy of its best validation.
@@ -218,7 +144,7 @@ def train(
         checked_policy(teacher, "teacher")
     spec = load_scenario(scenario)
     settings = dict(settings or {}) | ({} if risk is None else {"risk": risk})
-    plan = plan_for(spec, algo, steps, seed, settings, preset, teacher)
+    plan = plan_for(spec, algo, steps, seed, settings, preset, teacher, assortments)
     folder = None if out is None else Path(out)
     state = "new" if folder is None else open_folder(folder, spec, plan.identity)
     if folder is not None and state == "finished":
@@ -246,8 +172,8 @@ def _learn(
     venv = _markets(plan)
     model, chosen = _model(plan, venv, device)
     model.set_logger(logger)
-    view, truths = venv.learner_view, _truths(floor_market(spec) or goal_market(spec), settings)
-    validation = Validation(spec, view, fixed, settings, plan.steps, plan.seed, folder, progress, truths)
+    view = venv.learner_view
+    validation = Validation(_validated_in(plan, venv), settings, plan.steps, plan.seed, folder, progress)
     if resume and folder is not None:
         validation.resume(*restore_checkpoint(folder / CHECKPOINT_FILE, model, venv))
     else:
@@ -323,30 +249,22 @@ def _collect(
         validation.finish()
 
 
+def _validated_in(plan: TrainingPlan, venv: MarketVecEnv) -> list[ValidationMarket]:
+    """The markets that the policy is validated in, that of the run first."""
+    markets = []
+    for spec in (plan.spec, *plan.assortments):
+        view = next(view for view in venv.learner_views if view.market.scenario is goal_market(spec))
+        truths = _truths(floor_market(spec) or goal_market(spec), plan.settings)
+        markets.append(ValidationMarket(truths, view, best_fixed(spec, seed=plan.seed)))
+    return markets
+
+
 def _truths(spec: MarketSpec, settings: Settings) -> list[MarketSpec]:
     """The markets that a policy is validated in: the scenario, or a fixed set of its draws."""
     if not batches_of(spec, settings):
         return [spec]
     count = _VALIDATION_DRAWS if settings.risk == "mean" else _VALIDATION_DRAWS_OF_RISK
     return [spec.draw(int(m)) for m in np.unique(np.linspace(0, spec.num_draws - 1, count).astype(np.intp))]
-
-
-def _check_reward(settings: Settings) -> None:
-    """Without a discount, conversion differences add up to the last period's conversion alone."""
-    if settings.reward == "conversion-difference" and settings.algorithm.get("gamma") == 1:
-        raise ValueError(
-            "reward conversion-difference needs a gamma below 1, or only the last period counts; got 1; set gamma to 0.9"
-        )
-
-
-def batches_of(spec: MarketSpec, settings: Settings) -> int:
-    """Number of batches that follow posterior draws; 0 for a training in the mean market.
-
-    Args:
-        spec: The market.
-        settings: The training settings.
-    """
-    return min(settings.draws, settings.num_envs) if spec.num_draws and not settings.variants else 0
 
 
 def _markets(plan: TrainingPlan) -> MarketVecEnv:
@@ -367,24 +285,44 @@ def _markets(plan: TrainingPlan) -> MarketVecEnv:
         demand=settings.variant_demand,
         rival=settings.variant_rival,
     )
-    return make_sb3_env(
+    options: dict[str, Any] = {
+        "num_envs": max(1, settings.num_envs // (1 + settings.variants + len(plan.assortments))),
+        "seed": seed_for("training", plan.seed),
+        "product_wise": settings.product_wise,
+        "reward": settings.reward,
+        "history": settings.history,
+        "actions": settings.actions,
+        "price_levels": settings.price_levels,
+        "price_reach": settings.price_reach,
+    }
+    venv = make_sb3_env(
         goal,
-        num_envs=max(1, settings.num_envs // (1 + settings.variants)),
-        seed=seed_for("training", plan.seed),
-        product_wise=settings.product_wise,
-        reward=settings.reward,
         base_price=base_price,
         base=base,
-        history=settings.history,
-        actions=settings.actions,
-        price_levels=settings.price_levels,
-        price_reach=settings.price_reach,
         variants=variants,
         draws=draws,
         draw_pool=pool or (),
         believed=plan.spec,
         reward_scale="auto",
+        **options,
     )
+    return _with_assortments(venv, plan, options) if plan.assortments else venv
+
+
+def _with_assortments(venv: MarketVecEnv, plan: TrainingPlan, options: dict[str, Any]) -> MarketVecEnv:
+    """The training markets, and those of further assortments around their own base prices.
+
+    An action means the same in all of them, and each has a reward scale of its own, since one
+    assortment may earn many times what another earns.
+    """
+    first, more = venv.learner_view, []
+    for other in plan.assortments:
+        base_price, base = base_of(other, plan.settings.base_price, plan.seed)
+        own = {"base_price": base_price, "base": base, "believed": other, "draws": batches_of(other, plan.settings)}
+        more += make_sb3_env(
+            goal_market(other), **own, layout=first.layout, reward_scale="auto", **options
+        ).learner_views
+    return MarketVecEnv(first, [*venv.learner_views[1:], *more])
 
 
 def _normalise(model: BaseAlgorithm, learner_view: LearnerView, plan: TrainingPlan) -> None:

@@ -7,7 +7,7 @@ import io
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -32,39 +32,52 @@ _SIGNIFICANT = 1.64
 _REPORTS = 200
 
 
+class ValidationMarket(NamedTuple):
+    """A market to validate in.
+
+    Attributes:
+        truths: Its posterior draws, or the market itself.
+        view: The learner view that the policy is trained through; the policy believes in its market.
+        fixed: The best fixed prices.
+    """
+
+    truths: Sequence[MarketSpec]
+    view: LearnerView
+    fixed: FixedPrice
+
+    @property
+    def believed(self) -> MarketSpec:
+        """The market that policies believe in."""
+        return self.view.market.believed or self.view.market.spec
+
+
 class Validation(BaseCallback):
     """Validates the policy against the best fixed prices on the same customers; keeps the best one.
 
     Over several posterior draws, the best one has the highest mean, or with the setting `risk` the
-    highest CVaR of the gain over current prices.
+    highest CVaR of the gain over current prices. Over several markets, the money of each counts in
+    shares of what its best fixed prices earn.
 
     A checkpoint is written with each validation, at the start of a rollout. Everything that the
     next update depends on is complete at that point, so a resumed run continues exactly.
 
     Args:
-        spec: The market.
-        learner_view: The learner view that the policy is trained through.
-        fixed: The best fixed prices.
+        markets: The markets to validate in, that of the run first.
         settings: The training settings.
         steps: Rows to collect.
         seed: Seed of the run.
         folder: The run folder, or None.
         progress: As for `train`.
-        truths: The markets to validate in, in all of which the policy believes in the first
-            argument: posterior draws, or the market itself.
     """
 
     def __init__(
         self,
-        spec: MarketSpec,
-        learner_view: LearnerView,
-        fixed: FixedPrice,
+        markets: Sequence[ValidationMarket],
         settings: Settings,
         steps: int,
         seed: int,
         folder: Path | None,
         progress: TrainingProgress | None,
-        truths: Sequence[MarketSpec],
     ) -> None:
         super().__init__()
         self.history: list[dict[str, float]] = []
@@ -72,14 +85,21 @@ class Validation(BaseCallback):
         self.best_weights: dict[str, torch.Tensor] = {}
         self.seconds_before = 0.0
         self.stopped = False
-        self._spec, self._learner_view, self._settings, self._steps = spec, learner_view, settings, steps
+        self._markets, self._settings, self._steps = markets, settings, steps
         self._seed, self._folder, self._progress = seed_for("validation", seed), folder, progress
-        self._truths, self._share, self._floor = truths, worst_share(settings.risk), None
-        self._fixed, profit = self._play(fixed)
+        self._share, self._floor = worst_share(settings.risk), None
+        self._weights = np.ones(len(markets))
+        if len(markets) > 1:
+            earned = np.array([self._play_in(market, market.fixed)[0].mean() for market in markets])
+            self._weights = earned[0] / np.where(earned > 0, earned, earned[0])
+        self._fixed, profit = self._play(lambda market: market.fixed)
         # Of gains over current prices, where they decide.
-        self._current = self._play(current_prices(spec))[0] if self._share < 1 else np.zeros_like(self._fixed)
-        if floor_market(spec) is not None:
-            self._floor = ProfitFloor.of(spec, float(self._fixed.mean()), profit, settings.evaluations)
+        self._current = np.zeros_like(self._fixed)
+        if self._share < 1:
+            self._current = self._play(lambda market: current_prices(market.believed))[0]
+        if floor_market(markets[0].believed) is not None:
+            own = markets[0].believed
+            self._floor = ProfitFloor.of(own, float(self._fixed.mean()), profit, settings.evaluations)
         self._next, self._next_report, self._started = 0, 0, time.perf_counter()
         # Objective at the last significant gain, and the number of validations since.
         self._mark, self._flat = np.full_like(self._fixed, -np.inf), 0
@@ -128,23 +148,30 @@ class Validation(BaseCallback):
     def _on_step(self) -> bool:
         return not self.stopped
 
-    def _play(self, policy: Policy) -> tuple[NDArray[np.float64], float]:
+    def _play_in(self, market: ValidationMarket, policy: Policy) -> tuple[NDArray[np.float64], float]:
         """(episodes,) expected objective on the validation seeds, draw by draw, and the mean
         expected profit.
         """
-        each, profits = max(1, self._settings.validation_episodes // len(self._truths)), []
+        count = len(self._markets) * len(market.truths)
+        each, profits = max(1, self._settings.validation_episodes // count), []
 
         def watch(view: MarketView, outcome: Outcome) -> None:
             profits.append(outcome.expected_profit.sum(dtype=np.float64))
 
-        asked = {"episodes": each, "seed": self._seed, "expected": True, "watch": watch, "believed": self._spec}
-        runs = [rollout(truth, policy, **asked) for truth in self._truths]
+        asked = {"episodes": each, "seed": self._seed, "expected": True, "watch": watch, "believed": market.believed}
+        runs = [rollout(truth, policy, **asked) for truth in market.truths]
         objective = np.concatenate([run.objective for run in runs])
         return objective, float(sum(profits) / objective.size)
 
+    def _play(self, policy: Callable[[ValidationMarket], Policy]) -> tuple[NDArray[np.float64], float]:
+        """As `_play_in`, market by market, in the money of the first one."""
+        played = [self._play_in(market, policy(market)) for market in self._markets]
+        weighted = [weight * objective for weight, (objective, _) in zip(self._weights, played, strict=True)]
+        return np.concatenate(weighted), float(np.mean(self._weights * [profit for _, profit in played]))
+
     def _value(self, policy: BasePolicy) -> tuple[NDArray[np.float64], float]:
         """As `_play`, of a network, with a penalty below a profit floor."""
-        objective, profit = self._play(learning_policy(policy, self._learner_view))
+        objective, profit = self._play(lambda market: learning_policy(policy, market.view))
         return objective if self._floor is None else self._floor.value(objective, profit), profit
 
     def _learned(self) -> tuple[NDArray[np.float64], float]:
@@ -170,7 +197,7 @@ class Validation(BaseCallback):
         """
         if self._share < 1 or self.best["gain"] >= 0:
             return False
-        hold_base_price(policy, self._learner_view)
+        hold_base_price(policy, self._markets[0].view)
         row = self._row(*self._value(policy)) | {"steps": 0}
         if row["objective"] <= self.best["objective"]:
             return False
@@ -189,7 +216,7 @@ class Validation(BaseCallback):
             "gain_se": _standard_error(gain),
         }
         if self._share < 1:
-            by_draw = (objective - self._current).reshape(len(self._truths), -1).mean(axis=1)
+            by_draw = (objective - self._current).reshape(len(self._markets[0].truths), -1).mean(axis=1)
             row["worst_gain"] = risk_value(by_draw, self._share)
         if self._floor is not None:
             row |= {"profit": profit, "profit_floor": self._floor.profit, "shadow_cost_factor": self._floor.factor}

@@ -41,6 +41,13 @@ if TYPE_CHECKING:
     metavar="mean|cvar:SHARE",
     help="What counts over the posterior draws of a fitted market: the mean, or the gain in the worst draws (cvar:0.1).",
 )
+@click.option(
+    "--assortment",
+    "assortments",
+    multiple=True,
+    metavar="SCENARIO",
+    help="Learn in this market too, say another assortment or store of the shop; repeatable.",
+)
 @click.option("--wandb", "wandb_project", metavar="PROJECT", help="Also log to Weights & Biases.")
 @click.option("--set", "values", multiple=True, metavar="KEY=VALUE", help="Override a value of the preset; repeatable.")
 @seed_option
@@ -55,6 +62,7 @@ def command(
     teacher: str | None,
     log: str | None,
     risk: str | None,
+    assortments: tuple[str, ...],
     wandb_project: str | None,
     values: tuple[str, ...],
     seed: int,
@@ -69,9 +77,10 @@ def command(
     folder = folder or Path("runs") / f"{spec.name}-{algo}-{seed}"
     settings = dict(setting(v) for v in values)
     if algo in LOG_ALGORITHMS:
-        if steps is not None or teacher is not None or risk is not None:
+        if steps is not None or teacher is not None or risk is not None or assortments:
             raise ValueError(
-                f"{algo} learns from a log; got --steps, --clone or --risk; set clone_epochs, and name the log with --log"
+                f"{algo} learns from a log; got --steps, --clone, --risk or --assortment; set clone_epochs, and name the log "
+                "with --log"
             )
         run = _from_log(spec, algo, log, seed, folder, settings)
     elif log is not None:
@@ -79,6 +88,7 @@ def command(
     else:
         given = {"algo": algo, "steps": steps or 300_000, "seed": seed, "device": device, "out": folder}
         more = {"settings": settings, "preset": preset, "wandb_project": wandb_project, "risk": risk}
+        more["assortments"] = [load_scenario(name) for name in assortments]
         run = _from_simulation(spec, teacher, **given, **more)
     keep_fit_report(Path(scenario), folder)
     if as_json:
@@ -127,12 +137,13 @@ def _lines(run: Run, algo: str) -> Iterator[str]:
 
 def _from_simulation(spec: MarketSpec, teacher: str | None, **given: Any) -> Run:
     from ..agents import train
-    from ..agents.training import plan_for
+    from ..agents.plan import plan_for
 
     imitated = None if teacher is None else policy_of(teacher, spec, seed=given["seed"])
     # What is wrong is refused before anything is said of progress.
     settings = given["settings"] | ({} if given["risk"] is None else {"risk": given["risk"]})
-    plan_for(spec, given["algo"], given["steps"], given["seed"], settings, given["preset"], imitated)
+    checked = (given["algo"], given["steps"], given["seed"], settings, given["preset"], imitated, given["assortments"])
+    plan_for(spec, *checked)
     with training_bar(f"training {spec.name}", spec.market.objective, lines=True) as progress:
         return train(spec, teacher=imitated, progress=progress, **given)
 

@@ -21,8 +21,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ...atomic import write_whole
 from ...scenarios import MarketSpec, load_scenario
+from ..plan import TrainingPlan, plan_for
 from ..presets import preset_block
-from ..training import TrainingPlan, plan_for, train
+from ..training import train
 from ..validation import TrainingProgress, write_csv
 from .journal import exclusive, open_journal
 from .plotting import plot_trials

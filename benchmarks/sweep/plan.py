@@ -11,7 +11,7 @@ from msgspec import Meta, Struct, field
 from msgspec.structs import replace
 
 from ...agents import ALGORITHMS
-from ...agents.training import plan_for
+from ...agents.plan import plan_for
 from ...jobs import Job, code_fingerprint
 from ...scenarios import load_scenario
 from ...scenarios.errors import nearest

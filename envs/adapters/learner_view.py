@@ -13,7 +13,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete, MultiDiscrete, Space
 from numpy.typing import ArrayLike, NDArray
 
-from ...pricing import FEATURE_LIMIT, Action, Policy, row_width
+from ...pricing import FEATURE_LIMIT, Action, ActionLayout, Policy, row_width
 from ..kernels.outcome import Outcome
 from ..kernels.sales import total_by_market
 from ..kernels.state import MarketState
@@ -43,6 +43,7 @@ class ViewOptions(TypedDict, total=False):
     actions: Actions
     price_levels: int
     price_reach: float
+    layout: ActionLayout | None
 
 
 class LearnerView:
@@ -68,6 +69,7 @@ class LearnerView:
         price_levels: Number of levels of a price without a ladder.
         price_reach: Largest factor between a price and its base price; 0 for as far as the price
             rules allow.
+        layout: What the numbers of a raw action mean; the market's own by default.
 
     Raises:
         ValueError: For an option out of range, or a base price of the wrong shape.
@@ -94,6 +96,7 @@ class LearnerView:
         actions: Actions = "continuous",
         price_levels: int = 21,
         price_reach: float = 0.0,
+        layout: ActionLayout | None = None,
     ) -> None:
         _check_options(reward, reward_scale, history, actions, price_levels, price_reach)
         regular = market.catalogue.regular_price
@@ -102,7 +105,7 @@ class LearnerView:
         self.base_price = _per_product(regular if base_price is None else base_price, regular.shape)
         self.base, self.price_reach = base, price_reach
         around = self.base_price if base is None else None
-        self.layout = market.spec.action_layout(around, reach=price_reach or np.inf)
+        self.layout = layout or market.spec.action_layout(around, reach=price_reach or np.inf)
         columns = 1 if product_wise else regular.size
         features = row_width(market.catalogue, product_wise=product_wise)
         self.rows_per_market = regular.size if product_wise else 1

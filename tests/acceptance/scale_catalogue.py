@@ -10,22 +10,30 @@ import repricer
 from repricer.agents import best_fixed
 from repricer.scenarios import load_scenario
 
-from .agents_markets import earned, many
+from .agents_markets import earned
 from .checks import check
 
 _SHOP, _STEPS = "catalogue:20:0", 1_000_000
+_LEARNED_IN = 15
+"""Further assortments that the shared policy learns in, numbered from 1,001."""
 _UNSEEN = 500
 _ASSORTMENTS = range(4, 4 + _UNSEEN // 20)
-"""Of 20 products each; 1 to 3 are those of the check of the agents."""
+"""Of 20 products each; 1 to 3 are those of the check of the agents, those from 1,001 are learned in."""
 _TRAINED_ON = 6
 """Assortments, of 120 products, that are also trained on."""
+
+
+@functools.cache
+def _shared() -> repricer.Run:
+    others = [f"{_SHOP}:{1001 + i}" for i in range(_LEARNED_IN)]
+    return repricer.train(_SHOP, steps=2 * _STEPS, settings={"num_envs": 64}, assortments=others)
 
 
 @functools.cache
 def _earned(assortment: int) -> tuple[float, float]:
     """What the shared policy and the best fixed prices of the assortment earn."""
     spec = load_scenario(f"{_SHOP}:{assortment}")
-    policy = many(_SHOP, _STEPS).policy_for(spec)
+    policy = _shared().policy_for(spec)
     return float(earned(spec, policy).mean()), float(earned(spec, best_fixed(spec)).mean())
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from repricer.agents import best_fixed, load_run, train
+from repricer.agents.plan import batches_of
 from repricer.agents.posterior import (
     PosteriorMoney,
     cautious_prices,
@@ -15,7 +16,6 @@ from repricer.agents.posterior import (
     worst_share,
 )
 from repricer.agents.settings import settings_for
-from repricer.agents.training import batches_of
 from repricer.envs import catalogue_of, rollout, seed_for
 from repricer.pricing import PriceEndings, feature_names
 from repricer.scenarios import sample_catalogue

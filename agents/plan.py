@@ -1,0 +1,145 @@
+"""What determines a training run, checked before it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..envs import LearnerView, Market
+from ..pricing import Policy
+from ..scenarios import MarketSpec, floor_market, load_scenario
+from .algorithms import algorithm, check_actions
+from .base_price import base_of
+from .cloning import clone_defaults
+from .run import learner_view_of
+from .settings import Settings, settings_for
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """Everything that determines a training run: the same plan gives the same policy.
+
+    Attributes:
+        spec: The market.
+        algo: A key of `ALGORITHMS`.
+        steps: Rows to collect.
+        seed: Seed of weights, exploration and customers.
+        settings: The training settings.
+        teacher: A policy to imitate first, or None.
+        assortments: Further markets to train in.
+    """
+
+    spec: MarketSpec
+    algo: str
+    steps: int
+    seed: int
+    settings: Settings
+    teacher: Policy | None = None
+    assortments: tuple[MarketSpec, ...] = ()
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The plan as JSON, by which a run folder recognises its run."""
+        more = {"assortments": [f"{other.name} {other.version}" for other in self.assortments]}
+        return (more if self.assortments else {}) | {
+            "scenario": self.spec.name,
+            "scenario_version": self.spec.version,
+            "algo": self.algo,
+            "steps": self.steps,
+            "seed": self.seed,
+            "settings": self.settings.to_dict(),
+            "teacher": None if self.teacher is None else self.teacher.name,
+        }
+
+
+def plan_for(
+    spec: MarketSpec,
+    algo: str,
+    steps: int,
+    seed: int,
+    settings: Mapping[str, Any] | None = None,
+    preset: str | Path | None = None,
+    teacher: Policy | None = None,
+    assortments: Sequence[MarketSpec | str | Path] = (),
+) -> TrainingPlan:
+    """The plan of a run.
+
+    Args:
+        spec: The market.
+        algo: As for `train`, like the other arguments.
+        steps: Rows to collect.
+        seed: Seed of the run.
+        settings: Values that override the preset.
+        preset: A preset file.
+        teacher: A policy to imitate first.
+        assortments: Further markets to train in.
+
+    Raises:
+        ValueError: The arguments do not fit the market or one another.
+    """
+    for name, value in (("steps", steps), ("seed", seed)):
+        if not isinstance(value, int):
+            raise ValueError(f"{name} must be a whole number; got {value!r}; fix it")
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1; got {steps}; ask for more")
+    chosen = ({} if teacher is None else clone_defaults(algorithm(algo))) | dict(settings or {})
+    of_all = settings_for(spec, algo, chosen, algorithm(algo).options, preset)
+    plan = TrainingPlan(spec, algo, steps, seed, of_all, teacher, tuple(map(load_scenario, assortments)))
+    _check_reward(plan.settings)
+    _check_assortments(plan)
+    if plan.settings.risk != "mean" and not batches_of(spec, plan.settings):
+        why = "setting draws 0" if spec.num_draws and not plan.settings.draws else "none"
+        raise ValueError(
+            f"risk {plan.settings.risk} needs training over the draws of a posterior; got {why} for {spec.name}; "
+            "use risk mean, or fit the market with a posterior and leave variants out"
+        )
+    base = plan.settings.base_price
+    # The best fixed prices need a search, and are allowed wherever the regular ones are.
+    around = base_of(spec, "regular" if base == "best-fixed" else base)
+    check_actions(algorithm(algo), learner_view_of(Market(spec), plan.settings, *around))
+    return plan
+
+
+def _check_reward(settings: Settings) -> None:
+    """Without a discount, conversion differences add up to the last period's conversion alone."""
+    if settings.reward == "conversion-difference" and settings.algorithm.get("gamma") == 1:
+        raise ValueError(
+            "reward conversion-difference needs a gamma below 1, or only the last period counts; got 1; set gamma to 0.9"
+        )
+
+
+def _check_assortments(plan: TrainingPlan) -> None:
+    """Further markets need a network that prices product by product, and that sees the same in all of them."""
+    settings, own = plan.settings, _kind(plan.spec)
+    if not plan.assortments:
+        return
+    given = (settings.product_wise, settings.actions, settings.variants, settings.risk)
+    if given != (True, "continuous", 0, "mean"):
+        raise ValueError(
+            "assortments need product_wise true, actions continuous, variants 0 and risk mean; got product_wise "
+            f"{given[0]}, actions {given[1]}, variants {given[2]} and risk {given[3]}; change these settings"
+        )
+    for other in plan.assortments:
+        if _kind(other) != own:
+            raise ValueError(
+                f"assortments must have the segments, features, decisions and floor of {plan.spec.name}; got {other.name}, which "
+                "has others; leave it out"
+            )
+
+
+def _kind(spec: MarketSpec) -> tuple[Any, ...]:
+    """What a product-wise network must know of a market: its features, and the decisions."""
+    view = LearnerView(Market(spec), product_wise=True)
+    return view.observation_space.shape, view.layout.names, len(spec.arrivals.segments), floor_market(spec) is None
+
+
+def batches_of(spec: MarketSpec, settings: Settings) -> int:
+    """Number of batches that follow posterior draws; 0 for a training in the mean market.
+
+    Args:
+        spec: The market.
+        settings: The training settings.
+    """
+    return min(settings.draws, settings.num_envs) if spec.num_draws and not settings.variants else 0

@@ -1,0 +1,73 @@
+"""One policy that learns in several assortments."""
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from repricer.agents import best_fixed, load_run, train
+from repricer.cli import main
+from repricer.envs import rollout, seed_for
+from repricer.scenarios import load_scenario, sample_catalogue
+
+SETTINGS = {"base_price": "regular", "num_envs": 6, "validation_episodes": 24, "evaluations": 3}
+STEPS = 6_000
+
+
+def assortment(number):
+    return sample_catalogue(4, 3, assortment=number, periods=8, parts={"season"})
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shared") / "run"
+    others = [assortment(1), assortment(2)]
+    return train(assortment(0), steps=STEPS, settings=SETTINGS, assortments=others, out=folder), folder
+
+
+def weights(run):
+    return np.concatenate([p.detach().numpy().reshape(-1) for p in run.actor.parameters()])
+
+
+def test_all_assortments_are_learned_in_and_validated(written):
+    run, folder = written
+    alone = train(assortment(0), steps=STEPS, settings=SETTINGS)
+    assert not np.array_equal(weights(run), weights(alone))
+    np.testing.assert_array_equal(weights(load_run(folder)), weights(run))
+    # The figures are the mean over the markets, each in shares of its best fixed prices.
+    asked = {"episodes": 8, "seed": seed_for("validation", 0), "expected": True}
+    shares, fixed = [], []
+    for number in range(3):
+        spec = assortment(number)
+        earned = [rollout(spec, p, **asked).objective.mean() for p in (run.policy_for(spec), best_fixed(spec))]
+        shares.append(earned[0] / earned[1])
+        fixed.append(earned[1])
+    assert run.facts["best"]["objective"] / fixed[0] == pytest.approx(np.mean(shares), rel=1e-5)
+
+
+def test_a_run_with_other_assortments_is_another_run(written):
+    run, folder = written
+    others = [assortment(1), assortment(2)]
+    again = train(assortment(0), steps=STEPS, settings=SETTINGS, assortments=others, out=folder)
+    assert again.history == run.history
+    with pytest.raises(ValueError, match="assortments"):
+        train(assortment(0), steps=STEPS, settings=SETTINGS, assortments=others[:1], out=folder)
+
+
+@pytest.mark.parametrize(
+    ("settings", "other", "said"),
+    [
+        ({"variants": 2}, assortment(1), "assortments need product_wise true.* variants 2 and"),
+        ({"actions": "discrete"}, assortment(1), "actions discrete"),
+        ({}, load_scenario("grocery"), "assortments must have the segments.* of catalogue:4:3.*got grocery"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(settings, other, said):
+    with pytest.raises(ValueError, match=said):
+        train(assortment(0), steps=STEPS, settings=SETTINGS | settings, assortments=[other])
+
+
+def test_the_command_names_further_assortments(tmp_path):
+    command = ["train", "catalogue:3:1", "--assortment", "catalogue:3:1:1", "--steps", "400"]
+    few = [part for setting in ("num_envs=2", "validation_episodes=2", "evaluations=1") for part in ("--set", setting)]
+    result = CliRunner().invoke(main, [*command, *few, "--out", f"{tmp_path}/run"])
+    assert result.exit_code == 0, result.output
+    assert load_run(tmp_path / "run").facts["assortments"] == ["catalogue:3:1:1 1"]
