@@ -74,11 +74,15 @@ def product_weeks(
     lines = tables.lines("sales", _SALES)
     assert lines is not None, "there are always sales"
     weeks = whole_weeks(lines, days)
-    if there := [name for name in ("customer", "basket") if name in lines.collect_schema()]:
+    stored, ids = (
+        isinstance(tables, StoredTables),
+        [name for name in ("customer", "basket") if name in lines.collect_schema()],
+    )
+    if stored and ids:
         # Ids are only told apart: as numbers they take less memory. Two of ten million are the same with a
         # probability of 3e-6.
-        lines = lines.with_columns(pl.when(pl.col(there).is_not_null()).then(pl.col(there).hash()))
-    traffic, totals, given = _added_up(weeks.split(lines, stored=isinstance(tables, StoredTables)), products)
+        lines = lines.with_columns(pl.when(pl.col(ids).is_not_null()).then(pl.col(ids).hash()))
+    traffic, totals, given = _added_up(weeks.split(lines, stored=stored), products)
     traffic = traffic if days == WEEK.days else _whatever_the_weekday(traffic)
     panel = _complete(_grid(totals, weeks), totals, "customer" in given)
     panel = _with_prices(panel if "unit_cost" in given else panel.drop("cost", "costed_units", strict=False))
