@@ -72,7 +72,6 @@ ENGINE ?= podman
 image: release
 	@$(ENGINE) build -f deploy/Containerfile -t repricer dist
 
-# Numba's caches too: a changed function would live on in its callers of other files.
 clean:
 	rm -rf build dist site *.egg-info demo runs .pytest_cache .ruff_cache
 	find $(PACKAGES) docs tests -name '*.nb[ic]' -delete

@@ -10,11 +10,13 @@ from typing import Any, Literal
 
 from llvmlite.binding import parse_bitcode
 from numba._dynfunc import make_function
-from numba.core.caching import CompileResultCacheImpl, FunctionCache
+from numba.core.caching import CompileResultCacheImpl
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, CompileResult, DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
 from numba.core.typed_passes import NativeLowering
+
+from .caches import SourceCache
 
 
 class _LinkedLibrary(JITCodeLibrary):
@@ -96,7 +98,7 @@ class _LinkedCacheForm(CompileResultCacheImpl):
         )
 
 
-class LinkedCache(FunctionCache):
+class LinkedCache(SourceCache):
     """The cache on disk of functions that `LinkedCompiler` compiles."""
 
     _impl_class = _LinkedCacheForm

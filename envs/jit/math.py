@@ -21,6 +21,7 @@ from numba.extending import intrinsic, overload
 
 from ...pricing import backend
 from . import compile_notice  # noqa: F401  imported for its effect: it logs a message while functions are compiled
+from .caches import SourceCache
 from .linking import LinkedCache, LinkedCompiler
 
 
@@ -77,7 +78,9 @@ class _Loops:
 
     def entry(self, function: Callable[..., Any]) -> Any:
         """Decorate a function that Python calls."""
-        return njit(cache=True, **self._options)(function)
+        dispatcher = njit(**self._options)(function)
+        dispatcher._cache = SourceCache(function)
+        return dispatcher
 
 
 def instructions(build: Callable[..., Any]) -> Any:
