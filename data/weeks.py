@@ -12,6 +12,7 @@ import pandas as pd
 import polars as pl
 
 WEEK, DAY = pd.Timedelta(days=7), pd.Timedelta(days=1)
+_ROWS_AT_ONCE = 1_000_000
 PERIODS = {"week": WEEK, "day": DAY}
 """The periods that a shop can be priced by."""
 
@@ -77,11 +78,16 @@ class Weeks:
         Args:
             lines: The rows.
             stored: Whether they are on the disk, and too many for the memory: then those of seven days
-                come at a time.
+                come at a time; else about a million, for what is made from them takes memory too.
         """
         week = self.number(pl.col("date"))
         if not stored:
             rows = lines.with_columns(week=week).collect()
+            step = max(1, self.count * _ROWS_AT_ONCE // max(1, len(rows)))
+            if step < self.count:
+                for start in range(0, self.count, step):
+                    yield rows.filter(pl.col("week").is_between(start, min(start + step, self.count) - 1))
+                return
             # Few tables have rows after the last week: the others are not copied.
             late = rows["week"] >= self.count
             yield rows.filter(~late) if late.any() else rows

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from repricer.data import DataError, product_weeks
+from repricer.data import DataError, panel, product_weeks
 
 
 def sales_of(*lines, **more) -> pd.DataFrame:
@@ -55,6 +55,14 @@ def test_unit_cost_is_weighted_by_the_units_whose_cost_is_known_and_carried_forw
     # The week without a sale and the one without a known cost keep the last known cost.
     np.testing.assert_allclose(by_product["A"], [(1 * 1.0 + 3 * 0.4 + 1 * 0.8) / 5] * 3)
     assert panel.loc[panel["product"] == "B", "unit_cost"].isna().all()
+
+
+def test_many_rows_are_added_up_some_weeks_at_a_time_with_the_same_result(shop, monkeypatch):
+    whole, seen = product_weeks(shop), []
+    monkeypatch.setattr("repricer.data.weeks._ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("repricer.data.panel._totals", lambda lines, of=panel._totals: seen.append(lines) or of(lines))
+    pd.testing.assert_frame_equal(product_weeks(shop), whole)
+    assert len(seen) > 1
 
 
 @pytest.mark.parametrize("cost", [{}, {"unit_cost": None}])
