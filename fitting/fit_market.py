@@ -22,8 +22,9 @@ from .customers import JOBS, Customers, fit_customers, records
 from .demand import Priors
 from .fit_report import fit_report, proof_report
 from .fit_split import FitOptions, FittedSplit, fit_split
-from .privacy import Privacy, private_customers
+from .privacy import Privacy
 from .privacy.budget import NETWORK
+from .privacy.customers import private_customers
 from .refit import fit_record, lstm_of
 from .split import DEFAULT_WEEKS, Split, check_period, held_out, priced_products, weeks_to_come
 from .zones import Zone, of_zone

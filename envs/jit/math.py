@@ -78,7 +78,7 @@ class _Loops:
 
     def entry(self, function: Callable[..., Any]) -> Any:
         """Decorate a function that Python calls."""
-        dispatcher = njit(**self._options)(function)
+        dispatcher: Any = njit(**self._options)(function)
         dispatcher._cache = SourceCache(function)
         return dispatcher
 

@@ -15,7 +15,9 @@ KEY = b"a key for tests only"
 @pytest.fixture(scope="module")
 def store():
     """An S3 server of its own, and a way to put objects there."""
-    server_of = pytest.importorskip("moto.server", reason="moto is not installed: it wants an older python-dateutil than ours")
+    server_of = pytest.importorskip(
+        "moto.server", reason="moto is not installed: it wants an older python-dateutil than ours"
+    )
     from pyarrow import fs
 
     server = server_of.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)

@@ -42,15 +42,15 @@ def test_shops_and_coordinator_write_the_same_coefficients(tmp_path, monkeypatch
     found = [json.loads((tmp_path / f"{name}.json").read_text()) for name in ("all", "east", "north", "west")]
     assert found[1:] == found[:1] * 3
     assert (found[0]["shops"], found[0]["products"]) == (3, 9)
-    model = _forecaster("pooled-regression", 0, None, tmp_path / "east.json")
+    model = _forecaster("pooled-regression", 0, tmp_path / "east.json")
     assert model is not None
     assert model.get_params()["common"].document() == found[0]["common"]
     again = refitted({"name": "pooled-regression", "common": found[0]["common"]}, 0)
     assert again.get_params()["common"].document() == found[0]["common"]
     with pytest.raises(ValueError, match="--shared needs --forecaster pooled-regression; got selected"):
-        _forecaster("selected", 0, None, tmp_path / "east.json")
+        _forecaster("selected", 0, tmp_path / "east.json")
     with pytest.raises(ValueError, match=r"must be a file of `repricer federate join`"):
-        _forecaster("pooled-regression", 0, None, tmp_path / "east.csv")
+        _forecaster("pooled-regression", 0, tmp_path / "east.csv")
 
 
 def test_an_address_without_a_port_is_refused(capsys, tmp_path):
