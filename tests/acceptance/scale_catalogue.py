@@ -26,7 +26,7 @@ _TRAINED_ON = 6
 @functools.cache
 def _shared() -> repricer.Run:
     others = [f"{_SHOP}:{1001 + i}" for i in range(_LEARNED_IN)]
-    return repricer.train(_SHOP, steps=2 * _STEPS, settings={"num_envs": 64}, assortments=others)
+    return repricer.train(_SHOP, steps=3 * _STEPS, settings={"num_envs": 64}, assortments=others)
 
 
 @functools.cache
