@@ -112,9 +112,9 @@ def _check_reward(settings: Settings) -> None:
 
 def _check_assortments(plan: TrainingPlan) -> None:
     """Further markets need a network that prices product by product, and that sees the same in all of them."""
-    settings, own = plan.settings, _kind(plan.spec)
     if not plan.assortments:
         return
+    settings, own = plan.settings, _kind(plan.spec)
     given = (settings.product_wise, settings.actions, settings.variants, settings.risk)
     if given != (True, "continuous", 0, "mean"):
         raise ValueError(
@@ -135,11 +135,13 @@ def _kind(spec: MarketSpec) -> tuple[Any, ...]:
     return view.observation_space.shape, view.layout.names, len(spec.arrivals.segments), floor_market(spec) is None
 
 
-def batches_of(spec: MarketSpec, settings: Settings) -> int:
+def batches_of(spec: MarketSpec, settings: Settings, markets: int | None = None) -> int:
     """Number of batches that follow posterior draws; 0 for a training in the mean market.
 
     Args:
         spec: The market.
         settings: The training settings.
+        markets: Number of markets that are split into batches; by default all of the training.
     """
-    return min(settings.draws, settings.num_envs) if spec.num_draws and not settings.variants else 0
+    most = settings.num_envs if markets is None else markets
+    return min(settings.draws, most) if spec.num_draws and not settings.variants else 0

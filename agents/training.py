@@ -253,7 +253,7 @@ def _validated_in(plan: TrainingPlan, venv: MarketVecEnv) -> list[ValidationMark
     """The markets that the policy is validated in, that of the run first."""
     markets = []
     for spec in (plan.spec, *plan.assortments):
-        view = next(view for view in venv.learner_views if view.market.scenario is goal_market(spec))
+        view = next(view for view in venv.learner_views if view.market.believed is spec)
         truths = _truths(floor_market(spec) or goal_market(spec), plan.settings)
         markets.append(ValidationMarket(truths, view, best_fixed(spec, seed=plan.seed)))
     return markets
@@ -271,7 +271,8 @@ def _markets(plan: TrainingPlan) -> MarketVecEnv:
     """The training markets, seen as the settings say, with rewards of order one."""
     settings, goal = plan.settings, goal_market(plan.spec)
     base_price, base = base_of(plan.spec, settings.base_price, plan.seed)
-    draws, share = batches_of(plan.spec, settings), worst_share(settings.risk)
+    markets = max(1, settings.num_envs // (1 + settings.variants + len(plan.assortments)))
+    draws, share = batches_of(plan.spec, settings, markets), worst_share(settings.risk)
     pool, fixed = None, np.asarray(best_fixed(plan.spec, seed=plan.seed).price)
     if draws and share < 1:
         fixed = cautious_prices(goal, fixed, share)
@@ -286,7 +287,7 @@ def _markets(plan: TrainingPlan) -> MarketVecEnv:
         rival=settings.variant_rival,
     )
     options: dict[str, Any] = {
-        "num_envs": max(1, settings.num_envs // (1 + settings.variants + len(plan.assortments))),
+        "num_envs": markets,
         "seed": seed_for("training", plan.seed),
         "product_wise": settings.product_wise,
         "reward": settings.reward,
@@ -318,7 +319,12 @@ def _with_assortments(venv: MarketVecEnv, plan: TrainingPlan, options: dict[str,
     first, more = venv.learner_view, []
     for other in plan.assortments:
         base_price, base = base_of(other, plan.settings.base_price, plan.seed)
-        own = {"base_price": base_price, "base": base, "believed": other, "draws": batches_of(other, plan.settings)}
+        own = {
+            "base_price": base_price,
+            "base": base,
+            "believed": other,
+            "draws": batches_of(other, plan.settings, options["num_envs"]),
+        }
         more += make_sb3_env(
             goal_market(other), **own, layout=first.layout, reward_scale="auto", **options
         ).learner_views

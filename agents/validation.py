@@ -91,7 +91,8 @@ class Validation(BaseCallback):
         self._weights = np.ones(len(markets))
         if len(markets) > 1:
             earned = np.array([self._play_in(market, market.fixed)[0].mean() for market in markets])
-            self._weights = earned[0] / np.where(earned > 0, earned, earned[0])
+            size = np.where(earned == 0, 1.0, np.abs(earned))
+            self._weights = size[0] / size
         self._fixed, profit = self._play(lambda market: market.fixed)
         # Of gains over current prices, where they decide.
         self._current = np.zeros_like(self._fixed)

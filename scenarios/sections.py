@@ -62,7 +62,7 @@ class Products:
     floor_cost: Array = array(
         "N",
         "unit cost at which profit must not fall below that of the best fixed prices while revenue is maximised, currency "
-        "per unit; training then adjusts the shadow cost to it",
+        "per unit; training then adjusts the shadow cost, without which it has no effect",
         low=0,
         high=1e9,
         default=0.0,

@@ -1,5 +1,7 @@
 """One policy that learns in several assortments."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -7,6 +9,7 @@ from repricer.agents import best_fixed, load_run, train
 from repricer.cli import main
 from repricer.envs import rollout, seed_for
 from repricer.scenarios import load_scenario, sample_catalogue
+from repricer.scenarios.sections import Posterior
 
 SETTINGS = {"base_price": "regular", "num_envs": 6, "validation_episodes": 24, "evaluations": 3}
 STEPS = 6_000
@@ -63,6 +66,28 @@ def test_a_run_with_other_assortments_is_another_run(written):
 def test_what_does_not_go_together_is_refused(settings, other, said):
     with pytest.raises(ValueError, match=said):
         train(assortment(0), steps=STEPS, settings=SETTINGS | settings, assortments=[other])
+
+
+def test_few_markets_an_assortment_follow_as_many_draws_as_they_are():
+    arrivals = np.linspace(0.8, 1.2, 8)[:, None, None]
+    specs = [replace(assortment(i), posterior=Posterior(draws=8, arrivals=arrivals)) for i in range(3)]
+    run = train(specs[0], steps=400, settings=SETTINGS, assortments=specs[1:])
+    assert np.isfinite(run.facts["best"]["objective"])
+
+
+def test_a_market_whose_best_prices_lose_money_counts_for_what_is_gained_in_it():
+    """The first market only loses money, at any price; shares of it must not turn the others around."""
+    losing = assortment(0).with_changes(market={"objective": "profit"}, products={"unit_cost": np.full(4, 1e4)})
+    earning = assortment(1).with_changes(market={"objective": "profit"})
+    run = train(losing, steps=400, settings=SETTINGS, assortments=[earning])
+    asked = {"episodes": 12, "seed": seed_for("validation", 0), "expected": True}
+    parts, sizes = [], []
+    for spec in (losing, earning):
+        own, fixed = (rollout(spec, p, **asked).objective.mean() for p in (run.policy_for(spec), best_fixed(spec)))
+        parts.append((own - fixed) / abs(fixed))
+        sizes.append(fixed)
+    assert sizes[0] < 0 < sizes[1]
+    assert run.facts["best"]["gain"] / abs(sizes[0]) == pytest.approx(np.mean(parts), rel=1e-4)
 
 
 def test_the_command_names_further_assortments(tmp_path):
