@@ -1,4 +1,4 @@
-"""Compile the market and the learner in background processes, while this one reads and fits tables.
+"""What can be done while a command reads tables: compile the market and the learner, or start the fit's processes.
 
 The compiled code depends only on types, so that any market with many features serves to compile it;
 Numba's cache on disk passes it on. The processes are `python -m repricer.cli._compile_ahead PART`.
@@ -6,11 +6,13 @@ Numba's cache on disk passes it on. The processes are `python -m repricer.cli._c
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
 from importlib.resources import files
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,13 +24,15 @@ _STEPS, _EPISODES = 2_048, 2
 class CompileAhead:
     """Background processes that compile the market and the learner; `wait` before using them.
 
-    They only save time: if one fails, the code is compiled on first use. They do not start if
-    compiled code exists.
+    They only save time: if one fails, the code is compiled on first use. If compiled code exists,
+    the processes in which `fit` works start instead, and import its libraries.
     """
 
     def __init__(self) -> None:
         self._processes: list[subprocess.Popen[bytes]] = []
-        if not _compiled_before():
+        if _compiled_before():
+            _start_workers()
+        else:
             quiet = subprocess.DEVNULL
             for part in PARTS:
                 command = [sys.executable, "-m", __name__, part]
@@ -53,6 +57,19 @@ def _compiled_before() -> bool:
     """Whether a period of the market has been compiled by this installation."""
     cache = os.environ.get("NUMBA_CACHE_DIR") or str(files("repricer.envs.kernels") / "__pycache__")
     return any(Path(cache).rglob("period.run_period*.nbc"))
+
+
+def _start_workers() -> None:
+    """Let the processes in which `fit` works import what it needs: some five seconds of each."""
+    # Imported before the thread starts: two threads must not import the same libraries.
+    from joblib import Parallel, delayed
+
+    from ..jobs.processes import JOBS
+
+    load = delayed(importlib.import_module)
+    if JOBS > 1:
+        # A daemon does not keep a command that fails from ending.
+        Thread(target=lambda: Parallel(n_jobs=JOBS)(load("repricer.fitting") for _ in range(JOBS)), daemon=True).start()
 
 
 def compile_market() -> None:

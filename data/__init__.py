@@ -13,7 +13,7 @@ from .product_selection import choose_products, not_chosen
 from .pseudonyms import pseudonymise
 from .schema import SCHEMAS, DataError, data_dictionary
 from .storage import check_new, load_tables, save_tables, scan_tables
-from .summary import SalesSummary, sales_summary
+from .summary import SalesSummary, SalesTotals, sales_summary, sales_totals
 from .suspects.customers import flagged_customers, without_flagged
 from .tables import ImportReport, StoredTables, Tables
 
@@ -22,6 +22,7 @@ __all__ = [
     "DataError",
     "ImportReport",
     "SalesSummary",
+    "SalesTotals",
     "StoredTables",
     "TableMapping",
     "Tables",
@@ -43,6 +44,7 @@ __all__ = [
     "product_weeks",
     "pseudonymise",
     "sales_summary",
+    "sales_totals",
     "save_tables",
     "scan_tables",
     "without_flagged",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import polars as pl
 
-from .panel import product_weeks
+from .panel import product_weeks, whole_weeks
 from .schema import DataError
 from .tables import Tables
 
@@ -122,17 +123,11 @@ def _measures(sales: pd.DataFrame, min_weeks_share: float) -> tuple[pd.DataFrame
 
     For the others only `weeks_share` is known, and NaN where they are too new or gone.
     """
-    panel = product_weeks(sales)
-    # A week in which the shop was closed says nothing of a product.
-    panel = panel[panel["traffic"] > 0]
-    weeks = np.sort(panel["week"].unique())
-    sold = panel[panel["units"] > 0].groupby("product")["week"].agg(["min", "max", "size"])
-    # A product that came later is judged from its first sale on; one that went is not priced.
-    since = len(weeks) - np.searchsorted(weeks, sold["min"])
-    here = (since >= min(_LEAST_WEEKS, 0.75 * len(weeks))) & (sold["max"] >= weeks[-_LATELY:][0])
-    weeks_share = (sold["size"] / since).where(here)
+    weeks_share = _weeks_share(sales)
     dense = weeks_share.index[weeks_share >= min_weeks_share]
-    panel = panel[panel["product"].isin(dense) & (panel["price"] > 0)]
+    panel = product_weeks(sales, products=pd.DataFrame({"product": dense, "category": ""}))
+    # A week in which the shop was closed says nothing of a product.
+    panel = panel[(panel["traffic"] > 0) & (panel["price"] > 0)]
     panel = panel.assign(log_price=np.log(panel["price"]))
     listed = panel.groupby("product")
     measures = listed[["units", "revenue"]].sum().reindex(weeks_share.index)
@@ -141,6 +136,22 @@ def _measures(sales: pd.DataFrame, min_weeks_share: float) -> tuple[pd.DataFrame
     measures["price_variation"] = listed["log_price"].std()
     measures["spread"] = _spread(sales, dense)
     return measures, panel
+
+
+def _weeks_share(sales: pd.DataFrame) -> pd.Series:
+    """By product, the share of the shop's open weeks in which it sold; NaN if it is too new or gone."""
+    lines = pl.from_pandas(sales[["date", "product", "units"]]).lazy()
+    calendar = whole_weeks(lines)
+    lines = lines.with_columns(week=calendar.number(pl.col("date"))).filter(pl.col("week") < calendar.count)
+    weeks = lines.select(pl.col("week").unique().sort()).collect()["week"].to_numpy()
+    week = pl.col("week")
+    by_week = lines.group_by("product", "week").agg(pl.col("units").sum()).filter(pl.col("units") > 0)
+    by_product = by_week.group_by("product").agg(first=week.min(), last=week.max(), size=pl.len())
+    sold = by_product.sort("product").collect().to_pandas().set_index("product")
+    # A product that came later is judged from its first sale on; one that went is not priced.
+    since = len(weeks) - np.searchsorted(weeks, sold["first"])
+    here = (since >= min(_LEAST_WEEKS, 0.75 * len(weeks))) & (sold["last"] >= weeks[-_LATELY:][0])
+    return (sold["size"] / since).where(here)
 
 
 def _why_none(sales: pd.DataFrame, min_weeks_share: float, candidates: int) -> str:
@@ -189,9 +200,9 @@ def _pick(group: pd.DataFrame, log_price: pd.DataFrame, most: int) -> pd.DataFra
     """The best sellers of a category (`group`, best first) at similar, independent prices."""
     best = group["price"].iloc[0]
     similar = group[group["price"].between(best / _PRICE_FACTOR, best * _PRICE_FACTOR)]
-    correlation = log_price[similar["product"]].corr()
-    picked: list[str] = []
-    for product in similar["product"]:
-        if len(picked) < most and correlation.loc[[product], picked].le(_ONE_PRICE_LINE).all(axis=None):
-            picked.append(product)
-    return similar[similar["product"].isin(picked)]
+    correlation = log_price[similar["product"]].corr().to_numpy()
+    picked: list[int] = []
+    for i in range(len(similar)):
+        if len(picked) < most and (correlation[i, picked] <= _ONE_PRICE_LINE).all():
+            picked.append(i)
+    return similar.iloc[picked]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import polars as pl
 
-from .panel import product_weeks
+from .panel import product_weeks, whole_weeks
 from .schema import DataError
 from .tables import StoredTables, Tables
 from .weeks import Weeks
@@ -18,6 +18,7 @@ _ABC_BOUNDS = (0.80, 0.95)
 _TOP = 10
 _HASHES = 5_000_000
 """Sale lines of which distinct ids are counted at once."""
+_SUMMED = ["units", "price_paid", "regular_price"]
 _FIGURES = ["revenue", "revenue_share", "units", "price", "discount_share"]
 
 
@@ -100,6 +101,38 @@ class SalesSummary:
         }
 
 
+class SalesTotals(NamedTuple):
+    """The totals of `SalesSummary`, with the same names."""
+
+    weeks: int
+    revenue: float
+    units: float
+    discount_share: float
+
+
+def sales_totals(tables: Tables) -> SalesTotals:
+    """The totals of the sales of a shop, without what `sales_summary` works out by product.
+
+    Args:
+        tables: Canonical tables.
+
+    Raises:
+        DataError: There are no sales.
+
+    Example:
+        >>> day = pd.Timestamp("2024-03-04")
+        >>> row = {"date": day, "product": "apple", "units": 2.0, "price_paid": 0.4, "regular_price": 0.5}
+        >>> sales_totals(Tables(pd.DataFrame([row])))
+        SalesTotals(weeks=1, revenue=0.8, units=2.0, discount_share=0.19999999999999996)
+    """
+    lines = tables.lines("sales", ["date", *_SUMMED])
+    assert lines is not None, "there are always sales"
+    weeks = whole_weeks(lines).count
+    sums = [value.sum().alias(name) for name, value in _money().items()]
+    units, revenue, regular = lines.select(sums).collect(engine="streaming").row(0)
+    return SalesTotals(weeks, revenue, units, float(1 - revenue / regular) if regular else 0.0)
+
+
 def sales_summary(tables: Tables) -> SalesSummary:
     """Summarise the sales of a shop.
 
@@ -112,7 +145,7 @@ def sales_summary(tables: Tables) -> SalesSummary:
         >>> sales_summary(Tables(pd.DataFrame([row]))).revenue
         1.0
     """
-    lines = tables.lines("sales", ["date", "product", "units", "price_paid", "regular_price"])
+    lines = tables.lines("sales", ["date", "product", *_SUMMED])
     assert lines is not None, "there are always sales"
     by_product, daily, count = _added_up(lines, stored=isinstance(tables, StoredTables))
     # Events of customers are in no figure of the summary.
@@ -147,12 +180,7 @@ def _added_up(lines: pl.LazyFrame, *, stored: bool) -> tuple[pd.DataFrame, pd.Se
     weeks = Weeks.of(lines)
     if weeks is None:
         raise DataError("sales must hold rows; got none; check which products and dates were selected")
-    units = pl.col("units")
-    money = {
-        "units": units,
-        "revenue": units * pl.col("price_paid"),
-        "regular_revenue": units * pl.col("regular_price"),
-    }
+    money = _money()
     # Sorting before adding makes the sums independent of the order of the rows, to the last bit.
     sums = [value.sort().sum().alias(name) for name, value in money.items()]
     products, days, count = [], [], 0
@@ -163,6 +191,11 @@ def _added_up(lines: pl.LazyFrame, *, stored: bool) -> tuple[pd.DataFrame, pd.Se
     by_week = pl.concat(products).sort("product", "week").to_pandas()
     daily = pl.concat(days).sort("date").to_pandas().set_index("date")["revenue"]
     return by_week.groupby("product")[list(money)].sum(), daily.asfreq("D", fill_value=0.0), count
+
+
+def _money() -> dict[str, pl.Expr]:
+    units, paid, regular = map(pl.col, _SUMMED)
+    return {"units": units, "revenue": units * paid, "regular_revenue": units * regular}
 
 
 def _day(day: Any) -> str:

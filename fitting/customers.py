@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import joblib
 import numpy as np
 import pandas as pd
 
 from ..data import Tables
 from ..forecasting import segment_response
+from ..jobs.processes import JOBS
 from ..profiles import (
     LEAST_CUSTOMERS,
     Ease,
@@ -25,13 +25,11 @@ from ..profiles import (
 )
 from .split import Split
 
-JOBS = min(joblib.cpu_count(), 4)
-"""Processes that fit models side by side; the environment variable LOKY_MAX_CPU_COUNT limits them."""
 CANDIDATES = 10
 """Products that may be recommended to a segment."""
 _TEST_WEEKS = 8
-# Enough products to tell tastes apart, few enough to fit and to rank in seconds.
-_PRODUCTS = 4000
+# Enough products to tell tastes apart, few enough to fit and to rank in seconds; twice those that are priced.
+_PRODUCTS = (2000, 4000)
 
 
 @dataclass(frozen=True)
@@ -125,9 +123,10 @@ def _recommender(
     """The (segments x products) affinity of the best recommender, and its ranking scores."""
     products = pd.Index(split.products["product"])
     weeks = np.sort(split.past["week"].unique())
-    most_bought = split.sales["product"].value_counts().index[:_PRODUCTS]
+    most = int(np.clip(2 * len(products), *_PRODUCTS))
+    most_bought = split.sales["product"].value_counts().index[:most]
     sales = split.sales[split.sales["product"].isin(most_bought)]
-    models = {"popularity": Popularity(), "item-item": ItemItem(), "ease": Ease(max_products=_PRODUCTS)}
+    models = {"popularity": Popularity(), "item-item": ItemItem(), "ease": Ease(max_products=most)}
     later = pd.Timestamp(weeks[-min(_TEST_WEEKS * split.per_week, len(weeks) // 3)])
     ranks = rank_on_later_sales(models, sales, test_from=later, new_only=True)
     # Without any purchase of a new product the models cannot be compared.

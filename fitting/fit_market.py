@@ -16,9 +16,10 @@ from sklearn.base import clone
 
 from ..data import Tables, load_tables, not_chosen
 from ..forecasting import Forecaster, Lstm, MovingAverage, Selected, candidates, forecasts_from, score
+from ..jobs.processes import JOBS
 from ..scenarios import MarketSpec, scenario_name
 from .assumptions import Assumptions
-from .customers import JOBS, Customers, fit_customers, records
+from .customers import Customers, fit_customers, records
 from .demand import Priors
 from .fit_report import fit_report, proof_report
 from .fit_split import FitOptions, FittedSplit, fit_split

@@ -18,10 +18,11 @@ from ..forecasting import (
     PriceResponse,
     fitted_dispersion,
 )
+from ..jobs.processes import JOBS
 from ..scenarios import MarketSpec
 from ..scenarios.sections import Shocks
 from .assumptions import Assumptions
-from .customers import JOBS, Customers
+from .customers import Customers
 from .demand import FittedDemand, Priors, SalesGrids, SegmentUnits, fit_demand
 from .fitted_models import FittedModels
 from .identification import identified

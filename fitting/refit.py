@@ -15,10 +15,11 @@ from ..data.weeks import PERIODS
 from ..forecasting import Forecaster, Lstm, PooledRegression, Selected, candidates
 from ..forecasting.backtest import rolling_forecasts
 from ..forecasting.models.random_coefficients import Common
+from ..jobs.processes import JOBS
 from ..pricing import PriceEndings, PriceLadder
 from ..scenarios import MarketSpec
 from .assumptions import Assumptions
-from .customers import JOBS, Customers, records
+from .customers import Customers, records
 from .demand import Priors
 from .fit_report import price_response
 from .fit_split import FitOptions, fit_split

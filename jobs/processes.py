@@ -11,8 +11,12 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import joblib
+
 from .job import ATTEMPTS, Ended, Failure, Job, Place, attempted
 
+JOBS = min(joblib.cpu_count(), 4)
+"""Processes in which `fit` works side by side; the environment variable LOKY_MAX_CPU_COUNT limits them."""
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 

@@ -66,7 +66,7 @@ def import_stage(cycle: Cycle, folder: Path, key_file: Path) -> Facts:
         folder: Where the tables go.
         key_file: Secret of the pseudonyms, made if missing.
     """
-    from ...data import load_complete_journey, load_tables, sales_summary, save_tables
+    from ...data import load_complete_journey, load_tables, sales_totals, save_tables
     from .._tables import Layout, import_files
 
     if cycle.config.tables.dataset is not None:
@@ -84,10 +84,10 @@ def import_stage(cycle: Cycle, folder: Path, key_file: Path) -> Facts:
             report = import_files(cycle.files, layout, key, folder / TABLES, hidden=hidden)
             tables = load_tables(folder / TABLES)
         lines = list(report.lines())
-    summary = sales_summary(tables)
+    totals = sales_totals(tables)
     lines.append(
-        f"{summary.weeks} weeks, revenue {summary.revenue:,.0f} {cycle.config.fit.currency}, {summary.units:,.0f} units, "
-        f"discounts {summary.discount_share:.1%} of the regular value"
+        f"{totals.weeks} weeks, revenue {totals.revenue:,.0f} {cycle.config.fit.currency}, {totals.units:,.0f} units, "
+        f"discounts {totals.discount_share:.1%} of the regular value"
     )
     return {"lines": lines, "first_day": first_day(tables, cycle.config.fit.period), "zones": _zones(cycle, tables)}
 
@@ -102,14 +102,12 @@ def _zones(cycle: Cycle, tables: Tables) -> dict[str, Any]:
 
 def first_day(tables: Tables, period: str = "week") -> str:
     """The day after the last whole week, or day, of the sales, on which those to come begin."""
-    import pandas as pd
-
-    from ...data import product_weeks
+    from ...data.panel import whole_weeks
     from ...data.weeks import PERIODS
 
-    some = tables.sales["product"].iloc[:1].to_numpy()
-    products, length = pd.DataFrame({"product": some, "category": ""}), PERIODS[period]
-    return f"{product_weeks(tables, products=products, days=length.days)['week'].max() + length:%Y-%m-%d}"
+    lines = tables.lines("sales", ["date"])
+    weeks = whole_weeks(_given(lines), PERIODS[period].days)
+    return f"{weeks.first_day(weeks.count):%Y-%m-%d}"
 
 
 def tables_of(cycle: Cycle, home: Path) -> Tables:

@@ -116,6 +116,9 @@ class ShopRules:
             products: One row per product: `product`, `category` and, where known, `name`.
             default: Value where nothing is said.
         """
+        if not (self.product or self.group or self.category):
+            said = getattr(self.shop, key)
+            return np.array([default if said is None else said] * len(products))
         found = [
             next((said for part in self._parts(row) if (said := getattr(part, key)) is not None), default)
             for row in products.to_dict("records")
