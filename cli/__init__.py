@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import importlib
 import logging
 import sys
@@ -106,6 +108,8 @@ def main() -> None:
     Every command takes --json, and --seed if it draws random numbers. Exit codes: 0 for success, 2
     for wrong input, with one line that says what is wrong, 1 for failure.
     """
+    # Looking for garbage among all libraries at exit would take a second.
+    atexit.register(gc.freeze)
     logger = logging.getLogger("repricer.envs")
     if sys.stderr.isatty() and not logger.handlers:
         logger.addHandler(logging.StreamHandler())

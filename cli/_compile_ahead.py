@@ -15,6 +15,12 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
+from joblib import Parallel, delayed
+from joblib.externals.loky import get_reusable_executor
+
+# The thread below must import nothing: two threads that import the same libraries get in each other's way.
+from ..jobs.processes import JOBS
+
 if TYPE_CHECKING:
     from ..scenarios import MarketSpec
 
@@ -47,10 +53,11 @@ class CompileAhead:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the processes that are still running."""
+        """End the processes that are still running, those of the fit too."""
         for process in self._processes:
             process.terminate()
         self.wait()
+        get_reusable_executor().shutdown(kill_workers=True)
 
 
 def _compiled_before() -> bool:
@@ -61,11 +68,6 @@ def _compiled_before() -> bool:
 
 def _start_workers() -> None:
     """Let the processes in which `fit` works import what it needs: some five seconds of each."""
-    # Imported before the thread starts: two threads must not import the same libraries.
-    from joblib import Parallel, delayed
-
-    from ..jobs.processes import JOBS
-
     load = delayed(importlib.import_module)
     if JOBS > 1:
         # A daemon does not keep a command that fails from ending.

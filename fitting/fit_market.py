@@ -148,19 +148,23 @@ def fit(
     )
     ahead = weeks_to_come(tables, split, weeks, zone_sales)
     forecaster = forecaster or Selected(seed=seed, n_jobs=JOBS, horizon=_JUDGED[period])
-    demand, customers = _models(tables, split, forecaster, seed, on_step, privacy)
+    on_step("demand forecasters and customers")
+    demand, customers = _models(tables, split, ahead, forecaster, seed, privacy)
     on_step("price response, proof and the weeks to come")
-    fitted: Any = Parallel(n_jobs=min(JOBS, 2))(
-        delayed(work)(part, demand.forecaster, customers, options)
-        for work, part in ((fit_split, split), (_fit_ahead, ahead))
+    fitted: Any = Parallel(n_jobs=JOBS)(
+        delayed(fit_split)(part, model, customers, options)
+        for part, model in ((split, demand.forecaster), (ahead, demand.ahead))
     )
     return _Fitted(options, products, zone, demand, customers, *fitted).result(tables)
 
 
 class _Demand(NamedTuple):
-    """The forecaster fitted on the past, how it was chosen, and its and its candidates' held-out errors."""
+    """The forecaster fitted on the past and on all weeks, how it was chosen, and its and its candidates'
+    held-out errors.
+    """
 
     forecaster: Forecaster
+    ahead: Forecaster
     choice: dict[str, Any]
     errors: list[dict[str, Any]]
 
@@ -215,31 +219,30 @@ class _Fitted(NamedTuple):
 def _models(
     tables: Tables,
     split: Split,
+    ahead: Split,
     forecaster: Forecaster,
     seed: int,
-    on_step: Callable[[str], None],
     privacy: Privacy | None,
 ) -> tuple[_Demand, Customers]:
     """Forecasters and customers, side by side where there are cores: neither needs the other."""
-    on_step("demand forecasters and customers")
     if privacy is not None:
-        return _private_models(tables, split, forecaster, seed, privacy)
+        return _private_models(tables, split, ahead, forecaster, seed, privacy)
     if JOBS == 1 or not isinstance(forecaster, Selected):
-        return _demand(split, forecaster), fit_customers(tables, split, seed)
+        return _demand(split, ahead, forecaster), fit_customers(tables, split, seed)
     with ThreadPoolExecutor(1) as beside:
         # A thread is enough, as this one only waits for the processes in which `Selected` fits.
         customers = beside.submit(fit_customers, tables, split, seed)
-        return _demand(split, forecaster), customers.result()
+        return _demand(split, ahead, forecaster), customers.result()
 
 
 def _private_models(
-    tables: Tables, split: Split, forecaster: Forecaster, seed: int, privacy: Privacy
+    tables: Tables, split: Split, ahead: Split, forecaster: Forecaster, seed: int, privacy: Privacy
 ) -> tuple[_Demand, Customers]:
     """As `_models`, paid for before anything is asked; all that is released of customers and networks has noise."""
     named = "customer" in split.sales and bool(split.sales["customer"].notna().any())
     under = _under(forecaster, privacy)
     privacy.pay(customers=named, network=under is not None)
-    demand = _demand(split, under or forecaster)
+    demand = _demand(split, ahead, under or forecaster)
     customers = private_customers(split, privacy, seed) if named else fit_customers(tables, split, seed)
     network = lstm_of(demand.forecaster)
     trained = None if network is None else network.privacy_
@@ -259,8 +262,8 @@ def _under(forecaster: Forecaster, privacy: Privacy) -> Forecaster | None:
     return cast(Selected, clone(forecaster)).set_params(forecasters=named | private) if private else None
 
 
-def _fit_ahead(split: Split, forecaster: Forecaster, customers: Customers, options: FitOptions) -> FittedSplit:
-    return fit_split(split, forecaster.refitted(split.past), customers, options)
+def _refitted(forecaster: Forecaster, split: Split) -> Forecaster:
+    return forecaster.refitted(split.past)
 
 
 def _objective(objective: str | None, products: pd.DataFrame) -> str:
@@ -270,15 +273,26 @@ def _objective(objective: str | None, products: pd.DataFrame) -> str:
     return objective or ("profit" if known else "revenue")
 
 
-def _demand(split: Split, forecaster: Forecaster) -> _Demand:
+def _demand(split: Split, ahead: Split, forecaster: Forecaster) -> _Demand:
     started = time.perf_counter()
     fitted = cast(Forecaster, clone(forecaster)).fit(split.past)
+    seconds = time.perf_counter() - started
+    if JOBS == 1:
+        return _Demand(fitted, _refitted(fitted, ahead), *_proved(split, fitted, seconds))
+    with ThreadPoolExecutor(1) as beside:
+        refitted = beside.submit(Parallel(n_jobs=JOBS), [delayed(_refitted)(fitted, ahead)])
+        proved = _proved(split, fitted, seconds)
+        return _Demand(fitted, refitted.result()[0], *proved)
+
+
+def _proved(split: Split, fitted: Forecaster, seconds: float) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """How a forecaster was chosen, and its and its candidates' held-out errors."""
     used = re.sub(r"(?<!^)(?=[A-Z])", "-", type(fitted).__name__).lower()
-    seconds = {used: time.perf_counter() - started}
+    took = {used: seconds}
     models, chosen = {_BASELINE: MovingAverage().fit(split.past)}, {}
     if isinstance(fitted, Selected):
         models |= fitted.models_
-        seconds |= fitted.scores_.set_index("forecaster")["seconds"].to_dict()
+        took |= fitted.scores_.set_index("forecaster")["seconds"].to_dict()
         chosen = {
             "selection": records(fitted.scores_),
             "chosen_by_product": records(fitted.selection_[["product", "chosen"]]),
@@ -289,8 +303,8 @@ def _demand(split: Split, forecaster: Forecaster) -> _Demand:
             "forecaster": name,
             **score(forecasts_from(model, whole, origin=origin, horizon=len(split.weeks))),
             "failures": len(model.failures_),
-            "seconds": float(seconds.get(name, 0.0)),
+            "seconds": float(took.get(name, 0.0)),
         }
         for name, model in (models | {used: fitted}).items()
     ]
-    return _Demand(fitted, {"chosen_forecaster": used, **chosen}, errors)
+    return {"chosen_forecaster": used, **chosen}, errors
