@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
 
-# The thread below must import nothing: two threads that import the same libraries get in each other's way.
+# The thread below imports nothing: two threads that import the same libraries get in each other's way.
 from ..jobs.processes import JOBS
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class CompileAhead:
         for process in self._processes:
             process.terminate()
         self.wait()
-        get_reusable_executor().shutdown(kill_workers=True)
+        get_reusable_executor(reuse=True).shutdown(kill_workers=True)
 
 
 def _compiled_before() -> bool:
@@ -68,10 +68,14 @@ def _compiled_before() -> bool:
 
 def _start_workers() -> None:
     """Let the processes in which `fit` works import what it needs: some five seconds of each."""
-    load = delayed(importlib.import_module)
     if JOBS > 1:
         # A daemon does not keep a command that fails from ending.
-        Thread(target=lambda: Parallel(n_jobs=JOBS)(load("repricer.fitting") for _ in range(JOBS)), daemon=True).start()
+        Thread(target=Parallel(n_jobs=JOBS), args=([delayed(_import_fit)()] * JOBS,), daemon=True).start()
+
+
+def _import_fit() -> None:
+    """Without a result: the process that asked would import it too."""
+    importlib.import_module("repricer.fitting")
 
 
 def compile_market() -> None:

@@ -98,7 +98,7 @@ class Dynamics:
         self.arrays = MarketArrays(constants)
         self._family = family_function(spec.demand.family)
         sections, products = constants.sections, spec.sizes["N"]
-        self._table, self._workspaces, self._scratch_of, self._scratch_bytes = sections.table, {}, {}, 0
+        self._table, self._workspaces, self._scratch_bytes = sections.table, {}, 0
         self._shape, self._offers = (products, num_markets), (2, spec.sizes["R"], num_markets)
         self._slots = (2, spec.sizes["K"] if sections.slots else 0, num_markets)
         self._nothing_shown = np.empty((2, 0, num_markets), _INTEGERS)
@@ -126,11 +126,9 @@ class Dynamics:
             spec: The draw.
         """
         self.spec = spec
-        money = MoneyParameters.of(spec).scaled(self.cost_factor)
-        parts = {"choice": ChoiceParameters.of(spec), "money": money}
-        self.constants = self.constants._replace(**parts)
-        self.arrays = MarketArrays(self.constants)
-        self._workspaces = {form: Workspace(self.arrays, scratch) for form, scratch in self._scratch_of.items()}
+        choice, money = ChoiceParameters.of(spec), MoneyParameters.of(spec).scaled(self.cost_factor)
+        self.constants = self.constants._replace(choice=choice, money=money)
+        self.arrays.renew(choice, money)
 
     def initial_state(self, market: NDArray[np.int64], episode: NDArray[np.int64]) -> MarketState:
         """The initial state of an episode: regular prices within bounds, initial stock, no orders.
@@ -192,7 +190,7 @@ class Dynamics:
         form = (now.decoding, now.credit_price.size > 0)
         workspace = self._workspaces.get(form)
         if workspace is None:
-            scratch = self._scratch_of[form] = period_scratch(self.constants, self.num_markets, *form)
+            scratch = period_scratch(self.constants, self.num_markets, *form)
             workspace = self._workspaces[form] = Workspace(self.arrays, scratch)
             self._scratch_bytes += bytes_of(scratch)
         return workspace

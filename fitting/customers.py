@@ -16,6 +16,7 @@ from ..profiles import (
     Ease,
     ItemItem,
     Popularity,
+    Recommender,
     Segmentation,
     check_sizes,
     customer_features,
@@ -72,10 +73,11 @@ def fit_customers(tables: Tables, split: Split, seed: int) -> Customers:
     last = split.sales["date"].max()
     # Without demographic traits: whether prices may depend on them is for the shop to decide.
     features = customer_features(split.sales, products=tables.products, behaviour=behaviour, as_of=last)
+    recommender, ranks = _recommender(split)
     segmentation = Segmentation(seed=seed, n_jobs=JOBS).fit(features)
     response = _response(split, segmentation.labels_)
     table = segmentation.summary_.assign(elasticity=response["elasticity"], elasticity_se=response["se"])
-    affinity, ranks = _recommender(split, segmentation, tables.products)
+    affinity = segment_affinity(recommender, segmentation.labels_, pd.Index(order), attributes=tables.products)
     candidates = segment_candidates(affinity, min(CANDIDATES, len(order)))
     described = table.rename(columns={"size": "customers", "value": "spend_per_week"})
     columns = ["name", "customers", "share", "spend_per_week", "elasticity", "elasticity_se"]
@@ -117,13 +119,10 @@ def _units(split: Split, segmentation: Segmentation) -> np.ndarray:
     return table.to_numpy(dtype=np.float64)
 
 
-def _recommender(
-    split: Split, segmentation: Segmentation, attributes: pd.DataFrame | None
-) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The (segments x products) affinity of the best recommender, and its ranking scores."""
-    products = pd.Index(split.products["product"])
+def _recommender(split: Split) -> tuple[Recommender, dict[str, Any]]:
+    """The best recommender, and its ranking scores."""
     weeks = np.sort(split.past["week"].unique())
-    most = int(np.clip(2 * len(products), *_PRODUCTS))
+    most = int(np.clip(2 * len(split.products), *_PRODUCTS))
     most_bought = split.sales["product"].value_counts().index[:most]
     sales = split.sales[split.sales["product"].isin(most_bought)]
     models = {"popularity": Popularity(), "item-item": ItemItem(), "ease": Ease(max_products=most)}
@@ -137,8 +136,7 @@ def _recommender(
         "recall_at_20": float(recall[chosen]),
         "popularity_recall_at_20": float(recall["popularity"]),
     }
-    model = models[chosen].fit(split.sales)
-    return segment_affinity(model, segmentation.labels_, products, attributes=attributes), figures
+    return models[chosen].fit(split.sales), figures
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:

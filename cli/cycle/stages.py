@@ -52,7 +52,7 @@ class Place:
 
     @cached_property
     def run(self) -> Run:
-        """The trained run, loaded once: the best fixed prices of its market are searched once too."""
+        """The trained run, kept by `train_stage` or loaded: its market's best fixed prices are searched once."""
         from ...agents import load_run
 
         return load_run(self.folder / RUN)
@@ -180,6 +180,7 @@ def train_stage(cycle: Cycle, place: Place) -> Facts:
             out=place.folder / RUN,
             progress=progress,
         )
+    vars(place)["run"] = run
     floor = " at no less profit" * (floor_market(run.spec) is not None)
     best, settings = run.facts["best"], run.facts["settings"]
     return {

@@ -292,6 +292,10 @@ class MarketArrays(structref.StructRefProxy):
         """Wrap these constants."""
         return _market_arrays(constants)
 
+    def renew(self, choice: ChoiceParameters, money: MoneyParameters) -> None:
+        """Take other numbers, of the same shapes, for two of the groups."""
+        _renew(self, choice, money)
+
 
 structref.define_proxy(MarketArrays, _MarketArraysType, list(Constants._fields))
 
@@ -299,3 +303,9 @@ structref.define_proxy(MarketArrays, _MarketArraysType, list(Constants._fields))
 @compiled.entry
 def _market_arrays(constants):
     return MarketArrays(*constants)
+
+
+@compiled.entry
+def _renew(arrays, choice, money):
+    arrays.choice = choice
+    arrays.money = money
