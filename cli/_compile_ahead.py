@@ -10,11 +10,13 @@ import importlib
 import os
 import subprocess
 import sys
+import time
 from importlib.resources import files
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import joblib
 from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from ..scenarios import MarketSpec
 
 _STEPS, _EPISODES = 2_048, 2
+_IMPORT_SECONDS = 4.0
 
 
 class CompileAhead:
@@ -57,7 +60,8 @@ class CompileAhead:
         for process in self._processes:
             process.terminate()
         self.wait()
-        get_reusable_executor(reuse=True).shutdown(kill_workers=True)
+        executor: Any = get_reusable_executor
+        executor(reuse=True).shutdown(kill_workers=True)
 
 
 def _compiled_before() -> bool:
@@ -68,13 +72,17 @@ def _compiled_before() -> bool:
 
 def _start_workers() -> None:
     """Let the processes in which `fit` works import what it needs: some five seconds of each."""
+    # On few cores not all at once: this process imports as much.
+    waits = [i // max(joblib.cpu_count() - 1, 1) * _IMPORT_SECONDS for i in range(JOBS)]
     if JOBS > 1:
+        work = Parallel(n_jobs=JOBS)
         # A daemon does not keep a command that fails from ending.
-        Thread(target=Parallel(n_jobs=JOBS), args=([delayed(_import_fit)()] * JOBS,), daemon=True).start()
+        Thread(target=work, args=([delayed(_import_fit)(wait) for wait in waits],), daemon=True).start()
 
 
-def _import_fit() -> None:
+def _import_fit(wait: float) -> None:
     """Without a result: the process that asked would import it too."""
+    time.sleep(wait)
     importlib.import_module("repricer.fitting")
 
 

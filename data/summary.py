@@ -102,7 +102,13 @@ class SalesSummary:
 
 
 class SalesTotals(NamedTuple):
-    """The totals of `SalesSummary`, with the same names."""
+    """The totals of `SalesSummary`, with the same names.
+
+    Example:
+        >>> totals = SalesTotals(weeks=2, revenue=30.0, units=12.0, discount_share=0.25)
+        >>> totals.revenue / totals.units
+        2.5
+    """
 
     weeks: int
     revenue: float

@@ -135,6 +135,7 @@ def fit(
     products = assumptions.rules.chosen_from(products)
     tables, zone_sales = of_zone(tables, zone, list(products["product"]))
     split = held_out(tables, products, holdout_weeks, zone_sales, period)
+    ahead = weeks_to_come(tables, split, weeks, zone_sales)
     options = FitOptions(
         name=name or "market",
         objective=_objective(objective or assumptions.rules.shop.objective, split.products),
@@ -146,15 +147,12 @@ def fit(
         seed=seed,
         period=period,
     )
-    ahead = weeks_to_come(tables, split, weeks, zone_sales)
     forecaster = forecaster or Selected(seed=seed, n_jobs=JOBS, horizon=_JUDGED[period])
     on_step("demand forecasters and customers")
     demand, customers = _models(tables, split, ahead, forecaster, seed, privacy)
     on_step("price response, proof and the weeks to come")
-    fitted: Any = Parallel(n_jobs=JOBS)(
-        delayed(fit_split)(part, model, customers, options)
-        for part, model in ((split, demand.forecaster), (ahead, demand.ahead))
-    )
+    both = ((split, demand.forecaster), (ahead, demand.ahead))
+    fitted: Any = Parallel(n_jobs=JOBS)(delayed(fit_split)(*part, customers, options) for part in both)
     return _Fitted(options, products, zone, demand, customers, *fitted).result(tables)
 
 
@@ -281,8 +279,8 @@ def _demand(split: Split, ahead: Split, forecaster: Forecaster) -> _Demand:
         return _Demand(fitted, _refitted(fitted, ahead), *_proved(split, fitted, seconds))
     with ThreadPoolExecutor(1) as beside:
         refitted = beside.submit(Parallel(n_jobs=JOBS), [delayed(_refitted)(fitted, ahead)])
-        proved = _proved(split, fitted, seconds)
-        return _Demand(fitted, refitted.result()[0], *proved)
+        proved, (later,) = _proved(split, fitted, seconds), cast(Any, refitted.result())
+        return _Demand(fitted, later, *proved)
 
 
 def _proved(split: Split, fitted: Forecaster, seconds: float) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 import pandas as pd
-import ruptures
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
@@ -321,6 +320,9 @@ class _Watch:
         """
         if len(history) < _DATABLE_WEEKS:
             return "level shift", max(rise, 1)
+        # Half a second of every other command that imports this package.
+        import ruptures
+
         fits = {}
         for kind, cost in (("level shift", "l2"), ("trend", "clinear")):
             search = ruptures.Dynp(model=cost, min_size=2, jump=1).fit(history[:, None])
