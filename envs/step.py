@@ -16,15 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..scenarios import MarketSpec
-from ..scenarios.families import family_function
 from .jit.rng import period_keys
-from .kernels.decode import Decoding, decode
-from .kernels.demand import mean_demand
-from .kernels.demand_arrays import ChoiceParameters
+from .kernels.decode import Decoding
+from .kernels.demand_arrays import ChoiceParameters, family_callback
 from .kernels.expected.money import expected_money
 from .kernels.market_arrays import Constants, MarketArrays, MoneyParameters
 from .kernels.outcome import Outcome
-from .kernels.period import finish_period, half_share, open_period, part_of, run_period, together
+from .kernels.period import run_period
 from .kernels.state import (
     LIST_PRICE,
     ON_HAND,
@@ -35,10 +33,9 @@ from .kernels.state import (
     Floats,
     MarketState,
     StateLayout,
-    shared_rows,
 )
 from .kernels.transitions import draw_initial_context
-from .kernels.workspace import Workspace, bytes_of, parts_of, period_scratch, results_of
+from .kernels.workspace import Workspace, bytes_of, period_scratch
 
 _FLOATS, _INTEGERS, _BITS = np.dtype(np.float32), np.dtype(np.int64), np.dtype(np.uint16)
 NOTHING_RAW = (np.empty((0, 0), np.float32), np.empty(0, np.float32))
@@ -96,7 +93,7 @@ class Dynamics:
         self.layout = StateLayout.of(spec)
         self.constants = constants = Constants.of(spec, draw_rivals=draw_rivals, believed=believed)
         self.arrays = MarketArrays(constants)
-        self._family = family_function(spec.demand.family)
+        self._family = family_callback(spec)
         sections, products = constants.sections, spec.sizes["N"]
         self._table, self._workspaces, self._scratch_bytes = sections.table, {}, 0
         self._shape, self._offers = (products, num_markets), (2, spec.sizes["R"], num_markets)
@@ -176,11 +173,10 @@ class Dynamics:
         trail, offers = empty(self._shape, _BITS), empty(self._offers, floats)
         slots = empty(self._slots, _INTEGERS) if self._slots[1] else self._nothing_shown
         before, after = (state.clock, state.lanes, state.context), (clock, lanes, context)
-        if self._family is None:
-            given = (*now.raw, now.proposed, now.rival_price, now.credit_price)
-            run_period(self._workspace(now), self.seed, *before, *after, *given, table, trail, slots, offers)
-        else:
-            self._run_with_family(before, after, now, (table, trail, slots, offers))
+        given = (*now.raw, now.proposed, now.rival_price, now.credit_price)
+        run_period(self._workspace(now), self.seed, *before, *after, *given, table, trail, slots, offers)
+        if self._family is not None:
+            self._family.check()
         results = (table, self._table, trail, slots, offers, self._rival_cost)
         outcome = Outcome(state.clock[PERIOD], *results, now.propensity, self._expected_money)
         return MarketState(clock, lanes, context, self.layout), outcome
@@ -203,42 +199,3 @@ class Dynamics:
         wanted = (price, table[money], table[money + 1], table[paid:chances])
         costly = (table[received] if ordered > received else none, table[chances] if promoted > chances else none)
         return expected_money(self.arrays, outcome.period, *wanted, *costly)
-
-    def _run_with_family(self, before: tuple, after: tuple, now: PeriodInputs, results: tuple) -> None:
-        """As `run_period`, with the demand family of another package called between its two halves."""
-        clock, lanes, context = after
-        clock[:], context[:] = before[0], before[2]
-        constants, period = self.constants, before[0][PERIOD]
-        if now.raw[0].size:
-            decode(*now.raw, now.decoding, constants.stock.most, now.proposed)
-        shared, out = shared_rows(constants.sections, context), results_of(constants.sections, *results)
-        parts = parts_of(now.proposed, now.decoding)
-        scratch = period_scratch(constants, self.num_markets, now.decoding, now.credit_price.size > 0)
-        period_keys(self.seed, clock, scratch.keys)
-        conditions = open_period(
-            constants, before[1], lanes, clock[REGIME], period, shared, parts, now.rival_price, scratch, out
-        )
-        prices, scale = (conditions.rival_price, out.rival_price), half_share(constants)
-        first, second = (
-            mean_demand(constants.choice, part_of(conditions, price, shared.waiting, scale), self._family)
-            for price in prices
-        )
-        if constants.rivals.within:
-            together(first, second, scratch.whole, out.wanted)
-        else:
-            out.wanted[:] = first.units
-        choices = (first, second, scratch.whole if constants.rivals.within else first)
-        finish_period(
-            constants,
-            clock,
-            before[1],
-            lanes,
-            shared,
-            conditions,
-            choices,
-            (first.units, second.units),
-            now.credit_price,
-            parts.promotion,
-            scratch,
-            out,
-        )

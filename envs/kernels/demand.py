@@ -7,9 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...scenarios.families import Family
-from .demand_arrays import EXTENSION, ChoiceParameters
-from .demand_kernels import choose, product_season, read_calendar
+from .demand_arrays import ChoiceParameters
+from .demand_kernels import choose
 
 Array = NDArray
 
@@ -102,7 +101,7 @@ class ChoiceScratch(NamedTuple):
     expected_effect: Array
 
 
-def mean_demand(p: ChoiceParameters, now: ChoiceInputs, family: Family | None = None) -> Choice:
+def mean_demand(p: ChoiceParameters, now: ChoiceInputs) -> Choice:
     """Mean units that the segments demand of each product.
 
     Stock does not limit them, but a sold-out product is not chosen.
@@ -110,15 +109,10 @@ def mean_demand(p: ChoiceParameters, now: ChoiceInputs, family: Family | None = 
     Args:
         p: Parameters of the choice model.
         now: What customers meet.
-        family: The function of a demand family of another package.
     """
     sizes = (now.price, now.rival_price.shape[0], now.waiting.shape[0], now.shown.shape[0] > 0)
     choice = empty_choice(p, *sizes, True, True)
-    if p.family == EXTENSION:
-        assert family is not None, "an extension's family needs its function"
-        _extension_demand(p, now, family, choice)
-    else:
-        choose(p, now, choice, choice.units, choice_scratch(p, *sizes[:-1]))
+    choose(p, now, choice, choice.units, choice_scratch(p, *sizes[:-1]))
     return choice
 
 
@@ -163,26 +157,3 @@ def choice_scratch(p, price, rivals, waits):
     later = np.empty((2, patient * products, markets), dtype)
     row = np.empty(markets, dtype)
     return ChoiceScratch(planes[0], rows[0], rows[1], pairs[0], pairs[1], row, planes[1], later[0], later[1])
-
-
-def _extension_demand(p: ChoiceParameters, now: ChoiceInputs, family: Family, choice: Choice) -> None:
-    """Fill the choice from a demand family of another package, with one product per category."""
-    read_calendar(p, now.period, now.regime, choice.arrivals, choice.season, choice.path)
-    choice.arrivals[:] *= now.scale
-    c = p.category
-    product_season(c, p.quality_path, now.period, choice.season, choice.effect)
-    if p.gain.size:
-        gap = now.reference - now.price if p.linear_reference else np.log(now.reference / now.price)
-        choice.effect[:] += np.where(gap > 0, p.gain[:, None], p.loss[:, None]) * gap
-    paid = now.paid if now.paid.shape[0] else now.price
-    utility = p.quality[:, :, None] - p.sensitivity[:, :, None] * choice.path[c] * paid + choice.effect
-    if p.promotion.size:
-        utility = utility + p.promotion[:, :, None] * now.promoted
-    choice.weight[:] = np.where(now.available > 0, np.clip(family(utility), 0, 1), 0)
-    share = p.share.T[:, c, None]
-    customers = choice.arrivals[c] * share
-    if now.multiplier.shape[0]:
-        customers = customers * now.multiplier.reshape(len(choice.season), -1, now.period.size).swapaxes(0, 1)[:, c]
-    choice.mean[:] = customers * choice.weight
-    choice.units[:] = choice.mean.sum(axis=0)
-    choice.total[:] = 1

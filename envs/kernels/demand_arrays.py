@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ...scenarios import MarketSpec, choice_model
-from ...scenarios.families import BUILT_IN
+from ...scenarios.families import BUILT_IN, family_function
+from ..jit.callbacks import Callback, callback_of
 
 MNL, CHEAPEST, EXPONENTIAL, LINEAR, CONSTANT_ELASTICITY, EXTENSION = range(6)
 
@@ -23,6 +24,7 @@ class ChoiceParameters(NamedTuple):
 
     Attributes:
         family: Number of the demand family, one of the constants of this module.
+        extension: Address of the function of another package's family; 0 if the family is built in.
         linear_reference: Whether the reference-price effect is linear in the price, not in its
             logarithm.
         category: (N,) category of each product.
@@ -48,6 +50,7 @@ class ChoiceParameters(NamedTuple):
     """
 
     family: int
+    extension: int
     linear_reference: bool
     category: NDArray[np.int64]
     quality: NDArray
@@ -75,10 +78,18 @@ class ChoiceParameters(NamedTuple):
         """The parameters of a scenario: float32 in the market, float64 in exact solvers."""
         model, family = choice_model(spec), spec.demand.family
         integers = {name: getattr(model, name).astype(np.int64) for name in ("category", "rival_category")}
-        others = [name for name in cls._fields if name not in ("family", "linear_reference", *integers)]
+        called = family_callback(spec)
+        others = [name for name in cls._fields if name not in ("family", "extension", "linear_reference", *integers)]
         return cls(
             family=BUILT_IN.index(family) if family in BUILT_IN else EXTENSION,
+            extension=0 if called is None else called.address,
             linear_reference=model.linear_reference,
             **integers,
             **{name: np.array(getattr(model, name), dtype=dtype, order="C") for name in others},
         )
+
+
+def family_callback(spec: MarketSpec) -> Callback | None:
+    """The function of a scenario's demand family, if another package registered it."""
+    function = family_function(spec.demand.family)
+    return None if function is None else callback_of(function)

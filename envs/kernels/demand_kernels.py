@@ -12,8 +12,9 @@ import math
 
 import numpy as np
 
+from ..jit.callbacks import call_back
 from ..jit.math import exponential, inlined, lean, logarithm, multiply_add
-from .demand_arrays import CHEAPEST, CONSTANT_ELASTICITY, LINEAR, MNL
+from .demand_arrays import CHEAPEST, CONSTANT_ELASTICITY, EXTENSION, LINEAR, MNL
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 
@@ -130,6 +131,20 @@ def single_probability(family, quality, sensitivity, path, paid, effect, availab
 
 
 @lean
+def single_utility(quality, sensitivity, path, paid, effect, out):
+    """Fill (E,) with the utility of a product, for a family of another package."""
+    for e in range(out.size):
+        out[e] = quality - sensitivity * path[e] * paid[e] + effect[e]
+
+
+@lean
+def as_probability(available, out):
+    """Cut what a family of another package gives to [0, 1], and to 0 where the product is sold out."""
+    for e in range(out.size):
+        out[e] = min(max(out[e], _ZERO), _ONE) if available[e] > _ZERO else _ZERO
+
+
+@lean
 def promote(lift, promoted, effect, out):
     """Fill the utility of the period including promotions; lift: (N,) or (0,)."""
     for n in range(out.shape[0]):
@@ -216,7 +231,14 @@ def single_weights(p, k, paid, effect, path, available, weight):
     """Purchase probabilities of a segment in the families with one product per category."""
     for n in range(weight.shape[0]):
         constants = (p.quality[k, n], p.sensitivity[k, n], path[p.category[n]])
-        single_probability(p.family, *constants, paid[n], effect[n], available[n], weight[n])
+        if p.family == EXTENSION:
+            single_utility(*constants, paid[n], effect[n], weight[n])
+        else:
+            single_probability(p.family, *constants, paid[n], effect[n], available[n], weight[n])
+    if p.family == EXTENSION:
+        call_back(p.extension, weight)
+        for n in range(weight.shape[0]):
+            as_probability(available[n], weight[n])
 
 
 @inlined

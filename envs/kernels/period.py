@@ -1,8 +1,6 @@
 """One period of E markets in compiled code: all stages in order.
 
-`run_period` runs all of them. With a demand family of another package, which is Python code,
-`envs/step.py` calls `open_period`, then the family, then `finish_period`. Clock and context are
-updated in place. Arrays lie (…, N, E).
+`run_period` runs all of them. Clock and context are updated in place. Arrays lie (…, N, E).
 """
 
 from __future__ import annotations
@@ -150,7 +148,7 @@ def half_share(constants):
     return _HALF if constants.rivals.within and not constants.sections.single else _ONE
 
 
-@lean.entry
+@lean
 def together(first, second, out, units):
     """Fill `out`, and the mean units of all segments, with the sums of both halves."""
     for k in range(out.mean.shape[0]):

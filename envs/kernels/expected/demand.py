@@ -14,9 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ....pricing import Catalogue, own_elasticity
 from ....scenarios import MarketSpec
-from ....scenarios.families import family_function
 from ..demand import Choice, ChoiceInputs, mean_demand
-from ..demand_arrays import ChoiceParameters
+from ..demand_arrays import ChoiceParameters, family_callback
 
 Array = NDArray[np.float64]
 # Draws that the standard error of the level is computed from, and the smallest number whose logarithm is taken.
@@ -130,7 +129,10 @@ def choice_at(
         waiting=np.zeros((waits, rows)),
         scale=np.float64(1.0),
     )
-    return mean_demand(_parameters(spec), situation, family_function(spec.demand.family))
+    choice, called = mean_demand(_parameters(spec), situation), family_callback(spec)
+    if called is not None:
+        called.check()
+    return choice
 
 
 def _spread(values: ArrayLike, rows: int, count: int) -> Array:

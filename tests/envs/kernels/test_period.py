@@ -5,8 +5,9 @@ Statistical tests here allow four standard errors (6e-5) each, with fixed seeds.
 
 import numpy as np
 import pytest
-from repricer.envs import Market
+from repricer.envs import Market, expected_units
 from repricer.pricing import Action
+from repricer.scenarios import families
 from repricer.scenarios.sampler import sample_catalogue
 
 from .two_products import RIVAL, at, build
@@ -87,21 +88,35 @@ def test_drawn_money_agrees_with_its_expectation_in_the_other_families(family):
     assert_unbiased(sample_catalogue(5, 1, parts="all", family=family, periods=6), 12)
 
 
-# In one call, or in pieces around another package's demand family
+# Demand families of other packages
+
+
+@pytest.fixture
+def register(monkeypatch):
+    """Registers a demand family for a test, as another package would."""
+    return lambda name, function: monkeypatch.setattr(families, "_extensions", lambda: {name: function})
 
 
 @pytest.mark.parametrize("process", ["poisson", "single"])
-@pytest.mark.parametrize("within", [False, True])
-def test_a_period_in_pieces_is_the_period_in_one_call(process, within):
-    """What asks another package's family in between must do the same with one of our own."""
-    arrivals = {"rate": 0.8 if process == "single" else 12.0, "process": process}
-    spec = build(arrivals=arrivals, competitors=RIVAL | {"answers_within_period": within}, stock={"initial_units": 20})
-    whole, pieces = (Market(spec, num_markets=70, seed=3) for _ in range(2))
-    pieces.dynamics._family = np.exp  # not asked: the spec's own family is built in
-    for price in ([4.0, 5.0], [3.5, 6.0]):
-        one, other = (market.step(at(price, 70)) for market in (whole, pieces))
-        np.testing.assert_array_equal(one.table, other.table)
-        np.testing.assert_array_equal(one.rival_units, other.rival_units)
-        np.testing.assert_array_equal(one.expected_profit, other.expected_profit)
-    for name, array in whole.state.arrays().items():
-        np.testing.assert_array_equal(array, pieces.state.arrays()[name])
+def test_the_family_of_another_package_is_that_of_our_own_with_the_same_probabilities(process, register):
+    register("as-linear", lambda utility: utility)
+    spec = sample_catalogue(5, 1, parts="all", family="linear", process=process, periods=6)
+    runs = [Market(each, num_markets=70, seed=3) for each in (spec, spec.with_changes(demand={"family": "as-linear"}))]
+    for t in range(3):
+        own, other = (market.step(any_action(spec, 70, t)) for market in runs)
+        np.testing.assert_array_equal(own.table, other.table)
+        np.testing.assert_array_equal(own.rival_units, other.rival_units)
+    for name, array in runs[0].state.arrays().items():
+        np.testing.assert_array_equal(array, runs[1].state.arrays()[name])
+    units = [expected_units(market.spec, 0, spec.products.regular_price) for market in runs]
+    np.testing.assert_array_equal(*units)
+
+
+def test_an_error_of_the_family_of_another_package_is_raised(register):
+    register("broken", lambda utility: 1 / 0)
+    spec = sample_catalogue(2, 1, family="linear", periods=6).with_changes(demand={"family": "broken"})
+    with pytest.raises(ZeroDivisionError):
+        Market(spec, num_markets=3)
+    register("short", lambda utility: utility[:1])
+    with pytest.raises(ValueError, match="shape"):
+        expected_units(spec.with_changes(demand={"family": "short"}), 0, spec.products.regular_price)
