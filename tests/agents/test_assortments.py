@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from repricer.agents import best_fixed, load_run, train
 from repricer.cli import main
 from repricer.envs import rollout, seed_for
-from repricer.scenarios import load_scenario, sample_catalogue
+from repricer.scenarios import load_scenario, sample_catalogue, save_scenario
 from repricer.scenarios.sections import Posterior
 
 SETTINGS = {"base_price": "regular", "num_envs": 6, "validation_episodes": 24, "evaluations": 3}
@@ -91,8 +91,11 @@ def test_a_market_whose_best_prices_lose_money_counts_for_what_is_gained_in_it()
 
 
 def test_the_command_names_further_assortments(tmp_path):
-    command = ["train", "catalogue:3:1", "--assortment", "catalogue:3:1:1", "--steps", "400"]
+    # A catalogue by name has all parts, and a search for its best fixed prices that takes 15 s.
+    for number in range(2):
+        save_scenario(assortment(number), tmp_path / str(number))
+    command = ["train", f"{tmp_path}/0", "--assortment", f"{tmp_path}/1", "--steps", "400"]
     few = [part for setting in ("num_envs=2", "validation_episodes=2", "evaluations=1") for part in ("--set", setting)]
     result = CliRunner().invoke(main, [*command, *few, "--out", f"{tmp_path}/run"])
     assert result.exit_code == 0, result.output
-    assert load_run(tmp_path / "run").facts["assortments"] == ["catalogue:3:1:1 1"]
+    assert load_run(tmp_path / "run").facts["assortments"] == [f"{assortment(1).name} 1"]
