@@ -28,6 +28,8 @@ _BAD: dict[str, Any] = {"row": pl.Int64, "reason": pl.String, "text": pl.String,
 _APART: dict[str, Any] = {"_part": pl.UInt32, "row": pl.Int64, "reason": pl.String, "text": pl.String}
 _LOOKED_AT = 1_000_000
 """Sale lines that are looked at for prices and units that are hardly meant; of more, an even share."""
+_COPIES, _COPIES_SHARE = 100, 0.05
+"""More copied sale lines than both are no accident: whether they were sold, the shop has to say."""
 
 
 @dataclass
@@ -96,14 +98,15 @@ class IncomingTable:
             progress: Called with the share of the weeks that are done.
 
         Raises:
-            DataError: No row is good.
+            DataError: No row is good, or many sale lines are copies and `duplicates` is not declared.
         """
         weeks, specs = sorted({week for part in self._done for week in part.weeks}), self._specs()
-        taken_back, step = self._taken_back(weeks), self._step()
+        taken_back, step, copied = self._taken_back(weeks), self._step(), 0
         for good in self._days(weeks, progress):
             good, copies = _set_apart(good, {COPY: self._copies(good["_hash"])}, specs)
             good, others = _set_apart(good, misfits(good, self.name, known=known, taken_back=taken_back), specs)
             self._apart += [copies, others]
+            copied += len(copies)
             if good.is_empty():
                 continue
             good = good.with_columns(_some=pl.col("_hash") % step == 0).drop("_part", "_row", "_hash")
@@ -113,6 +116,8 @@ class IncomingTable:
                 some = good.filter("_some").select(pl.col("product").cast(pl.Categorical), "units", "price_paid")
                 self._sample.append(some)
             yield good.drop("_some")
+        if self.name == "sales" and self.layout.duplicates is None and copied > _COPIES:
+            self._refuse_copies(copied)
         if not self.kept:
             rejects = self.rejects
             reason, rows = next(iter(rejects["reason"].value_counts().items()))
@@ -248,6 +253,16 @@ class IncomingTable:
         )
         back = values.filter(pl.col("units") < 0) if self.name == "sales" and len(bad) else values.clear()
         return good, bad, back.select(c for c in (*RETURN, "customer") if c in back) if len(back) else None
+
+    def _refuse_copies(self, copied: int) -> None:
+        """Raise DataError where copies are too many for an accident."""
+        share = copied / self._count("rows")
+        if share > _COPIES_SHARE:
+            raise DataError(
+                f"{self.label}: few rows may be exact copies of earlier ones; got {copied:,} ({share:.1%}); under [sales] "
+                'of a mapping file, set duplicates = "keep" if each row is a sale of its own, as in lines without a '
+                'receipt, or "reject" if rows were exported twice'
+            )
 
     def _week(self, week: int, columns: list[str] | None = None, *, last: bool = False) -> list[pl.DataFrame]:
         """The good rows of a week, in the order of the parts."""

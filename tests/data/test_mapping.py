@@ -132,6 +132,15 @@ def test_copies_can_be_kept(imported):
     assert any('set duplicates = "keep"' in note for note in rejecting.notes)
 
 
+def test_many_copies_are_kept_or_left_out_only_where_the_shop_says_so(imported):
+    """Lines of a till without receipts: leaving copies out would cut the busiest days most."""
+    rows = "date,product,units,price_paid\n" + "2024-01-01,A,1,1\n" * 200
+    with pytest.raises(DataError, match=r'got 199 \(99.5%\).*duplicates = "keep".*or "reject"'):
+        imported(rows, "[sales]\n")
+    assert len(imported(rows, '[sales]\nduplicates = "reject"\n')[0].sales) == 1
+    assert len(imported(rows, '[sales]\nduplicates = "keep"\n')[0].sales) == 200
+
+
 @pytest.mark.parametrize(
     ("mapping", "message"),
     [
