@@ -117,7 +117,7 @@ class Assessment:
         mean = gain.mean if gain.relative is None else gain.relative["mean"]
         low, high = (f"{scale * end:+,.1f}{unit}" for end in ends)
         return (
-            f"Recommended: {chosen.policy}, {scale * mean:+,.1f}{unit} {self.metric} against {chosen.current} "
+            f"Recommended: {chosen.words}, {scale * mean:+,.1f}{unit} {self.metric} against {self.candidates[0].words} "
             f"(90% interval {low} to {high}, loss probability {gain.loss_probability:.0%})."
         )
 

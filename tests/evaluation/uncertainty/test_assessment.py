@@ -66,9 +66,11 @@ def test_each_recommended_price_outside_is_marked(comparison):
 
 
 def test_it_prints_the_recommendation(comparison):
-    assert (
-        str(comparison).splitlines()[-1].startswith(f"Recommended: {comparison.uncertainty.recommendation.policy}, +")
-    )
+    """In a manager's words: the name of a learned policy is the path of its run."""
+    found = comparison.uncertainty
+    last = str(comparison).splitlines()[-1]
+    assert last.startswith(f"Recommended: {found.recommendation.words}, +")
+    assert " against your current prices (90% interval" in last
 
 
 def test_a_market_without_a_posterior_is_evaluated_as_before():
