@@ -197,21 +197,37 @@ def suspect_effects(grids: SalesGrids) -> dict[str, Array]:
 
 
 def with_suspects(
-    data: CategoryData, suspects: dict[str, Array], here: NDArray[np.intp], priors: Priors
+    data: CategoryData, suspects: dict[str, Array], here: NDArray[np.intp], priors: Priors, *, costs: bool = False
 ) -> CategoryData:
     """A category's sales with the effects that prices which follow demand would have.
+
+    The last of the week features is the category's price level: where a shop raises all prices of a
+    category in weeks with many customers, these would else seem not to leave at any price.
 
     Args:
         data: The category's sales.
         suspects: As `suspect_effects` gives them.
         here: (J,) indices of the category's products.
         priors: The priors.
+        costs: Whether the last effect of `data` is what costs do not explain of the prices; the level is then
+            the mean of that.
     """
     spread = {SUSPECT: priors.suspect_spread, REDUCED: priors.reduced_spread}
     more = np.array([values[..., here] for values in suspects.values()])
+    price = np.log(data.price, where=data.on_sale, out=np.zeros(data.price.shape))
+    level = _level(data.effects[-1] if costs else price, data.on_sale)
     return replace(
         data,
+        week_features=np.column_stack([data.week_features, level]),
+        feature_spread=np.append(data.feature_spread, priors.level_spread),
         effects=np.concatenate([data.effects.reshape(-1, *more.shape[1:]), more]),
         effect_mean=np.append(data.effect_mean, np.zeros(len(more))),
         effect_spread=np.append(data.effect_spread, [spread[name] for name in suspects]),
     )
+
+
+def _level(price: Array, on_sale: NDArray[np.bool_]) -> Array:
+    """(W,) mean of (G, W, J) log prices around that of all weeks in which any product was on sale."""
+    count = on_sale.sum(axis=(0, 2))
+    level = np.where(on_sale, price, 0.0).sum(axis=(0, 2)) / np.maximum(count, 1)
+    return np.where(count > 0, level - level[count > 0].mean(), 0.0)

@@ -269,7 +269,7 @@ def fit_demand(
     found = [category_data(grids, regular_price, here, effects, segments, priors) for here in parts]
     suspects = suspect_effects(grids)
     suspicious = [
-        with_suspects(data, suspects, here, priors) if suspects else None
+        with_suspects(data, suspects, here, priors, costs=grids.unit_cost is not None) if suspects else None
         for data, here in zip(found, parts, strict=True)
     ]
     posteriors, endogenous = _side_by_side(found, suspicious, priors, draws, seed, n_jobs)
@@ -277,7 +277,7 @@ def fit_demand(
     if suspects:
         trusted = priors.unexplained if SUSPECT in suspects else priors.exogenous
         follow = _probability(posteriors, endogenous, trusted)
-        posteriors, suspected = _mixed(posteriors, endogenous, follow, seed)
+        posteriors, suspected = _mixed(posteriors, endogenous, follow, len(suspects), seed)
     return FittedDemand(
         products=tuple(products["product"]),
         category=category.astype(np.intp),
@@ -331,18 +331,19 @@ def _probability(plain: list[CategoryPosterior], endogenous: list[CategoryPoster
 
 
 def _mixed(
-    plain: list[CategoryPosterior], endogenous: list[CategoryPosterior], share: float, seed: int
+    plain: list[CategoryPosterior], endogenous: list[CategoryPosterior], share: float, effects: int, seed: int
 ) -> tuple[list[CategoryPosterior], Array]:
     """Draws of both models in proportion to their probabilities; draw m is of one model in all categories.
 
-    Also (M, C, D) the coefficients of what only the second model has, 0 in draws of the first.
+    Also (M, C, D) the coefficients of the D effects that only the second model has, 0 in draws of the first.
     """
     second = np.random.default_rng(seed).random(len(plain[0].draws)) < share
     mixed, suspected = [], []
     for a, b in zip(plain, endogenous, strict=True):
-        end = b.model.layout.effects.stop
-        own = slice(end - (b.draws.shape[1] - a.draws.shape[1]), end)
-        shared = np.delete(b.draws, own, axis=1)
+        at = b.model.layout
+        own = slice(at.effects.stop - effects, at.effects.stop)
+        # The last week feature is the price level.
+        shared = np.delete(b.draws, [*range(own.start, own.stop), at.features.stop - 1], axis=1)
         mixed.append(replace(a, draws=np.where(second[:, None], shared, a.draws)))
         suspected.append(np.where(second[:, None], b.draws[:, own], 0.0))
     return mixed, np.stack(suspected, axis=1)

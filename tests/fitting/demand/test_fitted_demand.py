@@ -51,6 +51,20 @@ def test_prices_that_follow_demand_are_told_from_those_that_do_not():
     assert -suspect.elasticity.mean() > np.exp(plain[at.category] + plain[at.product]).mean()
 
 
+def test_prices_that_rise_together_with_demand_do_not_hide_the_customers_who_leave():
+    """A shop that prices a whole category by its weeks: customers seem to stay at any price."""
+    generator = np.random.default_rng(3)
+    demand = known_demand(PRODUCTS, np.full(6, 30.0), REGULAR, np.full(6, -2.5), [0.6])
+    shock = 0.25 * generator.standard_normal((104, 1))
+    price = np.exp(0.2 * shock + 0.04 * generator.standard_normal((104, 6)))
+    price = np.where(generator.random((104, 6)) < 0.15, 0.8 * price, price)
+    units = generator.poisson(30.0 * np.exp(shock) * demand.lift(price * REGULAR)).astype(float)[None]
+    found = fit_demand(grids_of(units, price[None] * REGULAR, REGULAR), PRODUCTS, REGULAR, Priors())
+    low, high = np.quantile(found.outside, [0.05, 0.95])
+    assert found.follow_demand > 0.9
+    assert low < 0.6 < high
+
+
 def test_stores_with_prices_of_their_own_tell_the_elasticity():
     generator = np.random.default_rng(2)
     level, price = np.array([0.6, 0.4])[:, None, None], np.stack([prices(generator, 90, 6) for _ in range(2)])
