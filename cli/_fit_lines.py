@@ -20,7 +20,7 @@ def fit_lines(report: dict[str, Any]) -> list[str]:
         f"(moving average {s['moving_average_wape']:.1%})",
         f"price response: median elasticity {s['median_elasticity']:.2f} over {len(report['price_response'])} products",
         *(
-            f"  {row['category'].lower()}: {row['elasticity']:.2f} (s.e. {row['se']:.2f}); "
+            f"  {quiet(row['category'])}: {row['elasticity']:.2f} (s.e. {row['se']:.2f}); "
             f"outside share {row['outside_share']:.0%} (s.e. {row['outside_share_se']:.0%})"
             for row in report["category_response"]
         ),
@@ -39,6 +39,11 @@ def fit_lines(report: dict[str, Any]) -> list[str]:
         f"{s['simulated_bias']:+.1%}; {s['simulated_cover80']:.0%} of actual sales inside the simulated 80% intervals",
     ]
     return lines
+
+
+def quiet(name: str) -> str:
+    """A name that is all capitals in lower case; others as the shop writes them."""
+    return name.lower() if name.isupper() else name
 
 
 def _not_priced_lines(report: dict[str, Any]) -> list[str]:

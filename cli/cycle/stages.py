@@ -122,7 +122,7 @@ def fit_stage(cycle: Cycle, place: Place, compiler: CompileAhead) -> Facts:
     """Choose the products and fit the market of the weeks to come."""
     from ...fitting import Assumptions, Priors, ShopRules, priced_products, zone_tables
     from ...scenarios import scenario_name
-    from .._fit_lines import fit_lines
+    from .._fit_lines import fit_lines, quiet
     from ..fit import fit_to_folder, privacy_of
 
     asked, tables, zone = cycle.config.fit, tables_of(cycle, place.home), place.zone
@@ -157,7 +157,7 @@ def fit_stage(cycle: Cycle, place: Place, compiler: CompileAhead) -> Facts:
     )
     counts = products["category"].value_counts().items()
     chosen = [f"{len(products)} products to price, in {products['category'].nunique()} categories of substitutes:"]
-    chosen += [f"  {str(category).lower()}: {count} products" for category, count in counts]
+    chosen += [f"  {quiet(str(category))}: {count} products" for category, count in counts]
     return {
         "lines": [*chosen, *fit_lines(report)],
         "scores": report["scores"],

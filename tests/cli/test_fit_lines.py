@@ -1,10 +1,18 @@
 """`repricer fit` says what the likelihood could not use, or did not settle on."""
 
-from repricer.cli._fit_lines import _customer_lines, _estimation_lines
+from repricer.cli._fit_lines import _customer_lines, _estimation_lines, quiet
 
 
 def report(costs_used, converged):
     return {"costs_used": costs_used, "category_response": [{"category": "tea", "converged": converged}]}
+
+
+def test_categories_are_named_as_the_shop_writes_them():
+    assert [quiet(name) for name in ("Öl & Essig", "iPhone", "SOFT DRINKS 2 L")] == [
+        "Öl & Essig",
+        "iPhone",
+        "soft drinks 2 l",
+    ]
 
 
 def test_all_well_is_not_worth_a_line():
