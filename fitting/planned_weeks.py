@@ -11,6 +11,10 @@ from ..data.weeks import WEEK, name_of, period_of, periods_in_a_week
 _YEAR_WEEKS = 52
 _KEYS = ["product", "week"]
 _PLANNED = ("price", "regular_price", "promotion")
+_NO_REDUCTION = (
+    "The sales hold no price below its regular_price, so no reduction is expected, and each past change of a price counts "
+    "as one of the regular price; if there were reductions, import regular_price."
+)
 _WORDS = {"promotion": "displays and mailers", "holiday": "holidays"}
 
 
@@ -50,7 +54,9 @@ def planned_weeks(
     rows, pattern = _usual(panel, regular, days)
     rows, known = _with_known(rows, context_ahead(tables, list(regular.index), first, weeks, period.days), period)
     unit = name_of(period) + "s"
-    said = [f"Current prices of the {unit} to come: each product at its regular price, with the {pattern}.", *known]
+    said = [f"Current prices of the {unit} to come: each product at its regular price{pattern}.", *known]
+    if not _reduced(panel):
+        said.insert(1, _NO_REDUCTION)
     if tables.plan is not None and set(_PLANNED) & set(tables.plan.dropna(axis=1, how="all")):
         rows, line = _with_plan(rows, tables.plan, days, period)
         said.insert(0, line)
@@ -58,7 +64,7 @@ def planned_weeks(
 
 
 def _usual(panel: pd.DataFrame, regular: pd.Series, days: pd.DatetimeIndex) -> tuple[pd.DataFrame, str]:
-    """The usual pattern, and which weeks it repeats."""
+    """The usual pattern, and what it repeats of which weeks."""
     past = pd.DatetimeIndex(np.sort(panel["week"].unique()))
     # Whole weeks, so that days repeat those of the same weekday.
     per_week = periods_in_a_week(past)
@@ -73,8 +79,14 @@ def _usual(panel: pd.DataFrame, regular: pd.Series, days: pd.DatetimeIndex) -> t
     share = (rows["price"] / rows["regular_price"]).clip(upper=1).fillna(1.0)
     now = rows["product"].map(regular)
     rows = rows.assign(regular_price=now, price=share * now).drop(columns="source")
-    named = ", ".join(["reductions", *(word for name, word in _WORDS.items() if name in panel)])
-    return rows, f"{named} of the {_when(int(known.sum()), len(days), len(last), name_of(period_of(past)) + 's')}"
+    named = ["reductions"] * _reduced(panel) + [word for name, word in _WORDS.items() if name in panel]
+    when = _when(int(known.sum()), len(days), len(last), name_of(period_of(past)) + "s")
+    return rows, f", with the {', '.join(named)} of the {when}" if named else ""
+
+
+def _reduced(panel: pd.DataFrame) -> bool:
+    """Whether any price was below its regular price."""
+    return bool((panel["price"] < panel["regular_price"]).any())
 
 
 def _when(known: int, weeks: int, last: int, unit: str) -> str:

@@ -52,6 +52,15 @@ def test_the_usual_pattern_is_that_of_a_year_ago_at_current_regular_prices():
     assert "reductions of the same weeks a year ago" in said[0]
 
 
+def test_sales_without_regular_prices_plan_no_reduction_and_say_so():
+    tables = shop(60)
+    tables.sales["regular_price"] = tables.sales["price_paid"]
+    found, said = ahead(tables)
+    assert (found["price"]["p0"] == 12).all()
+    assert said[0] == "Current prices of the weeks to come: each product at its regular price."
+    assert "import regular_price" in said[1]
+
+
 def test_without_a_year_the_last_weeks_are_repeated():
     found, said = ahead(shop(42), weeks=4)
     assert found["price"]["p0"].tolist() == [12, 12, 12, 6]  # weeks 38 to 41
