@@ -16,7 +16,7 @@ from .sales_grids import SalesGrids
 Array = NDArray[np.float64]
 PROMOTION, REFERENCE, CONTROL = "promotion", "reference price", "price changes without a reason in costs"
 SUSPECT, REDUCED = "regular price", "reduced weeks"
-# A regular price that moves by less, in logs, stands still.
+# A regular price that moves by less, in proportion, stands still.
 _STILL, _REDUCED = 0.01, 0.02
 _YEAR = 365.25
 _ROUNDS = 100
@@ -180,13 +180,14 @@ def suspect_effects(grids: SalesGrids) -> dict[str, Array]:
     """What prices that follow demand would show, (G, W, N) each by name.
 
     A regular price that moves without a known reason, and weeks with a reduction that differ from
-    the others by more than the price. What remains are the depths of the reductions, and costs.
+    the others by more than the price. What remains are the depths of the reductions, and costs. The
+    move is in proportion, as utility is linear in price: otherwise the curvature alone would tell it
+    from the response.
 
     Args:
         grids: Sales.
     """
-    listed = np.log(grids.regular)
-    moved = np.nan_to_num(listed - np.nanmean(listed, axis=1, keepdims=True))
+    moved = np.nan_to_num(grids.regular / np.nanmean(grids.regular, axis=1, keepdims=True) - 1)
     reduced = np.nan_to_num(grids.price < (1 - _REDUCED) * grids.regular)
     found = {}
     if grids.unit_cost is None and moved.std() > _STILL:

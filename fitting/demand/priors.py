@@ -33,7 +33,7 @@ class Priors:
         drift_spread: Standard deviation of the change of a category's elasticities in a year, in logs.
         control_spread: Standard deviation of the utility of price changes without a reason in costs,
             per log point.
-        suspect_spread: The same for regular prices, where costs are not known.
+        suspect_spread: The same for regular prices, in proportion, where costs are not known.
         reduced_spread: Standard deviation of the utility that weeks with a reduction differ in
             other than by their price.
         level_spread: Standard deviation of the change of a category's arrivals that goes with its price

@@ -65,6 +65,20 @@ def test_prices_that_rise_together_with_demand_do_not_hide_the_customers_who_lea
     assert low < 0.6 < high
 
 
+def test_the_shape_of_demand_does_not_tell_regular_prices_that_follow_it_from_the_answer_to_them():
+    """Only dearer and cheaper weeks are known, and no list price: how elastic customers are stays open."""
+    generator = np.random.default_rng(6)
+    demand = known_demand(PRODUCTS, np.full(6, 30.0), REGULAR, np.full(6, -3.0), [0.6])
+    shock = 0.25 * generator.standard_normal((104, 6))
+    price = np.exp(0.2 * shock + 0.03 * generator.standard_normal((104, 6)))
+    price = np.where(shock < -0.25, generator.uniform(0.7, 0.9, (104, 6)) * price, price)
+    units = generator.poisson(30.0 * np.exp(shock) * demand.lift(price * REGULAR)).astype(float)[None]
+    found = fit_demand(grids_of(units, price[None] * REGULAR, price * REGULAR), PRODUCTS, REGULAR, Priors())
+    low, high = np.quantile(-found.elasticity.mean(axis=1), [0.05, 0.95])
+    assert found.follow_demand > 0.9
+    assert low < 3.0 < high
+
+
 def test_stores_with_prices_of_their_own_tell_the_elasticity():
     generator = np.random.default_rng(2)
     level, price = np.array([0.6, 0.4])[:, None, None], np.stack([prices(generator, 90, 6) for _ in range(2)])
