@@ -33,6 +33,8 @@ _DATE_FORMATS = (
 _TOTALS = {"umsatz", "betrag", "revenue", "amount", "total", "linetotal", "salesvalue", "turnover", "sales", "montant"}
 # A column that is named like a number of units is no money, unless it is named like money too.
 _QUANTITY = re.compile("qty|quant|count|units|pieces|menge|anzahl|stueck|stück|sold|volume")
+# A discount tells the regular price; whether of a unit or of the line, the shop has to say.
+_DISCOUNT = re.compile("rabatt|nachlass|discount|reduction|remise|korting|markdown")
 _MONEY = re.compile("price|cost|value|amount|revenue|preis|umsatz|betrag|montant|spend|total|discount")
 # Usual names of the columns in exports, in letters and digits only.
 _NAMES: dict[str, set[str]] = {
@@ -110,7 +112,15 @@ def _section(name: str, source: Source) -> str:
         about = f"{'needed, ' if spec.required else ''}{(spec.metadata or {})['unit']}: {spec.description}"
         own = columns.get(column)
         lines.append(f"{column} = {_quoted(own)}  # {about}" if own else f'# {column} = ""  # {about}')
+        off = None if own or (name, column) != ("sales", "regular_price") else _discount(file.columns, columns)
+        if off:
+            lines[-1] = f"# {column} = {_quoted(off)}  # if it is a discount in money: say under convert of what"
     return "\n".join([*lines, *_conversions(name, columns), ""])
+
+
+def _discount(header: list[str], columns: dict[str, str]) -> str | None:
+    """The first column that is named like a discount and not used, if any."""
+    return next((own for own in header if own not in columns.values() and _DISCOUNT.search(_plain(own))), None)
 
 
 def _conversions(name: str, columns: dict[str, str]) -> list[str]:

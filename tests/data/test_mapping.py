@@ -215,6 +215,8 @@ def test_the_template_of_an_export_imports_it(write, key):
     tables, report = import_tables({"sales": path}, key=key, mapping=mapping)
     assert tables.sales["price_paid"].tolist() == [1234.5, 2.5]
     assert report.rejects.empty
+    # A discount may be of a unit or of the line, so it is pointed out, not guessed.
+    assert '# regular_price = "Rabatt"  # if it is a discount in money' in template
 
 
 def test_the_template_of_canonical_files_changes_nothing(write):
