@@ -12,7 +12,6 @@ from joblib import Parallel, delayed
 from scipy import stats
 from sklearn.base import clone
 
-from ..data.weeks import periods_in_a_week
 from .backtest import forecasts_from, score
 from .models.base import QUANTILES, Forecaster
 from .models.lstm import Lstm
@@ -23,7 +22,7 @@ from .models.pooled import PooledRegression
 from .models.sarimax import Sarimax
 from .models.smoothing import ExponentialSmoothing, Intermittent
 
-_PRIOR_WEEKS = 4
+_LEAST_SLOPE = 0.05
 _MOST_STRETCH = 5.0
 _FEW_PRODUCTS = 100
 _LEVELS = (0.01, *QUANTILES[:2], 0.25, 0.5, 0.75, *QUANTILES[-2:], 0.99)
@@ -58,7 +57,8 @@ class Selected(Forecaster):
     the last `horizon` and forecasts the remaining weeks from each origin among them, with a growing
     history and fixed parameters. A candidate's absolute error (of the median) in a series, relative
     to that of all candidates, is shrunk towards its mean over all series, as a dozen weeks alone
-    are mostly noise. The `combine` best are averaged, quantile by quantile: combinations usually
+    are mostly noise: the less the first half of them tells of the second, the more (empirical Bayes:
+    Efron and Morris 1975). The `combine` best are averaged, quantile by quantile: combinations usually
     beat the single best (Bates and Granger 1969; Lichtendahl, Grushka-Cockayne and Winkler 2013).
     Intervals that covered less on those weeks than they claim are stretched around the median, in
     logs, until they cover enough (split conformal: Lei et al. 2018).
@@ -218,14 +218,11 @@ class Selected(Forecaster):
 
     def _choose(self, tables: Mapping[str, pd.DataFrame]) -> None:
         """Rank the candidates of each product; `choice_` holds the names of the best (product x rank)."""
-        errors = pd.DataFrame(
-            {name: (rows["units"] - rows["q0.5"]).abs().groupby(rows["product"]).sum() for name, rows in tables.items()}
-        ).reindex(self.products_)
+        relative = _relative_errors(tables, self.products_)
         # Products that appeared in the judged weeks get the candidates that are best for all.
-        relative = errors.div(errors.mean(axis=1).where(lambda mean: mean > 0), axis=0)
         pooled = relative.mean().fillna(1.0)
         weeks = next(iter(tables.values())).groupby("product")["week"].nunique().reindex(self.products_).fillna(0)
-        trust = weeks / (weeks + _PRIOR_WEEKS * periods_in_a_week(next(iter(tables.values()))["week"]))
+        trust = weeks / (weeks + _prior_weeks(tables, self.products_)).clip(lower=1)
         shrunk = relative.fillna(pooled).mul(trust, axis=0) + np.outer(1 - trust, pooled)
         order = np.argsort(shrunk.to_numpy(), axis=1, kind="stable")[:, : self.combine]
         self.choice_ = pd.DataFrame(shrunk.columns.to_numpy(dtype=object)[order], index=self.products_)
@@ -253,6 +250,32 @@ class Selected(Forecaster):
             np.abs(stats.norm.ppf(levels)), stats.norm.ppf(_LEVELS[-len(self.stretch_) :]), self.stretch_
         )
         return np.expm1(middle + factor * (logs - middle))
+
+
+def _relative_errors(
+    tables: Mapping[str, pd.DataFrame], products: pd.Index, weeks: np.ndarray | None = None
+) -> pd.DataFrame:
+    """Absolute error of each candidate in each series (products x candidates), relative to that of all."""
+    errors = {}
+    for name, rows in tables.items():
+        part = rows if weeks is None else rows[rows["week"].isin(weeks)]
+        errors[name] = (part["units"] - part["q0.5"]).abs().groupby(part["product"]).sum()
+    table = pd.DataFrame(errors).reindex(products)
+    return table.div(table.mean(axis=1).where(lambda mean: mean > 0), axis=0)
+
+
+def _prior_weeks(tables: Mapping[str, pd.DataFrame], products: pd.Index) -> float:
+    """How many judged weeks of its own weigh as much as those of all series, by what the first half of them
+    tells of the second: the slope of a regression.
+    """
+    weeks = np.sort(next(iter(tables.values()))["week"].unique())
+    half = len(weeks) // 2
+    early, late = (_relative_errors(tables, products, part) for part in (weeks[:half], weeks[half:]))
+    early, late = ((part - part.mean()).to_numpy(dtype=np.float64) for part in (early, late))
+    known = np.isfinite(early) & np.isfinite(late)
+    spread = (early[known] ** 2).sum()
+    slope = np.clip((early[known] * late[known]).sum() / spread, _LEAST_SLOPE, 1.0) if spread else 1.0
+    return float(half * (1 - slope) / slope)
 
 
 class _Run(NamedTuple):
