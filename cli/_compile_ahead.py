@@ -11,16 +11,16 @@ import os
 import subprocess
 import sys
 import time
+import warnings
+from collections.abc import Generator
 from importlib.resources import files
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import joblib
 from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
 
-# The thread below imports nothing: two threads that import the same libraries get in each other's way.
 from ..jobs.processes import JOBS
 
 if TYPE_CHECKING:
@@ -39,13 +39,14 @@ class CompileAhead:
 
     def __init__(self) -> None:
         self._processes: list[subprocess.Popen[bytes]] = []
-        if _compiled_before():
-            _start_workers()
-        else:
+        self._workers = None
+        if not _compiled_before():
             quiet = subprocess.DEVNULL
             for part in PARTS:
                 command = [sys.executable, "-m", __name__, part]
                 self._processes.append(subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet))
+        elif JOBS > 1:
+            self._workers = _started_workers()
 
     def wait(self) -> None:
         """Wait until the processes have ended."""
@@ -55,13 +56,23 @@ class CompileAhead:
     def __enter__(self) -> CompileAhead:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """End the processes that are still running, those of the fit too."""
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """End the processes that are still running, those of the fit too: at exit they would take seconds."""
         for process in self._processes:
             process.terminate()
         self.wait()
-        executor: Any = get_reusable_executor
-        executor(reuse=True).shutdown(kill_workers=True)
+        if self._workers is None:
+            return
+        if kind is None:
+            # Their imports have long ended.
+            list(self._workers)
+            executor: Any = get_reusable_executor
+            executor(reuse=True).shutdown(kill_workers=True)
+            return
+        with warnings.catch_warnings():
+            # It would be said that their imports have not ended.
+            warnings.simplefilter("ignore")
+            self._workers.close()
 
 
 def _compiled_before() -> bool:
@@ -70,14 +81,12 @@ def _compiled_before() -> bool:
     return any(Path(cache).rglob("period.run_period*.nbc"))
 
 
-def _start_workers() -> None:
+def _started_workers() -> Generator[Any]:
     """Let the processes in which `fit` works import what it needs: some five seconds of each."""
     # On few cores not all at once: this process imports as much.
     waits = [i // max(joblib.cpu_count() - 1, 1) * _IMPORT_SECONDS for i in range(JOBS)]
-    if JOBS > 1:
-        work = Parallel(n_jobs=JOBS)
-        # A daemon does not keep a command that fails from ending.
-        Thread(target=work, args=([delayed(_import_fit)(wait) for wait in waits],), daemon=True).start()
+    work: Any = Parallel(n_jobs=JOBS, return_as="generator_unordered")
+    return work(delayed(_import_fit)(wait) for wait in waits)
 
 
 def _import_fit(wait: float) -> None:

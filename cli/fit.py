@@ -197,24 +197,24 @@ def command(
     last weeks of the data: OUT/proof is the market of those weeks, whose sales are compared with what
     was really sold. Fitted on all weeks, they make the market of the weeks to come, in OUT.
     """
-    from ..fitting import Assumptions, Priors, priced_products, zone_tables
-    from ..fitting.split import check_period
-    from ..scenarios import scenario_name
-
-    check_period(options["period"], zones=by != "chain")
-    tables = _tables(dataset, plan)
-    categories = max(categories, len(rules.shop.categories))
-    zones = _zones(tables, by)
-    first = next(iter(zones.values()))
-    choice = tables if first is None else zone_tables(tables, first)
-    products = priced_products(choice, rules, n_categories=categories, per_category=per_category)
-    options |= {
-        "assumptions": Assumptions.under(rules, price_widening=widen),
-        "priors": None if priors is None else Priors.load(priors),
-        "privacy": privacy_of(dataset, options.pop("epsilon"), options.pop("shares"), zones=len(zones)),
-    }
-    reports: dict[str, dict[str, Any]] = {}
     with CompileAhead() as compiler:
+        from ..fitting import Assumptions, Priors, priced_products, zone_tables
+        from ..fitting.split import check_period
+        from ..scenarios import scenario_name
+
+        check_period(options["period"], zones=by != "chain")
+        tables = _tables(dataset, plan)
+        categories = max(categories, len(rules.shop.categories))
+        zones = _zones(tables, by)
+        first = next(iter(zones.values()))
+        choice = tables if first is None else zone_tables(tables, first)
+        products = priced_products(choice, rules, n_categories=categories, per_category=per_category)
+        options |= {
+            "assumptions": Assumptions.under(rules, price_widening=widen),
+            "priors": None if priors is None else Priors.load(priors),
+            "privacy": privacy_of(dataset, options.pop("epsilon"), options.pop("shares"), zones=len(zones)),
+        }
+        reports: dict[str, dict[str, Any]] = {}
         for zone_name, zone in zones.items():
             reports[zone_name] = fit_to_folder(
                 tables,

@@ -104,7 +104,7 @@ def write_tables(
             table = getattr(tables, name)
             if table is not None:
                 write(f"{name}.parquet", table.to_parquet(index=False))
-        for name, content in _told(rejects, account).items():
+        for name, content in _import_files(rejects, account).items():
             write(name, content)
         if new:
             check_new(folder)
@@ -114,8 +114,8 @@ def _account(report: ImportReport) -> dict[str, Any]:
     return {name: value for name, value in report.to_dict().items() if name not in ("rejects", "flagged")}
 
 
-def _told(rejects: pd.DataFrame, account: dict[str, Any]) -> dict[str, bytes]:
-    """What a folder of tables tells of its import, by file."""
+def _import_files(rejects: pd.DataFrame, account: dict[str, Any]) -> dict[str, bytes]:
+    """The files that describe the import of a folder of tables, by name."""
     said = json.dumps(account, indent=2, default=plain) + "\n"
     return {REJECTS: rejects.to_csv(index=False).encode(), IMPORT: said.encode()}
 
@@ -163,7 +163,7 @@ class FolderWriter:
 
     def account(self, report: ImportReport) -> None:
         """Write the faulty rows and the report."""
-        for name, content in _told(report.rejects, _account(report)).items():
+        for name, content in _import_files(report.rejects, _account(report)).items():
             (self._folder / name).write_bytes(content)
 
 

@@ -80,7 +80,8 @@ class SalesGrids:
         everywhere = (len(stores), *units.shape)
         whole = (np.nan_to_num(units)[None], price[None], regular[None])
         units, price, regular = whole if by_store is None else by_store[1:]
-        price = np.where(units > 0, price, _between_sales(price, units) if period_of(weeks) == DAY else regular)
+        unsold = _between_sales(price, units) if period_of(weeks) == DAY else regular * _off(price, regular, units)
+        price = np.where(units > 0, price, unsold)
         if "traffic" in past:
             price[:, (past.groupby("week")["traffic"].first() == 0).to_numpy()] = np.nan
         return cls(
@@ -101,6 +102,15 @@ def _between_sales(price: Array, units: Array) -> Array:
     sold = np.where(units > 0, price, np.nan)
     after = np.stack([pd.DataFrame(store).bfill().to_numpy() for store in sold])
     return np.where(np.isfinite(after), np.maximum(price, after), price)
+
+
+def _off(price: Array, regular: Array, units: Array) -> Array:
+    """(W, N) the price over the regular one, the median of the stores that sold a product in a week; 1 where none did.
+
+    A store without a sale has the reductions of the others: else, those of a whole chain would seem to sell nothing.
+    """
+    off = np.where(units > 0, price, np.nan) / regular
+    return np.ma.median(np.ma.masked_invalid(off), axis=0).filled(1.0)
 
 
 def _moves(cost: Array) -> bool:

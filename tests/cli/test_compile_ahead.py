@@ -1,3 +1,4 @@
+import os
 import signal
 import subprocess
 import sys
@@ -60,3 +61,15 @@ def test_what_a_demo_needs_is_compiled():
     assert signatures == (update.signatures, observe.signatures)
     assert run_period.signatures
     assert expected_money.signatures
+
+
+def test_a_command_that_fails_ends_the_processes_of_the_fit_without_a_word(tmp_path):
+    """They start with the command where compiled code is there, and the machine has cores for them."""
+    (tmp_path / "period.run_period-146.py311.1.nbc").touch()
+    cores = {"LOKY_MAX_CPU_COUNT": "2", "NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-m", "repricer.cli", "fit", "nowhere", "--out", "market"]
+    done = subprocess.run(command, env=os.environ | cores, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "repricer: an imported data set must hold sales.parquet; got nowhere; make one with `repricer data import`"
+    ]
