@@ -1,6 +1,6 @@
 """Compiled choice model: utilities to mean units; a sold-out product leaves the choice.
 
-A product without stock gets weight 0 in `logit_weights` (and probability 0 in `single_probability`
+A product without stock gets weight 0 in `logit_weights` (and probability 0 in `as_probability`
 and `choose_cheapest`), so that its customers choose among the rest, the rivals and the outside
 option. Arrays lie (…, N, E); `jit/README.md` says how the loops are written. A loop works in the
 type of its arrays: float32 in the simulated market, float64 in exact solvers.
@@ -121,25 +121,20 @@ def rival_weights(category, quality, sensitivity, felt, season, out, total):
 
 
 @lean
-def single_probability(family, quality, sensitivity, path, paid, effect, available, out):
-    """Fill (E,) with the purchase probability, 0 if sold out; one product per category."""
+def single_response(family, quality, sensitivity, path, paid, effect, out):
+    """Fill (E,) with what a product's purchase probability is before it is cut; one product per category.
+
+    For a family of another package it is the utility, from which its function makes the probability.
+    """
     for e in range(out.size):
         price = logarithm(paid[e]) if family == CONSTANT_ELASTICITY else paid[e]
         u = quality - sensitivity * path[e] * price + effect[e]
-        p = u if family == LINEAR else exponential(u)
-        out[e] = min(max(p, _ZERO), _ONE) if available[e] > _ZERO else _ZERO
-
-
-@lean
-def single_utility(quality, sensitivity, path, paid, effect, out):
-    """Fill (E,) with the utility of a product, for a family of another package."""
-    for e in range(out.size):
-        out[e] = quality - sensitivity * path[e] * paid[e] + effect[e]
+        out[e] = u if family in (LINEAR, EXTENSION) else exponential(u)
 
 
 @lean
 def as_probability(available, out):
-    """Cut what a family of another package gives to [0, 1], and to 0 where the product is sold out."""
+    """Cut (E,) to [0, 1], and to 0 where the product is sold out."""
     for e in range(out.size):
         out[e] = min(max(out[e], _ZERO), _ONE) if available[e] > _ZERO else _ZERO
 
@@ -231,14 +226,11 @@ def single_weights(p, k, paid, effect, path, available, weight):
     """Purchase probabilities of a segment in the families with one product per category."""
     for n in range(weight.shape[0]):
         constants = (p.quality[k, n], p.sensitivity[k, n], path[p.category[n]])
-        if p.family == EXTENSION:
-            single_utility(*constants, paid[n], effect[n], weight[n])
-        else:
-            single_probability(p.family, *constants, paid[n], effect[n], available[n], weight[n])
+        single_response(p.family, *constants, paid[n], effect[n], weight[n])
     if p.family == EXTENSION:
         call_back(p.extension, weight)
-        for n in range(weight.shape[0]):
-            as_probability(available[n], weight[n])
+    for n in range(weight.shape[0]):
+        as_probability(available[n], weight[n])
 
 
 @inlined
