@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
@@ -29,13 +30,15 @@ class Callback:
     """
 
     def __init__(self, function: Elementwise) -> None:
-        self.function, self.error = function, None
+        self.function = function
+        self.error: BaseException | None = None
         # Kept, because the address is that of this object.
         self._entry = _ENTRY(self._replace)
         self.address = int(ctypes.cast(self._entry, ctypes.c_void_p).value or 0)
 
     def _replace(self, place: int, count: int, width: int) -> None:
-        values = np.frombuffer((ctypes.c_char * (count * width)).from_address(place), _TYPES[width])
+        memory: Any = (ctypes.c_char * (count * width)).from_address(place)
+        values = np.frombuffer(memory, _TYPES[width])
         try:
             found = np.asarray(self.function(values))
             if found.shape != values.shape:
