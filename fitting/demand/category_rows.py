@@ -228,7 +228,11 @@ def with_suspects(
 
 
 def _level(price: Array, on_sale: NDArray[np.bool_]) -> Array:
-    """(W,) mean of (G, W, J) log prices around that of all weeks in which any product was on sale."""
-    count = on_sale.sum(axis=(0, 2))
-    level = np.where(on_sale, price, 0.0).sum(axis=(0, 2)) / np.maximum(count, 1)
-    return np.where(count > 0, level - level[count > 0].mean(), 0.0)
+    """(W,) the move of (G, W, J) log prices that most of a category share: the median of how far each is from its
+    own median.
+
+    Not the mean: what reductions of one product fail to sell would seem to be customers that stay away.
+    """
+    shown = np.ma.masked_where(~on_sale, price)
+    moved = shown - np.ma.median(shown, axis=1, keepdims=True)
+    return np.ma.median(moved.swapaxes(0, 1).reshape(price.shape[1], -1), axis=1).filled(0.0)
