@@ -57,7 +57,7 @@ class CompileAhead:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """End the processes that are still running, those of the fit too: at exit they would take seconds."""
+        """End what was started: left to the end of the command, the fit's processes would take seconds to go."""
         for process in self._processes:
             process.terminate()
         self.wait()
@@ -85,7 +85,7 @@ def _started_workers() -> Generator[Any]:
     """Let the processes in which `fit` works import what it needs: some five seconds of each."""
     # On few cores not all at once: this process imports as much.
     waits = [i // max(joblib.cpu_count() - 1, 1) * _IMPORT_SECONDS for i in range(JOBS)]
-    work: Any = Parallel(n_jobs=JOBS, return_as="generator_unordered")
+    work: Any = Parallel(n_jobs=JOBS, return_as="generator")
     return work(delayed(_import_fit)(wait) for wait in waits)
 
 

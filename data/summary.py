@@ -127,9 +127,9 @@ def sales_totals(tables: Tables) -> SalesTotals:
 
     Example:
         >>> day = pd.Timestamp("2024-03-04")
-        >>> row = {"date": day, "product": "apple", "units": 2.0, "price_paid": 0.4, "regular_price": 0.5}
+        >>> row = {"date": day, "product": "apple", "units": 2.0, "price_paid": 0.25, "regular_price": 0.5}
         >>> sales_totals(Tables(pd.DataFrame([row])))
-        SalesTotals(weeks=1, revenue=0.8, units=2.0, discount_share=0.19999999999999996)
+        SalesTotals(weeks=1, revenue=0.5, units=2.0, discount_share=0.5)
     """
     lines = tables.lines("sales", ["date", *_SUMMED])
     assert lines is not None, "there are always sales"

@@ -180,6 +180,7 @@ def train_stage(cycle: Cycle, place: Place) -> Facts:
             out=place.folder / RUN,
             progress=progress,
         )
+    # With its market, whose best fixed prices the search of `compare_stage` then finds already done.
     vars(place)["run"] = run
     floor = " at no less profit" * (floor_market(run.spec) is not None)
     best, settings = run.facts["best"], run.facts["settings"]
