@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 _SPEED = ("market", "learner", "serving")
 _FAMILIES = (
-    "clean, seasonal, promoted, segments, stores, scarce, drifting, short, endogenous, endogenous-blind, misspecified"
+    "clean, seasonal, promoted, segments, stores, scarce, drifting, short, endogenous, endogenous-blind, "
+    "endogenous-category, misspecified"
 )
 
 

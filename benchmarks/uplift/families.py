@@ -21,9 +21,13 @@ FAMILIES = (
     "short",
     "endogenous",
     "endogenous-blind",
+    "endogenous-category",
     "misspecified",
 )
 ENDOGENOUS = ("endogenous", "endogenous-blind")
+"""A shop follows the demand for each product."""
+CATEGORY = "endogenous-category"
+"""It follows the number of customers of each category, and no costs are known."""
 MISSPECIFIED = ("nested", "cheapest-first", "constant-elasticity", "rival")
 WEEKS, SHORT = 104, 40
 STORES = 4
@@ -95,9 +99,9 @@ def draw_traffic(family: str, categories: int, weeks: int, random: Generator) ->
 
 def draw_shocks(family: str, categories: int, weeks: int, random: Generator) -> Array:
     """(weeks, C) persistent factors on the number of customers, with mean 1."""
-    if family != "seasonal":
+    if family not in ("seasonal", CATEGORY):
         return np.ones((weeks, categories))
-    volatility = random.uniform(0.08, 0.2)
+    volatility = random.uniform(*(0.08, 0.2) if family == "seasonal" else (0.15, 0.3))
     return np.exp(autoregression(0.7, volatility, (weeks, categories), random) - volatility**2 / 2)
 
 

@@ -56,6 +56,7 @@ def draw_shop(family: str, seed: int, products: int = 12, weeks: int | None = No
     if length < 1:
         raise ValueError(f"weeks must be 1 or more; got {length}; leave it out for the family's own")
     categories, whole = parameters.outside.size, length + AHEAD
+    shocks = draw_shocks(family, categories, whole, generator(3, seed, products))
     choices, model = draw_choices(family, parameters, generator(1, seed, products))
     return Shop(
         family=family,
@@ -65,7 +66,7 @@ def draw_shop(family: str, seed: int, products: int = 12, weeks: int | None = No
         parameters=parameters,
         choices=choices,
         traffic=draw_traffic(family, categories, whole, generator(2, seed, products)),
-        shocks=draw_shocks(family, categories, whole, generator(3, seed, products)),
-        history=draw_history(family, parameters, whole, generator(4, seed, products)),
+        shocks=shocks,
+        history=draw_history(family, parameters, shocks, generator(4, seed, products)),
         lift=generator(5, seed, products).uniform(0.3, 0.8, products),
     )

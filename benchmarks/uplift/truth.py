@@ -11,7 +11,7 @@ from scipy.special import ndtri
 
 from .choice import Choice
 from .families import ENDOGENOUS
-from .history import REACTION, SHOCK, History
+from .history import SHOCK, History
 from .optimum import best_prices
 from .parameters import Array, Parameters, generator
 
@@ -52,7 +52,7 @@ class Truth:
     @property
     def regular(self) -> Array:
         """(N,) regular price after the last week of the tables, the mean over the stores."""
-        last = self.history.listed[self.weeks - 1] * np.exp(-REACTION * self.history.shock[self.weeks - 1])
+        last = self.history.listed[self.weeks - 1] * np.exp(-self.history.following[self.weeks - 1])
         return self.history.level @ last
 
     @property
