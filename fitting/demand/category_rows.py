@@ -228,11 +228,9 @@ def with_suspects(
 
 
 def _level(price: Array, on_sale: NDArray[np.bool_]) -> Array:
-    """(W,) the move of (G, W, J) log prices that most of a category share: the median of how far each is from its
-    own median.
+    """(W,) mean move of (G, W, J) log prices, each around its own mean.
 
-    Not the mean: what reductions of one product fail to sell would seem to be customers that stay away.
+    Given the mean, what a product's price tells of the customers that all products share is used up (Mundlak 1978).
     """
-    shown = np.ma.masked_where(~on_sale, price)
-    moved = shown - np.ma.median(shown, axis=1, keepdims=True)
-    return np.ma.median(moved.swapaxes(0, 1).reshape(price.shape[1], -1), axis=1).filled(0.0)
+    moved = _demeaned(price, on_sale)
+    return moved.sum(axis=(0, 2)) / np.maximum(on_sale.sum(axis=(0, 2)), 1)

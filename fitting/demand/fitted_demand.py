@@ -33,6 +33,8 @@ from .sales_grids import SalesGrids
 
 Array = NDArray[np.float64]
 _FEW = 8
+# Share of the products that may be unlike the others.
+_ODD = 0.1
 
 
 @dataclass(frozen=True)
@@ -325,8 +327,14 @@ def _estimated(
 
 
 def _probability(plain: list[CategoryPosterior], endogenous: list[CategoryPosterior], exogenous: float) -> float:
-    """Posterior probability of the second model (Kass and Raftery 1995)."""
+    """Posterior probability of the second model (Kass and Raftery 1995).
+
+    The products that speak most for it do not count: one whose units ignore its reductions is not
+    a shop that follows demand.
+    """
     odds = sum(b.log_evidence - a.log_evidence for a, b in zip(plain, endogenous, strict=True))
+    gained = np.concatenate([b.log_likelihood() - a.log_likelihood() for a, b in zip(plain, endogenous, strict=True)])
+    odds -= np.maximum(np.sort(gained)[-int(np.ceil(_ODD * len(gained))) :], 0.0).sum()
     return float(1 / (1 + exogenous / (1 - exogenous) * np.exp(-np.clip(odds, -50, 50))))
 
 
