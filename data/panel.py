@@ -6,16 +6,19 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import polars as pl
 
 from .panel_context import context_columns
+from .regular_prices import regular_prices
 from .schema import DataError
 from .tables import StoredTables, Tables
 from .weeks import WEEK, Weeks, to_polars
 
 _ENOUGH_WEEKS = 4
 _SALES = ["date", "product", "units", "price_paid", "regular_price", "unit_cost", "customer", "basket"]
+_PRICES = ["price", "regular_price"]
 _COLUMNS = ["units", "revenue", "price", "regular_price", "discount_share", "buyers", "traffic"]
 
 
@@ -41,7 +44,8 @@ def product_weeks(
         - `units` (0 if nothing was sold) and `revenue` (currency);
         - `price` and `regular_price` (currency per unit, weighted by units; the last price is
           carried forward to weeks without sales; NaN before the first sale, since later prices must
-          not be used);
+          not be used); where no line was sold below its regular price, the latter are those of
+          `regular_prices`;
         - `discount_share`, the discount as a share of the regular price, in [0, 1]; NaN where
           prices are;
         - `unit_cost` (currency per unit, weighted by the units whose cost is known, carried forward
@@ -85,7 +89,7 @@ def product_weeks(
     traffic, totals, given = _added_up(weeks.split(lines, stored=stored), products)
     traffic = traffic if days == WEEK.days else _whatever_the_weekday(traffic)
     panel = _complete(_grid(totals, weeks), totals, "customer" in given)
-    panel = _with_prices(panel if "unit_cost" in given else panel.drop("cost", "costed_units", strict=False))
+    panel = _with_prices(panel if "unit_cost" in given else panel.drop("cost", "costed_units", strict=False), days)
     panel = panel.join(traffic, on="week", how="left", maintain_order="left")
     panel = panel.with_columns(pl.col("traffic").fill_null(0.0))
     extra = context_columns(tables, panel.select("product", "week"), weeks)
@@ -194,13 +198,17 @@ def _complete(grid: pl.DataFrame, totals: pl.DataFrame, has_buyers: bool) -> pl.
     )
 
 
-def _with_prices(panel: pl.DataFrame) -> pl.DataFrame:
+def _with_prices(panel: pl.DataFrame, days: int) -> pl.DataFrame:
     """Add prices and discounts; weeks without a sale take the price of the previous week."""
     sold = pl.col("units") > 0
     panel = panel.with_columns(
-        pl.when(sold).then(pl.col(value) / pl.col("units")).forward_fill().over("product").alias(name)
+        pl.when(sold).then(pl.col(value) / pl.col("units")).alias(name)
         for name, value in {"price": "revenue", "regular_price": "regular_revenue"}.items()
     )
+    weeks = panel["week"].n_unique()
+    paid, listed = (panel[name].fill_null(np.nan).to_numpy().reshape(-1, weeks).T for name in _PRICES)
+    panel = panel.with_columns(regular_price=pl.Series(regular_prices(paid, listed, days).T.ravel()).fill_nan(None))
+    panel = panel.with_columns(pl.col(_PRICES).forward_fill().over("product"))
     if "cost" in panel:
         # A sum over no known cost is 0 units, which is no price of 0.
         cost = pl.when(pl.col("costed_units") > 0).then(pl.col("cost") / pl.col("costed_units"))

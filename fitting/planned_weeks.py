@@ -15,6 +15,10 @@ _NO_REDUCTION = (
     "The sales hold no price below its regular_price, so no reduction is expected, and each past change of a price counts "
     "as one of the regular price; if there were reductions, import regular_price."
 )
+_GUESSED = (
+    "The sales hold no price below its regular_price, so the commonest price of the 13 weeks around each week counts as "
+    "the regular one, and lower prices as reductions; if that is wrong, import regular_price."
+)
 _WORDS = {"promotion": "displays and mailers", "holiday": "holidays"}
 
 
@@ -55,8 +59,8 @@ def planned_weeks(
     rows, known = _with_known(rows, context_ahead(tables, list(regular.index), first, weeks, period.days), period)
     unit = name_of(period) + "s"
     said = [f"Current prices of the {unit} to come: each product at its regular price{pattern}.", *known]
-    if not _reduced(panel):
-        said.insert(1, _NO_REDUCTION)
+    if (tables.sales["regular_price"] <= tables.sales["price_paid"]).all():
+        said.insert(1, _GUESSED if _reduced(panel) else _NO_REDUCTION)
     if tables.plan is not None and set(_PLANNED) & set(tables.plan.dropna(axis=1, how="all")):
         rows, line = _with_plan(rows, tables.plan, days, period)
         said.insert(0, line)

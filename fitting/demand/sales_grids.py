@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ...data.regular_prices import regular_prices
 from ...data.weeks import DAY, period_of, periods_in_a_week
 
 Array = NDArray[np.float64]
@@ -138,8 +139,11 @@ def _by_store(
     sums = lines[week >= 0].groupby(["store", "week", "product"])[["units", "paid", "listed"]].sum()
     index = pd.MultiIndex.from_product([stores, range(len(weeks)), products], names=["store", "week", "product"])
     sums = sums.reindex(index)
-    prices = sums[["paid", "listed"]].div(sums["units"], axis=0).groupby(["store", "product"]).ffill()
     shape = (len(stores), len(weeks), len(products))
+    prices = sums[["paid", "listed"]].div(sums["units"], axis=0)
+    paid, listed = (prices[name].to_numpy().reshape(shape) for name in prices)
+    prices["listed"] = regular_prices(paid, listed, period_of(weeks).days).ravel()
+    prices = prices.groupby(["store", "product"]).ffill()
     units, paid, listed = (
         column.to_numpy().reshape(shape) for column in (sums["units"], prices["paid"], prices["listed"])
     )
