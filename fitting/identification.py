@@ -8,25 +8,22 @@ the sales do not identify.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 from scipy import stats
 
-from .demand import PROMOTION, CategoryPosterior, FittedDemand
+from .demand import PROMOTION, FittedDemand
+from .demand.residuals import Residuals, Slope
 
 Array = NDArray[np.float64]
-_NORMAL90 = 1.645
 _LIKELIER = 0.5
 # A posterior with more than this share of its prior's standard deviation has hardly moved from it.
 _HARDLY_MOVED = 0.85
 # The strength of a hidden cause is measured by what would leave this share of the elasticity.
 _SHARE_LEFT = 0.5
-# A column that varies less, in logs, tells nothing.
-_STILL = 1e-3
 
 
 def identification_checks(demand: FittedDemand, regression: pd.DataFrame) -> dict[str, Any]:
@@ -47,7 +44,7 @@ def identification_checks(demand: FittedDemand, regression: pd.DataFrame) -> dic
         >>> identification_checks(demand, regression)["lead_price"]["pooled"]["p_value"]  # doctest: +SKIP
         0.61
     """
-    data = [_Residuals(found) for found in demand.posteriors]
+    data = [Residuals(found) for found in demand.posteriors]
     return {
         "lead_price": _placebo(demand, data, _next_price),
         "negative_control": _placebo(demand, data, _foreign_price(data)) if len(data) > 1 else None,
@@ -83,10 +80,9 @@ def identified(demand: FittedDemand) -> pd.DataFrame:
         spread = (found.draws[:, at.category] + found.draws[:, at.product]).std(axis=0)
         borrowed = demand.elasticity[:, demand.members(c)].mean(axis=0)
         likelier = demand.endogenous[c] if demand.follow_demand > _LIKELIER else found
-        own, error = _Residuals(likelier, found.model.data.effects).own_elasticity()
-        deaf = (own + _NORMAL90 * error >= 0) & (own - _NORMAL90 * error > borrowed)
+        answers = Residuals(likelier, found.model.data.effects)
         reason[demand.members(c)] = np.select(
-            [np.isinf(error), deaf, spread > _HARDLY_MOVED * prior],
+            [np.isinf(answers.own_elasticity()[1]), answers.unmoved(borrowed), spread > _HARDLY_MOVED * prior],
             [
                 "its price never moved",
                 "its units do not fall with its price",
@@ -97,86 +93,32 @@ def identified(demand: FittedDemand) -> pd.DataFrame:
     return pd.DataFrame({"product": demand.products, "identified": [why is None for why in reason], "reason": reason})
 
 
-class _Slope(NamedTuple):
-    """(J,) sums by product: of the weighted squares of a column, its products with the residuals,
-    and of their squares.
-    """
-
-    square: Array
-    product: Array
-
-
-class _Residuals:
-    """What a category's model leaves of the units, as working residuals of its likelihood."""
-
-    def __init__(self, found: CategoryPosterior, effects: Array | None = None) -> None:
-        self.found, self.data = found, found.model.data
-        # The others stay at their mode: what only suspects explain would otherwise be lost to the
-        # price.
-        self.effects = self.data.effects if effects is None else effects
-        log_mean = found.model.log_mean(torch.as_tensor(found.mode)).numpy() + found.shock[:, None]
-        mean = np.exp(np.clip(log_mean, -30, 30))
-        self.residual = (self.data.units - mean) / mean
-        self.weight = np.where(self.data.on_sale & ~self.data.censored, mean / (1 + found.alpha * mean), 0.0)
-        self.price = np.where(self.data.on_sale, self.data.price, np.nan)
-
-    def slope(self, column: Array, *, beside_price: bool = True) -> _Slope:
-        """One scoring step from the fitted model for a column (G, W, J), level, promotions and own
-        price held fixed.
-        """
-        effects = list(self.effects) if self.effects.size else []
-        own = [np.nan_to_num(self.price, nan=1.0)] if beside_price else []
-        weight = np.where(np.isfinite(column), self.weight, 0.0)
-        square, product = np.zeros((2, column.shape[-1]))
-        for j in range(column.shape[-1]):
-            w, x = weight[..., j].ravel(), np.nan_to_num(column[..., j]).ravel()
-            held = np.column_stack([np.ones_like(x), *(values[..., j].ravel() for values in (*own, *effects))])
-            root = np.sqrt(w)
-            left = x - held @ np.linalg.lstsq(held * root[:, None], x * root)[0]
-            if w @ left**2 > _STILL**2 * w.sum():
-                square[j], product[j] = w @ left**2, (w * left) @ self.residual[..., j].ravel()
-        return _Slope(square, product)
-
-    def own_elasticity(self) -> tuple[Array, Array]:
-        """(J,) elasticity by the likelihood without its prior, and its standard error; infinite
-        where prices stood still.
-        """
-        at, mode = self.found.model.layout, self.found.mode
-        found = self.slope(self.price - 1, beside_price=False)
-        moved = found.square > 0
-        square = np.where(moved, found.square, 1.0)
-        fitted = -np.exp(mode[at.category] + mode[at.product])
-        return fitted + np.where(moved, found.product / square, 0.0), np.where(moved, square**-0.5, np.inf)
-
-
-def _next_price(data: _Residuals, _: int) -> Array:
+def _next_price(data: Residuals, _: int) -> Array:
     price = np.full(data.price.shape, np.nan)
     price[:, :-1] = np.log(data.price[:, 1:])
     return price
 
 
-def _foreign_price(data: list[_Residuals]) -> Callable[[_Residuals, int], Array]:
+def _foreign_price(data: list[Residuals]) -> Callable[[Residuals, int], Array]:
     """The price of the product at the same place in the next category."""
 
-    def column(own: _Residuals, c: int) -> Array:
+    def column(own: Residuals, c: int) -> Array:
         other = np.log(data[(c + 1) % len(data)].price)
         return other[..., np.arange(own.price.shape[-1]) % other.shape[-1]]
 
     return column
 
 
-def _placebo(
-    demand: FittedDemand, data: list[_Residuals], column: Callable[[_Residuals, int], Array]
-) -> dict[str, Any]:
+def _placebo(demand: FittedDemand, data: list[Residuals], column: Callable[[Residuals, int], Array]) -> dict[str, Any]:
     slopes = [own.slope(column(own, c)) for c, own in enumerate(data)]
-    every = _Slope(*(np.concatenate(parts) for parts in zip(*slopes, strict=True)))
+    every = Slope(*(np.concatenate(parts) for parts in zip(*slopes, strict=True)))
     return {
         "pooled": _effect(every),
         "categories": [{"category": name, **_effect(slope)} for name, slope in zip(demand.names, slopes, strict=True)],
     }
 
 
-def _effect(slope: _Slope) -> dict[str, Any]:
+def _effect(slope: Slope) -> dict[str, Any]:
     """Pooled effect; its standard error is the larger of the likelihood's and that
     clustered by product.
     """
@@ -220,7 +162,7 @@ def _robust(table: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _promotion(demand: FittedDemand, data: list[_Residuals]) -> list[dict[str, Any]] | None:
+def _promotion(demand: FittedDemand, data: list[Residuals]) -> list[dict[str, Any]] | None:
     """By category: how promotions go with prices, and both effects."""
     effect = demand.effect(PROMOTION)
     if effect is None:

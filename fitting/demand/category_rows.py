@@ -202,35 +202,34 @@ def with_suspects(
 ) -> CategoryData:
     """A category's sales with the effects that prices which follow demand would have.
 
-    The last of the week features is the category's price level: where a shop raises all prices of a
-    category in weeks with many customers, these would else seem not to leave at any price.
+    The last of the week features are the category's price levels, of the prices paid and of the
+    regular ones: where a shop raises all prices of a category in weeks with many customers, these
+    would else seem not to leave at any price. Given the level, what a product's price tells of the
+    customers that all products share is used up (Mundlak 1978, Econometrica 46(1)).
 
     Args:
         data: The category's sales.
         suspects: As `suspect_effects` gives them.
         here: (J,) indices of the category's products.
         priors: The priors.
-        costs: Whether the last effect of `data` is what costs do not explain of the prices; the level is then
-            the mean of that.
+        costs: Whether the last effect of `data` is what costs do not explain of the prices; the only level is
+            then the mean of that.
     """
     spread = {SUSPECT: priors.suspect_spread, REDUCED: priors.reduced_spread}
     more = np.array([values[..., here] for values in suspects.values()])
     price = np.log(data.price, where=data.on_sale, out=np.zeros(data.price.shape))
-    level = _level(data.effects[-1] if costs else price, data.on_sale)
+    moves = [data.effects[-1] if costs else price, *(suspects[name][..., here] for name in suspects if name == SUSPECT)]
+    levels = [_level(move, data.on_sale) for move in moves]
     return replace(
         data,
-        week_features=np.column_stack([data.week_features, level]),
-        feature_spread=np.append(data.feature_spread, priors.level_spread),
+        week_features=np.column_stack([data.week_features, *levels]),
+        feature_spread=np.append(data.feature_spread, [priors.level_spread] * len(levels)),
         effects=np.concatenate([data.effects.reshape(-1, *more.shape[1:]), more]),
         effect_mean=np.append(data.effect_mean, np.zeros(len(more))),
         effect_spread=np.append(data.effect_spread, [spread[name] for name in suspects]),
     )
 
 
-def _level(price: Array, on_sale: NDArray[np.bool_]) -> Array:
-    """(W,) mean move of (G, W, J) log prices, each around its own mean.
-
-    Given the mean, what a product's price tells of the customers that all products share is used up (Mundlak 1978).
-    """
-    moved = _demeaned(price, on_sale)
-    return moved.sum(axis=(0, 2)) / np.maximum(on_sale.sum(axis=(0, 2)), 1)
+def _level(moved: Array, on_sale: NDArray[np.bool_]) -> Array:
+    """(W,) mean of (G, W, J) moves of prices, each around its own mean."""
+    return _demeaned(moved, on_sale).sum(axis=(0, 2)) / np.maximum(on_sale.sum(axis=(0, 2)), 1)

@@ -60,6 +60,12 @@ class CategoryPosterior:
     converged: bool
     likely_shocks: tuple[tuple[float, float], ...] = ()
 
+    @property
+    def elasticities(self) -> Array:
+        """(M, J) absolute own-price elasticity at the regular price."""
+        at = self.model.layout
+        return np.exp(self.draws[:, at.category] + self.draws[:, at.product])
+
     def log_likelihood(self) -> Array:
         """(J,) log likelihood of each product's units at the mode."""
         data = self.model.data

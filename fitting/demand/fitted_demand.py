@@ -29,12 +29,13 @@ from .category_rows import (
 )
 from .estimation import CategoryPosterior, estimate
 from .priors import Priors
+from .residuals import Residuals
 from .sales_grids import SalesGrids
 
 Array = NDArray[np.float64]
 _FEW = 8
-# Share of the products that may be unlike the others.
-_ODD = 0.1
+# With more products whose units do not seem to fall with their prices, it is the prices that follow demand.
+_MOST_UNMOVED = 1 / 3
 
 
 @dataclass(frozen=True)
@@ -113,8 +114,7 @@ class FittedDemand:
         """(M, N) own-price elasticity at the regular price, negative."""
         table = np.empty((self.num_draws, len(self.products)))
         for c, found in enumerate(self.posteriors):
-            at = found.model.layout
-            table[:, self.members(c)] = -np.exp(found.draws[:, at.category] + found.draws[:, at.product])
+            table[:, self.members(c)] = -found.elasticities
         return table
 
     @property
@@ -329,12 +329,14 @@ def _estimated(
 def _probability(plain: list[CategoryPosterior], endogenous: list[CategoryPosterior], exogenous: float) -> float:
     """Posterior probability of the second model (Kass and Raftery 1995).
 
-    The products that speak most for it do not count: one whose units ignore its reductions is not
-    a shop that follows demand.
+    A few products whose units ignore their reductions are not a shop that follows demand: what the
+    second model explains of them does not count.
     """
     odds = sum(b.log_evidence - a.log_evidence for a, b in zip(plain, endogenous, strict=True))
     gained = np.concatenate([b.log_likelihood() - a.log_likelihood() for a, b in zip(plain, endogenous, strict=True)])
-    odds -= np.maximum(np.sort(gained)[-int(np.ceil(_ODD * len(gained))) :], 0.0).sum()
+    unmoved = np.concatenate([Residuals(found).unmoved(-found.elasticities.mean(axis=0)) for found in plain])
+    if unmoved.mean() < _MOST_UNMOVED:
+        odds -= np.maximum(gained[unmoved], 0.0).sum()
     return float(1 / (1 + exogenous / (1 - exogenous) * np.exp(-np.clip(odds, -50, 50))))
 
 
@@ -350,8 +352,9 @@ def _mixed(
     for a, b in zip(plain, endogenous, strict=True):
         at = b.model.layout
         own = slice(at.effects.stop - effects, at.effects.stop)
-        # The last week feature is the price level.
-        shared = np.delete(b.draws, [*range(own.start, own.stop), at.features.stop - 1], axis=1)
+        # The last week features are the price levels.
+        known = at.features.start + a.model.data.week_features.shape[1]
+        shared = np.delete(b.draws, [*range(own.start, own.stop), *range(known, at.features.stop)], axis=1)
         mixed.append(replace(a, draws=np.where(second[:, None], shared, a.draws)))
         suspected.append(np.where(second[:, None], b.draws[:, own], 0.0))
     return mixed, np.stack(suspected, axis=1)
