@@ -48,7 +48,7 @@ def regular_prices(price: Array, listed: Array, days: int = WEEK.days) -> Array:
         count = sum(np.abs(other - candidate) <= _SAME * candidate for other in shifted)
         better = (count > most) | ((count == most) & (candidate > commonest))
         commonest, most = np.where(better, candidate, commonest), np.where(better, count, most)
-    return np.where(most >= _LEAST_SHARE * known, np.fmax(price, commonest), price)
+    return np.where(most >= _LEAST_SHARE * known, np.maximum(price, commonest), price)
 
 
 def _shifted(price: Array, by: int) -> Array:
