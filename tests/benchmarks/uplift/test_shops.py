@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from repricer.benchmarks.uplift import FAMILIES, draw_shop
 from repricer.benchmarks.uplift.choice import Cheapest, Logit
-from repricer.benchmarks.uplift.families import ENDOGENOUS, MISSPECIFIED
+from repricer.benchmarks.uplift.families import CATEGORY, ENDOGENOUS, MISSPECIFIED
 from repricer.benchmarks.uplift.parameters import COST_SHARE, ELASTICITY, OUTSIDE_SHARE, UNITS
 from repricer.benchmarks.uplift.public_path import write_files
 from repricer.benchmarks.uplift.tables import FIRST_DAY, mean_units
@@ -75,7 +75,7 @@ def test_each_customer_buys_the_cheapest_product_that_is_acceptable():
     np.testing.assert_allclose(counted, expected, atol=4 * np.sqrt(0.25 / len(cost)))
 
 
-@pytest.mark.parametrize("family", [family for family in PLAIN if family not in ("seasonal", "scarce")])
+@pytest.mark.parametrize("family", [family for family in PLAIN if family not in ("seasonal", CATEGORY, "scarce")])
 def test_expected_units_at_the_shops_own_prices_are_the_mean_of_its_sales(family):
     shop = draw_shop(family, seed=1)
     expected = shop.units(shop.own_prices(0, shop.weeks), first=0)
@@ -137,6 +137,9 @@ def test_what_each_family_adds_is_in_its_history():
     np.testing.assert_array_equal(blind.history.prices, endogenous.history.prices)
     lower = endogenous.history.prices[:, 0] < endogenous.history.listed[:, 0]
     assert endogenous.history.shock[lower].mean() < -0.1 < endogenous.history.shock[~lower].mean()
+    category = draw_shop(CATEGORY, 5)
+    level = np.log(category.history.prices[:, 0]) @ (category.parameters.category == 0)
+    assert np.corrcoef(level, np.log(category.shocks[:, 0]))[0, 1] > 0.8
     scarce = draw_shop("scarce", 5).tables()
     assert scarce.stock is not None
     assert 0.03 < (scarce.stock["on_hand"] == 0).mean() < 0.3
