@@ -15,6 +15,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -83,8 +86,36 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-if importlib.util.find_spec("gymnasium"):
+def _register() -> None:
     # Absolute, as pytest also runs this file alone, under the name of the checkout's folder.
     from repricer.scenarios.registration import register  # pyright: ignore[reportMissingImports]
 
     register()
+
+
+class _WithGymnasium(MetaPathFinder):
+    """Registers the scenarios when Gymnasium is imported: importing it here would slow down every
+    start, also of a price service.
+    """
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> ModuleSpec | None:
+        if fullname != "gymnasium":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(fullname)
+        if spec is None or spec.loader is None:
+            return spec
+        load: Any = spec.loader.exec_module
+
+        def load_and_register(module: Any) -> None:
+            load(module)
+            _register()
+
+        spec.loader.exec_module = load_and_register
+        return spec
+
+
+if "gymnasium" in sys.modules:
+    _register()
+else:
+    sys.meta_path.insert(0, _WithGymnasium())

@@ -115,15 +115,29 @@ def command(
     if inherited is not None:
         inherited.share_metrics()
         _leave_to_the_first(inherited, run)
-    from ..serving.http.app import create_app
-
     run["switches"] = run["switches"] or f"{bundle.absolute()}.switches.db"
     settings = ServiceSettings(burst=max(2 * run["rate"], 1.0), **run)
-    app = create_app(bundle, public_key=public_key, log=log, settings=settings)
+    app = _started(bundle, public_key=public_key, log=log, settings=settings)
     _reload_on_hangup(app.state.reload)
     if inherited is None or inherited[:2] == (0, 0):
         _announce(app.state.deployment.bundle, f"http://{f'[{host}]' if ':' in host else host}:{port}", as_json)
     _serve(app, host, port, drain, inherited, log_config)
+
+
+def _started(*given: Any, **more: Any) -> Any:
+    """The application. What is made meanwhile stays: to look for garbage among it would take an
+    eighth of the start, and during requests longer than an answer.
+    """
+    gc.disable()
+    try:
+        from ..serving.http.app import create_app
+        from ..serving.http.processes import server  # noqa: F401  to be permanent, too
+
+        app = create_app(*given, **more)
+        gc.freeze()
+    finally:
+        gc.enable()
+    return app
 
 
 def _serve(
@@ -133,10 +147,7 @@ def _serve(
     from ..serving.http.processes.connections import Listener, bound
     from ..serving.http.processes.server import serve
 
-    # Present objects are permanent: the garbage collector need not scan them during a request, nor
-    # look for cycles every few answers, which have none.
-    gc.collect()
-    gc.freeze()
+    # Answers have no cycles to look for every few of them.
     gc.set_threshold(_OBJECTS, 20, 20)
     # No line of the log names a thread or a process.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False

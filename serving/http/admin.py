@@ -17,7 +17,7 @@ from ..decision_log.log import DecisionLog
 from ..decision_log.storage import LogError
 from .deployment import Deployment, DeploymentError
 from .middleware import problem
-from .schemas import BodyError, CanaryShare, HoldoutShare, Problem, Switch, Throw, described_body, problems, read_body
+from .schemas import PROBLEM, BodyError, CanaryShare, HoldoutShare, Switch, Throw, described_body, problems, read_body
 from .switches import Switches
 
 _PATIENCE = 2
@@ -34,7 +34,7 @@ def add_status(app: FastAPI, deployment: Deployment, decisions: DecisionLog | No
         return {"status": "ok"}
 
     @app.head("/readyz", include_in_schema=False)
-    @app.get("/readyz", responses={503: {"model": Problem}}, tags=["status"])
+    @app.get("/readyz", responses={503: PROBLEM}, tags=["status"])
     async def readyz() -> Any:
         """A bundle is loaded and verified, decisions can be recorded, and the service does not stop."""
         if app.state.draining:

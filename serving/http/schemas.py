@@ -89,11 +89,14 @@ class ListApproval(Struct, forbid_unknown_fields=True):
     by: Annotated[Name | None, Meta(description="who decides; with API keys, the name of the key counts")] = None
 
 
-@dataclass
-class Problem:
+class Problem(Struct):
     """What is wrong, in one line."""
 
     detail: str
+
+
+PROBLEM: dict[str, Any] = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+"""A response for OpenAPI. By name: the framework would make a model of it for every route and status."""
 
 
 @dataclass
@@ -141,7 +144,7 @@ def body_schemas(catalogue: Catalogue, recurrent: bool) -> dict[str, Any]:
     desk = defstruct(
         "CustomerQuestion", [("question", text), ("state", state), ("product", meant, None)], forbid_unknown_fields=True
     )
-    shop = (Outcomes, Throw, Switch, HoldoutShare, CanaryShare, ListDecisions, ListApproval)
+    shop = (Problem, Outcomes, Throw, Switch, HoldoutShare, CanaryShare, ListDecisions, ListApproval)
     found = schemas(state, question, what_if, desk, *shop)
     own = found["MarketState"]
     # A state names its period in one way.
@@ -183,7 +186,7 @@ def _body(schema: dict[str, Any], examples: dict[str, Any]) -> dict[str, Any]:
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The responses of these statuses, beside those that every request may get."""
-    return {status: {"model": Problem} for status in (*statuses, 401, 403, 415, 421, 429)}
+    return dict.fromkeys((*statuses, 401, 403, 415, 421, 429), PROBLEM)
 
 
 def parsed(body: bytes) -> Any:

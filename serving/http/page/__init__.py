@@ -13,7 +13,6 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
-from jinja2 import Environment, FileSystemLoader, select_autoescape
 
 from ....pricing import RULES
 from ....pricing.wording import feature_words, policy_words, rule_words
@@ -43,6 +42,9 @@ _SWAGGER_ASSETS = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/j
 
 @cache
 def _template(name: str) -> Any:
+    # Not before somebody looks at the page: that would make a start a tenth longer.
+    from jinja2 import Environment, FileSystemLoader, select_autoescape
+
     loader = Environment(
         loader=FileSystemLoader(_FOLDER), autoescape=select_autoescape(default=True, default_for_string=True)
     )
@@ -54,13 +56,12 @@ def add_page(app: FastAPI, deployment: Deployment, recent: RecentDecisions, *, p
     """Add `GET /`, with a price list `GET /price-list`, `GET /docs`, and the files that
     the pages load.
     """
-    template = _template("page")
 
     @app.get("/", include_in_schema=False)
     def page(request: Request) -> HTMLResponse:
         """The page, rendered by the server; JavaScript only adds the what-if curve."""
         shown = _shown(deployment, recent, request.query_params.get("market"))
-        return HTMLResponse(template.render(**shown, price_list=price_list), headers=_HEADERS)
+        return HTMLResponse(_template("page").render(**shown, price_list=price_list), headers=_HEADERS)
 
     if price_list:
         _add_list_page(app, deployment)
@@ -70,14 +71,12 @@ def add_page(app: FastAPI, deployment: Deployment, recent: RecentDecisions, *, p
 
 
 def _add_list_page(app: FastAPI, deployment: Deployment) -> None:
-    template = _template("price_list")
-
     @app.get("/price-list", include_in_schema=False)
     def page() -> HTMLResponse:
         """The page of the price list, which JavaScript fills from `/v1/price-list`."""
         scenario = deployment.bundle.manifest["scenario"]
         shown = {"scenario": deployment.bundle.scenario, "currency": scenario["currency"], "statuses": STATUSES}
-        return HTMLResponse(template.render(**shown), headers=_HEADERS)
+        return HTMLResponse(_template("price_list").render(**shown), headers=_HEADERS)
 
 
 def _add_docs_page(app: FastAPI) -> None:

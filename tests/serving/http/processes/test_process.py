@@ -107,3 +107,16 @@ def test_a_port_that_is_taken_is_one_line(service: Service, one_path: Path) -> N
     command = [sys.executable, "-m", "repricer.cli", "serve", str(one_path), "--port", str(service.port)]
     second = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (second.returncode, second.stderr.splitlines()[-1].count("must be free")) == (2, 1)
+
+
+def test_a_start_imports_nothing_that_an_answer_does_not_need(one_path: Path, tmp_path: Path) -> None:
+    """It would take longer, and a killed service is to be back in two seconds."""
+    code = (
+        "import sys, repricer.cli.serve as serve; import repricer.serving.http.processes.server; "
+        "from repricer.serving.http.settings import ServiceSettings as Settings; "
+        f"serve._started({str(one_path)!r}, log={str(tmp_path / 'log.db')!r}, settings=Settings()); print(*sys.modules)"
+    )
+    loaded = set(subprocess.check_output([sys.executable, "-c", code], text=True).split())
+    needless = {"torch", "numba", "scipy", "pandas", "statsmodels", "sklearn", "gymnasium", "alembic", "jinja2"}
+    assert "onnxruntime" in loaded
+    assert not loaded & {*needless, "repricer.scenarios", "repricer.envs", "repricer.agents"}
