@@ -14,6 +14,7 @@ import functools
 import json
 import reprlib
 from collections.abc import Collection, Mapping, Sequence
+from inspect import cleandoc
 from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -265,4 +266,8 @@ def schemas(*kinds: type[Struct]) -> dict[str, Any]:
     """The JSON schemas of structs and of all that they hold, by name, for the components of an
     OpenAPI document.
     """
-    return msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")[1]
+    found = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")[1]
+    for own in found.values():
+        if "description" in own:
+            own["description"] = cleandoc(own["description"])
+    return found

@@ -83,7 +83,7 @@ def _decision_columns(decision: Decision) -> dict[str, Any]:
             "order_units": priced.order_units or nothing,
             "shown_to": [shown.get(name, ()) for name in names],
         },
-        "trail": prices.trails(),
+        "trail": priced.trail,
         "propensity": _probabilities(decision.propensity, names),
         "shadow": nothing if shadow is None else _columns([_shadow_price(shadow, second[name]) for name in names]),
     }

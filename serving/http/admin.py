@@ -17,25 +17,37 @@ from ..decision_log.log import DecisionLog
 from ..decision_log.storage import LogError
 from .deployment import Deployment, DeploymentError
 from .middleware import problem
-from .schemas import PROBLEM, BodyError, CanaryShare, HoldoutShare, Switch, Throw, described_body, problems, read_body
+from .schemas import (
+    BodyError,
+    CanaryShare,
+    HoldoutShare,
+    Problem,
+    Switch,
+    Throw,
+    content,
+    described_body,
+    problems,
+    read_body,
+)
 from .switches import Switches
 
 _PATIENCE = 2
 """Seconds in which the log must have recorded a trial."""
+_OBJECT = content({"type": "object"})
 
 
 def add_status(app: FastAPI, deployment: Deployment, decisions: DecisionLog | None) -> None:
     """Add health, readiness, metrics, and which policy is active."""
 
     @app.head("/healthz", include_in_schema=False)
-    @app.get("/healthz", tags=["status"])
-    async def healthz() -> dict[str, str]:
+    @app.get("/healthz", responses={200: _OBJECT}, tags=["status"])
+    async def healthz() -> JSONResponse:
         """The process is running."""
-        return {"status": "ok"}
+        return JSONResponse({"status": "ok"})
 
     @app.head("/readyz", include_in_schema=False)
-    @app.get("/readyz", responses={503: PROBLEM}, tags=["status"])
-    async def readyz() -> Any:
+    @app.get("/readyz", responses={200: _OBJECT, 503: content(Problem.__name__)}, tags=["status"])
+    async def readyz() -> JSONResponse:
         """A bundle is loaded and verified, decisions can be recorded, and the service does not stop."""
         if app.state.draining:
             return problem(503, "the service must not be stopping to be ready; got SIGTERM; ask another instance")
@@ -45,7 +57,7 @@ def add_status(app: FastAPI, deployment: Deployment, decisions: DecisionLog | No
         except (LogError, TimeoutError) as error:
             reason = str(error) or f"no answer of the log in {_PATIENCE} s"
             return problem(503, f"decisions must be recorded to be ready; got {reason}; restore the log")
-        return {"status": "ready", **deployment.digests}
+        return JSONResponse({"status": "ready", **deployment.digests})
 
     @app.get(
         "/metrics",
@@ -58,22 +70,24 @@ def add_status(app: FastAPI, deployment: Deployment, decisions: DecisionLog | No
         deployment.record_drift()
         return Response(deployment.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
-    @app.get("/v1/policy", responses=problems(), tags=["status"])
-    async def policy() -> dict[str, Any]:
+    @app.get("/v1/policy", responses=problems() | {200: _OBJECT}, tags=["status"])
+    async def policy() -> JSONResponse:
         """The active policy, its origin, and who signed it."""
         bundle = deployment.bundle
-        return {
-            "policy": bundle.policy.name,
-            "bundle": bundle.digest,
-            "scenario": bundle.scenario,
-            "trust": bundle.trust,
-            "manifest": bundle.manifest,
-        }
+        return JSONResponse(
+            {
+                "policy": bundle.policy.name,
+                "bundle": bundle.digest,
+                "scenario": bundle.scenario,
+                "trust": bundle.trust,
+                "manifest": bundle.manifest,
+            }
+        )
 
-    @app.get("/v1/operation", responses=problems(), tags=["status"])
-    async def status() -> dict[str, Any]:
+    @app.get("/v1/operation", responses=problems() | {200: _OBJECT}, tags=["status"])
+    async def status() -> JSONResponse:
         """The position of every switch, the loaded bundles, and the active drift alarms."""
-        return {"service": version("repricer"), **deployment.status()}
+        return JSONResponse({"service": version("repricer"), **deployment.status()})
 
 
 def add_admin(app: FastAPI, deployment: Deployment, switches: Switches) -> None:
@@ -103,21 +117,21 @@ class _SwitchRoutes:
     def __init__(self, deployment: Deployment, switches: Switches) -> None:
         self._deployment, self._switches = deployment, switches
 
-    async def reload(self, request: Request) -> Any:
+    async def reload(self, request: Request) -> JSONResponse:
         """Reload the bundle from its path: verify it, check its golden vectors, activate it, and
         keep the former one. With a share for canaries, it prices these markets first.
         """
         return await self._thrown(request, Throw, lambda _, by, reason: self._switches.renew(by, reason))
 
-    async def rollback(self, request: Request) -> Any:
+    async def rollback(self, request: Request) -> JSONResponse:
         """Activate the former bundle again."""
         return await self._switched(request, Throw, "bundle", lambda _: self._deployment.rollback())
 
-    async def kill(self, request: Request) -> Any:
+    async def kill(self, request: Request) -> JSONResponse:
         """Turn the kill switch on or off: while it is on, the fallback prices every market."""
         return await self._switched(request, Switch, "kill_switch", lambda body: self._deployment.kill(body.on))
 
-    async def holdout(self, request: Request) -> Any:
+    async def holdout(self, request: Request) -> JSONResponse:
         """Set the share of markets that the fallback prices, so that the gain of the policy can be
         measured.
         """
@@ -125,13 +139,13 @@ class _SwitchRoutes:
             request, HoldoutShare, "holdout", lambda body: self._deployment.hold_out(body.share)
         )
 
-    async def shadow(self, request: Request) -> Any:
+    async def shadow(self, request: Request) -> JSONResponse:
         """Turn shadow mode on or off: a second bundle prices every request, and its prices are only
         recorded.
         """
         return await self._switched(request, Switch, "shadow", lambda body: self._deployment.shadow(body.on))
 
-    async def canary(self, request: Request) -> Any:
+    async def canary(self, request: Request) -> JSONResponse:
         """Let the bundle at the path, which must be newer, price a share of the markets; with 0,
         take it back.
         """
@@ -144,7 +158,7 @@ class _SwitchRoutes:
 
         return await self._switched(request, CanaryShare, "canary", change)
 
-    async def promote(self, request: Request) -> Any:
+    async def promote(self, request: Request) -> JSONResponse:
         """Activate the canary, and keep the former bundle."""
         return await self._switched(request, Throw, "bundle", lambda _: self._deployment.promote())
 

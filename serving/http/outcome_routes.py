@@ -12,7 +12,7 @@ from ..decision_log.log import DecisionLog
 from ..decision_log.outcomes import ContradictionError, OutcomeError, outcome_of
 from ..decision_log.storage import LogError
 from .middleware import problem
-from .schemas import MOST_OUTCOMES, BodyError, Outcomes, Receipt, described_body, json_body, problems
+from .schemas import MOST_OUTCOMES, BodyError, Outcomes, Receipt, content, described_body, json_body, problems
 
 OUTCOMES = "report_outcomes"
 """How the description of the interface calls the operation."""
@@ -31,8 +31,7 @@ def add_outcomes(app: FastAPI, decisions: DecisionLog, product: str) -> None:
     @app.post(
         "/v1/outcomes",
         operation_id=OUTCOMES,
-        response_model=Receipt,
-        responses=problems(409, 413, 422, 503),
+        responses=problems(409, 413, 422, 503) | {200: content(Receipt.__name__)},
         openapi_extra=described_body(Outcomes.__name__, period={"outcomes": [sold]}),
         tags=["prices"],
     )

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, TypeVar
 
-import orjson
 from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
@@ -34,6 +33,7 @@ from .schemas import (
     MOST_STATES,
     BodyError,
     Priced,
+    content,
     described_body,
     described_states,
     json_body,
@@ -168,14 +168,15 @@ class _Pricing:
     def _shown(self, request_id: str, decision: Decision) -> bytes:
         self._recent.add(decision)
         own = {"request_id": request_id, "arm": decision.arm, "warnings": decision.warnings}
-        return orjson.dumps(decision.answer.to_dict() | own)
+        return decision.answer.to_json(own)
 
 
 def _add_prices(app: FastAPI, pricing: _Pricing, shown: dict[str, Any], links: dict[str, Any]) -> Endpoint:
+    one = {"$ref": f"#/components/schemas/{Priced.__name__}"}
+
     @app.post(
         "/v1/prices",
-        response_model=Priced | list[Priced],
-        responses=problems(413, 422, 503) | {200: {"links": links}},
+        responses=problems(413, 422, 503) | {200: content({"anyOf": [one, {"type": "array", "items": one}]}) | {"links": links}},
         openapi_extra=shown,
         tags=["prices"],
     )
@@ -191,8 +192,7 @@ def _add_prices(app: FastAPI, pricing: _Pricing, shown: dict[str, Any], links: d
 def _add_questions(app: FastAPI, deployment: Deployment, question: dict[str, Any], pool: CapacityLimiter) -> None:
     @app.post(
         "/v1/explain",
-        response_model=Explanation,
-        responses=problems(413, 422),
+        responses=problems(413, 422) | {200: content(Explanation.__name__)},
         openapi_extra=described_body("Question", initial=question),
         tags=["questions"],
     )
@@ -213,8 +213,7 @@ def _add_questions(app: FastAPI, deployment: Deployment, question: dict[str, Any
 
     @app.post(
         "/v1/what-if",
-        response_model=WhatIf,
-        responses=problems(409, 413, 422),
+        responses=problems(409, 413, 422) | {200: content(WhatIf.__name__)},
         openapi_extra=described_body("WhatIfQuestion", grid=question, own_prices=tried),
         tags=["questions"],
     )
@@ -237,8 +236,7 @@ def _add_desk_answers(
 
     @app.post(
         "/v1/answer",
-        response_model=Answer,
-        responses=problems(413, 422, 503),
+        responses=problems(413, 422, 503) | {200: content(Answer.__name__)},
         openapi_extra=described_body("CustomerQuestion", initial=asked),
         tags=["questions"],
     )

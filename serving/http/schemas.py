@@ -14,10 +14,11 @@ from fastapi import Request
 from msgspec import Meta, Struct, defstruct
 
 from ...pricing import Catalogue
-from ..answers.answer import LONGEST
+from ..answers.answer import LONGEST, Answer
 from ..decision_log.outcomes import ReportedOutcome
 from ..documents import Document, Name, from_json, read, schemas
-from ..explanation.what_if import MOST_PRICES
+from ..explanation.sentences import Explanation
+from ..explanation.what_if import MOST_PRICES, WhatIf
 from ..market_state import state_type
 from ..predictor import PriceAnswer
 from ..price_list.rows import Price, Status, Text
@@ -95,10 +96,6 @@ class Problem(Struct):
     detail: str
 
 
-PROBLEM: dict[str, Any] = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}}
-"""A response for OpenAPI. By name: the framework would make a model of it for every route and status."""
-
-
 @dataclass
 class Receipt:
     """How many outcomes are in the log, and how many of them were new."""
@@ -122,7 +119,7 @@ class Priced(PriceAnswer):
 
 
 def body_schemas(catalogue: Catalogue, recurrent: bool) -> dict[str, Any]:
-    """The schemas of all bodies, by name, with the products and periods of this catalogue.
+    """The schemas of all bodies and answers, by name, with the products and periods of this catalogue.
 
     Args:
         catalogue: That of the bundle.
@@ -144,8 +141,9 @@ def body_schemas(catalogue: Catalogue, recurrent: bool) -> dict[str, Any]:
     desk = defstruct(
         "CustomerQuestion", [("question", text), ("state", state), ("product", meant, None)], forbid_unknown_fields=True
     )
-    shop = (Problem, Outcomes, Throw, Switch, HoldoutShare, CanaryShare, ListDecisions, ListApproval)
-    found = schemas(state, question, what_if, desk, *shop)
+    answers = (Problem, Receipt, Priced, Explanation, WhatIf, Answer)
+    shop = (Outcomes, Throw, Switch, HoldoutShare, CanaryShare, ListDecisions, ListApproval)
+    found = schemas(state, question, what_if, desk, *shop, *answers)
     own = found["MarketState"]
     # A state names its period in one way.
     if catalogue.calendar is None:
@@ -184,9 +182,17 @@ def _body(schema: dict[str, Any], examples: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
+def content(schema: dict[str, Any] | str) -> dict[str, Any]:
+    """A response for OpenAPI: its schema, or the name of that. The framework would make a model of
+    it for every route and status, which takes longer than reading a bundle.
+    """
+    found = {"$ref": f"#/components/schemas/{schema}"} if isinstance(schema, str) else schema
+    return {"content": {"application/json": {"schema": found}}}
+
+
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The responses of these statuses, beside those that every request may get."""
-    return dict.fromkeys((*statuses, 401, 403, 415, 421, 429), PROBLEM)
+    return dict.fromkeys((*statuses, 401, 403, 415, 421, 429), content(Problem.__name__))
 
 
 def parsed(body: bytes) -> Any:
