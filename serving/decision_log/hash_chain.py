@@ -73,12 +73,15 @@ def checked(name: str, rows: Iterable[Mapping[str, Any]], tail: Tail = EMPTY) ->
 
 def as_json(value: Any) -> str:
     """The JSON text of a value; equal values have equal texts, and so equal hashes."""
-    return json.dumps(value, separators=(",", ":"), default=_digest)
+    return _json.encode(value)
 
 
 def _digest(content: bytes) -> str:
     """Bytes stand for themselves by their SHA-256."""
     return hashlib.sha256(content).hexdigest()
+
+
+_json = json.JSONEncoder(separators=(",", ":"), default=_digest)
 
 
 def _hash(previous: str, content: Mapping[str, Any]) -> str:

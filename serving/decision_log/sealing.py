@@ -4,6 +4,7 @@ nobody can read it, and the chain, which covers the sealed bytes, still holds.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import zlib
@@ -24,6 +25,19 @@ _LEVEL = 3
 """Of compression: half the time of the usual one, for a tenth more bytes."""
 _MOST_KNOWN = 50_000
 """Keys that the writer keeps at hand."""
+
+_LAST = select(
+    *(
+        select(func.coalesce(func.max(each), 0)).scalar_subquery().label(name)
+        # Decisions may have numbers of markets that a log restored without its keys does not know.
+        for name, each in {
+            "named": SUBJECTS.c.id,
+            "seen": DECISIONS.c.subject,
+            "maintained": MAINTENANCE.c.id,
+        }.items()
+    )
+)
+"""Made once: making a statement takes longer than running it."""
 
 
 class Opened(NamedTuple):
@@ -121,12 +135,7 @@ class Sealer:
         if writing is self._transaction:
             return
         self._transaction, self._made, self._drafted = writing, {}, {}
-        # Decisions may have numbers of markets that a log restored without its keys does not know.
-        columns = {"named": SUBJECTS.c.id, "seen": DECISIONS.c.subject, "maintained": MAINTENANCE.c.id}
-        last = [
-            select(func.coalesce(func.max(each), 0)).scalar_subquery().label(name) for name, each in columns.items()
-        ]
-        (found,) = writing.look(select(*last))
+        (found,) = writing.look(_LAST)
         self._last = max(found["named"], found["seen"])
         if found["maintained"] != self._maintained or len(self._known) > _MOST_KNOWN:
             self._known, self._maintained = {}, found["maintained"]
@@ -193,9 +202,15 @@ def opened(rows: Iterable[Mapping[str, Any]], look: Query, keys: Query) -> Itera
 
 
 def _sealed(key: AESGCM, dictionary: bytes, text: bytes) -> bytes:
-    compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, -15, zdict=dictionary)
+    compressor = _compressor(dictionary).copy()
     nonce = os.urandom(_NONCE)
     return nonce + key.encrypt(nonce, compressor.compress(text) + compressor.flush(), None)
+
+
+@functools.lru_cache(maxsize=64)
+def _compressor(dictionary: bytes) -> Any:
+    """A compressor that has read the dictionary, to be copied: that is half the work."""
+    return zlib.compressobj(_LEVEL, zlib.DEFLATED, -15, zdict=dictionary)
 
 
 def _opened(key: AESGCM, dictionary: bytes, body: bytes) -> bytes:

@@ -74,15 +74,8 @@ def add_status(app: FastAPI, deployment: Deployment, decisions: DecisionLog | No
     async def policy() -> JSONResponse:
         """The active policy, its origin, and who signed it."""
         bundle = deployment.bundle
-        return JSONResponse(
-            {
-                "policy": bundle.policy.name,
-                "bundle": bundle.digest,
-                "scenario": bundle.scenario,
-                "trust": bundle.trust,
-                "manifest": bundle.manifest,
-            }
-        )
+        facts = {name: getattr(bundle, name) for name in ("scenario", "trust", "manifest")}
+        return JSONResponse({"policy": bundle.policy.name, "bundle": bundle.digest, **facts})
 
     @app.get("/v1/operation", responses=problems() | {200: _OBJECT}, tags=["status"])
     async def status() -> JSONResponse:

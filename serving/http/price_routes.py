@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import hashlib
 from collections.abc import Callable
@@ -24,7 +23,7 @@ from ..explanation.sentences import Explanation, explain_decision
 from ..explanation.what_if import NoResponseError, WhatIf, what_if
 from ..market_state import StateError
 from ..sample_states import example_state
-from .batching import Batcher
+from .batching import Batcher, Results
 from .deployment import Deployment
 from .middleware import IDEMPOTENCY_KEY, MAX_BODY, Endpoint, problem
 from .outcome_routes import OUTCOMES
@@ -79,7 +78,7 @@ class _Pricing:
 
     def __init__(self, deployment: Deployment, decisions: DecisionLog | None, recent: RecentDecisions) -> None:
         self._deployment, self._decisions, self._recent = deployment, decisions, recent
-        self._batcher, self.pool = Batcher(deployment), CapacityLimiter(_THREADS)
+        self._batcher, self.pool, self._results = Batcher(deployment), CapacityLimiter(_THREADS), Results()
 
     async def answer(self, body: bytes, scope: Scope) -> Response:
         """The response to the body of a request."""
@@ -89,7 +88,7 @@ class _Pricing:
             question = self._question(body, scope)
             text = None
             if question and self._decisions is not None:
-                text = await asyncio.wrap_future(self._decisions.submit_kept(request_id, question))
+                text = await self._results.of(self._decisions.submit_kept(request_id, question))
             if text is None:
                 with self._deployment.metrics.span("price"):
                     if isinstance(state, list):
@@ -163,7 +162,7 @@ class _Pricing:
         submit = functools.partial(log.submit_decisions, named, reply)
         metrics = self._deployment.metrics
         with metrics.commits.time(), metrics.span("commit"):
-            return await asyncio.wrap_future(submit() if few else await self._aside(submit))
+            return await self._results.of(submit() if few else await self._aside(submit))
 
     def _shown(self, request_id: str, decision: Decision) -> bytes:
         self._recent.add(decision)
