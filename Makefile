@@ -14,7 +14,7 @@ help:
 	@echo "make check       lint, types, import contract"
 	@echo "make format      format the code"
 	@echo "make acceptance  the long checks (ONLY=loop for a part, JSON=1)"
-	@echo "make bench       speed on this machine"
+	@echo "make bench       speed on this machine (ONLY=gpu for a part)"
 	@echo "make release     the wheel, bill of materials and hashes, signed with KEY=FILE.pem, into ./dist"
 	@echo "make image       a container image of that release, by podman (ENGINE=docker)"
 	@echo "make docs        update the generated parts of README and docs, build the site (NOTEBOOKS=1 runs the notebooks first)"
@@ -57,7 +57,7 @@ acceptance: $(STAMP)
 	@$(BIN)/python -m tests.acceptance $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json)
 
 bench: $(STAMP)
-	@$(BIN)/repricer bench
+	@$(BIN)/repricer bench $(ONLY)
 
 docs: $(DOCS_STAMP)
 	@$(BIN)/python docs/generate.py $(if $(NOTEBOOKS),--notebooks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,26 +15,26 @@ from ..agents.ppo.fused import FusedPPO
 from ..envs import make_sb3_env
 
 
-def _rate(model: PPO, steps: int) -> float:
-    """Steps per CPU second of `learn`, after a warm-up of one rollout."""
+def rate(model: PPO, steps: int, clock: Callable[[], float] = time.process_time) -> float:
+    """Steps per second of `learn`, of the CPU by default, after a warm-up of one rollout."""
     model.learn(1)
-    started, before = time.process_time(), model.num_timesteps
+    started, before = clock(), model.num_timesteps
     model.learn(steps, reset_num_timesteps=False)
-    return (model.num_timesteps - before) / (time.process_time() - started)
+    return (model.num_timesteps - before) / (clock() - started)
 
 
 def table() -> list[dict[str, Any]]:
     """Steps per second, and their ratio to CartPole's."""
     settings = {"n_steps": 64, "batch_size": 4096, "n_epochs": 4, "device": "cpu", "seed": 0}
     with one_thread():
-        cartpole = _rate(PPO("MlpPolicy", make_vec_env("CartPole-v1", n_envs=8), device="cpu", seed=0), 30_000)
+        cartpole = rate(PPO("MlpPolicy", make_vec_env("CartPole-v1", n_envs=8), device="cpu", seed=0), 30_000)
         rates = {"PPO on CartPole, 8 copies, defaults": cartpole}
         for what, kind, network in (
             ("SB3's PPO on 256 markets of 10 products", PPO, {}),
             ("the trainer's PPO on 256 markets of 10 products", FusedPPO, {"activation_fn": torch.nn.ReLU}),
         ):
             venv = make_sb3_env("bench-10", num_envs=256, reward="expected")
-            rates[what] = _rate(kind("MlpPolicy", venv, policy_kwargs=network, **settings), 150_000)
+            rates[what] = rate(kind("MlpPolicy", venv, policy_kwargs=network, **settings), 150_000)
     return [
         {
             "what": what,

@@ -58,7 +58,8 @@ SCHEMAS: dict[str, pa.DataFrameSchema] = {
             ),
             "regular_price": _column(
                 "float64",
-                "Price of one unit before any discount; price_paid if it is not given.",
+                "Price of one unit before any discount; price_paid if it is not given. Where it is above price_paid "
+                "in no row, a fit takes the commonest price of the weeks around for it.",
                 "currency per unit",
                 _NOT_NEGATIVE,
                 _FINITE,

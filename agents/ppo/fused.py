@@ -1,7 +1,8 @@
-"""PPO whose update is one compiled function: Stable-Baselines3's arithmetic, much faster.
+"""PPO with Stable-Baselines3's arithmetic, much faster: by one compiled function, or on a GPU.
 
-On small networks SB3's update spends most of its time dispatching tensor operations. `update`
-replaces it for networks of ReLU layers trained by Adam; all other policies use SB3's update.
+On small networks SB3's update spends most of its time dispatching tensor operations. On the CPU
+`update` replaces it for networks of ReLU layers trained by Adam, on a GPU `update_on_device` for
+all networks; what is left uses SB3's update.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from stable_baselines3.common.utils import explained_variance
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
+from .on_device import DeviceRolloutBuffer, update_on_device
 from .update import FACTS, HALF_LOG_2PI, MlpWeights, Rollout, UpdateSettings, update
 
 
@@ -78,7 +80,8 @@ def _choices(policy: ActorCriticPolicy) -> list[int]:
 
 
 class FusedPPO(PPO):
-    """SB3's PPO, with the compiled update if policy, optimiser and settings allow it.
+    """SB3's PPO, with the compiled update if policy, optimiser and settings allow it, or on a GPU with
+    rollouts that stay there.
 
     Example:
         >>> from repricer import load_scenario, make_sb3_env
@@ -96,28 +99,42 @@ class FusedPPO(PPO):
         """
         return super().collect_rollouts(_Continued(env, self), *arguments, **options)
 
+    def _setup_model(self) -> None:
+        if self.device.type != "cpu" and self.rollout_buffer_class is None:
+            self.rollout_buffer_class = DeviceRolloutBuffer
+        super()._setup_model()
+
     def train(self) -> None:
         """Update the policy on the last rollout."""
-        policy = self.policy
-        if not isinstance(policy, PlainPolicy) or not self._is_fused(policy):
+        policy, on_device = self.policy, isinstance(self.rollout_buffer, DeviceRolloutBuffer)
+        if self.clip_range_vf or not (on_device or (isinstance(policy, PlainPolicy) and self._is_fused(policy))):
             return super().train()
         policy.set_training_mode(True)
         self._update_learning_rate(policy.optimizer)
+        clip = float(self.clip_range(self._current_progress_remaining))  # pyright: ignore[reportCallIssue]
+        facts, epochs = (self._on_device if on_device else self._compiled)(policy, self._update_settings(clip))
+        self._n_updates += int(epochs)
+        self._record(facts, clip)
+
+    def _on_device(self, policy: Any, settings: UpdateSettings) -> tuple[dict[str, float], int]:
+        buffer: Any = self.rollout_buffer
+        size = self.batch_size or buffer.buffer_size * buffer.n_envs
+        return update_on_device(policy, buffer, self.n_epochs, size, settings)
+
+    def _compiled(self, policy: Any, settings: UpdateSettings) -> tuple[dict[str, float], int]:
         rollout = Rollout(*(_rows(getattr(self.rollout_buffer, name)) for name in Rollout._fields))
         size = len(rollout.observations)
         # From the same generator as SB3, in the same order.
         order = np.stack([np.random.permutation(size) for _ in range(self.n_epochs)])  # noqa: NPY002
         weights = _Weights(policy)
-        clip = float(self.clip_range(self._current_progress_remaining))  # pyright: ignore[reportCallIssue]
-        facts, epochs = update(weights.network, rollout, order, self.batch_size or size, self._update_settings(clip))
+        facts, epochs = update(weights.network, rollout, order, self.batch_size or size, settings)
         weights.restore()
-        self._n_updates += int(epochs)
-        self._record(dict(zip(FACTS, facts, strict=True)), clip)
+        return dict(zip(FACTS, facts, strict=True)), epochs
 
     def _is_fused(self, policy: PlainPolicy) -> bool:
         """Whether the compiled update supports the policy, its optimiser and the settings."""
         adam = type(policy.optimizer) is torch.optim.Adam
-        return adam and _is_plain(policy) and not self.clip_range_vf and self.device.type == "cpu"
+        return adam and _is_plain(policy) and self.device.type == "cpu"
 
     def _update_settings(self, clip: float) -> UpdateSettings:
         group = self.policy.optimizer.param_groups[0]
@@ -138,7 +155,8 @@ class FusedPPO(PPO):
     def _record(self, facts: dict[str, float], clip: float) -> None:
         """Log the figures that SB3 logs."""
         buffer: Any = self.rollout_buffer
-        explained = explained_variance(buffer.values.flatten(), buffer.returns.flatten())
+        values, returns = (np.asarray(torch.as_tensor(part).cpu()).ravel() for part in (buffer.values, buffer.returns))
+        explained = explained_variance(values, returns)
         facts = facts | {"explained_variance": explained, "clip_range": clip}
         if hasattr(self.policy, "log_std"):
             facts["std"] = self.policy.log_std.exp().mean().item()  # pyright: ignore[reportCallIssue]

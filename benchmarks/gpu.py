@@ -1,0 +1,49 @@
+"""Speed of PPO on a GPU: 4,096 markets, on the GPU against the CPU."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+from stable_baselines3 import PPO
+
+from ..agents.ppo.fused import FusedPPO
+from ..envs import make_sb3_env
+from .learner import rate
+
+MARKETS = 4096
+_WIDTHS = (64, 1024)
+
+
+def table() -> list[dict[str, Any]]:
+    """Market-steps per second of wall-clock time, and their ratio to the trainer's PPO on the CPU.
+
+    Raises:
+        RuntimeError: There is no GPU.
+    """
+    if not torch.cuda.is_available():
+        raise RuntimeError("skipped, as torch sees no GPU here")
+    card, rows = torch.cuda.get_device_name(), []
+    for width in _WIDTHS:
+        rates = {
+            f"{name}, 2 layers of {width}": _rate(kind, device, width)
+            for name, kind, device in (
+                ("the trainer's PPO on the CPU", FusedPPO, "cpu"),
+                (f"SB3's PPO on {card}", PPO, "cuda"),
+                (f"the trainer's PPO on {card}", FusedPPO, "cuda"),
+            )
+        }
+        slow = next(iter(rates.values()))
+        rows += [
+            {"what": what, "per_second": per_second, "ratio": per_second / slow, "unit": "market-steps"}
+            for what, per_second in rates.items()
+        ]
+    return rows
+
+
+def _rate(kind: type[PPO], device: str, width: int) -> float:
+    venv = make_sb3_env("bench-10", num_envs=MARKETS, reward="expected")
+    network = {"activation_fn": torch.nn.ReLU, "net_arch": [width, width]}
+    settings: dict[str, Any] = {"n_steps": 16, "batch_size": 16_384, "n_epochs": 4, "seed": 0}
+    return rate(kind("MlpPolicy", venv, policy_kwargs=network, device=device, **settings), 400_000, time.perf_counter)
