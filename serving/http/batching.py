@@ -8,6 +8,7 @@ import asyncio
 import functools
 from collections import deque
 from concurrent.futures import Future
+from threading import Lock
 from typing import Any, TypeVar
 
 from ..decision import Decision
@@ -69,6 +70,7 @@ class Results:
 
     def __init__(self) -> None:
         self._done = deque[tuple[asyncio.Future[Any], Future[Any]]]()
+        self._adding = Lock()
 
     async def of(self, job: Future[T]) -> T:
         """The result of a job, which goes on where its caller is cancelled. Raises what it raised."""
@@ -78,9 +80,12 @@ class Results:
         return await own
 
     def _add(self, loop: asyncio.AbstractEventLoop, own: asyncio.Future[Any], job: Future[Any]) -> None:
-        self._done.append((own, job))
-        # Where there are more, the loop was woken for the first of them and has not taken it yet.
-        if len(self._done) == 1:
+        # A job that is done by now is added by the caller's thread, beside the other one.
+        with self._adding:
+            self._done.append((own, job))
+            first = len(self._done) == 1
+        # Where there are more, the loop is woken for the first of them and has not taken it yet.
+        if first:
             loop.call_soon_threadsafe(self._hand_over)
 
     def _hand_over(self) -> None:

@@ -175,7 +175,8 @@ def _add_prices(app: FastAPI, pricing: _Pricing, shown: dict[str, Any], links: d
 
     @app.post(
         "/v1/prices",
-        responses=problems(413, 422, 503) | {200: content({"anyOf": [one, {"type": "array", "items": one}]}) | {"links": links}},
+        responses=problems(413, 422, 503)
+        | {200: content({"anyOf": [one, {"type": "array", "items": one}]}) | {"links": links}},
         openapi_extra=shown,
         tags=["prices"],
     )

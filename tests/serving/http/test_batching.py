@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from repricer.serving.http import batching
+from repricer.serving.http.batching import Results
+
+
+class _Slow(batching.deque):  # pyright: ignore[reportUntypedBaseClass]
+    """A queue on which two threads meet: each has added before one of them looks at the length."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meeting = threading.Barrier(2)
+
+    def append(self, item: Any) -> None:
+        super().append(item)
+        try:
+            self.meeting.wait(0.2)
+        except threading.BrokenBarrierError:
+            self.meeting.reset()
+
+
+def test_jobs_that_end_in_two_threads_at_once_are_both_handed_over():
+    async def both() -> list[int]:
+        results: Any = Results()
+        results._done = _Slow()
+        late, now = Future[int](), Future[int]()
+        now.set_result(2)
+        waiting = asyncio.ensure_future(results.of(late))
+        await asyncio.sleep(0)
+        with ThreadPoolExecutor(1) as other:
+            other.submit(late.set_result, 1)
+            # Done already, so that this thread adds it.
+            found = await asyncio.wait_for(results.of(now), 2)
+        return [await asyncio.wait_for(waiting, 2), found]
+
+    assert asyncio.run(both()) == [1, 2]
+
+
+def test_an_error_is_raised_where_the_result_is_awaited():
+    job = Future[int]()
+    job.set_exception(ValueError("no"))
+
+    async def ask() -> int:
+        return await Results().of(job)
+
+    with pytest.raises(ValueError, match="no"):
+        asyncio.run(ask())
+
+
+def test_a_caller_that_leaves_takes_nothing_from_the_others():
+    async def ask() -> int:
+        results, jobs = Results(), [Future[int](), Future[int]()]
+        first, second = (asyncio.ensure_future(results.of(job)) for job in jobs)
+        await asyncio.sleep(0)
+        first.cancel()
+        for number, job in enumerate(jobs):
+            job.set_result(number)
+        return await second
+
+    assert asyncio.run(ask()) == 1
