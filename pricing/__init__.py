@@ -56,7 +56,7 @@ from .price_rules.endings import PriceEndings
 from .price_rules.guarded_action import GuardedAction, TrailStep
 from .price_rules.guardrails import Guardrails
 from .price_rules.ladder import PriceLadder
-from .price_rules.rule_formulas import RULES
+from .price_rules.rule_formulas import DIRECTIONS, RULES
 from .price_rules.stepwise import StepwisePrices, applied_stepwise
 from .protocol import Action, Policy, checked_policy, is_deterministic
 from .rival_policies import LearningPolicy, built_in_rule, competitor
@@ -64,6 +64,7 @@ from .shapley import INPUT_GROUPS, InputGroup, PriceContributions, ordinary_view
 from .thompson import ThompsonPrice
 
 __all__ = [
+    "DIRECTIONS",
     "FEATURE_LIMIT",
     "FIXED_FEATURES",
     "INPUT_GROUPS",

@@ -11,10 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .backend import detached, exp, like, log
+from .backend import clip, detached, exp, like, log, where
 
 Array = NDArray[np.float64]
 _MOST_ROUNDS, _CLOSE = 10_000, 1e-9
+# Above it a purchase is certain, below minus it impossible.
+_LARGEST = 600.0
 
 
 class ChoiceShares(NamedTuple):
@@ -57,6 +59,31 @@ def choice_shares(utility: Any, category: NDArray[np.intp] | None = None, outsid
     inside = weight.sum(axis=-1, keepdims=True) if count == 1 else weight @ members(category, count, utility)
     total = rest + inside
     return ChoiceShares(weight / total[..., category], rest / total)
+
+
+def nested_shares(utility: Any, nesting: Any, category: NDArray[np.intp] | None = None) -> ChoiceShares:
+    """Choice probabilities of a nested logit whose nests are the categories, each beside its outside option.
+
+    Args:
+        utility: (…, N); minus infinity for a product that cannot be bought.
+        nesting: (C,) in [0, 1); 0 is the multinomial logit of `choice_shares`.
+        category: (N,) index of each product's category; None for one category.
+
+    Example:
+        >>> nested_shares(np.log([1.0, 2.0]), np.zeros(1)).product.tolist()
+        [0.25, 0.5]
+    """
+    category = _one_if_none(category, utility)
+    count, steep = nesting.shape[-1], 1 - nesting
+    scaled = utility / steep[category]
+    best = _best(detached(scaled), category, count)
+    top = like(utility, np.where(np.isfinite(best), best, 0.0))
+    weight = exp(scaled - top[..., category])
+    inside = weight @ members(category, count, utility)
+    there = where(inside > 0, inside, 1.0)
+    # Of the customers who choose a sold-out category all leave: its weights are zero.
+    bought = 1 / (1 + exp(-clip(steep * (top + log(there)), -_LARGEST, _LARGEST)))
+    return ChoiceShares(weight * (bought / there)[..., category], 1 - bought * (inside > 0))
 
 
 def members(category: NDArray[np.intp], count: int, library: Any) -> Any:
@@ -130,7 +157,7 @@ def matching_utility(
     raise RuntimeError(f"the choice probabilities of the forecasts were not met in {_MOST_ROUNDS} rounds")
 
 
-def elasticity_matrix(effect: Any, share: Any, category: NDArray[np.intp] | None = None, nesting: float = 0.0) -> Any:
+def elasticity_matrix(effect: Any, share: Any, category: NDArray[np.intp] | None = None, nesting: Any = 0.0) -> Any:
     """Own- and cross-price elasticities of a (nested) logit: of the row's demand to the column's price.
 
     Berry (1994), section 4, with one nest of all products against the outside option:
@@ -141,7 +168,7 @@ def elasticity_matrix(effect: Any, share: Any, category: NDArray[np.intp] | None
             minus the price sensitivity times the price. Negative.
         share: s, (…, N) choice probabilities; 0 where products do not compete.
         category: (N,) index of each product's category; None for one category.
-        nesting: rho in [0, 1); 0 is the plain logit.
+        nesting: rho in [0, 1), one number or (N,) that of each product's category; 0 is the plain logit.
 
     Returns:
         (…, N, N).
@@ -154,8 +181,9 @@ def elasticity_matrix(effect: Any, share: Any, category: NDArray[np.intp] | None
     same = category[:, None] == category
     close = nesting / (1 - nesting)
     within = share
-    if nesting:
-        within = share + close * share / (share @ like(share, same.astype(np.float64)))
+    if np.any(detached(nesting)):
+        inside = share @ like(share, same.astype(np.float64))
+        within = share + close * share / where(inside > 0, inside, 1.0)
     own, cross = effect * (1 + close), -effect * within
     return cross[..., None, :] * like(share, same) + own[..., None, :] * like(share, np.eye(len(category)))
 

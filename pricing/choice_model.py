@@ -8,16 +8,16 @@ other. Prices may be numpy arrays or torch tensors: a tensor's gradient passes t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .backend import clip, detached, exp, like, log, where
-from .choice_formulas import choice_shares, elasticity_matrix, members
+from .choice_formulas import choice_shares, elasticity_matrix, members, nested_shares
 
-FAMILIES = ("mnl", "cheapest", "exponential", "linear", "constant-elasticity")
+FAMILIES = ("mnl", "cheapest", "exponential", "linear", "constant-elasticity", "nested-logit")
 """How utility becomes a choice: see docs/market.md, `demand.family`."""
 Array = Any
 Periods = int | NDArray[np.intp]
@@ -58,8 +58,8 @@ class ChoiceModel:
     section that is off is empty. `repricer.scenarios.choice_model` makes the model of a scenario.
 
     Args:
-        family: one of `FAMILIES`; the others than `mnl` are for one product per
-            category, `cheapest` apart.
+        family: one of `FAMILIES`; the others than `mnl`, `nested-logit` and `cheapest` are for one
+            product per category.
         linear_reference: whether the distance from the reference price is linear, not logarithmic.
         single: whether at most one customer comes per period and category.
         category: (N,) index of each product's category.
@@ -86,6 +86,7 @@ class ChoiceModel:
         rivals_regular: (R,) regular prices of the rival offers, currency per unit.
         regime_share: (T, Z) probability of each regime in each period; (T, 0) without regimes.
         overdispersion: (N,) variance of the gamma multiplier of demand (mean 1).
+        nesting: (C,) nesting of the nested logit; empty in other families.
 
     Example:
         >>> import repricer
@@ -126,6 +127,7 @@ class ChoiceModel:
     rivals_regular: Array
     regime_share: Array
     overdispersion: Array
+    nesting: Array = field(default_factory=lambda: np.empty(0))
 
     def units(
         self,
@@ -190,7 +192,10 @@ class ChoiceModel:
         now = self._situation(period, price, reference, *map(situation.get, names))
         groups = list(self._in_library_of(price)._groups(now, regime))
         units: Array = sum(group.units for group in groups)
-        moved: Array = sum(g.units[..., None] * elasticity_matrix(g.effect, g.share, self.category) for g in groups)
+        nesting = self.nesting[self.category] if _is_on(self.nesting) else 0.0
+        moved: Array = sum(
+            g.units[..., None] * elasticity_matrix(g.effect, g.share, self.category, nesting) for g in groups
+        )
         if not by_segment:
             units, moved = units.sum(axis=1), moved.sum(axis=1)
         return moved / where(units > 0, units, 1.0)[..., None]
@@ -276,6 +281,9 @@ class ChoiceModel:
         effect = self._log_price_effect(now, path)
         if self.family == "mnl":
             yield from self._logit(now, value, effect, customers, season, path)
+        elif self.family == "nested-logit":
+            share = nested_shares(value + _log_or_never(now.available, value), self.nesting, c).product
+            yield _Group(customers[..., c] * share, effect, share)
         else:
             yield self._willing(now, value, effect, customers)
 

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterable, Mapping
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .description import MarketDescription
 
@@ -16,6 +16,7 @@ GROUPS = {
     "shops": "markets of a real shop's size and kind, with assumed numbers",
 }
 _FAMILIES = {
+    "nested-logit": "nested logit: a category's products in stock are a nest beside the outside option",
     "mnl": "multinomial logit over a category's products in stock, its competing offers and the outside option",
     "cheapest": "the cheapest offer of a category is bought, competitors included, with a probability linear in price",
     "exponential": "the purchase probability falls exponentially in price",
@@ -159,6 +160,8 @@ def _prices(spec: MarketDescription) -> str:
         words.append(f"list prices of at least {_span(prices.minimum_advertised_price)}")
     if prices.max_change is not None:
         words.append(f"changes of at most {_percent(prices.max_change)} per {period}")
+    if prices.direction != "any":
+        words.append(f"{prices.direction} prices only")
     if prices.max_changes is not None:
         window = _count(prices.change_window_periods or 0, period)
         words.append(f"at most {_count(prices.max_changes, 'change')} of a price in {window}")
@@ -205,11 +208,19 @@ def _demand(spec: MarketDescription) -> str:
     return "; ".join(words)
 
 
+def _periods(count: NDArray[np.float64], period: str) -> str:
+    """A number of periods for each product."""
+    low, high = int(count.min()), int(count.max())
+    return _count(high, period) if low == high else f"{low} to {_count(high, period)}"
+
+
 def _stock(spec: MarketDescription) -> str:
     stock, period = spec.stock, spec.market.period
     if np.isinf(stock.initial_units).all():
         return "unlimited"
-    lead = "immediately" if stock.lead_time_periods == 0 else f"after {_count(stock.lead_time_periods, period)}"
+    lead = "immediately" if not stock.lead_time_periods.any() else f"after {_periods(stock.lead_time_periods, period)}"
+    if stock.delay_probability.any():
+        lead += f", each time a {period} later with probability {_span(stock.delay_probability)}"
     orders = {
         "none": "never replenished",
         "order-up-to": f"ordered up to {_span(stock.order_up_to_units)} every {period} by rule, delivered {lead}",

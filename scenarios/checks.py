@@ -16,7 +16,8 @@ from .errors import ScenarioError
 from .families import demand_families
 from .fields import check_words, shown
 
-_GROUPED = ("mnl", "cheapest")
+# Families in which the products of a category compete.
+GROUPED = ("mnl", "nested-logit", "cheapest")
 # Sections that need customers who compare offers.
 _TOGETHER = ("competitors", "strategic", "recommendation")
 _TOLERANCE = 1e-6
@@ -197,7 +198,7 @@ def excluded_parts(family: str, process: str) -> dict[str, tuple[str, str]]:
     if process == "single":
         for part in ("overdispersion", "loyalty", "strategic", "shocks"):
             excluded[part] = ("where arrivals.process = 'single'", "use process = 'poisson'")
-    alone = () if family == "mnl" else ("strategic", "recommendation") if family in _GROUPED else _TOGETHER
+    alone = () if family == "mnl" else ("strategic", "recommendation") if family == "cheapest" else _TOGETHER
     for part in alone:
         excluded[part] = (f"with demand.family '{family}'", "use family = 'mnl'")
     return excluded
@@ -215,7 +216,11 @@ def _check_demand(spec: MarketDescription) -> None:
     family, known = spec.demand.family, demand_families()
     if family not in known:
         raise ScenarioError(f"demand.family must be one of {', '.join(known)}; got {shown(family)}; choose one of them")
-    if family in _GROUPED:
+    if spec.demand.nesting.any() and family != "nested-logit":
+        raise ScenarioError(
+            f"demand.nesting must be left out with demand.family '{family}'; got both; use family = 'nested-logit'"
+        )
+    if family in GROUPED:
         return
     counts = np.bincount(spec.category_index)
     if counts.max() > 1:
@@ -241,10 +246,19 @@ def _check_stock(spec: MarketDescription) -> None:
         raise ScenarioError(
             "stock.max_order_units must be above 0 where the policy orders; got 0; give the largest order"
         )
-    if stock.lead_time_periods > spec.market.horizon_periods:
+    lead, delay = stock.lead_time_periods, stock.delay_probability
+    if (lead != np.floor(lead)).any():
+        raise ScenarioError(
+            f"stock.lead_time_periods must be a whole number; got {lead[lead != np.floor(lead)][0]:g}; round it"
+        )
+    if lead.max() > spec.market.horizon_periods:
         raise ScenarioError(
             f"stock.lead_time_periods must be at most market.horizon_periods ({spec.market.horizon_periods}); "
-            f"got {stock.lead_time_periods}; shorten it, or no order ever arrives"
+            f"got {lead.max():g}; shorten it, or no order ever arrives"
+        )
+    if ((delay > 0) & (lead == 0)).any():
+        raise ScenarioError(
+            "stock.delay_probability needs a lead time of at least one period; got lead_time_periods 0; lengthen it"
         )
     if stock.season_periods is not None and stock.season_periods > spec.market.horizon_periods:
         raise ScenarioError(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pricing import PriceEndings, PriceLadder
-from .fields import array, scalar, value
+from ..pricing import DIRECTIONS, PriceEndings, PriceLadder
+from .fields import array, choice, scalar, value
 
 Array = NDArray[np.float64]
 
@@ -45,6 +45,9 @@ class Prices:
         optional=True,
     )
     max_change: Array | None = array("N", "largest relative price change per period", low=0, high=1e3, optional=True)
+    direction: str = choice(
+        "in which direction list prices may move, from the regular prices on", *DIRECTIONS, default="any"
+    )
     max_changes: int | None = scalar(
         "largest number of changes of a product's price within the window; needs change_window_periods",
         low=1,

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.random import Generator
 
 from ..pricing import PriceLadder, logit_utility
-from .checks import excluded_parts
+from .checks import GROUPED, excluded_parts
 from .errors import ScenarioError
 from .price_section import Prices
 from .sections import (
@@ -42,6 +42,8 @@ from .spec import MarketSpec
 DEFAULT_PARTS = frozenset({"stock", "competitors", "promotion", "reference_price", "season", "overdispersion"})
 _RULES = ("fixed", "undercut:2%", "match", "edgeworth:0.1", "learning:0.05", "two-bound:4:9:0.1")
 _MOST_PRODUCTS = 10_000
+# How alike the products of a category are in a sampled nested logit.
+_NESTING = 0.4
 
 
 class _Shop:
@@ -61,7 +63,7 @@ class _Shop:
     def __init__(self, generator: Generator, products: int, segments: int, periods: int, family: str, process: str):
         self.products, self.segments, self.periods = products, segments, periods
         self.family, self.process = family, process
-        grouped = family in ("mnl", "cheapest")
+        grouped = family in GROUPED
         self.categories = categories = (products + 5) // 6 if grouped else products
         more = generator.integers(categories, size=products - categories)
         self.category = np.sort(np.concatenate([np.arange(categories), more]))
@@ -89,7 +91,10 @@ class _Shop:
         elif self.family == "exponential":
             slope, at_regular = elasticity, np.log(bought)
         else:
-            slope, at_regular = elasticity / (1 - bought), logit_utility(bought, left) + taste
+            # Berry (1994), with a nesting of zero for the multinomial logit.
+            within, nesting = bought / (1 - left), _NESTING * (self.family == "nested-logit")
+            slope = elasticity / ((1 - nesting * within) / (1 - nesting) - bought)
+            at_regular = logit_utility(bought, left) - nesting * np.log(within) + taste
         self.sensitivity, self.quality = slope / self.price, at_regular + slope
 
 
@@ -161,7 +166,11 @@ def sample_catalogue(
             **inside["overdispersion"],
         ),
         demand=DemandSection(
-            quality=shop.quality, price_sensitivity=shop.sensitivity, family=family, **inside["season"]
+            quality=shop.quality,
+            price_sensitivity=shop.sensitivity,
+            family=family,
+            nesting=_NESTING * (family == "nested-logit"),
+            **inside["season"],
         ),
         prices=_prices(shop, generator, inside["discounts"]),
         **drawn,

@@ -101,7 +101,10 @@ class DemandSection:
     effect.
 
     mnl: multinomial logit over the category's products in stock, the competing offers and the
-    outside option. cheapest: the offer with the lowest price in the category, competitors included,
+    outside option. nested-logit: the category's products are a nest beside the outside option: with
+    W the sum of exp(u / (1 - nesting)) over the products in stock, a customer buys from the category
+    with odds W^(1 - nesting), and product j with probability exp(u_j / (1 - nesting)) / W of that;
+    a nesting of 0 is mnl. cheapest: the offer with the lowest price in the category, competitors included,
     is bought with probability u, clipped to [0, 1]; ties are shared equally. The other families are
     for categories with one product, which is bought with probability exp(u) (exponential), u
     (linear), or exp(u) with the logarithm of the price in u (constant-elasticity), clipped to [0,
@@ -114,8 +117,16 @@ class DemandSection:
     )
     price_sensitivity: Array = array("KN", "utility lost per unit of currency", low=0, high=1e6)
     family: str = value(
-        "choice model: mnl, cheapest, exponential, linear, constant-elasticity, or one of another package",
+        "choice model: mnl, nested-logit, cheapest, exponential, linear, constant-elasticity, or one of another package",
         default="mnl",
+    )
+    nesting: Array = array(
+        "C",
+        "how alike the category's products are to a customer: 0 as different as leaving, towards 1 the same; "
+        "with nested-logit only",
+        low=0,
+        high=0.95,
+        default=0.0,
     )
     season: Array = array(
         "TC", "utility added in each period, to competing offers too", low=-1e2, high=1e2, default=0.0
@@ -203,7 +214,14 @@ class Stock:
     replenishment: str = choice("how stock is replenished", "none", "order-up-to", "action", default="none")
     order_up_to_units: Array = array("N", "units on hand and on order after an order", low=0, high=1e9, default=0.0)
     max_order_units: Array = array("N", "largest order of the policy", low=0, high=1e9, default=0.0)
-    lead_time_periods: int = scalar("periods from order to delivery", low=0, high=1000, default=1)
+    lead_time_periods: Array = array("N", "periods from order to delivery", low=0, high=1000, default=1.0)
+    delay_probability: Array = array(
+        "N",
+        "probability that a delivery that is due comes a period later, each period anew, together with what is due then",
+        low=0,
+        high=0.99,
+        default=0.0,
+    )
     shortage: str = choice("what happens to demand beyond stock", "lost", "backlog", default="lost")
     cost_due: str = choice("when unit costs are charged", "sold", "ordered", default="sold")
     order_cost: Array = array("N", "currency per order placed", low=0, high=1e9, default=0.0)

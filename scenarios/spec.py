@@ -80,6 +80,7 @@ class MarketSpec(MarketDescription):
                 unit_cost=self.products.unit_cost,
                 minimum_margin=prices.minimum_margin,
                 max_change=prices.max_change,
+                direction=prices.direction,
                 ladder=prices.price_ladder,
                 tick=prices.tick,
                 max_discount=prices.max_discount,

@@ -92,8 +92,8 @@ def shop_table(**changes) -> dict:
         "prices": {"floor": [2.0, 2.5, 1.5], "ceiling": [6.0, 8.0, 5.0], "tick": 0.01, "max_discount": 0.2},
     }
     for section, values in changes.items():
-        table[section] = {**table.get(section, {}), **values}
-    return table
+        table[section] = None if values is None else {**table.get(section, {}), **values}
+    return {section: content for section, content in table.items() if content is not None}
 
 
 @functools.cache

@@ -136,7 +136,7 @@ class _Situations:
         saved = np.zeros((len(pairs), spec.sizes["N"]))
         if spec.market.objective == "profit" and stock.replenishment == "order-up-to":
             # Stock is restored a lead time later, at the latest when the episode ends.
-            saved = np.minimum(stock.lead_time_periods + 1, last - period)[:, None] * stock.holding_cost
+            saved = np.minimum(stock.lead_time_periods + 1, (last - period)[:, None]) * stock.holding_cost
         return cls(
             period=period,
             utility=demand.season[period] + added[:, None],

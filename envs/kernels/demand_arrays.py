@@ -14,7 +14,7 @@ from ...scenarios import MarketSpec, choice_model
 from ...scenarios.families import BUILT_IN, family_function
 from ..jit.callbacks import Callback, callback_of
 
-MNL, CHEAPEST, EXPONENTIAL, LINEAR, CONSTANT_ELASTICITY, EXTENSION = range(6)
+MNL, CHEAPEST, EXPONENTIAL, LINEAR, CONSTANT_ELASTICITY, NESTED, EXTENSION = range(7)
 
 
 class ChoiceParameters(NamedTuple):
@@ -47,6 +47,7 @@ class ChoiceParameters(NamedTuple):
         regime_arrivals: (Z,) multiplier of the arrival rate.
         strategic_share: (K,) share of the customers who may wait for a lower price.
         patience: (K,) weight of buying later, against buying now.
+        nesting: (C,) nesting of the nested logit, or (0,) in other families.
     """
 
     family: int
@@ -72,6 +73,7 @@ class ChoiceParameters(NamedTuple):
     regime_arrivals: NDArray
     strategic_share: NDArray
     patience: NDArray
+    nesting: NDArray
 
     @classmethod
     def of(cls, spec: MarketSpec, dtype: DTypeLike = np.float32) -> ChoiceParameters:

@@ -8,13 +8,12 @@ type of its arrays: float32 in the simulated market, float64 in exact solvers.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from ..jit.callbacks import call_back
 from ..jit.math import exponential, inlined, lean, logarithm, multiply_add
-from .demand_arrays import CHEAPEST, CONSTANT_ELASTICITY, EXTENSION, LINEAR, MNL
+from .cheapest import choose_cheapest
+from .demand_arrays import CHEAPEST, CONSTANT_ELASTICITY, EXTENSION, LINEAR, MNL, NESTED
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 
@@ -98,6 +97,33 @@ def logit_weights(category, quality, sensitivity, lift, felt, effect, promoted, 
             c = category[n]
             for e in range(out.shape[1]):
                 total[c, e] += out[n, e]
+
+
+@lean
+def nested_weights(category, nesting, quality, sensitivity, lift, felt, effect, promoted, available, out, total):
+    """As `logit_weights` for the nested logit: fills exp(utility / (1 - nesting)), and the totals (C, E)
+    by which customers times weight are divided.
+    """
+    total[:] = _ZERO
+    for n in range(out.shape[0]):
+        c = category[n]
+        steep = _ONE / (_ONE - nesting[c])
+        for e in range(out.shape[1]):
+            utility = quality[n] + effect[n, e] - sensitivity[n] * felt[n, e]
+            if promoted.shape[0]:
+                utility += lift[n] * promoted[n, e]
+            out[n, e] = exponential(steep * utility) if available[n, e] > _ZERO else _ZERO
+        for e in range(out.shape[1]):
+            total[c, e] += out[n, e]
+    for c in range(total.shape[0]):
+        for e in range(total.shape[1]):
+            total[c, e] = nest_total(total[c, e], nesting[c])
+
+
+@inlined
+def nest_total(inside, nesting):
+    """What a category's weights, which sum to `inside`, are divided by; any number where they are 0."""
+    return exponential(nesting * logarithm(inside)) + inside if inside > _ZERO else _ONE
 
 
 @lean
@@ -302,6 +328,10 @@ def choose_by_segment(p, now, out, units, work):
             times_path(p.category, now.paid[k], out.path, felt)
         if p.family == MNL:
             logit_segment(p, k, now, felt, effect, weight, lifted, total)
+        elif p.family == NESTED:
+            lift = p.promotion[k] if now.promoted.shape[0] else p.quality[k]
+            constants = (p.category, p.nesting, p.quality[k], p.sensitivity[k], lift)
+            nested_weights(*constants, felt, effect, now.promoted, now.available, weight, total)
         else:
             promote(p.promotion[k], now.promoted, effect, work.spare)
             paid = now.paid[k] if now.paid.shape[0] else now.price
@@ -345,55 +375,3 @@ def share_waiting(p, k, arrivals, multiplier, pool, total, work, waiting):
         segment_arrivals(arrivals[c], p.share[c, k], multiplier[g : g + 1], work.row)
         patient = (p.strategic_share[k], p.patience[k], work.row, pool[g], total[c], work.later[c])
         per_weight_waiting(*patient, work.factor[c], waiting[g])
-
-
-@lean
-def choose_cheapest(p, now, out, units):
-    """The lowest price in stock wins all customers of a category who accept it; ties share."""
-    price, available, paid, promoted, rival_price = now.price, now.available, now.paid, now.promoted, now.rival_price
-    multiplier, arrivals, season, path, effect = now.multiplier, out.arrivals, out.season, out.path, out.effect
-    mean, rival_units = out.mean, out.rival_units
-    segments, markets = p.quality.shape[0], price.shape[1]
-    for k in range(segments):
-        prices = paid[k] if paid.shape[0] else price
-        for c in range(arrivals.shape[0]):
-            for e in range(markets):
-                lowest, sellers = cheapest_offer(p, c, e, prices, available, rival_price)
-                customers = arrivals[c, e] * p.share[c, k] / max(sellers, 1)
-                if multiplier.shape[0]:
-                    customers *= multiplier[c * segments + k, e]
-                for n in range(price.shape[0]):
-                    if p.category[n] == c:
-                        u = p.quality[k, n] - p.sensitivity[k, n] * path[c, e] * prices[n, e] + effect[n, e]
-                        if p.promotion.size:
-                            u += p.promotion[k, n] * promoted[n, e]
-                        wins = available[n, e] > 0 and prices[n, e] == lowest
-                        bought = customers * min(max(u, 0.0), 1.0) if wins else 0.0
-                        units[n, e] += bought
-                        if mean.shape[0]:
-                            mean[k, n, e] = bought
-                for r in range(rival_price.shape[0]):
-                    if p.rival_category[r] == c and rival_price[r, e] == lowest:
-                        u = p.rival_quality[k, r] - p.rival_sensitivity[k, r] * path[c, e] * lowest + season[c, e]
-                        rival_units[r, e] += customers * min(max(u, 0.0), 1.0)
-
-
-@lean
-def cheapest_offer(p, c, e, prices, available, rival_price):
-    """The lowest price of a category in one market, and the number of offers at that price."""
-    lowest, sellers = math.inf, 0
-    for n in range(prices.shape[0]):
-        if p.category[n] == c and available[n, e] > 0:
-            lowest, sellers = _lower(prices[n, e], lowest, sellers)
-    for r in range(rival_price.shape[0]):
-        if p.rival_category[r] == c:
-            lowest, sellers = _lower(rival_price[r, e], lowest, sellers)
-    return lowest, sellers
-
-
-@lean
-def _lower(price, lowest, sellers):
-    """The lowest price so far and the number of offers at it."""
-    if price < lowest:
-        return float(price), 1
-    return lowest, sellers + (1 if price == lowest else 0)

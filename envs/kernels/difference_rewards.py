@@ -13,11 +13,13 @@ from __future__ import annotations
 import numpy as np
 
 from ..jit.math import compiled
-from .demand_arrays import MNL
+from .demand_arrays import MNL, NESTED
 from .demand_kernels import (
     add_reference_effect,
     lift_shown,
     logit_weights,
+    nest_total,
+    nested_weights,
     product_season,
     segment_arrivals,
     times_path,
@@ -43,11 +45,11 @@ def charge_products(p, money, profit, now, choice, credit_price, runner_up, next
     """
     # In other families a category has one product and so no others; `cheapest` has no closed form
     # and no charges.
-    if p.family != MNL:
+    if p.family != MNL and p.family != NESTED:
         return
     base, margin = np.empty_like(now.price), np.empty_like(now.price)
     felt, effect = np.empty_like(now.price), np.empty_like(now.price)
-    customers = np.empty_like(choice.arrivals)
+    customers, spare = np.empty_like(choice.arrivals), np.empty_like(choice.arrivals)
     for n in range(felt.shape[0]):
         felt[n] = credit_price[n]
     product_season(p.category, p.quality_path, now.period, choice.season, effect)
@@ -59,8 +61,11 @@ def charge_products(p, money, profit, now, choice, credit_price, runner_up, next
         for c in range(customers.shape[0]):
             g = c * p.quality.shape[0] + k
             segment_arrivals(choice.arrivals[c], p.share[c, k], now.multiplier[g : g + 1], customers[c])
-        constants, no_promotion = (p.category, p.quality[k], p.sensitivity[k], p.quality[k]), felt[:0]
-        logit_weights(*constants, felt, effect, no_promotion, now.available, base, total[:0])
+        constants, no_promotion = (p.quality[k], p.sensitivity[k], p.quality[k], felt, effect), felt[:0]
+        if p.family == NESTED:
+            nested_weights(p.category, p.nesting, *constants, no_promotion, now.available, base, spare)
+        else:
+            logit_weights(p.category, *constants, no_promotion, now.available, base, total[:0])
         if now.shown.shape[0]:
             lift_shown(p.lift[k], now.shown[k], base, base)
         for n in range(felt.shape[0]):
@@ -71,6 +76,11 @@ def charge_products(p, money, profit, now, choice, credit_price, runner_up, next
         if now.shown.shape[0]:
             charge_slots(p, k, now.shown[k], runner_up[k], weight, margin, customers, charge)
         value = value_by_category(p.category, lifted, margin, total)
+        if p.family == NESTED:
+            lift = p.promotion[k] if next_promoted.size else p.quality[k]
+            promotions = (lift, now.promoted, next_promoted)
+            charge_nests(p.category, p.nesting, *promotions, lifted, base, margin, customers, value, charge)
+            continue
         charge_prices(p.category, lifted, base, margin, customers, total, value, charge)
         if next_promoted.size:
             lift = p.promotion[k]
@@ -101,6 +111,30 @@ def charge_prices(category, weight, base, margin, customers, total, value, charg
             others = value[c, e] - weight[n, e] * margin[n, e]
             without = total[c, e] - weight[n, e] + base[n, e]
             charge[n, e] += customers[c, e] * others * (1 / without - 1 / total[c, e])
+
+
+@compiled
+def charge_nests(
+    category, nesting, lift, promoted, next_promoted, weight, base, margin, customers, value, charge
+):  # fmt: skip
+    """As `charge_prices` and `charge_promotions` for the nested logit."""
+    inside = value_by_category(category, weight, np.ones_like(weight), value)
+    for n in range(category.size):
+        c = category[n]
+        for e in range(value.shape[1]):
+            others = value[c, e] - weight[n, e] * margin[n, e]
+            without = nest_total(inside[c, e] - weight[n, e] + base[n, e], nesting[c])
+            charge[n, e] += customers[c, e] * others * (1 / without - 1 / nest_total(inside[c, e], nesting[c]))
+    for e in range(next_promoted.size):
+        j = next_promoted[e]
+        if j < 0:
+            continue
+        c = category[j]
+        more = (np.exp(lift[j] / (1 - nesting[c])) - 1) * weight[j, e]
+        after = (value[c, e] + more * margin[j, e]) / nest_total(inside[c, e] + more, nesting[c])
+        forgone = customers[c, e] * (after - value[c, e] / nest_total(inside[c, e], nesting[c]))
+        for n in range(promoted.shape[0]):
+            charge[n, e] += promoted[n, e] * forgone
 
 
 @compiled

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..jit.math import lean
-from ..jit.rng import binomial_lanes
+from ..jit.rng import binomial_lanes, derive, uniform
 from .sales import SPOIL, counter
 from .state import LAST_UNITS, LIST_PRICE, ON_HAND, PIPELINE, REFERENCE_PRICE
 
@@ -16,13 +16,13 @@ _ZERO, _ONE = np.float32(0), np.float32(1)
 
 
 @lean
-def order(level, period, immediate, before, lanes, place, quantity):
-    """Place the orders of a period in the pipeline, unless they arrive at once.
+def order(level, period, lead, before, lanes, place, quantity):
+    """Place the orders of a period in the pipeline, but for those that arrive at once.
 
     Args:
         level: (N,) order-up-to level, or (0,) if the policy orders.
         period: (E,) number of the period.
-        immediate: Whether orders arrive at once.
+        lead: (N,) periods from order to delivery.
         before: Lanes of the state before the period.
         lanes: Lanes of the next state; the pipeline is filled.
         place: (E,) scratch.
@@ -33,14 +33,12 @@ def order(level, period, immediate, before, lanes, place, quantity):
         order_up_to(level, before, quantity)
     find_place(period, slots, place)
     for i in range(slots):
-        # No market has slot -1: orders that arrive at once do not enter the pipeline.
-        here = np.float32(-1 if immediate else i)
-        send(place, here, quantity, before[PIPELINE + i], lanes[PIPELINE + i])
+        send(place, i, slots, lead, quantity, before[PIPELINE + i], lanes[PIPELINE + i])
 
 
 @lean
 def find_place(period, slots, place):
-    """Fill (E,) with the slot of the pipeline for this period's orders."""
+    """Fill (E,) with the slot of the pipeline that is delivered before this period."""
     first, same = period[0] % slots, True
     for e in range(period.size):
         same &= period[e] == period[0]
@@ -52,11 +50,42 @@ def find_place(period, slots, place):
 
 
 @lean
-def send(place, here, quantity, before, slot):
-    """Put orders into one slot of the pipeline where it is current; elsewhere copy it."""
+def send(place, i, slots, lead, quantity, before, slot):
+    """Copy slot i of the pipeline, with the new orders that are due with it."""
     for n in range(slot.shape[0]):
+        # No market has slot -1: orders that arrive at once do not enter the pipeline.
+        here = np.float32((i - lead[n]) % slots if lead[n] > 0 else -1)
         for e in range(slot.shape[1]):
-            slot[n, e] = quantity[n, e] if place[e] == here else before[n, e]
+            slot[n, e] = before[n, e] + (quantity[n, e] if place[e] == here else _ZERO)
+
+
+@lean
+def receive_at_once(lead, ordered, received, stock):
+    """Add the orders of products without a lead time to the units received and on sale, (N, E)."""
+    for n in range(stock.shape[0]):
+        for e in range(stock.shape[1] if lead[n] == 0 else 0):
+            received[n, e] += ordered[n, e]
+            stock[n, e] += ordered[n, e]
+
+
+@lean
+def postpone(delay, keys, first, period, lanes):
+    """Move deliveries that are due before this period, but late, to the next slot of the pipeline.
+
+    Args:
+        delay: (N,) probability that a delivery is late.
+        keys: (E,) keys of the period that ends.
+        first: Counter of the first product's random stream.
+        period: (E,) number of the next period.
+        lanes: Lanes of the next state, with a slot more than the longest lead time.
+    """
+    slots = lanes.shape[0] - PIPELINE
+    for n in range(delay.size):
+        for e in range(period.size if delay[n] > _ZERO else 0):
+            if uniform(derive(keys[e], first + n)) < delay[n]:
+                due = period[e] % slots
+                lanes[PIPELINE + (due + 1) % slots, n, e] += lanes[PIPELINE + due, n, e]
+                lanes[PIPELINE + due, n, e] = _ZERO
 
 
 @lean

@@ -102,7 +102,9 @@ class StockRules(NamedTuple):
         level: (N,) order-up-to level, units, or (0,) if the policy orders.
         most: (N,) largest order, units.
         orders: Whether there are orders at all.
-        immediate: Whether the lead time is 0.
+        immediate: Whether the lead time of every product is 0.
+        lead: (N,) lead time, periods.
+        delay: (N,) probability that a delivery that is due is late, or (0,) if none is.
         season: Periods of a selling season; 0 for none.
         last: Number of periods after which the rest of the stock is salvaged; 0 for never.
     """
@@ -111,6 +113,8 @@ class StockRules(NamedTuple):
     most: NDArray[np.float32]
     orders: bool
     immediate: bool
+    lead: NDArray[np.int64]
+    delay: NDArray[np.float32]
     season: int
     last: int
 
@@ -125,7 +129,9 @@ class StockRules(NamedTuple):
             level=np.round(level).astype(np.float32),
             most=stock.max_order_units.astype(np.float32),
             orders=orders,
-            immediate=orders and stock.lead_time_periods == 0,
+            immediate=orders and not stock.lead_time_periods.any(),
+            lead=stock.lead_time_periods.astype(np.int64),
+            delay=stock.delay_probability.astype(np.float32) if stock.delay_probability.any() else _OFF,
             season=stock.season_periods or 0,
             last=market.horizon_periods if ends else 0,
         )

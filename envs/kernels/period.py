@@ -92,6 +92,8 @@ def open_stock(stock, before, lanes, period, proposed, scratch, out):
         sum_of(before[ON_HAND], out.ordered[0], out.stock)
     else:
         copy(before[ON_HAND], out.stock)
+        if stock.orders:
+            inventory.receive_at_once(stock.lead, out.ordered[0], out.received[0], out.stock)
 
 
 @compiled
@@ -113,7 +115,7 @@ def order(stock, proposed, period, before, lanes, quantity, place):
         inventory.whole_orders(proposed[0], stock.most, quantity)
     elif not stock.level.size:
         quantity[:] = _ZERO
-    inventory.order(stock.level, period, stock.immediate, before, lanes, place, quantity)
+    inventory.order(stock.level, period, stock.lead, before, lanes, place, quantity)
 
 
 @lean
@@ -290,6 +292,9 @@ def advance(constants, keys, clock, before, lanes, shared, now, whole, scratch, 
         clock[PERIOD, e] += 1
     if shared.past.shape[0]:
         remember(before[LIST_PRICE], shared.past)
+    first = transitions.first_common(*constants.choice.quality.shape)
+    if stock.delay.size:
+        inventory.postpone(stock.delay, keys, first + transitions.LATE, clock[PERIOD], lanes)
     delivers, restart = stock.orders and not stock.immediate, scratch.ends if stock.season else scratch.ends[:0]
     closing = (
         clock[PERIOD],
@@ -309,7 +314,6 @@ def advance(constants, keys, clock, before, lanes, shared, now, whole, scratch, 
     if transition.loyal:
         paid = (now.paid, now.price, whole.mean, scratch.demand, out.money[LOST])
         transitions.move_loyalty(transition, *paid, shared.loyalty)
-    first = transitions.first_common(*constants.choice.quality.shape)
     if transition.shocked:
         transitions.draw_shocks(
             transition.persistence, transition.deviation, keys, first + transitions.SHOCK, shared.shock

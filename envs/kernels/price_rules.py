@@ -18,6 +18,7 @@ from ...pricing.price_rules import endings, grids
 from ...pricing.price_rules.grids import ENDINGS, LADDER, NO_GRID, TICK
 from ...pricing.price_rules.rule_formulas import (
     BITS,
+    DIRECTIONS,
     DISCOUNT_RULES,
     STEP_RULES,
     StepConstants,
@@ -29,6 +30,7 @@ from ...pricing.price_rules.rule_formulas import (
     on_grid,
     price_steps,
     raised_price,
+    turns_back,
 )
 from ...scenarios import MarketSpec
 from ..jit.math import compiled, lean
@@ -44,6 +46,7 @@ for _formula in (
     endings.on_ending,
     on_grid,
     near_rival,
+    turns_back,
     price_steps,
     lowered_cap,
     capped_price,
@@ -53,10 +56,12 @@ for _formula in (
 ):
     register_jitable(error_model="numpy")(_formula)
 
-_INFINITE, _NONE = np.float32(np.inf), np.int32(0)
+_INFINITE, _NONE, _NO_BIT = np.float32(np.inf), np.int32(0), np.uint16(0)
 _STEPS = tuple(np.int32(BITS[rule]) for rule in STEP_RULES)
 _DISCOUNTS = tuple(np.int32(BITS[rule]) for rule in DISCOUNT_RULES)
-_FROZEN, _USED_UP, _LINE, _RIVAL = (BITS[rule] for rule in ("frozen", "max_changes", "line_order", "rival_price"))
+_FROZEN, _USED_UP, _LINE, _RIVAL, _DIRECTION = (
+    BITS[rule] for rule in ("frozen", "max_changes", "line_order", "rival_price", "direction")
+)
 
 
 class PriceRules(NamedTuple):
@@ -69,6 +74,7 @@ class PriceRules(NamedTuple):
         frozen: (N,) whether the price may not change, or (0,) if all may.
         most_changes: Largest number of changes within the window; 0 for no limit.
         window: Periods.
+        direction: Sign of the direction in which prices may move; 0 for any.
         small: (L,) products of the price links: each costs at most its share of the larger one's price.
         large: (L,) the larger ones.
         share: (L,) the shares.
@@ -90,6 +96,7 @@ class PriceRules(NamedTuple):
     frozen: NDArray[np.bool_]
     most_changes: int
     window: int
+    direction: np.float32
     small: NDArray[np.int64]
     large: NDArray[np.int64]
     share: NDArray[np.float32]
@@ -117,6 +124,7 @@ class PriceRules(NamedTuple):
             frozen=np.empty(0, np.bool_) if rules.frozen is None else rules.frozen,
             most_changes=rules.max_changes or 0,
             window=rules.change_window_periods or 1,
+            direction=DIRECTIONS[rules.direction],
             small=rules.links.small,
             large=rules.links.large,
             share=rules.links.share.astype(np.float32),
@@ -148,7 +156,7 @@ def guard_prices(proposed, current, past, rival, rules, price, trail):
     """
     if rules.rival_at_most.size:
         _guard_near_rival(proposed, current, past, rival, rules, price, trail)
-    elif rules.frozen.size or rules.most_changes > 0 or rules.small.size:
+    elif rules.frozen.size or rules.most_changes > 0 or rules.direction != 0 or rules.small.size:
         _guard_together(proposed, current, past, rules, price, trail)
     else:
         _guard_apart(proposed, current, rules, price, trail)
@@ -182,7 +190,7 @@ def _guard_near_rival(proposed, current, past, rival, rules, price, trail):
 @compiled
 def _guard_together(proposed, current, past, rules, price, trail):
     """As `guard_prices`, where prices may be held or depend on one another."""
-    holding = rules.frozen.size > 0 or rules.most_changes > 0
+    holding = rules.frozen.size > 0 or rules.most_changes > 0 or rules.direction != 0
     held_price, held = proposed, np.zeros(price.shape, np.bool_)
     if holding:
         held_price = np.empty_like(price)
@@ -197,26 +205,27 @@ def _guard_together(proposed, current, past, rules, price, trail):
 @lean
 def _guard_apart(proposed, current, rules, price, trail):
     """As `guard_prices`, each product on its own."""
-    grid, steps, tick, change, margin_low, advertised_low = rules.steps
+    grid, steps, tick, fall, rise, margin_low, advertised_low = rules.steps
     for n in range(price.shape[0]):
         bounds = (rules.low[n], rules.high[n], margin_low[n], advertised_low[n])
+        moves = (fall[n], rise[n])
         # Constants, not a variable: the loop without a grid then has no branch and uses SIMD.
         if grid == LADDER:
-            _guard_row(LADDER, steps, tick, change[n], bounds, proposed[n], current[n], price[n], trail[n])
+            _guard_row(LADDER, steps, tick, moves, bounds, proposed[n], current[n], price[n], trail[n])
         elif grid == TICK:
-            _guard_row(TICK, steps, tick, change[n], bounds, proposed[n], current[n], price[n], trail[n])
+            _guard_row(TICK, steps, tick, moves, bounds, proposed[n], current[n], price[n], trail[n])
         elif grid == ENDINGS:
-            _guard_row(ENDINGS, steps, tick, change[n], bounds, proposed[n], current[n], price[n], trail[n])
+            _guard_row(ENDINGS, steps, tick, moves, bounds, proposed[n], current[n], price[n], trail[n])
         else:
-            _guard_row(NO_GRID, steps, tick, change[n], bounds, proposed[n], current[n], price[n], trail[n])
+            _guard_row(NO_GRID, steps, tick, moves, bounds, proposed[n], current[n], price[n], trail[n])
 
 
 @lean.by_constant
-def _guard_row(grid, steps, tick, change, bounds, proposed, current, price, trail):
+def _guard_row(grid, steps, tick, moves, bounds, proposed, current, price, trail):
     """One product's prices, (E,)."""
     low, high, margin_low, advertised_low = bounds
     for e in range(price.size):
-        constants = (grid, steps, tick, change, margin_low, advertised_low)
+        constants = (grid, steps, tick, moves[0], moves[1], margin_low, advertised_low)
         after = price_steps(proposed[e], current[e], low, high, constants)
         proper, moved, snapped, margin, advertised, floored, final = after
         bits = _STEPS[0] if proper != proposed[e] else _NONE
@@ -239,7 +248,8 @@ def hold(proposed, current, past, rules, held_price, held):
         for e in range(markets):
             used_up = rules.most_changes > 0 and changes(current, past, rules.window, n, e) >= rules.most_changes
             held[n, e] = frozen or used_up
-            held_price[n, e] = current[n, e] if held[n, e] else proposed[n, e]
+            stays = held[n, e] or turns_back(proposed[n, e], current[n, e], rules.direction)
+            held_price[n, e] = current[n, e] if stays else proposed[n, e]
 
 
 @lean
@@ -259,8 +269,10 @@ def note_held(proposed, current, rules, held, trail):
     for n in range(proposed.shape[0]):
         bit = _FROZEN if rules.frozen.size > 0 and rules.frozen[n] else _USED_UP
         for e in range(proposed.shape[1]):
-            if held[n, e] and proposed[n, e] != current[n, e]:
-                trail[n, e] |= bit
+            if held[n, e]:
+                trail[n, e] |= bit if proposed[n, e] != current[n, e] else _NO_BIT
+            elif turns_back(proposed[n, e], current[n, e], rules.direction):
+                trail[n, e] |= _DIRECTION
 
 
 @compiled

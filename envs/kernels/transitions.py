@@ -18,9 +18,11 @@ from ..jit.rng import derive, normal, uniform
 from .sales import DEMAND
 
 _ZERO, _ONE, _TINY = np.float32(0), np.float32(1), np.float32(1e-30)
-# Random streams of a market as a whole, counted from `first_common`; shocks use one per category.
+# Random streams of a market as a whole, counted from `first_common`; shocks use one per category, late
+# deliveries one per product.
 MARKOV, SHOCK = 0, 1
 CUSTOMERS = 1 << 20
+LATE = 1 << 21
 
 
 class TransitionRules(NamedTuple):

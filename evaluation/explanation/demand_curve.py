@@ -95,7 +95,7 @@ def for_sale(spec: MarketSpec, view: MarketView) -> NDArray[np.bool_]:
     has no meaning.
     """
     stock = spec.stock
-    at_once = stock.replenishment != "none" and stock.lead_time_periods == 0
+    at_once = (stock.replenishment != "none") & (stock.lead_time_periods == 0)
     return (view.on_hand > 0) | (at_once or stock.shortage == "backlog")
 
 
@@ -159,7 +159,7 @@ def _market_at(spec: MarketSpec, view: MarketView, regime: int, count: int) -> M
 def _wanted(spec: MarketSpec, seen: MarketView, rows: Action, outcome: Outcome, which: tuple[int, int]) -> Array:
     """(G,) mean demand at the prices of an outcome. which: regime and product."""
     regime, product = which
-    received = outcome.received if spec.stock.lead_time_periods == 0 else 0
+    received = outcome.received * (spec.stock.lead_time_periods == 0)
     there = (seen.on_hand + received > 0) | (spec.stock.shortage == "backlog")
     there[:, product] = True
     given = {

@@ -68,9 +68,9 @@ def keeps_rules(
     rules, asked = spec.guardrails, levels[paths]
     changed = _changed(asked, item.price)
     kept = changed.sum(axis=1) <= item.changes
-    if rules.max_change is not None:
+    if np.isfinite(fall := rules.constants.fall[item.product]):
         before = np.column_stack([np.full(len(asked), item.price), asked[:, :-1]])
-        kept &= (asked >= before * (1 - rules.constants.change[item.product]) * (1 - _CLOSE)).all(axis=1)
+        kept &= (asked >= before * (1 - fall) * (1 - _CLOSE)).all(axis=1)
     if rules.max_changes is not None and rules.change_window_periods is not None:
         for start in starts:
             within = (starts > start - rules.change_window_periods + 1) & (starts <= start)

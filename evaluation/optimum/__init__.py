@@ -9,6 +9,8 @@ One solver per family of markets; the `covers` of each says which markets it adm
 - `one_rival`: one product against one competitor that responds to its price.
 - `price_and_order`: one product whose price and order are set together.
 - `reference_price`: one product whose customers remember prices.
+- `price_levels`: one product whose allowed prices depend on the current one.
+- `lead_times`: products whose orders take one or two periods.
 
 `exact_value` covers more markets than all solvers together, and shares no dynamic
 programming with them.
@@ -19,7 +21,16 @@ from __future__ import annotations
 import functools
 
 from ...scenarios import MarketSpec
-from . import one_rival, one_stock, price_and_order, reference_price, separate_periods, several_stocks
+from . import (
+    lead_times,
+    one_rival,
+    one_stock,
+    price_and_order,
+    price_levels,
+    reference_price,
+    separate_periods,
+    several_stocks,
+)
 from .fluid_bound import Bound, upper_bound
 from .fluid_policy import certainty_equivalent
 from .one_stock import gallego_van_ryzin
@@ -38,7 +49,16 @@ __all__ = [
     "upper_bound",
 ]
 
-_SOLVERS = (one_stock, several_stocks, separate_periods, one_rival, price_and_order, reference_price)
+_SOLVERS = (
+    one_stock,
+    several_stocks,
+    separate_periods,
+    one_rival,
+    price_and_order,
+    reference_price,
+    price_levels,
+    lead_times,
+)
 
 
 @functools.lru_cache(maxsize=16)

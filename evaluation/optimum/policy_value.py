@@ -26,7 +26,7 @@ def covers(spec: MarketSpec) -> bool:
     return (
         sections_on(spec) <= {"regimes", "reference_price", "competitors"}
         and stock_settings(spec) <= {"initial_units", "lead_time_periods", "shortage"} | costs | ordering
-        and (not ordering or spec.stock.lead_time_periods == 0)
+        and (not ordering or not spec.stock.lead_time_periods.any())
         and (is_unlimited(spec) or sales_are_few(spec))
         and (spec.competitors is None or all_stay(spec) or one_answers(spec))
         and (spec.market.ending == "terminated" or not spec.stock.salvage_value.any())

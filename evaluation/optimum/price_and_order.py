@@ -47,7 +47,7 @@ def covers(spec: MarketSpec) -> bool:
     return (
         len(spec.products.names) == 1
         and spec.stock.replenishment == "action"
-        and spec.stock.lead_time_periods == 0
+        and spec.stock.lead_time_periods[0] == 0
         and stock_settings(spec) <= settings | costs
         and not sections_on(spec)
         and not spec.arrivals.overdispersion.any()
@@ -112,7 +112,7 @@ def _solve_within(spec: MarketSpec, prices: Array, mass: Callable[[int], Array],
 
     def step(period: int, future: Array) -> tuple[Array, tuple[Array, Units]]:
         """Best value, price and order at each number of units, all (S,)."""
-        money = _money(spec, costs, mass(period), prices, units, future)
+        money = period_money(spec, costs, mass(period), prices, units, future[:, None])[..., 0]
         after_order, best_price = money.max(axis=0), prices[money.argmax(axis=0)]
         # Row s: money after ordering 0, 1, … units at s units; no order goes beyond the range.
         padded = np.concatenate([after_order, np.full(orders.size - 1, -np.inf)])
@@ -130,15 +130,23 @@ def _demand(spec: MarketSpec, prices: Array, period: int) -> Array:
     return demand_mass(spec, expected_units(spec, period, prices[:, None]).sum(axis=(1, 2)))
 
 
-def _money(spec: MarketSpec, costs: Costs, mass: Array, prices: Array, units: Units, future: Array) -> Array:
-    """(P, S) money of a period and all later ones, by price and units on hand after the
-    order has arrived.
+def period_money(spec: MarketSpec, costs: Costs, mass: Array, prices: Array, units: Units, future: Array) -> Array:
+    """(P, S, F) money of a period and all later ones, by price and units on sale.
+
+    Args:
+        spec: The market.
+        costs: The costs of the product, (1,) each.
+        mass: (P, D + 1) probability of each demand at each price.
+        prices: (P,) currency per unit.
+        units: (S,) rising, the units on sale.
+        future: (S, F) values by units left and F further properties of the state.
     """
     demand, backlog = np.arange(mass.shape[1])[:, None], spec.stock.shortage == "backlog"
     sold = demand + 0 * units if backlog else np.minimum(demand, units)
     # No customer chooses a product that is sold out, so no sale is lost then.
     lost = np.where(units > 0, demand - sold, 0)
     left = np.maximum(units - sold, units[0])
-    rest = future[left - units[0]] - costs.lost[0] * lost
-    rest = rest - costs.holding[0] * np.maximum(units - sold, 0) - costs.backlog[0] * np.maximum(sold - units, 0)
-    return (prices - costs.sold[0])[:, None] * (mass @ sold) + mass @ rest
+    spent = costs.lost[0] * lost + costs.holding[0] * np.maximum(units - sold, 0)
+    spent = spent + costs.backlog[0] * np.maximum(sold - units, 0)
+    now = (prices - costs.sold[0])[:, None] * (mass @ sold) - mass @ spent
+    return now[:, :, None] + np.tensordot(mass, future[left - units[0]], 1)

@@ -1,6 +1,7 @@
 """Markets without stock limits or memory: every period and every category is a problem of its own.
 
-Several products and one segment: logit mark-ups (see `logit`). One product and several segments: a
+Several products and one segment: logit mark-ups (see `logit`), or those of the nested logit (see
+`nested_logit`). One product and several segments: a
 single list price, found by search; where personal discounts are allowed, each segment pays its own
 best price within their range (third-degree price discrimination).
 """
@@ -18,6 +19,7 @@ from ...envs import expected_units
 from ...pricing import Action, MarketView
 from ...pricing.price_rules.grids import NO_GRID
 from ...scenarios import MarketSpec, choice_model
+from . import nested_logit
 from .logit import LogitCustomer
 from .problem import Array, Costs, Optimum, is_infinite_horizon, price_grid, sections_on, stock_settings
 from .rival_replies import all_stay, initial_prices
@@ -40,7 +42,7 @@ def covers(spec: MarketSpec) -> bool:
         and spec.guardrails.bounds_only
         # The price paid would have another floor than the list price.
         and (not discounts or advertised is None)
-        and (not several or (spec.demand.family == "mnl" and one_segment and not discounts))
+        and (not several or (_is_grouped_logit(spec) and one_segment and not discounts))
         # `cheapest` compares list prices; a ladder of list prices leaves gaps that a narrow spread
         # does not bridge.
         and (not discounts or spec.demand.family != "cheapest")
@@ -98,6 +100,11 @@ def _total(spec: MarketSpec, money: Array) -> float:
     return float(money[0] / (1 - discount) if is_infinite_horizon(spec) else discount ** np.arange(money.size) @ money)
 
 
+def _is_grouped_logit(spec: MarketSpec) -> bool:
+    nests = spec.demand.family == "nested-logit" and spec.guardrails.grid.kind == NO_GRID
+    return nests or spec.demand.family == "mnl"
+
+
 def _is_logit(spec: MarketSpec) -> bool:
     return spec.demand.family == "mnl" and len(spec.arrivals.segments) == 1 and spec.prices.max_discount == 0
 
@@ -108,6 +115,8 @@ def _rival_prices(spec: MarketSpec, rows: int) -> Array | None:
 
 def _best(spec: MarketSpec, period: int, products: NDArray[np.intp]) -> tuple[Array, Array]:
     """Best prices (n,) and discounts (n, K) of one category's products in a period."""
+    if products.size > 1 and spec.demand.family == "nested-logit":
+        return nested_logit.best_prices(spec, period, products), np.zeros((products.size, 1))
     if not _is_logit(spec):
         return _OneProduct(spec, period, int(products[0])).best()
     rival_price = None if spec.competitors is None else initial_prices(spec)

@@ -31,6 +31,7 @@ PRICE_KEYS = (
     "price_endings",
     "price_ladder",
     "minimum_margin",
+    "direction",
     "max_changes",
     "change_window_periods",
     "max_segment_spread",

@@ -17,6 +17,7 @@ from .ladder import PriceLadder
 from .price_links import PriceLinks
 from .rule_formulas import (
     BITS,
+    DIRECTIONS,
     DISCOUNT_RULES,
     STEP_RULES,
     StepConstants,
@@ -24,6 +25,7 @@ from .rule_formulas import (
     discount_steps,
     near_rival,
     price_steps,
+    turns_back,
 )
 
 # A share of a rival's price that bounds nothing.
@@ -59,6 +61,7 @@ class Guardrails:
             a smaller one; a smaller one stays below a larger one that is frozen or out of changes.
         gaps: price gaps (a, b, share): product a costs at most that share of what product b costs. Where it would
             cost more, b is raised.
+        direction: in which direction prices may move, one of `DIRECTIONS`.
         rival_at_least: (N,) least share of the lowest rival price last seen, 0 for none; like the next, it gives way to
             all other rules.
         rival_at_most: (N,) largest such share.
@@ -104,6 +107,7 @@ class Guardrails:
     gaps: tuple[tuple[int, int, float], ...] = ()
     rival_at_least: NDArray[np.float64] | None = None
     rival_at_most: NDArray[np.float64] | None = None
+    direction: str = "any"
     links: PriceLinks = field(init=False, repr=False)
     grid: PriceGrid = field(init=False, repr=False)
     low: Prices = field(init=False, repr=False)
@@ -135,6 +139,7 @@ class Guardrails:
         self._check_range(low, high, margin_low, grid)
         self._check_line_bounds(low, high)
         change = np.broadcast_to(np.inf if self.max_change is None else self.max_change, self.floor.shape)
+        moves = (0 * self.floor if self.direction == only else change for only in ("rising", "falling"))
         lows = (grid.rounded(bound, up=True) for bound in (margin_low, advertised))
         bounds = {"own_low": low, "own_high": high, "paid_low": grid.rounded(paid_low, up=True)}
         bounds |= dict(zip(("low", "high"), self._link_bounds(low, high, grid), strict=True))
@@ -142,7 +147,7 @@ class Guardrails:
             object.__setattr__(self, name, bound.astype(np.float32))
         object.__setattr__(self, "grid", grid)
         object.__setattr__(
-            self, "constants", StepConstants(*grid, *(each.astype(np.float32) for each in (change, *lows)))
+            self, "constants", StepConstants(*grid, *(each.astype(np.float32) for each in (*moves, *lows)))
         )
 
     def _check_scalars(self) -> None:
@@ -164,6 +169,10 @@ class Guardrails:
                 raise ValueError(f"{name} must be a whole number; got {value:g}; round it")
 
     def _check_changes(self) -> None:
+        if self.direction not in DIRECTIONS:
+            raise ValueError(
+                f"direction must be one of {', '.join(DIRECTIONS)}; got {self.direction!r}; choose one of them"
+            )
         most, window = self.max_changes, self.change_window_periods
         if (most is None) != (window is None):
             given, lacking = ("max_changes", "change_window_periods")[:: -1 if most is None else 1]
@@ -263,7 +272,8 @@ class Guardrails:
     def bounds_only(self) -> bool:
         """Whether only bounds and the grid limit a list price, neither past prices nor other products."""
         depends = [self.max_change, self.max_changes, self.frozen]
-        return all(rule is None for rule in depends) and not (len(self.links) or self.rival_shares[0].size)
+        apart = all(rule is None for rule in depends) and self.direction == "any"
+        return apart and not (len(self.links) or self.rival_shares[0].size)
 
     def allowed_prices(
         self, product: int = 0, low: float | None = None, high: float | None = None
@@ -360,6 +370,9 @@ class Guardrails:
         for rule, holds in self._holding(view).items():
             price, held = np.where(holds, in_force, price), held | holds
             yield rule, price
+        if self.direction != "any":
+            price = np.where(turns_back(price, in_force, DIRECTIONS[self.direction]), in_force, price)
+            yield "direction", price
         steps = price_steps(price, in_force, self.own_low, self.own_high, self.constants)
         yield from zip(STEP_RULES, steps, strict=True)
         price = steps[-1]

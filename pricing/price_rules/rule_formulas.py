@@ -1,7 +1,7 @@
 """The price rules, in the order in which they act, and their formulas for one product or for whole arrays.
 
-A proposed price is brought near the rival's, held where it may not change (frozen, changes used up), made a number, limited to the largest change
-and rounded to the grid. Then come the hard rules: margin, advertised price, floor, ceiling, product line. Discounts
+A proposed price is brought near the rival's, held where it may not change (frozen, changes used up), kept from moving in a
+direction that is not allowed, made a number, limited to the largest change and rounded to the grid. Then come the hard rules: margin, advertised price, floor, ceiling, product line. Discounts
 come last.
 """
 
@@ -31,6 +31,7 @@ RULES = {
     "segment_spread": "the discounts of two segments differ by at most the cap",
     "paid_floor": "the price paid after the discount keeps the floor and the minimum margin",
     "rival_price": "the price stays within its shares of the lowest rival price that was last seen",
+    "direction": "the price moves in one direction only, falling or rising, and else stays",
 }
 BITS = {rule: np.uint16(1 << i) for i, rule in enumerate(RULES)}
 """The bit of each rule in a trail."""
@@ -46,8 +47,12 @@ HARD_RULES = (
     "paid_floor",
 )
 """Rules that no other rule can break."""
-STEP_RULES = tuple(rule for rule in PRICE_RULES if rule not in ("frozen", "max_changes", "line_order", "rival_price"))
+STEP_RULES = tuple(
+    rule for rule in PRICE_RULES if rule not in ("frozen", "max_changes", "line_order", "rival_price", "direction")
+)
 """The rules that `price_steps` applies."""
+DIRECTIONS = {"any": np.float32(0), "falling": np.float32(-1), "rising": np.float32(1)}
+"""The directions in which prices may move, and the sign of each."""
 _LARGEST = np.float32(1e30)
 SLACK = np.float32(1e-6)
 """A price that misses a gap by this share, which is rounding, keeps it."""
@@ -58,7 +63,8 @@ class StepConstants(NamedTuple):
 
     Args:
         grid, steps, tick: see `PriceGrid`.
-        change: (N,) largest relative change, inf for none.
+        fall: (N,) largest relative fall, inf for none; 0 where prices only rise.
+        rise: (N,) largest relative rise, inf for none; 0 where prices only fall.
         margin_low: (N,) lowest allowed price that leaves the minimum margin, 0 for none.
         advertised_low: (N,) lowest allowed price that keeps the minimum advertised price, 0 for none.
     """
@@ -66,7 +72,8 @@ class StepConstants(NamedTuple):
     grid: int
     steps: NDArray[np.float64]
     tick: float
-    change: NDArray[np.float32]
+    fall: NDArray[np.float32]
+    rise: NDArray[np.float32]
     margin_low: NDArray[np.float32]
     advertised_low: NDArray[np.float32]
 
@@ -84,10 +91,10 @@ def on_grid(price, least, most, current, grid, steps, tick):
 
 def price_steps(price, in_force, low, high, constants):
     """The price after each of `STEP_RULES`, for one product or whole arrays; low, high: the hard bounds."""
-    grid, steps, tick, change, margin_low, advertised_low = constants
+    grid, steps, tick, fall, rise, margin_low, advertised_low = constants
     current = clip(in_force, low, high)
     proper = where((price > ZERO) & (price < _LARGEST), price, current)
-    least, most = in_force * (ONE - change), in_force * (ONE + change)
+    least, most = in_force * (ONE - fall), in_force * (ONE + rise)
     moved = clip(proper, least, most)
     # The bounds are grid prices too, so that the rules after this one leave the price on the grid.
     snapped = on_grid(moved, least, most, current, grid, steps, tick)
@@ -97,9 +104,14 @@ def price_steps(price, in_force, low, high, constants):
     return proper, moved, snapped, margin, advertised, floored, smaller(floored, high)
 
 
+def turns_back(price, in_force, direction):
+    """Whether a price would move against the direction: -1, 1, or 0 for any."""
+    return (price - in_force) * direction < ZERO
+
+
 def near_rival(price, rival, at_least, at_most, constants):
     """The price within two shares of a rival's, rounded to the grid inside them; a rival without a price binds nothing."""
-    grid, steps, tick, _, _, _ = constants
+    grid, steps, tick, _, _, _, _ = constants
     there = (rival < _LARGEST) & (price > ZERO) & (price < _LARGEST)
     # A stand-in where there is no rival: rounding must not meet an infinite number.
     known = where(there, rival, ONE)
@@ -118,7 +130,7 @@ def lowered_cap(cap, share, low, constants):
     """The cap of a smaller product whose price is at most a share of a larger one's, which is under its own cap."""
     if share == ONE:
         return cap
-    grid, steps, tick, _, _, _ = constants
+    grid, steps, tick, _, _, _, _ = constants
     most = larger(cap * share, low)
     return on_grid(most, low, most, low, grid, steps, tick)
 
@@ -132,7 +144,7 @@ def raised_price(price, smaller_price, share, high, constants):
     """The price, raised until the smaller product's is at most a share of it."""
     if share == ONE:
         return larger(price, smaller_price)
-    grid, steps, tick, _, _, _ = constants
+    grid, steps, tick, _, _, _, _ = constants
     least = smaller(smaller_price / share, high)
     raised = on_grid(least, least, high, high, grid, steps, tick)
     return where(price * (ONE + SLACK) < least, larger(price, raised), price)

@@ -106,6 +106,7 @@ def guardrails_from(document: dict[str, Any], num_products: int) -> Guardrails:
         "gaps": [],
         "rival_at_least": None,
         "rival_at_most": None,
+        "direction": "any",
         **document,
     }  # bundles of earlier versions have none
     _check_keys(GUARDRAILS, document, names)

@@ -33,6 +33,7 @@ def read_response(document: dict[str, Any] | None, catalogue: Catalogue) -> Choi
     """
     if document is None:
         return None
+    document = {"nesting": [], **document}  # bundles of earlier versions have none
     names = [item.name for item in fields(ChoiceModel)]
     flags = {name: document[name] for name in ("linear_reference", "single")}
     if (
@@ -57,7 +58,7 @@ def read_response(document: dict[str, Any] | None, catalogue: Catalogue) -> Choi
     return ChoiceModel(family=document["family"], **flags, **arrays)
 
 
-_OPTIONAL = ("quality_path", "gain", "loss", "promotion", "lift", "strategic_share", "patience")
+_OPTIONAL = ("quality_path", "gain", "loss", "promotion", "lift", "strategic_share", "patience", "nesting")
 """Arrays that are empty where their section is off."""
 _SHAPES = {
     "category": "N",
@@ -84,6 +85,7 @@ _SHAPES = {
     "rivals_regular": "R",
     "regime_share": "TZ",
     "overdispersion": "N",
+    "nesting": "C",
 }
 
 

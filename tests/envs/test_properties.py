@@ -12,7 +12,7 @@ from repricer.pricing import Action, PriceEndings, PriceLadder, product_features
 from repricer.scenarios import MarketSpec
 from repricer.scenarios.sampler import PARTS, sample_catalogue
 
-FAMILIES = ["mnl", "cheapest", "exponential", "linear", "constant-elasticity"]
+FAMILIES = ["mnl", "cheapest", "exponential", "linear", "constant-elasticity", "nested-logit"]
 PERIODS = 6
 
 
@@ -259,6 +259,8 @@ def with_more_rules(spec: MarketSpec, rng: np.random.Generator) -> MarketSpec:
         }
     if rng.random() < 0.5:
         prices["max_change"] = rng.choice([0.0, 0.1, 0.6], regular.size)
+    if rng.random() < 0.3:
+        prices["direction"] = str(rng.choice(["falling", "rising"]))
     if rng.random() < 0.5:
         prices["prior_price_periods"] = int(rng.integers(1, 5))
     return spec.with_changes(prices=prices)

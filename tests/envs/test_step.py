@@ -31,6 +31,26 @@ def test_choice_equals_an_independent_logit(make_shop):
             np.testing.assert_allclose(units[k, members], arrivals * chosen, rtol=1e-12)
 
 
+def test_choice_equals_an_independent_nested_logit(make_shop):
+    spec = make_shop(demand={"family": "nested-logit", "nesting": [0.5, 0.2]}, recommendation=None)
+    price = np.array([3.7, 5.2, 2.9])
+    units = expected_units(spec, 3, price)[0]
+    for k in range(2):
+        gap = np.log(np.array([4.0, 5.0, 3.0]) / price)
+        utility = spec.demand.quality[k] - spec.demand.price_sensitivity[k] * price
+        utility += np.where(gap > 0, 0.5 * gap, 1.0 * gap)
+        for c, (members, nesting) in enumerate((([0, 1], 0.5), ([2], 0.2))):
+            weight = np.exp(utility[members] / (1 - nesting))
+            nest = weight.sum() ** (1 - nesting)
+            arrivals = spec.arrivals.rate[3, c] * spec.arrivals.segment_share[c, k]
+            np.testing.assert_allclose(
+                units[k, members], arrivals * weight / weight.sum() * nest / (1 + nest), rtol=1e-12
+            )
+    alone = expected_units(spec, 3, price, in_stock=np.array([1, 0, 0]))[0]
+    assert (alone[:, 0] > units[:, 0]).all()
+    assert not alone[:, 1:].any()
+
+
 def test_a_quality_path_is_a_quality_of_its_period(make_shop):
     price, path = np.array([3.7, 5.2, 2.9]), 0.1 * np.arange(24.0).reshape(8, 3)
     spec = make_shop(demand={"quality_path": path})

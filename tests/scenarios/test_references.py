@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from repricer.evaluation import solve
 from repricer.scenarios import load_scenario
-from scipy.optimize import brentq
+from scipy.optimize import brentq, minimize
 from scipy.special import lambertw
 from scipy.stats import poisson
 
@@ -135,6 +135,77 @@ def test_reference_price():
         total = money + spec.market.discount_factor * later
         value = total.max(axis=0)
     assert np.interp(spec.products.regular_price[0], grid, value) == pytest.approx(8083.385, rel=1e-6)
+
+
+def test_falling_prices():
+    spec = load_scenario("falling-prices")
+    prices, stock = spec.prices.price_ladder.steps, int(spec.stock.initial_units[0])
+    mean = spec.arrivals.rate[0, 0] * np.exp(-spec.demand.price_sensitivity[0, 0] * prices)
+    mass = poisson.pmf(np.arange(stock + 1), mean[:, None])  # (P, D)
+    value = np.zeros((prices.size, stock + 1))  # by current price and units
+    for _ in range(spec.market.horizon_periods):
+        charged = np.zeros_like(value)
+        for n in range(1, stock + 1):
+            sold, rest = np.arange(n), 1 - mass[:, :n].sum(axis=1)
+            units = mass[:, :n] @ sold + n * rest
+            charged[:, n] = prices * units + (mass[:, :n] * value[:, n - sold]).sum(axis=1) + rest * value[:, 0]
+        value = np.maximum.accumulate(charged, axis=0)  # any price up to the current one
+    assert prices[-1] == spec.products.regular_price[0]
+    assert value[-1, stock] == pytest.approx(1420.557, abs=1e-3)
+    assert solve(spec).value == pytest.approx(1420.557, abs=1e-3)
+
+
+def test_nested_logit():
+    spec, total = load_scenario("nested-logit"), 0.0
+    for c, nesting in enumerate(spec.demand.nesting):
+        own = spec.category_index == c
+        quality, slope = spec.demand.quality[0, own], spec.demand.price_sensitivity[0, own]
+        cost = spec.products.unit_cost[own]
+
+        def loss(price, quality=quality, slope=slope, cost=cost, nesting=nesting):
+            weight = np.exp((quality - slope * price) / (1 - nesting))
+            nest = weight.sum() ** (1 - nesting)
+            return -((price - cost) @ weight) / weight.sum() * nest / (1 + nest)
+
+        found = [minimize(loss, cost + markup, method="Nelder-Mead", options={"fatol": 1e-12}) for markup in (2, 6, 15)]
+        total -= spec.market.horizon_periods * spec.arrivals.rate[0, c] * min(each.fun for each in found)
+    assert total == pytest.approx(8097.645, abs=1e-2)
+    assert solve(spec).value == pytest.approx(8097.6455, abs=1e-3)
+
+
+def test_lead_times():
+    """Value iteration with loops over what is on order; 40 units on hand and 24 late are more than ever matter."""
+    spec = load_scenario("lead-times")
+    prices, gamma, stock, most, behind = spec.prices.price_ladder.steps, spec.market.discount_factor, spec.stock, 40, 24
+    chance = spec.demand.quality[0, 0] - spec.demand.price_sensitivity[0, 0] * prices
+    demand = np.arange(40)
+    mass = poisson.pmf(demand, spec.arrivals.rate[0, 0] * chance[:, None])
+    units, orders = np.arange(most + 1), np.arange(int(stock.max_order_units[0]) + 1)
+    left = np.maximum(units - demand[:, None], 0)
+    lost = np.where(units > 0, np.maximum(demand[:, None] - units, 0), 0)
+    now = prices[:, None] * (mass @ (units - left)) - mass @ (
+        stock.holding_cost[0] * left + stock.lost_sale_cost[0] * lost
+    )
+    best = lambda later: (now + gamma * mass @ later).max(axis=0)  # noqa: E731
+    after = lambda more: np.minimum(left + more, most)  # noqa: E731
+    cost, late = spec.products.unit_cost[0], stock.delay_probability[2]
+    near, far, unreliable = np.zeros(most + 1), np.zeros((most + 1, orders.size)), np.zeros((most + 1, behind + 1))
+    for _ in range(250):
+        near = np.max([best(near[after(q)]) - cost * q for q in orders], axis=0)
+        far = np.stack(
+            [np.max([best(far[after(due), q]) - cost * q for q in orders], axis=0) for due in orders], axis=1
+        )
+        coming = np.array(
+            [
+                best((1 - late) * unreliable[after(due), 0] + late * unreliable[left, min(due, behind)])
+                for due in range(behind + orders.size)
+            ]
+        )
+        unreliable = np.max([coming[q : q + behind + 1].T - cost * q for q in orders], axis=0)
+    start = int(stock.initial_units[0])
+    values = near[start], far[start, 0], unreliable[start, 0]
+    assert values == pytest.approx((137.940, 122.134, 122.254), abs=1e-3)
+    assert solve(spec).value == pytest.approx(sum(values), abs=1e-3)
 
 
 def test_calvano_duopoly():

@@ -1,6 +1,7 @@
 """Charges of the difference rewards, against a hand calculation of the counterfactuals."""
 
 import numpy as np
+import pytest
 from repricer.envs import Market, expected_units
 from repricer.pricing import Action
 
@@ -20,6 +21,30 @@ def test_a_slot_is_charged_what_it_takes_from_the_others(shop):
     own = first[0] - nothing[0]
     charge = own - (first.sum() - nothing.sum()) + (second.sum() - nothing.sum())
     np.testing.assert_allclose(outcome.charge[0], [charge, 0, 0], rtol=1e-4)
+
+
+def test_nested_products_are_charged_what_they_take_from_their_nest(make_shop):
+    lift = np.array([[0.7, 0.5, 0.2], [0.3, 0.9, 0.4]])
+    spec = make_shop(
+        demand={"family": "nested-logit", "nesting": [0.5, 0.2]},
+        promotion={"lift": lift, "max_products": 1},
+        recommendation=None,
+    )
+    market, price, usual = Market(spec, num_markets=1), np.array([3.6, 5.2, 3.0]), np.array([4.0, 5.0, 3.0])
+    action = Action(price[None].astype(np.float32), promotion=np.float32([[0.9, 0.5, 0.1]]))
+    charge = market.step(action, credit_price=usual.astype(np.float32)).charge[0]
+
+    def profit(at: np.ndarray, *promoted: int) -> np.ndarray:
+        units = expected_units(spec, 0, at, promoted=np.isin(range(3), promoted))[0].sum(axis=0)
+        return units * (price - spec.products.unit_cost)
+
+    now = profit(price, 0)
+    for n in range(2):
+        # Without n's price and promotion, what would the other have earned; and who else would have been promoted?
+        without = profit(np.where(np.arange(3) == n, usual, price), *([0] if n else []))
+        assert charge[n] == pytest.approx(
+            (without - now)[1 - n] + (n == 0) * (profit(price, 0, 1) - now).sum(), rel=1e-3
+        )
 
 
 def test_a_promotion_is_charged_what_it_takes_from_the_others(make_shop):

@@ -93,6 +93,36 @@ def test_an_order_arrives_after_its_lead_time(lead, arrives):
     assert not any(received[:arrives])
 
 
+@pytest.mark.parametrize("leads", [(1, 3), (0, 2), (3, 3)])
+def test_each_product_has_its_lead_time(leads):
+    market = Market(build(arrivals={"rate": 0.0}, stock=ORDERS | {"lead_time_periods": leads}))
+    asked, received = [[5, 4], [0, 7], [8, 0], [1, 2], [0, 0], [0, 0], [0, 0]], []
+    for order in asked:
+        received.append(market.step(at([4.0, 5.0], order=order)).received[0])
+        assert market.state.on_hand[0].tolist() == (10 + np.sum(received, axis=0)).tolist()
+    for n, lead in enumerate(leads):
+        shift = max(lead - 1, 0)
+        assert [each[n] for each in received] == [0] * shift + [order[n] for order in asked][: len(asked) - shift]
+
+
+def test_late_deliveries_come_together_and_none_is_lost():
+    stock = ORDERS | {"lead_time_periods": [1, 2], "delay_probability": [0.4, 0.0]}
+    market, size = Market(build(arrivals={"rate": 0.0}, stock=stock), num_markets=5000, seed=3), 5000
+    first = market.step(at([4.0, 5.0], size, order=[5, 5])).received
+    came = int((first[:, 0] == 5).sum())
+    assert came + (first[:, 0] == 0).sum() == size
+    assert stats.binomtest(came, size, 0.6).pvalue > LEVEL
+    second = market.step(at([4.0, 5.0], size, order=[2, 0])).received
+    assert set(np.unique(second[first[:, 0] == 0, 0])) == {0, 7}  # what was late comes with what is due
+    assert set(np.unique(second[first[:, 0] == 5, 0])) == {0, 2}
+    assert not first[:, 1].any()
+    assert (second[:, 1] == 5).all()
+    for _ in range(30):
+        market.step(at([4.0, 5.0], size))
+    np.testing.assert_array_equal(market.state.on_hand, np.tile([17, 15], (size, 1)))
+    assert not market.state.on_order.any()
+
+
 @pytest.mark.parametrize(("lead", "sells"), [(0, True), (1, False)])
 def test_only_an_order_without_lead_time_can_be_sold_in_its_period(lead, sells):
     market = Market(build(stock=ORDERS | {"initial_units": 0, "lead_time_periods": lead}), num_markets=20)

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from repricer.pricing import RULES, Action, Catalogue, Guardrails, MarketView, PriceEndings, PriceLadder
+from repricer.pricing import DIRECTIONS, RULES, Action, Catalogue, Guardrails, MarketView, PriceEndings, PriceLadder
 from repricer.pricing.price_rules.rule_formulas import BITS, HARD_RULES
 
 PRODUCTS, SEGMENTS, MARKETS = 4, 2, 6
@@ -19,6 +19,7 @@ SWITCHES = (
     "frozen",
     "max_changes",
     "max_change",
+    "direction",
     "minimum_margin",
     "minimum_advertised_price",
     "line_order",
@@ -66,6 +67,7 @@ def rule_set(rng: np.random.Generator, grid: str, on: set[str]) -> dict:
     choices = {
         "minimum_margin": rng.uniform(0, 0.5),
         "max_change": rng.choice([0.0, 0.02, 0.2, 1.5], rng.choice([1, PRODUCTS])),
+        "direction": str(rng.choice(["falling", "rising"])),
         "minimum_advertised_price": rng.uniform(0, 1.3, PRODUCTS) * floor,
         "frozen": rng.random(PRODUCTS) < 0.4,
         "max_changes": int(rng.integers(1, WINDOW)),
@@ -85,7 +87,7 @@ def state(rng: np.random.Generator, rules: Guardrails) -> tuple[MarketView, np.n
     rival = np.where(rng.random(rows) < 0.2, np.inf, rng.uniform(0.3, 40, rows)).astype(np.float32)
     changes = rng.integers(0, WINDOW, rows)
     view = MarketView(CATALOGUE, np.zeros(MARKETS, int), *[price] * 5, competitor_price=rival, changes=changes)
-    free = replace(rules, frozen=None, max_changes=None, change_window_periods=None, max_change=None)
+    free = replace(rules, frozen=None, max_changes=None, change_window_periods=None, max_change=None, direction="any")
     allowed = np.arange(MARKETS) % 2 == 0
     price = np.where(allowed[:, None], free.apply(Action(price), view).price, price)
     return replace(view, list_price=price, lowest_price_30_days=price * np.float32(0.9)), allowed
@@ -134,6 +136,8 @@ def check_soft_rules(
     # A held price moves only where a hard rule says so, and never where it was allowed.
     assert np.all(trail[moved] & hard)
     assert not moved[allowed].any()
+    # Prices that may follow one another stay in order along a line and in their gaps: no link turns one back.
+    assert np.all(((price - in_force) * DIRECTIONS[rules.direction] >= 0)[allowed])
     # A gap is rounded to the grid, for which the largest change gives way, as it does where the product that raises
     # another one may change more.
     linked = rules.lines or rules.gaps
