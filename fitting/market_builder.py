@@ -289,7 +289,7 @@ def _stock(models: FittedModels, cost: Array, assumptions: Assumptions) -> Stock
         initial_units=np.where(np.isnan(known), level, known),
         replenishment="order-up-to",
         order_up_to_units=level,
-        lead_time_periods=lead_time,
+        lead_time_periods=np.array(float(lead_time)),
         holding_cost=assumptions.holding_cost_share * cost / (WEEK // models.period),
     )
 

@@ -179,9 +179,9 @@ def elasticity_matrix(effect: Any, share: Any, category: NDArray[np.intp] | None
     """
     category = _one_if_none(category, share)
     same = category[:, None] == category
-    close = nesting / (1 - nesting)
-    within = share
-    if np.any(detached(nesting)):
+    nesting = like(share, nesting)
+    close, within = nesting / (1 - nesting), share
+    if detached(nesting).any():
         inside = share @ like(share, same.astype(np.float64))
         within = share + close * share / where(inside > 0, inside, 1.0)
     own, cross = effect * (1 + close), -effect * within

@@ -149,6 +149,7 @@ def sample_catalogue(
     }
     plain = chosen == DEFAULT_PARTS and (segments, family, process, periods) == (2, "mnl", "poisson", 52)
     inside = {key: drawn.pop(key, {}) for key in ("season", "overdispersion", "discounts")}
+    nesting: dict[str, Any] = {"nesting": _NESTING} if family == "nested-logit" else {}
     share = generator.dirichlet(np.full(segments, 4.0), shop.categories)
     return MarketSpec(
         name=f"catalogue:{products}:{seed}" + (f":{assortment}" if assortment else "") + ("" if plain else ":custom"),
@@ -166,11 +167,7 @@ def sample_catalogue(
             **inside["overdispersion"],
         ),
         demand=DemandSection(
-            quality=shop.quality,
-            price_sensitivity=shop.sensitivity,
-            family=family,
-            nesting=_NESTING * (family == "nested-logit"),
-            **inside["season"],
+            quality=shop.quality, price_sensitivity=shop.sensitivity, family=family, **nesting, **inside["season"]
         ),
         prices=_prices(shop, generator, inside["discounts"]),
         **drawn,
@@ -271,7 +268,7 @@ def _stock(shop: _Shop, generator: Generator) -> Stock:
         replenishment=replenishment,
         order_up_to_units=level,
         max_order_units=level,
-        lead_time_periods=lead,
+        lead_time_periods=np.array(float(lead)),
         shortage="backlog" if not seasons and generator.random() < 0.3 else "lost",
         cost_due="ordered" if generator.random() < 0.3 else "sold",
         order_cost=generator.uniform(0, 2, shop.products),

@@ -96,7 +96,7 @@ def for_sale(spec: MarketSpec, view: MarketView) -> NDArray[np.bool_]:
     """
     stock = spec.stock
     at_once = (stock.replenishment != "none") & (stock.lead_time_periods == 0)
-    return (view.on_hand > 0) | (at_once or stock.shortage == "backlog")
+    return (view.on_hand > 0) | at_once | (stock.shortage == "backlog")
 
 
 def _grid(spec: MarketSpec, product: int, low: float, high: float) -> Array:

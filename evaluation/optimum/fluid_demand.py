@@ -14,10 +14,12 @@ import functools
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...envs import expected_units
 from ...pricing import choice_shares
 from ...scenarios import MarketSpec, choice_model
+from .nested_logit import NestedCustomer
 from .problem import Array, Costs, is_infinite_horizon, is_stationary, price_grid, sections_on
 from .rival_replies import all_stay, initial_prices
 
@@ -52,6 +54,8 @@ def demand_of(spec: MarketSpec) -> FluidDemand | None:
     plain = sections_on(spec) <= {"regimes", "reference_price", "competitors", "shocks", "returns"}
     if plain and np.bincount(spec.category_index).max() == 1:
         return _Priced(spec)
+    if spec.demand.family == "nested-logit" and not sections_on(spec):
+        return _Nested(spec)
     return _Logit(spec) if logit else None
 
 
@@ -148,6 +152,37 @@ class _Priced(_Calendar):
             taken = np.where(most > 0, np.take_along_axis(units, best[None], axis=0)[0], 0)
             money[z], sold[z] = np.maximum(most, 0).sum(), taken.sum(axis=0)
         return money, sold
+
+
+class _Nested(_Calendar):
+    """Nested logit in a market without further sections: each segment's best prices."""
+
+    def money(self, value: Array, first: int) -> tuple[float, Array]:
+        """See `FluidDemand`."""
+        total, sold, arrivals, known = 0.0, np.zeros(value.shape[1]), self.spec.arrivals, {}
+        stationary = is_stationary(self.spec)
+        for t, row in enumerate(value, start=first):
+            factor, times = self.discounting(t)
+            for c, k in np.ndindex(self.spec.sizes["C"], self.spec.sizes["K"]):
+                own = self.spec.category_index == c
+                kind = (c, k, 0 if stationary else t, (row / factor)[own].tobytes())
+                if kind not in known:
+                    known[kind] = self._customer(t, c, k, own).best((self.cost + row / factor)[own])
+                _, money, share = known[kind]
+                mean = times * arrivals.rate[t, c] * arrivals.segment_share[c, k]
+                total += factor * mean * money
+                sold[own] += mean * share
+        return total, sold
+
+    def _customer(self, t: int, c: int, k: int, own: NDArray[np.bool_]) -> NestedCustomer:
+        demand = self.spec.demand
+        return NestedCustomer(
+            demand.quality[k, own] + demand.season[t, c] + demand.quality_path[t, own],
+            demand.price_sensitivity[k, own] * demand.sensitivity_path[t, c],
+            demand.nesting[c : c + 1],
+            self.low[own],
+            self.high[own],
+        )
 
 
 class _Logit(_Calendar):

@@ -87,7 +87,7 @@ class PricesAndOrders:
 
     def act(self, view: MarketView) -> Action:
         """Look prices and orders up."""
-        price, order = np.empty((2, *view.on_hand.shape), np.float32)
+        price, order = np.empty_like(view.on_hand), np.empty_like(view.on_hand)
         for n, tables in enumerate(self.products):
             periods, rows, columns = tables.price.shape
             cell = (

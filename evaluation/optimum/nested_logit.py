@@ -1,55 +1,77 @@
 """Prices that maximise the expected money from one customer who chooses by nested logit.
 
 With one nest beside the outside option, the derivatives of the money are zero where every price is
-its cost plus (1 - nesting) / sensitivity plus a mark-up that all products share: Li and Huh (2011),
-Pricing Multiple Products with the Multinomial Logit and Nested Logit Models, M&SOM 13(4); Gallego
-and Wang (2014), Multiproduct Price Optimization and Competition Under the Nested Logit Model with
+its cost plus (1 - nesting) / sensitivity plus a mark-up that all products share, and a product whose
+highest price leaves less than that mark-up is better not offered: Li and Huh (2011), Pricing
+Multiple Products with the Multinomial Logit and Nested Logit Models, M&SOM 13(4); Gallego and Wang
+(2014), Multiproduct Price Optimization and Competition Under the Nested Logit Model with
 Product-Differentiated Price Sensitivities, Operations Research 62(2). Bounds bind product by
 product, so one number is searched whatever the number of products.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from ...pricing.choice_formulas import nested_shares
-from ...scenarios import MarketSpec
-from .logit import LogitCustomer
-from .problem import Array, Costs
+from .problem import Array
 
 # There may be several peaks where sensitivities differ much: the best of these is refined.
-_MARKUPS = 4001
+_MARKUPS = 1001
 
 
-def best_prices(spec: MarketSpec, period: int, products: NDArray[np.intp]) -> Array:
-    """(n,) best prices of one category's products in a period, currency per unit.
+@dataclass(frozen=True)
+class NestedCustomer:
+    """One customer of one segment, who chooses among the n products of a category in one period.
 
     Args:
-        spec: The market; it has one segment, and prices are continuous.
-        period: Counted from 0.
-        products: (n,) indices of the products.
+        quality: (n,) utility at a price of zero.
+        sensitivity: (n,) utility lost per unit of currency.
+        nesting: (1,) the category's.
+        low, high: (n,) price bounds, currency per unit.
+
+    Example:
+        >>> one = np.ones(1)
+        >>> customer = NestedCustomer(2 * one, one, 0 * one, 0 * one, 10 * one)
+        >>> price, money, share = customer.best(cost=0 * one)
+        >>> bool(np.isclose(price[0], 1 + money))  # one product: the multinomial logit
+        True
     """
-    customer, cost = LogitCustomer.of(spec, period, products), Costs.of(spec).sold[products]
-    nesting = spec.demand.nesting[spec.category_index[products[:1]]]
-    with np.errstate(divide="ignore"):
-        base = cost + (1 - nesting) / customer.sensitivity
 
-    def prices(markup: Array) -> Array:
-        """(B, n) prices at B shared mark-ups."""
-        return np.clip(base + markup[:, None], customer.low, customer.high)
+    quality: Array
+    sensitivity: Array
+    nesting: Array
+    low: Array
+    high: Array
 
-    def money(markup: Array) -> Array:
-        """(B,) expected money from a customer."""
-        asked = prices(markup)
-        return ((asked - cost) * nested_shares(customer.quality - customer.sensitivity * asked, nesting).product).sum(1)
+    def _at(self, markup: Array, cost: Array, offered: NDArray[np.bool_] | None) -> tuple[Array, Array, Array]:
+        """Prices (B, n), expected money (B,) and shares (B, n) at B shared mark-ups."""
+        with np.errstate(divide="ignore"):
+            peak = cost + (1 - self.nesting) / self.sensitivity
+        price = np.clip(peak + markup[:, None], self.low, self.high)
+        there = price - cost > markup[:, None] if offered is None else offered
+        share = nested_shares(np.where(there, self.quality - self.sensitivity * price, -np.inf), self.nesting).product
+        return price, ((price - cost) * share).sum(axis=1), share
 
-    steep = np.where(np.isfinite(base), base, 0.0)
-    grid = np.linspace((customer.low - steep).min(), (customer.high - steep).max(), _MARKUPS)
-    best = int(money(grid).argmax())
-    around = grid[max(best - 1, 0)], grid[min(best + 1, _MARKUPS - 1)]
-    found = minimize_scalar(
-        lambda m: -money(np.array([m]))[0], bounds=around, method="bounded", options={"xatol": 1e-10}
-    )
-    return prices(np.array([found.x]))[0]
+    def best(self, cost: Array, offered: NDArray[np.bool_] | None = None) -> tuple[Array, float, Array]:
+        """The best prices (n,), the money that they bring, and the purchase probabilities (n,).
+
+        Args:
+            cost: (n,) currency per unit, opportunity costs of stock included.
+            offered: (n,) which products are offered; by default those that bring money.
+        """
+        grid = np.linspace(0, max((self.high - cost).max(), 0), _MARKUPS)
+        best = int(self._at(grid, cost, offered)[1].argmax())
+        found = minimize_scalar(
+            lambda markup: -self._at(np.array([markup]), cost, offered)[1][0],
+            bounds=(grid[max(best - 1, 0)], grid[min(best + 1, _MARKUPS - 1)]),
+            method="bounded",
+            options={"xatol": 1e-10},
+        )
+        price, money, share = self._at(np.array([grid[best], found.x]), cost, offered)
+        which = int(money.argmax())
+        return price[which], float(money[which]), share[which]

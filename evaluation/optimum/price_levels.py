@@ -122,7 +122,8 @@ def _reach(spec: MarketSpec, levels: Array, prices: Array) -> NDArray[np.bool_]:
     """(I, P) whether the price rules allow a price after a current one."""
     current, asked = (grid.reshape(-1, 1).astype(np.float32) for grid in np.meshgrid(levels, prices, indexing="ij"))
     nothing = np.zeros_like(current)
-    view = MarketView(catalogue_of(spec), np.zeros(len(current), int), current, current, *[nothing] * 3)
+    period = np.zeros(len(current), np.intp)
+    view = MarketView(catalogue_of(spec), period, current, current, nothing, nothing, nothing)
     charged = spec.guardrails.apply(Action(asked), view).price
     found = np.zeros((levels.size, prices.size), np.bool_)
     found[np.repeat(np.arange(levels.size), prices.size), np.abs(charged - prices).argmin(axis=1)] = True

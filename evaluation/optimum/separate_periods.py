@@ -19,8 +19,8 @@ from ...envs import expected_units
 from ...pricing import Action, MarketView
 from ...pricing.price_rules.grids import NO_GRID
 from ...scenarios import MarketSpec, choice_model
-from . import nested_logit
 from .logit import LogitCustomer
+from .nested_logit import NestedCustomer
 from .problem import Array, Costs, Optimum, is_infinite_horizon, price_grid, sections_on, stock_settings
 from .rival_replies import all_stay, initial_prices
 
@@ -116,7 +116,11 @@ def _rival_prices(spec: MarketSpec, rows: int) -> Array | None:
 def _best(spec: MarketSpec, period: int, products: NDArray[np.intp]) -> tuple[Array, Array]:
     """Best prices (n,) and discounts (n, K) of one category's products in a period."""
     if products.size > 1 and spec.demand.family == "nested-logit":
-        return nested_logit.best_prices(spec, period, products), np.zeros((products.size, 1))
+        own = LogitCustomer.of(spec, period, products)
+        nest = spec.demand.nesting[spec.category_index[products[:1]]]
+        nested = NestedCustomer(own.quality, own.sensitivity, nest, own.low, own.high)
+        best = nested.best(Costs.of(spec).sold[products], np.ones(products.size, bool))
+        return best[0], np.zeros((products.size, 1))
     if not _is_logit(spec):
         return _OneProduct(spec, period, int(products[0])).best()
     rival_price = None if spec.competitors is None else initial_prices(spec)

@@ -42,8 +42,9 @@ def test_order_up_to_levels_cover_the_lead_time(name):
     periods = range(spec.market.horizon_periods)
     busiest = np.max([at_regular_prices(spec, t)[0] for t in periods], axis=0)
     cover = spec.stock.order_up_to_units / busiest
-    assert cover.min() > spec.stock.lead_time_periods + 1
-    assert cover.max() < 2.5 * (spec.stock.lead_time_periods + 1)
+    lead = spec.stock.lead_time_periods.max()
+    assert cover.min() > lead + 1
+    assert cover.max() < 2.5 * (lead + 1)
 
 
 def test_a_collection_does_not_sell_out_at_regular_prices_and_is_not_hopeless():
@@ -74,7 +75,7 @@ def test_the_full_benchmark_has_everything_on():
     optional = [name for name, item in MarketSpec.__dataclass_fields__.items() if str(item.type).endswith("| None")]
     assert [name for name in optional if getattr(spec, name) is None] == ["history", "posterior"]
     assert spec.stock.replenishment == "action"
-    assert spec.stock.lead_time_periods == 2
+    assert (spec.stock.lead_time_periods == 2).all()
     assert spec.stock.spoilage.all()
     assert spec.arrivals.overdispersion.all()
     assert spec.prices.max_discount > 0
@@ -90,4 +91,4 @@ def test_the_benchmarks_are_the_market_of_the_performance_page(name):
     assert spec.competitors.rule == ("undercut:2%",)
     assert spec.reference_price is not None
     assert spec.promotion is not None
-    assert (spec.stock.replenishment, spec.stock.lead_time_periods) == ("order-up-to", 1)
+    assert (spec.stock.replenishment, *set(spec.stock.lead_time_periods)) == ("order-up-to", 1)

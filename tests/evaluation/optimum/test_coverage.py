@@ -65,7 +65,7 @@ def test_overdispersed_demand_against_a_finite_stock_has_no_solver(make, name):
     "stock",
     [
         {"replenishment": "order-up-to", "order_up_to_units": 5},
-        {"replenishment": "action", "max_order_units": 5},
+        {"replenishment": "action", "max_order_units": 5, "lead_time_periods": 3},
         {"shortage": "backlog"},
         {"spoilage": 0.1},
         {"season_periods": 5},

@@ -10,12 +10,10 @@ ONE = {"lead_time_periods": 1}
 
 
 def test_the_market_pays_what_the_solver_promises():
-    spec = load_scenario("lead-times").with_changes(
-        market={"horizon_periods": 12, "ending": "terminated", "discount_factor": 1.0}
-    )
+    spec = load_scenario("lead-times")
     optimum = solve(spec)
-    assert optimum.method == "backward induction"
-    money = rollout(spec, optimum.policy, episodes=4000, seed=1).objective
+    assert optimum.method == "value iteration"
+    money = rollout(spec, optimum.policy, episodes=2000, seed=1).objective
     assert abs(money.mean() - optimum.value) < 4 * money.std() / np.sqrt(money.size)
     assert money.std() / np.sqrt(money.size) < 0.01 * optimum.value
 

@@ -90,6 +90,6 @@ def test_a_calendar_and_salvage(make):
     assert optimum.policy.order[1, start] > optimum.policy.order[4, start]
 
 
-@pytest.mark.parametrize("stock", [{"lead_time_periods": 1}, {"replenishment": "order-up-to"}, {"spoilage": 0.1}])
+@pytest.mark.parametrize("stock", [{"lead_time_periods": 3}, {"replenishment": "order-up-to"}, {"spoilage": 0.1}])
 def test_what_is_not_modelled_has_no_solver(make, stock):
     assert solve(make("price-and-order", stock=stock)) is None

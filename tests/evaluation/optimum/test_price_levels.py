@@ -54,10 +54,15 @@ def test_an_initial_price_between_the_steps(make):
 
 
 @pytest.mark.parametrize(
-    "prices", [{"max_changes": 1, "change_window_periods": 3}, {"frozen": ["unit"]}, {"price_ladder": None}]
+    "prices",
+    [
+        {**LADDER, **FALLING, "max_changes": 1, "change_window_periods": 3},
+        {**LADDER, **FALLING, "frozen": ["unit"]},
+        {"floor": 0.5, "ceiling": 3, **FALLING},
+    ],
 )
 def test_what_is_not_covered(make, prices):
-    assert solve(make(None, prices={**LADDER, **FALLING, **prices})) is None
+    assert solve(make(None, prices=prices)) is None
 
 
 def test_one_period_by_hand(make):
