@@ -24,6 +24,7 @@ from ..scenarios.sections import Shocks
 from .assumptions import Assumptions
 from .customers import Customers
 from .demand import FittedDemand, Priors, SalesGrids, SegmentUnits, fit_demand
+from .demand.category_rows import reference_prices
 from .fitted_models import FittedModels
 from .identification import identified
 from .market_builder import build_market
@@ -40,6 +41,8 @@ _AVERAGED_WEEKS = 26
 _CLEAR = 2.5
 _LEAST_UNITS, _CLOSED_UNITS = 0.05, 1e-3
 _LAGS = 4
+# Below this share of the regular price, a price is reduced.
+_REDUCED = 0.98
 # A segment's elasticity relative to the average one.
 _SEGMENT_RESPONSE = (0.5, 2.0)
 
@@ -225,22 +228,27 @@ def _forecasts(
 def _with_prices(
     split: Split, response: FittedDemand, planned: np.ndarray, usual: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(T, N) forecasts at planned and at regular prices; the demand model sees to those that ignore prices."""
-    recent = split.past[
-        split.past["week"] >= np.sort(split.past["week"].unique())[-_AVERAGED_WEEKS * split.per_week :][0]
-    ]
+    """(T, N) forecasts at planned and at regular prices, of customers who remember the regular ones.
 
-    def lift(rows: pd.DataFrame) -> np.ndarray:
-        def grid(column: str) -> np.ndarray:
-            return rows.pivot(index="week", columns="product", values=column)[list(response.products)].to_numpy(float)
+    The demand model sees to forecasts that ignore prices. The others are those of the past's mix of
+    memories, in which each reduction made the weeks after it dearer.
+    """
+    rows, weeks, recent = pd.concat([split.past, split.future]), len(split.weeks), _AVERAGED_WEEKS * split.per_week
 
-        price = np.where(np.isfinite(grid("price")), grid("price"), response.regular_price)
-        return response.lift(price, np.nan_to_num(grid(PROMOTION)) if PROMOTION in rows else None)
+    def grid(column: str) -> np.ndarray:
+        return rows.pivot(index="week", columns="product", values=column)[list(response.products)].to_numpy(float)
 
-    ahead = lift(split.future)
+    price = np.where(np.isfinite(grid("price")), grid("price"), response.regular_price)
+    shown = np.nan_to_num(grid(PROMOTION)) if PROMOTION in rows else None
+    remembered = reference_prices(price, response.memory)
+    lift = response.lift(price, shown, reference=remembered)
     blind = np.isclose(planned, usual, rtol=1e-6).all(axis=0)
-    base = planned / lift(recent).mean(axis=0)
-    return np.where(blind, base * ahead, planned), np.where(blind, base, usual)
+    base = planned / lift[-weeks - recent : -weeks].mean(axis=0)
+    regular = np.broadcast_to(response.regular_price, price.shape)
+    afterwards = response.lift(regular, reference=remembered)[:-weeks]
+    known = np.ma.masked_where(price[:-weeks] < _REDUCED * regular[:-weeks], afterwards)
+    usual = usual / known.mean(axis=0).filled(1.0)
+    return np.where(blind, base * lift[-weeks:], planned), np.where(blind, base, usual)
 
 
 def _mean(forecast: pd.DataFrame, split: Split) -> np.ndarray:

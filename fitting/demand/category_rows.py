@@ -52,12 +52,22 @@ def effects_on_utility(grids: SalesGrids, regular: Array, memory: float) -> dict
         found[PROMOTION] = np.broadcast_to(grids.promotion, grids.units.shape)
     if memory > 0:
         price = np.where(np.isfinite(grids.price), grids.price, regular)
-        reference = np.empty_like(price)
-        reference[:, 0] = price[:, 0]
-        for t in range(1, price.shape[1]):
-            reference[:, t] = memory * reference[:, t - 1] + (1 - memory) * price[:, t - 1]
-        found[REFERENCE] = np.log(reference / price)
+        found[REFERENCE] = np.log(reference_prices(price, memory) / price)
     return found
+
+
+def reference_prices(price: Array, memory: float) -> Array:
+    """(..., W, N) what customers remember of the prices before each week.
+
+    Args:
+        price: (..., W, N) currency per unit.
+        memory: Weight of the past.
+    """
+    remembered = np.empty_like(price)
+    remembered[..., 0, :] = price[..., 0, :]
+    for t in range(1, price.shape[-2]):
+        remembered[..., t, :] = memory * remembered[..., t - 1, :] + (1 - memory) * price[..., t - 1, :]
+    return remembered
 
 
 def category_data(

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from repricer.fitting.demand.category_rows import REDUCED
+from repricer.fitting.demand.category_rows import REDUCED, REFERENCE, reference_prices
 from repricer.fitting.price_changes import price_changes
 from repricer.tests.fitting.demand.markets import grids_of, known_demand, prices
 
@@ -53,6 +53,18 @@ def test_where_prices_follow_demand_the_shops_own_come_with_more_than_their_pric
     slack = replace(grids, units=np.random.default_rng(1).poisson(mean)[None].astype(float))
     alone, both = (price_changes(slack, model, weeks=24)["pooled"]["slope"] for model in (demand, knows))
     assert alone < 0.8
+    assert both == pytest.approx(1.0, abs=0.1)
+
+
+def test_where_customers_remember_prices_the_prediction_does_too():
+    grids, forgets = shop(-2.5, 20.0)
+    remembers = known_demand(
+        PRODUCTS, np.full(40, 20.0), REGULAR, np.full(40, -2.5), [0.6, 0.4], effects={REFERENCE: 2.0}, draws=200
+    )
+    mean = 20.0 * remembers.lift(grids.price[0], reference=reference_prices(grids.price[0], remembers.memory))
+    sold = replace(grids, units=np.random.default_rng(1).poisson(mean)[None].astype(float))
+    alone, both = (price_changes(sold, model, weeks=24)["pooled"]["slope"] for model in (forgets, remembers))
+    assert alone > 1.3
     assert both == pytest.approx(1.0, abs=0.1)
 
 

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from repricer.fitting.demand.category_rows import REFERENCE, reference_prices
+from repricer.fitting.fit_split import _with_prices
+from repricer.fitting.split import Split
+from repricer.tests.fitting.demand.markets import known_demand, prices
+
+REGULAR, WEEKS, AHEAD = np.full(4, 2.0), 100, 8
+PRODUCTS = pd.DataFrame({"product": list("abcd"), "category": "x"})
+
+
+@pytest.fixture
+def remembering():
+    """Prices of 108 weeks, and the units of customers who remember them; 20 a week where none ever moved."""
+    demand = known_demand(PRODUCTS, np.full(4, 20.0), REGULAR, np.full(4, -2.0), [0.6], effects={REFERENCE: 2.5})
+    price = prices(np.random.default_rng(0), WEEKS + AHEAD, 4) * REGULAR
+    return demand, price, 20.0 * demand.lift(price, reference=reference_prices(price, demand.memory))
+
+
+def split_of(price: np.ndarray) -> Split:
+    week = pd.date_range("2023-01-02", periods=len(price), freq="7D")
+    rows = pd.DataFrame(
+        {"product": np.tile(PRODUCTS["product"], len(price)), "week": np.repeat(week, 4), "price": price.ravel()}
+    )
+    past = rows["week"] < week[WEEKS]
+    return Split(PRODUCTS, rows[past], rows[~past], rows[past])
+
+
+def test_regular_prices_sell_more_to_those_who_remember_no_reduction(remembering):
+    demand, price, _ = remembering
+    remembered = reference_prices(price, demand.memory)
+    at_regular = 20.0 * demand.lift(np.tile(REGULAR, (len(price), 1)), reference=remembered)[:WEEKS]
+    seen = np.ma.masked_where(price[:WEEKS] < REGULAR, at_regular).mean(axis=0).filled(0.0)
+    assert (seen < 19).all()
+    forecast = np.tile(seen, (AHEAD, 1))
+    planned, usual = _with_prices(split_of(price), demand, forecast * 1.1, forecast)
+    np.testing.assert_allclose(usual, 20.0, rtol=1e-9)
+    np.testing.assert_array_equal(planned, forecast * 1.1)
+
+
+def test_a_forecast_that_ignores_prices_is_led_by_the_demand_model(remembering):
+    demand, price, units = remembering
+    blind = np.tile(units[WEEKS - 26 : WEEKS].mean(axis=0), (AHEAD, 1))
+    planned, usual = _with_prices(split_of(price), demand, blind, blind)
+    np.testing.assert_allclose(usual, 20.0, rtol=1e-9)
+    np.testing.assert_allclose(planned, units[WEEKS:], rtol=1e-9)
