@@ -21,6 +21,8 @@ Array = NDArray[np.float64]
 _NOT_OFFERED = -60.0
 # Prior of the log odds of a second choice: nearly uniform between none and all.
 _SUBSTITUTION_SPREAD = 1.5
+# Prior standard deviation of a product's log elasticity where the others tell nothing of it.
+_UNLIKE_SPREAD = 3.0
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class CategoryData:
         per_week: number of these weeks that share a shock to the category: 7 where they are days.
         years: (W,) years since the last week, negative; empty if price responses are the same in all weeks.
         within: (K, J) share of each product in a segment's purchases at regular prices.
+        unlike: (J,) products of whose elasticity the others tell nothing; empty for none.
 
     Example:
         >>> CategoryData(np.ones((1, 4, 2)), np.ones((1, 4, 2))).sizes
@@ -61,6 +64,7 @@ class CategoryData:
     per_week: int = 1
     years: Array = field(default_factory=lambda: np.empty(0))
     within: Array | None = None
+    unlike: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, dtype=bool))
 
     @property
     def sizes(self) -> tuple[int, int, int]:
@@ -107,10 +111,12 @@ class Layout:
 
     def __init__(self, data: CategoryData, priors: Priors) -> None:
         groups, _, products = data.sizes
+        own = np.full(products, priors.product_spread)
+        own[np.flatnonzero(data.unlike)] = _UNLIKE_SPREAD
         parts = {
             "level": (products, data.log_units, 3.0),
             "category": (1, np.log(priors.elasticity), priors.category_spread),
-            "product": (products, 0.0, priors.product_spread),
+            "product": (products, 0.0, own),
             "outside": (1, np.log(priors.outside / (1 - priors.outside)), priors.outside_spread),
             "effects": (len(data.effect_mean), data.effect_mean, data.effect_spread),
             "features": (len(data.feature_spread), 0.0, data.feature_spread),

@@ -66,14 +66,6 @@ class CategoryPosterior:
         at = self.model.layout
         return np.exp(self.draws[:, at.category] + self.draws[:, at.product])
 
-    def log_likelihood(self) -> Array:
-        """(J,) log likelihood of each product's units at the mode."""
-        data = self.model.data
-        log_mean = self.model.log_mean(torch.as_tensor(self.mode)).numpy() + self.shock[:, None]
-        mean = np.exp(np.clip(log_mean, -30, 30))
-        each = counts(data.units, mean, np.broadcast_to(self.alpha, mean.shape), data.censored).log_likelihood
-        return np.where(data.on_sale, each, 0.0).sum(axis=(0, 1))
-
 
 class _Point(NamedTuple):
     """A fit at one size and persistence of the shocks."""

@@ -18,6 +18,7 @@ from .category_model import CategoryData
 from .category_rows import (
     CONTROL,
     PROMOTION,
+    REFERENCE,
     SUSPECT,
     SegmentUnits,
     category_data,
@@ -34,8 +35,6 @@ from .sales_grids import SalesGrids
 
 Array = NDArray[np.float64]
 _FEW = 8
-# With more products whose units do not seem to fall with their prices, it is the prices that follow demand.
-_MOST_UNMOVED = 1 / 3
 
 
 @dataclass(frozen=True)
@@ -166,6 +165,7 @@ class FittedDemand:
         price: Array,
         promotion: Array | None = None,
         *,
+        reference: Array | None = None,
         suspects: Array | None = None,
         draws: bool = False,
     ) -> Array:
@@ -174,6 +174,7 @@ class FittedDemand:
         Args:
             price: (T, N) currency per unit.
             promotion: (T, N) share of stores with a display or mailer.
+            reference: (T, N) what customers remember as the price, currency per unit; by default the price itself.
             suspects: (D, T, N) what goes with the shop's own prices if they follow demand; None for
                 prices that do not.
             draws: Whether to return the M draws, or the mean market alone.
@@ -187,9 +188,11 @@ class FittedDemand:
             utility = now.utility.numpy()
             change = price[:, None, here] / self.regular_price[here] - 1
             added = -response * now.steepness.numpy()[:, None, None, :] * change
-            if promotion is not None and PROMOTION in self.effects:
-                effect = theta[:, layout.effects][:, self.effects.index(PROMOTION)]
-                added = added + effect[:, None, None, None] * promotion[:, None, here]
+            remembered = None if reference is None else np.log(reference / price)
+            for name, shown in ((PROMOTION, promotion), (REFERENCE, remembered)):
+                if shown is not None and name in self.effects:
+                    effect = theta[:, layout.effects][:, self.effects.index(name)]
+                    added = added + effect[:, None, None, None] * shown[:, None, here]
             if suspects is not None:
                 known = self.suspected[:, c] if draws else self.suspected[:, c].mean(axis=0)[None]
                 added = added + np.einsum("md,dtn->mtn", known, suspects[..., here])[:, :, None]
@@ -274,11 +277,11 @@ def fit_demand(
         with_suspects(data, suspects, here, priors, costs=grids.unit_cost is not None) if suspects else None
         for data, here in zip(found, parts, strict=True)
     ]
-    posteriors, endogenous = _side_by_side(found, suspicious, priors, draws, seed, n_jobs)
+    posteriors, endogenous, odds = _side_by_side(found, suspicious, priors, draws, seed, n_jobs)
     follow, suspected = np.nan, np.zeros((draws, len(names), len(suspects)))
     if suspects:
         trusted = priors.unexplained if SUSPECT in suspects else priors.exogenous
-        follow = _probability(posteriors, endogenous, trusted)
+        follow = _probability(odds, trusted)
         posteriors, suspected = _mixed(posteriors, endogenous, follow, len(suspects), seed)
     return FittedDemand(
         products=tuple(products["product"]),
@@ -305,38 +308,48 @@ def _side_by_side(
     draws: int,
     seed: int,
     n_jobs: int | None,
-) -> tuple[list[CategoryPosterior], list[CategoryPosterior]]:
-    """Both posteriors of every category, as `_estimated` finds them."""
+) -> tuple[list[CategoryPosterior], list[CategoryPosterior], float]:
+    """Both posteriors of every category, and the log odds of the second, as `_estimated` finds them."""
     # For a few categories, processes would take longer to start than to work.
-    pairs: Any = Parallel(n_jobs=n_jobs if len(found) > _FEW else 1)(
+    parts: Any = Parallel(n_jobs=n_jobs if len(found) > _FEW else 1)(
         delayed(_estimated)(*data, priors, draws, seed + c)
         for c, data in enumerate(zip(found, suspicious, strict=True))
     )
-    return [pair[0] for pair in pairs], [pair[1] for pair in pairs if pair[1] is not None]
+    plain, endogenous, odds = zip(*parts, strict=True)
+    return list(plain), [part for part in endogenous if part is not None], sum(odds)
 
 
 def _estimated(
     data: CategoryData, suspicious: CategoryData | None, priors: Priors, draws: int, seed: int
-) -> tuple[CategoryPosterior, CategoryPosterior | None]:
-    """The posterior, and that of the model in which prices follow demand, at the shocks that the first one found likely."""
+) -> tuple[CategoryPosterior, CategoryPosterior | None, float]:
+    """The posterior, that of the model in which prices follow demand, at the shocks that the first one
+    found likely, and the log odds that the sales give to the second.
+    """
     with reproducible_torch():
         plain = estimate(data, priors, draws=draws, seed=seed)
         if suspicious is None:
-            return plain, None
-        return plain, estimate(suspicious, priors, draws=draws, seed=seed, shocks=plain.likely_shocks)
+            return plain, None, 0.0
+        endogenous = estimate(suspicious, priors, draws=draws, seed=seed, shocks=plain.likely_shocks)
+        unlike = Residuals(plain).unmoved(-plain.elasticities.mean(axis=0))
+        trusted, followed = (_evidence(found, unlike, plain.likely_shocks, priors) for found in (plain, endogenous))
+        return plain, endogenous, followed - trusted
 
 
-def _probability(plain: list[CategoryPosterior], endogenous: list[CategoryPosterior], exogenous: float) -> float:
-    """Posterior probability of the second model (Kass and Raftery 1995).
+def _evidence(
+    found: CategoryPosterior, unlike: NDArray[np.bool_], shocks: tuple[tuple[float, float], ...], priors: Priors
+) -> float:
+    """The log evidence of a model, also if some products answer unlike the others.
 
-    A few products whose units ignore their reductions are not a shop that follows demand: what the
-    second model explains of them does not count.
+    Else, one that ignores its reductions would make a shop that follows demand.
     """
-    odds = sum(b.log_evidence - a.log_evidence for a, b in zip(plain, endogenous, strict=True))
-    gained = np.concatenate([b.log_likelihood() - a.log_likelihood() for a, b in zip(plain, endogenous, strict=True)])
-    unmoved = np.concatenate([Residuals(found).unmoved(-found.elasticities.mean(axis=0)) for found in plain])
-    if unmoved.mean() < _MOST_UNMOVED:
-        odds -= np.maximum(gained[unmoved], 0.0).sum()
+    if not unlike.any():
+        return found.log_evidence
+    apart = estimate(replace(found.model.data, unlike=unlike), priors, draws=1, shocks=shocks).log_evidence
+    return max(found.log_evidence, apart + float(unlike.sum()) * np.log(priors.unlike))
+
+
+def _probability(odds: float, exogenous: float) -> float:
+    """Posterior probability of the second model (Kass and Raftery 1995)."""
     return float(1 / (1 + exogenous / (1 - exogenous) * np.exp(-np.clip(odds, -50, 50))))
 
 

@@ -39,6 +39,8 @@ class Priors:
         level_spread: Standard deviation of the change of a category's arrivals that goes with its price
             level, per log point, where prices follow demand: 3 for a shop that raises its prices
             by a third of a percent where one percent more customers come.
+        unlike: Prior probability that a product whose units do not fall with its price answers unlike
+            the others, rather than that prices follow demand.
         exogenous: Prior probability that prices do not follow demand beyond what costs explain.
         unexplained: The same where regular prices moved and no costs are known: few shops move these
             for no reason.
@@ -65,13 +67,14 @@ class Priors:
     suspect_spread: float = 1.5
     reduced_spread: float = 0.3
     level_spread: float = 3.0
+    unlike: float = 0.05
     exogenous: float = 0.5
     unexplained: float = 0.1
 
     def __post_init__(self) -> None:
         for item in fields(self):
             value = getattr(self, item.name)
-            share = item.name in ("outside", "exogenous", "unexplained")
+            share = item.name in ("outside", "unlike", "exogenous", "unexplained")
             if isinstance(value, bool) or not isinstance(value, int | float) or not (0 < value < (1 if share else 1e3)):
                 if item.name == "promotion" and isinstance(value, int | float) and abs(value) < 1e3:
                     continue
