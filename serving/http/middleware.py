@@ -22,6 +22,8 @@ from .rate_limit import RateLimit
 
 MAX_BODY = 4 << 20
 """Largest body of a request in bytes, enough for some ten thousand products."""
+_PIECE = 256 << 10
+"""Bytes of an answer that are sent at once."""
 OPEN_PATHS = ("/healthz", "/readyz")
 _PRICE_PATHS = ("/v1/prices", "/v1/outcomes")
 _log = logging.getLogger("repricer.requests")
@@ -112,7 +114,7 @@ class Gate:
                 status, begun = answer.status_code, True
                 headers = [*answer.raw_headers, mark]
                 await send({"type": "http.response.start", "status": status, "headers": headers})
-                await send({"type": "http.response.body", "body": answer.body})
+                await _send_body(send, answer.body)
         except Exception:
             caller = None
             _log.exception("failed", extra={"facts": {"request_id": request_id}})
@@ -183,6 +185,13 @@ async def _body(receive: Receive) -> bytes:
         message = await receive()
         parts.append(message.get("body", b""))
     return b"".join(parts)
+
+
+async def _send_body(send: Send, body: bytes | memoryview) -> None:
+    """Send a body, a large one in pieces: other answers leave in between."""
+    for start in range(0, len(body) or 1, _PIECE):
+        piece = body[start : start + _PIECE]
+        await send({"type": "http.response.body", "body": piece, "more_body": start + _PIECE < len(body)})
 
 
 def _unfit(scope: Scope, headers: dict[bytes, bytes]) -> JSONResponse | None:

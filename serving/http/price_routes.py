@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any, TypeVar
 
+import orjson
 from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
@@ -37,6 +37,7 @@ from .schemas import (
     described_states,
     json_body,
     parsed,
+    parsed_apart,
     problems,
 )
 
@@ -84,7 +85,7 @@ class _Pricing:
         """The response to the body of a request."""
         try:
             request_id = scope["state"]["request_id"]
-            state = parsed(body) if len(body) < _INLINE_BYTES else await self._aside(parsed, body)
+            state = parsed(body) if len(body) < _INLINE_BYTES else await self._aside(parsed_apart, body)
             question = self._question(body, scope)
             text = None
             if question and self._decisions is not None:
@@ -131,7 +132,10 @@ class _Pricing:
         if not 0 < len(states) <= MOST_STATES:
             raise StateError(f"a request must hold 1 to {MOST_STATES} states; got {len(states)}; send several requests")
         named = [(f"{request_id}.{i}", one) for i, one in enumerate(self._decided(states), start=1)]
-        return named, b"[" + b",".join(self._shown(*one) for one in named) + b"]"
+        shown = [self._shown(*one) for one in named]
+        # Large texts are copied once: no thread can run meanwhile.
+        shown[0], shown[-1] = b"[" + shown[0], shown[-1] + b"]"
+        return named, b",".join(shown)
 
     def _decided(self, states: list[Any]) -> list[Decision]:
         slots, decisions = self._deployment.slots, list[Decision]()
@@ -196,7 +200,7 @@ def _add_questions(app: FastAPI, deployment: Deployment, question: dict[str, Any
         openapi_extra=described_body("Question", initial=question),
         tags=["questions"],
     )
-    async def why(request: Request) -> JSONResponse:
+    async def why(request: Request) -> Response:
         """Explain a product's price: sentences to read out, and the parts that add up to it.
         Nothing is recorded.
         """
@@ -217,7 +221,7 @@ def _add_questions(app: FastAPI, deployment: Deployment, question: dict[str, Any
         openapi_extra=described_body("WhatIfQuestion", grid=question, own_prices=tried),
         tags=["questions"],
     )
-    async def curve(request: Request) -> JSONResponse:
+    async def curve(request: Request) -> Response:
         """Expected sales, revenue and profit of a product at other prices in this period. Nothing
         is recorded.
         """
@@ -240,7 +244,7 @@ def _add_desk_answers(
         openapi_extra=described_body("CustomerQuestion", initial=asked),
         tags=["questions"],
     )
-    async def desk(request: Request) -> JSONResponse:
+    async def desk(request: Request) -> Response:
         """What customer service may say to a question in English, German, French or Spanish; the
         answer is in English. Nothing is recorded.
         """
@@ -254,7 +258,7 @@ def _add_desk_answers(
 
 async def _answered(
     request: Request, keys: tuple[str, ...], answer: Callable[[dict[str, Any]], Any], pool: CapacityLimiter
-) -> JSONResponse:
+) -> Response:
     """What `answer` makes of the body in a thread of the pool, as JSON; 422, 409 or 503 with one line where
     it cannot.
     """
@@ -265,7 +269,8 @@ async def _answered(
     if not isinstance(body, dict) or not body.keys() <= set(keys):
         return problem(422, f"request must be an object with {', '.join(keys)}; got something else; see /docs")
     try:
-        return JSONResponse(asdict(await to_thread.run_sync(answer, body, limiter=pool)))
+        text = await to_thread.run_sync(lambda: orjson.dumps(answer(body)), limiter=pool)
+        return Response(text, media_type="application/json")
     except StateError as error:
         return problem(422, str(error))
     except NoResponseError as error:

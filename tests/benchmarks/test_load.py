@@ -1,15 +1,17 @@
-from repricer.benchmarks.load import statuses
+import pytest
+from repricer.benchmarks.load import _quantile
 
-SAID = """
-Response time histogram:
-  0.025 [1]\t|
-  0.054 [1599]\t|■■■■
-
-Status code distribution:
-  [200]\t6404 responses
-"""
+HEAD = "response-time,DNS+dialup,DNS,Request-write,Response-delay,Response-read,status-code,offset\n"
+ROW = "{},0.0006,0.0000,0.0003,0.0199,0.0001,{},0.5195\n"
 
 
-def test_the_histogram_is_not_taken_for_status_codes():
-    assert statuses(SAID) == ["200"]
-    assert statuses(SAID + "  [503]\t2 responses\n") == ["200", "503"]
+def test_the_percentile_is_of_all_callers_together() -> None:
+    slow = HEAD + ROW.format(0.5, 200)
+    fast = HEAD + "".join(ROW.format(n / 1000, 200) for n in range(1, 200))
+    assert (_quantile([fast, slow], 0.5), _quantile([fast, slow], 0.995)) == (0.101, 0.5)
+
+
+@pytest.mark.parametrize("tables", [[HEAD + ROW.format(0.1, 200) + ROW.format(0.1, 503)], [HEAD], [""]])
+def test_a_percentile_needs_answers_that_are_all_200(tables: list[str]) -> None:
+    with pytest.raises(RuntimeError, match="all answers must be 200; got"):
+        _quantile(tables, 0.99)

@@ -138,6 +138,13 @@ class Connection(HttpToolsProtocol):
         if self.cycle.response_complete or self.cycle.more_body:
             self._wait(self.transport.get_write_buffer_size() / BYTES_PER_SECOND)
 
+    def pause_writing(self) -> None:
+        """The rest of an answer waits for its caller, who has as long as for all of it."""
+        super().pause_writing()
+        if self.deadline is None:
+            rest = self.transport.get_write_buffer_size() + self.cycle.expected_content_length
+            self._wait(rest / BYTES_PER_SECOND)
+
     def timeout_keep_alive_handler(self) -> None:
         """Nothing: `leave_if_late` closes idle connections, and those whose caller does not read."""
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import logging
@@ -15,7 +16,9 @@ import pytest
 from repricer.serving import Bundle, DecisionLog, example_state
 from repricer.serving.http.api_keys import add_key
 from repricer.serving.http.app import ServiceSettings, create_app
+from repricer.serving.http.middleware import _PIECE, _send_body
 from repricer.serving.http.processes.json_logging import JsonFormatter
+from repricer.serving.http.schemas import BodyError, parsed, parsed_apart
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # which HTTP client the test client would rather have
@@ -207,3 +210,43 @@ def test_a_price_does_not_wait_for_a_batch(
         assert client.put("/v1/admin/holdout", json={"share": 0.1}).status_code == 200
         free.set()
         assert {batch.result().status_code for batch in batches} == {200}
+
+
+@pytest.mark.parametrize("size", [0, 1, _PIECE, _PIECE + 1, 5 * _PIECE])
+def test_a_large_answer_leaves_in_pieces(size: int) -> None:
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    body = bytes(range(256)) * (size // 256) + bytes(size % 256)
+    asyncio.run(_send_body(send, body))
+    assert b"".join(message["body"] for message in sent) == body
+    assert max(len(message["body"]) for message in sent) <= _PIECE
+    assert [message["more_body"] for message in sent] == [True] * (len(sent) - 1) + [False]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '[{"period": 0}, {"period": 1}]',
+        '{"period": 0}',
+        " [ ] ",
+        "[1, [2], null]",
+        '[{"period": 0}, {"period": 1, "period": 2}]',
+        '[{"period": 0}, {"period": 1]',
+        '[{"period": 0}] x',
+        "[NaN]",
+        '["\\ud800"]',
+        "[" * 2000,
+        "",
+    ],
+)
+def test_states_that_are_parsed_apart_are_those_of_the_whole(body: str) -> None:
+    def outcome(parse: Any) -> Any:
+        try:
+            return parse(body.encode())
+        except BodyError as error:
+            return str(error)
+
+    assert outcome(parsed_apart) == outcome(parsed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import http.client
@@ -9,10 +10,13 @@ import json
 import socket
 import sys
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
+import uvicorn
 from repricer.serving import Bundle, example_state
-from repricer.serving.http.processes.connections import Listener
+from repricer.serving.http.processes.connections import BYTES_PER_SECOND, PATIENCE, Connection, Listener
+from uvicorn.server import ServerState
 
 from .slow_callers import EMPTY_LINES, HEAD, IDLE, SLOW_BODIES, SLOW_HEADERS, Held, held, limited_service
 
@@ -58,3 +62,39 @@ def test_a_process_without_files_left_tries_again_in_a_second(monkeypatch: pytes
         for _ in range(2000):
             with pytest.raises(BlockingIOError):
                 listener.accept()
+
+
+def test_who_reads_a_large_answer_too_slowly_is_put_out_at_the_time_for_all_of_it() -> None:
+    size, pieces = 16 << 20, 64  # more than the sockets hold
+
+    async def app(scope: Any, _: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            head = [(b"content-length", str(size).encode())]
+            await send({"type": "http.response.start", "status": 200, "headers": head})
+            for n in range(pieces):
+                body = bytes(size // pieces)
+                await send({"type": "http.response.body", "body": body, "more_body": n + 1 < pieces})
+
+    async def run() -> tuple[float, float, bytes]:
+        config = uvicorn.Config(app, http=Connection, ws="none", access_log=False)
+        config.load()
+        loop, state = asyncio.get_running_loop(), ServerState()
+        server = await loop.create_server(lambda: Connection(config, state, {}), "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname(), limit=1 << 12)
+        writer.write(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        asked = loop.time()
+        await asyncio.sleep(0.3)
+        (connection,) = cast("set[Connection]", state.connections)
+        assert connection.flow.write_paused
+        due, head = cast(float, connection.deadline), await reader.readexactly(200_000)
+        await asyncio.sleep(0.1)
+        assert connection.deadline == due, "who reads a little does not get more time"
+        connection.leave_if_late(due + 1)
+        rest = await reader.read(size)
+        writer.close()
+        server.close()
+        return due - asked, size / BYTES_PER_SECOND + PATIENCE, head + rest
+
+    seconds, allowed, read = asyncio.run(run())
+    assert allowed / 2 < seconds <= allowed + 1
+    assert len(read) < size
