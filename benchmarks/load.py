@@ -49,7 +49,7 @@ def percentile(url: str, body: bytes, *, rate: float, seconds: int = 15, headers
     with contextlib.ExitStack() as stack:
         callers = []
         # All callers of one hey ask at the same moment: 64 of them would come as bursts of 64.
-        for n in range(CONNECTIONS):
+        for _ in range(CONNECTIONS):
             options = ("-c", "1", "-q", str(1 / pause), "-z", f"{seconds}s", "-o", "csv")
             callers.append(stack.enter_context(_asking(url, body, headers, *options)))
             time.sleep(pause / CONNECTIONS)

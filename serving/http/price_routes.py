@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import orjson
 from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from starlette.types import Scope
 
 from ..answers.answer import RECENT, Answer, answer_question
@@ -134,7 +134,8 @@ class _Pricing:
         named = [(f"{request_id}.{i}", one) for i, one in enumerate(self._decided(states), start=1)]
         shown = [self._shown(*one) for one in named]
         # Large texts are copied once: no thread can run meanwhile.
-        shown[0], shown[-1] = b"[" + shown[0], shown[-1] + b"]"
+        shown[0] = b"[" + shown[0]
+        shown[-1] += b"]"
         return named, b",".join(shown)
 
     def _decided(self, states: list[Any]) -> list[Decision]:

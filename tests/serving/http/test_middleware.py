@@ -109,6 +109,8 @@ def test_switches_over_http(client: TestClient, keys: dict[str, dict[str, str]],
 
 def test_a_decision_of_the_log_says_what_answered(one_path: Path, one: Bundle, tmp_path: Path) -> None:
     log, state = tmp_path / "log.db", example_state(one.catalogue)
+    with TestClient(create_app(one_path)) as client:
+        assert len(client.post("/v1/prices", json=[state]).json()) == 1
     with TestClient(create_app(one_path, log=log)) as client:
         answers = client.post("/v1/prices", json=[state, state | {"market": "b"}]).json()
     rows = list(DecisionLog(log).export())
