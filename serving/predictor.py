@@ -33,6 +33,8 @@ from .product_prices import PriceColumns, ProductPrice, ProductPrices, Step
 from .recurrent_state import MEMORY, split, stacked
 
 _json = Encoder()
+_EXACT = np.array([10.0**power for power in range(23)])
+"""The powers of ten that are exact."""
 
 
 @dataclass
@@ -269,9 +271,9 @@ def _plain(parts: Sequence[NDArray[np.float32] | None]) -> list[Any]:
     wide = np.concatenate([part.ravel() for part in given]).astype(np.float64)
     finite = np.isfinite(wide)
     size = np.abs(wide, where=finite & (wide != 0), out=np.ones_like(wide))
-    digits = 6 - np.floor(np.log10(size))
-    # Powers of ten are exact up to 22, so that the quotient is the number that these digits name.
-    up, down = 10.0 ** np.clip(digits, 0, 22), 10.0 ** np.clip(-digits, 0, 22)
+    digits = 6 - np.floor(np.log10(size)).astype(np.int64)
+    # So that the quotient is the number that these digits name.
+    up, down = _EXACT[np.clip(digits, 0, 22)], _EXACT[np.clip(-digits, 0, 22)]
     plain = (np.rint(wide * up / down) / up * down).tolist()
     for k in np.flatnonzero(np.abs(digits) > 22).tolist():
         plain[k] = float(f"{wide[k]:.7g}")
