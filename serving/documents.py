@@ -262,9 +262,9 @@ def shown(value: Any) -> str:
     return _short.repr(value)
 
 
-def schemas(*kinds: type[Struct]) -> dict[str, Any]:
-    """The JSON schemas of structs and of all that they hold, by name, for the components of an
-    OpenAPI document.
+def schemas(*kinds: type[Any]) -> dict[str, Any]:
+    """The JSON schemas of structs or data classes and of all that they hold, by name, for the
+    components of an OpenAPI document.
     """
     found = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")[1]
     for own in found.values():

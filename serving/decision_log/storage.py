@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Executable, Select, Table, Update, delete, insert, inspect, select
+from sqlalchemy import ColumnElement, Connection, Executable, Table, Update, delete, insert, inspect, select
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from .engine import engine_of, line_of, locked, url_of
@@ -47,7 +47,7 @@ class Writing:
         order. Returns the new end of the chain.
         """
         if table.name not in self._tails:
-            found = self._connection.execute(_last(table)).first()
+            found: Any = self._connection.execute(_last(table)).first()
             self._tails[table.name] = start_of(table, self.read) if found is None else Tail(found.id, found.hash)
         done, self._tails[table.name] = linked(rows, self._tails[table.name])
         self.put(table, done)
@@ -105,7 +105,7 @@ def start_of(table: Table, look: Query) -> Tail:
 
 
 @functools.cache
-def _last(table: Table) -> Select[Any]:
+def _last(table: Table) -> Executable:
     """The query for the last row of a table, made once: that takes longer than running it."""
     return select(table.c.id, table.c.hash).order_by(table.c.id.desc()).limit(1)
 
