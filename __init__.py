@@ -115,7 +115,7 @@ class _WithGymnasium(MetaPathFinder):
         return spec
 
 
-if "gymnasium" in sys.modules:
+if sys.modules.get("gymnasium"):  # None stands for one that must not be imported
     _register()
 else:
     sys.meta_path.insert(0, _WithGymnasium())

@@ -126,7 +126,10 @@ class ProductPrices(Sequence[ProductPrice]):
 
     def rows(self) -> list[dict[str, Any]]:
         """The answers as plain JSON."""
-        return to_builtins(self.structs())
+        rows: list[dict[str, Any]] = to_builtins(self.structs())
+        for row in rows:
+            row["trail"] = list(row["trail"])
+        return rows
 
     def structs(self) -> list[Struct]:
         """The answers as structs that are written as plain JSON, in a third of the time."""
