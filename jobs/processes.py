@@ -7,8 +7,9 @@ from collections.abc import Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import joblib
@@ -37,7 +38,9 @@ def run(jobs: list[Job], place: Place, scratch: Path) -> Iterator[Ended]:
 def _pool(left: list[Job], workers: int, scratch: Path) -> Generator[Ended, None, list[Job]]:
     """Take jobs from the end of the list until it is empty or a process dies; those that ran then are returned."""
     running = dict[Future[Any], Job]()
-    with _one_thread(), ProcessPoolExecutor(min(workers, len(left)), mp_context=get_context("spawn")) as pool:
+    workers = min(workers, len(left))
+    spawn = get_context("spawn")
+    with _one_thread(), ProcessPoolExecutor(workers, mp_context=spawn, initializer=_end_with_parent) as pool:
         try:
             while left or running:
                 while left and len(running) < workers:
@@ -52,6 +55,18 @@ def _pool(left: list[Job], workers: int, scratch: Path) -> Generator[Ended, None
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return []
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it is killed; else it would wait for work for ever."""
+
+    def watch() -> None:
+        parent = parent_process()
+        assert parent is not None
+        parent.join()
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 @contextmanager

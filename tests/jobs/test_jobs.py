@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -22,6 +27,10 @@ def add(inputs, scratch):
         os.kill(os.getpid(), signal.SIGKILL)
     if inputs.get("wrong"):
         raise ValueError("x must be\\na number")
+    if inputs.get("slow"):
+        import time
+        (scratch / "process").write_text(str(os.getpid()))
+        time.sleep(120)
     with open(os.environ["STARTS"], "a") as log:
         log.write(f"{inputs['x']}\\n")
     return inputs["x"] + 1
@@ -53,6 +62,34 @@ def test_what_dies_starts_again_and_what_fails_says_why(starts, tmp_path):
     assert "its process died, 4 times" in found[3].reason
     done = [json.loads(path.read_text()) for path in (tmp_path / "out" / "results").iterdir()]
     assert sorted(one["result"] for one in done) == [2, 3]
+
+
+def test_processes_end_with_the_one_that_started_them(starts, tmp_path):
+    call = (
+        "from pathlib import Path; from repricer.jobs import Job, Place, run_jobs\n"
+        "if __name__ == '__main__':\n"
+        "    run_jobs([Job('work_of_jobs:add', dict(x=1, slow=True))], Path('out'), place=Place(workers=1))\n"
+    )
+    (tmp_path / "call.py").write_text(call)
+    parent = subprocess.Popen(
+        [sys.executable, "call.py"], cwd=tmp_path, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    )
+    try:
+        written = _soon(lambda: [path for path in tmp_path.rglob("process") if path.read_text()])
+        worker = int(written[0].read_text())
+    finally:
+        parent.kill()
+        parent.wait()
+    _soon(lambda: not Path(f"/proc/{worker}").exists() or Path(f"/proc/{worker}/stat").read_text().split()[2] == "Z")
+
+
+def _soon(found):
+    """What `found` returns once it is true; it must be within 30 seconds."""
+    for _ in range(300):
+        if result := found():
+            return result
+        time.sleep(0.1)
+    raise AssertionError("it did not come within 30 s")
 
 
 def test_an_interrupted_call_goes_on_with_what_is_left(starts, tmp_path):
