@@ -150,6 +150,7 @@ class Market:
             loyalty=s.loyalty if catalogue.loyal else None,
             changes=changes,
             lowest_price_30_days=lowest,
+            capacity=s.capacity if self.spec.capacity is not None else None,
         )
 
     @property

@@ -20,6 +20,7 @@ from .jit.rng import period_keys
 from .kernels.decode import Decoding
 from .kernels.demand_arrays import ChoiceParameters, family_callback
 from .kernels.expected.money import expected_money
+from .kernels.inventory import use_capacity
 from .kernels.market_arrays import Constants, MarketArrays, MoneyParameters
 from .kernels.outcome import Outcome
 from .kernels.period import run_period
@@ -149,6 +150,11 @@ class Dynamics:
         context[self.layout.past] = np.tile(initial_price, spec.guardrails.past_periods)[:, None]
         if spec.competitors is not None:
             context[self.layout.rival_price] = spec.competitors.regular_price[:, None]
+        if spec.capacity is not None:
+            rules, left = self.constants.stock, context[self.layout.capacity]
+            left[:] = spec.capacity.units[:, None]
+            sold = np.zeros_like(lanes[ON_HAND])
+            use_capacity(rules.use, rules.added, clock[PERIOD], sold, left, lanes[ON_HAND])
         # The initial draws have their own key, that of period -1.
         clock[PERIOD] = -1
         keys = np.empty(self.num_markets, np.uint64)

@@ -104,6 +104,7 @@ class MarketView:
         changes: (E, N) price changes within the last `catalogue.change_window_periods` periods.
         lowest_price_30_days: (E, N) lowest list price of the last 30 days, currency per unit; NaN
             where not known.
+        capacity: (E, H) units left of the resources that products share.
 
     Example:
         >>> import repricer
@@ -125,6 +126,7 @@ class MarketView:
     memory: NDArray[np.float32] | None = None
     changes: NDArray[np.intp] | None = None
     lowest_price_30_days: NDArray[np.float32] | None = None
+    capacity: NDArray[np.float32] | None = None
 
     @property
     def num_markets(self) -> int:

@@ -86,6 +86,7 @@ def describe(spec: MarketDescription) -> dict[str, str]:
         "regimes": _regimes(spec),
         "shocks": _shocks(spec),
         "returns": _returns(spec),
+        "capacity": _capacity(spec),
         "history": _history(spec),
         "posterior": _posterior(spec),
     }
@@ -313,6 +314,14 @@ def _shocks(spec: MarketDescription) -> str:
     if shocks is None:
         return ""
     return f"lognormal shocks multiply arrivals; volatility {shocks.volatility:g}, persistence {shocks.persistence:g}"
+
+
+def _capacity(spec: MarketDescription) -> str:
+    capacity = spec.capacity
+    if capacity is None:
+        return ""
+    held = ", ".join(f"{name} {units:g}" for name, units in zip(capacity.names, capacity.units, strict=True))
+    return f"products share {held}" + ("; units are added or withdrawn over time" if capacity.added.any() else "")
 
 
 def _returns(spec: MarketDescription) -> str:

@@ -52,6 +52,8 @@ def check_names(spec: MarketDescription) -> None:
     lists = {"products.names": spec.products.names, "arrivals.segments": spec.arrivals.segments}
     if spec.competitors is not None:
         lists["competitors.names"] = spec.competitors.names
+    if spec.capacity is not None:
+        lists["capacity.names"] = spec.capacity.names
     if spec.regimes is not None:
         lists["regimes.names"] = spec.regimes.names
     for key, listed in lists.items():
@@ -131,6 +133,8 @@ def check_together(spec: MarketDescription) -> None:
     if spec.regimes is not None:
         _sum_to_one("regimes.transition", spec.regimes.transition, spec.regimes.names)
         _sum_to_one("regimes.initial", spec.regimes.initial[None], ("the start",))
+    if spec.capacity is not None:
+        _check_capacity(spec)
     if spec.posterior is not None:
         _check_posterior(spec)
     _check_calendar(spec)
@@ -150,6 +154,27 @@ def _check_calendar(spec: MarketDescription) -> None:
         raise ScenarioError(
             f"market.period_days must be given beside first_day where a period is called '{market.period}'; got nothing; "
             "add the number of days"
+        )
+
+
+def _check_capacity(spec: MarketDescription) -> None:
+    capacity, rivals = spec.capacity, spec.competitors
+    assert capacity is not None
+    for key in ("units", "use", "added"):
+        numbers = getattr(capacity, key)
+        if (part := numbers[numbers != np.floor(numbers)]).size:
+            raise ScenarioError(f"capacity.{key} must be whole numbers; got {part[0]:g}; round it")
+    # At most one customer may come: who would be served first?
+    one = spec.arrivals.process == "single" and len(spec.category_names) == 1
+    if not one or (rivals is not None and rivals.answers_within_period):
+        raise ScenarioError(
+            "capacity needs one category, arrivals.process = 'single' and no competitors that answer within the period; "
+            "got others; use more and shorter periods"
+        )
+    if np.isfinite(spec.stock.initial_units).any() or spec.returns is not None:
+        raise ScenarioError(
+            "capacity takes the place of stock, and units do not come back; got stock.initial_units or returns; "
+            "give resources of their own to products with a stock"
         )
 
 

@@ -13,6 +13,7 @@ from .price_section import Prices
 from .sections import (
     Array,
     Arrivals,
+    Capacity,
     Competitors,
     DemandSection,
     HistorySection,
@@ -57,6 +58,7 @@ class MarketDescription:
     regimes: Regimes | None = value("section", default=None)
     shocks: Shocks | None = value("section", default=None)
     returns: Returns | None = value("section", default=None)
+    capacity: Capacity | None = value("section", default=None)
     history: HistorySection | None = value("section", default=None)
     posterior: Posterior | None = value("section", default=None)
     summary: str = value("one or two sentences", default="")
@@ -66,7 +68,7 @@ class MarketDescription:
 
     @cached_property
     def sizes(self) -> dict[str, int]:
-        """The number behind each letter of a shape: T, C, N, K, R, Z, M."""
+        """The number behind each letter of a shape: T, C, N, K, R, Z, H, M."""
         return {
             "T": int(self.market.horizon_periods),
             "C": len(self.category_names),
@@ -75,6 +77,7 @@ class MarketDescription:
             "G": len(self.prices.price_gaps),
             "R": 0 if self.competitors is None else len(self.competitors.names),
             "Z": 0 if self.regimes is None else len(self.regimes.names),
+            "H": 0 if self.capacity is None else len(self.capacity.names),
             "M": 0 if self.posterior is None else int(self.posterior.draws),
         }
 

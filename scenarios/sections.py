@@ -299,6 +299,26 @@ class Returns:
     handling_cost: Array = array("N", "currency per returned unit", low=0, high=1e9, default=0.0)
 
 
+@dataclass(frozen=True)
+class Capacity:
+    """Resources that products share, as itineraries share the seats of flights: a sale uses some of each.
+
+    A product that needs more of a resource than is left is sold out. For markets of one category
+    with `arrivals.process = "single"`, whose products have no stock of their own.
+    """
+
+    names: tuple[str, ...] = value("H names of the resources")
+    units: Array = array("H", "units before the first period", low=0, high=1e6)
+    use: Array = array("HN", "units that one unit of a product uses", low=0, high=1e6)
+    added: Array = array(
+        "TH",
+        "units added at the start of a period; below 0 they are withdrawn, as far as they are left",
+        low=-1e6,
+        high=1e6,
+        default=0.0,
+    )
+
+
 MENTIONED_FROM = 0.1
 """Smallest probability that prices followed demand which is mentioned."""
 

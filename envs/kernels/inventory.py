@@ -162,6 +162,31 @@ def close_period(
             deliver(place, np.float32(i), closing, received[0], lanes[PIPELINE + i])
 
 
+@lean.entry
+def use_capacity(use, added, period, sold, capacity, on_hand):
+    """Take the units sold from the shared resources, and add what is added to them.
+
+    Args:
+        use: (H, N) units of a resource that a unit of a product uses.
+        added: (T + 1, H) units added at the start of each period.
+        period: (E,) number of the next period.
+        sold: (N, E) units sold.
+        capacity: (H, E) units left of each resource, in place.
+        on_hand: (N, E), filled with the units of each product that could be sold if no other were.
+    """
+    for n in range(on_hand.shape[0]):
+        for e in range(on_hand.shape[1]):
+            on_hand[n, e] = np.float32(np.inf)
+    for h in range(use.shape[0]):
+        for e in range(period.size):
+            for n in range(use.shape[1]):
+                capacity[h, e] -= use[h, n] * sold[n, e]
+            capacity[h, e] = max(capacity[h, e] + added[period[e], h], _ZERO)
+            for n in range(use.shape[1]):
+                if use[h, n] > _ZERO:
+                    on_hand[n, e] = min(on_hand[n, e], np.floor(capacity[h, e] / use[h, n]))
+
+
 @lean
 def deliver(place, here, closing, received, slot):
     """Receive one slot of the pipeline in the markets where it is due."""

@@ -105,6 +105,8 @@ class StockRules(NamedTuple):
         immediate: Whether the lead time of every product is 0.
         lead: (N,) lead time, periods.
         delay: (N,) probability that a delivery that is due is late, or (0,) if none is.
+        use: (H, N) units of shared resources that a unit of a product uses, or (0, N).
+        added: (T + 1, H) units added to them at the start of each period; none after the last.
         season: Periods of a selling season; 0 for none.
         last: Number of periods after which the rest of the stock is salvaged; 0 for never.
     """
@@ -115,6 +117,8 @@ class StockRules(NamedTuple):
     immediate: bool
     lead: NDArray[np.int64]
     delay: NDArray[np.float32]
+    use: NDArray[np.float32]
+    added: NDArray[np.float32]
     season: int
     last: int
 
@@ -125,6 +129,9 @@ class StockRules(NamedTuple):
         orders = stock.replenishment != "none"
         ends = bool(stock.salvage_value.any()) and market.ending == "terminated" and stock.season_periods is None
         level = stock.order_up_to_units if stock.replenishment == "order-up-to" else _OFF
+        use, added = np.empty((0, spec.sizes["N"])), np.empty((0, 0))
+        if spec.capacity is not None:
+            use, added = spec.capacity.use, np.pad(spec.capacity.added, ((0, 1), (0, 0)))
         return cls(
             level=np.round(level).astype(np.float32),
             most=stock.max_order_units.astype(np.float32),
@@ -132,6 +139,8 @@ class StockRules(NamedTuple):
             immediate=orders and not stock.lead_time_periods.any(),
             lead=stock.lead_time_periods.astype(np.int64),
             delay=stock.delay_probability.astype(np.float32) if stock.delay_probability.any() else _OFF,
+            use=use.astype(np.float32),
+            added=added.astype(np.float32),
             season=stock.season_periods or 0,
             last=market.horizon_periods if ends else 0,
         )
@@ -163,7 +172,7 @@ class Sections(NamedTuple):
     candidates: NDArray[np.bool_]
     default_score: NDArray[np.float32]
     profit: bool
-    ends: tuple[int, int, int, int, int, int, int]
+    ends: tuple[int, int, int, int, int, int, int, int]
     table: TableLayout
 
     @classmethod

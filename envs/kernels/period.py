@@ -307,6 +307,9 @@ def advance(constants, keys, clock, before, lanes, shared, now, whole, scratch, 
         out.received,
     )
     inventory.close_period(constants.money, keys, segments, *closing, now.reference, lanes, scratch.place)
+    if stock.use.shape[0]:
+        sold, capacity = out.money[UNITS], shared.capacity
+        inventory.use_capacity(stock.use, stock.added, clock[PERIOD], sold, capacity, lanes[ON_HAND])
     copy(whole.waiting, shared.waiting)
     copy(out.rival_price, shared.rival_price)
     copy(out.rival_units, shared.rival_units)

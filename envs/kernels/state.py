@@ -39,6 +39,7 @@ class StateLayout:
         rival_memory: 2 R rows, recurrent state of learning rivals.
         past: H * N rows, list prices of the H periods before the current price was set, latest
             first, for price rules that look back.
+        capacity: H rows, units left of the shared resources.
     """
 
     loyalty: slice
@@ -48,6 +49,7 @@ class StateLayout:
     rival_units: slice
     rival_memory: slice
     past: slice
+    capacity: slice
 
     @classmethod
     def of(cls, spec: MarketSpec) -> StateLayout:
@@ -61,20 +63,21 @@ class StateLayout:
             "rival_units": rivals,
             "rival_memory": 2 * rivals,
             "past": spec.guardrails.past_periods * spec.sizes["N"],
+            "capacity": spec.sizes["H"],
         }
         ends = np.cumsum(list(counts.values())).tolist()
         return cls(**{name: slice(end - count, end) for (name, count), end in zip(counts.items(), ends, strict=True)})
 
     @property
-    def ends(self) -> tuple[int, int, int, int, int, int, int]:
+    def ends(self) -> tuple[int, int, int, int, int, int, int, int]:
         """End of each part, in the order of the attributes."""
         parts = (self.loyalty, self.shock, self.waiting, self.rival_price, self.rival_units, self.rival_memory)
-        return (*(part.stop for part in parts), self.past.stop)
+        return (*(part.stop for part in parts), self.past.stop, self.capacity.stop)
 
     @property
     def rows(self) -> int:
         """Number of rows."""
-        return self.past.stop
+        return self.capacity.stop
 
 
 class TableLayout(NamedTuple):
@@ -146,14 +149,15 @@ class Shared(NamedTuple):
     rival_units: Floats
     rival_memory: Floats
     past: Floats
+    capacity: Floats
 
 
 @inlined
 def shared_rows(sections, context):
     """`Shared` views of the context, (rows, E)."""
-    a, b, c, d, e, f, g = sections.ends
+    a, b, c, d, e, f, g, h = sections.ends
     rivals = (context[c:d], context[d:e], context[e:f])
-    return Shared(context[:a], context[a:b], context[b:c], *rivals, context[f:g])
+    return Shared(context[:a], context[a:b], context[b:c], *rivals, context[f:g], context[g:h])
 
 
 @dataclass(eq=False)
@@ -240,6 +244,11 @@ class MarketState:
     def rival_price(self) -> Floats:
         """(E, R) prices of the rival offers, currency per unit."""
         return self.context[self.layout.rival_price].T
+
+    @property
+    def capacity(self) -> Floats:
+        """(E, H) units left of the resources that products share; (E, 0) if they share none."""
+        return self.context[self.layout.capacity].T
 
     def latest_prices(self, periods: int) -> Floats:
         """(P, N, E) list prices of at most `periods` latest periods, the current price first."""

@@ -4,7 +4,8 @@ are solved for.
 One solver per family of markets; the `covers` of each says which markets it admits:
 
 - `one_stock`: one product with finite stock that is never replenished.
-- `several_stocks`: several products, each with such a stock.
+- `several_stocks`: several products, each with such a stock, or all with shares in common
+  resources.
 - `separate_periods`: unlimited stock and no link between periods.
 - `one_rival`: one product against one competitor that responds to its price.
 - `price_and_order`: one product whose price and order are set together.

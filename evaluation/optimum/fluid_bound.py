@@ -93,8 +93,30 @@ def _stock_paid_for(spec: MarketSpec) -> float:
     return float(Costs.of(spec).ordered @ np.floor(spec.stock.initial_units)) if replenished else 0.0
 
 
+def _shared(spec: MarketSpec, demand: FluidDemand) -> float:
+    """The bound where products share resources: one dual value for a unit of each resource.
+
+    All units that are ever added are taken to be there from the start, and none to be withdrawn.
+    """
+    capacity = spec.capacity
+    assert capacity is not None, "called for shared capacity"
+    use, left = capacity.use, capacity.units + np.maximum(capacity.added, 0).sum(axis=0)
+    periods = spec.market.horizon_periods
+
+    def dual(value: Array) -> tuple[float, Array]:
+        money, units = demand.money(np.tile(value @ use, (periods, 1)), 0)
+        return money + float(value @ left), left - use @ units
+
+    # Above a product's highest price per unit that it uses, nothing is sold that uses the resource.
+    most = (spec.guardrails.high / np.where(use > 0, use, np.inf)).max(axis=1)
+    found = minimize(dual, 0 * most, jac=True, method="L-BFGS-B", bounds=[(0.0, float(high)) for high in most])
+    return float(found.fun)
+
+
 def _season(spec: MarketSpec, demand: FluidDemand, first: int, last: int) -> float:
     """The bound of one selling season, periods [first, last), discounted to the episode's start."""
+    if spec.capacity is not None:
+        return _shared(spec, demand)
     stock = np.floor(spec.stock.initial_units)
     limited = np.isfinite(stock) & (spec.stock.replenishment == "none") & (spec.stock.shortage == "lost")
     nothing = np.zeros((last - first, stock.size))

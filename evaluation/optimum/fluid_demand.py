@@ -54,7 +54,7 @@ def demand_of(spec: MarketSpec) -> FluidDemand | None:
     plain = sections_on(spec) <= {"regimes", "reference_price", "competitors", "shocks", "returns"}
     if plain and np.bincount(spec.category_index).max() == 1:
         return _Priced(spec)
-    if spec.demand.family == "nested-logit" and not sections_on(spec):
+    if spec.demand.family == "nested-logit" and sections_on(spec) <= {"capacity"}:
         return _Nested(spec)
     return _Logit(spec) if logit else None
 

@@ -73,9 +73,10 @@ def prices_are_free(spec: MarketSpec) -> bool:
 
 
 def is_stationary(spec: MarketSpec) -> bool:
-    """Whether demand is the same in every period."""
+    """Whether demand is the same in every period, and no capacity is added in any."""
     tables = (spec.arrivals.rate, spec.demand.season, spec.demand.quality_path, spec.demand.sensitivity_path)
-    return all((table == table[0]).all() for table in tables)
+    steady = spec.capacity is None or not spec.capacity.added.any()
+    return steady and all((table == table[0]).all() for table in tables)
 
 
 def is_infinite_horizon(spec: MarketSpec) -> bool:

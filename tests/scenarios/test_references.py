@@ -208,6 +208,47 @@ def test_lead_times():
     assert solve(spec).value == pytest.approx(sum(values), abs=1e-3)
 
 
+def test_network():
+    """The price of a product is its opportunity cost plus (1 + W) / b only with a common b: here each state is searched."""
+    spec = load_scenario("network")
+    quality, slope = spec.demand.quality[0], spec.demand.price_sensitivity[0]
+    seats, rate = spec.capacity.units.astype(int), spec.arrivals.rate[0, 0]
+    value = np.zeros(seats + 1)
+    for _ in range(spec.market.horizon_periods):
+        lost = np.full(
+            (*value.shape, 3), np.inf
+        )  # what the seats sold would have earned; a sold-out product is not chosen
+        lost[1:, :, 0] = value[1:] - value[:-1]
+        lost[:, 1:, 1] = value[:, 1:] - value[:, :-1]
+        lost[1:, 1:, 2] = value[1:, 1:] - value[:-1, :-1]
+        # All prices are lost + 1 / b + theta, and theta, what the customer brings, is the sum of weight / b: by halves.
+        low, high = np.zeros_like(value), np.full_like(value, 200.0)
+        for _ in range(60):
+            theta = (low + high) / 2
+            brings = (np.exp(quality - slope * (lost + theta[..., None]) - 1) / slope).sum(axis=-1)
+            low, high = np.where(brings > theta, theta, low), np.where(brings > theta, high, theta)
+        value = value + rate * low
+    assert value[tuple(seats)] == pytest.approx(442.071, abs=1e-3)
+    assert solve(spec).value == pytest.approx(442.071, abs=1e-3)
+
+
+def test_added_capacity():
+    spec = load_scenario("added-capacity")
+    quality, slope, rate = spec.demand.quality[0], spec.demand.price_sensitivity[0], spec.arrivals.rate[0, 0]
+    added, start = spec.capacity.added[:, 0].astype(int), int(spec.capacity.units[0])
+    value = [0.0] * 15  # by rooms left, of which no more than 14 can ever be
+    for t in reversed(range(spec.market.horizon_periods)):
+        if t + 1 < spec.market.horizon_periods:
+            value = [value[min(max(left + added[t + 1], 0), 14)] for left in range(15)]
+        before, value = value, []
+        for left in range(15):
+            lost = np.array([before[left] - before[left - rooms] if left >= rooms else np.inf for rooms in (1, 2)])
+            brings = lambda theta, lost=lost: (np.exp(quality - slope * (lost + theta) - 1) / slope).sum() - theta
+            value.append(before[left] + rate * (brentq(brings, 0, 200) if left else 0.0))
+    assert value[start] == pytest.approx(202.216, abs=1e-3)
+    assert solve(spec).value == pytest.approx(202.216, abs=1e-3)
+
+
 def test_calvano_duopoly():
     spec = load_scenario("calvano-duopoly")
     quality, slope, cost = spec.demand.quality[0, 0], spec.demand.price_sensitivity[0, 0], spec.products.unit_cost[0]

@@ -216,6 +216,17 @@ WRONG = [
         {**STOCK, "lead_time_periods": 9},
         "stock.lead_time_periods must be at most market.horizon_periods (8); got 9",
     ),
+    (
+        "capacity",
+        {"names": ["seats"], "units": 5, "use": 0.5},
+        "capacity.use must be whole numbers; got 0.5; round it",
+    ),
+    (
+        "capacity",
+        {"names": ["seats"], "units": 5, "use": 1},
+        "capacity needs one category, arrivals.process = 'single' and no competitors that answer within the period",
+    ),
+    ("capacity", {"names": ["seats", "seats"], "units": 5, "use": 1}, "capacity.names must differ; got 'seats' twice"),
     ("stock", {**STOCK, "lead_time_periods": 1.5}, "stock.lead_time_periods must be a whole number; got 1.5; round it"),
     (
         "stock",

@@ -183,3 +183,27 @@ def test_the_expected_backlog_counts_what_comes_back(probability):
         money = (demand - back) * (price - COST[n]) - 0.3 * back
         money = money - 0.1 * np.maximum(closing, 0) + 0.2 * np.minimum(closing, 0)
         assert outcome.expected_profit[0, n] == pytest.approx((mass * money).sum(), rel=1e-5)
+
+
+# Shared capacity
+
+
+def test_products_share_capacity_that_is_added_and_withdrawn():
+    """Product 1 uses one unit, product 2 two; three are added before the third period, nine withdrawn before the fifth."""
+    added = [[0], [0], [3], [0], [-9]] + [[0]] * 5
+    spec = build(
+        market={"horizon_periods": 10},
+        arrivals={"rate": 1.0, "process": "single"},
+        capacity={"names": ["seats"], "units": 6, "use": [[1, 2]], "added": added},
+    )
+    market, left = Market(spec, num_markets=500, seed=2), np.full(500, 6.0)
+    for t in range(6):
+        assert market.view.capacity[:, 0].tolist() == left.tolist()
+        np.testing.assert_array_equal(market.state.on_hand, np.stack([left, left // 2], axis=1))
+        outcome = market.step(at([2.0, 2.0], 500))
+        assert not (outcome.units > np.stack([left, left // 2], axis=1)).any()
+        left = np.maximum(left - outcome.units @ [1, 2] + added[t + 1][0], 0)
+    assert left.tolist() == [0] * 500
+    assert not market.step(at([2.0, 2.0], 500)).expected_revenue.any()
+    market.restart(np.ones(500, bool))
+    assert (market.state.capacity == 6).all()

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
-from repricer.evaluation.optimum import exact_value, solve
+from repricer.envs import rollout
+from repricer.evaluation.optimum import exact_value, solve, upper_bound
 from repricer.pricing import FixedPrice
+from repricer.scenarios import load_scenario
 
 
 def test_reference_value_and_the_policy_that_earns_it(make):
@@ -75,3 +77,26 @@ def test_a_ladder_costs_little_and_gains_nothing(make):
 
 def test_too_many_states_have_no_solver(make):
     assert solve(make("three-stocks", stock={"initial_units": 60})) is None
+
+
+def test_a_resource_for_each_product_is_a_stock(make):
+    """The same market, once with five units of each product and once with five units of what each uses."""
+    own = make("three-stocks")
+    shared = {"names": ["x", "y", "z"], "units": 5, "use": np.eye(3).tolist()}
+    resources = make("three-stocks", stock={"initial_units": np.inf}, capacity=shared)
+    assert solve(resources).value == pytest.approx(solve(own).value, rel=1e-12)
+    assert upper_bound(resources).value == pytest.approx(upper_bound(own).value, rel=1e-5)
+    for added, sign in ((2, 1), (-2, -1)):
+        plan = np.zeros((50, 3))
+        plan[25] = added
+        moved = make("three-stocks", stock={"initial_units": np.inf}, capacity={**shared, "added": plan.tolist()})
+        assert sign * (solve(moved).value - solve(own).value) > 1
+
+
+@pytest.mark.parametrize("name", ["network", "added-capacity"])
+def test_the_market_pays_what_shared_capacity_is_worth(name):
+    spec = load_scenario(name)
+    optimum = solve(spec)
+    money = rollout(spec, optimum.policy, episodes=4000, seed=2).objective
+    assert abs(money.mean() - optimum.value) < 4 * money.std() / np.sqrt(money.size)
+    assert money.std() / np.sqrt(money.size) < 0.005 * optimum.value
