@@ -121,12 +121,12 @@ def solve(spec: MarketSpec) -> Optimum | None:
     units = np.stack(np.unravel_index(np.arange(np.prod(shape)), shape), axis=1)
     # (S, N, H) units after a sale of each product; one that is sold out is never sold.
     after = units[:, None] - resources.use.T
-    available = (after >= 0).all(axis=2)
+    available = np.asarray((after >= 0).all(axis=2))
 
     def state(left: Array) -> NDArray[np.intp]:
         """The number of the state with these units left (…, H)."""
         inside = np.clip(left, 0, np.array(shape) - 1).astype(np.intp)
-        return np.ravel_multi_index(tuple(np.moveaxis(inside, -1, 0)), shape)
+        return np.asarray(np.ravel_multi_index(tuple(np.moveaxis(inside, -1, 0)), shape))
 
     sold, products, cost = state(after), np.arange(len(spec.products.names)), Costs.of(spec).sold
 

@@ -200,6 +200,8 @@ def _rules(a: _Asked) -> _Said:
     if rules.max_changes is not None and rules.change_window_periods is not None:
         figures |= {"max_changes": rules.max_changes, "change_window_periods": rules.change_window_periods}
         said.append(f"It changes at most {rules.max_changes} times in {rules.change_window_periods} periods.")
+    if rules.direction != "any":
+        said.append(f"It may only {'fall' if rules.direction == 'falling' else 'rise'}.")
     return _Said(said, figures, "price rules")
 
 

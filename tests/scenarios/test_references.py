@@ -236,6 +236,11 @@ def test_added_capacity():
     spec = load_scenario("added-capacity")
     quality, slope, rate = spec.demand.quality[0], spec.demand.price_sensitivity[0], spec.arrivals.rate[0, 0]
     added, start = spec.capacity.added[:, 0].astype(int), int(spec.capacity.units[0])
+
+    def excess(theta, lost):
+        """What a customer brings at prices of lost + 1 / b + theta, less theta."""
+        return (np.exp(quality - slope * (lost + theta) - 1) / slope).sum() - theta
+
     value = [0.0] * 15  # by rooms left, of which no more than 14 can ever be
     for t in reversed(range(spec.market.horizon_periods)):
         if t + 1 < spec.market.horizon_periods:
@@ -243,8 +248,7 @@ def test_added_capacity():
         before, value = value, []
         for left in range(15):
             lost = np.array([before[left] - before[left - rooms] if left >= rooms else np.inf for rooms in (1, 2)])
-            brings = lambda theta, lost=lost: (np.exp(quality - slope * (lost + theta) - 1) / slope).sum() - theta
-            value.append(before[left] + rate * (brentq(brings, 0, 200) if left else 0.0))
+            value.append(before[left] + rate * (brentq(excess, 0, 200, args=(lost,)) if left else 0.0))
     assert value[start] == pytest.approx(202.216, abs=1e-3)
     assert solve(spec).value == pytest.approx(202.216, abs=1e-3)
 

@@ -73,7 +73,7 @@ def test_what_electronics_are_worth_falls():
 def test_the_full_benchmark_has_everything_on():
     spec = load_scenario("bench-10-full")
     optional = [name for name, item in MarketSpec.__dataclass_fields__.items() if str(item.type).endswith("| None")]
-    assert [name for name in optional if getattr(spec, name) is None] == ["history", "posterior"]
+    assert [name for name in optional if getattr(spec, name) is None] == ["capacity", "history", "posterior"]
     assert spec.stock.replenishment == "action"
     assert (spec.stock.lead_time_periods == 2).all()
     assert spec.stock.spoilage.all()
@@ -86,7 +86,17 @@ def test_the_benchmarks_are_the_market_of_the_performance_page(name):
     spec = load_scenario(name)
     products = int(name.removeprefix("bench-"))
     categories = max(1, products // 10)
-    assert spec.sizes == {"T": 52, "C": categories, "N": products, "K": 6, "R": categories, "Z": 0, "G": 0, "M": 0}
+    assert spec.sizes == {
+        "T": 52,
+        "C": categories,
+        "N": products,
+        "K": 6,
+        "R": categories,
+        "Z": 0,
+        "H": 0,
+        "G": 0,
+        "M": 0,
+    }
     assert spec.category_index[spec.competitor_product].tolist() == list(range(categories))
     assert spec.competitors.rule == ("undercut:2%",)
     assert spec.reference_price is not None
