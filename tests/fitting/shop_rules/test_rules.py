@@ -37,6 +37,14 @@ def test_the_most_specific_rule_holds():
     assert said(spec, "By the shop's rules for category 'dairy': widening 0.")
 
 
+def test_prices_that_may_only_fall():
+    spec = market({"shop": {"direction": "falling"}})
+    assert spec.prices.direction == spec.guardrails.direction == "falling"
+    assert said(spec, "falling")
+    with pytest.raises(ScenarioError, match="direction must be one of any, falling, rising; got 'down'"):
+        market({"shop": {"direction": "down"}})
+
+
 def test_the_largest_change_by_product_by_list_of_products_and_by_category():
     spec = market(
         {
