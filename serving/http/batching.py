@@ -85,7 +85,7 @@ class Results:
             self._done.append((own, job))
             first = len(self._done) == 1
         # Where there are more, the loop is woken for the first of them and has not taken it yet.
-        if first:
+        if first and not loop.is_closed():
             loop.call_soon_threadsafe(self._hand_over)
 
     def _hand_over(self) -> None:

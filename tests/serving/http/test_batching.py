@@ -64,3 +64,31 @@ def test_a_caller_that_leaves_takes_nothing_from_the_others():
         return await second
 
     assert asyncio.run(ask()) == 1
+
+
+def test_results_that_are_there_together_wake_the_loop_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def ask() -> tuple[list[int], int]:
+        results, jobs, woken = Results(), [Future[int]() for _ in range(5)], []
+        loop = asyncio.get_running_loop()
+        wake = loop.call_soon_threadsafe
+        monkeypatch.setattr(loop, "call_soon_threadsafe", lambda *given: woken.append(given) or wake(*given))
+        waiting = [asyncio.ensure_future(results.of(job)) for job in jobs]
+        await asyncio.sleep(0)
+        for number, job in enumerate(jobs):
+            job.set_result(number)
+        return await asyncio.gather(*waiting), len(woken)
+
+    assert asyncio.run(ask()) == ([0, 1, 2, 3, 4], 1)
+
+
+def test_a_result_after_the_end_of_the_loop_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    job = Future[int]()
+
+    async def leave() -> None:
+        waiting = asyncio.ensure_future(Results().of(job))
+        await asyncio.sleep(0)
+        waiting.cancel()
+
+    asyncio.run(leave())
+    job.set_result(1)
+    assert not caplog.records
