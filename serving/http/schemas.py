@@ -30,7 +30,9 @@ MOST_STATES = 10_000
 """Markets in one request."""
 MOST_OUTCOMES = 10_000
 """Outcomes in one request."""
-_several = Decoder(list[Raw])
+_several = Decoder(Annotated[list[Raw], Meta(max_length=MOST_STATES)])
+_SHORTEST = 8
+"""Bytes of a field of a state, with its comma, at the least."""
 
 
 class BodyError(ValueError):
@@ -213,6 +215,9 @@ def parsed_apart(body: bytes) -> Any:
     """As `parsed`, but several states are parsed one by one, for another thread than the event
     loop's: no thread can run while one document is parsed. Raises BodyError.
     """
+    # Elements that short are no states, and would take more memory one by one.
+    if body.count(b",") * _SHORTEST > len(body):
+        return parsed(body)
     try:
         return [parsed(bytes(one)) for one in _several.decode(body)]
     except (MsgspecError, RecursionError, BodyError):

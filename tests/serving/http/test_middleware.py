@@ -241,6 +241,8 @@ def test_a_large_answer_leaves_in_pieces(size: int) -> None:
         "[NaN]",
         '["\\ud800"]',
         "[" * 2000,
+        "[" + "1, " * 10_000 + "1]",
+        "[" + "11111111, " * 10_000 + "1]",
         "",
     ],
 )
