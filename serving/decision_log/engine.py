@@ -16,6 +16,8 @@ _PATIENCE = 1
 """Seconds to wait for a connection, or for another process to finish writing; a request
 waits for them.
 """
+_MOST_PAGES = 8000
+"""Pages of SQLite's write-ahead file, 32 MB, at which it begins again."""
 _LOCK = int.from_bytes(hashlib.sha256(b"repricer decision log").digest()[:8], "big", signed=True)
 """The advisory lock of a PostgreSQL database under which its chains grow."""
 
@@ -47,7 +49,9 @@ def engine_of(url: URL) -> Engine:
     else:
         # The driver must not begin transactions: `locked` does, with an immediate lock.
         engine = create_engine(url, connect_args={"timeout": _PATIENCE, "isolation_level": None})
-        settings = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA secure_delete = FAST")
+        # So that commits seldom move pages to their place: a thread of the storage does it before.
+        pages = f"PRAGMA wal_autocheckpoint = {_MOST_PAGES}"
+        settings = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA secure_delete = FAST", pages)
 
     @event.listens_for(engine, "connect")
     def _(connection: Any, _record: Any) -> None:

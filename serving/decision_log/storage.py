@@ -24,6 +24,8 @@ from .schema import MAINTENANCE, METADATA, SCHEMA, VERSION
 
 _MOST_TOGETHER = 256
 """Most jobs in one commit, so that many jobs do not delay the first one."""
+_MOVES = 0.5
+"""Seconds between two moves of SQLite's pages, and in which another process is waited for."""
 _MOST_ROWS = 128
 """Most rows in one statement; databases allow a few ten thousand values."""
 
@@ -158,7 +160,8 @@ class Storage:
             ) from error
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._open, self._door = True, threading.Lock()
-        self._writer: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
+        self._ended = threading.Event()
         self.written = -math.inf
         """When the last transaction was committed, in the seconds of `time.monotonic`."""
 
@@ -173,9 +176,8 @@ class Storage:
         with self._door:
             if not self._open:
                 raise LogError(f"decision log {self.name} is closed")
-            if self._writer is None:
-                self._writer = threading.Thread(target=self._write, name="decision-log", daemon=True)
-                self._writer.start()
+            if not self._threads:
+                self._start()
             self._jobs.put(job)
         return job.done
 
@@ -197,10 +199,16 @@ class Storage:
         """Let the database forget former values of the rows of a table. Raises LogError."""
         kind = self._engine.dialect.name
         words = "PRAGMA wal_checkpoint(TRUNCATE)" if kind == "sqlite" else f"VACUUM {table.name}"
+        until = time.monotonic() + _MOVES
         try:
-            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                found = connection.exec_driver_sql(words)
-                busy = kind == "sqlite" and found.scalar_one()
+            while True:
+                with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                    found = connection.exec_driver_sql(words)
+                    busy = kind == "sqlite" and found.scalar_one()
+                # SQLite itself does not wait for one who moves pages.
+                if not busy or time.monotonic() > until:
+                    break
+                time.sleep(0.02)
         except SQLAlchemyError as error:
             raise LogError(f"decision log {self.name}: {line_of(error)}") from error
         if busy:
@@ -213,9 +221,30 @@ class Storage:
         with self._door:
             self._open = False
             self._jobs.put(None)
-        if self._writer is not None:
-            self._writer.join()
+        self._ended.set()
+        for thread in self._threads:
+            thread.join()
         self._engine.dispose()
+
+    def _start(self) -> None:
+        work = {"decision-log": self._write}
+        if self._engine.dialect.name == "sqlite":
+            work["decision-log-pages"] = self._move_pages
+        self._threads = [threading.Thread(target=each, name=name, daemon=True) for name, each in work.items()]
+        for thread in self._threads:
+            thread.start()
+
+    def _move_pages(self) -> None:
+        """The thread that moves committed pages from SQLite's write-ahead file to their place: a commit
+        that did it, every few hundred decisions, would take ten times as long.
+        """
+        moved = -math.inf
+        while not self._ended.wait(_MOVES):
+            if self.written > moved:
+                moved = time.monotonic()
+                # Another process may do it now; of a full disk, the writer hears itself.
+                with suppress(OperationalError), self._engine.connect() as connection:
+                    connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").close()
 
     def _write(self) -> None:
         """The writing thread: all waiting jobs go into one transaction."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import sqlite3
 import threading
 import time
@@ -7,10 +8,12 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 from repricer.serving import Bundle, ChainError, DecisionLog, Predictor, example_state
 from repricer.serving.decision_log.outcomes import OutcomeError, ReportedOutcome, outcome_of
+from repricer.serving.decision_log.schema import SWITCHES
 from repricer.serving.decision_log.storage import LogError
 
 
@@ -330,3 +333,33 @@ def test_a_sale_is_of_the_price_that_was_charged_on_its_day(dated: Bundle, path:
 def test_a_new_log_is_its_owners_alone(path: Path) -> None:
     DecisionLog(path).close()
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_committed_pages_reach_their_place_while_the_log_is_open(
+    one: Bundle, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("repricer.serving.decision_log.storage._MOVES", 0.05)
+    with closing(DecisionLog(path)) as log:
+        before, state = path.stat().st_size, example_state(one.catalogue)
+        for n in range(30):
+            log.record(Predictor(one).price(state), state, f"r{n}")
+        until = time.monotonic() + 5
+        while path.stat().st_size == before and time.monotonic() < until:
+            time.sleep(0.02)
+        assert path.stat().st_size > before
+
+
+def test_what_is_forgotten_waits_for_another_process_that_moves_pages(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(DecisionLog(path)) as log:
+        engine = MagicMock()
+        engine.dialect.name = "sqlite"
+        connection = engine.connect().execution_options().__enter__()
+        busy = connection.exec_driver_sql().scalar_one
+        monkeypatch.setattr(log._storage, "_engine", engine)
+        busy.side_effect = [1, 1, 0]
+        log._storage.tidy(SWITCHES)
+        busy.side_effect = itertools.repeat(1)
+        with pytest.raises(LogError, match="former values stay"):
+            log._storage.tidy(SWITCHES)
