@@ -70,7 +70,7 @@ def nested_shares(utility: Any, nesting: Any, category: NDArray[np.intp] | None 
         category: (N,) index of each product's category; None for one category.
 
     Example:
-        >>> nested_shares(np.log([1.0, 2.0]), np.zeros(1)).product.tolist()
+        >>> nested_shares(np.log([1.0, 2.0]), np.zeros(1)).product.round(12).tolist()
         [0.25, 0.5]
     """
     category = _one_if_none(category, utility)

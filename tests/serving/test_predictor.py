@@ -226,6 +226,7 @@ EVERY_RULE: dict[str, Any] = {
     "prior_price_periods": 4,
     "rival_at_least": np.array([0.5, 0.5, 0.5]),
     "rival_at_most": np.array([2.0, 2.0, 2.0]),
+    "direction": "falling",
 }
 
 
