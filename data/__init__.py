@@ -6,8 +6,7 @@ from .complete_journey import load_complete_journey
 from .guessing import mapping_template
 from .importing import import_folder, import_table, import_tables
 from .mapping import TableMapping, load_mapping
-from .panel import product_weeks
-from .panel_context import context_ahead
+from .panel import context_ahead, product_weeks
 from .plotting import check_plot_path, plot_summary
 from .product_selection import choose_products, not_chosen
 from .pseudonyms import pseudonymise

@@ -48,7 +48,8 @@ def planned_weeks(
     Example:
         >>> from repricer.forecasting import example_panel
         >>> panel = example_panel(n_products=1)
-        >>> rows, said = planned_weeks(panel, Tables(panel), panel.groupby("product")["regular_price"].last(), 4)
+        >>> regular, tables = panel.groupby("product")["regular_price"].last(), Tables(panel.assign(price_paid=panel["price"]))
+        >>> rows, said = planned_weeks(panel, tables, regular, 4)
         >>> len(rows), said[0][:38]
         (4, 'Current prices of the weeks to come: e')
     """

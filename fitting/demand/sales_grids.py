@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ...data.regular_prices import regular_prices
+from ...data.panel import regular_prices
 from ...data.weeks import DAY, period_of, periods_in_a_week
 
 Array = NDArray[np.float64]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .weeks import WEEK
+from ..weeks import WEEK
 
 Array = NDArray[np.float64]
 # Half of the weeks that a price is compared with; of days, every fifth, which meets all weekdays.

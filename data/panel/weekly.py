@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
-from .panel_context import context_columns
+from ..schema import DataError
+from ..tables import StoredTables, Tables
+from ..weeks import WEEK, Weeks, to_polars
+from .context import context_columns
 from .regular_prices import regular_prices
-from .schema import DataError
-from .tables import StoredTables, Tables
-from .weeks import WEEK, Weeks, to_polars
 
 _ENOUGH_WEEKS = 4
 _SALES = ["date", "product", "units", "price_paid", "regular_price", "unit_cost", "customer", "basket"]
@@ -113,6 +113,11 @@ def whole_weeks(lines: pl.LazyFrame, days: int = WEEK.days) -> Weeks:
 
     Raises:
         DataError: There are none.
+
+    Example:
+        >>> days = pl.LazyFrame({"date": pl.date_range(pl.date(2024, 1, 1), pl.date(2024, 1, 21), eager=True)})
+        >>> whole_weeks(days.with_columns(pl.col("date").cast(pl.Datetime))).count
+        3
     """
     weeks = Weeks.of(lines, days)
     if weeks is None:

@@ -8,9 +8,9 @@ from typing import TypeVar
 import pandas as pd
 import polars as pl
 
-from .schema import COMPETITOR_PRICE, HOLIDAY
-from .tables import Tables
-from .weeks import WEEK, Weeks, to_polars
+from ..schema import COMPETITOR_PRICE, HOLIDAY
+from ..tables import Tables
+from ..weeks import WEEK, Weeks, to_polars
 
 _KEYS = ["product", "week"]
 _Rows = TypeVar("_Rows", pl.DataFrame, pl.LazyFrame)

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from repricer.data import DataError, panel, product_weeks
+from repricer.data import DataError, product_weeks
+from repricer.data.panel import weekly
 
 
 def sales_of(*lines, **more) -> pd.DataFrame:
@@ -60,7 +61,9 @@ def test_unit_cost_is_weighted_by_the_units_whose_cost_is_known_and_carried_forw
 def test_many_rows_are_added_up_some_weeks_at_a_time_with_the_same_result(shop, monkeypatch):
     whole, seen = product_weeks(shop), []
     monkeypatch.setattr("repricer.data.weeks._ROWS_AT_ONCE", 2)
-    monkeypatch.setattr("repricer.data.panel._totals", lambda lines, of=panel._totals: seen.append(lines) or of(lines))
+    monkeypatch.setattr(
+        "repricer.data.panel.weekly._totals", lambda lines, of=weekly._totals: seen.append(lines) or of(lines)
+    )
     pd.testing.assert_frame_equal(product_weeks(shop), whole)
     assert len(seen) > 1
 
