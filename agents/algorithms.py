@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium.spaces import Box, Discrete
-from sb3_contrib import QRDQN, TQC, RecurrentPPO
-from stable_baselines3 import A2C, DQN, SAC, TD3
+from sb3_contrib import TQC, RecurrentPPO
+from stable_baselines3 import A2C, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.policies import BasePolicy
 
 from ..envs import BatchVecEnv, LearnerView
 from .networks import FeaturesExtractor, SparseAdam, schedule
+from .ordered_levels import OrderedDQN, OrderedQRDQN
 from .ppo.fused import FusedPPO
 from .settings import Settings
 
@@ -24,6 +25,7 @@ from .settings import Settings
 _EPS_ON_POLICY, _EPS_OFF_POLICY = 1e-5, 1e-8
 _MANAGED = {
     "self",
+    "options",
     "policy",
     "env",
     "learning_rate",
@@ -65,7 +67,12 @@ class Algorithm:
     @property
     def options(self) -> tuple[str, ...]:
         """Names of Stable-Baselines3's settings for the model and its policy."""
-        own = inspect.signature(self.kind.__init__).parameters
+        own: list[str] = []
+        for kind in (each for each in self.kind.__mro__ if "__init__" in vars(each)):
+            own += inspect.signature(kind.__init__).parameters
+            if "args" not in own:  # the class passes nothing on
+                break
+            own.remove("args")
         return (*(name for name in own if name not in _MANAGED), *self.network)
 
 
@@ -85,8 +92,8 @@ ALGORITHMS = {
         Algorithm("sac", SAC, "continuous", off_policy=True, network=("n_critics",)),
         Algorithm("td3", TD3, "continuous", off_policy=True, network=("n_critics",)),
         Algorithm("tqc", TQC, "continuous", off_policy=True, network=("n_critics", "n_quantiles")),
-        Algorithm("dqn", DQN, "discrete", off_policy=True),
-        Algorithm("qr-dqn", QRDQN, "discrete", off_policy=True, network=("n_quantiles",)),
+        Algorithm("dqn", OrderedDQN, "discrete", off_policy=True, network=("price_degree",)),
+        Algorithm("qr-dqn", OrderedQRDQN, "discrete", off_policy=True, network=("price_degree", "n_quantiles")),
     )
 }
 

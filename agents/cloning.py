@@ -22,7 +22,8 @@ from .algorithms import Algorithm
 from .logged_data import LoggedData, record_policy, training_view
 from .settings import Settings
 
-_DISTURBANCE = 0.3  # of raw actions, whose range is 2
+DISTURBANCE = 0.3
+"""Of raw actions, whose range is 2."""
 _BATCHES, _LARGEST_BATCH = 50, 4096
 _RATE = 3e-3
 _MARGIN = 0.2  # rewards are of order one
@@ -100,7 +101,7 @@ def clone(model: BaseAlgorithm, venv: MarketVecEnv, teacher: Policy, settings: S
     # A replay buffer takes one row of every market at a time.
     enough = -(-venv.num_envs // learner_view.rows_per_market)
     watched = training_view(learner_view, max(settings.clone_episodes, enough), seed)
-    log = record_policy(watched, teacher, disturbance=_DISTURBANCE, seed=seed)
+    log = record_policy(watched, teacher, disturbance=DISTURBANCE, seed=seed)
     actor = actor_of(policy, learner_view)
     whole = isinstance(actor, RecurrentActor)
     samples = Samples.of(log, learner_view, cast(Any, model).gamma, whole=whole, device=model.device)

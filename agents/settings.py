@@ -55,6 +55,8 @@ class Settings:
             gain over current prices in the worst tenth of the draws; see `posterior.risk`.
         clone_episodes: Episodes of a teacher to imitate, or of a policy to log.
         clone_epochs: Passes over them.
+        shaped_scale: Where positive, rewards are counted relative to what the base prices earn, times
+            this factor, and off-policy learning starts at these prices; see `envs.Shaping`.
         algorithm: Settings of Stable-Baselines3 under its own names.
 
     Example:
@@ -92,6 +94,7 @@ class Settings:
     risk: str = "mean"
     clone_episodes: int = 64
     clone_epochs: int = 20
+    shaped_scale: float = 0.0
     algorithm: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -145,6 +148,7 @@ _SHARES = {
     "variant_demand": 0.9,
     "variant_rival": 1.0,
     "draws": 1e3,
+    "shaped_scale": 1e3,
 }
 
 

@@ -22,6 +22,7 @@ from .checkpoint import restore_checkpoint
 from .classical import best_fixed
 from .cloning import clone
 from .networks import normalise_features, one_thread
+from .opening import open_at_base
 from .plan import TrainingPlan, batches_of, plan_for
 from .posterior import cautious_prices, draw_pool, worst_share
 from .run import (
@@ -174,6 +175,9 @@ def _learn(
     model.set_logger(logger)
     view = venv.learner_view
     validation = Validation(_validated_in(plan, venv), settings, plan.steps, plan.seed, folder, progress)
+    if settings.shaped_scale and plan.teacher is None and not (view.layout.recommend or view.layout.order):
+        # Also where a run is resumed: the same seed gives the same potential, the checkpoint the rest.
+        open_at_base(model, venv, settings, plan.seed)
     if resume and folder is not None:
         validation.resume(*restore_checkpoint(folder / CHECKPOINT_FILE, model, venv))
     else:
@@ -214,8 +218,8 @@ def _opening(plan: TrainingPlan, view: LearnerView, fixed: Policy) -> Policy | N
         fixed: The best fixed prices, which order up to a level where orders are decided.
     """
     layout = view.layout
-    orders = layout.order and plan.settings.product_wise
-    if algorithm(plan.algo).off_policy or not (layout.recommend or orders):
+    orders = layout.order and (plan.settings.product_wise or algorithm(plan.algo).off_policy)
+    if not (layout.recommend or orders):
         return None
     if plan.settings.base_price == "best-fixed":
         return recommended(plan.spec, fixed)

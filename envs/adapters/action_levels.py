@@ -55,4 +55,5 @@ def _prices(
         return np.linspace(-1, 1, price_levels)
     allowed = spec.guardrails.allowed_prices()
     assert allowed is not None, "the market has a ladder"
-    return raw_price(allowed / float(base_price[0]), *layout.logs)
+    # Prices beyond the reach all become its end.
+    return np.unique(raw_price(allowed / float(base_price[0]), *layout.logs))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Unpack
 
 import numpy as np
@@ -84,6 +85,39 @@ def endings(done: NDArray[np.bool_], last: NDArray[np.float32], truncated: bool)
     }
 
 
+@dataclass(frozen=True)
+class Shaping:
+    """Rewards relative to a potential f of the state: `scale * (r + gamma f(s') - f(s))`, f = 0 after the end.
+
+    That changes no policy's rank (Ng, Harada and Russell 1999, Policy invariance under reward
+    transformations). If f is what the base prices earn from a state on, a critic has to learn only
+    what other prices earn beyond that, which is a few percent of the money.
+
+    Attributes:
+        potential: Maps (rows, F) features to (rows,) numbers.
+        gamma: Discount factor per period.
+        scale: Factor of the shaped rewards.
+    """
+
+    potential: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    gamma: float
+    scale: float = 1.0
+
+    def __call__(
+        self, rewards: NDArray[Any], before: NDArray[Any], after: NDArray[Any], ended: NDArray[np.bool_]
+    ) -> NDArray[np.float32]:
+        """(rows,) shaped rewards.
+
+        Args:
+            rewards: (rows,) rewards of a period.
+            before: (rows,) potential before it.
+            after: (rows,) potential after it.
+            ended: (rows,) whether nothing follows.
+        """
+        following = np.where(ended, 0.0, after)
+        return (self.scale * (rewards + self.gamma * following - before)).astype(np.float32)
+
+
 class MarketVecEnv(BatchVecEnv):
     """E markets as SB3's `VecEnv`: E rows, or product-wise E * N (market by market).
 
@@ -108,6 +142,8 @@ class MarketVecEnv(BatchVecEnv):
         self.learner_view, self.learner_views = view, (view, *variants)
         self._ends = [int(end) for end in np.cumsum([each.num_rows for each in self.learner_views])]
         self._staggered, self._begun = staggered, False
+        self._shaping: Shaping | None = None
+        self._potential = np.empty(0, np.float32)
         # Infos are empty but at ends; a fresh dict for each row of each step takes as long as a
         # step.
         self._no_infos: list[dict[str, Any]] = [{} for _ in range(self._ends[-1])]
@@ -129,11 +165,36 @@ class MarketVecEnv(BatchVecEnv):
                 view.stagger()
         self._begun = True
         self._reset_seeds()
-        return self._observe()
+        return self._begin()
+
+    def shape(self, shaping: Shaping) -> None:
+        """Shape the rewards from the next reset on."""
+        self._shaping = shaping
 
     def _observe(self) -> NDArray[np.float32]:
         rows = [view.observe() for view in self.learner_views]
         return rows[0] if len(rows) == 1 else np.concatenate(rows)
+
+    def _begin(self) -> NDArray[np.float32]:
+        """The observation that an episode, or the rest of it, begins with."""
+        observed = self._observe()
+        if self._shaping is not None:
+            self._potential = self._shaping.potential(observed)
+        return observed
+
+    def _shaped(
+        self, rewards: NDArray[Any], observed: NDArray[np.float32], infos: list[dict[str, Any]], dones: NDArray[np.bool_]
+    ) -> NDArray[Any]:
+        if self._shaping is None:
+            return rewards
+        before, self._potential = self._potential, self._shaping.potential(observed)
+        after, ended = self._potential, dones
+        cut = [row for row in np.flatnonzero(dones) if infos[row]["TimeLimit.truncated"]]
+        if cut:
+            last, ended = np.stack([infos[row]["terminal_observation"] for row in cut]), dones.copy()
+            after, ended[cut] = after.copy(), False
+            after[cut] = self._shaping.potential(last)
+        return self._shaping(rewards, before, after, ended)
 
     def step_wait(self) -> VecEnvStepReturn:
         """Run one period of every market."""
@@ -153,7 +214,8 @@ class MarketVecEnv(BatchVecEnv):
                 for row, fact in endings(dones[rows], view.observe(), not market.ends).items():
                     infos[rows.start + row] = fact
                 view.restart(done)
-        return self._observe(), rewards[0] if len(rewards) == 1 else np.concatenate(rewards), dones, infos
+        observed, earned = self._observe(), rewards[0] if len(rewards) == 1 else np.concatenate(rewards)
+        return observed, self._shaped(earned, observed, infos, dones), dones, infos
 
     def scale_costs(self, factor: float) -> None:
         """Charge this multiple of the scenario's unit costs from the next step on."""
@@ -170,7 +232,7 @@ class MarketVecEnv(BatchVecEnv):
         """Continue from the result of `arrays`; returns the observation."""
         for i, view in enumerate(self.learner_views):
             view.restore_arrays({name: arrays[f"{i}.{name}"] for name in view.arrays()})
-        return self._observe()
+        return self._begin()
 
 
 def make_sb3_env(
