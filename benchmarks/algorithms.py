@@ -1,0 +1,98 @@
+"""Every algorithm with its preset on the textbook markets: `python -m repricer.benchmarks.algorithms`.
+
+Shown are the share of the exact optimum, mean and worst of all runs, and how much of the gap between
+the best fixed price and the optimum the worst run closes. Names of algorithms restrict the table.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import time
+from typing import NamedTuple
+
+import numpy as np
+
+from ..agents import best_fixed, train
+from ..envs import rollout, seed_for
+from ..evaluation import exact_value, solve
+from ..pricing import Policy
+from ..scenarios import MarketSpec, load_scenario
+
+SCENARIOS = ("stationary-logit", "gallego-van-ryzin", "low-before-high", "regimes")
+STEPS = {
+    "ppo": 100_000,
+    "sac": 64_000,
+    "tqc": 64_000,
+    "dqn": 100_000,
+    "a2c": 100_000,
+    "td3": 64_000,
+    "qr-dqn": 64_000,
+    "recurrent-ppo": 100_000,
+}
+"""Steps of each algorithm, 100,000 at most."""
+SEEDS, EPISODES = 3, 4_000
+
+
+class Reached(NamedTuple):
+    """How near a run came to the optimum.
+
+    Attributes:
+        scenario: The market.
+        seed: Seed of the run.
+        share: Share of the optimum.
+        closed: Share of the gap between the best fixed price and the optimum.
+        seconds: CPU seconds of the training.
+    """
+
+    scenario: str
+    seed: int
+    share: float
+    closed: float
+    seconds: float
+
+
+def share(spec: MarketSpec, policy: Policy) -> float:
+    """Share of the optimum: exact, but for a policy with a memory beside the optimal one on the same customers."""
+    exact, optimum = exact_value(spec, policy), solve(spec)
+    assert optimum is not None, "the instance has one"
+    if exact is not None:
+        return exact / optimum.value
+    own, best = (
+        rollout(spec, each, episodes=EPISODES, seed=seed_for("test"), expected=True).objective
+        for each in (policy, optimum.policy)
+    )
+    return 1 + float((own - best).mean()) / optimum.value
+
+
+@functools.cache
+def reached(algo: str) -> list[Reached]:
+    """All runs of an algorithm."""
+    runs = []
+    for name in SCENARIOS:
+        spec = load_scenario(name)
+        fixed = share(spec, best_fixed(spec))
+        for seed in range(SEEDS):
+            started = time.process_time()
+            policy = train(spec, algo=algo, steps=STEPS[algo], seed=seed).policy
+            seconds, own = time.process_time() - started, share(spec, policy)
+            runs.append(Reached(name, seed, own, (own - fixed) / (1 - fixed), seconds))
+            print(f"{algo}, {name}, seed {seed}: {own:.2%}, {runs[-1].closed:.1%} closed", file=sys.stderr, flush=True)
+    return runs
+
+
+def main() -> None:
+    """Print the table in Markdown."""
+    print("| algorithm | steps | mean share | worst run | least of the gap closed | CPU s per run |")
+    print("|---|---|---|---|---|---|")
+    for algo in sys.argv[1:] or STEPS:
+        shares, closed, seconds = (np.array([getattr(run, f) for run in reached(algo)]) for f in Reached._fields[2:])
+        print(
+            f"| `{algo}` | {STEPS[algo]:,} | {shares.mean():.2%} | {shares.min():.2%} | {closed.min():.0%} "
+            f"| {seconds.mean():.1f} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
