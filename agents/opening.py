@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any, cast
 
 import numpy as np
@@ -62,7 +63,7 @@ def _potential(samples: Samples, epochs: int, seed: int) -> torch.nn.Module:
     widths = (samples.features.shape[1], _HIDDEN, _HIDDEN)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        parts = [m for pair in zip(widths, widths[1:], strict=False) for m in (torch.nn.Linear(*pair), torch.nn.ReLU())]
+        parts = [m for pair in pairwise(widths) for m in (torch.nn.Linear(*pair), torch.nn.ReLU())]
         network = torch.nn.Sequential(*parts, torch.nn.Linear(_HIDDEN, 1))
 
     def loss(batch: Samples) -> torch.Tensor:

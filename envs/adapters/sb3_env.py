@@ -183,7 +183,11 @@ class MarketVecEnv(BatchVecEnv):
         return observed
 
     def _shaped(
-        self, rewards: NDArray[Any], observed: NDArray[np.float32], infos: list[dict[str, Any]], dones: NDArray[np.bool_]
+        self,
+        rewards: NDArray[Any],
+        observed: NDArray[np.float32],
+        infos: list[dict[str, Any]],
+        dones: NDArray[np.bool_],
     ) -> NDArray[Any]:
         if self._shaping is None:
             return rewards

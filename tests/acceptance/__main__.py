@@ -8,6 +8,7 @@ import time
 
 from . import (  # noqa: F401  they register their checks
     agents,
+    agents_algorithms,
     agents_killed,
     agents_markets,
     alerts,
