@@ -17,7 +17,7 @@ from stable_baselines3.common.policies import BasePolicy
 
 from ..envs import BatchVecEnv, LearnerView
 from .networks import FeaturesExtractor, SparseAdam, schedule
-from .ordered_levels import OrderedDQN, OrderedQRDQN
+from .off_policy.ordered_levels import OrderedDQN, OrderedQRDQN
 from .ppo.fused import FusedPPO
 from .settings import Settings
 

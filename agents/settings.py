@@ -56,7 +56,7 @@ class Settings:
         clone_episodes: Episodes of a teacher to imitate, or of a policy to log.
         clone_epochs: Passes over them.
         shaped_scale: Where positive, rewards are counted relative to what the base prices earn, times
-            this factor, and off-policy learning starts at these prices; see `agents.opening`.
+            this factor, and off-policy learning starts at these prices; see `agents.off_policy.opening`.
         algorithm: Settings of Stable-Baselines3 under its own names.
 
     Example:

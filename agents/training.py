@@ -22,7 +22,7 @@ from .checkpoint import restore_checkpoint
 from .classical import best_fixed
 from .cloning import clone
 from .networks import normalise_features, one_thread
-from .opening import open_at_base
+from .off_policy.opening import open_at_base
 from .plan import TrainingPlan, batches_of, plan_for
 from .posterior import cautious_prices, draw_pool, worst_share
 from .run import (

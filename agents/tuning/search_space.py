@@ -113,16 +113,14 @@ _REPLAY: Mapping[str, SearchRange] = {
     **_EVERY,
     "batch_size": doublings(-2, 1),
     "buffer_size": doublings(-2, 1),
-    "learning_starts": times(4),
     "gradient_steps": doublings(0, 2),
 }
 _ENTROPY = one_of("auto_0.01", "auto_0.05", "auto_0.2", "auto_1.0")
 _QUALITIES: Mapping[str, SearchRange] = {
     **_REPLAY,
     "price_levels": one_of(11, 21, 41),
-    "target_update_interval": doublings(-2, 2),
-    "exploration_fraction": times(2),
-    "exploration_final_eps": times(4),
+    "target_update_interval": doublings(0, 2),
+    "exploration_final_eps": times(2),
 }
 SPACES: Mapping[str, Mapping[str, SearchRange]] = {
     "ppo": _PROXIMAL,

@@ -285,7 +285,7 @@ def test_another_scenario_or_version_or_preset_is_refused(tmp_path, lessons, mon
         tune(replace(spec, version=99), trials=1, steps=STEPS, out=tmp_path)
     plan = tuning.plan_for
     monkeypatch.setattr(tuning, "plan_for", lambda *given: plan(*given, {"gae_lambda": 0.5}))
-    with pytest.raises(ValueError, match=r"holds a study with gae_lambda 0\.95; got 0\.5"):
+    with pytest.raises(ValueError, match=r"holds a study with gae_lambda 0\.9; got 0\.5"):
         tune(spec, trials=1, steps=STEPS, out=tmp_path)
 
 

@@ -11,14 +11,14 @@ import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from ..envs import LearnerView, MarketVecEnv
-from ..envs.adapters.sb3_env import Shaping
-from ..pricing import FixedPrice
-from .actor import hold_base_price
-from .cloning import DISTURBANCE, Samples, fill, minimise
-from .logged_data import LoggedData, record_policy, training_view
+from ...envs import LearnerView, MarketVecEnv
+from ...envs.adapters.sb3_env import Shaping
+from ...pricing import FixedPrice
+from ..actor import hold_base_price
+from ..cloning import DISTURBANCE, Samples, fill, minimise
+from ..logged_data import LoggedData, record_policy, training_view
+from ..settings import Settings
 from .ordered_levels import flatten_values
-from .settings import Settings
 
 _HIDDEN = 64
 # A critic opens nearly flat: what the base prices earn is in the potential already.

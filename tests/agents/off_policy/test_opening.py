@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from repricer.agents import ALGORITHMS, best_fixed, settings_for, train
 from repricer.agents.algorithms import algorithm, make_model
-from repricer.agents.opening import open_at_base
+from repricer.agents.off_policy.opening import open_at_base
 from repricer.envs import Market, make_sb3_env
 from repricer.envs.adapters.sb3_env import Shaping
 from repricer.scenarios import load_scenario
