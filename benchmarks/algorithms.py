@@ -20,17 +20,8 @@ from ..pricing import Policy
 from ..scenarios import MarketSpec, load_scenario
 
 SCENARIOS = ("stationary-logit", "gallego-van-ryzin", "low-before-high", "regimes")
-STEPS = {
-    "ppo": 100_000,
-    "sac": 64_000,
-    "tqc": 64_000,
-    "dqn": 100_000,
-    "a2c": 100_000,
-    "td3": 64_000,
-    "qr-dqn": 64_000,
-    "recurrent-ppo": 100_000,
-}
-"""Steps of each algorithm, 100,000 at most."""
+ALGORITHMS = ("ppo", "sac", "tqc", "dqn", "a2c", "td3", "qr-dqn", "recurrent-ppo")
+STEPS = 100_000
 SEEDS, EPISODES = 3, 4_000
 
 
@@ -74,7 +65,7 @@ def reached(algo: str) -> list[Reached]:
         fixed = share(spec, best_fixed(spec))
         for seed in range(SEEDS):
             started = time.process_time()
-            policy = train(spec, algo=algo, steps=STEPS[algo], seed=seed).policy
+            policy = train(spec, algo=algo, steps=STEPS, seed=seed).policy
             seconds, own = time.process_time() - started, share(spec, policy)
             runs.append(Reached(name, seed, own, (own - fixed) / (1 - fixed), seconds))
             print(f"{algo}, {name}, seed {seed}: {own:.2%}, {runs[-1].closed:.1%} closed", file=sys.stderr, flush=True)
@@ -85,10 +76,10 @@ def main() -> None:
     """Print the table in Markdown."""
     print("| algorithm | steps | mean share | worst run | least of the gap closed | CPU s per run |")
     print("|---|---|---|---|---|---|")
-    for algo in sys.argv[1:] or STEPS:
+    for algo in sys.argv[1:] or ALGORITHMS:
         shares, closed, seconds = (np.array([getattr(run, f) for run in reached(algo)]) for f in Reached._fields[2:])
         print(
-            f"| `{algo}` | {STEPS[algo]:,} | {shares.mean():.2%} | {shares.min():.2%} | {closed.min():.0%} "
+            f"| `{algo}` | {STEPS:,} | {shares.mean():.2%} | {shares.min():.2%} | {closed.min():.0%} "
             f"| {seconds.mean():.1f} |",
             flush=True,
         )
