@@ -57,7 +57,7 @@ _PER_PRODUCT = {
 INPUT_GROUPS = {
     _CALENDAR: InputGroup(("period",), "the time left and the season"),
     **_PER_PRODUCT,
-    "market": InputGroup(("regime", "loyalty"), "the state of the market"),
+    "market": InputGroup(("regime", "loyalty", "capacity"), "the state of the market"),
     _OTHERS: InputGroup(
         tuple(field for group in _PER_PRODUCT.values() for field in group.fields), "the state of the other products"
     ),
@@ -159,7 +159,8 @@ def ordinary_view(view: MarketView, period: int) -> MarketView:
     Current and remembered prices are the regular prices, and so are competitors' prices where there
     is a competitor. Limited stock is the forecast for the periods left, nothing is on order, and
     the last period sold what was forecast for it. The regime is the first, loyalty 1, and no price
-    was changed within the window. All of it follows from the catalogue, which a policy bundle
+    was changed within the window. Resources that products share are left as they are, as the
+    catalogue does not hold them. All else follows from the catalogue, which a policy bundle
     carries.
 
     Args:

@@ -69,11 +69,12 @@ def test_deliveries_of_the_first_week_are_added_and_what_is_missing_is_said():
 
 def test_a_plan_of_deliveries_alone_leaves_prices_as_they_are():
     panel = example_panel(n_products=1)
+    sales = panel.assign(price_paid=panel["price"])
     regular = panel.groupby("product")["regular_price"].last()
     plan = pd.DataFrame(
         {"date": [panel["week"].max() + pd.Timedelta(weeks=1)], "product": regular.index, "delivery": 3.0}
     )
     pd.testing.assert_frame_equal(
-        planned_weeks(panel, Tables(panel, plan=plan), regular, 3)[0],
-        planned_weeks(panel, Tables(panel), regular, 3)[0],
+        planned_weeks(panel, Tables(sales, plan=plan), regular, 3)[0],
+        planned_weeks(panel, Tables(sales), regular, 3)[0],
     )
