@@ -23,6 +23,8 @@ from typing import Any
 from repricer.serving import DecisionLog, example_state, load_bundle
 
 _CLIENTS = 8
+_SOME = 12
+"""Outcomes that are acknowledged before a kill."""
 
 
 @dataclass
@@ -47,7 +49,8 @@ def killed(bundle: Path, log: str, kills: int, seed: int = 0) -> Killed:
         clients = [threading.Thread(target=acknowledged.ask, args=(server.port, state)) for _ in range(_CLIENTS)]
         for client in clients:
             client.start()
-        time.sleep(generator.uniform(0.05, 1.0))
+        _under_load(acknowledged)
+        time.sleep(generator.uniform(0.0, 1.0))
         server.process.send_signal(signal.SIGKILL)
         server.process.wait()
         for client in clients:
@@ -64,6 +67,13 @@ def killed(bundle: Path, log: str, kills: int, seed: int = 0) -> Killed:
     found.decisions, found.outcomes = len(acknowledged.prices), len(acknowledged.sold)
     found.refused += acknowledged.refused
     return found
+
+
+def _under_load(acknowledged: _Acknowledged) -> None:
+    """Wait until some requests more are acknowledged; on a busy machine that takes a while."""
+    enough, patience = len(acknowledged.sold) + _SOME, time.monotonic() + 30
+    while len(acknowledged.sold) < enough and time.monotonic() < patience:
+        time.sleep(0.01)
 
 
 class _Server:
