@@ -17,8 +17,8 @@ from stable_baselines3.common.policies import BasePolicy
 
 from ..envs import BatchVecEnv, LearnerView
 from .networks import FeaturesExtractor, SparseAdam, schedule
-from .off_policy.ordered_levels import OrderedDQN, OrderedQRDQN
 from .ppo.fused import FusedPPO
+from .q_networks.ordered_levels import OrderedDQN, OrderedQRDQN
 from .settings import Settings
 
 # Stable-Baselines3's defaults.

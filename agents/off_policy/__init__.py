@@ -1,1 +1,1 @@
-"""What off-policy learning needs: where it opens, and Q-networks for prices in order."""
+"""Where off-policy learning opens."""

@@ -17,8 +17,8 @@ from ...pricing import FixedPrice
 from ..actor import hold_base_price
 from ..cloning import DISTURBANCE, Samples, fill, minimise
 from ..logged_data import LoggedData, record_policy, training_view
+from ..q_networks.ordered_levels import flatten_values
 from ..settings import Settings
-from .ordered_levels import flatten_values
 
 _HIDDEN = 64
 # A critic opens nearly flat: what the base prices earn is in the potential already.

@@ -1,0 +1,1 @@
+"""Q-networks for prices in order."""
