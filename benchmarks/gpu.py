@@ -11,6 +11,7 @@ from stable_baselines3 import PPO
 from ..agents.ppo.fused import FusedPPO
 from ..envs import make_sb3_env
 from .learner import rate
+from .timing import SkippedError
 
 MARKETS = 4096
 _WIDTHS = (64, 1024)
@@ -20,10 +21,10 @@ def table() -> list[dict[str, Any]]:
     """Market-steps per second of wall-clock time, and their ratio to the trainer's PPO on the CPU.
 
     Raises:
-        RuntimeError: There is no GPU.
+        SkippedError: There is no GPU.
     """
     if not torch.cuda.is_available():
-        raise RuntimeError("skipped, as torch sees no GPU here")
+        raise SkippedError("skipped, as torch sees no GPU here")
     card, rows = torch.cuda.get_device_name(), []
     for width in _WIDTHS:
         rates = {

@@ -9,6 +9,10 @@ from collections.abc import Callable
 REPEATS = 5
 
 
+class SkippedError(Exception):
+    """A benchmark needs what this machine lacks; the message says what."""
+
+
 def rate(work: Callable[[], int], *, repeats: int = REPEATS) -> float:
     """Median units of work per CPU second; `work` returns how many it did."""
     work()

@@ -53,11 +53,13 @@ for _name, _what in zip(_SPEED, ("the market", "the learner", "the price service
 def _measure(names: tuple[str, ...], as_json: bool) -> None:
     from rich.table import Table
 
+    from ..benchmarks.timing import SkippedError
+
     tables = {}
     for one in names:
         try:
             tables[one] = importlib.import_module(f"...benchmarks.{one}", __name__).table()
-        except RuntimeError as reason:
+        except SkippedError as reason:
             say_aside(f"{one}: {reason}")
     if as_json:
         emit({"python": platform.python_version(), "machine": platform.machine(), "tables": tables})

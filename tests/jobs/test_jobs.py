@@ -80,7 +80,9 @@ def test_processes_end_with_the_one_that_started_them(starts, tmp_path):
     finally:
         parent.kill()
         parent.wait()
-    _soon(lambda: not Path(f"/proc/{worker}").exists() or Path(f"/proc/{worker}/stat").read_text().split()[2] == "Z")
+    assert _soon(
+        lambda: not Path(f"/proc/{worker}").exists() or Path(f"/proc/{worker}/stat").read_text().split()[2] == "Z"
+    )
 
 
 def _soon(found):
