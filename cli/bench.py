@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _SPEED = ("market", "learner", "serving", "gpu")
 _FAMILIES = (
     "clean, seasonal, promoted, segments, stores, scarce, drifting, short, endogenous, endogenous-blind, "
-    "endogenous-category, misspecified"
+    "endogenous-category, stockpiling, misspecified"
 )
 
 

@@ -23,8 +23,7 @@ from ..scenarios import MarketSpec
 from ..scenarios.sections import Shocks
 from .assumptions import Assumptions
 from .customers import Customers
-from .demand import FittedDemand, Priors, SalesGrids, SegmentUnits, fit_demand
-from .demand.category_rows import reference_prices
+from .demand import FittedDemand, Priors, RememberedPrice, SalesGrids, SegmentUnits, fit_demand
 from .fitted_models import FittedModels
 from .identification import identified
 from .market_builder import build_market
@@ -37,8 +36,9 @@ from .split import Split, regular_price
 _CHARGED_QUANTILES, _CHARGED_WEEKS = (0.02, 0.98), 52
 # The history over which a forecast that ignores prices has averaged them.
 _AVERAGED_WEEKS = 26
-# A reference-price effect this many standard errors above zero enters the demand model.
-_CLEAR = 2.5
+# A reference-price effect this many standard errors above zero enters the demand model: it is the largest of several,
+# and the errors of a dozen products are themselves uncertain.
+_CLEAR = 5.0
 _LEAST_UNITS, _CLOSED_UNITS = 0.05, 1e-3
 _LAGS = 4
 # Below this share of the regular price, a price is reduced.
@@ -152,7 +152,7 @@ def _response(split: Split, customers: Customers, regression: PriceResponse, opt
         regular_price(split.past)[products["product"]].to_numpy(dtype=np.float64),
         options.priors,
         segments=SegmentUnits(customers.units, np.clip(response, *_SEGMENT_RESPONSE)),
-        memory=reference.memory if clear else None,
+        remembered=RememberedPrice(reference.memory, reference.loss) if clear else None,
         draws=options.draws,
         seed=options.seed,
         n_jobs=JOBS,
@@ -240,7 +240,7 @@ def _with_prices(
 
     price = np.where(np.isfinite(grid("price")), grid("price"), response.regular_price)
     shown = np.nan_to_num(grid(PROMOTION)) if PROMOTION in rows else None
-    remembered = reference_prices(price, response.memory)
+    remembered = None if response.remembered is None else response.remembered.price(price)
     lift = response.lift(price, shown, reference=remembered)
     blind = np.isclose(planned, usual, rtol=1e-6).all(axis=0)
     base = planned / lift[-weeks - recent : -weeks].mean(axis=0)

@@ -266,10 +266,10 @@ def _promotion(models: FittedModels, assumptions: Assumptions) -> Promotion | No
 def _reference(demand: FittedDemand) -> ReferencePrice | None:
     """Reference-price section; None if no effect was estimated, or all have the wrong sign."""
     effect = demand.effect(REFERENCE)
-    if effect is None or not (effect.mean(axis=0) > 0).any():
+    if effect is None or demand.remembered is None or not (effect.mean(axis=0) > 0).any():
         return None
     strength = np.maximum(effect.mean(axis=0), 0.0)[demand.category]
-    return ReferencePrice(memory=demand.memory, gain=strength, loss=strength)
+    return ReferencePrice(demand.remembered.memory, gain=strength, loss=demand.remembered.loss * strength)
 
 
 def _stock(models: FittedModels, cost: Array, assumptions: Assumptions) -> Stock:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.linalg import solve
 
 from .demand import PROMOTION, FittedDemand, SalesGrids
-from .demand.category_rows import reference_prices, suspect_effects
+from .demand.category_rows import suspect_effects
 from .demand.counts import counts
 
 Array = NDArray[np.float64]
@@ -75,7 +75,7 @@ class _Changes:
             [found[name][0, last] if name in found else np.zeros(price.shape) for name in demand.suspects]
         )
         paid = np.where(np.isfinite(grids.price[0]), grids.price[0], demand.regular_price)
-        before = reference_prices(paid, demand.memory)[last]
+        before = None if demand.remembered is None else demand.remembered.price(paid)[last]
         self.log_lift = np.log(
             demand.lift(charged, shown, reference=before, suspects=beside if len(beside) else None, draws=True)
         )

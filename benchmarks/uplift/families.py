@@ -22,12 +22,15 @@ FAMILIES = (
     "endogenous",
     "endogenous-blind",
     "endogenous-category",
+    "stockpiling",
     "misspecified",
 )
 ENDOGENOUS = ("endogenous", "endogenous-blind")
 """A shop follows the demand for each product."""
 CATEGORY = "endogenous-category"
 """It follows the number of customers of each category, and no costs are known."""
+STOCKPILING = "stockpiling"
+"""Customers stock up on reductions, and buy less afterwards."""
 MISSPECIFIED = ("nested", "cheapest-first", "constant-elasticity", "rival")
 WEEKS, SHORT = 104, 40
 STORES = 4

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...data import Tables
-from .families import FAMILIES, draw_choices, draw_shocks, draw_traffic, weeks_of
+from .families import FAMILIES, STOCKPILING, draw_choices, draw_shocks, draw_traffic, weeks_of
 from .history import draw_history
 from .parameters import draw_parameters, generator
+from .stocking_up import StockingUp
 from .tables import shop_tables
 from .truth import AHEAD, Truth
 
@@ -69,4 +70,5 @@ def draw_shop(family: str, seed: int, products: int = 12, weeks: int | None = No
         shocks=shocks,
         history=draw_history(family, parameters, shocks, generator(4, seed, products)),
         lift=generator(5, seed, products).uniform(0.3, 0.8, products),
+        stocking_up=StockingUp.drawn(generator(7, seed, products)) if family == STOCKPILING else None,
     )

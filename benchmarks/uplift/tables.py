@@ -55,7 +55,12 @@ def mean_units(truth: Truth) -> Array:
             for store, level in enumerate(history.level)
         ]
         by_category.append(customers[:, None, None, None] * np.stack(stores, axis=1))
-    return np.concatenate(by_category, axis=-1)
+    wanted = np.concatenate(by_category, axis=-1)
+    if truth.stocking_up is None:
+        return wanted
+    reduction = 1 - history.prices[: truth.weeks] / truth.regular
+    # Weeks are the second axis from the end there.
+    return np.moveaxis(truth.stocking_up.units(np.moveaxis(wanted, 0, -2), np.moveaxis(reduction, 0, -2))[0], -2, 0)
 
 
 def _drawn(truth: Truth, means: Array, random: Generator) -> Array:

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from .choice import Choice
-from .families import ENDOGENOUS
+from .families import ENDOGENOUS, STOCKPILING
 from .history import SHOCK, History
 from .optimum import best_prices
 from .parameters import Array, Parameters, generator
+from .stocking_up import StockingUp
 
 AHEAD = 26
 """Weeks that are known after the tables end."""
@@ -36,6 +37,7 @@ class Truth:
         shocks: (T + 26, C) factors on the number of customers, with mean 1.
         history: The shop's own prices, costs and displays.
         lift: (N,) utility that a display adds.
+        stocking_up: What customers put by; None for nothing.
     """
 
     family: str
@@ -48,6 +50,7 @@ class Truth:
     shocks: Array
     history: History
     lift: Array
+    stocking_up: StockingUp | None = None
 
     @property
     def regular(self) -> Array:
@@ -86,6 +89,16 @@ class Truth:
 
     def category_units(self, number: int, path: Array, first: int) -> Array:
         """(…, T, n) expected units of a category's products."""
+        wanted = self._wanted(number, path, first)
+        if self.stocking_up is None:
+            return wanted
+        own = self.parameters.category == number
+        past = self.own_prices(0, first)[:, own]
+        _, stored = self.stocking_up.units(self._wanted(number, past, 0), 1 - past / self.regular[own])
+        return self.stocking_up.units(wanted, 1 - path / self.regular[own], stored)[0]
+
+    def _wanted(self, number: int, path: Array, first: int) -> Array:
+        """The same if nobody had any at home."""
         weeks = np.arange(first, first + path.shape[-2])
         total = np.zeros_like(path)
         for level, factor in zip(self.history.level, self.history.store_price, strict=True):
@@ -125,7 +138,7 @@ class Truth:
         """(N,) constant prices with the highest expected profit or revenue between two bounds."""
         first = self.weeks if first is None else first
         # Where a week differs from the next in its number of customers only, one week is enough.
-        moves = self.family in ("drifting", "promoted") or self.model == "rival"
+        moves = self.family in ("drifting", "promoted", STOCKPILING) or self.model == "rival"
         best, cost = np.empty(low.size), self.unit_cost if objective == "profit" else np.zeros(low.size)
         for number in range(len(self.choices)):
             own = self.parameters.category == number

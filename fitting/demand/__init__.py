@@ -6,6 +6,7 @@ from .cross_elasticities import cross_elasticities
 from .estimation import CategoryPosterior, estimate
 from .fitted_demand import DemandAtRegular, FittedDemand, fit_demand
 from .priors import Priors
+from .remembered_price import RememberedPrice
 from .sales_grids import SalesGrids
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "DemandAtRegular",
     "FittedDemand",
     "Priors",
+    "RememberedPrice",
     "SalesGrids",
     "SegmentUnits",
     "cross_elasticities",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ...data.weeks import DAY, WEEK, period_of, periods_in_a_week
 from .category_model import CategoryData
 from .priors import Priors
+from .remembered_price import RememberedPrice
 from .sales_grids import SalesGrids
 
 Array = NDArray[np.float64]
@@ -39,35 +40,20 @@ class SegmentUnits:
     response: Array
 
 
-def effects_on_utility(grids: SalesGrids, regular: Array, memory: float) -> dict[str, Array]:
+def effects_on_utility(grids: SalesGrids, regular: Array, remembered: RememberedPrice | None) -> dict[str, Array]:
     """What moves utility beside the price, (G, W, N) each by name.
 
     Args:
         grids: Past sales.
         regular: (N,) today's regular price, currency per unit.
-        memory: Weight of the past in the reference price; 0 for none.
+        remembered: The reference price, if it has an effect.
     """
     found: dict[str, Array] = {}
     if grids.promotion is not None:
         found[PROMOTION] = np.broadcast_to(grids.promotion, grids.units.shape)
-    if memory > 0:
-        price = np.where(np.isfinite(grids.price), grids.price, regular)
-        found[REFERENCE] = np.log(reference_prices(price, memory) / price)
+    if remembered is not None:
+        found[REFERENCE] = remembered.gap(np.where(np.isfinite(grids.price), grids.price, regular))
     return found
-
-
-def reference_prices(price: Array, memory: float) -> Array:
-    """(..., W, N) what customers remember of the prices before each week.
-
-    Args:
-        price: (..., W, N) currency per unit.
-        memory: Weight of the past.
-    """
-    remembered = np.empty_like(price)
-    remembered[..., 0, :] = price[..., 0, :]
-    for t in range(1, price.shape[-2]):
-        remembered[..., t, :] = memory * remembered[..., t - 1, :] + (1 - memory) * price[..., t - 1, :]
-    return remembered
 
 
 def category_data(

@@ -30,6 +30,7 @@ from .category_rows import (
 )
 from .estimation import CategoryPosterior, estimate
 from .priors import Priors
+from .remembered_price import RememberedPrice
 from .residuals import Residuals
 from .sales_grids import SalesGrids
 
@@ -69,7 +70,7 @@ class FittedDemand:
         regular_price: (N,) today's regular price, currency per unit.
         segment_share: (C, K) share of each segment among a category's customers.
         effects: Names of the E further effects on utility.
-        memory: Weight of the past in the reference price.
+        remembered: The reference price; None where it has no effect.
         posteriors: C posteriors of the model that takes prices at their word, with the draws of both models.
         endogenous: C posteriors of the model in which prices follow demand; empty where no price moved.
         first_stage_f: (C,) strength of the costs as an instrument; NaN without. Weak costs are not used.
@@ -90,7 +91,7 @@ class FittedDemand:
     regular_price: Array
     segment_share: Array
     effects: tuple[str, ...]
-    memory: float
+    remembered: RememberedPrice | None
     weeks: pd.DatetimeIndex
     posteriors: tuple[CategoryPosterior, ...]
     endogenous: tuple[CategoryPosterior, ...]
@@ -188,7 +189,9 @@ class FittedDemand:
             utility = now.utility.numpy()
             change = price[:, None, here] / self.regular_price[here] - 1
             added = -response * now.steepness.numpy()[:, None, None, :] * change
-            remembered = None if reference is None else np.log(reference / price)
+            remembered = None
+            if reference is not None and self.remembered is not None:
+                remembered = self.remembered.gap(price, reference)
             for name, shown in ((PROMOTION, promotion), (REFERENCE, remembered)):
                 if shown is not None and name in self.effects:
                     effect = theta[:, layout.effects][:, self.effects.index(name)]
@@ -234,7 +237,7 @@ def fit_demand(
     priors: Priors,
     *,
     segments: SegmentUnits | None = None,
-    memory: float | None = None,
+    remembered: RememberedPrice | None = None,
     draws: int = 200,
     seed: int = 0,
     n_jobs: int | None = None,
@@ -247,7 +250,7 @@ def fit_demand(
         regular_price: (N,) today's regular price, currency per unit.
         priors: The priors.
         segments: Who bought what; None for one segment.
-        memory: Weight of the past in the reference price, where one is to be estimated.
+        remembered: The reference price whose effect is to be estimated; None for none.
         draws: M, number of posterior draws.
         seed: Seed of the draws.
         n_jobs: Processes (joblib), where there are many categories.
@@ -265,8 +268,7 @@ def fit_demand(
     category, names = pd.factorize(products["category"])
     if segments is None:
         segments = SegmentUnits(np.ones((1, len(products))), np.ones(1))
-    memory = memory if memory is not None else 0.0
-    effects = effects_on_utility(grids, regular_price, memory)
+    effects = effects_on_utility(grids, regular_price, remembered)
     parts = [np.flatnonzero(category == c) for c in range(len(names))]
     strength = np.array([instrument_strength(grids, here) for here in parts])
     if grids.unit_cost is not None and strength.mean() < WEAK_F:
@@ -290,7 +292,7 @@ def fit_demand(
         regular_price=regular_price,
         segment_share=np.array([data.segment_share for data in found]),
         effects=(*effects, CONTROL) if grids.unit_cost is not None else tuple(effects),
-        memory=memory,
+        remembered=remembered,
         weeks=grids.weeks,
         posteriors=tuple(posteriors),
         endogenous=tuple(endogenous),

@@ -57,7 +57,7 @@ class Priors:
     outside_spread: float = 1.0
     promotion: float = 0.3
     promotion_spread: float = 0.5
-    reference_spread: float = 0.5
+    reference_spread: float = 2.0
     season_spread: float = 0.2
     trend_spread: float = 0.2
     weekday_spread: float = 0.5

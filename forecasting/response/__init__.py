@@ -8,7 +8,8 @@ from .hausman import hausman_panel
 from .identification import Identification
 from .least_squares import CoefficientEstimate
 from .logit import LogitDemand, logit_elasticities
-from .price_response import PriceResponse, ReferenceEffect
+from .price_response import PriceResponse
+from .reference_effect import ReferenceEffect
 from .segments import segment_category_response, segment_response
 from .substitution import Substitution
 

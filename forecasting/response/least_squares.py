@@ -121,6 +121,11 @@ def independent(columns: Array) -> Array:
     return columns[:, np.sort(order[: len(size)][size > STILL * size[0]])]
 
 
+def without_slopes(columns: Array, w: Array, groups: Groups) -> Array:
+    """Return what the groups' slopes on w leave of each column."""
+    return columns - w[:, None] * (groups.sum(w[:, None] * columns) / groups.sum(w**2)[:, None])[groups.codes]
+
+
 def _regular(matrix: Array) -> Array:
     """Return a square matrix unless it is singular."""
     scale = np.sqrt(np.abs(np.diag(matrix)))
@@ -134,7 +139,7 @@ def _regular(matrix: Array) -> Array:
 
 def _leverage(w: Array, common: Array, groups: Groups) -> Array:
     """Return the diagonal of the projection on the common columns without what the groups' w explain."""
-    left = common - w[:, None] * (groups.sum(w[:, None] * common) / groups.sum(w**2)[:, None])[groups.codes]
+    left = without_slopes(common, w, groups)
     return (left * np.linalg.solve(left.T @ left, left.T).T).sum(axis=1)
 
 

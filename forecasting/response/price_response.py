@@ -15,25 +15,11 @@ from sklearn.base import BaseEstimator
 from ..shrinkage import Shrunk, shrink
 from .identification import INSTRUMENTS, WEAK_F, Identification, identify
 from .least_squares import STILL, Array, CoefficientEstimate, Groups, Slopes, fit_slopes, independent
+from .reference_effect import ReferenceEffect, Shape, reference_effect
 from .rows import MIN_WEEKS, calendar, in_logs, moves_apart, regression_rows, season, usable, weeks_sold
 
 COSTS = ("unit_cost", "wholesale_price")
 _MIN_PRODUCTS = 3
-
-
-@dataclass(frozen=True)
-class ReferenceEffect(CoefficientEstimate):
-    """Coefficient of log(reference / price): positive if a price below the reference sells more.
-
-    Attributes:
-        memory: weight of the last reference price in the next one.
-
-    Example:
-        >>> ReferenceEffect(0.3, se=0.1, memory=0.7).memory
-        0.7
-    """
-
-    memory: float
 
 
 class PriceResponse(BaseEstimator):
@@ -53,7 +39,9 @@ class PriceResponse(BaseEstimator):
     squares. A product whose own first-stage F is below 10 has no estimate of its own.
 
     Args:
-        memory: weight of the last reference price in the next one, in [0, 1).
+        memory: weight of the last reference price in the next one, in [0, 1); of several, the one
+            with which the sales fit best.
+        loss: how much more a price above the reference counts than one below, above 0; likewise.
         instruments: panel columns that move a product's price and, given effects and controls, not
             its demand; positive ones enter in logs. None: `unit_cost` and `wholesale_price` where
             the panel has them and they move. Instruments that are weak in the pool are not used,
@@ -74,10 +62,10 @@ class PriceResponse(BaseEstimator):
             `product`. Where it is weaker than the products' elasticities, the difference is
             substitution within the category. By instruments where these are strong for the index
             too.
-        reference_effect_: coefficient of log(reference / price), estimated jointly with the
-            elasticities; the reference is the exponentially smoothed past price. The response in
-            the week is elasticity minus coefficient, so a model with both uses `shrunk +
-            reference_effect_.coefficient` for the price itself.
+        reference_effect_: coefficient of log(reference / price) beside the elasticities, see
+            `reference_effect`; the reference is the exponentially smoothed past price. With a loss
+            aversion of 1, the response in the week is elasticity minus coefficient, so a model with
+            both uses `shrunk + reference_effect_.coefficient` for the price itself.
         control_effects_: coefficient of each control, by name, with standard errors clustered by
             product.
         identification_: what the estimates rest on and what they cannot rule out; `print` it.
@@ -100,9 +88,15 @@ class PriceResponse(BaseEstimator):
     category_identification_: Identification | None
 
     def __init__(
-        self, *, memory: float = 0.7, instruments: Sequence[str] | None = None, controls: Sequence[str] = ()
+        self,
+        *,
+        memory: float | Sequence[float] = 0.7,
+        loss: float | Sequence[float] = 1.0,
+        instruments: Sequence[str] | None = None,
+        controls: Sequence[str] = (),
     ) -> None:
         self.memory = memory
+        self.loss = loss
         self.instruments = instruments
         self.controls = controls
 
@@ -118,15 +112,14 @@ class PriceResponse(BaseEstimator):
                 move together, so that price and week cannot be told apart; or a named column varies
                 by week only.
         """
-        if not 0 <= self.memory < 1:
-            raise ValueError(f"PriceResponse: memory must lie in [0, 1); got {self.memory}")
-        rows = regression_rows(panel, memory=self.memory, columns=(*(self.instruments or ()), *self.controls))
+        shapes = self._shapes()
+        rows = regression_rows(panel, shapes=shapes, columns=(*(self.instruments or ()), *self.controls))
         found = [name for name in COSTS if name in rows and moves_apart(rows, name)]
         instruments = tuple(found if self.instruments is None else self.instruments)
         promotion = ("promotion",) if "promotion" in rows and moves_apart(rows, "promotion") else ()
         controls = (*promotion, *self.controls)
         rows = rows.assign(**{name: in_logs(rows[name]) for name in instruments})
-        design = _design_of_products(rows, instruments, controls)
+        design = _design_of_products(rows, shapes, instruments, controls)
         self.identification_ = design.identify()
         for text in self.identification_.warnings:
             warnings.warn(text, stacklevel=2)
@@ -140,12 +133,19 @@ class PriceResponse(BaseEstimator):
             "within_category": shrunk.within_variance,
             "between_categories": shrunk.between_variance,
         }
-        referred = design.with_reference()
-        # Instruments may be strong for too few products to tell reference prices from the weeks.
-        gain = (referred.slopes(instrumented=instrumented)[1] or referred.slopes(instrumented=False)[1])[0]
-        self.reference_effect_ = ReferenceEffect(gain.coefficient, gain.se, memory=self.memory)
+        best, effect = reference_effect(design.y, design.x, design.past, design.future, design.common, design.groups)
+        self.reference_effect_ = ReferenceEffect(effect.coefficient, effect.se, *shapes[best])
         self._fit_categories(rows, instruments, controls)
         return self
+
+    def _shapes(self) -> list[Shape]:
+        """Memory and loss aversion of each shape of the reference price that is tried."""
+        memories, losses = np.atleast_1d(self.memory), np.atleast_1d(self.loss)
+        if wrong := [m for m in memories if not 0 <= m < 1]:
+            raise ValueError(f"PriceResponse: memory must lie in [0, 1); got {wrong[0]:g}")
+        if wrong := [loss for loss in losses if not loss > 0]:
+            raise ValueError(f"PriceResponse: loss must be above 0; got {wrong[0]:g}")
+        return [(float(memory), float(loss)) for memory in memories for loss in losses]
 
     def _fit_categories(self, rows: pd.DataFrame, instruments: Sequence[str], controls: Sequence[str]) -> None:
         """Regress log units per basket of each category on its log price index, with its
@@ -158,7 +158,7 @@ class PriceResponse(BaseEstimator):
         if len(chosen := usable(totals, (*instruments, *controls))):
             # Here the categories take the place of the products.
             effects = ("category", "traffic", "season of the category")
-            design = _design(chosen, season(chosen["week"], chosen["product"]), instruments, controls, effects)
+            design = _design(chosen, season(chosen["week"], chosen["product"]), (), instruments, controls, effects)
             self.category_identification_ = design.identify()
             pooled = self.category_identification_.used
             slopes, _ = design.slopes(instrumented=self.category_identification_.method == INSTRUMENTS)
@@ -171,13 +171,15 @@ class _Design:
     """Rows of a regression by group (product or category), with the groups' means removed.
 
     `controls` and `dates` (weeks and seasons, independent of one another) are the columns common to
-    all groups.
+    all groups; `past` and `future` (n, S) are those of the shapes of a reference price, of past prices
+    and of those to come.
     """
 
     labels: NDArray
     y: Array
     x: Array
-    reference: Array
+    past: Array
+    future: Array
     controls: Array
     dates: Array
     excluded: pd.DataFrame
@@ -205,14 +207,6 @@ class _Design:
             effects=self.effects,
             controls=self.control_names,
         )
-
-    def with_reference(self) -> _Design:
-        """Return a copy with the log of the reference price as first common column.
-
-        Beside the slopes of the log price, log(reference) has the coefficient of log(reference /
-        price).
-        """
-        return replace(self, controls=np.column_stack([self.reference, self.controls]))
 
     def slopes(self, *, instrumented: bool) -> tuple[pd.DataFrame, tuple[CoefficientEstimate, ...]]:
         """Return (`raw`, `raw_se`, `first_stage_f`) by group, and the common coefficients.
@@ -253,11 +247,15 @@ class _Design:
     def _only(self, keep: NDArray[np.bool_]) -> _Design:
         """Keep the rows of some groups."""
         rows = keep[self.groups.codes]
-        arrays = {name: getattr(self, name)[rows] for name in ("labels", "y", "x", "reference", "controls", "excluded")}
+        arrays = {
+            name: getattr(self, name)[rows] for name in ("labels", "y", "x", "past", "future", "controls", "excluded")
+        }
         return replace(self, **arrays, dates=independent(self.dates[rows]))
 
 
-def _design_of_products(rows: pd.DataFrame, instruments: Sequence[str], controls: Sequence[str]) -> _Design:
+def _design_of_products(
+    rows: pd.DataFrame, shapes: list[Shape], instruments: Sequence[str], controls: Sequence[str]
+) -> _Design:
     for name in (*instruments, *controls):
         if not moves_apart(rows, name):
             raise ValueError(
@@ -271,24 +269,29 @@ def _design_of_products(rows: pd.DataFrame, instruments: Sequence[str], controls
             f"are needed; got {count}; choose more products or a longer history"
         )
     effects = ("product", "week (with the shop's traffic)", "season of the category")
-    return _design(chosen, calendar(chosen), instruments, controls, effects)
+    return _design(chosen, calendar(chosen), shapes, instruments, controls, effects)
 
 
 def _design(
     rows: pd.DataFrame,
     dates: pd.DataFrame,
+    shapes: Sequence[Shape],
     instruments: Sequence[str],
     controls: Sequence[str],
     effects: tuple[str, ...],
 ) -> _Design:
     labels = rows["product"].to_numpy()
     groups = Groups(labels)
+    past, future = (
+        groups.demean(rows[[(when, *shape) for shape in shapes]].to_numpy(float)) for when in ("past", "future")
+    )
     excluded = {name: groups.demean(rows[name].to_numpy(float)) for name in instruments}
     return _Design(
         labels=labels,
         y=groups.demean(rows["log_units"].to_numpy()),
         x=groups.demean(rows["log_price"].to_numpy()),
-        reference=groups.demean(rows["log_reference"].to_numpy()),
+        past=past,
+        future=future,
         controls=groups.demean(rows[list(controls)].to_numpy(float)),
         dates=independent(groups.demean(dates.to_numpy(float))),
         excluded=pd.DataFrame(excluded, index=range(len(rows))),
@@ -302,7 +305,7 @@ def _category_totals(rows: pd.DataFrame, instruments: Sequence[str], controls: S
     instruments and controls.
     """
     revenue = (rows["units"] * rows["price"]).groupby(rows["product"]).transform("sum")
-    averaged = rows[["log_price", "log_reference", *controls, *instruments]]
+    averaged = rows[["log_price", *controls, *instruments]]
     keys = [rows["category"], rows["week"]]
     averages = averaged.mul(revenue, axis=0).groupby(keys).sum().div(revenue.groupby(keys).sum(), axis=0)
     units, traffic = rows["units"].groupby(keys).sum(), rows["traffic"].groupby(keys).first()

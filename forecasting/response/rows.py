@@ -8,20 +8,21 @@ import numpy as np
 import pandas as pd
 
 from ..models.base import check_rows
+from .reference_effect import Shape, reference_columns
 
 MIN_WEEKS = 8
 MIN_PRICE_SD = 0.02
 """Below it, noise in price changes of 1% would be extrapolated to reductions of tens of percent."""
 
 
-def regression_rows(panel: pd.DataFrame, *, memory: float, columns: Sequence[str]) -> pd.DataFrame:
-    """Check a panel and add `log_price`, `log_reference` (the smoothed past price) and `category`.
+def regression_rows(panel: pd.DataFrame, *, shapes: Sequence[Shape], columns: Sequence[str]) -> pd.DataFrame:
+    """Check a panel and add `log_price`, `category` and what each shape of a reference price adds.
 
     Weeks with a stockout are left out, as their units are only a lower bound of the demand.
 
     Args:
         panel: the weekly panel.
-        memory: weight of the last reference price in the next one.
+        shapes: memory (weight of the last reference price in the next one) and loss aversion.
         columns: further required columns.
     """
     rows = check_rows(panel, ["product", "week", "units", "price", "traffic"], name="panel")
@@ -31,10 +32,8 @@ def regression_rows(panel: pd.DataFrame, *, memory: float, columns: Sequence[str
             "add it to the panel"
         )
     rows = categorised(rows[(rows["price"] > 0) & (rows["traffic"] > 0)])
-    reference = rows.groupby("product")["price"].transform(
-        lambda price: price.ewm(alpha=1 - memory, adjust=False).mean().shift().fillna(price)
-    )
-    rows = rows.assign(log_price=np.log(rows["price"]), log_reference=np.log(reference))
+    rows = rows.assign(log_price=np.log(rows["price"]))
+    rows = pd.concat([rows, reference_columns(rows, shapes)], axis=1) if shapes else rows
     return rows[~rows["stockout"].fillna(False).astype(bool)] if "stockout" in rows else rows
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from repricer.fitting.demand.category_rows import REFERENCE, reference_prices
+from repricer.fitting.demand.category_rows import REFERENCE
 from repricer.fitting.fit_split import _with_prices
 from repricer.fitting.split import Split
 from repricer.tests.fitting.demand.markets import known_demand, prices
@@ -17,7 +17,7 @@ def remembering():
     """Prices of 108 weeks, and the units of customers who remember them; 20 a week where none ever moved."""
     demand = known_demand(PRODUCTS, np.full(4, 20.0), REGULAR, np.full(4, -2.0), [0.6], effects={REFERENCE: 2.5})
     price = prices(np.random.default_rng(0), WEEKS + AHEAD, 4) * REGULAR
-    return demand, price, 20.0 * demand.lift(price, reference=reference_prices(price, demand.memory))
+    return demand, price, 20.0 * demand.lift(price, reference=demand.remembered.price(price))
 
 
 def split_of(price: np.ndarray) -> Split:
@@ -31,7 +31,7 @@ def split_of(price: np.ndarray) -> Split:
 
 def test_regular_prices_sell_more_to_those_who_remember_no_reduction(remembering):
     demand, price, _ = remembering
-    remembered = reference_prices(price, demand.memory)
+    remembered = demand.remembered.price(price)
     at_regular = 20.0 * demand.lift(np.tile(REGULAR, (len(price), 1)), reference=remembered)[:WEEKS]
     seen = np.ma.masked_where(price[:WEEKS] < REGULAR, at_regular).mean(axis=0).filled(0.0)
     assert (seen < 19).all()

@@ -1,12 +1,14 @@
 """What goes into the builder comes out of the market."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from repricer.envs import Market, catalogue_of, expected_units, rollout
 from repricer.evaluation import named_policy
 from repricer.fitting import Assumptions, FittedModels, build_market
-from repricer.fitting.demand import PROMOTION, REFERENCE
+from repricer.fitting.demand import PROMOTION, REFERENCE, RememberedPrice
 from repricer.tests.fitting.demand.markets import known_demand
 
 SEGMENT_UNITS = np.random.default_rng(1).uniform(50, 500, (2, 4))
@@ -160,9 +162,16 @@ def test_assumptions_are_said_and_known_costs_are_used():
     assert any("50% of the regular price" in line for line in spec.assumptions)
     assert spec.products.names == ("milk (1)", "milk (2)", "cream", "soap")
     assert spec.reference_price is None
-    assert (
-        build_market(models(effects={REFERENCE: 0.4}), name="s", assumptions=Assumptions()).reference_price is not None
-    )
+
+
+def test_a_price_above_the_remembered_one_counts_more_where_the_sales_say_so():
+    fitted = models(effects={REFERENCE: 0.4})
+    fitted = replace(fitted, demand=replace(fitted.demand, remembered=RememberedPrice(0.5, loss=3.0)))
+    found = build_market(fitted, name="s", assumptions=Assumptions()).reference_price
+    assert found is not None
+    assert found.memory == 0.5
+    np.testing.assert_allclose(found.gain, 0.4)
+    np.testing.assert_allclose(found.loss, 1.2)
 
 
 def test_promotions_are_a_decision_where_their_past_is_given():

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from repricer.fitting.demand.category_rows import REDUCED, REFERENCE, reference_prices
+from repricer.fitting.demand.category_rows import REDUCED, REFERENCE
 from repricer.fitting.price_changes import price_changes
 from repricer.tests.fitting.demand.markets import grids_of, known_demand, prices
 
@@ -61,7 +61,7 @@ def test_where_customers_remember_prices_the_prediction_does_too():
     remembers = known_demand(
         PRODUCTS, np.full(40, 20.0), REGULAR, np.full(40, -2.5), [0.6, 0.4], effects={REFERENCE: 2.0}, draws=200
     )
-    mean = 20.0 * remembers.lift(grids.price[0], reference=reference_prices(grids.price[0], remembers.memory))
+    mean = 20.0 * remembers.lift(grids.price[0], reference=remembers.remembered.price(grids.price[0]))
     sold = replace(grids, units=np.random.default_rng(1).poisson(mean)[None].astype(float))
     alone, both = (price_changes(sold, model, weeks=24)["pooled"]["slope"] for model in (forgets, remembers))
     assert alone > 1.3

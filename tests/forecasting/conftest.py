@@ -15,6 +15,7 @@ def simulate(
     elasticity=-2.0,
     reference: float = 0.0,
     memory: float = 0.7,
+    loss: float = 1.0,
     noise: float = 0.2,
     level: float = 4.0,
     product_link: float = 0.0,
@@ -31,7 +32,8 @@ def simulate(
     for week in range(1, n_weeks):
         habitual[week] = memory * habitual[week - 1] + (1 - memory) * price[week - 1]
     log_units = level + popular + week_shock + np.asarray(elasticity) * np.log(price / np.e)
-    log_units += reference * np.log(habitual / price) + rng.normal(0, noise, shape)
+    gap = np.log(habitual / price)
+    log_units += reference * np.where(gap > 0, gap, loss * gap) + rng.normal(0, noise, shape)
     weeks = pd.date_range("2023-01-02", periods=n_weeks, freq="7D")
     names = [f"p{number:02d}" for number in range(n_products)]
     panel = pd.DataFrame(

@@ -3,7 +3,16 @@
 import numpy as np
 import pandas as pd
 import torch
-from repricer.fitting.demand import CategoryData, CategoryModel, CategoryPosterior, FittedDemand, Priors, SalesGrids
+from repricer.fitting.demand import (
+    REFERENCE,
+    CategoryData,
+    CategoryModel,
+    CategoryPosterior,
+    FittedDemand,
+    Priors,
+    RememberedPrice,
+    SalesGrids,
+)
 
 
 def prices(generator, weeks: int, products: int) -> np.ndarray:
@@ -88,7 +97,7 @@ def known_demand(products: pd.DataFrame, units, regular, elasticity, outside, *,
         regular_price=np.asarray(regular, float),
         segment_share=np.array(shares),
         effects=tuple(effects),
-        memory=0.7,
+        remembered=RememberedPrice(0.7) if REFERENCE in effects else None,
         weeks=pd.date_range("2017-01-02", periods=4, freq="7D"),
         posteriors=tuple(posteriors),
         endogenous=(),
