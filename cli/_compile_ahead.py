@@ -1,7 +1,7 @@
 """What can be done while a command reads tables: compile the market and the learner, or start the fit's processes.
 
-The compiled code depends only on types, so that any market with many features serves to compile it;
-Numba's cache on disk passes it on. The processes are `python -m repricer.cli._compile_ahead PART`.
+The compiled code depends only on types, so that any market serves to compile it; Numba's cache on disk
+passes it on. The processes are `python -m repricer.cli._compile_ahead PART`.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ import warnings
 from collections.abc import Generator
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import joblib
+import numpy as np
 from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
 
 from ..jobs.processes import JOBS
 
-if TYPE_CHECKING:
-    from ..scenarios import MarketSpec
-
-_STEPS, _EPISODES = 2_048, 2
 _IMPORT_SECONDS = 4.0
+_MARKET = "bench-1"
+# Niceness of all beside the compilation of the market, which takes longest: the command waits for it.
+_POLITE = 5
 
 
 class CompileAhead:
     """Background processes that compile the market and the learner; `wait` before using them.
 
-    They only save time: if one fails, the code is compiled on first use. If compiled code exists,
-    the processes in which `fit` works start instead, and import its libraries.
+    They only save time: if one fails, the code is compiled on first use. The processes in which
+    `fit` works start too, and import its libraries.
     """
 
     def __init__(self) -> None:
@@ -45,8 +45,8 @@ class CompileAhead:
             for part in PARTS:
                 command = [sys.executable, "-m", __name__, part]
                 self._processes.append(subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet))
-        elif JOBS > 1:
-            self._workers = _started_workers()
+        if JOBS > 1:
+            self._workers = _started_workers(_POLITE if self._processes else 0)
 
     def wait(self) -> None:
         """Wait until the processes have ended."""
@@ -81,55 +81,58 @@ def _compiled_before() -> bool:
     return any(Path(cache).rglob("period.run_period*.nbc"))
 
 
-def _started_workers() -> Generator[Any]:
+def _started_workers(nice: int) -> Generator[Any]:
     """Let the processes in which `fit` works import what it needs: some five seconds of each."""
     # On few cores not all at once: this process imports as much.
     waits = [i // max(joblib.cpu_count() - 1, 1) * _IMPORT_SECONDS for i in range(JOBS)]
     work: Any = Parallel(n_jobs=JOBS, return_as="generator")
-    return work(delayed(_import_fit)(wait) for wait in waits)
+    return work(delayed(_import_fit)(wait, nice) for wait in waits)
 
 
-def _import_fit(wait: float) -> None:
+def _import_fit(wait: float, nice: int) -> None:
     """Without a result: the process that asked would import it too."""
+    os.nice(nice)
     time.sleep(wait)
     importlib.import_module("repricer.fitting")
 
 
 def compile_market() -> None:
-    """Run one short training and one short comparison, which compiles what they use."""
-    from ..agents import train
-    from ..evaluation import evaluate
+    """Compile a period of the market, which takes longer than all the rest, and its expected money."""
+    from ..envs.kernels.decode import Decoding
+    from ..envs.kernels.state import LIST_PRICE
+    from ..envs.step import NOTHING_RAW, Dynamics, PeriodInputs
+    from ..scenarios import load_scenario
 
-    spec = _market()
-    evaluate(spec, ["regular", "myopic"], episodes=_EPISODES)
-    run = train(spec, steps=_STEPS)
-    evaluate(spec, [run.policy], episodes=_EPISODES)
+    # Not a `Market`: it works out what its policies may know, with functions that the other process compiles.
+    dynamics = Dynamics(load_scenario(_MARKET), 1, seed=0)
+    state = dynamics.initial_state(np.zeros(1, np.int64), np.zeros(1, np.int64))
+    nothing, decoding = np.empty(0, np.float32), Decoding(0, 0, 0, 0)
+    given = PeriodInputs(state.lanes[None, LIST_PRICE], decoding, NOTHING_RAW, None, nothing[:, None], nothing)
+    _ = dynamics.step(state, given)[1].expected_profit
 
 
 def compile_learner() -> None:
-    """Compile what needs no period of the market: the update of the network, and observations."""
+    """Compile what needs no period of the market: the update of the network, observations, expected demand."""
     import torch
     from gymnasium.envs.classic_control import PendulumEnv
     from stable_baselines3.common.vec_env import DummyVecEnv
 
     from ..agents.ppo.fused import FusedPPO
-    from ..envs import Market
+    from ..envs import Market, expected_units
+    from ..scenarios import load_scenario
 
     # The update is the same for all environments.
     settings = {"n_steps": 8, "batch_size": 8, "policy_kwargs": {"activation_fn": torch.nn.ReLU}}
     FusedPPO("MlpPolicy", DummyVecEnv([PendulumEnv]), device="cpu", **settings).learn(8)
-    Market(_market()).features()
+    spec = load_scenario(_MARKET)
+    Market(spec).features()
+    expected_units(spec, 0, spec.products.regular_price)
 
 
 PARTS = {"market": compile_market, "learner": compile_learner}
 
 
-def _market() -> MarketSpec:
-    """A market with many features, small, as the search for the best fixed prices runs too."""
-    from ..scenarios.sampler import sample_catalogue
-
-    return sample_catalogue(4, seed=0, parts="all", periods=4)
-
-
 if __name__ == "__main__":
+    if sys.argv[1] != "market":
+        os.nice(_POLITE)
     PARTS[sys.argv[1]]()

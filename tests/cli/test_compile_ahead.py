@@ -4,11 +4,15 @@ import subprocess
 import sys
 
 import pytest
+from repricer.agents import train
 from repricer.agents.ppo.update import update
 from repricer.cli import _compile_ahead as ahead
+from repricer.envs.kernels.demand_kernels import choose
 from repricer.envs.kernels.expected.money import expected_money
 from repricer.envs.kernels.observe import observe
 from repricer.envs.kernels.period import run_period
+from repricer.evaluation import evaluate
+from repricer.scenarios.sampler import sample_catalogue
 
 
 @pytest.fixture
@@ -53,14 +57,15 @@ def test_the_compiler_ends_with_the_work(started, tmp_path, monkeypatch):
 
 def test_what_a_demo_needs_is_compiled():
     """The calls that the background processes make; a renamed one would go unseen, since its errors are."""
+    compiled = (update, observe, choose, run_period, expected_money)
     ahead.compile_learner()
-    signatures = update.signatures, observe.signatures
-    assert all(signatures)
     ahead.compile_market()
-    # What the learner's process has compiled serves the market's.
-    assert signatures == (update.signatures, observe.signatures)
-    assert run_period.signatures
-    assert expected_money.signatures
+    signatures = [function.signatures for function in compiled]
+    assert all(signatures)
+    spec = sample_catalogue(4, seed=1, parts="all", periods=4)
+    run = train(spec, steps=2_048)
+    evaluate(spec, ["regular", "myopic", run.policy], episodes=2)
+    assert [function.signatures for function in compiled] == signatures
 
 
 def test_a_command_that_fails_ends_the_processes_of_the_fit_without_a_word(tmp_path):
