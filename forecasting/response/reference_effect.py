@@ -46,16 +46,14 @@ def reference_columns(rows: pd.DataFrame, shapes: Sequence[Shape]) -> pd.DataFra
         The columns ("past", *shape) and ("future", *shape).
     """
     log_price, columns = np.log(rows["price"].to_numpy()), {}
-    for memory, loss in shapes:
+    for memory in dict.fromkeys(memory for memory, _ in shapes):
         for name, order in (("past", slice(None)), ("future", slice(None, None, -1))):
-            reference = (
-                rows["price"][order]
-                .groupby(rows["product"])
-                .transform(lambda price, memory=memory: price.ewm(alpha=1 - memory, adjust=False).mean().shift())
-                .fillna(rows["price"])
-            )
-            gap = np.log(reference.reindex(rows.index).to_numpy()) - log_price
-            columns[name, memory, loss] = np.where(gap > 0, gap, loss * gap) + log_price
+            by_product = rows[order].groupby("product", sort=False)["price"]
+            smoothed = by_product.ewm(alpha=1 - memory, adjust=False).mean().groupby(level=0, sort=False).shift()
+            reference = smoothed.droplevel(0).reindex(rows.index).fillna(rows["price"])
+            gap = np.log(reference.to_numpy()) - log_price
+            for loss in (loss for known, loss in shapes if known == memory):
+                columns[name, memory, loss] = np.where(gap > 0, gap, loss * gap) + log_price
     return pd.DataFrame(columns, index=rows.index)
 
 
