@@ -194,20 +194,27 @@ def suspect_effects(grids: SalesGrids) -> dict[str, Array]:
 
 
 def with_suspects(
-    data: CategoryData, suspects: dict[str, Array], here: NDArray[np.intp], priors: Priors, *, costs: bool = False
+    data: CategoryData,
+    suspects: dict[str, Array],
+    here: NDArray[np.intp],
+    priors: Priors,
+    *,
+    levels: bool,
+    costs: bool = False,
 ) -> CategoryData:
     """A category's sales with the effects that prices which follow demand would have.
 
-    The last of the week features are the category's price levels, of the prices paid and of the
-    regular ones: where a shop raises all prices of a category in weeks with many customers, these
-    would else seem not to leave at any price. Given the level, what a product's price tells of the
-    customers that all products share is used up (Mundlak 1978, Econometrica 46(1)).
+    With levels, the last of the week features are the category's price levels, of the prices paid and
+    of the regular ones: where a shop raises all prices of a category in weeks with many customers,
+    these would else seem not to leave at any price. Given the level, what a product's price tells of
+    the customers that all products share is used up (Mundlak 1978, Econometrica 46(1)).
 
     Args:
         data: The category's sales.
         suspects: As `suspect_effects` gives them.
         here: (J,) indices of the category's products.
         priors: The priors.
+        levels: Whether prices may follow the customers of the whole category too.
         costs: Whether the last effect of `data` is what costs do not explain of the prices; the only level is
             then the mean of that.
     """
@@ -215,11 +222,11 @@ def with_suspects(
     more = np.array([values[..., here] for values in suspects.values()])
     price = np.log(data.price, where=data.on_sale, out=np.zeros(data.price.shape))
     moves = [data.effects[-1] if costs else price, *(suspects[name][..., here] for name in suspects if name == SUSPECT)]
-    levels = [_level(move, data.on_sale) for move in moves]
+    known = [_level(move, data.on_sale) for move in moves] if levels else []
     return replace(
         data,
-        week_features=np.column_stack([data.week_features, *levels]),
-        feature_spread=np.append(data.feature_spread, [priors.level_spread] * len(levels)),
+        week_features=np.column_stack([data.week_features, *known]),
+        feature_spread=np.append(data.feature_spread, [priors.level_spread] * len(known)),
         effects=np.concatenate([data.effects.reshape(-1, *more.shape[1:]), more]),
         effect_mean=np.append(data.effect_mean, np.zeros(len(more))),
         effect_spread=np.append(data.effect_spread, [spread[name] for name in suspects]),

@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from ...forecasting.models.lstm_network import reproducible_torch
 from ...forecasting.response.identification import WEAK_F
@@ -36,6 +37,8 @@ from .sales_grids import SalesGrids
 
 Array = NDArray[np.float64]
 _FEW = 8
+# Prices may follow the demand for single products, or the customers of whole categories too.
+_LEVELS = (False, True)
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,8 @@ class FittedDemand:
         segment_share: (C, K) share of each segment among a category's customers.
         effects: Names of the E further effects on utility.
         remembered: The reference price; None where it has no effect.
-        posteriors: C posteriors of the model that takes prices at their word, with the draws of both models.
-        endogenous: C posteriors of the model in which prices follow demand; empty where no price moved.
+        posteriors: C posteriors of the model that takes prices at their word, with the draws of all models.
+        endogenous: C posteriors of the likelier model in which prices follow demand; empty where no price moved.
         first_stage_f: (C,) strength of the costs as an instrument; NaN without. Weak costs are not used.
         follow_demand: Posterior probability that prices follow demand; NaN where no price was
             reduced and no regular price moved.
@@ -275,16 +278,20 @@ def fit_demand(
         grids = replace(grids, unit_cost=None)
     found = [category_data(grids, regular_price, here, effects, segments, priors) for here in parts]
     suspects = suspect_effects(grids)
+    costs = grids.unit_cost is not None
     suspicious = [
-        with_suspects(data, suspects, here, priors, costs=grids.unit_cost is not None) if suspects else None
+        [with_suspects(data, suspects, here, priors, levels=levels, costs=costs) for levels in _LEVELS]
+        if suspects
+        else []
         for data, here in zip(found, parts, strict=True)
     ]
-    posteriors, endogenous, odds = _side_by_side(found, suspicious, priors, draws, seed, n_jobs)
-    follow, suspected = np.nan, np.zeros((draws, len(names), len(suspects)))
+    posteriors, others, odds = _side_by_side(found, suspicious, priors, draws, seed, n_jobs)
+    follow, endogenous, suspected = np.nan, (), np.zeros((draws, len(names), len(suspects)))
     if suspects:
         trusted = priors.unexplained if SUSPECT in suspects else priors.exogenous
-        follow = _probability(odds, trusted)
-        posteriors, suspected = _mixed(posteriors, endogenous, follow, len(suspects), seed)
+        chances = _probabilities(odds, trusted)
+        follow, endogenous = 1 - chances[0], others[int(odds.argmax())]
+        posteriors, suspected = _mixed(posteriors, others, chances, len(suspects), seed)
     return FittedDemand(
         products=tuple(products["product"]),
         category=category.astype(np.intp),
@@ -297,7 +304,7 @@ def fit_demand(
         posteriors=tuple(posteriors),
         endogenous=tuple(endogenous),
         first_stage_f=strength,
-        follow_demand=follow,
+        follow_demand=float(follow),
         suspects=tuple(suspects),
         suspected=suspected,
     )
@@ -305,36 +312,39 @@ def fit_demand(
 
 def _side_by_side(
     found: list[CategoryData],
-    suspicious: list[CategoryData | None],
+    suspicious: list[list[CategoryData]],
     priors: Priors,
     draws: int,
     seed: int,
     n_jobs: int | None,
-) -> tuple[list[CategoryPosterior], list[CategoryPosterior], float]:
-    """Both posteriors of every category, and the log odds of the second, as `_estimated` finds them."""
+) -> tuple[list[CategoryPosterior], list[tuple[CategoryPosterior, ...]], Array]:
+    """The posteriors of all categories by the model that takes prices at their word, and by each of the
+    others, with the (A,) log odds that the sales give to these.
+    """
     # For a few categories, processes would take longer to start than to work.
     parts: Any = Parallel(n_jobs=n_jobs if len(found) > _FEW else 1)(
         delayed(_estimated)(*data, priors, draws, seed + c)
         for c, data in enumerate(zip(found, suspicious, strict=True))
     )
-    plain, endogenous, odds = zip(*parts, strict=True)
-    return list(plain), [part for part in endogenous if part is not None], sum(odds)
+    plain, others, odds = zip(*parts, strict=True)
+    return list(plain), list(zip(*others, strict=True)), np.sum(odds, axis=0)
 
 
 def _estimated(
-    data: CategoryData, suspicious: CategoryData | None, priors: Priors, draws: int, seed: int
-) -> tuple[CategoryPosterior, CategoryPosterior | None, float]:
-    """The posterior, that of the model in which prices follow demand, at the shocks that the first one
-    found likely, and the log odds that the sales give to the second.
+    data: CategoryData, suspicious: list[CategoryData], priors: Priors, draws: int, seed: int
+) -> tuple[CategoryPosterior, list[CategoryPosterior], list[float]]:
+    """The posterior, those of the models in which prices follow demand, at the shocks that the first
+    one found likely, and the log odds that the sales give to each of them.
     """
     with reproducible_torch():
         plain = estimate(data, priors, draws=draws, seed=seed)
-        if suspicious is None:
-            return plain, None, 0.0
-        endogenous = estimate(suspicious, priors, draws=draws, seed=seed, shocks=plain.likely_shocks)
+        shocks = plain.likely_shocks
+        others = [estimate(other, priors, draws=draws, seed=seed, shocks=shocks) for other in suspicious]
+        if not others:
+            return plain, [], []
         unlike = Residuals(plain).unmoved(-plain.elasticities.mean(axis=0))
-        trusted, followed = (_evidence(found, unlike, plain.likely_shocks, priors) for found in (plain, endogenous))
-        return plain, endogenous, followed - trusted
+        trusted = _evidence(plain, unlike, shocks, priors)
+        return plain, others, [_evidence(other, unlike, shocks, priors) - trusted for other in others]
 
 
 def _evidence(
@@ -350,26 +360,37 @@ def _evidence(
     return max(found.log_evidence, apart + float(unlike.sum()) * np.log(priors.unlike))
 
 
-def _probability(odds: float, exogenous: float) -> float:
-    """Posterior probability of the second model (Kass and Raftery 1995)."""
-    return float(1 / (1 + exogenous / (1 - exogenous) * np.exp(-np.clip(odds, -50, 50))))
+def _probabilities(odds: Array, exogenous: float) -> Array:
+    """(1 + A,) posterior probabilities of the models (Kass and Raftery 1995); those in which prices
+    follow demand are as likely as one another before the sales are seen.
+    """
+    prior = np.array([exogenous, *np.full(len(odds), (1 - exogenous) / len(odds))])
+    return softmax(np.log(prior) + np.append(0.0, odds))
 
 
 def _mixed(
-    plain: list[CategoryPosterior], endogenous: list[CategoryPosterior], share: float, effects: int, seed: int
+    plain: list[CategoryPosterior],
+    others: list[tuple[CategoryPosterior, ...]],
+    chances: Array,
+    effects: int,
+    seed: int,
 ) -> tuple[list[CategoryPosterior], Array]:
-    """Draws of both models in proportion to their probabilities; draw m is of one model in all categories.
+    """Draws of all models in proportion to their probabilities; draw m is of one model in all categories.
 
-    Also (M, C, D) the coefficients of the D effects that only the second model has, 0 in draws of the first.
+    Also (M, C, D) the coefficients of the D effects that the first model does not have, 0 in its draws.
     """
-    second = np.random.default_rng(seed).random(len(plain[0].draws)) < share
+    generator, count = np.random.default_rng(seed), len(plain[0].draws)
+    model = np.searchsorted(np.cumsum(chances)[:-1], generator.random(count), side="right")[:, None]
     mixed, suspected = [], []
-    for a, b in zip(plain, endogenous, strict=True):
-        at = b.model.layout
-        own = slice(at.effects.stop - effects, at.effects.stop)
-        # The last week features are the price levels.
-        known = at.features.start + a.model.data.week_features.shape[1]
-        shared = np.delete(b.draws, [*range(own.start, own.stop), *range(known, at.features.stop)], axis=1)
-        mixed.append(replace(a, draws=np.where(second[:, None], shared, a.draws)))
-        suspected.append(np.where(second[:, None], b.draws[:, own], 0.0))
+    for c, first in enumerate(plain):
+        draws, known = first.draws, np.zeros((count, effects))
+        for number, found in enumerate(others, 1):
+            at, drawn = found[c].model.layout, found[c].draws
+            own = slice(at.effects.stop - effects, at.effects.stop)
+            # The last week features are the price levels.
+            levels = range(at.features.start + first.model.data.week_features.shape[1], at.features.stop)
+            shared = np.delete(drawn, [*range(own.start, own.stop), *levels], axis=1)
+            draws, known = (np.where(model == number, *pair) for pair in ((shared, draws), (drawn[:, own], known)))
+        mixed.append(replace(first, draws=draws))
+        suspected.append(known)
     return mixed, np.stack(suspected, axis=1)
