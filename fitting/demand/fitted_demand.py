@@ -39,6 +39,8 @@ Array = NDArray[np.float64]
 _FEW = 8
 # Prices may follow the demand for single products, or the customers of whole categories too.
 _LEVELS = (False, True)
+# Log odds of 20 to 1, the most that sales count against a model in which prices follow demand.
+_STRONG = 3.0
 
 
 @dataclass(frozen=True)
@@ -363,9 +365,11 @@ def _evidence(
 def _probabilities(odds: Array, exogenous: float) -> Array:
     """(1 + A,) posterior probabilities of the models (Kass and Raftery 1995); those in which prices
     follow demand are as likely as one another before the sales are seen.
+
+    Sales cannot exclude them: what speaks against one rests on how wide its priors are.
     """
     prior = np.array([exogenous, *np.full(len(odds), (1 - exogenous) / len(odds))])
-    return softmax(np.log(prior) + np.append(0.0, odds))
+    return softmax(np.log(prior) + np.append(0.0, np.maximum(odds, -_STRONG)))
 
 
 def _mixed(
