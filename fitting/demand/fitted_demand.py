@@ -8,14 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
-from scipy.special import softmax
 
-from ...forecasting.models.lstm_network import reproducible_torch
 from ...forecasting.response.identification import WEAK_F
 from ...pricing import choice_shares
-from .category_model import CategoryData
 from .category_rows import (
     CONTROL,
     PROMOTION,
@@ -29,18 +25,15 @@ from .category_rows import (
     week_features,
     with_suspects,
 )
-from .estimation import CategoryPosterior, estimate
+from .estimation import CategoryPosterior
+from .model_averaging import averaged
 from .priors import Priors
 from .remembered_price import RememberedPrice
-from .residuals import Residuals
 from .sales_grids import SalesGrids
 
 Array = NDArray[np.float64]
-_FEW = 8
 # Prices may follow the demand for single products, or the customers of whole categories too.
 _LEVELS = (False, True)
-# Log odds of 20 to 1, the most that sales count against a model in which prices follow demand.
-_STRONG = 3.0
 
 
 @dataclass(frozen=True)
@@ -287,13 +280,8 @@ def fit_demand(
         else []
         for data, here in zip(found, parts, strict=True)
     ]
-    posteriors, others, odds = _side_by_side(found, suspicious, priors, draws, seed, n_jobs)
-    follow, endogenous, suspected = np.nan, (), np.zeros((draws, len(names), len(suspects)))
-    if suspects:
-        trusted = priors.unexplained if SUSPECT in suspects else priors.exogenous
-        chances = _probabilities(odds, trusted)
-        follow, endogenous = 1 - chances[0], others[int(odds.argmax())]
-        posteriors, suspected = _mixed(posteriors, others, chances, len(suspects), seed)
+    trusted = priors.unexplained if SUSPECT in suspects else priors.exogenous
+    known = averaged(found, suspicious, len(suspects), trusted, priors, draws=draws, seed=seed, n_jobs=n_jobs)
     return FittedDemand(
         products=tuple(products["product"]),
         category=category.astype(np.intp),
@@ -303,98 +291,10 @@ def fit_demand(
         effects=(*effects, CONTROL) if grids.unit_cost is not None else tuple(effects),
         remembered=remembered,
         weeks=grids.weeks,
-        posteriors=tuple(posteriors),
-        endogenous=tuple(endogenous),
+        posteriors=known.posteriors,
+        endogenous=known.endogenous,
         first_stage_f=strength,
-        follow_demand=float(follow),
+        follow_demand=known.follow_demand,
         suspects=tuple(suspects),
-        suspected=suspected,
+        suspected=known.suspected,
     )
-
-
-def _side_by_side(
-    found: list[CategoryData],
-    suspicious: list[list[CategoryData]],
-    priors: Priors,
-    draws: int,
-    seed: int,
-    n_jobs: int | None,
-) -> tuple[list[CategoryPosterior], list[tuple[CategoryPosterior, ...]], Array]:
-    """The posteriors of all categories by the model that takes prices at their word, and by each of the
-    others, with the (A,) log odds that the sales give to these.
-    """
-    # For a few categories, processes would take longer to start than to work.
-    parts: Any = Parallel(n_jobs=n_jobs if len(found) > _FEW else 1)(
-        delayed(_estimated)(*data, priors, draws, seed + c)
-        for c, data in enumerate(zip(found, suspicious, strict=True))
-    )
-    plain, others, odds = zip(*parts, strict=True)
-    return list(plain), list(zip(*others, strict=True)), np.sum(odds, axis=0)
-
-
-def _estimated(
-    data: CategoryData, suspicious: list[CategoryData], priors: Priors, draws: int, seed: int
-) -> tuple[CategoryPosterior, list[CategoryPosterior], list[float]]:
-    """The posterior, those of the models in which prices follow demand, at the shocks that the first
-    one found likely, and the log odds that the sales give to each of them.
-    """
-    with reproducible_torch():
-        plain = estimate(data, priors, draws=draws, seed=seed)
-        shocks = plain.likely_shocks
-        others = [estimate(other, priors, draws=draws, seed=seed, shocks=shocks) for other in suspicious]
-        if not others:
-            return plain, [], []
-        unlike = Residuals(plain).unmoved(-plain.elasticities.mean(axis=0))
-        trusted = _evidence(plain, unlike, shocks, priors)
-        return plain, others, [_evidence(other, unlike, shocks, priors) - trusted for other in others]
-
-
-def _evidence(
-    found: CategoryPosterior, unlike: NDArray[np.bool_], shocks: tuple[tuple[float, float], ...], priors: Priors
-) -> float:
-    """The log evidence of a model, also if some products answer unlike the others.
-
-    Else, one that ignores its reductions would make a shop that follows demand.
-    """
-    if not unlike.any():
-        return found.log_evidence
-    apart = estimate(replace(found.model.data, unlike=unlike), priors, draws=1, shocks=shocks).log_evidence
-    return max(found.log_evidence, apart + float(unlike.sum()) * np.log(priors.unlike))
-
-
-def _probabilities(odds: Array, exogenous: float) -> Array:
-    """(1 + A,) posterior probabilities of the models (Kass and Raftery 1995); those in which prices
-    follow demand are as likely as one another before the sales are seen.
-
-    Sales cannot exclude them: what speaks against one rests on how wide its priors are.
-    """
-    prior = np.array([exogenous, *np.full(len(odds), (1 - exogenous) / len(odds))])
-    return softmax(np.log(prior) + np.append(0.0, np.maximum(odds, -_STRONG)))
-
-
-def _mixed(
-    plain: list[CategoryPosterior],
-    others: list[tuple[CategoryPosterior, ...]],
-    chances: Array,
-    effects: int,
-    seed: int,
-) -> tuple[list[CategoryPosterior], Array]:
-    """Draws of all models in proportion to their probabilities; draw m is of one model in all categories.
-
-    Also (M, C, D) the coefficients of the D effects that the first model does not have, 0 in its draws.
-    """
-    generator, count = np.random.default_rng(seed), len(plain[0].draws)
-    model = np.searchsorted(np.cumsum(chances)[:-1], generator.random(count), side="right")[:, None]
-    mixed, suspected = [], []
-    for c, first in enumerate(plain):
-        draws, known = first.draws, np.zeros((count, effects))
-        for number, found in enumerate(others, 1):
-            at, drawn = found[c].model.layout, found[c].draws
-            own = slice(at.effects.stop - effects, at.effects.stop)
-            # The last week features are the price levels.
-            levels = range(at.features.start + first.model.data.week_features.shape[1], at.features.stop)
-            shared = np.delete(drawn, [*range(own.start, own.stop), *levels], axis=1)
-            draws, known = (np.where(model == number, *pair) for pair in ((shared, draws), (drawn[:, own], known)))
-        mixed.append(replace(first, draws=draws))
-        suspected.append(known)
-    return mixed, np.stack(suspected, axis=1)
