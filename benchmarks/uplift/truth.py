@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from .choice import Choice
-from .families import ENDOGENOUS, STOCKPILING
+from .families import ENDOGENOUS
 from .history import SHOCK, History
 from .optimum import best_prices
 from .parameters import Array, Parameters, generator
@@ -138,7 +138,7 @@ class Truth:
         """(N,) constant prices with the highest expected profit or revenue between two bounds."""
         first = self.weeks if first is None else first
         # Where a week differs from the next in its number of customers only, one week is enough.
-        moves = self.family in ("drifting", "promoted", STOCKPILING) or self.model == "rival"
+        moves = self.family in ("drifting", "promoted") or self.model == "rival" or self.stocking_up is not None
         best, cost = np.empty(low.size), self.unit_cost if objective == "profit" else np.zeros(low.size)
         for number in range(len(self.choices)):
             own = self.parameters.category == number

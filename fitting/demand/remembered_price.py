@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ...forecasting.response.reference_effect import with_losses
+
 Array = NDArray[np.float64]
 
 
@@ -36,5 +38,5 @@ class RememberedPrice:
 
     def gap(self, charged: Array, remembered: Array | None = None) -> Array:
         """(..., W, N) log(reference / price), losses weighted; the reference follows from the prices if not given."""
-        gap = np.log((self.price(charged) if remembered is None else remembered) / charged)
-        return np.where(gap > 0, gap, self.loss * gap)
+        reference = self.price(charged) if remembered is None else remembered
+        return with_losses(np.log(reference / charged), self.loss)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from .least_squares import STILL, Array, CoefficientEstimate, Groups, fit_slopes, without_slopes
 
@@ -31,6 +32,11 @@ class ReferenceEffect(CoefficientEstimate):
     loss: float = 1.0
 
 
+def with_losses(gap: NDArray[np.float64], loss: float) -> NDArray[np.float64]:
+    """log(reference / price) as it enters demand: a price above the reference counts `loss` times as much."""
+    return np.where(gap > 0, gap, loss * gap)
+
+
 def reference_columns(rows: pd.DataFrame, shapes: Sequence[Shape]) -> pd.DataFrame:
     """What past prices add to the utility of a price, and what those to come would, one column for each shape.
 
@@ -53,7 +59,7 @@ def reference_columns(rows: pd.DataFrame, shapes: Sequence[Shape]) -> pd.DataFra
             reference = smoothed.droplevel(0).reindex(rows.index).fillna(rows["price"])
             gap = np.log(reference.to_numpy()) - log_price
             for loss in (loss for known, loss in shapes if known == memory):
-                columns[name, memory, loss] = np.where(gap > 0, gap, loss * gap) + log_price
+                columns[name, memory, loss] = with_losses(gap, loss) + log_price
     return pd.DataFrame(columns, index=rows.index)
 
 

@@ -79,6 +79,17 @@ def test_the_shape_of_demand_does_not_tell_regular_prices_that_follow_it_from_th
     assert low < 3.0 < high
 
 
+def test_sales_never_rule_out_that_regular_prices_without_a_reason_follow_demand():
+    """They count at most 20 to 1 against either of the two models, which start at 9 to 1."""
+    generator = np.random.default_rng(5)
+    demand = known_demand(PRODUCTS, np.full(6, 60.0), REGULAR, np.full(6, -2.5), [0.6])
+    listed = np.exp(0.15 * generator.standard_normal((104, 6)))
+    price = np.where(generator.random((104, 6)) < 0.2, generator.uniform(0.65, 0.9, (104, 6)), 1.0) * listed
+    units = generator.poisson(60.0 * demand.lift(price * REGULAR)).astype(float)[None]
+    found = fit_demand(grids_of(units, price[None] * REGULAR, listed * REGULAR), PRODUCTS, REGULAR, Priors())
+    assert found.follow_demand >= 9 / (9 + np.exp(3)) - 1e-9
+
+
 def test_stores_with_prices_of_their_own_tell_the_elasticity():
     generator = np.random.default_rng(2)
     level, price = np.array([0.6, 0.4])[:, None, None], np.stack([prices(generator, 90, 6) for _ in range(2)])
