@@ -193,6 +193,8 @@ class _Scoring:
         _, information = self._curvature(theta, shock, alpha, prior)
         factor = cho_factor(information, lower=True)
         evidence = self.objective(theta, shock, alpha, prior) - np.log(np.diag(factor[0])).sum()
+        # Else a wide prior of a coefficient of which the sales tell nothing would count for its model.
+        evidence -= np.log(self.model.layout.spread).sum()
         evidence -= 0.5 * (np.log(alpha / 0.1) ** 2 / 1.5**2).sum()
         if prior is not None:
             evidence -= self.weeks * np.log(spread) + 0.5 * (self.weeks - 1) * np.log(1 - persistence**2)

@@ -52,3 +52,17 @@ def test_demand_cut_by_stock_is_not_taken_for_demand():
         abs(f.draws[:, at.category].mean() + f.draws[:, at.product].mean(axis=0) - truth).mean() for f in (told, untold)
     ]
     assert gap[0] < 0.6 * gap[1]
+
+
+@pytest.mark.parametrize("spread", (0.01, 3.0))
+def test_an_effect_of_which_the_sales_tell_nothing_is_no_evidence(spread):
+    data, _ = drawn_category(3, weeks=30)
+    more = replace(
+        data,
+        effects=np.zeros((1, *data.units.shape)),
+        effect_mean=np.zeros(1),
+        effect_spread=np.full(1, spread),
+        week_features=np.zeros((30, 1)),
+        feature_spread=np.full(1, spread),
+    )
+    assert estimate(more, Priors()).log_evidence == pytest.approx(estimate(data, Priors()).log_evidence, abs=1e-3)
