@@ -218,7 +218,8 @@ def with_suspects(
         costs: Whether the last effect of `data` is what costs do not explain of the prices; the only level is
             then the mean of that.
     """
-    spread = {SUSPECT: priors.suspect_spread, REDUCED: priors.reduced_spread}
+    known_of = {SUSPECT: (priors.suspect, priors.suspect_spread), REDUCED: (priors.reduced, priors.reduced_spread)}
+    mean, spread = zip(*(known_of[name] for name in suspects), strict=True)
     more = np.array([values[..., here] for values in suspects.values()])
     price = np.log(data.price, where=data.on_sale, out=np.zeros(data.price.shape))
     moves = [data.effects[-1] if costs else price, *(suspects[name][..., here] for name in suspects if name == SUSPECT)]
@@ -228,8 +229,8 @@ def with_suspects(
         week_features=np.column_stack([data.week_features, *known]),
         feature_spread=np.append(data.feature_spread, [priors.level_spread] * len(known)),
         effects=np.concatenate([data.effects.reshape(-1, *more.shape[1:]), more]),
-        effect_mean=np.append(data.effect_mean, np.zeros(len(more))),
-        effect_spread=np.append(data.effect_spread, [spread[name] for name in suspects]),
+        effect_mean=np.append(data.effect_mean, mean),
+        effect_spread=np.append(data.effect_spread, spread),
     )
 
 
