@@ -206,7 +206,7 @@ class _Fitted(NamedTuple):
             products=self.products,
             weeks=len(split.weeks) // split.per_week,
             first_day=f"{split.weeks[0]:%Y-%m-%d}",
-            forecaster=self.demand.forecaster,
+            forecaster=self.demand.ahead,
             used=self.demand.choice["chosen_forecaster"],
             trend=self.market.trend.chosen_,
             customers=self.customers,

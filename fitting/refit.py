@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..data import Tables, product_weeks
 from ..data.weeks import PERIODS
-from ..forecasting import Forecaster, Lstm, PooledRegression, Selected, candidates
+from ..forecasting import Forecaster, Lstm, PooledRegression, Sarimax, Selected, candidates
 from ..forecasting.backtest import rolling_forecasts
 from ..forecasting.models.random_coefficients import Common
 from ..jobs.processes import JOBS
@@ -30,7 +30,7 @@ from .zones import Zone, of_zone, zone_tables
 _PRODUCT = ("product", "category", "name", "unit_cost")
 _CUSTOMERS = ("names", "elasticity", "units", "affinity", "candidates")
 _SELECTED, _LSTM, _NETWORKS = "selected", "lstm", "networks"
-_COMMON, _EPSILON = "common", "epsilon"
+_COMMON, _EPSILON, _ARMA = "common", "epsilon", "arma"
 _APART = ("assumptions", "priors", "period")
 _NO_NETWORKS = (
     "the record of the fit comes from an earlier version and holds no weights of the LSTM: its forecasts are those of the "
@@ -57,7 +57,7 @@ def fit_record(
         products: The products priced, as the caller gave them.
         weeks: Length of the market.
         first_day: Its first day.
-        forecaster: The fitted forecaster.
+        forecaster: The forecaster fitted on all weeks.
         used: Its name.
         trend: The trend's candidate in use.
         customers: Segments and recommender.
@@ -79,7 +79,7 @@ def fit_record(
         "weeks": weeks,
         "first_day": first_day,
         "products": records(products[[name for name in _PRODUCT if name in products]]),
-        "forecaster": {"name": used, **_network(forecaster)} | chosen,
+        "forecaster": {"name": used, _ARMA: _arma(forecaster), **_network(forecaster)} | chosen,
         "trend": trend,
         "zone": None if zone is None else {"name": zone.name, "stores": _plain(zone.stores)},
         "customers": {name: _plain(getattr(customers, name)) for name in _CUSTOMERS},
@@ -111,7 +111,7 @@ def refit(
 
     Price responses, traffic and forecasts are estimated anew on all weeks. Which forecasters each
     product has, the trend's model, the segments and the recommender stay as that fit found them, and so do the
-    weights of its networks, which read the new weeks.
+    weights of its networks and the ARMA parameters, which read the new weeks.
 
     Args:
         tables: The shop's tables, up to date.
@@ -199,16 +199,23 @@ def _network(forecaster: Forecaster) -> dict[str, Any]:
     return {_NETWORKS: kept} | ({} if lstm is None or lstm.epsilon is None else {_EPSILON: lstm.epsilon})
 
 
+def _arma(forecaster: Forecaster) -> dict[str, list[float]]:
+    """The ARMA parameters in use, by product."""
+    models = forecaster.models_.values() if isinstance(forecaster, Selected) else [forecaster]
+    models = [model.base_.sarimax_ if isinstance(model, Lstm) else model for model in models]
+    return {product: known for model in models if isinstance(model, Sarimax) for product, known in model.arma_.items()}
+
+
 def _lacks_networks(record: Mapping[str, Any]) -> bool:
     used = {name for names in record.get("chosen", {}).values() for name in names.split("+")}
     return _LSTM in used and _NETWORKS not in record
 
 
 def _forecaster(record: Mapping[str, Any], seed: int) -> Forecaster:
-    networks, epsilon = record.get(_NETWORKS), record.get(_EPSILON)
+    networks, epsilon, arma = record.get(_NETWORKS), record.get(_EPSILON), record.get(_ARMA)
     # Under privacy no network is trained again, for which nobody would have paid.
-    lstm = Lstm(seed=seed, epsilon=epsilon, kept=networks if epsilon is None else networks or "")
-    known = candidates(seed=seed) | {_LSTM: lstm}
+    lstm = Lstm(seed=seed, epsilon=epsilon, kept=networks if epsilon is None else networks or "", arma=arma)
+    known = candidates(seed=seed) | {_LSTM: lstm, "sarimax": Sarimax(arma=arma)}
     if record["name"] == _SELECTED:
         chosen, stretch = record["chosen"], record["stretch"]
         return Selected(known, seed=seed, n_jobs=JOBS, chosen=chosen, stretch=stretch, networks=networks)

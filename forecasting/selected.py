@@ -139,7 +139,7 @@ class Selected(Forecaster):
         self.stretch_ = np.array(self.stretch)
         named = self._candidates()
         lstm = cast(Lstm, clone(named.get("lstm", Lstm(seed=self.seed))))
-        named["lstm"] = MeanOfModels() if self.networks is None else lstm.set_params(kept=self.networks)
+        named["lstm"] = MeanOfModels(arma=lstm.arma) if self.networks is None else lstm.set_params(kept=self.networks)
         used = [name for name in named if (self.choice_ == name).any(axis=None)]
         self._keep(self._each(_fitted, {name: named[name] for name in used}, history), history)
 

@@ -77,7 +77,7 @@ def category_data(
     known = {
         PROMOTION: (priors.promotion, priors.promotion_spread),
         REFERENCE: (0.0, priors.reference_spread),
-        CONTROL: (0.0, priors.control_spread),
+        CONTROL: (priors.control, priors.control_spread),
     }
     own = {name: values[..., here] for name, values in effects.items()}
     if grids.unit_cost is not None:
@@ -218,16 +218,18 @@ def with_suspects(
         costs: Whether the last effect of `data` is what costs do not explain of the prices; the only level is
             then the mean of that.
     """
-    known_of = {SUSPECT: (priors.suspect, priors.suspect_spread), REDUCED: (priors.reduced, priors.reduced_spread)}
-    mean, spread = zip(*(known_of[name] for name in suspects), strict=True)
+    # Costs account for what a shop that reduces what sells badly does.
+    reduced = 0.0 if costs else priors.reduced
+    known = {SUSPECT: (priors.suspect, priors.suspect_spread), REDUCED: (reduced, priors.reduced_spread)}
+    mean, spread = zip(*(known[name] for name in suspects), strict=True)
     more = np.array([values[..., here] for values in suspects.values()])
     price = np.log(data.price, where=data.on_sale, out=np.zeros(data.price.shape))
     moves = [data.effects[-1] if costs else price, *(suspects[name][..., here] for name in suspects if name == SUSPECT)]
-    known = [_level(move, data.on_sale) for move in moves] if levels else []
+    level = [_level(move, data.on_sale) for move in moves] if levels else []
     return replace(
         data,
-        week_features=np.column_stack([data.week_features, *known]),
-        feature_spread=np.append(data.feature_spread, [priors.level_spread] * len(known)),
+        week_features=np.column_stack([data.week_features, *level]),
+        feature_spread=np.append(data.feature_spread, [priors.level_spread] * len(level)),
         effects=np.concatenate([data.effects.reshape(-1, *more.shape[1:]), more]),
         effect_mean=np.append(data.effect_mean, mean),
         effect_spread=np.append(data.effect_spread, spread),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 
-_MEANS = ("promotion", "suspect", "reduced")
+_MEANS = ("promotion", "control", "suspect", "reduced")
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,13 @@ class Priors:
         weekday_spread: Standard deviation of each weekday's effect on arrivals by day, in logs.
         signal_spread: Standard deviation of the effect of a holiday, in logs.
         drift_spread: Standard deviation of the change of a category's elasticities in a year, in logs.
-        control_spread: Standard deviation of the utility of price changes without a reason in costs,
-            per log point.
+        control: Mean utility of price changes without a reason in costs, per log point.
+        control_spread: Its standard deviation.
         suspect: Mean utility of regular prices, in proportion, that moved because of demand, where costs are
             not known.
         suspect_spread: Its standard deviation.
         reduced: Mean utility that weeks with a reduction differ in other than by their price, where a shop
-            reduces what sells badly.
+            reduces what sells badly and no costs are known.
         reduced_spread: Its standard deviation.
         level_spread: Standard deviation of the change of a category's arrivals that goes with its price
             level, per log point, where prices follow demand: 3 for a shop that raises its prices
@@ -71,6 +71,7 @@ class Priors:
     weekday_spread: float = 0.5
     signal_spread: float = 0.3
     drift_spread: float = 0.1
+    control: float = 1.3
     control_spread: float = 2.0
     suspect: float = 1.3
     suspect_spread: float = 1.5

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, cast
 
@@ -51,6 +51,7 @@ class Lstm(Forecaster):
         kept: `kept_networks` of an earlier fit, which are then taken as they are; only if the panel
             has other covariates or categories, new ones are trained, but none under
             `epsilon`, which paid for one training.
+        arma: as for `Sarimax`.
 
     Example:
         >>> from repricer.forecasting import example_panel
@@ -74,6 +75,7 @@ class Lstm(Forecaster):
         epsilon: float | None = None,
         delta: float = 1e-9,
         kept: str | None = None,
+        arma: Mapping[str, Sequence[float]] | None = None,
     ) -> None:
         self.hidden = hidden
         self.embedding = embedding
@@ -85,11 +87,12 @@ class Lstm(Forecaster):
         self.epsilon = epsilon
         self.delta = delta
         self.kept = kept
+        self.arma = arma
 
     def _fit(self, history: pd.DataFrame) -> None:
         from . import lstm_network
 
-        self.base_ = MeanOfModels()
+        self.base_ = MeanOfModels(arma=self.arma)
         self.base_._fit(history)
         weekly = WeeklyDesign.of(history)
         past = self.base_.past_forecasts(weekly)

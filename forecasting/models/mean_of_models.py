@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -21,13 +22,26 @@ class MeanOfModels(Forecaster):
     Intervals come from its own past errors. Both forecast from every past week with the knowledge
     of that week, except that the ARMA parameters and the variance of `Sarimax` are those of the
     whole history. A product that `Sarimax` cannot fit has the pooled regression alone.
+
+    Args:
+        arma: as for `Sarimax`.
+
+    Example:
+        >>> from repricer.forecasting import example_panel
+        >>> panel = example_panel(n_products=1)
+        >>> ahead = panel[39:].drop(columns="units")
+        >>> list(MeanOfModels().fit(panel[:39]).predict(ahead, quantiles=[0.5]))
+        ['product', 'week', 'mean', 'q0.5']
     """
 
     _past: tuple[WeeklyDesign, np.ndarray, np.ndarray] | None = None
 
+    def __init__(self, *, arma: Mapping[str, Sequence[float]] | None = None) -> None:
+        self.arma = arma
+
     def _fit(self, history: pd.DataFrame) -> None:
         self._past = None
-        self.pooled_, self.sarimax_ = PooledRegression(), Sarimax()
+        self.pooled_, self.sarimax_ = PooledRegression(), Sarimax(arma=self.arma)
         self.pooled_._fit(history)
         self.sarimax_.failures_ = {}
         self.sarimax_._fit(history)

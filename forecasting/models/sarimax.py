@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -65,6 +66,10 @@ class Sarimax(SeriesForecaster):
         elasticity_prior: mean and standard deviation of the coefficient of log price.
         seasonal_sd: prior standard deviation of each Fourier coefficient, in logs.
         maxiter: most steps of the optimiser (BFGS on the ARMA parameters and the variance).
+        arma: `arma_` of an earlier fit, which is taken as it is; of other products it is estimated.
+
+    Attributes:
+        arma_: ARMA parameters and variance of each product that could be fitted.
 
     Example:
         >>> from repricer.forecasting import example_panel
@@ -84,12 +89,22 @@ class Sarimax(SeriesForecaster):
         elasticity_prior: tuple[float, float] = (-2.62, 2.0),
         seasonal_sd: float = 0.1,
         maxiter: int = 50,
+        arma: Mapping[str, Sequence[float]] | None = None,
     ) -> None:
         self.order = order
         self.fourier_pairs = fourier_pairs
         self.elasticity_prior = elasticity_prior
         self.seasonal_sd = seasonal_sd
         self.maxiter = maxiter
+        self.arma = arma
+
+    @property
+    def arma_(self) -> dict[str, list[float]]:
+        return {
+            product: model.parameters.tolist()
+            for product, model in self.models_.items()
+            if isinstance(model, FittedSarimax)
+        }
 
     def _fit_series(self, series: pd.DataFrame) -> FittedSarimax:
         if series["demand"].count() < _MIN_WEEKS:
@@ -99,6 +114,13 @@ class Sarimax(SeriesForecaster):
         design = regressors.design(series)
         states = design.shape[1] + self.order[1] + max(self.order[0], self.order[2] + 1)
         model = _state_space(target, design, self.order, self._initial_state(states, regressors.optional))
+        known = (self.arma or {}).get(str(series["product"].iloc[0]), ())
+        if len(known) == self.order[0] + self.order[2] + 1:
+            return FittedSarimax.of(model.filter(np.array(known), cov_type="none"), series, regressors, self.order)
+        return FittedSarimax.of(self._most_likely(model, target), series, regressors, self.order)
+
+    def _most_likely(self, model: SARIMAX, target: np.ndarray) -> Any:
+        """The results of statsmodels at the most likely ARMA parameters and variance."""
         start = np.append(np.zeros(self.order[0] + self.order[2]), np.nanvar(target) + 1e-4)
         try:
             results: Any = model.fit(
@@ -108,7 +130,7 @@ class Sarimax(SeriesForecaster):
             raise CannotFit(f"numerical failure: {error}") from error
         if not results.mle_retvals["converged"]:
             raise CannotFit(f"the likelihood did not converge in {self.maxiter} steps")
-        return FittedSarimax.of(results, series, regressors, self.order)
+        return results
 
     def _initial_state(self, n_states: int, optional: tuple[str, ...]) -> Initialization:
         """Set the priors of the states: differences, ARMA, then the regression coefficients."""

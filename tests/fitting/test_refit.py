@@ -65,6 +65,7 @@ def test_networks_read_newer_tables_with_the_weights_of_the_fit(fitted):
     again = _forecaster(record, seed=7).fit(product_weeks(shop(46), products=CHOSEN))
     assert again.models_["lstm"].kept_networks() == record["networks"]
     assert len(record["networks"]) < 10_000
+    assert again.models_["lstm"].base_.sarimax_.arma_ == record["arma"]
 
 
 def test_a_record_of_an_earlier_version_holds_no_networks_and_says_so(fitted):

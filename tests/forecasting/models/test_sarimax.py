@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 from repricer.forecasting import MovingAverage, Sarimax, backtest
+from statsmodels.tsa.statespace.sarimax import SARIMAX
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -93,6 +94,16 @@ def test_season_is_learnt_from_years_and_held_back_on_months(simulate, split):
     assert season["long"] < 0.2 < season["short"]
     flat = MovingAverage().fit(long).predict(future)["mean"]
     assert season["long"] < 0.6 * np.abs(np.log(flat / future["units"].to_numpy())).mean()
+
+
+def test_known_arma_parameters_are_not_estimated_again(panel, split, monkeypatch):
+    history, future = split(panel, 6)
+    fitted = Sarimax().fit(history)
+    monkeypatch.setattr(SARIMAX, "fit", lambda *_, **__: pytest.fail("the optimiser was called"))
+    same = Sarimax(arma=fitted.arma_).fit(history)
+    pd.testing.assert_frame_equal(same.predict(future), fitted.predict(future))
+    later = Sarimax(arma=fitted.arma_).fit(panel[panel["week"] <= future["week"].min()])
+    assert later.arma_ == fitted.arma_
 
 
 class TestFailures:
