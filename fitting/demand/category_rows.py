@@ -77,7 +77,7 @@ def category_data(
     known = {
         PROMOTION: (priors.promotion, priors.promotion_spread),
         REFERENCE: (0.0, priors.reference_spread),
-        CONTROL: (priors.control, priors.control_spread),
+        CONTROL: (0.0, priors.control_spread),
     }
     own = {name: values[..., here] for name, values in effects.items()}
     if grids.unit_cost is not None:
@@ -218,9 +218,7 @@ def with_suspects(
         costs: Whether the last effect of `data` is what costs do not explain of the prices; the only level is
             then the mean of that.
     """
-    # Costs account for what a shop that reduces what sells badly does.
-    reduced = 0.0 if costs else priors.reduced
-    known = {SUSPECT: (priors.suspect, priors.suspect_spread), REDUCED: (reduced, priors.reduced_spread)}
+    known = {SUSPECT: (priors.suspect, priors.suspect_spread), REDUCED: (0.0, priors.reduced_spread)}
     mean, spread = zip(*(known[name] for name in suspects), strict=True)
     more = np.array([values[..., here] for values in suspects.values()])
     price = np.log(data.price, where=data.on_sale, out=np.zeros(data.price.shape))

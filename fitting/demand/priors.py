@@ -7,8 +7,7 @@ import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-
-_MEANS = ("promotion", "control", "suspect", "reduced")
+_MEANS = ("promotion", "suspect")
 
 
 @dataclass(frozen=True)
@@ -19,8 +18,7 @@ class Priors:
     Determinants of Price Elasticity, Journal of Marketing Research 42(2): mean -2.62, median -2.22
     over 1,851 elasticities of brands. Displays and mailers: Van Heerde, Leeflang and Wittink
     (2004), Decomposing the Sales Promotion Bump with Store Data, Marketing Science 23(3). Prices that
-    follow demand: elasticities that account for them are on average 1.3 larger (-3.74, not -2.47; Bijmolt et al.,
-    the strongest of all determinants), for a reduction by 20% .3 of utility.
+    follow demand: elasticities that account for them are on average 1.3 larger (Bijmolt et al.).
 
     Args:
         elasticity: Median absolute own-price elasticity at the regular price.
@@ -36,14 +34,13 @@ class Priors:
         weekday_spread: Standard deviation of each weekday's effect on arrivals by day, in logs.
         signal_spread: Standard deviation of the effect of a holiday, in logs.
         drift_spread: Standard deviation of the change of a category's elasticities in a year, in logs.
-        control: Mean utility of price changes without a reason in costs, per log point.
-        control_spread: Its standard deviation.
+        control_spread: Standard deviation of the utility of price changes without a reason in costs,
+            per log point.
         suspect: Mean utility of regular prices, in proportion, that moved because of demand, where costs are
             not known.
         suspect_spread: Its standard deviation.
-        reduced: Mean utility that weeks with a reduction differ in other than by their price, where a shop
-            reduces what sells badly and no costs are known.
-        reduced_spread: Its standard deviation.
+        reduced_spread: Standard deviation of the utility that weeks with a reduction differ in
+            other than by their price.
         level_spread: Standard deviation of the change of a category's arrivals that goes with its price
             level, per log point, where prices follow demand: 3 for a shop that raises its prices
             by a third of a percent where one percent more customers come.
@@ -71,11 +68,9 @@ class Priors:
     weekday_spread: float = 0.5
     signal_spread: float = 0.3
     drift_spread: float = 0.1
-    control: float = 1.3
     control_spread: float = 2.0
     suspect: float = 1.3
     suspect_spread: float = 1.5
-    reduced: float = -0.3
     reduced_spread: float = 0.3
     level_spread: float = 3.0
     unlike: float = 0.05

@@ -68,8 +68,6 @@ class Sarimax(SeriesForecaster):
         maxiter: most steps of the optimiser (BFGS on the ARMA parameters and the variance).
         arma: `arma_` of an earlier fit, which is taken as it is; of other products it is estimated.
 
-    Attributes:
-        arma_: ARMA parameters and variance of each product that could be fitted.
 
     Example:
         >>> from repricer.forecasting import example_panel
@@ -100,6 +98,7 @@ class Sarimax(SeriesForecaster):
 
     @property
     def arma_(self) -> dict[str, list[float]]:
+        """ARMA parameters and variance of each product that could be fitted, for `arma` of a later model."""
         return {
             product: model.parameters.tolist()
             for product, model in self.models_.items()

@@ -54,7 +54,7 @@ def test_demand_cut_by_stock_is_not_taken_for_demand():
     assert gap[0] < 0.6 * gap[1]
 
 
-@pytest.mark.parametrize("spread", (0.01, 3.0))
+@pytest.mark.parametrize("spread", [0.01, 3.0])
 def test_an_effect_of_which_the_sales_tell_nothing_is_no_evidence(spread):
     data, _ = drawn_category(3, weeks=30)
     more = replace(

@@ -36,15 +36,19 @@ def test_the_lift_of_a_price_is_that_of_the_model():
 
 def test_prices_that_follow_demand_are_told_from_those_that_do_not():
     generator = np.random.default_rng(4)
-    data, theta = drawn_category(4, weeks=104)
-    honest = fit_demand(grids_of(data.units, data.price * REGULAR, REGULAR), PRODUCTS, REGULAR, Priors())
+    honest = []
+    for seed in range(5):
+        data, theta = drawn_category(seed, weeks=104)
+        found = fit_demand(grids_of(data.units, data.price * REGULAR, REGULAR), PRODUCTS, REGULAR, Priors(), draws=10)
+        honest.append(found.follow_demand)
     shock = 0.3 * generator.standard_normal((104, 6))
     reduced = generator.random((104, 6)) < 1 / (1 + 4 * np.exp(5 * shock))
     price = np.where(reduced, 1 - generator.uniform(0.08, 0.35, (104, 6)), 1.0)
     units = np.exp(theta[:6] + shock - np.exp(theta[6] + theta[7:13]) * np.log(price))
     sold = generator.poisson(units).astype(float)[None]
     suspect = fit_demand(grids_of(sold, price[None] * REGULAR, REGULAR), PRODUCTS, REGULAR, Priors())
-    assert honest.follow_demand < 0.2
+    assert max(honest) < 0.5
+    assert np.mean(honest) < 0.2
     assert suspect.follow_demand > 0.8
     plain, at = suspect.posteriors[0].mode, suspect.posteriors[0].model.layout
     # The draws hold the doubt, the mode is that of prices taken at their word.
